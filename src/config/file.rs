@@ -1,0 +1,1 @@
+//! The configuration as it is written: TOML in, checked [`Config`](super::Config) or a list of problems out.
