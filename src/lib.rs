@@ -1,1 +1,4 @@
-//! placeholder
+//! Sentinel Gateway: one stdio MCP server in front of many HTTP MCP servers.
+
+pub mod config;
+pub mod protocol;
