@@ -1,0 +1,104 @@
+//! Errors as JSON-RPC carries them, and the `data` that marks the gateway's own.
+
+use serde::Serialize;
+
+use super::raw::RawJson;
+
+/// The text was not JSON.
+pub const PARSE_ERROR: i64 = -32700;
+/// JSON, but no JSON-RPC message that can be taken.
+pub const INVALID_REQUEST: i64 = -32600;
+/// No such method here.
+pub const METHOD_NOT_FOUND: i64 = -32601;
+/// Unknown tool, bad params, or a request that came too early.
+pub const INVALID_PARAMS: i64 = -32602;
+/// Something went wrong with a backend, or with us.
+pub const INTERNAL_ERROR: i64 = -32603;
+
+/// A JSON-RPC error object.
+#[derive(Debug, Clone, Serialize)]
+pub struct RpcError {
+    /// One of the codes above.
+    pub code: i64,
+    /// Must serve alone: clients drop `data`.
+    pub message: String,
+    /// Present on every error that the gateway makes about a backend.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<GatewayData>,
+}
+
+impl RpcError {
+    /// An error without `data`.
+    pub fn new(code: i64, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), data: None }
+    }
+
+    /// The same, marked as the gateway's own.
+    pub fn with_data(self, data: GatewayData) -> Self {
+        Self { data: Some(data), ..self }
+    }
+
+    /// As the `result` of a `tools/call`: text with `isError`, for clients that hide errors from the model.
+    pub fn as_tool_result(&self) -> RawJson {
+        RawJson::of(&serde_json::json!({
+            "content": [{ "type": "text", "text": self.message }],
+            "isError": true,
+        }))
+    }
+}
+
+/// `data` of an error that the gateway itself made, so that none is taken for a backend's.
+#[derive(Debug, Clone, Serialize)]
+pub struct GatewayData {
+    source: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backend: Option<String>,
+    class: Class,
+    executed: Executed,
+    attempts: u32,
+}
+
+impl GatewayData {
+    /// `attempts` counts the requests that were tried, 0 where none was.
+    pub fn new(backend: Option<&str>, class: Class, executed: Executed, attempts: u32) -> Self {
+        Self { source: "gateway", backend: backend.map(str::to_owned), class, executed, attempts }
+    }
+}
+
+/// What kind of trouble it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// No connection: refused, timed out, DNS, TLS, or nothing to connect with.
+    Unreachable,
+    /// The request was sent, and nobody knows what became of it.
+    OutcomeUnknown,
+    /// The call's time is up.
+    Deadline,
+    /// An answer that is no MCP answer.
+    BadReply,
+    /// A cap of ours, or the backend's 503 to the end.
+    Overloaded,
+    /// 401 or 403.
+    AuthRequired,
+    /// Over a size cap, ours or the backend's.
+    TooLarge,
+    /// 429 to the end.
+    RateLimited,
+    /// Another 4xx, or a redirect that is not followed.
+    Refused,
+    /// The gateway is on its way out.
+    ShuttingDown,
+}
+
+/// Whether the tool ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Executed {
+    /// It did not.
+    No,
+    /// It may have.
+    Unknown,
+    /// It did.
+    Yes,
+}

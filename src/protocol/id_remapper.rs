@@ -1,0 +1,126 @@
+//! Who asked what under which id, in both directions.
+//!
+//! Owns the two tables that keep ids apart: requests of the client that wait for an answer, and
+//! requests that we sent to the client. Removal from a table is the right to act on it.
+
+use std::collections::HashMap;
+
+use super::message::Id;
+
+/// A client request's place in [`InFlight`]. Never used twice, so that an answer that comes
+/// after a cancellation can't meet a later request of the same id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Ticket(u64);
+
+/// Requests of the client that wait for an answer.
+#[derive(Debug)]
+pub struct InFlight<T> {
+    tickets: HashMap<Id, Ticket>,
+    entries: HashMap<Ticket, (Id, T)>,
+    issued: u64,
+}
+
+impl<T> Default for InFlight<T> {
+    fn default() -> Self {
+        Self { tickets: HashMap::new(), entries: HashMap::new(), issued: 0 }
+    }
+}
+
+impl<T> InFlight<T> {
+    /// Takes a request in; `None` if its id is in flight already.
+    pub fn begin(&mut self, id: Id, entry: T) -> Option<Ticket> {
+        if self.tickets.contains_key(&id) {
+            return None;
+        }
+        self.issued += 1;
+        let ticket = Ticket(self.issued);
+        self.tickets.insert(id.clone(), ticket);
+        self.entries.insert(ticket, (id, entry));
+        Some(ticket)
+    }
+
+    /// Ends a request: who gets `Some` answers it (or has cancelled it), nobody else.
+    pub fn finish(&mut self, ticket: Ticket) -> Option<(Id, T)> {
+        let (id, entry) = self.entries.remove(&ticket)?;
+        self.tickets.remove(&id);
+        Some((id, entry))
+    }
+
+    /// The ticket of an id in flight.
+    pub fn ticket(&self, id: &Id) -> Option<Ticket> {
+        self.tickets.get(id).copied()
+    }
+
+    /// What was noted with a request in flight.
+    pub fn get_mut(&mut self, ticket: Ticket) -> Option<&mut T> {
+        self.entries.get_mut(&ticket).map(|(_, entry)| entry)
+    }
+
+    /// All tickets in flight, in the order they were issued.
+    pub fn tickets(&self) -> Vec<Ticket> {
+        let mut tickets: Vec<_> = self.entries.keys().copied().collect();
+        tickets.sort_by_key(|ticket| ticket.0);
+        tickets
+    }
+
+    /// How many are in flight.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+/// Requests that we sent to the client, under ids of our own.
+#[derive(Debug)]
+pub struct Asked<T> {
+    entries: HashMap<Id, T>,
+    issued: u64,
+}
+
+impl<T> Default for Asked<T> {
+    fn default() -> Self {
+        Self { entries: HashMap::new(), issued: 0 }
+    }
+}
+
+impl<T> Asked<T> {
+    /// A fresh id for a request to the client.
+    pub fn issue(&mut self, entry: T) -> Id {
+        self.issued += 1;
+        let id = Id::number(self.issued);
+        self.entries.insert(id.clone(), entry);
+        id
+    }
+
+    /// Ends one; `None` for an id that is not ours or was settled before.
+    pub fn settle(&mut self, id: &Id) -> Option<T> {
+        self.entries.remove(id)
+    }
+
+    /// Takes out all that `which` picks, with their ids.
+    pub fn take_where(&mut self, which: impl Fn(&T) -> bool) -> Vec<(Id, T)> {
+        let ids: Vec<Id> =
+            self.entries.iter().filter(|(_, entry)| which(entry)).map(|(id, _)| id.clone()).collect();
+        ids.into_iter().filter_map(|id| self.entries.remove(&id).map(|entry| (id, entry))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_answer_never_meets_a_later_request_of_the_same_id() {
+        let mut in_flight = InFlight::default();
+        let first = in_flight.begin(Id::number(1), "first").unwrap();
+        assert!(in_flight.begin(Id::number(1), "duplicate").is_none());
+        assert!(in_flight.finish(first).is_some());
+        let second = in_flight.begin(Id::number(1), "second").unwrap();
+        assert!(in_flight.finish(first).is_none());
+        assert_eq!(in_flight.finish(second).unwrap().1, "second");
+    }
+}
