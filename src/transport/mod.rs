@@ -1,0 +1,3 @@
+//! Bytes in, bytes out. Knows lines, not JSON-RPC.
+
+pub mod stdio;
