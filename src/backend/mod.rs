@@ -1,4 +1,197 @@
-//! One backend: one attempt, one decoder, one policy of trying again.
+//! One backend: its connection, its calls, its retries.
+//!
+//! Owns everything between "this call goes to that backend" and its outcome. From the bottom up:
+//! [`sse`] decodes, [`http`] sends, [`stream`] reads an answer, [`session`] is the agreed relation,
+//! [`keeper`] keeps it alive, [`call`] makes a call of attempts as [`retry`] allows. It must not
+//! know the client's ids, the catalogue, or that there are other backends.
 
+pub mod auth;
+pub mod call;
+mod clock;
+pub mod error;
+pub mod http;
+pub mod keeper;
+pub mod listing;
+pub mod pool;
 pub mod retry;
+pub mod session;
 pub mod sse;
+pub mod stream;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio_util::task::TaskTracker;
+
+pub use call::{Call, Failed, ProgressToken};
+pub use error::BackendError;
+pub use keeper::{BackendEvent, keep};
+pub use pool::Pool;
+pub use stream::Listener;
+
+use crate::config::BackendConfig;
+use crate::protocol::RawJson;
+use session::Link;
+
+/// One backend, shared by its keeper and all calls to it.
+#[derive(Debug)]
+pub struct Backend {
+    /// Its entry of the config.
+    pub config: Arc<BackendConfig>,
+    /// Its place in config order.
+    pub index: usize,
+    state: watch::Sender<State>,
+    /// A call needs the link now, whatever the wait.
+    needed: Notify,
+    /// The backend said that a list of its has changed.
+    lists_changed: Notify,
+    /// `max_in_flight`, first come first served.
+    permits: Semaphore,
+    budget: retry::Budget,
+    /// Params of the last `logging/setLevel`, kept for reconnects.
+    log_level: Mutex<Option<RawJson>>,
+    /// Messages on their way that nobody waits for.
+    errands: TaskTracker,
+}
+
+/// Where the link to a backend stands.
+#[derive(Debug, Clone)]
+pub enum State {
+    /// A connection is being made.
+    Connecting {
+        /// How often it failed so far.
+        failures: u64,
+    },
+    /// It can be called.
+    Ready(Arc<Link>),
+    /// The last attempt failed; another follows in time, or when a call needs it.
+    Down {
+        /// Why.
+        error: BackendError,
+        /// How often it failed so far.
+        failures: u64,
+    },
+}
+
+impl Backend {
+    /// A backend that nobody has connected yet; [`keep`] does.
+    pub fn new(config: Arc<BackendConfig>, index: usize) -> Self {
+        Self {
+            permits: Semaphore::new(config.max_in_flight),
+            budget: retry::Budget::default(),
+            state: watch::Sender::new(State::Connecting { failures: 0 }),
+            needed: Notify::new(),
+            lists_changed: Notify::new(),
+            log_level: Mutex::default(),
+            errands: TaskTracker::new(),
+            config,
+            index,
+        }
+    }
+
+    /// Its name in the config.
+    pub fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// Where it stands now.
+    pub fn state(&self) -> State {
+        self.state.borrow().clone()
+    }
+
+    /// Its URL as it may be shown.
+    pub fn shown_url(&self) -> Option<String> {
+        self.config.url.as_ref().ok().map(http::without_secrets)
+    }
+
+    /// In one line, why it is down; `None` if it isn't.
+    pub fn why_down(&self) -> Option<String> {
+        match &*self.state.borrow() {
+            State::Down { error, .. } => Some(error.explain(self.shown_url().as_deref())),
+            State::Connecting { failures: 0 } => Some("not connected yet".into()),
+            State::Connecting { .. } => Some("connecting again".into()),
+            State::Ready(_) => None,
+        }
+    }
+
+    /// `logging/setLevel`, now and after every reconnect.
+    pub fn set_log_level(&self, params: RawJson) {
+        *self
+            .log_level
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(params);
+        if let State::Ready(link) = self.state() {
+            self.restore(&link);
+        }
+    }
+
+    /// Ends the session and waits for the messages still on their way.
+    pub async fn farewell(&self) {
+        self.errands.close();
+        self.errands.wait().await;
+        if let State::Ready(link) = self.state() {
+            link.close().await;
+        }
+    }
+
+    /// Tells a fresh link what the client asked for on an earlier one.
+    fn restore(&self, link: &Arc<Link>) {
+        let level = self
+            .log_level
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if let Some(params) = level
+            && link.server.offers("logging")
+        {
+            link.request_in_passing("logging/setLevel", params);
+        }
+    }
+
+    /// The link is gone; the keeper makes a new one. Only the first to notice counts.
+    fn lost(&self, link: &Arc<Link>) {
+        self.state.send_if_modified(|state| match state {
+            State::Ready(current) if Arc::ptr_eq(current, link) => {
+                *state = State::Connecting { failures: 0 };
+                true
+            }
+            _ => false,
+        });
+    }
+
+    async fn link_lost(&self) {
+        let mut state = self.state.subscribe();
+        let _ = state
+            .wait_for(|state| !matches!(state, State::Ready(_)))
+            .await;
+    }
+
+    fn failures(&self) -> u64 {
+        match &*self.state.borrow() {
+            State::Connecting { failures } | State::Down { failures, .. } => *failures,
+            State::Ready(_) => 0,
+        }
+    }
+
+    /// The link, waiting for the attempt to get one if there is none.
+    async fn link(&self) -> Result<Arc<Link>, BackendError> {
+        let mut state = self.state.subscribe();
+        let mut seen = None;
+        loop {
+            match &*state.borrow_and_update() {
+                State::Ready(link) => return Ok(Arc::clone(link)),
+                State::Down { error, failures } if seen.is_some_and(|seen| seen != *failures) => {
+                    return Err(error.clone());
+                }
+                State::Down { failures, .. } => {
+                    seen = Some(*failures);
+                    self.needed.notify_one();
+                }
+                State::Connecting { failures } => seen = Some(*failures),
+            }
+            if state.changed().await.is_err() {
+                return Err(BackendError::Connect("the gateway is shutting down".into()));
+            }
+        }
+    }
+}

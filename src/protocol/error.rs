@@ -30,12 +30,19 @@ pub struct RpcError {
 impl RpcError {
     /// An error without `data`.
     pub fn new(code: i64, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), data: None }
+        Self {
+            code,
+            message: message.into(),
+            data: None,
+        }
     }
 
     /// The same, marked as the gateway's own.
     pub fn with_data(self, data: GatewayData) -> Self {
-        Self { data: Some(data), ..self }
+        Self {
+            data: Some(data),
+            ..self
+        }
     }
 
     /// As the `result` of a `tools/call`: text with `isError`, for clients that hide errors from the model.
@@ -61,7 +68,13 @@ pub struct GatewayData {
 impl GatewayData {
     /// `attempts` counts the requests that were tried, 0 where none was.
     pub fn new(backend: Option<&str>, class: Class, executed: Executed, attempts: u32) -> Self {
-        Self { source: "gateway", backend: backend.map(str::to_owned), class, executed, attempts }
+        Self {
+            source: "gateway",
+            backend: backend.map(str::to_owned),
+            class,
+            executed,
+            attempts,
+        }
     }
 }
 

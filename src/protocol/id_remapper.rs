@@ -22,7 +22,11 @@ pub struct InFlight<T> {
 
 impl<T> Default for InFlight<T> {
     fn default() -> Self {
-        Self { tickets: HashMap::new(), entries: HashMap::new(), issued: 0 }
+        Self {
+            tickets: HashMap::new(),
+            entries: HashMap::new(),
+            issued: 0,
+        }
     }
 }
 
@@ -83,7 +87,10 @@ pub struct Asked<T> {
 
 impl<T> Default for Asked<T> {
     fn default() -> Self {
-        Self { entries: HashMap::new(), issued: 0 }
+        Self {
+            entries: HashMap::new(),
+            issued: 0,
+        }
     }
 }
 
@@ -103,9 +110,15 @@ impl<T> Asked<T> {
 
     /// Takes out all that `which` picks, with their ids.
     pub fn take_where(&mut self, which: impl Fn(&T) -> bool) -> Vec<(Id, T)> {
-        let ids: Vec<Id> =
-            self.entries.iter().filter(|(_, entry)| which(entry)).map(|(id, _)| id.clone()).collect();
-        ids.into_iter().filter_map(|id| self.entries.remove(&id).map(|entry| (id, entry))).collect()
+        let ids: Vec<Id> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| which(entry))
+            .map(|(id, _)| id.clone())
+            .collect();
+        ids.into_iter()
+            .filter_map(|id| self.entries.remove(&id).map(|entry| (id, entry)))
+            .collect()
     }
 }
 

@@ -137,13 +137,16 @@ pub struct Malformed {
 /// [`Malformed`] for text that is not JSON (`-32700`) or not a JSON-RPC message (`-32600`):
 /// no `"jsonrpc": "2.0"`, wrong types, duplicate members, an id that is neither integer nor string.
 pub fn parse(message: &RawJson) -> Result<Inbound, Malformed> {
-    let envelope: Envelope<'_> =
-        message.read().map_err(|error| Malformed::new(message, complaint(&error)))?;
+    let envelope: Envelope<'_> = message
+        .read()
+        .map_err(|error| Malformed::new(message, complaint(&error)))?;
     let invalid = |why: &str| Malformed::new(message, RpcError::new(INVALID_REQUEST, why));
     let part = |raw: &RawValue| message.part(raw);
 
     if envelope.jsonrpc.as_deref() != Some("2.0") {
-        return Err(invalid("not a JSON-RPC 2.0 message: \"jsonrpc\" must be \"2.0\""));
+        return Err(invalid(
+            "not a JSON-RPC 2.0 message: \"jsonrpc\" must be \"2.0\"",
+        ));
     }
     let id = match envelope.id {
         None => None,
@@ -288,7 +291,9 @@ impl Malformed {
 
 fn complaint(error: &serde_json::Error) -> RpcError {
     match error.classify() {
-        Category::Data => RpcError::new(INVALID_REQUEST, format!("not a JSON-RPC message: {error}")),
+        Category::Data => {
+            RpcError::new(INVALID_REQUEST, format!("not a JSON-RPC message: {error}"))
+        }
         _ => RpcError::new(PARSE_ERROR, format!("not JSON: {error}")),
     }
 }
@@ -298,7 +303,10 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Inbound, Malformed> {
-        parse(&json(Bytes::copy_from_slice(text.as_bytes())).map_err(|error| Malformed { error, id: None })?)
+        parse(
+            &json(Bytes::copy_from_slice(text.as_bytes()))
+                .map_err(|error| Malformed { error, id: None })?,
+        )
     }
 
     fn code(text: &str) -> i64 {
@@ -307,9 +315,18 @@ mod tests {
 
     #[test]
     fn every_legal_id_comes_back_in_kind() {
-        for id in ["0", "-7", "123456789012345678901234567890", "\"\"", "\"1\"", "\"\\u00e9 x\""] {
+        for id in [
+            "0",
+            "-7",
+            "123456789012345678901234567890",
+            "\"\"",
+            "\"1\"",
+            "\"\\u00e9 x\"",
+        ] {
             let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
-            let Ok(Inbound::Request(request)) = read(&text) else { panic!("{text}") };
+            let Ok(Inbound::Request(request)) = read(&text) else {
+                panic!("{text}")
+            };
             assert_eq!(request.id.raw().as_str(), id);
         }
     }
@@ -347,13 +364,22 @@ mod tests {
     fn a_refusal_echoes_the_id_where_one_can_be_read() {
         let refused = read(r#"{"id":"x","method":"ping"}"#).unwrap_err();
         assert_eq!(refused.id.unwrap().raw().as_str(), "\"x\"");
-        assert!(read(r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"m"}"#).unwrap_err().id.is_none());
+        assert!(
+            read(r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"m"}"#)
+                .unwrap_err()
+                .id
+                .is_none()
+        );
     }
 
     #[test]
     fn carried_text_is_put_on_one_line_and_else_untouched() {
-        let result = RawJson::parse(Bytes::from_static(b"{\n \"a\": 1.10,\r\n\"s\":\"\\n\"}")).unwrap();
+        let result =
+            RawJson::parse(Bytes::from_static(b"{\n \"a\": 1.10,\r\n\"s\":\"\\n\"}")).unwrap();
         let line = response(Some(&Id::number(7)), &Outcome::Result(result));
-        assert_eq!(&line[..], &br#"{"jsonrpc":"2.0","id":7,"result":{  "a": 1.10,  "s":"\n"}}"#[..]);
+        assert_eq!(
+            &line[..],
+            &br#"{"jsonrpc":"2.0","id":7,"result":{  "a": 1.10,  "s":"\n"}}"#[..]
+        );
     }
 }

@@ -1,12 +1,16 @@
 //! JSON-RPC and MCP as data: pure, no tokio, no I/O.
 
+pub mod client;
 pub mod error;
 pub mod id_remapper;
+pub mod listing;
 pub mod message;
 pub mod raw;
 
+pub use client::ClientProfile;
 pub use error::{Class, Executed, GatewayData, RpcError};
 pub use id_remapper::{Asked, InFlight, Ticket};
+pub use listing::{Kind, Listing};
 pub use message::{Id, Inbound, Notification, Outcome, Request, Response};
 pub use raw::RawJson;
 

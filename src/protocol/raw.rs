@@ -37,7 +37,9 @@ impl RawJson {
     /// # Panics
     /// Never for the plain structs and `json!` values it is made for: those always serialize.
     pub fn of(value: &impl serde::Serialize) -> Self {
-        Self(Bytes::from(serde_json::to_vec(value).unwrap_or_else(|_| b"null".to_vec())))
+        Self(Bytes::from(
+            serde_json::to_vec(value).unwrap_or_else(|_| b"null".to_vec()),
+        ))
     }
 
     /// The part of this text that `raw` borrows, without copying.

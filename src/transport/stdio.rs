@@ -25,7 +25,10 @@ pub struct Io {
 impl Io {
     /// The process's own stdin and stdout.
     pub fn stdio() -> Self {
-        Self { reader: Box::new(std::io::stdin()), writer: Box::new(std::io::stdout()) }
+        Self {
+            reader: Box::new(std::io::stdin()),
+            writer: Box::new(std::io::stdout()),
+        }
     }
 }
 
@@ -86,7 +89,13 @@ struct Splitter {
 
 impl Splitter {
     fn new(max_line: usize) -> Self {
-        Self { buffer: BytesMut::new(), searched: 0, max_line, discarding: false, at_start: true }
+        Self {
+            buffer: BytesMut::new(),
+            searched: 0,
+            max_line,
+            discarding: false,
+            at_start: true,
+        }
     }
 
     fn fill(&mut self, reader: &mut dyn Read) -> std::io::Result<usize> {
@@ -182,7 +191,9 @@ impl Queue {
 pub fn write_lines(writer: Box<dyn Write + Send>) -> (Outbox, Writer) {
     let queue = Arc::new(Queue::default());
     let (done, finished) = oneshot::channel();
-    let outbox = Outbox { queue: Arc::clone(&queue) };
+    let outbox = Outbox {
+        queue: Arc::clone(&queue),
+    };
     spawn("stdout", move || {
         let mut writer = writer;
         if let Err(error) = drain(&queue, &mut *writer) {
@@ -239,7 +250,10 @@ fn drain(queue: &Queue, writer: &mut dyn Write) -> std::io::Result<()> {
                 if state.closed {
                     return Ok(());
                 }
-                state = queue.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = queue
+                    .ready
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
             }
             std::mem::swap(&mut state.lines, &mut batch);
         }
@@ -301,7 +315,11 @@ mod tests {
     fn crlf_blank_lines_bom_and_half_a_line_at_eof() {
         for step in 1..12 {
             let found = lines(b"\xEF\xBB\xBF{}\r\n\n  \n[1]\nhalf", 100, step);
-            assert_eq!(found, [line("{}"), line("[1]"), line("half")], "step {step}");
+            assert_eq!(
+                found,
+                [line("{}"), line("[1]"), line("half")],
+                "step {step}"
+            );
         }
     }
 
@@ -309,7 +327,11 @@ mod tests {
     fn a_line_over_the_cap_is_thrown_away_and_the_next_is_served() {
         for step in [1, 7, 1000] {
             let found = lines(b"0123456789A\n0123456789\nok\n", 10, step);
-            assert_eq!(found, [Intake::TooLong, line("0123456789"), line("ok")], "step {step}");
+            assert_eq!(
+                found,
+                [Intake::TooLong, line("0123456789"), line("ok")],
+                "step {step}"
+            );
         }
         assert_eq!(lines(b"0123456789AB", 10, 3), [Intake::TooLong]);
     }

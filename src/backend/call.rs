@@ -1,0 +1,219 @@
+//! One call to one backend: its attempts, from the first to the outcome.
+//!
+//! Owns the loop that retry policy, deadline, queue and link come together in, and the progress
+//! token of each attempt. Whether the call may be sent again was decided before it came here.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::Backend;
+use super::clock::{Clock, Expired};
+use super::error::BackendError;
+use super::retry::{Attempts, Replay, Verdict};
+use super::session::{Attempt, fresh_id};
+use super::stream::Listener;
+use crate::protocol::{Executed, Id, Notification, Outcome, RawJson, Request};
+
+/// What is to be called.
+pub struct Call<'a> {
+    /// E.g. `tools/call`.
+    pub method: &'a str,
+    /// With the backend's own names.
+    pub params: Option<&'a RawJson>,
+    /// The client's progress token, if it wants progress.
+    pub progress: Option<ProgressToken>,
+    /// Whether it may run twice.
+    pub replay: Replay,
+    /// The time it has in all.
+    pub timeout: Duration,
+    /// Hears progress and logs, and answers what the backend asks in between.
+    pub listener: &'a dyn Listener,
+}
+
+/// The client's progress token and where it stands in the params. Each attempt gets one of its
+/// own instead, since two calls of the client may use the same (B-C-06).
+#[derive(Debug, Clone)]
+pub struct ProgressToken {
+    /// Its place in the params.
+    pub at: Range<usize>,
+    /// As the client wrote it.
+    pub token: RawJson,
+}
+
+/// A call that came to nothing.
+#[derive(Debug)]
+pub struct Failed {
+    /// Why the last attempt failed.
+    pub error: BackendError,
+    /// Whether any of the attempts may have run it.
+    pub executed: Executed,
+    /// How many there were.
+    pub attempts: u32,
+}
+
+impl Backend {
+    /// Calls the backend: waits for a place and for the link, sends, and sends again where that
+    /// is allowed, all within the call's time.
+    ///
+    /// # Errors
+    /// [`Failed`], when all that is allowed was tried. An error of the backend's own is an
+    /// [`Outcome`], not a failure.
+    pub async fn call(&self, call: &Call<'_>) -> Result<Outcome, Failed> {
+        let clock = Clock::new(call.timeout);
+        let out_of_time = |sent| BackendError::Deadline {
+            sent,
+            limit: clock.limit(),
+        };
+        let mut executed = Executed::No;
+        let mut tried = 0;
+        let failed = |error, executed, attempts| Failed {
+            error,
+            executed,
+            attempts,
+        };
+
+        let Ok(Ok(_place)) = clock.run(self.permits.acquire()).await else {
+            return Err(failed(out_of_time(false), executed, tried));
+        };
+        let mut attempts = Attempts::new(call.replay, self.config.retries, &self.budget);
+        loop {
+            tried += 1;
+            let sent = AtomicBool::new(false);
+            let error = match clock.run(self.attempt(call, &clock, &sent)).await {
+                Ok(Ok(outcome)) => return Ok(outcome),
+                Ok(Err(error)) => error,
+                Err(Expired) => out_of_time(sent.load(Ordering::Relaxed)),
+            };
+            if error.executed() != Executed::No {
+                executed = error.executed();
+            }
+            match attempts.after(error.evidence(), clock.left(), &mut rand::rng()) {
+                Verdict::Retry { delay } => {
+                    tracing::warn!(
+                        backend = self.name(), attempt = tried, max_retries = self.config.retries,
+                        delay_ms = delay.as_millis() as u64, %error,
+                        "retrying after transient error"
+                    );
+                    if clock.run(tokio::time::sleep(delay)).await.is_err() {
+                        return Err(failed(out_of_time(false), executed, tried));
+                    }
+                }
+                Verdict::GiveUp => return Err(failed(error, executed, tried)),
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        call: &Call<'_>,
+        clock: &Clock,
+        sent: &AtomicBool,
+    ) -> Result<Outcome, BackendError> {
+        let link = self.link().await?;
+        let id = fresh_id();
+        let own_token = call
+            .progress
+            .as_ref()
+            .zip(call.params)
+            .map(|(progress, params)| {
+                params.with_edits(vec![(progress.at.clone(), id.raw().clone().into_bytes())])
+            });
+        let attempt = Attempt {
+            id: &id,
+            method: call.method,
+            params: own_token.as_ref().or(call.params),
+            idle: self.config.idle_timeout,
+            sent,
+        };
+        let ear = Ear {
+            backend: self,
+            call,
+            clock,
+            id: &id,
+            progressed: Mutex::new(None),
+        };
+        let answer = link.request(&attempt, &ear).await;
+        if let Err(BackendError::SessionLost { .. } | BackendError::Connect(_)) = &answer {
+            self.lost(&link);
+        }
+        answer
+    }
+}
+
+/// Hears one attempt: passes on what is the client's business, keeps what is the backend's.
+struct Ear<'a> {
+    backend: &'a Backend,
+    call: &'a Call<'a>,
+    clock: &'a Clock,
+    /// Of the attempt, and its progress token.
+    id: &'a Id,
+    progressed: Mutex<Option<f64>>,
+}
+
+impl Listener for Ear<'_> {
+    fn notification(&self, notification: Notification) {
+        match notification.method.as_str() {
+            "notifications/progress" => match self.progress(&notification) {
+                Some(params) => self.call.listener.notification(Notification {
+                    params: Some(params),
+                    ..notification
+                }),
+                None => tracing::debug!(
+                    backend = self.backend.name(),
+                    "progress of nothing is dropped"
+                ),
+            },
+            "notifications/tools/list_changed"
+            | "notifications/prompts/list_changed"
+            | "notifications/resources/list_changed" => self.backend.lists_changed.notify_one(),
+            _ => self.call.listener.notification(notification),
+        }
+    }
+
+    fn request(&self, request: Request) -> BoxFuture<'_, Outcome> {
+        if request.method == "ping" {
+            return futures_util::future::ready(Outcome::Result(RawJson::trusted("{}"))).boxed();
+        }
+        async move {
+            let _pause = self.clock.pause();
+            self.call.listener.request(request).await
+        }
+        .boxed()
+    }
+}
+
+impl Ear<'_> {
+    /// The params with the client's token in place of ours; `None` if the token is not ours or
+    /// the value does not grow.
+    fn progress(&self, notification: &Notification) -> Option<RawJson> {
+        let client = self.call.progress.as_ref()?;
+        let params = notification.params.as_ref()?;
+        let members = params.members()?;
+        let value = |key: &str| {
+            members
+                .iter()
+                .find(|(name, _)| name == key)
+                .map(|(_, raw)| *raw)
+        };
+        let token = value("progressToken")?;
+        if Id::from_raw(params.part(token)).as_ref() != Some(self.id) {
+            return None;
+        }
+        let progress: f64 = value("progress")?.get().parse().ok()?;
+        let mut last = self
+            .progressed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if last.is_some_and(|last| progress <= last) {
+            return None;
+        }
+        *last = Some(progress);
+        let edit = (params.range_of(token), client.token.clone().into_bytes());
+        Some(params.with_edits(vec![edit]))
+    }
+}

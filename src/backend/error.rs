@@ -1,0 +1,219 @@
+//! What can go wrong between the gateway and one backend.
+//!
+//! Owns the one error of this boundary and the questions it answers: what class it is, whether
+//! the tool may have run, whether the same may be sent again, and what a person could do.
+
+use std::time::Duration;
+
+use super::retry::Evidence;
+use crate::protocol::{Class, Executed};
+
+/// Why a backend gave no answer that can be passed on. `Display` says what happened, without
+/// the backend's name and without secrets; [`BackendError::hint`] says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BackendError {
+    /// The config names something that isn't there: a variable, a file, a command.
+    #[error("{0}")]
+    Misconfigured(String),
+    /// No connection could be made; nothing was sent.
+    #[error("{0}")]
+    Connect(String),
+    /// TLS refused the other side (expired, wrong host, unknown issuer); nothing was sent.
+    #[error("{0}")]
+    Certificate(String),
+    /// We are out of something ourselves, such as file descriptors; nothing was sent.
+    #[error("{0}")]
+    OutOfResources(String),
+    /// The connection broke, or the server died, after the request was sent.
+    #[error("connection lost after the request was sent ({0})")]
+    ConnectionLost(String),
+    /// The call's time ran out, before or after the request was sent.
+    #[error("{} within {}", if *.sent { "no answer" } else { "not sent" }, seconds(.limit))]
+    Deadline {
+        /// Whether the backend has got the request.
+        sent: bool,
+        /// The whole time the call had.
+        limit: Duration,
+    },
+    /// Nothing came for longer than `idle_timeout_secs` while a call was open.
+    #[error("silent for {}", seconds(.limit))]
+    Idle {
+        /// The silence allowed.
+        limit: Duration,
+    },
+    /// 500, 502, 504 and the like.
+    #[error("the server answered HTTP {status}{}", quoted(.snippet))]
+    ServerError {
+        /// HTTP status.
+        status: u16,
+        /// The beginning of the body, escaped; may be empty.
+        snippet: String,
+    },
+    /// 503.
+    #[error("the server is not available (HTTP 503){}", quoted(.snippet))]
+    Unavailable {
+        /// `Retry-After`, where the server gave one: it says that the request was not taken.
+        retry_after: Option<Duration>,
+        /// The beginning of the body, escaped; may be empty.
+        snippet: String,
+    },
+    /// 429.
+    #[error("the server asks for fewer requests (HTTP 429)")]
+    RateLimited {
+        /// `Retry-After`, where the server gave one that can be read.
+        retry_after: Option<Duration>,
+    },
+    /// 401 or 403.
+    #[error("the server refuses our credentials (HTTP {status}){}", quoted(.snippet))]
+    AuthRequired {
+        /// HTTP status.
+        status: u16,
+        /// What the server says of it, escaped; may be empty.
+        snippet: String,
+    },
+    /// Another 4xx.
+    #[error("the server refused the request (HTTP {status}){}", quoted(.snippet))]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// The beginning of the body, escaped; may be empty.
+        snippet: String,
+    },
+    /// A redirect that is not followed.
+    #[error("the server redirects to {target}, which is not followed")]
+    Redirected {
+        /// Scheme, host and path, without query.
+        target: String,
+    },
+    /// The backend has forgotten our session.
+    #[error("the server has lost the session")]
+    SessionLost {
+        /// By the rules (404 with a session id), which says that the request was not taken;
+        /// else by something that looks like it.
+        by_status: bool,
+    },
+    /// An answer that is no MCP answer.
+    #[error("the server's answer can't be used: {0}")]
+    BadReply(String),
+    /// The answer is over `max_message_bytes`.
+    #[error("the server's answer is larger than {limit} bytes (max_message_bytes)")]
+    TooLarge {
+        /// The cap, in bytes.
+        limit: usize,
+    },
+    /// 413: the request is over a cap of the backend.
+    #[error("the request is too large for the server (HTTP 413)")]
+    RequestTooLarge,
+    /// The handshake went wrong in a way that is not about the connection.
+    #[error("{0}")]
+    Handshake(String),
+}
+
+impl BackendError {
+    /// The class that the client is told.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Misconfigured(_) | Self::Connect(_) | Self::Certificate(_) => Class::Unreachable,
+            Self::OutOfResources(_) | Self::Unavailable { .. } => Class::Overloaded,
+            Self::ConnectionLost(_) | Self::ServerError { .. } | Self::SessionLost { .. } => {
+                Class::OutcomeUnknown
+            }
+            Self::Deadline { .. } | Self::Idle { .. } => Class::Deadline,
+            Self::RateLimited { .. } => Class::RateLimited,
+            Self::AuthRequired { .. } => Class::AuthRequired,
+            Self::Refused { .. } | Self::Redirected { .. } => Class::Refused,
+            Self::BadReply(_) | Self::Handshake(_) => Class::BadReply,
+            Self::TooLarge { .. } | Self::RequestTooLarge => Class::TooLarge,
+        }
+    }
+
+    /// Whether the tool may have run, as far as this attempt goes.
+    pub fn executed(&self) -> Executed {
+        match self.evidence() {
+            Evidence::NotSent
+            | Evidence::NotTaken { .. }
+            | Evidence::Renewed { by_status: true } => Executed::No,
+            Evidence::Unavailable
+            | Evidence::MayHaveRun
+            | Evidence::Renewed { by_status: false } => Executed::Unknown,
+            Evidence::Final => match self {
+                Self::BadReply(_) | Self::TooLarge { .. } => Executed::Unknown,
+                Self::Deadline { sent: true, .. } | Self::Idle { .. } => Executed::Unknown,
+                _ => Executed::No,
+            },
+        }
+    }
+
+    /// What this says about sending the same again.
+    pub fn evidence(&self) -> Evidence {
+        match self {
+            Self::Connect(_) | Self::OutOfResources(_) => Evidence::NotSent,
+            Self::RateLimited { retry_after } => Evidence::NotTaken {
+                retry_after: *retry_after,
+            },
+            Self::Unavailable {
+                retry_after: Some(wait),
+                ..
+            } => Evidence::NotTaken {
+                retry_after: Some(*wait),
+            },
+            Self::Unavailable {
+                retry_after: None, ..
+            } => Evidence::Unavailable,
+            Self::ConnectionLost(_) | Self::ServerError { .. } | Self::Idle { .. } => {
+                Evidence::MayHaveRun
+            }
+            Self::SessionLost { by_status } => Evidence::Renewed {
+                by_status: *by_status,
+            },
+            _ => Evidence::Final,
+        }
+    }
+
+    /// What a person could do about it; `url` is where the backend was looked for.
+    pub fn hint(&self, url: Option<&str>) -> Option<String> {
+        let curl = url.map(|url| format!("try: curl -i {url}"));
+        match self {
+            Self::Connect(cause) if cause.contains("refused") => Some(
+                format!("is the server running? {}", curl.unwrap_or_default())
+                    .trim()
+                    .into(),
+            ),
+            Self::Connect(_) | Self::ServerError { .. } => curl,
+            Self::Certificate(_) => Some("a private CA goes into ca_file".into()),
+            Self::AuthRequired { status: 401, .. } => {
+                Some("check bearer or headers of this backend".into())
+            }
+            Self::AuthRequired { .. } => {
+                Some("these credentials are not enough for this server".into())
+            }
+            Self::Refused {
+                status: 404 | 405, ..
+            } => Some("is the path of the url right? it is often /mcp".into()),
+            Self::Redirected { .. } => Some("put the final address into url".into()),
+            Self::TooLarge { .. } => Some("raise max_message_bytes if you need it".into()),
+            Self::Unavailable { .. } | Self::RateLimited { .. } => Some("try again later".into()),
+            _ => None,
+        }
+    }
+
+    /// The whole line: what happened and what to do. `check`, the log and the client all get this.
+    pub fn explain(&self, url: Option<&str>) -> String {
+        match self.hint(url) {
+            Some(hint) => format!("{self}: {hint}"),
+            None => self.to_string(),
+        }
+    }
+}
+
+fn seconds(limit: &Duration) -> String {
+    format!("{} s", limit.as_secs_f64())
+}
+
+fn quoted(snippet: &str) -> String {
+    if snippet.is_empty() {
+        String::new()
+    } else {
+        format!(": {snippet}")
+    }
+}

@@ -1,0 +1,284 @@
+//! One HTTP exchange with one backend.
+//!
+//! Owns the endpoint (client, address, credentials), sending, redirects, and what an HTTP status
+//! or a broken connection means. Reading a good answer is [`super::stream`]'s affair. It must not
+//! know about retries, sessions or who is asking.
+
+use std::error::Error;
+use std::io;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::{Client, Method, Response, StatusCode, Url};
+
+use super::auth::{self, Credentials};
+use super::error::BackendError;
+use super::pool::Pool;
+use super::retry;
+use crate::config::BackendConfig;
+
+const MAX_REDIRECTS: usize = 3;
+/// How much of a body is quoted in a message, in characters.
+const SNIPPET: usize = 120;
+/// How much of an error's body is read to find out what it says, in bytes.
+const ERROR_BODY: usize = 64 * 1024;
+
+/// Where one backend listens and how it is reached.
+#[derive(Debug)]
+pub struct Endpoint {
+    client: Client,
+    url: Url,
+    credentials: Credentials,
+    headers: HeaderMap,
+    /// The cap on one answer or event, in bytes.
+    pub max_message_bytes: usize,
+}
+
+impl Endpoint {
+    /// Resolves address, secrets and certificates of a backend. Sends nothing.
+    ///
+    /// # Errors
+    /// [`BackendError::Misconfigured`] with the reason.
+    pub async fn resolve(
+        config: &BackendConfig,
+        pool: &Pool,
+        max_message_bytes: usize,
+    ) -> Result<Self, BackendError> {
+        let url = config.url.clone().map_err(BackendError::Misconfigured)?;
+        let credentials = auth::resolve(config)
+            .await
+            .map_err(BackendError::Misconfigured)?;
+        let client = pool
+            .client(config, &url)
+            .map_err(BackendError::Misconfigured)?;
+        let mut headers = credentials.headers.clone();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(
+            ACCEPT,
+            HeaderValue::from_static("application/json, text/event-stream"),
+        );
+        Ok(Self {
+            client,
+            url,
+            credentials,
+            headers,
+            max_message_bytes,
+        })
+    }
+
+    /// What every POST carries: credentials, content type and what we accept.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// POSTs one JSON-RPC message with exactly these headers. A response comes back whatever its
+    /// status.
+    ///
+    /// # Errors
+    /// When no response came, or a redirect that is not followed.
+    pub async fn post(&self, headers: &HeaderMap, body: Bytes) -> Result<Response, BackendError> {
+        let mut url = self.url.clone();
+        for _ in 0..=MAX_REDIRECTS {
+            let response = self
+                .client
+                .post(url.clone())
+                .headers(headers.clone())
+                .body(body.clone())
+                .send()
+                .await
+                .map_err(|error| self.broken(&error))?;
+            if !response.status().is_redirection() {
+                return Ok(response);
+            }
+            url = self.redirect(&url, &response)?;
+        }
+        Err(BackendError::Redirected {
+            target: "itself, over and over".into(),
+        })
+    }
+
+    /// Sends a request without a body and asks only whether it got through; for DELETE.
+    ///
+    /// # Errors
+    /// When no response came.
+    pub async fn bare(
+        &self,
+        method: Method,
+        headers: &HeaderMap,
+    ) -> Result<StatusCode, BackendError> {
+        let response = self
+            .client
+            .request(method, self.url.clone())
+            .headers(headers.clone())
+            .send()
+            .await
+            .map_err(|error| self.broken(&error))?;
+        Ok(response.status())
+    }
+
+    /// What a status that is no success means. `body` is the beginning of the response's body.
+    pub fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> BackendError {
+        let snippet = self.snippet(body);
+        let retry_after = headers
+            .get(RETRY_AFTER)
+            .and_then(|value| retry::retry_after(value, SystemTime::now()));
+        let status = status.as_u16();
+        match status {
+            401 | 403 => BackendError::AuthRequired { status, snippet },
+            413 => BackendError::RequestTooLarge,
+            429 => BackendError::RateLimited { retry_after },
+            503 => BackendError::Unavailable {
+                retry_after,
+                snippet,
+            },
+            500..=599 => BackendError::ServerError { status, snippet },
+            400..=499 => BackendError::Refused { status, snippet },
+            _ => BackendError::BadReply(format!("HTTP {status} is no answer to a request")),
+        }
+    }
+
+    /// The beginning of what a backend said: short, escaped, and without our secrets.
+    pub fn snippet(&self, body: &[u8]) -> String {
+        let text = String::from_utf8_lossy(&body[..body.len().min(16 * SNIPPET)]);
+        let mut text = text.trim().to_owned();
+        for secret in &self.credentials.secrets {
+            text = text.replace(secret.reveal(), "***");
+        }
+        let cut = text.chars().count() > SNIPPET;
+        let shown: String = text
+            .chars()
+            .take(SNIPPET)
+            .flat_map(char::escape_debug)
+            .collect();
+        if cut { format!("{shown}…") } else { shown }
+    }
+
+    /// Reads at most the beginning of a body that is not going to be passed on.
+    pub async fn beginning(response: &mut Response) -> Vec<u8> {
+        let mut body = Vec::new();
+        while body.len() < ERROR_BODY {
+            match response.chunk().await {
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        body
+    }
+
+    /// Where a redirect leads, if it is one that may be followed: 307 or 308 within the same
+    /// origin. Nothing, neither header nor body, is ever sent to another one.
+    fn redirect(&self, from: &Url, response: &Response) -> Result<Url, BackendError> {
+        let location = response
+            .headers()
+            .get(LOCATION)
+            .and_then(|value| value.to_str().ok());
+        let target = location.and_then(|location| from.join(location).ok());
+        match target {
+            Some(url)
+                if matches!(response.status().as_u16(), 307 | 308)
+                    && url.origin() == self.url.origin() =>
+            {
+                Ok(url)
+            }
+            Some(url) => Err(BackendError::Redirected {
+                target: without_secrets(&url),
+            }),
+            None => Err(BackendError::Redirected {
+                target: "nowhere that can be read".into(),
+            }),
+        }
+    }
+
+    /// What it means that no response, or not all of it, came.
+    pub fn broken(&self, error: &reqwest::Error) -> BackendError {
+        let cause = causes(error)
+            .last()
+            .map_or_else(|| "unknown".into(), ToString::to_string);
+        let io = find::<io::Error>(error);
+        if let Some(kind) = io
+            && out_of_descriptors(kind)
+        {
+            return BackendError::OutOfResources(format!(
+                "this machine is out of resources: {cause}"
+            ));
+        }
+        if error.is_connect() {
+            return connect_error(error, cause);
+        }
+        let parse = find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse);
+        let malformed = io.is_some_and(|error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
+            )
+        });
+        if parse || (malformed && !error.is_request()) {
+            return BackendError::BadReply(format!("not HTTP as it should be: {cause}"));
+        }
+        BackendError::ConnectionLost(cause)
+    }
+}
+
+/// Scheme, host and path: what of a URL may be shown.
+pub fn without_secrets(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.into()
+}
+
+fn connect_error(error: &reqwest::Error, cause: String) -> BackendError {
+    if let Some(tls) = find_in_io::<rustls::Error>(error) {
+        return BackendError::Certificate(format!("TLS: {tls}"));
+    }
+    if error.is_timeout() {
+        return BackendError::Connect("connect timeout".into());
+    }
+    if error.is_dns() {
+        return BackendError::Connect(format!("the name can't be resolved: {cause}"));
+    }
+    match find::<io::Error>(error).map(io::Error::kind) {
+        Some(io::ErrorKind::ConnectionRefused) => {
+            BackendError::Connect("connection refused".into())
+        }
+        _ => BackendError::Connect(format!("no connection: {cause}")),
+    }
+}
+
+/// An error's causes, outermost first. The error itself is left out: it names our URL.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    let mut next = error.source();
+    std::iter::from_fn(move || {
+        let cause = next?;
+        next = cause.source();
+        Some(cause)
+    })
+}
+
+fn find<T: Error + 'static>(error: &reqwest::Error) -> Option<&T> {
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// rustls errors travel inside `io::Error`s, which hide them from `source()`.
+fn find_in_io<T: Error + 'static>(error: &reqwest::Error) -> Option<&T> {
+    causes(error).find_map(|cause| {
+        if let Some(found) = cause.downcast_ref() {
+            return Some(found);
+        }
+        let mut inner = cause.downcast_ref::<io::Error>()?.get_ref()?;
+        loop {
+            if let Some(found) = inner.downcast_ref() {
+                return Some(found);
+            }
+            inner = inner.downcast_ref::<io::Error>()?.get_ref()?;
+        }
+    })
+}
+
+/// EMFILE and ENFILE (WSAEMFILE on Windows).
+fn out_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(23 | 24 | 10024))
+}

@@ -1,0 +1,145 @@
+//! What a backend offers, page by page (S25 `server/utilities/pagination`).
+//!
+//! Owns following the pages with bounds, since the other side decides how many there are. It must
+//! not know what becomes of the items.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use super::error::BackendError;
+use super::retry::{Attempts, Budget, Replay, Verdict};
+use super::session::{Attempt, Deaf, Link, fresh_id};
+use crate::protocol::message::elements;
+use crate::protocol::{Kind, Listing, Outcome, RawJson, error};
+
+const MAX_PAGES: usize = 1_000;
+const MAX_ITEMS: usize = 10_000;
+/// For one page, its retries included.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Everything the backend lists, of every kind it says it has, all kinds side by side. A list
+/// that can't be had stays as it was in `last`, and the reason is returned beside.
+pub async fn fetch(
+    link: &Arc<Link>,
+    retries: u32,
+    last: &Listing,
+) -> (Listing, Vec<(Kind, BackendError)>) {
+    let offered = Kind::ALL
+        .into_iter()
+        .filter(|kind| link.server.lists(*kind));
+    let lists =
+        join_all(offered.map(|kind| async move { (kind, pages(link, retries, kind).await) }));
+    let (mut listing, mut failed) = (Listing::default(), Vec::new());
+    for (kind, items) in lists.await {
+        *listing.items_mut(kind) = items.unwrap_or_else(|error| {
+            failed.push((kind, error));
+            last.items(kind).to_vec()
+        });
+    }
+    (listing, failed)
+}
+
+async fn pages(link: &Arc<Link>, retries: u32, kind: Kind) -> Result<Vec<RawJson>, BackendError> {
+    let mut items = Vec::new();
+    let mut seen = HashSet::new();
+    let mut cursor: Option<RawJson> = None;
+    for _ in 0..MAX_PAGES {
+        let page = tokio::time::timeout(
+            PAGE_TIMEOUT,
+            patiently(link, retries, kind, cursor.as_ref()),
+        )
+        .await
+        .map_err(|_| BackendError::Deadline {
+            sent: true,
+            limit: PAGE_TIMEOUT,
+        })??;
+        let Some(page) = page else { break };
+        let Some(listed) = page.get(kind.member()).and_then(|list| elements(&list)) else {
+            let why = format!("{} has no array {:?}", kind.list_method(), kind.member());
+            return Err(BackendError::BadReply(why));
+        };
+        items.extend(listed);
+        if items.len() >= MAX_ITEMS {
+            tracing::warn!(
+                list = kind.list_method(),
+                "the server lists {MAX_ITEMS} or more: the rest is left out"
+            );
+            items.truncate(MAX_ITEMS);
+            break;
+        }
+        // An empty string is a cursor like any other; only null and absence end the list.
+        cursor = page
+            .get("nextCursor")
+            .filter(|cursor| cursor.as_str() != "null");
+        let Some(next) = &cursor else { break };
+        if !seen.insert(next.as_bytes().to_vec()) {
+            tracing::warn!(
+                list = kind.list_method(),
+                "the server repeats a cursor: its list ends here"
+            );
+            break;
+        }
+    }
+    Ok(items)
+}
+
+/// One page, tried again where that may help: listing changes nothing.
+async fn patiently(
+    link: &Arc<Link>,
+    retries: u32,
+    kind: Kind,
+    cursor: Option<&RawJson>,
+) -> Result<Option<RawJson>, BackendError> {
+    let budget = Budget::new();
+    let mut attempts = Attempts::new(Replay::Safe, retries, &budget);
+    loop {
+        let error = match page(link, kind, cursor).await {
+            Ok(page) => return Ok(page),
+            Err(error) => error,
+        };
+        match attempts.after(error.evidence(), PAGE_TIMEOUT, &mut rand::rng()) {
+            // A lost session needs a new link, which the keeper makes.
+            _ if matches!(error, BackendError::SessionLost { .. }) => return Err(error),
+            Verdict::Retry { delay } => tokio::time::sleep(delay).await,
+            Verdict::GiveUp => return Err(error),
+        }
+    }
+}
+
+/// One page; `None` if the server, against its own capabilities, has no such list.
+async fn page(
+    link: &Arc<Link>,
+    kind: Kind,
+    cursor: Option<&RawJson>,
+) -> Result<Option<RawJson>, BackendError> {
+    let params =
+        cursor.map(|cursor| RawJson::trusted(format!(r#"{{"cursor":{}}}"#, cursor.as_str())));
+    let (id, sent) = (fresh_id(), AtomicBool::new(false));
+    let attempt = Attempt {
+        id: &id,
+        method: kind.list_method(),
+        params: params.as_ref(),
+        idle: None,
+        sent: &sent,
+    };
+    match link.request(&attempt, &Deaf).await? {
+        Outcome::Result(result) => Ok(Some(result)),
+        Outcome::Error(refused) => {
+            let code = refused
+                .get("code")
+                .and_then(|code| code.as_str().parse::<i64>().ok());
+            if code == Some(error::METHOD_NOT_FOUND) {
+                return Ok(None);
+            }
+            let said = link.snippet(refused.as_bytes());
+            Err(BackendError::BadReply(format!(
+                "{} was refused: {said}",
+                kind.list_method()
+            )))
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! HTTP clients, and with them the connection pools.
+//!
+//! Owns the one place where a reqwest client is built: one per distinct connection setting, so
+//! that backends without settings of their own share one. It must not know MCP.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use reqwest::{Certificate, Client, Identity, Url, redirect};
+
+use crate::config::{BackendConfig, TlsConfig};
+
+const MAX_IDLE_PER_HOST: usize = 10;
+const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
+/// HTTP/2: a connection that answers no ping for this long is dead.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+/// The clients of one gateway.
+#[derive(Debug, Default, Clone)]
+pub struct Pool {
+    clients: Arc<Mutex<HashMap<Setting, Client>>>,
+}
+
+/// What makes two backends need two clients.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Setting {
+    connect_timeout: Duration,
+    /// Proxies from the environment never apply to loopback.
+    loopback: bool,
+    https: bool,
+    tls: TlsConfig,
+}
+
+impl Pool {
+    /// The client for a backend, made on first use. Reads certificate files.
+    ///
+    /// # Errors
+    /// In plain words, if a certificate file can't be read or used.
+    pub fn client(&self, config: &BackendConfig, url: &Url) -> Result<Client, String> {
+        let setting = Setting {
+            connect_timeout: config.connect_timeout,
+            loopback: is_loopback(url),
+            https: url.scheme() == "https",
+            tls: config.tls.clone(),
+        };
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&setting) {
+            return Ok(client.clone());
+        }
+        let client = build(&setting)?;
+        clients.insert(setting, client.clone());
+        Ok(client)
+    }
+}
+
+/// Whether a URL points at this machine.
+pub fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+fn build(setting: &Setting) -> Result<Client, String> {
+    // A second call finds a provider installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+
+    let mut builder = Client::builder()
+        .user_agent(concat!("sentinel-gateway/", env!("CARGO_PKG_VERSION")))
+        .redirect(redirect::Policy::none())
+        .referer(false)
+        .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .connect_timeout(setting.connect_timeout)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .http2_keep_alive_timeout(KEEP_ALIVE);
+    if setting.loopback {
+        builder = builder.no_proxy();
+    }
+    if setting.loopback && !setting.https {
+        // No TLS can happen here: don't load the system's roots for it.
+        builder = builder.tls_certs_only([]);
+    }
+    if let Some(path) = &setting.tls.ca_file {
+        let pem = read(path, "ca_file")?;
+        let roots = Certificate::from_pem_bundle(&pem)
+            .map_err(|_| format!("ca_file {} holds no PEM certificate", path.display()))?;
+        if roots.is_empty() {
+            return Err(format!(
+                "ca_file {} holds no PEM certificate",
+                path.display()
+            ));
+        }
+        builder = builder.tls_certs_merge(roots);
+    }
+    if let Some((certificate, key)) = &setting.tls.client_cert {
+        let mut pem = read(certificate, "client_cert_file")?;
+        pem.push(b'\n');
+        pem.extend(read(key, "client_key_file")?);
+        let identity = Identity::from_pem(&pem).map_err(|_| {
+            let (certificate, key) = (certificate.display(), key.display());
+            format!("client_cert_file {certificate} and client_key_file {key} are no PEM certificate with its key")
+        })?;
+        builder = builder.identity(identity);
+    }
+    builder
+        .build()
+        .map_err(|error| format!("no HTTP client can be made: {error}"))
+}
+
+fn read(path: &Path, key: &str) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| format!("{key} {} can't be read: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_told_from_the_rest() {
+        for (url, expected) in [
+            ("http://127.0.0.1:1/mcp", true),
+            ("http://127.9.9.9/", true),
+            ("http://[::1]:5/", true),
+            ("http://localhost/", true),
+            ("http://localhost.example.com/", false),
+            ("http://10.0.0.1/", false),
+        ] {
+            assert_eq!(is_loopback(&Url::parse(url).unwrap()), expected, "{url}");
+        }
+    }
+}

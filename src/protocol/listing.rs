@@ -1,0 +1,92 @@
+//! The four things a server lists, and one server's lists of them (MCP `server/tools`,
+//! `server/prompts`, `server/resources`).
+
+use super::raw::RawJson;
+
+/// What a backend can list. All four are treated alike but for what this type says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// `tools/list`
+    Tool,
+    /// `prompts/list`
+    Prompt,
+    /// `resources/list`
+    Resource,
+    /// `resources/templates/list`
+    Template,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Tool, Self::Prompt, Self::Resource, Self::Template];
+
+    /// The method that lists it.
+    pub const fn list_method(self) -> &'static str {
+        match self {
+            Self::Tool => "tools/list",
+            Self::Prompt => "prompts/list",
+            Self::Resource => "resources/list",
+            Self::Template => "resources/templates/list",
+        }
+    }
+
+    /// The member of a list result that holds the items.
+    pub const fn member(self) -> &'static str {
+        match self {
+            Self::Tool => "tools",
+            Self::Prompt => "prompts",
+            Self::Resource => "resources",
+            Self::Template => "resourceTemplates",
+        }
+    }
+
+    /// The member of an item that identifies it.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Tool | Self::Prompt => "name",
+            Self::Resource => "uri",
+            Self::Template => "uriTemplate",
+        }
+    }
+
+    /// The notification that its list has changed; resources and templates share one.
+    pub const fn list_changed(self) -> &'static str {
+        match self {
+            Self::Tool => "notifications/tools/list_changed",
+            Self::Prompt => "notifications/prompts/list_changed",
+            Self::Resource | Self::Template => "notifications/resources/list_changed",
+        }
+    }
+
+    /// The member of a server's `capabilities` that says it lists these.
+    pub const fn capability(self) -> &'static str {
+        match self {
+            Self::Tool => "tools",
+            Self::Prompt => "prompts",
+            Self::Resource | Self::Template => "resources",
+        }
+    }
+
+    /// Identified by a URI or a template of one, which is never rewritten.
+    pub const fn is_uri(self) -> bool {
+        matches!(self, Self::Resource | Self::Template)
+    }
+}
+
+/// What one backend listed, item for item as it was sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    items: [Vec<RawJson>; Kind::ALL.len()],
+}
+
+impl Listing {
+    /// The raw items of a kind, in the backend's order, all pages.
+    pub fn items(&self, kind: Kind) -> &[RawJson] {
+        &self.items[kind as usize]
+    }
+
+    /// The same, to fill or replace.
+    pub fn items_mut(&mut self, kind: Kind) -> &mut Vec<RawJson> {
+        &mut self.items[kind as usize]
+    }
+}
