@@ -1,19 +1,40 @@
 //! The configuration that runs: checked, expanded, with every default in place.
 //!
-//! Owns the types the rest of the gateway reads. How a file is written down, found and
-//! criticised is [`file`]'s affair; nothing here knows TOML, and nothing here does I/O.
+//! Owns the types the rest of the gateway reads; they know no TOML and do no I/O. How they come
+//! about is told by the modules below, each with one part in it:
+//!
+//! `environment` what surrounds the process · `locate` which file, and whether it is trusted ·
+//! `file` the keys as written, and their schema · `shape` a document held against that schema ·
+//! `expand` variables · `url` · `check` from written to checked · `problem` what is wrong ·
+//! `load` all of it in order.
 
-pub mod file;
+mod check;
+mod environment;
+mod expand;
+mod file;
+mod load;
+mod locate;
+mod problem;
 pub mod secret;
+mod shape;
+mod url;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Url;
 use reqwest::header::HeaderName;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
+pub use environment::Environment;
+pub use file::schema;
+pub use load::{Overrides, load};
+pub use problem::{Problem, Problems};
 pub use secret::{Secret, SecretSource};
+pub use url::is_loopback;
 
 /// Everything one run of the gateway is told. Replaced whole, never edited.
 #[derive(Debug, Clone)]
@@ -54,7 +75,8 @@ pub struct GatewayConfig {
 }
 
 /// `tool_names`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum ToolNames {
     /// A tool keeps its own name; a later backend's tool of a taken name becomes `backend__tool`.
     Bare,
@@ -63,7 +85,8 @@ pub enum ToolNames {
 }
 
 /// `tool_name_chars`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum NameChars {
     /// `[A-Za-z0-9_-]{1,64}`: what every client takes.
     Strict,
@@ -71,8 +94,32 @@ pub enum NameChars {
     Spec,
 }
 
+impl NameChars {
+    /// Whether an exposed name may be this one.
+    pub fn allow(self, name: &str) -> bool {
+        let (most, dot) = match self {
+            Self::Strict => (64, false),
+            Self::Spec => (128, true),
+        };
+        let allowed =
+            |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-' || dot && b == b'.';
+        (1..=most).contains(&name.len()) && name.bytes().all(allowed)
+    }
+}
+
+/// As the pattern it is.
+impl fmt::Display for NameChars {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Strict => "[A-Za-z0-9_-]{1,64}",
+            Self::Spec => "[A-Za-z0-9_.-]{1,128}",
+        })
+    }
+}
+
 /// `tool_errors`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum ToolErrors {
     /// Gateway errors are JSON-RPC errors.
     Jsonrpc,
@@ -81,7 +128,8 @@ pub enum ToolErrors {
 }
 
 /// `protocol`: which era of MCP a backend is spoken to in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// Found out once per connection, by a probe.
     Auto,
@@ -92,7 +140,8 @@ pub enum Protocol {
 }
 
 /// `retry_tools` and `tools.retry`: which tools may be sent again once they may have run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum RetryTools {
     /// Those annotated `readOnlyHint` or `idempotentHint`.
     Safe,
@@ -103,13 +152,16 @@ pub enum RetryTools {
 }
 
 /// One `[[backends]]` entry.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct BackendConfig {
     /// `[a-z0-9][a-z0-9_-]*`, unique.
     pub name: Arc<str>,
     /// Where it listens, or in plain words why that can't be said (a missing variable, an
     /// untrusted file): such a backend is down, and this is the reason given.
     pub url: Result<Url, String>,
+    /// The URL for people: as written, variables unexpanded, without user and query. Messages
+    /// show this one, since `url` may hold secrets.
+    pub shown_url: String,
     /// The era it is spoken to in.
     pub protocol: Protocol,
     /// Deadline of one call, all waits and retries included.
@@ -134,6 +186,16 @@ pub struct BackendConfig {
     pub allow_insecure: bool,
     /// Filters, renames and per-tool settings.
     pub tools: ToolRules,
+}
+
+/// Shows what is no secret, whoever logs it.
+impl fmt::Debug for BackendConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BackendConfig")
+            .field("name", &self.name)
+            .field("url", &self.url.as_ref().map(|_| &self.shown_url))
+            .finish_non_exhaustive()
+    }
 }
 
 /// Certificates of one backend, as absolute paths; read at connect.

@@ -1,0 +1,291 @@
+//! The arguments: their names, their help, and what they ask of the configuration.
+//!
+//! Knows nothing of what the commands do.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{Overrides, Problems};
+
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (commit ",
+    env!("SENTINEL_COMMIT"),
+    ")\nMCP protocol versions: 2024-11-05, 2025-03-26, 2025-06-18, 2025-11-25, 2026-07-28"
+);
+
+const EXAMPLES: &str = "\
+Examples:
+  sentinel-gateway check
+      Try every backend of the config, and say what is wrong and what to do.
+  sentinel-gateway --backend sqlite=http://127.0.0.1:3002/mcp tools
+      List the tools of one server, without a config file.
+  sentinel-gateway --config ~/work/sentinel.toml --only n8n,sqlite
+      Serve two backends of a file on stdin and stdout: the line for a client's config.
+
+Exit status: 0 well, 1 something failed at run time, 2 bad config or usage.";
+
+/// One stdio MCP server in front of many HTTP MCP servers.
+///
+/// Without a command it serves MCP on stdin and stdout, as MCP clients start it.
+/// The config is --config, else $SENTINEL_CONFIG, else sentinel/sentinel.toml in the
+/// user's config folder, else ./sentinel.toml.
+#[derive(Parser)]
+#[command(name = "sentinel-gateway", version = VERSION, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Cli {
+    /// What to do; `None` is to serve.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    #[command(flatten)]
+    config: ConfigArgs,
+
+    /// How much to log, on stderr [default: info, or what RUST_LOG says]
+    #[arg(long, global = true, value_enum, value_name = "LEVEL")]
+    pub log_level: Option<LogLevel>,
+
+    /// How log lines look
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// The flags that say which configuration runs.
+#[derive(Args)]
+#[command(next_help_heading = "Configuration")]
+struct ConfigArgs {
+    /// The config file
+    #[arg(long, global = true, value_name = "PATH")]
+    config: Option<PathBuf>,
+
+    /// Adds a backend, or gives the file's backend of that name another URL; repeatable
+    #[arg(long, global = true, value_name = "NAME=URL")]
+    backend: Vec<String>,
+
+    /// Takes a backend's bearer token from an environment variable; repeatable
+    #[arg(long, global = true, value_name = "NAME=VAR")]
+    bearer_env: Vec<String>,
+
+    /// Sends a header to a backend, as in 'n8n:X-Key=${N8N_KEY}'; repeatable
+    #[arg(long, global = true, value_name = "NAME:KEY=VALUE")]
+    header: Vec<String>,
+
+    /// Serves these backends alone
+    #[arg(long, global = true, value_name = "NAME,NAME", value_delimiter = ',')]
+    only: Option<Vec<String>>,
+}
+
+/// A command; without one the gateway serves.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Check the config, connect to every backend, and say how each fares
+    ///
+    /// Exit status: 0 all backends are up, 1 one is down, 2 the config is bad.
+    Check(Output),
+    /// List the tools as a client sees them, with the backend of each
+    Tools(Output),
+    /// List the prompts as a client sees them, with the backend of each
+    Prompts(Output),
+    /// List the resources as a client sees them, with the backend of each
+    Resources(Output),
+    /// Call one tool through the whole gateway
+    ///
+    /// Progress goes to stderr, the result to stdout. Exit status 1 if the tool reports an error.
+    #[command(after_help = "\
+Examples:
+  sentinel-gateway call read_query 'query=SELECT 1+1 AS two'
+  sentinel-gateway call read_query '{\"query\": \"SELECT 1+1 AS two\"}' --json")]
+    Call(Call),
+    /// Print the JSON Schema of sentinel.toml
+    Schema,
+}
+
+/// How a command prints.
+#[derive(Args)]
+pub struct Output {
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `call` is told.
+#[derive(Args)]
+pub struct Call {
+    /// The tool, by the name that `tools` shows
+    pub tool: String,
+
+    /// The arguments: one JSON object, or key=value pairs, where a value that is JSON is taken as such
+    #[arg(value_name = "JSON | KEY=VALUE")]
+    pub arguments: Vec<String>,
+
+    /// Print the result as the raw JSON of the backend
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `--log-level`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// Nothing at all.
+    Off,
+    /// What failed for good.
+    Error,
+    /// What went wrong and was dealt with.
+    Warn,
+    /// What a user wants to know of a day's work.
+    Info,
+    /// What a developer wants to know.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// The level's name, as a log filter takes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// `--log-format`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Cli {
+    /// What the flags ask of the configuration.
+    ///
+    /// # Errors
+    /// Flags that don't read as their help says. Their values are left out: they may be secrets.
+    pub fn overrides(&self) -> Result<Overrides, Problems> {
+        let mut problems = Problems::default();
+        let mut pairs = |flag, values: &[String], form| -> Vec<(String, String)> {
+            let split = values.iter().filter_map(|value| {
+                let pair = value.split_once('=').filter(|(name, _)| !name.is_empty());
+                if pair.is_none() {
+                    problems.flag(flag, format!("must read {form}"));
+                }
+                pair.map(|(name, rest)| (name.to_owned(), rest.to_owned()))
+            });
+            split.collect()
+        };
+        let backends = pairs("--backend", &self.config.backend, "NAME=URL");
+        let bearer_env = pairs("--bearer-env", &self.config.bearer_env, "NAME=VAR");
+        let headers = pairs("--header", &self.config.header, "'NAME:Key=value'");
+
+        let headers = headers
+            .into_iter()
+            .filter_map(|(target, value)| {
+                let Some((name, key)) = target.split_once(':') else {
+                    problems.flag("--header", "must read 'NAME:Key=value'");
+                    return None;
+                };
+                Some((name.to_owned(), key.to_owned(), value))
+            })
+            .collect();
+        problems.or(Overrides {
+            config: self.config.config.clone(),
+            backends,
+            bearer_env,
+            headers,
+            only: self.config.only.clone(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::protocol::LEGACY_VERSIONS;
+
+    fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(std::iter::once(&"sentinel-gateway").chain(args))
+    }
+
+    #[test]
+    fn definitions_hold_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn version_names_commit_and_protocol_versions() {
+        let version = Cli::command().render_version();
+        assert!(version.contains(concat!(env!("CARGO_PKG_VERSION"), " (commit ")));
+        for protocol in LEGACY_VERSIONS.iter().chain(&["2026-07-28"]) {
+            assert!(version.contains(protocol), "{protocol} in {version}");
+        }
+    }
+
+    #[test]
+    fn flags_are_taken_before_and_after_the_command() {
+        for args in [
+            ["--config", "a.toml", "--only", "a,b", "tools"],
+            ["tools", "--only", "a,b", "--config", "a.toml"],
+        ] {
+            let cli = parse(&args).unwrap();
+            let overrides = cli.overrides().unwrap();
+            assert_eq!(overrides.config, Some("a.toml".into()));
+            assert_eq!(overrides.only, Some(vec!["a".to_owned(), "b".to_owned()]));
+            assert!(matches!(cli.command, Some(Command::Tools(_))));
+        }
+    }
+
+    #[test]
+    fn pairs_are_split_where_the_help_says() {
+        let cli = parse(&[
+            "--backend",
+            "a=http://h/?x=y",
+            "--bearer-env=a=TOKEN",
+            "--header",
+            "a:X-Key=v:w=x ${Y}",
+        ]);
+        let overrides = cli.unwrap().overrides().unwrap();
+        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        assert_eq!(overrides.backends, [pair("a", "http://h/?x=y")]);
+        assert_eq!(overrides.bearer_env, [pair("a", "TOKEN")]);
+        let header = ("a".to_owned(), "X-Key".to_owned(), "v:w=x ${Y}".to_owned());
+        assert_eq!(overrides.headers, [header]);
+    }
+
+    #[test]
+    fn flags_that_do_not_read_so_are_named_without_their_values() {
+        let cli = parse(&[
+            "--backend",
+            "https://h/hidden",
+            "--bearer-env",
+            "=hidden",
+            "--header",
+            "a:hidden",
+            "--header",
+            "hidden=hidden",
+        ]);
+        let problems = cli.unwrap().overrides().map(|_| ()).unwrap_err();
+        assert_eq!(
+            problems.to_string(),
+            "--backend: must read NAME=URL\n\
+             --bearer-env: must read NAME=VAR\n\
+             --header: must read 'NAME:Key=value'\n\
+             --header: must read 'NAME:Key=value'"
+        );
+    }
+
+    #[test]
+    fn usage_errors_exit_with_2() {
+        for args in [&["--nonsense"][..], &["call"], &["install"], &["serve"]] {
+            assert_eq!(parse(args).map(|_| ()).unwrap_err().exit_code(), 2);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What surrounds the process and bears on its configuration, as one value that tests can make up.
+
+use std::path::{Path, PathBuf};
+
+use etcetera::BaseStrategy;
+
+type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+/// Environment variables and the folders that matter.
+pub struct Environment {
+    variables: Box<Lookup>,
+    working_folder: PathBuf,
+    home: Option<PathBuf>,
+    config_folder: Option<PathBuf>,
+}
+
+impl Environment {
+    /// That of this process.
+    pub fn of_process() -> Self {
+        Self {
+            // A value that isn't Unicode could be sent nowhere, so it counts as not set.
+            variables: Box::new(|name| std::env::var(name).ok()),
+            working_folder: std::env::current_dir().unwrap_or_else(|_| ".".into()),
+            home: etcetera::home_dir().ok(),
+            config_folder: etcetera::choose_base_strategy()
+                .ok()
+                .map(|strategy| strategy.config_dir()),
+        }
+    }
+
+    /// One with no variables, no home and no config folder.
+    pub fn new(working_folder: impl Into<PathBuf>) -> Self {
+        Self {
+            variables: Box::new(|_| None),
+            working_folder: working_folder.into(),
+            home: None,
+            config_folder: None,
+        }
+    }
+
+    /// The same with variables looked up so.
+    #[must_use]
+    pub fn with_variables(
+        mut self,
+        lookup: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.variables = Box::new(lookup);
+        self
+    }
+
+    /// The same with the user's home and config folder here.
+    #[must_use]
+    pub fn with_home(mut self, home: impl Into<PathBuf>, config: impl Into<PathBuf>) -> Self {
+        self.home = Some(home.into());
+        self.config_folder = Some(config.into());
+        self
+    }
+
+    /// The value of a variable that is set and not empty, as for the shell's `${VAR:-…}`.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        (self.variables)(name).filter(|value| !value.is_empty())
+    }
+
+    /// The user's own config file, whether or not there is one.
+    pub(super) fn user_file(&self) -> Option<PathBuf> {
+        let folder = self.config_folder.as_ref()?;
+        Some(folder.join("sentinel").join("sentinel.toml"))
+    }
+
+    /// The working folder's config file, whether or not there is one.
+    pub(super) fn working_file(&self) -> PathBuf {
+        self.working_folder.join("sentinel.toml")
+    }
+
+    /// `path` as an absolute one: `~` is the home, and relative paths start at `base` or, where
+    /// that is `None`, at the working folder.
+    pub(super) fn absolute(&self, path: &Path, base: Option<&Path>) -> PathBuf {
+        if let (Ok(rest), Some(home)) = (path.strip_prefix("~"), &self.home) {
+            return home.join(rest);
+        }
+        let base = base.unwrap_or(&self.working_folder);
+        base.join(path)
+    }
+}
