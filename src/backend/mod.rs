@@ -99,6 +99,11 @@ impl Backend {
         self.state.borrow().clone()
     }
 
+    /// Whether it is connected and declared a capability, e.g. `resources`.
+    pub fn offers(&self, capability: &str) -> bool {
+        matches!(&*self.state.borrow(), State::Ready(link) if link.server.offers(capability))
+    }
+
     /// Its URL as it may be shown.
     pub fn shown_url(&self) -> Option<String> {
         self.config.url.as_ref().ok().map(http::without_secrets)

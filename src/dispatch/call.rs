@@ -1,0 +1,209 @@
+//! `tools/call`, `prompts/get`, `resources/read`, `completion/complete`: one call, start to end.
+//!
+//! Owns finding the backend, giving it its own name for the thing, and saying in plain words what
+//! went wrong. Reads of the params only what it routes on; the rest stays the client's bytes.
+
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use super::{Exchange, Snapshot, Snapshots};
+use crate::backend::retry::Replay;
+use crate::backend::{Backend, Call, Failed, ProgressToken};
+use crate::catalog::Entry;
+use crate::config::ToolErrors;
+use crate::protocol::error::{INTERNAL_ERROR, INVALID_PARAMS};
+use crate::protocol::raw::quoted;
+use crate::protocol::{Class, Executed, GatewayData, Kind, Outcome, RawJson, Request, RpcError};
+
+/// The legacy era's code for a resource that nobody has (S25 `server/resources`).
+const RESOURCE_NOT_FOUND: i64 = -32002;
+
+/// Serves one call.
+pub async fn call(request: Request, mut snapshots: Snapshots, exchange: Exchange) -> Outcome {
+    let settled = snapshots.wait_for(|snapshot| snapshot.settled).await;
+    let Ok(snapshot) = settled.map(|snapshot| Arc::clone(&snapshot)) else {
+        return RpcError::new(INTERNAL_ERROR, "the gateway is shutting down").into();
+    };
+    let method = request.method.as_str();
+    let params = request.params.unwrap_or_else(|| RawJson::trusted("{}"));
+    let subject = match Subject::read(method, &params) {
+        Ok(subject) => subject,
+        Err(why) => return RpcError::new(INVALID_PARAMS, format!("{method}: {why}")).into(),
+    };
+    let answer = match subject.route(&snapshot) {
+        Some(route) => forward(method, params, &subject, &route, &exchange).await,
+        None => Err(subject.unknown(&snapshot)),
+    };
+    answer.unwrap_or_else(|error| told(error, method, &snapshot))
+}
+
+/// The answer where the gateway has no room for another call.
+pub fn overloaded(method: &str, snapshot: &Snapshot) -> Outcome {
+    let cap = snapshot.config.gateway.max_in_flight;
+    let message = format!("{cap} requests are in flight already (max_in_flight); it was not sent");
+    let data = GatewayData::new(None, Class::Overloaded, Executed::No, 0);
+    told(RpcError::new(INTERNAL_ERROR, message).with_data(data), method, snapshot)
+}
+
+/// The answer to a call that the end of the gateway cuts off.
+pub fn cut_off(method: &str, snapshot: &Snapshot) -> Outcome {
+    let message = "the gateway is shutting down; the tool MAY HAVE RUN: check before calling again";
+    let data = GatewayData::new(None, Class::ShuttingDown, Executed::Unknown, 0);
+    told(RpcError::new(INTERNAL_ERROR, message).with_data(data), method, snapshot)
+}
+
+/// An error of our own, in the form the user chose for tools.
+fn told(error: RpcError, method: &str, snapshot: &Snapshot) -> Outcome {
+    match snapshot.config.gateway.tool_errors {
+        ToolErrors::Result if method == "tools/call" => Outcome::Result(error.as_tool_result()),
+        _ => error.into(),
+    }
+}
+
+async fn forward(
+    method: &str,
+    params: RawJson,
+    subject: &Subject,
+    route: &Route<'_>,
+    exchange: &Exchange,
+) -> Result<Outcome, RpcError> {
+    let backend = route.backend;
+    let params = match route.entry {
+        Some(entry) if *entry.own_name != *subject.name => {
+            params.with_edits(vec![(subject.at.clone(), quoted(&entry.own_name))])
+        }
+        _ => params,
+    };
+    let tool = route.entry.filter(|_| subject.kind == Kind::Tool);
+    let call = Call {
+        method,
+        params: Some(&params),
+        progress: progress_token(&params),
+        replay: tool.map_or(Replay::Safe, |tool| replay(backend, tool)),
+        timeout: tool.map_or(backend.config.timeout, |tool| backend.config.timeout_of(&tool.own_name)),
+        listener: exchange,
+    };
+    let answer = backend.call(&call).await;
+    answer.map_err(|failed| explain(backend, &failed, subject.kind == Kind::Tool))
+}
+
+/// What a call is about: the member of its params that says where it goes.
+#[derive(Debug)]
+struct Subject {
+    kind: Kind,
+    name: String,
+    /// Where the name stands in the params.
+    at: Range<usize>,
+}
+
+/// Where a call goes.
+struct Route<'a> {
+    backend: &'a Arc<Backend>,
+    /// `None` for a resource that nobody listed under this URI.
+    entry: Option<&'a Entry>,
+}
+
+impl Subject {
+    fn read(method: &str, params: &RawJson) -> Result<Self, String> {
+        let members = params.members().ok_or("params must be an object")?;
+        let text = |members: &[(String, &RawValue)], key: &str| {
+            let raw = members.iter().find(|(name, _)| name == key).map(|(_, raw)| *raw);
+            let raw = raw.ok_or_else(|| format!("params need {key:?}"))?;
+            let text = serde_json::from_str(raw.get());
+            Ok::<(String, _), String>((
+                text.map_err(|_| format!("{key:?} must be a string"))?,
+                params.range_of(raw),
+            ))
+        };
+        let (kind, (name, at)) = match method {
+            "tools/call" => (Kind::Tool, text(&members, "name")?),
+            "prompts/get" => (Kind::Prompt, text(&members, "name")?),
+            "resources/read" => (Kind::Resource, text(&members, "uri")?),
+            _ => {
+                let reference = params.get("ref").ok_or("params need \"ref\"")?;
+                let members = reference.members().ok_or("\"ref\" must be an object")?;
+                match text(&members, "type")?.0.as_str() {
+                    "ref/prompt" => (Kind::Prompt, text(&members, "name")?),
+                    "ref/resource" => (Kind::Template, text(&members, "uri")?),
+                    other => return Err(format!("unknown reference type {other:?}")),
+                }
+            }
+        };
+        Ok(Self { kind, name, at })
+    }
+
+    fn route<'a>(&self, snapshot: &'a Snapshot) -> Option<Route<'a>> {
+        let catalog = &snapshot.catalog;
+        let to = |entry: &'a Entry| Route {
+            backend: &snapshot.backends[entry.backend],
+            // A template that a URI fits is not that URI's name.
+            entry: (entry.kind == self.kind).then_some(entry),
+        };
+        let listed = catalog.resolve(self.kind, &self.name);
+        match self.kind {
+            Kind::Tool | Kind::Prompt => listed.map(to),
+            Kind::Template => listed.or_else(|| catalog.resolve(Kind::Resource, &self.name)).map(to),
+            Kind::Resource => listed
+                .or_else(|| catalog.resolve_template(&self.name))
+                .map(to)
+                .or_else(|| only_one_with_resources(snapshot)),
+        }
+    }
+
+    /// Nobody has it. If a backend is down, that may be why.
+    fn unknown(&self, snapshot: &Snapshot) -> RpcError {
+        let (code, what) = match self.kind {
+            Kind::Tool => (INVALID_PARAMS, "tool"),
+            Kind::Prompt => (INVALID_PARAMS, "prompt"),
+            Kind::Resource => (RESOURCE_NOT_FOUND, "resource"),
+            Kind::Template => (INVALID_PARAMS, "resource template"),
+        };
+        let mut message = format!("unknown {what} {:?}", self.name);
+        for backend in &snapshot.backends {
+            if let Some(why) = backend.why_down() {
+                let _ = write!(message, "; {} is down: {why}", backend.name());
+            }
+        }
+        let data = GatewayData::new(None, Class::Refused, Executed::No, 0);
+        RpcError::new(code, message).with_data(data)
+    }
+}
+
+/// A resource that nobody listed can only be asked for where there is no choice.
+fn only_one_with_resources(snapshot: &Snapshot) -> Option<Route<'_>> {
+    let mut offering = snapshot.backends.iter().filter(|backend| backend.offers("resources"));
+    match (offering.next(), offering.next()) {
+        (Some(backend), None) => Some(Route { backend, entry: None }),
+        _ => None,
+    }
+}
+
+/// Whether a tool may run twice: the user's word first, then the tool's own annotations.
+fn replay(backend: &Backend, tool: &Entry) -> Replay {
+    Replay::of_tool(backend.config.retry_of(&tool.own_name), tool.safe_to_repeat)
+}
+
+/// `_meta.progressToken` and its place, if the client wants progress.
+fn progress_token(params: &RawJson) -> Option<ProgressToken> {
+    let meta = params.get("_meta")?;
+    let members = meta.members()?;
+    let (_, token) = members.iter().find(|(name, _)| name == "progressToken")?;
+    Some(ProgressToken { at: params.range_of(token), token: meta.part(token) })
+}
+
+/// The error that reaches the client. The message alone must serve: clients drop `data`.
+fn explain(backend: &Backend, failed: &Failed, is_tool: bool) -> RpcError {
+    let what = failed.error.explain(backend.shown_url().as_deref());
+    let fate = match failed.executed {
+        _ if !is_tool => "",
+        Executed::No => "; the tool did not run",
+        Executed::Unknown => "; the tool MAY HAVE RUN: check before calling again",
+        Executed::Yes => "; the tool has run",
+    };
+    let (name, class) = (backend.name(), failed.error.class());
+    let data = GatewayData::new(Some(name), class, failed.executed, failed.attempts);
+    RpcError::new(INTERNAL_ERROR, format!("{name}: {what}{fate}")).with_data(data)
+}

@@ -1,0 +1,115 @@
+//! What backends list becomes what the client sees.
+//!
+//! Owns each backend's listing of last contact, the names that were given out, and the decision
+//! when the client hears that a list has changed. It must not know how a listing was had.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::{Snapshot, list};
+use crate::backend::{Backend, BackendEvent};
+use crate::catalog::{Catalog, Names, Source, Withheld};
+use crate::config::Config;
+use crate::protocol::{Kind, Listing};
+
+/// Makes snapshots out of what backends list.
+#[derive(Debug)]
+pub struct Refresh {
+    config: Arc<Config>,
+    backends: Vec<Arc<Backend>>,
+    listings: Vec<Option<Arc<Listing>>>,
+    /// Backends that have connected or failed once.
+    heard: HashSet<usize>,
+    /// Sticky from the first settled snapshot on.
+    names: Names,
+    settled: bool,
+    closing: bool,
+    /// Withheld items that the log has named.
+    reported: HashSet<(Arc<str>, Kind, String)>,
+}
+
+impl Refresh {
+    /// Nobody has connected yet.
+    pub fn new(config: Arc<Config>, backends: Vec<Arc<Backend>>) -> Self {
+        Self {
+            listings: vec![None; backends.len()],
+            // Without backends there is nothing to wait for.
+            settled: backends.is_empty(),
+            heard: HashSet::new(),
+            names: Names::default(),
+            closing: false,
+            reported: HashSet::new(),
+            config,
+            backends,
+        }
+    }
+
+    /// Takes in what a keeper says.
+    pub fn absorb(&mut self, event: BackendEvent) {
+        let (BackendEvent::Listed { backend, .. } | BackendEvent::Down { backend }) = event;
+        self.heard.insert(backend);
+        if let BackendEvent::Listed { listing, .. } = event {
+            self.listings[backend] = Some(listing);
+        }
+        self.settled |= self.heard.len() == self.backends.len();
+    }
+
+    /// Backends have had their time: what is there now is served.
+    pub fn settle(&mut self) {
+        self.settled = true;
+    }
+
+    /// No more requests come: lists wait no longer.
+    pub fn close(&mut self) {
+        self.closing = true;
+    }
+
+    /// Whether backends have had their chance.
+    pub fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// The snapshot of what is known now. Until settled it is built from no names at all, so that
+    /// config order owns them whoever connected first; from then on an owner keeps its name.
+    pub fn snapshot(&mut self) -> Arc<Snapshot> {
+        let parts = self.backends.iter().zip(&self.listings);
+        let sources: Vec<Source<'_>> = parts
+            .map(|(backend, listing)| Source { config: &backend.config, listing: listing.as_deref() })
+            .collect();
+        let built = Catalog::build(&self.config.gateway, &sources, &self.names);
+        if self.settled {
+            self.names = built.catalog.names().clone();
+        }
+        self.report(&built.withheld);
+        Arc::new(Snapshot {
+            config: Arc::clone(&self.config),
+            backends: self.backends.clone(),
+            lists: Kind::ALL.map(|kind| list::result(kind, built.catalog.list(kind))),
+            catalog: built.catalog,
+            settled: self.settled,
+            closing: self.closing,
+        })
+    }
+
+    fn report(&mut self, withheld: &[Withheld]) {
+        for Withheld { backend, kind, name, reason } in withheld {
+            if self.reported.insert((Arc::clone(backend), *kind, name.clone())) {
+                let list = kind.list_method();
+                tracing::warn!(backend = &**backend, list, item = name, %reason, "an item is withheld");
+            }
+        }
+    }
+}
+
+/// The notifications for a client that may have seen `before` and would now see `after`.
+pub fn list_changed(before: &Snapshot, after: &Snapshot) -> Vec<&'static str> {
+    let mut methods = Vec::new();
+    for kind in Kind::ALL.into_iter().filter(|_| before.settled) {
+        let changed = before.lists[kind as usize] != after.lists[kind as usize];
+        // Resources and templates share one.
+        if changed && !methods.contains(&kind.list_changed()) {
+            methods.push(kind.list_changed());
+        }
+    }
+    methods
+}
