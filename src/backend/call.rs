@@ -92,7 +92,8 @@ impl Backend {
             if error.executed() != Executed::No {
                 executed = error.executed();
             }
-            match attempts.after(error.evidence(), clock.left(), &mut rand::rng()) {
+            let verdict = attempts.after(error.evidence(), clock.left(), &mut rand::rng());
+            match verdict {
                 Verdict::Retry { delay } => {
                     tracing::warn!(
                         backend = self.name(), attempt = tried, max_retries = self.config.retries,

@@ -171,15 +171,12 @@ impl BackendError {
     }
 
     /// What a person could do about it; `url` is where the backend was looked for.
-    pub fn hint(&self, url: Option<&str>) -> Option<String> {
-        let curl = url.map(|url| format!("try: curl -i {url}"));
+    pub fn hint(&self, url: &str) -> Option<String> {
         match self {
-            Self::Connect(cause) if cause.contains("refused") => Some(
-                format!("is the server running? {}", curl.unwrap_or_default())
-                    .trim()
-                    .into(),
-            ),
-            Self::Connect(_) | Self::ServerError { .. } => curl,
+            Self::Connect(cause) if cause.contains("refused") => {
+                Some(format!("is the server running? try: curl -i {url}"))
+            }
+            Self::Connect(_) | Self::ServerError { .. } => Some(format!("try: curl -i {url}")),
             Self::Certificate(_) => Some("a private CA goes into ca_file".into()),
             Self::AuthRequired { status: 401, .. } => {
                 Some("check bearer or headers of this backend".into())
@@ -198,7 +195,7 @@ impl BackendError {
     }
 
     /// The whole line: what happened and what to do. `check`, the log and the client all get this.
-    pub fn explain(&self, url: Option<&str>) -> String {
+    pub fn explain(&self, url: &str) -> String {
         match self.hint(url) {
             Some(hint) => format!("{self}: {hint}"),
             None => self.to_string(),

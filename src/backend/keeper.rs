@@ -161,7 +161,7 @@ impl Keeper {
     async fn wait(&mut self, error: BackendError) {
         let delay = self.reconnect.next_delay(&mut rand::rng());
         let backend = &self.backend;
-        let why = error.explain(backend.shown_url().as_deref());
+        let why = error.explain(&backend.config.shown_url);
         tracing::warn!(
             backend = &*backend.config.name,
             error = why,

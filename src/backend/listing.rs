@@ -101,7 +101,8 @@ async fn patiently(
             Ok(page) => return Ok(page),
             Err(error) => error,
         };
-        match attempts.after(error.evidence(), PAGE_TIMEOUT, &mut rand::rng()) {
+        let verdict = attempts.after(error.evidence(), PAGE_TIMEOUT, &mut rand::rng());
+        match verdict {
             // A lost session needs a new link, which the keeper makes.
             _ if matches!(error, BackendError::SessionLost { .. }) => return Err(error),
             Verdict::Retry { delay } => tokio::time::sleep(delay).await,

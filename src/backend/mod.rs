@@ -7,7 +7,7 @@
 
 pub mod auth;
 pub mod call;
-mod clock;
+pub mod clock;
 pub mod error;
 pub mod http;
 pub mod keeper;
@@ -104,15 +104,10 @@ impl Backend {
         matches!(&*self.state.borrow(), State::Ready(link) if link.server.offers(capability))
     }
 
-    /// Its URL as it may be shown.
-    pub fn shown_url(&self) -> Option<String> {
-        self.config.url.as_ref().ok().map(http::without_secrets)
-    }
-
     /// In one line, why it is down; `None` if it isn't.
     pub fn why_down(&self) -> Option<String> {
         match &*self.state.borrow() {
-            State::Down { error, .. } => Some(error.explain(self.shown_url().as_deref())),
+            State::Down { error, .. } => Some(error.explain(&self.config.shown_url)),
             State::Connecting { failures: 0 } => Some("not connected yet".into()),
             State::Connecting { .. } => Some("connecting again".into()),
             State::Ready(_) => None,
@@ -127,6 +122,13 @@ impl Backend {
             .unwrap_or_else(PoisonError::into_inner) = Some(params);
         if let State::Ready(link) = self.state() {
             self.restore(&link);
+        }
+    }
+
+    /// Passes on a notification of the client, if the backend is connected.
+    pub fn notify(&self, method: &'static str) {
+        if let State::Ready(link) = self.state() {
+            link.notify_in_passing(method, None);
         }
     }
 

@@ -188,6 +188,24 @@ pub struct BackendConfig {
     pub tools: ToolRules,
 }
 
+impl BackendConfig {
+    /// Deadline of a call of the tool of this own name.
+    pub fn timeout_of(&self, tool: &str) -> Duration {
+        let own = self.tools.timeout.iter().find(|(name, _)| name == tool);
+        own.map_or(self.timeout, |(_, timeout)| *timeout)
+    }
+
+    /// The user's word on sending the tool of this own name again.
+    pub fn retry_of(&self, tool: &str) -> RetryTools {
+        let own = self
+            .tools
+            .retry
+            .iter()
+            .find(|(glob, _)| glob.is_match(tool));
+        own.map_or(self.retry_tools, |(_, rule)| *rule)
+    }
+}
+
 /// Shows what is no secret, whoever logs it.
 impl fmt::Debug for BackendConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -45,14 +45,22 @@ pub fn overloaded(method: &str, snapshot: &Snapshot) -> Outcome {
     let cap = snapshot.config.gateway.max_in_flight;
     let message = format!("{cap} requests are in flight already (max_in_flight); it was not sent");
     let data = GatewayData::new(None, Class::Overloaded, Executed::No, 0);
-    told(RpcError::new(INTERNAL_ERROR, message).with_data(data), method, snapshot)
+    told(
+        RpcError::new(INTERNAL_ERROR, message).with_data(data),
+        method,
+        snapshot,
+    )
 }
 
 /// The answer to a call that the end of the gateway cuts off.
 pub fn cut_off(method: &str, snapshot: &Snapshot) -> Outcome {
     let message = "the gateway is shutting down; the tool MAY HAVE RUN: check before calling again";
     let data = GatewayData::new(None, Class::ShuttingDown, Executed::Unknown, 0);
-    told(RpcError::new(INTERNAL_ERROR, message).with_data(data), method, snapshot)
+    told(
+        RpcError::new(INTERNAL_ERROR, message).with_data(data),
+        method,
+        snapshot,
+    )
 }
 
 /// An error of our own, in the form the user chose for tools.
@@ -83,7 +91,9 @@ async fn forward(
         params: Some(&params),
         progress: progress_token(&params),
         replay: tool.map_or(Replay::Safe, |tool| replay(backend, tool)),
-        timeout: tool.map_or(backend.config.timeout, |tool| backend.config.timeout_of(&tool.own_name)),
+        timeout: tool.map_or(backend.config.timeout, |tool| {
+            backend.config.timeout_of(&tool.own_name)
+        }),
         listener: exchange,
     };
     let answer = backend.call(&call).await;
@@ -110,7 +120,10 @@ impl Subject {
     fn read(method: &str, params: &RawJson) -> Result<Self, String> {
         let members = params.members().ok_or("params must be an object")?;
         let text = |members: &[(String, &RawValue)], key: &str| {
-            let raw = members.iter().find(|(name, _)| name == key).map(|(_, raw)| *raw);
+            let raw = members
+                .iter()
+                .find(|(name, _)| name == key)
+                .map(|(_, raw)| *raw);
             let raw = raw.ok_or_else(|| format!("params need {key:?}"))?;
             let text = serde_json::from_str(raw.get());
             Ok::<(String, _), String>((
@@ -145,7 +158,9 @@ impl Subject {
         let listed = catalog.resolve(self.kind, &self.name);
         match self.kind {
             Kind::Tool | Kind::Prompt => listed.map(to),
-            Kind::Template => listed.or_else(|| catalog.resolve(Kind::Resource, &self.name)).map(to),
+            Kind::Template => listed
+                .or_else(|| catalog.resolve(Kind::Resource, &self.name))
+                .map(to),
             Kind::Resource => listed
                 .or_else(|| catalog.resolve_template(&self.name))
                 .map(to)
@@ -174,9 +189,15 @@ impl Subject {
 
 /// A resource that nobody listed can only be asked for where there is no choice.
 fn only_one_with_resources(snapshot: &Snapshot) -> Option<Route<'_>> {
-    let mut offering = snapshot.backends.iter().filter(|backend| backend.offers("resources"));
+    let mut offering = snapshot
+        .backends
+        .iter()
+        .filter(|backend| backend.offers("resources"));
     match (offering.next(), offering.next()) {
-        (Some(backend), None) => Some(Route { backend, entry: None }),
+        (Some(backend), None) => Some(Route {
+            backend,
+            entry: None,
+        }),
         _ => None,
     }
 }
@@ -191,12 +212,15 @@ fn progress_token(params: &RawJson) -> Option<ProgressToken> {
     let meta = params.get("_meta")?;
     let members = meta.members()?;
     let (_, token) = members.iter().find(|(name, _)| name == "progressToken")?;
-    Some(ProgressToken { at: params.range_of(token), token: meta.part(token) })
+    Some(ProgressToken {
+        at: params.range_of(token),
+        token: meta.part(token),
+    })
 }
 
 /// The error that reaches the client. The message alone must serve: clients drop `data`.
 fn explain(backend: &Backend, failed: &Failed, is_tool: bool) -> RpcError {
-    let what = failed.error.explain(backend.shown_url().as_deref());
+    let what = failed.error.explain(&backend.config.shown_url);
     let fate = match failed.executed {
         _ if !is_tool => "",
         Executed::No => "; the tool did not run",

@@ -15,8 +15,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::backend::Listener;
 use crate::protocol::error::{INTERNAL_ERROR, METHOD_NOT_FOUND};
-use crate::protocol::{ClientProfile, Notification, Outcome, RawJson, Request, RpcError, Ticket};
 use crate::protocol::message;
+use crate::protocol::{ClientProfile, Notification, Outcome, RawJson, Request, RpcError, Ticket};
 
 /// How long a person or a model may take to answer a backend's question.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);
@@ -82,11 +82,17 @@ impl Listener for Exchange {
     fn notification(&self, notification: Notification) {
         let Notification { method, params } = notification;
         if !is_relayed(&method) {
-            tracing::debug!(method, "a notification that is not the client's business is dropped");
+            tracing::debug!(
+                method,
+                "a notification that is not the client's business is dropped"
+            );
             return;
         }
         let line = message::notification(&method, params.as_ref());
-        let _ = self.events.send(TaskEvent::Say { ticket: self.ticket, line });
+        let _ = self.events.send(TaskEvent::Say {
+            ticket: self.ticket,
+            line,
+        });
     }
 
     fn request(&self, request: Request) -> BoxFuture<'_, Outcome> {
@@ -103,8 +109,17 @@ impl Exchange {
         let method = request.method.clone();
         let (answer, answered) = oneshot::channel();
         let question = Question::new();
-        let mut withdrawal = Withdrawal { exchange: self, question, needed: true };
-        let _ = self.events.send(TaskEvent::Ask { ticket: self.ticket, question, request, answer });
+        let mut withdrawal = Withdrawal {
+            exchange: self,
+            question,
+            needed: true,
+        };
+        let _ = self.events.send(TaskEvent::Ask {
+            ticket: self.ticket,
+            question,
+            request,
+            answer,
+        });
         if let Ok(Ok(outcome)) = tokio::time::timeout(ANSWER_TIMEOUT, answered).await {
             withdrawal.needed = false;
             return outcome;
@@ -112,7 +127,11 @@ impl Exchange {
         if method == "elicitation/create" {
             return Outcome::Result(RawJson::trusted(r#"{"action":"cancel"}"#));
         }
-        RpcError::new(INTERNAL_ERROR, format!("the client did not answer {method}")).into()
+        RpcError::new(
+            INTERNAL_ERROR,
+            format!("the client did not answer {method}"),
+        )
+        .into()
     }
 }
 
@@ -126,7 +145,9 @@ struct Withdrawal<'a> {
 impl Drop for Withdrawal<'_> {
     fn drop(&mut self) {
         if self.needed {
-            let _ = self.exchange.events.send(TaskEvent::Withdraw { question: self.question });
+            let _ = self.exchange.events.send(TaskEvent::Withdraw {
+                question: self.question,
+            });
         }
     }
 }
@@ -154,7 +175,10 @@ fn is_offered(client: &ClientProfile, request: &Request) -> bool {
 
 /// Elicitation by the mode asked for; a bare `{}` means form (S25 `client/elicitation`).
 fn elicits(client: &ClientProfile, request: &Request) -> bool {
-    let mode = request.params.as_ref().and_then(|params| params.get("mode"));
+    let mode = request
+        .params
+        .as_ref()
+        .and_then(|params| params.get("mode"));
     let url = client.declares(&["elicitation", "url"]);
     let form = client.declares(&["elicitation", "form"]);
     if mode.is_some_and(|mode| mode.as_str() == "\"url\"") {

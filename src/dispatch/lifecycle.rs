@@ -13,8 +13,16 @@ use crate::protocol::error::{INVALID_PARAMS, INVALID_REQUEST};
 use crate::protocol::{ClientProfile, LATEST_LEGACY, LEGACY_VERSIONS, Outcome, RawJson};
 use crate::protocol::{Request, RpcError};
 
-const LOG_LEVELS: [&str; 8] =
-    ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
+const LOG_LEVELS: [&str; 8] = [
+    "debug",
+    "info",
+    "notice",
+    "warning",
+    "error",
+    "critical",
+    "alert",
+    "emergency",
+];
 
 /// Where the client stands in its handshake.
 #[derive(Debug)]
@@ -49,20 +57,34 @@ impl Lifecycle {
 
     /// Whether batches must be taken: 2025-03-26 alone has them.
     pub fn takes_batches(&self) -> bool {
-        self.client.borrow().as_ref().is_some_and(|client| client.version == "2025-03-26")
+        self.client
+            .borrow()
+            .as_ref()
+            .is_some_and(|client| client.version == "2025-03-26")
     }
 
     /// Answers `initialize`: the asked version if we speak it, else our latest legacy one.
     pub fn initialize(&mut self, request: &Request) -> Outcome {
         if self.client.borrow().is_some() {
-            return refuse(INVALID_REQUEST, "initialize was answered before: one handshake a process");
+            return refuse(
+                INVALID_REQUEST,
+                "initialize was answered before: one handshake a process",
+            );
         }
         let Some(params) = &request.params else {
-            return refuse(INVALID_PARAMS, "initialize needs params: protocolVersion, capabilities, clientInfo");
+            return refuse(
+                INVALID_PARAMS,
+                "initialize needs params: protocolVersion, capabilities, clientInfo",
+            );
         };
-        let asked = params.get("protocolVersion").and_then(|raw| raw.read::<String>().ok());
+        let asked = params
+            .get("protocolVersion")
+            .and_then(|raw| raw.read::<String>().ok());
         let Some(asked) = asked else {
-            return refuse(INVALID_PARAMS, "initialize: protocolVersion must be a string");
+            return refuse(
+                INVALID_PARAMS,
+                "initialize: protocolVersion must be a string",
+            );
         };
         let known = LEGACY_VERSIONS.into_iter().find(|known| *known == asked);
         let version = known.unwrap_or(LATEST_LEGACY);
@@ -128,10 +150,16 @@ impl Lifecycle {
 
 /// `logging/setLevel`: to every backend now, and to each again after a reconnect.
 pub fn set_level(request: &Request, snapshot: &Snapshot) -> Outcome {
-    let level = request.params.as_ref().and_then(|params| params.get("level"));
+    let level = request
+        .params
+        .as_ref()
+        .and_then(|params| params.get("level"));
     let level = level.and_then(|level| level.read::<String>().ok());
     let Some(level) = level.filter(|level| LOG_LEVELS.contains(&level.as_str())) else {
-        let why = format!("logging/setLevel: level must be one of {}", LOG_LEVELS.join(", "));
+        let why = format!(
+            "logging/setLevel: level must be one of {}",
+            LOG_LEVELS.join(", ")
+        );
         return refuse(INVALID_PARAMS, &why);
     };
     let params = RawJson::of(&json!({ "level": level }));

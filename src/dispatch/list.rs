@@ -10,10 +10,16 @@ use crate::protocol::{Kind, Outcome, RawJson, Request};
 
 /// Serves a list in one page. The first one waits until backends have had their chance.
 pub fn list(kind: Kind, request: &Request, snapshots: &Snapshots) -> Plan {
-    let cursor = request.params.as_ref().and_then(|params| params.get("cursor"));
+    let cursor = request
+        .params
+        .as_ref()
+        .and_then(|params| params.get("cursor"));
     if cursor.is_some_and(|cursor| cursor.as_str() != "null") {
         let method = kind.list_method();
-        return Plan::refuse(INVALID_PARAMS, format!("{method}: unknown cursor; the list is one page"));
+        return Plan::refuse(
+            INVALID_PARAMS,
+            format!("{method}: unknown cursor; the list is one page"),
+        );
     }
     let ready = |snapshot: &Arc<Snapshot>| snapshot.settled || snapshot.closing;
     let answer = move |snapshot: &Snapshot| Outcome::Result(snapshot.lists[kind as usize].clone());

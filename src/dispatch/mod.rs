@@ -80,7 +80,8 @@ pub fn route(
         "prompts/list" => list::list(Kind::Prompt, &request, snapshots),
         "resources/list" => list::list(Kind::Resource, &request, snapshots),
         "resources/templates/list" => list::list(Kind::Template, &request, snapshots),
-        "tools/call" | "resources/read" | "prompts/get" | "completion/complete" => match exchange() {
+        "tools/call" | "resources/read" | "prompts/get" | "completion/complete" => match exchange()
+        {
             Some(exchange) => Plan::Spawn(call::call(request, snapshots.clone(), exchange).boxed()),
             None => Plan::Reply(call::overloaded(&request.method, &snapshots.borrow())),
         },

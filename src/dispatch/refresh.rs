@@ -74,7 +74,10 @@ impl Refresh {
     pub fn snapshot(&mut self) -> Arc<Snapshot> {
         let parts = self.backends.iter().zip(&self.listings);
         let sources: Vec<Source<'_>> = parts
-            .map(|(backend, listing)| Source { config: &backend.config, listing: listing.as_deref() })
+            .map(|(backend, listing)| Source {
+                config: &backend.config,
+                listing: listing.as_deref(),
+            })
             .collect();
         let built = Catalog::build(&self.config.gateway, &sources, &self.names);
         if self.settled {
@@ -92,8 +95,17 @@ impl Refresh {
     }
 
     fn report(&mut self, withheld: &[Withheld]) {
-        for Withheld { backend, kind, name, reason } in withheld {
-            if self.reported.insert((Arc::clone(backend), *kind, name.clone())) {
+        for Withheld {
+            backend,
+            kind,
+            name,
+            reason,
+        } in withheld
+        {
+            if self
+                .reported
+                .insert((Arc::clone(backend), *kind, name.clone()))
+            {
                 let list = kind.list_method();
                 tracing::warn!(backend = &**backend, list, item = name, %reason, "an item is withheld");
             }

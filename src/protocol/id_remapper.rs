@@ -56,6 +56,11 @@ impl<T> InFlight<T> {
     }
 
     /// What was noted with a request in flight.
+    pub fn get(&self, ticket: Ticket) -> Option<&T> {
+        self.entries.get(&ticket).map(|(_, entry)| entry)
+    }
+
+    /// The same, to note more.
     pub fn get_mut(&mut self, ticket: Ticket) -> Option<&mut T> {
         self.entries.get_mut(&ticket).map(|(_, entry)| entry)
     }

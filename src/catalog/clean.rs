@@ -1,0 +1,321 @@
+//! Text that a model reads, freed of what a person would not see.
+//!
+//! A backend's descriptions and schemas go straight into a model's context. Characters that
+//! hide, reorder or disguise text are taken out of every string value of a definition; every
+//! other byte stays. Knows JSON text and characters, nothing of tools.
+
+use memchr::memchr2;
+
+use super::withheld::{MAX_DEPTH, Reason};
+use crate::protocol::RawJson;
+
+/// Whether a character hides or disguises the text around it: control (but `\n`, `\t`),
+/// bidirectional, zero-width, tag characters and the variation selectors beside them.
+pub(super) fn is_hostile(c: char) -> bool {
+    matches!(c,
+        '\0'..='\u{8}' | '\u{b}'..='\u{1f}' | '\u{7f}'..='\u{9f}'
+        | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e01ef}')
+}
+
+/// The definition without hostile characters, on one line.
+///
+/// They are found raw and as escapes. Half a surrogate pair goes too: it is no character, many
+/// parsers refuse the whole message for it, and two halves must not meet when what stood
+/// between them is gone. Line ends between tokens become spaces. A definition that needs
+/// nothing is returned as it is, not copied.
+///
+/// # Errors
+/// [`Reason::HostileKey`] for a member name that would need cleaning, since a name can't be
+/// changed without changing what it names; [`Reason::TooDeep`] past [`MAX_DEPTH`].
+pub(super) fn clean(definition: &RawJson) -> Result<RawJson, Reason> {
+    let text = definition.as_str();
+    let bytes = text.as_bytes();
+    let mut splice = Splice::over(text);
+    let mut depth = 0;
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'"' => {
+                let end = closing_quote(bytes, at + 1);
+                if !is_plain(&bytes[at + 1..end]) {
+                    let changed = clean_string(&mut splice, at + 1, end);
+                    if changed && is_key(bytes, end) {
+                        return Err(Reason::HostileKey);
+                    }
+                }
+                at = end;
+            }
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > MAX_DEPTH {
+                    return Err(Reason::TooDeep);
+                }
+            }
+            b'}' | b']' => depth -= 1,
+            b'\n' | b'\r' => splice.replace(at, at + 1, " "),
+            _ => {}
+        }
+        at += 1;
+    }
+    Ok(splice
+        .finish()
+        .map_or_else(|| definition.clone(), RawJson::trusted))
+}
+
+/// Takes the hostile characters out of the inside of one string; whether there were any.
+fn clean_string(splice: &mut Splice<'_>, start: usize, end: usize) -> bool {
+    let mut changed = false;
+    let mut at = start;
+    while at < end {
+        let (c, len) = next_char(&splice.text[at..end]);
+        if c.is_none_or(is_hostile) {
+            splice.replace(at, at + len, "");
+            changed = true;
+        }
+        at += len;
+    }
+    changed
+}
+
+/// The first character of a string's inside, `None` for half a surrogate pair, and the bytes
+/// it is written with. `text` is not empty.
+fn next_char(text: &str) -> (Option<char>, usize) {
+    let mut chars = text.chars();
+    match (chars.next(), chars.next()) {
+        (Some('\\'), Some('u')) => {}
+        (Some('\\'), Some(escaped)) => {
+            let c = match escaped {
+                'b' => '\u{8}',
+                'f' => '\u{c}',
+                'n' => '\n',
+                'r' => '\r',
+                't' => '\t',
+                other => other,
+            };
+            return (Some(c), 1 + escaped.len_utf8());
+        }
+        (Some(c), _) => return (Some(c), c.len_utf8()),
+        (None, _) => return (None, 1),
+    }
+    let units = [escaped_unit(text), text.get(6..).and_then(escaped_unit)];
+    match char::decode_utf16(units.into_iter().map_while(|unit| unit)).next() {
+        Some(Ok(c)) => (Some(c), 6 * c.len_utf16()),
+        _ => (None, 6.min(text.len())),
+    }
+}
+
+/// The UTF-16 unit of a `\uXXXX` that `text` begins with.
+fn escaped_unit(text: &str) -> Option<u16> {
+    let digits = text.strip_prefix("\\u")?.get(..4)?;
+    u16::from_str_radix(digits, 16).ok()
+}
+
+/// Whether the inside of a string is printable ASCII without escapes: nearly every one is.
+fn is_plain(inside: &[u8]) -> bool {
+    inside
+        .iter()
+        .all(|&byte| (0x20..0x7f).contains(&byte) && byte != b'\\')
+}
+
+/// Whether the string that closes at `quote` names a member.
+fn is_key(bytes: &[u8], quote: usize) -> bool {
+    let next = bytes[quote + 1..]
+        .iter()
+        .find(|byte| !byte.is_ascii_whitespace());
+    next == Some(&b':')
+}
+
+/// The index of the quote that closes the string whose inside begins at `start`.
+fn closing_quote(bytes: &[u8], start: usize) -> usize {
+    let mut at = start;
+    while let Some(found) = bytes.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
+        at += found;
+        if bytes[at] == b'"' {
+            return at;
+        }
+        at += 2; // a backslash and what it escapes
+    }
+    bytes.len()
+}
+
+/// A copy of a text with places replaced from left to right, made only if there are any.
+struct Splice<'a> {
+    text: &'a str,
+    out: String,
+    copied: usize,
+}
+
+impl<'a> Splice<'a> {
+    fn over(text: &'a str) -> Self {
+        Self {
+            text,
+            out: String::new(),
+            copied: 0,
+        }
+    }
+
+    fn replace(&mut self, start: usize, end: usize, with: &str) {
+        self.out.push_str(&self.text[self.copied..start]);
+        self.out.push_str(with);
+        self.copied = end;
+    }
+
+    fn finish(mut self) -> Option<String> {
+        if self.copied == 0 {
+            return None;
+        }
+        self.out.push_str(&self.text[self.copied..]);
+        Some(self.out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn raw(text: &str) -> RawJson {
+        RawJson::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap()
+    }
+
+    fn cleaned(text: &str) -> String {
+        clean(&raw(text)).unwrap().as_str().to_owned()
+    }
+
+    #[test]
+    fn row_72_hostile_characters_go_raw_and_escaped() {
+        for hostile in [
+            "\u{7f}",
+            "\u{85}",
+            "\u{202e}",
+            "\u{2066}",
+            "\u{200e}",
+            "\u{61c}",
+            "\u{200b}",
+            "\u{200d}",
+            "\u{feff}",
+            "\u{2060}",
+            "\u{e0041}",
+            "\u{e0100}",
+            "\\u0000",
+            "\\u001b",
+            "\\u009B",
+            "\\r",
+            "\\b",
+            "\\f",
+            "\\u202E",
+            "\\u200b",
+            "\\uFEFF",
+            "\\udb40\\udc41",
+            "\\uDB40\\uDC7F",
+            "\\ud800",
+            "\\udc00",
+            "\\ud800\\ud800",
+            "\\ud800x\\udc00",
+        ] {
+            let text = format!(r#"{{"a":["say {hostile}no"],"b":1}}"#);
+            let x = if hostile.contains('x') { "x" } else { "" };
+            assert_eq!(
+                cleaned(&text),
+                format!(r#"{{"a":["say {x}no"],"b":1}}"#),
+                "{hostile:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_a_reader_sees_stays_byte_for_byte() {
+        let text = r#"{ "π" : 1.10,"t":"tab\t line\n \u000a quote\" \\u200b \/ \\","n":2e400, "s":"é 日本 😀 \ud83d\ude00 \u00e9","e":"" }"#;
+        let raw = raw(text);
+        let same = clean(&raw).unwrap();
+        assert_eq!(same.as_str(), text);
+        assert_eq!(
+            same.as_bytes().as_ptr(),
+            raw.as_bytes().as_ptr(),
+            "not copied"
+        );
+    }
+
+    #[test]
+    fn two_halves_do_not_meet_over_what_was_removed() {
+        assert_eq!(cleaned(r#"["\udb40\u200b\udc41"]"#), r#"[""]"#);
+        assert_eq!(
+            cleaned(r#"["\ud83d\ud83d\ude00\ude00"]"#),
+            r#"["\ud83d\ude00"]"#
+        );
+    }
+
+    #[test]
+    fn a_hostile_member_name_is_refused_at_any_depth() {
+        for text in [
+            r#"{"a\u200b":1}"#,
+            "{\"p\":[{\"a\u{202e}\" \n : \"x\"}]}",
+            r#"{"\ud800":1}"#,
+            r#"{"p":{"\u001b[2J":{}}}"#,
+        ] {
+            assert_eq!(clean(&raw(text)), Err(Reason::HostileKey), "{text}");
+        }
+    }
+
+    #[test]
+    fn line_ends_between_tokens_become_spaces() {
+        assert_eq!(
+            cleaned("{\r\n  \"a\":\n[1,\n\t2]\n}"),
+            "{    \"a\": [1, \t2] }"
+        );
+    }
+
+    #[test]
+    fn row_73_the_deepest_definition_still_parses_inside_a_list_result() {
+        let nested = |levels: usize| raw(&format!("{}{}", "[".repeat(levels), "]".repeat(levels)));
+        let deepest = clean(&nested(MAX_DEPTH)).unwrap();
+        let message = format!(r#"{{"result":{{"tools":[{}]}}}}"#, deepest.as_str());
+        assert!(serde_json::from_str::<serde_json::Value>(&message).is_ok());
+        assert_eq!(clean(&nested(MAX_DEPTH + 1)), Err(Reason::TooDeep));
+        assert_eq!(clean(&nested(100_000)), Err(Reason::TooDeep));
+    }
+
+    /// Pieces of a string's inside, hostile ones among them, so that odd neighbours are likely.
+    fn inside() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            Just("\\ud83d"),
+            Just("\\ude00"),
+            Just("\\udb40"),
+            Just("\\udc41"),
+            Just("\\\\"),
+            Just("\\\""),
+            Just("\\n"),
+            Just("\\u200b"),
+            Just("\u{200d}"),
+            Just("u200b"),
+            Just("\u{e0041}"),
+            Just("é"),
+            Just("a"),
+        ];
+        prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn cleaning_is_idempotent_and_leaves_nothing_hostile(value in inside(), other in any::<String>()) {
+            let text = format!(r#"{{"a":"{value}","b":{}}}"#, serde_json::to_string(&other).unwrap());
+            let once = cleaned(&text);
+            prop_assert_eq!(&cleaned(&once), &once);
+            let back: serde_json::Value = serde_json::from_str(&once).unwrap();
+            prop_assert!(!back["a"].as_str().unwrap().contains(is_hostile));
+            let seen: String = other.chars().filter(|c| !is_hostile(*c)).collect();
+            prop_assert_eq!(back["b"].as_str().unwrap(), seen);
+        }
+
+        #[test]
+        fn text_without_hostile_characters_is_untouched(value in any::<String>(), pretty in any::<bool>()) {
+            let seen: String = value.chars().filter(|c| !is_hostile(*c)).collect();
+            let value = serde_json::json!({ "d": seen, "n": [1, null, { "k": seen }] });
+            let raw = raw(&if pretty { format!("{value:#}").replace('\n', " ") } else { value.to_string() });
+            prop_assert_eq!(clean(&raw).unwrap().as_bytes().as_ptr(), raw.as_bytes().as_ptr());
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! One item of a listing: what it is called, what may be kept of it, what a client is shown.
+//!
+//! Knows the shape of a definition as MCP draws it, and the bounds put on one. It must not know
+//! other items: who owns a name is [`super::names`]' affair.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use super::Kind;
+use super::clean::{clean, is_hostile};
+use super::withheld::{MAX_BYTES, MAX_NAME_CHARS, MAX_URI_CHARS, Reason};
+use crate::protocol::RawJson;
+use crate::protocol::raw::quoted;
+
+/// An item fit to be shown.
+pub(super) struct Item {
+    /// The backend's name or URI for it.
+    pub(super) own: Arc<str>,
+    /// The cleaned definition, still under its own name.
+    pub(super) definition: RawJson,
+    /// Annotated as read-only or idempotent.
+    pub(super) safe_to_repeat: bool,
+}
+
+/// An item that is not fit: its name, if one could be read, and why.
+pub(super) struct Unfit {
+    pub(super) name: Option<String>,
+    pub(super) reason: Reason,
+}
+
+impl Item {
+    /// Reads one raw item.
+    pub(super) fn read(kind: Kind, raw: &RawJson) -> Result<Self, Unfit> {
+        let key = kind.key();
+        let nameless = |reason| Unfit { name: None, reason };
+        let members = raw.members().ok_or_else(|| nameless(Reason::NotAnObject))?;
+        let mut names = members.iter().filter(|(name, _)| name == key);
+        let own: String = names
+            .next()
+            .and_then(|(_, value)| serde_json::from_str(value.get()).ok())
+            .filter(|own: &String| !own.is_empty())
+            .ok_or_else(|| nameless(Reason::NoName(key)))?;
+        let checked = match names.next() {
+            Some(_) => Err(Reason::TwoNames(key)),
+            None => check_name(kind, &own).and_then(|()| check_definition(raw)),
+        };
+        match checked {
+            Ok(definition) => {
+                let annotations = members.iter().rev().find(|(name, _)| name == "annotations");
+                let safe_to_repeat = kind == Kind::Tool
+                    && annotations.is_some_and(|(_, value)| Hints::allow_repeat(value.get()));
+                Ok(Self {
+                    own: own.into(),
+                    definition,
+                    safe_to_repeat,
+                })
+            }
+            Err(reason) => Err(Unfit {
+                name: Some(own),
+                reason,
+            }),
+        }
+    }
+}
+
+/// The definition as a client sees it: under the exposed name, and with another description
+/// where the config has one. Not copied if neither changes it.
+pub(super) fn shown_as(
+    definition: &RawJson,
+    name: Option<&str>,
+    description: Option<&str>,
+) -> RawJson {
+    let changes = [("name", name), ("description", description)];
+    if changes.iter().all(|(_, value)| value.is_none()) {
+        return definition.clone();
+    }
+    let members = definition.members().unwrap_or_default();
+    let mut edits: Vec<(Range<usize>, Bytes)> = Vec::new();
+    for (key, value) in changes {
+        let Some(value) = value else { continue };
+        let places = members.iter().filter(|(name, _)| name == key);
+        let before = edits.len();
+        edits.extend(places.map(|(_, old)| (definition.range_of(old), quoted(value))));
+        if edits.len() == before {
+            // Before the closing brace; the object has a name, so it isn't empty.
+            let end = definition.as_bytes().len() - 1;
+            let member = [b",\"", key.as_bytes(), b"\":", &quoted(value)].concat();
+            edits.push((end..end, member.into()));
+        }
+    }
+    definition.with_edits(edits)
+}
+
+fn check_name(kind: Kind, own: &str) -> Result<(), Reason> {
+    let limit = if kind.is_uri() {
+        MAX_URI_CHARS
+    } else {
+        MAX_NAME_CHARS
+    };
+    if own.contains(|c: char| c.is_control() || is_hostile(c)) {
+        Err(Reason::HostileName(kind.key()))
+    } else if own.chars().count() > limit {
+        Err(Reason::LongName(kind.key(), limit))
+    } else {
+        Ok(())
+    }
+}
+
+fn check_definition(raw: &RawJson) -> Result<RawJson, Reason> {
+    match raw.as_bytes().len() {
+        0..=MAX_BYTES => clean(raw),
+        bytes => Err(Reason::TooLarge(bytes)),
+    }
+}
+
+/// The annotations that say a tool may run again.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Hints {
+    #[serde(default)]
+    read_only_hint: bool,
+    #[serde(default)]
+    idempotent_hint: bool,
+}
+
+impl Hints {
+    /// Anything but a plain, single `true` in an object is no permission.
+    fn allow_repeat(annotations: &str) -> bool {
+        // serde would fill the struct from an array too.
+        annotations.starts_with('{')
+            && serde_json::from_str(annotations)
+                .is_ok_and(|hints: Self| hints.read_only_hint || hints.idempotent_hint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(text: impl Into<String>) -> RawJson {
+        RawJson::parse(Bytes::from(text.into())).unwrap()
+    }
+
+    fn reason(kind: Kind, text: impl Into<String>) -> Reason {
+        Item::read(kind, &raw(text)).err().unwrap().reason
+    }
+
+    #[test]
+    fn row_72_names_nobody_can_see_are_refused() {
+        for name in [
+            "a\\nb",
+            "a\\tb",
+            "\\u001b[31mred",
+            "ab\u{202e}dc",
+            "a\\u200bb",
+            "\u{feff}a",
+            "a\u{e0041}",
+            "a\u{9b}b",
+        ] {
+            let text = format!(r#"{{"name":"{name}"}}"#);
+            assert_eq!(
+                reason(Kind::Tool, text),
+                Reason::HostileName("name"),
+                "{name:?}"
+            );
+        }
+        let uri = r#"{"name":"n","uri":"file:///a\u202eb"}"#;
+        assert_eq!(reason(Kind::Resource, uri), Reason::HostileName("uri"));
+        let long = |chars| format!(r#"{{"name":"{}"}}"#, "é".repeat(chars));
+        assert!(Item::read(Kind::Prompt, &raw(long(128))).is_ok());
+        assert_eq!(
+            reason(Kind::Prompt, long(129)),
+            Reason::LongName("name", 128)
+        );
+    }
+
+    #[test]
+    fn an_item_must_be_an_object_with_one_name() {
+        for text in [
+            "1",
+            "null",
+            r#"["name"]"#,
+            r#""name""#,
+            r#"{"\ud800":1,"name":"a"}"#,
+        ] {
+            assert_eq!(reason(Kind::Tool, text), Reason::NotAnObject, "{text}");
+        }
+        for text in [
+            "{}",
+            r#"{"name":""}"#,
+            r#"{"name":1}"#,
+            r#"{"name":null}"#,
+            r#"{"name":"\ud800"}"#,
+        ] {
+            assert_eq!(reason(Kind::Tool, text), Reason::NoName("name"), "{text}");
+        }
+        assert_eq!(
+            reason(Kind::Tool, r#"{"name":"a","na\u006de":"b"}"#),
+            Reason::TwoNames("name")
+        );
+    }
+
+    #[test]
+    fn row_73_a_definition_is_bounded_and_a_remote_ref_only_carried() {
+        let sized = |bytes: usize| format!(r#"{{"name":"a","d":"{}"}}"#, "x".repeat(bytes - 19));
+        assert!(Item::read(Kind::Tool, &raw(sized(MAX_BYTES))).is_ok());
+        assert_eq!(
+            reason(Kind::Tool, sized(MAX_BYTES + 1)),
+            Reason::TooLarge(MAX_BYTES + 1)
+        );
+        let bomb = format!(
+            r#"{{"name":"a","inputSchema":{}1{}}}"#,
+            "[".repeat(9_999),
+            "]".repeat(9_999)
+        );
+        assert_eq!(reason(Kind::Tool, bomb), Reason::TooDeep);
+        let text = r#"{"name":"a","inputSchema":{"$ref":"http://evil.example/schema.json"}}"#;
+        let item = Item::read(Kind::Tool, &raw(text)).ok().unwrap();
+        assert_eq!(item.definition.as_str(), text);
+    }
+
+    #[test]
+    fn only_a_plain_true_makes_a_tool_safe_to_repeat() {
+        let safe = |kind, annotations: &str| {
+            let text = format!(r#"{{"name":"a","uri":"a","annotations":{annotations}}}"#);
+            Item::read(kind, &raw(text)).ok().unwrap().safe_to_repeat
+        };
+        assert!(safe(Kind::Tool, r#"{"readOnlyHint":true}"#));
+        assert!(safe(
+            Kind::Tool,
+            r#"{"title":"t","idempotentHint":true,"readOnlyHint":false}"#
+        ));
+        for annotations in [
+            "{}",
+            "null",
+            "[true]",
+            r#"{"readOnlyHint":false}"#,
+            r#"{"readOnlyHint":"true"}"#,
+            r#"{"readOnlyHint":true,"readOnlyHint":true}"#,
+            r#"{"destructiveHint":true}"#,
+        ] {
+            assert!(!safe(Kind::Tool, annotations), "{annotations}");
+        }
+        assert!(!safe(Kind::Resource, r#"{"readOnlyHint":true}"#));
+    }
+
+    #[test]
+    fn only_name_and_description_change_and_only_if_asked() {
+        let text = r#"{ "title":"T","name" : "own" ,"x":1.10,"description":"old","inputSchema":{"name":"own"} }"#;
+        let definition = raw(text);
+        assert_eq!(
+            shown_as(&definition, None, None).as_bytes().as_ptr(),
+            definition.as_bytes().as_ptr()
+        );
+        assert_eq!(
+            shown_as(&definition, Some("new"), Some("a \"b\"\n")).as_str(),
+            r#"{ "title":"T","name" : "new" ,"x":1.10,"description":"a \"b\"\n","inputSchema":{"name":"own"} }"#
+        );
+        assert_eq!(
+            shown_as(&raw(r#"{"name":"own"}"#), Some("new"), Some("d")).as_str(),
+            r#"{"name":"new","description":"d"}"#
+        );
+    }
+}

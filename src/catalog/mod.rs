@@ -1,0 +1,304 @@
+//! What clients are shown: the listings of all backends, merged.
+//!
+//! Listings in, a [`Catalog`] out: pure, replaced whole on every change, the same for the same
+//! input. Owns the names clients see ([`names`]), what of a definition reaches them ([`item`],
+//! [`clean`]) and the way back from a name or URI to a backend. It must not know connections,
+//! sessions or time; a listing's origin is only an index in config order.
+
+mod clean;
+mod item;
+mod names;
+mod template;
+#[cfg(test)]
+mod tests;
+mod withheld;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::config::{BackendConfig, GatewayConfig};
+use crate::protocol::RawJson;
+pub use crate::protocol::{Kind, Listing};
+
+use item::{Item, Unfit, shown_as};
+use names::Claim;
+pub use names::Names;
+use template::Template;
+use withheld::MAX_ITEMS;
+pub use withheld::{Reason, Withheld};
+
+/// One backend's part in a build.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// Its entry of the config.
+    pub config: &'a BackendConfig,
+    /// What it listed at last contact; `None` if it never connected.
+    pub listing: Option<&'a Listing>,
+}
+
+/// A new catalogue, and what was left out of it.
+#[derive(Debug)]
+pub struct Built {
+    /// The catalogue.
+    pub catalog: Catalog,
+    /// Always in the same order for the same sources.
+    pub withheld: Vec<Withheld>,
+}
+
+/// One item that clients see.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The backend's index in config order.
+    pub backend: usize,
+    /// What it is.
+    pub kind: Kind,
+    /// The backend's own name or URI for it.
+    pub own_name: Arc<str>,
+    /// The name or URI clients use.
+    pub exposed: Arc<str>,
+    /// A tool annotated `readOnlyHint` or `idempotentHint`: running it twice does no harm.
+    pub safe_to_repeat: bool,
+    /// The definition as clients see it.
+    pub definition: RawJson,
+}
+
+/// Everything clients are shown, and whose it is. Made by [`Catalog::build`] and never changed.
+#[derive(Debug)]
+pub struct Catalog {
+    shelves: [Shelf; Kind::ALL.len()],
+    /// One for each entry of the template shelf; `None` matches nothing.
+    templates: Vec<Option<Template>>,
+    names: Names,
+}
+
+/// The entries of one kind.
+#[derive(Debug)]
+struct Shelf {
+    entries: Vec<Entry>,
+    by_name: HashMap<Arc<str>, usize>,
+    list: Bytes,
+}
+
+impl Catalog {
+    /// Merges the sources, which stand in config order.
+    ///
+    /// Names in `names` stay with their owners. Until a list has been served, build from
+    /// `Names::default()`, so that config order owns names whatever order backends connected
+    /// in; from then on, from the [`names`](Self::names) of the catalogue before.
+    pub fn build(gateway: &GatewayConfig, sources: &[Source<'_>], names: &Names) -> Built {
+        let mut names = names.clone();
+        let mut withheld = Vec::new();
+        let shelves =
+            Kind::ALL.map(|kind| Shelf::build(kind, gateway, sources, &mut names, &mut withheld));
+        let templates = &shelves[Kind::Template as usize].entries;
+        let templates = templates
+            .iter()
+            .map(|entry| Template::parse(&entry.exposed))
+            .collect();
+        Built {
+            catalog: Self {
+                shelves,
+                templates,
+                names,
+            },
+            withheld,
+        }
+    }
+
+    /// The entry of an exposed name or a listed URI.
+    pub fn resolve(&self, kind: Kind, exposed: &str) -> Option<&Entry> {
+        let shelf = self.shelf(kind);
+        shelf.by_name.get(exposed).map(|&at| &shelf.entries[at])
+    }
+
+    /// The first template, in list order, that a URI which no list has can have come from.
+    pub fn resolve_template(&self, uri: &str) -> Option<&Entry> {
+        let matches = |template: &Option<Template>| {
+            template
+                .as_ref()
+                .is_some_and(|template| template.matches(uri))
+        };
+        let at = self.templates.iter().position(matches)?;
+        self.shelf(Kind::Template).entries.get(at)
+    }
+
+    /// All definitions of a kind as the text of a JSON array, in config order and then each
+    /// backend's own. Built once; this shares it.
+    pub fn list(&self, kind: Kind) -> &Bytes {
+        &self.shelf(kind).list
+    }
+
+    /// The entries of a kind in the order of the list.
+    pub fn entries(&self, kind: Kind) -> impl Iterator<Item = &Entry> {
+        self.shelf(kind).entries.iter()
+    }
+
+    /// The names given out up to and with this catalogue.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    fn shelf(&self, kind: Kind) -> &Shelf {
+        &self.shelves[kind as usize]
+    }
+}
+
+/// An item read from a listing, on its way to an entry.
+struct Found<'a> {
+    backend: usize,
+    config: &'a BackendConfig,
+    item: Item,
+}
+
+impl Shelf {
+    fn build(
+        kind: Kind,
+        gateway: &GatewayConfig,
+        sources: &[Source<'_>],
+        names: &mut Names,
+        withheld: &mut Vec<Withheld>,
+    ) -> Self {
+        let mut found = Vec::new();
+        for (backend, source) in sources.iter().enumerate() {
+            gather(kind, backend, source, &mut found, withheld);
+        }
+        let claims: Vec<Claim<'_>> = found.iter().map(|found| found.claim(kind)).collect();
+        let exposed = names.assign(kind, gateway, &claims);
+        let mut entries = Vec::with_capacity(found.len());
+        for (found, exposed) in found.iter().zip(exposed) {
+            match exposed {
+                Ok(exposed) => entries.push(found.entry(kind, exposed)),
+                Err(owner) => {
+                    let backend = &found.config.name;
+                    withheld.push(Withheld::named(
+                        backend,
+                        kind,
+                        &found.item.own,
+                        Reason::Taken(owner),
+                    ));
+                }
+            }
+        }
+        let by_name = entries
+            .iter()
+            .enumerate()
+            .map(|(at, entry)| (entry.exposed.clone(), at))
+            .collect();
+        let list = array_of(&entries);
+        Self {
+            entries,
+            by_name,
+            list,
+        }
+    }
+}
+
+impl Found<'_> {
+    fn claim(&self, kind: Kind) -> Claim<'_> {
+        let own = &self.item.own;
+        let renamed = (kind == Kind::Tool)
+            .then(|| lookup(&self.config.tools.rename, own))
+            .flatten();
+        Claim {
+            backend: &self.config.name,
+            own,
+            wanted: renamed.unwrap_or(own),
+        }
+    }
+
+    fn entry(&self, kind: Kind, exposed: Arc<str>) -> Entry {
+        let item = &self.item;
+        let name = (exposed != item.own).then_some(&*exposed);
+        let description = (kind == Kind::Tool)
+            .then(|| lookup(&self.config.tools.describe, &item.own))
+            .flatten();
+        Entry {
+            backend: self.backend,
+            kind,
+            own_name: item.own.clone(),
+            safe_to_repeat: item.safe_to_repeat,
+            definition: shown_as(&item.definition, name, description),
+            exposed,
+        }
+    }
+}
+
+/// Reads what a backend listed of a kind: each fit item that the config admits, once.
+fn gather<'a>(
+    kind: Kind,
+    backend: usize,
+    source: &Source<'a>,
+    found: &mut Vec<Found<'a>>,
+    withheld: &mut Vec<Withheld>,
+) {
+    let config = source.config;
+    let items = source
+        .listing
+        .map_or(&[][..], |listing| listing.items(kind));
+    let mut seen = HashSet::new();
+    for (at, raw) in items.iter().take(MAX_ITEMS).enumerate() {
+        match Item::read(kind, raw) {
+            Ok(item) if kind == Kind::Tool && !config.tools.admits(&item.own) => {}
+            Ok(item) if seen.insert(item.own.clone()) => found.push(Found {
+                backend,
+                config,
+                item,
+            }),
+            Ok(item) => withheld.push(Withheld::named(
+                &config.name,
+                kind,
+                &item.own,
+                Reason::Duplicate,
+            )),
+            Err(Unfit {
+                name: Some(name),
+                reason,
+            }) => {
+                withheld.push(Withheld::named(&config.name, kind, &name, reason));
+            }
+            Err(Unfit { name: None, reason }) => {
+                withheld.push(Withheld::at(
+                    &config.name,
+                    kind,
+                    format!("item {}", at + 1),
+                    reason,
+                ));
+            }
+        }
+    }
+    if items.len() > MAX_ITEMS {
+        let place = format!("items {} to {}", MAX_ITEMS + 1, items.len());
+        withheld.push(Withheld::at(
+            &config.name,
+            kind,
+            place,
+            Reason::TooMany(MAX_ITEMS),
+        ));
+    }
+}
+
+fn lookup<'a>(table: &'a [(String, String)], own: &str) -> Option<&'a str> {
+    table
+        .iter()
+        .find(|(name, _)| name == own)
+        .map(|(_, value)| value.as_str())
+}
+
+fn array_of(entries: &[Entry]) -> Bytes {
+    let length: usize = entries
+        .iter()
+        .map(|entry| entry.definition.as_bytes().len() + 1)
+        .sum();
+    let mut list = BytesMut::with_capacity(length + 2);
+    list.extend_from_slice(b"[");
+    for (at, entry) in entries.iter().enumerate() {
+        if at > 0 {
+            list.extend_from_slice(b",");
+        }
+        list.extend_from_slice(entry.definition.as_bytes());
+    }
+    list.extend_from_slice(b"]");
+    list.freeze()
+}

@@ -1,0 +1,67 @@
+//! No subcommand: serve MCP on stdin and stdout.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::{FAILED, OK, complain};
+use crate::config::{Config, Problems};
+use crate::protocol::error::INTERNAL_ERROR;
+use crate::protocol::{Inbound, RpcError, message};
+use crate::{ExitReason, Io, Shutdown};
+
+/// How long a client that is told about a bad config may take to send its first request.
+const FIRST_REQUEST: Duration = Duration::from_secs(2);
+
+/// Serves until the client is done; with a bad config, tells the client so.
+pub(super) async fn serve(config: Result<Config, Problems>) -> u8 {
+    let config = match config {
+        Ok(config) => config,
+        Err(problems) => {
+            if !io::stdin().is_terminal() {
+                tell_client(&problems).await;
+            }
+            return complain(&problems);
+        }
+    };
+    if io::stdin().is_terminal() {
+        anstream::eprintln!(
+            "sentinel-gateway waits for JSON-RPC lines on stdin (end with Ctrl-D).\n\
+             An MCP client starts it itself: put {{ \"command\": \"sentinel-gateway\" }} into the client's config,\n\
+             or try: sentinel-gateway check"
+        );
+    }
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    if let Some(source) = &config.source {
+        tracing::info!(config = %source.display(), backends = config.backends.len(), "serving");
+    }
+    match crate::run(config, Io::stdio(), Shutdown::on_signals()).await {
+        ExitReason::EndOfInput | ExitReason::Signal | ExitReason::StdoutClosed => OK,
+        ExitReason::SecondSignal => FAILED,
+    }
+}
+
+/// Answers the client's first request with the first problem: desktop clients show no stderr.
+async fn tell_client(problems: &Problems) {
+    let why = format!("the gateway's config is bad: {}", problems.first());
+    let (told, done) = oneshot::channel();
+    std::thread::spawn(move || {
+        for line in io::stdin().lock().split(b'\n').map_while(Result::ok) {
+            let message = message::json(Bytes::from(line));
+            if let Ok(Ok(Inbound::Request(request))) = message.map(|line| message::parse(&line)) {
+                let error = RpcError::new(INTERNAL_ERROR, why);
+                let mut answer = message::response(Some(&request.id), &error.into()).to_vec();
+                answer.push(b'\n');
+                let mut stdout = io::stdout().lock();
+                let _ = stdout.write_all(&answer).and_then(|()| stdout.flush());
+                break;
+            }
+        }
+        let _ = told.send(());
+    });
+    let _ = tokio::time::timeout(FIRST_REQUEST, done).await;
+}
