@@ -1,0 +1,192 @@
+//! A client of the SDK that launches the gateway as its stdio server, as a desktop client does.
+
+use std::process::Stdio;
+
+use rmcp::model::*;
+use rmcp::service::{NotificationContext, RequestContext, RequestHandle, RunningService};
+use rmcp::transport::TokioChildProcess;
+use rmcp::{
+    ClientHandler, ClientLifecycleMode, ClientServiceExt, ErrorData, RoleClient, ServiceError,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+use tokio::sync::mpsc;
+
+use super::server::Server;
+use super::soon;
+
+/// The handshake of the versions up to 2025-11-25.
+pub(crate) const LEGACY: ClientLifecycleMode = ClientLifecycleMode::Initialize;
+
+/// A notification that reached the client.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Heard {
+    Progress(ProgressNotificationParam),
+    Log(Value),
+}
+
+/// The client's side of the protocol: what it declares, what it answers to requests of a server,
+/// and what it hears.
+pub(crate) struct User {
+    config: ClientConfig,
+    heard: mpsc::UnboundedSender<Heard>,
+}
+
+/// A client with a gateway of its own in front of some servers.
+pub(crate) struct Session {
+    pub(crate) client: RunningService<RoleClient, User>,
+    heard: mpsc::UnboundedReceiver<Heard>,
+    _config: TempDir,
+}
+
+impl Session {
+    /// Starts the gateway with `servers` as its backends, and a client that can answer all that a
+    /// server may ask, in the lifecycle of one era.
+    pub(crate) async fn start(servers: &[&Server], lifecycle: ClientLifecycleMode) -> Self {
+        let config = client_config(json!({"elicitation": {}, "sampling": {}, "roots": {}}));
+        Self::start_with(servers, lifecycle, config).await
+    }
+
+    /// The same with a client that declares what `config` says.
+    pub(crate) async fn start_with(
+        servers: &[&Server],
+        lifecycle: ClientLifecycleMode,
+        config: ClientConfig,
+    ) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("sentinel.toml");
+        let entry = |server: &&Server| {
+            let (name, url) = (server.name, &server.url);
+            format!("[[backends]]\nname = \"{name}\"\nurl = \"{url}\"\n")
+        };
+        std::fs::write(&file, servers.iter().map(entry).collect::<String>()).unwrap();
+
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel-gateway"));
+        command.arg("--config").arg(&file);
+        let (gateway, stderr) = TokioChildProcess::builder(command)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Shown by the test harness if the test fails.
+        let mut log = BufReader::new(stderr.unwrap()).lines();
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = log.next_line().await {
+                eprintln!("gateway: {line}");
+            }
+        });
+
+        let (sender, heard) = mpsc::unbounded_channel();
+        let user = User {
+            config,
+            heard: sender,
+        };
+        let client = soon(
+            "the handshake",
+            user.serve_with_lifecycle(gateway, lifecycle),
+        );
+        Self {
+            client: client.await.unwrap(),
+            heard,
+            _config: folder,
+        }
+    }
+
+    /// Calls a tool and waits for its result.
+    pub(crate) async fn call(
+        &self,
+        tool: &str,
+        arguments: Value,
+    ) -> Result<CallToolResult, ServiceError> {
+        let call = self.client.call_tool(call_params(tool, arguments));
+        soon(tool, call).await
+    }
+
+    /// Sends a call and returns at once, to wait for it or to cancel it.
+    pub(crate) async fn begin(&self, tool: &str) -> RequestHandle<RoleClient> {
+        let call = CallToolRequest::new(call_params(tool, json!({})));
+        let options = rmcp::service::PeerRequestOptions::no_options();
+        let sent = self
+            .client
+            .send_cancellable_request(call.into(), options)
+            .await;
+        sent.unwrap()
+    }
+
+    /// The next notification.
+    pub(crate) async fn heard(&mut self) -> Heard {
+        soon("a notification", self.heard.recv()).await.unwrap()
+    }
+
+    /// Leaves: closes the gateway's stdin and waits until the process has gone.
+    pub(crate) async fn close(self) {
+        soon("the gateway to leave", self.client.cancel())
+            .await
+            .unwrap();
+    }
+}
+
+/// What a client says of itself in `initialize`, with these capabilities.
+pub(crate) fn client_config(capabilities: Value) -> ClientConfig {
+    let capabilities = serde_json::from_value(capabilities).unwrap();
+    ClientConfig::new(capabilities, Implementation::new("sdk-test", "1.0.0"))
+}
+
+impl ClientHandler for User {
+    fn get_info(&self) -> ClientConfig {
+        self.config.clone()
+    }
+
+    async fn create_elicitation(
+        &self,
+        request: ElicitRequestParams,
+        _: RequestContext<RoleClient>,
+    ) -> Result<ElicitResult, ErrorData> {
+        let asked = serde_json::to_value(request).unwrap();
+        assert_eq!(asked["message"], "Which port?");
+        Ok(ElicitResult::new(ElicitationAction::Accept).with_content(json!({"port": 8080})))
+    }
+
+    async fn create_message(
+        &self,
+        request: CreateMessageRequestParams,
+        _: RequestContext<RoleClient>,
+    ) -> Result<CreateMessageResult, ErrorData> {
+        assert_eq!(request.max_tokens, 10);
+        let hi = SamplingMessage::assistant_text("hi");
+        Ok(CreateMessageResult::new(hi, "a-model".to_owned()))
+    }
+
+    async fn list_roots(
+        &self,
+        _: RequestContext<RoleClient>,
+    ) -> Result<ListRootsResult, ErrorData> {
+        Ok(ListRootsResult::new(vec![Root::new("file:///work")]))
+    }
+
+    async fn on_progress(
+        &self,
+        progress: ProgressNotificationParam,
+        _: NotificationContext<RoleClient>,
+    ) {
+        let _ = self.heard.send(Heard::Progress(progress));
+    }
+
+    async fn on_logging_message(
+        &self,
+        log: LoggingMessageNotificationParam,
+        _: NotificationContext<RoleClient>,
+    ) {
+        let _ = self
+            .heard
+            .send(Heard::Log(serde_json::to_value(log).unwrap()));
+    }
+}
+
+fn call_params(tool: &str, arguments: Value) -> CallToolRequestParams {
+    let Value::Object(arguments) = arguments else {
+        panic!("arguments are an object, not {arguments}");
+    };
+    CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments)
+}
