@@ -99,7 +99,7 @@ impl Checker<'_> {
         let at = written.url.as_ref()?;
         let url = self
             .url(at, &join(path, "url"))?
-            .and_then(|url| self.trusted_with_flags(url, &at.place, &written))
+            .and_then(|url| self.trusted(url, &at.place, &written))
             .and_then(|url| safe_from_eavesdroppers(url, &at.value, &written));
         Some(BackendConfig {
             name: name?,
@@ -158,14 +158,16 @@ impl Checker<'_> {
         }
     }
 
-    /// A secret that a flag names must not go where an untrusted file says.
-    fn trusted_with_flags(&self, url: Url, at: &Place, written: &Backend) -> Result<Url, String> {
+    /// An untrusted file doesn't say where a secret goes that a flag names, nor that the user's
+    /// own client certificate be shown.
+    fn trusted(&self, url: Url, at: &Place, written: &Backend) -> Result<Url, String> {
         let bearer = written.bearer.iter().map(|form| &form.place);
         let headers = written.headers.0.iter().map(|(_, form)| &form.place);
-        let from_flags = bearer
+        let flag_secret = bearer
             .chain(headers)
             .any(|place| matches!(place, Place::Flag(_)));
-        if from_flags && self.distrusts(at) {
+        let key = written.client_key_file.as_ref().map(|file| &file.place);
+        if flag_secret && self.distrusts(at) || key.is_some_and(|key| self.distrusts(key)) {
             return Err(self.distrusted());
         }
         Ok(url)
@@ -246,11 +248,8 @@ impl Checker<'_> {
             },
             (None, Some(file), None) => SecretSource::File(self.absolute(file)),
             (None, None, Some(command)) => SecretSource::Command(self.command(command)),
-            _ => {
-                let what = "takes exactly one of `env`, `file` and `command`";
-                self.report.say(place, path, what);
-                SecretSource::Missing(what.to_owned())
-            }
+            // Not of the schema's shape: a problem already.
+            _ => SecretSource::Missing("it names no source".to_owned()),
         };
         if self.distrusts(place) {
             return SecretSource::Missing(self.distrusted());

@@ -158,7 +158,10 @@ pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
     known
         .into_iter()
         .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
-        .filter(|(likeness, _)| *likeness >= 0.75)
+        // One slip in a short name changes much of it.
+        .filter(|(likeness, candidate)| {
+            *likeness >= 0.75 || strsim::damerau_levenshtein(name, candidate) == 1
+        })
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, candidate)| candidate)
 }

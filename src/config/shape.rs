@@ -33,6 +33,12 @@ fn prune_table(
             );
         }
     }
+    let bound = |key| schema[key].as_u64();
+    let count = table.len() as u64;
+    if bound("minProperties") > Some(count) || bound("maxProperties").is_some_and(|m| m < count) {
+        let keys = known(schema).join("`, `");
+        report.say(place, path, format!("takes exactly one of `{keys}`"));
+    }
     for (key, mut value) in std::mem::take(table) {
         let path = join(path, key.get_ref());
         match schema_of(schema, key.get_ref()) {
@@ -140,13 +146,15 @@ fn choices(schema: &Value) -> Vec<&str> {
         .collect()
 }
 
+/// The keys that a table may have, but for the user's own.
+fn known(schema: &Value) -> Vec<&str> {
+    let properties = schema["properties"].as_object();
+    let keys = properties.into_iter().flatten();
+    keys.map(|(key, _)| key.as_str()).collect()
+}
+
 fn unknown(key: &str, schema: &Value) -> String {
-    let known = schema["properties"].as_object();
-    let known: Vec<&str> = known
-        .into_iter()
-        .flatten()
-        .map(|(k, _)| k.as_str())
-        .collect();
+    let known = known(schema);
     match nearest(key, known.iter().copied()) {
         Some(meant) => format!("unknown key; did you mean `{meant}`?"),
         None => format!("unknown key; known here: {}", known.join(", ")),
@@ -166,6 +174,9 @@ fn describe(schema: &Value) -> String {
         _ if !choices(schema).is_empty() => format!("\"{}\"", choices(schema).join("\" or \"")),
         Some("string") => "a text in quotes".to_owned(),
         Some("boolean") => "true or false".to_owned(),
+        Some("array") if schema["items"]["type"] == "object" => {
+            "a list of tables, each with [[…]] above it".to_owned()
+        }
         Some("array") => "a list".to_owned(),
         Some("object") => "a table".to_owned(),
         _ => match (schema["minimum"].as_u64(), schema["maximum"].as_u64()) {

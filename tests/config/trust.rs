@@ -1,0 +1,193 @@
+//! Where the configuration is found, and whom it trusts.
+
+use std::fs;
+
+use sentinel_gateway::config::{Overrides, SecretSource};
+
+use crate::machine::*;
+
+#[test]
+fn the_search_ends_at_the_first_that_is_there() {
+    let machine = Machine::new()
+        .write("named.toml", "[gateway]\nname = 'named'")
+        .write("project/variable.toml", "[gateway]\nname = 'variable'")
+        .write(USER_FILE, "[gateway]\nname = 'user'")
+        .write(WORKING_FILE, "[gateway]\nname = 'working'")
+        .set("SENTINEL_CONFIG", "variable.toml");
+    let found = |machine: &Machine, overrides: &Overrides| {
+        let config = machine.load(overrides).unwrap();
+        assert!(config.source.unwrap().is_absolute());
+        config.gateway.name
+    };
+    assert_eq!(found(&machine, &named("../named.toml")), "named");
+    assert_eq!(found(&machine, &Overrides::default()), "variable");
+    let machine = machine.without_variables();
+    assert_eq!(found(&machine, &Overrides::default()), "user");
+    fs::remove_file(machine.path(USER_FILE)).unwrap();
+    assert_eq!(found(&machine, &Overrides::default()), "working");
+}
+
+#[test]
+fn the_working_folders_file_is_ignored_aloud_where_the_user_has_one() {
+    let machine = Machine::new()
+        .write(USER_FILE, ONE)
+        .write(WORKING_FILE, TWO);
+    let config = machine.load(&Overrides::default()).unwrap();
+    assert_eq!(names(&config), ["one"]);
+    let working = machine.path(WORKING_FILE).display().to_string();
+    let [warning] = config.warnings.as_slice() else {
+        panic!("{:?}", config.warnings)
+    };
+    assert!(
+        warning.starts_with(&format!("{working} is ignored")),
+        "{warning}"
+    );
+}
+
+#[test]
+fn without_any_the_problem_says_how_to_write_one() {
+    let machine = Machine::new();
+    let problems = machine.load(&Overrides::default()).unwrap_err();
+    let text = problems.to_string();
+    for part in [
+        &machine.path(USER_FILE).display().to_string(),
+        &machine.path(WORKING_FILE).display().to_string(),
+        "[[backends]]",
+        "--backend sqlite=http://127.0.0.1:3002/mcp",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert_eq!(problems.first(), text);
+}
+
+#[test]
+fn a_named_file_must_be_there_even_where_flags_would_do() {
+    let machine = Machine::new().set("SENTINEL_CONFIG", "~/nowhere.toml");
+    let problems = machine
+        .load(&with_backends(&[("a", "http://127.0.0.1/")]))
+        .unwrap_err();
+    let path = machine.path("home/nowhere.toml");
+    assert_eq!(
+        problems.first(),
+        format!(
+            "{}: there is no such file; --config, or else $SENTINEL_CONFIG, names it",
+            path.display()
+        )
+    );
+}
+
+#[test]
+fn what_is_not_text_is_refused_with_its_line() {
+    let machine = Machine::new();
+    let path = machine.path("latin1.toml");
+    fs::write(&path, b"[gateway]\nname = \"\xe9\"\n").unwrap();
+    let problems = machine.load(&named(&path)).unwrap_err().to_string();
+    assert!(problems.contains("latin1.toml:2: not UTF-8"), "{problems}");
+}
+
+#[test]
+fn byte_order_mark_and_crlf_are_taken() {
+    let text = format!("\u{feff}{ONE}timeout = 1\n").replace('\n', "\r\n");
+    let problems = Machine::new().trusted(&text).unwrap_err().to_string();
+    assert!(
+        problems.contains("sentinel.toml:4: backends.one.timeout: unknown key"),
+        "{problems}"
+    );
+    let text = format!("\u{feff}{ONE}").replace('\n', "\r\n");
+    assert_eq!(names(&Machine::new().trusted(&text).unwrap()), ["one"]);
+}
+
+#[test]
+fn a_file_merely_found_gets_no_secret() {
+    let text = r#"
+        [[backends]]
+        name = "plain"
+        url = "http://127.0.0.1:1/mcp"
+        headers = { X-Tenant = "acme" }
+        [[backends]]
+        name = "in-url"
+        url = "http://127.0.0.1:1/${TOKEN}"
+        [[backends]]
+        name = "default"
+        url = "http://127.0.0.1:1/${NOT_SET:-x}"
+        [[backends]]
+        name = "env"
+        url = "http://127.0.0.1:1/mcp"
+        bearer = { env = "TOKEN" }
+        [[backends]]
+        name = "file"
+        url = "http://127.0.0.1:1/mcp"
+        bearer = { file = "~/token" }
+        [[backends]]
+        name = "command"
+        url = "http://127.0.0.1:1/mcp"
+        bearer = { command = ["sh", "-c", "evil"] }
+        [[backends]]
+        name = "header"
+        url = "http://127.0.0.1:1/mcp"
+        headers = { X-A = "${TOKEN}" }
+        [[backends]]
+        name = "key"
+        url = "https://127.0.0.1:1/mcp"
+        client_cert_file = "~/client.pem"
+        client_key_file = "~/client.key"
+    "#;
+    let machine = Machine::new()
+        .write(WORKING_FILE, text)
+        .set("TOKEN", "canary");
+    let config = machine.load(&Overrides::default()).unwrap();
+    let hint = format!("--config {}", machine.path(WORKING_FILE).display());
+    for backend in &config.backends {
+        let secrets = backend
+            .bearer
+            .iter()
+            .chain(backend.headers.iter().map(|(_, v)| v));
+        let reasons: Vec<_> = secrets
+            .filter(|source| matches!(source, SecretSource::Missing(_)))
+            .map(missing)
+            .chain(backend.url.as_ref().err().map(String::as_str))
+            .collect();
+        if &*backend.name == "plain" {
+            assert_eq!(reasons, [""; 0]);
+            continue;
+        }
+        assert_eq!(reasons.len(), 1, "{}", backend.name);
+        assert!(reasons[0].contains(&hint), "{}", reasons[0]);
+    }
+
+    // The same file, named, is trusted.
+    let config = machine.load(&named("sentinel.toml")).unwrap();
+    assert!(config.backends.iter().all(|backend| backend.url.is_ok()));
+    assert_eq!(value(config.backends[3].bearer.as_ref().unwrap()), "canary");
+    assert_eq!(value(&config.backends[6].headers[0].1), "canary");
+}
+
+#[test]
+fn a_file_merely_found_gets_no_secret_of_a_flag_either() {
+    let machine = Machine::new()
+        .write(WORKING_FILE, ONE)
+        .set("TOKEN", "canary");
+    let pair = ("one".to_owned(), "TOKEN".to_owned());
+    let bearer = Overrides {
+        bearer_env: vec![pair],
+        ..Overrides::default()
+    };
+    let config = machine.load(&bearer).unwrap();
+    assert!(reason(&config.backends[0]).contains("not trusted with secrets"));
+
+    let header = Overrides {
+        headers: vec![("one".into(), "X-A".into(), "a".into())],
+        ..Overrides::default()
+    };
+    let config = machine.load(&header).unwrap();
+    assert!(reason(&config.backends[0]).contains("not trusted with secrets"));
+
+    // Where the flags say the place too, all of it is the user's word.
+    let both = Overrides {
+        backends: vec![("one".into(), "http://127.0.0.1:9/".into())],
+        ..bearer
+    };
+    let config = machine.load(&both).unwrap();
+    assert!(config.backends[0].url.is_ok());
+    assert_eq!(value(config.backends[0].bearer.as_ref().unwrap()), "canary");
+}
