@@ -4,14 +4,13 @@
 //! that backends without settings of their own share one. It must not know MCP.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::{Certificate, Client, Identity, Url, redirect};
 
-use crate::config::{BackendConfig, TlsConfig};
+use crate::config::{BackendConfig, TlsConfig, is_loopback};
 
 const MAX_IDLE_PER_HOST: usize = 10;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
@@ -54,16 +53,6 @@ impl Pool {
         clients.insert(setting, client.clone());
         Ok(client)
     }
-}
-
-/// Whether a URL points at this machine.
-pub fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host
-        .trim_start_matches('[')
-        .trim_end_matches(']')
-        .parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 fn build(setting: &Setting) -> Result<Client, String> {
@@ -116,23 +105,4 @@ fn build(setting: &Setting) -> Result<Client, String> {
 
 fn read(path: &Path, key: &str) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|error| format!("{key} {} can't be read: {error}", path.display()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn loopback_is_told_from_the_rest() {
-        for (url, expected) in [
-            ("http://127.0.0.1:1/mcp", true),
-            ("http://127.9.9.9/", true),
-            ("http://[::1]:5/", true),
-            ("http://localhost/", true),
-            ("http://localhost.example.com/", false),
-            ("http://10.0.0.1/", false),
-        ] {
-            assert_eq!(is_loopback(&Url::parse(url).unwrap()), expected, "{url}");
-        }
-    }
 }

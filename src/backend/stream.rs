@@ -65,8 +65,8 @@ impl<'a> Reading<'a> {
             return Err(BackendError::BadReply(why));
         }
         let outcome = match media_type(&response).as_str() {
-            "application/json" => self.from_json(&mut response).await?,
-            "text/event-stream" => self.from_events(&mut response).await?,
+            "application/json" => self.json_answer(&mut response).await?,
+            "text/event-stream" => self.event_answer(&mut response).await?,
             other => {
                 let kind = if other.is_empty() {
                     "no content type".into()
@@ -111,7 +111,7 @@ impl<'a> Reading<'a> {
         Err(self.endpoint.refusal(status, &headers, &body))
     }
 
-    async fn from_json(&self, response: &mut Response) -> Result<Outcome, BackendError> {
+    async fn json_answer(&self, response: &mut Response) -> Result<Outcome, BackendError> {
         let body = self.body(response).await?;
         let not_ours = || BackendError::BadReply("it answers another request".into());
         for message in messages(&body).map_err(|why| {
@@ -127,7 +127,7 @@ impl<'a> Reading<'a> {
         Err(not_ours())
     }
 
-    async fn from_events(&self, response: &mut Response) -> Result<Outcome, BackendError> {
+    async fn event_answer(&self, response: &mut Response) -> Result<Outcome, BackendError> {
         let mut decoder = Decoder::new(self.endpoint.max_message_bytes);
         let mut asked = Asked::default();
         loop {
@@ -142,7 +142,7 @@ impl<'a> Reading<'a> {
                 return Err(BackendError::ConnectionLost(why));
             };
             decoder.push(chunk);
-            while let Some(event) = decoder.next() {
+            for event in decoder.by_ref() {
                 let event = event.map_err(|TooLarge { limit }| BackendError::TooLarge { limit })?;
                 if event.data.is_empty() {
                     continue;

@@ -9,11 +9,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::Kind;
 use super::clean::{clean, is_hostile};
 use super::withheld::{MAX_BYTES, MAX_NAME_CHARS, MAX_URI_CHARS, Reason};
-use crate::protocol::RawJson;
 use crate::protocol::raw::quoted;
+use crate::protocol::{Kind, RawJson};
 
 /// An item fit to be shown.
 pub(super) struct Item {

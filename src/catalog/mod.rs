@@ -19,14 +19,13 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use crate::config::{BackendConfig, GatewayConfig};
-use crate::protocol::RawJson;
-pub use crate::protocol::{Kind, Listing};
+use crate::protocol::{Kind, Listing, RawJson};
 
 use item::{Item, Unfit, shown_as};
 use names::Claim;
 pub use names::Names;
 use template::Template;
-use withheld::MAX_ITEMS;
+use withheld::{MAX_ITEMS, MAX_TEMPLATES};
 pub use withheld::{Reason, Withheld};
 
 /// One backend's part in a build.
@@ -171,13 +170,8 @@ impl Shelf {
             match exposed {
                 Ok(exposed) => entries.push(found.entry(kind, exposed)),
                 Err(owner) => {
-                    let backend = &found.config.name;
-                    withheld.push(Withheld::named(
-                        backend,
-                        kind,
-                        &found.item.own,
-                        Reason::Taken(owner),
-                    ));
+                    let reason = Reason::Taken(owner);
+                    withheld.push(Withheld::new(found.config, kind, &found.item.own, reason));
                 }
             }
         }
@@ -237,45 +231,39 @@ fn gather<'a>(
     let items = source
         .listing
         .map_or(&[][..], |listing| listing.items(kind));
+    let limit = if kind == Kind::Template {
+        MAX_TEMPLATES
+    } else {
+        MAX_ITEMS
+    };
     let mut seen = HashSet::new();
-    for (at, raw) in items.iter().take(MAX_ITEMS).enumerate() {
-        match Item::read(kind, raw) {
-            Ok(item) if kind == Kind::Tool && !config.tools.admits(&item.own) => {}
-            Ok(item) if seen.insert(item.own.clone()) => found.push(Found {
-                backend,
-                config,
-                item,
-            }),
-            Ok(item) => withheld.push(Withheld::named(
-                &config.name,
-                kind,
-                &item.own,
-                Reason::Duplicate,
-            )),
-            Err(Unfit {
-                name: Some(name),
-                reason,
-            }) => {
-                withheld.push(Withheld::named(&config.name, kind, &name, reason));
+    let mut withhold =
+        |name: &str, reason| withheld.push(Withheld::new(config, kind, name, reason));
+    for (at, raw) in items.iter().take(limit).enumerate() {
+        let item = match Item::read(kind, raw) {
+            Ok(item) => item,
+            Err(Unfit { name, reason }) => {
+                let name = name.unwrap_or_else(|| format!("item {}", at + 1));
+                withhold(&name, reason);
+                continue;
             }
-            Err(Unfit { name: None, reason }) => {
-                withheld.push(Withheld::at(
-                    &config.name,
-                    kind,
-                    format!("item {}", at + 1),
-                    reason,
-                ));
-            }
+        };
+        if kind == Kind::Tool && !config.tools.admits(&item.own) {
+            continue;
         }
+        if !seen.insert(item.own.clone()) {
+            withhold(&item.own, Reason::Duplicate);
+            continue;
+        }
+        found.push(Found {
+            backend,
+            config,
+            item,
+        });
     }
-    if items.len() > MAX_ITEMS {
-        let place = format!("items {} to {}", MAX_ITEMS + 1, items.len());
-        withheld.push(Withheld::at(
-            &config.name,
-            kind,
-            place,
-            Reason::TooMany(MAX_ITEMS),
-        ));
+    if items.len() > limit {
+        let place = format!("items {} to {}", limit + 1, items.len());
+        withhold(&place, Reason::TooMany(limit));
     }
 }
 

@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::Kind;
 use super::withheld::MAX_ITEMS;
 use crate::config::{GatewayConfig, NameChars, ToolNames};
+use crate::protocol::Kind;
 
 /// Names remembered for one backend and kind, so that a backend which keeps inventing names
 /// can't fill the memory: past it, its own names that it no longer lists are forgotten.
@@ -230,20 +230,20 @@ impl Claim<'_> {
 /// How names are made: `tool_names` and `tool_name_chars`.
 struct Style {
     prefixed: bool,
-    dots: bool,
+    chars: NameChars,
+    /// Characters of a name, all of them ASCII.
     max_len: usize,
 }
 
 impl Style {
     fn of(gateway: &GatewayConfig) -> Self {
-        let (dots, max_len) = match gateway.tool_name_chars {
-            NameChars::Strict => (false, 64),
-            NameChars::Spec => (true, 128),
-        };
         Self {
             prefixed: gateway.tool_names == ToolNames::Prefixed,
-            dots,
-            max_len,
+            chars: gateway.tool_name_chars,
+            max_len: match gateway.tool_name_chars {
+                NameChars::Strict => 64,
+                NameChars::Spec => 128,
+            },
         }
     }
 
@@ -268,28 +268,30 @@ impl Style {
 
     /// Who comes first within a backend: what the user named, what is good as it is, the rest.
     fn rank(&self, claim: &Claim<'_>) -> u8 {
-        if !claim.wanted.chars().all(|c| self.allows(c)) || claim.wanted.len() > self.max_len {
-            2
-        } else {
-            u8::from(claim.wanted == &**claim.own)
+        let renamed = claim.wanted != &**claim.own;
+        match (self.chars.allow(claim.wanted), renamed) {
+            (true, true) => 0,
+            (true, false) => 1,
+            (false, _) => 2,
         }
     }
 
     /// `text` in the allowed form: other characters become `_`; what is too long is cut and
     /// ends in the claim's hash, so that its name doesn't hang on what else is cut.
     fn formed(&self, text: &str, claim: &Claim<'_>) -> String {
-        let formed: String = text
-            .chars()
-            .map(|c| if self.allows(c) { c } else { '_' })
-            .collect();
+        let mut buffer = [0; 4];
+        let map = |c: char| {
+            if self.chars.allow(c.encode_utf8(&mut buffer)) {
+                c
+            } else {
+                '_'
+            }
+        };
+        let formed: String = text.chars().map(map).collect();
         if formed.len() > self.max_len {
             self.suffixed(&formed, claim, 0)
         } else {
             formed
         }
-    }
-
-    fn allows(&self, c: char) -> bool {
-        c.is_ascii_alphanumeric() || c == '_' || c == '-' || (self.dots && c == '.')
     }
 }

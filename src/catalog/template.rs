@@ -5,7 +5,7 @@
 //! either says: no backtracking.
 
 /// Bytes of a URI that templates are tried on.
-const MAX_URI: usize = 4 * 1024;
+const MAX_URI: usize = 2 * 1024;
 /// Literals and expressions of one template.
 const MAX_PARTS: usize = 32;
 

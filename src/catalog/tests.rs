@@ -1,46 +1,20 @@
 //! The rules of the merged catalogue, over whole builds.
 
-use std::collections::{HashMap, HashSet};
-use std::time::Duration;
+mod properties;
 
 use globset::{Glob, GlobSetBuilder};
-use proptest::prelude::*;
 
 use super::*;
-use crate::config::{NameChars, Protocol, RetryTools, TlsConfig, ToolErrors, ToolNames, ToolRules};
+use crate::config::{Config, Environment, NameChars, Overrides, ToolNames, ToolRules, load};
 
-fn gateway(tool_names: ToolNames, tool_name_chars: NameChars) -> GatewayConfig {
-    GatewayConfig {
-        name: "sentinel".into(),
-        instructions: None,
-        startup_wait: Duration::ZERO,
-        max_in_flight: 1,
-        max_message_bytes: 1,
-        max_buffered_bytes: 1,
-        drain: Duration::ZERO,
-        tool_names,
-        tool_name_chars,
-        tool_errors: ToolErrors::Jsonrpc,
-    }
-}
-
-fn backend(name: &str, tools: ToolRules) -> BackendConfig {
-    BackendConfig {
-        name: name.into(),
-        url: Err("not needed".into()),
-        protocol: Protocol::Auto,
-        timeout: Duration::ZERO,
-        connect_timeout: Duration::ZERO,
-        idle_timeout: None,
-        retries: 0,
-        retry_tools: RetryTools::Safe,
-        max_in_flight: 1,
-        bearer: None,
-        headers: Vec::new(),
-        tls: TlsConfig::default(),
-        allow_insecure: false,
-        tools,
-    }
+/// A configuration with everything at its default.
+fn config(backends: &[&str]) -> Config {
+    let url = |name: &&str| ((*name).to_owned(), "http://127.0.0.1/".to_owned());
+    let flags = Overrides {
+        backends: backends.iter().map(url).collect(),
+        ..Overrides::default()
+    };
+    load(&flags, &Environment::new("no-such-folder")).unwrap()
 }
 
 fn raw(text: impl Into<String>) -> RawJson {
@@ -63,18 +37,13 @@ struct House {
 
 impl House {
     fn of(kind: Kind, backends: &[(&str, &[&str])]) -> Self {
-        let backends = backends
-            .iter()
-            .map(|(name, own)| {
-                (
-                    backend(name, ToolRules::default()),
-                    Some(listing(kind, own)),
-                )
-            })
-            .collect();
+        let names: Vec<&str> = backends.iter().map(|(name, _)| *name).collect();
+        let config = config(&names);
+        let listings = backends.iter().map(|(_, own)| Some(listing(kind, own)));
+        let configs = config.backends.iter().map(|backend| (**backend).clone());
         Self {
-            gateway: gateway(ToolNames::Bare, NameChars::Strict),
-            backends,
+            gateway: config.gateway,
+            backends: configs.zip(listings).collect(),
         }
     }
 
@@ -102,6 +71,14 @@ impl House {
 
 fn exposed(catalog: &Catalog, kind: Kind) -> Vec<&str> {
     catalog.entries(kind).map(|entry| &*entry.exposed).collect()
+}
+
+fn told(built: &Built) -> Vec<(&str, &str, Reason)> {
+    built
+        .withheld
+        .iter()
+        .map(|item| (&*item.backend, &*item.name, item.reason.clone()))
+        .collect()
 }
 
 fn pairs(table: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -255,15 +232,7 @@ fn the_users_own_name_wins_within_a_backend() {
 fn row_71_duplicates_are_kept_once_and_told() {
     let built = House::of(Kind::Tool, &[("a", &["x", "y", "x"])]).build(&Names::default());
     assert_eq!(exposed(&built.catalog, Kind::Tool), ["x", "y"]);
-    assert_eq!(
-        built.withheld,
-        [Withheld::named(
-            &"a".into(),
-            Kind::Tool,
-            "x",
-            Reason::Duplicate
-        )]
-    );
+    assert_eq!(told(&built), [("a", "x", Reason::Duplicate)]);
 
     let house = House::of(
         Kind::Resource,
@@ -279,11 +248,7 @@ fn row_71_duplicates_are_kept_once_and_told() {
             .backend,
         0
     );
-    let taken = Reason::Taken("a".into());
-    assert_eq!(
-        built.withheld,
-        [Withheld::named(&"b".into(), Kind::Resource, "f://1", taken)]
-    );
+    assert_eq!(told(&built), [("b", "f://1", Reason::Taken("a".into()))]);
 }
 
 #[test]
@@ -297,28 +262,25 @@ fn row_72_one_hostile_item_costs_only_itself_and_prints_safely() {
         .push(raw("[1]"));
     let built = house.build(&Names::default());
     assert_eq!(exposed(&built.catalog, Kind::Tool), ["x", "z"]);
-    let told: Vec<_> = built
-        .withheld
-        .iter()
-        .map(|withheld| (&*withheld.name, &withheld.reason))
-        .collect();
     assert_eq!(
-        told,
+        told(&built),
         [
-            (r"\u{1b}[31m\u{202e}y\n", &Reason::HostileName("name")),
-            ("item 4", &Reason::NotAnObject),
+            ("a", r"\u{1b}[31m\u{202e}y\n", Reason::HostileName("name")),
+            ("a", "item 4", Reason::NotAnObject),
         ]
     );
 }
 
 #[test]
 fn a_flood_of_items_is_cut() {
-    let many: Vec<String> = (0..MAX_ITEMS + 5).map(|n| format!("t{n}")).collect();
-    let many: Vec<&str> = many.iter().map(String::as_str).collect();
-    let built = House::of(Kind::Tool, &[("a", &many), ("b", &["x"])]).build(&Names::default());
-    assert_eq!(built.catalog.entries(Kind::Tool).count(), MAX_ITEMS + 1);
-    assert_eq!(built.withheld.len(), 1);
-    assert_eq!(built.withheld[0].name, "items 10001 to 10005");
+    for (kind, limit) in [(Kind::Tool, 10_000), (Kind::Template, 1_000)] {
+        let many: Vec<String> = (0..limit + 5).map(|n| format!("t{n}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let built = House::of(kind, &[("a", &many), ("b", &["x"])]).build(&Names::default());
+        assert_eq!(built.catalog.entries(kind).count(), limit + 1);
+        let place = format!("items {} to {}", limit + 1, limit + 5);
+        assert_eq!(told(&built), [("a", &*place, Reason::TooMany(limit))]);
+    }
 }
 
 #[test]
@@ -419,101 +381,4 @@ fn lists_are_the_definitions_in_order_and_shared() {
     );
     assert_eq!(list.clone().as_ptr(), catalog.list(Kind::Tool).as_ptr());
     assert_eq!(catalog.list(Kind::Prompt), "[]");
-}
-
-/// Backends with names that are likely to meet.
-fn backends() -> impl Strategy<Value = Vec<(&'static str, Vec<String>)>> {
-    let own = prop_oneof![
-        4 => "(a|b|c|_){1,2}((__|_|\\.|-| )(a|b|c)){0,2}",
-        1 => Just("x".repeat(64)),
-        1 => Just("x".repeat(65)),
-        1 => Just(format!("{}é", "x".repeat(64))),
-        1 => "[a-zé.]{60,128}",
-    ];
-    let all = prop::collection::vec(prop::collection::vec(own, 0..8), 4);
-    all.prop_map(|all| ["a", "b", "a__b", "b__a"].into_iter().zip(all).collect())
-}
-
-fn styles() -> impl Strategy<Value = GatewayConfig> {
-    let names = prop_oneof![Just(ToolNames::Bare), Just(ToolNames::Prefixed)];
-    let chars = prop_oneof![Just(NameChars::Strict), Just(NameChars::Spec)];
-    (names, chars).prop_map(|(names, chars)| gateway(names, chars))
-}
-
-fn house(gateway: &GatewayConfig, backends: &[(&'static str, Vec<String>)]) -> House {
-    let own: Vec<Vec<&str>> = backends
-        .iter()
-        .map(|(_, own)| own.iter().map(String::as_str).collect())
-        .collect();
-    let named: Vec<(&str, &[&str])> = backends
-        .iter()
-        .zip(&own)
-        .map(|((name, _), own)| (*name, &own[..]))
-        .collect();
-    House {
-        gateway: gateway.clone(),
-        ..House::of(Kind::Tool, &named)
-    }
-}
-
-proptest! {
-    #[test]
-    fn every_item_has_its_own_well_formed_name_and_resolves_back(gateway in styles(), backends in backends()) {
-        let house = house(&gateway, &backends);
-        let catalog = house.fresh();
-        let (dots, max) = match gateway.tool_name_chars {
-            NameChars::Strict => (false, 64),
-            NameChars::Spec => (true, 128),
-        };
-        let formed = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c) || (dots && c == '.');
-        let mut names = HashSet::new();
-        for entry in catalog.entries(Kind::Tool) {
-            prop_assert!((1..=max).contains(&entry.exposed.len()) && entry.exposed.chars().all(formed));
-            prop_assert!(names.insert(&entry.exposed));
-            let back = catalog.resolve(Kind::Tool, &entry.exposed).unwrap();
-            prop_assert_eq!((back.backend, &back.own_name), (entry.backend, &entry.own_name));
-            let shown: HashMap<String, String> = entry.definition.read().unwrap();
-            prop_assert_eq!(shown["name"].as_str(), &*entry.exposed);
-            prop_assert_eq!(shown["title"].as_str(), &*entry.own_name);
-        }
-        let distinct: HashSet<_> = backends.iter().flat_map(|(name, own)| own.iter().map(move |own| (name, own))).collect();
-        prop_assert_eq!(names.len(), distinct.len());
-        let again = house.fresh();
-        prop_assert_eq!(again.list(Kind::Tool), catalog.list(Kind::Tool));
-    }
-
-    #[test]
-    fn before_publishing_the_order_of_connecting_does_not_matter(
-        gateway in styles(), backends in backends(), order in Just([0, 1, 2, 3]).prop_shuffle(),
-    ) {
-        let expected = house(&gateway, &backends).fresh();
-        let mut joining = house(&gateway, &backends);
-        let listings: Vec<_> = joining.backends.iter_mut().map(|(_, listing)| listing.take()).collect();
-        let mut last = joining.fresh();
-        for at in order {
-            joining.backends[at].1 = listings[at].clone();
-            last = joining.fresh();
-        }
-        prop_assert_eq!(last.list(Kind::Tool), expected.list(Kind::Tool));
-    }
-
-    #[test]
-    fn after_publishing_an_owner_keeps_its_name_whatever_happens(
-        gateway in styles(), rounds in prop::collection::vec(backends(), 1..5),
-    ) {
-        let mut published: HashMap<(usize, Arc<str>), Arc<str>> = HashMap::new();
-        let mut owners: HashMap<Arc<str>, (usize, Arc<str>)> = HashMap::new();
-        let mut names = Names::default();
-        for backends in &rounds {
-            let catalog = house(&gateway, backends).build(&names).catalog;
-            for entry in catalog.entries(Kind::Tool) {
-                let who = (entry.backend, entry.own_name.clone());
-                let name = published.entry(who.clone()).or_insert_with(|| entry.exposed.clone());
-                prop_assert_eq!(name, &entry.exposed);
-                let owner = owners.entry(entry.exposed.clone()).or_insert_with(|| who.clone());
-                prop_assert_eq!(owner, &who);
-            }
-            names = catalog.names().clone();
-        }
-    }
 }

@@ -3,10 +3,13 @@
 
 use std::sync::Arc;
 
-use super::Kind;
+use crate::config::BackendConfig;
+use crate::protocol::Kind;
 
 /// Items of one kind that are taken from one backend.
 pub(super) const MAX_ITEMS: usize = 10_000;
+/// The same for templates, each of which may have to be tried on a URI.
+pub(super) const MAX_TEMPLATES: usize = 1_000;
 /// Bytes of one definition.
 pub(super) const MAX_BYTES: usize = 1 << 20;
 /// Levels of arrays and objects in one definition. Parsers commonly stop at 128 levels of a
@@ -35,22 +38,12 @@ pub struct Withheld {
 }
 
 impl Withheld {
-    /// One whose name is known.
-    pub(super) fn named(backend: &Arc<str>, kind: Kind, name: &str, reason: Reason) -> Self {
+    /// `name` may be as hostile as it likes.
+    pub(super) fn new(backend: &BackendConfig, kind: Kind, name: &str, reason: Reason) -> Self {
         Self {
-            backend: backend.clone(),
+            backend: backend.name.clone(),
             kind,
             name: label(name),
-            reason,
-        }
-    }
-
-    /// One that has no name that can be told: a place in the list.
-    pub(super) fn at(backend: &Arc<str>, kind: Kind, place: String, reason: Reason) -> Self {
-        Self {
-            backend: backend.clone(),
-            kind,
-            name: place,
             reason,
         }
     }

@@ -1,0 +1,397 @@
+//! A scripted MCP server on raw TCP, for every fault a real one can have.
+
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard};
+
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::task::AbortHandle;
+
+use super::PATIENCE;
+use super::group::{Group, Member};
+use super::reply::Reply;
+use super::server::{Server, merge};
+use super::wire::{Request, read_request, write_reply};
+
+/// Fakes run beside the test, whatever runtime that has, so that a test may block.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("fake backends")
+        .enable_all()
+        .build()
+        .unwrap()
+});
+
+/// A server on `127.0.0.1` that is correct where a test says nothing else.
+///
+/// ```ignore
+/// let fake = FakeBackend::start().tool("echo").tool("slow");
+/// fake.on_tool("slow", Reply::sse().event(message::progress(1.0)).then_hang_up());
+/// // …
+/// assert_eq!(fake.runs("slow"), 1);
+/// ```
+///
+/// Its waits block the thread: in an async test call them on one of its own.
+pub struct FakeBackend {
+    shared: Arc<Shared>,
+    port: u16,
+    state: Mutex<State>,
+}
+
+enum State {
+    Up {
+        accepting: AbortHandle,
+        group: Group,
+    },
+    /// The port is kept, but nothing listens: connections are refused.
+    Down(TcpSocket),
+}
+
+struct Shared {
+    server: Mutex<Server>,
+    one_more_request: Condvar,
+    /// Connections made so far.
+    accepted: Mutex<usize>,
+    on_connect: Mutex<Vec<OnConnect>>,
+    connections: Mutex<Group>,
+}
+
+/// What becomes of a connection before a request is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnConnect {
+    /// It is closed.
+    HangUp,
+    /// It is reset.
+    Reset,
+    /// It is never read from.
+    Stall,
+}
+
+/// Building: what the server has.
+impl FakeBackend {
+    /// A server with no tools.
+    pub fn start() -> Self {
+        let socket = bound_to(0);
+        let port = socket.local_addr().unwrap().port();
+        let fake = Self {
+            shared: Arc::new(Shared {
+                server: Mutex::new(Server::new()),
+                one_more_request: Condvar::new(),
+                accepted: Mutex::new(0),
+                on_connect: Mutex::new(Vec::new()),
+                connections: Mutex::new(Group::new()),
+            }),
+            port,
+            state: Mutex::new(State::Down(socket)),
+        };
+        fake.come_up();
+        fake
+    }
+
+    /// A port at which connections are refused, until [`come_up`](Self::come_up).
+    pub fn down() -> Self {
+        let fake = Self::start();
+        fake.go_down();
+        fake
+    }
+
+    /// Adds a tool, which answers with its name and arguments.
+    pub fn tool(self, name: &str) -> Self {
+        self.tool_with(name, json!({}))
+    }
+
+    /// Adds a tool with more members, e.g. `{"annotations": {"readOnlyHint": true}}`.
+    pub fn tool_with(self, name: &str, members: Value) -> Self {
+        let mut tool = json!({
+            "name": name, "description": format!("{name}, a tool"),
+            "inputSchema": { "type": "object" },
+        });
+        merge(&mut tool, &members);
+        self.with(|server| server.tools.push(tool))
+    }
+
+    /// Adds a prompt.
+    pub fn prompt(self, name: &str) -> Self {
+        self.with(|server| server.prompts.push(json!({ "name": name })))
+    }
+
+    /// Adds a resource.
+    pub fn resource(self, uri: &str) -> Self {
+        self.with(|server| server.resources.push(json!({ "uri": uri, "name": uri })))
+    }
+
+    /// Adds a resource template.
+    pub fn template(self, uri: &str) -> Self {
+        let template = json!({ "uriTemplate": uri, "name": uri });
+        self.with(|server| server.templates.push(template))
+    }
+
+    /// Lists come in pages of this many.
+    pub fn page_size(self, size: usize) -> Self {
+        self.with(|server| server.page_size = size)
+    }
+
+    /// Declares more capabilities.
+    pub fn capabilities(self, more: Value) -> Self {
+        self.with(|server| merge(&mut server.capabilities, &more))
+    }
+
+    /// Answers `initialize` with this version, whatever was asked for.
+    pub fn version(self, version: &str) -> Self {
+        self.with(|server| server.version = Some(version.to_owned()))
+    }
+
+    /// Answers calls with event streams.
+    pub fn sse(self) -> Self {
+        self.with(|server| server.sse = true)
+    }
+
+    /// Issues no session ids, and asks for none.
+    pub fn without_sessions(self) -> Self {
+        self.with(|server| server.sessions = None)
+    }
+
+    fn with(self, change: impl FnOnce(&mut Server)) -> Self {
+        change(&mut self.server());
+        self
+    }
+}
+
+/// Scripting: what the server does next.
+impl FakeBackend {
+    /// The next request of this kind gets this reply, and the next call of this the one after.
+    /// Kinds are JSON-RPC methods, `response`, `GET` and `DELETE`.
+    pub fn on(&self, kind: &str, reply: Reply) -> &Self {
+        let mut server = self.server();
+        let queue = server.scripted.entry(kind.to_owned()).or_default();
+        queue.push_back(reply);
+        drop(server);
+        self
+    }
+
+    /// The same for the calls of one tool.
+    pub fn on_tool(&self, tool: &str, reply: Reply) -> &Self {
+        self.on(&format!("tools/call {tool}"), reply)
+    }
+
+    /// Every request of this kind gets this reply from now on, where nothing is queued.
+    pub fn always(&self, kind: &str, reply: Reply) -> &Self {
+        self.server().always.insert(kind.to_owned(), reply);
+        self
+    }
+
+    /// The same for the calls of one tool.
+    pub fn always_tool(&self, tool: &str, reply: Reply) -> &Self {
+        self.always(&format!("tools/call {tool}"), reply)
+    }
+
+    /// Ends [`always`](Self::always) and forgets what is queued for this kind.
+    pub fn as_usual(&self, kind: &str) -> &Self {
+        let mut server = self.server();
+        server.always.remove(kind);
+        server.scripted.remove(kind);
+        drop(server);
+        self
+    }
+
+    /// What becomes of the next connections, in this order.
+    pub fn on_connect(&self, fates: &[OnConnect]) -> &Self {
+        self.shared.on_connect.lock().unwrap().extend(fates);
+        self
+    }
+
+    /// Knows no session any more, as after a restart.
+    pub fn forget_sessions(&self) -> &Self {
+        if let Some(sessions) = &mut self.server().sessions {
+            sessions.clear();
+        }
+        self
+    }
+
+    /// Lists these tools from now on.
+    pub fn set_tools(&self, names: &[&str]) -> &Self {
+        let tools = names
+            .iter()
+            .map(|name| json!({ "name": name, "inputSchema": { "type": "object" } }));
+        self.server().tools = tools.collect();
+        self
+    }
+
+    /// Closes all connections, idle and busy ones, and goes on listening.
+    pub fn drop_connections(&self) -> &Self {
+        std::mem::replace(&mut *self.shared.connections.lock().unwrap(), Group::new()).end();
+        self
+    }
+
+    /// Dies: closes all connections, and refuses new ones on the same port.
+    pub fn go_down(&self) -> &Self {
+        let mut state = self.state.lock().unwrap();
+        if let State::Up { accepting, group } = &mut *state {
+            accepting.abort();
+            std::mem::replace(group, Group::new()).end();
+            self.drop_connections();
+            *state = State::Down(bound_to(self.port));
+        }
+        drop(state);
+        self
+    }
+
+    /// Listens again, with sessions and lists as they were.
+    pub fn come_up(&self) -> &Self {
+        let mut state = self.state.lock().unwrap();
+        if let State::Down(_) = &*state {
+            let (group, _entered) = (Group::new(), RUNTIME.enter());
+            let socket = TcpSocket::new_v4().unwrap();
+            if let State::Down(bound) = std::mem::replace(&mut *state, State::Down(socket)) {
+                let accept = accept(
+                    group.member(),
+                    bound.listen(1024).unwrap(),
+                    self.shared.clone(),
+                );
+                let accepting = RUNTIME.spawn(accept).abort_handle();
+                *state = State::Up { accepting, group };
+            }
+        }
+        drop(state);
+        self
+    }
+}
+
+/// Asking: what the server has seen.
+impl FakeBackend {
+    /// Where it listens, with the path `/mcp`.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/mcp", self.port)
+    }
+
+    /// Its entry for a sentinel.toml, under this name and with these further lines.
+    pub fn entry(&self, name: &str, more: &str) -> String {
+        format!(
+            "[[backends]]\nname = \"{name}\"\nurl = \"{}\"\n{more}\n",
+            self.url()
+        )
+    }
+
+    /// How often this tool ran.
+    pub fn runs(&self, tool: &str) -> usize {
+        self.server().runs.get(tool).copied().unwrap_or(0)
+    }
+
+    /// How many connections were made.
+    pub fn connections(&self) -> usize {
+        *self.shared.accepted.lock().unwrap()
+    }
+
+    /// All requests so far.
+    pub fn requests(&self) -> Vec<Request> {
+        self.server().requests.clone()
+    }
+
+    /// All requests of this kind so far.
+    pub fn requests_of(&self, kind: &str) -> Vec<Request> {
+        let all = self.requests().into_iter();
+        all.filter(|request| request.kind() == kind).collect()
+    }
+
+    /// Waits for the next request of this kind that was not handed out yet.
+    pub fn next_request(&self, kind: &str) -> Request {
+        let nth = *self.server().taken.get(kind).unwrap_or(&0);
+        let found = self.wait_until(&format!("{kind} number {}", nth + 1), |server| {
+            let mut all = server.requests.iter();
+            all.by_ref()
+                .filter(|request| request.kind() == kind)
+                .nth(nth)
+                .cloned()
+        });
+        self.server().taken.insert(kind.to_owned(), nth + 1);
+        found
+    }
+
+    /// Waits until this many requests of this kind have come in all.
+    pub fn wait_for_requests(&self, kind: &str, count: usize) {
+        self.wait_until(&format!("{count} × {kind}"), |server| {
+            let all = server.requests.iter();
+            (all.filter(|request| request.kind() == kind).count() >= count).then_some(())
+        });
+    }
+
+    fn wait_until<T>(&self, what: &str, mut look: impl FnMut(&Server) -> Option<T>) -> T {
+        let mut found = None;
+        let (server, _) = self
+            .shared
+            .one_more_request
+            .wait_timeout_while(self.server(), PATIENCE, |server| {
+                found = look(server);
+                found.is_none()
+            })
+            .unwrap();
+        let seen: Vec<String> = server.requests.iter().map(|r| r.kind().into()).collect();
+        drop(server);
+        found.unwrap_or_else(|| {
+            panic!("the backend waited in vain for {what}; it has seen {seen:?}")
+        })
+    }
+
+    fn server(&self) -> MutexGuard<'_, Server> {
+        self.shared.server.lock().unwrap()
+    }
+}
+
+impl Drop for FakeBackend {
+    fn drop(&mut self) {
+        if let Ok(State::Up { accepting, .. }) = self.state.get_mut() {
+            accepting.abort();
+        }
+        if let Ok(connections) = self.shared.connections.lock() {
+            connections.cut();
+        }
+    }
+}
+
+/// A socket that keeps a port but doesn't listen. All that ever hold it must allow its reuse,
+/// so that what is left of closed connections is not in the way.
+fn bound_to(port: u16) -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(([127, 0, 0, 1], port).into()).unwrap();
+    socket
+}
+
+// The order of the arguments matters: the last is dropped first.
+async fn accept(_member: Member, listener: TcpListener, shared: Arc<Shared>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let mut member = shared.connections.lock().unwrap().member();
+        let shared = Arc::clone(&shared);
+        tokio::spawn(async move {
+            tokio::select! {
+                biased;
+                () = member.cut() => {}
+                () = serve(stream, &shared) => {}
+            }
+            drop(member);
+        });
+    }
+}
+
+async fn serve(mut stream: TcpStream, shared: &Shared) {
+    stream.set_nodelay(true).unwrap();
+    *shared.accepted.lock().unwrap() += 1;
+    let fate = {
+        let mut fates = shared.on_connect.lock().unwrap();
+        (!fates.is_empty()).then(|| fates.remove(0))
+    };
+    match fate {
+        None => {}
+        Some(OnConnect::HangUp) => return,
+        Some(OnConnect::Reset) => return stream.set_zero_linger().unwrap(),
+        Some(OnConnect::Stall) => std::future::pending().await,
+    }
+    while let Some(request) = read_request(&mut stream).await {
+        let reply = shared.server.lock().unwrap().receive(&request);
+        shared.one_more_request.notify_all();
+        if write_reply(&mut stream, &reply, &request).await.is_none() {
+            return;
+        }
+    }
+}

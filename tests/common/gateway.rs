@@ -1,0 +1,427 @@
+//! A whole gateway in this process, with the test as its client.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Write};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Instant;
+
+use sentinel_gateway::config::{Environment, Overrides, load};
+use sentinel_gateway::{ExitReason, Io, Shutdown, run};
+use serde_json::{Value, json};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::PATIENCE;
+use super::fake::FakeBackend;
+use super::law::{Law, Message};
+
+/// A running gateway. It runs on a thread of its own, so that tests just block.
+///
+/// When it goes out of scope its input ends, and what it said and did is judged: see [`Law`];
+/// besides, a response or request that the test hasn't taken is a failure, and so is a
+/// notification, other than `list_changed` and what [`ignore`](Self::ignore) names.
+///
+/// ```ignore
+/// let mut gateway = TestGateway::over(&fake);
+/// gateway.initialize();
+/// assert_eq!(gateway.call("echo", json!({"a": 1})).text(), r#"echo {"a":1}"#);
+/// ```
+pub struct TestGateway {
+    /// `None` after EOF.
+    input: Option<Sender<Vec<u8>>>,
+    output: Receiver<Vec<u8>>,
+    exit: Receiver<ExitReason>,
+    shutdown: UnboundedSender<()>,
+    law: Law,
+    /// Both directions, for the message of a failure.
+    transcript: Vec<String>,
+    unread: VecDeque<Message>,
+    ignored: Vec<String>,
+    next_id: u64,
+}
+
+/// A response.
+#[derive(Clone, Debug)]
+pub struct Answer(pub Message);
+
+/// Starting and ending.
+impl TestGateway {
+    /// Over one backend with the name `fake`.
+    pub fn over(backend: &FakeBackend) -> Self {
+        Self::with_config(&backend.entry("fake", ""))
+    }
+
+    /// With this sentinel.toml; [`FakeBackend::entry`] writes the parts.
+    pub fn with_config(toml: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("sentinel.toml");
+        std::fs::write(&file, toml).unwrap();
+        let overrides = Overrides {
+            config: Some(file),
+            ..Overrides::default()
+        };
+        let config = load(&overrides, &Environment::new(folder.path()))
+            .unwrap_or_else(|problems| panic!("{problems}\nin:\n{toml}"));
+
+        let (reader, input) = lines_in();
+        let (writer, output) = lines_out();
+        let (shutdown, wishes) = Shutdown::manual();
+        let (ended, exit) = channel();
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            let io = Io {
+                reader: Box::new(reader),
+                writer: Box::new(writer),
+            };
+            let _ = ended.send(runtime.block_on(run(config, io, wishes)));
+        });
+        Self {
+            input: Some(input),
+            output,
+            exit,
+            shutdown,
+            law: Law::default(),
+            transcript: Vec::new(),
+            unread: VecDeque::new(),
+            ignored: Vec::new(),
+            next_id: 1,
+        }
+    }
+
+    /// Ends its input, as a client does that is done.
+    pub fn eof(&mut self) {
+        self.transcript.push("→ EOF".into());
+        self.input = None;
+    }
+
+    /// Does what SIGTERM does.
+    pub fn shut_down(&mut self) {
+        self.transcript.push("→ shutdown".into());
+        let _ = self.shutdown.send(());
+    }
+
+    /// Waits for its end, and says why it came.
+    pub fn exit(&mut self) -> ExitReason {
+        match self.exit.recv_timeout(PATIENCE) {
+            Ok(reason) => reason,
+            Err(RecvTimeoutError::Timeout) => self.fail("the gateway doesn't end"),
+            Err(RecvTimeoutError::Disconnected) => self.fail("the gateway panicked"),
+        }
+    }
+
+    /// Notifications of this method need not be taken.
+    pub fn ignore(&mut self, method: &str) -> &mut Self {
+        self.ignored.push(method.to_owned());
+        self
+    }
+}
+
+/// Saying something.
+impl TestGateway {
+    /// Sends bytes and a line end.
+    pub fn send_raw(&mut self, line: impl AsRef<[u8]>) {
+        let line = line.as_ref();
+        self.law.sent(line);
+        self.transcript.push(format!("→ {}", abridged(line)));
+        let input = self.input.as_ref().expect("the input has ended already");
+        let _ = input.send([line, b"\n"].concat());
+    }
+
+    /// Sends a request under an id of the test's choice.
+    pub fn request_as(&mut self, id: impl Into<Value>, method: &str, params: Value) {
+        let message = json!({
+            "jsonrpc": "2.0", "id": id.into(), "method": method, "params": params
+        });
+        self.send_raw(message.to_string());
+    }
+
+    /// Sends a request, and returns its id.
+    pub fn request(&mut self, method: &str, params: Value) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.request_as(id, method, params);
+        id
+    }
+
+    /// Sends a notification.
+    pub fn notify(&mut self, method: &str, params: Value) {
+        let message = json!({ "jsonrpc": "2.0", "method": method, "params": params });
+        self.send_raw(message.to_string());
+    }
+
+    /// Sends a `tools/call`, and returns its id.
+    pub fn start_call(&mut self, tool: &str, arguments: Value) -> u64 {
+        self.request(
+            "tools/call",
+            json!({ "name": tool, "arguments": arguments }),
+        )
+    }
+
+    /// The same with a progress token.
+    pub fn start_call_with_progress(&mut self, tool: &str, token: impl Into<Value>) -> u64 {
+        let meta = json!({ "progressToken": token.into() });
+        self.request(
+            "tools/call",
+            json!({ "name": tool, "arguments": {}, "_meta": meta }),
+        )
+    }
+
+    /// Cancels a request.
+    pub fn cancel(&mut self, id: impl Into<Value>) {
+        self.notify("notifications/cancelled", json!({ "requestId": id.into() }));
+    }
+
+    /// Answers a request of the gateway.
+    pub fn respond(&mut self, request: &Message, result: Value) {
+        let message = json!({ "jsonrpc": "2.0", "id": request.id(), "result": result });
+        self.send_raw(message.to_string());
+    }
+
+    /// Refuses a request of the gateway.
+    pub fn refuse(&mut self, request: &Message, code: i64, message: &str) {
+        let error = json!({ "code": code, "message": message });
+        let message = json!({ "jsonrpc": "2.0", "id": request.id(), "error": error });
+        self.send_raw(message.to_string());
+    }
+}
+
+/// Hearing something. All of it waits, and fails with the transcript when nothing comes.
+impl TestGateway {
+    /// The response to the request with this id.
+    pub fn answer(&mut self, id: impl Into<Value>) -> Answer {
+        let id = id.into();
+        Answer(self.take(&format!("the answer to {id}"), |message| {
+            message.is_response() && *message.id() == id
+        }))
+    }
+
+    /// The next notification of this method.
+    pub fn next_notification(&mut self, method: &str) -> Message {
+        self.take(method, |message| {
+            message.method() == Some(method) && message.id().is_null()
+        })
+    }
+
+    /// The next request of this method.
+    pub fn next_request(&mut self, method: &str) -> Message {
+        self.take(method, |message| {
+            message.method() == Some(method) && !message.id().is_null()
+        })
+    }
+
+    /// The next message, whatever it is.
+    pub fn next_message(&mut self) -> Message {
+        self.take("anything", |_| true)
+    }
+
+    fn take(&mut self, what: &str, wanted: impl Fn(&Message) -> bool) -> Message {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(at) = self.unread.iter().position(&wanted) {
+                return self.unread.remove(at).expect("it is at this place");
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.output.recv_timeout(left) {
+                Ok(line) => self.receive(&line),
+                Err(RecvTimeoutError::Timeout) => self.fail(&format!("{what} doesn't come")),
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.fail(&format!("stdout ended before {what} came"))
+                }
+            }
+        }
+    }
+
+    fn receive(&mut self, line: &[u8]) {
+        self.transcript.push(format!("← {}", abridged(line)));
+        self.unread.extend(self.law.received(line));
+    }
+
+    fn fail(&self, why: &str) -> ! {
+        panic!("{why}; so far:\n{}", self.transcript.join("\n"))
+    }
+}
+
+/// Whole exchanges.
+impl TestGateway {
+    /// The handshake of a client without capabilities.
+    pub fn initialize(&mut self) -> Answer {
+        self.initialize_with("2025-11-25", json!({}))
+    }
+
+    /// The handshake of a client that speaks this version and can do these things.
+    pub fn initialize_with(&mut self, version: &str, capabilities: Value) -> Answer {
+        let id = self.request(
+            "initialize",
+            json!({
+                "protocolVersion": version, "capabilities": capabilities,
+                "clientInfo": { "name": "test", "version": "1.0" },
+            }),
+        );
+        let answer = self.answer(id);
+        self.notify("notifications/initialized", json!({}));
+        answer
+    }
+
+    /// A tool call from beginning to end.
+    pub fn call(&mut self, tool: &str, arguments: Value) -> Answer {
+        let id = self.start_call(tool, arguments);
+        self.answer(id)
+    }
+
+    /// A request from beginning to end.
+    pub fn ask(&mut self, method: &str, params: Value) -> Answer {
+        let id = self.request(method, params);
+        self.answer(id)
+    }
+
+    /// All tools, page after page.
+    pub fn list_tools(&mut self) -> Vec<Value> {
+        let mut tools = Vec::new();
+        let mut params = json!({});
+        loop {
+            let answer = self.ask("tools/list", params);
+            let page = answer.result();
+            tools.extend(page["tools"].as_array().expect("a list of tools").clone());
+            match page.get("nextCursor") {
+                Some(cursor) => params = json!({ "cursor": cursor }),
+                None => return tools,
+            }
+        }
+    }
+
+    /// The names of all tools, in order.
+    pub fn tool_names(&mut self) -> Vec<String> {
+        let name = |tool: Value| tool["name"].as_str().expect("a name").to_owned();
+        self.list_tools().into_iter().map(name).collect()
+    }
+
+    /// Waits, from one `tools/list_changed` to the next, until the tool is listed.
+    pub fn wait_for_tool(&mut self, name: &str) {
+        while !self.tool_names().iter().any(|listed| listed == name) {
+            self.next_notification("notifications/tools/list_changed");
+        }
+    }
+}
+
+impl Answer {
+    /// # Panics
+    /// If it is an error.
+    pub fn result(&self) -> &Value {
+        let result = self.0.json.get("result");
+        result.unwrap_or_else(|| panic!("not a result: {}", self.0.line))
+    }
+
+    /// # Panics
+    /// If it is a result.
+    pub fn error(&self) -> &Value {
+        let error = self.0.json.get("error");
+        error.unwrap_or_else(|| panic!("not an error: {}", self.0.line))
+    }
+
+    /// The text of a tool's result.
+    pub fn text(&self) -> &str {
+        let text = self.result()["content"][0]["text"].as_str();
+        text.unwrap_or_else(|| panic!("no text in {}", self.0.line))
+    }
+
+    /// The code of an error.
+    pub fn code(&self) -> i64 {
+        self.error()["code"].as_i64().expect("checked by the law")
+    }
+
+    /// The message of an error.
+    pub fn message(&self) -> &str {
+        self.error()["message"]
+            .as_str()
+            .expect("checked by the law")
+    }
+
+    /// What the gateway says of an error of its own: class, executed, attempts.
+    ///
+    /// # Panics
+    /// If the error is not the gateway's.
+    pub fn verdict(&self) -> (&str, &str, u64) {
+        let data = &self.error()["data"];
+        let is_ours = data["source"] == "gateway";
+        let attempts = data["attempts"].as_u64().filter(|_| is_ours);
+        match (data["class"].as_str(), data["executed"].as_str(), attempts) {
+            (Some(class), Some(executed), Some(attempts)) => (class, executed, attempts),
+            _ => panic!("not an error of the gateway's own: {}", self.0.line),
+        }
+    }
+}
+
+impl Drop for TestGateway {
+    fn drop(&mut self) {
+        self.input = None;
+        if thread::panicking() {
+            return;
+        }
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.output.recv_timeout(left) {
+                Ok(line) => self.receive(&line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => self.fail("stdout stays open after EOF"),
+            }
+        }
+        let unanswered = self.law.unanswered();
+        if !unanswered.is_empty() {
+            self.fail(&format!("never answered: {}", unanswered.join(", ")));
+        }
+        let needs_no_reading = |message: &Message| {
+            let method = message.method().unwrap_or_default();
+            message.id().is_null()
+                && (method.ends_with("/list_changed") || self.ignored.iter().any(|m| m == method))
+        };
+        if let Some(message) = self
+            .unread
+            .iter()
+            .find(|message| !needs_no_reading(message))
+        {
+            self.fail(&format!("the test never took {}", message.line));
+        }
+    }
+}
+
+/// A reader, and the way to feed it: a thread writes, so that a gateway that doesn't read can't
+/// block the test.
+fn lines_in() -> (std::io::PipeReader, Sender<Vec<u8>>) {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let (sender, lines) = channel::<Vec<u8>>();
+    thread::spawn(move || {
+        for line in lines {
+            if writer.write_all(&line).is_err() {
+                return;
+            }
+        }
+    });
+    (reader, sender)
+}
+
+/// A writer, and the lines that are written to it, without their ends.
+fn lines_out() -> (std::io::PipeWriter, Receiver<Vec<u8>>) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let (sender, lines) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(reader).split(b'\n') {
+            let Ok(line) = line else { return };
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    (writer, lines)
+}
+
+fn abridged(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line);
+    match text.char_indices().nth(500) {
+        Some((at, _)) => format!("{}… ({} bytes)", &text[..at], line.len()),
+        None => text.into_owned(),
+    }
+}

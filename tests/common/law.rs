@@ -1,0 +1,165 @@
+//! What every gateway owes every client, whatever a test is about.
+//!
+//! Watches both directions: each line on stdout is one JSON-RPC message (or a batch of
+//! responses); a request gets one response, a cancelled one at most one; nobody is answered who
+//! didn't ask.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+/// A message of the gateway.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// The number of its line on stdout, from 0: what came first.
+    pub at: usize,
+    /// The line as it came.
+    pub line: String,
+    pub json: Value,
+}
+
+impl Message {
+    pub fn is_response(&self) -> bool {
+        self.json.get("method").is_none()
+    }
+
+    /// `None` for a response.
+    pub fn method(&self) -> Option<&str> {
+        self.json["method"].as_str()
+    }
+
+    pub fn params(&self) -> &Value {
+        &self.json["params"]
+    }
+
+    pub fn id(&self) -> &Value {
+        &self.json["id"]
+    }
+}
+
+/// What is owed and what was given, by the text of the id.
+#[derive(Default)]
+pub struct Law {
+    lines: usize,
+    requests: HashMap<String, Account>,
+    /// Lines that were no valid message: each may be answered with `id: null` or its id.
+    malformed: usize,
+}
+
+#[derive(Default)]
+struct Account {
+    asked: usize,
+    cancelled: usize,
+    answered: usize,
+}
+
+impl Law {
+    /// Takes note of a line that the client sends.
+    pub fn sent(&mut self, line: &[u8]) {
+        match serde_json::from_slice(line) {
+            Ok(Value::Array(batch)) => batch.iter().for_each(|message| self.sent_message(message)),
+            Ok(message) => self.sent_message(&message),
+            Err(_) => self.malformed += 1,
+        }
+    }
+
+    fn sent_message(&mut self, message: &Value) {
+        let id = message.get("id");
+        let method = message["method"].as_str();
+        let id_is_legal = id.is_none_or(|id| id.is_string() || id.is_i64() || id.is_u64());
+        let is_response = message.get("result").is_some() || message.get("error").is_some();
+        if message["jsonrpc"] != "2.0" || !id_is_legal || (method.is_none() && !is_response) {
+            self.malformed += 1;
+        } else if let (Some(id), Some(_)) = (id, method) {
+            self.requests.entry(id.to_string()).or_default().asked += 1;
+        } else if method == Some("notifications/cancelled") {
+            let id = message["params"]["requestId"].to_string();
+            if let Some(account) = self.requests.get_mut(&id) {
+                account.cancelled += 1;
+            }
+        }
+    }
+
+    /// Judges a line of the gateway, and takes it apart.
+    ///
+    /// # Panics
+    /// If it breaks the law.
+    pub fn received(&mut self, line: &[u8]) -> Vec<Message> {
+        let text = String::from_utf8(line.to_vec())
+            .unwrap_or_else(|_| panic!("stdout has a line that is not UTF-8: {line:?}"));
+        let json: Value = serde_json::from_str(&text)
+            .unwrap_or_else(|error| panic!("stdout has a line that is not JSON ({error}): {text}"));
+        let at = self.lines;
+        self.lines += 1;
+        let (batch, all) = match json {
+            Value::Array(all) => (true, all),
+            one => (false, vec![one]),
+        };
+        assert!(!all.is_empty(), "stdout has an empty batch");
+        all.into_iter()
+            .map(|json| {
+                let line = if batch {
+                    json.to_string()
+                } else {
+                    text.clone()
+                };
+                let message = Message { at, line, json };
+                self.judge(&message);
+                message
+            })
+            .collect()
+    }
+
+    fn judge(&mut self, message: &Message) {
+        let (json, line) = (&message.json, &message.line);
+        assert_eq!(json["jsonrpc"], "2.0", "not JSON-RPC 2.0: {line}");
+        let has = |key| json.get(key).is_some();
+        if has("method") {
+            assert!(
+                json["method"].is_string(),
+                "a method that is no string: {line}"
+            );
+            assert!(
+                !has("result") && !has("error"),
+                "neither request nor response: {line}"
+            );
+            assert!(
+                !has("id") || !json["id"].is_null(),
+                "a request with id null: {line}"
+            );
+            return;
+        }
+        assert!(
+            has("result") != has("error"),
+            "not one of result and error: {line}"
+        );
+        assert!(has("id"), "a response without id: {line}");
+        if has("error") {
+            let error = &json["error"];
+            assert!(error["code"].is_i64(), "an error without a code: {line}");
+            assert!(
+                error["message"].is_string(),
+                "an error without a message: {line}"
+            );
+        }
+        let account = self.requests.entry(json["id"].to_string()).or_default();
+        if account.answered < account.asked {
+            account.answered += 1;
+        } else {
+            let excused = has("error") && self.malformed > 0;
+            assert!(
+                excused,
+                "answered twice, or without having been asked: {line}"
+            );
+            self.malformed -= 1;
+        }
+    }
+
+    /// The ids of requests that still wait for a response.
+    pub fn unanswered(&self) -> Vec<&str> {
+        let all = self.requests.iter();
+        all.filter(|(_, account)| account.answered + account.cancelled < account.asked)
+            .map(|(id, _)| id.as_str())
+            .collect()
+    }
+}

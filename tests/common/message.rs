@@ -1,0 +1,37 @@
+//! JSON-RPC messages as a server writes them. `"$id"` stands for the id of the request that is
+//! being answered, `"$token"` for its progress token.
+
+use serde_json::{Value, json};
+
+/// A result.
+pub fn result(result: Value) -> Value {
+    json!({ "jsonrpc": "2.0", "id": "$id", "result": result })
+}
+
+/// The result of a tool that says this.
+pub fn text(text: &str) -> Value {
+    result(json!({ "content": [{ "type": "text", "text": text }] }))
+}
+
+/// An error.
+pub fn error(code: i64, message: &str) -> Value {
+    json!({ "jsonrpc": "2.0", "id": "$id", "error": { "code": code, "message": message } })
+}
+
+/// Progress of the request that is being answered.
+pub fn progress(progress: f64) -> Value {
+    notification(
+        "notifications/progress",
+        json!({ "progressToken": "$token", "progress": progress }),
+    )
+}
+
+/// A notification.
+pub fn notification(method: &str, params: Value) -> Value {
+    json!({ "jsonrpc": "2.0", "method": method, "params": params })
+}
+
+/// A request of the server's own.
+pub fn request(id: Value, method: &str, params: Value) -> Value {
+    json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })
+}

@@ -1,0 +1,21 @@
+//! What integration tests share: backends that misbehave on command, and a gateway that is
+//! watched for breaking the protocol. Nothing here sleeps to wait for a thing; every wait is for
+//! the thing itself, and gives up after [`PATIENCE`] with what was seen so far.
+
+// Each test binary uses its own part of this.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
+
+pub mod fake;
+pub mod gate;
+pub mod gateway;
+mod group;
+pub mod law;
+pub mod message;
+pub mod reply;
+mod server;
+pub mod wire;
+
+use std::time::Duration;
+
+/// Longer than anything takes that works, on a machine that is busy with other tests.
+pub const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,0 +1,203 @@
+//! What a [`FakeBackend`](super::fake::FakeBackend) does with one request, byte by byte.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::gate::Gate;
+use super::message;
+
+/// One HTTP response, or something that only looks like it.
+///
+/// Text is a template: see [`message`]. Steps happen in the order they are written:
+/// `Reply::sse().event(progress(1.0)).hold(&gate).event(text("done"))`.
+#[derive(Clone)]
+pub struct Reply {
+    pub(super) status: u16,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) framing: Framing,
+    pub(super) steps: Vec<Step>,
+    pub(super) pace: Option<Duration>,
+    pub(super) gzip: bool,
+    runs: Option<bool>,
+}
+
+/// How the end of the body is told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// `content-length`, true, or with this many bytes that never come (or come in excess).
+    Length { lie: isize },
+    /// `transfer-encoding: chunked`, one chunk a step.
+    Chunked,
+    /// By closing the connection.
+    Close,
+    /// No head at all: the steps are everything that goes over the wire.
+    Raw,
+}
+
+#[derive(Clone)]
+pub(super) enum Step {
+    Text(String),
+    Bytes(Vec<u8>),
+    Hold(Gate),
+    /// Says no more until the other side hangs up.
+    Stall,
+    HangUp,
+    Reset,
+}
+
+impl Reply {
+    fn new(status: u16, framing: Framing) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            framing,
+            steps: Vec::new(),
+            pace: None,
+            gzip: false,
+            runs: None,
+        }
+    }
+
+    /// A response with an empty body.
+    pub fn status(status: u16) -> Self {
+        Self::new(status, Framing::Length { lie: 0 })
+    }
+
+    /// 200 with one JSON message.
+    pub fn json(message: &Value) -> Self {
+        Self::status(200)
+            .header("content-type", "application/json")
+            .body(message.to_string())
+    }
+
+    /// 200 with a result as JSON.
+    pub fn result(result: Value) -> Self {
+        Self::json(&message::result(result))
+    }
+
+    /// 200 with a tool's text as JSON.
+    pub fn text(text: &str) -> Self {
+        Self::json(&message::text(text))
+    }
+
+    /// 200 with a JSON-RPC error as JSON.
+    pub fn error(code: i64, message: &str) -> Self {
+        Self::json(&message::error(code, message))
+    }
+
+    /// 200 with an event stream; add [`event`](Self::event)s. It ends after the last.
+    pub fn sse() -> Self {
+        Self::new(200, Framing::Chunked).header("content-type", "text/event-stream")
+    }
+
+    /// These bytes and no others, head included; the connection stays open after them.
+    pub fn raw(bytes: impl Into<Vec<u8>>) -> Self {
+        let mut reply = Self::new(0, Framing::Raw);
+        reply.steps.push(Step::Bytes(bytes.into()));
+        reply
+    }
+
+    /// Takes the request and closes the connection without a byte.
+    pub fn hang_up() -> Self {
+        Self::raw("").then_hang_up()
+    }
+
+    /// Takes the request and resets the connection.
+    pub fn reset() -> Self {
+        Self::raw("").then_reset()
+    }
+
+    /// Takes the request and never answers.
+    pub fn stall() -> Self {
+        Self::raw("").then_stall()
+    }
+
+    /// Adds a header.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Adds to the body.
+    pub fn body(mut self, text: impl Into<String>) -> Self {
+        self.steps.push(Step::Text(text.into()));
+        self
+    }
+
+    /// Adds bytes to the body, as they are.
+    pub fn bytes(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.steps.push(Step::Bytes(bytes.into()));
+        self
+    }
+
+    /// Adds an event with this message.
+    pub fn event(self, message: Value) -> Self {
+        self.body(format!("event: message\ndata: {message}\n\n"))
+    }
+
+    /// Adds an event with this message and an id.
+    pub fn event_with_id(self, id: &str, message: Value) -> Self {
+        self.body(format!("id: {id}\ndata: {message}\n\n"))
+    }
+
+    /// Waits here until the gate is open. As the first step, not even the head goes out before.
+    pub fn hold(mut self, gate: &Gate) -> Self {
+        self.steps.push(Step::Hold(gate.clone()));
+        self
+    }
+
+    /// Says no more from here on.
+    pub fn then_stall(mut self) -> Self {
+        self.steps.push(Step::Stall);
+        self
+    }
+
+    /// Closes the connection here, whatever was promised.
+    pub fn then_hang_up(mut self) -> Self {
+        self.steps.push(Step::HangUp);
+        self
+    }
+
+    /// Resets the connection here.
+    pub fn then_reset(mut self) -> Self {
+        self.steps.push(Step::Reset);
+        self
+    }
+
+    /// The body ends with the connection, not with a length.
+    pub fn until_close(mut self) -> Self {
+        self.framing = Framing::Close;
+        self
+    }
+
+    /// `content-length` says this many bytes more than there are, or fewer.
+    pub fn length_off_by(mut self, lie: isize) -> Self {
+        self.framing = Framing::Length { lie };
+        self
+    }
+
+    /// One byte at a time, each in a packet of its own, with this pause between them.
+    pub fn byte_by_byte(mut self, pause: Duration) -> Self {
+        self.pace = Some(pause);
+        self
+    }
+
+    /// The body goes out compressed, in one piece.
+    pub fn gzip(mut self) -> Self {
+        self.gzip = true;
+        self.header("content-encoding", "gzip")
+    }
+
+    /// Whether a tool runs under this reply. By default it doesn't where the status says so
+    /// (4xx, 503); a server that dies at work behind a proxy is `Reply::status(503).runs(true)`.
+    pub fn runs(mut self, runs: bool) -> Self {
+        self.runs = Some(runs);
+        self
+    }
+
+    pub(super) fn tool_runs(&self) -> bool {
+        let refused = (400..500).contains(&self.status) || self.status == 503;
+        self.runs.unwrap_or(!refused)
+    }
+}

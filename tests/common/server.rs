@@ -1,0 +1,201 @@
+//! The correct server that a fake is where nothing else is scripted: legacy Streamable HTTP.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use serde_json::{Value, json};
+
+use super::message;
+use super::reply::Reply;
+use super::wire::Request;
+
+/// What a server has, knows and has seen.
+pub(super) struct Server {
+    pub name: String,
+    /// Spoken whatever the client asks for; `None`: the version it asks for.
+    pub version: Option<String>,
+    /// On top of what follows from the lists.
+    pub capabilities: Value,
+    pub tools: Vec<Value>,
+    pub prompts: Vec<Value>,
+    pub resources: Vec<Value>,
+    pub templates: Vec<Value>,
+    /// Entries a page; 0: all on one.
+    pub page_size: usize,
+    /// Calls are answered with event streams.
+    pub sse: bool,
+    /// `None`: issues no session ids.
+    pub sessions: Option<HashSet<String>>,
+    sessions_issued: usize,
+    /// By kind of request, or by kind and tool.
+    pub scripted: HashMap<String, VecDeque<Reply>>,
+    pub always: HashMap<String, Reply>,
+    pub requests: Vec<Request>,
+    /// How many of `requests` a test has taken, by kind.
+    pub taken: HashMap<String, usize>,
+    /// By tool.
+    pub runs: HashMap<String, usize>,
+}
+
+impl Server {
+    pub fn new() -> Self {
+        Self {
+            name: "fake".into(),
+            version: None,
+            capabilities: json!({}),
+            tools: Vec::new(),
+            prompts: Vec::new(),
+            resources: Vec::new(),
+            templates: Vec::new(),
+            page_size: 0,
+            sse: false,
+            sessions: Some(HashSet::new()),
+            sessions_issued: 0,
+            scripted: HashMap::new(),
+            always: HashMap::new(),
+            requests: Vec::new(),
+            taken: HashMap::new(),
+            runs: HashMap::new(),
+        }
+    }
+
+    /// Takes a request in and says what to do with it.
+    pub fn receive(&mut self, request: &Request) -> Reply {
+        self.requests.push(request.clone());
+        if let Some(refusal) = self.check_session(request) {
+            return refusal;
+        }
+        let reply = self.script(request).unwrap_or_else(|| self.answer(request));
+        if request.kind() == "tools/call" && reply.tool_runs() {
+            *self.runs.entry(request.tool().to_owned()).or_default() += 1;
+        }
+        reply
+    }
+
+    fn check_session(&mut self, request: &Request) -> Option<Reply> {
+        let sessions = self.sessions.as_ref()?;
+        if request.kind() == "initialize" {
+            return None;
+        }
+        match request.header("mcp-session-id") {
+            None => Some(Reply::status(400).body("Bad Request: Mcp-Session-Id is missing")),
+            Some(id) if sessions.contains(id) => None,
+            Some(_) => Some(Reply::status(404).body("Session not found")),
+        }
+    }
+
+    fn script(&mut self, request: &Request) -> Option<Reply> {
+        let kind = request.kind();
+        let of_tool = format!("{kind} {}", request.tool());
+        for key in [of_tool.as_str(), kind] {
+            if let Some(reply) = self.scripted.get_mut(key).and_then(VecDeque::pop_front) {
+                return Some(reply);
+            }
+        }
+        let always = self.always.get(&of_tool).or_else(|| self.always.get(kind));
+        always.cloned()
+    }
+
+    fn answer(&mut self, request: &Request) -> Reply {
+        let params = request.params();
+        let empty = || Reply::result(json!({}));
+        match request.kind() {
+            "GET" => Reply::status(405).header("allow", "POST, DELETE"),
+            "DELETE" => self.end_session(request),
+            "initialize" => self.initialize(params),
+            "ping" | "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe" => {
+                empty()
+            }
+            "tools/list" => self.page("tools", &self.tools, params),
+            "prompts/list" => self.page("prompts", &self.prompts, params),
+            "resources/list" => self.page("resources", &self.resources, params),
+            "resources/templates/list" => self.page("resourceTemplates", &self.templates, params),
+            "tools/call" => self.call(request),
+            "prompts/get" => Reply::result(json!({ "messages": [{
+                "role": "user", "content": { "type": "text", "text": params["name"] }
+            }] })),
+            "resources/read" => Reply::result(json!({ "contents": [{
+                "uri": params["uri"], "text": format!("contents of {}", params["uri"])
+            }] })),
+            "completion/complete" => {
+                Reply::result(json!({ "completion": { "values": ["one", "two"] } }))
+            }
+            _ if request.message["id"].is_null() || request.kind() == "response" => {
+                Reply::status(202)
+            }
+            other => Reply::error(-32601, &format!("Method not found: {other}")),
+        }
+    }
+
+    fn initialize(&mut self, params: &Value) -> Reply {
+        let mut capabilities = json!({ "tools": { "listChanged": true } });
+        if !self.prompts.is_empty() {
+            capabilities["prompts"] = json!({});
+        }
+        if !self.resources.is_empty() || !self.templates.is_empty() {
+            capabilities["resources"] = json!({});
+        }
+        merge(&mut capabilities, &self.capabilities);
+        let version = self.version.as_deref().map(Value::from);
+        let reply = Reply::result(json!({
+            "protocolVersion": version.unwrap_or_else(|| params["protocolVersion"].clone()),
+            "capabilities": capabilities,
+            "serverInfo": { "name": self.name, "version": "1.0" },
+        }));
+        let Some(sessions) = &mut self.sessions else {
+            return reply;
+        };
+        self.sessions_issued += 1;
+        let id = format!("session-{}", self.sessions_issued);
+        sessions.insert(id.clone());
+        reply.header("mcp-session-id", &id)
+    }
+
+    fn end_session(&mut self, request: &Request) -> Reply {
+        if let (Some(sessions), Some(id)) = (&mut self.sessions, request.header("mcp-session-id")) {
+            sessions.remove(id);
+        }
+        Reply::status(200)
+    }
+
+    /// A page from the cursor on, which is the index of its first entry.
+    fn page(&self, member: &str, all: &[Value], params: &Value) -> Reply {
+        let from: usize = params["cursor"].as_str().unwrap_or("0").parse().unwrap();
+        let size = if self.page_size == 0 {
+            all.len()
+        } else {
+            self.page_size
+        };
+        let to = (from + size).min(all.len());
+        let mut result = json!({ member: all[from.min(to)..to] });
+        if to < all.len() {
+            result["nextCursor"] = json!(to.to_string());
+        }
+        Reply::result(result)
+    }
+
+    /// A tool says its name and what it was given.
+    fn call(&self, request: &Request) -> Reply {
+        let (tool, arguments) = (request.tool(), &request.params()["arguments"]);
+        if !self.tools.iter().any(|known| known["name"] == tool) {
+            return Reply::error(-32602, &format!("Unknown tool: {tool}")).runs(false);
+        }
+        let answer = message::text(&format!("{tool} {arguments}"));
+        if self.sse {
+            Reply::sse().event(answer)
+        } else {
+            Reply::json(&answer)
+        }
+    }
+}
+
+/// Lays the members of one object over another, objects inside them too.
+pub(super) fn merge(under: &mut Value, over: &Value) {
+    match (under, over) {
+        (Value::Object(under), Value::Object(over)) => {
+            for (key, value) in over {
+                merge(under.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (under, over) => *under = over.clone(),
+    }
+}

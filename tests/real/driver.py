@@ -1,0 +1,244 @@
+"""A client of the gateway: starts the binary, speaks JSON-RPC lines with it, and holds it to the protocol's law.
+
+Whatever a check asks for, every line on stdout must be a JSON-RPC message, and every request must be answered
+exactly once, in the id's own type. A breach fails the next `answer`, and `close` at the latest.
+"""
+
+import json
+import os
+import subprocess
+import threading
+from pathlib import Path
+
+from processes import Failure, Process, wait_until
+
+RETRY_MESSAGE = "retrying after transient error"
+
+
+class Gateway:
+    """One running gateway over stdio."""
+
+    def __init__(self, binary, config, log):
+        command = [binary, "--config", config, "--log-format", "json"]
+        self.process = Process(
+            Path(log).stem, command, log, env=clean_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        self._messages = Messages()
+        self._next_id = 1000
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+
+    def initialize(self):
+        answer = self.ask(
+            "initialize",
+            {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "real-test", "version": "1"}},
+        )
+        self.notify("notifications/initialized")
+        return result_of(answer)
+
+    def send(self, method, params=None, id=None):
+        """Sends a request and returns its id, to be given to `answer`; ids of a check's own stay below 1000."""
+        if id is None:
+            id = self._next_id
+            self._next_id += 1
+        self._messages.expect(id)
+        self._write({"jsonrpc": "2.0", "id": id, "method": method, **({"params": params} if params else {})})
+        return id
+
+    def answer(self, id, seconds=60):
+        """Waits for the answer; fails at once when it can't come any more."""
+
+        def answered():
+            running = self.process.is_running()
+            answer = self._messages.answer_to(id)
+            if not answer and not running and not self._reader.is_alive():
+                raise Failure(f"the gateway ended before it answered id {id!r}:\n{self.process.log_tail()}")
+            return answer
+
+        return wait_until(f"the answer to id {id!r}", answered, seconds)
+
+    def ask(self, method, params=None):
+        return self.answer(self.send(method, params))
+
+    def notify(self, method):
+        self._write({"jsonrpc": "2.0", "method": method})
+
+    def tools(self):
+        """The whole list, its pages followed."""
+        tools, cursor = [], None
+        while True:
+            result = result_of(self.ask("tools/list", {"cursor": cursor} if cursor is not None else None))
+            tools += result["tools"]
+            cursor = result.get("nextCursor")
+            if cursor is None:
+                return tools
+
+    def tool_names(self):
+        return [tool["name"] for tool in self.tools()]
+
+    def send_call(self, tool, arguments, id=None):
+        return self.send("tools/call", {"name": tool, "arguments": arguments}, id)
+
+    def call(self, tool, arguments):
+        """The whole answer to a tool call, be it a result or an error."""
+        return self.answer(self.send_call(tool, arguments))
+
+    def call_text(self, tool, arguments):
+        """The text that the tool answered."""
+        return text_of(self.call(tool, arguments))
+
+    def notifications(self, method):
+        return self._messages.notifications(method)
+
+    def answered_before(self, first, second):
+        return self._messages.order_of(first) < self._messages.order_of(second)
+
+    def retries(self, backend):
+        """The retries logged for a backend so far, each as a flat record."""
+        return [
+            record for record in self._log_records()
+            if record.get("message") == RETRY_MESSAGE and record.get("backend") == backend
+        ]
+
+    def close(self):
+        """Ends the input: the gateway must answer all, break no law, and exit 0."""
+        self.process.popen.stdin.close()
+        try:
+            code = self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            raise Failure("the gateway was still running 20 s after its input ended") from None
+        self._reader.join(10)
+        self._messages.assert_lawful()
+        require(code == 0, f"the gateway's exit code was {code}:\n{self.process.log_tail()}")
+
+    def _write(self, message):
+        try:
+            self.process.popen.stdin.write(json.dumps(message).encode() + b"\n")
+            self.process.popen.stdin.flush()
+        except BrokenPipeError:
+            raise Failure(f"the gateway ended by itself:\n{self.process.log_tail()}") from None
+
+    def _read(self):
+        for line in self.process.popen.stdout:
+            self._messages.receive(line)
+
+    def _log_records(self):
+        for line in self.process.log.read_text(errors="replace").splitlines():
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue  # a line still being written
+            yield {**record, **record.get("fields", {})}
+
+
+class Messages:
+    """What came out of the gateway, and whether it was lawful."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._asked = set()
+        self._answers = {}
+        self._notifications = []
+        self._breaches = []
+
+    def expect(self, id):
+        with self._lock:
+            self._asked.add(key_of(id))
+
+    def receive(self, line):
+        with self._lock:
+            breach = self._take(line)
+            if breach:
+                self._breaches.append(f"{breach}: {line[:200]!r}")
+
+    def answer_to(self, id):
+        with self._lock:
+            self._assert_no_breach()
+            return self._answers.get(key_of(id))
+
+    def order_of(self, id):
+        with self._lock:
+            return list(self._answers).index(key_of(id))
+
+    def notifications(self, method):
+        with self._lock:
+            return [message for message in self._notifications if message["method"] == method]
+
+    def assert_lawful(self):
+        with self._lock:
+            self._assert_no_breach()
+            unanswered = self._asked - self._answers.keys()
+            require(not unanswered, f"never answered: {sorted(unanswered)}")
+
+    def _assert_no_breach(self):
+        require(not self._breaches, f"stdout: {'; '.join(self._breaches[:3])}")
+
+    def _take(self, line):
+        """Files a line away; returns what is wrong with it, if anything."""
+        if not line.endswith(b"\n"):
+            return "a line without its end"
+        try:
+            message = json.loads(line)
+        except ValueError:
+            return "not JSON"
+        if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
+            return "not JSON-RPC"
+        if "method" in message:
+            self._notifications.append(message)
+            return "a request that no capability allows" if "id" in message else None
+        if ("result" in message) == ("error" in message):
+            return "neither a result nor an error"
+
+        key = key_of(message.get("id"))
+        if key not in self._asked:
+            return "an answer to an id that was never sent"
+        if key in self._answers:
+            return "a second answer to one id"
+        self._answers[key] = message
+        return None
+
+
+def key_of(id):
+    """An id together with its type, for `1` is not `"1"`."""
+    return json.dumps(id)
+
+
+def run_command(binary, config, *arguments, seconds=60):
+    """Runs a subcommand to its end: exit code, stdout, stderr."""
+    done = subprocess.run(
+        [binary, "--config", config, *arguments],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, env=clean_environment(), check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def clean_environment():
+    """The environment without what would change the gateway's config or log."""
+    return {name: value for name, value in os.environ.items() if name not in ("SENTINEL_CONFIG", "RUST_LOG")}
+
+
+def result_of(answer):
+    require("result" in answer, f"an error where a result was due: {answer.get('error')}")
+    return answer["result"]
+
+
+def text_of(answer):
+    """The text of a tool's result, which must not be marked as an error."""
+    result = result_of(answer)
+    require(not result.get("isError"), f"the tool failed: {result}")
+    return "".join(part["text"] for part in result["content"])
+
+
+def require(condition, why):
+    if not condition:
+        raise Failure(why)
+
+
+def require_equal(what, expected, found):
+    require(found == expected, f"{what}: expected {expected!r}, found {found!r}")

@@ -1,0 +1,132 @@
+"""The pinned releases that the run is made against, installed outside the source tree.
+
+Owns the cache folder: what is in it was put there by a complete install of exactly these versions, which a
+stamp written last attests. Without its stamp a half install is thrown away and made again.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+from processes import Failure, Process
+
+HERE = Path(__file__).resolve().parent
+REQUIREMENTS = HERE / "requirements.txt"
+NODE = "24.21.0"
+N8N = "2.40.5"
+
+
+def cache_folder():
+    chosen = os.environ.get("SENTINEL_REAL_CACHE")
+    if chosen:
+        return Path(chosen).resolve()
+    user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(user_cache) / "sentinel-gateway-real"
+
+
+def install_all(cache):
+    """Installs what is missing, and returns the folder of the Python servers and the one of n8n."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with locked(cache / "lock"):
+        python = install_once(cache, "python", python_versions(), "half a minute", install_python_servers)
+        n8n = install_once(cache, "n8n", n8n_versions(), "4 to 10 minutes, 2.3 GB", install_n8n)
+    return python, n8n
+
+
+def n8n_environment(folder):
+    """The environment in which the n8n of this folder finds its own Node."""
+    node = folder / "node" / "node_modules" / "node" / "bin"
+    n8n = folder / "n8n" / "node_modules" / ".bin"
+    return {**os.environ, "PATH": os.pathsep.join([str(node), str(n8n), os.environ["PATH"]])}
+
+
+def python_versions():
+    digest = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
+    return f"requirements {digest}\npython {sys.version} at {sys.base_prefix}\n"
+
+
+def n8n_versions():
+    return f"node {NODE}\nn8n {N8N}\nplatform {sys.platform} {os.uname().machine}\n"
+
+
+def install_once(cache, name, versions, duration, install):
+    """Runs `install(step, folder)` unless the stamp says that it ran to its end for these versions."""
+    folder = cache / name
+    stamp = folder / "installed"
+    if stamp.is_file() and stamp.read_text() == versions:
+        return folder
+
+    log = cache / f"{name}-install.log"
+    print(f"installing {name} into {folder} (once, {duration}; log: {log})", flush=True)
+    stamp.unlink(missing_ok=True)
+    log.unlink(missing_ok=True)
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir()
+
+    began = time.monotonic()
+    install(lambda *step: run_step(log, *step), folder)
+    stamp.write_text(versions)
+    print(f"installed {name} in {time.monotonic() - began:.0f} s", flush=True)
+    return folder
+
+
+def install_python_servers(step, folder):
+    step([sys.executable, "-m", "venv", folder], folder)
+    step([folder / "bin" / "python", "-m", "pip", "install", "-r", REQUIREMENTS], folder)
+
+
+def install_n8n(step, folder):
+    """n8n needs a newer Node than most machines have, so it gets one of its own, and a sqlite3 built for it.
+
+    They lie in two folders, since npm would prune Node's headers when it installs n8n beside them.
+    """
+    quiet = ["--no-audit", "--no-fund"]
+    node, n8n = folder / "node", folder / "n8n"
+    for project in (node, n8n):
+        project.mkdir()
+        (project / "package.json").write_text('{"private": true}\n')
+
+    step(["npm", "install", f"node@{NODE}", *quiet], node)
+    env = n8n_environment(folder)
+    env["npm_config_nodedir"] = str(node_headers(node))
+    lean = ["--ignore-scripts", "--legacy-peer-deps", "--omit=optional"]
+    step(["npm", "install", f"n8n@{N8N}", *lean, *quiet], n8n, env)
+    step(["npm", "rebuild", "sqlite3"], n8n, {**env, "npm_config_build_from_source": "true"})
+
+
+def node_headers(project):
+    """The platform package that `node` pulls in, which carries Node's C headers."""
+    modules = project / "node_modules"
+    for found in [*modules.glob("node/node_modules/node-*"), *modules.glob("node-*")]:
+        if (found / "include" / "node").is_dir():
+            return found
+    raise Failure(f"the npm package node@{NODE} brought no headers")
+
+
+def run_step(log, command, folder, env=None):
+    try:
+        with Process(command[0], command, log, env=env, cwd=folder) as step:
+            code = step.wait()
+    except FileNotFoundError:
+        raise Failure(f"{command[0]} is needed to install the real servers, and isn't on the PATH") from None
+    if code != 0:
+        line = " ".join(str(part) for part in command)
+        raise Failure(f"`{line}` ended with {code}; the end of {log}:\n{step.log_tail()}")
+
+
+@contextmanager
+def locked(path):
+    """Two runs at once share the cache: the second waits until the first has installed."""
+    with open(path, "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+if __name__ == "__main__":
+    install_all(cache_folder())
