@@ -16,7 +16,7 @@ use super::auth::{self, Credentials};
 use super::error::BackendError;
 use super::pool::Pool;
 use super::retry;
-use crate::config::BackendConfig;
+use crate::config::{BackendConfig, Secret};
 
 const MAX_REDIRECTS: usize = 3;
 /// How much of a body is quoted in a message, in characters.
@@ -46,9 +46,13 @@ impl Endpoint {
         max_message_bytes: usize,
     ) -> Result<Self, BackendError> {
         let url = config.url.clone().map_err(BackendError::Misconfigured)?;
-        let credentials = auth::resolve(config)
+        let mut credentials = auth::resolve(config)
             .await
             .map_err(BackendError::Misconfigured)?;
+        credentials.secrets.extend(secrets_in(&url));
+        credentials
+            .secrets
+            .retain(|secret| !secret.reveal().is_empty());
         let client = pool
             .client(config, &url)
             .map_err(BackendError::Misconfigured)?;
@@ -182,7 +186,7 @@ impl Endpoint {
                 Ok(url)
             }
             Some(url) => Err(BackendError::Redirected {
-                target: without_secrets(&url),
+                target: self.snippet(without_secrets(&url).as_bytes()),
             }),
             None => Err(BackendError::Redirected {
                 target: "nowhere that can be read".into(),
@@ -228,6 +232,15 @@ pub fn without_secrets(url: &Url) -> String {
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url.into()
+}
+
+/// What [`without_secrets`] leaves out, as it is sent and as it reads.
+fn secrets_in(url: &Url) -> impl Iterator<Item = Secret> {
+    let query = url.query().unwrap_or_default();
+    let values = query.split('&').filter_map(|pair| pair.split_once('='));
+    let sent = values.map(|(_, value)| value).chain(url.password());
+    let read = url.query_pairs().map(|(_, value)| value.into_owned());
+    sent.map(str::to_owned).chain(read).map(Secret::new)
 }
 
 fn connect_error(error: &reqwest::Error, cause: String) -> BackendError {

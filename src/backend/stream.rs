@@ -71,7 +71,10 @@ impl<'a> Reading<'a> {
                 let kind = if other.is_empty() {
                     "no content type".into()
                 } else {
-                    format!("content type {other:?}")
+                    format!(
+                        "content type \"{}\"",
+                        self.endpoint.snippet(other.as_bytes())
+                    )
                 };
                 let body = Endpoint::beginning(&mut response).await;
                 let snippet = self.endpoint.snippet(&body);
