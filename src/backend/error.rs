@@ -115,13 +115,15 @@ impl BackendError {
         match self {
             Self::Misconfigured(_) | Self::Connect(_) | Self::Certificate(_) => Class::Unreachable,
             Self::OutOfResources(_) | Self::Unavailable { .. } => Class::Overloaded,
-            Self::ConnectionLost(_) | Self::ServerError { .. } | Self::SessionLost { .. } => {
-                Class::OutcomeUnknown
-            }
+            Self::ConnectionLost(_)
+            | Self::ServerError { .. }
+            | Self::SessionLost { by_status: false } => Class::OutcomeUnknown,
             Self::Deadline { .. } | Self::Idle { .. } => Class::Deadline,
             Self::RateLimited { .. } => Class::RateLimited,
             Self::AuthRequired { .. } => Class::AuthRequired,
-            Self::Refused { .. } | Self::Redirected { .. } => Class::Refused,
+            Self::Refused { .. }
+            | Self::Redirected { .. }
+            | Self::SessionLost { by_status: true } => Class::Refused,
             Self::BadReply(_) | Self::Handshake(_) => Class::BadReply,
             Self::TooLarge { .. } | Self::RequestTooLarge => Class::TooLarge,
         }
