@@ -1,0 +1,185 @@
+//! Group C, as far as the body goes: what it is, how large it is, how long it takes.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::common::reply::Reply;
+use crate::rig::{Fault, ONE_SECOND, Rig};
+
+/// A cap that a fault can be over without being slow.
+const SMALL_CAP: &str = "max_message_bytes = 65536";
+
+#[test]
+fn fault_39_what_is_not_an_mcp_answer_is_quoted_short_and_escaped() {
+    let mut rig = Rig::new();
+    let page = format!("<html>\n\u{1b}[31m\u{202e}{}", "<p>".repeat(10_000));
+    let long = format!("a/\"{}", "b".repeat(20_000));
+    for (name, kind, says) in [
+        (
+            "a page",
+            Some("text/html; charset=utf-8"),
+            "content type \"text/html\"",
+        ),
+        ("no type", None, "no content type"),
+        (
+            "a long type",
+            Some(long.as_str()),
+            "content type \"a/\\\"bbbb",
+        ),
+    ] {
+        let mut reply = Reply::status(200).body(page.clone());
+        if let Some(kind) = kind {
+            reply = reply.header("content-type", kind);
+        }
+        rig.suffers(Fault {
+            name,
+            reply,
+            class: "bad_reply",
+            executed: "unknown",
+            says,
+            sent_if_safe: 1,
+        });
+    }
+}
+
+#[test]
+fn fault_39_secrets_never_show_in_what_is_quoted() {
+    let headers = "headers = { \"X-Key\" = \"canary-in-header\", \"X-Empty\" = \"\" }\n";
+    let mut rig = Rig::at("?key=canary%2Din-url&more", headers);
+    let echo = "you sent x-key: canary-in-header to /mcp?key=canary%2Din-url, canary-in-url";
+    for reply in [
+        Reply::status(200)
+            .header("content-type", "text/html")
+            .body(echo),
+        Reply::status(200)
+            .header("content-type", "application/json")
+            .body(echo),
+        Reply::status(401).body(echo),
+        Reply::status(403).body(echo),
+        Reply::status(418).body(echo),
+        Reply::status(500).body(echo),
+        Reply::status(503).body(echo),
+        Reply::status(307).header("location", "http://127.0.0.2:9/canary-in-header"),
+    ] {
+        rig.bad.on_tool("act", reply);
+        let answer = rig.call("act");
+        let line = &answer.0.line;
+        assert!(line.contains("***") && !line.contains("canary"), "{line}");
+        assert_eq!(answer.error()["data"]["source"], "gateway");
+    }
+}
+
+#[test]
+fn fault_40_compressed_answers_are_read() {
+    let mut rig = Rig::new();
+    rig.understands(Reply::text("unpacked").gzip(), "unpacked");
+    let stream = Reply::sse().event(crate::common::message::text("unpacked"));
+    rig.understands(stream.gzip(), "unpacked");
+    let packed = rig.bad.requests_of("tools/call");
+    let accepted = packed[0].header("accept-encoding").unwrap();
+    assert!(
+        accepted.contains("gzip") && accepted.contains("br"),
+        "{accepted}"
+    );
+}
+
+#[test]
+fn fault_40_a_bomb_is_too_large_as_unpacked() {
+    let mut rig = Rig::with_gateway(SMALL_CAP);
+    for (name, kind) in [
+        ("json", "application/json"),
+        ("events", "text/event-stream"),
+    ] {
+        let bomb = [b"data: ".to_vec(), vec![b' '; 8 << 20]].concat();
+        rig.suffers(Fault {
+            name,
+            reply: Reply::status(200)
+                .header("content-type", kind)
+                .bytes(bomb)
+                .gzip(),
+            class: "too_large",
+            executed: "unknown",
+            says: "larger than 65536 bytes",
+            sent_if_safe: 1,
+        });
+    }
+}
+
+#[test]
+fn fault_45_a_trickle_ends_with_the_deadline() {
+    let mut rig = Rig::with(ONE_SECOND);
+    for (name, reply) in [
+        ("json", Reply::text("a byte at a time")),
+        (
+            "events",
+            Reply::sse().event(crate::common::message::text("a byte at a time")),
+        ),
+    ] {
+        let before = Instant::now();
+        let reply = reply.byte_by_byte(Duration::from_millis(50));
+        rig.bad.on_tool("act", reply.clone()).on_tool("look", reply);
+        for tool in ["act", "look"] {
+            rig.fails(tool, ("deadline", "unknown", 1), "no answer within 1 s");
+        }
+        let waited = before.elapsed();
+        assert!(waited >= Duration::from_secs(2), "{name}: {waited:?}");
+    }
+    assert_eq!((rig.bad.runs("act"), rig.bad.runs("look")), (2, 2));
+    rig.bad.next_request("notifications/cancelled");
+    rig.works("act");
+}
+
+#[test]
+fn fault_45_silence_ends_with_the_deadline() {
+    let mut rig = Rig::with(ONE_SECOND);
+    for tool in ["act", "look"] {
+        rig.bad.on_tool(tool, Reply::stall());
+        rig.fails(tool, ("deadline", "unknown", 1), "no answer within 1 s");
+        let call = rig.bad.requests_of("tools/call").pop().unwrap();
+        let cancelled = rig.bad.next_request("notifications/cancelled");
+        assert_eq!(cancelled.params()["requestId"], call.message["id"]);
+        assert_eq!(rig.bad.runs(tool), 1);
+    }
+}
+
+#[test]
+fn fault_46_a_body_over_the_cap_is_too_large() {
+    let mut rig = Rig::with_gateway(SMALL_CAP);
+    let kind = "application/json";
+    let large = json!("x".repeat(100_000)).to_string();
+    for (name, reply) in [
+        (
+            "announced",
+            Reply::status(200)
+                .header("content-type", kind)
+                .body(large.clone()),
+        ),
+        (
+            "until close",
+            Reply::status(200)
+                .header("content-type", kind)
+                .body(large.clone())
+                .until_close(),
+        ),
+        (
+            "announced and never sent",
+            Reply::status(200)
+                .header("content-type", kind)
+                .length_off_by(1 << 40),
+        ),
+        (
+            "chunked",
+            Reply::sse().header("content-type", kind).body(large),
+        ),
+    ] {
+        rig.suffers(Fault {
+            name,
+            reply,
+            class: "too_large",
+            executed: "unknown",
+            says: "larger than 65536 bytes",
+            sent_if_safe: 1,
+        });
+    }
+}

@@ -1,0 +1,131 @@
+//! Group B: no connection comes about.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::HeaderMap;
+use sentinel_gateway::backend::error::BackendError;
+use sentinel_gateway::backend::http::Endpoint;
+use sentinel_gateway::backend::pool::Pool;
+use sentinel_gateway::config::{Environment, Overrides, load};
+use sentinel_gateway::protocol::{Class, Executed};
+use serde_json::json;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
+
+use crate::common::fake::FakeBackend;
+use crate::common::gateway::TestGateway;
+use crate::rig::Rig;
+
+#[test]
+fn fault_21_refused_is_retried_then_unreachable() {
+    let mut rig = Rig::new();
+    rig.works("act");
+    rig.bad.go_down();
+    for tool in ["act", "look"] {
+        rig.fails(tool, ("unreachable", "no", 2), "connection refused");
+    }
+    assert_eq!((rig.bad.runs("act"), rig.bad.runs("look")), (1, 0));
+    rig.bad.come_up();
+    assert_eq!(rig.call("act").text(), "act {}");
+    assert_eq!(rig.bad.runs("act"), 2);
+}
+
+/// Takes connections until its queue is full, and leaves all after them without an answer.
+struct Blackhole {
+    _runtime: Runtime,
+    _held: Vec<TcpStream>,
+}
+
+impl Blackhole {
+    /// At a port where nothing listens.
+    fn at(port: u16) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let held = runtime.block_on(async {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.set_reuseaddr(true).unwrap();
+            let address = ([127, 0, 0, 1], port).into();
+            socket.bind(address).unwrap();
+            let listener = socket.listen(1).unwrap();
+            // Nobody accepts; the task owns it for as long as the runtime lives.
+            tokio::spawn(async move {
+                let _listener = listener;
+                std::future::pending::<()>().await;
+            });
+            let mut held = Vec::new();
+            let brief = Duration::from_millis(200);
+            while let Ok(connected) = timeout(brief, TcpStream::connect(address)).await {
+                held.push(connected.unwrap());
+            }
+            held
+        });
+        Self {
+            _runtime: runtime,
+            _held: held,
+        }
+    }
+}
+
+#[test]
+fn fault_22_a_blackhole_ends_with_the_connect_timeout() {
+    let mut rig = Rig::with("connect_timeout_secs = 1\nretry_tools = \"never\"\n");
+    rig.works("act");
+    rig.bad.go_down();
+    let url = rig.bad.url();
+    let port = url.trim_start_matches("http://127.0.0.1:");
+    let _blackhole = Blackhole::at(port.trim_end_matches("/mcp").parse().unwrap());
+    rig.fails("act", ("unreachable", "no", 2), "connect timeout");
+    assert_eq!(rig.bad.runs("act"), 1);
+}
+
+/// No resolver is asked for a label of more than 63 characters (RFC 1035, section 2.3.4).
+fn nameless() -> String {
+    let label = "x".repeat(64);
+    format!("[[backends]]\nname = \"nameless\"\nurl = \"http://{label}.invalid/mcp\"\n")
+}
+
+#[test]
+fn fault_23_a_name_that_does_not_resolve_is_unreachable() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sentinel.toml");
+    std::fs::write(&file, nameless()).unwrap();
+    let overrides = Overrides {
+        config: Some(file),
+        ..Overrides::default()
+    };
+    let config = load(&overrides, &Environment::new(folder.path())).unwrap();
+    let backend = Arc::clone(&config.backends[0]);
+    let error: BackendError = Runtime::new().unwrap().block_on(async {
+        let endpoint = Endpoint::resolve(&backend, &Pool::default(), 1 << 20)
+            .await
+            .unwrap();
+        let answer = endpoint.post(&HeaderMap::new(), Bytes::new()).await;
+        answer.unwrap_err()
+    });
+    assert_eq!(
+        (error.class(), error.executed()),
+        (Class::Unreachable, Executed::No)
+    );
+    assert!(
+        error.to_string().contains("the name can't be resolved"),
+        "{error}"
+    );
+}
+
+#[test]
+fn fault_23_the_others_are_listed_and_the_cause_is_told() {
+    let good = FakeBackend::start().tool("other");
+    let mut gateway = TestGateway::with_config(&(nameless() + &good.entry("good", "")));
+    gateway.initialize();
+    assert_eq!(gateway.tool_names(), ["other"]);
+    let unknown = gateway.call("act", json!({}));
+    assert_eq!(unknown.code(), -32602);
+    let message = unknown.message();
+    assert!(
+        message.contains("nameless is down: the name can't be resolved"),
+        "{message}"
+    );
+    assert_eq!(gateway.call("other", json!({})).text(), "other {}");
+}

@@ -1,0 +1,299 @@
+//! Group D: event streams, as they may be and as they must not be.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::common::message::{notification, progress, request, text};
+use crate::common::reply::Reply;
+use crate::rig::{Fault, ONE_SECOND, Rig};
+
+/// The answer as one `data` line, without its end.
+fn data(words: &str) -> String {
+    format!("data: {}", text(words))
+}
+
+#[test]
+fn fault_52_a_stream_split_at_every_byte_says_the_same() {
+    let mut rig = Rig::new();
+    let words = "größer, 測試, 😀";
+    rig.understands(Reply::sse().event(text(words)), words);
+    let split = Reply::sse()
+        .event(progress(0.5))
+        .event(text(words))
+        .byte_by_byte(Duration::ZERO);
+    rig.understands(split, words);
+}
+
+#[test]
+fn fault_53_lines_may_end_in_any_way() {
+    let mut rig = Rig::new();
+    for end in ["\r", "\n", "\r\n"] {
+        let stream = format!("event: message{end}{}{end}{end}", data("ended"));
+        rig.understands(Reply::sse().body(stream), "ended");
+    }
+    let mixed = format!(": one\r\n: two\r: three\n{}\r\n\r", data("mixed"));
+    rig.understands(Reply::sse().body(mixed), "mixed");
+    let parted = Reply::sse()
+        .body(data("parted") + "\r")
+        .body("\n\r")
+        .body("\n");
+    rig.understands(parted, "parted");
+}
+
+#[test]
+fn fault_53_an_event_counts_at_its_last_cr_without_waiting_for_a_lf() {
+    let mut rig = Rig::new();
+    let stream = Reply::sse().body(data("at once") + "\r\r").then_stall();
+    rig.understands(stream, "at once");
+}
+
+#[test]
+fn fault_54_what_a_stream_may_hold_besides_is_passed_over() {
+    let mut rig = Rig::new();
+    let answer = data("found");
+    let stream = format!(
+        "\u{feff}: a comment\n:\n\nretry\nunknown: field\nretry: soon\nid\n\nevent\n{answer}\n\n"
+    );
+    rig.understands(Reply::sse().body(stream), "found");
+    let unspaced = answer.replacen(": ", ":", 1);
+    rig.understands(Reply::sse().body(format!("{unspaced}\n\n")), "found");
+    let other_type = format!("event: something\n{answer}\n\n");
+    rig.understands(Reply::sse().body(other_type), "found");
+}
+
+#[test]
+fn fault_55_data_on_many_lines_is_one_line_for_the_client() {
+    let mut rig = Rig::new();
+    let pretty = serde_json::to_string_pretty(&text("unfolded")).unwrap();
+    let lines: String = pretty
+        .lines()
+        .map(|line| format!("data: {line}\n"))
+        .collect();
+    assert!(lines.lines().count() > 5);
+    rig.understands(Reply::sse().body(lines + "\n"), "unfolded");
+    let carriage_returns = pretty.replace('\n', "\r\n");
+    let reply = Reply::status(200).header("content-type", "application/json");
+    rig.understands(reply.body(carriage_returns), "unfolded");
+}
+
+#[test]
+fn fault_56_a_priming_event_is_no_message() {
+    let mut rig = Rig::new();
+    for priming in [
+        "id: 1\ndata: \n\n",
+        "id: 1\ndata\n\n",
+        "id: 1\nretry: 10\n\n",
+    ] {
+        let stream = Reply::sse()
+            .body(priming)
+            .event_with_id("2", text("primed"));
+        rig.understands(stream, "primed");
+    }
+}
+
+#[test]
+fn fault_57_an_event_that_the_end_cuts_off_never_was() {
+    let mut rig = Rig::new();
+    for (name, stream) in [
+        ("no line end", data("never")),
+        ("no blank line", data("never") + "\n"),
+        ("empty", String::new()),
+    ] {
+        rig.suffers(Fault {
+            name,
+            reply: Reply::sse().body(stream),
+            class: "outcome_unknown",
+            executed: "unknown",
+            says: "the stream ended without the answer",
+            sent_if_safe: 2,
+        });
+    }
+}
+
+#[test]
+fn fault_59_the_deadline_ends_a_stream_that_goes_on_and_on() {
+    let mut rig = Rig::with(ONE_SECOND);
+    rig.gateway.ignore("notifications/progress");
+    let pause = Duration::from_millis(1);
+    let comments = Reply::sse().body(": still there\n\n".repeat(1_000));
+    let all_progress = (1..100).fold(Reply::sse(), |stream, step| {
+        stream.event(progress(f64::from(step)))
+    });
+    for (runs, stream) in [(1, comments), (2, all_progress)] {
+        rig.bad.on_tool("act", stream.byte_by_byte(pause));
+        let id = rig.gateway.start_call_with_progress("act", "mine");
+        rig.good_works();
+        let answer = rig.gateway.answer(id);
+        assert_eq!(answer.verdict(), ("deadline", "unknown", 1));
+        rig.bad.next_request("notifications/cancelled");
+        assert_eq!(
+            (rig.sent("act"), rig.bad.runs("act")),
+            (runs, runs as usize)
+        );
+    }
+}
+
+fn answer_to(id: Value) -> Value {
+    json!({ "jsonrpc": "2.0", "id": id, "result": { "content": [] } })
+}
+
+#[test]
+fn fault_60_an_answer_to_another_request_is_dropped() {
+    let mut rig = Rig::new();
+    let stream = Reply::sse()
+        .event(answer_to(json!(u64::MAX)))
+        .event(answer_to(json!("other")))
+        .event(answer_to(Value::Null))
+        .event(text("mine"));
+    rig.understands(stream, "mine");
+}
+
+#[test]
+fn fault_60_the_id_as_a_string_is_another_id() {
+    let mut rig = Rig::new();
+    // "$id" is filled in with its quotes, so that these outer ones make a string of it.
+    let quoted = r#"data: {"jsonrpc":"2.0","id":""$id"","result":{"content":[]}}"#;
+    let stream = Reply::sse()
+        .body(format!("{quoted}\n\n"))
+        .event(text("mine"));
+    rig.understands(stream, "mine");
+}
+
+#[test]
+fn fault_61_the_first_of_two_answers_wins() {
+    let mut rig = Rig::new();
+    let stream = Reply::sse().event(text("first")).event(text("second"));
+    rig.understands(stream, "first");
+    let together = format!("{}\n\n{}\n\n", data("first"), data("second"));
+    rig.understands(Reply::sse().body(together), "first");
+}
+
+#[test]
+fn fault_62_what_follows_the_answer_is_not_relayed() {
+    let mut rig = Rig::with_client(json!({ "roots": {} }));
+    let log = notification(
+        "notifications/message",
+        json!({ "level": "info", "data": "late" }),
+    );
+    let question = request(json!("late"), "roots/list", json!({}));
+    let stream = format!("{}\n\ndata: {log}\n\ndata: {question}\n\n", data("answer"));
+    rig.understands(Reply::sse().body(stream), "answer");
+    rig.works("act");
+    // What reached the client all the same is found when the rig is taken down.
+    assert!(rig.bad.requests_of("response").is_empty());
+}
+
+#[test]
+fn fault_63_a_request_of_the_server_is_relayed_under_an_id_of_our_own() {
+    let mut rig = Rig::with_client(json!({ "roots": {} }));
+    let stream = Reply::sse()
+        .event(request(json!("theirs"), "roots/list", json!({})))
+        .event(request(json!(7), "ping", json!({})))
+        .then_stall();
+    rig.bad.on_tool("act", stream);
+    let call = rig.gateway.start_call("act", json!({}));
+    let question = rig.gateway.next_request("roots/list");
+    assert_ne!(*question.id(), json!("theirs"));
+    assert_ne!(*question.id(), json!(call));
+    rig.gateway.respond(&question, json!({ "roots": [] }));
+    let answers = [(); 2].map(|()| rig.bad.next_request("response").message);
+    let to = |id: Value| answers.iter().find(|answer| answer["id"] == id).unwrap();
+    assert_eq!(to(json!("theirs"))["result"], json!({ "roots": [] }));
+    assert_eq!(to(json!(7))["result"], json!({}));
+    rig.good_works();
+    rig.gateway.cancel(call);
+    rig.bad.next_request("notifications/cancelled");
+    assert_eq!(rig.bad.runs("act"), 1);
+}
+
+#[test]
+fn fault_63_a_client_that_cannot_is_never_asked() {
+    let mut rig = Rig::new();
+    for method in [
+        "roots/list",
+        "sampling/createMessage",
+        "elicitation/create",
+        "a/b",
+    ] {
+        let stream = Reply::sse()
+            .event(request(json!("theirs"), method, json!({})))
+            .event(text("answer"));
+        // Whole answers in one packet end the call before the question is looked at.
+        rig.bad.on_tool("act", stream.byte_by_byte(Duration::ZERO));
+        assert_eq!(rig.call("act").text(), "answer");
+    }
+    rig.works("act");
+}
+
+#[test]
+fn fault_63_the_server_is_told_that_the_client_cannot() {
+    let mut rig = Rig::new();
+    let stream = Reply::sse()
+        .event(request(
+            json!("theirs"),
+            "sampling/createMessage",
+            json!({}),
+        ))
+        .then_stall();
+    rig.bad.on_tool("act", stream);
+    let call = rig.gateway.start_call("act", json!({}));
+    let refusal = rig.bad.next_request("response").message;
+    assert_eq!(refusal["id"], "theirs");
+    assert_eq!(refusal["error"]["code"], -32601);
+    rig.good_works();
+    rig.gateway.cancel(call);
+    rig.bad.next_request("notifications/cancelled");
+    assert_eq!(rig.bad.runs("act"), 1);
+}
+
+#[test]
+fn fault_64_an_event_over_the_cap_is_too_large() {
+    let mut rig = Rig::with_gateway("max_message_bytes = 65536");
+    let large = "x".repeat(100_000);
+    let folded = "data: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n".repeat(2_000);
+    for (name, stream) in [
+        ("one line", Reply::sse().event(text(&large))),
+        (
+            "no end",
+            Reply::sse().body(format!("data: {large}")).then_stall(),
+        ),
+        ("many lines", Reply::sse().body(folded).then_stall()),
+    ] {
+        rig.suffers(Fault {
+            name,
+            reply: stream,
+            class: "too_large",
+            executed: "unknown",
+            says: "larger than 65536 bytes",
+            sent_if_safe: 1,
+        });
+    }
+    let small = (0..2_000).fold(String::new(), |stream, _| {
+        stream + ": a comment of some length, over and over\n"
+    });
+    rig.understands(Reply::sse().body(small).event(text("small")), "small");
+}
+
+#[test]
+fn fault_67_an_event_that_is_no_json_is_skipped() {
+    let mut rig = Rig::new();
+    for nonsense in [
+        "{",
+        "hello",
+        "[1,",
+        "{\"jsonrpc\":\"2.0\"",
+        "\u{0}",
+        "[]",
+        "42",
+        "{}",
+        "null",
+    ] {
+        let stream = Reply::sse()
+            .body(format!("data: {nonsense}\n\n"))
+            .event(text("answer"));
+        rig.understands(stream, "answer");
+    }
+    let not_utf8 = Reply::sse().bytes(b"data: {\"a\":\"\xff\xfe\"}\n\n".as_slice());
+    rig.understands(not_utf8.event(text("answer")), "answer");
+}
