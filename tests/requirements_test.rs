@@ -1,0 +1,115 @@
+//! The papers in `.planning/` hold: what they call done is shown by tests that exist.
+
+// A test may fail where it stands.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+const REAL: &str = "tests/real/run: ";
+
+fn read(path: impl AsRef<Path>) -> Option<String> {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).ok()
+}
+
+/// The cells of every row whose page is a table; head and rule left out.
+fn rows(page: &str) -> Vec<Vec<&str>> {
+    let lines = page.lines().filter(|line| line.starts_with("| "));
+    lines
+        .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
+        .skip(1)
+        .collect()
+}
+
+/// The names in a cell of tests.
+fn names(cell: &str) -> Vec<&str> {
+    let parts = cell.split(" · ").map(|name| name.trim_matches(['`', ' ']));
+    parts.filter(|name| !name.is_empty()).collect()
+}
+
+/// Where the tests of a name's first part may stand.
+fn files(place: &str) -> Vec<PathBuf> {
+    if place.starts_with("tests/") {
+        return vec![place.into()];
+    }
+    let own = format!("src/{}", place.replace("::", "/"));
+    let parent = own.trim_end_matches("/tests");
+    [&own, parent]
+        .iter()
+        .flat_map(|path| [format!("{path}.rs"), format!("{path}/mod.rs")])
+        .map(PathBuf::from)
+        .collect()
+}
+
+fn exists(name: &str) -> bool {
+    if let Some(check) = name.strip_prefix(REAL) {
+        let checks = read("tests/real/checks.py").unwrap();
+        return checks.contains(&format!("report.check(\"{check}\")"))
+            || checks.contains(&format!("report.check(f\"{check}\")"));
+    }
+    let (place, function) = name.rsplit_once("::").unwrap_or(("", name));
+    let function = format!("fn {function}(");
+    let sources = files(place).into_iter().filter_map(read);
+    sources.into_iter().any(|source| source.contains(&function))
+}
+
+#[test]
+fn a_test_that_is_not_there_is_noticed() {
+    assert!(exists(
+        "tests/requirements_test.rs::a_test_that_is_not_there_is_noticed"
+    ));
+    for name in [
+        "tests/requirements_test.rs::no_such",
+        "tests/no_such.rs::exists",
+        "backend::retry::tests::no_such",
+        "tests/real/run: no such check",
+    ] {
+        assert!(!exists(name), "{name}");
+    }
+}
+
+#[test]
+fn every_requirement_that_is_done_names_tests_that_exist() {
+    let page = read(".planning/REQUIREMENTS.md").unwrap();
+    let mut boxes = HashMap::new();
+    for line in page.lines().filter(|line| line.starts_with("- [")) {
+        let (mark, rest) = line.split_once("] **").expect(line);
+        let (id, _) = rest.split_once("** ").expect(line);
+        let twice = boxes.insert(id, mark == "- [x");
+        assert!(twice.is_none(), "{id} has two checkboxes");
+    }
+    for row in rows(&page) {
+        let [id, _, status, tests] = row[..] else {
+            panic!("not four cells: {row:?}");
+        };
+        let done = boxes.remove(id);
+        assert!(done.is_some(), "{id} has no checkbox, or two rows");
+        let said = match status {
+            "done" => true,
+            "later" => false,
+            other => panic!("{id}: unknown status {other:?}"),
+        };
+        assert_eq!(done, Some(said), "{id}: checkbox and table disagree");
+        assert!(!said || !names(tests).is_empty(), "{id} names no test");
+        for name in names(tests) {
+            assert!(exists(name), "{id}: there is no {name}");
+        }
+    }
+    assert!(boxes.is_empty(), "without a row: {boxes:?}");
+}
+
+#[test]
+fn every_truth_is_shown_by_tests_that_exist() {
+    let page = read(".planning/VERIFICATION.md").unwrap();
+    let rows = rows(&page);
+    assert_eq!(rows.len(), 11);
+    for row in rows {
+        let [truth, tests] = row[..] else {
+            panic!("not two cells: {row:?}");
+        };
+        assert!(!names(tests).is_empty(), "{truth}: no test");
+        for name in names(tests) {
+            assert!(exists(name), "{truth}: there is no {name}");
+        }
+    }
+}
