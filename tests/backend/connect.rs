@@ -23,7 +23,7 @@ use crate::rig::Rig;
 fn fault_21_refused_is_retried_then_unreachable() {
     let mut rig = Rig::new();
     rig.works("act");
-    rig.bad.go_down();
+    rig.dies();
     for tool in ["act", "look"] {
         rig.fails(tool, ("unreachable", "no", 2), "connection refused");
     }
@@ -72,7 +72,7 @@ impl Blackhole {
 fn fault_22_a_blackhole_ends_with_the_connect_timeout() {
     let mut rig = Rig::with("connect_timeout_secs = 1\nretry_tools = \"never\"\n");
     rig.works("act");
-    rig.bad.go_down();
+    rig.dies();
     let url = rig.bad.url();
     let port = url.trim_start_matches("http://127.0.0.1:");
     let _blackhole = Blackhole::at(port.trim_end_matches("/mcp").parse().unwrap());

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::common::message::{notification, progress, request, text};
 use crate::common::reply::Reply;
-use crate::rig::{Fault, ONE_SECOND, Rig};
+use crate::rig::{Fault, ONE_SECOND, Rig, judge};
 
 /// The answer as one `data` line, without its end.
 fn data(words: &str) -> String {
@@ -120,18 +120,17 @@ fn fault_59_the_deadline_ends_a_stream_that_goes_on_and_on() {
     let all_progress = (1..100).fold(Reply::sse(), |stream, step| {
         stream.event(progress(f64::from(step)))
     });
-    for (runs, stream) in [(1, comments), (2, all_progress)] {
+    let calls = [comments, all_progress].map(|stream| {
         rig.bad.on_tool("act", stream.byte_by_byte(pause));
-        let id = rig.gateway.start_call_with_progress("act", "mine");
-        rig.good_works();
-        let answer = rig.gateway.answer(id);
-        assert_eq!(answer.verdict(), ("deadline", "unknown", 1));
+        rig.gateway.start_call_with_progress("act", "mine")
+    });
+    rig.good_works();
+    for call in calls {
+        let answer = rig.gateway.answer(call);
+        judge(&answer, ("deadline", "unknown", 1), "no answer within 1 s");
         rig.bad.next_request("notifications/cancelled");
-        assert_eq!(
-            (rig.sent("act"), rig.bad.runs("act")),
-            (runs, runs as usize)
-        );
     }
+    assert_eq!((rig.sent("act"), rig.bad.runs("act")), (2, 2));
 }
 
 fn answer_to(id: Value) -> Value {

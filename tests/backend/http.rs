@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::common::fake::FakeBackend;
 use crate::common::message::text;
 use crate::common::reply::Reply;
-use crate::rig::{Fault, Rig};
+use crate::rig::{Fault, Rig, answers_to_all};
 
 /// The head of a good response whose body ends with the connection.
 const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n";
@@ -213,8 +213,7 @@ fn fault_43_what_is_no_http_at_all_is_a_bad_reply() {
 #[test]
 fn fault_44_bytes_past_the_length_never_reach_the_next_request() {
     let mut rig = Rig::new();
-    let smuggled = |id: u64| json!({ "jsonrpc": "2.0", "id": id, "result": { "content": [{ "text": "smuggled" }] } });
-    let all = json!((0..2_000).map(smuggled).collect::<Vec<_>>()).to_string();
+    let all = answers_to_all("smuggled");
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
     let excess = format!("{head}content-length: {}\r\n\r\n{all}", all.len());
     let lie = -isize::try_from(excess.len()).unwrap();

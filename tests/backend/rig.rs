@@ -97,28 +97,16 @@ impl Rig {
         assert_eq!(self.gateway.call("other", json!({})).text(), "other {}");
     }
 
-    /// Calls a tool and checks the answer's every part: class, executed, attempts, and that the
-    /// message serves alone.
-    pub fn fails(
-        &mut self,
-        tool: &str,
-        (class, executed, attempts): (&str, &str, u64),
-        says: &str,
-    ) {
-        let answer = self.call(tool);
-        assert_eq!(answer.verdict(), (class, executed, attempts), "{answer:?}");
-        assert_eq!(answer.code(), INTERNAL_ERROR);
-        assert_eq!(answer.error()["data"]["backend"], "bad");
-        let fate = match executed {
-            "no" => "; the tool did not run",
-            _ => "; the tool MAY HAVE RUN: check before calling again",
-        };
-        let message = answer.message();
-        assert!(message.starts_with("bad: "), "{message}");
-        assert!(message.contains(says), "{says:?} is not in {message:?}");
-        assert!(message.ends_with(fate), "{message}");
-        assert!(message.len() < 600, "too long to read: {message}");
-        assert!(!message.contains(char::is_control), "{message:?}");
+    /// The bad backend dies, and the gateway has seen its connections close: a request that
+    /// crosses with the end of its connection may have run for all anybody knows.
+    pub fn dies(&mut self) {
+        self.bad.go_down();
+        self.good_works();
+    }
+
+    /// Calls a tool and judges the error.
+    pub fn fails(&mut self, tool: &str, verdict: (&str, &str, u64), says: &str) {
+        judge(&self.call(tool), verdict, says);
     }
 
     /// How many calls of a tool have reached the bad backend.
@@ -159,6 +147,29 @@ impl Rig {
         assert_eq!(self.call("act").text(), text);
         assert_eq!(self.sent("act") - before, 1);
     }
+}
+
+/// Checks an error's every part: class, executed, attempts, and that the message serves alone.
+pub fn judge(answer: &Answer, (class, executed, attempts): (&str, &str, u64), says: &str) {
+    assert_eq!(answer.verdict(), (class, executed, attempts), "{answer:?}");
+    assert_eq!(answer.code(), INTERNAL_ERROR);
+    assert_eq!(answer.error()["data"]["backend"], "bad");
+    let fate = match executed {
+        "no" => "; the tool did not run",
+        _ => "; the tool MAY HAVE RUN: check before calling again",
+    };
+    let message = answer.message();
+    assert!(message.starts_with("bad: "), "{message}");
+    assert!(message.contains(says), "{says:?} is not in {message:?}");
+    assert!(message.ends_with(fate), "{message}");
+    assert!(message.len() < 600, "too long to read: {message}");
+    assert!(!message.contains(char::is_control), "{message:?}");
+}
+
+/// A batch with an answer to whatever was asked, for bodies that are made before the request is.
+pub fn answers_to_all(words: &str) -> String {
+    let answer = |id: u64| json!({ "jsonrpc": "2.0", "id": id, "result": { "content": [{ "text": words }] } });
+    json!((0..10_000).map(answer).collect::<Vec<_>>()).to_string()
 }
 
 impl Drop for Rig {
