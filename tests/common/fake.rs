@@ -5,7 +5,6 @@ use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Runtime;
-use tokio::task::AbortHandle;
 
 use super::PATIENCE;
 use super::group::{Group, Member};
@@ -40,10 +39,8 @@ pub struct FakeBackend {
 }
 
 enum State {
-    Up {
-        accepting: AbortHandle,
-        group: Group,
-    },
+    /// Listening: a group of one, the task that accepts.
+    Up(Group),
     /// The port is kept, but nothing listens: connections are refused.
     Down(TcpSocket),
 }
@@ -72,9 +69,16 @@ pub enum OnConnect {
 impl FakeBackend {
     /// A server with no tools.
     pub fn start() -> Self {
+        let fake = Self::down();
+        fake.come_up();
+        fake
+    }
+
+    /// A port at which connections are refused, until [`come_up`](Self::come_up).
+    pub fn down() -> Self {
         let socket = bound_to(0);
         let port = socket.local_addr().unwrap().port();
-        let fake = Self {
+        Self {
             shared: Arc::new(Shared {
                 server: Mutex::new(Server::new()),
                 one_more_request: Condvar::new(),
@@ -84,16 +88,7 @@ impl FakeBackend {
             }),
             port,
             state: Mutex::new(State::Down(socket)),
-        };
-        fake.come_up();
-        fake
-    }
-
-    /// A port at which connections are refused, until [`come_up`](Self::come_up).
-    pub fn down() -> Self {
-        let fake = Self::start();
-        fake.go_down();
-        fake
+        }
     }
 
     /// Adds a tool, which answers with its name and arguments.
@@ -163,6 +158,10 @@ impl FakeBackend {
     /// The next request of this kind gets this reply, and the next call of this the one after.
     /// Kinds are JSON-RPC methods, `response`, `GET` and `DELETE`.
     pub fn on(&self, kind: &str, reply: Reply) -> &Self {
+        assert!(
+            !reply.holds_nothing(),
+            "{kind}: to hold a whole reply, use `after`"
+        );
         let mut server = self.server();
         let queue = server.scripted.entry(kind.to_owned()).or_default();
         queue.push_back(reply);
@@ -227,9 +226,8 @@ impl FakeBackend {
     /// Dies: closes all connections, and refuses new ones on the same port.
     pub fn go_down(&self) -> &Self {
         let mut state = self.state.lock().unwrap();
-        if let State::Up { accepting, group } = &mut *state {
-            accepting.abort();
-            std::mem::replace(group, Group::new()).end();
+        if let State::Up(accepting) = &mut *state {
+            std::mem::replace(accepting, Group::new()).end();
             self.drop_connections();
             *state = State::Down(bound_to(self.port));
         }
@@ -240,18 +238,15 @@ impl FakeBackend {
     /// Listens again, with sessions and lists as they were.
     pub fn come_up(&self) -> &Self {
         let mut state = self.state.lock().unwrap();
-        if let State::Down(_) = &*state {
-            let (group, _entered) = (Group::new(), RUNTIME.enter());
-            let socket = TcpSocket::new_v4().unwrap();
-            if let State::Down(bound) = std::mem::replace(&mut *state, State::Down(socket)) {
-                let accept = accept(
-                    group.member(),
-                    bound.listen(1024).unwrap(),
-                    self.shared.clone(),
-                );
-                let accepting = RUNTIME.spawn(accept).abort_handle();
-                *state = State::Up { accepting, group };
+        let accepting = Group::new();
+        let member = accepting.member();
+        match std::mem::replace(&mut *state, State::Up(accepting)) {
+            State::Down(socket) => {
+                let _entered = RUNTIME.enter();
+                let listener = socket.listen(1024).unwrap();
+                tokio::spawn(accept(listener, member, Arc::clone(&self.shared)));
             }
+            up @ State::Up(_) => *state = up,
         }
         drop(state);
         self
@@ -340,8 +335,8 @@ impl FakeBackend {
 
 impl Drop for FakeBackend {
     fn drop(&mut self) {
-        if let Ok(State::Up { accepting, .. }) = self.state.get_mut() {
-            accepting.abort();
+        if let Ok(State::Up(accepting)) = self.state.get_mut() {
+            accepting.cut();
         }
         if let Ok(connections) = self.shared.connections.lock() {
             connections.cut();
@@ -358,9 +353,14 @@ fn bound_to(port: u16) -> TcpSocket {
     socket
 }
 
-// The order of the arguments matters: the last is dropped first.
-async fn accept(_member: Member, listener: TcpListener, shared: Arc<Shared>) {
-    while let Ok((stream, _)) = listener.accept().await {
+async fn accept(listener: TcpListener, mut member: Member, shared: Arc<Shared>) {
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = member.cut() => break,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, _)) = accepted else { break };
         let mut member = shared.connections.lock().unwrap().member();
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
@@ -372,6 +372,9 @@ async fn accept(_member: Member, listener: TcpListener, shared: Arc<Shared>) {
             drop(member);
         });
     }
+    // In this order: without members, the port must be free.
+    drop(listener);
+    drop(member);
 }
 
 async fn serve(mut stream: TcpStream, shared: &Shared) {

@@ -31,6 +31,7 @@ pub struct TestGateway {
     input: Option<Sender<Vec<u8>>>,
     output: Receiver<Vec<u8>>,
     exit: Receiver<ExitReason>,
+    exited: bool,
     shutdown: UnboundedSender<()>,
     law: Law,
     /// Both directions, for the message of a failure.
@@ -82,6 +83,7 @@ impl TestGateway {
             input: Some(input),
             output,
             exit,
+            exited: false,
             shutdown,
             law: Law::default(),
             transcript: Vec::new(),
@@ -103,10 +105,13 @@ impl TestGateway {
         let _ = self.shutdown.send(());
     }
 
-    /// Waits for its end, and says why it came.
+    /// Waits for its end, and says why it came. Once.
     pub fn exit(&mut self) -> ExitReason {
         match self.exit.recv_timeout(PATIENCE) {
-            Ok(reason) => reason,
+            Ok(reason) => {
+                self.exited = true;
+                reason
+            }
             Err(RecvTimeoutError::Timeout) => self.fail("the gateway doesn't end"),
             Err(RecvTimeoutError::Disconnected) => self.fail("the gateway panicked"),
         }
@@ -358,6 +363,10 @@ impl Drop for TestGateway {
     fn drop(&mut self) {
         self.input = None;
         if thread::panicking() {
+            eprintln!(
+                "between client and gateway:\n{}",
+                self.transcript.join("\n")
+            );
             return;
         }
         let deadline = Instant::now() + PATIENCE;
@@ -368,6 +377,9 @@ impl Drop for TestGateway {
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => self.fail("stdout stays open after EOF"),
             }
+        }
+        if !self.exited {
+            self.exit();
         }
         let unanswered = self.law.unanswered();
         if !unanswered.is_empty() {

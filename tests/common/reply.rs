@@ -141,9 +141,15 @@ impl Reply {
         self.body(format!("id: {id}\ndata: {message}\n\n"))
     }
 
-    /// Waits here until the gate is open. As the first step, not even the head goes out before.
+    /// Waits here until the gate is open, with all before it sent.
     pub fn hold(mut self, gate: &Gate) -> Self {
         self.steps.push(Step::Hold(gate.clone()));
+        self
+    }
+
+    /// Not even the head goes out before the gate is open.
+    pub fn after(mut self, gate: &Gate) -> Self {
+        self.steps.insert(0, Step::Hold(gate.clone()));
         self
     }
 
@@ -194,6 +200,12 @@ impl Reply {
     pub fn runs(mut self, runs: bool) -> Self {
         self.runs = Some(runs);
         self
+    }
+
+    /// Whether it holds at a place where all has been said already.
+    pub(super) fn holds_nothing(&self) -> bool {
+        let at_end = matches!(self.steps.last(), Some(Step::Hold(_))) && self.steps.len() > 1;
+        at_end && matches!(self.framing, Framing::Length { .. })
     }
 
     pub(super) fn tool_runs(&self) -> bool {
