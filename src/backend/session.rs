@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -40,6 +40,8 @@ pub struct Link {
     pub version: &'static str,
     /// What the server said of itself.
     pub server: ServerProfile,
+    /// How long it took to answer the handshake, making the connection included.
+    pub latency: Duration,
 }
 
 /// What a server said of itself in the handshake.
@@ -87,6 +89,7 @@ impl Link {
         let id = fresh_id();
         let headers = endpoint.headers().clone();
         let body = message::request(&id, "initialize", Some(&params));
+        let asked = Instant::now();
         let response = endpoint.post(&headers, body).await?;
         let session = response.headers().get(SESSION_ID).cloned();
         let reading = Reading {
@@ -106,6 +109,7 @@ impl Link {
                 )));
             }
         };
+        let latency = asked.elapsed();
         let (version, server) = understand(&result, &endpoint)?;
         let mut link = Self {
             endpoint,
@@ -114,6 +118,7 @@ impl Link {
             errands,
             version,
             server,
+            latency,
         };
         if let Some(session) = session {
             link.headers.insert(SESSION_ID, session);

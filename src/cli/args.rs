@@ -83,10 +83,16 @@ pub enum Command {
     /// Exit status: 0 all backends are up, 1 one is down, 2 the config is bad.
     Check(Output),
     /// List the tools as a client sees them, with the backend of each
+    ///
+    /// Exit status 1 if a backend is down and its tools are missing; the others are listed.
     Tools(Output),
     /// List the prompts as a client sees them, with the backend of each
+    ///
+    /// Exit status 1 if a backend is down and its prompts are missing; the others are listed.
     Prompts(Output),
     /// List the resources as a client sees them, with the backend of each
+    ///
+    /// Exit status 1 if a backend is down and its resources are missing; the others are listed.
     Resources(Output),
     /// Call one tool through the whole gateway
     ///

@@ -1,8 +1,14 @@
 //! The command line: what may be asked of the program, one file a subcommand.
 
 pub mod args;
+mod call;
+mod check;
+mod fleet;
+mod list;
 pub mod schema;
 pub mod serve;
+mod style;
+mod table;
 
 use std::ffi::OsString;
 use std::io;
@@ -12,6 +18,7 @@ use clap::Parser;
 
 use crate::config::{Config, Environment, Problems, load};
 use crate::observe::logs;
+use crate::protocol::Kind;
 use args::{Cli, Command, LogFormat};
 
 /// All went well.
@@ -31,8 +38,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(BAD_CONFIG));
         }
     };
-    let level = cli.log_level.map(args::LogLevel::as_str);
-    logs::start(level, cli.log_format == LogFormat::Json);
+    logs::start(log_level(&cli), cli.log_format == LogFormat::Json);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -51,10 +57,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 async fn command(cli: &Cli) -> u8 {
     if let Some(Command::Schema) = cli.command {
-        return match schema::print(&mut io::stdout().lock()) {
-            Ok(()) => OK,
-            Err(_) => FAILED,
-        };
+        return printed(schema::print(&mut io::stdout().lock()), OK);
     }
     let config = cli
         .overrides()
@@ -66,8 +69,38 @@ async fn command(cli: &Cli) -> u8 {
     }
 }
 
-async fn ask(_command: &Command, _config: Config) -> u8 {
-    OK
+async fn ask(command: &Command, config: Config) -> u8 {
+    match command {
+        Command::Check(output) => check::check(config, output.json).await,
+        Command::Tools(output) => list::list(config, &[Kind::Tool], output.json).await,
+        Command::Prompts(output) => list::list(config, &[Kind::Prompt], output.json).await,
+        Command::Resources(output) => {
+            list::list(config, &[Kind::Resource, Kind::Template], output.json).await
+        }
+        Command::Call(what) => call::call(config, what).await,
+        // Needs no config: answered before one is looked for.
+        Command::Schema => OK,
+    }
+}
+
+/// What a command prints says what went wrong, so its log is for what is not said there; a user
+/// who asks for more gets it.
+fn log_level(cli: &Cli) -> Option<&'static str> {
+    let quiet = cli.command.is_some() && std::env::var_os("RUST_LOG").is_none();
+    let asked = cli.log_level.map(args::LogLevel::as_str);
+    asked.or(quiet.then_some("error"))
+}
+
+/// How a command ends that has something to print: with `code`, if it could be printed. A reader
+/// that has seen enough (`| head`) is no failure.
+fn printed(result: io::Result<()>, code: u8) -> u8 {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            anstream::eprintln!("stdout can't be written to: {error}");
+            FAILED
+        }
+        _ => code,
+    }
 }
 
 /// All that is wrong with the config, for a person.

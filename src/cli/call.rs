@@ -1,0 +1,186 @@
+//! `call`: one tool call through the whole gateway, with this command as its client.
+//!
+//! The gateway serves a pair of pipes, as it would serve an MCP client's. It must not know how a
+//! call is made: it reads and writes JSON-RPC lines like everybody else.
+
+mod arguments;
+mod content;
+
+use std::io::{self, BufRead, BufReader, IsTerminal, PipeReader, PipeWriter, Write};
+
+use bytes::Bytes;
+use indicatif::ProgressBar;
+
+use super::args::Call;
+use super::{BAD_CONFIG, FAILED, OK, printed, style};
+use crate::config::Config;
+use crate::protocol::error::METHOD_NOT_FOUND;
+use crate::protocol::raw::quoted;
+use crate::protocol::{
+    Id, Inbound, LATEST_LEGACY, Notification, Outcome, RawJson, Request, RpcError, message,
+};
+use crate::{Io, Shutdown};
+
+/// Calls the tool and prints what it answers.
+pub(super) async fn call(config: Config, what: &Call) -> u8 {
+    let arguments = match arguments::read(&what.arguments) {
+        Ok(arguments) => arguments,
+        Err(why) => {
+            anstream::eprintln!("{why}");
+            return BAD_CONFIG;
+        }
+    };
+    for warning in &config.warnings {
+        style::warn(warning);
+    }
+    match through_gateway(config, &what.tool, &arguments).await {
+        Ok(Outcome::Result(result)) => show(&result, what),
+        Ok(Outcome::Error(error)) => {
+            let told = error.get("message").and_then(|text| text.read().ok());
+            let told: String = told.unwrap_or_else(|| error.as_str().to_owned());
+            anstream::eprintln!("{}", style::lines(&told));
+            FAILED
+        }
+        Err(error) => {
+            anstream::eprintln!("the gateway ended before it answered: {error}");
+            FAILED
+        }
+    }
+}
+
+fn show(result: &RawJson, what: &Call) -> u8 {
+    let failed = result
+        .get("isError")
+        .is_some_and(|flag| flag.as_str() == "true");
+    let mut stdout = io::stdout();
+    let text = if what.json {
+        result.as_str().to_owned()
+    } else {
+        content::text(result)
+    };
+    // A pipe gets what the tool said; a terminal nothing that it would obey.
+    let text = if stdout.is_terminal() {
+        style::lines(&text)
+    } else {
+        text
+    };
+    let end = if text.is_empty() || text.ends_with('\n') {
+        ""
+    } else {
+        "\n"
+    };
+    let written = write!(stdout, "{text}{end}").and_then(|()| stdout.flush());
+    if failed {
+        anstream::eprintln!("the tool {} reports an error", what.tool);
+    }
+    printed(written, if failed { FAILED } else { OK })
+}
+
+/// Runs a gateway for this one call.
+async fn through_gateway(config: Config, tool: &str, arguments: &RawJson) -> io::Result<Outcome> {
+    let params = RawJson::trusted(format!(
+        r#"{{"name":{},"arguments":{},"_meta":{{"progressToken":1}}}}"#,
+        RawJson::trusted(quoted(tool)).as_str(),
+        arguments.as_str(),
+    ));
+    let (reader, input) = io::pipe()?;
+    let (output, writer) = io::pipe()?;
+    let io = Io {
+        reader: Box::new(reader),
+        writer: Box::new(writer),
+    };
+    let spinner = style::spinner(format!("calling {tool}"));
+    let mut client = Client {
+        input,
+        output: BufReader::new(output),
+        spinner: spinner.clone(),
+    };
+    // Its pipes block, so it has a thread of its own. When it returns, the gateway's input ends.
+    let talk = tokio::task::spawn_blocking(move || client.call(&params));
+    let (_, answer) = tokio::join!(crate::run(config, io, Shutdown::on_signals()), talk);
+    spinner.finish_and_clear();
+    answer.map_err(io::Error::other)?
+}
+
+/// The gateway's client.
+struct Client {
+    input: PipeWriter,
+    output: BufReader<PipeReader>,
+    spinner: ProgressBar,
+}
+
+impl Client {
+    /// The handshake, the call, and what comes until its answer.
+    fn call(&mut self, params: &RawJson) -> io::Result<Outcome> {
+        let introduction = RawJson::trusted(format!(
+            r#"{{"protocolVersion":"{LATEST_LEGACY}","capabilities":{{}},"clientInfo":{{"name":"sentinel-gateway","version":"{}"}}}}"#,
+            env!("CARGO_PKG_VERSION"),
+        ));
+        let (handshake, call) = (Id::number(1), Id::number(2));
+        self.send(&message::request(
+            &handshake,
+            "initialize",
+            Some(&introduction),
+        ))?;
+        self.send(&message::notification("notifications/initialized", None))?;
+        self.send(&message::request(&call, "tools/call", Some(params)))?;
+        loop {
+            match self.receive()? {
+                Inbound::Response(response) if response.id.as_ref() == Some(&call) => {
+                    return Ok(response.outcome);
+                }
+                Inbound::Response(_) => {}
+                Inbound::Notification(notification) => self.tell(&notification),
+                Inbound::Request(request) => self.answer(&request)?,
+            }
+        }
+    }
+
+    fn send(&mut self, line: &[u8]) -> io::Result<()> {
+        self.input.write_all(line)?;
+        self.input.write_all(b"\n")
+    }
+
+    fn receive(&mut self) -> io::Result<Inbound> {
+        let mut line = Vec::new();
+        if self.output.read_until(b'\n', &mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let message = message::json(Bytes::from(line))
+            .and_then(|line| message::parse(&line).map_err(|malformed| malformed.error));
+        message.map_err(|error| io::Error::other(error.message))
+    }
+
+    /// We said that we can nothing; a ping is answered all the same.
+    fn answer(&mut self, request: &Request) -> io::Result<()> {
+        let outcome = match request.method.as_str() {
+            "ping" => Outcome::Result(RawJson::trusted("{}")),
+            method => {
+                RpcError::new(METHOD_NOT_FOUND, format!("no {method} on a command line")).into()
+            }
+        };
+        self.send(&message::response(Some(&request.id), &outcome))
+    }
+
+    /// Progress and log messages: beside the spinner, or as plain lines.
+    fn tell(&self, notification: &Notification) {
+        let Some(params) = &notification.params else {
+            return;
+        };
+        match notification.method.as_str() {
+            "notifications/progress" => {
+                let line = content::progress(params);
+                if self.spinner.is_hidden() {
+                    anstream::eprintln!("{line}");
+                } else {
+                    self.spinner.set_message(line);
+                }
+            }
+            "notifications/message" => {
+                let line = content::log(params);
+                self.spinner.suspend(|| anstream::eprintln!("{line}"));
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! `check`: how every backend of the config fares, and what to do where one doesn't.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::fleet::{Fleet, Member};
+use super::style::{BAD, CAUTION, DIM, GOOD, PLAIN};
+use super::table::{Cell, Side, Table};
+use super::{FAILED, OK, printed, style};
+use crate::config::Config;
+use crate::protocol::{Kind, LEGACY_VERSIONS};
+
+/// Prints a row for each backend.
+pub(super) async fn check(config: Config, json: bool) -> u8 {
+    let (source, warnings) = (config.source.clone(), config.warnings.clone());
+    let fleet = Fleet::muster(config).await;
+    let report = Report::of(source, warnings, &fleet);
+    let all_up = report.backends.iter().all(|backend| backend.up);
+    let result = if json {
+        report.print_json(&mut io::stdout().lock())
+    } else {
+        report.print(&mut anstream::stdout().lock())
+    };
+    printed(result, if all_up { OK } else { FAILED })
+}
+
+/// What `check --json` prints.
+#[derive(Debug, Serialize)]
+struct Report {
+    /// `null` where flags alone made the config.
+    config: Option<PathBuf>,
+    warnings: Vec<String>,
+    backends: Vec<Row>,
+}
+
+/// How one backend fares. What is known only of a backend that is up is `null` for others.
+#[derive(Debug, Default, Serialize)]
+struct Row {
+    name: String,
+    url: String,
+    up: bool,
+    /// What is wrong and what to do.
+    error: Option<String>,
+    /// `legacy` or `modern`.
+    era: Option<&'static str>,
+    protocol: Option<&'static str>,
+    server: Option<Server>,
+    /// As clients see them, and so the others.
+    tools: usize,
+    resources: usize,
+    resource_templates: usize,
+    prompts: usize,
+    latency_ms: Option<f64>,
+    /// What else a user should know of it.
+    notes: Vec<String>,
+}
+
+/// What a server calls itself.
+#[derive(Debug, Serialize)]
+struct Server {
+    name: String,
+    version: String,
+}
+
+impl Report {
+    fn of(config: Option<PathBuf>, warnings: Vec<String>, fleet: &Fleet) -> Self {
+        let backends = fleet.members.iter().map(|member| Row::of(member, fleet));
+        Self {
+            config,
+            warnings,
+            backends: backends.collect(),
+        }
+    }
+
+    fn print_json(&self, out: &mut impl Write) -> io::Result<()> {
+        serde_json::to_writer_pretty(&mut *out, self)?;
+        writeln!(out)
+    }
+
+    fn print(&self, out: &mut impl Write) -> io::Result<()> {
+        match &self.config {
+            Some(path) => writeln!(out, "config: {}", path.display())?,
+            None => writeln!(out, "config: none, flags alone")?,
+        }
+        for warning in &self.warnings {
+            writeln!(out, "{CAUTION}warning:{CAUTION:#} {warning}")?;
+        }
+        writeln!(out)?;
+        let mut table = Table::new(&[
+            ("BACKEND", Side::Left),
+            ("", Side::Left),
+            ("URL", Side::Left),
+            ("PROTOCOL", Side::Left),
+            ("SERVER", Side::Left),
+            ("TOOLS", Side::Right),
+            ("RESOURCES", Side::Right),
+            ("PROMPTS", Side::Right),
+            ("LATENCY", Side::Right),
+        ]);
+        for backend in &self.backends {
+            table.row(backend.cells());
+        }
+        table.print(out, None)?;
+        let notes = self.backends.iter().flat_map(|backend| {
+            let notes = backend.notes.iter();
+            notes.map(move |note| (&backend.name, note))
+        });
+        for (at, (name, note)) in notes.enumerate() {
+            let gap = if at == 0 { "\n" } else { "" };
+            writeln!(out, "{gap}{CAUTION}note:{CAUTION:#} {name}: {note}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Row {
+    fn of(member: &Member, fleet: &Fleet) -> Self {
+        let backend = &member.backend;
+        let count = |kind| {
+            let entries = fleet.built.catalog.entries(kind);
+            entries.filter(|e| e.backend == backend.index).count()
+        };
+        let stale = member.lacks().map(|(_, why)| style::one_line(&why));
+        let withheld = fleet
+            .built
+            .withheld
+            .iter()
+            .filter(|item| *item.backend == *backend.config.name)
+            .map(|item| {
+                let list = item.kind.list_method();
+                format!("{list}: {} is withheld: {}", item.name, item.reason)
+            });
+        let row = Self {
+            name: backend.name().to_owned(),
+            url: backend.config.shown_url.clone(),
+            notes: stale.chain(withheld).collect(),
+            tools: count(Kind::Tool),
+            resources: count(Kind::Resource),
+            resource_templates: count(Kind::Template),
+            prompts: count(Kind::Prompt),
+            ..Self::default()
+        };
+        match &member.link {
+            Err(why) => Self {
+                error: Some(why.clone()),
+                ..row
+            },
+            Ok(link) => Self {
+                up: true,
+                era: Some(era(link.version)),
+                protocol: Some(link.version),
+                server: Some(Server {
+                    name: link.server.name.clone(),
+                    version: link.server.version.clone(),
+                }),
+                // To a tenth: more is noise.
+                latency_ms: Some((link.latency.as_secs_f64() * 1e4).round() / 10.0),
+                ..row
+            },
+        }
+    }
+
+    fn cells(&self) -> Vec<Cell> {
+        let name = Cell::from(self.name.clone());
+        let url = Cell::new(self.url.clone(), DIM);
+        if let Some(why) = &self.error {
+            let down = Cell::new("down", BAD);
+            return vec![name, down, url, Cell::rest(style::one_line(why), PLAIN)];
+        }
+        let server = self.server.as_ref().map(|server| {
+            let shown = format!("{} {}", server.name, server.version);
+            style::one_line(&shown)
+        });
+        vec![
+            name,
+            Cell::new("up", GOOD),
+            url,
+            Cell::from(format!(
+                "{} {}",
+                self.era.unwrap_or_default(),
+                self.protocol.unwrap_or_default()
+            )),
+            Cell::from(server.unwrap_or_default()),
+            Cell::from(self.tools.to_string()),
+            Cell::from((self.resources + self.resource_templates).to_string()),
+            Cell::from(self.prompts.to_string()),
+            Cell::from(format!("{:.0} ms", self.latency_ms.unwrap_or_default())),
+        ]
+    }
+}
+
+fn era(version: &str) -> &'static str {
+    if LEGACY_VERSIONS.contains(&version) {
+        "legacy"
+    } else {
+        "modern"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_backend_has_a_row_and_notes_stand_below() {
+        let up = Row {
+            name: "sqlite".into(),
+            url: "http://127.0.0.1:3002/mcp".into(),
+            up: true,
+            era: Some("legacy"),
+            protocol: Some("2025-11-25"),
+            server: Some(Server {
+                name: "sqlite".into(),
+                version: "0.1.0".into(),
+            }),
+            tools: 6,
+            resources: 1,
+            resource_templates: 1,
+            latency_ms: Some(12.4),
+            notes: vec!["tools/list: a is withheld: it is bad".into()],
+            ..Row::default()
+        };
+        let down = Row {
+            name: "n8n".into(),
+            url: "http://127.0.0.1:5678/mcp".into(),
+            error: Some("connection refused: is the server running?".into()),
+            ..Row::default()
+        };
+        let report = Report {
+            config: Some("/home/me/sentinel.toml".into()),
+            warnings: vec!["mind this".into()],
+            backends: vec![up, down],
+        };
+        let mut out = anstream::StripStream::new(Vec::new());
+        report.print(&mut out).unwrap();
+        let expected = "\
+config: /home/me/sentinel.toml
+warning: mind this
+
+BACKEND        URL                        PROTOCOL           SERVER        TOOLS  RESOURCES  PROMPTS  LATENCY
+sqlite   up    http://127.0.0.1:3002/mcp  legacy 2025-11-25  sqlite 0.1.0      6          2        0    12 ms
+n8n      down  http://127.0.0.1:5678/mcp  connection refused: is the server running?
+
+note: sqlite: tools/list: a is withheld: it is bad
+";
+        assert_eq!(String::from_utf8(out.into_inner()).unwrap(), expected);
+    }
+
+    #[test]
+    fn versions_before_the_stateless_one_are_legacy() {
+        assert_eq!(era("2024-11-05"), "legacy");
+        assert_eq!(era("2026-07-28"), "modern");
+    }
+}

@@ -1,0 +1,151 @@
+//! All backends of a config, connected once for a command that asks about them.
+//!
+//! Owns starting them, waiting until each has connected or failed, and leaving politely. It must
+//! not know what is printed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::{mpsc, watch};
+
+use super::style;
+use crate::backend::session::Link;
+use crate::backend::{Backend, BackendError, BackendEvent, Pool, State, keep};
+use crate::catalog::{Built, Catalog, Names, Source};
+use crate::config::Config;
+use crate::protocol::{ClientProfile, Kind, LATEST_LEGACY, Listing, RawJson};
+
+/// Longest wait for all of them. A handshake has its own limit; this one is for endless lists.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long all of them may take to hear that we are leaving.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What was found: every backend, and what all of them make together.
+pub(super) struct Fleet {
+    /// In config order.
+    pub(super) members: Vec<Member>,
+    /// What a client would be shown, and what would be kept from it.
+    pub(super) built: Built,
+}
+
+/// One backend, and how it fares.
+pub(super) struct Member {
+    pub(super) backend: Arc<Backend>,
+    /// Its link, or in one line what is wrong and what to do.
+    pub(super) link: Result<Arc<Link>, String>,
+    /// What it lists, if it was reached.
+    listing: Option<Arc<Listing>>,
+    /// The lists that could not be had, and why.
+    stale: Vec<(Kind, BackendError)>,
+}
+
+impl Fleet {
+    /// Connects all backends, asks each for its lists, and leaves again.
+    pub(super) async fn muster(config: Config) -> Self {
+        let config = Arc::new(config);
+        let (events, mut news) = mpsc::unbounded_channel();
+        // Held until the end: keepers run while somebody may introduce a client.
+        let (_client, introduction) = watch::channel(Some(Arc::new(ourselves())));
+        let pool = Pool::default();
+        let mut members: Vec<Member> = Vec::with_capacity(config.backends.len());
+        for (index, entry) in config.backends.iter().enumerate() {
+            let backend = Arc::new(Backend::new(Arc::clone(entry), index));
+            tokio::spawn(keep(
+                Arc::clone(&backend),
+                pool.clone(),
+                config.gateway.max_message_bytes,
+                introduction.clone(),
+                events.clone(),
+            ));
+            members.push(Member::unheard(backend));
+        }
+
+        let spinner = style::spinner(format!("connecting to {} backends", members.len()));
+        let _ = tokio::time::timeout(PATIENCE, hear_all(&mut members, &mut news)).await;
+        // No more tries: keepers end when nobody listens.
+        news.close();
+        let farewells = members.iter().map(|member| member.backend.farewell());
+        let _ = tokio::time::timeout(FAREWELL, join_all(farewells)).await;
+        spinner.finish_and_clear();
+
+        let sources: Vec<Source<'_>> = members.iter().map(Member::source).collect();
+        let built = Catalog::build(&config.gateway, &sources, &Names::default());
+        Self { members, built }
+    }
+
+    /// Those that could not be reached.
+    pub(super) fn down(&self) -> impl Iterator<Item = (&Member, &str)> {
+        self.members
+            .iter()
+            .filter_map(|member| Some((member, member.link.as_ref().err()?.as_str())))
+    }
+}
+
+impl Member {
+    fn unheard(backend: Arc<Backend>) -> Self {
+        let why = format!("no answer within {} s", PATIENCE.as_secs());
+        Self {
+            backend,
+            link: Err(why),
+            listing: None,
+            stale: Vec::new(),
+        }
+    }
+
+    fn hear(&mut self, event: BackendEvent) {
+        match (event, self.backend.state()) {
+            (BackendEvent::Listed { listing, stale, .. }, State::Ready(link)) => {
+                self.link = Ok(link);
+                self.listing = Some(listing);
+                self.stale = stale;
+            }
+            _ => {
+                let why = self.backend.why_down();
+                self.link = Err(why.unwrap_or_else(|| "the connection does not last".into()));
+            }
+        }
+    }
+
+    /// The lists that could not be had, each with a line on why.
+    pub(super) fn lacks(&self) -> impl Iterator<Item = (Kind, String)> {
+        let url = &self.backend.config.shown_url;
+        self.stale.iter().map(move |(kind, error)| {
+            let list = kind.list_method();
+            (*kind, format!("{list} failed: {}", error.explain(url)))
+        })
+    }
+
+    fn source(&self) -> Source<'_> {
+        Source {
+            config: &self.backend.config,
+            listing: self.listing.as_deref(),
+        }
+    }
+}
+
+/// Ends when each has been heard once.
+async fn hear_all(members: &mut [Member], news: &mut mpsc::UnboundedReceiver<BackendEvent>) {
+    let mut heard = vec![false; members.len()];
+    while heard.contains(&false) {
+        let Some(event) = news.recv().await else {
+            return;
+        };
+        let (BackendEvent::Listed { backend, .. } | BackendEvent::Down { backend }) = event;
+        heard[backend] = true;
+        members[backend].hear(event);
+    }
+}
+
+/// The client that backends see: a plain one.
+fn ourselves() -> ClientProfile {
+    ClientProfile {
+        version: LATEST_LEGACY,
+        capabilities: RawJson::trusted("{}"),
+        info: RawJson::trusted(concat!(
+            r#"{"name":"sentinel-gateway","version":""#,
+            env!("CARGO_PKG_VERSION"),
+            r#""}"#
+        )),
+    }
+}

@@ -1,0 +1,139 @@
+//! `tools`, `prompts`, `resources`: the merged catalogue as a client sees it.
+
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::fleet::Fleet;
+use super::style::{DIM, HEAD};
+use super::table::{Cell, Side, Table};
+use super::{FAILED, OK, printed, style};
+use crate::catalog::Entry;
+use crate::config::Config;
+use crate::protocol::Kind;
+
+/// Prints the entries of these kinds. A backend that is down is named on stderr, since the list
+/// lacks what it has.
+pub(super) async fn list(config: Config, kinds: &[Kind], json: bool) -> u8 {
+    for warning in &config.warnings {
+        style::warn(warning);
+    }
+    let fleet = Fleet::muster(config).await;
+    let result = if json {
+        print_json(&fleet, kinds, &mut io::stdout().lock())
+    } else {
+        let width = io::stdout()
+            .is_terminal()
+            .then(terminal_size::terminal_size)
+            .flatten()
+            .map(|(width, _)| usize::from(width.0));
+        print(&fleet, kinds, &mut anstream::stdout().lock(), width)
+    };
+    let mut code = OK;
+    for (member, why) in fleet.down() {
+        style::warn(&style::one_line(&format!(
+            "{} is down: {why}",
+            member.backend.name()
+        )));
+        code = FAILED;
+    }
+    for member in &fleet.members {
+        for (_, why) in member.lacks().filter(|(kind, _)| kinds.contains(kind)) {
+            style::warn(&style::one_line(&format!(
+                "{}: {why}",
+                member.backend.name()
+            )));
+            code = FAILED;
+        }
+    }
+    printed(result, code)
+}
+
+/// One element of the JSON output.
+#[derive(Serialize)]
+struct Listed<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uri: Option<&'a str>,
+    #[serde(rename = "uriTemplate", skip_serializing_if = "Option::is_none")]
+    uri_template: Option<&'a str>,
+    backend: &'a str,
+    own_name: &'a str,
+    /// As clients get it.
+    definition: &'a RawValue,
+}
+
+fn print_json(fleet: &Fleet, kinds: &[Kind], out: &mut impl Write) -> io::Result<()> {
+    let mut list = Vec::new();
+    for entry in entries(fleet, kinds) {
+        let shown = |is_so: bool| is_so.then_some(&*entry.exposed);
+        list.push(Listed {
+            name: shown(!entry.kind.is_uri()),
+            uri: shown(entry.kind == Kind::Resource),
+            uri_template: shown(entry.kind == Kind::Template),
+            backend: backend_of(fleet, entry),
+            own_name: &entry.own_name,
+            definition: entry.definition.read()?,
+        });
+    }
+    serde_json::to_writer_pretty(&mut *out, &list)?;
+    writeln!(out)
+}
+
+fn print(
+    fleet: &Fleet,
+    kinds: &[Kind],
+    out: &mut impl Write,
+    width: Option<usize>,
+) -> io::Result<()> {
+    let entries: Vec<&Entry> = entries(fleet, kinds).collect();
+    let is_renamed = |entry: &Entry| entry.own_name != entry.exposed;
+    let has_renamed = entries.iter().any(|entry| is_renamed(entry));
+    let title = if kinds.iter().any(|kind| kind.is_uri()) {
+        "URI"
+    } else {
+        "NAME"
+    };
+    let mut columns = vec![(title, Side::Left), ("BACKEND", Side::Left)];
+    if has_renamed {
+        columns.push(("OWN NAME", Side::Left));
+    }
+    columns.push(("DESCRIPTION", Side::Left));
+    let mut table = Table::new(&columns);
+    for entry in entries {
+        let mut cells = vec![
+            Cell::new(&*entry.exposed, HEAD),
+            Cell::from(backend_of(fleet, entry).to_owned()),
+        ];
+        if has_renamed {
+            let own = if is_renamed(entry) {
+                &*entry.own_name
+            } else {
+                ""
+            };
+            cells.push(Cell::from(style::one_line(own)));
+        }
+        cells.push(Cell::rest(summary(entry), DIM));
+        table.row(cells);
+    }
+    table.print(out, width)
+}
+
+fn entries<'a>(fleet: &'a Fleet, kinds: &'a [Kind]) -> impl Iterator<Item = &'a Entry> {
+    let catalog = &fleet.built.catalog;
+    kinds.iter().flat_map(|kind| catalog.entries(*kind))
+}
+
+fn backend_of<'a>(fleet: &'a Fleet, entry: &Entry) -> &'a str {
+    fleet.members[entry.backend].backend.name()
+}
+
+/// The first line of the description.
+fn summary(entry: &Entry) -> String {
+    let described = entry.definition.get("description");
+    let text: Option<String> = described.and_then(|text| text.read().ok());
+    let text = text.unwrap_or_default();
+    style::one_line(text.trim().lines().next().unwrap_or_default())
+}
