@@ -230,7 +230,10 @@ impl Outbox {
 impl Writer {
     /// Resolves when the writer has ended: closed and drained, or stdout broken.
     pub async fn ended(&mut self) {
-        let _ = (&mut self.finished).await;
+        // May be asked again after the end; the channel itself may not.
+        if !self.finished.is_terminated() {
+            let _ = (&mut self.finished).await;
+        }
     }
 
     /// Waits for the last line, but not for ever: a client may have stopped reading.
