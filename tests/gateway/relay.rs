@@ -1,0 +1,238 @@
+//! What backends ask the client, and what they tell it, in the middle of a call.
+
+use serde_json::{Value, json};
+
+use crate::common::fake::FakeBackend;
+use crate::common::gate::Gate;
+use crate::common::gateway::TestGateway;
+use crate::common::message::{notification, progress, request, text};
+use crate::common::reply::Reply;
+
+const VERSION: &str = "2025-11-25";
+
+/// A tool that asks this under the id 0, and is done when the gate opens.
+fn asking(method: &str, params: Value, gate: &Gate) -> Reply {
+    Reply::sse()
+        .event(request(json!(0), method, params))
+        .hold(gate)
+        .event(text("done"))
+}
+
+#[test]
+fn questions_are_relayed_under_our_ids_and_answered_under_theirs() {
+    let fake = FakeBackend::start().tool("ask");
+    let mut gateway = TestGateway::over(&fake);
+    let can = json!({ "sampling": {}, "elicitation": { "form": {}, "url": {} }, "roots": {} });
+    gateway.initialize_with(VERSION, can);
+    for (method, params) in [
+        (
+            "sampling/createMessage",
+            json!({ "messages": [], "maxTokens": 7 }),
+        ),
+        (
+            "elicitation/create",
+            json!({ "message": "?", "requestedSchema": {} }),
+        ),
+        (
+            "elicitation/create",
+            json!({ "mode": "url", "url": "https://a.example" }),
+        ),
+        ("roots/list", json!({})),
+    ] {
+        let gate = Gate::new();
+        fake.on_tool("ask", asking(method, params.clone(), &gate));
+        let call = gateway.start_call("ask", json!({}));
+        let question = gateway.next_request(method);
+        assert_eq!(*question.params(), params);
+        gateway.respond(&question, json!({ "answer": method }));
+        let answer = fake.next_request("response");
+        assert_eq!(answer.message["id"], 0);
+        assert_eq!(answer.message["result"], json!({ "answer": method }));
+        gate.open();
+        assert_eq!(gateway.answer(call).text(), "done");
+    }
+}
+
+#[test]
+fn questions_of_two_backends_under_one_id_are_kept_apart() {
+    let (one, two) = (
+        FakeBackend::start().tool("one"),
+        FakeBackend::start().tool("two"),
+    );
+    let gate = Gate::new();
+    one.on_tool("one", asking("roots/list", json!({ "of": 1 }), &gate));
+    two.on_tool("two", asking("roots/list", json!({ "of": 2 }), &gate));
+    let mut gateway = TestGateway::with_config(&(one.entry("one", "") + &two.entry("two", "")));
+    gateway.initialize_with(VERSION, json!({ "roots": {} }));
+    let calls = [
+        gateway.start_call("one", json!({})),
+        gateway.start_call("two", json!({})),
+    ];
+    let questions = [
+        gateway.next_request("roots/list"),
+        gateway.next_request("roots/list"),
+    ];
+    assert_ne!(questions[0].id(), questions[1].id());
+    for question in questions.iter().rev() {
+        gateway.respond(question, json!({ "to": question.params()["of"] }));
+    }
+    for (fake, n) in [(&one, 1), (&two, 2)] {
+        let answer = fake.next_request("response");
+        assert_eq!(answer.message["result"]["to"], n);
+        assert_eq!(answer.message["id"], 0);
+    }
+    gate.open();
+    for call in calls {
+        gateway.answer(call).result();
+    }
+}
+
+#[test]
+fn the_clients_refusal_reaches_the_backend() {
+    let fake = FakeBackend::start().tool("ask");
+    let gate = Gate::new();
+    fake.on_tool("ask", asking("sampling/createMessage", json!({}), &gate));
+    let mut gateway = TestGateway::over(&fake);
+    gateway.initialize_with(VERSION, json!({ "sampling": {} }));
+    let call = gateway.start_call("ask", json!({}));
+    let question = gateway.next_request("sampling/createMessage");
+    gateway.refuse(&question, -1, "the user said no");
+    let answer = fake.next_request("response");
+    let error = json!({ "code": -1, "message": "the user said no" });
+    assert_eq!(answer.message["error"], error);
+    gate.open();
+    gateway.answer(call).result();
+}
+
+#[test]
+fn what_the_client_does_not_offer_is_refused_without_asking_it() {
+    let fake = FakeBackend::start().tool("ask");
+    let mut gateway = TestGateway::over(&fake);
+    gateway.initialize_with(VERSION, json!({ "elicitation": {} }));
+    for (method, params) in [
+        ("sampling/createMessage", json!({})),
+        ("roots/list", json!({})),
+        ("elicitation/create", json!({ "mode": "url" })),
+        ("tools/list", json!({})),
+    ] {
+        let gate = Gate::new();
+        fake.on_tool("ask", asking(method, params, &gate));
+        let call = gateway.start_call("ask", json!({}));
+        let refusal = fake.next_request("response");
+        assert_eq!(refusal.message["id"], 0);
+        assert_eq!(refusal.message["error"]["code"], -32601, "{method}");
+        gate.open();
+        gateway.answer(call).result();
+    }
+}
+
+#[test]
+fn a_ping_of_the_backend_is_answered_without_the_client() {
+    let fake = FakeBackend::start().tool("ask");
+    let gate = Gate::new();
+    fake.on_tool("ask", asking("ping", json!({}), &gate));
+    let mut gateway = TestGateway::over(&fake);
+    gateway.initialize();
+    let call = gateway.start_call("ask", json!({}));
+    assert_eq!(fake.next_request("response").message["result"], json!({}));
+    gate.open();
+    gateway.answer(call).result();
+}
+
+#[test]
+fn a_question_is_taken_back_when_its_call_is_cancelled() {
+    let fake = FakeBackend::start().tool("ask");
+    let gate = Gate::new();
+    fake.on_tool("ask", asking("roots/list", json!({}), &gate));
+    let mut gateway = TestGateway::over(&fake);
+    gateway.initialize_with(VERSION, json!({ "roots": {} }));
+    let call = gateway.start_call("ask", json!({}));
+    let question = gateway.next_request("roots/list");
+    gateway.cancel(call);
+    let withdrawn = gateway.next_notification("notifications/cancelled");
+    assert_eq!(withdrawn.params()["requestId"], *question.id());
+    // Too late, and nobody's.
+    gateway.respond(&question, json!({ "roots": [] }));
+    gateway.ask("ping", json!({})).result();
+    assert!(fake.requests_of("response").is_empty());
+}
+
+#[test]
+fn a_question_is_taken_back_when_the_backend_takes_it_back() {
+    let fake = FakeBackend::start().tool("ask");
+    let taken_back = notification("notifications/cancelled", json!({ "requestId": 0 }));
+    let gate = Gate::new();
+    let reply = Reply::sse()
+        .event(request(json!(0), "roots/list", json!({})))
+        .hold(&gate)
+        .event(taken_back)
+        .event(text("done"));
+    fake.on_tool("ask", reply);
+    let mut gateway = TestGateway::over(&fake);
+    gateway.initialize_with(VERSION, json!({ "roots": {} }));
+    let call = gateway.start_call("ask", json!({}));
+    let question = gateway.next_request("roots/list");
+    gate.open();
+    let withdrawn = gateway.next_notification("notifications/cancelled");
+    assert_eq!(withdrawn.params()["requestId"], *question.id());
+    gateway.answer(call).result();
+}
+
+#[test]
+fn progress_of_two_calls_is_not_mixed() {
+    let fake = FakeBackend::start().tool("one").tool("two");
+    let gate = Gate::new();
+    for (tool, value) in [("one", 1.0), ("two", 2.0)] {
+        let reply = Reply::sse()
+            .event(progress(value))
+            .hold(&gate)
+            .event(text(tool));
+        fake.on_tool(tool, reply);
+    }
+    let mut gateway = TestGateway::over(&fake);
+    gateway.initialize();
+    let calls = [
+        gateway.start_call_with_progress("one", "1"),
+        gateway.start_call_with_progress("two", 1),
+    ];
+    for _ in calls {
+        let note = gateway.next_notification("notifications/progress");
+        let expected = if note.params()["progress"] == 1.0 {
+            json!("1")
+        } else {
+            json!(1)
+        };
+        assert_eq!(note.params()["progressToken"], expected);
+    }
+    gate.open();
+    for (call, tool) in calls.into_iter().zip(["one", "two"]) {
+        assert_eq!(gateway.answer(call).text(), tool);
+    }
+    let sent = [
+        fake.next_request("tools/call"),
+        fake.next_request("tools/call"),
+    ];
+    let token = |n: usize| &sent[n].params()["_meta"]["progressToken"];
+    assert_ne!(token(0), token(1));
+}
+
+#[test]
+fn a_log_of_the_backend_goes_out_before_the_answer() {
+    let fake = FakeBackend::start().tool("talk");
+    let log = json!({ "level": "info", "data": { "n": 1 } });
+    fake.on_tool(
+        "talk",
+        Reply::sse()
+            .event(notification("notifications/message", log.clone()))
+            .event(text("done")),
+    );
+    let mut gateway = TestGateway::over(&fake);
+    gateway.initialize();
+    let call = gateway.start_call("talk", json!({}));
+    let note = gateway.next_message();
+    assert_eq!(
+        (note.method(), note.params()),
+        (Some("notifications/message"), &log)
+    );
+    gateway.answer(call).result();
+}
