@@ -326,19 +326,8 @@ fn a_gateway_between_a_test_and_two_fakes() {
     assert!(note.at < lost.0.at && lost.0.at < answer.0.at);
     assert_eq!((sqlite.runs("slow"), n8n.runs("Calculator")), (1, 1));
 
-    eprintln!(
-        "{:?}",
-        sqlite
-            .requests()
-            .iter()
-            .map(|r| (
-                r.message.to_string(),
-                r.header("mcp-session-id").map(str::to_owned)
-            ))
-            .collect::<Vec<_>>()
-    );
     let held = Gate::new();
-    sqlite.on_tool("slow", Reply::text("too late").hold(&held));
+    sqlite.on_tool("slow", Reply::text("too late").after(&held));
     let id = gateway.start_call("slow", json!({}));
     held.wait_for(1);
     gateway.cancel(id);

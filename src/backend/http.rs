@@ -6,6 +6,7 @@
 
 use std::error::Error;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use reqwest::{Client, Method, Response, StatusCode, Url};
 
 use super::auth::{self, Credentials};
 use super::error::BackendError;
-use super::pool::Pool;
+use super::pool::{Clients, MAX_IDLE_PER_HOST, Pool};
 use super::retry;
 use crate::config::{BackendConfig, Secret};
 
@@ -27,7 +28,9 @@ const ERROR_BODY: usize = 64 * 1024;
 /// Where one backend listens and how it is reached.
 #[derive(Debug)]
 pub struct Endpoint {
-    client: Client,
+    clients: Clients,
+    /// Exchanges under way.
+    busy: AtomicUsize,
     url: Url,
     credentials: Credentials,
     headers: HeaderMap,
@@ -53,8 +56,8 @@ impl Endpoint {
         credentials
             .secrets
             .retain(|secret| !secret.reveal().is_empty());
-        let client = pool
-            .client(config, &url)
+        let clients = pool
+            .clients(config, &url)
             .map_err(BackendError::Misconfigured)?;
         let mut headers = credentials.headers.clone();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -63,7 +66,8 @@ impl Endpoint {
             HeaderValue::from_static("application/json, text/event-stream"),
         );
         Ok(Self {
-            client,
+            clients,
+            busy: AtomicUsize::new(0),
             url,
             credentials,
             headers,
@@ -81,11 +85,15 @@ impl Endpoint {
     ///
     /// # Errors
     /// When no response came, or a redirect that is not followed.
-    pub async fn post(&self, headers: &HeaderMap, body: Bytes) -> Result<Response, BackendError> {
+    pub async fn post(
+        &self,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<(Response, Busy<'_>), BackendError> {
+        let (client, busy) = self.client();
         let mut url = self.url.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let response = self
-                .client
+            let response = client
                 .post(url.clone())
                 .headers(headers.clone())
                 .body(body.clone())
@@ -93,13 +101,27 @@ impl Endpoint {
                 .await
                 .map_err(|error| self.broken(&error))?;
             if !response.status().is_redirection() {
-                return Ok(response);
+                return Ok((response, busy));
             }
             url = self.redirect(&url, &response)?;
         }
         Err(BackendError::Redirected {
             target: "itself, over and over".into(),
         })
+    }
+
+    /// The client for one more exchange, and the mark that it is under way.
+    fn client(&self) -> (&Client, Busy<'_>) {
+        let others = self.busy.fetch_add(1, Ordering::Relaxed);
+        let few = others < MAX_IDLE_PER_HOST;
+        (
+            if few {
+                &self.clients.steady
+            } else {
+                &self.clients.wave
+            },
+            Busy(&self.busy),
+        )
     }
 
     /// Sends a request without a body and asks only whether it got through; for DELETE.
@@ -112,7 +134,8 @@ impl Endpoint {
         headers: &HeaderMap,
     ) -> Result<StatusCode, BackendError> {
         let response = self
-            .client
+            .clients
+            .steady
             .request(method, self.url.clone())
             .headers(headers.clone())
             .send()
@@ -221,6 +244,16 @@ impl Endpoint {
             return BackendError::BadReply(format!("not HTTP as it should be: {cause}"));
         }
         BackendError::ConnectionLost(cause)
+    }
+}
+
+/// An exchange under way: to be kept until the response has been read.
+#[derive(Debug)]
+pub struct Busy<'a>(&'a AtomicUsize);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -12,15 +12,28 @@ use reqwest::{Certificate, Client, Identity, Url, redirect};
 
 use crate::config::{BackendConfig, TlsConfig, is_loopback};
 
-const MAX_IDLE_PER_HOST: usize = 10;
+/// Idle connections that are kept for a host.
+pub const MAX_IDLE_PER_HOST: usize = 10;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
+/// A connection beyond those is kept this long: from one wave of calls to the next.
+const WAVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// HTTP/2: a connection that answers no ping for this long is dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// The clients of one gateway.
 #[derive(Debug, Default, Clone)]
 pub struct Pool {
-    clients: Arc<Mutex<HashMap<Setting, Client>>>,
+    clients: Arc<Mutex<HashMap<Setting, Clients>>>,
+}
+
+/// Two pools for one setting. With one alone, 64 calls side by side would close and open most of
+/// their connections again and again, since only so many may idle between two waves of answers.
+#[derive(Debug, Clone)]
+pub struct Clients {
+    /// For what goes on all day: few connections, kept long.
+    pub steady: Client,
+    /// For calls beyond that many at once: any number, gone soon after.
+    pub wave: Client,
 }
 
 /// What makes two backends need two clients.
@@ -34,11 +47,11 @@ struct Setting {
 }
 
 impl Pool {
-    /// The client for a backend, made on first use. Reads certificate files.
+    /// The clients for a backend, made on first use. Reads certificate files.
     ///
     /// # Errors
     /// In plain words, if a certificate file can't be read or used.
-    pub fn client(&self, config: &BackendConfig, url: &Url) -> Result<Client, String> {
+    pub fn clients(&self, config: &BackendConfig, url: &Url) -> Result<Clients, String> {
         let setting = Setting {
             connect_timeout: config.connect_timeout,
             loopback: is_loopback(url),
@@ -46,16 +59,19 @@ impl Pool {
             tls: config.tls.clone(),
         };
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&setting) {
-            return Ok(client.clone());
+        if let Some(made) = clients.get(&setting) {
+            return Ok(made.clone());
         }
-        let client = build(&setting)?;
-        clients.insert(setting, client.clone());
-        Ok(client)
+        let made = Clients {
+            steady: build(&setting, MAX_IDLE_PER_HOST, IDLE_TIMEOUT)?,
+            wave: build(&setting, usize::MAX, WAVE_TIMEOUT)?,
+        };
+        clients.insert(setting, made.clone());
+        Ok(made)
     }
 }
 
-fn build(setting: &Setting) -> Result<Client, String> {
+fn build(setting: &Setting, max_idle: usize, idle_for: Duration) -> Result<Client, String> {
     // A second call finds a provider installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
 
@@ -63,8 +79,8 @@ fn build(setting: &Setting) -> Result<Client, String> {
         .user_agent(concat!("sentinel-gateway/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())
         .referer(false)
-        .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
-        .pool_idle_timeout(IDLE_TIMEOUT)
+        .pool_max_idle_per_host(max_idle)
+        .pool_idle_timeout(idle_for)
         .connect_timeout(setting.connect_timeout)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEP_ALIVE)

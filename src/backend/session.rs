@@ -90,7 +90,7 @@ impl Link {
         let headers = endpoint.headers().clone();
         let body = message::request(&id, "initialize", Some(&params));
         let asked = Instant::now();
-        let response = endpoint.post(&headers, body).await?;
+        let (response, busy) = endpoint.post(&headers, body).await?;
         let session = response.headers().get(SESSION_ID).cloned();
         let reading = Reading {
             endpoint: &endpoint,
@@ -110,6 +110,7 @@ impl Link {
             }
         };
         let latency = asked.elapsed();
+        drop(busy);
         let (version, server) = understand(&result, &endpoint)?;
         let mut link = Self {
             endpoint,
@@ -147,7 +148,7 @@ impl Link {
         };
         attempt.sent.store(true, Ordering::Relaxed);
         let answer = async {
-            let response = self.endpoint.post(&self.headers, body).await?;
+            let (response, _busy) = self.endpoint.post(&self.headers, body).await?;
             let reading = Reading {
                 endpoint: &self.endpoint,
                 id: attempt.id,
@@ -230,7 +231,7 @@ impl Link {
     }
 
     async fn post(&self, body: Bytes) -> Result<(), BackendError> {
-        let mut response = self.endpoint.post(&self.headers, body).await?;
+        let (mut response, _busy) = self.endpoint.post(&self.headers, body).await?;
         let (status, headers) = (response.status(), response.headers().clone());
         // Read to the end, so that the connection can be used again.
         let body = Endpoint::beginning(&mut response).await;
