@@ -16,7 +16,7 @@ use reqwest::{Response, StatusCode};
 use super::error::BackendError;
 use super::http::Endpoint;
 use super::sse::{Decoder, TooLarge};
-use crate::protocol::message::{elements, parse};
+use crate::protocol::message::{elements, parse, response_at_once};
 use crate::protocol::{Id, Inbound, Notification, Outcome, RawJson, Request};
 
 /// Hears what a backend says besides the answer.
@@ -116,6 +116,9 @@ impl<'a> Reading<'a> {
 
     async fn json_answer(&self, response: &mut Response) -> Result<Outcome, BackendError> {
         let body = self.body(response).await?;
+        if let Some(outcome) = self.at_once(&body) {
+            return Ok(outcome);
+        }
         let not_ours = || BackendError::BadReply("it answers another request".into());
         for message in messages(&body).map_err(|why| {
             BackendError::BadReply(format!("{why}: {}", self.endpoint.snippet(&body)))
@@ -150,6 +153,9 @@ impl<'a> Reading<'a> {
                 if event.data.is_empty() {
                     continue;
                 }
+                if let Some(outcome) = self.at_once(&event.data) {
+                    return Ok(outcome);
+                }
                 let Ok(messages) = messages(&event.data) else {
                     tracing::warn!(
                         data = self.endpoint.snippet(&event.data),
@@ -173,6 +179,12 @@ impl<'a> Reading<'a> {
                 }
             }
         }
+    }
+
+    /// The answer, if that is all the text holds: the common case, in one pass.
+    fn at_once(&self, text: &Bytes) -> Option<Outcome> {
+        let response = response_at_once(text)?;
+        (response.id.as_ref() == Some(self.id)).then_some(response.outcome)
     }
 
     fn understand(&self, message: &RawJson) -> Heard {

@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 
 use super::error::{INVALID_REQUEST, PARSE_ERROR, RpcError};
 use super::raw::RawJson;
+use super::skim;
 
 /// A request id as its sender wrote it: an integer or a string, never null.
 ///
@@ -177,6 +178,50 @@ pub fn parse(message: &RawJson) -> Result<Inbound, Malformed> {
         (None, None) => return Err(invalid("neither a method nor a result nor an error")),
     };
     Ok(Inbound::Response(Response { id, outcome }))
+}
+
+/// Reads a response in one pass over its bytes; `None` if it is anything else, or odd in any way:
+/// then [`parse`] has the word. For large answers, where every pass counts.
+pub fn response_at_once(text: &Bytes) -> Option<Response> {
+    std::str::from_utf8(text).ok()?;
+    let slice = |start: usize, end: usize| RawJson::checked(text.slice(start..end));
+    let [mut jsonrpc, mut id, mut result, mut error] = [const { None }; 4];
+    let mut at = skim::space(text, 0);
+    (text.get(at) == Some(&b'{')).then_some(())?;
+    loop {
+        let name = skim::space(text, at + 1);
+        let name_end = skim::string(text, name)?;
+        let colon = skim::space(text, name_end);
+        (text.get(colon) == Some(&b':')).then_some(())?;
+        let start = skim::space(text, colon + 1);
+        let end = skim::value(text, start)?;
+        let place = match &text[name..name_end] {
+            b"\"jsonrpc\"" => &mut jsonrpc,
+            b"\"id\"" => &mut id,
+            b"\"result\"" => &mut result,
+            b"\"error\"" => &mut error,
+            _ => return None,
+        };
+        if place.replace(slice(start, end)).is_some() {
+            return None;
+        }
+        at = skim::space(text, end);
+        match text.get(at)? {
+            b',' => {}
+            b'}' if skim::space(text, at + 1) == text.len() => break,
+            _ => return None,
+        }
+    }
+    let outcome = match (result, error) {
+        (Some(result), None) => Outcome::Result(result),
+        (None, Some(error)) if error.as_bytes().starts_with(b"{") => Outcome::Error(error),
+        _ => return None,
+    };
+    (jsonrpc?.as_bytes() == b"\"2.0\"").then_some(())?;
+    Some(Response {
+        id: Some(Id::from_raw(id?)?),
+        outcome,
+    })
 }
 
 /// Takes bytes as one JSON value, with the JSON-RPC error for those that are none.
@@ -370,6 +415,32 @@ mod tests {
                 .id
                 .is_none()
         );
+    }
+
+    #[test]
+    fn one_pass_or_two_a_response_is_the_same() {
+        for text in [
+            r#" { "jsonrpc" : "2.0", "id" : "a", "result" : { "x" : [1.10] } } "#,
+            r#"{"id":7,"error":{"code":1},"jsonrpc":"2.0"}"#,
+        ] {
+            let quick = response_at_once(&Bytes::from(text)).expect(text);
+            let Ok(Inbound::Response(slow)) = read(text) else {
+                panic!("{text}")
+            };
+            assert_eq!(format!("{quick:?}"), format!("{slow:?}"));
+        }
+        for odd in [
+            r#"{"jsonrpc":"2.0","id":1,"result":1,"error":{}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":1,"result":2}"#,
+            r#"{"jsonrpc":"2.0","id":null,"result":1}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"x"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{]}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":1} x"#,
+            r#"{"jsonrpc":"1.0","id":1,"result":1}"#,
+            "{}",
+        ] {
+            assert!(response_at_once(&Bytes::from(odd)).is_none(), "{odd}");
+        }
     }
 
     #[test]

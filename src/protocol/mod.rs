@@ -6,6 +6,7 @@ pub mod id_remapper;
 pub mod listing;
 pub mod message;
 pub mod raw;
+pub mod skim;
 
 pub use client::ClientProfile;
 pub use error::{Class, Executed, GatewayData, RpcError};

@@ -32,6 +32,11 @@ impl RawJson {
         Self(bytes)
     }
 
+    /// Takes text that [`super::skim`] has found to be one JSON value in UTF-8.
+    pub(super) fn checked(text: Bytes) -> Self {
+        Self(text)
+    }
+
     /// Serializes a value of our own.
     ///
     /// # Panics

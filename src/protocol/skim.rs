@@ -1,0 +1,215 @@
+//! Finding the end of a JSON value, at the speed of memory.
+//!
+//! Owns one thing: whether a stretch of bytes is one JSON value (RFC 8259), and where it ends.
+//! It builds nothing and recurses nowhere. serde_json does the same byte by byte, which is the
+//! larger part of what an answer of many MiB costs; a long string is skipped here in one go.
+
+use memchr::memchr2;
+
+/// The end of the value that begins at `at`, white space before it allowed; `None` if there is
+/// no valid one. `text` must be UTF-8.
+pub fn value(text: &[u8], mut at: usize) -> Option<usize> {
+    // What closes each object and array that is open.
+    let mut open: Vec<u8> = Vec::new();
+    loop {
+        at = space(text, at);
+        match *text.get(at)? {
+            b'{' => {
+                at = space(text, at + 1);
+                if *text.get(at)? != b'}' {
+                    at = key(text, at)?;
+                    open.push(b'}');
+                    continue;
+                }
+                at += 1;
+            }
+            b'[' => {
+                at = space(text, at + 1);
+                if *text.get(at)? != b']' {
+                    open.push(b']');
+                    continue;
+                }
+                at += 1;
+            }
+            b'"' => at = string(text, at)?,
+            b't' => at = literal(text, at, b"true")?,
+            b'f' => at = literal(text, at, b"false")?,
+            b'n' => at = literal(text, at, b"null")?,
+            _ => at = number(text, at)?,
+        }
+        // A value has ended, and with it perhaps what it stands in.
+        loop {
+            let Some(&close) = open.last() else {
+                return Some(at);
+            };
+            at = space(text, at);
+            let found = *text.get(at)?;
+            at += 1;
+            if found == close {
+                open.pop();
+                continue;
+            }
+            if found != b',' {
+                return None;
+            }
+            if close == b'}' {
+                at = key(text, space(text, at))?;
+            }
+            break;
+        }
+    }
+}
+
+/// The end of the string that begins at `at`, its quotes included.
+pub fn string(text: &[u8], at: usize) -> Option<usize> {
+    let mut at = (text.get(at) == Some(&b'"')).then_some(at + 1)?;
+    loop {
+        let rest = text.get(at..)?;
+        let run = memchr2(b'"', b'\\', rest)?;
+        if rest[..run].iter().any(|byte| *byte < 0x20) {
+            return None;
+        }
+        at += run;
+        if text[at] == b'"' {
+            return Some(at + 1);
+        }
+        match text.get(at + 1)? {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => at += 2,
+            b'u' if text.get(at + 2..at + 6)?.iter().all(u8::is_ascii_hexdigit) => at += 6,
+            _ => return None,
+        }
+    }
+}
+
+/// The first byte from `at` on that is no white space.
+pub fn space(text: &[u8], mut at: usize) -> usize {
+    while matches!(text.get(at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+        at += 1;
+    }
+    at
+}
+
+/// The end of a member's name and its colon.
+fn key(text: &[u8], at: usize) -> Option<usize> {
+    let at = space(text, string(text, at)?);
+    (text.get(at) == Some(&b':')).then_some(at + 1)
+}
+
+fn literal(text: &[u8], at: usize, word: &[u8]) -> Option<usize> {
+    text[at..].starts_with(word).then_some(at + word.len())
+}
+
+fn number(text: &[u8], mut at: usize) -> Option<usize> {
+    if text.get(at) == Some(&b'-') {
+        at += 1;
+    }
+    at = match text.get(at)? {
+        b'0' => at + 1,
+        _ => digits(text, at)?,
+    };
+    if text.get(at) == Some(&b'.') {
+        at = digits(text, at + 1)?;
+    }
+    if matches!(text.get(at), Some(b'e' | b'E')) {
+        at += 1;
+        if matches!(text.get(at), Some(b'+' | b'-')) {
+            at += 1;
+        }
+        at = digits(text, at)?;
+    }
+    Some(at)
+}
+
+/// The end of one digit or more.
+fn digits(text: &[u8], at: usize) -> Option<usize> {
+    let count = text
+        .get(at..)?
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    (count > 0).then_some(at + count)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::value::RawValue;
+
+    use super::*;
+
+    /// Whether the whole text is one value, as we see it and as serde_json does.
+    fn both(text: &str) -> (bool, bool) {
+        let bytes = text.as_bytes();
+        let ours = value(bytes, 0).is_some_and(|end| space(bytes, end) == bytes.len());
+        (ours, serde_json::from_str::<&RawValue>(text).is_ok())
+    }
+
+    #[test]
+    fn values_and_what_only_looks_like_one() {
+        for text in [
+            "0",
+            "-0",
+            "01",
+            "1.",
+            "1.5e+3",
+            "1e",
+            "-",
+            ".5",
+            "+1",
+            "tru",
+            "true",
+            "nulll",
+            "\"\"",
+            "\"\\u00e\"",
+            "\"\\ud800\"",
+            "\"\\x\"",
+            "\"a\nb\"",
+            "\"",
+            "[]",
+            "[1,]",
+            "[,1]",
+            "[1 2]",
+            "{}",
+            "{\"a\":1,}",
+            "{\"a\"}",
+            "{a:1}",
+            "{\"a\":[{\"b\":null}]}",
+            "[1}",
+            "",
+            " ",
+            "{\"a\" : \t1 , \"a\" : [ ] }",
+            "[[[[]]]]",
+            "{\"\\\"\":\"\\\\\"}",
+        ] {
+            let (ours, theirs) = both(text);
+            assert_eq!(ours, theirs, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn depth_costs_no_stack() {
+        let text = format!("{}{}", "[".repeat(1_000_000), "]".repeat(1_000_000));
+        assert_eq!(value(text.as_bytes(), 0), Some(text.len()));
+    }
+
+    proptest! {
+        #[test]
+        fn it_agrees_with_serde_json(text in r#"[\[\]{}:,"\\a0-2eEu.+tfn \-]{0,24}"#) {
+            let (ours, theirs) = both(&text);
+            prop_assert_eq!(ours, theirs);
+        }
+
+        #[test]
+        fn it_agrees_on_words_of_the_language(
+            words in proptest::collection::vec(
+                proptest::sample::select(vec![
+                    "{", "}", "[", "]", ":", ",", "\"a\"", "\"\\u0041\"", "1", "-2.5e3", "true", "null", " ",
+                ]),
+                0..16,
+            )
+        ) {
+            let (ours, theirs) = both(&words.concat());
+            prop_assert_eq!(ours, theirs);
+        }
+    }
+}
