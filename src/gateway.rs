@@ -370,10 +370,11 @@ impl Gateway {
     fn finish(&mut self, ticket: Ticket, outcome: &Outcome) {
         if let Some((id, pending)) = self.in_flight.finish(ticket) {
             self.withdraw(|open| open.ticket == ticket);
-            let line = message::response(Some(&id), outcome);
-            match pending.batch {
-                Some(batch) => self.close_part(batch, Some(line)),
-                None => self.send(line),
+            let whole = || message::response(Some(&id), outcome);
+            match (pending.batch, message::response_in_parts(&id, outcome)) {
+                (Some(batch), _) => self.close_part(batch, Some(whole())),
+                (None, Some(parts)) => self.outbox.push_parts(parts),
+                (None, None) => self.send(whole()),
             }
         }
     }

@@ -39,7 +39,14 @@ pub(super) async fn serve(config: Result<Config, Problems>) -> u8 {
     if let Some(source) = &config.source {
         tracing::info!(config = %source.display(), backends = config.backends.len(), "serving");
     }
-    match crate::run(config, Io::stdio(), Shutdown::on_signals()).await {
+    let io = match Io::stdio() {
+        Ok(io) => io,
+        Err(error) => {
+            tracing::error!(%error, "stdin and stdout must be open: the client talks over them");
+            return FAILED;
+        }
+    };
+    match crate::run(config, io, Shutdown::on_signals()).await {
         ExitReason::EndOfInput | ExitReason::Signal | ExitReason::StdoutClosed => OK,
         ExitReason::SecondSignal => FAILED,
     }

@@ -268,6 +268,28 @@ pub fn response(id: Option<&Id>, outcome: &Outcome) -> Bytes {
     out.freeze()
 }
 
+/// The same in parts, where the carried text is large and on one line already: nothing is copied.
+pub fn response_in_parts(id: &Id, outcome: &Outcome) -> Option<[Bytes; 3]> {
+    const LARGE: usize = 64 * 1024;
+    let (member, body) = match outcome {
+        Outcome::Result(raw) => ("result", raw),
+        Outcome::Error(raw) => ("error", raw),
+    };
+    let text = body.as_bytes();
+    if text.len() < LARGE || memchr2(b'\n', b'\r', text).is_some() {
+        return None;
+    }
+    let head = format!(
+        "{{\"jsonrpc\":\"2.0\",\"id\":{},\"{member}\":",
+        id.raw().as_str()
+    );
+    Some([
+        head.into(),
+        body.clone().into_bytes(),
+        Bytes::from_static(b"}"),
+    ])
+}
+
 fn envelope(id: Option<&Id>, method: &str, params: Option<&RawJson>) -> Bytes {
     let size = params.map_or(0, |params| params.as_bytes().len());
     let mut out = BytesMut::with_capacity(64 + method.len() + size);

@@ -66,7 +66,7 @@ pub fn string(text: &[u8], at: usize) -> Option<usize> {
     loop {
         let rest = text.get(at..)?;
         let run = memchr2(b'"', b'\\', rest)?;
-        if rest[..run].iter().any(|byte| *byte < 0x20) {
+        if has_control(&rest[..run]) {
             return None;
         }
         at += run;
@@ -87,6 +87,16 @@ pub fn space(text: &[u8], mut at: usize) -> usize {
         at += 1;
     }
     at
+}
+
+/// Whether a control character stands in a run. In blocks without an early way out, so that the
+/// compiler may look at many bytes at once.
+fn has_control(run: &[u8]) -> bool {
+    run.chunks(1024).any(|block| {
+        block
+            .iter()
+            .fold(false, |found, byte| found | (*byte < 0x20))
+    })
 }
 
 /// The end of a member's name and its colon.

@@ -5,6 +5,7 @@
 //! alive after everything is done. It must not know JSON-RPC, nor who asked for what.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -23,12 +24,32 @@ pub struct Io {
 }
 
 impl Io {
-    /// The process's own stdin and stdout.
-    pub fn stdio() -> Self {
-        Self {
-            reader: Box::new(std::io::stdin()),
-            writer: Box::new(std::io::stdout()),
-        }
+    /// The process's own stdin and stdout, without the standard library's line buffering: it
+    /// would search what is left of a large answer for a line end before each write to the pipe.
+    ///
+    /// # Errors
+    /// When one of them is not open.
+    pub fn stdio() -> std::io::Result<Self> {
+        #[cfg(unix)]
+        let (stdin, stdout) = {
+            use std::os::fd::AsFd;
+            (
+                std::io::stdin().as_fd().try_clone_to_owned()?,
+                std::io::stdout().as_fd().try_clone_to_owned()?,
+            )
+        };
+        #[cfg(windows)]
+        let (stdin, stdout) = {
+            use std::os::windows::io::AsHandle;
+            (
+                std::io::stdin().as_handle().try_clone_to_owned()?,
+                std::io::stdout().as_handle().try_clone_to_owned()?,
+            )
+        };
+        Ok(Self {
+            reader: Box::new(File::from(stdin)),
+            writer: Box::new(File::from(stdout)),
+        })
     }
 }
 
@@ -177,8 +198,14 @@ struct Queue {
 
 #[derive(Default)]
 struct QueueState {
-    lines: VecDeque<Bytes>,
+    pieces: VecDeque<Piece>,
     closed: bool,
+}
+
+/// A line or, of a large one, a part.
+struct Piece {
+    text: Bytes,
+    ends_line: bool,
 }
 
 impl Queue {
@@ -202,7 +229,7 @@ pub fn write_lines(writer: Box<dyn Write + Send>) -> (Outbox, Writer) {
         // After an error nobody reads any more: what is still pushed goes nowhere.
         let mut state = queue.lock();
         state.closed = true;
-        state.lines.clear();
+        state.pieces.clear();
         drop(state);
         let _ = done.send(());
     });
@@ -212,9 +239,18 @@ pub fn write_lines(writer: Box<dyn Write + Send>) -> (Outbox, Writer) {
 impl Outbox {
     /// Queues one line, without its end. Never waits.
     pub fn push(&self, line: Bytes) {
+        self.push_parts([line]);
+    }
+
+    /// Queues one line that lies in parts, so that a large one need not be put together.
+    pub fn push_parts<const N: usize>(&self, parts: [Bytes; N]) {
         let mut state = self.queue.lock();
         if !state.closed {
-            state.lines.push_back(line);
+            let pieces = parts.into_iter().enumerate();
+            state.pieces.extend(pieces.map(|(at, text)| Piece {
+                text,
+                ends_line: at + 1 == N,
+            }));
             drop(state);
             self.queue.ready.notify_one();
         }
@@ -249,7 +285,7 @@ fn drain(queue: &Queue, writer: &mut dyn Write) -> std::io::Result<()> {
     loop {
         {
             let mut state = queue.lock();
-            while state.lines.is_empty() {
+            while state.pieces.is_empty() {
                 if state.closed {
                     return Ok(());
                 }
@@ -258,9 +294,13 @@ fn drain(queue: &Queue, writer: &mut dyn Write) -> std::io::Result<()> {
                     .wait(state)
                     .unwrap_or_else(PoisonError::into_inner);
             }
-            std::mem::swap(&mut state.lines, &mut batch);
+            std::mem::swap(&mut state.pieces, &mut batch);
         }
-        for line in batch.drain(..) {
+        for Piece {
+            text: line,
+            ends_line,
+        } in batch.drain(..)
+        {
             if line.len() > CHUNK {
                 writer.write_all(&gathered)?;
                 gathered.clear();
@@ -268,7 +308,9 @@ fn drain(queue: &Queue, writer: &mut dyn Write) -> std::io::Result<()> {
             } else {
                 gathered.extend_from_slice(&line);
             }
-            gathered.push(b'\n');
+            if ends_line {
+                gathered.push(b'\n');
+            }
             if gathered.len() >= CHUNK {
                 writer.write_all(&gathered)?;
                 gathered.clear();
