@@ -4,8 +4,6 @@
 //! It builds nothing and recurses nowhere. serde_json does the same byte by byte, which is the
 //! larger part of what an answer of many MiB costs; a long string is skipped here in one go.
 
-use memchr::memchr2;
-
 /// The end of the value that begins at `at`, white space before it allowed; `None` if there is
 /// no valid one. `text` must be UTF-8.
 pub fn value(text: &[u8], mut at: usize) -> Option<usize> {
@@ -64,19 +62,23 @@ pub fn value(text: &[u8], mut at: usize) -> Option<usize> {
 pub fn string(text: &[u8], at: usize) -> Option<usize> {
     let mut at = (text.get(at) == Some(&b'"')).then_some(at + 1)?;
     loop {
-        let rest = text.get(at..)?;
-        let run = memchr2(b'"', b'\\', rest)?;
-        if has_control(&rest[..run]) {
-            return None;
+        let mut block_end = at + BLOCK;
+        while text.get(at..block_end).is_some_and(is_plain) {
+            at = block_end;
+            block_end += BLOCK;
         }
-        at += run;
-        if text[at] == b'"' {
-            return Some(at + 1);
-        }
-        match text.get(at + 1)? {
-            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => at += 2,
-            b'u' if text.get(at + 2..at + 6)?.iter().all(u8::is_ascii_hexdigit) => at += 6,
-            _ => return None,
+        // Something in this block is special: byte by byte to its end, however much there is.
+        while at < block_end {
+            match *text.get(at)? {
+                b'"' => return Some(at + 1),
+                b'\\' => match text.get(at + 1)? {
+                    b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => at += 2,
+                    b'u' if text.get(at + 2..at + 6)?.iter().all(u8::is_ascii_hexdigit) => at += 6,
+                    _ => return None,
+                },
+                0..0x20 => return None,
+                _ => at += 1,
+            }
         }
     }
 }
@@ -89,14 +91,16 @@ pub fn space(text: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Whether a control character stands in a run. In blocks without an early way out, so that the
-/// compiler may look at many bytes at once.
-fn has_control(run: &[u8]) -> bool {
-    run.chunks(1024).any(|block| {
-        block
-            .iter()
-            .fold(false, |found, byte| found | (*byte < 0x20))
-    })
+/// Bytes of a string that are looked at together.
+const BLOCK: usize = 32;
+
+/// Whether a block holds nothing but text. Without an early way out, so that the compiler looks at
+/// all of it at once.
+fn is_plain(block: &[u8]) -> bool {
+    let special = |byte: &u8| (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\');
+    !block
+        .iter()
+        .fold(false, |found, byte| found | special(byte))
 }
 
 /// The end of a member's name and its colon.
