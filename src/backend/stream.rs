@@ -184,13 +184,18 @@ impl<'a> Reading<'a> {
     /// The answer, if that is all the text holds: the common case, in one pass.
     fn at_once(&self, text: &Bytes) -> Option<Outcome> {
         let response = response_at_once(text)?;
-        (response.id.as_ref() == Some(self.id)).then_some(response.outcome)
+        (response.id.as_ref() == Some(self.id) && is_answer(&response.outcome))
+            .then_some(response.outcome)
     }
 
     fn understand(&self, message: &RawJson) -> Heard {
         match parse(message) {
             Ok(Inbound::Response(response)) if response.id.as_ref() == Some(self.id) => {
-                Heard::Answer(response.outcome)
+                if is_answer(&response.outcome) {
+                    Heard::Answer(response.outcome)
+                } else {
+                    Heard::Nonsense("the result must be an object".into())
+                }
             }
             Ok(Inbound::Notification(notification)) => Heard::Notification(notification),
             Ok(Inbound::Request(request)) => Heard::Request(request),
@@ -296,6 +301,14 @@ impl<'a> Asked<'a> {
             }
             !hit
         });
+    }
+}
+
+/// Every MCP result is an object.
+fn is_answer(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Result(result) => result.as_bytes().starts_with(b"{"),
+        Outcome::Error(_) => true,
     }
 }
 
