@@ -26,10 +26,8 @@ pub mod transport;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
-use backend::{Backend, Pool};
 use config::Config;
 use dispatch::{Lifecycle, Refresh};
 use gateway::{Gateway, Inputs};
@@ -49,33 +47,16 @@ pub enum ExitReason {
     SecondSignal,
 }
 
-/// How long backends may take to hear that we are leaving, and a client to take the last lines.
+/// How long a client may take to take the last lines.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Serves MCP over `io` until the input ends, the output breaks or `shutdown` says so.
 pub async fn run(config: Config, io: Io, shutdown: Shutdown) -> ExitReason {
     let config = Arc::new(config);
-    let backends: Vec<Arc<Backend>> = config
-        .backends
-        .iter()
-        .enumerate()
-        .map(|(index, backend)| Arc::new(Backend::new(Arc::clone(backend), index)))
-        .collect();
     let lifecycle = Lifecycle::new(&config.gateway);
+    let (backends, from_backends) = backend::start_all(&config, &lifecycle.introductions());
     let refresh = Refresh::new(Arc::clone(&config), backends.clone());
     let max_message = config.gateway.max_message_bytes;
-
-    let (events, from_backends) = mpsc::unbounded_channel();
-    let pool = Pool::default();
-    for backend in &backends {
-        tokio::spawn(backend::keep(
-            Arc::clone(backend),
-            pool.clone(),
-            max_message,
-            lifecycle.introductions(),
-            events.clone(),
-        ));
-    }
 
     let (outbox, writer) = write_lines(io.writer);
     let mut inputs = Inputs {
@@ -91,8 +72,7 @@ pub async fn run(config: Config, io: Io, shutdown: Shutdown) -> ExitReason {
     tracing::debug!(?ending, "the gateway ends");
     outbox.close();
     if ending != ExitReason::SecondSignal {
-        let farewells = join_all(backends.iter().map(|backend| backend.farewell()));
-        let _ = tokio::time::timeout(FAREWELL, farewells).await;
+        backend::farewell_all(&backends).await;
         inputs.writer.join(FAREWELL).await;
     }
     ending

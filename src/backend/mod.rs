@@ -19,8 +19,10 @@ pub mod sse;
 pub mod stream;
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, watch};
+use futures_util::future::join_all;
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::task::TaskTracker;
 
 pub use call::{Call, Failed, ProgressToken};
@@ -29,9 +31,12 @@ pub use keeper::{BackendEvent, keep};
 pub use pool::Pool;
 pub use stream::Listener;
 
-use crate::config::BackendConfig;
-use crate::protocol::RawJson;
+use crate::config::{BackendConfig, Config};
+use crate::protocol::{ClientProfile, RawJson};
 use session::Link;
+
+/// How long backends may take to hear that we are leaving.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// One backend, shared by its keeper and all calls to it.
 #[derive(Debug)]
@@ -52,6 +57,36 @@ pub struct Backend {
     log_level: Mutex<Option<RawJson>>,
     /// Messages on their way that nobody waits for.
     errands: TaskTracker,
+}
+
+/// Makes every backend of a config, each with its keeper, and the way to hear from them.
+pub fn start_all(
+    config: &Config,
+    client: &watch::Receiver<Option<Arc<ClientProfile>>>,
+) -> (Vec<Arc<Backend>>, mpsc::UnboundedReceiver<BackendEvent>) {
+    let (events, news) = mpsc::unbounded_channel();
+    let pool = Pool::default();
+    let start = |(index, entry): (usize, &Arc<BackendConfig>)| {
+        let backend = Arc::new(Backend::new(Arc::clone(entry), index));
+        tokio::spawn(keep(
+            Arc::clone(&backend),
+            pool.clone(),
+            config.gateway.max_message_bytes,
+            client.clone(),
+            events.clone(),
+        ));
+        backend
+    };
+    (
+        config.backends.iter().enumerate().map(start).collect(),
+        news,
+    )
+}
+
+/// Takes leave of all of them, which together may take a second to hear it.
+pub async fn farewell_all(backends: impl IntoIterator<Item = &Arc<Backend>>) {
+    let farewells = backends.into_iter().map(|backend| backend.farewell());
+    let _ = tokio::time::timeout(FAREWELL, join_all(farewells)).await;
 }
 
 /// Where the link to a backend stands.

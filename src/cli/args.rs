@@ -21,7 +21,7 @@ Examples:
       Try every backend of the config, and say what is wrong and what to do.
   sentinel-gateway --backend sqlite=http://127.0.0.1:3002/mcp tools
       List the tools of one server, without a config file.
-  sentinel-gateway --config ~/work/sentinel.toml --only n8n,sqlite
+  sentinel-gateway --config ~/mcp/sentinel.toml --only n8n,sqlite
       Serve two backends of a file on stdin and stdout: the line for a client's config.
 
 Exit status: 0 well, 1 something failed at run time, 2 bad config or usage.";

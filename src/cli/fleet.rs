@@ -6,20 +6,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use tokio::sync::{mpsc, watch};
 
 use super::style;
 use crate::backend::session::Link;
-use crate::backend::{Backend, BackendError, BackendEvent, Pool, State, keep};
+use crate::backend::{Backend, BackendError, BackendEvent, State, farewell_all, start_all};
 use crate::catalog::{Built, Catalog, Names, Source};
 use crate::config::Config;
 use crate::protocol::{ClientProfile, Kind, LATEST_LEGACY, Listing, RawJson};
 
 /// Longest wait for all of them. A handshake has its own limit; this one is for endless lists.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long all of them may take to hear that we are leaving.
-const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What was found: every backend, and what all of them make together.
 pub(super) struct Fleet {
@@ -44,29 +41,16 @@ impl Fleet {
     /// Connects all backends, asks each for its lists, and leaves again.
     pub(super) async fn muster(config: Config) -> Self {
         let config = Arc::new(config);
-        let (events, mut news) = mpsc::unbounded_channel();
         // Held until the end: keepers run while somebody may introduce a client.
         let (_client, introduction) = watch::channel(Some(Arc::new(ourselves())));
-        let pool = Pool::default();
-        let mut members: Vec<Member> = Vec::with_capacity(config.backends.len());
-        for (index, entry) in config.backends.iter().enumerate() {
-            let backend = Arc::new(Backend::new(Arc::clone(entry), index));
-            tokio::spawn(keep(
-                Arc::clone(&backend),
-                pool.clone(),
-                config.gateway.max_message_bytes,
-                introduction.clone(),
-                events.clone(),
-            ));
-            members.push(Member::unheard(backend));
-        }
+        let (backends, mut news) = start_all(&config, &introduction);
+        let mut members: Vec<Member> = backends.into_iter().map(Member::unheard).collect();
 
         let spinner = style::spinner(format!("connecting to {} backends", members.len()));
         let _ = tokio::time::timeout(PATIENCE, hear_all(&mut members, &mut news)).await;
         // No more tries: keepers end when nobody listens.
         news.close();
-        let farewells = members.iter().map(|member| member.backend.farewell());
-        let _ = tokio::time::timeout(FAREWELL, join_all(farewells)).await;
+        farewell_all(members.iter().map(|member| &member.backend)).await;
         spinner.finish_and_clear();
 
         let sources: Vec<Source<'_>> = members.iter().map(Member::source).collect();

@@ -252,42 +252,35 @@ pub fn notification(method: &str, params: Option<&RawJson>) -> Bytes {
 ///
 /// The carried text is put on one line: JSON has line ends only between tokens.
 pub fn response(id: Option<&Id>, outcome: &Outcome) -> Bytes {
-    let (member, body) = match outcome {
-        Outcome::Result(raw) => ("result", raw),
-        Outcome::Error(raw) => ("error", raw),
-    };
-    let id = id.map_or("null", |id| id.raw().as_str());
-    let mut out = BytesMut::with_capacity(32 + id.len() + body.as_bytes().len());
-    out.put_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
-    out.put_slice(id.as_bytes());
-    out.put_slice(b",\"");
-    out.put_slice(member.as_bytes());
-    out.put_slice(b"\":");
+    let (head, body) = response_head(id, outcome);
+    let mut out = BytesMut::with_capacity(head.len() + body.as_bytes().len() + 1);
+    out.put_slice(head.as_bytes());
     put_on_one_line(&mut out, body.as_bytes());
-    out.put_u8(b'}');
+    out.put_slice(RESPONSE_TAIL);
     out.freeze()
 }
 
 /// The same in parts, where the carried text is large and on one line already: nothing is copied.
 pub fn response_in_parts(id: &Id, outcome: &Outcome) -> Option<[Bytes; 3]> {
     const LARGE: usize = 64 * 1024;
+    let (head, body) = response_head(Some(id), outcome);
+    let text = body.as_bytes();
+    (text.len() >= LARGE && memchr2(b'\n', b'\r', text).is_none()).then(|| {
+        let tail = Bytes::from_static(RESPONSE_TAIL);
+        [head.into(), body.clone().into_bytes(), tail]
+    })
+}
+
+const RESPONSE_TAIL: &[u8] = b"}";
+
+/// What stands before the carried text of a response, and that text.
+fn response_head<'a>(id: Option<&Id>, outcome: &'a Outcome) -> (String, &'a RawJson) {
     let (member, body) = match outcome {
         Outcome::Result(raw) => ("result", raw),
         Outcome::Error(raw) => ("error", raw),
     };
-    let text = body.as_bytes();
-    if text.len() < LARGE || memchr2(b'\n', b'\r', text).is_some() {
-        return None;
-    }
-    let head = format!(
-        "{{\"jsonrpc\":\"2.0\",\"id\":{},\"{member}\":",
-        id.raw().as_str()
-    );
-    Some([
-        head.into(),
-        body.clone().into_bytes(),
-        Bytes::from_static(b"}"),
-    ])
+    let id = id.map_or("null", |id| id.raw().as_str());
+    (format!(r#"{{"jsonrpc":"2.0","id":{id},"{member}":"#), body)
 }
 
 fn envelope(id: Option<&Id>, method: &str, params: Option<&RawJson>) -> Bytes {
