@@ -5,6 +5,11 @@
 
 mod common;
 
+#[path = "harness/eras.rs"]
+mod eras;
+#[path = "harness/law.rs"]
+mod law;
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -13,7 +18,6 @@ use common::PATIENCE;
 use common::fake::{FakeBackend, OnConnect};
 use common::gate::Gate;
 use common::gateway::TestGateway;
-use common::law::Law;
 use common::message::{progress, text};
 use common::reply::Reply;
 use serde_json::{Value, json};
@@ -235,63 +239,6 @@ fn connections_end_before_a_request_if_told_so() {
             .contains("reset")
     );
     Client::in_session(&fake);
-}
-
-#[test]
-fn the_law_notices_what_breaks_it() {
-    let ask = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
-    let cancel = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
-    let answer = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
-    let refusal = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"no"}}"#;
-    let holds = |sent: &[&str], received: &[&str]| {
-        std::panic::catch_unwind(|| {
-            let mut law = Law::default();
-            sent.iter().for_each(|line| law.sent(line.as_bytes()));
-            received
-                .iter()
-                .for_each(|line| drop(law.received(line.as_bytes())));
-            assert!(law.unanswered().is_empty());
-        })
-        .is_ok()
-    };
-    for (lawful, sent, received) in [
-        (true, &[ask][..], &[answer][..]),
-        (false, &[ask], &[]),
-        (false, &[ask], &[answer, answer]),
-        (true, &[ask, ask], &[answer, answer]),
-        (false, &[], &[answer]),
-        (true, &[ask, cancel], &[]),
-        (true, &[ask, cancel], &[answer]),
-        (false, &[ask, cancel], &[answer, answer]),
-        (
-            false,
-            &[ask],
-            &[r#"{"jsonrpc":"2.0","id":"1","result":{}}"#],
-        ),
-        (true, &["{"], &[refusal]),
-        (false, &["{"], &[refusal, refusal]),
-        (false, &[], &[refusal]),
-        (false, &[], &["hello"]),
-        (false, &[], &["[]"]),
-        (
-            false,
-            &[ask],
-            &[r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#],
-        ),
-        (false, &[ask], &[r#"{"id":1,"result":{}}"#]),
-        (
-            true,
-            &[],
-            &[r#"{"jsonrpc":"2.0","id":1,"method":"roots/list"}"#],
-        ),
-        (
-            false,
-            &[],
-            &[r#"{"jsonrpc":"2.0","id":null,"method":"roots/list"}"#],
-        ),
-    ] {
-        assert_eq!(holds(sent, received), lawful, "{sent:?} and {received:?}");
-    }
 }
 
 #[test]
