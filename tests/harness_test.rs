@@ -26,6 +26,8 @@ use serde_json::{Value, json};
 struct Client {
     stream: TcpStream,
     session: String,
+    /// Lines of a request's head beside those every request has.
+    headers: String,
 }
 
 impl Client {
@@ -37,6 +39,7 @@ impl Client {
         Ok(Self {
             stream,
             session: String::new(),
+            headers: String::new(),
         })
     }
 
@@ -50,14 +53,19 @@ impl Client {
 
     fn send(&mut self, method: &str, params: Value) {
         let body = json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params });
-        let body = body.to_string();
+        self.send_to("POST /mcp", &body.to_string());
+    }
+
+    fn send_to(&mut self, target: &str, body: &str) {
         let session = match self.session.as_str() {
             "" => String::new(),
             session => format!("Mcp-Session-Id: {session}\r\n"),
         };
-        let length = body.len();
-        let head = format!("POST /mcp HTTP/1.1\r\n{session}Content-Length: {length}\r\n\r\n");
-        self.stream.write_all((head + &body).as_bytes()).unwrap();
+        let (headers, length) = (&self.headers, body.len());
+        let head = format!(
+            "{target} HTTP/1.1\r\n{session}{headers}Content-Length: {length}\r\n\r\n{body}"
+        );
+        self.stream.write_all(head.as_bytes()).unwrap();
     }
 
     /// Reads until the text is there, or to the end.
@@ -77,6 +85,10 @@ impl Client {
     /// One request, and its whole response.
     fn ask(&mut self, method: &str, params: Value) -> String {
         self.send(method, params);
+        self.read_answer()
+    }
+
+    fn read_answer(&mut self) -> String {
         let head = self.read_to("\r\n\r\n");
         let length = head.split("content-length: ").nth(1);
         let length = length.and_then(|rest| rest.lines().next());
