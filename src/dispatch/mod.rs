@@ -9,6 +9,7 @@ pub mod input;
 pub mod lifecycle;
 pub mod list;
 pub mod refresh;
+mod subject;
 
 use std::sync::Arc;
 
