@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::backend::BackendEvent;
 use crate::dispatch::input::Question;
 use crate::dispatch::{
-    Exchange, Lifecycle, Plan, Refresh, Snapshot, TaskEvent, call, refresh, route,
+    Exchange, Lifecycle, Plan, Refresh, Snapshot, Subscriptions, TaskEvent, call, refresh, route,
 };
 use crate::protocol::era::modern;
 use crate::protocol::error::{INTERNAL_ERROR, INVALID_REQUEST};
@@ -67,6 +67,7 @@ pub(crate) struct Gateway {
     in_flight: InFlight<Pending>,
     asked: Asked<Open>,
     batches: Batches,
+    subscriptions: Subscriptions,
     outbox: Outbox,
     tasks: mpsc::UnboundedSender<TaskEvent>,
     from_tasks: mpsc::UnboundedReceiver<TaskEvent>,
@@ -104,6 +105,7 @@ impl Gateway {
             in_flight: InFlight::default(),
             asked: Asked::default(),
             batches: Batches::default(),
+            subscriptions: Subscriptions::default(),
             outbox,
             tasks,
             from_tasks,
@@ -206,6 +208,9 @@ impl Gateway {
         if self.lifecycle.is_initialized() {
             let params = notification.params.as_ref();
             self.send(message::notification(&notification.method, params));
+        }
+        for line in self.subscriptions.lines(notification) {
+            self.send(line);
         }
     }
 
@@ -315,10 +320,9 @@ impl Gateway {
 
     /// Ends a request without an answer. Dropping its task tells the backend.
     fn cancel(&mut self, ticket: Ticket) {
+        self.end_task(ticket);
         if let Some((_, pending)) = self.in_flight.finish(ticket) {
-            if let Some(task) = pending.task {
-                task.abort();
-            }
+            self.subscriptions.close(ticket);
             if let Some(batch) = pending.batch {
                 self.close_part(batch, None);
             }
@@ -330,6 +334,12 @@ impl Gateway {
             TaskEvent::Say { ticket, line } => {
                 if self.in_flight.get(ticket).is_some() {
                     self.send(line);
+                }
+            }
+            TaskEvent::Listening { ticket, filter } => {
+                if let Some(id) = self.in_flight.id(ticket).cloned() {
+                    let acknowledged = self.subscriptions.open(ticket, id, filter);
+                    self.send(acknowledged);
                 }
             }
             TaskEvent::Updated { notification } => self.notice(&notification),
@@ -423,9 +433,9 @@ impl Gateway {
     fn publish(&mut self) {
         let after = self.refresh.snapshot();
         let before = self.snapshots.send_replace(Arc::clone(&after));
-        if self.lifecycle.is_initialized() && self.drain_until.is_none() {
-            for method in refresh::list_changed(&before, &after) {
-                self.send(message::notification(method, None));
+        if self.drain_until.is_none() {
+            for notification in refresh::list_changed(&before, &after) {
+                self.notice(&notification);
             }
         }
     }
@@ -436,6 +446,19 @@ impl Gateway {
         self.drain_until = Some(Instant::now() + self.snapshot().config.gateway.drain);
         self.refresh.close();
         self.publish();
+        let identity = self.snapshot().identity.clone();
+        for (ticket, torn_down, end) in self.subscriptions.close_all(&identity) {
+            self.send(torn_down);
+            self.end_task(ticket);
+            self.finish(ticket, &end);
+        }
+    }
+
+    fn end_task(&mut self, ticket: Ticket) {
+        let pending = self.in_flight.get_mut(ticket);
+        if let Some(task) = pending.and_then(|pending| pending.task.take()) {
+            task.abort();
+        }
     }
 
     fn is_drained(&self) -> bool {
@@ -446,14 +469,11 @@ impl Gateway {
     fn cut_off_the_rest(&mut self) {
         let snapshot = self.snapshot();
         for ticket in self.in_flight.tickets() {
-            let Some(pending) = self.in_flight.get_mut(ticket) else {
-                continue;
-            };
-            if let Some(task) = pending.task.take() {
-                task.abort();
+            self.end_task(ticket);
+            if let Some(pending) = self.in_flight.get(ticket) {
+                let outcome = call::cut_off(&pending.method, pending.era, &snapshot);
+                self.finish(ticket, &outcome);
             }
-            let outcome = call::cut_off(&pending.method, pending.era, &snapshot);
-            self.finish(ticket, &outcome);
         }
     }
 

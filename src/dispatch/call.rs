@@ -3,13 +3,11 @@
 //! Owns finding the backend, giving it its own name for the thing, and saying in plain words what
 //! went wrong. Reads of the params only what it routes on; the rest stays the client's bytes.
 
-use std::fmt::Write as _;
-use std::ops::Range;
 use std::sync::Arc;
 
 use reqwest::header::HeaderName;
-use serde_json::value::RawValue;
 
+use super::subject::{Route, Subject};
 use super::{Exchange, Snapshot, Snapshots};
 use crate::backend::retry::Replay;
 use crate::backend::{Answer, Backend, Call, Failed, ProgressToken};
@@ -17,7 +15,7 @@ use crate::catalog::Entry;
 use crate::config::ToolErrors;
 use crate::protocol::RpcError;
 use crate::protocol::era::{Mirror, legacy, modern};
-use crate::protocol::error::{INTERNAL_ERROR, INVALID_PARAMS, RESOURCE_NOT_FOUND};
+use crate::protocol::error::{INTERNAL_ERROR, INVALID_PARAMS};
 use crate::protocol::raw::quoted;
 use crate::protocol::{Class, Era, Executed, GatewayData, Kind, Outcome, RawJson, Request};
 
@@ -147,113 +145,6 @@ fn mirrored(tool: &Entry, params: &RawJson) -> Vec<(HeaderName, String)> {
         Some((name, mirror.value(&arguments)?))
     };
     tool.mirrors.iter().filter_map(header).collect()
-}
-
-/// What a call is about: the member of its params that says where it goes.
-#[derive(Debug)]
-struct Subject {
-    kind: Kind,
-    name: String,
-    /// Where the name stands in the params.
-    at: Range<usize>,
-}
-
-/// Where a call goes.
-struct Route<'a> {
-    backend: &'a Arc<Backend>,
-    /// `None` for a resource that nobody listed under this URI.
-    entry: Option<&'a Entry>,
-}
-
-impl Subject {
-    fn read(method: &str, params: &RawJson) -> Result<Self, String> {
-        let members = params.members().ok_or("params must be an object")?;
-        let text = |members: &[(String, &RawValue)], key: &str| {
-            let raw = members
-                .iter()
-                .find(|(name, _)| name == key)
-                .map(|(_, raw)| *raw);
-            let raw = raw.ok_or_else(|| format!("params need {key:?}"))?;
-            let text = serde_json::from_str(raw.get());
-            Ok::<(String, _), String>((
-                text.map_err(|_| format!("{key:?} must be a string"))?,
-                params.range_of(raw),
-            ))
-        };
-        let (kind, (name, at)) = match method {
-            "tools/call" => (Kind::Tool, text(&members, "name")?),
-            "prompts/get" => (Kind::Prompt, text(&members, "name")?),
-            "resources/read" => (Kind::Resource, text(&members, "uri")?),
-            _ => {
-                let reference = params.get("ref").ok_or("params need \"ref\"")?;
-                let members = reference.members().ok_or("\"ref\" must be an object")?;
-                match text(&members, "type")?.0.as_str() {
-                    "ref/prompt" => (Kind::Prompt, text(&members, "name")?),
-                    "ref/resource" => (Kind::Template, text(&members, "uri")?),
-                    other => return Err(format!("unknown reference type {other:?}")),
-                }
-            }
-        };
-        Ok(Self { kind, name, at })
-    }
-
-    fn route<'a>(&self, snapshot: &'a Snapshot) -> Option<Route<'a>> {
-        let catalog = &snapshot.catalog;
-        let to = |entry: &'a Entry| Route {
-            backend: &snapshot.backends[entry.backend],
-            // A template that a URI fits is not that URI's name.
-            entry: (entry.kind == self.kind).then_some(entry),
-        };
-        let listed = catalog.resolve(self.kind, &self.name);
-        match self.kind {
-            Kind::Tool | Kind::Prompt => listed.map(to),
-            Kind::Template => listed
-                .or_else(|| catalog.resolve(Kind::Resource, &self.name))
-                .map(to),
-            Kind::Resource => listed
-                .or_else(|| catalog.resolve_template(&self.name))
-                .map(to)
-                .or_else(|| only_one_with_resources(snapshot)),
-        }
-    }
-
-    /// Nobody has it. If a backend is down, that may be why.
-    fn unknown(&self, snapshot: &Snapshot, era: Era) -> RpcError {
-        let (code, what) = match (self.kind, era) {
-            (Kind::Tool, _) => (INVALID_PARAMS, "tool"),
-            (Kind::Prompt, _) => (INVALID_PARAMS, "prompt"),
-            (Kind::Resource, Era::Legacy) => (RESOURCE_NOT_FOUND, "resource"),
-            (Kind::Resource, Era::Modern) => (INVALID_PARAMS, "resource"),
-            (Kind::Template, _) => (INVALID_PARAMS, "resource template"),
-        };
-        let mut message = format!("unknown {what} {:?}", self.name);
-        for backend in &snapshot.backends {
-            if let Some(why) = backend.why_down() {
-                let _ = write!(message, "; {} is down: {why}", backend.name());
-            }
-        }
-        let data = GatewayData::new(None, Class::Refused, Executed::No, 0);
-        let data = match self.kind {
-            Kind::Resource => data.about(&self.name),
-            _ => data,
-        };
-        RpcError::new(code, message).with_data(data)
-    }
-}
-
-/// A resource that nobody listed can only be asked for where there is no choice.
-fn only_one_with_resources(snapshot: &Snapshot) -> Option<Route<'_>> {
-    let mut offering = snapshot
-        .backends
-        .iter()
-        .filter(|backend| backend.offers("resources"));
-    match (offering.next(), offering.next()) {
-        (Some(backend), None) => Some(Route {
-            backend,
-            entry: None,
-        }),
-        _ => None,
-    }
 }
 
 /// Whether a tool may run twice: the user's word first, then the tool's own annotations.

@@ -13,6 +13,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
+use super::subscribe::Filter;
 use crate::backend::Listener;
 use crate::protocol::error::{INTERNAL_ERROR, METHOD_NOT_FOUND};
 use crate::protocol::message;
@@ -31,6 +32,13 @@ pub enum TaskEvent {
         ticket: Ticket,
         /// The whole message.
         line: Bytes,
+    },
+    /// A `subscriptions/listen` has begun.
+    Listening {
+        /// Of its request.
+        ticket: Ticket,
+        /// What of it is honoured.
+        filter: Filter,
     },
     /// A resource has changed: for all who have subscribed to it.
     Updated {

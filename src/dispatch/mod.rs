@@ -9,6 +9,8 @@ pub mod input;
 pub mod lifecycle;
 pub mod list;
 pub mod refresh;
+mod subject;
+pub mod subscribe;
 
 use std::sync::Arc;
 
@@ -25,6 +27,7 @@ use crate::protocol::{ClientProfile, Era, Kind, Outcome, RawJson, Request, RpcEr
 pub use input::{Exchange, TaskEvent};
 pub use lifecycle::Lifecycle;
 pub use refresh::Refresh;
+pub use subscribe::Subscriptions;
 
 /// Everything a request is served from. Replaced whole on every change; who has one keeps it.
 #[derive(Debug)]
@@ -130,6 +133,10 @@ fn route_modern(
         "tools/call" | "resources/read" | "prompts/get" | "completion/complete" => {
             spawn_call(request, snapshots, exchange(client))
         }
+        "subscriptions/listen" => match exchange(client) {
+            Some(exchange) => Plan::Spawn(subscribe::listen(request, exchange).boxed()),
+            None => Plan::Reply(call::overloaded(&request, &snapshots.borrow())),
+        },
         method => Plan::unknown(method),
     }
 }

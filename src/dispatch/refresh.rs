@@ -11,7 +11,7 @@ use super::{Snapshot, list::Lists};
 use crate::backend::{Backend, BackendEvent};
 use crate::catalog::{Catalog, Names, Source, Withheld};
 use crate::config::Config;
-use crate::protocol::{Kind, Listing, RawJson};
+use crate::protocol::{Kind, Listing, Notification, RawJson};
 
 /// Makes snapshots out of what backends list.
 #[derive(Debug)]
@@ -124,8 +124,8 @@ impl Refresh {
     }
 }
 
-/// The notifications for a client that may have seen `before` and would now see `after`.
-pub fn list_changed(before: &Snapshot, after: &Snapshot) -> Vec<&'static str> {
+/// The notifications for clients that may have seen `before` and would now see `after`.
+pub fn list_changed(before: &Snapshot, after: &Snapshot) -> Vec<Notification> {
     let mut methods = Vec::new();
     for kind in Kind::ALL.into_iter().filter(|_| before.settled) {
         let changed = before.catalog.list(kind) != after.catalog.list(kind);
@@ -134,5 +134,9 @@ pub fn list_changed(before: &Snapshot, after: &Snapshot) -> Vec<&'static str> {
             methods.push(kind.list_changed());
         }
     }
-    methods
+    let notification = |method: &str| Notification {
+        method: method.to_owned(),
+        params: None,
+    };
+    methods.into_iter().map(notification).collect()
 }
