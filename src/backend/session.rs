@@ -5,23 +5,25 @@
 //! [`super::handshake`]. It must not know when to connect or whether to try again.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, Response};
 use tokio_util::task::TaskTracker;
 
 use super::error::BackendError;
 use super::http::Endpoint;
-use super::stream::{Listener, Reading};
+use super::old_sse::Channel;
+use super::resume::{self, RestOfAnswer, Resume};
+use super::stream::{Answering, Listener, Nobody, Reading, is_event_stream};
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::era::{legacy, mirror, modern};
-use crate::protocol::{ClientProfile, Era, Id, Kind, Notification, Outcome, RawJson};
+use crate::protocol::{ClientProfile, Era, Id, Kind, LogLevel, Notification, Outcome, RawJson};
 use crate::protocol::{Request, RpcError, error, message};
 
 pub(super) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -40,7 +42,11 @@ pub struct Link {
     endpoint: Arc<Endpoint>,
     headers: HeaderMap,
     in_session: bool,
+    /// The stream that everything comes on, with the transport of 2024-11-05.
+    channel: Option<Channel>,
     errands: TaskTracker,
+    /// What it was last told about logging.
+    pub(super) level: Mutex<Option<LogLevel>>,
     /// The era it is spoken to in.
     pub era: Era,
     /// The protocol version agreed with the server.
@@ -93,6 +99,12 @@ impl ServerProfile {
             .get(capability)
             .is_some_and(|value| value.as_str() != "null")
     }
+
+    /// Whether the server tells of changes to single resources.
+    pub fn subscribes(&self) -> bool {
+        let declared = self.capabilities.at(&["resources", "subscribe"]);
+        declared.is_some_and(|value| value.as_str() == "true")
+    }
 }
 
 impl Link {
@@ -104,7 +116,9 @@ impl Link {
             endpoint,
             headers,
             in_session: false,
+            channel: None,
             errands,
+            level: Mutex::default(),
             era: Era::Modern,
             version: agreed.version,
             server: agreed.server,
@@ -129,6 +143,21 @@ impl Link {
         }
     }
 
+    /// A link of the legacy era over the transport of 2024-11-05.
+    pub(super) fn old(
+        endpoint: Arc<Endpoint>,
+        errands: TaskTracker,
+        agreed: Agreed,
+        channel: Channel,
+    ) -> Self {
+        let link = Self::legacy(Arc::clone(&endpoint), errands, agreed, None);
+        Self {
+            headers: endpoint.headers().clone(),
+            channel: Some(channel),
+            ..link
+        }
+    }
+
     /// One request, one attempt. If the returned future is dropped before the answer, the backend
     /// is told that we no longer wait (B-L-07: hanging up alone is not cancelling).
     ///
@@ -147,26 +176,134 @@ impl Link {
             given_up: true,
         };
         attempt.sent.store(true, Ordering::Relaxed);
-        let answer = async {
-            let (response, _busy) = self.endpoint.post(&headers, body).await?;
-            let reading = Reading {
-                endpoint: &self.endpoint,
-                id: attempt.id,
-                era: self.era,
-                probing: false,
-                in_session: self.in_session,
-                idle: attempt.idle,
-                listener,
-                answering: &|id, outcome| self.answer(id, outcome),
-            };
-            reading.answer(response).await
-        }
-        .await;
+        let answer = match &self.channel {
+            Some(channel) => {
+                channel
+                    .request(attempt.id, body, attempt.idle, listener)
+                    .await
+            }
+            None => self.exchange(attempt, &headers, body, listener).await,
+        };
         waiting.given_up = matches!(
             answer,
             Err(BackendError::Idle { .. } | BackendError::TooLarge { .. })
         );
         self.understood(attempt.method, answer?)
+    }
+
+    /// One POST and what answers it, also where that comes in pieces.
+    async fn exchange(
+        &self,
+        attempt: &Attempt<'_>,
+        headers: &HeaderMap,
+        body: Bytes,
+        listener: &dyn Listener,
+    ) -> Result<Outcome, BackendError> {
+        let (response, _busy) = self.endpoint.post(headers, body).await?;
+        let rest = RestOfAnswer {
+            endpoint: &self.endpoint,
+            headers: &self.headers,
+        };
+        let answering = |id, outcome| self.answer(id, outcome);
+        let reading = Reading {
+            addressee: attempt.id,
+            idle: attempt.idle,
+            in_session: self.in_session,
+            // Streams of the modern era can't be gone on with (B-M-06).
+            resume: (self.era == Era::Legacy).then_some(&rest),
+            ..self.reading(listener, &answering)
+        };
+        reading.answer(response).await
+    }
+
+    /// Reading something of this server that answers nobody.
+    fn reading<'a>(
+        &'a self,
+        listener: &'a dyn Listener,
+        answering: &'a Answering<'a>,
+    ) -> Reading<'a> {
+        Reading {
+            endpoint: &self.endpoint,
+            addressee: &Nobody,
+            era: self.era,
+            probing: false,
+            in_session: false,
+            idle: None,
+            listener,
+            answering,
+            resume: None,
+        }
+    }
+
+    /// Opens the stream of a legacy server on which it speaks of its own accord, at its beginning
+    /// or behind an event.
+    ///
+    /// # Errors
+    /// When it has none, or has none now.
+    pub(super) async fn news(&self, behind: Option<&str>) -> Result<Response, BackendError> {
+        let mut response = resume::get(&self.endpoint, &self.headers, behind).await?;
+        if is_event_stream(&response) {
+            return Ok(response);
+        }
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = Endpoint::beginning(&mut response).await;
+        Err(match status.as_u16() {
+            404 if self.in_session => BackendError::SessionLost { by_status: true },
+            200..300 => BackendError::BadReply("no event stream".into()),
+            _ => self.endpoint.refusal(status, &headers, &body),
+        })
+    }
+
+    /// Reads such a stream for as long as `resume` goes on with it, and says why it no longer
+    /// does.
+    pub(super) async fn hear(
+        &self,
+        stream: Response,
+        listener: &dyn Listener,
+        resume: &dyn Resume,
+    ) -> BackendError {
+        let answering = |id, outcome| self.answer(id, outcome);
+        let reading = Reading {
+            resume: Some(resume),
+            ..self.reading(listener, &answering)
+        };
+        match reading.events(stream).await {
+            Err(end) => end,
+            Ok(_) => BackendError::BadReply("an answer that nobody waits for".into()),
+        }
+    }
+
+    /// Sends a request whose answer is a stream that stays open, and reads it to its end.
+    ///
+    /// # Errors
+    /// When there is no stream, or it breaks.
+    pub(super) async fn listen(
+        &self,
+        attempt: &Attempt<'_>,
+        listener: &dyn Listener,
+    ) -> Result<Outcome, BackendError> {
+        let (headers, params) = self.dressed(attempt);
+        let body = message::request(attempt.id, attempt.method, params.as_ref());
+        let response = self.endpoint.post_apart(&headers, body).await?;
+        let answering = |id, outcome| self.answer(id, outcome);
+        let reading = Reading {
+            addressee: attempt.id,
+            ..self.reading(listener, &answering)
+        };
+        reading.answer(response).await
+    }
+
+    /// Resolves when the link itself has broken, which only one of the old transport can.
+    pub(super) async fn ended(&self) {
+        match &self.channel {
+            Some(channel) => channel.ended().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether GET may open a stream beside the calls.
+    pub(super) fn has_news(&self) -> bool {
+        self.era == Era::Legacy && self.channel.is_none()
     }
 
     /// Headers and params of a request as this server's era wants them.
@@ -246,16 +383,20 @@ impl Link {
     /// A request whose answer changes nothing for us, with nobody waiting.
     pub fn request_in_passing(self: &Arc<Self>, method: &'static str, params: RawJson) {
         let link = Arc::clone(self);
-        self.errands.spawn(async move {
-            let (id, sent) = (fresh_id(), AtomicBool::new(false));
-            let us = ClientProfile::ourselves();
-            let attempt = Attempt::plain(&id, method, Some(&params), &us, &sent);
-            if let Ok(Err(error)) =
-                tokio::time::timeout(COURTESY, link.request(&attempt, &Deaf)).await
-            {
-                tracing::debug!(method, %error, "a request in passing failed");
-            }
-        });
+        self.errands
+            .spawn(async move { link.request_shortly(method, &params).await });
+    }
+
+    /// The same, waiting for it, but not for long.
+    pub(super) async fn request_shortly(self: &Arc<Self>, method: &str, params: &RawJson) {
+        let (id, sent) = (fresh_id(), AtomicBool::new(false));
+        let us = ClientProfile::ourselves();
+        let attempt = Attempt::plain(&id, method, Some(params), &us, &sent);
+        match tokio::time::timeout(COURTESY, self.request(&attempt, &Deaf)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::debug!(method, %error, "a request in passing failed"),
+            Err(_) => tracing::debug!(method, "a request in passing was not answered"),
+        }
     }
 
     /// Text of the backend for a message of ours: short, escaped, without secrets.
@@ -265,6 +406,9 @@ impl Link {
 
     /// Ends the session (S25 `basic/transports`: DELETE); servers may answer 405.
     pub async fn close(&self) {
+        if let Some(channel) = &self.channel {
+            channel.close();
+        }
         if self.in_session {
             let farewell = self.endpoint.bare(Method::DELETE, &self.headers);
             let _ = tokio::time::timeout(COURTESY, farewell).await;
@@ -283,6 +427,9 @@ impl Link {
     }
 
     async fn post(&self, body: Bytes) -> Result<(), BackendError> {
+        if let Some(channel) = &self.channel {
+            return channel.post(body).await;
+        }
         let (mut response, _busy) = self.endpoint.post(&self.headers, body).await?;
         let (status, headers) = (response.status(), response.headers().clone());
         // Read to the end, so that the connection can be used again.
