@@ -92,7 +92,9 @@ pub(super) fn for_client(
 ) -> Outcome {
     let outcome = match (answer.era, era) {
         (Era::Legacy, Era::Legacy) => return answer.outcome,
-        (Era::Modern, Era::Legacy) => return legacy::outcome_from_modern(answer.outcome),
+        (Era::Modern, Era::Legacy) => {
+            return legacy::outcome_from_modern(answer.outcome, method == "resources/read");
+        }
         (Era::Modern, Era::Modern) => answer.outcome,
         (Era::Legacy, Era::Modern) => {
             legacy::outcome_for_modern(answer.outcome, method == "resources/read", uri)
