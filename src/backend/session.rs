@@ -12,19 +12,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Method, Response};
 use tokio_util::task::TaskTracker;
 
 use super::error::BackendError;
 use super::http::Endpoint;
 use super::old_sse::Channel;
-use super::resume::{self, RestOfAnswer, Resume};
-use super::stream::{Answering, Listener, Nobody, Reading, is_event_stream};
+use super::stream::Listener;
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::era::{legacy, mirror, modern};
 use crate::protocol::{ClientProfile, Era, Id, Kind, LogLevel, Notification, Outcome, RawJson};
-use crate::protocol::{Request, RpcError, error, message};
+use crate::protocol::{Request, RpcError, error, message, task};
+
+mod streams;
 
 pub(super) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
@@ -188,122 +189,7 @@ impl Link {
             answer,
             Err(BackendError::Idle { .. } | BackendError::TooLarge { .. })
         );
-        self.understood(attempt.method, answer?)
-    }
-
-    /// One POST and what answers it, also where that comes in pieces.
-    async fn exchange(
-        &self,
-        attempt: &Attempt<'_>,
-        headers: &HeaderMap,
-        body: Bytes,
-        listener: &dyn Listener,
-    ) -> Result<Outcome, BackendError> {
-        let (response, _busy) = self.endpoint.post(headers, body).await?;
-        let rest = RestOfAnswer {
-            endpoint: &self.endpoint,
-            headers: &self.headers,
-        };
-        let answering = |id, outcome| self.answer(id, outcome);
-        let reading = Reading {
-            addressee: attempt.id,
-            idle: attempt.idle,
-            in_session: self.in_session,
-            // Streams of the modern era can't be gone on with (B-M-06).
-            resume: (self.era == Era::Legacy).then_some(&rest),
-            ..self.reading(listener, &answering)
-        };
-        reading.answer(response).await
-    }
-
-    /// Reading something of this server that answers nobody.
-    fn reading<'a>(
-        &'a self,
-        listener: &'a dyn Listener,
-        answering: &'a Answering<'a>,
-    ) -> Reading<'a> {
-        Reading {
-            endpoint: &self.endpoint,
-            addressee: &Nobody,
-            era: self.era,
-            probing: false,
-            in_session: false,
-            idle: None,
-            listener,
-            answering,
-            resume: None,
-        }
-    }
-
-    /// Opens the stream of a legacy server on which it speaks of its own accord, at its beginning
-    /// or behind an event.
-    ///
-    /// # Errors
-    /// When it has none, or has none now.
-    pub(super) async fn news(&self, behind: Option<&str>) -> Result<Response, BackendError> {
-        let mut response = resume::get(&self.endpoint, &self.headers, behind).await?;
-        if is_event_stream(&response) {
-            return Ok(response);
-        }
-        let (status, headers) = (response.status(), response.headers().clone());
-        let body = Endpoint::beginning(&mut response).await;
-        Err(match status.as_u16() {
-            404 if self.in_session => BackendError::SessionLost { by_status: true },
-            200..300 => BackendError::BadReply("no event stream".into()),
-            _ => self.endpoint.refusal(status, &headers, &body),
-        })
-    }
-
-    /// Reads such a stream for as long as `resume` goes on with it, and says why it no longer
-    /// does.
-    pub(super) async fn hear(
-        &self,
-        stream: Response,
-        listener: &dyn Listener,
-        resume: &dyn Resume,
-    ) -> BackendError {
-        let answering = |id, outcome| self.answer(id, outcome);
-        let reading = Reading {
-            resume: Some(resume),
-            ..self.reading(listener, &answering)
-        };
-        match reading.events(stream).await {
-            Err(end) => end,
-            Ok(_) => BackendError::BadReply("an answer that nobody waits for".into()),
-        }
-    }
-
-    /// Sends a request whose answer is a stream that stays open, and reads it to its end.
-    ///
-    /// # Errors
-    /// When there is no stream, or it breaks.
-    pub(super) async fn listen(
-        &self,
-        attempt: &Attempt<'_>,
-        listener: &dyn Listener,
-    ) -> Result<Outcome, BackendError> {
-        let (headers, params) = self.dressed(attempt);
-        let body = message::request(attempt.id, attempt.method, params.as_ref());
-        let response = self.endpoint.post_apart(&headers, body).await?;
-        let answering = |id, outcome| self.answer(id, outcome);
-        let reading = Reading {
-            addressee: attempt.id,
-            ..self.reading(listener, &answering)
-        };
-        reading.answer(response).await
-    }
-
-    /// Resolves when the link itself has broken, which only one of the old transport can.
-    pub(super) async fn ended(&self) {
-        match &self.channel {
-            Some(channel) => channel.ended().await,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Whether GET may open a stream beside the calls.
-    pub(super) fn has_news(&self) -> bool {
-        self.era == Era::Legacy && self.channel.is_none()
+        self.understood(attempt, answer?)
     }
 
     /// Headers and params of a request as this server's era wants them.
@@ -342,16 +228,25 @@ impl Link {
     }
 
     /// What kind of answer it is; one of a kind that must not be is none.
-    fn understood(&self, method: &str, outcome: Outcome) -> Result<Answer, BackendError> {
+    fn understood(&self, attempt: &Attempt<'_>, outcome: Outcome) -> Result<Answer, BackendError> {
+        let method = attempt.method;
+        let may_be = |kind: &ResultType| match kind {
+            ResultType::Complete => true,
+            ResultType::InputRequired => modern::may_ask(method),
+            ResultType::Task => {
+                let tasks = ["extensions", task::EXTENSION];
+                method == "tools/call" && attempt.caller.declares(&tasks)
+            }
+        };
         let result_type = match &outcome {
-            Outcome::Result(result) if self.era == Era::Modern => ResultType::of(result)
-                .filter(|kind| *kind != ResultType::InputRequired || modern::may_ask(method))
-                .ok_or_else(|| {
+            Outcome::Result(result) if self.era == Era::Modern => {
+                ResultType::of(result).filter(may_be).ok_or_else(|| {
                     let kind = result.get("resultType");
                     let kind = kind.map(|kind| self.snippet(kind.as_bytes()));
                     let kind = kind.unwrap_or_default();
                     BackendError::BadReply(format!("resultType {kind} can't be, for {method}"))
-                })?,
+                })?
+            }
             _ => ResultType::Complete,
         };
         Ok(Answer {

@@ -8,6 +8,7 @@ pub mod listing;
 pub mod message;
 pub mod raw;
 pub mod skim;
+pub mod task;
 
 pub use client::ClientProfile;
 pub use era::legacy::{LATEST as LATEST_LEGACY, VERSIONS as LEGACY_VERSIONS};
@@ -15,6 +16,6 @@ pub use era::modern::VERSION as MODERN_VERSION;
 pub use era::{Era, LogLevel};
 pub use error::{Class, Executed, GatewayData, RpcError};
 pub use id_remapper::{Asked, InFlight, Ticket};
-pub use listing::{Kind, Listing};
+pub use listing::{Freshness, Kind, Listing};
 pub use message::{Id, Inbound, Notification, Outcome, Request, Response};
 pub use raw::RawJson;
