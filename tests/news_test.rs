@@ -2,7 +2,7 @@
 //! subscriptions, answers that come in pieces.
 
 // What helpers unwrap is as much a test's affair as what tests do.
-#![allow(clippy::unwrap_used, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
 
 mod common;
 
