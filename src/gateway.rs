@@ -212,7 +212,8 @@ impl Gateway {
 
     /// Something that a backend says outside of any call.
     fn notice(&mut self, notification: &Notification) {
-        if self.lifecycle.is_initialized() {
+        if self.lifecycle.is_initialized() && self.subscriptions.concern_legacy_client(notification)
+        {
             let params = notification.params.as_ref();
             self.send(message::notification(&notification.method, params));
         }
@@ -350,6 +351,7 @@ impl Gateway {
                     self.send(acknowledged);
                 }
             }
+            TaskEvent::Subscribed { uri, held } => self.subscriptions.hold(uri, held),
             TaskEvent::Updated { notification } => self.notice(&notification),
             TaskEvent::Ask {
                 ticket,
