@@ -27,7 +27,8 @@ use futures_util::future::join_all;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::task::TaskTracker;
 
-pub use call::{Call, Failed, ProgressToken};
+pub use call::{Call, Failed, ProgressToken, Reached};
+pub use clock::Clock;
 pub use error::BackendError;
 pub use keeper::{BackendEvent, keep};
 pub use pool::Pool;
@@ -135,6 +136,22 @@ impl Backend {
     /// Where it stands now.
     pub fn state(&self) -> State {
         self.state.borrow().clone()
+    }
+
+    /// The era it is spoken to in, if it is connected now.
+    pub fn known_era(&self) -> Option<Era> {
+        match &*self.state.borrow() {
+            State::Ready(link) => Some(link.era),
+            State::Connecting { .. } | State::Down { .. } => None,
+        }
+    }
+
+    /// The same, waiting for the connection.
+    ///
+    /// # Errors
+    /// When none could be made.
+    pub async fn era(&self) -> Result<Era, BackendError> {
+        self.link().await.map(|link| link.era)
     }
 
     /// Whether it is connected and declared a capability, e.g. `resources`.
