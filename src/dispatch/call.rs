@@ -41,19 +41,21 @@ pub async fn call(request: Request, mut snapshots: Snapshots, exchange: Exchange
         },
     };
     match answer {
-        Ok(answer) => for_client(answer, &exchange.client, &method, &subject, &snapshot),
+        Ok(answer) => {
+            let uri = (subject.kind == Kind::Resource).then_some(subject.name.as_str());
+            for_client(answer, &exchange.client, &method, uri, &snapshot)
+        }
         Err(error) => told(error, era, &method, &snapshot),
     }
 }
 
 /// The answer where the gateway has no room for another call.
-pub fn overloaded(request: &Request, snapshot: &Snapshot) -> Outcome {
+pub fn overloaded(method: &str, era: Era, snapshot: &Snapshot) -> Outcome {
     let cap = snapshot.config.gateway.max_in_flight;
     let message = format!("{cap} requests are in flight already (max_in_flight); it was not sent");
     let data = GatewayData::new(None, Class::Overloaded, Executed::No, 0);
     let error = RpcError::new(INTERNAL_ERROR, message).with_data(data);
-    let era = modern::era_of(request.params.as_ref());
-    told(error, era, &request.method, snapshot)
+    told(error, era, method, snapshot)
 }
 
 /// The answer to a call that the end of the gateway cuts off.
@@ -65,7 +67,7 @@ pub fn cut_off(method: &str, era: Era, snapshot: &Snapshot) -> Outcome {
 }
 
 /// An error of our own, in the form the user chose for tools.
-fn told(error: RpcError, era: Era, method: &str, snapshot: &Snapshot) -> Outcome {
+pub(super) fn told(error: RpcError, era: Era, method: &str, snapshot: &Snapshot) -> Outcome {
     match snapshot.config.gateway.tool_errors {
         ToolErrors::Result if method == "tools/call" => {
             let result = error.as_tool_result();
@@ -80,20 +82,22 @@ fn told(error: RpcError, era: Era, method: &str, snapshot: &Snapshot) -> Outcome
     }
 }
 
-/// A backend's answer in the words of the client's era. Within the legacy era no result is touched.
-fn for_client(
+/// A backend's answer in the words of the client's era; `uri` of the resource it is about, if it
+/// is about one. Within the legacy era no result is touched.
+pub(super) fn for_client(
     answer: Answer,
     client: &ClientProfile,
     method: &str,
-    subject: &Subject,
+    uri: Option<&str>,
     snapshot: &Snapshot,
 ) -> Outcome {
     let outcome = match (answer.era, client.era) {
         (Era::Legacy, Era::Legacy) => return input::for_legacy_client(answer.outcome, client),
-        (Era::Modern, Era::Legacy) => return legacy::outcome_from_modern(answer.outcome),
+        (Era::Modern, Era::Legacy) => {
+            return legacy::outcome_from_modern(answer.outcome, method == "resources/read");
+        }
         (Era::Modern, Era::Modern) => answer.outcome,
         (Era::Legacy, Era::Modern) => {
-            let uri = (subject.kind == Kind::Resource).then_some(subject.name.as_str());
             legacy::outcome_for_modern(answer.outcome, method == "resources/read", uri)
         }
     };

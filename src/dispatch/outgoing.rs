@@ -8,14 +8,16 @@ use std::sync::Arc;
 use reqwest::header::HeaderName;
 
 use super::subject::{Route, Subject};
+use super::tasks::Related;
 use crate::backend::retry::Replay;
 use crate::backend::{Answer, Backend, BackendError, Call, Clock, Failed, Listener};
 use crate::backend::{ProgressToken, Reached};
 use crate::catalog::Entry;
 use crate::protocol::era::Mirror;
+use crate::protocol::era::modern::ResultType;
 use crate::protocol::error::INTERNAL_ERROR;
 use crate::protocol::raw::quoted;
-use crate::protocol::{ClientProfile, Executed, GatewayData, Kind, RawJson, RpcError};
+use crate::protocol::{ClientProfile, Executed, GatewayData, Kind, RawJson, RpcError, task};
 
 /// A call, and whom it goes to.
 pub(super) struct Outgoing {
@@ -79,30 +81,32 @@ impl Outgoing {
         let call = Call {
             method: &self.method,
             params: Some(params),
-            progress: self.progress(params),
+            progress: progress_token(params, &self.reached),
             replay: self.replay,
             clock: &self.clock,
             caller: &self.caller,
             target: self.target.as_deref(),
             mirrored: &self.mirrored,
-            listener,
+            listener: &Related {
+                listener,
+                backend: self.backend.name(),
+            },
         };
         let answer = self.backend.call(&call).await;
-        answer.map_err(|failed| self.explain(&failed))
+        let answer = answer.map_err(|failed| self.explain(&failed))?;
+        let is_task = answer.result_type == ResultType::Task || params.get("task").is_some();
+        Ok(match is_task {
+            true => Answer {
+                outcome: task::outcome_for_client(answer.outcome, self.backend.name()),
+                ..answer
+            },
+            false => answer,
+        })
     }
 
-    /// The error that reaches the client. The message alone must serve: clients drop `data`.
+    /// The error that reaches the client.
     pub(super) fn explain(&self, failed: &Failed) -> RpcError {
-        let what = failed.error.explain(&self.backend.config.shown_url);
-        let fate = match failed.executed {
-            _ if !self.is_tool => "",
-            Executed::No => "; the tool did not run",
-            Executed::Unknown => "; the tool MAY HAVE RUN: check before calling again",
-            Executed::Yes => "; the tool has run",
-        };
-        let (name, class) = (self.backend.name(), failed.error.class());
-        let data = GatewayData::new(Some(name), class, failed.executed, failed.attempts);
-        RpcError::new(INTERNAL_ERROR, format!("{name}: {what}{fate}")).with_data(data)
+        explain(&self.backend, failed, self.is_tool)
     }
 
     /// The error for an answer that came, but can't be used.
@@ -114,18 +118,32 @@ impl Outgoing {
             attempts: 1,
         })
     }
+}
 
-    /// `_meta.progressToken` and its place, if the client wants progress.
-    fn progress(&self, params: &RawJson) -> Option<ProgressToken> {
-        let meta = params.get("_meta")?;
-        let members = meta.members()?;
-        let (_, token) = members.iter().find(|(name, _)| name == "progressToken")?;
-        Some(ProgressToken {
-            at: params.range_of(token),
-            token: meta.part(token),
-            reached: self.reached.clone(),
-        })
-    }
+/// The error that reaches the client. The message alone must serve: clients drop `data`.
+pub(super) fn explain(backend: &Backend, failed: &Failed, is_tool: bool) -> RpcError {
+    let what = failed.error.explain(&backend.config.shown_url);
+    let fate = match failed.executed {
+        _ if !is_tool => "",
+        Executed::No => "; the tool did not run",
+        Executed::Unknown => "; the tool MAY HAVE RUN: check before calling again",
+        Executed::Yes => "; the tool has run",
+    };
+    let (name, class) = (backend.name(), failed.error.class());
+    let data = GatewayData::new(Some(name), class, failed.executed, failed.attempts);
+    RpcError::new(INTERNAL_ERROR, format!("{name}: {what}{fate}")).with_data(data)
+}
+
+/// `_meta.progressToken` and its place, if the client wants progress; `reached` so far.
+pub(super) fn progress_token(params: &RawJson, reached: &Reached) -> Option<ProgressToken> {
+    let meta = params.get("_meta")?;
+    let members = meta.members()?;
+    let (_, token) = members.iter().find(|(name, _)| name == "progressToken")?;
+    Some(ProgressToken {
+        at: params.range_of(token),
+        token: meta.part(token),
+        reached: reached.clone(),
+    })
 }
 
 /// The headers that repeat parameters of a call, as the tool's definition asks for.
