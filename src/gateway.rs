@@ -212,6 +212,7 @@ impl Gateway {
             BackendEvent::Notice { notification, .. } => self.notice(&notification),
             BackendEvent::Asked {
                 backend,
+                of,
                 request,
                 answer,
             } => {
@@ -221,7 +222,9 @@ impl Gateway {
                     answer,
                 };
                 let legacy = self.lifecycle.client();
-                let legacy = legacy.filter(|_| self.lifecycle.is_initialized());
+                // A session of modern clients alone has nothing to ask the other one.
+                let asks_legacy = of == Era::Legacy && self.lifecycle.is_initialized();
+                let legacy = legacy.filter(|_| asks_legacy);
                 strays::relay(stray, legacy, &self.talks, &self.tasks);
             }
             listed_or_down => self.refresh.absorb(listed_or_down),

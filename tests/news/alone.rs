@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sentinel_gateway::backend::clock::Clock;
 use sentinel_gateway::backend::retry::Replay;
 use sentinel_gateway::backend::session::Deaf;
 use sentinel_gateway::backend::{self, Backend, BackendEvent, Call, Subscription};
@@ -121,10 +122,10 @@ impl Alone {
             params: Some(&params),
             progress: None,
             replay: Replay::Unsafe,
-            timeout: self.backend.config.timeout_of(tool),
+            clock: &Clock::new(self.backend.config.timeout_of(tool)),
             caller: &client,
             target: Some(tool),
-            mirrored: Vec::new(),
+            mirrored: &[],
             listener: &Deaf,
         };
         match self.wait(self.backend.call(&call)) {
