@@ -101,6 +101,12 @@ impl FakeBackend {
         !wanting(&self.server(), method, params).is_empty()
     }
 
+    /// The streams whose clients want this notification.
+    pub fn hearing(&self, method: &str, params: &Value) -> Vec<Live> {
+        let wanting = wanting(&self.server(), method, params);
+        wanting.into_iter().map(|stream| stream.live).collect()
+    }
+
     /// The nth stream of GET or `subscriptions/listen`, from 0, when it is there.
     pub fn stream(&self, nth: usize) -> Live {
         self.wait_until(&format!("stream {nth}"), |server| {
