@@ -14,7 +14,7 @@ mod asks;
 mod catalogue;
 #[path = "era_matrix/exact.rs"]
 mod exact;
-#[path = "era_matrix/input.rs"]
+#[path = "era_matrix/input/mod.rs"]
 mod input;
 #[path = "era_matrix/life.rs"]
 mod life;

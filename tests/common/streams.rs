@@ -96,6 +96,16 @@ impl FakeBackend {
         }
     }
 
+    /// Waits for a stream of GET, and asks this on it.
+    pub fn announce_request(&self, request: Value) {
+        let stream = self.wait_until("a stream of GET", |server| {
+            let mut open = server.streams.iter().rev();
+            open.find(|stream| stream.filter.is_null() && stream.live.is_open())
+                .map(|stream| stream.live.clone())
+        });
+        stream.event(&request);
+    }
+
     /// Whether some stream's client wants this notification.
     pub fn is_heard(&self, method: &str, params: &Value) -> bool {
         !wanting(&self.server(), method, params).is_empty()

@@ -171,7 +171,7 @@ A column is *version of the client → version of the backend*.
 const LEGEND: &str = "\
 A *request* is one from the gateway to the client; *input_required* is its counterpart of 2026-07-28. Clients
 of 2024-11-05, 2025-03-26 and 2025-06-18 are shown in `tests/era_matrix/versions.rs`, the questions that
-backends ask, in depth, in `tests/era_matrix/input.rs`.
+backends ask, in depth, in `tests/era_matrix/input/`.
 ";
 
 fn run_all(cells: &[(fn(Pair) -> &'static str, Pair)]) -> Vec<Result<&'static str, String>> {
