@@ -10,14 +10,22 @@ mod common;
 
 #[path = "era_matrix/asks.rs"]
 mod asks;
+#[path = "era_matrix/bad_backends.rs"]
+mod bad_backends;
+#[path = "era_matrix/bad_clients.rs"]
+mod bad_clients;
 #[path = "era_matrix/catalogue.rs"]
 mod catalogue;
+#[path = "era_matrix/detection.rs"]
+mod detection;
 #[path = "era_matrix/exact.rs"]
 mod exact;
 #[path = "era_matrix/input/mod.rs"]
 mod input;
 #[path = "era_matrix/life.rs"]
 mod life;
+#[path = "era_matrix/subscriptions.rs"]
+mod subscriptions;
 #[path = "era_matrix/table.rs"]
 mod table;
 #[path = "era_matrix/tasks.rs"]

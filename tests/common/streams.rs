@@ -96,6 +96,24 @@ impl FakeBackend {
         }
     }
 
+    /// Forgets sessions, streams and subscriptions, as after a restart.
+    pub fn forget_everything(&self) {
+        self.forget_sessions();
+        let mut server = self.server();
+        server.subscribed.clear();
+        for stream in server.streams.drain(..) {
+            stream.live.hang_up();
+        }
+    }
+
+    /// A tool's schema gets this property.
+    pub fn mark_property(&self, tool: &str, property: &str, schema: Value) {
+        let mut server = self.server();
+        let mut tools = server.tools.iter_mut();
+        let tool = tools.find(|known| known["name"] == tool).expect("a tool");
+        tool["inputSchema"]["properties"][property] = schema;
+    }
+
     /// Waits for a stream of GET, and asks this on it.
     pub fn announce_request(&self, request: Value) {
         let stream = self.wait_until("a stream of GET", |server| {

@@ -46,13 +46,12 @@ fn batches_are_of_one_version_alone() {
         let mut gateway = pair.gateway(&fake);
         let call = json!({ "jsonrpc": "2.0", "id": "a", "method": "tools/call",
             "params": { "name": "echo", "arguments": {} } });
-        gateway.send_raw(json!([call]).to_string());
         if pair.client == "2025-03-26" {
+            gateway.send_raw(json!([call]).to_string());
             assert_eq!(gateway.answer("a").text(), "echo {}");
         } else {
+            gateway.send_raw("[1]");
             assert_eq!(gateway.answer(json!(null)).code(), -32600, "{pair:?}");
-            // The law thinks that the call is open.
-            gateway.cancel("a");
         }
     }
 }
