@@ -54,14 +54,6 @@ pub fn client_of(params: Option<&RawJson>) -> Option<Result<ClientProfile, RpcEr
     Some(read_client(&meta, &version))
 }
 
-/// The era that a request is written in.
-pub fn era_of(params: Option<&RawJson>) -> Era {
-    match params.and_then(|params| params.at(&["_meta", key::PROTOCOL_VERSION])) {
-        Some(_) => Era::Modern,
-        None => Era::Legacy,
-    }
-}
-
 fn read_client(meta: &RawJson, version: &RawJson) -> Result<ClientProfile, RpcError> {
     let invalid = |why: String| RpcError::new(INVALID_PARAMS, format!("_meta: {why}"));
     let version = version
