@@ -16,8 +16,12 @@ pub const LEGACY: &str = "2025-11-25";
 /// Cells wait more than they work.
 const SIDE_BY_SIDE: usize = 8;
 
-/// A name, and an exchange that says in a few words what was seen to happen.
-pub type Feature = (&'static str, fn(Pair) -> &'static str);
+/// An exchange, which says in a few words what was seen to happen.
+type Exchange = fn(Pair) -> &'static str;
+/// What an exchange said, or why it failed.
+type Seen = Result<&'static str, String>;
+/// A name and its exchange.
+pub type Feature = (&'static str, Exchange);
 
 /// A client and a backend, by the versions they speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +110,7 @@ impl Pair {
 
 /// What came of all exchanges.
 pub struct Table {
-    rows: Vec<(&'static str, Vec<Result<&'static str, String>>)>,
+    rows: Vec<(&'static str, Vec<Seen>)>,
 }
 
 impl Table {
@@ -174,7 +178,7 @@ of 2024-11-05, 2025-03-26 and 2025-06-18 are shown in `tests/era_matrix/versions
 backends ask, in depth, in `tests/era_matrix/input/`.
 ";
 
-fn run_all(cells: &[(fn(Pair) -> &'static str, Pair)]) -> Vec<Result<&'static str, String>> {
+fn run_all(cells: &[(Exchange, Pair)]) -> Vec<Seen> {
     let next = AtomicUsize::new(0);
     let seen = Mutex::new(vec![Ok(""); cells.len()]);
     std::thread::scope(|scope| {
