@@ -60,13 +60,16 @@ const FEATURES: &[Feature] = &[
     ("cancelling", life::cancelling),
     ("changed lists", life::changed_lists),
     ("updated resources", life::updated_resources),
+    ("answers that break off", life::broken_answers),
     ("sampling", asks::sampling),
     ("elicitation by form", asks::elicitation_form),
     ("elicitation by URL", asks::elicitation_url),
     ("roots", asks::roots),
+    ("changed roots", life::changed_roots),
     ("what the client did not offer", asks::undeclared),
     ("tasks of 2025-11-25", tasks::of_2025),
     ("tasks of the extension", tasks::of_2026),
+    ("the end of the client", life::farewell),
 ];
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| Table::fill(FEATURES));

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::common::gate::Gate;
+use crate::common::live::Live;
 use crate::common::message::{notification, progress as step};
 use crate::common::reply::Reply;
 use crate::table::{LEGACY, MODERN, Pair};
@@ -260,4 +261,65 @@ pub fn updated_resources(pair: Pair) -> &'static str {
         "listen → subscribe",
         "listen → listen",
     )
+}
+
+/// A legacy client's roots are every legacy backend's business; a modern backend asks each time.
+pub fn changed_roots(pair: Pair) -> &'static str {
+    const CHANGED: &str = "notifications/roots/list_changed";
+    let fake = pair.fake().tool("t");
+    let mut gateway = pair.gateway_for(&fake, json!({ "roots": { "listChanged": true } }));
+    gateway.call("t", json!({})).result();
+    gateway.notify(CHANGED, json!({}));
+    if pair.pick(true, false, false, false) {
+        fake.next_request(CHANGED);
+        return "told";
+    }
+    gateway.call("t", json!({})).result();
+    let told = fake.next_request("tools/call");
+    let roots = &told.meta("clientCapabilities")["roots"];
+    assert!(
+        !pair.modern_backend() || pair.modern_client() || *roots == json!({}),
+        "{roots}"
+    );
+    "asked anew each time"
+}
+
+/// An answer that breaks off is fetched where the backend's era has a way, and nothing runs twice.
+pub fn broken_answers(pair: Pair) -> &'static str {
+    let fake = pair.fake().tool("t");
+    let rest = Live::new();
+    fake.on_tool("t", Reply::sse().priming_event("e1", 10));
+    fake.on("GET e1", Reply::sse().live(&rest));
+    let mut gateway = pair.gateway(&fake);
+    let id = gateway.start_call("t", json!({}));
+    if !pair.modern_backend() {
+        let called = fake.next_request("tools/call");
+        let mut done = pair.text("the rest");
+        done["id"] = called.message["id"].clone();
+        rest.event(&done);
+    }
+    let answer = gateway.answer(id);
+    assert_eq!(fake.runs("t"), 1);
+    assert_eq!(fake.requests_of("tools/call").len(), 1);
+    if pair.modern_backend() {
+        assert_eq!(answer.verdict(), ("outcome_unknown", "unknown", 1));
+        return "it may have run";
+    }
+    assert_eq!(answer.text(), "the rest");
+    "resumed"
+}
+
+pub fn farewell(pair: Pair) -> &'static str {
+    let fake = pair.fake().tool("t");
+    let mut gateway = pair.gateway(&fake);
+    gateway.call("t", json!({})).result();
+    let stream = fake.stream(0);
+    gateway.eof();
+    gateway.exit();
+    stream.wait_until_closed();
+    if pair.modern_backend() {
+        return "streams are closed";
+    }
+    fake.next_request("DELETE");
+    "the session is deleted"
 }

@@ -147,6 +147,7 @@ fn a_question_on_the_stream_of_get_is_of_the_one_call_under_way() {
 #[test]
 fn a_question_on_the_stream_of_get_is_refused_where_it_may_be_of_several_or_of_none() {
     let mut parked = Parked::over(&[]);
+    parked.gateway.list_tools();
     let held = Reply::sse().hold(&parked.gate).event(text("other done"));
     parked.fake.on_tool("other", held);
     parked.fake.announce_request(ask("none", "?"));
