@@ -326,3 +326,28 @@ fn twenty_parked_calls_get_each_its_own_answer() {
         assert_eq!(fake.runs(name), 1);
     }
 }
+
+/// Past some number the backend is refused, and no client is left without an answer.
+#[test]
+fn not_any_number_of_calls_can_be_parked() {
+    const CALLS: usize = 300;
+    let fake = PAIR.fake().tool("ask");
+    let gate = Gate::new();
+    fake.always_tool(
+        "ask",
+        asking(&[ask(0, "?")]).hold(&gate).event(text("done")),
+    );
+    let toml = fake.entry("fake", "max_in_flight = 1000");
+    let mut gateway = PAIR.gateway_with(&toml, everything());
+    let ids: Vec<u64> = (0..CALLS)
+        .map(|_| gateway.start_call("ask", json!({})))
+        .collect();
+    gate.wait_for(CALLS);
+    let refused = fake.next_request("response").message;
+    assert!(refused["error"]["code"].is_i64(), "{refused}");
+    gate.open();
+    let answers = ids.into_iter().map(|id| gateway.answer(id));
+    let questions = answers.filter(Answer::is_question).count();
+    assert!((1..CALLS).contains(&questions), "{questions} are parked");
+    assert_eq!(fake.runs("ask"), CALLS);
+}
