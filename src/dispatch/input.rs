@@ -28,7 +28,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
 use super::subscribe::Filter;
-use crate::backend::Listener;
+use crate::backend::{Listener, Subscription};
 use crate::protocol::error::INTERNAL_ERROR;
 use crate::protocol::message;
 use crate::protocol::{ClientProfile, Era, LogLevel, Notification, Outcome, RawJson, Request};
@@ -61,6 +61,13 @@ pub enum TaskEvent {
         ticket: Ticket,
         /// What of it is honoured.
         filter: Filter,
+    },
+    /// The legacy client has subscribed to a resource, or no longer has.
+    Subscribed {
+        /// The resource's.
+        uri: String,
+        /// To be held for as long as it wants to hear.
+        held: Option<Subscription>,
     },
     /// A resource has changed: for all who have subscribed to it.
     Updated {
