@@ -195,13 +195,19 @@ impl Backend {
     }
 
     async fn ask_to_subscribe(&self, uri: &str) -> Result<(), RawJson> {
-        let (params, us) = (about(uri), ClientProfile::ourselves());
+        let params = about(uri);
+        // Whoever wants to hear, one session is asked.
+        let us = ClientProfile {
+            era: self.introduced(),
+            ..ClientProfile::ourselves()
+        };
+        let clock = Clock::new(self.config.timeout.min(SUBSCRIBED));
         let call = Call {
             method: "resources/subscribe",
             params: Some(&params),
             progress: None,
             replay: Replay::Safe,
-            clock: &Clock::new(self.config.timeout.min(SUBSCRIBED)),
+            clock: &clock,
             caller: &us,
             target: None,
             mirrored: &[],
