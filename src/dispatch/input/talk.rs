@@ -13,6 +13,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, oneshot};
 
+use super::offers::Missing;
 use super::requests::Question;
 use super::{Exchange, MAX_ROUNDS, offers, unanswered};
 use crate::backend::{Answer, Listener};
@@ -44,6 +45,8 @@ struct State {
     heard: bool,
     open: Vec<Open>,
     asked: u64,
+    /// What the backend has asked for and the requests did not declare.
+    lacking: Vec<Missing>,
     rounds: u32,
     /// Nobody will come back.
     closed: bool,
@@ -73,6 +76,7 @@ impl Talk {
                 heard: true,
                 open: Vec::new(),
                 asked: 0,
+                lacking: Vec::new(),
                 rounds: 0,
                 closed: false,
                 ended: false,
@@ -91,6 +95,11 @@ impl Talk {
         self.lock().end.take()
     }
 
+    /// What the backend has asked for in vain, since the requests did not declare it.
+    pub(super) fn lacking(&self) -> Vec<Missing> {
+        self.lock().lacking.clone()
+    }
+
     /// Waits for the end of the call.
     pub(super) async fn ended(&self) {
         self.until(|state| state.ended).await;
@@ -105,7 +114,10 @@ impl Talk {
         for open in open {
             let Question { method, params, .. } = &open.question;
             match offers::missing(&client, method, params.as_ref()) {
-                Some(missing) => open.refuse(missing.refusal()),
+                Some(missing) => {
+                    state.lacking.push(missing);
+                    open.refuse(missing.refusal());
+                }
                 None => state.open.push(open),
             }
         }
@@ -180,6 +192,7 @@ impl Talk {
         let mut state = self.lock();
         let Request { method, params, .. } = request;
         if let Some(missing) = offers::missing(&state.exchange.client, &method, params.as_ref()) {
+            state.lacking.push(missing);
             return Err(missing.refusal());
         }
         if state.closed || state.ended {

@@ -30,7 +30,7 @@ impl Bench {
         };
         let config = load(&flags, &Environment::new("no-such-folder")).unwrap();
         let backends = config.backends.iter().enumerate();
-        let backend = |(at, config)| Arc::new(Backend::new(Arc::clone(config), at));
+        let backend = |(at, config)| Arc::new(Backend::unkept(Arc::clone(config), at));
         Self {
             backends: backends.map(backend).collect(),
             talks: Arc::default(),
