@@ -1,0 +1,182 @@
+"""The runs of the official MCP conformance suite against the gateway, and what came of them.
+
+A run is named after the side of the gateway that the suite is on, and the eras before and behind the gateway:
+`server legacy/modern` tests it as the server of a legacy client, with a modern server behind it. Each scenario prints
+`ok` or `FAILED … why`; the last lines count. The exit code is 0 only if all that applies passed, and all that the
+baseline sets aside came out as it says. Whatever was started is stopped, also when the run is interrupted.
+"""
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from results import Baseline, read_scenarios
+from tools import HERE, Failure, installed_tools
+
+from checks import SIGNALS, Interrupted, gateway_binary, interrupt
+
+REVISION = {"legacy": "2025-11-25", "modern": "2026-07-28"}
+ERA_PAIRS = [("legacy", "legacy"), ("modern", "modern"), ("legacy", "modern"), ("modern", "legacy")]
+SECONDS_A_CLIENT = 20
+
+
+def main():
+    words = sys.argv[1:]
+    direct = "--direct" in words
+    wanted = set(words) - {"--direct"}
+    runs = [run for run in (direct_runs() if direct else gateway_runs()) if wanted <= set(run.name.split())]
+    logs = Path(tempfile.mkdtemp(prefix="sentinel-conformance-"))
+    for number in SIGNALS:
+        signal.signal(number, interrupt)
+    report = Report()
+    try:
+        binary = None if direct else gateway_binary(logs)
+        tools = installed_tools(logs)
+        for run in runs:
+            report.take(run, run.scenarios(tools, binary))
+    except (Failure, Interrupted) as error:
+        report.fail("the run", f"{error}" if isinstance(error, Failure) else f"interrupted by {error}")
+    report.sum_up()
+    if report.failed:
+        print(f"logs: {logs}")
+    else:
+        shutil.rmtree(logs)
+    print(f"{report.passed} passed, {report.failed} failed", flush=True)
+    return 1 if report.failed else 0
+
+
+def gateway_runs():
+    return [run(front, back) for run in (ServerRun, ClientRun) for front, back in ERA_PAIRS]
+
+
+def direct_runs():
+    return [DirectRun(era) for era in REVISION]
+
+
+class ServerRun:
+    """The suite as client of the gateway, which a bridge makes an HTTP server; our example server behind it."""
+
+    side = "server"
+
+    def __init__(self, front, back):
+        self.front, self.back = front, back
+        self.name = f"server {front}/{back}"
+
+    def scenarios(self, tools, binary):
+        with tools.example(self.back) as example:
+            config = write_config(tools.folder, example.url)
+            with tools.bridge(self.front, binary, "--config", config) as bridge:
+                return run_suite(self, tools, self.front, ["--url", bridge.url])
+
+
+class DirectRun:
+    """The suite as client of our example server, which serves both eras."""
+
+    side = "server"
+
+    def __init__(self, era):
+        self.era = era
+        self.name = f"server direct/{era}"
+
+    def scenarios(self, tools, _):
+        with tools.example("both") as example:
+            return run_suite(self, tools, self.era, ["--url", example.url])
+
+
+class ClientRun:
+    """The suite as the server behind the gateway; our client before it, which the suite starts for each scenario."""
+
+    side = "client"
+
+    def __init__(self, front, back):
+        self.front, self.back = front, back
+        self.name = f"client {front}/{back}"
+
+    def scenarios(self, tools, binary):
+        # The suite splits the command at spaces and hands it to a shell, so that paths travel in the environment.
+        command = 'exec "$SENTINEL_PYTHON" -B "$SENTINEL_CONFORMANCE_CLIENT"'
+        env = {
+            "SENTINEL_BIN": str(binary),
+            "SENTINEL_CONFORMANCE_FRONT": self.front,
+            "SENTINEL_CONFORMANCE_CLIENT": str(HERE / "client.py"),
+            "SENTINEL_PYTHON": sys.executable,
+        }
+        return run_suite(self, tools, self.back, ["--command", command, "--timeout", SECONDS_A_CLIENT * 1000], env)
+
+
+def run_suite(run, tools, era, arguments, env=None):
+    name = run.name.replace(" ", "-").replace("/", "-")
+    results = tools.folder / f"{name}-results"
+    chosen = ["--requirements", REVISION[era], "--output-dir", results]
+    said = tools.run_suite(name, [run.side, *chosen, *arguments], {**os.environ, **(env or {})})
+    scenarios = read_scenarios(results, run.side)
+    if not scenarios:
+        raise Failure(f"{run.name}: the suite left no results; it said:\n{said}")
+    return scenarios
+
+
+def write_config(folder, url):
+    path = folder / "sentinel.toml"
+    path.write_text(f'[gateway]\nstartup_wait_ms = 10000\n\n[[backends]]\nname = "example"\nurl = "{url}"\n')
+    return path
+
+
+class Report:
+    """Prints each scenario as it is judged, and at the end the counts and what does not apply."""
+
+    def __init__(self):
+        self.passed = 0
+        self.failed = 0
+        self._baseline = Baseline()
+        self._summaries = []
+        self._inapplicable = {}
+
+    def take(self, run, scenarios):
+        counted = [scenario for scenario in scenarios if not self._set_aside(run, scenario)]
+        passed = [scenario for scenario in counted if self._judge(run, scenario)]
+        for idle in self._baseline.idle_names(run.name, [scenario.name for scenario in scenarios]):
+            self.fail(f"{run.name}: {idle}", "the baseline names it, but the suite has no such scenario")
+        checks = sum(scenario.succeeded for scenario in counted)
+        line = f"{run.name}: {len(passed)} of {len(counted)} applicable scenarios passed, {checks} checks succeeded"
+        self._summaries.append(line)
+        self.passed += len(passed)
+
+    def _set_aside(self, run, scenario):
+        """True if the baseline has the scenario, which then must come out as it says."""
+        found = self._baseline.find(run.name, scenario.name)
+        if not found:
+            return False
+        (entry, name), complaint = found, scenario.complaint()
+        if (complaint is None) == (entry["outcome"] == "passes"):
+            self._inapplicable.setdefault(entry["reason"], {}).setdefault(run.name, Counter())[name] += 1
+        else:
+            self.fail(f"{run.name}: {scenario.name}", complaint or "it passes, but the baseline says that it can't")
+        return True
+
+    def _judge(self, run, scenario):
+        complaint = scenario.complaint()
+        if complaint:
+            self.fail(f"{run.name}: {scenario.name}", complaint)
+        else:
+            print(f"ok {run.name}: {scenario.name}", flush=True)
+        return complaint is None
+
+    def fail(self, name, why):
+        self.failed += 1
+        print(f"FAILED {name}: {why}", flush=True)
+
+    def sum_up(self):
+        for reason, runs in self._inapplicable.items():
+            print(f"not applicable: {reason}")
+            for run, names in runs.items():
+                print(f"  {run}: {', '.join(f'{name} ({count})' if '*' in name else name for name, count in names.items())}")
+        for line in self._summaries:
+            print(line)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
