@@ -173,7 +173,8 @@ class Report:
         for reason, runs in self._inapplicable.items():
             print(f"not applicable: {reason}")
             for run, names in runs.items():
-                print(f"  {run}: {', '.join(f'{name} ({count})' if '*' in name else name for name, count in names.items())}")
+                counted = (f"{name} ({count})" if "*" in name else name for name, count in names.items())
+                print(f"  {run}: {', '.join(counted)}")
         for line in self._summaries:
             print(line)
 
