@@ -80,7 +80,7 @@ class Host:
                 return items
 
     def call(self, method, params):
-        """Calls to the end, through every round of questions; a failure is told, and no reason to stop."""
+        """Calls to the end, through every round of questions; an error that the gateway made ends the client."""
         rounds, answer = {}, {}
         while True:
             answer = self._ask(method, {**params, **rounds})
@@ -93,6 +93,9 @@ class Host:
             if "requestState" in result:
                 rounds["requestState"] = result["requestState"]
         print(f"{method} {params}: {answer.get('error') or answer['result']}", file=sys.stderr)
+        data = answer.get("error", {}).get("data")
+        if isinstance(data, dict) and data.get("source") == "gateway":
+            raise SystemExit("the gateway could not do it")
 
     def _result(self, method, params):
         answer = self._ask(method, params)
