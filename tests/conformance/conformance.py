@@ -27,13 +27,15 @@ SECONDS_A_CLIENT = 20
 def main():
     words = sys.argv[1:]
     direct = "--direct" in words
-    wanted = set(words) - {"--direct"}
-    runs = [run for run in (direct_runs() if direct else gateway_runs()) if wanted <= set(run.name.split())]
+    wanted = [word for word in words if word != "--direct"]
+    runs = [run for run in (direct_runs() if direct else gateway_runs()) if all(word in run.name for word in wanted)]
     logs = Path(tempfile.mkdtemp(prefix="sentinel-conformance-"))
     for number in SIGNALS:
         signal.signal(number, interrupt)
     report = Report()
     try:
+        if not runs:
+            raise Failure(f"none has all of the words {' '.join(wanted)} in its name")
         binary = None if direct else gateway_binary(logs)
         tools = installed_tools(logs)
         for run in runs:

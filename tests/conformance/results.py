@@ -71,4 +71,4 @@ class Baseline:
         return sorted(name for name in names if not any(fnmatchcase(scenario, name) for scenario in scenarios))
 
     def _of(self, run):
-        return [entry for entry in self._entries if fnmatchcase(run, entry["run"])]
+        return [entry for entry in self._entries if any(fnmatchcase(run, name) for name in entry["runs"])]

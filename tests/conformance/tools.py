@@ -24,14 +24,15 @@ class Tools:
         self.node = installed / "node" / "node_modules" / "node" / "bin" / "node"
         self.suite = installed / "suite" / "node_modules" / "@modelcontextprotocol" / "conformance"
         # Node looks for packages beside a program, and the source tree has none.
-        shutil.copytree(HERE / "example", folder / "example")
+        for part in ("bridge", "example", "shared"):
+            shutil.copytree(HERE / part, folder / part)
         (folder / "node_modules").symlink_to(installed / "suite" / "node_modules")
 
     def example(self, eras):
-        return self._server(f"example-{eras}", self.folder / "example" / "server.mjs", eras)
+        return self._server(f"example-{eras}", "example/server.mjs", eras)
 
     def bridge(self, era, *gateway):
-        return self._server(f"bridge-{era}", HERE / "bridge" / "main.mjs", era, *gateway)
+        return self._server(f"bridge-{era}", "bridge/main.mjs", era, *gateway)
 
     def run_suite(self, name, arguments, env):
         """Runs the suite to its end; what it says goes to a log, and its results are files."""
@@ -43,7 +44,8 @@ class Tools:
 
     def _server(self, name, program, *arguments):
         port = free_port()
-        return HttpServer(port, Process(name, [self.node, program, port, *arguments], self.folder / f"{name}.log"))
+        command = [self.node, self.folder / program, port, *arguments]
+        return HttpServer(port, Process(name, command, self.folder / f"{name}.log"))
 
 
 class HttpServer:

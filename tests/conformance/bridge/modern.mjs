@@ -2,7 +2,7 @@
 
 import { Exchange, InFlight, sendError } from './exchange.mjs';
 import { Gateway } from './gateway.mjs';
-import { KEY, contradiction } from './headers.mjs';
+import { KEY, contradiction } from '../shared/headers.mjs';
 
 const STATUS = { [-32601]: 404, [-32600]: 400, [-32700]: 400, [-32020]: 400, [-32021]: 400, [-32022]: 400 };
 

@@ -78,7 +78,7 @@ function fillForm({ mcpReq }, key, message, schema) {
     : ask({ [key]: formRequest(message, schema) });
 }
 
-function greet(_, { mcpReq }) {
+export function greet(_, { mcpReq }) {
   const answer = acceptedContent(mcpReq.inputResponses, 'user_name');
   return isText(answer?.name)
     ? content(text(`Hello, ${answer.name}!`))

@@ -14,6 +14,7 @@ import { McpServer, createMcpHandler, isInitializeRequest, isLegacyRequest } fro
 import { registerAskingTools, stateCodec } from './asking.mjs';
 import { Changes } from './changing.mjs';
 import { registerPrompts, registerResources } from './resources.mjs';
+import { TASKS, Tasks, registerTaskTools } from './tasks.mjs';
 import { registerTools } from './tools.mjs';
 
 const CAPABILITIES = {
@@ -27,7 +28,11 @@ const CAPABILITIES = {
 const [port, eras] = process.argv.slice(2);
 const sessions = new Map();
 const changes = new Changes(list => (list === 'tools' ? modern.notify.toolsChanged() : modern.notify.promptsChanged()));
-const modern = createMcpHandler(() => build().server, { legacy: 'reject', onerror: error => console.error(error) });
+const tasks = new Tasks();
+const modern = createMcpHandler(() => build({ extensions: { [TASKS]: {} } }).server, {
+  legacy: 'reject',
+  onerror: error => console.error(error)
+});
 const serveModern = toNodeHandler(modern);
 const isLocalHost = localhostHostValidation();
 const isLocalOrigin = localhostOriginValidation();
@@ -45,10 +50,17 @@ createServer(async (request, response) => {
 
 async function serve(request, response) {
   const body = await read(request);
-  if (eras === 'legacy') return serveLegacy(request, response, body);
-  if (eras === 'modern') return serveModern(request, response, body);
-  const legacy = await isLegacyRequest(await toWebRequest(request, body));
-  return legacy ? serveLegacy(request, response, body) : serveModern(request, response, body);
+  const legacy = eras === 'both' ? await isLegacyRequest(await toWebRequest(request, body)) : eras === 'legacy';
+  if (legacy) {
+    return serveLegacy(request, response, body);
+  }
+  const answer = tasks.answer(request.headers, body);
+  if (!answer) {
+    return serveModern(request, response, body);
+  }
+  const refused = [-32020, -32021].includes(answer.error?.code);
+  response.writeHead(refused ? 400 : 200, { 'Content-Type': 'application/json' });
+  response.end(JSON.stringify(answer));
 }
 
 async function serveLegacy(request, response, body) {
@@ -77,11 +89,13 @@ async function openSession() {
   return transport;
 }
 
-function build() {
+function build(more) {
   const info = { name: 'conformance-example', version: '1.0.0' };
-  const server = new McpServer(info, { capabilities: CAPABILITIES, requestState: { verify: stateCodec.verify } });
+  const capabilities = { ...CAPABILITIES, ...more };
+  const server = new McpServer(info, { capabilities, requestState: { verify: stateCodec.verify } });
   registerTools(server);
   registerAskingTools(server);
+  registerTaskTools(server);
   registerResources(server);
   registerPrompts(server);
   const handle = (method, answer) => server.server.setRequestHandler(method, answer);

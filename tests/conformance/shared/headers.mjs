@@ -1,7 +1,14 @@
 // What the modern era's HTTP headers must say of the message that they come with.
 
 export const KEY = 'io.modelcontextprotocol/';
-const NAMED = { 'tools/call': 'name', 'prompts/get': 'name', 'resources/read': 'uri' };
+const NAMED = {
+  'tools/call': 'name',
+  'prompts/get': 'name',
+  'resources/read': 'uri',
+  'tasks/get': 'taskId',
+  'tasks/update': 'taskId',
+  'tasks/cancel': 'taskId'
+};
 
 // The first header that is missing or contradicts the message; undefined if there is none.
 export function contradiction(headers, { method, params }) {
