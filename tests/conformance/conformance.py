@@ -15,10 +15,9 @@ from collections import Counter
 from pathlib import Path
 
 from results import Baseline, read_scenarios
-from tools import HERE, Failure, installed_tools
+from tools import HERE, Failure, gateway_binary, installed_tools
 
-from checks import SIGNALS, Interrupted, gateway_binary, interrupt
-
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 REVISION = {"legacy": "2025-11-25", "modern": "2026-07-28"}
 ERA_PAIRS = [("legacy", "legacy"), ("modern", "modern"), ("legacy", "modern"), ("modern", "legacy")]
 SECONDS_A_CLIENT = 20
@@ -179,6 +178,17 @@ class Report:
                 print(f"  {run}: {', '.join(counted)}")
         for line in self._summaries:
             print(line)
+
+
+class Interrupted(BaseException):
+    """A signal asked the run to end."""
+
+
+def interrupt(number, _):
+    """Lets what was started be stopped on the way out, which a second signal must not cut short."""
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    raise Interrupted(signal.Signals(number).name)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The pinned suite, SDK and Node, installed outside the source tree, and how to start what needs them.
+"""What a run needs: the gateway's binary, and the pinned suite, SDK and Node, installed outside the source tree.
 
-Owns the cache folder. Knows nothing of what the runs are.
+Owns the cache folder, and knows how to start what is in it. Knows nothing of what the runs are.
 """
 
 import hashlib
@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parent.parent
 sys.path.append(str(HERE.parent / "real"))
 
 from install import NODE, install_once, locked  # noqa: E402
@@ -75,6 +76,25 @@ def installed_tools(folder):
     cache.mkdir(parents=True, exist_ok=True)
     with locked(cache / "lock"):
         return Tools(install_once(cache, "tools", versions(), "half a minute, 250 MB", install), folder)
+
+
+def gateway_binary(logs):
+    """The binary that SENTINEL_BIN names, else the release build of this repository."""
+    chosen = os.environ.get("SENTINEL_BIN")
+    binary = Path(chosen).resolve() if chosen else build(logs / "cargo.log")
+    if not os.access(binary, os.X_OK):
+        raise Failure(f"{binary} is no program")
+    return binary
+
+
+def build(log):
+    print("building the release binary", flush=True)
+    command = ["cargo", "build", "--release", "--bin", "sentinel-gateway"]
+    with Process("cargo", command, log, cwd=REPOSITORY) as cargo:
+        code = cargo.wait()
+    if code != 0:
+        raise Failure(f"`{' '.join(command)}` ended with {code}:\n{cargo.log_tail(60)}")
+    return REPOSITORY / os.environ.get("CARGO_TARGET_DIR", "target") / "release" / "sentinel-gateway"
 
 
 def cache_folder():
