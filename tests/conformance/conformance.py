@@ -114,10 +114,9 @@ def run_suite(run, tools, era, arguments, env=None):
     results = tools.folder / f"{name}-results"
     chosen = ["--requirements", REVISION[era], "--output-dir", results]
     said = tools.run_suite(name, [run.side, *chosen, *arguments], {**os.environ, **(env or {})})
-    scenarios = read_scenarios(results, run.side)
-    if not scenarios:
+    if not results.is_dir():
         raise Failure(f"{run.name}: the suite left no results; it said:\n{said}")
-    return scenarios
+    return read_scenarios(results, run.side, tools.required(REVISION[era], run.side))
 
 
 def write_config(folder, url):

@@ -6,11 +6,13 @@ Owns the cache folder, and knows how to start what is in it. Knows nothing of wh
 import hashlib
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
+SECONDS_A_RUN = 180
 sys.path.append(str(HERE.parent / "real"))
 
 from install import NODE, install_once, locked  # noqa: E402
@@ -40,8 +42,21 @@ class Tools:
         command = [self.node, self.suite / "dist" / "index.js", *arguments]
         log = self.folder / f"{name}.log"
         with Process("the suite", command, log, env=env, cwd=self.folder) as suite:
-            suite.wait(240)
+            try:
+                suite.wait(SECONDS_A_RUN)
+            except subprocess.TimeoutExpired:
+                raise Failure(f"the suite took more than {SECONDS_A_RUN} s over {name}") from None
             return suite.log_tail()
+
+    def required(self, revision, side):
+        """The scenarios that a revision requires, by the suite's own list: one name a line, below its side."""
+        section, names = None, []
+        for line in (self.suite / "requirements" / f"{revision}.yaml").read_text().splitlines():
+            if line[:1].isalpha():
+                section = line.rstrip(":")
+            elif section == side and line.startswith("  - "):
+                names.append(line.removeprefix("  - "))
+        return names
 
     def _server(self, name, program, *arguments):
         port = free_port()
