@@ -20,7 +20,7 @@ from tools import HERE, Failure, gateway_binary, installed_tools
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 REVISION = {"legacy": "2025-11-25", "modern": "2026-07-28"}
 ERA_PAIRS = [("legacy", "legacy"), ("modern", "modern"), ("legacy", "modern"), ("modern", "legacy")]
-SECONDS_A_CLIENT = 20
+SECONDS_A_CLIENT = 90  # with its wait for its turn
 
 
 def main():
@@ -104,6 +104,7 @@ class ClientRun:
             "SENTINEL_BIN": str(binary),
             "SENTINEL_CONFORMANCE_FRONT": self.front,
             "SENTINEL_CONFORMANCE_CLIENT": str(HERE / "client.py"),
+            "SENTINEL_CONFORMANCE_LANES": str(tools.folder),
             "SENTINEL_PYTHON": sys.executable,
         }
         return run_suite(self, tools, self.back, ["--command", command, "--timeout", SECONDS_A_CLIENT * 1000], env)
