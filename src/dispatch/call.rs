@@ -48,13 +48,12 @@ pub async fn call(request: Request, mut snapshots: Snapshots, exchange: Exchange
 }
 
 /// The answer where the gateway has no room for another call.
-pub fn overloaded(request: &Request, snapshot: &Snapshot) -> Outcome {
+pub fn overloaded(method: &str, era: Era, snapshot: &Snapshot) -> Outcome {
     let cap = snapshot.config.gateway.max_in_flight;
     let message = format!("{cap} requests are in flight already (max_in_flight); it was not sent");
     let data = GatewayData::new(None, Class::Overloaded, Executed::No, 0);
     let error = RpcError::new(INTERNAL_ERROR, message).with_data(data);
-    let era = modern::era_of(request.params.as_ref());
-    told(error, era, &request.method, snapshot)
+    told(error, era, method, snapshot)
 }
 
 /// The answer to a call that the end of the gateway cuts off.

@@ -22,7 +22,6 @@ use tokio::sync::watch;
 use crate::backend::Backend;
 use crate::catalog::Catalog;
 use crate::config::Config;
-use crate::protocol::era::modern;
 use crate::protocol::{ClientProfile, Era, Kind, Outcome, RawJson, Request, RpcError, error};
 
 pub use input::{Exchange, TaskEvent};
@@ -72,15 +71,16 @@ impl Plan {
     }
 }
 
-/// Says what is to be done about a request of the client, by the era it is written in (F-C-01).
-/// `exchange` gives a task its way to the client; `None` where there is no room for another.
+/// Says what is to be done about a request of the client. `asking` is who asks, where the request
+/// says so itself as modern ones do (F-C-01); `exchange` gives a task its way to the client; `None` where there is no room for another.
 pub fn route(
     request: Request,
+    asking: Option<Result<ClientProfile, RpcError>>,
     lifecycle: &mut Lifecycle,
     snapshots: &Snapshots,
     exchange: impl FnOnce(Arc<ClientProfile>) -> Option<Exchange>,
 ) -> Plan {
-    let client = match modern::client_of(request.params.as_ref()) {
+    let client = match asking {
         Some(Ok(client)) => {
             lifecycle.met_modern_client();
             Arc::new(client)
@@ -106,7 +106,7 @@ pub fn route(
         }
         _ => match (work(method, era), exchange(client)) {
             (None, _) => Plan::unknown(method),
-            (Some(_), None) => Plan::Reply(call::overloaded(&request, &snapshots.borrow())),
+            (Some(_), None) => Plan::Reply(call::overloaded(method, era, &snapshots.borrow())),
             (Some(work), Some(exchange)) => Plan::Spawn(work(request, snapshots.clone(), exchange)),
         },
     }

@@ -54,14 +54,6 @@ pub fn client_of(params: Option<&RawJson>) -> Option<Result<ClientProfile, RpcEr
     Some(read_client(&meta, &version))
 }
 
-/// The era that a request is written in.
-pub fn era_of(params: Option<&RawJson>) -> Era {
-    match params.and_then(|params| params.at(&["_meta", key::PROTOCOL_VERSION])) {
-        Some(_) => Era::Modern,
-        None => Era::Legacy,
-    }
-}
-
 fn read_client(meta: &RawJson, version: &RawJson) -> Result<ClientProfile, RpcError> {
     let invalid = |why: String| RpcError::new(INVALID_PARAMS, format!("_meta: {why}"));
     let version = version
@@ -155,6 +147,19 @@ pub fn signed(result: &RawJson, gateway: &RawJson) -> RawJson {
     set.extend(backend.map(|info| (key::BACKEND_INFO, info.into_bytes())));
     let meta = meta.with_members(&set, &[]);
     result.with_members(&[("_meta", meta.into_bytes())], &[])
+}
+
+/// The params of a notification without the mark of the subscription that brought it, which is
+/// between us and that server.
+pub fn unsubscribed(params: &RawJson) -> RawJson {
+    let Some(meta) = params.get("_meta") else {
+        return params.clone();
+    };
+    let rest = meta.with_members(&[], &[key::SUBSCRIPTION_ID]);
+    match rest.as_str() {
+        "{}" => params.with_members(&[], &["_meta"]),
+        _ => params.with_members(&[("_meta", rest.into_bytes())], &[]),
+    }
 }
 
 /// What kind of result it is (S26 `basic`, "ResultType").
