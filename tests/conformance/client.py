@@ -5,14 +5,12 @@ resource, gets every prompt, and answers what it is asked. What came of it goes 
 that the gateway answered everything and kept to the protocol.
 """
 
-import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
 
 from user import arguments_for, reply_to
@@ -21,31 +19,21 @@ MODERN = "2026-07-28"
 LEGACY = "2025-11-25"
 KEY = "io.modelcontextprotocol/"
 CAPABILITIES = {"elicitation": {}, "roots": {}, "sampling": {}}
-LANES = 4
 SECONDS = 15
 CLIENT = {"name": "conformance-client", "version": "1.0.0"}
 
 
 def main():
+    signal.alarm(SECONDS)
     url = sys.argv[1]
     era = os.environ["SENTINEL_CONFORMANCE_FRONT"]
     context = json.loads(os.environ.get("MCP_CONFORMANCE_CONTEXT", "{}"))
     with tempfile.TemporaryDirectory(prefix="sentinel-client-") as folder:
         config = Path(folder) / "sentinel.toml"
         config.write_text(f'[gateway]\nstartup_wait_ms = 10000\n\n[[backends]]\nname = "suite"\nurl = "{url}"\n')
-        with turn(), Host(os.environ["SENTINEL_BIN"], config, era) as host:
+        with Host(os.environ["SENTINEL_BIN"], config, era) as host:
             use_everything(host, context.get("toolCalls"))
     print("done")
-
-
-@contextmanager
-def turn():
-    """The suite starts all its clients at once; they go in a few lanes, one after the other, each for a limited time."""
-    lane = Path(os.environ["SENTINEL_CONFORMANCE_LANES"]) / f"lane-{os.getpid() % LANES}"
-    with open(lane, "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        signal.alarm(SECONDS)
-        yield
 
 
 def use_everything(host, calls):

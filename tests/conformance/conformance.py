@@ -6,7 +6,6 @@ A run is named after the side of the gateway that the suite is on, and the eras 
 baseline sets aside came out as it says. Whatever was started is stopped, also when the run is interrupted.
 """
 
-import os
 import shutil
 import signal
 import sys
@@ -20,7 +19,6 @@ from tools import HERE, Failure, gateway_binary, installed_tools
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 REVISION = {"legacy": "2025-11-25", "modern": "2026-07-28"}
 ERA_PAIRS = [("legacy", "legacy"), ("modern", "modern"), ("legacy", "modern"), ("modern", "legacy")]
-SECONDS_A_CLIENT = 90  # with its wait for its turn
 
 
 def main():
@@ -71,7 +69,7 @@ class ServerRun:
         with tools.example(self.back) as example:
             config = write_config(tools.folder, example.url)
             with tools.bridge(self.front, binary, "--config", config) as bridge:
-                return run_suite(self, tools, self.front, ["--url", bridge.url])
+                return test_server(self.name, tools, REVISION[self.front], bridge.url)
 
 
 class DirectRun:
@@ -85,7 +83,7 @@ class DirectRun:
 
     def scenarios(self, tools, _):
         with tools.example("both") as example:
-            return run_suite(self, tools, self.era, ["--url", example.url])
+            return test_server(self.name, tools, REVISION[self.era], example.url)
 
 
 class ClientRun:
@@ -104,20 +102,25 @@ class ClientRun:
             "SENTINEL_BIN": str(binary),
             "SENTINEL_CONFORMANCE_FRONT": self.front,
             "SENTINEL_CONFORMANCE_CLIENT": str(HERE / "client.py"),
-            "SENTINEL_CONFORMANCE_LANES": str(tools.folder),
             "SENTINEL_PYTHON": sys.executable,
         }
-        return run_suite(self, tools, self.back, ["--command", command, "--timeout", SECONDS_A_CLIENT * 1000], env)
+        name, results = places(self.name, tools)
+        revision = REVISION[self.back]
+        arguments = ["client", "--command", command, "--spec-version", revision, "--output-dir", results]
+        tools.suite.run_each(name, tools.suite.all(revision, "client"), arguments, env)
+        return read_scenarios(results, "client", tools.suite.required(revision, "client"))
 
 
-def run_suite(run, tools, era, arguments, env=None):
-    name = run.name.replace(" ", "-").replace("/", "-")
-    results = tools.folder / f"{name}-results"
-    chosen = ["--requirements", REVISION[era], "--output-dir", results]
-    said = tools.run_suite(name, [run.side, *chosen, *arguments], {**os.environ, **(env or {})})
-    if not results.is_dir():
-        raise Failure(f"{run.name}: the suite left no results; it said:\n{said}")
-    return read_scenarios(results, run.side, tools.required(REVISION[era], run.side))
+def test_server(run, tools, revision, url):
+    name, results = places(run, tools)
+    tools.suite.run(name, ["server", "--url", url, "--requirements", revision, "--output-dir", results])
+    return read_scenarios(results, "server", tools.suite.required(revision, "server"))
+
+
+def places(run, tools):
+    """The name of a run's log, and the folder for its results."""
+    name = run.replace(" ", "-").replace("/", "-")
+    return name, tools.folder / f"{name}-results"
 
 
 def write_config(folder, url):

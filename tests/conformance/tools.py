@@ -6,17 +6,16 @@ Owns the cache folder, and knows how to start what is in it. Knows nothing of wh
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
-SECONDS_A_RUN = 180
 sys.path.append(str(HERE.parent / "real"))
 
 from install import NODE, install_once, locked  # noqa: E402
 from processes import Failure, Process, free_port, is_listening, wait_until  # noqa: E402
+from suite import Suite  # noqa: E402
 
 
 class Tools:
@@ -24,12 +23,13 @@ class Tools:
 
     def __init__(self, installed, folder):
         self.folder = folder
-        self.node = installed / "node" / "node_modules" / "node" / "bin" / "node"
-        self.suite = installed / "suite" / "node_modules" / "@modelcontextprotocol" / "conformance"
+        packages = installed / "suite" / "node_modules"
+        self._node = installed / "node" / "node_modules" / "node" / "bin" / "node"
+        self.suite = Suite(self._node, packages / "@modelcontextprotocol" / "conformance", folder)
         # Node looks for packages beside a program, and the source tree has none.
         for part in ("bridge", "example", "shared"):
             shutil.copytree(HERE / part, folder / part)
-        (folder / "node_modules").symlink_to(installed / "suite" / "node_modules")
+        (folder / "node_modules").symlink_to(packages)
 
     def example(self, eras):
         return self._server(f"example-{eras}", "example/server.mjs", eras)
@@ -37,30 +37,9 @@ class Tools:
     def bridge(self, era, *gateway):
         return self._server(f"bridge-{era}", "bridge/main.mjs", era, *gateway)
 
-    def run_suite(self, name, arguments, env):
-        """Runs the suite to its end; what it says goes to a log, and its results are files."""
-        command = [self.node, self.suite / "dist" / "index.js", *arguments]
-        log = self.folder / f"{name}.log"
-        with Process("the suite", command, log, env=env, cwd=self.folder) as suite:
-            try:
-                suite.wait(SECONDS_A_RUN)
-            except subprocess.TimeoutExpired:
-                raise Failure(f"the suite took more than {SECONDS_A_RUN} s over {name}") from None
-            return suite.log_tail()
-
-    def required(self, revision, side):
-        """The scenarios that a revision requires, by the suite's own list: one name a line, below its side."""
-        section, names = None, []
-        for line in (self.suite / "requirements" / f"{revision}.yaml").read_text().splitlines():
-            if line[:1].isalpha():
-                section = line.rstrip(":")
-            elif section == side and line.startswith("  - "):
-                names.append(line.removeprefix("  - "))
-        return names
-
     def _server(self, name, program, *arguments):
         port = free_port()
-        command = [self.node, self.folder / program, port, *arguments]
+        command = [self._node, self.folder / program, port, *arguments]
         return HttpServer(port, Process(name, command, self.folder / f"{name}.log"))
 
 
