@@ -36,7 +36,8 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use call::{Call, Failed, ProgressToken};
+pub use call::{Call, Failed, ProgressToken, Reached};
+pub use clock::Clock;
 pub use error::BackendError;
 pub use keeper::{BackendEvent, keep};
 pub use levels::LevelGuard;
@@ -152,6 +153,22 @@ impl Backend {
     /// Where it stands now.
     pub fn state(&self) -> State {
         self.state.borrow().clone()
+    }
+
+    /// The era it is spoken to in, if it is connected now.
+    pub fn known_era(&self) -> Option<Era> {
+        match &*self.state.borrow() {
+            State::Ready(link) => Some(link.era),
+            State::Connecting { .. } | State::Down { .. } => None,
+        }
+    }
+
+    /// The same, waiting for the connection.
+    ///
+    /// # Errors
+    /// When none could be made.
+    pub async fn era(&self) -> Result<Era, BackendError> {
+        self.link().await.map(|link| link.era)
     }
 
     /// What it declared at the end of this path of its capabilities, if it is connected.

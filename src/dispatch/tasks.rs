@@ -10,10 +10,11 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 
-use super::call::{explain, for_client, progress_token, told};
+use super::call::{for_client, told};
+use super::outgoing::{explain, progress_token};
 use super::{Exchange, Snapshot, Snapshots};
 use crate::backend::retry::Replay;
-use crate::backend::{Answer, Backend, Call, Failed, Listener};
+use crate::backend::{Answer, Backend, Call, Clock, Failed, Listener, Reached};
 use crate::protocol::error::INVALID_PARAMS;
 use crate::protocol::message::elements;
 use crate::protocol::raw::quoted;
@@ -38,7 +39,7 @@ pub(super) async fn of_one(request: Request, snapshots: Snapshots, exchange: Exc
         Err(why) => Err(RpcError::new(INVALID_PARAMS, format!("{method}: {why}"))),
     };
     match answer {
-        Ok(answer) => for_client(answer, era, method, None, &snapshot),
+        Ok(answer) => for_client(answer, &exchange.client, method, None, &snapshot),
         Err(error) => told(error, era, method, &snapshot),
     }
 }
@@ -121,12 +122,12 @@ async fn ask(
     let call = Call {
         method,
         params: Some(params),
-        progress: progress_token(params),
+        progress: progress_token(params, &Reached::default()),
         replay,
-        timeout: backend.config.timeout,
+        clock: &Clock::new(backend.config.timeout),
         caller: &exchange.client,
         target,
-        mirrored: Vec::new(),
+        mirrored: &[],
         listener: &Related {
             listener: exchange,
             backend: backend.name(),
@@ -164,5 +165,9 @@ impl Listener for Related<'_> {
         };
         let answer = self.listener.request(request);
         answer.map(task::related_for_backend).boxed()
+    }
+
+    fn may_be_replayed(&self) -> bool {
+        self.listener.may_be_replayed()
     }
 }
