@@ -57,7 +57,10 @@ def direct_runs():
 
 
 class ServerRun:
-    """The suite as client of the gateway, which a bridge makes an HTTP server; our example server behind it."""
+    """The suite as client of the gateway, which a bridge makes an HTTP server; our example server behind it.
+
+    A second one of the other era has the same names to offer, and must not get into the first one's way.
+    """
 
     side = "server"
 
@@ -66,8 +69,9 @@ class ServerRun:
         self.name = f"server {front}/{back}"
 
     def scenarios(self, tools, binary):
-        with tools.example(self.back) as example:
-            config = write_config(tools.folder, example.url)
+        (other,) = REVISION.keys() - {self.back}
+        with tools.example(self.back) as first, tools.example(other) as second:
+            config = write_config(tools.folder, {"first": first.url, "second": second.url})
             with tools.bridge(self.front, binary, "--config", config) as bridge:
                 return test_server(self.name, tools, REVISION[self.front], bridge.url)
 
@@ -123,9 +127,10 @@ def places(run, tools):
     return name, tools.folder / f"{name}-results"
 
 
-def write_config(folder, url):
+def write_config(folder, backends):
     path = folder / "sentinel.toml"
-    path.write_text(f'[gateway]\nstartup_wait_ms = 10000\n\n[[backends]]\nname = "example"\nurl = "{url}"\n')
+    entries = [f'[[backends]]\nname = "{name}"\nurl = "{url}"\n' for name, url in backends.items()]
+    path.write_text("\n".join(["[gateway]\nstartup_wait_ms = 10000\n", *entries]))
     return path
 
 
