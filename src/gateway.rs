@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::backend::BackendEvent;
 use crate::dispatch::input::Question;
 use crate::dispatch::input::strays::{self, Stray};
+use crate::dispatch::tasks;
 use crate::dispatch::{
     Exchange, Lifecycle, Plan, Refresh, Snapshot, Subscriptions, Talks, TaskEvent, call, refresh,
     route,
@@ -209,9 +210,16 @@ impl Gateway {
 
     fn backend(&mut self, event: BackendEvent) {
         match event {
-            BackendEvent::Notice { notification, .. } => self.notice(&notification),
+            BackendEvent::Notice {
+                backend,
+                notification,
+            } => {
+                let backend = Arc::clone(&self.snapshot().backends[backend]);
+                self.notice(&tasks::notice_for_client(notification, &backend));
+            }
             BackendEvent::Asked {
                 backend,
+                of,
                 request,
                 answer,
             } => {
@@ -221,7 +229,9 @@ impl Gateway {
                     answer,
                 };
                 let legacy = self.lifecycle.client();
-                let legacy = legacy.filter(|_| self.lifecycle.is_initialized());
+                // A session of modern clients alone has nothing to ask the other one.
+                let asks_legacy = of == Era::Legacy && self.lifecycle.is_initialized();
+                let legacy = legacy.filter(|_| asks_legacy);
                 strays::relay(stray, legacy, &self.talks, &self.tasks);
             }
             listed_or_down => self.refresh.absorb(listed_or_down),
@@ -359,9 +369,13 @@ impl Gateway {
 
     fn task(&mut self, event: TaskEvent) {
         match event {
-            TaskEvent::Say { ticket, line } => {
+            TaskEvent::Say {
+                ticket,
+                line,
+                matters,
+            } => {
                 if self.in_flight.get(ticket).is_some() {
-                    self.send(line);
+                    self.outbox.push_if_it_matters(line, matters);
                 }
             }
             TaskEvent::Listening { ticket, filter } => {

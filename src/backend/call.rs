@@ -3,6 +3,7 @@
 //! Owns the loop that retry policy, deadline, queue and link come together in, and the progress
 //! token of each attempt. Whether the call may be sent again was decided before it came here.
 
+use std::convert::Infallible;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -95,6 +96,26 @@ impl Backend {
     /// [`Failed`], when all that is allowed was tried. An error of the backend's own is an
     /// [`Outcome`], not a failure.
     pub async fn call(&self, call: &Call<'_>) -> Result<Answer, Failed> {
+        tokio::select! {
+            biased;
+            answer = self.attempts(call) => answer,
+            never = self.stop_while_asking(call.clock) => match never {},
+        }
+    }
+
+    /// While the backend has a question open that belongs to no call, time stands still for its
+    /// calls: one of them may be what it asks for.
+    async fn stop_while_asking(&self, clock: &Clock) -> Infallible {
+        let mut asking = self.asking.subscribe();
+        loop {
+            // The sender is ours: neither wait can fail.
+            let _ = asking.wait_for(|open| *open > 0).await;
+            let _pause = clock.pause();
+            let _ = asking.wait_for(|open| *open == 0).await;
+        }
+    }
+
+    async fn attempts(&self, call: &Call<'_>) -> Result<Answer, Failed> {
         let clock = call.clock;
         let out_of_time = |sent| BackendError::Deadline {
             sent,
@@ -144,7 +165,7 @@ impl Backend {
     }
 
     async fn attempt(&self, call: &Call<'_>, sent: &AtomicBool) -> Result<Answer, BackendError> {
-        let link = self.link().await?;
+        let (session, link) = self.link_for(call.caller).await?;
         let id = fresh_id();
         let own_token = call
             .progress
@@ -170,7 +191,7 @@ impl Backend {
         };
         let answer = link.request(&attempt, &ear).await;
         if let Err(BackendError::SessionLost { .. } | BackendError::Connect(_)) = &answer {
-            self.lost(&link);
+            session.lost(&link);
         }
         answer
     }

@@ -11,11 +11,10 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::sync::{Notify, watch};
 
-use super::clock::Clock;
 use super::listen::PATIENCE;
 use super::retry::Replay;
 use super::session::{Deaf, Link};
-use super::{Backend, Call, State};
+use super::{Backend, Call, Clock, State};
 use crate::protocol::error::{INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND};
 use crate::protocol::{ClientProfile, Era, Executed, GatewayData, Outcome, RawJson, RpcError};
 
@@ -196,7 +195,12 @@ impl Backend {
     }
 
     async fn ask_to_subscribe(&self, uri: &str) -> Result<(), RawJson> {
-        let (params, us) = (about(uri), ClientProfile::ourselves());
+        let params = about(uri);
+        // Whoever wants to hear, one session is asked.
+        let us = ClientProfile {
+            era: self.introduced(),
+            ..ClientProfile::ourselves()
+        };
         let clock = Clock::new(self.config.timeout.min(SUBSCRIBED));
         let call = Call {
             method: "resources/subscribe",

@@ -7,46 +7,85 @@ use std::sync::Arc;
 
 use super::outgoing::Outgoing;
 use super::subject::Subject;
-use super::{Exchange, Snapshot, Snapshots, input};
+use super::{Exchange, Snapshot, Snapshots, input, settled};
 use crate::backend::Answer;
 use crate::config::ToolErrors;
+use crate::protocol::era::modern::ResultType;
 use crate::protocol::era::{legacy, modern};
-use crate::protocol::error::{INTERNAL_ERROR, INVALID_PARAMS};
+use crate::protocol::error::{HEADER_MISMATCH, INTERNAL_ERROR, INVALID_PARAMS};
 use crate::protocol::{Class, ClientProfile, Era, Executed, GatewayData, Kind, Outcome, RawJson};
 use crate::protocol::{Request, RpcError};
 
 /// Serves one call.
 pub async fn call(request: Request, mut snapshots: Snapshots, exchange: Exchange) -> Outcome {
-    let settled = snapshots.wait_for(|snapshot| snapshot.settled).await;
-    let Ok(snapshot) = settled.map(|snapshot| Arc::clone(&snapshot)) else {
-        return RpcError::new(INTERNAL_ERROR, "the gateway is shutting down").into();
+    let mut snapshot = match settled(snapshots.clone()).await {
+        Ok(snapshot) => snapshot,
+        Err(error) => return error.into(),
     };
     let method = request.method;
     let params = request.params.unwrap_or_else(|| RawJson::trusted("{}"));
-    let era = exchange.client.era;
     let subject = match Subject::read(&method, &params) {
         Ok(subject) => subject,
         Err(why) => return RpcError::new(INVALID_PARAMS, format!("{method}: {why}")).into(),
     };
-    let answer = match input::resumed(&method, &params, &exchange) {
-        Some(resumed) => resumed.await,
-        None => match subject.route(&snapshot) {
-            Some(route) => {
-                let caller = Arc::clone(&exchange.client);
-                let sent = params.clone();
-                let call = Outgoing::new(method.clone(), sent, &subject, &route, caller);
-                input::carry(call, &params, &exchange).await
-            }
-            None => Err(subject.unknown(&snapshot, era)),
-        },
-    };
+    let mut answer = carry(&method, &params, &subject, &snapshot, &exchange).await;
+    if is_header_mismatch(&answer)
+        && let Some(fresh) = refetched(&subject, &snapshot, &mut snapshots).await
+    {
+        snapshot = fresh;
+        answer = carry(&method, &params, &subject, &snapshot, &exchange).await;
+    }
     match answer {
         Ok(answer) => {
             let uri = (subject.kind == Kind::Resource).then_some(subject.name.as_str());
             for_client(answer, &exchange.client, &method, uri, &snapshot)
         }
-        Err(error) => told(error, era, &method, &snapshot),
+        Err(error) => told(error, exchange.client.era, &method, &snapshot),
     }
+}
+
+async fn carry(
+    method: &str,
+    params: &RawJson,
+    subject: &Subject,
+    snapshot: &Snapshot,
+    exchange: &Exchange,
+) -> Result<Answer, RpcError> {
+    if let Some(resumed) = input::resumed(method, params, exchange) {
+        return resumed.await;
+    }
+    let caller = Arc::clone(&exchange.client);
+    let Some(route) = subject.route(snapshot) else {
+        return Err(subject.unknown(snapshot, caller.era));
+    };
+    let call = Outgoing::new(method.to_owned(), params.clone(), subject, &route, caller);
+    input::carry(call, params, exchange).await
+}
+
+/// Whether a modern backend has refused the headers of a call: it may want other parameters
+/// repeated than its definition of last contact says.
+fn is_header_mismatch(answer: &Result<Answer, RpcError>) -> bool {
+    match answer {
+        Ok(Answer {
+            outcome: Outcome::Error(error),
+            era: Era::Modern,
+            ..
+        }) => modern::code_of(error) == Some(HEADER_MISMATCH),
+        _ => false,
+    }
+}
+
+/// The snapshot after the backend was asked for its lists anew (B-M-04).
+async fn refetched(
+    subject: &Subject,
+    snapshot: &Snapshot,
+    snapshots: &mut Snapshots,
+) -> Option<Arc<Snapshot>> {
+    let backend = subject.route(snapshot)?.backend;
+    snapshots.mark_unchanged();
+    backend.refetch_lists().await.then_some(())?;
+    snapshots.changed().await.ok()?;
+    Some(Arc::clone(&snapshots.borrow()))
 }
 
 /// The answer where the gateway has no room for another call.
@@ -91,18 +130,23 @@ pub(super) fn for_client(
     uri: Option<&str>,
     snapshot: &Snapshot,
 ) -> Outcome {
+    let cacheable = method == "resources/read";
     let outcome = match (answer.era, client.era) {
         (Era::Legacy, Era::Legacy) => return input::for_legacy_client(answer.outcome, client),
         (Era::Modern, Era::Legacy) => {
-            return legacy::outcome_from_modern(answer.outcome, method == "resources/read");
+            return legacy::outcome_from_modern(answer.outcome, cacheable);
         }
-        (Era::Modern, Era::Modern) => answer.outcome,
-        (Era::Legacy, Era::Modern) => {
-            legacy::outcome_for_modern(answer.outcome, method == "resources/read", uri)
-        }
+        (Era::Modern, Era::Modern) => modern::without_header_errors(answer.outcome),
+        (Era::Legacy, Era::Modern) => legacy::outcome_for_modern(answer.outcome, cacheable, uri),
     };
     match outcome {
-        Outcome::Result(result) => Outcome::Result(modern::signed(&result, &snapshot.identity)),
+        Outcome::Result(result) => {
+            let result = match answer.result_type {
+                ResultType::Complete => modern::complete(&result, cacheable),
+                ResultType::InputRequired | ResultType::Task => result,
+            };
+            Outcome::Result(modern::signed(&result, &snapshot.identity))
+        }
         error @ Outcome::Error(_) => error,
     }
 }

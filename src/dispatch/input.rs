@@ -33,6 +33,7 @@ use crate::protocol::error::INTERNAL_ERROR;
 use crate::protocol::message;
 use crate::protocol::{ClientProfile, Era, LogLevel, Notification, Outcome, RawJson, Request};
 use crate::protocol::{RpcError, Ticket};
+use crate::transport::stdio::Matters;
 
 pub(super) use across::{carry, resumed};
 pub use talks::Talks;
@@ -54,6 +55,8 @@ pub enum TaskEvent {
         ticket: Ticket,
         /// The whole message.
         line: Bytes,
+        /// Whether it must arrive.
+        matters: Matters,
     },
     /// A `subscriptions/listen` has begun.
     Listening {
@@ -140,10 +143,17 @@ impl Listener for Exchange {
             );
             return;
         }
+        let matters = match method.as_str() {
+            // The next says more than the last.
+            "notifications/progress" => Matters::UntilNext(self.ticket.number()),
+            "notifications/message" => Matters::Little,
+            _ => Matters::Always,
+        };
         let line = message::notification(&method, params.as_ref());
         let _ = self.events.send(TaskEvent::Say {
             ticket: self.ticket,
             line,
+            matters,
         });
     }
 

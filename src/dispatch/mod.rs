@@ -12,7 +12,7 @@ mod outgoing;
 pub mod refresh;
 mod subject;
 pub mod subscribe;
-mod tasks;
+pub mod tasks;
 
 use std::sync::Arc;
 

@@ -17,7 +17,7 @@ use crate::protocol::era::Mirror;
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::error::INTERNAL_ERROR;
 use crate::protocol::raw::quoted;
-use crate::protocol::{ClientProfile, Executed, GatewayData, Kind, RawJson, RpcError, task};
+use crate::protocol::{ClientProfile, Era, Executed, GatewayData, Kind, RawJson, RpcError, task};
 
 /// A call, and whom it goes to.
 pub(super) struct Outgoing {
@@ -91,6 +91,12 @@ impl Outgoing {
                 listener,
                 backend: self.backend.name(),
             },
+        };
+        let _level = match self.caller.log_level {
+            Some(level) if self.caller.era == Era::Modern => {
+                Some(self.backend.want_log_level(level).await)
+            }
+            _ => None,
         };
         let answer = self.backend.call(&call).await;
         let answer = answer.map_err(|failed| self.explain(&failed))?;

@@ -93,6 +93,22 @@ async fn tasks_of(backend: &Arc<Backend>, exchange: &Exchange) -> Vec<RawJson> {
     tasks
 }
 
+/// A notification that a backend sends outside of any call, with its tasks under the names that
+/// clients use.
+pub fn notice_for_client(notification: Notification, backend: &Backend) -> Notification {
+    let name = backend.name();
+    let params = match notification.method.as_str() {
+        "notifications/tasks/status" => notification
+            .params
+            .map(|params| task::for_client(&params, name)),
+        _ => task::related_for_client(notification.params, name),
+    };
+    Notification {
+        params,
+        ..notification
+    }
+}
+
 /// Whose task it is, and what it is called there.
 fn owner<'a>(
     params: &RawJson,
