@@ -63,7 +63,7 @@ struct Open {
 }
 
 impl Talk {
-    /// The call for this request; [`run`](Self::run) makes it.
+    /// The call for this request; [`Running`] makes it.
     pub(super) fn new(call: Outgoing, exchange: Exchange) -> Self {
         Self {
             call,
@@ -80,18 +80,6 @@ impl Talk {
             }),
             changed: Notify::new(),
         }
-    }
-
-    /// Makes the call and notes how it ended, even where it ends in a panic.
-    pub(super) async fn run(&self) {
-        let mut ending = Ending {
-            talk: self,
-            end: Some(Err(RpcError::new(
-                INTERNAL_ERROR,
-                "the gateway failed on this call: please report it",
-            ))),
-        };
-        ending.end = Some(self.call.send(&self.call.params, self).await);
     }
 
     /// Waits until the call has ended, or has questions for the client; those that come together
@@ -225,6 +213,41 @@ impl Talk {
     }
 }
 
+/// The call while it runs. When it goes out of scope the call has ended, even where it ends in a
+/// panic or is cut off.
+pub(super) struct Running {
+    talk: Arc<Talk>,
+    end: Option<Ended>,
+}
+
+impl Running {
+    /// Not yet sent.
+    pub(super) fn new(talk: &Arc<Talk>) -> Self {
+        let failed = "the gateway failed on this call: please report it";
+        Self {
+            talk: Arc::clone(talk),
+            end: Some(Err(RpcError::new(INTERNAL_ERROR, failed))),
+        }
+    }
+
+    /// Makes the call.
+    pub(super) async fn run(mut self) {
+        let Talk { call, .. } = &*self.talk;
+        self.end = Some(call.send(&call.params, &*self.talk).await);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut state = self.talk.lock();
+        state.end = self.end.take();
+        state.ended = true;
+        state.open.clear();
+        drop(state);
+        self.talk.changed.notify_one();
+    }
+}
+
 impl Listener for Talk {
     fn notification(&self, notification: Notification) {
         let state = self.lock();
@@ -268,23 +291,6 @@ impl State {
 impl Open {
     fn refuse(self, refusal: RpcError) {
         let _ = self.answer.send(refusal.into());
-    }
-}
-
-/// Notes the end of the call when it goes out of scope.
-struct Ending<'a> {
-    talk: &'a Talk,
-    end: Option<Ended>,
-}
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        let mut state = self.talk.lock();
-        state.end = self.end.take();
-        state.ended = true;
-        state.open.clear();
-        drop(state);
-        self.talk.changed.notify_one();
     }
 }
 
