@@ -6,7 +6,7 @@
 use super::handle::{self, Binding, Handle};
 use super::offers::{self, Missing, URL};
 use super::requests::{Needed, without_answers};
-use super::talk::Ended;
+use super::talk::{Ended, Talk};
 use super::talks::UnderWay;
 use super::{Exchange, rounds, urls};
 use crate::backend::{Answer, BackendError, Failed};
@@ -85,7 +85,7 @@ async fn follow(
 ) -> Result<Answer, RpcError> {
     loop {
         if let Some(ended) = under_way.talk.news().await {
-            return finished(&under_way.talk.call, ended, &exchange.client, declined);
+            return finished(&under_way.talk, ended, &exchange.client, declined);
         }
         let binding = Binding::of(method, params);
         match exchange.talks.park(under_way, exchange.ticket, binding) {
@@ -134,23 +134,39 @@ fn responses(params: &RawJson) -> Result<Vec<(String, RawJson)>, &'static str> {
 
 /// How a call ended, as far as another era's way of asking is in it.
 fn finished(
-    call: &Outgoing,
+    talk: &Talk,
     ended: Ended,
     client: &ClientProfile,
     declined: bool,
 ) -> Result<Answer, RpcError> {
-    let answer = ended?;
+    let (answer, backend) = (ended?, talk.call.backend.name());
+    if answer.era == Era::Modern {
+        return fit(&talk.call, answer, client);
+    }
+    let missed = talk.missed();
+    if !missed.is_empty() && has_failed(&answer.outcome) {
+        let executed = Executed::Unknown;
+        return Err(offers::out_of_reach(&missed, client, backend, executed));
+    }
     let urls = match &answer.outcome {
-        Outcome::Error(error) if answer.era == Era::Legacy && !declined => urls::asked(error),
+        Outcome::Error(error) if !declined => urls::asked(error),
         _ => None,
     };
     match urls {
         Some(_) if !client.declares(&["elicitation", "url"]) => {
-            let backend = call.backend.name();
             Err(offers::out_of_reach(&[URL], client, backend, Executed::No))
         }
         Some(result) => Ok(asking(result)),
-        None => fit(call, answer, client),
+        None => Ok(answer),
+    }
+}
+
+fn has_failed(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Error(_) => true,
+        Outcome::Result(result) => result
+            .get("isError")
+            .is_some_and(|failed| failed.as_str() == "true"),
     }
 }
 

@@ -93,6 +93,11 @@ pub(super) fn unanswerable(method: &str) -> RpcError {
 }
 
 impl Missing {
+    /// Whether declaring something would help.
+    pub(super) fn is_capability(self) -> bool {
+        !self.path.is_empty()
+    }
+
     /// What the server is told that asked.
     pub(super) fn refusal(self) -> RpcError {
         RpcError::new(
@@ -109,7 +114,8 @@ pub(super) fn out_of_reach(
     backend: &str,
     executed: Executed,
 ) -> RpcError {
-    let what: Vec<&str> = missing.iter().map(|missing| missing.what).collect();
+    let mut what: Vec<&str> = missing.iter().map(|missing| missing.what).collect();
+    what.dedup();
     let (what, fate) = (
         what.join(" and "),
         match executed {

@@ -13,8 +13,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, oneshot};
 
+use super::offers::{self, Missing};
 use super::requests::Question;
-use super::{Exchange, MAX_ROUNDS, offers, unanswered};
+use super::{Exchange, MAX_ROUNDS, unanswered};
 use crate::backend::{Answer, Listener};
 use crate::dispatch::outgoing::Outgoing;
 use crate::protocol::error::INTERNAL_ERROR;
@@ -44,6 +45,8 @@ struct State {
     heard: bool,
     open: Vec<Open>,
     asked: u64,
+    /// What the backend wanted and could not have.
+    missed: Vec<Missing>,
     rounds: u32,
     /// Nobody will come back.
     closed: bool,
@@ -73,6 +76,7 @@ impl Talk {
                 heard: true,
                 open: Vec::new(),
                 asked: 0,
+                missed: Vec::new(),
                 rounds: 0,
                 closed: false,
                 ended: false,
@@ -105,7 +109,10 @@ impl Talk {
         for open in open {
             let Question { method, params, .. } = &open.question;
             match offers::missing(&client, method, params.as_ref()) {
-                Some(missing) => open.refuse(missing.refusal()),
+                Some(missing) => {
+                    state.missed.push(missing);
+                    open.refuse(missing.refusal());
+                }
                 None => state.open.push(open),
             }
         }
@@ -126,6 +133,13 @@ impl Talk {
                 .map(|open| open.question.clone())
                 .collect(),
         )
+    }
+
+    /// What the backend wanted that the client had not declared.
+    pub(super) fn missed(&self) -> Vec<Missing> {
+        let missed = &self.lock().missed;
+        let capabilities = missed.iter().filter(|missing| missing.is_capability());
+        capabilities.copied().collect()
     }
 
     /// Another request takes the call over, with answers to some of what is open.
@@ -180,6 +194,7 @@ impl Talk {
         let mut state = self.lock();
         let Request { method, params, .. } = request;
         if let Some(missing) = offers::missing(&state.exchange.client, &method, params.as_ref()) {
+            state.missed.push(missing);
             return Err(missing.refusal());
         }
         if state.closed || state.ended {
