@@ -244,7 +244,8 @@ impl<'a> Reading<'a> {
                     Err(TooLarge { limit }) => {
                         return End::Broken(BackendError::TooLarge { limit });
                     }
-                    Ok(event) if event.data.is_empty() => {}
+                    // An event of another type than `message` is no message.
+                    Ok(event) if event.data.is_empty() || event.event.is_some() => {}
                     Ok(event) => {
                         place.heard();
                         if let Some(answer) = self.event(&event.data, asked) {

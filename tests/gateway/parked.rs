@@ -349,6 +349,26 @@ fn a_call_that_fails_for_want_of_a_capability_names_it() {
 }
 
 #[test]
+fn a_call_that_fails_for_other_reasons_keeps_its_error() {
+    let mut rig = rig();
+    rig.gateway.modern(json!({ "elicitation": {} }));
+    let asked = rig.call(&[
+        form(1, "one"),
+        request(json!(2), "tools/list", json!({})),
+        request(json!(3), "roots/list", json!({})),
+    ]);
+    for _ in 0..2 {
+        assert_eq!(rig.heard().1["error"]["code"], -32601);
+    }
+    // What it was refused can't be why: it could be asked now.
+    rig.gateway
+        .modern(json!({ "elicitation": {}, "roots": {} }));
+    let again = rig.start_retry(&asked, yes(&asked));
+    rig.live.event(&error(-32000, "mine"));
+    assert_eq!(rig.gateway.answer(again).code(), -32000);
+}
+
+#[test]
 fn a_retry_that_declares_less_is_not_asked_for_more() {
     let mut rig = rig();
     let asked = rig.call(&[form(1, "one"), request(json!(2), "roots/list", json!({}))]);

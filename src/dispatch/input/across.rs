@@ -139,34 +139,38 @@ fn finished(
     client: &ClientProfile,
     declined: bool,
 ) -> Result<Answer, RpcError> {
-    let (answer, backend) = (ended?, talk.call.backend.name());
-    if answer.era == Era::Modern {
-        return fit(&talk.call, answer, client);
-    }
-    let missed = talk.missed();
-    if !missed.is_empty() && has_failed(&answer.outcome) {
-        let executed = Executed::Unknown;
-        return Err(offers::out_of_reach(&missed, client, backend, executed));
+    let (call, answer) = (&talk.call, ended?);
+    let lacking = talk.lacking(client);
+    if !lacking.is_empty() && has_failed(&answer.outcome) {
+        let backend = call.backend.name();
+        return Err(offers::out_of_reach(
+            &lacking,
+            client,
+            backend,
+            Executed::Unknown,
+        ));
     }
     let urls = match &answer.outcome {
-        Outcome::Error(error) if !declined => urls::asked(error),
+        Outcome::Error(error) if answer.era == Era::Legacy && !declined => urls::asked(error),
         _ => None,
     };
     match urls {
         Some(_) if !client.declares(&["elicitation", "url"]) => {
+            let backend = call.backend.name();
             Err(offers::out_of_reach(&[URL], client, backend, Executed::No))
         }
         Some(result) => Ok(asking(result)),
-        None => Ok(answer),
+        None => fit(call, answer, client),
     }
 }
 
+/// Whether a call came to nothing, as far as the backend says.
 fn has_failed(outcome: &Outcome) -> bool {
     match outcome {
-        Outcome::Error(_) => true,
         Outcome::Result(result) => result
             .get("isError")
-            .is_some_and(|failed| failed.as_str() == "true"),
+            .is_some_and(|is| is.as_str() == "true"),
+        Outcome::Error(_) => true,
     }
 }
 

@@ -93,9 +93,9 @@ pub(super) fn unanswerable(method: &str) -> RpcError {
 }
 
 impl Missing {
-    /// Whether declaring something would help.
-    pub(super) fn is_capability(self) -> bool {
-        !self.path.is_empty()
+    /// Whether it would help this client to declare it.
+    pub(super) fn is_lacked_by(self, client: &ClientProfile) -> bool {
+        !self.path.is_empty() && !client.declares(self.path)
     }
 
     /// What the server is told that asked.
@@ -115,6 +115,7 @@ pub(super) fn out_of_reach(
     executed: Executed,
 ) -> RpcError {
     let mut what: Vec<&str> = missing.iter().map(|missing| missing.what).collect();
+    what.sort_unstable();
     what.dedup();
     let (what, fate) = (
         what.join(" and "),

@@ -13,13 +13,13 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, oneshot};
 
-use super::offers::{self, Missing};
+use super::offers::Missing;
 use super::requests::Question;
-use super::{Exchange, MAX_ROUNDS, unanswered};
+use super::{Exchange, MAX_ROUNDS, offers, unanswered};
 use crate::backend::{Answer, Listener};
 use crate::dispatch::outgoing::Outgoing;
 use crate::protocol::error::INTERNAL_ERROR;
-use crate::protocol::{Notification, Outcome, RawJson, Request, RpcError};
+use crate::protocol::{ClientProfile, Notification, Outcome, RawJson, Request, RpcError};
 
 /// Questions that come within this are asked together.
 const GATHER: Duration = Duration::from_millis(20);
@@ -45,8 +45,8 @@ struct State {
     heard: bool,
     open: Vec<Open>,
     asked: u64,
-    /// What the backend wanted and could not have.
-    missed: Vec<Missing>,
+    /// What the backend has asked for and the requests did not declare.
+    lacking: Vec<Missing>,
     rounds: u32,
     /// Nobody will come back.
     closed: bool,
@@ -76,7 +76,7 @@ impl Talk {
                 heard: true,
                 open: Vec::new(),
                 asked: 0,
-                missed: Vec::new(),
+                lacking: Vec::new(),
                 rounds: 0,
                 closed: false,
                 ended: false,
@@ -95,6 +95,15 @@ impl Talk {
         self.lock().end.take()
     }
 
+    /// What the backend has asked for in vain, and this client still lacks.
+    pub(super) fn lacking(&self, client: &ClientProfile) -> Vec<Missing> {
+        let state = self.lock();
+        let lacking = state.lacking.iter().copied();
+        lacking
+            .filter(|missing| missing.is_lacked_by(client))
+            .collect()
+    }
+
     /// Waits for the end of the call.
     pub(super) async fn ended(&self) {
         self.until(|state| state.ended).await;
@@ -110,7 +119,7 @@ impl Talk {
             let Question { method, params, .. } = &open.question;
             match offers::missing(&client, method, params.as_ref()) {
                 Some(missing) => {
-                    state.missed.push(missing);
+                    state.lack(missing);
                     open.refuse(missing.refusal());
                 }
                 None => state.open.push(open),
@@ -133,13 +142,6 @@ impl Talk {
                 .map(|open| open.question.clone())
                 .collect(),
         )
-    }
-
-    /// What the backend wanted that the client had not declared.
-    pub(super) fn missed(&self) -> Vec<Missing> {
-        let missed = &self.lock().missed;
-        let capabilities = missed.iter().filter(|missing| missing.is_capability());
-        capabilities.copied().collect()
     }
 
     /// Another request takes the call over, with answers to some of what is open.
@@ -194,7 +196,7 @@ impl Talk {
         let mut state = self.lock();
         let Request { method, params, .. } = request;
         if let Some(missing) = offers::missing(&state.exchange.client, &method, params.as_ref()) {
-            state.missed.push(missing);
+            state.lack(missing);
             return Err(missing.refusal());
         }
         if state.closed || state.ended {
@@ -296,6 +298,13 @@ impl Listener for Talk {
 }
 
 impl State {
+    fn lack(&mut self, missing: Missing) {
+        // Once each: a backend may ask for ever.
+        if !self.lacking.contains(&missing) {
+            self.lacking.push(missing);
+        }
+    }
+
     fn refuse_all(&mut self, why: &str) {
         for open in mem::take(&mut self.open) {
             open.refuse(RpcError::new(INTERNAL_ERROR, why));

@@ -1,12 +1,12 @@
 //! How long a call waits and for whom, with the clock in the test's hands. The backend is one that
 //! never connects: what it asks is asked here.
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::*;
-use crate::backend::{Backend, start_all};
+use crate::backend::Backend;
 use crate::config::{Environment, Overrides, load};
 use crate::dispatch::TaskEvent;
 use crate::dispatch::subject::{Route, Subject};
@@ -17,8 +17,6 @@ struct Bench {
     talks: Arc<Talks>,
     in_flight: InFlight<()>,
     events: mpsc::UnboundedSender<TaskEvent>,
-    /// Nobody introduces himself.
-    _client: watch::Sender<Option<Arc<ClientProfile>>>,
 }
 
 const PARAMS: &str = r#"{"name":"t"}"#;
@@ -31,10 +29,10 @@ impl Bench {
             ..Overrides::default()
         };
         let config = load(&flags, &Environment::new("no-such-folder")).unwrap();
-        let (client, introduction) = watch::channel(None);
+        let backends = config.backends.iter().enumerate();
+        let backend = |(at, config)| Arc::new(Backend::unkept(Arc::clone(config), at));
         Self {
-            backends: start_all(&config, &introduction).0,
-            _client: client,
+            backends: backends.map(backend).collect(),
             talks: Arc::default(),
             in_flight: InFlight::default(),
             events: mpsc::unbounded_channel().0,
