@@ -429,7 +429,7 @@ impl Gateway {
     fn withdraw(&mut self, which: impl Fn(&Open) -> bool) {
         for (id, _) in self.asked.take_where(which) {
             let params = format!(
-                r#"{{"requestId":{},"reason":"the call that asked has ended"}}"#,
+                r#"{{"requestId":{},"reason":"an answer is no longer needed"}}"#,
                 id.raw().as_str()
             );
             let params = RawJson::trusted(params);
