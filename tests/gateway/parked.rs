@@ -307,6 +307,26 @@ fn progress_and_logs_go_to_the_request_in_flight_under_its_token_and_level() {
 }
 
 #[test]
+fn a_retry_that_wants_more_logs_has_the_backend_say_more() {
+    let fake = FakeBackend::start().tool("ask");
+    let fake = fake.capabilities(json!({ "logging": {} }));
+    let live = Live::new();
+    fake.on_tool("ask", Reply::sse().live(&live));
+    let mut gateway = TestGateway::over(&fake);
+    gateway.modern(everything());
+    let id = gateway.request("tools/call", params());
+    live.event(&form(1, "one"));
+    let asked = gateway.answer(id);
+    let mut again = params();
+    again["_meta"] = json!({ "io.modelcontextprotocol/logLevel": "debug" });
+    let id = gateway.retry("tools/call", &again, &asked, yes(&asked));
+    let level = fake.next_request("logging/setLevel");
+    assert_eq!(level.params()["level"], "debug");
+    live.event(&text("done"));
+    assert_eq!(gateway.answer(id).text(), "done");
+}
+
+#[test]
 fn what_a_request_does_not_declare_is_refused_to_the_backend() {
     let mut rig = rig();
     rig.gateway.modern(json!({ "elicitation": {} }));
