@@ -530,6 +530,27 @@ fn urls_to_be_visited_first_become_questions_and_the_call_is_made_again() {
     assert!(refused.message().contains("elicitation by URL"));
 }
 
+/// How long that is, another call shows: it has the same two seconds, and ends meanwhile.
+#[test]
+fn the_time_that_the_client_takes_is_not_the_calls() {
+    let fake = FakeBackend::start().tool("ask").tool("slow");
+    let live = Live::new();
+    fake.on_tool("ask", Reply::sse().live(&live));
+    fake.on_tool("slow", Reply::stall());
+    let mut gateway = TestGateway::with_config(&fake.entry("fake", "timeout_secs = 2"));
+    gateway.modern(everything());
+    let id = gateway.request("tools/call", params());
+    live.event(&form(1, "one"));
+    let asked = gateway.answer(id);
+    let slow = gateway.call("slow", json!({}));
+    assert_eq!(slow.verdict().0, "deadline");
+    let again = gateway.retry("tools/call", &params(), &asked, yes(&asked));
+    fake.next_request("response");
+    live.event(&text("done"));
+    assert_eq!(gateway.answer(again).text(), "done");
+    assert_eq!(fake.runs("ask"), 1);
+}
+
 #[test]
 fn a_waiting_call_may_flood_without_a_listener() {
     let mut rig = rig();
