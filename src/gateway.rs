@@ -22,15 +22,30 @@ use crate::dispatch::{
     Exchange, Lifecycle, Plan, Refresh, Snapshot, Subscriptions, Talks, TaskEvent, call, refresh,
     route,
 };
+use crate::observe::signals::Shutdown;
 use crate::protocol::era::modern;
 use crate::protocol::error::{INTERNAL_ERROR, INVALID_REQUEST};
 use crate::protocol::{Asked, Era, Id, InFlight, Inbound, Notification, Outcome, RawJson, Request};
 use crate::protocol::{Response, RpcError, Ticket, message};
 use crate::transport::stdio::{Intake, Outbox, WriteEnd, Writer};
-use crate::{ExitReason, Shutdown};
 use batch::Batches;
 
 mod batch;
+
+/// Why a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitReason {
+    /// The client closed our stdin.
+    EndOfInput,
+    /// The client closed our stdout.
+    StdoutClosed,
+    /// The client reads nothing of what we write.
+    ClientStuck,
+    /// SIGTERM, SIGINT or their like; calls in flight had their time.
+    Signal,
+    /// A second one: no time for anything.
+    SecondSignal,
+}
 
 /// Internal events in a row before the client's lines get their turn.
 const FAIRNESS: u32 = 64;
@@ -414,7 +429,7 @@ impl Gateway {
     fn withdraw(&mut self, which: impl Fn(&Open) -> bool) {
         for (id, _) in self.asked.take_where(which) {
             let params = format!(
-                r#"{{"requestId":{},"reason":"the call that asked has ended"}}"#,
+                r#"{{"requestId":{},"reason":"an answer is no longer needed"}}"#,
                 id.raw().as_str()
             );
             let params = RawJson::trusted(params);

@@ -15,9 +15,9 @@ use reqwest::header::HeaderName;
 use super::Backend;
 use super::clock::{Clock, Expired};
 use super::error::BackendError;
+use super::listener::Listener;
 use super::retry::{Attempts, Replay, Verdict};
 use super::session::{Answer, Attempt, fresh_id};
-use super::stream::Listener;
 use crate::protocol::{ClientProfile, Executed, Id, Notification, Outcome, RawJson, Request};
 
 /// What is to be called.

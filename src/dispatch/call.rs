@@ -12,7 +12,7 @@ use crate::backend::Answer;
 use crate::config::ToolErrors;
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::era::{legacy, modern};
-use crate::protocol::error::{HEADER_MISMATCH, INTERNAL_ERROR, INVALID_PARAMS};
+use crate::protocol::error::{HEADER_MISMATCH, INTERNAL_ERROR, INVALID_PARAMS, code_of};
 use crate::protocol::{Class, ClientProfile, Era, Executed, GatewayData, Kind, Outcome, RawJson};
 use crate::protocol::{Request, RpcError};
 
@@ -70,7 +70,7 @@ fn is_header_mismatch(answer: &Result<Answer, RpcError>) -> bool {
             outcome: Outcome::Error(error),
             era: Era::Modern,
             ..
-        }) => modern::code_of(error) == Some(HEADER_MISMATCH),
+        }) => code_of(error) == Some(HEADER_MISMATCH),
         _ => false,
     }
 }

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::{Answer, TestGateway};
 use crate::common::live::Live;
-use crate::common::message::{error_with, notification, progress, request, text};
+use crate::common::message::{error, error_with, notification, progress};
+use crate::common::message::{request, result, text};
 use crate::common::reply::Reply;
 
 /// One backend with one tool, whose stream the test writes, and a client that can be asked.
@@ -331,6 +332,43 @@ fn what_a_request_does_not_declare_is_refused_to_the_backend() {
 }
 
 #[test]
+fn a_call_that_fails_for_want_of_a_capability_names_it() {
+    let failed = json!({ "content": [{ "type": "text", "text": "no" }], "isError": true });
+    for end in [result(failed), error(-32000, "no")] {
+        let mut rig = rig();
+        rig.gateway.modern(json!({ "elicitation": {} }));
+        let id = rig.gateway.request("tools/call", params());
+        rig.live.event(&request(json!(1), "roots/list", json!({})));
+        rig.heard();
+        rig.live.event(&end);
+        let missing = rig.gateway.answer(id);
+        assert_eq!(missing.code(), -32021);
+        let required = &missing.error()["data"]["requiredCapabilities"];
+        assert_eq!(*required, json!({ "roots": {} }));
+    }
+}
+
+#[test]
+fn a_call_that_fails_for_other_reasons_keeps_its_error() {
+    let mut rig = rig();
+    rig.gateway.modern(json!({ "elicitation": {} }));
+    let asked = rig.call(&[
+        form(1, "one"),
+        request(json!(2), "tools/list", json!({})),
+        request(json!(3), "roots/list", json!({})),
+    ]);
+    for _ in 0..2 {
+        assert_eq!(rig.heard().1["error"]["code"], -32601);
+    }
+    // What it was refused can't be why: it could be asked now.
+    rig.gateway
+        .modern(json!({ "elicitation": {}, "roots": {} }));
+    let again = rig.start_retry(&asked, yes(&asked));
+    rig.live.event(&error(-32000, "mine"));
+    assert_eq!(rig.gateway.answer(again).code(), -32000);
+}
+
+#[test]
 fn a_retry_that_declares_less_is_not_asked_for_more() {
     let mut rig = rig();
     let asked = rig.call(&[form(1, "one"), request(json!(2), "roots/list", json!({}))]);
@@ -393,7 +431,7 @@ fn prompts_and_resources_may_ask_and_completions_may_not() {
     let fake = FakeBackend::start().prompt("p").resource("a:b");
     let mut gateway = TestGateway::over(&fake);
     gateway.modern(everything());
-    for (method, params, result) in [
+    for (method, params, end) in [
         (
             "prompts/get",
             json!({ "name": "p" }),
@@ -412,7 +450,7 @@ fn prompts_and_resources_may_ask_and_completions_may_not() {
         let asked = gateway.answer(id);
         let again = gateway.retry(method, &params, &asked, yes(&asked));
         fake.next_request("response");
-        live.event(&crate::common::message::result(result));
+        live.event(&result(end));
         assert_eq!(gateway.answer(again).result()["resultType"], "complete");
         assert_eq!(fake.requests_of(method).len(), 1);
     }
@@ -425,9 +463,7 @@ fn prompts_and_resources_may_ask_and_completions_may_not() {
         fake.next_request("response").message["error"]["code"],
         -32601
     );
-    live.event(&crate::common::message::result(
-        json!({ "completion": { "values": [] } }),
-    ));
+    live.event(&result(json!({ "completion": { "values": [] } })));
     gateway.answer(id).result();
 }
 

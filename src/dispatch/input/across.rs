@@ -140,7 +140,7 @@ fn finished(
     declined: bool,
 ) -> Result<Answer, RpcError> {
     let (call, answer) = (&talk.call, ended?);
-    let lacking = talk.lacking();
+    let lacking = talk.lacking(client);
     if !lacking.is_empty() && has_failed(&answer.outcome) {
         let backend = call.backend.name();
         return Err(offers::out_of_reach(
