@@ -46,12 +46,8 @@ pub async fn run(config: Config, io: Io, shutdown: Shutdown) -> ExitReason {
     let max_message = config.gateway.max_message_bytes;
 
     let (outbox, writer) = write_lines(io.writer, config.gateway.max_buffered_bytes);
-    let mut inputs = Inputs {
-        lines: read_lines(io.reader, max_message),
-        backends: from_backends,
-        shutdown,
-        writer,
-    };
+    let lines = read_lines(io.reader, max_message);
+    let mut inputs = Inputs::new(lines, from_backends, shutdown, writer);
     let ending = Gateway::new(lifecycle, refresh, outbox.clone())
         .run(&mut inputs)
         .await;

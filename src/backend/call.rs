@@ -133,6 +133,11 @@ impl Backend {
             return Err(failed(out_of_time(false), executed, tried));
         };
         let mut attempts = Attempts::new(call.replay, self.config.retries, &self.budget);
+        if call.replay == Replay::Unsafe {
+            // What has arrived by now is seen first: a connection that its server has closed must
+            // not be given a request that can't be sent again.
+            tokio::task::yield_now().await;
+        }
         loop {
             tried += 1;
             let sent = AtomicBool::new(false);
