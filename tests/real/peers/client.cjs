@@ -17,7 +17,7 @@ const MODES = { legacy: 'legacy', modern: { pin: '2026-07-28' }, auto: 'auto' };
 const NOTE = 'note://today';
 const LATE = 'late_from_typescript';
 const COUNTED = ['add', 'progress', 'ask_name', 'ask_twice', 'ask_url', 'ask_model', 'ask_roots', 'wait'];
-const STEP_MS = 20_000;
+const STEP_MS = 10_000;
 
 /** Answers what the server asks, and remembers it. */
 class User {

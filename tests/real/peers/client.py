@@ -20,6 +20,7 @@ MODES = {"legacy": "legacy", "modern": "2026-07-28", "auto": "auto"}
 NOTE = "note://today"
 LATE = "late_from_python"
 COUNTED = ["add", "progress", "ask_name", "ask_twice", "ask_url", "ask_model", "ask_roots", "wait"]
+STEP_SECONDS = 10
 
 
 class User:
@@ -263,7 +264,7 @@ async def run(mode, target):
 
 async def outcome(name, step):
     try:
-        with anyio.fail_after(20):
+        with anyio.fail_after(STEP_SECONDS):
             return {"step": name, "saw": await step()}
     except Exception as error:
         return {"step": name, "failed": f"{type(error).__name__}: {error}"}

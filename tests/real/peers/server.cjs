@@ -22,6 +22,8 @@ const INVALID_PARAMS = -32602;
 const NOTE = 'note://today';
 const NAMES = ['Ada', 'Alan', 'Grace'];
 const DAYS = ['today', 'tomorrow', 'yesterday'];
+/** A step takes its time: the SDK's own client drops progress that it reads together with the answer. */
+const STEP_MS = 50;
 
 /** What outlives a request. */
 const counts = new Map();
@@ -80,6 +82,7 @@ const TOOLS = {
         for (let step = 1; step <= steps && progressToken !== undefined; step++) {
             const params = { progressToken, progress: step, total: steps, message: `step ${step}` };
             await call.ctx.mcpReq.notify({ method: 'notifications/progress', params });
+            await new Promise(resolve => setTimeout(resolve, STEP_MS));
         }
         return `made ${steps} steps`;
     }),

@@ -24,6 +24,8 @@ from mcp.types.version import MODERN_PROTOCOL_VERSIONS
 NOTE = "note://today"
 NAMES = ["Ada", "Alan", "Grace"]
 DAYS = ["today", "tomorrow", "yesterday"]
+# A step takes its time: the TypeScript SDK's client drops progress that it reads together with the answer.
+STEP_SECONDS = 0.05
 ANSWERS = {
     "elicitation/create": t.ElicitResult,
     "sampling/createMessage": t.CreateMessageResult,
@@ -93,6 +95,7 @@ async def progress(call):
     steps = call.arguments["steps"]
     for step in range(1, steps + 1):
         await call.ctx.session.report_progress(step, steps, f"step {step}")
+        await anyio.sleep(STEP_SECONDS)
     return f"made {steps} steps"
 
 
