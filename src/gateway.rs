@@ -4,7 +4,6 @@
 //! Removing a request from the table is the right to answer it: a reply that finds none is
 //! dropped. It must not know what a method means; that is [`crate::dispatch`].
 
-use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -18,13 +17,17 @@ use tokio::time::Instant;
 use crate::backend::BackendEvent;
 use crate::dispatch::input::Question;
 use crate::dispatch::{
-    Exchange, Lifecycle, Plan, Refresh, Snapshot, TaskEvent, call, refresh, route,
+    Exchange, Lifecycle, Plan, Refresh, Snapshot, Subscriptions, TaskEvent, call, refresh, route,
 };
+use crate::protocol::era::modern;
 use crate::protocol::error::{INTERNAL_ERROR, INVALID_REQUEST};
-use crate::protocol::{Asked, Id, InFlight, Inbound, Notification, Outcome, RawJson, Request};
+use crate::protocol::{Asked, Era, Id, InFlight, Inbound, Notification, Outcome, RawJson, Request};
 use crate::protocol::{Response, RpcError, Ticket, message};
 use crate::transport::stdio::{Intake, Outbox, Writer};
 use crate::{ExitReason, Shutdown};
+use batch::Batches;
+
+mod batch;
 
 /// Internal events in a row before the client's lines get their turn.
 const FAIRNESS: u32 = 64;
@@ -63,7 +66,8 @@ pub(crate) struct Gateway {
     snapshots: watch::Sender<Arc<Snapshot>>,
     in_flight: InFlight<Pending>,
     asked: Asked<Open>,
-    batches: HashMap<u64, Batch>,
+    batches: Batches,
+    subscriptions: Subscriptions,
     outbox: Outbox,
     tasks: mpsc::UnboundedSender<TaskEvent>,
     from_tasks: mpsc::UnboundedReceiver<TaskEvent>,
@@ -78,6 +82,8 @@ pub(crate) struct Gateway {
 /// A request of the client in flight.
 struct Pending {
     method: String,
+    /// The era that the request is written in, and is answered in.
+    era: Era,
     task: Option<AbortHandle>,
     batch: Option<u64>,
 }
@@ -89,13 +95,6 @@ struct Open {
     answer: oneshot::Sender<Outcome>,
 }
 
-/// A batch (2025-03-26) whose answers go out together.
-#[derive(Default)]
-struct Batch {
-    missing: usize,
-    answers: Vec<Bytes>,
-}
-
 impl Gateway {
     pub(crate) fn new(lifecycle: Lifecycle, mut refresh: Refresh, outbox: Outbox) -> Self {
         let (tasks, from_tasks) = mpsc::unbounded_channel();
@@ -105,7 +104,8 @@ impl Gateway {
             refresh,
             in_flight: InFlight::default(),
             asked: Asked::default(),
-            batches: HashMap::new(),
+            batches: Batches::default(),
+            subscriptions: Subscriptions::default(),
             outbox,
             tasks,
             from_tasks,
@@ -162,10 +162,10 @@ impl Gateway {
         match event {
             Event::Task(event) => self.task(event),
             Event::Backend(event) => {
-                self.refresh.absorb(event);
+                self.backend(event);
                 // Backends that connect together make one catalogue.
                 while let Ok(event) = inputs.backends.try_recv() {
-                    self.refresh.absorb(event);
+                    self.backend(event);
                 }
                 if self.refresh.is_settled() {
                     self.startup_until = None;
@@ -183,10 +183,7 @@ impl Gateway {
                 let why = format!(
                     "the line is longer than {cap} bytes (max_message_bytes) and was thrown away"
                 );
-                self.send(message::response(
-                    None,
-                    &RpcError::new(INVALID_REQUEST, why).into(),
-                ));
+                self.refuse_line(why);
             }
             Event::EndOfInput => self.drain(ExitReason::EndOfInput),
             Event::Signal if self.drain_until.is_none() => self.drain(ExitReason::Signal),
@@ -195,6 +192,26 @@ impl Gateway {
             Event::StdoutClosed => return Some(ExitReason::StdoutClosed),
         }
         None
+    }
+
+    fn backend(&mut self, event: BackendEvent) {
+        match event {
+            BackendEvent::Notice { notification, .. } => self.notice(&notification),
+            // Dropped: nobody answers.
+            BackendEvent::Asked { .. } => {}
+            listed_or_down => self.refresh.absorb(listed_or_down),
+        }
+    }
+
+    /// Something that a backend says outside of any call.
+    fn notice(&mut self, notification: &Notification) {
+        if self.lifecycle.is_initialized() {
+            let params = notification.params.as_ref();
+            self.send(message::notification(&notification.method, params));
+        }
+        for line in self.subscriptions.lines(notification) {
+            self.send(line);
+        }
     }
 
     /// One line: a message, or an array of them where the agreed version has batches.
@@ -209,24 +226,18 @@ impl Gateway {
         let batch = message::elements(&line).filter(|batch| !batch.is_empty());
         let (Some(batch), true) = (batch, self.lifecycle.takes_batches()) else {
             let why = "an array is not a message: batches exist in protocol version 2025-03-26 alone, and are never empty";
-            return self.send(message::response(
-                None,
-                &RpcError::new(INVALID_REQUEST, why).into(),
-            ));
+            return self.refuse_line(why);
         };
-        let number = self.batches.keys().max().map_or(0, |last| last + 1);
-        // One missing more until all are read, so that quick answers don't close the batch.
-        self.batches.insert(
-            number,
-            Batch {
-                missing: 1,
-                answers: Vec::new(),
-            },
-        );
+        let number = self.batches.open();
         for part in batch {
             self.message(&part, Some(number));
         }
         self.close_part(number, None);
+    }
+
+    fn refuse_line(&self, why: impl Into<String>) {
+        let error = RpcError::new(INVALID_REQUEST, why);
+        self.send(message::response(None, &error.into()));
     }
 
     fn message(&mut self, text: &RawJson, batch: Option<u64>) {
@@ -242,8 +253,10 @@ impl Gateway {
 
     fn request(&mut self, request: Request, batch: Option<u64>) {
         let (id, method) = (request.id.clone(), request.method.clone());
+        let era = modern::era_of(request.params.as_ref());
         let pending = Pending {
             method,
+            era,
             task: None,
             batch,
         };
@@ -255,26 +268,23 @@ impl Gateway {
                 batch,
             );
         };
-        if let Some(batch) = batch.and_then(|batch| self.batches.get_mut(&batch)) {
-            batch.missing += 1;
-        }
-        let first = self.lifecycle.client().is_none();
+        self.batches.expect_one_more(batch);
+        let first = !self.lifecycle.has_introduced();
         let snapshots = self.snapshots.subscribe();
         let room = self.in_flight.len() <= self.snapshot().config.gateway.max_in_flight;
-        let (tasks, client) = (&self.tasks, self.lifecycle.client());
-        let exchange = || {
-            let client = client.filter(|_| room)?;
-            Some(Exchange {
+        let events = &self.tasks;
+        let exchange = |client| {
+            room.then(|| Exchange {
                 ticket,
                 client,
-                events: tasks.clone(),
+                events: events.clone(),
             })
         };
         match route(request, &mut self.lifecycle, &snapshots, exchange) {
             Plan::Reply(outcome) => self.finish(ticket, &outcome),
             Plan::Spawn(work) => self.spawn(ticket, work),
         }
-        if first && self.lifecycle.client().is_some() && !self.refresh.is_settled() {
+        if first && self.lifecycle.has_introduced() && !self.refresh.is_settled() {
             let wait = self.snapshot().config.gateway.startup_wait;
             self.startup_until = Some(Instant::now() + wait);
         }
@@ -310,10 +320,9 @@ impl Gateway {
 
     /// Ends a request without an answer. Dropping its task tells the backend.
     fn cancel(&mut self, ticket: Ticket) {
+        self.end_task(ticket);
         if let Some((_, pending)) = self.in_flight.finish(ticket) {
-            if let Some(task) = pending.task {
-                task.abort();
-            }
+            self.subscriptions.close(ticket);
             if let Some(batch) = pending.batch {
                 self.close_part(batch, None);
             }
@@ -327,6 +336,13 @@ impl Gateway {
                     self.send(line);
                 }
             }
+            TaskEvent::Listening { ticket, filter } => {
+                if let Some(id) = self.in_flight.id(ticket).cloned() {
+                    let acknowledged = self.subscriptions.open(ticket, id, filter);
+                    self.send(acknowledged);
+                }
+            }
+            TaskEvent::Updated { notification } => self.notice(&notification),
             TaskEvent::Ask {
                 ticket,
                 question,
@@ -382,31 +398,17 @@ impl Gateway {
     /// Answers what never was in flight.
     fn reply_at_once(&mut self, id: Option<&Id>, outcome: &Outcome, batch: Option<u64>) {
         let line = message::response(id, outcome);
-        match batch.and_then(|batch| self.batches.get_mut(&batch)) {
-            Some(batch) => batch.answers.push(line),
-            None => self.send(line),
+        if let Some(line) = self.batches.answer_at_once(batch, line) {
+            self.send(line);
         }
     }
 
-    /// One part of a batch is done; the last one sends them all, as one array.
     fn close_part(&mut self, number: u64, answer: Option<Bytes>) {
-        let Some(batch) = self.batches.get_mut(&number) else {
-            return;
-        };
-        batch.answers.extend(answer);
-        batch.missing -= 1;
-        if batch.missing == 0
-            && let Some(batch) = self.batches.remove(&number)
-            && !batch.answers.is_empty()
-        {
-            let mut line = vec![b'['];
-            line.extend(batch.answers.join(&b','));
-            line.push(b']');
-            self.send(line.into());
+        if let Some(line) = self.batches.close_part(number, answer) {
+            self.send(line);
         }
     }
 
-    /// Runs work beside everything else. A panic costs this one call.
     fn spawn(&mut self, ticket: Ticket, work: BoxFuture<'static, Outcome>) {
         let tasks = self.tasks.clone();
         let task = tokio::spawn(async move {
@@ -431,9 +433,9 @@ impl Gateway {
     fn publish(&mut self) {
         let after = self.refresh.snapshot();
         let before = self.snapshots.send_replace(Arc::clone(&after));
-        if self.lifecycle.is_initialized() && self.drain_until.is_none() {
-            for method in refresh::list_changed(&before, &after) {
-                self.send(message::notification(method, None));
+        if self.drain_until.is_none() {
+            for notification in refresh::list_changed(&before, &after) {
+                self.notice(&notification);
             }
         }
     }
@@ -444,6 +446,19 @@ impl Gateway {
         self.drain_until = Some(Instant::now() + self.snapshot().config.gateway.drain);
         self.refresh.close();
         self.publish();
+        let identity = self.snapshot().identity.clone();
+        for (ticket, torn_down, end) in self.subscriptions.close_all(&identity) {
+            self.send(torn_down);
+            self.end_task(ticket);
+            self.finish(ticket, &end);
+        }
+    }
+
+    fn end_task(&mut self, ticket: Ticket) {
+        let pending = self.in_flight.get_mut(ticket);
+        if let Some(task) = pending.and_then(|pending| pending.task.take()) {
+            task.abort();
+        }
     }
 
     fn is_drained(&self) -> bool {
@@ -454,14 +469,11 @@ impl Gateway {
     fn cut_off_the_rest(&mut self) {
         let snapshot = self.snapshot();
         for ticket in self.in_flight.tickets() {
-            let Some(pending) = self.in_flight.get_mut(ticket) else {
-                continue;
-            };
-            if let Some(task) = pending.task.take() {
-                task.abort();
+            self.end_task(ticket);
+            if let Some(pending) = self.in_flight.get(ticket) {
+                let outcome = call::cut_off(&pending.method, pending.era, &snapshot);
+                self.finish(ticket, &outcome);
             }
-            let outcome = call::cut_off(&pending.method, &snapshot);
-            self.finish(ticket, &outcome);
         }
     }
 

@@ -5,6 +5,11 @@
 
 mod common;
 
+#[path = "harness/eras.rs"]
+mod eras;
+#[path = "harness/law.rs"]
+mod law;
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -13,7 +18,6 @@ use common::PATIENCE;
 use common::fake::{FakeBackend, OnConnect};
 use common::gate::Gate;
 use common::gateway::TestGateway;
-use common::law::Law;
 use common::message::{progress, text};
 use common::reply::Reply;
 use serde_json::{Value, json};
@@ -22,6 +26,8 @@ use serde_json::{Value, json};
 struct Client {
     stream: TcpStream,
     session: String,
+    /// Lines of a request's head beside those every request has.
+    headers: String,
 }
 
 impl Client {
@@ -33,6 +39,7 @@ impl Client {
         Ok(Self {
             stream,
             session: String::new(),
+            headers: String::new(),
         })
     }
 
@@ -46,14 +53,19 @@ impl Client {
 
     fn send(&mut self, method: &str, params: Value) {
         let body = json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params });
-        let body = body.to_string();
+        self.send_to("POST /mcp", &body.to_string());
+    }
+
+    fn send_to(&mut self, target: &str, body: &str) {
         let session = match self.session.as_str() {
             "" => String::new(),
             session => format!("Mcp-Session-Id: {session}\r\n"),
         };
-        let length = body.len();
-        let head = format!("POST /mcp HTTP/1.1\r\n{session}Content-Length: {length}\r\n\r\n");
-        self.stream.write_all((head + &body).as_bytes()).unwrap();
+        let (headers, length) = (&self.headers, body.len());
+        let head = format!(
+            "{target} HTTP/1.1\r\n{session}{headers}Content-Length: {length}\r\n\r\n{body}"
+        );
+        self.stream.write_all(head.as_bytes()).unwrap();
     }
 
     /// Reads until the text is there, or to the end.
@@ -73,6 +85,10 @@ impl Client {
     /// One request, and its whole response.
     fn ask(&mut self, method: &str, params: Value) -> String {
         self.send(method, params);
+        self.read_answer()
+    }
+
+    fn read_answer(&mut self) -> String {
         let head = self.read_to("\r\n\r\n");
         let length = head.split("content-length: ").nth(1);
         let length = length.and_then(|rest| rest.lines().next());
@@ -235,63 +251,6 @@ fn connections_end_before_a_request_if_told_so() {
             .contains("reset")
     );
     Client::in_session(&fake);
-}
-
-#[test]
-fn the_law_notices_what_breaks_it() {
-    let ask = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
-    let cancel = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
-    let answer = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
-    let refusal = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"no"}}"#;
-    let holds = |sent: &[&str], received: &[&str]| {
-        std::panic::catch_unwind(|| {
-            let mut law = Law::default();
-            sent.iter().for_each(|line| law.sent(line.as_bytes()));
-            received
-                .iter()
-                .for_each(|line| drop(law.received(line.as_bytes())));
-            assert!(law.unanswered().is_empty());
-        })
-        .is_ok()
-    };
-    for (lawful, sent, received) in [
-        (true, &[ask][..], &[answer][..]),
-        (false, &[ask], &[]),
-        (false, &[ask], &[answer, answer]),
-        (true, &[ask, ask], &[answer, answer]),
-        (false, &[], &[answer]),
-        (true, &[ask, cancel], &[]),
-        (true, &[ask, cancel], &[answer]),
-        (false, &[ask, cancel], &[answer, answer]),
-        (
-            false,
-            &[ask],
-            &[r#"{"jsonrpc":"2.0","id":"1","result":{}}"#],
-        ),
-        (true, &["{"], &[refusal]),
-        (false, &["{"], &[refusal, refusal]),
-        (false, &[], &[refusal]),
-        (false, &[], &["hello"]),
-        (false, &[], &["[]"]),
-        (
-            false,
-            &[ask],
-            &[r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#],
-        ),
-        (false, &[ask], &[r#"{"id":1,"result":{}}"#]),
-        (
-            true,
-            &[],
-            &[r#"{"jsonrpc":"2.0","id":1,"method":"roots/list"}"#],
-        ),
-        (
-            false,
-            &[],
-            &[r#"{"jsonrpc":"2.0","id":null,"method":"roots/list"}"#],
-        ),
-    ] {
-        assert_eq!(holds(sent, received), lawful, "{sent:?} and {received:?}");
-    }
 }
 
 #[test]

@@ -10,14 +10,15 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use reqwest::header::HeaderName;
 
 use super::Backend;
 use super::clock::{Clock, Expired};
 use super::error::BackendError;
 use super::retry::{Attempts, Replay, Verdict};
-use super::session::{Attempt, fresh_id};
+use super::session::{Answer, Attempt, fresh_id};
 use super::stream::Listener;
-use crate::protocol::{Executed, Id, Notification, Outcome, RawJson, Request};
+use crate::protocol::{ClientProfile, Executed, Id, Notification, Outcome, RawJson, Request};
 
 /// What is to be called.
 pub struct Call<'a> {
@@ -31,6 +32,12 @@ pub struct Call<'a> {
     pub replay: Replay,
     /// The time it has in all.
     pub timeout: Duration,
+    /// Who asks: modern backends are told with every request.
+    pub caller: &'a ClientProfile,
+    /// The backend's own name or URI for what is called, if it has one.
+    pub target: Option<&'a str>,
+    /// Headers that repeat parameters, for a modern backend (`x-mcp-header`).
+    pub mirrored: Vec<(HeaderName, String)>,
     /// Hears progress and logs, and answers what the backend asks in between.
     pub listener: &'a dyn Listener,
 }
@@ -63,7 +70,7 @@ impl Backend {
     /// # Errors
     /// [`Failed`], when all that is allowed was tried. An error of the backend's own is an
     /// [`Outcome`], not a failure.
-    pub async fn call(&self, call: &Call<'_>) -> Result<Outcome, Failed> {
+    pub async fn call(&self, call: &Call<'_>) -> Result<Answer, Failed> {
         let clock = Clock::new(call.timeout);
         let out_of_time = |sent| BackendError::Deadline {
             sent,
@@ -85,7 +92,7 @@ impl Backend {
             tried += 1;
             let sent = AtomicBool::new(false);
             let error = match clock.run(self.attempt(call, &clock, &sent)).await {
-                Ok(Ok(outcome)) => return Ok(outcome),
+                Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(error)) => error,
                 Err(Expired) => out_of_time(sent.load(Ordering::Relaxed)),
             };
@@ -114,7 +121,7 @@ impl Backend {
         call: &Call<'_>,
         clock: &Clock,
         sent: &AtomicBool,
-    ) -> Result<Outcome, BackendError> {
+    ) -> Result<Answer, BackendError> {
         let link = self.link().await?;
         let id = fresh_id();
         let own_token = call
@@ -130,6 +137,9 @@ impl Backend {
             params: own_token.as_ref().or(call.params),
             idle: self.config.idle_timeout,
             sent,
+            caller: call.caller,
+            target: call.target,
+            mirrored: &call.mirrored,
         };
         let ear = Ear {
             backend: self,

@@ -17,7 +17,7 @@ use super::auth::{self, Credentials};
 use super::error::BackendError;
 use super::pool::{Clients, MAX_IDLE_PER_HOST, Pool};
 use super::retry;
-use crate::config::{BackendConfig, Protocol, Secret};
+use crate::config::{BackendConfig, Secret};
 
 const MAX_REDIRECTS: usize = 3;
 /// How much of a body is quoted in a message, in characters.
@@ -48,11 +48,6 @@ impl Endpoint {
         pool: &Pool,
         max_message_bytes: usize,
     ) -> Result<Self, BackendError> {
-        if config.protocol == Protocol::Modern {
-            let why =
-                "protocol = \"modern\" (2026-07-28) is not spoken yet: use \"auto\" or \"legacy\"";
-            return Err(BackendError::Misconfigured(why.into()));
-        }
         let url = config.url.clone().map_err(BackendError::Misconfigured)?;
         let mut credentials = auth::resolve(config)
             .await

@@ -4,20 +4,24 @@
 //! session is lost, and the waits between tries when it is down. One task a backend, so that all
 //! who need the link share the one attempt to get it. It must not know calls.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::error::BackendError;
+use super::handshake::{self, Probed};
 use super::http::Endpoint;
 use super::listing;
 use super::pool::Pool;
 use super::retry::Reconnect;
 use super::session::Link;
 use super::{Backend, State};
-use crate::protocol::{ClientProfile, Kind, Listing};
+use crate::config::Protocol;
+use crate::protocol::Request;
+use crate::protocol::{ClientProfile, Era, Kind, Listing, MODERN_VERSION, Notification, Outcome};
 
 /// Longest time for one handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -36,6 +40,23 @@ pub enum BackendEvent {
         /// The lists that could not be had now, and why.
         stale: Vec<(Kind, BackendError)>,
     },
+    /// It says something that belongs to no call: `notifications/message`,
+    /// `notifications/resources/updated` and the like.
+    Notice {
+        /// Its index in config order.
+        backend: usize,
+        /// As it wrote it.
+        notification: Notification,
+    },
+    /// It asks the client something that belongs to no call.
+    Asked {
+        /// Its index in config order.
+        backend: usize,
+        /// As it wrote it; its id stays with the backend.
+        request: Request,
+        /// Where the answer goes. Dropped: nobody will answer.
+        answer: oneshot::Sender<Outcome>,
+    },
     /// It can't be reached.
     Down {
         /// Its index in config order.
@@ -43,35 +64,31 @@ pub enum BackendEvent {
     },
 }
 
-/// Runs until the gateway drops the events' receiver. Waits for the client to introduce itself,
-/// since a legacy server is told exactly what that client can do.
+/// Runs until the gateway drops the events' receiver.
 pub async fn keep(
     backend: Arc<Backend>,
     pool: Pool,
     max_message_bytes: usize,
-    mut client: watch::Receiver<Option<Arc<ClientProfile>>>,
+    client: watch::Receiver<Option<Arc<ClientProfile>>>,
     events: mpsc::UnboundedSender<BackendEvent>,
 ) {
-    let Ok(client) = client
-        .wait_for(Option::is_some)
-        .await
-        .map(|client| client.clone())
-    else {
-        return;
-    };
-    let Some(client) = client else { return };
     let mut keeper = Keeper {
         backend,
         pool,
         max_message_bytes,
         client,
         events,
+        era: None,
         listing: Arc::default(),
         reconnect: Reconnect::default(),
     };
     while !keeper.events.is_closed() {
         match keeper.connect().await {
-            Ok(link) => keeper.serve(link).await,
+            Ok(link) => match keeper.introduced().await {
+                Some(client) => keeper.serve(link, &client).await,
+                // Whoever introduces clients is gone: nobody will need this backend.
+                None => return,
+            },
             Err(error) => keeper.wait(error).await,
         }
     }
@@ -81,39 +98,77 @@ struct Keeper {
     backend: Arc<Backend>,
     pool: Pool,
     max_message_bytes: usize,
-    client: Arc<ClientProfile>,
+    client: watch::Receiver<Option<Arc<ClientProfile>>>,
     events: mpsc::UnboundedSender<BackendEvent>,
+    /// What the server was found to speak, so that a reconnect need not ask again.
+    era: Option<Era>,
     /// As of last contact.
     listing: Arc<Listing>,
     reconnect: Reconnect,
 }
 
 impl Keeper {
-    async fn connect(&self) -> Result<Arc<Link>, BackendError> {
-        let attempt = async {
-            let endpoint =
-                Endpoint::resolve(&self.backend.config, &self.pool, self.max_message_bytes).await?;
-            let errands = self.backend.errands.clone();
-            Link::initialize(Arc::new(endpoint), &self.client, errands).await
-        };
-        let limit = HANDSHAKE_TIMEOUT.min(self.backend.config.timeout);
-        match tokio::time::timeout(limit, attempt).await {
-            Ok(link) => link.map(Arc::new),
-            Err(_) => Err(BackendError::Handshake(format!(
-                "the server does not answer initialize within {} s",
-                limit.as_secs()
-            ))),
+    /// Finds out what the server speaks, at once; the handshake of the legacy era then waits for
+    /// the client, since a legacy server is told exactly what that client can do.
+    async fn connect(&mut self) -> Result<Arc<Link>, BackendError> {
+        let config = Arc::clone(&self.backend.config);
+        let errands = self.backend.errands.clone();
+        let resolving = Endpoint::resolve(&config, &self.pool, self.max_message_bytes);
+        let endpoint = Arc::new(self.limited("give its secrets", resolving).await?);
+        let legacy = config.protocol == Protocol::Legacy || self.era == Some(Era::Legacy);
+        if !legacy {
+            let probing = handshake::probe(&endpoint, &errands);
+            match self.limited("answer server/discover", probing).await? {
+                Probed::Modern(link) => {
+                    self.era = Some(Era::Modern);
+                    return Ok(link);
+                }
+                Probed::Legacy if config.protocol == Protocol::Modern => {
+                    let why = format!(
+                        "the server does not speak {MODERN_VERSION}: leave out protocol = \"modern\""
+                    );
+                    return Err(BackendError::Handshake(why));
+                }
+                Probed::Legacy => {}
+            }
         }
+        let Some(client) = self.introduced().await else {
+            return Err(BackendError::Connect("the gateway is shutting down".into()));
+        };
+        let shaking = handshake::initialize(&endpoint, &client, &errands);
+        let link = self.limited("answer initialize", shaking).await;
+        // What was found out may not be true any more.
+        self.era = link.is_ok().then_some(Era::Legacy);
+        link.map(Arc::new)
+    }
+
+    async fn introduced(&mut self) -> Option<Arc<ClientProfile>> {
+        let client = self.client.wait_for(Option::is_some).await;
+        client.ok().and_then(|client| client.clone())
+    }
+
+    async fn limited<T>(
+        &self,
+        what: &str,
+        work: impl Future<Output = Result<T, BackendError>>,
+    ) -> Result<T, BackendError> {
+        let limit = HANDSHAKE_TIMEOUT.min(self.backend.config.timeout);
+        tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+            let within = limit.as_secs();
+            let why = format!("the server does not {what} within {within} s");
+            Err(BackendError::Handshake(why))
+        })
     }
 
     /// Connected: fetch the lists, and again when they change, until the link is lost.
-    async fn serve(&mut self, link: Arc<Link>) {
+    async fn serve(&mut self, link: Arc<Link>, client: &ClientProfile) {
         let backend = Arc::clone(&self.backend);
         self.reconnect.reset();
         tracing::info!(
             backend = &*backend.config.name,
             server = link.server.name,
             server_version = link.server.version,
+            era = link.era.name(),
             protocol = link.version,
             "connected"
         );
@@ -122,7 +177,7 @@ impl Keeper {
         loop {
             let refetch = tokio::select! {
                 () = backend.link_lost() => return,
-                refetch = self.refresh(&link) => refetch,
+                refetch = self.refresh(&link, client) => refetch,
             };
             tokio::select! {
                 () = backend.link_lost() => return,
@@ -134,9 +189,9 @@ impl Keeper {
     }
 
     /// Fetches all lists; says when to try again if some could not be had.
-    async fn refresh(&mut self, link: &Arc<Link>) -> Option<Duration> {
+    async fn refresh(&mut self, link: &Arc<Link>, client: &ClientProfile) -> Option<Duration> {
         let retries = self.backend.config.retries;
-        let (listing, stale) = listing::fetch(link, retries, &self.listing).await;
+        let (listing, stale) = listing::fetch(link, client, retries, &self.listing).await;
         for (kind, error) in &stale {
             tracing::warn!(
                 backend = &*self.backend.config.name, list = kind.list_method(), %error,

@@ -14,7 +14,7 @@ use super::error::BackendError;
 use super::retry::{Attempts, Budget, Replay, Verdict};
 use super::session::{Attempt, Deaf, Link, fresh_id};
 use crate::protocol::message::elements;
-use crate::protocol::{Kind, Listing, Outcome, RawJson, error};
+use crate::protocol::{ClientProfile, Era, Kind, Listing, Outcome, RawJson, error};
 
 const MAX_PAGES: usize = 1_000;
 const MAX_ITEMS: usize = 10_000;
@@ -25,15 +25,18 @@ const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 /// that can't be had stays as it was in `last`, and the reason is returned beside.
 pub async fn fetch(
     link: &Arc<Link>,
+    client: &ClientProfile,
     retries: u32,
     last: &Listing,
 ) -> (Listing, Vec<(Kind, BackendError)>) {
     let offered = Kind::ALL
         .into_iter()
         .filter(|kind| link.server.lists(*kind));
-    let lists =
-        join_all(offered.map(|kind| async move { (kind, pages(link, retries, kind).await) }));
-    let (mut listing, mut failed) = (Listing::default(), Vec::new());
+    let lists = join_all(
+        offered.map(|kind| async move { (kind, pages(link, client, retries, kind).await) }),
+    );
+    let mirrors = link.era == Era::Modern;
+    let (mut listing, mut failed) = (Listing::new(mirrors), Vec::new());
     for (kind, items) in lists.await {
         *listing.items_mut(kind) = items.unwrap_or_else(|error| {
             failed.push((kind, error));
@@ -43,14 +46,19 @@ pub async fn fetch(
     (listing, failed)
 }
 
-async fn pages(link: &Arc<Link>, retries: u32, kind: Kind) -> Result<Vec<RawJson>, BackendError> {
+async fn pages(
+    link: &Arc<Link>,
+    client: &ClientProfile,
+    retries: u32,
+    kind: Kind,
+) -> Result<Vec<RawJson>, BackendError> {
     let mut items = Vec::new();
     let mut seen = HashSet::new();
     let mut cursor: Option<RawJson> = None;
     for _ in 0..MAX_PAGES {
         let page = tokio::time::timeout(
             PAGE_TIMEOUT,
-            patiently(link, retries, kind, cursor.as_ref()),
+            patiently(link, client, retries, kind, cursor.as_ref()),
         )
         .await
         .map_err(|_| BackendError::Deadline {
@@ -90,6 +98,7 @@ async fn pages(link: &Arc<Link>, retries: u32, kind: Kind) -> Result<Vec<RawJson
 /// One page, tried again where that may help: listing changes nothing.
 async fn patiently(
     link: &Arc<Link>,
+    client: &ClientProfile,
     retries: u32,
     kind: Kind,
     cursor: Option<&RawJson>,
@@ -97,7 +106,7 @@ async fn patiently(
     let budget = Budget::new();
     let mut attempts = Attempts::new(Replay::Safe, retries, &budget);
     loop {
-        let error = match page(link, kind, cursor).await {
+        let error = match page(link, client, kind, cursor).await {
             Ok(page) => return Ok(page),
             Err(error) => error,
         };
@@ -114,20 +123,15 @@ async fn patiently(
 /// One page; `None` if the server, against its own capabilities, has no such list.
 async fn page(
     link: &Arc<Link>,
+    client: &ClientProfile,
     kind: Kind,
     cursor: Option<&RawJson>,
 ) -> Result<Option<RawJson>, BackendError> {
     let params =
         cursor.map(|cursor| RawJson::trusted(format!(r#"{{"cursor":{}}}"#, cursor.as_str())));
     let (id, sent) = (fresh_id(), AtomicBool::new(false));
-    let attempt = Attempt {
-        id: &id,
-        method: kind.list_method(),
-        params: params.as_ref(),
-        idle: None,
-        sent: &sent,
-    };
-    match link.request(&attempt, &Deaf).await? {
+    let attempt = Attempt::plain(&id, kind.list_method(), params.as_ref(), client, &sent);
+    match link.request(&attempt, &Deaf).await?.outcome {
         Outcome::Result(result) => Ok(Some(result)),
         Outcome::Error(refused) => {
             let code = refused

@@ -2,13 +2,15 @@
 //!
 //! Owns everything between "this call goes to that backend" and its outcome. From the bottom up:
 //! [`sse`] decodes, [`http`] sends, [`stream`] reads an answer, [`session`] is the agreed relation,
-//! [`keeper`] keeps it alive, [`call`] makes a call of attempts as [`retry`] allows. It must not
+//! [`handshake`] makes one, [`keeper`] keeps it alive, [`call`] makes a call of attempts as
+//! [`retry`] allows. It must not
 //! know the client's ids, the catalogue, or that there are other backends.
 
 pub mod auth;
 pub mod call;
 pub mod clock;
 pub mod error;
+pub mod handshake;
 pub mod http;
 pub mod keeper;
 pub mod listing;
@@ -29,10 +31,11 @@ pub use call::{Call, Failed, ProgressToken};
 pub use error::BackendError;
 pub use keeper::{BackendEvent, keep};
 pub use pool::Pool;
+pub use session::Answer;
 pub use stream::Listener;
 
 use crate::config::{BackendConfig, Config};
-use crate::protocol::{ClientProfile, RawJson};
+use crate::protocol::{ClientProfile, Era, RawJson};
 use session::Link;
 
 /// How long backends may take to hear that we are leaving.
@@ -160,9 +163,12 @@ impl Backend {
         }
     }
 
-    /// Passes on a notification of the client, if the backend is connected.
+    /// Passes on a notification of the client, if the backend is connected and of the era that
+    /// has such notifications.
     pub fn notify(&self, method: &'static str) {
-        if let State::Ready(link) = self.state() {
+        if let State::Ready(link) = self.state()
+            && link.era == Era::Legacy
+        {
             link.notify_in_passing(method, None);
         }
     }
@@ -184,6 +190,7 @@ impl Backend {
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         if let Some(params) = level
+            && link.era == Era::Legacy
             && link.server.offers("logging")
         {
             link.request_in_passing("logging/setLevel", params);

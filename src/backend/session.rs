@@ -1,12 +1,13 @@
 //! The standing relation with a backend: agreed version, session, and how to talk within it.
 //!
-//! Owns the legacy handshake (S25 `basic/lifecycle`), the headers every later message carries,
-//! cancelling what we no longer wait for, and the farewell. It must not know when to connect or
-//! whether to try again.
+//! Owns what every message carries in the era that was agreed (headers, session, `_meta`),
+//! cancelling what we no longer wait for, and the farewell. How it was agreed is told by
+//! [`super::handshake`]. It must not know when to connect or whether to try again.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -18,11 +19,15 @@ use tokio_util::task::TaskTracker;
 use super::error::BackendError;
 use super::http::Endpoint;
 use super::stream::{Listener, Reading};
-use crate::protocol::{ClientProfile, Id, Kind, LEGACY_VERSIONS, Notification, Outcome, RawJson};
+use crate::protocol::era::modern::ResultType;
+use crate::protocol::era::{legacy, mirror, modern};
+use crate::protocol::{ClientProfile, Era, Id, Kind, Notification, Outcome, RawJson};
 use crate::protocol::{Request, RpcError, error, message};
 
-const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
-const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+pub(super) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
+const MCP_NAME: HeaderName = HeaderName::from_static("mcp-name");
+pub(super) const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 /// How long a message that nobody waits for (a cancellation, a farewell) may take.
 const COURTESY: Duration = Duration::from_secs(2);
 
@@ -36,12 +41,33 @@ pub struct Link {
     headers: HeaderMap,
     in_session: bool,
     errands: TaskTracker,
+    /// The era it is spoken to in.
+    pub era: Era,
     /// The protocol version agreed with the server.
     pub version: &'static str,
     /// What the server said of itself.
     pub server: ServerProfile,
     /// How long it took to answer the handshake, making the connection included.
     pub latency: Duration,
+}
+
+/// What was agreed with a server, and how long that took.
+#[derive(Debug)]
+pub(super) struct Agreed {
+    pub(super) version: &'static str,
+    pub(super) server: ServerProfile,
+    pub(super) latency: Duration,
+}
+
+/// An answer that can be passed on, and how it is meant.
+#[derive(Debug)]
+pub struct Answer {
+    /// As the server wrote it.
+    pub outcome: Outcome,
+    /// The era it is written in.
+    pub era: Era,
+    /// Always [`ResultType::Complete`] in the legacy era, and for errors.
+    pub result_type: ResultType,
 }
 
 /// What a server said of itself in the handshake.
@@ -70,64 +96,37 @@ impl ServerProfile {
 }
 
 impl Link {
-    /// The legacy handshake: `initialize` with what the client said of itself, then
-    /// `notifications/initialized`.
-    ///
-    /// # Errors
-    /// When the backend can't be reached, refuses, or speaks no version that we know.
-    pub async fn initialize(
-        endpoint: Arc<Endpoint>,
-        client: &ClientProfile,
-        errands: TaskTracker,
-    ) -> Result<Self, BackendError> {
-        let params = RawJson::trusted(format!(
-            r#"{{"protocolVersion":"{}","capabilities":{},"clientInfo":{}}}"#,
-            client.version,
-            client.capabilities.as_str(),
-            client.info.as_str()
-        ));
-        let id = fresh_id();
-        let headers = endpoint.headers().clone();
-        let body = message::request(&id, "initialize", Some(&params));
-        let asked = Instant::now();
-        let (response, busy) = endpoint.post(&headers, body).await?;
-        let session = response.headers().get(SESSION_ID).cloned();
-        let reading = Reading {
-            endpoint: &endpoint,
-            id: &id,
-            in_session: false,
-            idle: None,
-            listener: &Deaf,
-            answering: &|_, _| futures_util::future::ready(()).boxed(),
-        };
-        let result = match reading.answer(response).await? {
-            Outcome::Result(result) => result,
-            Outcome::Error(error) => {
-                let why = endpoint.snippet(error.as_bytes());
-                return Err(BackendError::Handshake(format!(
-                    "the server refuses initialize: {why}"
-                )));
-            }
-        };
-        let latency = asked.elapsed();
-        drop(busy);
-        let (version, server) = understand(&result, &endpoint)?;
-        let mut link = Self {
+    /// A link of the modern era: nothing but how to address the server.
+    pub(super) fn modern(endpoint: Arc<Endpoint>, errands: TaskTracker, agreed: Agreed) -> Self {
+        let mut headers = endpoint.headers().clone();
+        headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(agreed.version));
+        Self {
             endpoint,
             headers,
-            in_session: session.is_some(),
+            in_session: false,
             errands,
-            version,
-            server,
-            latency,
-        };
-        if let Some(session) = session {
-            link.headers.insert(SESSION_ID, session);
+            era: Era::Modern,
+            version: agreed.version,
+            server: agreed.server,
+            latency: agreed.latency,
         }
-        link.headers
-            .insert(PROTOCOL_VERSION, HeaderValue::from_static(version));
-        link.notify("notifications/initialized", None).await?;
-        Ok(link)
+    }
+
+    /// A link of the legacy era, in a session if the server issued one.
+    pub(super) fn legacy(
+        endpoint: Arc<Endpoint>,
+        errands: TaskTracker,
+        agreed: Agreed,
+        session: Option<HeaderValue>,
+    ) -> Self {
+        let in_session = session.is_some();
+        let mut link = Self::modern(endpoint, errands, agreed);
+        link.headers.extend(session.map(|id| (SESSION_ID, id)));
+        Self {
+            in_session,
+            era: Era::Legacy,
+            ..link
+        }
     }
 
     /// One request, one attempt. If the returned future is dropped before the answer, the backend
@@ -139,8 +138,9 @@ impl Link {
         self: &Arc<Self>,
         attempt: &Attempt<'_>,
         listener: &dyn Listener,
-    ) -> Result<Outcome, BackendError> {
-        let body = message::request(attempt.id, attempt.method, attempt.params);
+    ) -> Result<Answer, BackendError> {
+        let (headers, params) = self.dressed(attempt);
+        let body = message::request(attempt.id, attempt.method, params.as_ref());
         let mut waiting = Waiting {
             link: self,
             id: attempt.id,
@@ -148,10 +148,12 @@ impl Link {
         };
         attempt.sent.store(true, Ordering::Relaxed);
         let answer = async {
-            let (response, _busy) = self.endpoint.post(&self.headers, body).await?;
+            let (response, _busy) = self.endpoint.post(&headers, body).await?;
             let reading = Reading {
                 endpoint: &self.endpoint,
                 id: attempt.id,
+                era: self.era,
+                probing: false,
                 in_session: self.in_session,
                 idle: attempt.idle,
                 listener,
@@ -164,7 +166,62 @@ impl Link {
             answer,
             Err(BackendError::Idle { .. } | BackendError::TooLarge { .. })
         );
-        answer
+        self.understood(attempt.method, answer?)
+    }
+
+    /// Headers and params of a request as this server's era wants them.
+    fn dressed<'a>(&'a self, attempt: &Attempt<'a>) -> (Cow<'a, HeaderMap>, Option<RawJson>) {
+        if self.era == Era::Legacy {
+            let params = attempt.params.map(|params| match attempt.caller.era {
+                Era::Modern => legacy::params_from_modern(params),
+                Era::Legacy => params.clone(),
+            });
+            return (Cow::Borrowed(&self.headers), params);
+        }
+        let mut headers = self.headers.clone();
+        let named = attempt.target.map(|name| (MCP_NAME, mirror::encoded(name)));
+        let mirrored = attempt.mirrored.iter().cloned();
+        for (name, value) in [(MCP_METHOD, attempt.method.to_owned())]
+            .into_iter()
+            .chain(named)
+            .chain(mirrored)
+        {
+            // What the encoding leaves is what a header may carry.
+            headers.extend(
+                HeaderValue::from_str(&value)
+                    .ok()
+                    .map(|value| (name, value)),
+            );
+        }
+        let stamped = attempt.params.filter(|params| {
+            params
+                .at(&["_meta", modern::key::PROTOCOL_VERSION])
+                .is_some()
+        });
+        let params = stamped
+            .cloned()
+            .unwrap_or_else(|| modern::params_for(attempt.params, attempt.caller));
+        (Cow::Owned(headers), Some(params))
+    }
+
+    /// What kind of answer it is; one of a kind that must not be is none.
+    fn understood(&self, method: &str, outcome: Outcome) -> Result<Answer, BackendError> {
+        let result_type = match &outcome {
+            Outcome::Result(result) if self.era == Era::Modern => ResultType::of(result)
+                .filter(|kind| *kind != ResultType::InputRequired || modern::may_ask(method))
+                .ok_or_else(|| {
+                    let kind = result.get("resultType");
+                    let kind = kind.map(|kind| self.snippet(kind.as_bytes()));
+                    let kind = kind.unwrap_or_default();
+                    BackendError::BadReply(format!("resultType {kind} can't be, for {method}"))
+                })?,
+            _ => ResultType::Complete,
+        };
+        Ok(Answer {
+            outcome,
+            era: self.era,
+            result_type,
+        })
     }
 
     /// Sends a notification; 202 is right, 200 and 204 are tolerated.
@@ -191,13 +248,8 @@ impl Link {
         let link = Arc::clone(self);
         self.errands.spawn(async move {
             let (id, sent) = (fresh_id(), AtomicBool::new(false));
-            let attempt = Attempt {
-                id: &id,
-                method,
-                params: Some(&params),
-                idle: None,
-                sent: &sent,
-            };
+            let us = ClientProfile::ourselves();
+            let attempt = Attempt::plain(&id, method, Some(&params), &us, &sent);
             if let Ok(Err(error)) =
                 tokio::time::timeout(COURTESY, link.request(&attempt, &Deaf)).await
             {
@@ -258,6 +310,34 @@ pub struct Attempt<'a> {
     pub idle: Option<Duration>,
     /// Set when the request may have reached the backend.
     pub sent: &'a AtomicBool,
+    /// Who asks: modern servers are told with every request.
+    pub caller: &'a ClientProfile,
+    /// The backend's own name or URI for what is asked; modern HTTP has it in a header too.
+    pub target: Option<&'a str>,
+    /// Parameters that modern HTTP wants in headers too.
+    pub mirrored: &'a [(HeaderName, String)],
+}
+
+impl<'a> Attempt<'a> {
+    /// One about nothing in particular, such as a list.
+    pub fn plain(
+        id: &'a Id,
+        method: &'a str,
+        params: Option<&'a RawJson>,
+        caller: &'a ClientProfile,
+        sent: &'a AtomicBool,
+    ) -> Self {
+        Self {
+            id,
+            method,
+            params,
+            idle: None,
+            sent,
+            caller,
+            target: None,
+            mirrored: &[],
+        }
+    }
 }
 
 /// An id that no other request of this process has.
@@ -293,7 +373,9 @@ struct Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if self.given_up && tokio::runtime::Handle::try_current().is_ok() {
+        // A modern server takes the closed stream for it (B-M-05).
+        let to_be_told = self.given_up && self.link.era == Era::Legacy;
+        if to_be_told && tokio::runtime::Handle::try_current().is_ok() {
             let params = format!(
                 r#"{{"requestId":{},"reason":"the client no longer waits"}}"#,
                 self.id.raw().as_str()
@@ -302,37 +384,4 @@ impl Drop for Waiting<'_> {
                 .notify_in_passing("notifications/cancelled", Some(RawJson::trusted(params)));
         }
     }
-}
-
-fn understand(
-    result: &RawJson,
-    endpoint: &Endpoint,
-) -> Result<(&'static str, ServerProfile), BackendError> {
-    let text = |value: Option<RawJson>| value.and_then(|value| value.read::<String>().ok());
-    let version = text(result.get("protocolVersion")).ok_or_else(|| {
-        BackendError::Handshake("its initialize result names no protocolVersion".into())
-    })?;
-    let known = LEGACY_VERSIONS.iter().find(|known| **known == version).ok_or_else(|| {
-        let version = endpoint.snippet(version.as_bytes());
-        BackendError::Handshake(format!(
-            "it answers initialize with protocol version {version}, which this gateway does not speak"
-        ))
-    })?;
-    let info = result.get("serverInfo");
-    let shown = |key: &str| {
-        let value = text(info.as_ref().and_then(|info| info.get(key))).unwrap_or_default();
-        endpoint.snippet(value.as_bytes())
-    };
-    let capabilities = result
-        .get("capabilities")
-        .filter(|capabilities| capabilities.as_str().starts_with('{'))
-        .unwrap_or_else(|| RawJson::trusted("{}"));
-    Ok((
-        known,
-        ServerProfile {
-            name: shown("name"),
-            version: shown("version"),
-            capabilities,
-        },
-    ))
 }

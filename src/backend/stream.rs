@@ -17,7 +17,7 @@ use super::error::BackendError;
 use super::http::Endpoint;
 use super::sse::{Decoder, TooLarge};
 use crate::protocol::message::{elements, parse, response_at_once};
-use crate::protocol::{Id, Inbound, Notification, Outcome, RawJson, Request};
+use crate::protocol::{Era, Id, Inbound, Notification, Outcome, RawJson, Request};
 
 /// Hears what a backend says besides the answer.
 pub trait Listener: Send + Sync {
@@ -37,6 +37,11 @@ pub struct Reading<'a> {
     pub endpoint: &'a Endpoint,
     /// The id we asked under.
     pub id: &'a Id,
+    /// The era the request was sent in: a modern server asks nothing on this stream.
+    pub era: Era,
+    /// Whether we ask what the server is: then an error that names no request is an answer too,
+    /// since servers don't echo the id of what they can't make sense of.
+    pub probing: bool,
     /// Whether the request went out under a session id, so that a 404 means it is lost.
     pub in_session: bool,
     /// The longest silence allowed.
@@ -106,7 +111,7 @@ impl<'a> Reading<'a> {
         if !matches!(status.as_u16(), 401 | 403 | 413 | 429 | 503)
             && let Ok(message) = RawJson::parse(body.clone().into())
             && let Ok(Inbound::Response(answer)) = parse(&message)
-            && answer.id.as_ref() == Some(self.id)
+            && (answer.id.as_ref() == Some(self.id) || (self.probing && answer.id.is_none()))
             && matches!(answer.outcome, Outcome::Error(_))
         {
             return Ok(answer.outcome);
@@ -198,6 +203,13 @@ impl<'a> Reading<'a> {
                 }
             }
             Ok(Inbound::Notification(notification)) => Heard::Notification(notification),
+            Ok(Inbound::Request(request)) if self.era == Era::Modern => {
+                tracing::warn!(
+                    method = self.endpoint.snippet(request.method.as_bytes()),
+                    "a modern server must not send requests: it is dropped"
+                );
+                Heard::Nothing
+            }
             Ok(Inbound::Request(request)) => Heard::Request(request),
             Ok(Inbound::Response(_)) => {
                 tracing::debug!("a response to another request is dropped");

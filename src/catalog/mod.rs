@@ -19,6 +19,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use crate::config::{BackendConfig, GatewayConfig};
+use crate::protocol::era::Mirror;
 use crate::protocol::{Kind, Listing, RawJson};
 
 use item::{Item, Unfit, shown_as};
@@ -59,6 +60,8 @@ pub struct Entry {
     pub exposed: Arc<str>,
     /// A tool annotated `readOnlyHint` or `idempotentHint`: running it twice does no harm.
     pub safe_to_repeat: bool,
+    /// Its parameters that a modern backend wants in headers too.
+    pub mirrors: Arc<[Mirror]>,
     /// The definition as clients see it.
     pub definition: RawJson,
 }
@@ -149,6 +152,7 @@ struct Found<'a> {
     backend: usize,
     config: &'a BackendConfig,
     item: Item,
+    mirrors: Arc<[Mirror]>,
 }
 
 impl Shelf {
@@ -213,6 +217,7 @@ impl Found<'_> {
             kind,
             own_name: item.own.clone(),
             safe_to_repeat: item.safe_to_repeat,
+            mirrors: Arc::clone(&self.mirrors),
             definition: shown_as(&item.definition, name, description),
             exposed,
         }
@@ -255,11 +260,19 @@ fn gather<'a>(
             withhold(&item.own, Reason::Duplicate);
             continue;
         }
-        found.push(Found {
-            backend,
-            config,
-            item,
-        });
+        let mirrors = match &source.listing {
+            Some(listing) if kind == Kind::Tool && listing.mirrors => Mirror::of_tool(raw),
+            _ => Ok(Vec::new()),
+        };
+        match mirrors {
+            Ok(mirrors) => found.push(Found {
+                backend,
+                config,
+                item,
+                mirrors: mirrors.into(),
+            }),
+            Err(why) => withhold(&item.own, Reason::Mirror(why)),
+        }
     }
     if items.len() > limit {
         let place = format!("items {} to {}", limit + 1, items.len());

@@ -53,6 +53,10 @@ impl Withheld {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Reason {
+    /// A parameter can't be repeated in a header as the definition asks for (S26
+    /// `basic/transports/streamable-http`, "Schema Extension").
+    #[error("{0}")]
+    Mirror(String),
     /// Not a JSON object, or one whose member names can't be read.
     #[error("it is not a readable JSON object")]
     NotAnObject,

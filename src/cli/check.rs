@@ -10,7 +10,7 @@ use super::style::{BAD, CAUTION, DIM, GOOD, PLAIN};
 use super::table::{Cell, Side, Table};
 use super::{FAILED, OK, printed, style};
 use crate::config::Config;
-use crate::protocol::{Kind, LEGACY_VERSIONS};
+use crate::protocol::Kind;
 
 /// Prints a row for each backend.
 pub(super) async fn check(config: Config, json: bool) -> u8 {
@@ -149,7 +149,7 @@ impl Row {
             },
             Ok(link) => Self {
                 up: true,
-                era: Some(era(link.version)),
+                era: Some(link.era.name()),
                 protocol: Some(link.version),
                 server: Some(Server {
                     name: link.server.name.clone(),
@@ -188,69 +188,5 @@ impl Row {
             Cell::from(self.prompts.to_string()),
             Cell::from(format!("{:.0} ms", self.latency_ms.unwrap_or_default())),
         ]
-    }
-}
-
-fn era(version: &str) -> &'static str {
-    if LEGACY_VERSIONS.contains(&version) {
-        "legacy"
-    } else {
-        "modern"
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_backend_has_a_row_and_notes_stand_below() {
-        let up = Row {
-            name: "sqlite".into(),
-            url: "http://127.0.0.1:3002/mcp".into(),
-            up: true,
-            era: Some("legacy"),
-            protocol: Some("2025-11-25"),
-            server: Some(Server {
-                name: "sqlite".into(),
-                version: "0.1.0".into(),
-            }),
-            tools: 6,
-            resources: 1,
-            resource_templates: 1,
-            latency_ms: Some(12.4),
-            notes: vec!["tools/list: a is withheld: it is bad".into()],
-            ..Row::default()
-        };
-        let down = Row {
-            name: "n8n".into(),
-            url: "http://127.0.0.1:5678/mcp".into(),
-            error: Some("connection refused: is the server running?".into()),
-            ..Row::default()
-        };
-        let report = Report {
-            config: Some("/home/me/sentinel.toml".into()),
-            warnings: vec!["mind this".into()],
-            backends: vec![up, down],
-        };
-        let mut out = anstream::StripStream::new(Vec::new());
-        report.print(&mut out).unwrap();
-        let expected = "\
-config: /home/me/sentinel.toml
-warning: mind this
-
-BACKEND        URL                        PROTOCOL           SERVER        TOOLS  RESOURCES  PROMPTS  LATENCY
-sqlite   up    http://127.0.0.1:3002/mcp  legacy 2025-11-25  sqlite 0.1.0      6          2        0    12 ms
-n8n      down  http://127.0.0.1:5678/mcp  connection refused: is the server running?
-
-note: sqlite: tools/list: a is withheld: it is bad
-";
-        assert_eq!(String::from_utf8(out.into_inner()).unwrap(), expected);
-    }
-
-    #[test]
-    fn versions_before_the_stateless_one_are_legacy() {
-        assert_eq!(era("2024-11-05"), "legacy");
-        assert_eq!(era("2026-07-28"), "modern");
     }
 }

@@ -13,7 +13,7 @@ use crate::backend::session::Link;
 use crate::backend::{Backend, BackendError, BackendEvent, State, farewell_all, start_all};
 use crate::catalog::{Built, Catalog, Names, Source};
 use crate::config::Config;
-use crate::protocol::{ClientProfile, Kind, LATEST_LEGACY, Listing, RawJson};
+use crate::protocol::{ClientProfile, Kind, Listing};
 
 /// Longest wait for all of them. A handshake has its own limit; this one is for endless lists.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -42,7 +42,7 @@ impl Fleet {
     pub(super) async fn muster(config: Config) -> Self {
         let config = Arc::new(config);
         // Held until the end: keepers run while somebody may introduce a client.
-        let (_client, introduction) = watch::channel(Some(Arc::new(ourselves())));
+        let (_client, introduction) = watch::channel(Some(Arc::new(ClientProfile::ourselves())));
         let (backends, mut news) = start_all(&config, &introduction);
         let mut members: Vec<Member> = backends.into_iter().map(Member::unheard).collect();
 
@@ -115,21 +115,9 @@ async fn hear_all(members: &mut [Member], news: &mut mpsc::UnboundedReceiver<Bac
         let Some(event) = news.recv().await else {
             return;
         };
-        let (BackendEvent::Listed { backend, .. } | BackendEvent::Down { backend }) = event;
-        heard[backend] = true;
-        members[backend].hear(event);
-    }
-}
-
-/// The client that backends see: a plain one.
-fn ourselves() -> ClientProfile {
-    ClientProfile {
-        version: LATEST_LEGACY,
-        capabilities: RawJson::trusted("{}"),
-        info: RawJson::trusted(concat!(
-            r#"{"name":"sentinel-gateway","version":""#,
-            env!("CARGO_PKG_VERSION"),
-            r#""}"#
-        )),
+        if let BackendEvent::Listed { backend, .. } | BackendEvent::Down { backend } = event {
+            heard[backend] = true;
+            members[backend].hear(event);
+        }
     }
 }

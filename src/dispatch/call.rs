@@ -3,23 +3,21 @@
 //! Owns finding the backend, giving it its own name for the thing, and saying in plain words what
 //! went wrong. Reads of the params only what it routes on; the rest stays the client's bytes.
 
-use std::fmt::Write as _;
-use std::ops::Range;
 use std::sync::Arc;
 
-use serde_json::value::RawValue;
+use reqwest::header::HeaderName;
 
+use super::subject::{Route, Subject};
 use super::{Exchange, Snapshot, Snapshots};
 use crate::backend::retry::Replay;
-use crate::backend::{Backend, Call, Failed, ProgressToken};
+use crate::backend::{Answer, Backend, Call, Failed, ProgressToken};
 use crate::catalog::Entry;
 use crate::config::ToolErrors;
+use crate::protocol::RpcError;
+use crate::protocol::era::{Mirror, legacy, modern};
 use crate::protocol::error::{INTERNAL_ERROR, INVALID_PARAMS};
 use crate::protocol::raw::quoted;
-use crate::protocol::{Class, Executed, GatewayData, Kind, Outcome, RawJson, Request, RpcError};
-
-/// The legacy era's code for a resource that nobody has (S25 `server/resources`).
-const RESOURCE_NOT_FOUND: i64 = -32002;
+use crate::protocol::{Class, Era, Executed, GatewayData, Kind, Outcome, RawJson, Request};
 
 /// Serves one call.
 pub async fn call(request: Request, mut snapshots: Snapshots, exchange: Exchange) -> Outcome {
@@ -29,45 +27,75 @@ pub async fn call(request: Request, mut snapshots: Snapshots, exchange: Exchange
     };
     let method = request.method.as_str();
     let params = request.params.unwrap_or_else(|| RawJson::trusted("{}"));
+    let era = exchange.client.era;
     let subject = match Subject::read(method, &params) {
         Ok(subject) => subject,
         Err(why) => return RpcError::new(INVALID_PARAMS, format!("{method}: {why}")).into(),
     };
     let answer = match subject.route(&snapshot) {
         Some(route) => forward(method, params, &subject, &route, &exchange).await,
-        None => Err(subject.unknown(&snapshot)),
+        None => Err(subject.unknown(&snapshot, era)),
     };
-    answer.unwrap_or_else(|error| told(error, method, &snapshot))
+    match answer {
+        Ok(answer) => for_client(answer, era, method, &subject, &snapshot),
+        Err(error) => told(error, era, method, &snapshot),
+    }
 }
 
 /// The answer where the gateway has no room for another call.
-pub fn overloaded(method: &str, snapshot: &Snapshot) -> Outcome {
+pub fn overloaded(request: &Request, snapshot: &Snapshot) -> Outcome {
     let cap = snapshot.config.gateway.max_in_flight;
     let message = format!("{cap} requests are in flight already (max_in_flight); it was not sent");
     let data = GatewayData::new(None, Class::Overloaded, Executed::No, 0);
-    told(
-        RpcError::new(INTERNAL_ERROR, message).with_data(data),
-        method,
-        snapshot,
-    )
+    let error = RpcError::new(INTERNAL_ERROR, message).with_data(data);
+    let era = modern::era_of(request.params.as_ref());
+    told(error, era, &request.method, snapshot)
 }
 
 /// The answer to a call that the end of the gateway cuts off.
-pub fn cut_off(method: &str, snapshot: &Snapshot) -> Outcome {
+pub fn cut_off(method: &str, era: Era, snapshot: &Snapshot) -> Outcome {
     let message = "the gateway is shutting down; the tool MAY HAVE RUN: check before calling again";
     let data = GatewayData::new(None, Class::ShuttingDown, Executed::Unknown, 0);
-    told(
-        RpcError::new(INTERNAL_ERROR, message).with_data(data),
-        method,
-        snapshot,
-    )
+    let error = RpcError::new(INTERNAL_ERROR, message).with_data(data);
+    told(error, era, method, snapshot)
 }
 
 /// An error of our own, in the form the user chose for tools.
-fn told(error: RpcError, method: &str, snapshot: &Snapshot) -> Outcome {
+fn told(error: RpcError, era: Era, method: &str, snapshot: &Snapshot) -> Outcome {
     match snapshot.config.gateway.tool_errors {
-        ToolErrors::Result if method == "tools/call" => Outcome::Result(error.as_tool_result()),
+        ToolErrors::Result if method == "tools/call" => {
+            let result = error.as_tool_result();
+            Outcome::Result(match era {
+                Era::Legacy => result,
+                Era::Modern => {
+                    modern::signed(&modern::complete(&result, false), &snapshot.identity)
+                }
+            })
+        }
         _ => error.into(),
+    }
+}
+
+/// A backend's answer in the words of the client's era. Within the legacy era it is not touched.
+fn for_client(
+    answer: Answer,
+    era: Era,
+    method: &str,
+    subject: &Subject,
+    snapshot: &Snapshot,
+) -> Outcome {
+    let outcome = match (answer.era, era) {
+        (Era::Legacy, Era::Legacy) => return answer.outcome,
+        (Era::Modern, Era::Legacy) => return legacy::outcome_from_modern(answer.outcome),
+        (Era::Modern, Era::Modern) => answer.outcome,
+        (Era::Legacy, Era::Modern) => {
+            let uri = (subject.kind == Kind::Resource).then_some(subject.name.as_str());
+            legacy::outcome_for_modern(answer.outcome, method == "resources/read", uri)
+        }
+    };
+    match outcome {
+        Outcome::Result(result) => Outcome::Result(modern::signed(&result, &snapshot.identity)),
+        error @ Outcome::Error(_) => error,
     }
 }
 
@@ -77,15 +105,17 @@ async fn forward(
     subject: &Subject,
     route: &Route<'_>,
     exchange: &Exchange,
-) -> Result<Outcome, RpcError> {
+) -> Result<Answer, RpcError> {
     let backend = route.backend;
-    let params = match route.entry {
-        Some(entry) if *entry.own_name != *subject.name => {
-            params.with_edits(vec![(subject.at.clone(), quoted(&entry.own_name))])
+    let own_name = route.entry.map(|entry| &*entry.own_name);
+    let params = match own_name {
+        Some(own_name) if *own_name != *subject.name => {
+            params.with_edits(vec![(subject.at.clone(), quoted(own_name))])
         }
         _ => params,
     };
     let tool = route.entry.filter(|_| subject.kind == Kind::Tool);
+    let named = method != "completion/complete";
     let call = Call {
         method,
         params: Some(&params),
@@ -94,112 +124,27 @@ async fn forward(
         timeout: tool.map_or(backend.config.timeout, |tool| {
             backend.config.timeout_of(&tool.own_name)
         }),
+        caller: &exchange.client,
+        target: named.then(|| own_name.unwrap_or(&subject.name)),
+        mirrored: tool.map_or_else(Vec::new, |tool| mirrored(tool, &params)),
         listener: exchange,
     };
     let answer = backend.call(&call).await;
     answer.map_err(|failed| explain(backend, &failed, subject.kind == Kind::Tool))
 }
 
-/// What a call is about: the member of its params that says where it goes.
-#[derive(Debug)]
-struct Subject {
-    kind: Kind,
-    name: String,
-    /// Where the name stands in the params.
-    at: Range<usize>,
-}
-
-/// Where a call goes.
-struct Route<'a> {
-    backend: &'a Arc<Backend>,
-    /// `None` for a resource that nobody listed under this URI.
-    entry: Option<&'a Entry>,
-}
-
-impl Subject {
-    fn read(method: &str, params: &RawJson) -> Result<Self, String> {
-        let members = params.members().ok_or("params must be an object")?;
-        let text = |members: &[(String, &RawValue)], key: &str| {
-            let raw = members
-                .iter()
-                .find(|(name, _)| name == key)
-                .map(|(_, raw)| *raw);
-            let raw = raw.ok_or_else(|| format!("params need {key:?}"))?;
-            let text = serde_json::from_str(raw.get());
-            Ok::<(String, _), String>((
-                text.map_err(|_| format!("{key:?} must be a string"))?,
-                params.range_of(raw),
-            ))
-        };
-        let (kind, (name, at)) = match method {
-            "tools/call" => (Kind::Tool, text(&members, "name")?),
-            "prompts/get" => (Kind::Prompt, text(&members, "name")?),
-            "resources/read" => (Kind::Resource, text(&members, "uri")?),
-            _ => {
-                let reference = params.get("ref").ok_or("params need \"ref\"")?;
-                let members = reference.members().ok_or("\"ref\" must be an object")?;
-                match text(&members, "type")?.0.as_str() {
-                    "ref/prompt" => (Kind::Prompt, text(&members, "name")?),
-                    "ref/resource" => (Kind::Template, text(&members, "uri")?),
-                    other => return Err(format!("unknown reference type {other:?}")),
-                }
-            }
-        };
-        Ok(Self { kind, name, at })
+/// The headers that repeat parameters of a call, as the tool's definition asks for.
+fn mirrored(tool: &Entry, params: &RawJson) -> Vec<(HeaderName, String)> {
+    if tool.mirrors.is_empty() {
+        return Vec::new();
     }
-
-    fn route<'a>(&self, snapshot: &'a Snapshot) -> Option<Route<'a>> {
-        let catalog = &snapshot.catalog;
-        let to = |entry: &'a Entry| Route {
-            backend: &snapshot.backends[entry.backend],
-            // A template that a URI fits is not that URI's name.
-            entry: (entry.kind == self.kind).then_some(entry),
-        };
-        let listed = catalog.resolve(self.kind, &self.name);
-        match self.kind {
-            Kind::Tool | Kind::Prompt => listed.map(to),
-            Kind::Template => listed
-                .or_else(|| catalog.resolve(Kind::Resource, &self.name))
-                .map(to),
-            Kind::Resource => listed
-                .or_else(|| catalog.resolve_template(&self.name))
-                .map(to)
-                .or_else(|| only_one_with_resources(snapshot)),
-        }
-    }
-
-    /// Nobody has it. If a backend is down, that may be why.
-    fn unknown(&self, snapshot: &Snapshot) -> RpcError {
-        let (code, what) = match self.kind {
-            Kind::Tool => (INVALID_PARAMS, "tool"),
-            Kind::Prompt => (INVALID_PARAMS, "prompt"),
-            Kind::Resource => (RESOURCE_NOT_FOUND, "resource"),
-            Kind::Template => (INVALID_PARAMS, "resource template"),
-        };
-        let mut message = format!("unknown {what} {:?}", self.name);
-        for backend in &snapshot.backends {
-            if let Some(why) = backend.why_down() {
-                let _ = write!(message, "; {} is down: {why}", backend.name());
-            }
-        }
-        let data = GatewayData::new(None, Class::Refused, Executed::No, 0);
-        RpcError::new(code, message).with_data(data)
-    }
-}
-
-/// A resource that nobody listed can only be asked for where there is no choice.
-fn only_one_with_resources(snapshot: &Snapshot) -> Option<Route<'_>> {
-    let mut offering = snapshot
-        .backends
-        .iter()
-        .filter(|backend| backend.offers("resources"));
-    match (offering.next(), offering.next()) {
-        (Some(backend), None) => Some(Route {
-            backend,
-            entry: None,
-        }),
-        _ => None,
-    }
+    let arguments = params.get("arguments");
+    let arguments = arguments.unwrap_or_else(|| RawJson::trusted("{}"));
+    let header = |mirror: &Mirror| {
+        let name = HeaderName::from_bytes(mirror.header.as_bytes()).ok()?;
+        Some((name, mirror.value(&arguments)?))
+    };
+    tool.mirrors.iter().filter_map(header).collect()
 }
 
 /// Whether a tool may run twice: the user's word first, then the tool's own annotations.

@@ -13,10 +13,12 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
+use super::subscribe::Filter;
 use crate::backend::Listener;
 use crate::protocol::error::{INTERNAL_ERROR, METHOD_NOT_FOUND};
 use crate::protocol::message;
-use crate::protocol::{ClientProfile, Notification, Outcome, RawJson, Request, RpcError, Ticket};
+use crate::protocol::{ClientProfile, Era, LogLevel, Notification, Outcome, RawJson, Request};
+use crate::protocol::{RpcError, Ticket};
 
 /// How long a person or a model may take to answer a backend's question.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);
@@ -30,6 +32,18 @@ pub enum TaskEvent {
         ticket: Ticket,
         /// The whole message.
         line: Bytes,
+    },
+    /// A `subscriptions/listen` has begun.
+    Listening {
+        /// Of its request.
+        ticket: Ticket,
+        /// What of it is honoured.
+        filter: Filter,
+    },
+    /// A resource has changed: for all who have subscribed to it.
+    Updated {
+        /// As the backend wrote it.
+        notification: Notification,
     },
     /// A question for the client.
     Ask {
@@ -80,8 +94,13 @@ pub struct Exchange {
 
 impl Listener for Exchange {
     fn notification(&self, notification: Notification) {
+        if notification.method == "notifications/resources/updated" {
+            // It concerns whoever has subscribed, not this call.
+            let _ = self.events.send(TaskEvent::Updated { notification });
+            return;
+        }
         let Notification { method, params } = notification;
-        if !is_relayed(&method) {
+        if !self.relays(&method, params.as_ref()) {
             tracing::debug!(
                 method,
                 "a notification that is not the client's business is dropped"
@@ -96,7 +115,7 @@ impl Listener for Exchange {
     }
 
     fn request(&self, request: Request) -> BoxFuture<'_, Outcome> {
-        if is_offered(&self.client, &request) {
+        if self.client.era == Era::Legacy && is_offered(&self.client, &request) {
             return self.ask(request).boxed();
         }
         let why = format!("the client does not offer {}", request.method);
@@ -105,6 +124,21 @@ impl Listener for Exchange {
 }
 
 impl Exchange {
+    /// Notifications of a backend that are the client's business. Lists and cancellations are
+    /// ours. A modern client hears log messages only where its request asked for them (F-M-08).
+    fn relays(&self, method: &str, params: Option<&RawJson>) -> bool {
+        match method {
+            "notifications/message" if self.client.era == Era::Modern => {
+                let level = params.and_then(|params| params.get("level")?.text());
+                let level = level.and_then(|level| LogLevel::of(&level));
+                level.is_some_and(|level| self.client.log_level.is_some_and(|least| level >= least))
+            }
+            "notifications/progress" | "notifications/message" => true,
+            "notifications/elicitation/complete" => self.client.era == Era::Legacy,
+            _ => false,
+        }
+    }
+
     async fn ask(&self, request: Request) -> Outcome {
         let method = request.method.clone();
         let (answer, answered) = oneshot::channel();
@@ -150,17 +184,6 @@ impl Drop for Withdrawal<'_> {
             });
         }
     }
-}
-
-/// Notifications of a backend that are the client's business. Lists and cancellations are ours.
-fn is_relayed(method: &str) -> bool {
-    matches!(
-        method,
-        "notifications/progress"
-            | "notifications/message"
-            | "notifications/resources/updated"
-            | "notifications/elicitation/complete"
-    )
 }
 
 /// Whether the client said that it can answer such a request (F-L-06).

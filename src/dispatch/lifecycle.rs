@@ -1,36 +1,32 @@
-//! The handshake with the client (S25 `basic/lifecycle`), answered at once whatever backends do.
+//! How the client and the gateway meet: the handshake of the legacy era (S25 `basic/lifecycle`) and
+//! `server/discover` of the modern one (S26 `server/discover`), both answered at once whatever
+//! backends do.
 //!
-//! Owns what the client said of itself and whether it may ask for things yet.
+//! Owns what the client said of itself, and what backends are told about it.
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::Snapshot;
+use crate::backend::Backend;
 use crate::config::GatewayConfig;
+use crate::protocol::era::modern;
 use crate::protocol::error::{INVALID_PARAMS, INVALID_REQUEST};
-use crate::protocol::{ClientProfile, LATEST_LEGACY, LEGACY_VERSIONS, Outcome, RawJson};
-use crate::protocol::{Request, RpcError};
+use crate::protocol::{ClientProfile, Era, LATEST_LEGACY, LEGACY_VERSIONS, LogLevel};
+use crate::protocol::{MODERN_VERSION, Outcome, RawJson, Request, RpcError};
 
-const LOG_LEVELS: [&str; 8] = [
-    "debug",
-    "info",
-    "notice",
-    "warning",
-    "error",
-    "critical",
-    "alert",
-    "emergency",
-];
-
-/// Where the client stands in its handshake.
+/// Where the client stands in its handshake, and whom the backends are told about.
 #[derive(Debug)]
 pub struct Lifecycle {
-    name: String,
+    identity: RawJson,
     instructions: Option<String>,
-    /// `Some` once it has sent `initialize`; backends wait for it.
-    client: watch::Sender<Option<Arc<ClientProfile>>>,
+    /// Whom backends are told about; they wait for it. The first to come counts: the client of
+    /// an `initialize`, or, with a modern request, all that the gateway can relay.
+    introduced: watch::Sender<Option<Arc<ClientProfile>>>,
+    /// The client of the handshake, once there was one.
+    client: Option<Arc<ClientProfile>>,
     initialized: bool,
 }
 
@@ -38,34 +34,54 @@ impl Lifecycle {
     /// Nothing heard yet.
     pub fn new(config: &GatewayConfig) -> Self {
         Self {
-            name: config.name.clone(),
+            identity: identity(config),
             instructions: config.instructions.clone(),
-            client: watch::Sender::new(None),
+            introduced: watch::Sender::new(None),
+            client: None,
             initialized: false,
         }
     }
 
     /// For those who must wait until the client has introduced itself.
     pub fn introductions(&self) -> watch::Receiver<Option<Arc<ClientProfile>>> {
-        self.client.subscribe()
+        self.introduced.subscribe()
     }
 
-    /// Who the client is, once it has said so.
-    pub fn client(&self) -> Option<Arc<ClientProfile>> {
-        self.client.borrow().clone()
+    /// Whether backends have been told about a client.
+    pub fn has_introduced(&self) -> bool {
+        self.introduced.borrow().is_some()
+    }
+
+    /// The client of the handshake, once there was one.
+    pub fn client(&self) -> Option<&Arc<ClientProfile>> {
+        self.client.as_ref()
+    }
+
+    /// A request came that says itself who asks.
+    pub fn met_modern_client(&self) {
+        self.introduce(|| Arc::new(ClientProfile::superset()));
+    }
+
+    fn introduce(&self, client: impl FnOnce() -> Arc<ClientProfile>) {
+        self.introduced.send_if_modified(|introduced| {
+            let first = introduced.is_none();
+            if first {
+                *introduced = Some(client());
+            }
+            first
+        });
     }
 
     /// Whether batches must be taken: 2025-03-26 alone has them.
     pub fn takes_batches(&self) -> bool {
         self.client
-            .borrow()
             .as_ref()
             .is_some_and(|client| client.version == "2025-03-26")
     }
 
     /// Answers `initialize`: the asked version if we speak it, else our latest legacy one.
     pub fn initialize(&mut self, request: &Request) -> Outcome {
-        if self.client.borrow().is_some() {
+        if self.client.is_some() {
             return refuse(
                 INVALID_REQUEST,
                 "initialize was answered before: one handshake a process",
@@ -88,23 +104,35 @@ impl Lifecycle {
         };
         let known = LEGACY_VERSIONS.into_iter().find(|known| *known == asked);
         let version = known.unwrap_or(LATEST_LEGACY);
-        let object = |key: &str, otherwise: &'static str| {
-            let given = params.get(key).filter(|raw| raw.as_str().starts_with('{'));
-            given.unwrap_or_else(|| RawJson::trusted(otherwise))
-        };
-        let client = ClientProfile {
+        let object = |key: &str| params.get(key).filter(RawJson::is_object);
+        let client = Arc::new(ClientProfile {
+            era: Era::Legacy,
             version,
-            capabilities: object("capabilities", "{}"),
-            info: object("clientInfo", r#"{"name":"unknown","version":"0"}"#),
-        };
-        let result = self.introduction(version);
-        self.client.send_replace(Some(Arc::new(client)));
-        Outcome::Result(result)
+            capabilities: object("capabilities").unwrap_or_else(|| RawJson::trusted("{}")),
+            info: object("clientInfo"),
+            log_level: None,
+        });
+        self.introduce(|| Arc::clone(&client));
+        self.client = Some(client);
+        Outcome::Result(self.introduction(version))
+    }
+
+    /// Answers `server/discover`: what `initialize` would say, for the modern era.
+    pub fn discover(&self, snapshot: &Snapshot) -> Outcome {
+        let mut result = json!({
+            "supportedVersions": modern::supported(),
+            "capabilities": capabilities(Era::Modern, MODERN_VERSION),
+        });
+        if let Some(instructions) = &self.instructions {
+            result["instructions"] = json!(instructions);
+        }
+        let result = modern::complete(&RawJson::of(&result), true);
+        Outcome::Result(modern::signed(&result, &snapshot.identity))
     }
 
     /// `notifications/initialized` came.
     pub fn initialized(&mut self) {
-        self.initialized = self.client.borrow().is_some();
+        self.initialized = self.client.is_some();
     }
 
     /// Whether notifications may go out.
@@ -112,11 +140,14 @@ impl Lifecycle {
         self.initialized
     }
 
-    /// Why a request can't be served yet, if it can't. Clients that never send
-    /// `notifications/initialized` are tolerated: a first request says the same.
-    pub fn refuse_early(&mut self) -> Option<RpcError> {
+    /// Who asks, of a request that doesn't say so itself; or why it can't be served. Clients
+    /// that never send `notifications/initialized` are tolerated: a first request says the same.
+    ///
+    /// # Errors
+    /// Before `initialize`.
+    pub fn legacy_client(&mut self) -> Result<Arc<ClientProfile>, RpcError> {
         self.initialized();
-        (!self.initialized).then(|| {
+        self.client.clone().ok_or_else(|| {
             RpcError::new(
                 INVALID_PARAMS,
                 "not initialized: send initialize first, or (from 2026-07-28 on) put \
@@ -125,48 +156,60 @@ impl Lifecycle {
         })
     }
 
-    /// The superset of what the gateway can serve: backends join late, and capabilities freeze here.
-    fn introduction(&self, version: &str) -> RawJson {
-        let mut capabilities = json!({
-            "tools": { "listChanged": true },
-            "resources": { "listChanged": true },
-            "prompts": { "listChanged": true },
-            "logging": {},
+    /// `logging/setLevel`: to every backend of its era now and after each reconnect, and with
+    /// every request to the others.
+    pub fn set_level(&mut self, request: &Request, backends: &[Arc<Backend>]) -> Outcome {
+        let params = request.params.as_ref();
+        let level = params.and_then(|params| params.get("level")?.text());
+        let Some(level) = level.and_then(|level| LogLevel::of(&level)) else {
+            let levels = LogLevel::names();
+            let why = format!("logging/setLevel: level must be one of {levels}");
+            return refuse(INVALID_PARAMS, &why);
+        };
+        self.client = self.client.take().map(|client| {
+            Arc::new(ClientProfile {
+                log_level: Some(level),
+                ..ClientProfile::clone(&client)
+            })
         });
-        if version >= "2025-03-26" {
-            capabilities["completions"] = json!({});
+        let params = RawJson::of(&json!({ "level": level.name() }));
+        for backend in backends {
+            backend.set_log_level(params.clone());
         }
+        Outcome::Result(RawJson::trusted("{}"))
+    }
+
+    fn introduction(&self, version: &str) -> RawJson {
         let mut result = json!({
             "protocolVersion": version,
-            "capabilities": capabilities,
-            "serverInfo": { "name": self.name, "version": env!("CARGO_PKG_VERSION") },
+            "capabilities": capabilities(Era::Legacy, version),
         });
         if let Some(instructions) = &self.instructions {
             result["instructions"] = json!(instructions);
         }
-        RawJson::of(&result)
+        let identity = ("serverInfo", self.identity.clone().into_bytes());
+        RawJson::of(&result).with_members(&[identity], &[])
     }
 }
 
-/// `logging/setLevel`: to every backend now, and to each again after a reconnect.
-pub fn set_level(request: &Request, snapshot: &Snapshot) -> Outcome {
-    let level = request
-        .params
-        .as_ref()
-        .and_then(|params| params.get("level"));
-    let level = level.and_then(|level| level.read::<String>().ok());
-    let Some(level) = level.filter(|level| LOG_LEVELS.contains(&level.as_str())) else {
-        let why = format!(
-            "logging/setLevel: level must be one of {}",
-            LOG_LEVELS.join(", ")
-        );
-        return refuse(INVALID_PARAMS, &why);
-    };
-    let params = RawJson::of(&json!({ "level": level }));
-    for backend in &snapshot.backends {
-        backend.set_log_level(params.clone());
+/// How the gateway names itself.
+pub(super) fn identity(config: &GatewayConfig) -> RawJson {
+    RawJson::of(&json!({ "name": config.name, "version": env!("CARGO_PKG_VERSION") }))
+}
+
+/// The superset of what the gateway can serve: backends join late, and what a client has been
+/// told can't grow.
+fn capabilities(era: Era, version: &str) -> Value {
+    let mut capabilities = json!({
+        "tools": { "listChanged": true },
+        "resources": { "listChanged": true, "subscribe": true },
+        "prompts": { "listChanged": true },
+        "logging": {},
+    });
+    if era == Era::Modern || version >= "2025-03-26" {
+        capabilities["completions"] = json!({});
     }
-    Outcome::Result(RawJson::trusted("{}"))
+    capabilities
 }
 
 fn refuse(code: i64, message: &str) -> Outcome {

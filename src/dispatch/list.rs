@@ -1,15 +1,16 @@
 //! `tools/list`, `prompts/list`, `resources/list`, `resources/templates/list`: from memory.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures_util::FutureExt;
 
 use super::{Plan, Snapshot, Snapshots};
+use crate::protocol::era::modern;
 use crate::protocol::error::INVALID_PARAMS;
-use crate::protocol::{Kind, Outcome, RawJson, Request};
+use crate::protocol::{Era, Kind, Outcome, RawJson, Request};
 
 /// Serves a list in one page. The first one waits until backends have had their chance.
-pub fn list(kind: Kind, request: &Request, snapshots: &Snapshots) -> Plan {
+pub fn list(kind: Kind, request: &Request, era: Era, snapshots: &Snapshots) -> Plan {
     let cursor = request
         .params
         .as_ref()
@@ -22,7 +23,7 @@ pub fn list(kind: Kind, request: &Request, snapshots: &Snapshots) -> Plan {
         );
     }
     let ready = |snapshot: &Arc<Snapshot>| snapshot.settled || snapshot.closing;
-    let answer = move |snapshot: &Snapshot| Outcome::Result(snapshot.lists[kind as usize].clone());
+    let answer = move |snapshot: &Snapshot| Outcome::Result(snapshot.list(kind, era));
     if ready(&snapshots.borrow()) {
         return Plan::Reply(answer(&snapshots.borrow()));
     }
@@ -35,12 +36,32 @@ pub fn list(kind: Kind, request: &Request, snapshots: &Snapshots) -> Plan {
     Plan::Spawn(wait.boxed())
 }
 
-/// The result of a list, made once for each catalogue.
-pub fn result(kind: Kind, items: &[u8]) -> RawJson {
-    let head = format!("{{\"{}\":", kind.member());
-    let mut text = Vec::with_capacity(head.len() + items.len() + 1);
-    text.extend_from_slice(head.as_bytes());
-    text.extend_from_slice(items);
-    text.push(b'}');
-    RawJson::trusted(text)
+impl Snapshot {
+    /// The result of a list as a client of this era gets it.
+    pub fn list(&self, kind: Kind, era: Era) -> RawJson {
+        let items = self.catalog.list(kind);
+        let cell = &self.lists.0[kind as usize];
+        match era {
+            Era::Legacy => cell.legacy.get_or_init(|| result(kind, items)),
+            Era::Modern => cell.modern.get_or_init(|| {
+                let result = modern::complete(&result(kind, items), true);
+                modern::signed(&result, &self.identity)
+            }),
+        }
+        .clone()
+    }
+}
+
+/// The results of the four lists, each made when it is first asked for in its era.
+#[derive(Debug, Default)]
+pub struct Lists([ByEra; Kind::ALL.len()]);
+
+#[derive(Debug, Default)]
+struct ByEra {
+    legacy: OnceLock<RawJson>,
+    modern: OnceLock<RawJson>,
+}
+
+fn result(kind: Kind, items: &[u8]) -> RawJson {
+    RawJson::trusted([b"{\"", kind.member().as_bytes(), b"\":", items, b"}"].concat())
 }

@@ -6,11 +6,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Snapshot, list};
+use super::lifecycle::identity;
+use super::{Snapshot, list::Lists};
 use crate::backend::{Backend, BackendEvent};
 use crate::catalog::{Catalog, Names, Source, Withheld};
 use crate::config::Config;
-use crate::protocol::{Kind, Listing};
+use crate::protocol::{Kind, Listing, Notification, RawJson};
 
 /// Makes snapshots out of what backends list.
 #[derive(Debug)]
@@ -24,6 +25,7 @@ pub struct Refresh {
     names: Names,
     settled: bool,
     closing: bool,
+    identity: RawJson,
     /// Withheld items that the log has named.
     reported: HashSet<(Arc<str>, Kind, String)>,
 }
@@ -39,6 +41,7 @@ impl Refresh {
             names: Names::default(),
             closing: false,
             reported: HashSet::new(),
+            identity: identity(&config.gateway),
             config,
             backends,
         }
@@ -46,10 +49,17 @@ impl Refresh {
 
     /// Takes in what a keeper says.
     pub fn absorb(&mut self, event: BackendEvent) {
-        let (BackendEvent::Listed { backend, .. } | BackendEvent::Down { backend }) = event;
-        self.heard.insert(backend);
-        if let BackendEvent::Listed { listing, .. } = event {
-            self.listings[backend] = Some(listing);
+        match event {
+            BackendEvent::Listed {
+                backend, listing, ..
+            } => {
+                self.heard.insert(backend);
+                self.listings[backend] = Some(listing);
+            }
+            BackendEvent::Down { backend } => {
+                self.heard.insert(backend);
+            }
+            BackendEvent::Notice { .. } | BackendEvent::Asked { .. } => {}
         }
         self.settled |= self.heard.len() == self.backends.len();
     }
@@ -87,7 +97,8 @@ impl Refresh {
         Arc::new(Snapshot {
             config: Arc::clone(&self.config),
             backends: self.backends.clone(),
-            lists: Kind::ALL.map(|kind| list::result(kind, built.catalog.list(kind))),
+            lists: Lists::default(),
+            identity: self.identity.clone(),
             catalog: built.catalog,
             settled: self.settled,
             closing: self.closing,
@@ -113,15 +124,19 @@ impl Refresh {
     }
 }
 
-/// The notifications for a client that may have seen `before` and would now see `after`.
-pub fn list_changed(before: &Snapshot, after: &Snapshot) -> Vec<&'static str> {
+/// The notifications for clients that may have seen `before` and would now see `after`.
+pub fn list_changed(before: &Snapshot, after: &Snapshot) -> Vec<Notification> {
     let mut methods = Vec::new();
     for kind in Kind::ALL.into_iter().filter(|_| before.settled) {
-        let changed = before.lists[kind as usize] != after.lists[kind as usize];
+        let changed = before.catalog.list(kind) != after.catalog.list(kind);
         // Resources and templates share one.
         if changed && !methods.contains(&kind.list_changed()) {
             methods.push(kind.list_changed());
         }
     }
-    methods
+    let notification = |method: &str| Notification {
+        method: method.to_owned(),
+        params: None,
+    };
+    methods.into_iter().map(notification).collect()
 }

@@ -28,6 +28,7 @@ async fn fault_86_a_panic_costs_the_one_call_it_happens_in() {
     for (id, work) in (1..).zip(works) {
         let pending = Pending {
             method: "tools/call".into(),
+            era: Era::Legacy,
             task: None,
             batch: None,
         };

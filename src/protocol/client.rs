@@ -1,31 +1,63 @@
-//! Who we speak for: what the client said of itself.
+//! Who we speak for: what a client said of itself.
 
+use super::era::{Era, LogLevel};
 use super::raw::RawJson;
 
-/// The client of this process, as its `initialize` introduced it. Backends of the legacy era get
-/// exactly this.
+/// A client, as its `initialize` introduced it for the whole process, or as the `_meta` of a
+/// modern request does for that request alone.
 #[derive(Debug, Clone)]
 pub struct ClientProfile {
-    /// The protocol version agreed with the client.
+    /// How it introduced itself.
+    pub era: Era,
+    /// The protocol version agreed with it.
     pub version: &'static str,
-    /// `capabilities`, an object, as the client wrote it.
+    /// Its capabilities, an object, as it wrote them.
     pub capabilities: RawJson,
-    /// `clientInfo`, an object, as the client wrote it.
-    pub info: RawJson,
+    /// `clientInfo`, an object, as it wrote it. Modern clients may leave it out.
+    pub info: Option<RawJson>,
+    /// The least urgent log message it wants for this request; modern clients only.
+    pub log_level: Option<LogLevel>,
 }
 
 impl ClientProfile {
+    /// Everything that the gateway can relay: what a legacy server is told when modern clients
+    /// stand before the gateway, whose abilities come with each request (X-ML-01).
+    pub fn superset() -> Self {
+        Self {
+            era: Era::Modern,
+            version: super::LATEST_LEGACY,
+            capabilities: RawJson::trusted(
+                r#"{"roots":{},"sampling":{"tools":{},"context":{}},"elicitation":{"form":{},"url":{}}}"#,
+            ),
+            info: Some(Self::gateway()),
+            log_level: None,
+        }
+    }
+
+    /// The gateway itself, as a client that can do nothing.
+    pub fn ourselves() -> Self {
+        Self {
+            era: Era::Legacy,
+            version: super::LATEST_LEGACY,
+            capabilities: RawJson::trusted("{}"),
+            info: Some(Self::gateway()),
+            log_level: None,
+        }
+    }
+
+    fn gateway() -> RawJson {
+        RawJson::trusted(concat!(
+            r#"{"name":"sentinel-gateway","version":""#,
+            env!("CARGO_PKG_VERSION"),
+            r#""}"#
+        ))
+    }
+
     /// Whether the client declared a capability, e.g. `sampling`, or one inside it, e.g.
     /// `elicitation`, `url`.
     pub fn declares(&self, path: &[&str]) -> bool {
-        let mut at = self.capabilities.clone();
-        path.iter().all(|key| match at.get(key) {
-            Some(inner) => {
-                at = inner;
-                at.as_str() != "null"
-            }
-            None => false,
-        })
+        let found = self.capabilities.at(path);
+        found.is_some_and(|value| value.as_str() != "null")
     }
 }
 
@@ -36,11 +68,10 @@ mod tests {
     #[test]
     fn declared_capabilities_are_found_at_their_depth() {
         let client = ClientProfile {
-            version: "2025-11-25",
             capabilities: RawJson::trusted(
                 r#"{"sampling":{},"elicitation":{"url":{}},"roots":null}"#,
             ),
-            info: RawJson::trusted("{}"),
+            ..ClientProfile::ourselves()
         };
         assert!(client.declares(&["sampling"]));
         assert!(client.declares(&["elicitation", "url"]));

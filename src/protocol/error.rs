@@ -15,6 +15,18 @@ pub const INVALID_PARAMS: i64 = -32602;
 /// Something went wrong with a backend, or with us.
 pub const INTERNAL_ERROR: i64 = -32603;
 
+/// The legacy era's code for a resource that nobody has (S25 `server/resources`); in the modern
+/// era it is [`INVALID_PARAMS`].
+pub const RESOURCE_NOT_FOUND: i64 = -32002;
+/// Legacy (2025-11-25): a URL must be visited before the request can be served.
+pub const URL_ELICITATION_REQUIRED: i64 = -32042;
+/// Modern: the headers of a request don't match its body (S26 `basic/transports/streamable-http`).
+pub const HEADER_MISMATCH: i64 = -32020;
+/// Modern: the request needs a capability that the client did not declare (S26 `basic`).
+pub const MISSING_CAPABILITY: i64 = -32021;
+/// Modern: the protocol version of the request is not spoken (S26 `basic/versioning`).
+pub const UNSUPPORTED_VERSION: i64 = -32022;
+
 /// A JSON-RPC error object.
 #[derive(Debug, Clone, Serialize)]
 pub struct RpcError {
@@ -22,9 +34,19 @@ pub struct RpcError {
     pub code: i64,
     /// Must serve alone: clients drop `data`.
     pub message: String,
-    /// Present on every error that the gateway makes about a backend.
+    /// What programs may read of it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub data: Option<GatewayData>,
+    pub data: Option<Box<ErrorData>>,
+}
+
+/// `data` of an error that we make.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub enum ErrorData {
+    /// On every error that the gateway makes about a backend.
+    Gateway(GatewayData),
+    /// As the specification asks for this code.
+    Specified(serde_json::Value),
 }
 
 impl RpcError {
@@ -40,7 +62,15 @@ impl RpcError {
     /// The same, marked as the gateway's own.
     pub fn with_data(self, data: GatewayData) -> Self {
         Self {
-            data: Some(data),
+            data: Some(Box::new(ErrorData::Gateway(data))),
+            ..self
+        }
+    }
+
+    /// The same, with the `data` that the specification asks for.
+    pub fn specified(self, data: serde_json::Value) -> Self {
+        Self {
+            data: Some(Box::new(ErrorData::Specified(data))),
             ..self
         }
     }
@@ -63,9 +93,19 @@ pub struct GatewayData {
     class: Class,
     executed: Executed,
     attempts: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uri: Option<String>,
 }
 
 impl GatewayData {
+    /// The same, about a resource (S26 `server/resources`, "Error Handling").
+    pub fn about(self, uri: &str) -> Self {
+        Self {
+            uri: Some(uri.to_owned()),
+            ..self
+        }
+    }
+
     /// `attempts` counts the requests that were tried, 0 where none was.
     pub fn new(backend: Option<&str>, class: Class, executed: Executed, attempts: u32) -> Self {
         Self {
@@ -74,6 +114,7 @@ impl GatewayData {
             class,
             executed,
             attempts,
+            uri: None,
         }
     }
 }

@@ -9,7 +9,7 @@ use super::message::Id;
 
 /// A client request's place in [`InFlight`]. Never used twice, so that an answer that comes
 /// after a cancellation can't meet a later request of the same id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(u64);
 
 /// Requests of the client that wait for an answer.
@@ -55,6 +55,11 @@ impl<T> InFlight<T> {
         self.tickets.get(id).copied()
     }
 
+    /// The id of a request in flight, as the client wrote it.
+    pub fn id(&self, ticket: Ticket) -> Option<&Id> {
+        self.entries.get(&ticket).map(|(id, _)| id)
+    }
+
     /// What was noted with a request in flight.
     pub fn get(&self, ticket: Ticket) -> Option<&T> {
         self.entries.get(&ticket).map(|(_, entry)| entry)
@@ -68,7 +73,7 @@ impl<T> InFlight<T> {
     /// All tickets in flight, in the order they were issued.
     pub fn tickets(&self) -> Vec<Ticket> {
         let mut tickets: Vec<_> = self.entries.keys().copied().collect();
-        tickets.sort_by_key(|ticket| ticket.0);
+        tickets.sort();
         tickets
     }
 

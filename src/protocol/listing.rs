@@ -30,6 +30,13 @@ impl Kind {
         }
     }
 
+    /// The kind that this method lists, if it is a method that lists.
+    pub fn of_list_method(method: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.list_method() == method)
+    }
+
     /// The member of a list result that holds the items.
     pub const fn member(self) -> &'static str {
         match self {
@@ -76,10 +83,20 @@ impl Kind {
 /// What one backend listed, item for item as it was sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
+    /// Parameters of its tools may have to be repeated in headers, as modern HTTP wants it.
+    pub mirrors: bool,
     items: [Vec<RawJson>; Kind::ALL.len()],
 }
 
 impl Listing {
+    /// Nothing listed yet.
+    pub fn new(mirrors: bool) -> Self {
+        Self {
+            mirrors,
+            ..Self::default()
+        }
+    }
+
     /// The raw items of a kind, in the backend's order, all pages.
     pub fn items(&self, kind: Kind) -> &[RawJson] {
         &self.items[kind as usize]

@@ -147,7 +147,7 @@ impl FakeBackend {
         self.with(|server| server.sessions = None)
     }
 
-    fn with(self, change: impl FnOnce(&mut Server)) -> Self {
+    pub(super) fn with(self, change: impl FnOnce(&mut Server)) -> Self {
         change(&mut self.server());
         self
     }
@@ -156,7 +156,8 @@ impl FakeBackend {
 /// Scripting: what the server does next.
 impl FakeBackend {
     /// The next request of this kind gets this reply, and the next call of this the one after.
-    /// Kinds are JSON-RPC methods, `response`, `GET` and `DELETE`.
+    /// Kinds are JSON-RPC methods, `response`, `GET` and `DELETE`; and `GET x` is one that asks for
+    /// what came after the event `x`.
     pub fn on(&self, kind: &str, reply: Reply) -> &Self {
         assert!(
             !reply.holds_nothing(),
@@ -311,7 +312,11 @@ impl FakeBackend {
         });
     }
 
-    fn wait_until<T>(&self, what: &str, mut look: impl FnMut(&Server) -> Option<T>) -> T {
+    pub(super) fn wait_until<T>(
+        &self,
+        what: &str,
+        mut look: impl FnMut(&Server) -> Option<T>,
+    ) -> T {
         let mut found = None;
         let (server, _) = self
             .shared
@@ -328,13 +333,14 @@ impl FakeBackend {
         })
     }
 
-    fn server(&self) -> MutexGuard<'_, Server> {
+    pub(super) fn server(&self) -> MutexGuard<'_, Server> {
         self.shared.server.lock().unwrap()
     }
 }
 
 impl Drop for FakeBackend {
     fn drop(&mut self) {
+        self.judge();
         if let Ok(State::Up(accepting)) = self.state.get_mut() {
             accepting.cut();
         }

@@ -13,9 +13,16 @@ pub struct Gate {
 }
 
 struct Inner {
-    arrived: Mutex<usize>,
+    count: Mutex<Count>,
     one_more: Condvar,
     open: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+struct Count {
+    arrived: usize,
+    /// Whose client hung up before the gate was opened.
+    left: usize,
 }
 
 impl Gate {
@@ -23,7 +30,7 @@ impl Gate {
     pub fn new() -> Self {
         Self {
             inner: Arc::new(Inner {
-                arrived: Mutex::new(0),
+                count: Mutex::default(),
                 one_more: Condvar::new(),
                 open: watch::Sender::new(false),
             }),
@@ -37,22 +44,47 @@ impl Gate {
 
     /// Blocks the test until this many replies have come to the gate since it was made.
     pub fn wait_for(&self, count: usize) {
-        let arrived = self.inner.arrived.lock().unwrap();
-        let (arrived, timeout) = self
+        self.wait("should have come to the gate", count, |seen| seen.arrived);
+    }
+
+    /// Blocks the test until this many have lost their client while they were held. To a modern
+    /// server that is a cancellation.
+    pub fn wait_until_left(&self, count: usize) {
+        self.wait("should have lost their client", count, |seen| seen.left);
+    }
+
+    /// How many have lost their client while they were held.
+    pub fn left(&self) -> usize {
+        self.inner.count.lock().unwrap().left
+    }
+
+    fn wait(&self, what: &str, wanted: usize, which: impl Fn(&Count) -> usize) {
+        let count = self.inner.count.lock().unwrap();
+        let (count, timeout) = self
             .inner
             .one_more
-            .wait_timeout_while(arrived, PATIENCE, |arrived| *arrived < count)
+            .wait_timeout_while(count, PATIENCE, |count| which(count) < wanted)
             .unwrap();
         assert!(
             !timeout.timed_out(),
-            "{count} replies should have come to the gate, but {arrived} did"
+            "{wanted} replies {what}, but {} did",
+            which(&count)
         );
     }
 
     /// The backend's side: arrives, and goes on when the gate is open.
     pub(super) async fn pass(&self) {
-        *self.inner.arrived.lock().unwrap() += 1;
-        self.inner.one_more.notify_all();
+        self.count(|count| count.arrived += 1);
         let _ = self.inner.open.subscribe().wait_for(|open| *open).await;
+    }
+
+    /// The backend's side: the client hung up.
+    pub(super) fn lost(&self) {
+        self.count(|count| count.left += 1);
+    }
+
+    fn count(&self, change: impl FnOnce(&mut Count)) {
+        change(&mut self.inner.count.lock().unwrap());
+        self.inner.one_more.notify_all();
     }
 }

@@ -39,6 +39,8 @@ pub struct TestGateway {
     unread: VecDeque<Message>,
     ignored: Vec<String>,
     next_id: u64,
+    /// What its client can do, while it speaks the modern era.
+    pub(super) modern: Option<Value>,
 }
 
 /// A response.
@@ -90,6 +92,7 @@ impl TestGateway {
             unread: VecDeque::new(),
             ignored: Vec::new(),
             next_id: 1,
+            modern: None,
         }
     }
 
@@ -137,6 +140,7 @@ impl TestGateway {
 
     /// Sends a request under an id of the test's choice.
     pub fn request_as(&mut self, id: impl Into<Value>, method: &str, params: Value) {
+        let params = self.with_metadata(params);
         let message = json!({
             "jsonrpc": "2.0", "id": id.into(), "method": method, "params": params
         });
@@ -222,7 +226,7 @@ impl TestGateway {
         self.take("anything", |_| true)
     }
 
-    fn take(&mut self, what: &str, wanted: impl Fn(&Message) -> bool) -> Message {
+    pub(super) fn take(&mut self, what: &str, wanted: impl Fn(&Message) -> bool) -> Message {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(at) = self.unread.iter().position(&wanted) {
@@ -387,8 +391,12 @@ impl Drop for TestGateway {
         }
         let needs_no_reading = |message: &Message| {
             let method = message.method().unwrap_or_default();
-            message.id().is_null()
-                && (method.ends_with("/list_changed") || self.ignored.iter().any(|m| m == method))
+            let ends_listen = self.law.is_listen(&message.params()["requestId"])
+                || (message.is_response() && self.law.is_listen(message.id()));
+            ends_listen
+                || (message.id().is_null()
+                    && (method.ends_with("/list_changed")
+                        || self.ignored.iter().any(|m| m == method)))
         };
         if let Some(message) = self
             .unread

@@ -13,6 +13,37 @@ pub fn text(text: &str) -> Value {
     result(json!({ "content": [{ "type": "text", "text": text }] }))
 }
 
+/// A result of the modern era that is the last word.
+pub fn complete(mut result: Value) -> Value {
+    result["resultType"] = json!("complete");
+    self::result(result)
+}
+
+/// The result of a tool that says this, in the modern era.
+pub fn complete_text(text: &str) -> Value {
+    complete(json!({ "content": [{ "type": "text", "text": text }] }))
+}
+
+/// Questions to the client in the modern era: by key, each with `method` and `params`. Null for
+/// none.
+pub fn input_required(requests: &Value, state: Option<&str>) -> Value {
+    let mut result = json!({ "resultType": "input_required" });
+    if !requests.is_null() {
+        result["inputRequests"] = requests.clone();
+    }
+    if let Some(state) = state {
+        result["requestState"] = json!(state);
+    }
+    self::result(result)
+}
+
+/// An error with data.
+pub fn error_with(code: i64, message: &str, data: &Value) -> Value {
+    let mut whole = error(code, message);
+    whole["error"]["data"] = data.clone();
+    whole
+}
+
 /// An error.
 pub fn error(code: i64, message: &str) -> Value {
     json!({ "jsonrpc": "2.0", "id": "$id", "error": { "code": code, "message": message } })

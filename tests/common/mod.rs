@@ -9,10 +9,16 @@ pub mod fake;
 pub mod gate;
 pub mod gateway;
 mod group;
+pub mod headers;
 pub mod law;
+pub mod live;
 pub mod message;
+mod modern;
+pub mod modern_client;
+mod old_sse;
 pub mod reply;
 mod server;
+pub mod streams;
 pub mod wire;
 
 use std::time::Duration;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::gate::Gate;
+use super::live::Live;
 use super::message;
 
 /// One HTTP response, or something that only looks like it.
@@ -40,6 +41,7 @@ pub(super) enum Step {
     Text(String),
     Bytes(Vec<u8>),
     Hold(Gate),
+    Live(Live),
     /// Says no more until the other side hangs up.
     Stall,
     HangUp,
@@ -66,7 +68,12 @@ impl Reply {
 
     /// 200 with one JSON message.
     pub fn json(message: &Value) -> Self {
-        Self::status(200)
+        Self::json_as(200, message)
+    }
+
+    /// Any status with one JSON message.
+    pub fn json_as(status: u16, message: &Value) -> Self {
+        Self::status(status)
             .header("content-type", "application/json")
             .body(message.to_string())
     }
@@ -84,6 +91,11 @@ impl Reply {
     /// 200 with a JSON-RPC error as JSON.
     pub fn error(code: i64, message: &str) -> Self {
         Self::json(&message::error(code, message))
+    }
+
+    /// 200 with a question to the client in the modern era's way. The tool hasn't run.
+    pub fn input_required(requests: &Value, state: Option<&str>) -> Self {
+        Self::json(&message::input_required(requests, state)).runs(false)
     }
 
     /// 200 with an event stream; add [`event`](Self::event)s. It ends after the last.
@@ -136,6 +148,11 @@ impl Reply {
         self.body(format!("event: message\ndata: {message}\n\n"))
     }
 
+    /// Adds an event with an id and no data, and the time after which to come back for more.
+    pub fn priming_event(self, id: &str, retry_ms: u64) -> Self {
+        self.body(format!("id: {id}\nretry: {retry_ms}\ndata:\n\n"))
+    }
+
     /// Adds an event with this message and an id.
     pub fn event_with_id(self, id: &str, message: Value) -> Self {
         self.body(format!("id: {id}\ndata: {message}\n\n"))
@@ -144,6 +161,12 @@ impl Reply {
     /// Waits here until the gate is open, with all before it sent.
     pub fn hold(mut self, gate: &Gate) -> Self {
         self.steps.push(Step::Hold(gate.clone()));
+        self
+    }
+
+    /// From here on it is a stream that the test writes to.
+    pub fn live(mut self, live: &Live) -> Self {
+        self.steps.push(Step::Live(live.clone()));
         self
     }
 
@@ -206,6 +229,11 @@ impl Reply {
     pub(super) fn holds_nothing(&self) -> bool {
         let at_end = matches!(self.steps.last(), Some(Step::Hold(_))) && self.steps.len() > 1;
         at_end && matches!(self.framing, Framing::Length { .. })
+    }
+
+    pub(super) fn is_stream(&self) -> bool {
+        let mut headers = self.headers.iter();
+        headers.any(|(_, value)| value == "text/event-stream")
     }
 
     pub(super) fn tool_runs(&self) -> bool {

@@ -1,10 +1,14 @@
-//! The correct server that a fake is where nothing else is scripted: legacy Streamable HTTP.
+//! The correct server that a fake is where nothing else is scripted: what both eras share, and the
+//! legacy one's Streamable HTTP. The other era is in [`modern`](super::modern).
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use serde_json::{Value, json};
 
+use super::live::Live;
 use super::message;
+use super::modern::Modern;
+use super::old_sse::OldSse;
 use super::reply::Reply;
 use super::wire::Request;
 
@@ -23,6 +27,21 @@ pub(super) struct Server {
     pub page_size: usize,
     /// Calls are answered with event streams.
     pub sse: bool,
+    /// It serves the handshake era.
+    pub legacy: bool,
+    /// It serves the era of metadata on each request.
+    pub modern: Option<Modern>,
+    /// The transport of 2024-11-05 in place of the later one.
+    pub old_sse: Option<OldSse>,
+    /// What a legacy server says to a modern request, where that is not simply what it says to
+    /// any it doesn't understand.
+    pub refusal: Option<Reply>,
+    /// GET opens a stream.
+    pub has_get: bool,
+    /// Of GET and of `subscriptions/listen`, in the order they were opened.
+    pub streams: Vec<Stream>,
+    /// URIs, in the legacy era.
+    pub subscribed: HashSet<String>,
     /// `None`: issues no session ids.
     pub sessions: Option<HashSet<String>>,
     sessions_issued: usize,
@@ -34,6 +53,14 @@ pub(super) struct Server {
     pub taken: HashMap<String, usize>,
     /// By tool.
     pub runs: HashMap<String, usize>,
+}
+
+/// A stream for what a server has to say of its own.
+#[derive(Clone)]
+pub(super) struct Stream {
+    pub live: Live,
+    /// What a modern client asked for and is given; null for GET.
+    pub filter: Value,
 }
 
 impl Server {
@@ -48,6 +75,13 @@ impl Server {
             templates: Vec::new(),
             page_size: 0,
             sse: false,
+            legacy: true,
+            modern: None,
+            old_sse: None,
+            refusal: None,
+            has_get: false,
+            streams: Vec::new(),
+            subscribed: HashSet::new(),
             sessions: Some(HashSet::new()),
             sessions_issued: 0,
             scripted: HashMap::new(),
@@ -61,17 +95,40 @@ impl Server {
     /// Takes a request in and says what to do with it.
     pub fn receive(&mut self, request: &Request) -> Reply {
         self.requests.push(request.clone());
-        if let Some(refusal) = self.check_session(request) {
+        if let Some(reply) = OldSse::intercept(self, request) {
+            return reply;
+        }
+        self.reply(request)
+    }
+
+    /// What is to be done about a request, whatever transport it came by.
+    pub fn reply(&mut self, request: &Request) -> Reply {
+        let modern = self.modern.is_some() && (request.is_modern() || !self.legacy);
+        let refusal = if modern {
+            self.check_modern(request)
+        } else {
+            self.check_legacy(request)
+        };
+        if let Some(refusal) = refusal {
             return refusal;
         }
-        let reply = self.script(request).unwrap_or_else(|| self.answer(request));
+        let reply = self.script(request).unwrap_or_else(|| {
+            if modern {
+                self.answer_modern(request)
+            } else {
+                self.answer(request)
+            }
+        });
         if request.kind() == "tools/call" && reply.tool_runs() {
             *self.runs.entry(request.tool().to_owned()).or_default() += 1;
         }
         reply
     }
 
-    fn check_session(&mut self, request: &Request) -> Option<Reply> {
+    fn check_legacy(&mut self, request: &Request) -> Option<Reply> {
+        if let Some(refusal) = self.refusal.clone().filter(|_| request.is_modern()) {
+            return Some(refusal);
+        }
         let sessions = self.sessions.as_ref()?;
         if request.kind() == "initialize" {
             return None;
@@ -85,7 +142,10 @@ impl Server {
 
     fn script(&mut self, request: &Request) -> Option<Reply> {
         let kind = request.kind();
-        let of_tool = format!("{kind} {}", request.tool());
+        let of_tool = match request.header("last-event-id") {
+            Some(id) => format!("{kind} {id}"),
+            None => format!("{kind} {}", request.tool()),
+        };
         for key in [of_tool.as_str(), kind] {
             if let Some(reply) = self.scripted.get_mut(key).and_then(VecDeque::pop_front) {
                 return Some(reply);
@@ -99,17 +159,17 @@ impl Server {
         let params = request.params();
         let empty = || Reply::result(json!({}));
         match request.kind() {
+            "GET" if self.has_get => self.open_stream(Reply::sse(), Value::Null),
             "GET" => Reply::status(405).header("allow", "POST, DELETE"),
             "DELETE" => self.end_session(request),
             "initialize" => self.initialize(params),
-            "ping" | "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe" => {
-                empty()
-            }
+            "ping" | "logging/setLevel" => empty(),
+            "resources/subscribe" | "resources/unsubscribe" => self.subscribe(request),
             "tools/list" => self.page("tools", &self.tools, params),
             "prompts/list" => self.page("prompts", &self.prompts, params),
             "resources/list" => self.page("resources", &self.resources, params),
             "resources/templates/list" => self.page("resourceTemplates", &self.templates, params),
-            "tools/call" => self.call(request),
+            "tools/call" => self.call(request, message::text),
             "prompts/get" => Reply::result(json!({ "messages": [{
                 "role": "user", "content": { "type": "text", "text": params["name"] }
             }] })),
@@ -157,8 +217,30 @@ impl Server {
         Reply::status(200)
     }
 
+    fn subscribe(&mut self, request: &Request) -> Reply {
+        let uri = request.params()["uri"].as_str().unwrap_or_default();
+        if request.kind() == "resources/subscribe" {
+            self.subscribed.insert(uri.to_owned());
+        } else {
+            self.subscribed.remove(uri);
+        }
+        Reply::result(json!({}))
+    }
+
+    /// Goes on with a stream for what the server has to say.
+    pub fn open_stream(&mut self, beginning: Reply, filter: Value) -> Reply {
+        let live = Live::new();
+        let reply = beginning.live(&live);
+        self.streams.push(Stream { live, filter });
+        reply
+    }
+
     /// A page from the cursor on, which is the index of its first entry.
     fn page(&self, member: &str, all: &[Value], params: &Value) -> Reply {
+        Reply::result(self.page_of(member, all, params))
+    }
+
+    pub fn page_of(&self, member: &str, all: &[Value], params: &Value) -> Value {
         let from: usize = params["cursor"].as_str().unwrap_or("0").parse().unwrap();
         let size = if self.page_size == 0 {
             all.len()
@@ -170,16 +252,16 @@ impl Server {
         if to < all.len() {
             result["nextCursor"] = json!(to.to_string());
         }
-        Reply::result(result)
+        result
     }
 
     /// A tool says its name and what it was given.
-    fn call(&self, request: &Request) -> Reply {
+    pub fn call(&self, request: &Request, says: impl Fn(&str) -> Value) -> Reply {
         let (tool, arguments) = (request.tool(), &request.params()["arguments"]);
         if !self.tools.iter().any(|known| known["name"] == tool) {
             return Reply::error(-32602, &format!("Unknown tool: {tool}")).runs(false);
         }
-        let answer = message::text(&format!("{tool} {arguments}"));
+        let answer = says(&format!("{tool} {arguments}"));
         if self.sse {
             Reply::sse().event(answer)
         } else {

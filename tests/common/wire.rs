@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::live::{Live, Piece};
 use super::reply::{Framing, Reply, Step};
 
 /// A request as it came.
@@ -50,7 +51,19 @@ impl Request {
         self.params()["name"].as_str().unwrap_or_default()
     }
 
-    fn fill_in(&self, template: &str) -> Vec<u8> {
+    /// A member of `params._meta` of the protocol's own.
+    pub fn meta(&self, key: &str) -> &Value {
+        &self.params()["_meta"][format!("io.modelcontextprotocol/{key}")]
+    }
+
+    /// It says of itself that it belongs to the modern era.
+    pub fn is_modern(&self) -> bool {
+        !self.meta("protocolVersion").is_null()
+            || self.header("mcp-protocol-version") == Some("2026-07-28")
+    }
+
+    /// The bytes of a template of [`message`](super::message).
+    pub(super) fn fill_in(&self, template: &str) -> Vec<u8> {
         let id = self.message["id"].to_string();
         let token = self.params()["_meta"]["progressToken"].to_string();
         template
@@ -125,14 +138,17 @@ pub(super) async fn write_reply(
         match step {
             Step::Text(_) => unreachable!("filled in above"),
             Step::Bytes(bytes) if reply.framing == Framing::Chunked && !bytes.is_empty() => {
-                let chunk = [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat();
-                send(stream, &chunk, reply.pace).await?;
+                send(stream, &chunk(bytes), reply.pace).await?;
             }
             Step::Bytes(bytes) => send(stream, bytes, reply.pace).await?,
             Step::Hold(gate) => tokio::select! {
                 () = gate.pass() => {}
-                () = hung_up(stream) => return None,
+                () = hung_up(stream) => {
+                    gate.lost();
+                    return None;
+                }
             },
+            Step::Live(live) => write_live(stream, live, request).await?,
             Step::Stall => {
                 hung_up(stream).await;
                 return None;
@@ -150,6 +166,25 @@ pub(super) async fn write_reply(
         Framing::Close => None,
         Framing::Length { .. } | Framing::Raw => Some(()),
     }
+}
+
+async fn write_live(stream: &mut TcpStream, live: &Live, request: &Request) -> Option<()> {
+    let _open = live.opened();
+    loop {
+        let piece = tokio::select! {
+            piece = live.next() => piece,
+            () = hung_up(stream) => return None,
+        };
+        match piece {
+            Piece::Text(text) => send(stream, &chunk(&request.fill_in(&text)), None).await?,
+            Piece::End => return Some(()),
+            Piece::HangUp => return None,
+        }
+    }
+}
+
+fn chunk(bytes: &[u8]) -> Vec<u8> {
+    [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()
 }
 
 fn head(reply: &Reply, body_len: usize) -> Vec<u8> {

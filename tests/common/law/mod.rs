@@ -2,11 +2,17 @@
 //!
 //! Watches both directions: each line on stdout is one JSON-RPC message (or a batch of
 //! responses); a request gets one response, a cancelled one at most one; nobody is answered who
-//! didn't ask.
+//! didn't ask. Each era is told only what it knows, and a modern client is never sent a request.
+
+mod eras;
+mod request;
+mod streams;
 
 use std::collections::HashMap;
 
 use serde_json::Value;
+
+use request::Asked;
 
 /// A message of the gateway.
 #[derive(Clone, Debug)]
@@ -44,13 +50,31 @@ pub struct Law {
     requests: HashMap<String, Account>,
     /// Lines that were no valid message: each may be answered with `id: null` or its id.
     malformed: usize,
+    /// What the legacy client can do, once it has said so.
+    legacy: Option<Value>,
+    sent: usize,
+    /// What was cancelled, and how many requests had been sent by then.
+    cancelled: Vec<(String, usize)>,
 }
 
+/// All requests under one id.
 #[derive(Default)]
 struct Account {
     asked: usize,
     cancelled: usize,
     answered: usize,
+    /// The latest of them.
+    request: Asked,
+    progress: Option<f64>,
+    acknowledged: bool,
+    /// The gateway is known to have read that it was cancelled.
+    silenced: bool,
+}
+
+impl Account {
+    fn is_open(&self) -> bool {
+        self.answered < self.asked && !self.silenced
+    }
 }
 
 impl Law {
@@ -71,11 +95,37 @@ impl Law {
         if message["jsonrpc"] != "2.0" || !id_is_legal || (method.is_none() && !is_response) {
             self.malformed += 1;
         } else if let (Some(id), Some(_)) = (id, method) {
-            self.requests.entry(id.to_string()).or_default().asked += 1;
+            self.asked(id, message);
         } else if method == Some("notifications/cancelled") {
             let id = message["params"]["requestId"].to_string();
             if let Some(account) = self.requests.get_mut(&id) {
                 account.cancelled += 1;
+                self.cancelled.push((id, self.sent));
+            }
+        }
+    }
+
+    fn asked(&mut self, id: &Value, message: &Value) {
+        self.sent += 1;
+        let account = self.requests.entry(id.to_string()).or_default();
+        *account = Account {
+            asked: account.asked + 1,
+            cancelled: account.cancelled,
+            answered: account.answered,
+            request: Asked::read(message, self.sent),
+            ..Account::default()
+        };
+        if account.request.method == "initialize" && !account.request.modern {
+            self.legacy = Some(message["params"]["capabilities"].clone());
+        }
+    }
+
+    /// Lines are read in order: who answers a request has read what came before it.
+    fn has_read(&mut self, place: usize) {
+        let cancelled = self.cancelled.extract_if(.., |(_, at)| *at < place);
+        for (id, _) in cancelled.collect::<Vec<_>>() {
+            if let Some(account) = self.requests.get_mut(&id) {
+                account.silenced = account.request.method != "initialize";
             }
         }
     }
@@ -127,6 +177,11 @@ impl Law {
                 !has("id") || !json["id"].is_null(),
                 "a request with id null: {line}"
             );
+            if has("id") {
+                eras::judge_request(self.legacy.as_ref(), message);
+            } else {
+                streams::judge(&mut self.requests, self.legacy.is_some(), message);
+            }
             return;
         }
         assert!(
@@ -144,7 +199,11 @@ impl Law {
         }
         let account = self.requests.entry(json["id"].to_string()).or_default();
         if account.answered < account.asked {
+            assert!(!account.silenced, "answered after it was cancelled: {line}");
             account.answered += 1;
+            eras::judge_response(&account.request, message);
+            let place = account.request.place;
+            self.has_read(place);
         } else {
             let excused = has("error") && self.malformed > 0;
             assert!(
@@ -155,10 +214,17 @@ impl Law {
         }
     }
 
-    /// The ids of requests that still wait for a response.
+    /// Whether it is the id of a subscription.
+    pub fn is_listen(&self, id: &Value) -> bool {
+        let account = self.requests.get(&id.to_string());
+        account.is_some_and(|account| account.request.is_listen())
+    }
+
+    /// The ids of requests that still wait for a response. Subscriptions may wait for ever.
     pub fn unanswered(&self) -> Vec<&str> {
         let all = self.requests.iter();
-        all.filter(|(_, account)| account.answered + account.cancelled < account.asked)
+        all.filter(|(_, account)| !account.request.is_listen())
+            .filter(|(_, account)| account.answered + account.cancelled < account.asked)
             .map(|(id, _)| id.as_str())
             .collect()
     }

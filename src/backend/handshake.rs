@@ -1,0 +1,213 @@
+//! How a backend and the gateway agree on what they speak.
+//!
+//! Owns finding out a server's era (B-C-03, B-C-04), `server/discover` of the modern one
+//! (S26 `server/discover`) and the handshake of the legacy one (S25 `basic/lifecycle`). It must
+//! not know when to connect, nor whether to try again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use reqwest::header::{HeaderName, HeaderValue};
+use tokio_util::task::TaskTracker;
+
+use super::error::BackendError;
+use super::http::Endpoint;
+use super::session::{Agreed, Deaf, Link, PROTOCOL_VERSION, SESSION_ID, ServerProfile, fresh_id};
+use super::stream::Reading;
+use crate::protocol::era::modern::{self, key};
+use crate::protocol::error::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION};
+use crate::protocol::message::elements;
+use crate::protocol::{
+    ClientProfile, Era, LEGACY_VERSIONS, MODERN_VERSION, Outcome, RawJson, message,
+};
+
+/// A legacy server may leave a request that it doesn't know without an answer.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What a server turned out to speak.
+#[derive(Debug)]
+pub enum Probed {
+    /// The modern era; the link needs nothing more.
+    Modern(Arc<Link>),
+    /// Something else: `initialize` is next.
+    Legacy,
+}
+
+/// Asks a server what it is, in the modern manner.
+///
+/// # Errors
+/// When the server says nothing about its era: it can't be reached, refuses our credentials, or
+/// is in trouble; or when it is modern and speaks no version that we do.
+pub async fn probe(
+    endpoint: &Arc<Endpoint>,
+    errands: &TaskTracker,
+) -> Result<Probed, BackendError> {
+    let asked = Instant::now();
+    let said = match tokio::time::timeout(PROBE_TIMEOUT, discover(endpoint)).await {
+        Err(_) => return Ok(Probed::Legacy),
+        Ok(said) => said,
+    };
+    let latency = asked.elapsed();
+    match said {
+        Ok(Outcome::Result(result)) => match versions_in(result.get("supportedVersions")) {
+            Some(versions) if versions.iter().any(|version| version == MODERN_VERSION) => {
+                let agreed = Agreed {
+                    version: MODERN_VERSION,
+                    server: discovered(&result, endpoint),
+                    latency,
+                };
+                let link = Link::modern(Arc::clone(endpoint), errands.clone(), agreed);
+                Ok(Probed::Modern(Arc::new(link)))
+            }
+            Some(versions) => legacy_among(&versions, endpoint),
+            // It answers anything with a result.
+            None => Ok(Probed::Legacy),
+        },
+        Ok(Outcome::Error(error)) => match modern::code_of(&error) {
+            Some(UNSUPPORTED_VERSION) => {
+                let versions = versions_in(error.at(&["data", "supported"])).unwrap_or_default();
+                legacy_among(&versions, endpoint)
+            }
+            Some(HEADER_MISMATCH | MISSING_CAPABILITY) => {
+                let why = endpoint.snippet(error.as_bytes());
+                Err(BackendError::Handshake(format!(
+                    "the server refuses server/discover: {why}"
+                )))
+            }
+            _ => Ok(Probed::Legacy),
+        },
+        Err(BackendError::Refused { .. } | BackendError::BadReply(_)) => Ok(Probed::Legacy),
+        Err(other) => Err(other),
+    }
+}
+
+async fn discover(endpoint: &Endpoint) -> Result<Outcome, BackendError> {
+    let method = "server/discover";
+    let params = modern::params_for(None, &ClientProfile::ourselves());
+    let id = fresh_id();
+    let mut headers = endpoint.headers().clone();
+    headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(MODERN_VERSION));
+    headers.insert(
+        HeaderName::from_static("mcp-method"),
+        HeaderValue::from_static(method),
+    );
+    let body = message::request(&id, method, Some(&params));
+    let (response, _busy) = endpoint.post(&headers, body).await?;
+    let reading = Reading {
+        endpoint,
+        id: &id,
+        era: Era::Modern,
+        probing: true,
+        in_session: false,
+        idle: None,
+        listener: &Deaf,
+        answering: &|_, _| futures_util::future::ready(()).boxed(),
+    };
+    reading.answer(response).await
+}
+
+/// A modern server that doesn't speak our version of its era may still take a handshake.
+fn legacy_among(versions: &[String], endpoint: &Endpoint) -> Result<Probed, BackendError> {
+    let known = |version: &String| LEGACY_VERSIONS.contains(&version.as_str());
+    if versions.iter().any(known) {
+        return Ok(Probed::Legacy);
+    }
+    let versions = endpoint.snippet(versions.join(", ").as_bytes());
+    Err(BackendError::Handshake(format!(
+        "it speaks protocol versions {versions}, none of which this gateway does"
+    )))
+}
+
+fn versions_in(list: Option<RawJson>) -> Option<Vec<String>> {
+    let list = elements(&list?)?;
+    list.iter().map(RawJson::text).collect()
+}
+
+fn discovered(result: &RawJson, endpoint: &Endpoint) -> ServerProfile {
+    let info = result.at(&["_meta", key::SERVER_INFO]);
+    profile(result, info.as_ref(), endpoint)
+}
+
+/// The legacy handshake: `initialize` with what the client said of itself, then
+/// `notifications/initialized`.
+///
+/// # Errors
+/// When the backend can't be reached, refuses, or speaks no version that we know.
+pub async fn initialize(
+    endpoint: &Arc<Endpoint>,
+    client: &ClientProfile,
+    errands: &TaskTracker,
+) -> Result<Link, BackendError> {
+    let info = client.info.clone();
+    let info = info.unwrap_or_else(|| RawJson::trusted(r#"{"name":"unknown","version":"0"}"#));
+    let params = RawJson::trusted(format!(
+        r#"{{"protocolVersion":"{}","capabilities":{},"clientInfo":{}}}"#,
+        client.version,
+        client.capabilities.as_str(),
+        info.as_str()
+    ));
+    let id = fresh_id();
+    let body = message::request(&id, "initialize", Some(&params));
+    let asked = Instant::now();
+    let (response, busy) = endpoint.post(endpoint.headers(), body).await?;
+    let session = response.headers().get(SESSION_ID).cloned();
+    let reading = Reading {
+        endpoint,
+        id: &id,
+        era: Era::Legacy,
+        probing: false,
+        in_session: false,
+        idle: None,
+        listener: &Deaf,
+        answering: &|_, _| futures_util::future::ready(()).boxed(),
+    };
+    let result = match reading.answer(response).await? {
+        Outcome::Result(result) => result,
+        Outcome::Error(error) => {
+            let why = endpoint.snippet(error.as_bytes());
+            return Err(BackendError::Handshake(format!(
+                "the server refuses initialize: {why}"
+            )));
+        }
+    };
+    let latency = asked.elapsed();
+    drop(busy);
+    let agreed = Agreed {
+        version: agreed_version(&result, endpoint)?,
+        server: profile(&result, result.get("serverInfo").as_ref(), endpoint),
+        latency,
+    };
+    let link = Link::legacy(Arc::clone(endpoint), errands.clone(), agreed, session);
+    link.notify("notifications/initialized", None).await?;
+    Ok(link)
+}
+
+fn agreed_version(result: &RawJson, endpoint: &Endpoint) -> Result<&'static str, BackendError> {
+    let version = result.get("protocolVersion").and_then(|value| value.text());
+    let version = version.ok_or_else(|| {
+        BackendError::Handshake("its initialize result names no protocolVersion".into())
+    })?;
+    let known = LEGACY_VERSIONS.into_iter().find(|known| *known == version);
+    known.ok_or_else(|| {
+        let version = endpoint.snippet(version.as_bytes());
+        BackendError::Handshake(format!(
+            "it answers initialize with protocol version {version}, which this gateway does not speak"
+        ))
+    })
+}
+
+fn profile(result: &RawJson, info: Option<&RawJson>, endpoint: &Endpoint) -> ServerProfile {
+    let shown = |key: &str| {
+        let value = info
+            .and_then(|info| info.get(key)?.text())
+            .unwrap_or_default();
+        endpoint.snippet(value.as_bytes())
+    };
+    let capabilities = result.get("capabilities").filter(RawJson::is_object);
+    ServerProfile {
+        name: shown("name"),
+        version: shown("version"),
+        capabilities: capabilities.unwrap_or_else(|| RawJson::trusted("{}")),
+    }
+}

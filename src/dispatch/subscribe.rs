@@ -1,0 +1,275 @@
+//! Who wants to hear of changes: `subscriptions/listen` of the modern era (S26
+//! `basic/patterns/subscriptions`), and the client of the legacy era, which hears of lists unasked.
+//!
+//! Owns the open subscriptions and the words of what goes to each. Which lists have changed is
+//! found by [`super::refresh`]; who may still be told is for the loop to say.
+
+use std::collections::BTreeMap;
+use std::mem;
+
+use bytes::Bytes;
+
+use super::{Exchange, TaskEvent};
+use crate::protocol::era::modern::{self, key};
+use crate::protocol::error::INVALID_PARAMS;
+use crate::protocol::message::{self, elements};
+use crate::protocol::{Id, Notification, Outcome, RawJson, Request, RpcError, Ticket};
+
+/// What a subscription wants to hear of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    lists: Vec<List>,
+    uris: Vec<String>,
+}
+
+/// A kind of list whose changes can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum List {
+    Tools,
+    Prompts,
+    Resources,
+}
+
+impl List {
+    const ALL: [Self; 3] = [Self::Tools, Self::Prompts, Self::Resources];
+
+    fn flag(self) -> &'static str {
+        match self {
+            Self::Tools => "toolsListChanged",
+            Self::Prompts => "promptsListChanged",
+            Self::Resources => "resourcesListChanged",
+        }
+    }
+
+    fn notification(self) -> &'static str {
+        match self {
+            Self::Tools => "notifications/tools/list_changed",
+            Self::Prompts => "notifications/prompts/list_changed",
+            Self::Resources => "notifications/resources/list_changed",
+        }
+    }
+}
+
+impl Filter {
+    /// Reads `params.notifications`; members that aren't known are not honoured.
+    fn read(params: Option<&RawJson>) -> Result<Self, String> {
+        let wanted = params.and_then(|params| params.get("notifications"));
+        let wanted = wanted
+            .filter(RawJson::is_object)
+            .ok_or("params need the object \"notifications\"")?;
+        let mut lists = Vec::new();
+        for list in List::ALL {
+            match wanted.get(list.flag()).as_ref().map(RawJson::as_str) {
+                Some("true") => lists.push(list),
+                None | Some("false" | "null") => {}
+                Some(_) => return Err(format!("{:?} must be true or false", list.flag())),
+            }
+        }
+        let uris = match wanted.get("resourceSubscriptions") {
+            None => Vec::new(),
+            Some(uris) => elements(&uris)
+                .and_then(|uris| uris.iter().map(RawJson::text).collect())
+                .ok_or("\"resourceSubscriptions\" must be an array of strings")?,
+        };
+        Ok(Self { lists, uris })
+    }
+
+    /// The filter as the acknowledgement names it.
+    fn as_json(&self) -> RawJson {
+        let flags = self
+            .lists
+            .iter()
+            .map(|list| (list.flag(), Bytes::from_static(b"true")));
+        let uris = (!self.uris.is_empty()).then(|| {
+            let uris = serde_json::to_vec(&self.uris).unwrap_or_else(|_| b"[]".to_vec());
+            ("resourceSubscriptions", Bytes::from(uris))
+        });
+        let members: Vec<(&str, Bytes)> = flags.chain(uris).collect();
+        RawJson::trusted("{}").with_members(&members, &[])
+    }
+
+    fn wants(&self, notification: &Notification) -> bool {
+        if notification.method == "notifications/resources/updated" {
+            let uri = notification
+                .params
+                .as_ref()
+                .and_then(|params| params.get("uri")?.text());
+            return uri.is_some_and(|uri| self.uris.iter().any(|wanted| covers(wanted, &uri)));
+        }
+        let mut lists = self.lists.iter();
+        lists.any(|list| list.notification() == notification.method)
+    }
+}
+
+/// Whether a subscription to `wanted` is about `uri`: a server may name a part of what was
+/// subscribed to (S25 `server/resources`).
+fn covers(wanted: &str, uri: &str) -> bool {
+    uri.strip_prefix(wanted).is_some_and(|rest| {
+        rest.is_empty() || wanted.ends_with('/') || rest.starts_with(['/', '#', '?'])
+    })
+}
+
+/// Serves one `subscriptions/listen`. It ends only with its subscription, so what this returns
+/// is an error.
+pub async fn listen(request: Request, exchange: Exchange) -> Outcome {
+    let filter = match Filter::read(request.params.as_ref()) {
+        Ok(filter) => filter,
+        Err(why) => {
+            let why = format!("subscriptions/listen: {why}");
+            return RpcError::new(INVALID_PARAMS, why).into();
+        }
+    };
+    let _ = exchange.events.send(TaskEvent::Listening {
+        ticket: exchange.ticket,
+        filter,
+    });
+    std::future::pending().await
+}
+
+/// The subscriptions that are open.
+#[derive(Debug, Default)]
+pub struct Subscriptions {
+    listens: BTreeMap<Ticket, Listen>,
+}
+
+#[derive(Debug)]
+struct Listen {
+    /// Of its request, as the client wrote it: it names the subscription.
+    id: Id,
+    filter: Filter,
+}
+
+impl Subscriptions {
+    /// Opens one; the line acknowledges it, and goes out before anything else of it.
+    pub fn open(&mut self, ticket: Ticket, id: Id, filter: Filter) -> Bytes {
+        let notifications = filter.as_json();
+        let listen = Listen { id, filter };
+        let params = RawJson::trusted("{}")
+            .with_members(&[("notifications", notifications.into_bytes())], &[]);
+        let line = message::notification(
+            "notifications/subscriptions/acknowledged",
+            Some(&listen.tagged(&params)),
+        );
+        self.listens.insert(ticket, listen);
+        line
+    }
+
+    /// Its request is over.
+    pub fn close(&mut self, ticket: Ticket) {
+        self.listens.remove(&ticket);
+    }
+
+    /// Closes all: for each, its ticket, the line that says it is torn down and the result that
+    /// ends it. The specification asks for the one on one page and for the other on another
+    /// (S26 `basic/patterns/{cancellation,subscriptions}`); both together satisfy both.
+    pub fn close_all(&mut self, gateway: &RawJson) -> Vec<(Ticket, Bytes, Outcome)> {
+        let end = |(ticket, listen): (Ticket, Listen)| {
+            let params = format!(
+                r#"{{"requestId":{},"reason":"the gateway is shutting down"}}"#,
+                listen.id.raw().as_str()
+            );
+            let params = RawJson::trusted(params);
+            let line = message::notification("notifications/cancelled", Some(&params));
+            let result = modern::complete(&RawJson::trusted("{}"), false);
+            let result = modern::signed(&listen.tagged(&result), gateway);
+            (ticket, line, Outcome::Result(result))
+        };
+        mem::take(&mut self.listens).into_iter().map(end).collect()
+    }
+
+    /// A notification, as a line for each subscription that wants it.
+    pub fn lines(&self, notification: &Notification) -> Vec<Bytes> {
+        let listens = self.listens.values();
+        let wanting = listens.filter(|listen| listen.filter.wants(notification));
+        let empty = RawJson::trusted("{}");
+        let params = notification.params.as_ref().unwrap_or(&empty);
+        wanting
+            .map(|listen| message::notification(&notification.method, Some(&listen.tagged(params))))
+            .collect()
+    }
+}
+
+impl Listen {
+    /// With the subscription's id, as everything of a subscription has it.
+    fn tagged(&self, params: &RawJson) -> RawJson {
+        let meta = params.get("_meta").filter(RawJson::is_object);
+        let meta = meta.unwrap_or_else(|| RawJson::trusted("{}"));
+        let id = self.id.raw().clone().into_bytes();
+        let meta = meta.with_members(&[(key::SUBSCRIPTION_ID, id)], &[]);
+        params.with_members(&[("_meta", meta.into_bytes())], &[])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(notifications: &str) -> Result<Filter, String> {
+        let params = format!(r#"{{"notifications":{notifications}}}"#);
+        Filter::read(Some(&RawJson::trusted(params)))
+    }
+
+    #[test]
+    fn a_filter_is_honoured_as_far_as_it_is_known() {
+        let all = r#"{"toolsListChanged":true,"promptsListChanged":false,"resourcesListChanged":null,"resourceSubscriptions":["a:/b"],"other":1}"#;
+        let filter = filter(all).unwrap();
+        assert_eq!(
+            filter.as_json().as_str(),
+            r#"{"toolsListChanged":true,"resourceSubscriptions":["a:/b"]}"#
+        );
+        for bad in [
+            "7",
+            r#"{"toolsListChanged":"yes"}"#,
+            r#"{"resourceSubscriptions":[1]}"#,
+        ] {
+            assert!(self::filter(bad).is_err(), "{bad}");
+        }
+        assert!(Filter::read(None).is_err());
+    }
+
+    #[test]
+    fn a_part_of_what_was_subscribed_to_is_reported_too() {
+        assert!(covers("file:///a", "file:///a"));
+        assert!(covers("file:///a", "file:///a/b"));
+        assert!(covers("file:///a/", "file:///a/b"));
+        assert!(!covers("file:///a", "file:///ab"));
+        assert!(!covers("file:///a", "file:///"));
+    }
+
+    #[test]
+    fn everything_of_a_subscription_bears_the_id_of_its_request_in_kind() {
+        let mut subscriptions = Subscriptions::default();
+        let mut in_flight = crate::protocol::InFlight::default();
+        let id = Id::from_raw(RawJson::trusted("\"seven\"")).unwrap();
+        let ticket = in_flight.begin(id.clone(), ()).unwrap();
+        let line = subscriptions.open(ticket, id, filter(r#"{"toolsListChanged":true}"#).unwrap());
+        let text = std::str::from_utf8(&line).unwrap();
+        assert!(
+            text.contains(r#""io.modelcontextprotocol/subscriptionId":"seven""#),
+            "{text}"
+        );
+        let changed = |method: &str| Notification {
+            method: method.into(),
+            params: None,
+        };
+        assert_eq!(
+            subscriptions
+                .lines(&changed("notifications/prompts/list_changed"))
+                .len(),
+            0
+        );
+        assert_eq!(
+            subscriptions
+                .lines(&changed("notifications/tools/list_changed"))
+                .len(),
+            1
+        );
+        subscriptions.close(ticket);
+        assert_eq!(
+            subscriptions
+                .lines(&changed("notifications/tools/list_changed"))
+                .len(),
+            0
+        );
+    }
+}

@@ -1,0 +1,66 @@
+//! Batches of protocol version 2025-03-26: requests that come in one array, and whose answers go out
+//! in one.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+/// The batches that are open.
+#[derive(Debug, Default)]
+pub(super) struct Batches {
+    open: HashMap<u64, Batch>,
+    issued: u64,
+}
+
+#[derive(Debug, Default)]
+struct Batch {
+    missing: usize,
+    answers: Vec<Bytes>,
+}
+
+impl Batches {
+    /// A new one, with one part that is missing until all have been read, so that quick answers
+    /// don't close it: [`close_part`](Self::close_part) without an answer ends the reading.
+    pub(super) fn open(&mut self) -> u64 {
+        self.issued += 1;
+        let batch = Batch {
+            missing: 1,
+            answers: Vec::new(),
+        };
+        self.open.insert(self.issued, batch);
+        self.issued
+    }
+
+    /// A request of this batch, if it is of one, will be answered.
+    pub(super) fn expect_one_more(&mut self, number: Option<u64>) {
+        if let Some(batch) = number.and_then(|number| self.open.get_mut(&number)) {
+            batch.missing += 1;
+        }
+    }
+
+    /// Takes an answer that nobody waited for into its batch; gives it back where there is none.
+    pub(super) fn answer_at_once(&mut self, number: Option<u64>, answer: Bytes) -> Option<Bytes> {
+        match number.and_then(|number| self.open.get_mut(&number)) {
+            Some(batch) => {
+                batch.answers.push(answer);
+                None
+            }
+            None => Some(answer),
+        }
+    }
+
+    /// One part is done; after the last one comes the line that answers them all.
+    pub(super) fn close_part(&mut self, number: u64, answer: Option<Bytes>) -> Option<Bytes> {
+        let batch = self.open.get_mut(&number)?;
+        batch.answers.extend(answer);
+        batch.missing -= 1;
+        if batch.missing > 0 {
+            return None;
+        }
+        let answers = self.open.remove(&number)?.answers;
+        if answers.is_empty() {
+            return None;
+        }
+        Some([&b"["[..], &answers.join(&b','), b"]"].concat().into())
+    }
+}

@@ -1,0 +1,33 @@
+//! The two eras of MCP, and what a message of one becomes in the other.
+//!
+//! *Legacy*: a handshake (`initialize`), then requests within a session; 2024-11-05 to 2025-11-25.
+//! *Modern*: no handshake, every request says in its `_meta` who asks and in which version;
+//! 2026-07-28. Owns the words of both ([`legacy`], [`modern`]) and the headers that modern HTTP
+//! mirrors ([`mirror`]). Pure; it must not know connections or who is asking.
+
+pub mod legacy;
+pub mod log_level;
+pub mod mirror;
+pub mod modern;
+
+pub use log_level::LogLevel;
+pub use mirror::Mirror;
+
+/// Which family of protocol versions somebody speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Era {
+    /// With a handshake: up to 2025-11-25.
+    Legacy,
+    /// Stateless: from 2026-07-28 on.
+    Modern,
+}
+
+impl Era {
+    /// For people: `legacy` or `modern`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Legacy => "legacy",
+            Self::Modern => "modern",
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Modern MCP (S26 `basic`): what every request says of itself, and what every result must.
+
+use bytes::Bytes;
+use serde_json::json;
+
+use super::{Era, LogLevel, legacy};
+use crate::protocol::error::{INVALID_PARAMS, UNSUPPORTED_VERSION};
+use crate::protocol::raw::quoted;
+use crate::protocol::{ClientProfile, RawJson, RpcError};
+
+/// The one version of this era so far.
+pub const VERSION: &str = "2026-07-28";
+
+/// Keys of `_meta` (S26 `basic`, "General fields").
+pub mod key {
+    /// Of a request: its protocol version.
+    pub const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+    /// Of a request: who asks.
+    pub const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
+    /// Of a request: what the asking client can do.
+    pub const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+    /// Of a request: the least urgent log message that it wants.
+    pub const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
+    /// Of a result: who answers.
+    pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+    /// Of all that a subscription brings: the id of its `subscriptions/listen`.
+    pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
+    /// Of a result: who answered behind the gateway.
+    pub const BACKEND_INFO: &str = "sentinel-gateway/serverInfo";
+
+    /// What a request carries about itself.
+    pub const REQUEST: [&str; 4] = [
+        PROTOCOL_VERSION,
+        CLIENT_INFO,
+        CLIENT_CAPABILITIES,
+        LOG_LEVEL,
+    ];
+}
+
+/// All versions we speak, the newest first, as `data.supported` and `server/discover` name them.
+pub fn supported() -> Vec<&'static str> {
+    let legacy = legacy::VERSIONS.into_iter().rev();
+    std::iter::once(VERSION).chain(legacy).collect()
+}
+
+/// Who asks, if the request says so in the manner of the modern era (F-C-01).
+///
+/// # Errors
+/// As the specification says for a version that isn't spoken (-32022) and for what is missing or
+/// of the wrong kind (-32602).
+pub fn client_of(params: Option<&RawJson>) -> Option<Result<ClientProfile, RpcError>> {
+    let meta = params?.get("_meta")?;
+    let version = meta.get(key::PROTOCOL_VERSION)?;
+    Some(read_client(&meta, &version))
+}
+
+/// The era that a request is written in.
+pub fn era_of(params: Option<&RawJson>) -> Era {
+    match params.and_then(|params| params.at(&["_meta", key::PROTOCOL_VERSION])) {
+        Some(_) => Era::Modern,
+        None => Era::Legacy,
+    }
+}
+
+fn read_client(meta: &RawJson, version: &RawJson) -> Result<ClientProfile, RpcError> {
+    let invalid = |why: String| RpcError::new(INVALID_PARAMS, format!("_meta: {why}"));
+    let version = version
+        .text()
+        .ok_or_else(|| invalid(format!("{} must be a string", key::PROTOCOL_VERSION)))?;
+    if version != VERSION {
+        let data = json!({ "supported": supported(), "requested": version });
+        let why = format!("Unsupported protocol version {version:?}: use {VERSION}, or initialize");
+        return Err(RpcError::new(UNSUPPORTED_VERSION, why).specified(data));
+    }
+    let capabilities = meta
+        .get(key::CLIENT_CAPABILITIES)
+        .filter(RawJson::is_object)
+        .ok_or_else(|| invalid(format!("{} must be an object", key::CLIENT_CAPABILITIES)))?;
+    let log_level = match meta.get(key::LOG_LEVEL) {
+        None => None,
+        Some(level) => Some(
+            level
+                .text()
+                .and_then(|name| LogLevel::of(&name))
+                .ok_or_else(|| {
+                    invalid(format!(
+                        "{} must be one of {}",
+                        key::LOG_LEVEL,
+                        LogLevel::names()
+                    ))
+                })?,
+        ),
+    };
+    Ok(ClientProfile {
+        era: Era::Modern,
+        version: VERSION,
+        capabilities,
+        info: meta.get(key::CLIENT_INFO).filter(RawJson::is_object),
+        log_level,
+    })
+}
+
+/// The params of a request to a modern server, for this client: all other members, and all other
+/// keys of `_meta`, stay as they are.
+pub fn params_for(params: Option<&RawJson>, client: &ClientProfile) -> RawJson {
+    let params = params.cloned().unwrap_or_else(|| RawJson::trusted("{}"));
+    let meta = params.get("_meta").filter(RawJson::is_object);
+    let meta = meta.unwrap_or_else(|| RawJson::trusted("{}"));
+    let capabilities = match client.era {
+        Era::Legacy => capabilities_of_legacy(&client.capabilities),
+        Era::Modern => client.capabilities.clone(),
+    };
+    let mut set: Vec<(&str, Bytes)> = vec![
+        (key::PROTOCOL_VERSION, quoted(VERSION)),
+        (key::CLIENT_CAPABILITIES, capabilities.into_bytes()),
+    ];
+    set.extend(
+        client
+            .info
+            .clone()
+            .map(|info| (key::CLIENT_INFO, info.into_bytes())),
+    );
+    set.extend(
+        client
+            .log_level
+            .map(|level| (key::LOG_LEVEL, quoted(level.name()))),
+    );
+    let meta = meta.with_members(&set, &[]);
+    params.with_members(&[("_meta", meta.into_bytes())], &[])
+}
+
+/// A result with what every complete one must have: `resultType` and, where the method's results
+/// may be cached, `ttlMs` and `cacheScope` (S26 `server/utilities/caching`). What is there stays.
+pub fn complete(result: &RawJson, cacheable: bool) -> RawJson {
+    let hints = [
+        ("resultType", &b"\"complete\""[..], true),
+        ("ttlMs", b"0", cacheable),
+        ("cacheScope", b"\"private\"", cacheable),
+    ];
+    let missing: Vec<(&str, Bytes)> = hints
+        .into_iter()
+        .filter(|(key, _, wanted)| *wanted && result.get(key).is_none())
+        .map(|(key, value, _)| (key, Bytes::from_static(value)))
+        .collect();
+    result.with_members(&missing, &[])
+}
+
+/// A result that names the gateway as its server, and the backend under a key of our own
+/// (X-MM-04).
+pub fn signed(result: &RawJson, gateway: &RawJson) -> RawJson {
+    let meta = result.get("_meta").filter(RawJson::is_object);
+    let meta = meta.unwrap_or_else(|| RawJson::trusted("{}"));
+    let mut set = vec![(key::SERVER_INFO, gateway.clone().into_bytes())];
+    let backend = meta.get(key::SERVER_INFO);
+    set.extend(backend.map(|info| (key::BACKEND_INFO, info.into_bytes())));
+    let meta = meta.with_members(&set, &[]);
+    result.with_members(&[("_meta", meta.into_bytes())], &[])
+}
+
+/// What kind of result it is (S26 `basic`, "ResultType").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResultType {
+    /// The end of the request; also where nothing is said.
+    Complete,
+    /// More is needed from the client first (S26 `basic/patterns/mrtr`).
+    InputRequired,
+    /// The work goes on as a task (the tasks extension).
+    Task,
+}
+
+impl ResultType {
+    /// Of this result; `None` for one that the protocol doesn't know.
+    pub fn of(result: &RawJson) -> Option<Self> {
+        match result.get("resultType") {
+            None => Some(Self::Complete),
+            Some(kind) => match kind.as_str() {
+                "\"complete\"" => Some(Self::Complete),
+                "\"input_required\"" => Some(Self::InputRequired),
+                "\"task\"" => Some(Self::Task),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// Whether a request of this method may be answered with `input_required` (S26
+/// `basic/patterns/mrtr`, "Supported Requests").
+pub fn may_ask(method: &str) -> bool {
+    matches!(method, "tools/call" | "prompts/get" | "resources/read")
+}
+
+/// What a legacy client can do, as a modern server is told (X-LM-01): tasks and changes of roots
+/// are not there in that form.
+pub fn capabilities_of_legacy(capabilities: &RawJson) -> RawJson {
+    let mut set = Vec::new();
+    if let Some(roots) = capabilities.get("roots").filter(RawJson::is_object) {
+        let roots = roots.with_members(&[], &["listChanged"]);
+        set.push(("roots", roots.into_bytes()));
+    }
+    capabilities.with_members(&set, &["tasks"])
+}
+
+/// The code of a JSON-RPC error object.
+pub fn code_of(error: &RawJson) -> Option<i64> {
+    error.get("code")?.as_str().parse().ok()
+}

@@ -1,0 +1,57 @@
+//! The transport of 2024-11-05: a stream that GET opens, and answers that come on it.
+
+use std::collections::HashMap;
+
+use super::live::Live;
+use super::reply::{Reply, Step};
+use super::server::Server;
+use super::wire::Request;
+
+/// The streams of the clients, by where they post to.
+#[derive(Default)]
+pub(super) struct OldSse {
+    clients: HashMap<String, Live>,
+}
+
+impl OldSse {
+    /// What this transport does with a request, if it is the server's. The answer proper goes out
+    /// on the client's stream.
+    pub fn intercept(server: &mut Server, request: &Request) -> Option<Reply> {
+        let transport = server.old_sse.as_mut()?;
+        if request.http_method == "GET" {
+            return Some(transport.open());
+        }
+        let Some(live) = transport.clients.get(&request.target).cloned() else {
+            return Some(Reply::status(405).body("Method Not Allowed"));
+        };
+        let reply = server.reply(request);
+        tokio::spawn(relay(reply, request.clone(), live));
+        Some(Reply::status(202).body("Accepted"))
+    }
+
+    fn open(&mut self) -> Reply {
+        let target = format!("/messages?client={}", self.clients.len() + 1);
+        let live = Live::new();
+        let endpoint = format!("event: endpoint\ndata: {target}\n\n");
+        self.clients.insert(target, live.clone());
+        Reply::sse().body(endpoint).live(&live)
+    }
+}
+
+async fn relay(reply: Reply, request: Request, live: Live) {
+    let is_stream = reply.is_stream();
+    for step in reply.steps {
+        match step {
+            Step::Text(text) => {
+                let text = String::from_utf8(request.fill_in(&text)).unwrap();
+                if is_stream {
+                    live.text(&text);
+                } else {
+                    live.text(&format!("event: message\ndata: {text}\n\n"));
+                }
+            }
+            Step::Hold(gate) => gate.pass().await,
+            _ => return,
+        }
+    }
+}

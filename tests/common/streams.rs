@@ -1,0 +1,154 @@
+//! The eras of a fake, and what it says of its own accord.
+
+use serde_json::{Value, json};
+
+use super::fake::FakeBackend;
+use super::live::Live;
+use super::message;
+use super::modern::Modern;
+use super::old_sse::OldSse;
+use super::reply::Reply;
+use super::server::{Server, Stream};
+
+/// Building: which era it is of. It is a legacy server otherwise.
+impl FakeBackend {
+    /// Speaks 2026-07-28 alone. At its end the test fails if a client did what a modern client
+    /// must not do, unless it has [taken](Self::offences) that.
+    pub fn modern(self) -> Self {
+        self.with(|server| {
+            server.legacy = false;
+            server.modern = Some(Modern::default());
+        })
+    }
+
+    /// Speaks both eras.
+    pub fn dual(self) -> Self {
+        self.with(|server| server.modern = Some(Modern::default()))
+    }
+
+    /// The transport of 2024-11-05: GET gives the place to post to, and carries the answers.
+    pub fn old_sse(self) -> Self {
+        self.without_sessions().with(|server| {
+            server.version = Some("2024-11-05".into());
+            server.old_sse = Some(OldSse::default());
+        })
+    }
+
+    /// A legacy server with a stream behind GET.
+    pub fn with_get(self) -> Self {
+        self.with(|server| server.has_get = true)
+    }
+
+    /// What it says to a modern request, where it is a legacy server: see [`refusals`].
+    pub fn refusing_modern(self, refusal: Reply) -> Self {
+        self.with(|server| server.refusal = Some(refusal))
+    }
+
+    /// The hints of a modern server on what may be cached.
+    pub fn caching(self, ttl_ms: u64, scope: &str) -> Self {
+        self.with(|server| {
+            let modern = server.modern.as_mut().expect("a modern server");
+            modern.ttl_ms = ttl_ms;
+            modern.scope = scope.to_owned();
+        })
+    }
+}
+
+/// How legacy servers in the wild refuse what is modern, by name.
+pub fn refusals() -> Vec<(&'static str, Reply)> {
+    let error = |id: Value, code: i64| json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": "no" } });
+    vec![
+        (
+            "400, -32000, id null",
+            Reply::json_as(400, &error(Value::Null, -32000)),
+        ),
+        ("404, plain text", Reply::status(404).body("Not Found")),
+        (
+            "200, -32601",
+            Reply::json_as(200, &error(json!("$id"), -32601)),
+        ),
+        (
+            "400, -32600, id of its own",
+            Reply::json_as(400, &error(json!("server-error"), -32600)),
+        ),
+        ("400, empty", Reply::status(400)),
+        (
+            "200, -32602",
+            Reply::json_as(200, &error(json!("$id"), -32602)),
+        ),
+    ]
+}
+
+/// Saying something of its own accord.
+impl FakeBackend {
+    /// Waits for a stream whose client wants this notification, and sends it on every such stream.
+    pub fn announce(&self, method: &str, params: Value) {
+        let streams = self.wait_until(&format!("a stream for {method}"), |server| {
+            let wanting = wanting(server, method, &params);
+            (!wanting.is_empty()).then_some(wanting)
+        });
+        for stream in streams {
+            let mut params = params.clone();
+            if !stream.filter.is_null() {
+                params["_meta"]["io.modelcontextprotocol/subscriptionId"] = json!("$id");
+            }
+            stream.live.event(&message::notification(method, params));
+        }
+    }
+
+    /// Whether some stream's client wants this notification.
+    pub fn is_heard(&self, method: &str, params: &Value) -> bool {
+        !wanting(&self.server(), method, params).is_empty()
+    }
+
+    /// The nth stream of GET or `subscriptions/listen`, from 0, when it is there.
+    pub fn stream(&self, nth: usize) -> Live {
+        self.wait_until(&format!("stream {nth}"), |server| {
+            server.streams.get(nth).map(|stream| stream.live.clone())
+        })
+    }
+
+    /// How many such streams there were.
+    pub fn streams(&self) -> usize {
+        self.server().streams.len()
+    }
+
+    /// What clients did so far that a modern client must not do.
+    pub fn offences(&self) -> Vec<String> {
+        let mut server = self.server();
+        let modern = server.modern.as_mut();
+        modern.map_or_else(Vec::new, |modern| std::mem::take(&mut modern.offences))
+    }
+
+    pub(super) fn judge(&self) {
+        if !std::thread::panicking() {
+            let offences = self.offences();
+            assert!(offences.is_empty(), "no client may do this: {offences:#?}");
+        }
+    }
+}
+
+fn wanting(server: &Server, method: &str, params: &Value) -> Vec<Stream> {
+    let uri = &params["uri"];
+    let wants = |stream: &&Stream| {
+        let kind = match method {
+            "notifications/tools/list_changed" => "toolsListChanged",
+            "notifications/prompts/list_changed" => "promptsListChanged",
+            "notifications/resources/list_changed" => "resourcesListChanged",
+            "notifications/resources/updated" => {
+                let mut uris = stream.filter["resourceSubscriptions"]
+                    .as_array()
+                    .into_iter();
+                let subscribed = uri
+                    .as_str()
+                    .is_some_and(|uri| server.subscribed.contains(uri));
+                return uris.any(|uris| uris.contains(uri))
+                    || (stream.filter.is_null() && subscribed);
+            }
+            _ => return stream.filter.is_null(),
+        };
+        stream.filter.is_null() || stream.filter[kind] == true
+    };
+    let open = server.streams.iter().filter(|stream| stream.live.is_open());
+    open.filter(wants).cloned().collect()
+}

@@ -1,0 +1,324 @@
+//! The law must notice who breaks it.
+
+use serde_json::{Value, json};
+
+use crate::common::law::Law;
+
+#[test]
+fn the_law_notices_what_breaks_it() {
+    let ask = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+    let cancel = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
+    let answer = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+    let refusal = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"no"}}"#;
+    let holds = |sent: &[&str], received: &[&str]| {
+        std::panic::catch_unwind(|| {
+            let mut law = Law::default();
+            sent.iter().for_each(|line| law.sent(line.as_bytes()));
+            received
+                .iter()
+                .for_each(|line| drop(law.received(line.as_bytes())));
+            assert!(law.unanswered().is_empty());
+        })
+        .is_ok()
+    };
+    for (lawful, sent, received) in [
+        (true, &[ask][..], &[answer][..]),
+        (false, &[ask], &[]),
+        (false, &[ask], &[answer, answer]),
+        (true, &[ask, ask], &[answer, answer]),
+        (false, &[], &[answer]),
+        (true, &[ask, cancel], &[]),
+        (true, &[ask, cancel], &[answer]),
+        (false, &[ask, cancel], &[answer, answer]),
+        (
+            false,
+            &[ask],
+            &[r#"{"jsonrpc":"2.0","id":"1","result":{}}"#],
+        ),
+        (true, &["{"], &[refusal]),
+        (false, &["{"], &[refusal, refusal]),
+        (false, &[], &[refusal]),
+        (false, &[], &["hello"]),
+        (false, &[], &["[]"]),
+        (
+            false,
+            &[ask],
+            &[r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#],
+        ),
+        (false, &[ask], &[r#"{"id":1,"result":{}}"#]),
+        (
+            false,
+            &[],
+            &[r#"{"jsonrpc":"2.0","id":1,"method":"roots/list"}"#],
+        ),
+        (
+            false,
+            &[],
+            &[r#"{"jsonrpc":"2.0","id":null,"method":"roots/list"}"#],
+        ),
+    ] {
+        assert_eq!(holds(sent, received), lawful, "{sent:?} and {received:?}");
+    }
+}
+
+/// Whether what was sent (→) and received (←), in this order, keeps the law.
+fn holds(exchange: &[(&str, Value)]) -> bool {
+    std::panic::catch_unwind(|| {
+        let mut law = Law::default();
+        for (direction, message) in exchange {
+            let mut message = message.clone();
+            message["jsonrpc"] = json!("2.0");
+            let line = message.to_string();
+            match *direction {
+                "→" => law.sent(line.as_bytes()),
+                _ => drop(law.received(line.as_bytes())),
+            }
+        }
+    })
+    .is_ok()
+}
+
+fn modern(id: Value, method: &str, mut params: Value) -> (&'static str, Value) {
+    params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!("2026-07-28");
+    let can = &mut params["_meta"]["io.modelcontextprotocol/clientCapabilities"];
+    *can = json!({ "elicitation": {} });
+    ("→", json!({ "id": id, "method": method, "params": params }))
+}
+
+fn initialize(capabilities: Value) -> (&'static str, Value) {
+    let params = json!({ "protocolVersion": "2025-11-25", "capabilities": capabilities });
+    (
+        "→",
+        json!({ "id": 0, "method": "initialize", "params": params }),
+    )
+}
+
+fn result(id: Value, result: Value) -> (&'static str, Value) {
+    ("←", json!({ "id": id, "result": result }))
+}
+
+fn error(id: Value, code: i64) -> (&'static str, Value) {
+    (
+        "←",
+        json!({ "id": id, "error": { "code": code, "message": "no" } }),
+    )
+}
+
+fn note(method: &str, params: Value) -> (&'static str, Value) {
+    ("←", json!({ "method": method, "params": params }))
+}
+
+#[test]
+fn each_era_is_told_only_what_it_knows() {
+    let call = modern(json!(1), "tools/call", json!({}));
+    let list = modern(json!(1), "tools/list", json!({}));
+    let legacy_call = (
+        "→",
+        json!({ "id": 1, "method": "tools/call", "params": {} }),
+    );
+    let elicit = json!({ "a": { "method": "elicitation/create", "params": {} } });
+    let sample = json!({ "a": { "method": "sampling/createMessage", "params": {} } });
+    let asks = |requests: &Value| {
+        result(
+            json!(1),
+            json!({ "resultType": "input_required", "inputRequests": requests }),
+        )
+    };
+    let cached = json!({ "resultType": "complete", "ttlMs": 0, "cacheScope": "private" });
+    for (lawful, exchange) in [
+        (
+            true,
+            vec![
+                call.clone(),
+                result(json!(1), json!({ "resultType": "complete" })),
+            ],
+        ),
+        (false, vec![call.clone(), result(json!(1), json!({}))]),
+        (true, vec![list.clone(), result(json!(1), cached)]),
+        (
+            false,
+            vec![
+                list.clone(),
+                result(json!(1), json!({ "resultType": "complete" })),
+            ],
+        ),
+        (true, vec![call.clone(), asks(&elicit)]),
+        (false, vec![call.clone(), asks(&sample)]),
+        (false, vec![list, asks(&elicit)]),
+        (false, vec![call.clone(), asks(&Value::Null)]),
+        (false, vec![legacy_call.clone(), asks(&elicit)]),
+        (
+            false,
+            vec![legacy_call.clone(), result(json!(1), json!({ "ttlMs": 0 }))],
+        ),
+        (true, vec![legacy_call.clone(), error(json!(1), -32002)]),
+        (false, vec![legacy_call, error(json!(1), -32021)]),
+        (false, vec![call.clone(), error(json!(1), -32002)]),
+        (false, vec![call.clone(), error(json!(1), -32020)]),
+        (false, vec![call, error(json!(1), -32022)]),
+    ] {
+        assert_eq!(holds(&exchange), lawful, "{exchange:?}");
+    }
+}
+
+#[test]
+fn only_a_legacy_client_is_asked_and_only_what_it_can() {
+    let ask = ("←", json!({ "id": 7, "method": "roots/list" }));
+    for (lawful, exchange) in [
+        (true, vec![initialize(json!({ "roots": {} })), ask.clone()]),
+        (
+            false,
+            vec![initialize(json!({ "sampling": {} })), ask.clone()],
+        ),
+        (false, vec![modern(json!(1), "tools/call", json!({})), ask]),
+    ] {
+        assert_eq!(holds(&exchange), lawful, "{exchange:?}");
+    }
+}
+
+#[test]
+fn progress_is_of_a_request_in_flight_and_grows() {
+    let call = modern(
+        json!(1),
+        "tools/call",
+        json!({ "_meta": { "progressToken": "t" } }),
+    );
+    let progress = |token: Value, progress: f64| {
+        note(
+            "notifications/progress",
+            json!({ "progressToken": token, "progress": progress }),
+        )
+    };
+    let done = result(json!(1), json!({ "resultType": "complete" }));
+    let (one, two) = (progress(json!("t"), 1.0), progress(json!("t"), 2.0));
+    for (lawful, exchange) in [
+        (
+            true,
+            vec![call.clone(), one.clone(), two.clone(), done.clone()],
+        ),
+        (false, vec![call.clone(), two.clone(), one.clone()]),
+        (false, vec![call.clone(), one.clone(), one.clone()]),
+        (false, vec![call.clone(), progress(json!(1), 1.0)]),
+        (false, vec![call, done, one.clone()]),
+        (false, vec![one]),
+    ] {
+        assert_eq!(holds(&exchange), lawful, "{exchange:?}");
+    }
+}
+
+#[test]
+fn subscribers_hear_what_they_asked_for_after_it_was_acknowledged() {
+    let filter = json!({ "notifications": { "toolsListChanged": true } });
+    let listen = modern(json!(1), "subscriptions/listen", filter);
+    let on = |id: Value, what: &str| {
+        let meta = json!({ "io.modelcontextprotocol/subscriptionId": id });
+        note(
+            &format!("notifications/{what}"),
+            json!({ "_meta": meta, "notifications": {} }),
+        )
+    };
+    let acknowledged = on(json!(1), "subscriptions/acknowledged");
+    let changed = on(json!(1), "tools/list_changed");
+    let bare = note("notifications/tools/list_changed", json!({}));
+    let cancelled = note("notifications/cancelled", json!({ "requestId": 1 }));
+    for (lawful, exchange) in [
+        (
+            true,
+            vec![
+                listen.clone(),
+                acknowledged.clone(),
+                changed.clone(),
+                cancelled.clone(),
+            ],
+        ),
+        (false, vec![listen.clone(), changed.clone()]),
+        (
+            false,
+            vec![listen.clone(), acknowledged.clone(), acknowledged.clone()],
+        ),
+        (
+            false,
+            vec![listen.clone(), on(json!("1"), "subscriptions/acknowledged")],
+        ),
+        (
+            false,
+            vec![
+                listen.clone(),
+                acknowledged.clone(),
+                on(json!(1), "prompts/list_changed"),
+            ],
+        ),
+        (false, vec![listen, acknowledged, bare.clone()]),
+        (true, vec![initialize(json!({})), bare]),
+        (false, vec![changed]),
+        (false, vec![cancelled]),
+    ] {
+        assert_eq!(holds(&exchange), lawful, "{exchange:?}");
+    }
+}
+
+#[test]
+fn who_has_read_that_a_request_is_cancelled_says_no_more_of_it() {
+    let call = modern(
+        json!(1),
+        "tools/call",
+        json!({ "_meta": { "progressToken": "t" } }),
+    );
+    let cancel = (
+        "→",
+        json!({ "method": "notifications/cancelled", "params": { "requestId": 1 } }),
+    );
+    let other = modern(json!(2), "tools/call", json!({}));
+    let done = |id: u64| result(json!(id), json!({ "resultType": "complete" }));
+    let progress = note(
+        "notifications/progress",
+        json!({ "progressToken": "t", "progress": 1 }),
+    );
+    for (lawful, exchange) in [
+        (true, vec![call.clone(), cancel.clone(), done(1)]),
+        (
+            true,
+            vec![
+                call.clone(),
+                other.clone(),
+                cancel.clone(),
+                done(2),
+                done(1),
+            ],
+        ),
+        (
+            false,
+            vec![
+                call.clone(),
+                cancel.clone(),
+                other.clone(),
+                done(2),
+                done(1),
+            ],
+        ),
+        (false, vec![call, cancel, other, done(2), progress]),
+    ] {
+        assert_eq!(holds(&exchange), lawful, "{exchange:?}");
+    }
+}
+
+#[test]
+fn a_log_message_is_for_a_request_that_asked_for_its_level() {
+    let level = json!({ "_meta": { "io.modelcontextprotocol/logLevel": "warning" } });
+    let call = modern(json!(1), "tools/call", level);
+    let log = |level: &str| {
+        note(
+            "notifications/message",
+            json!({ "level": level, "data": 1 }),
+        )
+    };
+    let silent = modern(json!(1), "tools/call", json!({}));
+    for (lawful, exchange) in [
+        (true, vec![call.clone(), log("error")]),
+        (false, vec![call, log("info")]),
+        (false, vec![silent, log("error")]),
+        (true, vec![initialize(json!({})), log("info")]),
+    ] {
+        assert_eq!(holds(&exchange), lawful, "{exchange:?}");
+    }
+}
