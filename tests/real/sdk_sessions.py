@@ -114,7 +114,7 @@ def difference(step, due, line):
     if line is None:
         return "never reached"
     if "failed" in line:
-        return line["failed"]
+        return " ".join(line["failed"].split())[:300]
     found = without_late_tools(step, line["saw"])
     if found == due:
         return None

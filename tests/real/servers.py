@@ -91,6 +91,7 @@ class N8n:
             "N8N_DIAGNOSTICS_ENABLED": "false",
             "N8N_VERSION_NOTIFICATIONS_ENABLED": "false",
             "N8N_TEMPLATES_ENABLED": "false",
+            "N8N_SECURE_COOKIE": "false",
             "N8N_MCP_MANAGED_BY_ENV": "true",
             "N8N_MCP_ACCESS_ENABLED": "true",
         }
