@@ -253,7 +253,8 @@ impl Gateway {
 
     fn request(&mut self, request: Request, batch: Option<u64>) {
         let (id, method) = (request.id.clone(), request.method.clone());
-        let era = modern::era_of(request.params.as_ref());
+        let asking = modern::client_of(request.params.as_ref());
+        let era = asking.as_ref().map_or(Era::Legacy, |_| Era::Modern);
         let pending = Pending {
             method,
             era,
@@ -280,7 +281,7 @@ impl Gateway {
                 events: events.clone(),
             })
         };
-        match route(request, &mut self.lifecycle, &snapshots, exchange) {
+        match route(request, asking, &mut self.lifecycle, &snapshots, exchange) {
             Plan::Reply(outcome) => self.finish(ticket, &outcome),
             Plan::Spawn(work) => self.spawn(ticket, work),
         }

@@ -44,9 +44,15 @@ pub async fn probe(
     errands: &TaskTracker,
 ) -> Result<Probed, BackendError> {
     let asked = Instant::now();
-    let said = match tokio::time::timeout(PROBE_TIMEOUT, discover(endpoint)).await {
-        Err(_) => return Ok(Probed::Legacy),
-        Ok(said) => said,
+    let patiently = tokio::time::timeout(PROBE_TIMEOUT, async {
+        match discover(endpoint).await {
+            // It names our version all the same: ask once more, as the specification says.
+            Ok(Outcome::Error(error)) if offers_our_version(&error) => discover(endpoint).await,
+            said => said,
+        }
+    });
+    let Ok(said) = patiently.await else {
+        return Ok(Probed::Legacy);
     };
     let latency = asked.elapsed();
     match said {
@@ -65,10 +71,7 @@ pub async fn probe(
             None => Ok(Probed::Legacy),
         },
         Ok(Outcome::Error(error)) => match modern::code_of(&error) {
-            Some(UNSUPPORTED_VERSION) => {
-                let versions = versions_in(error.at(&["data", "supported"])).unwrap_or_default();
-                legacy_among(&versions, endpoint)
-            }
+            Some(UNSUPPORTED_VERSION) => legacy_among(&supported_by(&error), endpoint),
             Some(HEADER_MISMATCH | MISSING_CAPABILITY) => {
                 let why = endpoint.snippet(error.as_bytes());
                 Err(BackendError::Handshake(format!(
@@ -117,6 +120,19 @@ fn legacy_among(versions: &[String], endpoint: &Endpoint) -> Result<Probed, Back
     Err(BackendError::Handshake(format!(
         "it speaks protocol versions {versions}, none of which this gateway does"
     )))
+}
+
+fn offers_our_version(error: &RawJson) -> bool {
+    let unsupported = modern::code_of(error) == Some(UNSUPPORTED_VERSION);
+    unsupported
+        && supported_by(error)
+            .iter()
+            .any(|version| version == MODERN_VERSION)
+}
+
+/// `data.supported` of an error that says a version is not.
+fn supported_by(error: &RawJson) -> Vec<String> {
+    versions_in(error.at(&["data", "supported"])).unwrap_or_default()
 }
 
 fn versions_in(list: Option<RawJson>) -> Option<Vec<String>> {

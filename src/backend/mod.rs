@@ -137,9 +137,13 @@ impl Backend {
         self.state.borrow().clone()
     }
 
-    /// Whether it is connected and declared a capability, e.g. `resources`.
-    pub fn offers(&self, capability: &str) -> bool {
-        matches!(&*self.state.borrow(), State::Ready(link) if link.server.offers(capability))
+    /// What it declared at the end of this path of its capabilities, if it is connected.
+    pub fn capability(&self, path: &[&str]) -> Option<RawJson> {
+        let declared = match &*self.state.borrow() {
+            State::Ready(link) => link.server.capabilities.at(path),
+            _ => None,
+        };
+        declared.filter(|value| value.as_str() != "null")
     }
 
     /// In one line, why it is down; `None` if it isn't.

@@ -22,7 +22,7 @@ use super::stream::{Listener, Reading};
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::era::{legacy, mirror, modern};
 use crate::protocol::{ClientProfile, Era, Id, Kind, Notification, Outcome, RawJson};
-use crate::protocol::{Request, RpcError, error, message};
+use crate::protocol::{Request, RpcError, error, message, task};
 
 pub(super) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
@@ -166,7 +166,7 @@ impl Link {
             answer,
             Err(BackendError::Idle { .. } | BackendError::TooLarge { .. })
         );
-        self.understood(attempt.method, answer?)
+        self.understood(attempt, answer?)
     }
 
     /// Headers and params of a request as this server's era wants them.
@@ -205,16 +205,25 @@ impl Link {
     }
 
     /// What kind of answer it is; one of a kind that must not be is none.
-    fn understood(&self, method: &str, outcome: Outcome) -> Result<Answer, BackendError> {
+    fn understood(&self, attempt: &Attempt<'_>, outcome: Outcome) -> Result<Answer, BackendError> {
+        let method = attempt.method;
+        let may_be = |kind: &ResultType| match kind {
+            ResultType::Complete => true,
+            ResultType::InputRequired => modern::may_ask(method),
+            ResultType::Task => {
+                let tasks = ["extensions", task::EXTENSION];
+                method == "tools/call" && attempt.caller.declares(&tasks)
+            }
+        };
         let result_type = match &outcome {
-            Outcome::Result(result) if self.era == Era::Modern => ResultType::of(result)
-                .filter(|kind| *kind != ResultType::InputRequired || modern::may_ask(method))
-                .ok_or_else(|| {
+            Outcome::Result(result) if self.era == Era::Modern => {
+                ResultType::of(result).filter(may_be).ok_or_else(|| {
                     let kind = result.get("resultType");
                     let kind = kind.map(|kind| self.snippet(kind.as_bytes()));
                     let kind = kind.unwrap_or_default();
                     BackendError::BadReply(format!("resultType {kind} can't be, for {method}"))
-                })?,
+                })?
+            }
             _ => ResultType::Complete,
         };
         Ok(Answer {

@@ -15,6 +15,7 @@ use crate::protocol::raw::quoted;
 use crate::protocol::{Kind, RawJson};
 
 /// An item fit to be shown.
+#[derive(Debug)]
 pub(super) struct Item {
     /// The backend's name or URI for it.
     pub(super) own: Arc<str>,

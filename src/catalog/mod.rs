@@ -1,32 +1,35 @@
 //! What clients are shown: the listings of all backends, merged.
 //!
 //! Listings in, a [`Catalog`] out: pure, replaced whole on every change, the same for the same
-//! input. Owns the names clients see ([`names`]), what of a definition reaches them ([`item`],
+//! input. A listing is read once into an [`Offer`]; a merge then touches no definition that stays as
+//! it is. Owns the names clients see ([`names`]), what of a definition reaches them ([`item`],
 //! [`clean`]) and the way back from a name or URI to a backend. It must not know connections,
 //! sessions or time; a listing's origin is only an index in config order.
 
 mod clean;
 mod item;
 mod names;
+mod offer;
 mod template;
 #[cfg(test)]
 mod tests;
 mod withheld;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
 use crate::config::{BackendConfig, GatewayConfig};
 use crate::protocol::era::Mirror;
-use crate::protocol::{Kind, Listing, RawJson};
+use crate::protocol::{Kind, RawJson};
 
-use item::{Item, Unfit, shown_as};
+use item::shown_as;
 use names::Claim;
 pub use names::Names;
+pub use offer::Offer;
+use offer::Offered;
 use template::Template;
-use withheld::{MAX_ITEMS, MAX_TEMPLATES};
 pub use withheld::{Reason, Withheld};
 
 /// One backend's part in a build.
@@ -35,7 +38,7 @@ pub struct Source<'a> {
     /// Its entry of the config.
     pub config: &'a BackendConfig,
     /// What it listed at last contact; `None` if it never connected.
-    pub listing: Option<&'a Listing>,
+    pub offer: Option<&'a Offer>,
 }
 
 /// A new catalogue, and what was left out of it.
@@ -147,12 +150,11 @@ impl Catalog {
     }
 }
 
-/// An item read from a listing, on its way to an entry.
+/// An item on its way to an entry.
 struct Found<'a> {
     backend: usize,
     config: &'a BackendConfig,
-    item: Item,
-    mirrors: Arc<[Mirror]>,
+    offered: &'a Offered,
 }
 
 impl Shelf {
@@ -164,8 +166,14 @@ impl Shelf {
         withheld: &mut Vec<Withheld>,
     ) -> Self {
         let mut found = Vec::new();
-        for (backend, source) in sources.iter().enumerate() {
-            gather(kind, backend, source, &mut found, withheld);
+        for (backend, Source { config, offer }) in sources.iter().enumerate() {
+            let Some(offer) = offer else { continue };
+            withheld.extend_from_slice(offer.withheld(kind));
+            found.extend(offer.items(kind).iter().map(|offered| Found {
+                backend,
+                config,
+                offered,
+            }));
         }
         let claims: Vec<Claim<'_>> = found.iter().map(|found| found.claim(kind)).collect();
         let exposed = names.assign(kind, gateway, &claims);
@@ -175,7 +183,12 @@ impl Shelf {
                 Ok(exposed) => entries.push(found.entry(kind, exposed)),
                 Err(owner) => {
                     let reason = Reason::Taken(owner);
-                    withheld.push(Withheld::new(found.config, kind, &found.item.own, reason));
+                    withheld.push(Withheld::new(
+                        found.config,
+                        kind,
+                        &found.offered.item.own,
+                        reason,
+                    ));
                 }
             }
         }
@@ -195,7 +208,7 @@ impl Shelf {
 
 impl Found<'_> {
     fn claim(&self, kind: Kind) -> Claim<'_> {
-        let own = &self.item.own;
+        let own = &self.offered.item.own;
         let renamed = (kind == Kind::Tool)
             .then(|| lookup(&self.config.tools.rename, own))
             .flatten();
@@ -207,7 +220,7 @@ impl Found<'_> {
     }
 
     fn entry(&self, kind: Kind, exposed: Arc<str>) -> Entry {
-        let item = &self.item;
+        let Offered { item, mirrors } = self.offered;
         let name = (exposed != item.own).then_some(&*exposed);
         let description = (kind == Kind::Tool)
             .then(|| lookup(&self.config.tools.describe, &item.own))
@@ -217,66 +230,10 @@ impl Found<'_> {
             kind,
             own_name: item.own.clone(),
             safe_to_repeat: item.safe_to_repeat,
-            mirrors: Arc::clone(&self.mirrors),
+            mirrors: Arc::clone(mirrors),
             definition: shown_as(&item.definition, name, description),
             exposed,
         }
-    }
-}
-
-/// Reads what a backend listed of a kind: each fit item that the config admits, once.
-fn gather<'a>(
-    kind: Kind,
-    backend: usize,
-    source: &Source<'a>,
-    found: &mut Vec<Found<'a>>,
-    withheld: &mut Vec<Withheld>,
-) {
-    let config = source.config;
-    let items = source
-        .listing
-        .map_or(&[][..], |listing| listing.items(kind));
-    let limit = if kind == Kind::Template {
-        MAX_TEMPLATES
-    } else {
-        MAX_ITEMS
-    };
-    let mut seen = HashSet::new();
-    let mut withhold =
-        |name: &str, reason| withheld.push(Withheld::new(config, kind, name, reason));
-    for (at, raw) in items.iter().take(limit).enumerate() {
-        let item = match Item::read(kind, raw) {
-            Ok(item) => item,
-            Err(Unfit { name, reason }) => {
-                let name = name.unwrap_or_else(|| format!("item {}", at + 1));
-                withhold(&name, reason);
-                continue;
-            }
-        };
-        if kind == Kind::Tool && !config.tools.admits(&item.own) {
-            continue;
-        }
-        if !seen.insert(item.own.clone()) {
-            withhold(&item.own, Reason::Duplicate);
-            continue;
-        }
-        let mirrors = match &source.listing {
-            Some(listing) if kind == Kind::Tool && listing.mirrors => Mirror::of_tool(raw),
-            _ => Ok(Vec::new()),
-        };
-        match mirrors {
-            Ok(mirrors) => found.push(Found {
-                backend,
-                config,
-                item,
-                mirrors: mirrors.into(),
-            }),
-            Err(why) => withhold(&item.own, Reason::Mirror(why)),
-        }
-    }
-    if items.len() > limit {
-        let place = format!("items {} to {}", limit + 1, items.len());
-        withhold(&place, Reason::TooMany(limit));
     }
 }
 

@@ -4,8 +4,12 @@ mod properties;
 
 use globset::{Glob, GlobSetBuilder};
 
+use std::collections::HashSet;
+
+use super::withheld::MAX_ITEMS;
 use super::*;
 use crate::config::{Config, Environment, NameChars, Overrides, ToolNames, ToolRules, load};
+use crate::protocol::Listing;
 
 /// A configuration with everything at its default.
 fn config(backends: &[&str]) -> Config {
@@ -53,12 +57,16 @@ impl House {
     }
 
     fn build(&self, names: &Names) -> Built {
-        let sources: Vec<Source<'_>> = self
-            .backends
-            .iter()
-            .map(|(config, listing)| Source {
+        let offer = |(config, listing): &(_, Option<Listing>)| {
+            let listing = listing.as_ref();
+            listing.map(|listing| Offer::read(config, listing))
+        };
+        let offers: Vec<Option<Offer>> = self.backends.iter().map(offer).collect();
+        let parts = self.backends.iter().zip(&offers);
+        let sources: Vec<Source<'_>> = parts
+            .map(|((config, _), offer)| Source {
                 config,
-                listing: listing.as_ref(),
+                offer: offer.as_ref(),
             })
             .collect();
         Catalog::build(&self.gateway, &sources, names)

@@ -11,9 +11,9 @@ use tokio::sync::{mpsc, watch};
 use super::style;
 use crate::backend::session::Link;
 use crate::backend::{Backend, BackendError, BackendEvent, State, farewell_all, start_all};
-use crate::catalog::{Built, Catalog, Names, Source};
+use crate::catalog::{Built, Catalog, Names, Offer, Source};
 use crate::config::Config;
-use crate::protocol::{ClientProfile, Kind, Listing};
+use crate::protocol::{ClientProfile, Kind};
 
 /// Longest wait for all of them. A handshake has its own limit; this one is for endless lists.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -32,7 +32,7 @@ pub(super) struct Member {
     /// Its link, or in one line what is wrong and what to do.
     pub(super) link: Result<Arc<Link>, String>,
     /// What it lists, if it was reached.
-    listing: Option<Arc<Listing>>,
+    offer: Option<Offer>,
     /// The lists that could not be had, and why.
     stale: Vec<(Kind, BackendError)>,
 }
@@ -72,7 +72,7 @@ impl Member {
         Self {
             backend,
             link: Err(why),
-            listing: None,
+            offer: None,
             stale: Vec::new(),
         }
     }
@@ -81,7 +81,7 @@ impl Member {
         match (event, self.backend.state()) {
             (BackendEvent::Listed { listing, stale, .. }, State::Ready(link)) => {
                 self.link = Ok(link);
-                self.listing = Some(listing);
+                self.offer = Some(Offer::read(&self.backend.config, &listing));
                 self.stale = stale;
             }
             _ => {
@@ -103,7 +103,7 @@ impl Member {
     fn source(&self) -> Source<'_> {
         Source {
             config: &self.backend.config,
-            listing: self.listing.as_deref(),
+            offer: self.offer.as_ref(),
         }
     }
 }

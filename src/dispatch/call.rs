@@ -8,16 +8,18 @@ use std::sync::Arc;
 use reqwest::header::HeaderName;
 
 use super::subject::{Route, Subject};
+use super::tasks::Related;
 use super::{Exchange, Snapshot, Snapshots};
 use crate::backend::retry::Replay;
 use crate::backend::{Answer, Backend, Call, Failed, ProgressToken};
 use crate::catalog::Entry;
 use crate::config::ToolErrors;
-use crate::protocol::RpcError;
+use crate::protocol::era::modern::ResultType;
 use crate::protocol::era::{Mirror, legacy, modern};
 use crate::protocol::error::{INTERNAL_ERROR, INVALID_PARAMS};
 use crate::protocol::raw::quoted;
 use crate::protocol::{Class, Era, Executed, GatewayData, Kind, Outcome, RawJson, Request};
+use crate::protocol::{RpcError, task};
 
 /// Serves one call.
 pub async fn call(request: Request, mut snapshots: Snapshots, exchange: Exchange) -> Outcome {
@@ -37,19 +39,21 @@ pub async fn call(request: Request, mut snapshots: Snapshots, exchange: Exchange
         None => Err(subject.unknown(&snapshot, era)),
     };
     match answer {
-        Ok(answer) => for_client(answer, era, method, &subject, &snapshot),
+        Ok(answer) => {
+            let uri = (subject.kind == Kind::Resource).then_some(subject.name.as_str());
+            for_client(answer, era, method, uri, &snapshot)
+        }
         Err(error) => told(error, era, method, &snapshot),
     }
 }
 
 /// The answer where the gateway has no room for another call.
-pub fn overloaded(request: &Request, snapshot: &Snapshot) -> Outcome {
+pub fn overloaded(method: &str, era: Era, snapshot: &Snapshot) -> Outcome {
     let cap = snapshot.config.gateway.max_in_flight;
     let message = format!("{cap} requests are in flight already (max_in_flight); it was not sent");
     let data = GatewayData::new(None, Class::Overloaded, Executed::No, 0);
     let error = RpcError::new(INTERNAL_ERROR, message).with_data(data);
-    let era = modern::era_of(request.params.as_ref());
-    told(error, era, &request.method, snapshot)
+    told(error, era, method, snapshot)
 }
 
 /// The answer to a call that the end of the gateway cuts off.
@@ -61,7 +65,7 @@ pub fn cut_off(method: &str, era: Era, snapshot: &Snapshot) -> Outcome {
 }
 
 /// An error of our own, in the form the user chose for tools.
-fn told(error: RpcError, era: Era, method: &str, snapshot: &Snapshot) -> Outcome {
+pub(super) fn told(error: RpcError, era: Era, method: &str, snapshot: &Snapshot) -> Outcome {
     match snapshot.config.gateway.tool_errors {
         ToolErrors::Result if method == "tools/call" => {
             let result = error.as_tool_result();
@@ -76,20 +80,22 @@ fn told(error: RpcError, era: Era, method: &str, snapshot: &Snapshot) -> Outcome
     }
 }
 
-/// A backend's answer in the words of the client's era. Within the legacy era it is not touched.
-fn for_client(
+/// A backend's answer in the words of the client's era; `uri` of the resource it is about, if it
+/// is about one. Within the legacy era it is not touched.
+pub(super) fn for_client(
     answer: Answer,
     era: Era,
     method: &str,
-    subject: &Subject,
+    uri: Option<&str>,
     snapshot: &Snapshot,
 ) -> Outcome {
     let outcome = match (answer.era, era) {
         (Era::Legacy, Era::Legacy) => return answer.outcome,
-        (Era::Modern, Era::Legacy) => return legacy::outcome_from_modern(answer.outcome),
+        (Era::Modern, Era::Legacy) => {
+            return legacy::outcome_from_modern(answer.outcome, method == "resources/read");
+        }
         (Era::Modern, Era::Modern) => answer.outcome,
         (Era::Legacy, Era::Modern) => {
-            let uri = (subject.kind == Kind::Resource).then_some(subject.name.as_str());
             legacy::outcome_for_modern(answer.outcome, method == "resources/read", uri)
         }
     };
@@ -127,10 +133,22 @@ async fn forward(
         caller: &exchange.client,
         target: named.then(|| own_name.unwrap_or(&subject.name)),
         mirrored: tool.map_or_else(Vec::new, |tool| mirrored(tool, &params)),
-        listener: exchange,
+        listener: &Related {
+            listener: exchange,
+            backend: backend.name(),
+        },
     };
     let answer = backend.call(&call).await;
-    answer.map_err(|failed| explain(backend, &failed, subject.kind == Kind::Tool))
+    let answer = answer.map_err(|failed| explain(backend, &failed, subject.kind == Kind::Tool))?;
+    Ok(
+        match answer.result_type == ResultType::Task || params.get("task").is_some() {
+            true => Answer {
+                outcome: task::outcome_for_client(answer.outcome, backend.name()),
+                ..answer
+            },
+            false => answer,
+        },
+    )
 }
 
 /// The headers that repeat parameters of a call, as the tool's definition asks for.
@@ -153,7 +171,7 @@ fn replay(backend: &Backend, tool: &Entry) -> Replay {
 }
 
 /// `_meta.progressToken` and its place, if the client wants progress.
-fn progress_token(params: &RawJson) -> Option<ProgressToken> {
+pub(super) fn progress_token(params: &RawJson) -> Option<ProgressToken> {
     let meta = params.get("_meta")?;
     let members = meta.members()?;
     let (_, token) = members.iter().find(|(name, _)| name == "progressToken")?;
@@ -164,7 +182,7 @@ fn progress_token(params: &RawJson) -> Option<ProgressToken> {
 }
 
 /// The error that reaches the client. The message alone must serve: clients drop `data`.
-fn explain(backend: &Backend, failed: &Failed, is_tool: bool) -> RpcError {
+pub(super) fn explain(backend: &Backend, failed: &Failed, is_tool: bool) -> RpcError {
     let what = failed.error.explain(&backend.config.shown_url);
     let fate = match failed.executed {
         _ if !is_tool => "",

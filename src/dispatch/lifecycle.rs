@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 use super::Snapshot;
@@ -15,7 +15,7 @@ use crate::config::GatewayConfig;
 use crate::protocol::era::modern;
 use crate::protocol::error::{INVALID_PARAMS, INVALID_REQUEST};
 use crate::protocol::{ClientProfile, Era, LATEST_LEGACY, LEGACY_VERSIONS, LogLevel};
-use crate::protocol::{MODERN_VERSION, Outcome, RawJson, Request, RpcError};
+use crate::protocol::{MODERN_VERSION, Outcome, RawJson, Request, RpcError, task};
 
 /// Where the client stands in its handshake, and whom the backends are told about.
 #[derive(Debug)]
@@ -123,6 +123,7 @@ impl Lifecycle {
             "supportedVersions": modern::supported(),
             "capabilities": capabilities(Era::Modern, MODERN_VERSION),
         });
+        result["capabilities"]["extensions"] = extensions(snapshot);
         if let Some(instructions) = &self.instructions {
             result["instructions"] = json!(instructions);
         }
@@ -209,7 +210,27 @@ fn capabilities(era: Era, version: &str) -> Value {
     if era == Era::Modern || version >= "2025-03-26" {
         capabilities["completions"] = json!({});
     }
+    if era == Era::Legacy && version >= "2025-11-25" {
+        let calls = json!({ "tools": { "call": {} } });
+        capabilities["tasks"] = json!({ "list": {}, "cancel": {}, "requests": calls });
+    }
     capabilities
+}
+
+/// Extensions that the gateway relays, as the backends that are connected declare them; where
+/// several declare one, the first in config order says how.
+fn extensions(snapshot: &Snapshot) -> Value {
+    let mut all = Map::new();
+    for backend in snapshot.backends.iter().rev() {
+        let declared = backend.capability(&["extensions"]);
+        all.extend(
+            declared
+                .and_then(|declared| declared.read::<Map<_, _>>().ok())
+                .unwrap_or_default(),
+        );
+    }
+    all.entry(task::EXTENSION).or_insert_with(|| json!({}));
+    Value::Object(all)
 }
 
 fn refuse(code: i64, message: &str) -> Outcome {

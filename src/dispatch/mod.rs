@@ -11,6 +11,7 @@ pub mod list;
 pub mod refresh;
 mod subject;
 pub mod subscribe;
+mod tasks;
 
 use std::sync::Arc;
 
@@ -21,7 +22,6 @@ use tokio::sync::watch;
 use crate::backend::Backend;
 use crate::catalog::Catalog;
 use crate::config::Config;
-use crate::protocol::era::modern;
 use crate::protocol::{ClientProfile, Era, Kind, Outcome, RawJson, Request, RpcError, error};
 
 pub use input::{Exchange, TaskEvent};
@@ -71,79 +71,66 @@ impl Plan {
     }
 }
 
-/// Says what is to be done about a request of the client, by the era it is written in (F-C-01).
-/// `exchange` gives a task its way to the client; `None` where there is no room for another.
+/// Says what is to be done about a request of the client. `asking` is who asks, where the request
+/// says so itself as modern ones do (F-C-01); `exchange` gives a task its way to the client; `None` where there is no room for another.
 pub fn route(
     request: Request,
+    asking: Option<Result<ClientProfile, RpcError>>,
     lifecycle: &mut Lifecycle,
     snapshots: &Snapshots,
     exchange: impl FnOnce(Arc<ClientProfile>) -> Option<Exchange>,
 ) -> Plan {
-    match modern::client_of(request.params.as_ref()) {
+    let client = match asking {
         Some(Ok(client)) => {
             lifecycle.met_modern_client();
-            route_modern(request, Arc::new(client), lifecycle, snapshots, exchange)
+            Arc::new(client)
         }
-        Some(Err(error)) => Plan::Reply(error.into()),
-        None => route_legacy(request, lifecycle, snapshots, exchange),
-    }
-}
-
-fn route_legacy(
-    request: Request,
-    lifecycle: &mut Lifecycle,
-    snapshots: &Snapshots,
-    exchange: impl FnOnce(Arc<ClientProfile>) -> Option<Exchange>,
-) -> Plan {
-    match request.method.as_str() {
-        "ping" => return Plan::Reply(Outcome::Result(RawJson::trusted("{}"))),
-        "initialize" => return Plan::Reply(lifecycle.initialize(&request)),
-        _ => {}
-    }
-    let client = match lifecycle.legacy_client() {
-        Ok(client) => client,
-        Err(refusal) => return Plan::Reply(refusal.into()),
+        Some(Err(error)) => return Plan::Reply(error.into()),
+        None => match request.method.as_str() {
+            "ping" => return Plan::Reply(Outcome::Result(RawJson::trusted("{}"))),
+            "initialize" => return Plan::Reply(lifecycle.initialize(&request)),
+            _ => match lifecycle.legacy_client() {
+                Ok(client) => client,
+                Err(refusal) => return Plan::Reply(refusal.into()),
+            },
+        },
     };
-    if let Some(kind) = Kind::of_list_method(&request.method) {
-        return list::list(kind, &request, Era::Legacy, snapshots);
+    let (method, era) = (request.method.as_str(), client.era);
+    if let Some(kind) = Kind::of_list_method(method) {
+        return list::list(kind, &request, era, snapshots);
     }
-    match request.method.as_str() {
-        "tools/call" | "resources/read" | "prompts/get" | "completion/complete" => {
-            spawn_call(request, snapshots, exchange(client))
-        }
-        "logging/setLevel" => {
+    match (method, era) {
+        ("server/discover", Era::Modern) => Plan::Reply(lifecycle.discover(&snapshots.borrow())),
+        ("logging/setLevel", Era::Legacy) => {
             Plan::Reply(lifecycle.set_level(&request, &snapshots.borrow().backends))
         }
-        method => Plan::unknown(method),
-    }
-}
-
-fn route_modern(
-    request: Request,
-    client: Arc<ClientProfile>,
-    lifecycle: &Lifecycle,
-    snapshots: &Snapshots,
-    exchange: impl FnOnce(Arc<ClientProfile>) -> Option<Exchange>,
-) -> Plan {
-    if let Some(kind) = Kind::of_list_method(&request.method) {
-        return list::list(kind, &request, Era::Modern, snapshots);
-    }
-    match request.method.as_str() {
-        "server/discover" => Plan::Reply(lifecycle.discover(&snapshots.borrow())),
-        "tools/call" | "resources/read" | "prompts/get" | "completion/complete" => {
-            spawn_call(request, snapshots, exchange(client))
-        }
-        "subscriptions/listen" => match exchange(client) {
-            Some(exchange) => Plan::Spawn(subscribe::listen(request, exchange).boxed()),
-            None => Plan::Reply(call::overloaded(&request, &snapshots.borrow())),
+        _ => match (work(method, era), exchange(client)) {
+            (None, _) => Plan::unknown(method),
+            (Some(_), None) => Plan::Reply(call::overloaded(method, era, &snapshots.borrow())),
+            (Some(work), Some(exchange)) => Plan::Spawn(work(request, snapshots.clone(), exchange)),
         },
-        method => Plan::unknown(method),
     }
 }
 
-fn spawn_call(request: Request, snapshots: &Snapshots, exchange: Option<Exchange>) -> Plan {
-    match exchange {
-        Some(exchange) => Plan::Spawn(call::call(request, snapshots.clone(), exchange).boxed()),
-        None => Plan::Reply(call::overloaded(&request, &snapshots.borrow())),
-    }
+/// What is done beside everything else, and may take its time.
+type Work = fn(Request, Snapshots, Exchange) -> BoxFuture<'static, Outcome>;
+
+fn work(method: &str, era: Era) -> Option<Work> {
+    Some(match (method, era) {
+        ("tools/call" | "resources/read" | "prompts/get" | "completion/complete", _) => {
+            |request, snapshots, exchange| call::call(request, snapshots, exchange).boxed()
+        }
+        ("subscriptions/listen", Era::Modern) => {
+            |request, _, exchange| subscribe::listen(request, exchange).boxed()
+        }
+        ("tasks/list", Era::Legacy) => {
+            |request, snapshots, exchange| tasks::list(request, snapshots, exchange).boxed()
+        }
+        ("tasks/get" | "tasks/cancel", _)
+        | ("tasks/result", Era::Legacy)
+        | ("tasks/update", Era::Modern) => {
+            |request, snapshots, exchange| tasks::of_one(request, snapshots, exchange).boxed()
+        }
+        _ => return None,
+    })
 }

@@ -9,16 +9,17 @@ use std::sync::Arc;
 use super::lifecycle::identity;
 use super::{Snapshot, list::Lists};
 use crate::backend::{Backend, BackendEvent};
-use crate::catalog::{Catalog, Names, Source, Withheld};
+use crate::catalog::{Catalog, Names, Offer, Source, Withheld};
 use crate::config::Config;
-use crate::protocol::{Kind, Listing, Notification, RawJson};
+use crate::protocol::{Kind, Notification, RawJson};
 
 /// Makes snapshots out of what backends list.
 #[derive(Debug)]
 pub struct Refresh {
     config: Arc<Config>,
     backends: Vec<Arc<Backend>>,
-    listings: Vec<Option<Arc<Listing>>>,
+    /// As of last contact.
+    offers: Vec<Option<Offer>>,
     /// Backends that have connected or failed once.
     heard: HashSet<usize>,
     /// Sticky from the first settled snapshot on.
@@ -34,7 +35,7 @@ impl Refresh {
     /// Nobody has connected yet.
     pub fn new(config: Arc<Config>, backends: Vec<Arc<Backend>>) -> Self {
         Self {
-            listings: vec![None; backends.len()],
+            offers: backends.iter().map(|_| None).collect(),
             // Without backends there is nothing to wait for.
             settled: backends.is_empty(),
             heard: HashSet::new(),
@@ -54,7 +55,8 @@ impl Refresh {
                 backend, listing, ..
             } => {
                 self.heard.insert(backend);
-                self.listings[backend] = Some(listing);
+                let config = &self.backends[backend].config;
+                self.offers[backend] = Some(Offer::read(config, &listing));
             }
             BackendEvent::Down { backend } => {
                 self.heard.insert(backend);
@@ -82,11 +84,11 @@ impl Refresh {
     /// The snapshot of what is known now. Until settled it is built from no names at all, so that
     /// config order owns them whoever connected first; from then on an owner keeps its name.
     pub fn snapshot(&mut self) -> Arc<Snapshot> {
-        let parts = self.backends.iter().zip(&self.listings);
+        let parts = self.backends.iter().zip(&self.offers);
         let sources: Vec<Source<'_>> = parts
-            .map(|(backend, listing)| Source {
+            .map(|(backend, offer)| Source {
                 config: &backend.config,
-                listing: listing.as_deref(),
+                offer: offer.as_ref(),
             })
             .collect();
         let built = Catalog::build(&self.config.gateway, &sources, &self.names);

@@ -115,7 +115,7 @@ fn only_one_with_resources(snapshot: &Snapshot) -> Option<Route<'_>> {
     let mut offering = snapshot
         .backends
         .iter()
-        .filter(|backend| backend.offers("resources"));
+        .filter(|backend| backend.capability(&["resources"]).is_some());
     match (offering.next(), offering.next()) {
         (Some(backend), None) => Some(Route {
             backend,

@@ -8,6 +8,7 @@ pub mod listing;
 pub mod message;
 pub mod raw;
 pub mod skim;
+pub mod task;
 
 pub use client::ClientProfile;
 pub use era::legacy::{LATEST as LATEST_LEGACY, VERSIONS as LEGACY_VERSIONS};

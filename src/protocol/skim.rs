@@ -61,27 +61,63 @@ pub fn value(text: &[u8], mut at: usize) -> Option<usize> {
 /// The end of the string that begins at `at`, its quotes included.
 pub fn string(text: &[u8], at: usize) -> Option<usize> {
     let mut at = (text.get(at) == Some(&b'"')).then_some(at + 1)?;
-    loop {
-        let mut block_end = at + BLOCK;
-        while text.get(at..block_end).is_some_and(is_plain) {
-            at = block_end;
-            block_end += BLOCK;
-        }
-        // Something in this block is special: byte by byte to its end, however much there is.
-        while at < block_end {
-            match *text.get(at)? {
-                b'"' => return Some(at + 1),
-                b'\\' => match text.get(at + 1)? {
-                    b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => at += 2,
-                    b'u' if text.get(at + 2..at + 6)?.iter().all(u8::is_ascii_hexdigit) => at += 6,
-                    _ => return None,
-                },
-                0..0x20 => return None,
-                _ => at += 1,
+    'blocks: while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
+        let mut special = if is_plain(block) {
+            0
+        } else {
+            special_in(block)
+        };
+        while special != 0 {
+            let found = special.trailing_zeros() as usize;
+            if block[found] == b'"' {
+                return Some(at + found + 1);
             }
+            let end = found + escape(text, at + found)?;
+            if end >= BLOCK {
+                at += end;
+                continue 'blocks;
+            }
+            special &= u64::MAX << end;
+        }
+        at += BLOCK;
+    }
+    loop {
+        match *text.get(at)? {
+            b'"' => return Some(at + 1),
+            0x20.. if text[at] != b'\\' => at += 1,
+            _ => at += escape(text, at)?,
         }
     }
 }
+
+/// The length of the escape that begins at `at`; `None` for anything else.
+fn escape(text: &[u8], at: usize) -> Option<usize> {
+    if text[at] != b'\\' {
+        return None;
+    }
+    match ESCAPES[usize::from(*text.get(at + 1)?)] {
+        2 => Some(2),
+        6 => {
+            let digits = text.get(at + 2..at + 6)?;
+            digits.iter().all(u8::is_ascii_hexdigit).then_some(6)
+        }
+        _ => None,
+    }
+}
+
+/// The length of an escape by the byte after its backslash; 0 where there is none such. A table,
+/// since JSON inside JSON has an escape every few bytes.
+const ESCAPES: [u8; 256] = {
+    let mut lengths = [0; 256];
+    let simple = b"\"\\/bfnrt";
+    let mut at = 0;
+    while at < simple.len() {
+        lengths[simple[at] as usize] = 2;
+        at += 1;
+    }
+    lengths[b'u' as usize] = 6;
+    lengths
+};
 
 /// The first byte from `at` on that is no white space.
 pub fn space(text: &[u8], mut at: usize) -> usize {
@@ -91,16 +127,36 @@ pub fn space(text: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Bytes of a string that are looked at together.
-const BLOCK: usize = 32;
+/// Bytes of a string that are looked at together: as many as a word has bits.
+const BLOCK: usize = 64;
 
 /// Whether a block holds nothing but text. Without an early way out, so that the compiler looks at
 /// all of it at once.
-fn is_plain(block: &[u8]) -> bool {
+fn is_plain(block: &[u8; BLOCK]) -> bool {
     let special = |byte: &u8| (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\');
     !block
         .iter()
         .fold(false, |found, byte| found | special(byte))
+}
+
+/// The quotes, backslashes and control characters of a block, one bit each.
+fn special_in(block: &[u8; BLOCK]) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const LOW: u64 = 0x7f * ONES;
+    /// Brings the top bits of eight bytes together in one.
+    const GATHER: u64 = 0x0002_0408_1020_4081;
+    // The top bit of each byte that is zero.
+    let zeros = |word: u64| !(((word & LOW) + LOW) | word | LOW);
+    let mut bits = 0;
+    for (at, word) in block.as_chunks::<8>().0.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let quotes = zeros(word ^ (ONES * u64::from(b'"')));
+        let backslashes = zeros(word ^ (ONES * u64::from(b'\\')));
+        let controls = zeros(word & (0xe0 * ONES));
+        let found = ((quotes | backslashes | controls) >> 7).wrapping_mul(GATHER << 7) >> 56;
+        bits |= found << (8 * at);
+    }
+    bits
 }
 
 /// The end of a member's name and its colon.

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::modern::{self, key};
-use crate::protocol::error::{HEADER_MISMATCH, INVALID_PARAMS};
-use crate::protocol::error::{INTERNAL_ERROR, MISSING_CAPABILITY, UNSUPPORTED_VERSION};
+use crate::protocol::error::{HEADER_MISMATCH, INTERNAL_ERROR, INVALID_PARAMS, MISSING_CAPABILITY};
+use crate::protocol::error::{RESOURCE_NOT_FOUND, UNSUPPORTED_VERSION, URL_ELICITATION_REQUIRED};
 use crate::protocol::{Outcome, RawJson};
 
 /// Versions with `initialize`, oldest first.
@@ -22,11 +22,12 @@ const MODERN_ONLY: [&str; 5] = [
     "requestState",
 ];
 
-/// What a modern server answered, as a legacy client may see it (F-L-04, X-LM-09).
-pub fn outcome_from_modern(outcome: Outcome) -> Outcome {
+/// What a modern server answered, as a legacy client may see it (F-L-04, X-LM-09); `read` where a
+/// resource was read, whose absence has a code of its own in this era.
+pub fn outcome_from_modern(outcome: Outcome, read: bool) -> Outcome {
     match outcome {
         Outcome::Result(result) => Outcome::Result(result_from_modern(&result)),
-        Outcome::Error(error) => Outcome::Error(error_from_modern(error)),
+        Outcome::Error(error) => Outcome::Error(error_from_modern(error, read)),
     }
 }
 
@@ -44,12 +45,13 @@ fn result_from_modern(result: &RawJson) -> RawJson {
 
 /// The modern era's own codes mean nothing to a legacy client: they become an internal error
 /// that keeps what was said.
-fn error_from_modern(error: RawJson) -> RawJson {
-    let own = [HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION];
-    if !own.contains(&modern::code_of(&error).unwrap_or(0)) {
-        return error;
-    }
-    error.with_members(&[("code", INTERNAL_ERROR.to_string().into())], &[])
+fn error_from_modern(error: RawJson, read: bool) -> RawJson {
+    let code = match modern::code_of(&error) {
+        Some(INVALID_PARAMS) if read && error.at(&["data", "uri"]).is_some() => RESOURCE_NOT_FOUND,
+        Some(HEADER_MISMATCH | MISSING_CAPABILITY | UNSUPPORTED_VERSION) => INTERNAL_ERROR,
+        _ => return error,
+    };
+    error.with_members(&[("code", code.to_string().into())], &[])
 }
 
 /// The params of a request as a legacy server may see them: without the modern era's envelope.
@@ -74,7 +76,6 @@ pub fn outcome_for_modern(outcome: Outcome, cacheable: bool, uri: Option<&str>) 
 }
 
 fn error_for_modern(error: RawJson, uri: Option<&str>) -> RawJson {
-    use crate::protocol::error::{RESOURCE_NOT_FOUND, URL_ELICITATION_REQUIRED};
     match (modern::code_of(&error), uri) {
         (Some(RESOURCE_NOT_FOUND), uri) => {
             let data = uri.map(|uri| ("data", json!({ "uri": uri }).to_string().into()));
@@ -89,5 +90,72 @@ fn error_for_modern(error: RawJson, uri: Option<&str>) -> RawJson {
             error.with_members(&[("code", INTERNAL_ERROR.to_string().into())], &[])
         }
         _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(outcome: Outcome) -> String {
+        match outcome {
+            Outcome::Result(text) | Outcome::Error(text) => text.as_str().to_owned(),
+        }
+    }
+
+    #[test]
+    fn nothing_of_the_modern_era_reaches_a_legacy_client() {
+        let result = RawJson::trusted(
+            r#"{"resultType":"complete","content":[ 1.10 ],"ttlMs":0,"cacheScope":"private","_meta":{"io.modelcontextprotocol/serverInfo":{},"x":1}}"#,
+        );
+        let seen = of(outcome_from_modern(Outcome::Result(result), false));
+        assert_eq!(seen, r#"{"content":[ 1.10 ],"_meta":{"x":1}}"#);
+        let only = RawJson::trusted(r#"{"_meta":{"io.modelcontextprotocol/serverInfo":{}}}"#);
+        assert_eq!(of(outcome_from_modern(Outcome::Result(only), false)), "{}");
+    }
+
+    #[test]
+    fn codes_become_those_of_the_other_era() {
+        let back = |text: &'static str, read| {
+            of(outcome_from_modern(
+                Outcome::Error(RawJson::trusted(text)),
+                read,
+            ))
+        };
+        let none = r#"{"code":-32602,"message":"no","data":{"uri":"a:b"}}"#;
+        assert!(back(none, true).starts_with(r#"{"code":-32002,"#));
+        assert_eq!(back(none, false), none);
+        assert!(back(r#"{"code":-32021,"message":"m"}"#, false).starts_with(r#"{"code":-32603,"#));
+        let there = |text: &'static str, uri| {
+            of(outcome_for_modern(
+                Outcome::Error(RawJson::trusted(text)),
+                true,
+                uri,
+            ))
+        };
+        assert_eq!(
+            there(r#"{"code":-32002,"message":"no"}"#, Some("a:b")),
+            r#"{"code":-32602,"message":"no","data":{"uri":"a:b"}}"#
+        );
+        assert_eq!(
+            there(r#"{"code":-32050,"message":"m"}"#, None),
+            r#"{"code":-32603,"message":"m"}"#
+        );
+        assert_eq!(
+            there(r#"{"code":-32001,"message":"m"}"#, None),
+            r#"{"code":-32001,"message":"m"}"#
+        );
+    }
+
+    #[test]
+    fn a_legacy_server_never_sees_the_envelope_of_a_modern_request() {
+        let params = RawJson::trusted(
+            r#"{"name":"t","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","traceparent":"00-x"}}"#,
+        );
+        let seen = params_from_modern(&params);
+        assert_eq!(
+            seen.as_str(),
+            r#"{"name":"t","_meta":{"traceparent":"00-x"}}"#
+        );
     }
 }

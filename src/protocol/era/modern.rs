@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{Era, LogLevel, legacy};
 use crate::protocol::error::{INVALID_PARAMS, UNSUPPORTED_VERSION};
 use crate::protocol::raw::quoted;
-use crate::protocol::{ClientProfile, RawJson, RpcError};
+use crate::protocol::{ClientProfile, RawJson, RpcError, task};
 
 /// The one version of this era so far.
 pub const VERSION: &str = "2026-07-28";
@@ -52,14 +52,6 @@ pub fn client_of(params: Option<&RawJson>) -> Option<Result<ClientProfile, RpcEr
     let meta = params?.get("_meta")?;
     let version = meta.get(key::PROTOCOL_VERSION)?;
     Some(read_client(&meta, &version))
-}
-
-/// The era that a request is written in.
-pub fn era_of(params: Option<&RawJson>) -> Era {
-    match params.and_then(|params| params.at(&["_meta", key::PROTOCOL_VERSION])) {
-        Some(_) => Era::Modern,
-        None => Era::Legacy,
-    }
 }
 
 fn read_client(meta: &RawJson, version: &RawJson) -> Result<ClientProfile, RpcError> {
@@ -189,13 +181,17 @@ pub fn may_ask(method: &str) -> bool {
     matches!(method, "tools/call" | "prompts/get" | "resources/read")
 }
 
-/// What a legacy client can do, as a modern server is told (X-LM-01): tasks and changes of roots
-/// are not there in that form.
+/// What a legacy client can do, as a modern server is told (X-LM-01, X-LM-10): tasks and changes of
+/// roots are not there in that form.
 pub fn capabilities_of_legacy(capabilities: &RawJson) -> RawJson {
     let mut set = Vec::new();
     if let Some(roots) = capabilities.get("roots").filter(RawJson::is_object) {
         let roots = roots.with_members(&[], &["listChanged"]);
         set.push(("roots", roots.into_bytes()));
+    }
+    if let Some(extensions) = capabilities.get("extensions").filter(RawJson::is_object) {
+        let extensions = extensions.with_members(&[], &[task::EXTENSION]);
+        set.push(("extensions", extensions.into_bytes()));
     }
     capabilities.with_members(&set, &["tasks"])
 }

@@ -1,0 +1,168 @@
+//! Tasks of backends, under names that say whose they are.
+//!
+//! Owns the methods about a task that exists already (`tasks/get`, `tasks/result`,
+//! `tasks/update`, `tasks/cancel`), the list of all of them (`tasks/list`, legacy era), and
+//! the related task in what goes to and fro during a call. What a task's name looks like is
+//! told by [`crate::protocol::task`].
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, join_all};
+
+use super::call::{explain, for_client, progress_token, told};
+use super::{Exchange, Snapshot, Snapshots};
+use crate::backend::retry::Replay;
+use crate::backend::{Answer, Backend, Call, Failed, Listener};
+use crate::protocol::error::INVALID_PARAMS;
+use crate::protocol::message::elements;
+use crate::protocol::raw::quoted;
+use crate::protocol::{Notification, Outcome, RawJson, Request, RpcError, task};
+
+/// Pages of one backend's tasks that are read.
+const MAX_PAGES: usize = 100;
+
+/// Serves a method about one task.
+pub(super) async fn of_one(request: Request, snapshots: Snapshots, exchange: Exchange) -> Outcome {
+    let snapshot = Arc::clone(&snapshots.borrow());
+    let (method, era) = (request.method.as_str(), exchange.client.era);
+    let params = request.params.unwrap_or_else(|| RawJson::trusted("{}"));
+    let answer = match owner(&params, &snapshot) {
+        Ok((backend, own)) => {
+            let params = params.with_members(&[("taskId", quoted(&own))], &[]);
+            let answer = ask(backend, method, &params, Some(&own), &exchange).await;
+            answer
+                .map(|answer| named(answer, backend))
+                .map_err(|failed| explain(backend, &failed, false))
+        }
+        Err(why) => Err(RpcError::new(INVALID_PARAMS, format!("{method}: {why}"))),
+    };
+    match answer {
+        Ok(answer) => for_client(answer, era, method, None, &snapshot),
+        Err(error) => told(error, era, method, &snapshot),
+    }
+}
+
+/// `tasks/list`: those of every backend that lists them, in config order. A backend that fails
+/// to costs its own tasks only, and a line in the log.
+pub(super) async fn list(request: Request, snapshots: Snapshots, exchange: Exchange) -> Outcome {
+    let cursor = request
+        .params
+        .as_ref()
+        .and_then(|params| params.get("cursor"));
+    if cursor.is_some_and(|cursor| cursor.as_str() != "null") {
+        let why = "tasks/list: unknown cursor; the list is one page";
+        return RpcError::new(INVALID_PARAMS, why).into();
+    }
+    let snapshot = Arc::clone(&snapshots.borrow());
+    let listing = snapshot
+        .backends
+        .iter()
+        .filter(|backend| backend.capability(&["tasks", "list"]).is_some());
+    let all = join_all(listing.map(|backend| tasks_of(backend, &exchange))).await;
+    let tasks = task::array(all.into_iter().flatten());
+    Outcome::Result(RawJson::trusted("{}").with_members(&[("tasks", tasks)], &[]))
+}
+
+async fn tasks_of(backend: &Arc<Backend>, exchange: &Exchange) -> Vec<RawJson> {
+    let mut tasks = Vec::new();
+    let mut params = RawJson::trusted("{}");
+    for _ in 0..MAX_PAGES {
+        let page = match ask(backend, "tasks/list", &params, None, exchange).await {
+            Ok(answer) => named(answer, backend).outcome,
+            Err(failed) => {
+                tracing::warn!(backend = backend.name(), error = %failed.error, "its tasks can't be listed");
+                break;
+            }
+        };
+        let Outcome::Result(page) = page else { break };
+        tasks.extend(
+            page.get("tasks")
+                .and_then(|tasks| elements(&tasks))
+                .unwrap_or_default(),
+        );
+        let next = page
+            .get("nextCursor")
+            .filter(|cursor| cursor.as_str() != "null");
+        let Some(next) = next.filter(|next| params.get("cursor").as_ref() != Some(next)) else {
+            break;
+        };
+        params = params.with_members(&[("cursor", next.into_bytes())], &[]);
+    }
+    tasks
+}
+
+/// Whose task it is, and what it is called there.
+fn owner<'a>(
+    params: &RawJson,
+    snapshot: &'a Snapshot,
+) -> Result<(&'a Arc<Backend>, String), String> {
+    let task = params.get("taskId").and_then(|task| task.text());
+    let task = task.ok_or("\"taskId\" must be a string")?;
+    let found = task::apart(&task).and_then(|(name, own)| {
+        let mut backends = snapshot.backends.iter();
+        let backend = backends.find(|backend| backend.name() == name)?;
+        Some((backend, own.to_owned()))
+    });
+    found.ok_or_else(|| format!("unknown task {task:?}"))
+}
+
+async fn ask(
+    backend: &Arc<Backend>,
+    method: &str,
+    params: &RawJson,
+    target: Option<&str>,
+    exchange: &Exchange,
+) -> Result<Answer, Failed> {
+    let replay = match method {
+        "tasks/update" => Replay::Unsafe,
+        _ => Replay::Safe,
+    };
+    let call = Call {
+        method,
+        params: Some(params),
+        progress: progress_token(params),
+        replay,
+        timeout: backend.config.timeout,
+        caller: &exchange.client,
+        target,
+        mirrored: Vec::new(),
+        listener: &Related {
+            listener: exchange,
+            backend: backend.name(),
+        },
+    };
+    backend.call(&call).await
+}
+
+fn named(answer: Answer, backend: &Backend) -> Answer {
+    Answer {
+        outcome: task::outcome_for_client(answer.outcome, backend.name()),
+        ..answer
+    }
+}
+
+/// Hears a call for another listener, with related tasks under the names that each side uses.
+pub(super) struct Related<'a> {
+    pub(super) listener: &'a dyn Listener,
+    /// Whose call it is.
+    pub(super) backend: &'a str,
+}
+
+impl Listener for Related<'_> {
+    fn notification(&self, notification: Notification) {
+        self.listener.notification(Notification {
+            params: task::related_for_client(notification.params, self.backend),
+            ..notification
+        });
+    }
+
+    fn request(&self, request: Request) -> BoxFuture<'_, Outcome> {
+        let request = Request {
+            params: task::related_for_client(request.params, self.backend),
+            ..request
+        };
+        let answer = self.listener.request(request);
+        answer.map(task::related_for_backend).boxed()
+    }
+}

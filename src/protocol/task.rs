@@ -1,0 +1,145 @@
+//! Tasks: work that goes on after its request was answered (S25 `basic/utilities/tasks`; the
+//! extension `io.modelcontextprotocol/tasks` of the modern era).
+//!
+//! Owns the names of tasks: a client sees `backend:id`, so that two backends may use one id. A
+//! backend's name has no colon, so the way back is never in doubt. Pure.
+
+use bytes::Bytes;
+use memchr::memmem;
+
+use super::message::elements;
+use super::raw::quoted;
+use super::{Outcome, RawJson};
+
+/// The key of `_meta` that says which task a message belongs to.
+const RELATED: &str = "io.modelcontextprotocol/related-task";
+
+/// The extension's name among a client's or server's `extensions`.
+pub const EXTENSION: &str = "io.modelcontextprotocol/tasks";
+
+/// A client's name of a task, apart: whose it is, and the name there.
+pub fn apart(task: &str) -> Option<(&str, &str)> {
+    task.split_once(':')
+}
+
+/// An answer with all its tasks under the names that clients use.
+pub fn outcome_for_client(outcome: Outcome, backend: &str) -> Outcome {
+    match outcome {
+        Outcome::Result(result) => Outcome::Result(for_client(&result, backend)),
+        error @ Outcome::Error(_) => error,
+    }
+}
+
+/// A result, or the params of a notification, with all its tasks under the names that clients
+/// use: `taskId`, `task`, `tasks` and the related task of `_meta`.
+pub fn for_client(text: &RawJson, backend: &str) -> RawJson {
+    let name = |task: &str| Some(format!("{backend}:{task}"));
+    let mut set: Vec<(&str, Bytes)> = Vec::new();
+    set.extend(renamed(text, &name).map(|task| ("taskId", task)));
+    if let Some(task) = text.get("task") {
+        set.extend(with_name(&task, &name).map(|task| ("task", task.into_bytes())));
+    }
+    if let Some(tasks) = text.get("tasks").and_then(|tasks| elements(&tasks)) {
+        let tasks = tasks
+            .iter()
+            .map(|task| with_name(task, &name).unwrap_or_else(|| task.clone()));
+        set.push(("tasks", array(tasks)));
+    }
+    related(&text.with_members(&set, &[]), &name)
+}
+
+/// The same for what is only about a task if its `_meta` says so: most messages are not, and
+/// cost one search.
+pub fn related_for_client(text: Option<RawJson>, backend: &str) -> Option<RawJson> {
+    text.map(|text| related(&text, &|task| Some(format!("{backend}:{task}"))))
+}
+
+/// What a client answers to a backend's question, with the related task under the backend's own
+/// name.
+pub fn related_for_backend(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Result(result) => Outcome::Result(related(&result, &|task| {
+            apart(task).map(|(_, own)| own.to_owned())
+        })),
+        error @ Outcome::Error(_) => error,
+    }
+}
+
+fn related(text: &RawJson, name: &dyn Fn(&str) -> Option<String>) -> RawJson {
+    if memmem::find(text.as_bytes(), RELATED.as_bytes()).is_none() {
+        return text.clone();
+    }
+    let Some(meta) = text.get("_meta") else {
+        return text.clone();
+    };
+    let task = meta.get(RELATED).and_then(|task| with_name(&task, name));
+    let Some(task) = task else {
+        return text.clone();
+    };
+    let meta = meta.with_members(&[(RELATED, task.into_bytes())], &[]);
+    text.with_members(&[("_meta", meta.into_bytes())], &[])
+}
+
+/// An object with its `taskId` under another name; `None` if it has none.
+fn with_name(task: &RawJson, name: &dyn Fn(&str) -> Option<String>) -> Option<RawJson> {
+    let id = renamed(task, name)?;
+    Some(task.with_members(&[("taskId", id)], &[]))
+}
+
+fn renamed(task: &RawJson, name: &dyn Fn(&str) -> Option<String>) -> Option<Bytes> {
+    let id = task.get("taskId")?.text()?;
+    name(&id).map(|id| quoted(&id))
+}
+
+/// The text of an array of these.
+pub fn array(items: impl Iterator<Item = RawJson>) -> Bytes {
+    let items: Vec<Bytes> = items.map(RawJson::into_bytes).collect();
+    [&b"["[..], &items.join(&b','), b"]"].concat().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_are_named_by_their_backend_wherever_they_stand() {
+        for (own, shown) in [
+            (
+                r#"{"taskId":"a","n":1.10}"#,
+                r#"{"taskId":"db:a","n":1.10}"#,
+            ),
+            (
+                r#"{"task":{"taskId":"a:b"}}"#,
+                r#"{"task":{"taskId":"db:a:b"}}"#,
+            ),
+            (
+                r#"{"tasks":[{"taskId":"a"},{"taskId":"b"}]}"#,
+                r#"{"tasks":[{"taskId":"db:a"},{"taskId":"db:b"}]}"#,
+            ),
+            (
+                r#"{"_meta":{"io.modelcontextprotocol/related-task":{"taskId":"a"}},"content":[]}"#,
+                r#"{"_meta":{"io.modelcontextprotocol/related-task":{"taskId":"db:a"}},"content":[]}"#,
+            ),
+            (
+                r#"{"content":[{"taskId":"a"}]}"#,
+                r#"{"content":[{"taskId":"a"}]}"#,
+            ),
+            (r#"{"taskId":7}"#, r#"{"taskId":7}"#),
+        ] {
+            let shown_now = for_client(&RawJson::trusted(own), "db");
+            assert_eq!(shown_now.as_str(), shown);
+        }
+        assert_eq!(apart("db:a:b"), Some(("db", "a:b")));
+        assert_eq!(apart("a"), None);
+    }
+
+    #[test]
+    fn an_answer_to_a_question_goes_back_under_the_backends_own_name() {
+        let answer = r#"{"action":"accept","_meta":{"io.modelcontextprotocol/related-task":{"taskId":"db:a"}}}"#;
+        let Outcome::Result(back) = related_for_backend(Outcome::Result(RawJson::trusted(answer)))
+        else {
+            panic!("a result stays one")
+        };
+        assert!(back.as_str().contains(r#"{"taskId":"a"}"#), "{back:?}");
+    }
+}
