@@ -23,7 +23,7 @@ use crate::protocol::era::modern;
 use crate::protocol::error::{INTERNAL_ERROR, INVALID_REQUEST};
 use crate::protocol::{Asked, Era, Id, InFlight, Inbound, Notification, Outcome, RawJson, Request};
 use crate::protocol::{Response, RpcError, Ticket, message};
-use crate::transport::stdio::{Intake, Outbox, Writer};
+use crate::transport::stdio::{Intake, Outbox, WriteEnd, Writer};
 use crate::{ExitReason, Shutdown};
 use batch::Batches;
 
@@ -45,7 +45,7 @@ enum Event {
     /// The client sends no more.
     EndOfInput,
     /// Nobody reads our answers.
-    StdoutClosed,
+    WriteEnd(WriteEnd),
     /// Somebody wants us to end.
     Signal,
     /// Calls in flight have had their time to finish.
@@ -146,7 +146,7 @@ impl Gateway {
         tokio::select! {
             biased;
             Some(event) = self.from_tasks.recv() => Event::Task(event),
-            () = inputs.writer.ended() => Event::StdoutClosed,
+            end = inputs.writer.ended() => Event::WriteEnd(end),
             () = inputs.shutdown.requested() => Event::Signal,
             Some(event) = inputs.backends.recv() => Event::Backend(event),
             () = until(self.startup_until) => Event::StartupOver,
@@ -189,7 +189,14 @@ impl Gateway {
             Event::Signal if self.drain_until.is_none() => self.drain(ExitReason::Signal),
             Event::Signal => return Some(ExitReason::SecondSignal),
             Event::DrainOver => return Some(self.ending),
-            Event::StdoutClosed => return Some(ExitReason::StdoutClosed),
+            Event::WriteEnd(WriteEnd::Done) => return Some(ExitReason::StdoutClosed),
+            Event::WriteEnd(WriteEnd::Stuck { waiting }) => {
+                tracing::error!(
+                    waiting,
+                    "the client does not read its answers: the gateway ends"
+                );
+                return Some(ExitReason::ClientStuck);
+            }
         }
         None
     }
@@ -205,7 +212,8 @@ impl Gateway {
 
     /// Something that a backend says outside of any call.
     fn notice(&mut self, notification: &Notification) {
-        if self.lifecycle.is_initialized() {
+        if self.lifecycle.is_initialized() && self.subscriptions.concern_legacy_client(notification)
+        {
             let params = notification.params.as_ref();
             self.send(message::notification(&notification.method, params));
         }
@@ -343,6 +351,7 @@ impl Gateway {
                     self.send(acknowledged);
                 }
             }
+            TaskEvent::Subscribed { uri, held } => self.subscriptions.hold(uri, held),
             TaskEvent::Updated { notification } => self.notice(&notification),
             TaskEvent::Ask {
                 ticket,

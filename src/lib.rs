@@ -41,6 +41,8 @@ pub enum ExitReason {
     EndOfInput,
     /// The client closed our stdout.
     StdoutClosed,
+    /// The client reads nothing of what we write.
+    ClientStuck,
     /// SIGTERM, SIGINT or their like; calls in flight had their time.
     Signal,
     /// A second one: no time for anything.
@@ -58,7 +60,7 @@ pub async fn run(config: Config, io: Io, shutdown: Shutdown) -> ExitReason {
     let refresh = Refresh::new(Arc::clone(&config), backends.clone());
     let max_message = config.gateway.max_message_bytes;
 
-    let (outbox, writer) = write_lines(io.writer);
+    let (outbox, writer) = write_lines(io.writer, config.gateway.max_buffered_bytes);
     let mut inputs = Inputs {
         lines: read_lines(io.reader, max_message),
         backends: from_backends,
@@ -73,6 +75,8 @@ pub async fn run(config: Config, io: Io, shutdown: Shutdown) -> ExitReason {
     outbox.close();
     if ending != ExitReason::SecondSignal {
         backend::farewell_all(&backends).await;
+    }
+    if !matches!(ending, ExitReason::SecondSignal | ExitReason::ClientStuck) {
         inputs.writer.join(FAREWELL).await;
     }
     ending

@@ -7,19 +7,21 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use reqwest::header::{HeaderName, HeaderValue};
 use tokio_util::task::TaskTracker;
 
 use super::error::BackendError;
 use super::http::Endpoint;
+use super::old_sse::Channel;
 use super::session::{Agreed, Deaf, Link, PROTOCOL_VERSION, SESSION_ID, ServerProfile, fresh_id};
-use super::stream::Reading;
+use super::stream::{Listener, Reading};
 use crate::protocol::era::modern::{self, key};
 use crate::protocol::error::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION};
 use crate::protocol::message::elements;
 use crate::protocol::{
-    ClientProfile, Era, LEGACY_VERSIONS, MODERN_VERSION, Outcome, RawJson, message,
+    ClientProfile, Era, Id, LEGACY_VERSIONS, MODERN_VERSION, Outcome, RawJson, message,
 };
 
 /// A legacy server may leave a request that it doesn't know without an answer.
@@ -99,13 +101,14 @@ async fn discover(endpoint: &Endpoint) -> Result<Outcome, BackendError> {
     let (response, _busy) = endpoint.post(&headers, body).await?;
     let reading = Reading {
         endpoint,
-        id: &id,
+        addressee: &id,
         era: Era::Modern,
         probing: true,
         in_session: false,
         idle: None,
         listener: &Deaf,
         answering: &|_, _| futures_util::future::ready(()).boxed(),
+        resume: None,
     };
     reading.answer(response).await
 }
@@ -146,7 +149,8 @@ fn discovered(result: &RawJson, endpoint: &Endpoint) -> ServerProfile {
 }
 
 /// The legacy handshake: `initialize` with what the client said of itself, then
-/// `notifications/initialized`.
+/// `notifications/initialized`. A server that refuses it in the manner of the transport of
+/// 2024-11-05 gets it by that one (B-L-09), on which `news` hears what belongs to no call.
 ///
 /// # Errors
 /// When the backend can't be reached, refuses, or speaks no version that we know.
@@ -154,49 +158,90 @@ pub async fn initialize(
     endpoint: &Arc<Endpoint>,
     client: &ClientProfile,
     errands: &TaskTracker,
+    news: Arc<dyn Listener>,
 ) -> Result<Link, BackendError> {
-    let info = client.info.clone();
-    let info = info.unwrap_or_else(|| RawJson::trusted(r#"{"name":"unknown","version":"0"}"#));
-    let params = RawJson::trusted(format!(
-        r#"{{"protocolVersion":"{}","capabilities":{},"clientInfo":{}}}"#,
-        client.version,
-        client.capabilities.as_str(),
-        info.as_str()
-    ));
     let id = fresh_id();
-    let body = message::request(&id, "initialize", Some(&params));
+    let body = message::request(&id, "initialize", Some(&introduction(client)));
     let asked = Instant::now();
-    let (response, busy) = endpoint.post(endpoint.headers(), body).await?;
+    match posted(endpoint, &id, body.clone()).await {
+        Ok((outcome, session)) => {
+            let agreed = agreed(outcome, endpoint, asked.elapsed())?;
+            let link = Link::legacy(Arc::clone(endpoint), errands.clone(), agreed, session);
+            link.notify("notifications/initialized", None).await?;
+            Ok(link)
+        }
+        Err(
+            refused @ BackendError::Refused {
+                status: 400 | 404 | 405,
+                ..
+            },
+        ) => {
+            let channel = match Channel::open(endpoint, news).await {
+                Ok(channel) => channel,
+                Err(wrong @ BackendError::Handshake(_)) => return Err(wrong),
+                Err(_) => return Err(refused),
+            };
+            let outcome = channel.request(&id, body, None, &Deaf).await?;
+            let agreed = agreed(outcome, endpoint, asked.elapsed())?;
+            let link = Link::old(Arc::clone(endpoint), errands.clone(), agreed, channel);
+            link.notify("notifications/initialized", None).await?;
+            Ok(link)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// `initialize` by Streamable HTTP: what is answered, and the session if one was issued.
+async fn posted(
+    endpoint: &Endpoint,
+    id: &Id,
+    body: Bytes,
+) -> Result<(Outcome, Option<HeaderValue>), BackendError> {
+    let (response, _busy) = endpoint.post(endpoint.headers(), body).await?;
     let session = response.headers().get(SESSION_ID).cloned();
     let reading = Reading {
         endpoint,
-        id: &id,
+        addressee: id,
         era: Era::Legacy,
         probing: false,
         in_session: false,
         idle: None,
         listener: &Deaf,
         answering: &|_, _| futures_util::future::ready(()).boxed(),
+        resume: None,
     };
-    let result = match reading.answer(response).await? {
-        Outcome::Result(result) => result,
+    Ok((reading.answer(response).await?, session))
+}
+
+fn introduction(client: &ClientProfile) -> RawJson {
+    let info = client.info.clone();
+    let info = info.unwrap_or_else(|| RawJson::trusted(r#"{"name":"unknown","version":"0"}"#));
+    RawJson::trusted(format!(
+        r#"{{"protocolVersion":"{}","capabilities":{},"clientInfo":{}}}"#,
+        client.version,
+        client.capabilities.as_str(),
+        info.as_str()
+    ))
+}
+
+fn agreed(
+    outcome: Outcome,
+    endpoint: &Endpoint,
+    latency: Duration,
+) -> Result<Agreed, BackendError> {
+    match outcome {
+        Outcome::Result(result) => Ok(Agreed {
+            version: agreed_version(&result, endpoint)?,
+            server: profile(&result, result.get("serverInfo").as_ref(), endpoint),
+            latency,
+        }),
         Outcome::Error(error) => {
             let why = endpoint.snippet(error.as_bytes());
-            return Err(BackendError::Handshake(format!(
+            Err(BackendError::Handshake(format!(
                 "the server refuses initialize: {why}"
-            )));
+            )))
         }
-    };
-    let latency = asked.elapsed();
-    drop(busy);
-    let agreed = Agreed {
-        version: agreed_version(&result, endpoint)?,
-        server: profile(&result, result.get("serverInfo").as_ref(), endpoint),
-        latency,
-    };
-    let link = Link::legacy(Arc::clone(endpoint), errands.clone(), agreed, session);
-    link.notify("notifications/initialized", None).await?;
-    Ok(link)
+    }
 }
 
 fn agreed_version(result: &RawJson, endpoint: &Endpoint) -> Result<&'static str, BackendError> {

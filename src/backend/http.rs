@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
-use reqwest::{Client, Method, Response, StatusCode, Url};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 
 use super::auth::{self, Credentials};
 use super::error::BackendError;
@@ -90,18 +90,74 @@ impl Endpoint {
         headers: &HeaderMap,
         body: Bytes,
     ) -> Result<(Response, Busy<'_>), BackendError> {
+        self.post_to(&self.url, headers, body).await
+    }
+
+    /// The same at another address of this origin.
+    ///
+    /// # Errors
+    /// As [`post`](Self::post).
+    pub async fn post_to(
+        &self,
+        url: &Url,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<(Response, Busy<'_>), BackendError> {
         let (client, busy) = self.client();
-        let mut url = self.url.clone();
+        let request = |url| client.post(url).headers(headers.clone()).body(body.clone());
+        let response = self.send(url, request).await?;
+        Ok((response, busy))
+    }
+
+    /// POSTs what is answered with a stream that may stay open for days: it takes no place among
+    /// the connections that are kept for calls.
+    ///
+    /// # Errors
+    /// As [`post`](Self::post).
+    pub async fn post_apart(
+        &self,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Response, BackendError> {
+        let client = &self.clients.wave;
+        let request = |url| client.post(url).headers(headers.clone()).body(body.clone());
+        self.send(&self.url, request).await
+    }
+
+    /// Asks with GET for such a stream.
+    ///
+    /// # Errors
+    /// As [`post`](Self::post).
+    pub async fn get(&self, headers: &HeaderMap) -> Result<Response, BackendError> {
+        let request = |url| self.clients.wave.get(url).headers(headers.clone());
+        self.send(&self.url, request).await
+    }
+
+    /// Where this leads, seen from the backend's address, if that is the same origin.
+    ///
+    /// # Errors
+    /// The target without its secrets, if it is another one.
+    pub fn within_origin(&self, target: &str) -> Result<Url, String> {
+        match self.url.join(target) {
+            Ok(url) if url.origin() == self.url.origin() => Ok(url),
+            Ok(url) => Err(self.snippet(without_secrets(&url).as_bytes())),
+            Err(_) => Err(self.snippet(target.as_bytes())),
+        }
+    }
+
+    async fn send(
+        &self,
+        url: &Url,
+        request: impl Fn(Url) -> RequestBuilder,
+    ) -> Result<Response, BackendError> {
+        let mut url = url.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let response = client
-                .post(url.clone())
-                .headers(headers.clone())
-                .body(body.clone())
+            let response = request(url.clone())
                 .send()
                 .await
                 .map_err(|error| self.broken(&error))?;
             if !response.status().is_redirection() {
-                return Ok((response, busy));
+                return Ok(response);
             }
             url = self.redirect(&url, &response)?;
         }

@@ -8,13 +8,16 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::error::BackendError;
 use super::handshake::{self, Probed};
 use super::http::Endpoint;
+use super::listen;
 use super::listing;
+use super::news::{self, Ear};
 use super::pool::Pool;
 use super::retry::Reconnect;
 use super::session::Link;
@@ -64,7 +67,7 @@ pub enum BackendEvent {
     },
 }
 
-/// Runs until the gateway drops the events' receiver.
+/// Runs until the gateway takes its leave, or drops the events' receiver.
 pub async fn keep(
     backend: Arc<Backend>,
     pool: Pool,
@@ -73,33 +76,27 @@ pub async fn keep(
     events: mpsc::UnboundedSender<BackendEvent>,
 ) {
     let mut keeper = Keeper {
-        backend,
+        ear: Ear { backend, events },
         pool,
         max_message_bytes,
         client,
-        events,
         era: None,
         listing: Arc::default(),
         reconnect: Reconnect::default(),
     };
-    while !keeper.events.is_closed() {
-        match keeper.connect().await {
-            Ok(link) => match keeper.introduced().await {
-                Some(client) => keeper.serve(link, &client).await,
-                // Whoever introduces clients is gone: nobody will need this backend.
-                None => return,
-            },
-            Err(error) => keeper.wait(error).await,
-        }
+    let leaving = keeper.ear.backend.leaving.clone();
+    tokio::select! {
+        () = leaving.cancelled() => {}
+        () = keeper.run() => {}
     }
 }
 
 struct Keeper {
-    backend: Arc<Backend>,
+    /// The backend, and where what happens is told.
+    ear: Ear,
     pool: Pool,
     max_message_bytes: usize,
     client: watch::Receiver<Option<Arc<ClientProfile>>>,
-    events: mpsc::UnboundedSender<BackendEvent>,
     /// What the server was found to speak, so that a reconnect need not ask again.
     era: Option<Era>,
     /// As of last contact.
@@ -108,11 +105,24 @@ struct Keeper {
 }
 
 impl Keeper {
+    async fn run(&mut self) {
+        while !self.ear.events.is_closed() {
+            match self.connect().await {
+                Ok(link) => match self.introduced().await {
+                    Some(client) => self.serve(link, &client).await,
+                    // Whoever introduces clients is gone: nobody will need this backend.
+                    None => return,
+                },
+                Err(error) => self.wait(error).await,
+            }
+        }
+    }
+
     /// Finds out what the server speaks, at once; the handshake of the legacy era then waits for
     /// the client, since a legacy server is told exactly what that client can do.
     async fn connect(&mut self) -> Result<Arc<Link>, BackendError> {
-        let config = Arc::clone(&self.backend.config);
-        let errands = self.backend.errands.clone();
+        let config = Arc::clone(&self.ear.backend.config);
+        let errands = self.ear.backend.errands.clone();
         let resolving = Endpoint::resolve(&config, &self.pool, self.max_message_bytes);
         let endpoint = Arc::new(self.limited("give its secrets", resolving).await?);
         let legacy = config.protocol == Protocol::Legacy || self.era == Some(Era::Legacy);
@@ -135,7 +145,8 @@ impl Keeper {
         let Some(client) = self.introduced().await else {
             return Err(BackendError::Connect("the gateway is shutting down".into()));
         };
-        let shaking = handshake::initialize(&endpoint, &client, &errands);
+        let news = Arc::new(self.ear.clone());
+        let shaking = handshake::initialize(&endpoint, &client, &errands, news);
         let link = self.limited("answer initialize", shaking).await;
         // What was found out may not be true any more.
         self.era = link.is_ok().then_some(Era::Legacy);
@@ -152,7 +163,7 @@ impl Keeper {
         what: &str,
         work: impl Future<Output = Result<T, BackendError>>,
     ) -> Result<T, BackendError> {
-        let limit = HANDSHAKE_TIMEOUT.min(self.backend.config.timeout);
+        let limit = HANDSHAKE_TIMEOUT.min(self.ear.backend.config.timeout);
         tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
             let within = limit.as_secs();
             let why = format!("the server does not {what} within {within} s");
@@ -160,9 +171,10 @@ impl Keeper {
         })
     }
 
-    /// Connected: fetch the lists, and again when they change, until the link is lost.
+    /// Connected: keep the lists and hear what the backend says, until the link is lost.
     async fn serve(&mut self, link: Arc<Link>, client: &ClientProfile) {
-        let backend = Arc::clone(&self.backend);
+        let ear = self.ear.clone();
+        let backend = &ear.backend;
         self.reconnect.reset();
         tracing::info!(
             backend = &*backend.config.name,
@@ -172,29 +184,55 @@ impl Keeper {
             protocol = link.version,
             "connected"
         );
-        backend.restore(&link);
         backend.state.send_replace(State::Ready(Arc::clone(&link)));
+        backend.restore(&link);
+        let news = async {
+            match link.era {
+                Era::Modern => listen::follow(&link, &ear, client).await,
+                Era::Legacy if link.has_news() => news::follow(&link, &ear).await,
+                Era::Legacy => {}
+            }
+            // It has no news, or the link is lost.
+            std::future::pending().await
+        };
+        tokio::select! {
+            biased;
+            () = backend.link_lost() => {}
+            () = ear.events.closed() => {}
+            () = link.ended() => backend.lost(&link),
+            () = self.keep_lists(&link, client) => {}
+            () = news => {}
+        }
+    }
+
+    /// Fetches the lists, and again when they change.
+    async fn keep_lists(&mut self, link: &Arc<Link>, client: &ClientProfile) {
+        let backend = Arc::clone(&self.ear.backend);
         loop {
-            let refetch = tokio::select! {
-                () = backend.link_lost() => return,
-                refetch = self.refresh(&link, client) => refetch,
-            };
+            let waiting = backend.refetch.take();
+            let refetch = self.refresh(link, client).await;
+            for fetched in waiting {
+                let _ = fetched.send(());
+            }
             tokio::select! {
-                () = backend.link_lost() => return,
-                () = self.events.closed() => return,
                 () = sleep_if(refetch) => {}
-                () = backend.lists_changed.notified() => tokio::time::sleep(DEBOUNCE).await,
+                () = backend.refetch.needed() => {}
+                () = backend.lists_changed.notified() => {
+                    tokio::time::sleep(DEBOUNCE).await;
+                    // What came meanwhile is covered by the fetch that follows.
+                    let _ = backend.lists_changed.notified().now_or_never();
+                }
             }
         }
     }
 
     /// Fetches all lists; says when to try again if some could not be had.
     async fn refresh(&mut self, link: &Arc<Link>, client: &ClientProfile) -> Option<Duration> {
-        let retries = self.backend.config.retries;
+        let retries = self.ear.backend.config.retries;
         let (listing, stale) = listing::fetch(link, client, retries, &self.listing).await;
         for (kind, error) in &stale {
             tracing::warn!(
-                backend = &*self.backend.config.name, list = kind.list_method(), %error,
+                backend = &*self.ear.backend.config.name, list = kind.list_method(), %error,
                 "a list can't be had; what was listed at last contact stays"
             );
         }
@@ -204,8 +242,8 @@ impl Keeper {
             self.reconnect.reset();
         }
         let listing = Arc::clone(&self.listing);
-        let _ = self.events.send(BackendEvent::Listed {
-            backend: self.backend.index,
+        let _ = self.ear.events.send(BackendEvent::Listed {
+            backend: self.ear.backend.index,
             listing,
             stale,
         });
@@ -215,7 +253,7 @@ impl Keeper {
     /// Down: say so, and wait for the time to try again or for a call that needs it now.
     async fn wait(&mut self, error: BackendError) {
         let delay = self.reconnect.next_delay(&mut rand::rng());
-        let backend = &self.backend;
+        let backend = &self.ear.backend;
         let why = error.explain(&backend.config.shown_url);
         tracing::warn!(
             backend = &*backend.config.name,
@@ -225,13 +263,13 @@ impl Keeper {
         );
         let failures = backend.failures() + 1;
         backend.state.send_replace(State::Down { error, failures });
-        let _ = self.events.send(BackendEvent::Down {
+        let _ = self.ear.events.send(BackendEvent::Down {
             backend: backend.index,
         });
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
             () = backend.needed.notified() => {}
-            () = self.events.closed() => {}
+            () = self.ear.events.closed() => {}
         }
         backend.state.send_replace(State::Connecting { failures });
     }

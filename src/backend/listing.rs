@@ -14,7 +14,7 @@ use super::error::BackendError;
 use super::retry::{Attempts, Budget, Replay, Verdict};
 use super::session::{Attempt, Deaf, Link, fresh_id};
 use crate::protocol::message::elements;
-use crate::protocol::{ClientProfile, Era, Kind, Listing, Outcome, RawJson, error};
+use crate::protocol::{ClientProfile, Era, Freshness, Kind, Listing, Outcome, RawJson, error};
 
 const MAX_PAGES: usize = 1_000;
 const MAX_ITEMS: usize = 10_000;
@@ -37,11 +37,13 @@ pub async fn fetch(
     );
     let mirrors = link.era == Era::Modern;
     let (mut listing, mut failed) = (Listing::new(mirrors), Vec::new());
-    for (kind, items) in lists.await {
-        *listing.items_mut(kind) = items.unwrap_or_else(|error| {
+    for (kind, list) in lists.await {
+        let (items, freshness) = list.unwrap_or_else(|error| {
             failed.push((kind, error));
-            last.items(kind).to_vec()
+            (last.items(kind).to_vec(), Freshness::default())
         });
+        *listing.items_mut(kind) = items;
+        listing.set_freshness(kind, freshness);
     }
     (listing, failed)
 }
@@ -51,8 +53,9 @@ async fn pages(
     client: &ClientProfile,
     retries: u32,
     kind: Kind,
-) -> Result<Vec<RawJson>, BackendError> {
+) -> Result<(Vec<RawJson>, Freshness), BackendError> {
     let mut items = Vec::new();
+    let mut freshness: Option<Freshness> = None;
     let mut seen = HashSet::new();
     let mut cursor: Option<RawJson> = None;
     for _ in 0..MAX_PAGES {
@@ -70,6 +73,11 @@ async fn pages(
             let why = format!("{} has no array {:?}", kind.list_method(), kind.member());
             return Err(BackendError::BadReply(why));
         };
+        let of_page = match link.era {
+            Era::Modern => Freshness::of(&page),
+            Era::Legacy => Freshness::default(),
+        };
+        freshness = Some(freshness.map_or(of_page, |so_far| so_far.and(of_page)));
         items.extend(listed);
         if items.len() >= MAX_ITEMS {
             tracing::warn!(
@@ -92,7 +100,7 @@ async fn pages(
             break;
         }
     }
-    Ok(items)
+    Ok((items, freshness.unwrap_or_default()))
 }
 
 /// One page, tried again where that may help: listing changes nothing.

@@ -3,9 +3,10 @@
 //! Owns everything between "this call goes to that backend" and its outcome. From the bottom up:
 //! [`sse`] decodes, [`http`] sends, [`stream`] reads an answer, [`session`] is the agreed relation,
 //! [`handshake`] makes one, [`keeper`] keeps it alive, [`call`] makes a call of attempts as
-//! [`retry`] allows. It must not
-//! know the client's ids, the catalogue, or that there are other backends.
+//! [`retry`] allows. What a backend says outside of calls is heard by [`news`] and [`listen`]. It
+//! must not know the client's ids, the catalogue, or that there are other backends.
 
+mod asked;
 pub mod auth;
 pub mod call;
 pub mod clock;
@@ -13,26 +14,36 @@ pub mod error;
 pub mod handshake;
 pub mod http;
 pub mod keeper;
+mod levels;
+mod listen;
 pub mod listing;
+mod news;
+mod old_sse;
 pub mod pool;
+mod refetch;
+pub mod resume;
 pub mod retry;
 pub mod session;
 pub mod sse;
 pub mod stream;
+mod subscriptions;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use call::{Call, Failed, ProgressToken};
 pub use error::BackendError;
 pub use keeper::{BackendEvent, keep};
+pub use levels::LevelGuard;
 pub use pool::Pool;
 pub use session::Answer;
 pub use stream::Listener;
+pub use subscriptions::Subscription;
 
 use crate::config::{BackendConfig, Config};
 use crate::protocol::{ClientProfile, Era, RawJson};
@@ -56,10 +67,13 @@ pub struct Backend {
     /// `max_in_flight`, first come first served.
     permits: Semaphore,
     budget: retry::Budget,
-    /// Params of the last `logging/setLevel`, kept for reconnects.
-    log_level: Mutex<Option<RawJson>>,
+    refetch: refetch::Refetch,
+    levels: levels::Levels,
+    subscriptions: subscriptions::Subscriptions,
     /// Messages on their way that nobody waits for.
     errands: TaskTracker,
+    /// The gateway takes its leave: nothing is kept up any more.
+    leaving: CancellationToken,
 }
 
 /// Makes every backend of a config, each with its keeper, and the way to hear from them.
@@ -120,8 +134,11 @@ impl Backend {
             state: watch::Sender::new(State::Connecting { failures: 0 }),
             needed: Notify::new(),
             lists_changed: Notify::new(),
-            log_level: Mutex::default(),
+            refetch: refetch::Refetch::default(),
+            levels: levels::Levels::default(),
+            subscriptions: subscriptions::Subscriptions::default(),
             errands: TaskTracker::new(),
+            leaving: CancellationToken::new(),
             config,
             index,
         }
@@ -156,17 +173,6 @@ impl Backend {
         }
     }
 
-    /// `logging/setLevel`, now and after every reconnect.
-    pub fn set_log_level(&self, params: RawJson) {
-        *self
-            .log_level
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(params);
-        if let State::Ready(link) = self.state() {
-            self.restore(&link);
-        }
-    }
-
     /// Passes on a notification of the client, if the backend is connected and of the era that
     /// has such notifications.
     pub fn notify(&self, method: &'static str) {
@@ -179,6 +185,7 @@ impl Backend {
 
     /// Ends the session and waits for the messages still on their way.
     pub async fn farewell(&self) {
+        self.leaving.cancel();
         self.errands.close();
         self.errands.wait().await;
         if let State::Ready(link) = self.state() {
@@ -186,19 +193,10 @@ impl Backend {
         }
     }
 
-    /// Tells a fresh link what the client asked for on an earlier one.
-    fn restore(&self, link: &Arc<Link>) {
-        let level = self
-            .log_level
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        if let Some(params) = level
-            && link.era == Era::Legacy
-            && link.server.offers("logging")
-        {
-            link.request_in_passing("logging/setLevel", params);
-        }
+    /// Tells a fresh link what was asked for on an earlier one.
+    fn restore(self: &Arc<Self>, link: &Arc<Link>) {
+        self.level_in_passing();
+        self.subscribe_again(link);
     }
 
     /// The link is gone; the keeper makes a new one. Only the first to notice counts.

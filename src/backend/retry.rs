@@ -260,6 +260,11 @@ pub struct Reconnect {
 }
 
 impl Reconnect {
+    /// As it stands after this many failed tries.
+    pub fn after(failures: u32) -> Self {
+        Self { failures }
+    }
+
     /// The wait after one more failed try.
     pub fn next_delay(&mut self, rng: &mut impl Rng) -> Duration {
         let delay = doubling(RECONNECT_FIRST, RECONNECT_MAX, self.failures, rng);

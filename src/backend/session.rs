@@ -5,8 +5,8 @@
 //! [`super::handshake`]. It must not know when to connect or whether to try again.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,11 +18,14 @@ use tokio_util::task::TaskTracker;
 
 use super::error::BackendError;
 use super::http::Endpoint;
-use super::stream::{Listener, Reading};
+use super::old_sse::Channel;
+use super::stream::Listener;
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::era::{legacy, mirror, modern};
-use crate::protocol::{ClientProfile, Era, Id, Kind, Notification, Outcome, RawJson};
+use crate::protocol::{ClientProfile, Era, Id, Kind, LogLevel, Notification, Outcome, RawJson};
 use crate::protocol::{Request, RpcError, error, message, task};
+
+mod streams;
 
 pub(super) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
@@ -40,7 +43,11 @@ pub struct Link {
     endpoint: Arc<Endpoint>,
     headers: HeaderMap,
     in_session: bool,
+    /// The stream that everything comes on, with the transport of 2024-11-05.
+    channel: Option<Channel>,
     errands: TaskTracker,
+    /// What it was last told about logging.
+    pub(super) level: Mutex<Option<LogLevel>>,
     /// The era it is spoken to in.
     pub era: Era,
     /// The protocol version agreed with the server.
@@ -93,6 +100,12 @@ impl ServerProfile {
             .get(capability)
             .is_some_and(|value| value.as_str() != "null")
     }
+
+    /// Whether the server tells of changes to single resources.
+    pub fn subscribes(&self) -> bool {
+        let declared = self.capabilities.at(&["resources", "subscribe"]);
+        declared.is_some_and(|value| value.as_str() == "true")
+    }
 }
 
 impl Link {
@@ -104,7 +117,9 @@ impl Link {
             endpoint,
             headers,
             in_session: false,
+            channel: None,
             errands,
+            level: Mutex::default(),
             era: Era::Modern,
             version: agreed.version,
             server: agreed.server,
@@ -129,6 +144,21 @@ impl Link {
         }
     }
 
+    /// A link of the legacy era over the transport of 2024-11-05.
+    pub(super) fn old(
+        endpoint: Arc<Endpoint>,
+        errands: TaskTracker,
+        agreed: Agreed,
+        channel: Channel,
+    ) -> Self {
+        let link = Self::legacy(Arc::clone(&endpoint), errands, agreed, None);
+        Self {
+            headers: endpoint.headers().clone(),
+            channel: Some(channel),
+            ..link
+        }
+    }
+
     /// One request, one attempt. If the returned future is dropped before the answer, the backend
     /// is told that we no longer wait (B-L-07: hanging up alone is not cancelling).
     ///
@@ -147,21 +177,14 @@ impl Link {
             given_up: true,
         };
         attempt.sent.store(true, Ordering::Relaxed);
-        let answer = async {
-            let (response, _busy) = self.endpoint.post(&headers, body).await?;
-            let reading = Reading {
-                endpoint: &self.endpoint,
-                id: attempt.id,
-                era: self.era,
-                probing: false,
-                in_session: self.in_session,
-                idle: attempt.idle,
-                listener,
-                answering: &|id, outcome| self.answer(id, outcome),
-            };
-            reading.answer(response).await
-        }
-        .await;
+        let answer = match &self.channel {
+            Some(channel) => {
+                channel
+                    .request(attempt.id, body, attempt.idle, listener)
+                    .await
+            }
+            None => self.exchange(attempt, &headers, body, listener).await,
+        };
         waiting.given_up = matches!(
             answer,
             Err(BackendError::Idle { .. } | BackendError::TooLarge { .. })
@@ -255,16 +278,20 @@ impl Link {
     /// A request whose answer changes nothing for us, with nobody waiting.
     pub fn request_in_passing(self: &Arc<Self>, method: &'static str, params: RawJson) {
         let link = Arc::clone(self);
-        self.errands.spawn(async move {
-            let (id, sent) = (fresh_id(), AtomicBool::new(false));
-            let us = ClientProfile::ourselves();
-            let attempt = Attempt::plain(&id, method, Some(&params), &us, &sent);
-            if let Ok(Err(error)) =
-                tokio::time::timeout(COURTESY, link.request(&attempt, &Deaf)).await
-            {
-                tracing::debug!(method, %error, "a request in passing failed");
-            }
-        });
+        self.errands
+            .spawn(async move { link.request_shortly(method, &params).await });
+    }
+
+    /// The same, waiting for it, but not for long.
+    pub(super) async fn request_shortly(self: &Arc<Self>, method: &str, params: &RawJson) {
+        let (id, sent) = (fresh_id(), AtomicBool::new(false));
+        let us = ClientProfile::ourselves();
+        let attempt = Attempt::plain(&id, method, Some(params), &us, &sent);
+        match tokio::time::timeout(COURTESY, self.request(&attempt, &Deaf)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::debug!(method, %error, "a request in passing failed"),
+            Err(_) => tracing::debug!(method, "a request in passing was not answered"),
+        }
     }
 
     /// Text of the backend for a message of ours: short, escaped, without secrets.
@@ -274,6 +301,9 @@ impl Link {
 
     /// Ends the session (S25 `basic/transports`: DELETE); servers may answer 405.
     pub async fn close(&self) {
+        if let Some(channel) = &self.channel {
+            channel.close();
+        }
         if self.in_session {
             let farewell = self.endpoint.bare(Method::DELETE, &self.headers);
             let _ = tokio::time::timeout(COURTESY, farewell).await;
@@ -292,6 +322,9 @@ impl Link {
     }
 
     async fn post(&self, body: Bytes) -> Result<(), BackendError> {
+        if let Some(channel) = &self.channel {
+            return channel.post(body).await;
+        }
         let (mut response, _busy) = self.endpoint.post(&self.headers, body).await?;
         let (status, headers) = (response.status(), response.headers().clone());
         // Read to the end, so that the connection can be used again.

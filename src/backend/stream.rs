@@ -2,22 +2,26 @@
 //!
 //! Owns the way from an HTTP response to the one answer it holds: a JSON body, or an event stream
 //! on which notifications and requests of the server come before (or beside) it. The answer
-//! counts the moment its event is complete, whether or not the stream is closed. It must not know
+//! counts the moment its event is complete, whether or not the stream is closed. A stream that is
+//! read for no answer, but for what else the server says, is read the same way. It must not know
 //! about retries or about clients; what else is heard goes to a [`Listener`].
 
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::future::{AbortHandle, Abortable, BoxFuture};
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::future::BoxFuture;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Response, StatusCode};
 
+use super::asked::{Asked, withdrawn};
 use super::error::BackendError;
 use super::http::Endpoint;
+use super::resume::{Place, Resume};
 use super::sse::{Decoder, TooLarge};
 use crate::protocol::message::{elements, parse, response_at_once};
 use crate::protocol::{Era, Id, Inbound, Notification, Outcome, RawJson, Request};
+
+const EVENT_STREAM: &str = "text/event-stream";
 
 /// Hears what a backend says besides the answer.
 pub trait Listener: Send + Sync {
@@ -31,12 +35,48 @@ pub trait Listener: Send + Sync {
 /// Sends our answer to a request of the server: its id and what we say.
 pub type Answering<'a> = dyn Fn(Id, Outcome) -> BoxFuture<'a, ()> + Send + Sync + 'a;
 
+/// Who waits for the responses that a stream brings.
+pub trait Addressee: Send + Sync {
+    /// A response came under this id, or what should have been one. What is returned is what the
+    /// stream was read for.
+    fn response(
+        &self,
+        id: &Id,
+        answer: Result<Outcome, BackendError>,
+    ) -> Option<Result<Outcome, BackendError>>;
+}
+
+/// The id we asked under.
+impl Addressee for Id {
+    fn response(
+        &self,
+        id: &Id,
+        answer: Result<Outcome, BackendError>,
+    ) -> Option<Result<Outcome, BackendError>> {
+        (id == self).then_some(answer)
+    }
+}
+
+/// No request was sent: whatever is answered on this stream is nobody's.
+#[derive(Debug)]
+pub struct Nobody;
+
+impl Addressee for Nobody {
+    fn response(
+        &self,
+        _: &Id,
+        _: Result<Outcome, BackendError>,
+    ) -> Option<Result<Outcome, BackendError>> {
+        None
+    }
+}
+
 /// One response that is being read.
 pub struct Reading<'a> {
     /// Whose response it is.
     pub endpoint: &'a Endpoint,
-    /// The id we asked under.
-    pub id: &'a Id,
+    /// Who waits for an answer.
+    pub addressee: &'a dyn Addressee,
     /// The era the request was sent in: a modern server asks nothing on this stream.
     pub era: Era,
     /// Whether we ask what the server is: then an error that names no request is an answer too,
@@ -50,6 +90,8 @@ pub struct Reading<'a> {
     pub listener: &'a dyn Listener,
     /// How our answers get back to the server.
     pub answering: &'a Answering<'a>,
+    /// How a stream that ends too early is gone on with, where it can be.
+    pub resume: Option<&'a dyn Resume>,
 }
 
 impl<'a> Reading<'a> {
@@ -71,7 +113,7 @@ impl<'a> Reading<'a> {
         }
         let outcome = match media_type(&response).as_str() {
             "application/json" => self.json_answer(&mut response).await?,
-            "text/event-stream" => self.event_answer(&mut response).await?,
+            EVENT_STREAM => self.events(response).await?,
             other => {
                 let kind = if other.is_empty() {
                     "no content type".into()
@@ -111,26 +153,71 @@ impl<'a> Reading<'a> {
         if !matches!(status.as_u16(), 401 | 403 | 413 | 429 | 503)
             && let Ok(message) = RawJson::parse(body.clone().into())
             && let Ok(Inbound::Response(answer)) = parse(&message)
-            && (answer.id.as_ref() == Some(self.id) || (self.probing && answer.id.is_none()))
             && matches!(answer.outcome, Outcome::Error(_))
         {
-            return Ok(answer.outcome);
+            match answer.id {
+                None if self.probing => return Ok(answer.outcome),
+                None => {}
+                Some(id) => {
+                    if let Some(answer) = self.addressee.response(&id, Ok(answer.outcome)) {
+                        return answer;
+                    }
+                }
+            }
         }
         Err(self.endpoint.refusal(status, &headers, &body))
     }
 
+    /// Reads an event stream up to the answer, over as many responses as it takes.
+    ///
+    /// # Errors
+    /// When it ends before and can't be gone on with.
+    pub async fn events(&self, response: Response) -> Result<Outcome, BackendError> {
+        self.events_from(response, self.decoder()).await
+    }
+
+    /// The same for a stream whose beginning has been read.
+    ///
+    /// # Errors
+    /// As [`events`](Self::events).
+    pub async fn events_from(
+        &self,
+        mut response: Response,
+        mut decoder: Decoder,
+    ) -> Result<Outcome, BackendError> {
+        let (mut asked, mut place) = (Asked::default(), Place::default());
+        loop {
+            let end = self
+                .one_response(&mut response, &mut decoder, &mut asked, &mut place)
+                .await;
+            let broken = match end {
+                End::Read(answer) => return answer,
+                End::Broken(error) => error,
+            };
+            place.ended(&decoder);
+            response = match self.resume {
+                Some(resume) => asked.beside(resume.resume(&place, broken)).await?,
+                None => return Err(broken),
+            };
+            decoder = self.decoder();
+        }
+    }
+
+    fn decoder(&self) -> Decoder {
+        Decoder::new(self.endpoint.max_message_bytes)
+    }
+
     async fn json_answer(&self, response: &mut Response) -> Result<Outcome, BackendError> {
         let body = self.body(response).await?;
-        if let Some(outcome) = self.at_once(&body) {
-            return Ok(outcome);
+        if let Some(answer) = self.at_once(&body) {
+            return answer;
         }
         let not_ours = || BackendError::BadReply("it answers another request".into());
         for message in messages(&body).map_err(|why| {
             BackendError::BadReply(format!("{why}: {}", self.endpoint.snippet(&body)))
         })? {
             match self.understand(&message) {
-                Heard::Answer(outcome) => return Ok(outcome),
-                Heard::Nonsense(why) => return Err(BackendError::BadReply(why)),
+                Heard::Answer(answer) => return answer,
                 Heard::Notification(notification) => self.listener.notification(notification),
                 Heard::Request(_) | Heard::Nothing => {}
             }
@@ -138,91 +225,103 @@ impl<'a> Reading<'a> {
         Err(not_ours())
     }
 
-    async fn event_answer(&self, response: &mut Response) -> Result<Outcome, BackendError> {
-        let mut decoder = Decoder::new(self.endpoint.max_message_bytes);
-        let mut asked = Asked::default();
+    async fn one_response(
+        &self,
+        response: &mut Response,
+        decoder: &mut Decoder,
+        asked: &mut Asked<'a>,
+        place: &mut Place,
+    ) -> End {
         loop {
-            let quiet = asked.answers.is_empty();
-            let chunk = tokio::select! {
-                biased;
-                Some(()) = asked.answers.next() => continue,
-                chunk = self.chunk(response, quiet) => chunk?,
-            };
-            let Some(chunk) = chunk else {
-                let why = "the stream ended without the answer".to_owned();
-                return Err(BackendError::ConnectionLost(why));
-            };
-            decoder.push(chunk);
             for event in decoder.by_ref() {
-                let event = event.map_err(|TooLarge { limit }| BackendError::TooLarge { limit })?;
-                if event.data.is_empty() {
-                    continue;
-                }
-                if let Some(outcome) = self.at_once(&event.data) {
-                    return Ok(outcome);
-                }
-                let Ok(messages) = messages(&event.data) else {
-                    tracing::warn!(
-                        data = self.endpoint.snippet(&event.data),
-                        "an event that is not JSON is skipped"
-                    );
-                    continue;
-                };
-                for message in messages {
-                    match self.understand(&message) {
-                        Heard::Answer(outcome) => return Ok(outcome),
-                        Heard::Nonsense(why) => return Err(BackendError::BadReply(why)),
-                        Heard::Notification(notification) => match withdrawn(&notification) {
-                            Some(id) => asked.withdraw(&id),
-                            None => self.listener.notification(notification),
-                        },
-                        Heard::Request(request) => {
-                            asked.add(self.listener, self.answering, request)
+                match event {
+                    Err(TooLarge { limit }) => {
+                        return End::Broken(BackendError::TooLarge { limit });
+                    }
+                    Ok(event) if event.data.is_empty() => {}
+                    Ok(event) => {
+                        place.heard();
+                        if let Some(answer) = self.event(&event.data, asked) {
+                            return End::Read(answer);
                         }
-                        Heard::Nothing => {}
                     }
                 }
+            }
+            let quiet = asked.is_empty();
+            let chunk = tokio::select! {
+                biased;
+                () = asked.settled() => continue,
+                chunk = self.chunk(response, quiet) => chunk,
+            };
+            match chunk {
+                Ok(Some(chunk)) => decoder.push(chunk),
+                Ok(None) => {
+                    let why = "the stream ended without the answer".to_owned();
+                    return End::Broken(BackendError::ConnectionLost(why));
+                }
+                Err(error) => return End::Broken(error),
             }
         }
     }
 
+    /// One event's messages; says the answer if it is among them.
+    fn event(&self, data: &Bytes, asked: &mut Asked<'a>) -> Option<Result<Outcome, BackendError>> {
+        if let Some(answer) = self.at_once(data) {
+            return Some(answer);
+        }
+        let Ok(messages) = messages(data) else {
+            tracing::warn!(
+                data = self.endpoint.snippet(data),
+                "an event that is not JSON is skipped"
+            );
+            return None;
+        };
+        for message in messages {
+            match self.understand(&message) {
+                Heard::Answer(answer) => return Some(answer),
+                Heard::Notification(notification) => match withdrawn(&notification) {
+                    Some(id) => asked.withdraw(&id),
+                    None => self.listener.notification(notification),
+                },
+                Heard::Request(request) => asked.add(self.listener, self.answering, request),
+                Heard::Nothing => {}
+            }
+        }
+        None
+    }
+
     /// The answer, if that is all the text holds: the common case, in one pass.
-    fn at_once(&self, text: &Bytes) -> Option<Outcome> {
+    fn at_once(&self, text: &Bytes) -> Option<Result<Outcome, BackendError>> {
         let response = response_at_once(text)?;
-        (response.id.as_ref() == Some(self.id) && is_answer(&response.outcome))
-            .then_some(response.outcome)
+        self.addressee
+            .response(&response.id?, is_answer(response.outcome))
     }
 
     fn understand(&self, message: &RawJson) -> Heard {
-        match parse(message) {
-            Ok(Inbound::Response(response)) if response.id.as_ref() == Some(self.id) => {
-                if is_answer(&response.outcome) {
-                    Heard::Answer(response.outcome)
-                } else {
-                    Heard::Nonsense("the result must be an object".into())
-                }
-            }
-            Ok(Inbound::Notification(notification)) => Heard::Notification(notification),
+        let (id, answer) = match parse(message) {
+            Ok(Inbound::Notification(notification)) => return Heard::Notification(notification),
             Ok(Inbound::Request(request)) if self.era == Era::Modern => {
                 tracing::warn!(
                     method = self.endpoint.snippet(request.method.as_bytes()),
                     "a modern server must not send requests: it is dropped"
                 );
-                Heard::Nothing
+                return Heard::Nothing;
             }
-            Ok(Inbound::Request(request)) => Heard::Request(request),
-            Ok(Inbound::Response(_)) => {
-                tracing::debug!("a response to another request is dropped");
-                Heard::Nothing
-            }
-            Err(malformed) if malformed.id.as_ref() == Some(self.id) => {
-                Heard::Nonsense(malformed.error.message)
-            }
+            Ok(Inbound::Request(request)) => return Heard::Request(request),
+            Ok(Inbound::Response(response)) => (response.id, is_answer(response.outcome)),
             Err(malformed) => {
                 tracing::warn!(
                     error = malformed.error.message,
-                    "a message that is no JSON-RPC is skipped"
+                    "a message that is no JSON-RPC"
                 );
+                let answer = Err(BackendError::BadReply(malformed.error.message));
+                (malformed.id, answer)
+            }
+        };
+        match id.and_then(|id| self.addressee.response(&id, answer)) {
+            Some(answer) => Heard::Answer(answer),
+            None => {
+                tracing::debug!("a response that nobody waits for is dropped");
                 Heard::Nothing
             }
         }
@@ -276,60 +375,34 @@ impl<'a> Reading<'a> {
     }
 }
 
+/// How one response of a stream ended.
+enum End {
+    /// With what it was read for.
+    Read(Result<Outcome, BackendError>),
+    /// Before that.
+    Broken(BackendError),
+}
+
 enum Heard {
-    Answer(Outcome),
+    Answer(Result<Outcome, BackendError>),
     Notification(Notification),
     Request(Request),
-    /// Under our id, but neither a result nor an error.
-    Nonsense(String),
     Nothing,
 }
 
-/// Requests of the server that are being answered while the stream is read on.
-#[derive(Default)]
-struct Asked<'a> {
-    answers: FuturesUnordered<BoxFuture<'a, ()>>,
-    withdrawals: Vec<(Id, AbortHandle)>,
-}
-
-impl<'a> Asked<'a> {
-    fn add(&mut self, listener: &'a dyn Listener, answering: &'a Answering<'a>, request: Request) {
-        let id = request.id.clone();
-        let (handle, registration) = AbortHandle::new_pair();
-        self.withdrawals.push((id.clone(), handle));
-        let answer = async move {
-            if let Ok(outcome) = Abortable::new(listener.request(request), registration).await {
-                answering(id, outcome).await;
-            }
-        };
-        self.answers.push(Box::pin(answer));
-    }
-
-    fn withdraw(&mut self, id: &Id) {
-        self.withdrawals.retain(|(asked, handle)| {
-            let hit = asked == id;
-            if hit {
-                handle.abort();
-            }
-            !hit
-        });
-    }
-}
-
 /// Every MCP result is an object.
-fn is_answer(outcome: &Outcome) -> bool {
-    match outcome {
-        Outcome::Result(result) => result.as_bytes().starts_with(b"{"),
-        Outcome::Error(_) => true,
+fn is_answer(outcome: Outcome) -> Result<Outcome, BackendError> {
+    match &outcome {
+        Outcome::Result(result) if !result.is_object() => Err(BackendError::BadReply(
+            "the result must be an object".into(),
+        )),
+        _ => Ok(outcome),
     }
 }
 
-/// The server's own request that it cancels, if that's what the notification says.
-fn withdrawn(notification: &Notification) -> Option<Id> {
-    if notification.method != "notifications/cancelled" {
-        return None;
-    }
-    Id::from_raw(notification.params.as_ref()?.get("requestId")?)
+/// Whether it is a stream that can be read.
+pub(super) fn is_event_stream(response: &Response) -> bool {
+    response.status().is_success() && media_type(response) == EVENT_STREAM
 }
 
 /// The messages of a body or an event: one, an array of them (2025-03-26), or one a line.

@@ -48,7 +48,7 @@ pub(super) async fn serve(config: Result<Config, Problems>) -> u8 {
     };
     match crate::run(config, io, Shutdown::on_signals()).await {
         ExitReason::EndOfInput | ExitReason::Signal | ExitReason::StdoutClosed => OK,
-        ExitReason::SecondSignal => FAILED,
+        ExitReason::SecondSignal | ExitReason::ClientStuck => FAILED,
     }
 }
 

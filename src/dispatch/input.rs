@@ -14,7 +14,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
 use super::subscribe::Filter;
-use crate::backend::Listener;
+use crate::backend::{Listener, Subscription};
 use crate::protocol::error::{INTERNAL_ERROR, METHOD_NOT_FOUND};
 use crate::protocol::message;
 use crate::protocol::{ClientProfile, Era, LogLevel, Notification, Outcome, RawJson, Request};
@@ -39,6 +39,13 @@ pub enum TaskEvent {
         ticket: Ticket,
         /// What of it is honoured.
         filter: Filter,
+    },
+    /// The legacy client has subscribed to a resource, or no longer has.
+    Subscribed {
+        /// The resource's.
+        uri: String,
+        /// To be held for as long as it wants to hear.
+        held: Option<Subscription>,
     },
     /// A resource has changed: for all who have subscribed to it.
     Updated {

@@ -173,9 +173,8 @@ impl Lifecycle {
                 ..ClientProfile::clone(&client)
             })
         });
-        let params = RawJson::of(&json!({ "level": level.name() }));
         for backend in backends {
-            backend.set_log_level(params.clone());
+            backend.set_log_level(level);
         }
         Outcome::Result(RawJson::trusted("{}"))
     }

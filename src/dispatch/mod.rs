@@ -51,6 +51,13 @@ pub struct Snapshot {
 /// Where tasks get their snapshot from.
 pub type Snapshots = watch::Receiver<Arc<Snapshot>>;
 
+/// The snapshot to serve from, once backends have had their chance.
+async fn settled(mut snapshots: Snapshots) -> Result<Arc<Snapshot>, RpcError> {
+    let settled = snapshots.wait_for(|snapshot| snapshot.settled).await;
+    let settled = settled.map(|snapshot| Arc::clone(&snapshot));
+    settled.map_err(|_| RpcError::new(error::INTERNAL_ERROR, "the gateway is shutting down"))
+}
+
 /// What is to be done about a request.
 pub enum Plan {
     /// Answer it at once.
@@ -121,7 +128,13 @@ fn work(method: &str, era: Era) -> Option<Work> {
             |request, snapshots, exchange| call::call(request, snapshots, exchange).boxed()
         }
         ("subscriptions/listen", Era::Modern) => {
-            |request, _, exchange| subscribe::listen(request, exchange).boxed()
+            |request, snapshots, exchange| subscribe::listen(request, snapshots, exchange).boxed()
+        }
+        ("resources/subscribe", Era::Legacy) => |request, snapshots, exchange| {
+            subscribe::subscribe(request, snapshots, exchange).boxed()
+        },
+        ("resources/unsubscribe", Era::Legacy) => {
+            |request, _, exchange| subscribe::unsubscribe(request, exchange).boxed()
         }
         ("tasks/list", Era::Legacy) => {
             |request, snapshots, exchange| tasks::list(request, snapshots, exchange).boxed()

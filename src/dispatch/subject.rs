@@ -65,6 +65,15 @@ impl Subject {
         Ok(Self { kind, name, at })
     }
 
+    /// One that is about a resource.
+    pub(super) fn of_resource(uri: &str) -> Self {
+        Self {
+            kind: Kind::Resource,
+            name: uri.to_owned(),
+            at: 0..0,
+        }
+    }
+
     /// Where it goes, if somebody has it: by index, then by template, then where there is no choice.
     pub(super) fn route<'a>(&self, snapshot: &'a Snapshot) -> Option<Route<'a>> {
         let catalog = &snapshot.catalog;

@@ -1,19 +1,23 @@
 //! Who wants to hear of changes: `subscriptions/listen` of the modern era (S26
-//! `basic/patterns/subscriptions`), and the client of the legacy era, which hears of lists unasked.
+//! `basic/patterns/subscriptions`), and the client of the legacy era, which hears of lists unasked
+//! and of resources that it has subscribed to.
 //!
 //! Owns the open subscriptions and the words of what goes to each. Which lists have changed is
 //! found by [`super::refresh`]; who may still be told is for the loop to say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::mem;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 
-use super::{Exchange, TaskEvent};
+use super::subject::Subject;
+use super::{Exchange, Snapshot, Snapshots, TaskEvent, settled};
+use crate::backend::Subscription;
 use crate::protocol::era::modern::{self, key};
 use crate::protocol::error::INVALID_PARAMS;
 use crate::protocol::message::{self, elements};
-use crate::protocol::{Id, Notification, Outcome, RawJson, Request, RpcError, Ticket};
+use crate::protocol::{Era, Id, Notification, Outcome, RawJson, Request, RpcError, Ticket};
 
 /// What a subscription wants to hear of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -89,16 +93,21 @@ impl Filter {
     }
 
     fn wants(&self, notification: &Notification) -> bool {
-        if notification.method == "notifications/resources/updated" {
-            let uri = notification
-                .params
-                .as_ref()
-                .and_then(|params| params.get("uri")?.text());
-            return uri.is_some_and(|uri| self.uris.iter().any(|wanted| covers(wanted, &uri)));
+        match updated(notification) {
+            Some(uri) => self.uris.iter().any(|wanted| covers(wanted, &uri)),
+            None => {
+                let mut lists = self.lists.iter();
+                lists.any(|list| list.notification() == notification.method)
+            }
         }
-        let mut lists = self.lists.iter();
-        lists.any(|list| list.notification() == notification.method)
     }
+}
+
+/// The resource that has changed, if that is what a notification says.
+fn updated(notification: &Notification) -> Option<String> {
+    let params = notification.params.as_ref();
+    let params = params.filter(|_| notification.method == "notifications/resources/updated");
+    params?.get("uri")?.text()
 }
 
 /// Whether a subscription to `wanted` is about `uri`: a server may name a part of what was
@@ -111,14 +120,28 @@ fn covers(wanted: &str, uri: &str) -> bool {
 
 /// Serves one `subscriptions/listen`. It ends only with its subscription, so what this returns
 /// is an error.
-pub async fn listen(request: Request, exchange: Exchange) -> Outcome {
-    let filter = match Filter::read(request.params.as_ref()) {
+pub(super) async fn listen(request: Request, snapshots: Snapshots, exchange: Exchange) -> Outcome {
+    let mut filter = match Filter::read(request.params.as_ref()) {
         Ok(filter) => filter,
         Err(why) => {
             let why = format!("subscriptions/listen: {why}");
             return RpcError::new(INVALID_PARAMS, why).into();
         }
     };
+    // Held for as long as this is waited for: dropped, they withdraw themselves.
+    let mut held = Vec::new();
+    if !filter.uris.is_empty()
+        && let Ok(snapshot) = settled(snapshots).await
+    {
+        let uris = std::mem::take(&mut filter.uris);
+        let asked = join_all(uris.iter().map(|uri| subscribe_to(uri, &snapshot))).await;
+        for (uri, answer) in uris.into_iter().zip(asked) {
+            if let Ok(subscription) = answer {
+                filter.uris.push(uri);
+                held.push(subscription);
+            }
+        }
+    }
     let _ = exchange.events.send(TaskEvent::Listening {
         ticket: exchange.ticket,
         filter,
@@ -126,10 +149,67 @@ pub async fn listen(request: Request, exchange: Exchange) -> Outcome {
     std::future::pending().await
 }
 
+/// Serves `resources/subscribe` of the legacy era (S25 `server/resources`).
+pub(super) async fn subscribe(
+    request: Request,
+    snapshots: Snapshots,
+    exchange: Exchange,
+) -> Outcome {
+    let (uri, snapshot) = match (uri_of(&request), settled(snapshots).await) {
+        (Ok(uri), Ok(snapshot)) => (uri, snapshot),
+        (Err(error), _) | (_, Err(error)) => return error.into(),
+    };
+    match subscribe_to(&uri, &snapshot).await {
+        Ok(subscription) => {
+            let held = Some(subscription);
+            let _ = exchange.events.send(TaskEvent::Subscribed { uri, held });
+            Outcome::Result(RawJson::trusted("{}"))
+        }
+        Err(refused) => Outcome::Error(refused),
+    }
+}
+
+/// Serves `resources/unsubscribe` of the legacy era.
+pub(super) async fn unsubscribe(request: Request, exchange: Exchange) -> Outcome {
+    match uri_of(&request) {
+        Ok(uri) => {
+            let _ = exchange
+                .events
+                .send(TaskEvent::Subscribed { uri, held: None });
+            Outcome::Result(RawJson::trusted("{}"))
+        }
+        Err(error) => error.into(),
+    }
+}
+
+fn uri_of(request: &Request) -> Result<String, RpcError> {
+    let uri = request
+        .params
+        .as_ref()
+        .and_then(|params| params.get("uri")?.text());
+    let method = &request.method;
+    uri.ok_or_else(|| {
+        RpcError::new(
+            INVALID_PARAMS,
+            format!("{method}: \"uri\" must be a string"),
+        )
+    })
+}
+
+async fn subscribe_to(uri: &str, snapshot: &Snapshot) -> Result<Subscription, RawJson> {
+    let subject = Subject::of_resource(uri);
+    match subject.route(snapshot) {
+        Some(route) => route.backend.subscribe(uri).await,
+        None => Err(RawJson::of(&subject.unknown(snapshot, Era::Legacy))),
+    }
+}
+
 /// The subscriptions that are open.
 #[derive(Debug, Default)]
 pub struct Subscriptions {
     listens: BTreeMap<Ticket, Listen>,
+    /// Of the legacy client, by URI.
+    held: HashMap<String, Subscription>,
 }
 
 #[derive(Debug)]
@@ -152,6 +232,22 @@ impl Subscriptions {
         );
         self.listens.insert(ticket, listen);
         line
+    }
+
+    /// The legacy client has subscribed to a resource, or no longer has.
+    pub fn hold(&mut self, uri: String, held: Option<Subscription>) {
+        match held {
+            Some(held) => self.held.insert(uri, held),
+            None => self.held.remove(&uri),
+        };
+    }
+
+    /// Whether a legacy client is to hear of this: of single resources it hears if it asked to.
+    pub fn concern_legacy_client(&self, notification: &Notification) -> bool {
+        match updated(notification) {
+            Some(uri) => self.held.keys().any(|wanted| covers(wanted, &uri)),
+            None => true,
+        }
     }
 
     /// Its request is over.

@@ -86,6 +86,37 @@ pub struct Listing {
     /// Parameters of its tools may have to be repeated in headers, as modern HTTP wants it.
     pub mirrors: bool,
     items: [Vec<RawJson>; Kind::ALL.len()],
+    freshness: [Freshness; Kind::ALL.len()],
+}
+
+/// How long a list may be taken for true, and by whom (S26 `server/utilities/caching`). By
+/// default not at all: nobody has said that it may.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Freshness {
+    /// `ttlMs`
+    pub ttl_ms: u64,
+    /// `cacheScope` is `public`.
+    pub public: bool,
+}
+
+impl Freshness {
+    /// As one page says.
+    pub fn of(page: &RawJson) -> Self {
+        let ttl = page.get("ttlMs").and_then(|ttl| ttl.as_str().parse().ok());
+        let scope = page.get("cacheScope").and_then(|scope| scope.text());
+        Self {
+            ttl_ms: ttl.unwrap_or(0),
+            public: scope.as_deref() == Some("public"),
+        }
+    }
+
+    /// Of two parts together.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            ttl_ms: self.ttl_ms.min(other.ttl_ms),
+            public: self.public && other.public,
+        }
+    }
 }
 
 impl Listing {
@@ -105,5 +136,51 @@ impl Listing {
     /// The same, to fill or replace.
     pub fn items_mut(&mut self, kind: Kind) -> &mut Vec<RawJson> {
         &mut self.items[kind as usize]
+    }
+
+    /// What the server says of all pages of a kind together: the least of their times, and public
+    /// only if all of them are.
+    pub fn freshness(&self, kind: Kind) -> Freshness {
+        self.freshness[kind as usize]
+    }
+
+    /// Sets what the server says of a kind.
+    pub fn set_freshness(&mut self, kind: Kind, freshness: Freshness) {
+        self.freshness[kind as usize] = freshness;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_as_fresh_as_its_stalest_page() {
+        let page = |text: &'static str| Freshness::of(&RawJson::trusted(text));
+        let fresh = |ttl_ms, public| Freshness { ttl_ms, public };
+        let long = page(r#"{"ttlMs":60000,"cacheScope":"public"}"#);
+        assert_eq!(long, fresh(60_000, true));
+        for (text, alone, both) in [
+            (
+                r#"{"ttlMs":5,"cacheScope":"public"}"#,
+                fresh(5, true),
+                fresh(5, true),
+            ),
+            (
+                r#"{"ttlMs":90000,"cacheScope":"private"}"#,
+                fresh(90_000, false),
+                fresh(60_000, false),
+            ),
+            ("{}", fresh(0, false), fresh(0, false)),
+            (
+                r#"{"ttlMs":-1,"cacheScope":1}"#,
+                fresh(0, false),
+                fresh(0, false),
+            ),
+            (r#"{"ttlMs":1.5}"#, fresh(0, false), fresh(0, false)),
+        ] {
+            assert_eq!(page(text), alone, "{text}");
+            assert_eq!(page(text).and(long), both, "{text}");
+        }
     }
 }

@@ -16,6 +16,6 @@ pub use era::modern::VERSION as MODERN_VERSION;
 pub use era::{Era, LogLevel};
 pub use error::{Class, Executed, GatewayData, RpcError};
 pub use id_remapper::{Asked, InFlight, Ticket};
-pub use listing::{Kind, Listing};
+pub use listing::{Freshness, Kind, Listing};
 pub use message::{Id, Inbound, Notification, Outcome, Request, Response};
 pub use raw::RawJson;

@@ -149,6 +149,19 @@ pub fn signed(result: &RawJson, gateway: &RawJson) -> RawJson {
     result.with_members(&[("_meta", meta.into_bytes())], &[])
 }
 
+/// The params of a notification without the mark of the subscription that brought it, which is
+/// between us and that server.
+pub fn unsubscribed(params: &RawJson) -> RawJson {
+    let Some(meta) = params.get("_meta") else {
+        return params.clone();
+    };
+    let rest = meta.with_members(&[], &[key::SUBSCRIPTION_ID]);
+    match rest.as_str() {
+        "{}" => params.with_members(&[], &["_meta"]),
+        _ => params.with_members(&[("_meta", rest.into_bytes())], &[]),
+    }
+}
+
 /// What kind of result it is (S26 `basic`, "ResultType").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResultType {

@@ -1,0 +1,329 @@
+//! The transport of 2024-11-05, HTTP with SSE (its `basic/transports`): one stream that everything
+//! comes on, and an address to POST to.
+//!
+//! Owns the stream, who waits for what on it, and the address. It must not know what is said.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use reqwest::{Response, Url};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::error::BackendError;
+use super::http::Endpoint;
+use super::resume;
+use super::sse::Decoder;
+use super::stream::{Addressee, Listener, Reading, is_event_stream};
+use crate::protocol::{Era, Id, Notification, Outcome, Request, message};
+
+/// How long a server may take to say where it wants to be posted to.
+const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// An open stream. It closes when this is dropped.
+#[derive(Debug)]
+pub(super) struct Channel {
+    post: Post,
+    waiters: Arc<Waiters>,
+    reader: AbortHandle,
+}
+
+impl Channel {
+    /// Opens the stream and learns the address. What comes on it beside answers goes to `news`.
+    ///
+    /// # Errors
+    /// When the server has no such stream; [`BackendError::Handshake`] when it has one that must
+    /// not be used.
+    pub(super) async fn open(
+        endpoint: &Arc<Endpoint>,
+        news: Arc<dyn Listener>,
+    ) -> Result<Self, BackendError> {
+        let mut response = resume::get(endpoint, endpoint.headers(), None).await?;
+        if !is_event_stream(&response) {
+            let status = response.status();
+            let why = format!("no event stream (HTTP {})", status.as_u16());
+            return Err(BackendError::BadReply(why));
+        }
+        let mut decoder = Decoder::new(endpoint.max_message_bytes);
+        let first = first_event(endpoint, &mut response, &mut decoder);
+        let silent = || BackendError::BadReply("the stream names no endpoint".into());
+        let target = tokio::time::timeout(ENDPOINT_TIMEOUT, first)
+            .await
+            .map_err(|_| silent())??;
+        let url = endpoint.within_origin(&target).map_err(|elsewhere| {
+            BackendError::Handshake(format!(
+                "the server wants its messages at {elsewhere}, which is another origin"
+            ))
+        })?;
+        let post = Post {
+            endpoint: Arc::clone(endpoint),
+            url,
+        };
+        let waiters = Arc::new(Waiters::default());
+        let reading = read(post.clone(), response, decoder, Arc::clone(&waiters), news);
+        Ok(Self {
+            post,
+            reader: tokio::spawn(reading).abort_handle(),
+            waiters,
+        })
+    }
+
+    /// One request: the answer comes on the stream, and so does its progress.
+    ///
+    /// # Errors
+    /// When it can't be posted, or the stream ends before the answer.
+    pub(super) async fn request(
+        &self,
+        id: &Id,
+        body: Bytes,
+        idle: Option<Duration>,
+        listener: &dyn Listener,
+    ) -> Result<Outcome, BackendError> {
+        if self.waiters.over.is_cancelled() {
+            let why = "the server has closed its stream".to_owned();
+            return Err(BackendError::Connect(why));
+        }
+        let (_waiter, mut heard) = self.waiters.wait_for(id);
+        let mut posting = pin!(self.post.send(body));
+        let mut posted = false;
+        loop {
+            tokio::select! {
+                biased;
+                said = within(idle, heard.recv()) => match said? {
+                    Some(Said::Answer(answer)) => return answer,
+                    Some(Said::Notification(notification)) => listener.notification(notification),
+                    None => {
+                        let why = "the stream ended without the answer".to_owned();
+                        return Err(BackendError::ConnectionLost(why));
+                    }
+                },
+                sent = &mut posting, if !posted => {
+                    sent?;
+                    posted = true;
+                }
+            }
+        }
+    }
+
+    /// Posts what has no answer.
+    ///
+    /// # Errors
+    /// When it is not taken.
+    pub(super) async fn post(&self, body: Bytes) -> Result<(), BackendError> {
+        self.post.send(body).await
+    }
+
+    /// Closes the stream, which is all that a farewell is.
+    pub(super) fn close(&self) {
+        self.reader.abort();
+        self.waiters.close();
+    }
+
+    /// Resolves when the stream has ended.
+    pub(super) async fn ended(&self) {
+        self.waiters.over.cancelled().await;
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Where messages go.
+#[derive(Debug, Clone)]
+struct Post {
+    endpoint: Arc<Endpoint>,
+    url: Url,
+}
+
+impl Post {
+    async fn send(&self, body: Bytes) -> Result<(), BackendError> {
+        let headers = self.endpoint.headers();
+        let (mut response, _busy) = self.endpoint.post_to(&self.url, headers, body).await?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        // Read to the end, so that the connection can be used again.
+        let body = Endpoint::beginning(&mut response).await;
+        match status.as_u16() {
+            _ if status.is_success() => Ok(()),
+            // The address stands for the session.
+            404 => Err(BackendError::SessionLost { by_status: true }),
+            _ => Err(self.endpoint.refusal(status, &headers, &body)),
+        }
+    }
+}
+
+async fn first_event(
+    endpoint: &Endpoint,
+    response: &mut Response,
+    decoder: &mut Decoder,
+) -> Result<String, BackendError> {
+    loop {
+        if let Some(event) = decoder.next() {
+            let event = event.map_err(|error| BackendError::TooLarge { limit: error.limit })?;
+            let target = String::from_utf8_lossy(&event.data).trim().to_owned();
+            return match event.event.as_deref() {
+                Some(b"endpoint") => Ok(target),
+                _ => Err(BackendError::BadReply(
+                    "the stream does not begin with an endpoint".into(),
+                )),
+            };
+        }
+        match response.chunk().await {
+            Ok(Some(chunk)) => decoder.push(chunk),
+            Ok(None) => {
+                return Err(BackendError::BadReply("the stream ended at once".into()));
+            }
+            Err(error) => return Err(endpoint.broken(&error)),
+        }
+    }
+}
+
+/// Reads the stream to its end. Whoever still waits then waits in vain.
+async fn read(
+    post: Post,
+    response: Response,
+    decoder: Decoder,
+    waiters: Arc<Waiters>,
+    news: Arc<dyn Listener>,
+) {
+    let ear = Ear {
+        waiters: &waiters,
+        news: &*news,
+    };
+    let answering = |id, outcome| answer(&post, id, outcome);
+    let reading = Reading {
+        endpoint: &post.endpoint,
+        addressee: &*waiters,
+        era: Era::Legacy,
+        probing: false,
+        in_session: false,
+        idle: None,
+        listener: &ear,
+        answering: &answering,
+        resume: None,
+    };
+    let end = reading.events_from(response, decoder).await;
+    tracing::debug!(?end, "the stream of a backend has ended");
+    waiters.close();
+}
+
+fn answer(post: &Post, id: Id, outcome: Outcome) -> BoxFuture<'_, ()> {
+    let body = message::response(Some(&id), &outcome);
+    async move {
+        if let Err(error) = post.send(body).await {
+            tracing::warn!(%error, "an answer to the server was not taken");
+        }
+    }
+    .boxed()
+}
+
+/// Who waits for what on the stream.
+#[derive(Debug, Default)]
+struct Waiters {
+    by_id: Mutex<HashMap<Id, mpsc::UnboundedSender<Said>>>,
+    over: CancellationToken,
+}
+
+#[derive(Debug)]
+enum Said {
+    Notification(Notification),
+    Answer(Result<Outcome, BackendError>),
+}
+
+impl Waiters {
+    fn wait_for<'a>(&'a self, id: &'a Id) -> (Waiter<'a>, mpsc::UnboundedReceiver<Said>) {
+        let (said, heard) = mpsc::unbounded_channel();
+        let mut by_id = self.lock();
+        // Under the lock, so that none comes in behind the last.
+        if !self.over.is_cancelled() {
+            by_id.insert(id.clone(), said);
+        }
+        (Waiter { waiters: self, id }, heard)
+    }
+
+    fn close(&self) {
+        let mut by_id = self.lock();
+        self.over.cancel();
+        by_id.clear();
+    }
+
+    fn tell(&self, id: &Id, said: Said) -> Result<(), Said> {
+        match self.lock().get(id) {
+            Some(waiter) => waiter.send(said).map_err(|unsent| unsent.0),
+            None => Err(said),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Id, mpsc::UnboundedSender<Said>>> {
+        self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Addressee for Waiters {
+    /// Ends nothing: the stream is read on.
+    fn response(
+        &self,
+        id: &Id,
+        answer: Result<Outcome, BackendError>,
+    ) -> Option<Result<Outcome, BackendError>> {
+        let _ = self.tell(id, Said::Answer(answer));
+        None
+    }
+}
+
+/// Waits no longer when dropped.
+struct Waiter<'a> {
+    waiters: &'a Waiters,
+    id: &'a Id,
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.waiters.lock().remove(self.id);
+    }
+}
+
+/// Hands progress to the call that it belongs to, and all else to whoever hears news.
+struct Ear<'a> {
+    waiters: &'a Waiters,
+    news: &'a dyn Listener,
+}
+
+impl Listener for Ear<'_> {
+    fn notification(&self, notification: Notification) {
+        if notification.method != "notifications/progress" {
+            return self.news.notification(notification);
+        }
+        let token = notification.params.as_ref();
+        let token = token.and_then(|params| params.get("progressToken"));
+        // Attempts have their id for a token.
+        if let Some(id) = token.and_then(Id::from_raw) {
+            let _ = self.waiters.tell(&id, Said::Notification(notification));
+        }
+    }
+
+    fn request(&self, request: Request) -> BoxFuture<'_, Outcome> {
+        self.news.request(request)
+    }
+}
+
+async fn within<T>(
+    limit: Option<Duration>,
+    work: impl Future<Output = T>,
+) -> Result<T, BackendError> {
+    match limit {
+        Some(limit) => tokio::time::timeout(limit, work)
+            .await
+            .map_err(|_| BackendError::Idle { limit }),
+        None => Ok(work.await),
+    }
+}

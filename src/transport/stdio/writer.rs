@@ -1,0 +1,348 @@
+//! Lines out: a queue, and a thread that writes what is in it.
+//!
+//! Owns the bound on what a client that reads slowly may make us keep: of what only the latest
+//! matters the latest is kept, what may be missed goes first, and an answer never. Past a cap, or
+//! when a write has hung for too long, the queue says that it is [stuck](WriteEnd::Stuck).
+
+use std::collections::{HashMap, VecDeque};
+use std::io::Write;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::{Notify, oneshot};
+
+/// Small lines are gathered up to this size and written together; larger ones go out from where
+/// they lie.
+const CHUNK: usize = 64 * 1024;
+/// With more than this waiting, the client reads slowly: lines that matter less are thinned out.
+const SLOW: usize = 1024 * 1024;
+/// Longest time one write may hang while more is to be written.
+const HANGING: Duration = Duration::from_secs(60);
+
+/// What becomes of a line when the client reads slowly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Matters {
+    /// It is kept, whatever it costs.
+    Always,
+    /// It takes the place of the last one of the same key that still waits.
+    UntilNext(u64),
+    /// It may be missed.
+    Little,
+}
+
+/// Why no more can be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteEnd {
+    /// Closed and drained, or stdout is broken.
+    Done,
+    /// The client does not read what we write.
+    Stuck {
+        /// How many bytes wait.
+        waiting: usize,
+    },
+}
+
+/// The way to the client: lines pushed here are written in order by a thread of its own.
+#[derive(Clone)]
+pub struct Outbox {
+    queue: Arc<Queue>,
+}
+
+/// The writer's end, to be awaited at exit so that the last answer is never lost.
+pub struct Writer {
+    finished: oneshot::Receiver<()>,
+    queue: Arc<Queue>,
+}
+
+struct Queue {
+    state: Mutex<State>,
+    ready: Condvar,
+    stuck: Notify,
+    max_bytes: usize,
+}
+
+#[derive(Default)]
+struct State {
+    pieces: VecDeque<Piece>,
+    /// How many pieces were ever taken out: the number of the first that waits.
+    taken: usize,
+    /// The number of the last line of each key.
+    latest: HashMap<u64, usize>,
+    /// Of all that is not written yet, what the writer has in hand included.
+    bytes: usize,
+    writing_since: Option<Instant>,
+    /// How many bytes waited when it was found that the client doesn't read.
+    stuck: Option<usize>,
+    closed: bool,
+}
+
+/// A line or, of a large one, a part.
+struct Piece {
+    text: Bytes,
+    ends_line: bool,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Starts writing. More than `max_bytes` are not kept for a client that doesn't read.
+pub fn write_lines(writer: Box<dyn Write + Send>, max_bytes: usize) -> (Outbox, Writer) {
+    let queue = Arc::new(Queue {
+        state: Mutex::default(),
+        ready: Condvar::new(),
+        stuck: Notify::new(),
+        max_bytes,
+    });
+    let (done, finished) = oneshot::channel();
+    let outbox = Outbox {
+        queue: Arc::clone(&queue),
+    };
+    let ends = Arc::clone(&queue);
+    super::spawn("stdout", move || {
+        let mut writer = writer;
+        if let Err(error) = drain(&queue, &mut *writer) {
+            tracing::debug!(%error, "stdout is closed");
+        }
+        // After an error nobody reads any more: what is still pushed goes nowhere.
+        let mut state = queue.lock();
+        state.closed = true;
+        state.pieces.clear();
+        drop(state);
+        let _ = done.send(());
+    });
+    let writer = Writer {
+        finished,
+        queue: ends,
+    };
+    (outbox, writer)
+}
+
+impl Outbox {
+    /// Queues one line, without its end. Never waits.
+    pub fn push(&self, line: Bytes) {
+        self.push_parts([line]);
+    }
+
+    /// Queues one line that lies in parts, so that a large one need not be put together.
+    pub fn push_parts<const N: usize>(&self, parts: [Bytes; N]) {
+        self.change(|state| {
+            for (at, text) in parts.into_iter().enumerate() {
+                state.add(text, at + 1 == N);
+            }
+        });
+    }
+
+    /// Queues one line that may give way to others.
+    pub fn push_if_it_matters(&self, line: Bytes, matters: Matters) {
+        self.change(|state| match matters {
+            Matters::Always => state.add(line, true),
+            Matters::Little if state.bytes > SLOW => {}
+            Matters::Little => state.add(line, true),
+            Matters::UntilNext(key) => {
+                let length = line.len();
+                let before = state
+                    .waiting(key)
+                    .map(|piece| std::mem::replace(piece, line.clone()));
+                match before {
+                    Some(before) => state.bytes = state.bytes + length - before.len(),
+                    None => {
+                        let number = state.taken + state.pieces.len();
+                        state.add(line, true);
+                        if state.bytes > SLOW {
+                            state.latest.insert(key, number);
+                        }
+                    }
+                }
+            }
+        });
+    }
+
+    /// No more lines: the writer ends when it has written what is queued.
+    pub fn close(&self) {
+        self.queue.lock().closed = true;
+        self.queue.ready.notify_one();
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.queue.lock();
+        if state.closed {
+            return;
+        }
+        change(&mut state);
+        let hangs = || {
+            state
+                .writing_since
+                .is_some_and(|since| since.elapsed() > HANGING)
+        };
+        if state.stuck.is_none() && (state.bytes > self.queue.max_bytes || hangs()) {
+            state.stuck = Some(state.bytes);
+            self.queue.stuck.notify_one();
+        }
+        drop(state);
+        self.queue.ready.notify_one();
+    }
+}
+
+impl State {
+    fn add(&mut self, text: Bytes, ends_line: bool) {
+        self.bytes += text.len();
+        self.pieces.push_back(Piece { text, ends_line });
+    }
+
+    /// The last line of this key, if it still waits.
+    fn waiting(&mut self, key: u64) -> Option<&mut Bytes> {
+        let number = self.latest.get(&key)?;
+        let piece = self.pieces.get_mut(number.checked_sub(self.taken)?)?;
+        Some(&mut piece.text)
+    }
+}
+
+impl Writer {
+    /// Resolves when no more can be written. May be asked again.
+    pub async fn ended(&mut self) -> WriteEnd {
+        let stuck = async {
+            loop {
+                let told = self.queue.stuck.notified();
+                if let Some(waiting) = self.queue.lock().stuck {
+                    return WriteEnd::Stuck { waiting };
+                }
+                told.await;
+            }
+        };
+        // The channel may not be asked again.
+        if self.finished.is_terminated() {
+            return WriteEnd::Done;
+        }
+        tokio::select! {
+            biased;
+            _ = &mut self.finished => WriteEnd::Done,
+            stuck = stuck => stuck,
+        }
+    }
+
+    /// Waits for the last line, but not for ever: a client may have stopped reading.
+    pub async fn join(mut self, at_most: Duration) {
+        if !self.finished.is_terminated() {
+            let _ = tokio::time::timeout(at_most, &mut self.finished).await;
+        }
+    }
+}
+
+/// Writes batches of what is ready: small lines in one write, large ones from where they lie.
+fn drain(queue: &Queue, writer: &mut dyn Write) -> std::io::Result<()> {
+    let mut batch = VecDeque::new();
+    let mut gathered = Vec::with_capacity(CHUNK);
+    let mut written = 0;
+    loop {
+        {
+            let mut state = queue.lock();
+            state.bytes -= std::mem::take(&mut written);
+            state.writing_since = None;
+            while state.pieces.is_empty() {
+                if state.closed {
+                    return Ok(());
+                }
+                state = queue
+                    .ready
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+            state.taken += state.pieces.len();
+            state.latest.clear();
+            state.writing_since = Some(Instant::now());
+            std::mem::swap(&mut state.pieces, &mut batch);
+        }
+        for Piece { text, ends_line } in batch.drain(..) {
+            written += text.len();
+            if text.len() > CHUNK {
+                writer.write_all(&gathered)?;
+                gathered.clear();
+                writer.write_all(&text)?;
+            } else {
+                gathered.extend_from_slice(&text);
+            }
+            if ends_line {
+                gathered.push(b'\n');
+            }
+            if gathered.len() >= CHUNK {
+                writer.write_all(&gathered)?;
+                gathered.clear();
+            }
+        }
+        writer.write_all(&gathered)?;
+        gathered.clear();
+        writer.flush()?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Read};
+    use std::thread;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_writer_writes_everything_before_it_ends() {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let (outbox, writer) = write_lines(Box::new(writer), usize::MAX);
+        let large = "x".repeat(3 * CHUNK);
+        let reading = thread::spawn(move || {
+            let mut all = String::new();
+            reader.read_to_string(&mut all).unwrap();
+            all
+        });
+        outbox.push(Bytes::from_static(b"one"));
+        outbox.push(Bytes::from(large.clone()));
+        outbox.push(Bytes::from_static(b"two"));
+        outbox.close();
+        writer.join(Duration::from_secs(10)).await;
+        assert_eq!(reading.join().unwrap(), format!("one\n{large}\ntwo\n"));
+    }
+
+    fn line(text: &str) -> Bytes {
+        Bytes::copy_from_slice(text.as_bytes())
+    }
+
+    /// Fills pipe and queue of a client that doesn't read, until it counts as slow.
+    fn fill(outbox: &Outbox) -> usize {
+        let filler = "f".repeat(CHUNK);
+        let count = 2 * SLOW / CHUNK;
+        for _ in 0..count {
+            outbox.push(line(&filler));
+        }
+        count
+    }
+
+    #[tokio::test]
+    async fn fault_14_a_slow_client_misses_what_matters_little_and_never_an_answer() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let (outbox, writer) = write_lines(Box::new(writer), usize::MAX);
+        let count = fill(&outbox);
+        for step in 0..1000 {
+            outbox.push_if_it_matters(line(&format!("p1 {step}")), Matters::UntilNext(1));
+            outbox.push_if_it_matters(line(&format!("p2 {step}")), Matters::UntilNext(2));
+            outbox.push_if_it_matters(line("log"), Matters::Little);
+        }
+        outbox.push(line("answer"));
+        outbox.close();
+        let lines: Vec<String> = BufReader::new(reader).lines().map(Result::unwrap).collect();
+        assert_eq!(lines[count..], ["p1 999", "p2 999", "answer"]);
+        writer.join(Duration::from_secs(10)).await;
+    }
+
+    #[tokio::test]
+    async fn fault_14_past_the_cap_the_queue_says_that_it_is_stuck() {
+        let (_reader, writer) = std::io::pipe().unwrap();
+        let (outbox, mut writer) = write_lines(Box::new(writer), SLOW);
+        fill(&outbox);
+        let WriteEnd::Stuck { waiting } = writer.ended().await else {
+            panic!("nobody has closed it")
+        };
+        assert!(waiting > SLOW);
+    }
+}
