@@ -107,32 +107,22 @@ def legacy_servers_for_a_modern_client(report, bench, n8n, sqlite, everything):
 
 def legacy_server_asks_a_modern_client(report, bench, peers):
     for peer in (peer for peer in peers if peer.era == "legacy"):
-        with bench.modern_gateway(f"asked-{peer.name}", peer) as gateway:
-            with report.check(f"{peer.name} asks a modern client: input_required, and the tool has started once"):
-                gateway.capabilities = USER
-                before = counted(gateway)
-                asked = asked_of(gateway.call("ask_name", {}))
-                (key, request), = asked["inputRequests"].items()
-                require_equal("method", "elicitation/create", request["method"])
-                require_equal("message", "What is your name?", request["params"]["message"])
-                require("id" not in request, f"a JSON-RPC id in {request}")
-                require_equal("runs", {**before, "started": before["started"] + 1}, counted(gateway))
-
-            with report.check(f"{peer.name} asks a modern client: a forged requestState is refused"):
-                state, responses = asked["requestState"], {key: {"action": "accept", "content": {"name": "Ada"}}}
-                forged = state[:-4] + ("AAAA" if state[-4:] != "AAAA" else "BBBB")
-                error_of(gateway.call_with("ask_name", {}, requestState=forged, inputResponses=responses), -32602)
-
-            with report.check(f"{peer.name} asks a modern client: the retry ends the same run, which ran once"):
-                answer = gateway.call_with("ask_name", {}, requestState=state, inputResponses=responses)
-                require_equal("answer", "hello Ada", text_of(answer))
-                due = {**before, "started": before["started"] + 1, "finished": before["finished"] + 1}
-                require_equal("runs", due, counted(gateway))
-
-            with report.check(f"{peer.name} asks a modern client: a used requestState is refused, and nothing runs"):
-                error_of(gateway.call_with("ask_name", {}, requestState=state, inputResponses=responses), -32602)
-                require_equal("runs", due, counted(gateway))
-                gateway.close()
+        with (
+            bench.modern_gateway(f"asked-{peer.name}", peer) as gateway,
+            report.check(f"{peer.name} asks a modern client: input_required, then its answer; the tool ran once"),
+        ):
+            gateway.capabilities = USER
+            before = counted(gateway)
+            asked = asked_of(gateway.call("ask_name", {}))
+            require_equal("runs when asked", {**before, "started": before["started"] + 1}, counted(gateway))
+            retry = answering(asked, "elicitation/create", {"action": "accept", "content": {"name": "Ada"}})
+            forged = {**retry, "requestState": forgery_of(asked["requestState"])}
+            error_of(gateway.call_with("ask_name", {}, **forged), -32602)
+            require_equal("answer", "hello Ada", text_of(gateway.call_with("ask_name", {}, **retry)))
+            error_of(gateway.call_with("ask_name", {}, **retry), -32602)
+            due = {**before, "started": before["started"] + 1, "finished": before["finished"] + 1}
+            require_equal("runs at the end", due, counted(gateway))
+            gateway.close()
 
 
 def everything_asks_a_modern_client(report, bench, everything):
@@ -140,25 +130,22 @@ def everything_asks_a_modern_client(report, bench, everything):
         with report.check("everything asks a modern client for a form"):
             gateway.capabilities = USER
             asked = asked_of(gateway.call("trigger-elicitation-request", {}))
-            (key, request), = asked["inputRequests"].items()
-            fields = request["params"]["requestedSchema"]["properties"]
-            require_equal("a field", "It was a dark and stormy night.", fields["firstLine"]["default"])
-            filled = {key: {"action": "accept", "content": {"name": "Ada", "integer": 7}}}
-            answer = gateway.call_with(
-                "trigger-elicitation-request", {}, requestState=asked["requestState"], inputResponses=filled
+            retry = answering(
+                asked, "elicitation/create", {"action": "accept", "content": {"name": "Ada", "integer": 7}}
             )
-            require("- Name: Ada" in text_of(answer), f"no name in {answer}")
+            (request,) = asked["inputRequests"].values()
+            line = request["params"]["requestedSchema"]["properties"]["firstLine"]
+            require_equal("a default of the form", "It was a dark and stormy night.", line["default"])
+            text = text_of(gateway.call_with("trigger-elicitation-request", {}, **retry))
+            require("- Name: Ada" in text, f"no name in {text}")
 
         with report.check("everything asks a modern client's model"):
             arguments = {"prompt": "what is it all about?", "maxTokens": 20}
             asked = asked_of(gateway.call("trigger-sampling-request", arguments))
-            (key, request), = asked["inputRequests"].items()
-            require_equal("method", "sampling/createMessage", request["method"])
             said = {"role": "assistant", "content": {"type": "text", "text": "forty-two"}, "model": "deep-thought"}
-            answer = gateway.call_with(
-                "trigger-sampling-request", arguments, requestState=asked["requestState"], inputResponses={key: said}
-            )
-            require("forty-two" in text_of(answer), f"no completion in {answer}")
+            retry = answering(asked, "sampling/createMessage", said)
+            text = text_of(gateway.call_with("trigger-sampling-request", arguments, **retry))
+            require("forty-two" in text, f"no completion in {text}")
             gateway.close()
 
 
@@ -192,6 +179,20 @@ def asked_of(answer):
     for unfit in ("ttlMs", "cacheScope", "content"):
         require(unfit not in result, f"{unfit} in {result}")
     return result
+
+
+def answering(asked, method, answer):
+    """What a retry carries to answer the one request that was made."""
+    ((key, request),) = asked["inputRequests"].items()
+    require_equal("method", method, request["method"])
+    require("id" not in request and "jsonrpc" not in request, f"a message where a request's content is due: {request}")
+    return {"requestState": asked["requestState"], "inputResponses": {key: answer}}
+
+
+def forgery_of(state):
+    """The same, but for one character in its middle."""
+    at = len(state) // 2
+    return state[:at] + ("A" if state[at] != "A" else "B") + state[at + 1:]
 
 
 def counted(gateway):
