@@ -16,8 +16,11 @@ use tokio::time::Instant;
 
 use crate::backend::BackendEvent;
 use crate::dispatch::input::Question;
+use crate::dispatch::input::strays::{self, Stray};
+use crate::dispatch::tasks;
 use crate::dispatch::{
-    Exchange, Lifecycle, Plan, Refresh, Snapshot, Subscriptions, TaskEvent, call, refresh, route,
+    Exchange, Lifecycle, Plan, Refresh, Snapshot, Subscriptions, Talks, TaskEvent, call, refresh,
+    route,
 };
 use crate::protocol::era::modern;
 use crate::protocol::error::{INTERNAL_ERROR, INVALID_REQUEST};
@@ -68,6 +71,7 @@ pub(crate) struct Gateway {
     asked: Asked<Open>,
     batches: Batches,
     subscriptions: Subscriptions,
+    talks: Arc<Talks>,
     outbox: Outbox,
     tasks: mpsc::UnboundedSender<TaskEvent>,
     from_tasks: mpsc::UnboundedReceiver<TaskEvent>,
@@ -90,7 +94,8 @@ struct Pending {
 
 /// A question to the client that is open.
 struct Open {
-    ticket: Ticket,
+    /// `None` for one that belongs to no request.
+    ticket: Option<Ticket>,
     question: Question,
     answer: oneshot::Sender<Outcome>,
 }
@@ -106,6 +111,7 @@ impl Gateway {
             asked: Asked::default(),
             batches: Batches::default(),
             subscriptions: Subscriptions::default(),
+            talks: Arc::default(),
             outbox,
             tasks,
             from_tasks,
@@ -126,6 +132,7 @@ impl Gateway {
             }
         }
         self.cut_off_the_rest();
+        self.talks.close().await;
         self.ending
     }
 
@@ -203,9 +210,30 @@ impl Gateway {
 
     fn backend(&mut self, event: BackendEvent) {
         match event {
-            BackendEvent::Notice { notification, .. } => self.notice(&notification),
-            // Dropped: nobody answers.
-            BackendEvent::Asked { .. } => {}
+            BackendEvent::Notice {
+                backend,
+                notification,
+            } => {
+                let backend = Arc::clone(&self.snapshot().backends[backend]);
+                self.notice(&tasks::notice_for_client(notification, &backend));
+            }
+            BackendEvent::Asked {
+                backend,
+                of,
+                request,
+                answer,
+            } => {
+                let stray = Stray {
+                    backend,
+                    request,
+                    answer,
+                };
+                let legacy = self.lifecycle.client();
+                // A session of modern clients alone has nothing to ask the other one.
+                let asks_legacy = of == Era::Legacy && self.lifecycle.is_initialized();
+                let legacy = legacy.filter(|_| asks_legacy);
+                strays::relay(stray, legacy, &self.talks, &self.tasks);
+            }
             listed_or_down => self.refresh.absorb(listed_or_down),
         }
     }
@@ -281,12 +309,13 @@ impl Gateway {
         let first = !self.lifecycle.has_introduced();
         let snapshots = self.snapshots.subscribe();
         let room = self.in_flight.len() <= self.snapshot().config.gateway.max_in_flight;
-        let events = &self.tasks;
+        let (events, talks) = (&self.tasks, &self.talks);
         let exchange = |client| {
             room.then(|| Exchange {
                 ticket,
                 client,
                 events: events.clone(),
+                talks: Arc::clone(talks),
             })
         };
         match route(request, asking, &mut self.lifecycle, &snapshots, exchange) {
@@ -340,9 +369,13 @@ impl Gateway {
 
     fn task(&mut self, event: TaskEvent) {
         match event {
-            TaskEvent::Say { ticket, line } => {
+            TaskEvent::Say {
+                ticket,
+                line,
+                matters,
+            } => {
                 if self.in_flight.get(ticket).is_some() {
-                    self.send(line);
+                    self.outbox.push_if_it_matters(line, matters);
                 }
             }
             TaskEvent::Listening { ticket, filter } => {
@@ -356,23 +389,23 @@ impl Gateway {
             TaskEvent::Ask {
                 ticket,
                 question,
-                request,
+                method,
+                params,
                 answer,
             } => {
-                if self.in_flight.get(ticket).is_some() {
+                if ticket.is_none_or(|ticket| self.in_flight.get(ticket).is_some()) {
                     let id = self.asked.issue(Open {
                         ticket,
                         question,
                         answer,
                     });
-                    self.send(message::request(
-                        &id,
-                        &request.method,
-                        request.params.as_ref(),
-                    ));
+                    self.send(message::request(&id, &method, params.as_ref()));
                 }
             }
             TaskEvent::Withdraw { question } => self.withdraw(|open| open.question == question),
+            TaskEvent::Done { ticket, .. } if self.in_flight.get(ticket).is_none() => {
+                self.talks.undelivered(ticket);
+            }
             TaskEvent::Done { ticket, outcome } => self.finish(ticket, &outcome),
         }
     }
@@ -395,7 +428,7 @@ impl Gateway {
     /// Answers a request, if it is still in flight.
     fn finish(&mut self, ticket: Ticket, outcome: &Outcome) {
         if let Some((id, pending)) = self.in_flight.finish(ticket) {
-            self.withdraw(|open| open.ticket == ticket);
+            self.withdraw(|open| open.ticket == Some(ticket));
             let whole = || message::response(Some(&id), outcome);
             match (pending.batch, message::response_in_parts(&id, outcome)) {
                 (Some(batch), _) => self.close_part(batch, Some(whole())),

@@ -3,10 +3,10 @@
 //! Owns the loop that retry policy, deadline, queue and link come together in, and the progress
 //! token of each attempt. Whether the call may be sent again was decided before it came here.
 
+use std::convert::Infallible;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -30,14 +30,14 @@ pub struct Call<'a> {
     pub progress: Option<ProgressToken>,
     /// Whether it may run twice.
     pub replay: Replay,
-    /// The time it has in all.
-    pub timeout: Duration,
+    /// The time it has in all; other calls that belong together may share it.
+    pub clock: &'a Clock,
     /// Who asks: modern backends are told with every request.
     pub caller: &'a ClientProfile,
     /// The backend's own name or URI for what is called, if it has one.
     pub target: Option<&'a str>,
     /// Headers that repeat parameters, for a modern backend (`x-mcp-header`).
-    pub mirrored: Vec<(HeaderName, String)>,
+    pub mirrored: &'a [(HeaderName, String)],
     /// Hears progress and logs, and answers what the backend asks in between.
     pub listener: &'a dyn Listener,
 }
@@ -50,6 +50,31 @@ pub struct ProgressToken {
     pub at: Range<usize>,
     /// As the client wrote it.
     pub token: RawJson,
+    /// How far it has come, over all attempts.
+    pub reached: Reached,
+}
+
+/// The highest progress that was passed on under one token of the client: values must grow,
+/// whichever attempt they come from. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Reached(Arc<Mutex<f64>>);
+
+impl Reached {
+    /// Whether this is more than all before; it is noted then.
+    fn grows_to(&self, progress: f64) -> bool {
+        let mut highest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let grows = progress > *highest;
+        if grows {
+            *highest = progress;
+        }
+        grows
+    }
+}
+
+impl Default for Reached {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(f64::NEG_INFINITY)))
+    }
 }
 
 /// A call that came to nothing.
@@ -71,7 +96,27 @@ impl Backend {
     /// [`Failed`], when all that is allowed was tried. An error of the backend's own is an
     /// [`Outcome`], not a failure.
     pub async fn call(&self, call: &Call<'_>) -> Result<Answer, Failed> {
-        let clock = Clock::new(call.timeout);
+        tokio::select! {
+            biased;
+            answer = self.attempts(call) => answer,
+            never = self.stop_while_asking(call.clock) => match never {},
+        }
+    }
+
+    /// While the backend has a question open that belongs to no call, time stands still for its
+    /// calls: one of them may be what it asks for.
+    async fn stop_while_asking(&self, clock: &Clock) -> Infallible {
+        let mut asking = self.asking.subscribe();
+        loop {
+            // The sender is ours: neither wait can fail.
+            let _ = asking.wait_for(|open| *open > 0).await;
+            let _pause = clock.pause();
+            let _ = asking.wait_for(|open| *open == 0).await;
+        }
+    }
+
+    async fn attempts(&self, call: &Call<'_>) -> Result<Answer, Failed> {
+        let clock = call.clock;
         let out_of_time = |sent| BackendError::Deadline {
             sent,
             limit: clock.limit(),
@@ -91,7 +136,7 @@ impl Backend {
         loop {
             tried += 1;
             let sent = AtomicBool::new(false);
-            let error = match clock.run(self.attempt(call, &clock, &sent)).await {
+            let error = match clock.run(self.attempt(call, &sent)).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(error)) => error,
                 Err(Expired) => out_of_time(sent.load(Ordering::Relaxed)),
@@ -99,7 +144,10 @@ impl Backend {
             if error.executed() != Executed::No {
                 executed = error.executed();
             }
-            let verdict = attempts.after(error.evidence(), clock.left(), &mut rand::rng());
+            let verdict = match call.listener.may_be_replayed() {
+                true => attempts.after(error.evidence(), clock.left(), &mut rand::rng()),
+                false => Verdict::GiveUp,
+            };
             match verdict {
                 Verdict::Retry { delay } => {
                     tracing::warn!(
@@ -116,13 +164,8 @@ impl Backend {
         }
     }
 
-    async fn attempt(
-        &self,
-        call: &Call<'_>,
-        clock: &Clock,
-        sent: &AtomicBool,
-    ) -> Result<Answer, BackendError> {
-        let link = self.link().await?;
+    async fn attempt(&self, call: &Call<'_>, sent: &AtomicBool) -> Result<Answer, BackendError> {
+        let (session, link) = self.link_for(call.caller).await?;
         let id = fresh_id();
         let own_token = call
             .progress
@@ -139,18 +182,16 @@ impl Backend {
             sent,
             caller: call.caller,
             target: call.target,
-            mirrored: &call.mirrored,
+            mirrored: call.mirrored,
         };
         let ear = Ear {
             backend: self,
             call,
-            clock,
             id: &id,
-            progressed: Mutex::new(None),
         };
         let answer = link.request(&attempt, &ear).await;
         if let Err(BackendError::SessionLost { .. } | BackendError::Connect(_)) = &answer {
-            self.lost(&link);
+            session.lost(&link);
         }
         answer
     }
@@ -160,10 +201,8 @@ impl Backend {
 struct Ear<'a> {
     backend: &'a Backend,
     call: &'a Call<'a>,
-    clock: &'a Clock,
     /// Of the attempt, and its progress token.
     id: &'a Id,
-    progressed: Mutex<Option<f64>>,
 }
 
 impl Listener for Ear<'_> {
@@ -191,7 +230,7 @@ impl Listener for Ear<'_> {
             return futures_util::future::ready(Outcome::Result(RawJson::trusted("{}"))).boxed();
         }
         async move {
-            let _pause = self.clock.pause();
+            let _pause = self.call.clock.pause();
             self.call.listener.request(request).await
         }
         .boxed()
@@ -216,14 +255,9 @@ impl Ear<'_> {
             return None;
         }
         let progress: f64 = value("progress")?.get().parse().ok()?;
-        let mut last = self
-            .progressed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if last.is_some_and(|last| progress <= last) {
+        if !client.reached.grows_to(progress) {
             return None;
         }
-        *last = Some(progress);
         let edit = (params.range_of(token), client.token.clone().into_bytes());
         Some(params.with_edits(vec![edit]))
     }

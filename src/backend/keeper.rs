@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use super::error::BackendError;
@@ -18,7 +18,6 @@ use super::http::Endpoint;
 use super::listen;
 use super::listing;
 use super::news::{self, Ear};
-use super::pool::Pool;
 use super::retry::Reconnect;
 use super::session::Link;
 use super::{Backend, State};
@@ -55,6 +54,8 @@ pub enum BackendEvent {
     Asked {
         /// Its index in config order.
         backend: usize,
+        /// The era of the client that the session it asks in is introduced to.
+        of: Era,
         /// As it wrote it; its id stays with the backend.
         request: Request,
         /// Where the answer goes. Dropped: nobody will answer.
@@ -68,19 +69,12 @@ pub enum BackendEvent {
 }
 
 /// Runs until the gateway takes its leave, or drops the events' receiver.
-pub async fn keep(
-    backend: Arc<Backend>,
-    pool: Pool,
-    max_message_bytes: usize,
-    client: watch::Receiver<Option<Arc<ClientProfile>>>,
-    events: mpsc::UnboundedSender<BackendEvent>,
-) {
+pub async fn keep(backend: Arc<Backend>, client: watch::Receiver<Option<Arc<ClientProfile>>>) {
     let mut keeper = Keeper {
-        ear: Ear { backend, events },
-        pool,
-        max_message_bytes,
+        // A backend has a second session in this era alone.
+        era: backend.is_second.then_some(Era::Legacy),
+        ear: Ear { backend },
         client,
-        era: None,
         listing: Arc::default(),
         reconnect: Reconnect::default(),
     };
@@ -94,8 +88,6 @@ pub async fn keep(
 struct Keeper {
     /// The backend, and where what happens is told.
     ear: Ear,
-    pool: Pool,
-    max_message_bytes: usize,
     client: watch::Receiver<Option<Arc<ClientProfile>>>,
     /// What the server was found to speak, so that a reconnect need not ask again.
     era: Option<Era>,
@@ -106,7 +98,7 @@ struct Keeper {
 
 impl Keeper {
     async fn run(&mut self) {
-        while !self.ear.events.is_closed() {
+        while !self.ear.events().is_closed() {
             match self.connect().await {
                 Ok(link) => match self.introduced().await {
                     Some(client) => self.serve(link, &client).await,
@@ -123,7 +115,8 @@ impl Keeper {
     async fn connect(&mut self) -> Result<Arc<Link>, BackendError> {
         let config = Arc::clone(&self.ear.backend.config);
         let errands = self.ear.backend.errands.clone();
-        let resolving = Endpoint::resolve(&config, &self.pool, self.max_message_bytes);
+        let means = self.ear.backend.means.clone();
+        let resolving = Endpoint::resolve(&config, &means.pool, means.max_message_bytes);
         let endpoint = Arc::new(self.limited("give its secrets", resolving).await?);
         let legacy = config.protocol == Protocol::Legacy || self.era == Some(Era::Legacy);
         if !legacy {
@@ -155,7 +148,11 @@ impl Keeper {
 
     async fn introduced(&mut self) -> Option<Arc<ClientProfile>> {
         let client = self.client.wait_for(Option::is_some).await;
-        client.ok().and_then(|client| client.clone())
+        let client = client.ok().and_then(|client| client.clone());
+        if let Some(client) = &client {
+            self.ear.backend.introduced.get_or_init(|| client.era);
+        }
+        client
     }
 
     async fn limited<T>(
@@ -198,7 +195,7 @@ impl Keeper {
         tokio::select! {
             biased;
             () = backend.link_lost() => {}
-            () = ear.events.closed() => {}
+            () = ear.events().closed() => {}
             () = link.ended() => backend.lost(&link),
             () = self.keep_lists(&link, client) => {}
             () = news => {}
@@ -208,6 +205,9 @@ impl Keeper {
     /// Fetches the lists, and again when they change.
     async fn keep_lists(&mut self, link: &Arc<Link>, client: &ClientProfile) {
         let backend = Arc::clone(&self.ear.backend);
+        if backend.is_second {
+            return std::future::pending().await;
+        }
         loop {
             let waiting = backend.refetch.take();
             let refetch = self.refresh(link, client).await;
@@ -242,7 +242,7 @@ impl Keeper {
             self.reconnect.reset();
         }
         let listing = Arc::clone(&self.listing);
-        let _ = self.ear.events.send(BackendEvent::Listed {
+        let _ = self.ear.events().send(BackendEvent::Listed {
             backend: self.ear.backend.index,
             listing,
             stale,
@@ -263,13 +263,15 @@ impl Keeper {
         );
         let failures = backend.failures() + 1;
         backend.state.send_replace(State::Down { error, failures });
-        let _ = self.ear.events.send(BackendEvent::Down {
-            backend: backend.index,
-        });
+        if !backend.is_second {
+            let _ = self.ear.events().send(BackendEvent::Down {
+                backend: backend.index,
+            });
+        }
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
             () = backend.needed.notified() => {}
-            () = self.ear.events.closed() => {}
+            () = self.ear.events().closed() => {}
         }
         backend.state.send_replace(State::Connecting { failures });
     }

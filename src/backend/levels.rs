@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::json;
 
-use super::session::Link;
+use super::session::{COURTESY, Link};
 use super::{Backend, State};
 use crate::protocol::{Era, LogLevel, RawJson};
 
@@ -29,6 +29,13 @@ struct Wishes {
 }
 
 impl Levels {
+    /// For another session: what only requests in flight want, they want in theirs.
+    pub(super) fn standing_alone(&self) -> Self {
+        let levels = Self::default();
+        levels.lock().standing = self.lock().standing;
+        levels
+    }
+
     fn lowest(&self) -> Option<LogLevel> {
         let wishes = self.lock();
         let counted = LogLevel::ALL.into_iter().zip(wishes.passing);
@@ -58,21 +65,29 @@ impl Drop for LevelGuard {
 impl Backend {
     /// What the client of the handshake wants to hear, now and after every reconnect.
     pub fn set_log_level(self: &Arc<Self>, level: LogLevel) {
-        self.levels.lock().standing = Some(level);
-        self.level_in_passing();
+        for session in self.sessions() {
+            session.levels.lock().standing = Some(level);
+            session.level_in_passing();
+        }
     }
 
     /// What one modern request wants to hear, for as long as the guard is held. A legacy backend
     /// has been told when this resolves, or has had two seconds.
     pub async fn want_log_level(self: &Arc<Self>, level: LogLevel) -> LevelGuard {
-        self.levels.lock().passing[level as usize] += 1;
+        let session = self.of_modern_clients();
+        session.levels.lock().passing[level as usize] += 1;
         let guard = LevelGuard {
-            backend: Arc::clone(self),
+            backend: Arc::clone(session),
             level,
         };
-        if let State::Ready(link) = self.state() {
-            self.tell_level(&link).await;
-        }
+        let tell = async {
+            // A backend that is down is told when it comes.
+            let coming = session.is_second || matches!(session.state(), State::Ready(_));
+            if coming && let Ok(link) = session.link().await {
+                session.tell_level(&link).await;
+            }
+        };
+        let _ = tokio::time::timeout(COURTESY, tell).await;
         guard
     }
 

@@ -23,12 +23,13 @@ pub mod pool;
 mod refetch;
 pub mod resume;
 pub mod retry;
+mod second;
 pub mod session;
 pub mod sse;
 pub mod stream;
 mod subscriptions;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -36,7 +37,8 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use call::{Call, Failed, ProgressToken};
+pub use call::{Call, Failed, ProgressToken, Reached};
+pub use clock::Clock;
 pub use error::BackendError;
 pub use keeper::{BackendEvent, keep};
 pub use levels::LevelGuard;
@@ -47,6 +49,7 @@ pub use subscriptions::Subscription;
 
 use crate::config::{BackendConfig, Config};
 use crate::protocol::{ClientProfile, Era, RawJson};
+use second::Means;
 use session::Link;
 
 /// How long backends may take to hear that we are leaving.
@@ -68,12 +71,20 @@ pub struct Backend {
     permits: Semaphore,
     budget: retry::Budget,
     refetch: refetch::Refetch,
+    /// How many questions it has open that belong to no call.
+    asking: watch::Sender<usize>,
     levels: levels::Levels,
     subscriptions: subscriptions::Subscriptions,
     /// Messages on their way that nobody waits for.
     errands: TaskTracker,
     /// The gateway takes its leave: nothing is kept up any more.
     leaving: CancellationToken,
+    /// Of the client that its session is introduced to.
+    introduced: OnceLock<Era>,
+    /// It is the second session of a backend: it lists nothing, and being down is no news.
+    is_second: bool,
+    second: OnceLock<Arc<Backend>>,
+    means: Means,
 }
 
 /// Makes every backend of a config, each with its keeper, and the way to hear from them.
@@ -82,16 +93,14 @@ pub fn start_all(
     client: &watch::Receiver<Option<Arc<ClientProfile>>>,
 ) -> (Vec<Arc<Backend>>, mpsc::UnboundedReceiver<BackendEvent>) {
     let (events, news) = mpsc::unbounded_channel();
-    let pool = Pool::default();
+    let means = Means {
+        pool: Pool::default(),
+        max_message_bytes: config.gateway.max_message_bytes,
+        events,
+    };
     let start = |(index, entry): (usize, &Arc<BackendConfig>)| {
-        let backend = Arc::new(Backend::new(Arc::clone(entry), index));
-        tokio::spawn(keep(
-            Arc::clone(&backend),
-            pool.clone(),
-            config.gateway.max_message_bytes,
-            client.clone(),
-            events.clone(),
-        ));
+        let backend = Arc::new(Backend::new(Arc::clone(entry), index, means.clone()));
+        tokio::spawn(keep(Arc::clone(&backend), client.clone()));
         backend
     };
     (
@@ -127,7 +136,7 @@ pub enum State {
 
 impl Backend {
     /// A backend that nobody has connected yet; [`keep`] does.
-    pub fn new(config: Arc<BackendConfig>, index: usize) -> Self {
+    fn new(config: Arc<BackendConfig>, index: usize, means: Means) -> Self {
         Self {
             permits: Semaphore::new(config.max_in_flight),
             budget: retry::Budget::default(),
@@ -135,10 +144,15 @@ impl Backend {
             needed: Notify::new(),
             lists_changed: Notify::new(),
             refetch: refetch::Refetch::default(),
+            asking: watch::Sender::new(0),
             levels: levels::Levels::default(),
             subscriptions: subscriptions::Subscriptions::default(),
             errands: TaskTracker::new(),
             leaving: CancellationToken::new(),
+            introduced: OnceLock::new(),
+            is_second: false,
+            second: OnceLock::new(),
+            means,
             config,
             index,
         }
@@ -152,6 +166,22 @@ impl Backend {
     /// Where it stands now.
     pub fn state(&self) -> State {
         self.state.borrow().clone()
+    }
+
+    /// The era it is spoken to in, if it is connected now.
+    pub fn known_era(&self) -> Option<Era> {
+        match &*self.state.borrow() {
+            State::Ready(link) => Some(link.era),
+            State::Connecting { .. } | State::Down { .. } => None,
+        }
+    }
+
+    /// The same, waiting for the connection.
+    ///
+    /// # Errors
+    /// When none could be made.
+    pub async fn era(&self) -> Result<Era, BackendError> {
+        self.link().await.map(|link| link.era)
     }
 
     /// What it declared at the end of this path of its capabilities, if it is connected.
@@ -173,18 +203,24 @@ impl Backend {
         }
     }
 
-    /// Passes on a notification of the client, if the backend is connected and of the era that
-    /// has such notifications.
-    pub fn notify(&self, method: &'static str) {
-        if let State::Ready(link) = self.state()
-            && link.era == Era::Legacy
-        {
-            link.notify_in_passing(method, None);
+    /// Passes on a notification of the legacy client, in the session that knows this client.
+    pub fn notify(self: &Arc<Self>, method: &'static str) {
+        for session in self.sessions() {
+            if let State::Ready(link) = session.state()
+                && link.era == Era::Legacy
+                && session.introduced() == Era::Legacy
+            {
+                link.notify_in_passing(method, None);
+            }
         }
     }
 
-    /// Ends the session and waits for the messages still on their way.
-    pub async fn farewell(&self) {
+    /// Ends its sessions and waits for the messages still on their way.
+    pub async fn farewell(self: &Arc<Self>) {
+        join_all(self.sessions().map(|session| session.leave())).await;
+    }
+
+    async fn leave(&self) {
         self.leaving.cancel();
         self.errands.close();
         self.errands.wait().await;

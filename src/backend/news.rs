@@ -29,7 +29,13 @@ const LONGEST_RETRY: Duration = Duration::from_secs(3600);
 #[derive(Debug, Clone)]
 pub(super) struct Ear {
     pub(super) backend: Arc<Backend>,
-    pub(super) events: mpsc::UnboundedSender<BackendEvent>,
+}
+
+impl Ear {
+    /// Where it is told.
+    pub(super) fn events(&self) -> &mpsc::UnboundedSender<BackendEvent> {
+        &self.backend.means.events
+    }
 }
 
 impl Listener for Ear {
@@ -42,9 +48,11 @@ impl Listener for Ear {
             "notifications/message"
             | "notifications/resources/updated"
             | "notifications/tasks/status"
-            | "notifications/elicitation/complete" => {
+            | "notifications/elicitation/complete"
+                if self.backend.speaks_to_all() =>
+            {
                 let params = notification.params.as_ref().map(modern::unsubscribed);
-                let _ = self.events.send(BackendEvent::Notice {
+                let _ = self.events().send(BackendEvent::Notice {
                     backend: self.backend.index,
                     notification: Notification {
                         params,
@@ -64,15 +72,35 @@ impl Listener for Ear {
             return futures_util::future::ready(Outcome::Result(RawJson::trusted("{}"))).boxed();
         }
         let (answer, answered) = oneshot::channel();
-        let _ = self.events.send(BackendEvent::Asked {
+        let _ = self.events().send(BackendEvent::Asked {
             backend: self.backend.index,
+            of: self.backend.introduced(),
             request,
             answer,
         });
-        let nobody = || RpcError::new(error::METHOD_NOT_FOUND, "no client can answer here").into();
-        answered
-            .map(move |outcome| outcome.unwrap_or_else(|_| nobody()))
-            .boxed()
+        let open = Open::of(&self.backend);
+        async move {
+            let _open = open;
+            let nobody = || RpcError::new(error::METHOD_NOT_FOUND, "no client can answer here");
+            answered.await.unwrap_or_else(|_| nobody().into())
+        }
+        .boxed()
+    }
+}
+
+/// A question that is open.
+struct Open<'a>(&'a Backend);
+
+impl<'a> Open<'a> {
+    fn of(backend: &'a Backend) -> Self {
+        backend.asking.send_modify(|open| *open += 1);
+        Self(backend)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.asking.send_modify(|open| *open -= 1);
     }
 }
 

@@ -108,7 +108,7 @@ fn wait(place: &Place, tried: u32) -> Duration {
     let asked = place.retry.unwrap_or(DEFAULT_RETRY).max(LEAST_RETRY);
     match tried {
         0 | 1 => asked,
-        more => asked.max(retry::backoff(more, &mut rand::rng())),
+        more => asked.max(retry::backoff(more - 2, &mut rand::rng())),
     }
 }
 

@@ -32,7 +32,7 @@ const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const MCP_NAME: HeaderName = HeaderName::from_static("mcp-name");
 pub(super) const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 /// How long a message that nobody waits for (a cancellation, a farewell) may take.
-const COURTESY: Duration = Duration::from_secs(2);
+pub(super) const COURTESY: Duration = Duration::from_secs(2);
 
 /// Ids for our requests, never used twice in a process.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);

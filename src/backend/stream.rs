@@ -30,6 +30,12 @@ pub trait Listener: Send + Sync {
 
     /// The server asks something in the middle of our call. Dropping the future withdraws it.
     fn request(&self, request: Request) -> BoxFuture<'_, Outcome>;
+
+    /// Whether the call may be sent again as far as what was heard so far goes: who was asked
+    /// something for a call can't be asked again for another.
+    fn may_be_replayed(&self) -> bool {
+        true
+    }
 }
 
 /// Sends our answer to a request of the server: its id and what we say.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::sync::{Notify, watch};
 
+use super::clock::Clock;
 use super::listen::PATIENCE;
 use super::retry::Replay;
 use super::session::{Deaf, Link};
@@ -195,16 +196,22 @@ impl Backend {
     }
 
     async fn ask_to_subscribe(&self, uri: &str) -> Result<(), RawJson> {
-        let (params, us) = (about(uri), ClientProfile::ourselves());
+        let params = about(uri);
+        // Whoever wants to hear, one session is asked.
+        let us = ClientProfile {
+            era: self.introduced(),
+            ..ClientProfile::ourselves()
+        };
+        let clock = Clock::new(self.config.timeout.min(SUBSCRIBED));
         let call = Call {
             method: "resources/subscribe",
             params: Some(&params),
             progress: None,
             replay: Replay::Safe,
-            timeout: self.config.timeout.min(SUBSCRIBED),
+            clock: &clock,
             caller: &us,
             target: None,
-            mirrored: Vec::new(),
+            mirrored: &[],
             listener: &Deaf,
         };
         match self.call(&call).await {

@@ -22,7 +22,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::config::{BackendConfig, GatewayConfig};
 use crate::protocol::era::Mirror;
-use crate::protocol::{Kind, RawJson};
+use crate::protocol::{Freshness, Kind, RawJson};
 
 use item::shown_as;
 use names::Claim;
@@ -84,6 +84,7 @@ struct Shelf {
     entries: Vec<Entry>,
     by_name: HashMap<Arc<str>, usize>,
     list: Bytes,
+    freshness: Freshness,
 }
 
 impl Catalog {
@@ -133,6 +134,12 @@ impl Catalog {
     /// backend's own. Built once; this shares it.
     pub fn list(&self, kind: Kind) -> &Bytes {
         &self.shelf(kind).list
+    }
+
+    /// How long the list may be taken for true: no longer than its stalest part, and not at all
+    /// while a backend's part in it is missing (F-M-04).
+    pub fn freshness(&self, kind: Kind) -> Freshness {
+        self.shelf(kind).freshness
     }
 
     /// The entries of a kind in the order of the list.
@@ -197,11 +204,15 @@ impl Shelf {
             .enumerate()
             .map(|(at, entry)| (entry.exposed.clone(), at))
             .collect();
+        let parts = sources.iter().map(|source| source.offer);
+        let freshness =
+            parts.map(|offer| offer.map(|offer| offer.freshness(kind)).unwrap_or_default());
         let list = array_of(&entries);
         Self {
             entries,
             by_name,
             list,
+            freshness: freshness.reduce(Freshness::and).unwrap_or_default(),
         }
     }
 }

@@ -10,12 +10,13 @@ use super::item::{Item, Unfit};
 use super::withheld::{MAX_ITEMS, MAX_TEMPLATES, Reason, Withheld};
 use crate::config::BackendConfig;
 use crate::protocol::era::Mirror;
-use crate::protocol::{Kind, Listing};
+use crate::protocol::{Freshness, Kind, Listing};
 
 /// A listing of one backend, read.
 #[derive(Debug, Default)]
 pub struct Offer {
     shelves: [Shelf; Kind::ALL.len()],
+    freshness: [Freshness; Kind::ALL.len()],
 }
 
 #[derive(Debug, Default)]
@@ -37,11 +38,16 @@ impl Offer {
     pub fn read(config: &BackendConfig, listing: &Listing) -> Self {
         Self {
             shelves: Kind::ALL.map(|kind| Shelf::read(kind, config, listing)),
+            freshness: Kind::ALL.map(|kind| listing.freshness(kind)),
         }
     }
 
     pub(super) fn items(&self, kind: Kind) -> &[Offered] {
         &self.shelves[kind as usize].items
+    }
+
+    pub(super) fn freshness(&self, kind: Kind) -> Freshness {
+        self.freshness[kind as usize]
     }
 
     pub(super) fn withheld(&self, kind: Kind) -> &[Withheld] {

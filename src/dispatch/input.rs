@@ -3,6 +3,20 @@
 //! Owns the exchange between one request in flight and the client: progress and logs on their way
 //! out, questions of the backend (sampling, elicitation, roots) and the client's answers to them.
 //! What goes out travels on the channel that the reply takes, so that none overtakes another.
+//!
+//! Within an era a question stays what it is. [`across`] decides where it can't: [`rounds`] asks a
+//! legacy client what a modern backend wants to know; a [`talk`] answers a modern client's
+//! requests, one after another, for one call to a legacy backend, and [`talks`] keeps it in between.
+
+mod across;
+mod handle;
+mod offers;
+mod requests;
+mod rounds;
+pub mod strays;
+mod talk;
+mod talks;
+mod urls;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,13 +29,22 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::subscribe::Filter;
 use crate::backend::{Listener, Subscription};
-use crate::protocol::error::{INTERNAL_ERROR, METHOD_NOT_FOUND};
+use crate::protocol::error::INTERNAL_ERROR;
 use crate::protocol::message;
 use crate::protocol::{ClientProfile, Era, LogLevel, Notification, Outcome, RawJson, Request};
 use crate::protocol::{RpcError, Ticket};
+use crate::transport::stdio::Matters;
+
+pub(super) use across::{carry, resumed};
+pub use talks::Talks;
+pub(super) use urls::for_legacy_client;
 
 /// How long a person or a model may take to answer a backend's question.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);
+/// How often a backend may ask within one call, whatever the era.
+const MAX_ROUNDS: u32 = 16;
+/// The answer to an elicitation that nobody has answered.
+const CANCELLED: &str = r#"{"action":"cancel"}"#;
 
 /// What a task tells the loop.
 #[derive(Debug)]
@@ -32,6 +55,8 @@ pub enum TaskEvent {
         ticket: Ticket,
         /// The whole message.
         line: Bytes,
+        /// Whether it must arrive.
+        matters: Matters,
     },
     /// A `subscriptions/listen` has begun.
     Listening {
@@ -54,12 +79,14 @@ pub enum TaskEvent {
     },
     /// A question for the client.
     Ask {
-        /// Of the request it came up in.
-        ticket: Ticket,
+        /// Of the request it came up in; `None` for one that belongs to no request.
+        ticket: Option<Ticket>,
         /// Names it for [`TaskEvent::Withdraw`].
         question: Question,
-        /// As the backend wrote it; its id stays with us.
-        request: Request,
+        /// As the backend wrote it.
+        method: String,
+        /// The same.
+        params: Option<RawJson>,
         /// Where the client's answer goes.
         answer: oneshot::Sender<Outcome>,
     },
@@ -97,6 +124,8 @@ pub struct Exchange {
     pub client: Arc<ClientProfile>,
     /// To the loop.
     pub events: mpsc::UnboundedSender<TaskEvent>,
+    /// Calls that outlive their requests.
+    pub talks: Arc<Talks>,
 }
 
 impl Listener for Exchange {
@@ -114,19 +143,28 @@ impl Listener for Exchange {
             );
             return;
         }
+        let matters = match method.as_str() {
+            // The next says more than the last.
+            "notifications/progress" => Matters::UntilNext(self.ticket.number()),
+            "notifications/message" => Matters::Little,
+            _ => Matters::Always,
+        };
         let line = message::notification(&method, params.as_ref());
         let _ = self.events.send(TaskEvent::Say {
             ticket: self.ticket,
             line,
+            matters,
         });
     }
 
     fn request(&self, request: Request) -> BoxFuture<'_, Outcome> {
-        if self.client.era == Era::Legacy && is_offered(&self.client, &request) {
-            return self.ask(request).boxed();
+        if self.client.era == Era::Modern {
+            // Nobody is there to take the answer of a client that answers by asking again.
+            let refusal = offers::unanswerable(&request.method);
+            return futures_util::future::ready(refusal.into()).boxed();
         }
-        let why = format!("the client does not offer {}", request.method);
-        futures_util::future::ready(RpcError::new(METHOD_NOT_FOUND, why).into()).boxed()
+        let asking = self.asking();
+        async move { asking.answer(request).await }.boxed()
     }
 }
 
@@ -146,39 +184,71 @@ impl Exchange {
         }
     }
 
-    async fn ask(&self, request: Request) -> Outcome {
-        let method = request.method.clone();
+    fn asking(&self) -> Asking {
+        Asking {
+            ticket: Some(self.ticket),
+            client: Arc::clone(&self.client),
+            events: self.events.clone(),
+        }
+    }
+}
+
+/// Asks a client of the legacy era.
+struct Asking {
+    /// Of the request it comes up in, if it belongs to one.
+    ticket: Option<Ticket>,
+    client: Arc<ClientProfile>,
+    events: mpsc::UnboundedSender<TaskEvent>,
+}
+
+impl Asking {
+    /// The client's answer to what a backend asks, or the refusal of what it doesn't offer.
+    async fn answer(&self, request: Request) -> Outcome {
+        let Request { method, params, .. } = request;
+        match offers::missing(&self.client, &method, params.as_ref()) {
+            Some(missing) => missing.refusal().into(),
+            None => self.ask(method, params).await,
+        }
+    }
+
+    /// The client's answer. Dropping the future takes the question back.
+    async fn ask(&self, method: String, params: Option<RawJson>) -> Outcome {
         let (answer, answered) = oneshot::channel();
         let question = Question::new();
         let mut withdrawal = Withdrawal {
-            exchange: self,
+            events: &self.events,
             question,
             needed: true,
         };
         let _ = self.events.send(TaskEvent::Ask {
             ticket: self.ticket,
             question,
-            request,
+            method: method.clone(),
+            params,
             answer,
         });
-        if let Ok(Ok(outcome)) = tokio::time::timeout(ANSWER_TIMEOUT, answered).await {
-            withdrawal.needed = false;
-            return outcome;
+        match tokio::time::timeout(ANSWER_TIMEOUT, answered).await {
+            Ok(Ok(outcome)) => {
+                withdrawal.needed = false;
+                outcome
+            }
+            _ => unanswered(&method),
         }
-        if method == "elicitation/create" {
-            return Outcome::Result(RawJson::trusted(r#"{"action":"cancel"}"#));
-        }
-        RpcError::new(
-            INTERNAL_ERROR,
-            format!("the client did not answer {method}"),
-        )
-        .into()
     }
+}
+
+/// What a backend is told where the client stays silent.
+fn unanswered(method: &str) -> Outcome {
+    if method == "elicitation/create" {
+        return Outcome::Result(RawJson::trusted(CANCELLED));
+    }
+    let why = format!("the client did not answer {method}");
+    RpcError::new(INTERNAL_ERROR, why).into()
 }
 
 /// Takes the question back from the client when nobody waits for its answer any more.
 struct Withdrawal<'a> {
-    exchange: &'a Exchange,
+    events: &'a mpsc::UnboundedSender<TaskEvent>,
     question: Question,
     needed: bool,
 }
@@ -186,33 +256,9 @@ struct Withdrawal<'a> {
 impl Drop for Withdrawal<'_> {
     fn drop(&mut self) {
         if self.needed {
-            let _ = self.exchange.events.send(TaskEvent::Withdraw {
+            let _ = self.events.send(TaskEvent::Withdraw {
                 question: self.question,
             });
         }
     }
-}
-
-/// Whether the client said that it can answer such a request (F-L-06).
-fn is_offered(client: &ClientProfile, request: &Request) -> bool {
-    match request.method.as_str() {
-        "sampling/createMessage" => client.declares(&["sampling"]),
-        "roots/list" => client.declares(&["roots"]),
-        "elicitation/create" => elicits(client, request),
-        _ => false,
-    }
-}
-
-/// Elicitation by the mode asked for; a bare `{}` means form (S25 `client/elicitation`).
-fn elicits(client: &ClientProfile, request: &Request) -> bool {
-    let mode = request
-        .params
-        .as_ref()
-        .and_then(|params| params.get("mode"));
-    let url = client.declares(&["elicitation", "url"]);
-    let form = client.declares(&["elicitation", "form"]);
-    if mode.is_some_and(|mode| mode.as_str() == "\"url\"") {
-        return url;
-    }
-    form || (client.declares(&["elicitation"]) && !url)
 }

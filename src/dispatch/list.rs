@@ -44,8 +44,9 @@ impl Snapshot {
         match era {
             Era::Legacy => cell.legacy.get_or_init(|| result(kind, items)),
             Era::Modern => cell.modern.get_or_init(|| {
-                let result = modern::complete(&result(kind, items), true);
-                modern::signed(&result, &self.identity)
+                let hints = modern::hints(self.catalog.freshness(kind));
+                let result = result(kind, items).with_members(&hints, &[]);
+                modern::signed(&modern::complete(&result, true), &self.identity)
             }),
         }
         .clone()

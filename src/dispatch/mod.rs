@@ -8,10 +8,11 @@ pub mod call;
 pub mod input;
 pub mod lifecycle;
 pub mod list;
+mod outgoing;
 pub mod refresh;
 mod subject;
 pub mod subscribe;
-mod tasks;
+pub mod tasks;
 
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::protocol::{ClientProfile, Era, Kind, Outcome, RawJson, Request, RpcError, error};
 
-pub use input::{Exchange, TaskEvent};
+pub use input::{Exchange, Talks, TaskEvent};
 pub use lifecycle::Lifecycle;
 pub use refresh::Refresh;
 pub use subscribe::Subscriptions;

@@ -10,20 +10,23 @@ use std::mem;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
+use serde_json::json;
 
 use super::subject::Subject;
 use super::{Exchange, Snapshot, Snapshots, TaskEvent, settled};
 use crate::backend::Subscription;
 use crate::protocol::era::modern::{self, key};
-use crate::protocol::error::INVALID_PARAMS;
+use crate::protocol::error::{INVALID_PARAMS, MISSING_CAPABILITY};
 use crate::protocol::message::{self, elements};
-use crate::protocol::{Era, Id, Notification, Outcome, RawJson, Request, RpcError, Ticket};
+use crate::protocol::{Era, Id, Notification, Outcome, RawJson, Request, RpcError, Ticket, task};
 
 /// What a subscription wants to hear of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     lists: Vec<List>,
     uris: Vec<String>,
+    /// It names tasks. They aren't honoured: a client can ask for a task's state at any time.
+    tasks: bool,
 }
 
 /// A kind of list whose changes can be asked for.
@@ -75,7 +78,8 @@ impl Filter {
                 .and_then(|uris| uris.iter().map(RawJson::text).collect())
                 .ok_or("\"resourceSubscriptions\" must be an array of strings")?,
         };
-        Ok(Self { lists, uris })
+        let tasks = wanted.get("taskIds").is_some();
+        Ok(Self { lists, uris, tasks })
     }
 
     /// The filter as the acknowledgement names it.
@@ -128,6 +132,9 @@ pub(super) async fn listen(request: Request, snapshots: Snapshots, exchange: Exc
             return RpcError::new(INVALID_PARAMS, why).into();
         }
     };
+    if filter.tasks && !exchange.client.declares(&["extensions", task::EXTENSION]) {
+        return tasks_undeclared().into();
+    }
     // Held for as long as this is waited for: dropped, they withdraw themselves.
     let mut held = Vec::new();
     if !filter.uris.is_empty()
@@ -147,6 +154,15 @@ pub(super) async fn listen(request: Request, snapshots: Snapshots, exchange: Exc
         filter,
     });
     std::future::pending().await
+}
+
+/// The tasks extension must be declared by whoever names tasks.
+fn tasks_undeclared() -> RpcError {
+    let why =
+        "subscriptions/listen: taskIds need the tasks extension, which the request did not declare";
+    let required = json!({ "extensions": { task::EXTENSION: {} } });
+    let data = json!({ "requiredCapabilities": required });
+    RpcError::new(MISSING_CAPABILITY, why).specified(data)
 }
 
 /// Serves `resources/subscribe` of the legacy era (S25 `server/resources`).

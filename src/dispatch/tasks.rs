@@ -10,10 +10,11 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 
-use super::call::{explain, for_client, progress_token, told};
+use super::call::{for_client, told};
+use super::outgoing::{explain, progress_token};
 use super::{Exchange, Snapshot, Snapshots};
 use crate::backend::retry::Replay;
-use crate::backend::{Answer, Backend, Call, Failed, Listener};
+use crate::backend::{Answer, Backend, Call, Clock, Failed, Listener, Reached};
 use crate::protocol::error::INVALID_PARAMS;
 use crate::protocol::message::elements;
 use crate::protocol::raw::quoted;
@@ -38,7 +39,7 @@ pub(super) async fn of_one(request: Request, snapshots: Snapshots, exchange: Exc
         Err(why) => Err(RpcError::new(INVALID_PARAMS, format!("{method}: {why}"))),
     };
     match answer {
-        Ok(answer) => for_client(answer, era, method, None, &snapshot),
+        Ok(answer) => for_client(answer, &exchange.client, method, None, &snapshot),
         Err(error) => told(error, era, method, &snapshot),
     }
 }
@@ -92,6 +93,22 @@ async fn tasks_of(backend: &Arc<Backend>, exchange: &Exchange) -> Vec<RawJson> {
     tasks
 }
 
+/// A notification that a backend sends outside of any call, with its tasks under the names that
+/// clients use.
+pub fn notice_for_client(notification: Notification, backend: &Backend) -> Notification {
+    let name = backend.name();
+    let params = match notification.method.as_str() {
+        "notifications/tasks/status" => notification
+            .params
+            .map(|params| task::for_client(&params, name)),
+        _ => task::related_for_client(notification.params, name),
+    };
+    Notification {
+        params,
+        ..notification
+    }
+}
+
 /// Whose task it is, and what it is called there.
 fn owner<'a>(
     params: &RawJson,
@@ -121,12 +138,12 @@ async fn ask(
     let call = Call {
         method,
         params: Some(params),
-        progress: progress_token(params),
+        progress: progress_token(params, &Reached::default()),
         replay,
-        timeout: backend.config.timeout,
+        clock: &Clock::new(backend.config.timeout),
         caller: &exchange.client,
         target,
-        mirrored: Vec::new(),
+        mirrored: &[],
         listener: &Related {
             listener: exchange,
             backend: backend.name(),
@@ -164,5 +181,9 @@ impl Listener for Related<'_> {
         };
         let answer = self.listener.request(request);
         answer.map(task::related_for_backend).boxed()
+    }
+
+    fn may_be_replayed(&self) -> bool {
+        self.listener.may_be_replayed()
     }
 }

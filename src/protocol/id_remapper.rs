@@ -12,6 +12,13 @@ use super::message::Id;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(u64);
 
+impl Ticket {
+    /// Its number, which no other ticket of this process has.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// Requests of the client that wait for an answer.
 #[derive(Debug)]
 pub struct InFlight<T> {

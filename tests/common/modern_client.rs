@@ -30,7 +30,8 @@ impl TestGateway {
         self
     }
 
-    pub(super) fn with_metadata(&self, mut params: Value) -> Value {
+    /// Params as they are sent.
+    pub fn with_metadata(&self, mut params: Value) -> Value {
         if let (Some(capabilities), true) = (&self.modern, params.is_object()) {
             let meta = &mut params["_meta"];
             for (key, value) in [

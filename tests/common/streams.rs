@@ -96,9 +96,43 @@ impl FakeBackend {
         }
     }
 
+    /// Forgets sessions, streams and subscriptions, as after a restart.
+    pub fn forget_everything(&self) {
+        self.forget_sessions();
+        let mut server = self.server();
+        server.subscribed.clear();
+        for stream in server.streams.drain(..) {
+            stream.live.hang_up();
+        }
+    }
+
+    /// A tool's schema gets this property.
+    pub fn mark_property(&self, tool: &str, property: &str, schema: Value) {
+        let mut server = self.server();
+        let mut tools = server.tools.iter_mut();
+        let tool = tools.find(|known| known["name"] == tool).expect("a tool");
+        tool["inputSchema"]["properties"][property] = schema;
+    }
+
+    /// Waits for a stream of GET, and asks this on it.
+    pub fn announce_request(&self, request: Value) {
+        let stream = self.wait_until("a stream of GET", |server| {
+            let mut open = server.streams.iter().rev();
+            open.find(|stream| stream.filter.is_null() && stream.live.is_open())
+                .map(|stream| stream.live.clone())
+        });
+        stream.event(&request);
+    }
+
     /// Whether some stream's client wants this notification.
     pub fn is_heard(&self, method: &str, params: &Value) -> bool {
         !wanting(&self.server(), method, params).is_empty()
+    }
+
+    /// The streams whose clients want this notification.
+    pub fn hearing(&self, method: &str, params: &Value) -> Vec<Live> {
+        let wanting = wanting(&self.server(), method, params);
+        wanting.into_iter().map(|stream| stream.live).collect()
     }
 
     /// The nth stream of GET or `subscriptions/listen`, from 0, when it is there.

@@ -109,18 +109,18 @@ fn what_the_client_does_not_offer_is_refused_without_asking_it() {
     let fake = FakeBackend::start().tool("ask");
     let mut gateway = TestGateway::over(&fake);
     gateway.initialize_with(VERSION, json!({ "elicitation": {} }));
-    for (method, params) in [
-        ("sampling/createMessage", json!({})),
-        ("roots/list", json!({})),
-        ("elicitation/create", json!({ "mode": "url" })),
-        ("tools/list", json!({})),
+    for (method, params, code) in [
+        ("sampling/createMessage", json!({}), -32601),
+        ("roots/list", json!({}), -32601),
+        ("elicitation/create", json!({ "mode": "url" }), -32602),
+        ("tools/list", json!({}), -32601),
     ] {
         let gate = Gate::new();
         fake.on_tool("ask", asking(method, params, &gate));
         let call = gateway.start_call("ask", json!({}));
         let refusal = fake.next_request("response");
         assert_eq!(refusal.message["id"], 0);
-        assert_eq!(refusal.message["error"]["code"], -32601, "{method}");
+        assert_eq!(refusal.message["error"]["code"], code, "{method}");
         gate.open();
         gateway.answer(call).result();
     }

@@ -120,7 +120,7 @@ fn a_renamed_tool_is_called_by_its_own_name_and_the_rest_is_untouched() {
 fn an_error_of_the_backends_own_is_passed_on_without_ours_in_it() {
     let fake = FakeBackend::start().tool("fails");
     let mut gateway = over(&fake);
-    let mut error = message::error(-32042, "mine");
+    let mut error = message::error(-32000, "mine");
     error["error"]["data"] = json!({ "why": [1] });
     fake.on_tool("fails", Reply::json(&error));
     let answer = gateway.call("fails", json!({}));
@@ -140,8 +140,8 @@ fn tool_errors_are_results_where_the_user_wants_them_so() {
     assert!(lost.text().contains("MAY HAVE RUN"), "{}", lost.text());
     let unknown = gateway.call("unknown", json!({}));
     assert_eq!(unknown.result()["isError"], true);
-    fake.on_tool("fails", Reply::error(-32042, "mine"));
-    assert_eq!(gateway.call("fails", json!({})).code(), -32042);
+    fake.on_tool("fails", Reply::error(-32000, "mine"));
+    assert_eq!(gateway.call("fails", json!({})).code(), -32000);
     assert_eq!(
         gateway.ask("prompts/get", json!({ "name": "p" })).code(),
         -32602

@@ -4,9 +4,11 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::{Era, LogLevel, legacy};
-use crate::protocol::error::{INVALID_PARAMS, UNSUPPORTED_VERSION};
+use crate::protocol::error::{
+    HEADER_MISMATCH, INTERNAL_ERROR, INVALID_PARAMS, UNSUPPORTED_VERSION,
+};
 use crate::protocol::raw::quoted;
-use crate::protocol::{ClientProfile, RawJson, RpcError, task};
+use crate::protocol::{ClientProfile, Freshness, Outcome, RawJson, RpcError, task};
 
 /// The one version of this era so far.
 pub const VERSION: &str = "2026-07-28";
@@ -137,6 +139,19 @@ pub fn complete(result: &RawJson, cacheable: bool) -> RawJson {
     result.with_members(&missing, &[])
 }
 
+/// The caching hints of a result (S26 `server/utilities/caching`).
+pub fn hints(freshness: Freshness) -> [(&'static str, Bytes); 2] {
+    let scope = if freshness.public {
+        "public"
+    } else {
+        "private"
+    };
+    [
+        ("ttlMs", freshness.ttl_ms.to_string().into()),
+        ("cacheScope", quoted(scope)),
+    ]
+}
+
 /// A result that names the gateway as its server, and the backend under a key of our own
 /// (X-MM-04).
 pub fn signed(result: &RawJson, gateway: &RawJson) -> RawJson {
@@ -185,6 +200,17 @@ impl ResultType {
                 _ => None,
             },
         }
+    }
+}
+
+/// A backend's outcome for a client that has sent no headers, and must not hear of any (B-M-04).
+pub fn without_header_errors(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Error(error) if code_of(&error) == Some(HEADER_MISMATCH) => {
+            let code = ("code", INTERNAL_ERROR.to_string().into());
+            Outcome::Error(error.with_members(&[code], &[]))
+        }
+        other => other,
     }
 }
 

@@ -33,8 +33,14 @@ fn judge_modern_result(asked: &Asked, result: &Value, line: &str) {
         let id = &result["_meta"]["io.modelcontextprotocol/subscriptionId"];
         assert!(!id.is_null(), "a listen that ends without its id: {line}");
     }
-    if kind != "input_required" {
-        return;
+    match kind {
+        "input_required" => {}
+        "complete" => return,
+        "task" => {
+            let declared = &asked.capabilities["extensions"]["io.modelcontextprotocol/tasks"];
+            return assert!(declared.is_object(), "a task for who knows none: {line}");
+        }
+        _ => panic!("no kind of result that there is: {line}"),
     }
     assert!(
         asked.takes_input(),

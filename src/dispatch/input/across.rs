@@ -1,0 +1,196 @@
+//! Which way a call takes where it may be answered with questions.
+//!
+//! Owns the choice by the eras of client and backend, and the requests of a modern client that
+//! belong to one call to a legacy backend: the first, and its retries.
+
+use super::handle::{self, Binding, Handle};
+use super::offers::{self, Missing, URL};
+use super::requests::{Needed, without_answers};
+use super::talk::Ended;
+use super::talks::UnderWay;
+use super::{Exchange, rounds, urls};
+use crate::backend::{Answer, BackendError, Failed};
+use crate::dispatch::outgoing::Outgoing;
+use crate::protocol::era::modern::{self, ResultType};
+use crate::protocol::error::INVALID_PARAMS;
+use crate::protocol::{ClientProfile, Era, Executed, Outcome, RawJson, RpcError};
+
+/// Carries a call to its end, or to the questions that it ends with for now. `params` are the
+/// client's own.
+pub(in crate::dispatch) async fn carry(
+    call: Outgoing,
+    params: &RawJson,
+    exchange: &Exchange,
+) -> Result<Answer, RpcError> {
+    if exchange.client.era == Era::Legacy {
+        return rounds::carry(&call, exchange).await;
+    }
+    let same_era = call.backend.known_era() == Some(Era::Modern);
+    if same_era || !modern::may_ask(&call.method) {
+        let answer = call.send(&call.params, exchange).await?;
+        return fit(&call, answer, &exchange.client);
+    }
+    across(call, params, exchange).await
+}
+
+/// The rest of a call that waits for this request's answers; `None` if the request is no retry of
+/// such a call.
+pub(in crate::dispatch) fn resumed<'a>(
+    method: &'a str,
+    params: &'a RawJson,
+    exchange: &'a Exchange,
+) -> Option<impl Future<Output = Result<Answer, RpcError>> + Send + use<'a>> {
+    let handle = match exchange.client.era {
+        Era::Modern => Handle::of(params)?,
+        Era::Legacy => return None,
+    };
+    Some(async move {
+        let under_way = take_over(&handle, method, params, exchange)?;
+        follow(under_way, method, params, exchange, false).await
+    })
+}
+
+/// From a modern client to a backend that is, or may be, of the legacy era.
+async fn across(
+    mut call: Outgoing,
+    params: &RawJson,
+    exchange: &Exchange,
+) -> Result<Answer, RpcError> {
+    let mut declined = false;
+    if without_answers(&call.params) != call.params {
+        if era(&call).await? == Era::Modern {
+            let answer = call.send(&call.params, exchange).await?;
+            return fit(&call, answer, &exchange.client);
+        }
+        // A legacy backend has given no state, and ours was not this one: the call behind it is
+        // gone, and must not run again unasked.
+        if params.get("requestState").is_some() {
+            return Err(handle::refusal(&call.method));
+        }
+        declined = urls::declined(params);
+        call.params = without_answers(&call.params);
+    }
+    let method = call.method.clone();
+    let under_way = exchange.talks.begin(call, exchange.clone());
+    follow(under_way, &method, params, exchange, declined).await
+}
+
+/// Waits for the end of a call, or for its next questions.
+async fn follow(
+    mut under_way: UnderWay,
+    method: &str,
+    params: &RawJson,
+    exchange: &Exchange,
+    declined: bool,
+) -> Result<Answer, RpcError> {
+    loop {
+        if let Some(ended) = under_way.talk.news().await {
+            return finished(&under_way.talk.call, ended, &exchange.client, declined);
+        }
+        let binding = Binding::of(method, params);
+        match exchange.talks.park(under_way, exchange.ticket, binding) {
+            Ok(result) => return Ok(asking(result)),
+            Err(goes_on) => under_way = goes_on,
+        }
+    }
+}
+
+/// A retry takes its call over, with the answers it brings.
+fn take_over(
+    handle: &Handle,
+    method: &str,
+    params: &RawJson,
+    exchange: &Exchange,
+) -> Result<UnderWay, RpcError> {
+    let responses = responses(params)
+        .map_err(|why| RpcError::new(INVALID_PARAMS, format!("{method}: {why}")))?;
+    let under_way = exchange.talks.take(handle, &Binding::of(method, params));
+    let under_way = under_way.ok_or_else(|| handle::refusal(method))?;
+    let answer = |key: &str| {
+        let mut there = responses.iter().filter(|(name, _)| name == key);
+        there.next_back().map(|(_, answer)| answer.clone())
+    };
+    let token = params.at(&["_meta", "progressToken"]);
+    under_way.talk.take_over(exchange.clone(), token, answer);
+    Ok(under_way)
+}
+
+fn responses(params: &RawJson) -> Result<Vec<(String, RawJson)>, &'static str> {
+    let Some(responses) = params.get("inputResponses") else {
+        return Ok(Vec::new());
+    };
+    let members = responses
+        .members()
+        .ok_or("inputResponses must be an object")?;
+    let part = |(key, answer): (String, &_)| {
+        let answer = responses.part(answer);
+        match answer.is_object() {
+            true => Ok((key, answer)),
+            false => Err("every answer in inputResponses must be an object"),
+        }
+    };
+    members.into_iter().map(part).collect()
+}
+
+/// How a call ended, as far as another era's way of asking is in it.
+fn finished(
+    call: &Outgoing,
+    ended: Ended,
+    client: &ClientProfile,
+    declined: bool,
+) -> Result<Answer, RpcError> {
+    let answer = ended?;
+    let urls = match &answer.outcome {
+        Outcome::Error(error) if answer.era == Era::Legacy && !declined => urls::asked(error),
+        _ => None,
+    };
+    match urls {
+        Some(_) if !client.declares(&["elicitation", "url"]) => {
+            let backend = call.backend.name();
+            Err(offers::out_of_reach(&[URL], client, backend, Executed::No))
+        }
+        Some(result) => Ok(asking(result)),
+        None => fit(call, answer, client),
+    }
+}
+
+/// What a modern backend asks must be what the request declared (F-M-12).
+fn fit(call: &Outgoing, answer: Answer, client: &ClientProfile) -> Result<Answer, RpcError> {
+    let result = match &answer.outcome {
+        Outcome::Result(result) if answer.result_type == ResultType::InputRequired => result,
+        _ => return Ok(answer),
+    };
+    let needed = Needed::read(result).map_err(|why| call.unusable(why))?;
+    let missing: Vec<Missing> = needed
+        .questions
+        .iter()
+        .filter_map(|q| offers::missing(client, &q.method, q.params.as_ref()))
+        .collect();
+    if missing.is_empty() {
+        return Ok(answer);
+    }
+    let (backend, executed) = (call.backend.name(), Executed::Unknown);
+    Err(offers::out_of_reach(&missing, client, backend, executed))
+}
+
+/// The backend's era, as soon as it is known.
+async fn era(call: &Outgoing) -> Result<Era, RpcError> {
+    let limit = call.clock.limit();
+    let known = call.clock.run(call.backend.era()).await;
+    let known = known.unwrap_or(Err(BackendError::Deadline { sent: false, limit }));
+    known.map_err(|error| {
+        call.explain(&Failed {
+            error,
+            executed: Executed::No,
+            attempts: 1,
+        })
+    })
+}
+
+fn asking(result: RawJson) -> Answer {
+    Answer {
+        outcome: Outcome::Result(result),
+        era: Era::Modern,
+        result_type: ResultType::InputRequired,
+    }
+}

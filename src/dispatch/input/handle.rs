@@ -1,0 +1,140 @@
+//! The `requestState` under which a modern client comes back to a call that waits for it (F-M-13).
+//!
+//! Owns its making and what it is bound to. It says nothing by itself: it can't be guessed, so a
+//! tampered one is an unknown one, and what it stands for never leaves the process.
+
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
+use rand::RngExt;
+use sha2::{Digest, Sha256};
+
+use crate::protocol::RawJson;
+use crate::protocol::RpcError;
+use crate::protocol::error::INVALID_PARAMS;
+use crate::protocol::raw::quoted;
+
+/// What all handles of this process begin with, and none of another gateway's.
+static OURS: LazyLock<String> = LazyLock::new(|| format!("sentinel.{}.", random_hex::<8>()));
+
+/// Names a call that waits, for one retry.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Handle(String);
+
+impl Handle {
+    /// One that nobody can guess.
+    pub(super) fn new() -> Self {
+        Self(format!("{}{}", *OURS, random_hex::<32>()))
+    }
+
+    /// The handle in the params of a retry; `None` for a state that is not of this process's
+    /// making.
+    pub(super) fn of(params: &RawJson) -> Option<Self> {
+        let state = params.get("requestState")?.text()?;
+        state.starts_with(OURS.as_str()).then_some(Self(state))
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The refusal of a state that stands for nothing (any more), or for another request.
+pub(super) fn refusal(method: &str) -> RpcError {
+    let why = format!(
+        "{method}: this requestState is unknown, used, expired or of another request; \
+         the request can be made anew without it"
+    );
+    RpcError::new(INVALID_PARAMS, why)
+}
+
+/// What a handle is bound to: the method and the params of the request, less what a retry changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Binding([u8; 32]);
+
+impl Binding {
+    /// Of a request or its retry. White space and the order of the params don't count: a client
+    /// may write the same request differently.
+    pub(super) fn of(method: &str, params: &RawJson) -> Self {
+        let mut digest = Sha256::new();
+        digest.update(quoted(method));
+        let mut members = params.members().unwrap_or_default();
+        members.retain(|(key, _)| !["inputResponses", "requestState", "_meta"].contains(&&**key));
+        members.sort_by(|(one, _), (other, _)| one.cmp(other));
+        for (key, value) in members {
+            digest.update(quoted(&key));
+            feed(&mut digest, value.get().as_bytes());
+        }
+        Self(digest.finalize().into())
+    }
+}
+
+/// JSON text without the white space between its tokens.
+fn feed(digest: &mut Sha256, text: &[u8]) {
+    let (mut in_string, mut escaped, mut from) = (false, false, 0);
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            _ if !in_string && byte.is_ascii_whitespace() => {
+                digest.update(&text[from..at]);
+                from = at + 1;
+            }
+            _ => {}
+        }
+    }
+    digest.update(&text[from..]);
+}
+
+fn random_hex<const BYTES: usize>() -> String {
+    let bytes: [u8; BYTES] = rand::rng().random();
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn binding(params: &'static str) -> Binding {
+        Binding::of("tools/call", &RawJson::trusted(params))
+    }
+
+    #[test]
+    fn a_handle_is_found_again_and_no_other_is_taken_for_one() {
+        let handle = Handle::new();
+        let params = |state: &str| {
+            RawJson::trusted(format!(
+                r#"{{"requestState":{}}}"#,
+                serde_json::json!(state)
+            ))
+        };
+        assert_eq!(Handle::of(&params(handle.as_str())), Some(handle.clone()));
+        assert_ne!(Handle::new(), handle);
+        assert_eq!(Handle::of(&params("sentinel.0123456789abcdef.aa")), None);
+        assert_eq!(Handle::of(&RawJson::trusted(r#"{"requestState":1}"#)), None);
+    }
+
+    #[test]
+    fn a_binding_holds_what_is_asked_and_nothing_else() {
+        let first = binding(r#"{"name":"t","arguments":{"a":[1, "x \" y"]},"_meta":{"p":1}}"#);
+        let again = r#"{ "inputResponses":{"k":{}}, "arguments" : {"a" : [1,"x \" y"]},"requestState":"s","_meta":{"p":2}, "name":"t"}"#;
+        assert_eq!(binding(again), first);
+        for other in [
+            r#"{"name":"u","arguments":{"a":[1,"x \" y"]}}"#,
+            r#"{"name":"t","arguments":{"a":[1,"x \"y"]}}"#,
+            r#"{"name":"t","arguments":{"a":[2,"x \" y"]}}"#,
+            r#"{"name":"t"}"#,
+        ] {
+            assert_ne!(binding(other), first, "{other}");
+        }
+        let params = RawJson::trusted(r#"{"name":"t"}"#);
+        assert_ne!(
+            Binding::of("prompts/get", &params),
+            Binding::of("tools/call", &params)
+        );
+    }
+}

@@ -1,0 +1,157 @@
+//! What an `input_required` result says (S26 `basic/patterns/mrtr`), and what one is made of.
+//!
+//! Owns the shape of input requests and responses. Pure; it must not know who asks whom.
+
+use bytes::Bytes;
+
+use super::offers;
+use crate::protocol::RawJson;
+use crate::protocol::raw::quoted;
+
+/// One thing that a server wants to know.
+#[derive(Debug, Clone)]
+pub(super) struct Question {
+    /// The server's name for it.
+    pub(super) key: String,
+    pub(super) method: String,
+    pub(super) params: Option<RawJson>,
+}
+
+/// What a server needs before it can go on.
+#[derive(Debug)]
+pub(super) struct Needed {
+    pub(super) questions: Vec<Question>,
+    /// To be handed back as it is.
+    pub(super) state: Option<RawJson>,
+}
+
+impl Needed {
+    /// Reads the result.
+    ///
+    /// # Errors
+    /// What is wrong with it, for a message.
+    pub(super) fn read(result: &RawJson) -> Result<Self, String> {
+        let given = |key| result.get(key).filter(|value| value.as_str() != "null");
+        let state = given("requestState");
+        let questions = match given("inputRequests") {
+            Some(requests) => read_questions(&requests)?,
+            None if state.is_some() => Vec::new(),
+            None => return Err("it needs input, but says neither which nor a state".into()),
+        };
+        Ok(Self { questions, state })
+    }
+}
+
+fn read_questions(requests: &RawJson) -> Result<Vec<Question>, String> {
+    let requests = requests
+        .members()
+        .ok_or("inputRequests must be an object")?;
+    let read = |(key, request): (String, &serde_json::value::RawValue)| {
+        let request = RawJson::trusted(request.get().to_owned());
+        let method = request.get("method").and_then(|method| method.text());
+        let method = method.filter(|method| offers::is_question(method));
+        Ok(Question {
+            method: method.ok_or("an input request is of a method that can't be")?,
+            params: request.get("params").filter(RawJson::is_object),
+            key,
+        })
+    };
+    requests.into_iter().map(read).collect()
+}
+
+/// A result that asks for this, and is to be answered with this state.
+pub(super) fn input_required<'a>(
+    questions: impl IntoIterator<Item = &'a Question>,
+    state: Option<&str>,
+) -> RawJson {
+    let requests = questions.into_iter().map(|question| {
+        let params = question
+            .params
+            .clone()
+            .map(|params| ("params", params.into_bytes()));
+        let members: Vec<(&str, Bytes)> = [("method", quoted(&question.method))]
+            .into_iter()
+            .chain(params)
+            .collect();
+        (&*question.key, object(&members).into_bytes())
+    });
+    let requests = object(&requests.collect::<Vec<_>>());
+    let members: Vec<(&str, Bytes)> = [
+        ("resultType", Bytes::from_static(b"\"input_required\"")),
+        ("inputRequests", requests.into_bytes()),
+    ]
+    .into_iter()
+    .chain(state.map(|state| ("requestState", quoted(state))))
+    .collect();
+    object(&members)
+}
+
+/// Params with these answers and this state, and with no others.
+pub(super) fn with_answers(
+    params: &RawJson,
+    answers: &[(&str, Bytes)],
+    state: Option<&RawJson>,
+) -> RawJson {
+    let responses = (!answers.is_empty()).then(|| ("inputResponses", object(answers).into_bytes()));
+    let state = state.map(|state| ("requestState", state.clone().into_bytes()));
+    let set: Vec<(&str, Bytes)> = responses.into_iter().chain(state).collect();
+    without_answers(params).with_members(&set, &[])
+}
+
+/// Params as they were before anything was asked.
+pub(super) fn without_answers(params: &RawJson) -> RawJson {
+    params.with_members(&[], &["inputResponses", "requestState"])
+}
+
+fn object(members: &[(&str, Bytes)]) -> RawJson {
+    RawJson::trusted("{}").with_members(members, &[])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &'static str) -> Result<Needed, String> {
+        Needed::read(&RawJson::trusted(text))
+    }
+
+    #[test]
+    fn what_is_asked_is_read_and_written_again() {
+        let text = r#"{"resultType":"input_required","inputRequests":{"a\n":{"method":"roots/list"},"b":{"method":"elicitation/create","params":{"n": 1.10}}},"requestState":"s\u00e9"}"#;
+        let needed = read(text).unwrap();
+        assert_eq!(needed.state.unwrap().as_str(), r#""s\u00e9""#);
+        assert_eq!(
+            input_required(&needed.questions, Some("sé")).as_str(),
+            text.replace("\\u00e9", "é")
+        );
+    }
+
+    #[test]
+    fn what_asks_nothing_or_nonsense_is_refused() {
+        assert!(read(r#"{"inputRequests":{}}"#).is_ok());
+        assert!(read(r#"{"requestState":"x"}"#).is_ok());
+        for bad in [
+            "{}",
+            r#"{"inputRequests":null,"requestState":null}"#,
+            r#"{"inputRequests":[]}"#,
+            r#"{"inputRequests":{"a":{"method":"tools/list"}}}"#,
+            r#"{"inputRequests":{"a":{}}}"#,
+            r#"{"inputRequests":{"a":1}}"#,
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn answers_and_state_replace_those_of_the_round_before() {
+        let params =
+            RawJson::trusted(r#"{"name":"t","inputResponses":{"old":1},"requestState":"old"}"#);
+        let state = RawJson::trusted(r#""\u006eew""#);
+        let answers = [("k", Bytes::from_static(b"{\"x\": 1.0}"))];
+        assert_eq!(
+            with_answers(&params, &answers, Some(&state)).as_str(),
+            r#"{"name":"t","inputResponses":{"k":{"x": 1.0}},"requestState":"\u006eew"}"#
+        );
+        assert_eq!(with_answers(&params, &[], None).as_str(), r#"{"name":"t"}"#);
+    }
+}

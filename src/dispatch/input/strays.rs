@@ -1,0 +1,66 @@
+//! What a backend asks outside of any call, on the stream it keeps for its own news.
+//!
+//! Owns finding somebody to ask: the legacy client, as ever; of modern clients, whose requests
+//! alone can carry a question, the one whose call is the only one on that backend (X-ML-05). It
+//! never guesses: without one, the backend is told that nobody can answer.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Asking, Talks, TaskEvent};
+use crate::protocol::{ClientProfile, Outcome, Request};
+
+/// A question that belongs to no call.
+#[derive(Debug)]
+pub struct Stray {
+    /// The index of the backend.
+    pub backend: usize,
+    /// As it wrote it; its id stays with the backend.
+    pub request: Request,
+    /// Where the answer goes. Dropped: nobody will answer.
+    pub answer: oneshot::Sender<Outcome>,
+}
+
+/// Finds the client that can answer, and asks it. `legacy` is the client of the handshake, once
+/// it may be asked something.
+pub fn relay(
+    stray: Stray,
+    legacy: Option<&Arc<ClientProfile>>,
+    talks: &Talks,
+    events: &mpsc::UnboundedSender<TaskEvent>,
+) {
+    let Stray {
+        backend,
+        request,
+        mut answer,
+    } = stray;
+    if let Some(client) = legacy {
+        let asking = Asking {
+            ticket: None,
+            client: Arc::clone(client),
+            events: events.clone(),
+        };
+        tokio::spawn(async move {
+            let outcome = tokio::select! {
+                biased;
+                () = answer.closed() => return,
+                outcome = asking.answer(request) => outcome,
+            };
+            let _ = answer.send(outcome);
+        });
+    } else if let Some(talk) = talks.only_one_on(backend) {
+        tokio::spawn(async move {
+            let _pause = talk.call.clock.pause();
+            let outcome = tokio::select! {
+                biased;
+                () = answer.closed() => return,
+                outcome = talk.ask(request) => outcome,
+            };
+            let _ = answer.send(outcome);
+        });
+    } else {
+        let method = request.method;
+        tracing::debug!(method, "a question that belongs to no call is refused");
+    }
+}

@@ -1,0 +1,107 @@
+//! The error of 2025-11-25 that names URLs to be visited first (-32042), before clients of either
+//! era.
+//!
+//! Owns what becomes of it: the modern era has no such error, but can ask (X-ML-08); older legacy
+//! clients know neither (X-LL-05).
+
+use super::requests::{self, Question};
+use crate::protocol::era::modern;
+use crate::protocol::error::{INTERNAL_ERROR, URL_ELICITATION_REQUIRED};
+use crate::protocol::message::elements;
+use crate::protocol::{ClientProfile, Outcome, RawJson};
+
+/// The error as an `input_required` result: the tool did not run, and the same call again, once
+/// the URLs were visited, is simply a new one. `None` for any other error.
+pub(super) fn asked(error: &RawJson) -> Option<RawJson> {
+    if modern::code_of(error) != Some(URL_ELICITATION_REQUIRED) {
+        return None;
+    }
+    let elicitations = elements(&error.at(&["data", "elicitations"])?)?;
+    let questions = elicitations.iter().enumerate().map(|(at, params)| {
+        params.get("url")?.text()?;
+        let mode = ("mode", b"\"url\""[..].into());
+        Some(Question {
+            key: format!("url-{}", at + 1),
+            method: "elicitation/create".into(),
+            params: Some(params.with_members(&[mode], &["elicitationId"])),
+        })
+    });
+    let questions: Vec<Question> = questions.collect::<Option<_>>()?;
+    (!questions.is_empty()).then(|| requests::input_required(&questions, None))
+}
+
+/// Whether the user has said no to something: asking the same again would be no answer.
+pub(super) fn declined(params: &RawJson) -> bool {
+    let responses = params.get("inputResponses");
+    let action = |response: &serde_json::value::RawValue| {
+        RawJson::trusted(response.get().to_owned())
+            .get("action")
+            .and_then(|action| action.text())
+    };
+    responses
+        .as_ref()
+        .and_then(RawJson::members)
+        .is_some_and(|members| {
+            let mut actions = members.iter().filter_map(|(_, response)| action(response));
+            actions.any(|action| action != "accept")
+        })
+}
+
+/// A legacy backend's outcome for a legacy client, which may be too old for that error.
+pub(in crate::dispatch) fn for_legacy_client(outcome: Outcome, client: &ClientProfile) -> Outcome {
+    match outcome {
+        Outcome::Error(error)
+            if modern::code_of(&error) == Some(URL_ELICITATION_REQUIRED)
+                && !(client.version >= "2025-11-25"
+                    && client.declares(&["elicitation", "url"])) =>
+        {
+            let code = ("code", INTERNAL_ERROR.to_string().into());
+            Outcome::Error(error.with_members(&[code], &[]))
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_become_questions_without_the_ids_that_only_the_legacy_era_has() {
+        let error = RawJson::trusted(
+            r#"{"code":-32042,"message":"first","data":{"elicitations":[{"mode":"url","elicitationId":"e","url":"https://a","message":"m"},{"url":"https://b"}]}}"#,
+        );
+        assert_eq!(
+            asked(&error).unwrap().as_str(),
+            concat!(
+                r#"{"resultType":"input_required","inputRequests":{"#,
+                r#""url-1":{"method":"elicitation/create","params":{"mode":"url","url":"https://a","message":"m"}},"#,
+                r#""url-2":{"method":"elicitation/create","params":{"url":"https://b","mode":"url"}}}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn other_errors_and_broken_ones_stay_errors() {
+        for text in [
+            r#"{"code":-32000,"message":"m","data":{"elicitations":[{"url":"u"}]}}"#,
+            r#"{"code":-32042,"message":"m"}"#,
+            r#"{"code":-32042,"message":"m","data":{"elicitations":[]}}"#,
+            r#"{"code":-32042,"message":"m","data":{"elicitations":[{}]}}"#,
+        ] {
+            assert!(asked(&RawJson::trusted(text)).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_no_is_told_from_a_yes() {
+        let params = |text: &'static str| RawJson::trusted(text);
+        assert!(!declined(&params("{}")));
+        assert!(!declined(&params(
+            r#"{"inputResponses":{"a":{"action":"accept"}}}"#
+        )));
+        assert!(declined(&params(
+            r#"{"inputResponses":{"a":{"action":"accept"},"b":{"action":"decline"}}}"#
+        )));
+    }
+}

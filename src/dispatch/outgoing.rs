@@ -1,0 +1,172 @@
+//! A call that is ready to go to its backend, once or in several rounds.
+//!
+//! Owns what the backend gets of a client's request (its own name for the thing, the headers that
+//! repeat parameters), the one deadline over all rounds, and the plain words for what went wrong.
+
+use std::sync::Arc;
+
+use reqwest::header::HeaderName;
+
+use super::subject::{Route, Subject};
+use super::tasks::Related;
+use crate::backend::retry::Replay;
+use crate::backend::{Answer, Backend, BackendError, Call, Clock, Failed, Listener};
+use crate::backend::{ProgressToken, Reached};
+use crate::catalog::Entry;
+use crate::protocol::era::Mirror;
+use crate::protocol::era::modern::ResultType;
+use crate::protocol::error::INTERNAL_ERROR;
+use crate::protocol::raw::quoted;
+use crate::protocol::{ClientProfile, Era, Executed, GatewayData, Kind, RawJson, RpcError, task};
+
+/// A call, and whom it goes to.
+pub(super) struct Outgoing {
+    pub(super) backend: Arc<Backend>,
+    pub(super) method: String,
+    /// The client's, with the backend's own name in them.
+    pub(super) params: RawJson,
+    /// Over all rounds.
+    pub(super) clock: Clock,
+    caller: Arc<ClientProfile>,
+    is_tool: bool,
+    replay: Replay,
+    target: Option<Arc<str>>,
+    mirrored: Vec<(HeaderName, String)>,
+    reached: Reached,
+}
+
+impl Outgoing {
+    /// Its clock starts now.
+    pub(super) fn new(
+        method: String,
+        params: RawJson,
+        subject: &Subject,
+        route: &Route<'_>,
+        caller: Arc<ClientProfile>,
+    ) -> Self {
+        let backend = route.backend;
+        let own_name = route.entry.map(|entry| &entry.own_name);
+        let params = match own_name {
+            Some(own_name) if **own_name != *subject.name => {
+                params.with_edits(vec![(subject.at.clone(), quoted(own_name))])
+            }
+            _ => params,
+        };
+        let tool = route.entry.filter(|_| subject.kind == Kind::Tool);
+        let timeout = tool.map_or(backend.config.timeout, |tool| {
+            backend.config.timeout_of(&tool.own_name)
+        });
+        let target = (method != "completion/complete")
+            .then(|| own_name.map_or_else(|| subject.name.as_str().into(), Arc::clone));
+        Self {
+            backend: Arc::clone(backend),
+            clock: Clock::new(timeout),
+            caller,
+            is_tool: subject.kind == Kind::Tool,
+            replay: tool.map_or(Replay::Safe, |tool| replay(backend, tool)),
+            target,
+            mirrored: tool.map_or_else(Vec::new, |tool| mirrored(tool, &params)),
+            reached: Reached::default(),
+            method,
+            params,
+        }
+    }
+
+    /// One round, with these params.
+    pub(super) async fn send(
+        &self,
+        params: &RawJson,
+        listener: &dyn Listener,
+    ) -> Result<Answer, RpcError> {
+        let call = Call {
+            method: &self.method,
+            params: Some(params),
+            progress: progress_token(params, &self.reached),
+            replay: self.replay,
+            clock: &self.clock,
+            caller: &self.caller,
+            target: self.target.as_deref(),
+            mirrored: &self.mirrored,
+            listener: &Related {
+                listener,
+                backend: self.backend.name(),
+            },
+        };
+        let _level = match self.caller.log_level {
+            Some(level) if self.caller.era == Era::Modern => {
+                Some(self.backend.want_log_level(level).await)
+            }
+            _ => None,
+        };
+        let answer = self.backend.call(&call).await;
+        let answer = answer.map_err(|failed| self.explain(&failed))?;
+        let is_task = answer.result_type == ResultType::Task || params.get("task").is_some();
+        Ok(match is_task {
+            true => Answer {
+                outcome: task::outcome_for_client(answer.outcome, self.backend.name()),
+                ..answer
+            },
+            false => answer,
+        })
+    }
+
+    /// The error that reaches the client.
+    pub(super) fn explain(&self, failed: &Failed) -> RpcError {
+        explain(&self.backend, failed, self.is_tool)
+    }
+
+    /// The error for an answer that came, but can't be used.
+    pub(super) fn unusable(&self, why: impl Into<String>) -> RpcError {
+        let error = BackendError::BadReply(why.into());
+        self.explain(&Failed {
+            executed: error.executed(),
+            error,
+            attempts: 1,
+        })
+    }
+}
+
+/// The error that reaches the client. The message alone must serve: clients drop `data`.
+pub(super) fn explain(backend: &Backend, failed: &Failed, is_tool: bool) -> RpcError {
+    let what = failed.error.explain(&backend.config.shown_url);
+    let fate = match failed.executed {
+        _ if !is_tool => "",
+        Executed::No => "; the tool did not run",
+        Executed::Unknown => "; the tool MAY HAVE RUN: check before calling again",
+        Executed::Yes => "; the tool has run",
+    };
+    let (name, class) = (backend.name(), failed.error.class());
+    let data = GatewayData::new(Some(name), class, failed.executed, failed.attempts);
+    RpcError::new(INTERNAL_ERROR, format!("{name}: {what}{fate}")).with_data(data)
+}
+
+/// `_meta.progressToken` and its place, if the client wants progress; `reached` so far.
+pub(super) fn progress_token(params: &RawJson, reached: &Reached) -> Option<ProgressToken> {
+    let meta = params.get("_meta")?;
+    let members = meta.members()?;
+    let (_, token) = members.iter().find(|(name, _)| name == "progressToken")?;
+    Some(ProgressToken {
+        at: params.range_of(token),
+        token: meta.part(token),
+        reached: reached.clone(),
+    })
+}
+
+/// The headers that repeat parameters of a call, as the tool's definition asks for.
+fn mirrored(tool: &Entry, params: &RawJson) -> Vec<(HeaderName, String)> {
+    if tool.mirrors.is_empty() {
+        return Vec::new();
+    }
+    let arguments = params.get("arguments");
+    let arguments = arguments.unwrap_or_else(|| RawJson::trusted("{}"));
+    let header = |mirror: &Mirror| {
+        let name = HeaderName::from_bytes(mirror.header.as_bytes()).ok()?;
+        Some((name, mirror.value(&arguments)?))
+    };
+    tool.mirrors.iter().filter_map(header).collect()
+}
+
+/// Whether a tool may run twice: the user's word first, then the tool's own annotations.
+fn replay(backend: &Backend, tool: &Entry) -> Replay {
+    Replay::of_tool(backend.config.retry_of(&tool.own_name), tool.safe_to_repeat)
+}

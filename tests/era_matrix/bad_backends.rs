@@ -1,0 +1,256 @@
+//! Modern backends that do what they must not, and what the gateway makes of many backends' hints.
+
+use serde_json::{Value, json};
+
+use crate::common::fake::FakeBackend;
+use crate::common::gateway::TestGateway;
+use crate::common::message::{complete, complete_text, request, result, text};
+use crate::common::reply::Reply;
+use crate::table::{LEGACY, MODERN, Pair};
+
+/// A client of each era before a modern backend.
+const CLIENTS: [Pair; 2] = [Pair::new(LEGACY, MODERN), Pair::new(MODERN, MODERN)];
+
+#[test]
+fn a_modern_backend_that_sends_requests_is_not_heard() {
+    for pair in CLIENTS {
+        let fake = pair.fake().tool("t");
+        let ask = request(json!(1), "roots/list", json!({}));
+        let ping = request(json!(0), "ping", json!({}));
+        let stream = Reply::sse().event(ask).event(ping);
+        fake.on_tool("t", stream.event(complete_text("done")));
+        let mut gateway = pair.gateway_for(&fake, json!({ "roots": {} }));
+        assert_eq!(gateway.call("t", json!({})).text(), "done");
+        // The fake minds if it is sent a response.
+        gateway.call("t", json!({})).result();
+        assert!(fake.requests_of("response").is_empty());
+    }
+}
+
+#[test]
+fn results_of_no_known_kind_are_no_answer() {
+    let content = json!([{ "type": "text", "text": "x" }]);
+    for pair in CLIENTS {
+        for bad in [
+            json!({ "resultType": "partial", "content": content }),
+            json!({ "resultType": 7, "content": content }),
+            json!({ "resultType": null, "content": content }),
+            json!({ "resultType": "task", "taskId": "1", "status": "working" }),
+            json!({ "resultType": "input_required" }),
+            json!({ "resultType": "input_required", "inputRequests": {} }),
+            json!({ "resultType": "input_required", "inputRequests": [] }),
+            json!({ "resultType": "input_required",
+                "inputRequests": { "k": { "method": "tools/list" } } }),
+        ] {
+            let fake = pair.fake().tool("t");
+            fake.on_tool("t", Reply::result(bad.clone()));
+            let mut gateway = pair.gateway(&fake);
+            let answer = gateway.call("t", json!({}));
+            assert_eq!(answer.code(), -32603, "{pair:?} {bad}");
+            assert_eq!(answer.verdict().0, "bad_reply", "{pair:?} {bad}");
+            assert_eq!(fake.requests_of("tools/call").len(), 1);
+        }
+    }
+}
+
+#[test]
+fn a_result_without_a_kind_is_complete() {
+    for pair in CLIENTS {
+        let fake = pair.fake().tool("t");
+        fake.on_tool("t", Reply::json(&text("older")));
+        let mut gateway = pair.gateway(&fake);
+        assert_eq!(gateway.call("t", json!({})).text(), "older");
+    }
+}
+
+#[test]
+fn a_list_that_asks_something_is_no_list() {
+    for pair in CLIENTS {
+        let fake = pair.fake().tool("t");
+        let asks = json!({ "k": { "method": "roots/list" } });
+        fake.on("tools/list", Reply::input_required(&asks, Some("s")));
+        let mut gateway = pair.gateway_for(&fake, json!({ "roots": {} }));
+        assert!(gateway.tool_names().is_empty());
+    }
+}
+
+#[test]
+fn tools_whose_headers_can_not_be_are_left_out_and_the_others_stay() {
+    let tool = |name: &str, properties: Value| json!({ "name": name, "inputSchema": { "type": "object", "properties": properties } });
+    let marked = |kind: &str, header: &str| json!({ "type": kind, "x-mcp-header": header });
+    let inner = json!({ "type": "object", "properties": { "a": marked("string", "A") } });
+    let mut bad = vec![
+        tool("empty", json!({ "a": marked("string", "") })),
+        tool("space", json!({ "a": marked("string", "A B") })),
+        tool("colon", json!({ "a": marked("string", "A:") })),
+        tool("line", json!({ "a": marked("string", "A\r\nX: y") })),
+        tool("letter", json!({ "a": marked("string", "Ä") })),
+        tool(
+            "twice",
+            json!({ "a": marked("string", "Aa"), "b": marked("string", "aA") }),
+        ),
+        tool("number", json!({ "a": marked("number", "A") })),
+        tool("object", json!({ "a": marked("object", "A") })),
+        tool("array", json!({ "a": marked("array", "A") })),
+        tool("null", json!({ "a": marked("null", "A") })),
+        tool("untyped", json!({ "a": { "x-mcp-header": "A" } })),
+        tool(
+            "either",
+            json!({ "a": { "type": ["string", "null"], "x-mcp-header": "A" } }),
+        ),
+        tool(
+            "nameless",
+            json!({ "a": { "type": "string", "x-mcp-header": 7 } }),
+        ),
+        tool("items", json!({ "a": { "type": "array", "items": inner } })),
+        tool("oneOf", json!({ "a": { "oneOf": [inner] } })),
+        tool("not", json!({ "a": { "not": inner } })),
+    ];
+    for keyword in [
+        "allOf",
+        "anyOf",
+        "if",
+        "then",
+        "$defs",
+        "additionalProperties",
+    ] {
+        let mut broken = tool(keyword, json!({}));
+        broken["name"] = json!(keyword.trim_start_matches('$'));
+        broken["inputSchema"][keyword] = match keyword {
+            "allOf" | "anyOf" => json!([inner]),
+            "$defs" => json!({ "x": inner }),
+            _ => inner.clone(),
+        };
+        bad.push(broken);
+    }
+    let mut tools = vec![tool("first", json!({}))];
+    tools.extend(bad.iter().cloned());
+    tools.push(tool("last", json!({ "a": marked("string", "A-1.x") })));
+    let list = complete(json!({ "tools": tools, "ttlMs": 0, "cacheScope": "public" }));
+    for pair in CLIENTS {
+        let fake = pair.fake();
+        fake.always("tools/list", Reply::json(&list));
+        let mut gateway = pair.gateway(&fake);
+        assert_eq!(gateway.tool_names(), ["first", "last"], "{pair:?}");
+        assert_eq!(gateway.call("space", json!({})).code(), -32602);
+    }
+    // A legacy backend is sent no such headers, and may say what it likes.
+    let fake = FakeBackend::start();
+    fake.always("tools/list", Reply::json(&result(json!({ "tools": bad }))));
+    let mut gateway = TestGateway::over(&fake);
+    gateway.initialize();
+    assert_eq!(gateway.tool_names().len(), bad.len());
+}
+
+#[test]
+fn a_parameter_in_a_property_that_is_called_like_a_keyword_is_found() {
+    for pair in CLIENTS {
+        let marked = json!({ "type": "string", "x-mcp-header": "A" });
+        let inner = json!({ "type": "object", "properties": { "items": marked } });
+        let schema = json!({ "type": "object", "properties": { "oneOf": inner } });
+        let fake = pair.fake().tool_with("t", json!({ "inputSchema": schema }));
+        let mut gateway = pair.gateway(&fake);
+        gateway
+            .call("t", json!({ "oneOf": { "items": "x" } }))
+            .result();
+        let call = fake.next_request("tools/call");
+        assert_eq!(call.header("mcp-param-a"), Some("x"));
+    }
+}
+
+/// The schema has changed since it was listed: it is fetched anew, and the call sent once more.
+#[test]
+fn headers_that_the_backend_misses_are_looked_up_and_sent() {
+    for pair in CLIENTS {
+        let fake = pair.fake().tool("t");
+        let mut gateway = pair.gateway(&fake);
+        assert_eq!(gateway.tool_names(), ["t"]);
+        let property = json!({ "type": "string", "x-mcp-header": "Region" });
+        fake.mark_property("t", "region", property);
+        let answer = gateway.call("t", json!({ "region": "eu" }));
+        assert!(answer.text().contains("eu"));
+        assert_eq!(fake.offences().len(), 1);
+        assert_eq!(
+            (fake.requests_of("tools/call").len(), fake.runs("t")),
+            (2, 1)
+        );
+        let again = &fake.requests_of("tools/call")[1];
+        assert_eq!(again.header("mcp-param-region"), Some("eu"));
+
+        let mismatch = json!({ "jsonrpc": "2.0", "id": "$id",
+            "error": { "code": -32020, "message": "Header mismatch" } });
+        fake.always_tool("t", Reply::json_as(400, &mismatch));
+        let answer = gateway.call("t", json!({ "region": "eu" }));
+        assert_eq!(answer.code(), -32603, "{answer:?}");
+        assert_eq!(
+            (fake.requests_of("tools/call").len(), fake.runs("t")),
+            (4, 1)
+        );
+    }
+}
+
+#[test]
+fn hints_of_many_backends_are_the_most_careful_of_them() {
+    let fake = |tool: &str| FakeBackend::start().tool(tool).modern();
+    let hints = |gateway: &mut TestGateway| {
+        let list = gateway.ask("tools/list", json!({}));
+        let ttl = list.result()["ttlMs"].as_u64().unwrap();
+        (
+            ttl,
+            list.result()["cacheScope"].as_str().unwrap().to_owned(),
+        )
+    };
+    let (long, short) = (
+        fake("long").caching(5000, "public"),
+        fake("short").caching(1000, "private"),
+    );
+    let legacy = FakeBackend::start().tool("legacy");
+    for (toml, expected) in [
+        (long.entry("a", ""), (5000, "public")),
+        (
+            long.entry("a", "") + &short.entry("b", ""),
+            (1000, "private"),
+        ),
+        (long.entry("a", "") + &legacy.entry("b", ""), (0, "private")),
+    ] {
+        let mut gateway = TestGateway::with_config(&toml);
+        gateway.modern(json!({}));
+        let (ttl, scope) = hints(&mut gateway);
+        assert_eq!((ttl, scope.as_str()), expected);
+    }
+}
+
+#[test]
+fn the_hints_of_one_resource_are_its_own_and_of_a_legacy_one_none() {
+    for (fake, expected) in [
+        (
+            FakeBackend::start().modern().caching(77, "public"),
+            (77, "public"),
+        ),
+        (FakeBackend::start(), (0, "private")),
+    ] {
+        let fake = fake.resource("a:b");
+        let mut gateway = TestGateway::over(&fake);
+        gateway.modern(json!({}));
+        let read = gateway.ask("resources/read", json!({ "uri": "a:b" }));
+        let (ttl, scope) = (&read.result()["ttlMs"], &read.result()["cacheScope"]);
+        assert_eq!((ttl, scope), (&json!(expected.0), &json!(expected.1)));
+    }
+}
+
+#[test]
+fn who_the_backend_is_is_told_beside_who_we_are() {
+    let fake = FakeBackend::start().tool("t").modern();
+    let mut gateway = TestGateway::over(&fake);
+    gateway.modern(json!({}));
+    fake.on_tool("t", Reply::json(&complete(json!({ "content": [],
+        "_meta": { "io.modelcontextprotocol/serverInfo": { "name": "behind", "version": "2" } } }))));
+    let answer = gateway.call("t", json!({}));
+    let meta = &answer.result()["_meta"];
+    assert_eq!(
+        meta["io.modelcontextprotocol/serverInfo"]["name"],
+        "sentinel"
+    );
+    let behind = meta.to_string();
+    assert!(behind.contains(r#""name":"behind""#), "{behind}");
+}

@@ -1,0 +1,164 @@
+//! How a backend's era is found out: by one question that runs nothing.
+
+use serde_json::{Value, json};
+
+use crate::common::fake::FakeBackend;
+use crate::common::gateway::TestGateway;
+use crate::common::message::error_with;
+use crate::common::reply::Reply;
+use crate::common::streams::refusals;
+use crate::table::{LEGACY, MODERN};
+
+/// A client of each era calls the tool `t`, which runs once each.
+fn serves_both(fake: &FakeBackend, more: &str) {
+    let runs = fake.runs("t");
+    let toml = fake.entry("fake", more);
+    let mut gateway = TestGateway::with_config(&toml);
+    gateway.initialize().result();
+    assert_eq!(gateway.call("t", json!({})).text(), "t {}");
+    let mut gateway = TestGateway::with_config(&toml);
+    gateway.modern(json!({}));
+    assert_eq!(gateway.call("t", json!({})).text(), "t {}");
+    assert_eq!(fake.runs("t"), runs + 2);
+}
+
+#[test]
+fn whatever_a_legacy_server_says_to_what_it_does_not_know_it_is_served() {
+    for (name, refusal) in refusals() {
+        eprintln!("{name}");
+        for fake in [
+            FakeBackend::start(),
+            FakeBackend::start().without_sessions(),
+        ] {
+            let fake = fake.tool("t").refusing_modern(refusal.clone());
+            serves_both(&fake, "");
+            assert_eq!(fake.requests_of("server/discover").len(), 2);
+            assert_eq!(fake.requests_of("initialize").len(), 2);
+        }
+    }
+}
+
+#[test]
+fn a_server_that_takes_everything_for_granted_is_legacy() {
+    let shrug = Reply::result(json!({}));
+    let fake = FakeBackend::start().tool("t").refusing_modern(shrug);
+    serves_both(&fake, "");
+}
+
+#[test]
+fn a_server_of_both_eras_is_modern() {
+    let fake = FakeBackend::start().tool("t").dual();
+    serves_both(&fake, "");
+    assert!(fake.requests_of("initialize").is_empty());
+    assert_eq!(fake.requests_of("server/discover").len(), 2);
+}
+
+#[test]
+fn the_config_can_say_which_era_it_is() {
+    let fake = FakeBackend::start().tool("t").dual();
+    serves_both(&fake, "protocol = \"legacy\"");
+    assert!(fake.requests_of("server/discover").is_empty());
+    assert_eq!(fake.requests_of("initialize").len(), 2);
+    serves_both(&fake, "protocol = \"modern\"");
+    assert_eq!(fake.requests_of("initialize").len(), 2);
+
+    let legacy = FakeBackend::start().tool("t");
+    let toml = legacy.entry("fake", "protocol = \"modern\"");
+    let mut gateway = TestGateway::with_config(&toml);
+    gateway.modern(json!({}));
+    let answer = gateway.call("t", json!({}));
+    assert!(answer.message().contains("fake is down"), "{answer:?}");
+    assert!(legacy.requests_of("initialize").is_empty());
+}
+
+#[test]
+fn trouble_says_nothing_about_the_era() {
+    for status in [500, 502, 503] {
+        let fake = FakeBackend::start().tool("t").modern();
+        fake.on("server/discover", Reply::status(status));
+        let mut gateway = TestGateway::over(&fake);
+        gateway.modern(json!({}));
+        let mut answer = gateway.call("t", json!({}));
+        while answer.0.json.get("error").is_some() {
+            answer = gateway.call("t", json!({}));
+        }
+        assert_eq!(answer.text(), "t {}");
+        assert!(fake.requests_of("initialize").is_empty(), "{status}");
+    }
+}
+
+#[test]
+fn a_server_that_needs_a_key_is_asked_for_nothing_more() {
+    for status in [401, 403] {
+        let fake = FakeBackend::start().tool("t").modern();
+        fake.always("server/discover", Reply::status(status));
+        let mut gateway = TestGateway::over(&fake);
+        gateway.modern(json!({}));
+        let answer = gateway.call("t", json!({}));
+        assert!(answer.message().contains("fake is down"), "{answer:?}");
+        let kinds = fake.requests();
+        let kinds = kinds.iter().map(|request| request.kind().to_owned());
+        assert!(kinds.into_iter().all(|kind| kind == "server/discover"));
+    }
+}
+
+#[test]
+fn a_modern_server_of_another_version_is_down_with_a_reason() {
+    let fake = FakeBackend::start().tool("t").modern();
+    let data = json!({ "supported": ["2099-01-01"], "requested": MODERN });
+    let unsupported = error_with(-32022, "Unsupported protocol version", &data);
+    fake.always("server/discover", Reply::json_as(400, &unsupported));
+    let mut gateway = TestGateway::over(&fake);
+    gateway.modern(json!({}));
+    let answer = gateway.call("t", json!({}));
+    assert!(answer.message().contains("2099-01-01"), "{answer:?}");
+    assert!(fake.requests_of("initialize").is_empty());
+}
+
+#[test]
+fn a_server_that_names_legacy_versions_alone_is_legacy() {
+    let data = json!({ "supported": [LEGACY], "requested": MODERN });
+    let unsupported = error_with(-32022, "Unsupported protocol version", &data);
+    let refusal = Reply::json_as(400, &unsupported);
+    let fake = FakeBackend::start().tool("t").refusing_modern(refusal);
+    serves_both(&fake, "");
+}
+
+/// Some servers are silent on what they don't know.
+#[test]
+fn a_server_that_never_answers_the_question_is_legacy() {
+    let fake = FakeBackend::start()
+        .tool("t")
+        .refusing_modern(Reply::stall());
+    let mut gateway = TestGateway::over(&fake);
+    gateway.initialize().result();
+    gateway.wait_for_tool("t");
+    assert_eq!(gateway.call("t", json!({})).text(), "t {}");
+}
+
+#[test]
+fn the_transport_of_2024_is_found_behind_its_get() {
+    let fake = FakeBackend::start().tool("t").old_sse();
+    serves_both(&fake, "");
+    let posted = fake.requests_of("tools/call");
+    assert!(
+        posted
+            .iter()
+            .all(|call| call.target.starts_with("/messages?client="))
+    );
+}
+
+#[test]
+fn the_one_question_has_every_header_it_must_have() {
+    for fake in [FakeBackend::start().modern(), FakeBackend::start()] {
+        let mut gateway = TestGateway::over(&fake);
+        gateway.initialize().result();
+        let probe = fake.next_request("server/discover");
+        assert_eq!(probe.header("mcp-method"), Some("server/discover"));
+        assert_eq!(probe.header("mcp-protocol-version"), Some(MODERN));
+        assert_eq!(*probe.meta("protocolVersion"), json!(MODERN));
+        assert!(probe.meta("clientCapabilities").is_object());
+        assert_ne!(probe.message["id"], Value::Null);
+        assert_eq!(probe.header("mcp-session-id"), None);
+    }
+}

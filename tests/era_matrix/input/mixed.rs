@@ -1,0 +1,147 @@
+//! Clients of both eras before one legacy backend: each is asked what it can answer.
+
+use serde_json::{Value, json};
+
+use super::parked::{PAIR, Parked};
+use super::{accept, ask, everything};
+use crate::common::fake::FakeBackend;
+use crate::common::gate::Gate;
+use crate::common::gateway::TestGateway;
+use crate::common::message::{request, result, text};
+use crate::common::reply::Reply;
+use crate::table::LEGACY;
+
+fn sample() -> Value {
+    let params = json!({ "messages": [], "maxTokens": 1 });
+    request(json!("s"), "sampling/createMessage", params)
+}
+
+/// A server is told what its client can do once and for all, so it takes two sessions.
+#[test]
+fn a_legacy_client_and_a_modern_one_are_two_clients_to_a_legacy_backend() {
+    let fake = FakeBackend::start().tool("ask");
+    let mut gateway = TestGateway::over(&fake);
+    gateway
+        .initialize_with(LEGACY, json!({ "roots": {} }))
+        .result();
+    gateway.call("ask", json!({})).result();
+    gateway.modern(json!({ "sampling": {} }));
+    let gate = Gate::new();
+    let stream = Reply::sse().event(sample()).hold(&gate);
+    fake.on_tool("ask", stream.event(text("done")));
+    let call = json!({ "name": "ask", "arguments": {} });
+    let asked = gateway.ask("tools/call", call.clone());
+    let answers = json!({ asked.question().0: { "model": "m" } });
+    let id = gateway.retry("tools/call", &call, &asked, answers);
+    assert_eq!(
+        fake.next_request("response").message["result"],
+        json!({ "model": "m" })
+    );
+    gate.open();
+    assert_eq!(gateway.answer(id).text(), "done");
+    let told = fake.requests_of("initialize");
+    let told = told
+        .iter()
+        .map(|hello| hello.params()["capabilities"].clone());
+    let told: Vec<Value> = told.collect();
+    assert_eq!(told[0], json!({ "roots": {} }));
+    assert!(
+        told[1]["sampling"].is_object() && told[1]["elicitation"].is_object(),
+        "{told:?}"
+    );
+    assert_eq!(told.len(), 2);
+    // A call goes out in the session of who made it.
+    let sessions = fake.requests_of("tools/call");
+    let sessions = sessions.iter().map(|call| call.header("mcp-session-id"));
+    assert_eq!(
+        sessions.collect::<Vec<_>>(),
+        [Some("session-1"), Some("session-2")]
+    );
+}
+
+#[test]
+fn questions_in_two_sessions_reach_each_its_own_client() {
+    let fake = FakeBackend::start().tool("one").tool("two");
+    let gate = Gate::new();
+    for tool in ["one", "two"] {
+        let stream = Reply::sse().event(ask(0, tool)).hold(&gate);
+        fake.on_tool(tool, stream.event(text(tool)));
+    }
+    let mut gateway = TestGateway::over(&fake);
+    gateway.initialize_with(LEGACY, everything()).result();
+    let legacy = gateway.start_call("one", json!({}));
+    let call = json!({ "name": "two", "arguments": {} });
+    let asked = gateway.modern(everything()).ask("tools/call", call.clone());
+    let question = gateway.next_request("elicitation/create");
+    assert_eq!(question.params()["message"], "one");
+    let (key, shown) = asked.question();
+    assert_eq!(shown["params"]["message"], "two");
+    let answers = json!({ key: accept("two") });
+    let modern = gateway.retry("tools/call", &call, &asked, answers);
+    let heard = fake.next_request("response");
+    assert_eq!(heard.message["result"], accept("two"));
+    gateway.respond(&question, accept("one"));
+    let other = fake.next_request("response");
+    assert_eq!(other.message["result"], accept("one"));
+    assert_ne!(
+        heard.header("mcp-session-id"),
+        other.header("mcp-session-id")
+    );
+    gate.open();
+    assert_eq!(gateway.answer(legacy).text(), "one");
+    assert_eq!(gateway.answer(modern).text(), "two");
+    assert_eq!((fake.runs("one"), fake.runs("two")), (1, 1));
+}
+
+/// The client can mend that: it is told what was missing, and not only that it went wrong.
+#[test]
+fn a_call_that_fails_for_want_of_a_capability_says_which() {
+    let sorry = json!({ "content": [{ "type": "text", "text": "no model" }], "isError": true });
+    let failure = json!({ "jsonrpc": "2.0", "id": "$id",
+        "error": { "code": -32000, "message": "no model" } });
+    for ending in [result(sorry), failure] {
+        let mut parked = Parked::with(|gate| Reply::sse().event(sample()).hold(gate).event(ending));
+        parked.gateway.modern(json!({}));
+        let id = parked.gateway.request("tools/call", parked.call.clone());
+        let refused = parked.fake.next_request("response").message;
+        assert!(refused["error"]["code"].is_i64(), "{refused}");
+        parked.gate.open();
+        let answer = parked.gateway.answer(id);
+        assert_eq!(answer.code(), -32021, "{answer:?}");
+        let required = &answer.error()["data"]["requiredCapabilities"];
+        assert!(required["sampling"].is_object(), "{answer:?}");
+    }
+}
+
+/// The gateway finds no client to ask while there is none of the legacy era.
+#[test]
+fn a_backend_that_asks_out_of_the_blue_is_told_that_nobody_can_answer() {
+    let fake = PAIR.fake().tool("t");
+    let mut gateway = PAIR.gateway_for(&fake, everything());
+    gateway.call("t", json!({})).result();
+    fake.announce_request(sample());
+    let refused = fake.next_request("response").message;
+    assert_eq!(
+        (&refused["id"], refused["error"].is_object()),
+        (&json!("s"), true)
+    );
+    fake.announce_request(request(json!("p"), "ping", json!({})));
+    assert_eq!(fake.next_request("response").message["result"], json!({}));
+}
+
+/// A legacy client is asked between calls as well.
+#[test]
+fn a_question_on_the_stream_of_get_reaches_a_legacy_client() {
+    let fake = FakeBackend::start().tool("t").with_get();
+    let mut gateway = TestGateway::over(&fake);
+    gateway.initialize_with(LEGACY, everything()).result();
+    fake.announce_request(ask("g", "on GET"));
+    let question = gateway.next_request("elicitation/create");
+    assert_eq!(question.params()["message"], "on GET");
+    gateway.respond(&question, accept("yes"));
+    let heard = fake.next_request("response").message;
+    assert_eq!(
+        (&heard["id"], &heard["result"]),
+        (&json!("g"), &accept("yes"))
+    );
+}

@@ -1,0 +1,353 @@
+//! A legacy backend asks in the middle of a call; a modern client is answered with the question, and
+//! comes again with its answer. In between the call stands parked, and never runs twice.
+
+use serde_json::{Value, json};
+
+use super::{accept, ask, asking, everything};
+use crate::common::fake::FakeBackend;
+use crate::common::gate::Gate;
+use crate::common::gateway::{Answer, TestGateway};
+use crate::common::message::{progress, request, text};
+use crate::common::reply::Reply;
+use crate::table::{LEGACY, MODERN, Pair};
+
+pub(super) const PAIR: Pair = Pair::new(MODERN, LEGACY);
+
+/// A backend whose tool `ask` asks these, waits for a gate, and is done; and a client that can do
+/// everything.
+pub(super) struct Parked {
+    pub fake: FakeBackend,
+    pub gateway: TestGateway,
+    pub gate: Gate,
+    pub call: Value,
+}
+
+impl Parked {
+    pub fn over(questions: &[Value]) -> Self {
+        Self::with(|gate| asking(questions).hold(gate).event(text("done")))
+    }
+
+    pub fn with(reply: impl FnOnce(&Gate) -> Reply) -> Self {
+        let fake = PAIR.fake().tool("ask").tool("other");
+        let gate = Gate::new();
+        fake.on_tool("ask", reply(&gate));
+        let gateway = PAIR.gateway_for(&fake, everything());
+        let call = json!({ "name": "ask", "arguments": { "a": 1 } });
+        Self {
+            fake,
+            gateway,
+            gate,
+            call,
+        }
+    }
+
+    /// Calls, and gets the question.
+    pub fn call(&mut self) -> Answer {
+        self.gateway.ask("tools/call", self.call.clone())
+    }
+
+    /// Comes again with these answers; returns the id.
+    pub fn retry(&mut self, asked: &Answer, answers: Value) -> u64 {
+        self.gateway.retry("tools/call", &self.call, asked, answers)
+    }
+
+    /// Says the same to every question.
+    pub fn retry_accepting(&mut self, asked: &Answer) -> u64 {
+        let keys = asked
+            .questions()
+            .keys()
+            .map(|key| (key.clone(), accept(key)));
+        let answers = Value::Object(keys.collect());
+        self.retry(asked, answers)
+    }
+
+    /// The call has reached the backend once, and run once.
+    pub fn ran_once(&self) {
+        let calls = self.fake.requests_of("tools/call");
+        let calls = calls.iter().filter(|call| call.tool() == "ask").count();
+        assert_eq!((calls, self.fake.runs("ask")), (1, 1));
+    }
+
+    /// What was posted in answer to the question with this id.
+    pub fn heard(&self, id: impl Into<Value>) -> Option<Value> {
+        let id = id.into();
+        let answers = self.fake.requests_of("response").into_iter();
+        answers
+            .map(|answer| answer.message)
+            .find(|answer| answer["id"] == id)
+    }
+
+    /// Lets the backend finish, and sees that the call ends as if nothing had been.
+    pub fn ends(&mut self, id: u64) {
+        self.gate.open();
+        assert_eq!(self.gateway.answer(id).text(), "done");
+        self.ran_once();
+    }
+}
+
+#[test]
+fn questions_asked_together_are_one_round() {
+    let mut parked = Parked::over(&[ask(0, "a"), ask("0", "b"), ask(7, "c")]);
+    let asked = parked.call();
+    let questions = asked.questions().clone();
+    assert_eq!(questions.len(), 3);
+    assert!(asked.state().is_some_and(Value::is_string));
+    let answers: serde_json::Map<String, Value> = questions
+        .iter()
+        .map(|(key, question)| {
+            let words = question["params"]["message"].as_str().unwrap();
+            (key.clone(), accept(words))
+        })
+        .collect();
+    let id = parked.retry(&asked, Value::Object(answers));
+    parked.fake.wait_for_requests("response", 3);
+    for (theirs, words) in [(json!(0), "a"), (json!("0"), "b"), (json!(7), "c")] {
+        let heard = parked.heard(theirs).unwrap();
+        assert_eq!(heard["result"], accept(words));
+    }
+    parked.ends(id);
+}
+
+#[test]
+fn one_question_after_the_other_is_round_after_round() {
+    let gates = [Gate::new(), Gate::new()];
+    let mut parked = Parked::with(|last| {
+        let first = Reply::sse().event(ask(0, "first")).hold(&gates[0]);
+        let second = first.event(ask(1, "second")).hold(&gates[1]);
+        second.event(ask(2, "third")).hold(last).event(text("done"))
+    });
+    let mut asked = parked.call();
+    for (theirs, words) in [(0, "first"), (1, "second")] {
+        assert_eq!(asked.question().1["params"]["message"], words);
+        let id = parked.retry_accepting(&asked);
+        parked.fake.wait_for_requests("response", theirs + 1);
+        assert!(parked.heard(theirs).unwrap()["result"].is_object());
+        gates[theirs].open();
+        asked = parked.gateway.answer(id);
+    }
+    assert_eq!(asked.question().1["params"]["message"], "third");
+    let id = parked.retry_accepting(&asked);
+    parked.ends(id);
+}
+
+#[test]
+fn what_is_missing_is_asked_for_again_and_what_is_too_much_ignored() {
+    let mut parked = Parked::over(&[ask(0, "a"), ask(1, "b")]);
+    let asked = parked.call();
+    let questions = asked.questions().clone();
+    let key_of = |words: &str| {
+        let mut all = questions.iter();
+        let found = all.find(|(_, question)| question["params"]["message"] == words);
+        found.unwrap().0.clone()
+    };
+    let answers = json!({ key_of("a"): accept("a"), "nobody's": accept("x") });
+    let id = parked.retry(&asked, answers);
+    let again = parked.gateway.answer(id);
+    let (key, question) = again.question();
+    assert_eq!(
+        (key, &question["params"]["message"]),
+        (key_of("b").as_str(), &json!("b"))
+    );
+    let id = parked.retry(&again, json!({ key: accept("b") }));
+    parked.fake.wait_for_requests("response", 2);
+    assert_eq!(parked.heard(0).unwrap()["result"], accept("a"));
+    assert_eq!(parked.heard(1).unwrap()["result"], accept("b"));
+    parked.ends(id);
+    assert_eq!(parked.fake.requests_of("response").len(), 2);
+}
+
+#[test]
+fn an_answer_reaches_the_backend_as_it_was_written() {
+    const RAW: &str = r#"{"action":"accept","content":{"z":1.10,"a":12345678901234567890}}"#;
+    let mut parked = Parked::over(&[ask(0, "?")]);
+    let asked = parked.call();
+    let mut params = parked.gateway.with_metadata(parked.call.clone());
+    params["inputResponses"] = json!({ asked.question().0: "$raw" });
+    params["requestState"] = asked.state().unwrap().clone();
+    let call = json!({ "jsonrpc": "2.0", "id": "r", "method": "tools/call", "params": params });
+    parked
+        .gateway
+        .send_raw(call.to_string().replace("\"$raw\"", RAW));
+    let answer = parked.fake.next_request("response");
+    let body = String::from_utf8(answer.body).unwrap();
+    assert!(body.contains(&format!(r#""result":{RAW}"#)), "{body}");
+    parked.gate.open();
+    assert_eq!(parked.gateway.answer("r").text(), "done");
+}
+
+#[test]
+fn a_state_that_was_tampered_with_is_refused_and_the_true_one_still_good() {
+    let mut parked = Parked::over(&[ask(0, "?")]);
+    let asked = parked.call();
+    let state = asked.state().unwrap().as_str().unwrap().to_owned();
+    let mut flipped = state.clone().into_bytes();
+    let middle = flipped.len() / 2;
+    flipped[middle] = if flipped[middle] == b'A' { b'B' } else { b'A' };
+    let flipped = String::from_utf8(flipped).unwrap();
+    let shorter = &state[..state.len() - 1];
+    let longer = format!("{state}A");
+    for forged in ["", "nonsense", &flipped, shorter, &longer] {
+        let mut params = parked.call.clone();
+        params["requestState"] = json!(forged);
+        params["inputResponses"] = json!({ asked.question().0: accept("evil") });
+        let refused = parked.gateway.ask("tools/call", params);
+        assert_eq!(refused.code(), -32602, "{forged}");
+    }
+    assert!(parked.fake.requests_of("response").is_empty());
+    let id = parked.retry_accepting(&asked);
+    parked.ends(id);
+}
+
+#[test]
+fn a_state_is_good_once() {
+    let mut parked = Parked::over(&[ask(0, "?")]);
+    let asked = parked.call();
+    let id = parked.retry_accepting(&asked);
+    parked.fake.next_request("response");
+    let while_it_runs = parked.retry_accepting(&asked);
+    assert_eq!(parked.gateway.answer(while_it_runs).code(), -32602);
+    parked.ends(id);
+    let afterwards = parked.retry_accepting(&asked);
+    assert_eq!(parked.gateway.answer(afterwards).code(), -32602);
+    parked.ran_once();
+    assert_eq!(parked.fake.requests_of("response").len(), 1);
+}
+
+#[test]
+fn a_state_belongs_to_its_method_and_its_params() {
+    let mut parked = Parked::over(&[ask(0, "?")]);
+    let asked = parked.call();
+    let answers = json!({ asked.question().0: accept("x") });
+    for (method, params) in [
+        (
+            "tools/call",
+            json!({ "name": "ask", "arguments": { "a": 2 } }),
+        ),
+        ("tools/call", json!({ "name": "ask" })),
+        (
+            "tools/call",
+            json!({ "name": "other", "arguments": { "a": 1 } }),
+        ),
+        (
+            "prompts/get",
+            json!({ "name": "ask", "arguments": { "a": 1 } }),
+        ),
+    ] {
+        let id = parked
+            .gateway
+            .retry(method, &params, &asked, answers.clone());
+        let refused = parked.gateway.answer(id);
+        assert_eq!(refused.code(), -32602, "{method} {params}");
+    }
+    assert_eq!(parked.fake.runs("other"), 0);
+    // What isn't of the call itself may differ.
+    parked.call["_meta"] = json!({ "progressToken": "new", "com.example/x": 1 });
+    let id = parked.retry_accepting(&asked);
+    parked.ends(id);
+}
+
+#[test]
+fn no_progress_while_it_is_parked_and_then_under_the_new_token() {
+    let parked_at = Gate::new();
+    let mut parked = Parked::with(|last| {
+        let before = Reply::sse().event(progress(1.0)).event(ask(0, "?"));
+        let during = before.hold(&parked_at).event(progress(2.0)).hold(last);
+        during.event(progress(3.0)).event(text("done"))
+    });
+    parked.call["_meta"] = json!({ "progressToken": "old" });
+    let asked = parked.call();
+    let said = parked.gateway.next_notification("notifications/progress");
+    assert_eq!(said.params()["progressToken"], "old");
+    parked_at.open();
+    parked.gate.wait_for(1);
+    parked.call["_meta"] = json!({ "progressToken": 17 });
+    let id = parked.retry_accepting(&asked);
+    parked.fake.next_request("response");
+    parked.gate.open();
+    loop {
+        let said = parked.gateway.next_notification("notifications/progress");
+        assert_eq!(said.params()["progressToken"], 17);
+        if said.params()["progress"] == 3.0 {
+            break;
+        }
+    }
+    parked.ends(id);
+}
+
+/// What the client said with its last request is what counts.
+#[test]
+fn what_the_client_can_do_comes_with_each_round() {
+    let between = Gate::new();
+    let mut parked = Parked::with(|last| {
+        let sample = json!({ "messages": [], "maxTokens": 1 });
+        let second = request(json!(1), "sampling/createMessage", sample);
+        let first = Reply::sse().event(ask(0, "?")).hold(&between);
+        first.event(second).hold(last).event(text("done"))
+    });
+    let asked = parked.call();
+    parked.gateway.modern(json!({ "elicitation": {} }));
+    let id = parked.retry_accepting(&asked);
+    parked.fake.wait_for_requests("response", 1);
+    between.open();
+    parked.fake.wait_for_requests("response", 2);
+    let refused = parked.heard(1).unwrap();
+    assert!(refused["error"]["code"].is_i64(), "{refused}");
+    parked.ends(id);
+}
+
+#[test]
+fn twenty_parked_calls_get_each_its_own_answer() {
+    let fake = PAIR.fake();
+    let names: Vec<String> = (0..20).map(|n| format!("t{n}")).collect();
+    let fake = names.iter().fold(fake, |fake, name| fake.tool(name));
+    let gate = Gate::new();
+    for name in &names {
+        let stream = Reply::sse().event(ask(0, name)).hold(&gate);
+        fake.on_tool(name, stream.event(text(name)));
+    }
+    let mut gateway = PAIR.gateway_for(&fake, everything());
+    let calls: Vec<u64> = names
+        .iter()
+        .map(|name| gateway.start_call(name, json!({})))
+        .collect();
+    let asked: Vec<Answer> = calls.into_iter().map(|id| gateway.answer(id)).collect();
+    let mut retries = Vec::new();
+    for (name, asked) in names.iter().zip(&asked).rev() {
+        let (key, question) = asked.question();
+        assert_eq!(question["params"]["message"], **name);
+        let call = json!({ "name": name, "arguments": {} });
+        let answers = json!({ key: accept(name) });
+        retries.push((name, gateway.retry("tools/call", &call, asked, answers)));
+    }
+    fake.wait_for_requests("response", 20);
+    gate.open();
+    for (name, id) in retries {
+        assert_eq!(gateway.answer(id).text(), name);
+        assert_eq!(fake.runs(name), 1);
+    }
+}
+
+/// Past some number the backend is refused, and no client is left without an answer.
+#[test]
+fn not_any_number_of_calls_can_be_parked() {
+    const CALLS: usize = 300;
+    let fake = PAIR.fake().tool("ask");
+    let gate = Gate::new();
+    fake.always_tool(
+        "ask",
+        asking(&[ask(0, "?")]).hold(&gate).event(text("done")),
+    );
+    let toml = fake.entry("fake", "max_in_flight = 1000");
+    let mut gateway = PAIR.gateway_with(&toml, everything());
+    let ids: Vec<u64> = (0..CALLS)
+        .map(|_| gateway.start_call("ask", json!({})))
+        .collect();
+    gate.wait_for(CALLS);
+    let refused = fake.next_request("response").message;
+    assert!(refused["error"]["code"].is_i64(), "{refused}");
+    gate.open();
+    let answers = ids.into_iter().map(|id| gateway.answer(id));
+    let questions = answers.filter(Answer::is_question).count();
+    assert!((1..CALLS).contains(&questions), "{questions} are parked");
+    assert_eq!(fake.runs("ask"), CALLS);
+}

@@ -1,0 +1,267 @@
+//! How a parked call ends where not by an answer, and questions that come by other ways.
+
+use serde_json::{Value, json};
+
+use super::parked::{PAIR, Parked};
+use super::{accept, ask, asking, everything, form};
+use crate::common::gate::Gate;
+use crate::common::message::{error_with, notification, request, text};
+use crate::common::reply::Reply;
+use crate::table::{MODERN, Pair};
+
+#[test]
+fn a_result_that_comes_while_it_is_parked_waits_for_the_client() {
+    let mut parked = Parked::over(&[ask(0, "?")]);
+    let asked = parked.call();
+    parked.gate.open();
+    // It has come for certain when a later answer on the same session has.
+    parked.gateway.call("other", json!({})).result();
+    let id = parked.retry_accepting(&asked);
+    parked.ends(id);
+}
+
+#[test]
+fn a_question_that_the_backend_takes_back_is_not_answered() {
+    let taken_back = Gate::new();
+    let mut parked = Parked::with(|last| {
+        let never_mind = notification("notifications/cancelled", json!({ "requestId": 0 }));
+        let stream = Reply::sse().event(ask(0, "?")).hold(&taken_back);
+        stream.event(never_mind).hold(last).event(text("done"))
+    });
+    let asked = parked.call();
+    taken_back.open();
+    parked.gate.wait_for(1);
+    // The gateway reads what has come before it hears of this.
+    parked.gateway.call("other", json!({})).result();
+    let id = parked.retry_accepting(&asked);
+    parked.ends(id);
+    assert!(parked.fake.requests_of("response").is_empty());
+}
+
+#[test]
+fn cancelling_the_second_round_cancels_the_call() {
+    let mut parked = Parked::over(&[ask(0, "?")]);
+    let asked = parked.call();
+    let id = parked.retry_accepting(&asked);
+    parked.fake.next_request("response");
+    parked.gateway.cancel(id);
+    let called = parked.fake.next_request("tools/call");
+    let cancelled = parked.fake.next_request("notifications/cancelled");
+    assert_eq!(cancelled.params()["requestId"], called.message["id"]);
+    parked.gate.open();
+    assert_eq!(parked.gateway.call("other", json!({})).text(), "other {}");
+    parked.ran_once();
+}
+
+#[test]
+fn a_lost_session_ends_the_parked_call_and_never_runs_it_again() {
+    let mut parked = Parked::over(&[ask(0, "?")]);
+    let asked = parked.call();
+    parked.fake.forget_sessions().drop_connections();
+    let id = parked.retry_accepting(&asked);
+    let answer = parked.gateway.answer(id);
+    assert!(
+        answer.code() == -32603 || answer.code() == -32602,
+        "{answer:?}"
+    );
+    parked.ran_once();
+    assert_eq!(parked.gateway.call("other", json!({})).text(), "other {}");
+}
+
+#[test]
+fn a_backend_that_dies_ends_the_parked_call() {
+    let mut parked = Parked::over(&[ask(0, "?")]);
+    let asked = parked.call();
+    parked.fake.go_down();
+    let id = parked.retry_accepting(&asked);
+    let answer = parked.gateway.answer(id);
+    assert!(
+        answer.code() == -32603 || answer.code() == -32602,
+        "{answer:?}"
+    );
+    parked.fake.come_up();
+    assert_eq!(parked.gateway.call("other", json!({})).text(), "other {}");
+    parked.ran_once();
+}
+
+#[test]
+fn the_end_of_the_client_does_not_wait_for_what_is_parked() {
+    let mut parked = Parked::over(&[ask(0, "?")]);
+    parked.call().question();
+    parked.gateway.eof();
+    let reason = parked.gateway.exit();
+    assert_eq!(reason, sentinel_gateway::ExitReason::EndOfInput);
+    parked.ran_once();
+}
+
+#[test]
+fn prompts_and_resources_are_parked_too_and_completions_refused() {
+    let fake = PAIR.fake().prompt("p").resource("a:b");
+    let fake = fake.capabilities(json!({ "completions": {} }));
+    let mut gateway = PAIR.gateway_for(&fake, everything());
+    let argument = json!({ "name": "a", "value": "b" });
+    let reference = json!({ "type": "ref/prompt", "name": "p" });
+    for (method, params, parks) in [
+        ("prompts/get", json!({ "name": "p" }), true),
+        ("resources/read", json!({ "uri": "a:b" }), true),
+        (
+            "completion/complete",
+            json!({ "ref": reference, "argument": argument }),
+            false,
+        ),
+    ] {
+        let gate = Gate::new();
+        let stream = asking(&[ask(0, "?")]).hold(&gate);
+        fake.on(method, stream.event(text("done")));
+        let mut id = gateway.request(method, params.clone());
+        if parks {
+            let asked = gateway.answer(id);
+            let answers = json!({ asked.question().0: accept("x") });
+            id = gateway.retry(method, &params, &asked, answers);
+        }
+        let heard = fake.next_request("response").message;
+        assert_eq!(heard["result"].is_object(), parks, "{method}: {heard}");
+        gate.open();
+        assert_eq!(gateway.answer(id).text(), "done");
+        assert_eq!(fake.requests_of(method).len(), 1);
+    }
+}
+
+#[test]
+fn a_question_on_the_stream_of_get_is_of_the_one_call_under_way() {
+    let mut parked = Parked::over(&[]);
+    let id = parked.gateway.request("tools/call", parked.call.clone());
+    parked.gate.wait_for(1);
+    parked.fake.announce_request(ask("g", "on GET"));
+    let asked = parked.gateway.answer(id);
+    assert_eq!(asked.question().1["params"]["message"], "on GET");
+    let id = parked.retry_accepting(&asked);
+    let heard = parked.fake.next_request("response").message;
+    assert_eq!(
+        (&heard["id"], heard["result"].is_object()),
+        (&json!("g"), true)
+    );
+    parked.ends(id);
+}
+
+#[test]
+fn a_question_on_the_stream_of_get_is_refused_where_it_may_be_of_several_or_of_none() {
+    let mut parked = Parked::over(&[]);
+    parked.gateway.list_tools();
+    let held = Reply::sse().hold(&parked.gate).event(text("other done"));
+    parked.fake.on_tool("other", held);
+    parked.fake.announce_request(ask("none", "?"));
+    let refused = parked.fake.next_request("response").message;
+    assert_eq!(
+        (&refused["id"], refused["error"].is_object()),
+        (&json!("none"), true)
+    );
+    let ids = [
+        parked.gateway.request("tools/call", parked.call.clone()),
+        parked.gateway.start_call("other", json!({})),
+    ];
+    parked.gate.wait_for(2);
+    parked.fake.announce_request(ask("two", "?"));
+    let refused = parked.fake.next_request("response").message;
+    assert_eq!(
+        (&refused["id"], refused["error"].is_object()),
+        (&json!("two"), true)
+    );
+    parked.gate.open();
+    assert_eq!(parked.gateway.answer(ids[0]).text(), "done");
+    assert_eq!(parked.gateway.answer(ids[1]).text(), "other done");
+}
+
+#[test]
+fn an_error_that_wants_a_url_visited_is_a_question() {
+    let elicitation = json!({ "mode": "url", "elicitationId": "e", "message": "there",
+        "url": "https://a.example" });
+    let wants = error_with(
+        -32042,
+        "go there",
+        &json!({ "elicitations": [elicitation] }),
+    );
+    let fake = PAIR.fake().tool("ask");
+    fake.on_tool("ask", Reply::json(&wants).runs(false));
+    let mut gateway = PAIR.gateway_for(&fake, everything());
+    let answer = gateway.converse(
+        "tools/call",
+        &json!({ "name": "ask", "arguments": {} }),
+        |_, question| {
+            assert_eq!(question["method"], "elicitation/create");
+            assert_eq!(question["params"]["url"], "https://a.example");
+            json!({ "action": "accept" })
+        },
+    );
+    assert_eq!(answer.text(), "ask {}");
+    assert_eq!(fake.runs("ask"), 1);
+
+    fake.on_tool("ask", Reply::json(&wants).runs(false));
+    gateway.modern(json!({ "elicitation": {} }));
+    let refused = gateway.call("ask", json!({}));
+    assert_eq!(refused.code(), -32021);
+    let required = &refused.error()["data"]["requiredCapabilities"];
+    assert!(required["elicitation"]["url"].is_object(), "{refused:?}");
+    assert_eq!(fake.runs("ask"), 1);
+}
+
+/// A modern backend's state and answers are its own business: what a client sends back arrives
+/// exactly, and nothing where there was nothing.
+#[test]
+fn between_modern_sides_states_come_back_exactly_or_not_at_all() {
+    let pair = Pair::new(MODERN, MODERN);
+    for state in [
+        None,
+        Some(""),
+        Some("a.b/c+d=="),
+        Some("\u{0}\u{1F600}\"\\"),
+    ] {
+        let fake = pair.fake().tool("ask");
+        let asks = json!({ "k": { "method": "elicitation/create", "params": form("?") },
+            "r": { "method": "roots/list" } });
+        fake.on_tool("ask", Reply::input_required(&asks, state));
+        let mut gateway = pair.gateway_for(&fake, everything());
+        let call = json!({ "name": "ask", "arguments": {} });
+        let answer = gateway.converse("tools/call", &call, |key, _| accept(key));
+        assert_eq!(answer.text(), "ask {}");
+        let again = &fake.requests_of("tools/call")[1];
+        let answers = json!({ "k": accept("k"), "r": accept("r") });
+        assert_eq!(again.params()["inputResponses"], answers);
+        let expected = state.map(|state| json!(state));
+        assert_eq!(again.params().get("requestState").cloned(), expected);
+    }
+}
+
+/// Sampling with tools is more than sampling.
+#[test]
+fn what_a_client_did_not_offer_is_refused_to_the_backend() {
+    for (can, method, params) in [
+        (json!({}), "roots/list", json!({})),
+        (
+            json!({ "elicitation": { "url": {} } }),
+            "elicitation/create",
+            form("?"),
+        ),
+        (
+            json!({ "elicitation": { "form": {} } }),
+            "elicitation/create",
+            json!({ "mode": "url", "url": "https://a.example", "message": "?" }),
+        ),
+        (
+            json!({ "sampling": {} }),
+            "sampling/createMessage",
+            json!({ "messages": [], "maxTokens": 1, "tools": [] }),
+        ),
+        (everything(), "tools/list", Value::Null),
+    ] {
+        let mut parked = Parked::with(|gate| {
+            let question = request(json!(0), method, params);
+            Reply::sse().event(question).hold(gate).event(text("done"))
+        });
+        parked.gateway.modern(can);
+        let id = parked.gateway.request("tools/call", parked.call.clone());
+        let refused = parked.fake.next_request("response").message;
+        assert!(refused["error"]["code"].is_i64(), "{method}: {refused}");
+        parked.ends(id);
+    }
+}

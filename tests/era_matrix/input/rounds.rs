@@ -1,0 +1,280 @@
+//! A modern backend answers that it needs to know something; a legacy client is asked, and the call
+//! is sent again with what it said.
+
+use serde_json::{Value, json};
+
+use super::{accept, elicit, everything};
+use crate::common::fake::FakeBackend;
+use crate::common::gateway::TestGateway;
+use crate::common::message::{complete_text, error_with, progress};
+use crate::common::reply::Reply;
+use crate::table::{LEGACY, MODERN, Pair};
+
+const ELICIT: &str = "elicitation/create";
+const PAIR: Pair = Pair::new(LEGACY, MODERN);
+
+/// A backend whose tool `ask` gives these replies and is then done, and a client that can do
+/// everything.
+fn over(rounds: impl IntoIterator<Item = Reply>) -> (FakeBackend, TestGateway) {
+    let fake = PAIR.fake().tool("ask");
+    for round in rounds {
+        fake.on_tool("ask", round);
+    }
+    fake.on_tool("ask", Reply::json(&complete_text("done")));
+    let gateway = PAIR.gateway_for(&fake, everything());
+    (fake, gateway)
+}
+
+#[test]
+fn questions_asked_together_are_put_side_by_side_and_answered_in_one_round() {
+    let asks = json!({ "a": elicit("a"), "b": elicit("b"), "c": { "method": "roots/list" } });
+    let (fake, mut gateway) = over([Reply::input_required(&asks, Some("state"))]);
+    let id = gateway.start_call("ask", json!({}));
+    let mut questions = [gateway.next_request(ELICIT), gateway.next_request(ELICIT)];
+    let roots = gateway.next_request("roots/list");
+    assert_ne!(questions[0].id(), questions[1].id());
+    questions.sort_by_key(|question| question.params()["message"].to_string());
+    gateway.respond(&roots, json!({ "roots": [] }));
+    gateway.respond(&questions[1], accept("b"));
+    assert_eq!(fake.requests_of("tools/call").len(), 1);
+    gateway.respond(&questions[0], accept("a"));
+    assert_eq!(gateway.answer(id).text(), "done");
+    let again = &fake.requests_of("tools/call")[1];
+    let answers = json!({ "a": accept("a"), "b": accept("b"), "c": { "roots": [] } });
+    assert_eq!(again.params()["inputResponses"], answers);
+    assert_eq!(again.params()["requestState"], "state");
+    assert_eq!(fake.runs("ask"), 1);
+}
+
+#[test]
+fn each_round_has_the_latest_state_and_its_own_answers_alone() {
+    let (fake, mut gateway) = over([
+        Reply::input_required(&json!({ "a": elicit("1") }), Some("one")),
+        Reply::input_required(&json!({ "b": elicit("2") }), None),
+        Reply::input_required(&json!({ "a": elicit("3") }), Some("")),
+    ]);
+    let id = gateway.start_call("ask", json!({ "x": 1 }));
+    for words in ["1", "2", "3"] {
+        let question = gateway.next_request(ELICIT);
+        assert_eq!(question.params()["message"], words);
+        gateway.respond(&question, accept(words));
+    }
+    assert_eq!(gateway.answer(id).text(), "done");
+    let calls = fake.requests_of("tools/call");
+    let said = |call: usize, key: &str| calls[call].params().get(key).cloned();
+    assert_eq!(said(1, "requestState"), Some(json!("one")));
+    assert_eq!(said(2, "requestState"), None);
+    assert_eq!(said(3, "requestState"), Some(json!("")));
+    assert_eq!(said(2, "inputResponses"), Some(json!({ "b": accept("2") })));
+    assert_eq!(said(3, "inputResponses"), Some(json!({ "a": accept("3") })));
+    assert!(
+        calls
+            .iter()
+            .all(|call| call.params()["arguments"] == json!({ "x": 1 }))
+    );
+    assert_eq!(fake.runs("ask"), 1);
+}
+
+#[test]
+fn a_backend_that_only_gives_a_state_is_asked_again() {
+    let wait = |state: &str| Reply::input_required(&Value::Null, Some(state));
+    let (fake, mut gateway) = over([wait("one"), wait("two")]);
+    assert_eq!(gateway.call("ask", json!({})).text(), "done");
+    let calls = fake.requests_of("tools/call");
+    let states = calls
+        .iter()
+        .map(|call| call.params()["requestState"].clone());
+    let states: Vec<Value> = states.collect();
+    assert_eq!(states, [Value::Null, json!("one"), json!("two")]);
+    assert!(
+        calls
+            .iter()
+            .all(|call| call.params().get("inputResponses").is_none())
+    );
+    assert_eq!(fake.runs("ask"), 1);
+}
+
+#[test]
+fn a_backend_that_never_has_enough_is_given_up() {
+    let fake = PAIR.fake().tool("ask");
+    let asks = Reply::input_required(&json!({ "a": elicit("more") }), Some("s"));
+    fake.always_tool("ask", asks);
+    let mut gateway = PAIR.gateway_for(&fake, everything());
+    let id = gateway.start_call("ask", json!({}));
+    for _ in 0..16 {
+        let question = gateway.next_request(ELICIT);
+        gateway.respond(&question, accept("this"));
+    }
+    let answer = gateway.answer(id);
+    assert_eq!(answer.code(), -32603);
+    assert_eq!(fake.requests_of("tools/call").len(), 17);
+    assert_eq!(fake.runs("ask"), 0);
+}
+
+#[test]
+fn an_answer_reaches_the_backend_as_it_was_written() {
+    const RAW: &str = r#"{"action":"accept","content":{"z":1.10,"a":12345678901234567890}}"#;
+    let asks = json!({ "a": elicit("?") });
+    let (fake, mut gateway) = over([Reply::input_required(&asks, None)]);
+    let id = gateway.start_call("ask", json!({}));
+    let question = gateway.next_request(ELICIT);
+    let line = format!(
+        r#"{{"jsonrpc":"2.0","id":{},"result":{RAW}}}"#,
+        question.id()
+    );
+    gateway.send_raw(line);
+    assert_eq!(gateway.answer(id).text(), "done");
+    let body = fake.requests_of("tools/call").remove(1).body;
+    let body = String::from_utf8(body).unwrap();
+    assert!(
+        body.contains(&format!(r#""inputResponses":{{"a":{RAW}}}"#)),
+        "{body}"
+    );
+}
+
+#[test]
+fn a_client_that_fails_to_elicit_has_cancelled() {
+    let asks = json!({ "a": elicit("a"), "b": elicit("b") });
+    let (fake, mut gateway) = over([Reply::input_required(&asks, None)]);
+    let id = gateway.start_call("ask", json!({}));
+    for _ in 0..2 {
+        let question = gateway.next_request(ELICIT);
+        if question.params()["message"] == "a" {
+            gateway.refuse(&question, -32603, "no screen");
+        } else {
+            gateway.respond(&question, accept("b"));
+        }
+    }
+    assert_eq!(gateway.answer(id).text(), "done");
+    let again = &fake.requests_of("tools/call")[1];
+    let answers = json!({ "a": { "action": "cancel" }, "b": accept("b") });
+    assert_eq!(again.params()["inputResponses"], answers);
+}
+
+#[test]
+fn a_client_that_fails_to_sample_ends_the_call_and_the_other_questions() {
+    let sample = json!({ "method": "sampling/createMessage",
+        "params": { "messages": [], "maxTokens": 1 } });
+    let asks = json!({ "a": sample, "b": elicit("b") });
+    let (fake, mut gateway) = over([Reply::input_required(&asks, None)]);
+    let id = gateway.start_call("ask", json!({}));
+    let other = gateway.next_request(ELICIT);
+    let question = gateway.next_request("sampling/createMessage");
+    gateway.refuse(&question, -1, "the user said no");
+    let answer = gateway.answer(id);
+    assert_eq!((answer.code(), answer.message()), (-1, "the user said no"));
+    let withdrawn = gateway.next_notification("notifications/cancelled");
+    assert_eq!(withdrawn.params()["requestId"], *other.id());
+    assert_eq!(fake.requests_of("tools/call").len(), 1);
+    assert_eq!(fake.runs("ask"), 0);
+}
+
+#[test]
+fn cancelling_takes_back_the_questions_and_sends_no_more() {
+    let asks = json!({ "a": elicit("a"), "b": elicit("b") });
+    let (fake, mut gateway) = over([Reply::input_required(&asks, None)]);
+    let id = gateway.start_call("ask", json!({}));
+    let questions = [gateway.next_request(ELICIT), gateway.next_request(ELICIT)];
+    gateway.cancel(id);
+    let mut withdrawn = questions
+        .each_ref()
+        .map(|_| gateway.next_notification("notifications/cancelled"))
+        .map(|note| note.params()["requestId"].to_string());
+    withdrawn.sort();
+    let mut asked = questions
+        .each_ref()
+        .map(|question| question.id().to_string());
+    asked.sort();
+    assert_eq!(withdrawn, asked);
+    gateway.respond(&questions[0], accept("too late"));
+    gateway.ask("ping", json!({})).result();
+    assert_eq!(fake.requests_of("tools/call").len(), 1);
+    assert_eq!(fake.runs("ask"), 0);
+}
+
+#[test]
+fn progress_keeps_its_token_and_grows_over_all_rounds() {
+    let asks = Reply::sse()
+        .event(progress(5.0))
+        .event(crate::common::message::input_required(
+            &json!({ "a": elicit("?") }),
+            None,
+        ));
+    let fake = PAIR.fake().tool("ask");
+    fake.on_tool("ask", asks.runs(false));
+    let rest = Reply::sse().event(progress(1.0)).event(progress(6.0));
+    fake.on_tool("ask", rest.event(complete_text("done")));
+    let mut gateway = PAIR.gateway_for(&fake, everything());
+    let id = gateway.start_call_with_progress("ask", "mine");
+    let question = gateway.next_request(ELICIT);
+    gateway.respond(&question, accept("this"));
+    // The law wants each to be more than the one before.
+    let mut last = 0.0;
+    while last < 6.0 {
+        let said = gateway.next_notification("notifications/progress");
+        assert_eq!(said.params()["progressToken"], "mine");
+        last = said.params()["progress"].as_f64().unwrap();
+    }
+    assert_eq!(gateway.answer(id).text(), "done");
+    let calls = fake.requests_of("tools/call");
+    let token = |call: usize| &calls[call].params()["_meta"]["progressToken"];
+    assert_ne!(token(0), token(1));
+}
+
+#[test]
+fn prompts_and_resources_ask_too() {
+    let fake = PAIR.fake().prompt("p").resource("a:b");
+    let asks = Reply::input_required(&json!({ "a": elicit("?") }), Some("s"));
+    fake.on("prompts/get", asks.clone())
+        .on("resources/read", asks);
+    let mut gateway = PAIR.gateway_for(&fake, everything());
+    for (method, params) in [
+        ("prompts/get", json!({ "name": "p" })),
+        ("resources/read", json!({ "uri": "a:b" })),
+    ] {
+        let id = gateway.request(method, params);
+        let question = gateway.next_request(ELICIT);
+        gateway.respond(&question, accept("this"));
+        gateway.answer(id).result();
+        let again = &fake.requests_of(method)[1];
+        assert_eq!(again.params()["inputResponses"]["a"], accept("this"));
+        assert_eq!(again.params()["requestState"], "s");
+    }
+}
+
+#[test]
+fn what_only_a_modern_client_could_mend_is_an_error_that_says_what_is_missing() {
+    let required = json!({ "requiredCapabilities": { "sampling": {} } });
+    let missing = error_with(-32021, "sampling is needed", &required);
+    let fake = PAIR.fake().tool("ask");
+    fake.on_tool("ask", Reply::json_as(400, &missing));
+    let mut gateway = PAIR.gateway(&fake);
+    let answer = gateway.call("ask", json!({}));
+    assert_eq!(answer.code(), -32603);
+    assert!(answer.0.line.contains("requiredCapabilities"), "{answer:?}");
+}
+
+#[test]
+fn questions_of_two_backends_under_one_key_are_kept_apart() {
+    let fakes = ["one", "two"].map(|tool| {
+        let fake = PAIR.fake().tool(tool);
+        let asks = json!({ "k": elicit(tool) });
+        fake.on_tool(tool, Reply::input_required(&asks, Some(tool)));
+        fake
+    });
+    let toml = fakes[0].entry("a", "") + &fakes[1].entry("b", "");
+    let mut gateway = PAIR.gateway_with(&toml, everything());
+    let ids = ["one", "two"].map(|tool| gateway.start_call(tool, json!({})));
+    for _ in 0..2 {
+        let question = gateway.next_request(ELICIT);
+        let words = question.params()["message"].as_str().unwrap().to_owned();
+        gateway.respond(&question, accept(&words));
+    }
+    for ((id, fake), tool) in ids.into_iter().zip(&fakes).zip(["one", "two"]) {
+        gateway.answer(id).result();
+        let again = &fake.requests_of("tools/call")[1];
+        assert_eq!(again.params()["inputResponses"]["k"], accept(tool));
+        assert_eq!(again.params()["requestState"], tool);
+        assert_eq!(fake.runs(tool), 1);
+    }
+}

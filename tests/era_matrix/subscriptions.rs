@@ -1,0 +1,267 @@
+//! Subscriptions in depth: many at once, over many backends, over backends that come and go.
+
+use serde_json::{Value, json};
+
+use crate::common::fake::FakeBackend;
+use crate::common::gateway::TestGateway;
+use crate::common::reply::Reply;
+use crate::table::{LEGACY, MODERN, Pair};
+
+const TOOLS: &str = "notifications/tools/list_changed";
+const UPDATED: &str = "notifications/resources/updated";
+/// A modern client before a backend of each era.
+const BACKENDS: [Pair; 2] = [Pair::new(MODERN, LEGACY), Pair::new(MODERN, MODERN)];
+
+fn subscribable(pair: Pair, uri: &str) -> FakeBackend {
+    let fake = pair.fake().tool("t").resource(uri);
+    fake.capabilities(json!({ "resources": { "subscribe": true } }))
+}
+
+#[test]
+fn many_subscriptions_stand_side_by_side_under_ids_of_every_kind() {
+    for pair in BACKENDS {
+        let fake = subscribable(pair, "a:b");
+        let mut gateway = pair.gateway(&fake);
+        let ids = [json!("1"), json!(1), json!(0), json!("")];
+        for id in &ids[..3] {
+            let filter = json!({ "resourceSubscriptions": ["a:b"] });
+            let subscription = gateway.listen_as(id.clone(), filter);
+            assert_eq!(
+                subscription.honoured["resourceSubscriptions"],
+                json!(["a:b"])
+            );
+        }
+        let filter = json!({ "toolsListChanged": true });
+        let subscription = gateway.listen_as(ids[3].clone(), filter);
+        assert_eq!(subscription.honoured, json!({ "toolsListChanged": true }));
+        // The law minds who is told what it didn't ask for.
+        fake.announce(UPDATED, json!({ "uri": "a:b" }));
+        for id in &ids[..3] {
+            let updated = gateway.next_subscribed(id, UPDATED);
+            assert_eq!(updated.params()["uri"], "a:b");
+        }
+        fake.set_tools(&["new"]);
+        fake.announce(TOOLS, json!({}));
+        gateway.next_subscribed(&ids[3], TOOLS);
+        for id in &ids[..3] {
+            gateway.cancel(id.clone());
+        }
+        assert_eq!(gateway.list_tools().len(), 1);
+    }
+}
+
+#[test]
+fn resources_of_many_backends_are_one_subscription() {
+    for pairs in [
+        [Pair::new(MODERN, MODERN), Pair::new(MODERN, MODERN)],
+        [Pair::new(MODERN, MODERN), Pair::new(MODERN, LEGACY)],
+    ] {
+        let (one, two) = (subscribable(pairs[0], "a:1"), subscribable(pairs[1], "a:2"));
+        let toml = one.entry("one", "") + &two.entry("two", "");
+        let mut gateway = pairs[0].gateway_with(&toml, json!({}));
+        let filter = json!({ "resourceSubscriptions": ["a:1", "a:2"] });
+        let subscription = gateway.listen(filter);
+        let honoured = subscription.honoured["resourceSubscriptions"]
+            .as_array()
+            .unwrap();
+        assert_eq!(honoured.len(), 2);
+        for (fake, uri) in [(&one, "a:1"), (&two, "a:2")] {
+            fake.announce(UPDATED, json!({ "uri": uri }));
+            let updated = gateway.next_subscribed(&subscription.id, UPDATED);
+            assert_eq!(updated.params()["uri"], uri);
+        }
+        // Nobody is asked for what is another's.
+        for (fake, foreign) in [(&one, "a:2"), (&two, "a:1")] {
+            assert!(!fake.is_heard(UPDATED, &json!({ "uri": foreign })));
+        }
+        let heard = one.hearing(UPDATED, &json!({ "uri": "a:1" }));
+        gateway.cancel(subscription.id);
+        heard.iter().for_each(|stream| stream.wait_until_closed());
+    }
+}
+
+#[test]
+fn what_nobody_has_is_not_promised() {
+    for pair in BACKENDS {
+        let fake = pair.fake().resource("a:b");
+        let mut gateway = pair.gateway(&fake);
+        let filter = json!({ "resourceSubscriptions": ["x:y"], "strangeChanged": true });
+        let subscription = gateway.listen(filter);
+        let honoured = &subscription.honoured;
+        let uris = honoured["resourceSubscriptions"].as_array();
+        assert!(uris.is_none_or(Vec::is_empty), "{honoured}");
+        assert!(honoured.get("strangeChanged").is_none(), "{honoured}");
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_backend_that_is_down_and_it_joins_when_it_comes() {
+    for pair in BACKENDS {
+        let down = FakeBackend::down().tool("late");
+        let down = if pair.modern_backend() {
+            down.modern()
+        } else {
+            down
+        };
+        let up = pair.fake().tool("t");
+        let toml = up.entry("up", "") + &down.entry("down", "");
+        let mut gateway = pair.gateway_with(&toml, json!({}));
+        let subscription = gateway.listen(json!({ "toolsListChanged": true }));
+        assert_eq!(gateway.tool_names(), ["t"]);
+        down.come_up();
+        gateway.next_subscribed(&subscription.id, TOOLS);
+        assert_eq!(gateway.tool_names(), ["t", "late"]);
+    }
+}
+
+#[test]
+fn a_legacy_backend_is_subscribed_once_for_all() {
+    let pair = Pair::new(MODERN, LEGACY);
+    let fake = subscribable(pair, "a:b");
+    let mut gateway = pair.gateway(&fake);
+    let filter = json!({ "resourceSubscriptions": ["a:b"] });
+    let one = gateway.listen(filter.clone());
+    let two = gateway.listen(filter);
+    assert_eq!(fake.requests_of("resources/subscribe").len(), 1);
+    gateway.cancel(one.id);
+    fake.announce(UPDATED, json!({ "uri": "a:b" }));
+    gateway.next_subscribed(&two.id, UPDATED);
+    assert!(fake.requests_of("resources/unsubscribe").is_empty());
+    gateway.cancel(two.id);
+    fake.next_request("resources/unsubscribe");
+}
+
+#[test]
+fn a_stream_that_breaks_is_opened_again_and_the_client_notices_nothing() {
+    let pair = Pair::new(MODERN, MODERN);
+    for ends_well in [true, false] {
+        let fake = subscribable(pair, "a:b");
+        let mut gateway = pair.gateway(&fake);
+        let subscription = gateway.listen(json!({ "resourceSubscriptions": ["a:b"] }));
+        let uri = json!({ "uri": "a:b" });
+        for stream in fake.hearing(UPDATED, &uri) {
+            stream.text(": are you there?\r\n\r\n:\n");
+            if ends_well {
+                stream.event(&json!({ "jsonrpc": "2.0", "id": "$id", "result": {
+                    "resultType": "complete",
+                    "_meta": { "io.modelcontextprotocol/subscriptionId": "$id" } } }));
+                stream.end();
+            } else {
+                stream.hang_up();
+            }
+            stream.wait_until_closed();
+        }
+        fake.announce(UPDATED, uri);
+        gateway.next_subscribed(&subscription.id, UPDATED);
+    }
+}
+
+#[test]
+fn a_backend_that_never_acknowledges_holds_nobody_up_for_long() {
+    let pair = Pair::new(MODERN, MODERN);
+    let (silent, fake) = (subscribable(pair, "a:1"), subscribable(pair, "a:2"));
+    silent.always("subscriptions/listen", Reply::stall());
+    let toml = silent.entry("silent", "") + &fake.entry("fake", "");
+    let mut gateway = pair.gateway_with(&toml, json!({}));
+    let filter = json!({ "resourceSubscriptions": ["a:1", "a:2"] });
+    let subscription = gateway.listen(filter);
+    fake.announce(UPDATED, json!({ "uri": "a:2" }));
+    gateway.next_subscribed(&subscription.id, UPDATED);
+}
+
+#[test]
+fn at_the_end_of_the_gateway_subscriptions_end_in_good_order() {
+    let pair = Pair::new(MODERN, MODERN);
+    let fake = subscribable(pair, "a:b");
+    let mut gateway = pair.gateway(&fake);
+    let subscription = gateway.listen_as("s", json!({ "toolsListChanged": true }));
+    gateway.shut_down();
+    let cancelled = gateway.next_notification("notifications/cancelled");
+    assert_eq!(cancelled.params()["requestId"], subscription.id);
+    let answer = gateway.answer("s");
+    assert!(cancelled.at < answer.0.at);
+    let meta = &answer.result()["_meta"];
+    assert_eq!(meta["io.modelcontextprotocol/subscriptionId"], "s");
+    gateway.exit();
+}
+
+#[test]
+fn a_filter_that_is_none_is_refused_and_so_are_tasks_without_the_extension() {
+    let pair = Pair::new(MODERN, MODERN);
+    let fake = pair.fake();
+    let mut gateway = pair.gateway(&fake);
+    for params in [
+        json!({}),
+        json!({ "notifications": [] }),
+        json!({ "notifications": { "resourceSubscriptions": "a:b" } }),
+    ] {
+        let answer = gateway.ask("subscriptions/listen", params.clone());
+        assert_eq!(answer.code(), -32602, "{params}");
+    }
+    let params = json!({ "notifications": { "taskIds": ["1"] } });
+    let answer = gateway.ask("subscriptions/listen", params);
+    assert_eq!(answer.code(), -32021);
+}
+
+#[test]
+fn a_renewed_session_is_what_the_old_one_was() {
+    let pair = Pair::new(LEGACY, LEGACY);
+    let fake = subscribable(pair, "a:b").capabilities(json!({ "logging": {} }));
+    let mut gateway = pair.gateway(&fake);
+    let uri = json!({ "uri": "a:b" });
+    gateway
+        .ask("logging/setLevel", json!({ "level": "info" }))
+        .result();
+    gateway.ask("resources/subscribe", uri.clone()).result();
+    fake.wait_for_requests("GET", 1);
+    fake.set_tools(&["t", "new"]).forget_everything();
+    gateway.call("t", json!({})).result();
+    fake.wait_for_requests("logging/setLevel", 2);
+    fake.wait_for_requests("resources/subscribe", 2);
+    fake.announce(UPDATED, uri);
+    gateway.next_notification(UPDATED);
+    gateway.wait_for_tool("new");
+}
+
+#[test]
+fn a_client_of_the_legacy_era_shares_one_stream_of_a_modern_backend() {
+    let pair = Pair::new(LEGACY, MODERN);
+    let fake = subscribable(pair, "a:b").resource("a:c");
+    let mut gateway = pair.gateway(&fake);
+    for uri in ["a:b", "a:c"] {
+        gateway
+            .ask("resources/subscribe", json!({ "uri": uri }))
+            .result();
+    }
+    for uri in ["a:c", "a:b"] {
+        fake.announce(UPDATED, json!({ "uri": uri }));
+        let updated = gateway.next_notification(UPDATED);
+        assert_eq!(updated.params(), &json!({ "uri": uri }));
+    }
+    gateway
+        .ask("resources/unsubscribe", json!({ "uri": "a:b" }))
+        .result();
+    fake.announce(UPDATED, json!({ "uri": "a:c" }));
+    gateway.next_notification(UPDATED);
+}
+
+#[test]
+fn two_clients_of_two_eras_are_both_told_each_in_its_way() {
+    let fake = subscribable(Pair::new(LEGACY, LEGACY), "a:b");
+    let mut gateway = TestGateway::over(&fake);
+    gateway.initialize().result();
+    gateway
+        .ask("resources/subscribe", json!({ "uri": "a:b" }))
+        .result();
+    gateway.modern(json!({}));
+    let subscription = gateway.listen(json!({ "resourceSubscriptions": ["a:b"] }));
+    fake.announce(UPDATED, json!({ "uri": "a:b" }));
+    gateway.next_subscribed(&subscription.id, UPDATED);
+    let bare = gateway.next_notification(UPDATED);
+    assert_eq!(bare.params()["_meta"], Value::Null);
+    gateway.cancel(subscription.id);
+    gateway.legacy();
+    fake.announce(UPDATED, json!({ "uri": "a:b" }));
+    gateway.next_notification(UPDATED);
+    assert!(fake.requests_of("resources/unsubscribe").is_empty());
+}

@@ -1,0 +1,145 @@
+//! Tasks: those of 2025-11-25 between legacy sides, those of the extension between modern ones. To
+//! a side that doesn't know them a call is a call.
+
+use serde_json::{Value, json};
+
+use crate::common::fake::FakeBackend;
+use crate::common::gateway::TestGateway;
+use crate::common::message::{complete, result};
+use crate::common::reply::Reply;
+use crate::table::Pair;
+
+const EXTENSION: &str = "io.modelcontextprotocol/tasks";
+const RELATED: &str = "io.modelcontextprotocol/related-task";
+
+pub fn of_2025(pair: Pair) -> &'static str {
+    let can =
+        json!({ "tasks": { "list": {}, "cancel": {}, "requests": { "tools": { "call": {} } } } });
+    if pair.modern_client() || pair.modern_backend() {
+        let fake = pair.fake().tool("t");
+        let mut gateway = pair.gateway(&fake);
+        let params = json!({ "name": "t", "arguments": {}, "task": { "ttl": 1000 } });
+        assert_eq!(gateway.ask("tools/call", params).text(), "t {}");
+        return "a call is a call";
+    }
+    let task = json!({ "taskId": "1", "status": "working", "ttl": 1000,
+        "createdAt": "2026-01-01T00:00:00Z", "lastUpdatedAt": "2026-01-01T00:00:00Z" });
+    let fake = |tool: &str| {
+        let fake = pair
+            .fake()
+            .tool_with(tool, json!({ "execution": { "taskSupport": "optional" } }));
+        let fake = fake.capabilities(can.clone());
+        fake.on_tool(tool, Reply::result(json!({ "task": task })));
+        fake.always("tasks/get", Reply::result(task.clone()));
+        fake.always("tasks/cancel", Reply::result(task.clone()));
+        fake.always("tasks/list", Reply::result(json!({ "tasks": [task] })));
+        let related = json!({ RELATED: { "taskId": "1" } });
+        let done = json!({ "content": [{ "type": "text", "text": tool }], "_meta": related });
+        fake.always("tasks/result", Reply::json(&result(done)));
+        fake
+    };
+    let (one, two) = (fake("one"), fake("two"));
+    let mut gateway = pair.gateway_with(&(one.entry("a", "") + &two.entry("b", "")), json!({}));
+    let mut ids = Vec::new();
+    for (tool, fake) in [("one", &one), ("two", &two)] {
+        let params = json!({ "name": tool, "arguments": {}, "task": { "ttl": 1000 } });
+        let answer = gateway.ask("tools/call", params);
+        let id = answer.result()["task"]["taskId"].clone();
+        assert_eq!(
+            fake.next_request("tools/call").params()["task"]["ttl"],
+            1000
+        );
+        for method in ["tasks/get", "tasks/cancel"] {
+            let answer = ask_about(&mut gateway, method, &id, fake);
+            assert_eq!(answer["taskId"], id);
+        }
+        let answer = ask_about(&mut gateway, "tasks/result", &id, fake);
+        assert_eq!(answer["content"][0]["text"], tool);
+        assert_eq!(answer["_meta"][RELATED]["taskId"], id);
+        let mut told = task.clone();
+        told["status"] = json!("completed");
+        fake.announce("notifications/tasks/status", told);
+        let told = gateway.next_notification("notifications/tasks/status");
+        assert_eq!(told.params()["taskId"], id);
+        ids.push(id);
+    }
+    assert_ne!(ids[0], ids[1]);
+    let listed = gateway.ask("tasks/list", json!({}));
+    let listed = listed.result()["tasks"].as_array().unwrap();
+    let listed: Vec<Value> = listed.iter().map(|task| task["taskId"].clone()).collect();
+    assert_eq!(listed, ids);
+    let unknown = gateway.ask("tasks/get", json!({ "taskId": "nobody's" }));
+    assert_eq!(unknown.code(), -32602);
+    "under ids of the gateway's"
+}
+
+pub fn of_2026(pair: Pair) -> &'static str {
+    let extension = json!({ "extensions": { EXTENSION: {} } });
+    if pair.modern_client() && pair.modern_backend() {
+        return between_modern(pair, &extension);
+    }
+    let fake = pair.fake().tool("t").capabilities(extension.clone());
+    let mut gateway = pair.gateway_for(&fake, extension);
+    assert_eq!(gateway.call("t", json!({})).text(), "t {}");
+    if pair.modern_backend() {
+        let call = fake.next_request("tools/call");
+        let told = &call.meta("clientCapabilities")["extensions"][EXTENSION];
+        assert!(told.is_null(), "{told}");
+    }
+    "a call is a call"
+}
+
+fn between_modern(pair: Pair, extension: &Value) -> &'static str {
+    let mut task = json!({ "taskId": "1", "status": "working", "ttlMs": 1000,
+        "createdAt": "2026-01-01T00:00:00Z", "lastUpdatedAt": "2026-01-01T00:00:00Z" });
+    let mut created = task.clone();
+    created["resultType"] = json!("task");
+    task["status"] = json!("input_required");
+    task["inputRequests"] = json!({ "k": { "method": "elicitation/create",
+        "params": { "message": "?", "requestedSchema": {} } } });
+    let fake = |tool: &str| {
+        let fake = pair.fake().tool(tool).capabilities(extension.clone());
+        fake.on_tool(tool, Reply::result(created.clone()));
+        fake.always("tasks/get", Reply::json(&complete(task.clone())));
+        fake.always("tasks/update", Reply::json(&complete(json!({}))));
+        fake.always("tasks/cancel", Reply::json(&complete(json!({}))));
+        fake
+    };
+    let (one, two) = (fake("one"), fake("two"));
+    let toml = one.entry("a", "") + &two.entry("b", "");
+    let mut can = extension.clone();
+    can["elicitation"] = json!({});
+    let mut gateway = pair.gateway_with(&toml, can);
+    let mut ids = Vec::new();
+    for (tool, fake) in [("one", &one), ("two", &two)] {
+        let answer = gateway.call(tool, json!({}));
+        assert_eq!(answer.result()["resultType"], "task");
+        let id = answer.result()["taskId"].clone();
+        let got = ask_about(&mut gateway, "tasks/get", &id, fake);
+        assert_eq!(got["taskId"], id);
+        assert_eq!(got["inputRequests"], task["inputRequests"]);
+        let answers = json!({ "k": { "action": "decline" } });
+        let params = json!({ "taskId": id, "inputResponses": answers });
+        gateway.ask("tasks/update", params).result();
+        let update = fake.next_request("tasks/update");
+        assert_eq!(update.params()["taskId"], "1");
+        assert_eq!(update.params()["inputResponses"], answers);
+        ask_about(&mut gateway, "tasks/cancel", &id, fake);
+        ids.push(id);
+    }
+    assert_ne!(ids[0], ids[1]);
+    let unknown = gateway.ask("tasks/get", json!({ "taskId": "nobody's" }));
+    assert_eq!(unknown.code(), -32602);
+    "under ids of the gateway's"
+}
+
+/// Asks about a task under the client's id; the backend is asked under its own.
+fn ask_about(gateway: &mut TestGateway, method: &str, id: &Value, fake: &FakeBackend) -> Value {
+    let answer = gateway.ask(method, json!({ "taskId": id }));
+    assert_eq!(
+        fake.next_request(method).params()["taskId"],
+        "1",
+        "{method}"
+    );
+    answer.result().clone()
+}

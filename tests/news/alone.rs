@@ -1,0 +1,195 @@
+//! One backend without a gateway around it, as the gateway would hold it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sentinel_gateway::backend::clock::Clock;
+use sentinel_gateway::backend::retry::Replay;
+use sentinel_gateway::backend::session::Deaf;
+use sentinel_gateway::backend::{self, Backend, BackendEvent, Call, Subscription};
+use sentinel_gateway::config::{Environment, Overrides, load};
+use sentinel_gateway::protocol::{ClientProfile, Listing, Outcome, RawJson, Request};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::common::PATIENCE;
+use crate::common::fake::FakeBackend;
+
+/// Its keeper runs on a thread of its own, so that tests just block. At its end it takes leave.
+pub struct Alone {
+    runtime: Runtime,
+    pub backend: Arc<Backend>,
+    news: mpsc::UnboundedReceiver<BackendEvent>,
+    unread: VecDeque<BackendEvent>,
+    _client: watch::Sender<Option<Arc<ClientProfile>>>,
+}
+
+impl Alone {
+    /// For a client that can answer everything.
+    pub fn over(fake: &FakeBackend) -> Self {
+        Self::with(fake, "")
+    }
+
+    /// With these further lines in its entry.
+    pub fn with(fake: &FakeBackend, more: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("sentinel.toml");
+        std::fs::write(&file, fake.entry("fake", more)).unwrap();
+        let overrides = Overrides {
+            config: Some(file),
+            ..Overrides::default()
+        };
+        let config = load(&overrides, &Environment::new(folder.path()))
+            .unwrap_or_else(|problems| panic!("{problems}"));
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let client = ClientProfile::superset();
+        let (client, introductions) = watch::channel(Some(Arc::new(client)));
+        let (mut backends, news) = {
+            let _entered = runtime.enter();
+            backend::start_all(&config, &introductions)
+        };
+        Self {
+            backend: backends.remove(0),
+            runtime,
+            news,
+            unread: VecDeque::new(),
+            _client: client,
+        }
+    }
+
+    /// Waits until it has been connected and listed.
+    pub fn up(fake: &FakeBackend) -> Self {
+        let mut alone = Self::over(fake);
+        alone.listed();
+        alone
+    }
+
+    /// The next listing.
+    pub fn listed(&mut self) -> Arc<Listing> {
+        self.take("a listing", |event| match event {
+            BackendEvent::Listed { listing, .. } => Ok(listing),
+            other => Err(other),
+        })
+    }
+
+    /// Waits until it is down.
+    pub fn down(&mut self) {
+        self.take("that it is down", |event| match event {
+            BackendEvent::Down { .. } => Ok(()),
+            other => Err(other),
+        });
+    }
+
+    /// The params of the next notification of this method.
+    pub fn notice(&mut self, wanted: &str) -> Value {
+        self.take(wanted, |event| match event {
+            BackendEvent::Notice { notification, .. } if notification.method == wanted => {
+                Ok(notification.params.map(|params| params.read().unwrap()))
+            }
+            other => Err(other),
+        })
+        .unwrap_or_default()
+    }
+
+    /// The next question of this method, and where the answer goes.
+    pub fn asked(&mut self, wanted: &str) -> (Request, oneshot::Sender<Outcome>) {
+        self.take(wanted, |event| match event {
+            BackendEvent::Asked {
+                request, answer, ..
+            } if request.method == wanted => Ok((request, answer)),
+            other => Err(other),
+        })
+    }
+
+    /// Subscribes; an error as JSON.
+    pub fn subscribe(&self, uri: &str) -> Result<Subscription, Value> {
+        self.wait(self.backend.subscribe(uri))
+            .map_err(|error| error.read().unwrap())
+    }
+
+    /// Calls a tool that must not run twice: its text, or what went wrong.
+    pub fn call(&self, tool: &str) -> Result<String, String> {
+        let params = RawJson::of(&json!({ "name": tool, "arguments": {} }));
+        let client = ClientProfile::superset();
+        let call = Call {
+            method: "tools/call",
+            params: Some(&params),
+            progress: None,
+            replay: Replay::Unsafe,
+            clock: &Clock::new(self.backend.config.timeout_of(tool)),
+            caller: &client,
+            target: Some(tool),
+            mirrored: &[],
+            listener: &Deaf,
+        };
+        match self.wait(self.backend.call(&call)) {
+            Ok(answer) => match answer.outcome {
+                Outcome::Result(result) => {
+                    let result: Value = result.read().unwrap();
+                    Ok(result["content"][0]["text"].as_str().unwrap().to_owned())
+                }
+                Outcome::Error(error) => Err(error.as_str().to_owned()),
+            },
+            Err(failed) => Err(format!("{:?}: {}", failed.executed, failed.error)),
+        }
+    }
+
+    /// For what needs a runtime without waiting for anything.
+    pub fn enter(&self) -> tokio::runtime::EnterGuard<'_> {
+        self.runtime.enter()
+    }
+
+    /// Blocks the test on something, but not for ever.
+    pub fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime
+            .block_on(async { tokio::time::timeout(PATIENCE, work).await })
+            .expect("it takes too long")
+    }
+
+    fn take<T>(
+        &mut self,
+        what: &str,
+        mut wanted: impl FnMut(BackendEvent) -> Result<T, BackendEvent>,
+    ) -> T {
+        let mut passed = VecDeque::new();
+        while let Some(event) = self.unread.pop_front() {
+            match wanted(event) {
+                Ok(found) => {
+                    passed.append(&mut self.unread);
+                    self.unread = passed;
+                    return found;
+                }
+                Err(other) => passed.push_back(other),
+            }
+        }
+        self.unread = passed;
+        loop {
+            let next = self
+                .runtime
+                .block_on(async { tokio::time::timeout(PATIENCE, self.news.recv()).await });
+            match next {
+                Ok(Some(event)) => match wanted(event) {
+                    Ok(found) => return found,
+                    Err(other) => self.unread.push_back(other),
+                },
+                _ => panic!("{what} doesn't come, only {:?}", self.unread),
+            }
+        }
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        let farewell = async {
+            let farewell = self.backend.farewell();
+            tokio::time::timeout(Duration::from_secs(2), farewell).await
+        };
+        let _ = self.runtime.block_on(farewell);
+    }
+}
