@@ -124,7 +124,9 @@ class N8n:
         browser.open(setup, timeout=30).close()
         with browser.open(f"{rest}/mcp/api-key", timeout=30) as answer:
             key = json.load(answer)["data"]["apiKey"]
-        return N8nInstance(self.port, key, self.folder / "n8n-key")
+        instance = N8nInstance(self.port, key, self.folder / "n8n-key")
+        wait_until("the tools of n8n's instance", lambda: answers_initialize(instance.url, key), 60)
+        return instance
 
     def stop(self):
         if self.process:
@@ -276,22 +278,26 @@ class _ProxyRequest(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def list_tools_of(url):
+def list_tools_of(url, key=None):
     """What the server itself lists, asked without the gateway."""
     initialize = {
         "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "real-test", "version": "1"},
     }
-    answer, session = post(url, {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": initialize})
-    session = {"Mcp-Session-Id": session, "MCP-Protocol-Version": answer["result"]["protocolVersion"]}
-    post(url, {"jsonrpc": "2.0", "method": "notifications/initialized"}, session)
-    listed, _ = post(url, {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}, session)
-    NO_PROXY.open(urllib.request.Request(url, headers=session, method="DELETE"), timeout=30).close()
+    bearer = {"Authorization": f"Bearer {key}"} if key else {}
+    answer, session = post(url, {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": initialize}, bearer)
+    headers = {**bearer, "MCP-Protocol-Version": answer["result"]["protocolVersion"]}
+    if session:
+        headers["Mcp-Session-Id"] = session
+    post(url, {"jsonrpc": "2.0", "method": "notifications/initialized"}, headers)
+    listed, _ = post(url, {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}, headers)
+    if session:
+        NO_PROXY.open(urllib.request.Request(url, headers=headers, method="DELETE"), timeout=30).close()
     return listed["result"]["tools"]
 
 
-def answers_initialize(url):
+def answers_initialize(url, key=None):
     try:
-        return bool(list_tools_of(url))
+        return bool(list_tools_of(url, key))
     except (OSError, ValueError, KeyError, http.client.HTTPException):
         return False
 
