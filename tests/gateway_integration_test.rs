@@ -15,9 +15,13 @@ mod lifecycle;
 mod listing;
 #[path = "gateway/load.rs"]
 mod load;
+#[path = "gateway/parked.rs"]
+mod parked;
 #[path = "gateway/relay.rs"]
 mod relay;
 #[path = "gateway/replies.rs"]
 mod replies;
 #[path = "gateway/retry.rs"]
 mod retry;
+#[path = "gateway/rounds.rs"]
+mod rounds;

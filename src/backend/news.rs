@@ -110,16 +110,21 @@ pub(super) async fn follow(link: &Arc<Link>, ear: &Ear) {
     let reopening = Reopening { link, ear };
     let end = match reopening.open(&Place::default()).await {
         Ok(stream) => link.hear(stream, ear, &reopening).await,
-        Err(end) => end,
+        // Also where it says 404: a session that is lost so soon will be missed by the next call,
+        // and a server that has no such address would have us begin anew for ever.
+        Err(end) => {
+            let backend = ear.backend.name();
+            tracing::debug!(backend, %end, "the server has no stream of its own");
+            return;
+        }
     };
-    if matches!(end, BackendError::SessionLost { .. }) {
-        ear.backend.lost(link);
-        return;
+    match end {
+        BackendError::SessionLost { .. } => ear.backend.lost(link),
+        end => {
+            let backend = ear.backend.name();
+            tracing::debug!(backend, %end, "the server's own stream has ended");
+        }
     }
-    tracing::debug!(
-        backend = ear.backend.name(), %end,
-        "the server has no stream of its own"
-    );
 }
 
 struct Reopening<'a> {

@@ -11,11 +11,10 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::sync::{Notify, watch};
 
-use super::clock::Clock;
 use super::listen::PATIENCE;
 use super::retry::Replay;
 use super::session::{Deaf, Link};
-use super::{Backend, Call, State};
+use super::{Backend, Call, Clock, State};
 use crate::protocol::error::{INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND};
 use crate::protocol::{ClientProfile, Era, Executed, GatewayData, Outcome, RawJson, RpcError};
 

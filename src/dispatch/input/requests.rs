@@ -35,9 +35,11 @@ impl Needed {
         let state = given("requestState");
         let questions = match given("inputRequests") {
             Some(requests) => read_questions(&requests)?,
-            None if state.is_some() => Vec::new(),
-            None => return Err("it needs input, but says neither which nor a state".into()),
+            None => Vec::new(),
         };
+        if questions.is_empty() && state.is_none() {
+            return Err("it needs input, but says neither which nor a state".into());
+        }
         Ok(Self { questions, state })
     }
 }
@@ -128,10 +130,11 @@ mod tests {
 
     #[test]
     fn what_asks_nothing_or_nonsense_is_refused() {
-        assert!(read(r#"{"inputRequests":{}}"#).is_ok());
+        assert!(read(r#"{"inputRequests":{},"requestState":"x"}"#).is_ok());
         assert!(read(r#"{"requestState":"x"}"#).is_ok());
         for bad in [
             "{}",
+            r#"{"inputRequests":{}}"#,
             r#"{"inputRequests":null,"requestState":null}"#,
             r#"{"inputRequests":[]}"#,
             r#"{"inputRequests":{"a":{"method":"tools/list"}}}"#,

@@ -1,0 +1,357 @@
+//! A modern backend that needs input before it can go on, before clients of either era.
+
+use serde_json::{Value, json};
+
+use crate::common::fake::FakeBackend;
+use crate::common::gate::Gate;
+use crate::common::gateway::TestGateway;
+use crate::common::message::{complete_text, error_with, input_required, progress};
+use crate::common::reply::Reply;
+
+const VERSION: &str = "2025-11-25";
+
+fn everything() -> Value {
+    json!({ "sampling": {}, "roots": {}, "elicitation": { "form": {}, "url": {} } })
+}
+
+fn backend() -> FakeBackend {
+    FakeBackend::start().tool("ask").modern()
+}
+
+fn legacy(fake: &FakeBackend, capabilities: Value) -> TestGateway {
+    let mut gateway = TestGateway::over(fake);
+    gateway.initialize_with(VERSION, capabilities);
+    gateway
+}
+
+fn form(message: &str) -> Value {
+    let params = json!({ "mode": "form", "message": message, "requestedSchema": {} });
+    json!({ "method": "elicitation/create", "params": params })
+}
+
+/// What the backend is asked the nth time, from 0.
+fn sent(fake: &FakeBackend, nth: usize) -> Value {
+    fake.requests_of("tools/call")[nth].params().clone()
+}
+
+#[test]
+fn a_legacy_client_is_asked_side_by_side_and_the_same_call_goes_on() {
+    let fake = backend();
+    let questions = json!({
+        "a key \"x\"": form("name?"),
+        "sample": { "method": "sampling/createMessage", "params": { "messages": [], "maxTokens": 3 } },
+        "roots": { "method": "roots/list" },
+    });
+    fake.on_tool("ask", Reply::input_required(&questions, Some("s\u{e9}\"1")));
+    let mut gateway = legacy(&fake, everything());
+    let call = gateway.start_call("ask", json!({ "n": 1 }));
+    let roots = gateway.next_request("roots/list");
+    let sample = gateway.next_request("sampling/createMessage");
+    let elicit = gateway.next_request("elicitation/create");
+    assert_eq!(sample.params(), &json!({ "messages": [], "maxTokens": 3 }));
+    gateway.respond(&sample, json!({ "role": "assistant", "x": 1.0 }));
+    gateway.respond(
+        &elicit,
+        json!({ "action": "accept", "content": { "name": "n" } }),
+    );
+    gateway.respond(&roots, json!({ "roots": [] }));
+    assert_eq!(gateway.answer(call).text(), r#"ask {"n":1}"#);
+
+    let (first, second) = (sent(&fake, 0), sent(&fake, 1));
+    assert_eq!(first["requestState"], Value::Null);
+    assert_eq!(second["requestState"], "s\u{e9}\"1");
+    assert_eq!(second["arguments"], json!({ "n": 1 }));
+    assert_eq!(
+        second["inputResponses"],
+        json!({
+            "a key \"x\"": { "action": "accept", "content": { "name": "n" } },
+            "sample": { "role": "assistant", "x": 1.0 },
+            "roots": { "roots": [] },
+        })
+    );
+    let ids: Vec<Value> = fake
+        .requests_of("tools/call")
+        .iter()
+        .map(|r| r.message["id"].clone())
+        .collect();
+    assert_ne!(ids[0], ids[1]);
+    assert_eq!(fake.runs("ask"), 1);
+}
+
+#[test]
+fn a_state_that_is_gone_is_not_sent_again() {
+    let fake = backend();
+    fake.on_tool(
+        "ask",
+        Reply::input_required(&json!({ "a": form("1") }), Some("one")),
+    );
+    fake.on_tool(
+        "ask",
+        Reply::input_required(&json!({ "b": form("2") }), None),
+    );
+    let mut gateway = legacy(&fake, everything());
+    let call = gateway.start_call("ask", json!({}));
+    for _ in 0..2 {
+        let question = gateway.next_request("elicitation/create");
+        gateway.respond(&question, json!({ "action": "accept" }));
+    }
+    gateway.answer(call).result();
+    let last = sent(&fake, 2);
+    assert_eq!(last.get("requestState"), None);
+    assert_eq!(
+        last["inputResponses"],
+        json!({ "b": { "action": "accept" } })
+    );
+}
+
+#[test]
+fn a_state_alone_is_sent_back_without_asking_anybody() {
+    let fake = backend();
+    fake.on_tool("ask", Reply::input_required(&Value::Null, Some("later")));
+    let mut gateway = legacy(&fake, everything());
+    gateway.call("ask", json!({})).result();
+    let second = sent(&fake, 1);
+    assert_eq!(second["requestState"], "later");
+    assert_eq!(second.get("inputResponses"), None);
+}
+
+#[test]
+fn a_refused_elicitation_is_cancelled_and_other_refusals_end_the_call() {
+    let fake = backend();
+    fake.on_tool(
+        "ask",
+        Reply::input_required(&json!({ "a": form("?") }), None),
+    );
+    let mut gateway = legacy(&fake, everything());
+    let call = gateway.start_call("ask", json!({}));
+    let question = gateway.next_request("elicitation/create");
+    gateway.refuse(&question, -1, "no");
+    gateway.answer(call).result();
+    assert_eq!(
+        sent(&fake, 1)["inputResponses"],
+        json!({ "a": { "action": "cancel" } })
+    );
+
+    let questions = json!({
+        "roots": { "method": "roots/list" }, "a": form("?"),
+    });
+    fake.on_tool("ask", Reply::input_required(&questions, None));
+    let call = gateway.start_call("ask", json!({}));
+    let open = gateway.next_request("elicitation/create");
+    let question = gateway.next_request("roots/list");
+    gateway.refuse(&question, -1, "the user said no");
+    let withdrawn = gateway.next_notification("notifications/cancelled");
+    assert_eq!(withdrawn.params()["requestId"], *open.id());
+    let refused = gateway.answer(call);
+    assert_eq!(
+        *refused.error(),
+        json!({ "code": -1, "message": "the user said no" })
+    );
+    assert_eq!(fake.requests_of("tools/call").len(), 3);
+}
+
+#[test]
+fn a_url_is_visited_under_an_id_that_the_legacy_era_needs() {
+    let fake = backend();
+    let params = json!({ "mode": "url", "message": "m", "url": "https://a.example" });
+    let question = json!({ "u": { "method": "elicitation/create", "params": params } });
+    fake.on_tool("ask", Reply::input_required(&question, None));
+    let mut gateway = legacy(&fake, everything());
+    let call = gateway.start_call("ask", json!({}));
+    let question = gateway.next_request("elicitation/create");
+    assert_eq!(question.params()["url"], "https://a.example");
+    assert!(question.params()["elicitationId"].as_str().unwrap().len() >= 32);
+    gateway.respond(&question, json!({ "action": "accept" }));
+    gateway.answer(call).result();
+}
+
+#[test]
+fn what_a_legacy_client_does_not_offer_ends_the_call_by_name() {
+    let fake = backend();
+    let questions = json!({ "roots": { "method": "roots/list" }, "a": form("?") });
+    fake.on_tool("ask", Reply::input_required(&questions, None));
+    let mut gateway = legacy(&fake, json!({ "elicitation": { "url": {} } }));
+    let refused = gateway.call("ask", json!({}));
+    assert_eq!(refused.code(), -32603);
+    for part in ["fake: ", "elicitation by form", "roots"] {
+        assert!(refused.message().contains(part), "{}", refused.message());
+    }
+    let data = json!({ "requiredCapabilities": { "roots": {} } });
+    fake.on_tool(
+        "ask",
+        Reply::json_as(400, &error_with(-32021, "needs roots", &data)),
+    );
+    let refused = gateway.call("ask", json!({}));
+    assert_eq!((refused.code(), refused.message()), (-32603, "needs roots"));
+    assert_eq!(refused.error()["data"], data);
+}
+
+#[test]
+fn progress_grows_over_all_rounds_under_the_clients_token() {
+    let fake = backend();
+    let round = |values: &[f64], end: Value| {
+        let events = values.iter().map(|value| progress(*value));
+        events.chain([end]).fold(Reply::sse(), Reply::event)
+    };
+    let ask = || input_required(&json!({ "a": form("?") }), Some("s"));
+    fake.on_tool("ask", round(&[1.0, 5.0], ask()).runs(false));
+    fake.on_tool("ask", round(&[2.0, 6.0], complete_text("done")));
+    let mut gateway = legacy(&fake, everything());
+    let call = gateway.start_call_with_progress("ask", "mine");
+    let question = gateway.next_request("elicitation/create");
+    gateway.respond(&question, json!({ "action": "accept" }));
+    for value in [1.0, 5.0, 6.0] {
+        let note = gateway.next_notification("notifications/progress");
+        assert_eq!(
+            note.params(),
+            &json!({ "progressToken": "mine", "progress": value })
+        );
+    }
+    assert_eq!(gateway.answer(call).text(), "done");
+    let tokens = [0, 1].map(|nth| sent(&fake, nth)["_meta"]["progressToken"].clone());
+    assert_ne!(tokens[0], tokens[1]);
+}
+
+#[test]
+fn a_cancelled_call_takes_its_questions_back() {
+    let fake = backend();
+    fake.on_tool(
+        "ask",
+        Reply::input_required(&json!({ "a": form("?"), "b": form("?") }), None),
+    );
+    let mut gateway = legacy(&fake, everything());
+    let call = gateway.start_call("ask", json!({}));
+    let mut open = [
+        gateway.next_request("elicitation/create").id().clone(),
+        gateway.next_request("elicitation/create").id().clone(),
+    ];
+    gateway.cancel(call);
+    let mut withdrawn = [0, 1].map(|_| {
+        let note = gateway.next_notification("notifications/cancelled");
+        note.params()["requestId"].clone()
+    });
+    open.sort_by_key(Value::as_u64);
+    withdrawn.sort_by_key(Value::as_u64);
+    assert_eq!(open, withdrawn);
+
+    let gate = Gate::new();
+    fake.on_tool(
+        "ask",
+        Reply::input_required(&json!({ "a": form("?") }), None),
+    );
+    fake.on_tool("ask", Reply::json(&complete_text("late")).after(&gate));
+    let call = gateway.start_call("ask", json!({}));
+    let question = gateway.next_request("elicitation/create");
+    gateway.respond(&question, json!({ "action": "accept" }));
+    gate.wait_for(1);
+    gateway.cancel(call);
+    gate.wait_until_left(1);
+}
+
+#[test]
+fn an_answered_round_whose_outcome_is_unknown_is_not_sent_again() {
+    let fake = backend();
+    fake.on_tool(
+        "ask",
+        Reply::input_required(&json!({ "a": form("?") }), None),
+    );
+    fake.on_tool("ask", Reply::hang_up());
+    let mut gateway = legacy(&fake, everything());
+    let call = gateway.start_call("ask", json!({}));
+    let question = gateway.next_request("elicitation/create");
+    gateway.respond(&question, json!({ "action": "accept" }));
+    assert_eq!(
+        gateway.answer(call).verdict(),
+        ("outcome_unknown", "unknown", 1)
+    );
+    assert_eq!(fake.requests_of("tools/call").len(), 2);
+}
+
+#[test]
+fn a_backend_that_never_stops_asking_is_stopped() {
+    let fake = backend();
+    fake.always_tool(
+        "ask",
+        Reply::input_required(&json!({ "a": form("?") }), Some("s")),
+    );
+    let mut gateway = legacy(&fake, everything());
+    let call = gateway.start_call("ask", json!({}));
+    for _ in 0..16 {
+        let question = gateway.next_request("elicitation/create");
+        gateway.respond(&question, json!({ "action": "accept" }));
+    }
+    let stopped = gateway.answer(call);
+    assert_eq!(stopped.verdict().0, "bad_reply");
+    assert!(
+        stopped.message().contains("16 times"),
+        "{}",
+        stopped.message()
+    );
+    assert_eq!(fake.requests_of("tools/call").len(), 17);
+}
+
+#[test]
+fn input_that_is_nonsense_is_a_bad_reply_to_either_era() {
+    let fake = backend();
+    let nonsense = [
+        json!({ "resultType": "input_required" }),
+        json!({ "resultType": "input_required", "inputRequests": [] }),
+        json!({ "resultType": "input_required", "inputRequests": { "a": { "method": "ping" } } }),
+    ];
+    let mut gateway = legacy(&fake, everything());
+    for round in 0..2 {
+        for result in &nonsense {
+            fake.on_tool("ask", Reply::result(result.clone()));
+            let answer = gateway.call("ask", json!({}));
+            assert_eq!(answer.verdict().0, "bad_reply", "{round} {result}");
+        }
+        gateway.modern(everything());
+    }
+}
+
+#[test]
+fn a_modern_client_gets_the_question_as_it_is_and_its_answer_goes_back_as_it_is() {
+    let fake = backend();
+    let questions = json!({ "k": form("name?"), "l": { "method": "roots/list" } });
+    fake.on_tool(
+        "ask",
+        Reply::input_required(&questions, Some("\u{e9} state")),
+    );
+    let mut gateway = TestGateway::over(&fake);
+    gateway.modern(everything());
+    let params = json!({ "name": "ask", "arguments": { "n": 1 } });
+    let asked = gateway.ask("tools/call", params.clone());
+    assert_eq!(asked.result()["inputRequests"], questions);
+    assert_eq!(asked.state(), Some(&json!("\u{e9} state")));
+    let answers = json!({ "k": { "action": "accept" } });
+    let again = gateway.retry("tools/call", &params, &asked, answers.clone());
+    assert_eq!(gateway.answer(again).text(), r#"ask {"n":1}"#);
+    let second = sent(&fake, 1);
+    assert_eq!(second["inputResponses"], answers);
+    assert_eq!(second["requestState"], "\u{e9} state");
+    assert_eq!(fake.runs("ask"), 1);
+}
+
+#[test]
+fn a_modern_client_is_not_asked_for_what_its_request_does_not_declare() {
+    let fake = backend();
+    let params = json!({ "mode": "url", "message": "m", "url": "https://a.example" });
+    let questions = json!({
+        "u": { "method": "elicitation/create", "params": params },
+        "s": { "method": "sampling/createMessage", "params": { "tools": [] } },
+    });
+    fake.on_tool("ask", Reply::input_required(&questions, None));
+    let mut gateway = TestGateway::over(&fake);
+    gateway.modern(json!({ "elicitation": {}, "sampling": {} }));
+    let refused = gateway.call("ask", json!({}));
+    assert_eq!(refused.code(), -32021);
+    assert_eq!(
+        refused.error()["data"]["requiredCapabilities"],
+        json!({ "elicitation": { "url": {} }, "sampling": { "tools": {} } })
+    );
+    assert!(
+        refused.message().contains("fake: "),
+        "{}",
+        refused.message()
+    );
+}
