@@ -25,3 +25,5 @@ mod replies;
 mod retry;
 #[path = "gateway/rounds.rs"]
 mod rounds;
+#[path = "gateway/strays.rs"]
+mod strays;

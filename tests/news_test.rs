@@ -18,5 +18,7 @@ mod listen;
 mod old_sse;
 #[path = "news/resume.rs"]
 mod resume;
+#[path = "news/second.rs"]
+mod second;
 #[path = "news/subscriptions.rs"]
 mod subscriptions;

@@ -24,8 +24,8 @@ use crate::protocol::{
     ClientProfile, Era, Id, LEGACY_VERSIONS, MODERN_VERSION, Outcome, RawJson, message,
 };
 
-/// A legacy server may leave a request that it doesn't know without an answer.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a server is given at first to say what it is.
+pub const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What a server turned out to speak.
 #[derive(Debug)]
@@ -34,6 +34,9 @@ pub enum Probed {
     Modern(Arc<Link>),
     /// Something else: `initialize` is next.
     Legacy,
+    /// It gave no answer in time. Some legacy servers leave unanswered what they don't know;
+    /// others are only slow.
+    Silent,
 }
 
 /// Asks a server what it is, in the modern manner.
@@ -44,9 +47,10 @@ pub enum Probed {
 pub async fn probe(
     endpoint: &Arc<Endpoint>,
     errands: &TaskTracker,
+    patience: Duration,
 ) -> Result<Probed, BackendError> {
     let asked = Instant::now();
-    let patiently = tokio::time::timeout(PROBE_TIMEOUT, async {
+    let patiently = tokio::time::timeout(patience, async {
         match discover(endpoint).await {
             // It names our version all the same: ask once more, as the specification says.
             Ok(Outcome::Error(error)) if offers_our_version(&error) => discover(endpoint).await,
@@ -54,7 +58,7 @@ pub async fn probe(
         }
     });
     let Ok(said) = patiently.await else {
-        return Ok(Probed::Legacy);
+        return Ok(Probed::Silent);
     };
     let latency = asked.elapsed();
     match said {

@@ -13,7 +13,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use super::error::BackendError;
-use super::handshake::{self, Probed};
+use super::handshake::{self, PROBE_TIMEOUT, Probed};
 use super::http::Endpoint;
 use super::listen;
 use super::listing;
@@ -114,32 +114,57 @@ impl Keeper {
     /// the client, since a legacy server is told exactly what that client can do.
     async fn connect(&mut self) -> Result<Arc<Link>, BackendError> {
         let config = Arc::clone(&self.ear.backend.config);
-        let errands = self.ear.backend.errands.clone();
         let means = self.ear.backend.means.clone();
         let resolving = Endpoint::resolve(&config, &means.pool, means.max_message_bytes);
         let endpoint = Arc::new(self.limited("give its secrets", resolving).await?);
-        let legacy = config.protocol == Protocol::Legacy || self.era == Some(Era::Legacy);
-        if !legacy {
-            let probing = handshake::probe(&endpoint, &errands);
-            match self.limited("answer server/discover", probing).await? {
-                Probed::Modern(link) => {
-                    self.era = Some(Era::Modern);
-                    return Ok(link);
+        let known = match config.protocol {
+            Protocol::Legacy => Some(Era::Legacy),
+            Protocol::Auto => self.era,
+            Protocol::Modern => None,
+        };
+        let probed = match known {
+            Some(Era::Legacy) => Probed::Legacy,
+            _ => self.probe(&endpoint, PROBE_TIMEOUT).await?,
+        };
+        match probed {
+            Probed::Modern(link) => Ok(link),
+            _ if config.protocol == Protocol::Modern => Err(BackendError::Handshake(format!(
+                "the server does not speak {MODERN_VERSION}: leave out protocol = \"modern\""
+            ))),
+            Probed::Legacy => self.initialize(&endpoint).await,
+            Probed::Silent => match self.initialize(&endpoint).await {
+                Ok(link) => {
+                    // It was too slow to say what it is: a reconnect asks again.
+                    self.era = None;
+                    Ok(link)
                 }
-                Probed::Legacy if config.protocol == Protocol::Modern => {
-                    let why = format!(
-                        "the server does not speak {MODERN_VERSION}: leave out protocol = \"modern\""
-                    );
-                    return Err(BackendError::Handshake(why));
-                }
-                Probed::Legacy => {}
-            }
+                Err(error) => match self.probe(&endpoint, HANDSHAKE_TIMEOUT).await {
+                    Ok(Probed::Modern(link)) => Ok(link),
+                    _ => Err(error),
+                },
+            },
         }
+    }
+
+    async fn probe(
+        &mut self,
+        endpoint: &Arc<Endpoint>,
+        patience: Duration,
+    ) -> Result<Probed, BackendError> {
+        let errands = self.ear.backend.errands.clone();
+        let probing = handshake::probe(endpoint, &errands, patience);
+        let probed = self.limited("answer server/discover", probing).await?;
+        self.era = matches!(probed, Probed::Modern(_)).then_some(Era::Modern);
+        Ok(probed)
+    }
+
+    async fn initialize(&mut self, endpoint: &Arc<Endpoint>) -> Result<Arc<Link>, BackendError> {
         let Some(client) = self.introduced().await else {
             return Err(BackendError::Connect("the gateway is shutting down".into()));
         };
+        let errands = self.ear.backend.errands.clone();
         let news = Arc::new(self.ear.clone());
-        let shaking = handshake::initialize(&endpoint, &client, &errands, news);
+        let shaking = handshake::initialize(endpoint, &client, &errands, news);
         let link = self.limited("answer initialize", shaking).await;
         // What was found out may not be true any more.
         self.era = link.is_ok().then_some(Era::Legacy);

@@ -158,6 +158,17 @@ impl Backend {
         }
     }
 
+    /// One that nobody keeps connected.
+    #[cfg(test)]
+    pub(crate) fn unkept(config: Arc<BackendConfig>, index: usize) -> Self {
+        let means = Means {
+            pool: Pool::default(),
+            max_message_bytes: usize::MAX,
+            events: mpsc::unbounded_channel().0,
+        };
+        Self::new(config, index, means)
+    }
+
     /// Its name in the config.
     pub fn name(&self) -> &str {
         &self.config.name

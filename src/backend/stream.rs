@@ -17,7 +17,7 @@ use super::asked::{Asked, withdrawn};
 use super::error::BackendError;
 use super::http::Endpoint;
 use super::resume::{Place, Resume};
-use super::sse::{Decoder, TooLarge};
+use super::sse::{Decoder, Event, TooLarge};
 use crate::protocol::message::{elements, parse, response_at_once};
 use crate::protocol::{Era, Id, Inbound, Notification, Outcome, RawJson, Request};
 
@@ -247,7 +247,7 @@ impl<'a> Reading<'a> {
                     Ok(event) if event.data.is_empty() => {}
                     Ok(event) => {
                         place.heard();
-                        if let Some(answer) = self.event(&event.data, asked) {
+                        if let Some(answer) = self.event(&event, asked) {
                             return End::Read(answer);
                         }
                     }
@@ -271,15 +271,19 @@ impl<'a> Reading<'a> {
     }
 
     /// One event's messages; says the answer if it is among them.
-    fn event(&self, data: &Bytes, asked: &mut Asked<'a>) -> Option<Result<Outcome, BackendError>> {
+    fn event(&self, event: &Event, asked: &mut Asked<'a>) -> Option<Result<Outcome, BackendError>> {
+        let data = &event.data;
         if let Some(answer) = self.at_once(data) {
             return Some(answer);
         }
         let Ok(messages) = messages(data) else {
-            tracing::warn!(
-                data = self.endpoint.snippet(data),
-                "an event that is not JSON is skipped"
-            );
+            // One of another type than `message` need not be JSON.
+            if event.event.is_none() {
+                tracing::warn!(
+                    data = self.endpoint.snippet(data),
+                    "an event that is not JSON is skipped"
+                );
+            }
             return None;
         };
         for message in messages {

@@ -41,6 +41,8 @@ pub struct Snapshot {
     pub catalog: Catalog,
     /// The results of the four lists, ready to send.
     pub lists: list::Lists,
+    /// Backends whose lists have not come yet, by index.
+    pub unlisted: Vec<usize>,
     /// How the gateway names itself in results (S26 `basic`, "Per-response protocol fields").
     pub identity: RawJson,
     /// Every backend has connected or failed once, or has had its time.

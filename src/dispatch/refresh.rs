@@ -100,6 +100,9 @@ impl Refresh {
             config: Arc::clone(&self.config),
             backends: self.backends.clone(),
             lists: Lists::default(),
+            unlisted: (0..self.offers.len())
+                .filter(|at| self.offers[*at].is_none())
+                .collect(),
             identity: self.identity.clone(),
             catalog: built.catalog,
             settled: self.settled,

@@ -105,9 +105,12 @@ impl Subject {
             (Kind::Template, _) => (INVALID_PARAMS, "resource template"),
         };
         let mut message = format!("unknown {what} {:?}", self.name);
-        for backend in &snapshot.backends {
+        for (at, backend) in snapshot.backends.iter().enumerate() {
+            let name = backend.name();
             if let Some(why) = backend.why_down() {
-                let _ = write!(message, "; {} is down: {why}", backend.name());
+                let _ = write!(message, "; {name} is down: {why}");
+            } else if snapshot.unlisted.contains(&at) {
+                let _ = write!(message, "; {name} has not told yet what it has: try again");
             }
         }
         let data = GatewayData::new(None, Class::Refused, Executed::No, 0);

@@ -10,13 +10,12 @@ use std::mem;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use serde_json::json;
 
 use super::subject::Subject;
-use super::{Exchange, Snapshot, Snapshots, TaskEvent, settled};
+use super::{Exchange, Snapshot, Snapshots, TaskEvent, settled, tasks};
 use crate::backend::Subscription;
 use crate::protocol::era::modern::{self, key};
-use crate::protocol::error::{INVALID_PARAMS, MISSING_CAPABILITY};
+use crate::protocol::error::INVALID_PARAMS;
 use crate::protocol::message::{self, elements};
 use crate::protocol::{Era, Id, Notification, Outcome, RawJson, Request, RpcError, Ticket, task};
 
@@ -133,7 +132,7 @@ pub(super) async fn listen(request: Request, snapshots: Snapshots, exchange: Exc
         }
     };
     if filter.tasks && !exchange.client.declares(&["extensions", task::EXTENSION]) {
-        return tasks_undeclared().into();
+        return tasks::undeclared("subscriptions/listen").into();
     }
     // Held for as long as this is waited for: dropped, they withdraw themselves.
     let mut held = Vec::new();
@@ -154,15 +153,6 @@ pub(super) async fn listen(request: Request, snapshots: Snapshots, exchange: Exc
         filter,
     });
     std::future::pending().await
-}
-
-/// The tasks extension must be declared by whoever names tasks.
-fn tasks_undeclared() -> RpcError {
-    let why =
-        "subscriptions/listen: taskIds need the tasks extension, which the request did not declare";
-    let required = json!({ "extensions": { task::EXTENSION: {} } });
-    let data = json!({ "requiredCapabilities": required });
-    RpcError::new(MISSING_CAPABILITY, why).specified(data)
 }
 
 /// Serves `resources/subscribe` of the legacy era (S25 `server/resources`).

@@ -9,16 +9,17 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
+use serde_json::json;
 
 use super::call::{for_client, told};
 use super::outgoing::{explain, progress_token};
 use super::{Exchange, Snapshot, Snapshots};
 use crate::backend::retry::Replay;
 use crate::backend::{Answer, Backend, Call, Clock, Failed, Listener, Reached};
-use crate::protocol::error::INVALID_PARAMS;
+use crate::protocol::error::{INVALID_PARAMS, MISSING_CAPABILITY};
 use crate::protocol::message::elements;
 use crate::protocol::raw::quoted;
-use crate::protocol::{Notification, Outcome, RawJson, Request, RpcError, task};
+use crate::protocol::{Era, Notification, Outcome, RawJson, Request, RpcError, task};
 
 /// Pages of one backend's tasks that are read.
 const MAX_PAGES: usize = 100;
@@ -28,6 +29,9 @@ pub(super) async fn of_one(request: Request, snapshots: Snapshots, exchange: Exc
     let snapshot = Arc::clone(&snapshots.borrow());
     let (method, era) = (request.method.as_str(), exchange.client.era);
     let params = request.params.unwrap_or_else(|| RawJson::trusted("{}"));
+    if era == Era::Modern && !exchange.client.declares(&["extensions", task::EXTENSION]) {
+        return undeclared(method).into();
+    }
     let answer = match owner(&params, &snapshot) {
         Ok((backend, own)) => {
             let params = params.with_members(&[("taskId", quoted(&own))], &[]);
@@ -107,6 +111,14 @@ pub fn notice_for_client(notification: Notification, backend: &Backend) -> Notif
         params,
         ..notification
     }
+}
+
+/// The refusal of a modern request about tasks that does not declare the extension (SEP-2663).
+pub(super) fn undeclared(method: &str) -> RpcError {
+    let why = format!("{method}: it needs the tasks extension, which the request did not declare");
+    let required = json!({ "extensions": { task::EXTENSION: {} } });
+    let data = json!({ "requiredCapabilities": required });
+    RpcError::new(MISSING_CAPABILITY, why).specified(data)
 }
 
 /// Whose task it is, and what it is called there.

@@ -6,7 +6,7 @@
 use super::handle::{self, Binding, Handle};
 use super::offers::{self, Missing, URL};
 use super::requests::{Needed, without_answers};
-use super::talk::Ended;
+use super::talk::{Ended, Talk};
 use super::talks::UnderWay;
 use super::{Exchange, rounds, urls};
 use crate::backend::{Answer, BackendError, Failed};
@@ -85,7 +85,7 @@ async fn follow(
 ) -> Result<Answer, RpcError> {
     loop {
         if let Some(ended) = under_way.talk.news().await {
-            return finished(&under_way.talk.call, ended, &exchange.client, declined);
+            return finished(&under_way.talk, ended, &exchange.client, declined);
         }
         let binding = Binding::of(method, params);
         match exchange.talks.park(under_way, exchange.ticket, binding) {
@@ -134,12 +134,22 @@ fn responses(params: &RawJson) -> Result<Vec<(String, RawJson)>, &'static str> {
 
 /// How a call ended, as far as another era's way of asking is in it.
 fn finished(
-    call: &Outgoing,
+    talk: &Talk,
     ended: Ended,
     client: &ClientProfile,
     declined: bool,
 ) -> Result<Answer, RpcError> {
-    let answer = ended?;
+    let (call, answer) = (&talk.call, ended?);
+    let lacking = talk.lacking();
+    if !lacking.is_empty() && has_failed(&answer.outcome) {
+        let backend = call.backend.name();
+        return Err(offers::out_of_reach(
+            &lacking,
+            client,
+            backend,
+            Executed::Unknown,
+        ));
+    }
     let urls = match &answer.outcome {
         Outcome::Error(error) if answer.era == Era::Legacy && !declined => urls::asked(error),
         _ => None,
@@ -151,6 +161,16 @@ fn finished(
         }
         Some(result) => Ok(asking(result)),
         None => fit(call, answer, client),
+    }
+}
+
+/// Whether a call came to nothing, as far as the backend says.
+fn has_failed(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Result(result) => result
+            .get("isError")
+            .is_some_and(|is| is.as_str() == "true"),
+        Outcome::Error(_) => true,
     }
 }
 

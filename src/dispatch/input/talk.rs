@@ -13,6 +13,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, oneshot};
 
+use super::offers::Missing;
 use super::requests::Question;
 use super::{Exchange, MAX_ROUNDS, offers, unanswered};
 use crate::backend::{Answer, Listener};
@@ -44,6 +45,8 @@ struct State {
     heard: bool,
     open: Vec<Open>,
     asked: u64,
+    /// What the backend has asked for and the requests did not declare.
+    lacking: Vec<Missing>,
     rounds: u32,
     /// Nobody will come back.
     closed: bool,
@@ -63,7 +66,7 @@ struct Open {
 }
 
 impl Talk {
-    /// The call for this request; [`run`](Self::run) makes it.
+    /// The call for this request; [`Running`] makes it.
     pub(super) fn new(call: Outgoing, exchange: Exchange) -> Self {
         Self {
             call,
@@ -73,6 +76,7 @@ impl Talk {
                 heard: true,
                 open: Vec::new(),
                 asked: 0,
+                lacking: Vec::new(),
                 rounds: 0,
                 closed: false,
                 ended: false,
@@ -82,18 +86,6 @@ impl Talk {
         }
     }
 
-    /// Makes the call and notes how it ended, even where it ends in a panic.
-    pub(super) async fn run(&self) {
-        let mut ending = Ending {
-            talk: self,
-            end: Some(Err(RpcError::new(
-                INTERNAL_ERROR,
-                "the gateway failed on this call: please report it",
-            ))),
-        };
-        ending.end = Some(self.call.send(&self.call.params, self).await);
-    }
-
     /// Waits until the call has ended, or has questions for the client; those that come together
     /// are gathered.
     pub(super) async fn news(&self) -> Option<Ended> {
@@ -101,6 +93,11 @@ impl Talk {
             .await;
         let _ = tokio::time::timeout(GATHER, self.until(|state| state.ended)).await;
         self.lock().end.take()
+    }
+
+    /// What the backend has asked for in vain, since the requests did not declare it.
+    pub(super) fn lacking(&self) -> Vec<Missing> {
+        self.lock().lacking.clone()
     }
 
     /// Waits for the end of the call.
@@ -117,7 +114,10 @@ impl Talk {
         for open in open {
             let Question { method, params, .. } = &open.question;
             match offers::missing(&client, method, params.as_ref()) {
-                Some(missing) => open.refuse(missing.refusal()),
+                Some(missing) => {
+                    state.lacking.push(missing);
+                    open.refuse(missing.refusal());
+                }
                 None => state.open.push(open),
             }
         }
@@ -192,6 +192,7 @@ impl Talk {
         let mut state = self.lock();
         let Request { method, params, .. } = request;
         if let Some(missing) = offers::missing(&state.exchange.client, &method, params.as_ref()) {
+            state.lacking.push(missing);
             return Err(missing.refusal());
         }
         if state.closed || state.ended {
@@ -222,6 +223,41 @@ impl Talk {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The call while it runs. When it goes out of scope the call has ended, even where it ends in a
+/// panic or is cut off.
+pub(super) struct Running {
+    talk: Arc<Talk>,
+    end: Option<Ended>,
+}
+
+impl Running {
+    /// Not yet sent.
+    pub(super) fn new(talk: &Arc<Talk>) -> Self {
+        let failed = "the gateway failed on this call: please report it";
+        Self {
+            talk: Arc::clone(talk),
+            end: Some(Err(RpcError::new(INTERNAL_ERROR, failed))),
+        }
+    }
+
+    /// Makes the call.
+    pub(super) async fn run(mut self) {
+        let Talk { call, .. } = &*self.talk;
+        self.end = Some(call.send(&call.params, &*self.talk).await);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut state = self.talk.lock();
+        state.end = self.end.take();
+        state.ended = true;
+        state.open.clear();
+        drop(state);
+        self.talk.changed.notify_one();
     }
 }
 
@@ -268,23 +304,6 @@ impl State {
 impl Open {
     fn refuse(self, refusal: RpcError) {
         let _ = self.answer.send(refusal.into());
-    }
-}
-
-/// Notes the end of the call when it goes out of scope.
-struct Ending<'a> {
-    talk: &'a Talk,
-    end: Option<Ended>,
-}
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        let mut state = self.talk.lock();
-        state.end = self.end.take();
-        state.ended = true;
-        state.open.clear();
-        drop(state);
-        self.talk.changed.notify_one();
     }
 }
 

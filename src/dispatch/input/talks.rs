@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::handle::{Binding, Handle};
 use super::requests::input_required;
-use super::talk::Talk;
+use super::talk::{Running, Talk};
 use super::{ANSWER_TIMEOUT, Exchange};
 use crate::dispatch::outgoing::Outgoing;
 use crate::protocol::{RawJson, Ticket};
@@ -56,7 +56,7 @@ impl Talks {
             key: Arc::as_ptr(&talk) as usize,
         };
         lock(&self.going).insert(going.key, (backend, Arc::downgrade(&talk)));
-        let running = Arc::clone(&talk);
+        let running = Running::new(&talk);
         let task = AbortOnDropHandle::new(tokio::spawn(async move {
             let _going = going;
             running.run().await;
@@ -192,3 +192,6 @@ impl Drop for Going {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

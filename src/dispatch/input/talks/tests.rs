@@ -1,0 +1,204 @@
+//! How long a call waits and for whom, with the clock in the test's hands. The backend is one that
+//! never connects: what it asks is asked here.
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::*;
+use crate::backend::Backend;
+use crate::config::{Environment, Overrides, load};
+use crate::dispatch::TaskEvent;
+use crate::dispatch::subject::{Route, Subject};
+use crate::protocol::{ClientProfile, Id, InFlight, Outcome, Request};
+
+struct Bench {
+    backends: Vec<Arc<Backend>>,
+    talks: Arc<Talks>,
+    in_flight: InFlight<()>,
+    events: mpsc::UnboundedSender<TaskEvent>,
+}
+
+const PARAMS: &str = r#"{"name":"t"}"#;
+
+impl Bench {
+    fn new() -> Self {
+        let url = |name: &str| (name.to_owned(), "http://127.0.0.1:9/".to_owned());
+        let flags = Overrides {
+            backends: vec![url("one"), url("two")],
+            ..Overrides::default()
+        };
+        let config = load(&flags, &Environment::new("no-such-folder")).unwrap();
+        let backends = config.backends.iter().enumerate();
+        let backend = |(at, config)| Arc::new(Backend::unkept(Arc::clone(config), at));
+        Self {
+            backends: backends.map(backend).collect(),
+            talks: Arc::default(),
+            in_flight: InFlight::default(),
+            events: mpsc::unbounded_channel().0,
+        }
+    }
+
+    /// A call to this backend under way, and the ticket of its request.
+    fn begin(&mut self, backend: usize) -> (UnderWay, Ticket) {
+        let id = Id::number(self.in_flight.len() as u64);
+        let ticket = self.in_flight.begin(id, ()).unwrap();
+        let client = Arc::new(ClientProfile::superset());
+        let exchange = Exchange {
+            ticket,
+            client: Arc::clone(&client),
+            events: self.events.clone(),
+            talks: Arc::clone(&self.talks),
+        };
+        let params = RawJson::trusted(PARAMS);
+        let subject = Subject::read("tools/call", &params).unwrap();
+        let route = Route {
+            backend: &self.backends[backend],
+            entry: None,
+        };
+        let call = Outgoing::new("tools/call".into(), params, &subject, &route, client);
+        (self.talks.begin(call, exchange), ticket)
+    }
+
+    /// One that waits, the handle it waits under, and what its backend is answered.
+    async fn waiting(&mut self, method: &'static str) -> (Handle, JoinHandle<Outcome>) {
+        let (under_way, ticket) = self.begin(0);
+        let answer = ask(&under_way.talk, method);
+        assert!(under_way.talk.news().await.is_none());
+        let asked = self.talks.park(under_way, ticket, binding());
+        let asked = asked.unwrap_or_else(|_| panic!("it should wait"));
+        (Handle::of(&asked).unwrap(), answer)
+    }
+}
+
+fn binding() -> Binding {
+    Binding::of("tools/call", &RawJson::trusted(PARAMS))
+}
+
+/// What a backend asks; the clock of its call stands still meanwhile.
+fn ask(talk: &Arc<Talk>, method: &'static str) -> JoinHandle<Outcome> {
+    let talk = Arc::clone(talk);
+    tokio::spawn(async move {
+        let _pause = talk.call.clock.pause();
+        let request = Request {
+            id: Id::number(0),
+            method: method.into(),
+            params: Some(RawJson::trusted("{}")),
+        };
+        talk.ask(request).await
+    })
+}
+
+fn text(outcome: &Outcome) -> &str {
+    match outcome {
+        Outcome::Result(text) | Outcome::Error(text) => text.as_str(),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_comes_back_and_the_backend_is_told_before_its_call_is_cancelled() {
+    for (method, told) in [
+        ("elicitation/create", r#"{"action":"cancel"}"#),
+        (
+            "roots/list",
+            r#"{"code":-32603,"message":"the client did not answer roots/list"}"#,
+        ),
+    ] {
+        let mut bench = Bench::new();
+        let started = Instant::now();
+        let (handle, answer) = bench.waiting(method).await;
+        let talk = bench.talks.only_one_on(0).unwrap();
+        assert_eq!(text(&answer.await.unwrap()), told);
+        let waited = started.elapsed();
+        assert!(waited >= ANSWER_TIMEOUT && waited < ANSWER_TIMEOUT + COURTESY);
+        talk.ended().await;
+        assert!(started.elapsed() <= waited + COURTESY);
+        assert!(bench.talks.take(&handle, &binding()).is_none());
+        assert!(lock(&bench.talks.going).is_empty());
+        let late = ask(&talk, "roots/list").await.unwrap();
+        assert!(text(&late).contains("-32601"), "{}", text(&late));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_back_in_time_finds_the_call_once_and_as_long_as_before() {
+    let mut bench = Bench::new();
+    let (handle, answer) = bench.waiting("roots/list").await;
+    tokio::time::sleep(ANSWER_TIMEOUT - Duration::from_secs(1)).await;
+    let other = Binding::of("prompts/get", &RawJson::trusted(PARAMS));
+    assert!(bench.talks.take(&handle, &other).is_none());
+    let under_way = bench.talks.take(&handle, &binding()).unwrap();
+    assert!(bench.talks.take(&handle, &binding()).is_none());
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(
+        !answer.is_finished(),
+        "its time is over for the handle alone"
+    );
+    drop(under_way);
+    assert!(text(&answer.await.unwrap()).contains("did not answer"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_wait_than_there_is_room_for() {
+    let mut bench = Bench::new();
+    for _ in 0..MAX_PARKED {
+        bench.waiting("roots/list").await;
+    }
+    let (under_way, ticket) = bench.begin(0);
+    let answer = ask(&under_way.talk, "roots/list");
+    assert!(under_way.talk.news().await.is_none());
+    let goes_on = bench
+        .talks
+        .park(under_way, ticket, binding())
+        .err()
+        .unwrap();
+    let told = answer.await.unwrap();
+    assert!(text(&told).contains("256 calls wait"), "{}", text(&told));
+    bench.talks.close().await;
+    assert!(lock(&bench.talks.parked).is_empty());
+    drop(goes_on);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_question_reached_nobody_is_cancelled() {
+    let mut bench = Bench::new();
+    let (under_way, ticket) = bench.begin(0);
+    let talk = Arc::clone(&under_way.talk);
+    let answer = ask(&talk, "elicitation/create");
+    assert!(talk.news().await.is_none());
+    assert!(bench.talks.park(under_way, ticket, binding()).is_ok());
+    let (_, other) = bench.begin(0);
+    bench.talks.undelivered(other);
+    assert!(!answer.is_finished());
+    bench.talks.undelivered(ticket);
+    answer.await.unwrap();
+    assert!(lock(&bench.talks.parked).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_has_so_many_questions_open_and_no_more() {
+    let mut bench = Bench::new();
+    let (under_way, _) = bench.begin(0);
+    let mut answers: Vec<_> = (0..65)
+        .map(|_| ask(&under_way.talk, "roots/list"))
+        .collect();
+    let told = answers.pop().unwrap().await.unwrap();
+    assert!(text(&told).contains("64 questions"), "{}", text(&told));
+    assert_eq!(under_way.talk.hold().unwrap().len(), 64);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_call_that_is_alone_on_its_backend_is_found() {
+    let mut bench = Bench::new();
+    assert!(bench.talks.only_one_on(0).is_none());
+    let (first, _) = bench.begin(0);
+    let (_elsewhere, _) = bench.begin(1);
+    let found = bench.talks.only_one_on(0).unwrap();
+    assert!(Arc::ptr_eq(&found, &first.talk));
+    let (second, _) = bench.begin(0);
+    assert!(bench.talks.only_one_on(0).is_none());
+    let talk = Arc::clone(&second.talk);
+    drop(second);
+    talk.ended().await;
+    assert!(bench.talks.only_one_on(0).is_some());
+}

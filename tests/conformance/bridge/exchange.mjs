@@ -1,0 +1,89 @@
+// One POST that waits for the answer to its request: a JSON body, or an event stream once a message comes before the
+// answer. And the requests in flight at one gateway, each with its exchange.
+
+export class Exchange {
+  #response;
+  #headers;
+  #begun = false;
+
+  constructor(request, response, headers = {}) {
+    this.request = request;
+    this.#response = response;
+    this.#headers = headers;
+  }
+
+  get progressToken() {
+    return this.request.params?._meta?.progressToken;
+  }
+
+  onAbandoned(act) {
+    this.#response.on('close', () => this.#response.writableFinished || act());
+  }
+
+  event(line) {
+    if (!this.#begun) {
+      this.#begun = true;
+      openStream(this.#response, this.#headers);
+    }
+    writeEvent(this.#response, line);
+  }
+
+  answer(line, status) {
+    if (this.#begun) {
+      writeEvent(this.#response, line);
+      this.#response.end();
+    } else {
+      sendJson(this.#response, status, line, this.#headers);
+    }
+  }
+}
+
+export class InFlight {
+  #exchanges = new Map();
+
+  add(exchange) {
+    this.#exchanges.set(key(exchange.request.id), exchange);
+  }
+
+  has(id) {
+    return this.#exchanges.has(key(id));
+  }
+
+  get(id) {
+    return this.#exchanges.get(key(id));
+  }
+
+  take(id) {
+    const exchange = this.get(id);
+    this.#exchanges.delete(key(id));
+    return exchange;
+  }
+
+  withProgressToken(token) {
+    return this.all().find(({ progressToken }) => progressToken === token);
+  }
+
+  all() {
+    return [...this.#exchanges.values()];
+  }
+}
+
+export function openStream(response, headers) {
+  response.writeHead(200, { ...headers, 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-cache' });
+  response.flushHeaders();
+}
+
+export function writeEvent(response, line) {
+  response.write(`event: message\ndata: ${line}\n\n`);
+}
+
+export function sendJson(response, status, text, headers) {
+  response.writeHead(status, { ...headers, 'Content-Type': 'application/json' });
+  response.end(text);
+}
+
+export function sendError(response, status, id, code, message) {
+  sendJson(response, status, JSON.stringify({ jsonrpc: '2.0', id, error: { code, message } }));
+}
+
+const key = id => JSON.stringify(id); // 1 is not "1"

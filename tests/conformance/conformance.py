@@ -1,0 +1,203 @@
+"""The runs of the official MCP conformance suite against the gateway, and what came of them.
+
+A run is named after the side of the gateway that the suite is on, and the eras before and behind the gateway:
+`server legacy/modern` tests it as the server of a legacy client, with a modern server behind it. Each scenario prints
+`ok` or `FAILED … why`; the last lines count. The exit code is 0 only if all that applies passed, and all that the
+baseline sets aside came out as it says. Whatever was started is stopped, also when the run is interrupted.
+"""
+
+import shutil
+import signal
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from results import Baseline, read_scenarios
+from tools import HERE, Failure, gateway_binary, installed_tools
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+REVISION = {"legacy": "2025-11-25", "modern": "2026-07-28"}
+ERA_PAIRS = [("legacy", "legacy"), ("modern", "modern"), ("legacy", "modern"), ("modern", "legacy")]
+
+
+def main():
+    words = sys.argv[1:]
+    direct = "--direct" in words
+    wanted = [word for word in words if word != "--direct"]
+    runs = [run for run in (direct_runs() if direct else gateway_runs()) if all(word in run.name for word in wanted)]
+    logs = Path(tempfile.mkdtemp(prefix="sentinel-conformance-"))
+    for number in SIGNALS:
+        signal.signal(number, interrupt)
+    report = Report()
+    try:
+        if not runs:
+            raise Failure(f"none has all of the words {' '.join(wanted)} in its name")
+        binary = None if direct else gateway_binary(logs)
+        tools = installed_tools(logs)
+        for run in runs:
+            report.take(run, run.scenarios(tools, binary))
+    except (Failure, Interrupted) as error:
+        report.fail("the run", f"{error}" if isinstance(error, Failure) else f"interrupted by {error}")
+    report.sum_up()
+    if report.failed:
+        print(f"logs: {logs}")
+    else:
+        shutil.rmtree(logs)
+    print(f"{report.passed} passed, {report.failed} failed", flush=True)
+    return 1 if report.failed else 0
+
+
+def gateway_runs():
+    return [run(front, back) for run in (ServerRun, ClientRun) for front, back in ERA_PAIRS]
+
+
+def direct_runs():
+    return [DirectRun(era) for era in REVISION]
+
+
+class ServerRun:
+    """The suite as client of the gateway, which a bridge makes an HTTP server; our example server behind it.
+
+    A second one of the other era has the same names to offer, and must not get into the first one's way.
+    """
+
+    side = "server"
+
+    def __init__(self, front, back):
+        self.front, self.back = front, back
+        self.name = f"server {front}/{back}"
+
+    def scenarios(self, tools, binary):
+        (other,) = REVISION.keys() - {self.back}
+        with tools.example(self.back) as first, tools.example(other) as second:
+            config = write_config(tools.folder, {"first": first.url, "second": second.url})
+            with tools.bridge(self.front, binary, "--config", config) as bridge:
+                return test_server(self.name, tools, REVISION[self.front], bridge.url)
+
+
+class DirectRun:
+    """The suite as client of our example server, which serves both eras."""
+
+    side = "server"
+
+    def __init__(self, era):
+        self.era = era
+        self.name = f"server direct/{era}"
+
+    def scenarios(self, tools, _):
+        with tools.example("both") as example:
+            return test_server(self.name, tools, REVISION[self.era], example.url)
+
+
+class ClientRun:
+    """The suite as the server behind the gateway; our client before it, which the suite starts for each scenario."""
+
+    side = "client"
+
+    def __init__(self, front, back):
+        self.front, self.back = front, back
+        self.name = f"client {front}/{back}"
+
+    def scenarios(self, tools, binary):
+        # The suite splits the command at spaces and hands it to a shell, so that paths travel in the environment.
+        command = 'exec "$SENTINEL_PYTHON" -B "$SENTINEL_CONFORMANCE_CLIENT"'
+        env = {
+            "SENTINEL_BIN": str(binary),
+            "SENTINEL_CONFORMANCE_FRONT": self.front,
+            "SENTINEL_CONFORMANCE_CLIENT": str(HERE / "client.py"),
+            "SENTINEL_PYTHON": sys.executable,
+        }
+        name, results = places(self.name, tools)
+        revision = REVISION[self.back]
+        arguments = ["client", "--command", command, "--spec-version", revision, "--output-dir", results]
+        tools.suite.run_each(name, tools.suite.all(revision, "client"), arguments, env)
+        return read_scenarios(results, "client", tools.suite.required(revision, "client"))
+
+
+def test_server(run, tools, revision, url):
+    name, results = places(run, tools)
+    tools.suite.run(name, ["server", "--url", url, "--requirements", revision, "--output-dir", results])
+    return read_scenarios(results, "server", tools.suite.required(revision, "server"))
+
+
+def places(run, tools):
+    """The name of a run's log, and the folder for its results."""
+    name = run.replace(" ", "-").replace("/", "-")
+    return name, tools.folder / f"{name}-results"
+
+
+def write_config(folder, backends):
+    path = folder / "sentinel.toml"
+    entries = [f'[[backends]]\nname = "{name}"\nurl = "{url}"\n' for name, url in backends.items()]
+    path.write_text("\n".join(["[gateway]\nstartup_wait_ms = 10000\n", *entries]))
+    return path
+
+
+class Report:
+    """Prints each scenario as it is judged, and at the end the counts and what does not apply."""
+
+    def __init__(self):
+        self.passed = 0
+        self.failed = 0
+        self._baseline = Baseline()
+        self._summaries = []
+        self._inapplicable = {}
+
+    def take(self, run, scenarios):
+        counted = [scenario for scenario in scenarios if not self._set_aside(run, scenario)]
+        passed = [scenario for scenario in counted if self._judge(run, scenario)]
+        for idle in self._baseline.idle_names(run.name, [scenario.name for scenario in scenarios]):
+            self.fail(f"{run.name}: {idle}", "the baseline names it, but the suite has no such scenario")
+        checks = sum(scenario.succeeded for scenario in counted)
+        line = f"{run.name}: {len(passed)} of {len(counted)} applicable scenarios passed, {checks} checks succeeded"
+        self._summaries.append(line)
+        self.passed += len(passed)
+
+    def _set_aside(self, run, scenario):
+        """True if the baseline has the scenario, which then must come out as it says."""
+        found = self._baseline.find(run.name, scenario.name)
+        if not found:
+            return False
+        (entry, name), complaint = found, scenario.complaint()
+        if (complaint is None) == (entry["outcome"] == "passes"):
+            self._inapplicable.setdefault(entry["reason"], {}).setdefault(run.name, Counter())[name] += 1
+        else:
+            self.fail(f"{run.name}: {scenario.name}", complaint or "it passes, but the baseline says that it can't")
+        return True
+
+    def _judge(self, run, scenario):
+        complaint = scenario.complaint()
+        if complaint:
+            self.fail(f"{run.name}: {scenario.name}", complaint)
+        else:
+            print(f"ok {run.name}: {scenario.name}", flush=True)
+        return complaint is None
+
+    def fail(self, name, why):
+        self.failed += 1
+        print(f"FAILED {name}: {why}", flush=True)
+
+    def sum_up(self):
+        for reason, runs in self._inapplicable.items():
+            print(f"not applicable: {reason}")
+            for run, names in runs.items():
+                counted = (f"{name} ({count})" if "*" in name else name for name, count in names.items())
+                print(f"  {run}: {', '.join(counted)}")
+        for line in self._summaries:
+            print(line)
+
+
+class Interrupted(BaseException):
+    """A signal asked the run to end."""
+
+
+def interrupt(number, _):
+    """Lets what was started be stopped on the way out, which a second signal must not cut short."""
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    raise Interrupted(signal.Signals(number).name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+//! What a backend asks outside of any call, on its GET stream.
+
+use serde_json::{Value, json};
+
+use crate::common::fake::FakeBackend;
+use crate::common::gateway::TestGateway;
+use crate::common::live::Live;
+use crate::common::message::{notification, request, text};
+use crate::common::reply::Reply;
+
+fn roots(id: u64) -> Value {
+    request(json!(id), "roots/list", json!({}))
+}
+
+/// A backend with a GET stream, which is open, and a tool whose stream the test writes.
+fn backend() -> (FakeBackend, Live) {
+    let fake = FakeBackend::start().tool("ask").with_get();
+    let live = Live::new();
+    fake.on_tool("ask", Reply::sse().live(&live));
+    (fake, live)
+}
+
+fn params() -> Value {
+    json!({ "name": "ask" })
+}
+
+#[test]
+fn a_legacy_client_is_asked_without_a_call() {
+    let (fake, _) = backend();
+    let mut gateway = TestGateway::over(&fake);
+    gateway.initialize_with("2025-11-25", json!({ "roots": {} }));
+    fake.stream(0).event(&roots(5));
+    let question = gateway.next_request("roots/list");
+    gateway.respond(&question, json!({ "roots": [1] }));
+    let answer = fake.next_request("response").message;
+    assert_eq!(
+        (&answer["id"], &answer["result"]),
+        (&json!(5), &json!({ "roots": [1] }))
+    );
+
+    fake.stream(0)
+        .event(&request(json!(6), "sampling/createMessage", json!({})));
+    let refusal = fake.next_request("response").message;
+    assert_eq!(
+        (&refusal["id"], &refusal["error"]["code"]),
+        (&json!(6), &json!(-32601))
+    );
+
+    fake.stream(0).event(&roots(7));
+    let question = gateway.next_request("roots/list");
+    gateway.refuse(&question, -1, "no");
+    assert_eq!(fake.next_request("response").message["error"]["code"], -1);
+}
+
+#[test]
+fn a_legacy_client_hears_when_the_backend_takes_it_back_or_is_gone() {
+    let (fake, _) = backend();
+    let mut gateway = TestGateway::over(&fake);
+    gateway.initialize_with("2025-11-25", json!({ "roots": {} }));
+    let get = fake.stream(0);
+    get.event(&roots(5));
+    let question = gateway.next_request("roots/list");
+    get.event(&notification(
+        "notifications/cancelled",
+        json!({ "requestId": 5 }),
+    ));
+    let withdrawn = gateway.next_notification("notifications/cancelled");
+    assert_eq!(withdrawn.params()["requestId"], *question.id());
+    get.event(&roots(6));
+    let question = gateway.next_request("roots/list");
+    fake.forget_sessions();
+    get.hang_up();
+    let withdrawn = gateway.next_notification("notifications/cancelled");
+    assert_eq!(withdrawn.params()["requestId"], *question.id());
+}
+
+#[test]
+fn the_one_call_of_a_modern_client_is_asked_and_goes_on() {
+    let (fake, live) = backend();
+    let mut gateway = TestGateway::over(&fake);
+    gateway.modern(json!({ "roots": {} }));
+    let id = gateway.request("tools/call", params());
+    fake.wait_for_requests("tools/call", 1);
+    fake.stream(0).event(&roots(5));
+    let asked = gateway.answer(id);
+    assert_eq!(asked.question().1["method"], "roots/list");
+    // One that waits is still the only one.
+    fake.stream(0).event(&request(json!(6), "ping", json!({})));
+    assert_eq!(fake.next_request("response").message["id"], 6);
+    let answers = json!({ asked.question().0: { "roots": [] } });
+    let again = gateway.retry("tools/call", &params(), &asked, answers);
+    let answer = fake.next_request("response").message;
+    assert_eq!(
+        (&answer["id"], &answer["result"]),
+        (&json!(5), &json!({ "roots": [] }))
+    );
+    live.event(&text("done"));
+    assert_eq!(gateway.answer(again).text(), "done");
+    assert_eq!(fake.runs("ask"), 1);
+}
+
+#[test]
+fn among_two_calls_and_without_any_nobody_is_asked() {
+    let (fake, live) = backend();
+    let second = Live::new();
+    fake.on_tool("ask", Reply::sse().live(&second));
+    let mut gateway = TestGateway::over(&fake);
+    gateway.modern(json!({ "roots": {} }));
+    gateway.ask("tools/list", json!({})).result();
+    let refused = |id: u64| {
+        fake.stream(0).event(&roots(id));
+        let refusal = fake.next_request("response").message;
+        assert_eq!(
+            (&refusal["id"], &refusal["error"]["code"]),
+            (&json!(id), &json!(-32601))
+        );
+    };
+    refused(1);
+    let calls = [0, 1].map(|_| gateway.request("tools/call", params()));
+    fake.wait_for_requests("tools/call", 2);
+    refused(2);
+    live.event(&text("done"));
+    second.event(&text("done"));
+    for call in calls {
+        gateway.answer(call).result();
+    }
+}
