@@ -38,11 +38,16 @@ class Server:
 
 
 class Era:
-    """One of the eras of a peer, as a backend of the gateway."""
+    """One of the eras of a peer, as a backend of the gateway.
 
-    def __init__(self, server, era, pinned):
+    A server that `asks_apart` sends its requests to the client on its session's own stream, not on that of the call
+    in which it asks: so does the TypeScript SDK in the legacy era.
+    """
+
+    def __init__(self, server, era, pinned, asks_apart=False):
         self.name = f"{server.name}-{era}"
         self.era = era
+        self.asks_apart = asks_apart
         self.url = server.url
         self.settings = {"protocol": f'"{era}"'} if pinned else {}
 
@@ -72,7 +77,7 @@ def start_peers(installed, logs, running):
     return [
         Era(python, "legacy", pinned=True),
         Era(python, "modern", pinned=True),
-        Era(typescript["legacy"], "legacy", pinned=False),
+        Era(typescript["legacy"], "legacy", pinned=False, asks_apart=True),
         Era(typescript["modern"], "modern", pinned=False),
     ]
 

@@ -25,10 +25,13 @@ class User {
     logged = [];
     heard = new Set();
     declines = false;
+    /** What the user waits for before an answer. */
+    thought = undefined;
     forms = { name: 'Ada', city: 'Lisbon', street: 'Rua Augusta', audience: 'the board' };
 
-    fillIn({ message, mode, url, requestedSchema }) {
+    async fillIn({ message, mode, url, requestedSchema }) {
         this.asked.push(message);
+        await this.thought;
         if (this.declines) {
             return { action: 'decline' };
         }
@@ -66,7 +69,7 @@ class User {
     }
 }
 
-/** What a session goes through, in this order; the last step counts the runs of all before. */
+/** What a session goes through, in this order; `runs` counts those of the steps before it. */
 class Steps {
     constructor(client, user) {
         this.client = client;
@@ -107,7 +110,12 @@ class Steps {
 
     async progress() {
         const reports = [];
-        const onprogress = ({ progress, total, message }) => reports.push([progress, total, message]);
+        const onprogress = ({ progress, total, message }) => {
+            reports.push([progress, total, message]);
+            if (progress === total) {
+                void this.#call('go_on');
+            }
+        };
         return [textOf(await this.#call('progress', { steps: 3 }, { onprogress })), reports];
     }
 
@@ -228,6 +236,31 @@ class Steps {
             seen[tool] = Object.fromEntries(Object.keys(after).map(what => [what, after[what] - before[what]]));
         }
         return seen;
+    }
+
+    async cancel_while_asked() {
+        const answered = [];
+        const user = new AbortController();
+        let decide;
+        this.user.thought = new Promise(resolve => (decide = resolve));
+        const call = this.#call('ask_name', {}, { signal: user.signal }).then(
+            result => void answered.push(textOf(result)),
+            () => undefined,
+        );
+        await until(() => this.user.asked.length > 0);
+        user.abort('no longer needed');
+        decide();
+        await call;
+        this.user.thought = undefined;
+        return [answered, this.user.takeAsked()];
+    }
+
+    async ask_side_by_side() {
+        const [named, said] = await Promise.all([
+            this.#call('ask_name'),
+            this.#call('ask_model', { question: 'what now?' }),
+        ]);
+        return [textOf(named), textOf(said), this.user.takeAsked().sort()];
     }
 
     #call(name, args = {}, options = undefined) {

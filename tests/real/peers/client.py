@@ -31,10 +31,13 @@ class User:
         self.logged = []
         self.heard = set()
         self.declines = False
+        self.hesitates = False
         self.forms = {"name": "Ada", "city": "Lisbon", "street": "Rua Augusta", "audience": "the board"}
 
     async def fill_in(self, context, params):
         self.asked.append(params.message)
+        if self.hesitates:
+            await anyio.sleep_forever()
         if self.declines:
             return t.ElicitResult(action="decline")
         if params.mode == "url":
@@ -69,7 +72,7 @@ class User:
 
 
 class Steps:
-    """What a session goes through, in this order; the last step counts the runs of all before."""
+    """What a session goes through, in this order; `runs` counts those of the steps before it."""
 
     def __init__(self, client, user):
         self.client = client
@@ -110,6 +113,8 @@ class Steps:
 
         async def report(progress, total, message):
             reports.append([progress, total, message])
+            if progress == total:
+                await self.client.call_tool("go_on", {})
 
         result = await self.client.call_tool("progress", {"steps": 3}, progress_callback=report)
         return [text_of(result), reports]
@@ -219,6 +224,32 @@ class Steps:
             before, after = self.counted_before[tool], await self._count(tool)
             seen[tool] = {what: after[what] - before[what] for what in after}
         return seen
+
+    async def cancel_while_asked(self):
+        answered = []
+
+        async def ask():
+            answered.append(text_of(await self.client.call_tool("ask_name", {})))
+
+        self.user.hesitates = True
+        async with anyio.create_task_group() as calls:
+            calls.start_soon(ask)
+            while not self.user.asked:
+                await anyio.sleep(0.02)
+            calls.cancel_scope.cancel()
+        self.user.hesitates = False
+        return [answered, self.user.take_asked()]
+
+    async def ask_side_by_side(self):
+        seen = {}
+
+        async def call(tool, **arguments):
+            seen[tool] = text_of(await self.client.call_tool(tool, arguments))
+
+        async with anyio.create_task_group() as calls:
+            calls.start_soon(call, "ask_name")
+            calls.start_soon(lambda: call("ask_model", question="what now?"))
+        return [seen["ask_name"], seen["ask_model"], sorted(self.user.take_asked())]
 
     async def _call_and_asked(self, tool, **arguments):
         result = await self.client.call_tool(tool, arguments)

@@ -22,8 +22,6 @@ const INVALID_PARAMS = -32602;
 const NOTE = 'note://today';
 const NAMES = ['Ada', 'Alan', 'Grace'];
 const DAYS = ['today', 'tomorrow', 'yesterday'];
-/** A step takes its time: the SDK's own client drops progress that it reads together with the answer. */
-const STEP_MS = 50;
 
 /** What outlives a request. */
 const counts = new Map();
@@ -32,6 +30,7 @@ const subscribed = new Set();
 const legacySessions = new Map();
 const states = createRequestStateCodec({ key: randomBytes(32), ttlSeconds: 600 });
 let note = 'nothing yet';
+let goOn = () => {};
 let modern;
 
 /** A modern call can't go on before the client has answered. */
@@ -76,15 +75,21 @@ const TOOLS = {
         return { content: text(String(sum)), structuredContent: { sum } };
     }),
     fail: tool('Always fails.', {}, () => ({ content: text('this tool always fails'), isError: true })),
-    progress: tool('Reports progress, step by step.', { steps: 'integer' }, async call => {
+    /** Ends when `go_on` is called: the SDK's own client drops progress that it reads with the answer. */
+    progress: tool('Reports progress, step by step, then waits for go_on.', { steps: 'integer' }, async call => {
         const { steps } = call.arguments;
+        const released = new Promise(resolve => (goOn = resolve));
         const progressToken = call.ctx.mcpReq._meta?.progressToken;
         for (let step = 1; step <= steps && progressToken !== undefined; step++) {
             const params = { progressToken, progress: step, total: steps, message: `step ${step}` };
             await call.ctx.mcpReq.notify({ method: 'notifications/progress', params });
-            await new Promise(resolve => setTimeout(resolve, STEP_MS));
         }
+        await released;
         return `made ${steps} steps`;
+    }),
+    go_on: tool('Lets the progress tool end.', {}, () => {
+        goOn();
+        return 'going on';
     }),
     log: tool('Sends a log message.', { text: 'string' }, async call => {
         await call.ctx.mcpReq.log('warning', call.arguments.text, 'peer');

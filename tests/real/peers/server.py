@@ -24,8 +24,6 @@ from mcp.types.version import MODERN_PROTOCOL_VERSIONS
 NOTE = "note://today"
 NAMES = ["Ada", "Alan", "Grace"]
 DAYS = ["today", "tomorrow", "yesterday"]
-# A step takes its time: the TypeScript SDK's client drops progress that it reads together with the answer.
-STEP_SECONDS = 0.05
 ANSWERS = {
     "elicitation/create": t.ElicitResult,
     "sampling/createMessage": t.CreateMessageResult,
@@ -77,6 +75,7 @@ class State:
         self.note = "nothing yet"
         self.subscribed = set()
         self.bus = InMemorySubscriptionBus()
+        self.go_on = anyio.Event()
 
 
 state = State()
@@ -92,11 +91,18 @@ async def fail(call):
 
 
 async def progress(call):
+    """Ends when `go_on` is called: the TypeScript SDK's client drops progress that it reads with the answer."""
+    state.go_on = anyio.Event()
     steps = call.arguments["steps"]
     for step in range(1, steps + 1):
         await call.ctx.session.report_progress(step, steps, f"step {step}")
-        await anyio.sleep(STEP_SECONDS)
+    await state.go_on.wait()
     return f"made {steps} steps"
+
+
+async def go_on(call):
+    state.go_on.set()
+    return "going on"
 
 
 async def log(call):
@@ -206,7 +212,8 @@ TOOLS = {
     for listed, run in (
         tool(add, "Adds two numbers.", read_only=True, structured=SUM, a="integer", b="integer"),
         tool(fail, "Always fails."),
-        tool(progress, "Reports progress, step by step.", steps="integer"),
+        tool(progress, "Reports progress, step by step, then waits for go_on.", steps="integer"),
+        tool(go_on, "Lets the progress tool end."),
         tool(log, "Sends a log message.", text="string"),
         tool(ask_name, "Asks the user for a name."),
         tool(ask_twice, "Asks the user twice, the second time with the first answer."),
