@@ -5,11 +5,12 @@
 //! who need the link share the one attempt to get it. It must not know calls.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::error::BackendError;
@@ -27,6 +28,8 @@ use crate::protocol::{ClientProfile, Era, Listing, MODERN_VERSION};
 
 /// Longest time for one handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the first call waits for the server's own stream at most.
+const OPENING: Duration = Duration::from_millis(250);
 /// Changes that come within this are fetched once.
 const DEBOUNCE: Duration = Duration::from_millis(100);
 
@@ -172,24 +175,34 @@ impl Keeper {
             protocol = link.version,
             "connected"
         );
-        backend.state.send_replace(State::Ready(Arc::clone(&link)));
-        backend.restore(&link);
-        let news = async {
+        let opened = Notify::new();
+        let mut news = pin!(async {
             match link.era {
                 Era::Modern => listen::follow(&link, &ear, client).await,
-                Era::Legacy if link.has_news() => news::follow(&link, &ear).await,
+                Era::Legacy if link.has_news() => news::follow(&link, &ear, &opened).await,
                 Era::Legacy => {}
             }
             // It has no news, or the link is lost.
-            std::future::pending().await
-        };
+            std::future::pending::<()>().await
+        });
+        if link.has_news() {
+            // Servers ask there in the middle of calls: none should begin before we can hear it.
+            tokio::select! {
+                biased;
+                () = opened.notified() => {}
+                () = &mut news => {}
+                () = tokio::time::sleep(OPENING) => {}
+            }
+        }
+        backend.state.send_replace(State::Ready(Arc::clone(&link)));
+        backend.restore(&link);
         tokio::select! {
             biased;
             () = backend.link_lost() => {}
             () = ear.events().closed() => {}
             () = link.ended() => backend.lost(&link),
             () = self.keep_lists(&link, client) => {}
-            () = news => {}
+            () = &mut news => {}
         }
     }
 

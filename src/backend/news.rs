@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use reqwest::Response;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::Backend;
 use super::error::BackendError;
@@ -105,10 +105,12 @@ impl Drop for Open<'_> {
 }
 
 /// Hears a legacy server's stream for as long as the link has one; tells the backend when it
-/// turns out that the session is lost.
-pub(super) async fn follow(link: &Arc<Link>, ear: &Ear) {
+/// turns out that the session is lost. `opened` is told when it is there, or that there is none.
+pub(super) async fn follow(link: &Arc<Link>, ear: &Ear, opened: &Notify) {
     let reopening = Reopening { link, ear };
-    let end = match reopening.open(&Place::default()).await {
+    let first = reopening.open(&Place::default()).await;
+    opened.notify_one();
+    let end = match first {
         Ok(stream) => link.hear(stream, ear, &reopening).await,
         // Also where it says 404: a session that is lost so soon will be missed by the next call,
         // and a server that has no such address would have us begin anew for ever.
