@@ -195,7 +195,7 @@ impl Backend {
             id: &id,
         };
         let answer = link.request(&attempt, &ear).await;
-        if let Err(BackendError::SessionLost { .. } | BackendError::Connect(_)) = &answer {
+        if answer.as_ref().is_err_and(BackendError::ends_link) {
             session.lost(&link);
         }
         answer

@@ -84,10 +84,14 @@ impl Keeper {
             Protocol::Auto => self.era,
             Protocol::Modern => None,
         };
-        let probed = match known {
-            Some(Era::Legacy) => Probed::Legacy,
-            _ => self.probe(&endpoint, PROBE_TIMEOUT).await?,
-        };
+        if known == Some(Era::Legacy) {
+            match self.initialize(&endpoint).await {
+                // It may be of the other era since.
+                Err(error) if config.protocol == Protocol::Auto && error.is_refusal() => {}
+                link => return link,
+            }
+        }
+        let probed = self.probe(&endpoint, PROBE_TIMEOUT).await?;
         match probed {
             Probed::Modern(link) => Ok(link),
             _ if config.protocol == Protocol::Modern => Err(BackendError::Handshake(format!(
@@ -151,7 +155,7 @@ impl Keeper {
         tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
             let within = limit.as_secs();
             let why = format!("the server does not {what} within {within} s");
-            Err(BackendError::Handshake(why))
+            Err(BackendError::Silent(why))
         })
     }
 

@@ -17,6 +17,7 @@ use super::http::{EVENT_STREAM, Endpoint, media_type};
 use super::listener::{Addressee, Answering, Listener};
 use super::resume::{Place, Resume};
 use super::sse::{Decoder, Event, TooLarge};
+use crate::protocol::error::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION, code_of};
 use crate::protocol::message::{elements, parse, response_at_once};
 use crate::protocol::{Era, Inbound, Notification, Outcome, RawJson, Request};
 
@@ -104,6 +105,9 @@ impl<'a> Reading<'a> {
             && let Ok(Inbound::Response(answer)) = parse(&message)
             && matches!(answer.outcome, Outcome::Error(_))
         {
+            if self.speaks_other_era(&answer.outcome) {
+                return Err(BackendError::EraChanged);
+            }
             match answer.id {
                 None if self.probing => return Ok(answer.outcome),
                 None => {}
@@ -114,7 +118,21 @@ impl<'a> Reading<'a> {
                 }
             }
         }
+        // What a modern server refuses, it refuses with an error under our id (S26
+        // `basic/transports/streamable-http`).
+        if self.era == Era::Modern && !self.probing && matches!(status.as_u16(), 400 | 404 | 405) {
+            return Err(BackendError::EraChanged);
+        }
         Err(self.endpoint.refusal(status, &headers, &body))
+    }
+
+    /// Whether a refusal is one of the modern era, where we thought the server a legacy one.
+    fn speaks_other_era(&self, refusal: &Outcome) -> bool {
+        let Outcome::Error(error) = refusal else {
+            return false;
+        };
+        let modern = [HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION];
+        self.era == Era::Legacy && code_of(error).is_some_and(|code| modern.contains(&code))
     }
 
     /// Reads an event stream up to the answer, over as many responses as it takes.

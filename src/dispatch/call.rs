@@ -136,7 +136,7 @@ pub(super) fn for_client(
         (Era::Modern, Era::Legacy) => {
             return legacy::outcome_from_modern(answer.outcome, cacheable);
         }
-        (Era::Modern, Era::Modern) => modern::without_header_errors(answer.outcome),
+        (Era::Modern, Era::Modern) => modern::outcome_for_client(answer.outcome),
         (Era::Legacy, Era::Modern) => legacy::outcome_for_modern(answer.outcome, cacheable, uri),
     };
     match outcome {

@@ -76,8 +76,10 @@ fn no_code_reaches_a_modern_client_that_its_era_reserves() {
         let fake = pair.fake().tool("t").resource("a:b");
         let mut gateway = pair.gateway(&fake);
         for code in [-32002, -32020, -32022, -32042, -32050, -32099] {
-            fake.on_tool("t", Reply::json(&error(code, "as the backend says")));
+            // Also where it is tried again.
+            fake.always_tool("t", Reply::json(&error(code, "as the backend says")));
             let answer = gateway.call("t", json!({}));
+            fake.as_usual("tools/call t");
             assert!(
                 answer.message().contains("as the backend says"),
                 "{answer:?}"

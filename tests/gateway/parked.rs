@@ -307,6 +307,26 @@ fn progress_and_logs_go_to_the_request_in_flight_under_its_token_and_level() {
 }
 
 #[test]
+fn a_retry_that_wants_more_logs_has_the_backend_say_more() {
+    let fake = FakeBackend::start().tool("ask");
+    let fake = fake.capabilities(json!({ "logging": {} }));
+    let live = Live::new();
+    fake.on_tool("ask", Reply::sse().live(&live));
+    let mut gateway = TestGateway::over(&fake);
+    gateway.modern(everything());
+    let id = gateway.request("tools/call", params());
+    live.event(&form(1, "one"));
+    let asked = gateway.answer(id);
+    let mut again = params();
+    again["_meta"] = json!({ "io.modelcontextprotocol/logLevel": "debug" });
+    let id = gateway.retry("tools/call", &again, &asked, yes(&asked));
+    let level = fake.next_request("logging/setLevel");
+    assert_eq!(level.params()["level"], "debug");
+    live.event(&text("done"));
+    assert_eq!(gateway.answer(id).text(), "done");
+}
+
+#[test]
 fn what_a_request_does_not_declare_is_refused_to_the_backend() {
     let mut rig = rig();
     rig.gateway.modern(json!({ "elicitation": {} }));
@@ -508,6 +528,27 @@ fn urls_to_be_visited_first_become_questions_and_the_call_is_made_again() {
     let required = json!({ "elicitation": { "url": {} } });
     assert_eq!(refused.error()["data"]["requiredCapabilities"], required);
     assert!(refused.message().contains("elicitation by URL"));
+}
+
+/// How long that is, another call shows: it has the same two seconds, and ends meanwhile.
+#[test]
+fn the_time_that_the_client_takes_is_not_the_calls() {
+    let fake = FakeBackend::start().tool("ask").tool("slow");
+    let live = Live::new();
+    fake.on_tool("ask", Reply::sse().live(&live));
+    fake.on_tool("slow", Reply::stall());
+    let mut gateway = TestGateway::with_config(&fake.entry("fake", "timeout_secs = 2"));
+    gateway.modern(everything());
+    let id = gateway.request("tools/call", params());
+    live.event(&form(1, "one"));
+    let asked = gateway.answer(id);
+    let slow = gateway.call("slow", json!({}));
+    assert_eq!(slow.verdict().0, "deadline");
+    let again = gateway.retry("tools/call", &params(), &asked, yes(&asked));
+    fake.next_request("response");
+    live.event(&text("done"));
+    assert_eq!(gateway.answer(again).text(), "done");
+    assert_eq!(fake.runs("ask"), 1);
 }
 
 #[test]

@@ -5,8 +5,9 @@ use serde_json::json;
 
 use super::{Era, LogLevel, MODERN_VERSION, supported};
 use crate::protocol::error::{
-    HEADER_MISMATCH, INTERNAL_ERROR, INVALID_PARAMS, UNSUPPORTED_VERSION, code_of,
+    INTERNAL_ERROR, INVALID_PARAMS, MISSING_CAPABILITY, UNSUPPORTED_VERSION,
 };
+use crate::protocol::error::{RESOURCE_NOT_FOUND, URL_ELICITATION_REQUIRED, code_of};
 use crate::protocol::raw::quoted;
 use crate::protocol::{ClientProfile, Freshness, Outcome, RawJson, RpcError, task};
 
@@ -196,10 +197,16 @@ impl ResultType {
     }
 }
 
-/// A backend's outcome for a client that has sent no headers, and must not hear of any (B-M-04).
-pub fn without_header_errors(outcome: Outcome) -> Outcome {
+/// A modern backend's outcome for a modern client: what is about our own requests over HTTP, and
+/// codes that the specification keeps for itself or has retired, must not reach it (F-M-07).
+pub fn outcome_for_client(outcome: Outcome) -> Outcome {
+    let internal = |error: &RawJson| match code_of(error) {
+        Some(MISSING_CAPABILITY) => false,
+        Some(RESOURCE_NOT_FOUND | URL_ELICITATION_REQUIRED | -32099..=-32020) => true,
+        _ => false,
+    };
     match outcome {
-        Outcome::Error(error) if code_of(&error) == Some(HEADER_MISMATCH) => {
+        Outcome::Error(error) if internal(&error) => {
             let code = ("code", INTERNAL_ERROR.to_string().into());
             Outcome::Error(error.with_members(&[code], &[]))
         }
