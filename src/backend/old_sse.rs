@@ -18,10 +18,11 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::error::BackendError;
-use super::http::Endpoint;
+use super::http::{Endpoint, is_event_stream};
+use super::listener::{Addressee, Listener};
 use super::resume;
 use super::sse::Decoder;
-use super::stream::{Addressee, Listener, Reading, is_event_stream};
+use super::stream::Reading;
 use crate::protocol::{Era, Id, Notification, Outcome, Request, message};
 
 /// How long a server may take to say where it wants to be posted to.
