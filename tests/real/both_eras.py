@@ -133,8 +133,7 @@ def everything_asks_a_modern_client(report, bench, everything):
             retry = answering(
                 asked, "elicitation/create", {"action": "accept", "content": {"name": "Ada", "integer": 7}}
             )
-            (request,) = asked["inputRequests"].values()
-            line = request["params"]["requestedSchema"]["properties"]["firstLine"]
+            line = request_of(asked)["params"]["requestedSchema"]["properties"]["firstLine"]
             require_equal("a default of the form", "It was a dark and stormy night.", line["default"])
             text = text_of(gateway.call_with("trigger-elicitation-request", {}, **retry))
             require("- Name: Ada" in text, f"no name in {text}")
@@ -146,6 +145,18 @@ def everything_asks_a_modern_client(report, bench, everything):
             retry = answering(asked, "sampling/createMessage", said)
             text = text_of(gateway.call_with("trigger-sampling-request", arguments, **retry))
             require("forty-two" in text, f"no completion in {text}")
+
+        with report.check("everything sends a modern client to a page, first by the error -32042, then by a request"):
+            arguments = {"url": "https://example.com/sign-in", "message": "Sign in", "errorPath": True}
+            opened = {"action": "accept"}
+            first = asked_of(gateway.call("trigger-url-elicitation", arguments))
+            retry = answering(first, "elicitation/create", opened)
+            second = asked_of(gateway.call_with("trigger-url-elicitation", arguments, **retry))
+            retry = answering(second, "elicitation/create", opened)
+            text = text_of(gateway.call_with("trigger-url-elicitation", arguments, **retry))
+            pages = [request_of(asked)["params"]["url"] for asked in (first, second)]
+            require_equal("pages", ["https://modelcontextprotocol.io", "https://example.com/sign-in"], pages)
+            require("accept" in text, f"no acceptance in {text}")
             gateway.close()
 
 
@@ -188,11 +199,17 @@ def asked_of(answer):
 
 
 def answering(asked, method, answer):
-    """What a retry carries to answer the one request that was made."""
+    """What a retry carries to answer the one request that was made; a state that was not given stays away."""
     ((key, request),) = asked["inputRequests"].items()
     require_equal("method", method, request["method"])
     require("id" not in request and "jsonrpc" not in request, f"a message where a request's content is due: {request}")
-    return {"requestState": asked["requestState"], "inputResponses": {key: answer}}
+    state = {"requestState": asked["requestState"]} if "requestState" in asked else {}
+    return {**state, "inputResponses": {key: answer}}
+
+
+def request_of(asked):
+    (request,) = asked["inputRequests"].values()
+    return request
 
 
 def forgery_of(state):

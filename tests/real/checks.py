@@ -14,6 +14,7 @@ from pathlib import Path
 
 import both_eras
 import n8n_and_sqlite
+import restarts
 import sdk_sessions
 from bench import Bench, Report, gateway_binary
 from install import cache_folder, install_all
@@ -63,6 +64,7 @@ def run_checks(report, bench, installed, arguments, running):
         return
 
     sdk_sessions.run(report, bench, installed, peers)
+    restarts.run(report, bench, peers)
     if arguments.sdks:
         return
 

@@ -67,8 +67,13 @@ class Gateway:
     def ask(self, method, params=None):
         return self.answer(self.send(method, params))
 
-    def notify(self, method):
-        self._write({"jsonrpc": "2.0", "method": method})
+    def notify(self, method, params=None):
+        self._write({"jsonrpc": "2.0", "method": method, **({"params": params} if params else {})})
+
+    def cancel(self, id):
+        """Cancels a request, which then must not be answered any more."""
+        self._messages.expect_no_answer(id)
+        self.notify("notifications/cancelled", {"requestId": id})
 
     def tools(self):
         """The whole list, its pages followed."""
@@ -159,6 +164,11 @@ class Messages:
     def expect(self, id, method):
         with self._lock:
             self._asked[key_of(id)] = method
+
+    def expect_no_answer(self, id):
+        with self._lock:
+            require(key_of(id) not in self._answers, f"id {id!r} is answered already")
+            del self._asked[key_of(id)]
 
     def receive(self, line):
         with self._lock:

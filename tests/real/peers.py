@@ -26,12 +26,19 @@ class Server:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}{path}"
         port = {"port": self.port}
-        command = [str(part).format_map(port) for part in command]
-        env = {**os.environ, **{name: value.format_map(port) for name, value in (env or {}).items()}}
-        self.process = Process(name, command, log, env=env)
+        self._command = [str(part).format_map(port) for part in command]
+        self._env = {**os.environ, **{name: value.format_map(port) for name, value in (env or {}).items()}}
+        self._log = log
+        self.start()
+
+    def start(self):
+        self.process = Process(self.name, self._command, self._log, env=self._env)
 
     def wait_until_ready(self):
         wait_until_ready(self.process, self.port, 60)
+
+    def kill(self):
+        self.process.kill()
 
     def stop(self):
         self.process.stop()
@@ -46,6 +53,7 @@ class Era:
 
     def __init__(self, server, era, pinned, asks_apart=False):
         self.name = f"{server.name}-{era}"
+        self.server = server
         self.era = era
         self.asks_apart = asks_apart
         self.url = server.url
