@@ -26,28 +26,13 @@ pub mod transport;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-
 use config::Config;
 use dispatch::{Lifecycle, Refresh};
+pub use gateway::ExitReason;
 use gateway::{Gateway, Inputs};
+pub use observe::signals::Shutdown;
 pub use transport::stdio::Io;
 use transport::stdio::{read_lines, write_lines};
-
-/// Why a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExitReason {
-    /// The client closed our stdin.
-    EndOfInput,
-    /// The client closed our stdout.
-    StdoutClosed,
-    /// The client reads nothing of what we write.
-    ClientStuck,
-    /// SIGTERM, SIGINT or their like; calls in flight had their time.
-    Signal,
-    /// A second one: no time for anything.
-    SecondSignal,
-}
 
 /// How long a client may take to take the last lines.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -61,12 +46,8 @@ pub async fn run(config: Config, io: Io, shutdown: Shutdown) -> ExitReason {
     let max_message = config.gateway.max_message_bytes;
 
     let (outbox, writer) = write_lines(io.writer, config.gateway.max_buffered_bytes);
-    let mut inputs = Inputs {
-        lines: read_lines(io.reader, max_message),
-        backends: from_backends,
-        shutdown,
-        writer,
-    };
+    let lines = read_lines(io.reader, max_message);
+    let mut inputs = Inputs::new(lines, from_backends, shutdown, writer);
     let ending = Gateway::new(lifecycle, refresh, outbox.clone())
         .run(&mut inputs)
         .await;
@@ -80,30 +61,4 @@ pub async fn run(config: Config, io: Io, shutdown: Shutdown) -> ExitReason {
         inputs.writer.join(FAREWELL).await;
     }
     ending
-}
-
-/// The wish that the gateway ends; a second one is urgent.
-#[derive(Debug)]
-pub struct Shutdown(mpsc::UnboundedReceiver<()>);
-
-impl Shutdown {
-    /// One that somebody else in this process triggers.
-    pub fn manual() -> (mpsc::UnboundedSender<()>, Self) {
-        let (wish, wishes) = mpsc::unbounded_channel();
-        (wish, Self(wishes))
-    }
-
-    /// SIGTERM, SIGINT and, on Windows, Ctrl-C, Ctrl-Break and the console's close. A SIGHUP only
-    /// must not kill.
-    pub fn on_signals() -> Self {
-        let (wish, shutdown) = Self::manual();
-        observe::signals::forward(wish);
-        shutdown
-    }
-
-    pub(crate) async fn requested(&mut self) {
-        if self.0.recv().await.is_none() {
-            std::future::pending::<()>().await;
-        }
-    }
 }

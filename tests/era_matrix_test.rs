@@ -18,8 +18,12 @@ mod bad_clients;
 mod catalogue;
 #[path = "era_matrix/detection.rs"]
 mod detection;
+#[path = "era_matrix/edges.rs"]
+mod edges;
 #[path = "era_matrix/exact.rs"]
 mod exact;
+#[path = "era_matrix/flapping.rs"]
+mod flapping;
 #[path = "era_matrix/input/mod.rs"]
 mod input;
 #[path = "era_matrix/life.rs"]

@@ -13,11 +13,24 @@ use serde_json::value::RawValue;
 
 use super::Result;
 
-/// The protocol version that all parties of the bench speak.
-pub(crate) const PROTOCOL_VERSION: &str = "2025-06-18";
+/// Which of the two MCPs is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Era {
+    /// With a handshake.
+    Legacy,
+    /// Every request says who asks.
+    Modern,
+}
+
+/// The versions that all parties of the bench speak.
+pub(crate) const LEGACY_VERSION: &str = "2025-06-18";
+pub(crate) const MODERN_VERSION: &str = "2026-07-28";
 
 /// Id of the first call; smaller ids belong to the handshake.
 pub(crate) const FIRST_CALL: u64 = 100;
+
+/// How many notifications go before the answer of [`Shape::Stream`].
+pub(crate) const STREAMED: usize = 1000;
 
 /// How the mock answers a tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +41,8 @@ pub(crate) enum Shape {
     Sse,
     /// An event stream: one progress notification, stamped as it leaves, and the answer some milliseconds later.
     Progress,
+    /// An event stream: [`STREAMED`] progress notifications back to back, and the answer.
+    Stream,
 }
 
 /// A tool of the mock. Its name says how it answers: `json_1024` is one JSON body around 1024 bytes of result.
@@ -39,29 +54,31 @@ pub(crate) struct Tool {
 }
 
 /// All tools that the mock lists.
-pub(crate) const TOOLS: [Tool; 4] = [JSON_SMALL, SSE_SMALL, PROGRESS_SMALL, JSON_LARGE];
-pub(crate) const JSON_SMALL: Tool = tool(Shape::Json, 1 << 10);
-pub(crate) const SSE_SMALL: Tool = tool(Shape::Sse, 1 << 10);
-pub(crate) const PROGRESS_SMALL: Tool = tool(Shape::Progress, 1 << 10);
-pub(crate) const JSON_LARGE: Tool = tool(Shape::Json, 8 << 20);
+pub(crate) const TOOLS: [Tool; 10] = [
+    JSON_SMALL,
+    SSE_SMALL,
+    PROGRESS_SMALL,
+    STREAM_SMALL,
+    tool(Shape::Json, MIDDLE),
+    tool(Shape::Sse, MIDDLE),
+    tool(Shape::Json, LARGE),
+    tool(Shape::Sse, LARGE),
+    tool(Shape::Json, HUGE),
+    tool(Shape::Sse, HUGE),
+];
+pub(crate) const JSON_SMALL: Tool = tool(Shape::Json, SMALL);
+pub(crate) const SSE_SMALL: Tool = tool(Shape::Sse, SMALL);
+pub(crate) const PROGRESS_SMALL: Tool = tool(Shape::Progress, SMALL);
+pub(crate) const STREAM_SMALL: Tool = tool(Shape::Stream, SMALL);
 
-const fn tool(shape: Shape, bytes: usize) -> Tool {
+/// Sizes of results.
+pub(crate) const SMALL: usize = 1 << 10;
+pub(crate) const MIDDLE: usize = 64 << 10;
+pub(crate) const LARGE: usize = 8 << 20;
+pub(crate) const HUGE: usize = 64 << 20;
+
+pub(crate) const fn tool(shape: Shape, bytes: usize) -> Tool {
     Tool { shape, bytes }
-}
-
-impl Tool {
-    /// Appends the request for this tool, without a line end.
-    pub(crate) fn write_call(self, id: u64, out: &mut Vec<u8>) -> Result<()> {
-        write!(
-            out,
-            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{self}","arguments":{{"query":"select id, name, email from people where city = 'Lisbon' order by name limit 10"}}"#
-        )?;
-        if self.shape == Shape::Progress {
-            write!(out, r#","_meta":{{"progressToken":{id}}}"#)?;
-        }
-        out.extend_from_slice(b"}}");
-        Ok(())
-    }
 }
 
 impl fmt::Display for Tool {
@@ -70,6 +87,7 @@ impl fmt::Display for Tool {
             Shape::Json => "json",
             Shape::Sse => "sse",
             Shape::Progress => "progress",
+            Shape::Stream => "stream",
         };
         write!(f, "{shape}_{}", self.bytes)
     }
@@ -85,6 +103,7 @@ impl FromStr for Tool {
             "json" => Shape::Json,
             "sse" => Shape::Sse,
             "progress" => Shape::Progress,
+            "stream" => Shape::Stream,
             _ => return Err(unknown()),
         };
         let bytes = bytes.parse().map_err(|_| unknown())?;
@@ -92,18 +111,113 @@ impl FromStr for Tool {
     }
 }
 
-/// The handshake's first line, without a line end.
-pub(crate) fn initialize() -> String {
-    format!(
-        r#"{{"jsonrpc":"2.0","id":1,"method":"initialize","params":{{"protocolVersion":"{PROTOCOL_VERSION}","capabilities":{{}},"clientInfo":{{"name":"bench","version":"1"}}}}}}"#
-    )
+/// A call as a client writes it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call {
+    pub(crate) tool: Tool,
+    /// Bytes of text among its arguments, beyond the usual ones.
+    pub(crate) padding: usize,
+    pub(crate) era: Era,
 }
 
-/// The handshake's second line: no answer follows.
-pub(crate) const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+impl From<Tool> for Call {
+    fn from(tool: Tool) -> Self {
+        Self {
+            tool,
+            padding: 0,
+            era: Era::Legacy,
+        }
+    }
+}
 
-/// Asks for the tools, which also waits for the backend behind a gateway.
-pub(crate) const LIST_TOOLS: &str = r#"{"jsonrpc":"2.0","id":2,"method":"tools/list"}"#;
+impl Call {
+    /// Appends the request, without a line end.
+    pub(crate) fn write(self, id: u64, out: &mut Vec<u8>) -> Result<()> {
+        let tool = self.tool;
+        write!(
+            out,
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}","arguments":{{"query":"select id, name, email from people where city = 'Lisbon' order by name limit 10"#
+        )?;
+        if self.padding > 0 {
+            out.extend_from_slice(br#"","text":""#);
+            write_text(self.padding, out);
+        }
+        out.extend_from_slice(br#""}"#);
+        let reports = matches!(tool.shape, Shape::Progress | Shape::Stream);
+        if reports || self.era == Era::Modern {
+            out.extend_from_slice(br#","_meta":{"#);
+            if reports {
+                write!(out, r#""progressToken":{id}"#)?;
+            }
+            if self.era == Era::Modern {
+                out.extend_from_slice(if reports { b"," } else { b"" });
+                write_envelope(out)?;
+            }
+            out.push(b'}');
+        }
+        out.extend_from_slice(b"}}");
+        Ok(())
+    }
+}
+
+/// Appends as many bytes of text as servers send and clients pass on: rows of JSON inside a JSON string.
+pub(crate) fn write_text(bytes: usize, out: &mut Vec<u8>) {
+    const ROW: &str = r#"{\"id\":1815,\"name\":\"Ada Lovelace\",\"email\":\"ada@example.com\",\"city\":\"Lisbon\"}\n"#;
+    let end = out.len() + bytes;
+    out.reserve(bytes);
+    while out.len() + ROW.len() <= end {
+        out.extend_from_slice(ROW.as_bytes());
+    }
+    out.resize(end, b'.');
+}
+
+/// What a modern request says of itself.
+fn write_envelope(out: &mut Vec<u8>) -> Result<()> {
+    write!(
+        out,
+        r#""io.modelcontextprotocol/protocolVersion":"{MODERN_VERSION}","io.modelcontextprotocol/clientInfo":{CLIENT},"io.modelcontextprotocol/clientCapabilities":{{}}"#
+    )?;
+    Ok(())
+}
+
+const CLIENT: &str = r#"{"name":"bench","version":"1"}"#;
+
+impl Era {
+    /// The first line of a client, which the first answer belongs to.
+    pub(crate) fn greeting(self) -> Result<Vec<u8>> {
+        match self {
+            Self::Legacy => Ok(format!(
+                r#"{{"jsonrpc":"2.0","id":1,"method":"initialize","params":{{"protocolVersion":"{LEGACY_VERSION}","capabilities":{{}},"clientInfo":{CLIENT}}}}}"#
+            )
+            .into_bytes()),
+            Self::Modern => self.request(1, "server/discover"),
+        }
+    }
+
+    /// What follows it, if anything does: no answer comes.
+    pub(crate) fn after_greeting(self) -> Option<&'static str> {
+        match self {
+            Self::Legacy => Some(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#),
+            Self::Modern => None,
+        }
+    }
+
+    /// A request with nothing to say but who asks.
+    pub(crate) fn request(self, id: u64, method: &str) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        write!(
+            out,
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{"#
+        )?;
+        if self == Self::Modern {
+            out.extend_from_slice(br#""_meta":{"#);
+            write_envelope(&mut out)?;
+            out.push(b'}');
+        }
+        out.extend_from_slice(b"}}");
+        Ok(out)
+    }
+}
 
 /// A message that came back, seen to be well.
 pub(crate) enum Incoming {

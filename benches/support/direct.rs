@@ -8,7 +8,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinSet, LocalSet};
 
 use super::Result;
-use super::call::{self, Tool};
+use super::call::{Call, Era, FIRST_CALL};
 use super::drive::{Drive, Expected, Flood};
 use super::http::Endpoint;
 use super::usage::Usage;
@@ -24,21 +24,36 @@ impl Direct {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let endpoint = Rc::new(Endpoint::new(url)?);
         runtime.block_on(async {
-            endpoint.post(call::initialize(), |_| Ok(())).await?;
-            endpoint.post(call::INITIALIZED, |_| Ok(())).await
+            endpoint.post(Era::Legacy.greeting()?, |_| Ok(())).await?;
+            match Era::Legacy.after_greeting() {
+                Some(message) => endpoint.post(message, |_| Ok(())).await,
+                None => Ok(()),
+            }
         })?;
         Ok(Self { runtime, endpoint })
+    }
+
+    /// Asks for the list of tools: how many bytes came.
+    pub(crate) fn list_tools(&mut self) -> Result<usize> {
+        let mut bytes = 0;
+        let count = |message: bytes::Bytes| {
+            bytes += message.len();
+            Ok(())
+        };
+        let request = Era::Legacy.request(2, "tools/list")?;
+        self.runtime.block_on(self.endpoint.post(request, count))?;
+        Ok(bytes)
     }
 }
 
 impl Drive for Direct {
-    fn one_by_one(&mut self, tool: Tool, count: usize) -> Result<Vec<Duration>> {
+    fn one_by_one(&mut self, call: Call, count: usize) -> Result<Vec<Duration>> {
         self.runtime.block_on(async {
-            let mut expected = Expected::new(tool, call::FIRST_CALL, count);
+            let mut expected = Expected::new(call, FIRST_CALL, count);
             let mut times = Vec::with_capacity(count);
-            for id in (call::FIRST_CALL..).take(count) {
+            for id in (FIRST_CALL..).take(count) {
                 let mut request = Vec::new();
-                tool.write_call(id, &mut request)?;
+                call.write(id, &mut request)?;
                 let mut messages = Vec::new();
                 let sent = Instant::now();
                 let keep = |message| {
@@ -55,10 +70,10 @@ impl Drive for Direct {
         })
     }
 
-    fn side_by_side(&mut self, tool: Tool, width: usize, count: usize) -> Result<Flood> {
-        let expected = Rc::new(RefCell::new(Expected::new(tool, call::FIRST_CALL, count)));
-        let next = Rc::new(Cell::new(call::FIRST_CALL));
-        let end = call::FIRST_CALL + count as u64;
+    fn side_by_side(&mut self, call: Call, width: usize, count: usize) -> Result<Flood> {
+        let expected = Rc::new(RefCell::new(Expected::new(call, FIRST_CALL, count)));
+        let next = Rc::new(Cell::new(FIRST_CALL));
+        let end = FIRST_CALL + count as u64;
         let started = Instant::now();
         LocalSet::new().block_on(&self.runtime, async {
             let mut callers = JoinSet::new();
@@ -69,7 +84,7 @@ impl Drive for Direct {
                     while next.get() < end {
                         let id = next.replace(next.get() + 1);
                         let mut request = Vec::new();
-                        tool.write_call(id, &mut request)?;
+                        call.write(id, &mut request)?;
                         let check =
                             |message: bytes::Bytes| expected.borrow_mut().take(&message).map(drop);
                         endpoint.post(request, check).await?;

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use super::Result;
-use super::call::{Incoming, Tool};
+use super::call::{Call, Incoming};
 use super::usage::Usage;
 
 /// A party that answers calls.
 pub(crate) trait Drive {
     /// Makes `count` calls, each after the answer to the one before: the time of each.
-    fn one_by_one(&mut self, tool: Tool, count: usize) -> Result<Vec<Duration>>;
+    fn one_by_one(&mut self, call: Call, count: usize) -> Result<Vec<Duration>>;
 
     /// Makes `count` calls, `width` of them open at any time.
-    fn side_by_side(&mut self, tool: Tool, width: usize, count: usize) -> Result<Flood>;
+    fn side_by_side(&mut self, call: Call, width: usize, count: usize) -> Result<Flood>;
 
     /// What the party's own process has cost so far, if it has one and the system tells.
     fn usage(&self) -> Option<Usage>;
@@ -28,16 +28,17 @@ pub(crate) struct Flood {
 
 /// The answers that a run of calls still waits for.
 pub(crate) struct Expected {
-    tool: Tool,
+    /// What each answer holds at least.
+    bytes: usize,
     first: u64,
     answered: Vec<bool>,
     pub(crate) progress: Vec<Duration>,
 }
 
 impl Expected {
-    pub(crate) fn new(tool: Tool, first: u64, count: usize) -> Self {
+    pub(crate) fn new(call: Call, first: u64, count: usize) -> Self {
         Self {
-            tool,
+            bytes: call.tool.bytes,
             first,
             answered: vec![false; count],
             progress: Vec::new(),
@@ -54,7 +55,7 @@ impl Expected {
             }
             Incoming::Other => return Ok(false),
         };
-        if message.len() < self.tool.bytes {
+        if message.len() < self.bytes {
             return Err(format!("the answer to {id} is cut: {} bytes", message.len()).into());
         }
         let index = id.checked_sub(self.first).map(|n| n as usize);

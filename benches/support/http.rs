@@ -8,7 +8,7 @@ use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Body, Client, Response};
 
 use super::Result;
-use super::call::PROTOCOL_VERSION;
+use super::call::LEGACY_VERSION;
 
 const SESSION: &str = "mcp-session-id";
 
@@ -33,7 +33,7 @@ impl Endpoint {
         );
         headers.insert(
             "mcp-protocol-version",
-            HeaderValue::from_static(PROTOCOL_VERSION),
+            HeaderValue::from_static(LEGACY_VERSION),
         );
         let http = Client::builder()
             .default_headers(headers)

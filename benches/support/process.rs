@@ -3,10 +3,10 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::BufReader;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{env, thread};
 
 use super::Result;
 use super::usage::Usage;
@@ -24,6 +24,16 @@ pub(crate) struct Program {
 }
 
 impl Program {
+    /// This executable in another role.
+    pub(crate) fn own_role(role: &'static str, arg: &str) -> Result<Self> {
+        Ok(Self {
+            name: role,
+            path: env::current_exe()?,
+            args: [role, arg].map(OsString::from).into(),
+            log: log(role),
+        })
+    }
+
     pub(crate) fn start(&self) -> Result<Process> {
         let failed = |e| format!("{}: can't start {}: {e}", self.name, self.path.display());
         let mut child = Command::new(&self.path)
@@ -80,10 +90,11 @@ impl Drop for Process {
     }
 }
 
-/// Ends this process when its parent goes away or closes its stdin.
-pub(crate) fn exit_with_stdin() {
-    thread::spawn(|| {
-        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
-        std::process::exit(0);
-    });
+/// Where files of a run go, and the stderr of its processes.
+pub(crate) fn scratch() -> &'static Path {
+    Path::new(env!("CARGO_TARGET_TMPDIR"))
+}
+
+pub(crate) fn log(name: &str) -> PathBuf {
+    scratch().join(format!("bench-{name}.log"))
 }

@@ -13,12 +13,79 @@ pub(crate) enum Section {
     Small,
     /// The same as event streams.
     Sse,
+    /// Answers of 64 KiB in JSON.
+    Middle,
+    /// The same as event streams.
+    MiddleSse,
+    /// An answer of 8 MiB in JSON.
+    Large,
+    /// The same as an event stream.
+    LargeSse,
+    /// An answer of 64 MiB in JSON, past the usual cap.
+    Huge,
+    /// The same as an event stream.
+    HugeSse,
+    /// Arguments of 8 MiB.
+    Arguments,
     /// From a progress notification's leaving the backend to its being read, 64 calls side by side.
     Progress,
-    /// An answer of 8 MiB.
-    Large,
-    /// From exec to `initialize` answered.
+    /// 1,000 progress notifications of one call, back to back.
+    Stream,
+    /// 10,000 calls at once.
+    Crowd,
+    /// 50 backends with 10,000 tools.
+    Fleet,
+    /// Clients and backends of both eras, against a legacy client before a legacy backend.
+    Eras,
+    #[value(skip)]
+    LegacyToLegacy,
+    #[value(skip)]
+    ModernToModern,
+    #[value(skip)]
+    LegacyToModern,
+    #[value(skip)]
+    ModernToLegacy,
+    /// From exec to `initialize` answered, and the executable's size.
     Start,
+    /// Whether memory grows over a million calls. Takes minutes, and is weighed only if named.
+    Soak,
+    /// What a call allocates; a bench of its own.
+    #[value(skip)]
+    Allocations,
+}
+
+impl Section {
+    /// What is weighed if nothing is named.
+    pub(crate) fn usual() -> Vec<Self> {
+        let all = Self::value_variants().iter().copied();
+        all.filter(|section| *section != Self::Soak).collect()
+    }
+
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Small => "1 KiB JSON",
+            Self::Sse => "1 KiB SSE",
+            Self::Middle => "64 KiB JSON",
+            Self::MiddleSse => "64 KiB SSE",
+            Self::Large => "8 MiB JSON",
+            Self::LargeSse => "8 MiB SSE",
+            Self::Huge => "64 MiB JSON",
+            Self::HugeSse => "64 MiB SSE",
+            Self::Arguments => "8 MiB of arguments",
+            Self::Progress => "progress",
+            Self::Stream => "1,000 notifications",
+            Self::Crowd => "10,000 calls at once",
+            Self::Fleet => "50 backends",
+            Self::Eras => "eras",
+            Self::LegacyToLegacy => "legacy client, legacy backend",
+            Self::ModernToModern => "modern client, modern backend",
+            Self::LegacyToModern => "legacy client, modern backend",
+            Self::ModernToLegacy => "modern client, legacy backend",
+            Self::Start => "start",
+            Self::Soak => "1,000,000 calls",
+            Self::Allocations => "1 KiB JSON",
+        }
+    }
 }
 
 /// Who is weighed.
@@ -30,6 +97,20 @@ pub(crate) enum Lane {
     Relay,
     /// No process in between.
     Direct,
+    /// The gateway between a client and a backend that are both legacy: the baseline of the other eras.
+    Legacy,
+}
+
+impl Lane {
+    /// As a baseline is called.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Relay => "relay",
+            Self::Direct => "direct",
+            Self::Legacy => "legacy",
+        }
+    }
 }
 
 /// What is weighed; each is written down in one unit.
@@ -38,38 +119,62 @@ pub(crate) enum Lane {
 pub(crate) enum Measure {
     P50,
     P99,
-    CallsPerSecond,
+    /// With so many calls side by side.
+    CallsPerSecond(usize),
     CpuPerCall,
+    RequestsPerCall,
     ProgressP50,
     ProgressP99,
+    Delivered,
     Wall,
     Initialized,
+    Listed,
+    ListAgain,
     Idle,
+    WakeUps,
     Peak,
+    Growth,
+    Size,
+    Allocations,
 }
 
 impl Measure {
-    pub(crate) fn title(self) -> &'static str {
-        match self {
+    pub(crate) fn title(self) -> String {
+        let title = match self {
             Self::P50 => "one at a time, p50",
             Self::P99 => "one at a time, p99",
-            Self::CallsPerSecond => "64 side by side",
+            Self::CallsPerSecond(width) => return format!("{width} side by side"),
             Self::CpuPerCall => "64 side by side, CPU per call",
+            Self::RequestsPerCall => "requests to the backend per call",
             Self::ProgressP50 => "notification's way, p50",
             Self::ProgressP99 => "notification's way, p99",
-            Self::Wall => "one answer",
+            Self::Delivered => "notifications delivered",
+            Self::Wall => "time",
             Self::Initialized => "exec to initialize answered",
+            Self::Listed => "exec to 10,000 tools listed",
+            Self::ListAgain => "10,000 tools listed again",
             Self::Idle => "memory, idle",
+            Self::WakeUps => "idle, wake-ups a second",
             Self::Peak => "memory, peak",
-        }
+            Self::Growth => "memory, growth",
+            Self::Size => "size of the executable",
+            Self::Allocations => "allocations per call",
+        };
+        title.to_owned()
     }
 
     pub(crate) fn unit(self) -> &'static str {
         match self {
             Self::P50 | Self::P99 | Self::CpuPerCall => "µs",
-            Self::CallsPerSecond => "calls/s",
-            Self::ProgressP50 | Self::ProgressP99 | Self::Wall | Self::Initialized => "ms",
-            Self::Idle | Self::Peak => "MiB",
+            Self::CallsPerSecond(_) => "calls/s",
+            Self::ProgressP50
+            | Self::ProgressP99
+            | Self::Wall
+            | Self::Initialized
+            | Self::Listed
+            | Self::ListAgain => "ms",
+            Self::Idle | Self::Peak | Self::Growth | Self::Size => "MiB",
+            Self::RequestsPerCall | Self::WakeUps | Self::Delivered | Self::Allocations => "",
         }
     }
 }
@@ -83,7 +188,7 @@ pub(crate) struct Sheet {
 pub(crate) struct Row {
     pub(crate) section: Section,
     pub(crate) measure: Measure,
-    figures: [Vec<f64>; 3],
+    figures: [Vec<f64>; 4],
 }
 
 impl Sheet {
@@ -110,9 +215,33 @@ impl Row {
 
     /// The gateway's figures over those of a baseline, round by round: what slows a round slows both.
     pub(crate) fn ratio(&self, to: Lane) -> Option<Spread> {
+        self.compared(to, |gateway, baseline| gateway / baseline)
+    }
+
+    /// The same, less what the gateway may take on top.
+    pub(crate) fn ratio_past(&self, allowance: f64, to: Lane) -> Option<Spread> {
+        self.compared(to, |gateway, baseline| (gateway - allowance) / baseline)
+    }
+
+    /// What the gateway's figures have on top of a baseline's, round by round.
+    pub(crate) fn excess(&self, over: Lane) -> Option<Spread> {
+        self.compared(over, |gateway, baseline| gateway - baseline)
+    }
+
+    fn compared(&self, to: Lane, compare: impl Fn(f64, f64) -> f64) -> Option<Spread> {
         let gateway = &self.figures[Lane::Gateway as usize];
         let baseline = &self.figures[to as usize];
-        let ratios: Vec<_> = gateway.iter().zip(baseline).map(|(a, b)| a / b).collect();
-        Spread::of(&ratios)
+        let pairs = gateway.iter().zip(baseline);
+        let compared = pairs.map(|(a, b)| compare(*a, *b));
+        // Nothing over nothing compares with nothing.
+        let compared: Vec<_> = compared.filter(|figure| figure.is_finite()).collect();
+        Spread::of(&compared)
+    }
+
+    /// What the gateway is compared with where no target says it.
+    pub(crate) fn baseline(&self) -> Lane {
+        let lanes = [Lane::Relay, Lane::Legacy, Lane::Direct];
+        let has_figures = |lane: &Lane| !self.figures[*lane as usize].is_empty();
+        lanes.into_iter().find(has_figures).unwrap_or(Lane::Relay)
     }
 }

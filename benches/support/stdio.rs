@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 use memchr::memchr;
 
 use super::Result;
-use super::call::{self, Incoming, TOOLS, Tool};
+use super::call::{Call, Era, FIRST_CALL, Incoming};
 use super::drive::{Drive, Expected, Flood};
 use super::process::{Process, Program};
 use super::usage::Usage;
 
 pub(crate) struct StdioClient {
     process: Process,
+    era: Era,
     /// Names the process, and where to look, in an error.
     name: String,
     line: Vec<u8>,
@@ -20,34 +21,50 @@ pub(crate) struct StdioClient {
 }
 
 impl StdioClient {
-    /// Starts the process and has it answer `initialize`, nothing more: the time from before exec to the answer.
-    pub(crate) fn launch(program: &Program) -> Result<(Self, Duration)> {
+    /// Starts the process and has it answer the client's greeting, nothing more: the time from before exec to the answer.
+    pub(crate) fn launch(program: &Program, era: Era) -> Result<(Self, Duration)> {
         let started = Instant::now();
         let mut client = Self {
             process: program.start()?,
+            era,
             name: format!("{} (its log: {})", program.name, program.log.display()),
             line: Vec::new(),
-            next_id: call::FIRST_CALL,
+            next_id: FIRST_CALL,
         };
-        client.send(call::initialize().as_bytes())?;
+        client.send(&era.greeting()?)?;
         client.answer_to(1)?;
         Ok((client, started.elapsed()))
     }
 
-    /// Starts the process and brings it to where calls can begin.
-    pub(crate) fn open(program: &Program) -> Result<Self> {
-        let (mut client, _) = Self::launch(program)?;
-        client.send(call::INITIALIZED.as_bytes())?;
-        client.send(call::LIST_TOOLS.as_bytes())?;
-        client.answer_to(2)?;
+    /// Starts the process and brings it to where calls of this tool can begin.
+    pub(crate) fn open(program: &Program, call: Call) -> Result<Self> {
+        let (mut client, _) = Self::launch(program, call.era)?;
+        client.begin()?;
+        client.list_tools()?;
         let listed = String::from_utf8_lossy(&client.line);
-        if let Some(tool) = TOOLS
-            .iter()
-            .find(|tool| !listed.contains(&format!("\"{tool}\"")))
-        {
+        let tool = call.tool;
+        if !listed.contains(&format!("\"{tool}\"")) {
             return Err(format!("{}: doesn't list the tool {tool}", client.name).into());
         }
         Ok(client)
+    }
+
+    /// Ends the handshake, where the era has one.
+    pub(crate) fn begin(&mut self) -> Result<()> {
+        let message = self.era.after_greeting();
+        message.map_or(Ok(()), |message| self.send(message.as_bytes()))
+    }
+
+    /// Asks for the list of tools, which also waits for the backends behind a gateway: the time to the end of the answer, and how many
+    /// there are.
+    pub(crate) fn list_tools(&mut self) -> Result<(Duration, usize)> {
+        let id = self.take_ids(1);
+        let request = self.era.request(id, "tools/list")?;
+        let sent = Instant::now();
+        self.send(&request)?;
+        let time = self.answer_to(id)?.duration_since(sent);
+        let tools = memchr::memmem::find_iter(&self.line, br#""inputSchema""#).count();
+        Ok((time, tools))
     }
 
     fn send(&mut self, message: &[u8]) -> Result<()> {
@@ -69,12 +86,14 @@ impl StdioClient {
         Ok(())
     }
 
-    fn answer_to(&mut self, id: u64) -> Result<()> {
+    /// Reads up to the answer to this id: when its end was there.
+    fn answer_to(&mut self, id: u64) -> Result<Instant> {
         loop {
             self.read_line()?;
+            let read = Instant::now();
             let message = Incoming::read(&self.line).map_err(|e| format!("{}: {e}", self.name))?;
             if matches!(message, Incoming::Answer(answered) if answered == id) {
-                return Ok(());
+                return Ok(read);
             }
         }
     }
@@ -92,14 +111,14 @@ impl StdioClient {
 }
 
 impl Drive for StdioClient {
-    fn one_by_one(&mut self, tool: Tool, count: usize) -> Result<Vec<Duration>> {
+    fn one_by_one(&mut self, call: Call, count: usize) -> Result<Vec<Duration>> {
         let first = self.take_ids(count);
-        let mut expected = Expected::new(tool, first, count);
+        let mut expected = Expected::new(call, first, count);
         let mut request = Vec::new();
         let mut times = Vec::with_capacity(count);
         for id in (first..).take(count) {
             request.clear();
-            tool.write_call(id, &mut request)?;
+            call.write(id, &mut request)?;
             request.push(b'\n');
             let sent = Instant::now();
             self.write(&request)?;
@@ -116,9 +135,9 @@ impl Drive for StdioClient {
         Ok(times)
     }
 
-    fn side_by_side(&mut self, tool: Tool, width: usize, count: usize) -> Result<Flood> {
+    fn side_by_side(&mut self, call: Call, width: usize, count: usize) -> Result<Flood> {
         let first = self.take_ids(count);
-        let mut expected = Expected::new(tool, first, count);
+        let mut expected = Expected::new(call, first, count);
         let mut to_send = (first..).take(count);
         let mut open = 0;
         let mut requests = Vec::new();
@@ -126,7 +145,7 @@ impl Drive for StdioClient {
         loop {
             requests.clear();
             for id in to_send.by_ref().take(width - open) {
-                tool.write_call(id, &mut requests)?;
+                call.write(id, &mut requests)?;
                 requests.push(b'\n');
                 open += 1;
             }

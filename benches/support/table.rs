@@ -2,17 +2,21 @@
 
 use serde_json::{Value, json};
 
-use super::sheet::{Lane, Row, Section, Sheet};
+use super::sheet::{Lane, Row, Sheet};
 use super::stats::Spread;
-use super::targets::{TARGETS, Target};
+use super::targets::{Goal, TARGETS, Target};
 
-const HEAD: [&str; 7] = [
+const COLUMNS: usize = 9;
+
+const HEAD: [&str; COLUMNS] = [
     "",
     "gateway",
     "relay",
     "direct",
     "ratio (spread)",
-    "target",
+    "must",
+    "ok",
+    "aim",
     "ok",
 ];
 
@@ -20,22 +24,14 @@ const HEAD: [&str; 7] = [
 pub(crate) fn text(sheet: &Sheet) -> String {
     let mut lines = vec![HEAD.map(str::to_owned)];
     for row in &sheet.rows {
-        let mut targets = targets_of(row).peekable();
-        let figures = [Lane::Gateway, Lane::Relay, Lane::Direct].map(|lane| figure(row, lane));
-        let [gateway, relay, direct] = figures;
-        let first = targets.next();
-        let baseline = first.map_or(Lane::Relay, Target::baseline);
-        let title = format!("{}: {}", section(row.section), row.measure.title());
-        let [ratio, target, ok] = judged(row, baseline, first);
-        lines.push([title, gateway, relay, direct, ratio, target, ok]);
+        let mut targets = targets_of(row);
+        lines.push(first_line(row, targets.next()));
         for target in targets {
-            let [ratio, target, ok] = judged(row, target.baseline(), Some(target));
-            let empty = String::new;
-            lines.push([empty(), empty(), empty(), empty(), ratio, target, ok]);
+            lines.push(line(Default::default(), judged(row, Some(target))));
         }
     }
     let width = |column: usize| lines.iter().map(|l| l[column].chars().count()).max();
-    let widths: [usize; 7] = std::array::from_fn(|column| width(column).unwrap_or(0));
+    let widths: [usize; COLUMNS] = std::array::from_fn(|column| width(column).unwrap_or(0));
     let mut text = String::new();
     for (n, line) in lines.iter().enumerate() {
         text += &joined(|column| match column {
@@ -55,8 +51,11 @@ pub(crate) fn text(sheet: &Sheet) -> String {
 /// Every figure with its spread.
 pub(crate) fn json(sheet: &Sheet) -> Value {
     let rows = sheet.rows.iter().map(|row| {
+        let goal = |goal: Option<Goal>| {
+            goal.map(|goal| json!({"bound": goal.text(row.measure), "met": goal.is_met(row)}))
+        };
         let targets = targets_of(row)
-            .map(|t| json!({"name": t.name, "bound": t.text(), "met": t.is_met(row)}));
+            .map(|t| json!({"name": t.name, "must": goal(t.must), "aim": goal(t.aim)}));
         json!({
             "section": row.section,
             "measure": row.measure,
@@ -66,18 +65,26 @@ pub(crate) fn json(sheet: &Sheet) -> Value {
             "direct": spread(row.value(Lane::Direct)),
             "ratio_to_relay": spread(row.ratio(Lane::Relay)),
             "ratio_to_direct": spread(row.ratio(Lane::Direct)),
+            "ratio_to_legacy": spread(row.ratio(Lane::Legacy)),
             "targets": targets.collect::<Vec<_>>(),
         })
     });
     rows.collect()
 }
 
-/// The names of the targets that weren't reached.
-pub(crate) fn missed(sheet: &Sheet) -> Vec<&'static str> {
-    let rows = sheet.rows.iter();
-    rows.flat_map(|row| targets_of(row).filter(|t| t.is_met(row) == Some(false)))
-        .map(|target| target.name)
-        .collect()
+/// The names of the targets whose goal of this kind wasn't reached, with the goal.
+pub(crate) fn missed(sheet: &Sheet, goal: impl Fn(&Target) -> Option<Goal>) -> Vec<String> {
+    let mut missed = Vec::new();
+    for row in &sheet.rows {
+        for target in targets_of(row) {
+            if let Some(goal) = goal(target)
+                && goal.is_met(row) == Some(false)
+            {
+                missed.push(format!("{} ({})", target.name, goal.text(row.measure)));
+            }
+        }
+    }
+    missed
 }
 
 fn targets_of(row: &Row) -> impl Iterator<Item = &'static Target> {
@@ -87,41 +94,53 @@ fn targets_of(row: &Row) -> impl Iterator<Item = &'static Target> {
         .filter(move |t| t.section == section && t.measure == measure)
 }
 
-fn judged(row: &Row, baseline: Lane, target: Option<&Target>) -> [String; 3] {
-    let ratio = row.ratio(baseline).map_or("n/a".to_owned(), |ratio| {
+fn first_line(row: &Row, target: Option<&Target>) -> [String; COLUMNS] {
+    let title = format!("{}: {}", row.section.title(), row.measure.title());
+    let figures = [Lane::Gateway, Lane::Relay, Lane::Direct].map(|lane| figure(row, lane));
+    let [gateway, relay, direct] = figures;
+    line([title, gateway, relay, direct], judged(row, target))
+}
+
+fn line(figures: [String; 4], judged: [String; 5]) -> [String; COLUMNS] {
+    let mut cells = figures.into_iter().chain(judged);
+    std::array::from_fn(|_| cells.next().unwrap_or_default())
+}
+
+fn judged(row: &Row, target: Option<&Target>) -> [String; 5] {
+    let baseline = target
+        .and_then(Target::baseline)
+        .unwrap_or_else(|| row.baseline());
+    let ratio = row.ratio(baseline).map_or(String::new(), |ratio| {
         format!("{:.2} ({:.2}–{:.2})", ratio.median, ratio.min, ratio.max)
     });
-    let Some(target) = target else {
-        return [ratio, String::new(), String::new()];
+    let [must, met] = goal(row, target.and_then(|target| target.must));
+    let [aim, reached] = goal(row, target.and_then(|target| target.aim));
+    [ratio, must, met, aim, reached]
+}
+
+fn goal(row: &Row, goal: Option<Goal>) -> [String; 2] {
+    let Some(goal) = goal else {
+        return Default::default();
     };
-    let ok = match target.is_met(row) {
+    let ok = match goal.is_met(row) {
         Some(true) => "yes",
         Some(false) => "NO",
         None => "n/a",
     };
-    [ratio, target.text(), ok.to_owned()]
+    [goal.text(row.measure), ok.to_owned()]
 }
 
 fn figure(row: &Row, lane: Lane) -> String {
     let Some(Spread { median, .. }) = row.value(lane) else {
         return "n/a".to_owned();
     };
-    let digits = match median {
+    let digits = match median.abs() {
         ..10.0 => 2,
         ..1000.0 => 1,
         _ => 0,
     };
-    format!("{median:.digits$} {}", row.measure.unit())
-}
-
-fn section(section: Section) -> &'static str {
-    match section {
-        Section::Small => "1 KiB JSON",
-        Section::Sse => "1 KiB SSE",
-        Section::Progress => "progress",
-        Section::Large => "8 MiB JSON",
-        Section::Start => "start",
-    }
+    let text = format!("{median:.digits$} {}", row.measure.unit());
+    text.trim_end().to_owned()
 }
 
 fn spread(figures: Option<Spread>) -> Value {
@@ -132,6 +151,6 @@ fn spread(figures: Option<Spread>) -> Value {
 }
 
 fn joined(cell: impl Fn(usize) -> String) -> String {
-    let cells: [String; 7] = std::array::from_fn(cell);
+    let cells: [String; COLUMNS] = std::array::from_fn(cell);
     format!("| {} |\n", cells.join(" | "))
 }

@@ -11,6 +11,8 @@ pub(crate) struct Usage {
     pub(crate) resident: f64,
     /// The most it ever was, in MiB.
     pub(crate) peak: f64,
+    /// How often one of the threads that live has gone to sleep; it woke up as often.
+    pub(crate) sleeps: u64,
 }
 
 impl Usage {
@@ -48,6 +50,7 @@ mod accounting {
             cpu: cpu_of_process(&proc)?.max(cpu_of_threads(&proc).unwrap_or_default()),
             resident: mib("VmRSS:")?,
             peak: mib("VmHWM:")?,
+            sleeps: sleeps(&proc)?,
         })
     }
 
@@ -70,5 +73,16 @@ mod accounting {
             stat.split_ascii_whitespace().next()?.parse::<u64>().ok()
         });
         Some(Duration::from_nanos(times.sum()))
+    }
+
+    fn sleeps(proc: &Path) -> Option<u64> {
+        let threads = fs::read_dir(proc.join("task")).ok()?.flatten();
+        let counts = threads.filter_map(|thread| {
+            let status = fs::read_to_string(thread.path().join("status")).ok()?;
+            let key = "voluntary_ctxt_switches:";
+            let count = status.lines().find_map(|line| line.strip_prefix(key))?;
+            count.trim().parse::<u64>().ok()
+        });
+        Some(counts.sum())
     }
 }

@@ -9,7 +9,7 @@ use std::pin::pin;
 use futures_util::future::{AbortHandle, Abortable, BoxFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use super::stream::{Answering, Listener};
+use super::listener::{Answering, Listener};
 use crate::protocol::{Id, Notification, Request};
 
 /// Questions that one stream may have open. A server that asks more is not answered.

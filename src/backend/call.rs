@@ -15,9 +15,9 @@ use reqwest::header::HeaderName;
 use super::Backend;
 use super::clock::{Clock, Expired};
 use super::error::BackendError;
+use super::listener::Listener;
 use super::retry::{Attempts, Replay, Verdict};
 use super::session::{Answer, Attempt, fresh_id};
-use super::stream::Listener;
 use crate::protocol::{ClientProfile, Executed, Id, Notification, Outcome, RawJson, Request};
 
 /// What is to be called.
@@ -133,6 +133,11 @@ impl Backend {
             return Err(failed(out_of_time(false), executed, tried));
         };
         let mut attempts = Attempts::new(call.replay, self.config.retries, &self.budget);
+        if call.replay == Replay::Unsafe {
+            // What has arrived by now is seen first: a connection that its server has closed must
+            // not be given a request that can't be sent again.
+            tokio::task::yield_now().await;
+        }
         loop {
             tried += 1;
             let sent = AtomicBool::new(false);
@@ -190,7 +195,7 @@ impl Backend {
             id: &id,
         };
         let answer = link.request(&attempt, &ear).await;
-        if let Err(BackendError::SessionLost { .. } | BackendError::Connect(_)) = &answer {
+        if answer.as_ref().is_err_and(BackendError::ends_link) {
             session.lost(&link);
         }
         answer

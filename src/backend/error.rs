@@ -92,6 +92,9 @@ pub enum BackendError {
         /// else by something that looks like it.
         by_status: bool,
     },
+    /// The backend speaks another era than it did when we connected; the request was not taken.
+    #[error("the server no longer speaks the protocol that it did")]
+    EraChanged,
     /// An answer that is no MCP answer.
     #[error("the server's answer can't be used: {0}")]
     BadReply(String),
@@ -107,6 +110,9 @@ pub enum BackendError {
     /// The handshake went wrong in a way that is not about the connection.
     #[error("{0}")]
     Handshake(String),
+    /// The server does not answer the handshake.
+    #[error("{0}")]
+    Silent(String),
 }
 
 impl BackendError {
@@ -123,8 +129,9 @@ impl BackendError {
             Self::AuthRequired { .. } => Class::AuthRequired,
             Self::Refused { .. }
             | Self::Redirected { .. }
+            | Self::EraChanged
             | Self::SessionLost { by_status: true } => Class::Refused,
-            Self::BadReply(_) | Self::Handshake(_) => Class::BadReply,
+            Self::BadReply(_) | Self::Handshake(_) | Self::Silent(_) => Class::BadReply,
             Self::TooLarge { .. } | Self::RequestTooLarge => Class::TooLarge,
         }
     }
@@ -165,6 +172,7 @@ impl BackendError {
             Self::ConnectionLost(_) | Self::ServerError { .. } | Self::Idle { .. } => {
                 Evidence::MayHaveRun
             }
+            Self::EraChanged => Evidence::Renewed { by_status: true },
             Self::SessionLost { by_status } => Evidence::Renewed {
                 by_status: *by_status,
             },
@@ -194,6 +202,22 @@ impl BackendError {
             Self::Unavailable { .. } | Self::RateLimited { .. } => Some("try again later".into()),
             _ => None,
         }
+    }
+
+    /// Whether the server has understood us, and said no.
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Handshake(_) | Self::Refused { .. } | Self::BadReply(_) | Self::EraChanged
+        )
+    }
+
+    /// Whether the link is no good any more, and a new one is needed.
+    pub fn ends_link(&self) -> bool {
+        matches!(
+            self,
+            Self::SessionLost { .. } | Self::EraChanged | Self::Connect(_)
+        )
     }
 
     /// The whole line: what happened and what to do. `check`, the log and the client all get this.

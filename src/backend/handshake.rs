@@ -14,11 +14,12 @@ use tokio_util::task::TaskTracker;
 
 use super::error::BackendError;
 use super::http::Endpoint;
+use super::listener::Listener;
 use super::old_sse::Channel;
 use super::session::{Agreed, Deaf, Link, PROTOCOL_VERSION, SESSION_ID, ServerProfile, fresh_id};
-use super::stream::{Listener, Reading};
+use super::stream::Reading;
 use crate::protocol::era::modern::{self, key};
-use crate::protocol::error::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION};
+use crate::protocol::error::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION, code_of};
 use crate::protocol::message::elements;
 use crate::protocol::{
     ClientProfile, Era, Id, LEGACY_VERSIONS, MODERN_VERSION, Outcome, RawJson, message,
@@ -76,7 +77,7 @@ pub async fn probe(
             // It answers anything with a result.
             None => Ok(Probed::Legacy),
         },
-        Ok(Outcome::Error(error)) => match modern::code_of(&error) {
+        Ok(Outcome::Error(error)) => match code_of(&error) {
             Some(UNSUPPORTED_VERSION) => legacy_among(&supported_by(&error), endpoint),
             Some(HEADER_MISMATCH | MISSING_CAPABILITY) => {
                 let why = endpoint.snippet(error.as_bytes());
@@ -130,7 +131,7 @@ fn legacy_among(versions: &[String], endpoint: &Endpoint) -> Result<Probed, Back
 }
 
 fn offers_our_version(error: &RawJson) -> bool {
-    let unsupported = modern::code_of(error) == Some(UNSUPPORTED_VERSION);
+    let unsupported = code_of(error) == Some(UNSUPPORTED_VERSION);
     unsupported
         && supported_by(error)
             .iter()

@@ -19,6 +19,8 @@ use super::pool::{Clients, MAX_IDLE_PER_HOST, Pool};
 use super::retry;
 use crate::config::{BackendConfig, Secret};
 
+/// The media type of server-sent events.
+pub(super) const EVENT_STREAM: &str = "text/event-stream";
 const MAX_REDIRECTS: usize = 3;
 /// How much of a body is quoted in a message, in characters.
 const SNIPPET: usize = 120;
@@ -383,4 +385,22 @@ fn find_in_io<T: Error + 'static>(error: &reqwest::Error) -> Option<&T> {
 /// EMFILE and ENFILE (WSAEMFILE on Windows).
 fn out_of_descriptors(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(23 | 24 | 10024))
+}
+
+/// The media type of a response, in lower case, without its parameters.
+pub(super) fn media_type(response: &Response) -> String {
+    let value = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    value
+        .and_then(|value| value.split(';').next())
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase()
+}
+
+/// Whether it is a stream that can be read.
+pub(super) fn is_event_stream(response: &Response) -> bool {
+    response.status().is_success() && media_type(response) == EVENT_STREAM
 }

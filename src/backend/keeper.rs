@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::error::BackendError;
+use super::event::BackendEvent;
 use super::handshake::{self, PROBE_TIMEOUT, Probed};
 use super::http::Endpoint;
 use super::listen;
@@ -22,8 +23,7 @@ use super::retry::Reconnect;
 use super::session::Link;
 use super::{Backend, State};
 use crate::config::Protocol;
-use crate::protocol::Request;
-use crate::protocol::{ClientProfile, Era, Kind, Listing, MODERN_VERSION, Notification, Outcome};
+use crate::protocol::{ClientProfile, Era, Listing, MODERN_VERSION};
 
 /// Longest time for one handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -34,44 +34,6 @@ const NEWS_TIMEOUT: Duration = Duration::from_millis(500);
 const TOO_SHORT: Duration = Duration::from_secs(1);
 /// Changes that come within this are fetched once.
 const DEBOUNCE: Duration = Duration::from_millis(100);
-
-/// What a keeper tells the rest of the gateway.
-#[derive(Debug)]
-pub enum BackendEvent {
-    /// It is connected, and this is what it offers now.
-    Listed {
-        /// Its index in config order.
-        backend: usize,
-        /// All kinds; those that could not be had are as at last contact.
-        listing: Arc<Listing>,
-        /// The lists that could not be had now, and why.
-        stale: Vec<(Kind, BackendError)>,
-    },
-    /// It says something that belongs to no call: `notifications/message`,
-    /// `notifications/resources/updated` and the like.
-    Notice {
-        /// Its index in config order.
-        backend: usize,
-        /// As it wrote it.
-        notification: Notification,
-    },
-    /// It asks the client something that belongs to no call.
-    Asked {
-        /// Its index in config order.
-        backend: usize,
-        /// The era of the client that the session it asks in is introduced to.
-        of: Era,
-        /// As it wrote it; its id stays with the backend.
-        request: Request,
-        /// Where the answer goes. Dropped: nobody will answer.
-        answer: oneshot::Sender<Outcome>,
-    },
-    /// It can't be reached.
-    Down {
-        /// Its index in config order.
-        backend: usize,
-    },
-}
 
 /// Runs until the gateway takes its leave, or drops the events' receiver.
 pub async fn keep(backend: Arc<Backend>, client: watch::Receiver<Option<Arc<ClientProfile>>>) {
@@ -134,10 +96,14 @@ impl Keeper {
             Protocol::Auto => self.era,
             Protocol::Modern => None,
         };
-        let probed = match known {
-            Some(Era::Legacy) => Probed::Legacy,
-            _ => self.probe(&endpoint, PROBE_TIMEOUT).await?,
-        };
+        if known == Some(Era::Legacy) {
+            match self.initialize(&endpoint).await {
+                // It may be of the other era since.
+                Err(error) if config.protocol == Protocol::Auto && error.is_refusal() => {}
+                link => return link,
+            }
+        }
+        let probed = self.probe(&endpoint, PROBE_TIMEOUT).await?;
         match probed {
             Probed::Modern(link) => Ok(link),
             _ if config.protocol == Protocol::Modern => Err(BackendError::Handshake(format!(
@@ -201,7 +167,7 @@ impl Keeper {
         tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
             let within = limit.as_secs();
             let why = format!("the server does not {what} within {within} s");
-            Err(BackendError::Handshake(why))
+            Err(BackendError::Silent(why))
         })
     }
 

@@ -15,16 +15,14 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::error::BackendError;
+use super::listener::Listener;
 use super::news::{Ear, may_pass};
 use super::retry::Reconnect;
 use super::session::{Attempt, Link, fresh_id};
-use super::stream::Listener;
-use super::subscriptions::Listened;
+use super::subscriptions::{Listened, PATIENCE};
 use crate::protocol::message::elements;
 use crate::protocol::{ClientProfile, Kind, Notification, Outcome, RawJson, Request};
 
-/// How long a server may take to say what it honours.
-pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
 /// Changes of what is wanted that come within this make one new subscription.
 const DEBOUNCE: Duration = Duration::from_millis(20);

@@ -120,8 +120,8 @@ async fn patiently(
         };
         let verdict = attempts.after(error.evidence(), PAGE_TIMEOUT, &mut rand::rng());
         match verdict {
-            // A lost session needs a new link, which the keeper makes.
-            _ if matches!(error, BackendError::SessionLost { .. }) => return Err(error),
+            // A new link is the keeper's affair.
+            _ if error.ends_link() => return Err(error),
             Verdict::Retry { delay } => tokio::time::sleep(delay).await,
             Verdict::GiveUp => return Err(error),
         }

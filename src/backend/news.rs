@@ -14,11 +14,11 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::Backend;
 use super::error::BackendError;
-use super::keeper::BackendEvent;
+use super::event::BackendEvent;
+use super::listener::Listener;
 use super::resume::{Place, Resume};
 use super::retry::Reconnect;
 use super::session::Link;
-use super::stream::Listener;
 use crate::protocol::era::modern;
 use crate::protocol::{Kind, Notification, Outcome, RawJson, Request, RpcError, error};
 

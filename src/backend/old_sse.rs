@@ -15,10 +15,11 @@ use reqwest::{Response, Url};
 use tokio::task::AbortHandle;
 
 use super::error::BackendError;
-use super::http::Endpoint;
+use super::http::{Endpoint, is_event_stream};
+use super::listener::Listener;
 use super::resume;
 use super::sse::Decoder;
-use super::stream::{Listener, Reading, is_event_stream};
+use super::stream::Reading;
 use super::waiters::{Said, Sorting, Waiters};
 use crate::protocol::{Era, Id, Outcome, message};
 

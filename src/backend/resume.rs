@@ -12,10 +12,9 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Response, StatusCode};
 
 use super::error::BackendError;
-use super::http::Endpoint;
+use super::http::{Endpoint, is_event_stream};
 use super::retry;
 use super::sse::Decoder;
-use super::stream::is_event_stream;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The wait where the server doesn't say how long.

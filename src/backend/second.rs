@@ -9,7 +9,8 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 use super::error::BackendError;
-use super::keeper::{self, BackendEvent};
+use super::event::BackendEvent;
+use super::keeper;
 use super::pool::Pool;
 use super::session::Link;
 use super::{Backend, State};

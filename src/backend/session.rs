@@ -18,8 +18,8 @@ use tokio_util::task::TaskTracker;
 
 use super::error::BackendError;
 use super::http::Endpoint;
+use super::listener::Listener;
 use super::old_sse::Channel;
-use super::stream::Listener;
 use super::waiters::Waiters;
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::era::{legacy, mirror, modern};

@@ -9,73 +9,17 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::future::BoxFuture;
-use reqwest::header::CONTENT_TYPE;
 use reqwest::{Response, StatusCode};
 
 use super::asked::{Asked, withdrawn};
 use super::error::BackendError;
-use super::http::Endpoint;
+use super::http::{EVENT_STREAM, Endpoint, media_type};
+use super::listener::{Addressee, Answering, Listener};
 use super::resume::{Place, Resume};
 use super::sse::{Decoder, Event, TooLarge};
+use crate::protocol::error::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION, code_of};
 use crate::protocol::message::{elements, parse, response_at_once};
-use crate::protocol::{Era, Id, Inbound, Notification, Outcome, RawJson, Request};
-
-const EVENT_STREAM: &str = "text/event-stream";
-
-/// Hears what a backend says besides the answer.
-pub trait Listener: Send + Sync {
-    /// A notification came. It must not wait.
-    fn notification(&self, notification: Notification);
-
-    /// The server asks something in the middle of our call. Dropping the future withdraws it.
-    fn request(&self, request: Request) -> BoxFuture<'_, Outcome>;
-
-    /// Whether the call may be sent again as far as what was heard so far goes: who was asked
-    /// something for a call can't be asked again for another.
-    fn may_be_replayed(&self) -> bool {
-        true
-    }
-}
-
-/// Sends our answer to a request of the server: its id and what we say.
-pub type Answering<'a> = dyn Fn(Id, Outcome) -> BoxFuture<'a, ()> + Send + Sync + 'a;
-
-/// Who waits for the responses that a stream brings.
-pub trait Addressee: Send + Sync {
-    /// A response came under this id, or what should have been one. What is returned is what the
-    /// stream was read for.
-    fn response(
-        &self,
-        id: &Id,
-        answer: Result<Outcome, BackendError>,
-    ) -> Option<Result<Outcome, BackendError>>;
-}
-
-/// The id we asked under.
-impl Addressee for Id {
-    fn response(
-        &self,
-        id: &Id,
-        answer: Result<Outcome, BackendError>,
-    ) -> Option<Result<Outcome, BackendError>> {
-        (id == self).then_some(answer)
-    }
-}
-
-/// No request was sent: whatever is answered on this stream is nobody's.
-#[derive(Debug)]
-pub struct Nobody;
-
-impl Addressee for Nobody {
-    fn response(
-        &self,
-        _: &Id,
-        _: Result<Outcome, BackendError>,
-    ) -> Option<Result<Outcome, BackendError>> {
-        None
-    }
-}
+use crate::protocol::{Era, Inbound, Notification, Outcome, RawJson, Request};
 
 /// One response that is being read.
 pub struct Reading<'a> {
@@ -161,6 +105,9 @@ impl<'a> Reading<'a> {
             && let Ok(Inbound::Response(answer)) = parse(&message)
             && matches!(answer.outcome, Outcome::Error(_))
         {
+            if self.speaks_other_era(&answer.outcome) {
+                return Err(BackendError::EraChanged);
+            }
             match answer.id {
                 None if self.probing => return Ok(answer.outcome),
                 None => {}
@@ -171,7 +118,21 @@ impl<'a> Reading<'a> {
                 }
             }
         }
+        // What a modern server refuses, it refuses with an error under our id (S26
+        // `basic/transports/streamable-http`).
+        if self.era == Era::Modern && !self.probing && matches!(status.as_u16(), 400 | 404 | 405) {
+            return Err(BackendError::EraChanged);
+        }
         Err(self.endpoint.refusal(status, &headers, &body))
+    }
+
+    /// Whether a refusal is one of the modern era, where we thought the server a legacy one.
+    fn speaks_other_era(&self, refusal: &Outcome) -> bool {
+        let Outcome::Error(error) = refusal else {
+            return false;
+        };
+        let modern = [HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION];
+        self.era == Era::Legacy && code_of(error).is_some_and(|code| modern.contains(&code))
     }
 
     /// Reads an event stream up to the answer, over as many responses as it takes.
@@ -410,11 +371,6 @@ fn is_answer(outcome: Outcome) -> Result<Outcome, BackendError> {
     }
 }
 
-/// Whether it is a stream that can be read.
-pub(super) fn is_event_stream(response: &Response) -> bool {
-    response.status().is_success() && media_type(response) == EVENT_STREAM
-}
-
 /// The messages of a body or an event: one, an array of them (2025-03-26), or one a line.
 fn messages(text: &Bytes) -> Result<Vec<RawJson>, String> {
     match RawJson::parse(text.clone()) {
@@ -434,18 +390,6 @@ fn messages(text: &Bytes) -> Result<Vec<RawJson>, String> {
                 .ok_or_else(|| format!("not JSON ({error})"))
         }
     }
-}
-
-fn media_type(response: &Response) -> String {
-    let value = response
-        .headers()
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    value
-        .and_then(|value| value.split(';').next())
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase()
 }
 
 fn says_session_lost(body: &[u8]) -> bool {

@@ -11,13 +11,14 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::sync::{Notify, watch};
 
-use super::listen::PATIENCE;
 use super::retry::Replay;
 use super::session::{Deaf, Link};
 use super::{Backend, Call, Clock, State};
 use crate::protocol::error::{INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND};
 use crate::protocol::{ClientProfile, Era, Executed, GatewayData, Outcome, RawJson, RpcError};
 
+/// How long a modern server may take to say what it honours.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a legacy server may take to answer.
 const SUBSCRIBED: Duration = Duration::from_secs(30);
 

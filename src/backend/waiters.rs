@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::error::BackendError;
-use super::stream::{Addressee, Listener};
+use super::listener::{Addressee, Listener};
 use crate::protocol::{Id, Notification, Outcome, Request};
 
 /// Who waits for what on the stream.

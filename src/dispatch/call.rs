@@ -12,7 +12,7 @@ use crate::backend::Answer;
 use crate::config::ToolErrors;
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::era::{legacy, modern};
-use crate::protocol::error::{HEADER_MISMATCH, INTERNAL_ERROR, INVALID_PARAMS};
+use crate::protocol::error::{HEADER_MISMATCH, INTERNAL_ERROR, INVALID_PARAMS, code_of};
 use crate::protocol::{Class, ClientProfile, Era, Executed, GatewayData, Kind, Outcome, RawJson};
 use crate::protocol::{Request, RpcError};
 
@@ -70,7 +70,7 @@ fn is_header_mismatch(answer: &Result<Answer, RpcError>) -> bool {
             outcome: Outcome::Error(error),
             era: Era::Modern,
             ..
-        }) => modern::code_of(error) == Some(HEADER_MISMATCH),
+        }) => code_of(error) == Some(HEADER_MISMATCH),
         _ => false,
     }
 }
@@ -136,7 +136,7 @@ pub(super) fn for_client(
         (Era::Modern, Era::Legacy) => {
             return legacy::outcome_from_modern(answer.outcome, cacheable);
         }
-        (Era::Modern, Era::Modern) => modern::without_header_errors(answer.outcome),
+        (Era::Modern, Era::Modern) => modern::outcome_for_client(answer.outcome),
         (Era::Legacy, Era::Modern) => legacy::outcome_for_modern(answer.outcome, cacheable, uri),
     };
     match outcome {

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::Snapshot;
 use crate::backend::Backend;
 use crate::config::GatewayConfig;
-use crate::protocol::era::modern;
+use crate::protocol::era::{modern, supported};
 use crate::protocol::error::{INVALID_PARAMS, INVALID_REQUEST};
 use crate::protocol::{ClientProfile, Era, LATEST_LEGACY, LEGACY_VERSIONS, LogLevel};
 use crate::protocol::{MODERN_VERSION, Outcome, RawJson, Request, RpcError, task};
@@ -120,7 +120,7 @@ impl Lifecycle {
     /// Answers `server/discover`: what `initialize` would say, for the modern era.
     pub fn discover(&self, snapshot: &Snapshot) -> Outcome {
         let mut result = json!({
-            "supportedVersions": modern::supported(),
+            "supportedVersions": supported(),
             "capabilities": capabilities(Era::Modern, MODERN_VERSION),
         });
         result["capabilities"]["extensions"] = extensions(snapshot);

@@ -11,7 +11,7 @@ use super::subject::{Route, Subject};
 use super::tasks::Related;
 use crate::backend::retry::Replay;
 use crate::backend::{Answer, Backend, BackendError, Call, Clock, Failed, Listener};
-use crate::backend::{ProgressToken, Reached};
+use crate::backend::{LevelGuard, ProgressToken, Reached};
 use crate::catalog::Entry;
 use crate::protocol::era::Mirror;
 use crate::protocol::era::modern::ResultType;
@@ -92,12 +92,7 @@ impl Outgoing {
                 backend: self.backend.name(),
             },
         };
-        let _level = match self.caller.log_level {
-            Some(level) if self.caller.era == Era::Modern => {
-                Some(self.backend.want_log_level(level).await)
-            }
-            _ => None,
-        };
+        let _level = self.hear_logs(&self.caller).await;
         let answer = self.backend.call(&call).await;
         let answer = answer.map_err(|failed| self.explain(&failed))?;
         let is_task = answer.result_type == ResultType::Task || params.get("task").is_some();
@@ -108,6 +103,16 @@ impl Outgoing {
             },
             false => answer,
         })
+    }
+
+    /// Has the backend log down to what a request of this client wants, while the guard is held.
+    pub(super) async fn hear_logs(&self, client: &ClientProfile) -> Option<LevelGuard> {
+        match client.log_level {
+            Some(level) if client.era == Era::Modern => {
+                Some(self.backend.want_log_level(level).await)
+            }
+            _ => None,
+        }
     }
 
     /// The error that reaches the client.

@@ -26,6 +26,8 @@ pub struct Refresh {
     names: Names,
     settled: bool,
     closing: bool,
+    /// Something was heard that the last snapshot doesn't show.
+    news: bool,
     identity: RawJson,
     /// Withheld items that the log has named.
     reported: HashSet<(Arc<str>, Kind, String)>,
@@ -41,6 +43,7 @@ impl Refresh {
             heard: HashSet::new(),
             names: Names::default(),
             closing: false,
+            news: false,
             reported: HashSet::new(),
             identity: identity(&config.gateway),
             config,
@@ -61,8 +64,9 @@ impl Refresh {
             BackendEvent::Down { backend } => {
                 self.heard.insert(backend);
             }
-            BackendEvent::Notice { .. } | BackendEvent::Asked { .. } => {}
+            BackendEvent::Notice { .. } | BackendEvent::Asked { .. } => return,
         }
+        self.news = true;
         self.settled |= self.heard.len() == self.backends.len();
     }
 
@@ -76,6 +80,11 @@ impl Refresh {
         self.closing = true;
     }
 
+    /// Whether something was heard that the last snapshot doesn't show.
+    pub fn has_news(&self) -> bool {
+        self.news
+    }
+
     /// Whether backends have had their chance.
     pub fn is_settled(&self) -> bool {
         self.settled
@@ -84,6 +93,7 @@ impl Refresh {
     /// The snapshot of what is known now. Until settled it is built from no names at all, so that
     /// config order owns them whoever connected first; from then on an owner keeps its name.
     pub fn snapshot(&mut self) -> Arc<Snapshot> {
+        self.news = false;
         let parts = self.backends.iter().zip(&self.offers);
         let sources: Vec<Source<'_>> = parts
             .map(|(backend, offer)| Source {

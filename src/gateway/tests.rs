@@ -26,20 +26,19 @@ async fn fault_86_a_panic_costs_the_one_call_it_happens_in() {
         async { Outcome::Result(RawJson::trusted("{}")) }.boxed(),
     ];
     for (id, work) in (1..).zip(works) {
-        let pending = Pending {
+        let request = Request {
+            id: Id::number(id),
             method: "tools/call".into(),
-            era: Era::Legacy,
-            task: None,
-            batch: None,
+            params: None,
         };
-        let ticket = gateway.in_flight.begin(Id::number(id), pending).unwrap();
+        let ticket = gateway.replies.begin(&request, Era::Legacy, None).unwrap();
         gateway.spawn(ticket, work);
     }
     for _ in 0..2 {
         let event = gateway.from_tasks.recv().await.unwrap();
         gateway.task(event);
     }
-    assert!(gateway.in_flight.is_empty());
+    assert_eq!(gateway.replies.len(), 0);
     outbox.close();
     let mut lines: Vec<String> = BufReader::new(reader).lines().map(Result::unwrap).collect();
     lines.sort();

@@ -1,10 +1,36 @@
-//! The operating system's wish that we end.
+//! The wish that we end, the operating system's above all.
 
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{self, UnboundedSender};
+
+/// The wish that the gateway ends; a second one is urgent.
+#[derive(Debug)]
+pub struct Shutdown(mpsc::UnboundedReceiver<()>);
+
+impl Shutdown {
+    /// One that somebody else in this process triggers.
+    pub fn manual() -> (UnboundedSender<()>, Self) {
+        let (wish, wishes) = mpsc::unbounded_channel();
+        (wish, Self(wishes))
+    }
+
+    /// SIGTERM, SIGINT and, on Windows, Ctrl-C, Ctrl-Break and the console's close. A SIGHUP only
+    /// must not kill.
+    pub fn on_signals() -> Self {
+        let (wish, shutdown) = Self::manual();
+        forward(wish);
+        shutdown
+    }
+
+    pub(crate) async fn requested(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
 
 /// Sends a wish for every signal that asks a process to end.
 #[cfg(unix)]
-pub fn forward(wishes: UnboundedSender<()>) {
+fn forward(wishes: UnboundedSender<()>) {
     use tokio::signal::unix::{SignalKind, signal};
 
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
@@ -26,7 +52,7 @@ pub fn forward(wishes: UnboundedSender<()>) {
 
 /// Sends a wish for every console event that asks a process to end.
 #[cfg(windows)]
-pub fn forward(wishes: UnboundedSender<()>) {
+fn forward(wishes: UnboundedSender<()>) {
     use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close};
 
     macro_rules! listen {

@@ -27,6 +27,11 @@ pub const MISSING_CAPABILITY: i64 = -32021;
 /// Modern: the protocol version of the request is not spoken (S26 `basic/versioning`).
 pub const UNSUPPORTED_VERSION: i64 = -32022;
 
+/// The code of a JSON-RPC error object.
+pub fn code_of(error: &RawJson) -> Option<i64> {
+    error.get("code")?.as_str().parse().ok()
+}
+
 /// A JSON-RPC error object.
 #[derive(Debug, Clone, Serialize)]
 pub struct RpcError {

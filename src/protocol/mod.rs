@@ -11,9 +11,7 @@ pub mod skim;
 pub mod task;
 
 pub use client::ClientProfile;
-pub use era::legacy::{LATEST as LATEST_LEGACY, VERSIONS as LEGACY_VERSIONS};
-pub use era::modern::VERSION as MODERN_VERSION;
-pub use era::{Era, LogLevel};
+pub use era::{Era, LATEST_LEGACY, LEGACY_VERSIONS, LogLevel, MODERN_VERSION};
 pub use error::{Class, Executed, GatewayData, RpcError};
 pub use id_remapper::{Asked, InFlight, Ticket};
 pub use listing::{Freshness, Kind, Listing};

@@ -59,7 +59,11 @@ impl Server {
 
     fn check_metadata(&mut self, request: &Request) -> Option<Reply> {
         let bad = |why: &str| Reply::json_as(400, &message::error(INVALID_PARAMS, why));
+        let header = request.header("mcp-protocol-version");
         match request.meta("protocolVersion").as_str() {
+            None if header.is_some_and(|version| version != VERSION) => {
+                return Some(unsupported(&json!({ "protocolVersion": header })));
+            }
             None => {
                 self.offence(request, "no protocolVersion in _meta");
                 return Some(bad("protocolVersion is missing"));

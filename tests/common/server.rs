@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use serde_json::{Value, json};
 
+use super::gate::Gate;
 use super::live::Live;
 use super::message;
 use super::modern::Modern;
@@ -42,6 +43,8 @@ pub(super) struct Server {
     pub streams: Vec<Stream>,
     /// URIs, in the legacy era.
     pub subscribed: HashSet<String>,
+    /// What opens when a request of the server's own is answered, by the text of its id.
+    pub answered: HashMap<String, Gate>,
     /// `None`: issues no session ids.
     pub sessions: Option<HashSet<String>>,
     sessions_issued: usize,
@@ -82,6 +85,7 @@ impl Server {
             has_get: false,
             streams: Vec::new(),
             subscribed: HashSet::new(),
+            answered: HashMap::new(),
             sessions: Some(HashSet::new()),
             sessions_issued: 0,
             scripted: HashMap::new(),
@@ -95,6 +99,10 @@ impl Server {
     /// Takes a request in and says what to do with it.
     pub fn receive(&mut self, request: &Request) -> Reply {
         self.requests.push(request.clone());
+        if request.kind() == "response" {
+            let waiting = self.answered.get(&request.message["id"].to_string());
+            waiting.into_iter().for_each(Gate::open);
+        }
         if let Some(reply) = OldSse::intercept(self, request) {
             return reply;
         }

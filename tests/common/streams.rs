@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::fake::FakeBackend;
+use super::gate::Gate;
 use super::live::Live;
 use super::message;
 use super::modern::Modern;
@@ -122,6 +123,21 @@ impl FakeBackend {
                 .map(|stream| stream.live.clone())
         });
         stream.event(&request);
+    }
+
+    /// A gate that opens when the server's own request with this id is answered.
+    pub fn answered(&self, id: &Value) -> Gate {
+        let gate = Gate::new();
+        self.server().answered.insert(id.to_string(), gate.clone());
+        gate
+    }
+
+    /// From now on it is of one era alone, as after an upgrade.
+    pub fn become_of(&self, modern: bool) {
+        let mut server = self.server();
+        server.legacy = !modern;
+        server.modern = modern.then(Modern::default);
+        server.sessions = (!modern).then(Default::default);
     }
 
     /// Whether some stream's client wants this notification.

@@ -265,3 +265,41 @@ fn two_clients_of_two_eras_are_both_told_each_in_its_way() {
     gateway.next_notification(UPDATED);
     assert!(fake.requests_of("resources/unsubscribe").is_empty());
 }
+
+#[test]
+fn an_id_is_in_use_while_its_subscription_stands_and_free_again_after() {
+    let pair = Pair::new(MODERN, MODERN);
+    let fake = subscribable(pair, "a:b");
+    let mut gateway = pair.gateway(&fake);
+    let filter = json!({ "resourceSubscriptions": ["a:b"] });
+    gateway.listen_as("s", filter.clone());
+    gateway.request_as("s", "tools/list", json!({}));
+    assert_eq!(gateway.answer("s").code(), -32600);
+    fake.announce(UPDATED, json!({ "uri": "a:b" }));
+    gateway.next_subscribed(&json!("s"), UPDATED);
+    gateway.cancel("s");
+    gateway.listen_as("s", filter);
+    fake.announce(UPDATED, json!({ "uri": "a:b" }));
+    gateway.next_subscribed(&json!("s"), UPDATED);
+}
+
+/// From the answer to a later request on, the law wants silence.
+#[test]
+fn what_is_cancelled_before_it_is_acknowledged_stays_silent() {
+    for pair in BACKENDS {
+        let fake = subscribable(pair, "a:b");
+        let mut gateway = pair.gateway(&fake);
+        gateway.list_tools();
+        for id in 0..50 {
+            let params = json!({ "notifications": { "resourceSubscriptions": ["a:b"],
+                "toolsListChanged": true } });
+            gateway.request_as(id + 1000, "subscriptions/listen", params);
+            gateway.cancel(id + 1000);
+        }
+        gateway.ignore("notifications/subscriptions/acknowledged");
+        gateway.call("t", json!({})).result();
+        fake.set_tools(&["new"]);
+        fake.announce(TOOLS, json!({}));
+        while gateway.tool_names() != ["new"] {}
+    }
+}

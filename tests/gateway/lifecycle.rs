@@ -191,8 +191,8 @@ fn fault_84_a_call_cancelled_twice_is_cancelled_once() {
     gate.wait_for(1);
     gateway.cancel(id);
     gateway.cancel(id);
-    gate.open();
     fake.next_request("notifications/cancelled");
+    gate.open();
     gateway.eof();
     assert_eq!(gateway.exit(), ExitReason::EndOfInput);
     assert_eq!(fake.requests_of("notifications/cancelled").len(), 1);

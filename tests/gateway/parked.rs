@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::{Answer, TestGateway};
 use crate::common::live::Live;
-use crate::common::message::{error_with, notification, progress, request, text};
+use crate::common::message::{error, error_with, notification, progress};
+use crate::common::message::{request, result, text};
 use crate::common::reply::Reply;
 
 /// One backend with one tool, whose stream the test writes, and a client that can be asked.
@@ -306,6 +307,26 @@ fn progress_and_logs_go_to_the_request_in_flight_under_its_token_and_level() {
 }
 
 #[test]
+fn a_retry_that_wants_more_logs_has_the_backend_say_more() {
+    let fake = FakeBackend::start().tool("ask");
+    let fake = fake.capabilities(json!({ "logging": {} }));
+    let live = Live::new();
+    fake.on_tool("ask", Reply::sse().live(&live));
+    let mut gateway = TestGateway::over(&fake);
+    gateway.modern(everything());
+    let id = gateway.request("tools/call", params());
+    live.event(&form(1, "one"));
+    let asked = gateway.answer(id);
+    let mut again = params();
+    again["_meta"] = json!({ "io.modelcontextprotocol/logLevel": "debug" });
+    let id = gateway.retry("tools/call", &again, &asked, yes(&asked));
+    let level = fake.next_request("logging/setLevel");
+    assert_eq!(level.params()["level"], "debug");
+    live.event(&text("done"));
+    assert_eq!(gateway.answer(id).text(), "done");
+}
+
+#[test]
 fn what_a_request_does_not_declare_is_refused_to_the_backend() {
     let mut rig = rig();
     rig.gateway.modern(json!({ "elicitation": {} }));
@@ -328,6 +349,43 @@ fn what_a_request_does_not_declare_is_refused_to_the_backend() {
     }
     rig.live.event(&text("done"));
     assert_eq!(rig.gateway.answer(id).text(), "done");
+}
+
+#[test]
+fn a_call_that_fails_for_want_of_a_capability_names_it() {
+    let failed = json!({ "content": [{ "type": "text", "text": "no" }], "isError": true });
+    for end in [result(failed), error(-32000, "no")] {
+        let mut rig = rig();
+        rig.gateway.modern(json!({ "elicitation": {} }));
+        let id = rig.gateway.request("tools/call", params());
+        rig.live.event(&request(json!(1), "roots/list", json!({})));
+        rig.heard();
+        rig.live.event(&end);
+        let missing = rig.gateway.answer(id);
+        assert_eq!(missing.code(), -32021);
+        let required = &missing.error()["data"]["requiredCapabilities"];
+        assert_eq!(*required, json!({ "roots": {} }));
+    }
+}
+
+#[test]
+fn a_call_that_fails_for_other_reasons_keeps_its_error() {
+    let mut rig = rig();
+    rig.gateway.modern(json!({ "elicitation": {} }));
+    let asked = rig.call(&[
+        form(1, "one"),
+        request(json!(2), "tools/list", json!({})),
+        request(json!(3), "roots/list", json!({})),
+    ]);
+    for _ in 0..2 {
+        assert_eq!(rig.heard().1["error"]["code"], -32601);
+    }
+    // What it was refused can't be why: it could be asked now.
+    rig.gateway
+        .modern(json!({ "elicitation": {}, "roots": {} }));
+    let again = rig.start_retry(&asked, yes(&asked));
+    rig.live.event(&error(-32000, "mine"));
+    assert_eq!(rig.gateway.answer(again).code(), -32000);
 }
 
 #[test]
@@ -393,7 +451,7 @@ fn prompts_and_resources_may_ask_and_completions_may_not() {
     let fake = FakeBackend::start().prompt("p").resource("a:b");
     let mut gateway = TestGateway::over(&fake);
     gateway.modern(everything());
-    for (method, params, result) in [
+    for (method, params, end) in [
         (
             "prompts/get",
             json!({ "name": "p" }),
@@ -412,7 +470,7 @@ fn prompts_and_resources_may_ask_and_completions_may_not() {
         let asked = gateway.answer(id);
         let again = gateway.retry(method, &params, &asked, yes(&asked));
         fake.next_request("response");
-        live.event(&crate::common::message::result(result));
+        live.event(&result(end));
         assert_eq!(gateway.answer(again).result()["resultType"], "complete");
         assert_eq!(fake.requests_of(method).len(), 1);
     }
@@ -425,9 +483,7 @@ fn prompts_and_resources_may_ask_and_completions_may_not() {
         fake.next_request("response").message["error"]["code"],
         -32601
     );
-    live.event(&crate::common::message::result(
-        json!({ "completion": { "values": [] } }),
-    ));
+    live.event(&result(json!({ "completion": { "values": [] } })));
     gateway.answer(id).result();
 }
 
@@ -472,6 +528,27 @@ fn urls_to_be_visited_first_become_questions_and_the_call_is_made_again() {
     let required = json!({ "elicitation": { "url": {} } });
     assert_eq!(refused.error()["data"]["requiredCapabilities"], required);
     assert!(refused.message().contains("elicitation by URL"));
+}
+
+/// How long that is, another call shows: it has the same two seconds, and ends meanwhile.
+#[test]
+fn the_time_that_the_client_takes_is_not_the_calls() {
+    let fake = FakeBackend::start().tool("ask").tool("slow");
+    let live = Live::new();
+    fake.on_tool("ask", Reply::sse().live(&live));
+    fake.on_tool("slow", Reply::stall());
+    let mut gateway = TestGateway::with_config(&fake.entry("fake", "timeout_secs = 2"));
+    gateway.modern(everything());
+    let id = gateway.request("tools/call", params());
+    live.event(&form(1, "one"));
+    let asked = gateway.answer(id);
+    let slow = gateway.call("slow", json!({}));
+    assert_eq!(slow.verdict().0, "deadline");
+    let again = gateway.retry("tools/call", &params(), &asked, yes(&asked));
+    fake.next_request("response");
+    live.event(&text("done"));
+    assert_eq!(gateway.answer(again).text(), "done");
+    assert_eq!(fake.runs("ask"), 1);
 }
 
 #[test]

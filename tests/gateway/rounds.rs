@@ -248,6 +248,24 @@ fn a_cancelled_call_takes_its_questions_back() {
     gate.wait_until_left(1);
 }
 
+/// How long that is, another call shows: it has the same two seconds, and ends meanwhile.
+#[test]
+fn the_time_that_the_client_takes_is_not_the_calls() {
+    let fake = backend().tool("slow");
+    fake.on_tool(
+        "ask",
+        Reply::input_required(&json!({ "a": form("?") }), None),
+    );
+    fake.on_tool("slow", Reply::stall());
+    let mut gateway = TestGateway::with_config(&fake.entry("fake", "timeout_secs = 2"));
+    gateway.initialize_with(VERSION, everything());
+    let call = gateway.start_call("ask", json!({}));
+    let question = gateway.next_request("elicitation/create");
+    assert_eq!(gateway.call("slow", json!({})).verdict().0, "deadline");
+    gateway.respond(&question, json!({ "action": "accept" }));
+    gateway.answer(call).result();
+}
+
 #[test]
 fn an_answered_round_whose_outcome_is_unknown_is_not_sent_again() {
     let fake = backend();

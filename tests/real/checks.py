@@ -1,43 +1,41 @@
-"""The checks that `tests/real/run` makes: which real servers run when, and what must come of it.
+"""What `tests/real/run` does: installs, starts real servers and clients, and makes the checks on them, group by group.
 
 Each check prints `ok NAME` or `FAILED NAME: why`; the last line alone counts them, and the exit code is 0 only
 when all passed. Whatever was started is stopped, also when a check fails or the run is interrupted.
 """
 
-import json
-import os
+import argparse
 import shutil
 import signal
 import sys
 import tempfile
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
-from driver import Gateway, require, require_equal, run_command, text_of
+import both_eras
+import n8n_and_sqlite
+import sdk_sessions
+from bench import Bench, Report, gateway_binary
 from install import cache_folder, install_all
-from processes import Failure, Process, wait_until
-from servers import FaultProxy, N8n, SqliteServer, list_tools_of
+from peers import start_peers
+from servers import N8n, SqliteServer
 
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
-LIST_CHANGED = "notifications/tools/list_changed"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-RETRIES = 4
-IDS_FOR_N8N = [0, 7, "8", -3, 2**53 + 1, 2**63 - 1, "call-1", ""]
-IDS_FOR_SQLITE = ["0", "7", 8, -4, 2**53 + 3, 2**64 - 1, "größer ✓", '"quoted\\"']
 
 
 def main():
+    arguments = parse_arguments()
     report = Report()
     logs = Path(tempfile.mkdtemp(prefix="sentinel-real-"))
     for number in SIGNALS:
         signal.signal(number, interrupt)
     try:
         with report.check("the gateway and the servers are installed"):
-            binary = gateway_binary(logs)
+            bench = Bench(None if arguments.direct else gateway_binary(logs), logs)
             installed = install_all(cache_folder())
         if not report.failed:
-            with report.check("every server started and ran to the end"):
-                run_checks(report, Bench(binary, logs), *installed)
+            with report.check("every server started and ran to the end"), ExitStack() as running:
+                run_checks(report, bench, installed, arguments, running)
     except Interrupted as interruption:
         report.fail("the run", f"interrupted by {interruption}")
     if report.failed:
@@ -48,326 +46,31 @@ def main():
     return 1 if report.failed else 0
 
 
-def run_checks(report, bench, python_files, n8n_files):
-    sqlite, n8n = SqliteServer(python_files, bench.logs), N8n(n8n_files, bench.logs)
-    with ExitStack() as running:
-        running.callback(sqlite.stop)
-        running.callback(n8n.stop)
-        sqlite.start()
-        n8n.publish_workflow()
-
-        with bench.gateway("joining", n8n, sqlite) as joining:
-            n8n_is_down(report, bench, joining, n8n, sqlite)
-            changes = len(joining.notifications(LIST_CHANGED))
-            n8n.start()
-            sqlite_alone(report, bench, sqlite)
-            n8n.wait_until_ready()
-            n8n_joins(report, joining, changes)
-
-        catalog(report, bench, n8n, sqlite)
-        both_side_by_side(report, bench, n8n, sqlite)
-        sqlite_restarts(report, bench, n8n, sqlite)
-        n8n_has_faults(report, bench, n8n, sqlite, running)
-        commands(report, bench, n8n, sqlite)
-
-
-def n8n_is_down(report, bench, gateway, n8n, sqlite):
-    with report.check("n8n down at start: listed without it"):
-        gateway.initialize()
-        require_equal("tools", names(list_tools_of(sqlite.url)), gateway.tool_names())
-
-    with report.check("n8n down at start: a call of its tool says that n8n is down"):
-        error = error_of(gateway.call("Calculator", {"input": "6*7"}), -32602)
-        require("n8n" in error["message"], f"the message doesn't name n8n: {error['message']}")
-
-    with report.check("n8n down at start: `check` ends with 1"):
-        code, out, _ = run_command(bench.binary, bench.config("down", n8n, sqlite), "check", "--json")
-        require_equal("exit code", 1, code)
-        require("n8n" in out and "sqlite" in out, f"not both are in: {out}")
-
-
-def n8n_joins(report, gateway, changes_before):
-    with report.check("n8n joins later: list_changed, then listed"):
-        wait_until(LIST_CHANGED, lambda: gateway.notifications(LIST_CHANGED)[changes_before:], 120)
-        tools = gateway.tool_names()
-        require("Calculator" in tools and "read_query" in tools, f"not both are in {tools}")
-
-    with report.check("n8n joins later: its tool answers"):
-        require_equal("answer", "42", gateway.call_text("Calculator", {"input": "6*7"}))
-        gateway.close()
-
-
-def sqlite_alone(report, bench, sqlite):
-    with bench.gateway("sqlite-alone", sqlite) as gateway:
-        with report.check("sqlite: create_table, write_query, read_query"):
-            gateway.initialize()
-            gateway.call_text("create_table", {"query": "CREATE TABLE fruit (name TEXT, pieces INTEGER)"})
-            written = gateway.call_text("write_query", {"query": "INSERT INTO fruit VALUES ('apple', 3), ('fig', 5)"})
-            require_equal("rows written", "[{'affected_rows': 2}]", written)
-            read = gateway.call_text("read_query", {"query": "SELECT * FROM fruit ORDER BY pieces"})
-            require_equal("rows read", "[{'name': 'apple', 'pieces': 3}, {'name': 'fig', 'pieces': 5}]", read)
-            gateway.close()
-
-
-def catalog(report, bench, n8n, sqlite):
-    for first, second in ((n8n, sqlite), (sqlite, n8n)):
-        order = f"{first.name}, {second.name}"
-        with report.check(f"catalog in config order ({order}), each tool as its server lists it"):
-            with bench.gateway("catalog", first, second) as gateway:
-                gateway.initialize()
-                expected = list_tools_of(first.url) + list_tools_of(second.url)
-                found = gateway.tools()
-                require_equal("tool names", names(expected), names(found))
-                for own, listed in zip(expected, found, strict=True):
-                    require_equal(f"tool {own['name']}", own, listed)
-                gateway.close()
-
-
-def both_side_by_side(report, bench, n8n, sqlite):
-    with bench.gateway("both", n8n, sqlite) as gateway:
-        with report.check("n8n: Calculator and a code tool"):
-            gateway.initialize()
-            gateway.tools()
-            require_equal("6*7", "42", gateway.call_text("Calculator", {"input": "6*7"}))
-            require_equal("reverse", "reward", gateway.call_text("reverse_text", {"input": "drawer"}))
-
-        with report.check("ids of every kind, in flight at once, come back as they were sent"):
-            for id in IDS_FOR_N8N:
-                gateway.send_call("reverse_text", {"input": "cba"}, id)
-            for id in IDS_FOR_SQLITE:
-                gateway.send_call("read_query", {"query": "SELECT 1 AS n"}, id)
-            for id in IDS_FOR_N8N:
-                require_equal(f"n8n, id {id!r}", "abc", text_of(gateway.answer(id)))
-            for id in IDS_FOR_SQLITE:
-                require_equal(f"sqlite, id {id!r}", "[{'n': 1}]", text_of(gateway.answer(id)))
-
-        with report.check("unknown tool: invalid params"):
-            for tool in ("no_such_tool", "calculator", "READ_QUERY"):
-                error = error_of(gateway.call(tool, {}), -32602)
-                require(tool in error["message"], f"the message doesn't name the tool: {error['message']}")
-
-        with report.check("20 calls to each server at once: every answer is the right one"):
-            sent = [(n, send_sum(gateway, n), send_select(gateway, n)) for n in range(20)]
-            for n, summed, selected in sent:
-                require_equal(f"n8n, call {n}", str(n + 100), text_of(gateway.answer(summed)))
-                require_equal(f"sqlite, call {n}", f"[{{'n': {n}}}]", text_of(gateway.answer(selected)))
-
-        with report.check("a slow call holds up no other"):
-            slow = gateway.send_call("take_a_while", {"input": "2000"})
-            others = [gateway.send("ping"), send_select(gateway, 1)]
-            require_equal("slow answer", "worked for 2000 ms", text_of(gateway.answer(slow)))
-            for other in others:
-                gateway.answer(other)
-                require(gateway.answered_before(other, slow), f"id {other} was answered after the slow call")
-
-        with report.check("at the end of input: all answered, stdout lawful, exit 0"):
-            gateway.close()
-
-
-def sqlite_restarts(report, bench, n8n, sqlite):
-    with report.check("sqlite killed and started again between two calls: a new session, and the call is answered"):
-        with bench.gateway("restart", n8n, sqlite) as gateway:
-            gateway.initialize()
-            require_equal("before", "[{'n': 1}]", select(gateway, "1 AS n"))
-            sqlite.kill()
-            sqlite.start()
-            require_equal("after", "[{'name': 'apple'}]", select(gateway, "name FROM fruit WHERE pieces = 3"))
-            require_equal("n8n beside it", "42", gateway.call_text("Calculator", {"input": "6*7"}))
-            gateway.close()
-
-
-def n8n_has_faults(report, bench, n8n, sqlite, running):
-    proxy = FaultProxy(n8n)
-    running.callback(proxy.close)
-    proxy.open()
-    with bench.gateway("faults", proxy, sqlite, retries=RETRIES) as gateway:
-        with report.check("n8n through the proxy answers without a retry"):
-            gateway.initialize()
-            require_equal("answer", "42", gateway.call_text("Calculator", {"input": "6*7"}))
-            require_equal("retries", [], gateway.retries("n8n"))
-
-        with report.check("503 with Retry-After twice: two retries that wait as asked, then the answer"):
-            retries = Retries(gateway)
-            with proxy.shedding(2):
-                require_equal("answer", "42", gateway.call_text("Calculator", {"input": "6*7"}))
-            delays = retries.require_attempts(2)
-            require(min(delays) >= 1000, f"delays shorter than asked: {delays}")
-
-        with report.check("503 with Retry-After to the end: an error that says the tool did not run"):
-            retries = Retries(gateway)
-            with proxy.shedding(1 + RETRIES):
-                require_exhausted(gateway.call("Calculator", {"input": "6*7"}), "overloaded")
-            retries.require_attempts(RETRIES)
-
-        with report.check("connection refused, then opened: a retry, then the answer"):
-            retries = Retries(gateway)
-            cut(proxy, gateway)
-            call = gateway.send_call("Calculator", {"input": "6*7"})
-            retries.require_attempts(1)
-            proxy.open()
-            require_equal("answer", "42", text_of(gateway.answer(call)))
-
-        with report.check("connection refused to the end: growing delays, then an error; sqlite is unharmed"):
-            retries = Retries(gateway)
-            cut(proxy, gateway)
-            call = gateway.send_call("Calculator", {"input": "6*7"})
-            beside = send_select(gateway, 1)
-            require_exhausted(gateway.answer(call), "unreachable")
-            require_equal("sqlite", "[{'n': 1}]", text_of(gateway.answer(beside)))
-            require(gateway.answered_before(beside, call), "sqlite had to wait for n8n")
-            delays = retries.require_attempts(RETRIES)
-            require(delays == sorted(set(delays)), f"the delays don't grow: {delays}")
-
-        with report.check("after the faults: n8n answers again"):
-            proxy.open()
-            require_equal("answer", "42", gateway.call_text("Calculator", {"input": "6*7"}))
-
-        with report.check("at its end the gateway gives its sessions back"):
-            gateway.close()
-            require("DELETE" in proxy.methods_seen, f"no DELETE among {sorted(set(proxy.methods_seen))}")
-
-
-def cut(proxy, gateway):
-    """Closes the proxy; once the gateway has answered again, it has seen its pooled connections end."""
-    proxy.close()
-    gateway.ask("ping")
-
-
-def commands(report, bench, n8n, sqlite):
-    config = bench.config("commands", n8n, sqlite)
-
-    def run(*arguments):
-        code, out, err = run_command(bench.binary, config, *arguments)
-        require(code == 0, f"exit code {code}: {err or out}")
-        return out
-
-    with report.check("`check` and `check --json`"):
-        for arguments in (["check"], ["check", "--json"]):
-            out = run(*arguments)
-            require("n8n" in out and "sqlite" in out, f"not both are in: {out}")
-        json.loads(out)
-
-    with report.check("`tools --json`"):
-        out = json.dumps(json.loads(run("tools", "--json")))
-        require("Calculator" in out and "read_query" in out, f"not both servers' tools are in: {out}")
-
-    with report.check("`call` with JSON and with key=value"):
-        require("42" in run("call", "Calculator", '{"input":"6*7"}'), "n8n: no 42 in the answer")
-        require("reward" in run("call", "reverse_text", "input=drawer"), "n8n: not the word backwards")
-        require("'two': 2" in run("call", "read_query", '{"query":"SELECT 1+1 AS two"}'), "sqlite: no 2 in the answer")
-
-
-class Report:
-    """Counts the checks and prints each."""
-
-    def __init__(self):
-        self.passed = 0
-        self.failed = 0
-
-    @contextmanager
-    def check(self, name):
-        try:
-            yield
-        except Exception as error:
-            why = str(error) if isinstance(error, Failure) else f"{type(error).__name__}: {error}"
-            self.fail(name, why)
-        else:
-            self.passed += 1
-            print(f"ok {name}", flush=True)
-
-    def fail(self, name, why):
-        self.failed += 1
-        print(f"FAILED {name}: {why}", flush=True)
-
-
-class Bench:
-    """Gateways of one binary, each with a config and a log in the folder of the run."""
-
-    def __init__(self, binary, logs):
-        self.binary = binary
-        self.logs = logs
-
-    def gateway(self, name, *backends, retries=None):
-        return Gateway(self.binary, self.config(name, *backends, retries=retries), self.logs / f"gateway-{name}.log")
-
-    def config(self, name, *backends, retries=None):
-        path = self.logs / f"{name}.toml"
-        entries = [f'[[backends]]\nname = "{backend.name}"\nurl = "{backend.url}"\n' for backend in backends]
-        if retries is not None:
-            entries = [f"{entry}retries = {retries}\n" for entry in entries]
-        path.write_text("\n".join(entries))
-        return path
-
-
-class Retries:
-    """The retries to n8n that a gateway logs from now on."""
-
-    def __init__(self, gateway):
-        self._logged = lambda: gateway.retries("n8n")
-        self._before = len(self._logged())
-
-    def require_attempts(self, count):
-        """Waits until the attempts 1 to `count` are logged, each line with all it promises; returns their delays."""
-        counted = wait_until(f"attempts 1 to {count} in the log", lambda: self._counted(count), 30)
-        for retry in counted:
-            require(retry["level"].upper() == "WARN", f"not a warning: {retry}")
-            require(retry["max_retries"] == RETRIES and retry["error"] and "delay_ms" in retry, f"fields: {retry}")
-        return [retry["delay_ms"] for retry in counted]
-
-    def _counted(self, count):
-        counted = []
-        for retry in self._logged()[self._before:]:
-            if retry["attempt"] == len(counted) + 1:
-                counted.append(retry)
-        return counted[:count] if len(counted) >= count else None
-
-
-def require_exhausted(answer, kind):
-    error = error_of(answer, -32603)
-    data = {name: error.get("data", {}).get(name) for name in ("source", "backend", "class", "executed")}
-    require_equal("data", {"source": "gateway", "backend": "n8n", "class": kind, "executed": "no"}, data)
-    require("n8n" in error["message"], f"the message doesn't name n8n: {error['message']}")
-
-
-def error_of(answer, code):
-    require("error" in answer, f"a result where an error was due: {answer.get('result')}")
-    require_equal("error code", code, answer["error"]["code"])
-    return answer["error"]
-
-
-def names(tools):
-    return [tool["name"] for tool in tools]
-
-
-def select(gateway, what):
-    return gateway.call_text("read_query", {"query": f"SELECT {what}"})
-
-
-def send_select(gateway, number):
-    return gateway.send_call("read_query", {"query": f"SELECT {number} AS n"})
-
-
-def send_sum(gateway, number):
-    return gateway.send_call("Calculator", {"input": f"{number} + 100"})
-
-
-def gateway_binary(logs):
-    """The binary that SENTINEL_BIN names, else the release build of this repository."""
-    chosen = os.environ.get("SENTINEL_BIN")
-    if chosen:
-        binary = Path(chosen).resolve()
-    else:
-        cargo_build(logs / "cargo.log")
-        binary = REPOSITORY / os.environ.get("CARGO_TARGET_DIR", "target") / "release" / "sentinel-gateway"
-    require(os.access(binary, os.X_OK), f"{binary} is no program")
-    return binary
-
-
-def cargo_build(log):
-    print("building the release binary", flush=True)
-    with Process("cargo", ["cargo", "build", "--release", "--bin", "sentinel-gateway"], log, cwd=REPOSITORY) as build:
-        code = build.wait()
-    require(code == 0, f"`cargo build --release` ended with {code}:\n{build.log_tail(60)}")
+def parse_arguments():
+    parser = argparse.ArgumentParser(prog="tests/real/run", description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "--direct", action="store_true",
+        help="the official SDKs' clients and servers without the gateway: what must work before a fault is its own",
+    )
+    parser.add_argument("--sdks", action="store_true", help="the official SDKs alone, without n8n and the other servers")
+    return parser.parse_args()
+
+
+def run_checks(report, bench, installed, arguments, running):
+    peers = start_peers(installed, bench.logs, running)
+    if arguments.direct:
+        sdk_sessions.run_direct(report, bench, installed, peers)
+        return
+
+    sdk_sessions.run(report, bench, installed, peers)
+    if arguments.sdks:
+        return
+
+    n8n, sqlite = N8n(installed.n8n, bench.logs), SqliteServer(installed.python, bench.logs)
+    for server in (n8n, sqlite):
+        running.callback(server.stop)
+    n8n_and_sqlite.run(report, bench, n8n, sqlite)
+    both_eras.run(report, bench, installed, n8n, sqlite, peers, running)
 
 
 class Interrupted(BaseException):

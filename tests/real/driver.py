@@ -12,18 +12,19 @@ from pathlib import Path
 
 from processes import Failure, Process, wait_until
 
+MODERN_ONLY = ("resultType", "ttlMs", "cacheScope", "inputRequests", "requestState")
 RETRY_MESSAGE = "retrying after transient error"
 
 
 class Gateway:
-    """One running gateway over stdio."""
+    """One running gateway over stdio, spoken to in the legacy era."""
 
     def __init__(self, binary, config, log):
         command = [binary, "--config", config, "--log-format", "json"]
         self.process = Process(
             Path(log).stem, command, log, env=clean_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
-        self._messages = Messages()
+        self._messages = Messages(self.breach_of)
         self._next_id = 1000
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -47,7 +48,7 @@ class Gateway:
         if id is None:
             id = self._next_id
             self._next_id += 1
-        self._messages.expect(id)
+        self._messages.expect(id, method)
         self._write({"jsonrpc": "2.0", "id": id, "method": method, **({"params": params} if params else {})})
         return id
 
@@ -117,6 +118,13 @@ class Gateway:
         self._messages.assert_lawful()
         require(code == 0, f"the gateway's exit code was {code}:\n{self.process.log_tail()}")
 
+    def breach_of(self, method, result):
+        """What is wrong with a result in this era, if anything: here, what a legacy client must not be shown."""
+        foreign = [name for name in MODERN_ONLY if name in result] + [
+            name for name in result.get("_meta", {}) if name.startswith("io.modelcontextprotocol/serverInfo")
+        ]
+        return f"{', '.join(foreign)} in an answer to a legacy {method}" if foreign else None
+
     def _write(self, message):
         try:
             self.process.popen.stdin.write(json.dumps(message).encode() + b"\n")
@@ -140,16 +148,17 @@ class Gateway:
 class Messages:
     """What came out of the gateway, and whether it was lawful."""
 
-    def __init__(self):
+    def __init__(self, breach_of):
+        self._breach_of = breach_of
         self._lock = threading.Lock()
-        self._asked = set()
+        self._asked = {}
         self._answers = {}
         self._notifications = []
         self._breaches = []
 
-    def expect(self, id):
+    def expect(self, id, method):
         with self._lock:
-            self._asked.add(key_of(id))
+            self._asked[key_of(id)] = method
 
     def receive(self, line):
         with self._lock:
@@ -173,7 +182,7 @@ class Messages:
     def assert_lawful(self):
         with self._lock:
             self._assert_no_breach()
-            unanswered = self._asked - self._answers.keys()
+            unanswered = self._asked.keys() - self._answers.keys()
             require(not unanswered, f"never answered: {sorted(unanswered)}")
 
     def _assert_no_breach(self):
@@ -201,7 +210,7 @@ class Messages:
         if key in self._answers:
             return "a second answer to one id"
         self._answers[key] = message
-        return None
+        return self._breach_of(self._asked[key], message["result"]) if "result" in message else None
 
 
 def key_of(id):
@@ -226,6 +235,12 @@ def clean_environment():
 def result_of(answer):
     require("result" in answer, f"an error where a result was due: {answer.get('error')}")
     return answer["result"]
+
+
+def error_of(answer, code):
+    require("error" in answer, f"a result where an error was due: {answer.get('result')}")
+    require_equal("error code", code, answer["error"]["code"])
+    return answer["error"]
 
 
 def text_of(answer):

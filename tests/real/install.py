@@ -12,13 +12,31 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from processes import Failure, Process
 
 HERE = Path(__file__).resolve().parent
-REQUIREMENTS = HERE / "requirements.txt"
+SQLITE_REQUIREMENTS = HERE / "requirements.txt"
+SDK_REQUIREMENTS = HERE / "peers" / "requirements.txt"
+TYPESCRIPT_PACKAGES = HERE / "peers" / "package.json"
 NODE = "24.21.0"
 N8N = "2.40.5"
+QUIET = ["--no-audit", "--no-fund"]
+NO_SCRIPTS = "--ignore-scripts"
+
+
+class Installed(NamedTuple):
+    """The folders of what is installed, and the Node that all of it runs on."""
+
+    python: Path
+    sdk: Path
+    typescript: Path
+    n8n: Path
+
+    @property
+    def node(self):
+        return node_programs(self.n8n) / "node"
 
 
 def cache_folder():
@@ -30,28 +48,44 @@ def cache_folder():
 
 
 def install_all(cache):
-    """Installs what is missing, and returns the folder of the Python servers and the one of n8n."""
+    """Installs what is missing: the SQLite server, the official SDKs with their servers, and n8n with its Node."""
     cache.mkdir(parents=True, exist_ok=True)
     with locked(cache / "lock"):
-        python = install_once(cache, "python", python_versions(), "half a minute", install_python_servers)
-        n8n = install_once(cache, "n8n", n8n_versions(), "4 to 10 minutes, 2.3 GB", install_n8n)
-    return python, n8n
+        return Installed(
+            python=install_python(cache, "python", SQLITE_REQUIREMENTS),
+            sdk=install_python(cache, "python-sdk", SDK_REQUIREMENTS),
+            typescript=install_once(cache, "typescript", typescript_versions(), "some seconds", install_typescript),
+            n8n=install_once(cache, "n8n", n8n_versions(), "4 to 10 minutes, 2.3 GB", install_n8n),
+        )
 
 
 def n8n_environment(folder):
     """The environment in which the n8n of this folder finds its own Node."""
-    node = folder / "node" / "node_modules" / "node" / "bin"
     n8n = folder / "n8n" / "node_modules" / ".bin"
-    return {**os.environ, "PATH": os.pathsep.join([str(node), str(n8n), os.environ["PATH"]])}
+    return {**os.environ, "PATH": os.pathsep.join([str(node_programs(folder)), str(n8n), os.environ["PATH"]])}
 
 
-def python_versions():
-    digest = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
-    return f"requirements {digest}\npython {sys.version} at {sys.base_prefix}\n"
+def node_programs(n8n):
+    return n8n / "node" / "node_modules" / "node" / "bin"
+
+
+def typescript_versions():
+    return TYPESCRIPT_PACKAGES.read_text()
 
 
 def n8n_versions():
     return f"node {NODE}\nn8n {N8N}\nplatform {sys.platform} {os.uname().machine}\n"
+
+
+def install_python(cache, name, requirements):
+    digest = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    versions = f"requirements {digest}\npython {sys.version} at {sys.base_prefix}\n"
+
+    def install(step, folder):
+        step([sys.executable, "-m", "venv", folder], folder)
+        step([folder / "bin" / "python", "-m", "pip", "install", "-r", requirements], folder)
+
+    return install_once(cache, name, versions, "half a minute", install)
 
 
 def install_once(cache, name, versions, duration, install):
@@ -76,9 +110,9 @@ def install_once(cache, name, versions, duration, install):
     return folder
 
 
-def install_python_servers(step, folder):
-    step([sys.executable, "-m", "venv", folder], folder)
-    step([folder / "bin" / "python", "-m", "pip", "install", "-r", REQUIREMENTS], folder)
+def install_typescript(step, folder):
+    shutil.copy(TYPESCRIPT_PACKAGES, folder)
+    step(["npm", "install", NO_SCRIPTS, *QUIET], folder)
 
 
 def install_n8n(step, folder):
@@ -86,17 +120,16 @@ def install_n8n(step, folder):
 
     They lie in two folders, since npm would prune Node's headers when it installs n8n beside them.
     """
-    quiet = ["--no-audit", "--no-fund"]
     node, n8n = folder / "node", folder / "n8n"
     for project in (node, n8n):
         project.mkdir()
         (project / "package.json").write_text('{"private": true}\n')
 
-    step(["npm", "install", f"node@{NODE}", *quiet], node)
+    step(["npm", "install", f"node@{NODE}", *QUIET], node)
     env = n8n_environment(folder)
     env["npm_config_nodedir"] = str(node_headers(node))
-    lean = ["--ignore-scripts", "--legacy-peer-deps", "--omit=optional"]
-    step(["npm", "install", f"n8n@{N8N}", *lean, *quiet], n8n, env)
+    lean = [NO_SCRIPTS, "--legacy-peer-deps", "--omit=optional"]
+    step(["npm", "install", f"n8n@{N8N}", *lean, *QUIET], n8n, env)
     step(["npm", "rebuild", "sqlite3"], n8n, {**env, "npm_config_build_from_source": "true"})
 
 

@@ -4,7 +4,9 @@ Each listens on a free port of 127.0.0.1, can be started and stopped at any time
 a server lists is asked here straight over HTTP too, so that a check can hold the gateway's answer against it.
 """
 
+import copy
 import http.client
+import http.cookiejar
 import http.server
 import json
 import os
@@ -28,6 +30,7 @@ class SqliteServer:
     """mcp-server-sqlite behind mcp-proxy, on a database of its own, which outlives a restart."""
 
     name = "sqlite"
+    settings = {}
 
     def __init__(self, installed, folder):
         self.programs = installed / "bin"
@@ -66,9 +69,13 @@ class SqliteServer:
 
 
 class N8n:
-    """n8n with the published workflow of `n8n_workflow.json`: its MCP Server Trigger at `/mcp/test`."""
+    """n8n with the published workflow of `n8n_workflow.json`: its MCP Server Trigger at `/mcp/test`.
+
+    Beside it, n8n serves its own API as tools, to a person with a key: `instance`.
+    """
 
     name = "n8n"
+    settings = {}
 
     def __init__(self, installed, folder):
         self.folder = folder
@@ -84,6 +91,9 @@ class N8n:
             "N8N_DIAGNOSTICS_ENABLED": "false",
             "N8N_VERSION_NOTIFICATIONS_ENABLED": "false",
             "N8N_TEMPLATES_ENABLED": "false",
+            "N8N_SECURE_COOKIE": "false",
+            "N8N_MCP_MANAGED_BY_ENV": "true",
+            "N8N_MCP_ACCESS_ENABLED": "true",
         }
         (folder / "n8n").mkdir()
 
@@ -101,6 +111,23 @@ class N8n:
         wait_until_ready(self.process, self.port, 180)
         wait_until("the workflow of n8n to be served", lambda: answers_initialize(self.url), 60)
 
+    def instance(self):
+        """Makes this fresh n8n its owner, and gives the MCP server that the owner's key opens."""
+        rest = f"http://127.0.0.1:{self.port}/rest"
+        browser = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
+        )
+        owner = {"email": "ada@example.com", "firstName": "Ada", "lastName": "L", "password": "Passw0rd123"}
+        setup = urllib.request.Request(
+            f"{rest}/owner/setup", json.dumps(owner).encode(), {"Content-Type": "application/json"}
+        )
+        browser.open(setup, timeout=30).close()
+        with browser.open(f"{rest}/mcp/api-key", timeout=30) as answer:
+            key = json.load(answer)["data"]["apiKey"]
+        instance = N8nInstance(self.port, key, self.folder / "n8n-key")
+        wait_until("the tools of n8n's instance", lambda: answers_initialize(instance.url, key), 60)
+        return instance
+
     def stop(self):
         if self.process:
             self.process.stop()
@@ -112,11 +139,31 @@ class N8n:
             raise Failure(f"`n8n {' '.join(arguments)}` ended with {code}:\n{setup.log_tail()}")
 
 
+class N8nInstance:
+    """The MCP server of n8n's own API, before which stands a bearer key, here kept in a file."""
+
+    name = "n8n-instance"
+
+    def __init__(self, port, key, key_file):
+        self.url = f"http://127.0.0.1:{port}/mcp-server/http"
+        key_file.touch(0o600)
+        key_file.write_text(key)
+        self.key = key
+        self.settings = {"bearer": f'{{ file = "{key_file}" }}'}
+
+    def without_key(self):
+        """The same server, as somebody meets it who has no key."""
+        keyless = copy.copy(self)
+        keyless.settings = {}
+        return keyless
+
+
 class FaultProxy:
     """An HTTP proxy before one server: passes all through, unless told to shed requests or to be closed."""
 
     def __init__(self, server):
         self.name = server.name
+        self.settings = server.settings
         self.target_port = server.port
         self.port = free_port()
         self.url = server.url.replace(f":{server.port}/", f":{self.port}/")
@@ -231,22 +278,26 @@ class _ProxyRequest(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def list_tools_of(url):
+def list_tools_of(url, key=None):
     """What the server itself lists, asked without the gateway."""
     initialize = {
         "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "real-test", "version": "1"},
     }
-    answer, session = post(url, {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": initialize})
-    session = {"Mcp-Session-Id": session, "MCP-Protocol-Version": answer["result"]["protocolVersion"]}
-    post(url, {"jsonrpc": "2.0", "method": "notifications/initialized"}, session)
-    listed, _ = post(url, {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}, session)
-    NO_PROXY.open(urllib.request.Request(url, headers=session, method="DELETE"), timeout=30).close()
+    bearer = {"Authorization": f"Bearer {key}"} if key else {}
+    answer, session = post(url, {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": initialize}, bearer)
+    headers = {**bearer, "MCP-Protocol-Version": answer["result"]["protocolVersion"]}
+    if session:
+        headers["Mcp-Session-Id"] = session
+    post(url, {"jsonrpc": "2.0", "method": "notifications/initialized"}, headers)
+    listed, _ = post(url, {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}, headers)
+    if session:
+        NO_PROXY.open(urllib.request.Request(url, headers=headers, method="DELETE"), timeout=30).close()
     return listed["result"]["tools"]
 
 
-def answers_initialize(url):
+def answers_initialize(url, key=None):
     try:
-        return bool(list_tools_of(url))
+        return bool(list_tools_of(url, key))
     except (OSError, ValueError, KeyError, http.client.HTTPException):
         return False
 

@@ -6,10 +6,11 @@ use reqwest::header::HeaderMap;
 
 use super::{Attempt, Link};
 use crate::backend::error::BackendError;
-use crate::backend::http::Endpoint;
+use crate::backend::http::{Endpoint, is_event_stream};
+use crate::backend::listener::{Answering, Listener, Nobody};
 use crate::backend::old_sse::Channel;
 use crate::backend::resume::{self, RestOfAnswer, Resume};
-use crate::backend::stream::{Answering, Listener, Nobody, Reading, is_event_stream};
+use crate::backend::stream::Reading;
 use crate::backend::waiters::{Said, Sorting};
 use crate::protocol::{Era, Outcome, message};
 

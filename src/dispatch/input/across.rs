@@ -27,8 +27,7 @@ pub(in crate::dispatch) async fn carry(
     }
     let same_era = call.backend.known_era() == Some(Era::Modern);
     if same_era || !modern::may_ask(&call.method) {
-        let answer = call.send(&call.params, exchange).await?;
-        return fit(&call, answer, &exchange.client);
+        return within_era(&call, exchange).await;
     }
     across(call, params, exchange).await
 }
@@ -44,10 +43,13 @@ pub(in crate::dispatch) fn resumed<'a>(
         Era::Modern => Handle::of(params)?,
         Era::Legacy => return None,
     };
-    Some(async move {
-        let under_way = take_over(&handle, method, params, exchange)?;
-        follow(under_way, method, params, exchange, false).await
-    })
+    Some(resume(handle, method, params, exchange))
+}
+
+/// What a modern backend asks a modern client is passed on as it is.
+async fn within_era(call: &Outgoing, exchange: &Exchange) -> Result<Answer, RpcError> {
+    let answer = call.send(&call.params, exchange).await?;
+    fit(call, answer, &exchange.client)
 }
 
 /// From a modern client to a backend that is, or may be, of the legacy era.
@@ -59,8 +61,7 @@ async fn across(
     let mut declined = false;
     if without_answers(&call.params) != call.params {
         if era(&call).await? == Era::Modern {
-            let answer = call.send(&call.params, exchange).await?;
-            return fit(&call, answer, &exchange.client);
+            return within_era(&call, exchange).await;
         }
         // A legacy backend has given no state, and ours was not this one: the call behind it is
         // gone, and must not run again unasked.
@@ -96,23 +97,25 @@ async fn follow(
 }
 
 /// A retry takes its call over, with the answers it brings.
-fn take_over(
-    handle: &Handle,
+async fn resume(
+    handle: Handle,
     method: &str,
     params: &RawJson,
     exchange: &Exchange,
-) -> Result<UnderWay, RpcError> {
+) -> Result<Answer, RpcError> {
     let responses = responses(params)
         .map_err(|why| RpcError::new(INVALID_PARAMS, format!("{method}: {why}")))?;
-    let under_way = exchange.talks.take(handle, &Binding::of(method, params));
+    let under_way = exchange.talks.take(&handle, &Binding::of(method, params));
     let under_way = under_way.ok_or_else(|| handle::refusal(method))?;
+    // Before the backend goes on.
+    let _level = under_way.talk.call.hear_logs(&exchange.client).await;
     let answer = |key: &str| {
         let mut there = responses.iter().filter(|(name, _)| name == key);
         there.next_back().map(|(_, answer)| answer.clone())
     };
     let token = params.at(&["_meta", "progressToken"]);
     under_way.talk.take_over(exchange.clone(), token, answer);
-    Ok(under_way)
+    follow(under_way, method, params, exchange, false).await
 }
 
 fn responses(params: &RawJson) -> Result<Vec<(String, RawJson)>, &'static str> {
@@ -140,7 +143,7 @@ fn finished(
     declined: bool,
 ) -> Result<Answer, RpcError> {
     let (call, answer) = (&talk.call, ended?);
-    let lacking = talk.lacking();
+    let lacking = talk.lacking(client);
     if !lacking.is_empty() && has_failed(&answer.outcome) {
         let backend = call.backend.name();
         return Err(offers::out_of_reach(

@@ -93,6 +93,11 @@ pub(super) fn unanswerable(method: &str) -> RpcError {
 }
 
 impl Missing {
+    /// Whether it would help this client to declare it.
+    pub(super) fn is_lacked_by(self, client: &ClientProfile) -> bool {
+        !self.path.is_empty() && !client.declares(self.path)
+    }
+
     /// What the server is told that asked.
     pub(super) fn refusal(self) -> RpcError {
         RpcError::new(
@@ -109,7 +114,9 @@ pub(super) fn out_of_reach(
     backend: &str,
     executed: Executed,
 ) -> RpcError {
-    let what: Vec<&str> = missing.iter().map(|missing| missing.what).collect();
+    let mut what: Vec<&str> = missing.iter().map(|missing| missing.what).collect();
+    what.sort_unstable();
+    what.dedup();
     let (what, fate) = (
         what.join(" and "),
         match executed {

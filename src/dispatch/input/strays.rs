@@ -51,7 +51,6 @@ pub fn relay(
         });
     } else if let Some(talk) = talks.only_one_on(backend) {
         tokio::spawn(async move {
-            let _pause = talk.call.clock.pause();
             let outcome = tokio::select! {
                 biased;
                 () = answer.closed() => return,

@@ -19,7 +19,7 @@ use super::{Exchange, MAX_ROUNDS, offers, unanswered};
 use crate::backend::{Answer, Listener};
 use crate::dispatch::outgoing::Outgoing;
 use crate::protocol::error::INTERNAL_ERROR;
-use crate::protocol::{Notification, Outcome, RawJson, Request, RpcError};
+use crate::protocol::{ClientProfile, Notification, Outcome, RawJson, Request, RpcError};
 
 /// Questions that come within this are asked together.
 const GATHER: Duration = Duration::from_millis(20);
@@ -95,9 +95,13 @@ impl Talk {
         self.lock().end.take()
     }
 
-    /// What the backend has asked for in vain, since the requests did not declare it.
-    pub(super) fn lacking(&self) -> Vec<Missing> {
-        self.lock().lacking.clone()
+    /// What the backend has asked for in vain, and this client still lacks.
+    pub(super) fn lacking(&self, client: &ClientProfile) -> Vec<Missing> {
+        let state = self.lock();
+        let lacking = state.lacking.iter().copied();
+        lacking
+            .filter(|missing| missing.is_lacked_by(client))
+            .collect()
     }
 
     /// Waits for the end of the call.
@@ -115,7 +119,7 @@ impl Talk {
             let Question { method, params, .. } = &open.question;
             match offers::missing(&client, method, params.as_ref()) {
                 Some(missing) => {
-                    state.lacking.push(missing);
+                    state.lack(missing);
                     open.refuse(missing.refusal());
                 }
                 None => state.open.push(open),
@@ -192,7 +196,7 @@ impl Talk {
         let mut state = self.lock();
         let Request { method, params, .. } = request;
         if let Some(missing) = offers::missing(&state.exchange.client, &method, params.as_ref()) {
-            state.lacking.push(missing);
+            state.lack(missing);
             return Err(missing.refusal());
         }
         if state.closed || state.ended {
@@ -294,6 +298,13 @@ impl Listener for Talk {
 }
 
 impl State {
+    fn lack(&mut self, missing: Missing) {
+        // Once each: a backend may ask for ever.
+        if !self.lacking.contains(&missing) {
+            self.lacking.push(missing);
+        }
+    }
+
     fn refuse_all(&mut self, why: &str) {
         for open in mem::take(&mut self.open) {
             open.refuse(RpcError::new(INTERNAL_ERROR, why));

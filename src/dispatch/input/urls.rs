@@ -5,15 +5,14 @@
 //! clients know neither (X-LL-05).
 
 use super::requests::{self, Question};
-use crate::protocol::era::modern;
-use crate::protocol::error::{INTERNAL_ERROR, URL_ELICITATION_REQUIRED};
+use crate::protocol::error::{INTERNAL_ERROR, URL_ELICITATION_REQUIRED, code_of};
 use crate::protocol::message::elements;
 use crate::protocol::{ClientProfile, Outcome, RawJson};
 
 /// The error as an `input_required` result: the tool did not run, and the same call again, once
 /// the URLs were visited, is simply a new one. `None` for any other error.
 pub(super) fn asked(error: &RawJson) -> Option<RawJson> {
-    if modern::code_of(error) != Some(URL_ELICITATION_REQUIRED) {
+    if code_of(error) != Some(URL_ELICITATION_REQUIRED) {
         return None;
     }
     let elicitations = elements(&error.at(&["data", "elicitations"])?)?;
@@ -51,7 +50,7 @@ pub(super) fn declined(params: &RawJson) -> bool {
 pub(in crate::dispatch) fn for_legacy_client(outcome: Outcome, client: &ClientProfile) -> Outcome {
     match outcome {
         Outcome::Error(error)
-            if modern::code_of(&error) == Some(URL_ELICITATION_REQUIRED)
+            if code_of(&error) == Some(URL_ELICITATION_REQUIRED)
                 && !(client.version >= "2025-11-25"
                     && client.declares(&["elicitation", "url"])) =>
         {

@@ -3,15 +3,10 @@
 use serde_json::json;
 
 use super::modern::{self, key};
+use crate::protocol::error::code_of;
 use crate::protocol::error::{HEADER_MISMATCH, INTERNAL_ERROR, INVALID_PARAMS, MISSING_CAPABILITY};
 use crate::protocol::error::{RESOURCE_NOT_FOUND, UNSUPPORTED_VERSION, URL_ELICITATION_REQUIRED};
 use crate::protocol::{Outcome, RawJson};
-
-/// Versions with `initialize`, oldest first.
-pub const VERSIONS: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
-
-/// The latest of them: what a client that asks for an unknown one is answered.
-pub const LATEST: &str = "2025-11-25";
 
 /// Members of a modern result that the legacy era doesn't know.
 const MODERN_ONLY: [&str; 5] = [
@@ -46,7 +41,7 @@ fn result_from_modern(result: &RawJson) -> RawJson {
 /// The modern era's own codes mean nothing to a legacy client: they become an internal error
 /// that keeps what was said.
 fn error_from_modern(error: RawJson, read: bool) -> RawJson {
-    let code = match modern::code_of(&error) {
+    let code = match code_of(&error) {
         Some(INVALID_PARAMS) if read && error.at(&["data", "uri"]).is_some() => RESOURCE_NOT_FOUND,
         Some(HEADER_MISMATCH | MISSING_CAPABILITY | UNSUPPORTED_VERSION) => INTERNAL_ERROR,
         _ => return error,
@@ -76,7 +71,7 @@ pub fn outcome_for_modern(outcome: Outcome, cacheable: bool, uri: Option<&str>) 
 }
 
 fn error_for_modern(error: RawJson, uri: Option<&str>) -> RawJson {
-    match (modern::code_of(&error), uri) {
+    match (code_of(&error), uri) {
         (Some(RESOURCE_NOT_FOUND), uri) => {
             let data = uri.map(|uri| ("data", json!({ "uri": uri }).to_string().into()));
             let data =

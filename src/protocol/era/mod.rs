@@ -13,6 +13,21 @@ pub mod modern;
 pub use log_level::LogLevel;
 pub use mirror::Mirror;
 
+/// Versions with `initialize`, oldest first.
+pub const LEGACY_VERSIONS: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
+
+/// The latest of them: what a client that asks for an unknown one is answered.
+pub const LATEST_LEGACY: &str = "2025-11-25";
+
+/// The one version of the modern era so far.
+pub const MODERN_VERSION: &str = "2026-07-28";
+
+/// All versions we speak, the newest first, as `data.supported` and `server/discover` name them.
+pub fn supported() -> Vec<&'static str> {
+    let legacy = LEGACY_VERSIONS.into_iter().rev();
+    std::iter::once(MODERN_VERSION).chain(legacy).collect()
+}
+
 /// Which family of protocol versions somebody speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Era {

@@ -3,15 +3,13 @@
 use bytes::Bytes;
 use serde_json::json;
 
-use super::{Era, LogLevel, legacy};
+use super::{Era, LogLevel, MODERN_VERSION, supported};
 use crate::protocol::error::{
-    HEADER_MISMATCH, INTERNAL_ERROR, INVALID_PARAMS, UNSUPPORTED_VERSION,
+    INTERNAL_ERROR, INVALID_PARAMS, MISSING_CAPABILITY, UNSUPPORTED_VERSION,
 };
+use crate::protocol::error::{RESOURCE_NOT_FOUND, URL_ELICITATION_REQUIRED, code_of};
 use crate::protocol::raw::quoted;
 use crate::protocol::{ClientProfile, Freshness, Outcome, RawJson, RpcError, task};
-
-/// The one version of this era so far.
-pub const VERSION: &str = "2026-07-28";
 
 /// Keys of `_meta` (S26 `basic`, "General fields").
 pub mod key {
@@ -39,12 +37,6 @@ pub mod key {
     ];
 }
 
-/// All versions we speak, the newest first, as `data.supported` and `server/discover` name them.
-pub fn supported() -> Vec<&'static str> {
-    let legacy = legacy::VERSIONS.into_iter().rev();
-    std::iter::once(VERSION).chain(legacy).collect()
-}
-
 /// Who asks, if the request says so in the manner of the modern era (F-C-01).
 ///
 /// # Errors
@@ -61,9 +53,11 @@ fn read_client(meta: &RawJson, version: &RawJson) -> Result<ClientProfile, RpcEr
     let version = version
         .text()
         .ok_or_else(|| invalid(format!("{} must be a string", key::PROTOCOL_VERSION)))?;
-    if version != VERSION {
+    if version != MODERN_VERSION {
         let data = json!({ "supported": supported(), "requested": version });
-        let why = format!("Unsupported protocol version {version:?}: use {VERSION}, or initialize");
+        let why = format!(
+            "Unsupported protocol version {version:?}: use {MODERN_VERSION}, or initialize"
+        );
         return Err(RpcError::new(UNSUPPORTED_VERSION, why).specified(data));
     }
     let capabilities = meta
@@ -87,7 +81,7 @@ fn read_client(meta: &RawJson, version: &RawJson) -> Result<ClientProfile, RpcEr
     };
     Ok(ClientProfile {
         era: Era::Modern,
-        version: VERSION,
+        version: MODERN_VERSION,
         capabilities,
         info: meta.get(key::CLIENT_INFO).filter(RawJson::is_object),
         log_level,
@@ -105,7 +99,7 @@ pub fn params_for(params: Option<&RawJson>, client: &ClientProfile) -> RawJson {
         Era::Modern => client.capabilities.clone(),
     };
     let mut set: Vec<(&str, Bytes)> = vec![
-        (key::PROTOCOL_VERSION, quoted(VERSION)),
+        (key::PROTOCOL_VERSION, quoted(MODERN_VERSION)),
         (key::CLIENT_CAPABILITIES, capabilities.into_bytes()),
     ];
     set.extend(
@@ -203,10 +197,16 @@ impl ResultType {
     }
 }
 
-/// A backend's outcome for a client that has sent no headers, and must not hear of any (B-M-04).
-pub fn without_header_errors(outcome: Outcome) -> Outcome {
+/// A modern backend's outcome for a modern client: what is about our own requests over HTTP, and
+/// codes that the specification keeps for itself or has retired, must not reach it (F-M-07).
+pub fn outcome_for_client(outcome: Outcome) -> Outcome {
+    let internal = |error: &RawJson| match code_of(error) {
+        Some(MISSING_CAPABILITY) => false,
+        Some(RESOURCE_NOT_FOUND | URL_ELICITATION_REQUIRED | -32099..=-32020) => true,
+        _ => false,
+    };
     match outcome {
-        Outcome::Error(error) if code_of(&error) == Some(HEADER_MISMATCH) => {
+        Outcome::Error(error) if internal(&error) => {
             let code = ("code", INTERNAL_ERROR.to_string().into());
             Outcome::Error(error.with_members(&[code], &[]))
         }
@@ -233,9 +233,4 @@ pub fn capabilities_of_legacy(capabilities: &RawJson) -> RawJson {
         set.push(("extensions", extensions.into_bytes()));
     }
     capabilities.with_members(&set, &["tasks"])
-}
-
-/// The code of a JSON-RPC error object.
-pub fn code_of(error: &RawJson) -> Option<i64> {
-    error.get("code")?.as_str().parse().ok()
 }

@@ -67,6 +67,8 @@ struct Account {
     request: Asked,
     progress: Option<f64>,
     acknowledged: bool,
+    /// The latest was cancelled.
+    withdrawn: bool,
     /// The gateway is known to have read that it was cancelled.
     silenced: bool,
 }
@@ -100,6 +102,7 @@ impl Law {
             let id = message["params"]["requestId"].to_string();
             if let Some(account) = self.requests.get_mut(&id) {
                 account.cancelled += 1;
+                account.withdrawn = true;
                 self.cancelled.push((id, self.sent));
             }
         }
@@ -108,6 +111,11 @@ impl Law {
     fn asked(&mut self, id: &Value, message: &Value) {
         self.sent += 1;
         let account = self.requests.entry(id.to_string()).or_default();
+        // A subscription's id is taken: this one will be refused.
+        if account.is_open() && account.request.is_listen() && !account.withdrawn {
+            account.asked += 1;
+            return;
+        }
         *account = Account {
             asked: account.asked + 1,
             cancelled: account.cancelled,
@@ -123,8 +131,9 @@ impl Law {
     /// Lines are read in order: who answers a request has read what came before it.
     fn has_read(&mut self, place: usize) {
         let cancelled = self.cancelled.extract_if(.., |(_, at)| *at < place);
-        for (id, _) in cancelled.collect::<Vec<_>>() {
-            if let Some(account) = self.requests.get_mut(&id) {
+        for (id, at) in cancelled.collect::<Vec<_>>() {
+            let account = self.requests.get_mut(&id);
+            if let Some(account) = account.filter(|account| account.request.place <= at) {
                 account.silenced = account.request.method != "initialize";
             }
         }

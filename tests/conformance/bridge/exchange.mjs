@@ -1,6 +1,8 @@
 // One POST that waits for the answer to its request: a JSON body, or an event stream once a message comes before the
 // answer. And the requests in flight at one gateway, each with its exchange.
 
+export const GONE = 'the gateway has ended';
+
 export class Exchange {
   #response;
   #headers;
@@ -57,6 +59,14 @@ export class InFlight {
     const exchange = this.get(id);
     this.#exchanges.delete(key(id));
     return exchange;
+  }
+
+  // Nobody will answer any more.
+  failAll() {
+    for (const { request } of this.all()) {
+      const error = { code: -32000, message: GONE };
+      this.take(request.id).answer(JSON.stringify({ jsonrpc: '2.0', id: request.id, error }), 502);
+    }
   }
 
   withProgressToken(token) {

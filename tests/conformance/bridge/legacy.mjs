@@ -55,7 +55,11 @@ class Session {
 
   constructor(command, id, onEnd) {
     this.#headers = { 'Mcp-Session-Id': id };
-    this.#gateway = new Gateway(command, (message, line) => this.#take(message, line), onEnd);
+    const end = () => {
+      this.#inFlight.failAll();
+      onEnd();
+    };
+    this.#gateway = new Gateway(command, (message, line) => this.#take(message, line), end);
   }
 
   post(response, message) {

@@ -1,6 +1,6 @@
 // Streamable HTTP of 2026-07-28: no sessions, so one gateway process serves every request.
 
-import { Exchange, InFlight, sendError } from './exchange.mjs';
+import { Exchange, GONE, InFlight, sendError } from './exchange.mjs';
 import { Gateway } from './gateway.mjs';
 import { KEY, contradiction } from '../shared/headers.mjs';
 
@@ -9,9 +9,13 @@ const STATUS = { [-32601]: 404, [-32600]: 400, [-32700]: 400, [-32020]: 400, [-3
 export class ModernFront {
   #gateway;
   #inFlight = new InFlight();
+  #gone = false;
 
   constructor(command) {
-    this.#gateway = new Gateway(command, (message, line) => this.#take(message, line), () => {});
+    this.#gateway = new Gateway(command, (message, line) => this.#take(message, line), () => {
+      this.#gone = true;
+      this.#inFlight.failAll();
+    });
   }
 
   handle(request, response, message) {
@@ -25,6 +29,9 @@ export class ModernFront {
     if (message.id === undefined) {
       this.#gateway.send(message);
       return response.writeHead(202).end();
+    }
+    if (this.#gone) {
+      return sendError(response, 502, message.id, -32000, GONE);
     }
     if (this.#inFlight.has(message.id)) {
       return sendError(response, 400, message.id, -32600, 'a request with this id is in flight');

@@ -1,5 +1,6 @@
 //! Questions of backends across the eras, in depth. Whatever happens, a tool runs once.
 
+mod interleavings;
 mod mixed;
 mod parked;
 mod parked_ends;

@@ -265,3 +265,33 @@ fn what_a_client_did_not_offer_is_refused_to_the_backend() {
         parked.ends(id);
     }
 }
+
+/// Its request has been answered: there is nothing under that id to cancel.
+#[test]
+fn cancelling_the_first_id_of_a_parked_call_means_nothing() {
+    let mut parked = Parked::over(&[ask(0, "?")]);
+    let id = parked.gateway.request("tools/call", parked.call.clone());
+    let asked = parked.gateway.answer(id);
+    parked.gateway.cancel(id);
+    let id = parked.retry_accepting(&asked);
+    parked.ends(id);
+    assert!(
+        parked
+            .fake
+            .requests_of("notifications/cancelled")
+            .is_empty()
+    );
+}
+
+#[test]
+fn the_state_of_another_gateway_is_none() {
+    let (mut one, mut two) = (Parked::over(&[ask(0, "?")]), Parked::over(&[ask(0, "?")]));
+    let (asked, other) = (one.call(), two.call());
+    assert_ne!(asked.state(), other.state());
+    let id = two.retry_accepting(&asked);
+    assert_eq!(two.gateway.answer(id).code(), -32602);
+    for (parked, asked) in [(&mut one, asked), (&mut two, other)] {
+        let id = parked.retry_accepting(&asked);
+        parked.ends(id);
+    }
+}

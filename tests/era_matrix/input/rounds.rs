@@ -278,3 +278,62 @@ fn questions_of_two_backends_under_one_key_are_kept_apart() {
         assert_eq!(fake.runs(tool), 1);
     }
 }
+
+/// Each version asks only what it has, and the error says what is missing.
+#[test]
+fn what_a_version_does_not_have_is_not_asked() {
+    let url = json!({ "mode": "url", "url": "https://a.example", "message": "?" });
+    let url = json!({ "method": ELICIT, "params": url });
+    let tools = json!({ "messages": [], "maxTokens": 1, "tools": [] });
+    let tools = json!({ "method": "sampling/createMessage", "params": tools });
+    for (version, capabilities, question) in [
+        ("2025-06-18", json!({ "elicitation": {} }), &url),
+        (LEGACY, json!({ "elicitation": {} }), &url),
+        (
+            LEGACY,
+            json!({ "elicitation": { "url": {} } }),
+            &elicit("?"),
+        ),
+        (LEGACY, json!({ "sampling": {} }), &tools),
+    ] {
+        let pair = Pair::new(version, MODERN);
+        let fake = pair.fake().tool("ask");
+        fake.on_tool(
+            "ask",
+            Reply::input_required(&json!({ "k": question }), None),
+        );
+        let mut gateway = pair.gateway_for(&fake, capabilities);
+        let answer = gateway.call("ask", json!({}));
+        assert_eq!(answer.code(), -32603, "{version} {question}");
+        let what = if *question == tools {
+            "sampling"
+        } else {
+            "elicitation"
+        };
+        assert!(answer.message().contains(what), "{answer:?}");
+        assert_eq!(fake.requests_of("tools/call").len(), 1);
+    }
+}
+
+#[test]
+fn every_url_has_an_id_of_its_own() {
+    let url = |n: u8| {
+        let params =
+            json!({ "mode": "url", "url": format!("https://a.example/{n}"), "message": "?" });
+        json!({ "method": ELICIT, "params": params })
+    };
+    let (_fake, mut gateway) = over([Reply::input_required(
+        &json!({ "a": url(1), "b": url(2) }),
+        None,
+    )]);
+    let id = gateway.start_call("ask", json!({}));
+    let questions = [gateway.next_request(ELICIT), gateway.next_request(ELICIT)];
+    let ids = questions
+        .each_ref()
+        .map(|question| question.params()["elicitationId"].clone());
+    assert!(ids[0].is_string() && ids[0] != ids[1], "{ids:?}");
+    for question in &questions {
+        gateway.respond(question, json!({ "action": "accept" }));
+    }
+    assert_eq!(gateway.answer(id).text(), "done");
+}

@@ -6,17 +6,18 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::*;
-use crate::backend::Backend;
+use crate::backend::{Backend, Listener};
 use crate::config::{Environment, Overrides, load};
 use crate::dispatch::TaskEvent;
 use crate::dispatch::subject::{Route, Subject};
-use crate::protocol::{ClientProfile, Id, InFlight, Outcome, Request};
+use crate::protocol::{ClientProfile, Id, InFlight, Notification, Outcome, Request};
 
 struct Bench {
     backends: Vec<Arc<Backend>>,
     talks: Arc<Talks>,
     in_flight: InFlight<()>,
     events: mpsc::UnboundedSender<TaskEvent>,
+    heard: mpsc::UnboundedReceiver<TaskEvent>,
 }
 
 const PARAMS: &str = r#"{"name":"t"}"#;
@@ -31,11 +32,13 @@ impl Bench {
         let config = load(&flags, &Environment::new("no-such-folder")).unwrap();
         let backends = config.backends.iter().enumerate();
         let backend = |(at, config)| Arc::new(Backend::unkept(Arc::clone(config), at));
+        let (events, heard) = mpsc::unbounded_channel();
         Self {
             backends: backends.map(backend).collect(),
             talks: Arc::default(),
             in_flight: InFlight::default(),
-            events: mpsc::unbounded_channel().0,
+            events,
+            heard,
         }
     }
 
@@ -201,4 +204,25 @@ async fn only_a_call_that_is_alone_on_its_backend_is_found() {
     drop(second);
     talk.ended().await;
     assert!(bench.talks.only_one_on(0).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_while_nobody_listens_is_let_go_at_once() {
+    let mut bench = Bench::new();
+    let say = |talk: &Talk, method: &str| {
+        talk.notification(Notification {
+            method: method.into(),
+            params: Some(RawJson::trusted("{}")),
+        });
+    };
+    let (_, _answer) = bench.waiting("roots/list").await;
+    let talk = bench.talks.only_one_on(0).unwrap();
+    say(&talk, "notifications/progress");
+    assert!(bench.heard.try_recv().is_err());
+    // This is news for others than the call.
+    say(&talk, "notifications/resources/updated");
+    assert!(matches!(
+        bench.heard.try_recv(),
+        Ok(TaskEvent::Updated { .. })
+    ));
 }

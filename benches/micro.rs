@@ -1,0 +1,212 @@
+//! The parts of the gateway that every call or every change of a listing goes through, each on its own.
+//!
+//! `cargo bench --bench micro` weighs all, `cargo bench --bench micro -- sse` what has that in its name. They say where time goes when the scale
+//! (`--bench gateway`) says that there is too much of it.
+
+use std::convert::Infallible;
+use std::hint::black_box;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use criterion::{BenchmarkId, Criterion, Throughput};
+use eventsource_stream::Eventsource;
+use futures_util::{FutureExt, Stream, StreamExt, stream};
+use sentinel_gateway::backend::sse::Decoder;
+use sentinel_gateway::catalog::{Catalog, Names, Offer, Source};
+use sentinel_gateway::config::{Config, Environment, Overrides, load};
+use sentinel_gateway::protocol::{Kind, Listing, RawJson, message};
+use sse_stream::SseStream;
+
+fn main() -> Result<(), String> {
+    let mut criterion = Criterion::default().configure_from_args();
+    events(&mut criterion);
+    envelopes(&mut criterion);
+    catalogue(&mut criterion)?;
+    criterion.final_summary();
+    Ok(())
+}
+
+/// The gateway's decoder, and two that are in wide use, on the same chunks. All must find the same number of events.
+fn events(criterion: &mut Criterion) {
+    let progress = r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":7,"progress":1,"message":"reading"}}"#;
+    let notification = format!("event: message\ndata: {progress}\n\n");
+    let answer = format!("event: message\ndata: {}\n\n", answer(1 << 20));
+    let inputs = [
+        ("1,000 notifications", notification.repeat(1000), 1000),
+        ("1 MiB answer", answer, 1),
+    ];
+    for (name, text, count) in inputs {
+        let chunks = chunks(&text);
+        let mut group = criterion.benchmark_group(format!("sse/{name}"));
+        group.throughput(Throughput::Bytes(text.len() as u64));
+        group.sample_size(20);
+        group.bench_function("gateway", |bencher| {
+            bencher.iter(|| assert_eq!(by_gateway(&chunks), count));
+        });
+        group.bench_function("eventsource-stream", |bencher| {
+            bencher.iter(|| assert_eq!(drain(body(&chunks).eventsource()), count));
+        });
+        group.bench_function("sse-stream", |bencher| {
+            bencher.iter(|| assert_eq!(drain(SseStream::from_bytes_stream(body(&chunks))), count));
+        });
+        group.finish();
+    }
+}
+
+/// A body as it comes from the network: in pieces that end anywhere.
+fn chunks(text: &str) -> Vec<Bytes> {
+    let chunks = text.as_bytes().chunks(16 << 10);
+    chunks.map(Bytes::copy_from_slice).collect()
+}
+
+fn by_gateway(chunks: &[Bytes]) -> usize {
+    let mut decoder = Decoder::new(32 << 20);
+    let mut count = 0;
+    for chunk in chunks {
+        decoder.push(chunk.clone());
+        for event in decoder.by_ref() {
+            count += usize::from(black_box(event).is_ok());
+        }
+    }
+    count
+}
+
+fn body(chunks: &[Bytes]) -> impl Stream<Item = Result<Bytes, Infallible>> + Unpin {
+    stream::iter(chunks.iter().cloned().map(Ok))
+}
+
+/// How many events a stream has that is never waited for.
+fn drain<T, E>(events: impl Stream<Item = Result<T, E>>) -> usize {
+    let count = events.fold(0, async |count, event| {
+        count + usize::from(black_box(event).is_ok())
+    });
+    count.now_or_never().unwrap_or_default()
+}
+
+/// What is read of every message: its envelope.
+fn envelopes(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("envelope");
+    let request = Bytes::from_static(
+        br#"{"jsonrpc":"2.0","id":4711,"method":"tools/call","params":{"name":"search_rows","arguments":{"query":"select id, name, email from people where city = 'Lisbon' order by name limit 10"}}}"#,
+    );
+    group.throughput(Throughput::Bytes(request.len() as u64));
+    group.bench_function("request", |bencher| {
+        bencher.iter(|| message::json(request.clone()).map(|text| message::parse(&text)));
+    });
+    for (name, bytes) in [("1 KiB", 1 << 10), ("1 MiB", 1 << 20)] {
+        let answer = Bytes::from(answer(bytes));
+        group.throughput(Throughput::Bytes(answer.len() as u64));
+        group.bench_with_input(
+            BenchmarkId::new("answer", name),
+            &answer,
+            |bencher, text| {
+                bencher.iter(|| message::response_at_once(text));
+            },
+        );
+        group.bench_with_input(
+            BenchmarkId::new("odd answer", name),
+            &answer,
+            |bencher, text| {
+                bencher.iter(|| message::json(text.clone()).map(|text| message::parse(&text)));
+            },
+        );
+    }
+    group.finish();
+}
+
+/// An answer to a call: rows of JSON as text.
+fn answer(bytes: usize) -> String {
+    const ROW: &str = r#"{\"id\":1815,\"name\":\"Ada Lovelace\",\"email\":\"ada@example.com\"}\n"#;
+    let text = ROW.repeat(bytes / ROW.len());
+    format!(
+        r#"{{"jsonrpc":"2.0","id":4711,"result":{{"content":[{{"type":"text","text":"{text}"}}],"isError":false}}}}"#
+    )
+}
+
+const BACKENDS: usize = 50;
+const TOOLS: usize = 200;
+
+/// 10,000 tools of 50 backends: found by name, merged from nothing, and merged again when one backend lists something else.
+fn catalogue(criterion: &mut Criterion) -> Result<(), String> {
+    let mut group = criterion.benchmark_group("catalogue of 10,000");
+    group.sample_size(20);
+    let config = config()?;
+    let listings: Vec<_> = (0..BACKENDS)
+        .map(|backend| listing(backend, "Finds rows by text"))
+        .collect();
+    let offers = read(&config, &listings);
+    let catalog = build(&config, &offers, &Names::default());
+    group.bench_function("resolve", |bencher| {
+        let mut number = 0;
+        bencher.iter(|| {
+            number = (number + 7919) % (BACKENDS * TOOLS);
+            let name = name(number / TOOLS, number % TOOLS);
+            catalog
+                .resolve(Kind::Tool, &name)
+                .map(|entry| entry.backend)
+        });
+    });
+    group.bench_function("first build", |bencher| {
+        bencher.iter(|| {
+            let offers = read(&config, &listings);
+            build(&config, &offers, &Names::default())
+        });
+    });
+    let changed = listing(BACKENDS / 2, "Finds rows by text or by date");
+    let mut offers = offers;
+    group.bench_function("build after one listing changed", |bencher| {
+        bencher.iter(|| {
+            let at = BACKENDS / 2;
+            offers[at] = Offer::read(&config.backends[at], &changed);
+            build(&config, &offers, catalog.names())
+        });
+    });
+    group.finish();
+    Ok(())
+}
+
+fn config() -> Result<Config, String> {
+    let backend = |number| (format!("server{number}"), "http://127.0.0.1:9/mcp".into());
+    let overrides = Overrides {
+        backends: (0..BACKENDS).map(backend).collect(),
+        ..Overrides::default()
+    };
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    load(&overrides, &Environment::new(folder)).map_err(|problems| problems.to_string())
+}
+
+fn name(backend: usize, tool: usize) -> String {
+    format!("server{backend}_search_{tool}")
+}
+
+fn listing(backend: usize, about: &str) -> Listing {
+    let mut listing = Listing::default();
+    let definition = |tool| {
+        let name = name(backend, tool);
+        RawJson::trusted(format!(
+            r#"{{"name":"{name}","description":"{about}","inputSchema":{{"type":"object","properties":{{"query":{{"type":"string"}}}}}},"annotations":{{"readOnlyHint":true}}}}"#
+        ))
+    };
+    listing
+        .items_mut(Kind::Tool)
+        .extend((0..TOOLS).map(definition));
+    listing
+}
+
+fn read(config: &Config, listings: &[Listing]) -> Vec<Offer> {
+    let pairs = config.backends.iter().zip(listings);
+    pairs
+        .map(|(backend, listing)| Offer::read(backend, listing))
+        .collect()
+}
+
+fn build(config: &Config, offers: &[Offer], names: &Names) -> Catalog {
+    let pairs = config.backends.iter().zip(offers);
+    let sources: Vec<_> = pairs
+        .map(|(backend, offer)| Source {
+            config: backend,
+            offer: Some(offer),
+        })
+        .collect();
+    Catalog::build(&config.gateway, &sources, names).catalog
+}

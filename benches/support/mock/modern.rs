@@ -1,0 +1,58 @@
+//! A server of the stateless era: no handshake, no session; each request says who asks, and headers say again what it is.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Response, StatusCode};
+use bytes::Bytes;
+
+use super::reply::{self, json};
+use super::texts::{CACHEABLE, SIGNED};
+use super::{Message, Server};
+use crate::support::call::MODERN_VERSION;
+
+const HEADER_MISMATCH: i64 = -32020;
+const UNSUPPORTED_VERSION: i64 = -32022;
+
+pub(super) fn answer(
+    server: &Server,
+    headers: &HeaderMap,
+    message: &Message<'_>,
+) -> Response<Body> {
+    let (Some(id), Some(method)) = (message.id, message.method.as_deref()) else {
+        return reply::plain(StatusCode::ACCEPTED, "");
+    };
+    let refused = |code, why| {
+        let mut response = json(id, reply::error(code, why));
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+        response
+    };
+    if message.meta().and_then(|meta| meta.version.as_deref()) != Some(MODERN_VERSION) {
+        return refused(UNSUPPORTED_VERSION, "not a request of 2026-07-28");
+    }
+    let says = |header: &str, value: &str| headers.get(header).is_some_and(|said| said == value);
+    let names_the_tool = match (method, message.name()) {
+        ("tools/call", Some(name)) => says("mcp-name", name),
+        _ => true,
+    };
+    if !says("mcp-protocol-version", MODERN_VERSION)
+        || !says("mcp-method", method)
+        || !names_the_tool
+    {
+        return refused(HEADER_MISMATCH, "headers and body differ");
+    }
+    match method {
+        "server/discover" => json(id, discovered()),
+        "tools/list" => json(id, server.texts.modern_list()),
+        "tools/call" => reply::call(server, id, message),
+        _ => {
+            let mut response = json(id, reply::error(-32601, "unknown method"));
+            *response.status_mut() = StatusCode::NOT_FOUND;
+            response
+        }
+    }
+}
+
+fn discovered() -> Bytes {
+    Bytes::from(format!(
+        r#""result":{{"supportedVersions":["{MODERN_VERSION}"],"capabilities":{{"tools":{{}}}},{CACHEABLE},{SIGNED}}}}}"#
+    ))
+}

@@ -1,0 +1,200 @@
+//! What the client has been promised an answer to, and what it has been asked.
+//!
+//! Owns the requests in flight, the batches they came in, the open questions to the client and the
+//! way out to it. Removing a request from the table is the right to answer it: a reply that finds
+//! none is dropped. It must not know what a method means.
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+
+use super::batch::Batches;
+use crate::dispatch::input::Question;
+use crate::protocol::error::INVALID_REQUEST;
+use crate::protocol::{Asked, Era, Id, InFlight, Outcome, RawJson, Response, RpcError, Ticket};
+use crate::protocol::{Request, message};
+use crate::transport::stdio::{Matters, Outbox};
+
+/// A request of the client in flight.
+pub(super) struct Pending {
+    pub(super) method: String,
+    /// The era that the request is written in, and is answered in.
+    pub(super) era: Era,
+    task: Option<AbortHandle>,
+    batch: Option<u64>,
+}
+
+/// A question to the client that is open.
+pub(super) struct Open {
+    /// `None` for one that belongs to no request.
+    pub(super) ticket: Option<Ticket>,
+    pub(super) question: Question,
+    pub(super) answer: oneshot::Sender<Outcome>,
+}
+
+pub(super) struct Replies {
+    in_flight: InFlight<Pending>,
+    asked: Asked<Open>,
+    batches: Batches,
+    outbox: Outbox,
+}
+
+impl Replies {
+    pub(super) fn new(outbox: Outbox) -> Self {
+        Self {
+            in_flight: InFlight::default(),
+            asked: Asked::default(),
+            batches: Batches::default(),
+            outbox,
+        }
+    }
+
+    /// Takes a request in; `None`, and the client is told, if its id is in flight already.
+    pub(super) fn begin(
+        &mut self,
+        request: &Request,
+        era: Era,
+        batch: Option<u64>,
+    ) -> Option<Ticket> {
+        let id = &request.id;
+        let pending = Pending {
+            method: request.method.clone(),
+            era,
+            task: None,
+            batch,
+        };
+        let Some(ticket) = self.in_flight.begin(id.clone(), pending) else {
+            let why = format!("the id {} is in flight already", id.raw().as_str());
+            let refusal = RpcError::new(INVALID_REQUEST, why);
+            self.at_once(Some(id), &refusal.into(), batch);
+            return None;
+        };
+        self.batches.expect_one_more(batch);
+        Some(ticket)
+    }
+
+    /// How many requests are in flight.
+    pub(super) fn len(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// All requests in flight, in the order they came in.
+    pub(super) fn tickets(&self) -> Vec<Ticket> {
+        self.in_flight.tickets()
+    }
+
+    /// A request, if it is still in flight.
+    pub(super) fn get(&self, ticket: Ticket) -> Option<&Pending> {
+        self.in_flight.get(ticket)
+    }
+
+    /// Its id, as the client wrote it.
+    pub(super) fn id(&self, ticket: Ticket) -> Option<Id> {
+        self.in_flight.id(ticket).cloned()
+    }
+
+    /// The request in flight under this id.
+    pub(super) fn ticket(&self, id: &Id) -> Option<Ticket> {
+        self.in_flight.ticket(id)
+    }
+
+    /// Notes the task that works on a request.
+    pub(super) fn works_on(&mut self, ticket: Ticket, task: AbortHandle) {
+        if let Some(pending) = self.in_flight.get_mut(ticket) {
+            pending.task = Some(task);
+        }
+    }
+
+    /// Ends the task that works on a request.
+    pub(super) fn end_task(&mut self, ticket: Ticket) {
+        let pending = self.in_flight.get_mut(ticket);
+        if let Some(task) = pending.and_then(|pending| pending.task.take()) {
+            task.abort();
+        }
+    }
+
+    /// Answers a request, if it is still in flight.
+    pub(super) fn finish(&mut self, ticket: Ticket, outcome: &Outcome) {
+        if let Some((id, pending)) = self.in_flight.finish(ticket) {
+            self.withdraw(|open| open.ticket == Some(ticket));
+            let whole = || message::response(Some(&id), outcome);
+            match (pending.batch, message::response_in_parts(&id, outcome)) {
+                (Some(batch), _) => self.close_part(batch, Some(whole())),
+                (None, Some(parts)) => self.outbox.push_parts(parts),
+                (None, None) => self.send(whole()),
+            }
+        }
+    }
+
+    /// Ends a request without an answer. Dropping its task tells the backend.
+    pub(super) fn cancel(&mut self, ticket: Ticket) {
+        self.end_task(ticket);
+        if let Some((_, pending)) = self.in_flight.finish(ticket)
+            && let Some(batch) = pending.batch
+        {
+            self.close_part(batch, None);
+        }
+    }
+
+    /// Answers what never was in flight.
+    pub(super) fn at_once(&mut self, id: Option<&Id>, outcome: &Outcome, batch: Option<u64>) {
+        let line = message::response(id, outcome);
+        if let Some(line) = self.batches.answer_at_once(batch, line) {
+            self.send(line);
+        }
+    }
+
+    /// Begins a batch; [`close_part`](Self::close_part) without an answer ends its reading.
+    pub(super) fn open_batch(&mut self) -> u64 {
+        self.batches.open()
+    }
+
+    /// One part of a batch is done; the last one sends them all, as one array.
+    pub(super) fn close_part(&mut self, number: u64, answer: Option<Bytes>) {
+        if let Some(line) = self.batches.close_part(number, answer) {
+            self.send(line);
+        }
+    }
+
+    /// Asks the client, unless the request that it came up in is over.
+    pub(super) fn ask(&mut self, open: Open, method: &str, params: Option<&RawJson>) {
+        if open.ticket.is_none_or(|ticket| self.get(ticket).is_some()) {
+            let id = self.asked.issue(open);
+            self.send(message::request(&id, method, params));
+        }
+    }
+
+    /// The client's answer to a question; one to an unknown id is nobody's.
+    pub(super) fn answered(&mut self, response: Response) {
+        if let Some(open) = response.id.and_then(|id| self.asked.settle(&id)) {
+            let _ = open.answer.send(response.outcome);
+        }
+    }
+
+    /// Takes questions back from the client (S25 `basic/utilities/cancellation`).
+    pub(super) fn withdraw(&mut self, which: impl Fn(&Open) -> bool) {
+        for (id, _) in self.asked.take_where(which) {
+            let params = format!(
+                r#"{{"requestId":{},"reason":"an answer is no longer needed"}}"#,
+                id.raw().as_str()
+            );
+            let params = RawJson::trusted(params);
+            self.send(message::notification(
+                "notifications/cancelled",
+                Some(&params),
+            ));
+        }
+    }
+
+    /// A line about a request, if it is still in flight.
+    pub(super) fn say(&self, ticket: Ticket, line: Bytes, matters: Matters) {
+        if self.get(ticket).is_some() {
+            self.outbox.push_if_it_matters(line, matters);
+        }
+    }
+
+    /// A line for the client.
+    pub(super) fn send(&self, line: Bytes) {
+        self.outbox.push(line);
+    }
+}

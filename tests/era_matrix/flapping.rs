@@ -1,0 +1,89 @@
+//! Backends that go and come back, in the same era or in the other.
+
+use std::time::Instant;
+
+use serde_json::json;
+
+use crate::common::PATIENCE;
+use crate::common::fake::FakeBackend;
+use crate::common::gateway::{Answer, TestGateway};
+use crate::table::{LEGACY, MODERN, Pair};
+
+const TOOLS: &str = "notifications/tools/list_changed";
+const UPDATED: &str = "notifications/resources/updated";
+
+/// Calls until it works: what comes back is found again by itself, in the end.
+fn works_again(gateway: &mut TestGateway, tool: &str) -> Answer {
+    let begun = Instant::now();
+    loop {
+        let answer = gateway.call(tool, json!({}));
+        if answer.0.json.get("result").is_some() {
+            return answer;
+        }
+        assert!(begun.elapsed() < PATIENCE, "never again: {answer:?}");
+    }
+}
+
+#[test]
+fn a_subscription_outlives_its_backend() {
+    for backend in [LEGACY, MODERN] {
+        let pair = Pair::new(MODERN, backend);
+        let fake = pair.fake().tool("old").resource("a:b");
+        let fake = fake.capabilities(json!({ "resources": { "subscribe": true } }));
+        let mut gateway = pair.gateway(&fake);
+        let tools = gateway.listen(json!({ "toolsListChanged": true }));
+        let updates = gateway.listen(json!({ "resourceSubscriptions": ["a:b"] }));
+        assert_eq!(gateway.tool_names(), ["old"]);
+        fake.go_down();
+        fake.set_tools(&["new"]).forget_everything();
+        fake.come_up();
+        gateway.next_subscribed(&tools.id, TOOLS);
+        assert_eq!(gateway.tool_names(), ["new"]);
+        fake.announce(UPDATED, json!({ "uri": "a:b" }));
+        gateway.next_subscribed(&updates.id, UPDATED);
+        assert_eq!(gateway.call("new", json!({})).text(), "new {}");
+    }
+}
+
+/// A client of each era before a backend that was of one era and is now of the other.
+fn changes(to_modern: bool, goes_down: bool) {
+    for client in [LEGACY, MODERN] {
+        let pair = Pair::new(client, LEGACY);
+        let fake = FakeBackend::start().tool("t");
+        fake.become_of(!to_modern);
+        let mut gateway = pair.gateway(&fake);
+        gateway.call("t", json!({})).result();
+        if goes_down {
+            fake.go_down();
+        }
+        fake.become_of(to_modern);
+        if goes_down {
+            fake.come_up();
+        }
+        assert_eq!(works_again(&mut gateway, "t").text(), "t {}", "{client}");
+        assert_eq!(fake.runs("t"), 2, "{client}");
+        // What it was asked before that was known.
+        fake.offences();
+    }
+}
+
+#[test]
+fn a_backend_that_comes_back_modern_is_served_as_that() {
+    changes(true, true);
+}
+
+#[test]
+fn a_backend_that_comes_back_legacy_is_served_as_that() {
+    changes(false, true);
+}
+
+/// Behind a balancer nobody hangs up.
+#[test]
+fn a_backend_that_all_of_a_sudden_is_modern_is_found_out() {
+    changes(true, false);
+}
+
+#[test]
+fn a_backend_that_all_of_a_sudden_is_legacy_is_found_out() {
+    changes(false, false);
+}

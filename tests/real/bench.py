@@ -1,0 +1,83 @@
+"""What every group of checks works with: the report of the run, and the gateways of one binary.
+
+Knows no server: a backend is whatever has a name, a URL and settings for its entry in the config.
+"""
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+from driver import Gateway, require
+from modern import ModernGateway
+from processes import Failure, Process
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+
+
+class Report:
+    """Counts the checks and prints each."""
+
+    def __init__(self):
+        self.passed = 0
+        self.failed = 0
+
+    @contextmanager
+    def check(self, name):
+        try:
+            yield
+        except Exception as error:
+            why = str(error) if isinstance(error, Failure) else f"{type(error).__name__}: {error}"
+            self.fail(name, why)
+        else:
+            self.passed += 1
+            print(f"ok {name}", flush=True)
+
+    def fail(self, name, why):
+        self.failed += 1
+        print(f"FAILED {name}: {why}", flush=True)
+
+
+class Bench:
+    """Gateways of one binary, each with a config and a log in the folder of the run."""
+
+    def __init__(self, binary, logs):
+        self.binary = binary
+        self.logs = logs
+
+    def gateway(self, name, *backends, **settings):
+        """A gateway before a legacy client."""
+        return Gateway(self.binary, self.config(name, *backends, **settings), self.logs / f"gateway-{name}.log")
+
+    def modern_gateway(self, name, *backends, **settings):
+        """A gateway before a modern client."""
+        return ModernGateway(self.binary, self.config(name, *backends, **settings), self.logs / f"gateway-{name}.log")
+
+    def config(self, name, *backends, **settings):
+        """A file with an entry for each backend; `settings` are added to all of them."""
+        path = self.logs / f"{name}.toml"
+        path.write_text("\n".join(entry(backend, settings) for backend in backends))
+        return path
+
+
+def entry(backend, settings):
+    written = {"name": f'"{backend.name}"', "url": f'"{backend.url}"', **backend.settings, **settings}
+    return "[[backends]]\n" + "".join(f"{key} = {value}\n" for key, value in written.items())
+
+
+def gateway_binary(logs):
+    """The binary that SENTINEL_BIN names, else the release build of this repository."""
+    chosen = os.environ.get("SENTINEL_BIN")
+    if chosen:
+        binary = Path(chosen).resolve()
+    else:
+        cargo_build(logs / "cargo.log")
+        binary = REPOSITORY / os.environ.get("CARGO_TARGET_DIR", "target") / "release" / "sentinel-gateway"
+    require(os.access(binary, os.X_OK), f"{binary} is no program")
+    return binary
+
+
+def cargo_build(log):
+    print("building the release binary", flush=True)
+    with Process("cargo", ["cargo", "build", "--release", "--bin", "sentinel-gateway"], log, cwd=REPOSITORY) as build:
+        code = build.wait()
+    require(code == 0, f"`cargo build --release` ended with {code}:\n{build.log_tail(60)}")

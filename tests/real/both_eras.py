@@ -1,0 +1,205 @@
+"""Checks of servers of one era before a plain client of the other, and of all of them at once before both.
+
+The SDKs' sessions say what a client sees; here it is the messages themselves that are looked at.
+"""
+
+import json
+
+from driver import error_of, require, require_equal, result_of, run_command, text_of
+from peers import datasette_server, everything_server
+from processes import wait_until
+from servers import list_tools_of
+
+USER = {"elicitation": {"form": {}, "url": {}}, "sampling": {}, "roots": {}}
+FRUIT = "SELECT name FROM fruit WHERE pieces = 5"
+
+
+def run(report, bench, installed, n8n, sqlite, peers, running):
+    """Expects n8n and the SQLite server to run."""
+    everything, datasette = everything_server(installed, bench.logs), datasette_server(installed, bench.logs)
+    for server in (everything, datasette):
+        running.callback(server.stop)
+    for server in (everything, datasette):
+        server.wait_until_ready()
+    instance = n8n.instance()
+    legacy, modern = [n8n, sqlite, everything], [instance, datasette]
+
+    eras_are_found_out(report, bench, legacy, modern, peers)
+    a_key_is_missing(report, bench, instance, datasette)
+    modern_servers_for_a_legacy_client(report, bench, instance, datasette)
+    legacy_servers_for_a_modern_client(report, bench, n8n, sqlite, everything)
+    legacy_server_asks_a_modern_client(report, bench, peers)
+    everything_asks_a_modern_client(report, bench, everything)
+    all_at_once(report, bench, [*legacy, *modern, *peers])
+
+
+def eras_are_found_out(report, bench, legacy, modern, peers):
+    with report.check("`check` finds out the era of every server"):
+        due = {server.name: "legacy" for server in legacy} | {server.name: "modern" for server in modern}
+        due |= {peer.name: peer.era for peer in peers}
+        code, out, err = run_command(
+            bench.binary, bench.config("eras", *legacy, *modern, *peers), "check", "--json"
+        )
+        require(code == 0, f"exit code {code}: {err or out}")
+        require_equal("eras", due, {row["name"]: row["era"] for row in json.loads(out)["backends"]})
+
+
+def a_key_is_missing(report, bench, instance, datasette):
+    with report.check("n8n-instance without its key: `check` says so, and the other server is up"):
+        config = bench.config("no-key", instance.without_key(), datasette)
+        code, out, _ = run_command(bench.binary, config, "check", "--json")
+        require_equal("exit code", 1, code)
+        rows = {row["name"]: row for row in json.loads(out)["backends"]}
+        require(rows["datasette"]["up"], f"datasette is down: {rows['datasette']}")
+        require("401" in json.dumps(rows["n8n-instance"]), f"no 401 in {rows['n8n-instance']}")
+
+    with report.check("n8n-instance: its key is nowhere in what the commands print"):
+        for command in (["check"], ["tools", "--json"], ["call", "search_workflows", "{}"]):
+            code, out, err = run_command(bench.binary, bench.config("key", instance), *command)
+            require(code == 0, f"`{' '.join(command)}` ended with {code}: {err or out}")
+            require(instance.key not in out + err, f"`{' '.join(command)}` printed the key")
+
+
+def modern_servers_for_a_legacy_client(report, bench, instance, datasette):
+    with bench.gateway("legacy-client", instance, datasette) as gateway:
+        with report.check("legacy client, modern servers: their tools are listed as they list them"):
+            gateway.initialize()
+            listed = {tool["name"]: tool for tool in gateway.tools()}
+            for own in list_tools_of(datasette.url) + list_tools_of(instance.url, instance.key):
+                require_equal(f"tool {own['name']}", own, listed.get(own["name"]))
+
+        with report.check("legacy client, modern servers: their tools answer"):
+            answer = gateway.call("execute_sql", {"database": "fruit", "sql": FRUIT})
+            require_equal("rows", [{"name": "fig"}], result_of(answer)["structuredContent"]["rows"])
+            require("Tools behind the gateway" in gateway.call_text("search_workflows", {}), "the workflow isn't found")
+            gateway.close()
+
+
+def legacy_servers_for_a_modern_client(report, bench, n8n, sqlite, everything):
+    with bench.modern_gateway("modern-client", n8n, sqlite, everything) as gateway:
+        with report.check("modern client, legacy servers: discover, then their tools as they list them"):
+            require("2026-07-28" in gateway.discover()["supportedVersions"], "2026-07-28 is not among the versions")
+            gateway.capabilities = USER
+            listed = {tool["name"]: tool for tool in gateway.tools()}
+            for server in (n8n, sqlite, everything):
+                for own in list_tools_of(server.url):
+                    require_equal(f"tool {own['name']}", own, listed.get(own["name"]))
+
+        with report.check("modern client, legacy servers: their tools answer"):
+            require_equal("n8n", "42", gateway.call_text("Calculator", {"input": "6*7"}))
+            require_equal("sqlite", "[{'n': 1}]", gateway.call_text("read_query", {"query": "SELECT 1 AS n"}))
+            require_equal("everything", "Echo: hello", gateway.call_text("echo", {"message": "hello"}))
+
+        with report.check("modern client, legacy server: progress comes before the answer, each once"):
+            call = gateway.send(
+                "tools/call",
+                {
+                    "name": "trigger-long-running-operation", "arguments": {"duration": 0.5, "steps": 5},
+                    "_meta": {"progressToken": "a token"},
+                },
+            )
+            require("5" in text_of(gateway.answer(call)), "not the right answer")
+            reports = [message["params"] for message in gateway.notifications("notifications/progress")]
+            require_equal("progress", [1, 2, 3, 4, 5], [report["progress"] for report in reports])
+            require_equal("tokens", {"a token"}, {report["progressToken"] for report in reports})
+            gateway.close()
+
+
+def legacy_server_asks_a_modern_client(report, bench, peers):
+    for peer in (peer for peer in peers if peer.era == "legacy"):
+        with (
+            bench.modern_gateway(f"asked-{peer.name}", peer) as gateway,
+            report.check(f"{peer.name} asks a modern client: input_required, then its answer; the tool ran once"),
+        ):
+            gateway.capabilities = USER
+            before = counted(gateway)
+            asked = asked_of(gateway.call("ask_name", {}))
+            require_equal("runs when asked", {**before, "started": before["started"] + 1}, counted(gateway))
+            retry = answering(asked, "elicitation/create", {"action": "accept", "content": {"name": "Ada"}})
+            forged = {**retry, "requestState": forgery_of(asked["requestState"])}
+            error_of(gateway.call_with("ask_name", {}, **forged), -32602)
+            require_equal("answer", "hello Ada", text_of(gateway.call_with("ask_name", {}, **retry)))
+            error_of(gateway.call_with("ask_name", {}, **retry), -32602)
+            due = {**before, "started": before["started"] + 1, "finished": before["finished"] + 1}
+            require_equal("runs at the end", due, counted(gateway))
+            gateway.close()
+
+
+def everything_asks_a_modern_client(report, bench, everything):
+    with bench.modern_gateway("asked-everything", everything) as gateway:
+        with report.check("everything asks a modern client for a form"):
+            gateway.capabilities = USER
+            asked = asked_of(gateway.call("trigger-elicitation-request", {}))
+            retry = answering(
+                asked, "elicitation/create", {"action": "accept", "content": {"name": "Ada", "integer": 7}}
+            )
+            (request,) = asked["inputRequests"].values()
+            line = request["params"]["requestedSchema"]["properties"]["firstLine"]
+            require_equal("a default of the form", "It was a dark and stormy night.", line["default"])
+            text = text_of(gateway.call_with("trigger-elicitation-request", {}, **retry))
+            require("- Name: Ada" in text, f"no name in {text}")
+
+        with report.check("everything asks a modern client's model"):
+            arguments = {"prompt": "what is it all about?", "maxTokens": 20}
+            asked = asked_of(gateway.call("trigger-sampling-request", arguments))
+            said = {"role": "assistant", "content": {"type": "text", "text": "forty-two"}, "model": "deep-thought"}
+            retry = answering(asked, "sampling/createMessage", said)
+            text = text_of(gateway.call_with("trigger-sampling-request", arguments, **retry))
+            require("forty-two" in text, f"no completion in {text}")
+            gateway.close()
+
+
+def all_at_once(report, bench, servers):
+    calls = {
+        "Calculator": {"input": "6*7"},
+        "read_query": {"query": "SELECT 6*7 AS n"},
+        "echo": {"message": "42"},
+        "execute_sql": {"database": "fruit", "sql": "SELECT 6*7 AS n"},
+        "add": {"a": 40, "b": 2},
+        "typescript-modern__add": {"a": 40, "b": 2},
+        "typescript-legacy__add": {"a": 40, "b": 2},
+        "python-modern__add": {"a": 40, "b": 2},
+    }
+    for era, gateways in (("legacy", bench.gateway), ("modern", bench.modern_gateway)):
+        with gateways(f"all-{era}", *servers) as gateway:
+            with report.check(f"all servers at once, {era} client: every tool once, and each server answers"):
+                if era == "legacy":
+                    gateway.initialize()
+                names = listed_with(gateway, calls)
+                require_equal("names that come twice", [], [name for name in set(names) if names.count(name) > 1])
+                sent = {name: gateway.send_call(name, arguments) for name, arguments in calls.items()}
+                for name, call in sent.items():
+                    require("42" in text_of(gateway.answer(call)), f"{name}: no 42 in its answer")
+                gateway.close()
+
+
+def listed_with(gateway, tools):
+    """The names in the list once all of `tools` are among them: the first list doesn't wait for a slow server."""
+    wait_until("every server's tools in the list", lambda: set(tools) <= set(gateway.tool_names()), 60)
+    return gateway.tool_names()
+
+
+def asked_of(answer):
+    result = result_of(answer)
+    require_equal("resultType", "input_required", result.get("resultType"))
+    for unfit in ("ttlMs", "cacheScope", "content"):
+        require(unfit not in result, f"{unfit} in {result}")
+    return result
+
+
+def answering(asked, method, answer):
+    """What a retry carries to answer the one request that was made."""
+    ((key, request),) = asked["inputRequests"].items()
+    require_equal("method", method, request["method"])
+    require("id" not in request and "jsonrpc" not in request, f"a message where a request's content is due: {request}")
+    return {"requestState": asked["requestState"], "inputResponses": {key: answer}}
+
+
+def forgery_of(state):
+    """The same, but for one character in its middle."""
+    at = len(state) // 2
+    return state[:at] + ("A" if state[at] != "A" else "B") + state[at + 1:]
+
+
+def counted(gateway):
+    return result_of(gateway.call("count", {"tool": "ask_name"}))["structuredContent"]

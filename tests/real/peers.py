@@ -1,0 +1,111 @@
+"""The servers and clients on the official SDKs (`peers/`), and the other servers that come with them.
+
+Each server listens on a free port of 127.0.0.1 and may be stopped twice. The Python peer speaks both eras, and an
+entry of the gateway's config pins one; each TypeScript peer speaks one alone.
+"""
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from driver import clean_environment
+from processes import Process, free_port
+from servers import wait_until_ready
+
+PEERS = Path(__file__).resolve().parent / "peers"
+
+
+class Server:
+    """A server of one process; `{port}` in its command and environment stands for its port."""
+
+    settings = {}
+
+    def __init__(self, name, path, log, command, env=None):
+        self.name = name
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}{path}"
+        port = {"port": self.port}
+        command = [str(part).format_map(port) for part in command]
+        env = {**os.environ, **{name: value.format_map(port) for name, value in (env or {}).items()}}
+        self.process = Process(name, command, log, env=env)
+
+    def wait_until_ready(self):
+        wait_until_ready(self.process, self.port, 60)
+
+    def stop(self):
+        self.process.stop()
+
+
+class Era:
+    """One of the eras of a peer, as a backend of the gateway.
+
+    A server that `asks_apart` sends its requests to the client on its session's own stream, not on that of the call
+    in which it asks: so does the TypeScript SDK in the legacy era.
+    """
+
+    def __init__(self, server, era, pinned, asks_apart=False):
+        self.name = f"{server.name}-{era}"
+        self.era = era
+        self.asks_apart = asks_apart
+        self.url = server.url
+        self.settings = {"protocol": f'"{era}"'} if pinned else {}
+
+
+class Client:
+    """A client program, by the command that starts it up to its arguments."""
+
+    def __init__(self, name, command, env):
+        self.name = name
+        self.command = command
+        self.env = {**clean_environment(), **env}
+
+
+def start_peers(installed, logs, running):
+    """Starts the SDKs' servers; returns what each offers to a gateway, era by era."""
+    program = [installed.sdk / "bin" / "python", "-B", PEERS / "server.py", "{port}"]
+    python = Server("python", "/mcp", logs / "python-peer.log", program)
+    running.callback(python.stop)
+    typescript = {}
+    for era in ("legacy", "modern"):
+        program = [installed.node, PEERS / "server.cjs", era, "{port}"]
+        log = logs / f"typescript-{era}-peer.log"
+        typescript[era] = Server("typescript", "/mcp", log, program, node_path(installed))
+        running.callback(typescript[era].stop)
+    for server in (python, *typescript.values()):
+        server.wait_until_ready()
+    return [
+        Era(python, "legacy", pinned=True),
+        Era(python, "modern", pinned=True),
+        Era(typescript["legacy"], "legacy", pinned=False, asks_apart=True),
+        Era(typescript["modern"], "modern", pinned=False),
+    ]
+
+
+def clients(installed):
+    return [
+        Client("python", [installed.sdk / "bin" / "python", "-B", PEERS / "client.py"], {}),
+        Client("typescript", [installed.node, PEERS / "client.cjs"], node_path(installed)),
+    ]
+
+
+def everything_server(installed, logs):
+    """server-everything, which binds every interface unless it is loaded behind `loopback.cjs`."""
+    program = installed.typescript / "node_modules" / "@modelcontextprotocol" / "server-everything" / "dist" / "index.js"
+    command = [installed.node, "--require", PEERS / "loopback.cjs", program, "streamableHttp"]
+    return Server("everything", "/mcp", logs / "everything.log", command, {"PORT": "{port}"})
+
+
+def datasette_server(installed, logs):
+    """Datasette with its MCP plugin, on a small database of fruit."""
+    database = logs / "fruit.db"
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("CREATE TABLE fruit (name TEXT, pieces INTEGER)")
+        connection.executemany("INSERT INTO fruit VALUES (?, ?)", [("apple", 3), ("fig", 5)])
+    program = installed.sdk / "bin" / "datasette"
+    command = [program, "serve", database, "--host", "127.0.0.1", "--port", "{port}"]
+    return Server("datasette", "/-/mcp", logs / "datasette.log", command)
+
+
+def node_path(installed):
+    return {"NODE_PATH": str(installed.typescript / "node_modules")}
