@@ -5,7 +5,6 @@
 //! who need the link share the one attempt to get it. It must not know calls.
 
 use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,8 +27,11 @@ use crate::protocol::{ClientProfile, Era, Listing, MODERN_VERSION};
 
 /// Longest time for one handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long the first call waits for the server's own stream at most.
-const OPENING: Duration = Duration::from_millis(250);
+/// A server that asks on a stream of its own loses what it asks before that is open: it gets this
+/// long to say whether it has one, before the first call goes out.
+const NEWS_TIMEOUT: Duration = Duration::from_millis(500);
+/// A link that ends by itself within this is a failure, after which there is a wait.
+const TOO_SHORT: Duration = Duration::from_secs(1);
 /// Changes that come within this are fetched once.
 const DEBOUNCE: Duration = Duration::from_millis(100);
 
@@ -66,7 +68,14 @@ impl Keeper {
         while !self.ear.events().is_closed() {
             match self.connect().await {
                 Ok(link) => match self.introduced().await {
-                    Some(client) => self.serve(link, &client).await,
+                    Some(client) => {
+                        let begun = Instant::now();
+                        self.serve(&link, &client).await;
+                        if link.has_ended() && begun.elapsed() < TOO_SHORT {
+                            let why = "the server closes its stream at once".into();
+                            self.wait(BackendError::ConnectionLost(why)).await;
+                        }
+                    }
                     // Whoever introduces clients is gone: nobody will need this backend.
                     None => return,
                 },
@@ -163,7 +172,7 @@ impl Keeper {
     }
 
     /// Connected: keep the lists and hear what the backend says, until the link is lost.
-    async fn serve(&mut self, link: Arc<Link>, client: &ClientProfile) {
+    async fn serve(&mut self, link: &Arc<Link>, client: &ClientProfile) {
         let ear = self.ear.clone();
         let backend = &ear.backend;
         self.reconnect.reset();
@@ -175,34 +184,31 @@ impl Keeper {
             protocol = link.version,
             "connected"
         );
-        let opened = Notify::new();
-        let mut news = pin!(async {
+        let asked = Notify::new();
+        let up = async {
+            if link.has_news() {
+                let _ = tokio::time::timeout(NEWS_TIMEOUT, asked.notified()).await;
+            }
+            backend.state.send_replace(State::Ready(Arc::clone(link)));
+            backend.restore(link);
+            backend.link_lost().await;
+        };
+        let news = async {
             match link.era {
-                Era::Modern => listen::follow(&link, &ear, client).await,
-                Era::Legacy if link.has_news() => news::follow(&link, &ear, &opened).await,
+                Era::Modern => listen::follow(link, &ear, client).await,
+                Era::Legacy if link.has_news() => news::follow(link, &ear, &asked).await,
                 Era::Legacy => {}
             }
             // It has no news, or the link is lost.
-            std::future::pending::<()>().await
-        });
-        if link.has_news() {
-            // Servers ask there in the middle of calls: none should begin before we can hear it.
-            tokio::select! {
-                biased;
-                () = opened.notified() => {}
-                () = &mut news => {}
-                () = tokio::time::sleep(OPENING) => {}
-            }
-        }
-        backend.state.send_replace(State::Ready(Arc::clone(&link)));
-        backend.restore(&link);
+            std::future::pending().await
+        };
         tokio::select! {
             biased;
-            () = backend.link_lost() => {}
+            () = up => {}
             () = ear.events().closed() => {}
-            () = link.ended() => backend.lost(&link),
-            () = self.keep_lists(&link, client) => {}
-            () = &mut news => {}
+            () = link.ended() => backend.lost(link),
+            () = news => {}
+            () = self.keep_lists(link, client) => {}
         }
     }
 
@@ -234,6 +240,8 @@ impl Keeper {
     async fn refresh(&mut self, link: &Arc<Link>, client: &ClientProfile) -> Option<Duration> {
         let retries = self.ear.backend.config.retries;
         let (listing, stale) = listing::fetch(link, client, retries, &self.listing).await;
+        // Who hears that there is a list may call at once.
+        self.ear.backend.is_up().await;
         for (kind, error) in &stale {
             tracing::warn!(
                 backend = &*self.ear.backend.config.name, list = kind.list_method(), %error,
