@@ -53,7 +53,7 @@ def parse_arguments():
         "--direct", action="store_true",
         help="the official SDKs' clients and servers without the gateway: what must work before a fault is its own",
     )
-    parser.add_argument("--sdks", action="store_true", help="the official SDKs alone, without n8n and the other servers")
+    parser.add_argument("--sdks", action="store_true", help="the official SDKs alone, without the other servers")
     return parser.parse_args()
 
 

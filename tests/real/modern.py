@@ -7,7 +7,9 @@ from driver import Gateway, result_of
 
 VERSION = "2026-07-28"
 META = "io.modelcontextprotocol/"
-CACHEABLE = ("server/discover", "tools/list", "resources/list", "resources/templates/list", "prompts/list", "resources/read")
+CACHEABLE = (
+    "server/discover", "tools/list", "resources/list", "resources/templates/list", "prompts/list", "resources/read",
+)
 
 
 class ModernGateway(Gateway):

@@ -99,8 +99,8 @@ def clients(installed):
 
 def everything_server(installed, logs):
     """server-everything, which binds every interface unless it is loaded behind `loopback.cjs`."""
-    program = installed.typescript / "node_modules" / "@modelcontextprotocol" / "server-everything" / "dist" / "index.js"
-    command = [installed.node, "--require", PEERS / "loopback.cjs", program, "streamableHttp"]
+    package = installed.typescript / "node_modules" / "@modelcontextprotocol" / "server-everything"
+    command = [installed.node, "--require", PEERS / "loopback.cjs", package / "dist" / "index.js", "streamableHttp"]
     return Server("everything", "/mcp", logs / "everything.log", command, {"PORT": "{port}"})
 
 
