@@ -6,9 +6,10 @@
 use std::future::Future;
 use std::pin::pin;
 
-use futures_util::future::{AbortHandle, Abortable, BoxFuture};
+use futures_util::future::{AbortHandle, Abortable, Aborted, BoxFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
+use super::error::BackendError;
 use super::listener::{Answering, Listener};
 use crate::protocol::{Id, Notification, Request};
 
@@ -18,7 +19,7 @@ const MAX_OPEN: usize = 256;
 /// The open questions of one stream.
 #[derive(Default)]
 pub(super) struct Asked<'a> {
-    answers: FuturesUnordered<BoxFuture<'a, Id>>,
+    answers: FuturesUnordered<BoxFuture<'a, (Id, Result<(), BackendError>)>>,
     open: Vec<(Id, AbortHandle)>,
 }
 
@@ -38,10 +39,12 @@ impl<'a> Asked<'a> {
         let (handle, registration) = AbortHandle::new_pair();
         self.open.push((id.clone(), handle));
         let answer = async move {
-            if let Ok(outcome) = Abortable::new(listener.request(request), registration).await {
-                answering(id.clone(), outcome).await;
-            }
-            id
+            let answered = Abortable::new(listener.request(request), registration).await;
+            let said = match answered {
+                Ok(outcome) => answering(id.clone(), outcome).await,
+                Err(Aborted) => Ok(()),
+            };
+            (id, said)
         };
         self.answers.push(Box::pin(answer));
     }
@@ -59,9 +62,15 @@ impl<'a> Asked<'a> {
     }
 
     /// Waits until one more has been answered; forever where none is open.
-    pub(super) async fn settled(&mut self) {
+    ///
+    /// # Errors
+    /// When there is nobody any more who could hear the answer.
+    pub(super) async fn settled(&mut self) -> Result<(), BackendError> {
         match self.answers.next().await {
-            Some(id) => self.open.retain(|(asked, _)| *asked != id),
+            Some((id, said)) => {
+                self.open.retain(|(asked, _)| *asked != id);
+                said
+            }
             None => std::future::pending().await,
         }
     }
@@ -72,7 +81,8 @@ impl<'a> Asked<'a> {
         loop {
             tokio::select! {
                 biased;
-                () = self.settled() => {}
+                // What comes of the work says more.
+                _ = self.settled() => {}
                 done = &mut work => return done,
             }
         }

@@ -112,7 +112,7 @@ async fn discover(endpoint: &Endpoint) -> Result<Outcome, BackendError> {
         in_session: false,
         idle: None,
         listener: &Deaf,
-        answering: &|_, _| futures_util::future::ready(()).boxed(),
+        answering: &|_, _| futures_util::future::ready(Ok(())).boxed(),
         resume: None,
     };
     reading.answer(response).await
@@ -212,7 +212,7 @@ async fn posted(
         in_session: false,
         idle: None,
         listener: &Deaf,
-        answering: &|_, _| futures_util::future::ready(()).boxed(),
+        answering: &|_, _| futures_util::future::ready(Ok(())).boxed(),
         resume: None,
     };
     Ok((reading.answer(response).await?, session))

@@ -23,8 +23,10 @@ pub trait Listener: Send + Sync {
     }
 }
 
-/// Sends our answer to a request of the server: its id and what we say.
-pub type Answering<'a> = dyn Fn(Id, Outcome) -> BoxFuture<'a, ()> + Send + Sync + 'a;
+/// Sends our answer to a request of the server: its id and what we say. An error says that there
+/// is nobody any more to whom it could be said.
+pub type Answering<'a> =
+    dyn Fn(Id, Outcome) -> BoxFuture<'a, Result<(), BackendError>> + Send + Sync + 'a;
 
 /// Who waits for the responses that a stream brings.
 pub trait Addressee: Send + Sync {

@@ -18,6 +18,7 @@ use super::error::BackendError;
 use super::http::{Endpoint, is_event_stream};
 use super::listener::Listener;
 use super::resume;
+use super::session::delivered;
 use super::sse::Decoder;
 use super::stream::Reading;
 use super::waiters::{Said, Sorting, Waiters};
@@ -220,14 +221,9 @@ async fn read(
     waiters.close();
 }
 
-fn answer(post: &Post, id: Id, outcome: Outcome) -> BoxFuture<'_, ()> {
+fn answer(post: &Post, id: Id, outcome: Outcome) -> BoxFuture<'_, Result<(), BackendError>> {
     let body = message::response(Some(&id), &outcome);
-    async move {
-        if let Err(error) = post.send(body).await {
-            tracing::warn!(%error, "an answer to the server was not taken");
-        }
-    }
-    .boxed()
+    async move { delivered(post.send(body).await) }.boxed()
 }
 
 async fn within<T>(

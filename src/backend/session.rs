@@ -316,14 +316,9 @@ impl Link {
     }
 
     /// POSTs our answer to a request of the server, under the server's own id.
-    fn answer(&self, id: Id, outcome: Outcome) -> BoxFuture<'_, ()> {
+    fn answer(&self, id: Id, outcome: Outcome) -> BoxFuture<'_, Result<(), BackendError>> {
         let body = message::response(Some(&id), &outcome);
-        async move {
-            if let Err(error) = self.post(body).await {
-                tracing::warn!(%error, "an answer to the server was not taken");
-            }
-        }
-        .boxed()
+        async move { delivered(self.post(body).await) }.boxed()
     }
 
     async fn post(&self, body: Bytes) -> Result<(), BackendError> {
@@ -341,6 +336,21 @@ impl Link {
             return Err(BackendError::SessionLost { by_status: true });
         }
         Err(self.endpoint.refusal(status, &headers, &body))
+    }
+}
+
+/// Whether an answer to the server may have been heard; if not, nobody is there to hear it.
+pub(super) fn delivered(posted: Result<(), BackendError>) -> Result<(), BackendError> {
+    match posted {
+        Err(error) => {
+            tracing::warn!(%error, "an answer to the server was not taken");
+            if error.ends_link() {
+                Err(error)
+            } else {
+                Ok(())
+            }
+        }
+        Ok(()) => Ok(()),
     }
 }
 

@@ -217,7 +217,14 @@ impl<'a> Reading<'a> {
             let quiet = asked.is_empty();
             let chunk = tokio::select! {
                 biased;
-                () = asked.settled() => continue,
+                said = asked.settled() => match said {
+                    Ok(()) => continue,
+                    // What waits for the answer waits in vain, and has run so far.
+                    Err(_) => {
+                        let why = "the session ended while the client was asked".to_owned();
+                        return End::Read(Err(BackendError::ConnectionLost(why)));
+                    }
+                },
                 chunk = self.chunk(response, quiet) => chunk,
             };
             match chunk {
