@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::error::BackendError;
@@ -27,6 +27,11 @@ use crate::protocol::{ClientProfile, Era, Listing, MODERN_VERSION};
 
 /// Longest time for one handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+/// A server that asks on a stream of its own loses what it asks before that is open: it gets this
+/// long to say whether it has one, before the first call goes out.
+const NEWS_TIMEOUT: Duration = Duration::from_millis(500);
+/// A link that ends by itself within this is a failure, after which there is a wait.
+const TOO_SHORT: Duration = Duration::from_secs(1);
 /// Changes that come within this are fetched once.
 const DEBOUNCE: Duration = Duration::from_millis(100);
 
@@ -63,7 +68,14 @@ impl Keeper {
         while !self.ear.events().is_closed() {
             match self.connect().await {
                 Ok(link) => match self.introduced().await {
-                    Some(client) => self.serve(link, &client).await,
+                    Some(client) => {
+                        let begun = Instant::now();
+                        self.serve(&link, &client).await;
+                        if link.has_ended() && begun.elapsed() < TOO_SHORT {
+                            let why = "the server closes its stream at once".into();
+                            self.wait(BackendError::ConnectionLost(why)).await;
+                        }
+                    }
                     // Whoever introduces clients is gone: nobody will need this backend.
                     None => return,
                 },
@@ -160,7 +172,7 @@ impl Keeper {
     }
 
     /// Connected: keep the lists and hear what the backend says, until the link is lost.
-    async fn serve(&mut self, link: Arc<Link>, client: &ClientProfile) {
+    async fn serve(&mut self, link: &Arc<Link>, client: &ClientProfile) {
         let ear = self.ear.clone();
         let backend = &ear.backend;
         self.reconnect.reset();
@@ -172,12 +184,19 @@ impl Keeper {
             protocol = link.version,
             "connected"
         );
-        backend.state.send_replace(State::Ready(Arc::clone(&link)));
-        backend.restore(&link);
+        let asked = Notify::new();
+        let up = async {
+            if link.has_news() {
+                let _ = tokio::time::timeout(NEWS_TIMEOUT, asked.notified()).await;
+            }
+            backend.state.send_replace(State::Ready(Arc::clone(link)));
+            backend.restore(link);
+            backend.link_lost().await;
+        };
         let news = async {
             match link.era {
-                Era::Modern => listen::follow(&link, &ear, client).await,
-                Era::Legacy if link.has_news() => news::follow(&link, &ear).await,
+                Era::Modern => listen::follow(link, &ear, client).await,
+                Era::Legacy if link.has_news() => news::follow(link, &ear, &asked).await,
                 Era::Legacy => {}
             }
             // It has no news, or the link is lost.
@@ -185,11 +204,11 @@ impl Keeper {
         };
         tokio::select! {
             biased;
-            () = backend.link_lost() => {}
+            () = up => {}
             () = ear.events().closed() => {}
-            () = link.ended() => backend.lost(&link),
-            () = self.keep_lists(&link, client) => {}
+            () = link.ended() => backend.lost(link),
             () = news => {}
+            () = self.keep_lists(link, client) => {}
         }
     }
 
@@ -221,6 +240,8 @@ impl Keeper {
     async fn refresh(&mut self, link: &Arc<Link>, client: &ClientProfile) -> Option<Duration> {
         let retries = self.ear.backend.config.retries;
         let (listing, stale) = listing::fetch(link, client, retries, &self.listing).await;
+        // Who hears that there is a list may call at once.
+        self.ear.backend.is_up().await;
         for (kind, error) in &stale {
             tracing::warn!(
                 backend = &*self.ear.backend.config.name, list = kind.list_method(), %error,

@@ -30,6 +30,7 @@ pub mod session;
 pub mod sse;
 pub mod stream;
 mod subscriptions;
+mod waiters;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -258,6 +259,13 @@ impl Backend {
             }
             _ => false,
         });
+    }
+
+    async fn is_up(&self) {
+        let mut state = self.state.subscribe();
+        let _ = state
+            .wait_for(|state| matches!(state, State::Ready(_)))
+            .await;
     }
 
     async fn link_lost(&self) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use reqwest::Response;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::Backend;
 use super::error::BackendError;
@@ -105,10 +105,16 @@ impl Drop for Open<'_> {
 }
 
 /// Hears a legacy server's stream for as long as the link has one; tells the backend when it
-/// turns out that the session is lost.
-pub(super) async fn follow(link: &Arc<Link>, ear: &Ear) {
+/// turns out that the session is lost. `asked` hears when the server has said whether it has one.
+pub(super) async fn follow(link: &Arc<Link>, ear: &Ear, asked: &Notify) {
     let reopening = Reopening { link, ear };
-    let end = match reopening.open(&Place::default()).await {
+    let first = link.news(None).await;
+    asked.notify_one();
+    let stream = match first {
+        Err(error) if may_pass(&error) => reopening.open_again(&Place::default()).await,
+        first => first,
+    };
+    let end = match stream {
         Ok(stream) => link.hear(stream, ear, &reopening).await,
         // Also where it says 404: a session that is lost so soon will be missed by the next call,
         // and a server that has no such address would have us begin anew for ever.
@@ -133,27 +139,27 @@ struct Reopening<'a> {
 }
 
 impl Reopening<'_> {
-    /// Tries until there is a stream, or it is clear that there is none.
     async fn open(&self, place: &Place) -> Result<Response, BackendError> {
+        match self.link.news(place.last_event_id.as_deref()).await {
+            Err(error) if may_pass(&error) => self.open_again(place).await,
+            opened => opened,
+        }
+    }
+
+    /// After a failure: tries until there is a stream, or it is clear that there is none.
+    async fn open_again(&self, place: &Place) -> Result<Response, BackendError> {
         let mut reconnect = Reconnect::after(place.barren.saturating_sub(1));
-        let mut failed = false;
         loop {
-            let error = match self.link.news(place.last_event_id.as_deref()).await {
-                Ok(stream) => {
-                    if failed {
-                        // What changed while it could not be reached, nobody has told us.
-                        self.ear.backend.lists_changed.notify_one();
-                    }
-                    return Ok(stream);
-                }
-                Err(error) => error,
-            };
-            if !may_pass(&error) {
-                return Err(error);
-            }
-            failed = true;
             let delay = reconnect.next_delay(&mut rand::rng());
             tokio::time::sleep(delay).await;
+            match self.link.news(place.last_event_id.as_deref()).await {
+                Err(error) if may_pass(&error) => {}
+                opened => {
+                    // What changed while it could not be reached, nobody has told us.
+                    self.ear.backend.lists_changed.notify_one();
+                    return opened;
+                }
+            }
         }
     }
 }

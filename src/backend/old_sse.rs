@@ -1,29 +1,27 @@
 //! The transport of 2024-11-05, HTTP with SSE (its `basic/transports`): one stream that everything
 //! comes on, and an address to POST to.
 //!
-//! Owns the stream, who waits for what on it, and the address. It must not know what is said.
+//! Owns the stream and the address. It must not know what is said.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use reqwest::{Response, Url};
-use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use tokio_util::sync::CancellationToken;
 
 use super::error::BackendError;
 use super::http::{Endpoint, is_event_stream};
-use super::listener::{Addressee, Listener};
+use super::listener::Listener;
 use super::resume;
 use super::sse::Decoder;
 use super::stream::Reading;
-use crate::protocol::{Era, Id, Notification, Outcome, Request, message};
+use super::waiters::{Said, Sorting, Waiters};
+use crate::protocol::{Era, Id, Outcome, message};
 
 /// How long a server may take to say where it wants to be posted to.
 const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -87,7 +85,7 @@ impl Channel {
         idle: Option<Duration>,
         listener: &dyn Listener,
     ) -> Result<Outcome, BackendError> {
-        if self.waiters.over.is_cancelled() {
+        if self.has_ended() {
             let why = "the server has closed its stream".to_owned();
             return Err(BackendError::Connect(why));
         }
@@ -127,9 +125,14 @@ impl Channel {
         self.waiters.close();
     }
 
+    /// Whether the stream has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.waiters.are_over()
+    }
+
     /// Resolves when the stream has ended.
     pub(super) async fn ended(&self) {
-        self.waiters.over.cancelled().await;
+        self.waiters.over().await;
     }
 }
 
@@ -196,7 +199,7 @@ async fn read(
     waiters: Arc<Waiters>,
     news: Arc<dyn Listener>,
 ) {
-    let ear = Ear {
+    let ear = Sorting {
         waiters: &waiters,
         news: &*news,
     };
@@ -225,96 +228,6 @@ fn answer(post: &Post, id: Id, outcome: Outcome) -> BoxFuture<'_, ()> {
         }
     }
     .boxed()
-}
-
-/// Who waits for what on the stream.
-#[derive(Debug, Default)]
-struct Waiters {
-    by_id: Mutex<HashMap<Id, mpsc::UnboundedSender<Said>>>,
-    over: CancellationToken,
-}
-
-#[derive(Debug)]
-enum Said {
-    Notification(Notification),
-    Answer(Result<Outcome, BackendError>),
-}
-
-impl Waiters {
-    fn wait_for<'a>(&'a self, id: &'a Id) -> (Waiter<'a>, mpsc::UnboundedReceiver<Said>) {
-        let (said, heard) = mpsc::unbounded_channel();
-        let mut by_id = self.lock();
-        // Under the lock, so that none comes in behind the last.
-        if !self.over.is_cancelled() {
-            by_id.insert(id.clone(), said);
-        }
-        (Waiter { waiters: self, id }, heard)
-    }
-
-    fn close(&self) {
-        let mut by_id = self.lock();
-        self.over.cancel();
-        by_id.clear();
-    }
-
-    fn tell(&self, id: &Id, said: Said) -> Result<(), Said> {
-        match self.lock().get(id) {
-            Some(waiter) => waiter.send(said).map_err(|unsent| unsent.0),
-            None => Err(said),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Id, mpsc::UnboundedSender<Said>>> {
-        self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Addressee for Waiters {
-    /// Ends nothing: the stream is read on.
-    fn response(
-        &self,
-        id: &Id,
-        answer: Result<Outcome, BackendError>,
-    ) -> Option<Result<Outcome, BackendError>> {
-        let _ = self.tell(id, Said::Answer(answer));
-        None
-    }
-}
-
-/// Waits no longer when dropped.
-struct Waiter<'a> {
-    waiters: &'a Waiters,
-    id: &'a Id,
-}
-
-impl Drop for Waiter<'_> {
-    fn drop(&mut self) {
-        self.waiters.lock().remove(self.id);
-    }
-}
-
-/// Hands progress to the call that it belongs to, and all else to whoever hears news.
-struct Ear<'a> {
-    waiters: &'a Waiters,
-    news: &'a dyn Listener,
-}
-
-impl Listener for Ear<'_> {
-    fn notification(&self, notification: Notification) {
-        if notification.method != "notifications/progress" {
-            return self.news.notification(notification);
-        }
-        let token = notification.params.as_ref();
-        let token = token.and_then(|params| params.get("progressToken"));
-        // Attempts have their id for a token.
-        if let Some(id) = token.and_then(Id::from_raw) {
-            let _ = self.waiters.tell(&id, Said::Notification(notification));
-        }
-    }
-
-    fn request(&self, request: Request) -> BoxFuture<'_, Outcome> {
-        self.news.request(request)
-    }
 }
 
 async fn within<T>(

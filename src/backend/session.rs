@@ -20,6 +20,7 @@ use super::error::BackendError;
 use super::http::Endpoint;
 use super::listener::Listener;
 use super::old_sse::Channel;
+use super::waiters::Waiters;
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::era::{legacy, mirror, modern};
 use crate::protocol::{ClientProfile, Era, Id, Kind, LogLevel, Notification, Outcome, RawJson};
@@ -45,6 +46,8 @@ pub struct Link {
     in_session: bool,
     /// The stream that everything comes on, with the transport of 2024-11-05.
     channel: Option<Channel>,
+    /// Who waits for an answer, should it come on the stream of [`super::news`].
+    waiters: Waiters,
     errands: TaskTracker,
     /// What it was last told about logging.
     pub(super) level: Mutex<Option<LogLevel>>,
@@ -118,6 +121,7 @@ impl Link {
             headers,
             in_session: false,
             channel: None,
+            waiters: Waiters::default(),
             errands,
             level: Mutex::default(),
             era: Era::Modern,
@@ -183,6 +187,7 @@ impl Link {
                     .request(attempt.id, body, attempt.idle, listener)
                     .await
             }
+            None if self.era == Era::Legacy => self.exchange_or_hear(attempt, body, listener).await,
             None => self.exchange(attempt, &headers, body, listener).await,
         };
         waiting.given_up = matches!(

@@ -307,6 +307,26 @@ impl TestGateway {
         self.list_tools().into_iter().map(name).collect()
     }
 
+    /// Calls until it works: what comes back is found again by itself, in the end.
+    pub fn call_until_it_works(&mut self, tool: &str) -> Answer {
+        let begun = Instant::now();
+        loop {
+            let answer = self.call(tool, json!({}));
+            if answer.0.json.get("result").is_some() {
+                return answer;
+            }
+            assert!(begun.elapsed() < PATIENCE, "never: {answer:?}");
+        }
+    }
+
+    /// Lists until just these are listed, for a client that isn't told.
+    pub fn list_until(&mut self, names: &[&str]) {
+        let begun = Instant::now();
+        while self.tool_names() != names {
+            assert!(begun.elapsed() < PATIENCE, "never listed: {names:?}");
+        }
+    }
+
     /// Waits, from one `tools/list_changed` to the next, until the tool is listed.
     pub fn wait_for_tool(&mut self, name: &str) {
         while !self.tool_names().iter().any(|listed| listed == name) {

@@ -114,7 +114,7 @@ fn a_modern_client_needs_no_handshake_and_hears_nothing_unasked() {
         "notifications/message",
         json!({ "level": "error", "data": "x" }),
     );
-    while gateway.tool_names() != ["new"] {}
+    gateway.list_until(&["new"]);
 }
 
 #[test]

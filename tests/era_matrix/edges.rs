@@ -194,10 +194,16 @@ const METHODS: [&str; 15] = [
 
 /// Its id, if it is a subscription now.
 fn acknowledged(gateway: &mut TestGateway, id: u64) -> Option<u64> {
-    let message = gateway.next_message();
-    let is_error = message.json.get("error").is_some();
-    assert_eq!(is_error, *message.id() == json!(id), "{}", message.line);
-    (!is_error).then_some(id)
+    loop {
+        let message = gateway.next_message();
+        if message.is_response() {
+            assert!(*message.id() == json!(id) && message.json.get("error").is_some());
+            return None;
+        }
+        if message.method() == Some("notifications/subscriptions/acknowledged") {
+            return Some(id);
+        }
+    }
 }
 
 /// What a request says of itself is as the client wrote it, or it is no request of this era.

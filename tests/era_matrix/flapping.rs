@@ -1,28 +1,12 @@
 //! Backends that go and come back, in the same era or in the other.
 
-use std::time::Instant;
-
 use serde_json::json;
 
-use crate::common::PATIENCE;
 use crate::common::fake::FakeBackend;
-use crate::common::gateway::{Answer, TestGateway};
 use crate::table::{LEGACY, MODERN, Pair};
 
 const TOOLS: &str = "notifications/tools/list_changed";
 const UPDATED: &str = "notifications/resources/updated";
-
-/// Calls until it works: what comes back is found again by itself, in the end.
-fn works_again(gateway: &mut TestGateway, tool: &str) -> Answer {
-    let begun = Instant::now();
-    loop {
-        let answer = gateway.call(tool, json!({}));
-        if answer.0.json.get("result").is_some() {
-            return answer;
-        }
-        assert!(begun.elapsed() < PATIENCE, "never again: {answer:?}");
-    }
-}
 
 #[test]
 fn a_subscription_outlives_its_backend() {
@@ -60,7 +44,7 @@ fn changes(to_modern: bool, goes_down: bool) {
         if goes_down {
             fake.come_up();
         }
-        assert_eq!(works_again(&mut gateway, "t").text(), "t {}", "{client}");
+        assert_eq!(gateway.call_until_it_works("t").text(), "t {}", "{client}");
         assert_eq!(fake.runs("t"), 2, "{client}");
         // What it was asked before that was known.
         fake.offences();

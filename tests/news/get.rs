@@ -1,14 +1,18 @@
 //! The stream of a legacy server behind GET.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
+use sentinel_gateway::backend::State;
 use sentinel_gateway::protocol::{Kind, Outcome, RawJson};
 
 use crate::alone::Alone;
 use crate::common::fake::FakeBackend;
+use crate::common::gate::Gate;
 use crate::common::gateway::TestGateway;
 use crate::common::live::Live;
-use crate::common::message::{notification, request};
+use crate::common::message::{notification, request, text};
 use crate::common::reply::Reply;
 
 const TOOLS_CHANGED: &str = "notifications/tools/list_changed";
@@ -222,6 +226,49 @@ fn a_404_within_the_session_means_that_it_is_lost() {
         [Some("session-1"), Some("session-1"), Some("session-2")]
     );
     assert_eq!(gets[2].header("last-event-id"), None);
+}
+
+#[test]
+fn an_answer_on_it_is_for_the_call_that_asked() {
+    let fake = FakeBackend::start().tool("a").with_get();
+    let alone = Alone::up(&fake);
+    let stream = fake.stream(0);
+    let silent = Live::new();
+    fake.on_tool("a", Reply::sse().live(&silent));
+    std::thread::scope(|scope| {
+        let call = scope.spawn(|| alone.call("a"));
+        let mut answer = text("over there");
+        answer["id"] = fake.next_request("tools/call").message["id"].clone();
+        stream.event(&answer);
+        assert_eq!(call.join().unwrap().unwrap(), "over there");
+    });
+    assert!(fake.requests_of("notifications/cancelled").is_empty());
+}
+
+#[test]
+fn no_call_goes_out_before_the_server_has_said_whether_it_has_one() {
+    let fake = FakeBackend::start().tool("a");
+    let gate = Gate::new();
+    fake.on("GET", Reply::sse().after(&gate).then_stall());
+    let begun = Instant::now();
+    let mut alone = Alone::over(&fake);
+    gate.wait_for(1);
+    let up = matches!(alone.backend.state(), State::Ready(_));
+    // On a machine that stands still the wait is over before we look.
+    assert!(!up || begun.elapsed() >= Duration::from_millis(500));
+    gate.open();
+    alone.listed();
+    assert!(matches!(alone.backend.state(), State::Ready(_)));
+}
+
+#[test]
+fn a_server_that_says_nothing_until_it_has_news_is_waited_for_but_briefly() {
+    let fake = FakeBackend::start().tool("a");
+    let gate = Gate::new();
+    fake.on("GET", Reply::sse().after(&gate).then_stall());
+    let alone = Alone::over(&fake);
+    assert_eq!(alone.call("a").unwrap(), "a {}");
+    assert_eq!(gate.left(), 0);
 }
 
 #[test]

@@ -8,8 +8,10 @@ use super::{Attempt, Link};
 use crate::backend::error::BackendError;
 use crate::backend::http::{Endpoint, is_event_stream};
 use crate::backend::listener::{Answering, Listener, Nobody};
+use crate::backend::old_sse::Channel;
 use crate::backend::resume::{self, RestOfAnswer, Resume};
 use crate::backend::stream::Reading;
+use crate::backend::waiters::{Said, Sorting};
 use crate::protocol::{Era, Outcome, message};
 
 impl Link {
@@ -36,6 +38,32 @@ impl Link {
             ..self.reading(listener, &answering)
         };
         reading.answer(response).await
+    }
+
+    /// The same within a legacy session: some servers write an answer on the session's own stream
+    /// where that was opened after the request came. It is for the one that asked, wherever it is
+    /// heard.
+    pub(super) async fn exchange_or_hear(
+        &self,
+        attempt: &Attempt<'_>,
+        body: Bytes,
+        listener: &dyn Listener,
+    ) -> Result<Outcome, BackendError> {
+        let (_waiter, mut elsewhere) = self.waiters.wait_for(attempt.id);
+        let heard = async {
+            while let Some(said) = elsewhere.recv().await {
+                match said {
+                    Said::Answer(answer) => return answer,
+                    Said::Notification(notification) => listener.notification(notification),
+                }
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            biased;
+            answer = heard => answer,
+            answer = self.exchange(attempt, &self.headers, body, listener) => answer,
+        }
     }
 
     /// Reading something of this server that answers nobody.
@@ -88,9 +116,14 @@ impl Link {
         resume: &dyn Resume,
     ) -> BackendError {
         let answering = |id, outcome| self.answer(id, outcome);
+        let sorting = Sorting {
+            waiters: &self.waiters,
+            news: listener,
+        };
         let reading = Reading {
+            addressee: &self.waiters,
             resume: Some(resume),
-            ..self.reading(listener, &answering)
+            ..self.reading(&sorting, &answering)
         };
         match reading.events(stream).await {
             Err(end) => end,
@@ -124,6 +157,11 @@ impl Link {
             Some(channel) => channel.ended().await,
             None => std::future::pending().await,
         }
+    }
+
+    /// Whether it has.
+    pub(in crate::backend) fn has_ended(&self) -> bool {
+        self.channel.as_ref().is_some_and(Channel::has_ended)
     }
 
     /// Whether GET may open a stream beside the calls.

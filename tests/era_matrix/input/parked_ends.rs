@@ -68,6 +68,22 @@ fn a_lost_session_ends_the_parked_call_and_never_runs_it_again() {
     assert_eq!(parked.gateway.call("other", json!({})).text(), "other {}");
 }
 
+/// Nobody hangs up, but the answer finds no session any more: nothing more can come of the call.
+#[test]
+fn an_answer_that_finds_no_session_ends_the_call() {
+    let mut parked = Parked::over(&[ask(0, "?")]);
+    let asked = parked.call();
+    parked.fake.forget_sessions();
+    assert_eq!(parked.gateway.call("other", json!({})).text(), "other {}");
+    let id = parked.retry_accepting(&asked);
+    let answer = parked.gateway.answer(id);
+    assert!(
+        answer.code() == -32603 || answer.code() == -32602,
+        "{answer:?}"
+    );
+    parked.ran_once();
+}
+
 #[test]
 fn a_backend_that_dies_ends_the_parked_call() {
     let mut parked = Parked::over(&[ask(0, "?")]);
