@@ -61,7 +61,9 @@ class User {
             this.logged.push([params.level, params.logger, params.data]);
         });
         client.setNotificationHandler('notifications/tools/list_changed', () => void this.heard.add('tools'));
-        client.setNotificationHandler('notifications/resources/updated', ({ params }) => void this.heard.add(params.uri));
+        client.setNotificationHandler('notifications/resources/updated', ({ params }) => {
+            this.heard.add(params.uri);
+        });
     }
 
     takeAsked() {

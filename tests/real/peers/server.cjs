@@ -257,7 +257,7 @@ function buildServer() {
             requestState: { verify: states.verify },
         },
     );
-    const answer = (method, handler) => server.setRequestHandler(method, (request, ctx) => handler(request.params, ctx));
+    const answer = (method, handler) => server.setRequestHandler(method, ({ params }, ctx) => handler(params, ctx));
     answer('tools/list', () => ({
         tools: [
             ...Object.entries(TOOLS).map(([name, { listed }]) => ({ name, ...listed })),
