@@ -17,7 +17,7 @@ use crate::backend::BackendEvent;
 use crate::dispatch::input::strays::{self, Stray};
 use crate::dispatch::tasks;
 use crate::dispatch::{
-    Exchange, Lifecycle, Plan, Refresh, Snapshot, Subscriptions, Talks, TaskEvent, call, refresh,
+    Exchange, Lifecycle, Plan, Refresh, Snapshot, Subscriptions, Talks, TaskEvent, answer, refresh,
     route,
 };
 use crate::protocol::era::modern;
@@ -360,7 +360,7 @@ impl Gateway {
         for ticket in self.replies.tickets() {
             self.replies.end_task(ticket);
             if let Some(pending) = self.replies.get(ticket) {
-                let outcome = call::cut_off(&pending.method, pending.era, &snapshot);
+                let outcome = answer::cut_off(&pending.method, pending.era, &snapshot);
                 self.replies.finish(ticket, &outcome);
             }
         }

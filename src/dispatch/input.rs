@@ -27,7 +27,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
-use super::subscribe::Filter;
+use super::filter::Filter;
 use crate::backend::{Listener, Subscription};
 use crate::protocol::error::INTERNAL_ERROR;
 use crate::protocol::message;

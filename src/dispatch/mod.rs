@@ -4,12 +4,15 @@
 //! may change, and a way to talk to its client. It must not know stdin, stdout or the client's
 //! ids; who may answer is decided in [`crate::gateway`].
 
+pub mod answer;
 pub mod call;
+mod filter;
 pub mod input;
 pub mod lifecycle;
 pub mod list;
 mod outgoing;
 pub mod refresh;
+mod related;
 mod subject;
 pub mod subscribe;
 pub mod tasks;
@@ -116,7 +119,7 @@ pub fn route(
         }
         _ => match (work(method, era), exchange(client)) {
             (None, _) => Plan::unknown(method),
-            (Some(_), None) => Plan::Reply(call::overloaded(method, era, &snapshots.borrow())),
+            (Some(_), None) => Plan::Reply(answer::overloaded(method, era, &snapshots.borrow())),
             (Some(work), Some(exchange)) => Plan::Spawn(work(request, snapshots.clone(), exchange)),
         },
     }

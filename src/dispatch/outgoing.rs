@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use reqwest::header::HeaderName;
 
+use super::related::Related;
 use super::subject::{Route, Subject};
-use super::tasks::Related;
 use crate::backend::retry::Replay;
 use crate::backend::{Answer, Backend, BackendError, Call, Clock, Failed, Listener};
 use crate::backend::{LevelGuard, ProgressToken, Reached};

@@ -11,115 +11,14 @@ use std::mem;
 use bytes::Bytes;
 use futures_util::future::join_all;
 
+use super::filter::{Filter, covers, updated};
 use super::subject::Subject;
 use super::{Exchange, Snapshot, Snapshots, TaskEvent, settled, tasks};
 use crate::backend::Subscription;
 use crate::protocol::era::modern::{self, key};
 use crate::protocol::error::INVALID_PARAMS;
-use crate::protocol::message::{self, elements};
+use crate::protocol::message;
 use crate::protocol::{Era, Id, Notification, Outcome, RawJson, Request, RpcError, Ticket, task};
-
-/// What a subscription wants to hear of.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Filter {
-    lists: Vec<List>,
-    uris: Vec<String>,
-    /// It names tasks. They aren't honoured: a client can ask for a task's state at any time.
-    tasks: bool,
-}
-
-/// A kind of list whose changes can be asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum List {
-    Tools,
-    Prompts,
-    Resources,
-}
-
-impl List {
-    const ALL: [Self; 3] = [Self::Tools, Self::Prompts, Self::Resources];
-
-    fn flag(self) -> &'static str {
-        match self {
-            Self::Tools => "toolsListChanged",
-            Self::Prompts => "promptsListChanged",
-            Self::Resources => "resourcesListChanged",
-        }
-    }
-
-    fn notification(self) -> &'static str {
-        match self {
-            Self::Tools => "notifications/tools/list_changed",
-            Self::Prompts => "notifications/prompts/list_changed",
-            Self::Resources => "notifications/resources/list_changed",
-        }
-    }
-}
-
-impl Filter {
-    /// Reads `params.notifications`; members that aren't known are not honoured.
-    fn read(params: Option<&RawJson>) -> Result<Self, String> {
-        let wanted = params.and_then(|params| params.get("notifications"));
-        let wanted = wanted
-            .filter(RawJson::is_object)
-            .ok_or("params need the object \"notifications\"")?;
-        let mut lists = Vec::new();
-        for list in List::ALL {
-            match wanted.get(list.flag()).as_ref().map(RawJson::as_str) {
-                Some("true") => lists.push(list),
-                None | Some("false" | "null") => {}
-                Some(_) => return Err(format!("{:?} must be true or false", list.flag())),
-            }
-        }
-        let uris = match wanted.get("resourceSubscriptions") {
-            None => Vec::new(),
-            Some(uris) => elements(&uris)
-                .and_then(|uris| uris.iter().map(RawJson::text).collect())
-                .ok_or("\"resourceSubscriptions\" must be an array of strings")?,
-        };
-        let tasks = wanted.get("taskIds").is_some();
-        Ok(Self { lists, uris, tasks })
-    }
-
-    /// The filter as the acknowledgement names it.
-    fn as_json(&self) -> RawJson {
-        let flags = self
-            .lists
-            .iter()
-            .map(|list| (list.flag(), Bytes::from_static(b"true")));
-        let uris = (!self.uris.is_empty()).then(|| {
-            let uris = serde_json::to_vec(&self.uris).unwrap_or_else(|_| b"[]".to_vec());
-            ("resourceSubscriptions", Bytes::from(uris))
-        });
-        let members: Vec<(&str, Bytes)> = flags.chain(uris).collect();
-        RawJson::trusted("{}").with_members(&members, &[])
-    }
-
-    fn wants(&self, notification: &Notification) -> bool {
-        match updated(notification) {
-            Some(uri) => self.uris.iter().any(|wanted| covers(wanted, &uri)),
-            None => {
-                let mut lists = self.lists.iter();
-                lists.any(|list| list.notification() == notification.method)
-            }
-        }
-    }
-}
-
-/// The resource that has changed, if that is what a notification says.
-fn updated(notification: &Notification) -> Option<String> {
-    let params = notification.params.as_ref();
-    let params = params.filter(|_| notification.method == "notifications/resources/updated");
-    params?.get("uri")?.text()
-}
-
-/// Whether a subscription to `wanted` is about `uri`: a server may name a part of what was
-/// subscribed to (S25 `server/resources`).
-fn covers(wanted: &str, uri: &str) -> bool {
-    uri.strip_prefix(wanted).is_some_and(|rest| {
-        rest.is_empty() || wanted.ends_with('/') || rest.starts_with(['/', '#', '?'])
-    })
-}
 
 /// Serves one `subscriptions/listen`. It ends only with its subscription, so what this returns
 /// is an error.
@@ -306,45 +205,15 @@ impl Listen {
 mod tests {
     use super::*;
 
-    fn filter(notifications: &str) -> Result<Filter, String> {
-        let params = format!(r#"{{"notifications":{notifications}}}"#);
-        Filter::read(Some(&RawJson::trusted(params)))
-    }
-
-    #[test]
-    fn a_filter_is_honoured_as_far_as_it_is_known() {
-        let all = r#"{"toolsListChanged":true,"promptsListChanged":false,"resourcesListChanged":null,"resourceSubscriptions":["a:/b"],"other":1}"#;
-        let filter = filter(all).unwrap();
-        assert_eq!(
-            filter.as_json().as_str(),
-            r#"{"toolsListChanged":true,"resourceSubscriptions":["a:/b"]}"#
-        );
-        for bad in [
-            "7",
-            r#"{"toolsListChanged":"yes"}"#,
-            r#"{"resourceSubscriptions":[1]}"#,
-        ] {
-            assert!(self::filter(bad).is_err(), "{bad}");
-        }
-        assert!(Filter::read(None).is_err());
-    }
-
-    #[test]
-    fn a_part_of_what_was_subscribed_to_is_reported_too() {
-        assert!(covers("file:///a", "file:///a"));
-        assert!(covers("file:///a", "file:///a/b"));
-        assert!(covers("file:///a/", "file:///a/b"));
-        assert!(!covers("file:///a", "file:///ab"));
-        assert!(!covers("file:///a", "file:///"));
-    }
-
     #[test]
     fn everything_of_a_subscription_bears_the_id_of_its_request_in_kind() {
         let mut subscriptions = Subscriptions::default();
         let mut in_flight = crate::protocol::InFlight::default();
         let id = Id::from_raw(RawJson::trusted("\"seven\"")).unwrap();
         let ticket = in_flight.begin(id.clone(), ()).unwrap();
-        let line = subscriptions.open(ticket, id, filter(r#"{"toolsListChanged":true}"#).unwrap());
+        let wanted = RawJson::trusted(r#"{"notifications":{"toolsListChanged":true}}"#);
+        let filter = Filter::read(Some(&wanted)).unwrap();
+        let line = subscriptions.open(ticket, id, filter);
         let text = std::str::from_utf8(&line).unwrap();
         assert!(
             text.contains(r#""io.modelcontextprotocol/subscriptionId":"seven""#),

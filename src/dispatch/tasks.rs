@@ -7,15 +7,15 @@
 
 use std::sync::Arc;
 
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::join_all;
 use serde_json::json;
 
-use super::call::{for_client, told};
+use super::answer::{for_client, told};
 use super::outgoing::{explain, progress_token};
+use super::related::Related;
 use super::{Exchange, Snapshot, Snapshots};
 use crate::backend::retry::Replay;
-use crate::backend::{Answer, Backend, Call, Clock, Failed, Listener, Reached};
+use crate::backend::{Answer, Backend, Call, Clock, Failed, Reached};
 use crate::protocol::error::{INVALID_PARAMS, MISSING_CAPABILITY};
 use crate::protocol::message::elements;
 use crate::protocol::raw::quoted;
@@ -168,34 +168,5 @@ fn named(answer: Answer, backend: &Backend) -> Answer {
     Answer {
         outcome: task::outcome_for_client(answer.outcome, backend.name()),
         ..answer
-    }
-}
-
-/// Hears a call for another listener, with related tasks under the names that each side uses.
-pub(super) struct Related<'a> {
-    pub(super) listener: &'a dyn Listener,
-    /// Whose call it is.
-    pub(super) backend: &'a str,
-}
-
-impl Listener for Related<'_> {
-    fn notification(&self, notification: Notification) {
-        self.listener.notification(Notification {
-            params: task::related_for_client(notification.params, self.backend),
-            ..notification
-        });
-    }
-
-    fn request(&self, request: Request) -> BoxFuture<'_, Outcome> {
-        let request = Request {
-            params: task::related_for_client(request.params, self.backend),
-            ..request
-        };
-        let answer = self.listener.request(request);
-        answer.map(task::related_for_backend).boxed()
-    }
-
-    fn may_be_replayed(&self) -> bool {
-        self.listener.may_be_replayed()
     }
 }

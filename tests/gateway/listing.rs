@@ -9,7 +9,7 @@ use crate::common::message::{notification, text};
 use crate::common::reply::Reply;
 
 /// So that the first list does not wait for backends that never come.
-const IMPATIENT: &str = "[gateway]\nstartup_wait_ms = 100\n";
+const IMPATIENT: &str = "[gateway]\nstartup_wait_ms = 700\n";
 
 fn initialized(toml: &str) -> TestGateway {
     let mut gateway = TestGateway::with_config(toml);

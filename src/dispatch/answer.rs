@@ -1,0 +1,75 @@
+//! What a client is told in the end, in the words of its era.
+//!
+//! Owns putting a backend's answer into them, and the form of the gateway's own errors. It must not
+//! know how an answer was had.
+
+use super::{Snapshot, input};
+use crate::backend::Answer;
+use crate::config::ToolErrors;
+use crate::protocol::era::modern::ResultType;
+use crate::protocol::era::{legacy, modern};
+use crate::protocol::error::INTERNAL_ERROR;
+use crate::protocol::{Class, ClientProfile, Era, Executed, GatewayData, Outcome, RpcError};
+
+/// The answer where the gateway has no room for another call.
+pub fn overloaded(method: &str, era: Era, snapshot: &Snapshot) -> Outcome {
+    let cap = snapshot.config.gateway.max_in_flight;
+    let message = format!("{cap} requests are in flight already (max_in_flight); it was not sent");
+    let data = GatewayData::new(None, Class::Overloaded, Executed::No, 0);
+    let error = RpcError::new(INTERNAL_ERROR, message).with_data(data);
+    told(error, era, method, snapshot)
+}
+
+/// The answer to a call that the end of the gateway cuts off.
+pub fn cut_off(method: &str, era: Era, snapshot: &Snapshot) -> Outcome {
+    let message = "the gateway is shutting down; the tool MAY HAVE RUN: check before calling again";
+    let data = GatewayData::new(None, Class::ShuttingDown, Executed::Unknown, 0);
+    let error = RpcError::new(INTERNAL_ERROR, message).with_data(data);
+    told(error, era, method, snapshot)
+}
+
+/// An error of our own, in the form the user chose for tools.
+pub(super) fn told(error: RpcError, era: Era, method: &str, snapshot: &Snapshot) -> Outcome {
+    match snapshot.config.gateway.tool_errors {
+        ToolErrors::Result if method == "tools/call" => {
+            let result = error.as_tool_result();
+            Outcome::Result(match era {
+                Era::Legacy => result,
+                Era::Modern => {
+                    modern::signed(&modern::complete(&result, false), &snapshot.identity)
+                }
+            })
+        }
+        _ => error.into(),
+    }
+}
+
+/// A backend's answer in the words of the client's era; `uri` of the resource it is about, if it
+/// is about one. Within the legacy era no result is touched.
+pub(super) fn for_client(
+    answer: Answer,
+    client: &ClientProfile,
+    method: &str,
+    uri: Option<&str>,
+    snapshot: &Snapshot,
+) -> Outcome {
+    let cacheable = method == "resources/read";
+    let outcome = match (answer.era, client.era) {
+        (Era::Legacy, Era::Legacy) => return input::for_legacy_client(answer.outcome, client),
+        (Era::Modern, Era::Legacy) => {
+            return legacy::outcome_from_modern(answer.outcome, cacheable);
+        }
+        (Era::Modern, Era::Modern) => modern::outcome_for_client(answer.outcome),
+        (Era::Legacy, Era::Modern) => legacy::outcome_for_modern(answer.outcome, cacheable, uri),
+    };
+    match outcome {
+        Outcome::Result(result) => {
+            let result = match answer.result_type {
+                ResultType::Complete => modern::complete(&result, cacheable),
+                ResultType::InputRequired | ResultType::Task => result,
+            };
+            Outcome::Result(modern::signed(&result, &snapshot.identity))
+        }
+        error @ Outcome::Error(_) => error,
+    }
+}
