@@ -63,3 +63,18 @@ impl Addressee for Nobody {
         None
     }
 }
+
+/// Whether an answer to the server may have been heard; if not, nobody is there to hear it.
+pub(super) fn delivered(posted: Result<(), BackendError>) -> Result<(), BackendError> {
+    match posted {
+        Err(error) => {
+            tracing::warn!(%error, "an answer to the server was not taken");
+            if error.ends_link() {
+                Err(error)
+            } else {
+                Ok(())
+            }
+        }
+        Ok(()) => Ok(()),
+    }
+}

@@ -16,9 +16,8 @@ use tokio::task::AbortHandle;
 
 use super::error::BackendError;
 use super::http::{Endpoint, is_event_stream};
-use super::listener::Listener;
+use super::listener::{Listener, delivered};
 use super::resume;
-use super::session::delivered;
 use super::sse::Decoder;
 use super::stream::Reading;
 use super::waiters::{Said, Sorting, Waiters};

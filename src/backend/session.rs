@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use super::error::BackendError;
 use super::http::Endpoint;
-use super::listener::Listener;
+use super::listener::{Listener, delivered};
 use super::old_sse::Channel;
 use super::waiters::Waiters;
 use crate::protocol::era::modern::ResultType;
@@ -336,21 +336,6 @@ impl Link {
             return Err(BackendError::SessionLost { by_status: true });
         }
         Err(self.endpoint.refusal(status, &headers, &body))
-    }
-}
-
-/// Whether an answer to the server may have been heard; if not, nobody is there to hear it.
-pub(super) fn delivered(posted: Result<(), BackendError>) -> Result<(), BackendError> {
-    match posted {
-        Err(error) => {
-            tracing::warn!(%error, "an answer to the server was not taken");
-            if error.ends_link() {
-                Err(error)
-            } else {
-                Ok(())
-            }
-        }
-        Ok(()) => Ok(()),
     }
 }
 

@@ -10,9 +10,10 @@ use tokio::task::AbortHandle;
 
 use super::batch::Batches;
 use crate::dispatch::input::Question;
+use crate::protocol::Request;
 use crate::protocol::error::INVALID_REQUEST;
+use crate::protocol::message::{self, Written};
 use crate::protocol::{Asked, Era, Id, InFlight, Outcome, RawJson, Response, RpcError, Ticket};
-use crate::protocol::{Request, message};
 use crate::transport::stdio::{Matters, Outbox};
 
 /// A request of the client in flight.
@@ -117,11 +118,12 @@ impl Replies {
     pub(super) fn finish(&mut self, ticket: Ticket, outcome: &Outcome) {
         if let Some((id, pending)) = self.in_flight.finish(ticket) {
             self.withdraw(|open| open.ticket == Some(ticket));
-            let whole = || message::response(Some(&id), outcome);
-            match (pending.batch, message::response_in_parts(&id, outcome)) {
-                (Some(batch), _) => self.close_part(batch, Some(whole())),
-                (None, Some(parts)) => self.outbox.push_parts(parts),
-                (None, None) => self.send(whole()),
+            match (pending.batch, message::response_as_is(&id, outcome)) {
+                (None, Written::Whole(line)) => self.send(line),
+                (None, Written::Parts(parts)) => self.outbox.push_parts(parts),
+                (Some(batch), _) => {
+                    self.close_part(batch, Some(message::response(Some(&id), outcome)));
+                }
             }
         }
     }

@@ -260,15 +260,26 @@ pub fn response(id: Option<&Id>, outcome: &Outcome) -> Bytes {
     out.freeze()
 }
 
-/// The same in parts, where the carried text is large and on one line already: nothing is copied.
-pub fn response_in_parts(id: &Id, outcome: &Outcome) -> Option<[Bytes; 3]> {
+/// A response as it is best written.
+#[derive(Debug)]
+pub enum Written {
+    /// In one piece.
+    Whole(Bytes),
+    /// In parts, where the carried text is large and on one line already: nothing is copied.
+    Parts([Bytes; 3]),
+}
+
+/// The same as [`response`], not put together where that would cost.
+pub fn response_as_is(id: &Id, outcome: &Outcome) -> Written {
     const LARGE: usize = 64 * 1024;
-    let (head, body) = response_head(Some(id), outcome);
+    let (Outcome::Result(body) | Outcome::Error(body)) = outcome;
     let text = body.as_bytes();
-    (text.len() >= LARGE && memchr2(b'\n', b'\r', text).is_none()).then(|| {
-        let tail = Bytes::from_static(RESPONSE_TAIL);
-        [head.into(), body.clone().into_bytes(), tail]
-    })
+    if text.len() < LARGE || memchr2(b'\n', b'\r', text).is_some() {
+        return Written::Whole(response(Some(id), outcome));
+    }
+    let (head, body) = response_head(Some(id), outcome);
+    let tail = Bytes::from_static(RESPONSE_TAIL);
+    Written::Parts([head.into(), body.clone().into_bytes(), tail])
 }
 
 const RESPONSE_TAIL: &[u8] = b"}";
@@ -293,7 +304,16 @@ fn envelope(id: Option<&Id>, method: &str, params: Option<&RawJson>) -> Bytes {
         out.put_u8(b',');
     }
     out.put_slice(b"\"method\":");
-    out.put_slice(&super::raw::quoted(method));
+    if method
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"/_-".contains(&b))
+    {
+        out.put_u8(b'"');
+        out.put_slice(method.as_bytes());
+        out.put_u8(b'"');
+    } else {
+        out.put_slice(&super::raw::quoted(method));
+    }
     if let Some(params) = params {
         out.put_slice(b",\"params\":");
         put_on_one_line(&mut out, params.as_bytes());

@@ -7,8 +7,7 @@
 /// The end of the value that begins at `at`, white space before it allowed; `None` if there is
 /// no valid one. `text` must be UTF-8.
 pub fn value(text: &[u8], mut at: usize) -> Option<usize> {
-    // What closes each object and array that is open.
-    let mut open: Vec<u8> = Vec::new();
+    let mut open = Open::default();
     loop {
         at = space(text, at);
         match *text.get(at)? {
@@ -16,7 +15,7 @@ pub fn value(text: &[u8], mut at: usize) -> Option<usize> {
                 at = space(text, at + 1);
                 if *text.get(at)? != b'}' {
                     at = key(text, at)?;
-                    open.push(b'}');
+                    open.push(true);
                     continue;
                 }
                 at += 1;
@@ -24,7 +23,7 @@ pub fn value(text: &[u8], mut at: usize) -> Option<usize> {
             b'[' => {
                 at = space(text, at + 1);
                 if *text.get(at)? != b']' {
-                    open.push(b']');
+                    open.push(false);
                     continue;
                 }
                 at += 1;
@@ -37,9 +36,10 @@ pub fn value(text: &[u8], mut at: usize) -> Option<usize> {
         }
         // A value has ended, and with it perhaps what it stands in.
         loop {
-            let Some(&close) = open.last() else {
+            let Some(in_object) = open.last() else {
                 return Some(at);
             };
+            let close = if in_object { b'}' } else { b']' };
             at = space(text, at);
             let found = *text.get(at)?;
             at += 1;
@@ -50,10 +50,43 @@ pub fn value(text: &[u8], mut at: usize) -> Option<usize> {
             if found != b',' {
                 return None;
             }
-            if close == b'}' {
+            if in_object {
                 at = key(text, space(text, at))?;
             }
             break;
+        }
+    }
+}
+
+/// The objects and arrays that are open: a bit each, and bytes only where they are many, so that
+/// what is not deep costs no allocation.
+#[derive(Default)]
+struct Open {
+    bits: u64,
+    depth: u32,
+    deeper: Vec<bool>,
+}
+
+impl Open {
+    fn push(&mut self, object: bool) {
+        if self.depth < u64::BITS {
+            self.bits = self.bits << 1 | u64::from(object);
+            self.depth += 1;
+        } else {
+            self.deeper.push(object);
+        }
+    }
+
+    /// Whether the innermost is an object; `None` where nothing is open.
+    fn last(&self) -> Option<bool> {
+        let shallow = (self.depth > 0).then_some(self.bits & 1 == 1);
+        self.deeper.last().copied().or(shallow)
+    }
+
+    fn pop(&mut self) {
+        if self.deeper.pop().is_none() {
+            self.bits >>= 1;
+            self.depth -= 1;
         }
     }
 }
@@ -253,6 +286,17 @@ mod tests {
         ] {
             let (ours, theirs) = both(text);
             assert_eq!(ours, theirs, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn objects_and_arrays_are_told_apart_at_any_depth() {
+        for levels in [1, 31, 32, 33, 64, 100] {
+            let text = format!("{}1{}", "[{\"a\":".repeat(levels), "}]".repeat(levels));
+            let crossed = text.replacen("}]", "]}", 1);
+            let ours = |text: &str| value(text.as_bytes(), 0) == Some(text.len());
+            assert!(ours(&text), "{levels}");
+            assert!(!ours(&crossed), "{levels}");
         }
     }
 
