@@ -276,6 +276,38 @@ fn fault_13_half_a_line_at_eof_is_served_if_it_is_whole_json() {
     }
 }
 
+/// Stdin is read on, and what waits is bounded: past it the process ends, and says why.
+#[test]
+fn fault_14_a_client_that_does_not_read_is_left() {
+    let fake = FakeBackend::start().tool("large");
+    let text = "x".repeat(400_000);
+    fake.always_tool("large", Reply::result(json!({ "content": [], "x": text })));
+    let caps = "[gateway]\nmax_message_bytes = 1048576\nmax_buffered_bytes = 1048576\n";
+    let mut process = Process::initialized(&format!("{caps}{}", fake.entry("fake", "")));
+    for n in 0..20 {
+        process.call(&n.to_string(), "large");
+    }
+    let Process {
+        mut child,
+        stdin,
+        stdout,
+        folder,
+    } = process;
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    let mut log = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut log)
+        .unwrap();
+    assert!(
+        log.contains("the client does not read its answers"),
+        "{log}"
+    );
+    drop((stdin, stdout, folder));
+}
+
 #[test]
 fn fault_15_a_closed_stdout_cancels_everything_and_ends() {
     let (fake, gate, toml) = held("drain_ms = 600000");
