@@ -105,6 +105,12 @@ pub fn string(text: &[u8], at: usize) -> Option<usize> {
             if block[found] == b'"' {
                 return Some(at + found + 1);
             }
+            // Nearly all escapes are two bytes. They have a way of their own, so that the next
+            // place is known before this one has been looked at.
+            if found < BLOCK - 1 && is_short_escape(text, at + found) {
+                special &= !(0b11 << found);
+                continue;
+            }
             let end = found + escape(text, at + found)?;
             if end >= BLOCK {
                 at += end;
@@ -123,33 +129,33 @@ pub fn string(text: &[u8], at: usize) -> Option<usize> {
     }
 }
 
+/// Whether an escape of two bytes begins at `at`.
+fn is_short_escape(text: &[u8], at: usize) -> bool {
+    matches!(text.get(at..at + 2), Some([b'\\', letter]) if SHORT_ESCAPES[usize::from(*letter)])
+}
+
 /// The length of the escape that begins at `at`; `None` for anything else.
 fn escape(text: &[u8], at: usize) -> Option<usize> {
-    if text[at] != b'\\' {
-        return None;
+    if is_short_escape(text, at) {
+        return Some(2);
     }
-    match ESCAPES[usize::from(*text.get(at + 1)?)] {
-        2 => Some(2),
-        6 => {
-            let digits = text.get(at + 2..at + 6)?;
-            digits.iter().all(u8::is_ascii_hexdigit).then_some(6)
-        }
+    match text.get(at..at + 6)? {
+        [b'\\', b'u', digits @ ..] if digits.iter().all(u8::is_ascii_hexdigit) => Some(6),
         _ => None,
     }
 }
 
-/// The length of an escape by the byte after its backslash; 0 where there is none such. A table,
-/// since JSON inside JSON has an escape every few bytes.
-const ESCAPES: [u8; 256] = {
-    let mut lengths = [0; 256];
-    let simple = b"\"\\/bfnrt";
+/// The bytes that make an escape with the backslash before them. A table, since JSON inside JSON
+/// has an escape every few bytes.
+const SHORT_ESCAPES: [bool; 256] = {
+    let mut short = [false; 256];
+    let letters = b"\"\\/bfnrt";
     let mut at = 0;
-    while at < simple.len() {
-        lengths[simple[at] as usize] = 2;
+    while at < letters.len() {
+        short[letters[at] as usize] = true;
         at += 1;
     }
-    lengths[b'u' as usize] = 6;
-    lengths
+    short
 };
 
 /// The first byte from `at` on that is no white space.
