@@ -45,11 +45,11 @@ impl Needed {
 }
 
 fn read_questions(requests: &RawJson) -> Result<Vec<Question>, String> {
-    let requests = requests
+    let members = requests
         .members()
         .ok_or("inputRequests must be an object")?;
     let read = |(key, request): (String, &serde_json::value::RawValue)| {
-        let request = RawJson::trusted(request.get().to_owned());
+        let request = requests.part(request);
         let method = request.get("method").and_then(|method| method.text());
         let method = method.filter(|method| offers::is_question(method));
         Ok(Question {
@@ -58,7 +58,7 @@ fn read_questions(requests: &RawJson) -> Result<Vec<Question>, String> {
             key,
         })
     };
-    requests.into_iter().map(read).collect()
+    members.into_iter().map(read).collect()
 }
 
 /// A result that asks for this, and is to be answered with this state.
