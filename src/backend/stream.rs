@@ -13,7 +13,7 @@ use reqwest::{Response, StatusCode};
 
 use super::asked::{Asked, withdrawn};
 use super::error::BackendError;
-use super::http::{EVENT_STREAM, Endpoint, media_type};
+use super::http::{Endpoint, Media};
 use super::listener::{Addressee, Answering, Listener};
 use super::resume::{Place, Resume};
 use super::sse::{Decoder, Event, TooLarge};
@@ -61,10 +61,10 @@ impl<'a> Reading<'a> {
             );
             return Err(BackendError::BadReply(why));
         }
-        let outcome = match media_type(&response).as_str() {
-            "application/json" => self.json_answer(&mut response).await?,
-            EVENT_STREAM => self.events(response).await?,
-            other => {
+        let outcome = match Media::of(&response) {
+            Media::Json => self.json_answer(&mut response).await?,
+            Media::EventStream => self.events(response).await?,
+            Media::Other(other) => {
                 let kind = if other.is_empty() {
                     "no content type".into()
                 } else {

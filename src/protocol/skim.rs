@@ -96,13 +96,13 @@ pub fn string(text: &[u8], at: usize) -> Option<usize> {
     let mut at = (text.get(at) == Some(&b'"')).then_some(at + 1)?;
     // Whether the block before ends in a backslash that escapes.
     let mut open = false;
-    while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
+    while let Some(window) = text.get(at..).and_then(<[u8]>::first_chunk::<WINDOW>) {
+        let block = window.first_chunk().unwrap_or(&[0; BLOCK]);
         if open || !is_plain(block) {
             let (escaped, still_open) = escaped_in(bits(block, |byte| byte == b'\\'), open);
             let quotes = bits(block, |byte| byte == b'"') & !escaped;
             let inside = quotes.wrapping_sub(1) & !quotes;
-            let controls = bits(block, |byte| byte < 0x20);
-            if controls & inside != 0 || !are_escapes(text, at, block, escaped & inside) {
+            if is_odd(window) && !is_sound(text, at, inside, escaped) {
                 return None;
             }
             if quotes != 0 {
@@ -125,6 +125,8 @@ pub fn string(text: &[u8], at: usize) -> Option<usize> {
 
 /// Bytes of a string that are looked at together: as many as a word has bits.
 const BLOCK: usize = 64;
+/// And the byte behind them, which the last of them may escape.
+const WINDOW: usize = BLOCK + 1;
 
 /// Whether a block holds nothing but text. Without an early way out, so that the compiler looks at
 /// all of it at once.
@@ -133,6 +135,24 @@ fn is_plain(block: &[u8; BLOCK]) -> bool {
     !block
         .iter()
         .fold(false, |found, byte| found | special(byte))
+}
+
+/// Whether anything but text, quotes and plain escapes may be in a block. Nearly never.
+fn is_odd(window: &[u8; WINDOW]) -> bool {
+    let pairs = window.iter().zip(&window[1..]);
+    pairs.fold(false, |odd, (byte, next)| {
+        odd | (*byte < 0x20) | ((*byte == b'\\') & !is_short_escape(*next))
+    })
+}
+
+/// Whether a string may hold these bytes of the block that stands at `at`; `escaped` are those
+/// with a backslash before them.
+fn is_sound(text: &[u8], at: usize, inside: u64, escaped: u64) -> bool {
+    let mut places = (0..BLOCK).filter(|place| inside >> place & 1 == 1);
+    places.all(|place| {
+        let at = at + place;
+        text[at] >= 0x20 && (escaped >> place & 1 == 0 || is_escape(text, at))
+    })
 }
 
 /// A bit for each byte that is so. In two steps that the compiler makes wide.
@@ -158,22 +178,6 @@ fn escaped_in(backslashes: u64, open: bool) -> (u64, bool) {
     let odd_starts = backslashes & !EVEN & !followers;
     let (carried, still_open) = odd_starts.overflowing_add(backslashes);
     ((EVEN ^ (carried << 1)) & followers, still_open)
-}
-
-/// Whether the marked bytes of the block that stands at `at` make escapes with the backslashes
-/// before them.
-fn are_escapes(text: &[u8], at: usize, block: &[u8; BLOCK], escaped: u64) -> bool {
-    if escaped == 0 {
-        return true;
-    }
-    let mut rest = escaped & !bits(block, is_short_escape);
-    while rest != 0 {
-        if !is_escape(text, at + rest.trailing_zeros() as usize) {
-            return false;
-        }
-        rest &= rest - 1;
-    }
-    true
 }
 
 /// Whether what begins at `at` makes an escape with the backslash before it.
