@@ -12,6 +12,7 @@ pub mod call;
 pub mod clock;
 pub mod error;
 pub mod event;
+mod files;
 pub mod handshake;
 pub mod http;
 pub mod keeper;
