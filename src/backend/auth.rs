@@ -123,6 +123,14 @@ mod tests {
         assert!(why.contains("exit status: 3"), "{why}");
     }
 
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_secret_cannot_smuggle_in_a_header() {
+        let command = ["sh", "-c", "printf 'canary\\r\\nX-Other: canary'"].map(String::from);
+        let token = run(&command).await.unwrap();
+        assert!(header_value(token.reveal()).is_none());
+    }
+
     #[tokio::test]
     async fn a_missing_file_is_named() {
         let why = reveal(&SecretSource::File("/no/such/file".into()))
