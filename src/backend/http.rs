@@ -291,6 +291,12 @@ impl Endpoint {
         if error.is_connect() {
             return connect_error(error, cause);
         }
+        if find::<h2::Error>(error).is_some_and(was_not_taken) {
+            return BackendError::Connect(format!("the server takes no more requests: {cause}"));
+        }
+        if let Some(alert) = find_in_io::<rustls::Error>(error).filter(refuses_our_certificate) {
+            return BackendError::Certificate(format!("TLS: {alert}"));
+        }
         let parse = find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse);
         let malformed = io.is_some_and(|error| {
             matches!(
@@ -380,6 +386,33 @@ fn find_in_io<T: Error + 'static>(error: &reqwest::Error) -> Option<&T> {
             inner = inner.downcast_ref::<io::Error>()?.get_ref()?;
         }
     })
+}
+
+/// HTTP/2 says of a stream that it was refused, or of a connection that it was ended before the
+/// stream, only where nothing was done with the request (RFC 9113, section 8.7).
+fn was_not_taken(error: &h2::Error) -> bool {
+    let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    let going_away = error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
+    error.is_remote() && (refused || going_away)
+}
+
+/// With TLS 1.3 a server looks at our certificate when we have begun to send; what we sent is not
+/// looked at before.
+fn refuses_our_certificate(error: &&rustls::Error) -> bool {
+    use rustls::AlertDescription as Alert;
+    matches!(
+        error,
+        rustls::Error::AlertReceived(
+            Alert::CertificateRequired
+                | Alert::BadCertificate
+                | Alert::UnsupportedCertificate
+                | Alert::CertificateRevoked
+                | Alert::CertificateExpired
+                | Alert::CertificateUnknown
+                | Alert::UnknownCA
+                | Alert::AccessDenied
+        )
+    )
 }
 
 /// EMFILE and ENFILE (WSAEMFILE on Windows).
