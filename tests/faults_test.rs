@@ -19,12 +19,16 @@
 
 mod common;
 
+#[path = "faults/bare.rs"]
+mod bare;
 #[path = "faults/connect.rs"]
 mod connect;
 #[path = "faults/http.rs"]
 mod http;
 #[path = "faults/lifecycle.rs"]
 mod lifecycle;
+#[path = "faults/pipes.rs"]
+mod pipes;
 #[path = "faults/protocol.rs"]
 mod protocol;
 #[path = "faults/report.rs"]
@@ -43,6 +47,8 @@ mod stdio;
 mod subject;
 #[path = "faults/table.rs"]
 mod table;
+#[path = "faults/transfer.rs"]
+mod transfer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -83,8 +89,10 @@ fn chosen(arguments: impl Iterator<Item = String>) -> Vec<&'static Row> {
     let filters: Vec<String> = arguments.filter(|word| !word.starts_with('-')).collect();
     let sections = [
         stdio::ROWS,
+        pipes::ROWS,
         connect::ROWS,
         http::ROWS,
+        transfer::ROWS,
         sse::ROWS,
         protocol::ROWS,
         lifecycle::ROWS,

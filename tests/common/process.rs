@@ -62,12 +62,7 @@ impl Process {
 
     /// The most memory it has ever had, in KiB; 0 where the system doesn't tell.
     pub fn peak_memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
-        let status = status.unwrap_or_default();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        peak.map_or(0, |peak| {
-            peak.trim().trim_end_matches(" kB").parse().unwrap()
-        })
+        peak_memory(self.pid())
     }
 
     /// Ends its input, judges what it said, and waits for its end.
@@ -84,6 +79,15 @@ impl Process {
         drop(folder);
         Ended { status, log }
     }
+}
+
+/// The most memory a process has ever had, in KiB; 0 where the system doesn't tell.
+pub fn peak_memory(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    peak.map_or(0, |peak| {
+        peak.trim().trim_end_matches(" kB").parse().unwrap()
+    })
 }
 
 /// The gateway's own binary over this sentinel.toml, with nothing of the machine's own around it.
@@ -126,6 +130,10 @@ impl Running {
             exit,
             ended: false,
         }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.pid
     }
 
     /// Waits for its end. Once.

@@ -30,8 +30,9 @@ pub const ROWS: &[Row] = rows! {
 
 fn fault_78_all_down_at_start(run: &Run<'_>) {
     let parts = plan(run).parts();
-    parts.bad.go_down();
-    parts.good.go_down();
+    let backends = parts.backends;
+    backends.bad.go_down();
+    backends.good.go_down();
     let mut process = Process::start(parts.command, parts.folder, run.subject.patience());
     let client = &mut process.client;
     let begun = Instant::now();
@@ -41,7 +42,7 @@ fn fault_78_all_down_at_start(run: &Run<'_>) {
         "initialize waited"
     );
     assert!(client.tool_names().is_empty());
-    parts.bad.come_up();
+    backends.bad.come_up();
     client.next_notification("notifications/tools/list_changed");
     assert_eq!(client.tool_names(), ["act", "look"]);
     assert_eq!(client.call("act", json!({})).text(), "act {}");

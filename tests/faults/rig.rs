@@ -188,9 +188,11 @@ impl<'a> Plan<'a> {
         Parts {
             command,
             folder,
-            bad: self.bad,
-            good,
             files: self.files,
+            backends: Backends {
+                bad: self.bad,
+                good,
+            },
         }
     }
 
@@ -205,8 +207,8 @@ impl<'a> Plan<'a> {
         Rig {
             run,
             process: Some(process),
-            bad: parts.bad,
-            good: parts.good,
+            bad: parts.backends.bad,
+            good: parts.backends.good,
             under_way: None,
             gate: Gate::new(),
             _files: parts.files,
@@ -230,12 +232,17 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// What a process is started with, and what lives as long as it.
 pub struct Parts {
     pub command: Command,
     pub folder: TempDir,
+    pub files: Vec<NamedTempFile>,
+    pub backends: Backends,
+}
+
+pub struct Backends {
     pub bad: Arc<FakeBackend>,
     pub good: FakeBackend,
-    pub files: Vec<NamedTempFile>,
 }
 
 fn launched(launcher: &[String], command: &Command) -> Command {

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::bare::Bare;
 use crate::common::message::{notification, progress, request, text};
+use crate::common::process::peak_memory;
 use crate::common::reply::Reply;
 use crate::rig::{DEADLINE, ONE_SECOND, OUTCOME_UNKNOWN, TOO_LARGE, judge, plan};
 use crate::table::{Row, Run, rows};
@@ -216,23 +218,63 @@ fn fault_64_event_over_the_cap(run: &Run<'_>) {
     }
 }
 
-/// As fast as it can: a second's flood, in one go.
+fn flood(steps: u32) -> String {
+    let event = |step| format!("data: {}\n\n", progress(f64::from(step)));
+    (1..=steps).map(event).collect()
+}
+
 fn fault_65_progress_flood(run: &Run<'_>) {
-    const STEPS: u32 = 100_000;
+    run.at("a client that keeps up");
     let mut rig = plan(run).start();
     rig.client().ignore("notifications/progress");
-    let flood: String = (1..=STEPS)
-        .map(|step| format!("data: {}\n\n", progress(f64::from(step))))
-        .collect();
-    let stream = Reply::sse().body(flood).event(text("done"));
-    let before = rig.bad.runs("act");
+    let stream = Reply::sse().body(flood(10_000)).event(text("done"));
     rig.bad.on_tool("act", stream);
     let call = rig.client().start_call_with_progress("act", "mine");
     for _ in 0..20 {
         rig.good_works();
     }
     assert_eq!(rig.client().answer(call).text(), "done");
-    run.ran(rig.bad.runs("act") - before);
+    run.ran(rig.bad.runs("act"));
+    drop(rig);
+    if run.subject.is_ours() {
+        slow_client_in_a_flood(run);
+    }
+}
+
+/// A client that reads nothing while it pours, and then all of it.
+fn slow_client_in_a_flood(run: &Run<'_>) {
+    const STEPS: u32 = 100_000;
+    run.at("a client that does not");
+    let (mut bare, backends) = Bare::start(run, plan(run));
+    // Answered by the gateway itself: by then it has read all that came before.
+    let question = request(json!("q"), "ping", json!({}));
+    let poured = backends.bad.answered(&json!("q"));
+    let stream = Reply::sse().body(flood(STEPS)).event(question);
+    let stream = stream.hold(&poured);
+    backends.bad.on_tool("act", stream.event(text("done")));
+    bare.initialize();
+    let params = json!({ "name": "act", "arguments": {}, "_meta": { "progressToken": "mine" } });
+    bare.send(&request(json!("a"), "tools/call", params).to_string());
+    let beside = json!({ "name": "other", "arguments": {} });
+    bare.send(&request(json!("b"), "tools/call", beside).to_string());
+    backends.bad.next_request("response");
+    let lines = bare.lines_until(|line| line.contains("\"done\""));
+    let steps = lines
+        .iter()
+        .filter(|line| line.contains("/progress"))
+        .count();
+    assert!(steps < STEPS as usize / 2, "{steps} steps were kept for it");
+    run.note(format!(
+        "{steps} of {STEPS} steps reach a client that reads late"
+    ));
+    let answered = |line: &String| line.contains("\"other {}\"");
+    assert!(
+        lines.iter().any(answered),
+        "the other backend's answer is lost"
+    );
+    run.weigh(peak_memory(bare.process.pid()));
+    drop(bare.take_stdin());
+    assert_eq!(bare.end(run).0, Some(0));
 }
 
 fn fault_66_foreign_token(run: &Run<'_>) {
