@@ -5,6 +5,7 @@
 //! - [`protocol`], [`config`]: data. JSON-RPC and MCP as values; the config that runs.
 //! - [`transport`]: lines in, lines out. [`observe`]: what is told to the user's log.
 //! - [`backend`]: one HTTP server, its link and its calls. [`catalog`]: listings merged.
+//! - [`governance`]: who may be called now.
 //! - [`dispatch`]: what a request becomes.
 //! - [`gateway`]: the loop that owns what is in flight.
 //! - [`cli`]: the commands. [`run`] below is the wiring of them all.
@@ -19,6 +20,7 @@ pub mod cli;
 pub mod config;
 pub mod dispatch;
 pub mod gateway;
+pub mod governance;
 pub mod observe;
 pub mod protocol;
 pub mod transport;

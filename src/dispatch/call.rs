@@ -55,7 +55,15 @@ async fn carry(
     let Some(route) = subject.route(snapshot) else {
         return Err(subject.unknown(snapshot, caller.era));
     };
-    let call = Outgoing::new(method.to_owned(), params.clone(), subject, &route, caller);
+    let breaker = snapshot.breaker_of(route.backend);
+    let call = Outgoing::new(
+        method.to_owned(),
+        params.clone(),
+        subject,
+        &route,
+        breaker,
+        caller,
+    );
     input::carry(call, params, exchange).await
 }
 

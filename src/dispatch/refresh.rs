@@ -1,6 +1,6 @@
 //! What backends list becomes what the client sees.
 //!
-//! Owns each backend's listing of last contact, the names that were given out, and the decision
+//! Owns each backend's listing of last contact and its breaker, the names that were given out, and the decision
 //! when the client hears that a list has changed. It must not know how a listing was had.
 
 use std::collections::HashSet;
@@ -11,6 +11,7 @@ use super::{Snapshot, list::Lists};
 use crate::backend::{Backend, BackendEvent};
 use crate::catalog::{Catalog, Names, Offer, Source, Withheld};
 use crate::config::Config;
+use crate::governance::breaker::Breaker;
 use crate::protocol::{Kind, Notification, RawJson};
 
 /// Makes snapshots out of what backends list.
@@ -18,6 +19,9 @@ use crate::protocol::{Kind, Notification, RawJson};
 pub struct Refresh {
     config: Arc<Config>,
     backends: Vec<Arc<Backend>>,
+    breakers: Vec<Arc<Breaker>>,
+    /// Backends that can't be reached.
+    down: HashSet<usize>,
     /// As of last contact.
     offers: Vec<Option<Offer>>,
     /// Backends that have connected or failed once.
@@ -40,6 +44,11 @@ impl Refresh {
             offers: backends.iter().map(|_| None).collect(),
             // Without backends there is nothing to wait for.
             settled: backends.is_empty(),
+            breakers: backends
+                .iter()
+                .map(|backend| Arc::new(Breaker::new(backend.name())))
+                .collect(),
+            down: HashSet::new(),
             heard: HashSet::new(),
             names: Names::default(),
             closing: false,
@@ -60,9 +69,13 @@ impl Refresh {
                 self.heard.insert(backend);
                 let config = &self.backends[backend].config;
                 self.offers[backend] = Some(Offer::read(config, &listing));
+                if self.down.remove(&backend) {
+                    self.breakers[backend].reached();
+                }
             }
             BackendEvent::Down { backend } => {
                 self.heard.insert(backend);
+                self.down.insert(backend);
             }
             BackendEvent::Notice { .. } | BackendEvent::Asked { .. } => return,
         }
@@ -109,6 +122,7 @@ impl Refresh {
         Arc::new(Snapshot {
             config: Arc::clone(&self.config),
             backends: self.backends.clone(),
+            breakers: self.breakers.clone(),
             lists: Lists::default(),
             unlisted: (0..self.offers.len())
                 .filter(|at| self.offers[*at].is_none())
