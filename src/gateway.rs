@@ -22,10 +22,8 @@ use crate::dispatch::{
 };
 use crate::protocol::era::modern;
 use crate::protocol::error::{INTERNAL_ERROR, INVALID_REQUEST};
-use crate::protocol::message;
-use crate::protocol::{
-    Era, Id, Inbound, Notification, Outcome, RawJson, Request, RpcError, Ticket,
-};
+use crate::protocol::message::{self, Malformed};
+use crate::protocol::{Era, Id, Inbound, Notification, Outcome, Request, RpcError, Ticket};
 use crate::transport::stdio::{Intake, Outbox, WriteEnd};
 pub(crate) use events::Inputs;
 use events::{Deadlines, Event};
@@ -182,12 +180,15 @@ impl Gateway {
 
     /// One line: a message, or an array of them where the agreed version has batches.
     fn line(&mut self, line: Bytes) {
+        if let Some(message) = message::at_once(&line) {
+            return self.message(Ok(message), None);
+        }
         let line = match message::json(line) {
             Ok(line) => line,
             Err(error) => return self.replies.send(message::response(None, &error.into())),
         };
         if !line.as_bytes().starts_with(b"[") {
-            return self.message(&line, None);
+            return self.message(message::parse(&line), None);
         }
         let batch = message::elements(&line).filter(|batch| !batch.is_empty());
         let (Some(batch), true) = (batch, self.lifecycle.takes_batches()) else {
@@ -196,7 +197,7 @@ impl Gateway {
         };
         let number = self.replies.open_batch();
         for part in batch {
-            self.message(&part, Some(number));
+            self.message(message::parse(&part), Some(number));
         }
         self.replies.close_part(number, None);
     }
@@ -206,8 +207,8 @@ impl Gateway {
         self.replies.send(message::response(None, &error.into()));
     }
 
-    fn message(&mut self, text: &RawJson, batch: Option<u64>) {
-        match message::parse(text) {
+    fn message(&mut self, message: Result<Inbound, Malformed>, batch: Option<u64>) {
+        match message {
             Ok(Inbound::Request(request)) => self.request(request, batch),
             Ok(Inbound::Notification(notification)) => self.notification(&notification),
             Ok(Inbound::Response(response)) => self.replies.answered(response),

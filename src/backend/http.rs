@@ -387,20 +387,28 @@ fn out_of_descriptors(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(23 | 24 | 10024))
 }
 
-/// The media type of a response, in lower case, without its parameters.
-pub(super) fn media_type(response: &Response) -> String {
-    let value = response
-        .headers()
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    value
-        .and_then(|value| value.split(';').next())
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase()
+/// What a response says that its body is.
+pub(super) enum Media {
+    Json,
+    EventStream,
+    /// Another type, or none.
+    Other(String),
+}
+
+impl Media {
+    pub(super) fn of(response: &Response) -> Self {
+        let value = response.headers().get(CONTENT_TYPE);
+        let value = value.and_then(|value| value.to_str().ok());
+        let kind = value.and_then(|value| value.split(';').next());
+        match kind.unwrap_or_default().trim() {
+            kind if kind.eq_ignore_ascii_case("application/json") => Self::Json,
+            kind if kind.eq_ignore_ascii_case(EVENT_STREAM) => Self::EventStream,
+            other => Self::Other(other.to_owned()),
+        }
+    }
 }
 
 /// Whether it is a stream that can be read.
 pub(super) fn is_event_stream(response: &Response) -> bool {
-    response.status().is_success() && media_type(response) == EVENT_STREAM
+    response.status().is_success() && matches!(Media::of(response), Media::EventStream)
 }

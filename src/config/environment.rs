@@ -26,7 +26,8 @@ impl Environment {
             home: etcetera::home_dir().ok(),
             config_folder: folders.as_ref().map(BaseStrategy::config_dir),
             // Where a system knows no folder for state, that for what can be had anew is nearest.
-            state_folder: folders.map(|folders| folders.state_dir().unwrap_or_else(|| folders.cache_dir())),
+            state_folder: folders
+                .map(|folders| folders.state_dir().unwrap_or_else(|| folders.cache_dir())),
         }
     }
 

@@ -90,7 +90,9 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
     let lock = lock(&located, &backends, &mut report);
     let mut warnings = located.warnings;
     if let Err(why) = &lock {
-        warnings.push(format!("{why}; changes of tools are noticed within this run alone"));
+        warnings.push(format!(
+            "{why}; changes of tools are noticed within this run alone"
+        ));
     }
     if backends.is_empty() {
         warnings.push("no backend is enabled: there is nothing to serve".to_owned());
@@ -113,7 +115,9 @@ fn lock(
     report: &mut Report,
 ) -> Result<LockFile, String> {
     let Some(file) = &located.file else {
-        return Ok(LockFile::none("the config has no file that a lock could stand beside"));
+        return Ok(LockFile::none(
+            "the config has no file that a lock could stand beside",
+        ));
     };
     let is_wanted = |mode| backends.iter().any(|backend| backend.tools.pin == mode);
     if !is_wanted(PinMode::Warn) && !is_wanted(PinMode::Block) {

@@ -105,7 +105,10 @@ impl Lock {
             let (backend, tool) = (pin.backend, pin.tool);
             let hashes = std::iter::once(&pin.sha256).chain(&pin.earlier);
             if !hashes.into_iter().all(|hash| is_hash(hash)) {
-                return Err((line, format!("{backend}/{tool}: a sha256 has 64 hex digits")));
+                return Err((
+                    line,
+                    format!("{backend}/{tool}: a sha256 has 64 hex digits"),
+                ));
             }
             let pin = Pin {
                 backend: backend.as_str().into(),

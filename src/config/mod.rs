@@ -160,9 +160,7 @@ pub enum RetryTools {
 }
 
 /// `tools.pin`: what becomes of a tool whose definition has changed since it was accepted.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PinMode {
     /// Nobody looks.

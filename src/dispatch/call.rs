@@ -90,8 +90,10 @@ async fn listed_now(
     if snapshot.unlisted.is_empty() {
         return None;
     }
-    let backend = subject.route(snapshot)?.backend;
-    let (at, limit) = (backend.index, backend.config.timeout_of(&subject.name));
+    let route = subject.route(snapshot)?;
+    let (backend, at) = (route.backend, route.backend.index);
+    let own_name = route.entry.map_or("", |entry| &entry.own_name);
+    let limit = backend.config.timeout_of(own_name);
     let listing = async {
         backend.era().await.ok()?;
         tokio::select! {

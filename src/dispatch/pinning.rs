@@ -43,13 +43,18 @@ impl Gate {
         let backend = &*config.name;
         if !new.is_empty() {
             let tools = new.len();
-            tracing::info!(backend, tools, "tools seen for the first time are accepted as they are");
+            tracing::info!(
+                backend,
+                tools,
+                "tools seen for the first time are accepted as they are"
+            );
         }
         self.memory.pin(new);
         self.tell(config, changed);
         if unpinned > 0 {
             tracing::warn!(
-                backend, tools = unpinned,
+                backend,
+                tools = unpinned,
                 "it has had too many tools: changes of these can't be noticed"
             );
         }

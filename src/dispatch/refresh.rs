@@ -14,7 +14,7 @@ use crate::backend::{Backend, BackendError, BackendEvent};
 use crate::catalog::{Catalog, Names, Offer, Reason, Source, Withheld};
 use crate::config::Config;
 use crate::protocol::{Kind, Listing, Notification, RawJson};
-use crate::state::Memory;
+use crate::state::{Memory, age};
 
 /// Makes snapshots out of what backends list.
 #[derive(Debug)]
@@ -96,7 +96,10 @@ impl Refresh {
             && let Some(recalled) = self.memory.recall(config)
         {
             let whole = Arc::make_mut(&mut listing);
-            for kind in Kind::ALL.into_iter().filter(|kind| !part.had.contains(kind)) {
+            for kind in Kind::ALL
+                .into_iter()
+                .filter(|kind| !part.had.contains(kind))
+            {
                 *whole.items_mut(kind) = recalled.listing.items(kind).to_vec();
             }
         }
@@ -128,7 +131,7 @@ impl Refresh {
             tracing::warn!(
                 backend = backend.name(),
                 tools = recalled.listing.items(Kind::Tool).len(),
-                last_contact = recalled.age(),
+                last_contact = age(recalled.at),
                 "it is not connected yet: what it listed at last contact is served, and a call connects first"
             );
             let offer = Offer::read(&backend.config, &recalled.listing);
@@ -189,8 +192,8 @@ impl Refresh {
             let is_told = matches!(reason, Reason::Changed(_));
             if !is_told
                 && self
-                .reported
-                .insert((Arc::clone(backend), *kind, name.clone()))
+                    .reported
+                    .insert((Arc::clone(backend), *kind, name.clone()))
             {
                 let list = kind.list_method();
                 tracing::warn!(backend = &**backend, list, item = name, %reason, "an item is withheld");

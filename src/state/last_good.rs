@@ -44,16 +44,13 @@ pub struct Recalled {
     pub at: SystemTime,
 }
 
-impl Recalled {
-    /// How long ago that was, for a person.
-    pub fn age(&self) -> String {
-        let seconds = self.at.elapsed().unwrap_or_default().as_secs();
-        let (count, unit) = match seconds {
-            0..3_600 => return "less than an hour ago".to_owned(),
-            3_600..172_800 => (seconds / 3_600, "h"),
-            _ => (seconds / 86_400, "days"),
-        };
-        format!("{count} {unit} ago")
+/// How long ago a last contact was, for a person.
+pub fn age(at: SystemTime) -> String {
+    let seconds = at.elapsed().unwrap_or_default().as_secs();
+    match seconds {
+        0..7_200 => "less than two hours ago".to_owned(), // it is known within an hour
+        7_200..172_800 => format!("{} h ago", seconds / 3_600),
+        _ => format!("{} days ago", seconds / 86_400),
     }
 }
 
@@ -71,12 +68,18 @@ impl LastGood {
         let fingerprint = fingerprint(backend)?;
         let path = self.path(backend, &fingerprint);
         let read = files::read(&path, MAX_BYTES).map_err(|error| error.to_string());
-        match read.and_then(|bytes| bytes.map(|bytes| parse(bytes.into(), &fingerprint)).transpose()) {
+        match read.and_then(|bytes| {
+            bytes
+                .map(|bytes| parse(bytes.into(), &fingerprint))
+                .transpose()
+        }) {
             Ok(recalled) => recalled.flatten(),
             Err(why) => {
                 let file = path.display().to_string();
                 tracing::warn!(
-                    backend = &*backend.name, file, error = why,
+                    backend = &*backend.name,
+                    file,
+                    error = why,
                     "what it listed at last contact can't be read and is not used"
                 );
                 None
@@ -125,7 +128,8 @@ impl LastGood {
             Some(path) => hex(path.as_os_str().as_encoded_bytes()),
             None => fingerprint.to_owned(),
         };
-        self.folder.join(format!("{}-{}.json", &config[..16], backend.name))
+        self.folder
+            .join(format!("{}-{}.json", &config[..16], backend.name))
     }
 }
 
@@ -190,7 +194,8 @@ fn parse(bytes: Bytes, fingerprint: &str) -> Result<Option<Recalled>, String> {
     let mut listing = Listing::new(of("mirrors")?.as_str() == "true");
     for kind in Kind::ALL {
         let items = elements(&of(kind.member())?);
-        *listing.items_mut(kind) = items.ok_or_else(|| format!("{:?} is no list", kind.member()))?;
+        *listing.items_mut(kind) =
+            items.ok_or_else(|| format!("{:?} is no list", kind.member()))?;
     }
     let at = seconds(of("listed_at")?.as_bytes()).ok_or("its \"listed_at\" is no time")?;
     Ok(Some(Recalled { listing, at }))

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-pub use last_good::{LastGood, Recalled};
+pub use last_good::{LastGood, Recalled, age};
 
 use crate::config::{BackendConfig, Config, Pin};
 use crate::protocol::Listing;
@@ -113,7 +113,10 @@ impl Desk {
             }
             let (last_good, lock) = (self.last_good.clone(), self.lock.clone());
             let writing = move || write(gathered, last_good.as_ref(), lock);
-            for (path, error) in tokio::task::spawn_blocking(writing).await.unwrap_or_default() {
+            for (path, error) in tokio::task::spawn_blocking(writing)
+                .await
+                .unwrap_or_default()
+            {
                 self.tell(path, &error);
             }
         }

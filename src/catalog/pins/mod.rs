@@ -73,7 +73,9 @@ impl Pins {
         }
         let blocks = config.tools.pin == PinMode::Block;
         for offered in offer.tools_mut() {
-            offered.blocked = self.verdict(config, offered, &mut findings).filter(|_| blocks);
+            offered.blocked = self
+                .verdict(config, offered, &mut findings)
+                .filter(|_| blocks);
         }
         findings
     }
@@ -126,7 +128,9 @@ impl Change {
         }
         let before = accepted.definition.as_ref();
         Some(Self {
-            parts: before.map_or_else(Vec::new, |before| definition::differing(before, &definition)),
+            parts: before.map_or_else(Vec::new, |before| {
+                definition::differing(before, &definition)
+            }),
             is_return: accepted.earlier.contains(&sha256),
             now: pin_of(&accepted.backend, &accepted.tool, sha256, definition),
             accepted: accepted.clone(),

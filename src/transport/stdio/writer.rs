@@ -72,6 +72,8 @@ struct State {
     /// Of all that is not written yet, what the writer has in hand included.
     bytes: usize,
     writing_since: Option<Instant>,
+    /// The writer sleeps: only then it needs to be woken, which costs a system call.
+    idle: bool,
     /// How many bytes waited when it was found that the client doesn't read.
     stuck: Option<usize>,
     closed: bool,
@@ -182,8 +184,11 @@ impl Outbox {
             state.stuck = Some(state.bytes);
             self.queue.stuck.notify_one();
         }
+        let idle = std::mem::take(&mut state.idle);
         drop(state);
-        self.queue.ready.notify_one();
+        if idle {
+            self.queue.ready.notify_one();
+        }
     }
 }
 
@@ -246,6 +251,7 @@ fn drain(queue: &Queue, writer: &mut dyn Write) -> std::io::Result<()> {
                 if state.closed {
                     return Ok(());
                 }
+                state.idle = true;
                 state = queue
                     .ready
                     .wait(state)
