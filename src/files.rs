@@ -144,7 +144,8 @@ fn close_to_others(_: &Path) -> io::Result<()> {
     Ok(()) // A user's folder is closed to other users there.
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 

@@ -146,6 +146,7 @@ fn command(folder: &TempDir, toml: &str) -> Command {
         .arg(file)
         .current_dir(folder.path())
         .env("HOME", folder.path())
+        .env("XDG_STATE_HOME", folder.path().join("state"))
         .env_remove("RUST_LOG")
         .env_remove("SENTINEL_CONFIG");
     command

@@ -284,8 +284,7 @@ fn value() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(4, 32, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::hash_map("[a-d]", inner, 0..4)
-                .prop_map(|members| Value::from_iter(members)),
+            prop::collection::hash_map("[a-d]", inner, 0..4).prop_map(Value::from_iter),
         ]
     })
 }
