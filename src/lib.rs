@@ -41,6 +41,9 @@ use transport::stdio::{read_lines, write_lines};
 /// How long a client may take to take the last lines.
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// How long it may take to write down what the next run is to know.
+const NOTES: Duration = Duration::from_secs(3);
+
 /// Serves MCP over `io` until the input ends, the output breaks or `shutdown` says so.
 pub async fn run(config: Config, io: Io, shutdown: Shutdown) -> ExitReason {
     let config = Arc::new(config);
@@ -66,7 +69,7 @@ pub async fn run(config: Config, io: Io, shutdown: Shutdown) -> ExitReason {
         inputs.writer.join(FAREWELL).await;
     }
     if ending != ExitReason::SecondSignal {
-        scribe.finish(FAREWELL).await;
+        scribe.finish(NOTES).await;
     }
     ending
 }
