@@ -187,6 +187,9 @@ impl BackendError {
                 Some(format!("is the server running? try: {}", curl(url)))
             }
             Self::Connect(_) | Self::ServerError { .. } => Some(format!("try: {}", curl(url))),
+            Self::Certificate(cause) if cause.contains("alert") => {
+                Some("the server wants another client_cert_file, or any".into())
+            }
             Self::Certificate(_) => Some("a private CA goes into ca_file".into()),
             Self::AuthRequired { status: 401, .. } => {
                 Some("check bearer or headers of this backend".into())

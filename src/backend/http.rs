@@ -1,11 +1,9 @@
 //! One HTTP exchange with one backend.
 //!
 //! Owns the endpoint (client, address, credentials), sending, redirects, and what an HTTP status
-//! or a broken connection means. Reading a good answer is [`super::stream`]'s affair. It must not
-//! know about retries, sessions or who is asking.
+//! means. Reading a good answer is [`super::stream`]'s affair, and what it means that none came
+//! [`super::broken`]'s. It must not know about retries, sessions or who is asking.
 
-use std::error::Error;
-use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
@@ -14,6 +12,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RE
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 
 use super::auth;
+use super::broken;
 use super::error::BackendError;
 use super::pool::{Clients, MAX_IDLE_PER_HOST, Pool};
 use super::retry;
@@ -153,7 +152,7 @@ impl Endpoint {
             let response = request(url.clone())
                 .send()
                 .await
-                .map_err(|error| self.broken(&error))?;
+                .map_err(|error| broken::means(&error))?;
             if !response.status().is_redirection() {
                 return Ok(response);
             }
@@ -194,7 +193,7 @@ impl Endpoint {
             .headers(headers.clone())
             .send()
             .await
-            .map_err(|error| self.broken(&error))?;
+            .map_err(|error| broken::means(&error))?;
         Ok(response.status())
     }
 
@@ -259,35 +258,6 @@ impl Endpoint {
             }),
         }
     }
-
-    /// What it means that no response, or not all of it, came.
-    pub fn broken(&self, error: &reqwest::Error) -> BackendError {
-        let cause = causes(error)
-            .last()
-            .map_or_else(|| "unknown".into(), ToString::to_string);
-        let io = find::<io::Error>(error);
-        if let Some(kind) = io
-            && out_of_descriptors(kind)
-        {
-            return BackendError::OutOfResources(format!(
-                "this machine is out of resources: {cause}"
-            ));
-        }
-        if error.is_connect() {
-            return connect_error(error, cause);
-        }
-        let parse = find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse);
-        let malformed = io.is_some_and(|error| {
-            matches!(
-                error.kind(),
-                io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
-            )
-        });
-        if parse || (malformed && !error.is_request()) {
-            return BackendError::BadReply(format!("not HTTP as it should be: {cause}"));
-        }
-        BackendError::ConnectionLost(cause)
-    }
 }
 
 /// An exchange under way: to be kept until the response has been read.
@@ -308,59 +278,6 @@ pub fn without_secrets(url: &Url) -> String {
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url.into()
-}
-
-fn connect_error(error: &reqwest::Error, cause: String) -> BackendError {
-    if let Some(tls) = find_in_io::<rustls::Error>(error) {
-        return BackendError::Certificate(format!("TLS: {tls}"));
-    }
-    if error.is_timeout() {
-        return BackendError::Connect("connect timeout".into());
-    }
-    if error.is_dns() {
-        return BackendError::Connect(format!("the name can't be resolved: {cause}"));
-    }
-    match find::<io::Error>(error).map(io::Error::kind) {
-        Some(io::ErrorKind::ConnectionRefused) => {
-            BackendError::Connect("connection refused".into())
-        }
-        _ => BackendError::Connect(format!("no connection: {cause}")),
-    }
-}
-
-/// An error's causes, outermost first. The error itself is left out: it names our URL.
-fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    let mut next = error.source();
-    std::iter::from_fn(move || {
-        let cause = next?;
-        next = cause.source();
-        Some(cause)
-    })
-}
-
-fn find<T: Error + 'static>(error: &reqwest::Error) -> Option<&T> {
-    causes(error).find_map(|cause| cause.downcast_ref())
-}
-
-/// rustls errors travel inside `io::Error`s, which hide them from `source()`.
-fn find_in_io<T: Error + 'static>(error: &reqwest::Error) -> Option<&T> {
-    causes(error).find_map(|cause| {
-        if let Some(found) = cause.downcast_ref() {
-            return Some(found);
-        }
-        let mut inner = cause.downcast_ref::<io::Error>()?.get_ref()?;
-        loop {
-            if let Some(found) = inner.downcast_ref() {
-                return Some(found);
-            }
-            inner = inner.downcast_ref::<io::Error>()?.get_ref()?;
-        }
-    })
-}
-
-/// EMFILE and ENFILE (WSAEMFILE on Windows).
-fn out_of_descriptors(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(23 | 24 | 10024))
 }
 
 /// What a response says that its body is.

@@ -8,6 +8,7 @@
 
 mod asked;
 pub mod auth;
+mod broken;
 pub mod call;
 pub mod clock;
 pub mod error;

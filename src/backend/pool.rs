@@ -18,8 +18,9 @@ pub const MAX_IDLE_PER_HOST: usize = 10;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 /// A connection beyond those is kept this long: from one wave of calls to the next.
 const WAVE_TIMEOUT: Duration = Duration::from_secs(1);
-/// HTTP/2: a connection that answers no ping for this long is dead.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// HTTP/2: a connection that is silent this long under a call is pinged, and is dead when the ping
+/// stays unanswered as long again.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// The clients of one gateway.
 #[derive(Debug, Default, Clone)]

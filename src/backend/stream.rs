@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use reqwest::{Response, StatusCode};
 
 use super::asked::{Asked, withdrawn};
+use super::broken;
 use super::error::BackendError;
 use super::http::{Endpoint, Media};
 use super::listener::{Addressee, Answering, Listener};
@@ -336,7 +337,7 @@ impl<'a> Reading<'a> {
                 .map_err(|_| BackendError::Idle { limit })?,
             _ => chunk.await,
         };
-        chunk.map_err(|error| self.endpoint.broken(&error))
+        chunk.map_err(|error| broken::means(&error))
     }
 }
 
