@@ -11,18 +11,17 @@ use bytes::Bytes;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 
-use super::auth::{self, Credentials};
+use super::auth;
 use super::broken;
 use super::error::BackendError;
 use super::pool::{Clients, MAX_IDLE_PER_HOST, Pool};
 use super::retry;
-use crate::config::{BackendConfig, Secret};
+use super::scrub::Scrubber;
+use crate::config::BackendConfig;
 
 /// The media type of server-sent events.
 pub(super) const EVENT_STREAM: &str = "text/event-stream";
 const MAX_REDIRECTS: usize = 3;
-/// How much of a body is quoted in a message, in characters.
-const SNIPPET: usize = 120;
 /// How much of an error's body is read to find out what it says, in bytes.
 const ERROR_BODY: usize = 64 * 1024;
 
@@ -33,7 +32,7 @@ pub struct Endpoint {
     /// Exchanges under way.
     busy: AtomicUsize,
     url: Url,
-    credentials: Credentials,
+    scrubber: Scrubber,
     headers: HeaderMap,
     /// The cap on one answer or event, in bytes.
     pub max_message_bytes: usize,
@@ -50,17 +49,14 @@ impl Endpoint {
         max_message_bytes: usize,
     ) -> Result<Self, BackendError> {
         let url = config.url.clone().map_err(BackendError::Misconfigured)?;
-        let mut credentials = auth::resolve(config)
+        let credentials = auth::resolve(config)
             .await
             .map_err(BackendError::Misconfigured)?;
-        credentials.secrets.extend(secrets_in(&url));
-        credentials
-            .secrets
-            .retain(|secret| !secret.reveal().is_empty());
+        let scrubber = Scrubber::new(credentials.secrets, &url, &config.shown_url);
         let clients = pool
             .clients(config, &url)
             .map_err(BackendError::Misconfigured)?;
-        let mut headers = credentials.headers.clone();
+        let mut headers = credentials.headers;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(
             ACCEPT,
@@ -70,7 +66,7 @@ impl Endpoint {
             clients,
             busy: AtomicUsize::new(0),
             url,
-            credentials,
+            scrubber,
             headers,
             max_message_bytes,
         })
@@ -224,18 +220,7 @@ impl Endpoint {
 
     /// The beginning of what a backend said: short, escaped, and without our secrets.
     pub fn snippet(&self, body: &[u8]) -> String {
-        let text = String::from_utf8_lossy(&body[..body.len().min(16 * SNIPPET)]);
-        let mut text = text.trim().to_owned();
-        for secret in &self.credentials.secrets {
-            text = text.replace(secret.reveal(), "***");
-        }
-        let cut = text.chars().count() > SNIPPET;
-        let shown: String = text
-            .chars()
-            .take(SNIPPET)
-            .flat_map(char::escape_debug)
-            .collect();
-        if cut { format!("{shown}…") } else { shown }
+        self.scrubber.snippet(body)
     }
 
     /// Reads at most the beginning of a body that is not going to be passed on.
@@ -293,15 +278,6 @@ pub fn without_secrets(url: &Url) -> String {
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url.into()
-}
-
-/// What [`without_secrets`] leaves out, as it is sent and as it reads.
-fn secrets_in(url: &Url) -> impl Iterator<Item = Secret> {
-    let query = url.query().unwrap_or_default();
-    let values = query.split('&').filter_map(|pair| pair.split_once('='));
-    let sent = values.map(|(_, value)| value).chain(url.password());
-    let read = url.query_pairs().map(|(_, value)| value.into_owned());
-    sent.map(str::to_owned).chain(read).map(Secret::new)
 }
 
 /// What a response says that its body is.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use reqwest::{Certificate, Client, Identity, Url, redirect};
 
+use super::files;
 use crate::config::{BackendConfig, TlsConfig, is_loopback};
 
 /// Idle connections that are kept for a host.
@@ -121,5 +122,5 @@ fn build(setting: &Setting, max_idle: usize, idle_for: Duration) -> Result<Clien
 }
 
 fn read(path: &Path, key: &str) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| format!("{key} {} can't be read: {error}", path.display()))
+    files::read(path).map_err(|why| format!("{key} {why}"))
 }

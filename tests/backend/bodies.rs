@@ -73,6 +73,49 @@ fn fault_39_secrets_never_show_in_what_is_quoted() {
 }
 
 #[test]
+fn secrets_never_show_however_long_or_often_they_are_quoted() {
+    let long = format!("canary-{}", "x".repeat(3000));
+    let headers = format!(
+        "bearer = {{ file = \"{}\" }}\nheaders = {{ \"X-Short\" = \"canary-\" }}\n",
+        written(&long)
+    );
+    let mut rig = Rig::with(&headers);
+    for echo in [
+        format!("unknown token {long}"),
+        format!("{long} {long} {long}"),
+        format!("{}{long}", " ".repeat(5000)),
+    ] {
+        rig.bad.on_tool("act", Reply::status(403).body(echo));
+        let answer = rig.call("act");
+        let message = answer.message();
+        assert!(message.contains("***"), "{message}");
+        assert!(
+            !message.contains("canary") && !message.contains("xx"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn a_token_is_a_secret_without_its_scheme_too() {
+    let headers = "headers = { Authorization = \"Token canary-in-header\" }\n";
+    let mut rig = Rig::with(headers);
+    rig.bad.on_tool(
+        "act",
+        Reply::status(403).body("canary-in-header is no token"),
+    );
+    let message = rig.call("act").message().to_owned();
+    assert!(message.contains("*** is no token"), "{message}");
+}
+
+/// A file of the run with this text.
+fn written(text: &str) -> String {
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("long-token");
+    std::fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+#[test]
 fn fault_40_compressed_answers_are_read() {
     let mut rig = Rig::new();
     rig.understands(Reply::text("unpacked").gzip(), "unpacked");

@@ -90,3 +90,44 @@ fn fault_23_the_others_are_listed_and_the_cause_is_told() {
     );
     assert_eq!(gateway.call("other", json!({})).text(), "other {}");
 }
+
+/// A pipe into which nobody ever writes: to open it is to wait for ever.
+#[cfg(unix)]
+fn pipe(folder: &std::path::Path) -> String {
+    let path = folder.join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.unwrap().success());
+    path.display().to_string()
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_gives_nothing_holds_up_its_backend_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = pipe(folder.path());
+    for key in ["ca_file = PATH", "bearer = { file = PATH }"] {
+        let (good, bad) = (FakeBackend::start().tool("other"), FakeBackend::start());
+        let lines = key.replace("PATH", &format!("{pipe:?}"));
+        let config = bad.entry("bad", &format!("{lines}\n")) + &good.entry("good", "");
+        let mut gateway = TestGateway::with_config(&config);
+        gateway.initialize();
+        assert_eq!(gateway.call("other", json!({})).text(), "other {}");
+        assert_eq!(bad.connections(), 0);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_certificate_must_lie_in_a_file_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = pipe(folder.path());
+    for path in [pipe.as_str(), "/dev/zero"] {
+        let bad = FakeBackend::start();
+        let mut gateway =
+            TestGateway::with_config(&bad.entry("bad", &format!("ca_file = {path:?}\n")));
+        gateway.initialize();
+        let message = gateway.call("act", json!({})).message().to_owned();
+        let says = format!("ca_file {path} is no regular file");
+        assert!(message.contains(&says), "{message}");
+    }
+}
