@@ -40,7 +40,7 @@ fn data(words: &str) -> String {
 fn fault_52_split_at_every_byte(run: &Run<'_>) {
     let mut rig = plan(run).start();
     let words = "größer, 測試, 😀";
-    let stream = Reply::sse().event(progress(0.5)).event(text(words));
+    let stream = Reply::sse().body(": größer\n\n").event(text(words));
     rig.understands(stream.byte_by_byte(Duration::ZERO), words);
 }
 
@@ -123,7 +123,7 @@ fn fault_58_eof_without_response(run: &Run<'_>) {
         assert_eq!(answer.text(), "whole");
         assert!(begun.elapsed() >= Duration::from_millis(300), "too early");
     }
-    let nothing = Reply::sse().event(progress(1.0));
+    let nothing = Reply::sse().body(": working\n\n");
     let unknown = OUTCOME_UNKNOWN.saying("the stream ended without the answer");
     rig.suffers("without ids", &nothing, unknown);
 }
