@@ -122,6 +122,42 @@ fn every_truth_is_shown_by_tests_that_exist() {
     }
 }
 
+/// Whether a name of SECURITY.md is one of a test, or of a row of the fault table.
+fn shows(name: &str) -> bool {
+    let Some(row) = name.strip_prefix("row ") else {
+        return exists(name);
+    };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults");
+    let pages = std::fs::read_dir(folder).unwrap();
+    let mut pages = pages.filter_map(|page| read(page.unwrap().path()));
+    pages.any(|page| page.contains(&format!("\n    \"{row}\" ")))
+}
+
+#[test]
+fn every_defence_names_code_and_tests_that_exist() {
+    assert!(shows("row 30") && !shows("row 300"));
+    let page = read("SECURITY.md").unwrap();
+    let mut defences = 0;
+    for row in rows(&page) {
+        let [threat, _, code, tests] = row[..] else {
+            continue;
+        };
+        if threat == "threat" {
+            continue;
+        }
+        defences += 1;
+        for path in code.split(", ").map(|path| path.trim_matches('`')) {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(path);
+            assert!(path.exists(), "{threat}: there is no {}", path.display());
+        }
+        assert!(!names(tests).is_empty(), "{threat}: no test");
+        for name in names(tests) {
+            assert!(shows(name), "{threat}: there is no {name}");
+        }
+    }
+    assert!(defences > 20, "only {defences} defences were read");
+}
+
 /// Every row of the catalogue of faults is in the table, by a check whose name begins with its
 /// number.
 #[test]
