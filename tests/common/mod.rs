@@ -5,6 +5,7 @@
 // Each test binary uses its own part of this.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod chance;
 pub mod fake;
 pub mod gate;
 pub mod gateway;
