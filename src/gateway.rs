@@ -81,7 +81,7 @@ impl Gateway {
     /// Runs until there is nothing more to answer, or nobody to answer to.
     pub(crate) async fn run(mut self, inputs: &mut Inputs) -> ExitReason {
         while !self.is_drained() {
-            let event = inputs.next(&mut self.from_tasks, &self.deadlines).await;
+            let event = self.next(inputs).await;
             if let Some(end) = self.handle(event, inputs) {
                 self.ending = end;
                 break;
@@ -90,6 +90,16 @@ impl Gateway {
         self.cut_off_the_rest();
         self.talks.close().await;
         self.ending
+    }
+
+    /// The next event. What was said so far goes out when there is none to be handled at once.
+    async fn next(&mut self, inputs: &mut Inputs) -> Event {
+        let next = inputs.next(&mut self.from_tasks, &self.deadlines);
+        if let Some(event) = next.now_or_never() {
+            return event;
+        }
+        self.replies.flush();
+        inputs.next(&mut self.from_tasks, &self.deadlines).await
     }
 
     fn handle(&mut self, event: Event, inputs: &mut Inputs) -> Option<ExitReason> {

@@ -24,6 +24,15 @@ pub fn check(data: &[u8]) {
         .map(|(name, value)| (name.as_str(), value.get()))
         .collect();
     for (name, _) in &members {
+        let twice = members.iter().filter(|(other, _)| other == name).count() > 1;
+        match object.pick([*name]) {
+            Ok([place]) => {
+                let place = place.expect("a member that is there");
+                assert_eq!(Some(object.slice(place)), object.get(name));
+                assert!(!twice);
+            }
+            Err(_) => assert!(twice, "{name} is there once"),
+        }
         let last = members.iter().rfind(|(other, _)| other == name);
         let found = object.get(name);
         assert_eq!(

@@ -10,6 +10,7 @@ use std::time::Duration;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use tokio::process::Command;
 
+use super::files;
 use crate::config::{BackendConfig, Secret, SecretSource};
 
 /// A command that prints a secret may ask a keychain or a person; it may not hang for ever.
@@ -68,8 +69,9 @@ async fn reveal(source: &SecretSource) -> Result<Secret, String> {
 }
 
 fn first_line(path: &Path) -> Result<Secret, String> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("the file {} can't be read: {error}", path.display()))?;
+    let bytes = files::read(path).map_err(|why| format!("the file {why}"))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| format!("the file {} holds no UTF-8 text", path.display()))?;
     match text.lines().next().map(str::trim) {
         Some(line) if !line.is_empty() => Ok(Secret::new(line)),
         _ => Err(format!("the file {} is empty", path.display())),
@@ -119,6 +121,14 @@ mod tests {
             .await
             .unwrap_err();
         assert!(why.contains("exit status: 3"), "{why}");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_secret_cannot_smuggle_in_a_header() {
+        let command = ["sh", "-c", "printf 'canary\\r\\nX-Other: canary'"].map(String::from);
+        let token = run(&command).await.unwrap();
+        assert!(header_value(token.reveal()).is_none());
     }
 
     #[tokio::test]

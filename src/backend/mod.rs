@@ -8,10 +8,12 @@
 
 mod asked;
 pub mod auth;
+mod broken;
 pub mod call;
 pub mod clock;
 pub mod error;
 pub mod event;
+mod files;
 pub mod handshake;
 pub mod http;
 pub mod keeper;
@@ -25,6 +27,7 @@ pub mod pool;
 mod refetch;
 pub mod resume;
 pub mod retry;
+mod scrub;
 mod second;
 pub mod session;
 pub mod sse;
