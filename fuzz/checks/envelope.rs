@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sentinel_gateway::protocol::RawJson;
 use sentinel_gateway::protocol::error::{INVALID_REQUEST, PARSE_ERROR};
 use sentinel_gateway::protocol::message::{
-    self, Id, Inbound, Outcome, Response, Written, elements, json, parse, at_once,
+    self, Id, Inbound, Outcome, Response, Written, at_once, elements, json, parse,
 };
 
 use serde_json::value::RawValue;
@@ -35,7 +35,10 @@ pub fn check(data: &[u8]) {
     let slow = one_message(&message);
     if let Some(quick) = quick {
         // What is taken at a glance is what a closer look finds.
-        assert_eq!(format!("{quick:?}"), format!("{:?}", slow.expect("a message")));
+        assert_eq!(
+            format!("{quick:?}"),
+            format!("{:?}", slow.expect("a message"))
+        );
     }
 }
 

@@ -206,6 +206,18 @@ impl FakeBackend {
         self
     }
 
+    /// Has this tool from now on in place of the one of the same name, if it has that.
+    pub fn put_tool(&self, name: &str, members: Value) -> &Self {
+        let mut tool = json!({ "name": name, "inputSchema": { "type": "object" } });
+        merge(&mut tool, &members);
+        let tools = &mut self.server().tools;
+        match tools.iter_mut().find(|tool| tool["name"] == name) {
+            Some(place) => *place = tool,
+            None => tools.push(tool),
+        }
+        self
+    }
+
     /// Lists these tools from now on.
     pub fn set_tools(&self, names: &[&str]) -> &Self {
         let tools = names
