@@ -13,6 +13,7 @@ pub mod list;
 mod outgoing;
 pub mod refresh;
 mod related;
+mod reported;
 mod subject;
 pub mod subscribe;
 pub mod tasks;

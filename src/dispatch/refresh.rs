@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::lifecycle::identity;
+use super::reported::Reported;
 use super::{Snapshot, list::Lists};
 use crate::backend::{Backend, BackendEvent};
 use crate::catalog::{Catalog, Names, Offer, Source, Withheld};
@@ -30,7 +31,7 @@ pub struct Refresh {
     news: bool,
     identity: RawJson,
     /// Withheld items that the log has named.
-    reported: HashSet<(Arc<str>, Kind, String)>,
+    reported: Reported,
 }
 
 impl Refresh {
@@ -44,7 +45,7 @@ impl Refresh {
             names: Names::default(),
             closing: false,
             news: false,
-            reported: HashSet::new(),
+            reported: Reported::default(),
             identity: identity(&config.gateway),
             config,
             backends,
@@ -121,19 +122,10 @@ impl Refresh {
     }
 
     fn report(&mut self, withheld: &[Withheld]) {
-        for Withheld {
-            backend,
-            kind,
-            name,
-            reason,
-        } in withheld
-        {
-            if self
-                .reported
-                .insert((Arc::clone(backend), *kind, name.clone()))
-            {
-                let list = kind.list_method();
-                tracing::warn!(backend = &**backend, list, item = name, %reason, "an item is withheld");
+        for item in withheld {
+            if self.reported.is_news(item) {
+                let (list, reason) = (item.kind.list_method(), &item.reason);
+                tracing::warn!(backend = &*item.backend, list, item = item.name, %reason, "an item is withheld");
             }
         }
     }
