@@ -39,6 +39,7 @@ impl Shell {
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel-gateway"));
         command.env_remove("RUST_LOG").current_dir(self.0.path());
+        command.env("XDG_STATE_HOME", self.0.path().join("state"));
         command
             .arg("--config")
             .arg(self.0.path().join("sentinel.toml"));

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -67,13 +68,29 @@ impl TestGateway {
     /// With this sentinel.toml; [`FakeBackend::entry`] writes the parts.
     pub fn with_config(toml: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("sentinel.toml");
+        Self::in_folder(folder.path(), toml)
+    }
+
+    /// The same with its config in this folder, so that what it writes beside that outlives it.
+    pub fn in_folder(folder: &Path, toml: &str) -> Self {
+        let environment = Environment::new(folder);
+        Self::start(folder, toml, &environment)
+    }
+
+    /// The same with a folder for state, `state` in this one: it remembers the run before.
+    pub fn with_memory(folder: &Path, toml: &str) -> Self {
+        let environment = Environment::new(folder).with_state(folder.join("state"));
+        Self::start(folder, toml, &environment)
+    }
+
+    fn start(folder: &Path, toml: &str, environment: &Environment) -> Self {
+        let file = folder.join("sentinel.toml");
         std::fs::write(&file, toml).unwrap();
         let overrides = Overrides {
             config: Some(file),
             ..Overrides::default()
         };
-        let config = load(&overrides, &Environment::new(folder.path()))
+        let config = load(&overrides, environment)
             .unwrap_or_else(|problems| panic!("{problems}\nin:\n{toml}"));
 
         let (reader, to_gateway) = std::io::pipe().unwrap();
@@ -153,9 +170,11 @@ impl TestGateway {
         self
     }
 
-    /// What is left unread at its end is no failure. For somebody else's program.
+    /// It is somebody else's program: what is left unread at its end is no failure, and it is held
+    /// to JSON-RPC alone.
     pub fn forgive(&mut self) {
         self.forgiving = true;
+        self.law.bare = true;
     }
 
     /// All that was said so far, in both directions.

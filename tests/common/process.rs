@@ -108,7 +108,8 @@ fn isolate(command: &mut Command, home: &OsStr) {
         .env_clear()
         .env("PATH", path)
         .env("HOME", home)
-        .env("XDG_CONFIG_HOME", home);
+        .env("XDG_CONFIG_HOME", home)
+        .env("XDG_STATE_HOME", home);
 }
 
 /// A child that doesn't outlive its test.

@@ -65,6 +65,7 @@ impl Session {
 
         let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel-gateway"));
         command.arg("--config").arg(&file);
+        command.env("XDG_STATE_HOME", folder.path().join("state"));
         let (gateway, stderr) = TokioChildProcess::builder(command)
             .stderr(Stdio::piped())
             .spawn()
