@@ -138,7 +138,9 @@ def title(measure):
 def cell(row):
     if not row or not row["gateway"]:
         return "–"
-    figure = f"{row['gateway']['median']:.4g} {row['unit']}".strip()
+    median = row["gateway"]["median"]
+    figure = f"{median:,.0f}" if median >= 100 else f"{median:.3g}"
+    figure = f"{figure} {row['unit']}".strip()
     ratio = row["ratio_to_relay"]
     return f"**{ratio['median']:.2f}** ({ratio['min']:.2f}–{ratio['max']:.2f}); {figure}" if ratio else figure
 
