@@ -54,7 +54,7 @@ def main():
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="tests/peers/bench", description=__doc__.partition("\n")[0])
     parser.add_argument("sections", nargs="*", default=SECTIONS, metavar="SECTION", help="small, sse, large, start; all if none is named")
-    parser.add_argument("--rounds", type=int, default=2, help="alternating rounds of each section (2)")
+    parser.add_argument("--rounds", type=int, default=1, help="alternating rounds of each section (1)")
     parser.add_argument("--full", action="store_true", help="as many calls a round as the project's own bench makes")
     arguments = parser.parse_args()
     unknown = set(arguments.sections) - set(SECTIONS)
@@ -121,7 +121,7 @@ def key_of(measure):
 def print_table(names, columns, arguments):
     rows = dict.fromkeys(key for name in names for key in columns[name])
     effort = "full" if arguments.full else "quick"
-    print(f"\nRatios to the bare relay, medians of {arguments.rounds} {effort} rounds, each with its spread; and the figure itself\n")
+    print(f"\nRatios to the bare relay, medians of {arguments.rounds} {effort} round(s) with their spread, and the figure itself\n")
     print(f"| measure | {' | '.join(names)} |")
     print(f"|---|{'---:|' * len(names)}")
     for section, measure in rows:
@@ -142,7 +142,10 @@ def cell(row):
     figure = f"{median:,.0f}" if median >= 100 else f"{median:.3g}"
     figure = f"{figure} {row['unit']}".strip()
     ratio = row["ratio_to_relay"]
-    return f"**{ratio['median']:.2f}** ({ratio['min']:.2f}–{ratio['max']:.2f}); {figure}" if ratio else figure
+    if not ratio:
+        return figure
+    spread = f" ({ratio['min']:.2f}–{ratio['max']:.2f})" if ratio["min"] != ratio["max"] else ""
+    return f"**{ratio['median']:.2f}**{spread}; {figure}"
 
 
 if __name__ == "__main__":
