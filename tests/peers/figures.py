@@ -25,7 +25,6 @@ TITLES = {
     "wall": "time",
     "initialized": "exec to initialize answered",
     "idle": "memory, idle",
-    "wake_ups": "idle, wake-ups a second",
     "peak": "memory, peak",
 }
 PARTS = {"small": "1 KiB JSON", "sse": "1 KiB SSE", "large": "8 MiB JSON", "start": "start"}
