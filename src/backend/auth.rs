@@ -7,7 +7,9 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, PROXY_AUTHORIZATION};
 use tokio::process::Command;
 
 use crate::config::{BackendConfig, Secret, SecretSource};
@@ -47,9 +49,32 @@ pub async fn resolve(config: &BackendConfig) -> Result<Credentials, String> {
             format!("header {name}: the value has characters that no HTTP header can carry")
         })?;
         credentials.headers.append(name, value);
+        if [AUTHORIZATION, PROXY_AUTHORIZATION].contains(name) {
+            credentials.secrets.extend(without_scheme(secret.reveal()));
+        }
         credentials.secrets.push(secret);
     }
     Ok(credentials)
+}
+
+/// The part of a value such as `Bearer …` or `Basic …` that is the secret, which a server may
+/// say back alone; of `Basic` the user and password in it, and the password.
+fn without_scheme(value: &str) -> Vec<Secret> {
+    let Some((scheme, rest)) = value.split_once(' ') else {
+        return Vec::new();
+    };
+    let mut secrets = vec![rest.to_owned()];
+    if scheme.eq_ignore_ascii_case("basic")
+        && let Some(pair) = STANDARD.decode(rest).ok()
+        && let Ok(pair) = String::from_utf8(pair)
+    {
+        secrets.extend(
+            pair.split_once(':')
+                .map(|(_, password)| password.to_owned()),
+        );
+        secrets.push(pair);
+    }
+    secrets.into_iter().map(Secret::new).collect()
 }
 
 fn header_value(text: &str) -> Option<HeaderValue> {

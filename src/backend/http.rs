@@ -17,6 +17,7 @@ use super::auth::{self, Credentials};
 use super::error::BackendError;
 use super::pool::{Clients, MAX_IDLE_PER_HOST, Pool};
 use super::retry;
+use super::scrub::Scrubber;
 use crate::config::{BackendConfig, Secret};
 
 /// The media type of server-sent events.
@@ -34,7 +35,7 @@ pub struct Endpoint {
     /// Exchanges under way.
     busy: AtomicUsize,
     url: Url,
-    credentials: Credentials,
+    scrubber: Scrubber,
     headers: HeaderMap,
     /// The cap on one answer or event, in bytes.
     pub max_message_bytes: usize,
@@ -51,17 +52,17 @@ impl Endpoint {
         max_message_bytes: usize,
     ) -> Result<Self, BackendError> {
         let url = config.url.clone().map_err(BackendError::Misconfigured)?;
-        let mut credentials = auth::resolve(config)
+        let Credentials {
+            mut headers,
+            mut secrets,
+        } = auth::resolve(config)
             .await
             .map_err(BackendError::Misconfigured)?;
-        credentials.secrets.extend(secrets_in(&url));
-        credentials
-            .secrets
-            .retain(|secret| !secret.reveal().is_empty());
+        secrets.extend(secrets_in(&url));
+        secrets.extend_from_slice(&config.expanded);
         let clients = pool
             .clients(config, &url)
             .map_err(BackendError::Misconfigured)?;
-        let mut headers = credentials.headers.clone();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(
             ACCEPT,
@@ -71,7 +72,7 @@ impl Endpoint {
             clients,
             busy: AtomicUsize::new(0),
             url,
-            credentials,
+            scrubber: Scrubber::new(&secrets),
             headers,
             max_message_bytes,
         })
@@ -225,11 +226,15 @@ impl Endpoint {
 
     /// The beginning of what a backend said: short, escaped, and without our secrets.
     pub fn snippet(&self, body: &[u8]) -> String {
-        let text = String::from_utf8_lossy(&body[..body.len().min(16 * SNIPPET)]);
-        let mut text = text.trim().to_owned();
-        for secret in &self.credentials.secrets {
-            text = text.replace(secret.reveal(), "***");
-        }
+        let text = String::from_utf8_lossy(&body[..body.len().min(ERROR_BODY)]);
+        let text = if body.len() < ERROR_BODY {
+            self.scrubber.clean(text.trim())
+        } else {
+            self.scrubber.clean_cut(
+                text.trim_start()
+                    .trim_end_matches(char::REPLACEMENT_CHARACTER),
+            )
+        };
         let cut = text.chars().count() > SNIPPET;
         let shown: String = text
             .chars()
@@ -280,6 +285,7 @@ impl Endpoint {
         let cause = causes(error)
             .last()
             .map_or_else(|| "unknown".into(), ToString::to_string);
+        let cause = self.scrubber.clean(&cause);
         let io = find::<io::Error>(error);
         if let Some(kind) = io
             && out_of_descriptors(kind)
@@ -289,7 +295,7 @@ impl Endpoint {
             ));
         }
         if error.is_connect() {
-            return connect_error(error, cause);
+            return self.connect_error(error, cause);
         }
         let parse = find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse);
         let malformed = io.is_some_and(|error| {
@@ -302,6 +308,25 @@ impl Endpoint {
             return BackendError::BadReply(format!("not HTTP as it should be: {cause}"));
         }
         BackendError::ConnectionLost(cause)
+    }
+
+    fn connect_error(&self, error: &reqwest::Error, cause: String) -> BackendError {
+        if let Some(tls) = find_in_io::<rustls::Error>(error) {
+            let tls = self.scrubber.clean(&tls.to_string());
+            return BackendError::Certificate(format!("TLS: {tls}"));
+        }
+        if error.is_timeout() {
+            return BackendError::Connect("connect timeout".into());
+        }
+        if error.is_dns() {
+            return BackendError::Connect(format!("the name can't be resolved: {cause}"));
+        }
+        match find::<io::Error>(error).map(io::Error::kind) {
+            Some(io::ErrorKind::ConnectionRefused) => {
+                BackendError::Connect("connection refused".into())
+            }
+            _ => BackendError::Connect(format!("no connection: {cause}")),
+        }
     }
 }
 
@@ -332,24 +357,6 @@ fn secrets_in(url: &Url) -> impl Iterator<Item = Secret> {
     let sent = values.map(|(_, value)| value).chain(url.password());
     let read = url.query_pairs().map(|(_, value)| value.into_owned());
     sent.map(str::to_owned).chain(read).map(Secret::new)
-}
-
-fn connect_error(error: &reqwest::Error, cause: String) -> BackendError {
-    if let Some(tls) = find_in_io::<rustls::Error>(error) {
-        return BackendError::Certificate(format!("TLS: {tls}"));
-    }
-    if error.is_timeout() {
-        return BackendError::Connect("connect timeout".into());
-    }
-    if error.is_dns() {
-        return BackendError::Connect(format!("the name can't be resolved: {cause}"));
-    }
-    match find::<io::Error>(error).map(io::Error::kind) {
-        Some(io::ErrorKind::ConnectionRefused) => {
-            BackendError::Connect("connection refused".into())
-        }
-        _ => BackendError::Connect(format!("no connection: {cause}")),
-    }
 }
 
 /// An error's causes, outermost first. The error itself is left out: it names our URL.

@@ -25,6 +25,7 @@ pub mod pool;
 mod refetch;
 pub mod resume;
 pub mod retry;
+mod scrub;
 mod second;
 pub mod session;
 pub mod sse;
