@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use common::PATIENCE;
+use common::binary;
+use common::canary::{self, Watch};
 use common::fake::FakeBackend;
 use common::gate::Gate;
 use common::reply::Reply;
@@ -26,7 +28,7 @@ const PING: &str = r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#;
 struct Process {
     child: Child,
     stdin: Option<ChildStdin>,
-    stdout: BufReader<ChildStdout>,
+    stdout: BufReader<Watch<ChildStdout>>,
     folder: TempDir,
 }
 
@@ -38,16 +40,16 @@ impl Process {
 
     fn start_with(toml: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut child = command(&folder, toml)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = binary::spawn(
+            command(&folder, toml)
+                .args(arguments)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped()),
+        );
         Self {
             stdin: child.stdin.take(),
-            stdout: BufReader::new(child.stdout.take().unwrap()),
+            stdout: BufReader::new(Watch::new("stdout", child.stdout.take().unwrap())),
             child,
             folder,
         }
@@ -119,7 +121,7 @@ impl Process {
     /// Waits for its end: the exit code and what it wrote to stderr.
     fn exit(mut self) -> (Option<i32>, String) {
         self.stdin = None;
-        let mut stderr = self.child.stderr.take().unwrap();
+        let mut stderr = Watch::new("stderr", self.child.stderr.take().unwrap());
         let (ended, end) = channel();
         thread::spawn(move || {
             let mut log = String::new();
@@ -132,22 +134,15 @@ impl Process {
         }
         let log = log.expect("the gateway doesn't end");
         drop(self.folder);
+        canary::assert_none();
         (self.child.wait().unwrap().code(), log)
     }
 }
 
-/// The binary with this config, and nothing of the machine's own.
+/// The binary with this config, telling all that it can.
 fn command(folder: &TempDir, toml: &str) -> Command {
-    let file = folder.path().join("sentinel.toml");
-    std::fs::write(&file, toml).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel-gateway"));
-    command
-        .arg("--config")
-        .arg(file)
-        .current_dir(folder.path())
-        .env("HOME", folder.path())
-        .env_remove("RUST_LOG")
-        .env_remove("SENTINEL_CONFIG");
+    let mut command = binary::command(folder.path(), toml);
+    command.env("RUST_LOG", "trace");
     command
 }
 

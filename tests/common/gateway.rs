@@ -9,9 +9,11 @@ use std::time::Instant;
 use sentinel_gateway::config::{Environment, Overrides, load};
 use sentinel_gateway::{ExitReason, Io, Shutdown, run};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::PATIENCE;
+use super::canary;
 use super::fake::FakeBackend;
 use super::law::{Law, Message};
 
@@ -41,6 +43,8 @@ pub struct TestGateway {
     next_id: u64,
     /// What its client can do, while it speaks the modern era.
     pub(super) modern: Option<Value>,
+    /// Of the config, and of the secrets that its backends read when they connect.
+    _folder: TempDir,
 }
 
 /// A response.
@@ -58,12 +62,14 @@ impl TestGateway {
     pub fn with_config(toml: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("sentinel.toml");
-        std::fs::write(&file, toml).unwrap();
+        std::fs::write(&file, canary::plant(toml, folder.path())).unwrap();
         let overrides = Overrides {
             config: Some(file),
             ..Overrides::default()
         };
-        let config = load(&overrides, &Environment::new(folder.path()))
+        canary::watch_log();
+        let environment = Environment::new(folder.path()).with_variables(canary::variable);
+        let config = load(&overrides, &environment)
             .unwrap_or_else(|problems| panic!("{problems}\nin:\n{toml}"));
 
         let (reader, input) = lines_in();
@@ -93,6 +99,7 @@ impl TestGateway {
             ignored: Vec::new(),
             next_id: 1,
             modern: None,
+            _folder: folder,
         }
     }
 
@@ -244,6 +251,7 @@ impl TestGateway {
     }
 
     fn receive(&mut self, line: &[u8]) {
+        canary::look("stdout", line);
         self.transcript.push(format!("← {}", abridged(line)));
         self.unread.extend(self.law.received(line));
     }
@@ -425,6 +433,7 @@ impl Drop for TestGateway {
         {
             self.fail(&format!("the test never took {}", message.line));
         }
+        canary::assert_none();
     }
 }
 

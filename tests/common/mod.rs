@@ -5,6 +5,8 @@
 // Each test binary uses its own part of this.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod binary;
+pub mod canary;
 pub mod fake;
 pub mod gate;
 pub mod gateway;
