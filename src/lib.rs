@@ -52,7 +52,10 @@ pub async fn run(config: Config, io: Io, shutdown: Shutdown) -> ExitReason {
         .run(&mut inputs)
         .await;
 
-    tracing::debug!(?ending, "the gateway ends");
+    let tasks = tokio::runtime::Handle::current()
+        .metrics()
+        .num_alive_tasks();
+    tracing::debug!(?ending, tasks, "the gateway ends");
     outbox.close();
     if ending != ExitReason::SecondSignal {
         backend::farewell_all(&backends).await;
