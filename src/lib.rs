@@ -31,6 +31,7 @@ use dispatch::{Lifecycle, Refresh};
 pub use gateway::ExitReason;
 use gateway::{Gateway, Inputs};
 pub use observe::signals::Shutdown;
+use tokio::runtime::Handle;
 pub use transport::stdio::Io;
 use transport::stdio::{read_lines, write_lines};
 
@@ -52,10 +53,8 @@ pub async fn run(config: Config, io: Io, shutdown: Shutdown) -> ExitReason {
         .run(&mut inputs)
         .await;
 
-    let tasks = tokio::runtime::Handle::current()
-        .metrics()
-        .num_alive_tasks();
-    tracing::debug!(?ending, tasks, "the gateway ends");
+    let tasks = Handle::current().metrics().num_alive_tasks();
+    tracing::debug!(target: "sentinel_gateway::run", ?ending, tasks, "the gateway ends");
     outbox.close();
     if ending != ExitReason::SecondSignal {
         backend::farewell_all(&backends).await;

@@ -75,11 +75,12 @@ pub(crate) struct Names {
 }
 
 impl Client {
-    pub(crate) fn start(gateway: &Path, config: &Path) -> Result<Self> {
+    /// Its requests are numbered from `first` on.
+    pub(crate) fn start(gateway: &Path, config: &Path, first: u64) -> Result<Self> {
         let mut child = Command::new(gateway)
             .arg("--config")
             .arg(config)
-            .args(["--log-level", "debug"])
+            .env("RUST_LOG", "warn,sentinel_gateway::run=debug")
             .env("NO_PROXY", "127.0.0.1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -90,7 +91,7 @@ impl Client {
         let errors = child.stderr.take().ok_or("a child without stderr")?;
         let desk = Arc::new(Mutex::new(Desk {
             input: child.stdin.take(),
-            next: 1,
+            next: first,
             ledger: Ledger::default(),
             cancels: VecDeque::new(),
         }));

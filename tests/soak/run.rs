@@ -20,6 +20,10 @@ const LOAD: f64 = 0.5;
 const FIRST_RATE: f64 = 300.0;
 /// Of calls to flaky backends: enough to meet every fault, too few to be the load.
 const FLAKY_RATE: f64 = 60.0;
+/// And to the others at least, so that a slice has a p99.
+const LOWEST_RATE: f64 = 200.0;
+/// The number of the first request; smaller ones belong to the gateway before.
+const FIRST: u64 = 1000;
 /// How long a slice is: chaos has every fault in it.
 const SLICE: Duration = STEP.saturating_mul(STEPS as u32);
 /// The warm-up: everything gets the size that it keeps.
@@ -44,7 +48,7 @@ pub(crate) struct Slice {
 pub(crate) fn run(duration: Duration) -> Result<bool> {
     let mut backends = Backends::start()?;
     let alike = Fresh::measure(&mut backends)?;
-    let client = Client::start(&backends.gateway, &backends.config)?;
+    let client = Client::start(&backends.gateway, &backends.config, FIRST)?;
     let mut soak = Soak::begin(client, backends)?;
     let start = soak.come_to_rest(usize::MAX)?;
     soak.warm_up()?;
@@ -98,7 +102,7 @@ struct Fresh {
 
 impl Fresh {
     fn measure(backends: &mut Backends) -> Result<Self> {
-        let client = Client::start(&backends.gateway, &backends.config)?;
+        let client = Client::start(&backends.gateway, &backends.config, 1)?;
         client.begin(&backends.names)?;
         let watch = Watch::new(client.pid());
         backends.hush()?;
@@ -194,7 +198,7 @@ impl Soak {
         self.shares.push(shares);
         let wanted = LOAD * (1.0 - shares.others) / shares.own;
         let wanted = if withheld > 0 { 0.8 } else { wanted };
-        self.rate.well = (self.rate.well * wanted.clamp(0.7, 1.3)).max(FLAKY_RATE);
+        self.rate.well = (self.rate.well * wanted.clamp(0.7, 1.3)).max(LOWEST_RATE);
         Ok(())
     }
 
