@@ -100,7 +100,7 @@ fn envelopes(criterion: &mut Criterion) {
             BenchmarkId::new("answer", name),
             &answer,
             |bencher, text| {
-                bencher.iter(|| message::response_at_once(text));
+                bencher.iter(|| message::at_once(text));
             },
         );
         group.bench_with_input(

@@ -22,10 +22,8 @@ use crate::dispatch::{
 };
 use crate::protocol::era::modern;
 use crate::protocol::error::{INTERNAL_ERROR, INVALID_REQUEST};
-use crate::protocol::message;
-use crate::protocol::{
-    Era, Id, Inbound, Notification, Outcome, RawJson, Request, RpcError, Ticket,
-};
+use crate::protocol::message::{self, Malformed};
+use crate::protocol::{Era, Id, Inbound, Notification, Outcome, Request, RpcError, Ticket};
 use crate::transport::stdio::{Intake, Outbox, WriteEnd};
 pub(crate) use events::Inputs;
 use events::{Deadlines, Event};
@@ -83,7 +81,7 @@ impl Gateway {
     /// Runs until there is nothing more to answer, or nobody to answer to.
     pub(crate) async fn run(mut self, inputs: &mut Inputs) -> ExitReason {
         while !self.is_drained() {
-            let event = inputs.next(&mut self.from_tasks, &self.deadlines).await;
+            let event = self.next(inputs).await;
             if let Some(end) = self.handle(event, inputs) {
                 self.ending = end;
                 break;
@@ -92,6 +90,16 @@ impl Gateway {
         self.cut_off_the_rest();
         self.talks.close().await;
         self.ending
+    }
+
+    /// The next event. What was said so far goes out when there is none to be handled at once.
+    async fn next(&mut self, inputs: &mut Inputs) -> Event {
+        let next = inputs.next(&mut self.from_tasks, &self.deadlines);
+        if let Some(event) = next.now_or_never() {
+            return event;
+        }
+        self.replies.flush();
+        inputs.next(&mut self.from_tasks, &self.deadlines).await
     }
 
     fn handle(&mut self, event: Event, inputs: &mut Inputs) -> Option<ExitReason> {
@@ -182,12 +190,15 @@ impl Gateway {
 
     /// One line: a message, or an array of them where the agreed version has batches.
     fn line(&mut self, line: Bytes) {
+        if let Some(message) = message::at_once(&line) {
+            return self.message(Ok(message), None);
+        }
         let line = match message::json(line) {
             Ok(line) => line,
             Err(error) => return self.replies.send(message::response(None, &error.into())),
         };
         if !line.as_bytes().starts_with(b"[") {
-            return self.message(&line, None);
+            return self.message(message::parse(&line), None);
         }
         let batch = message::elements(&line).filter(|batch| !batch.is_empty());
         let (Some(batch), true) = (batch, self.lifecycle.takes_batches()) else {
@@ -196,7 +207,7 @@ impl Gateway {
         };
         let number = self.replies.open_batch();
         for part in batch {
-            self.message(&part, Some(number));
+            self.message(message::parse(&part), Some(number));
         }
         self.replies.close_part(number, None);
     }
@@ -206,8 +217,8 @@ impl Gateway {
         self.replies.send(message::response(None, &error.into()));
     }
 
-    fn message(&mut self, text: &RawJson, batch: Option<u64>) {
-        match message::parse(text) {
+    fn message(&mut self, message: Result<Inbound, Malformed>, batch: Option<u64>) {
+        match message {
             Ok(Inbound::Request(request)) => self.request(request, batch),
             Ok(Inbound::Notification(notification)) => self.notification(&notification),
             Ok(Inbound::Response(response)) => self.replies.answered(response),

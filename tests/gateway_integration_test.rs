@@ -25,5 +25,7 @@ mod replies;
 mod retry;
 #[path = "gateway/rounds.rs"]
 mod rounds;
+#[path = "gateway/rules.rs"]
+mod rules;
 #[path = "gateway/strays.rs"]
 mod strays;

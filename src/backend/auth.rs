@@ -7,11 +7,10 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, PROXY_AUTHORIZATION};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use tokio::process::Command;
 
+use super::files;
 use crate::config::{BackendConfig, Secret, SecretSource};
 
 /// A command that prints a secret may ask a keychain or a person; it may not hang for ever.
@@ -49,32 +48,9 @@ pub async fn resolve(config: &BackendConfig) -> Result<Credentials, String> {
             format!("header {name}: the value has characters that no HTTP header can carry")
         })?;
         credentials.headers.append(name, value);
-        if [AUTHORIZATION, PROXY_AUTHORIZATION].contains(name) {
-            credentials.secrets.extend(without_scheme(secret.reveal()));
-        }
         credentials.secrets.push(secret);
     }
     Ok(credentials)
-}
-
-/// The part of a value such as `Bearer …` or `Basic …` that is the secret, which a server may
-/// say back alone; of `Basic` the user and password in it, and the password.
-fn without_scheme(value: &str) -> Vec<Secret> {
-    let Some((scheme, rest)) = value.split_once(' ') else {
-        return Vec::new();
-    };
-    let mut secrets = vec![rest.to_owned()];
-    if scheme.eq_ignore_ascii_case("basic")
-        && let Some(pair) = STANDARD.decode(rest).ok()
-        && let Ok(pair) = String::from_utf8(pair)
-    {
-        secrets.extend(
-            pair.split_once(':')
-                .map(|(_, password)| password.to_owned()),
-        );
-        secrets.push(pair);
-    }
-    secrets.into_iter().map(Secret::new).collect()
 }
 
 fn header_value(text: &str) -> Option<HeaderValue> {
@@ -93,8 +69,9 @@ async fn reveal(source: &SecretSource) -> Result<Secret, String> {
 }
 
 fn first_line(path: &Path) -> Result<Secret, String> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("the file {} can't be read: {error}", path.display()))?;
+    let bytes = files::read(path).map_err(|why| format!("the file {why}"))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| format!("the file {} holds no UTF-8 text", path.display()))?;
     match text.lines().next().map(str::trim) {
         Some(line) if !line.is_empty() => Ok(Secret::new(line)),
         _ => Err(format!("the file {} is empty", path.display())),
@@ -144,6 +121,14 @@ mod tests {
             .await
             .unwrap_err();
         assert!(why.contains("exit status: 3"), "{why}");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_secret_cannot_smuggle_in_a_header() {
+        let command = ["sh", "-c", "printf 'canary\\r\\nX-Other: canary'"].map(String::from);
+        let token = run(&command).await.unwrap();
+        assert!(header_value(token.reveal()).is_none());
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::ops::Range;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -141,7 +142,9 @@ impl Backend {
         loop {
             tried += 1;
             let sent = AtomicBool::new(false);
-            let error = match clock.run(self.attempt(call, &sent)).await {
+            // Pinned here: handed over as it is, it would take its room twice.
+            let attempt = pin!(self.attempt(call, &sent));
+            let error = match clock.run(attempt).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(error)) => error,
                 Err(Expired) => out_of_time(sent.load(Ordering::Relaxed)),

@@ -184,9 +184,12 @@ impl BackendError {
     pub fn hint(&self, url: &str) -> Option<String> {
         match self {
             Self::Connect(cause) if cause.contains("refused") => {
-                Some(format!("is the server running? try: curl -i {url}"))
+                Some(format!("is the server running? try: {}", curl(url)))
             }
-            Self::Connect(_) | Self::ServerError { .. } => Some(format!("try: curl -i {url}")),
+            Self::Connect(_) | Self::ServerError { .. } => Some(format!("try: {}", curl(url))),
+            Self::Certificate(cause) if cause.contains("alert") => {
+                Some("the server wants another client_cert_file, or any".into())
+            }
             Self::Certificate(_) => Some("a private CA goes into ca_file".into()),
             Self::AuthRequired { status: 401, .. } => {
                 Some("check bearer or headers of this backend".into())
@@ -238,5 +241,43 @@ fn quoted(snippet: &str) -> String {
         String::new()
     } else {
         format!(": {snippet}")
+    }
+}
+
+/// A command line that asks this URL. A config may have been written by somebody else, and a
+/// model may run what it reads: a shell must take the URL for one word.
+fn curl(url: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._~:/[]%@+,=".contains(c);
+    if url.chars().all(plain) {
+        format!("curl -i {url}")
+    } else {
+        format!("curl -i '{}'", url.replace('\'', "%27"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_takes_the_url_of_a_hint_for_one_word() {
+        let hint = |url| BackendError::Connect("connection refused".into()).hint(url);
+        for (url, command) in [
+            (
+                "http://127.0.0.1:3002/mcp",
+                "curl -i http://127.0.0.1:3002/mcp",
+            ),
+            ("http://[::1]/a%20b", "curl -i http://[::1]/a%20b"),
+            ("http://h/;id", "curl -i 'http://h/;id'"),
+            ("http://h/$(id)", "curl -i 'http://h/$(id)'"),
+            (
+                "http://h/${IFS}-o${IFS}f",
+                "curl -i 'http://h/${IFS}-o${IFS}f'",
+            ),
+            ("http://h/';id;'", "curl -i 'http://h/%27;id;%27'"),
+        ] {
+            let hint = hint(url).unwrap();
+            assert!(hint.ends_with(&format!("try: {command}")), "{hint}");
+        }
     }
 }

@@ -1,11 +1,9 @@
 //! One HTTP exchange with one backend.
 //!
 //! Owns the endpoint (client, address, credentials), sending, redirects, and what an HTTP status
-//! or a broken connection means. Reading a good answer is [`super::stream`]'s affair. It must not
-//! know about retries, sessions or who is asking.
+//! means. Reading a good answer is [`super::stream`]'s affair, and what it means that none came
+//! [`super::broken`]'s. It must not know about retries, sessions or who is asking.
 
-use std::error::Error;
-use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
@@ -13,18 +11,17 @@ use bytes::Bytes;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 
-use super::auth::{self, Credentials};
+use super::auth;
+use super::broken;
 use super::error::BackendError;
 use super::pool::{Clients, MAX_IDLE_PER_HOST, Pool};
 use super::retry;
 use super::scrub::Scrubber;
-use crate::config::{BackendConfig, Secret};
+use crate::config::BackendConfig;
 
 /// The media type of server-sent events.
 pub(super) const EVENT_STREAM: &str = "text/event-stream";
 const MAX_REDIRECTS: usize = 3;
-/// How much of a body is quoted in a message, in characters.
-const SNIPPET: usize = 120;
 /// How much of an error's body is read to find out what it says, in bytes.
 const ERROR_BODY: usize = 64 * 1024;
 
@@ -52,17 +49,15 @@ impl Endpoint {
         max_message_bytes: usize,
     ) -> Result<Self, BackendError> {
         let url = config.url.clone().map_err(BackendError::Misconfigured)?;
-        let Credentials {
-            mut headers,
-            mut secrets,
-        } = auth::resolve(config)
+        let credentials = auth::resolve(config)
             .await
             .map_err(BackendError::Misconfigured)?;
-        secrets.extend(secrets_in(&url));
-        secrets.extend_from_slice(&config.expanded);
+        let secrets = [credentials.secrets.as_slice(), &config.expanded].concat();
+        let scrubber = Scrubber::new(secrets, &url, &config.shown_url);
         let clients = pool
             .clients(config, &url)
             .map_err(BackendError::Misconfigured)?;
+        let mut headers = credentials.headers;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(
             ACCEPT,
@@ -72,7 +67,7 @@ impl Endpoint {
             clients,
             busy: AtomicUsize::new(0),
             url,
-            scrubber: Scrubber::new(&secrets),
+            scrubber,
             headers,
             max_message_bytes,
         })
@@ -158,7 +153,7 @@ impl Endpoint {
             let response = request(url.clone())
                 .send()
                 .await
-                .map_err(|error| self.broken(&error))?;
+                .map_err(|error| broken::means(&error))?;
             if !response.status().is_redirection() {
                 return Ok(response);
             }
@@ -199,7 +194,7 @@ impl Endpoint {
             .headers(headers.clone())
             .send()
             .await
-            .map_err(|error| self.broken(&error))?;
+            .map_err(|error| broken::means(&error))?;
         Ok(response.status())
     }
 
@@ -226,22 +221,7 @@ impl Endpoint {
 
     /// The beginning of what a backend said: short, escaped, and without our secrets.
     pub fn snippet(&self, body: &[u8]) -> String {
-        let text = String::from_utf8_lossy(&body[..body.len().min(ERROR_BODY)]);
-        let text = if body.len() < ERROR_BODY {
-            self.scrubber.clean(text.trim())
-        } else {
-            self.scrubber.clean_cut(
-                text.trim_start()
-                    .trim_end_matches(char::REPLACEMENT_CHARACTER),
-            )
-        };
-        let cut = text.chars().count() > SNIPPET;
-        let shown: String = text
-            .chars()
-            .take(SNIPPET)
-            .flat_map(char::escape_debug)
-            .collect();
-        if cut { format!("{shown}…") } else { shown }
+        self.scrubber.snippet(body)
     }
 
     /// Reads at most the beginning of a body that is not going to be passed on.
@@ -279,55 +259,6 @@ impl Endpoint {
             }),
         }
     }
-
-    /// What it means that no response, or not all of it, came.
-    pub fn broken(&self, error: &reqwest::Error) -> BackendError {
-        let cause = causes(error)
-            .last()
-            .map_or_else(|| "unknown".into(), ToString::to_string);
-        let cause = self.scrubber.clean(&cause);
-        let io = find::<io::Error>(error);
-        if let Some(kind) = io
-            && out_of_descriptors(kind)
-        {
-            return BackendError::OutOfResources(format!(
-                "this machine is out of resources: {cause}"
-            ));
-        }
-        if error.is_connect() {
-            return self.connect_error(error, cause);
-        }
-        let parse = find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse);
-        let malformed = io.is_some_and(|error| {
-            matches!(
-                error.kind(),
-                io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
-            )
-        });
-        if parse || (malformed && !error.is_request()) {
-            return BackendError::BadReply(format!("not HTTP as it should be: {cause}"));
-        }
-        BackendError::ConnectionLost(cause)
-    }
-
-    fn connect_error(&self, error: &reqwest::Error, cause: String) -> BackendError {
-        if let Some(tls) = find_in_io::<rustls::Error>(error) {
-            let tls = self.scrubber.clean(&tls.to_string());
-            return BackendError::Certificate(format!("TLS: {tls}"));
-        }
-        if error.is_timeout() {
-            return BackendError::Connect("connect timeout".into());
-        }
-        if error.is_dns() {
-            return BackendError::Connect(format!("the name can't be resolved: {cause}"));
-        }
-        match find::<io::Error>(error).map(io::Error::kind) {
-            Some(io::ErrorKind::ConnectionRefused) => {
-                BackendError::Connect("connection refused".into())
-            }
-            _ => BackendError::Connect(format!("no connection: {cause}")),
-        }
-    }
 }
 
 /// An exchange under way: to be kept until the response has been read.
@@ -350,64 +281,28 @@ pub fn without_secrets(url: &Url) -> String {
     url.into()
 }
 
-/// What [`without_secrets`] leaves out, as it is sent and as it reads.
-fn secrets_in(url: &Url) -> impl Iterator<Item = Secret> {
-    let query = url.query().unwrap_or_default();
-    let values = query.split('&').filter_map(|pair| pair.split_once('='));
-    let sent = values.map(|(_, value)| value).chain(url.password());
-    let read = url.query_pairs().map(|(_, value)| value.into_owned());
-    sent.map(str::to_owned).chain(read).map(Secret::new)
+/// What a response says that its body is.
+pub(super) enum Media {
+    Json,
+    EventStream,
+    /// Another type, or none.
+    Other(String),
 }
 
-/// An error's causes, outermost first. The error itself is left out: it names our URL.
-fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    let mut next = error.source();
-    std::iter::from_fn(move || {
-        let cause = next?;
-        next = cause.source();
-        Some(cause)
-    })
-}
-
-fn find<T: Error + 'static>(error: &reqwest::Error) -> Option<&T> {
-    causes(error).find_map(|cause| cause.downcast_ref())
-}
-
-/// rustls errors travel inside `io::Error`s, which hide them from `source()`.
-fn find_in_io<T: Error + 'static>(error: &reqwest::Error) -> Option<&T> {
-    causes(error).find_map(|cause| {
-        if let Some(found) = cause.downcast_ref() {
-            return Some(found);
+impl Media {
+    pub(super) fn of(response: &Response) -> Self {
+        let value = response.headers().get(CONTENT_TYPE);
+        let value = value.and_then(|value| value.to_str().ok());
+        let kind = value.and_then(|value| value.split(';').next());
+        match kind.unwrap_or_default().trim() {
+            kind if kind.eq_ignore_ascii_case("application/json") => Self::Json,
+            kind if kind.eq_ignore_ascii_case(EVENT_STREAM) => Self::EventStream,
+            other => Self::Other(other.to_owned()),
         }
-        let mut inner = cause.downcast_ref::<io::Error>()?.get_ref()?;
-        loop {
-            if let Some(found) = inner.downcast_ref() {
-                return Some(found);
-            }
-            inner = inner.downcast_ref::<io::Error>()?.get_ref()?;
-        }
-    })
-}
-
-/// EMFILE and ENFILE (WSAEMFILE on Windows).
-fn out_of_descriptors(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(23 | 24 | 10024))
-}
-
-/// The media type of a response, in lower case, without its parameters.
-pub(super) fn media_type(response: &Response) -> String {
-    let value = response
-        .headers()
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    value
-        .and_then(|value| value.split(';').next())
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase()
+    }
 }
 
 /// Whether it is a stream that can be read.
 pub(super) fn is_event_stream(response: &Response) -> bool {
-    response.status().is_success() && media_type(response) == EVENT_STREAM
+    response.status().is_success() && matches!(Media::of(response), Media::EventStream)
 }

@@ -8,10 +8,12 @@
 
 mod asked;
 pub mod auth;
+mod broken;
 pub mod call;
 pub mod clock;
 pub mod error;
 pub mod event;
+mod files;
 pub mod handshake;
 pub mod http;
 pub mod keeper;

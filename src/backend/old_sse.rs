@@ -14,6 +14,7 @@ use futures_util::future::BoxFuture;
 use reqwest::{Response, Url};
 use tokio::task::AbortHandle;
 
+use super::broken;
 use super::error::BackendError;
 use super::http::{Endpoint, is_event_stream};
 use super::listener::{Listener, delivered};
@@ -51,7 +52,7 @@ impl Channel {
             return Err(BackendError::BadReply(why));
         }
         let mut decoder = Decoder::new(endpoint.max_message_bytes);
-        let first = first_event(endpoint, &mut response, &mut decoder);
+        let first = first_event(&mut response, &mut decoder);
         let silent = || BackendError::BadReply("the stream names no endpoint".into());
         let target = tokio::time::timeout(ENDPOINT_TIMEOUT, first)
             .await
@@ -166,7 +167,6 @@ impl Post {
 }
 
 async fn first_event(
-    endpoint: &Endpoint,
     response: &mut Response,
     decoder: &mut Decoder,
 ) -> Result<String, BackendError> {
@@ -186,7 +186,7 @@ async fn first_event(
             Ok(None) => {
                 return Err(BackendError::BadReply("the stream ended at once".into()));
             }
-            Err(error) => return Err(endpoint.broken(&error)),
+            Err(error) => return Err(broken::means(&error)),
         }
     }
 }

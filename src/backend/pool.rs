@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use reqwest::{Certificate, Client, Identity, Url, redirect};
 
+use super::files;
 use crate::config::{BackendConfig, TlsConfig, is_loopback};
 
 /// Idle connections that are kept for a host.
@@ -17,8 +18,9 @@ pub const MAX_IDLE_PER_HOST: usize = 10;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 /// A connection beyond those is kept this long: from one wave of calls to the next.
 const WAVE_TIMEOUT: Duration = Duration::from_secs(1);
-/// HTTP/2: a connection that answers no ping for this long is dead.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// HTTP/2: a connection that is silent this long under a call is pinged, and is dead when the ping
+/// stays unanswered as long again.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// The clients of one gateway.
 #[derive(Debug, Default, Clone)]
@@ -120,5 +122,5 @@ fn build(setting: &Setting, max_idle: usize, idle_for: Duration) -> Result<Clien
 }
 
 fn read(path: &Path, key: &str) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| format!("{key} {} can't be read: {error}", path.display()))
+    files::read(path).map_err(|why| format!("{key} {why}"))
 }

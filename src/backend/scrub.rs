@@ -1,50 +1,76 @@
-//! Takes secrets out of what a backend said, before it is quoted.
+//! What a backend says, made fit to be quoted: short, escaped, and without our secrets.
 //!
-//! Owns the spellings in which a server may say a secret back: as it is, escaped for JSON or a
-//! URL, in base64, in other case. It must not know where secrets come from.
+//! Owns the list of what must not show, and the spellings in which a server may say it back: as it
+//! is, escaped for JSON or a URL, in base64, in other case. It must not know who is quoted, nor
+//! where.
 
 use std::fmt;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use reqwest::Url;
 
 use crate::config::Secret;
 
-const SCRUBBED: &str = "***";
-/// Of shorter secrets only the secret itself is looked for, and of any its runs of so many letters
+/// How much is quoted, in characters.
+const SNIPPET: usize = 120;
+/// What is shorter than this in a path is a word, such as `api` or `sse`, and no secret.
+const SECRET_SEGMENT: usize = 8;
+/// Of shorter secrets the secret itself is looked for alone, and of any its runs of so many letters
 /// and digits: less is ordinary text.
 const TELLING: usize = 8;
-/// From this length on, the beginning of a secret at the end of a text gives something away.
-const PART: usize = 4;
 
 /// Knows the secrets of one backend.
 pub(super) struct Scrubber {
-    spellings: Vec<String>,
-    /// Finds the longest of them, in one pass. `None` if there are too many to be found so.
+    /// Finds the longest of their spellings, in one pass: where one is the beginning of another,
+    /// the rest of the longer must not stay. `None` if there are too many to be found so.
     finder: Option<AhoCorasick>,
+    /// Bytes of a text that are read: so many that a secret which its end cuts in two lies behind
+    /// all that is shown, even if nothing but secrets stands before it.
+    window: usize,
 }
 
 impl Scrubber {
-    pub(super) fn new(secrets: &[Secret]) -> Self {
+    /// Knows the values of headers, and what of the URL isn't in the form that people are shown.
+    pub(super) fn new(headers: Vec<Secret>, url: &Url, shown_url: &str) -> Self {
+        let tokens: Vec<_> = headers.iter().flat_map(without_scheme).collect();
+        let secrets = headers.into_iter().chain(tokens);
+        let secrets = secrets.chain(of_query(url)).chain(of_path(url, shown_url));
         let mut spellings: Vec<String> = secrets
-            .iter()
             .flat_map(|secret| spellings(secret.reveal()))
             .filter(|spelling| !spelling.is_empty())
             .collect();
         spellings.sort_unstable();
         spellings.dedup();
+        let longest = spellings.iter().map(String::len).max().unwrap_or(0);
         let finder = AhoCorasick::builder()
             .ascii_case_insensitive(true)
             .match_kind(MatchKind::LeftmostLongest)
-            .build(&spellings)
-            .ok();
-        Self { spellings, finder }
+            .build(&spellings);
+        Self {
+            finder: finder.ok(),
+            window: (SNIPPET + 1) * longest.max(char::MAX.len_utf8()),
+        }
     }
 
-    /// The text with `***` in place of every secret.
-    pub(super) fn clean(&self, text: &str) -> String {
+    /// The beginning of a text.
+    pub(super) fn snippet(&self, text: &[u8]) -> String {
+        let text = text.trim_ascii();
+        let text = self.clean(&String::from_utf8_lossy(
+            &text[..text.len().min(self.window)],
+        ));
+        let cut = text.chars().count() > SNIPPET;
+        let shown: String = text
+            .chars()
+            .take(SNIPPET)
+            .flat_map(char::escape_debug)
+            .collect();
+        if cut { format!("{shown}…") } else { shown }
+    }
+
+    fn clean(&self, text: &str) -> String {
+        const SCRUBBED: &str = "***";
         let Some(finder) = &self.finder else {
             return SCRUBBED.to_owned();
         };
@@ -55,26 +81,6 @@ impl Scrubber {
         });
         cleaned
     }
-
-    /// The same of a text that was cut: what it ends with may be the beginning of a secret.
-    pub(super) fn clean_cut(&self, text: &str) -> String {
-        let text = self.clean(text);
-        let parts = self.spellings.iter().filter_map(|spelling| {
-            let lengths = (PART..spelling.len()).rev();
-            let mut parts = lengths.filter_map(|length| spelling.get(..length));
-            parts.find_map(|part| without_end(&text, part))
-        });
-        match parts.min_by_key(|rest| rest.len()) {
-            Some(rest) => format!("{rest}{SCRUBBED}"),
-            None => text,
-        }
-    }
-}
-
-/// The text without this at its end, in whatever case.
-fn without_end<'a>(text: &'a str, end: &str) -> Option<&'a str> {
-    let (rest, last) = text.split_at_checked(text.len().checked_sub(end.len())?)?;
-    last.eq_ignore_ascii_case(end).then_some(rest)
 }
 
 /// Shows nothing, whoever logs it.
@@ -121,62 +127,124 @@ fn in_urls(secret: &str) -> Vec<String> {
     all
 }
 
+/// The token of `Bearer token`, which servers quote alone; of `Basic` what is in it, and the
+/// password in that.
+fn without_scheme(header: &Secret) -> Vec<Secret> {
+    let Some((scheme, token)) = header.reveal().split_once(' ') else {
+        return Vec::new();
+    };
+    let token = token.trim();
+    let mut secrets = vec![token.to_owned()];
+    if scheme.eq_ignore_ascii_case("basic")
+        && let Ok(pair) = STANDARD.decode(token)
+        && let Ok(pair) = String::from_utf8(pair)
+    {
+        let password = pair
+            .split_once(':')
+            .map(|(_, password)| password.to_owned());
+        secrets.extend(password);
+        secrets.push(pair);
+    }
+    secrets.into_iter().map(Secret::new).collect()
+}
+
+/// Values of the query, as they are sent and as they read.
+fn of_query(url: &Url) -> impl Iterator<Item = Secret> {
+    let query = url.query().unwrap_or_default();
+    let sent = query.split('&').filter_map(|pair| pair.split_once('='));
+    let sent = sent.map(|(_, value)| value.to_owned());
+    let read = url.query_pairs().map(|(_, value)| value.into_owned());
+    sent.chain(read).map(Secret::new)
+}
+
+/// Parts of the path that a variable has put there.
+fn of_path(url: &Url, shown_url: &str) -> impl Iterator<Item = Secret> {
+    let parts = url.path_segments().into_iter().flatten();
+    parts
+        .filter(|part| part.len() >= SECRET_SEGMENT && !shown_url.contains(part))
+        .map(Secret::new)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const SECRET: &str = "s3cr\"t/+= k\u{e9}y";
-    const TOKEN: &str = "sk-\"0123456789abcdef";
+    fn scrubber(headers: &[&str], url: &str, shown: &str) -> Scrubber {
+        let headers = headers.iter().copied().map(Secret::new).collect();
+        Scrubber::new(headers, &url.parse().unwrap(), shown)
+    }
 
-    fn scrubber() -> Scrubber {
-        Scrubber::new(&[SECRET, TOKEN, "abc", ""].map(Secret::new))
+    #[test]
+    fn of_the_url_what_is_not_shown_is_a_secret() {
+        let scrubber = scrubber(
+            &[],
+            "http://127.0.0.1:1/api/tok-in-path/documents?key=tok%2Din-query&more",
+            "http://127.0.0.1:1/api/${TOKEN}/documents",
+        );
+        assert_eq!(
+            scrubber.snippet(b"POST /api/tok-in-path/documents?key=tok%2Din-query or tok-in-query"),
+            "POST /api/***/documents?key=*** or ***"
+        );
+    }
+
+    #[test]
+    fn the_longer_of_two_secrets_goes_whole() {
+        let scrubber = scrubber(
+            &["tok", "tok-en", "Token other"],
+            "http://h/mcp",
+            "http://h/mcp",
+        );
+        assert_eq!(scrubber.snippet(b"tok-en, tok, other"), "***, ***, ***");
+    }
+
+    #[test]
+    fn a_secret_that_the_end_cuts_in_two_is_not_shown() {
+        let secret = "s".repeat(3000);
+        let scrubber = scrubber(&[&secret], "http://h/mcp", "http://h/mcp");
+        for pieces in 1..50 {
+            let text = format!("{}{}", " ".repeat(4000), secret.repeat(pieces));
+            assert!(!scrubber.snippet(text.as_bytes()).contains('s'));
+        }
     }
 
     #[test]
     fn every_spelling_goes() {
+        let scrubber = scrubber(
+            &[
+                "s3cr\"t/+= k\u{e9}y",
+                "sk-\"0123456789abcdef",
+                "abc",
+                "Basic dTpwYXNz",
+            ],
+            "http://h/mcp",
+            "http://h/mcp",
+        );
         for said in [
-            SECRET,
+            "s3cr\"t/+= k\u{e9}y",
+            "S3CR\"T/+= K\u{e9}Y",
             "s3cr\\\"t/+= k\u{e9}y",
             "s3cr\\\"t\\/+= k\u{e9}y",
             "s3cr%22t%2F%2B%3D%20k%C3%A9y",
             "s3cr%22t%2f%2b%3d%20k%c3%a9y",
             "s3cr%22t/+=%20k%C3%A9y",
             "czNjciJ0Lys9IGvDqXk",
-            "S3CR\"T/+= K\u{e9}Y",
-            TOKEN,
+            "sk-\"0123456789abcdef",
             "0123456789ABCDEF",
             "abc",
+            "dTpwYXNz",
+            "u:pass",
+            "pass",
         ] {
             let text = format!("<{said}> and <{said}>");
-            assert_eq!(scrubber().clean(&text), "<***> and <***>", "{said}");
+            assert_eq!(
+                scrubber.snippet(text.as_bytes()),
+                "<***> and <***>",
+                "{said}"
+            );
         }
-    }
-
-    #[test]
-    fn what_is_none_stays() {
-        for text in ["", "s3cr", "YWJj", "***", "ab", "01234567"] {
-            assert_eq!(scrubber().clean(text), text);
+        for text in ["s3cr", "YWJj", "ab", "01234567"] {
+            assert_eq!(scrubber.snippet(text.as_bytes()), text);
         }
-    }
-
-    #[test]
-    fn the_beginning_of_a_secret_at_a_cut_goes_too() {
-        for (text, expected) in [
-            ("bad key s3cr\"t/+", "bad key ***"),
-            ("bad key s3c", "bad key s3c"),
-            ("bad key s3cr\"t/+= k\u{e9}y", "bad key ***"),
-            ("czNjciJ0Lys9IGvDqX", "***"),
-            (
-                "twice escaped: sk-\\\\\"0123456789AB",
-                "twice escaped: sk-\\\\\"***",
-            ),
-        ] {
-            assert_eq!(scrubber().clean_cut(text), expected);
-        }
-    }
-
-    #[test]
-    fn a_scrubber_shows_nothing() {
-        assert_eq!(format!("{:?}", scrubber()), "***");
+        assert_eq!(format!("{scrubber:?}"), "***");
     }
 }

@@ -12,13 +12,14 @@ use bytes::{Bytes, BytesMut};
 use reqwest::{Response, StatusCode};
 
 use super::asked::{Asked, withdrawn};
+use super::broken;
 use super::error::BackendError;
-use super::http::{EVENT_STREAM, Endpoint, media_type};
+use super::http::{Endpoint, Media};
 use super::listener::{Addressee, Answering, Listener};
 use super::resume::{Place, Resume};
 use super::sse::{Decoder, Event, TooLarge};
 use crate::protocol::error::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION, code_of};
-use crate::protocol::message::{elements, parse, response_at_once};
+use crate::protocol::message::{MAX_ELEMENTS, Malformed, at_once, elements, parse};
 use crate::protocol::{Era, Inbound, Notification, Outcome, RawJson, Request};
 
 /// One response that is being read.
@@ -61,10 +62,10 @@ impl<'a> Reading<'a> {
             );
             return Err(BackendError::BadReply(why));
         }
-        let outcome = match media_type(&response).as_str() {
-            "application/json" => self.json_answer(&mut response).await?,
-            EVENT_STREAM => self.events(response).await?,
-            other => {
+        let outcome = match Media::of(&response) {
+            Media::Json => self.json_answer(&mut response).await?,
+            Media::EventStream => self.events(response).await?,
+            Media::Other(other) => {
                 let kind = if other.is_empty() {
                     "no content type".into()
                 } else {
@@ -176,20 +177,17 @@ impl<'a> Reading<'a> {
 
     async fn json_answer(&self, response: &mut Response) -> Result<Outcome, BackendError> {
         let body = self.body(response).await?;
-        if let Some(answer) = self.at_once(&body) {
-            return answer;
-        }
-        let not_ours = || BackendError::BadReply("it answers another request".into());
-        for message in messages(&body).map_err(|why| {
+        let messages = messages(&body).map_err(|why| {
             BackendError::BadReply(format!("{why}: {}", self.endpoint.snippet(&body)))
-        })? {
-            match self.understand(&message) {
+        })?;
+        for message in messages {
+            match self.understand(message) {
                 Heard::Answer(answer) => return answer,
                 Heard::Notification(notification) => self.listener.notification(notification),
                 Heard::Request(_) | Heard::Nothing => {}
             }
         }
-        Err(not_ours())
+        Err(BackendError::BadReply("it answers another request".into()))
     }
 
     async fn one_response(
@@ -240,22 +238,19 @@ impl<'a> Reading<'a> {
 
     /// One event's messages; says the answer if it is among them.
     fn event(&self, event: &Event, asked: &mut Asked<'a>) -> Option<Result<Outcome, BackendError>> {
-        let data = &event.data;
-        if let Some(answer) = self.at_once(data) {
-            return Some(answer);
-        }
-        let Ok(messages) = messages(data) else {
-            // One of another type than `message` need not be JSON.
-            if event.event.is_none() {
-                tracing::warn!(
-                    data = self.endpoint.snippet(data),
-                    "an event that is not JSON is skipped"
-                );
+        let messages = match messages(&event.data) {
+            Ok(messages) => messages,
+            Err(why) => {
+                // One of another type than `message` need not be JSON.
+                if event.event.is_none() {
+                    let data = self.endpoint.snippet(&event.data);
+                    tracing::warn!(why, data, "an event is skipped");
+                }
+                return None;
             }
-            return None;
         };
         for message in messages {
-            match self.understand(&message) {
+            match self.understand(message) {
                 Heard::Answer(answer) => return Some(answer),
                 Heard::Notification(notification) => match withdrawn(&notification) {
                     Some(id) => asked.withdraw(&id),
@@ -268,15 +263,8 @@ impl<'a> Reading<'a> {
         None
     }
 
-    /// The answer, if that is all the text holds: the common case, in one pass.
-    fn at_once(&self, text: &Bytes) -> Option<Result<Outcome, BackendError>> {
-        let response = response_at_once(text)?;
-        self.addressee
-            .response(&response.id?, is_answer(response.outcome))
-    }
-
-    fn understand(&self, message: &RawJson) -> Heard {
-        let (id, answer) = match parse(message) {
+    fn understand(&self, message: Message) -> Heard {
+        let (id, answer) = match message {
             Ok(Inbound::Notification(notification)) => return Heard::Notification(notification),
             Ok(Inbound::Request(request)) if self.era == Era::Modern => {
                 tracing::warn!(
@@ -349,7 +337,7 @@ impl<'a> Reading<'a> {
                 .map_err(|_| BackendError::Idle { limit })?,
             _ => chunk.await,
         };
-        chunk.map_err(|error| self.endpoint.broken(&error))
+        chunk.map_err(|error| broken::means(&error))
     }
 }
 
@@ -378,25 +366,38 @@ fn is_answer(outcome: Outcome) -> Result<Outcome, BackendError> {
     }
 }
 
+/// A message, as far as it is one.
+type Message = Result<Inbound, Malformed>;
+
 /// The messages of a body or an event: one, an array of them (2025-03-26), or one a line.
-fn messages(text: &Bytes) -> Result<Vec<RawJson>, String> {
-    match RawJson::parse(text.clone()) {
-        Ok(message) => Ok(match elements(&message) {
-            Some(batch) => batch,
-            None => vec![message],
-        }),
+fn messages(text: &Bytes) -> Result<impl Iterator<Item = Message>, String> {
+    let (one, several) = match at_once(text) {
+        Some(message) => (Some(Ok(message)), Vec::new()),
+        None => (None, texts(text)?),
+    };
+    let several = several.into_iter().map(|text| parse(&text));
+    Ok(one.into_iter().chain(several))
+}
+
+/// The text of each message.
+fn texts(text: &Bytes) -> Result<Vec<RawJson>, String> {
+    let texts = match RawJson::parse(text.clone()) {
+        Ok(message) if message.as_bytes().starts_with(b"[") => elements(&message),
+        Ok(message) => Some(vec![message]),
         Err(error) => {
             let lines: Option<Vec<RawJson>> = text
                 .split(|byte| *byte == b'\n')
                 .map(<[u8]>::trim_ascii)
                 .filter(|line| !line.is_empty())
+                .take(MAX_ELEMENTS + 1)
                 .map(|line| RawJson::parse(text.slice_ref(line)).ok())
                 .collect();
-            lines
-                .filter(|lines| lines.len() > 1)
-                .ok_or_else(|| format!("not JSON ({error})"))
+            let lines = lines.filter(|lines| lines.len() > 1);
+            let lines = lines.ok_or_else(|| format!("not JSON ({error})"))?;
+            Some(lines).filter(|lines| lines.len() <= MAX_ELEMENTS)
         }
-    }
+    };
+    texts.ok_or_else(|| format!("more than {MAX_ELEMENTS} messages in one"))
 }
 
 fn says_session_lost(body: &[u8]) -> bool {

@@ -3,10 +3,8 @@
 //! Knows the shape of a definition as MCP draws it, and the bounds put on one. It must not know
 //! other items: who owns a name is [`super::names`]' affair.
 
-use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde::Deserialize;
 
 use super::clean::{clean, is_hostile};
@@ -74,24 +72,11 @@ pub(super) fn shown_as(
     description: Option<&str>,
 ) -> RawJson {
     let changes = [("name", name), ("description", description)];
-    if changes.iter().all(|(_, value)| value.is_none()) {
-        return definition.clone();
-    }
-    let members = definition.members().unwrap_or_default();
-    let mut edits: Vec<(Range<usize>, Bytes)> = Vec::new();
-    for (key, value) in changes {
-        let Some(value) = value else { continue };
-        let places = members.iter().filter(|(name, _)| name == key);
-        let before = edits.len();
-        edits.extend(places.map(|(_, old)| (definition.range_of(old), quoted(value))));
-        if edits.len() == before {
-            // Before the closing brace; the object has a name, so it isn't empty.
-            let end = definition.as_bytes().len() - 1;
-            let member = [b",\"", key.as_bytes(), b"\":", &quoted(value)].concat();
-            edits.push((end..end, member.into()));
-        }
-    }
-    definition.with_edits(edits)
+    let changes = changes.into_iter();
+    let set: Vec<_> = changes
+        .filter_map(|(key, value)| Some((key, quoted(value?))))
+        .collect();
+    definition.with_members(&set, &[])
 }
 
 fn check_name(kind: Kind, own: &str) -> Result<(), Reason> {
@@ -138,6 +123,8 @@ impl Hints {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn raw(text: impl Into<String>) -> RawJson {

@@ -136,6 +136,12 @@ impl Checker<'_> {
 
     /// `None` if it is wrong whatever the environment.
     fn url(&mut self, written: &At<String>, path: &str) -> Option<Result<Url, String>> {
+        if written.value.contains(char::is_control) {
+            // It would be shown as it is written, in logs and messages too.
+            let what = "holds a control character, such as a line end";
+            self.report.say(&written.place, path, what);
+            return None;
+        }
         if !has_variables(&written.value) {
             return match url::parse(&written.value) {
                 Ok(url) => Some(Ok(url)),

@@ -6,7 +6,7 @@
 use super::{Snapshot, input};
 use crate::backend::Answer;
 use crate::config::ToolErrors;
-use crate::protocol::era::modern::ResultType;
+use crate::protocol::era::modern::{ResultType, Says};
 use crate::protocol::era::{legacy, modern};
 use crate::protocol::error::INTERNAL_ERROR;
 use crate::protocol::{Class, ClientProfile, Era, Executed, GatewayData, Outcome, RpcError};
@@ -35,9 +35,7 @@ pub(super) fn told(error: RpcError, era: Era, method: &str, snapshot: &Snapshot)
             let result = error.as_tool_result();
             Outcome::Result(match era {
                 Era::Legacy => result,
-                Era::Modern => {
-                    modern::signed(&modern::complete(&result, false), &snapshot.identity)
-                }
+                Era::Modern => modern::signed(&result, Says::Complete, &snapshot.identity),
             })
         }
         _ => error.into(),
@@ -60,15 +58,16 @@ pub(super) fn for_client(
             return legacy::outcome_from_modern(answer.outcome, cacheable);
         }
         (Era::Modern, Era::Modern) => modern::outcome_for_client(answer.outcome),
-        (Era::Legacy, Era::Modern) => legacy::outcome_for_modern(answer.outcome, cacheable, uri),
+        (Era::Legacy, Era::Modern) => legacy::outcome_for_modern(answer.outcome, uri),
     };
     match outcome {
         Outcome::Result(result) => {
-            let result = match answer.result_type {
-                ResultType::Complete => modern::complete(&result, cacheable),
-                ResultType::InputRequired | ResultType::Task => result,
+            let says = match answer.result_type {
+                ResultType::Complete if cacheable => Says::CompleteAndCacheable,
+                ResultType::Complete => Says::Complete,
+                ResultType::InputRequired | ResultType::Task => Says::Itself,
             };
-            Outcome::Result(modern::signed(&result, &snapshot.identity))
+            Outcome::Result(modern::signed(&result, says, &snapshot.identity))
         }
         error @ Outcome::Error(_) => error,
     }

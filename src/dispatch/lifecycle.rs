@@ -12,7 +12,8 @@ use tokio::sync::watch;
 use super::Snapshot;
 use crate::backend::Backend;
 use crate::config::GatewayConfig;
-use crate::protocol::era::{modern, supported};
+use crate::protocol::era::modern::{self, Says};
+use crate::protocol::era::supported;
 use crate::protocol::error::{INVALID_PARAMS, INVALID_REQUEST};
 use crate::protocol::{ClientProfile, Era, LATEST_LEGACY, LEGACY_VERSIONS, LogLevel};
 use crate::protocol::{MODERN_VERSION, Outcome, RawJson, Request, RpcError, task};
@@ -127,8 +128,8 @@ impl Lifecycle {
         if let Some(instructions) = &self.instructions {
             result["instructions"] = json!(instructions);
         }
-        let result = modern::complete(&RawJson::of(&result), true);
-        Outcome::Result(modern::signed(&result, &snapshot.identity))
+        let (result, says) = (RawJson::of(&result), Says::CompleteAndCacheable);
+        Outcome::Result(modern::signed(&result, says, &snapshot.identity))
     }
 
     /// `notifications/initialized` came.

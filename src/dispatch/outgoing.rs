@@ -29,6 +29,7 @@ pub(super) struct Outgoing {
     pub(super) clock: Clock,
     caller: Arc<ClientProfile>,
     is_tool: bool,
+    is_task: bool,
     replay: Replay,
     target: Option<Arc<str>>,
     mirrored: Vec<(HeaderName, String)>,
@@ -63,6 +64,7 @@ impl Outgoing {
             clock: Clock::new(timeout),
             caller,
             is_tool: subject.kind == Kind::Tool,
+            is_task: subject.is_task,
             replay: tool.map_or(Replay::Safe, |tool| replay(backend, tool)),
             target,
             mirrored: tool.map_or_else(Vec::new, |tool| mirrored(tool, &params)),
@@ -95,7 +97,7 @@ impl Outgoing {
         let _level = self.hear_logs(&self.caller).await;
         let answer = self.backend.call(&call).await;
         let answer = answer.map_err(|failed| self.explain(&failed))?;
-        let is_task = answer.result_type == ResultType::Task || params.get("task").is_some();
+        let is_task = answer.result_type == ResultType::Task || self.is_task;
         Ok(match is_task {
             true => Answer {
                 outcome: task::outcome_for_client(answer.outcome, self.backend.name()),
@@ -147,12 +149,13 @@ pub(super) fn explain(backend: &Backend, failed: &Failed, is_tool: bool) -> RpcE
 
 /// `_meta.progressToken` and its place, if the client wants progress; `reached` so far.
 pub(super) fn progress_token(params: &RawJson, reached: &Reached) -> Option<ProgressToken> {
-    let meta = params.get("_meta")?;
-    let members = meta.members()?;
-    let (_, token) = members.iter().find(|(name, _)| name == "progressToken")?;
+    let [meta] = params.pick(["_meta"]).ok()?;
+    let meta = meta?;
+    let [token] = params.slice(meta.clone()).pick(["progressToken"]).ok()?;
+    let at = token.map(|token| meta.start + token.start..meta.start + token.end)?;
     Some(ProgressToken {
-        at: params.range_of(token),
-        token: meta.part(token),
+        token: params.slice(at.clone()),
+        at,
         reached: reached.clone(),
     })
 }

@@ -7,8 +7,6 @@ use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
 
-use serde_json::value::RawValue;
-
 use super::Snapshot;
 use crate::backend::Backend;
 use crate::catalog::Entry;
@@ -23,6 +21,8 @@ pub(super) struct Subject {
     pub(super) name: String,
     /// Where the name stands in the params.
     pub(super) at: Range<usize>,
+    /// Whether it is to run as a task of the legacy era.
+    pub(super) is_task: bool,
 }
 
 /// Where a call goes.
@@ -35,34 +35,23 @@ pub(super) struct Route<'a> {
 impl Subject {
     /// Reads what a call of this method is about.
     pub(super) fn read(method: &str, params: &RawJson) -> Result<Self, String> {
-        let members = params.members().ok_or("params must be an object")?;
-        let text = |members: &[(String, &RawValue)], key: &str| {
-            let raw = members
-                .iter()
-                .find(|(name, _)| name == key)
-                .map(|(_, raw)| *raw);
-            let raw = raw.ok_or_else(|| format!("params need {key:?}"))?;
-            let text = serde_json::from_str(raw.get());
-            Ok::<(String, _), String>((
-                text.map_err(|_| format!("{key:?} must be a string"))?,
-                params.range_of(raw),
-            ))
+        let twice = |key: &str| format!("{key:?} stands there twice");
+        let [name, uri, reference, task, _] = params
+            .pick(["name", "uri", "ref", "task", "_meta"])
+            .map_err(twice)?;
+        let (kind, at) = match method {
+            "tools/call" => (Kind::Tool, name.ok_or(r#"params need "name""#)?),
+            "prompts/get" => (Kind::Prompt, name.ok_or(r#"params need "name""#)?),
+            "resources/read" => (Kind::Resource, uri.ok_or(r#"params need "uri""#)?),
+            _ => referred(params, reference.ok_or(r#"params need "ref""#)?)?,
         };
-        let (kind, (name, at)) = match method {
-            "tools/call" => (Kind::Tool, text(&members, "name")?),
-            "prompts/get" => (Kind::Prompt, text(&members, "name")?),
-            "resources/read" => (Kind::Resource, text(&members, "uri")?),
-            _ => {
-                let reference = params.get("ref").ok_or("params need \"ref\"")?;
-                let members = reference.members().ok_or("\"ref\" must be an object")?;
-                match text(&members, "type")?.0.as_str() {
-                    "ref/prompt" => (Kind::Prompt, text(&members, "name")?),
-                    "ref/resource" => (Kind::Template, text(&members, "uri")?),
-                    other => return Err(format!("unknown reference type {other:?}")),
-                }
-            }
-        };
-        Ok(Self { kind, name, at })
+        let name = params.slice(at.clone()).text();
+        Ok(Self {
+            kind,
+            name: name.ok_or_else(|| format!("{} must be a string", named_by(kind)))?,
+            at,
+            is_task: task.is_some(),
+        })
     }
 
     /// One that is about a resource.
@@ -71,6 +60,7 @@ impl Subject {
             kind: Kind::Resource,
             name: uri.to_owned(),
             at: 0..0,
+            is_task: false,
         }
     }
 
@@ -119,6 +109,31 @@ impl Subject {
             _ => data,
         };
         RpcError::new(code, message).with_data(data)
+    }
+}
+
+/// What a completion refers to, and where its name or URI stands in the params.
+fn referred(params: &RawJson, at: Range<usize>) -> Result<(Kind, Range<usize>), String> {
+    let reference = params.slice(at.clone());
+    let [kind, name, uri] = reference
+        .pick(["type", "name", "uri"])
+        .map_err(|key| format!("{key:?} stands twice in \"ref\""))?;
+    let kind = kind.and_then(|kind| reference.slice(kind).text());
+    let (kind, inner) = match kind.as_deref() {
+        Some("ref/prompt") => (Kind::Prompt, name),
+        Some("ref/resource") => (Kind::Template, uri),
+        Some(other) => return Err(format!("unknown reference type {other:?}")),
+        None => return Err(r#""ref" needs "type", a string"#.into()),
+    };
+    let inner = inner.ok_or_else(|| format!("\"ref\" needs {}", named_by(kind)))?;
+    Ok((kind, at.start + inner.start..at.start + inner.end))
+}
+
+/// The member that says which one of its kind is meant.
+fn named_by(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Tool | Kind::Prompt => r#""name""#,
+        Kind::Resource | Kind::Template => r#""uri""#,
     }
 }
 

@@ -15,7 +15,7 @@ use super::filter::{Filter, covers, updated};
 use super::subject::Subject;
 use super::{Exchange, Snapshot, Snapshots, TaskEvent, settled, tasks};
 use crate::backend::Subscription;
-use crate::protocol::era::modern::{self, key};
+use crate::protocol::era::modern::{self, Says, key};
 use crate::protocol::error::INVALID_PARAMS;
 use crate::protocol::message;
 use crate::protocol::{Era, Id, Notification, Outcome, RawJson, Request, RpcError, Ticket, task};
@@ -171,8 +171,8 @@ impl Subscriptions {
             );
             let params = RawJson::trusted(params);
             let line = message::notification("notifications/cancelled", Some(&params));
-            let result = modern::complete(&RawJson::trusted("{}"), false);
-            let result = modern::signed(&listen.tagged(&result), gateway);
+            let result = listen.tagged(&RawJson::trusted("{}"));
+            let result = modern::signed(&result, Says::Complete, gateway);
             (ticket, line, Outcome::Result(result))
         };
         mem::take(&mut self.listens).into_iter().map(end).collect()

@@ -1,5 +1,6 @@
 //! What can happen, and which of it comes first.
 
+use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -74,23 +75,39 @@ impl Inputs {
         tasks: &mut mpsc::UnboundedReceiver<TaskEvent>,
         deadlines: &Deadlines,
     ) -> Event {
-        let intake = deadlines.drain.is_none();
         self.streak += 1;
         if self.streak > FAIRNESS {
             self.streak = 0;
-            if intake && let Ok(line) = self.lines.try_recv() {
+            if deadlines.drain.is_none()
+                && let Ok(line) = self.lines.try_recv()
+            {
                 return Event::Line(line);
             }
+            if let Some(event) = self.others(deadlines).now_or_never() {
+                return event;
+            }
+        }
+        // All that is there, whatever the runtime would have done in between: a backend that pours
+        // would say more meanwhile than is taken in.
+        if let Ok(event) = tasks.try_recv() {
+            return Event::Task(event);
         }
         tokio::select! {
             biased;
             Some(event) = tasks.recv() => Event::Task(event),
+            event = self.others(deadlines) => event,
+        }
+    }
+
+    async fn others(&mut self, deadlines: &Deadlines) -> Event {
+        tokio::select! {
+            biased;
             end = self.writer.ended() => Event::WriteEnd(end),
             () = self.shutdown.requested() => Event::Signal,
             Some(event) = self.backends.recv() => Event::Backend(event),
             () = until(deadlines.startup) => Event::StartupOver,
             () = until(deadlines.drain) => Event::DrainOver,
-            line = self.lines.recv(), if intake => {
+            line = self.lines.recv(), if deadlines.drain.is_none() => {
                 self.streak = 0;
                 line.map_or(Event::EndOfInput, Event::Line)
             }

@@ -199,4 +199,9 @@ impl Replies {
     pub(super) fn send(&self, line: Bytes) {
         self.outbox.push(line);
     }
+
+    /// Has what was said go out.
+    pub(super) fn flush(&self) {
+        self.outbox.flush();
+    }
 }

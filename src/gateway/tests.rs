@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 
 use super::*;
 use crate::config::{Environment, Overrides, load};
+use crate::protocol::RawJson;
 use crate::transport::stdio::write_lines;
 
 #[tokio::test]

@@ -6,15 +6,19 @@
 use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use memchr::memchr2;
 use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::error::{INVALID_REQUEST, PARSE_ERROR, RpcError};
-use super::raw::RawJson;
-use super::skim;
+use super::raw::{RawJson, put_quoted};
+pub use array::{MAX_ELEMENTS, elements, first_elements};
+pub use quick::at_once;
+
+mod array;
+mod quick;
 
 /// A request id as its sender wrote it: an integer or a string, never null.
 ///
@@ -117,6 +121,13 @@ pub enum Outcome {
     Error(RawJson),
 }
 
+impl Outcome {
+    fn text(&self) -> &RawJson {
+        let (Self::Result(text) | Self::Error(text)) = self;
+        text
+    }
+}
+
 impl From<RpcError> for Outcome {
     fn from(error: RpcError) -> Self {
         Self::Error(RawJson::of(&error))
@@ -180,62 +191,12 @@ pub fn parse(message: &RawJson) -> Result<Inbound, Malformed> {
     Ok(Inbound::Response(Response { id, outcome }))
 }
 
-/// Reads a response in one pass over its bytes; `None` if it is anything else, or odd in any way:
-/// then [`parse`] has the word. For large answers, where every pass counts.
-pub fn response_at_once(text: &Bytes) -> Option<Response> {
-    std::str::from_utf8(text).ok()?;
-    let slice = |start: usize, end: usize| RawJson::checked(text.slice(start..end));
-    let [mut jsonrpc, mut id, mut result, mut error] = [const { None }; 4];
-    let mut at = skim::space(text, 0);
-    (text.get(at) == Some(&b'{')).then_some(())?;
-    loop {
-        let name = skim::space(text, at + 1);
-        let name_end = skim::string(text, name)?;
-        let colon = skim::space(text, name_end);
-        (text.get(colon) == Some(&b':')).then_some(())?;
-        let start = skim::space(text, colon + 1);
-        let end = skim::value(text, start)?;
-        let place = match &text[name..name_end] {
-            b"\"jsonrpc\"" => &mut jsonrpc,
-            b"\"id\"" => &mut id,
-            b"\"result\"" => &mut result,
-            b"\"error\"" => &mut error,
-            _ => return None,
-        };
-        if place.replace(slice(start, end)).is_some() {
-            return None;
-        }
-        at = skim::space(text, end);
-        match text.get(at)? {
-            b',' => {}
-            b'}' if skim::space(text, at + 1) == text.len() => break,
-            _ => return None,
-        }
-    }
-    let outcome = match (result, error) {
-        (Some(result), None) => Outcome::Result(result),
-        (None, Some(error)) if error.as_bytes().starts_with(b"{") => Outcome::Error(error),
-        _ => return None,
-    };
-    (jsonrpc?.as_bytes() == b"\"2.0\"").then_some(())?;
-    Some(Response {
-        id: Some(Id::from_raw(id?)?),
-        outcome,
-    })
-}
-
 /// Takes bytes as one JSON value, with the JSON-RPC error for those that are none.
 ///
 /// # Errors
 /// `-32700` with what is wrong and where.
 pub fn json(bytes: Bytes) -> Result<RawJson, RpcError> {
     RawJson::parse(bytes).map_err(|error| RpcError::new(PARSE_ERROR, format!("not JSON: {error}")))
-}
-
-/// The elements of an array, each as its own text; `None` if it is no array.
-pub fn elements(message: &RawJson) -> Option<Vec<RawJson>> {
-    let elements: Vec<&RawValue> = message.read().ok()?;
-    Some(elements.into_iter().map(|raw| message.part(raw)).collect())
 }
 
 /// A request line body: `{"jsonrpc":"2.0","id":…,"method":…,"params":…}`.
@@ -252,12 +213,11 @@ pub fn notification(method: &str, params: Option<&RawJson>) -> Bytes {
 ///
 /// The carried text is put on one line: JSON has line ends only between tokens.
 pub fn response(id: Option<&Id>, outcome: &Outcome) -> Bytes {
-    let (head, body) = response_head(id, outcome);
-    let mut out = BytesMut::with_capacity(head.len() + body.as_bytes().len() + 1);
-    out.put_slice(head.as_bytes());
-    put_on_one_line(&mut out, body.as_bytes());
-    out.put_slice(RESPONSE_TAIL);
-    out.freeze()
+    let text = outcome.text().as_bytes();
+    let mut out = response_head(id, outcome, text.len() + RESPONSE_TAIL.len());
+    put_on_one_line(&mut out, text);
+    out.extend_from_slice(RESPONSE_TAIL);
+    out.into()
 }
 
 /// A response as it is best written.
@@ -272,63 +232,60 @@ pub enum Written {
 /// The same as [`response`], not put together where that would cost.
 pub fn response_as_is(id: &Id, outcome: &Outcome) -> Written {
     const LARGE: usize = 64 * 1024;
-    let (Outcome::Result(body) | Outcome::Error(body)) = outcome;
-    let text = body.as_bytes();
+    let carried = outcome.text();
+    let text = carried.as_bytes();
     if text.len() < LARGE || memchr2(b'\n', b'\r', text).is_some() {
         return Written::Whole(response(Some(id), outcome));
     }
-    let (head, body) = response_head(Some(id), outcome);
+    let head = response_head(Some(id), outcome, 0);
     let tail = Bytes::from_static(RESPONSE_TAIL);
-    Written::Parts([head.into(), body.clone().into_bytes(), tail])
+    Written::Parts([head.into(), carried.clone().into_bytes(), tail])
 }
 
 const RESPONSE_TAIL: &[u8] = b"}";
 
-/// What stands before the carried text of a response, and that text.
-fn response_head<'a>(id: Option<&Id>, outcome: &'a Outcome) -> (String, &'a RawJson) {
-    let (member, body) = match outcome {
-        Outcome::Result(raw) => ("result", raw),
-        Outcome::Error(raw) => ("error", raw),
-    };
-    let id = id.map_or("null", |id| id.raw().as_str());
-    (format!(r#"{{"jsonrpc":"2.0","id":{id},"{member}":"#), body)
+/// What stands before the carried text of a response, with room behind it.
+fn response_head(id: Option<&Id>, outcome: &Outcome, room: usize) -> Vec<u8> {
+    let parts = [
+        &b"{\"jsonrpc\":\"2.0\",\"id\":"[..],
+        id.map_or(b"null", |id| id.raw().as_bytes()),
+        match outcome {
+            Outcome::Result(_) => b",\"result\":",
+            Outcome::Error(_) => b",\"error\":",
+        },
+    ];
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    let mut head = Vec::with_capacity(length + room);
+    parts.iter().for_each(|part| head.extend_from_slice(part));
+    head
 }
 
 fn envelope(id: Option<&Id>, method: &str, params: Option<&RawJson>) -> Bytes {
     let size = params.map_or(0, |params| params.as_bytes().len());
-    let mut out = BytesMut::with_capacity(64 + method.len() + size);
-    out.put_slice(b"{\"jsonrpc\":\"2.0\",");
+    let mut out = Vec::with_capacity(64 + method.len() + size);
+    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",");
     if let Some(id) = id {
-        out.put_slice(b"\"id\":");
-        out.put_slice(id.raw().as_bytes());
-        out.put_u8(b',');
+        out.extend_from_slice(b"\"id\":");
+        out.extend_from_slice(id.raw().as_bytes());
+        out.push(b',');
     }
-    out.put_slice(b"\"method\":");
-    if method
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b"/_-".contains(&b))
-    {
-        out.put_u8(b'"');
-        out.put_slice(method.as_bytes());
-        out.put_u8(b'"');
-    } else {
-        out.put_slice(&super::raw::quoted(method));
-    }
+    out.extend_from_slice(b"\"method\":");
+    put_quoted(&mut out, method);
     if let Some(params) = params {
-        out.put_slice(b",\"params\":");
+        out.extend_from_slice(b",\"params\":");
         put_on_one_line(&mut out, params.as_bytes());
     }
-    out.put_u8(b'}');
-    out.freeze()
+    out.push(b'}');
+    out.into()
 }
 
-fn put_on_one_line(out: &mut BytesMut, mut text: &[u8]) {
+fn put_on_one_line(out: &mut Vec<u8>, mut text: &[u8]) {
     while let Some(at) = memchr2(b'\n', b'\r', text) {
-        out.put_slice(&text[..at]);
-        out.put_u8(b' ');
+        out.extend_from_slice(&text[..at]);
+        out.push(b' ');
         text = &text[at + 1..];
     }
-    out.put_slice(text);
+    out.extend_from_slice(text);
 }
 
 #[derive(Deserialize)]
@@ -450,32 +407,6 @@ mod tests {
                 .id
                 .is_none()
         );
-    }
-
-    #[test]
-    fn one_pass_or_two_a_response_is_the_same() {
-        for text in [
-            r#" { "jsonrpc" : "2.0", "id" : "a", "result" : { "x" : [1.10] } } "#,
-            r#"{"id":7,"error":{"code":1},"jsonrpc":"2.0"}"#,
-        ] {
-            let quick = response_at_once(&Bytes::from(text)).expect(text);
-            let Ok(Inbound::Response(slow)) = read(text) else {
-                panic!("{text}")
-            };
-            assert_eq!(format!("{quick:?}"), format!("{slow:?}"));
-        }
-        for odd in [
-            r#"{"jsonrpc":"2.0","id":1,"result":1,"error":{}}"#,
-            r#"{"jsonrpc":"2.0","id":1,"result":1,"result":2}"#,
-            r#"{"jsonrpc":"2.0","id":null,"result":1}"#,
-            r#"{"jsonrpc":"2.0","id":1,"method":"x"}"#,
-            r#"{"jsonrpc":"2.0","id":1,"result":{]}"#,
-            r#"{"jsonrpc":"2.0","id":1,"result":1} x"#,
-            r#"{"jsonrpc":"1.0","id":1,"result":1}"#,
-            "{}",
-        ] {
-            assert!(response_at_once(&Bytes::from(odd)).is_none(), "{odd}");
-        }
     }
 
     #[test]

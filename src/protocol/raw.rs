@@ -1,17 +1,18 @@
 //! JSON text that is carried, not read.
 //!
-//! Owns [`RawJson`], a shared slice of bytes known to be one JSON value, and the edits that
-//! change a few places of it and leave every other byte as it was. It must not know MCP.
+//! Owns [`RawJson`], a shared slice of bytes known to be one JSON value, and finding what stands
+//! where in it; [`edit`] changes a few places. It must not know MCP.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::skim;
+
+mod edit;
 
 /// One JSON value as text: valid JSON, valid UTF-8, cheap to clone.
 #[derive(Clone, PartialEq, Eq)]
@@ -86,6 +87,31 @@ impl RawJson {
         self.read::<Members<'_>>().ok().map(|members| members.0)
     }
 
+    /// Where the values of these members stand, found in one pass.
+    ///
+    /// # Errors
+    /// A key that stands there twice: who reads the first of two would mean something else than who
+    /// reads the last.
+    pub fn pick<'a, const N: usize>(
+        &self,
+        keys: [&'a str; N],
+    ) -> Result<[Option<Range<usize>>; N], &'a str> {
+        let mut picked = [const { None }; N];
+        for place in self.places() {
+            for (at, key) in keys.into_iter().enumerate() {
+                if self.is_named(&place, key) && picked[at].replace(place.value.clone()).is_some() {
+                    return Err(key);
+                }
+            }
+        }
+        Ok(picked)
+    }
+
+    /// The value that stands at a place that [`pick`](Self::pick) has found.
+    pub fn slice(&self, place: Range<usize>) -> Self {
+        Self(self.0.slice(place))
+    }
+
     /// The value of the last member of that name, if this is an object that has it.
     pub fn get(&self, key: &str) -> Option<Self> {
         let place = self
@@ -117,51 +143,6 @@ impl RawJson {
         self.0.starts_with(b"{")
     }
 
-    /// The same object with some members set (where they stand, else at the end) and others left
-    /// out. Every other byte stays; anything but an object is returned as it is.
-    pub fn with_members(&self, set: &[(&str, Bytes)], without: &[&str]) -> Self {
-        if !self.is_object() {
-            return self.clone();
-        }
-        let places: Vec<Place> = self.places().collect();
-        let mut missing: Vec<bool> = set.iter().map(|_| true).collect();
-        let mut kept: Vec<Cow<'_, [u8]>> = Vec::with_capacity(places.len() + set.len());
-        let mut changed = false;
-        for place in &places {
-            if without.iter().any(|key| self.is_named(place, key)) {
-                changed = true;
-                continue;
-            }
-            let member = &self.0[place.start..place.value.end];
-            match set.iter().position(|(key, _)| self.is_named(place, key)) {
-                Some(at) => {
-                    missing[at] = false;
-                    changed = true;
-                    let head = &self.0[place.start..place.value.start];
-                    kept.push(Cow::Owned([head, &set[at].1].concat()));
-                }
-                None => kept.push(Cow::Borrowed(member)),
-            }
-        }
-        for ((key, value), _) in set.iter().zip(missing).filter(|(_, missing)| *missing) {
-            changed = true;
-            kept.push(Cow::Owned([&quoted(key), &b":"[..], value].concat()));
-        }
-        if !changed {
-            return self.clone();
-        }
-        let mut out = BytesMut::with_capacity(self.0.len() + 64);
-        out.extend_from_slice(b"{");
-        for (at, member) in kept.iter().enumerate() {
-            if at > 0 {
-                out.extend_from_slice(b",");
-            }
-            out.extend_from_slice(member);
-        }
-        out.extend_from_slice(b"}");
-        Self(out.freeze())
-    }
-
     /// Where the members of an object stand, in their order; none for anything else.
     fn places(&self) -> impl Iterator<Item = Place> {
         let text = &self.0[..];
@@ -171,13 +152,14 @@ impl RawJson {
             let name = skim::space(text, start);
             let name_end = skim::string(text, name)?;
             let value = skim::space(text, skim::space(text, name_end) + 1);
-            let end = skim::value(text, value)?;
-            let next = skim::space(text, end);
-            at = (text.get(next) == Some(&b',')).then_some(next);
+            let value_end = skim::value(text, value)?;
+            let end = skim::space(text, value_end);
+            at = (text.get(end) == Some(&b',')).then_some(end);
             Some(Place {
                 start,
                 name: name..name_end,
-                value: value..end,
+                value: value..value_end,
+                end,
             })
         })
     }
@@ -196,34 +178,6 @@ impl RawJson {
         let start = part.get().as_ptr() as usize - self.0.as_ptr() as usize;
         start..start + part.get().len()
     }
-
-    /// The same text with the given places replaced. Every other byte stays.
-    ///
-    /// The replacements must keep the whole valid JSON; ranges must not overlap.
-    pub fn with_edits(&self, mut edits: Vec<(Range<usize>, Bytes)>) -> Self {
-        if edits.is_empty() {
-            return self.clone();
-        }
-        edits.sort_by_key(|(range, _)| range.start);
-        let grown: usize = edits.iter().map(|(_, text)| text.len()).sum();
-        let mut out = BytesMut::with_capacity(self.0.len() + grown);
-        let mut at = 0;
-        for (range, text) in edits {
-            out.extend_from_slice(&self.0[at..range.start]);
-            out.extend_from_slice(&text);
-            at = range.end;
-        }
-        out.extend_from_slice(&self.0[at..]);
-        Self(out.freeze())
-    }
-}
-
-/// Where a member of an object stands in its text.
-struct Place {
-    /// What comes after the brace or comma before it.
-    start: usize,
-    name: Range<usize>,
-    value: Range<usize>,
 }
 
 impl fmt::Debug for RawJson {
@@ -257,61 +211,38 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     }
 }
 
+/// Where a member of an object stands in its text.
+struct Place {
+    /// What comes after the brace or comma before it.
+    start: usize,
+    name: Range<usize>,
+    value: Range<usize>,
+    /// The comma or brace that ends it.
+    end: usize,
+}
+
 /// A JSON string literal of this text.
 pub fn quoted(text: &str) -> Bytes {
-    Bytes::from(serde_json::to_vec(text).unwrap_or_else(|_| b"\"\"".to_vec()))
+    let mut literal = Vec::with_capacity(text.len() + 2);
+    put_quoted(&mut literal, text);
+    literal.into()
+}
+
+/// Writes a JSON string literal of this text.
+pub fn put_quoted(out: &mut Vec<u8>, text: &str) {
+    let is_plain = |byte: u8| (0x20..0x7f).contains(&byte) && byte != b'"' && byte != b'\\';
+    if text.bytes().all(is_plain) {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        out.extend_from_slice(&serde_json::to_vec(text).unwrap_or_else(|_| b"\"\"".to_vec()));
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn edits_leave_every_other_byte_alone() {
-        let text = br#"{ "n" : 1.10, "name":"a", "n": 2e400 ,"big":123456789012345678901234567890,"s":"\ud800"}"#;
-        let raw = RawJson::parse(Bytes::from_static(text)).unwrap();
-        let members = raw.members().unwrap();
-        let range = raw.range_of(members[1].1);
-        let edited = raw.with_edits(vec![(range, quoted("b"))]);
-        assert_eq!(
-            edited.as_str(),
-            r#"{ "n" : 1.10, "name":"b", "n": 2e400 ,"big":123456789012345678901234567890,"s":"\ud800"}"#
-        );
-    }
-
-    #[test]
-    fn members_are_set_and_left_out_and_the_rest_stays() {
-        let raw = |text: &'static str| RawJson::parse(Bytes::from_static(text.as_bytes())).unwrap();
-        let set = |text, set: &[(&str, &'static str)], without: &[&str]| {
-            let set: Vec<_> = set
-                .iter()
-                .map(|(key, value)| (*key, Bytes::from_static(value.as_bytes())))
-                .collect();
-            raw(text).with_members(&set, without).as_str().to_owned()
-        };
-        let text = r#"{ "a" : 1.10, "b":[ 2 ] , "c":"\ud800" }"#;
-        assert_eq!(
-            set(text, &[("b", "3")], &[]),
-            r#"{ "a" : 1.10, "b":3, "c":"\ud800"}"#
-        );
-        assert_eq!(
-            set(text, &[("d", "4")], &["a"]),
-            r#"{ "b":[ 2 ], "c":"\ud800","d":4}"#
-        );
-        assert_eq!(set(text, &[], &["a", "b", "c"]), "{}");
-        assert_eq!(set(text, &[], &["x"]), text);
-        assert_eq!(set("{}", &[("a", "1")], &[]), r#"{"a":1}"#);
-        assert_eq!(set("[1]", &[("a", "1")], &[]), "[1]");
-        assert_eq!(
-            raw(r#"{"a":1,"\u0061":{"b":"\u0062"}}"#)
-                .at(&["a", "b"])
-                .unwrap()
-                .text()
-                .unwrap(),
-            "b"
-        );
-        assert!(raw("{}").get("a").is_none());
-    }
 
     #[test]
     fn ten_thousand_levels_are_carried() {

@@ -1,6 +1,5 @@
 //! Group C, as far as the body goes: what it is, how large it is, how long it takes.
 
-use std::io::Write;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -73,10 +72,68 @@ fn fault_39_secrets_never_show_in_what_is_quoted() {
     }
 }
 
-fn brotli(body: &[u8]) -> Vec<u8> {
-    let mut packed = brotli::CompressorWriter::new(Vec::new(), 4096, 1, 22);
-    packed.write_all(body).unwrap();
-    packed.into_inner()
+#[test]
+fn secrets_never_show_however_long_or_often_they_are_quoted() {
+    let long = format!("canary-{}", "x".repeat(3000));
+    let headers = format!(
+        "bearer = {{ file = \"{}\" }}\nheaders = {{ \"X-Short\" = \"canary-\" }}\n",
+        written(&long)
+    );
+    let mut rig = Rig::with(&headers);
+    for echo in [
+        format!("unknown token {long}"),
+        format!("{long} {long} {long}"),
+        format!("{}{long}", " ".repeat(5000)),
+    ] {
+        rig.bad.on_tool("act", Reply::status(403).body(echo));
+        let answer = rig.call("act");
+        let message = answer.message();
+        assert!(message.contains("***"), "{message}");
+        assert!(
+            !message.contains("canary") && !message.contains("xx"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn a_token_is_a_secret_without_its_scheme_too() {
+    let headers = "headers = { Authorization = \"Token canary-in-header\" }\n";
+    let mut rig = Rig::with(headers);
+    rig.bad.on_tool(
+        "act",
+        Reply::status(403).body("canary-in-header is no token"),
+    );
+    let message = rig.call("act").message().to_owned();
+    assert!(message.contains("*** is no token"), "{message}");
+}
+
+/// A file of the run with this text.
+fn written(text: &str) -> String {
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("long-token");
+    std::fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn fault_46_a_body_of_very_many_messages_is_a_bad_reply() {
+    let mut rig = Rig::new();
+    let zeros = vec!["0"; 10_001];
+    for (name, body) in [
+        ("a batch", format!("[{}]", zeros.join(","))),
+        ("lines", zeros.join("\n")),
+    ] {
+        rig.suffers(Fault {
+            name,
+            reply: Reply::status(200)
+                .header("content-type", "application/json")
+                .body(body),
+            class: "bad_reply",
+            executed: "unknown",
+            says: "more than 10000 messages in one",
+            sent_if_safe: 1,
+        });
+    }
 }
 
 #[test]
@@ -86,9 +143,8 @@ fn fault_40_compressed_answers_are_read() {
     let stream = Reply::sse().event(text("unpacked"));
     rig.understands(stream.gzip(), "unpacked");
     let reply = Reply::status(200).header("content-type", "application/json");
-    let packed = brotli(answers_to_all("unpacked").as_bytes());
-    let reply = reply.header("content-encoding", "br").bytes(packed);
-    rig.understands(reply, "unpacked");
+    let packed = reply.brotli(answers_to_all("unpacked").as_bytes());
+    rig.understands(packed, "unpacked");
     let packed = rig.bad.requests_of("tools/call");
     let accepted = packed[0].header("accept-encoding").unwrap();
     assert!(
@@ -106,8 +162,7 @@ fn fault_40_a_bomb_is_too_large_as_unpacked() {
     ] {
         let bomb = [b"data: ".to_vec(), vec![b' '; 8 << 20]].concat();
         let reply = Reply::status(200).header("content-type", kind);
-        let br = reply.clone().header("content-encoding", "br");
-        for reply in [br.bytes(brotli(&bomb)), reply.bytes(bomb).gzip()] {
+        for reply in [reply.clone().brotli(&bomb), reply.bytes(bomb).gzip()] {
             rig.suffers(Fault {
                 name,
                 reply,

@@ -1,7 +1,6 @@
 //! Group B: no connection comes about.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
@@ -11,10 +10,9 @@ use sentinel_gateway::backend::pool::Pool;
 use sentinel_gateway::config::{Environment, Overrides, load};
 use sentinel_gateway::protocol::{Class, Executed};
 use serde_json::json;
-use tokio::net::{TcpSocket, TcpStream};
 use tokio::runtime::Runtime;
-use tokio::time::timeout;
 
+use crate::common::blackhole::Blackhole;
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
 use crate::rig::Rig;
@@ -33,49 +31,12 @@ fn fault_21_refused_is_retried_then_unreachable() {
     assert_eq!(rig.bad.runs("act"), 2);
 }
 
-/// Takes connections until its queue is full, and leaves all after them without an answer.
-struct Blackhole {
-    _runtime: Runtime,
-    _held: Vec<TcpStream>,
-}
-
-impl Blackhole {
-    /// At a port where nothing listens.
-    fn at(port: u16) -> Self {
-        let runtime = Runtime::new().unwrap();
-        let held = runtime.block_on(async {
-            let socket = TcpSocket::new_v4().unwrap();
-            socket.set_reuseaddr(true).unwrap();
-            let address = ([127, 0, 0, 1], port).into();
-            socket.bind(address).unwrap();
-            let listener = socket.listen(1).unwrap();
-            // Nobody accepts; the task owns it for as long as the runtime lives.
-            tokio::spawn(async move {
-                let _listener = listener;
-                std::future::pending::<()>().await;
-            });
-            let mut held = Vec::new();
-            let brief = Duration::from_millis(200);
-            while let Ok(connected) = timeout(brief, TcpStream::connect(address)).await {
-                held.push(connected.unwrap());
-            }
-            held
-        });
-        Self {
-            _runtime: runtime,
-            _held: held,
-        }
-    }
-}
-
 #[test]
 fn fault_22_a_blackhole_ends_with_the_connect_timeout() {
     let mut rig = Rig::with("connect_timeout_secs = 1\nretry_tools = \"never\"\n");
     rig.works("act");
     rig.dies();
-    let url = rig.bad.url();
-    let port = url.trim_start_matches("http://127.0.0.1:");
-    let _blackhole = Blackhole::at(port.trim_end_matches("/mcp").parse().unwrap());
+    let _blackhole = Blackhole::at(([127, 0, 0, 1], rig.bad.port()).into()).unwrap();
     rig.fails("act", ("unreachable", "no", 2), "connect timeout");
     assert_eq!(rig.bad.runs("act"), 1);
 }
@@ -128,4 +89,45 @@ fn fault_23_the_others_are_listed_and_the_cause_is_told() {
         "{message}"
     );
     assert_eq!(gateway.call("other", json!({})).text(), "other {}");
+}
+
+/// A pipe into which nobody ever writes: to open it is to wait for ever.
+#[cfg(unix)]
+fn pipe(folder: &std::path::Path) -> String {
+    let path = folder.join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.unwrap().success());
+    path.display().to_string()
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_gives_nothing_holds_up_its_backend_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = pipe(folder.path());
+    for key in ["ca_file = PATH", "bearer = { file = PATH }"] {
+        let (good, bad) = (FakeBackend::start().tool("other"), FakeBackend::start());
+        let lines = key.replace("PATH", &format!("{pipe:?}"));
+        let config = bad.entry("bad", &format!("{lines}\n")) + &good.entry("good", "");
+        let mut gateway = TestGateway::with_config(&config);
+        gateway.initialize();
+        assert_eq!(gateway.call("other", json!({})).text(), "other {}");
+        assert_eq!(bad.connections(), 0);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_certificate_must_lie_in_a_file_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = pipe(folder.path());
+    for path in [pipe.as_str(), "/dev/zero"] {
+        let bad = FakeBackend::start();
+        let mut gateway =
+            TestGateway::with_config(&bad.entry("bad", &format!("ca_file = {path:?}\n")));
+        gateway.initialize();
+        let message = gateway.call("act", json!({})).message().to_owned();
+        let says = format!("ca_file {path} is no regular file");
+        assert!(message.contains(&says), "{message}");
+    }
 }

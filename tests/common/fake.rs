@@ -13,7 +13,7 @@ use super::server::{Server, merge};
 use super::wire::{Request, read_request, write_reply};
 
 /// Fakes run beside the test, whatever runtime that has, so that a test may block.
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+pub(super) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("fake backends")
@@ -271,6 +271,10 @@ impl FakeBackend {
         format!("http://127.0.0.1:{}/mcp", self.port)
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Its entry for a sentinel.toml, under this name and with these further lines.
     pub fn entry(&self, name: &str, more: &str) -> String {
         format!(
@@ -341,6 +345,13 @@ impl FakeBackend {
         found.unwrap_or_else(|| {
             panic!("the backend waited in vain for {what}; it has seen {seen:?}")
         })
+    }
+
+    /// Takes in a request that came by another way than its own port.
+    pub(super) fn take_in(&self, request: &Request) -> Reply {
+        let reply = self.server().receive(request);
+        self.shared.one_more_request.notify_all();
+        reply
     }
 
     pub(super) fn server(&self) -> MutexGuard<'_, Server> {

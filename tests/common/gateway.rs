@@ -1,10 +1,10 @@
-//! A whole gateway in this process, with the test as its client.
+//! A whole gateway, with the test as its client: in this process, or wherever lines lead.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sentinel_gateway::config::{Environment, Overrides, load};
 use sentinel_gateway::{ExitReason, Io, Shutdown, run};
@@ -32,17 +32,27 @@ pub struct TestGateway {
     /// `None` after EOF.
     input: Option<Sender<Vec<u8>>>,
     output: Receiver<Vec<u8>>,
-    exit: Receiver<ExitReason>,
-    exited: bool,
-    shutdown: UnboundedSender<()>,
+    /// `None` for one that runs elsewhere; whoever started it sees to its end.
+    here: Option<Here>,
+    /// How long it is waited for.
+    patience: Duration,
     law: Law,
     /// Both directions, for the message of a failure.
     transcript: Vec<String>,
     unread: VecDeque<Message>,
     ignored: Vec<String>,
+    /// Nothing that is left unread at the end is a failure.
+    forgiving: bool,
     next_id: u64,
     /// What its client can do, while it speaks the modern era.
     pub(super) modern: Option<Value>,
+}
+
+/// A gateway in this process.
+struct Here {
+    exit: Receiver<ExitReason>,
+    exited: bool,
+    shutdown: UnboundedSender<()>,
     /// Of the config, and of the secrets that its backends read when they connect.
     _folder: TempDir,
 }
@@ -72,8 +82,8 @@ impl TestGateway {
         let config = load(&overrides, &environment)
             .unwrap_or_else(|problems| panic!("{problems}\nin:\n{toml}"));
 
-        let (reader, input) = lines_in();
-        let (writer, output) = lines_out();
+        let (reader, to_gateway) = std::io::pipe().unwrap();
+        let (from_gateway, writer) = std::io::pipe().unwrap();
         let (shutdown, wishes) = Shutdown::manual();
         let (ended, exit) = channel();
         thread::spawn(move || {
@@ -87,19 +97,34 @@ impl TestGateway {
             };
             let _ = ended.send(runtime.block_on(run(config, io, wishes)));
         });
-        Self {
-            input: Some(input),
-            output,
+        let mut gateway = Self::behind(to_gateway, from_gateway, PATIENCE);
+        gateway.here = Some(Here {
             exit,
             exited: false,
             shutdown,
+            _folder: folder,
+        });
+        gateway
+    }
+
+    /// Whatever reads lines there and answers here, such as a process.
+    pub fn behind(
+        input: impl Write + Send + 'static,
+        output: impl Read + Send + 'static,
+        patience: Duration,
+    ) -> Self {
+        Self {
+            input: Some(lines_in(input)),
+            output: lines_out(output),
+            here: None,
+            patience,
             law: Law::default(),
             transcript: Vec::new(),
             unread: VecDeque::new(),
             ignored: Vec::new(),
+            forgiving: false,
             next_id: 1,
             modern: None,
-            _folder: folder,
         }
     }
 
@@ -112,14 +137,16 @@ impl TestGateway {
     /// Does what SIGTERM does.
     pub fn shut_down(&mut self) {
         self.transcript.push("→ shutdown".into());
-        let _ = self.shutdown.send(());
+        let here = self.here.as_ref().expect("it runs elsewhere");
+        let _ = here.shutdown.send(());
     }
 
     /// Waits for its end, and says why it came. Once.
     pub fn exit(&mut self) -> ExitReason {
-        match self.exit.recv_timeout(PATIENCE) {
+        let here = self.here.as_mut().expect("it runs elsewhere");
+        match here.exit.recv_timeout(PATIENCE) {
             Ok(reason) => {
-                self.exited = true;
+                here.exited = true;
                 reason
             }
             Err(RecvTimeoutError::Timeout) => self.fail("the gateway doesn't end"),
@@ -132,6 +159,16 @@ impl TestGateway {
         self.ignored.push(method.to_owned());
         self
     }
+
+    /// What is left unread at its end is no failure. For somebody else's program.
+    pub fn forgive(&mut self) {
+        self.forgiving = true;
+    }
+
+    /// All that was said so far, in both directions.
+    pub fn transcript(&self) -> String {
+        self.transcript.join("\n")
+    }
 }
 
 /// Saying something.
@@ -143,6 +180,18 @@ impl TestGateway {
         self.transcript.push(format!("→ {}", abridged(line)));
         let input = self.input.as_ref().expect("the input has ended already");
         let _ = input.send([line, b"\n"].concat());
+    }
+
+    /// Sends bytes that are not a line, or not yet.
+    pub fn send_bytes(&mut self, bytes: Vec<u8>) {
+        let input = self.input.as_ref().expect("the input has ended already");
+        let _ = input.send(bytes);
+    }
+
+    /// Sends a line whose end doesn't come.
+    pub fn send_unended(&mut self, line: &str) {
+        self.law.sent(line.as_bytes());
+        self.send_bytes(line.into());
     }
 
     /// Sends a request under an id of the test's choice.
@@ -234,11 +283,13 @@ impl TestGateway {
     }
 
     pub(super) fn take(&mut self, what: &str, wanted: impl Fn(&Message) -> bool) -> Message {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
+        let mut seen = 0;
         loop {
-            if let Some(at) = self.unread.iter().position(&wanted) {
-                return self.unread.remove(at).expect("it is at this place");
+            if let Some(at) = self.unread.iter().skip(seen).position(&wanted) {
+                return self.unread.remove(seen + at).expect("it is at this place");
             }
+            seen = self.unread.len();
             let left = deadline.saturating_duration_since(Instant::now());
             match self.output.recv_timeout(left) {
                 Ok(line) => self.receive(&line),
@@ -257,7 +308,7 @@ impl TestGateway {
     }
 
     fn fail(&self, why: &str) -> ! {
-        panic!("{why}; so far:\n{}", self.transcript.join("\n"))
+        panic!("{why}; so far:\n{}", self.transcript())
     }
 }
 
@@ -395,13 +446,10 @@ impl Drop for TestGateway {
     fn drop(&mut self) {
         self.input = None;
         if thread::panicking() {
-            eprintln!(
-                "between client and gateway:\n{}",
-                self.transcript.join("\n")
-            );
+            eprintln!("between client and gateway:\n{}", self.transcript());
             return;
         }
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.output.recv_timeout(left) {
@@ -410,12 +458,15 @@ impl Drop for TestGateway {
                 Err(RecvTimeoutError::Timeout) => self.fail("stdout stays open after EOF"),
             }
         }
-        if !self.exited {
+        if self.here.as_ref().is_some_and(|here| !here.exited) {
             self.exit();
         }
         let unanswered = self.law.unanswered();
         if !unanswered.is_empty() {
             self.fail(&format!("never answered: {}", unanswered.join(", ")));
+        }
+        if self.forgiving {
+            return;
         }
         let needs_no_reading = |message: &Message| {
             let method = message.method().unwrap_or_default();
@@ -437,10 +488,9 @@ impl Drop for TestGateway {
     }
 }
 
-/// A reader, and the way to feed it: a thread writes, so that a gateway that doesn't read can't
-/// block the test.
-fn lines_in() -> (std::io::PipeReader, Sender<Vec<u8>>) {
-    let (reader, mut writer) = std::io::pipe().unwrap();
+/// The way to feed a writer: a thread writes, so that a gateway that doesn't read can't block the
+/// test.
+fn lines_in(mut writer: impl Write + Send + 'static) -> Sender<Vec<u8>> {
     let (sender, lines) = channel::<Vec<u8>>();
     thread::spawn(move || {
         for line in lines {
@@ -449,12 +499,11 @@ fn lines_in() -> (std::io::PipeReader, Sender<Vec<u8>>) {
             }
         }
     });
-    (reader, sender)
+    sender
 }
 
-/// A writer, and the lines that are written to it, without their ends.
-fn lines_out() -> (std::io::PipeWriter, Receiver<Vec<u8>>) {
-    let (reader, writer) = std::io::pipe().unwrap();
+/// The lines that come out of a reader, without their ends.
+fn lines_out(reader: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
     let (sender, lines) = channel();
     thread::spawn(move || {
         for line in BufReader::new(reader).split(b'\n') {
@@ -464,7 +513,7 @@ fn lines_out() -> (std::io::PipeWriter, Receiver<Vec<u8>>) {
             }
         }
     });
-    (writer, lines)
+    lines
 }
 
 fn abridged(line: &[u8]) -> String {

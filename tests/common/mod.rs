@@ -6,11 +6,14 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod binary;
+pub mod blackhole;
 pub mod canary;
+pub mod chaos;
 pub mod fake;
 pub mod gate;
 pub mod gateway;
 mod group;
+pub mod h2;
 pub mod headers;
 pub mod law;
 pub mod live;
@@ -18,9 +21,12 @@ pub mod message;
 mod modern;
 pub mod modern_client;
 mod old_sse;
+pub mod process;
+pub mod proxy;
 pub mod reply;
 mod server;
 pub mod streams;
+pub mod tls;
 pub mod wire;
 
 use std::time::Duration;

@@ -1,5 +1,6 @@
 //! What a [`FakeBackend`](super::fake::FakeBackend) does with one request, byte by byte.
 
+use std::io::Write;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -224,6 +225,14 @@ impl Reply {
     pub fn gzip(mut self) -> Self {
         self.gzip = true;
         self.header("content-encoding", "gzip")
+    }
+
+    /// This body goes out compressed by brotli, as it is.
+    pub fn brotli(self, body: &[u8]) -> Self {
+        let mut packed = brotli::CompressorWriter::new(Vec::new(), 4096, 1, 22);
+        packed.write_all(body).unwrap();
+        let header = self.header("content-encoding", "br");
+        header.bytes(packed.into_inner())
     }
 
     /// Whether a tool runs under this reply. By default it doesn't where the status says so

@@ -21,20 +21,11 @@ const MODERN_ONLY: [&str; 5] = [
 /// resource was read, whose absence has a code of its own in this era.
 pub fn outcome_from_modern(outcome: Outcome, read: bool) -> Outcome {
     match outcome {
-        Outcome::Result(result) => Outcome::Result(result_from_modern(&result)),
+        Outcome::Result(result) => {
+            let keys = [key::SERVER_INFO, key::SUBSCRIPTION_ID];
+            Outcome::Result(modern::stripped(&result, &MODERN_ONLY, &keys))
+        }
         Outcome::Error(error) => Outcome::Error(error_from_modern(error, read)),
-    }
-}
-
-fn result_from_modern(result: &RawJson) -> RawJson {
-    let result = result.with_members(&[], &MODERN_ONLY);
-    let Some(meta) = result.get("_meta") else {
-        return result;
-    };
-    let rest = meta.with_members(&[], &[key::SERVER_INFO, key::SUBSCRIPTION_ID]);
-    match rest.as_str() {
-        "{}" => result.with_members(&[], &["_meta"]),
-        _ => result.with_members(&[("_meta", rest.into_bytes())], &[]),
     }
 }
 
@@ -51,22 +42,15 @@ fn error_from_modern(error: RawJson, read: bool) -> RawJson {
 
 /// The params of a request as a legacy server may see them: without the modern era's envelope.
 pub fn params_from_modern(params: &RawJson) -> RawJson {
-    let Some(meta) = params.get("_meta") else {
-        return params.clone();
-    };
-    let rest = meta.with_members(&[], &key::REQUEST);
-    match rest.as_str() {
-        "{}" => params.with_members(&[], &["_meta"]),
-        _ => params.with_members(&[("_meta", rest.into_bytes())], &[]),
-    }
+    modern::stripped(params, &[], &key::REQUEST)
 }
 
-/// What a legacy server answered, as a modern client may see it (F-M-03, F-M-07, X-ML-11).
-/// `cacheable` for the methods whose results carry caching hints.
-pub fn outcome_for_modern(outcome: Outcome, cacheable: bool, uri: Option<&str>) -> Outcome {
+/// What a legacy server answered, in the codes of the modern era (F-M-07, X-ML-11); `uri` of the
+/// resource it is about, if it is about one.
+pub fn outcome_for_modern(outcome: Outcome, uri: Option<&str>) -> Outcome {
     match outcome {
-        Outcome::Result(result) => Outcome::Result(modern::complete(&result, cacheable)),
         Outcome::Error(error) => Outcome::Error(error_for_modern(error, uri)),
+        result @ Outcome::Result(_) => result,
     }
 }
 
@@ -124,7 +108,6 @@ mod tests {
         let there = |text: &'static str, uri| {
             of(outcome_for_modern(
                 Outcome::Error(RawJson::trusted(text)),
-                true,
                 uri,
             ))
         };

@@ -44,12 +44,23 @@ pub mod key {
 /// of the wrong kind (-32602).
 pub fn client_of(params: Option<&RawJson>) -> Option<Result<ClientProfile, RpcError>> {
     let meta = params?.get("_meta")?;
-    let version = meta.get(key::PROTOCOL_VERSION)?;
-    Some(read_client(&meta, &version))
+    match meta.pick(key::REQUEST) {
+        Ok([None, ..]) => None,
+        Ok([Some(version), rest @ ..]) => {
+            let rest = rest.map(|place| place.map(|place| meta.slice(place)));
+            Some(read_client(&meta.slice(version), rest))
+        }
+        Err(twice) => Some(Err(invalid(format!("{twice} stands there twice")))),
+    }
 }
 
-fn read_client(meta: &RawJson, version: &RawJson) -> Result<ClientProfile, RpcError> {
-    let invalid = |why: String| RpcError::new(INVALID_PARAMS, format!("_meta: {why}"));
+fn invalid(why: String) -> RpcError {
+    RpcError::new(INVALID_PARAMS, format!("_meta: {why}"))
+}
+
+/// What stands under [`key::REQUEST`], in that order.
+fn read_client(version: &RawJson, rest: [Option<RawJson>; 3]) -> Result<ClientProfile, RpcError> {
+    let [info, capabilities, level] = rest;
     let version = version
         .text()
         .ok_or_else(|| invalid(format!("{} must be a string", key::PROTOCOL_VERSION)))?;
@@ -60,11 +71,10 @@ fn read_client(meta: &RawJson, version: &RawJson) -> Result<ClientProfile, RpcEr
         );
         return Err(RpcError::new(UNSUPPORTED_VERSION, why).specified(data));
     }
-    let capabilities = meta
-        .get(key::CLIENT_CAPABILITIES)
+    let capabilities = capabilities
         .filter(RawJson::is_object)
         .ok_or_else(|| invalid(format!("{} must be an object", key::CLIENT_CAPABILITIES)))?;
-    let log_level = match meta.get(key::LOG_LEVEL) {
+    let log_level = match level {
         None => None,
         Some(level) => Some(
             level
@@ -83,7 +93,7 @@ fn read_client(meta: &RawJson, version: &RawJson) -> Result<ClientProfile, RpcEr
         era: Era::Modern,
         version: MODERN_VERSION,
         capabilities,
-        info: meta.get(key::CLIENT_INFO).filter(RawJson::is_object),
+        info: info.filter(RawJson::is_object),
         log_level,
     })
 }
@@ -117,22 +127,6 @@ pub fn params_for(params: Option<&RawJson>, client: &ClientProfile) -> RawJson {
     params.with_members(&[("_meta", meta.into_bytes())], &[])
 }
 
-/// A result with what every complete one must have: `resultType` and, where the method's results
-/// may be cached, `ttlMs` and `cacheScope` (S26 `server/utilities/caching`). What is there stays.
-pub fn complete(result: &RawJson, cacheable: bool) -> RawJson {
-    let hints = [
-        ("resultType", &b"\"complete\""[..], true),
-        ("ttlMs", b"0", cacheable),
-        ("cacheScope", b"\"private\"", cacheable),
-    ];
-    let missing: Vec<(&str, Bytes)> = hints
-        .into_iter()
-        .filter(|(key, _, wanted)| *wanted && result.get(key).is_none())
-        .map(|(key, value, _)| (key, Bytes::from_static(value)))
-        .collect();
-    result.with_members(&missing, &[])
-}
-
 /// The caching hints of a result (S26 `server/utilities/caching`).
 pub fn hints(freshness: Freshness) -> [(&'static str, Bytes); 2] {
     let scope = if freshness.public {
@@ -146,28 +140,56 @@ pub fn hints(freshness: Freshness) -> [(&'static str, Bytes); 2] {
     ]
 }
 
-/// A result that names the gateway as its server, and the backend under a key of our own
-/// (X-MM-04).
-pub fn signed(result: &RawJson, gateway: &RawJson) -> RawJson {
+/// What a result must say of itself; what is there already stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Says {
+    /// Nothing more: it is not complete, and says so itself.
+    Itself,
+    /// `resultType`, as every complete one must.
+    Complete,
+    /// `ttlMs` and `cacheScope` besides, where the method's results may be cached (S26
+    /// `server/utilities/caching`).
+    CompleteAndCacheable,
+}
+
+/// A result as a modern client gets it: it says what it must, and names the gateway as its
+/// server, and the backend under a key of our own (X-MM-04).
+pub fn signed(result: &RawJson, says: Says, gateway: &RawJson) -> RawJson {
     let meta = result.get("_meta").filter(RawJson::is_object);
     let meta = meta.unwrap_or_else(|| RawJson::trusted("{}"));
     let mut set = vec![(key::SERVER_INFO, gateway.clone().into_bytes())];
     let backend = meta.get(key::SERVER_INFO);
     set.extend(backend.map(|info| (key::BACKEND_INFO, info.into_bytes())));
-    let meta = meta.with_members(&set, &[]);
-    result.with_members(&[("_meta", meta.into_bytes())], &[])
+    let meta = ("_meta", meta.with_members(&set, &[]).into_bytes());
+    let said = [
+        ("resultType", Bytes::from_static(b"\"complete\"")),
+        ("ttlMs", Bytes::from_static(b"0")),
+        ("cacheScope", Bytes::from_static(b"\"private\"")),
+    ];
+    let said = match says {
+        Says::Itself => &said[..0],
+        Says::Complete => &said[..1],
+        Says::CompleteAndCacheable => &said[..],
+    };
+    result.with_members_and_defaults(&[meta], said, &[])
 }
 
 /// The params of a notification without the mark of the subscription that brought it, which is
 /// between us and that server.
 pub fn unsubscribed(params: &RawJson) -> RawJson {
-    let Some(meta) = params.get("_meta") else {
-        return params.clone();
+    stripped(params, &[], &[key::SUBSCRIPTION_ID])
+}
+
+/// An object without these members, and without these keys of its `_meta`, which goes too where
+/// nothing else is in it.
+pub(super) fn stripped(object: &RawJson, members: &[&str], keys: &[&str]) -> RawJson {
+    let Some(meta) = object.get("_meta") else {
+        return object.with_members(&[], members);
     };
-    let rest = meta.with_members(&[], &[key::SUBSCRIPTION_ID]);
+    let rest = meta.with_members(&[], keys);
     match rest.as_str() {
-        "{}" => params.with_members(&[], &["_meta"]),
-        _ => params.with_members(&[("_meta", rest.into_bytes())], &[]),
+        "{}" => object.with_members(&[], &[members, &["_meta"]].concat()),
+        _ => object.with_members(&[("_meta", rest.into_bytes())], members),
     }
 }
 

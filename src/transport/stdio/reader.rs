@@ -1,8 +1,8 @@
 //! Lines in: a thread that reads, and cuts what it reads into lines.
 
-use std::io::{ErrorKind, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use memchr::memchr;
 use tokio::sync::mpsc;
 
@@ -18,30 +18,30 @@ pub enum Intake {
 /// Lines that wait between the reader and the loop; past it the reader waits.
 const READ_AHEAD: usize = 256;
 const CHUNK: usize = 64 * 1024;
-/// Lines up to here are copied out, so that a small call in flight doesn't hold a whole chunk.
-const COPIED: usize = 16 * 1024;
 
 /// Starts reading. The channel closes at EOF or at a read error.
 pub fn read_lines(reader: Box<dyn Read + Send>, max_line: usize) -> mpsc::Receiver<Intake> {
     let (lines, intake) = mpsc::channel(READ_AHEAD);
     super::spawn("stdin", move || {
+        let mut reader = BufReader::with_capacity(CHUNK, reader);
         let mut splitter = Splitter::new(max_line);
-        let mut reader = reader;
         loop {
-            match splitter.fill(&mut reader) {
-                Ok(0) => break,
-                Ok(_) => {}
+            let chunk = match reader.fill_buf() {
+                Ok([]) => break,
+                Ok(chunk) => chunk,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => {
                     tracing::warn!(%error, "stdin can't be read any more");
                     break;
                 }
-            }
-            while let Some(line) = splitter.next_line() {
+            };
+            let length = chunk.len();
+            for line in splitter.lines(chunk) {
                 if lines.blocking_send(line).is_err() {
                     return;
                 }
             }
+            reader.consume(length);
         }
         if let Some(rest) = splitter.rest() {
             let _ = lines.blocking_send(rest);
@@ -52,9 +52,8 @@ pub fn read_lines(reader: Box<dyn Read + Send>, max_line: usize) -> mpsc::Receiv
 
 /// Cuts a byte stream into lines, holding at most one capped line.
 struct Splitter {
-    buffer: BytesMut,
-    /// Bytes at the start of `buffer` known to hold no line end.
-    searched: usize,
+    /// The beginning of a line whose end has not come yet.
+    held: Vec<u8>,
     max_line: usize,
     /// Inside a line that was too long: everything up to its end goes away.
     discarding: bool,
@@ -64,71 +63,67 @@ struct Splitter {
 impl Splitter {
     fn new(max_line: usize) -> Self {
         Self {
-            buffer: BytesMut::new(),
-            searched: 0,
+            held: Vec::new(),
             max_line,
             discarding: false,
             at_start: true,
         }
     }
 
-    fn fill(&mut self, reader: &mut dyn Read) -> std::io::Result<usize> {
-        let held = self.buffer.len();
-        self.buffer.resize(held + CHUNK, 0);
-        let read = reader.read(&mut self.buffer[held..]);
-        self.buffer.truncate(held + *read.as_ref().unwrap_or(&0));
-        read
+    /// The lines that end in this chunk; what is left of it is held.
+    fn lines<'a>(&'a mut self, mut chunk: &'a [u8]) -> impl Iterator<Item = Intake> + 'a {
+        std::iter::from_fn(move || {
+            loop {
+                let Some(at) = memchr(b'\n', chunk) else {
+                    self.hold(std::mem::take(&mut chunk));
+                    return None;
+                };
+                let (end, rest) = (&chunk[..at], &chunk[at + 1..]);
+                chunk = rest;
+                if let Some(line) = self.line(end) {
+                    return Some(line);
+                }
+            }
+        })
     }
 
-    fn next_line(&mut self) -> Option<Intake> {
-        loop {
-            let Some(at) = memchr(b'\n', &self.buffer[self.searched..]) else {
-                self.searched = self.buffer.len();
-                if self.searched > self.max_line {
-                    self.discarding = true;
-                }
-                if self.discarding {
-                    // A fresh buffer, so that one long line doesn't keep its memory for ever.
-                    self.buffer = BytesMut::new();
-                    self.searched = 0;
-                }
-                return None;
-            };
-            let line = self.buffer.split_to(self.searched + at + 1);
-            self.searched = 0;
-            if std::mem::take(&mut self.discarding) || line.len() - 1 > self.max_line {
-                return Some(Intake::TooLong);
-            }
-            if let Some(line) = self.trimmed(line) {
-                return Some(Intake::Line(line));
-            }
+    fn hold(&mut self, part: &[u8]) {
+        if self.discarding || self.held.len() + part.len() > self.max_line {
+            self.discarding = true;
+            // Its memory goes too, so that one long line doesn't keep it for ever.
+            self.held = Vec::new();
+        } else {
+            self.held.extend_from_slice(part);
         }
+    }
+
+    /// The line that ends with these bytes, behind those that are held.
+    fn line(&mut self, end: &[u8]) -> Option<Intake> {
+        let mut line = std::mem::take(&mut self.held);
+        if std::mem::take(&mut self.discarding) || line.len() + end.len() > self.max_line {
+            return Some(Intake::TooLong);
+        }
+        if line.is_empty() {
+            return Some(Intake::Line(Bytes::copy_from_slice(self.trimmed(end)?)));
+        }
+        line.extend_from_slice(end);
+        let line = Bytes::from(line);
+        Some(Intake::Line(line.slice_ref(self.trimmed(&line)?)))
     }
 
     /// Half a line at EOF: it may be a whole message.
     fn rest(&mut self) -> Option<Intake> {
-        if self.discarding {
-            return Some(Intake::TooLong);
-        }
-        let rest = self.buffer.split();
-        self.trimmed(rest).map(Intake::Line)
+        self.line(&[])
     }
 
-    fn trimmed(&mut self, line: BytesMut) -> Option<Bytes> {
-        let mut text: &[u8] = &line;
+    /// A line without white space around it, and without the mark that a stream may begin with;
+    /// nothing of a blank one.
+    fn trimmed<'a>(&mut self, mut line: &'a [u8]) -> Option<&'a [u8]> {
         if std::mem::take(&mut self.at_start) {
-            text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
+            line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
         }
-        let text = text.trim_ascii();
-        if text.is_empty() {
-            return None;
-        }
-        if text.len() <= COPIED {
-            return Some(Bytes::copy_from_slice(text));
-        }
-        let start = text.as_ptr() as usize - line.as_ptr() as usize;
-        let end = start + text.len();
-        Some(line.freeze().slice(start..end))
+        let text = line.trim_ascii();
+        (!text.is_empty()).then_some(text)
     }
 }
 
@@ -137,20 +132,10 @@ mod tests {
     use super::*;
 
     fn lines(input: &[u8], max: usize, step: usize) -> Vec<Intake> {
-        struct Stepwise<'a>(&'a [u8], usize);
-        impl Read for Stepwise<'_> {
-            fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
-                let count = self.1.min(self.0.len()).min(out.len());
-                out[..count].copy_from_slice(&self.0[..count]);
-                self.0 = &self.0[count..];
-                Ok(count)
-            }
-        }
-        let mut reader = Stepwise(input, step);
         let mut splitter = Splitter::new(max);
         let mut found = Vec::new();
-        while splitter.fill(&mut reader).unwrap() > 0 {
-            found.extend(std::iter::from_fn(|| splitter.next_line()));
+        for chunk in input.chunks(step) {
+            found.extend(splitter.lines(chunk));
         }
         found.extend(splitter.rest());
         found
@@ -189,9 +174,9 @@ mod tests {
     fn endless_bytes_are_not_kept() {
         let mut splitter = Splitter::new(1000);
         for _ in 0..1000 {
-            splitter.fill(&mut std::io::repeat(b'x')).unwrap();
-            assert_eq!(splitter.next_line(), None);
-            assert!(splitter.buffer.capacity() <= 4 * CHUNK);
+            assert_eq!(splitter.lines(&[b'x'; CHUNK]).next(), None);
+            assert!(splitter.held.capacity() <= 1000);
         }
+        assert_eq!(splitter.lines(b"\n").next(), Some(Intake::TooLong));
     }
 }

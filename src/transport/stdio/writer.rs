@@ -72,6 +72,8 @@ struct State {
     /// Of all that is not written yet, what the writer has in hand included.
     bytes: usize,
     writing_since: Option<Instant>,
+    /// The writer sleeps: only then it needs to be woken, which costs a system call.
+    idle: bool,
     /// How many bytes waited when it was found that the client doesn't read.
     stuck: Option<usize>,
     closed: bool,
@@ -122,7 +124,8 @@ pub fn write_lines(writer: Box<dyn Write + Send>, max_bytes: usize) -> (Outbox, 
 }
 
 impl Outbox {
-    /// Queues one line, without its end. Never waits.
+    /// Queues one line, without its end. Never waits. It goes out by the next
+    /// [`flush`](Self::flush) at the latest.
     pub fn push(&self, line: Bytes) {
         self.push_parts([line]);
     }
@@ -161,6 +164,16 @@ impl Outbox {
         });
     }
 
+    /// Wakes the writer, if it sleeps: once for all lines that were queued together, since each time
+    /// costs system calls here, there and at the client.
+    pub fn flush(&self) {
+        let mut state = self.queue.lock();
+        if !state.pieces.is_empty() && std::mem::take(&mut state.idle) {
+            drop(state);
+            self.queue.ready.notify_one();
+        }
+    }
+
     /// No more lines: the writer ends when it has written what is queued.
     pub fn close(&self) {
         self.queue.lock().closed = true;
@@ -182,8 +195,6 @@ impl Outbox {
             state.stuck = Some(state.bytes);
             self.queue.stuck.notify_one();
         }
-        drop(state);
-        self.queue.ready.notify_one();
     }
 }
 
@@ -246,6 +257,7 @@ fn drain(queue: &Queue, writer: &mut dyn Write) -> std::io::Result<()> {
                 if state.closed {
                     return Ok(());
                 }
+                state.idle = true;
                 state = queue
                     .ready
                     .wait(state)
@@ -313,6 +325,7 @@ mod tests {
         let (mut reader, writer) = std::io::pipe().unwrap();
         let (outbox, writer) = write_lines(Box::new(writer), usize::MAX);
         outbox.push(line(&"f".repeat(2 * SLOW)));
+        outbox.flush();
         // The first byte is there: the writer has the line in hand, and hangs.
         reader.read_exact(&mut [0]).unwrap();
         for step in 0..1000 {

@@ -83,6 +83,7 @@ impl Law {
     /// Takes note of a line that the client sends.
     pub fn sent(&mut self, line: &[u8]) {
         match serde_json::from_slice(line) {
+            Ok(Value::Array(batch)) if batch.is_empty() => self.malformed += 1,
             Ok(Value::Array(batch)) => batch.iter().for_each(|message| self.sent_message(message)),
             Ok(message) => self.sent_message(&message),
             Err(_) => self.malformed += 1,

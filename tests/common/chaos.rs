@@ -1,0 +1,183 @@
+//! A TCP proxy that does to bytes what networks do to them.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use super::fake::RUNTIME;
+
+/// What becomes of the bytes of every connection, from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weather {
+    /// They pass.
+    Calm,
+    /// The answer is cut off after so many bytes: the connection closes.
+    Cut(usize),
+    /// The same with a reset.
+    Reset(usize),
+    /// The answer stops after so many bytes, and the connection stays.
+    Stall(usize),
+    /// The answer comes byte by byte, with this pause between them.
+    Drip(Duration),
+    /// The answer's bytes are not what they were.
+    Garbage,
+    /// The connection is reset when so many bytes of the request have come, and none is passed on.
+    ResetUpload(usize),
+    /// The request is taken and goes nowhere.
+    Swallow,
+}
+
+/// The proxy. Clones are the same.
+#[derive(Clone)]
+pub struct Chaos {
+    weather: Arc<watch::Sender<Weather>>,
+    port: u16,
+    /// Kept open where nothing may be closed.
+    held: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Chaos {
+    /// In front of this port of the loopback.
+    pub fn before(port: u16) -> Self {
+        let listener = RUNTIME.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let chaos = Self {
+            weather: Arc::new(watch::Sender::new(Weather::Calm)),
+            port: listener.local_addr().unwrap().port(),
+            held: Arc::default(),
+        };
+        let serving = chaos.clone();
+        RUNTIME.spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                RUNTIME.spawn(serving.clone().serve(client, port));
+            }
+        });
+        chaos
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/mcp", self.port)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Changes what becomes of bytes.
+    pub fn set(&self, weather: Weather) {
+        self.weather.send_replace(weather);
+    }
+
+    async fn serve(self, mut client: TcpStream, port: u16) {
+        let Ok(mut server) = TcpStream::connect(("127.0.0.1", port)).await else {
+            return;
+        };
+        client.set_nodelay(true).unwrap();
+        server.set_nodelay(true).unwrap();
+        let end = {
+            let (from_client, to_client) = client.split();
+            let (from_server, to_server) = server.split();
+            tokio::select! {
+                end = self.upload(from_client, to_server) => end,
+                end = self.download(from_server, to_client) => end,
+            }
+        };
+        match end {
+            End::Close => {}
+            End::Reset => client.set_zero_linger().unwrap(),
+            End::Hold => self.held.lock().unwrap().push(client),
+        }
+    }
+
+    async fn upload(&self, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>) -> End {
+        let mut buffer = vec![0; 16 * 1024];
+        let mut held_back = 0;
+        loop {
+            let read = from.read(&mut buffer).await.unwrap_or(0);
+            if read == 0 {
+                return End::Close;
+            }
+            let weather = *self.weather.borrow();
+            match weather {
+                Weather::Swallow => continue,
+                Weather::ResetUpload(after) => {
+                    held_back += read;
+                    if held_back < after {
+                        continue;
+                    }
+                    return End::Reset;
+                }
+                _ => {}
+            }
+            if to.write_all(&buffer[..read]).await.is_err() {
+                return End::Close;
+            }
+        }
+    }
+
+    async fn download(&self, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>) -> End {
+        let mut buffer = vec![0; 16 * 1024];
+        let mut changes = self.weather.subscribe();
+        let mut passed = 0;
+        loop {
+            let read = from.read(&mut buffer).await.unwrap_or(0);
+            if read == 0 {
+                return End::Close;
+            }
+            if changes.has_changed().unwrap_or(false) {
+                passed = 0;
+            }
+            let weather = *changes.borrow_and_update();
+            let chunk = &mut buffer[..read];
+            let sent = match weather {
+                Weather::Cut(after) | Weather::Reset(after) | Weather::Stall(after) => {
+                    let room = after.saturating_sub(passed).min(chunk.len());
+                    passed += room;
+                    let sent = to.write_all(&chunk[..room]).await;
+                    if room < chunk.len() {
+                        return End::of(weather);
+                    }
+                    sent
+                }
+                Weather::Drip(pause) => drip(&mut to, chunk, pause).await,
+                Weather::Garbage => {
+                    chunk.iter_mut().for_each(|byte| *byte ^= 0x5a);
+                    to.write_all(chunk).await
+                }
+                _ => to.write_all(chunk).await,
+            };
+            if sent.is_err() {
+                return End::Close;
+            }
+        }
+    }
+}
+
+/// How a connection ends, as the client sees it.
+enum End {
+    Close,
+    Reset,
+    /// Not at all.
+    Hold,
+}
+
+impl End {
+    fn of(weather: Weather) -> Self {
+        match weather {
+            Weather::Reset(_) => Self::Reset,
+            Weather::Stall(_) => Self::Hold,
+            _ => Self::Close,
+        }
+    }
+}
+
+async fn drip(to: &mut WriteHalf<'_>, bytes: &[u8], pause: Duration) -> std::io::Result<()> {
+    for byte in bytes {
+        to.write_all(&[*byte]).await?;
+        tokio::time::sleep(pause).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! The program under test with its pipes in the row's own hands, for rows about pipes.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{ChildStderr, ChildStdin, ChildStdout, Stdio};
+
+use serde_json::json;
+
+use crate::common::process::{Running, read_to_end};
+use crate::rig::Plan;
+use crate::table::Run;
+
+pub const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":"i","method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}"#;
+pub const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+pub const PING: &str = r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#;
+
+/// A call of a tool without arguments, as a line.
+pub fn call(id: usize, tool: &str) -> String {
+    let params = json!({ "name": tool, "arguments": {} });
+    json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params }).to_string()
+}
+
+/// A process whose pipes nobody touches but the row. What it hands out it keeps no copy of.
+pub struct Bare {
+    pub process: Running,
+    stdin: Option<ChildStdin>,
+    stdout: Option<BufReader<ChildStdout>>,
+    stderr: Option<ChildStderr>,
+    _kept: Box<dyn std::any::Any>,
+}
+
+impl Bare {
+    /// Starts it. The backends live as long as the returned parts.
+    pub fn start(run: &Run<'_>, plan: Plan<'_>) -> (Self, crate::rig::Backends) {
+        let parts = plan.parts();
+        let mut command = parts.command;
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let bare = Self {
+            stdin: child.stdin.take(),
+            stdout: child.stdout.take().map(BufReader::new),
+            stderr: child.stderr.take(),
+            process: Running::new(child, run.subject.patience()),
+            _kept: Box::new((parts.folder, parts.files)),
+        };
+        (bare, parts.backends)
+    }
+
+    /// Sends a line; one that nobody takes any more is lost.
+    pub fn send(&mut self, line: &str) {
+        let _ = writeln!(self.stdin.as_mut().unwrap(), "{line}");
+    }
+
+    /// The handshake, and nothing read but its answer.
+    pub fn initialize(&mut self) {
+        self.send(INITIALIZE);
+        let stdout = self.stdout.as_mut().unwrap();
+        stdout.read_line(&mut String::new()).unwrap();
+        self.send(INITIALIZED);
+    }
+
+    pub fn take_stdin(&mut self) -> ChildStdin {
+        self.stdin.take().unwrap()
+    }
+
+    pub fn take_stdout(&mut self) -> BufReader<ChildStdout> {
+        self.stdout.take().unwrap()
+    }
+
+    /// Reads lines until one is the last.
+    pub fn lines_until(&mut self, is_last: impl Fn(&str) -> bool) -> Vec<String> {
+        let mut lines = Vec::new();
+        for line in self.stdout.as_mut().unwrap().lines() {
+            lines.push(line.unwrap());
+            if lines.last().is_some_and(|line| is_last(line)) {
+                break;
+            }
+        }
+        lines
+    }
+
+    /// Waits for its end with the pipes as they are, judges what it wrote to stderr, and says
+    /// its status.
+    pub fn end(mut self, run: &Run<'_>) -> (Option<i32>, String) {
+        let log = read_to_end(self.stderr.take().unwrap());
+        let status = self.process.wait();
+        let log = log.recv_timeout(run.subject.patience()).unwrap();
+        run.judge_log(&log);
+        (status.code(), log)
+    }
+
+    /// The same, while nobody has read a byte of stderr.
+    pub fn end_unread(mut self) -> Option<i32> {
+        self.process.wait().code()
+    }
+}

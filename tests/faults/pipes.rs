@@ -1,0 +1,215 @@
+//! A. stdin and stdout: pipes and signals.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::bare::{Bare, INITIALIZE, INITIALIZED, PING, call};
+use crate::common::gate::Gate;
+use crate::common::gateway::TestGateway;
+use crate::common::process::Running;
+use crate::common::reply::Reply;
+use crate::rig::{ONE_SECOND, plan};
+use crate::table::{Row, Run, rows};
+
+pub const ROWS: &[Row] = rows! {
+    "12" Config "EOF with calls in flight" => "drained within 2 s, exit 0", fault_12_eof_in_flight;
+    "14" Config "client stops reading stdout" => "stdin drained, no answer dropped; past a cap, exit with a reason", fault_14_client_stops_reading;
+    "15" Nothing "stdout closed" => "cancels all, exits", fault_15_stdout_closed;
+    "16" Config "stderr closed or full" => "logs dropped, no spin", fault_16_stderr_closed_or_full;
+    "17" Config "SIGTERM, SIGINT; a second" => "drains within 2 s; at once", fault_17_signals;
+    "18" Config "SIGHUP" => "it lives on", fault_18_sighup, pending "reload";
+    "19" Nothing "client killed" => "EOF, exit, no orphan", fault_19_client_killed;
+};
+
+fn fault_12_eof_in_flight(run: &Run<'_>) {
+    let mut rig = plan(run).start();
+    let gate = Gate::new();
+    rig.bad.on_tool("act", Reply::text("done").after(&gate));
+    rig.bad.on_tool("look", Reply::stall());
+    let [act, look] = ["act", "look"].map(|tool| rig.client().start_call(tool, json!({})));
+    gate.wait_for(1);
+    rig.bad.wait_for_requests("tools/call", 2);
+    rig.client().eof();
+    let begun = Instant::now();
+    gate.open();
+    rig.settle();
+    assert_eq!(rig.client().answer(act).text(), "done");
+    let cut_off = rig.client().answer(look);
+    assert_eq!(cut_off.verdict().0, "shutting_down");
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(4), "drained for {took:?}");
+    run.ran(rig.bad.runs("act"));
+}
+
+/// Forty answers of 100 kB: more than the pipe takes.
+fn fault_14_client_stops_reading(run: &Run<'_>) {
+    const CALLS: usize = 40;
+    for cap in ["", "max_buffered_bytes = 1048576"] {
+        run.at(cap);
+        let lines = format!("max_message_bytes = 1048576\n{cap}");
+        let (mut bare, backends) = Bare::start(run, plan(run).gateway(&lines));
+        let large = json!({ "content": [], "x": "x".repeat(100_000) });
+        backends.bad.always_tool("act", Reply::result(large));
+        bare.send(INITIALIZE);
+        for id in 0..CALLS {
+            bare.send(&call(id, "act"));
+        }
+        if !cap.is_empty() {
+            let (code, log) = bare.end(run);
+            assert_eq!(code, Some(1), "{log}");
+            assert!(
+                log.contains("the client does not read its answers"),
+                "{log}"
+            );
+            continue;
+        }
+        backends.bad.wait_for_requests("tools/call", CALLS);
+        bare.send(PING);
+        let mut left = CALLS + 2;
+        while left > 0 {
+            let lines = bare.lines_until(|line| line.contains("\"result\""));
+            assert!(!lines.is_empty(), "{left} answers were dropped");
+            left -= 1;
+        }
+        drop(bare.take_stdin());
+        assert_eq!(bare.end(run).0, Some(0));
+    }
+}
+
+fn fault_15_stdout_closed(run: &Run<'_>) {
+    let plan = plan(run).gateway("drain_ms = 600000");
+    let (mut bare, backends) = Bare::start(run, plan);
+    let bad = &backends.bad;
+    let gate = Gate::new();
+    bad.always_tool("act", Reply::text("done").after(&gate));
+    bare.initialize();
+    bare.send(&call(1, "act"));
+    gate.wait_for(1);
+    drop(bare.take_stdout());
+    // Nobody reads the answer to this.
+    bare.send(PING);
+    if run.subject.is_ours() {
+        bad.next_request("notifications/cancelled");
+        bad.next_request("DELETE");
+    }
+    let (code, log) = bare.end(run);
+    assert!(!run.subject.is_ours() || code == Some(0), "{log}");
+    run.ran(bad.runs("act"));
+}
+
+fn fault_16_stderr_closed_or_full(run: &Run<'_>) {
+    run.at("closed");
+    let mut rig = plan(run).after("exec 2>&-").start();
+    for _ in 0..20 {
+        rig.works("act");
+    }
+    drop(rig);
+
+    run.at("full");
+    let plan = plan(run).entry(ONE_SECOND).variable("RUST_LOG", "trace");
+    let (mut bare, backends) = Bare::start(run, plan);
+    let (stdin, stdout) = (bare.take_stdin(), bare.take_stdout());
+    let mut client = TestGateway::behind(stdin, stdout, run.subject.patience());
+    client.initialize().result();
+    for _ in 0..200 {
+        assert_eq!(client.call("act", json!({})).text(), "act {}");
+    }
+    backends.bad.on_tool("look", Reply::stall());
+    let (begun, before) = (Instant::now(), cpu_time(bare.process.pid()));
+    assert_eq!(client.call("look", json!({})).verdict().0, "deadline");
+    let (waited, used) = (begun.elapsed(), cpu_time(bare.process.pid()) - before);
+    assert!(
+        used < waited / 2,
+        "{used:?} of CPU in {waited:?} of waiting"
+    );
+    drop(client);
+    assert_eq!(bare.end_unread(), Some(0));
+}
+
+/// How long a process has computed. The system counts in hundredths of a second.
+fn cpu_time(pid: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    // User and system time are the 12th and 13th after the name.
+    let fields = after_name.split_whitespace().skip(11).take(2);
+    let ticks: u64 = fields.filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+fn fault_17_signals(run: &Run<'_>) {
+    for name in ["TERM", "INT"] {
+        run.at(name);
+        let mut rig = plan(run).gateway("drain_ms = 600000").start();
+        let gate = Gate::new();
+        rig.bad.on_tool("act", Reply::text("done").after(&gate));
+        let id = rig.client().start_call("act", json!({}));
+        gate.wait_for(1);
+        rig.process().signal(name);
+        gate.open();
+        assert_eq!(rig.client().answer(id).text(), "done");
+        rig.settle();
+    }
+    run.at("two");
+    let plan = plan(run).gateway("drain_ms = 600000");
+    let (mut bare, backends) = Bare::start(run, plan);
+    backends.bad.on_tool("act", Reply::stall());
+    bare.initialize();
+    bare.send(&call(1, "act"));
+    backends.bad.wait_for_requests("tools/call", 1);
+    let begun = Instant::now();
+    bare.process.signal("TERM");
+    bare.process.signal("INT");
+    assert_eq!(bare.end(run).0, Some(1));
+    assert!(begun.elapsed() < Duration::from_secs(2), "not at once");
+}
+
+fn fault_18_sighup(run: &Run<'_>) {
+    let mut rig = plan(run).start();
+    let gate = Gate::new();
+    rig.bad.on_tool("act", Reply::text("done").after(&gate));
+    let id = rig.client().start_call("act", json!({}));
+    gate.wait_for(1);
+    rig.process().signal("HUP");
+    rig.good_works();
+    gate.open();
+    assert_eq!(rig.client().answer(id).text(), "done");
+    rig.works("act");
+}
+
+/// The client owns both pipes, as clients do, so that its death closes them.
+fn fault_19_client_killed(run: &Run<'_>) {
+    let mut parts = plan(run).gateway("drain_ms = 50").parts();
+    let bad = &parts.backends.bad;
+    bad.on_tool("act", Reply::stall());
+    let (input, mut to_gateway) = std::io::pipe().unwrap();
+    let (from_gateway, output) = std::io::pipe().unwrap();
+    let pipes = parts.command.stdin(input).stdout(output);
+    let gateway = pipes.stderr(Stdio::null()).spawn().unwrap();
+    let mut gateway = Running::new(gateway, run.subject.patience());
+    // It holds the other ends of the pipes.
+    drop(parts.command);
+    writeln!(to_gateway, "{INITIALIZE}").unwrap();
+    let mut from_gateway = BufReader::new(from_gateway);
+    from_gateway.read_line(&mut String::new()).unwrap();
+    writeln!(to_gateway, "{INITIALIZED}\n{}", call(1, "act")).unwrap();
+    bad.wait_for_requests("tools/call", 1);
+    let mut client = Command::new("sleep")
+        .arg("600")
+        .stdin(from_gateway.into_inner())
+        .stdout(to_gateway)
+        .spawn()
+        .unwrap();
+    assert!(gateway.is_alive());
+    client.kill().unwrap();
+    client.wait().unwrap();
+    let status = gateway.wait();
+    if run.subject.is_ours() {
+        bad.next_request("notifications/cancelled");
+        bad.next_request("DELETE");
+        assert_eq!(status.code(), Some(0));
+    }
+    run.ran(bad.runs("act"));
+}

@@ -1,0 +1,129 @@
+//! The catalogue's part on security, as far as connections go.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use crate::common::proxy::Proxy;
+use crate::common::tls::{Authority, TlsFront};
+use crate::rig::{plan_over, usual};
+use crate::table::{Row, Run, rows};
+
+pub const ROWS: &[Row] = rows! {
+    "S1" Config "HTTPS_PROXY" => "honoured, and sees no credentials", proxy_for_https;
+    "S2" Config "HTTP_PROXY" => "honoured", proxy_for_http;
+    "S3" Config "proxies of the environment, a backend on loopback" => "never used", no_proxy_for_loopback;
+    "S4" Config "own CA and client certificate" => "mutual TLS; without it, down", mutual_tls;
+    "S5" Config "credentials over plain http to another machine" => "refused, zero bytes", credentials_in_the_clear;
+};
+
+const KEY: &str = "headers = { \"X-Key\" = \"a-secret-key\" }";
+
+fn proxy_for_https(run: &Run<'_>) {
+    let authority = Authority::new();
+    let identity = authority.certify(&["backend.invalid"]);
+    let bad = Arc::new(usual());
+    let front = TlsFront::before(bad.port(), identity.acceptor(None, None));
+    let proxy = Proxy::to(front.port());
+    let mut rig = plan_over(run, bad)
+        .at("https://backend.invalid/mcp")
+        .trusting(&authority)
+        .entry(KEY)
+        .variable("HTTPS_PROXY", &proxy.url())
+        .start();
+    rig.works("act");
+    let call = rig.bad.next_request("tools/call");
+    assert_eq!(call.header("x-key"), Some("a-secret-key"));
+    let heads = proxy.heads();
+    assert!(!heads.is_empty());
+    for head in heads {
+        assert!(head.starts_with("CONNECT backend.invalid:443 "), "{head}");
+        assert!(
+            !head.contains("a-secret-key") && !head.contains("/mcp"),
+            "{head}"
+        );
+    }
+}
+
+fn proxy_for_http(run: &Run<'_>) {
+    let bad = Arc::new(usual());
+    let proxy = Proxy::to(bad.port());
+    let mut rig = plan_over(run, bad)
+        .at("http://backend.invalid/mcp")
+        .variable("HTTP_PROXY", &proxy.url())
+        .start();
+    rig.works("act");
+    let heads = proxy.heads();
+    let absolute = "POST http://backend.invalid/mcp ";
+    assert!(
+        heads.iter().any(|head| head.starts_with(absolute)),
+        "{heads:?}"
+    );
+}
+
+fn no_proxy_for_loopback(run: &Run<'_>) {
+    let bad = Arc::new(usual());
+    let proxy = Proxy::to(bad.port());
+    let mut plan = plan_over(run, bad);
+    for name in [
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+    ] {
+        plan = plan.variable(name, &proxy.url());
+    }
+    let mut rig = plan.entry(KEY).start();
+    rig.works("act");
+    assert_eq!(proxy.heads(), [""; 0], "a proxy was asked for loopback");
+}
+
+fn mutual_tls(run: &Run<'_>) {
+    let authority = Authority::new();
+    let server = authority.certify(&["127.0.0.1"]);
+    let [certificate, key] = authority.certify(&["client.test"]).files();
+    let bad = Arc::new(usual());
+    let front = TlsFront::before(bad.port(), server.acceptor(Some(&authority), None));
+    let at = front.url("127.0.0.1");
+    let files = format!(
+        "client_cert_file = '{}'\nclient_key_file = '{}'",
+        certificate.path().display(),
+        key.path().display()
+    );
+    let with = plan_over(run, Arc::clone(&bad))
+        .at(&at)
+        .trusting(&authority);
+    let mut rig = with.entry(&files).start();
+    rig.works("act");
+    drop(rig);
+    let requests = bad.requests().len();
+    let without = plan_over(run, Arc::clone(&bad))
+        .at(&at)
+        .trusting(&authority);
+    let mut rig = without.start();
+    rig.good_works();
+    let unknown = rig.client().call("act", json!({}));
+    let message = unknown.message();
+    assert!(message.contains("bad is down: TLS"), "{message}");
+    assert_eq!(bad.requests().len(), requests, "a request got through");
+}
+
+fn credentials_in_the_clear(run: &Run<'_>) {
+    let bad = Arc::new(usual());
+    let proxy = Proxy::to(bad.port());
+    let mut rig = plan_over(run, bad)
+        .at("http://backend.invalid/mcp")
+        .entry(KEY)
+        .variable("HTTP_PROXY", &proxy.url())
+        .start();
+    rig.good_works();
+    let unknown = rig.client().call("act", json!({}));
+    let message = unknown.message();
+    assert!(
+        message.contains("bad is down") && message.contains("allow_insecure"),
+        "{message}"
+    );
+    assert_eq!(proxy.heads(), [""; 0], "something was sent");
+}

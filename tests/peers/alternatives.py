@@ -1,0 +1,81 @@
+"""The programs that a user could take in the gateway's place, in pinned releases, and how each is launched.
+
+Owns the cache folder that they are installed in. Knows neither the fault table nor the bench: both are given a
+command line in which `{url}` stands for the server's address.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+from driver import require
+from install import QUIET, NO_SCRIPTS, install_once, install_python, locked
+
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parent.parent
+NPM_FILES = (HERE / "package.json", HERE / "package-lock.json")
+PYTHON_REQUIREMENTS = HERE / "requirements.txt"
+
+
+class Alternative(NamedTuple):
+    """A program that puts a remote server behind stdio."""
+
+    name: str
+    version: str
+    command: str
+
+
+def install_alternatives():
+    """Installs what is missing of mcp-remote and mcp-proxy, and returns both."""
+    cache = cache_folder()
+    require(" " not in str(cache), f"{cache}: a command line is split at blanks, choose a folder without any")
+    cache.mkdir(parents=True, exist_ok=True)
+    with locked(cache / "lock"):
+        npm = install_once(cache, "npm", npm_versions(), "some seconds", install_npm)
+        python = install_python(cache, "python", PYTHON_REQUIREMENTS)
+    return [mcp_remote(npm), mcp_proxy(python)]
+
+
+def mcp_remote(folder):
+    node = shutil.which("node")
+    require(node, "mcp-remote needs Node, and there is no `node` on the PATH")
+    package = folder / "node_modules" / "mcp-remote"
+    version = json.loads((package / "package.json").read_text())["version"]
+    command = f"{node} {package / 'dist' / 'proxy.js'} {{url}} --transport http-only --silent"
+    return Alternative("mcp-remote", version, command)
+
+
+def mcp_proxy(folder):
+    program = folder / "bin" / "mcp-proxy"
+    shown = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    version = shown.stdout.split()[-1]
+    command = f"{program} --transport streamablehttp --log-level ERROR {{url}}"
+    return Alternative("mcp-proxy", version, command)
+
+
+def environment(scratch):
+    """What all of them run in: nothing of the user's home is read or written, and nobody opens a browser."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    return {**kept, "MCP_REMOTE_CONFIG_DIR": str(scratch / "mcp-auth"), "BROWSER": "true"}
+
+
+def cache_folder():
+    chosen = os.environ.get("SENTINEL_PEERS_CACHE")
+    if chosen:
+        return Path(chosen).resolve()
+    user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(user_cache) / "sentinel-gateway-peers"
+
+
+def npm_versions():
+    return hashlib.sha256(b"".join(file.read_bytes() for file in NPM_FILES)).hexdigest() + "\n"
+
+
+def install_npm(step, folder):
+    for file in NPM_FILES:
+        shutil.copy(file, folder)
+    step(["npm", "ci", NO_SCRIPTS, *QUIET], folder)

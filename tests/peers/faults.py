@@ -1,0 +1,105 @@
+"""What `tests/peers/run` does: the project's fault table, once for the gateway and once for each alternative.
+
+The table judges an alternative by what any bridge from stdio to HTTP owes its client, not by the gateway's own
+wording: one answer for each request before its deadline, nothing but JSON-RPC on stdout, a process that lives on,
+no unsafe tool run twice. A row that takes a config or a second server is n/a for a program that has no such thing.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from alternatives import REPOSITORY, environment, install_alternatives
+from processes import Failure, Process
+
+CARGO_TEST = ["cargo", "test", "--locked", "--test", "faults_test"]
+SECONDS_A_SUBJECT = 900
+OK, NOT_APPLICABLE = "ok", "n/a"
+
+
+def main():
+    scratch = Path(tempfile.mkdtemp(prefix="sentinel-peers-"))
+    print(f"logs: {scratch}", flush=True)
+    try:
+        alternatives = install_alternatives()
+        build_table(scratch)
+        reports = {"gateway": run_table("gateway", {}, scratch)}
+        for each in alternatives:
+            subject = {"FAULTS_SUBJECT": each.command, "FAULTS_NAME": each.name}
+            reports[f"{each.name} {each.version}"] = run_table(each.name, subject, scratch)
+    except Failure as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    print_table(reports)
+    print_notes(reports)
+    print_counts(reports)
+    return 0
+
+
+def build_table(scratch):
+    print("building the fault table", flush=True)
+    log = scratch / "build.log"
+    with Process("cargo", [*CARGO_TEST, "--no-run"], log, cwd=REPOSITORY) as build:
+        if build.wait() != 0:
+            raise Failure(f"the fault table doesn't build:\n{build.log_tail(40)}")
+
+
+def run_table(name, subject, scratch):
+    """The rows of one subject, by number. A failing row fails no run: the report says it."""
+    print(f"running the fault table against {name}", flush=True)
+    log, report = scratch / f"{name}.log", scratch / f"{name}.json"
+    env = {**environment(scratch), "FAULTS_REPORT": str(report), **subject}
+    with Process(name, CARGO_TEST, log, env=env, cwd=REPOSITORY) as table:
+        try:
+            table.wait(SECONDS_A_SUBJECT)
+        except subprocess.TimeoutExpired:
+            raise Failure(f"the fault table of {name} had no end within {SECONDS_A_SUBJECT} s (log: {log})") from None
+        if not report.is_file():
+            raise Failure(f"the fault table of {name} left no report:\n{table.log_tail(40)}")
+    rows = json.loads(report.read_text())["rows"]
+    return {row["number"]: row for row in rows}
+
+
+def print_table(reports):
+    titles = {number: row["title"] for rows in reports.values() for number, row in rows.items()}
+    print(f"\n| fault | {' | '.join(reports)} |")
+    print(f"|---|{'---|' * len(reports)}")
+    for number in sorted(titles, key=place_of):
+        verdicts = [rows[number]["verdict"] if number in rows else "–" for rows in reports.values()]
+        print(f"| {number} {titles[number]} | {' | '.join(verdicts)} |")
+
+
+def place_of(number):
+    """Rows with a number come in its order, and those with a name behind them."""
+    return (0, int(number), "") if number.isdigit() else (1, 0, number)
+
+
+def print_notes(reports):
+    """What each of the failed rows says."""
+    for name, rows in reports.items():
+        failed = [row for row in rows.values() if row["verdict"] not in (OK, NOT_APPLICABLE)]
+        if failed:
+            print(f"\n{name}:")
+        for row in failed:
+            print(f"  {row['number']}: {reason_in(row['note'])}")
+
+
+def reason_in(note):
+    """What went wrong, without the place in the test that saw it and the transcript of the talk."""
+    text = re.sub(r"^panicked at \S+\s*", "", " ".join(note.split()))
+    return text.partition("; so far:")[0][:200]
+
+
+def print_counts(reports):
+    print()
+    for name, rows in reports.items():
+        judged = [row for row in rows.values() if row["verdict"] != NOT_APPLICABLE]
+        survived = sum(row["verdict"] == OK for row in judged)
+        print(f"{name}: survives {survived} of {len(judged)} faults; {len(rows) - len(judged)} don't apply")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
