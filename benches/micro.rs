@@ -206,6 +206,7 @@ fn build(config: &Config, offers: &[Offer], names: &Names) -> Catalog {
         .map(|(backend, offer)| Source {
             config: backend,
             offer: Some(offer),
+            confirmed: true,
         })
         .collect();
     Catalog::build(&config.gateway, &sources, names).catalog

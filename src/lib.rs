@@ -2,8 +2,10 @@
 //!
 //! The house, from the ground up; each floor imports only from floors below it:
 //!
+//! - [`files`]: the ground. Files of our own, replaced whole.
 //! - [`protocol`], [`config`]: data. JSON-RPC and MCP as values; the config that runs.
-//! - [`transport`]: lines in, lines out. [`observe`]: what is told to the user's log.
+//! - [`transport`]: lines in, lines out. [`observe`]: what is told to the user's log. [`state`]:
+//!   what outlives a run.
 //! - [`backend`]: one HTTP server, its link and its calls. [`catalog`]: listings merged.
 //! - [`dispatch`]: what a request becomes.
 //! - [`gateway`]: the loop that owns what is in flight.
@@ -18,9 +20,11 @@ pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod dispatch;
+pub mod files;
 pub mod gateway;
 pub mod observe;
 pub mod protocol;
+pub mod state;
 pub mod transport;
 
 use std::sync::Arc;
@@ -43,7 +47,8 @@ pub async fn run(config: Config, io: Io, shutdown: Shutdown) -> ExitReason {
     let config = Arc::new(config);
     let lifecycle = Lifecycle::new(&config.gateway);
     let (backends, from_backends) = backend::start_all(&config, &lifecycle.introductions());
-    let refresh = Refresh::new(Arc::clone(&config), backends.clone());
+    let (memory, scribe) = state::open(&config);
+    let refresh = Refresh::new(Arc::clone(&config), backends.clone(), memory);
     let max_message = config.gateway.max_message_bytes;
 
     let (outbox, writer) = write_lines(io.writer, config.gateway.max_buffered_bytes);
@@ -61,6 +66,9 @@ pub async fn run(config: Config, io: Io, shutdown: Shutdown) -> ExitReason {
     }
     if !matches!(ending, ExitReason::SecondSignal | ExitReason::ClientStuck) {
         inputs.writer.join(FAREWELL).await;
+    }
+    if ending != ExitReason::SecondSignal {
+        scribe.finish(FAREWELL).await;
     }
     ending
 }

@@ -10,10 +10,10 @@ mod common;
 use std::fs;
 use std::process::Stdio;
 
-use common::binary;
 use common::canary::{self, Watch};
 use common::fake::FakeBackend;
 use common::message;
+use common::process;
 use common::reply::Reply;
 use common::wire::Request;
 use serde_json::{Value, json};
@@ -156,12 +156,10 @@ struct Said {
 /// Runs the binary in this folder, with `input` on its stdin.
 fn said_by(folder: &TempDir, arguments: &[&str], input: &str, more: &[(&str, &str)]) -> Said {
     use std::io::{Read, Write};
-    let mut child = binary::spawn(
-        binary::bare()
+    let mut child = process::spawn(
+        process::bare_gateway(folder)
             .args(arguments)
-            .current_dir(folder.path())
             .envs(more.iter().copied())
-            .env("HOME", folder.path())
             .env("RUST_LOG", "trace")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use common::fake::FakeBackend;
 use common::message;
 use common::reply::Reply;
-use common::{binary, canary};
+use common::{canary, process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -43,7 +43,7 @@ impl Shell {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = binary::command(self.folder.path(), &self.toml);
+        let mut command = process::gateway(&self.folder, &self.toml);
         command.args(args);
         command
     }

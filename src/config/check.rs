@@ -68,6 +68,7 @@ pub(super) fn gateway(written: Gateway, report: &mut Report) -> GatewayConfig {
         tool_names: written.tool_names,
         tool_name_chars: written.tool_name_chars,
         tool_errors: written.tool_errors,
+        catalog_cache: written.catalog_cache,
     }
 }
 
@@ -333,6 +334,7 @@ impl Checker<'_> {
                 });
                 retry.collect()
             },
+            pin: written.pin,
         }
     }
 

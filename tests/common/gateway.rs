@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -46,6 +47,8 @@ pub struct TestGateway {
     next_id: u64,
     /// What its client can do, while it speaks the modern era.
     pub(super) modern: Option<Value>,
+    /// Of its config, and of the secrets that its backends read when they connect.
+    folder: Option<TempDir>,
 }
 
 /// A gateway in this process.
@@ -53,8 +56,6 @@ struct Here {
     exit: Receiver<ExitReason>,
     exited: bool,
     shutdown: UnboundedSender<()>,
-    /// Of the config, and of the secrets that its backends read when they connect.
-    _folder: TempDir,
 }
 
 /// A response.
@@ -71,14 +72,32 @@ impl TestGateway {
     /// With this sentinel.toml; [`FakeBackend::entry`] writes the parts.
     pub fn with_config(toml: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("sentinel.toml");
-        std::fs::write(&file, canary::plant(toml, folder.path())).unwrap();
+        let mut gateway = Self::in_folder(folder.path(), toml);
+        gateway.folder = Some(folder);
+        gateway
+    }
+
+    /// The same with its config in this folder, so that what it writes beside that outlives it.
+    pub fn in_folder(folder: &Path, toml: &str) -> Self {
+        let environment = Environment::new(folder);
+        Self::start(folder, toml, environment)
+    }
+
+    /// The same with a folder for state, `state` in this one: it remembers the run before.
+    pub fn with_memory(folder: &Path, toml: &str) -> Self {
+        let environment = Environment::new(folder).with_state(folder.join("state"));
+        Self::start(folder, toml, environment)
+    }
+
+    fn start(folder: &Path, toml: &str, environment: Environment) -> Self {
+        let file = folder.join("sentinel.toml");
+        std::fs::write(&file, canary::plant(toml, folder)).unwrap();
         let overrides = Overrides {
             config: Some(file),
             ..Overrides::default()
         };
         canary::watch_log();
-        let environment = Environment::new(folder.path()).with_variables(canary::variable);
+        let environment = environment.with_variables(canary::variable);
         let config = load(&overrides, &environment)
             .unwrap_or_else(|problems| panic!("{problems}\nin:\n{toml}"));
 
@@ -102,7 +121,6 @@ impl TestGateway {
             exit,
             exited: false,
             shutdown,
-            _folder: folder,
         });
         gateway
     }
@@ -125,6 +143,7 @@ impl TestGateway {
             forgiving: false,
             next_id: 1,
             modern: None,
+            folder: None,
         }
     }
 
@@ -160,9 +179,11 @@ impl TestGateway {
         self
     }
 
-    /// What is left unread at its end is no failure. For somebody else's program.
+    /// It is somebody else's program: what is left unread at its end is no failure, and it is held
+    /// to JSON-RPC alone.
     pub fn forgive(&mut self) {
         self.forgiving = true;
+        self.law.bare = true;
     }
 
     /// All that was said so far, in both directions.

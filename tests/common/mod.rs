@@ -5,9 +5,9 @@
 // Each test binary uses its own part of this.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
-pub mod binary;
 pub mod blackhole;
 pub mod canary;
+pub mod chance;
 pub mod chaos;
 pub mod fake;
 pub mod gate;

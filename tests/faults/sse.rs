@@ -1,10 +1,12 @@
 //! D. Event streams.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::bare::Bare;
+use crate::common::live::Live;
 use crate::common::message::{notification, progress, request, text};
 use crate::common::process::peak_memory;
 use crate::common::reply::Reply;
@@ -38,7 +40,7 @@ fn data(words: &str) -> String {
 fn fault_52_split_at_every_byte(run: &Run<'_>) {
     let mut rig = plan(run).start();
     let words = "größer, 測試, 😀";
-    let stream = Reply::sse().event(progress(0.5)).event(text(words));
+    let stream = Reply::sse().body(": größer\n\n").event(text(words));
     rig.understands(stream.byte_by_byte(Duration::ZERO), words);
 }
 
@@ -121,7 +123,7 @@ fn fault_58_eof_without_response(run: &Run<'_>) {
         assert_eq!(answer.text(), "whole");
         assert!(begun.elapsed() >= Duration::from_millis(300), "too early");
     }
-    let nothing = Reply::sse().event(progress(1.0));
+    let nothing = Reply::sse().body(": working\n\n");
     let unknown = OUTCOME_UNKNOWN.saying("the stream ended without the answer");
     rig.suffers("without ids", &nothing, unknown);
 }
@@ -218,16 +220,16 @@ fn fault_64_event_over_the_cap(run: &Run<'_>) {
     }
 }
 
-fn flood(steps: u32) -> String {
+fn flood(steps: Range<u32>) -> String {
     let event = |step| format!("data: {}\n\n", progress(f64::from(step)));
-    (1..=steps).map(event).collect()
+    steps.map(event).collect()
 }
 
 fn fault_65_progress_flood(run: &Run<'_>) {
     run.at("a client that keeps up");
     let mut rig = plan(run).start();
     rig.client().ignore("notifications/progress");
-    let stream = Reply::sse().body(flood(10_000)).event(text("done"));
+    let stream = Reply::sse().body(flood(0..10_000)).event(text("done"));
     rig.bad.on_tool("act", stream);
     let call = rig.client().start_call_with_progress("act", "mine");
     for _ in 0..20 {
@@ -244,20 +246,23 @@ fn fault_65_progress_flood(run: &Run<'_>) {
 /// A client that reads nothing while it pours, and then all of it.
 fn slow_client_in_a_flood(run: &Run<'_>) {
     const STEPS: u32 = 100_000;
+    const PARTS: u32 = 100;
     run.at("a client that does not");
     let (mut bare, backends) = Bare::start(run, plan(run));
-    // Answered by the gateway itself: by then it has read all that came before.
-    let question = request(json!("q"), "ping", json!({}));
-    let poured = backends.bad.answered(&json!("q"));
-    let stream = Reply::sse().body(flood(STEPS)).event(question);
-    let stream = stream.hold(&poured);
-    backends.bad.on_tool("act", stream.event(text("done")));
+    let stream = Live::new();
+    backends.bad.on_tool("act", Reply::sse().live(&stream));
     bare.initialize();
     let params = json!({ "name": "act", "arguments": {}, "_meta": { "progressToken": "mine" } });
     bare.send(&request(json!("a"), "tools/call", params).to_string());
     let beside = json!({ "name": "other", "arguments": {} });
     bare.send(&request(json!("b"), "tools/call", beside).to_string());
-    backends.bad.next_request("response");
+    for part in 0..PARTS {
+        stream.text(&flood(part * STEPS / PARTS..(part + 1) * STEPS / PARTS));
+        // The gateway itself answers this: by then it has read all that came before.
+        stream.event(&request(json!(part), "ping", json!({})));
+        backends.bad.next_request("response");
+    }
+    stream.event(&text("done"));
     let lines = bare.lines_until(|line| line.contains("\"done\""));
     let steps = lines
         .iter()

@@ -124,6 +124,10 @@ fn fault_07_ids_that_are_none(run: &Run<'_>) {
     let mut rig = plan(run).start();
     for id in ["null", "1.5", "1e3", "{}", "[1]", "true"] {
         run.at(id);
+        if id == "1e3" && !rig.is_ours() {
+            // To many languages it is the integer that it amounts to.
+            continue;
+        }
         let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
         refused(&mut rig, line, INVALID_REQUEST, Value::Null);
     }
@@ -191,22 +195,22 @@ fn fault_11_nested_deep(run: &Run<'_>) {
     rig.works("act");
 }
 
+/// Others than us may wait for the line's end.
 fn fault_13_half_a_line_at_eof(run: &Run<'_>) {
-    for (half, is_whole) in [(PING, true), (r#"{"jsonrpc":"2.0","id":"#, false)] {
+    if run.subject.is_ours() {
         let mut rig = plan(run).start();
         rig.settle();
-        if is_whole && rig.is_ours() {
-            rig.client().send_unended(half);
-            rig.client().eof();
-            rig.client().answer("p").result();
-        } else {
-            rig.client().send_unended(half);
-            rig.client().eof();
-            if rig.is_ours() {
-                let answer = rig.client().next_message();
-                assert_eq!(answer.json["error"]["code"], PARSE_ERROR);
-            }
-        }
+        rig.client().send_unended(PING);
+        rig.client().eof();
+        rig.client().answer("p").result();
+    }
+    let mut rig = plan(run).start();
+    rig.settle();
+    rig.client().send_unended(r#"{"jsonrpc":"2.0","id":"#);
+    rig.client().eof();
+    if rig.is_ours() {
+        let answer = rig.client().next_message();
+        assert_eq!(answer.json["error"]["code"], PARSE_ERROR);
     }
 }
 

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::mpsc;
 
-use crate::common::{binary, canary};
+use crate::common::{canary, process};
 
 use super::server::Server;
 use super::soon;
@@ -62,7 +62,7 @@ impl Session {
             format!("[[backends]]\nname = \"{name}\"\nurl = \"{url}\"\n")
         };
         let toml = servers.iter().map(entry).collect::<String>();
-        let command = binary::command(folder.path(), &toml);
+        let command = process::gateway(&folder, &toml);
         let (gateway, stderr) = TokioChildProcess::builder(tokio::process::Command::from(command))
             .stderr(Stdio::piped())
             .spawn()
