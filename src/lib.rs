@@ -35,6 +35,7 @@ use dispatch::{Lifecycle, Refresh};
 pub use gateway::ExitReason;
 use gateway::{Gateway, Inputs};
 pub use observe::signals::Shutdown;
+use tokio::runtime::Handle;
 pub use transport::stdio::Io;
 use transport::stdio::{read_lines, write_lines};
 
@@ -60,7 +61,8 @@ pub async fn run(config: Config, io: Io, shutdown: Shutdown) -> ExitReason {
         .run(&mut inputs)
         .await;
 
-    tracing::debug!(?ending, "the gateway ends");
+    let tasks = Handle::current().metrics().num_alive_tasks();
+    tracing::debug!(target: "sentinel_gateway::run", ?ending, tasks, "the gateway ends");
     outbox.close();
     if ending != ExitReason::SecondSignal {
         backend::farewell_all(&backends).await;
