@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use super::error::BackendError;
 use super::retry::{Attempts, Budget, Replay, Verdict};
 use super::session::{Attempt, Deaf, Link, fresh_id};
-use crate::protocol::message::elements;
+use crate::protocol::message::first_elements;
 use crate::protocol::{ClientProfile, Era, Freshness, Kind, Listing, Outcome, RawJson, error};
 
 const MAX_PAGES: usize = 1_000;
@@ -71,7 +71,10 @@ async fn pages(
             limit: PAGE_TIMEOUT,
         })??;
         let Some(page) = page else { break };
-        let Some(listed) = page.get(kind.member()).and_then(|list| elements(&list)) else {
+        let Some(listed) = page
+            .get(kind.member())
+            .and_then(|list| first_elements(&list))
+        else {
             let why = format!("{} has no array {:?}", kind.list_method(), kind.member());
             return Err(BackendError::BadReply(why));
         };

@@ -268,6 +268,14 @@ impl Backend {
         });
     }
 
+    /// Resolves when an attempt to connect it has failed and none is under way.
+    pub async fn is_down(&self) {
+        let mut state = self.state.subscribe();
+        let _ = state
+            .wait_for(|state| matches!(state, State::Down { .. }))
+            .await;
+    }
+
     async fn is_up(&self) {
         let mut state = self.state.subscribe();
         let _ = state

@@ -20,7 +20,7 @@ use super::resume::{Place, Resume};
 use super::sse::{Decoder, Event, TooLarge};
 use crate::budget::{Charge, NoRoom};
 use crate::protocol::error::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION, code_of};
-use crate::protocol::message::{Malformed, at_once, elements, parse};
+use crate::protocol::message::{MAX_ELEMENTS, Malformed, at_once, elements, parse};
 use crate::protocol::{Era, Inbound, Notification, Outcome, RawJson, Request};
 
 /// One response that is being read.
@@ -254,15 +254,16 @@ impl<'a> Reading<'a> {
 
     /// One event's messages; says the answer if it is among them.
     fn event(&self, event: &Event, asked: &mut Asked<'a>) -> Option<Result<Outcome, BackendError>> {
-        let Ok(messages) = messages(&event.data) else {
-            // One of another type than `message` need not be JSON.
-            if event.event.is_none() {
-                tracing::warn!(
-                    data = self.endpoint.snippet(&event.data),
-                    "an event that is not JSON is skipped"
-                );
+        let messages = match messages(&event.data) {
+            Ok(messages) => messages,
+            Err(why) => {
+                // One of another type than `message` need not be JSON.
+                if event.event.is_none() {
+                    let data = self.endpoint.snippet(&event.data);
+                    tracing::warn!(why, data, "an event is skipped");
+                }
+                return None;
             }
-            return None;
         };
         for message in messages {
             match self.understand(message) {
@@ -403,23 +404,23 @@ fn messages(text: &Bytes) -> Result<impl Iterator<Item = Message>, String> {
 
 /// The text of each message.
 fn texts(text: &Bytes) -> Result<Vec<RawJson>, String> {
-    match RawJson::parse(text.clone()) {
-        Ok(message) => Ok(match elements(&message) {
-            Some(batch) => batch,
-            None => vec![message],
-        }),
+    let texts = match RawJson::parse(text.clone()) {
+        Ok(message) if message.as_bytes().starts_with(b"[") => elements(&message),
+        Ok(message) => Some(vec![message]),
         Err(error) => {
             let lines: Option<Vec<RawJson>> = text
                 .split(|byte| *byte == b'\n')
                 .map(<[u8]>::trim_ascii)
                 .filter(|line| !line.is_empty())
+                .take(MAX_ELEMENTS + 1)
                 .map(|line| RawJson::parse(text.slice_ref(line)).ok())
                 .collect();
-            lines
-                .filter(|lines| lines.len() > 1)
-                .ok_or_else(|| format!("not JSON ({error})"))
+            let lines = lines.filter(|lines| lines.len() > 1);
+            let lines = lines.ok_or_else(|| format!("not JSON ({error})"))?;
+            Some(lines).filter(|lines| lines.len() <= MAX_ELEMENTS)
         }
-    }
+    };
+    texts.ok_or_else(|| format!("more than {MAX_ELEMENTS} messages in one"))
 }
 
 fn says_session_lost(body: &[u8]) -> bool {

@@ -12,8 +12,10 @@ pub mod input;
 pub mod lifecycle;
 pub mod list;
 mod outgoing;
+mod pinning;
 pub mod refresh;
 mod related;
+mod reported;
 mod subject;
 pub mod subscribe;
 pub mod tasks;
@@ -49,7 +51,7 @@ pub struct Snapshot {
     pub catalog: Catalog,
     /// The results of the four lists, ready to send.
     pub lists: list::Lists,
-    /// Backends whose lists have not come yet, by index.
+    /// Backends whose lists have not come yet in this run, by index.
     pub unlisted: Vec<usize>,
     /// How the gateway names itself in results (S26 `basic`, "Per-response protocol fields").
     pub identity: RawJson,

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use reqwest::header::HeaderName;
+use tokio::time::Instant;
 
 use super::health;
 use super::related::Related;
@@ -77,6 +78,12 @@ impl Outgoing {
             method,
             params,
         }
+    }
+
+    /// The same, with the time counted from here on.
+    pub(super) fn since(mut self, begun: Instant) -> Self {
+        self.clock = Clock::since(begun, self.clock.limit());
+        self
     }
 
     /// One round, with these params.

@@ -14,8 +14,10 @@ use serde_json::value::RawValue;
 
 use super::error::{INVALID_REQUEST, PARSE_ERROR, RpcError};
 use super::raw::{RawJson, put_quoted};
+pub use array::{MAX_ELEMENTS, elements, first_elements};
 pub use quick::at_once;
 
+mod array;
 mod quick;
 
 /// A request id as its sender wrote it: an integer or a string, never null.
@@ -195,12 +197,6 @@ pub fn parse(message: &RawJson) -> Result<Inbound, Malformed> {
 /// `-32700` with what is wrong and where.
 pub fn json(bytes: Bytes) -> Result<RawJson, RpcError> {
     RawJson::parse(bytes).map_err(|error| RpcError::new(PARSE_ERROR, format!("not JSON: {error}")))
-}
-
-/// The elements of an array, each as its own text; `None` if it is no array.
-pub fn elements(message: &RawJson) -> Option<Vec<RawJson>> {
-    let elements: Vec<&RawValue> = message.read().ok()?;
-    Some(elements.into_iter().map(|raw| message.part(raw)).collect())
 }
 
 /// A request line body: `{"jsonrpc":"2.0","id":…,"method":…,"params":…}`.

@@ -116,6 +116,27 @@ fn written(text: &str) -> String {
 }
 
 #[test]
+fn fault_46_a_body_of_very_many_messages_is_a_bad_reply() {
+    let mut rig = Rig::new();
+    let zeros = vec!["0"; 10_001];
+    for (name, body) in [
+        ("a batch", format!("[{}]", zeros.join(","))),
+        ("lines", zeros.join("\n")),
+    ] {
+        rig.suffers(Fault {
+            name,
+            reply: Reply::status(200)
+                .header("content-type", "application/json")
+                .body(body),
+            class: "bad_reply",
+            executed: "unknown",
+            says: "more than 10000 messages in one",
+            sent_if_safe: 1,
+        });
+    }
+}
+
+#[test]
 fn fault_40_compressed_answers_are_read() {
     let mut rig = Rig::new();
     rig.understands(Reply::text("unpacked").gzip(), "unpacked");

@@ -6,6 +6,7 @@ no unsafe tool run twice. A row that takes a config or a second server is n/a fo
 """
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -59,26 +60,37 @@ def run_table(name, subject, scratch):
         if not report.is_file():
             raise Failure(f"the fault table of {name} left no report:\n{table.log_tail(40)}")
     rows = json.loads(report.read_text())["rows"]
-    return {row["number"]: row for row in rows}
+    return {str(row["number"]): row for row in rows}
 
 
 def print_table(reports):
     titles = {number: row["title"] for rows in reports.values() for number, row in rows.items()}
     print(f"\n| fault | {' | '.join(reports)} |")
     print(f"|---|{'---|' * len(reports)}")
-    for number in sorted(titles):
+    for number in sorted(titles, key=place_of):
         verdicts = [rows[number]["verdict"] if number in rows else "–" for rows in reports.values()]
         print(f"| {number} {titles[number]} | {' | '.join(verdicts)} |")
 
 
+def place_of(number):
+    """Rows with a number come in its order, and those with a name behind them."""
+    return (0, int(number), "") if number.isdigit() else (1, 0, number)
+
+
 def print_notes(reports):
-    """What each of the rows says that isn't simply well."""
+    """What each of the failed rows says."""
     for name, rows in reports.items():
-        noted = [row for row in rows.values() if row["verdict"] != OK and row.get("note")]
-        if noted:
+        failed = [row for row in rows.values() if row["verdict"] not in (OK, NOT_APPLICABLE)]
+        if failed:
             print(f"\n{name}:")
-        for row in noted:
-            print(f"  {row['number']} {row['verdict']}: {row['note']}")
+        for row in failed:
+            print(f"  {row['number']}: {reason_in(row['note'])}")
+
+
+def reason_in(note):
+    """What went wrong, without the place in the test that saw it and the transcript of the talk."""
+    text = re.sub(r"^panicked at \S+\s*", "", " ".join(note.split()))
+    return text.partition("; so far:")[0][:200]
 
 
 def print_counts(reports):

@@ -44,12 +44,23 @@ pub mod key {
 /// of the wrong kind (-32602).
 pub fn client_of(params: Option<&RawJson>) -> Option<Result<ClientProfile, RpcError>> {
     let meta = params?.get("_meta")?;
-    let version = meta.get(key::PROTOCOL_VERSION)?;
-    Some(read_client(&meta, &version))
+    match meta.pick(key::REQUEST) {
+        Ok([None, ..]) => None,
+        Ok([Some(version), rest @ ..]) => {
+            let rest = rest.map(|place| place.map(|place| meta.slice(place)));
+            Some(read_client(&meta.slice(version), rest))
+        }
+        Err(twice) => Some(Err(invalid(format!("{twice} stands there twice")))),
+    }
 }
 
-fn read_client(meta: &RawJson, version: &RawJson) -> Result<ClientProfile, RpcError> {
-    let invalid = |why: String| RpcError::new(INVALID_PARAMS, format!("_meta: {why}"));
+fn invalid(why: String) -> RpcError {
+    RpcError::new(INVALID_PARAMS, format!("_meta: {why}"))
+}
+
+/// What stands under [`key::REQUEST`], in that order.
+fn read_client(version: &RawJson, rest: [Option<RawJson>; 3]) -> Result<ClientProfile, RpcError> {
+    let [info, capabilities, level] = rest;
     let version = version
         .text()
         .ok_or_else(|| invalid(format!("{} must be a string", key::PROTOCOL_VERSION)))?;
@@ -60,11 +71,10 @@ fn read_client(meta: &RawJson, version: &RawJson) -> Result<ClientProfile, RpcEr
         );
         return Err(RpcError::new(UNSUPPORTED_VERSION, why).specified(data));
     }
-    let capabilities = meta
-        .get(key::CLIENT_CAPABILITIES)
+    let capabilities = capabilities
         .filter(RawJson::is_object)
         .ok_or_else(|| invalid(format!("{} must be an object", key::CLIENT_CAPABILITIES)))?;
-    let log_level = match meta.get(key::LOG_LEVEL) {
+    let log_level = match level {
         None => None,
         Some(level) => Some(
             level
@@ -83,7 +93,7 @@ fn read_client(meta: &RawJson, version: &RawJson) -> Result<ClientProfile, RpcEr
         era: Era::Modern,
         version: MODERN_VERSION,
         capabilities,
-        info: meta.get(key::CLIENT_INFO).filter(RawJson::is_object),
+        info: info.filter(RawJson::is_object),
         log_level,
     })
 }

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value, json};
 
 use super::{accept, ask, elicit, everything};
+use crate::common::chance::Chance;
 use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
 use crate::common::gateway::{Answer, TestGateway};
@@ -15,19 +16,6 @@ use crate::table::{LEGACY, MODERN, Pair};
 
 const CALLS: usize = 12;
 const SEEDS: u64 = 12;
-
-/// Chance that comes again: SplitMix64.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ (mixed >> 31)) % bound as u64).unwrap()
-    }
-}
 
 fn name(call: usize) -> String {
     format!("t{call}")

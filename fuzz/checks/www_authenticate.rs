@@ -1,0 +1,36 @@
+//! A refusal with `WWW-Authenticate`. Nothing reads that header yet, since signing in isn't there:
+//! whatever it says, the refusal stays one that a person can read and that holds no secret.
+
+use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use sentinel_gateway::backend::BackendError;
+use sentinel_gateway::protocol::{Class, Executed};
+
+use super::assert_readable;
+use super::reply::{SECRET, endpoint};
+
+/// A header value; from the first empty line on, the body.
+pub fn check(data: &[u8]) {
+    let end = data.windows(2).position(|two| two == b"\n\n");
+    let (header, body) = end.map_or((data, &b""[..]), |at| (&data[..at], &data[at + 2..]));
+    let Ok(value) = HeaderValue::from_bytes(header) else {
+        return;
+    };
+    let headers: HeaderMap = [(WWW_AUTHENTICATE, value)].into_iter().collect();
+    for status in [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN] {
+        let error = endpoint().refusal(status, &headers, body);
+        assert!(
+            matches!(error, BackendError::AuthRequired { .. }),
+            "{error:?}"
+        );
+        assert_eq!(
+            (error.class(), error.executed()),
+            (Class::AuthRequired, Executed::No)
+        );
+        let message = error.explain("http://127.0.0.1/mcp");
+        assert_readable(&message);
+        assert!(!message.contains(SECRET), "{message}");
+        let without = endpoint().refusal(status, &HeaderMap::new(), body);
+        assert_eq!(error, without, "the header is not read, and shows nowhere");
+    }
+}
