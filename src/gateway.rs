@@ -26,12 +26,14 @@ use crate::protocol::error::{INTERNAL_ERROR, INVALID_REQUEST};
 use crate::protocol::message::{self, Malformed};
 use crate::protocol::{Era, Id, Inbound, Notification, Outcome, Request, RpcError, Ticket};
 use crate::transport::stdio::{Intake, Outbox, WriteEnd};
+use batch::Origin;
 pub(crate) use events::Inputs;
 use events::{Deadlines, Event};
 use replies::{Open, Replies};
 
 mod batch;
 mod events;
+mod notice;
 mod replies;
 
 /// Why a run ended.
@@ -47,15 +49,6 @@ pub enum ExitReason {
     Signal,
     /// A second one: no time for anything.
     SecondSignal,
-}
-
-/// How a message has come.
-#[derive(Clone, Copy)]
-struct Origin {
-    /// There was no room for it.
-    crowded: bool,
-    /// The batch it stood in.
-    batch: Option<u64>,
 }
 
 pub(crate) struct Gateway {
@@ -191,11 +184,11 @@ impl Gateway {
         if self.lifecycle.is_initialized() && self.subscriptions.concern_legacy_client(notification)
         {
             let params = notification.params.as_ref();
-            self.replies
-                .send(message::notification(&notification.method, params));
+            let line = message::notification(&notification.method, params);
+            self.replies.tell(&notification.method, line);
         }
         for line in self.subscriptions.lines(notification) {
-            self.replies.send(line);
+            self.replies.tell(&notification.method, line);
         }
     }
 

@@ -5,6 +5,15 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
+/// How a message has come.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Origin {
+    /// There was no room for it.
+    pub(super) crowded: bool,
+    /// The batch it stood in.
+    pub(super) batch: Option<u64>,
+}
+
 /// The batches that are open.
 #[derive(Debug, Default)]
 pub(super) struct Batches {

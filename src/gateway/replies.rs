@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use super::batch::Batches;
+use super::notice;
 use crate::dispatch::input::Question;
 use crate::protocol::Request;
 use crate::protocol::error::INVALID_REQUEST;
@@ -193,6 +194,12 @@ impl Replies {
         if self.get(ticket).is_some() {
             self.outbox.push_if_it_matters(line, matters);
         }
+    }
+
+    /// A line about nothing that the client has asked for.
+    pub(super) fn tell(&self, method: &str, line: Bytes) {
+        let matters = notice::matters(method, &line);
+        self.outbox.push_if_it_matters(line, matters);
     }
 
     /// A line for the client.

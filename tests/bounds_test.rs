@@ -1,0 +1,153 @@
+//! Memory has a ceiling, whatever is poured in from either side, and what finds no room harms
+//! nobody else. With the real binary.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use serde_json::{Value, json};
+
+use common::PATIENCE;
+use common::fake::FakeBackend;
+use common::gate::Gate;
+use common::process::{Process, gateway};
+use common::reply::Reply;
+
+const MIB: usize = 1024 * 1024;
+const MESSAGE: usize = 4 * MIB;
+const BUFFERED: usize = 16 * MIB;
+/// Close to what one message may have.
+const LARGE: usize = 7 * MIB / 2;
+/// Together many times the budget.
+const CALLS: usize = 24;
+
+/// Over these backends, after the handshake.
+fn started(backends: &[(&str, &FakeBackend)]) -> Process {
+    let mut toml =
+        format!("[gateway]\nmax_message_bytes = {MESSAGE}\nmax_buffered_bytes = {BUFFERED}\n");
+    toml.extend(backends.iter().map(|(name, fake)| fake.entry(name, "")));
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = Process::start(gateway(&folder, &toml), folder, PATIENCE);
+    process.client.initialize();
+    for (name, _) in backends {
+        process.client.wait_for_tool(&format!("{name}_tool"));
+    }
+    process
+}
+
+/// What the README's formula says, in KiB: the budget, once more for what waits for the client,
+/// the line being read and one message that is rewritten; and what the process itself needs.
+fn ceiling(before: u64) -> u64 {
+    before + ((2 * BUFFERED + 2 * MESSAGE) / 1024) as u64 + (8 << 10)
+}
+
+fn assert_below_ceiling(process: &Process, before: u64) {
+    let peak = process.peak_memory();
+    eprintln!("peak {peak} KiB, {before} KiB of them before");
+    assert!(peak < ceiling(before), "{peak} KiB, {before} KiB before");
+}
+
+fn large_text() -> Value {
+    json!("x".repeat(LARGE))
+}
+
+#[test]
+fn large_answers_at_once_end_as_overloaded_where_there_is_no_room() {
+    let (bad, good) = (
+        FakeBackend::start().tool("bad_tool"),
+        FakeBackend::start().tool("good_tool"),
+    );
+    let gate = Gate::new();
+    let answer = Reply::result(json!({ "content": [], "x": large_text() }));
+    bad.always_tool("bad_tool", answer.after(&gate));
+    let mut process = started(&[("bad", &bad), ("good", &good)]);
+    let before = process.peak_memory();
+    let calls: Vec<u64> = (0..CALLS)
+        .map(|_| process.client.start_call("bad_tool", json!({})))
+        .collect();
+    gate.wait_for(CALLS);
+    gate.open();
+    let mut came = 0;
+    for id in calls {
+        let answer = process.client.answer(id);
+        if answer.0.json.get("result").is_some() {
+            came += 1;
+            continue;
+        }
+        assert_eq!(answer.verdict(), ("overloaded", "unknown", 1));
+        assert!(answer.message().contains("max_buffered_bytes"));
+        assert!(answer.message().contains("MAY HAVE RUN"));
+    }
+    eprintln!("{came} of {CALLS} large answers came");
+    assert!(came > 0);
+    process.client.call("good_tool", json!({})).result();
+    // All room was given back.
+    process.client.call("bad_tool", json!({})).result();
+    assert_below_ceiling(&process, before);
+    assert!(process.end().status.success());
+}
+
+#[test]
+fn large_lines_at_once_are_refused_where_there_is_no_room_and_small_ones_pass() {
+    let fake = FakeBackend::start().tool("slow_tool");
+    let gate = Gate::new();
+    fake.always_tool("slow_tool", Reply::text("done").after(&gate));
+    let mut process = started(&[("slow", &fake)]);
+    let before = process.peak_memory();
+    let calls: Vec<u64> = (0..CALLS)
+        .map(|_| {
+            process
+                .client
+                .start_call("slow_tool", json!({ "x": large_text() }))
+        })
+        .collect();
+    // The reader has seen them all by then.
+    process.client.ask("ping", json!({})).result();
+    let small = process.client.start_call("slow_tool", json!({}));
+    gate.wait_for(2);
+    process.client.cancel(calls[0]);
+    gate.open();
+    assert_eq!(process.client.answer(small).text(), "done");
+    let mut done = 0;
+    for id in &calls[1..] {
+        let answer = process.client.answer(*id);
+        if answer.0.json.get("result").is_some() {
+            done += 1;
+            continue;
+        }
+        assert_eq!(answer.verdict(), ("overloaded", "no", 0));
+        assert!(answer.message().contains("max_buffered_bytes"));
+    }
+    eprintln!("{done} of {CALLS} large calls were carried");
+    assert!(done < CALLS - 1, "all found room");
+    assert_eq!(fake.runs("slow_tool"), done + 2);
+    let again = process
+        .client
+        .call("slow_tool", json!({ "x": large_text() }));
+    assert_eq!(again.text(), "done");
+    assert_below_ceiling(&process, before);
+    assert!(process.end().status.success());
+}
+
+#[test]
+fn events_without_end_and_bombs_stay_below_the_ceiling() {
+    let fake = FakeBackend::start().tool("bad_tool");
+    let mut process = started(&[("bad", &fake)]);
+    let before = process.peak_memory();
+    let zeros = vec![b' '; 64 * MIB];
+    let line = "x".repeat(MIB);
+    let endless = || {
+        let event = Reply::sse().body(format!("data: {}\n", [&*line; 6].join("\ndata: ")));
+        event.then_stall()
+    };
+    let json = || Reply::status(200).header("content-type", "application/json");
+    for _ in 0..4 {
+        for (fault, reply) in [("event", endless()), ("bomb", json().brotli(&zeros))] {
+            fake.on_tool("bad_tool", reply);
+            let answer = process.client.call("bad_tool", json!({}));
+            assert_eq!(answer.verdict().0, "too_large", "{fault}");
+        }
+    }
+    assert_below_ceiling(&process, before);
+    assert!(process.end().status.success());
+}
