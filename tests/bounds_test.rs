@@ -5,12 +5,16 @@
 
 mod common;
 
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
+
 use serde_json::{Value, json};
 
 use common::PATIENCE;
 use common::fake::FakeBackend;
 use common::gate::Gate;
-use common::process::{Process, gateway};
+use common::message::request;
+use common::process::{Process, gateway, peak_memory};
 use common::reply::Reply;
 
 const MIB: usize = 1024 * 1024;
@@ -21,11 +25,17 @@ const LARGE: usize = 7 * MIB / 2;
 /// Together many times the budget.
 const CALLS: usize = 24;
 
+/// A sentinel.toml with these backends.
+fn toml(backends: &[(&str, &FakeBackend)]) -> String {
+    let caps =
+        format!("[gateway]\nmax_message_bytes = {MESSAGE}\nmax_buffered_bytes = {BUFFERED}\n");
+    let entries = backends.iter().map(|(name, fake)| fake.entry(name, ""));
+    std::iter::once(caps).chain(entries).collect()
+}
+
 /// Over these backends, after the handshake.
 fn started(backends: &[(&str, &FakeBackend)]) -> Process {
-    let mut toml =
-        format!("[gateway]\nmax_message_bytes = {MESSAGE}\nmax_buffered_bytes = {BUFFERED}\n");
-    toml.extend(backends.iter().map(|(name, fake)| fake.entry(name, "")));
+    let toml = toml(backends);
     let folder = tempfile::tempdir().unwrap();
     let mut process = Process::start(gateway(&folder, &toml), folder, PATIENCE);
     process.client.initialize();
@@ -151,4 +161,55 @@ fn events_without_end_and_bombs_stay_below_the_ceiling() {
     }
     assert_below_ceiling(&process, before);
     assert!(process.end().status.success());
+}
+
+/// It may read late: each call has its answer then, the large one or the refusal.
+#[test]
+fn a_client_that_reads_late_loses_no_answer_and_is_heard_meanwhile() {
+    let fake = FakeBackend::start().tool("large_tool").tool("small_tool");
+    fake.always_tool(
+        "large_tool",
+        Reply::result(json!({ "content": [], "x": large_text() })),
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = gateway(&folder, &toml(&[("fake", &fake)]))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut send = |id: usize, method: &str, params: Value| {
+        writeln!(stdin, "{}", request(json!(id), method, params)).unwrap();
+    };
+    let client = json!({ "name": "test", "version": "1" });
+    let hello =
+        json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client });
+    send(0, "initialize", hello);
+    for id in 1..=CALLS {
+        send(id, "tools/call", json!({ "name": "large_tool" }));
+    }
+    fake.wait_for_requests("tools/call", CALLS);
+    // Nothing was read so far, and a call is heard and made all the same.
+    send(CALLS + 1, "tools/call", json!({ "name": "small_tool" }));
+    fake.wait_for_requests("tools/call", CALLS + 1);
+
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut ids = Vec::new();
+    let mut large = 0;
+    for line in stdout.lines().take(CALLS + 2) {
+        let answer: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        ids.push(answer["id"].as_u64().unwrap() as usize);
+        large += usize::from(answer["result"]["x"].is_string());
+        let class = &answer["error"]["data"]["class"];
+        assert!(class.is_null() || class == "overloaded", "{answer}");
+    }
+    ids.sort_unstable();
+    assert!(ids.into_iter().eq(0..=CALLS + 1));
+    assert!((1..CALLS).contains(&large), "{large} large answers");
+    let peak = peak_memory(child.id());
+    eprintln!("peak {peak} KiB with {large} large answers");
+    assert!(peak < ceiling(24 << 10), "{peak} KiB");
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
 }

@@ -184,3 +184,24 @@ async fn page(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_ends_where_it_has_as_many_bytes_or_items_as_it_may() {
+        let quarter = RawJson::trusted(format!("\"{}\"", "x".repeat(MAX_BYTES / 4 - 2)));
+        let mut large = Items::default();
+        assert!(large.take(&[quarter.clone(), quarter.clone()]));
+        assert!(large.take(&[quarter.clone(), quarter]));
+        assert!(!large.take(&[RawJson::trusted("1")]));
+        assert_eq!(large.items.len(), 4);
+
+        let page = vec![RawJson::trusted("1"); MAX_ITEMS / 2];
+        let mut many = Items::default();
+        assert!(many.take(&page));
+        assert!(!many.take(&page));
+        assert_eq!(many.items.len(), MAX_ITEMS);
+    }
+}

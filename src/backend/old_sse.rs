@@ -27,6 +27,9 @@ use crate::protocol::{Era, Id, Outcome, message};
 /// How long a server may take to say where it wants to be posted to.
 const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// The most that the event with the address may have.
+const ENDPOINT_BYTES: usize = 64 * 1024;
+
 /// An open stream. It closes when this is dropped.
 #[derive(Debug)]
 pub(super) struct Channel {
@@ -180,6 +183,10 @@ async fn first_event(
                     "the stream does not begin with an endpoint".into(),
                 )),
             };
+        }
+        if decoder.held() > ENDPOINT_BYTES {
+            let why = "the stream begins with something too large for an endpoint";
+            return Err(BackendError::BadReply(why.into()));
         }
         match response.chunk().await {
             Ok(Some(chunk)) => decoder.push(chunk),

@@ -99,6 +99,9 @@ async fn listed_now(
         return None;
     }
     let route = subject.route(snapshot)?;
+    if snapshot.breaker_of(route.backend).is_open() {
+        return None;
+    }
     let (backend, at) = (route.backend, route.backend.index);
     let own_name = route.entry.map_or("", |entry| &entry.own_name);
     let limit = backend.config.timeout_of(own_name);

@@ -167,6 +167,11 @@ impl Breaker {
         })
     }
 
+    /// Whether no call is let through now.
+    pub fn is_open(&self) -> bool {
+        matches!(self.lock().state, State::Open { until, .. } if Instant::now() < until)
+    }
+
     /// Something else than a call has reached it: the next call need not wait to try.
     pub fn reached(&self) {
         let mut inner = self.lock();
