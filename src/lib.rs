@@ -7,6 +7,7 @@
 //! - [`transport`]: lines in, lines out. [`observe`]: what is told to the user's log. [`state`]:
 //!   what outlives a run.
 //! - [`backend`]: one HTTP server, its link and its calls. [`catalog`]: listings merged.
+//! - [`governance`]: who may be called now.
 //! - [`dispatch`]: what a request becomes.
 //! - [`gateway`]: the loop that owns what is in flight.
 //! - [`cli`]: the commands. [`run`] below is the wiring of them all.
@@ -22,6 +23,7 @@ pub mod config;
 pub mod dispatch;
 pub mod files;
 pub mod gateway;
+pub mod governance;
 pub mod observe;
 pub mod protocol;
 pub mod state;

@@ -7,6 +7,7 @@
 pub mod answer;
 pub mod call;
 mod filter;
+mod health;
 pub mod input;
 pub mod lifecycle;
 pub mod list;
@@ -28,6 +29,7 @@ use tokio::sync::watch;
 use crate::backend::Backend;
 use crate::catalog::Catalog;
 use crate::config::Config;
+use crate::governance::breaker::Breaker;
 use crate::protocol::{ClientProfile, Era, Kind, Outcome, RawJson, Request, RpcError, error};
 
 pub use input::{Exchange, Talks, TaskEvent};
@@ -42,6 +44,8 @@ pub struct Snapshot {
     pub config: Arc<Config>,
     /// In config order.
     pub backends: Vec<Arc<Backend>>,
+    /// The breaker of each of them. All calls to one share it, whichever session they go to.
+    pub breakers: Vec<Arc<Breaker>>,
     /// What is listed, and whose it is.
     pub catalog: Catalog,
     /// The results of the four lists, ready to send.
@@ -54,6 +58,12 @@ pub struct Snapshot {
     pub settled: bool,
     /// No more requests come: a list that still waits is answered from what is there.
     pub closing: bool,
+}
+
+impl Snapshot {
+    fn breaker_of(&self, backend: &Backend) -> &Arc<Breaker> {
+        &self.breakers[backend.index]
+    }
 }
 
 /// Where tasks get their snapshot from.

@@ -1,8 +1,8 @@
 //! What backends list becomes what the client sees.
 //!
-//! Owns each backend's listing of last contact, if need be of an earlier run, the names that were
-//! given out, and the decision when the client hears that a list has changed. It must not know how
-//! a listing was had.
+//! Owns each backend's listing of last contact, if need be of an earlier run, its breaker, the names
+//! that were given out, and the decision when the client hears that a list has changed. It must not
+//! know how a listing was had.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use super::{Snapshot, list::Lists};
 use crate::backend::{Backend, BackendError, BackendEvent};
 use crate::catalog::{Catalog, Names, Offer, Reason, Source, Withheld};
 use crate::config::Config;
+use crate::governance::breaker::Breaker;
 use crate::protocol::{Kind, Listing, Notification, RawJson};
 use crate::state::{Memory, age};
 
@@ -23,6 +24,7 @@ pub struct Refresh {
     config: Arc<Config>,
     backends: Vec<Arc<Backend>>,
     parts: Vec<Part>,
+    breakers: Vec<Arc<Breaker>>,
     gate: Gate,
     memory: Memory,
     /// Sticky from the first settled snapshot on.
@@ -43,6 +45,8 @@ struct Part {
     offer: Option<Offer>,
     /// It has connected or failed once.
     heard: bool,
+    /// It can't be reached.
+    down: bool,
     /// It has told in this run what it has.
     has_listed: bool,
     /// The lists that were had in this run.
@@ -58,6 +62,10 @@ impl Refresh {
             memory,
             // Without backends there is nothing to wait for.
             settled: backends.is_empty(),
+            breakers: backends
+                .iter()
+                .map(|backend| Arc::new(Breaker::new(backend.name())))
+                .collect(),
             names: Names::default(),
             closing: false,
             news: false,
@@ -75,8 +83,17 @@ impl Refresh {
                 backend,
                 listing,
                 stale,
-            } => self.listed(backend, listing, &stale),
-            BackendEvent::Down { backend } => self.parts[backend].heard = true,
+            } => {
+                if std::mem::take(&mut self.parts[backend].down) {
+                    self.breakers[backend].reached();
+                }
+                self.listed(backend, listing, &stale);
+            }
+            BackendEvent::Down { backend } => {
+                let part = &mut self.parts[backend];
+                part.heard = true;
+                part.down = true;
+            }
             BackendEvent::Notice { .. } | BackendEvent::Asked { .. } => return,
         }
         self.news = true;
@@ -170,6 +187,7 @@ impl Refresh {
         Arc::new(Snapshot {
             config: Arc::clone(&self.config),
             backends: self.backends.clone(),
+            breakers: self.breakers.clone(),
             lists: Lists::default(),
             unlisted: (0..self.parts.len())
                 .filter(|at| !self.parts[*at].has_listed)
