@@ -3,7 +3,8 @@
 //! The house, from the ground up; each floor imports only from floors below it:
 //!
 //! - [`files`]: the ground. Files of our own, replaced whole.
-//! - [`protocol`], [`config`]: data. JSON-RPC and MCP as values; the config that runs.
+//! - [`protocol`], [`config`], [`budget`]: data. JSON-RPC and MCP as values; the config that runs;
+//!   room for bytes.
 //! - [`transport`]: lines in, lines out. [`observe`]: what is told to the user's log. [`state`]:
 //!   what outlives a run.
 //! - [`backend`]: one HTTP server, its link and its calls. [`catalog`]: listings merged.
@@ -17,6 +18,7 @@
 //! comes back as a `TaskEvent` to the loop that still has its id.
 
 pub mod backend;
+pub mod budget;
 pub mod catalog;
 pub mod cli;
 pub mod config;
@@ -32,6 +34,7 @@ pub mod transport;
 use std::sync::Arc;
 use std::time::Duration;
 
+use budget::Budget;
 use config::Config;
 use dispatch::{Lifecycle, Refresh};
 pub use gateway::ExitReason;
@@ -51,13 +54,15 @@ const NOTES: Duration = Duration::from_secs(3);
 pub async fn run(config: Config, io: Io, shutdown: Shutdown) -> ExitReason {
     let config = Arc::new(config);
     let lifecycle = Lifecycle::new(&config.gateway);
-    let (backends, from_backends) = backend::start_all(&config, &lifecycle.introductions());
+    let budget = Budget::new(config.gateway.max_buffered_bytes);
+    let introductions = lifecycle.introductions();
+    let (backends, from_backends) = backend::start_all(&config, &introductions, &budget);
     let (memory, scribe) = state::open(&config);
     let refresh = Refresh::new(Arc::clone(&config), backends.clone(), memory);
     let max_message = config.gateway.max_message_bytes;
 
-    let (outbox, writer) = write_lines(io.writer, config.gateway.max_buffered_bytes);
-    let lines = read_lines(io.reader, max_message);
+    let (outbox, writer) = write_lines(io.writer, budget.clone());
+    let lines = read_lines(io.reader, max_message, budget);
     let mut inputs = Inputs::new(lines, from_backends, shutdown, writer);
     let ending = Gateway::new(lifecycle, refresh, outbox.clone())
         .run(&mut inputs)

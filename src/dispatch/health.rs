@@ -42,6 +42,7 @@ fn sign(failed: &Failed) -> Sign {
         // Our own affair, or a call that takes too long.
         BackendError::Misconfigured(_)
         | BackendError::OutOfResources(_)
+        | BackendError::NoRoom { .. }
         | BackendError::Deadline { .. }
         | BackendError::Idle { .. }
         | BackendError::Silent(_) => Sign::Nothing,

@@ -32,6 +32,7 @@ use crate::config::Config;
 use crate::governance::breaker::Breaker;
 use crate::protocol::{ClientProfile, Era, Kind, Outcome, RawJson, Request, RpcError, error};
 
+use answer::Full;
 pub use input::{Exchange, Talks, TaskEvent};
 pub use lifecycle::Lifecycle;
 pub use refresh::Refresh;
@@ -97,13 +98,14 @@ impl Plan {
 }
 
 /// Says what is to be done about a request of the client. `asking` is who asks, where the request
-/// says so itself as modern ones do (F-C-01); `exchange` gives a task its way to the client; `None` where there is no room for another.
+/// says so itself as modern ones do (F-C-01); `exchange` gives a task its way to the client,
+/// or says what there is no room for.
 pub fn route(
     request: Request,
     asking: Option<Result<ClientProfile, RpcError>>,
     lifecycle: &mut Lifecycle,
     snapshots: &Snapshots,
-    exchange: impl FnOnce(Arc<ClientProfile>) -> Option<Exchange>,
+    exchange: impl FnOnce(Arc<ClientProfile>) -> Result<Exchange, Full>,
 ) -> Plan {
     let client = match asking {
         Some(Ok(client)) => {
@@ -131,8 +133,10 @@ pub fn route(
         }
         _ => match (work(method, era), exchange(client)) {
             (None, _) => Plan::unknown(method),
-            (Some(_), None) => Plan::Reply(answer::overloaded(method, era, &snapshots.borrow())),
-            (Some(work), Some(exchange)) => Plan::Spawn(work(request, snapshots.clone(), exchange)),
+            (Some(_), Err(full)) => {
+                Plan::Reply(answer::overloaded(full, method, era, &snapshots.borrow()))
+            }
+            (Some(work), Ok(exchange)) => Plan::Spawn(work(request, snapshots.clone(), exchange)),
         },
     }
 }

@@ -1,8 +1,8 @@
 //! What backends list becomes what the client sees.
 //!
-//! Owns each backend's listing of last contact, if need be of an earlier run, its breaker, the names
-//! that were given out, and the decision when the client hears that a list has changed. It must not
-//! know how a listing was had.
+//! Owns the breaker of each backend, its listing of last contact, if need be of an earlier run, the
+//! names that were given out, and the decision when the client hears that a list has changed. It
+//! must not know how a listing was had.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ use crate::state::{Memory, age};
 pub struct Refresh {
     config: Arc<Config>,
     backends: Vec<Arc<Backend>>,
-    parts: Vec<Part>,
     breakers: Vec<Arc<Breaker>>,
+    parts: Vec<Part>,
     gate: Gate,
     memory: Memory,
     /// Sticky from the first settled snapshot on.
@@ -45,8 +45,8 @@ struct Part {
     offer: Option<Offer>,
     /// It has connected or failed once.
     heard: bool,
-    /// It can't be reached.
-    down: bool,
+    /// It could not be reached last.
+    is_down: bool,
     /// It has told in this run what it has.
     has_listed: bool,
     /// The lists that were had in this run.
@@ -83,16 +83,10 @@ impl Refresh {
                 backend,
                 listing,
                 stale,
-            } => {
-                if std::mem::take(&mut self.parts[backend].down) {
-                    self.breakers[backend].reached();
-                }
-                self.listed(backend, listing, &stale);
-            }
+            } => self.listed(backend, listing, &stale),
             BackendEvent::Down { backend } => {
-                let part = &mut self.parts[backend];
-                part.heard = true;
-                part.down = true;
+                self.parts[backend].heard = true;
+                self.parts[backend].is_down = true;
             }
             BackendEvent::Notice { .. } | BackendEvent::Asked { .. } => return,
         }
@@ -109,6 +103,9 @@ impl Refresh {
         part.had.extend(Kind::ALL.into_iter().filter(had));
         part.heard = true;
         part.has_listed = true;
+        if std::mem::take(&mut part.is_down) {
+            self.breakers[at].reached();
+        }
         let mut listing = listing;
         if part.had.len() < Kind::ALL.len()
             && let Some(recalled) = self.memory.recall(config)

@@ -7,6 +7,7 @@ use reqwest::header::HeaderMap;
 use sentinel_gateway::backend::error::BackendError;
 use sentinel_gateway::backend::http::Endpoint;
 use sentinel_gateway::backend::pool::Pool;
+use sentinel_gateway::budget::Budget;
 use sentinel_gateway::config::{Environment, Overrides, load};
 use sentinel_gateway::protocol::{Class, Executed};
 use serde_json::json;
@@ -59,7 +60,7 @@ fn fault_23_a_name_that_does_not_resolve_is_unreachable() {
     let config = load(&overrides, &Environment::new(folder.path())).unwrap();
     let backend = Arc::clone(&config.backends[0]);
     let error: BackendError = Runtime::new().unwrap().block_on(async {
-        let endpoint = Endpoint::resolve(&backend, &Pool::default(), 1 << 20)
+        let endpoint = Endpoint::resolve(&backend, &Pool::default(), 1 << 20, Budget::new(1 << 20))
             .await
             .unwrap();
         let answer = endpoint.post(&HeaderMap::new(), Bytes::new()).await;
