@@ -14,6 +14,7 @@ mod outgoing;
 mod pinning;
 pub mod refresh;
 mod related;
+mod reported;
 mod subject;
 pub mod subscribe;
 pub mod tasks;

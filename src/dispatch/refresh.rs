@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::lifecycle::identity;
 use super::pinning::Gate;
+use super::reported::Reported;
 use super::{Snapshot, list::Lists};
 use crate::backend::{Backend, BackendError, BackendEvent};
 use crate::catalog::{Catalog, Names, Offer, Reason, Source, Withheld};
@@ -32,7 +33,7 @@ pub struct Refresh {
     news: bool,
     identity: RawJson,
     /// Withheld items that the log has named.
-    reported: HashSet<(Arc<str>, Kind, String)>,
+    reported: Reported,
 }
 
 /// One backend's part in the catalogue.
@@ -60,7 +61,7 @@ impl Refresh {
             names: Names::default(),
             closing: false,
             news: false,
-            reported: HashSet::new(),
+            reported: Reported::default(),
             identity: identity(&config.gateway),
             config,
             backends,
@@ -181,22 +182,12 @@ impl Refresh {
     }
 
     fn report(&mut self, withheld: &[Withheld]) {
-        for Withheld {
-            backend,
-            kind,
-            name,
-            reason,
-        } in withheld
-        {
+        for item in withheld {
             // The log has been told, with what it is that has changed.
-            let is_told = matches!(reason, Reason::Changed(_));
-            if !is_told
-                && self
-                    .reported
-                    .insert((Arc::clone(backend), *kind, name.clone()))
-            {
-                let list = kind.list_method();
-                tracing::warn!(backend = &**backend, list, item = name, %reason, "an item is withheld");
+            let is_told = matches!(item.reason, Reason::Changed(_));
+            if !is_told && self.reported.is_news(item) {
+                let (list, reason) = (item.kind.list_method(), &item.reason);
+                tracing::warn!(backend = &*item.backend, list, item = item.name, %reason, "an item is withheld");
             }
         }
     }
