@@ -35,11 +35,15 @@ use dispatch::{Lifecycle, Refresh};
 pub use gateway::ExitReason;
 use gateway::{Gateway, Inputs};
 pub use observe::signals::Shutdown;
+use tokio::runtime::Handle;
 pub use transport::stdio::Io;
 use transport::stdio::{read_lines, write_lines};
 
 /// How long a client may take to take the last lines.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How long it may take to write down what the next run is to know.
+const NOTES: Duration = Duration::from_secs(3);
 
 /// Serves MCP over `io` until the input ends, the output breaks or `shutdown` says so.
 pub async fn run(config: Config, io: Io, shutdown: Shutdown) -> ExitReason {
@@ -57,7 +61,8 @@ pub async fn run(config: Config, io: Io, shutdown: Shutdown) -> ExitReason {
         .run(&mut inputs)
         .await;
 
-    tracing::debug!(?ending, "the gateway ends");
+    let tasks = Handle::current().metrics().num_alive_tasks();
+    tracing::debug!(target: "sentinel_gateway::run", ?ending, tasks, "the gateway ends");
     outbox.close();
     if ending != ExitReason::SecondSignal {
         backend::farewell_all(&backends).await;
@@ -66,7 +71,7 @@ pub async fn run(config: Config, io: Io, shutdown: Shutdown) -> ExitReason {
         inputs.writer.join(FAREWELL).await;
     }
     if ending != ExitReason::SecondSignal {
-        scribe.finish(FAREWELL).await;
+        scribe.finish(NOTES).await;
     }
     ending
 }

@@ -16,8 +16,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use common::PATIENCE;
+use common::canary::{self, Watch};
 use common::fake::FakeBackend;
-use common::process::gateway;
+use common::process::{self, gateway};
 use common::reply::Reply;
 
 const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":"i","method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}"#;
@@ -27,7 +28,7 @@ const PING: &str = r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#;
 struct Process {
     child: Child,
     stdin: Option<ChildStdin>,
-    stdout: BufReader<ChildStdout>,
+    stdout: BufReader<Watch<ChildStdout>>,
     folder: TempDir,
 }
 
@@ -39,16 +40,17 @@ impl Process {
 
     fn start_with(toml: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut child = gateway(&folder, toml)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = process::spawn(
+            gateway(&folder, toml)
+                .env("RUST_LOG", "trace")
+                .args(arguments)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped()),
+        );
         Self {
             stdin: child.stdin.take(),
-            stdout: BufReader::new(child.stdout.take().unwrap()),
+            stdout: BufReader::new(Watch::new("stdout", child.stdout.take().unwrap())),
             child,
             folder,
         }
@@ -108,7 +110,7 @@ impl Process {
     /// Waits for its end: the exit code and what it wrote to stderr.
     fn exit(mut self) -> (Option<i32>, String) {
         self.stdin = None;
-        let mut stderr = self.child.stderr.take().unwrap();
+        let mut stderr = Watch::new("stderr", self.child.stderr.take().unwrap());
         let (ended, end) = channel();
         thread::spawn(move || {
             let mut log = String::new();
@@ -121,6 +123,7 @@ impl Process {
         }
         let log = log.expect("the gateway doesn't end");
         drop(self.folder);
+        canary::assert_none();
         (self.child.wait().unwrap().code(), log)
     }
 }

@@ -188,7 +188,7 @@ impl BackendError {
             }
             Self::Connect(_) | Self::ServerError { .. } => Some(format!("try: {}", curl(url))),
             Self::Certificate(cause) if cause.contains("alert") => {
-                Some("the server wants another client_cert_file, or any".into())
+                Some("the server asks for a client certificate of its own choice: client_cert_file, client_key_file".into())
             }
             Self::Certificate(_) => Some("a private CA goes into ca_file".into()),
             Self::AuthRequired { status: 401, .. } => {

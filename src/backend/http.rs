@@ -52,7 +52,8 @@ impl Endpoint {
         let credentials = auth::resolve(config)
             .await
             .map_err(BackendError::Misconfigured)?;
-        let scrubber = Scrubber::new(credentials.secrets, &url, &config.shown_url);
+        let secrets = [credentials.secrets.as_slice(), &config.expanded].concat();
+        let scrubber = Scrubber::new(secrets, &url, &config.shown_url);
         let clients = pool
             .clients(config, &url)
             .map_err(BackendError::Misconfigured)?;

@@ -183,6 +183,9 @@ pub struct BackendConfig {
     /// The URL for people: as written, variables unexpanded, without user and query. Messages
     /// show this one, since `url` may hold secrets.
     pub shown_url: String,
+    /// What variables have put into the URL and the headers, any of which may be a secret that a
+    /// server says back.
+    pub expanded: Vec<Secret>,
     /// The era it is spoken to in.
     pub protocol: Protocol,
     /// Deadline of one call, all waits and retries included.

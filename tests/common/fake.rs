@@ -144,6 +144,16 @@ impl FakeBackend {
         self.with(|server| server.sessions = None)
     }
 
+    /// Asks this what to say to a request for which nothing is scripted.
+    pub fn improvise(self, says: impl FnMut(&Request) -> Option<Reply> + Send + 'static) -> Self {
+        self.with(|server| server.improvise = Some(Box::new(says)))
+    }
+
+    /// Keeps no request, so that it can serve for hours; nothing can be asked about them.
+    pub fn forgetful(self) -> Self {
+        self.with(|server| server.forgetful = true)
+    }
+
     pub(super) fn with(self, change: impl FnOnce(&mut Server)) -> Self {
         change(&mut self.server());
         self

@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 use sentinel_gateway::config::{Environment, Overrides, load};
 use sentinel_gateway::{ExitReason, Io, Shutdown, run};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::PATIENCE;
+use super::canary;
 use super::fake::FakeBackend;
 use super::law::{Law, Message};
 
@@ -45,6 +47,8 @@ pub struct TestGateway {
     next_id: u64,
     /// What its client can do, while it speaks the modern era.
     pub(super) modern: Option<Value>,
+    /// Of its config, and of the secrets that its backends read when they connect.
+    folder: Option<TempDir>,
 }
 
 /// A gateway in this process.
@@ -68,29 +72,33 @@ impl TestGateway {
     /// With this sentinel.toml; [`FakeBackend::entry`] writes the parts.
     pub fn with_config(toml: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self::in_folder(folder.path(), toml)
+        let mut gateway = Self::in_folder(folder.path(), toml);
+        gateway.folder = Some(folder);
+        gateway
     }
 
     /// The same with its config in this folder, so that what it writes beside that outlives it.
     pub fn in_folder(folder: &Path, toml: &str) -> Self {
         let environment = Environment::new(folder);
-        Self::start(folder, toml, &environment)
+        Self::start(folder, toml, environment)
     }
 
     /// The same with a folder for state, `state` in this one: it remembers the run before.
     pub fn with_memory(folder: &Path, toml: &str) -> Self {
         let environment = Environment::new(folder).with_state(folder.join("state"));
-        Self::start(folder, toml, &environment)
+        Self::start(folder, toml, environment)
     }
 
-    fn start(folder: &Path, toml: &str, environment: &Environment) -> Self {
+    fn start(folder: &Path, toml: &str, environment: Environment) -> Self {
         let file = folder.join("sentinel.toml");
-        std::fs::write(&file, toml).unwrap();
+        std::fs::write(&file, canary::plant(toml, folder)).unwrap();
         let overrides = Overrides {
             config: Some(file),
             ..Overrides::default()
         };
-        let config = load(&overrides, environment)
+        canary::watch_log();
+        let environment = environment.with_variables(canary::variable);
+        let config = load(&overrides, &environment)
             .unwrap_or_else(|problems| panic!("{problems}\nin:\n{toml}"));
 
         let (reader, to_gateway) = std::io::pipe().unwrap();
@@ -135,6 +143,7 @@ impl TestGateway {
             forgiving: false,
             next_id: 1,
             modern: None,
+            folder: None,
         }
     }
 
@@ -314,6 +323,7 @@ impl TestGateway {
     }
 
     fn receive(&mut self, line: &[u8]) {
+        canary::look("stdout", line);
         self.transcript.push(format!("← {}", abridged(line)));
         self.unread.extend(self.law.received(line));
     }
@@ -495,6 +505,7 @@ impl Drop for TestGateway {
         {
             self.fail(&format!("the test never took {}", message.line));
         }
+        canary::assert_none();
     }
 }
 

@@ -378,7 +378,15 @@ impl Rig<'_> {
     /// crosses with the end of its connection may have run for all anybody knows.
     pub fn dies(&mut self) {
         self.bad.go_down();
-        self.good_works();
+        self.closings_are_seen();
+    }
+
+    /// What has arrived at the gateway by now, the ends of connections too, it has looked at:
+    /// each of these calls takes it a turn around its sockets.
+    pub fn closings_are_seen(&mut self) {
+        for _ in 0..3 {
+            self.good_works();
+        }
     }
 
     /// Lets the call to the good backend end, for a row that ends the process in its own way.

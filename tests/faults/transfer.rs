@@ -155,7 +155,7 @@ fn fault_45_one_byte_per_ten_seconds(run: &Run<'_>) {
         run.ran(rig.bad.runs("act") - before);
         chaos.set(Weather::Calm);
         rig.bad.drop_connections();
-        rig.good_works();
+        rig.closings_are_seen();
         rig.works("act");
     }
 }
@@ -248,7 +248,7 @@ fn fault_50_closed_connections(run: &Run<'_>) {
         let connections = rig.bad.connections();
         rig.works("act");
         rig.bad.drop_connections();
-        rig.good_works();
+        rig.closings_are_seen();
         rig.works("act");
         rig.expects(|| rig.bad.connections() > connections, "a new connection");
     }
