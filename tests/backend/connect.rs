@@ -132,3 +132,14 @@ fn a_certificate_must_lie_in_a_file_of_its_own() {
         assert!(message.contains(&says), "{message}");
     }
 }
+
+#[test]
+fn a_name_that_stands_for_this_machine_is_asked_of_nobody() {
+    let fake = FakeBackend::start().tool("act");
+    let entry = fake.entry("fake", "headers = { \"X-Key\" = \"k\" }\n");
+    for host in ["localhost", "LOCALHOST", "any.localhost"] {
+        let mut gateway = TestGateway::with_config(&entry.replace("127.0.0.1", host));
+        gateway.initialize();
+        assert_eq!(gateway.call("act", json!({})).text(), "act {}", "{host}");
+    }
+}
