@@ -31,8 +31,8 @@ static ENDPOINT: LazyLock<Endpoint> = LazyLock::new(|| {
     };
     let environment = Environment::new("no-such-folder").with_variables(|_| Some(SECRET.into()));
     let config = load(&flags, &environment).unwrap();
-    let budget = Budget::new(usize::MAX);
-    let resolved = Endpoint::resolve(&config.backends[0], &Pool::default(), CAP, budget);
+    let (pool, budget) = (Pool::default(), Budget::new(usize::MAX));
+    let resolved = Endpoint::resolve(&config.backends[0], &pool, CAP, budget);
     let resolved = resolved.now_or_never();
     resolved.expect("nothing to wait for").unwrap()
 });
