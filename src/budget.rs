@@ -70,8 +70,24 @@ impl Budget {
     /// # Errors
     /// [`NoRoom`], and they are gone.
     pub fn hold(&self, bytes: Bytes) -> Result<Bytes, NoRoom> {
+        if counted(bytes.len()) == 0 {
+            return Ok(bytes);
+        }
         let mut charge = self.charge();
         charge.cover(bytes.len())?;
+        Ok(charge.carried_by(bytes))
+    }
+
+    /// The same, with room for the copy that goes out of it.
+    ///
+    /// # Errors
+    /// [`NoRoom`], and they are gone.
+    pub fn hold_with_copy(&self, bytes: Bytes) -> Result<Bytes, NoRoom> {
+        if counted(bytes.len()) == 0 {
+            return Ok(bytes);
+        }
+        let mut charge = self.charge();
+        charge.cover(2 * bytes.len())?;
         Ok(charge.carried_by(bytes))
     }
 
@@ -185,6 +201,8 @@ mod tests {
         drop(part);
         assert_eq!(budget.held(), 0);
         assert!(budget.hold(text(LIMIT)).is_ok());
+        assert!(budget.hold_with_copy(text(LIMIT / 2)).is_ok());
+        assert!(budget.hold_with_copy(text(LIMIT / 2 + 1)).is_err());
     }
 
     #[test]

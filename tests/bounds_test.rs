@@ -46,9 +46,10 @@ fn started(backends: &[(&str, &FakeBackend)]) -> Process {
 }
 
 /// What the README's formula says, in KiB: the budget, once more for what waits for the client,
-/// the line being read and one message that is rewritten; and what the process itself needs.
+/// the line being read and one message that is rewritten, what connections have read ahead; and
+/// what the process itself needs.
 fn ceiling(before: u64) -> u64 {
-    before + ((2 * BUFFERED + 2 * MESSAGE) / 1024) as u64 + (8 << 10)
+    before + ((2 * BUFFERED + 2 * MESSAGE) / 1024 + CALLS * 400) as u64 + (8 << 10)
 }
 
 fn assert_below_ceiling(process: &Process, before: u64) {
@@ -116,6 +117,7 @@ fn large_lines_at_once_are_refused_where_there_is_no_room_and_small_ones_pass() 
     let small = process.client.start_call("slow_tool", json!({}));
     gate.wait_for(2);
     process.client.cancel(calls[0]);
+    process.client.ask("ping", json!({})).result();
     gate.open();
     assert_eq!(process.client.answer(small).text(), "done");
     let mut done = 0;
@@ -130,7 +132,7 @@ fn large_lines_at_once_are_refused_where_there_is_no_room_and_small_ones_pass() 
         assert!(answer.message().contains("max_buffered_bytes"));
     }
     eprintln!("{done} of {CALLS} large calls were carried");
-    assert!(done < CALLS - 1, "all found room");
+    assert!((1..CALLS - 1).contains(&done), "{done}");
     assert_eq!(fake.runs("slow_tool"), done + 2);
     let again = process
         .client

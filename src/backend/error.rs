@@ -106,14 +106,11 @@ pub enum BackendError {
     },
     /// The gateway holds as much as it may for all calls together.
     #[error(
-        "{}: the gateway holds as much as it may for all calls together, {limit} bytes (max_buffered_bytes)",
-        if *.sent { "there was no room for the answer" } else { "not sent" }
+        "there was no room for the answer: the gateway holds as much as it may for all calls together, {limit} bytes (max_buffered_bytes)"
     )]
     NoRoom {
         /// The cap, in bytes.
         limit: usize,
-        /// Whether the backend has got the request.
-        sent: bool,
     },
     /// 413: the request is over a cap of the backend.
     #[error("the request is too large for the server (HTTP 413)")]
@@ -160,7 +157,7 @@ impl BackendError {
             | Evidence::Renewed { by_status: false } => Executed::Unknown,
             Evidence::Final => match self {
                 Self::BadReply(_) | Self::TooLarge { .. } => Executed::Unknown,
-                Self::NoRoom { sent: true, .. } => Executed::Unknown,
+                Self::NoRoom { .. } => Executed::Unknown,
                 Self::Deadline { sent: true, .. } | Self::Idle { .. } => Executed::Unknown,
                 _ => Executed::No,
             },

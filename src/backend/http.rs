@@ -37,7 +37,7 @@ pub struct Endpoint {
     headers: HeaderMap,
     /// The cap on one answer or event, in bytes.
     pub max_message_bytes: usize,
-    /// Room for what is read, and for what is sent.
+    /// Room for what is read.
     pub budget: Budget,
 }
 

@@ -318,7 +318,10 @@ impl<'a> Reading<'a> {
         if announced.is_some_and(|length| length > limit) {
             return Err(BackendError::TooLarge { limit });
         }
+        // Whoever finds room for the whole of it won't lose it half-way.
+        let announced = announced.unwrap_or_default();
         let mut charge = self.endpoint.budget.charge();
+        charge.cover(announced).map_err(no_room)?;
         let Some(first) = self.chunk(response, true).await? else {
             return Ok(Bytes::new());
         };
@@ -329,11 +332,11 @@ impl<'a> Reading<'a> {
             charge.cover(first.len()).map_err(no_room)?;
             return Ok(charge.carried_by(first));
         };
-        let mut body = BytesMut::with_capacity(announced.unwrap_or(first.len() + second.len()));
+        let mut body = BytesMut::with_capacity(announced.max(first.len() + second.len()));
         body.extend_from_slice(&first);
         body.extend_from_slice(&second);
         while body.len() <= limit {
-            charge.cover(body.len()).map_err(no_room)?;
+            charge.cover(body.len().max(announced)).map_err(no_room)?;
             match self.chunk(response, true).await? {
                 Some(chunk) => body.extend_from_slice(&chunk),
                 None => return Ok(charge.carried_by(body.freeze())),
@@ -361,7 +364,7 @@ impl<'a> Reading<'a> {
 
 /// There is no room for what the server says.
 fn no_room(NoRoom { limit }: NoRoom) -> BackendError {
-    BackendError::NoRoom { limit, sent: true }
+    BackendError::NoRoom { limit }
 }
 
 /// How one response of a stream ended.

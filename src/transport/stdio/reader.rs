@@ -75,7 +75,7 @@ fn hand_over(
     let Cut::Line(line) = cut else {
         return lines.blocking_send(Intake::TooLong);
     };
-    if let Ok(line) = budget.hold(line.clone()) {
+    if let Ok(line) = budget.hold_with_copy(line.clone()) {
         return lines.blocking_send(Intake::Line(line));
     }
     let (seen, dropped) = oneshot::channel();
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn a_line_without_room_is_handed_over_alone() {
         let length = 2 * budget::FREE;
-        let budget = Budget::new(length);
+        let budget = Budget::new(2 * length);
         let (input, mut output) = std::io::pipe().unwrap();
         let mut intake = read_lines(Box::new(input), 10 * length, budget);
         let large = vec![b'x'; length];
