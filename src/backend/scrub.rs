@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use reqwest::Url;
@@ -44,7 +44,10 @@ impl Scrubber {
         spellings.sort_unstable();
         spellings.dedup();
         let longest = spellings.iter().map(String::len).max().unwrap_or(0);
+        // A table of all steps would be faster to search with, but for a long secret takes many MiB,
+        // and seconds to be made.
         let finder = AhoCorasick::builder()
+            .kind(Some(AhoCorasickKind::ContiguousNFA))
             .ascii_case_insensitive(true)
             .match_kind(MatchKind::LeftmostLongest)
             .build(&spellings);
