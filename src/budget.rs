@@ -4,7 +4,8 @@
 //! than there is room for. Bytes carry their own charge, and give it back when the last of them is
 //! dropped. It must not know what the bytes say, nor where they go.
 //!
-//! Texts up to [`FREE`] are not counted: they cost no more than the calls that are in flight, which
+//! No backend may hold more than [`GREED`] times what it leaves: so that something is left to the
+//! others, whoever takes all that it can get. The client may, since all is for it. Texts up to [`FREE`] are not counted: they cost no more than the calls that are in flight, which
 //! have their own cap.
 
 use std::sync::Arc;
@@ -15,14 +16,27 @@ use bytes::Bytes;
 /// Up to this size a text costs nothing.
 pub const FREE: usize = 4 * 1024;
 
-/// Room for bytes. Clones are the same.
-#[derive(Debug, Clone)]
-pub struct Budget(Arc<Account>);
+/// A backend may hold this many times what it leaves to the others.
+const GREED: usize = 3;
 
+/// Room for one party: the client, or a backend. Clones are the same party.
+#[derive(Debug, Clone)]
+pub struct Budget(Arc<Party>);
+
+#[derive(Debug)]
+struct Party {
+    /// It must leave something to the others.
+    leaves: bool,
+    /// What its charges are held for.
+    held: AtomicUsize,
+    account: Arc<Account>,
+}
+
+/// What all parties share.
 #[derive(Debug)]
 struct Account {
     limit: usize,
-    /// What charges are held for.
+    /// What all charges are held for.
     held: AtomicUsize,
     /// What waits for the client.
     waiting: AtomicUsize,
@@ -43,18 +57,36 @@ pub struct Charge {
 }
 
 impl Budget {
-    /// Room for this many bytes.
+    /// Room for this many bytes, as the client has it.
     pub fn new(limit: usize) -> Self {
-        Self(Arc::new(Account {
-            limit,
+        Self(Arc::new(Party {
+            leaves: false,
             held: AtomicUsize::new(0),
-            waiting: AtomicUsize::new(0),
+            account: Arc::new(Account {
+                limit,
+                held: AtomicUsize::new(0),
+                waiting: AtomicUsize::new(0),
+            }),
+        }))
+    }
+
+    /// The same room, as one more backend has it.
+    pub fn for_a_backend(&self) -> Self {
+        Self(Arc::new(Party {
+            leaves: true,
+            held: AtomicUsize::new(0),
+            account: Arc::clone(&self.0.account),
         }))
     }
 
     /// The whole of it.
     pub fn limit(&self) -> usize {
-        self.0.limit
+        self.0.account.limit
+    }
+
+    /// Whether there is room for so much that may as well be missed.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.0.account.left(bytes).is_some()
     }
 
     /// A charge for nothing yet.
@@ -100,12 +132,21 @@ impl Budget {
 
     /// Notes how much waits for the client: as long as it does there is less room for the rest.
     pub fn note_waiting(&self, bytes: usize) {
-        self.0.waiting.store(bytes, Relaxed);
+        self.0.account.waiting.store(bytes, Relaxed);
     }
 
     #[cfg(test)]
     pub(crate) fn held(&self) -> usize {
-        self.0.held.load(Relaxed)
+        self.0.account.held.load(Relaxed)
+    }
+}
+
+impl Account {
+    /// What is left when so much more is taken.
+    fn left(&self, more: usize) -> Option<usize> {
+        let taken = self.held.load(Relaxed).checked_add(more)?;
+        let taken = taken.checked_add(self.waiting.load(Relaxed))?;
+        self.limit.checked_sub(taken)
     }
 }
 
@@ -117,21 +158,17 @@ impl Charge {
     pub fn cover(&mut self, bytes: usize) -> Result<(), NoRoom> {
         let wanted = counted(bytes);
         let more = wanted.saturating_sub(self.bytes);
-        if more == 0 {
-            self.set(wanted);
-            return Ok(());
+        if more > 0 {
+            let party = &*self.budget.0;
+            let mine = party.held.load(Relaxed).saturating_add(more);
+            let left = party.account.left(more);
+            // The thread that reads lines may ask at the same time: then both are let in.
+            left.filter(|left| !party.leaves || mine <= left.saturating_mul(GREED))
+                .ok_or(NoRoom {
+                    limit: party.account.limit,
+                })?;
         }
-        let Account {
-            limit,
-            held,
-            waiting,
-        } = &*self.budget.0;
-        let left = limit.saturating_sub(waiting.load(Relaxed));
-        let taken = held.fetch_update(Relaxed, Relaxed, |held| {
-            held.checked_add(more).filter(|held| *held <= left)
-        });
-        taken.map_err(|_| NoRoom { limit: *limit })?;
-        self.bytes = wanted;
+        self.set(wanted);
         Ok(())
     }
 
@@ -147,11 +184,13 @@ impl Charge {
     }
 
     fn set(&mut self, bytes: usize) {
-        let held = &self.budget.0.held;
-        match bytes.checked_sub(self.bytes) {
-            Some(0) => {}
-            Some(more) => drop(held.fetch_add(more, Relaxed)),
-            None => drop(held.fetch_sub(self.bytes - bytes, Relaxed)),
+        let Party { held, account, .. } = &*self.budget.0;
+        for held in [held, &account.held] {
+            match bytes.checked_sub(self.bytes) {
+                Some(0) => {}
+                Some(more) => drop(held.fetch_add(more, Relaxed)),
+                None => drop(held.fetch_sub(self.bytes - bytes, Relaxed)),
+            }
         }
         self.bytes = bytes;
     }
@@ -181,66 +220,4 @@ fn counted(bytes: usize) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMIT: usize = 10 * FREE;
-
-    fn text(length: usize) -> Bytes {
-        vec![b'x'; length].into()
-    }
-
-    #[test]
-    fn bytes_carry_their_charge_until_the_last_part_is_dropped() {
-        let budget = Budget::new(LIMIT);
-        let whole = budget.hold(text(6 * FREE)).unwrap();
-        let part = whole.slice(10..20);
-        assert_eq!(budget.hold(text(5 * FREE)), Err(NoRoom { limit: LIMIT }));
-        drop(whole);
-        assert_eq!(budget.held(), 6 * FREE);
-        drop(part);
-        assert_eq!(budget.held(), 0);
-        assert!(budget.hold(text(LIMIT)).is_ok());
-        assert!(budget.hold_with_copy(text(LIMIT / 2)).is_ok());
-        assert!(budget.hold_with_copy(text(LIMIT / 2 + 1)).is_err());
-    }
-
-    #[test]
-    fn small_texts_are_free_and_pass_when_nothing_else_does() {
-        let budget = Budget::new(LIMIT);
-        let _all = budget.hold(text(LIMIT)).unwrap();
-        assert!(budget.hold(text(FREE)).is_ok());
-        assert!(budget.hold(text(FREE + 1)).is_err());
-        let more = budget.hold_anyway(text(FREE + 1));
-        assert_eq!(budget.held(), LIMIT + FREE + 1);
-        drop(more);
-        assert_eq!(budget.held(), LIMIT);
-    }
-
-    #[test]
-    fn a_charge_grows_and_shrinks_with_what_it_is_for() {
-        let budget = Budget::new(LIMIT);
-        let mut charge = budget.charge();
-        for (length, held) in [
-            (FREE, 0),
-            (3 * FREE, 3 * FREE),
-            (2 * FREE, 2 * FREE),
-            (1, 0),
-        ] {
-            charge.cover(length).unwrap();
-            assert_eq!(budget.held(), held);
-        }
-        charge.cover(LIMIT).unwrap();
-        assert!(charge.cover(LIMIT + 1).is_err());
-        assert_eq!(budget.held(), LIMIT, "what it was for is still there");
-    }
-
-    #[test]
-    fn what_waits_for_the_client_takes_room() {
-        let budget = Budget::new(LIMIT);
-        budget.note_waiting(8 * FREE);
-        assert!(budget.hold(text(3 * FREE)).is_err());
-        budget.note_waiting(0);
-        assert!(budget.hold(text(3 * FREE)).is_ok());
-    }
-}
+mod tests;

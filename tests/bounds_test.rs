@@ -165,6 +165,40 @@ fn events_without_end_and_bombs_stay_below_the_ceiling() {
     assert!(process.end().status.success());
 }
 
+/// Each of these answers announces more than it brings, and never ends.
+#[test]
+fn a_backend_that_takes_all_the_room_it_can_get_leaves_some_to_the_others() {
+    const ANNOUNCED: usize = MIB / 4;
+    // Three quarters of the budget, and as much as it is.
+    const ROOM: usize = BUFFERED * 3 / 4 / ANNOUNCED;
+    const GREEDY: usize = BUFFERED / ANNOUNCED;
+    let (bad, good) = (
+        FakeBackend::start().tool("bad_tool"),
+        FakeBackend::start().tool("good_tool"),
+    );
+    let begun = Reply::status(200).header("content-type", "application/json");
+    let begun = begun.body("{").length_off_by(ANNOUNCED as isize - 1);
+    bad.always_tool("bad_tool", begun.then_stall());
+    let answer = json!({ "content": [], "x": "x".repeat(MIB) });
+    good.always_tool("good_tool", Reply::result(answer));
+    let mut process = started(&[("bad", &bad), ("good", &good)]);
+    let mut open: Vec<u64> = (0..GREEDY)
+        .map(|_| process.client.start_call("bad_tool", json!({})))
+        .collect();
+    for _ in ROOM..GREEDY {
+        let refused = process.client.next_message();
+        assert_eq!(refused.json["error"]["data"]["class"], "overloaded");
+        open.retain(|id| refused.json["id"] != *id);
+    }
+    for _ in 0..3 {
+        process.client.call("good_tool", json!({})).result();
+    }
+    for id in open {
+        process.client.cancel(id);
+    }
+    assert!(process.end().status.success());
+}
+
 /// It may read late: each call has its answer then, the large one or the refusal.
 #[test]
 fn a_client_that_reads_late_loses_no_answer_and_is_heard_meanwhile() {

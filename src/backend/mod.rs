@@ -109,7 +109,11 @@ pub fn start_all(
         events,
     };
     let start = |(index, entry): (usize, &Arc<BackendConfig>)| {
-        let backend = Arc::new(Backend::new(Arc::clone(entry), index, means.clone()));
+        let means = Means {
+            budget: budget.for_a_backend(),
+            ..means.clone()
+        };
+        let backend = Arc::new(Backend::new(Arc::clone(entry), index, means));
         tokio::spawn(keep(Arc::clone(&backend), client.clone()));
         backend
     };
