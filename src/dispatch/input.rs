@@ -147,7 +147,7 @@ impl Listener for Exchange {
             // The next says more than the last.
             "notifications/progress" => Matters::UntilNext(self.ticket.number()),
             "notifications/message" => Matters::Little,
-            _ => Matters::Always,
+            _ => Matters::Much,
         };
         let line = message::notification(&method, params.as_ref());
         let _ = self.events.send(TaskEvent::Say {

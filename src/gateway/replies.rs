@@ -159,11 +159,16 @@ impl Replies {
         }
     }
 
-    /// Asks the client, unless the request that it came up in is over.
+    /// Asks the client, unless the request that it came up in is over, or so much waits for the
+    /// client that there is no room: whoever asks then hears that nobody answers.
     pub(super) fn ask(&mut self, open: Open, method: &str, params: Option<&RawJson>) {
         if open.ticket.is_none_or(|ticket| self.get(ticket).is_some()) {
             let id = self.asked.issue(open);
-            self.send(message::request(&id, method, params));
+            let line = message::request(&id, method, params);
+            if !self.outbox.push_if_it_matters(line, Matters::Much) {
+                tracing::warn!(method, "a question is dropped: there is no room for it");
+                self.asked.settle(&id);
+            }
         }
     }
 

@@ -1,16 +1,18 @@
 //! The loop's own promises, where no backend can provoke them.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, PipeReader, Read};
+
+use tokio::sync::oneshot;
 
 use super::*;
 use crate::budget::Budget;
 use crate::config::{Environment, Overrides, load};
-use crate::protocol::RawJson;
+use crate::protocol::{ClientProfile, RawJson};
 use crate::state::Memory;
 use crate::transport::stdio::write_lines;
 
-#[tokio::test]
-async fn fault_86_a_panic_costs_the_one_call_it_happens_in() {
+/// One without backends, and what its client gets to read.
+fn gateway(budget: Budget) -> (Gateway, Outbox, PipeReader) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sentinel.toml");
     std::fs::write(&file, "").unwrap();
@@ -20,14 +22,16 @@ async fn fault_86_a_panic_costs_the_one_call_it_happens_in() {
     };
     let config = Arc::new(load(&overrides, &Environment::new(folder.path())).unwrap());
     let (reader, writer) = std::io::pipe().unwrap();
-    let (outbox, _writer) = write_lines(Box::new(writer), Budget::new(usize::MAX));
+    let (outbox, _writer) = write_lines(Box::new(writer), budget);
     let lifecycle = Lifecycle::new(&config.gateway);
-    let mut gateway = Gateway::new(
-        lifecycle,
-        Refresh::new(config, Vec::new(), Memory::none()),
-        outbox.clone(),
-    );
+    let refresh = Refresh::new(config, Vec::new(), Memory::none());
+    let gateway = Gateway::new(lifecycle, refresh, outbox.clone());
+    (gateway, outbox, reader)
+}
 
+#[tokio::test]
+async fn fault_86_a_panic_costs_the_one_call_it_happens_in() {
+    let (mut gateway, outbox, reader) = gateway(Budget::new(usize::MAX));
     let works: [BoxFuture<'static, Outcome>; 2] = [
         async { panic!("a bug of ours") }.boxed(),
         async { Outcome::Result(RawJson::trusted("{}")) }.boxed(),
@@ -54,4 +58,30 @@ async fn fault_86_a_panic_costs_the_one_call_it_happens_in() {
         "{lines:?}"
     );
     assert_eq!(lines[1..], [r#"{"jsonrpc":"2.0","id":2,"result":{}}"#]);
+}
+
+#[tokio::test]
+async fn a_question_for_which_there_is_no_room_is_answered_by_nobody() {
+    let (mut gateway, outbox, mut reader) = gateway(Budget::new(1000));
+    let client = Arc::new(ClientProfile::superset());
+    let (answer, answered) = oneshot::channel();
+    let long = "x".repeat(1000);
+    let stray = Stray {
+        backend: 0,
+        request: Request {
+            id: Id::number(1),
+            method: "elicitation/create".into(),
+            params: Some(RawJson::trusted(format!(r#"{{"message":"{long}"}}"#))),
+        },
+        answer,
+    };
+    strays::relay(stray, Some(&client), &gateway.talks, &gateway.tasks);
+    let asked = gateway.from_tasks.recv().await.unwrap();
+    gateway.task(asked);
+    let cancelled = RawJson::trusted(r#"{"action":"cancel"}"#);
+    assert!(matches!(answered.await, Ok(Outcome::Result(said)) if said == cancelled));
+    outbox.close();
+    let mut said = String::new();
+    reader.read_to_string(&mut said).unwrap();
+    assert_eq!(said, "");
 }

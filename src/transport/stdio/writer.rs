@@ -1,8 +1,9 @@
 //! Lines out: a queue, and a thread that writes what is in it.
 //!
 //! Owns the bound on what a client that reads slowly may make us keep: of what only the latest
-//! matters the latest is kept, what may be missed goes first, and an answer never. Past a cap, or
-//! when a write has hung for too long, the queue says that it is [stuck](WriteEnd::Stuck).
+//! matters the latest is kept, what may be missed goes first, and an answer never. What may be
+//! missed is queued only where the budget has room, so that it takes none from an answer. Past a
+//! cap, or when a write has hung for too long, the queue says that it is [stuck](WriteEnd::Stuck).
 
 use std::collections::{HashMap, VecDeque};
 use std::io::Write;
@@ -17,16 +18,18 @@ use crate::budget::Budget;
 /// Small lines are gathered up to this size and written together; larger ones go out from where
 /// they lie.
 const CHUNK: usize = 64 * 1024;
-/// With more than this waiting, the client reads slowly: lines that matter less are thinned out.
+/// With more than this waiting, or a quarter of what may, the client reads slowly: lines that matter
+/// less are thinned out.
 const SLOW: usize = 1024 * 1024;
 /// Longest time one write may hang while more is to be written.
 const HANGING: Duration = Duration::from_secs(60);
 
-/// What becomes of a line when the client reads slowly.
+/// What becomes of a line that is no answer when the client reads slowly. None is kept where there
+/// is no room for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Matters {
-    /// It is kept, whatever it costs.
-    Always,
+    /// It is kept.
+    Much,
     /// It takes the place of the last one of the same key that still waits.
     UntilNext(u64),
     /// It may be missed.
@@ -143,29 +146,18 @@ impl Outbox {
         });
     }
 
-    /// Queues one line that may give way to others.
-    pub fn push_if_it_matters(&self, line: Bytes, matters: Matters) {
+    /// Queues one line that may give way to others; says whether it is on its way.
+    pub fn push_if_it_matters(&self, line: Bytes, matters: Matters) -> bool {
+        let budget = &self.queue.budget;
+        let slow = SLOW.min(budget.limit() / 4);
+        let mut kept = true;
         self.change(|state| match matters {
-            Matters::Always => state.add(line, true),
-            Matters::Little if state.bytes > SLOW => {}
-            Matters::Little => state.add(line, true),
-            Matters::UntilNext(key) => {
-                let length = line.len();
-                let before = state
-                    .waiting(key)
-                    .map(|piece| std::mem::replace(piece, line.clone()));
-                match before {
-                    Some(before) => state.bytes = state.bytes + length - before.len(),
-                    None => {
-                        let number = state.taken + state.pieces.len();
-                        state.add(line, true);
-                        if state.bytes > SLOW {
-                            state.latest.insert(key, number);
-                        }
-                    }
-                }
-            }
+            _ if !budget.has_room(line.len()) => kept = false,
+            Matters::Little if state.bytes > slow => kept = false,
+            Matters::Little | Matters::Much => state.add(line, true),
+            Matters::UntilNext(key) => state.put(key, line, slow),
         });
+        kept
     }
 
     /// Wakes the writer, if it sleeps: once for all lines that were queued together, since each time
@@ -207,6 +199,21 @@ impl State {
     fn add(&mut self, text: Bytes, ends_line: bool) {
         self.bytes += text.len();
         self.pieces.push_back(Piece { text, ends_line });
+    }
+
+    /// Adds a line in place of the last one of its key; with no more than `slow` waiting, both stay.
+    fn put(&mut self, key: u64, line: Bytes, slow: usize) {
+        if let Some(piece) = self.waiting(key) {
+            let length = line.len();
+            let before = std::mem::replace(piece, line);
+            self.bytes = self.bytes + length - before.len();
+            return;
+        }
+        let number = self.taken + self.pieces.len();
+        self.add(line, true);
+        if self.bytes > slow {
+            self.latest.insert(key, number);
+        }
     }
 
     /// The last line of this key, if it still waits.
@@ -302,6 +309,8 @@ mod tests {
     use std::io::{BufRead, BufReader, Read};
     use std::thread;
 
+    use futures_util::FutureExt;
+
     use super::*;
 
     #[tokio::test]
@@ -344,6 +353,32 @@ mod tests {
         let lines: Vec<String> = BufReader::new(reader).lines().map(Result::unwrap).collect();
         assert_eq!(lines[1..], ["p1 999", "p2 999", "answer"]);
         writer.join(Duration::from_secs(10)).await;
+    }
+
+    #[tokio::test]
+    async fn what_is_no_answer_leaves_room_for_answers() {
+        const ROOM: usize = 64 * 1024;
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let budget = Budget::new(ROOM);
+        let (outbox, mut writer) = write_lines(Box::new(writer), budget.clone());
+        let line = |what: u64| Bytes::from(what.to_string().repeat(ROOM / 8));
+        let answer = budget.hold(line(0)).unwrap();
+        let kept: Vec<bool> = (1..=30)
+            .map(|what| match what % 3 {
+                0 => outbox.push_if_it_matters(line(1), Matters::Much),
+                1 => outbox.push_if_it_matters(line(1), Matters::Little),
+                _ => outbox.push_if_it_matters(line(1), Matters::UntilNext(what)),
+            })
+            .collect();
+        assert!(kept[0] && !kept[29], "{kept:?}");
+        outbox.push(answer);
+        assert!(writer.ended().now_or_never().is_none(), "it is stuck");
+        outbox.close();
+        let mut all = String::new();
+        reader.read_to_string(&mut all).unwrap();
+        let lines = all.lines().count();
+        assert_eq!(lines, kept.into_iter().filter(|kept| *kept).count() + 1);
+        assert!(all.ends_with("00\n"), "the answer is the last");
     }
 
     #[tokio::test]
