@@ -4,6 +4,7 @@
 //! not know what becomes of the items.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -58,7 +59,8 @@ async fn pages(
 ) -> Result<(Vec<RawJson>, Freshness), BackendError> {
     let mut items = Items::default();
     let mut freshness: Option<Freshness> = None;
-    let mut seen = HashSet::new();
+    // Of each cursor a number, since a cursor may be as long as an answer.
+    let (mut seen, numbers) = (HashSet::new(), RandomState::new());
     let mut cursor: Option<RawJson> = None;
     for _ in 0..MAX_PAGES {
         let page = tokio::time::timeout(
@@ -95,7 +97,7 @@ async fn pages(
             .get("nextCursor")
             .filter(|cursor| cursor.as_str() != "null");
         let Some(next) = &cursor else { break };
-        if !seen.insert(next.as_bytes().to_vec()) {
+        if !seen.insert(numbers.hash_one(next.as_bytes())) {
             tracing::warn!(
                 list = kind.list_method(),
                 "the server repeats a cursor: its list ends here"

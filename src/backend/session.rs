@@ -34,6 +34,8 @@ const MCP_NAME: HeaderName = HeaderName::from_static("mcp-name");
 pub(super) const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 /// How long a message that nobody waits for (a cancellation, a farewell) may take.
 pub(super) const COURTESY: Duration = Duration::from_secs(2);
+/// How many of those may be under way at a time.
+const MAX_ERRANDS: usize = 1024;
 
 /// Ids for our requests, never used twice in a process.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -271,8 +273,12 @@ impl Link {
         self.post(message::notification(method, params)).await
     }
 
-    /// The same, with nobody waiting: what can't be delivered in two seconds is let go.
+    /// The same, with nobody waiting: what can't be delivered in two seconds is let go, and so is
+    /// what comes while [`MAX_ERRANDS`] others are under way.
     pub fn notify_in_passing(self: &Arc<Self>, method: &'static str, params: Option<RawJson>) {
+        if self.errands.len() >= MAX_ERRANDS {
+            return tracing::debug!(method, "too much is under way: a notification is let go");
+        }
         let link = Arc::clone(self);
         self.errands.spawn(async move {
             let sent = tokio::time::timeout(COURTESY, link.notify(method, params.as_ref()));

@@ -11,6 +11,8 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use memchr::{memchr, memchr2};
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
+/// An id that is longer fits into no header, in which it would have to be sent back.
+const MAX_ID: usize = 8 * 1024;
 
 /// Turns the chunks of a body into events, the moment the blank line after an event is there.
 ///
@@ -102,7 +104,7 @@ impl Decoder {
     /// no data and so was no event. `None` before the first id, and after an empty one.
     ///
     /// An `id` field that holds a NUL is ignored, as the standard says; so is one that isn't
-    /// UTF-8, since it couldn't be sent back as it was.
+    /// UTF-8 or is longer than 8 KiB, since it couldn't be sent back as it was.
     pub fn last_event_id(&self) -> Option<&str> {
         Some(self.last_event_id.as_str()).filter(|id| !id.is_empty())
     }
@@ -230,6 +232,7 @@ impl Decoder {
 
     fn set_id(&mut self, value: &[u8]) {
         if let Ok(id) = std::str::from_utf8(value)
+            && id.len() <= MAX_ID
             && !id.contains('\0')
         {
             self.id.clear();

@@ -14,10 +14,13 @@ use super::error::BackendError;
 use super::listener::{Addressee, Listener};
 use crate::protocol::{Id, Notification, Outcome, Request};
 
+/// What may wait to be heard under one id. Progress beyond that may be missed, an answer not.
+const MAX_UNHEARD: usize = 64;
+
 /// Who waits for what on the stream.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
-    by_id: Mutex<HashMap<Id, mpsc::UnboundedSender<Said>>>,
+    by_id: Mutex<HashMap<Id, mpsc::Sender<Said>>>,
     over: CancellationToken,
 }
 
@@ -29,11 +32,8 @@ pub(super) enum Said {
 
 impl Waiters {
     /// Waits for the answer to this request, and hears its progress.
-    pub(super) fn wait_for<'a>(
-        &'a self,
-        id: &'a Id,
-    ) -> (Waiter<'a>, mpsc::UnboundedReceiver<Said>) {
-        let (said, heard) = mpsc::unbounded_channel();
+    pub(super) fn wait_for<'a>(&'a self, id: &'a Id) -> (Waiter<'a>, mpsc::Receiver<Said>) {
+        let (said, heard) = mpsc::channel(MAX_UNHEARD);
         let mut by_id = self.lock();
         // Under the lock, so that none comes in behind the last.
         if !self.over.is_cancelled() {
@@ -59,14 +59,17 @@ impl Waiters {
         self.over.cancelled().await;
     }
 
-    fn tell(&self, id: &Id, said: Said) -> Result<(), Said> {
-        match self.lock().get(id) {
-            Some(waiter) => waiter.send(said).map_err(|unsent| unsent.0),
-            None => Err(said),
+    /// The last place is kept for the answer. Another one after that is nobody's.
+    fn tell(&self, id: &Id, said: Said) {
+        let by_id = self.lock();
+        if let Some(waiter) = by_id.get(id)
+            && (waiter.capacity() > 1 || matches!(said, Said::Answer(_)))
+        {
+            let _ = waiter.try_send(said);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Id, mpsc::UnboundedSender<Said>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Id, mpsc::Sender<Said>>> {
         self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -78,7 +81,7 @@ impl Addressee for Waiters {
         id: &Id,
         answer: Result<Outcome, BackendError>,
     ) -> Option<Result<Outcome, BackendError>> {
-        let _ = self.tell(id, Said::Answer(answer));
+        self.tell(id, Said::Answer(answer));
         None
     }
 }
@@ -110,11 +113,38 @@ impl Listener for Sorting<'_> {
         let token = token.and_then(|params| params.get("progressToken"));
         // Attempts have their id for a token.
         if let Some(id) = token.and_then(Id::from_raw) {
-            let _ = self.waiters.tell(&id, Said::Notification(notification));
+            self.waiters.tell(&id, Said::Notification(notification));
         }
     }
 
     fn request(&self, request: Request) -> BoxFuture<'_, Outcome> {
         self.news.request(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::RawJson;
+
+    #[tokio::test]
+    async fn who_does_not_listen_misses_progress_but_no_answer() {
+        let waiters = Waiters::default();
+        let id = Id::number(1);
+        let (_waiter, mut heard) = waiters.wait_for(&id);
+        for _ in 0..10 * MAX_UNHEARD {
+            let notification = Notification {
+                method: "notifications/progress".into(),
+                params: None,
+            };
+            waiters.tell(&id, Said::Notification(notification));
+        }
+        let answer = Ok(Outcome::Result(RawJson::trusted("{}")));
+        assert!(waiters.response(&id, answer).is_none());
+        let mut progress = 0;
+        while let Some(Said::Notification(_)) = heard.recv().await {
+            progress += 1;
+        }
+        assert_eq!(progress, MAX_UNHEARD - 1);
     }
 }

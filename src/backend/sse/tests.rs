@@ -6,7 +6,7 @@ use eventsource_stream::Eventsource;
 use futures_util::{FutureExt, StreamExt, stream};
 use proptest::prelude::*;
 
-use super::{Decoder, TooLarge};
+use super::{Decoder, MAX_ID, TooLarge};
 
 const ROOMY: usize = 1 << 30;
 
@@ -217,6 +217,15 @@ fn an_id_with_a_nul_or_broken_utf8_is_ignored() {
         events(b"id: 1\nid: 2\0\nid: \xFF\ndata: a\n\n"),
         [seen("message", "a", "1")]
     );
+}
+
+#[test]
+fn an_id_that_fits_into_no_header_is_ignored() {
+    let long = "x".repeat(MAX_ID + 1);
+    let stream = format!("id: 1\nid: {long}\ndata: a\n\n");
+    let mut decoder = Decoder::new(2 * MAX_ID);
+    feed(&mut decoder, stream.as_bytes()).unwrap();
+    assert_eq!(decoder.last_event_id(), Some("1"));
 }
 
 #[test]
