@@ -6,9 +6,8 @@ use bytes::Bytes;
 use sentinel_gateway::protocol::RawJson;
 use sentinel_gateway::protocol::error::{INVALID_REQUEST, PARSE_ERROR};
 use sentinel_gateway::protocol::message::{
-    self, Id, Inbound, Outcome, Response, Written, elements, json, parse, at_once,
+    self, Id, Inbound, Outcome, Response, Written, at_once, elements, json, parse,
 };
-
 use serde_json::value::RawValue;
 
 use super::{assert_readable, chance_of};
@@ -35,7 +34,10 @@ pub fn check(data: &[u8]) {
     let slow = one_message(&message);
     if let Some(quick) = quick {
         // What is taken at a glance is what a closer look finds.
-        assert_eq!(format!("{quick:?}"), format!("{:?}", slow.expect("a message")));
+        assert_eq!(
+            format!("{quick:?}"),
+            format!("{:?}", slow.expect("a message"))
+        );
     }
 }
 
@@ -116,7 +118,7 @@ fn on_one_line(message: &Inbound) -> String {
 fn in_parts_or_whole(response: &Response) {
     const LARGE: usize = 64 * 1024;
     let (Outcome::Result(carried) | Outcome::Error(carried)) = &response.outcome;
-    if chance_of(carried.as_bytes()).below(50) > 0 {
+    if !chance_of(carried.as_bytes()).one_in(50) {
         return;
     }
     let copies = LARGE / carried.as_bytes().len() + 1;
