@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard};
 
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 
 use super::PATIENCE;
 use super::group::{Group, Member};
@@ -36,6 +36,7 @@ pub struct FakeBackend {
     shared: Arc<Shared>,
     port: u16,
     state: Mutex<State>,
+    runtime: Handle,
 }
 
 enum State {
@@ -74,8 +75,19 @@ impl FakeBackend {
         fake
     }
 
+    /// The same in the runtime of the caller, who then must wait for nothing by blocking.
+    pub fn start_here() -> Self {
+        let fake = Self::down_in(Handle::current());
+        fake.come_up();
+        fake
+    }
+
     /// A port at which connections are refused, until [`come_up`](Self::come_up).
     pub fn down() -> Self {
+        Self::down_in(RUNTIME.handle().clone())
+    }
+
+    fn down_in(runtime: Handle) -> Self {
         let socket = bound_to(0);
         let port = socket.local_addr().unwrap().port();
         Self {
@@ -88,6 +100,7 @@ impl FakeBackend {
             }),
             port,
             state: Mutex::new(State::Down(socket)),
+            runtime,
         }
     }
 
@@ -224,6 +237,12 @@ impl FakeBackend {
         self
     }
 
+    /// The same without waiting until they are closed.
+    pub fn cut_connections(&self) -> &Self {
+        std::mem::replace(&mut *self.shared.connections.lock().unwrap(), Group::new()).cut();
+        self
+    }
+
     /// Dies: closes all connections, and refuses new ones on the same port.
     pub fn go_down(&self) -> &Self {
         let mut state = self.state.lock().unwrap();
@@ -243,7 +262,7 @@ impl FakeBackend {
         let member = accepting.member();
         match std::mem::replace(&mut *state, State::Up(accepting)) {
             State::Down(socket) => {
-                let _entered = RUNTIME.enter();
+                let _entered = self.runtime.enter();
                 let listener = socket.listen(1024).unwrap();
                 tokio::spawn(accept(listener, member, Arc::clone(&self.shared)));
             }
