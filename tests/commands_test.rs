@@ -9,11 +9,15 @@ use std::process::{Command, Output};
 use common::fake::FakeBackend;
 use common::message;
 use common::reply::Reply;
+use common::{canary, process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// The binary, with a config of its own and nothing of this machine's.
-struct Shell(TempDir);
+struct Shell {
+    folder: TempDir,
+    toml: String,
+}
 
 /// How a command ended.
 struct Ended {
@@ -25,8 +29,10 @@ struct Ended {
 impl Shell {
     fn with(toml: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("sentinel.toml"), toml).unwrap();
-        Self(folder)
+        Self {
+            folder,
+            toml: toml.to_owned(),
+        }
     }
 
     fn over(fakes: &[(&str, &FakeBackend)]) -> Self {
@@ -37,11 +43,7 @@ impl Shell {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel-gateway"));
-        command.env_remove("RUST_LOG").current_dir(self.0.path());
-        command
-            .arg("--config")
-            .arg(self.0.path().join("sentinel.toml"));
+        let mut command = process::gateway(&self.folder, &self.toml);
         command.args(args);
         command
     }
@@ -52,6 +54,9 @@ impl Shell {
             stdout,
             stderr,
         } = self.command(args).output().unwrap();
+        canary::look("stdout", &stdout);
+        canary::look("stderr", &stderr);
+        canary::assert_none();
         Ended {
             code: status.code().unwrap(),
             out: String::from_utf8(stdout).unwrap(),

@@ -10,6 +10,7 @@
     reason = "2026-07-28 deprecates sampling, roots and logging, and legacy peers use them"
 )]
 
+mod common;
 mod sdk;
 
 use futures_util::future::join_all;

@@ -40,6 +40,8 @@ impl Program {
             .args(&self.args)
             // A proxy of this machine is no part of the way.
             .env("NO_PROXY", "127.0.0.1")
+            // What the gateway remembers between runs is none of the user's.
+            .env("XDG_STATE_HOME", scratch())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(File::create(&self.log)?)

@@ -32,6 +32,8 @@ impl Client {
             .arg(super::GATEWAY)
             .args(["--log-level", "error", "--config"])
             .arg(config)
+            // What it remembers between runs stays in the quickstart's folder.
+            .env("XDG_STATE_HOME", config.with_extension("state"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

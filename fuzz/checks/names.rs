@@ -72,6 +72,7 @@ fn holds(kind: Kind, gateway: &GatewayConfig, listings: &[Listing]) {
         .map(|(config, offer)| Source {
             config,
             offer: Some(offer),
+            confirmed: true,
         })
         .collect();
     let built = Catalog::build(gateway, &sources, &Names::default());

@@ -37,12 +37,15 @@ pub struct Pause<'a>(&'a Clock);
 impl Clock {
     /// Starts now.
     pub fn new(limit: Duration) -> Self {
-        let now = Instant::now();
-        let deadline = now + limit;
+        Self::since(Instant::now(), limit)
+    }
+
+    /// Has started then.
+    pub fn since(begun: Instant, limit: Duration) -> Self {
         let state = Mutex::new(ClockState {
-            deadline,
+            deadline: begun + limit,
             pauses: 0,
-            paused_at: now,
+            paused_at: begun,
         });
         Self {
             limit,

@@ -10,6 +10,7 @@ mod clean;
 mod item;
 mod names;
 mod offer;
+mod pins;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ use names::Claim;
 pub use names::Names;
 pub use offer::Offer;
 use offer::Offered;
+pub use pins::{Change, Findings, Pins};
 use template::Template;
 pub use withheld::{Reason, Withheld};
 
@@ -39,6 +41,8 @@ pub struct Source<'a> {
     pub config: &'a BackendConfig,
     /// What it listed at last contact; `None` if it never connected.
     pub offer: Option<&'a Offer>,
+    /// Its tools were listed in this run, and not only in an earlier one.
+    pub confirmed: bool,
 }
 
 /// A new catalogue, and what was left out of it.
@@ -69,6 +73,17 @@ pub struct Entry {
     pub definition: RawJson,
 }
 
+/// A tool that keeps its name and is neither listed nor called.
+#[derive(Debug)]
+pub struct Blocked {
+    /// The backend's index in config order.
+    pub backend: usize,
+    /// The backend's own name for it.
+    pub own_name: Arc<str>,
+    /// Why.
+    pub reason: Reason,
+}
+
 /// Everything clients are shown, and whose it is. Made by [`Catalog::build`] and never changed.
 #[derive(Debug)]
 pub struct Catalog {
@@ -83,6 +98,8 @@ pub struct Catalog {
 struct Shelf {
     entries: Vec<Entry>,
     by_name: HashMap<Arc<str>, usize>,
+    /// What is not to be had, by the name it would be had under.
+    blocked: HashMap<Arc<str>, Blocked>,
     list: Bytes,
     freshness: Freshness,
 }
@@ -117,6 +134,11 @@ impl Catalog {
     pub fn resolve(&self, kind: Kind, exposed: &str) -> Option<&Entry> {
         let shelf = self.shelf(kind);
         shelf.by_name.get(exposed).map(|&at| &shelf.entries[at])
+    }
+
+    /// The tool that would have this exposed name, if it weren't blocked.
+    pub fn blocked(&self, kind: Kind, exposed: &str) -> Option<&Blocked> {
+        self.shelf(kind).blocked.get(exposed)
     }
 
     /// The first template, in list order, that a URI which no list has can have come from.
@@ -160,7 +182,7 @@ impl Catalog {
 /// An item on its way to an entry.
 struct Found<'a> {
     backend: usize,
-    config: &'a BackendConfig,
+    source: &'a Source<'a>,
     offered: &'a Offered,
 }
 
@@ -173,31 +195,33 @@ impl Shelf {
         withheld: &mut Vec<Withheld>,
     ) -> Self {
         let mut found = Vec::new();
-        for (backend, Source { config, offer }) in sources.iter().enumerate() {
-            let Some(offer) = offer else { continue };
+        for (backend, source) in sources.iter().enumerate() {
+            let Some(offer) = source.offer else { continue };
             withheld.extend_from_slice(offer.withheld(kind));
             found.extend(offer.items(kind).iter().map(|offered| Found {
                 backend,
-                config,
+                source,
                 offered,
             }));
         }
         let claims: Vec<Claim<'_>> = found.iter().map(|found| found.claim(kind)).collect();
         let exposed = names.assign(kind, gateway, &claims);
         let mut entries = Vec::with_capacity(found.len());
+        let mut blocked = HashMap::new();
         for (found, exposed) in found.iter().zip(exposed) {
-            match exposed {
-                Ok(exposed) => entries.push(found.entry(kind, exposed)),
-                Err(owner) => {
-                    let reason = Reason::Taken(owner);
-                    withheld.push(Withheld::new(
-                        found.config,
-                        kind,
-                        &found.offered.item.own,
-                        reason,
-                    ));
+            let reason = match (exposed, &found.offered.blocked) {
+                (Ok(exposed), None) => {
+                    entries.push(found.entry(kind, exposed));
+                    continue;
                 }
-            }
+                (Ok(exposed), Some(reason)) => {
+                    blocked.insert(exposed, found.blocked(reason));
+                    reason.clone()
+                }
+                (Err(owner), _) => Reason::Taken(owner),
+            };
+            let own = &found.offered.item.own;
+            withheld.push(Withheld::new(found.source.config, kind, own, reason));
         }
         let by_name = entries
             .iter()
@@ -211,6 +235,7 @@ impl Shelf {
         Self {
             entries,
             by_name,
+            blocked,
             list,
             freshness: freshness.reduce(Freshness::and).unwrap_or_default(),
         }
@@ -221,29 +246,38 @@ impl Found<'_> {
     fn claim(&self, kind: Kind) -> Claim<'_> {
         let own = &self.offered.item.own;
         let renamed = (kind == Kind::Tool)
-            .then(|| lookup(&self.config.tools.rename, own))
+            .then(|| lookup(&self.source.config.tools.rename, own))
             .flatten();
         Claim {
-            backend: &self.config.name,
+            backend: &self.source.config.name,
             own,
             wanted: renamed.unwrap_or(own),
         }
     }
 
     fn entry(&self, kind: Kind, exposed: Arc<str>) -> Entry {
-        let Offered { item, mirrors } = self.offered;
+        let Offered { item, mirrors, .. } = self.offered;
         let name = (exposed != item.own).then_some(&*exposed);
         let description = (kind == Kind::Tool)
-            .then(|| lookup(&self.config.tools.describe, &item.own))
+            .then(|| lookup(&self.source.config.tools.describe, &item.own))
             .flatten();
         Entry {
             backend: self.backend,
             kind,
             own_name: item.own.clone(),
-            safe_to_repeat: item.safe_to_repeat,
+            // What a tool said in an earlier run is no permission in this one.
+            safe_to_repeat: item.safe_to_repeat && self.source.confirmed,
             mirrors: Arc::clone(mirrors),
             definition: shown_as(&item.definition, name, description),
             exposed,
+        }
+    }
+
+    fn blocked(&self, reason: &Reason) -> Blocked {
+        Blocked {
+            backend: self.backend,
+            own_name: Arc::clone(&self.offered.item.own),
+            reason: reason.clone(),
         }
     }
 }

@@ -31,6 +31,8 @@ pub(super) struct Offered {
     pub(super) item: Item,
     /// Its parameters that must be repeated in headers.
     pub(super) mirrors: Arc<[Mirror]>,
+    /// Why it is not to be had all the same; it keeps its name meanwhile.
+    pub(super) blocked: Option<Reason>,
 }
 
 impl Offer {
@@ -42,8 +44,18 @@ impl Offer {
         }
     }
 
+    /// Whether it has the tool of this own name.
+    pub fn has_tool(&self, own: &str) -> bool {
+        let mut tools = self.items(Kind::Tool).iter();
+        tools.any(|offered| &*offered.item.own == own)
+    }
+
     pub(super) fn items(&self, kind: Kind) -> &[Offered] {
         &self.shelves[kind as usize].items
+    }
+
+    pub(super) fn tools_mut(&mut self) -> &mut [Offered] {
+        &mut self.shelves[Kind::Tool as usize].items
     }
 
     pub(super) fn freshness(&self, kind: Kind) -> Freshness {
@@ -93,6 +105,7 @@ impl Shelf {
                 Ok(mirrors) => shelf.items.push(Offered {
                     item,
                     mirrors: mirrors.into(),
+                    blocked: None,
                 }),
                 Err(why) => withhold(&item.own, Reason::Mirror(why)),
             }

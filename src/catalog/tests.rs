@@ -67,6 +67,7 @@ impl House {
             .map(|((config, _), offer)| Source {
                 config,
                 offer: offer.as_ref(),
+                confirmed: true,
             })
             .collect();
         Catalog::build(&self.gateway, &sources, names)

@@ -87,6 +87,13 @@ pub enum Reason {
     /// Another backend, named here, owns this URI, which can't be rewritten.
     #[error("backend `{0}` lists it too and owns it; a URI can't be renamed")]
     Taken(Arc<str>),
+    /// It is not what was accepted, and `tools.pin` is `block`.
+    #[error("{0}; `sentinel-gateway pin --dry-run` shows it, `sentinel-gateway pin` accepts it")]
+    Changed(String),
+    /// The backend has had too many tools to hold another against anything, and `tools.pin` is
+    /// `block`.
+    #[error("no more than {0} tools of one backend can be pinned")]
+    Unpinned(usize),
     /// The backend lists more items of this kind than are taken from one.
     #[error("no more than {0} are taken from one backend")]
     TooMany(usize),

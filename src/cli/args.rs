@@ -102,6 +102,15 @@ Examples:
   sentinel-gateway call read_query 'query=SELECT 1+1 AS two'
   sentinel-gateway call read_query '{\"query\": \"SELECT 1+1 AS two\"}' --json")]
     Call(Call),
+    /// Show what has become of tools since they were accepted, and accept them as they are now
+    ///
+    /// Connects to every backend and holds what it lists against the lock beside the config.
+    /// Exit status 1 if a backend is down or, with --dry-run, if a tool has changed.
+    #[command(after_help = "\
+Examples:
+  sentinel-gateway pin --dry-run
+  sentinel-gateway pin n8n sqlite/read_query")]
+    Pin(Pin),
     /// Print the JSON Schema of sentinel.toml
     Schema,
 }
@@ -125,6 +134,22 @@ pub struct Call {
     pub arguments: Vec<String>,
 
     /// Print the result as the raw JSON of the backend
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `pin` is told.
+#[derive(Args)]
+pub struct Pin {
+    /// Backends, or tools by their backend's own names; without any, all
+    #[arg(value_name = "BACKEND[/TOOL]")]
+    pub tools: Vec<String>,
+
+    /// Only show, accept nothing
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Print JSON instead of text
     #[arg(long)]
     pub json: bool,
 }

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::time::UNIX_EPOCH;
 
 use serde::Serialize;
 
@@ -9,8 +10,9 @@ use super::fleet::{Fleet, Member};
 use super::style::{BAD, CAUTION, DIM, GOOD, PLAIN};
 use super::table::{Cell, Side, Table};
 use super::{FAILED, OK, printed, style};
-use crate::config::Config;
+use crate::config::{Config, PinMode};
 use crate::protocol::Kind;
+use crate::state::age;
 
 /// Prints a row for each backend.
 pub(super) async fn check(config: Config, json: bool) -> u8 {
@@ -53,6 +55,8 @@ struct Row {
     resource_templates: usize,
     prompts: usize,
     latency_ms: Option<f64>,
+    /// Where it is down, but listed as at last contact: when that was, in seconds of Unix time.
+    last_contact: Option<u64>,
     /// What else a user should know of it.
     notes: Vec<String>,
 }
@@ -122,7 +126,20 @@ impl Row {
             let entries = fleet.built.catalog.entries(kind);
             entries.filter(|e| e.backend == backend.index).count()
         };
-        let stale = member.lacks().map(|(_, why)| style::one_line(&why));
+        let lacks = member.lacks().map(|(_, why)| style::one_line(&why));
+        let stale = member.last_contact.map(|at| {
+            let age = age(at);
+            format!(
+                "what it listed at last contact, {age}, is served meanwhile; a call connects first"
+            )
+        });
+        let changed = member.findings.changed.iter();
+        let changed = changed
+            .filter(|_| backend.config.tools.pin == PinMode::Warn)
+            .map(|change| {
+                let tool = &change.now.tool;
+                format!("tools/list: {tool}: {change}; `sentinel-gateway pin --dry-run` shows it")
+            });
         let withheld = fleet
             .built
             .withheld
@@ -135,11 +152,15 @@ impl Row {
         let row = Self {
             name: backend.name().to_owned(),
             url: backend.config.shown_url.clone(),
-            notes: stale.chain(withheld).collect(),
+            notes: lacks.chain(stale).chain(changed).chain(withheld).collect(),
             tools: count(Kind::Tool),
             resources: count(Kind::Resource),
             resource_templates: count(Kind::Template),
             prompts: count(Kind::Prompt),
+            last_contact: member.last_contact.and_then(|at| {
+                let since = at.duration_since(UNIX_EPOCH).ok()?;
+                Some(since.as_secs())
+            }),
             ..Self::default()
         };
         match &member.link {

@@ -4,16 +4,18 @@
 //! not know what is printed.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 
 use super::style;
 use crate::backend::session::Link;
 use crate::backend::{Backend, BackendError, BackendEvent, State, farewell_all, start_all};
-use crate::catalog::{Built, Catalog, Names, Offer, Source};
+use crate::budget::Budget;
+use crate::catalog::{Built, Catalog, Findings, Names, Offer, Pins, Source};
 use crate::config::Config;
 use crate::protocol::{ClientProfile, Kind};
+use crate::state::LastGood;
 
 /// Longest wait for all of them. A handshake has its own limit; this one is for endless lists.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -31,8 +33,12 @@ pub(super) struct Member {
     pub(super) backend: Arc<Backend>,
     /// Its link, or in one line what is wrong and what to do.
     pub(super) link: Result<Arc<Link>, String>,
-    /// What it lists, if it was reached.
+    /// What it lists or, where it wasn't reached, listed at last contact.
     offer: Option<Offer>,
+    /// When that was, where it wasn't reached.
+    pub(super) last_contact: Option<SystemTime>,
+    /// What of its tools is new, and what has changed.
+    pub(super) findings: Findings,
     /// The lists that could not be had, and why.
     stale: Vec<(Kind, BackendError)>,
 }
@@ -41,9 +47,11 @@ impl Fleet {
     /// Connects all backends, asks each for its lists, and leaves again.
     pub(super) async fn muster(config: Config) -> Self {
         let config = Arc::new(config);
+        let last_good = LastGood::of(&config);
         // Held until the end: keepers run while somebody may introduce a client.
         let (_client, introduction) = watch::channel(Some(Arc::new(ClientProfile::ourselves())));
-        let (backends, mut news) = start_all(&config, &introduction);
+        let budget = Budget::new(config.gateway.max_buffered_bytes);
+        let (backends, mut news) = start_all(&config, &introduction, &budget);
         let mut members: Vec<Member> = backends.into_iter().map(Member::unheard).collect();
 
         let spinner = style::spinner(format!("connecting to {} backends", members.len()));
@@ -53,6 +61,11 @@ impl Fleet {
         farewell_all(members.iter().map(|member| &member.backend)).await;
         spinner.finish_and_clear();
 
+        let mut pins = Pins::new(Arc::clone(&config.lock.lock));
+        for member in &mut members {
+            member.recall(last_good.as_ref());
+            member.judge(&mut pins);
+        }
         let sources: Vec<Source<'_>> = members.iter().map(Member::source).collect();
         let built = Catalog::build(&config.gateway, &sources, &Names::default());
         Self { members, built }
@@ -73,6 +86,8 @@ impl Member {
             backend,
             link: Err(why),
             offer: None,
+            last_contact: None,
+            findings: Findings::default(),
             stale: Vec::new(),
         }
     }
@@ -91,6 +106,29 @@ impl Member {
         }
     }
 
+    /// Where it wasn't reached, it is shown as a client would be: as it was at last contact.
+    fn recall(&mut self, last_good: Option<&LastGood>) {
+        if self.offer.is_some() {
+            return;
+        }
+        let config = &self.backend.config;
+        if let Some(recalled) = last_good.and_then(|last_good| last_good.recall(config)) {
+            self.offer = Some(Offer::read(config, &recalled.listing));
+            self.last_contact = Some(recalled.at);
+        }
+    }
+
+    fn judge(&mut self, pins: &mut Pins) {
+        if let Some(offer) = &mut self.offer {
+            self.findings = pins.judge(&self.backend.config, offer);
+        }
+    }
+
+    /// The tools that it has.
+    pub(super) fn has_tool(&self, own: &str) -> bool {
+        self.offer.as_ref().is_some_and(|offer| offer.has_tool(own))
+    }
+
     /// The lists that could not be had, each with a line on why.
     pub(super) fn lacks(&self) -> impl Iterator<Item = (Kind, String)> {
         let url = &self.backend.config.shown_url;
@@ -104,6 +142,7 @@ impl Member {
         Source {
             config: &self.backend.config,
             offer: self.offer.as_ref(),
+            confirmed: self.link.is_ok(),
         }
     }
 }

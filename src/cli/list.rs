@@ -6,12 +6,13 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::fleet::Fleet;
-use super::style::{DIM, HEAD};
+use super::style::{CAUTION, DIM, HEAD};
 use super::table::{Cell, Side, Table};
 use super::{FAILED, OK, printed, style};
 use crate::catalog::Entry;
 use crate::config::Config;
 use crate::protocol::Kind;
+use crate::state::age;
 
 /// Prints the entries of these kinds. A backend that is down is named on stderr, since the list
 /// lacks what it has.
@@ -32,9 +33,14 @@ pub(super) async fn list(config: Config, kinds: &[Kind], json: bool) -> u8 {
     };
     let mut code = OK;
     for (member, why) in fleet.down() {
+        let shown = member.last_contact.map(|at| {
+            let age = age(at);
+            format!("; it is shown as at last contact, {age}")
+        });
         style::warn(&style::one_line(&format!(
-            "{} is down: {why}",
-            member.backend.name()
+            "{} is down: {why}{}",
+            member.backend.name(),
+            shown.unwrap_or_default()
         )));
         code = FAILED;
     }
@@ -61,6 +67,8 @@ struct Listed<'a> {
     uri_template: Option<&'a str>,
     backend: &'a str,
     own_name: &'a str,
+    /// The backend is down, and had it at last contact.
+    stale: bool,
     /// As clients get it.
     definition: &'a RawValue,
 }
@@ -75,6 +83,7 @@ fn print_json(fleet: &Fleet, kinds: &[Kind], out: &mut impl Write) -> io::Result
             uri_template: shown(entry.kind == Kind::Template),
             backend: backend_of(fleet, entry),
             own_name: &entry.own_name,
+            stale: is_stale(fleet, entry),
             definition: entry.definition.read()?,
         });
     }
@@ -103,10 +112,7 @@ fn print(
     columns.push(("DESCRIPTION", Side::Left));
     let mut table = Table::new(&columns);
     for entry in entries {
-        let mut cells = vec![
-            Cell::new(&*entry.exposed, HEAD),
-            Cell::from(backend_of(fleet, entry).to_owned()),
-        ];
+        let mut cells = vec![Cell::new(&*entry.exposed, HEAD), backend_cell(fleet, entry)];
         if has_renamed {
             let own = if is_renamed(entry) {
                 &*entry.own_name
@@ -128,6 +134,18 @@ fn entries<'a>(fleet: &'a Fleet, kinds: &'a [Kind]) -> impl Iterator<Item = &'a 
 
 fn backend_of<'a>(fleet: &'a Fleet, entry: &Entry) -> &'a str {
     fleet.members[entry.backend].backend.name()
+}
+
+fn is_stale(fleet: &Fleet, entry: &Entry) -> bool {
+    fleet.members[entry.backend].last_contact.is_some()
+}
+
+fn backend_cell(fleet: &Fleet, entry: &Entry) -> Cell {
+    let name = backend_of(fleet, entry);
+    match is_stale(fleet, entry) {
+        true => Cell::new(format!("{name} (stale)"), CAUTION),
+        false => Cell::from(name.to_owned()),
+    }
 }
 
 /// The first line of the description.

@@ -5,6 +5,7 @@ mod call;
 mod check;
 mod fleet;
 mod list;
+mod pin;
 pub mod schema;
 pub mod serve;
 mod style;
@@ -78,6 +79,7 @@ async fn ask(command: &Command, config: Config) -> u8 {
             list::list(config, &[Kind::Resource, Kind::Template], output.json).await
         }
         Command::Call(what) => call::call(config, what).await,
+        Command::Pin(what) => pin::pin(config, what).await,
         // Needs no config: answered before one is looked for.
         Command::Schema => OK,
     }

@@ -12,7 +12,7 @@ use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 
 use super::environment::Environment;
-use super::expand::{Unexpanded, expand, has_variables, is_variable_name, variable};
+use super::expand::{Unexpanded, expand, has_variables, is_variable_name, values, variable};
 use super::file::{At, Backend, Entries, Gateway, HeaderForm, SecretForm, Tools};
 use super::problem::{Place, Report};
 use super::shape::join;
@@ -68,6 +68,7 @@ pub(super) fn gateway(written: Gateway, report: &mut Report) -> GatewayConfig {
         tool_names: written.tool_names,
         tool_name_chars: written.tool_name_chars,
         tool_errors: written.tool_errors,
+        catalog_cache: written.catalog_cache,
     }
 }
 
@@ -105,6 +106,7 @@ impl Checker<'_> {
             name: name?,
             url,
             shown_url: url::shown(&at.value),
+            expanded: self.expanded(&at.value, &written),
             protocol: written.protocol,
             timeout: Duration::from_secs(written.timeout_secs),
             connect_timeout: Duration::from_secs(written.connect_timeout_secs),
@@ -162,6 +164,21 @@ impl Checker<'_> {
                     .map_err(|what| format!("url, with its variables filled in: {what}")),
             ),
         }
+    }
+
+    /// What the environment has put into the URL and the headers.
+    fn expanded(&self, url: &str, written: &Backend) -> Vec<Secret> {
+        let headers = written
+            .headers
+            .0
+            .iter()
+            .filter_map(|(_, form)| match &form.value {
+                HeaderForm::Text(text) => Some(text.as_str()),
+                HeaderForm::Secret(_) => None,
+            });
+        let texts = headers.chain([url]);
+        let values = texts.flat_map(|text| values(text, self.env));
+        values.map(Secret::new).collect()
     }
 
     /// An untrusted file doesn't say where a secret goes that a flag names, nor that the user's
@@ -317,6 +334,7 @@ impl Checker<'_> {
                 });
                 retry.collect()
             },
+            pin: written.pin,
         }
     }
 

@@ -12,29 +12,33 @@ pub struct Environment {
     working_folder: PathBuf,
     home: Option<PathBuf>,
     config_folder: Option<PathBuf>,
+    state_folder: Option<PathBuf>,
 }
 
 impl Environment {
     /// That of this process.
     pub fn of_process() -> Self {
+        let folders = etcetera::choose_base_strategy().ok();
         Self {
             // A value that isn't Unicode could be sent nowhere, so it counts as not set.
             variables: Box::new(|name| std::env::var(name).ok()),
             working_folder: std::env::current_dir().unwrap_or_else(|_| ".".into()),
             home: etcetera::home_dir().ok(),
-            config_folder: etcetera::choose_base_strategy()
-                .ok()
-                .map(|strategy| strategy.config_dir()),
+            config_folder: folders.as_ref().map(BaseStrategy::config_dir),
+            // Where a system knows no folder for state, that for what can be had anew is nearest.
+            state_folder: folders
+                .map(|folders| folders.state_dir().unwrap_or_else(|| folders.cache_dir())),
         }
     }
 
-    /// One with no variables, no home and no config folder.
+    /// One with no variables, no home, no config folder and no folder for state.
     pub fn new(working_folder: impl Into<PathBuf>) -> Self {
         Self {
             variables: Box::new(|_| None),
             working_folder: working_folder.into(),
             home: None,
             config_folder: None,
+            state_folder: None,
         }
     }
 
@@ -54,6 +58,18 @@ impl Environment {
         self.home = Some(home.into());
         self.config_folder = Some(config.into());
         self
+    }
+
+    /// The same with the user's folder for state here.
+    #[must_use]
+    pub fn with_state(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.state_folder = Some(folder.into());
+        self
+    }
+
+    /// The gateway's part of the user's folder for state, whether or not it is there.
+    pub(super) fn state_folder(&self) -> Option<PathBuf> {
+        Some(self.state_folder.as_ref()?.join("sentinel"))
     }
 
     /// The value of a variable that is set and not empty, as for the shell's `${VAR:-…}`.

@@ -54,6 +54,14 @@ pub(super) fn expand(text: &str, env: &Environment) -> Result<String, Unexpanded
     }
 }
 
+/// The values that the variables in `text` have.
+pub(super) fn values(text: &str, env: &Environment) -> Vec<String> {
+    let inside = text.split("${").skip(1);
+    let inside = inside.filter_map(|part| part.split_once('}'));
+    let names = inside.map(|(inside, _)| inside.split(":-").next().unwrap_or_default());
+    names.filter_map(|name| variable(name, env).ok()).collect()
+}
+
 /// Why a variable has no value that could be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(super) enum VariableError {
@@ -95,8 +103,8 @@ pub(super) fn is_variable_name(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn expanded(text: &str) -> Result<String, Unexpanded> {
-        let env = Environment::new("/").with_variables(|name| {
+    fn env() -> Environment {
+        Environment::new("/").with_variables(|name| {
             let value = match name {
                 "HOST" => "example.com",
                 "NESTED" => "${HOST}",
@@ -106,8 +114,23 @@ mod tests {
                 _ => return None,
             };
             Some(value.to_owned())
-        });
-        expand(text, &env)
+        })
+    }
+
+    fn expanded(text: &str) -> Result<String, Unexpanded> {
+        expand(text, &env())
+    }
+
+    #[test]
+    fn values_are_those_of_variables_alone() {
+        for (text, expected) in [
+            ("plain", &[][..]),
+            ("a ${HOST} b ${LINE}${UNSET}", &["example.com", "value"]),
+            ("${UNSET:-default}${HOST:-default}", &["example.com"]),
+            ("${HOST", &[]),
+        ] {
+            assert_eq!(values(text, &env()), expected, "{text}");
+        }
     }
 
     #[test]

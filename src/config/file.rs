@@ -16,7 +16,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use super::problem::{Place, Report};
-use super::{NameChars, Protocol, RetryTools, ToolErrors, ToolNames, shape};
+use super::{NameChars, PinMode, Protocol, RetryTools, ToolErrors, ToolNames, shape};
 
 /// sentinel.toml: the configuration of Sentinel Gateway.
 #[derive(Default, Derive, JsonSchema)]
@@ -60,6 +60,8 @@ pub(super) struct Gateway {
     pub(super) tool_name_chars: NameChars,
     /// How the gateway's own errors of a tool call reach the client.
     pub(super) tool_errors: ToolErrors,
+    /// Whether what backends list is remembered, so that one that is down or slow at the start is listed as at last contact.
+    pub(super) catalog_cache: bool,
 }
 
 impl Default for Gateway {
@@ -75,6 +77,7 @@ impl Default for Gateway {
             tool_names: ToolNames::Bare,
             tool_name_chars: NameChars::Strict,
             tool_errors: ToolErrors::Jsonrpc,
+            catalog_cache: true,
         }
     }
 }
@@ -184,6 +187,8 @@ pub(super) struct Tools {
     pub(super) timeout_secs: Entries<u64>,
     /// By glob, over `retry_tools`; the first match counts.
     pub(super) retry: Entries<RetryTools>,
+    /// What becomes of a tool whose definition has changed since it was accepted.
+    pub(super) pin: PinMode,
 }
 
 /// A secret: from the environment, from a file, or from a command. Exactly one of the three.

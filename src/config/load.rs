@@ -8,10 +8,11 @@ use std::sync::Arc;
 use super::check::{Checker, gateway};
 use super::environment::Environment;
 use super::file::{At, Backend, File, HeaderForm, SecretForm, read};
-use super::locate::locate;
+use super::locate::{Located, locate};
+use super::lock::LockFile;
 use super::problem::{Place, Problems, Report, nearest};
 use super::shape::{item_path, join};
-use super::{BackendConfig, Config};
+use super::{BackendConfig, Config, PinMode};
 
 /// What command-line flags say of the configuration. The user's own words, and so trusted.
 #[derive(Default, Clone)]
@@ -86,16 +87,55 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
         backends.extend(checked.filter(|_| enabled).map(Arc::new));
     }
 
+    let lock = lock(&located, &backends, &mut report);
     let mut warnings = located.warnings;
+    if let Err(why) = &lock {
+        warnings.push(format!(
+            "{why}; changes of tools are noticed within this run alone"
+        ));
+    }
     if backends.is_empty() {
         warnings.push("no backend is enabled: there is nothing to serve".to_owned());
     }
     report.problems.or(Config {
+        state_folder: env.state_folder().filter(|_| gateway.catalog_cache),
         gateway,
         backends,
         source: located.file,
         warnings,
+        lock: lock.unwrap_or_else(LockFile::none),
     })
+}
+
+/// The accepted definitions of the file's tools. A lock that can't be read stops a gateway that
+/// is to block what isn't accepted; others go on without it, and leave it as it is.
+fn lock(
+    located: &Located,
+    backends: &[Arc<BackendConfig>],
+    report: &mut Report,
+) -> Result<LockFile, String> {
+    let Some(file) = &located.file else {
+        return Ok(LockFile::none(
+            "the config has no file that a lock could stand beside",
+        ));
+    };
+    let is_wanted = |mode| backends.iter().any(|backend| backend.tools.pin == mode);
+    if !is_wanted(PinMode::Warn) && !is_wanted(PinMode::Block) {
+        return Ok(LockFile::none("tools.pin is \"off\" for every backend"));
+    }
+    if !located.trusted {
+        return Ok(LockFile::none(format!(
+            "{file} was only found in the working folder, and no lock beside it is taken or written; \
+             if it is yours, name it with --config {file}",
+            file = file.display()
+        )));
+    }
+    let lock = LockFile::beside(file);
+    match &lock {
+        Err(why) if is_wanted(PinMode::Block) => report.problems.say(why),
+        _ => {}
+    }
+    lock
 }
 
 fn text(path: &Path) -> Result<String, Problems> {

@@ -6,7 +6,7 @@
 //! `environment` what surrounds the process · `locate` which file, and whether it is trusted ·
 //! `file` the keys as written, and their schema · `shape` a document held against that schema ·
 //! `expand` variables · `url` · `check` from written to checked · `problem` what is wrong ·
-//! `load` all of it in order.
+//! `lock` the definitions of tools that are gone by · `load` all of it in order.
 
 mod check;
 mod environment;
@@ -14,6 +14,7 @@ mod expand;
 mod file;
 mod load;
 mod locate;
+mod lock;
 mod problem;
 pub mod secret;
 mod shape;
@@ -32,6 +33,7 @@ use serde::{Deserialize, Serialize};
 pub use environment::Environment;
 pub use file::schema;
 pub use load::{Overrides, load};
+pub use lock::{Lock, LockFile, Pin};
 pub use problem::{Problem, Problems};
 pub use secret::{Secret, SecretSource};
 pub use url::is_loopback;
@@ -47,6 +49,10 @@ pub struct Config {
     pub source: Option<PathBuf>,
     /// What is allowed but deserves a word in the log at start.
     pub warnings: Vec<String>,
+    /// The definitions of tools that were accepted, and where they are kept.
+    pub lock: LockFile,
+    /// The folder for what the gateway remembers between runs; `None` where it has none.
+    pub state_folder: Option<PathBuf>,
 }
 
 /// The `[gateway]` table.
@@ -72,6 +78,8 @@ pub struct GatewayConfig {
     pub tool_name_chars: NameChars,
     /// How the gateway's own errors reach the client on `tools/call`.
     pub tool_errors: ToolErrors,
+    /// Whether what backends list is remembered between runs.
+    pub catalog_cache: bool,
 }
 
 /// `tool_names`
@@ -151,6 +159,19 @@ pub enum RetryTools {
     Never,
 }
 
+/// `tools.pin`: what becomes of a tool whose definition has changed since it was accepted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PinMode {
+    /// Nobody looks.
+    Off,
+    /// It is served, and the log says what has changed.
+    #[default]
+    Warn,
+    /// It is neither listed nor called until it is accepted.
+    Block,
+}
+
 /// One `[[backends]]` entry.
 #[derive(Clone)]
 pub struct BackendConfig {
@@ -162,6 +183,9 @@ pub struct BackendConfig {
     /// The URL for people: as written, variables unexpanded, without user and query. Messages
     /// show this one, since `url` may hold secrets.
     pub shown_url: String,
+    /// What variables have put into the URL and the headers, any of which may be a secret that a
+    /// server says back.
+    pub expanded: Vec<Secret>,
     /// The era it is spoken to in.
     pub protocol: Protocol,
     /// Deadline of one call, all waits and retries included.
@@ -240,6 +264,8 @@ pub struct ToolRules {
     pub timeout: Vec<(String, Duration)>,
     /// Globs over `retry_tools`; the first match counts.
     pub retry: Vec<(globset::GlobMatcher, RetryTools)>,
+    /// What becomes of a tool whose definition has changed.
+    pub pin: PinMode,
 }
 
 impl ToolRules {

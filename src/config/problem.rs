@@ -38,8 +38,13 @@ impl Problems {
     /// A problem of no file and no flag.
     pub fn general(what: impl Into<String>) -> Self {
         let mut problems = Self::default();
-        problems.add(String::new(), 0, String::new(), what.into());
+        problems.say(what);
         problems
+    }
+
+    /// Adds a problem of no file and no flag.
+    pub(super) fn say(&mut self, what: impl Into<String>) {
+        self.add(String::new(), 0, String::new(), what.into());
     }
 
     /// Adds what is wrong with a command-line flag.

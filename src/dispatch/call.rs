@@ -5,13 +5,17 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::answer::{for_client, told};
 use super::outgoing::Outgoing;
 use super::subject::Subject;
 use super::{Exchange, Snapshot, Snapshots, input, settled};
 use crate::backend::Answer;
 use crate::protocol::error::{HEADER_MISMATCH, INVALID_PARAMS, code_of};
-use crate::protocol::{Era, Kind, Outcome, RawJson, Request, RpcError};
+use crate::protocol::{
+    Class, Era, Executed, GatewayData, Kind, Outcome, RawJson, Request, RpcError,
+};
 
 /// Serves one call.
 pub async fn call(request: Request, mut snapshots: Snapshots, exchange: Exchange) -> Outcome {
@@ -19,18 +23,22 @@ pub async fn call(request: Request, mut snapshots: Snapshots, exchange: Exchange
         Ok(snapshot) => snapshot,
         Err(error) => return error.into(),
     };
+    let begun = Instant::now();
     let method = request.method;
     let params = request.params.unwrap_or_else(|| RawJson::trusted("{}"));
     let subject = match Subject::read(&method, &params) {
         Ok(subject) => subject,
         Err(why) => return RpcError::new(INVALID_PARAMS, format!("{method}: {why}")).into(),
     };
-    let mut answer = carry(&method, &params, &subject, &snapshot, &exchange).await;
+    if let Some(listed) = listed_now(&subject, &snapshot, &mut snapshots).await {
+        snapshot = listed;
+    }
+    let mut answer = carry(&method, &params, &subject, &snapshot, &exchange, begun).await;
     if is_header_mismatch(&answer)
         && let Some(fresh) = refetched(&subject, &snapshot, &mut snapshots).await
     {
         snapshot = fresh;
-        answer = carry(&method, &params, &subject, &snapshot, &exchange).await;
+        answer = carry(&method, &params, &subject, &snapshot, &exchange, begun).await;
     }
     match answer {
         Ok(answer) => {
@@ -47,16 +55,63 @@ async fn carry(
     subject: &Subject,
     snapshot: &Snapshot,
     exchange: &Exchange,
+    begun: Instant,
 ) -> Result<Answer, RpcError> {
     if let Some(resumed) = input::resumed(method, params, exchange) {
         return resumed.await;
     }
     let caller = Arc::clone(&exchange.client);
     let Some(route) = subject.route(snapshot) else {
-        return Err(subject.unknown(snapshot, caller.era));
+        let blocked = blocked(subject, snapshot);
+        return Err(blocked.unwrap_or_else(|| subject.unknown(snapshot, caller.era)));
     };
-    let call = Outgoing::new(method.to_owned(), params.clone(), subject, &route, caller);
-    input::carry(call, params, exchange).await
+    let breaker = snapshot.breaker_of(route.backend);
+    let call = Outgoing::new(
+        method.to_owned(),
+        params.clone(),
+        subject,
+        &route,
+        breaker,
+        caller,
+    );
+    input::carry(call.since(begun), params, exchange).await
+}
+
+/// Why a tool is not called that its backend has.
+fn blocked(subject: &Subject, snapshot: &Snapshot) -> Option<RpcError> {
+    let blocked = snapshot.catalog.blocked(subject.kind, &subject.name)?;
+    let backend = snapshot.backends[blocked.backend].name();
+    let (own, reason) = (&blocked.own_name, &blocked.reason);
+    let message = format!("{backend}: the tool {own} is blocked: {reason}; the tool did not run");
+    let data = GatewayData::new(Some(backend), Class::Refused, Executed::No, 0);
+    Some(RpcError::new(INVALID_PARAMS, message).with_data(data))
+}
+
+/// The snapshot after a backend has said what it has, where only an earlier run knows: a tool may
+/// be another one by now. `None` where that isn't needed, or the backend can't be had; the call
+/// then says so itself.
+async fn listed_now(
+    subject: &Subject,
+    snapshot: &Snapshot,
+    snapshots: &mut Snapshots,
+) -> Option<Arc<Snapshot>> {
+    if snapshot.unlisted.is_empty() {
+        return None;
+    }
+    let route = subject.route(snapshot)?;
+    let (backend, at) = (route.backend, route.backend.index);
+    let own_name = route.entry.map_or("", |entry| &entry.own_name);
+    let limit = backend.config.timeout_of(own_name);
+    let listing = async {
+        backend.era().await.ok()?;
+        tokio::select! {
+            listed = snapshots.wait_for(|snapshot| !snapshot.unlisted.contains(&at)) => {
+                Some(Arc::clone(&*listed.ok()?))
+            }
+            () = backend.is_down() => None,
+        }
+    };
+    tokio::time::timeout(limit, listing).await.ok()?
 }
 
 /// Whether a modern backend has refused the headers of a call: it may want other parameters

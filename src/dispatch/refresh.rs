@@ -1,27 +1,32 @@
 //! What backends list becomes what the client sees.
 //!
-//! Owns each backend's listing of last contact, the names that were given out, and the decision
-//! when the client hears that a list has changed. It must not know how a listing was had.
+//! Owns the breaker of each backend, its listing of last contact, if need be of an earlier run, the
+//! names that were given out, and the decision when the client hears that a list has changed. It
+//! must not know how a listing was had.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::lifecycle::identity;
+use super::pinning::Gate;
+use super::reported::Reported;
 use super::{Snapshot, list::Lists};
-use crate::backend::{Backend, BackendEvent};
-use crate::catalog::{Catalog, Names, Offer, Source, Withheld};
+use crate::backend::{Backend, BackendError, BackendEvent};
+use crate::catalog::{Catalog, Names, Offer, Reason, Source, Withheld};
 use crate::config::Config;
-use crate::protocol::{Kind, Notification, RawJson};
+use crate::governance::breaker::Breaker;
+use crate::protocol::{Kind, Listing, Notification, RawJson};
+use crate::state::{Memory, age};
 
 /// Makes snapshots out of what backends list.
 #[derive(Debug)]
 pub struct Refresh {
     config: Arc<Config>,
     backends: Vec<Arc<Backend>>,
-    /// As of last contact.
-    offers: Vec<Option<Offer>>,
-    /// Backends that have connected or failed once.
-    heard: HashSet<usize>,
+    breakers: Vec<Arc<Breaker>>,
+    parts: Vec<Part>,
+    gate: Gate,
+    memory: Memory,
     /// Sticky from the first settled snapshot on.
     names: Names,
     settled: bool,
@@ -30,21 +35,41 @@ pub struct Refresh {
     news: bool,
     identity: RawJson,
     /// Withheld items that the log has named.
-    reported: HashSet<(Arc<str>, Kind, String)>,
+    reported: Reported,
+}
+
+/// One backend's part in the catalogue.
+#[derive(Debug, Default)]
+struct Part {
+    /// As of last contact.
+    offer: Option<Offer>,
+    /// It has connected or failed once.
+    heard: bool,
+    /// It could not be reached last.
+    is_down: bool,
+    /// It has told in this run what it has.
+    has_listed: bool,
+    /// The lists that were had in this run.
+    had: HashSet<Kind>,
 }
 
 impl Refresh {
     /// Nobody has connected yet.
-    pub fn new(config: Arc<Config>, backends: Vec<Arc<Backend>>) -> Self {
+    pub fn new(config: Arc<Config>, backends: Vec<Arc<Backend>>, memory: Memory) -> Self {
         Self {
-            offers: backends.iter().map(|_| None).collect(),
+            parts: backends.iter().map(|_| Part::default()).collect(),
+            gate: Gate::new(&config, memory.clone()),
+            memory,
             // Without backends there is nothing to wait for.
             settled: backends.is_empty(),
-            heard: HashSet::new(),
+            breakers: backends
+                .iter()
+                .map(|backend| Arc::new(Breaker::new(backend.name())))
+                .collect(),
             names: Names::default(),
             closing: false,
             news: false,
-            reported: HashSet::new(),
+            reported: Reported::default(),
             identity: identity(&config.gateway),
             config,
             backends,
@@ -55,29 +80,78 @@ impl Refresh {
     pub fn absorb(&mut self, event: BackendEvent) {
         match event {
             BackendEvent::Listed {
-                backend, listing, ..
-            } => {
-                self.heard.insert(backend);
-                let config = &self.backends[backend].config;
-                self.offers[backend] = Some(Offer::read(config, &listing));
-            }
+                backend,
+                listing,
+                stale,
+            } => self.listed(backend, listing, &stale),
             BackendEvent::Down { backend } => {
-                self.heard.insert(backend);
+                self.parts[backend].heard = true;
+                self.parts[backend].is_down = true;
             }
             BackendEvent::Notice { .. } | BackendEvent::Asked { .. } => return,
         }
         self.news = true;
-        self.settled |= self.heard.len() == self.backends.len();
+        if !self.settled && self.parts.iter().all(|part| part.heard) {
+            self.settle();
+        }
     }
 
-    /// Backends have had their time: what is there now is served.
+    fn listed(&mut self, at: usize, listing: Arc<Listing>, stale: &[(Kind, BackendError)]) {
+        let config = &self.backends[at].config;
+        let part = &mut self.parts[at];
+        let had = |kind: &Kind| stale.iter().all(|(stale, _)| stale != kind);
+        part.had.extend(Kind::ALL.into_iter().filter(had));
+        part.heard = true;
+        part.has_listed = true;
+        if std::mem::take(&mut part.is_down) {
+            self.breakers[at].reached();
+        }
+        let mut listing = listing;
+        if part.had.len() < Kind::ALL.len()
+            && let Some(recalled) = self.memory.recall(config)
+        {
+            let whole = Arc::make_mut(&mut listing);
+            for kind in Kind::ALL
+                .into_iter()
+                .filter(|kind| !part.had.contains(kind))
+            {
+                *whole.items_mut(kind) = recalled.listing.items(kind).to_vec();
+            }
+        }
+        part.offer = Some(self.gate.pass(config, Offer::read(config, &listing)));
+        self.memory.keep(config, &listing);
+    }
+
+    /// Backends have had their time: what is there now is served, and where nothing is, what was
+    /// there in an earlier run.
     pub fn settle(&mut self) {
         self.settled = true;
+        self.recall();
     }
 
     /// No more requests come: lists wait no longer.
     pub fn close(&mut self) {
         self.closing = true;
+        self.recall();
+    }
+
+    fn recall(&mut self) {
+        for (backend, part) in self.backends.iter().zip(&mut self.parts) {
+            if part.offer.is_some() {
+                continue;
+            }
+            let Some(recalled) = self.memory.recall(&backend.config) else {
+                continue;
+            };
+            tracing::warn!(
+                backend = backend.name(),
+                tools = recalled.listing.items(Kind::Tool).len(),
+                last_contact = age(recalled.at),
+                "it is not connected yet: what it listed at last contact is served, and a call connects first"
+            );
+            let offer = Offer::read(&backend.config, &recalled.listing);
+            part.offer = Some(self.gate.pass(&backend.config, offer));
+        }
     }
 
     /// Whether something was heard that the last snapshot doesn't show.
@@ -94,11 +168,12 @@ impl Refresh {
     /// config order owns them whoever connected first; from then on an owner keeps its name.
     pub fn snapshot(&mut self) -> Arc<Snapshot> {
         self.news = false;
-        let parts = self.backends.iter().zip(&self.offers);
+        let parts = self.backends.iter().zip(&self.parts);
         let sources: Vec<Source<'_>> = parts
-            .map(|(backend, offer)| Source {
+            .map(|(backend, part)| Source {
                 config: &backend.config,
-                offer: offer.as_ref(),
+                offer: part.offer.as_ref(),
+                confirmed: part.had.contains(&Kind::Tool),
             })
             .collect();
         let built = Catalog::build(&self.config.gateway, &sources, &self.names);
@@ -109,9 +184,10 @@ impl Refresh {
         Arc::new(Snapshot {
             config: Arc::clone(&self.config),
             backends: self.backends.clone(),
+            breakers: self.breakers.clone(),
             lists: Lists::default(),
-            unlisted: (0..self.offers.len())
-                .filter(|at| self.offers[*at].is_none())
+            unlisted: (0..self.parts.len())
+                .filter(|at| !self.parts[*at].has_listed)
                 .collect(),
             identity: self.identity.clone(),
             catalog: built.catalog,
@@ -121,19 +197,12 @@ impl Refresh {
     }
 
     fn report(&mut self, withheld: &[Withheld]) {
-        for Withheld {
-            backend,
-            kind,
-            name,
-            reason,
-        } in withheld
-        {
-            if self
-                .reported
-                .insert((Arc::clone(backend), *kind, name.clone()))
-            {
-                let list = kind.list_method();
-                tracing::warn!(backend = &**backend, list, item = name, %reason, "an item is withheld");
+        for item in withheld {
+            // The log has been told, with what it is that has changed.
+            let is_told = matches!(item.reason, Reason::Changed(_));
+            if !is_told && self.reported.is_news(item) {
+                let (list, reason) = (item.kind.list_method(), &item.reason);
+                tracing::warn!(backend = &*item.backend, list, item = item.name, %reason, "an item is withheld");
             }
         }
     }

@@ -27,8 +27,12 @@ pub fn start(level: Option<&str>, json: bool) {
     };
 }
 
-/// Stderr, where a write that fails is dropped: a closed log must not hurt a call.
+/// Stderr, where what can't be written now is dropped: a log that nobody reads, or that is
+/// closed, must not hold up a call.
 struct Quiet;
+
+/// What a pipe takes without waiting, once it takes anything (`pipe(7)`, PIPE_BUF).
+const PIECE: usize = 4096;
 
 impl MakeWriter<'_> for Quiet {
     type Writer = Self;
@@ -40,11 +44,30 @@ impl MakeWriter<'_> for Quiet {
 
 impl Write for Quiet {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        let _ = io::stderr().write_all(text);
+        let mut stderr = io::stderr().lock();
+        for piece in text.chunks(PIECE) {
+            if !takes_more(&stderr) || stderr.write_all(piece).is_err() {
+                break;
+            }
+        }
         Ok(text.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+#[cfg(unix)]
+fn takes_more(stderr: &io::StderrLock<'_>) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    let mut asked = [PollFd::new(stderr, PollFlags::OUT)];
+    let at_once = Timespec::default();
+    poll(&mut asked, Some(&at_once)).is_ok() && asked[0].revents().contains(PollFlags::OUT)
+}
+
+#[cfg(not(unix))]
+fn takes_more(_: &io::StderrLock<'_>) -> bool {
+    true
 }

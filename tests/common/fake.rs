@@ -35,15 +35,11 @@ pub(super) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 pub struct FakeBackend {
     shared: Arc<Shared>,
     port: u16,
-    state: Mutex<State>,
+    /// Never listens, and keeps the port while nothing does: connections are refused then.
+    _anchor: TcpSocket,
+    /// While it listens: a group of one, the task that accepts.
+    accepting: Mutex<Option<Group>>,
     runtime: Handle,
-}
-
-enum State {
-    /// Listening: a group of one, the task that accepts.
-    Up(Group),
-    /// The port is kept, but nothing listens: connections are refused.
-    Down(TcpSocket),
 }
 
 struct Shared {
@@ -88,8 +84,8 @@ impl FakeBackend {
     }
 
     fn down_in(runtime: Handle) -> Self {
-        let socket = bound_to(0);
-        let port = socket.local_addr().unwrap().port();
+        let anchor = bound_to(0);
+        let port = anchor.local_addr().unwrap().port();
         Self {
             shared: Arc::new(Shared {
                 server: Mutex::new(Server::new()),
@@ -99,7 +95,8 @@ impl FakeBackend {
                 connections: Mutex::new(Group::new()),
             }),
             port,
-            state: Mutex::new(State::Down(socket)),
+            _anchor: anchor,
+            accepting: Mutex::new(None),
             runtime,
         }
     }
@@ -158,6 +155,16 @@ impl FakeBackend {
     /// Issues no session ids, and asks for none.
     pub fn without_sessions(self) -> Self {
         self.with(|server| server.sessions = None)
+    }
+
+    /// Asks this what to say to a request for which nothing is scripted.
+    pub fn improvise(self, says: impl FnMut(&Request) -> Option<Reply> + Send + 'static) -> Self {
+        self.with(|server| server.improvise = Some(Box::new(says)))
+    }
+
+    /// Keeps no request, so that it can serve for hours; nothing can be asked about them.
+    pub fn forgetful(self) -> Self {
+        self.with(|server| server.forgetful = true)
     }
 
     pub(super) fn with(self, change: impl FnOnce(&mut Server)) -> Self {
@@ -222,6 +229,18 @@ impl FakeBackend {
         self
     }
 
+    /// Has this tool from now on in place of the one of the same name, if it has that.
+    pub fn put_tool(&self, name: &str, members: Value) -> &Self {
+        let mut tool = json!({ "name": name, "inputSchema": { "type": "object" } });
+        merge(&mut tool, &members);
+        let tools = &mut self.server().tools;
+        match tools.iter_mut().find(|tool| tool["name"] == name) {
+            Some(place) => *place = tool,
+            None => tools.push(tool),
+        }
+        self
+    }
+
     /// Lists these tools from now on.
     pub fn set_tools(&self, names: &[&str]) -> &Self {
         let tools = names
@@ -233,7 +252,10 @@ impl FakeBackend {
 
     /// Closes all connections, idle and busy ones, and goes on listening.
     pub fn drop_connections(&self) -> &Self {
-        std::mem::replace(&mut *self.shared.connections.lock().unwrap(), Group::new()).end();
+        // The lock is free while it waits: a new connection takes it.
+        let connections =
+            std::mem::replace(&mut *self.shared.connections.lock().unwrap(), Group::new());
+        connections.end();
         self
     }
 
@@ -245,30 +267,23 @@ impl FakeBackend {
 
     /// Dies: closes all connections, and refuses new ones on the same port.
     pub fn go_down(&self) -> &Self {
-        let mut state = self.state.lock().unwrap();
-        if let State::Up(accepting) = &mut *state {
-            std::mem::replace(accepting, Group::new()).end();
+        if let Some(accepting) = self.accepting.lock().unwrap().take() {
+            accepting.end();
             self.drop_connections();
-            *state = State::Down(bound_to(self.port));
         }
-        drop(state);
         self
     }
 
     /// Listens again, with sessions and lists as they were.
     pub fn come_up(&self) -> &Self {
-        let mut state = self.state.lock().unwrap();
-        let accepting = Group::new();
-        let member = accepting.member();
-        match std::mem::replace(&mut *state, State::Up(accepting)) {
-            State::Down(socket) => {
-                let _entered = self.runtime.enter();
-                let listener = socket.listen(1024).unwrap();
-                tokio::spawn(accept(listener, member, Arc::clone(&self.shared)));
-            }
-            up @ State::Up(_) => *state = up,
-        }
-        drop(state);
+        self.accepting.lock().unwrap().get_or_insert_with(|| {
+            let accepting = Group::new();
+            let _entered = self.runtime.enter();
+            let listener = bound_to(self.port).listen(1024).unwrap();
+            let shared = Arc::clone(&self.shared);
+            tokio::spawn(accept(listener, accepting.member(), shared));
+            accepting
+        });
         self
     }
 }
@@ -371,7 +386,7 @@ impl FakeBackend {
 impl Drop for FakeBackend {
     fn drop(&mut self) {
         self.judge();
-        if let Ok(State::Up(accepting)) = self.state.get_mut() {
+        if let Ok(Some(accepting)) = self.accepting.get_mut() {
             accepting.cut();
         }
         if let Ok(connections) = self.shared.connections.lock() {
@@ -380,8 +395,8 @@ impl Drop for FakeBackend {
     }
 }
 
-/// A socket that keeps a port but doesn't listen. All that ever hold it must allow its reuse,
-/// so that what is left of closed connections is not in the way.
+/// A socket that doesn't listen yet. All that ever hold a port must allow its reuse, so that none
+/// is in the way of another, nor what is left of closed connections.
 fn bound_to(port: u16) -> TcpSocket {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_reuseaddr(true).unwrap();

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,9 +10,11 @@ use std::time::{Duration, Instant};
 use sentinel_gateway::config::{Environment, Overrides, load};
 use sentinel_gateway::{ExitReason, Io, Shutdown, run};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::PATIENCE;
+use super::canary;
 use super::fake::FakeBackend;
 use super::law::{Law, Message};
 
@@ -44,6 +47,8 @@ pub struct TestGateway {
     next_id: u64,
     /// What its client can do, while it speaks the modern era.
     pub(super) modern: Option<Value>,
+    /// Of its config, and of the secrets that its backends read when they connect.
+    folder: Option<TempDir>,
 }
 
 /// A gateway in this process.
@@ -67,13 +72,33 @@ impl TestGateway {
     /// With this sentinel.toml; [`FakeBackend::entry`] writes the parts.
     pub fn with_config(toml: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("sentinel.toml");
-        std::fs::write(&file, toml).unwrap();
+        let mut gateway = Self::in_folder(folder.path(), toml);
+        gateway.folder = Some(folder);
+        gateway
+    }
+
+    /// The same with its config in this folder, so that what it writes beside that outlives it.
+    pub fn in_folder(folder: &Path, toml: &str) -> Self {
+        let environment = Environment::new(folder);
+        Self::start(folder, toml, environment)
+    }
+
+    /// The same with a folder for state, `state` in this one: it remembers the run before.
+    pub fn with_memory(folder: &Path, toml: &str) -> Self {
+        let environment = Environment::new(folder).with_state(folder.join("state"));
+        Self::start(folder, toml, environment)
+    }
+
+    fn start(folder: &Path, toml: &str, environment: Environment) -> Self {
+        let file = folder.join("sentinel.toml");
+        std::fs::write(&file, canary::plant(toml, folder)).unwrap();
         let overrides = Overrides {
             config: Some(file),
             ..Overrides::default()
         };
-        let config = load(&overrides, &Environment::new(folder.path()))
+        canary::watch_log();
+        let environment = environment.with_variables(canary::variable);
+        let config = load(&overrides, &environment)
             .unwrap_or_else(|problems| panic!("{problems}\nin:\n{toml}"));
 
         let (reader, to_gateway) = std::io::pipe().unwrap();
@@ -118,6 +143,7 @@ impl TestGateway {
             forgiving: false,
             next_id: 1,
             modern: None,
+            folder: None,
         }
     }
 
@@ -153,9 +179,11 @@ impl TestGateway {
         self
     }
 
-    /// What is left unread at its end is no failure. For somebody else's program.
+    /// It is somebody else's program: what is left unread at its end is no failure, and it is held
+    /// to JSON-RPC alone.
     pub fn forgive(&mut self) {
         self.forgiving = true;
+        self.law.bare = true;
     }
 
     /// All that was said so far, in both directions.
@@ -295,6 +323,7 @@ impl TestGateway {
     }
 
     fn receive(&mut self, line: &[u8]) {
+        canary::look("stdout", line);
         self.transcript.push(format!("← {}", abridged(line)));
         self.unread.extend(self.law.received(line));
     }
@@ -476,6 +505,7 @@ impl Drop for TestGateway {
         {
             self.fail(&format!("the test never took {}", message.line));
         }
+        canary::assert_none();
     }
 }
 

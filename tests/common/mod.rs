@@ -6,6 +6,7 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod blackhole;
+pub mod canary;
 pub mod chance;
 pub mod chaos;
 pub mod fake;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::canary::{self, Watch};
 use super::gateway::TestGateway;
 
 /// A running program. At its end its input ends first, and what it said is judged.
@@ -36,8 +37,9 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?} can't be started: {error}"));
+        canary::look_at_command_line(child.id());
         let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        let stderr = read_to_end(child.stderr.take().unwrap());
+        let stderr = read_to_end(Watch::new("stderr", child.stderr.take().unwrap()));
         Self {
             client: TestGateway::behind(stdin, stdout, patience),
             child: Running::new(child, patience),
@@ -77,6 +79,7 @@ impl Process {
         let status = child.wait();
         let log = stderr.recv_timeout(child.patience).unwrap_or_default();
         drop(folder);
+        canary::assert_none();
         Ended { status, log }
     }
 }
@@ -90,16 +93,30 @@ pub fn peak_memory(pid: u32) -> u64 {
     })
 }
 
-/// The gateway's own binary over this sentinel.toml, with nothing of the machine's own around it.
-/// The folder, which holds the file, is its home.
+/// The gateway's own binary over this sentinel.toml, with secrets planted and nothing of the
+/// machine's own around it. The folder, which holds the file, is its home.
 pub fn gateway(folder: &TempDir, toml: &str) -> Command {
     let file = folder.path().join("sentinel.toml");
-    std::fs::write(&file, toml).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel-gateway"));
+    std::fs::write(&file, canary::plant(toml, folder.path())).unwrap();
+    let mut command = bare_gateway(folder);
     command.arg("--config").arg(file);
+    command
+}
+
+/// The same, still without a word about its config; the secrets are in its environment.
+pub fn bare_gateway(folder: &TempDir) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel-gateway"));
     isolate(&mut command, folder.path().as_os_str());
+    command.envs(canary::VARIABLES.map(|name| (name, canary::secret(name))));
     command.current_dir(folder.path());
     command
+}
+
+/// Starts it, and looks at its command line.
+pub fn spawn(command: &mut Command) -> Child {
+    let child = command.spawn().unwrap();
+    canary::look_at_command_line(child.id());
+    child
 }
 
 fn isolate(command: &mut Command, home: &OsStr) {
@@ -108,7 +125,8 @@ fn isolate(command: &mut Command, home: &OsStr) {
         .env_clear()
         .env("PATH", path)
         .env("HOME", home)
-        .env("XDG_CONFIG_HOME", home);
+        .env("XDG_CONFIG_HOME", home)
+        .env("XDG_STATE_HOME", home);
 }
 
 /// A child that doesn't outlive its test.

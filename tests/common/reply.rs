@@ -43,6 +43,8 @@ pub(super) enum Step {
     Bytes(Vec<u8>),
     Hold(Gate),
     Live(Live),
+    /// Works for so long.
+    Pause(Duration),
     /// Says no more until the other side hangs up.
     Stall,
     HangUp,
@@ -165,6 +167,12 @@ impl Reply {
         self
     }
 
+    /// Works for so long, with all before it sent.
+    pub fn pause(mut self, work: Duration) -> Self {
+        self.steps.push(Step::Pause(work));
+        self
+    }
+
     /// From here on it is a stream that the test writes to.
     pub fn live(mut self, live: &Live) -> Self {
         self.steps.push(Step::Live(live.clone()));
@@ -245,7 +253,7 @@ impl Reply {
         headers.any(|(_, value)| value == "text/event-stream")
     }
 
-    pub(super) fn tool_runs(&self) -> bool {
+    pub fn tool_runs(&self) -> bool {
         let refused = (400..500).contains(&self.status) || self.status == 503;
         self.runs.unwrap_or(!refused)
     }

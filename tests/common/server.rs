@@ -56,7 +56,14 @@ pub(super) struct Server {
     pub taken: HashMap<String, usize>,
     /// By tool.
     pub runs: HashMap<String, usize>,
+    /// Answers where nothing is scripted, before the server itself does.
+    pub improvise: Option<Box<Improvise>>,
+    /// Requests aren't kept.
+    pub forgetful: bool,
 }
+
+/// What to say to a request; `None`: what the server says by itself.
+pub(super) type Improvise = dyn FnMut(&Request) -> Option<Reply> + Send;
 
 /// A stream for what a server has to say of its own.
 #[derive(Clone)]
@@ -93,12 +100,16 @@ impl Server {
             requests: Vec::new(),
             taken: HashMap::new(),
             runs: HashMap::new(),
+            improvise: None,
+            forgetful: false,
         }
     }
 
     /// Takes a request in and says what to do with it.
     pub fn receive(&mut self, request: &Request) -> Reply {
-        self.requests.push(request.clone());
+        if !self.forgetful {
+            self.requests.push(request.clone());
+        }
         if request.kind() == "response" {
             let waiting = self.answered.get(&request.message["id"].to_string());
             waiting.into_iter().for_each(Gate::open);
@@ -160,7 +171,8 @@ impl Server {
             }
         }
         let always = self.always.get(&of_tool).or_else(|| self.always.get(kind));
-        always.cloned()
+        let always = always.cloned();
+        always.or_else(|| self.improvise.as_mut()?(request))
     }
 
     fn answer(&mut self, request: &Request) -> Reply {
@@ -239,6 +251,9 @@ impl Server {
     pub fn open_stream(&mut self, beginning: Reply, filter: Value) -> Reply {
         let live = Live::new();
         let reply = beginning.live(&live);
+        if self.forgetful {
+            self.streams.retain(|stream| stream.live.is_open());
+        }
         self.streams.push(Stream { live, filter });
         reply
     }

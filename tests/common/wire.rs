@@ -148,6 +148,10 @@ pub(super) async fn write_reply(
                     return None;
                 }
             },
+            Step::Pause(work) => tokio::select! {
+                () = tokio::time::sleep(*work) => {}
+                () = hung_up(stream) => return None,
+            },
             Step::Live(live) => write_live(stream, live, request).await?,
             Step::Stall => {
                 hung_up(stream).await;

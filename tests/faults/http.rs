@@ -178,8 +178,8 @@ fn fault_37_retry_after(run: &Run<'_>) {
     let soon = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(2));
     let past = "Thu, 01 Jan 1970 00:00:00 GMT";
     for (asked, at_least) in [
-        ("1", 1_000),
         (soon.as_str(), 500),
+        ("1", 1_000),
         ("0", 100),
         (past, 100),
         ("-5", 100),
@@ -187,11 +187,9 @@ fn fault_37_retry_after(run: &Run<'_>) {
         ("1e9", 100),
     ] {
         run.at(asked);
-        let before = rig.bad.runs("act");
         let begun = Instant::now();
         rig.understands(too_many(asked), "act {}");
         assert!(begun.elapsed() >= Duration::from_millis(at_least));
-        run.ran(rig.bad.runs("act") - before);
     }
     let limited = must("rate_limited", "no", 1).saying("HTTP 429");
     let far = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(3600));

@@ -103,10 +103,10 @@ impl<'a> Report<'a> {
     }
 
     fn summary(&self) -> String {
-        let is_fault = |checked: &&Checked| !checked.row.id.starts_with('S');
         let counts = |wanted: fn(&Verdict) -> bool| {
             let all = self.all(wanted);
-            let faults = all.iter().filter(|checked| is_fault(checked)).count();
+            let faults = all.iter().filter(|checked| !checked.row.is_of_security());
+            let faults = faults.count();
             (faults, all.len() - faults)
         };
         let (survived, secure) = counts(|verdict| matches!(verdict, Verdict::Survived));
@@ -134,9 +134,27 @@ impl<'a> Report<'a> {
     }
 
     fn json(&self) -> Value {
-        let rows: Vec<Value> = self.checked.iter().map(as_json).collect();
-        json!({ "subject": self.subject.name, "rows": rows })
+        let (security, rows): (Vec<&Checked>, _) = self
+            .checked
+            .iter()
+            .partition(|checked| checked.row.is_of_security());
+        let as_json = |rows: Vec<&Checked>| rows.into_iter().map(as_json).collect::<Vec<Value>>();
+        json!({
+            "subject": self.subject.name,
+            "rows": as_json(rows),
+            "security": as_json(security),
+        })
     }
+}
+
+/// What failed, without the place in the source and the transcript.
+fn cause(why: &str) -> String {
+    let told = why
+        .lines()
+        .skip(1)
+        .filter(|line| !line.starts_with(['→', '←']));
+    let told: Vec<&str> = told.map(str::trim).take(3).collect();
+    told.join(" ").trim_end_matches("; so far:").to_owned()
 }
 
 /// The beginning, which says what failed, and the end, which is what came last.
@@ -154,7 +172,7 @@ fn abridged(why: &str) -> String {
 /// The order of the catalogue; its part on security comes last.
 fn place(row: &Row) -> u32 {
     let number = row.id.trim_start_matches('S').parse().unwrap_or(0);
-    if row.id.starts_with('S') {
+    if row.is_of_security() {
         1_000 + number
     } else {
         number
@@ -204,12 +222,12 @@ fn as_json(checked: &Checked) -> Value {
         Needs::TwoBackends => "needs more than one backend",
     };
     json!({
-        "number": row.id,
+        "number": row.id.parse::<u32>().map_or_else(|_| json!(row.id), Value::from),
         "title": format!("{} → {}", row.fault, row.outcome),
         "verdict": verdict,
         "note": match verdict {
             "n/a" => needs.to_owned(),
-            "failed" => why.unwrap_or_default().lines().take(3).collect::<Vec<_>>().join(" "),
+            "failed" => cause(why.unwrap_or_default()),
             _ => notes(row, seen),
         },
         "variant": seen.variant,

@@ -26,6 +26,7 @@ pub const ROWS: &[Row] = rows! {
 
 const PARSE_ERROR: i64 = -32700;
 const INVALID_REQUEST: i64 = -32600;
+const METHOD_NOT_FOUND: i64 = -32601;
 
 /// The line is answered with this error under this id; others than us need only live on.
 fn refused(rig: &mut Rig<'_>, line: impl AsRef<[u8]>, code: i64, id: Value) {
@@ -124,6 +125,10 @@ fn fault_07_ids_that_are_none(run: &Run<'_>) {
     let mut rig = plan(run).start();
     for id in ["null", "1.5", "1e3", "{}", "[1]", "true"] {
         run.at(id);
+        if id == "1e3" && !rig.is_ours() {
+            // To many languages it is the integer that it amounts to.
+            continue;
+        }
         let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
         refused(&mut rig, line, INVALID_REQUEST, Value::Null);
     }
@@ -132,7 +137,8 @@ fn fault_07_ids_that_are_none(run: &Run<'_>) {
 
 fn fault_08_unknown_methods(run: &Run<'_>) {
     let mut rig = plan(run).start();
-    assert_eq!(rig.client().ask("tools/fly", json!({})).code(), -32601);
+    let refusal = rig.client().ask("tools/fly", json!({})).code();
+    rig.expects(|| refusal == METHOD_NOT_FOUND, "another code than that");
     rig.client().notify("notifications/flown", json!({}));
     rig.lives();
     rig.works("act");
@@ -191,22 +197,22 @@ fn fault_11_nested_deep(run: &Run<'_>) {
     rig.works("act");
 }
 
+/// Others than us may wait for the line's end.
 fn fault_13_half_a_line_at_eof(run: &Run<'_>) {
-    for (half, is_whole) in [(PING, true), (r#"{"jsonrpc":"2.0","id":"#, false)] {
+    if run.subject.is_ours() {
         let mut rig = plan(run).start();
         rig.settle();
-        if is_whole && rig.is_ours() {
-            rig.client().send_unended(half);
-            rig.client().eof();
-            rig.client().answer("p").result();
-        } else {
-            rig.client().send_unended(half);
-            rig.client().eof();
-            if rig.is_ours() {
-                let answer = rig.client().next_message();
-                assert_eq!(answer.json["error"]["code"], PARSE_ERROR);
-            }
-        }
+        rig.client().send_unended(PING);
+        rig.client().eof();
+        rig.client().answer("p").result();
+    }
+    let mut rig = plan(run).start();
+    rig.settle();
+    rig.client().send_unended(r#"{"jsonrpc":"2.0","id":"#);
+    rig.client().eof();
+    if rig.is_ours() {
+        let answer = rig.client().next_message();
+        assert_eq!(answer.json["error"]["code"], PARSE_ERROR);
     }
 }
 

@@ -21,6 +21,13 @@ pub struct Row {
     pub pending: &'static str,
 }
 
+impl Row {
+    /// Whether it is of the catalogue's part on security, which is counted apart.
+    pub fn is_of_security(&self) -> bool {
+        self.id.starts_with('S')
+    }
+}
+
 /// What a program must have to be asked for this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {

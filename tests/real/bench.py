@@ -78,6 +78,6 @@ def gateway_binary(logs):
 
 def cargo_build(log):
     print("building the release binary", flush=True)
-    with Process("cargo", ["cargo", "build", "--release", "--bin", "sentinel-gateway"], log, cwd=REPOSITORY) as build:
+    with Process("cargo", ["cargo", "build", "--locked", "--release", "--bin", "sentinel-gateway"], log, cwd=REPOSITORY) as build:
         code = build.wait()
     require(code == 0, f"`cargo build --release` ended with {code}:\n{build.log_tail(60)}")

@@ -7,12 +7,15 @@ exactly once, in the id's own type. A breach fails the next `answer`, and `close
 import json
 import os
 import subprocess
+import tempfile
 import threading
 from pathlib import Path
 
 from processes import Failure, Process, wait_until
 
 MODERN_ONLY = ("resultType", "ttlMs", "cacheScope", "inputRequests", "requestState")
+# Goes with this process.
+STATES = tempfile.TemporaryDirectory(prefix="sentinel-state-")
 RETRY_MESSAGE = "retrying after transient error"
 
 
@@ -238,8 +241,9 @@ def run_command(binary, config, *arguments, seconds=60):
 
 
 def clean_environment():
-    """The environment without what would change the gateway's config or log."""
-    return {name: value for name, value in os.environ.items() if name not in ("SENTINEL_CONFIG", "RUST_LOG")}
+    """The environment without what would change the gateway's config or log, and without memory of an earlier run."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("SENTINEL_CONFIG", "RUST_LOG")}
+    return {**kept, "XDG_STATE_HOME": tempfile.mkdtemp(dir=STATES.name)}
 
 
 def result_of(answer):

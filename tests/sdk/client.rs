@@ -11,8 +11,9 @@ use rmcp::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Command;
 use tokio::sync::mpsc;
+
+use crate::common::{canary, process};
 
 use super::server::Server;
 use super::soon;
@@ -56,23 +57,24 @@ impl Session {
         config: ClientConfig,
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("sentinel.toml");
         let entry = |server: &&Server| {
             let (name, url) = (server.name, &server.url);
             format!("[[backends]]\nname = \"{name}\"\nurl = \"{url}\"\n")
         };
-        std::fs::write(&file, servers.iter().map(entry).collect::<String>()).unwrap();
-
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel-gateway"));
-        command.arg("--config").arg(&file);
-        let (gateway, stderr) = TokioChildProcess::builder(command)
+        let toml = servers.iter().map(entry).collect::<String>();
+        let command = process::gateway(&folder, &toml);
+        let (gateway, stderr) = TokioChildProcess::builder(tokio::process::Command::from(command))
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        if let Some(pid) = gateway.id() {
+            canary::look_at_command_line(pid);
+        }
         // Shown by the test harness if the test fails.
         let mut log = BufReader::new(stderr.unwrap()).lines();
         tokio::spawn(async move {
             while let Ok(Some(line)) = log.next_line().await {
+                canary::look("stderr", line.as_bytes());
                 eprintln!("gateway: {line}");
             }
         });
@@ -124,6 +126,7 @@ impl Session {
         soon("the gateway to leave", self.client.cancel())
             .await
             .unwrap();
+        canary::assert_none();
     }
 }
 

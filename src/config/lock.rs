@@ -1,0 +1,234 @@
+//! `sentinel.lock`: the definitions of tools that the user goes by, as they stand beside the config.
+//!
+//! Owns the form of that file, both ways: JSON with one tool a line, sorted, so that a reviewer
+//! sees in a diff what became of which tool. It must not know when a definition counts as changed.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::files;
+use crate::protocol::RawJson;
+use crate::protocol::raw::quoted;
+
+/// The accepted definition of one tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pin {
+    /// The backend's name.
+    pub backend: Arc<str>,
+    /// The tool's own name.
+    pub tool: Arc<str>,
+    /// Of the definition in its canonical form, as 64 hex digits.
+    pub sha256: Arc<str>,
+    /// Those that were accepted before, the oldest first.
+    pub earlier: Vec<Arc<str>>,
+    /// Itself, but for what doesn't count; `None` where it is too large to keep.
+    pub definition: Option<RawJson>,
+}
+
+/// All accepted definitions, by backend and tool.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lock(BTreeMap<Arc<str>, BTreeMap<Arc<str>, Pin>>);
+
+/// The lock of a configuration.
+#[derive(Debug, Clone)]
+pub struct LockFile {
+    /// Where it stands, or in plain words why there is none to write to.
+    pub path: Result<PathBuf, String>,
+    /// What it says; empty if there is none.
+    pub lock: Arc<Lock>,
+}
+
+impl LockFile {
+    /// No file at all: definitions are held for as long as the gateway runs.
+    pub fn none(why: impl Into<String>) -> Self {
+        Self {
+            path: Err(why.into()),
+            lock: Arc::default(),
+        }
+    }
+
+    /// That of the config file at `config`.
+    ///
+    /// # Errors
+    /// File, line and what is wrong, in one line, if there is one that can't be read.
+    pub fn beside(config: &Path) -> Result<Self, String> {
+        let path = config.with_extension("lock");
+        Ok(Self {
+            lock: Arc::new(Lock::read(&path)?),
+            path: Ok(path),
+        })
+    }
+}
+
+impl Lock {
+    /// Bytes of the whole file. Backends decide how much there is to keep: there is an end to it.
+    pub const MAX_BYTES: u64 = 64 << 20;
+
+    /// Reads the file at this path; where there is none, nothing is accepted yet.
+    ///
+    /// # Errors
+    /// File, line and what is wrong, in one line.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let shown = path.display();
+        match files::read(path, Self::MAX_BYTES) {
+            Ok(None) => Ok(Self::default()),
+            Ok(Some(bytes)) => Self::parse(bytes.into()).map_err(|(line, what)| {
+                format!("{shown}:{line}: not a lock of tool definitions: {what}; restore it, or delete it to accept every tool as it is now")
+            }),
+            Err(error) => Err(format!("{shown}: can't be read: {error}")),
+        }
+    }
+
+    /// Reads the file's text.
+    ///
+    /// # Errors
+    /// The line, and what is wrong there.
+    pub fn parse(text: Bytes) -> Result<Self, (usize, String)> {
+        let written: Written<'_> =
+            serde_json::from_slice(&text).map_err(|error| (error.line(), told(&error)))?;
+        if written.version != VERSION {
+            let what = format!("version {} is not known here", written.version);
+            return Err((1, what));
+        }
+        let mut lock = Self::default();
+        for (at, pin) in written.pins.into_iter().enumerate() {
+            // One a line, behind the first.
+            let line = at + 2;
+            let definition = pin.definition.map(|raw| shared(&text, raw));
+            let (backend, tool) = (pin.backend, pin.tool);
+            let hashes = std::iter::once(&pin.sha256).chain(&pin.earlier);
+            if !hashes.into_iter().all(|hash| is_hash(hash)) {
+                return Err((
+                    line,
+                    format!("{backend}/{tool}: a sha256 has 64 hex digits"),
+                ));
+            }
+            let pin = Pin {
+                backend: backend.as_str().into(),
+                tool: tool.as_str().into(),
+                sha256: pin.sha256.into(),
+                earlier: pin.earlier.into_iter().map(Arc::from).collect(),
+                definition,
+            };
+            if !lock.add(pin) {
+                return Err((line, format!("{backend}/{tool} stands in it twice")));
+            }
+        }
+        Ok(lock)
+    }
+
+    /// The file's text.
+    pub fn text(&self) -> String {
+        let mut text = format!("{{\"version\":{VERSION},\"pins\":[");
+        for (at, pin) in self.pins().enumerate() {
+            text.push_str(if at == 0 { "\n" } else { ",\n" });
+            let earlier: Vec<_> = pin.earlier.iter().map(|hash| json(hash)).collect();
+            // A String takes everything.
+            let _ = write!(
+                text,
+                r#"{{"backend":{},"tool":{},"sha256":{},"earlier":[{}]"#,
+                json(&pin.backend),
+                json(&pin.tool),
+                json(&pin.sha256),
+                earlier.join(","),
+            );
+            if let Some(definition) = &pin.definition {
+                let _ = write!(text, r#","definition":{}"#, definition.as_str());
+            }
+            text.push('}');
+        }
+        text.push_str("\n]}\n");
+        text
+    }
+
+    /// The pin of a backend's tool.
+    pub fn get(&self, backend: &str, tool: &str) -> Option<&Pin> {
+        self.0.get(backend)?.get(tool)
+    }
+
+    /// Those of one backend, sorted.
+    pub fn of(&self, backend: &str) -> impl Iterator<Item = &Pin> {
+        self.0.get(backend).into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// How many one backend has.
+    pub fn count(&self, backend: &str) -> usize {
+        self.0.get(backend).map_or(0, BTreeMap::len)
+    }
+
+    /// All, sorted.
+    pub fn pins(&self) -> impl Iterator<Item = &Pin> {
+        self.0.values().flat_map(BTreeMap::values)
+    }
+
+    /// Adds the pin of a tool that has none. Whether it had none.
+    pub fn add(&mut self, pin: Pin) -> bool {
+        let pins = self.0.entry(Arc::clone(&pin.backend)).or_default();
+        match pins.entry(Arc::clone(&pin.tool)) {
+            Entry::Vacant(place) => {
+                place.insert(pin);
+                true
+            }
+            Entry::Occupied(_) => false,
+        }
+    }
+
+    /// Puts a pin in the place of the one that its tool has; that one's hash becomes history.
+    pub fn accept(&mut self, mut pin: Pin) {
+        let pins = self.0.entry(Arc::clone(&pin.backend)).or_default();
+        if let Some(before) = pins.remove(&pin.tool) {
+            pin.earlier = before.earlier;
+            if before.sha256 != pin.sha256 {
+                pin.earlier.push(before.sha256);
+            }
+        }
+        pins.insert(Arc::clone(&pin.tool), pin);
+    }
+}
+
+const VERSION: u32 = 1;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written<'a> {
+    version: u32,
+    #[serde(borrow)]
+    pins: Vec<WrittenPin<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenPin<'a> {
+    backend: String,
+    tool: String,
+    sha256: String,
+    earlier: Vec<String>,
+    #[serde(borrow, default)]
+    definition: Option<&'a RawValue>,
+}
+
+/// serde's words without the place, which is said before them.
+fn told(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    text.trim_end_matches(&place).to_owned()
+}
+
+fn shared(text: &Bytes, raw: &RawValue) -> RawJson {
+    RawJson::trusted(text.slice_ref(raw.get().as_bytes()))
+}
+
+fn is_hash(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn json(text: &str) -> String {
+    String::from_utf8_lossy(&quoted(text)).into_owned()
+}

@@ -1,0 +1,108 @@
+//! The other processes: the backends, each group in one, and the gateway's config over both.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use super::backends::{Word, names};
+use super::client::Names;
+use super::traffic::FLAKY_TIMEOUT;
+use super::{MAX_MESSAGE, Result};
+
+/// A group of backends that runs.
+pub(crate) struct Group {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    /// Name and URL of each.
+    entries: Vec<(String, String)>,
+}
+
+/// What a group says at its end.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Runs {
+    pub(crate) all: u64,
+    pub(crate) twice: u64,
+}
+
+impl Group {
+    /// This executable in another role.
+    pub(crate) fn start(group: &str) -> Result<Self> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(["backends", group])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let input = child.stdin.take().ok_or("a child without stdin")?;
+        let output = child.stdout.take().ok_or("a child without stdout")?;
+        let mut group_of = Self {
+            child,
+            input,
+            output: BufReader::new(output),
+            entries: Vec::new(),
+        };
+        for _ in names(group) {
+            let line = group_of.line()?;
+            let (name, url) = line.split_once(' ').ok_or("not a name and a URL")?;
+            group_of.entries.push((name.to_owned(), url.to_owned()));
+        }
+        Ok(group_of)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn tell(&mut self, word: Word) -> Result<()> {
+        Ok(writeln!(self.input, "{}", word.text())?)
+    }
+
+    /// Ends it. An offence against the protocol that a backend has noticed is an error here.
+    pub(crate) fn end(mut self) -> Result<Runs> {
+        drop(self.input);
+        let mut line = String::new();
+        self.output.read_line(&mut line)?;
+        if !self.child.wait()?.success() {
+            return Err("the backends did not end well: see above".into());
+        }
+        let (all, twice) = line.trim_end().split_once(' ').ok_or("not two numbers")?;
+        Ok(Runs {
+            all: all.parse()?,
+            twice: twice.parse()?,
+        })
+    }
+
+    fn line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        self.output.read_line(&mut line)?;
+        Ok(line.trim_end().to_owned())
+    }
+}
+
+pub(crate) fn all_names() -> Names {
+    Names {
+        well: names("well"),
+        flaky: names("flaky"),
+    }
+}
+
+/// Writes the config over both groups.
+pub(crate) fn config(well: &Group, flaky: &Group) -> Result<PathBuf> {
+    let mut text =
+        format!("[gateway]\ntool_names = \"prefixed\"\nmax_message_bytes = {MAX_MESSAGE}\n");
+    let timeout = format!("timeout_secs = {FLAKY_TIMEOUT}\n");
+    let entries = well.entries.iter().map(|entry| (entry, ""));
+    for ((name, url), more) in entries.chain(flaky.entries.iter().map(|entry| (entry, &*timeout))) {
+        text += &format!("\n[[backends]]\nname = \"{name}\"\nurl = \"{url}\"\n{more}");
+    }
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("soak.toml");
+    fs::write(&path, text)?;
+    Ok(path)
+}
+
+/// The gateway's executable: what `SENTINEL_BIN` names, else the one built with this.
+pub(crate) fn gateway() -> PathBuf {
+    let built = || env!("CARGO_BIN_EXE_sentinel-gateway").into();
+    std::env::var_os("SENTINEL_BIN").map_or_else(built, PathBuf::from)
+}

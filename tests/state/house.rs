@@ -1,0 +1,121 @@
+//! A folder with a config, in which gateways run one after the other, and what they leave there.
+
+use std::fs;
+use std::io::{Seek, Write};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::common::gateway::TestGateway;
+
+/// One user's machine: the config, its lock, and the folder for state.
+pub(crate) struct House {
+    pub(crate) folder: TempDir,
+    toml: String,
+}
+
+/// How the binary ended.
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl House {
+    pub(crate) fn with(toml: impl Into<String>) -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            toml: toml.into(),
+        }
+    }
+
+    /// From now on with this config.
+    pub(crate) fn rewrite(&mut self, toml: impl Into<String>) {
+        self.toml = toml.into();
+    }
+
+    /// A gateway that has been introduced.
+    pub(crate) fn gateway(&self) -> TestGateway {
+        let mut gateway = TestGateway::with_memory(self.folder.path(), &self.toml);
+        gateway.initialize();
+        gateway
+    }
+
+    /// The names a client is listed in a run that does nothing else.
+    pub(crate) fn tool_names(&self) -> Vec<String> {
+        self.gateway().tool_names()
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The real binary with this config, nothing of this machine's, and this on its stdin.
+    pub(crate) fn binary(&self, arguments: &[&str], input: &str) -> Ended {
+        fs::write(self.path("sentinel.toml"), &self.toml).unwrap();
+        let config = self.path("sentinel.toml");
+        let config = config.to_str().unwrap();
+        self.anywhere(&[&["--config", config], arguments].concat(), input)
+    }
+
+    /// The same with no config named.
+    pub(crate) fn anywhere(&self, arguments: &[&str], input: &str) -> Ended {
+        let stdin = tempfile::tempfile_in(self.folder.path()).unwrap();
+        (&stdin).write_all(input.as_bytes()).unwrap();
+        (&stdin).rewind().unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_sentinel-gateway"))
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env("HOME", self.path("home"))
+            .env("XDG_CONFIG_HOME", self.path("home"))
+            .env("XDG_STATE_HOME", self.path("state"))
+            .env_remove("RUST_LOG")
+            .env_remove("SENTINEL_CONFIG")
+            .stdin(Stdio::from(stdin))
+            .output()
+            .unwrap();
+        Ended {
+            code: output.status.code().unwrap(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// A whole run of the real binary that lists the tools; what it logged.
+    pub(crate) fn log_of_a_run(&self) -> String {
+        let hello = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}"#;
+        let call =
+            r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"no such tool"}}"#;
+        let ended = self.binary(&[], &format!("{hello}\n{call}\n"));
+        assert_eq!(ended.code, 0, "{}", ended.err);
+        ended.err
+    }
+
+    /// The lock's text.
+    pub(crate) fn lock(&self) -> String {
+        fs::read_to_string(self.path("sentinel.lock")).unwrap()
+    }
+
+    /// The pins in the lock, as JSON.
+    pub(crate) fn pins(&self) -> Vec<Value> {
+        let lock: Value = serde_json::from_str(&self.lock()).unwrap();
+        lock["pins"].as_array().unwrap().clone()
+    }
+
+    /// The files of the last-good catalogue.
+    pub(crate) fn remembered(&self) -> Vec<PathBuf> {
+        let folder = self.path("state/sentinel/catalog");
+        let files = fs::read_dir(folder).map(|files| files.map(|file| file.unwrap().path()));
+        let mut files: Vec<_> = files.into_iter().flatten().collect();
+        files.sort();
+        files
+    }
+}
+
+impl Ended {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error} in {}", self.out))
+    }
+}
