@@ -54,6 +54,7 @@ fn one_message(message: &RawJson) -> Option<Inbound> {
             return None;
         }
     };
+    assert!(message.is_object(), "no message: {message:?}");
     // Half a surrogate pair is no text to anybody but us: then there is nothing to compare with.
     if let Ok(members) = message.read::<BTreeMap<String, &RawValue>>() {
         let text = |key: &str| members.get(key).map(|value| value.get());
