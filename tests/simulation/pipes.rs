@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 use std::io::{Error, ErrorKind, Read, Write};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 
 /// The client's end of stdin.
 pub struct Input(Arc<Pipe>);
@@ -76,7 +77,7 @@ impl Drop for Reader {
 
 /// The client's end of stdout. Clones are the same.
 #[derive(Clone, Default)]
-pub struct Output(Arc<Mutex<Written>>);
+pub struct Output(Arc<(Mutex<Written>, Condvar)>);
 
 /// The gateway's end of it.
 pub struct Writer(Output);
@@ -96,9 +97,20 @@ pub fn stdout() -> (Writer, Output) {
 }
 
 impl Output {
+    fn lock(&self) -> MutexGuard<'_, Written> {
+        self.0.0.lock().unwrap()
+    }
+
+    /// Waits until a line, or the end, is there to be heard. `false` if none comes for so long.
+    pub fn wait(&self, at_most: Duration) -> bool {
+        let nothing = |written: &mut Written| written.bytes.is_empty() && !written.ended;
+        let waited = self.0.1.wait_timeout_while(self.lock(), at_most, nothing);
+        !waited.unwrap().1.timed_out()
+    }
+
     /// The whole lines that have come since.
     pub fn lines(&self) -> Vec<Vec<u8>> {
-        let mut written = self.0.lock().unwrap();
+        let mut written = self.lock();
         let end = written.bytes.iter().rposition(|byte| *byte == b'\n');
         let whole: Vec<u8> = end.map_or(Vec::new(), |end| written.bytes.drain(..=end).collect());
         let lines = whole.split(|byte| *byte == b'\n').map(<[u8]>::to_vec);
@@ -107,20 +119,21 @@ impl Output {
 
     /// Stops reading for good.
     pub fn hang_up(&self) {
-        self.0.lock().unwrap().broken = true;
+        self.lock().broken = true;
     }
 
     pub fn has_ended(&self) -> bool {
-        self.0.lock().unwrap().ended
+        self.lock().ended
     }
 }
 
 impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let mut written = self.0.0.lock().unwrap();
+        let mut written = self.0.lock();
         if written.broken {
             return Err(Error::from(ErrorKind::BrokenPipe));
         }
+        self.0.0.1.notify_all();
         written.bytes.write(bytes)
     }
 
@@ -131,6 +144,7 @@ impl Write for Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.0.0.lock().unwrap().ended = true;
+        self.0.lock().ended = true;
+        self.0.0.1.notify_all();
     }
 }

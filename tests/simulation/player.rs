@@ -103,7 +103,10 @@ impl Player {
             self.act().await;
             let turns = self.chance.below(12);
             self.world.turns(turns).await;
-            self.take_in();
+            if self.chance.one_in(3) {
+                self.world.catch_up().await;
+                self.take_in();
+            }
         }
         if end == End::Quiet {
             self.quieten().await;
@@ -342,7 +345,7 @@ impl Player {
 
     async fn finish(mut self, end: End) {
         // What was said before a signal has been read by then.
-        self.world.turns(0).await;
+        self.world.catch_up().await;
         self.world.note(format!("  the end: {end:?}"));
         self.world.reads = false;
         match end {
@@ -370,6 +373,7 @@ impl Player {
         while !self.world.has_ended() {
             assert!(begun.elapsed() < PATIENCE, "the gateway doesn't end");
             self.world.turns(40).await;
+            self.world.catch_up().await;
             tokio::time::advance(Duration::from_millis(100)).await;
         }
         let (_, law, answers) = self.world.end().await;

@@ -95,12 +95,11 @@ impl World {
         self.note(format!("→ {line}"));
     }
 
-    /// Lets everybody else do so many turns, and hears what the gateway said in them.
-    pub async fn turns(&mut self, count: usize) {
+    /// Lets everybody else do so many turns.
+    pub async fn turns(&self, count: usize) {
         for _ in 0..count {
             tokio::task::yield_now().await;
         }
-        self.catch_up().await;
     }
 
     /// Lets everybody else go on until nothing more happens.
@@ -108,8 +107,30 @@ impl World {
         loop {
             let before = self.heard;
             self.turns(TURNS).await;
+            self.catch_up().await;
             if self.heard == before {
                 return;
+            }
+        }
+    }
+
+    /// Pings the gateway, which answers whatever else it does, and waits for that: all that it said
+    /// before has then gone through the thread that writes. Nobody else gets a turn meanwhile, so
+    /// that what happens doesn't hang on how fast that thread is.
+    pub async fn catch_up(&mut self) {
+        let begun = Instant::now();
+        if self.reads {
+            self.pings += 1;
+            let ping =
+                json!({ "jsonrpc": "2.0", "id": format!("ping {}", self.pings), "method": "ping" });
+            self.send(&ping.to_string());
+        }
+        self.hear();
+        while self.reads && self.pongs < self.pings && !self.has_ended() {
+            assert!(begun.elapsed() < PATIENCE, "a ping is not answered");
+            self.turns(2).await;
+            while self.pongs < self.pings && self.output.wait(Duration::from_millis(50)) {
+                self.hear();
             }
         }
     }
@@ -132,36 +153,11 @@ impl World {
         let begun = Instant::now();
         while !self.output.has_ended() {
             assert!(begun.elapsed() < PATIENCE, "stdout stays open");
-            std::thread::yield_now();
+            self.output.wait(PATIENCE);
+            self.hear();
         }
-        self.hear();
         self.note(format!("  the gateway has ended: {reason:?}"));
         (reason, self.law, self.answers)
-    }
-
-    /// Pings the gateway, which answers whatever else it does, and waits for that: all that it said
-    /// before has then gone through the thread that writes. Nobody else gets a turn meanwhile, so
-    /// that what happens doesn't hang on how fast that thread is.
-    async fn catch_up(&mut self) {
-        let begun = Instant::now();
-        if self.reads {
-            self.pings += 1;
-            let ping =
-                json!({ "jsonrpc": "2.0", "id": format!("ping {}", self.pings), "method": "ping" });
-            self.send(&ping.to_string());
-        }
-        self.hear();
-        while self.reads && self.pongs < self.pings && !self.has_ended() {
-            assert!(begun.elapsed() < PATIENCE, "a ping is not answered");
-            for _ in 0..2 {
-                tokio::task::yield_now().await;
-            }
-            let turned = Instant::now();
-            while self.pongs < self.pings && turned.elapsed() < Duration::from_millis(50) {
-                std::thread::yield_now();
-                self.hear();
-            }
-        }
     }
 
     fn hear(&mut self) {

@@ -47,6 +47,9 @@ impl Message {
 #[derive(Default)]
 pub struct Law {
     lines: usize,
+    /// Only JSON-RPC is held up, and one response for each request: what any program owes that
+    /// passes on what it is told.
+    pub bare: bool,
     requests: HashMap<String, Account>,
     /// Lines that were no valid message: each may be answered with `id: null` or its id.
     malformed: usize,
@@ -65,6 +68,9 @@ struct Account {
     answered: usize,
     /// The latest of them.
     request: Asked,
+    /// The place of the first that may still be unanswered: with an id in use twice, nobody can
+    /// tell which of the two is answered.
+    oldest: usize,
     progress: Option<f64>,
     acknowledged: bool,
     /// The latest was cancelled.
@@ -117,7 +123,13 @@ impl Law {
             account.asked += 1;
             return;
         }
+        let oldest = if account.is_open() {
+            account.oldest
+        } else {
+            self.sent
+        };
         *account = Account {
+            oldest,
             asked: account.asked + 1,
             cancelled: account.cancelled,
             answered: account.answered,
@@ -187,6 +199,9 @@ impl Law {
                 !has("id") || !json["id"].is_null(),
                 "a request with id null: {line}"
             );
+            if self.bare {
+                return;
+            }
             if has("id") {
                 eras::judge_request(self.legacy.as_ref(), message);
             } else {
@@ -211,8 +226,10 @@ impl Law {
         if account.answered < account.asked {
             assert!(!account.silenced, "answered after it was cancelled: {line}");
             account.answered += 1;
-            eras::judge_response(&account.request, message);
-            let place = account.request.place;
+            if !self.bare {
+                eras::judge_response(&account.request, message);
+            }
+            let place = account.oldest;
             self.has_read(place);
         } else {
             let excused = has("error") && self.malformed > 0;
