@@ -13,7 +13,7 @@ use crate::common::fake::{FakeBackend, OnConnect};
 use crate::common::gate::Gate;
 use crate::common::law::Message;
 
-const TOOLS: usize = 10;
+const TOOLS: usize = 8;
 /// Of a call, in the config. What a client is asked doesn't count.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -99,7 +99,7 @@ impl Player {
             End::TwoSignals,
             End::StdoutClosed,
         ]);
-        for _ in 0..20 + self.chance.below(40) {
+        for _ in 0..12 + self.chance.below(24) {
             self.act().await;
             let turns = self.chance.below(12);
             self.world.turns(turns).await;
@@ -338,7 +338,7 @@ impl Player {
             if self.world.law.unanswered().is_empty() {
                 return;
             }
-            self.world.pass(Duration::from_secs(4)).await;
+            self.world.pass(Duration::from_secs(6)).await;
         }
         panic!("never answered: {:?}", self.world.law.unanswered());
     }

@@ -22,7 +22,7 @@ use crate::common::law::{Law, Message};
 pub type Transcript = Arc<Mutex<Vec<String>>>;
 
 /// Turns in which a request on a fresh connection gets from one end to the other.
-const TURNS: usize = 24;
+const TURNS: usize = 12;
 
 pub struct World {
     pub law: Law,
