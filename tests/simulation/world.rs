@@ -156,6 +156,7 @@ impl World {
             self.output.wait(PATIENCE);
             self.hear();
         }
+        self.hear();
         self.note(format!("  the gateway has ended: {reason:?}"));
         (reason, self.law, self.answers)
     }
