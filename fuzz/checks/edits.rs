@@ -47,12 +47,13 @@ pub fn check(data: &[u8]) {
 fn members_are_set_and_left_out(object: &RawJson, members: &[(&str, &str)], chance: &mut Chance) {
     let mut some = |extra: &'static str| -> Vec<&str> {
         let picked = members.iter().map(|(name, _)| *name);
-        let picked: Vec<_> = picked.filter(|_| chance.below(3) == 0).collect();
+        let picked: Vec<_> = picked.filter(|_| chance.one_in(3)).collect();
         picked.into_iter().chain([extra]).collect()
     };
-    let (mut set, without) = (some("added"), some("left out"));
+    let (mut set, mut without) = (some("added"), some("left out"));
     set.sort_unstable();
     set.dedup();
+    without.retain(|name| !set.contains(name));
     let edits: Vec<(&str, Bytes)> = set.iter().map(|name| (*name, NEW.into())).collect();
     let edited = object.with_members(&edits, &without);
 

@@ -8,7 +8,6 @@ use sentinel_gateway::protocol::error::{INVALID_REQUEST, PARSE_ERROR};
 use sentinel_gateway::protocol::message::{
     self, Id, Inbound, Outcome, Response, Written, at_once, elements, json, parse,
 };
-
 use serde_json::value::RawValue;
 
 use super::{assert_readable, chance_of};
@@ -55,6 +54,7 @@ fn one_message(message: &RawJson) -> Option<Inbound> {
             return None;
         }
     };
+    assert!(message.is_object(), "no message: {message:?}");
     // Half a surrogate pair is no text to anybody but us: then there is nothing to compare with.
     if let Ok(members) = message.read::<BTreeMap<String, &RawValue>>() {
         let text = |key: &str| members.get(key).map(|value| value.get());
@@ -119,7 +119,7 @@ fn on_one_line(message: &Inbound) -> String {
 fn in_parts_or_whole(response: &Response) {
     const LARGE: usize = 64 * 1024;
     let (Outcome::Result(carried) | Outcome::Error(carried)) = &response.outcome;
-    if chance_of(carried.as_bytes()).below(50) > 0 {
+    if !chance_of(carried.as_bytes()).one_in(50) {
         return;
     }
     let copies = LARGE / carried.as_bytes().len() + 1;

@@ -21,8 +21,11 @@ pub mod skim;
 pub mod sse;
 pub mod www_authenticate;
 
+/// What a target calls.
+pub type Check = fn(&[u8]);
+
 /// Every check, under the name of its target and of its corpus.
-pub const ALL: [(&str, fn(&[u8])); 9] = [
+pub const ALL: [(&str, Check); 9] = [
     ("config", config::check),
     ("edits", edits::check),
     ("envelope", envelope::check),

@@ -2,7 +2,7 @@
 //! cap, and with an error that can be shown to a person.
 
 use std::convert::Infallible;
-use std::sync::{LazyLock, Mutex};
+use std::sync::Mutex;
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, ready};
@@ -17,29 +17,35 @@ use sentinel_gateway::config::{Environment, Overrides, load};
 use sentinel_gateway::protocol::{Era, Id, Notification, Outcome, RawJson, Request};
 use serde_json::value::RawValue;
 
+use super::chance::Chance;
 use super::{assert_readable, chance_of, pieces};
 
 /// What the backend is sent as its bearer token, and may say back.
 pub const SECRET: &str = "a-secret-token";
 const CAP: usize = 2048;
 
-static ENDPOINT: LazyLock<Endpoint> = LazyLock::new(|| {
-    let flags = Overrides {
-        backends: vec![("fuzz".into(), "http://127.0.0.1/mcp".into())],
-        bearer_env: vec![("fuzz".into(), "TOKEN".into())],
-        ..Overrides::default()
+/// Room for all that one reading may hold.
+const ROOM: usize = 1 << 20;
+
+thread_local! {
+    static ENDPOINT: Endpoint = {
+        let flags = Overrides {
+            backends: vec![("fuzz".into(), "http://127.0.0.1/mcp".into())],
+            bearer_env: vec![("fuzz".into(), "TOKEN".into())],
+            ..Overrides::default()
+        };
+        let environment = Environment::new("no-such-folder")
+            .with_variables(|name| (name == "TOKEN").then(|| SECRET.into()));
+        let config = load(&flags, &environment).unwrap();
+        let (pool, budget) = (Pool::default(), Budget::new(ROOM));
+        let resolved = Endpoint::resolve(&config.backends[0], &pool, CAP, budget);
+        resolved.now_or_never().expect("nothing to wait for").unwrap()
     };
-    let environment = Environment::new("no-such-folder").with_variables(|_| Some(SECRET.into()));
-    let config = load(&flags, &environment).unwrap();
-    let (pool, budget) = (Pool::default(), Budget::new(usize::MAX));
-    let resolved = Endpoint::resolve(&config.backends[0], &pool, CAP, budget);
-    let resolved = resolved.now_or_never();
-    resolved.expect("nothing to wait for").unwrap()
-});
+}
 
 /// A backend that knows [`SECRET`].
-pub fn endpoint() -> &'static Endpoint {
-    &ENDPOINT
+pub fn with_endpoint(look: impl FnOnce(&Endpoint)) {
+    ENDPOINT.with(look);
 }
 
 /// What came of one reading.
@@ -55,23 +61,39 @@ pub fn check(data: &[u8]) {
     let Ok(status) = status.parse::<http::StatusCode>() else {
         return;
     };
-    let mut chance = chance_of(data);
+    let chance = &mut chance_of(data);
+    with_endpoint(|endpoint| holds(endpoint, status, media_type, body, chance));
+}
+
+fn holds(
+    endpoint: &Endpoint,
+    status: http::StatusCode,
+    media_type: &str,
+    body: &[u8],
+    chance: &mut Chance,
+) {
     for era in [Era::Legacy, Era::Modern] {
         for (in_session, probing) in [(false, false), (true, false), (false, true)] {
             let read = |pieces: Vec<&[u8]>| {
                 let response = response(status, media_type, pieces)?;
-                Some(read(response, era, in_session, probing))
+                Some(read(endpoint, response, era, in_session, probing))
             };
             let Some(whole) = read(vec![body]) else {
                 return;
             };
-            let pieces = pieces(&mut chance, body.len());
+            let pieces = pieces(chance, body.len());
             let cut = read(pieces.into_iter().map(|piece| &body[piece]).collect());
             let same = cut.is_some_and(|cut| format!("{cut:?}") == format!("{whole:?}"));
             assert!(same, "it depends on where the body is cut");
             judge(&whole, body, media_type);
         }
     }
+    // Nothing is kept of what was read.
+    endpoint
+        .budget
+        .charge()
+        .cover(ROOM)
+        .expect("all room is free again");
 }
 
 fn response(status: http::StatusCode, media_type: &str, pieces: Vec<&[u8]>) -> Option<Response> {
@@ -87,12 +109,18 @@ fn response(status: http::StatusCode, media_type: &str, pieces: Vec<&[u8]>) -> O
         .map(Into::into)
 }
 
-fn read(response: Response, era: Era, in_session: bool, probing: bool) -> Seen {
+fn read(
+    endpoint: &Endpoint,
+    response: Response,
+    era: Era,
+    in_session: bool,
+    probing: bool,
+) -> Seen {
     let (id, heard) = (Id::number(7), Heard::default());
     let answering =
         |_: Id, _: Outcome| -> BoxFuture<'_, Result<(), BackendError>> { ready(Ok(())).boxed() };
     let reading = Reading {
-        endpoint: endpoint(),
+        endpoint,
         addressee: &id,
         era,
         probing,
@@ -124,14 +152,21 @@ fn judge((outcome, heard): &Seen, body: &[u8], media_type: &str) {
         Err(error) => {
             let message = error.explain("http://127.0.0.1/mcp");
             assert_readable(&message);
-            let shows = message.contains(SECRET) || message.contains(&SECRET[..8]);
+            assert!(!message.contains(SECRET), "{message}");
+            // Nor its beginning, unless the backend says that alone.
+            let said = [media_type.as_bytes(), body].concat();
+            let rest = String::from_utf8_lossy(&said).to_lowercase();
+            let rest = rest.replace(SECRET, "");
+            let beginning = &SECRET[..8];
+            let shows = message.contains(beginning) && !rest.contains(beginning);
             assert!(!shows, "{message}");
         }
     }
     assert!(heard.len() <= body.len() / 8, "heard more than was said");
 }
 
-/// Notes what is heard beside the answer, and refuses every question.
+/// Notes what is heard beside the answer. Questions are refused and not noted: whether one that is
+/// withdrawn at once was heard depends on what comes in one piece.
 #[derive(Default)]
 struct Heard(Mutex<Vec<String>>);
 
@@ -140,8 +175,7 @@ impl Listener for Heard {
         self.0.lock().unwrap().push(notification.method);
     }
 
-    fn request(&self, request: Request) -> BoxFuture<'_, Outcome> {
-        self.0.lock().unwrap().push(request.method);
+    fn request(&self, _: Request) -> BoxFuture<'_, Outcome> {
         ready(Outcome::Error(RawJson::trusted(
             r#"{"code":-1,"message":"no"}"#,
         )))

@@ -4,10 +4,11 @@
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use sentinel_gateway::backend::BackendError;
+use sentinel_gateway::backend::http::Endpoint;
 use sentinel_gateway::protocol::{Class, Executed};
 
 use super::assert_readable;
-use super::reply::{SECRET, endpoint};
+use super::reply::{SECRET, with_endpoint};
 
 /// A header value; from the first empty line on, the body.
 pub fn check(data: &[u8]) {
@@ -17,8 +18,12 @@ pub fn check(data: &[u8]) {
         return;
     };
     let headers: HeaderMap = [(WWW_AUTHENTICATE, value)].into_iter().collect();
+    with_endpoint(|endpoint| stays_readable(endpoint, &headers, body));
+}
+
+fn stays_readable(endpoint: &Endpoint, headers: &HeaderMap, body: &[u8]) {
     for status in [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN] {
-        let error = endpoint().refusal(status, &headers, body);
+        let error = endpoint.refusal(status, headers, body);
         assert!(
             matches!(error, BackendError::AuthRequired { .. }),
             "{error:?}"
@@ -30,7 +35,7 @@ pub fn check(data: &[u8]) {
         let message = error.explain("http://127.0.0.1/mcp");
         assert_readable(&message);
         assert!(!message.contains(SECRET), "{message}");
-        let without = endpoint().refusal(status, &HeaderMap::new(), body);
+        let without = endpoint.refusal(status, &HeaderMap::new(), body);
         assert_eq!(error, without, "the header is not read, and shows nowhere");
     }
 }

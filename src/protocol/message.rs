@@ -149,10 +149,14 @@ pub struct Malformed {
 /// [`Malformed`] for text that is not JSON (`-32700`) or not a JSON-RPC message (`-32600`):
 /// no `"jsonrpc": "2.0"`, wrong types, duplicate members, an id that is neither integer nor string.
 pub fn parse(message: &RawJson) -> Result<Inbound, Malformed> {
+    let invalid = |why: &str| Malformed::new(message, RpcError::new(INVALID_REQUEST, why));
+    // serde would take an array for the members in their order, and quote whatever else it is.
+    if !message.is_object() {
+        return Err(invalid("not a JSON-RPC message: it must be an object"));
+    }
     let envelope: Envelope<'_> = message
         .read()
         .map_err(|error| Malformed::new(message, complaint(&error)))?;
-    let invalid = |why: &str| Malformed::new(message, RpcError::new(INVALID_REQUEST, why));
     let part = |raw: &RawValue| message.part(raw);
 
     if envelope.jsonrpc.as_deref() != Some("2.0") {
@@ -394,6 +398,16 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1}"#,
         ] {
             assert_eq!(code(text), INVALID_REQUEST, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_object_is_no_message_and_not_quoted() {
+        let long = format!("\"{}\"", "x".repeat(10_000));
+        for text in [r#"["2.0",1,"ping"]"#, "[]", "null", &long] {
+            let refused = read(text).expect_err("should be refused").error;
+            assert_eq!(refused.code, INVALID_REQUEST, "{text}");
+            assert!(refused.message.len() < 200, "{}", refused.message);
         }
     }
 

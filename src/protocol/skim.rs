@@ -102,7 +102,8 @@ pub fn string(text: &[u8], at: usize) -> Option<usize> {
             let (escaped, still_open) = escaped_in(bits(block, |byte| byte == b'\\'), open);
             let quotes = bits(block, |byte| byte == b'"') & !escaped;
             let inside = quotes.wrapping_sub(1) & !quotes;
-            if is_odd(window) && !is_sound(text, at, inside, escaped) {
+            // What the block before escapes is not among the pairs of this one.
+            if (open || is_odd(window)) && !is_sound(text, at, inside, escaped) {
                 return None;
             }
             if quotes != 0 {
@@ -311,6 +312,17 @@ mod tests {
             let ours = |text: &str| value(text.as_bytes(), 0) == Some(text.len());
             assert!(ours(&text), "{levels}");
             assert!(!ours(&crossed), "{levels}");
+        }
+    }
+
+    #[test]
+    fn a_bad_escape_is_found_wherever_it_stands() {
+        for before in 0..2 * BLOCK {
+            for (escape, sound) in [("\\y", false), ("\\u12g4", false), ("\\u12a4", true)] {
+                let (head, tail) = ("x".repeat(before), "x".repeat(2 * BLOCK));
+                let text = format!("\"{head}{escape}{tail}\"");
+                assert_eq!(string(text.as_bytes(), 0).is_some(), sound, "{text}");
+            }
         }
     }
 

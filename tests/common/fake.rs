@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard};
 
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 
 use super::PATIENCE;
 use super::group::{Group, Member};
@@ -39,6 +39,7 @@ pub struct FakeBackend {
     _anchor: TcpSocket,
     /// While it listens: a group of one, the task that accepts.
     accepting: Mutex<Option<Group>>,
+    runtime: Handle,
 }
 
 struct Shared {
@@ -70,8 +71,19 @@ impl FakeBackend {
         fake
     }
 
+    /// The same in the runtime of the caller, who then must wait for nothing by blocking.
+    pub fn start_here() -> Self {
+        let fake = Self::down_in(Handle::current());
+        fake.come_up();
+        fake
+    }
+
     /// A port at which connections are refused, until [`come_up`](Self::come_up).
     pub fn down() -> Self {
+        Self::down_in(RUNTIME.handle().clone())
+    }
+
+    fn down_in(runtime: Handle) -> Self {
         let anchor = bound_to(0);
         let port = anchor.local_addr().unwrap().port();
         Self {
@@ -85,6 +97,7 @@ impl FakeBackend {
             port,
             _anchor: anchor,
             accepting: Mutex::new(None),
+            runtime,
         }
     }
 
@@ -246,6 +259,12 @@ impl FakeBackend {
         self
     }
 
+    /// The same without waiting until they are closed.
+    pub fn cut_connections(&self) -> &Self {
+        std::mem::replace(&mut *self.shared.connections.lock().unwrap(), Group::new()).cut();
+        self
+    }
+
     /// Dies: closes all connections, and refuses new ones on the same port.
     pub fn go_down(&self) -> &Self {
         if let Some(accepting) = self.accepting.lock().unwrap().take() {
@@ -259,7 +278,7 @@ impl FakeBackend {
     pub fn come_up(&self) -> &Self {
         self.accepting.lock().unwrap().get_or_insert_with(|| {
             let accepting = Group::new();
-            let _entered = RUNTIME.enter();
+            let _entered = self.runtime.enter();
             let listener = bound_to(self.port).listen(1024).unwrap();
             let shared = Arc::clone(&self.shared);
             tokio::spawn(accept(listener, accepting.member(), shared));

@@ -68,6 +68,9 @@ struct Account {
     answered: usize,
     /// The latest of them.
     request: Asked,
+    /// The place of the first that may still be unanswered: with an id in use twice, nobody can
+    /// tell which of the two is answered.
+    oldest: usize,
     progress: Option<f64>,
     acknowledged: bool,
     /// The latest was cancelled.
@@ -120,7 +123,13 @@ impl Law {
             account.asked += 1;
             return;
         }
+        let oldest = if account.is_open() {
+            account.oldest
+        } else {
+            self.sent
+        };
         *account = Account {
+            oldest,
             asked: account.asked + 1,
             cancelled: account.cancelled,
             answered: account.answered,
@@ -220,7 +229,7 @@ impl Law {
             if !self.bare {
                 eras::judge_response(&account.request, message);
             }
-            let place = account.request.place;
+            let place = account.oldest;
             self.has_read(place);
         } else {
             let excused = has("error") && self.malformed > 0;

@@ -1,0 +1,416 @@
+//! A client that does by chance whatever a client can do.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::model::{Call, Model, Weather};
+use super::script;
+use super::world::{Transcript, World};
+use crate::common::PATIENCE;
+use crate::common::chance::Chance;
+use crate::common::fake::{FakeBackend, OnConnect};
+use crate::common::gate::Gate;
+use crate::common::law::Message;
+
+const TOOLS: usize = 8;
+/// Of a call, in the config. What a client is asked doesn't count.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// How it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Everything has been answered.
+    Quiet,
+    /// In the middle of calls, in one of these ways.
+    Eof,
+    Signal,
+    TwoSignals,
+    StdoutClosed,
+}
+
+/// A client, its backends, and what is known of both.
+pub struct Player {
+    world: World,
+    chance: Chance,
+    backends: [FakeBackend; 2],
+    gates: Vec<Gate>,
+    model: Model,
+    version: &'static str,
+    capabilities: Value,
+    started: usize,
+    ids: u64,
+}
+
+impl Player {
+    /// Makes the world of this seed.
+    pub async fn new(seed: u64, transcript: Transcript) -> Self {
+        let mut chance = Chance(seed);
+        let versions = ["2025-03-26", "2025-11-25", "2026-07-28", "2026-07-28"];
+        let version = *chance.pick(&versions);
+        let can = json!({ "sampling": {}, "elicitation": { "form": {}, "url": {} }, "roots": {} });
+        let capabilities = if chance.one_in(4) { json!({}) } else { can };
+        let mut legacy = FakeBackend::start_here();
+        if chance.one_in(2) {
+            legacy = legacy.with_get();
+        }
+        let mut backends = [legacy, FakeBackend::start_here().modern()];
+        let (mut tools, mut gates) = (Vec::new(), Vec::new());
+        for n in 0..TOOLS {
+            let modern = chance.one_in(2);
+            let [old, new] = &backends;
+            let fake = if modern { new } else { old };
+            let name = format!("t{n}");
+            let tool = script::write(fake, name, modern, &mut chance, &mut gates);
+            let members = json!({ "annotations": { "readOnlyHint": tool.safe } });
+            let add = |fake: FakeBackend| fake.tool_with(&tool.name, members);
+            let [old, new] = backends;
+            backends = if modern {
+                [old, add(new)]
+            } else {
+                [add(old), new]
+            };
+            tools.push(tool);
+        }
+        let lines = format!("timeout_secs = {}\nretries = 2\n", DEADLINE.as_secs());
+        let toml = backends[0].entry("old", &lines) + &backends[1].entry("new", &lines);
+        Self {
+            world: World::new(&toml, transcript).await,
+            chance,
+            backends,
+            gates,
+            model: Model::new(tools),
+            version,
+            capabilities,
+            started: 0,
+            ids: 0,
+        }
+    }
+
+    /// Plays to one of the ends, and judges.
+    pub async fn play(mut self) {
+        self.introduce().await;
+        let end = *self.chance.pick(&[
+            End::Quiet,
+            End::Quiet,
+            End::Quiet,
+            End::Eof,
+            End::Signal,
+            End::TwoSignals,
+            End::StdoutClosed,
+        ]);
+        for _ in 0..12 + self.chance.below(24) {
+            self.act().await;
+            let turns = self.chance.below(12);
+            self.world.turns(turns).await;
+            if self.chance.one_in(3) {
+                self.world.catch_up().await;
+                self.take_in();
+            }
+        }
+        if end == End::Quiet {
+            self.quieten().await;
+        }
+        self.finish(end).await;
+    }
+
+    async fn introduce(&mut self) {
+        if !self.is_modern() {
+            let client = json!({ "name": "player", "version": "1" });
+            let id = self.request(
+                "initialize",
+                json!({ "protocolVersion": self.version,
+                "capabilities": self.capabilities, "clientInfo": client }),
+            );
+            self.wait_for(id).await;
+            self.notify("notifications/initialized", json!({}));
+        }
+        // A client that calls before it has listed may be told that there is no such tool.
+        let id = self.request("tools/list", json!({}));
+        self.wait_for(id).await;
+    }
+
+    async fn wait_for(&mut self, id: u64) {
+        for _ in 0..50 {
+            self.world.settle().await;
+            if self.world.answers.iter().any(|answer| *answer.id() == id) {
+                return;
+            }
+            self.world.pass(Duration::from_millis(100)).await;
+        }
+        panic!("{id} is not answered");
+    }
+
+    async fn act(&mut self) {
+        match self.chance.below(20) {
+            0..=5 => self.call(),
+            6 | 7 => self.cancel(),
+            8 => self.call_again(),
+            9 => self.list(),
+            10 => self.talk_nonsense(),
+            11 | 12 => self.open_a_gate(),
+            13..=15 => self.answer_a_question(),
+            16 => self.disturb(),
+            17 => self.batch(),
+            18 => self.notify("notifications/roots/list_changed", json!({})),
+            _ => {
+                let times = [1, 40, 150, 1_000, 6_000];
+                let time = Duration::from_millis(*self.chance.pick(&times));
+                self.world.pass(time).await;
+            }
+        }
+    }
+
+    fn call(&mut self) {
+        if self.started == TOOLS {
+            return;
+        }
+        let tool = self.started;
+        self.started += 1;
+        let id = self.request_tool(tool, json!({}));
+        self.model.called(id, Call::of(tool));
+    }
+
+    fn request_tool(&mut self, tool: usize, more: Value) -> u64 {
+        let token = format!("token {}", self.ids + 1);
+        let name = &self.model.tools[tool].name;
+        let mut params =
+            json!({ "name": name, "arguments": {}, "_meta": { "progressToken": token } });
+        for (key, value) in more.as_object().into_iter().flatten() {
+            params[key] = value.clone();
+        }
+        self.request("tools/call", params)
+    }
+
+    /// Uses an id that is in flight already, or was.
+    fn call_again(&mut self) {
+        let known = self.model.ids();
+        if known.is_empty() {
+            return;
+        }
+        let id = *self.chance.pick(&known);
+        self.model.asked_twice(id);
+        let meta = json!({ "progressToken": format!("token {id}") });
+        let params = json!({ "name": "no such tool", "arguments": {}, "_meta": meta });
+        self.request_as(id, "tools/call", params);
+    }
+
+    fn cancel(&mut self) {
+        let known = self.model.ids();
+        let unknown = json!("nobody's");
+        let id = match self.chance.below(8) {
+            0 => unknown,
+            _ if known.is_empty() => unknown,
+            _ => json!(self.chance.pick(&known)),
+        };
+        for _ in 0..=usize::from(self.chance.one_in(4)) {
+            self.notify("notifications/cancelled", json!({ "requestId": id }));
+        }
+        if let Some(id) = id.as_u64() {
+            self.model.cancelled(id);
+        }
+    }
+
+    fn list(&mut self) {
+        let methods = [
+            "tools/list",
+            "prompts/list",
+            "resources/list",
+            "resources/templates/list",
+        ];
+        let method = *self.chance.pick(&methods);
+        self.request(method, json!({}));
+    }
+
+    fn talk_nonsense(&mut self) {
+        let nonsense = [
+            "{",
+            "nonsense",
+            r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":"strange","result":{}}"#,
+            "[1]",
+        ];
+        let line = *self.chance.pick(&nonsense);
+        self.world.send(line);
+    }
+
+    /// Two in one line, where the version has that.
+    fn batch(&mut self) {
+        if self.version != "2025-03-26" {
+            return;
+        }
+        self.ids += 2;
+        let ping = |id| json!({ "jsonrpc": "2.0", "id": id, "method": "ping" });
+        let list = json!({ "jsonrpc": "2.0", "id": self.ids, "method": "tools/list" });
+        let batch = json!([ping(self.ids - 1), list]);
+        self.world.send(&batch.to_string());
+    }
+
+    fn open_a_gate(&mut self) {
+        if !self.gates.is_empty() {
+            let at = self.chance.below(self.gates.len());
+            self.gates.swap_remove(at).open();
+        }
+    }
+
+    fn answer_a_question(&mut self) {
+        if self.world.questions.is_empty() {
+            return;
+        }
+        let at = self.chance.below(self.world.questions.len());
+        let question = self.world.questions.swap_remove(at);
+        let id = question.id();
+        let answer = if self.chance.one_in(6) {
+            self.model.refused_a_question();
+            json!({ "jsonrpc": "2.0", "id": id, "error": { "code": -1, "message": "no" } })
+        } else {
+            json!({ "jsonrpc": "2.0", "id": id, "result": { "action": "accept", "content": {} } })
+        };
+        self.world.send(&answer.to_string());
+        if self.chance.one_in(6) {
+            self.world.send(&answer.to_string());
+        }
+    }
+
+    /// Something happens to a backend that no call is to blame for.
+    fn disturb(&mut self) {
+        let which = self.chance.below(2);
+        let fake = &self.backends[which];
+        let (what, weather) = match self.chance.below(4) {
+            0 => {
+                fake.forget_sessions();
+                ("forgets its sessions", Weather::SessionsLost)
+            }
+            1 => {
+                fake.cut_connections();
+                ("closes its connections", Weather::Broken)
+            }
+            2 => {
+                fake.on_connect(&[OnConnect::HangUp]);
+                ("will hang up once", Weather::Broken)
+            }
+            _ => {
+                fake.on_connect(&[OnConnect::Reset, OnConnect::Reset]);
+                ("will reset twice", Weather::Broken)
+            }
+        };
+        self.world.note(format!("  backend {which} {what}"));
+        self.model.weather(weather);
+    }
+
+    /// Hands answers to the model. A question in a result is answered, later or never.
+    fn take_in(&mut self) {
+        for answer in std::mem::take(&mut self.world.answers) {
+            let parked = self.model.answered(&answer);
+            if let Some(tool) = parked.filter(|_| !self.chance.one_in(5)) {
+                self.retry(tool, &answer);
+            }
+        }
+    }
+
+    fn retry(&mut self, tool: usize, asked: &Message) {
+        let result = &asked.json["result"];
+        let asks = result["inputRequests"].as_object();
+        let accept = json!({ "action": "accept", "content": {} });
+        let keys = asks.into_iter().flatten().map(|(key, _)| key.clone());
+        let answers: Map<String, Value> = keys.map(|key| (key, accept.clone())).collect();
+        let mut more = json!({ "inputResponses": answers });
+        if let Some(state) = result.get("requestState") {
+            more["requestState"] = state.clone();
+        }
+        let id = self.request_tool(tool, more);
+        self.model.called(id, Call::of(tool));
+    }
+
+    /// Lets everything come to its end: gates open, questions are answered, time passes.
+    async fn quieten(&mut self) {
+        while !self.gates.is_empty() {
+            self.open_a_gate();
+        }
+        // Longer than the deadline, with each wait between attempts.
+        for _ in 0..20 {
+            self.world.settle().await;
+            self.take_in();
+            while !self.world.questions.is_empty() {
+                self.answer_a_question();
+            }
+            if self.world.law.unanswered().is_empty() {
+                return;
+            }
+            self.world.pass(Duration::from_secs(6)).await;
+        }
+        panic!("never answered: {:?}", self.world.law.unanswered());
+    }
+
+    async fn finish(mut self, end: End) {
+        // What was said before a signal has been read by then.
+        self.world.catch_up().await;
+        self.world.note(format!("  the end: {end:?}"));
+        self.world.reads = false;
+        match end {
+            End::Quiet | End::Eof => self.world.input = None,
+            End::Signal => {
+                let _ = self.world.shutdown.send(());
+            }
+            End::TwoSignals => {
+                for _ in 0..2 {
+                    let _ = self.world.shutdown.send(());
+                }
+            }
+            End::StdoutClosed => {
+                self.world.output.hang_up();
+                // It is noticed when something is written.
+                self.request("tools/list", json!({}));
+                while !self.world.output.has_ended() {
+                    tokio::task::yield_now().await;
+                    std::thread::yield_now();
+                }
+            }
+        }
+        // It is a thread that notices the end of the input: that takes time which no clock shows.
+        let begun = std::time::Instant::now();
+        while !self.world.has_ended() {
+            assert!(begun.elapsed() < PATIENCE, "the gateway doesn't end");
+            self.world.turns(40).await;
+            self.world.catch_up().await;
+            tokio::time::advance(Duration::from_millis(100)).await;
+        }
+        let (_, law, answers) = self.world.end().await;
+        for answer in answers {
+            self.model.answered(&answer);
+        }
+        if end != End::StdoutClosed {
+            let unanswered = law.unanswered();
+            assert!(unanswered.is_empty(), "never answered: {unanswered:?}");
+        }
+        self.model.judge(&self.backends, end != End::Quiet);
+    }
+
+    fn is_modern(&self) -> bool {
+        self.version == "2026-07-28"
+    }
+
+    fn request(&mut self, method: &str, params: Value) -> u64 {
+        self.ids += 1;
+        self.request_as(self.ids, method, params);
+        self.ids
+    }
+
+    fn request_as(&mut self, id: u64, method: &str, mut params: Value) {
+        if self.is_modern() {
+            let prefix = "io.modelcontextprotocol";
+            let meta = &mut params["_meta"];
+            meta[format!("{prefix}/protocolVersion")] = json!(self.version);
+            meta[format!("{prefix}/clientInfo")] = json!({ "name": "player", "version": "1" });
+            meta[format!("{prefix}/clientCapabilities")] = self.capabilities.clone();
+        }
+        let message = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+        self.world.send(&message.to_string());
+    }
+
+    fn notify(&mut self, method: &str, params: Value) {
+        let message = json!({ "jsonrpc": "2.0", "method": method, "params": params });
+        self.world.send(&message.to_string());
+    }
+}

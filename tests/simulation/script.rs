@@ -1,0 +1,159 @@
+//! What a backend does with each attempt of a call, and what may come of it.
+
+use serde_json::{Value, json};
+
+use crate::common::chance::Chance;
+use crate::common::fake::FakeBackend;
+use crate::common::gate::Gate;
+use crate::common::message::{complete_text, notification, progress, request, text};
+use crate::common::reply::Reply;
+
+/// A tool that is called once, and what its backend does.
+pub struct Tool {
+    pub name: String,
+    pub modern: bool,
+    /// Known to be safe to run twice.
+    pub safe: bool,
+    /// Classes of errors that its backend gives cause for.
+    pub classes: Vec<&'static str>,
+    /// Its backend asks something.
+    pub asks: bool,
+    /// Its backend answers with an error of its own.
+    pub errs: bool,
+}
+
+/// Writes the script of one tool, and queues it at its backend. Gates that hold it are added.
+pub fn write(
+    fake: &FakeBackend,
+    name: String,
+    modern: bool,
+    chance: &mut Chance,
+    gates: &mut Vec<Gate>,
+) -> Tool {
+    let mut tool = Tool {
+        safe: chance.one_in(2),
+        name,
+        modern,
+        classes: Vec::new(),
+        asks: false,
+        errs: false,
+    };
+    for _ in 0..chance.below(3) {
+        let (class, reply) = fault(chance);
+        tool.classes.push(class);
+        fake.on_tool(&tool.name, reply);
+    }
+    match chance.below(4) {
+        0 => {
+            tool.asks = true;
+            if modern {
+                modern_questions(fake, &tool.name, chance);
+            } else {
+                let story = legacy_story(fake, &tool.name, chance, gates);
+                fake.on_tool(&tool.name, story);
+            }
+        }
+        1 => {
+            tool.errs = true;
+            fake.on_tool(&tool.name, Reply::error(-1, "the tool says no"));
+        }
+        2 => drop(fake.on_tool(&tool.name, slow_answer(&tool, chance, gates))),
+        _ => {}
+    }
+    tool
+}
+
+fn says(tool: &Tool) -> Value {
+    let words = if tool.modern { complete_text } else { text };
+    words(&tool.name)
+}
+
+/// An answer that is held, with progress before it.
+fn slow_answer(tool: &Tool, chance: &mut Chance, gates: &mut Vec<Gate>) -> Reply {
+    let gate = Gate::new();
+    gates.push(gate.clone());
+    if chance.one_in(2) {
+        return Reply::json(&says(tool)).after(&gate);
+    }
+    let mut stream = Reply::sse();
+    for step in 0..chance.below(4) {
+        stream = stream.event(progress(step as f64));
+    }
+    stream = stream.hold(&gate).event(progress(10.0)).event(says(tool));
+    if chance.one_in(2) {
+        // What comes after the answer is nobody's.
+        stream = stream.event(progress(11.0)).event(says(tool));
+    }
+    stream
+}
+
+/// Something that goes wrong, and the class of what comes of it if it is not tried again.
+fn fault(chance: &mut Chance) -> (&'static str, Reply) {
+    let wait = *chance.pick(&["0", "1", "7", "40", "soon"]);
+    match chance.below(12) {
+        0 => ("outcome_unknown", Reply::status(500).body("boom")),
+        1 => ("outcome_unknown", Reply::status(502)),
+        2 => ("overloaded", Reply::status(503)),
+        3 => ("overloaded", Reply::status(503).runs(true)),
+        4 => ("overloaded", Reply::status(503).header("retry-after", wait)),
+        5 => (
+            "rate_limited",
+            Reply::status(429).header("retry-after", wait),
+        ),
+        6 => ("outcome_unknown", Reply::hang_up()),
+        7 => ("outcome_unknown", Reply::reset()),
+        8 => ("outcome_unknown", Reply::sse().event(progress(0.5))),
+        9 => ("deadline", Reply::stall()),
+        10 => (
+            "bad_reply",
+            Reply::status(200)
+                .header("content-type", "application/json")
+                .body("{"),
+        ),
+        _ => (
+            "bad_reply",
+            Reply::json(&json!({ "jsonrpc": "2.0", "id": "strange", "result": {} })),
+        ),
+    }
+}
+
+fn form(words: &str) -> Value {
+    json!({ "message": words, "requestedSchema": { "type": "object", "properties": {} } })
+}
+
+/// Questions on the call's own stream, some of them withdrawn, and an answer when all others have
+/// been answered.
+fn legacy_story(
+    fake: &FakeBackend,
+    tool: &str,
+    chance: &mut Chance,
+    gates: &mut Vec<Gate>,
+) -> Reply {
+    let mut stream = Reply::sse();
+    let mut waits = Vec::new();
+    for n in 0..1 + chance.below(2) {
+        let id = format!("{tool} asks {n}");
+        let gate = fake.answered(&json!(id));
+        stream = stream.event(request(json!(id), "elicitation/create", form(&id)));
+        if chance.one_in(4) {
+            let params = json!({ "requestId": id });
+            stream = stream.event(notification("notifications/cancelled", params));
+        } else {
+            gates.push(gate.clone());
+            waits.push(gate);
+        }
+    }
+    for gate in &waits {
+        stream = stream.hold(gate);
+    }
+    stream.event(text(tool))
+}
+
+/// Rounds of questions. The tool runs after the last.
+fn modern_questions(fake: &FakeBackend, tool: &str, chance: &mut Chance) {
+    for round in 0..1 + chance.below(2) {
+        let words = format!("{tool} asks {round}");
+        let asks = json!({ "k": { "method": "elicitation/create", "params": form(&words) } });
+        fake.on_tool(tool, Reply::input_required(&asks, Some(&words)));
+    }
+}
