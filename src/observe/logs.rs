@@ -32,7 +32,10 @@ pub fn start(level: Option<&str>, json: bool) {
 /// A bug of ours, told like all else: what Rust does by itself would wait for a stderr that nobody
 /// reads, and all calls with it.
 fn panicked(panic: &PanicHookInfo<'_>) {
-    let why = panic.payload_as_str().unwrap_or("no message");
+    let payload = panic.payload();
+    let formatted = payload.downcast_ref::<String>().map(String::as_str);
+    let literal = payload.downcast_ref::<&str>().copied();
+    let why = formatted.or(literal).unwrap_or("no message");
     let at = panic.location().map(ToString::to_string);
     tracing::error!(at, "the gateway has a bug: please report it: {why}");
 }
