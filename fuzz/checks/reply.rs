@@ -12,6 +12,7 @@ use reqwest::{Body, Response};
 use sentinel_gateway::backend::http::Endpoint;
 use sentinel_gateway::backend::stream::Reading;
 use sentinel_gateway::backend::{BackendError, Listener, Pool};
+use sentinel_gateway::budget::Budget;
 use sentinel_gateway::config::{Environment, Overrides, load};
 use sentinel_gateway::protocol::{Era, Id, Notification, Outcome, RawJson, Request};
 use serde_json::value::RawValue;
@@ -30,7 +31,8 @@ static ENDPOINT: LazyLock<Endpoint> = LazyLock::new(|| {
     };
     let environment = Environment::new("no-such-folder").with_variables(|_| Some(SECRET.into()));
     let config = load(&flags, &environment).unwrap();
-    let resolved = Endpoint::resolve(&config.backends[0], &Pool::default(), CAP).now_or_never();
+    let (pool, budget) = (Pool::default(), Budget::new(usize::MAX));
+    let resolved = Endpoint::resolve(&config.backends[0], &pool, CAP, budget).now_or_never();
     resolved.expect("nothing to wait for").unwrap()
 });
 
