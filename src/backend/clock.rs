@@ -70,11 +70,15 @@ impl Clock {
         state.deadline.saturating_duration_since(now)
     }
 
-    /// Runs `work` as long as there is time.
+    /// Runs `work` as long as there is time. What comes too late does not even begin: nothing is
+    /// sent that nobody can wait for.
     ///
     /// # Errors
     /// [`Expired`] when there is none left; `work` is dropped.
     pub async fn run<T>(&self, work: impl Future<Output = T>) -> Result<T, Expired> {
+        if self.left().is_zero() {
+            return Err(Expired);
+        }
         tokio::select! {
             biased;
             done = work => Ok(done),
@@ -155,5 +159,14 @@ mod tests {
         let started = Instant::now();
         assert_eq!(clock.run(std::future::pending::<()>()).await, Err(Expired));
         assert_eq!(started.elapsed(), Duration::from_secs(10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_too_late_does_not_begin() {
+        let clock = Clock::new(Duration::from_secs(10));
+        tokio::time::advance(Duration::from_secs(10)).await;
+        let mut begun = false;
+        assert_eq!(clock.run(async { begun = true }).await, Err(Expired));
+        assert!(!begun);
     }
 }

@@ -88,8 +88,8 @@ fn blocked(subject: &Subject, snapshot: &Snapshot) -> Option<RpcError> {
 }
 
 /// The snapshot after a backend has said what it has, where only an earlier run knows: a tool may
-/// be another one by now. `None` where that isn't needed, or the backend can't be had; the call
-/// then says so itself.
+/// be another one by now. `None` where that isn't needed, or the backend can't be had, or keeps
+/// failing; the call then says so itself.
 async fn listed_now(
     subject: &Subject,
     snapshot: &Snapshot,
@@ -99,10 +99,10 @@ async fn listed_now(
         return None;
     }
     let route = subject.route(snapshot)?;
-    if snapshot.breaker_of(route.backend).is_open() {
+    let (backend, at) = (route.backend, route.backend.index);
+    if snapshot.breaker_of(backend).turns_away() {
         return None;
     }
-    let (backend, at) = (route.backend, route.backend.index);
     let own_name = route.entry.map_or("", |entry| &entry.own_name);
     let limit = backend.config.timeout_of(own_name);
     let listing = async {

@@ -224,3 +224,6 @@ pub fn list_changed(before: &Snapshot, after: &Snapshot) -> Vec<Notification> {
     };
     methods.into_iter().map(notification).collect()
 }
+
+#[cfg(test)]
+mod tests;

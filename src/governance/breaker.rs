@@ -140,18 +140,14 @@ impl Breaker {
     pub fn admit(self: &Arc<Self>) -> Result<Permit, Refusal> {
         let now = Instant::now();
         let mut inner = self.lock();
-        if let State::Open { until, trouble } = &inner.state {
-            if now < *until {
-                return Err(trouble.refusal(Some(*until - now)));
-            }
+        if let Some(refusal) = inner.refusal(now) {
+            return Err(refusal);
+        }
+        if let State::Open { trouble, .. } = &inner.state {
             let trouble = trouble.clone();
             inner.half_open(trouble);
         }
         let probe = match &inner.state {
-            State::HalfOpen {
-                probe: Some(probe),
-                trouble,
-            } if now < probe.since + LONGEST_WAIT => return Err(trouble.refusal(None)),
             State::HalfOpen { .. } => Some(inner.send_probe(now)),
             State::Closed { .. } | State::Open { .. } => None,
         };
@@ -167,9 +163,9 @@ impl Breaker {
         })
     }
 
-    /// Whether no call is let through now.
-    pub fn is_open(&self) -> bool {
-        matches!(self.lock().state, State::Open { until, .. } if Instant::now() < until)
+    /// Whether a call would be turned away now. Asking takes nobody's place.
+    pub fn turns_away(&self) -> bool {
+        self.lock().refusal(Instant::now()).is_some()
     }
 
     /// Something else than a call has reached it: the next call need not wait to try.
@@ -221,6 +217,19 @@ impl Drop for Permit {
 }
 
 impl Inner {
+    fn refusal(&self, now: Instant) -> Option<Refusal> {
+        match &self.state {
+            State::Open { until, trouble } if now < *until => {
+                Some(trouble.refusal(Some(*until - now)))
+            }
+            State::HalfOpen {
+                probe: Some(probe),
+                trouble,
+            } if now < probe.since + LONGEST_WAIT => Some(trouble.refusal(None)),
+            State::Closed { .. } | State::Open { .. } | State::HalfOpen { .. } => None,
+        }
+    }
+
     fn half_open(&mut self, trouble: Trouble) {
         self.epoch += 1;
         self.state = State::HalfOpen {

@@ -1,6 +1,7 @@
 //! The log: on stderr, never on stdout, and never in the way.
 
 use std::io::{self, Write};
+use std::panic::{self, PanicHookInfo};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -25,6 +26,18 @@ pub fn start(level: Option<&str>, json: bool) {
     } else {
         builder.with_target(false).try_init()
     };
+    panic::set_hook(Box::new(panicked));
+}
+
+/// A bug of ours, told like all else: what Rust does by itself would wait for a stderr that nobody
+/// reads, and all calls with it.
+fn panicked(panic: &PanicHookInfo<'_>) {
+    let payload = panic.payload();
+    let formatted = payload.downcast_ref::<String>().map(String::as_str);
+    let literal = payload.downcast_ref::<&str>().copied();
+    let why = formatted.or(literal).unwrap_or("no message");
+    let at = panic.location().map(ToString::to_string);
+    tracing::error!(at, "the gateway has a bug: please report it: {why}");
 }
 
 /// Stderr, where what can't be written now is dropped: a log that nobody reads, or that is

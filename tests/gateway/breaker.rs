@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::common::fake::FakeBackend;
+use crate::common::gate::Gate;
 use crate::common::gateway::{Answer, TestGateway};
 use crate::common::reply::Reply;
 
@@ -92,4 +93,33 @@ fn fault_79_a_tools_own_errors_and_refusals_never_open_it() {
     assert_eq!(bad.requests_of("tools/call").len(), 10 * FAILURES);
     bad.as_usual("tools/call act");
     gateway.call("act", json!({})).result();
+}
+
+#[test]
+fn fault_79_while_one_call_tries_it_all_others_are_turned_away() {
+    let bad = FakeBackend::start().tool("act");
+    let mut gateway = initialized(&[("bad", &bad)]);
+    bad.always_tool("act", Reply::status(502));
+    for _ in 0..FAILURES {
+        gateway.call("act", json!({}));
+    }
+    let gate = Gate::new();
+    bad.always_tool("act", Reply::text("back").after(&gate));
+    let sent = || bad.requests_of("tools/call").len() - FAILURES;
+
+    // Two at once: one of them is answered, whether or not the other is the probe.
+    gateway.start_call("act", json!({}));
+    while sent() == 0 {
+        gateway.start_call("act", json!({}));
+        assert_eq!(Answer(gateway.next_message()).verdict().2, 0);
+    }
+    for _ in 0..20 {
+        gateway.start_call("act", json!({}));
+        assert_eq!(Answer(gateway.next_message()).verdict().2, 0);
+    }
+    assert_eq!(sent(), 1);
+
+    gate.open();
+    assert_eq!(Answer(gateway.next_message()).text(), "back");
+    assert_eq!(gateway.call("act", json!({})).text(), "back");
 }

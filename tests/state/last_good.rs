@@ -96,6 +96,27 @@ fn a_call_that_waits_for_a_list_does_so_within_its_deadline() {
 }
 
 #[test]
+fn a_call_that_is_turned_away_does_not_wait_for_a_list_first() {
+    let fake = FakeBackend::start().tool("echo");
+    let house = House::with(fake.entry("fake", ONCE));
+    house.tool_names();
+    let connecting = ["server/discover", "initialize"];
+    for step in connecting {
+        fake.always(step, Reply::status(502));
+    }
+    let mut gateway = house.gateway();
+    for _ in 0..5 {
+        assert!(gateway.call("echo", json!({})).verdict().2 > 0);
+    }
+    // Who waits for this longer than a breaker is open would be let through.
+    for step in connecting {
+        fake.always(step, Reply::stall());
+    }
+    let turned_away = gateway.call("echo", json!({}));
+    assert_eq!(turned_away.verdict(), ("unreachable", "no", 0));
+}
+
+#[test]
 fn a_backend_that_sleeps_is_listed_when_the_first_list_is_due() {
     let fake = FakeBackend::start().tool("echo");
     let house = House::with(format!("{IMPATIENT}{}", fake.entry("fake", "")));

@@ -98,27 +98,29 @@ impl Pins {
                 findings.unpinned += 1;
                 return Some(Reason::Unpinned(MAX_PINS));
             }
-            let mut pin = pin_of(backend, tool, definition::sha256(&definition), definition);
-            let bytes = pin
-                .definition
-                .as_ref()
-                .map_or(0, |text| text.as_bytes().len());
-            self.first_seen_bytes += bytes;
-            if self.first_seen_bytes > MAX_FIRST_SEEN_BYTES {
-                pin.definition = None;
-            }
-            self.first_seen.add(pin.clone());
+            let sha256 = definition::sha256(&definition);
+            let pin = self.first_sight(pin_of(backend, tool, sha256, definition));
             findings.new.push(pin);
             return None;
         };
-        let same_text = accepted.definition.as_ref() == Some(&definition);
-        if same_text {
+        // Nearly every one, at every start.
+        if accepted.definition.as_ref() == Some(&definition) {
             return None;
         }
         let change = Change::between(accepted, definition)?;
         let reason = Reason::Changed(change.to_string());
         findings.changed.push(change);
         Some(reason)
+    }
+
+    fn first_sight(&mut self, mut pin: Pin) -> Pin {
+        let text = pin.definition.as_ref();
+        self.first_seen_bytes += text.map_or(0, |text| text.as_bytes().len());
+        if self.first_seen_bytes > MAX_FIRST_SEEN_BYTES {
+            pin.definition = None;
+        }
+        self.first_seen.add(pin.clone());
+        pin
     }
 
     fn pin(&self, backend: &str, tool: &str) -> Option<&Pin> {

@@ -135,6 +135,16 @@ async fn results_that_come_late_change_nothing() {
     assert!(breaker.admit().is_ok(), "opened by calls of before");
 }
 
+#[tokio::test(start_paused = true)]
+async fn asking_whether_it_turns_calls_away_takes_no_probe() {
+    let breaker = after_failures(FAILURES);
+    assert!(breaker.turns_away());
+    sleep(FIRST_WAIT).await;
+    assert!(!breaker.turns_away());
+    let _probe = breaker.admit().unwrap();
+    assert!(breaker.turns_away());
+}
+
 /// What can happen to a breaker.
 #[derive(Debug, Clone)]
 enum Step {
