@@ -26,8 +26,10 @@ const LOWEST_RATE: f64 = 200.0;
 const FIRST: u64 = 1000;
 /// How long a slice is: chaos has every fault in it.
 const SLICE: Duration = STEP.saturating_mul(STEPS as u32);
-/// The warm-up: everything gets the size that it keeps.
-const WARM_UP: Duration = Duration::from_secs(20);
+/// The warm-up, at whose end everything has the size that it keeps: so many slices of chaos that
+/// every flaky backend has had every fault, and some calm.
+const CHAOS_FIRST: u32 = 3;
+const WARM_UP: Duration = SLICE.saturating_mul(CHAOS_FIRST + 1);
 /// At the end, calm once more before the gateway comes to rest.
 const LAST_CALM: Duration = Duration::from_secs(5);
 /// How long it may take to let go of what it held: a pool keeps idle connections for 90 s.
@@ -141,18 +143,17 @@ impl Soak {
         })
     }
 
-    /// Finds the rate, and has each thing happen once.
+    /// Finds the rate, and has each thing happen.
     fn warm_up(&mut self) -> Result<()> {
-        let end = Instant::now() + WARM_UP;
-        self.backends.flaky.tell(Word::Chaos)?;
-        let calm_again = Instant::now() + SLICE;
-        let mut chaos = true;
-        while Instant::now() < end {
-            if chaos && Instant::now() >= calm_again {
-                chaos = false;
-                self.backends.flaky.tell(Word::Calm)?;
+        for slice in 0..=CHAOS_FIRST {
+            let chaos = slice < CHAOS_FIRST;
+            self.backends
+                .flaky
+                .tell(if chaos { Word::Chaos } else { Word::Calm })?;
+            let end = Instant::now() + SLICE;
+            while Instant::now() < end {
+                self.pace(SLICE / STEPS as u32)?;
             }
-            self.pace(Duration::from_secs(1))?;
         }
         self.client.times();
         self.shares.clear();
