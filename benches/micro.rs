@@ -6,14 +6,15 @@
 use std::convert::Infallible;
 use std::hint::black_box;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use eventsource_stream::Eventsource;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
 use sentinel_gateway::backend::sse::Decoder;
-use sentinel_gateway::catalog::{Catalog, Names, Offer, Source};
-use sentinel_gateway::config::{Config, Environment, Overrides, load};
+use sentinel_gateway::catalog::{Catalog, Names, Offer, Pins, Source};
+use sentinel_gateway::config::{Config, Environment, Lock, Overrides, Pin, load};
 use sentinel_gateway::protocol::{Kind, Listing, RawJson, message};
 use sse_stream::SseStream;
 
@@ -22,6 +23,7 @@ fn main() -> Result<(), String> {
     events(&mut criterion);
     envelopes(&mut criterion);
     catalogue(&mut criterion)?;
+    pins(&mut criterion)?;
     criterion.final_summary();
     Ok(())
 }
@@ -163,6 +165,53 @@ fn catalogue(criterion: &mut Criterion) -> Result<(), String> {
     });
     group.finish();
     Ok(())
+}
+
+/// 10,000 tools of 50 backends held against what was accepted: none of them, all as they are now, and all in another
+/// spelling; and the lock read that has them.
+fn pins(criterion: &mut Criterion) -> Result<(), String> {
+    let mut group = criterion.benchmark_group("pins of 10,000");
+    group.sample_size(20);
+    let config = config()?;
+    let listings: Vec<_> = (0..BACKENDS)
+        .map(|backend| listing(backend, "Finds rows by text"))
+        .collect();
+    let mut offers = read(&config, &listings);
+    let mut lock = Lock::default();
+    for pin in judge(&config, &mut offers, &Arc::default()) {
+        lock.add(pin);
+    }
+    let text = Bytes::from(lock.text());
+    group.bench_function("all new", |bencher| {
+        bencher.iter(|| judge(&config, &mut offers, &Arc::default()));
+    });
+    let accepted = Arc::new(lock);
+    group.bench_function("all as accepted", |bencher| {
+        bencher.iter(|| assert!(judge(&config, &mut offers, &accepted).is_empty()));
+    });
+    let spelled =
+        String::from_utf8_lossy(&text).replace(r#"{"type":"object""#, r#"{ "type": "object""#);
+    let respelled =
+        Lock::parse(spelled.into()).map_err(|(line, what)| format!("{line}: {what}"))?;
+    let respelled = Arc::new(respelled);
+    group.bench_function("all in another spelling", |bencher| {
+        bencher.iter(|| assert!(judge(&config, &mut offers, &respelled).is_empty()));
+    });
+    group.throughput(Throughput::Bytes(text.len() as u64));
+    group.bench_function("lock read", |bencher| {
+        bencher.iter(|| Lock::parse(text.clone()).map(|lock| lock.pins().count()));
+    });
+    group.finish();
+    Ok(())
+}
+
+/// What is seen for the first time.
+fn judge(config: &Config, offers: &mut [Offer], accepted: &Arc<Lock>) -> Vec<Pin> {
+    let mut pins = Pins::new(Arc::clone(accepted));
+    let pairs = config.backends.iter().zip(offers);
+    pairs
+        .flat_map(|(backend, offer)| pins.judge(backend, offer).new)
+        .collect()
 }
 
 fn config() -> Result<Config, String> {

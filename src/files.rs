@@ -41,7 +41,7 @@ pub fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
 pub fn replace(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
     is_regular(path)?;
     let folder = folder_of(path);
-    let mut file = temporary(readers).tempfile_in(folder)?;
+    let mut file = temporary(path, readers).tempfile_in(folder)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
@@ -93,21 +93,23 @@ fn is_regular(path: &Path) -> io::Result<bool> {
 }
 
 #[cfg(unix)]
-fn temporary(readers: Readers) -> tempfile::Builder<'static, 'static> {
+fn temporary(path: &Path, readers: Readers) -> tempfile::Builder<'static, 'static> {
     use std::os::unix::fs::PermissionsExt;
 
-    let mode = match readers {
-        Readers::User => 0o600,
-        Readers::Anyone => 0o666,
+    // What a user has closed to others stays closed.
+    let so_far = fs::metadata(path).map(|found| found.permissions());
+    let permissions = match (readers, so_far) {
+        (Readers::User, _) => fs::Permissions::from_mode(0o600),
+        (Readers::Anyone, Ok(permissions)) => permissions,
+        (Readers::Anyone, Err(_)) => fs::Permissions::from_mode(0o666),
     };
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".sentinel-");
-    builder.permissions(fs::Permissions::from_mode(mode));
+    builder.prefix(".sentinel-").permissions(permissions);
     builder
 }
 
 #[cfg(not(unix))]
-fn temporary(_: Readers) -> tempfile::Builder<'static, 'static> {
+fn temporary(_: &Path, _: Readers) -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".sentinel-");
     builder
@@ -167,6 +169,16 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         assert_eq!(mode(&file), 0o600);
         assert!(read(&file, 6).is_err(), "seven bytes");
+    }
+
+    #[test]
+    fn what_is_closed_to_others_stays_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a");
+        fs::write(&file, "one").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        replace(&file, b"two", Readers::Anyone).unwrap();
+        assert_eq!(mode(&file), 0o600);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::backend::BackendEvent;
+use crate::dispatch::answer::Full;
 use crate::dispatch::input::strays::{self, Stray};
 use crate::dispatch::tasks;
 use crate::dispatch::{
@@ -46,6 +47,15 @@ pub enum ExitReason {
     Signal,
     /// A second one: no time for anything.
     SecondSignal,
+}
+
+/// How a message has come.
+#[derive(Clone, Copy)]
+struct Origin {
+    /// There was no room for it.
+    crowded: bool,
+    /// The batch it stood in.
+    batch: Option<u64>,
 }
 
 pub(crate) struct Gateway {
@@ -121,7 +131,8 @@ impl Gateway {
                 self.refresh.settle();
                 self.publish();
             }
-            Event::Line(Intake::Line(line)) => self.line(line),
+            Event::Line(Intake::Line(line)) => self.line(line, false),
+            Event::Line(Intake::Crowded(crowded)) => self.line(crowded.line.clone(), true),
             Event::Line(Intake::TooLong) => {
                 let cap = self.snapshot().config.gateway.max_message_bytes;
                 let why = format!(
@@ -189,16 +200,20 @@ impl Gateway {
     }
 
     /// One line: a message, or an array of them where the agreed version has batches.
-    fn line(&mut self, line: Bytes) {
+    fn line(&mut self, line: Bytes, crowded: bool) {
+        let alone = Origin {
+            crowded,
+            batch: None,
+        };
         if let Some(message) = message::at_once(&line) {
-            return self.message(Ok(message), None);
+            return self.message(Ok(message), alone);
         }
         let line = match message::json(line) {
             Ok(line) => line,
             Err(error) => return self.replies.send(message::response(None, &error.into())),
         };
         if !line.as_bytes().starts_with(b"[") {
-            return self.message(message::parse(&line), None);
+            return self.message(message::parse(&line), alone);
         }
         let batch = message::elements(&line).filter(|batch| !batch.is_empty());
         let (Some(batch), true) = (batch, self.lifecycle.takes_batches()) else {
@@ -206,8 +221,12 @@ impl Gateway {
             return self.refuse_line(why);
         };
         let number = self.replies.open_batch();
+        let together = Origin {
+            crowded,
+            batch: Some(number),
+        };
         for part in batch {
-            self.message(message::parse(&part), Some(number));
+            self.message(message::parse(&part), together);
         }
         self.replies.close_part(number, None);
     }
@@ -217,35 +236,37 @@ impl Gateway {
         self.replies.send(message::response(None, &error.into()));
     }
 
-    fn message(&mut self, message: Result<Inbound, Malformed>, batch: Option<u64>) {
+    fn message(&mut self, message: Result<Inbound, Malformed>, origin: Origin) {
         match message {
-            Ok(Inbound::Request(request)) => self.request(request, batch),
+            Ok(Inbound::Request(request)) => self.request(request, origin),
             Ok(Inbound::Notification(notification)) => self.notification(&notification),
             Ok(Inbound::Response(response)) => self.replies.answered(response),
             Err(malformed) => {
-                self.replies
-                    .at_once(malformed.id.as_ref(), &malformed.error.into(), batch);
+                let (id, error) = (malformed.id.as_ref(), malformed.error.into());
+                self.replies.at_once(id, &error, origin.batch);
             }
         }
     }
 
-    fn request(&mut self, request: Request, batch: Option<u64>) {
+    fn request(&mut self, request: Request, origin: Origin) {
         let asking = modern::client_of(request.params.as_ref());
         let era = asking.as_ref().map_or(Era::Legacy, |_| Era::Modern);
-        let Some(ticket) = self.replies.begin(&request, era, batch) else {
+        let Some(ticket) = self.replies.begin(&request, era, origin.batch) else {
             return;
         };
         let first = !self.lifecycle.has_introduced();
         let snapshots = self.snapshots.subscribe();
-        let room = self.replies.len() <= self.snapshot().config.gateway.max_in_flight;
+        let many = self.replies.len() > self.snapshot().config.gateway.max_in_flight;
         let (events, talks) = (&self.tasks, &self.talks);
-        let exchange = |client| {
-            room.then(|| Exchange {
+        let exchange = |client| match (many, origin.crowded) {
+            (true, _) => Err(Full::Calls),
+            (_, true) => Err(Full::Bytes),
+            _ => Ok(Exchange {
                 ticket,
                 client,
                 events: events.clone(),
                 talks: Arc::clone(talks),
-            })
+            }),
         };
         match route(request, asking, &mut self.lifecycle, &snapshots, exchange) {
             Plan::Reply(outcome) => self.replies.finish(ticket, &outcome),

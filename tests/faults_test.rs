@@ -66,6 +66,10 @@ const AT_ONCE: usize = 8;
 
 fn main() -> ExitCode {
     let rows = chosen(std::env::args().skip(1));
+    if std::env::args().any(|word| word == "--list") {
+        rows.iter().for_each(|row| println!("{}: test", name(row)));
+        return ExitCode::SUCCESS;
+    }
     let subject = Subject::from_environment();
     report::keep_panics();
     let report = Mutex::new(Report::new(&subject, rows.len()));
@@ -83,10 +87,26 @@ fn main() -> ExitCode {
     report.into_inner().unwrap().end()
 }
 
+/// Flags of test harnesses that are followed by a value. It is no filter.
+const WITH_VALUE: [&str; 5] = [
+    "--test-threads",
+    "--skip",
+    "--format",
+    "--color",
+    "--logfile",
+];
+
 /// All rows, or those whose numbers or names are given. `cargo test` also passes filters that are
 /// meant for other tests, and flags.
-fn chosen(arguments: impl Iterator<Item = String>) -> Vec<&'static Row> {
-    let filters: Vec<String> = arguments.filter(|word| !word.starts_with('-')).collect();
+fn chosen(mut arguments: impl Iterator<Item = String>) -> Vec<&'static Row> {
+    let mut filters = Vec::new();
+    while let Some(word) = arguments.next() {
+        if WITH_VALUE.contains(&word.as_str()) {
+            arguments.next();
+        } else if !word.starts_with('-') {
+            filters.push(word);
+        }
+    }
     let sections = [
         stdio::ROWS,
         pipes::ROWS,
@@ -100,11 +120,14 @@ fn chosen(arguments: impl Iterator<Item = String>) -> Vec<&'static Row> {
         security::ROWS,
     ];
     let rows = sections.into_iter().flatten();
-    let wanted = |row: &&Row| {
-        let name = format!("fault_{:0>2}", row.id);
-        filters.is_empty() || filters.iter().any(|word| word == row.id || *word == name)
-    };
+    let named = |row: &Row, word: &String| word == row.id || *word == name(row);
+    let wanted = |row: &&Row| filters.is_empty() || filters.iter().any(|word| named(row, word));
     rows.filter(wanted).collect()
+}
+
+/// As a test is called.
+fn name(row: &Row) -> String {
+    format!("fault_{:0>2}", row.id)
 }
 
 fn check(row: &'static Row, subject: &Subject) -> Checked {

@@ -7,6 +7,8 @@
 
 mod common;
 
+#[path = "gateway/breaker.rs"]
+mod breaker;
 #[path = "gateway/input.rs"]
 mod input;
 #[path = "gateway/lifecycle.rs"]

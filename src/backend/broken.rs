@@ -12,7 +12,7 @@ use super::error::BackendError;
 pub(super) fn means(error: &reqwest::Error) -> BackendError {
     let cause = causes(error)
         .last()
-        .map_or_else(|| "unknown".into(), ToString::to_string);
+        .map_or_else(|| "unknown".into(), |cause| in_short(&cause.to_string()));
     let io = find::<io::Error>(error);
     if let Some(kind) = io
         && out_of_descriptors(kind)
@@ -39,6 +39,12 @@ pub(super) fn means(error: &reqwest::Error) -> BackendError {
         return BackendError::BadReply(format!("not HTTP as it should be: {cause}"));
     }
     BackendError::ConnectionLost(cause)
+}
+
+/// A cause without the address of a manual for programmers, which the TLS library adds.
+fn in_short(cause: &str) -> String {
+    let own_words = cause.split(": https://").next();
+    own_words.unwrap_or(cause).to_owned()
 }
 
 fn connect_error(error: &reqwest::Error, cause: String) -> BackendError {
@@ -119,4 +125,20 @@ fn refuses_our_certificate(error: &&rustls::Error) -> bool {
 /// EMFILE and ENFILE (WSAEMFILE on Windows).
 fn out_of_descriptors(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(23 | 24 | 10024))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_without_the_manual() {
+        let cause = "peer closed connection without sending TLS close_notify";
+        let told = format!("{cause}: https://docs.rs/rustls/latest/rustls/manual");
+        assert_eq!(in_short(&told), cause);
+        assert_eq!(
+            in_short("connection reset: by peer"),
+            "connection reset: by peer"
+        );
+    }
 }

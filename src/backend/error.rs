@@ -104,6 +104,17 @@ pub enum BackendError {
         /// The cap, in bytes.
         limit: usize,
     },
+    /// The gateway holds as much as it may for all calls together.
+    #[error(
+        "{}: the gateway holds as much as it may for all calls together, {limit} bytes (max_buffered_bytes)",
+        if *.sent { "there was no room for the answer" } else { "not sent" }
+    )]
+    NoRoom {
+        /// The cap, in bytes.
+        limit: usize,
+        /// Whether the backend has got the request.
+        sent: bool,
+    },
     /// 413: the request is over a cap of the backend.
     #[error("the request is too large for the server (HTTP 413)")]
     RequestTooLarge,
@@ -120,7 +131,9 @@ impl BackendError {
     pub fn class(&self) -> Class {
         match self {
             Self::Misconfigured(_) | Self::Connect(_) | Self::Certificate(_) => Class::Unreachable,
-            Self::OutOfResources(_) | Self::Unavailable { .. } => Class::Overloaded,
+            Self::OutOfResources(_) | Self::Unavailable { .. } | Self::NoRoom { .. } => {
+                Class::Overloaded
+            }
             Self::ConnectionLost(_)
             | Self::ServerError { .. }
             | Self::SessionLost { by_status: false } => Class::OutcomeUnknown,
@@ -147,6 +160,7 @@ impl BackendError {
             | Evidence::Renewed { by_status: false } => Executed::Unknown,
             Evidence::Final => match self {
                 Self::BadReply(_) | Self::TooLarge { .. } => Executed::Unknown,
+                Self::NoRoom { sent: true, .. } => Executed::Unknown,
                 Self::Deadline { sent: true, .. } | Self::Idle { .. } => Executed::Unknown,
                 _ => Executed::No,
             },
@@ -188,7 +202,7 @@ impl BackendError {
             }
             Self::Connect(_) | Self::ServerError { .. } => Some(format!("try: {}", curl(url))),
             Self::Certificate(cause) if cause.contains("alert") => {
-                Some("the server wants another client_cert_file, or any".into())
+                Some("the server asks for a client certificate of its own choice: client_cert_file, client_key_file".into())
             }
             Self::Certificate(_) => Some("a private CA goes into ca_file".into()),
             Self::AuthRequired { status: 401, .. } => {
@@ -201,6 +215,7 @@ impl BackendError {
                 status: 404 | 405, ..
             } => Some("is the path of the url right? it is often /mcp".into()),
             Self::Redirected { .. } => Some("put the final address into url".into()),
+            Self::NoRoom { .. } => Some("call less at once, or raise it".into()),
             Self::TooLarge { .. } => Some("raise max_message_bytes if you need it".into()),
             Self::Unavailable { .. } | Self::RateLimited { .. } => Some("try again later".into()),
             _ => None,

@@ -9,7 +9,7 @@ use std::path::Path;
 /// More than any bundle of certificates has.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// The whole of a file.
+/// The whole of a file. Symbolic links are followed: mounted secrets are such.
 ///
 /// Only a regular one is opened: a pipe may never be written to, and a device may never end. The
 /// path may stand in a config that was merely found.

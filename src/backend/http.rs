@@ -17,6 +17,7 @@ use super::error::BackendError;
 use super::pool::{Clients, MAX_IDLE_PER_HOST, Pool};
 use super::retry;
 use super::scrub::Scrubber;
+use crate::budget::Budget;
 use crate::config::BackendConfig;
 
 /// The media type of server-sent events.
@@ -36,6 +37,8 @@ pub struct Endpoint {
     headers: HeaderMap,
     /// The cap on one answer or event, in bytes.
     pub max_message_bytes: usize,
+    /// Room for what is read, and for what is sent.
+    pub budget: Budget,
 }
 
 impl Endpoint {
@@ -47,6 +50,7 @@ impl Endpoint {
         config: &BackendConfig,
         pool: &Pool,
         max_message_bytes: usize,
+        budget: Budget,
     ) -> Result<Self, BackendError> {
         let url = config.url.clone().map_err(BackendError::Misconfigured)?;
         let credentials = auth::resolve(config)
@@ -70,6 +74,7 @@ impl Endpoint {
             scrubber,
             headers,
             max_message_bytes,
+            budget,
         })
     }
 

@@ -89,7 +89,8 @@ impl Keeper {
     async fn connect(&mut self) -> Result<Arc<Link>, BackendError> {
         let config = Arc::clone(&self.ear.backend.config);
         let means = self.ear.backend.means.clone();
-        let resolving = Endpoint::resolve(&config, &means.pool, means.max_message_bytes);
+        let (limit, budget) = (means.max_message_bytes, means.budget);
+        let resolving = Endpoint::resolve(&config, &means.pool, limit, budget);
         let endpoint = Arc::new(self.limited("give its secrets", resolving).await?);
         let known = match config.protocol {
             Protocol::Legacy => Some(Era::Legacy),

@@ -18,6 +18,8 @@ use crate::protocol::{ClientProfile, Era, Freshness, Kind, Listing, Outcome, Raw
 
 const MAX_PAGES: usize = 1_000;
 const MAX_ITEMS: usize = 10_000;
+/// Of one list, all pages together.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// For one page, its retries included.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -54,7 +56,7 @@ async fn pages(
     retries: u32,
     kind: Kind,
 ) -> Result<(Vec<RawJson>, Freshness), BackendError> {
-    let mut items = Vec::new();
+    let mut items = Items::default();
     let mut freshness: Option<Freshness> = None;
     let mut seen = HashSet::new();
     let mut cursor: Option<RawJson> = None;
@@ -81,13 +83,11 @@ async fn pages(
             Era::Legacy => Freshness::default(),
         };
         freshness = Some(freshness.map_or(of_page, |so_far| so_far.and(of_page)));
-        items.extend(listed);
-        if items.len() >= MAX_ITEMS {
+        if !items.take(&listed) {
             tracing::warn!(
                 list = kind.list_method(),
-                "the server lists {MAX_ITEMS} or more: the rest is left out"
+                "the server lists {MAX_ITEMS} items or {MAX_BYTES} bytes, or more: the rest is left out"
             );
-            items.truncate(MAX_ITEMS);
             break;
         }
         // An empty string is a cursor like any other; only null and absence end the list.
@@ -103,7 +103,32 @@ async fn pages(
             break;
         }
     }
-    Ok((items, freshness.unwrap_or_default()))
+    Ok((items.items, freshness.unwrap_or_default()))
+}
+
+/// The items of a list so far.
+#[derive(Default)]
+struct Items {
+    items: Vec<RawJson>,
+    bytes: usize,
+}
+
+impl Items {
+    /// Takes in one page, as far as there is room; says whether there is room for more. Items don't
+    /// keep the page that they came on.
+    fn take(&mut self, page: &[RawJson]) -> bool {
+        for item in page {
+            self.bytes += item.as_bytes().len();
+            if self.bytes > MAX_BYTES {
+                return false;
+            }
+            self.items.push(item.detached());
+            if self.items.len() >= MAX_ITEMS {
+                return false;
+            }
+        }
+        true
+    }
 }
 
 /// One page, tried again where that may help: listing changes nothing.

@@ -54,6 +54,7 @@ pub use pool::Pool;
 pub use session::Answer;
 pub use subscriptions::Subscription;
 
+use crate::budget::Budget;
 use crate::config::{BackendConfig, Config};
 use crate::protocol::{ClientProfile, Era, RawJson};
 use second::Means;
@@ -98,11 +99,13 @@ pub struct Backend {
 pub fn start_all(
     config: &Config,
     client: &watch::Receiver<Option<Arc<ClientProfile>>>,
+    budget: &Budget,
 ) -> (Vec<Arc<Backend>>, mpsc::UnboundedReceiver<BackendEvent>) {
     let (events, news) = mpsc::unbounded_channel();
     let means = Means {
         pool: Pool::default(),
         max_message_bytes: config.gateway.max_message_bytes,
+        budget: budget.clone(),
         events,
     };
     let start = |(index, entry): (usize, &Arc<BackendConfig>)| {
@@ -171,6 +174,7 @@ impl Backend {
         let means = Means {
             pool: Pool::default(),
             max_message_bytes: usize::MAX,
+            budget: Budget::new(usize::MAX),
             events: mpsc::unbounded_channel().0,
         };
         Self::new(config, index, means)

@@ -4,10 +4,13 @@
 //! that backends without settings of their own share one. It must not know MCP.
 
 use std::collections::HashMap;
+use std::future::ready;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, Client, Identity, Url, redirect};
 
 use super::files;
@@ -88,7 +91,7 @@ fn build(setting: &Setting, max_idle: usize, idle_for: Duration) -> Result<Clien
         .http2_keep_alive_interval(KEEP_ALIVE)
         .http2_keep_alive_timeout(KEEP_ALIVE);
     if setting.loopback {
-        builder = builder.no_proxy();
+        builder = builder.no_proxy().dns_resolver(Arc::new(ThisMachine));
     }
     if setting.loopback && !setting.https {
         // No TLS can happen here: don't load the system's roots for it.
@@ -119,6 +122,19 @@ fn build(setting: &Setting, max_idle: usize, idle_for: Duration) -> Result<Clien
     builder
         .build()
         .map_err(|error| format!("no HTTP client can be made: {error}"))
+}
+
+/// Where `localhost` and what ends in it are. Credentials travel there in the clear and past every
+/// proxy, so no name server may say that it is elsewhere.
+struct ThisMachine;
+
+impl Resolve for ThisMachine {
+    fn resolve(&self, _: Name) -> Resolving {
+        let addresses = [Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()];
+        let addresses = addresses.map(|address: IpAddr| SocketAddr::new(address, 0));
+        let addresses: Addrs = Box::new(addresses.into_iter());
+        Box::pin(ready(Ok(addresses)))
+    }
 }
 
 fn read(path: &Path, key: &str) -> Result<Vec<u8>, String> {

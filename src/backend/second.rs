@@ -14,6 +14,7 @@ use super::keeper;
 use super::pool::Pool;
 use super::session::Link;
 use super::{Backend, State};
+use crate::budget::Budget;
 use crate::protocol::{ClientProfile, Era};
 
 /// What it takes to keep a backend connected.
@@ -21,6 +22,7 @@ use crate::protocol::{ClientProfile, Era};
 pub(super) struct Means {
     pub(super) pool: Pool,
     pub(super) max_message_bytes: usize,
+    pub(super) budget: Budget,
     pub(super) events: mpsc::UnboundedSender<BackendEvent>,
 }
 

@@ -21,6 +21,7 @@ use super::http::Endpoint;
 use super::listener::{Listener, delivered};
 use super::old_sse::Channel;
 use super::waiters::Waiters;
+use crate::budget::NoRoom;
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::era::{legacy, mirror, modern};
 use crate::protocol::{ClientProfile, Era, Id, Kind, LogLevel, Notification, Outcome, RawJson};
@@ -175,6 +176,8 @@ impl Link {
     ) -> Result<Answer, BackendError> {
         let (headers, params) = self.dressed(attempt);
         let body = message::request(attempt.id, attempt.method, params.as_ref());
+        let body = self.endpoint.budget.hold(body);
+        let body = body.map_err(|NoRoom { limit }| BackendError::NoRoom { limit, sent: false })?;
         let mut waiting = Waiting {
             link: self,
             id: attempt.id,
@@ -192,7 +195,9 @@ impl Link {
         };
         waiting.given_up = matches!(
             answer,
-            Err(BackendError::Idle { .. } | BackendError::TooLarge { .. })
+            Err(BackendError::Idle { .. }
+                | BackendError::TooLarge { .. }
+                | BackendError::NoRoom { .. })
         );
         self.understood(attempt, answer?)
     }

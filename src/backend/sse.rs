@@ -93,6 +93,11 @@ impl Decoder {
         };
     }
 
+    /// How many bytes of an unfinished event it keeps.
+    pub fn held(&self) -> usize {
+        self.partial.len() + self.data.len() + self.event.as_ref().map_or(0, Bytes::len)
+    }
+
     /// The id to resume from: that of the last finished block of lines, also where that block had
     /// no data and so was no event. `None` before the first id, and after an empty one.
     ///

@@ -19,6 +19,7 @@ use super::http::{Endpoint, Media};
 use super::listener::{Addressee, Answering, Listener};
 use super::resume::{Place, Resume};
 use super::sse::{Decoder, Event, TooLarge};
+use crate::budget::{Charge, NoRoom};
 use crate::protocol::error::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION, code_of};
 use crate::protocol::message::{MAX_ELEMENTS, Malformed, at_once, elements, parse};
 use crate::protocol::{Era, Inbound, Notification, Outcome, RawJson, Request};
@@ -198,12 +199,11 @@ impl<'a> Reading<'a> {
         asked: &mut Asked<'a>,
         place: &mut Place,
     ) -> End {
+        let mut charge = self.endpoint.budget.charge();
         loop {
-            for event in decoder.by_ref() {
-                match event {
-                    Err(TooLarge { limit }) => {
-                        return End::Broken(BackendError::TooLarge { limit });
-                    }
+            while let Some(event) = decoder.next() {
+                match self.charged(event, decoder, &mut charge) {
+                    Err(error) => return End::Broken(error),
                     Ok(event) if event.data.is_empty() => {}
                     Ok(event) => {
                         place.heard();
@@ -214,6 +214,9 @@ impl<'a> Reading<'a> {
                         coop::consume_budget().await;
                     }
                 }
+            }
+            if let Err(error) = charge.cover(decoder.held()) {
+                return End::Broken(no_room(error));
             }
             let quiet = asked.is_empty();
             let chunk = tokio::select! {
@@ -237,6 +240,19 @@ impl<'a> Reading<'a> {
                 Err(error) => return End::Broken(error),
             }
         }
+    }
+
+    /// An event that takes its charge along; `charge` is left with that for what the decoder holds.
+    fn charged(
+        &self,
+        event: Result<Event, TooLarge>,
+        decoder: &Decoder,
+        charge: &mut Charge,
+    ) -> Result<Event, BackendError> {
+        let event = event.map_err(|TooLarge { limit }| BackendError::TooLarge { limit })?;
+        charge.cover(decoder.held()).map_err(no_room)?;
+        let data = self.endpoint.budget.hold(event.data).map_err(no_room)?;
+        Ok(Event { data, ..event })
     }
 
     /// One event's messages; says the answer if it is among them.
@@ -305,23 +321,25 @@ impl<'a> Reading<'a> {
         if announced.is_some_and(|length| length > limit) {
             return Err(BackendError::TooLarge { limit });
         }
+        let mut charge = self.endpoint.budget.charge();
         let Some(first) = self.chunk(response, true).await? else {
             return Ok(Bytes::new());
         };
         let Some(second) = self.chunk(response, true).await? else {
-            return if first.len() > limit {
-                Err(BackendError::TooLarge { limit })
-            } else {
-                Ok(first)
-            };
+            if first.len() > limit {
+                return Err(BackendError::TooLarge { limit });
+            }
+            charge.cover(first.len()).map_err(no_room)?;
+            return Ok(charge.carried_by(first));
         };
         let mut body = BytesMut::with_capacity(announced.unwrap_or(first.len() + second.len()));
         body.extend_from_slice(&first);
         body.extend_from_slice(&second);
         while body.len() <= limit {
+            charge.cover(body.len()).map_err(no_room)?;
             match self.chunk(response, true).await? {
                 Some(chunk) => body.extend_from_slice(&chunk),
-                None => return Ok(body.freeze()),
+                None => return Ok(charge.carried_by(body.freeze())),
             }
         }
         Err(BackendError::TooLarge { limit })
@@ -342,6 +360,11 @@ impl<'a> Reading<'a> {
         };
         chunk.map_err(|error| broken::means(&error))
     }
+}
+
+/// There is no room for what the server says.
+fn no_room(NoRoom { limit }: NoRoom) -> BackendError {
+    BackendError::NoRoom { limit, sent: true }
 }
 
 /// How one response of a stream ended.

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use super::style;
 use crate::backend::session::Link;
 use crate::backend::{Backend, BackendError, BackendEvent, State, farewell_all, start_all};
+use crate::budget::Budget;
 use crate::catalog::{Built, Catalog, Findings, Names, Offer, Pins, Source};
 use crate::config::Config;
 use crate::protocol::{ClientProfile, Kind};
@@ -49,7 +50,8 @@ impl Fleet {
         let last_good = LastGood::of(&config);
         // Held until the end: keepers run while somebody may introduce a client.
         let (_client, introduction) = watch::channel(Some(Arc::new(ClientProfile::ourselves())));
-        let (backends, mut news) = start_all(&config, &introduction);
+        let budget = Budget::new(config.gateway.max_buffered_bytes);
+        let (backends, mut news) = start_all(&config, &introduction, &budget);
         let mut members: Vec<Member> = backends.into_iter().map(Member::unheard).collect();
 
         let spinner = style::spinner(format!("connecting to {} backends", members.len()));

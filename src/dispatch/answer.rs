@@ -11,10 +11,31 @@ use crate::protocol::era::{legacy, modern};
 use crate::protocol::error::INTERNAL_ERROR;
 use crate::protocol::{Class, ClientProfile, Era, Executed, GatewayData, Outcome, RpcError};
 
+/// What the gateway has no more room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    /// As many are in flight as may be.
+    Calls,
+    /// They hold as many bytes as they may together.
+    Bytes,
+}
+
 /// The answer where the gateway has no room for another call.
-pub fn overloaded(method: &str, era: Era, snapshot: &Snapshot) -> Outcome {
-    let cap = snapshot.config.gateway.max_in_flight;
-    let message = format!("{cap} requests are in flight already (max_in_flight); it was not sent");
+pub fn overloaded(full: Full, method: &str, era: Era, snapshot: &Snapshot) -> Outcome {
+    let caps = &snapshot.config.gateway;
+    let why = match full {
+        Full::Calls => {
+            let cap = caps.max_in_flight;
+            format!("{cap} requests are in flight already (max_in_flight)")
+        }
+        Full::Bytes => {
+            let cap = caps.max_buffered_bytes;
+            format!(
+                "it doesn't fit into the {cap} bytes for all calls together (max_buffered_bytes)"
+            )
+        }
+    };
+    let message = format!("{why}; it was not sent");
     let data = GatewayData::new(None, Class::Overloaded, Executed::No, 0);
     let error = RpcError::new(INTERNAL_ERROR, message).with_data(data);
     told(error, era, method, snapshot)

@@ -65,7 +65,15 @@ async fn carry(
         let blocked = blocked(subject, snapshot);
         return Err(blocked.unwrap_or_else(|| subject.unknown(snapshot, caller.era)));
     };
-    let call = Outgoing::new(method.to_owned(), params.clone(), subject, &route, caller);
+    let breaker = snapshot.breaker_of(route.backend);
+    let call = Outgoing::new(
+        method.to_owned(),
+        params.clone(),
+        subject,
+        &route,
+        breaker,
+        caller,
+    );
     input::carry(call.since(begun), params, exchange).await
 }
 

@@ -7,6 +7,7 @@
 pub mod answer;
 pub mod call;
 mod filter;
+mod health;
 pub mod input;
 pub mod lifecycle;
 pub mod list;
@@ -14,6 +15,7 @@ mod outgoing;
 mod pinning;
 pub mod refresh;
 mod related;
+mod reported;
 mod subject;
 pub mod subscribe;
 pub mod tasks;
@@ -27,8 +29,10 @@ use tokio::sync::watch;
 use crate::backend::Backend;
 use crate::catalog::Catalog;
 use crate::config::Config;
+use crate::governance::breaker::Breaker;
 use crate::protocol::{ClientProfile, Era, Kind, Outcome, RawJson, Request, RpcError, error};
 
+use answer::Full;
 pub use input::{Exchange, Talks, TaskEvent};
 pub use lifecycle::Lifecycle;
 pub use refresh::Refresh;
@@ -41,6 +45,8 @@ pub struct Snapshot {
     pub config: Arc<Config>,
     /// In config order.
     pub backends: Vec<Arc<Backend>>,
+    /// The breaker of each of them. All calls to one share it, whichever session they go to.
+    pub breakers: Vec<Arc<Breaker>>,
     /// What is listed, and whose it is.
     pub catalog: Catalog,
     /// The results of the four lists, ready to send.
@@ -53,6 +59,12 @@ pub struct Snapshot {
     pub settled: bool,
     /// No more requests come: a list that still waits is answered from what is there.
     pub closing: bool,
+}
+
+impl Snapshot {
+    fn breaker_of(&self, backend: &Backend) -> &Arc<Breaker> {
+        &self.breakers[backend.index]
+    }
 }
 
 /// Where tasks get their snapshot from.
@@ -86,13 +98,14 @@ impl Plan {
 }
 
 /// Says what is to be done about a request of the client. `asking` is who asks, where the request
-/// says so itself as modern ones do (F-C-01); `exchange` gives a task its way to the client; `None` where there is no room for another.
+/// says so itself as modern ones do (F-C-01); `exchange` gives a task its way to the client,
+/// or says what there is no room for.
 pub fn route(
     request: Request,
     asking: Option<Result<ClientProfile, RpcError>>,
     lifecycle: &mut Lifecycle,
     snapshots: &Snapshots,
-    exchange: impl FnOnce(Arc<ClientProfile>) -> Option<Exchange>,
+    exchange: impl FnOnce(Arc<ClientProfile>) -> Result<Exchange, Full>,
 ) -> Plan {
     let client = match asking {
         Some(Ok(client)) => {
@@ -120,8 +133,10 @@ pub fn route(
         }
         _ => match (work(method, era), exchange(client)) {
             (None, _) => Plan::unknown(method),
-            (Some(_), None) => Plan::Reply(answer::overloaded(method, era, &snapshots.borrow())),
-            (Some(work), Some(exchange)) => Plan::Spawn(work(request, snapshots.clone(), exchange)),
+            (Some(_), Err(full)) => {
+                Plan::Reply(answer::overloaded(full, method, era, &snapshots.borrow()))
+            }
+            (Some(work), Ok(exchange)) => Plan::Spawn(work(request, snapshots.clone(), exchange)),
         },
     }
 }

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use reqwest::header::HeaderName;
 use tokio::time::Instant;
 
+use super::health;
 use super::related::Related;
 use super::subject::{Route, Subject};
 use crate::backend::retry::Replay;
 use crate::backend::{Answer, Backend, BackendError, Call, Clock, Failed, Listener};
 use crate::backend::{LevelGuard, ProgressToken, Reached};
 use crate::catalog::Entry;
+use crate::governance::breaker::Breaker;
 use crate::protocol::era::Mirror;
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::error::INTERNAL_ERROR;
@@ -23,6 +25,7 @@ use crate::protocol::{ClientProfile, Era, Executed, GatewayData, Kind, RawJson, 
 /// A call, and whom it goes to.
 pub(super) struct Outgoing {
     pub(super) backend: Arc<Backend>,
+    breaker: Arc<Breaker>,
     pub(super) method: String,
     /// The client's, with the backend's own name in them.
     pub(super) params: RawJson,
@@ -44,6 +47,7 @@ impl Outgoing {
         params: RawJson,
         subject: &Subject,
         route: &Route<'_>,
+        breaker: &Arc<Breaker>,
         caller: Arc<ClientProfile>,
     ) -> Self {
         let backend = route.backend;
@@ -62,6 +66,7 @@ impl Outgoing {
             .then(|| own_name.map_or_else(|| subject.name.as_str().into(), Arc::clone));
         Self {
             backend: Arc::clone(backend),
+            breaker: Arc::clone(breaker),
             clock: Clock::new(timeout),
             caller,
             is_tool: subject.kind == Kind::Tool,
@@ -102,8 +107,7 @@ impl Outgoing {
             },
         };
         let _level = self.hear_logs(&self.caller).await;
-        let answer = self.backend.call(&call).await;
-        let answer = answer.map_err(|failed| self.explain(&failed))?;
+        let answer = health::call(&self.backend, &self.breaker, &call, self.is_tool).await?;
         let is_task = answer.result_type == ResultType::Task || self.is_task;
         Ok(match is_task {
             true => Answer {

@@ -1,10 +1,12 @@
 //! Holding what backends offer against what was accepted, and telling the log.
 //!
-//! Owns what the log says of it, once for each change, and that first sights are remembered. What
-//! counts as a change is decided in [`crate::catalog`].
+//! Owns what the log says of it, within bounds, since a backend may change its mind as often as it
+//! likes; and that first sights are remembered. What counts as a change is decided in
+//! [`crate::catalog`].
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::catalog::{Change, Findings, Offer, Pins};
 use crate::config::{BackendConfig, Config, PinMode};
@@ -12,16 +14,30 @@ use crate::state::Memory;
 
 /// Changes of one listing that the log shows one by one.
 const MOST_SHOWN: usize = 20;
+/// Changes of one tool that the log shows in the gateway's life.
+const MOST_OF_ONE: u8 = 3;
 /// Lines of a difference that the log shows.
 const MOST_LINES: usize = 20;
+/// Time that the loop takes to find out what to show of one listing.
+const MOST_TIME: Duration = Duration::from_millis(20);
 
 /// The gate that every offer goes through.
 #[derive(Debug)]
 pub(super) struct Gate {
     pins: Pins,
     memory: Memory,
-    /// Hashes of changed definitions that the log has been told of.
-    told: HashSet<Arc<str>>,
+    /// By backend and tool.
+    told: HashMap<(Arc<str>, Arc<str>), Told>,
+    /// Backends of which the log was told that they have too many tools.
+    too_many: HashSet<Arc<str>>,
+}
+
+/// What the log was told of a tool.
+#[derive(Debug, Default)]
+struct Told {
+    /// The hash of the last change.
+    last: Arc<str>,
+    changes: u8,
 }
 
 impl Gate {
@@ -29,7 +45,8 @@ impl Gate {
         Self {
             pins: Pins::new(Arc::clone(&config.lock.lock)),
             memory,
-            told: HashSet::new(),
+            told: HashMap::new(),
+            too_many: HashSet::new(),
         }
     }
 
@@ -51,19 +68,19 @@ impl Gate {
         }
         self.memory.pin(new);
         self.tell(config, changed);
-        if unpinned > 0 {
+        if unpinned > 0 && self.too_many.insert(Arc::clone(&config.name)) {
             tracing::warn!(
                 backend,
                 tools = unpinned,
-                "it has had too many tools: changes of these can't be noticed"
+                "it has had too many tools: changes of further ones can't be noticed"
             );
         }
         offer
     }
 
     fn tell(&mut self, config: &BackendConfig, mut changed: Vec<Change>) {
-        changed.retain(|change| self.told.insert(Arc::clone(&change.now.sha256)));
-        let backend = &*config.name;
+        changed.retain(|change| self.is_news(change));
+        let (backend, begun) = (&*config.name, Instant::now());
         let fate = match config.tools.pin {
             PinMode::Block => "it is withheld until `sentinel-gateway pin` accepts it",
             PinMode::Warn | PinMode::Off => {
@@ -71,13 +88,31 @@ impl Gate {
             }
         };
         for change in changed.iter().take(MOST_SHOWN) {
+            let tool = &*change.now.tool;
+            let diff = (begun.elapsed() < MOST_TIME).then(|| change.diff(MOST_LINES));
             // Escaped, so that a backend writes no lines of its own into the log.
-            let (tool, diff) = (&*change.now.tool, change.diff(MOST_LINES));
-            tracing::warn!(backend, tool, ?diff, "{change}: {fate}");
+            tracing::warn!(
+                backend,
+                tool,
+                diff = diff.map(tracing::field::debug),
+                "{change}: {fate}"
+            );
         }
         if changed.len() > MOST_SHOWN {
             let tools = changed.len() - MOST_SHOWN;
             tracing::warn!(backend, tools, "and more tools have changed: {fate}");
         }
+    }
+
+    fn is_news(&mut self, change: &Change) -> bool {
+        let now = &change.now;
+        let tool = (Arc::clone(&now.backend), Arc::clone(&now.tool));
+        let told = self.told.entry(tool).or_default();
+        if told.last == now.sha256 || told.changes == MOST_OF_ONE {
+            return false;
+        }
+        told.last = Arc::clone(&now.sha256);
+        told.changes += 1;
+        true
     }
 }

@@ -1,18 +1,20 @@
 //! What backends list becomes what the client sees.
 //!
-//! Owns each backend's listing of last contact, if need be of an earlier run, the names that were
-//! given out, and the decision when the client hears that a list has changed. It must not know how
-//! a listing was had.
+//! Owns the breaker of each backend, its listing of last contact, if need be of an earlier run, the
+//! names that were given out, and the decision when the client hears that a list has changed. It
+//! must not know how a listing was had.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::lifecycle::identity;
 use super::pinning::Gate;
+use super::reported::Reported;
 use super::{Snapshot, list::Lists};
 use crate::backend::{Backend, BackendError, BackendEvent};
 use crate::catalog::{Catalog, Names, Offer, Reason, Source, Withheld};
 use crate::config::Config;
+use crate::governance::breaker::Breaker;
 use crate::protocol::{Kind, Listing, Notification, RawJson};
 use crate::state::{Memory, age};
 
@@ -21,6 +23,7 @@ use crate::state::{Memory, age};
 pub struct Refresh {
     config: Arc<Config>,
     backends: Vec<Arc<Backend>>,
+    breakers: Vec<Arc<Breaker>>,
     parts: Vec<Part>,
     gate: Gate,
     memory: Memory,
@@ -32,7 +35,7 @@ pub struct Refresh {
     news: bool,
     identity: RawJson,
     /// Withheld items that the log has named.
-    reported: HashSet<(Arc<str>, Kind, String)>,
+    reported: Reported,
 }
 
 /// One backend's part in the catalogue.
@@ -42,6 +45,8 @@ struct Part {
     offer: Option<Offer>,
     /// It has connected or failed once.
     heard: bool,
+    /// It could not be reached last.
+    is_down: bool,
     /// It has told in this run what it has.
     has_listed: bool,
     /// The lists that were had in this run.
@@ -57,10 +62,14 @@ impl Refresh {
             memory,
             // Without backends there is nothing to wait for.
             settled: backends.is_empty(),
+            breakers: backends
+                .iter()
+                .map(|backend| Arc::new(Breaker::new(backend.name())))
+                .collect(),
             names: Names::default(),
             closing: false,
             news: false,
-            reported: HashSet::new(),
+            reported: Reported::default(),
             identity: identity(&config.gateway),
             config,
             backends,
@@ -75,7 +84,10 @@ impl Refresh {
                 listing,
                 stale,
             } => self.listed(backend, listing, &stale),
-            BackendEvent::Down { backend } => self.parts[backend].heard = true,
+            BackendEvent::Down { backend } => {
+                self.parts[backend].heard = true;
+                self.parts[backend].is_down = true;
+            }
             BackendEvent::Notice { .. } | BackendEvent::Asked { .. } => return,
         }
         self.news = true;
@@ -91,6 +103,9 @@ impl Refresh {
         part.had.extend(Kind::ALL.into_iter().filter(had));
         part.heard = true;
         part.has_listed = true;
+        if std::mem::take(&mut part.is_down) {
+            self.breakers[at].reached();
+        }
         let mut listing = listing;
         if part.had.len() < Kind::ALL.len()
             && let Some(recalled) = self.memory.recall(config)
@@ -169,6 +184,7 @@ impl Refresh {
         Arc::new(Snapshot {
             config: Arc::clone(&self.config),
             backends: self.backends.clone(),
+            breakers: self.breakers.clone(),
             lists: Lists::default(),
             unlisted: (0..self.parts.len())
                 .filter(|at| !self.parts[*at].has_listed)
@@ -181,22 +197,12 @@ impl Refresh {
     }
 
     fn report(&mut self, withheld: &[Withheld]) {
-        for Withheld {
-            backend,
-            kind,
-            name,
-            reason,
-        } in withheld
-        {
+        for item in withheld {
             // The log has been told, with what it is that has changed.
-            let is_told = matches!(reason, Reason::Changed(_));
-            if !is_told
-                && self
-                    .reported
-                    .insert((Arc::clone(backend), *kind, name.clone()))
-            {
-                let list = kind.list_method();
-                tracing::warn!(backend = &**backend, list, item = name, %reason, "an item is withheld");
+            let is_told = matches!(item.reason, Reason::Changed(_));
+            if !is_told && self.reported.is_news(item) {
+                let (list, reason) = (item.kind.list_method(), &item.reason);
+                tracing::warn!(backend = &*item.backend, list, item = item.name, %reason, "an item is withheld");
             }
         }
     }

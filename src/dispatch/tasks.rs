@@ -11,11 +11,13 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use super::answer::{for_client, told};
-use super::outgoing::{explain, progress_token};
+use super::health;
+use super::outgoing::progress_token;
 use super::related::Related;
 use super::{Exchange, Snapshot, Snapshots};
 use crate::backend::retry::Replay;
-use crate::backend::{Answer, Backend, Call, Clock, Failed, Reached};
+use crate::backend::{Answer, Backend, Call, Clock, Reached};
+use crate::governance::breaker::Breaker;
 use crate::protocol::error::{INVALID_PARAMS, MISSING_CAPABILITY};
 use crate::protocol::message::elements;
 use crate::protocol::raw::quoted;
@@ -35,10 +37,9 @@ pub(super) async fn of_one(request: Request, snapshots: Snapshots, exchange: Exc
     let answer = match owner(&params, &snapshot) {
         Ok((backend, own)) => {
             let params = params.with_members(&[("taskId", quoted(&own))], &[]);
-            let answer = ask(backend, method, &params, Some(&own), &exchange).await;
-            answer
-                .map(|answer| named(answer, backend))
-                .map_err(|failed| explain(backend, &failed, false))
+            let breaker = snapshot.breaker_of(backend);
+            let answer = ask(backend, breaker, method, &params, Some(&own), &exchange).await;
+            answer.map(|answer| named(answer, backend))
         }
         Err(why) => Err(RpcError::new(INVALID_PARAMS, format!("{method}: {why}"))),
     };
@@ -64,19 +65,29 @@ pub(super) async fn list(request: Request, snapshots: Snapshots, exchange: Excha
         .backends
         .iter()
         .filter(|backend| backend.capability(&["tasks", "list"]).is_some());
-    let all = join_all(listing.map(|backend| tasks_of(backend, &exchange))).await;
+    let all =
+        join_all(listing.map(|backend| tasks_of(backend, snapshot.breaker_of(backend), &exchange)))
+            .await;
     let tasks = task::array(all.into_iter().flatten());
     Outcome::Result(RawJson::trusted("{}").with_members(&[("tasks", tasks)], &[]))
 }
 
-async fn tasks_of(backend: &Arc<Backend>, exchange: &Exchange) -> Vec<RawJson> {
+async fn tasks_of(
+    backend: &Arc<Backend>,
+    breaker: &Arc<Breaker>,
+    exchange: &Exchange,
+) -> Vec<RawJson> {
     let mut tasks = Vec::new();
     let mut params = RawJson::trusted("{}");
     for _ in 0..MAX_PAGES {
-        let page = match ask(backend, "tasks/list", &params, None, exchange).await {
+        let page = match ask(backend, breaker, "tasks/list", &params, None, exchange).await {
             Ok(answer) => named(answer, backend).outcome,
-            Err(failed) => {
-                tracing::warn!(backend = backend.name(), error = %failed.error, "its tasks can't be listed");
+            Err(error) => {
+                tracing::warn!(
+                    backend = backend.name(),
+                    error = error.message,
+                    "its tasks can't be listed"
+                );
                 break;
             }
         };
@@ -138,11 +149,12 @@ fn owner<'a>(
 
 async fn ask(
     backend: &Arc<Backend>,
+    breaker: &Arc<Breaker>,
     method: &str,
     params: &RawJson,
     target: Option<&str>,
     exchange: &Exchange,
-) -> Result<Answer, Failed> {
+) -> Result<Answer, RpcError> {
     let replay = match method {
         "tasks/update" => Replay::Unsafe,
         _ => Replay::Safe,
@@ -161,7 +173,7 @@ async fn ask(
             backend: backend.name(),
         },
     };
-    backend.call(&call).await
+    health::call(backend, breaker, &call, false).await
 }
 
 fn named(answer: Answer, backend: &Backend) -> Answer {

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 
 use super::*;
+use crate::budget::Budget;
 use crate::config::{Environment, Overrides, load};
 use crate::protocol::RawJson;
 use crate::state::Memory;
@@ -19,7 +20,7 @@ async fn fault_86_a_panic_costs_the_one_call_it_happens_in() {
     };
     let config = Arc::new(load(&overrides, &Environment::new(folder.path())).unwrap());
     let (reader, writer) = std::io::pipe().unwrap();
-    let (outbox, _writer) = write_lines(Box::new(writer), usize::MAX);
+    let (outbox, _writer) = write_lines(Box::new(writer), Budget::new(usize::MAX));
     let lifecycle = Lifecycle::new(&config.gateway);
     let mut gateway = Gateway::new(
         lifecycle,

@@ -7,12 +7,15 @@ use std::fmt;
 use std::ops::Range;
 
 use bytes::Bytes;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::skim;
 
 mod edit;
+
+/// Members of an object that are taken apart: each costs many times what it is written in.
+const MAX_MEMBERS: usize = 10_000;
 
 /// One JSON value as text: valid JSON, valid UTF-8, cheap to clone.
 #[derive(Clone, PartialEq, Eq)]
@@ -58,6 +61,11 @@ impl RawJson {
         Self(self.0.slice_ref(raw.get().as_bytes()))
     }
 
+    /// The same text in memory of its own, without what it was cut out of.
+    pub fn detached(&self) -> Self {
+        Self(Bytes::copy_from_slice(&self.0))
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         // Every constructor has checked it; the fallback keeps `unsafe` out of the house.
@@ -82,7 +90,8 @@ impl RawJson {
         serde_json::from_slice(&self.0)
     }
 
-    /// The members of an object in their order, duplicate keys included; `None` for anything else.
+    /// The members of an object in their order, duplicate keys included; `None` for anything else,
+    /// and for more than 10,000 of them.
     pub fn members(&self) -> Option<Vec<(String, &RawValue)>> {
         self.read::<Members<'_>>().ok().map(|members| members.0)
     }
@@ -202,6 +211,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = Vec::new();
                 while let Some(member) = map.next_entry()? {
+                    if members.len() == MAX_MEMBERS {
+                        return Err(A::Error::custom("too many members"));
+                    }
                     members.push(member);
                 }
                 Ok(members)

@@ -212,3 +212,24 @@ fn hex(bytes: &[u8]) -> String {
         .map(|byte| format!("{byte:02x}"))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_told_as_exactly_as_it_is_known() {
+        let told = |seconds| age(SystemTime::now() - Duration::from_secs(seconds));
+        for (seconds, expected) in [
+            (0, "less than two hours ago"),
+            (7_100, "less than two hours ago"),
+            (7_300, "2 h ago"),
+            (172_700, "47 h ago"),
+            (172_900, "2 days ago"),
+        ] {
+            assert_eq!(told(seconds), expected);
+        }
+        let future = SystemTime::now() + Duration::from_secs(9_999);
+        assert_eq!(age(future), "less than two hours ago");
+    }
+}

@@ -23,8 +23,10 @@ pub use last_good::{LastGood, Recalled, age};
 use crate::config::{BackendConfig, Config, Pin};
 use crate::protocol::Listing;
 
-/// Backends that connect together are written together.
+/// Backends that connect together are written together,
 const GATHER: Duration = Duration::from_millis(100);
+/// and one that changes its mind all the time is written now and then.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What is remembered of earlier runs, and the way to have something remembered.
 #[derive(Debug, Clone)]
@@ -105,9 +107,11 @@ struct Desk {
 
 impl Desk {
     async fn work(mut self, mut notes: mpsc::UnboundedReceiver<Note>) {
+        let mut patience = GATHER;
         while let Some(first) = notes.recv().await {
             let mut gathered = vec![first];
-            let until = Instant::now() + GATHER;
+            let until = Instant::now() + patience;
+            patience = PAUSE;
             while let Ok(Some(note)) = tokio::time::timeout_at(until, notes.recv()).await {
                 gathered.push(note);
             }

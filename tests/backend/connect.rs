@@ -7,6 +7,7 @@ use reqwest::header::HeaderMap;
 use sentinel_gateway::backend::error::BackendError;
 use sentinel_gateway::backend::http::Endpoint;
 use sentinel_gateway::backend::pool::Pool;
+use sentinel_gateway::budget::Budget;
 use sentinel_gateway::config::{Environment, Overrides, load};
 use sentinel_gateway::protocol::{Class, Executed};
 use serde_json::json;
@@ -59,7 +60,7 @@ fn fault_23_a_name_that_does_not_resolve_is_unreachable() {
     let config = load(&overrides, &Environment::new(folder.path())).unwrap();
     let backend = Arc::clone(&config.backends[0]);
     let error: BackendError = Runtime::new().unwrap().block_on(async {
-        let endpoint = Endpoint::resolve(&backend, &Pool::default(), 1 << 20)
+        let endpoint = Endpoint::resolve(&backend, &Pool::default(), 1 << 20, Budget::new(1 << 20))
             .await
             .unwrap();
         let answer = endpoint.post(&HeaderMap::new(), Bytes::new()).await;
@@ -129,5 +130,16 @@ fn a_certificate_must_lie_in_a_file_of_its_own() {
         let message = gateway.call("act", json!({})).message().to_owned();
         let says = format!("ca_file {path} is no regular file");
         assert!(message.contains(&says), "{message}");
+    }
+}
+
+#[test]
+fn a_name_that_stands_for_this_machine_is_asked_of_nobody() {
+    let fake = FakeBackend::start().tool("act");
+    let entry = fake.entry("fake", "headers = { \"X-Key\" = \"k\" }\n");
+    for host in ["localhost", "LOCALHOST", "any.localhost"] {
+        let mut gateway = TestGateway::with_config(&entry.replace("127.0.0.1", host));
+        gateway.initialize();
+        assert_eq!(gateway.call("act", json!({})).text(), "act {}", "{host}");
     }
 }

@@ -5,7 +5,7 @@ use std::process::{ChildStderr, ChildStdin, ChildStdout, Stdio};
 
 use serde_json::json;
 
-use crate::common::process::{Running, read_to_end};
+use crate::common::process::{Running, peak_memory, read_to_end};
 use crate::rig::Plan;
 use crate::table::Run;
 
@@ -81,6 +81,7 @@ impl Bare {
     /// Waits for its end with the pipes as they are, judges what it wrote to stderr, and says
     /// its status.
     pub fn end(mut self, run: &Run<'_>) -> (Option<i32>, String) {
+        run.weigh(peak_memory(self.process.pid()));
         let log = read_to_end(self.stderr.take().unwrap());
         let status = self.process.wait();
         let log = log.recv_timeout(run.subject.patience()).unwrap();
@@ -89,7 +90,8 @@ impl Bare {
     }
 
     /// The same, while nobody has read a byte of stderr.
-    pub fn end_unread(mut self) -> Option<i32> {
+    pub fn end_unread(mut self, run: &Run<'_>) -> Option<i32> {
+        run.weigh(peak_memory(self.process.pid()));
         self.process.wait().code()
     }
 }

@@ -143,7 +143,7 @@ fn fault_24_tls_that_does_not_hold(run: &Run<'_>) {
         front.present(Some(identity.acceptor(None, None)));
         rig.bad.drop_connections();
         front.wait_until_closed();
-        rig.good_works();
+        rig.closings_are_seen();
         let (connections, requests) = (front.connections(), rig.bad.requests().len());
         rig.fails("act", UNREACHABLE.saying(cause), 1);
         assert_eq!(front.connections() - connections, 1, "it was tried again");
@@ -168,7 +168,7 @@ fn fault_25_tls_handshake_stalls(run: &Run<'_>) {
     front.present(None);
     rig.bad.drop_connections();
     front.wait_until_closed();
-    rig.good_works();
+    rig.closings_are_seen();
     rig.fails("act", UNREACHABLE.saying("connect timeout"), 2);
     front.present(Some(identity.acceptor(None, None)));
     rig.works("act");

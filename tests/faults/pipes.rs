@@ -126,7 +126,7 @@ fn fault_16_stderr_closed_or_full(run: &Run<'_>) {
         "{used:?} of CPU in {waited:?} of waiting"
     );
     drop(client);
-    assert_eq!(bare.end_unread(), Some(0));
+    assert_eq!(bare.end_unread(run), Some(0));
 }
 
 /// How long a process has computed. The system counts in hundredths of a second.

@@ -104,7 +104,9 @@ fn fault_70_cursors(run: &Run<'_>) {
     let bad = FakeBackend::start().page_size(5_000);
     let all: Vec<String> = (0..10_001).map(|n| format!("t{n}")).collect();
     bad.set_tools(&all.iter().map(String::as_str).collect::<Vec<_>>());
-    let mut rig = plan_over(run, Arc::new(bad)).start();
+    let patient = "startup_wait_ms = 20000";
+    let mut rig = plan_over(run, Arc::new(bad)).gateway(patient).raw();
+    rig.client().initialize().result();
     assert_eq!(names(&mut rig).len(), 10_000);
     rig.good_works();
 }

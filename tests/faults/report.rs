@@ -147,6 +147,16 @@ impl<'a> Report<'a> {
     }
 }
 
+/// What failed, without the place in the source and the transcript.
+fn cause(why: &str) -> String {
+    let told = why
+        .lines()
+        .skip(1)
+        .filter(|line| !line.starts_with(['→', '←']));
+    let told: Vec<&str> = told.map(str::trim).take(3).collect();
+    told.join(" ").trim_end_matches("; so far:").to_owned()
+}
+
 /// The beginning, which says what failed, and the end, which is what came last.
 fn abridged(why: &str) -> String {
     let lines: Vec<&str> = why.lines().collect();
@@ -217,7 +227,7 @@ fn as_json(checked: &Checked) -> Value {
         "verdict": verdict,
         "note": match verdict {
             "n/a" => needs.to_owned(),
-            "failed" => why.unwrap_or_default().lines().take(3).collect::<Vec<_>>().join(" "),
+            "failed" => cause(why.unwrap_or_default()),
             _ => notes(row, seen),
         },
         "variant": seen.variant,

@@ -9,7 +9,7 @@ use crate::common::chaos::{Chaos, Weather};
 use crate::common::h2::{H2, Refusal};
 use crate::common::message::text;
 use crate::common::reply::Reply;
-use crate::common::tls::Authority;
+use crate::common::tls::{Authority, TlsFront};
 use crate::rig::{
     BAD_REPLY, DEADLINE, Must, ONE_SECOND, OUTCOME_UNKNOWN, TOO_LARGE, UNREACHABLE, judge, plan,
     plan_over, usual,
@@ -155,7 +155,7 @@ fn fault_45_one_byte_per_ten_seconds(run: &Run<'_>) {
         run.ran(rig.bad.runs("act") - before);
         chaos.set(Weather::Calm);
         rig.bad.drop_connections();
-        rig.good_works();
+        rig.closings_are_seen();
         rig.works("act");
     }
 }
@@ -248,13 +248,30 @@ fn fault_50_closed_connections(run: &Run<'_>) {
         let connections = rig.bad.connections();
         rig.works("act");
         rig.bad.drop_connections();
-        rig.good_works();
+        rig.closings_are_seen();
         rig.works("act");
         rig.expects(|| rig.bad.connections() > connections, "a new connection");
     }
     for (variant, reply) in [("closed", Reply::hang_up()), ("reset", Reply::reset())] {
         rig.suffers(variant, &reply, LOST);
     }
+    drop(rig);
+    if run.subject.is_ours() {
+        closed_under_tls(run);
+    }
+}
+
+/// A connection that ends without the farewell of TLS.
+fn closed_under_tls(run: &Run<'_>) {
+    let authority = Authority::new();
+    let identity = authority.certify(&["127.0.0.1"]);
+    let bad = Arc::new(usual());
+    let front = TlsFront::before(bad.port(), identity.acceptor(None, None));
+    let plan = plan_over(run, bad).at(&front.url("127.0.0.1"));
+    let mut rig = plan.trusting(&authority).start();
+    let cut_off = Reply::text("x").length_off_by(10);
+    rig.suffers("closed under TLS", &Reply::hang_up(), LOST);
+    rig.suffers("cut off under TLS", &cut_off.then_hang_up(), LOST);
 }
 
 fn fault_51_reset_in_upload(run: &Run<'_>) {

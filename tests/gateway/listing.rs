@@ -117,7 +117,8 @@ fn fault_70_a_list_ends_at_ten_thousand_tools() {
     let names: Vec<String> = (0..10_001).map(|n| format!("t{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     fake.set_tools(&names);
-    let mut gateway = initialized(&fake.entry("fake", ""));
+    let patient = "[gateway]\nstartup_wait_ms = 20000\n".to_owned();
+    let mut gateway = initialized(&(patient + &fake.entry("fake", "")));
     assert_eq!(gateway.tool_names(), names[..10_000]);
 }
 

@@ -8,6 +8,7 @@ use sentinel_gateway::backend::clock::Clock;
 use sentinel_gateway::backend::retry::Replay;
 use sentinel_gateway::backend::session::Deaf;
 use sentinel_gateway::backend::{self, Backend, BackendEvent, Call, Subscription};
+use sentinel_gateway::budget::Budget;
 use sentinel_gateway::config::{Environment, Overrides, load};
 use sentinel_gateway::protocol::{ClientProfile, Listing, Outcome, RawJson, Request};
 use serde_json::{Value, json};
@@ -52,7 +53,7 @@ impl Alone {
         let (client, introductions) = watch::channel(Some(Arc::new(client)));
         let (mut backends, news) = {
             let _entered = runtime.enter();
-            backend::start_all(&config, &introductions)
+            backend::start_all(&config, &introductions, &Budget::new(1 << 20))
         };
         Self {
             backend: backends.remove(0),

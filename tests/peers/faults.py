@@ -60,7 +60,7 @@ def run_table(name, subject, scratch):
         if not report.is_file():
             raise Failure(f"the fault table of {name} left no report:\n{table.log_tail(40)}")
     rows = json.loads(report.read_text())["rows"]
-    return {row["number"]: row for row in rows}
+    return {str(row["number"]): row for row in rows}
 
 
 def print_table(reports):

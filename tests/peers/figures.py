@@ -14,6 +14,7 @@ from pathlib import Path
 from alternatives import REPOSITORY, environment, install_alternatives
 from processes import Failure, Process
 
+CARGO_BENCH = ["cargo", "bench", "--locked", "--bench", "gateway"]
 SECTIONS = ("small", "sse", "large", "start")
 SECONDS_A_SECTION = 120
 
@@ -24,11 +25,10 @@ TITLES = {
     "wall": "time",
     "initialized": "exec to initialize answered",
     "idle": "memory, idle",
-    "wake_ups": "idle, wake-ups a second",
     "peak": "memory, peak",
 }
 PARTS = {"small": "1 KiB JSON", "sse": "1 KiB SSE", "large": "8 MiB JSON", "start": "start"}
-#: What says nothing as a ratio: the relay never wakes up.
+# The relay never wakes up, and is no executable of its own.
 LEFT_OUT = ("wake_ups", "size")
 
 
@@ -52,9 +52,13 @@ def main():
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(prog="tests/peers/bench", description=__doc__.partition("\n")[0])
-    parser.add_argument("sections", nargs="*", default=SECTIONS, metavar="SECTION", help="small, sse, large, start; all if none is named")
-    parser.add_argument("--rounds", type=int, default=2, help="alternating rounds of each section (2)")
+    description = "Weighs the gateway, mcp-remote and mcp-proxy beside a bare relay."
+    parser = argparse.ArgumentParser(prog="tests/peers/bench", description=description)
+    parser.add_argument(
+        "sections", nargs="*", default=SECTIONS, metavar="SECTION",
+        help=f"{', '.join(SECTIONS)}; all if none is named",
+    )
+    parser.add_argument("--rounds", type=int, default=1, help="alternating rounds of each section (1)")
     parser.add_argument("--full", action="store_true", help="as many calls a round as the project's own bench makes")
     arguments = parser.parse_args()
     unknown = set(arguments.sections) - set(SECTIONS)
@@ -70,8 +74,6 @@ def build_bench(scratch):
         if build.wait() != 0:
             raise Failure(f"the bench doesn't build:\n{build.log_tail(40)}")
 
-
-CARGO_BENCH = ["cargo", "bench", "--locked", "--bench", "gateway"]
 
 
 def weigh_all(subjects, arguments, scratch):
@@ -106,7 +108,8 @@ def weigh(name, command, section, arguments, scratch):
 
 def reason_in(log):
     """The bench's own words, without what cargo says around them."""
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line and not line.startswith((" ", "error: bench"))]
+    lines = log.read_text(errors="replace").splitlines()
+    lines = [line for line in lines if line and not line.startswith((" ", "error: bench"))]
     return f"{lines[-1] if lines else 'no reason given'} (log: {log})"
 
 
@@ -121,7 +124,8 @@ def key_of(measure):
 def print_table(names, columns, arguments):
     rows = dict.fromkeys(key for name in names for key in columns[name])
     effort = "full" if arguments.full else "quick"
-    print(f"\nRatios to the bare relay, medians of {arguments.rounds} {effort} rounds, each with its spread; and the figure itself\n")
+    rounds = f"medians of {arguments.rounds} {effort} round(s)"
+    print(f"\nRatios to the bare relay, {rounds} with their spread, and the figure itself\n")
     print(f"| measure | {' | '.join(names)} |")
     print(f"|---|{'---:|' * len(names)}")
     for section, measure in rows:
@@ -138,9 +142,14 @@ def title(measure):
 def cell(row):
     if not row or not row["gateway"]:
         return "–"
-    figure = f"{row['gateway']['median']:.4g} {row['unit']}".strip()
+    median = row["gateway"]["median"]
+    figure = f"{median:,.0f}" if median >= 100 else f"{median:.3g}"
+    figure = f"{figure} {row['unit']}".strip()
     ratio = row["ratio_to_relay"]
-    return f"**{ratio['median']:.2f}** ({ratio['min']:.2f}–{ratio['max']:.2f}); {figure}" if ratio else figure
+    if not ratio:
+        return figure
+    spread = f" ({ratio['min']:.2f}–{ratio['max']:.2f})" if ratio["min"] != ratio["max"] else ""
+    return f"**{ratio['median']:.2f}**{spread}; {figure}"
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -42,6 +43,56 @@ fn a_backend_that_is_down_at_the_start_is_listed_under_the_same_names() {
     first.come_up();
     assert_eq!(gateway.call("echo", json!({})).text(), "echo {}");
     assert_eq!((first.runs("echo"), second.runs("echo")), (1, 0));
+}
+
+#[test]
+fn names_are_the_same_after_every_restart_whoever_is_up() {
+    let tools: [&[&str]; 3] = [&["echo", "a"], &["a", "b", "echo"], &["b", "a"]];
+    let fakes: Vec<FakeBackend> = tools
+        .iter()
+        .map(|tools| {
+            let fake = FakeBackend::start();
+            fake.set_tools(tools);
+            fake
+        })
+        .collect();
+    let entries = ["one", "two", "three"].iter().zip(&fakes);
+    let house = House::with(
+        entries
+            .map(|(name, fake)| fake.entry(name, ONCE))
+            .collect::<String>(),
+    );
+    let names = house.tool_names();
+    assert_eq!(names[..3], ["echo", "a", "two__a"]);
+    for up in 0..8 {
+        for (at, fake) in fakes.iter().enumerate() {
+            match up & (1 << at) {
+                0 => fake.go_down(),
+                _ => fake.come_up(),
+            };
+        }
+        assert_eq!(house.tool_names(), names, "{up:03b}");
+    }
+}
+
+#[test]
+fn a_call_that_waits_for_a_list_does_so_within_its_deadline() {
+    let fake = FakeBackend::start().tool("echo");
+    let toml = fake.entry("fake", "timeout_secs = 1");
+    let house = House::with(format!("{IMPATIENT}{toml}"));
+    house.tool_names();
+    fake.always("tools/list", Reply::stall());
+    let mut gateway = house.gateway();
+    assert_eq!(gateway.tool_names(), ["echo"]);
+    let begun = Instant::now();
+    let answer = gateway.call("echo", json!({}));
+    assert_eq!(answer.verdict(), ("deadline", "no", 0));
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(fake.runs("echo"), 0);
 }
 
 #[test]

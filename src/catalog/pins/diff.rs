@@ -16,7 +16,7 @@ const WIDTH: usize = 100;
 /// Lines around a change.
 const CONTEXT: usize = 1;
 /// A text may be made to take for ever; past this a coarser difference is shown.
-const PATIENCE: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_millis(5);
 
 /// The difference of these parts as unified diffs, each under its part's name, `most` lines in all.
 pub(super) fn of_parts(

@@ -23,12 +23,15 @@ use crate::protocol::RawJson;
 const MAX_PINS: usize = 20_000;
 /// Bytes of a definition that is kept as it is; of a larger one only the hash.
 const MAX_KEPT_BYTES: usize = 64 << 10;
+/// Bytes of all definitions that are kept of what is first seen in one run.
+const MAX_FIRST_SEEN_BYTES: usize = 32 << 20;
 
 /// All that is accepted, in the lock or by having been seen first in this run.
 #[derive(Debug, Default)]
 pub struct Pins {
     accepted: Arc<Lock>,
     first_seen: Lock,
+    first_seen_bytes: usize,
 }
 
 /// What became of one backend's tools.
@@ -61,6 +64,7 @@ impl Pins {
         Self {
             accepted,
             first_seen: Lock::default(),
+            first_seen_bytes: 0,
         }
     }
 
@@ -94,7 +98,15 @@ impl Pins {
                 findings.unpinned += 1;
                 return Some(Reason::Unpinned(MAX_PINS));
             }
-            let pin = pin_of(backend, tool, definition::sha256(&definition), definition);
+            let mut pin = pin_of(backend, tool, definition::sha256(&definition), definition);
+            let bytes = pin
+                .definition
+                .as_ref()
+                .map_or(0, |text| text.as_bytes().len());
+            self.first_seen_bytes += bytes;
+            if self.first_seen_bytes > MAX_FIRST_SEEN_BYTES {
+                pin.definition = None;
+            }
             self.first_seen.add(pin.clone());
             findings.new.push(pin);
             return None;

@@ -4,23 +4,40 @@ use std::io::{BufRead, BufReader, ErrorKind, Read};
 
 use bytes::Bytes;
 use memchr::memchr;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::budget::Budget;
 
 /// What the reader hands over.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Intake {
     /// One line without its end, never empty; not checked to be UTF-8.
     Line(Bytes),
+    /// The same where there is no room for what it may ask for.
+    Crowded(Crowded),
     /// A line longer than the cap, thrown away up to its end.
     TooLong,
+}
+
+/// A line that was read though there is no room for it, so that what needs none (a cancellation, a
+/// ping, an answer) is heard all the same. No other is read until this is dropped.
+#[derive(Debug)]
+pub struct Crowded {
+    /// As in [`Intake::Line`].
+    pub line: Bytes,
+    _seen: oneshot::Sender<()>,
 }
 
 /// Lines that wait between the reader and the loop; past it the reader waits.
 const READ_AHEAD: usize = 256;
 const CHUNK: usize = 64 * 1024;
 
-/// Starts reading. The channel closes at EOF or at a read error.
-pub fn read_lines(reader: Box<dyn Read + Send>, max_line: usize) -> mpsc::Receiver<Intake> {
+/// Starts reading: lines take their room from the budget along. The channel closes at EOF or at a read error.
+pub fn read_lines(
+    reader: Box<dyn Read + Send>,
+    max_line: usize,
+    budget: Budget,
+) -> mpsc::Receiver<Intake> {
     let (lines, intake) = mpsc::channel(READ_AHEAD);
     super::spawn("stdin", move || {
         let mut reader = BufReader::with_capacity(CHUNK, reader);
@@ -37,17 +54,44 @@ pub fn read_lines(reader: Box<dyn Read + Send>, max_line: usize) -> mpsc::Receiv
             };
             let length = chunk.len();
             for line in splitter.lines(chunk) {
-                if lines.blocking_send(line).is_err() {
+                if hand_over(line, &lines, &budget).is_err() {
                     return;
                 }
             }
             reader.consume(length);
         }
         if let Some(rest) = splitter.rest() {
-            let _ = lines.blocking_send(rest);
+            let _ = hand_over(rest, &lines, &budget);
         }
     });
     intake
+}
+
+fn hand_over(
+    cut: Cut,
+    lines: &mpsc::Sender<Intake>,
+    budget: &Budget,
+) -> Result<(), mpsc::error::SendError<Intake>> {
+    let Cut::Line(line) = cut else {
+        return lines.blocking_send(Intake::TooLong);
+    };
+    if let Ok(line) = budget.hold(line.clone()) {
+        return lines.blocking_send(Intake::Line(line));
+    }
+    let (seen, dropped) = oneshot::channel();
+    lines.blocking_send(Intake::Crowded(Crowded {
+        line: budget.hold_anyway(line),
+        _seen: seen,
+    }))?;
+    let _ = dropped.blocking_recv();
+    Ok(())
+}
+
+/// What a byte stream is cut into.
+#[derive(Debug, PartialEq, Eq)]
+enum Cut {
+    Line(Bytes),
+    TooLong,
 }
 
 /// Cuts a byte stream into lines, holding at most one capped line.
@@ -71,7 +115,7 @@ impl Splitter {
     }
 
     /// The lines that end in this chunk; what is left of it is held.
-    fn lines<'a>(&'a mut self, mut chunk: &'a [u8]) -> impl Iterator<Item = Intake> + 'a {
+    fn lines<'a>(&'a mut self, mut chunk: &'a [u8]) -> impl Iterator<Item = Cut> + 'a {
         std::iter::from_fn(move || {
             loop {
                 let Some(at) = memchr(b'\n', chunk) else {
@@ -98,21 +142,21 @@ impl Splitter {
     }
 
     /// The line that ends with these bytes, behind those that are held.
-    fn line(&mut self, end: &[u8]) -> Option<Intake> {
+    fn line(&mut self, end: &[u8]) -> Option<Cut> {
         let mut line = std::mem::take(&mut self.held);
         if std::mem::take(&mut self.discarding) || line.len() + end.len() > self.max_line {
-            return Some(Intake::TooLong);
+            return Some(Cut::TooLong);
         }
         if line.is_empty() {
-            return Some(Intake::Line(Bytes::copy_from_slice(self.trimmed(end)?)));
+            return Some(Cut::Line(Bytes::copy_from_slice(self.trimmed(end)?)));
         }
         line.extend_from_slice(end);
         let line = Bytes::from(line);
-        Some(Intake::Line(line.slice_ref(self.trimmed(&line)?)))
+        Some(Cut::Line(line.slice_ref(self.trimmed(&line)?)))
     }
 
     /// Half a line at EOF: it may be a whole message.
-    fn rest(&mut self) -> Option<Intake> {
+    fn rest(&mut self) -> Option<Cut> {
         self.line(&[])
     }
 
@@ -129,9 +173,12 @@ impl Splitter {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::io::Write;
 
-    fn lines(input: &[u8], max: usize, step: usize) -> Vec<Intake> {
+    use super::*;
+    use crate::budget;
+
+    fn lines(input: &[u8], max: usize, step: usize) -> Vec<Cut> {
         let mut splitter = Splitter::new(max);
         let mut found = Vec::new();
         for chunk in input.chunks(step) {
@@ -141,8 +188,8 @@ mod tests {
         found
     }
 
-    fn line(text: &'static str) -> Intake {
-        Intake::Line(Bytes::from_static(text.as_bytes()))
+    fn line(text: &'static str) -> Cut {
+        Cut::Line(Bytes::from_static(text.as_bytes()))
     }
 
     #[test]
@@ -163,11 +210,11 @@ mod tests {
             let found = lines(b"0123456789A\n0123456789\nok\n", 10, step);
             assert_eq!(
                 found,
-                [Intake::TooLong, line("0123456789"), line("ok")],
+                [Cut::TooLong, line("0123456789"), line("ok")],
                 "step {step}"
             );
         }
-        assert_eq!(lines(b"0123456789AB", 10, 3), [Intake::TooLong]);
+        assert_eq!(lines(b"0123456789AB", 10, 3), [Cut::TooLong]);
     }
 
     #[test]
@@ -177,6 +224,35 @@ mod tests {
             assert_eq!(splitter.lines(&[b'x'; CHUNK]).next(), None);
             assert!(splitter.held.capacity() <= 1000);
         }
-        assert_eq!(splitter.lines(b"\n").next(), Some(Intake::TooLong));
+        assert_eq!(splitter.lines(b"\n").next(), Some(Cut::TooLong));
+    }
+
+    /// Room for one of these lines, and a loop that takes its time.
+    #[test]
+    fn a_line_without_room_is_handed_over_alone() {
+        let length = 2 * budget::FREE;
+        let budget = Budget::new(length);
+        let (input, mut output) = std::io::pipe().unwrap();
+        let mut intake = read_lines(Box::new(input), 10 * length, budget);
+        let large = vec![b'x'; length];
+        for line in [&large[..], &large, b"small"] {
+            output.write_all(line).unwrap();
+            output.write_all(b"\n").unwrap();
+        }
+        drop(output);
+        let Some(Intake::Line(first)) = intake.blocking_recv() else {
+            panic!("the first has room")
+        };
+        let Some(Intake::Crowded(second)) = intake.blocking_recv() else {
+            panic!("the second has none")
+        };
+        assert_eq!((first.len(), second.line.len()), (length, length));
+        assert!(
+            intake.try_recv().is_err(),
+            "read on beside a line without room"
+        );
+        drop(second);
+        assert!(matches!(intake.blocking_recv(), Some(Intake::Line(small)) if small == "small"));
+        assert!(intake.blocking_recv().is_none());
     }
 }

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 
+use crate::budget::Budget;
+
 /// Small lines are gathered up to this size and written together; larger ones go out from where
 /// they lie.
 const CHUNK: usize = 64 * 1024;
@@ -59,7 +61,7 @@ struct Queue {
     state: Mutex<State>,
     ready: Condvar,
     stuck: Notify,
-    max_bytes: usize,
+    budget: Budget,
 }
 
 #[derive(Default)]
@@ -91,13 +93,14 @@ impl Queue {
     }
 }
 
-/// Starts writing. More than `max_bytes` are not kept for a client that doesn't read.
-pub fn write_lines(writer: Box<dyn Write + Send>, max_bytes: usize) -> (Outbox, Writer) {
+/// Starts writing. What waits takes room from the budget; more than the whole of it is not kept for
+/// a client that doesn't read.
+pub fn write_lines(writer: Box<dyn Write + Send>, budget: Budget) -> (Outbox, Writer) {
     let queue = Arc::new(Queue {
         state: Mutex::default(),
         ready: Condvar::new(),
         stuck: Notify::new(),
-        max_bytes,
+        budget,
     });
     let (done, finished) = oneshot::channel();
     let outbox = Outbox {
@@ -113,6 +116,7 @@ pub fn write_lines(writer: Box<dyn Write + Send>, max_bytes: usize) -> (Outbox, 
         let mut state = queue.lock();
         state.closed = true;
         state.pieces.clear();
+        queue.budget.note_waiting(0);
         drop(state);
         let _ = done.send(());
     });
@@ -186,12 +190,13 @@ impl Outbox {
             return;
         }
         change(&mut state);
+        self.queue.budget.note_waiting(state.bytes);
         let hangs = || {
             state
                 .writing_since
                 .is_some_and(|since| since.elapsed() > HANGING)
         };
-        if state.stuck.is_none() && (state.bytes > self.queue.max_bytes || hangs()) {
+        if state.stuck.is_none() && (state.bytes > self.queue.budget.limit() || hangs()) {
             state.stuck = Some(state.bytes);
             self.queue.stuck.notify_one();
         }
@@ -252,6 +257,7 @@ fn drain(queue: &Queue, writer: &mut dyn Write) -> std::io::Result<()> {
         {
             let mut state = queue.lock();
             state.bytes -= std::mem::take(&mut written);
+            queue.budget.note_waiting(state.bytes);
             state.writing_since = None;
             while state.pieces.is_empty() {
                 if state.closed {
@@ -301,7 +307,7 @@ mod tests {
     #[tokio::test]
     async fn the_writer_writes_everything_before_it_ends() {
         let (mut reader, writer) = std::io::pipe().unwrap();
-        let (outbox, writer) = write_lines(Box::new(writer), usize::MAX);
+        let (outbox, writer) = write_lines(Box::new(writer), Budget::new(usize::MAX));
         let large = "x".repeat(3 * CHUNK);
         let reading = thread::spawn(move || {
             let mut all = String::new();
@@ -323,7 +329,7 @@ mod tests {
     #[tokio::test]
     async fn fault_14_a_slow_client_misses_what_matters_little_and_never_an_answer() {
         let (mut reader, writer) = std::io::pipe().unwrap();
-        let (outbox, writer) = write_lines(Box::new(writer), usize::MAX);
+        let (outbox, writer) = write_lines(Box::new(writer), Budget::new(usize::MAX));
         outbox.push(line(&"f".repeat(2 * SLOW)));
         outbox.flush();
         // The first byte is there: the writer has the line in hand, and hangs.
@@ -343,7 +349,7 @@ mod tests {
     #[tokio::test]
     async fn fault_14_past_the_cap_the_queue_says_that_it_is_stuck() {
         let (_reader, writer) = std::io::pipe().unwrap();
-        let (outbox, mut writer) = write_lines(Box::new(writer), SLOW);
+        let (outbox, mut writer) = write_lines(Box::new(writer), Budget::new(SLOW));
         outbox.push(line(&"f".repeat(2 * SLOW)));
         let WriteEnd::Stuck { waiting } = writer.ended().await else {
             panic!("nobody has closed it")

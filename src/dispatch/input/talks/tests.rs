@@ -10,6 +10,7 @@ use crate::backend::{Backend, Listener};
 use crate::config::{Environment, Overrides, load};
 use crate::dispatch::TaskEvent;
 use crate::dispatch::subject::{Route, Subject};
+use crate::governance::breaker::Breaker;
 use crate::protocol::{ClientProfile, Id, InFlight, Notification, Outcome, Request};
 
 struct Bench {
@@ -59,7 +60,14 @@ impl Bench {
             backend: &self.backends[backend],
             entry: None,
         };
-        let call = Outgoing::new("tools/call".into(), params, &subject, &route, client);
+        let call = Outgoing::new(
+            "tools/call".into(),
+            params,
+            &subject,
+            &route,
+            &Arc::new(Breaker::new("fake")),
+            client,
+        );
         (self.talks.begin(call, exchange), ticket)
     }
 

@@ -1,0 +1,95 @@
+//! A backend that keeps failing is left alone, and tried again.
+
+use serde_json::json;
+
+use crate::common::fake::FakeBackend;
+use crate::common::gateway::{Answer, TestGateway};
+use crate::common::reply::Reply;
+
+/// As many failures in a row as open a breaker.
+const FAILURES: usize = 5;
+
+fn initialized(fakes: &[(&str, &FakeBackend)]) -> TestGateway {
+    let entries = fakes
+        .iter()
+        .map(|(name, fake)| fake.entry(name, "retries = 0"));
+    let mut gateway = TestGateway::with_config(&entries.collect::<String>());
+    gateway.initialize();
+    gateway
+}
+
+fn assert_turned_away(answer: &Answer, reason: &str) {
+    assert_eq!(answer.verdict(), ("unreachable", "no", 0));
+    let message = answer.message();
+    let said = format!("bad: not called, because its last 5 calls failed ({reason}");
+    assert!(message.starts_with(&said), "{message}");
+    assert!(message.contains("tried again in 1 s"), "{message}");
+    assert!(message.ends_with("the tool did not run"), "{message}");
+}
+
+#[test]
+fn fault_79_server_errors_open_it_and_the_first_answer_closes_it() {
+    let bad = FakeBackend::start().tool("act").tool("look");
+    let good = FakeBackend::start().tool("echo");
+    bad.always_tool("act", Reply::status(502));
+    let mut gateway = initialized(&[("bad", &bad), ("good", &good)]);
+    for _ in 0..FAILURES {
+        assert_eq!(
+            gateway.call("act", json!({})).verdict().0,
+            "outcome_unknown"
+        );
+    }
+    let reason = "the server answered HTTP 502";
+    assert_turned_away(&gateway.call("act", json!({})), reason);
+    // It is the backend that is left alone, not the tool.
+    assert_turned_away(&gateway.call("look", json!({})), reason);
+    assert_eq!((bad.runs("act"), bad.runs("look")), (FAILURES, 0));
+    gateway.call("echo", json!({})).result();
+
+    bad.as_usual("tools/call act");
+    gateway.call_until_it_works("look");
+    let calls: Vec<u64> = (0..20)
+        .map(|_| gateway.start_call("act", json!({})))
+        .collect();
+    for id in calls {
+        gateway.answer(id).result();
+    }
+    assert_eq!(bad.runs("look"), 1, "more than one probe");
+}
+
+#[test]
+fn fault_79_a_backend_that_is_back_is_called_again() {
+    let bad = FakeBackend::start().tool("act");
+    let mut gateway = initialized(&[("bad", &bad)]);
+    gateway.call("act", json!({})).result();
+    bad.go_down();
+    for _ in 0..FAILURES {
+        let answer = gateway.call("act", json!({}));
+        assert!(answer.message().contains("connection"), "{answer:?}");
+    }
+    assert_eq!(gateway.call("act", json!({})).verdict().2, 0);
+    bad.come_up();
+    gateway.call_until_it_works("act");
+}
+
+#[test]
+fn fault_79_a_tools_own_errors_and_refusals_never_open_it() {
+    let bad = FakeBackend::start().tool("act");
+    let mut gateway = initialized(&[("bad", &bad)]);
+    let failed = json!({ "content": [{ "type": "text", "text": "no" }], "isError": true });
+    for reply in [
+        Reply::result(failed),
+        Reply::error(-32603, "no"),
+        Reply::status(400),
+        Reply::status(403),
+        Reply::status(429),
+    ] {
+        bad.always_tool("act", reply);
+        for _ in 0..2 * FAILURES {
+            gateway.call("act", json!({}));
+        }
+    }
+    assert_eq!(bad.requests_of("tools/call").len(), 10 * FAILURES);
+    bad.as_usual("tools/call act");
+    gateway.call("act", json!({})).result();
+}
