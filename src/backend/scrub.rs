@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use reqwest::Url;
@@ -45,6 +45,8 @@ impl Scrubber {
         spellings.dedup();
         let longest = spellings.iter().map(String::len).max().unwrap_or(0);
         let finder = AhoCorasick::builder()
+            // Soon built and small, also for secrets of thousands of characters.
+            .kind(Some(AhoCorasickKind::NoncontiguousNFA))
             .ascii_case_insensitive(true)
             .match_kind(MatchKind::LeftmostLongest)
             .build(&spellings);
