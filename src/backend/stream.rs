@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{Response, StatusCode};
+use tokio::task::coop;
 
 use super::asked::{Asked, withdrawn};
 use super::broken;
@@ -209,6 +210,8 @@ impl<'a> Reading<'a> {
                         if let Some(answer) = self.event(&event, asked) {
                             return End::Read(answer);
                         }
+                        // Of one chunk thousands may come, and others have their turn in between.
+                        coop::consume_budget().await;
                     }
                 }
             }

@@ -17,6 +17,9 @@ pub(crate) const STEP: Duration = Duration::from_millis(800);
 /// After so many steps the backends together have had every fault.
 pub(crate) const STEPS: usize = FAULTS.len().div_ceil(3);
 
+/// How many notifications a flood is: more than fit into what is read at once.
+const FLOOD: usize = 2000;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     Reset,
@@ -123,7 +126,7 @@ impl Fault {
             Self::Cut => Reply::sse().event(message::progress(1.0)).then_hang_up(),
             Self::Flood => {
                 let report = format!("data: {}\n\n", message::progress(1.0));
-                Reply::sse().body(report.repeat(2000)).then_hang_up()
+                Reply::sse().body(report.repeat(FLOOD)).then_hang_up()
             }
             Self::WrongAnswers => {
                 let mut other = message::text("for somebody else");

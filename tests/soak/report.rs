@@ -126,11 +126,22 @@ impl Soaked {
             ("at rest before", holds(start)),
             ("at rest after the warm-up", holds(warm)),
             ("at rest in the end", holds(end)),
+            ("memory as time went by, MiB", self.course()),
             ("memory at the peak", format!("{:.1} MiB", self.peak)),
         ];
         rows.iter()
             .map(|(what, figure)| format!("{what:<38}  {figure}\n"))
             .collect()
+    }
+
+    /// A dozen samples at most, from the warm-up to the end.
+    fn course(&self) -> String {
+        let apart = self.samples.len().div_ceil(12).max(1);
+        let samples = self.samples.iter().step_by(apart);
+        let shown: Vec<String> = samples
+            .map(|sample| format!("{:.1}", sample.resident))
+            .collect();
+        shown.join(" ")
     }
 
     fn times(&self, chaos: bool) -> String {

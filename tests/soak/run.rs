@@ -26,8 +26,13 @@ const LOWEST_RATE: f64 = 200.0;
 const FIRST: u64 = 1000;
 /// How long a slice is: chaos has every fault in it.
 const SLICE: Duration = STEP.saturating_mul(STEPS as u32);
-/// The warm-up: everything gets the size that it keeps.
-const WARM_UP: Duration = Duration::from_secs(20);
+/// A round of the warm-up: so many slices of chaos that every flaky backend has every fault, and
+/// one of calm.
+const CHAOS_FIRST: u32 = 3;
+const ROUND: Duration = SLICE.saturating_mul(CHAOS_FIRST + 1);
+/// The warm-up ends when a round has added no more memory than this, in MiB; at the latest when
+/// half the time is over.
+const WARM: f64 = 0.5;
 /// At the end, calm once more before the gateway comes to rest.
 const LAST_CALM: Duration = Duration::from_secs(5);
 /// How long it may take to let go of what it held: a pool keeps idle connections for 90 s.
@@ -51,9 +56,10 @@ pub(crate) fn run(duration: Duration) -> Result<bool> {
     let client = Client::start(&backends.gateway, &backends.config, FIRST)?;
     let mut soak = Soak::begin(client, backends)?;
     let start = soak.come_to_rest(usize::MAX)?;
-    soak.warm_up()?;
+    let end = Instant::now() + duration;
+    soak.warm_up(duration)?;
     let warm = soak.come_to_rest(usize::MAX)?;
-    soak.slices(duration)?;
+    soak.slices(end)?;
     soak.drive(LAST_CALM)?;
     let end = soak.come_to_rest(start.descriptors)?;
     let soaked = soak.end(duration, Rest { start, warm, end }, alike.tasks)?;
@@ -141,18 +147,16 @@ impl Soak {
         })
     }
 
-    /// Finds the rate, and has each thing happen once.
-    fn warm_up(&mut self) -> Result<()> {
-        let end = Instant::now() + WARM_UP;
-        self.backends.flaky.tell(Word::Chaos)?;
-        let calm_again = Instant::now() + SLICE;
-        let mut chaos = true;
-        while Instant::now() < end {
-            if chaos && Instant::now() >= calm_again {
-                chaos = false;
-                self.backends.flaky.tell(Word::Calm)?;
+    /// Finds the rate, and has each thing happen until that takes no more memory.
+    fn warm_up(&mut self, duration: Duration) -> Result<()> {
+        let latest = Instant::now() + duration / 2 - ROUND;
+        loop {
+            let before = self.watch.look()?.resident;
+            self.round()?;
+            let growth = self.watch.look()?.resident - before;
+            if growth <= WARM || Instant::now() > latest {
+                break;
             }
-            self.pace(Duration::from_secs(1))?;
         }
         self.client.times();
         self.shares.clear();
@@ -160,10 +164,24 @@ impl Soak {
         Ok(())
     }
 
+    fn round(&mut self) -> Result<()> {
+        for slice in 0..=CHAOS_FIRST {
+            let chaos = slice < CHAOS_FIRST;
+            self.backends
+                .flaky
+                .tell(if chaos { Word::Chaos } else { Word::Calm })?;
+            let end = Instant::now() + SLICE;
+            while Instant::now() < end {
+                self.pace(SLICE / STEPS as u32)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Pairs of slices, the one that goes first in a pair alternating, at one rate.
-    fn slices(&mut self, duration: Duration) -> Result<()> {
-        let last = WARM_UP + LAST_CALM + 2 * STANDS;
-        let pairs = duration.saturating_sub(last).as_secs_f64() / (2 * SLICE).as_secs_f64();
+    fn slices(&mut self, end: Instant) -> Result<()> {
+        let left = end.saturating_duration_since(Instant::now() + LAST_CALM + STANDS);
+        let pairs = left.as_secs_f64() / (2 * SLICE).as_secs_f64();
         for pair in 0..(pairs as usize).max(1) {
             let rate = self.rate;
             for chaos in [pair % 2 == 1, pair % 2 == 0] {

@@ -29,7 +29,7 @@ async fn five_failures_in_a_row_open_it_and_calls_are_turned_away_at_once() {
     for _ in 0..FAILURES {
         breaker.admit().unwrap().settle(failing());
     }
-    assert!(breaker.is_open());
+    assert!(breaker.turns_away());
     let refusal = breaker.admit().unwrap_err();
     assert_eq!(
         refusal.to_string(),
@@ -54,7 +54,7 @@ async fn what_says_nothing_about_the_backend_neither_opens_nor_closes() {
 async fn one_probe_goes_through_and_its_success_closes() {
     let breaker = after_failures(FAILURES);
     sleep(FIRST_WAIT).await;
-    assert!(!breaker.is_open());
+    assert!(!breaker.turns_away());
     let probe = breaker.admit().unwrap();
     let refusal = breaker.admit().unwrap_err().to_string();
     assert!(
