@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     let played = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["backends", group] => backends::play(group).map(|()| true),
         [duration] => read_duration(duration).and_then(run::run),
-        _ => Err("one argument: how long, as in 90s, 2m or 8h".into()),
+        _ => Err("one argument: how long, as in 2m or 8h".into()),
     };
     match played {
         Ok(true) => ExitCode::SUCCESS,
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
 }
 
 fn read_duration(text: &str) -> Result<Duration> {
-    let wrong = || format!("not a duration: {text:?}; write 90s, 2m or 8h");
+    let wrong = || format!("not a duration: {text:?}; write 120s, 2m or 8h");
     let unit = text.chars().next_back().ok_or_else(wrong)?;
     let number: u64 = text[..text.len() - unit.len_utf8()]
         .parse()
@@ -62,8 +62,10 @@ fn read_duration(text: &str) -> Result<Duration> {
         'h' => number * 3600,
         _ => return Err(wrong().into()),
     };
-    if seconds < 60 {
-        return Err("less than a minute proves nothing: give it 60s or more".into());
+    if seconds < 120 {
+        return Err(
+            "half of less than two minutes is too short to warm up in: give it 2m or more".into(),
+        );
     }
     Ok(Duration::from_secs(seconds))
 }
