@@ -29,7 +29,7 @@ use player::Player;
 use tokio::task::LocalSet;
 use world::Transcript;
 
-const SEEDS: u64 = 1_500;
+const SEEDS: u64 = 2_000;
 const SIDE_BY_SIDE: usize = 2;
 
 fn number(variable: &str) -> Option<u64> {

@@ -5,7 +5,6 @@
 
 use std::convert::Infallible;
 use std::ops::Range;
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -142,8 +141,8 @@ impl Backend {
         loop {
             tried += 1;
             let sent = AtomicBool::new(false);
-            // Pinned here: handed over as it is, it would take its room twice.
-            let attempt = pin!(self.attempt(call, &sent));
+            // Made when it is its turn: calls that wait for their place don't hold room for it.
+            let attempt = Box::pin(self.attempt(call, &sent));
             let error = match clock.run(attempt).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(error)) => error,

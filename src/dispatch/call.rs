@@ -58,7 +58,8 @@ async fn carry(
     begun: Instant,
 ) -> Result<Answer, RpcError> {
     if let Some(resumed) = input::resumed(method, params, exchange) {
-        return resumed.await;
+        // Rare, and large: apart from the call it takes no room in every other one.
+        return Box::pin(resumed).await;
     }
     let caller = Arc::clone(&exchange.client);
     let Some(route) = subject.route(snapshot) else {

@@ -122,7 +122,8 @@ impl Outgoing {
     pub(super) async fn hear_logs(&self, client: &ClientProfile) -> Option<LevelGuard> {
         match client.log_level {
             Some(level) if client.era == Era::Modern => {
-                Some(self.backend.want_log_level(level).await)
+                // Rare, and large.
+                Some(Box::pin(self.backend.want_log_level(level)).await)
             }
             _ => None,
         }

@@ -29,7 +29,8 @@ pub(in crate::dispatch) async fn carry(
     if same_era || !modern::may_ask(&call.method) {
         return within_era(&call, exchange).await;
     }
-    across(call, params, exchange).await
+    // Apart, as the largest of the three.
+    Box::pin(across(call, params, exchange)).await
 }
 
 /// The rest of a call that waits for this request's answers; `None` if the request is no retry of
