@@ -5,8 +5,9 @@
 //! dropped. It must not know what the bytes say, nor where they go.
 //!
 //! No backend may hold more than [`GREED`] times what it leaves: so that something is left to the
-//! others, whoever takes all that it can get. The client may, since all is for it. Texts up to [`FREE`] are not counted: they cost no more than the calls that are in flight, which
-//! have their own cap.
+//! others, whoever takes all that it can get. The client may, since all is for it. Texts up to
+//! [`FREE`] are not counted: they cost no more than the calls that are in flight, which have their
+//! own cap.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -102,12 +103,7 @@ impl Budget {
     /// # Errors
     /// [`NoRoom`], and they are gone.
     pub fn hold(&self, bytes: Bytes) -> Result<Bytes, NoRoom> {
-        if counted(bytes.len()) == 0 {
-            return Ok(bytes);
-        }
-        let mut charge = self.charge();
-        charge.cover(bytes.len())?;
-        Ok(charge.carried_by(bytes))
+        self.hold_times(1, bytes)
     }
 
     /// The same, with room for the copy that goes out of it.
@@ -115,11 +111,15 @@ impl Budget {
     /// # Errors
     /// [`NoRoom`], and they are gone.
     pub fn hold_with_copy(&self, bytes: Bytes) -> Result<Bytes, NoRoom> {
+        self.hold_times(2, bytes)
+    }
+
+    fn hold_times(&self, times: usize, bytes: Bytes) -> Result<Bytes, NoRoom> {
         if counted(bytes.len()) == 0 {
             return Ok(bytes);
         }
         let mut charge = self.charge();
-        charge.cover(2 * bytes.len())?;
+        charge.cover(times * bytes.len())?;
         Ok(charge.carried_by(bytes))
     }
 

@@ -24,13 +24,21 @@ pub fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
     if !is_regular(path)? {
         return Ok(None);
     }
+    read_up_to(path, most).map(Some)
+}
+
+/// The bytes of what stands at this path, of which there may be `most`.
+///
+/// # Errors
+/// When it can't be read; [`ErrorKind::FileTooLarge`] when there are more.
+pub fn read_up_to(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
         let why = format!("it has more than {most} bytes");
         return Err(io::Error::new(ErrorKind::FileTooLarge, why));
     }
-    Ok(Some(bytes))
+    Ok(bytes)
 }
 
 /// Puts a file in the place of what stands there, at once and for good: whoever reads it, and

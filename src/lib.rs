@@ -2,7 +2,7 @@
 //!
 //! The house, from the ground up; each floor imports only from floors below it:
 //!
-//! - [`files`]: the ground. Files of our own, replaced whole.
+//! - [`files`], [`hex`]: the ground. Files read within bounds and replaced whole; digits.
 //! - [`protocol`], [`config`], [`budget`]: data. JSON-RPC and MCP as values; the config that runs;
 //!   room for bytes.
 //! - [`transport`]: lines in, lines out. [`observe`]: what is told to the user's log. [`state`]:
@@ -26,6 +26,7 @@ pub mod dispatch;
 pub mod files;
 pub mod gateway;
 pub mod governance;
+pub mod hex;
 pub mod observe;
 pub mod protocol;
 pub mod state;

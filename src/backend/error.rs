@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::retry::Evidence;
+use crate::budget::NoRoom;
 use crate::protocol::{Class, Executed};
 
 /// Why a backend gave no answer that can be passed on. `Display` says what happened, without
@@ -246,6 +247,12 @@ impl BackendError {
 
 fn seconds(limit: &Duration) -> String {
     format!("{} s", limit.as_secs_f64())
+}
+
+impl From<NoRoom> for BackendError {
+    fn from(NoRoom { limit }: NoRoom) -> Self {
+        Self::NoRoom { limit }
+    }
 }
 
 fn quoted(snippet: &str) -> String {

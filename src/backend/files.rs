@@ -2,9 +2,10 @@
 //!
 //! Owns that no file can hold up or fill up the gateway. It must not know what is in them.
 
-use std::fs::File;
-use std::io::Read;
+use std::io::ErrorKind;
 use std::path::Path;
+
+use crate::files::read_up_to;
 
 /// More than any bundle of certificates has.
 const MAX_BYTES: u64 = 16 << 20;
@@ -22,19 +23,16 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
     if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
         return Err(format!("{shown} is no regular file"));
     }
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    file.take(MAX_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(format!("{shown} has more than {MAX_BYTES} bytes"));
-    }
-    Ok(bytes)
+    read_up_to(path, MAX_BYTES).map_err(|error| match error.kind() {
+        ErrorKind::FileTooLarge => format!("{shown} has more than {MAX_BYTES} bytes"),
+        _ => unreadable(error),
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     #[test]

@@ -19,7 +19,7 @@ use super::http::{Endpoint, Media};
 use super::listener::{Addressee, Answering, Listener};
 use super::resume::{Place, Resume};
 use super::sse::{Decoder, Event, TooLarge};
-use crate::budget::{Charge, NoRoom};
+use crate::budget::Charge;
 use crate::protocol::error::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION, code_of};
 use crate::protocol::message::{MAX_ELEMENTS, Malformed, at_once, elements, parse};
 use crate::protocol::{Era, Inbound, Notification, Outcome, RawJson, Request};
@@ -216,7 +216,7 @@ impl<'a> Reading<'a> {
                 }
             }
             if let Err(error) = charge.cover(decoder.held()) {
-                return End::Broken(no_room(error));
+                return End::Broken(error.into());
             }
             let quiet = asked.is_empty();
             let chunk = tokio::select! {
@@ -250,8 +250,8 @@ impl<'a> Reading<'a> {
         charge: &mut Charge,
     ) -> Result<Event, BackendError> {
         let event = event.map_err(|TooLarge { limit }| BackendError::TooLarge { limit })?;
-        charge.cover(decoder.held()).map_err(no_room)?;
-        let data = self.endpoint.budget.hold(event.data).map_err(no_room)?;
+        charge.cover(decoder.held())?;
+        let data = self.endpoint.budget.hold(event.data)?;
         Ok(Event { data, ..event })
     }
 
@@ -324,7 +324,7 @@ impl<'a> Reading<'a> {
         // Whoever finds room for the whole of it won't lose it half-way.
         let announced = announced.unwrap_or_default();
         let mut charge = self.endpoint.budget.charge();
-        charge.cover(announced).map_err(no_room)?;
+        charge.cover(announced)?;
         let Some(first) = self.chunk(response, true).await? else {
             return Ok(Bytes::new());
         };
@@ -332,14 +332,14 @@ impl<'a> Reading<'a> {
             if first.len() > limit {
                 return Err(BackendError::TooLarge { limit });
             }
-            charge.cover(first.len()).map_err(no_room)?;
+            charge.cover(first.len())?;
             return Ok(charge.carried_by(first));
         };
         let mut body = BytesMut::with_capacity(announced.max(first.len() + second.len()));
         body.extend_from_slice(&first);
         body.extend_from_slice(&second);
         while body.len() <= limit {
-            charge.cover(body.len().max(announced)).map_err(no_room)?;
+            charge.cover(body.len().max(announced))?;
             match self.chunk(response, true).await? {
                 Some(chunk) => body.extend_from_slice(&chunk),
                 None => return Ok(charge.carried_by(body.freeze())),
@@ -363,11 +363,6 @@ impl<'a> Reading<'a> {
         };
         chunk.map_err(|error| broken::means(&error))
     }
-}
-
-/// There is no room for what the server says.
-fn no_room(NoRoom { limit }: NoRoom) -> BackendError {
-    BackendError::NoRoom { limit }
 }
 
 /// How one response of a stream ended.

@@ -6,13 +6,13 @@
 //! definitions.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use super::withheld::MAX_ITEMS;
 use crate::config::{GatewayConfig, NameChars, ToolNames};
+use crate::hex::hex;
 use crate::protocol::Kind;
 
 /// Names remembered for one backend and kind, so that a backend which keeps inventing names
@@ -216,14 +216,7 @@ impl Claim<'_> {
             hasher.update([0]);
             hasher.update(attempt.to_be_bytes());
         }
-        hasher
-            .finalize()
-            .iter()
-            .take(4)
-            .fold(String::with_capacity(8), |mut hex, byte| {
-                let _ = write!(hex, "{byte:02x}"); // a String takes everything
-                hex
-            })
+        hex(&hasher.finalize()[..4])
     }
 }
 

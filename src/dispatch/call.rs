@@ -66,16 +66,9 @@ async fn carry(
         let blocked = blocked(subject, snapshot);
         return Err(blocked.unwrap_or_else(|| subject.unknown(snapshot, caller.era)));
     };
-    let breaker = snapshot.breaker_of(route.backend);
-    let call = Outgoing::new(
-        method.to_owned(),
-        params.clone(),
-        subject,
-        &route,
-        breaker,
-        caller,
-    );
-    input::carry(call.since(begun), params, exchange).await
+    let (method, own_params) = (method.to_owned(), params.clone());
+    let call = Outgoing::new(method, own_params, subject, &route, caller, begun);
+    input::carry(call, params, exchange).await
 }
 
 /// Why a tool is not called that its backend has.
@@ -100,10 +93,10 @@ async fn listed_now(
         return None;
     }
     let route = subject.route(snapshot)?;
-    let (backend, at) = (route.backend, route.backend.index);
-    if snapshot.breaker_of(backend).turns_away() {
+    if route.breaker.turns_away() {
         return None;
     }
+    let (backend, at) = (route.backend, route.backend.index);
     let own_name = route.entry.map_or("", |entry| &entry.own_name);
     let limit = backend.config.timeout_of(own_name);
     let listing = async {

@@ -41,14 +41,14 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Its clock starts now.
+    /// Its clock has started when the call had `begun`.
     pub(super) fn new(
         method: String,
         params: RawJson,
         subject: &Subject,
         route: &Route<'_>,
-        breaker: &Arc<Breaker>,
         caller: Arc<ClientProfile>,
+        begun: Instant,
     ) -> Self {
         let backend = route.backend;
         let own_name = route.entry.map(|entry| &entry.own_name);
@@ -66,8 +66,8 @@ impl Outgoing {
             .then(|| own_name.map_or_else(|| subject.name.as_str().into(), Arc::clone));
         Self {
             backend: Arc::clone(backend),
-            breaker: Arc::clone(breaker),
-            clock: Clock::new(timeout),
+            breaker: Arc::clone(route.breaker),
+            clock: Clock::since(begun, timeout),
             caller,
             is_tool: subject.kind == Kind::Tool,
             is_task: subject.is_task,
@@ -78,12 +78,6 @@ impl Outgoing {
             method,
             params,
         }
-    }
-
-    /// The same, with the time counted from here on.
-    pub(super) fn since(mut self, begun: Instant) -> Self {
-        self.clock = Clock::since(begun, self.clock.limit());
-        self
     }
 
     /// One round, with these params.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::Snapshot;
 use crate::backend::Backend;
 use crate::catalog::Entry;
+use crate::governance::breaker::Breaker;
 use crate::protocol::error::{INVALID_PARAMS, RESOURCE_NOT_FOUND};
 use crate::protocol::{Class, Era, Executed, GatewayData, Kind, RawJson, RpcError};
 
@@ -28,8 +29,19 @@ pub(super) struct Subject {
 /// Where a call goes.
 pub(super) struct Route<'a> {
     pub(super) backend: &'a Arc<Backend>,
+    pub(super) breaker: &'a Arc<Breaker>,
     /// `None` for a resource that nobody listed under this URI.
     pub(super) entry: Option<&'a Entry>,
+}
+
+impl<'a> Route<'a> {
+    fn to(backend: &'a Arc<Backend>, entry: Option<&'a Entry>, snapshot: &'a Snapshot) -> Self {
+        Self {
+            backend,
+            breaker: snapshot.breaker_of(backend),
+            entry,
+        }
+    }
 }
 
 impl Subject {
@@ -67,10 +79,10 @@ impl Subject {
     /// Where it goes, if somebody has it: by index, then by template, then where there is no choice.
     pub(super) fn route<'a>(&self, snapshot: &'a Snapshot) -> Option<Route<'a>> {
         let catalog = &snapshot.catalog;
-        let to = |entry: &'a Entry| Route {
-            backend: &snapshot.backends[entry.backend],
+        let to = |entry: &'a Entry| {
             // A template that a URI fits is not that URI's name.
-            entry: (entry.kind == self.kind).then_some(entry),
+            let named = (entry.kind == self.kind).then_some(entry);
+            Route::to(&snapshot.backends[entry.backend], named, snapshot)
         };
         let listed = catalog.resolve(self.kind, &self.name);
         match self.kind {
@@ -144,10 +156,7 @@ fn only_one_with_resources(snapshot: &Snapshot) -> Option<Route<'_>> {
         .iter()
         .filter(|backend| backend.capability(&["resources"]).is_some());
     match (offering.next(), offering.next()) {
-        (Some(backend), None) => Some(Route {
-            backend,
-            entry: None,
-        }),
+        (Some(backend), None) => Some(Route::to(backend, None, snapshot)),
         _ => None,
     }
 }

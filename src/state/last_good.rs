@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::{BackendConfig, Config};
 use crate::files::{self, Readers};
+use crate::hex::hex;
 use crate::protocol::message::elements;
 use crate::protocol::raw::quoted;
 use crate::protocol::{Kind, Listing, RawJson};
@@ -125,7 +126,7 @@ impl LastGood {
     fn path(&self, backend: &BackendConfig, fingerprint: &str) -> PathBuf {
         // Without a file there is nothing else that sets two configs apart.
         let config = match &self.source {
-            Some(path) => hex(path.as_os_str().as_encoded_bytes()),
+            Some(path) => digest(path.as_os_str().as_encoded_bytes()),
             None => fingerprint.to_owned(),
         };
         self.folder
@@ -145,7 +146,7 @@ fn fingerprint(backend: &BackendConfig) -> Option<String> {
         url.port_or_known_default().unwrap_or_default(),
         url.path()
     );
-    Some(hex(place.as_bytes()))
+    Some(digest(place.as_bytes()))
 }
 
 /// All of a file but the time.
@@ -206,11 +207,8 @@ fn seconds(text: &[u8]) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
 
-fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+fn digest(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
 }
 
 #[cfg(test)]

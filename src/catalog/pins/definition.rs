@@ -11,6 +11,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use sha2::{Digest, Sha256};
 
+use crate::hex::hex;
 use crate::protocol::RawJson;
 
 /// The members that count.
@@ -61,12 +62,7 @@ pub(super) fn differing(one: &RawJson, other: &RawJson) -> Vec<&'static str> {
 
 /// The hash of a definition's canonical form, in hex.
 pub(super) fn sha256(definition: &RawJson) -> Arc<str> {
-    let digest = Sha256::digest(canonical(definition));
-    let mut hex = String::with_capacity(64);
-    for byte in digest {
-        let _ = write!(hex, "{byte:02x}"); // a String takes everything
-    }
-    hex.into()
+    hex(&Sha256::digest(canonical(definition))).into()
 }
 
 /// The text of a part as a person reads it.

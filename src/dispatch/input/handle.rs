@@ -3,12 +3,12 @@
 //! Owns its making and what it is bound to. It says nothing by itself: it can't be guessed, so a
 //! tampered one is an unknown one, and what it stands for never leaves the process.
 
-use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use rand::RngExt;
 use sha2::{Digest, Sha256};
 
+use crate::hex::hex;
 use crate::protocol::RawJson;
 use crate::protocol::RpcError;
 use crate::protocol::error::INVALID_PARAMS;
@@ -89,10 +89,7 @@ fn feed(digest: &mut Sha256, text: &[u8]) {
 
 fn random_hex<const BYTES: usize>() -> String {
     let bytes: [u8; BYTES] = rand::rng().random();
-    bytes.iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    hex(&bytes)
 }
 
 #[cfg(test)]

@@ -58,6 +58,7 @@ impl Bench {
         let subject = Subject::read("tools/call", &params).unwrap();
         let route = Route {
             backend: &self.backends[backend],
+            breaker: &Arc::new(Breaker::new("fake")),
             entry: None,
         };
         let call = Outgoing::new(
@@ -65,8 +66,8 @@ impl Bench {
             params,
             &subject,
             &route,
-            &Arc::new(Breaker::new("fake")),
             client,
+            Instant::now(),
         );
         (self.talks.begin(call, exchange), ticket)
     }
