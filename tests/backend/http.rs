@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::common::fake::FakeBackend;
 use crate::common::message::text;
+use crate::common::odd::BAD_FRAMING;
 use crate::common::reply::Reply;
 use crate::rig::{Fault, Rig, answers_to_all};
 
@@ -170,22 +171,8 @@ fn fault_42_json_that_ends_in_the_middle_is_a_bad_reply() {
 #[test]
 fn fault_43_framing_that_contradicts_itself_is_a_bad_reply() {
     let mut rig = Rig::new();
-    for (name, rest) in [
-        (
-            "a chunk's size",
-            "transfer-encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
-        ),
-        (
-            "a chunk's end",
-            "transfer-encoding: chunked\r\n\r\n2\r\n{}{}{}\r\n0\r\n\r\n",
-        ),
-        (
-            "two lengths",
-            "content-length: 2\r\ncontent-length: 4\r\n\r\n{}{}",
-        ),
-        ("no length", "content-length: many\r\n\r\n{}"),
-        ("no header", "no header\r\n\r\n{}"),
-    ] {
+    let no_header = ("no header", "no header\r\n\r\n{}");
+    for (name, rest) in BAD_FRAMING.into_iter().chain([no_header]) {
         rig.suffers(Fault {
             name,
             reply: Reply::raw(format!("{HEAD}{rest}")).then_hang_up(),

@@ -20,6 +20,7 @@ pub mod live;
 pub mod message;
 mod modern;
 pub mod modern_client;
+pub mod odd;
 mod old_sse;
 pub mod process;
 pub mod proxy;

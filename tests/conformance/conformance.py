@@ -14,7 +14,8 @@ from collections import Counter
 from pathlib import Path
 
 from results import Baseline, read_scenarios
-from tools import HERE, Failure, gateway_binary, installed_tools
+from tools import HERE, Failure, installed_tools
+from binary import gateway_binary  # found by way of `tools`
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 REVISION = {"legacy": "2025-11-25", "modern": "2026-07-28"}

@@ -10,10 +10,9 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-REPOSITORY = HERE.parent.parent
 sys.path.append(str(HERE.parent / "real"))
 
-from install import NODE, install_once, locked  # noqa: E402
+from install import NODE, cache_folder, install_once, locked  # noqa: E402
 from processes import Failure, Process, free_port, is_listening, wait_until  # noqa: E402
 from suite import Suite  # noqa: E402
 
@@ -66,37 +65,10 @@ class HttpServer:
 
 def installed_tools(folder):
     """Installs what is missing, and returns the tools of a run that leaves its logs in `folder`."""
-    cache = cache_folder()
+    cache = cache_folder("conformance")
     cache.mkdir(parents=True, exist_ok=True)
     with locked(cache / "lock"):
         return Tools(install_once(cache, "tools", versions(), "half a minute, 250 MB", install), folder)
-
-
-def gateway_binary(logs):
-    """The binary that SENTINEL_BIN names, else the release build of this repository."""
-    chosen = os.environ.get("SENTINEL_BIN")
-    binary = Path(chosen).resolve() if chosen else build(logs / "cargo.log")
-    if not os.access(binary, os.X_OK):
-        raise Failure(f"{binary} is no program")
-    return binary
-
-
-def build(log):
-    print("building the release binary", flush=True)
-    command = ["cargo", "build", "--release", "--bin", "sentinel-gateway"]
-    with Process("cargo", command, log, cwd=REPOSITORY) as cargo:
-        code = cargo.wait()
-    if code != 0:
-        raise Failure(f"`{' '.join(command)}` ended with {code}:\n{cargo.log_tail(60)}")
-    return REPOSITORY / os.environ.get("CARGO_TARGET_DIR", "target") / "release" / "sentinel-gateway"
-
-
-def cache_folder():
-    chosen = os.environ.get("SENTINEL_CONFORMANCE_CACHE")
-    if chosen:
-        return Path(chosen).resolve()
-    user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(user_cache) / "sentinel-gateway-conformance"
 
 
 def versions():

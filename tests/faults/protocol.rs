@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::common::fake::FakeBackend;
 use crate::common::message::notification;
+use crate::common::odd::NO_ANSWERS;
 use crate::common::reply::Reply;
 use crate::rig::{BAD_REPLY, Rig, plan, plan_over, usual};
 use crate::table::{Row, Run, rows};
@@ -197,15 +198,7 @@ fn fault_74_list_changed_flood(run: &Run<'_>) {
 
 fn fault_75_no_answer(run: &Run<'_>) {
     let mut rig = plan(run).start();
-    for body in [
-        r#"{"jsonrpc":"2.0","id":"$id","result":{},"error":{"code":1,"message":"m"}}"#,
-        r#"{"jsonrpc":"2.0","id":"$id"}"#,
-        r#"{"jsonrpc":"2.0","id":"$id","error":"text"}"#,
-        "7",
-        "[]",
-        "{}",
-        "",
-    ] {
+    for body in NO_ANSWERS {
         let reply = Reply::status(200).header("content-type", "application/json");
         rig.suffers(body, &reply.body(body), BAD_REPLY);
     }

@@ -8,11 +8,12 @@ use serde_json::json;
 use crate::common::chaos::{Chaos, Weather};
 use crate::common::h2::{H2, Refusal};
 use crate::common::message::text;
+use crate::common::odd::BAD_FRAMING;
 use crate::common::reply::Reply;
 use crate::common::tls::{Authority, TlsFront};
 use crate::rig::{
-    BAD_REPLY, DEADLINE, Must, ONE_SECOND, OUTCOME_UNKNOWN, TOO_LARGE, UNREACHABLE, judge, plan,
-    plan_over, usual,
+    BAD_REPLY, DEADLINE, Must, ONE_SECOND, OUTCOME_UNKNOWN, Rig, TOO_LARGE, UNREACHABLE, judge,
+    plan, plan_over, usual,
 };
 use crate::table::{Row, Run, rows};
 
@@ -83,21 +84,7 @@ fn fault_42_eof_in_json(run: &Run<'_>) {
 
 fn fault_43_framing(run: &Run<'_>) {
     let mut rig = plan(run).start();
-    for (variant, rest) in [
-        (
-            "a chunk's size",
-            "transfer-encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
-        ),
-        (
-            "a chunk's end",
-            "transfer-encoding: chunked\r\n\r\n2\r\n{}{}{}\r\n0\r\n\r\n",
-        ),
-        (
-            "two lengths",
-            "content-length: 2\r\ncontent-length: 4\r\n\r\n{}{}",
-        ),
-        ("no length", "content-length: many\r\n\r\n{}"),
-    ] {
+    for (variant, rest) in BAD_FRAMING {
         let reply = Reply::raw(format!("{HEAD}{rest}")).then_hang_up();
         rig.suffers(variant, &reply, NO_HTTP);
     }
@@ -190,14 +177,20 @@ fn fault_47_header_flood(run: &Run<'_>) {
     }
 }
 
-fn fault_48_h2_refusals(run: &Run<'_>) {
+/// The usual backend behind HTTP/2.
+fn over_h2<'a>(run: &'a Run<'a>) -> (H2, Rig<'a>) {
     let authority = Authority::new();
     let bad = Arc::new(usual().without_sessions());
     let h2 = H2::before(&bad, &authority.certify(&["127.0.0.1"]));
-    let mut rig = plan_over(run, bad)
+    let rig = plan_over(run, bad)
         .at(&h2.url())
         .trusting(&authority)
         .start();
+    (h2, rig)
+}
+
+fn fault_48_h2_refusals(run: &Run<'_>) {
+    let (h2, mut rig) = over_h2(run);
     rig.works("act");
     let connections = h2.connections();
     for _ in 0..3 {
@@ -225,13 +218,7 @@ fn fault_48_h2_refusals(run: &Run<'_>) {
 }
 
 fn fault_49_h2_stall(run: &Run<'_>) {
-    let authority = Authority::new();
-    let bad = Arc::new(usual().without_sessions());
-    let h2 = H2::before(&bad, &authority.certify(&["127.0.0.1"]));
-    let mut rig = plan_over(run, bad)
-        .at(&h2.url())
-        .trusting(&authority)
-        .start();
+    let (h2, mut rig) = over_h2(run);
     rig.works("act");
     h2.on_call(&[Refusal::Stall]);
     let begun = Instant::now();

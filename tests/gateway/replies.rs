@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
 use crate::common::message;
+use crate::common::odd::NO_ANSWERS;
 use crate::common::reply::Reply;
 
 fn over(fake: &FakeBackend) -> TestGateway {
@@ -22,15 +23,7 @@ fn json_body(body: &str) -> Reply {
 fn fault_75_an_answer_that_is_no_answer_is_a_bad_reply() {
     let fake = FakeBackend::start().tool("odd").tool("echo");
     let mut gateway = over(&fake);
-    for body in [
-        r#"{"jsonrpc":"2.0","id":"$id","result":{},"error":{"code":1,"message":"m"}}"#,
-        r#"{"jsonrpc":"2.0","id":"$id"}"#,
-        r#"{"jsonrpc":"2.0","id":"$id","error":"text"}"#,
-        "7",
-        "[]",
-        "{}",
-        "",
-    ] {
+    for body in NO_ANSWERS {
         for sse in [false, true] {
             let reply = if sse {
                 Reply::sse().body(format!("data: {body}\n\n"))

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from driver import require
-from install import QUIET, NO_SCRIPTS, install_once, install_python, locked
+from install import QUIET, NO_SCRIPTS, cache_folder, install_once, install_python, locked
 
 HERE = Path(__file__).resolve().parent
-REPOSITORY = HERE.parent.parent
 NPM_FILES = (HERE / "package.json", HERE / "package-lock.json")
 PYTHON_REQUIREMENTS = HERE / "requirements.txt"
 
@@ -31,7 +30,7 @@ class Alternative(NamedTuple):
 
 def install_alternatives():
     """Installs what is missing of mcp-remote and mcp-proxy, and returns both."""
-    cache = cache_folder()
+    cache = cache_folder("peers")
     require(" " not in str(cache), f"{cache}: a command line is split at blanks, choose a folder without any")
     cache.mkdir(parents=True, exist_ok=True)
     with locked(cache / "lock"):
@@ -61,14 +60,6 @@ def environment(scratch):
     """What all of them run in: nothing of the user's home is read or written, and nobody opens a browser."""
     kept = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
     return {**kept, "MCP_REMOTE_CONFIG_DIR": str(scratch / "mcp-auth"), "BROWSER": "true"}
-
-
-def cache_folder():
-    chosen = os.environ.get("SENTINEL_PEERS_CACHE")
-    if chosen:
-        return Path(chosen).resolve()
-    user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(user_cache) / "sentinel-gateway-peers"
 
 
 def npm_versions():

@@ -12,7 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from alternatives import REPOSITORY, environment, install_alternatives
+from alternatives import environment, install_alternatives
+from binary import REPOSITORY, build
 from processes import Failure, Process
 
 CARGO_TEST = ["cargo", "test", "--locked", "--test", "faults_test"]
@@ -25,7 +26,7 @@ def main():
     print(f"logs: {scratch}", flush=True)
     try:
         alternatives = install_alternatives()
-        build_table(scratch)
+        build("the fault table", [*CARGO_TEST, "--no-run"], scratch / "build.log")
         reports = {"gateway": run_table("gateway", {}, scratch)}
         for each in alternatives:
             subject = {"FAULTS_SUBJECT": each.command, "FAULTS_NAME": each.name}
@@ -37,14 +38,6 @@ def main():
     print_notes(reports)
     print_counts(reports)
     return 0
-
-
-def build_table(scratch):
-    print("building the fault table", flush=True)
-    log = scratch / "build.log"
-    with Process("cargo", [*CARGO_TEST, "--no-run"], log, cwd=REPOSITORY) as build:
-        if build.wait() != 0:
-            raise Failure(f"the fault table doesn't build:\n{build.log_tail(40)}")
 
 
 def run_table(name, subject, scratch):

@@ -11,7 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from alternatives import REPOSITORY, environment, install_alternatives
+from alternatives import environment, install_alternatives
+from binary import REPOSITORY, build
 from processes import Failure, Process
 
 CARGO_BENCH = ["cargo", "bench", "--locked", "--bench", "gateway"]
@@ -40,7 +41,7 @@ def main():
         subjects = [("gateway", None)] + [
             (f"{each.name} {each.version}", each.command) for each in install_alternatives()
         ]
-        build_bench(scratch)
+        build("the bench", [*CARGO_BENCH, "--no-run"], scratch / "build.log")
         columns, failures = weigh_all(subjects, arguments, scratch)
     except Failure as failure:
         print(failure, file=sys.stderr)
@@ -65,15 +66,6 @@ def parse_arguments():
     if unknown:
         parser.error(f"no such section: {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
     return arguments
-
-
-def build_bench(scratch):
-    print("building the bench", flush=True)
-    log = scratch / "build.log"
-    with Process("cargo", [*CARGO_BENCH, "--no-run"], log, cwd=REPOSITORY) as build:
-        if build.wait() != 0:
-            raise Failure(f"the bench doesn't build:\n{build.log_tail(40)}")
-
 
 
 def weigh_all(subjects, arguments, scratch):

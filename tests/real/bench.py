@@ -3,15 +3,11 @@
 Knows no server: a backend is whatever has a name, a URL and settings for its entry in the config.
 """
 
-import os
 from contextlib import contextmanager
-from pathlib import Path
 
-from driver import Gateway, require
+from driver import Gateway
 from modern import ModernGateway
-from processes import Failure, Process
-
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
+from processes import Failure
 
 
 class Report:
@@ -62,22 +58,3 @@ class Bench:
 def entry(backend, settings):
     written = {"name": f'"{backend.name}"', "url": f'"{backend.url}"', **backend.settings, **settings}
     return "[[backends]]\n" + "".join(f"{key} = {value}\n" for key, value in written.items())
-
-
-def gateway_binary(logs):
-    """The binary that SENTINEL_BIN names, else the release build of this repository."""
-    chosen = os.environ.get("SENTINEL_BIN")
-    if chosen:
-        binary = Path(chosen).resolve()
-    else:
-        cargo_build(logs / "cargo.log")
-        binary = REPOSITORY / os.environ.get("CARGO_TARGET_DIR", "target") / "release" / "sentinel-gateway"
-    require(os.access(binary, os.X_OK), f"{binary} is no program")
-    return binary
-
-
-def cargo_build(log):
-    print("building the release binary", flush=True)
-    with Process("cargo", ["cargo", "build", "--locked", "--release", "--bin", "sentinel-gateway"], log, cwd=REPOSITORY) as build:
-        code = build.wait()
-    require(code == 0, f"`cargo build --release` ended with {code}:\n{build.log_tail(60)}")

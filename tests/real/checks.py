@@ -16,7 +16,8 @@ import both_eras
 import n8n_and_sqlite
 import restarts
 import sdk_sessions
-from bench import Bench, Report, gateway_binary
+from bench import Bench, Report
+from binary import gateway_binary
 from install import cache_folder, install_all
 from peers import start_peers
 from servers import N8n, SqliteServer

@@ -39,12 +39,13 @@ class Installed(NamedTuple):
         return node_programs(self.n8n) / "node"
 
 
-def cache_folder():
-    chosen = os.environ.get("SENTINEL_REAL_CACHE")
+def cache_folder(of="real"):
+    """Where the runs of that name keep what they install: SENTINEL_<NAME>_CACHE, else the user's folder for caches."""
+    chosen = os.environ.get(f"SENTINEL_{of.upper()}_CACHE")
     if chosen:
         return Path(chosen).resolve()
     user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(user_cache) / "sentinel-gateway-real"
+    return Path(user_cache) / f"sentinel-gateway-{of}"
 
 
 def install_all(cache):

@@ -1,0 +1,30 @@
+//! Answers that are none, for tests of the parts and of the whole.
+
+/// Bodies that are JSON, or nothing, and no answer to any request.
+pub const NO_ANSWERS: [&str; 7] = [
+    r#"{"jsonrpc":"2.0","id":"$id","result":{},"error":{"code":1,"message":"m"}}"#,
+    r#"{"jsonrpc":"2.0","id":"$id"}"#,
+    r#"{"jsonrpc":"2.0","id":"$id","error":"text"}"#,
+    "7",
+    "[]",
+    "{}",
+    "",
+];
+
+/// Headers and bodies whose framing contradicts itself, by name: what comes behind the head of a
+/// good response.
+pub const BAD_FRAMING: [(&str, &str); 4] = [
+    (
+        "a chunk's size",
+        "transfer-encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
+    ),
+    (
+        "a chunk's end",
+        "transfer-encoding: chunked\r\n\r\n2\r\n{}{}{}\r\n0\r\n\r\n",
+    ),
+    (
+        "two lengths",
+        "content-length: 2\r\ncontent-length: 4\r\n\r\n{}{}",
+    ),
+    ("no length", "content-length: many\r\n\r\n{}"),
+];
