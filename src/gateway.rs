@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::backend::BackendEvent;
 use crate::dispatch::answer::Full;
-use crate::dispatch::input::strays::{self, Stray};
+use crate::dispatch::input::strays::{self, Early, Stray};
 use crate::dispatch::tasks;
 use crate::dispatch::{
     Exchange, Lifecycle, Plan, Refresh, Snapshot, Subscriptions, Talks, TaskEvent, answer, refresh,
@@ -58,6 +58,7 @@ pub(crate) struct Gateway {
     replies: Replies,
     subscriptions: Subscriptions,
     talks: Arc<Talks>,
+    early: Early,
     tasks: mpsc::UnboundedSender<TaskEvent>,
     from_tasks: mpsc::UnboundedReceiver<TaskEvent>,
     deadlines: Deadlines,
@@ -74,6 +75,7 @@ impl Gateway {
             replies: Replies::new(outbox),
             subscriptions: Subscriptions::default(),
             talks: Arc::default(),
+            early: Early::default(),
             tasks,
             from_tasks,
             deadlines: Deadlines::default(),
@@ -169,10 +171,11 @@ impl Gateway {
                     request,
                     answer,
                 };
-                let legacy = self.lifecycle.client();
                 // A session of modern clients alone has nothing to ask the other one.
-                let asks_legacy = of == Era::Legacy && self.lifecycle.is_initialized();
-                let legacy = legacy.filter(|_| asks_legacy);
+                let legacy = self.lifecycle.client().filter(|_| of == Era::Legacy);
+                if legacy.is_some() && !self.lifecycle.is_initialized() {
+                    return self.early.hold(stray);
+                }
                 strays::relay(stray, legacy, &self.talks, &self.tasks);
             }
             listed_or_down => self.refresh.absorb(listed_or_down),
@@ -181,7 +184,8 @@ impl Gateway {
 
     /// Something that a backend says outside of any call.
     fn notice(&mut self, notification: &Notification) {
-        if self.lifecycle.is_initialized() && self.subscriptions.concern_legacy_client(notification)
+        if self.lifecycle.may_hear(notification)
+            && self.subscriptions.concern_legacy_client(notification)
         {
             let params = notification.params.as_ref();
             let line = message::notification(&notification.method, params);
@@ -237,6 +241,12 @@ impl Gateway {
             Err(malformed) => {
                 let (id, error) = (malformed.id.as_ref(), malformed.error.into());
                 self.replies.at_once(id, &error, origin.batch);
+            }
+        }
+        if self.lifecycle.is_initialized() {
+            let legacy = self.lifecycle.client();
+            for stray in self.early.release() {
+                strays::relay(stray, legacy, &self.talks, &self.tasks);
             }
         }
     }

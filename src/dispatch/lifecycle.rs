@@ -16,7 +16,7 @@ use crate::protocol::era::modern::{self, Says};
 use crate::protocol::era::supported;
 use crate::protocol::error::{INVALID_PARAMS, INVALID_REQUEST};
 use crate::protocol::{ClientProfile, Era, LATEST_LEGACY, LEGACY_VERSIONS, LogLevel};
-use crate::protocol::{MODERN_VERSION, Outcome, RawJson, Request, RpcError, task};
+use crate::protocol::{MODERN_VERSION, Notification, Outcome, RawJson, Request, RpcError, task};
 
 /// Where the client stands in its handshake, and whom the backends are told about.
 #[derive(Debug)]
@@ -137,9 +137,15 @@ impl Lifecycle {
         self.initialized = self.client.is_some();
     }
 
-    /// Whether notifications may go out.
+    /// Whether the client may be asked something.
     pub fn is_initialized(&self) -> bool {
         self.initialized
+    }
+
+    /// Whether the client may be told this by now: what servers log from the handshake's answer
+    /// on, everything else once it has said that it is ready (S25 `basic/lifecycle`).
+    pub fn may_hear(&self, notification: &Notification) -> bool {
+        self.initialized || self.client.is_some() && notification.method == "notifications/message"
     }
 
     /// Who asks, of a request that doesn't say so itself; or why it can't be served. Clients

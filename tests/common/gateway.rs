@@ -342,16 +342,18 @@ impl TestGateway {
 
     /// The handshake of a client that speaks this version and can do these things.
     pub fn initialize_with(&mut self, version: &str, capabilities: Value) -> Answer {
-        let id = self.request(
-            "initialize",
-            json!({
-                "protocolVersion": version, "capabilities": capabilities,
-                "clientInfo": { "name": "test", "version": "1.0" },
-            }),
-        );
-        let answer = self.answer(id);
+        let answer = self.introduce(version, capabilities);
         self.notify("notifications/initialized", json!({}));
         answer
+    }
+
+    /// The handshake as far as its answer: the client has yet to say that it is ready.
+    pub fn introduce(&mut self, version: &str, capabilities: Value) -> Answer {
+        let introduction = json!({
+            "protocolVersion": version, "capabilities": capabilities,
+            "clientInfo": { "name": "test", "version": "1.0" },
+        });
+        self.ask("initialize", introduction)
     }
 
     /// A tool call from beginning to end.

@@ -199,3 +199,16 @@ fn fault_84_a_call_cancelled_twice_is_cancelled_once() {
     assert_eq!(gateway.exit(), ExitReason::EndOfInput);
     assert_eq!(fake.requests_of("notifications/cancelled").len(), 1);
 }
+
+/// Log messages may come before the client is ready; changed lists, of which there are some by
+/// then, may not: the law looks on.
+#[test]
+fn a_client_that_is_not_ready_yet_hears_only_what_servers_log() {
+    let fake = FakeBackend::start().tool("t").with_get();
+    let mut gateway = TestGateway::over(&fake);
+    gateway.introduce("2025-11-25", json!({})).result();
+    let log = json!({ "level": "warning", "data": "early" });
+    fake.announce("notifications/message", log);
+    let heard = gateway.next_notification("notifications/message");
+    assert_eq!(heard.params()["data"], "early");
+}

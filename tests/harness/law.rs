@@ -93,6 +93,10 @@ fn initialize(capabilities: Value) -> (&'static str, Value) {
     )
 }
 
+fn ready() -> (&'static str, Value) {
+    ("→", json!({ "method": "notifications/initialized" }))
+}
+
 fn result(id: Value, result: Value) -> (&'static str, Value) {
     ("←", json!({ "id": id, "result": result }))
 }
@@ -164,13 +168,31 @@ fn each_era_is_told_only_what_it_knows() {
 #[test]
 fn only_a_legacy_client_is_asked_and_only_what_it_can() {
     let ask = ("←", json!({ "id": 7, "method": "roots/list" }));
+    let can_roots = initialize(json!({ "roots": {} }));
+    let cannot = initialize(json!({ "sampling": {} }));
     for (lawful, exchange) in [
-        (true, vec![initialize(json!({ "roots": {} })), ask.clone()]),
-        (
-            false,
-            vec![initialize(json!({ "sampling": {} })), ask.clone()],
-        ),
+        (true, vec![can_roots.clone(), ready(), ask.clone()]),
+        (false, vec![can_roots, ask.clone()]),
+        (false, vec![cannot, ready(), ask.clone()]),
         (false, vec![modern(json!(1), "tools/call", json!({})), ask]),
+    ] {
+        assert_eq!(holds(&exchange), lawful, "{exchange:?}");
+    }
+}
+
+#[test]
+fn before_it_is_ready_a_legacy_client_hears_only_logs_and_pings() {
+    let log = note("notifications/message", json!({ "level": "info" }));
+    let changed = note("notifications/tools/list_changed", json!({}));
+    let ping = ("←", json!({ "id": 7, "method": "ping" }));
+    let met = initialize(json!({}));
+    let asked = ("→", json!({ "id": 1, "method": "tools/list" }));
+    for (lawful, exchange) in [
+        (true, vec![met.clone(), log, ping]),
+        (false, vec![met.clone(), changed.clone()]),
+        (true, vec![met.clone(), ready(), changed.clone()]),
+        (true, vec![met, asked, changed.clone()]),
+        (false, vec![ready(), changed]),
     ] {
         assert_eq!(holds(&exchange), lawful, "{exchange:?}");
     }
@@ -249,7 +271,7 @@ fn subscribers_hear_what_they_asked_for_after_it_was_acknowledged() {
             ],
         ),
         (false, vec![listen, acknowledged, bare.clone()]),
-        (true, vec![initialize(json!({})), bare]),
+        (true, vec![initialize(json!({})), ready(), bare]),
         (false, vec![changed]),
         (false, vec![cancelled]),
     ] {

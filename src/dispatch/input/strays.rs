@@ -22,6 +22,23 @@ pub struct Stray {
     pub answer: oneshot::Sender<Outcome>,
 }
 
+/// Questions that came before their client may be asked anything (S25 `basic/lifecycle`).
+#[derive(Debug, Default)]
+pub struct Early(Vec<Stray>);
+
+impl Early {
+    /// Keeps a question for a moment; those that were taken back meanwhile are forgotten.
+    pub fn hold(&mut self, stray: Stray) {
+        self.0.retain(|early| !early.answer.is_closed());
+        self.0.push(stray);
+    }
+
+    /// The client is ready: what waits for it, in the order it came.
+    pub fn release(&mut self) -> impl Iterator<Item = Stray> + use<> {
+        std::mem::take(&mut self.0).into_iter()
+    }
+}
+
 /// Finds the client that can answer, and asks it. `legacy` is the client of the handshake, once
 /// it may be asked something.
 pub fn relay(

@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use request::Asked;
+use streams::Client;
 
 /// A message of the gateway.
 #[derive(Clone, Debug)]
@@ -55,6 +56,8 @@ pub struct Law {
     malformed: usize,
     /// What the legacy client can do, once it has said so.
     legacy: Option<Value>,
+    /// The legacy client has said that it is ready, or has asked for more than `initialize`.
+    ready: bool,
     sent: usize,
     /// What was cancelled, and how many requests had been sent by then.
     cancelled: Vec<(String, usize)>,
@@ -105,6 +108,8 @@ impl Law {
             self.malformed += 1;
         } else if let (Some(id), Some(_)) = (id, method) {
             self.asked(id, message);
+        } else if method == Some("notifications/initialized") {
+            self.ready |= self.legacy.is_some();
         } else if method == Some("notifications/cancelled") {
             let id = message["params"]["requestId"].to_string();
             if let Some(account) = self.requests.get_mut(&id) {
@@ -136,8 +141,13 @@ impl Law {
             request: Asked::read(message, self.sent),
             ..Account::default()
         };
-        if account.request.method == "initialize" && !account.request.modern {
+        if account.request.modern {
+            return;
+        }
+        if account.request.method == "initialize" {
             self.legacy = Some(message["params"]["capabilities"].clone());
+        } else {
+            self.ready |= self.legacy.is_some();
         }
     }
 
@@ -203,9 +213,15 @@ impl Law {
                 return;
             }
             if has("id") {
+                let early = !self.ready && json["method"] != "ping";
+                assert!(!early, "asked before the client is ready: {line}");
                 eras::judge_request(self.legacy.as_ref(), message);
             } else {
-                streams::judge(&mut self.requests, self.legacy.is_some(), message);
+                let client = Client {
+                    met: self.legacy.is_some(),
+                    ready: self.ready,
+                };
+                streams::judge(&mut self.requests, client, message);
             }
             return;
         }

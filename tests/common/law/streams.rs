@@ -9,8 +9,15 @@ use super::{Account, Message};
 
 const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 
-/// Judges a notification. `legacy`: a client of that era is there.
-pub(super) fn judge(accounts: &mut HashMap<String, Account>, legacy: bool, message: &Message) {
+/// How far a client of the legacy era has come in its handshake.
+#[derive(Clone, Copy)]
+pub(super) struct Client {
+    pub(super) met: bool,
+    pub(super) ready: bool,
+}
+
+/// Judges a notification.
+pub(super) fn judge(accounts: &mut HashMap<String, Account>, legacy: Client, message: &Message) {
     let line = &message.line;
     let id = &message.params()["_meta"][SUBSCRIPTION];
     if !id.is_null() {
@@ -24,16 +31,25 @@ pub(super) fn judge(accounts: &mut HashMap<String, Account>, legacy: bool, messa
                 account.is_open() && account.request.modern && account.request.wants_log(level)
             });
             assert!(
-                legacy || wanted,
+                legacy.met || wanted,
                 "a log message that nobody asked for: {line}"
             );
         }
         "notifications/cancelled" => {
             let listen = accounts.get(&message.params()["requestId"].to_string());
             let listens = listen.is_some_and(|account| account.request.is_listen());
-            assert!(legacy || listens, "the gateway may not cancel this: {line}");
+            assert!(
+                legacy.ready || listens,
+                "the gateway may not cancel this: {line}"
+            );
         }
-        method => assert!(legacy, "{method} without having been subscribed to: {line}"),
+        method => {
+            assert!(
+                legacy.met,
+                "{method} without having been subscribed to: {line}"
+            );
+            assert!(legacy.ready, "{method} before the client is ready: {line}");
+        }
     }
 }
 

@@ -145,3 +145,24 @@ fn a_question_on_the_stream_of_get_reaches_a_legacy_client() {
         (&json!("g"), &accept("yes"))
     );
 }
+
+/// A client may not be asked before it has said that it is ready, and says so a moment late: the
+/// question waits for that.
+#[test]
+fn a_question_before_the_client_is_ready_waits_for_it() {
+    let fake = FakeBackend::start().tool("t").with_get();
+    let mut gateway = TestGateway::over(&fake);
+    gateway.introduce(LEGACY, everything()).result();
+    fake.announce_request(ask("early", "too soon?"));
+    fake.announce_request(request(json!("after"), "ping", json!({})));
+    assert_eq!(fake.next_request("response").message["id"], json!("after"));
+    gateway.notify("notifications/initialized", json!({}));
+    let question = gateway.next_request("elicitation/create");
+    assert_eq!(question.params()["message"], "too soon?");
+    gateway.respond(&question, accept("yes"));
+    let heard = fake.next_request("response").message;
+    assert_eq!(
+        (&heard["id"], &heard["result"]),
+        (&json!("early"), &accept("yes"))
+    );
+}
