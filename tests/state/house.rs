@@ -54,8 +54,11 @@ impl House {
 
     /// The real binary with this config, nothing of this machine's, and this on its stdin.
     pub(crate) fn binary(&self, arguments: &[&str], input: &str) -> Ended {
-        fs::write(self.path("sentinel.toml"), &self.toml).unwrap();
         let config = self.path("sentinel.toml");
+        // Whole at once: another one may be reading it.
+        let mut written = tempfile::NamedTempFile::new_in(self.folder.path()).unwrap();
+        written.write_all(self.toml.as_bytes()).unwrap();
+        written.persist(&config).unwrap();
         let config = config.to_str().unwrap();
         self.anywhere(&[&["--config", config], arguments].concat(), input)
     }

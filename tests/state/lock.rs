@@ -23,7 +23,10 @@ fn two_gateways_lose_nothing_of_each_others() {
     let run = |only| house.binary(&["--only", only, "call", "no such tool"], "");
     std::thread::scope(|scope| {
         for only in ["first", "second", "first", "second"] {
-            scope.spawn(move || run(only));
+            scope.spawn(move || {
+                let ended = run(only);
+                assert!(ended.err.contains("unknown tool"), "{}", ended.err);
+            });
         }
     });
     assert_eq!(house.pins().len(), 80);
