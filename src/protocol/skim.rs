@@ -2,7 +2,10 @@
 //!
 //! Owns one thing: whether a stretch of bytes is one JSON value (RFC 8259), and where it ends.
 //! It builds nothing and recurses nowhere. serde_json does the same byte by byte, which is the
-//! larger part of what an answer of many MiB costs; a long string is skipped here in one go.
+//! larger part of what an answer of many MiB costs; here, many bytes of a string are looked at
+//! together.
+
+use wide::{u8x16, u8x64};
 
 /// The end of the value that begins at `at`, white space before it allowed; `None` if there is
 /// no valid one. `text` must be UTF-8.
@@ -94,23 +97,27 @@ impl Open {
 /// The end of the string that begins at `at`, its quotes included.
 pub fn string(text: &[u8], at: usize) -> Option<usize> {
     let mut at = (text.get(at) == Some(&b'"')).then_some(at + 1)?;
+    if let Some(end) = short_string(text, at) {
+        return Some(end);
+    }
     // Whether the block before ends in a backslash that escapes.
     let mut open = false;
-    while let Some(window) = text.get(at..).and_then(<[u8]>::first_chunk::<WINDOW>) {
-        let block = window.first_chunk().unwrap_or(&[0; BLOCK]);
-        if open || !is_plain(block) {
-            let (escaped, still_open) = escaped_in(bits(block, |byte| byte == b'\\'), open);
-            let quotes = bits(block, |byte| byte == b'"') & !escaped;
-            let inside = quotes.wrapping_sub(1) & !quotes;
-            // What the block before escapes is not among the pairs of this one.
-            if (open || is_odd(window)) && !is_sound(text, at, inside, escaped) {
-                return None;
-            }
-            if quotes != 0 {
-                return Some(at + quotes.trailing_zeros() as usize + 1);
-            }
-            open = still_open;
+    while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk) {
+        let block = Block::new(*block);
+        let (escaped, still_open) = escaped_in(block.is(b'\\'), open);
+        let quotes = block.is(b'"') & !escaped;
+        let inside = before_the_first(quotes);
+        if block.is_control() & inside != 0 {
+            return None;
         }
+        let escapes = escaped & inside;
+        if escapes != 0 && !are_escapes(text, at, escapes & !block.is_short_escape()) {
+            return None;
+        }
+        if quotes != 0 {
+            return Some(at + quotes.trailing_zeros() as usize + 1);
+        }
+        open = still_open;
         at += BLOCK;
     }
     at -= usize::from(open);
@@ -124,48 +131,58 @@ pub fn string(text: &[u8], at: usize) -> Option<usize> {
     }
 }
 
+/// The end of what begins at `at`, if it is a few bytes without escapes, as nearly all names are.
+fn short_string(text: &[u8], at: usize) -> Option<usize> {
+    let few = u8x16::new(*text.get(at..)?.first_chunk()?);
+    let odd = few.simd_lt(u8x16::splat(0x20)) | few.simd_eq(u8x16::splat(b'\\'));
+    let quotes = few.simd_eq(u8x16::splat(b'"')).to_bitmask();
+    let inside = quotes.wrapping_sub(1) & !quotes;
+    let is_short = quotes != 0 && odd.to_bitmask() & inside == 0;
+    is_short.then_some(at + quotes.trailing_zeros() as usize + 1)
+}
+
 /// Bytes of a string that are looked at together: as many as a word has bits.
 const BLOCK: usize = 64;
-/// And the byte behind them, which the last of them may escape.
-const WINDOW: usize = BLOCK + 1;
 
-/// Whether a block holds nothing but text. Without an early way out, so that the compiler looks at
-/// all of it at once.
-fn is_plain(block: &[u8; BLOCK]) -> bool {
-    let special = |byte: &u8| (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\');
-    !block
-        .iter()
-        .fold(false, |found, byte| found | special(byte))
+/// What stands where in a block: a bit for each byte that is so.
+struct Block(u8x64);
+
+impl Block {
+    fn new(bytes: [u8; BLOCK]) -> Self {
+        Self(u8x64::new(bytes))
+    }
+
+    fn is(&self, byte: u8) -> u64 {
+        self.0.simd_eq(u8x64::splat(byte)).to_bitmask()
+    }
+
+    fn is_control(&self) -> u64 {
+        self.0.simd_lt(u8x64::splat(0x20)).to_bitmask()
+    }
+
+    /// Letters that make an escape with a backslash before them, and nothing else.
+    fn is_short_escape(&self) -> u64 {
+        let is = |letter: &u8| self.0.simd_eq(u8x64::splat(*letter));
+        let none = u8x64::splat(0);
+        let all = SHORT_ESCAPES.iter().map(is);
+        all.fold(none, |found, more| found | more).to_bitmask()
+    }
 }
 
-/// Whether anything but text, quotes and plain escapes may be in a block. Nearly never.
-fn is_odd(window: &[u8; WINDOW]) -> bool {
-    let pairs = window.iter().zip(&window[1..]);
-    pairs.fold(false, |odd, (byte, next)| {
-        odd | (*byte < 0x20) | ((*byte == b'\\') & !is_short_escape(*next))
-    })
+/// All bits below the lowest one; all there are, if there is none.
+fn before_the_first(bits: u64) -> u64 {
+    bits.wrapping_sub(1) & !bits
 }
 
-/// Whether a string may hold these bytes of the block that stands at `at`; `escaped` are those
-/// with a backslash before them.
-fn is_sound(text: &[u8], at: usize, inside: u64, escaped: u64) -> bool {
-    let mut places = (0..BLOCK).filter(|place| inside >> place & 1 == 1);
-    places.all(|place| {
-        let at = at + place;
-        text[at] >= 0x20 && (escaped >> place & 1 == 0 || is_escape(text, at))
-    })
-}
-
-/// A bit for each byte that is so. In two steps that the compiler makes wide.
-fn bits(block: &[u8; BLOCK], is_so: impl Fn(u8) -> bool) -> u64 {
-    /// Brings the low bits of eight bytes together in the top one.
-    const GATHER: u64 = 0x0102_0408_1020_4080;
-    let flags = block.map(|byte| u8::from(is_so(byte)));
-    let words = flags.as_chunks::<8>().0.iter().enumerate();
-    words.fold(0, |bits, (at, word)| {
-        let gathered = u64::from_le_bytes(*word).wrapping_mul(GATHER) >> 56;
-        bits | gathered << (8 * at)
-    })
+/// Whether each of these bytes of the block at `at` makes an escape with the backslash before it.
+fn are_escapes(text: &[u8], at: usize, mut places: u64) -> bool {
+    while places != 0 {
+        if !is_escape(text, at + places.trailing_zeros() as usize) {
+            return false;
+        }
+        places &= places - 1;
+    }
+    true
 }
 
 /// Which bytes of a block a backslash before them escapes, and whether the last byte escapes the
@@ -188,16 +205,12 @@ fn is_escape(text: &[u8], at: usize) -> bool {
             let digits = text.get(at + 1..at + 5);
             digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
         }
-        letter => letter.is_some_and(|letter| is_short_escape(*letter)),
+        letter => letter.is_some_and(|letter| SHORT_ESCAPES.contains(letter)),
     }
 }
 
-fn is_short_escape(letter: u8) -> bool {
-    // Without an early way out, as in `is_plain`.
-    b"\"\\/bfnrt"
-        .iter()
-        .fold(false, |found, short| found | (letter == *short))
-}
+/// What makes an escape with a backslash alone.
+const SHORT_ESCAPES: [u8; 8] = *b"\"\\/bfnrt";
 
 /// The first byte from `at` on that is no white space.
 pub fn space(text: &[u8], mut at: usize) -> usize {
