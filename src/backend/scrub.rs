@@ -5,6 +5,7 @@
 //! where.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use base64::Engine;
@@ -23,9 +24,15 @@ const TELLING: usize = 8;
 
 /// Knows the secrets of one backend.
 pub(super) struct Scrubber {
-    /// Finds the longest of their spellings, in one pass: where one is the beginning of another,
+    secrets: Vec<Secret>,
+    /// Made when a backend is quoted for the first time, which many never are.
+    finder: OnceLock<Finder>,
+}
+
+struct Finder {
+    /// Finds the longest of all spellings, in one pass: where one is the beginning of another,
     /// the rest of the longer must not stay. `None` if there are too many to be found so.
-    finder: Option<AhoCorasick>,
+    spellings: Option<AhoCorasick>,
     /// Bytes of a text that are read: so many that a secret which its end cuts in two lies behind
     /// all that is shown, even if nothing but secrets stands before it.
     window: usize,
@@ -37,7 +44,33 @@ impl Scrubber {
         let tokens: Vec<_> = headers.iter().flat_map(without_scheme).collect();
         let secrets = headers.into_iter().chain(tokens);
         let secrets = secrets.chain(of_query(url)).chain(of_path(url, shown_url));
+        Self {
+            secrets: secrets.collect(),
+            finder: OnceLock::new(),
+        }
+    }
+
+    /// The beginning of a text.
+    pub(super) fn snippet(&self, text: &[u8]) -> String {
+        let finder = self.finder.get_or_init(|| Finder::of(&self.secrets));
+        let text = text.trim_ascii();
+        let text = finder.clean(&String::from_utf8_lossy(
+            &text[..text.len().min(finder.window)],
+        ));
+        let cut = text.chars().count() > SNIPPET;
+        let shown: String = text
+            .chars()
+            .take(SNIPPET)
+            .flat_map(char::escape_debug)
+            .collect();
+        if cut { format!("{shown}…") } else { shown }
+    }
+}
+
+impl Finder {
+    fn of(secrets: &[Secret]) -> Self {
         let mut spellings: Vec<String> = secrets
+            .iter()
             .flat_map(|secret| spellings(secret.reveal()))
             .filter(|spelling| !spelling.is_empty())
             .collect();
@@ -52,33 +85,18 @@ impl Scrubber {
             .match_kind(MatchKind::LeftmostLongest)
             .build(&spellings);
         Self {
-            finder: finder.ok(),
+            spellings: finder.ok(),
             window: (SNIPPET + 1) * longest.max(char::MAX.len_utf8()),
         }
     }
 
-    /// The beginning of a text.
-    pub(super) fn snippet(&self, text: &[u8]) -> String {
-        let text = text.trim_ascii();
-        let text = self.clean(&String::from_utf8_lossy(
-            &text[..text.len().min(self.window)],
-        ));
-        let cut = text.chars().count() > SNIPPET;
-        let shown: String = text
-            .chars()
-            .take(SNIPPET)
-            .flat_map(char::escape_debug)
-            .collect();
-        if cut { format!("{shown}…") } else { shown }
-    }
-
     fn clean(&self, text: &str) -> String {
         const SCRUBBED: &str = "***";
-        let Some(finder) = &self.finder else {
+        let Some(spellings) = &self.spellings else {
             return SCRUBBED.to_owned();
         };
         let mut cleaned = String::with_capacity(text.len());
-        finder.replace_all_with(text, &mut cleaned, |_, _, cleaned| {
+        spellings.replace_all_with(text, &mut cleaned, |_, _, cleaned| {
             cleaned.push_str(SCRUBBED);
             true
         });

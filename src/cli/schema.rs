@@ -4,11 +4,10 @@ use std::io::{self, Write};
 
 use crate::config;
 
-/// Prints the schema, indented and with a line end.
+/// Prints the schema.
 ///
 /// # Errors
 /// What writing to `out` reports.
 pub fn print(out: &mut impl Write) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, &config::schema())?;
-    writeln!(out)
+    out.write_all(config::SCHEMA.as_bytes())
 }

@@ -1,14 +1,13 @@
 //! The configuration as it is written: every key of sentinel.toml with its meaning and default.
 //!
-//! The types here are the one description of the file: its JSON Schema is made from them, doc
-//! comments and all, and a document is held against that schema before it is read into them.
+//! The types here are the one description of the file: its JSON Schema, `schema.json`, is made from
+//! them, doc comments and all, and a document is held against that schema before it is read into
+//! them.
 //! Whether a value makes sense is not asked here.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use schemars::generate::SchemaSettings;
-use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize as Derive, Serialize, Serializer};
@@ -245,45 +244,14 @@ pub(super) fn read(report: &mut Report) -> Option<File> {
     }
 }
 
-/// The JSON Schema of sentinel.toml.
-pub fn schema() -> serde_json::Value {
-    SchemaSettings::draft2020_12()
-        .with(|settings| settings.inline_subschemas = true)
-        .with_transform(RecursiveTransform(as_toml))
-        .into_generator()
-        .into_root_schema_for::<File>()
-        .into()
-}
+/// The JSON Schema of sentinel.toml as it is printed. It is made from the types here by a test, which
+/// holds it to them: to make it at each start would take longer than all else that is done there.
+pub const SCHEMA: &str = include_str!("schema.json");
 
-/// TOML has no null (a key that needn't be there is simply not there) and no widths of numbers.
-fn as_toml(schema: &mut Schema) {
-    schema.remove("format");
-    if schema
-        .get("default")
-        .is_some_and(|default| default.is_null())
-    {
-        schema.remove("default");
-    }
-    for alternatives in ["type", "anyOf"] {
-        let Some(serde_json::Value::Array(list)) = schema.get_mut(alternatives) else {
-            continue;
-        };
-        list.retain(|one| *one != "null" && one.get("type").is_none_or(|kind| kind != "null"));
-        if let [only] = list.as_mut_slice() {
-            let only = only.take();
-            schema.remove(alternatives);
-            match only {
-                serde_json::Value::Object(only) => {
-                    for (key, value) in only {
-                        schema.ensure_object().entry(key).or_insert(value);
-                    }
-                }
-                kind => {
-                    schema.insert(alternatives.to_owned(), kind);
-                }
-            }
-        }
-    }
+/// The same, to be asked.
+pub fn schema() -> serde_json::Value {
+    // The test has read it.
+    serde_json::from_str(SCHEMA).unwrap_or_default()
 }
 
 /// A value and where it was said.
@@ -381,5 +349,64 @@ impl<V: JsonSchema> JsonSchema for Entries<V> {
             "type": "object",
             "additionalProperties": generator.subschema_for::<V>(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use schemars::generate::SchemaSettings;
+    use schemars::transform::RecursiveTransform;
+
+    use super::*;
+
+    #[test]
+    fn the_schema_is_made_from_the_types() {
+        let schema = SchemaSettings::draft2020_12()
+            .with(|settings| settings.inline_subschemas = true)
+            .with_transform(RecursiveTransform(as_toml))
+            .into_generator()
+            .into_root_schema_for::<File>();
+        let made = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+        if std::env::var_os("WRITE_SCHEMA").is_some() {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/schema.json");
+            std::fs::write(path, &made).unwrap();
+        }
+        assert!(
+            made == SCHEMA,
+            "the types have changed: WRITE_SCHEMA=1 cargo test --lib the_schema_is_made writes it anew"
+        );
+    }
+
+    /// TOML has no null (a key that needn't be there is simply not there) and no widths of numbers.
+    fn as_toml(schema: &mut Schema) {
+        schema.remove("format");
+        if schema
+            .get("default")
+            .is_some_and(|default| default.is_null())
+        {
+            schema.remove("default");
+        }
+        for alternatives in ["type", "anyOf"] {
+            let Some(serde_json::Value::Array(list)) = schema.get_mut(alternatives) else {
+                continue;
+            };
+            list.retain(|one| *one != "null" && one.get("type").is_none_or(|kind| kind != "null"));
+            if let [only] = list.as_mut_slice() {
+                let only = only.take();
+                schema.remove(alternatives);
+                match only {
+                    serde_json::Value::Object(only) => {
+                        for (key, value) in only {
+                            schema.ensure_object().entry(key).or_insert(value);
+                        }
+                    }
+                    kind => {
+                        schema.insert(alternatives.to_owned(), kind);
+                    }
+                }
+            }
+        }
     }
 }

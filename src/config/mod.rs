@@ -31,7 +31,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use environment::Environment;
-pub use file::schema;
+pub use file::{SCHEMA, schema};
 pub use load::{Overrides, load};
 pub use lock::{Lock, LockFile, Pin};
 pub use problem::{Problem, Problems};
