@@ -3,14 +3,15 @@
 //! Owns the loop that retry policy, deadline, queue and link come together in, and the progress
 //! token of each attempt. Whether the call may be sent again was decided before it came here.
 
-use std::convert::Infallible;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use reqwest::header::HeaderName;
+use tokio::time::Instant;
 
 use super::Backend;
 use super::clock::{Clock, Expired};
@@ -89,6 +90,11 @@ pub struct Failed {
 }
 
 impl Backend {
+    /// The clock of a call to it that has `begun`.
+    pub fn clock(&self, begun: Instant, limit: Duration) -> Clock {
+        Clock::since(begun, limit, self.standstill.clone())
+    }
+
     /// Calls the backend: waits for a place and for the link, sends, and sends again where that
     /// is allowed, all within the call's time.
     ///
@@ -96,26 +102,6 @@ impl Backend {
     /// [`Failed`], when all that is allowed was tried. An error of the backend's own is an
     /// [`Outcome`], not a failure.
     pub async fn call(&self, call: &Call<'_>) -> Result<Answer, Failed> {
-        tokio::select! {
-            biased;
-            answer = self.attempts(call) => answer,
-            never = self.stop_while_asking(call.clock) => match never {},
-        }
-    }
-
-    /// While the backend has a question open that belongs to no call, time stands still for its
-    /// calls: one of them may be what it asks for.
-    async fn stop_while_asking(&self, clock: &Clock) -> Infallible {
-        let mut asking = self.asking.subscribe();
-        loop {
-            // The sender is ours: neither wait can fail.
-            let _ = asking.wait_for(|open| *open > 0).await;
-            let _pause = clock.pause();
-            let _ = asking.wait_for(|open| *open == 0).await;
-        }
-    }
-
-    async fn attempts(&self, call: &Call<'_>) -> Result<Answer, Failed> {
         let clock = call.clock;
         let out_of_time = |sent| BackendError::Deadline {
             sent,

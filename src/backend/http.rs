@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Body, Client, Method, Request, Response, StatusCode, Url};
 
 use super::auth;
 use super::broken;
@@ -107,8 +107,9 @@ impl Endpoint {
         body: Bytes,
     ) -> Result<(Response, Busy<'_>), BackendError> {
         let (client, busy) = self.client();
-        let request = |url| client.post(url).headers(headers.clone()).body(body.clone());
-        let response = self.send(url, request).await?;
+        let response = self
+            .send(client, url, &Method::POST, headers, Some(body))
+            .await?;
         Ok((response, busy))
     }
 
@@ -123,8 +124,8 @@ impl Endpoint {
         body: Bytes,
     ) -> Result<Response, BackendError> {
         let client = &self.clients.wave;
-        let request = |url| client.post(url).headers(headers.clone()).body(body.clone());
-        self.send(&self.url, request).await
+        self.send(client, &self.url, &Method::POST, headers, Some(body))
+            .await
     }
 
     /// Asks with GET for such a stream.
@@ -132,8 +133,9 @@ impl Endpoint {
     /// # Errors
     /// As [`post`](Self::post).
     pub async fn get(&self, headers: &HeaderMap) -> Result<Response, BackendError> {
-        let request = |url| self.clients.wave.get(url).headers(headers.clone());
-        self.send(&self.url, request).await
+        let client = &self.clients.wave;
+        self.send(client, &self.url, &Method::GET, headers, None)
+            .await
     }
 
     /// Where this leads, seen from the backend's address, if that is the same origin.
@@ -150,15 +152,19 @@ impl Endpoint {
 
     async fn send(
         &self,
+        client: &Client,
         url: &Url,
-        request: impl Fn(Url) -> RequestBuilder,
+        method: &Method,
+        headers: &HeaderMap,
+        body: Option<Bytes>,
     ) -> Result<Response, BackendError> {
         let mut url = url.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let response = request(url.clone())
-                .send()
-                .await
-                .map_err(|error| broken::means(&error))?;
+            let mut request = Request::new(method.clone(), url.clone());
+            *request.headers_mut() = headers.clone();
+            *request.body_mut() = body.clone().map(Body::from);
+            let sent = client.execute(request).await;
+            let response = sent.map_err(|error| broken::means(&error))?;
             if !response.status().is_redirection() {
                 return Ok(response);
             }

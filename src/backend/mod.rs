@@ -79,8 +79,8 @@ pub struct Backend {
     permits: Semaphore,
     budget: retry::Budget,
     refetch: refetch::Refetch,
-    /// How many questions it has open that belong to no call.
-    asking: watch::Sender<usize>,
+    /// While it has a question open that belongs to no call.
+    standstill: clock::Standstill,
     levels: levels::Levels,
     subscriptions: subscriptions::Subscriptions,
     /// Messages on their way that nobody waits for.
@@ -158,7 +158,7 @@ impl Backend {
             needed: Notify::new(),
             lists_changed: Notify::new(),
             refetch: refetch::Refetch::default(),
-            asking: watch::Sender::new(0),
+            standstill: clock::Standstill::default(),
             levels: levels::Levels::default(),
             subscriptions: subscriptions::Subscriptions::default(),
             errands: TaskTracker::new(),

@@ -78,29 +78,13 @@ impl Listener for Ear {
             request,
             answer,
         });
-        let open = Open::of(&self.backend);
+        let still = self.backend.standstill.begin();
         async move {
-            let _open = open;
+            let _still = still;
             let nobody = || RpcError::new(error::METHOD_NOT_FOUND, "no client can answer here");
             answered.await.unwrap_or_else(|_| nobody().into())
         }
         .boxed()
-    }
-}
-
-/// A question that is open.
-struct Open<'a>(&'a Backend);
-
-impl<'a> Open<'a> {
-    fn of(backend: &'a Backend) -> Self {
-        backend.asking.send_modify(|open| *open += 1);
-        Self(backend)
-    }
-}
-
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        self.0.asking.send_modify(|open| *open -= 1);
     }
 }
 

@@ -93,13 +93,13 @@ impl Channel {
             let why = "the server has closed its stream".to_owned();
             return Err(BackendError::Connect(why));
         }
-        let (_waiter, mut heard) = self.waiters.wait_for(id);
+        let mut waiter = self.waiters.wait_for(id);
         let mut posting = pin!(self.post.send(body));
         let mut posted = false;
         loop {
             tokio::select! {
                 biased;
-                said = within(idle, heard.recv()) => match said? {
+                said = within(idle, waiter.hear()) => match said? {
                     Some(Said::Answer(answer)) => return answer,
                     Some(Said::Notification(notification)) => listener.notification(notification),
                     None => {

@@ -77,7 +77,7 @@ impl Backend {
         };
         let second = Arc::new(Self {
             is_second: true,
-            asking: self.asking.clone(),
+            standstill: self.standstill.clone(),
             levels: self.levels.standing_alone(),
             ..Self::new(Arc::clone(&self.config), self.index, self.means.clone())
         });

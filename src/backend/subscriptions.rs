@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use super::retry::Replay;
 use super::session::{Deaf, Link};
-use super::{Backend, Call, Clock, State};
+use super::{Backend, Call, State};
 use crate::protocol::error::{INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND};
 use crate::protocol::{ClientProfile, Era, Executed, GatewayData, Outcome, RawJson, RpcError};
 
@@ -202,7 +203,7 @@ impl Backend {
             era: self.introduced(),
             ..ClientProfile::ourselves()
         };
-        let clock = Clock::new(self.config.timeout.min(SUBSCRIBED));
+        let clock = self.clock(Instant::now(), self.config.timeout.min(SUBSCRIBED));
         let call = Call {
             method: "resources/subscribe",
             params: Some(&params),

@@ -3,11 +3,12 @@
 //! Owns finding the request that an answer or a progress belongs to. It must not know who sent the
 //! request, nor where the stream comes from.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use futures_util::future::BoxFuture;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::error::BackendError;
@@ -20,7 +21,7 @@ const MAX_UNHEARD: usize = 64;
 /// Who waits for what on the stream.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
-    by_id: Mutex<HashMap<Id, mpsc::Sender<Said>>>,
+    by_id: Mutex<HashMap<Id, Arc<Mailbox>>>,
     over: CancellationToken,
 }
 
@@ -30,23 +31,41 @@ pub(super) enum Said {
     Answer(Result<Outcome, BackendError>),
 }
 
+/// What was said to one waiter and not heard yet. Every call has one, and hardly any gets mail: so
+/// it is small, where a channel would bring its buffer along.
+#[derive(Debug, Default)]
+struct Mailbox(Mutex<Mail>);
+
+#[derive(Debug, Default)]
+struct Mail {
+    said: VecDeque<Said>,
+    /// Nothing comes any more.
+    over: bool,
+    waker: Option<Waker>,
+}
+
 impl Waiters {
     /// Waits for the answer to this request, and hears its progress.
-    pub(super) fn wait_for<'a>(&'a self, id: &'a Id) -> (Waiter<'a>, mpsc::Receiver<Said>) {
-        let (said, heard) = mpsc::channel(MAX_UNHEARD);
+    pub(super) fn wait_for<'a>(&'a self, id: &'a Id) -> Waiter<'a> {
+        let mailbox = Arc::<Mailbox>::default();
         let mut by_id = self.lock();
         // Under the lock, so that none comes in behind the last.
-        if !self.over.is_cancelled() {
-            by_id.insert(id.clone(), said);
+        match self.over.is_cancelled() {
+            true => mailbox.close(),
+            false => drop(by_id.insert(id.clone(), Arc::clone(&mailbox))),
         }
-        (Waiter { waiters: self, id }, heard)
+        Waiter {
+            waiters: self,
+            id,
+            mailbox,
+        }
     }
 
     /// Nothing comes any more: whoever still waits, waits in vain.
     pub(super) fn close(&self) {
         let mut by_id = self.lock();
         self.over.cancel();
-        by_id.clear();
+        by_id.drain().for_each(|(_, mailbox)| mailbox.close());
     }
 
     /// Whether nothing comes any more.
@@ -59,18 +78,63 @@ impl Waiters {
         self.over.cancelled().await;
     }
 
-    /// The last place is kept for the answer. Another one after that is nobody's.
     fn tell(&self, id: &Id, said: Said) {
-        let by_id = self.lock();
-        if let Some(waiter) = by_id.get(id)
-            && (waiter.capacity() > 1 || matches!(said, Said::Answer(_)))
-        {
-            let _ = waiter.try_send(said);
+        if let Some(mailbox) = self.lock().get(id) {
+            mailbox.put(said);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Id, mpsc::Sender<Said>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Id, Arc<Mailbox>>> {
         self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Mailbox {
+    /// The last place is kept for the answer. Another one after that is nobody's.
+    fn put(&self, said: Said) {
+        self.change(|mail| {
+            let places = match said {
+                Said::Answer(_) => MAX_UNHEARD,
+                Said::Notification(_) => MAX_UNHEARD - 1,
+            };
+            if mail.said.len() < places {
+                mail.said.push_back(said);
+            }
+        });
+    }
+
+    fn close(&self) {
+        self.change(|mail| mail.over = true);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Mail)) {
+        let mut mail = self.lock();
+        change(&mut mail);
+        let waker = mail.waker.take();
+        drop(mail);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// The next of it; ready with `None` when nothing comes any more.
+    fn poll(&self, context: &Context<'_>) -> Poll<Option<Said>> {
+        let mut mail = self.lock();
+        if let Some(said) = mail.said.pop_front() {
+            return Poll::Ready(Some(said));
+        }
+        if mail.over {
+            return Poll::Ready(None);
+        }
+        match &mut mail.waker {
+            Some(waker) => waker.clone_from(context.waker()),
+            waker => *waker = Some(context.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Mail> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -90,6 +154,14 @@ impl Addressee for Waiters {
 pub(super) struct Waiter<'a> {
     waiters: &'a Waiters,
     id: &'a Id,
+    mailbox: Arc<Mailbox>,
+}
+
+impl Waiter<'_> {
+    /// What is said next; `None` when nothing comes any more.
+    pub(super) async fn hear(&mut self) -> Option<Said> {
+        poll_fn(|context| self.mailbox.poll(context)).await
+    }
 }
 
 impl Drop for Waiter<'_> {
@@ -131,7 +203,7 @@ mod tests {
     async fn who_does_not_listen_misses_progress_but_no_answer() {
         let waiters = Waiters::default();
         let id = Id::number(1);
-        let (_waiter, mut heard) = waiters.wait_for(&id);
+        let mut waiter = waiters.wait_for(&id);
         for _ in 0..10 * MAX_UNHEARD {
             let notification = Notification {
                 method: "notifications/progress".into(),
@@ -142,9 +214,26 @@ mod tests {
         let answer = Ok(Outcome::Result(RawJson::trusted("{}")));
         assert!(waiters.response(&id, answer).is_none());
         let mut progress = 0;
-        while let Some(Said::Notification(_)) = heard.recv().await {
+        while let Some(Said::Notification(_)) = waiter.hear().await {
             progress += 1;
         }
         assert_eq!(progress, MAX_UNHEARD - 1);
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_woken_by_what_is_said_and_by_the_end() {
+        let waiters = Waiters::default();
+        let (one, two) = (Id::number(1), Id::number(2));
+        let (mut first, mut second) = (waiters.wait_for(&one), waiters.wait_for(&two));
+        let speaking = async {
+            let answer = Ok(Outcome::Result(RawJson::trusted("{}")));
+            waiters.response(&one, answer);
+            waiters.close();
+        };
+        // In this order: both wait before anything is said.
+        let (heard, nothing, ()) = tokio::join!(first.hear(), second.hear(), speaking);
+        assert!(matches!(heard, Some(Said::Answer(Ok(_)))), "{heard:?}");
+        assert!(nothing.is_none(), "{nothing:?}");
+        assert!(waiters.wait_for(&one).hear().await.is_none(), "it is over");
     }
 }

@@ -67,7 +67,7 @@ impl Outgoing {
         Self {
             backend: Arc::clone(backend),
             breaker: Arc::clone(route.breaker),
-            clock: Clock::since(begun, timeout),
+            clock: backend.clock(begun, timeout),
             caller,
             is_tool: subject.kind == Kind::Tool,
             is_task: subject.is_task,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::answer::{for_client, told};
 use super::health;
@@ -16,7 +17,7 @@ use super::outgoing::progress_token;
 use super::related::Related;
 use super::{Exchange, Snapshot, Snapshots};
 use crate::backend::retry::Replay;
-use crate::backend::{Answer, Backend, Call, Clock, Reached};
+use crate::backend::{Answer, Backend, Call, Reached};
 use crate::governance::breaker::Breaker;
 use crate::protocol::error::{INVALID_PARAMS, MISSING_CAPABILITY};
 use crate::protocol::message::elements;
@@ -164,7 +165,7 @@ async fn ask(
         params: Some(params),
         progress: progress_token(params, &Reached::default()),
         replay,
-        clock: &Clock::new(backend.config.timeout),
+        clock: &backend.clock(Instant::now(), backend.config.timeout),
         caller: &exchange.client,
         target,
         mirrored: &[],

@@ -3,7 +3,8 @@
 //! Owns the two tables that keep ids apart: requests of the client that wait for an answer, and
 //! requests that we sent to the client. Removal from a table is the right to act on it.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 
 use super::message::Id;
 
@@ -23,7 +24,7 @@ impl Ticket {
 #[derive(Debug)]
 pub struct InFlight<T> {
     tickets: HashMap<Id, Ticket>,
-    entries: HashMap<Ticket, (Id, T)>,
+    entries: BTreeMap<Ticket, (Id, T)>,
     issued: u64,
 }
 
@@ -31,7 +32,7 @@ impl<T> Default for InFlight<T> {
     fn default() -> Self {
         Self {
             tickets: HashMap::new(),
-            entries: HashMap::new(),
+            entries: BTreeMap::new(),
             issued: 0,
         }
     }
@@ -40,12 +41,12 @@ impl<T> Default for InFlight<T> {
 impl<T> InFlight<T> {
     /// Takes a request in; `None` if its id is in flight already.
     pub fn begin(&mut self, id: Id, entry: T) -> Option<Ticket> {
-        if self.tickets.contains_key(&id) {
+        let Entry::Vacant(free) = self.tickets.entry(id.clone()) else {
             return None;
-        }
+        };
         self.issued += 1;
         let ticket = Ticket(self.issued);
-        self.tickets.insert(id.clone(), ticket);
+        free.insert(ticket);
         self.entries.insert(ticket, (id, entry));
         Some(ticket)
     }
@@ -79,9 +80,7 @@ impl<T> InFlight<T> {
 
     /// All tickets in flight, in the order they were issued.
     pub fn tickets(&self) -> Vec<Ticket> {
-        let mut tickets: Vec<_> = self.entries.keys().copied().collect();
-        tickets.sort();
-        tickets
+        self.entries.keys().copied().collect()
     }
 
     /// How many are in flight.

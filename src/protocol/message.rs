@@ -49,10 +49,11 @@ impl Id {
     }
 
     /// What equality looks at: escapes undone, so that spelling doesn't count.
-    fn canonical(&self) -> Cow<'_, str> {
-        let text = self.0.as_str();
-        match text.contains('\\').then(|| self.0.read::<String>()) {
-            Some(Ok(decoded)) => Cow::Owned(format!("\"{decoded}\"")),
+    fn canonical(&self) -> Cow<'_, [u8]> {
+        let text = self.0.as_bytes();
+        let escaped = text.starts_with(b"\"") && text.contains(&b'\\');
+        match escaped.then(|| self.0.read::<String>()) {
+            Some(Ok(decoded)) => Cow::Owned(format!("\"{decoded}\"").into_bytes()),
             _ => Cow::Borrowed(text),
         }
     }

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sentinel_gateway::backend::clock::Clock;
 use sentinel_gateway::backend::retry::Replay;
 use sentinel_gateway::backend::session::Deaf;
 use sentinel_gateway::backend::{self, Backend, BackendEvent, Call, Subscription};
@@ -14,6 +13,7 @@ use sentinel_gateway::protocol::{ClientProfile, Listing, Outcome, RawJson, Reque
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::common::PATIENCE;
 use crate::common::fake::FakeBackend;
@@ -123,7 +123,9 @@ impl Alone {
             params: Some(&params),
             progress: None,
             replay: Replay::Unsafe,
-            clock: &Clock::new(self.backend.config.timeout_of(tool)),
+            clock: &self
+                .backend
+                .clock(Instant::now(), self.backend.config.timeout_of(tool)),
             caller: &client,
             target: Some(tool),
             mirrored: &[],

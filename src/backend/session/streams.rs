@@ -49,9 +49,9 @@ impl Link {
         body: Bytes,
         listener: &dyn Listener,
     ) -> Result<Outcome, BackendError> {
-        let (_waiter, mut elsewhere) = self.waiters.wait_for(attempt.id);
+        let mut elsewhere = self.waiters.wait_for(attempt.id);
         let heard = async {
-            while let Some(said) = elsewhere.recv().await {
+            while let Some(said) = elsewhere.hear().await {
                 match said {
                     Said::Answer(answer) => return answer,
                     Said::Notification(notification) => listener.notification(notification),
