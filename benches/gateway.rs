@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use support::Result;
-use support::parties::Subject;
+use support::parties::{self, Subject};
 use support::report::Report;
 use support::sections::{Effort, Scale};
 use support::sheet::{Section, Sheet};
@@ -41,7 +41,13 @@ fn main() -> ExitCode {
 }
 
 fn weigh(args: Args) -> Result<ExitCode> {
-    let subject = args.subject.map_or(Subject::Gateway, Subject::Other);
+    let subject = match args.subject {
+        Some(command) => Subject::Other(command),
+        None => {
+            parties::build()?;
+            Subject::Gateway
+        }
+    };
     let effort = if args.quick {
         Effort::QUICK
     } else {

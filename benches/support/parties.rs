@@ -2,9 +2,10 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::fs;
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
+use std::process::Command;
+use std::{env, fs};
 
 use super::Result;
 use super::mock::Servers;
@@ -79,6 +80,30 @@ impl Subject {
 /// The gateway's executable.
 pub(crate) fn executable() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_sentinel-gateway"))
+}
+
+/// Builds it as users have it: where the executable comes along with a bench, its packages have features that only development needs.
+pub(crate) fn build() -> Result<()> {
+    let profile = executable().parent().map(PathBuf::from);
+    let profile = profile.ok_or("an executable that stands nowhere")?;
+    if !profile.ends_with("release") {
+        return Ok(());
+    }
+    let target = profile.parent().ok_or("a profile of no target")?;
+    let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
+    let built = Command::new(cargo)
+        .args(["build", "--release", "--quiet", "--bin", "sentinel-gateway"])
+        .args([
+            "--manifest-path",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+        ])
+        .arg("--target-dir")
+        .arg(target)
+        .status()?;
+    built
+        .success()
+        .then_some(())
+        .ok_or("the gateway can't be built".into())
 }
 
 /// The gateway with a config of its own, so that no config of this machine is met.

@@ -9,10 +9,10 @@ mod content;
 use std::io::{self, BufRead, BufReader, IsTerminal, PipeReader, PipeWriter, Write};
 
 use bytes::Bytes;
-use indicatif::ProgressBar;
 
 use super::args::Call;
-use super::{BAD_CONFIG, FAILED, OK, printed, style};
+use super::style::{self, Status};
+use super::{BAD_CONFIG, FAILED, OK, printed};
 use crate::config::Config;
 use crate::protocol::error::METHOD_NOT_FOUND;
 use crate::protocol::raw::quoted;
@@ -89,16 +89,14 @@ async fn through_gateway(config: Config, tool: &str, arguments: &RawJson) -> io:
         reader: Box::new(reader),
         writer: Box::new(writer),
     };
-    let spinner = style::spinner(format!("calling {tool}"));
     let mut client = Client {
         input,
         output: BufReader::new(output),
-        spinner: spinner.clone(),
+        status: Status::new(format!("calling {tool}")),
     };
     // Its pipes block, so it has a thread of its own. When it returns, the gateway's input ends.
     let talk = tokio::task::spawn_blocking(move || client.call(&params));
     let (_, answer) = tokio::join!(crate::run(config, io, Shutdown::on_signals()), talk);
-    spinner.finish_and_clear();
     answer.map_err(io::Error::other)?
 }
 
@@ -106,7 +104,7 @@ async fn through_gateway(config: Config, tool: &str, arguments: &RawJson) -> io:
 struct Client {
     input: PipeWriter,
     output: BufReader<PipeReader>,
-    spinner: ProgressBar,
+    status: Status,
 }
 
 impl Client {
@@ -162,24 +160,14 @@ impl Client {
         self.send(&message::response(Some(&request.id), &outcome))
     }
 
-    /// Progress and log messages: beside the spinner, or as plain lines.
-    fn tell(&self, notification: &Notification) {
+    /// Progress and log messages.
+    fn tell(&mut self, notification: &Notification) {
         let Some(params) = &notification.params else {
             return;
         };
         match notification.method.as_str() {
-            "notifications/progress" => {
-                let line = content::progress(params);
-                if self.spinner.is_hidden() {
-                    anstream::eprintln!("{line}");
-                } else {
-                    self.spinner.set_message(line);
-                }
-            }
-            "notifications/message" => {
-                let line = content::log(params);
-                self.spinner.suspend(|| anstream::eprintln!("{line}"));
-            }
+            "notifications/progress" => self.status.update(content::progress(params)),
+            "notifications/message" => self.status.beside(&content::log(params)),
             _ => {}
         }
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 
-use super::style;
+use super::style::Status;
 use crate::backend::session::Link;
 use crate::backend::{Backend, BackendError, BackendEvent, State, farewell_all, start_all};
 use crate::budget::Budget;
@@ -54,12 +54,12 @@ impl Fleet {
         let (backends, mut news) = start_all(&config, &introduction, &budget);
         let mut members: Vec<Member> = backends.into_iter().map(Member::unheard).collect();
 
-        let spinner = style::spinner(format!("connecting to {} backends", members.len()));
+        let status = Status::new(format!("connecting to {} backends", members.len()));
         let _ = tokio::time::timeout(PATIENCE, hear_all(&mut members, &mut news)).await;
         // No more tries: keepers end when nobody listens.
         news.close();
         farewell_all(members.iter().map(|member| &member.backend)).await;
-        spinner.finish_and_clear();
+        drop(status);
 
         let mut pins = Pins::new(Arc::clone(&config.lock.lock));
         for member in &mut members {

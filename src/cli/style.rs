@@ -1,10 +1,9 @@
 //! How things look on a terminal. `anstream` takes the colours out where there is none, or where
 //! the user wants none (`NO_COLOR`).
 
-use std::time::Duration;
+use std::io::{self, IsTerminal};
 
 use anstyle::{AnsiColor, Style};
-use indicatif::ProgressBar;
 
 pub(super) const PLAIN: Style = Style::new();
 pub(super) const HEAD: Style = Style::new().bold();
@@ -13,15 +12,55 @@ pub(super) const GOOD: Style = AnsiColor::Green.on_default();
 pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
 pub(super) const CAUTION: Style = AnsiColor::Yellow.on_default();
 
-const FRAME: Duration = Duration::from_millis(100);
+/// What the user waits for: the last line of stderr, until this is dropped. Off a terminal there is
+/// none.
+pub(super) struct Status(Option<String>);
 
-/// Something that turns on stderr while the user waits; nothing at all off a terminal.
-pub(super) fn spinner(what: impl Into<String>) -> ProgressBar {
-    let spinner = ProgressBar::new_spinner().with_message(what.into());
-    if !spinner.is_hidden() {
-        spinner.enable_steady_tick(FRAME);
+impl Status {
+    pub(super) fn new(what: impl Into<String>) -> Self {
+        let status = Self(io::stderr().is_terminal().then(|| what.into()));
+        status.draw();
+        status
     }
-    spinner
+
+    /// How far it has come; off a terminal, as a line of its own.
+    pub(super) fn update(&mut self, what: String) {
+        match &mut self.0 {
+            Some(text) => *text = what,
+            None => anstream::eprintln!("{what}"),
+        }
+        self.draw();
+    }
+
+    /// A line that stays.
+    pub(super) fn beside(&self, line: &str) {
+        self.erase();
+        anstream::eprintln!("{line}");
+        self.draw();
+    }
+
+    fn draw(&self) {
+        if let Some(text) = &self.0 {
+            // What is longer would wrap, and could not be erased.
+            let columns = terminal_size::terminal_size_of(io::stderr());
+            let columns = columns.map_or(80, |(width, _)| usize::from(width.0));
+            let text: String = one_line(text).chars().take(columns.max(2) - 2).collect();
+            self.erase();
+            anstream::eprint!("{DIM}{text}…{DIM:#}");
+        }
+    }
+
+    fn erase(&self) {
+        if self.0.is_some() {
+            anstream::eprint!("\r\u{1b}[K");
+        }
+    }
+}
+
+impl Drop for Status {
+    fn drop(&mut self) {
+        self.erase();
+    }
 }
 
 /// A line on stderr that the user should see but that stops nothing.
