@@ -126,6 +126,7 @@ impl Gateway {
                 self.refresh.settle();
                 self.publish();
             }
+            Event::Line(Intake::Message(message)) => self.message(Ok(message), Origin::ALONE),
             Event::Line(Intake::Line(line)) => self.line(line, false),
             Event::Line(Intake::Crowded(crowded)) => self.line(crowded.line.clone(), true),
             Event::Line(Intake::TooLong) => {
@@ -200,11 +201,8 @@ impl Gateway {
     fn line(&mut self, line: Bytes, crowded: bool) {
         let alone = Origin {
             crowded,
-            batch: None,
+            ..Origin::ALONE
         };
-        if let Some(message) = message::at_once(&line) {
-            return self.message(Ok(message), alone);
-        }
         let line = match message::json(line) {
             Ok(line) => line,
             Err(error) => return self.replies.send(message::response(None, &error.into())),

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::{Certificate, Client, Identity, Url, redirect};
+use reqwest::{Certificate, Client, Identity, Url, redirect, retry};
 
 use super::files;
 use crate::config::{BackendConfig, TlsConfig, is_loopback};
@@ -96,6 +96,11 @@ fn build(setting: &Setting, max_idle: usize, idle_for: Duration) -> Result<Clien
     if setting.loopback && !setting.https {
         // No TLS can happen here: don't load the system's roots for it.
         builder = builder.tls_certs_only([]);
+    }
+    if !setting.https {
+        // Only HTTP/2 says that it has not taken a request: without it, no copy of each is kept for
+        // that.
+        builder = builder.retry(retry::never().max_retries_per_request(0));
     }
     if let Some(path) = &setting.tls.ca_file {
         let pem = read(path, "ca_file")?;

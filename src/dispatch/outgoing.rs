@@ -34,6 +34,7 @@ pub(super) struct Outgoing {
     caller: Arc<ClientProfile>,
     is_tool: bool,
     is_task: bool,
+    has_meta: bool,
     replay: Replay,
     target: Option<Arc<str>>,
     mirrored: Vec<(HeaderName, String)>,
@@ -71,6 +72,7 @@ impl Outgoing {
             caller,
             is_tool: subject.kind == Kind::Tool,
             is_task: subject.is_task,
+            has_meta: subject.has_meta,
             replay: tool.map_or(Replay::Safe, |tool| replay(backend, tool)),
             target,
             mirrored: tool.map_or_else(Vec::new, |tool| mirrored(tool, &params)),
@@ -89,7 +91,9 @@ impl Outgoing {
         let call = Call {
             method: &self.method,
             params: Some(params),
-            progress: progress_token(params, &self.reached),
+            progress: (self.has_meta)
+                .then(|| progress_token(params, &self.reached))
+                .flatten(),
             replay: self.replay,
             clock: &self.clock,
             caller: &self.caller,

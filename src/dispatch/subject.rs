@@ -24,6 +24,8 @@ pub(super) struct Subject {
     pub(super) at: Range<usize>,
     /// Whether it is to run as a task of the legacy era.
     pub(super) is_task: bool,
+    /// Whether the params have a `_meta`.
+    pub(super) has_meta: bool,
 }
 
 /// Where a call goes.
@@ -48,7 +50,7 @@ impl Subject {
     /// Reads what a call of this method is about.
     pub(super) fn read(method: &str, params: &RawJson) -> Result<Self, String> {
         let twice = |key: &str| format!("{key:?} stands there twice");
-        let [name, uri, reference, task, _] = params
+        let [name, uri, reference, task, meta] = params
             .pick(["name", "uri", "ref", "task", "_meta"])
             .map_err(twice)?;
         let (kind, at) = match method {
@@ -63,6 +65,7 @@ impl Subject {
             name: name.ok_or_else(|| format!("{} must be a string", named_by(kind)))?,
             at,
             is_task: task.is_some(),
+            has_meta: meta.is_some(),
         })
     }
 
@@ -73,6 +76,7 @@ impl Subject {
             name: uri.to_owned(),
             at: 0..0,
             is_task: false,
+            has_meta: false,
         }
     }
 

@@ -14,6 +14,14 @@ pub(super) struct Origin {
     pub(super) batch: Option<u64>,
 }
 
+impl Origin {
+    /// On a line of its own, with room for it.
+    pub(super) const ALONE: Self = Self {
+        crowded: false,
+        batch: None,
+    };
+}
+
 /// The batches that are open.
 #[derive(Debug, Default)]
 pub(super) struct Batches {

@@ -176,6 +176,9 @@ impl RawJson {
     fn is_named(&self, place: &Place, key: &str) -> bool {
         let name = &self.0[place.name.clone()];
         let inner = &name[1..name.len() - 1];
+        if inner.first() != key.as_bytes().first() && !inner.starts_with(b"\\") {
+            return false;
+        }
         if inner.contains(&b'\\') {
             return serde_json::from_slice::<String>(name).is_ok_and(|name| name == key);
         }

@@ -104,14 +104,12 @@ pub fn string(text: &[u8], at: usize) -> Option<usize> {
     let mut open = false;
     while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk) {
         let block = Block::new(*block);
-        let (escaped, still_open) = escaped_in(block.is(b'\\'), open);
-        let quotes = block.is(b'"') & !escaped;
+        let (all_quotes, backslashes) = (block.is(b'"'), block.is(b'\\'));
+        let (escaped, still_open) = escaped_in(backslashes, open);
+        let quotes = all_quotes & !escaped;
         let inside = before_the_first(quotes);
-        if block.is_control() & inside != 0 {
-            return None;
-        }
-        let escapes = escaped & inside;
-        if escapes != 0 && !are_escapes(text, at, escapes & !block.is_short_escape()) {
+        let rare = escaped & inside & !(all_quotes | backslashes | block.is(b'n'));
+        if block.is_control() & inside != 0 || !are_escapes(text, at, rare) {
             return None;
         }
         if quotes != 0 {
@@ -159,14 +157,6 @@ impl Block {
     fn is_control(&self) -> u64 {
         self.0.simd_lt(u8x64::splat(0x20)).to_bitmask()
     }
-
-    /// Letters that make an escape with a backslash before them, and nothing else.
-    fn is_short_escape(&self) -> u64 {
-        let is = |letter: &u8| self.0.simd_eq(u8x64::splat(*letter));
-        let none = u8x64::splat(0);
-        let all = SHORT_ESCAPES.iter().map(is);
-        all.fold(none, |found, more| found | more).to_bitmask()
-    }
 }
 
 /// All bits below the lowest one; all there are, if there is none.
@@ -205,12 +195,9 @@ fn is_escape(text: &[u8], at: usize) -> bool {
             let digits = text.get(at + 1..at + 5);
             digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
         }
-        letter => letter.is_some_and(|letter| SHORT_ESCAPES.contains(letter)),
+        letter => letter.is_some_and(|letter| b"\"\\/bfnrt".contains(letter)),
     }
 }
-
-/// What makes an escape with a backslash alone.
-const SHORT_ESCAPES: [u8; 8] = *b"\"\\/bfnrt";
 
 /// The first byte from `at` on that is no white space.
 pub fn space(text: &[u8], mut at: usize) -> usize {

@@ -1,4 +1,7 @@
 //! Lines in: a thread that reads, and cuts what it reads into lines.
+//!
+//! A line that is a message of the usual form is read as one right here: that takes as long as the
+//! line, and the loop is not held up by a large one.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 
@@ -7,11 +10,14 @@ use memchr::memchr;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::budget::Budget;
+use crate::protocol::{Inbound, message};
 
 /// What the reader hands over.
 #[derive(Debug)]
 pub enum Intake {
-    /// One line without its end, never empty; not checked to be UTF-8.
+    /// One line that is one message.
+    Message(Inbound),
+    /// Any other without its end, never empty; not checked to be UTF-8.
     Line(Bytes),
     /// The same where there is no room for what it may ask for.
     Crowded(Crowded),
@@ -23,7 +29,7 @@ pub enum Intake {
 /// ping, an answer) is heard all the same. No other is read until this is dropped.
 #[derive(Debug)]
 pub struct Crowded {
-    /// As in [`Intake::Line`].
+    /// Whatever it is.
     pub line: Bytes,
     _seen: oneshot::Sender<()>,
 }
@@ -76,7 +82,11 @@ fn hand_over(
         return lines.blocking_send(Intake::TooLong);
     };
     if let Ok(line) = budget.hold_with_copy(line.clone()) {
-        return lines.blocking_send(Intake::Line(line));
+        let intake = match message::at_once(&line) {
+            Some(message) => Intake::Message(message),
+            None => Intake::Line(line),
+        };
+        return lines.blocking_send(intake);
     }
     let (seen, dropped) = oneshot::channel();
     lines.blocking_send(Intake::Crowded(Crowded {

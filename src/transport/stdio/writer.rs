@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 use crate::budget::Budget;
 
@@ -57,13 +57,12 @@ pub struct Outbox {
 /// The writer's end, to be awaited at exit so that the last answer is never lost.
 pub struct Writer {
     finished: oneshot::Receiver<()>,
-    queue: Arc<Queue>,
+    stuck: oneshot::Receiver<usize>,
 }
 
 struct Queue {
     state: Mutex<State>,
     ready: Condvar,
-    stuck: Notify,
     budget: Budget,
 }
 
@@ -79,8 +78,8 @@ struct State {
     writing_since: Option<Instant>,
     /// The writer sleeps: only then it needs to be woken, which costs a system call.
     idle: bool,
-    /// How many bytes waited when it was found that the client doesn't read.
-    stuck: Option<usize>,
+    /// Where to tell how many bytes wait, once it is found that the client doesn't read.
+    stuck: Option<oneshot::Sender<usize>>,
     closed: bool,
 }
 
@@ -99,17 +98,19 @@ impl Queue {
 /// Starts writing. What waits takes room from the budget; more than the whole of it is not kept for
 /// a client that doesn't read.
 pub fn write_lines(writer: Box<dyn Write + Send>, budget: Budget) -> (Outbox, Writer) {
+    let (done, finished) = oneshot::channel();
+    let (tell_stuck, stuck) = oneshot::channel();
     let queue = Arc::new(Queue {
-        state: Mutex::default(),
+        state: Mutex::new(State {
+            stuck: Some(tell_stuck),
+            ..State::default()
+        }),
         ready: Condvar::new(),
-        stuck: Notify::new(),
         budget,
     });
-    let (done, finished) = oneshot::channel();
     let outbox = Outbox {
         queue: Arc::clone(&queue),
     };
-    let ends = Arc::clone(&queue);
     super::spawn("stdout", move || {
         let mut writer = writer;
         if let Err(error) = drain(&queue, &mut *writer) {
@@ -123,11 +124,7 @@ pub fn write_lines(writer: Box<dyn Write + Send>, budget: Budget) -> (Outbox, Wr
         drop(state);
         let _ = done.send(());
     });
-    let writer = Writer {
-        finished,
-        queue: ends,
-    };
-    (outbox, writer)
+    (outbox, Writer { finished, stuck })
 }
 
 impl Outbox {
@@ -183,14 +180,11 @@ impl Outbox {
         }
         change(&mut state);
         self.queue.budget.note_waiting(state.bytes);
-        let hangs = || {
-            state
-                .writing_since
-                .is_some_and(|since| since.elapsed() > HANGING)
-        };
-        if state.stuck.is_none() && (state.bytes > self.queue.budget.limit() || hangs()) {
-            state.stuck = Some(state.bytes);
-            self.queue.stuck.notify_one();
+        let hangs = |since: Instant| since.elapsed() > HANGING;
+        let stuck =
+            state.bytes > self.queue.budget.limit() || state.writing_since.is_some_and(hangs);
+        if stuck && let Some(tell) = state.stuck.take() {
+            let _ = tell.send(state.bytes);
         }
     }
 }
@@ -225,17 +219,8 @@ impl State {
 }
 
 impl Writer {
-    /// Resolves when no more can be written. May be asked again.
+    /// Resolves when no more can be written. May be asked again; that it is stuck is said once.
     pub async fn ended(&mut self) -> WriteEnd {
-        let stuck = async {
-            loop {
-                let told = self.queue.stuck.notified();
-                if let Some(waiting) = self.queue.lock().stuck {
-                    return WriteEnd::Stuck { waiting };
-                }
-                told.await;
-            }
-        };
         // The channel may not be asked again.
         if self.finished.is_terminated() {
             return WriteEnd::Done;
@@ -243,7 +228,9 @@ impl Writer {
         tokio::select! {
             biased;
             _ = &mut self.finished => WriteEnd::Done,
-            stuck = stuck => stuck,
+            Ok(waiting) = &mut self.stuck, if !self.stuck.is_terminated() => {
+                WriteEnd::Stuck { waiting }
+            }
         }
     }
 
