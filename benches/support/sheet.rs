@@ -47,6 +47,8 @@ pub(crate) enum Section {
     ModernToLegacy,
     /// From exec to `initialize` answered, and the executable's size.
     Start,
+    /// Instructions that a call takes, counted by valgrind. Weighed only if named.
+    Instructions,
     /// Whether memory grows over a million calls. Takes minutes, and is weighed only if named.
     Soak,
     /// What a call allocates; a bench of its own.
@@ -58,7 +60,8 @@ impl Section {
     /// What is weighed if nothing is named.
     pub(crate) fn usual() -> Vec<Self> {
         let all = Self::value_variants().iter().copied();
-        all.filter(|section| *section != Self::Soak).collect()
+        all.filter(|section| !matches!(section, Self::Instructions | Self::Soak))
+            .collect()
     }
 
     pub(crate) fn title(self) -> &'static str {
@@ -83,7 +86,7 @@ impl Section {
             Self::ModernToLegacy => "modern client, legacy backend",
             Self::Start => "start",
             Self::Soak => "1,000,000 calls",
-            Self::Allocations => "1 KiB JSON",
+            Self::Instructions | Self::Allocations => "1 KiB JSON",
         }
     }
 }
@@ -135,6 +138,7 @@ pub(crate) enum Measure {
     Peak,
     Growth,
     Size,
+    Instructions,
     Allocations,
 }
 
@@ -158,6 +162,7 @@ impl Measure {
             Self::Peak => "memory, peak",
             Self::Growth => "memory, growth",
             Self::Size => "size of the executable",
+            Self::Instructions => "64 side by side, instructions per call",
             Self::Allocations => "allocations per call",
         };
         title.to_owned()
@@ -174,7 +179,11 @@ impl Measure {
             | Self::Listed
             | Self::ListAgain => "ms",
             Self::Idle | Self::Peak | Self::Growth | Self::Size => "MiB",
-            Self::RequestsPerCall | Self::WakeUps | Self::Delivered | Self::Allocations => "",
+            Self::RequestsPerCall
+            | Self::WakeUps
+            | Self::Delivered
+            | Self::Instructions
+            | Self::Allocations => "",
         }
     }
 }

@@ -3,6 +3,7 @@
 mod calls;
 mod eras;
 mod fleet;
+mod instructions;
 mod soak;
 mod start;
 
@@ -130,6 +131,7 @@ impl Scale {
             Section::Fleet => self.fleet(sheet),
             Section::Eras => self.eras(round, sheet),
             Section::Start => self.start(round, sheet),
+            Section::Instructions => self.instructions(sheet),
             Section::Soak => self.soak(sheet),
             Section::LegacyToLegacy
             | Section::ModernToModern
