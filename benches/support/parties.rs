@@ -94,7 +94,7 @@ pub(crate) fn build() -> Result<()> {
     let mut build = Command::new(cargo);
     // What cargo says to a bench would look like a change to the build scripts of packages, and have them built anew each time.
     let said = env::vars_os().map(|(name, _)| name);
-    let of_bench = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
+    let of_bench = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "OUT_DIR"];
     for name in said.filter(|name| {
         of_bench
             .iter()
