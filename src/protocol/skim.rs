@@ -133,9 +133,9 @@ pub fn string(text: &[u8], at: usize) -> Option<usize> {
 fn short_string(text: &[u8], at: usize) -> Option<usize> {
     let few = u8x16::new(*text.get(at..)?.first_chunk()?);
     let odd = few.simd_lt(u8x16::splat(0x20)) | few.simd_eq(u8x16::splat(b'\\'));
-    let quotes = few.simd_eq(u8x16::splat(b'"')).to_bitmask();
-    let inside = quotes.wrapping_sub(1) & !quotes;
-    let is_short = quotes != 0 && odd.to_bitmask() & inside == 0;
+    let quotes = u64::from(few.simd_eq(u8x16::splat(b'"')).to_bitmask());
+    let odd = u64::from(odd.to_bitmask());
+    let is_short = quotes != 0 && odd & before_the_first(quotes) == 0;
     is_short.then_some(at + quotes.trailing_zeros() as usize + 1)
 }
 

@@ -129,6 +129,18 @@ fn a_backend_that_asks_out_of_the_blue_is_told_that_nobody_can_answer() {
     assert_eq!(fake.next_request("response").message["result"], json!({}));
 }
 
+/// The question of this id and text reaches the client, and the client's answer its server.
+fn is_asked_and_heard(gateway: &mut TestGateway, fake: &FakeBackend, id: &str, text: &str) {
+    let question = gateway.next_request("elicitation/create");
+    assert_eq!(question.params()["message"], text);
+    gateway.respond(&question, accept("yes"));
+    let heard = fake.next_request("response").message;
+    assert_eq!(
+        (&heard["id"], &heard["result"]),
+        (&json!(id), &accept("yes"))
+    );
+}
+
 /// A legacy client is asked between calls as well.
 #[test]
 fn a_question_on_the_stream_of_get_reaches_a_legacy_client() {
@@ -136,14 +148,7 @@ fn a_question_on_the_stream_of_get_reaches_a_legacy_client() {
     let mut gateway = TestGateway::over(&fake);
     gateway.initialize_with(LEGACY, everything()).result();
     fake.announce_request(ask("g", "on GET"));
-    let question = gateway.next_request("elicitation/create");
-    assert_eq!(question.params()["message"], "on GET");
-    gateway.respond(&question, accept("yes"));
-    let heard = fake.next_request("response").message;
-    assert_eq!(
-        (&heard["id"], &heard["result"]),
-        (&json!("g"), &accept("yes"))
-    );
+    is_asked_and_heard(&mut gateway, &fake, "g", "on GET");
 }
 
 /// A client may not be asked before it has said that it is ready, and says so a moment late: the
@@ -157,12 +162,5 @@ fn a_question_before_the_client_is_ready_waits_for_it() {
     fake.announce_request(request(json!("after"), "ping", json!({})));
     assert_eq!(fake.next_request("response").message["id"], json!("after"));
     gateway.notify("notifications/initialized", json!({}));
-    let question = gateway.next_request("elicitation/create");
-    assert_eq!(question.params()["message"], "too soon?");
-    gateway.respond(&question, accept("yes"));
-    let heard = fake.next_request("response").message;
-    assert_eq!(
-        (&heard["id"], &heard["result"]),
-        (&json!("early"), &accept("yes"))
-    );
+    is_asked_and_heard(&mut gateway, &fake, "early", "too soon?");
 }
