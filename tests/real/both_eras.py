@@ -10,7 +10,9 @@ from peers import datasette_server, everything_server
 from processes import wait_until
 from servers import list_tools_of
 
-USER = {"elicitation": {"form": {}, "url": {}}, "sampling": {}, "roots": {}}
+PERSON = {"elicitation": {"form": {}, "url": {}}}
+MODEL = {"sampling": {}}
+FOLDERS = {"roots": {}}
 FRUIT = "SELECT name FROM fruit WHERE pieces = 5"
 
 
@@ -79,7 +81,6 @@ def legacy_servers_for_a_modern_client(report, bench, n8n, sqlite, everything):
     with bench.modern_gateway("modern-client", n8n, sqlite, everything) as gateway:
         with report.check("modern client, legacy servers: discover, then their tools as they list them"):
             require("2026-07-28" in gateway.discover()["supportedVersions"], "2026-07-28 is not among the versions")
-            gateway.capabilities = USER
             listed = {tool["name"]: tool for tool in gateway.tools()}
             for server in (n8n, sqlite, everything):
                 for own in list_tools_of(server.url):
@@ -111,7 +112,7 @@ def legacy_server_asks_a_modern_client(report, bench, peers):
             bench.modern_gateway(f"asked-{peer.name}", peer) as gateway,
             report.check(f"{peer.name} asks a modern client: input_required, then its answer; the tool ran once"),
         ):
-            gateway.capabilities = USER
+            gateway.capabilities = PERSON
             before = counted(gateway)
             asked = asked_of(gateway.call("ask_name", {}))
             require_equal("runs when asked", {**before, "started": before["started"] + 1}, counted(gateway))
@@ -126,9 +127,10 @@ def legacy_server_asks_a_modern_client(report, bench, peers):
 
 
 def everything_asks_a_modern_client(report, bench, everything):
+    """What a check is not about its client doesn't offer: the server also asks for roots by itself, whatever runs."""
     with bench.modern_gateway("asked-everything", everything) as gateway:
         with report.check("everything asks a modern client for a form"):
-            gateway.capabilities = USER
+            gateway.capabilities = PERSON
             asked = asked_of(gateway.call("trigger-elicitation-request", {}))
             retry = answering(
                 asked, "elicitation/create", {"action": "accept", "content": {"name": "Ada", "integer": 7}}
@@ -139,6 +141,7 @@ def everything_asks_a_modern_client(report, bench, everything):
             require("- Name: Ada" in text, f"no name in {text}")
 
         with report.check("everything asks a modern client's model"):
+            gateway.capabilities = MODEL
             arguments = {"prompt": "what is it all about?", "maxTokens": 20}
             asked = asked_of(gateway.call("trigger-sampling-request", arguments))
             said = {"role": "assistant", "content": {"type": "text", "text": "forty-two"}, "model": "deep-thought"}
@@ -147,6 +150,7 @@ def everything_asks_a_modern_client(report, bench, everything):
             require("forty-two" in text, f"no completion in {text}")
 
         with report.check("everything sends a modern client to a page, first by the error -32042, then by a request"):
+            gateway.capabilities = PERSON
             arguments = {"url": "https://example.com/sign-in", "message": "Sign in", "errorPath": True}
             opened = {"action": "accept"}
             first = asked_of(gateway.call("trigger-url-elicitation", arguments))
@@ -157,6 +161,16 @@ def everything_asks_a_modern_client(report, bench, everything):
             pages = [request_of(asked)["params"]["url"] for asked in (first, second)]
             require_equal("pages", ["https://modelcontextprotocol.io", "https://example.com/sign-in"], pages)
             require("accept" in text, f"no acceptance in {text}")
+
+        with report.check("everything asks for a modern client's folders, on the stream that belongs to no call"):
+            gateway.capabilities = FOLDERS
+            listed_with(gateway, {"get-roots-list"})
+            answer = gateway.call("get-roots-list", {})
+            require_equal("resultType", "input_required", result_of(answer).get("resultType"))
+            while result_of(answer).get("resultType") == "input_required":
+                retry = answering(asked_of(answer), "roots/list", {"roots": [{"uri": "file:///work", "name": "Work"}]})
+                answer = gateway.call_with("get-roots-list", {}, **retry)
+            require("file:///work" in text_of(answer), f"the folder isn't in {text_of(answer)}")
             gateway.close()
 
 
@@ -199,12 +213,13 @@ def asked_of(answer):
 
 
 def answering(asked, method, answer):
-    """What a retry carries to answer the one request that was made; a state that was not given stays away."""
-    ((key, request),) = asked["inputRequests"].items()
-    require_equal("method", method, request["method"])
-    require("id" not in request and "jsonrpc" not in request, f"a message where a request's content is due: {request}")
+    """What a retry carries to answer all that was asked for; a state that was not given stays away."""
+    require(asked["inputRequests"], "nothing is asked for")
+    for request in asked["inputRequests"].values():
+        require_equal("method", method, request["method"])
+        require("id" not in request and "jsonrpc" not in request, f"a message, not a request's content: {request}")
     state = {"requestState": asked["requestState"]} if "requestState" in asked else {}
-    return {**state, "inputResponses": {key: answer}}
+    return {**state, "inputResponses": {key: answer for key in asked["inputRequests"]}}
 
 
 def request_of(asked):
