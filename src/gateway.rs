@@ -4,35 +4,28 @@
 //! Removing a request from the table is the right to answer it: a reply that finds none is
 //! dropped. It must not know what a method means; that is [`crate::dispatch`].
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::backend::BackendEvent;
-use crate::dispatch::answer::Full;
 use crate::dispatch::input::strays::{self, Early, Stray};
 use crate::dispatch::tasks;
 use crate::dispatch::{
-    Exchange, Lifecycle, Plan, Refresh, Snapshot, Subscriptions, Talks, TaskEvent, answer, refresh,
-    route,
+    Lifecycle, Refresh, Snapshot, Subscriptions, Talks, TaskEvent, answer, refresh,
 };
-use crate::protocol::era::modern;
-use crate::protocol::error::{INTERNAL_ERROR, INVALID_REQUEST};
-use crate::protocol::message::{self, Malformed};
-use crate::protocol::{Era, Id, Inbound, Notification, Outcome, Request, RpcError, Ticket};
-use crate::transport::stdio::{Intake, Outbox, WriteEnd};
-use batch::Origin;
+use crate::protocol::message;
+use crate::protocol::{Era, Notification};
+use crate::transport::stdio::{Outbox, WriteEnd};
 pub(crate) use events::Inputs;
 use events::{Deadlines, Event};
 use replies::{Open, Replies};
 
 mod batch;
 mod events;
+mod intake;
 mod notice;
 mod replies;
 
@@ -126,16 +119,7 @@ impl Gateway {
                 self.refresh.settle();
                 self.publish();
             }
-            Event::Line(Intake::Message(message)) => self.message(Ok(message), Origin::ALONE),
-            Event::Line(Intake::Line(line)) => self.line(line, false),
-            Event::Line(Intake::Crowded(crowded)) => self.line(crowded.line.clone(), true),
-            Event::Line(Intake::TooLong) => {
-                let cap = self.snapshot().config.gateway.max_message_bytes;
-                let why = format!(
-                    "the line is longer than {cap} bytes (max_message_bytes) and was thrown away"
-                );
-                self.refuse_line(why);
-            }
+            Event::Line(intake) => self.intake(intake),
             Event::EndOfInput => self.drain(ExitReason::EndOfInput),
             Event::Signal if self.deadlines.drain.is_none() => self.drain(ExitReason::Signal),
             Event::Signal => return Some(ExitReason::SecondSignal),
@@ -197,110 +181,6 @@ impl Gateway {
         }
     }
 
-    /// One line: a message, or an array of them where the agreed version has batches.
-    fn line(&mut self, line: Bytes, crowded: bool) {
-        let alone = Origin {
-            crowded,
-            ..Origin::ALONE
-        };
-        let line = match message::json(line) {
-            Ok(line) => line,
-            Err(error) => return self.replies.send(message::response(None, &error.into())),
-        };
-        if !line.as_bytes().starts_with(b"[") {
-            return self.message(message::parse(&line), alone);
-        }
-        let batch = message::elements(&line).filter(|batch| !batch.is_empty());
-        let (Some(batch), true) = (batch, self.lifecycle.takes_batches()) else {
-            let why = "an array is not a message: batches exist in protocol version 2025-03-26 alone, and are never empty";
-            return self.refuse_line(why);
-        };
-        let number = self.replies.open_batch();
-        let together = Origin {
-            crowded,
-            batch: Some(number),
-        };
-        for part in batch {
-            self.message(message::parse(&part), together);
-        }
-        self.replies.close_part(number, None);
-    }
-
-    fn refuse_line(&self, why: impl Into<String>) {
-        let error = RpcError::new(INVALID_REQUEST, why);
-        self.replies.send(message::response(None, &error.into()));
-    }
-
-    fn message(&mut self, message: Result<Inbound, Malformed>, origin: Origin) {
-        match message {
-            Ok(Inbound::Request(request)) => self.request(request, origin),
-            Ok(Inbound::Notification(notification)) => self.notification(&notification),
-            Ok(Inbound::Response(response)) => self.replies.answered(response),
-            Err(malformed) => {
-                let (id, error) = (malformed.id.as_ref(), malformed.error.into());
-                self.replies.at_once(id, &error, origin.batch);
-            }
-        }
-        if self.lifecycle.is_initialized() {
-            let legacy = self.lifecycle.client();
-            for stray in self.early.release() {
-                strays::relay(stray, legacy, &self.talks, &self.tasks);
-            }
-        }
-    }
-
-    fn request(&mut self, request: Request, origin: Origin) {
-        let asking = modern::client_of(request.params.as_ref());
-        let era = asking.as_ref().map_or(Era::Legacy, |_| Era::Modern);
-        let Some(ticket) = self.replies.begin(&request, era, origin.batch) else {
-            return;
-        };
-        let first = !self.lifecycle.has_introduced();
-        let snapshots = self.snapshots.subscribe();
-        let many = self.replies.len() > self.snapshot().config.gateway.max_in_flight;
-        let (events, talks) = (&self.tasks, &self.talks);
-        let exchange = |client| match (many, origin.crowded) {
-            (true, _) => Err(Full::Calls),
-            (_, true) => Err(Full::Bytes),
-            _ => Ok(Exchange {
-                ticket,
-                client,
-                events: events.clone(),
-                talks: Arc::clone(talks),
-            }),
-        };
-        match route(request, asking, &mut self.lifecycle, &snapshots, exchange) {
-            Plan::Reply(outcome) => self.replies.finish(ticket, &outcome),
-            Plan::Spawn(work) => self.spawn(ticket, work),
-        }
-        if first && self.lifecycle.has_introduced() && !self.refresh.is_settled() {
-            let wait = self.snapshot().config.gateway.startup_wait;
-            self.deadlines.startup = Some(Instant::now() + wait);
-        }
-    }
-
-    fn notification(&mut self, notification: &Notification) {
-        match notification.method.as_str() {
-            "notifications/initialized" => self.lifecycle.initialized(),
-            "notifications/cancelled" => {
-                let params = notification.params.as_ref();
-                let id = params
-                    .and_then(|params| params.get("requestId"))
-                    .and_then(Id::from_raw);
-                if let Some(ticket) = id.and_then(|id| self.replies.ticket(&id)) {
-                    self.replies.cancel(ticket);
-                    self.subscriptions.close(ticket);
-                }
-            }
-            "notifications/roots/list_changed" => {
-                for backend in &self.snapshot().backends {
-                    backend.notify("notifications/roots/list_changed");
-                }
-            }
-            method => tracing::debug!(method, "a notification that means nothing here"),
-        }
-    }
-
     fn task(&mut self, event: TaskEvent) {
         match event {
             TaskEvent::Say {
@@ -338,24 +218,6 @@ impl Gateway {
             }
             TaskEvent::Done { ticket, outcome } => self.replies.finish(ticket, &outcome),
         }
-    }
-
-    fn spawn(&mut self, ticket: Ticket, work: BoxFuture<'static, Outcome>) {
-        let tasks = self.tasks.clone();
-        let task = tokio::spawn(async move {
-            let outcome = AssertUnwindSafe(work)
-                .catch_unwind()
-                .await
-                .unwrap_or_else(|_| {
-                    RpcError::new(
-                        INTERNAL_ERROR,
-                        "the gateway failed on this call: please report it",
-                    )
-                    .into()
-                });
-            let _ = tasks.send(TaskEvent::Done { ticket, outcome });
-        });
-        self.replies.works_on(ticket, task.abort_handle());
     }
 
     /// A new catalogue: tasks that wait get it, and the client hears what has changed.

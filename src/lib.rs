@@ -13,7 +13,7 @@
 //! - [`gateway`]: the loop that owns what is in flight.
 //! - [`cli`]: the commands. [`run`] below is the wiring of them all.
 //!
-//! A `tools/call` travels: `transport::stdio` → `gateway` → `dispatch::route` →
+//! A `tools/call` travels: `transport::stdio` → `gateway::intake` → `dispatch::route` →
 //! `dispatch::call` → `backend::call` → `backend::session` → `backend::stream`, and its answer
 //! comes back as a `TaskEvent` to the loop that still has its id.
 

@@ -1,11 +1,11 @@
 //! A call to a backend, if its breaker lets it.
 //!
-//! Owns what a call has shown of its backend's health, and the words for one that was not made.
+//! Owns what a call has shown of its backend's health, and the words for one that failed or was not made.
 //! The breaker itself knows no backend, and the backend no breaker.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
-use super::outgoing::explain;
 use crate::backend::{Answer, Backend, BackendError, Call, Failed};
 use crate::governance::breaker::{Breaker, Refusal, Sign};
 use crate::protocol::error::INTERNAL_ERROR;
@@ -59,13 +59,31 @@ fn sign(failed: &Failed) -> Sign {
     }
 }
 
+/// The error that reaches the client.
+pub(super) fn explain(backend: &Backend, failed: &Failed, is_tool: bool) -> RpcError {
+    let what = failed.error.explain(&backend.config.shown_url);
+    let class = failed.error.class();
+    let data = GatewayData::new(
+        Some(backend.name()),
+        class,
+        failed.executed,
+        failed.attempts,
+    );
+    told(backend, &what, failed.executed, is_tool).with_data(data)
+}
+
 fn turned_away(backend: &Backend, refusal: &Refusal, is_tool: bool) -> RpcError {
-    let name = backend.name();
-    let fate = if is_tool {
-        "; the tool did not run"
-    } else {
-        ""
+    let data = GatewayData::new(Some(backend.name()), Class::Unreachable, Executed::No, 0);
+    told(backend, refusal, Executed::No, is_tool).with_data(data)
+}
+
+/// The message alone must serve: clients drop `data`.
+fn told(backend: &Backend, what: &dyn Display, executed: Executed, is_tool: bool) -> RpcError {
+    let fate = match executed {
+        _ if !is_tool => "",
+        Executed::No => "; the tool did not run",
+        Executed::Unknown => "; the tool MAY HAVE RUN: check before calling again",
+        Executed::Yes => "; the tool has run",
     };
-    let data = GatewayData::new(Some(name), Class::Unreachable, Executed::No, 0);
-    RpcError::new(INTERNAL_ERROR, format!("{name}: {refusal}{fate}")).with_data(data)
+    RpcError::new(INTERNAL_ERROR, format!("{}: {what}{fate}", backend.name()))
 }

@@ -18,9 +18,8 @@ use crate::catalog::Entry;
 use crate::governance::breaker::Breaker;
 use crate::protocol::era::Mirror;
 use crate::protocol::era::modern::ResultType;
-use crate::protocol::error::INTERNAL_ERROR;
 use crate::protocol::raw::quoted;
-use crate::protocol::{ClientProfile, Era, Executed, GatewayData, Kind, RawJson, RpcError, task};
+use crate::protocol::{ClientProfile, Era, Kind, RawJson, RpcError, task};
 
 /// A call, and whom it goes to.
 pub(super) struct Outgoing {
@@ -129,7 +128,7 @@ impl Outgoing {
 
     /// The error that reaches the client.
     pub(super) fn explain(&self, failed: &Failed) -> RpcError {
-        explain(&self.backend, failed, self.is_tool)
+        health::explain(&self.backend, failed, self.is_tool)
     }
 
     /// The error for an answer that came, but can't be used.
@@ -141,20 +140,6 @@ impl Outgoing {
             attempts: 1,
         })
     }
-}
-
-/// The error that reaches the client. The message alone must serve: clients drop `data`.
-pub(super) fn explain(backend: &Backend, failed: &Failed, is_tool: bool) -> RpcError {
-    let what = failed.error.explain(&backend.config.shown_url);
-    let fate = match failed.executed {
-        _ if !is_tool => "",
-        Executed::No => "; the tool did not run",
-        Executed::Unknown => "; the tool MAY HAVE RUN: check before calling again",
-        Executed::Yes => "; the tool has run",
-    };
-    let (name, class) = (backend.name(), failed.error.class());
-    let data = GatewayData::new(Some(name), class, failed.executed, failed.attempts);
-    RpcError::new(INTERNAL_ERROR, format!("{name}: {what}{fate}")).with_data(data)
 }
 
 /// `_meta.progressToken` and its place, if the client wants progress; `reached` so far.

@@ -2,12 +2,13 @@
 
 use std::io::{BufRead, BufReader, PipeReader, Read};
 
+use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use super::*;
 use crate::budget::Budget;
 use crate::config::{Environment, Overrides, load};
-use crate::protocol::{ClientProfile, RawJson};
+use crate::protocol::{ClientProfile, Id, Outcome, RawJson, Request};
 use crate::state::Memory;
 use crate::transport::stdio::write_lines;
 
