@@ -230,16 +230,14 @@ pub fn response(id: Option<&Id>, outcome: &Outcome) -> Bytes {
 pub enum Written {
     /// In one piece.
     Whole(Bytes),
-    /// In parts, where the carried text is large and on one line already: nothing is copied.
+    /// In parts, where the carried text is on one line already: it is not copied.
     Parts([Bytes; 3]),
 }
 
 /// The same as [`response`], not put together where that would cost.
 pub fn response_as_is(id: &Id, outcome: &Outcome) -> Written {
-    const LARGE: usize = 64 * 1024;
     let carried = outcome.text();
-    let text = carried.as_bytes();
-    if text.len() < LARGE || memchr2(b'\n', b'\r', text).is_some() {
+    if memchr2(b'\n', b'\r', carried.as_bytes()).is_some() {
         return Written::Whole(response(Some(id), outcome));
     }
     let head = response_head(Some(id), outcome, 0);

@@ -15,8 +15,8 @@ use tokio::sync::oneshot;
 
 use crate::budget::Budget;
 
-/// Small lines are gathered up to this size and written together; larger ones go out from where
-/// they lie.
+/// What is small is gathered up to this size and written together; what is larger goes out from
+/// where it lies.
 const CHUNK: usize = 64 * 1024;
 /// With more than this waiting, or a quarter of what may, the client reads slowly: lines that matter
 /// less are thinned out.
@@ -80,13 +80,31 @@ struct State {
     idle: bool,
     /// Where to tell how many bytes wait, once it is found that the client doesn't read.
     stuck: Option<oneshot::Sender<usize>>,
+    /// Room for the next lines, once the writer has written out what was in it.
+    spare: Vec<u8>,
     closed: bool,
 }
 
-/// A line or, of a large one, a part.
-struct Piece {
-    text: Bytes,
-    ends_line: bool,
+/// What is written in one go.
+enum Piece {
+    /// Lines, and parts of such, one after the other.
+    Gathered(Vec<u8>),
+    /// A line that another may take the place of, or what is too large to be copied.
+    Alone { text: Bytes, ends_line: bool },
+}
+
+impl Piece {
+    /// In bytes.
+    fn len(&self) -> usize {
+        match self {
+            Self::Gathered(lines) => lines.len(),
+            Self::Alone { text, ends_line } => text.len() + line_end(*ends_line).len(),
+        }
+    }
+}
+
+fn line_end(ends_line: bool) -> &'static [u8] {
+    if ends_line { b"\n" } else { b"" }
 }
 
 impl Queue {
@@ -191,30 +209,51 @@ impl Outbox {
 
 impl State {
     fn add(&mut self, text: Bytes, ends_line: bool) {
-        self.bytes += text.len();
-        self.pieces.push_back(Piece { text, ends_line });
+        if text.len() > CHUNK {
+            return self.add_alone(text, ends_line);
+        }
+        let mut lines = match self.pieces.pop_back() {
+            Some(Piece::Gathered(lines)) if lines.len() < CHUNK => lines,
+            last => {
+                self.pieces.extend(last);
+                std::mem::take(&mut self.spare)
+            }
+        };
+        let before = lines.len();
+        lines.extend_from_slice(&text);
+        lines.extend_from_slice(line_end(ends_line));
+        self.bytes += lines.len() - before;
+        self.pieces.push_back(Piece::Gathered(lines));
+    }
+
+    fn add_alone(&mut self, text: Bytes, ends_line: bool) {
+        let piece = Piece::Alone { text, ends_line };
+        self.bytes += piece.len();
+        self.pieces.push_back(piece);
     }
 
     /// Adds a line in place of the last one of its key; with no more than `slow` waiting, both stay.
     fn put(&mut self, key: u64, line: Bytes, slow: usize) {
-        if let Some(piece) = self.waiting(key) {
+        if let Some(waiting) = self.waiting(key) {
             let length = line.len();
-            let before = std::mem::replace(piece, line);
+            let before = std::mem::replace(waiting, line);
             self.bytes = self.bytes + length - before.len();
-            return;
-        }
-        let number = self.taken + self.pieces.len();
-        self.add(line, true);
-        if self.bytes > slow {
+        } else if self.bytes + line.len() > slow {
+            let number = self.taken + self.pieces.len();
             self.latest.insert(key, number);
+            self.add_alone(line, true);
+        } else {
+            self.add(line, true);
         }
     }
 
     /// The last line of this key, if it still waits.
     fn waiting(&mut self, key: u64) -> Option<&mut Bytes> {
         let number = self.latest.get(&key)?;
-        let piece = self.pieces.get_mut(number.checked_sub(self.taken)?)?;
-        Some(&mut piece.text)
+        match self.pieces.get_mut(number.checked_sub(self.taken)?)? {
+            Piece::Alone { text, .. } => Some(text),
+            Piece::Gathered(_) => None,
+        }
     }
 }
 
@@ -242,10 +281,10 @@ impl Writer {
     }
 }
 
-/// Writes batches of what is ready: small lines in one write, large ones from where they lie.
+/// Writes what is ready, in the order it came.
 fn drain(queue: &Queue, writer: &mut dyn Write) -> std::io::Result<()> {
     let mut batch = VecDeque::new();
-    let mut gathered = Vec::with_capacity(CHUNK);
+    let mut gathered = Vec::new();
     let mut written = 0;
     loop {
         {
@@ -267,28 +306,40 @@ fn drain(queue: &Queue, writer: &mut dyn Write) -> std::io::Result<()> {
             state.latest.clear();
             state.writing_since = Some(Instant::now());
             std::mem::swap(&mut state.pieces, &mut batch);
-        }
-        for Piece { text, ends_line } in batch.drain(..) {
-            written += text.len();
-            if text.len() > CHUNK {
-                writer.write_all(&gathered)?;
-                gathered.clear();
-                writer.write_all(&text)?;
-            } else {
-                gathered.extend_from_slice(&text);
+            if state.spare.capacity() == 0 {
+                state.spare = std::mem::take(&mut gathered);
             }
-            if ends_line {
-                gathered.push(b'\n');
+        }
+        for piece in batch.drain(..) {
+            written += piece.len();
+            match piece {
+                Piece::Gathered(lines) => {
+                    write_out(&mut gathered, writer)?;
+                    gathered = lines;
+                }
+                Piece::Alone { text, ends_line } => {
+                    if text.len() > CHUNK {
+                        write_out(&mut gathered, writer)?;
+                        writer.write_all(&text)?;
+                    } else {
+                        gathered.extend_from_slice(&text);
+                    }
+                    gathered.extend_from_slice(line_end(ends_line));
+                }
             }
             if gathered.len() >= CHUNK {
-                writer.write_all(&gathered)?;
-                gathered.clear();
+                write_out(&mut gathered, writer)?;
             }
         }
-        writer.write_all(&gathered)?;
-        gathered.clear();
+        write_out(&mut gathered, writer)?;
         writer.flush()?;
     }
+}
+
+fn write_out(gathered: &mut Vec<u8>, writer: &mut dyn Write) -> std::io::Result<()> {
+    writer.write_all(gathered)?;
+    gathered.clear();
+    Ok(())
 }
 
 #[cfg(test)]
