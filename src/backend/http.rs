@@ -8,13 +8,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{
+    ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT,
+};
 use reqwest::{Body, Client, Method, Request, Response, StatusCode, Url};
 
 use super::auth;
 use super::broken;
 use super::error::BackendError;
-use super::pool::{Clients, MAX_IDLE_PER_HOST, Pool};
+use super::pool::{self, Clients, MAX_IDLE_PER_HOST, Pool};
 use super::retry;
 use super::scrub::Scrubber;
 use crate::budget::Budget;
@@ -62,6 +64,10 @@ impl Endpoint {
             .clients(config, &url)
             .map_err(BackendError::Misconfigured)?;
         let mut headers = credentials.headers;
+        // With room for what the HTTP client and the session add, since every request copies it.
+        headers.reserve(8);
+        let us = HeaderValue::from_static(pool::USER_AGENT);
+        headers.entry(USER_AGENT).or_insert(us);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(
             ACCEPT,
@@ -78,7 +84,7 @@ impl Endpoint {
         })
     }
 
-    /// What every POST carries: credentials, content type and what we accept.
+    /// What every POST carries: credentials, who we are, content type and what we accept.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }
@@ -160,7 +166,7 @@ impl Endpoint {
     ) -> Result<Response, BackendError> {
         let mut url = url.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let mut request = Request::new(method.clone(), url.clone());
+            let mut request = Request::new(method.clone(), url);
             *request.headers_mut() = headers.clone();
             *request.body_mut() = body.clone().map(Body::from);
             let sent = client.execute(request).await;
@@ -168,7 +174,7 @@ impl Endpoint {
             if !response.status().is_redirection() {
                 return Ok(response);
             }
-            url = self.redirect(&url, &response)?;
+            url = self.redirect(&response)?;
         }
         Err(BackendError::Redirected {
             target: "itself, over and over".into(),
@@ -249,12 +255,12 @@ impl Endpoint {
 
     /// Where a redirect leads, if it is one that may be followed: 307 or 308 within the same
     /// origin. Nothing, neither header nor body, is ever sent to another one.
-    fn redirect(&self, from: &Url, response: &Response) -> Result<Url, BackendError> {
+    fn redirect(&self, response: &Response) -> Result<Url, BackendError> {
         let location = response
             .headers()
             .get(LOCATION)
             .and_then(|value| value.to_str().ok());
-        let target = location.and_then(|location| from.join(location).ok());
+        let target = location.and_then(|location| response.url().join(location).ok());
         match target {
             Some(url)
                 if matches!(response.status().as_u16(), 307 | 308)

@@ -16,6 +16,8 @@ use reqwest::{Certificate, Client, Identity, Url, redirect, retry};
 use super::files;
 use crate::config::{BackendConfig, TlsConfig, is_loopback};
 
+/// Who we are to a server, unless the config says otherwise.
+pub const USER_AGENT: &str = concat!("sentinel-gateway/", env!("CARGO_PKG_VERSION"));
 /// Idle connections that are kept for a host.
 pub const MAX_IDLE_PER_HOST: usize = 10;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
@@ -81,7 +83,7 @@ fn build(setting: &Setting, max_idle: usize, idle_for: Duration) -> Result<Clien
     let _ = rustls::crypto::ring::default_provider().install_default();
 
     let mut builder = Client::builder()
-        .user_agent(concat!("sentinel-gateway/", env!("CARGO_PKG_VERSION")))
+        .user_agent(USER_AGENT)
         .redirect(redirect::Policy::none())
         .referer(false)
         .pool_max_idle_per_host(max_idle)

@@ -35,6 +35,26 @@ fn fault_28_another_protocol_is_a_bad_reply() {
     });
 }
 
+#[test]
+fn who_we_are_is_said_once_unless_the_config_says_otherwise() {
+    let us = concat!("sentinel-gateway/", env!("CARGO_PKG_VERSION"));
+    for (config, due) in [
+        ("", us),
+        ("headers = { \"User-Agent\" = \"ours\" }\n", "ours"),
+    ] {
+        let mut rig = Rig::with(config);
+        assert_eq!(rig.call("act").text(), "act {}");
+        for request in rig.bad.requests() {
+            let said = request.headers.iter();
+            let said: Vec<&str> = said
+                .filter(|(name, _)| name == "user-agent")
+                .map(|(_, value)| value.as_str())
+                .collect();
+            assert_eq!(said, [due], "{} {request:?}", request.http_method);
+        }
+    }
+}
+
 fn redirect(status: u16, to: &str) -> Reply {
     Reply::status(status).header("location", to).runs(false)
 }

@@ -209,14 +209,16 @@ impl Outbox {
 
 impl State {
     fn add(&mut self, text: Bytes, ends_line: bool) {
-        if text.len() > CHUNK {
+        if text.len() >= CHUNK {
             return self.add_alone(text, ends_line);
         }
         let mut lines = match self.pieces.pop_back() {
-            Some(Piece::Gathered(lines)) if lines.len() < CHUNK => lines,
+            Some(Piece::Gathered(lines)) if lines.len() + text.len() < CHUNK => lines,
             last => {
                 self.pieces.extend(last);
-                std::mem::take(&mut self.spare)
+                let mut lines = std::mem::take(&mut self.spare);
+                lines.reserve_exact(CHUNK);
+                lines
             }
         };
         let before = lines.len();
@@ -318,7 +320,7 @@ fn drain(queue: &Queue, writer: &mut dyn Write) -> std::io::Result<()> {
                     gathered = lines;
                 }
                 Piece::Alone { text, ends_line } => {
-                    if text.len() > CHUNK {
+                    if text.len() >= CHUNK {
                         write_out(&mut gathered, writer)?;
                         writer.write_all(&text)?;
                     } else {
