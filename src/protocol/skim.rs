@@ -5,6 +5,8 @@
 //! larger part of what an answer of many MiB costs; here, many bytes of a string are looked at
 //! together.
 
+use std::hint::black_box;
+
 use wide::{u8x16, u8x64};
 
 /// The end of the value that begins at `at`, white space before it allowed; `None` if there is
@@ -102,7 +104,12 @@ pub fn string(text: &[u8], at: usize) -> Option<usize> {
     }
     // Whether the block before ends in a backslash that escapes.
     let mut open = false;
+    let mut near = at + STRETCH;
     while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk) {
+        if at >= near {
+            fetch(&text[at..]);
+            near += STRETCH;
+        }
         let block = Block::new(*block);
         let (all_quotes, backslashes) = (block.is(b'"'), block.is(b'\\'));
         let (escaped, still_open) = escaped_in(backslashes, open);
@@ -127,6 +134,18 @@ pub fn string(text: &[u8], at: usize) -> Option<usize> {
             _ => return None,
         }
     }
+}
+
+/// Bytes that are fetched together.
+const STRETCH: usize = 4096;
+/// What memory comes in.
+const LINE: usize = 64;
+
+/// Touches what comes next. A block takes so many instructions that the processor sees few blocks
+/// ahead, and would wait for memory at nearly each: of a large text it waits for a stretch at once.
+fn fetch(text: &[u8]) {
+    let lines = text.iter().step_by(LINE).take(STRETCH / LINE);
+    black_box(lines.fold(0, |all, byte| all ^ byte));
 }
 
 /// The end of what begins at `at`, if it is a few bytes without escapes, as nearly all names are.

@@ -215,9 +215,12 @@ impl State {
         let mut lines = match self.pieces.pop_back() {
             Some(Piece::Gathered(lines)) if lines.len() + text.len() < CHUNK => lines,
             last => {
-                self.pieces.extend(last);
                 let mut lines = std::mem::take(&mut self.spare);
-                lines.reserve_exact(CHUNK);
+                // Behind a large part comes little but the end of its line.
+                if !matches!(last, Some(Piece::Alone { .. })) {
+                    lines.reserve_exact(CHUNK);
+                }
+                self.pieces.extend(last);
                 lines
             }
         };
@@ -315,9 +318,12 @@ fn drain(queue: &Queue, writer: &mut dyn Write) -> std::io::Result<()> {
         for piece in batch.drain(..) {
             written += piece.len();
             match piece {
+                Piece::Gathered(lines) if gathered.capacity() == 0 => gathered = lines,
                 Piece::Gathered(lines) => {
-                    write_out(&mut gathered, writer)?;
-                    gathered = lines;
+                    if gathered.len() + lines.len() > CHUNK {
+                        write_out(&mut gathered, writer)?;
+                    }
+                    gathered.extend_from_slice(&lines);
                 }
                 Piece::Alone { text, ends_line } => {
                     if text.len() >= CHUNK {
