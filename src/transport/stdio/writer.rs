@@ -377,6 +377,41 @@ mod tests {
         assert_eq!(reading.join().unwrap(), format!("one\n{large}\ntwo\n"));
     }
 
+    #[tokio::test]
+    async fn lines_of_any_size_come_out_whole_and_in_order() {
+        let sizes = [
+            1,
+            CHUNK / 2,
+            CHUNK - 2,
+            CHUNK - 1,
+            CHUNK,
+            CHUNK + 1,
+            3 * CHUNK,
+        ];
+        let (reader, writer) = std::io::pipe().unwrap();
+        let (outbox, writer) = write_lines(Box::new(writer), Budget::new(usize::MAX));
+        let reading = thread::spawn(move || {
+            let lines = BufReader::new(reader).lines().map(Result::unwrap);
+            lines.collect::<Vec<String>>()
+        });
+        let mut due = Vec::new();
+        for first in sizes {
+            for second in sizes {
+                for (digit, size) in [("1", first), ("2", second)] {
+                    let text = digit.repeat(size);
+                    let parts = [line("<"), line(&text), line(">")];
+                    outbox.push_parts(parts);
+                    due.push(format!("<{text}>"));
+                }
+                outbox.flush();
+            }
+        }
+        outbox.close();
+        writer.join(Duration::from_secs(10)).await;
+        assert!(reading.join().unwrap() == due, "not what was pushed");
+        assert_eq!(outbox.queue.lock().bytes, 0);
+    }
+
     fn line(text: &str) -> Bytes {
         Bytes::copy_from_slice(text.as_bytes())
     }
