@@ -1,7 +1,7 @@
 //! A call to a backend, if its breaker lets it.
 //!
-//! Owns what a call has shown of its backend's health, and the words for one that failed or was not made.
-//! The breaker itself knows no backend, and the backend no breaker.
+//! Owns what a call has shown of its backend's health, and the words for one that failed or was
+//! not made. The breaker itself knows no backend, and the backend no breaker.
 
 use std::fmt::Display;
 use std::sync::Arc;

@@ -5,7 +5,7 @@ Knows nothing of the gateway. What the suite finds lies in the folder given; wha
 
 import os
 
-from processes import Failure, Process, wait_until
+from processes import Process, wait_until
 
 SECONDS_A_RUN = 180
 SECONDS_A_SCENARIO = 60
