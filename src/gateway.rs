@@ -103,7 +103,7 @@ impl Gateway {
     fn handle(&mut self, event: Event, inputs: &mut Inputs) -> Option<ExitReason> {
         match event {
             Event::Task(event) => self.task(event),
-            Event::Backend(event) => {
+            Event::HttpBackend(event) => {
                 self.backend(event);
                 // Backends that connect together make one catalogue.
                 while let Ok(event) = inputs.backends.try_recv() {

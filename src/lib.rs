@@ -73,7 +73,7 @@ pub async fn run(config: Config, io: Io, shutdown: Shutdown) -> ExitReason {
     tracing::debug!(target: "sentinel_gateway::run", ?ending, tasks, "the gateway ends");
     outbox.close();
     if ending != ExitReason::SecondSignal {
-        backend::farewell_all(&backends).await;
+        backend::shutdown_all(&backends).await;
     }
     if !matches!(ending, ExitReason::SecondSignal | ExitReason::ClientStuck) {
         inputs.writer.join(FAREWELL).await;

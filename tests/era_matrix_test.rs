@@ -73,7 +73,7 @@ const FEATURES: &[Feature] = &[
     ("what the client did not offer", asks::undeclared),
     ("tasks of 2025-11-25", tasks::of_2025),
     ("tasks of the extension", tasks::of_2026),
-    ("the end of the client", life::farewell),
+    ("the end of the client", life::shutdown),
 ];
 
 /// Of these, what clients of the older versions have too.

@@ -57,7 +57,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use report::{Checked, Report, Verdict};
+use report::{Checked, Report, RetryDecision};
 use subject::Subject;
 use table::{Needs, Row, Run};
 
@@ -134,11 +134,11 @@ fn check(row: &'static Row, subject: &Subject) -> Checked {
     let begun = Instant::now();
     let run = Run::new(subject);
     let verdict = if !subject.is_ours() && row.needs != Needs::Nothing {
-        Verdict::NotApplicable
+        RetryDecision::NotApplicable
     } else {
         match catch_unwind(AssertUnwindSafe(|| (row.check)(&run))) {
-            Ok(()) => Verdict::Survived,
-            Err(_) => Verdict::Failed(report::last_panic()),
+            Ok(()) => RetryDecision::Survived,
+            Err(_) => RetryDecision::Failed(report::last_panic()),
         }
     };
     Checked {

@@ -10,8 +10,8 @@ use futures_util::{FutureExt, stream};
 use hyper::http;
 use reqwest::{Body, Response};
 use sentinel_gateway::backend::http::Endpoint;
-use sentinel_gateway::backend::stream::Reading;
-use sentinel_gateway::backend::{BackendError, Listener, Pool};
+use sentinel_gateway::backend::stream::ResponseReader;
+use sentinel_gateway::backend::{BackendError, Pool, ServerMessageHandler};
 use sentinel_gateway::budget::Budget;
 use sentinel_gateway::config::{Environment, Overrides, load};
 use sentinel_gateway::protocol::{Era, Id, Notification, Outcome, RawJson, Request};
@@ -117,17 +117,17 @@ fn read(
     probing: bool,
 ) -> Seen {
     let (id, heard) = (Id::number(7), Heard::default());
-    let answering =
+    let responder =
         |_: Id, _: Outcome| -> BoxFuture<'_, Result<(), BackendError>> { ready(Ok(())).boxed() };
-    let reading = Reading {
+    let reading = ResponseReader {
         endpoint,
-        addressee: &id,
+        sink: &id,
         era,
         probing,
         in_session,
         idle: None,
-        listener: &heard,
-        answering: &answering,
+        handler: &heard,
+        responder: &responder,
         resume: None,
     };
     let outcome = reading.answer(response).now_or_never();
@@ -170,7 +170,7 @@ fn judge((outcome, heard): &Seen, body: &[u8], media_type: &str) {
 #[derive(Default)]
 struct Heard(Mutex<Vec<String>>);
 
-impl Listener for Heard {
+impl ServerMessageHandler for Heard {
     fn notification(&self, notification: Notification) {
         self.0.lock().unwrap().push(notification.method);
     }

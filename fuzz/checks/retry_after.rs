@@ -6,7 +6,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use reqwest::header::HeaderValue;
 use sentinel_gateway::backend::retry::{
-    Attempts, Budget, Evidence, Replay, Verdict, retry_after, wait_for_retry_after,
+    Attempts, Budget, Replay, RetryClass, RetryDecision, retry_after, wait_for_retry_after,
 };
 
 const LONGEST: Duration = Duration::from_secs(30);
@@ -38,10 +38,10 @@ pub fn check(data: &[u8]) {
         }
         let budget = Budget::new();
         let mut call = Attempts::new(Replay::Unsafe, u32::MAX, &budget);
-        let seen = Evidence::NotTaken { retry_after: asked };
+        let seen = RetryClass::NotTaken { retry_after: asked };
         let mut rng = SmallRng::seed_from_u64(data.len() as u64);
         for _ in 0..3 {
-            if let Verdict::Retry { delay } = call.after(seen, left, &mut rng) {
+            if let RetryDecision::Retry { delay } = call.after(seen, left, &mut rng) {
                 assert!(delay <= LONGEST && delay < left, "{delay:?} of {left:?}");
                 assert!(asked.is_none_or(|asked| asked <= delay), "too early");
             }

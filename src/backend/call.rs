@@ -13,11 +13,11 @@ use futures_util::future::BoxFuture;
 use reqwest::header::HeaderName;
 use tokio::time::Instant;
 
-use super::Backend;
-use super::clock::{Clock, Expired};
+use super::HttpBackend;
+use super::deadline::{Deadline, Expired};
 use super::error::BackendError;
-use super::listener::Listener;
-use super::retry::{Attempts, Replay, Verdict};
+use super::handler::ServerMessageHandler;
+use super::retry::{Attempts, Replay, RetryDecision};
 use super::session::{Answer, Attempt, fresh_id};
 use crate::protocol::{ClientProfile, Executed, Id, Notification, Outcome, RawJson, Request};
 
@@ -32,7 +32,7 @@ pub struct Call<'a> {
     /// Whether it may run twice.
     pub replay: Replay,
     /// The time it has in all; other calls that belong together may share it.
-    pub clock: &'a Clock,
+    pub deadline: &'a Deadline,
     /// Who asks: modern backends are told with every request.
     pub caller: &'a ClientProfile,
     /// The backend's own name or URI for what is called, if it has one.
@@ -40,7 +40,7 @@ pub struct Call<'a> {
     /// Headers that repeat parameters, for a modern backend (`x-mcp-header`).
     pub mirrored: &'a [(HeaderName, String)],
     /// Hears progress and logs, and answers what the backend asks in between.
-    pub listener: &'a dyn Listener,
+    pub handler: &'a dyn ServerMessageHandler,
 }
 
 /// The client's progress token and where it stands in the params. Each attempt gets one of its
@@ -52,15 +52,15 @@ pub struct ProgressToken {
     /// As the client wrote it.
     pub token: RawJson,
     /// How far it has come, over all attempts.
-    pub reached: Reached,
+    pub reached: ProgressHighWater,
 }
 
 /// The highest progress that was passed on under one token of the client: values must grow,
 /// whichever attempt they come from. Clones are the same.
 #[derive(Debug, Clone)]
-pub struct Reached(Arc<Mutex<f64>>);
+pub struct ProgressHighWater(Arc<Mutex<f64>>);
 
-impl Reached {
+impl ProgressHighWater {
     /// Whether this is more than all before; it is noted then.
     fn grows_to(&self, progress: f64) -> bool {
         let mut highest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -72,7 +72,7 @@ impl Reached {
     }
 }
 
-impl Default for Reached {
+impl Default for ProgressHighWater {
     fn default() -> Self {
         Self(Arc::new(Mutex::new(f64::NEG_INFINITY)))
     }
@@ -89,10 +89,10 @@ pub struct Failed {
     pub attempts: u32,
 }
 
-impl Backend {
+impl HttpBackend {
     /// The clock of a call to it that has `begun`.
-    pub fn clock(&self, begun: Instant, limit: Duration) -> Clock {
-        Clock::since(begun, limit, self.standstill.clone())
+    pub fn deadline(&self, begun: Instant, limit: Duration) -> Deadline {
+        Deadline::since(begun, limit, self.shared_pause.clone())
     }
 
     /// Calls the backend: waits for a place and for the link, sends, and sends again where that
@@ -102,21 +102,21 @@ impl Backend {
     /// [`Failed`], when all that is allowed was tried. An error of the backend's own is an
     /// [`Outcome`], not a failure.
     pub async fn call(&self, call: &Call<'_>) -> Result<Answer, Failed> {
-        let clock = call.clock;
+        let deadline = call.deadline;
         let out_of_time = |sent| BackendError::Deadline {
             sent,
-            limit: clock.limit(),
+            limit: deadline.limit(),
         };
         let mut executed = Executed::No;
-        let mut tried = 0;
+        let mut attempts_made = 0;
         let failed = |error, executed, attempts| Failed {
             error,
             executed,
             attempts,
         };
 
-        let Ok(Ok(_place)) = clock.run(self.permits.acquire()).await else {
-            return Err(failed(out_of_time(false), executed, tried));
+        let Ok(Ok(_permit)) = deadline.run(self.permits.acquire()).await else {
+            return Err(failed(out_of_time(false), executed, attempts_made));
         };
         let mut attempts = Attempts::new(call.replay, self.config.retries, &self.budget);
         if call.replay == Replay::Unsafe {
@@ -125,11 +125,11 @@ impl Backend {
             tokio::task::yield_now().await;
         }
         loop {
-            tried += 1;
+            attempts_made += 1;
             let sent = AtomicBool::new(false);
             // Made when it is its turn: calls that wait for their place don't hold room for it.
             let attempt = Box::pin(self.attempt(call, &sent));
-            let error = match clock.run(attempt).await {
+            let error = match deadline.run(attempt).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(error)) => error,
                 Err(Expired) => out_of_time(sent.load(Ordering::Relaxed)),
@@ -137,28 +137,28 @@ impl Backend {
             if error.executed() != Executed::No {
                 executed = error.executed();
             }
-            let verdict = match call.listener.may_be_replayed() {
-                true => attempts.after(error.evidence(), clock.left(), &mut rand::rng()),
-                false => Verdict::GiveUp,
+            let decision = match call.handler.may_be_replayed() {
+                true => attempts.after(error.retry_class(), deadline.left(), &mut rand::rng()),
+                false => RetryDecision::GiveUp,
             };
-            match verdict {
-                Verdict::Retry { delay } => {
+            match decision {
+                RetryDecision::Retry { delay } => {
                     tracing::warn!(
-                        backend = self.name(), attempt = tried, max_retries = self.config.retries,
+                        backend = self.name(), attempt = attempts_made, max_retries = self.config.retries,
                         delay_ms = delay.as_millis() as u64, %error,
                         "retrying after transient error"
                     );
-                    if clock.run(tokio::time::sleep(delay)).await.is_err() {
-                        return Err(failed(out_of_time(false), executed, tried));
+                    if deadline.run(tokio::time::sleep(delay)).await.is_err() {
+                        return Err(failed(out_of_time(false), executed, attempts_made));
                     }
                 }
-                Verdict::GiveUp => return Err(failed(error, executed, tried)),
+                RetryDecision::GiveUp => return Err(failed(error, executed, attempts_made)),
             }
         }
     }
 
     async fn attempt(&self, call: &Call<'_>, sent: &AtomicBool) -> Result<Answer, BackendError> {
-        let (session, link) = self.link_for(call.caller).await?;
+        let (session, connection) = self.connection_for(call.caller).await?;
         let id = fresh_id();
         let own_token = call
             .progress
@@ -177,32 +177,32 @@ impl Backend {
             target: call.target,
             mirrored: call.mirrored,
         };
-        let ear = Ear {
+        let handler = CallHandler {
             backend: self,
             call,
             id: &id,
         };
-        let answer = link.request(&attempt, &ear).await;
-        if answer.as_ref().is_err_and(BackendError::ends_link) {
-            session.lost(&link);
+        let answer = connection.request(&attempt, &handler).await;
+        if answer.as_ref().is_err_and(BackendError::ends_connection) {
+            session.disconnected(&connection);
         }
         answer
     }
 }
 
 /// Hears one attempt: passes on what is the client's business, keeps what is the backend's.
-struct Ear<'a> {
-    backend: &'a Backend,
+struct CallHandler<'a> {
+    backend: &'a HttpBackend,
     call: &'a Call<'a>,
     /// Of the attempt, and its progress token.
     id: &'a Id,
 }
 
-impl Listener for Ear<'_> {
+impl ServerMessageHandler for CallHandler<'_> {
     fn notification(&self, notification: Notification) {
         match notification.method.as_str() {
             "notifications/progress" => match self.progress(&notification) {
-                Some(params) => self.call.listener.notification(Notification {
+                Some(params) => self.call.handler.notification(Notification {
                     params: Some(params),
                     ..notification
                 }),
@@ -214,7 +214,7 @@ impl Listener for Ear<'_> {
             "notifications/tools/list_changed"
             | "notifications/prompts/list_changed"
             | "notifications/resources/list_changed" => self.backend.lists_changed.notify_one(),
-            _ => self.call.listener.notification(notification),
+            _ => self.call.handler.notification(notification),
         }
     }
 
@@ -223,14 +223,14 @@ impl Listener for Ear<'_> {
             return futures_util::future::ready(Outcome::Result(RawJson::trusted("{}"))).boxed();
         }
         async move {
-            let _pause = self.call.clock.pause();
-            self.call.listener.request(request).await
+            let _pause = self.call.deadline.pause();
+            self.call.handler.request(request).await
         }
         .boxed()
     }
 }
 
-impl Ear<'_> {
+impl CallHandler<'_> {
     /// The params with the client's token in place of ours; `None` if the token is not ours or
     /// the value does not grow.
     fn progress(&self, notification: &Notification) -> Option<RawJson> {

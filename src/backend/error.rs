@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::retry::Evidence;
+use super::retry::RetryClass;
 use crate::budget::NoRoom;
 use crate::protocol::{Class, Executed};
 
@@ -149,14 +149,14 @@ impl BackendError {
 
     /// Whether the tool may have run, as far as this attempt goes.
     pub fn executed(&self) -> Executed {
-        match self.evidence() {
-            Evidence::NotSent
-            | Evidence::NotTaken { .. }
-            | Evidence::Renewed { by_status: true } => Executed::No,
-            Evidence::Unavailable
-            | Evidence::MayHaveRun
-            | Evidence::Renewed { by_status: false } => Executed::Unknown,
-            Evidence::Final => match self {
+        match self.retry_class() {
+            RetryClass::NotSent
+            | RetryClass::NotTaken { .. }
+            | RetryClass::Renewed { by_status: true } => Executed::No,
+            RetryClass::Unavailable
+            | RetryClass::MayHaveRun
+            | RetryClass::Renewed { by_status: false } => Executed::Unknown,
+            RetryClass::Final => match self {
                 Self::BadReply(_) | Self::TooLarge { .. } => Executed::Unknown,
                 Self::NoRoom { .. } => Executed::Unknown,
                 Self::Deadline { sent: true, .. } | Self::Idle { .. } => Executed::Unknown,
@@ -166,29 +166,29 @@ impl BackendError {
     }
 
     /// What this says about sending the same again.
-    pub fn evidence(&self) -> Evidence {
+    pub fn retry_class(&self) -> RetryClass {
         match self {
-            Self::Connect(_) | Self::OutOfResources(_) => Evidence::NotSent,
-            Self::RateLimited { retry_after } => Evidence::NotTaken {
+            Self::Connect(_) | Self::OutOfResources(_) => RetryClass::NotSent,
+            Self::RateLimited { retry_after } => RetryClass::NotTaken {
                 retry_after: *retry_after,
             },
             Self::Unavailable {
                 retry_after: Some(wait),
                 ..
-            } => Evidence::NotTaken {
+            } => RetryClass::NotTaken {
                 retry_after: Some(*wait),
             },
             Self::Unavailable {
                 retry_after: None, ..
-            } => Evidence::Unavailable,
+            } => RetryClass::Unavailable,
             Self::ConnectionLost(_) | Self::ServerError { .. } | Self::Idle { .. } => {
-                Evidence::MayHaveRun
+                RetryClass::MayHaveRun
             }
-            Self::EraChanged => Evidence::Renewed { by_status: true },
-            Self::SessionLost { by_status } => Evidence::Renewed {
+            Self::EraChanged => RetryClass::Renewed { by_status: true },
+            Self::SessionLost { by_status } => RetryClass::Renewed {
                 by_status: *by_status,
             },
-            _ => Evidence::Final,
+            _ => RetryClass::Final,
         }
     }
 
@@ -229,7 +229,7 @@ impl BackendError {
     }
 
     /// Whether the link is no good any more, and a new one is needed.
-    pub fn ends_link(&self) -> bool {
+    pub fn ends_connection(&self) -> bool {
         matches!(
             self,
             Self::SessionLost { .. } | Self::EraChanged | Self::Connect(_)

@@ -13,11 +13,13 @@ use reqwest::header::{HeaderName, HeaderValue};
 use tokio_util::task::TaskTracker;
 
 use super::error::BackendError;
+use super::handler::ServerMessageHandler;
 use super::http::Endpoint;
-use super::listener::Listener;
-use super::old_sse::Channel;
-use super::session::{Agreed, Deaf, Link, PROTOCOL_VERSION, SESSION_ID, ServerProfile, fresh_id};
-use super::stream::Reading;
+use super::http_sse::HttpSseTransport;
+use super::session::{
+    Connection, Negotiated, NoopHandler, PROTOCOL_VERSION, SESSION_ID, ServerProfile, fresh_id,
+};
+use super::stream::ResponseReader;
 use crate::protocol::era::modern::{self, key};
 use crate::protocol::error::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION, code_of};
 use crate::protocol::message::elements;
@@ -32,7 +34,7 @@ pub const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub enum Probed {
     /// The modern era; the link needs nothing more.
-    Modern(Arc<Link>),
+    Modern(Arc<Connection>),
     /// Something else: `initialize` is next.
     Legacy,
     /// It gave no answer in time. Some legacy servers leave unanswered what they don't know;
@@ -47,7 +49,7 @@ pub enum Probed {
 /// is in trouble; or when it is modern and speaks no version that we do.
 pub async fn probe(
     endpoint: &Arc<Endpoint>,
-    errands: &TaskTracker,
+    background: &TaskTracker,
     patience: Duration,
 ) -> Result<Probed, BackendError> {
     let asked = Instant::now();
@@ -65,13 +67,14 @@ pub async fn probe(
     match said {
         Ok(Outcome::Result(result)) => match versions_in(result.get("supportedVersions")) {
             Some(versions) if versions.iter().any(|version| version == MODERN_VERSION) => {
-                let agreed = Agreed {
+                let negotiated = Negotiated {
                     version: MODERN_VERSION,
                     server: discovered(&result, endpoint),
                     latency,
                 };
-                let link = Link::modern(Arc::clone(endpoint), errands.clone(), agreed);
-                Ok(Probed::Modern(Arc::new(link)))
+                let connection =
+                    Connection::modern(Arc::clone(endpoint), background.clone(), negotiated);
+                Ok(Probed::Modern(Arc::new(connection)))
             }
             Some(versions) => legacy_among(&versions, endpoint),
             // It answers anything with a result.
@@ -103,16 +106,16 @@ async fn discover(endpoint: &Endpoint) -> Result<Outcome, BackendError> {
         HeaderValue::from_static(method),
     );
     let body = message::request(&id, method, Some(&params));
-    let (response, _busy) = endpoint.post(&headers, body).await?;
-    let reading = Reading {
+    let (response, _in_flight) = endpoint.post(&headers, body).await?;
+    let reading = ResponseReader {
         endpoint,
-        addressee: &id,
+        sink: &id,
         era: Era::Modern,
         probing: true,
         in_session: false,
         idle: None,
-        listener: &Deaf,
-        answering: &|_, _| futures_util::future::ready(Ok(())).boxed(),
+        handler: &NoopHandler,
+        responder: &|_, _| futures_util::future::ready(Ok(())).boxed(),
         resume: None,
     };
     reading.answer(response).await
@@ -162,18 +165,23 @@ fn discovered(result: &RawJson, endpoint: &Endpoint) -> ServerProfile {
 pub async fn initialize(
     endpoint: &Arc<Endpoint>,
     client: &ClientProfile,
-    errands: &TaskTracker,
-    news: Arc<dyn Listener>,
-) -> Result<Link, BackendError> {
+    background: &TaskTracker,
+    news: Arc<dyn ServerMessageHandler>,
+) -> Result<Connection, BackendError> {
     let id = fresh_id();
-    let body = message::request(&id, "initialize", Some(&introduction(client)));
+    let body = message::request(&id, "initialize", Some(&initialize_params(client)));
     let asked = Instant::now();
-    match posted(endpoint, &id, body.clone()).await {
+    match post_initialize(endpoint, &id, body.clone()).await {
         Ok((outcome, session)) => {
-            let agreed = agreed(outcome, endpoint, asked.elapsed())?;
-            let link = Link::legacy(Arc::clone(endpoint), errands.clone(), agreed, session);
-            link.notify("notifications/initialized", None).await?;
-            Ok(link)
+            let negotiated = negotiated(outcome, endpoint, asked.elapsed())?;
+            let connection = Connection::legacy(
+                Arc::clone(endpoint),
+                background.clone(),
+                negotiated,
+                session,
+            );
+            connection.notify("notifications/initialized", None).await?;
+            Ok(connection)
         }
         Err(
             refused @ BackendError::Refused {
@@ -181,44 +189,49 @@ pub async fn initialize(
                 ..
             },
         ) => {
-            let channel = match Channel::open(endpoint, news).await {
-                Ok(channel) => channel,
+            let http_sse = match HttpSseTransport::open(endpoint, news).await {
+                Ok(http_sse) => http_sse,
                 Err(wrong @ BackendError::Handshake(_)) => return Err(wrong),
                 Err(_) => return Err(refused),
             };
-            let outcome = channel.request(&id, body, None, &Deaf).await?;
-            let agreed = agreed(outcome, endpoint, asked.elapsed())?;
-            let link = Link::old(Arc::clone(endpoint), errands.clone(), agreed, channel);
-            link.notify("notifications/initialized", None).await?;
-            Ok(link)
+            let outcome = http_sse.request(&id, body, None, &NoopHandler).await?;
+            let negotiated = negotiated(outcome, endpoint, asked.elapsed())?;
+            let connection = Connection::old(
+                Arc::clone(endpoint),
+                background.clone(),
+                negotiated,
+                http_sse,
+            );
+            connection.notify("notifications/initialized", None).await?;
+            Ok(connection)
         }
         Err(error) => Err(error),
     }
 }
 
 /// `initialize` by Streamable HTTP: what is answered, and the session if one was issued.
-async fn posted(
+async fn post_initialize(
     endpoint: &Endpoint,
     id: &Id,
     body: Bytes,
 ) -> Result<(Outcome, Option<HeaderValue>), BackendError> {
-    let (response, _busy) = endpoint.post(endpoint.headers(), body).await?;
+    let (response, _in_flight) = endpoint.post(endpoint.headers(), body).await?;
     let session = response.headers().get(SESSION_ID).cloned();
-    let reading = Reading {
+    let reading = ResponseReader {
         endpoint,
-        addressee: id,
+        sink: id,
         era: Era::Legacy,
         probing: false,
         in_session: false,
         idle: None,
-        listener: &Deaf,
-        answering: &|_, _| futures_util::future::ready(Ok(())).boxed(),
+        handler: &NoopHandler,
+        responder: &|_, _| futures_util::future::ready(Ok(())).boxed(),
         resume: None,
     };
     Ok((reading.answer(response).await?, session))
 }
 
-fn introduction(client: &ClientProfile) -> RawJson {
+fn initialize_params(client: &ClientProfile) -> RawJson {
     let info = client.info.clone();
     let info = info.unwrap_or_else(|| RawJson::trusted(r#"{"name":"unknown","version":"0"}"#));
     RawJson::trusted(format!(
@@ -229,14 +242,14 @@ fn introduction(client: &ClientProfile) -> RawJson {
     ))
 }
 
-fn agreed(
+fn negotiated(
     outcome: Outcome,
     endpoint: &Endpoint,
     latency: Duration,
-) -> Result<Agreed, BackendError> {
+) -> Result<Negotiated, BackendError> {
     match outcome {
-        Outcome::Result(result) => Ok(Agreed {
-            version: agreed_version(&result, endpoint)?,
+        Outcome::Result(result) => Ok(Negotiated {
+            version: negotiated_version(&result, endpoint)?,
             server: profile(&result, result.get("serverInfo").as_ref(), endpoint),
             latency,
         }),
@@ -249,7 +262,7 @@ fn agreed(
     }
 }
 
-fn agreed_version(result: &RawJson, endpoint: &Endpoint) -> Result<&'static str, BackendError> {
+fn negotiated_version(result: &RawJson, endpoint: &Endpoint) -> Result<&'static str, BackendError> {
     let version = result.get("protocolVersion").and_then(|value| value.text());
     let version = version.ok_or_else(|| {
         BackendError::Handshake("its initialize result names no protocolVersion".into())

@@ -2,7 +2,7 @@
 //!
 //! Owns the endpoint (client, address, credentials), sending, redirects, and what an HTTP status
 //! means. Reading a good answer is [`super::stream`]'s affair, and what it means that none came
-//! [`super::broken`]'s. It must not know about retries, sessions or who is asking.
+//! [`super::transport_error`]'s. It must not know about retries, sessions or who is asking.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
@@ -13,12 +13,12 @@ use reqwest::header::{
 };
 use reqwest::{Body, Client, Method, Request, Response, StatusCode, Url};
 
-use super::auth;
-use super::broken;
+use super::credentials;
 use super::error::BackendError;
 use super::pool::{self, Clients, MAX_IDLE_PER_HOST, Pool};
 use super::retry;
 use super::scrub::Scrubber;
+use super::transport_error;
 use crate::budget::Budget;
 use crate::config::BackendConfig;
 
@@ -33,7 +33,7 @@ const ERROR_BODY: usize = 64 * 1024;
 pub struct Endpoint {
     clients: Clients,
     /// Exchanges under way.
-    busy: AtomicUsize,
+    in_flight: AtomicUsize,
     url: Url,
     scrubber: Scrubber,
     headers: HeaderMap,
@@ -55,7 +55,7 @@ impl Endpoint {
         budget: Budget,
     ) -> Result<Self, BackendError> {
         let url = config.url.clone().map_err(BackendError::Misconfigured)?;
-        let credentials = auth::resolve(config)
+        let credentials = credentials::resolve(config)
             .await
             .map_err(BackendError::Misconfigured)?;
         let secrets = [credentials.secrets.as_slice(), &config.expanded].concat();
@@ -75,7 +75,7 @@ impl Endpoint {
         );
         Ok(Self {
             clients,
-            busy: AtomicUsize::new(0),
+            in_flight: AtomicUsize::new(0),
             url,
             scrubber,
             headers,
@@ -98,7 +98,7 @@ impl Endpoint {
         &self,
         headers: &HeaderMap,
         body: Bytes,
-    ) -> Result<(Response, Busy<'_>), BackendError> {
+    ) -> Result<(Response, InFlightGuard<'_>), BackendError> {
         self.post_to(&self.url, headers, body).await
     }
 
@@ -111,12 +111,12 @@ impl Endpoint {
         url: &Url,
         headers: &HeaderMap,
         body: Bytes,
-    ) -> Result<(Response, Busy<'_>), BackendError> {
-        let (client, busy) = self.client();
+    ) -> Result<(Response, InFlightGuard<'_>), BackendError> {
+        let (client, in_flight) = self.client();
         let response = self
             .send(client, url, &Method::POST, headers, Some(body))
             .await?;
-        Ok((response, busy))
+        Ok((response, in_flight))
     }
 
     /// POSTs what is answered with a stream that may stay open for days: it takes no place among
@@ -124,12 +124,12 @@ impl Endpoint {
     ///
     /// # Errors
     /// As [`post`](Self::post).
-    pub async fn post_apart(
+    pub async fn post_long_lived(
         &self,
         headers: &HeaderMap,
         body: Bytes,
     ) -> Result<Response, BackendError> {
-        let client = &self.clients.wave;
+        let client = &self.clients.burst;
         self.send(client, &self.url, &Method::POST, headers, Some(body))
             .await
     }
@@ -139,7 +139,7 @@ impl Endpoint {
     /// # Errors
     /// As [`post`](Self::post).
     pub async fn get(&self, headers: &HeaderMap) -> Result<Response, BackendError> {
-        let client = &self.clients.wave;
+        let client = &self.clients.burst;
         self.send(client, &self.url, &Method::GET, headers, None)
             .await
     }
@@ -170,7 +170,7 @@ impl Endpoint {
             *request.headers_mut() = headers.clone();
             *request.body_mut() = body.clone().map(Body::from);
             let sent = client.execute(request).await;
-            let response = sent.map_err(|error| broken::means(&error))?;
+            let response = sent.map_err(|error| transport_error::classify(&error))?;
             if !response.status().is_redirection() {
                 return Ok(response);
             }
@@ -182,16 +182,16 @@ impl Endpoint {
     }
 
     /// The client for one more exchange, and the mark that it is under way.
-    fn client(&self) -> (&Client, Busy<'_>) {
-        let others = self.busy.fetch_add(1, Ordering::Relaxed);
+    fn client(&self) -> (&Client, InFlightGuard<'_>) {
+        let others = self.in_flight.fetch_add(1, Ordering::Relaxed);
         let few = others < MAX_IDLE_PER_HOST;
         (
             if few {
-                &self.clients.steady
+                &self.clients.kept
             } else {
-                &self.clients.wave
+                &self.clients.burst
             },
-            Busy(&self.busy),
+            InFlightGuard(&self.in_flight),
         )
     }
 
@@ -199,19 +199,19 @@ impl Endpoint {
     ///
     /// # Errors
     /// When no response came.
-    pub async fn bare(
+    pub async fn send_empty(
         &self,
         method: Method,
         headers: &HeaderMap,
     ) -> Result<StatusCode, BackendError> {
         let response = self
             .clients
-            .steady
+            .kept
             .request(method, self.url.clone())
             .headers(headers.clone())
             .send()
             .await
-            .map_err(|error| broken::means(&error))?;
+            .map_err(|error| transport_error::classify(&error))?;
         Ok(response.status())
     }
 
@@ -280,9 +280,9 @@ impl Endpoint {
 
 /// An exchange under way: to be kept until the response has been read.
 #[derive(Debug)]
-pub struct Busy<'a>(&'a AtomicUsize);
+pub struct InFlightGuard<'a>(&'a AtomicUsize);
 
-impl Drop for Busy<'_> {
+impl Drop for InFlightGuard<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

@@ -12,8 +12,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::error::BackendError;
-use super::retry::{Attempts, Budget, Replay, Verdict};
-use super::session::{Attempt, Deaf, Link, fresh_id};
+use super::retry::{Attempts, Budget, Replay, RetryDecision};
+use super::session::{Attempt, Connection, NoopHandler, fresh_id};
 use crate::protocol::message::first_elements;
 use crate::protocol::{ClientProfile, Era, Freshness, Kind, Listing, Outcome, RawJson, error};
 
@@ -27,18 +27,18 @@ const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Everything the backend lists, of every kind it says it has, all kinds side by side. A list
 /// that can't be had stays as it was in `last`, and the reason is returned beside.
 pub async fn fetch(
-    link: &Arc<Link>,
+    connection: &Arc<Connection>,
     client: &ClientProfile,
     retries: u32,
     last: &Listing,
 ) -> (Listing, Vec<(Kind, BackendError)>) {
     let offered = Kind::ALL
         .into_iter()
-        .filter(|kind| link.server.lists(*kind));
+        .filter(|kind| connection.server.lists(*kind));
     let lists = join_all(
-        offered.map(|kind| async move { (kind, pages(link, client, retries, kind).await) }),
+        offered.map(|kind| async move { (kind, pages(connection, client, retries, kind).await) }),
     );
-    let mirrors = link.era == Era::Modern;
+    let mirrors = connection.era == Era::Modern;
     let (mut listing, mut failed) = (Listing::new(mirrors), Vec::new());
     for (kind, list) in lists.await {
         let (items, freshness) = list.unwrap_or_else(|error| {
@@ -52,7 +52,7 @@ pub async fn fetch(
 }
 
 async fn pages(
-    link: &Arc<Link>,
+    connection: &Arc<Connection>,
     client: &ClientProfile,
     retries: u32,
     kind: Kind,
@@ -65,7 +65,7 @@ async fn pages(
     for _ in 0..MAX_PAGES {
         let page = tokio::time::timeout(
             PAGE_TIMEOUT,
-            patiently(link, client, retries, kind, cursor.as_ref()),
+            patiently(connection, client, retries, kind, cursor.as_ref()),
         )
         .await
         .map_err(|_| BackendError::Deadline {
@@ -80,7 +80,7 @@ async fn pages(
             let why = format!("{} has no array {:?}", kind.list_method(), kind.member());
             return Err(BackendError::BadReply(why));
         };
-        let of_page = match link.era {
+        let of_page = match connection.era {
             Era::Modern => Freshness::of(&page),
             Era::Legacy => Freshness::default(),
         };
@@ -135,7 +135,7 @@ impl Items {
 
 /// One page, tried again where that may help: listing changes nothing.
 async fn patiently(
-    link: &Arc<Link>,
+    connection: &Arc<Connection>,
     client: &ClientProfile,
     retries: u32,
     kind: Kind,
@@ -144,23 +144,23 @@ async fn patiently(
     let budget = Budget::new();
     let mut attempts = Attempts::new(Replay::Safe, retries, &budget);
     loop {
-        let error = match page(link, client, kind, cursor).await {
+        let error = match page(connection, client, kind, cursor).await {
             Ok(page) => return Ok(page),
             Err(error) => error,
         };
-        let verdict = attempts.after(error.evidence(), PAGE_TIMEOUT, &mut rand::rng());
-        match verdict {
+        let decision = attempts.after(error.retry_class(), PAGE_TIMEOUT, &mut rand::rng());
+        match decision {
             // A new link is the keeper's affair.
-            _ if error.ends_link() => return Err(error),
-            Verdict::Retry { delay } => tokio::time::sleep(delay).await,
-            Verdict::GiveUp => return Err(error),
+            _ if error.ends_connection() => return Err(error),
+            RetryDecision::Retry { delay } => tokio::time::sleep(delay).await,
+            RetryDecision::GiveUp => return Err(error),
         }
     }
 }
 
 /// One page; `None` if the server, against its own capabilities, has no such list.
 async fn page(
-    link: &Arc<Link>,
+    connection: &Arc<Connection>,
     client: &ClientProfile,
     kind: Kind,
     cursor: Option<&RawJson>,
@@ -169,7 +169,7 @@ async fn page(
         cursor.map(|cursor| RawJson::trusted(format!(r#"{{"cursor":{}}}"#, cursor.as_str())));
     let (id, sent) = (fresh_id(), AtomicBool::new(false));
     let attempt = Attempt::plain(&id, kind.list_method(), params.as_ref(), client, &sent);
-    match link.request(&attempt, &Deaf).await?.outcome {
+    match connection.request(&attempt, &NoopHandler).await?.outcome {
         Outcome::Result(result) => Ok(Some(result)),
         Outcome::Error(refused) => {
             let code = refused
@@ -178,7 +178,7 @@ async fn page(
             if code == Some(error::METHOD_NOT_FOUND) {
                 return Ok(None);
             }
-            let said = link.snippet(refused.as_bytes());
+            let said = connection.snippet(refused.as_bytes());
             Err(BackendError::BadReply(format!(
                 "{} was refused: {said}",
                 kind.list_method()

@@ -2,38 +2,38 @@
 //!
 //! Owns everything between "this call goes to that backend" and its outcome. From the bottom up:
 //! [`sse`] decodes, [`http`] sends, [`stream`] reads an answer, [`session`] is the agreed relation,
-//! [`handshake`] makes one, [`keeper`] keeps it alive, [`call`] makes a call of attempts as
+//! [`handshake`] makes one, [`supervisor`] keeps it alive, [`call`] makes a call of attempts as
 //! [`retry`] allows. What a backend says outside of calls is heard by [`news`] and [`listen`]. It
 //! must not know the client's ids, the catalogue, or that there are other backends.
 
-mod asked;
-pub mod auth;
-mod broken;
 pub mod call;
-pub mod clock;
+pub mod credentials;
+pub mod deadline;
 pub mod error;
 pub mod event;
 mod files;
+mod get_stream;
+pub mod handler;
 pub mod handshake;
 pub mod http;
-pub mod keeper;
+mod http_sse;
 mod levels;
-mod listen;
-pub mod listener;
+mod list_refresh;
 pub mod listing;
-mod news;
-mod old_sse;
+mod pending;
 pub mod pool;
-mod refetch;
 pub mod resume;
 pub mod retry;
 mod scrub;
-mod second;
+mod server_requests;
 pub mod session;
+mod sessions;
 pub mod sse;
 pub mod stream;
+mod subscription_stream;
 mod subscriptions;
-mod waiters;
+pub mod supervisor;
+mod transport_error;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -43,29 +43,29 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use call::{Call, Failed, ProgressToken, Reached};
-pub use clock::Clock;
+pub use call::{Call, Failed, ProgressHighWater, ProgressToken};
+pub use deadline::Deadline;
 pub use error::BackendError;
 pub use event::BackendEvent;
-pub use keeper::keep;
+pub use handler::ServerMessageHandler;
 pub use levels::LevelGuard;
-pub use listener::Listener;
 pub use pool::Pool;
 pub use session::Answer;
 pub use subscriptions::Subscription;
+pub use supervisor::keep;
 
 use crate::budget::Budget;
 use crate::config::{BackendConfig, Config};
 use crate::protocol::{ClientProfile, Era, RawJson};
-use second::Means;
-use session::Link;
+use session::Connection;
+use sessions::BackendContext;
 
 /// How long backends may take to hear that we are leaving.
-const FAREWELL: Duration = Duration::from_secs(1);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One backend, shared by its keeper and all calls to it.
 #[derive(Debug)]
-pub struct Backend {
+pub struct HttpBackend {
     /// Its entry of the config.
     pub config: Arc<BackendConfig>,
     /// Its place in config order.
@@ -78,21 +78,21 @@ pub struct Backend {
     /// `max_in_flight`, first come first served.
     permits: Semaphore,
     budget: retry::Budget,
-    refetch: refetch::Refetch,
+    list_refresh: list_refresh::ListRefresh,
     /// While it has a question open that belongs to no call.
-    standstill: clock::Standstill,
+    shared_pause: deadline::SharedPause,
     levels: levels::Levels,
     subscriptions: subscriptions::Subscriptions,
     /// Messages on their way that nobody waits for.
-    errands: TaskTracker,
+    background: TaskTracker,
     /// The gateway takes its leave: nothing is kept up any more.
-    leaving: CancellationToken,
+    shutting_down: CancellationToken,
     /// Of the client that its session is introduced to.
-    introduced: OnceLock<Era>,
+    client_era: OnceLock<Era>,
     /// It is the second session of a backend: it lists nothing, and being down is no news.
     is_second: bool,
-    second: OnceLock<Arc<Backend>>,
-    means: Means,
+    second: OnceLock<Arc<HttpBackend>>,
+    context: BackendContext,
 }
 
 /// Makes every backend of a config, each with its keeper, and the way to hear from them.
@@ -100,20 +100,20 @@ pub fn start_all(
     config: &Config,
     client: &watch::Receiver<Option<Arc<ClientProfile>>>,
     budget: &Budget,
-) -> (Vec<Arc<Backend>>, mpsc::UnboundedReceiver<BackendEvent>) {
+) -> (Vec<Arc<HttpBackend>>, mpsc::UnboundedReceiver<BackendEvent>) {
     let (events, news) = mpsc::unbounded_channel();
-    let means = Means {
+    let context = BackendContext {
         pool: Pool::default(),
         max_message_bytes: config.gateway.max_message_bytes,
         budget: budget.clone(),
         events,
     };
     let start = |(index, entry): (usize, &Arc<BackendConfig>)| {
-        let means = Means {
+        let context = BackendContext {
             budget: budget.for_a_backend(),
-            ..means.clone()
+            ..context.clone()
         };
-        let backend = Arc::new(Backend::new(Arc::clone(entry), index, means));
+        let backend = Arc::new(HttpBackend::new(Arc::clone(entry), index, context));
         tokio::spawn(keep(Arc::clone(&backend), client.clone()));
         backend
     };
@@ -124,9 +124,9 @@ pub fn start_all(
 }
 
 /// Takes leave of all of them, which together may take a second to hear it.
-pub async fn farewell_all(backends: impl IntoIterator<Item = &Arc<Backend>>) {
-    let farewells = backends.into_iter().map(|backend| backend.farewell());
-    let _ = tokio::time::timeout(FAREWELL, join_all(farewells)).await;
+pub async fn shutdown_all(backends: impl IntoIterator<Item = &Arc<HttpBackend>>) {
+    let farewells = backends.into_iter().map(|backend| backend.shutdown());
+    let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, join_all(farewells)).await;
 }
 
 /// Where the link to a backend stands.
@@ -138,7 +138,7 @@ pub enum State {
         failures: u64,
     },
     /// It can be called.
-    Ready(Arc<Link>),
+    Ready(Arc<Connection>),
     /// The last attempt failed; another follows in time, or when a call needs it.
     Down {
         /// Why.
@@ -148,25 +148,25 @@ pub enum State {
     },
 }
 
-impl Backend {
+impl HttpBackend {
     /// A backend that nobody has connected yet; [`keep`] does.
-    fn new(config: Arc<BackendConfig>, index: usize, means: Means) -> Self {
+    fn new(config: Arc<BackendConfig>, index: usize, context: BackendContext) -> Self {
         Self {
             permits: Semaphore::new(config.max_in_flight),
             budget: retry::Budget::default(),
             state: watch::Sender::new(State::Connecting { failures: 0 }),
             needed: Notify::new(),
             lists_changed: Notify::new(),
-            refetch: refetch::Refetch::default(),
-            standstill: clock::Standstill::default(),
+            list_refresh: list_refresh::ListRefresh::default(),
+            shared_pause: deadline::SharedPause::default(),
             levels: levels::Levels::default(),
             subscriptions: subscriptions::Subscriptions::default(),
-            errands: TaskTracker::new(),
-            leaving: CancellationToken::new(),
-            introduced: OnceLock::new(),
+            background: TaskTracker::new(),
+            shutting_down: CancellationToken::new(),
+            client_era: OnceLock::new(),
             is_second: false,
             second: OnceLock::new(),
-            means,
+            context,
             config,
             index,
         }
@@ -174,14 +174,14 @@ impl Backend {
 
     /// One that nobody keeps connected.
     #[cfg(test)]
-    pub(crate) fn unkept(config: Arc<BackendConfig>, index: usize) -> Self {
-        let means = Means {
+    pub(crate) fn unsupervised(config: Arc<BackendConfig>, index: usize) -> Self {
+        let context = BackendContext {
             pool: Pool::default(),
             max_message_bytes: usize::MAX,
             budget: Budget::new(usize::MAX),
             events: mpsc::unbounded_channel().0,
         };
-        Self::new(config, index, means)
+        Self::new(config, index, context)
     }
 
     /// Its name in the config.
@@ -197,7 +197,7 @@ impl Backend {
     /// The era it is spoken to in, if it is connected now.
     pub fn known_era(&self) -> Option<Era> {
         match &*self.state.borrow() {
-            State::Ready(link) => Some(link.era),
+            State::Ready(connection) => Some(connection.era),
             State::Connecting { .. } | State::Down { .. } => None,
         }
     }
@@ -207,13 +207,13 @@ impl Backend {
     /// # Errors
     /// When none could be made.
     pub async fn era(&self) -> Result<Era, BackendError> {
-        self.link().await.map(|link| link.era)
+        self.connection().await.map(|connection| connection.era)
     }
 
     /// What it declared at the end of this path of its capabilities, if it is connected.
     pub fn capability(&self, path: &[&str]) -> Option<RawJson> {
         let declared = match &*self.state.borrow() {
-            State::Ready(link) => link.server.capabilities.at(path),
+            State::Ready(connection) => connection.server.capabilities.at(path),
             _ => None,
         };
         declared.filter(|value| value.as_str() != "null")
@@ -232,39 +232,39 @@ impl Backend {
     /// Passes on a notification of the legacy client, in the session that knows this client.
     pub fn notify(self: &Arc<Self>, method: &'static str) {
         for session in self.sessions() {
-            if let State::Ready(link) = session.state()
-                && link.era == Era::Legacy
-                && session.introduced() == Era::Legacy
+            if let State::Ready(connection) = session.state()
+                && connection.era == Era::Legacy
+                && session.client_era() == Era::Legacy
             {
-                link.notify_in_passing(method, None);
+                connection.notify_in_background(method, None);
             }
         }
     }
 
     /// Ends its sessions and waits for the messages still on their way.
-    pub async fn farewell(self: &Arc<Self>) {
-        join_all(self.sessions().map(|session| session.leave())).await;
+    pub async fn shutdown(self: &Arc<Self>) {
+        join_all(self.sessions().map(|session| session.shut_down())).await;
     }
 
-    async fn leave(&self) {
-        self.leaving.cancel();
-        self.errands.close();
-        self.errands.wait().await;
-        if let State::Ready(link) = self.state() {
-            link.close().await;
+    async fn shut_down(&self) {
+        self.shutting_down.cancel();
+        self.background.close();
+        self.background.wait().await;
+        if let State::Ready(connection) = self.state() {
+            connection.close().await;
         }
     }
 
     /// Tells a fresh link what was asked for on an earlier one.
-    fn restore(self: &Arc<Self>, link: &Arc<Link>) {
-        self.level_in_passing();
-        self.subscribe_again(link);
+    fn restore(self: &Arc<Self>, connection: &Arc<Connection>) {
+        self.sync_level_in_background();
+        self.resubscribe(connection);
     }
 
     /// The link is gone; the keeper makes a new one. Only the first to notice counts.
-    fn lost(&self, link: &Arc<Link>) {
+    fn disconnected(&self, connection: &Arc<Connection>) {
         self.state.send_if_modified(|state| match state {
-            State::Ready(current) if Arc::ptr_eq(current, link) => {
+            State::Ready(current) if Arc::ptr_eq(current, connection) => {
                 *state = State::Connecting { failures: 0 };
                 true
             }
@@ -287,7 +287,7 @@ impl Backend {
             .await;
     }
 
-    async fn link_lost(&self) {
+    async fn connection_lost(&self) {
         let mut state = self.state.subscribe();
         let _ = state
             .wait_for(|state| !matches!(state, State::Ready(_)))
@@ -302,12 +302,12 @@ impl Backend {
     }
 
     /// The link, waiting for the attempt to get one if there is none.
-    async fn link(&self) -> Result<Arc<Link>, BackendError> {
+    async fn connection(&self) -> Result<Arc<Connection>, BackendError> {
         let mut state = self.state.subscribe();
         let mut seen = None;
         loop {
             match &*state.borrow_and_update() {
-                State::Ready(link) => return Ok(Arc::clone(link)),
+                State::Ready(connection) => return Ok(Arc::clone(connection)),
                 State::Down { error, failures } if seen.is_some_and(|seen| seen != *failures) => {
                     return Err(error.clone());
                 }

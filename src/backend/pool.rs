@@ -22,7 +22,7 @@ pub const USER_AGENT: &str = concat!("sentinel-gateway/", env!("CARGO_PKG_VERSIO
 pub const MAX_IDLE_PER_HOST: usize = 10;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 /// A connection beyond those is kept this long: from one wave of calls to the next.
-const WAVE_TIMEOUT: Duration = Duration::from_secs(1);
+const BURST_IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 /// HTTP/2: a connection that is silent this long under a call is pinged, and is dead when the ping
 /// stays unanswered as long again.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -30,7 +30,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// The clients of one gateway.
 #[derive(Debug, Default, Clone)]
 pub struct Pool {
-    clients: Arc<Mutex<HashMap<Setting, Clients>>>,
+    clients: Arc<Mutex<HashMap<ClientKey, Clients>>>,
 }
 
 /// Two pools for one setting. With one alone, 64 calls side by side would close and open most of
@@ -38,14 +38,14 @@ pub struct Pool {
 #[derive(Debug, Clone)]
 pub struct Clients {
     /// For what goes on all day: few connections, kept long.
-    pub steady: Client,
+    pub kept: Client,
     /// For calls beyond that many at once: any number, gone soon after.
-    pub wave: Client,
+    pub burst: Client,
 }
 
 /// What makes two backends need two clients.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Setting {
+struct ClientKey {
     connect_timeout: Duration,
     /// Proxies from the environment never apply to loopback.
     loopback: bool,
@@ -59,26 +59,26 @@ impl Pool {
     /// # Errors
     /// In plain words, if a certificate file can't be read or used.
     pub fn clients(&self, config: &BackendConfig, url: &Url) -> Result<Clients, String> {
-        let setting = Setting {
+        let key = ClientKey {
             connect_timeout: config.connect_timeout,
             loopback: is_loopback(url),
             https: url.scheme() == "https",
             tls: config.tls.clone(),
         };
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(made) = clients.get(&setting) {
+        if let Some(made) = clients.get(&key) {
             return Ok(made.clone());
         }
         let made = Clients {
-            steady: build(&setting, MAX_IDLE_PER_HOST, IDLE_TIMEOUT)?,
-            wave: build(&setting, usize::MAX, WAVE_TIMEOUT)?,
+            kept: build(&key, MAX_IDLE_PER_HOST, IDLE_TIMEOUT)?,
+            burst: build(&key, usize::MAX, BURST_IDLE_TIMEOUT)?,
         };
-        clients.insert(setting, made.clone());
+        clients.insert(key, made.clone());
         Ok(made)
     }
 }
 
-fn build(setting: &Setting, max_idle: usize, idle_for: Duration) -> Result<Client, String> {
+fn build(key: &ClientKey, max_idle: usize, idle_for: Duration) -> Result<Client, String> {
     // A second call finds a provider installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
 
@@ -88,23 +88,23 @@ fn build(setting: &Setting, max_idle: usize, idle_for: Duration) -> Result<Clien
         .referer(false)
         .pool_max_idle_per_host(max_idle)
         .pool_idle_timeout(idle_for)
-        .connect_timeout(setting.connect_timeout)
+        .connect_timeout(key.connect_timeout)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .http2_keep_alive_timeout(KEEP_ALIVE);
-    if setting.loopback {
-        builder = builder.no_proxy().dns_resolver(Arc::new(ThisMachine));
+    if key.loopback {
+        builder = builder.no_proxy().dns_resolver(Arc::new(LoopbackResolver));
     }
-    if setting.loopback && !setting.https {
+    if key.loopback && !key.https {
         // No TLS can happen here: don't load the system's roots for it.
         builder = builder.tls_certs_only([]);
     }
-    if !setting.https {
+    if !key.https {
         // Only HTTP/2 says that it has not taken a request: without it, no copy of each is kept for
         // that.
         builder = builder.retry(retry::never().max_retries_per_request(0));
     }
-    if let Some(path) = &setting.tls.ca_file {
+    if let Some(path) = &key.tls.ca_file {
         let pem = read(path, "ca_file")?;
         let roots = Certificate::from_pem_bundle(&pem)
             .map_err(|_| format!("ca_file {} holds no PEM certificate", path.display()))?;
@@ -116,7 +116,7 @@ fn build(setting: &Setting, max_idle: usize, idle_for: Duration) -> Result<Clien
         }
         builder = builder.tls_certs_merge(roots);
     }
-    if let Some((certificate, key)) = &setting.tls.client_cert {
+    if let Some((certificate, key)) = &key.tls.client_cert {
         let mut pem = read(certificate, "client_cert_file")?;
         pem.push(b'\n');
         pem.extend(read(key, "client_key_file")?);
@@ -133,9 +133,9 @@ fn build(setting: &Setting, max_idle: usize, idle_for: Duration) -> Result<Clien
 
 /// Where `localhost` and what ends in it are. Credentials travel there in the clear and past every
 /// proxy, so no name server may say that it is elsewhere.
-struct ThisMachine;
+struct LoopbackResolver;
 
-impl Resolve for ThisMachine {
+impl Resolve for LoopbackResolver {
     fn resolve(&self, _: Name) -> Resolving {
         let addresses = [Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()];
         let addresses = addresses.map(|address: IpAddr| SocketAddr::new(address, 0));

@@ -26,31 +26,31 @@ const MAX_BARREN: u32 = 5;
 
 /// Where a stream stands.
 #[derive(Debug, Default)]
-pub struct Place {
+pub struct Cursor {
     /// The last event that was seen whole, if events have ids.
     pub last_event_id: Option<String>,
     /// How long the server last asked to wait.
     pub retry: Option<Duration>,
     /// Ends in a row with nothing heard before them.
-    pub barren: u32,
+    pub empty_attempts: u32,
 }
 
-impl Place {
+impl Cursor {
     /// A message was heard.
     pub(super) fn heard(&mut self) {
-        self.barren = 0;
+        self.empty_attempts = 0;
     }
 
     /// One more response of this stream has ended.
     pub(super) fn ended(&mut self, decoder: &Decoder) {
-        self.barren += 1;
+        self.empty_attempts += 1;
         self.retry = decoder.retry().or(self.retry);
         if let Some(id) = decoder.last_event_id()
             && self.last_event_id.as_deref() != Some(id)
         {
             self.last_event_id = Some(id.to_owned());
             // A mere id is news too: servers that let clients poll send nothing else.
-            self.barren = 0;
+            self.empty_attempts = 0;
         }
     }
 }
@@ -60,30 +60,30 @@ pub trait Resume: Send + Sync {
     /// The response to read on from; an error is the end of it.
     fn resume<'a>(
         &'a self,
-        place: &'a Place,
+        cursor: &'a Cursor,
         broken: BackendError,
     ) -> BoxFuture<'a, Result<Response, BackendError>>;
 }
 
 /// Asks with GET for the rest of what answers a request. The request is never sent again.
-pub(super) struct RestOfAnswer<'a> {
+pub(super) struct ResumeResponse<'a> {
     pub(super) endpoint: &'a Endpoint,
     pub(super) headers: &'a HeaderMap,
 }
 
-impl Resume for RestOfAnswer<'_> {
+impl Resume for ResumeResponse<'_> {
     fn resume<'a>(
         &'a self,
-        place: &'a Place,
+        cursor: &'a Cursor,
         broken: BackendError,
     ) -> BoxFuture<'a, Result<Response, BackendError>> {
         async move {
             let resumable = matches!(broken, BackendError::ConnectionLost(_));
-            let Some(id) = place.last_event_id.as_deref().filter(|_| resumable) else {
+            let Some(id) = cursor.last_event_id.as_deref().filter(|_| resumable) else {
                 return Err(broken);
             };
-            for tried in place.barren..=MAX_BARREN {
-                tokio::time::sleep(wait(place, tried)).await;
+            for tried in cursor.empty_attempts..=MAX_BARREN {
+                tokio::time::sleep(wait(cursor, tried)).await;
                 tracing::debug!(
                     tried,
                     "a stream ended before its answer: asking for the rest"
@@ -103,8 +103,8 @@ impl Resume for RestOfAnswer<'_> {
 }
 
 /// What the server asked for, and longer if that has led to nothing.
-fn wait(place: &Place, tried: u32) -> Duration {
-    let asked = place.retry.unwrap_or(DEFAULT_RETRY).max(LEAST_RETRY);
+fn wait(cursor: &Cursor, tried: u32) -> Duration {
+    let asked = cursor.retry.unwrap_or(DEFAULT_RETRY).max(LEAST_RETRY);
     match tried {
         0 | 1 => asked,
         more => asked.max(retry::backoff(more - 2, &mut rand::rng())),

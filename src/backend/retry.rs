@@ -5,7 +5,7 @@
 //! value, and does no I/O: the caller says what it saw, and sleeps as told.
 //!
 //! Whether a call may run twice is decided before its first send ([`Replay`]), never in the heat
-//! of a failure. After each failed attempt the caller names what it saw ([`Evidence`]):
+//! of a failure. After each failed attempt the caller names what it saw ([`RetryClass`]):
 //!
 //! | what was seen | sent again? |
 //! |---|---|
@@ -60,7 +60,7 @@ impl Replay {
 
 /// What a failed attempt shows of the request's fate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Evidence {
+pub enum RetryClass {
     /// It never reached a server: connection refused, DNS, connect timeout, refused h2 stream.
     NotSent,
     /// The server says that it did not take it: 429, or 503 with `Retry-After`.
@@ -85,7 +85,7 @@ pub enum Evidence {
 
 /// What to do after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RetryDecision {
     /// Send it again after this wait.
     Retry {
         /// Shorter than the time that was left.
@@ -125,41 +125,46 @@ impl<'a> Attempts<'a> {
 
     /// Judges a failed attempt with `left` until the call's deadline. A `Retry` is counted and
     /// paid for: it must be sent.
-    pub fn after(&mut self, seen: Evidence, left: Duration, rng: &mut impl Rng) -> Verdict {
+    pub fn after(
+        &mut self,
+        class: RetryClass,
+        left: Duration,
+        rng: &mut impl Rng,
+    ) -> RetryDecision {
         let safe = self.replay == Replay::Safe;
-        match seen {
-            Evidence::NotSent => self.retry(Duration::ZERO, left, rng),
-            Evidence::NotTaken { retry_after: None } => self.retry(Duration::ZERO, left, rng),
-            Evidence::NotTaken {
+        match class {
+            RetryClass::NotSent => self.retry(Duration::ZERO, left, rng),
+            RetryClass::NotTaken { retry_after: None } => self.retry(Duration::ZERO, left, rng),
+            RetryClass::NotTaken {
                 retry_after: Some(asked),
             } => match wait_for_retry_after(asked, left) {
                 Some(wait) => self.retry(wait, left, rng),
-                None => Verdict::GiveUp,
+                None => RetryDecision::GiveUp,
             },
-            Evidence::Unavailable | Evidence::MayHaveRun if safe => {
+            RetryClass::Unavailable | RetryClass::MayHaveRun if safe => {
                 self.retry(Duration::ZERO, left, rng)
             }
-            Evidence::Renewed { by_status } if (by_status || safe) && !self.renewed => {
+            RetryClass::Renewed { by_status } if (by_status || safe) && !self.renewed => {
                 self.renewed = true;
-                Verdict::Retry {
+                RetryDecision::Retry {
                     delay: Duration::ZERO,
                 }
             }
-            Evidence::Unavailable
-            | Evidence::MayHaveRun
-            | Evidence::Renewed { .. }
-            | Evidence::Final => Verdict::GiveUp,
+            RetryClass::Unavailable
+            | RetryClass::MayHaveRun
+            | RetryClass::Renewed { .. }
+            | RetryClass::Final => RetryDecision::GiveUp,
         }
     }
 
     /// Another attempt after the backoff, or after `at_least` where that is longer.
-    fn retry(&mut self, at_least: Duration, left: Duration, rng: &mut impl Rng) -> Verdict {
+    fn retry(&mut self, at_least: Duration, left: Duration, rng: &mut impl Rng) -> RetryDecision {
         let delay = backoff(self.retried, rng).max(at_least);
         if self.retried < self.allowed && delay < left && self.budget.withdraw() {
             self.retried += 1;
-            Verdict::Retry { delay }
+            RetryDecision::Retry { delay }
         } else {
-            Verdict::GiveUp
+            RetryDecision::GiveUp
         }
     }
 }

@@ -17,10 +17,10 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio_util::task::TaskTracker;
 
 use super::error::BackendError;
+use super::handler::{ServerMessageHandler, delivered};
 use super::http::Endpoint;
-use super::listener::{Listener, delivered};
-use super::old_sse::Channel;
-use super::waiters::Waiters;
+use super::http_sse::HttpSseTransport;
+use super::pending::PendingRequests;
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::era::{legacy, mirror, modern};
 use crate::protocol::{ClientProfile, Era, Id, Kind, LogLevel, Notification, Outcome, RawJson};
@@ -33,24 +33,24 @@ const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const MCP_NAME: HeaderName = HeaderName::from_static("mcp-name");
 pub(super) const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 /// How long a message that nobody waits for (a cancellation, a farewell) may take.
-pub(super) const COURTESY: Duration = Duration::from_secs(2);
+pub(super) const BEST_EFFORT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How many of those may be under way at a time.
-const MAX_ERRANDS: usize = 1024;
+const MAX_BACKGROUND: usize = 1024;
 
 /// Ids for our requests, never used twice in a process.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// A connected backend.
 #[derive(Debug)]
-pub struct Link {
+pub struct Connection {
     endpoint: Arc<Endpoint>,
     headers: HeaderMap,
     in_session: bool,
     /// The stream that everything comes on, with the transport of 2024-11-05.
-    channel: Option<Channel>,
-    /// Who waits for an answer, should it come on the stream of [`super::news`].
-    waiters: Waiters,
-    errands: TaskTracker,
+    http_sse: Option<HttpSseTransport>,
+    /// Who waits for an answer, should it come on the stream of [`super::get_stream`].
+    pending: PendingRequests,
+    background: TaskTracker,
     /// What it was last told about logging.
     pub(super) level: Mutex<Option<LogLevel>>,
     /// The era it is spoken to in.
@@ -65,7 +65,7 @@ pub struct Link {
 
 /// What was agreed with a server, and how long that took.
 #[derive(Debug)]
-pub(super) struct Agreed {
+pub(super) struct Negotiated {
     pub(super) version: &'static str,
     pub(super) server: ServerProfile,
     pub(super) latency: Duration,
@@ -113,55 +113,64 @@ impl ServerProfile {
     }
 }
 
-impl Link {
+impl Connection {
     /// A link of the modern era: nothing but how to address the server.
-    pub(super) fn modern(endpoint: Arc<Endpoint>, errands: TaskTracker, agreed: Agreed) -> Self {
+    pub(super) fn modern(
+        endpoint: Arc<Endpoint>,
+        background: TaskTracker,
+        negotiated: Negotiated,
+    ) -> Self {
         let mut headers = endpoint.headers().clone();
-        headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(agreed.version));
+        headers.insert(
+            PROTOCOL_VERSION,
+            HeaderValue::from_static(negotiated.version),
+        );
         Self {
             endpoint,
             headers,
             in_session: false,
-            channel: None,
-            waiters: Waiters::default(),
-            errands,
+            http_sse: None,
+            pending: PendingRequests::default(),
+            background,
             level: Mutex::default(),
             era: Era::Modern,
-            version: agreed.version,
-            server: agreed.server,
-            latency: agreed.latency,
+            version: negotiated.version,
+            server: negotiated.server,
+            latency: negotiated.latency,
         }
     }
 
     /// A link of the legacy era, in a session if the server issued one.
     pub(super) fn legacy(
         endpoint: Arc<Endpoint>,
-        errands: TaskTracker,
-        agreed: Agreed,
+        background: TaskTracker,
+        negotiated: Negotiated,
         session: Option<HeaderValue>,
     ) -> Self {
         let in_session = session.is_some();
-        let mut link = Self::modern(endpoint, errands, agreed);
-        link.headers.extend(session.map(|id| (SESSION_ID, id)));
+        let mut connection = Self::modern(endpoint, background, negotiated);
+        connection
+            .headers
+            .extend(session.map(|id| (SESSION_ID, id)));
         Self {
             in_session,
             era: Era::Legacy,
-            ..link
+            ..connection
         }
     }
 
     /// A link of the legacy era over the transport of 2024-11-05.
     pub(super) fn old(
         endpoint: Arc<Endpoint>,
-        errands: TaskTracker,
-        agreed: Agreed,
-        channel: Channel,
+        background: TaskTracker,
+        negotiated: Negotiated,
+        http_sse: HttpSseTransport,
     ) -> Self {
-        let link = Self::legacy(Arc::clone(&endpoint), errands, agreed, None);
+        let connection = Self::legacy(Arc::clone(&endpoint), background, negotiated, None);
         Self {
             headers: endpoint.headers().clone(),
-            channel: Some(channel),
-            ..link
+            http_sse: Some(http_sse),
+            ..connection
         }
     }
 
@@ -173,36 +182,39 @@ impl Link {
     pub async fn request(
         self: &Arc<Self>,
         attempt: &Attempt<'_>,
-        listener: &dyn Listener,
+        handler: &dyn ServerMessageHandler,
     ) -> Result<Answer, BackendError> {
-        let (headers, params) = self.dressed(attempt);
+        let (headers, params) = self.encode_request(attempt);
         let body = message::request(attempt.id, attempt.method, params.as_ref());
-        let mut waiting = Waiting {
-            link: self,
+        let mut cancel_on_drop = CancelOnDrop {
+            connection: self,
             id: attempt.id,
             given_up: true,
         };
         attempt.sent.store(true, Ordering::Relaxed);
-        let answer = match &self.channel {
-            Some(channel) => {
-                channel
-                    .request(attempt.id, body, attempt.idle, listener)
+        let answer = match &self.http_sse {
+            Some(http_sse) => {
+                http_sse
+                    .request(attempt.id, body, attempt.idle, handler)
                     .await
             }
-            None if self.era == Era::Legacy => self.exchange_or_hear(attempt, body, listener).await,
-            None => self.exchange(attempt, &headers, body, listener).await,
+            None if self.era == Era::Legacy => self.exchange_or_hear(attempt, body, handler).await,
+            None => self.exchange(attempt, &headers, body, handler).await,
         };
-        waiting.given_up = matches!(
+        cancel_on_drop.given_up = matches!(
             answer,
             Err(BackendError::Idle { .. }
                 | BackendError::TooLarge { .. }
                 | BackendError::NoRoom { .. })
         );
-        self.understood(attempt, answer?)
+        self.check_result_type(attempt, answer?)
     }
 
     /// Headers and params of a request as this server's era wants them.
-    fn dressed<'a>(&'a self, attempt: &Attempt<'a>) -> (Cow<'a, HeaderMap>, Option<RawJson>) {
+    fn encode_request<'a>(
+        &'a self,
+        attempt: &Attempt<'a>,
+    ) -> (Cow<'a, HeaderMap>, Option<RawJson>) {
         if self.era == Era::Legacy {
             let params = attempt.params.map(|params| match attempt.caller.era {
                 Era::Modern => legacy::params_from_modern(params),
@@ -237,7 +249,11 @@ impl Link {
     }
 
     /// What kind of answer it is; one of a kind that must not be is none.
-    fn understood(&self, attempt: &Attempt<'_>, outcome: Outcome) -> Result<Answer, BackendError> {
+    fn check_result_type(
+        &self,
+        attempt: &Attempt<'_>,
+        outcome: Outcome,
+    ) -> Result<Answer, BackendError> {
         let method = attempt.method;
         let may_be = |kind: &ResultType| match kind {
             ResultType::Complete => true,
@@ -274,14 +290,17 @@ impl Link {
     }
 
     /// The same, with nobody waiting: what can't be delivered in two seconds is let go, and so is
-    /// what comes while [`MAX_ERRANDS`] others are under way.
-    pub fn notify_in_passing(self: &Arc<Self>, method: &'static str, params: Option<RawJson>) {
-        if self.errands.len() >= MAX_ERRANDS {
+    /// what comes while [`MAX_BACKGROUND`] others are under way.
+    pub fn notify_in_background(self: &Arc<Self>, method: &'static str, params: Option<RawJson>) {
+        if self.background.len() >= MAX_BACKGROUND {
             return tracing::debug!(method, "too much is under way: a notification is let go");
         }
-        let link = Arc::clone(self);
-        self.errands.spawn(async move {
-            let sent = tokio::time::timeout(COURTESY, link.notify(method, params.as_ref()));
+        let connection = Arc::clone(self);
+        self.background.spawn(async move {
+            let sent = tokio::time::timeout(
+                BEST_EFFORT_TIMEOUT,
+                connection.notify(method, params.as_ref()),
+            );
             if let Ok(Err(error)) = sent.await {
                 tracing::debug!(method, %error, "a notification was not taken");
             }
@@ -289,18 +308,19 @@ impl Link {
     }
 
     /// A request whose answer changes nothing for us, with nobody waiting.
-    pub fn request_in_passing(self: &Arc<Self>, method: &'static str, params: RawJson) {
-        let link = Arc::clone(self);
-        self.errands
-            .spawn(async move { link.request_shortly(method, &params).await });
+    pub fn request_in_background(self: &Arc<Self>, method: &'static str, params: RawJson) {
+        let connection = Arc::clone(self);
+        self.background
+            .spawn(async move { connection.request_best_effort(method, &params).await });
     }
 
     /// The same, waiting for it, but not for long.
-    pub(super) async fn request_shortly(self: &Arc<Self>, method: &str, params: &RawJson) {
+    pub(super) async fn request_best_effort(self: &Arc<Self>, method: &str, params: &RawJson) {
         let (id, sent) = (fresh_id(), AtomicBool::new(false));
         let us = ClientProfile::ourselves();
         let attempt = Attempt::plain(&id, method, Some(params), &us, &sent);
-        match tokio::time::timeout(COURTESY, self.request(&attempt, &Deaf)).await {
+        match tokio::time::timeout(BEST_EFFORT_TIMEOUT, self.request(&attempt, &NoopHandler)).await
+        {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::debug!(method, %error, "a request in passing failed"),
             Err(_) => tracing::debug!(method, "a request in passing was not answered"),
@@ -314,12 +334,12 @@ impl Link {
 
     /// Ends the session (S25 `basic/transports`: DELETE); servers may answer 405.
     pub async fn close(&self) {
-        if let Some(channel) = &self.channel {
-            channel.close();
+        if let Some(http_sse) = &self.http_sse {
+            http_sse.close();
         }
         if self.in_session {
-            let farewell = self.endpoint.bare(Method::DELETE, &self.headers);
-            let _ = tokio::time::timeout(COURTESY, farewell).await;
+            let delete = self.endpoint.send_empty(Method::DELETE, &self.headers);
+            let _ = tokio::time::timeout(BEST_EFFORT_TIMEOUT, delete).await;
         }
     }
 
@@ -330,10 +350,10 @@ impl Link {
     }
 
     async fn post(&self, body: Bytes) -> Result<(), BackendError> {
-        if let Some(channel) = &self.channel {
-            return channel.post(body).await;
+        if let Some(http_sse) = &self.http_sse {
+            return http_sse.post(body).await;
         }
-        let (mut response, _busy) = self.endpoint.post(&self.headers, body).await?;
+        let (mut response, _in_flight) = self.endpoint.post(&self.headers, body).await?;
         let (status, headers) = (response.status(), response.headers().clone());
         // Read to the end, so that the connection can be used again.
         let body = Endpoint::beginning(&mut response).await;
@@ -397,9 +417,9 @@ pub fn fresh_id() -> Id {
 
 /// Hears nothing: refuses what a server asks, but answers its pings.
 #[derive(Debug)]
-pub struct Deaf;
+pub struct NoopHandler;
 
-impl Listener for Deaf {
+impl ServerMessageHandler for NoopHandler {
     fn notification(&self, _: Notification) {}
 
     fn request(&self, request: Request) -> BoxFuture<'_, Outcome> {
@@ -415,23 +435,23 @@ impl Listener for Deaf {
 }
 
 /// Tells the backend, when dropped too early, that we no longer wait.
-struct Waiting<'a> {
-    link: &'a Arc<Link>,
+struct CancelOnDrop<'a> {
+    connection: &'a Arc<Connection>,
     id: &'a Id,
     given_up: bool,
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for CancelOnDrop<'_> {
     fn drop(&mut self) {
         // A modern server takes the closed stream for it (B-M-05).
-        let to_be_told = self.given_up && self.link.era == Era::Legacy;
+        let to_be_told = self.given_up && self.connection.era == Era::Legacy;
         if to_be_told && tokio::runtime::Handle::try_current().is_ok() {
             let params = format!(
                 r#"{{"requestId":{},"reason":"the client no longer waits"}}"#,
                 self.id.raw().as_str()
             );
-            self.link
-                .notify_in_passing("notifications/cancelled", Some(RawJson::trusted(params)));
+            self.connection
+                .notify_in_background("notifications/cancelled", Some(RawJson::trusted(params)));
         }
     }
 }

@@ -4,7 +4,7 @@
 //! on which notifications and requests of the server come before (or beside) it. The answer
 //! counts the moment its event is complete, whether or not the stream is closed. A stream that is
 //! read for no answer, but for what else the server says, is read the same way. It must not know
-//! about retries or about clients; what else is heard goes to a [`Listener`].
+//! about retries or about clients; what else is heard goes to a [`ServerMessageHandler`].
 
 use std::time::Duration;
 
@@ -12,24 +12,24 @@ use bytes::{Bytes, BytesMut};
 use reqwest::{Response, StatusCode};
 use tokio::task::coop;
 
-use super::asked::{Asked, withdrawn};
-use super::broken;
 use super::error::BackendError;
+use super::handler::{Responder, ResponseSink, ServerMessageHandler};
 use super::http::{Endpoint, Media};
-use super::listener::{Addressee, Answering, Listener};
-use super::resume::{Place, Resume};
+use super::resume::{Cursor, Resume};
+use super::server_requests::{ServerRequests, cancelled_request};
 use super::sse::{Decoder, Event, TooLarge};
+use super::transport_error;
 use crate::budget::Charge;
 use crate::protocol::error::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION, code_of};
 use crate::protocol::message::{MAX_ELEMENTS, Malformed, at_once, elements, parse};
 use crate::protocol::{Era, Inbound, Notification, Outcome, RawJson, Request};
 
 /// One response that is being read.
-pub struct Reading<'a> {
+pub struct ResponseReader<'a> {
     /// Whose response it is.
     pub endpoint: &'a Endpoint,
     /// Who waits for an answer.
-    pub addressee: &'a dyn Addressee,
+    pub sink: &'a dyn ResponseSink,
     /// The era the request was sent in: a modern server asks nothing on this stream.
     pub era: Era,
     /// Whether we ask what the server is: then an error that names no request is an answer too,
@@ -40,14 +40,14 @@ pub struct Reading<'a> {
     /// The longest silence allowed.
     pub idle: Option<Duration>,
     /// Who hears the rest.
-    pub listener: &'a dyn Listener,
+    pub handler: &'a dyn ServerMessageHandler,
     /// How our answers get back to the server.
-    pub answering: &'a Answering<'a>,
+    pub responder: &'a Responder<'a>,
     /// How a stream that ends too early is gone on with, where it can be.
     pub resume: Option<&'a dyn Resume>,
 }
 
-impl<'a> Reading<'a> {
+impl<'a> ResponseReader<'a> {
     /// Reads up to the answer.
     ///
     /// # Errors
@@ -115,7 +115,7 @@ impl<'a> Reading<'a> {
                 None if self.probing => return Ok(answer.outcome),
                 None => {}
                 Some(id) => {
-                    if let Some(answer) = self.addressee.response(&id, Ok(answer.outcome)) {
+                    if let Some(answer) = self.sink.response(&id, Ok(answer.outcome)) {
                         return answer;
                     }
                 }
@@ -155,18 +155,27 @@ impl<'a> Reading<'a> {
         mut response: Response,
         mut decoder: Decoder,
     ) -> Result<Outcome, BackendError> {
-        let (mut asked, mut place) = (Asked::default(), Place::default());
+        let (mut server_requests, mut cursor) = (ServerRequests::default(), Cursor::default());
         loop {
             let end = self
-                .one_response(&mut response, &mut decoder, &mut asked, &mut place)
+                .one_response(
+                    &mut response,
+                    &mut decoder,
+                    &mut server_requests,
+                    &mut cursor,
+                )
                 .await;
             let broken = match end {
-                End::Read(answer) => return answer,
-                End::Broken(error) => error,
+                StreamEnd::Read(answer) => return answer,
+                StreamEnd::Broken(error) => error,
             };
-            place.ended(&decoder);
+            cursor.ended(&decoder);
             response = match self.resume {
-                Some(resume) => asked.beside(resume.resume(&place, broken)).await?,
+                Some(resume) => {
+                    server_requests
+                        .beside(resume.resume(&cursor, broken))
+                        .await?
+                }
                 None => return Err(broken),
             };
             decoder = self.decoder();
@@ -184,9 +193,9 @@ impl<'a> Reading<'a> {
         })?;
         for message in messages {
             match self.understand(message) {
-                Heard::Answer(answer) => return answer,
-                Heard::Notification(notification) => self.listener.notification(notification),
-                Heard::Request(_) | Heard::Nothing => {}
+                ReaderItem::Answer(answer) => return answer,
+                ReaderItem::Notification(notification) => self.handler.notification(notification),
+                ReaderItem::Request(_) | ReaderItem::Nothing => {}
             }
         }
         Err(BackendError::BadReply("it answers another request".into()))
@@ -196,19 +205,19 @@ impl<'a> Reading<'a> {
         &self,
         response: &mut Response,
         decoder: &mut Decoder,
-        asked: &mut Asked<'a>,
-        place: &mut Place,
-    ) -> End {
+        server_requests: &mut ServerRequests<'a>,
+        cursor: &mut Cursor,
+    ) -> StreamEnd {
         let mut charge = self.endpoint.budget.charge();
         loop {
             while let Some(event) = decoder.next() {
                 match self.charged(event, decoder, &mut charge) {
-                    Err(error) => return End::Broken(error),
+                    Err(error) => return StreamEnd::Broken(error),
                     Ok(event) if event.data.is_empty() => {}
                     Ok(event) => {
-                        place.heard();
-                        if let Some(answer) = self.event(&event, asked) {
-                            return End::Read(answer);
+                        cursor.heard();
+                        if let Some(answer) = self.event(&event, server_requests) {
+                            return StreamEnd::Read(answer);
                         }
                         // Of one chunk thousands may come, and others have their turn in between.
                         coop::consume_budget().await;
@@ -216,17 +225,17 @@ impl<'a> Reading<'a> {
                 }
             }
             if let Err(error) = charge.cover(decoder.held()) {
-                return End::Broken(error.into());
+                return StreamEnd::Broken(error.into());
             }
-            let quiet = asked.is_empty();
+            let quiet = server_requests.is_empty();
             let chunk = tokio::select! {
                 biased;
-                said = asked.settled() => match said {
+                said = server_requests.settled() => match said {
                     Ok(()) => continue,
                     // What waits for the answer waits in vain, and has run so far.
                     Err(_) => {
                         let why = "the session ended while the client was asked".to_owned();
-                        return End::Read(Err(BackendError::ConnectionLost(why)));
+                        return StreamEnd::Read(Err(BackendError::ConnectionLost(why)));
                     }
                 },
                 chunk = self.chunk(response, quiet) => chunk,
@@ -235,9 +244,9 @@ impl<'a> Reading<'a> {
                 Ok(Some(chunk)) => decoder.push(chunk),
                 Ok(None) => {
                     let why = "the stream ended without the answer".to_owned();
-                    return End::Broken(BackendError::ConnectionLost(why));
+                    return StreamEnd::Broken(BackendError::ConnectionLost(why));
                 }
-                Err(error) => return End::Broken(error),
+                Err(error) => return StreamEnd::Broken(error),
             }
         }
     }
@@ -256,7 +265,11 @@ impl<'a> Reading<'a> {
     }
 
     /// One event's messages; says the answer if it is among them.
-    fn event(&self, event: &Event, asked: &mut Asked<'a>) -> Option<Result<Outcome, BackendError>> {
+    fn event(
+        &self,
+        event: &Event,
+        server_requests: &mut ServerRequests<'a>,
+    ) -> Option<Result<Outcome, BackendError>> {
         let messages = match messages(&event.data) {
             Ok(messages) => messages,
             Err(why) => {
@@ -270,30 +283,34 @@ impl<'a> Reading<'a> {
         };
         for message in messages {
             match self.understand(message) {
-                Heard::Answer(answer) => return Some(answer),
-                Heard::Notification(notification) => match withdrawn(&notification) {
-                    Some(id) => asked.withdraw(&id),
-                    None => self.listener.notification(notification),
+                ReaderItem::Answer(answer) => return Some(answer),
+                ReaderItem::Notification(notification) => match cancelled_request(&notification) {
+                    Some(id) => server_requests.cancel(&id),
+                    None => self.handler.notification(notification),
                 },
-                Heard::Request(request) => asked.add(self.listener, self.answering, request),
-                Heard::Nothing => {}
+                ReaderItem::Request(request) => {
+                    server_requests.add(self.handler, self.responder, request)
+                }
+                ReaderItem::Nothing => {}
             }
         }
         None
     }
 
-    fn understand(&self, message: Message) -> Heard {
+    fn understand(&self, message: Message) -> ReaderItem {
         let (id, answer) = match message {
-            Ok(Inbound::Notification(notification)) => return Heard::Notification(notification),
+            Ok(Inbound::Notification(notification)) => {
+                return ReaderItem::Notification(notification);
+            }
             Ok(Inbound::Request(request)) if self.era == Era::Modern => {
                 tracing::warn!(
                     method = self.endpoint.snippet(request.method.as_bytes()),
                     "a modern server must not send requests: it is dropped"
                 );
-                return Heard::Nothing;
+                return ReaderItem::Nothing;
             }
-            Ok(Inbound::Request(request)) => return Heard::Request(request),
-            Ok(Inbound::Response(response)) => (response.id, is_answer(response.outcome)),
+            Ok(Inbound::Request(request)) => return ReaderItem::Request(request),
+            Ok(Inbound::Response(response)) => (response.id, check_result_object(response.outcome)),
             Err(malformed) => {
                 tracing::warn!(
                     error = malformed.error.message,
@@ -303,11 +320,11 @@ impl<'a> Reading<'a> {
                 (malformed.id, answer)
             }
         };
-        match id.and_then(|id| self.addressee.response(&id, answer)) {
-            Some(answer) => Heard::Answer(answer),
+        match id.and_then(|id| self.sink.response(&id, answer)) {
+            Some(answer) => ReaderItem::Answer(answer),
             None => {
                 tracing::debug!("a response that nobody waits for is dropped");
-                Heard::Nothing
+                ReaderItem::Nothing
             }
         }
     }
@@ -361,19 +378,19 @@ impl<'a> Reading<'a> {
                 .map_err(|_| BackendError::Idle { limit })?,
             _ => chunk.await,
         };
-        chunk.map_err(|error| broken::means(&error))
+        chunk.map_err(|error| transport_error::classify(&error))
     }
 }
 
 /// How one response of a stream ended.
-enum End {
+enum StreamEnd {
     /// With what it was read for.
     Read(Result<Outcome, BackendError>),
     /// Before that.
     Broken(BackendError),
 }
 
-enum Heard {
+enum ReaderItem {
     Answer(Result<Outcome, BackendError>),
     Notification(Notification),
     Request(Request),
@@ -381,7 +398,7 @@ enum Heard {
 }
 
 /// Every MCP result is an object.
-fn is_answer(outcome: Outcome) -> Result<Outcome, BackendError> {
+fn check_result_object(outcome: Outcome) -> Result<Outcome, BackendError> {
     match &outcome {
         Outcome::Result(result) if !result.is_object() => Err(BackendError::BadReply(
             "the result must be an object".into(),

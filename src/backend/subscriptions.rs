@@ -1,7 +1,7 @@
 //! Resources of one backend that somebody wants to hear about.
 //!
 //! Owns how many want each, and telling the server: a legacy one with `resources/subscribe` and
-//! `resources/unsubscribe` (S25 `server/resources`), a modern one by way of [`super::listen`]. It
+//! `resources/unsubscribe` (S25 `server/resources`), a modern one by way of [`super::subscription_stream`]. It
 //! must not know who wants to hear.
 
 use std::collections::{BTreeSet, HashMap};
@@ -13,38 +13,38 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::retry::Replay;
-use super::session::{Deaf, Link};
-use super::{Backend, Call, State};
+use super::session::{Connection, NoopHandler};
+use super::{Call, HttpBackend, State};
 use crate::protocol::error::{INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND};
 use crate::protocol::{ClientProfile, Era, Executed, GatewayData, Outcome, RawJson, RpcError};
 
 /// How long a modern server may take to say what it honours.
-pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a legacy server may take to answer.
-const SUBSCRIBED: Duration = Duration::from_secs(30);
+const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// All of one backend.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
-    wanted: Mutex<HashMap<String, Wanted>>,
+    wanted: Mutex<HashMap<String, ResourceDemand>>,
     /// What is wanted has changed.
     changed: Notify,
-    listened: watch::Sender<Listened>,
+    acknowledged: watch::Sender<Acknowledged>,
 }
 
 /// One URI.
 #[derive(Debug, Default)]
-struct Wanted {
+struct ResourceDemand {
     by: usize,
     /// A legacy server has taken it, on some link.
-    taken: bool,
+    subscribed: bool,
     /// Who has it is the one that tells the server.
-    turn: Arc<tokio::sync::Mutex<()>>,
+    lock: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// What a modern server has said about our wishes, on the link of now.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Listened {
+pub(super) struct Acknowledged {
     /// What it was asked for and has answered about.
     pub(super) asked: BTreeSet<String>,
     /// What it honours of that.
@@ -67,13 +67,13 @@ impl Subscriptions {
     }
 
     /// Takes in what a modern server says.
-    pub(super) fn set_listened(&self, listened: Listened) {
-        self.listened.send_replace(listened);
+    pub(super) fn set_acknowledged(&self, acknowledged: Acknowledged) {
+        self.acknowledged.send_replace(acknowledged);
     }
 
     /// What it has said so far.
-    pub(super) fn listened(&self) -> Listened {
-        self.listened.borrow().clone()
+    pub(super) fn acknowledged(&self) -> Acknowledged {
+        self.acknowledged.borrow().clone()
     }
 
     fn add(&self, uri: &str) -> Arc<tokio::sync::Mutex<()>> {
@@ -83,7 +83,7 @@ impl Subscriptions {
         if wanted.by == 1 {
             self.changed.notify_one();
         }
-        Arc::clone(&wanted.turn)
+        Arc::clone(&wanted.lock)
     }
 
     /// One less wants it. Gives the turn to whoever has to tell a legacy server that it was the
@@ -95,12 +95,12 @@ impl Subscriptions {
         if wanted.by > 0 {
             return None;
         }
-        if !wanted.taken {
+        if !wanted.subscribed {
             all.remove(uri);
             self.changed.notify_one();
             return None;
         }
-        Some(Arc::clone(&wanted.turn))
+        Some(Arc::clone(&wanted.lock))
     }
 
     /// Drops an entry that nobody wants any more; says whether it was one.
@@ -114,17 +114,17 @@ impl Subscriptions {
         unwanted
     }
 
-    fn is_taken(&self, uri: &str) -> bool {
-        self.lock().get(uri).is_some_and(|wanted| wanted.taken)
+    fn is_subscribed(&self, uri: &str) -> bool {
+        self.lock().get(uri).is_some_and(|wanted| wanted.subscribed)
     }
 
-    fn set_taken(&self, uri: &str) {
+    fn set_subscribed(&self, uri: &str) {
         if let Some(wanted) = self.lock().get_mut(uri) {
-            wanted.taken = true;
+            wanted.subscribed = true;
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Wanted>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, ResourceDemand>> {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -132,59 +132,60 @@ impl Subscriptions {
 /// Somebody's wish to hear about one resource; dropped, it is withdrawn.
 #[derive(Debug)]
 pub struct Subscription {
-    backend: Arc<Backend>,
+    backend: Arc<HttpBackend>,
     uri: String,
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let Some(turn) = self.backend.subscriptions.remove(&self.uri) else {
+        let Some(lock) = self.backend.subscriptions.remove(&self.uri) else {
             return;
         };
         if tokio::runtime::Handle::try_current().is_err() {
             return;
         }
         let (backend, uri) = (Arc::clone(&self.backend), self.uri.clone());
-        self.backend.errands.spawn(async move {
-            let _turn = turn.lock().await;
+        self.backend.background.spawn(async move {
+            let _lock = lock.lock().await;
             // Somebody may have come in between.
             if backend.subscriptions.forget(&uri)
-                && let State::Ready(link) = backend.state()
-                && link.era == Era::Legacy
+                && let State::Ready(connection) = backend.state()
+                && connection.era == Era::Legacy
             {
-                link.request_shortly("resources/unsubscribe", &about(&uri))
+                connection
+                    .request_best_effort("resources/unsubscribe", &about(&uri))
                     .await;
             }
         });
     }
 }
 
-impl Backend {
+impl HttpBackend {
     /// From now on, and after every reconnect, the backend tells of changes to this resource, for
     /// as long as the subscription is held. Where it is down, it will be asked when it comes.
     ///
     /// # Errors
     /// The error object with which the backend refuses, or ours where it has no subscriptions.
     pub async fn subscribe(self: &Arc<Self>, uri: &str) -> Result<Subscription, RawJson> {
-        let State::Ready(link) = self.state() else {
+        let State::Ready(connection) = self.state() else {
             self.subscriptions.add(uri);
             return Ok(self.subscription(uri));
         };
-        if !link.server.subscribes() {
+        if !connection.server.subscribes() {
             let why = "the server does not offer subscriptions to resources";
             return Err(self.refused(METHOD_NOT_FOUND, why));
         }
-        let turn = self.subscriptions.add(uri);
+        let lock = self.subscriptions.add(uri);
         let subscription = self.subscription(uri);
-        match link.era {
+        match connection.era {
             Era::Legacy => {
-                let _turn = turn.lock().await;
-                if !self.subscriptions.is_taken(uri) {
+                let _lock = lock.lock().await;
+                if !self.subscriptions.is_subscribed(uri) {
                     self.ask_to_subscribe(uri).await?;
-                    self.subscriptions.set_taken(uri);
+                    self.subscriptions.set_subscribed(uri);
                 }
             }
-            Era::Modern => self.wait_to_be_heard(uri).await?,
+            Era::Modern => self.wait_for_acknowledgement(uri).await?,
         }
         Ok(subscription)
     }
@@ -200,20 +201,20 @@ impl Backend {
         let params = about(uri);
         // Whoever wants to hear, one session is asked.
         let us = ClientProfile {
-            era: self.introduced(),
+            era: self.client_era(),
             ..ClientProfile::ourselves()
         };
-        let clock = self.clock(Instant::now(), self.config.timeout.min(SUBSCRIBED));
+        let deadline = self.deadline(Instant::now(), self.config.timeout.min(SUBSCRIBE_TIMEOUT));
         let call = Call {
             method: "resources/subscribe",
             params: Some(&params),
             progress: None,
             replay: Replay::Safe,
-            clock: &clock,
+            deadline: &deadline,
             caller: &us,
             target: None,
             mirrored: &[],
-            listener: &Deaf,
+            handler: &NoopHandler,
         };
         match self.call(&call).await {
             Ok(answer) => match answer.outcome {
@@ -231,12 +232,16 @@ impl Backend {
         }
     }
 
-    async fn wait_to_be_heard(&self, uri: &str) -> Result<(), RawJson> {
-        let mut listened = self.subscriptions.listened.subscribe();
-        let answered = |listened: &Listened| listened.refused || listened.asked.contains(uri);
-        let answer = tokio::time::timeout(PATIENCE, listened.wait_for(answered)).await;
+    async fn wait_for_acknowledgement(&self, uri: &str) -> Result<(), RawJson> {
+        let mut acknowledged = self.subscriptions.acknowledged.subscribe();
+        let answered =
+            |acknowledged: &Acknowledged| acknowledged.refused || acknowledged.asked.contains(uri);
+        let answer =
+            tokio::time::timeout(ACKNOWLEDGE_TIMEOUT, acknowledged.wait_for(answered)).await;
         match answer {
-            Ok(Ok(listened)) if listened.refused || !listened.honoured.contains(uri) => {
+            Ok(Ok(acknowledged))
+                if acknowledged.refused || !acknowledged.honoured.contains(uri) =>
+            {
                 Err(self.refused(INVALID_PARAMS, "the server does not support it"))
             }
             // Too late to wait for: it will be heard all the same.
@@ -250,13 +255,13 @@ impl Backend {
     }
 
     /// Tells a fresh link of the legacy era what is wanted.
-    pub(super) fn subscribe_again(&self, link: &Arc<Link>) {
-        if link.era != Era::Legacy || !link.server.subscribes() {
+    pub(super) fn resubscribe(&self, connection: &Arc<Connection>) {
+        if connection.era != Era::Legacy || !connection.server.subscribes() {
             return;
         }
         for uri in self.subscriptions.wanted() {
-            self.subscriptions.set_taken(&uri);
-            link.request_in_passing("resources/subscribe", about(&uri));
+            self.subscriptions.set_subscribed(&uri);
+            connection.request_in_background("resources/subscribe", about(&uri));
         }
     }
 }

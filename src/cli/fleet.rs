@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, watch};
 
 use super::style::Status;
-use crate::backend::session::Link;
-use crate::backend::{Backend, BackendError, BackendEvent, State, farewell_all, start_all};
+use crate::backend::session::Connection;
+use crate::backend::{BackendError, BackendEvent, HttpBackend, State, shutdown_all, start_all};
 use crate::budget::Budget;
 use crate::catalog::{Built, Catalog, Findings, Names, Offer, Pins, Source};
 use crate::config::Config;
@@ -30,9 +30,9 @@ pub(super) struct Fleet {
 
 /// One backend, and how it fares.
 pub(super) struct Member {
-    pub(super) backend: Arc<Backend>,
+    pub(super) backend: Arc<HttpBackend>,
     /// Its link, or in one line what is wrong and what to do.
-    pub(super) link: Result<Arc<Link>, String>,
+    pub(super) link: Result<Arc<Connection>, String>,
     /// What it lists or, where it wasn't reached, listed at last contact.
     offer: Option<Offer>,
     /// When that was, where it wasn't reached.
@@ -58,7 +58,7 @@ impl Fleet {
         let _ = tokio::time::timeout(PATIENCE, hear_all(&mut members, &mut news)).await;
         // No more tries: keepers end when nobody listens.
         news.close();
-        farewell_all(members.iter().map(|member| &member.backend)).await;
+        shutdown_all(members.iter().map(|member| &member.backend)).await;
         drop(status);
 
         let mut pins = Pins::new(Arc::clone(&config.lock.lock));
@@ -80,7 +80,7 @@ impl Fleet {
 }
 
 impl Member {
-    fn unheard(backend: Arc<Backend>) -> Self {
+    fn unheard(backend: Arc<HttpBackend>) -> Self {
         let why = format!("no answer within {} s", PATIENCE.as_secs());
         Self {
             backend,

@@ -132,7 +132,7 @@ async fn refetched(
 ) -> Option<Arc<Snapshot>> {
     let backend = subject.route(snapshot)?.backend;
     snapshots.mark_unchanged();
-    backend.refetch_lists().await.then_some(())?;
+    backend.refresh_lists().await.then_some(())?;
     snapshots.changed().await.ok()?;
     Some(Arc::clone(&snapshots.borrow()))
 }

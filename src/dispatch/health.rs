@@ -6,14 +6,14 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
-use crate::backend::{Answer, Backend, BackendError, Call, Failed};
+use crate::backend::{Answer, BackendError, Call, Failed, HttpBackend};
 use crate::governance::breaker::{Breaker, Refusal, Sign};
 use crate::protocol::error::INTERNAL_ERROR;
 use crate::protocol::{Class, Executed, GatewayData, RpcError};
 
 /// Makes the call, its retries included.
 pub(super) async fn call(
-    backend: &Backend,
+    backend: &HttpBackend,
     breaker: &Arc<Breaker>,
     call: &Call<'_>,
     is_tool: bool,
@@ -60,7 +60,7 @@ fn sign(failed: &Failed) -> Sign {
 }
 
 /// The error that reaches the client.
-pub(super) fn explain(backend: &Backend, failed: &Failed, is_tool: bool) -> RpcError {
+pub(super) fn explain(backend: &HttpBackend, failed: &Failed, is_tool: bool) -> RpcError {
     let what = failed.error.explain(&backend.config.shown_url);
     let class = failed.error.class();
     let data = GatewayData::new(
@@ -72,13 +72,13 @@ pub(super) fn explain(backend: &Backend, failed: &Failed, is_tool: bool) -> RpcE
     told(backend, &what, failed.executed, is_tool).with_data(data)
 }
 
-fn turned_away(backend: &Backend, refusal: &Refusal, is_tool: bool) -> RpcError {
+fn turned_away(backend: &HttpBackend, refusal: &Refusal, is_tool: bool) -> RpcError {
     let data = GatewayData::new(Some(backend.name()), Class::Unreachable, Executed::No, 0);
     told(backend, refusal, Executed::No, is_tool).with_data(data)
 }
 
 /// The message alone must serve: clients drop `data`.
-fn told(backend: &Backend, what: &dyn Display, executed: Executed, is_tool: bool) -> RpcError {
+fn told(backend: &HttpBackend, what: &dyn Display, executed: Executed, is_tool: bool) -> RpcError {
     let fate = match executed {
         _ if !is_tool => "",
         Executed::No => "; the tool did not run",

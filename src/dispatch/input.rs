@@ -28,7 +28,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
 use super::filter::Filter;
-use crate::backend::{Listener, Subscription};
+use crate::backend::{ServerMessageHandler, Subscription};
 use crate::protocol::error::INTERNAL_ERROR;
 use crate::protocol::message;
 use crate::protocol::{ClientProfile, Era, LogLevel, Notification, Outcome, RawJson, Request};
@@ -128,7 +128,7 @@ pub struct Exchange {
     pub talks: Arc<Talks>,
 }
 
-impl Listener for Exchange {
+impl ServerMessageHandler for Exchange {
     fn notification(&self, notification: Notification) {
         if notification.method == "notifications/resources/updated" {
             // It concerns whoever has subscribed, not this call.

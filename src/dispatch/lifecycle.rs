@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 use super::Snapshot;
-use crate::backend::Backend;
+use crate::backend::HttpBackend;
 use crate::config::GatewayConfig;
 use crate::protocol::era::modern::{self, Says};
 use crate::protocol::era::supported;
@@ -166,7 +166,7 @@ impl Lifecycle {
 
     /// `logging/setLevel`: to every backend of its era now and after each reconnect, and with
     /// every request to the others.
-    pub fn set_level(&mut self, request: &Request, backends: &[Arc<Backend>]) -> Outcome {
+    pub fn set_level(&mut self, request: &Request, backends: &[Arc<HttpBackend>]) -> Outcome {
         let params = request.params.as_ref();
         let level = params.and_then(|params| params.get("level")?.text());
         let Some(level) = level.and_then(|level| LogLevel::of(&level)) else {

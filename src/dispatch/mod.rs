@@ -26,7 +26,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
-use crate::backend::Backend;
+use crate::backend::HttpBackend;
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::governance::breaker::Breaker;
@@ -44,7 +44,7 @@ pub struct Snapshot {
     /// The config that runs.
     pub config: Arc<Config>,
     /// In config order.
-    pub backends: Vec<Arc<Backend>>,
+    pub backends: Vec<Arc<HttpBackend>>,
     /// The breaker of each of them. All calls to one share it, whichever session they go to.
     pub breakers: Vec<Arc<Breaker>>,
     /// What is listed, and whose it is.
@@ -62,7 +62,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    fn breaker_of(&self, backend: &Backend) -> &Arc<Breaker> {
+    fn breaker_of(&self, backend: &HttpBackend) -> &Arc<Breaker> {
         &self.breakers[backend.index]
     }
 }

@@ -12,8 +12,10 @@ use super::health;
 use super::related::Related;
 use super::subject::{Route, Subject};
 use crate::backend::retry::Replay;
-use crate::backend::{Answer, Backend, BackendError, Call, Clock, Failed, Listener};
-use crate::backend::{LevelGuard, ProgressToken, Reached};
+use crate::backend::{
+    Answer, BackendError, Call, Deadline, Failed, HttpBackend, ServerMessageHandler,
+};
+use crate::backend::{LevelGuard, ProgressHighWater, ProgressToken};
 use crate::catalog::Entry;
 use crate::governance::breaker::Breaker;
 use crate::protocol::era::Mirror;
@@ -23,13 +25,13 @@ use crate::protocol::{ClientProfile, Era, Kind, RawJson, RpcError, task};
 
 /// A call, and whom it goes to.
 pub(super) struct Outgoing {
-    pub(super) backend: Arc<Backend>,
+    pub(super) backend: Arc<HttpBackend>,
     breaker: Arc<Breaker>,
     pub(super) method: String,
     /// The client's, with the backend's own name in them.
     pub(super) params: RawJson,
     /// Over all rounds.
-    pub(super) clock: Clock,
+    pub(super) deadline: Deadline,
     caller: Arc<ClientProfile>,
     is_tool: bool,
     is_task: bool,
@@ -37,7 +39,7 @@ pub(super) struct Outgoing {
     replay: Replay,
     target: Option<Arc<str>>,
     mirrored: Vec<(HeaderName, String)>,
-    reached: Reached,
+    reached: ProgressHighWater,
 }
 
 impl Outgoing {
@@ -67,7 +69,7 @@ impl Outgoing {
         Self {
             backend: Arc::clone(backend),
             breaker: Arc::clone(route.breaker),
-            clock: backend.clock(begun, timeout),
+            deadline: backend.deadline(begun, timeout),
             caller,
             is_tool: subject.kind == Kind::Tool,
             is_task: subject.is_task,
@@ -75,7 +77,7 @@ impl Outgoing {
             replay: tool.map_or(Replay::Safe, |tool| replay(backend, tool)),
             target,
             mirrored: tool.map_or_else(Vec::new, |tool| mirrored(tool, &params)),
-            reached: Reached::default(),
+            reached: ProgressHighWater::default(),
             method,
             params,
         }
@@ -85,7 +87,7 @@ impl Outgoing {
     pub(super) async fn send(
         &self,
         params: &RawJson,
-        listener: &dyn Listener,
+        listener: &dyn ServerMessageHandler,
     ) -> Result<Answer, RpcError> {
         let call = Call {
             method: &self.method,
@@ -94,11 +96,11 @@ impl Outgoing {
                 .then(|| progress_token(params, &self.reached))
                 .flatten(),
             replay: self.replay,
-            clock: &self.clock,
+            deadline: &self.deadline,
             caller: &self.caller,
             target: self.target.as_deref(),
             mirrored: &self.mirrored,
-            listener: &Related {
+            handler: &Related {
                 listener,
                 backend: self.backend.name(),
             },
@@ -143,7 +145,10 @@ impl Outgoing {
 }
 
 /// `_meta.progressToken` and its place, if the client wants progress; `reached` so far.
-pub(super) fn progress_token(params: &RawJson, reached: &Reached) -> Option<ProgressToken> {
+pub(super) fn progress_token(
+    params: &RawJson,
+    reached: &ProgressHighWater,
+) -> Option<ProgressToken> {
     let [meta] = params.pick(["_meta"]).ok()?;
     let meta = meta?;
     let [token] = params.slice(meta.clone()).pick(["progressToken"]).ok()?;
@@ -170,6 +175,6 @@ fn mirrored(tool: &Entry, params: &RawJson) -> Vec<(HeaderName, String)> {
 }
 
 /// Whether a tool may run twice: the user's word first, then the tool's own annotations.
-fn replay(backend: &Backend, tool: &Entry) -> Replay {
+fn replay(backend: &HttpBackend, tool: &Entry) -> Replay {
     Replay::of_tool(backend.config.retry_of(&tool.own_name), tool.safe_to_repeat)
 }

@@ -11,7 +11,7 @@ use super::lifecycle::identity;
 use super::pinning::Gate;
 use super::reported::Reported;
 use super::{Snapshot, list::Lists};
-use crate::backend::{Backend, BackendError, BackendEvent};
+use crate::backend::{BackendError, BackendEvent, HttpBackend};
 use crate::catalog::{Catalog, Names, Offer, Reason, Source, Withheld};
 use crate::config::Config;
 use crate::governance::breaker::Breaker;
@@ -22,7 +22,7 @@ use crate::state::{Memory, age};
 #[derive(Debug)]
 pub struct Refresh {
     config: Arc<Config>,
-    backends: Vec<Arc<Backend>>,
+    backends: Vec<Arc<HttpBackend>>,
     breakers: Vec<Arc<Breaker>>,
     parts: Vec<Part>,
     gate: Gate,
@@ -55,7 +55,7 @@ struct Part {
 
 impl Refresh {
     /// Nobody has connected yet.
-    pub fn new(config: Arc<Config>, backends: Vec<Arc<Backend>>, memory: Memory) -> Self {
+    pub fn new(config: Arc<Config>, backends: Vec<Arc<HttpBackend>>, memory: Memory) -> Self {
         Self {
             parts: backends.iter().map(|_| Part::default()).collect(),
             gate: Gate::new(&config, memory.clone()),

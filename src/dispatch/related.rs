@@ -3,17 +3,17 @@
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use crate::backend::Listener;
+use crate::backend::ServerMessageHandler;
 use crate::protocol::{Notification, Outcome, Request, task};
 
 /// Hears a call for another listener, with related tasks under the names that each side uses.
 pub(super) struct Related<'a> {
-    pub(super) listener: &'a dyn Listener,
+    pub(super) listener: &'a dyn ServerMessageHandler,
     /// Whose call it is.
     pub(super) backend: &'a str,
 }
 
-impl Listener for Related<'_> {
+impl ServerMessageHandler for Related<'_> {
     fn notification(&self, notification: Notification) {
         self.listener.notification(Notification {
             params: task::related_for_client(notification.params, self.backend),

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Snapshot;
-use crate::backend::Backend;
+use crate::backend::HttpBackend;
 use crate::catalog::Entry;
 use crate::governance::breaker::Breaker;
 use crate::protocol::error::{INVALID_PARAMS, RESOURCE_NOT_FOUND};
@@ -30,14 +30,14 @@ pub(super) struct Subject {
 
 /// Where a call goes.
 pub(super) struct Route<'a> {
-    pub(super) backend: &'a Arc<Backend>,
+    pub(super) backend: &'a Arc<HttpBackend>,
     pub(super) breaker: &'a Arc<Breaker>,
     /// `None` for a resource that nobody listed under this URI.
     pub(super) entry: Option<&'a Entry>,
 }
 
 impl<'a> Route<'a> {
-    fn to(backend: &'a Arc<Backend>, entry: Option<&'a Entry>, snapshot: &'a Snapshot) -> Self {
+    fn to(backend: &'a Arc<HttpBackend>, entry: Option<&'a Entry>, snapshot: &'a Snapshot) -> Self {
         Self {
             backend,
             breaker: snapshot.breaker_of(backend),

@@ -17,7 +17,7 @@ use super::outgoing::progress_token;
 use super::related::Related;
 use super::{Exchange, Snapshot, Snapshots};
 use crate::backend::retry::Replay;
-use crate::backend::{Answer, Backend, Call, Reached};
+use crate::backend::{Answer, Call, HttpBackend, ProgressHighWater};
 use crate::governance::breaker::Breaker;
 use crate::protocol::error::{INVALID_PARAMS, MISSING_CAPABILITY};
 use crate::protocol::message::elements;
@@ -74,7 +74,7 @@ pub(super) async fn list(request: Request, snapshots: Snapshots, exchange: Excha
 }
 
 async fn tasks_of(
-    backend: &Arc<Backend>,
+    backend: &Arc<HttpBackend>,
     breaker: &Arc<Breaker>,
     exchange: &Exchange,
 ) -> Vec<RawJson> {
@@ -111,7 +111,7 @@ async fn tasks_of(
 
 /// A notification that a backend sends outside of any call, with its tasks under the names that
 /// clients use.
-pub fn notice_for_client(notification: Notification, backend: &Backend) -> Notification {
+pub fn notice_for_client(notification: Notification, backend: &HttpBackend) -> Notification {
     let name = backend.name();
     let params = match notification.method.as_str() {
         "notifications/tasks/status" => notification
@@ -137,7 +137,7 @@ pub(super) fn undeclared(method: &str) -> RpcError {
 fn owner<'a>(
     params: &RawJson,
     snapshot: &'a Snapshot,
-) -> Result<(&'a Arc<Backend>, String), String> {
+) -> Result<(&'a Arc<HttpBackend>, String), String> {
     let task = params.get("taskId").and_then(|task| task.text());
     let task = task.ok_or("\"taskId\" must be a string")?;
     let found = task::apart(&task).and_then(|(name, own)| {
@@ -149,7 +149,7 @@ fn owner<'a>(
 }
 
 async fn ask(
-    backend: &Arc<Backend>,
+    backend: &Arc<HttpBackend>,
     breaker: &Arc<Breaker>,
     method: &str,
     params: &RawJson,
@@ -163,13 +163,13 @@ async fn ask(
     let call = Call {
         method,
         params: Some(params),
-        progress: progress_token(params, &Reached::default()),
+        progress: progress_token(params, &ProgressHighWater::default()),
         replay,
-        clock: &backend.clock(Instant::now(), backend.config.timeout),
+        deadline: &backend.deadline(Instant::now(), backend.config.timeout),
         caller: &exchange.client,
         target,
         mirrored: &[],
-        listener: &Related {
+        handler: &Related {
             listener: exchange,
             backend: backend.name(),
         },
@@ -177,7 +177,7 @@ async fn ask(
     health::call(backend, breaker, &call, false).await
 }
 
-fn named(answer: Answer, backend: &Backend) -> Answer {
+fn named(answer: Answer, backend: &HttpBackend) -> Answer {
     Answer {
         outcome: task::outcome_for_client(answer.outcome, backend.name()),
         ..answer

@@ -17,7 +17,7 @@ pub(super) enum Event {
     /// A task has something to say.
     Task(TaskEvent),
     /// A keeper has something to say.
-    Backend(BackendEvent),
+    HttpBackend(BackendEvent),
     /// Backends have had their time to connect.
     StartupOver,
     /// The client has sent a line.
@@ -104,7 +104,7 @@ impl Inputs {
             biased;
             end = self.writer.ended() => Event::WriteEnd(end),
             () = self.shutdown.requested() => Event::Signal,
-            Some(event) = self.backends.recv() => Event::Backend(event),
+            Some(event) = self.backends.recv() => Event::HttpBackend(event),
             () = until(deadlines.startup) => Event::StartupOver,
             () = until(deadlines.drain) => Event::DrainOver,
             line = self.lines.recv(), if deadlines.drain.is_none() => {

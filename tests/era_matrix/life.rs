@@ -310,7 +310,7 @@ pub fn broken_answers(pair: Pair) -> &'static str {
     "resumed"
 }
 
-pub fn farewell(pair: Pair) -> &'static str {
+pub fn shutdown(pair: Pair) -> &'static str {
     let fake = pair.fake().tool("t");
     let mut gateway = pair.gateway(&fake);
     gateway.call("t", json!({})).result();

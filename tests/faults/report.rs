@@ -35,7 +35,7 @@ pub fn last_panic() -> String {
     PANIC.take()
 }
 
-pub enum Verdict {
+pub enum RetryDecision {
     Survived,
     Failed(String),
     /// Asks for more than the program claims to be.
@@ -45,7 +45,7 @@ pub enum Verdict {
 /// A row that has been checked.
 pub struct Checked {
     pub row: &'static Row,
-    pub verdict: Verdict,
+    pub verdict: RetryDecision,
     pub seen: Seen,
     pub took: Duration,
 }
@@ -79,9 +79,9 @@ impl<'a> Report<'a> {
             return ExitCode::SUCCESS;
         }
         self.checked.sort_by_key(|checked| place(checked.row));
-        let failed: Vec<&Checked> = self.all(|verdict| matches!(verdict, Verdict::Failed(_)));
+        let failed: Vec<&Checked> = self.all(|verdict| matches!(verdict, RetryDecision::Failed(_)));
         for checked in &failed {
-            if let Verdict::Failed(why) = &checked.verdict {
+            if let RetryDecision::Failed(why) = &checked.verdict {
                 let (row, variant) = (checked.row, &checked.seen.variant);
                 let why = abridged(why);
                 println!("\nrow {}: {} [{variant}]\n{why}", row.id, row.fault);
@@ -97,25 +97,25 @@ impl<'a> Report<'a> {
         }
     }
 
-    fn all(&self, wanted: impl Fn(&Verdict) -> bool) -> Vec<&Checked> {
+    fn all(&self, wanted: impl Fn(&RetryDecision) -> bool) -> Vec<&Checked> {
         let all = self.checked.iter();
         all.filter(|checked| wanted(&checked.verdict)).collect()
     }
 
     fn summary(&self) -> String {
-        let counts = |wanted: fn(&Verdict) -> bool| {
+        let counts = |wanted: fn(&RetryDecision) -> bool| {
             let all = self.all(wanted);
             let faults = all.iter().filter(|checked| !checked.row.is_of_security());
             let faults = faults.count();
             (faults, all.len() - faults)
         };
-        let (survived, secure) = counts(|verdict| matches!(verdict, Verdict::Survived));
-        let (apply, sections) = counts(|verdict| !matches!(verdict, Verdict::NotApplicable));
+        let (survived, secure) = counts(|verdict| matches!(verdict, RetryDecision::Survived));
+        let (apply, sections) = counts(|verdict| !matches!(verdict, RetryDecision::NotApplicable));
         let seen = || self.checked.iter().map(|checked| &checked.seen);
         let doubled: usize = seen().map(|seen| seen.doubled).sum();
         let runs: usize = seen().map(|seen| seen.fault_runs).sum();
         let peak = seen().map(|seen| seen.peak_memory).max().unwrap_or(0);
-        let failed = self.all(|verdict| matches!(verdict, Verdict::Failed(_)));
+        let failed = self.all(|verdict| matches!(verdict, RetryDecision::Failed(_)));
         let failed: Vec<&str> = failed.iter().map(|checked| checked.row.id).collect();
         let mut lines = vec![
             format!("{}:", self.subject.name),
@@ -184,9 +184,9 @@ fn line(checked: &Checked) -> String {
         row, seen, took, ..
     } = checked;
     let verdict = match checked.verdict {
-        Verdict::Survived => "ok",
-        Verdict::Failed(_) => "FAILED",
-        Verdict::NotApplicable => "n/a",
+        RetryDecision::Survived => "ok",
+        RetryDecision::Failed(_) => "FAILED",
+        RetryDecision::NotApplicable => "n/a",
     };
     let notes = notes(row, seen);
     let notes = if notes.is_empty() {
@@ -212,9 +212,9 @@ fn notes(row: &Row, seen: &Seen) -> String {
 fn as_json(checked: &Checked) -> Value {
     let Checked { row, seen, .. } = checked;
     let (verdict, why) = match &checked.verdict {
-        Verdict::Survived => ("ok", None),
-        Verdict::Failed(why) => ("failed", Some(why.as_str())),
-        Verdict::NotApplicable => ("n/a", None),
+        RetryDecision::Survived => ("ok", None),
+        RetryDecision::Failed(why) => ("failed", Some(why.as_str())),
+        RetryDecision::NotApplicable => ("n/a", None),
     };
     let needs = match row.needs {
         Needs::Nothing => "",

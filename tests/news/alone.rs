@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sentinel_gateway::backend::retry::Replay;
-use sentinel_gateway::backend::session::Deaf;
-use sentinel_gateway::backend::{self, Backend, BackendEvent, Call, Subscription};
+use sentinel_gateway::backend::session::NoopHandler;
+use sentinel_gateway::backend::{self, BackendEvent, Call, HttpBackend, Subscription};
 use sentinel_gateway::budget::Budget;
 use sentinel_gateway::config::{Environment, Overrides, load};
 use sentinel_gateway::protocol::{ClientProfile, Listing, Outcome, RawJson, Request};
@@ -21,7 +21,7 @@ use crate::common::fake::FakeBackend;
 /// Its keeper runs on a thread of its own, so that tests just block. At its end it takes leave.
 pub struct Alone {
     runtime: Runtime,
-    pub backend: Arc<Backend>,
+    pub backend: Arc<HttpBackend>,
     news: mpsc::UnboundedReceiver<BackendEvent>,
     unread: VecDeque<BackendEvent>,
     _client: watch::Sender<Option<Arc<ClientProfile>>>,
@@ -129,7 +129,7 @@ impl Alone {
             caller: &client,
             target: Some(tool),
             mirrored: &[],
-            listener: &Deaf,
+            listener: &NoopHandler,
         };
         match self.wait(self.backend.call(&call)) {
             Ok(answer) => match answer.outcome {
@@ -189,10 +189,10 @@ impl Alone {
 
 impl Drop for Alone {
     fn drop(&mut self) {
-        let farewell = async {
-            let farewell = self.backend.farewell();
-            tokio::time::timeout(Duration::from_secs(2), farewell).await
+        let shutdown = async {
+            let shutdown = self.backend.shutdown();
+            tokio::time::timeout(Duration::from_secs(2), shutdown).await
         };
-        let _ = self.runtime.block_on(farewell);
+        let _ = self.runtime.block_on(shutdown);
     }
 }

@@ -54,7 +54,7 @@ fn fault_35_a_server_without_one_is_asked_once() {
         let mut alone = Alone::up(&fake);
         fake.wait_for_requests("GET", 1);
         assert_eq!(alone.call("a").unwrap(), "a {}");
-        assert!(alone.wait(alone.backend.refetch_lists()));
+        assert!(alone.wait(alone.backend.refresh_lists()));
         tools(&mut alone);
         assert_eq!(fake.requests_of("GET").len(), 1);
     }

@@ -90,7 +90,7 @@ fn a_server_that_refuses_it_is_asked_once() {
         let alone = Alone::up(&fake);
         fake.wait_for_requests("subscriptions/listen", 1);
         assert_eq!(alone.subscribe("a:b").unwrap_err()["code"], -32602);
-        assert!(alone.wait(alone.backend.refetch_lists()));
+        assert!(alone.wait(alone.backend.refresh_lists()));
         assert_eq!(alone.call("a").unwrap(), "a {}");
         assert_eq!(fake.requests_of("subscriptions/listen").len(), 1);
     }

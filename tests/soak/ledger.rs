@@ -203,16 +203,16 @@ impl Ledger {
             self.fail(format!("{took:?} of {limit:?}: {}", short(message)));
         }
         match verdict {
-            Verdict::Right => None,
-            Verdict::Asks(follow_up) => {
+            RetryDecision::Right => None,
+            RetryDecision::Asks(follow_up) => {
                 self.counts.questions += 1;
                 Some(follow_up)
             }
-            Verdict::Excused(class) => {
+            RetryDecision::Excused(class) => {
                 *self.counts.errors.entry(class).or_default() += 1;
                 None
             }
-            Verdict::Wrong(wanted) => {
+            RetryDecision::Wrong(wanted) => {
                 self.wrong(&format!("not {wanted}"), message);
                 None
             }
@@ -258,7 +258,7 @@ impl Ledger {
     }
 }
 
-enum Verdict {
+enum RetryDecision {
     Right,
     Asks(FollowUp),
     /// An error of the gateway about a flaky backend, of this class.
@@ -267,12 +267,12 @@ enum Verdict {
     Wrong(String),
 }
 
-fn judge(asked: &Asked, message: &Value) -> Verdict {
+fn judge(asked: &Asked, message: &Value) -> RetryDecision {
     let (result, error) = (&message["result"], &message["error"]);
     let data = &error["data"];
     if asked.flaky && data["source"] == "gateway" && data["backend"] == asked.backend {
         let class = data["class"].as_str().unwrap_or("no class");
-        return Verdict::Excused(class.to_owned());
+        return RetryDecision::Excused(class.to_owned());
     }
     let right = match &asked.wants {
         Wants::Text(text) => result["content"][0]["text"] == **text,
@@ -291,15 +291,15 @@ fn judge(asked: &Asked, message: &Value) -> Verdict {
                     more["requestState"] = state.clone();
                 }
                 let (call, tool) = (*call, tool.clone());
-                return Verdict::Asks(FollowUp::Again { call, tool, more });
+                return RetryDecision::Asks(FollowUp::Again { call, tool, more });
             }
             false
         }
     };
     if right {
-        Verdict::Right
+        RetryDecision::Right
     } else {
-        Verdict::Wrong(format!("{:?} of {}", asked.wants, asked.backend))
+        RetryDecision::Wrong(format!("{:?} of {}", asked.wants, asked.backend))
     }
 }
 

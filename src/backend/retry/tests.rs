@@ -9,17 +9,17 @@ use tokio::time;
 use super::*;
 
 const LONG: Duration = Duration::from_secs(3600);
-const ALL: [Evidence; 8] = [
-    Evidence::NotSent,
-    Evidence::NotTaken { retry_after: None },
-    Evidence::NotTaken {
+const ALL: [RetryClass; 8] = [
+    RetryClass::NotSent,
+    RetryClass::NotTaken { retry_after: None },
+    RetryClass::NotTaken {
         retry_after: Some(Duration::from_secs(2)),
     },
-    Evidence::Unavailable,
-    Evidence::MayHaveRun,
-    Evidence::Renewed { by_status: true },
-    Evidence::Renewed { by_status: false },
-    Evidence::Final,
+    RetryClass::Unavailable,
+    RetryClass::MayHaveRun,
+    RetryClass::Renewed { by_status: true },
+    RetryClass::Renewed { by_status: false },
+    RetryClass::Final,
 ];
 
 fn rng() -> SmallRng {
@@ -31,11 +31,11 @@ fn secs(secs: u64) -> Duration {
 }
 
 /// How often a call is sent again when every attempt ends the same.
-fn retries_of(seen: Evidence, replay: Replay) -> usize {
+fn retries_of(class: RetryClass, replay: Replay) -> usize {
     let budget = Budget::new();
     let mut attempts = Attempts::new(replay, 3, &budget);
     (0..10)
-        .take_while(|_| attempts.after(seen, LONG, &mut rng()) != Verdict::GiveUp)
+        .take_while(|_| attempts.after(class, LONG, &mut rng()) != RetryDecision::GiveUp)
         .count()
 }
 
@@ -43,27 +43,27 @@ fn retries_of(seen: Evidence, replay: Replay) -> usize {
 #[tokio::test]
 async fn what_is_sent_again_after_what() {
     let rows = [
-        (Evidence::NotSent, 3, 3),
-        (Evidence::NotTaken { retry_after: None }, 3, 3),
+        (RetryClass::NotSent, 3, 3),
+        (RetryClass::NotTaken { retry_after: None }, 3, 3),
         (
-            Evidence::NotTaken {
+            RetryClass::NotTaken {
                 retry_after: Some(secs(1)),
             },
             3,
             3,
         ),
-        (Evidence::Unavailable, 3, 0),
-        (Evidence::MayHaveRun, 3, 0),
-        (Evidence::Renewed { by_status: true }, 1, 1),
-        (Evidence::Renewed { by_status: false }, 1, 0),
-        (Evidence::Final, 0, 0),
+        (RetryClass::Unavailable, 3, 0),
+        (RetryClass::MayHaveRun, 3, 0),
+        (RetryClass::Renewed { by_status: true }, 1, 1),
+        (RetryClass::Renewed { by_status: false }, 1, 0),
+        (RetryClass::Final, 0, 0),
     ];
-    for (seen, safe, not_safe) in rows {
-        assert_eq!(retries_of(seen, Replay::Safe), safe, "safe, {seen:?}");
+    for (class, safe, not_safe) in rows {
+        assert_eq!(retries_of(class, Replay::Safe), safe, "safe, {class:?}");
         assert_eq!(
-            retries_of(seen, Replay::Unsafe),
+            retries_of(class, Replay::Unsafe),
             not_safe,
-            "unsafe, {seen:?}"
+            "unsafe, {class:?}"
         );
     }
 }
@@ -87,13 +87,16 @@ async fn renewals_need_no_attempts_and_no_budget() {
     while budget.withdraw() {}
     for _ in 0..100 {
         let mut attempts = Attempts::new(Replay::Unsafe, 0, &budget);
-        let renewed = Evidence::Renewed { by_status: true };
-        let at_once = Verdict::Retry {
+        let renewed = RetryClass::Renewed { by_status: true };
+        let at_once = RetryDecision::Retry {
             delay: Duration::ZERO,
         };
         assert_eq!(attempts.after(renewed, LONG, &mut rng()), at_once);
         assert_eq!(attempts.retried(), 0);
-        assert_eq!(attempts.after(renewed, LONG, &mut rng()), Verdict::GiveUp);
+        assert_eq!(
+            attempts.after(renewed, LONG, &mut rng()),
+            RetryDecision::GiveUp
+        );
     }
 }
 
@@ -101,10 +104,10 @@ async fn renewals_need_no_attempts_and_no_budget() {
 async fn a_renewal_leaves_the_other_attempts() {
     let budget = Budget::new();
     let mut attempts = Attempts::new(Replay::Unsafe, 1, &budget);
-    let mut again = |seen| attempts.after(seen, LONG, &mut rng()) != Verdict::GiveUp;
-    assert!(again(Evidence::NotSent));
-    assert!(again(Evidence::Renewed { by_status: true }));
-    assert!(!again(Evidence::NotSent));
+    let mut again = |class| attempts.after(class, LONG, &mut rng()) != RetryDecision::GiveUp;
+    assert!(again(RetryClass::NotSent));
+    assert!(again(RetryClass::Renewed { by_status: true }));
+    assert!(!again(RetryClass::NotSent));
 }
 
 /// Fault 90.
@@ -114,13 +117,13 @@ async fn no_wait_reaches_past_the_deadline() {
     let mut attempts = Attempts::new(Replay::Safe, 3, &budget);
     let left = Duration::from_millis(100);
     assert_eq!(
-        attempts.after(Evidence::NotSent, left, &mut rng()),
-        Verdict::GiveUp
+        attempts.after(RetryClass::NotSent, left, &mut rng()),
+        RetryDecision::GiveUp
     );
     let left = Duration::from_millis(151);
     assert!(matches!(
-        attempts.after(Evidence::NotSent, left, &mut rng()),
-        Verdict::Retry { .. }
+        attempts.after(RetryClass::NotSent, left, &mut rng()),
+        RetryDecision::Retry { .. }
     ));
 }
 
@@ -130,18 +133,24 @@ async fn retry_after_is_honoured_or_ends_the_call() {
     let after = |asked, left| {
         let budget = Budget::new();
         let mut attempts = Attempts::new(Replay::Unsafe, 3, &budget);
-        let seen = Evidence::NotTaken {
+        let class = RetryClass::NotTaken {
             retry_after: Some(asked),
         };
-        attempts.after(seen, left, &mut rng())
+        attempts.after(class, left, &mut rng())
     };
-    assert_eq!(after(secs(2), secs(10)), Verdict::Retry { delay: secs(2) });
-    assert_eq!(after(secs(30), LONG), Verdict::Retry { delay: secs(30) });
-    assert_eq!(after(secs(31), LONG), Verdict::GiveUp);
-    assert_eq!(after(secs(10), secs(10)), Verdict::GiveUp);
-    assert_eq!(after(secs(1_000_000_000), LONG), Verdict::GiveUp);
+    assert_eq!(
+        after(secs(2), secs(10)),
+        RetryDecision::Retry { delay: secs(2) }
+    );
+    assert_eq!(
+        after(secs(30), LONG),
+        RetryDecision::Retry { delay: secs(30) }
+    );
+    assert_eq!(after(secs(31), LONG), RetryDecision::GiveUp);
+    assert_eq!(after(secs(10), secs(10)), RetryDecision::GiveUp);
+    assert_eq!(after(secs(1_000_000_000), LONG), RetryDecision::GiveUp);
     // "At once" still backs off, so that three attempts aren't spent in a millisecond.
-    let Verdict::Retry { delay } = after(Duration::ZERO, LONG) else {
+    let RetryDecision::Retry { delay } = after(Duration::ZERO, LONG) else {
         panic!("not sent again");
     };
     assert!(delay >= BACKOFF_FIRST);
@@ -218,7 +227,7 @@ async fn a_dead_backend_costs_a_fifth_of_its_calls_and_ten_more() {
     let mut extra = 0;
     for _ in 0..1000 {
         let mut attempts = Attempts::new(Replay::Unsafe, 3, &budget);
-        while attempts.after(Evidence::NotSent, LONG, &mut rng()) != Verdict::GiveUp {
+        while attempts.after(RetryClass::NotSent, LONG, &mut rng()) != RetryDecision::GiveUp {
             extra += 1;
         }
     }
@@ -273,9 +282,9 @@ async fn threads_together_get_no_more_than_there_is() {
 async fn giving_up_for_lack_of_time_or_attempts_costs_no_budget() {
     let budget = Budget::new();
     for _ in 0..100 {
-        Attempts::new(Replay::Safe, 0, &budget).after(Evidence::NotSent, LONG, &mut rng());
+        Attempts::new(Replay::Safe, 0, &budget).after(RetryClass::NotSent, LONG, &mut rng());
         Attempts::new(Replay::Safe, 3, &budget).after(
-            Evidence::NotSent,
+            RetryClass::NotSent,
             Duration::ZERO,
             &mut rng(),
         );
@@ -289,7 +298,7 @@ proptest! {
     /// again once it may have run.
     #[test]
     fn unsafe_calls_never_run_twice(
-        seen in prop::collection::vec(prop::sample::select(&ALL[..]), 1..10),
+        class in prop::collection::vec(prop::sample::select(&ALL[..]), 1..10),
         retries in 0u32..20,
         left_ms in 0u64..100_000,
         seed in any::<u64>(),
@@ -300,18 +309,18 @@ proptest! {
         let mut attempts = Attempts::new(Replay::Unsafe, retries, &budget);
         let mut rng = SmallRng::seed_from_u64(seed);
         let mut left = Duration::from_millis(left_ms);
-        for seen in seen {
-            match attempts.after(seen, left, &mut rng) {
-                Verdict::GiveUp => break,
-                Verdict::Retry { delay } => {
+        for class in class {
+            match attempts.after(class, left, &mut rng) {
+                RetryDecision::GiveUp => break,
+                RetryDecision::Retry { delay } => {
                     let ran_or_final = matches!(
-                        seen,
-                        Evidence::MayHaveRun
-                            | Evidence::Unavailable
-                            | Evidence::Renewed { by_status: false }
-                            | Evidence::Final
+                        class,
+                        RetryClass::MayHaveRun
+                            | RetryClass::Unavailable
+                            | RetryClass::Renewed { by_status: false }
+                            | RetryClass::Final
                     );
-                    prop_assert!(!ran_or_final, "sent again after {seen:?}");
+                    prop_assert!(!ran_or_final, "sent again after {class:?}");
                     prop_assert!(delay.is_zero() || delay < left);
                     prop_assert!(attempts.retried() <= retries);
                     left = left.saturating_sub(delay);

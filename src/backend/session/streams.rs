@@ -4,38 +4,38 @@ use bytes::Bytes;
 use reqwest::Response;
 use reqwest::header::HeaderMap;
 
-use super::{Attempt, Link};
+use super::{Attempt, Connection};
 use crate::backend::error::BackendError;
+use crate::backend::handler::{NoResponse, Responder, ServerMessageHandler};
 use crate::backend::http::{Endpoint, is_event_stream};
-use crate::backend::listener::{Answering, Listener, Nobody};
-use crate::backend::old_sse::Channel;
-use crate::backend::resume::{self, RestOfAnswer, Resume};
-use crate::backend::stream::Reading;
-use crate::backend::waiters::{Said, Sorting};
+use crate::backend::http_sse::HttpSseTransport;
+use crate::backend::pending::{StreamItem, StreamRouter};
+use crate::backend::resume::{self, Resume, ResumeResponse};
+use crate::backend::stream::ResponseReader;
 use crate::protocol::{Era, Outcome, message};
 
-impl Link {
+impl Connection {
     /// One POST and what answers it, also where that comes in pieces.
     pub(super) async fn exchange(
         &self,
         attempt: &Attempt<'_>,
         headers: &HeaderMap,
         body: Bytes,
-        listener: &dyn Listener,
+        handler: &dyn ServerMessageHandler,
     ) -> Result<Outcome, BackendError> {
-        let (response, _busy) = self.endpoint.post(headers, body).await?;
-        let rest = RestOfAnswer {
+        let (response, _in_flight) = self.endpoint.post(headers, body).await?;
+        let rest = ResumeResponse {
             endpoint: &self.endpoint,
             headers: &self.headers,
         };
-        let answering = |id, outcome| self.answer(id, outcome);
-        let reading = Reading {
-            addressee: attempt.id,
+        let responder = |id, outcome| self.answer(id, outcome);
+        let reading = ResponseReader {
+            sink: attempt.id,
             idle: attempt.idle,
             in_session: self.in_session,
             // Streams of the modern era can't be gone on with (B-M-06).
             resume: (self.era == Era::Legacy).then_some(&rest),
-            ..self.reading(listener, &answering)
+            ..self.reading(handler, &responder)
         };
         reading.answer(response).await
     }
@@ -47,14 +47,14 @@ impl Link {
         &self,
         attempt: &Attempt<'_>,
         body: Bytes,
-        listener: &dyn Listener,
+        handler: &dyn ServerMessageHandler,
     ) -> Result<Outcome, BackendError> {
-        let mut elsewhere = self.waiters.wait_for(attempt.id);
+        let mut pending = self.pending.register(attempt.id);
         let heard = async {
-            while let Some(said) = elsewhere.hear().await {
-                match said {
-                    Said::Answer(answer) => return answer,
-                    Said::Notification(notification) => listener.notification(notification),
+            while let Some(item) = pending.recv().await {
+                match item {
+                    StreamItem::Answer(answer) => return answer,
+                    StreamItem::Notification(notification) => handler.notification(notification),
                 }
             }
             std::future::pending().await
@@ -62,25 +62,25 @@ impl Link {
         tokio::select! {
             biased;
             answer = heard => answer,
-            answer = self.exchange(attempt, &self.headers, body, listener) => answer,
+            answer = self.exchange(attempt, &self.headers, body, handler) => answer,
         }
     }
 
     /// Reading something of this server that answers nobody.
     fn reading<'a>(
         &'a self,
-        listener: &'a dyn Listener,
-        answering: &'a Answering<'a>,
-    ) -> Reading<'a> {
-        Reading {
+        handler: &'a dyn ServerMessageHandler,
+        responder: &'a Responder<'a>,
+    ) -> ResponseReader<'a> {
+        ResponseReader {
             endpoint: &self.endpoint,
-            addressee: &Nobody,
+            sink: &NoResponse,
             era: self.era,
             probing: false,
             in_session: false,
             idle: None,
-            listener,
-            answering,
+            handler,
+            responder,
             resume: None,
         }
     }
@@ -92,9 +92,9 @@ impl Link {
     /// When it has none, or has none now.
     pub(in crate::backend) async fn news(
         &self,
-        behind: Option<&str>,
+        after_event: Option<&str>,
     ) -> Result<Response, BackendError> {
-        let mut response = resume::get(&self.endpoint, &self.headers, behind).await?;
+        let mut response = resume::get(&self.endpoint, &self.headers, after_event).await?;
         if is_event_stream(&response) {
             return Ok(response);
         }
@@ -109,21 +109,21 @@ impl Link {
 
     /// Reads such a stream for as long as `resume` goes on with it, and says why it no longer
     /// does.
-    pub(in crate::backend) async fn hear(
+    pub(in crate::backend) async fn recv(
         &self,
         stream: Response,
-        listener: &dyn Listener,
+        handler: &dyn ServerMessageHandler,
         resume: &dyn Resume,
     ) -> BackendError {
-        let answering = |id, outcome| self.answer(id, outcome);
-        let sorting = Sorting {
-            waiters: &self.waiters,
-            news: listener,
+        let responder = |id, outcome| self.answer(id, outcome);
+        let sorting = StreamRouter {
+            pending: &self.pending,
+            other: handler,
         };
-        let reading = Reading {
-            addressee: &self.waiters,
+        let reading = ResponseReader {
+            sink: &self.pending,
             resume: Some(resume),
-            ..self.reading(&sorting, &answering)
+            ..self.reading(&sorting, &responder)
         };
         match reading.events(stream).await {
             Err(end) => end,
@@ -138,34 +138,36 @@ impl Link {
     pub(in crate::backend) async fn listen(
         &self,
         attempt: &Attempt<'_>,
-        listener: &dyn Listener,
+        handler: &dyn ServerMessageHandler,
     ) -> Result<Outcome, BackendError> {
-        let (headers, params) = self.dressed(attempt);
+        let (headers, params) = self.encode_request(attempt);
         let body = message::request(attempt.id, attempt.method, params.as_ref());
-        let response = self.endpoint.post_apart(&headers, body).await?;
-        let answering = |id, outcome| self.answer(id, outcome);
-        let reading = Reading {
-            addressee: attempt.id,
-            ..self.reading(listener, &answering)
+        let response = self.endpoint.post_long_lived(&headers, body).await?;
+        let responder = |id, outcome| self.answer(id, outcome);
+        let reading = ResponseReader {
+            sink: attempt.id,
+            ..self.reading(handler, &responder)
         };
         reading.answer(response).await
     }
 
     /// Resolves when the link itself has broken, which only one of the old transport can.
     pub(in crate::backend) async fn ended(&self) {
-        match &self.channel {
-            Some(channel) => channel.ended().await,
+        match &self.http_sse {
+            Some(http_sse) => http_sse.ended().await,
             None => std::future::pending().await,
         }
     }
 
     /// Whether it has.
     pub(in crate::backend) fn has_ended(&self) -> bool {
-        self.channel.as_ref().is_some_and(Channel::has_ended)
+        self.http_sse
+            .as_ref()
+            .is_some_and(HttpSseTransport::has_ended)
     }
 
     /// Whether GET may open a stream beside the calls.
     pub(in crate::backend) fn has_news(&self) -> bool {
-        self.era == Era::Legacy && self.channel.is_none()
+        self.era == Era::Legacy && self.http_sse.is_none()
     }
 }

@@ -199,8 +199,8 @@ fn fit(call: &Outgoing, answer: Answer, client: &ClientProfile) -> Result<Answer
 
 /// The backend's era, as soon as it is known.
 async fn era(call: &Outgoing) -> Result<Era, RpcError> {
-    let limit = call.clock.limit();
-    let known = call.clock.run(call.backend.era()).await;
+    let limit = call.deadline.limit();
+    let known = call.deadline.run(call.backend.era()).await;
     let known = known.unwrap_or(Err(BackendError::Deadline { sent: false, limit }));
     known.map_err(|error| {
         call.explain(&Failed {

@@ -10,7 +10,7 @@ use super::offers::{self, Missing};
 use super::requests::{Needed, Question, with_answers};
 use super::{Asking, CANCELLED, Exchange, MAX_ROUNDS};
 use crate::backend::retry::backoff;
-use crate::backend::{Answer, BackendError, Clock, Failed};
+use crate::backend::{Answer, BackendError, Deadline, Failed};
 use crate::dispatch::outgoing::Outgoing;
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::raw::quoted;
@@ -42,7 +42,7 @@ pub(super) async fn carry(call: &Outgoing, exchange: &Exchange) -> Result<Answer
         }
         let asking = exchange.asking();
         check(call, &asking, &needed.questions)?;
-        let answers = match ask_all(&call.clock, &asking, &needed.questions).await {
+        let answers = match ask_all(&call.deadline, &asking, &needed.questions).await {
             Ok(answers) => answers,
             Err(refusal) => return Ok(ended(refusal)),
         };
@@ -76,14 +76,14 @@ fn check(call: &Outgoing, asking: &Asking, questions: &[Question]) -> Result<(),
 
 /// The client's answers, in the order of the questions; or the one refusal that ends the call.
 async fn ask_all(
-    clock: &Clock,
+    deadline: &Deadline,
     asking: &Asking,
     questions: &[Question],
 ) -> Result<Vec<RawJson>, RawJson> {
     if questions.is_empty() {
         return Ok(Vec::new());
     }
-    let _pause = clock.pause();
+    let _pause = deadline.pause();
     let answers = questions.iter().map(|question| async {
         let params = for_legacy(question);
         match asking.ask(question.method.clone(), params).await {
@@ -123,9 +123,9 @@ fn ended(refusal: RawJson) -> Answer {
 /// The backend wants to be asked again, and nothing else.
 async fn wait(call: &Outgoing, waits: u32) -> Result<(), RpcError> {
     let delay = backoff(waits, &mut rand::rng());
-    let waited = call.clock.run(tokio::time::sleep(delay)).await;
+    let waited = call.deadline.run(tokio::time::sleep(delay)).await;
     waited.map_err(|_| {
-        let limit = call.clock.limit();
+        let limit = call.deadline.limit();
         call.explain(&Failed {
             error: BackendError::Deadline { sent: true, limit },
             executed: Executed::Unknown,

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, oneshot};
 use super::offers::Missing;
 use super::requests::Question;
 use super::{Exchange, MAX_ROUNDS, offers, unanswered};
-use crate::backend::{Answer, Listener};
+use crate::backend::{Answer, ServerMessageHandler};
 use crate::dispatch::outgoing::Outgoing;
 use crate::protocol::error::INTERNAL_ERROR;
 use crate::protocol::{ClientProfile, Notification, Outcome, RawJson, Request, RpcError};
@@ -265,7 +265,7 @@ impl Drop for Running {
     }
 }
 
-impl Listener for Talk {
+impl ServerMessageHandler for Talk {
     fn notification(&self, notification: Notification) {
         let state = self.lock();
         // What a resource's subscribers are told is theirs, whether or not this call is heard.

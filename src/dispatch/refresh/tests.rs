@@ -10,7 +10,7 @@ fn refresh() -> Refresh {
         ..Overrides::default()
     };
     let config = Arc::new(load(&flags, &Environment::new("no-such-folder")).unwrap());
-    let backend = Backend::unkept(Arc::clone(&config.backends[0]), 0);
+    let backend = HttpBackend::unsupervised(Arc::clone(&config.backends[0]), 0);
     Refresh::new(config, vec![Arc::new(backend)], Memory::none())
 }
 

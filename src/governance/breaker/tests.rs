@@ -152,7 +152,7 @@ enum Step {
     /// The permit at this place among those that are out, and how it ends.
     Settle(prop::sample::Index, u8),
     Wait(u64),
-    Reached,
+    ProgressHighWater,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -160,7 +160,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Step::Admit),
         4 => (any::<prop::sample::Index>(), 0..4u8).prop_map(|(at, end)| Step::Settle(at, end)),
         1 => (0..40_000u64).prop_map(Step::Wait),
-        1 => Just(Step::Reached),
+        1 => Just(Step::ProgressHighWater),
     ]
 }
 
@@ -205,7 +205,7 @@ proptest! {
                     }
                     Step::Settle(..) => {}
                     Step::Wait(millis) => sleep(Duration::from_millis(millis)).await,
-                    Step::Reached => breaker.reached(),
+                    Step::ProgressHighWater => breaker.reached(),
                 }
             }
             // However it stands, it lets somebody through in the end.

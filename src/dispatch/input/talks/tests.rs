@@ -6,7 +6,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::*;
-use crate::backend::{Backend, Listener};
+use crate::backend::{HttpBackend, ServerMessageHandler};
 use crate::config::{Environment, Overrides, load};
 use crate::dispatch::TaskEvent;
 use crate::dispatch::subject::{Route, Subject};
@@ -14,7 +14,7 @@ use crate::governance::breaker::Breaker;
 use crate::protocol::{ClientProfile, Id, InFlight, Notification, Outcome, Request};
 
 struct Bench {
-    backends: Vec<Arc<Backend>>,
+    backends: Vec<Arc<HttpBackend>>,
     talks: Arc<Talks>,
     in_flight: InFlight<()>,
     events: mpsc::UnboundedSender<TaskEvent>,
@@ -32,7 +32,7 @@ impl Bench {
         };
         let config = load(&flags, &Environment::new("no-such-folder")).unwrap();
         let backends = config.backends.iter().enumerate();
-        let backend = |(at, config)| Arc::new(Backend::unkept(Arc::clone(config), at));
+        let backend = |(at, config)| Arc::new(HttpBackend::unsupervised(Arc::clone(config), at));
         let (events, heard) = mpsc::unbounded_channel();
         Self {
             backends: backends.map(backend).collect(),
@@ -91,7 +91,7 @@ fn binding() -> Binding {
 fn ask(talk: &Arc<Talk>, method: &'static str) -> JoinHandle<Outcome> {
     let talk = Arc::clone(talk);
     tokio::spawn(async move {
-        let _pause = talk.call.clock.pause();
+        let _pause = talk.call.deadline.pause();
         let request = Request {
             id: Id::number(0),
             method: method.into(),

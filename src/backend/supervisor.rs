@@ -14,14 +14,14 @@ use tokio::time::Instant;
 
 use super::error::BackendError;
 use super::event::BackendEvent;
+use super::get_stream::{self, ConnectionHandler};
 use super::handshake::{self, PROBE_TIMEOUT, Probed};
 use super::http::Endpoint;
-use super::listen;
 use super::listing;
-use super::news::{self, Ear};
 use super::retry::Reconnect;
-use super::session::Link;
-use super::{Backend, State};
+use super::session::Connection;
+use super::subscription_stream;
+use super::{HttpBackend, State};
 use crate::config::Protocol;
 use crate::protocol::{ClientProfile, Era, Listing, MODERN_VERSION};
 
@@ -29,32 +29,32 @@ use crate::protocol::{ClientProfile, Era, Listing, MODERN_VERSION};
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// A server that asks on a stream of its own loses what it asks before that is open: it gets this
 /// long to say whether it has one, before the first call goes out.
-const NEWS_TIMEOUT: Duration = Duration::from_millis(500);
+const GET_STREAM_TIMEOUT: Duration = Duration::from_millis(500);
 /// A link that ends by itself within this is a failure, after which there is a wait.
-const TOO_SHORT: Duration = Duration::from_secs(1);
+const MIN_CONNECTION_LIFE: Duration = Duration::from_secs(1);
 /// Changes that come within this are fetched once.
 const DEBOUNCE: Duration = Duration::from_millis(100);
 
 /// Runs until the gateway takes its leave, or drops the events' receiver.
-pub async fn keep(backend: Arc<Backend>, client: watch::Receiver<Option<Arc<ClientProfile>>>) {
-    let mut keeper = Keeper {
+pub async fn keep(backend: Arc<HttpBackend>, client: watch::Receiver<Option<Arc<ClientProfile>>>) {
+    let mut supervisor = Supervisor {
         // A backend has a second session in this era alone.
         era: backend.is_second.then_some(Era::Legacy),
-        ear: Ear { backend },
+        handler: ConnectionHandler { backend },
         client,
         listing: Arc::default(),
         reconnect: Reconnect::default(),
     };
-    let leaving = keeper.ear.backend.leaving.clone();
+    let shutting_down = supervisor.handler.backend.shutting_down.clone();
     tokio::select! {
-        () = leaving.cancelled() => {}
-        () = keeper.run() => {}
+        () = shutting_down.cancelled() => {}
+        () = supervisor.run() => {}
     }
 }
 
-struct Keeper {
+struct Supervisor {
     /// The backend, and where what happens is told.
-    ear: Ear,
+    handler: ConnectionHandler,
     client: watch::Receiver<Option<Arc<ClientProfile>>>,
     /// What the server was found to speak, so that a reconnect need not ask again.
     era: Option<Era>,
@@ -63,15 +63,15 @@ struct Keeper {
     reconnect: Reconnect,
 }
 
-impl Keeper {
+impl Supervisor {
     async fn run(&mut self) {
-        while !self.ear.events().is_closed() {
+        while !self.handler.events().is_closed() {
             match self.connect().await {
-                Ok(link) => match self.introduced().await {
+                Ok(connection) => match self.client_era().await {
                     Some(client) => {
                         let begun = Instant::now();
-                        self.serve(&link, &client).await;
-                        if link.has_ended() && begun.elapsed() < TOO_SHORT {
+                        self.serve(&connection, &client).await;
+                        if connection.has_ended() && begun.elapsed() < MIN_CONNECTION_LIFE {
                             let why = "the server closes its stream at once".into();
                             self.wait(BackendError::ConnectionLost(why)).await;
                         }
@@ -86,11 +86,11 @@ impl Keeper {
 
     /// Finds out what the server speaks, at once; the handshake of the legacy era then waits for
     /// the client, since a legacy server is told exactly what that client can do.
-    async fn connect(&mut self) -> Result<Arc<Link>, BackendError> {
-        let config = Arc::clone(&self.ear.backend.config);
-        let means = self.ear.backend.means.clone();
-        let (limit, budget) = (means.max_message_bytes, means.budget);
-        let resolving = Endpoint::resolve(&config, &means.pool, limit, budget);
+    async fn connect(&mut self) -> Result<Arc<Connection>, BackendError> {
+        let config = Arc::clone(&self.handler.backend.config);
+        let context = self.handler.backend.context.clone();
+        let (limit, budget) = (context.max_message_bytes, context.budget);
+        let resolving = Endpoint::resolve(&config, &context.pool, limit, budget);
         let endpoint = Arc::new(self.limited("give its secrets", resolving).await?);
         let known = match config.protocol {
             Protocol::Legacy => Some(Era::Legacy),
@@ -101,24 +101,24 @@ impl Keeper {
             match self.initialize(&endpoint).await {
                 // It may be of the other era since.
                 Err(error) if config.protocol == Protocol::Auto && error.is_refusal() => {}
-                link => return link,
+                connection => return connection,
             }
         }
         let probed = self.probe(&endpoint, PROBE_TIMEOUT).await?;
         match probed {
-            Probed::Modern(link) => Ok(link),
+            Probed::Modern(connection) => Ok(connection),
             _ if config.protocol == Protocol::Modern => Err(BackendError::Handshake(format!(
                 "the server does not speak {MODERN_VERSION}: leave out protocol = \"modern\""
             ))),
             Probed::Legacy => self.initialize(&endpoint).await,
             Probed::Silent => match self.initialize(&endpoint).await {
-                Ok(link) => {
+                Ok(connection) => {
                     // It was too slow to say what it is: a reconnect asks again.
                     self.era = None;
-                    Ok(link)
+                    Ok(connection)
                 }
                 Err(error) => match self.probe(&endpoint, HANDSHAKE_TIMEOUT).await {
-                    Ok(Probed::Modern(link)) => Ok(link),
+                    Ok(Probed::Modern(connection)) => Ok(connection),
                     _ => Err(error),
                 },
             },
@@ -130,31 +130,34 @@ impl Keeper {
         endpoint: &Arc<Endpoint>,
         patience: Duration,
     ) -> Result<Probed, BackendError> {
-        let errands = self.ear.backend.errands.clone();
-        let probing = handshake::probe(endpoint, &errands, patience);
+        let background = self.handler.backend.background.clone();
+        let probing = handshake::probe(endpoint, &background, patience);
         let probed = self.limited("answer server/discover", probing).await?;
         self.era = matches!(probed, Probed::Modern(_)).then_some(Era::Modern);
         Ok(probed)
     }
 
-    async fn initialize(&mut self, endpoint: &Arc<Endpoint>) -> Result<Arc<Link>, BackendError> {
-        let Some(client) = self.introduced().await else {
+    async fn initialize(
+        &mut self,
+        endpoint: &Arc<Endpoint>,
+    ) -> Result<Arc<Connection>, BackendError> {
+        let Some(client) = self.client_era().await else {
             return Err(BackendError::Connect("the gateway is shutting down".into()));
         };
-        let errands = self.ear.backend.errands.clone();
-        let news = Arc::new(self.ear.clone());
-        let shaking = handshake::initialize(endpoint, &client, &errands, news);
-        let link = self.limited("answer initialize", shaking).await;
+        let background = self.handler.backend.background.clone();
+        let news = Arc::new(self.handler.clone());
+        let shaking = handshake::initialize(endpoint, &client, &background, news);
+        let connection = self.limited("answer initialize", shaking).await;
         // What was found out may not be true any more.
-        self.era = link.is_ok().then_some(Era::Legacy);
-        link.map(Arc::new)
+        self.era = connection.is_ok().then_some(Era::Legacy);
+        connection.map(Arc::new)
     }
 
-    async fn introduced(&mut self) -> Option<Arc<ClientProfile>> {
+    async fn client_era(&mut self) -> Option<Arc<ClientProfile>> {
         let client = self.client.wait_for(Option::is_some).await;
         let client = client.ok().and_then(|client| client.clone());
         if let Some(client) = &client {
-            self.ear.backend.introduced.get_or_init(|| client.era);
+            self.handler.backend.client_era.get_or_init(|| client.era);
         }
         client
     }
@@ -164,7 +167,7 @@ impl Keeper {
         what: &str,
         work: impl Future<Output = Result<T, BackendError>>,
     ) -> Result<T, BackendError> {
-        let limit = HANDSHAKE_TIMEOUT.min(self.ear.backend.config.timeout);
+        let limit = HANDSHAKE_TIMEOUT.min(self.handler.backend.config.timeout);
         tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
             let within = limit.as_secs();
             let why = format!("the server does not {what} within {within} s");
@@ -173,31 +176,35 @@ impl Keeper {
     }
 
     /// Connected: keep the lists and hear what the backend says, until the link is lost.
-    async fn serve(&mut self, link: &Arc<Link>, client: &ClientProfile) {
-        let ear = self.ear.clone();
-        let backend = &ear.backend;
+    async fn serve(&mut self, connection: &Arc<Connection>, client: &ClientProfile) {
+        let handler = self.handler.clone();
+        let backend = &handler.backend;
         self.reconnect.reset();
         tracing::info!(
             backend = &*backend.config.name,
-            server = link.server.name,
-            server_version = link.server.version,
-            era = link.era.name(),
-            protocol = link.version,
+            server = connection.server.name,
+            server_version = connection.server.version,
+            era = connection.era.name(),
+            protocol = connection.version,
             "connected"
         );
         let asked = Notify::new();
         let up = async {
-            if link.has_news() {
-                let _ = tokio::time::timeout(NEWS_TIMEOUT, asked.notified()).await;
+            if connection.has_news() {
+                let _ = tokio::time::timeout(GET_STREAM_TIMEOUT, asked.notified()).await;
             }
-            backend.state.send_replace(State::Ready(Arc::clone(link)));
-            backend.restore(link);
-            backend.link_lost().await;
+            backend
+                .state
+                .send_replace(State::Ready(Arc::clone(connection)));
+            backend.restore(connection);
+            backend.connection_lost().await;
         };
         let news = async {
-            match link.era {
-                Era::Modern => listen::follow(link, &ear, client).await,
-                Era::Legacy if link.has_news() => news::follow(link, &ear, &asked).await,
+            match connection.era {
+                Era::Modern => subscription_stream::follow(connection, &handler, client).await,
+                Era::Legacy if connection.has_news() => {
+                    get_stream::follow(connection, &handler, &asked).await
+                }
                 Era::Legacy => {}
             }
             // It has no news, or the link is lost.
@@ -206,28 +213,32 @@ impl Keeper {
         tokio::select! {
             biased;
             () = up => {}
-            () = ear.events().closed() => {}
-            () = link.ended() => backend.lost(link),
+            () = handler.events().closed() => {}
+            () = connection.ended() => backend.disconnected(connection),
             () = news => {}
-            () = self.keep_lists(link, client) => {}
+            () = self.refresh_lists_on_change(connection, client) => {}
         }
     }
 
     /// Fetches the lists, and again when they change.
-    async fn keep_lists(&mut self, link: &Arc<Link>, client: &ClientProfile) {
-        let backend = Arc::clone(&self.ear.backend);
+    async fn refresh_lists_on_change(
+        &mut self,
+        connection: &Arc<Connection>,
+        client: &ClientProfile,
+    ) {
+        let backend = Arc::clone(&self.handler.backend);
         if backend.is_second {
             return std::future::pending().await;
         }
         loop {
-            let waiting = backend.refetch.take();
-            let refetch = self.refresh(link, client).await;
+            let waiting = backend.list_refresh.take();
+            let list_refresh = self.refresh(connection, client).await;
             for fetched in waiting {
                 let _ = fetched.send(());
             }
             tokio::select! {
-                () = sleep_if(refetch) => {}
-                () = backend.refetch.needed() => {}
+                () = sleep_if(list_refresh) => {}
+                () = backend.list_refresh.needed() => {}
                 () = backend.lists_changed.notified() => {
                     tokio::time::sleep(DEBOUNCE).await;
                     // What came meanwhile is covered by the fetch that follows.
@@ -238,14 +249,18 @@ impl Keeper {
     }
 
     /// Fetches all lists; says when to try again if some could not be had.
-    async fn refresh(&mut self, link: &Arc<Link>, client: &ClientProfile) -> Option<Duration> {
-        let retries = self.ear.backend.config.retries;
-        let (listing, stale) = listing::fetch(link, client, retries, &self.listing).await;
+    async fn refresh(
+        &mut self,
+        connection: &Arc<Connection>,
+        client: &ClientProfile,
+    ) -> Option<Duration> {
+        let retries = self.handler.backend.config.retries;
+        let (listing, stale) = listing::fetch(connection, client, retries, &self.listing).await;
         // Who hears that there is a list may call at once.
-        self.ear.backend.is_up().await;
+        self.handler.backend.is_up().await;
         for (kind, error) in &stale {
             tracing::warn!(
-                backend = &*self.ear.backend.config.name, list = kind.list_method(), %error,
+                backend = &*self.handler.backend.config.name, list = kind.list_method(), %error,
                 "a list can't be had; what was listed at last contact stays"
             );
         }
@@ -255,8 +270,8 @@ impl Keeper {
             self.reconnect.reset();
         }
         let listing = Arc::clone(&self.listing);
-        let _ = self.ear.events().send(BackendEvent::Listed {
-            backend: self.ear.backend.index,
+        let _ = self.handler.events().send(BackendEvent::Listed {
+            backend: self.handler.backend.index,
             listing,
             stale,
         });
@@ -266,7 +281,7 @@ impl Keeper {
     /// Down: say so, and wait for the time to try again or for a call that needs it now.
     async fn wait(&mut self, error: BackendError) {
         let delay = self.reconnect.next_delay(&mut rand::rng());
-        let backend = &self.ear.backend;
+        let backend = &self.handler.backend;
         let why = error.explain(&backend.config.shown_url);
         tracing::warn!(
             backend = &*backend.config.name,
@@ -277,14 +292,14 @@ impl Keeper {
         let failures = backend.failures() + 1;
         backend.state.send_replace(State::Down { error, failures });
         if !backend.is_second {
-            let _ = self.ear.events().send(BackendEvent::Down {
+            let _ = self.handler.events().send(BackendEvent::Down {
                 backend: backend.index,
             });
         }
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
             () = backend.needed.notified() => {}
-            () = self.ear.events().closed() => {}
+            () = self.handler.events().closed() => {}
         }
         backend.state.send_replace(State::Connecting { failures });
     }

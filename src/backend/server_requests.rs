@@ -10,7 +10,7 @@ use futures_util::future::{AbortHandle, Abortable, Aborted, BoxFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::error::BackendError;
-use super::listener::{Answering, Listener};
+use super::handler::{Responder, ServerMessageHandler};
 use crate::protocol::{Id, Notification, Request};
 
 /// Questions that one stream may have open. A server that asks more is not answered.
@@ -18,17 +18,17 @@ const MAX_OPEN: usize = 256;
 
 /// The open questions of one stream.
 #[derive(Default)]
-pub(super) struct Asked<'a> {
+pub(super) struct ServerRequests<'a> {
     answers: FuturesUnordered<BoxFuture<'a, (Id, Result<(), BackendError>)>>,
     open: Vec<(Id, AbortHandle)>,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> ServerRequests<'a> {
     /// Begins to have a question answered.
     pub(super) fn add(
         &mut self,
-        listener: &'a dyn Listener,
-        answering: &'a Answering<'a>,
+        handler: &'a dyn ServerMessageHandler,
+        responder: &'a Responder<'a>,
         request: Request,
     ) {
         if self.open.len() >= MAX_OPEN {
@@ -39,9 +39,9 @@ impl<'a> Asked<'a> {
         let (handle, registration) = AbortHandle::new_pair();
         self.open.push((id.clone(), handle));
         let answer = async move {
-            let answered = Abortable::new(listener.request(request), registration).await;
+            let answered = Abortable::new(handler.request(request), registration).await;
             let said = match answered {
-                Ok(outcome) => answering(id.clone(), outcome).await,
+                Ok(outcome) => responder(id.clone(), outcome).await,
                 Err(Aborted) => Ok(()),
             };
             (id, said)
@@ -50,8 +50,12 @@ impl<'a> Asked<'a> {
     }
 
     /// The server takes a question of its own back.
-    pub(super) fn withdraw(&mut self, id: &Id) {
-        for (_, handle) in self.open.iter().filter(|(asked, _)| asked == id) {
+    pub(super) fn cancel(&mut self, id: &Id) {
+        for (_, handle) in self
+            .open
+            .iter()
+            .filter(|(server_requests, _)| server_requests == id)
+        {
             handle.abort();
         }
     }
@@ -68,7 +72,8 @@ impl<'a> Asked<'a> {
     pub(super) async fn settled(&mut self) -> Result<(), BackendError> {
         match self.answers.next().await {
             Some((id, said)) => {
-                self.open.retain(|(asked, _)| *asked != id);
+                self.open
+                    .retain(|(server_requests, _)| *server_requests != id);
                 said
             }
             None => std::future::pending().await,
@@ -90,7 +95,7 @@ impl<'a> Asked<'a> {
 }
 
 /// The server's own request that it cancels, if that's what the notification says.
-pub(super) fn withdrawn(notification: &Notification) -> Option<Id> {
+pub(super) fn cancelled_request(notification: &Notification) -> Option<Id> {
     if notification.method != "notifications/cancelled" {
         return None;
     }

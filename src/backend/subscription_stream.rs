@@ -15,11 +15,11 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::error::BackendError;
-use super::listener::Listener;
-use super::news::{Ear, may_pass};
+use super::get_stream::{ConnectionHandler, may_pass};
+use super::handler::ServerMessageHandler;
 use super::retry::Reconnect;
-use super::session::{Attempt, Link, fresh_id};
-use super::subscriptions::{Listened, PATIENCE};
+use super::session::{Attempt, Connection, fresh_id};
+use super::subscriptions::{ACKNOWLEDGE_TIMEOUT, Acknowledged};
 use crate::protocol::message::elements;
 use crate::protocol::{ClientProfile, Kind, Notification, Outcome, RawJson, Request};
 
@@ -30,21 +30,29 @@ const DEBOUNCE: Duration = Duration::from_millis(20);
 const GOOD_WHILE: Duration = Duration::from_secs(30);
 
 /// Listens for as long as the link lasts, or until the server says that it has no such thing.
-pub(super) async fn follow(link: &Arc<Link>, ear: &Ear, client: &ClientProfile) {
-    let listening = Listening { link, ear, client };
-    let subscriptions = &ear.backend.subscriptions;
-    subscriptions.set_listened(Listened::default());
+pub(super) async fn follow(
+    connection: &Arc<Connection>,
+    handler: &ConnectionHandler,
+    client: &ClientProfile,
+) {
+    let listening = Listening {
+        connection,
+        handler,
+        client,
+    };
+    let subscriptions = &handler.backend.subscriptions;
+    subscriptions.set_acknowledged(Acknowledged::default());
     let mut reconnect = Reconnect::default();
     loop {
         let opened = Instant::now();
-        if listening.until_it_ends().await == Ended::Refused {
+        if listening.read_until_end().await == Ended::Refused {
             tracing::debug!(
-                backend = ear.backend.name(),
+                backend = handler.backend.name(),
                 "the server has no subscriptions"
             );
-            subscriptions.set_listened(Listened {
+            subscriptions.set_acknowledged(Acknowledged {
                 refused: true,
-                ..Listened::default()
+                ..Acknowledged::default()
             });
             return;
         }
@@ -54,7 +62,7 @@ pub(super) async fn follow(link: &Arc<Link>, ear: &Ear, client: &ClientProfile) 
         let delay = reconnect.next_delay(&mut rand::rng());
         tokio::time::sleep(delay).await;
         // What changed in between, nobody has told us.
-        ear.backend.lists_changed.notify_one();
+        handler.backend.lists_changed.notify_one();
     }
 }
 
@@ -67,8 +75,8 @@ enum Ended {
 }
 
 struct Listening<'a> {
-    link: &'a Arc<Link>,
-    ear: &'a Ear,
+    connection: &'a Arc<Connection>,
+    handler: &'a ConnectionHandler,
     client: &'a ClientProfile,
 }
 
@@ -81,14 +89,14 @@ struct Stream<'a> {
 
 impl<'a> Listening<'a> {
     /// One stream after the other, each for what is wanted then, until one ends by itself.
-    async fn until_it_ends(&self) -> Ended {
+    async fn read_until_end(&self) -> Ended {
         let mut old: Option<Stream<'_>> = None;
         loop {
             let uris = self.uris();
-            if uris.is_empty() && !self.hears_of_lists() {
+            if uris.is_empty() && !self.wants_lists() {
                 drop(old.take());
                 self.report(uris, BTreeSet::new());
-                self.ear.backend.subscriptions.changed().await;
+                self.handler.backend.subscriptions.changed().await;
                 continue;
             }
             let mut stream = self.open(uris);
@@ -101,7 +109,7 @@ impl<'a> Listening<'a> {
                 Begun::Ended(Ended::Refused) => match old.take() {
                     // The wishes are too much for it: what it granted before stays.
                     Some(last) => {
-                        let honoured = self.ear.backend.subscriptions.listened().honoured;
+                        let honoured = self.handler.backend.subscriptions.acknowledged().honoured;
                         self.report(stream.uris.clone(), honoured);
                         stream.reading = last.reading;
                     }
@@ -111,27 +119,29 @@ impl<'a> Listening<'a> {
             }
             tokio::select! {
                 ended = &mut stream.reading => return ended,
-                () = self.wishes_change(&stream.uris) => old = Some(stream),
+                () = self.filter_changes(&stream.uris) => old = Some(stream),
             }
         }
     }
 
     /// What is wanted, of a server that can tell.
     fn uris(&self) -> BTreeSet<String> {
-        if self.link.server.subscribes() {
-            self.ear.backend.subscriptions.wanted()
+        if self.connection.server.subscribes() {
+            self.handler.backend.subscriptions.wanted()
         } else {
             BTreeSet::new()
         }
     }
 
-    fn hears_of_lists(&self) -> bool {
-        Kind::ALL.iter().any(|kind| self.link.server.lists(*kind))
+    fn wants_lists(&self) -> bool {
+        Kind::ALL
+            .iter()
+            .any(|kind| self.connection.server.lists(*kind))
     }
 
-    async fn wishes_change(&self, from: &BTreeSet<String>) {
+    async fn filter_changes(&self, from: &BTreeSet<String>) {
         loop {
-            self.ear.backend.subscriptions.changed().await;
+            self.handler.backend.subscriptions.changed().await;
             tokio::time::sleep(DEBOUNCE).await;
             if self.uris() != *from {
                 return;
@@ -140,25 +150,28 @@ impl<'a> Listening<'a> {
     }
 
     fn report(&self, asked: BTreeSet<String>, honoured: BTreeSet<String>) {
-        self.ear.backend.subscriptions.set_listened(Listened {
-            asked,
-            honoured,
-            refused: false,
-        });
+        self.handler
+            .backend
+            .subscriptions
+            .set_acknowledged(Acknowledged {
+                asked,
+                honoured,
+                refused: false,
+            });
     }
 
     fn open(&self, uris: BTreeSet<String>) -> Stream<'a> {
         let params = RawJson::of(&json!({ "notifications": self.filter(&uris) }));
         let (acknowledge, acknowledged) = oneshot::channel();
-        let (link, ear, client) = (self.link, self.ear, self.client);
+        let (connection, handler, client) = (self.connection, self.handler, self.client);
         let reading = async move {
             let (id, sent) = (fresh_id(), AtomicBool::new(false));
             let attempt = Attempt::plain(&id, "subscriptions/listen", Some(&params), client, &sent);
-            let hearing = Hearing {
-                ear,
+            let hearing = SubscriptionHandler {
+                handler,
                 acknowledge: Mutex::new(Some(acknowledge)),
             };
-            let end = link.listen(&attempt, &hearing).await;
+            let end = connection.listen(&attempt, &hearing).await;
             hearing.judge(end)
         };
         Stream {
@@ -175,7 +188,7 @@ impl<'a> Listening<'a> {
             (Kind::Prompt, "promptsListChanged"),
             (Kind::Resource, "resourcesListChanged"),
         ] {
-            if self.link.server.lists(kind) {
+            if self.connection.server.lists(kind) {
                 filter[flag] = json!(true);
             }
         }
@@ -196,7 +209,7 @@ enum Begun {
 
 /// Waits until the new stream speaks, while the old one goes on.
 async fn begin(new: &mut Stream<'_>, old: &mut Option<Stream<'_>>) -> Begun {
-    let patience = Instant::now() + PATIENCE;
+    let patience = Instant::now() + ACKNOWLEDGE_TIMEOUT;
     loop {
         let old_ends = async {
             match old.as_mut() {
@@ -215,13 +228,13 @@ async fn begin(new: &mut Stream<'_>, old: &mut Option<Stream<'_>>) -> Begun {
 }
 
 /// Hears one stream.
-struct Hearing<'a> {
-    ear: &'a Ear,
+struct SubscriptionHandler<'a> {
+    handler: &'a ConnectionHandler,
     /// Taken when the server has acknowledged.
     acknowledge: Mutex<Option<oneshot::Sender<BTreeSet<String>>>>,
 }
 
-impl Hearing<'_> {
+impl SubscriptionHandler<'_> {
     /// What the end of the stream means. A server that ends it before it has acknowledged, and
     /// calls that an answer, doesn't do this.
     fn judge(&self, end: Result<Outcome, BackendError>) -> Ended {
@@ -242,10 +255,10 @@ impl Hearing<'_> {
     }
 }
 
-impl Listener for Hearing<'_> {
+impl ServerMessageHandler for SubscriptionHandler<'_> {
     fn notification(&self, notification: Notification) {
         if notification.method != ACKNOWLEDGED {
-            return self.ear.notification(notification);
+            return self.handler.notification(notification);
         }
         let params = notification.params.as_ref();
         let uris = params.and_then(|params| params.at(&["notifications", "resourceSubscriptions"]));
@@ -256,6 +269,6 @@ impl Listener for Hearing<'_> {
     }
 
     fn request(&self, request: Request) -> BoxFuture<'_, Outcome> {
-        self.ear.request(request)
+        self.handler.request(request)
     }
 }

@@ -1,7 +1,7 @@
 //! What a backend says outside of calls.
 //!
 //! Owns who hears it, and the stream of a legacy server for it (S25 `basic/transports`, "Listening
-//! for Messages from the Server"); that of a modern one is [`super::listen`]'s. It must not know
+//! for Messages from the Server"); that of a modern one is [`super::subscription_stream`]'s. It must not know
 //! what becomes of it.
 
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use futures_util::future::BoxFuture;
 use reqwest::Response;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::Backend;
+use super::HttpBackend;
 use super::error::BackendError;
 use super::event::BackendEvent;
-use super::listener::Listener;
-use super::resume::{Place, Resume};
+use super::handler::ServerMessageHandler;
+use super::resume::{Cursor, Resume};
 use super::retry::Reconnect;
-use super::session::Link;
+use super::session::Connection;
 use crate::protocol::era::modern;
 use crate::protocol::{Kind, Notification, Outcome, RawJson, Request, RpcError, error};
 
@@ -27,18 +27,18 @@ const LONGEST_RETRY: Duration = Duration::from_secs(3600);
 
 /// Hears what belongs to no call.
 #[derive(Debug, Clone)]
-pub(super) struct Ear {
-    pub(super) backend: Arc<Backend>,
+pub(super) struct ConnectionHandler {
+    pub(super) backend: Arc<HttpBackend>,
 }
 
-impl Ear {
+impl ConnectionHandler {
     /// Where it is told.
     pub(super) fn events(&self) -> &mpsc::UnboundedSender<BackendEvent> {
-        &self.backend.means.events
+        &self.backend.context.events
     }
 }
 
-impl Listener for Ear {
+impl ServerMessageHandler for ConnectionHandler {
     fn notification(&self, notification: Notification) {
         let method = notification.method.as_str();
         if Kind::ALL.iter().any(|kind| kind.list_changed() == method) {
@@ -74,11 +74,11 @@ impl Listener for Ear {
         let (answer, answered) = oneshot::channel();
         let _ = self.events().send(BackendEvent::Asked {
             backend: self.backend.index,
-            of: self.backend.introduced(),
+            of: self.backend.client_era(),
             request,
             answer,
         });
-        let still = self.backend.standstill.begin();
+        let still = self.backend.shared_pause.begin();
         async move {
             let _still = still;
             let nobody = || RpcError::new(error::METHOD_NOT_FOUND, "no client can answer here");
@@ -90,57 +90,64 @@ impl Listener for Ear {
 
 /// Hears a legacy server's stream for as long as the link has one; tells the backend when it
 /// turns out that the session is lost. `asked` hears when the server has said whether it has one.
-pub(super) async fn follow(link: &Arc<Link>, ear: &Ear, asked: &Notify) {
-    let reopening = Reopening { link, ear };
-    let first = link.news(None).await;
+pub(super) async fn follow(
+    connection: &Arc<Connection>,
+    handler: &ConnectionHandler,
+    asked: &Notify,
+) {
+    let reopening = Reopening {
+        connection,
+        handler,
+    };
+    let first = connection.news(None).await;
     asked.notify_one();
     let stream = match first {
-        Err(error) if may_pass(&error) => reopening.open_again(&Place::default()).await,
+        Err(error) if may_pass(&error) => reopening.reopen(&Cursor::default()).await,
         first => first,
     };
     let end = match stream {
-        Ok(stream) => link.hear(stream, ear, &reopening).await,
+        Ok(stream) => connection.recv(stream, handler, &reopening).await,
         // Also where it says 404: a session that is lost so soon will be missed by the next call,
         // and a server that has no such address would have us begin anew for ever.
         Err(end) => {
-            let backend = ear.backend.name();
+            let backend = handler.backend.name();
             tracing::debug!(backend, %end, "the server has no stream of its own");
             return;
         }
     };
     match end {
-        BackendError::SessionLost { .. } => ear.backend.lost(link),
+        BackendError::SessionLost { .. } => handler.backend.disconnected(connection),
         end => {
-            let backend = ear.backend.name();
+            let backend = handler.backend.name();
             tracing::debug!(backend, %end, "the server's own stream has ended");
         }
     }
 }
 
 struct Reopening<'a> {
-    link: &'a Arc<Link>,
-    ear: &'a Ear,
+    connection: &'a Arc<Connection>,
+    handler: &'a ConnectionHandler,
 }
 
 impl Reopening<'_> {
-    async fn open(&self, place: &Place) -> Result<Response, BackendError> {
-        match self.link.news(place.last_event_id.as_deref()).await {
-            Err(error) if may_pass(&error) => self.open_again(place).await,
+    async fn open(&self, cursor: &Cursor) -> Result<Response, BackendError> {
+        match self.connection.news(cursor.last_event_id.as_deref()).await {
+            Err(error) if may_pass(&error) => self.reopen(cursor).await,
             opened => opened,
         }
     }
 
     /// After a failure: tries until there is a stream, or it is clear that there is none.
-    async fn open_again(&self, place: &Place) -> Result<Response, BackendError> {
-        let mut reconnect = Reconnect::after(place.barren.saturating_sub(1));
+    async fn reopen(&self, cursor: &Cursor) -> Result<Response, BackendError> {
+        let mut reconnect = Reconnect::after(cursor.empty_attempts.saturating_sub(1));
         loop {
             let delay = reconnect.next_delay(&mut rand::rng());
             tokio::time::sleep(delay).await;
-            match self.link.news(place.last_event_id.as_deref()).await {
+            match self.connection.news(cursor.last_event_id.as_deref()).await {
                 Err(error) if may_pass(&error) => {}
                 opened => {
                     // What changed while it could not be reached, nobody has told us.
-                    self.ear.backend.lists_changed.notify_one();
+                    self.handler.backend.lists_changed.notify_one();
                     return opened;
                 }
             }
@@ -151,23 +158,24 @@ impl Reopening<'_> {
 impl Resume for Reopening<'_> {
     fn resume<'a>(
         &'a self,
-        place: &'a Place,
+        cursor: &'a Cursor,
         broken: BackendError,
     ) -> BoxFuture<'a, Result<Response, BackendError>> {
         async move {
-            tracing::debug!(backend = self.ear.backend.name(), %broken, "its stream is opened again");
-            tokio::time::sleep(wait(place)).await;
-            self.open(place).await
+            tracing::debug!(backend = self.handler.backend.name(), %broken, "its stream is opened again");
+            tokio::time::sleep(wait(cursor)).await;
+            self.open(cursor).await
         }
         .boxed()
     }
 }
 
 /// What the server asked for; longer where streams end with nothing said.
-fn wait(place: &Place) -> Duration {
-    let backoff = Reconnect::after(place.barren.saturating_sub(1)).next_delay(&mut rand::rng());
-    match place.retry.map(|asked| asked.min(LONGEST_RETRY)) {
-        Some(asked) if place.barren <= 1 => asked,
+fn wait(cursor: &Cursor) -> Duration {
+    let backoff =
+        Reconnect::after(cursor.empty_attempts.saturating_sub(1)).next_delay(&mut rand::rng());
+    match cursor.retry.map(|asked| asked.min(LONGEST_RETRY)) {
+        Some(asked) if cursor.empty_attempts <= 1 => asked,
         Some(asked) => asked.max(backoff),
         None => backoff,
     }

@@ -10,39 +10,39 @@ use tokio::sync::{mpsc, watch};
 
 use super::error::BackendError;
 use super::event::BackendEvent;
-use super::keeper;
 use super::pool::Pool;
-use super::session::Link;
-use super::{Backend, State};
+use super::session::Connection;
+use super::supervisor;
+use super::{HttpBackend, State};
 use crate::budget::Budget;
 use crate::protocol::{ClientProfile, Era};
 
 /// What it takes to keep a backend connected.
 #[derive(Debug, Clone)]
-pub(super) struct Means {
+pub(super) struct BackendContext {
     pub(super) pool: Pool,
     pub(super) max_message_bytes: usize,
     pub(super) budget: Budget,
     pub(super) events: mpsc::UnboundedSender<BackendEvent>,
 }
 
-impl Backend {
+impl HttpBackend {
     /// The link for a call of this client, and the backend to tell if it is lost.
-    pub(super) async fn link_for(
+    pub(super) async fn connection_for(
         &self,
         caller: &ClientProfile,
-    ) -> Result<(&Self, Arc<Link>), BackendError> {
-        let link = self.link().await?;
-        match self.second_for(&link, caller) {
-            Some(second) => Ok((second, second.link().await?)),
-            None => Ok((self, link)),
+    ) -> Result<(&Self, Arc<Connection>), BackendError> {
+        let connection = self.connection().await?;
+        match self.second_for(&connection, caller) {
+            Some(second) => Ok((second, second.connection().await?)),
+            None => Ok((self, connection)),
         }
     }
 
     /// The session of modern clients, as far as is known now.
     pub(super) fn of_modern_clients(self: &Arc<Self>) -> &Arc<Self> {
         let second = match self.state() {
-            State::Ready(link) => self.second_for(&link, &ClientProfile::superset()),
+            State::Ready(connection) => self.second_for(&connection, &ClientProfile::superset()),
             _ => None,
         };
         second.unwrap_or(self)
@@ -57,16 +57,16 @@ impl Backend {
     /// sessions, that of modern clients says the same as the other, and none of them has asked.
     pub(super) fn speaks_to_all(&self) -> bool {
         let one_of_two = self.is_second || self.second.get().is_some();
-        self.introduced() == Era::Legacy || !one_of_two
+        self.client_era() == Era::Legacy || !one_of_two
     }
 
     /// The era of the client that its session is introduced to.
-    pub(super) fn introduced(&self) -> Era {
-        *self.introduced.get().unwrap_or(&Era::Legacy)
+    pub(super) fn client_era(&self) -> Era {
+        *self.client_era.get().unwrap_or(&Era::Legacy)
     }
 
-    fn second_for(&self, link: &Link, caller: &ClientProfile) -> Option<&Arc<Self>> {
-        let fits = link.era == Era::Modern || self.introduced() == caller.era;
+    fn second_for(&self, connection: &Connection, caller: &ClientProfile) -> Option<&Arc<Self>> {
+        let fits = connection.era == Era::Modern || self.client_era() == caller.era;
         (!fits).then(|| self.second.get_or_init(|| self.start_second(caller)))
     }
 
@@ -77,12 +77,12 @@ impl Backend {
         };
         let second = Arc::new(Self {
             is_second: true,
-            standstill: self.standstill.clone(),
-            levels: self.levels.standing_alone(),
-            ..Self::new(Arc::clone(&self.config), self.index, self.means.clone())
+            shared_pause: self.shared_pause.clone(),
+            levels: self.levels.standing_only(),
+            ..Self::new(Arc::clone(&self.config), self.index, self.context.clone())
         });
         let (_, introduction) = watch::channel(Some(Arc::new(client)));
-        tokio::spawn(keeper::keep(Arc::clone(&second), introduction));
+        tokio::spawn(supervisor::keep(Arc::clone(&second), introduction));
         second
     }
 }

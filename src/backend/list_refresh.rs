@@ -7,19 +7,19 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 
-use super::Backend;
+use super::HttpBackend;
 
 /// The longest wait for lists.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Those who wait for the next fetch of one backend's lists.
 #[derive(Debug, Default)]
-pub(super) struct Refetch {
+pub(super) struct ListRefresh {
     waiting: Mutex<Vec<oneshot::Sender<()>>>,
     needed: Notify,
 }
 
-impl Refetch {
+impl ListRefresh {
     /// Resolves when somebody waits.
     pub(super) async fn needed(&self) {
         self.needed.notified().await;
@@ -45,13 +45,13 @@ impl Refetch {
     }
 }
 
-impl Backend {
+impl HttpBackend {
     /// Has the lists fetched now. `true` when they have been, and [`Listed`] has been sent;
     /// `false` when that takes longer than ten seconds.
     ///
     /// [`Listed`]: super::BackendEvent::Listed
-    pub async fn refetch_lists(&self) -> bool {
-        let done = tokio::time::timeout(PATIENCE, self.refetch.wait()).await;
+    pub async fn refresh_lists(&self) -> bool {
+        let done = tokio::time::timeout(PATIENCE, self.list_refresh.wait()).await;
         matches!(done, Ok(Ok(())))
     }
 }

@@ -12,15 +12,15 @@ use tokio::time::Instant;
 
 /// A deadline that can be paused. Monotonic: a jump of the wall clock does nothing.
 #[derive(Debug)]
-pub struct Clock {
+pub struct Deadline {
     limit: Duration,
-    state: Mutex<ClockState>,
+    state: Mutex<DeadlineState>,
     resumed: Notify,
-    standstill: Standstill,
+    shared_pause: SharedPause,
 }
 
 #[derive(Debug)]
-struct ClockState {
+struct DeadlineState {
     /// But for the time that it has stood still together with others since it was started.
     deadline: Instant,
     /// Questions to the client that are open, and since when there has been one.
@@ -37,24 +37,24 @@ pub struct Expired;
 
 /// Keeps the clock still until it is dropped.
 #[derive(Debug)]
-pub struct Pause<'a>(&'a Clock);
+pub struct Pause<'a>(&'a Deadline);
 
-impl Clock {
+impl Deadline {
     /// Has started when it had `begun`, and stands still with the others of its backend.
-    pub(super) fn since(begun: Instant, limit: Duration, standstill: Standstill) -> Self {
-        let stood = standstill.so_far();
-        let state = Mutex::new(ClockState {
+    pub(super) fn since(begun: Instant, limit: Duration, shared_pause: SharedPause) -> Self {
+        let totals = shared_pause.total();
+        let state = Mutex::new(DeadlineState {
             deadline: begun + limit,
             pauses: 0,
             paused_at: begun,
-            stood_at_start: stood,
-            stood_at_pause: stood,
+            stood_at_start: totals,
+            stood_at_pause: totals,
         });
         Self {
             limit,
             state,
             resumed: Notify::new(),
-            standstill,
+            shared_pause,
         }
     }
 
@@ -66,11 +66,11 @@ impl Clock {
     /// What is left of it.
     pub fn left(&self) -> Duration {
         let state = self.lock();
-        let (now, stood) = match state.pauses {
-            0 => (Instant::now(), self.standstill.so_far()),
+        let (now, totals) = match state.pauses {
+            0 => (Instant::now(), self.shared_pause.total()),
             _ => (state.paused_at, state.stood_at_pause),
         };
-        let end = state.deadline + stood.saturating_sub(state.stood_at_start);
+        let end = state.deadline + totals.saturating_sub(state.stood_at_start);
         end.saturating_duration_since(now)
     }
 
@@ -95,7 +95,7 @@ impl Clock {
         let mut state = self.lock();
         if state.pauses == 0 {
             state.paused_at = Instant::now();
-            state.stood_at_pause = self.standstill.so_far();
+            state.stood_at_pause = self.shared_pause.total();
         }
         state.pauses += 1;
         Pause(self)
@@ -108,8 +108,8 @@ impl Clock {
             let left = self.left();
             if self.lock().pauses > 0 {
                 self.resumed.notified().await;
-            } else if self.standstill.is_on() {
-                self.standstill.over().await;
+            } else if self.shared_pause.is_active() {
+                self.shared_pause.ended().await;
             } else if left.is_zero() {
                 return;
             } else {
@@ -118,23 +118,23 @@ impl Clock {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, ClockState> {
+    fn lock(&self) -> MutexGuard<'_, DeadlineState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Pause<'_> {
     fn drop(&mut self) {
-        let Clock {
+        let Deadline {
             resumed,
-            standstill,
+            shared_pause,
             ..
         } = self.0;
         let mut state = self.0.lock();
         state.pauses -= 1;
         if state.pauses == 0 {
             // What all clocks stood still meanwhile counts by itself.
-            let shared = standstill.so_far().saturating_sub(state.stood_at_pause);
+            let shared = shared_pause.total().saturating_sub(state.stood_at_pause);
             let paused = state.paused_at.elapsed().saturating_sub(shared);
             state.deadline += paused;
             resumed.notify_one();
@@ -145,10 +145,10 @@ impl Drop for Pause<'_> {
 /// When the clocks of all calls to one backend stand still: while it has a question open that
 /// belongs to none of them, since one of them may be what it asks for. Clones are the same.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Standstill(watch::Sender<Stood>);
+pub(super) struct SharedPause(watch::Sender<PauseTotals>);
 
 #[derive(Debug, Default)]
-struct Stood {
+struct PauseTotals {
     /// Questions that are open, and since when there has been one.
     open: usize,
     since: Option<Instant>,
@@ -157,40 +157,40 @@ struct Stood {
 }
 
 /// Keeps them still until it is dropped.
-pub(super) struct Still<'a>(&'a Standstill);
+pub(super) struct SharedPauseGuard<'a>(&'a SharedPause);
 
-impl Standstill {
+impl SharedPause {
     /// One more question is open.
-    pub(super) fn begin(&self) -> Still<'_> {
-        self.0.send_modify(|stood| {
-            stood.open += 1;
-            stood.since.get_or_insert_with(Instant::now);
+    pub(super) fn begin(&self) -> SharedPauseGuard<'_> {
+        self.0.send_modify(|totals| {
+            totals.open += 1;
+            totals.since.get_or_insert_with(Instant::now);
         });
-        Still(self)
+        SharedPauseGuard(self)
     }
 
-    fn so_far(&self) -> Duration {
-        let stood = self.0.borrow();
-        stood.before + stood.since.map_or(Duration::ZERO, |since| since.elapsed())
+    fn total(&self) -> Duration {
+        let totals = self.0.borrow();
+        totals.before + totals.since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    fn is_on(&self) -> bool {
+    fn is_active(&self) -> bool {
         self.0.borrow().open > 0
     }
 
-    async fn over(&self) {
+    async fn ended(&self) {
         // The sender is ours: the wait can't fail.
-        let _ = self.0.subscribe().wait_for(|stood| stood.open == 0).await;
+        let _ = self.0.subscribe().wait_for(|totals| totals.open == 0).await;
     }
 }
 
-impl Drop for Still<'_> {
+impl Drop for SharedPauseGuard<'_> {
     fn drop(&mut self) {
-        self.0.0.send_modify(|stood| {
-            stood.open -= 1;
-            if stood.open == 0 {
-                let since = stood.since.take();
-                stood.before += since.map_or(Duration::ZERO, |since| since.elapsed());
+        self.0.0.send_modify(|totals| {
+            totals.open -= 1;
+            if totals.open == 0 {
+                let since = totals.since.take();
+                totals.before += since.map_or(Duration::ZERO, |since| since.elapsed());
             }
         });
     }
@@ -200,71 +200,74 @@ impl Drop for Still<'_> {
 mod tests {
     use super::*;
 
-    fn started(limit: u64) -> Clock {
-        Clock::since(
+    fn started(limit: u64) -> Deadline {
+        Deadline::since(
             Instant::now(),
             Duration::from_secs(limit),
-            Standstill::default(),
+            SharedPause::default(),
         )
     }
 
     #[tokio::test(start_paused = true)]
     async fn time_that_the_client_is_asked_is_not_counted() {
-        let clock = started(10);
+        let deadline = started(10);
         let work = async {
             tokio::time::sleep(Duration::from_secs(6)).await;
-            let first = clock.pause();
+            let first = deadline.pause();
             tokio::time::sleep(Duration::from_secs(100)).await;
-            let second = clock.pause();
+            let second = deadline.pause();
             drop(first);
             tokio::time::sleep(Duration::from_secs(100)).await;
             drop(second);
             tokio::time::sleep(Duration::from_secs(3)).await;
-            clock.left()
+            deadline.left()
         };
-        assert_eq!(clock.run(work).await, Ok(Duration::from_secs(1)));
+        assert_eq!(deadline.run(work).await, Ok(Duration::from_secs(1)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_deadline_holds_over_everything_else() {
-        let clock = started(10);
+        let deadline = started(10);
         let started = Instant::now();
-        assert_eq!(clock.run(std::future::pending::<()>()).await, Err(Expired));
+        assert_eq!(
+            deadline.run(std::future::pending::<()>()).await,
+            Err(Expired)
+        );
         assert_eq!(started.elapsed(), Duration::from_secs(10));
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_comes_too_late_does_not_begin() {
-        let clock = started(10);
+        let deadline = started(10);
         tokio::time::advance(Duration::from_secs(10)).await;
         let mut begun = false;
-        assert_eq!(clock.run(async { begun = true }).await, Err(Expired));
+        assert_eq!(deadline.run(async { begun = true }).await, Err(Expired));
         assert!(!begun);
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_clocks_of_a_backend_stand_still_together() {
-        let standstill = Standstill::default();
+        let shared_pause = SharedPause::default();
         let begun = Instant::now();
-        let clock = Clock::since(begun, Duration::from_secs(10), standstill.clone());
+        let deadline = Deadline::since(begun, Duration::from_secs(10), shared_pause.clone());
         let asking = async {
             tokio::time::sleep(Duration::from_secs(4)).await;
-            let first = standstill.begin();
+            let first = shared_pause.begin();
             tokio::time::sleep(Duration::from_secs(100)).await;
-            let second = standstill.begin();
+            let second = shared_pause.begin();
             // A pause of its own in between counts once.
-            let pause = clock.pause();
+            let pause = deadline.pause();
             drop(first);
             tokio::time::sleep(Duration::from_secs(100)).await;
             drop(second);
             tokio::time::sleep(Duration::from_secs(50)).await;
             drop(pause);
-            assert_eq!(clock.left(), Duration::from_secs(6));
+            assert_eq!(deadline.left(), Duration::from_secs(6));
             std::future::pending::<()>().await;
         };
-        assert_eq!(clock.run(asking).await, Err(Expired));
+        assert_eq!(deadline.run(asking).await, Err(Expired));
         assert_eq!(begun.elapsed(), Duration::from_secs(260));
-        let later = Clock::since(Instant::now(), Duration::from_secs(10), standstill);
+        let later = Deadline::since(Instant::now(), Duration::from_secs(10), shared_pause);
         assert_eq!(later.left(), Duration::from_secs(10));
     }
 }

@@ -14,14 +14,14 @@ use futures_util::future::BoxFuture;
 use reqwest::{Response, Url};
 use tokio::task::AbortHandle;
 
-use super::broken;
 use super::error::BackendError;
+use super::handler::{ServerMessageHandler, delivered};
 use super::http::{Endpoint, is_event_stream};
-use super::listener::{Listener, delivered};
+use super::pending::{PendingRequests, StreamItem, StreamRouter};
 use super::resume;
 use super::sse::Decoder;
-use super::stream::Reading;
-use super::waiters::{Said, Sorting, Waiters};
+use super::stream::ResponseReader;
+use super::transport_error;
 use crate::protocol::{Era, Id, Outcome, message};
 
 /// How long a server may take to say where it wants to be posted to.
@@ -32,13 +32,13 @@ const ENDPOINT_BYTES: usize = 64 * 1024;
 
 /// An open stream. It closes when this is dropped.
 #[derive(Debug)]
-pub(super) struct Channel {
+pub(super) struct HttpSseTransport {
     post: Post,
-    waiters: Arc<Waiters>,
+    pending: Arc<PendingRequests>,
     reader: AbortHandle,
 }
 
-impl Channel {
+impl HttpSseTransport {
     /// Opens the stream and learns the address. What comes on it beside answers goes to `news`.
     ///
     /// # Errors
@@ -46,7 +46,7 @@ impl Channel {
     /// not be used.
     pub(super) async fn open(
         endpoint: &Arc<Endpoint>,
-        news: Arc<dyn Listener>,
+        news: Arc<dyn ServerMessageHandler>,
     ) -> Result<Self, BackendError> {
         let mut response = resume::get(endpoint, endpoint.headers(), None).await?;
         if !is_event_stream(&response) {
@@ -60,21 +60,21 @@ impl Channel {
         let target = tokio::time::timeout(ENDPOINT_TIMEOUT, first)
             .await
             .map_err(|_| silent())??;
-        let url = endpoint.within_origin(&target).map_err(|elsewhere| {
+        let url = endpoint.within_origin(&target).map_err(|pending| {
             BackendError::Handshake(format!(
-                "the server wants its messages at {elsewhere}, which is another origin"
+                "the server wants its messages at {pending}, which is another origin"
             ))
         })?;
         let post = Post {
             endpoint: Arc::clone(endpoint),
             url,
         };
-        let waiters = Arc::new(Waiters::default());
-        let reading = read(post.clone(), response, decoder, Arc::clone(&waiters), news);
+        let pending = Arc::new(PendingRequests::default());
+        let reading = read(post.clone(), response, decoder, Arc::clone(&pending), news);
         Ok(Self {
             post,
             reader: tokio::spawn(reading).abort_handle(),
-            waiters,
+            pending,
         })
     }
 
@@ -87,21 +87,21 @@ impl Channel {
         id: &Id,
         body: Bytes,
         idle: Option<Duration>,
-        listener: &dyn Listener,
+        handler: &dyn ServerMessageHandler,
     ) -> Result<Outcome, BackendError> {
         if self.has_ended() {
             let why = "the server has closed its stream".to_owned();
             return Err(BackendError::Connect(why));
         }
-        let mut waiter = self.waiters.wait_for(id);
+        let mut response = self.pending.register(id);
         let mut posting = pin!(self.post.send(body));
         let mut posted = false;
         loop {
             tokio::select! {
                 biased;
-                said = within(idle, waiter.hear()) => match said? {
-                    Some(Said::Answer(answer)) => return answer,
-                    Some(Said::Notification(notification)) => listener.notification(notification),
+                said = within(idle, response.recv()) => match said? {
+                    Some(StreamItem::Answer(answer)) => return answer,
+                    Some(StreamItem::Notification(notification)) => handler.notification(notification),
                     None => {
                         let why = "the stream ended without the answer".to_owned();
                         return Err(BackendError::ConnectionLost(why));
@@ -126,21 +126,21 @@ impl Channel {
     /// Closes the stream, which is all that a farewell is.
     pub(super) fn close(&self) {
         self.reader.abort();
-        self.waiters.close();
+        self.pending.close();
     }
 
     /// Whether the stream has ended.
     pub(super) fn has_ended(&self) -> bool {
-        self.waiters.are_over()
+        self.pending.is_closed()
     }
 
     /// Resolves when the stream has ended.
     pub(super) async fn ended(&self) {
-        self.waiters.over().await;
+        self.pending.closed().await;
     }
 }
 
-impl Drop for Channel {
+impl Drop for HttpSseTransport {
     fn drop(&mut self) {
         self.close();
     }
@@ -156,7 +156,7 @@ struct Post {
 impl Post {
     async fn send(&self, body: Bytes) -> Result<(), BackendError> {
         let headers = self.endpoint.headers();
-        let (mut response, _busy) = self.endpoint.post_to(&self.url, headers, body).await?;
+        let (mut response, _in_flight) = self.endpoint.post_to(&self.url, headers, body).await?;
         let (status, headers) = (response.status(), response.headers().clone());
         // Read to the end, so that the connection can be used again.
         let body = Endpoint::beginning(&mut response).await;
@@ -193,7 +193,7 @@ async fn first_event(
             Ok(None) => {
                 return Err(BackendError::BadReply("the stream ended at once".into()));
             }
-            Err(error) => return Err(broken::means(&error)),
+            Err(error) => return Err(transport_error::classify(&error)),
         }
     }
 }
@@ -203,28 +203,28 @@ async fn read(
     post: Post,
     response: Response,
     decoder: Decoder,
-    waiters: Arc<Waiters>,
-    news: Arc<dyn Listener>,
+    pending: Arc<PendingRequests>,
+    news: Arc<dyn ServerMessageHandler>,
 ) {
-    let ear = Sorting {
-        waiters: &waiters,
-        news: &*news,
+    let ear = StreamRouter {
+        pending: &pending,
+        other: &*news,
     };
-    let answering = |id, outcome| answer(&post, id, outcome);
-    let reading = Reading {
+    let responder = |id, outcome| answer(&post, id, outcome);
+    let reading = ResponseReader {
         endpoint: &post.endpoint,
-        addressee: &*waiters,
+        sink: &*pending,
         era: Era::Legacy,
         probing: false,
         in_session: false,
         idle: None,
-        listener: &ear,
-        answering: &answering,
+        handler: &ear,
+        responder: &responder,
         resume: None,
     };
     let end = reading.events_from(response, decoder).await;
     tracing::debug!(?end, "the stream of a backend has ended");
-    waiters.close();
+    pending.close();
 }
 
 fn answer(post: &Post, id: Id, outcome: Outcome) -> BoxFuture<'_, Result<(), BackendError>> {

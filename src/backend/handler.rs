@@ -9,7 +9,7 @@ use super::error::BackendError;
 use crate::protocol::{Id, Notification, Outcome, Request};
 
 /// Hears what a backend says besides the answer.
-pub trait Listener: Send + Sync {
+pub trait ServerMessageHandler: Send + Sync {
     /// A notification came. It must not wait.
     fn notification(&self, notification: Notification);
 
@@ -25,11 +25,11 @@ pub trait Listener: Send + Sync {
 
 /// Sends our answer to a request of the server: its id and what we say. An error says that there
 /// is nobody any more to whom it could be said.
-pub type Answering<'a> =
+pub type Responder<'a> =
     dyn Fn(Id, Outcome) -> BoxFuture<'a, Result<(), BackendError>> + Send + Sync + 'a;
 
 /// Who waits for the responses that a stream brings.
-pub trait Addressee: Send + Sync {
+pub trait ResponseSink: Send + Sync {
     /// A response came under this id, or what should have been one. What is returned is what the
     /// stream was read for.
     fn response(
@@ -40,7 +40,7 @@ pub trait Addressee: Send + Sync {
 }
 
 /// The id we asked under.
-impl Addressee for Id {
+impl ResponseSink for Id {
     fn response(
         &self,
         id: &Id,
@@ -52,9 +52,9 @@ impl Addressee for Id {
 
 /// No request was sent: whatever is answered on this stream is nobody's.
 #[derive(Debug)]
-pub struct Nobody;
+pub struct NoResponse;
 
-impl Addressee for Nobody {
+impl ResponseSink for NoResponse {
     fn response(
         &self,
         _: &Id,
@@ -69,7 +69,7 @@ pub(super) fn delivered(posted: Result<(), BackendError>) -> Result<(), BackendE
     match posted {
         Err(error) => {
             tracing::warn!(%error, "an answer to the server was not taken");
-            if error.ends_link() {
+            if error.ends_connection() {
                 Err(error)
             } else {
                 Ok(())

@@ -9,7 +9,7 @@ use std::io;
 use super::error::BackendError;
 
 /// What this error shows, where no response, or not all of it, came.
-pub(super) fn means(error: &reqwest::Error) -> BackendError {
+pub(super) fn classify(error: &reqwest::Error) -> BackendError {
     let cause = causes(error)
         .last()
         .map_or_else(|| "unknown".into(), |cause| in_short(&cause.to_string()));
