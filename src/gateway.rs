@@ -11,10 +11,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::backend::BackendEvent;
-use crate::dispatch::input::strays::{self, Early, Stray};
+use crate::dispatch::input::unsolicited::{self, PreInitQueue, UnsolicitedRequest};
 use crate::dispatch::tasks;
 use crate::dispatch::{
-    Lifecycle, Refresh, Snapshot, Subscriptions, Talks, TaskEvent, answer, refresh,
+    Lifecycle, ParkedCalls, Refresh, Snapshot, Subscriptions, TaskEvent, answer, refresh,
 };
 use crate::protocol::message;
 use crate::protocol::{Era, Notification};
@@ -50,8 +50,8 @@ pub(crate) struct Gateway {
     snapshots: watch::Sender<Arc<Snapshot>>,
     replies: Replies,
     subscriptions: Subscriptions,
-    talks: Arc<Talks>,
-    early: Early,
+    parked: Arc<ParkedCalls>,
+    pre_init: PreInitQueue,
     tasks: mpsc::UnboundedSender<TaskEvent>,
     from_tasks: mpsc::UnboundedReceiver<TaskEvent>,
     deadlines: Deadlines,
@@ -67,8 +67,8 @@ impl Gateway {
             refresh,
             replies: Replies::new(outbox),
             subscriptions: Subscriptions::default(),
-            talks: Arc::default(),
-            early: Early::default(),
+            parked: Arc::default(),
+            pre_init: PreInitQueue::default(),
             tasks,
             from_tasks,
             deadlines: Deadlines::default(),
@@ -86,7 +86,7 @@ impl Gateway {
             }
         }
         self.cut_off_the_rest();
-        self.talks.close().await;
+        self.parked.close().await;
         self.ending
     }
 
@@ -151,7 +151,7 @@ impl Gateway {
                 request,
                 answer,
             } => {
-                let stray = Stray {
+                let stray = UnsolicitedRequest {
                     backend,
                     request,
                     answer,
@@ -159,9 +159,9 @@ impl Gateway {
                 // A session of modern clients alone has nothing to ask the other one.
                 let legacy = self.lifecycle.client().filter(|_| of == Era::Legacy);
                 if legacy.is_some() && !self.lifecycle.is_initialized() {
-                    return self.early.hold(stray);
+                    return self.pre_init.hold(stray);
                 }
-                strays::relay(stray, legacy, &self.talks, &self.tasks);
+                unsolicited::relay(stray, legacy, &self.parked, &self.tasks);
             }
             listed_or_down => self.refresh.absorb(listed_or_down),
         }
@@ -183,7 +183,7 @@ impl Gateway {
 
     fn task(&mut self, event: TaskEvent) {
         match event {
-            TaskEvent::Say {
+            TaskEvent::Send {
                 ticket,
                 line,
                 matters,
@@ -196,25 +196,25 @@ impl Gateway {
             }
             TaskEvent::Subscribed { uri, held } => self.subscriptions.hold(uri, held),
             TaskEvent::Updated { notification } => self.notice(&notification),
-            TaskEvent::Ask {
+            TaskEvent::ServerRequest {
                 ticket,
-                question,
+                request_id,
                 method,
                 params,
                 answer,
             } => {
                 let open = Open {
                     ticket,
-                    question,
+                    request_id,
                     answer,
                 };
                 self.replies.ask(open, &method, params.as_ref());
             }
-            TaskEvent::Withdraw { question } => {
-                self.replies.withdraw(|open| open.question == question);
+            TaskEvent::CancelServerRequest { request_id } => {
+                self.replies.withdraw(|open| open.request_id == request_id);
             }
             TaskEvent::Done { ticket, .. } if self.replies.get(ticket).is_none() => {
-                self.talks.undelivered(ticket);
+                self.parked.cancel_parked(ticket);
             }
             TaskEvent::Done { ticket, outcome } => self.replies.finish(ticket, &outcome),
         }

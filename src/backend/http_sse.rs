@@ -60,9 +60,9 @@ impl HttpSseTransport {
         let target = tokio::time::timeout(ENDPOINT_TIMEOUT, first)
             .await
             .map_err(|_| silent())??;
-        let url = endpoint.within_origin(&target).map_err(|pending| {
+        let url = endpoint.within_origin(&target).map_err(|other| {
             BackendError::Handshake(format!(
-                "the server wants its messages at {pending}, which is another origin"
+                "the server wants its messages at {other}, which is another origin"
             ))
         })?;
         let post = Post {

@@ -38,7 +38,7 @@ pub fn overloaded(full: Full, method: &str, era: Era, snapshot: &Snapshot) -> Ou
     let message = format!("{why}; it was not sent");
     let data = GatewayData::new(None, Class::Overloaded, Executed::No, 0);
     let error = RpcError::new(INTERNAL_ERROR, message).with_data(data);
-    told(error, era, method, snapshot)
+    to_client_error(error, era, method, snapshot)
 }
 
 /// The answer to a call that the end of the gateway cuts off.
@@ -46,11 +46,16 @@ pub fn cut_off(method: &str, era: Era, snapshot: &Snapshot) -> Outcome {
     let message = "the gateway is shutting down; the tool MAY HAVE RUN: check before calling again";
     let data = GatewayData::new(None, Class::ShuttingDown, Executed::Unknown, 0);
     let error = RpcError::new(INTERNAL_ERROR, message).with_data(data);
-    told(error, era, method, snapshot)
+    to_client_error(error, era, method, snapshot)
 }
 
 /// An error of our own, in the form the user chose for tools.
-pub(super) fn told(error: RpcError, era: Era, method: &str, snapshot: &Snapshot) -> Outcome {
+pub(super) fn to_client_error(
+    error: RpcError,
+    era: Era,
+    method: &str,
+    snapshot: &Snapshot,
+) -> Outcome {
     match snapshot.config.gateway.tool_errors {
         ToolErrors::Result if method == "tools/call" => {
             let result = error.as_tool_result();

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::answer::{for_client, told};
-use super::outgoing::Outgoing;
-use super::subject::Subject;
+use super::answer::{for_client, to_client_error};
+use super::backend_call::BackendCall;
+use super::call_target::CallTarget;
 use super::{Exchange, Snapshot, Snapshots, input, settled};
 use crate::backend::Answer;
 use crate::protocol::error::{HEADER_MISMATCH, INVALID_PARAMS, code_of};
@@ -26,33 +26,33 @@ pub async fn call(request: Request, mut snapshots: Snapshots, exchange: Exchange
     let begun = Instant::now();
     let method = request.method;
     let params = request.params.unwrap_or_else(|| RawJson::trusted("{}"));
-    let subject = match Subject::read(&method, &params) {
-        Ok(subject) => subject,
+    let target = match CallTarget::read(&method, &params) {
+        Ok(target) => target,
         Err(why) => return RpcError::new(INVALID_PARAMS, format!("{method}: {why}")).into(),
     };
-    if let Some(listed) = listed_now(&subject, &snapshot, &mut snapshots).await {
+    if let Some(listed) = listed_now(&target, &snapshot, &mut snapshots).await {
         snapshot = listed;
     }
-    let mut answer = carry(&method, &params, &subject, &snapshot, &exchange, begun).await;
+    let mut answer = run(&method, &params, &target, &snapshot, &exchange, begun).await;
     if is_header_mismatch(&answer)
-        && let Some(fresh) = refetched(&subject, &snapshot, &mut snapshots).await
+        && let Some(fresh) = refetched(&target, &snapshot, &mut snapshots).await
     {
         snapshot = fresh;
-        answer = carry(&method, &params, &subject, &snapshot, &exchange, begun).await;
+        answer = run(&method, &params, &target, &snapshot, &exchange, begun).await;
     }
     match answer {
         Ok(answer) => {
-            let uri = (subject.kind == Kind::Resource).then_some(subject.name.as_str());
+            let uri = (target.kind == Kind::Resource).then_some(target.name.as_str());
             for_client(answer, &exchange.client, &method, uri, &snapshot)
         }
-        Err(error) => told(error, exchange.client.era, &method, &snapshot),
+        Err(error) => to_client_error(error, exchange.client.era, &method, &snapshot),
     }
 }
 
-async fn carry(
+async fn run(
     method: &str,
     params: &RawJson,
-    subject: &Subject,
+    target: &CallTarget,
     snapshot: &Snapshot,
     exchange: &Exchange,
     begun: Instant,
@@ -62,18 +62,18 @@ async fn carry(
         return Box::pin(resumed).await;
     }
     let caller = Arc::clone(&exchange.client);
-    let Some(route) = subject.route(snapshot) else {
-        let blocked = blocked(subject, snapshot);
-        return Err(blocked.unwrap_or_else(|| subject.unknown(snapshot, caller.era)));
+    let Some(route) = target.route(snapshot) else {
+        let blocked = blocked(target, snapshot);
+        return Err(blocked.unwrap_or_else(|| target.unknown(snapshot, caller.era)));
     };
     let (method, own_params) = (method.to_owned(), params.clone());
-    let call = Outgoing::new(method, own_params, subject, &route, caller, begun);
-    input::carry(call, params, exchange).await
+    let call = BackendCall::new(method, own_params, target, &route, caller, begun);
+    input::forward(call, params, exchange).await
 }
 
 /// Why a tool is not called that its backend has.
-fn blocked(subject: &Subject, snapshot: &Snapshot) -> Option<RpcError> {
-    let blocked = snapshot.catalog.blocked(subject.kind, &subject.name)?;
+fn blocked(target: &CallTarget, snapshot: &Snapshot) -> Option<RpcError> {
+    let blocked = snapshot.catalog.blocked(target.kind, &target.name)?;
     let backend = snapshot.backends[blocked.backend].name();
     let (own, reason) = (&blocked.own_name, &blocked.reason);
     let message = format!("{backend}: the tool {own} is blocked: {reason}; the tool did not run");
@@ -85,14 +85,14 @@ fn blocked(subject: &Subject, snapshot: &Snapshot) -> Option<RpcError> {
 /// be another one by now. `None` where that isn't needed, or the backend can't be had, or keeps
 /// failing; the call then says so itself.
 async fn listed_now(
-    subject: &Subject,
+    target: &CallTarget,
     snapshot: &Snapshot,
     snapshots: &mut Snapshots,
 ) -> Option<Arc<Snapshot>> {
     if snapshot.unlisted.is_empty() {
         return None;
     }
-    let route = subject.route(snapshot)?;
+    let route = target.route(snapshot)?;
     if route.breaker.turns_away() {
         return None;
     }
@@ -126,11 +126,11 @@ fn is_header_mismatch(answer: &Result<Answer, RpcError>) -> bool {
 
 /// The snapshot after the backend was asked for its lists anew (B-M-04).
 async fn refetched(
-    subject: &Subject,
+    target: &CallTarget,
     snapshot: &Snapshot,
     snapshots: &mut Snapshots,
 ) -> Option<Arc<Snapshot>> {
-    let backend = subject.route(snapshot)?.backend;
+    let backend = target.route(snapshot)?.backend;
     snapshots.mark_unchanged();
     backend.refresh_lists().await.then_some(())?;
     snapshots.changed().await.ok()?;

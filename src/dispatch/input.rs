@@ -4,18 +4,18 @@
 //! out, questions of the backend (sampling, elicitation, roots) and the client's answers to them.
 //! What goes out travels on the channel that the reply takes, so that none overtakes another.
 //!
-//! Within an era a question stays what it is. [`across`] decides where it can't: [`rounds`] asks a
+//! Within an era a question stays what it is. [`bridge`] decides where it can't: [`legacy_client`] asks a
 //! legacy client what a modern backend wants to know; a [`talk`] answers a modern client's
-//! requests, one after another, for one call to a legacy backend, and [`talks`] keeps it in between.
+//! requests, one after another, for one call to a legacy backend, and [`parked`] keeps it in between.
 
-mod across;
-mod handle;
-mod offers;
-mod requests;
-mod rounds;
-pub mod strays;
-mod talk;
-mod talks;
+mod bridge;
+mod capabilities;
+mod detached_call;
+mod input_requests;
+mod legacy_client;
+mod parked_calls;
+mod request_state;
+pub mod unsolicited;
 mod urls;
 
 use std::sync::Arc;
@@ -35,8 +35,8 @@ use crate::protocol::{ClientProfile, Era, LogLevel, Notification, Outcome, RawJs
 use crate::protocol::{RpcError, Ticket};
 use crate::transport::stdio::Matters;
 
-pub(super) use across::{carry, resumed};
-pub use talks::Talks;
+pub(super) use bridge::{forward, resumed};
+pub use parked_calls::ParkedCalls;
 pub(super) use urls::for_legacy_client;
 
 /// How long a person or a model may take to answer a backend's question.
@@ -50,7 +50,7 @@ const CANCELLED: &str = r#"{"action":"cancel"}"#;
 #[derive(Debug)]
 pub enum TaskEvent {
     /// A line for the client, if the request is still in flight.
-    Say {
+    Send {
         /// Of the request.
         ticket: Ticket,
         /// The whole message.
@@ -78,11 +78,11 @@ pub enum TaskEvent {
         notification: Notification,
     },
     /// A question for the client.
-    Ask {
+    ServerRequest {
         /// Of the request it came up in; `None` for one that belongs to no request.
         ticket: Option<Ticket>,
-        /// Names it for [`TaskEvent::Withdraw`].
-        question: Question,
+        /// Names it for [`TaskEvent::CancelServerRequest`].
+        request_id: ServerRequestId,
         /// As the backend wrote it.
         method: String,
         /// The same.
@@ -91,9 +91,9 @@ pub enum TaskEvent {
         answer: oneshot::Sender<Outcome>,
     },
     /// A question that needs no answer any more.
-    Withdraw {
+    CancelServerRequest {
         /// Which.
-        question: Question,
+        request_id: ServerRequestId,
     },
     /// The answer to the request, and the last of its ticket.
     Done {
@@ -106,9 +106,9 @@ pub enum TaskEvent {
 
 /// Names one question to the client within this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Question(u64);
+pub struct ServerRequestId(u64);
 
-impl Question {
+impl ServerRequestId {
     fn new() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
@@ -125,7 +125,7 @@ pub struct Exchange {
     /// To the loop.
     pub events: mpsc::UnboundedSender<TaskEvent>,
     /// Calls that outlive their requests.
-    pub talks: Arc<Talks>,
+    pub parked: Arc<ParkedCalls>,
 }
 
 impl ServerMessageHandler for Exchange {
@@ -136,7 +136,7 @@ impl ServerMessageHandler for Exchange {
             return;
         }
         let Notification { method, params } = notification;
-        if !self.relays(&method, params.as_ref()) {
+        if !self.forwards(&method, params.as_ref()) {
             tracing::debug!(
                 method,
                 "a notification that is not the client's business is dropped"
@@ -150,7 +150,7 @@ impl ServerMessageHandler for Exchange {
             _ => Matters::Much,
         };
         let line = message::notification(&method, params.as_ref());
-        let _ = self.events.send(TaskEvent::Say {
+        let _ = self.events.send(TaskEvent::Send {
             ticket: self.ticket,
             line,
             matters,
@@ -160,18 +160,18 @@ impl ServerMessageHandler for Exchange {
     fn request(&self, request: Request) -> BoxFuture<'_, Outcome> {
         if self.client.era == Era::Modern {
             // Nobody is there to take the answer of a client that answers by asking again.
-            let refusal = offers::unanswerable(&request.method);
+            let refusal = capabilities::not_available(&request.method);
             return futures_util::future::ready(refusal.into()).boxed();
         }
-        let asking = self.asking();
-        async move { asking.answer(request).await }.boxed()
+        let requester = self.requester();
+        async move { requester.answer(request).await }.boxed()
     }
 }
 
 impl Exchange {
     /// Notifications of a backend that are the client's business. Lists and cancellations are
     /// ours. A modern client hears log messages only where its request asked for them (F-M-08).
-    fn relays(&self, method: &str, params: Option<&RawJson>) -> bool {
+    fn forwards(&self, method: &str, params: Option<&RawJson>) -> bool {
         match method {
             "notifications/message" if self.client.era == Era::Modern => {
                 let level = params.and_then(|params| params.get("level")?.text());
@@ -184,8 +184,8 @@ impl Exchange {
         }
     }
 
-    fn asking(&self) -> Asking {
-        Asking {
+    fn requester(&self) -> ClientRequester {
+        ClientRequester {
             ticket: Some(self.ticket),
             client: Arc::clone(&self.client),
             events: self.events.clone(),
@@ -194,18 +194,18 @@ impl Exchange {
 }
 
 /// Asks a client of the legacy era.
-struct Asking {
+struct ClientRequester {
     /// Of the request it comes up in, if it belongs to one.
     ticket: Option<Ticket>,
     client: Arc<ClientProfile>,
     events: mpsc::UnboundedSender<TaskEvent>,
 }
 
-impl Asking {
+impl ClientRequester {
     /// The client's answer to what a backend asks, or the refusal of what it doesn't offer.
     async fn answer(&self, request: Request) -> Outcome {
         let Request { method, params, .. } = request;
-        match offers::missing(&self.client, &method, params.as_ref()) {
+        match capabilities::missing(&self.client, &method, params.as_ref()) {
             Some(missing) => missing.refusal().into(),
             None => self.ask(method, params).await,
         }
@@ -214,22 +214,22 @@ impl Asking {
     /// The client's answer. Dropping the future takes the question back.
     async fn ask(&self, method: String, params: Option<RawJson>) -> Outcome {
         let (answer, answered) = oneshot::channel();
-        let question = Question::new();
-        let mut withdrawal = Withdrawal {
+        let request_id = ServerRequestId::new();
+        let mut cancel_guard = CancelGuard {
             events: &self.events,
-            question,
+            request_id,
             needed: true,
         };
-        let _ = self.events.send(TaskEvent::Ask {
+        let _ = self.events.send(TaskEvent::ServerRequest {
             ticket: self.ticket,
-            question,
+            request_id,
             method: method.clone(),
             params,
             answer,
         });
         match tokio::time::timeout(ANSWER_TIMEOUT, answered).await {
             Ok(Ok(outcome)) => {
-                withdrawal.needed = false;
+                cancel_guard.needed = false;
                 outcome
             }
             _ => unanswered(&method),
@@ -247,17 +247,17 @@ fn unanswered(method: &str) -> Outcome {
 }
 
 /// Takes the question back from the client when nobody waits for its answer any more.
-struct Withdrawal<'a> {
+struct CancelGuard<'a> {
     events: &'a mpsc::UnboundedSender<TaskEvent>,
-    question: Question,
+    request_id: ServerRequestId,
     needed: bool,
 }
 
-impl Drop for Withdrawal<'_> {
+impl Drop for CancelGuard<'_> {
     fn drop(&mut self) {
         if self.needed {
-            let _ = self.events.send(TaskEvent::Withdraw {
-                question: self.question,
+            let _ = self.events.send(TaskEvent::CancelServerRequest {
+                request_id: self.request_id,
             });
         }
     }

@@ -4,19 +4,19 @@
 //! may change, and a way to talk to its client. It must not know stdin, stdout or the client's
 //! ids; who may answer is decided in [`crate::gateway`].
 
+mod admission;
 pub mod answer;
+mod backend_call;
 pub mod call;
+mod call_target;
 mod filter;
-mod health;
 pub mod input;
 pub mod lifecycle;
 pub mod list;
-mod outgoing;
 mod pinning;
 pub mod refresh;
 mod related;
 mod reported;
-mod subject;
 pub mod subscribe;
 pub mod tasks;
 
@@ -33,7 +33,7 @@ use crate::governance::breaker::Breaker;
 use crate::protocol::{ClientProfile, Era, Kind, Outcome, RawJson, Request, RpcError, error};
 
 use answer::Full;
-pub use input::{Exchange, Talks, TaskEvent};
+pub use input::{Exchange, ParkedCalls, TaskEvent};
 pub use lifecycle::Lifecycle;
 pub use refresh::Refresh;
 pub use subscribe::Subscriptions;

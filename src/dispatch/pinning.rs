@@ -27,14 +27,14 @@ pub(super) struct Gate {
     pins: Pins,
     memory: Memory,
     /// By backend and tool.
-    told: HashMap<(Arc<str>, Arc<str>), Told>,
+    logged: HashMap<(Arc<str>, Arc<str>), LogHistory>,
     /// Backends of which the log was told that they have too many tools.
     too_many: HashSet<Arc<str>>,
 }
 
 /// What the log was told of a tool.
 #[derive(Debug, Default)]
-struct Told {
+struct LogHistory {
     /// The hash of the last change.
     last: Arc<str>,
     changes: u8,
@@ -45,7 +45,7 @@ impl Gate {
         Self {
             pins: Pins::new(Arc::clone(&config.lock.lock)),
             memory,
-            told: HashMap::new(),
+            logged: HashMap::new(),
             too_many: HashSet::new(),
         }
     }
@@ -67,7 +67,7 @@ impl Gate {
             );
         }
         self.memory.pin(new);
-        self.tell(config, changed);
+        self.log_changes(config, changed);
         if unpinned > 0 && self.too_many.insert(Arc::clone(&config.name)) {
             tracing::warn!(
                 backend,
@@ -78,7 +78,7 @@ impl Gate {
         offer
     }
 
-    fn tell(&mut self, config: &BackendConfig, mut changed: Vec<Change>) {
+    fn log_changes(&mut self, config: &BackendConfig, mut changed: Vec<Change>) {
         changed.retain(|change| self.is_news(change));
         let (backend, begun) = (&*config.name, Instant::now());
         let fate = match config.tools.pin {
@@ -107,12 +107,12 @@ impl Gate {
     fn is_news(&mut self, change: &Change) -> bool {
         let now = &change.now;
         let tool = (Arc::clone(&now.backend), Arc::clone(&now.tool));
-        let told = self.told.entry(tool).or_default();
-        if told.last == now.sha256 || told.changes == MOST_OF_ONE {
+        let logged = self.logged.entry(tool).or_default();
+        if logged.last == now.sha256 || logged.changes == MOST_OF_ONE {
             return false;
         }
-        told.last = Arc::clone(&now.sha256);
-        told.changes += 1;
+        logged.last = Arc::clone(&now.sha256);
+        logged.changes += 1;
         true
     }
 }

@@ -199,8 +199,8 @@ impl Refresh {
     fn report(&mut self, withheld: &[Withheld]) {
         for item in withheld {
             // The log has been told, with what it is that has changed.
-            let is_told = matches!(item.reason, Reason::Changed(_));
-            if !is_told && self.reported.is_news(item) {
+            let is_logged = matches!(item.reason, Reason::Changed(_));
+            if !is_logged && self.reported.is_news(item) {
                 let (list, reason) = (item.kind.list_method(), &item.reason);
                 tracing::warn!(backend = &*item.backend, list, item = item.name, %reason, "an item is withheld");
             }

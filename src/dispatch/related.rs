@@ -7,13 +7,13 @@ use crate::backend::ServerMessageHandler;
 use crate::protocol::{Notification, Outcome, Request, task};
 
 /// Hears a call for another listener, with related tasks under the names that each side uses.
-pub(super) struct Related<'a> {
+pub(super) struct RelatedTaskHandler<'a> {
     pub(super) listener: &'a dyn ServerMessageHandler,
     /// Whose call it is.
     pub(super) backend: &'a str,
 }
 
-impl ServerMessageHandler for Related<'_> {
+impl ServerMessageHandler for RelatedTaskHandler<'_> {
     fn notification(&self, notification: Notification) {
         self.listener.notification(Notification {
             params: task::related_for_client(notification.params, self.backend),

@@ -11,8 +11,8 @@ use std::mem;
 use bytes::Bytes;
 use futures_util::future::join_all;
 
+use super::call_target::CallTarget;
 use super::filter::{Filter, covers, updated};
-use super::subject::Subject;
 use super::{Exchange, Snapshot, Snapshots, TaskEvent, settled, tasks};
 use crate::backend::Subscription;
 use crate::protocol::era::modern::{self, Says, key};
@@ -102,10 +102,10 @@ fn uri_of(request: &Request) -> Result<String, RpcError> {
 }
 
 async fn subscribe_to(uri: &str, snapshot: &Snapshot) -> Result<Subscription, RawJson> {
-    let subject = Subject::of_resource(uri);
-    match subject.route(snapshot) {
+    let target = CallTarget::of_resource(uri);
+    match target.route(snapshot) {
         Some(route) => route.backend.subscribe(uri).await,
-        None => Err(RawJson::of(&subject.unknown(snapshot, Era::Legacy))),
+        None => Err(RawJson::of(&target.unknown(snapshot, Era::Legacy))),
     }
 }
 

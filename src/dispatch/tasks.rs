@@ -11,10 +11,10 @@ use futures_util::future::join_all;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::answer::{for_client, told};
-use super::health;
-use super::outgoing::progress_token;
-use super::related::Related;
+use super::admission;
+use super::answer::{for_client, to_client_error};
+use super::backend_call::progress_token;
+use super::related::RelatedTaskHandler;
 use super::{Exchange, Snapshot, Snapshots};
 use crate::backend::retry::Replay;
 use crate::backend::{Answer, Call, HttpBackend, ProgressHighWater};
@@ -46,7 +46,7 @@ pub(super) async fn of_one(request: Request, snapshots: Snapshots, exchange: Exc
     };
     match answer {
         Ok(answer) => for_client(answer, &exchange.client, method, None, &snapshot),
-        Err(error) => told(error, era, method, &snapshot),
+        Err(error) => to_client_error(error, era, method, &snapshot),
     }
 }
 
@@ -169,12 +169,12 @@ async fn ask(
         caller: &exchange.client,
         target,
         mirrored: &[],
-        handler: &Related {
+        handler: &RelatedTaskHandler {
             listener: exchange,
             backend: backend.name(),
         },
     };
-    health::call(backend, breaker, &call, false).await
+    admission::call(backend, breaker, &call, false).await
 }
 
 fn named(answer: Answer, backend: &HttpBackend) -> Answer {

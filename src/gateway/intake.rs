@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::Gateway;
 use super::batch::Origin;
 use crate::dispatch::answer::Full;
-use crate::dispatch::input::strays;
+use crate::dispatch::input::unsolicited;
 use crate::dispatch::{Exchange, Plan, TaskEvent, route};
 use crate::protocol::era::modern;
 use crate::protocol::error::{INTERNAL_ERROR, INVALID_REQUEST};
@@ -83,8 +83,8 @@ impl Gateway {
         }
         if self.lifecycle.is_initialized() {
             let legacy = self.lifecycle.client();
-            for stray in self.early.release() {
-                strays::relay(stray, legacy, &self.talks, &self.tasks);
+            for stray in self.pre_init.release() {
+                unsolicited::relay(stray, legacy, &self.parked, &self.tasks);
             }
         }
     }
@@ -98,7 +98,7 @@ impl Gateway {
         let first = !self.lifecycle.has_introduced();
         let snapshots = self.snapshots.subscribe();
         let many = self.replies.len() > self.snapshot().config.gateway.max_in_flight;
-        let (events, talks) = (&self.tasks, &self.talks);
+        let (events, parked) = (&self.tasks, &self.parked);
         let exchange = |client| match (many, origin.crowded) {
             (true, _) => Err(Full::Calls),
             (_, true) => Err(Full::Bytes),
@@ -106,7 +106,7 @@ impl Gateway {
                 ticket,
                 client,
                 events: events.clone(),
-                talks: Arc::clone(talks),
+                parked: Arc::clone(parked),
             }),
         };
         match route(request, asking, &mut self.lifecycle, &snapshots, exchange) {

@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 
 use super::batch::Batches;
 use super::notice;
-use crate::dispatch::input::Question;
+use crate::dispatch::input::ServerRequestId;
 use crate::protocol::Request;
 use crate::protocol::error::INVALID_REQUEST;
 use crate::protocol::message::{self, Written};
@@ -30,7 +30,7 @@ pub(super) struct Pending {
 pub(super) struct Open {
     /// `None` for one that belongs to no request.
     pub(super) ticket: Option<Ticket>,
-    pub(super) question: Question,
+    pub(super) request_id: ServerRequestId,
     pub(super) answer: oneshot::Sender<Outcome>,
 }
 
@@ -166,7 +166,7 @@ impl Replies {
             let id = self.asked.issue(open);
             let line = message::request(&id, method, params);
             if !self.outbox.push_if_it_matters(line, Matters::Much) {
-                tracing::warn!(method, "a question is dropped: there is no room for it");
+                tracing::warn!(method, "a request_id is dropped: there is no room for it");
                 self.asked.settle(&id);
             }
         }

@@ -67,7 +67,7 @@ async fn a_question_for_which_there_is_no_room_is_answered_by_nobody() {
     let client = Arc::new(ClientProfile::superset());
     let (answer, answered) = oneshot::channel();
     let long = "x".repeat(1000);
-    let stray = Stray {
+    let stray = UnsolicitedRequest {
         backend: 0,
         request: Request {
             id: Id::number(1),
@@ -76,7 +76,7 @@ async fn a_question_for_which_there_is_no_room_is_answered_by_nobody() {
         },
         answer,
     };
-    strays::relay(stray, Some(&client), &gateway.talks, &gateway.tasks);
+    unsolicited::relay(stray, Some(&client), &gateway.parked, &gateway.tasks);
     let asked = gateway.from_tasks.recv().await.unwrap();
     gateway.task(asked);
     let cancelled = RawJson::trusted(r#"{"action":"cancel"}"#);

@@ -4,7 +4,7 @@
 //! it opens, and turns calls away at once; after a wait it lets one through as a probe, whose end
 //! closes it or opens it again for twice as long. A result counts only in the state that its call
 //! was admitted in, so that what comes late changes nothing. It must not know what a call is: the
-//! caller says what it showed ([`Sign`]).
+//! caller says what it showed ([`Health`]).
 
 use std::fmt;
 use std::mem;
@@ -23,13 +23,13 @@ pub const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// What a call has shown of whoever was called.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sign {
+pub enum Health {
     /// There is somebody, whatever they said.
-    Alive,
+    Success,
     /// It failed, and so will the next one, for this reason.
-    Failing(String),
+    Failure(String),
     /// Neither.
-    Nothing,
+    Neutral,
 }
 
 /// Counts failures, and turns calls away where there were too many.
@@ -57,17 +57,20 @@ enum State {
         failures: u32,
     },
     /// None does.
-    Open { until: Instant, trouble: Trouble },
+    Open {
+        until: Instant,
+        streak: FailureStreak,
+    },
     /// One does, and shows what becomes of the others.
     HalfOpen {
         probe: Option<Probe>,
-        trouble: Trouble,
+        streak: FailureStreak,
     },
 }
 
 /// Why it is not closed.
 #[derive(Debug, Clone)]
-struct Trouble {
+struct FailureStreak {
     /// In a row, probes included.
     failures: u32,
     reason: Arc<str>,
@@ -143,9 +146,9 @@ impl Breaker {
         if let Some(refusal) = inner.refusal(now) {
             return Err(refusal);
         }
-        if let State::Open { trouble, .. } = &inner.state {
-            let trouble = trouble.clone();
-            inner.half_open(trouble);
+        if let State::Open { streak, .. } = &inner.state {
+            let streak = streak.clone();
+            inner.half_open(streak);
         }
         let probe = match &inner.state {
             State::HalfOpen { .. } => Some(inner.send_probe(now)),
@@ -171,9 +174,9 @@ impl Breaker {
     /// Something else than a call has reached it: the next call need not wait to try.
     pub fn reached(&self) {
         let mut inner = self.lock();
-        if let State::Open { trouble, .. } = &inner.state {
-            let trouble = trouble.clone();
-            inner.half_open(trouble);
+        if let State::Open { streak, .. } = &inner.state {
+            let streak = streak.clone();
+            inner.half_open(streak);
         }
     }
 
@@ -184,22 +187,22 @@ impl Breaker {
 
 impl Permit {
     /// Says what the call has shown.
-    pub fn settle(self, sign: Sign) {
+    pub fn settle(self, health_of: Health) {
         let mut inner = self.breaker.lock();
         if inner.epoch != self.epoch {
             return;
         }
-        match sign {
-            Sign::Alive => {
+        match health_of {
+            Health::Success => {
                 let was = mem::replace(&mut inner.state, State::Closed { failures: 0 });
                 if let State::HalfOpen { .. } = was {
                     inner.epoch += 1;
                     tracing::info!(backend = self.breaker.name, "it answers again: calls go on");
                 }
             }
-            Sign::Failing(reason) => inner.failed(reason, &self.breaker.name),
+            Health::Failure(reason) => inner.failed(reason, &self.breaker.name),
             // Dropping the permit is all there is to do.
-            Sign::Nothing => {}
+            Health::Neutral => {}
         }
     }
 }
@@ -219,22 +222,22 @@ impl Drop for Permit {
 impl Inner {
     fn refusal(&self, now: Instant) -> Option<Refusal> {
         match &self.state {
-            State::Open { until, trouble } if now < *until => {
-                Some(trouble.refusal(Some(*until - now)))
+            State::Open { until, streak } if now < *until => {
+                Some(streak.refusal(Some(*until - now)))
             }
             State::HalfOpen {
                 probe: Some(probe),
-                trouble,
-            } if now < probe.since + LONGEST_WAIT => Some(trouble.refusal(None)),
+                streak,
+            } if now < probe.since + LONGEST_WAIT => Some(streak.refusal(None)),
             State::Closed { .. } | State::Open { .. } | State::HalfOpen { .. } => None,
         }
     }
 
-    fn half_open(&mut self, trouble: Trouble) {
+    fn half_open(&mut self, streak: FailureStreak) {
         self.epoch += 1;
         self.state = State::HalfOpen {
             probe: None,
-            trouble,
+            streak,
         };
     }
 
@@ -250,9 +253,9 @@ impl Inner {
     fn failed(&mut self, reason: String, name: &str) {
         let (failures, wait) = match &self.state {
             State::Closed { failures } => (failures + 1, FIRST_WAIT),
-            State::HalfOpen { trouble, .. } => (
-                trouble.failures.saturating_add(1),
-                (trouble.wait * 2).min(LONGEST_WAIT),
+            State::HalfOpen { streak, .. } => (
+                streak.failures.saturating_add(1),
+                (streak.wait * 2).min(LONGEST_WAIT),
             ),
             // Nobody is admitted in this one.
             State::Open { .. } => return,
@@ -271,7 +274,7 @@ impl Inner {
         self.epoch += 1;
         self.state = State::Open {
             until: Instant::now() + wait,
-            trouble: Trouble {
+            streak: FailureStreak {
                 failures,
                 reason: reason.into(),
                 wait,
@@ -280,7 +283,7 @@ impl Inner {
     }
 }
 
-impl Trouble {
+impl FailureStreak {
     fn refusal(&self, wait: Option<Duration>) -> Refusal {
         Refusal {
             failures: self.failures,

@@ -123,13 +123,13 @@ impl Alone {
             params: Some(&params),
             progress: None,
             replay: Replay::Unsafe,
-            clock: &self
+            deadline: &self
                 .backend
-                .clock(Instant::now(), self.backend.config.timeout_of(tool)),
+                .deadline(Instant::now(), self.backend.config.timeout_of(tool)),
             caller: &client,
             target: Some(tool),
             mirrored: &[],
-            listener: &NoopHandler,
+            handler: &NoopHandler,
         };
         match self.wait(self.backend.call(&call)) {
             Ok(answer) => match answer.outcome {

@@ -4,7 +4,7 @@
 //! Owns what becomes of it: the modern era has no such error, but can ask (X-ML-08); older legacy
 //! clients know neither (X-LL-05).
 
-use super::requests::{self, Question};
+use super::input_requests::{self, InputRequest};
 use crate::protocol::error::{INTERNAL_ERROR, URL_ELICITATION_REQUIRED, code_of};
 use crate::protocol::message::elements;
 use crate::protocol::{ClientProfile, Outcome, RawJson};
@@ -16,17 +16,17 @@ pub(super) fn asked(error: &RawJson) -> Option<RawJson> {
         return None;
     }
     let elicitations = elements(&error.at(&["data", "elicitations"])?)?;
-    let questions = elicitations.iter().enumerate().map(|(at, params)| {
+    let input_requests = elicitations.iter().enumerate().map(|(at, params)| {
         params.get("url")?.text()?;
         let mode = ("mode", b"\"url\""[..].into());
-        Some(Question {
+        Some(InputRequest {
             key: format!("url-{}", at + 1),
             method: "elicitation/create".into(),
             params: Some(params.with_members(&[mode], &["elicitationId"])),
         })
     });
-    let questions: Vec<Question> = questions.collect::<Option<_>>()?;
-    (!questions.is_empty()).then(|| requests::input_required(&questions, None))
+    let input_requests: Vec<InputRequest> = input_requests.collect::<Option<_>>()?;
+    (!input_requests.is_empty()).then(|| input_requests::input_required(&input_requests, None))
 }
 
 /// Whether the user has said no to something: asking the same again would be no answer.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::{Environment, Overrides, load};
-use crate::governance::breaker::Sign;
+use crate::governance::breaker::Health;
 
 /// One backend that nobody connects.
 fn refresh() -> Refresh {
@@ -25,7 +25,7 @@ fn listed() -> BackendEvent {
 fn open(breaker: &Arc<Breaker>) {
     while !breaker.turns_away() {
         let reason = "connection refused".into();
-        breaker.admit().unwrap().settle(Sign::Failing(reason));
+        breaker.admit().unwrap().settle(Health::Failure(reason));
     }
 }
 

@@ -5,8 +5,8 @@ use super::*;
 
 const REASON: &str = "connection refused";
 
-fn failing() -> Sign {
-    Sign::Failing(REASON.into())
+fn failing() -> Health {
+    Health::Failure(REASON.into())
 }
 
 fn closed() -> Arc<Breaker> {
@@ -25,7 +25,7 @@ fn after_failures(count: u32) -> Arc<Breaker> {
 #[tokio::test(start_paused = true)]
 async fn five_failures_in_a_row_open_it_and_calls_are_turned_away_at_once() {
     let breaker = after_failures(FAILURES - 1);
-    breaker.admit().unwrap().settle(Sign::Alive);
+    breaker.admit().unwrap().settle(Health::Success);
     for _ in 0..FAILURES {
         breaker.admit().unwrap().settle(failing());
     }
@@ -44,7 +44,7 @@ async fn five_failures_in_a_row_open_it_and_calls_are_turned_away_at_once() {
 async fn what_says_nothing_about_the_backend_neither_opens_nor_closes() {
     let breaker = after_failures(FAILURES - 1);
     for _ in 0..100 {
-        breaker.admit().unwrap().settle(Sign::Nothing);
+        breaker.admit().unwrap().settle(Health::Neutral);
     }
     breaker.admit().unwrap().settle(failing());
     assert!(breaker.admit().is_err());
@@ -61,7 +61,7 @@ async fn one_probe_goes_through_and_its_success_closes() {
         refusal.ends_with("another call is trying it again right now"),
         "{refusal}"
     );
-    probe.settle(Sign::Alive);
+    probe.settle(Health::Success);
     let together: Vec<Permit> = (0..10).map(|_| breaker.admit().unwrap()).collect();
     drop(together);
 }
@@ -77,7 +77,7 @@ async fn waits_double_up_to_half_a_minute() {
     }
     // And from the beginning, once it has answered.
     sleep(LONGEST_WAIT).await;
-    breaker.admit().unwrap().settle(Sign::Alive);
+    breaker.admit().unwrap().settle(Health::Success);
     for _ in 0..FAILURES {
         breaker.admit().unwrap().settle(failing());
     }
@@ -90,7 +90,7 @@ async fn a_probe_that_is_cancelled_gives_its_place_back() {
     let breaker = after_failures(FAILURES);
     sleep(FIRST_WAIT).await;
     drop(breaker.admit().unwrap());
-    breaker.admit().unwrap().settle(Sign::Nothing);
+    breaker.admit().unwrap().settle(Health::Neutral);
     assert!(breaker.admit().is_ok());
 }
 
@@ -104,7 +104,7 @@ async fn a_probe_that_takes_long_does_not_keep_the_others_away_for_ever() {
     // The first has lost its place: giving it back lets nobody in.
     drop(slow);
     assert!(breaker.admit().is_err());
-    next.settle(Sign::Alive);
+    next.settle(Health::Success);
     assert!(breaker.admit().is_ok());
 }
 
@@ -125,10 +125,10 @@ async fn results_that_come_late_change_nothing() {
     for _ in 0..FAILURES {
         breaker.admit().unwrap().settle(failing());
     }
-    late.pop().unwrap().settle(Sign::Alive);
+    late.pop().unwrap().settle(Health::Success);
     assert!(breaker.admit().is_err(), "closed by a call of before");
     sleep(FIRST_WAIT).await;
-    breaker.admit().unwrap().settle(Sign::Alive);
+    breaker.admit().unwrap().settle(Health::Success);
     for permit in late {
         permit.settle(failing());
     }
@@ -194,8 +194,8 @@ proptest! {
                     Step::Settle(at, end) if !out.is_empty() => {
                         let (permit, _) = out.swap_remove(at.index(out.len()));
                         match end {
-                            0 => permit.settle(Sign::Alive),
-                            1 => permit.settle(Sign::Nothing),
+                            0 => permit.settle(Health::Success),
+                            1 => permit.settle(Health::Neutral),
                             2 => drop(permit),
                             _ => {
                                 failures_told += 1;

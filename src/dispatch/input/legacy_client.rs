@@ -6,18 +6,21 @@
 
 use futures_util::future::try_join_all;
 
-use super::offers::{self, Missing};
-use super::requests::{Needed, Question, with_answers};
-use super::{Asking, CANCELLED, Exchange, MAX_ROUNDS};
+use super::capabilities::{self, MissingCapability};
+use super::input_requests::{InputRequest, Needed, with_answers};
+use super::{CANCELLED, ClientRequester, Exchange, MAX_ROUNDS};
 use crate::backend::retry::backoff;
 use crate::backend::{Answer, BackendError, Deadline, Failed};
-use crate::dispatch::outgoing::Outgoing;
+use crate::dispatch::backend_call::BackendCall;
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::raw::quoted;
 use crate::protocol::{Era, Executed, Outcome, RawJson, RpcError};
 
 /// Carries a call of a legacy client to its end.
-pub(super) async fn carry(call: &Outgoing, exchange: &Exchange) -> Result<Answer, RpcError> {
+pub(super) async fn run_rounds(
+    call: &BackendCall,
+    exchange: &Exchange,
+) -> Result<Answer, RpcError> {
     let mut params = call.params.clone();
     let (mut rounds, mut waits) = (0, 0);
     loop {
@@ -36,39 +39,43 @@ pub(super) async fn carry(call: &Outgoing, exchange: &Exchange) -> Result<Answer
             return Err(call.unusable(why));
         }
         let needed = Needed::read(result).map_err(|why| call.unusable(why))?;
-        if needed.questions.is_empty() {
+        if needed.input_requests.is_empty() {
             wait(call, waits).await?;
             waits += 1;
         }
-        let asking = exchange.asking();
-        check(call, &asking, &needed.questions)?;
-        let answers = match ask_all(&call.deadline, &asking, &needed.questions).await {
+        let requester = exchange.requester();
+        check(call, &requester, &needed.input_requests)?;
+        let answers = match ask_all(&call.deadline, &requester, &needed.input_requests).await {
             Ok(answers) => answers,
             Err(refusal) => return Ok(ended(refusal)),
         };
         let answers: Vec<_> = needed
-            .questions
+            .input_requests
             .iter()
             .zip(answers)
-            .map(|(question, answer)| (&*question.key, answer.into_bytes()))
+            .map(|(input_request, answer)| (&*input_request.key, answer.into_bytes()))
             .collect();
         params = with_answers(&call.params, &answers, needed.state.as_ref());
     }
 }
 
 /// What is asked must be what the client offers, all of it.
-fn check(call: &Outgoing, asking: &Asking, questions: &[Question]) -> Result<(), RpcError> {
-    let missing: Vec<Missing> = questions
+fn check(
+    call: &BackendCall,
+    requester: &ClientRequester,
+    input_requests: &[InputRequest],
+) -> Result<(), RpcError> {
+    let missing: Vec<MissingCapability> = input_requests
         .iter()
-        .filter_map(|q| offers::missing(&asking.client, &q.method, q.params.as_ref()))
+        .filter_map(|q| capabilities::missing(&requester.client, &q.method, q.params.as_ref()))
         .collect();
     if missing.is_empty() {
         return Ok(());
     }
     let (backend, executed) = (call.backend.name(), Executed::Unknown);
-    Err(offers::out_of_reach(
+    Err(capabilities::missing_capability_error(
         &missing,
-        &asking.client,
+        &requester.client,
         backend,
         executed,
     ))
@@ -77,18 +84,18 @@ fn check(call: &Outgoing, asking: &Asking, questions: &[Question]) -> Result<(),
 /// The client's answers, in the order of the questions; or the one refusal that ends the call.
 async fn ask_all(
     deadline: &Deadline,
-    asking: &Asking,
-    questions: &[Question],
+    requester: &ClientRequester,
+    input_requests: &[InputRequest],
 ) -> Result<Vec<RawJson>, RawJson> {
-    if questions.is_empty() {
+    if input_requests.is_empty() {
         return Ok(Vec::new());
     }
     let _pause = deadline.pause();
-    let answers = questions.iter().map(|question| async {
-        let params = for_legacy(question);
-        match asking.ask(question.method.clone(), params).await {
+    let answers = input_requests.iter().map(|input_request| async {
+        let params = for_legacy(input_request);
+        match requester.ask(input_request.method.clone(), params).await {
             Outcome::Result(answer) => Ok(answer),
-            Outcome::Error(_) if question.method == "elicitation/create" => {
+            Outcome::Error(_) if input_request.method == "elicitation/create" => {
                 Ok(RawJson::trusted(CANCELLED))
             }
             Outcome::Error(error) => Err(error),
@@ -98,8 +105,8 @@ async fn ask_all(
 }
 
 /// The params of a question as the legacy era has them: a URL is visited under an id (X-LM-04).
-fn for_legacy(question: &Question) -> Option<RawJson> {
-    let params = question.params.clone()?;
+fn for_legacy(input_request: &InputRequest) -> Option<RawJson> {
+    let params = input_request.params.clone()?;
     let needs_id = params
         .get("mode")
         .is_some_and(|mode| mode.as_str() == "\"url\"")
@@ -121,7 +128,7 @@ fn ended(refusal: RawJson) -> Answer {
 }
 
 /// The backend wants to be asked again, and nothing else.
-async fn wait(call: &Outgoing, waits: u32) -> Result<(), RpcError> {
+async fn wait(call: &BackendCall, waits: u32) -> Result<(), RpcError> {
     let delay = backoff(waits, &mut rand::rng());
     let waited = call.deadline.run(tokio::time::sleep(delay)).await;
     waited.map_err(|_| {

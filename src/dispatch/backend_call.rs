@@ -8,9 +8,9 @@ use std::sync::Arc;
 use reqwest::header::HeaderName;
 use tokio::time::Instant;
 
-use super::health;
-use super::related::Related;
-use super::subject::{Route, Subject};
+use super::admission;
+use super::call_target::{CallTarget, Route};
+use super::related::RelatedTaskHandler;
 use crate::backend::retry::Replay;
 use crate::backend::{
     Answer, BackendError, Call, Deadline, Failed, HttpBackend, ServerMessageHandler,
@@ -24,7 +24,7 @@ use crate::protocol::raw::quoted;
 use crate::protocol::{ClientProfile, Era, Kind, RawJson, RpcError, task};
 
 /// A call, and whom it goes to.
-pub(super) struct Outgoing {
+pub(super) struct BackendCall {
     pub(super) backend: Arc<HttpBackend>,
     breaker: Arc<Breaker>,
     pub(super) method: String,
@@ -42,12 +42,12 @@ pub(super) struct Outgoing {
     reached: ProgressHighWater,
 }
 
-impl Outgoing {
+impl BackendCall {
     /// Its clock has started when the call had `begun`.
     pub(super) fn new(
         method: String,
         params: RawJson,
-        subject: &Subject,
+        target: &CallTarget,
         route: &Route<'_>,
         caller: Arc<ClientProfile>,
         begun: Instant,
@@ -55,27 +55,27 @@ impl Outgoing {
         let backend = route.backend;
         let own_name = route.entry.map(|entry| &entry.own_name);
         let params = match own_name {
-            Some(own_name) if **own_name != *subject.name => {
-                params.with_edits(vec![(subject.at.clone(), quoted(own_name))])
+            Some(own_name) if **own_name != *target.name => {
+                params.with_edits(vec![(target.at.clone(), quoted(own_name))])
             }
             _ => params,
         };
-        let tool = route.entry.filter(|_| subject.kind == Kind::Tool);
+        let tool = route.entry.filter(|_| target.kind == Kind::Tool);
         let timeout = tool.map_or(backend.config.timeout, |tool| {
             backend.config.timeout_of(&tool.own_name)
         });
-        let target = (method != "completion/complete")
-            .then(|| own_name.map_or_else(|| subject.name.as_str().into(), Arc::clone));
+        let own_target = (method != "completion/complete")
+            .then(|| own_name.map_or_else(|| target.name.as_str().into(), Arc::clone));
         Self {
             backend: Arc::clone(backend),
             breaker: Arc::clone(route.breaker),
             deadline: backend.deadline(begun, timeout),
             caller,
-            is_tool: subject.kind == Kind::Tool,
-            is_task: subject.is_task,
-            has_meta: subject.has_meta,
+            is_tool: target.kind == Kind::Tool,
+            is_task: target.is_task,
+            has_meta: target.has_meta,
             replay: tool.map_or(Replay::Safe, |tool| replay(backend, tool)),
-            target,
+            target: own_target,
             mirrored: tool.map_or_else(Vec::new, |tool| mirrored(tool, &params)),
             reached: ProgressHighWater::default(),
             method,
@@ -100,13 +100,13 @@ impl Outgoing {
             caller: &self.caller,
             target: self.target.as_deref(),
             mirrored: &self.mirrored,
-            handler: &Related {
+            handler: &RelatedTaskHandler {
                 listener,
                 backend: self.backend.name(),
             },
         };
         let _level = self.hear_logs(&self.caller).await;
-        let answer = health::call(&self.backend, &self.breaker, &call, self.is_tool).await?;
+        let answer = admission::call(&self.backend, &self.breaker, &call, self.is_tool).await?;
         let is_task = answer.result_type == ResultType::Task || self.is_task;
         Ok(match is_task {
             true => Answer {
@@ -130,7 +130,7 @@ impl Outgoing {
 
     /// The error that reaches the client.
     pub(super) fn explain(&self, failed: &Failed) -> RpcError {
-        health::explain(&self.backend, failed, self.is_tool)
+        admission::explain(&self.backend, failed, self.is_tool)
     }
 
     /// The error for an answer that came, but can't be used.

@@ -10,58 +10,58 @@ use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;
 
-use super::handle::{Binding, Handle};
-use super::requests::input_required;
-use super::talk::{Running, Talk};
+use super::detached_call::{DetachedCall, RunGuard};
+use super::input_requests::input_required;
+use super::request_state::{RequestFingerprint, RequestState};
 use super::{ANSWER_TIMEOUT, Exchange};
-use crate::dispatch::outgoing::Outgoing;
+use crate::dispatch::backend_call::BackendCall;
 use crate::protocol::{RawJson, Ticket};
 
 /// Calls that may wait at a time; a backend that asks past it is told that it can't.
 const MAX_PARKED: usize = 256;
 /// How long a backend may take to hear that nobody answers, before its call is cancelled.
-const COURTESY: Duration = Duration::from_secs(2);
+const EXPIRY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// All of them.
 #[derive(Default)]
-pub struct Talks {
-    parked: Mutex<HashMap<Handle, Parked>>,
+pub struct ParkedCalls {
+    parked: Mutex<HashMap<RequestState, Parked>>,
     /// By the place of the talk in memory, with the index of its backend.
-    going: Mutex<HashMap<usize, (usize, Weak<Talk>)>>,
+    running: Mutex<HashMap<usize, (usize, Weak<DetachedCall>)>>,
 }
 
 /// A call that runs beside the request it was made for. Dropping it cancels the call.
-pub(super) struct UnderWay {
-    pub(super) talk: Arc<Talk>,
+pub(super) struct CallHandle {
+    pub(super) detached: Arc<DetachedCall>,
     task: AbortOnDropHandle<()>,
 }
 
 /// A call that waits for its client.
 struct Parked {
-    under_way: UnderWay,
-    binding: Binding,
+    call: CallHandle,
+    fingerprint: RequestFingerprint,
     /// Of the request that was answered with the handle.
     ticket: Ticket,
     /// Ends the waiting.
     timer: AbortOnDropHandle<()>,
 }
 
-impl Talks {
+impl ParkedCalls {
     /// Makes a call on behalf of this request.
-    pub(super) fn begin(self: &Arc<Self>, call: Outgoing, exchange: Exchange) -> UnderWay {
+    pub(super) fn begin(self: &Arc<Self>, call: BackendCall, exchange: Exchange) -> CallHandle {
         let backend = call.backend.index;
-        let talk = Arc::new(Talk::new(call, exchange));
-        let going = Going {
-            talks: Arc::clone(self),
-            key: Arc::as_ptr(&talk) as usize,
+        let detached = Arc::new(DetachedCall::new(call, exchange));
+        let guard = IndexGuard {
+            parked_calls: Arc::clone(self),
+            key: Arc::as_ptr(&detached) as usize,
         };
-        lock(&self.going).insert(going.key, (backend, Arc::downgrade(&talk)));
-        let running = Running::new(&talk);
+        lock(&self.running).insert(guard.key, (backend, Arc::downgrade(&detached)));
+        let run = RunGuard::new(&detached);
         let task = AbortOnDropHandle::new(tokio::spawn(async move {
-            let _going = going;
-            running.run().await;
+            let _guard = guard;
+            run.run().await;
         }));
-        UnderWay { talk, task }
+        CallHandle { detached, task }
     }
 
     /// Lets a call wait for the answers to what it has asked. The result is for the request of
@@ -71,25 +71,25 @@ impl Talks {
     /// The call back, if there is nothing that can be asked.
     pub(super) fn park(
         self: &Arc<Self>,
-        under_way: UnderWay,
+        call: CallHandle,
         ticket: Ticket,
-        binding: Binding,
-    ) -> Result<RawJson, UnderWay> {
+        fingerprint: RequestFingerprint,
+    ) -> Result<RawJson, CallHandle> {
         let mut parked = lock(&self.parked);
         if parked.len() >= MAX_PARKED {
             let why = format!("{MAX_PARKED} calls wait for their clients already");
-            under_way.talk.refuse_all(&why);
-            return Err(under_way);
+            call.detached.refuse_all(&why);
+            return Err(call);
         }
-        let Some(questions) = under_way.talk.hold() else {
-            return Err(under_way);
+        let Some(input_requests) = call.detached.take_requests() else {
+            return Err(call);
         };
-        let handle = Handle::new();
-        let result = input_required(&questions, Some(handle.as_str()));
+        let handle = RequestState::new();
+        let result = input_required(&input_requests, Some(handle.as_str()));
         let timer = self.expire_later(handle.clone());
         let waiting = Parked {
-            under_way,
-            binding,
+            call,
+            fingerprint,
             ticket,
             timer,
         };
@@ -98,28 +98,32 @@ impl Talks {
     }
 
     /// The call that waits under this handle for this very request. Once.
-    pub(super) fn take(&self, handle: &Handle, binding: &Binding) -> Option<UnderWay> {
+    pub(super) fn take(
+        &self,
+        handle: &RequestState,
+        fingerprint: &RequestFingerprint,
+    ) -> Option<CallHandle> {
         let mut parked = lock(&self.parked);
-        if parked.get(handle)?.binding != *binding {
+        if parked.get(handle)?.fingerprint != *fingerprint {
             return None;
         }
-        parked.remove(handle).map(|parked| parked.under_way)
+        parked.remove(handle).map(|parked| parked.call)
     }
 
     /// The answer to this request reached nobody: a call that waits under it is cancelled.
-    pub fn undelivered(&self, ticket: Ticket) {
+    pub fn cancel_parked(&self, ticket: Ticket) {
         lock(&self.parked).retain(|_, parked| parked.ticket != ticket);
     }
 
     /// The one call under way on this backend, if there is exactly one.
-    pub(super) fn only_one_on(&self, backend: usize) -> Option<Arc<Talk>> {
-        let going = lock(&self.going);
-        let mut there = going
+    pub(super) fn only_call_on(&self, backend: usize) -> Option<Arc<DetachedCall>> {
+        let running = lock(&self.running);
+        let mut there = running
             .values()
             .filter(|(at, _)| *at == backend)
-            .filter_map(|(_, talk)| talk.upgrade());
+            .filter_map(|(_, detached)| detached.upgrade());
         match (there.next(), there.next()) {
-            (Some(talk), None) => Some(talk),
+            (Some(detached), None) => Some(detached),
             _ => None,
         }
     }
@@ -130,62 +134,60 @@ impl Talks {
             .drain()
             .map(|(_, parked)| parked)
             .collect();
-        for Parked { under_way, .. } in &parked {
-            under_way.task.abort();
+        for Parked { call, .. } in &parked {
+            call.task.abort();
         }
-        for Parked { under_way, .. } in parked {
-            let _ = under_way.task.await;
+        for Parked { call, .. } in parked {
+            let _ = call.task.await;
         }
     }
 
-    fn expire_later(self: &Arc<Self>, handle: Handle) -> AbortOnDropHandle<()> {
-        let talks = Arc::downgrade(self);
+    fn expire_later(self: &Arc<Self>, handle: RequestState) -> AbortOnDropHandle<()> {
+        let parked_calls = Arc::downgrade(self);
         AbortOnDropHandle::new(tokio::spawn(async move {
             tokio::time::sleep(ANSWER_TIMEOUT).await;
-            if let Some(talks) = talks.upgrade() {
-                talks.expire(&handle).await;
+            if let Some(parked_calls) = parked_calls.upgrade() {
+                parked_calls.expire(&handle).await;
             }
         }))
     }
 
     /// Nobody came back: the backend is told so, and when it has heard it the call is cancelled.
-    async fn expire(&self, handle: &Handle) {
+    async fn expire(&self, handle: &RequestState) {
         let Some(parked) = lock(&self.parked).remove(handle) else {
             return;
         };
-        let Parked {
-            under_way, timer, ..
-        } = parked;
+        let Parked { call, timer, .. } = parked;
         // This is the timer.
         timer.detach();
-        let backend = under_way.talk.call.backend.name();
+        let backend = call.detached.call.backend.name();
         tracing::warn!(
             backend,
             "nobody answered what a call has asked: it is cancelled"
         );
-        under_way.talk.close();
-        let _ = tokio::time::timeout(COURTESY, under_way.talk.ended()).await;
+        call.detached.close();
+        let _ = tokio::time::timeout(EXPIRY_TIMEOUT, call.detached.ended()).await;
     }
 }
 
-impl fmt::Debug for Talks {
+impl fmt::Debug for ParkedCalls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Talks")
+        f.debug_struct("ParkedCalls")
             .field("parked", &lock(&self.parked).len())
-            .field("going", &lock(&self.going).len())
+            .field("running", &lock(&self.running).len())
             .finish()
     }
 }
 
 /// Ends a talk's place among those under way.
-struct Going {
-    talks: Arc<Talks>,
+struct IndexGuard {
+    parked_calls: Arc<ParkedCalls>,
     key: usize,
 }
 
-impl Drop for Going {
+impl Drop for IndexGuard {
     fn drop(&mut self) {
-        lock(&self.talks.going).remove(&self.key);
+        lock(&self.parked_calls.running).remove(&self.key);
     }
 }
 

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Asking, Talks, TaskEvent};
+use super::{ClientRequester, ParkedCalls, TaskEvent};
 use crate::protocol::{ClientProfile, Outcome, Request};
 
 /// A question that belongs to no call.
 #[derive(Debug)]
-pub struct Stray {
+pub struct UnsolicitedRequest {
     /// The index of the backend.
     pub backend: usize,
     /// As it wrote it; its id stays with the backend.
@@ -24,17 +24,17 @@ pub struct Stray {
 
 /// Questions that came before their client may be asked anything (S25 `basic/lifecycle`).
 #[derive(Debug, Default)]
-pub struct Early(Vec<Stray>);
+pub struct PreInitQueue(Vec<UnsolicitedRequest>);
 
-impl Early {
+impl PreInitQueue {
     /// Keeps a question for a moment; those that were taken back meanwhile are forgotten.
-    pub fn hold(&mut self, stray: Stray) {
-        self.0.retain(|early| !early.answer.is_closed());
-        self.0.push(stray);
+    pub fn hold(&mut self, unsolicited: UnsolicitedRequest) {
+        self.0.retain(|queued| !queued.answer.is_closed());
+        self.0.push(unsolicited);
     }
 
     /// The client is ready: what waits for it, in the order it came.
-    pub fn release(&mut self) -> impl Iterator<Item = Stray> + use<> {
+    pub fn release(&mut self) -> impl Iterator<Item = UnsolicitedRequest> + use<> {
         std::mem::take(&mut self.0).into_iter()
     }
 }
@@ -42,18 +42,18 @@ impl Early {
 /// Finds the client that can answer, and asks it. `legacy` is the client of the handshake, once
 /// it may be asked something.
 pub fn relay(
-    stray: Stray,
+    unsolicited: UnsolicitedRequest,
     legacy: Option<&Arc<ClientProfile>>,
-    talks: &Talks,
+    parked: &ParkedCalls,
     events: &mpsc::UnboundedSender<TaskEvent>,
 ) {
-    let Stray {
+    let UnsolicitedRequest {
         backend,
         request,
         mut answer,
-    } = stray;
+    } = unsolicited;
     if let Some(client) = legacy {
-        let asking = Asking {
+        let requester = ClientRequester {
             ticket: None,
             client: Arc::clone(client),
             events: events.clone(),
@@ -62,16 +62,16 @@ pub fn relay(
             let outcome = tokio::select! {
                 biased;
                 () = answer.closed() => return,
-                outcome = asking.answer(request) => outcome,
+                outcome = requester.answer(request) => outcome,
             };
             let _ = answer.send(outcome);
         });
-    } else if let Some(talk) = talks.only_one_on(backend) {
+    } else if let Some(call) = parked.only_call_on(backend) {
         tokio::spawn(async move {
             let outcome = tokio::select! {
                 biased;
                 () = answer.closed() => return,
-                outcome = talk.ask(request) => outcome,
+                outcome = call.ask(request) => outcome,
             };
             let _ = answer.send(outcome);
         });

@@ -19,9 +19,9 @@ static OURS: LazyLock<String> = LazyLock::new(|| format!("sentinel.{}.", random_
 
 /// Names a call that waits, for one retry.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Handle(String);
+pub(super) struct RequestState(String);
 
-impl Handle {
+impl RequestState {
     /// One that nobody can guess.
     pub(super) fn new() -> Self {
         Self(format!("{}{}", *OURS, random_hex::<32>()))
@@ -50,9 +50,9 @@ pub(super) fn refusal(method: &str) -> RpcError {
 
 /// What a handle is bound to: the method and the params of the request, less what a retry changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Binding([u8; 32]);
+pub(super) struct RequestFingerprint([u8; 32]);
 
-impl Binding {
+impl RequestFingerprint {
     /// Of a request or its retry. White space and the order of the params don't count: a client
     /// may write the same request differently.
     pub(super) fn of(method: &str, params: &RawJson) -> Self {
@@ -96,42 +96,51 @@ fn random_hex<const BYTES: usize>() -> String {
 mod tests {
     use super::*;
 
-    fn binding(params: &'static str) -> Binding {
-        Binding::of("tools/call", &RawJson::trusted(params))
+    fn fingerprint(params: &'static str) -> RequestFingerprint {
+        RequestFingerprint::of("tools/call", &RawJson::trusted(params))
     }
 
     #[test]
     fn a_handle_is_found_again_and_no_other_is_taken_for_one() {
-        let handle = Handle::new();
+        let handle = RequestState::new();
         let params = |state: &str| {
             RawJson::trusted(format!(
                 r#"{{"requestState":{}}}"#,
                 serde_json::json!(state)
             ))
         };
-        assert_eq!(Handle::of(&params(handle.as_str())), Some(handle.clone()));
-        assert_ne!(Handle::new(), handle);
-        assert_eq!(Handle::of(&params("sentinel.0123456789abcdef.aa")), None);
-        assert_eq!(Handle::of(&RawJson::trusted(r#"{"requestState":1}"#)), None);
+        assert_eq!(
+            RequestState::of(&params(handle.as_str())),
+            Some(handle.clone())
+        );
+        assert_ne!(RequestState::new(), handle);
+        assert_eq!(
+            RequestState::of(&params("sentinel.0123456789abcdef.aa")),
+            None
+        );
+        assert_eq!(
+            RequestState::of(&RawJson::trusted(r#"{"requestState":1}"#)),
+            None
+        );
     }
 
     #[test]
     fn a_binding_holds_what_is_asked_and_nothing_else() {
-        let first = binding(r#"{"name":"t","arguments":{"a":[1, "x \" y"]},"_meta":{"p":1}}"#);
+        let first = fingerprint(r#"{"name":"t","arguments":{"a":[1, "x \" y"]},"_meta":{"p":1}}"#);
         let again = r#"{ "inputResponses":{"k":{}}, "arguments" : {"a" : [1,"x \" y"]},"requestState":"s","_meta":{"p":2}, "name":"t"}"#;
-        assert_eq!(binding(again), first);
+        assert_eq!(fingerprint(again), first);
         for other in [
             r#"{"name":"u","arguments":{"a":[1,"x \" y"]}}"#,
             r#"{"name":"t","arguments":{"a":[1,"x \"y"]}}"#,
             r#"{"name":"t","arguments":{"a":[2,"x \" y"]}}"#,
             r#"{"name":"t"}"#,
         ] {
-            assert_ne!(binding(other), first, "{other}");
+            assert_ne!(fingerprint(other), first, "{other}");
         }
         let params = RawJson::trusted(r#"{"name":"t"}"#);
         assert_ne!(
-            Binding::of("prompts/get", &params),
-            Binding::of("tools/call", &params)
+            RequestFingerprint::of("prompts/get", &params),
+            RequestFingerprint::of("tools/call", &params)
         );
     }
 }

@@ -3,34 +3,34 @@
 //! Owns the choice by the eras of client and backend, and the requests of a modern client that
 //! belong to one call to a legacy backend: the first, and its retries.
 
-use super::handle::{self, Binding, Handle};
-use super::offers::{self, Missing, URL};
-use super::requests::{Needed, without_answers};
-use super::talk::{Ended, Talk};
-use super::talks::UnderWay;
-use super::{Exchange, rounds, urls};
+use super::capabilities::{self, MissingCapability, URL};
+use super::detached_call::{DetachedCall, Ended};
+use super::input_requests::{Needed, without_answers};
+use super::parked_calls::CallHandle;
+use super::request_state::{self, RequestFingerprint, RequestState};
+use super::{Exchange, legacy_client, urls};
 use crate::backend::{Answer, BackendError, Failed};
-use crate::dispatch::outgoing::Outgoing;
+use crate::dispatch::backend_call::BackendCall;
 use crate::protocol::era::modern::{self, ResultType};
 use crate::protocol::error::INVALID_PARAMS;
 use crate::protocol::{ClientProfile, Era, Executed, Outcome, RawJson, RpcError};
 
 /// Carries a call to its end, or to the questions that it ends with for now. `params` are the
 /// client's own.
-pub(in crate::dispatch) async fn carry(
-    call: Outgoing,
+pub(in crate::dispatch) async fn forward(
+    call: BackendCall,
     params: &RawJson,
     exchange: &Exchange,
 ) -> Result<Answer, RpcError> {
     if exchange.client.era == Era::Legacy {
-        return rounds::carry(&call, exchange).await;
+        return legacy_client::run_rounds(&call, exchange).await;
     }
     let same_era = call.backend.known_era() == Some(Era::Modern);
     if same_era || !modern::may_ask(&call.method) {
         return within_era(&call, exchange).await;
     }
     // Apart, as the largest of the three.
-    Box::pin(across(call, params, exchange)).await
+    Box::pin(detach(call, params, exchange)).await
 }
 
 /// The rest of a call that waits for this request's answers; `None` if the request is no retry of
@@ -40,22 +40,22 @@ pub(in crate::dispatch) fn resumed<'a>(
     params: &'a RawJson,
     exchange: &'a Exchange,
 ) -> Option<impl Future<Output = Result<Answer, RpcError>> + Send + use<'a>> {
-    let handle = match exchange.client.era {
-        Era::Modern => Handle::of(params)?,
+    let request_state = match exchange.client.era {
+        Era::Modern => RequestState::of(params)?,
         Era::Legacy => return None,
     };
-    Some(resume(handle, method, params, exchange))
+    Some(resume(request_state, method, params, exchange))
 }
 
 /// What a modern backend asks a modern client is passed on as it is.
-async fn within_era(call: &Outgoing, exchange: &Exchange) -> Result<Answer, RpcError> {
+async fn within_era(call: &BackendCall, exchange: &Exchange) -> Result<Answer, RpcError> {
     let answer = call.send(&call.params, exchange).await?;
     fit(call, answer, &exchange.client)
 }
 
 /// From a modern client to a backend that is, or may be, of the legacy era.
-async fn across(
-    mut call: Outgoing,
+async fn detach(
+    mut call: BackendCall,
     params: &RawJson,
     exchange: &Exchange,
 ) -> Result<Answer, RpcError> {
@@ -67,56 +67,58 @@ async fn across(
         // A legacy backend has given no state, and ours was not this one: the call behind it is
         // gone, and must not run again unasked.
         if params.get("requestState").is_some() {
-            return Err(handle::refusal(&call.method));
+            return Err(request_state::refusal(&call.method));
         }
         declined = urls::declined(params);
         call.params = without_answers(&call.params);
     }
     let method = call.method.clone();
-    let under_way = exchange.talks.begin(call, exchange.clone());
-    follow(under_way, &method, params, exchange, declined).await
+    let handle = exchange.parked.begin(call, exchange.clone());
+    follow(handle, &method, params, exchange, declined).await
 }
 
 /// Waits for the end of a call, or for its next questions.
 async fn follow(
-    mut under_way: UnderWay,
+    mut handle: CallHandle,
     method: &str,
     params: &RawJson,
     exchange: &Exchange,
     declined: bool,
 ) -> Result<Answer, RpcError> {
     loop {
-        if let Some(ended) = under_way.talk.news().await {
-            return finished(&under_way.talk, ended, &exchange.client, declined);
+        if let Some(ended) = handle.detached.next_event().await {
+            return finished(&handle.detached, ended, &exchange.client, declined);
         }
-        let binding = Binding::of(method, params);
-        match exchange.talks.park(under_way, exchange.ticket, binding) {
-            Ok(result) => return Ok(asking(result)),
-            Err(goes_on) => under_way = goes_on,
+        let fingerprint = RequestFingerprint::of(method, params);
+        match exchange.parked.park(handle, exchange.ticket, fingerprint) {
+            Ok(result) => return Ok(input_required(result)),
+            Err(unparked) => handle = unparked,
         }
     }
 }
 
 /// A retry takes its call over, with the answers it brings.
 async fn resume(
-    handle: Handle,
+    request_state: RequestState,
     method: &str,
     params: &RawJson,
     exchange: &Exchange,
 ) -> Result<Answer, RpcError> {
     let responses = responses(params)
         .map_err(|why| RpcError::new(INVALID_PARAMS, format!("{method}: {why}")))?;
-    let under_way = exchange.talks.take(&handle, &Binding::of(method, params));
-    let under_way = under_way.ok_or_else(|| handle::refusal(method))?;
+    let handle = exchange
+        .parked
+        .take(&request_state, &RequestFingerprint::of(method, params));
+    let handle = handle.ok_or_else(|| request_state::refusal(method))?;
     // Before the backend goes on.
-    let _level = under_way.talk.call.hear_logs(&exchange.client).await;
+    let _level = handle.detached.call.hear_logs(&exchange.client).await;
     let answer = |key: &str| {
         let mut there = responses.iter().filter(|(name, _)| name == key);
         there.next_back().map(|(_, answer)| answer.clone())
     };
     let token = params.at(&["_meta", "progressToken"]);
-    under_way.talk.take_over(exchange.clone(), token, answer);
-    follow(under_way, method, params, exchange, false).await
+    handle.detached.attach(exchange.clone(), token, answer);
+    follow(handle, method, params, exchange, false).await
 }
 
 fn responses(params: &RawJson) -> Result<Vec<(String, RawJson)>, &'static str> {
@@ -138,17 +140,17 @@ fn responses(params: &RawJson) -> Result<Vec<(String, RawJson)>, &'static str> {
 
 /// How a call ended, as far as another era's way of asking is in it.
 fn finished(
-    talk: &Talk,
+    detached: &DetachedCall,
     ended: Ended,
     client: &ClientProfile,
     declined: bool,
 ) -> Result<Answer, RpcError> {
-    let (call, answer) = (&talk.call, ended?);
-    let lacking = talk.lacking(client);
-    if !lacking.is_empty() && has_failed(&answer.outcome) {
+    let (call, answer) = (&detached.call, ended?);
+    let missing = detached.missing(client);
+    if !missing.is_empty() && has_failed(&answer.outcome) {
         let backend = call.backend.name();
-        return Err(offers::out_of_reach(
-            &lacking,
+        return Err(capabilities::missing_capability_error(
+            &missing,
             client,
             backend,
             Executed::Unknown,
@@ -161,9 +163,14 @@ fn finished(
     match urls {
         Some(_) if !client.declares(&["elicitation", "url"]) => {
             let backend = call.backend.name();
-            Err(offers::out_of_reach(&[URL], client, backend, Executed::No))
+            Err(capabilities::missing_capability_error(
+                &[URL],
+                client,
+                backend,
+                Executed::No,
+            ))
         }
-        Some(result) => Ok(asking(result)),
+        Some(result) => Ok(input_required(result)),
         None => fit(call, answer, client),
     }
 }
@@ -179,26 +186,28 @@ fn has_failed(outcome: &Outcome) -> bool {
 }
 
 /// What a modern backend asks must be what the request declared (F-M-12).
-fn fit(call: &Outgoing, answer: Answer, client: &ClientProfile) -> Result<Answer, RpcError> {
+fn fit(call: &BackendCall, answer: Answer, client: &ClientProfile) -> Result<Answer, RpcError> {
     let result = match &answer.outcome {
         Outcome::Result(result) if answer.result_type == ResultType::InputRequired => result,
         _ => return Ok(answer),
     };
     let needed = Needed::read(result).map_err(|why| call.unusable(why))?;
-    let missing: Vec<Missing> = needed
-        .questions
+    let missing: Vec<MissingCapability> = needed
+        .input_requests
         .iter()
-        .filter_map(|q| offers::missing(client, &q.method, q.params.as_ref()))
+        .filter_map(|q| capabilities::missing(client, &q.method, q.params.as_ref()))
         .collect();
     if missing.is_empty() {
         return Ok(answer);
     }
     let (backend, executed) = (call.backend.name(), Executed::Unknown);
-    Err(offers::out_of_reach(&missing, client, backend, executed))
+    Err(capabilities::missing_capability_error(
+        &missing, client, backend, executed,
+    ))
 }
 
 /// The backend's era, as soon as it is known.
-async fn era(call: &Outgoing) -> Result<Era, RpcError> {
+async fn era(call: &BackendCall) -> Result<Era, RpcError> {
     let limit = call.deadline.limit();
     let known = call.deadline.run(call.backend.era()).await;
     let known = known.unwrap_or(Err(BackendError::Deadline { sent: false, limit }));
@@ -211,7 +220,7 @@ async fn era(call: &Outgoing) -> Result<Era, RpcError> {
     })
 }
 
-fn asking(result: RawJson) -> Answer {
+fn input_required(result: RawJson) -> Answer {
     Answer {
         outcome: Outcome::Result(result),
         era: Era::Modern,

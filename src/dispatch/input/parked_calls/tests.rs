@@ -9,13 +9,13 @@ use super::*;
 use crate::backend::{HttpBackend, ServerMessageHandler};
 use crate::config::{Environment, Overrides, load};
 use crate::dispatch::TaskEvent;
-use crate::dispatch::subject::{Route, Subject};
+use crate::dispatch::call_target::{CallTarget, Route};
 use crate::governance::breaker::Breaker;
 use crate::protocol::{ClientProfile, Id, InFlight, Notification, Outcome, Request};
 
 struct Bench {
     backends: Vec<Arc<HttpBackend>>,
-    talks: Arc<Talks>,
+    parked_calls: Arc<ParkedCalls>,
     in_flight: InFlight<()>,
     events: mpsc::UnboundedSender<TaskEvent>,
     heard: mpsc::UnboundedReceiver<TaskEvent>,
@@ -36,7 +36,7 @@ impl Bench {
         let (events, heard) = mpsc::unbounded_channel();
         Self {
             backends: backends.map(backend).collect(),
-            talks: Arc::default(),
+            parked_calls: Arc::default(),
             in_flight: InFlight::default(),
             events,
             heard,
@@ -44,7 +44,7 @@ impl Bench {
     }
 
     /// A call to this backend under way, and the ticket of its request.
-    fn begin(&mut self, backend: usize) -> (UnderWay, Ticket) {
+    fn begin(&mut self, backend: usize) -> (CallHandle, Ticket) {
         let id = Id::number(self.in_flight.len() as u64);
         let ticket = self.in_flight.begin(id, ()).unwrap();
         let client = Arc::new(ClientProfile::superset());
@@ -52,52 +52,52 @@ impl Bench {
             ticket,
             client: Arc::clone(&client),
             events: self.events.clone(),
-            talks: Arc::clone(&self.talks),
+            parked: Arc::clone(&self.parked_calls),
         };
         let params = RawJson::trusted(PARAMS);
-        let subject = Subject::read("tools/call", &params).unwrap();
+        let target = CallTarget::read("tools/call", &params).unwrap();
         let route = Route {
             backend: &self.backends[backend],
             breaker: &Arc::new(Breaker::new("fake")),
             entry: None,
         };
-        let call = Outgoing::new(
+        let call = BackendCall::new(
             "tools/call".into(),
             params,
-            &subject,
+            &target,
             &route,
             client,
             Instant::now(),
         );
-        (self.talks.begin(call, exchange), ticket)
+        (self.parked_calls.begin(call, exchange), ticket)
     }
 
     /// One that waits, the handle it waits under, and what its backend is answered.
-    async fn waiting(&mut self, method: &'static str) -> (Handle, JoinHandle<Outcome>) {
-        let (under_way, ticket) = self.begin(0);
-        let answer = ask(&under_way.talk, method);
-        assert!(under_way.talk.news().await.is_none());
-        let asked = self.talks.park(under_way, ticket, binding());
+    async fn waiting(&mut self, method: &'static str) -> (RequestState, JoinHandle<Outcome>) {
+        let (call, ticket) = self.begin(0);
+        let answer = ask(&call.detached, method);
+        assert!(call.detached.next_event().await.is_none());
+        let asked = self.parked_calls.park(call, ticket, fingerprint());
         let asked = asked.unwrap_or_else(|_| panic!("it should wait"));
-        (Handle::of(&asked).unwrap(), answer)
+        (RequestState::of(&asked).unwrap(), answer)
     }
 }
 
-fn binding() -> Binding {
-    Binding::of("tools/call", &RawJson::trusted(PARAMS))
+fn fingerprint() -> RequestFingerprint {
+    RequestFingerprint::of("tools/call", &RawJson::trusted(PARAMS))
 }
 
 /// What a backend asks; the clock of its call stands still meanwhile.
-fn ask(talk: &Arc<Talk>, method: &'static str) -> JoinHandle<Outcome> {
-    let talk = Arc::clone(talk);
+fn ask(detached: &Arc<DetachedCall>, method: &'static str) -> JoinHandle<Outcome> {
+    let detached = Arc::clone(detached);
     tokio::spawn(async move {
-        let _pause = talk.call.deadline.pause();
+        let _pause = detached.call.deadline.pause();
         let request = Request {
             id: Id::number(0),
             method: method.into(),
             params: Some(RawJson::trusted("{}")),
         };
-        talk.ask(request).await
+        detached.ask(request).await
     })
 }
 
@@ -109,7 +109,7 @@ fn text(outcome: &Outcome) -> &str {
 
 #[tokio::test(start_paused = true)]
 async fn nobody_comes_back_and_the_backend_is_told_before_its_call_is_cancelled() {
-    for (method, told) in [
+    for (method, to_client_error) in [
         ("elicitation/create", r#"{"action":"cancel"}"#),
         (
             "roots/list",
@@ -119,15 +119,15 @@ async fn nobody_comes_back_and_the_backend_is_told_before_its_call_is_cancelled(
         let mut bench = Bench::new();
         let started = Instant::now();
         let (handle, answer) = bench.waiting(method).await;
-        let talk = bench.talks.only_one_on(0).unwrap();
-        assert_eq!(text(&answer.await.unwrap()), told);
+        let detached = bench.parked_calls.only_call_on(0).unwrap();
+        assert_eq!(text(&answer.await.unwrap()), to_client_error);
         let waited = started.elapsed();
-        assert!(waited >= ANSWER_TIMEOUT && waited < ANSWER_TIMEOUT + COURTESY);
-        talk.ended().await;
-        assert!(started.elapsed() <= waited + COURTESY);
-        assert!(bench.talks.take(&handle, &binding()).is_none());
-        assert!(lock(&bench.talks.going).is_empty());
-        let late = ask(&talk, "roots/list").await.unwrap();
+        assert!(waited >= ANSWER_TIMEOUT && waited < ANSWER_TIMEOUT + EXPIRY_TIMEOUT);
+        detached.ended().await;
+        assert!(started.elapsed() <= waited + EXPIRY_TIMEOUT);
+        assert!(bench.parked_calls.take(&handle, &fingerprint()).is_none());
+        assert!(lock(&bench.parked_calls.running).is_empty());
+        let late = ask(&detached, "roots/list").await.unwrap();
         assert!(text(&late).contains("-32601"), "{}", text(&late));
     }
 }
@@ -137,16 +137,16 @@ async fn who_comes_back_in_time_finds_the_call_once_and_as_long_as_before() {
     let mut bench = Bench::new();
     let (handle, answer) = bench.waiting("roots/list").await;
     tokio::time::sleep(ANSWER_TIMEOUT - Duration::from_secs(1)).await;
-    let other = Binding::of("prompts/get", &RawJson::trusted(PARAMS));
-    assert!(bench.talks.take(&handle, &other).is_none());
-    let under_way = bench.talks.take(&handle, &binding()).unwrap();
-    assert!(bench.talks.take(&handle, &binding()).is_none());
+    let other = RequestFingerprint::of("prompts/get", &RawJson::trusted(PARAMS));
+    assert!(bench.parked_calls.take(&handle, &other).is_none());
+    let call = bench.parked_calls.take(&handle, &fingerprint()).unwrap();
+    assert!(bench.parked_calls.take(&handle, &fingerprint()).is_none());
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert!(
         !answer.is_finished(),
         "its time is over for the handle alone"
     );
-    drop(under_way);
+    drop(call);
     assert!(text(&answer.await.unwrap()).contains("did not answer"));
 }
 
@@ -156,80 +156,86 @@ async fn no_more_wait_than_there_is_room_for() {
     for _ in 0..MAX_PARKED {
         bench.waiting("roots/list").await;
     }
-    let (under_way, ticket) = bench.begin(0);
-    let answer = ask(&under_way.talk, "roots/list");
-    assert!(under_way.talk.news().await.is_none());
+    let (call, ticket) = bench.begin(0);
+    let answer = ask(&call.detached, "roots/list");
+    assert!(call.detached.next_event().await.is_none());
     let goes_on = bench
-        .talks
-        .park(under_way, ticket, binding())
+        .parked_calls
+        .park(call, ticket, fingerprint())
         .err()
         .unwrap();
-    let told = answer.await.unwrap();
-    assert!(text(&told).contains("256 calls wait"), "{}", text(&told));
-    bench.talks.close().await;
-    assert!(lock(&bench.talks.parked).is_empty());
+    let to_client_error = answer.await.unwrap();
+    assert!(
+        text(&to_client_error).contains("256 calls wait"),
+        "{}",
+        text(&to_client_error)
+    );
+    bench.parked_calls.close().await;
+    assert!(lock(&bench.parked_calls.parked).is_empty());
     drop(goes_on);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_whose_question_reached_nobody_is_cancelled() {
     let mut bench = Bench::new();
-    let (under_way, ticket) = bench.begin(0);
-    let talk = Arc::clone(&under_way.talk);
-    let answer = ask(&talk, "elicitation/create");
-    assert!(talk.news().await.is_none());
-    assert!(bench.talks.park(under_way, ticket, binding()).is_ok());
+    let (call, ticket) = bench.begin(0);
+    let detached = Arc::clone(&call.detached);
+    let answer = ask(&detached, "elicitation/create");
+    assert!(detached.next_event().await.is_none());
+    assert!(bench.parked_calls.park(call, ticket, fingerprint()).is_ok());
     let (_, other) = bench.begin(0);
-    bench.talks.undelivered(other);
+    bench.parked_calls.cancel_parked(other);
     assert!(!answer.is_finished());
-    bench.talks.undelivered(ticket);
+    bench.parked_calls.cancel_parked(ticket);
     answer.await.unwrap();
-    assert!(lock(&bench.talks.parked).is_empty());
+    assert!(lock(&bench.parked_calls.parked).is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_backend_has_so_many_questions_open_and_no_more() {
     let mut bench = Bench::new();
-    let (under_way, _) = bench.begin(0);
-    let mut answers: Vec<_> = (0..65)
-        .map(|_| ask(&under_way.talk, "roots/list"))
-        .collect();
-    let told = answers.pop().unwrap().await.unwrap();
-    assert!(text(&told).contains("64 questions"), "{}", text(&told));
-    assert_eq!(under_way.talk.hold().unwrap().len(), 64);
+    let (call, _) = bench.begin(0);
+    let mut answers: Vec<_> = (0..65).map(|_| ask(&call.detached, "roots/list")).collect();
+    let to_client_error = answers.pop().unwrap().await.unwrap();
+    assert!(
+        text(&to_client_error).contains("64 questions"),
+        "{}",
+        text(&to_client_error)
+    );
+    assert_eq!(call.detached.take_requests().unwrap().len(), 64);
 }
 
 #[tokio::test(start_paused = true)]
 async fn only_a_call_that_is_alone_on_its_backend_is_found() {
     let mut bench = Bench::new();
-    assert!(bench.talks.only_one_on(0).is_none());
+    assert!(bench.parked_calls.only_call_on(0).is_none());
     let (first, _) = bench.begin(0);
     let (_elsewhere, _) = bench.begin(1);
-    let found = bench.talks.only_one_on(0).unwrap();
-    assert!(Arc::ptr_eq(&found, &first.talk));
+    let found = bench.parked_calls.only_call_on(0).unwrap();
+    assert!(Arc::ptr_eq(&found, &first.detached));
     let (second, _) = bench.begin(0);
-    assert!(bench.talks.only_one_on(0).is_none());
-    let talk = Arc::clone(&second.talk);
+    assert!(bench.parked_calls.only_call_on(0).is_none());
+    let detached = Arc::clone(&second.detached);
     drop(second);
-    talk.ended().await;
-    assert!(bench.talks.only_one_on(0).is_some());
+    detached.ended().await;
+    assert!(bench.parked_calls.only_call_on(0).is_some());
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_comes_while_nobody_listens_is_let_go_at_once() {
     let mut bench = Bench::new();
-    let say = |talk: &Talk, method: &str| {
-        talk.notification(Notification {
+    let say = |detached: &DetachedCall, method: &str| {
+        detached.notification(Notification {
             method: method.into(),
             params: Some(RawJson::trusted("{}")),
         });
     };
     let (_, _answer) = bench.waiting("roots/list").await;
-    let talk = bench.talks.only_one_on(0).unwrap();
-    say(&talk, "notifications/progress");
+    let detached = bench.parked_calls.only_call_on(0).unwrap();
+    say(&detached, "notifications/progress");
     assert!(bench.heard.try_recv().is_err());
     // This is news for others than the call.
-    say(&talk, "notifications/resources/updated");
+    say(&detached, "notifications/resources/updated");
     assert!(matches!(
         bench.heard.try_recv(),
         Ok(TaskEvent::Updated { .. })

@@ -16,7 +16,7 @@ use crate::protocol::{Class, Era, Executed, GatewayData, Kind, RawJson, RpcError
 
 /// What a call is about: the member of its params that says where it goes.
 #[derive(Debug)]
-pub(super) struct Subject {
+pub(super) struct CallTarget {
     pub(super) kind: Kind,
     /// The client's name or URI for it.
     pub(super) name: String,
@@ -46,7 +46,7 @@ impl<'a> Route<'a> {
     }
 }
 
-impl Subject {
+impl CallTarget {
     /// Reads what a call of this method is about.
     pub(super) fn read(method: &str, params: &RawJson) -> Result<Self, String> {
         let twice = |key: &str| format!("{key:?} stands there twice");
@@ -116,7 +116,10 @@ impl Subject {
             if let Some(why) = backend.why_down() {
                 let _ = write!(message, "; {name} is down: {why}");
             } else if snapshot.unlisted.contains(&at) {
-                let _ = write!(message, "; {name} has not told yet what it has: try again");
+                let _ = write!(
+                    message,
+                    "; {name} has not to_client_error yet what it has: try again"
+                );
             }
         }
         let data = GatewayData::new(None, Class::Refused, Executed::No, 0);

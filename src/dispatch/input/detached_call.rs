@@ -3,7 +3,7 @@
 //! Owns what the backend has asked and not been told yet, which request hears of the call right
 //! now, and how the call ended. The call itself runs on beside it, whoever listens: its stream is
 //! read and its pings are answered, and the tool runs once. Who waits for the call in between is
-//! told by [`super::talks`].
+//! told by [`super::parked_calls`].
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,16 +13,16 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, oneshot};
 
-use super::offers::Missing;
-use super::requests::Question;
-use super::{Exchange, MAX_ROUNDS, offers, unanswered};
+use super::capabilities::MissingCapability;
+use super::input_requests::InputRequest;
+use super::{Exchange, MAX_ROUNDS, capabilities, unanswered};
 use crate::backend::{Answer, ServerMessageHandler};
-use crate::dispatch::outgoing::Outgoing;
+use crate::dispatch::backend_call::BackendCall;
 use crate::protocol::error::INTERNAL_ERROR;
 use crate::protocol::{ClientProfile, Notification, Outcome, RawJson, Request, RpcError};
 
 /// Questions that come within this are asked together.
-const GATHER: Duration = Duration::from_millis(20);
+const DEBOUNCE: Duration = Duration::from_millis(20);
 /// Questions of one call that may be open at a time.
 const MAX_OPEN: usize = 64;
 
@@ -30,8 +30,8 @@ const MAX_OPEN: usize = 64;
 pub(super) type Ended = Result<Answer, RpcError>;
 
 /// The call, and what is between it and its client.
-pub(super) struct Talk {
-    pub(super) call: Outgoing,
+pub(super) struct DetachedCall {
+    pub(super) call: BackendCall,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -42,11 +42,11 @@ struct State {
     /// Its progress token, where that is not the one the call was made with.
     token: Token,
     /// Whether it is in flight now. What it doesn't hear is gone.
-    heard: bool,
-    open: Vec<Open>,
-    asked: u64,
+    attached: bool,
+    open: Vec<OpenRequest>,
+    requests_made: u64,
     /// What the backend has asked for and the requests did not declare.
-    lacking: Vec<Missing>,
+    missing: Vec<MissingCapability>,
     rounds: u32,
     /// Nobody will come back.
     closed: bool,
@@ -60,23 +60,23 @@ enum Token {
 }
 
 /// A question without an answer.
-struct Open {
-    question: Question,
+struct OpenRequest {
+    input_request: InputRequest,
     answer: oneshot::Sender<Outcome>,
 }
 
-impl Talk {
-    /// The call for this request; [`Running`] makes it.
-    pub(super) fn new(call: Outgoing, exchange: Exchange) -> Self {
+impl DetachedCall {
+    /// The call for this request; [`RunGuard`] makes it.
+    pub(super) fn new(call: BackendCall, exchange: Exchange) -> Self {
         Self {
             call,
             state: Mutex::new(State {
                 exchange,
                 token: Token::AsItIs,
-                heard: true,
+                attached: true,
                 open: Vec::new(),
-                asked: 0,
-                lacking: Vec::new(),
+                requests_made: 0,
+                missing: Vec::new(),
                 rounds: 0,
                 closed: false,
                 ended: false,
@@ -88,18 +88,18 @@ impl Talk {
 
     /// Waits until the call has ended, or has questions for the client; those that come together
     /// are gathered.
-    pub(super) async fn news(&self) -> Option<Ended> {
+    pub(super) async fn next_event(&self) -> Option<Ended> {
         self.until(|state| state.ended || !state.open.is_empty())
             .await;
-        let _ = tokio::time::timeout(GATHER, self.until(|state| state.ended)).await;
+        let _ = tokio::time::timeout(DEBOUNCE, self.until(|state| state.ended)).await;
         self.lock().end.take()
     }
 
     /// What the backend has asked for in vain, and this client still lacks.
-    pub(super) fn lacking(&self, client: &ClientProfile) -> Vec<Missing> {
+    pub(super) fn missing(&self, client: &ClientProfile) -> Vec<MissingCapability> {
         let state = self.lock();
-        let lacking = state.lacking.iter().copied();
-        lacking
+        let missing = state.missing.iter().copied();
+        missing
             .filter(|missing| missing.is_lacked_by(client))
             .collect()
     }
@@ -111,15 +111,15 @@ impl Talk {
 
     /// The questions for the request in flight, which ends with them. `None`: there are none, or
     /// they can't be asked; the call goes on, or has ended.
-    pub(super) fn hold(&self) -> Option<Vec<Question>> {
+    pub(super) fn take_requests(&self) -> Option<Vec<InputRequest>> {
         let mut state = self.lock();
         let client = Arc::clone(&state.exchange.client);
         let open = mem::take(&mut state.open);
         for open in open {
-            let Question { method, params, .. } = &open.question;
-            match offers::missing(&client, method, params.as_ref()) {
+            let InputRequest { method, params, .. } = &open.input_request;
+            match capabilities::missing(&client, method, params.as_ref()) {
                 Some(missing) => {
-                    state.lack(missing);
+                    state.note_missing(missing);
                     open.refuse(missing.refusal());
                 }
                 None => state.open.push(open),
@@ -134,18 +134,18 @@ impl Talk {
             return None;
         }
         state.rounds += 1;
-        state.heard = false;
+        state.attached = false;
         Some(
             state
                 .open
                 .iter()
-                .map(|open| open.question.clone())
+                .map(|open| open.input_request.clone())
                 .collect(),
         )
     }
 
     /// Another request takes the call over, with answers to some of what is open.
-    pub(super) fn take_over(
+    pub(super) fn attach(
         &self,
         exchange: Exchange,
         token: Option<RawJson>,
@@ -154,10 +154,10 @@ impl Talk {
         let mut state = self.lock();
         state.exchange = exchange;
         state.token = Token::Now(token);
-        state.heard = true;
+        state.attached = true;
         let open = mem::take(&mut state.open);
         for open in open {
-            match answer(&open.question.key) {
+            match answer(&open.input_request.key) {
                 Some(answer) => {
                     let _ = open.answer.send(Outcome::Result(answer));
                 }
@@ -188,32 +188,40 @@ impl Talk {
             Ok(key) => key,
             Err(refusal) => return refusal.into(),
         };
-        let _withdrawal = Withdrawal { talk: self, key };
+        let _guard = CancelGuard {
+            detached: self,
+            key,
+        };
         answered.await.unwrap_or_else(|_| unanswered(&method))
     }
 
     fn open(&self, request: Request, answer: oneshot::Sender<Outcome>) -> Result<String, RpcError> {
         let mut state = self.lock();
         let Request { method, params, .. } = request;
-        if let Some(missing) = offers::missing(&state.exchange.client, &method, params.as_ref()) {
-            state.lack(missing);
+        if let Some(missing) =
+            capabilities::missing(&state.exchange.client, &method, params.as_ref())
+        {
+            state.note_missing(missing);
             return Err(missing.refusal());
         }
         if state.closed || state.ended {
-            return Err(offers::unanswerable(&method));
+            return Err(capabilities::not_available(&method));
         }
         if state.open.len() == MAX_OPEN {
             let why = format!("{MAX_OPEN} questions of this call are open already");
             return Err(RpcError::new(INTERNAL_ERROR, why));
         }
-        state.asked += 1;
-        let key = format!("ask-{}", state.asked);
-        let question = Question {
+        state.requests_made += 1;
+        let key = format!("ask-{}", state.requests_made);
+        let input_request = InputRequest {
             params: params.map(for_modern),
             key: key.clone(),
             method,
         };
-        state.open.push(Open { question, answer });
+        state.open.push(OpenRequest {
+            input_request,
+            answer,
+        });
         drop(state);
         self.changed.notify_one();
         Ok(key)
@@ -232,44 +240,44 @@ impl Talk {
 
 /// The call while it runs. When it goes out of scope the call has ended, even where it ends in a
 /// panic or is cut off.
-pub(super) struct Running {
-    talk: Arc<Talk>,
+pub(super) struct RunGuard {
+    detached: Arc<DetachedCall>,
     end: Option<Ended>,
 }
 
-impl Running {
+impl RunGuard {
     /// Not yet sent.
-    pub(super) fn new(talk: &Arc<Talk>) -> Self {
+    pub(super) fn new(detached: &Arc<DetachedCall>) -> Self {
         let failed = "the gateway failed on this call: please report it";
         Self {
-            talk: Arc::clone(talk),
+            detached: Arc::clone(detached),
             end: Some(Err(RpcError::new(INTERNAL_ERROR, failed))),
         }
     }
 
     /// Makes the call.
     pub(super) async fn run(mut self) {
-        let Talk { call, .. } = &*self.talk;
-        self.end = Some(call.send(&call.params, &*self.talk).await);
+        let DetachedCall { call, .. } = &*self.detached;
+        self.end = Some(call.send(&call.params, &*self.detached).await);
     }
 }
 
-impl Drop for Running {
+impl Drop for RunGuard {
     fn drop(&mut self) {
-        let mut state = self.talk.lock();
+        let mut state = self.detached.lock();
         state.end = self.end.take();
         state.ended = true;
         state.open.clear();
         drop(state);
-        self.talk.changed.notify_one();
+        self.detached.changed.notify_one();
     }
 }
 
-impl ServerMessageHandler for Talk {
+impl ServerMessageHandler for DetachedCall {
     fn notification(&self, notification: Notification) {
         let state = self.lock();
         // What a resource's subscribers are told is theirs, whether or not this call is heard.
-        if !state.heard && notification.method != "notifications/resources/updated" {
+        if !state.attached && notification.method != "notifications/resources/updated" {
             return;
         }
         match (&state.token, notification.method.as_str()) {
@@ -293,15 +301,15 @@ impl ServerMessageHandler for Talk {
 
     /// Once the client was asked, another run would ask anew, or do what was answered twice.
     fn may_be_replayed(&self) -> bool {
-        self.lock().asked == 0
+        self.lock().requests_made == 0
     }
 }
 
 impl State {
-    fn lack(&mut self, missing: Missing) {
+    fn note_missing(&mut self, missing: MissingCapability) {
         // Once each: a backend may ask for ever.
-        if !self.lacking.contains(&missing) {
-            self.lacking.push(missing);
+        if !self.missing.contains(&missing) {
+            self.missing.push(missing);
         }
     }
 
@@ -312,22 +320,22 @@ impl State {
     }
 }
 
-impl Open {
+impl OpenRequest {
     fn refuse(self, refusal: RpcError) {
         let _ = self.answer.send(refusal.into());
     }
 }
 
 /// Takes a question out that the backend needs no answer to any more.
-struct Withdrawal<'a> {
-    talk: &'a Talk,
+struct CancelGuard<'a> {
+    detached: &'a DetachedCall,
     key: String,
 }
 
-impl Drop for Withdrawal<'_> {
+impl Drop for CancelGuard<'_> {
     fn drop(&mut self) {
-        let mut state = self.talk.lock();
-        state.open.retain(|open| open.question.key != self.key);
+        let mut state = self.detached.lock();
+        state.open.retain(|open| open.input_request.key != self.key);
     }
 }
 

@@ -12,7 +12,7 @@ use crate::protocol::{Class, ClientProfile, Era, Executed, GatewayData, RawJson,
 
 /// A capability that a question needs and its client lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Missing {
+pub(super) struct MissingCapability {
     /// For people.
     what: &'static str,
     /// Where it stands in the capabilities.
@@ -21,38 +21,38 @@ pub(super) struct Missing {
     code: i64,
 }
 
-const SAMPLING: Missing = Missing {
+const SAMPLING: MissingCapability = MissingCapability {
     what: "sampling",
     path: &["sampling"],
     code: METHOD_NOT_FOUND,
 };
-const SAMPLING_WITH_TOOLS: Missing = Missing {
+const SAMPLING_WITH_TOOLS: MissingCapability = MissingCapability {
     what: "sampling with tools",
     path: &["sampling", "tools"],
     code: INVALID_PARAMS,
 };
-const ROOTS: Missing = Missing {
+const ROOTS: MissingCapability = MissingCapability {
     what: "roots",
     path: &["roots"],
     code: METHOD_NOT_FOUND,
 };
-const ELICITATION: Missing = Missing {
+const ELICITATION: MissingCapability = MissingCapability {
     what: "elicitation",
     path: &["elicitation"],
     code: METHOD_NOT_FOUND,
 };
-const FORM: Missing = Missing {
+const FORM: MissingCapability = MissingCapability {
     what: "elicitation by form",
     path: &["elicitation", "form"],
     code: INVALID_PARAMS,
 };
 /// Also what an error asks for that names URLs to visit.
-pub(super) const URL: Missing = Missing {
+pub(super) const URL: MissingCapability = MissingCapability {
     what: "elicitation by URL",
     path: &["elicitation", "url"],
     code: INVALID_PARAMS,
 };
-const UNHEARD_OF: Missing = Missing {
+const UNHEARD_OF: MissingCapability = MissingCapability {
     what: "such requests",
     path: &[],
     code: METHOD_NOT_FOUND,
@@ -71,9 +71,9 @@ pub(super) fn missing(
     client: &ClientProfile,
     method: &str,
     params: Option<&RawJson>,
-) -> Option<Missing> {
-    let has = |missing: &Missing| client.declares(missing.path);
-    let needed: &[Missing] = match method {
+) -> Option<MissingCapability> {
+    let has = |missing: &MissingCapability| client.declares(missing.path);
+    let needed: &[MissingCapability] = match method {
         "sampling/createMessage" if is_given(params, "tools") => &[SAMPLING, SAMPLING_WITH_TOOLS],
         "sampling/createMessage" => &[SAMPLING],
         "roots/list" => &[ROOTS],
@@ -87,12 +87,12 @@ pub(super) fn missing(
 }
 
 /// The refusal of what nobody could take the answer to.
-pub(super) fn unanswerable(method: &str) -> RpcError {
+pub(super) fn not_available(method: &str) -> RpcError {
     let why = format!("the client can't answer {method} here");
     RpcError::new(METHOD_NOT_FOUND, why)
 }
 
-impl Missing {
+impl MissingCapability {
     /// Whether it would help this client to declare it.
     pub(super) fn is_lacked_by(self, client: &ClientProfile) -> bool {
         !self.path.is_empty() && !client.declares(self.path)
@@ -108,8 +108,8 @@ impl Missing {
 }
 
 /// The end of a call that needs what its client lacks (F-M-07), in the words of the client's era.
-pub(super) fn out_of_reach(
-    missing: &[Missing],
+pub(super) fn missing_capability_error(
+    missing: &[MissingCapability],
     client: &ClientProfile,
     backend: &str,
     executed: Executed,
@@ -141,7 +141,7 @@ pub(super) fn out_of_reach(
     }
 }
 
-fn required(missing: &[Missing]) -> Value {
+fn required(missing: &[MissingCapability]) -> Value {
     let mut capabilities = json!({});
     for missing in missing {
         let mut at = &mut capabilities;
@@ -176,7 +176,11 @@ mod tests {
         }
     }
 
-    fn lacks(capabilities: &'static str, method: &str, params: &'static str) -> Option<Missing> {
+    fn lacks(
+        capabilities: &'static str,
+        method: &str,
+        params: &'static str,
+    ) -> Option<MissingCapability> {
         let params = RawJson::trusted(params);
         missing(&client(capabilities), method, Some(&params))
     }

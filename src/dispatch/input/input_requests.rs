@@ -4,13 +4,13 @@
 
 use bytes::Bytes;
 
-use super::offers;
+use super::capabilities;
 use crate::protocol::RawJson;
 use crate::protocol::raw::quoted;
 
 /// One thing that a server wants to know.
 #[derive(Debug, Clone)]
-pub(super) struct Question {
+pub(super) struct InputRequest {
     /// The server's name for it.
     pub(super) key: String,
     pub(super) method: String,
@@ -20,7 +20,7 @@ pub(super) struct Question {
 /// What a server needs before it can go on.
 #[derive(Debug)]
 pub(super) struct Needed {
-    pub(super) questions: Vec<Question>,
+    pub(super) input_requests: Vec<InputRequest>,
     /// To be handed back as it is.
     pub(super) state: Option<RawJson>,
 }
@@ -33,26 +33,29 @@ impl Needed {
     pub(super) fn read(result: &RawJson) -> Result<Self, String> {
         let given = |key| result.get(key).filter(|value| value.as_str() != "null");
         let state = given("requestState");
-        let questions = match given("inputRequests") {
-            Some(requests) => read_questions(&requests)?,
+        let input_requests = match given("inputRequests") {
+            Some(requests) => read_input_requests(&requests)?,
             None => Vec::new(),
         };
-        if questions.is_empty() && state.is_none() {
+        if input_requests.is_empty() && state.is_none() {
             return Err("it needs input, but says neither which nor a state".into());
         }
-        Ok(Self { questions, state })
+        Ok(Self {
+            input_requests,
+            state,
+        })
     }
 }
 
-fn read_questions(requests: &RawJson) -> Result<Vec<Question>, String> {
+fn read_input_requests(requests: &RawJson) -> Result<Vec<InputRequest>, String> {
     let members = requests
         .members()
         .ok_or("inputRequests must be an object")?;
     let read = |(key, request): (String, &serde_json::value::RawValue)| {
         let request = requests.part(request);
         let method = request.get("method").and_then(|method| method.text());
-        let method = method.filter(|method| offers::is_question(method));
-        Ok(Question {
+        let method = method.filter(|method| capabilities::is_question(method));
+        Ok(InputRequest {
             method: method.ok_or("an input request is of a method that can't be")?,
             params: request.get("params").filter(RawJson::is_object),
             key,
@@ -63,19 +66,19 @@ fn read_questions(requests: &RawJson) -> Result<Vec<Question>, String> {
 
 /// A result that asks for this, and is to be answered with this state.
 pub(super) fn input_required<'a>(
-    questions: impl IntoIterator<Item = &'a Question>,
+    input_requests: impl IntoIterator<Item = &'a InputRequest>,
     state: Option<&str>,
 ) -> RawJson {
-    let requests = questions.into_iter().map(|question| {
-        let params = question
+    let requests = input_requests.into_iter().map(|input_request| {
+        let params = input_request
             .params
             .clone()
             .map(|params| ("params", params.into_bytes()));
-        let members: Vec<(&str, Bytes)> = [("method", quoted(&question.method))]
+        let members: Vec<(&str, Bytes)> = [("method", quoted(&input_request.method))]
             .into_iter()
             .chain(params)
             .collect();
-        (&*question.key, object(&members).into_bytes())
+        (&*input_request.key, object(&members).into_bytes())
     });
     let requests = object(&requests.collect::<Vec<_>>());
     let members: Vec<(&str, Bytes)> = [
@@ -123,7 +126,7 @@ mod tests {
         let needed = read(text).unwrap();
         assert_eq!(needed.state.unwrap().as_str(), r#""s\u00e9""#);
         assert_eq!(
-            input_required(&needed.questions, Some("sé")).as_str(),
+            input_required(&needed.input_requests, Some("sé")).as_str(),
             text.replace("\\u00e9", "é")
         );
     }

@@ -7,7 +7,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use crate::backend::{Answer, BackendError, Call, Failed, HttpBackend};
-use crate::governance::breaker::{Breaker, Refusal, Sign};
+use crate::governance::breaker::{Breaker, Health, Refusal};
 use crate::protocol::error::INTERNAL_ERROR;
 use crate::protocol::{Class, Executed, GatewayData, RpcError};
 
@@ -20,32 +20,32 @@ pub(super) async fn call(
 ) -> Result<Answer, RpcError> {
     let permit = breaker
         .admit()
-        .map_err(|refusal| turned_away(backend, &refusal, is_tool))?;
+        .map_err(|refusal| refused(backend, &refusal, is_tool))?;
     let answer = backend.call(call).await;
     permit.settle(match &answer {
         // Also where a tool of its failed: that is the tool's affair.
-        Ok(_) => Sign::Alive,
-        Err(failed) => sign(failed),
+        Ok(_) => Health::Success,
+        Err(failed) => health_of(failed),
     });
     answer.map_err(|failed| explain(backend, &failed, is_tool))
 }
 
 /// What a failure says: only transport and 5xx are about the health of a backend. One that says no,
 /// or says nonsense, is there.
-fn sign(failed: &Failed) -> Sign {
+fn health_of(failed: &Failed) -> Health {
     match &failed.error {
         BackendError::Connect(_)
         | BackendError::Certificate(_)
         | BackendError::ConnectionLost(_)
         | BackendError::ServerError { .. }
-        | BackendError::Unavailable { .. } => Sign::Failing(failed.error.to_string()),
+        | BackendError::Unavailable { .. } => Health::Failure(failed.error.to_string()),
         // Our own affair, or a call that takes too long.
         BackendError::Misconfigured(_)
         | BackendError::OutOfResources(_)
         | BackendError::NoRoom { .. }
         | BackendError::Deadline { .. }
         | BackendError::Idle { .. }
-        | BackendError::Silent(_) => Sign::Nothing,
+        | BackendError::Silent(_) => Health::Neutral,
         BackendError::RateLimited { .. }
         | BackendError::AuthRequired { .. }
         | BackendError::Refused { .. }
@@ -55,7 +55,7 @@ fn sign(failed: &Failed) -> Sign {
         | BackendError::BadReply(_)
         | BackendError::TooLarge { .. }
         | BackendError::RequestTooLarge
-        | BackendError::Handshake(_) => Sign::Alive,
+        | BackendError::Handshake(_) => Health::Success,
     }
 }
 
@@ -69,16 +69,21 @@ pub(super) fn explain(backend: &HttpBackend, failed: &Failed, is_tool: bool) -> 
         failed.executed,
         failed.attempts,
     );
-    told(backend, &what, failed.executed, is_tool).with_data(data)
+    to_client_error(backend, &what, failed.executed, is_tool).with_data(data)
 }
 
-fn turned_away(backend: &HttpBackend, refusal: &Refusal, is_tool: bool) -> RpcError {
+fn refused(backend: &HttpBackend, refusal: &Refusal, is_tool: bool) -> RpcError {
     let data = GatewayData::new(Some(backend.name()), Class::Unreachable, Executed::No, 0);
-    told(backend, refusal, Executed::No, is_tool).with_data(data)
+    to_client_error(backend, refusal, Executed::No, is_tool).with_data(data)
 }
 
 /// The message alone must serve: clients drop `data`.
-fn told(backend: &HttpBackend, what: &dyn Display, executed: Executed, is_tool: bool) -> RpcError {
+fn to_client_error(
+    backend: &HttpBackend,
+    what: &dyn Display,
+    executed: Executed,
+    is_tool: bool,
+) -> RpcError {
     let fate = match executed {
         _ if !is_tool => "",
         Executed::No => "; the tool did not run",
