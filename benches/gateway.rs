@@ -27,7 +27,7 @@ struct Args {
     sections: Vec<Section>,
     /// Fewer calls in a round, for a first look
     #[arg(long)]
-    quick: bool,
+    fast_path: bool,
     /// Weighs this command instead of the gateway, with {url} for the backend's; `relay` weighs the relay against itself, which shows the
     /// scale's own error. Sections that need more than one backend are left out
     #[arg(long, value_name = "COMMAND")]
@@ -48,7 +48,7 @@ fn weigh(args: Args) -> Result<ExitCode> {
             Subject::Gateway
         }
     };
-    let effort = if args.quick {
+    let effort = if args.fast_path {
         Effort::QUICK
     } else {
         Effort::FULL

@@ -13,7 +13,7 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use eventsource_stream::Eventsource;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
 use sentinel_gateway::backend::sse::Decoder;
-use sentinel_gateway::catalog::{Catalog, Names, Offer, Pins, Source};
+use sentinel_gateway::catalog::{BackendListing, Catalog, Names, Pins, Source};
 use sentinel_gateway::config::{Config, Environment, Lock, Overrides, Pin, load};
 use sentinel_gateway::protocol::{Kind, Listing, RawJson, message};
 use sse_stream::SseStream;
@@ -159,7 +159,7 @@ fn catalogue(criterion: &mut Criterion) -> Result<(), String> {
     group.bench_function("build after one listing changed", |bencher| {
         bencher.iter(|| {
             let at = BACKENDS / 2;
-            offers[at] = Offer::read(&config.backends[at], &changed);
+            offers[at] = BackendListing::read(&config.backends[at], &changed);
             build(&config, &offers, catalog.names())
         });
     });
@@ -206,11 +206,11 @@ fn pins(criterion: &mut Criterion) -> Result<(), String> {
 }
 
 /// What is seen for the first time.
-fn judge(config: &Config, offers: &mut [Offer], accepted: &Arc<Lock>) -> Vec<Pin> {
+fn judge(config: &Config, offers: &mut [BackendListing], accepted: &Arc<Lock>) -> Vec<Pin> {
     let mut pins = Pins::new(Arc::clone(accepted));
     let pairs = config.backends.iter().zip(offers);
     pairs
-        .flat_map(|(backend, offer)| pins.judge(backend, offer).new)
+        .flat_map(|(backend, backend_listing)| pins.judge(backend, backend_listing).new)
         .collect()
 }
 
@@ -242,19 +242,19 @@ fn listing(backend: usize, about: &str) -> Listing {
     listing
 }
 
-fn read(config: &Config, listings: &[Listing]) -> Vec<Offer> {
+fn read(config: &Config, listings: &[Listing]) -> Vec<BackendListing> {
     let pairs = config.backends.iter().zip(listings);
     pairs
-        .map(|(backend, listing)| Offer::read(backend, listing))
+        .map(|(backend, listing)| BackendListing::read(backend, listing))
         .collect()
 }
 
-fn build(config: &Config, offers: &[Offer], names: &Names) -> Catalog {
+fn build(config: &Config, offers: &[BackendListing], names: &Names) -> Catalog {
     let pairs = config.backends.iter().zip(offers);
     let sources: Vec<_> = pairs
-        .map(|(backend, offer)| Source {
+        .map(|(backend, backend_listing)| Source {
             config: backend,
-            offer: Some(offer),
+            backend_listing: Some(backend_listing),
             confirmed: true,
         })
         .collect();

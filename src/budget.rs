@@ -4,9 +4,9 @@
 //! than there is room for. Bytes carry their own charge, and give it back when the last of them is
 //! dropped. It must not know what the bytes say, nor where they go.
 //!
-//! No backend may hold more than [`GREED`] times what it leaves: so that something is left to the
+//! No backend may hold more than [`MAX_SHARE_RATIO`] times what it leaves: so that something is left to the
 //! others, whoever takes all that it can get. The client may, since all is for it. Texts up to
-//! [`FREE`] are not counted: they cost no more than the calls that are in flight, which have their
+//! [`FREE_BELOW`] are not counted: they cost no more than the calls that are in flight, which have their
 //! own cap.
 
 use std::sync::Arc;
@@ -15,27 +15,27 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use bytes::Bytes;
 
 /// Up to this size a text costs nothing.
-pub const FREE: usize = 4 * 1024;
+pub const FREE_BELOW: usize = 4 * 1024;
 
 /// A backend may hold this many times what it leaves to the others.
-const GREED: usize = 3;
+const MAX_SHARE_RATIO: usize = 3;
 
 /// Room for one party: the client, or a backend. Clones are the same party.
 #[derive(Debug, Clone)]
-pub struct Budget(Arc<Party>);
+pub struct Budget(Arc<BudgetShare>);
 
 #[derive(Debug)]
-struct Party {
+struct BudgetShare {
     /// It must leave something to the others.
-    leaves: bool,
+    is_backend: bool,
     /// What its charges are held for.
     held: AtomicUsize,
-    account: Arc<Account>,
+    totals: Arc<BudgetTotals>,
 }
 
 /// What all parties share.
 #[derive(Debug)]
-struct Account {
+struct BudgetTotals {
     limit: usize,
     /// What all charges are held for.
     held: AtomicUsize,
@@ -45,7 +45,7 @@ struct Account {
 
 /// There is no room for more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NoRoom {
+pub struct BudgetExceeded {
     /// The whole budget, in bytes.
     pub limit: usize,
 }
@@ -60,10 +60,10 @@ pub struct Charge {
 impl Budget {
     /// Room for this many bytes, as the client has it.
     pub fn new(limit: usize) -> Self {
-        Self(Arc::new(Party {
-            leaves: false,
+        Self(Arc::new(BudgetShare {
+            is_backend: false,
             held: AtomicUsize::new(0),
-            account: Arc::new(Account {
+            totals: Arc::new(BudgetTotals {
                 limit,
                 held: AtomicUsize::new(0),
                 waiting: AtomicUsize::new(0),
@@ -72,22 +72,22 @@ impl Budget {
     }
 
     /// The same room, as one more backend has it.
-    pub fn for_a_backend(&self) -> Self {
-        Self(Arc::new(Party {
-            leaves: true,
+    pub fn backend_share(&self) -> Self {
+        Self(Arc::new(BudgetShare {
+            is_backend: true,
             held: AtomicUsize::new(0),
-            account: Arc::clone(&self.0.account),
+            totals: Arc::clone(&self.0.totals),
         }))
     }
 
     /// The whole of it.
     pub fn limit(&self) -> usize {
-        self.0.account.limit
+        self.0.totals.limit
     }
 
     /// Whether there is room for so much that may as well be missed.
-    pub fn has_room(&self, bytes: usize) -> bool {
-        self.0.account.left(bytes).is_some()
+    pub fn fits(&self, bytes: usize) -> bool {
+        self.0.totals.remaining(bytes).is_some()
     }
 
     /// A charge for nothing yet.
@@ -101,49 +101,49 @@ impl Budget {
     /// The same bytes, charged for as long as any part of them is held.
     ///
     /// # Errors
-    /// [`NoRoom`], and they are gone.
-    pub fn hold(&self, bytes: Bytes) -> Result<Bytes, NoRoom> {
+    /// [`BudgetExceeded`], and they are gone.
+    pub fn hold(&self, bytes: Bytes) -> Result<Bytes, BudgetExceeded> {
         self.hold_times(1, bytes)
     }
 
     /// The same, with room for the copy that goes out of it.
     ///
     /// # Errors
-    /// [`NoRoom`], and they are gone.
-    pub fn hold_with_copy(&self, bytes: Bytes) -> Result<Bytes, NoRoom> {
+    /// [`BudgetExceeded`], and they are gone.
+    pub fn charge_with_copy(&self, bytes: Bytes) -> Result<Bytes, BudgetExceeded> {
         self.hold_times(2, bytes)
     }
 
-    fn hold_times(&self, times: usize, bytes: Bytes) -> Result<Bytes, NoRoom> {
+    fn hold_times(&self, times: usize, bytes: Bytes) -> Result<Bytes, BudgetExceeded> {
         if counted(bytes.len()) == 0 {
             return Ok(bytes);
         }
         let mut charge = self.charge();
         charge.cover(times * bytes.len())?;
-        Ok(charge.carried_by(bytes))
+        Ok(charge.attach_to(bytes))
     }
 
     /// The same where there is no choice, though it may go past the limit.
-    pub fn hold_anyway(&self, bytes: Bytes) -> Bytes {
+    pub fn charge_unchecked(&self, bytes: Bytes) -> Bytes {
         let mut charge = self.charge();
         charge.set(counted(bytes.len()));
-        charge.carried_by(bytes)
+        charge.attach_to(bytes)
     }
 
     /// Notes how much waits for the client: as long as it does there is less room for the rest.
-    pub fn note_waiting(&self, bytes: usize) {
-        self.0.account.waiting.store(bytes, Relaxed);
+    pub fn set_waiting(&self, bytes: usize) {
+        self.0.totals.waiting.store(bytes, Relaxed);
     }
 
     #[cfg(test)]
     pub(crate) fn held(&self) -> usize {
-        self.0.account.held.load(Relaxed)
+        self.0.totals.held.load(Relaxed)
     }
 }
 
-impl Account {
+impl BudgetTotals {
     /// What is left when so much more is taken.
-    fn left(&self, more: usize) -> Option<usize> {
+    fn remaining(&self, more: usize) -> Option<usize> {
         let taken = self.held.load(Relaxed).checked_add(more)?;
         let taken = taken.checked_add(self.waiting.load(Relaxed))?;
         self.limit.checked_sub(taken)
@@ -154,18 +154,21 @@ impl Charge {
     /// Makes it a charge for this many bytes in all, more or fewer than before.
     ///
     /// # Errors
-    /// [`NoRoom`], where they are more; the charge stays as it was.
-    pub fn cover(&mut self, bytes: usize) -> Result<(), NoRoom> {
+    /// [`BudgetExceeded`], where they are more; the charge stays as it was.
+    pub fn cover(&mut self, bytes: usize) -> Result<(), BudgetExceeded> {
         let wanted = counted(bytes);
         let more = wanted.saturating_sub(self.bytes);
         if more > 0 {
-            let party = &*self.budget.0;
-            let mine = party.held.load(Relaxed).saturating_add(more);
-            let left = party.account.left(more);
+            let share = &*self.budget.0;
+            let mine = share.held.load(Relaxed).saturating_add(more);
+            let remaining = share.totals.remaining(more);
             // The thread that reads lines may ask at the same time: then both are let in.
-            left.filter(|left| !party.leaves || mine <= left.saturating_mul(GREED))
-                .ok_or(NoRoom {
-                    limit: party.account.limit,
+            remaining
+                .filter(|remaining| {
+                    !share.is_backend || mine <= remaining.saturating_mul(MAX_SHARE_RATIO)
+                })
+                .ok_or(BudgetExceeded {
+                    limit: share.totals.limit,
                 })?;
         }
         self.set(wanted);
@@ -173,19 +176,19 @@ impl Charge {
     }
 
     /// Puts the charge upon these bytes.
-    pub fn carried_by(self, bytes: Bytes) -> Bytes {
+    pub fn attach_to(self, bytes: Bytes) -> Bytes {
         if self.bytes == 0 {
             return bytes;
         }
-        Bytes::from_owner(Carried {
+        Bytes::from_owner(ChargedBytes {
             bytes,
             _charge: self,
         })
     }
 
     fn set(&mut self, bytes: usize) {
-        let Party { held, account, .. } = &*self.budget.0;
-        for held in [held, &account.held] {
+        let BudgetShare { held, totals, .. } = &*self.budget.0;
+        for held in [held, &totals.held] {
             match bytes.checked_sub(self.bytes) {
                 Some(0) => {}
                 Some(more) => drop(held.fetch_add(more, Relaxed)),
@@ -203,12 +206,12 @@ impl Drop for Charge {
 }
 
 /// Bytes and the charge for them.
-struct Carried {
+struct ChargedBytes {
     bytes: Bytes,
     _charge: Charge,
 }
 
-impl AsRef<[u8]> for Carried {
+impl AsRef<[u8]> for ChargedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
@@ -216,7 +219,7 @@ impl AsRef<[u8]> for Carried {
 
 /// What counts of a text of this length.
 fn counted(bytes: usize) -> usize {
-    if bytes <= FREE { 0 } else { bytes }
+    if bytes <= FREE_BELOW { 0 } else { bytes }
 }
 
 #[cfg(test)]

@@ -21,12 +21,12 @@ use crate::protocol::{Era, Notification};
 use crate::transport::stdio::{Outbox, WriteEnd};
 pub(crate) use events::Inputs;
 use events::{Deadlines, Event};
-use replies::{Open, Replies};
+use replies::{PendingServerRequest, Replies};
 
 mod batch;
+mod drop_policy;
 mod events;
 mod intake;
-mod notice;
 mod replies;
 
 /// Why a run ended.
@@ -183,28 +183,24 @@ impl Gateway {
 
     fn task(&mut self, event: TaskEvent) {
         match event {
-            TaskEvent::Send {
-                ticket,
-                line,
-                matters,
-            } => self.replies.say(ticket, line, matters),
-            TaskEvent::Listening { ticket, filter } => {
-                if let Some(id) = self.replies.id(ticket) {
-                    let acknowledged = self.subscriptions.open(ticket, id, filter);
+            TaskEvent::Send { key, line, policy } => self.replies.say(key, line, policy),
+            TaskEvent::Listening { key, filter } => {
+                if let Some(id) = self.replies.id(key) {
+                    let acknowledged = self.subscriptions.open(key, id, filter);
                     self.replies.send(acknowledged);
                 }
             }
             TaskEvent::Subscribed { uri, held } => self.subscriptions.hold(uri, held),
             TaskEvent::Updated { notification } => self.notice(&notification),
             TaskEvent::ServerRequest {
-                ticket,
+                key,
                 request_id,
                 method,
                 params,
                 answer,
             } => {
-                let open = Open {
-                    ticket,
+                let open = PendingServerRequest {
+                    key,
                     request_id,
                     answer,
                 };
@@ -213,10 +209,10 @@ impl Gateway {
             TaskEvent::CancelServerRequest { request_id } => {
                 self.replies.withdraw(|open| open.request_id == request_id);
             }
-            TaskEvent::Done { ticket, .. } if self.replies.get(ticket).is_none() => {
-                self.parked.cancel_parked(ticket);
+            TaskEvent::Done { key, .. } if self.replies.get(key).is_none() => {
+                self.parked.cancel_parked(key);
             }
-            TaskEvent::Done { ticket, outcome } => self.replies.finish(ticket, &outcome),
+            TaskEvent::Done { key, outcome } => self.replies.finish(key, &outcome),
         }
     }
 
@@ -238,10 +234,10 @@ impl Gateway {
         self.refresh.close();
         self.publish();
         let identity = self.snapshot().identity.clone();
-        for (ticket, torn_down, end) in self.subscriptions.close_all(&identity) {
+        for (key, torn_down, end) in self.subscriptions.close_all(&identity) {
             self.replies.send(torn_down);
-            self.replies.end_task(ticket);
-            self.replies.finish(ticket, &end);
+            self.replies.end_task(key);
+            self.replies.finish(key, &end);
         }
     }
 
@@ -252,11 +248,11 @@ impl Gateway {
     /// Every id still in flight gets its answer now.
     fn cut_off_the_rest(&mut self) {
         let snapshot = self.snapshot();
-        for ticket in self.replies.tickets() {
-            self.replies.end_task(ticket);
-            if let Some(pending) = self.replies.get(ticket) {
+        for key in self.replies.keys() {
+            self.replies.end_task(key);
+            if let Some(pending) = self.replies.get(key) {
                 let outcome = answer::cut_off(&pending.method, pending.era, &snapshot);
-                self.replies.finish(ticket, &outcome);
+                self.replies.finish(key, &outcome);
             }
         }
     }

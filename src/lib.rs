@@ -46,10 +46,10 @@ pub use transport::stdio::Io;
 use transport::stdio::{read_lines, write_lines};
 
 /// How long a client may take to take the last lines.
-const FAREWELL: Duration = Duration::from_secs(1);
+const WRITER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long it may take to write down what the next run is to know.
-const NOTES: Duration = Duration::from_secs(3);
+const STATE_WRITE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Serves MCP over `io` until the input ends, the output breaks or `shutdown` says so.
 pub async fn run(config: Config, io: Io, shutdown: Shutdown) -> ExitReason {
@@ -58,8 +58,8 @@ pub async fn run(config: Config, io: Io, shutdown: Shutdown) -> ExitReason {
     let budget = Budget::new(config.gateway.max_buffered_bytes);
     let introductions = lifecycle.introductions();
     let (backends, from_backends) = backend::start_all(&config, &introductions, &budget);
-    let (memory, scribe) = state::open(&config);
-    let refresh = Refresh::new(Arc::clone(&config), backends.clone(), memory);
+    let (state, state_writer) = state::open(&config);
+    let refresh = Refresh::new(Arc::clone(&config), backends.clone(), state);
     let max_message = config.gateway.max_message_bytes;
 
     let (outbox, writer) = write_lines(io.writer, budget.clone());
@@ -76,10 +76,10 @@ pub async fn run(config: Config, io: Io, shutdown: Shutdown) -> ExitReason {
         backend::shutdown_all(&backends).await;
     }
     if !matches!(ending, ExitReason::SecondSignal | ExitReason::ClientStuck) {
-        inputs.writer.join(FAREWELL).await;
+        inputs.writer.join(WRITER_TIMEOUT).await;
     }
     if ending != ExitReason::SecondSignal {
-        scribe.finish(NOTES).await;
+        state_writer.finish(STATE_WRITE_TIMEOUT).await;
     }
     ending
 }

@@ -25,7 +25,7 @@ pub fn check(data: &[u8]) {
         .collect();
     for (name, _) in &members {
         let twice = members.iter().filter(|(other, _)| other == name).count() > 1;
-        match object.pick([*name]) {
+        match object.locate_members([*name]) {
             Ok([place]) => {
                 let place = place.expect("a member that is there");
                 assert_eq!(Some(object.slice(place)), object.get(name));

@@ -14,7 +14,7 @@ use super::{assert_readable, chance_of};
 
 pub fn check(data: &[u8]) {
     let bytes = Bytes::copy_from_slice(data);
-    let quick = at_once(&bytes);
+    let fast_path = at_once(&bytes);
     let value: Result<&RawValue, _> = serde_json::from_slice(data);
     let message = match (json(bytes), value) {
         (Ok(message), Ok(value)) => {
@@ -24,7 +24,7 @@ pub fn check(data: &[u8]) {
         (Err(error), Err(_)) => {
             assert_eq!(error.code, PARSE_ERROR);
             assert_readable(&error.message);
-            return assert!(quick.is_none());
+            return assert!(fast_path.is_none());
         }
         (ours, theirs) => panic!("JSON or not: {ours:?} and {theirs:?}"),
     };
@@ -32,10 +32,10 @@ pub fn check(data: &[u8]) {
         let _ = one_message(&element);
     }
     let slow = one_message(&message);
-    if let Some(quick) = quick {
+    if let Some(fast_path) = fast_path {
         // What is taken at a glance is what a closer look finds.
         assert_eq!(
-            format!("{quick:?}"),
+            format!("{fast_path:?}"),
             format!("{:?}", slow.expect("a message"))
         );
     }

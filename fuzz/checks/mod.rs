@@ -14,10 +14,10 @@ pub mod chance;
 pub mod config;
 pub mod edits;
 pub mod envelope;
+pub mod json_scan;
 pub mod names;
 pub mod reply;
 pub mod retry_after;
-pub mod skim;
 pub mod sse;
 pub mod www_authenticate;
 
@@ -32,7 +32,7 @@ pub const ALL: [(&str, Check); 9] = [
     ("names", names::check),
     ("reply", reply::check),
     ("retry_after", retry_after::check),
-    ("skim", skim::check),
+    ("json_scan", json_scan::check),
     ("sse", sse::check),
     ("www_authenticate", www_authenticate::check),
 ];

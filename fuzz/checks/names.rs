@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use sentinel_gateway::catalog::{Catalog, Names, Offer, Source};
+use sentinel_gateway::catalog::{BackendListing, Catalog, Names, Source};
 use sentinel_gateway::config::{
     BackendConfig, Config, Environment, GatewayConfig, NameChars, Overrides, ToolNames, load,
 };
@@ -63,15 +63,15 @@ fn holds(kind: Kind, gateway: &GatewayConfig, listings: &[Listing]) {
         .backends
         .iter()
         .map(|config| -> &BackendConfig { config });
-    let offers: Vec<(&BackendConfig, Offer)> = configs
+    let offers: Vec<(&BackendConfig, BackendListing)> = configs
         .zip(listings)
-        .map(|(config, listing)| (config, Offer::read(config, listing)))
+        .map(|(config, listing)| (config, BackendListing::read(config, listing)))
         .collect();
     let sources: Vec<Source<'_>> = offers
         .iter()
-        .map(|(config, offer)| Source {
+        .map(|(config, backend_listing)| Source {
             config,
-            offer: Some(offer),
+            backend_listing: Some(backend_listing),
             confirmed: true,
         })
         .collect();
@@ -83,10 +83,10 @@ fn holds(kind: Kind, gateway: &GatewayConfig, listings: &[Listing]) {
         .map(|listing| listing.items(kind).len())
         .sum();
     let shown = catalog.entries(kind).count();
-    assert_eq!(listed, shown + built.withheld.len(), "shown or withheld");
-    for withheld in &built.withheld {
-        assert_readable(&withheld.name);
-        assert_readable(&withheld.reason.to_string());
+    assert_eq!(listed, shown + built.rejected.len(), "shown or withheld");
+    for rejected in &built.rejected {
+        assert_readable(&rejected.name);
+        assert_readable(&rejected.reason.to_string());
     }
 
     let mut names = HashSet::new();

@@ -6,7 +6,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use reqwest::header::HeaderValue;
 use sentinel_gateway::backend::retry::{
-    Attempts, Budget, Replay, RetryClass, RetryDecision, retry_after, wait_for_retry_after,
+    Attempts, Replay, RetryBudget, RetryClass, RetryDecision, retry_after, wait_for_retry_after,
 };
 
 const LONGEST: Duration = Duration::from_secs(30);
@@ -36,7 +36,7 @@ pub fn check(data: &[u8]) {
             assert_eq!(wait.is_some(), asked <= LONGEST && asked < left);
             assert!(wait.is_none_or(|wait| wait == asked));
         }
-        let budget = Budget::new();
+        let budget = RetryBudget::new();
         let mut call = Attempts::new(Replay::Unsafe, u32::MAX, &budget);
         let seen = RetryClass::NotTaken { retry_after: asked };
         let mut rng = SmallRng::seed_from_u64(data.len() as u64);

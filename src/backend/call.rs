@@ -38,7 +38,7 @@ pub struct Call<'a> {
     /// The backend's own name or URI for what is called, if it has one.
     pub target: Option<&'a str>,
     /// Headers that repeat parameters, for a modern backend (`x-mcp-header`).
-    pub mirrored: &'a [(HeaderName, String)],
+    pub param_headers: &'a [(HeaderName, String)],
     /// Hears progress and logs, and answers what the backend asks in between.
     pub handler: &'a dyn ServerMessageHandler,
 }
@@ -175,7 +175,7 @@ impl HttpBackend {
             sent,
             caller: call.caller,
             target: call.target,
-            mirrored: call.mirrored,
+            param_headers: call.param_headers,
         };
         let handler = CallHandler {
             backend: self,

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::retry::RetryClass;
-use crate::budget::NoRoom;
+use crate::budget::BudgetExceeded;
 use crate::protocol::{Class, Executed};
 
 /// Why a backend gave no answer that can be passed on. `Display` says what happened, without
@@ -109,7 +109,7 @@ pub enum BackendError {
     #[error(
         "there was no room for the answer: the gateway holds as much as it may for all calls together, {limit} bytes (max_buffered_bytes)"
     )]
-    NoRoom {
+    BudgetExceeded {
         /// The cap, in bytes.
         limit: usize,
     },
@@ -129,7 +129,7 @@ impl BackendError {
     pub fn class(&self) -> Class {
         match self {
             Self::Misconfigured(_) | Self::Connect(_) | Self::Certificate(_) => Class::Unreachable,
-            Self::OutOfResources(_) | Self::Unavailable { .. } | Self::NoRoom { .. } => {
+            Self::OutOfResources(_) | Self::Unavailable { .. } | Self::BudgetExceeded { .. } => {
                 Class::Overloaded
             }
             Self::ConnectionLost(_)
@@ -158,7 +158,7 @@ impl BackendError {
             | RetryClass::Renewed { by_status: false } => Executed::Unknown,
             RetryClass::Final => match self {
                 Self::BadReply(_) | Self::TooLarge { .. } => Executed::Unknown,
-                Self::NoRoom { .. } => Executed::Unknown,
+                Self::BudgetExceeded { .. } => Executed::Unknown,
                 Self::Deadline { sent: true, .. } | Self::Idle { .. } => Executed::Unknown,
                 _ => Executed::No,
             },
@@ -213,7 +213,7 @@ impl BackendError {
                 status: 404 | 405, ..
             } => Some("is the path of the url right? it is often /mcp".into()),
             Self::Redirected { .. } => Some("put the final address into url".into()),
-            Self::NoRoom { .. } => Some("call less at once, or raise it".into()),
+            Self::BudgetExceeded { .. } => Some("call less at once, or raise it".into()),
             Self::TooLarge { .. } => Some("raise max_message_bytes if you need it".into()),
             Self::Unavailable { .. } | Self::RateLimited { .. } => Some("try again later".into()),
             _ => None,
@@ -249,9 +249,9 @@ fn seconds(limit: &Duration) -> String {
     format!("{} s", limit.as_secs_f64())
 }
 
-impl From<NoRoom> for BackendError {
-    fn from(NoRoom { limit }: NoRoom) -> Self {
-        Self::NoRoom { limit }
+impl From<BudgetExceeded> for BackendError {
+    fn from(BudgetExceeded { limit }: BudgetExceeded) -> Self {
+        Self::BudgetExceeded { limit }
     }
 }
 

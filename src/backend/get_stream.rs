@@ -51,7 +51,10 @@ impl ServerMessageHandler for ConnectionHandler {
             | "notifications/elicitation/complete"
                 if self.backend.speaks_to_all() =>
             {
-                let params = notification.params.as_ref().map(modern::unsubscribed);
+                let params = notification
+                    .params
+                    .as_ref()
+                    .map(modern::without_subscription_id);
                 let _ = self.events().send(BackendEvent::Notice {
                     backend: self.backend.index,
                     notification: Notification {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::error::BackendError;
-use super::retry::{Attempts, Budget, Replay, RetryDecision};
+use super::retry::{Attempts, Replay, RetryBudget, RetryDecision};
 use super::session::{Attempt, Connection, NoopHandler, fresh_id};
 use crate::protocol::message::first_elements;
 use crate::protocol::{ClientProfile, Era, Freshness, Kind, Listing, Outcome, RawJson, error};
@@ -32,14 +32,14 @@ pub async fn fetch(
     retries: u32,
     last: &Listing,
 ) -> (Listing, Vec<(Kind, BackendError)>) {
-    let offered = Kind::ALL
+    let candidate = Kind::ALL
         .into_iter()
         .filter(|kind| connection.server.lists(*kind));
     let lists = join_all(
-        offered.map(|kind| async move { (kind, pages(connection, client, retries, kind).await) }),
+        candidate.map(|kind| async move { (kind, pages(connection, client, retries, kind).await) }),
     );
-    let mirrors = connection.era == Era::Modern;
-    let (mut listing, mut failed) = (Listing::new(mirrors), Vec::new());
+    let param_headers = connection.era == Era::Modern;
+    let (mut listing, mut failed) = (Listing::new(param_headers), Vec::new());
     for (kind, list) in lists.await {
         let (items, freshness) = list.unwrap_or_else(|error| {
             failed.push((kind, error));
@@ -141,7 +141,7 @@ async fn patiently(
     kind: Kind,
     cursor: Option<&RawJson>,
 ) -> Result<Option<RawJson>, BackendError> {
-    let budget = Budget::new();
+    let budget = RetryBudget::new();
     let mut attempts = Attempts::new(Replay::Safe, retries, &budget);
     loop {
         let error = match page(connection, client, kind, cursor).await {

@@ -77,7 +77,7 @@ pub struct HttpBackend {
     lists_changed: Notify,
     /// `max_in_flight`, first come first served.
     permits: Semaphore,
-    budget: retry::Budget,
+    budget: retry::RetryBudget,
     list_refresh: list_refresh::ListRefresh,
     /// While it has a question open that belongs to no call.
     shared_pause: deadline::SharedPause,
@@ -110,7 +110,7 @@ pub fn start_all(
     };
     let start = |(index, entry): (usize, &Arc<BackendConfig>)| {
         let context = BackendContext {
-            budget: budget.for_a_backend(),
+            budget: budget.backend_share(),
             ..context.clone()
         };
         let backend = Arc::new(HttpBackend::new(Arc::clone(entry), index, context));
@@ -153,7 +153,7 @@ impl HttpBackend {
     fn new(config: Arc<BackendConfig>, index: usize, context: BackendContext) -> Self {
         Self {
             permits: Semaphore::new(config.max_in_flight),
-            budget: retry::Budget::default(),
+            budget: retry::RetryBudget::default(),
             state: watch::Sender::new(State::Connecting { failures: 0 }),
             needed: Notify::new(),
             lists_changed: Notify::new(),

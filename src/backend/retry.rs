@@ -17,7 +17,7 @@
 //! | the words, not the status, speak of a lost session, and it was renewed | once, at once, if it is safe |
 //! | anything else: other 4xx, a certificate that doesn't hold | no |
 //!
-//! Every *yes* is within the attempts allowed, the [`Budget`] and the time left. The renewals
+//! Every *yes* is within the attempts allowed, the [`RetryBudget`] and the time left. The renewals
 //! stand outside attempts and budget: they happen once a call, and a server that was restarted
 //! loses the session of all its calls together.
 
@@ -100,14 +100,14 @@ pub enum RetryDecision {
 pub struct Attempts<'a> {
     replay: Replay,
     allowed: u32,
-    budget: &'a Budget,
+    budget: &'a RetryBudget,
     retried: u32,
     renewed: bool,
 }
 
 impl<'a> Attempts<'a> {
     /// Opens a call, and counts it in the budget. `retries` are the attempts after the first.
-    pub fn new(replay: Replay, retries: u32, budget: &'a Budget) -> Self {
+    pub fn new(replay: Replay, retries: u32, budget: &'a RetryBudget) -> Self {
         budget.deposit();
         Self {
             replay,
@@ -199,7 +199,7 @@ pub fn wait_for_retry_after(asked: Duration, left_of_deadline: Duration) -> Opti
 /// fifth more requests than it has calls, not four times as many. No lock: a call costs one
 /// atomic update, and the clock is read only when something failed.
 #[derive(Debug)]
-pub struct Budget {
+pub struct RetryBudget {
     /// In fifths of a token.
     fifths: AtomicU64,
     started: Instant,
@@ -207,7 +207,7 @@ pub struct Budget {
     ticks_paid: AtomicU64,
 }
 
-impl Budget {
+impl RetryBudget {
     const FIFTHS_A_TOKEN: u64 = 5;
     /// One fifth a tick makes 10 tokens a second.
     const TICK_MILLIS: u128 = 20;
@@ -251,7 +251,7 @@ impl Budget {
     }
 }
 
-impl Default for Budget {
+impl Default for RetryBudget {
     fn default() -> Self {
         Self::new()
     }

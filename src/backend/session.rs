@@ -22,7 +22,7 @@ use super::http::Endpoint;
 use super::http_sse::HttpSseTransport;
 use super::pending::PendingRequests;
 use crate::protocol::era::modern::ResultType;
-use crate::protocol::era::{legacy, mirror, modern};
+use crate::protocol::era::{legacy, modern, param_header};
 use crate::protocol::{ClientProfile, Era, Id, Kind, LogLevel, Notification, Outcome, RawJson};
 use crate::protocol::{Request, RpcError, error, message, task};
 
@@ -205,7 +205,7 @@ impl Connection {
             answer,
             Err(BackendError::Idle { .. }
                 | BackendError::TooLarge { .. }
-                | BackendError::NoRoom { .. })
+                | BackendError::BudgetExceeded { .. })
         );
         self.check_result_type(attempt, answer?)
     }
@@ -223,12 +223,14 @@ impl Connection {
             return (Cow::Borrowed(&self.headers), params);
         }
         let mut headers = self.headers.clone();
-        let named = attempt.target.map(|name| (MCP_NAME, mirror::encoded(name)));
-        let mirrored = attempt.mirrored.iter().cloned();
+        let named = attempt
+            .target
+            .map(|name| (MCP_NAME, param_header::encoded(name)));
+        let param_headers = attempt.param_headers.iter().cloned();
         for (name, value) in [(MCP_METHOD, attempt.method.to_owned())]
             .into_iter()
             .chain(named)
-            .chain(mirrored)
+            .chain(param_headers)
         {
             // What the encoding leaves is what a header may carry.
             headers.extend(
@@ -385,7 +387,7 @@ pub struct Attempt<'a> {
     /// The backend's own name or URI for what is asked; modern HTTP has it in a header too.
     pub target: Option<&'a str>,
     /// Parameters that modern HTTP wants in headers too.
-    pub mirrored: &'a [(HeaderName, String)],
+    pub param_headers: &'a [(HeaderName, String)],
 }
 
 impl<'a> Attempt<'a> {
@@ -405,7 +407,7 @@ impl<'a> Attempt<'a> {
             sent,
             caller,
             target: None,
-            mirrored: &[],
+            param_headers: &[],
         }
     }
 }

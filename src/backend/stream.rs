@@ -350,7 +350,7 @@ impl<'a> ResponseReader<'a> {
                 return Err(BackendError::TooLarge { limit });
             }
             charge.cover(first.len())?;
-            return Ok(charge.carried_by(first));
+            return Ok(charge.attach_to(first));
         };
         let mut body = BytesMut::with_capacity(announced.max(first.len() + second.len()));
         body.extend_from_slice(&first);
@@ -359,7 +359,7 @@ impl<'a> ResponseReader<'a> {
             charge.cover(body.len().max(announced))?;
             match self.chunk(response, true).await? {
                 Some(chunk) => body.extend_from_slice(&chunk),
-                None => return Ok(charge.carried_by(body.freeze())),
+                None => return Ok(charge.attach_to(body.freeze())),
             }
         }
         Err(BackendError::TooLarge { limit })

@@ -213,7 +213,7 @@ impl HttpBackend {
             deadline: &deadline,
             caller: &us,
             target: None,
-            mirrored: &[],
+            param_headers: &[],
             handler: &NoopHandler,
         };
         match self.call(&call).await {

@@ -6,7 +6,7 @@
 
 use memchr::memchr2;
 
-use super::withheld::{MAX_DEPTH, Reason};
+use super::rejected::{MAX_DEPTH, RejectReason};
 use crate::protocol::RawJson;
 
 /// Whether a character hides or disguises the text around it: control (but `\n`, `\t`),
@@ -26,9 +26,9 @@ pub(super) fn is_hostile(c: char) -> bool {
 /// nothing is returned as it is, not copied.
 ///
 /// # Errors
-/// [`Reason::HostileKey`] for a member name that would need cleaning, since a name can't be
-/// changed without changing what it names; [`Reason::TooDeep`] past [`MAX_DEPTH`].
-pub(super) fn clean(definition: &RawJson) -> Result<RawJson, Reason> {
+/// [`RejectReason::HostileKey`] for a member name that would need cleaning, since a name can't be
+/// changed without changing what it names; [`RejectReason::TooDeep`] past [`MAX_DEPTH`].
+pub(super) fn clean(definition: &RawJson) -> Result<RawJson, RejectReason> {
     let text = definition.as_str();
     let bytes = text.as_bytes();
     let mut splice = Splice::over(text);
@@ -41,7 +41,7 @@ pub(super) fn clean(definition: &RawJson) -> Result<RawJson, Reason> {
                 if !is_plain(&bytes[at + 1..end]) {
                     let changed = clean_string(&mut splice, at + 1, end);
                     if changed && is_key(bytes, end) {
-                        return Err(Reason::HostileKey);
+                        return Err(RejectReason::HostileKey);
                     }
                 }
                 at = end;
@@ -49,7 +49,7 @@ pub(super) fn clean(definition: &RawJson) -> Result<RawJson, Reason> {
             b'{' | b'[' => {
                 depth += 1;
                 if depth > MAX_DEPTH {
-                    return Err(Reason::TooDeep);
+                    return Err(RejectReason::TooDeep);
                 }
             }
             b'}' | b']' => depth -= 1,
@@ -256,7 +256,7 @@ mod tests {
             r#"{"\ud800":1}"#,
             r#"{"p":{"\u001b[2J":{}}}"#,
         ] {
-            assert_eq!(clean(&raw(text)), Err(Reason::HostileKey), "{text}");
+            assert_eq!(clean(&raw(text)), Err(RejectReason::HostileKey), "{text}");
         }
     }
 
@@ -274,8 +274,8 @@ mod tests {
         let deepest = clean(&nested(MAX_DEPTH)).unwrap();
         let message = format!(r#"{{"result":{{"tools":[{}]}}}}"#, deepest.as_str());
         assert!(serde_json::from_str::<serde_json::Value>(&message).is_ok());
-        assert_eq!(clean(&nested(MAX_DEPTH + 1)), Err(Reason::TooDeep));
-        assert_eq!(clean(&nested(100_000)), Err(Reason::TooDeep));
+        assert_eq!(clean(&nested(MAX_DEPTH + 1)), Err(RejectReason::TooDeep));
+        assert_eq!(clean(&nested(100_000)), Err(RejectReason::TooDeep));
     }
 
     /// Pieces of a string's inside, hostile ones among them, so that odd neighbours are likely.

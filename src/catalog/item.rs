@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::clean::{clean, is_hostile};
-use super::withheld::{MAX_BYTES, MAX_NAME_CHARS, MAX_URI_CHARS, Reason};
+use super::rejected::{MAX_BYTES, MAX_NAME_CHARS, MAX_URI_CHARS, RejectReason};
 use crate::protocol::raw::quoted;
 use crate::protocol::{Kind, RawJson};
 
@@ -24,25 +24,27 @@ pub(super) struct Item {
 }
 
 /// An item that is not fit: its name, if one could be read, and why.
-pub(super) struct Unfit {
+pub(super) struct RejectedItem {
     pub(super) name: Option<String>,
-    pub(super) reason: Reason,
+    pub(super) reason: RejectReason,
 }
 
 impl Item {
     /// Reads one raw item.
-    pub(super) fn read(kind: Kind, raw: &RawJson) -> Result<Self, Unfit> {
+    pub(super) fn read(kind: Kind, raw: &RawJson) -> Result<Self, RejectedItem> {
         let key = kind.key();
-        let nameless = |reason| Unfit { name: None, reason };
-        let members = raw.members().ok_or_else(|| nameless(Reason::NotAnObject))?;
+        let nameless = |reason| RejectedItem { name: None, reason };
+        let members = raw
+            .members()
+            .ok_or_else(|| nameless(RejectReason::NotAnObject))?;
         let mut names = members.iter().filter(|(name, _)| name == key);
         let own: String = names
             .next()
             .and_then(|(_, value)| serde_json::from_str(value.get()).ok())
             .filter(|own: &String| !own.is_empty())
-            .ok_or_else(|| nameless(Reason::NoName(key)))?;
+            .ok_or_else(|| nameless(RejectReason::NoName(key)))?;
         let checked = match names.next() {
-            Some(_) => Err(Reason::TwoNames(key)),
+            Some(_) => Err(RejectReason::TwoNames(key)),
             None => check_name(kind, &own).and_then(|()| check_definition(raw)),
         };
         match checked {
@@ -56,7 +58,7 @@ impl Item {
                     safe_to_repeat,
                 })
             }
-            Err(reason) => Err(Unfit {
+            Err(reason) => Err(RejectedItem {
                 name: Some(own),
                 reason,
             }),
@@ -79,25 +81,25 @@ pub(super) fn shown_as(
     definition.with_members(&set, &[])
 }
 
-fn check_name(kind: Kind, own: &str) -> Result<(), Reason> {
+fn check_name(kind: Kind, own: &str) -> Result<(), RejectReason> {
     let limit = if kind.is_uri() {
         MAX_URI_CHARS
     } else {
         MAX_NAME_CHARS
     };
     if own.contains(|c: char| c.is_control() || is_hostile(c)) {
-        Err(Reason::HostileName(kind.key()))
+        Err(RejectReason::HostileName(kind.key()))
     } else if own.chars().count() > limit {
-        Err(Reason::LongName(kind.key(), limit))
+        Err(RejectReason::LongName(kind.key(), limit))
     } else {
         Ok(())
     }
 }
 
-fn check_definition(raw: &RawJson) -> Result<RawJson, Reason> {
+fn check_definition(raw: &RawJson) -> Result<RawJson, RejectReason> {
     match raw.as_bytes().len() {
         0..=MAX_BYTES => clean(raw),
-        bytes => Err(Reason::TooLarge(bytes)),
+        bytes => Err(RejectReason::TooLarge(bytes)),
     }
 }
 
@@ -131,7 +133,7 @@ mod tests {
         RawJson::parse(Bytes::from(text.into())).unwrap()
     }
 
-    fn reason(kind: Kind, text: impl Into<String>) -> Reason {
+    fn reason(kind: Kind, text: impl Into<String>) -> RejectReason {
         Item::read(kind, &raw(text)).err().unwrap().reason
     }
 
@@ -150,17 +152,20 @@ mod tests {
             let text = format!(r#"{{"name":"{name}"}}"#);
             assert_eq!(
                 reason(Kind::Tool, text),
-                Reason::HostileName("name"),
+                RejectReason::HostileName("name"),
                 "{name:?}"
             );
         }
         let uri = r#"{"name":"n","uri":"file:///a\u202eb"}"#;
-        assert_eq!(reason(Kind::Resource, uri), Reason::HostileName("uri"));
+        assert_eq!(
+            reason(Kind::Resource, uri),
+            RejectReason::HostileName("uri")
+        );
         let long = |chars| format!(r#"{{"name":"{}"}}"#, "é".repeat(chars));
         assert!(Item::read(Kind::Prompt, &raw(long(128))).is_ok());
         assert_eq!(
             reason(Kind::Prompt, long(129)),
-            Reason::LongName("name", 128)
+            RejectReason::LongName("name", 128)
         );
     }
 
@@ -173,7 +178,11 @@ mod tests {
             r#""name""#,
             r#"{"\ud800":1,"name":"a"}"#,
         ] {
-            assert_eq!(reason(Kind::Tool, text), Reason::NotAnObject, "{text}");
+            assert_eq!(
+                reason(Kind::Tool, text),
+                RejectReason::NotAnObject,
+                "{text}"
+            );
         }
         for text in [
             "{}",
@@ -182,11 +191,15 @@ mod tests {
             r#"{"name":null}"#,
             r#"{"name":"\ud800"}"#,
         ] {
-            assert_eq!(reason(Kind::Tool, text), Reason::NoName("name"), "{text}");
+            assert_eq!(
+                reason(Kind::Tool, text),
+                RejectReason::NoName("name"),
+                "{text}"
+            );
         }
         assert_eq!(
             reason(Kind::Tool, r#"{"name":"a","na\u006de":"b"}"#),
-            Reason::TwoNames("name")
+            RejectReason::TwoNames("name")
         );
     }
 
@@ -196,14 +209,14 @@ mod tests {
         assert!(Item::read(Kind::Tool, &raw(sized(MAX_BYTES))).is_ok());
         assert_eq!(
             reason(Kind::Tool, sized(MAX_BYTES + 1)),
-            Reason::TooLarge(MAX_BYTES + 1)
+            RejectReason::TooLarge(MAX_BYTES + 1)
         );
         let bomb = format!(
             r#"{{"name":"a","inputSchema":{}1{}}}"#,
             "[".repeat(9_999),
             "]".repeat(9_999)
         );
-        assert_eq!(reason(Kind::Tool, bomb), Reason::TooDeep);
+        assert_eq!(reason(Kind::Tool, bomb), RejectReason::TooDeep);
         let text = r#"{"name":"a","inputSchema":{"$ref":"http://evil.example/schema.json"}}"#;
         let item = Item::read(Kind::Tool, &raw(text)).ok().unwrap();
         assert_eq!(item.definition.as_str(), text);

@@ -1,20 +1,20 @@
 //! What clients are shown: the listings of all backends, merged.
 //!
 //! Listings in, a [`Catalog`] out: pure, replaced whole on every change, the same for the same
-//! input. A listing is read once into an [`Offer`]; a merge then touches no definition that stays as
+//! input. A listing is read once into an [`BackendListing`]; a merge then touches no definition that stays as
 //! it is. Owns the names clients see ([`names`]), what of a definition reaches them ([`item`],
 //! [`clean`]) and the way back from a name or URI to a backend. It must not know connections,
 //! sessions or time; a listing's origin is only an index in config order.
 
+mod backend_listing;
 mod clean;
 mod item;
 mod names;
-mod offer;
 mod pins;
+mod rejected;
 mod template;
 #[cfg(test)]
 mod tests;
-mod withheld;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,17 +22,17 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use crate::config::{BackendConfig, GatewayConfig};
-use crate::protocol::era::Mirror;
+use crate::protocol::era::ParamHeader;
 use crate::protocol::{Freshness, Kind, RawJson};
 
+pub use backend_listing::BackendListing;
+use backend_listing::Candidate;
 use item::shown_as;
 use names::Claim;
 pub use names::Names;
-pub use offer::Offer;
-use offer::Offered;
 pub use pins::{Change, Findings, Pins};
+pub use rejected::{RejectReason, Rejected};
 use template::Template;
-pub use withheld::{Reason, Withheld};
 
 /// One backend's part in a build.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +40,7 @@ pub struct Source<'a> {
     /// Its entry of the config.
     pub config: &'a BackendConfig,
     /// What it listed at last contact; `None` if it never connected.
-    pub offer: Option<&'a Offer>,
+    pub backend_listing: Option<&'a BackendListing>,
     /// Its tools were listed in this run, and not only in an earlier one.
     pub confirmed: bool,
 }
@@ -51,7 +51,7 @@ pub struct Built {
     /// The catalogue.
     pub catalog: Catalog,
     /// Always in the same order for the same sources.
-    pub withheld: Vec<Withheld>,
+    pub rejected: Vec<Rejected>,
 }
 
 /// One item that clients see.
@@ -68,7 +68,7 @@ pub struct Entry {
     /// A tool annotated `readOnlyHint` or `idempotentHint`: running it twice does no harm.
     pub safe_to_repeat: bool,
     /// Its parameters that a modern backend wants in headers too.
-    pub mirrors: Arc<[Mirror]>,
+    pub param_headers: Arc<[ParamHeader]>,
     /// The definition as clients see it.
     pub definition: RawJson,
 }
@@ -81,13 +81,13 @@ pub struct Blocked {
     /// The backend's own name for it.
     pub own_name: Arc<str>,
     /// Why.
-    pub reason: Reason,
+    pub reason: RejectReason,
 }
 
 /// Everything clients are shown, and whose it is. Made by [`Catalog::build`] and never changed.
 #[derive(Debug)]
 pub struct Catalog {
-    shelves: [Shelf; Kind::ALL.len()],
+    sections: [Section; Kind::ALL.len()],
     /// One for each entry of the template shelf; `None` matches nothing.
     templates: Vec<Option<Template>>,
     names: Names,
@@ -95,7 +95,7 @@ pub struct Catalog {
 
 /// The entries of one kind.
 #[derive(Debug)]
-struct Shelf {
+struct Section {
     entries: Vec<Entry>,
     by_name: HashMap<Arc<str>, usize>,
     /// What is not to be had, by the name it would be had under.
@@ -112,33 +112,33 @@ impl Catalog {
     /// in; from then on, from the [`names`](Self::names) of the catalogue before.
     pub fn build(gateway: &GatewayConfig, sources: &[Source<'_>], names: &Names) -> Built {
         let mut names = names.clone();
-        let mut withheld = Vec::new();
-        let shelves =
-            Kind::ALL.map(|kind| Shelf::build(kind, gateway, sources, &mut names, &mut withheld));
-        let templates = &shelves[Kind::Template as usize].entries;
+        let mut rejected = Vec::new();
+        let sections =
+            Kind::ALL.map(|kind| Section::build(kind, gateway, sources, &mut names, &mut rejected));
+        let templates = &sections[Kind::Template as usize].entries;
         let templates = templates
             .iter()
             .map(|entry| Template::parse(&entry.exposed))
             .collect();
         Built {
             catalog: Self {
-                shelves,
+                sections,
                 templates,
                 names,
             },
-            withheld,
+            rejected,
         }
     }
 
     /// The entry of an exposed name or a listed URI.
     pub fn resolve(&self, kind: Kind, exposed: &str) -> Option<&Entry> {
-        let shelf = self.shelf(kind);
-        shelf.by_name.get(exposed).map(|&at| &shelf.entries[at])
+        let section = self.section(kind);
+        section.by_name.get(exposed).map(|&at| &section.entries[at])
     }
 
     /// The tool that would have this exposed name, if it weren't blocked.
     pub fn blocked(&self, kind: Kind, exposed: &str) -> Option<&Blocked> {
-        self.shelf(kind).blocked.get(exposed)
+        self.section(kind).blocked.get(exposed)
     }
 
     /// The first template, in list order, that a URI which no list has can have come from.
@@ -149,24 +149,24 @@ impl Catalog {
                 .is_some_and(|template| template.matches(uri))
         };
         let at = self.templates.iter().position(matches)?;
-        self.shelf(Kind::Template).entries.get(at)
+        self.section(Kind::Template).entries.get(at)
     }
 
     /// All definitions of a kind as the text of a JSON array, in config order and then each
     /// backend's own. Built once; this shares it.
     pub fn list(&self, kind: Kind) -> &Bytes {
-        &self.shelf(kind).list
+        &self.section(kind).list
     }
 
     /// How long the list may be taken for true: no longer than its stalest part, and not at all
     /// while a backend's part in it is missing (F-M-04).
     pub fn freshness(&self, kind: Kind) -> Freshness {
-        self.shelf(kind).freshness
+        self.section(kind).freshness
     }
 
     /// The entries of a kind in the order of the list.
     pub fn entries(&self, kind: Kind) -> impl Iterator<Item = &Entry> {
-        self.shelf(kind).entries.iter()
+        self.section(kind).entries.iter()
     }
 
     /// The names given out up to and with this catalogue.
@@ -174,8 +174,8 @@ impl Catalog {
         &self.names
     }
 
-    fn shelf(&self, kind: Kind) -> &Shelf {
-        &self.shelves[kind as usize]
+    fn section(&self, kind: Kind) -> &Section {
+        &self.sections[kind as usize]
     }
 }
 
@@ -183,25 +183,27 @@ impl Catalog {
 struct Found<'a> {
     backend: usize,
     source: &'a Source<'a>,
-    offered: &'a Offered,
+    candidate: &'a Candidate,
 }
 
-impl Shelf {
+impl Section {
     fn build(
         kind: Kind,
         gateway: &GatewayConfig,
         sources: &[Source<'_>],
         names: &mut Names,
-        withheld: &mut Vec<Withheld>,
+        rejected: &mut Vec<Rejected>,
     ) -> Self {
         let mut found = Vec::new();
         for (backend, source) in sources.iter().enumerate() {
-            let Some(offer) = source.offer else { continue };
-            withheld.extend_from_slice(offer.withheld(kind));
-            found.extend(offer.items(kind).iter().map(|offered| Found {
+            let Some(backend_listing) = source.backend_listing else {
+                continue;
+            };
+            rejected.extend_from_slice(backend_listing.rejected(kind));
+            found.extend(backend_listing.items(kind).iter().map(|candidate| Found {
                 backend,
                 source,
-                offered,
+                candidate,
             }));
         }
         let claims: Vec<Claim<'_>> = found.iter().map(|found| found.claim(kind)).collect();
@@ -209,7 +211,7 @@ impl Shelf {
         let mut entries = Vec::with_capacity(found.len());
         let mut blocked = HashMap::new();
         for (found, exposed) in found.iter().zip(exposed) {
-            let reason = match (exposed, &found.offered.blocked) {
+            let reason = match (exposed, &found.candidate.blocked) {
                 (Ok(exposed), None) => {
                     entries.push(found.entry(kind, exposed));
                     continue;
@@ -218,19 +220,22 @@ impl Shelf {
                     blocked.insert(exposed, found.blocked(reason));
                     reason.clone()
                 }
-                (Err(owner), _) => Reason::Taken(owner),
+                (Err(owner), _) => RejectReason::Taken(owner),
             };
-            let own = &found.offered.item.own;
-            withheld.push(Withheld::new(found.source.config, kind, own, reason));
+            let own = &found.candidate.item.own;
+            rejected.push(Rejected::new(found.source.config, kind, own, reason));
         }
         let by_name = entries
             .iter()
             .enumerate()
             .map(|(at, entry)| (entry.exposed.clone(), at))
             .collect();
-        let parts = sources.iter().map(|source| source.offer);
-        let freshness =
-            parts.map(|offer| offer.map(|offer| offer.freshness(kind)).unwrap_or_default());
+        let parts = sources.iter().map(|source| source.backend_listing);
+        let freshness = parts.map(|backend_listing| {
+            backend_listing
+                .map(|backend_listing| backend_listing.freshness(kind))
+                .unwrap_or_default()
+        });
         let list = array_of(&entries);
         Self {
             entries,
@@ -244,7 +249,7 @@ impl Shelf {
 
 impl Found<'_> {
     fn claim(&self, kind: Kind) -> Claim<'_> {
-        let own = &self.offered.item.own;
+        let own = &self.candidate.item.own;
         let renamed = (kind == Kind::Tool)
             .then(|| lookup(&self.source.config.tools.rename, own))
             .flatten();
@@ -256,7 +261,11 @@ impl Found<'_> {
     }
 
     fn entry(&self, kind: Kind, exposed: Arc<str>) -> Entry {
-        let Offered { item, mirrors, .. } = self.offered;
+        let Candidate {
+            item,
+            param_headers,
+            ..
+        } = self.candidate;
         let name = (exposed != item.own).then_some(&*exposed);
         let description = (kind == Kind::Tool)
             .then(|| lookup(&self.source.config.tools.describe, &item.own))
@@ -267,16 +276,16 @@ impl Found<'_> {
             own_name: item.own.clone(),
             // What a tool said in an earlier run is no permission in this one.
             safe_to_repeat: item.safe_to_repeat && self.source.confirmed,
-            mirrors: Arc::clone(mirrors),
+            param_headers: Arc::clone(param_headers),
             definition: shown_as(&item.definition, name, description),
             exposed,
         }
     }
 
-    fn blocked(&self, reason: &Reason) -> Blocked {
+    fn blocked(&self, reason: &RejectReason) -> Blocked {
         Blocked {
             backend: self.backend,
-            own_name: Arc::clone(&self.offered.item.own),
+            own_name: Arc::clone(&self.candidate.item.own),
             reason: reason.clone(),
         }
     }

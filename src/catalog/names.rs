@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::withheld::MAX_ITEMS;
+use super::rejected::MAX_ITEMS;
 use crate::config::{GatewayConfig, NameChars, ToolNames};
 use crate::hex::hex;
 use crate::protocol::Kind;
@@ -22,16 +22,16 @@ const MAX_REMEMBERED: usize = 2 * MAX_ITEMS;
 /// The book of exposed names, per kind. Empty at start; see [`super::Catalog::names`].
 #[derive(Debug, Clone, Default)]
 pub struct Names {
-    books: [Book; Kind::ALL.len()],
+    tables: [NameTable; Kind::ALL.len()],
 }
 
 /// Names of one kind.
 #[derive(Debug, Clone, Default)]
-struct Book {
+struct NameTable {
     /// Exposed name or URI → who has it.
     owners: HashMap<Arc<str>, Owner>,
     /// Who → the name it has. Not for URIs: what they'd be exposed as is clear.
-    given: HashMap<Owner, Given>,
+    assigned: HashMap<Owner, Assignment>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -41,7 +41,7 @@ struct Owner {
 }
 
 #[derive(Debug, Clone)]
-struct Given {
+struct Assignment {
     exposed: Arc<str>,
     /// What it would be called if nobody else were there. When the config changes that, the
     /// name is up for renewal.
@@ -67,11 +67,12 @@ impl Names {
         gateway: &GatewayConfig,
         claims: &[Claim<'_>],
     ) -> Vec<Result<Arc<str>, Arc<str>>> {
-        let book = &mut self.books[kind as usize];
+        let table = &mut self.tables[kind as usize];
         if kind.is_uri() {
-            book.assign_uris(claims)
+            table.assign_uris(claims)
         } else {
-            book.assign_names(&Style::of(gateway), claims)
+            table
+                .assign_names(&Style::of(gateway), claims)
                 .into_iter()
                 .map(Ok)
                 .collect()
@@ -82,12 +83,12 @@ impl Names {
 #[cfg(test)]
 impl Names {
     pub(super) fn remembered(&self, kind: Kind) -> usize {
-        let book = &self.books[kind as usize];
-        book.given.len().max(book.owners.len())
+        let table = &self.tables[kind as usize];
+        table.assigned.len().max(table.owners.len())
     }
 }
 
-impl Book {
+impl NameTable {
     /// A URI can't be changed, so it has one owner at a time: the one so far while it lists it,
     /// else the first in config order.
     fn assign_uris(&mut self, claims: &[Claim<'_>]) -> Vec<Result<Arc<str>, Arc<str>>> {
@@ -131,11 +132,11 @@ impl Book {
     /// The name this claim has had so far. One that the config no longer asks for is released.
     fn kept(&mut self, style: &Style, claim: &Claim<'_>) -> Option<Arc<str>> {
         let owner = claim.owner();
-        let given = self.given.get(&owner)?;
-        if *given.preferred == *style.preferred(claim) {
-            return Some(given.exposed.clone());
+        let assigned = self.assigned.get(&owner)?;
+        if *assigned.preferred == *style.preferred(claim) {
+            return Some(assigned.exposed.clone());
         }
-        let released = self.given.remove(&owner)?;
+        let released = self.assigned.remove(&owner)?;
         self.owners.remove(&released.exposed);
         None
     }
@@ -146,9 +147,9 @@ impl Book {
         let exposed: Arc<str> = self.free_name(style, claim, &preferred).into();
         let owner = claim.owner();
         self.owners.insert(exposed.clone(), owner.clone());
-        self.given.insert(
+        self.assigned.insert(
             owner,
-            Given {
+            Assignment {
                 exposed: exposed.clone(),
                 preferred: preferred.into(),
             },
@@ -179,11 +180,11 @@ impl Book {
 
     /// Holds [`MAX_REMEMBERED`].
     fn forget(&mut self, claims: &[Claim<'_>]) {
-        if self.given.len() <= MAX_REMEMBERED {
+        if self.assigned.len() <= MAX_REMEMBERED {
             return;
         }
         let mut count: HashMap<Arc<str>, usize> = HashMap::new();
-        for owner in self.given.keys() {
+        for owner in self.assigned.keys() {
             *count.entry(owner.backend.clone()).or_default() += 1;
         }
         count.retain(|_, names| *names > MAX_REMEMBERED);
@@ -191,10 +192,10 @@ impl Book {
             return;
         }
         let listed: HashSet<Owner> = claims.iter().map(Claim::owner).collect();
-        self.given
+        self.assigned
             .retain(|owner, _| !count.contains_key(&owner.backend) || listed.contains(owner));
         self.owners
-            .retain(|_, owner| self.given.contains_key(owner));
+            .retain(|_, owner| self.assigned.contains_key(owner));
     }
 }
 

@@ -6,7 +6,7 @@ use globset::{Glob, GlobSetBuilder};
 
 use std::collections::HashSet;
 
-use super::withheld::MAX_ITEMS;
+use super::rejected::MAX_ITEMS;
 use super::*;
 use crate::config::{Config, Environment, NameChars, Overrides, ToolNames, ToolRules, load};
 use crate::protocol::Listing;
@@ -57,16 +57,17 @@ impl House {
     }
 
     fn build(&self, names: &Names) -> Built {
-        let offer = |(config, listing): &(_, Option<Listing>)| {
+        let backend_listing = |(config, listing): &(_, Option<Listing>)| {
             let listing = listing.as_ref();
-            listing.map(|listing| Offer::read(config, listing))
+            listing.map(|listing| BackendListing::read(config, listing))
         };
-        let offers: Vec<Option<Offer>> = self.backends.iter().map(offer).collect();
+        let offers: Vec<Option<BackendListing>> =
+            self.backends.iter().map(backend_listing).collect();
         let parts = self.backends.iter().zip(&offers);
         let sources: Vec<Source<'_>> = parts
-            .map(|((config, _), offer)| Source {
+            .map(|((config, _), backend_listing)| Source {
                 config,
-                offer: offer.as_ref(),
+                backend_listing: backend_listing.as_ref(),
                 confirmed: true,
             })
             .collect();
@@ -82,9 +83,9 @@ fn exposed(catalog: &Catalog, kind: Kind) -> Vec<&str> {
     catalog.entries(kind).map(|entry| &*entry.exposed).collect()
 }
 
-fn told(built: &Built) -> Vec<(&str, &str, Reason)> {
+fn told(built: &Built) -> Vec<(&str, &str, RejectReason)> {
     built
-        .withheld
+        .rejected
         .iter()
         .map(|item| (&*item.backend, &*item.name, item.reason.clone()))
         .collect()
@@ -205,7 +206,7 @@ fn rules_filter_rename_and_describe_by_own_name() {
         .rules(0, rules.clone())
         .build(&Names::default());
     assert_eq!(exposed(&built.catalog, Kind::Tool), ["sql_read", "write"]);
-    assert_eq!(built.withheld, [], "what the user left out is no news");
+    assert_eq!(built.rejected, [], "what the user left out is no news");
     let entry = built.catalog.resolve(Kind::Tool, "sql_read").unwrap();
     assert_eq!(&*entry.own_name, "read_query");
     assert_eq!(
@@ -241,7 +242,7 @@ fn the_users_own_name_wins_within_a_backend() {
 fn row_71_duplicates_are_kept_once_and_told() {
     let built = House::of(Kind::Tool, &[("a", &["x", "y", "x"])]).build(&Names::default());
     assert_eq!(exposed(&built.catalog, Kind::Tool), ["x", "y"]);
-    assert_eq!(told(&built), [("a", "x", Reason::Duplicate)]);
+    assert_eq!(told(&built), [("a", "x", RejectReason::Duplicate)]);
 
     let house = House::of(
         Kind::Resource,
@@ -257,7 +258,10 @@ fn row_71_duplicates_are_kept_once_and_told() {
             .backend,
         0
     );
-    assert_eq!(told(&built), [("b", "f://1", Reason::Taken("a".into()))]);
+    assert_eq!(
+        told(&built),
+        [("b", "f://1", RejectReason::Taken("a".into()))]
+    );
 }
 
 #[test]
@@ -274,8 +278,12 @@ fn row_72_one_hostile_item_costs_only_itself_and_prints_safely() {
     assert_eq!(
         told(&built),
         [
-            ("a", r"\u{1b}[31m\u{202e}y\n", Reason::HostileName("name")),
-            ("a", "item 4", Reason::NotAnObject),
+            (
+                "a",
+                r"\u{1b}[31m\u{202e}y\n",
+                RejectReason::HostileName("name")
+            ),
+            ("a", "item 4", RejectReason::NotAnObject),
         ]
     );
 }
@@ -288,7 +296,7 @@ fn a_flood_of_items_is_cut() {
         let built = House::of(kind, &[("a", &many), ("b", &["x"])]).build(&Names::default());
         assert_eq!(built.catalog.entries(kind).count(), limit + 1);
         let place = format!("items {} to {}", limit + 1, limit + 5);
-        assert_eq!(told(&built), [("a", &*place, Reason::TooMany(limit))]);
+        assert_eq!(told(&built), [("a", &*place, RejectReason::TooMany(limit))]);
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::UNIX_EPOCH;
 
 use serde::Serialize;
 
-use super::fleet::{Fleet, Member};
 use super::style::{BAD, CAUTION, DIM, GOOD, PLAIN};
+use super::survey::{BackendSurvey, SurveyedBackend};
 use super::table::{Cell, Side, Table};
 use super::{FAILED, OK, printed, style};
 use crate::config::{Config, PinMode};
@@ -17,8 +17,8 @@ use crate::state::age;
 /// Prints a row for each backend.
 pub(super) async fn check(config: Config, json: bool) -> u8 {
     let (source, warnings) = (config.source.clone(), config.warnings.clone());
-    let fleet = Fleet::muster(config).await;
-    let report = Report::of(source, warnings, &fleet);
+    let survey = BackendSurvey::connect_all(config).await;
+    let report = Report::of(source, warnings, &survey);
     let all_up = report.backends.iter().all(|backend| backend.up);
     let result = if json {
         report.print_json(&mut io::stdout().lock())
@@ -69,8 +69,11 @@ struct Server {
 }
 
 impl Report {
-    fn of(config: Option<PathBuf>, warnings: Vec<String>, fleet: &Fleet) -> Self {
-        let backends = fleet.members.iter().map(|member| Row::of(member, fleet));
+    fn of(config: Option<PathBuf>, warnings: Vec<String>, survey: &BackendSurvey) -> Self {
+        let backends = survey
+            .members
+            .iter()
+            .map(|surveyed| Row::of(surveyed, survey));
         Self {
             config,
             warnings,
@@ -120,29 +123,29 @@ impl Report {
 }
 
 impl Row {
-    fn of(member: &Member, fleet: &Fleet) -> Self {
-        let backend = &member.backend;
+    fn of(surveyed: &SurveyedBackend, survey: &BackendSurvey) -> Self {
+        let backend = &surveyed.backend;
         let count = |kind| {
-            let entries = fleet.built.catalog.entries(kind);
+            let entries = survey.built.catalog.entries(kind);
             entries.filter(|e| e.backend == backend.index).count()
         };
-        let lacks = member.lacks().map(|(_, why)| style::one_line(&why));
-        let stale = member.last_contact.map(|at| {
+        let lacks = surveyed.lacks().map(|(_, why)| style::one_line(&why));
+        let stale = surveyed.last_contact.map(|at| {
             let age = age(at);
             format!(
                 "what it listed at last contact, {age}, is served meanwhile; a call connects first"
             )
         });
-        let changed = member.findings.changed.iter();
+        let changed = surveyed.findings.changed.iter();
         let changed = changed
             .filter(|_| backend.config.tools.pin == PinMode::Warn)
             .map(|change| {
                 let tool = &change.now.tool;
                 format!("tools/list: {tool}: {change}; `sentinel-gateway pin --dry-run` shows it")
             });
-        let withheld = fleet
+        let rejected = survey
             .built
-            .withheld
+            .rejected
             .iter()
             .filter(|item| *item.backend == *backend.config.name)
             .map(|item| {
@@ -152,18 +155,18 @@ impl Row {
         let row = Self {
             name: backend.name().to_owned(),
             url: backend.config.shown_url.clone(),
-            notes: lacks.chain(stale).chain(changed).chain(withheld).collect(),
+            notes: lacks.chain(stale).chain(changed).chain(rejected).collect(),
             tools: count(Kind::Tool),
             resources: count(Kind::Resource),
             resource_templates: count(Kind::Template),
             prompts: count(Kind::Prompt),
-            last_contact: member.last_contact.and_then(|at| {
+            last_contact: surveyed.last_contact.and_then(|at| {
                 let since = at.duration_since(UNIX_EPOCH).ok()?;
                 Some(since.as_secs())
             }),
             ..Self::default()
         };
-        match &member.link {
+        match &surveyed.link {
             Err(why) => Self {
                 error: Some(why.clone()),
                 ..row

@@ -5,8 +5,8 @@ use std::io::{self, IsTerminal, Write};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::fleet::Fleet;
 use super::style::{CAUTION, DIM, HEAD};
+use super::survey::BackendSurvey;
 use super::table::{Cell, Side, Table};
 use super::{FAILED, OK, printed, style};
 use crate::catalog::Entry;
@@ -20,35 +20,35 @@ pub(super) async fn list(config: Config, kinds: &[Kind], json: bool) -> u8 {
     for warning in &config.warnings {
         style::warn(warning);
     }
-    let fleet = Fleet::muster(config).await;
+    let survey = BackendSurvey::connect_all(config).await;
     let result = if json {
-        print_json(&fleet, kinds, &mut io::stdout().lock())
+        print_json(&survey, kinds, &mut io::stdout().lock())
     } else {
         let width = io::stdout()
             .is_terminal()
             .then(terminal_size::terminal_size)
             .flatten()
             .map(|(width, _)| usize::from(width.0));
-        print(&fleet, kinds, &mut anstream::stdout().lock(), width)
+        print(&survey, kinds, &mut anstream::stdout().lock(), width)
     };
     let mut code = OK;
-    for (member, why) in fleet.down() {
-        let shown = member.last_contact.map(|at| {
+    for (surveyed, why) in survey.down() {
+        let shown = surveyed.last_contact.map(|at| {
             let age = age(at);
             format!("; it is shown as at last contact, {age}")
         });
         style::warn(&style::one_line(&format!(
             "{} is down: {why}{}",
-            member.backend.name(),
+            surveyed.backend.name(),
             shown.unwrap_or_default()
         )));
         code = FAILED;
     }
-    for member in &fleet.members {
-        for (_, why) in member.lacks().filter(|(kind, _)| kinds.contains(kind)) {
+    for surveyed in &survey.members {
+        for (_, why) in surveyed.lacks().filter(|(kind, _)| kinds.contains(kind)) {
             style::warn(&style::one_line(&format!(
                 "{}: {why}",
-                member.backend.name()
+                surveyed.backend.name()
             )));
             code = FAILED;
         }
@@ -73,17 +73,17 @@ struct Listed<'a> {
     definition: &'a RawValue,
 }
 
-fn print_json(fleet: &Fleet, kinds: &[Kind], out: &mut impl Write) -> io::Result<()> {
+fn print_json(survey: &BackendSurvey, kinds: &[Kind], out: &mut impl Write) -> io::Result<()> {
     let mut list = Vec::new();
-    for entry in entries(fleet, kinds) {
+    for entry in entries(survey, kinds) {
         let shown = |is_so: bool| is_so.then_some(&*entry.exposed);
         list.push(Listed {
             name: shown(!entry.kind.is_uri()),
             uri: shown(entry.kind == Kind::Resource),
             uri_template: shown(entry.kind == Kind::Template),
-            backend: backend_of(fleet, entry),
+            backend: backend_of(survey, entry),
             own_name: &entry.own_name,
-            stale: is_stale(fleet, entry),
+            stale: is_stale(survey, entry),
             definition: entry.definition.read()?,
         });
     }
@@ -92,12 +92,12 @@ fn print_json(fleet: &Fleet, kinds: &[Kind], out: &mut impl Write) -> io::Result
 }
 
 fn print(
-    fleet: &Fleet,
+    survey: &BackendSurvey,
     kinds: &[Kind],
     out: &mut impl Write,
     width: Option<usize>,
 ) -> io::Result<()> {
-    let entries: Vec<&Entry> = entries(fleet, kinds).collect();
+    let entries: Vec<&Entry> = entries(survey, kinds).collect();
     let is_renamed = |entry: &Entry| entry.own_name != entry.exposed;
     let has_renamed = entries.iter().any(|entry| is_renamed(entry));
     let title = if kinds.iter().any(|kind| kind.is_uri()) {
@@ -112,7 +112,10 @@ fn print(
     columns.push(("DESCRIPTION", Side::Left));
     let mut table = Table::new(&columns);
     for entry in entries {
-        let mut cells = vec![Cell::new(&*entry.exposed, HEAD), backend_cell(fleet, entry)];
+        let mut cells = vec![
+            Cell::new(&*entry.exposed, HEAD),
+            backend_cell(survey, entry),
+        ];
         if has_renamed {
             let own = if is_renamed(entry) {
                 &*entry.own_name
@@ -127,22 +130,22 @@ fn print(
     table.print(out, width)
 }
 
-fn entries<'a>(fleet: &'a Fleet, kinds: &'a [Kind]) -> impl Iterator<Item = &'a Entry> {
-    let catalog = &fleet.built.catalog;
+fn entries<'a>(survey: &'a BackendSurvey, kinds: &'a [Kind]) -> impl Iterator<Item = &'a Entry> {
+    let catalog = &survey.built.catalog;
     kinds.iter().flat_map(|kind| catalog.entries(*kind))
 }
 
-fn backend_of<'a>(fleet: &'a Fleet, entry: &Entry) -> &'a str {
-    fleet.members[entry.backend].backend.name()
+fn backend_of<'a>(survey: &'a BackendSurvey, entry: &Entry) -> &'a str {
+    survey.members[entry.backend].backend.name()
 }
 
-fn is_stale(fleet: &Fleet, entry: &Entry) -> bool {
-    fleet.members[entry.backend].last_contact.is_some()
+fn is_stale(survey: &BackendSurvey, entry: &Entry) -> bool {
+    survey.members[entry.backend].last_contact.is_some()
 }
 
-fn backend_cell(fleet: &Fleet, entry: &Entry) -> Cell {
-    let name = backend_of(fleet, entry);
-    match is_stale(fleet, entry) {
+fn backend_cell(survey: &BackendSurvey, entry: &Entry) -> Cell {
+    let name = backend_of(survey, entry);
+    match is_stale(survey, entry) {
         true => Cell::new(format!("{name} (stale)"), CAUTION),
         false => Cell::from(name.to_owned()),
     }

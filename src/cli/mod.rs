@@ -3,12 +3,12 @@
 pub mod args;
 mod call;
 mod check;
-mod fleet;
 mod list;
 mod pin;
 pub mod schema;
 pub mod serve;
 mod style;
+mod survey;
 mod table;
 
 use std::ffi::OsString;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::args::Pin as Asked;
-use super::fleet::{Fleet, Member};
 use super::style::{BAD, CAUTION, DIM, GOOD, HEAD};
+use super::survey::{BackendSurvey, SurveyedBackend};
 use super::{BAD_CONFIG, FAILED, OK, printed, style};
 use crate::catalog::Change;
 use crate::config::{Config, Lock, Pin, PinMode};
@@ -31,9 +31,9 @@ pub(super) async fn pin(config: Config, asked: &Asked) -> u8 {
         Err(why) => return refuse(&why),
     };
     let lock = Arc::clone(&config.lock.lock);
-    let fleet = Fleet::muster(config).await;
-    let mut code = complain(&fleet, &selection);
-    let mut report = Report::of(&fleet, &lock, &selection);
+    let survey = BackendSurvey::connect_all(config).await;
+    let mut code = complain(&survey, &selection);
+    let mut report = Report::of(&survey, &lock, &selection);
     let changed = report.tools.iter().any(|tool| tool.state == State::Changed);
     if !asked.dry_run {
         if let Err(error) = pins::accept(&path, report.acceptable()) {
@@ -58,21 +58,25 @@ fn refuse(why: &str) -> u8 {
 }
 
 /// Backends and tools that were asked for and can't be had.
-fn complain(fleet: &Fleet, selection: &Selection) -> u8 {
+fn complain(survey: &BackendSurvey, selection: &Selection) -> u8 {
     let mut code = OK;
     let mut warn = |what: String| {
         style::warn(&style::one_line(&what));
         code = FAILED;
     };
-    for (member, why) in fleet.down() {
-        if selection.has_backend(member.backend.name()) {
-            warn(format!("{} is down: {why}", member.backend.name()));
+    for (surveyed, why) in survey.down() {
+        if selection.has_backend(surveyed.backend.name()) {
+            warn(format!("{} is down: {why}", surveyed.backend.name()));
         }
     }
-    for member in fleet.members.iter().filter(|member| member.link.is_ok()) {
-        let backend = member.backend.name();
+    for surveyed in survey
+        .members
+        .iter()
+        .filter(|surveyed| surveyed.link.is_ok())
+    {
+        let backend = surveyed.backend.name();
         for tool in selection.tools_of(backend) {
-            if !member.has_tool(tool) {
+            if !surveyed.has_tool(tool) {
                 warn(format!("{backend} has no tool {tool:?}"));
             }
         }
@@ -152,9 +156,12 @@ struct Report {
 }
 
 impl Report {
-    fn of(fleet: &Fleet, lock: &Lock, selection: &Selection) -> Self {
-        let reached = fleet.members.iter().filter(|member| member.link.is_ok());
-        let rows = reached.flat_map(|member| rows(member, lock));
+    fn of(survey: &BackendSurvey, lock: &Lock, selection: &Selection) -> Self {
+        let reached = survey
+            .members
+            .iter()
+            .filter(|surveyed| surveyed.link.is_ok());
+        let rows = reached.flat_map(|surveyed| rows(surveyed, lock));
         Self {
             accepted: false,
             tools: rows.filter(|row| selection.has(&row.now)).collect(),
@@ -207,17 +214,17 @@ impl Report {
 }
 
 /// What has become of the tools of a backend that was reached.
-fn rows(member: &Member, lock: &Lock) -> Vec<Row> {
-    let backend = member.backend.name();
-    let (new, changed) = (&member.findings.new, &member.findings.changed);
+fn rows(surveyed: &SurveyedBackend, lock: &Lock) -> Vec<Row> {
+    let backend = surveyed.backend.name();
+    let (new, changed) = (&surveyed.findings.new, &surveyed.findings.changed);
     let new = new.iter().map(|pin| row(State::New, pin, None));
     let changed = changed
         .iter()
         .map(|change| row(State::Changed, &change.now, Some(change)));
-    let is_pinned = member.backend.config.tools.pin != PinMode::Off;
+    let is_pinned = surveyed.backend.config.tools.pin != PinMode::Off;
     let gone = lock
         .of(backend)
-        .filter(|pin| is_pinned && !member.has_tool(&pin.tool))
+        .filter(|pin| is_pinned && !surveyed.has_tool(&pin.tool))
         .map(|pin| row(State::Gone, pin, None));
     changed.chain(new).chain(gone).collect()
 }

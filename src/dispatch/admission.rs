@@ -42,7 +42,7 @@ fn health_of(failed: &Failed) -> Health {
         // Our own affair, or a call that takes too long.
         BackendError::Misconfigured(_)
         | BackendError::OutOfResources(_)
-        | BackendError::NoRoom { .. }
+        | BackendError::BudgetExceeded { .. }
         | BackendError::Deadline { .. }
         | BackendError::Idle { .. }
         | BackendError::Silent(_) => Health::Neutral,

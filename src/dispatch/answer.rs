@@ -6,7 +6,7 @@
 use super::{Snapshot, input};
 use crate::backend::Answer;
 use crate::config::ToolErrors;
-use crate::protocol::era::modern::{ResultType, Says};
+use crate::protocol::era::modern::{ResultStamp, ResultType};
 use crate::protocol::era::{legacy, modern};
 use crate::protocol::error::INTERNAL_ERROR;
 use crate::protocol::{Class, ClientProfile, Era, Executed, GatewayData, Outcome, RpcError};
@@ -61,7 +61,9 @@ pub(super) fn to_client_error(
             let result = error.as_tool_result();
             Outcome::Result(match era {
                 Era::Legacy => result,
-                Era::Modern => modern::signed(&result, Says::Complete, &snapshot.identity),
+                Era::Modern => {
+                    modern::stamp_result(&result, ResultStamp::Complete, &snapshot.identity)
+                }
             })
         }
         _ => error.into(),
@@ -89,11 +91,11 @@ pub(super) fn for_client(
     match outcome {
         Outcome::Result(result) => {
             let says = match answer.result_type {
-                ResultType::Complete if cacheable => Says::CompleteAndCacheable,
-                ResultType::Complete => Says::Complete,
-                ResultType::InputRequired | ResultType::Task => Says::Itself,
+                ResultType::Complete if cacheable => ResultStamp::CompleteAndCacheable,
+                ResultType::Complete => ResultStamp::Complete,
+                ResultType::InputRequired | ResultType::Task => ResultStamp::Itself,
             };
-            Outcome::Result(modern::signed(&result, says, &snapshot.identity))
+            Outcome::Result(modern::stamp_result(&result, says, &snapshot.identity))
         }
         error @ Outcome::Error(_) => error,
     }

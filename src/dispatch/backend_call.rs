@@ -18,7 +18,7 @@ use crate::backend::{
 use crate::backend::{LevelGuard, ProgressHighWater, ProgressToken};
 use crate::catalog::Entry;
 use crate::governance::breaker::Breaker;
-use crate::protocol::era::Mirror;
+use crate::protocol::era::ParamHeader;
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::raw::quoted;
 use crate::protocol::{ClientProfile, Era, Kind, RawJson, RpcError, task};
@@ -38,7 +38,7 @@ pub(super) struct BackendCall {
     has_meta: bool,
     replay: Replay,
     target: Option<Arc<str>>,
-    mirrored: Vec<(HeaderName, String)>,
+    param_headers: Vec<(HeaderName, String)>,
     reached: ProgressHighWater,
 }
 
@@ -76,7 +76,7 @@ impl BackendCall {
             has_meta: target.has_meta,
             replay: tool.map_or(Replay::Safe, |tool| replay(backend, tool)),
             target: own_target,
-            mirrored: tool.map_or_else(Vec::new, |tool| mirrored(tool, &params)),
+            param_headers: tool.map_or_else(Vec::new, |tool| param_headers(tool, &params)),
             reached: ProgressHighWater::default(),
             method,
             params,
@@ -99,7 +99,7 @@ impl BackendCall {
             deadline: &self.deadline,
             caller: &self.caller,
             target: self.target.as_deref(),
-            mirrored: &self.mirrored,
+            param_headers: &self.param_headers,
             handler: &RelatedTaskHandler {
                 listener,
                 backend: self.backend.name(),
@@ -149,9 +149,12 @@ pub(super) fn progress_token(
     params: &RawJson,
     reached: &ProgressHighWater,
 ) -> Option<ProgressToken> {
-    let [meta] = params.pick(["_meta"]).ok()?;
+    let [meta] = params.locate_members(["_meta"]).ok()?;
     let meta = meta?;
-    let [token] = params.slice(meta.clone()).pick(["progressToken"]).ok()?;
+    let [token] = params
+        .slice(meta.clone())
+        .locate_members(["progressToken"])
+        .ok()?;
     let at = token.map(|token| meta.start + token.start..meta.start + token.end)?;
     Some(ProgressToken {
         token: params.slice(at.clone()),
@@ -161,17 +164,17 @@ pub(super) fn progress_token(
 }
 
 /// The headers that repeat parameters of a call, as the tool's definition asks for.
-fn mirrored(tool: &Entry, params: &RawJson) -> Vec<(HeaderName, String)> {
-    if tool.mirrors.is_empty() {
+fn param_headers(tool: &Entry, params: &RawJson) -> Vec<(HeaderName, String)> {
+    if tool.param_headers.is_empty() {
         return Vec::new();
     }
     let arguments = params.get("arguments");
     let arguments = arguments.unwrap_or_else(|| RawJson::trusted("{}"));
-    let header = |mirror: &Mirror| {
-        let name = HeaderName::from_bytes(mirror.header.as_bytes()).ok()?;
-        Some((name, mirror.value(&arguments)?))
+    let header = |param_header: &ParamHeader| {
+        let name = HeaderName::from_bytes(param_header.header.as_bytes()).ok()?;
+        Some((name, param_header.value(&arguments)?))
     };
-    tool.mirrors.iter().filter_map(header).collect()
+    tool.param_headers.iter().filter_map(header).collect()
 }
 
 /// Whether a tool may run twice: the user's word first, then the tool's own annotations.

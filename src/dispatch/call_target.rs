@@ -51,7 +51,7 @@ impl CallTarget {
     pub(super) fn read(method: &str, params: &RawJson) -> Result<Self, String> {
         let twice = |key: &str| format!("{key:?} stands there twice");
         let [name, uri, reference, task, meta] = params
-            .pick(["name", "uri", "ref", "task", "_meta"])
+            .locate_members(["name", "uri", "ref", "task", "_meta"])
             .map_err(twice)?;
         let (kind, at) = match method {
             "tools/call" => (Kind::Tool, name.ok_or(r#"params need "name""#)?),
@@ -116,10 +116,7 @@ impl CallTarget {
             if let Some(why) = backend.why_down() {
                 let _ = write!(message, "; {name} is down: {why}");
             } else if snapshot.unlisted.contains(&at) {
-                let _ = write!(
-                    message,
-                    "; {name} has not to_client_error yet what it has: try again"
-                );
+                let _ = write!(message, "; {name} has not told yet what it has: try again");
             }
         }
         let data = GatewayData::new(None, Class::Refused, Executed::No, 0);
@@ -135,7 +132,7 @@ impl CallTarget {
 fn referred(params: &RawJson, at: Range<usize>) -> Result<(Kind, Range<usize>), String> {
     let reference = params.slice(at.clone());
     let [kind, name, uri] = reference
-        .pick(["type", "name", "uri"])
+        .locate_members(["type", "name", "uri"])
         .map_err(|key| format!("{key:?} stands twice in \"ref\""))?;
     let kind = kind.and_then(|kind| reference.slice(kind).text());
     let (kind, inner) = match kind.as_deref() {

@@ -32,8 +32,8 @@ use crate::backend::{ServerMessageHandler, Subscription};
 use crate::protocol::error::INTERNAL_ERROR;
 use crate::protocol::message;
 use crate::protocol::{ClientProfile, Era, LogLevel, Notification, Outcome, RawJson, Request};
-use crate::protocol::{RpcError, Ticket};
-use crate::transport::stdio::Matters;
+use crate::protocol::{RequestKey, RpcError};
+use crate::transport::stdio::DropPolicy;
 
 pub(super) use bridge::{forward, resumed};
 pub use parked_calls::ParkedCalls;
@@ -52,16 +52,16 @@ pub enum TaskEvent {
     /// A line for the client, if the request is still in flight.
     Send {
         /// Of the request.
-        ticket: Ticket,
+        key: RequestKey,
         /// The whole message.
         line: Bytes,
         /// Whether it must arrive.
-        matters: Matters,
+        policy: DropPolicy,
     },
     /// A `subscriptions/listen` has begun.
     Listening {
         /// Of its request.
-        ticket: Ticket,
+        key: RequestKey,
         /// What of it is honoured.
         filter: Filter,
     },
@@ -80,7 +80,7 @@ pub enum TaskEvent {
     /// A question for the client.
     ServerRequest {
         /// Of the request it came up in; `None` for one that belongs to no request.
-        ticket: Option<Ticket>,
+        key: Option<RequestKey>,
         /// Names it for [`TaskEvent::CancelServerRequest`].
         request_id: ServerRequestId,
         /// As the backend wrote it.
@@ -98,7 +98,7 @@ pub enum TaskEvent {
     /// The answer to the request, and the last of its ticket.
     Done {
         /// Of the request.
-        ticket: Ticket,
+        key: RequestKey,
         /// The answer.
         outcome: Outcome,
     },
@@ -119,7 +119,7 @@ impl ServerRequestId {
 #[derive(Debug, Clone)]
 pub struct Exchange {
     /// Of the request.
-    pub ticket: Ticket,
+    pub key: RequestKey,
     /// Who asked.
     pub client: Arc<ClientProfile>,
     /// To the loop.
@@ -143,17 +143,17 @@ impl ServerMessageHandler for Exchange {
             );
             return;
         }
-        let matters = match method.as_str() {
+        let policy = match method.as_str() {
             // The next says more than the last.
-            "notifications/progress" => Matters::UntilNext(self.ticket.number()),
-            "notifications/message" => Matters::Little,
-            _ => Matters::Much,
+            "notifications/progress" => DropPolicy::Coalesce(self.key.number()),
+            "notifications/message" => DropPolicy::BestEffort,
+            _ => DropPolicy::Keep,
         };
         let line = message::notification(&method, params.as_ref());
         let _ = self.events.send(TaskEvent::Send {
-            ticket: self.ticket,
+            key: self.key,
             line,
-            matters,
+            policy,
         });
     }
 
@@ -186,7 +186,7 @@ impl Exchange {
 
     fn requester(&self) -> ClientRequester {
         ClientRequester {
-            ticket: Some(self.ticket),
+            key: Some(self.key),
             client: Arc::clone(&self.client),
             events: self.events.clone(),
         }
@@ -196,7 +196,7 @@ impl Exchange {
 /// Asks a client of the legacy era.
 struct ClientRequester {
     /// Of the request it comes up in, if it belongs to one.
-    ticket: Option<Ticket>,
+    key: Option<RequestKey>,
     client: Arc<ClientProfile>,
     events: mpsc::UnboundedSender<TaskEvent>,
 }
@@ -221,7 +221,7 @@ impl ClientRequester {
             needed: true,
         };
         let _ = self.events.send(TaskEvent::ServerRequest {
-            ticket: self.ticket,
+            key: self.key,
             request_id,
             method: method.clone(),
             params,

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::Snapshot;
 use crate::backend::HttpBackend;
 use crate::config::GatewayConfig;
-use crate::protocol::era::modern::{self, Says};
+use crate::protocol::era::modern::{self, ResultStamp};
 use crate::protocol::era::supported;
 use crate::protocol::error::{INVALID_PARAMS, INVALID_REQUEST};
 use crate::protocol::{ClientProfile, Era, LATEST_LEGACY, LEGACY_VERSIONS, LogLevel};
@@ -128,8 +128,8 @@ impl Lifecycle {
         if let Some(instructions) = &self.instructions {
             result["instructions"] = json!(instructions);
         }
-        let (result, says) = (RawJson::of(&result), Says::CompleteAndCacheable);
-        Outcome::Result(modern::signed(&result, says, &snapshot.identity))
+        let (result, says) = (RawJson::of(&result), ResultStamp::CompleteAndCacheable);
+        Outcome::Result(modern::stamp_result(&result, says, &snapshot.identity))
     }
 
     /// `notifications/initialized` came.

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use futures_util::FutureExt;
 
 use super::{Plan, Snapshot, Snapshots};
-use crate::protocol::era::modern::{self, Says};
+use crate::protocol::era::modern::{self, ResultStamp};
 use crate::protocol::error::INVALID_PARAMS;
 use crate::protocol::{Era, Kind, Outcome, RawJson, Request};
 
@@ -46,7 +46,7 @@ impl Snapshot {
             Era::Modern => cell.modern.get_or_init(|| {
                 let hints = modern::hints(self.catalog.freshness(kind));
                 let result = result(kind, items).with_members(&hints, &[]);
-                modern::signed(&result, Says::CompleteAndCacheable, &self.identity)
+                modern::stamp_result(&result, ResultStamp::CompleteAndCacheable, &self.identity)
             }),
         }
         .clone()

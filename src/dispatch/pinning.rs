@@ -8,9 +8,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::catalog::{Change, Findings, Offer, Pins};
+use crate::catalog::{BackendListing, Change, Findings, Pins};
 use crate::config::{BackendConfig, Config, PinMode};
-use crate::state::Memory;
+use crate::state::StateStore;
 
 /// Changes of one listing that the log shows one by one.
 const MOST_SHOWN: usize = 20;
@@ -25,7 +25,7 @@ const MOST_TIME: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct Gate {
     pins: Pins,
-    memory: Memory,
+    state: StateStore,
     /// By backend and tool.
     logged: HashMap<(Arc<str>, Arc<str>), LogHistory>,
     /// Backends of which the log was told that they have too many tools.
@@ -41,22 +41,26 @@ struct LogHistory {
 }
 
 impl Gate {
-    pub(super) fn new(config: &Config, memory: Memory) -> Self {
+    pub(super) fn new(config: &Config, state: StateStore) -> Self {
         Self {
             pins: Pins::new(Arc::clone(&config.lock.lock)),
-            memory,
+            state,
             logged: HashMap::new(),
             too_many: HashSet::new(),
         }
     }
 
     /// Lets an offer through, without what is blocked.
-    pub(super) fn pass(&mut self, config: &BackendConfig, mut offer: Offer) -> Offer {
+    pub(super) fn pass(
+        &mut self,
+        config: &BackendConfig,
+        mut backend_listing: BackendListing,
+    ) -> BackendListing {
         let Findings {
             new,
             changed,
             unpinned,
-        } = self.pins.judge(config, &mut offer);
+        } = self.pins.judge(config, &mut backend_listing);
         let backend = &*config.name;
         if !new.is_empty() {
             let tools = new.len();
@@ -66,7 +70,7 @@ impl Gate {
                 "tools seen for the first time are accepted as they are"
             );
         }
-        self.memory.pin(new);
+        self.state.pin(new);
         self.log_changes(config, changed);
         if unpinned > 0 && self.too_many.insert(Arc::clone(&config.name)) {
             tracing::warn!(
@@ -75,7 +79,7 @@ impl Gate {
                 "it has had too many tools: changes of further ones can't be noticed"
             );
         }
-        offer
+        backend_listing
     }
 
     fn log_changes(&mut self, config: &BackendConfig, mut changed: Vec<Change>) {

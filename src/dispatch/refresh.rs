@@ -12,11 +12,11 @@ use super::pinning::Gate;
 use super::reported::Reported;
 use super::{Snapshot, list::Lists};
 use crate::backend::{BackendError, BackendEvent, HttpBackend};
-use crate::catalog::{Catalog, Names, Offer, Reason, Source, Withheld};
+use crate::catalog::{BackendListing, Catalog, Names, RejectReason, Rejected, Source};
 use crate::config::Config;
 use crate::governance::breaker::Breaker;
 use crate::protocol::{Kind, Listing, Notification, RawJson};
-use crate::state::{Memory, age};
+use crate::state::{StateStore, age};
 
 /// Makes snapshots out of what backends list.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct Refresh {
     breakers: Vec<Arc<Breaker>>,
     parts: Vec<Part>,
     gate: Gate,
-    memory: Memory,
+    state: StateStore,
     /// Sticky from the first settled snapshot on.
     names: Names,
     settled: bool,
@@ -42,7 +42,7 @@ pub struct Refresh {
 #[derive(Debug, Default)]
 struct Part {
     /// As of last contact.
-    offer: Option<Offer>,
+    backend_listing: Option<BackendListing>,
     /// It has connected or failed once.
     heard: bool,
     /// It could not be reached last.
@@ -55,11 +55,11 @@ struct Part {
 
 impl Refresh {
     /// Nobody has connected yet.
-    pub fn new(config: Arc<Config>, backends: Vec<Arc<HttpBackend>>, memory: Memory) -> Self {
+    pub fn new(config: Arc<Config>, backends: Vec<Arc<HttpBackend>>, state: StateStore) -> Self {
         Self {
             parts: backends.iter().map(|_| Part::default()).collect(),
-            gate: Gate::new(&config, memory.clone()),
-            memory,
+            gate: Gate::new(&config, state.clone()),
+            state,
             // Without backends there is nothing to wait for.
             settled: backends.is_empty(),
             breakers: backends
@@ -108,49 +108,52 @@ impl Refresh {
         }
         let mut listing = listing;
         if part.had.len() < Kind::ALL.len()
-            && let Some(recalled) = self.memory.recall(config)
+            && let Some(cached) = self.state.cached_listing(config)
         {
             let whole = Arc::make_mut(&mut listing);
             for kind in Kind::ALL
                 .into_iter()
                 .filter(|kind| !part.had.contains(kind))
             {
-                *whole.items_mut(kind) = recalled.listing.items(kind).to_vec();
+                *whole.items_mut(kind) = cached.listing.items(kind).to_vec();
             }
         }
-        part.offer = Some(self.gate.pass(config, Offer::read(config, &listing)));
-        self.memory.keep(config, &listing);
+        part.backend_listing = Some(
+            self.gate
+                .pass(config, BackendListing::read(config, &listing)),
+        );
+        self.state.keep(config, &listing);
     }
 
     /// Backends have had their time: what is there now is served, and where nothing is, what was
     /// there in an earlier run.
     pub fn settle(&mut self) {
         self.settled = true;
-        self.recall();
+        self.cached_listing();
     }
 
     /// No more requests come: lists wait no longer.
     pub fn close(&mut self) {
         self.closing = true;
-        self.recall();
+        self.cached_listing();
     }
 
-    fn recall(&mut self) {
+    fn cached_listing(&mut self) {
         for (backend, part) in self.backends.iter().zip(&mut self.parts) {
-            if part.offer.is_some() {
+            if part.backend_listing.is_some() {
                 continue;
             }
-            let Some(recalled) = self.memory.recall(&backend.config) else {
+            let Some(cached) = self.state.cached_listing(&backend.config) else {
                 continue;
             };
             tracing::warn!(
                 backend = backend.name(),
-                tools = recalled.listing.items(Kind::Tool).len(),
-                last_contact = age(recalled.at),
+                tools = cached.listing.items(Kind::Tool).len(),
+                last_contact = age(cached.at),
                 "it is not connected yet: what it listed at last contact is served, and a call connects first"
             );
-            let offer = Offer::read(&backend.config, &recalled.listing);
-            part.offer = Some(self.gate.pass(&backend.config, offer));
+            let backend_listing = BackendListing::read(&backend.config, &cached.listing);
+            part.backend_listing = Some(self.gate.pass(&backend.config, backend_listing));
         }
     }
 
@@ -172,7 +175,7 @@ impl Refresh {
         let sources: Vec<Source<'_>> = parts
             .map(|(backend, part)| Source {
                 config: &backend.config,
-                offer: part.offer.as_ref(),
+                backend_listing: part.backend_listing.as_ref(),
                 confirmed: part.had.contains(&Kind::Tool),
             })
             .collect();
@@ -180,7 +183,7 @@ impl Refresh {
         if self.settled {
             self.names = built.catalog.names().clone();
         }
-        self.report(&built.withheld);
+        self.report(&built.rejected);
         Arc::new(Snapshot {
             config: Arc::clone(&self.config),
             backends: self.backends.clone(),
@@ -196,10 +199,10 @@ impl Refresh {
         })
     }
 
-    fn report(&mut self, withheld: &[Withheld]) {
-        for item in withheld {
+    fn report(&mut self, rejected: &[Rejected]) {
+        for item in rejected {
             // The log has been told, with what it is that has changed.
-            let is_logged = matches!(item.reason, Reason::Changed(_));
+            let is_logged = matches!(item.reason, RejectReason::Changed(_));
             if !is_logged && self.reported.is_news(item) {
                 let (list, reason) = (item.kind.list_method(), &item.reason);
                 tracing::warn!(backend = &*item.backend, list, item = item.name, %reason, "an item is withheld");

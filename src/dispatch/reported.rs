@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::catalog::Withheld;
+use crate::catalog::Rejected;
 use crate::protocol::Kind;
 
 /// Items of one backend that are named.
@@ -18,7 +18,7 @@ pub(super) struct Reported(HashMap<Arc<str>, HashSet<(Kind, String)>>);
 
 impl Reported {
     /// Whether this one is to be named now.
-    pub(super) fn is_news(&mut self, item: &Withheld) -> bool {
+    pub(super) fn is_news(&mut self, item: &Rejected) -> bool {
         let named = self.0.entry(Arc::clone(&item.backend)).or_default();
         let is_news = named.len() < MAX_NAMED && named.insert((item.kind, item.name.clone()));
         if is_news && named.len() == MAX_NAMED {
@@ -34,14 +34,14 @@ impl Reported {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::Reason;
+    use crate::catalog::RejectReason;
 
-    fn item(backend: &str, name: usize) -> Withheld {
-        Withheld {
+    fn item(backend: &str, name: usize) -> Rejected {
+        Rejected {
             backend: backend.into(),
             kind: Kind::Tool,
             name: name.to_string(),
-            reason: Reason::NotAnObject,
+            reason: RejectReason::NotAnObject,
         }
     }
 

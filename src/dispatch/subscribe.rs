@@ -15,10 +15,12 @@ use super::call_target::CallTarget;
 use super::filter::{Filter, covers, updated};
 use super::{Exchange, Snapshot, Snapshots, TaskEvent, settled, tasks};
 use crate::backend::Subscription;
-use crate::protocol::era::modern::{self, Says, key};
+use crate::protocol::era::modern::{self, ResultStamp, key};
 use crate::protocol::error::INVALID_PARAMS;
 use crate::protocol::message;
-use crate::protocol::{Era, Id, Notification, Outcome, RawJson, Request, RpcError, Ticket, task};
+use crate::protocol::{
+    Era, Id, Notification, Outcome, RawJson, Request, RequestKey, RpcError, task,
+};
 
 /// Serves one `subscriptions/listen`. It ends only with its subscription, so what this returns
 /// is an error.
@@ -48,7 +50,7 @@ pub(super) async fn listen(request: Request, snapshots: Snapshots, exchange: Exc
         }
     }
     let _ = exchange.events.send(TaskEvent::Listening {
-        ticket: exchange.ticket,
+        key: exchange.key,
         filter,
     });
     std::future::pending().await
@@ -112,7 +114,7 @@ async fn subscribe_to(uri: &str, snapshot: &Snapshot) -> Result<Subscription, Ra
 /// The subscriptions that are open.
 #[derive(Debug, Default)]
 pub struct Subscriptions {
-    listens: BTreeMap<Ticket, Listen>,
+    listens: BTreeMap<RequestKey, Listen>,
     /// Of the legacy client, by URI.
     held: HashMap<String, Subscription>,
 }
@@ -126,7 +128,7 @@ struct Listen {
 
 impl Subscriptions {
     /// Opens one; the line acknowledges it, and goes out before anything else of it.
-    pub fn open(&mut self, ticket: Ticket, id: Id, filter: Filter) -> Bytes {
+    pub fn open(&mut self, key: RequestKey, id: Id, filter: Filter) -> Bytes {
         let notifications = filter.as_json();
         let listen = Listen { id, filter };
         let params = RawJson::trusted("{}")
@@ -135,7 +137,7 @@ impl Subscriptions {
             "notifications/subscriptions/acknowledged",
             Some(&listen.tagged(&params)),
         );
-        self.listens.insert(ticket, listen);
+        self.listens.insert(key, listen);
         line
     }
 
@@ -156,15 +158,15 @@ impl Subscriptions {
     }
 
     /// Its request is over.
-    pub fn close(&mut self, ticket: Ticket) {
-        self.listens.remove(&ticket);
+    pub fn close(&mut self, key: RequestKey) {
+        self.listens.remove(&key);
     }
 
     /// Closes all: for each, its ticket, the line that says it is torn down and the result that
     /// ends it. The specification asks for the one on one page and for the other on another
     /// (S26 `basic/patterns/{cancellation,subscriptions}`); both together satisfy both.
-    pub fn close_all(&mut self, gateway: &RawJson) -> Vec<(Ticket, Bytes, Outcome)> {
-        let end = |(ticket, listen): (Ticket, Listen)| {
+    pub fn close_all(&mut self, gateway: &RawJson) -> Vec<(RequestKey, Bytes, Outcome)> {
+        let end = |(key, listen): (RequestKey, Listen)| {
             let params = format!(
                 r#"{{"requestId":{},"reason":"the gateway is shutting down"}}"#,
                 listen.id.raw().as_str()
@@ -172,8 +174,8 @@ impl Subscriptions {
             let params = RawJson::trusted(params);
             let line = message::notification("notifications/cancelled", Some(&params));
             let result = listen.tagged(&RawJson::trusted("{}"));
-            let result = modern::signed(&result, Says::Complete, gateway);
-            (ticket, line, Outcome::Result(result))
+            let result = modern::stamp_result(&result, ResultStamp::Complete, gateway);
+            (key, line, Outcome::Result(result))
         };
         mem::take(&mut self.listens).into_iter().map(end).collect()
     }
@@ -208,12 +210,12 @@ mod tests {
     #[test]
     fn everything_of_a_subscription_bears_the_id_of_its_request_in_kind() {
         let mut subscriptions = Subscriptions::default();
-        let mut in_flight = crate::protocol::InFlight::default();
+        let mut in_flight = crate::protocol::Incoming::default();
         let id = Id::from_raw(RawJson::trusted("\"seven\"")).unwrap();
-        let ticket = in_flight.begin(id.clone(), ()).unwrap();
+        let key = in_flight.begin(id.clone(), ()).unwrap();
         let wanted = RawJson::trusted(r#"{"notifications":{"toolsListChanged":true}}"#);
         let filter = Filter::read(Some(&wanted)).unwrap();
-        let line = subscriptions.open(ticket, id, filter);
+        let line = subscriptions.open(key, id, filter);
         let text = std::str::from_utf8(&line).unwrap();
         assert!(
             text.contains(r#""io.modelcontextprotocol/subscriptionId":"seven""#),
@@ -235,7 +237,7 @@ mod tests {
                 .len(),
             1
         );
-        subscriptions.close(ticket);
+        subscriptions.close(key);
         assert_eq!(
             subscriptions
                 .lines(&changed("notifications/tools/list_changed"))

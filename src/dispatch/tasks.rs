@@ -168,7 +168,7 @@ async fn ask(
         deadline: &backend.deadline(Instant::now(), backend.config.timeout),
         caller: &exchange.client,
         target,
-        mirrored: &[],
+        param_headers: &[],
         handler: &RelatedTaskHandler {
             listener: exchange,
             backend: backend.name(),

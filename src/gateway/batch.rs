@@ -9,7 +9,7 @@ use bytes::Bytes;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Origin {
     /// There was no room for it.
-    pub(super) crowded: bool,
+    pub(super) over_budget: bool,
     /// The batch it stood in.
     pub(super) batch: Option<u64>,
 }
@@ -17,7 +17,7 @@ pub(super) struct Origin {
 impl Origin {
     /// On a line of its own, with room for it.
     pub(super) const ALONE: Self = Self {
-        crowded: false,
+        over_budget: false,
         batch: None,
     };
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::backend::BackendEvent;
 use crate::dispatch::TaskEvent;
 use crate::observe::signals::Shutdown;
-use crate::transport::stdio::{Intake, WriteEnd, Writer};
+use crate::transport::stdio::{StdinEvent, WriteEnd, Writer};
 
 /// Internal events in a row before the client's lines get their turn.
 const FAIRNESS: u32 = 64;
@@ -21,7 +21,7 @@ pub(super) enum Event {
     /// Backends have had their time to connect.
     StartupOver,
     /// The client has sent a line.
-    Line(Intake),
+    Line(StdinEvent),
     /// The client sends no more.
     EndOfInput,
     /// Nobody reads our answers.
@@ -34,7 +34,7 @@ pub(super) enum Event {
 
 /// What arrives from outside the loop.
 pub(crate) struct Inputs {
-    pub(crate) lines: mpsc::Receiver<Intake>,
+    pub(crate) lines: mpsc::Receiver<StdinEvent>,
     pub(crate) backends: mpsc::UnboundedReceiver<BackendEvent>,
     pub(crate) shutdown: Shutdown,
     pub(crate) writer: Writer,
@@ -53,7 +53,7 @@ pub(super) struct Deadlines {
 
 impl Inputs {
     pub(crate) fn new(
-        lines: mpsc::Receiver<Intake>,
+        lines: mpsc::Receiver<StdinEvent>,
         backends: mpsc::UnboundedReceiver<BackendEvent>,
         shutdown: Shutdown,
         writer: Writer,

@@ -18,16 +18,16 @@ use crate::dispatch::{Exchange, Plan, TaskEvent, route};
 use crate::protocol::era::modern;
 use crate::protocol::error::{INTERNAL_ERROR, INVALID_REQUEST};
 use crate::protocol::message::{self, Malformed};
-use crate::protocol::{Era, Id, Inbound, Notification, Outcome, Request, RpcError, Ticket};
-use crate::transport::stdio::Intake;
+use crate::protocol::{Era, Id, Inbound, Notification, Outcome, Request, RequestKey, RpcError};
+use crate::transport::stdio::StdinEvent;
 
 impl Gateway {
-    pub(super) fn intake(&mut self, intake: Intake) {
+    pub(super) fn intake(&mut self, intake: StdinEvent) {
         match intake {
-            Intake::Message(message) => self.message(Ok(message), Origin::ALONE),
-            Intake::Line(line) => self.line(line, false),
-            Intake::Crowded(crowded) => self.line(crowded.line.clone(), true),
-            Intake::TooLong => {
+            StdinEvent::Message(message) => self.message(Ok(message), Origin::ALONE),
+            StdinEvent::Line(line) => self.line(line, false),
+            StdinEvent::OverBudget(over_budget) => self.line(over_budget.line.clone(), true),
+            StdinEvent::TooLong => {
                 let cap = self.snapshot().config.gateway.max_message_bytes;
                 let why = format!(
                     "the line is longer than {cap} bytes (max_message_bytes) and was thrown away"
@@ -38,9 +38,9 @@ impl Gateway {
     }
 
     /// One line: a message, or an array of them where the agreed version has batches.
-    fn line(&mut self, line: Bytes, crowded: bool) {
+    fn line(&mut self, line: Bytes, over_budget: bool) {
         let alone = Origin {
-            crowded,
+            over_budget,
             ..Origin::ALONE
         };
         let line = match message::json(line) {
@@ -57,7 +57,7 @@ impl Gateway {
         };
         let number = self.replies.open_batch();
         let together = Origin {
-            crowded,
+            over_budget,
             batch: Some(number),
         };
         for part in batch {
@@ -78,7 +78,7 @@ impl Gateway {
             Ok(Inbound::Response(response)) => self.replies.answered(response),
             Err(malformed) => {
                 let (id, error) = (malformed.id.as_ref(), malformed.error.into());
-                self.replies.at_once(id, &error, origin.batch);
+                self.replies.answer_now(id, &error, origin.batch);
             }
         }
         if self.lifecycle.is_initialized() {
@@ -92,26 +92,26 @@ impl Gateway {
     fn request(&mut self, request: Request, origin: Origin) {
         let asking = modern::client_of(request.params.as_ref());
         let era = asking.as_ref().map_or(Era::Legacy, |_| Era::Modern);
-        let Some(ticket) = self.replies.begin(&request, era, origin.batch) else {
+        let Some(key) = self.replies.begin(&request, era, origin.batch) else {
             return;
         };
         let first = !self.lifecycle.has_introduced();
         let snapshots = self.snapshots.subscribe();
         let many = self.replies.len() > self.snapshot().config.gateway.max_in_flight;
         let (events, parked) = (&self.tasks, &self.parked);
-        let exchange = |client| match (many, origin.crowded) {
+        let exchange = |client| match (many, origin.over_budget) {
             (true, _) => Err(Full::Calls),
             (_, true) => Err(Full::Bytes),
             _ => Ok(Exchange {
-                ticket,
+                key,
                 client,
                 events: events.clone(),
                 parked: Arc::clone(parked),
             }),
         };
         match route(request, asking, &mut self.lifecycle, &snapshots, exchange) {
-            Plan::Reply(outcome) => self.replies.finish(ticket, &outcome),
-            Plan::Spawn(work) => self.spawn(ticket, work),
+            Plan::Reply(outcome) => self.replies.finish(key, &outcome),
+            Plan::Spawn(work) => self.spawn(key, work),
         }
         if first && self.lifecycle.has_introduced() && !self.refresh.is_settled() {
             let wait = self.snapshot().config.gateway.startup_wait;
@@ -119,7 +119,7 @@ impl Gateway {
         }
     }
 
-    pub(super) fn spawn(&mut self, ticket: Ticket, work: BoxFuture<'static, Outcome>) {
+    pub(super) fn spawn(&mut self, key: RequestKey, work: BoxFuture<'static, Outcome>) {
         let tasks = self.tasks.clone();
         let task = tokio::spawn(async move {
             let outcome = AssertUnwindSafe(work)
@@ -132,9 +132,9 @@ impl Gateway {
                     )
                     .into()
                 });
-            let _ = tasks.send(TaskEvent::Done { ticket, outcome });
+            let _ = tasks.send(TaskEvent::Done { key, outcome });
         });
-        self.replies.works_on(ticket, task.abort_handle());
+        self.replies.set_task(key, task.abort_handle());
     }
 
     fn notification(&mut self, notification: &Notification) {
@@ -145,9 +145,9 @@ impl Gateway {
                 let id = params
                     .and_then(|params| params.get("requestId"))
                     .and_then(Id::from_raw);
-                if let Some(ticket) = id.and_then(|id| self.replies.ticket(&id)) {
-                    self.replies.cancel(ticket);
-                    self.subscriptions.close(ticket);
+                if let Some(key) = id.and_then(|id| self.replies.key(&id)) {
+                    self.replies.cancel(key);
+                    self.subscriptions.close(key);
                 }
             }
             "notifications/roots/list_changed" => {

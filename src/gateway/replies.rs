@@ -9,16 +9,18 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use super::batch::Batches;
-use super::notice;
+use super::drop_policy;
 use crate::dispatch::input::ServerRequestId;
 use crate::protocol::Request;
 use crate::protocol::error::INVALID_REQUEST;
 use crate::protocol::message::{self, Written};
-use crate::protocol::{Asked, Era, Id, InFlight, Outcome, RawJson, Response, RpcError, Ticket};
-use crate::transport::stdio::{Matters, Outbox};
+use crate::protocol::{
+    Era, Id, Incoming, Outcome, Outgoing, RawJson, RequestKey, Response, RpcError,
+};
+use crate::transport::stdio::{DropPolicy, Outbox};
 
 /// A request of the client in flight.
-pub(super) struct Pending {
+pub(super) struct ClientRequest {
     pub(super) method: String,
     /// The era that the request is written in, and is answered in.
     pub(super) era: Era,
@@ -27,16 +29,16 @@ pub(super) struct Pending {
 }
 
 /// A question to the client that is open.
-pub(super) struct Open {
+pub(super) struct PendingServerRequest {
     /// `None` for one that belongs to no request.
-    pub(super) ticket: Option<Ticket>,
+    pub(super) key: Option<RequestKey>,
     pub(super) request_id: ServerRequestId,
     pub(super) answer: oneshot::Sender<Outcome>,
 }
 
 pub(super) struct Replies {
-    in_flight: InFlight<Pending>,
-    asked: Asked<Open>,
+    in_flight: Incoming<ClientRequest>,
+    asked: Outgoing<PendingServerRequest>,
     batches: Batches,
     outbox: Outbox,
 }
@@ -44,8 +46,8 @@ pub(super) struct Replies {
 impl Replies {
     pub(super) fn new(outbox: Outbox) -> Self {
         Self {
-            in_flight: InFlight::default(),
-            asked: Asked::default(),
+            in_flight: Incoming::default(),
+            asked: Outgoing::default(),
             batches: Batches::default(),
             outbox,
         }
@@ -57,22 +59,22 @@ impl Replies {
         request: &Request,
         era: Era,
         batch: Option<u64>,
-    ) -> Option<Ticket> {
+    ) -> Option<RequestKey> {
         let id = &request.id;
-        let pending = Pending {
+        let pending = ClientRequest {
             method: request.method.clone(),
             era,
             task: None,
             batch,
         };
-        let Some(ticket) = self.in_flight.begin(id.clone(), pending) else {
+        let Some(key) = self.in_flight.begin(id.clone(), pending) else {
             let why = format!("the id {} is in flight already", id.raw().as_str());
             let refusal = RpcError::new(INVALID_REQUEST, why);
-            self.at_once(Some(id), &refusal.into(), batch);
+            self.answer_now(Some(id), &refusal.into(), batch);
             return None;
         };
         self.batches.expect_one_more(batch);
-        Some(ticket)
+        Some(key)
     }
 
     /// How many requests are in flight.
@@ -81,44 +83,44 @@ impl Replies {
     }
 
     /// All requests in flight, in the order they came in.
-    pub(super) fn tickets(&self) -> Vec<Ticket> {
-        self.in_flight.tickets()
+    pub(super) fn keys(&self) -> Vec<RequestKey> {
+        self.in_flight.keys()
     }
 
     /// A request, if it is still in flight.
-    pub(super) fn get(&self, ticket: Ticket) -> Option<&Pending> {
-        self.in_flight.get(ticket)
+    pub(super) fn get(&self, key: RequestKey) -> Option<&ClientRequest> {
+        self.in_flight.get(key)
     }
 
     /// Its id, as the client wrote it.
-    pub(super) fn id(&self, ticket: Ticket) -> Option<Id> {
-        self.in_flight.id(ticket).cloned()
+    pub(super) fn id(&self, key: RequestKey) -> Option<Id> {
+        self.in_flight.id(key).cloned()
     }
 
     /// The request in flight under this id.
-    pub(super) fn ticket(&self, id: &Id) -> Option<Ticket> {
-        self.in_flight.ticket(id)
+    pub(super) fn key(&self, id: &Id) -> Option<RequestKey> {
+        self.in_flight.key(id)
     }
 
     /// Notes the task that works on a request.
-    pub(super) fn works_on(&mut self, ticket: Ticket, task: AbortHandle) {
-        if let Some(pending) = self.in_flight.get_mut(ticket) {
+    pub(super) fn set_task(&mut self, key: RequestKey, task: AbortHandle) {
+        if let Some(pending) = self.in_flight.get_mut(key) {
             pending.task = Some(task);
         }
     }
 
     /// Ends the task that works on a request.
-    pub(super) fn end_task(&mut self, ticket: Ticket) {
-        let pending = self.in_flight.get_mut(ticket);
+    pub(super) fn end_task(&mut self, key: RequestKey) {
+        let pending = self.in_flight.get_mut(key);
         if let Some(task) = pending.and_then(|pending| pending.task.take()) {
             task.abort();
         }
     }
 
     /// Answers a request, if it is still in flight.
-    pub(super) fn finish(&mut self, ticket: Ticket, outcome: &Outcome) {
-        if let Some((id, pending)) = self.in_flight.finish(ticket) {
-            self.withdraw(|open| open.ticket == Some(ticket));
+    pub(super) fn finish(&mut self, key: RequestKey, outcome: &Outcome) {
+        if let Some((id, pending)) = self.in_flight.finish(key) {
+            self.withdraw(|open| open.key == Some(key));
             match (pending.batch, message::response_as_is(&id, outcome)) {
                 (None, Written::Whole(line)) => self.send(line),
                 (None, Written::Parts(parts)) => self.outbox.push_parts(parts),
@@ -130,9 +132,9 @@ impl Replies {
     }
 
     /// Ends a request without an answer. Dropping its task tells the backend.
-    pub(super) fn cancel(&mut self, ticket: Ticket) {
-        self.end_task(ticket);
-        if let Some((_, pending)) = self.in_flight.finish(ticket)
+    pub(super) fn cancel(&mut self, key: RequestKey) {
+        self.end_task(key);
+        if let Some((_, pending)) = self.in_flight.finish(key)
             && let Some(batch) = pending.batch
         {
             self.close_part(batch, None);
@@ -140,7 +142,7 @@ impl Replies {
     }
 
     /// Answers what never was in flight.
-    pub(super) fn at_once(&mut self, id: Option<&Id>, outcome: &Outcome, batch: Option<u64>) {
+    pub(super) fn answer_now(&mut self, id: Option<&Id>, outcome: &Outcome, batch: Option<u64>) {
         let line = message::response(id, outcome);
         if let Some(line) = self.batches.answer_at_once(batch, line) {
             self.send(line);
@@ -161,12 +163,17 @@ impl Replies {
 
     /// Asks the client, unless the request that it came up in is over, or so much waits for the
     /// client that there is no room: whoever asks then hears that nobody answers.
-    pub(super) fn ask(&mut self, open: Open, method: &str, params: Option<&RawJson>) {
-        if open.ticket.is_none_or(|ticket| self.get(ticket).is_some()) {
+    pub(super) fn ask(
+        &mut self,
+        open: PendingServerRequest,
+        method: &str,
+        params: Option<&RawJson>,
+    ) {
+        if open.key.is_none_or(|key| self.get(key).is_some()) {
             let id = self.asked.issue(open);
             let line = message::request(&id, method, params);
-            if !self.outbox.push_if_it_matters(line, Matters::Much) {
-                tracing::warn!(method, "a request_id is dropped: there is no room for it");
+            if !self.outbox.push_with_policy(line, DropPolicy::Keep) {
+                tracing::warn!(method, "a question is dropped: there is no room for it");
                 self.asked.settle(&id);
             }
         }
@@ -180,7 +187,7 @@ impl Replies {
     }
 
     /// Takes questions back from the client (S25 `basic/utilities/cancellation`).
-    pub(super) fn withdraw(&mut self, which: impl Fn(&Open) -> bool) {
+    pub(super) fn withdraw(&mut self, which: impl Fn(&PendingServerRequest) -> bool) {
         for (id, _) in self.asked.take_where(which) {
             let params = format!(
                 r#"{{"requestId":{},"reason":"an answer is no longer needed"}}"#,
@@ -195,16 +202,16 @@ impl Replies {
     }
 
     /// A line about a request, if it is still in flight.
-    pub(super) fn say(&self, ticket: Ticket, line: Bytes, matters: Matters) {
-        if self.get(ticket).is_some() {
-            self.outbox.push_if_it_matters(line, matters);
+    pub(super) fn say(&self, key: RequestKey, line: Bytes, policy: DropPolicy) {
+        if self.get(key).is_some() {
+            self.outbox.push_with_policy(line, policy);
         }
     }
 
     /// A line about nothing that the client has asked for.
     pub(super) fn tell(&self, method: &str, line: Bytes) {
-        let matters = notice::matters(method, &line);
-        self.outbox.push_if_it_matters(line, matters);
+        let policy = drop_policy::of_notification(method, &line);
+        self.outbox.push_with_policy(line, policy);
     }
 
     /// A line for the client.

@@ -9,7 +9,7 @@ use super::*;
 use crate::budget::Budget;
 use crate::config::{Environment, Overrides, load};
 use crate::protocol::{ClientProfile, Id, Outcome, RawJson, Request};
-use crate::state::Memory;
+use crate::state::StateStore;
 use crate::transport::stdio::write_lines;
 
 /// One without backends, and what its client gets to read.
@@ -25,7 +25,7 @@ fn gateway(budget: Budget) -> (Gateway, Outbox, PipeReader) {
     let (reader, writer) = std::io::pipe().unwrap();
     let (outbox, _writer) = write_lines(Box::new(writer), budget);
     let lifecycle = Lifecycle::new(&config.gateway);
-    let refresh = Refresh::new(config, Vec::new(), Memory::none());
+    let refresh = Refresh::new(config, Vec::new(), StateStore::none());
     let gateway = Gateway::new(lifecycle, refresh, outbox.clone());
     (gateway, outbox, reader)
 }
@@ -43,8 +43,8 @@ async fn fault_86_a_panic_costs_the_one_call_it_happens_in() {
             method: "tools/call".into(),
             params: None,
         };
-        let ticket = gateway.replies.begin(&request, Era::Legacy, None).unwrap();
-        gateway.spawn(ticket, work);
+        let key = gateway.replies.begin(&request, Era::Legacy, None).unwrap();
+        gateway.spawn(key, work);
     }
     for _ in 0..2 {
         let event = gateway.from_tasks.recv().await.unwrap();

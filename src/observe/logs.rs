@@ -19,7 +19,7 @@ pub fn start(level: Option<&str>, json: bool) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(ansi)
-        .with_writer(Quiet);
+        .with_writer(NonBlockingStderr);
     // A second start (in a test) leaves the first one be.
     let _ = if json {
         builder.json().flatten_event(true).try_init()
@@ -42,12 +42,12 @@ fn panicked(panic: &PanicHookInfo<'_>) {
 
 /// Stderr, where what can't be written now is dropped: a log that nobody reads, or that is
 /// closed, must not hold up a call.
-struct Quiet;
+struct NonBlockingStderr;
 
 /// What a pipe takes without waiting, once it takes anything (`pipe(7)`, PIPE_BUF).
 const PIECE: usize = 4096;
 
-impl MakeWriter<'_> for Quiet {
+impl MakeWriter<'_> for NonBlockingStderr {
     type Writer = Self;
 
     fn make_writer(&self) -> Self {
@@ -55,7 +55,7 @@ impl MakeWriter<'_> for Quiet {
     }
 }
 
-impl Write for Quiet {
+impl Write for NonBlockingStderr {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
         let mut stderr = io::stderr().lock();
         for piece in text.chunks(PIECE) {

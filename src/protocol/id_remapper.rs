@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::message::Id;
 
-/// A client request's place in [`InFlight`]. Never used twice, so that an answer that comes
+/// A client request's place in [`Incoming`]. Never used twice, so that an answer that comes
 /// after a cancellation can't meet a later request of the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket(u64);
+pub struct RequestKey(u64);
 
-impl Ticket {
+impl RequestKey {
     /// Its number, which no other ticket of this process has.
     pub fn number(self) -> u64 {
         self.0
@@ -22,64 +22,64 @@ impl Ticket {
 
 /// Requests of the client that wait for an answer.
 #[derive(Debug)]
-pub struct InFlight<T> {
-    tickets: HashMap<Id, Ticket>,
-    entries: BTreeMap<Ticket, (Id, T)>,
+pub struct Incoming<T> {
+    keys: HashMap<Id, RequestKey>,
+    entries: BTreeMap<RequestKey, (Id, T)>,
     issued: u64,
 }
 
-impl<T> Default for InFlight<T> {
+impl<T> Default for Incoming<T> {
     fn default() -> Self {
         Self {
-            tickets: HashMap::new(),
+            keys: HashMap::new(),
             entries: BTreeMap::new(),
             issued: 0,
         }
     }
 }
 
-impl<T> InFlight<T> {
+impl<T> Incoming<T> {
     /// Takes a request in; `None` if its id is in flight already.
-    pub fn begin(&mut self, id: Id, entry: T) -> Option<Ticket> {
-        let Entry::Vacant(free) = self.tickets.entry(id.clone()) else {
+    pub fn begin(&mut self, id: Id, entry: T) -> Option<RequestKey> {
+        let Entry::Vacant(free) = self.keys.entry(id.clone()) else {
             return None;
         };
         self.issued += 1;
-        let ticket = Ticket(self.issued);
-        free.insert(ticket);
-        self.entries.insert(ticket, (id, entry));
-        Some(ticket)
+        let key = RequestKey(self.issued);
+        free.insert(key);
+        self.entries.insert(key, (id, entry));
+        Some(key)
     }
 
     /// Ends a request: who gets `Some` answers it (or has cancelled it), nobody else.
-    pub fn finish(&mut self, ticket: Ticket) -> Option<(Id, T)> {
-        let (id, entry) = self.entries.remove(&ticket)?;
-        self.tickets.remove(&id);
+    pub fn finish(&mut self, key: RequestKey) -> Option<(Id, T)> {
+        let (id, entry) = self.entries.remove(&key)?;
+        self.keys.remove(&id);
         Some((id, entry))
     }
 
     /// The ticket of an id in flight.
-    pub fn ticket(&self, id: &Id) -> Option<Ticket> {
-        self.tickets.get(id).copied()
+    pub fn key(&self, id: &Id) -> Option<RequestKey> {
+        self.keys.get(id).copied()
     }
 
     /// The id of a request in flight, as the client wrote it.
-    pub fn id(&self, ticket: Ticket) -> Option<&Id> {
-        self.entries.get(&ticket).map(|(id, _)| id)
+    pub fn id(&self, key: RequestKey) -> Option<&Id> {
+        self.entries.get(&key).map(|(id, _)| id)
     }
 
     /// What was noted with a request in flight.
-    pub fn get(&self, ticket: Ticket) -> Option<&T> {
-        self.entries.get(&ticket).map(|(_, entry)| entry)
+    pub fn get(&self, key: RequestKey) -> Option<&T> {
+        self.entries.get(&key).map(|(_, entry)| entry)
     }
 
     /// The same, to note more.
-    pub fn get_mut(&mut self, ticket: Ticket) -> Option<&mut T> {
-        self.entries.get_mut(&ticket).map(|(_, entry)| entry)
+    pub fn get_mut(&mut self, key: RequestKey) -> Option<&mut T> {
+        self.entries.get_mut(&key).map(|(_, entry)| entry)
     }
 
     /// All tickets in flight, in the order they were issued.
-    pub fn tickets(&self) -> Vec<Ticket> {
+    pub fn keys(&self) -> Vec<RequestKey> {
         self.entries.keys().copied().collect()
     }
 
@@ -96,12 +96,12 @@ impl<T> InFlight<T> {
 
 /// Requests that we sent to the client, under ids of our own.
 #[derive(Debug)]
-pub struct Asked<T> {
+pub struct Outgoing<T> {
     entries: HashMap<Id, T>,
     issued: u64,
 }
 
-impl<T> Default for Asked<T> {
+impl<T> Default for Outgoing<T> {
     fn default() -> Self {
         Self {
             entries: HashMap::new(),
@@ -110,7 +110,7 @@ impl<T> Default for Asked<T> {
     }
 }
 
-impl<T> Asked<T> {
+impl<T> Outgoing<T> {
     /// A fresh id for a request to the client.
     pub fn issue(&mut self, entry: T) -> Id {
         self.issued += 1;
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_late_answer_never_meets_a_later_request_of_the_same_id() {
-        let mut in_flight = InFlight::default();
+        let mut in_flight = Incoming::default();
         let first = in_flight.begin(Id::number(1), "first").unwrap();
         assert!(in_flight.begin(Id::number(1), "duplicate").is_none());
         assert!(in_flight.finish(first).is_some());

@@ -84,7 +84,7 @@ impl Kind {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
     /// Parameters of its tools may have to be repeated in headers, as modern HTTP wants it.
-    pub mirrors: bool,
+    pub param_headers: bool,
     items: [Vec<RawJson>; Kind::ALL.len()],
     freshness: [Freshness; Kind::ALL.len()],
 }
@@ -121,9 +121,9 @@ impl Freshness {
 
 impl Listing {
     /// Nothing listed yet.
-    pub fn new(mirrors: bool) -> Self {
+    pub fn new(param_headers: bool) -> Self {
         Self {
-            mirrors,
+            param_headers,
             ..Self::default()
         }
     }

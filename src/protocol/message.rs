@@ -15,10 +15,10 @@ use serde_json::value::RawValue;
 use super::error::{INVALID_REQUEST, PARSE_ERROR, RpcError};
 use super::raw::{RawJson, put_quoted};
 pub use array::{MAX_ELEMENTS, elements, first_elements};
-pub use quick::at_once;
+pub use fast_path::at_once;
 
 mod array;
-mod quick;
+mod fast_path;
 
 /// A request id as its sender wrote it: an integer or a string, never null.
 ///

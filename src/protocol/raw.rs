@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::skim;
+use super::json_scan;
 
 mod edit;
 
@@ -39,7 +39,7 @@ impl RawJson {
         Self(bytes)
     }
 
-    /// Takes text that [`super::skim`] has found to be one JSON value in UTF-8.
+    /// Takes text that [`super::json_scan`] has found to be one JSON value in UTF-8.
     pub(super) fn checked(text: Bytes) -> Self {
         Self(text)
     }
@@ -101,7 +101,7 @@ impl RawJson {
     /// # Errors
     /// A key that stands there twice: who reads the first of two would mean something else than who
     /// reads the last.
-    pub fn pick<'a, const N: usize>(
+    pub fn locate_members<'a, const N: usize>(
         &self,
         keys: [&'a str; N],
     ) -> Result<[Option<Range<usize>>; N], &'a str> {
@@ -116,7 +116,7 @@ impl RawJson {
         Ok(picked)
     }
 
-    /// The value that stands at a place that [`pick`](Self::pick) has found.
+    /// The value that stands at a place that [`locate_members`](Self::locate_members) has found.
     pub fn slice(&self, place: Range<usize>) -> Self {
         Self(self.0.slice(place))
     }
@@ -158,11 +158,11 @@ impl RawJson {
         let mut at = self.is_object().then_some(0);
         std::iter::from_fn(move || {
             let start = at? + 1;
-            let name = skim::space(text, start);
-            let name_end = skim::string(text, name)?;
-            let value = skim::space(text, skim::space(text, name_end) + 1);
-            let value_end = skim::value(text, value)?;
-            let end = skim::space(text, value_end);
+            let name = json_scan::space(text, start);
+            let name_end = json_scan::string(text, name)?;
+            let value = json_scan::space(text, json_scan::space(text, name_end) + 1);
+            let value_end = json_scan::value(text, value)?;
+            let end = json_scan::space(text, value_end);
             at = (text.get(end) == Some(&b',')).then_some(end);
             Some(Place {
                 start,

@@ -5,7 +5,7 @@
 //! from what is there. A file that can't be written is a line in the log, and the gateway serves
 //! on. It must not know what is done with a listing, nor when a definition counts as changed.
 
-mod last_good;
+mod listing_cache;
 pub mod pins;
 
 use std::collections::HashSet;
@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-pub use last_good::{LastGood, Recalled, age};
+pub use listing_cache::{CachedListing, ListingCache, age};
 
 use crate::config::{BackendConfig, Config, Pin};
 use crate::protocol::Listing;
@@ -30,103 +30,109 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// What is remembered of earlier runs, and the way to have something remembered.
 #[derive(Debug, Clone)]
-pub struct Memory {
-    last_good: Option<LastGood>,
-    notes: mpsc::UnboundedSender<Note>,
+pub struct StateStore {
+    listing_cache: Option<ListingCache>,
+    requests: mpsc::UnboundedSender<WriteRequest>,
 }
 
-/// Writes what is to be remembered, until every [`Memory`] is gone.
+/// Writes what is to be remembered, until every [`StateStore`] is gone.
 #[derive(Debug)]
-pub struct Scribe(JoinHandle<()>);
+pub struct StateWriter(JoinHandle<()>);
 
 /// Opens what a config keeps between runs. Reads nothing yet.
-pub fn open(config: &Config) -> (Memory, Scribe) {
-    let (notes, taken) = mpsc::unbounded_channel();
-    let last_good = LastGood::of(config);
-    let desk = Desk {
-        last_good: last_good.clone(),
+pub fn open(config: &Config) -> (StateStore, StateWriter) {
+    let (requests, taken) = mpsc::unbounded_channel();
+    let listing_cache = ListingCache::of(config);
+    let task = WriterTask {
+        listing_cache: listing_cache.clone(),
         lock: config.lock.path.clone().ok(),
         failed: HashSet::new(),
     };
-    let scribe = Scribe(tokio::spawn(desk.work(taken)));
-    (Memory { last_good, notes }, scribe)
+    let writer = StateWriter(tokio::spawn(task.work(taken)));
+    (
+        StateStore {
+            listing_cache,
+            requests,
+        },
+        writer,
+    )
 }
 
 /// Something to be remembered.
 #[derive(Debug)]
-enum Note {
+enum WriteRequest {
     Listed(Arc<BackendConfig>, Arc<Listing>),
     Pins(Vec<Pin>),
 }
 
-impl Memory {
+impl StateStore {
     /// One that has nothing and keeps nothing.
     #[cfg(test)]
     pub(crate) fn none() -> Self {
         Self {
-            last_good: None,
-            notes: mpsc::unbounded_channel().0,
+            listing_cache: None,
+            requests: mpsc::unbounded_channel().0,
         }
     }
 
     /// What a backend listed at last contact, if that is known.
-    pub fn recall(&self, backend: &BackendConfig) -> Option<Recalled> {
-        self.last_good.as_ref()?.recall(backend)
+    pub fn cached_listing(&self, backend: &BackendConfig) -> Option<CachedListing> {
+        self.listing_cache.as_ref()?.cached_listing(backend)
     }
 
     /// Has a listing remembered.
     pub fn keep(&self, backend: &Arc<BackendConfig>, listing: &Arc<Listing>) {
-        if self.last_good.is_some() {
-            let note = Note::Listed(Arc::clone(backend), Arc::clone(listing));
-            let _ = self.notes.send(note);
+        if self.listing_cache.is_some() {
+            let request = WriteRequest::Listed(Arc::clone(backend), Arc::clone(listing));
+            let _ = self.requests.send(request);
         }
     }
 
     /// Has definitions remembered as accepted that were seen for the first time.
     pub fn pin(&self, pins: Vec<Pin>) {
         if !pins.is_empty() {
-            let _ = self.notes.send(Note::Pins(pins));
+            let _ = self.requests.send(WriteRequest::Pins(pins));
         }
     }
 }
 
-impl Scribe {
+impl StateWriter {
     /// Waits until all is written, as long as this at most.
-    pub async fn finish(self, patience: Duration) {
-        let _ = tokio::time::timeout(patience, self.0).await;
+    pub async fn finish(self, timeout: Duration) {
+        let _ = tokio::time::timeout(timeout, self.0).await;
     }
 }
 
 /// Where the writing is done.
-struct Desk {
-    last_good: Option<LastGood>,
+struct WriterTask {
+    listing_cache: Option<ListingCache>,
     lock: Option<PathBuf>,
     /// What the log has been told of.
     failed: HashSet<PathBuf>,
 }
 
-impl Desk {
-    async fn work(mut self, mut notes: mpsc::UnboundedReceiver<Note>) {
-        let mut patience = GATHER;
-        while let Some(first) = notes.recv().await {
+impl WriterTask {
+    async fn work(mut self, mut requests: mpsc::UnboundedReceiver<WriteRequest>) {
+        let mut timeout = GATHER;
+        while let Some(first) = requests.recv().await {
             let mut gathered = vec![first];
-            let until = Instant::now() + patience;
-            patience = PAUSE;
-            while let Ok(Some(note)) = tokio::time::timeout_at(until, notes.recv()).await {
-                gathered.push(note);
+            let until = Instant::now() + timeout;
+            timeout = PAUSE;
+            while let Ok(Some(request)) = tokio::time::timeout_at(until, requests.recv()).await {
+                gathered.push(request);
             }
-            let (last_good, lock) = (self.last_good.clone(), self.lock.clone());
-            let writing = move || write(gathered, last_good.as_ref(), lock);
+            let (listing_cache, lock) = (self.listing_cache.clone(), self.lock.clone());
+            let writing = move || write(gathered, listing_cache.as_ref(), lock);
             for (path, error) in tokio::task::spawn_blocking(writing)
                 .await
                 .unwrap_or_default()
             {
-                self.tell(path, &error);
+                self.log_failure(path, &error);
             }
         }
     }
 
-    fn tell(&mut self, path: PathBuf, error: &io::Error) {
+    fn log_failure(&mut self, path: PathBuf, error: &io::Error) {
         let file = path.display().to_string();
         if self.failed.insert(path) {
             tracing::warn!(file, %error, "it can't be kept for the next run; serving goes on");
@@ -136,18 +142,18 @@ impl Desk {
 
 /// Writes what was gathered; what could not be written.
 fn write(
-    notes: Vec<Note>,
-    last_good: Option<&LastGood>,
+    requests: Vec<WriteRequest>,
+    listing_cache: Option<&ListingCache>,
     lock: Option<PathBuf>,
 ) -> Vec<(PathBuf, io::Error)> {
     let (mut failed, mut first_seen) = (Vec::new(), Vec::new());
-    for note in notes {
-        match (note, last_good) {
-            (Note::Pins(pins), _) => first_seen.extend(pins),
-            (Note::Listed(backend, listing), Some(last_good)) => {
-                failed.extend(last_good.keep(&backend, &listing).err());
+    for request in requests {
+        match (request, listing_cache) {
+            (WriteRequest::Pins(pins), _) => first_seen.extend(pins),
+            (WriteRequest::Listed(backend, listing), Some(listing_cache)) => {
+                failed.extend(listing_cache.keep(&backend, &listing).err());
             }
-            (Note::Listed(..), None) => {}
+            (WriteRequest::Listed(..), None) => {}
         }
     }
     if let Some(path) = lock.filter(|_| !first_seen.is_empty())

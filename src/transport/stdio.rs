@@ -11,8 +11,8 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::thread;
 
-pub use reader::{Crowded, Intake, read_lines};
-pub use writer::{Matters, Outbox, WriteEnd, Writer, write_lines};
+pub use reader::{OverBudget, StdinEvent, read_lines};
+pub use writer::{DropPolicy, Outbox, WriteEnd, Writer, write_lines};
 
 /// The two streams a gateway talks over: stdin and stdout, or pipes in a test.
 pub struct Io {

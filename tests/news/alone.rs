@@ -128,7 +128,7 @@ impl Alone {
                 .deadline(Instant::now(), self.backend.config.timeout_of(tool)),
             caller: &client,
             target: Some(tool),
-            mirrored: &[],
+            param_headers: &[],
             handler: &NoopHandler,
         };
         match self.wait(self.backend.call(&call)) {

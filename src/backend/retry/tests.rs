@@ -32,7 +32,7 @@ fn secs(secs: u64) -> Duration {
 
 /// How often a call is sent again when every attempt ends the same.
 fn retries_of(class: RetryClass, replay: Replay) -> usize {
-    let budget = Budget::new();
+    let budget = RetryBudget::new();
     let mut attempts = Attempts::new(replay, 3, &budget);
     (0..10)
         .take_while(|_| attempts.after(class, LONG, &mut rng()) != RetryDecision::GiveUp)
@@ -83,7 +83,7 @@ fn a_tool_is_safe_by_its_rule_or_its_annotations() {
 /// Fault 80: a hundred calls that lost their session together are all sent again.
 #[tokio::test]
 async fn renewals_need_no_attempts_and_no_budget() {
-    let budget = Budget::new();
+    let budget = RetryBudget::new();
     while budget.withdraw() {}
     for _ in 0..100 {
         let mut attempts = Attempts::new(Replay::Unsafe, 0, &budget);
@@ -102,7 +102,7 @@ async fn renewals_need_no_attempts_and_no_budget() {
 
 #[tokio::test]
 async fn a_renewal_leaves_the_other_attempts() {
-    let budget = Budget::new();
+    let budget = RetryBudget::new();
     let mut attempts = Attempts::new(Replay::Unsafe, 1, &budget);
     let mut again = |class| attempts.after(class, LONG, &mut rng()) != RetryDecision::GiveUp;
     assert!(again(RetryClass::NotSent));
@@ -113,7 +113,7 @@ async fn a_renewal_leaves_the_other_attempts() {
 /// Fault 90.
 #[tokio::test]
 async fn no_wait_reaches_past_the_deadline() {
-    let budget = Budget::new();
+    let budget = RetryBudget::new();
     let mut attempts = Attempts::new(Replay::Safe, 3, &budget);
     let left = Duration::from_millis(100);
     assert_eq!(
@@ -131,7 +131,7 @@ async fn no_wait_reaches_past_the_deadline() {
 #[tokio::test]
 async fn retry_after_is_honoured_or_ends_the_call() {
     let after = |asked, left| {
-        let budget = Budget::new();
+        let budget = RetryBudget::new();
         let mut attempts = Attempts::new(Replay::Unsafe, 3, &budget);
         let class = RetryClass::NotTaken {
             retry_after: Some(asked),
@@ -223,7 +223,7 @@ fn reconnects_double_to_a_minute_and_start_over_after_success() {
 /// Fault 89: one caller after another, and no time passes.
 #[tokio::test(start_paused = true)]
 async fn a_dead_backend_costs_a_fifth_of_its_calls_and_ten_more() {
-    let budget = Budget::new();
+    let budget = RetryBudget::new();
     let mut extra = 0;
     for _ in 0..1000 {
         let mut attempts = Attempts::new(Replay::Unsafe, 3, &budget);
@@ -237,7 +237,7 @@ async fn a_dead_backend_costs_a_fifth_of_its_calls_and_ten_more() {
 /// Fault 89: over ten seconds.
 #[tokio::test(start_paused = true)]
 async fn a_dead_backend_costs_ten_a_second_besides() {
-    let budget = Budget::new();
+    let budget = RetryBudget::new();
     let mut extra = 0;
     for _ in 0..1000 {
         time::advance(Duration::from_millis(10)).await;
@@ -251,8 +251,8 @@ async fn a_dead_backend_costs_ten_a_second_besides() {
 
 #[tokio::test(start_paused = true)]
 async fn the_budget_is_bounded_however_long_all_went_well() {
-    let drained = |budget: &Budget| (0..1000).take_while(|_| budget.withdraw()).count();
-    let budget = Budget::new();
+    let drained = |budget: &RetryBudget| (0..1000).take_while(|_| budget.withdraw()).count();
+    let budget = RetryBudget::new();
     assert_eq!(drained(&budget), 10);
     time::advance(LONG).await;
     assert_eq!(drained(&budget), 10);
@@ -268,7 +268,7 @@ async fn the_budget_is_bounded_however_long_all_went_well() {
 
 #[tokio::test(start_paused = true)]
 async fn threads_together_get_no_more_than_there_is() {
-    let budget = Budget::new();
+    let budget = RetryBudget::new();
     let won: usize = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..8)
             .map(|_| scope.spawn(|| (0..100).filter(|_| budget.withdraw()).count()))
@@ -280,7 +280,7 @@ async fn threads_together_get_no_more_than_there_is() {
 
 #[tokio::test]
 async fn giving_up_for_lack_of_time_or_attempts_costs_no_budget() {
-    let budget = Budget::new();
+    let budget = RetryBudget::new();
     for _ in 0..100 {
         Attempts::new(Replay::Safe, 0, &budget).after(RetryClass::NotSent, LONG, &mut rng());
         Attempts::new(Replay::Safe, 3, &budget).after(
@@ -305,7 +305,7 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let _entered = runtime.enter();
-        let budget = Budget::new();
+        let budget = RetryBudget::new();
         let mut attempts = Attempts::new(Replay::Unsafe, retries, &budget);
         let mut rng = SmallRng::seed_from_u64(seed);
         let mut left = Duration::from_millis(left_ms);

@@ -14,8 +14,8 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
-use super::offer::{Offer, Offered};
-use super::withheld::Reason;
+use super::backend_listing::{BackendListing, Candidate};
+use super::rejected::RejectReason;
 use crate::config::{BackendConfig, Lock, Pin, PinMode};
 use crate::protocol::RawJson;
 
@@ -70,15 +70,19 @@ impl Pins {
 
     /// Holds the tools of an offer against what was accepted. Those that changed are withheld
     /// where the config says so; new ones are accepted from now on.
-    pub fn judge(&mut self, config: &BackendConfig, offer: &mut Offer) -> Findings {
+    pub fn judge(
+        &mut self,
+        config: &BackendConfig,
+        backend_listing: &mut BackendListing,
+    ) -> Findings {
         let mut findings = Findings::default();
         if config.tools.pin == PinMode::Off {
             return findings;
         }
         let blocks = config.tools.pin == PinMode::Block;
-        for offered in offer.tools_mut() {
-            offered.blocked = self
-                .verdict(config, offered, &mut findings)
+        for candidate in backend_listing.tools_mut() {
+            candidate.blocked = self
+                .verdict(config, candidate, &mut findings)
                 .filter(|_| blocks);
         }
         findings
@@ -88,15 +92,15 @@ impl Pins {
     fn verdict(
         &mut self,
         config: &BackendConfig,
-        offered: &Offered,
+        candidate: &Candidate,
         findings: &mut Findings,
-    ) -> Option<Reason> {
-        let (backend, tool) = (&config.name, &offered.item.own);
-        let definition = definition::counted(&offered.item.definition);
+    ) -> Option<RejectReason> {
+        let (backend, tool) = (&config.name, &candidate.item.own);
+        let definition = definition::counted(&candidate.item.definition);
         let Some(accepted) = self.pin(backend, tool) else {
             if self.count(backend) >= MAX_PINS {
                 findings.unpinned += 1;
-                return Some(Reason::Unpinned(MAX_PINS));
+                return Some(RejectReason::Unpinned(MAX_PINS));
             }
             let sha256 = definition::sha256(&definition);
             let pin = self.first_sight(pin_of(backend, tool, sha256, definition));
@@ -108,7 +112,7 @@ impl Pins {
             return None;
         }
         let change = Change::between(accepted, definition)?;
-        let reason = Reason::Changed(change.to_string());
+        let reason = RejectReason::Changed(change.to_string());
         findings.changed.push(change);
         Some(reason)
     }

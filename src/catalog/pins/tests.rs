@@ -26,10 +26,10 @@ fn configured(mode: PinMode) -> (Config, BackendConfig) {
     (config, backend)
 }
 
-fn offer(backend: &BackendConfig, tools: &[&str]) -> Offer {
+fn backend_listing(backend: &BackendConfig, tools: &[&str]) -> BackendListing {
     let mut listing = Listing::default();
     *listing.items_mut(Kind::Tool) = tools.iter().map(|tool| raw(*tool)).collect();
-    Offer::read(backend, &listing)
+    BackendListing::read(backend, &listing)
 }
 
 /// What is found when a backend lists these one after another, and only the last is asked about.
@@ -37,7 +37,7 @@ fn last_of(pins: &mut Pins, mode: PinMode, listings: &[&[&str]]) -> Findings {
     let (_, backend) = configured(mode);
     let mut findings = Findings::default();
     for tools in listings {
-        findings = pins.judge(&backend, &mut offer(&backend, tools));
+        findings = pins.judge(&backend, &mut backend_listing(&backend, tools));
     }
     findings
 }
@@ -152,17 +152,17 @@ fn what_is_blocked_is_neither_listed_nor_found_and_keeps_its_name() {
     for (mode, listed) in [(PinMode::Warn, true), (PinMode::Block, false)] {
         let (config, backend) = configured(mode);
         let mut pins = Pins::default();
-        pins.judge(&backend, &mut offer(&backend, &[ECHO]));
-        let mut changed = offer(&backend, &[&evil]);
+        pins.judge(&backend, &mut backend_listing(&backend, &[ECHO]));
+        let mut changed = backend_listing(&backend, &[&evil]);
         pins.judge(&backend, &mut changed);
         let other = BackendConfig {
             name: "two".into(),
             ..backend.clone()
         };
-        let others = offer(&other, &[ECHO]);
-        let source = |config, offer| Source {
+        let others = backend_listing(&other, &[ECHO]);
+        let source = |config, backend_listing| Source {
             config,
-            offer: Some(offer),
+            backend_listing: Some(backend_listing),
             confirmed: true,
         };
         let sources = [source(&backend, &changed), source(&other, &others)];
@@ -172,7 +172,7 @@ fn what_is_blocked_is_neither_listed_nor_found_and_keeps_its_name() {
         assert!(built.catalog.resolve(Kind::Tool, "two__echo").is_some());
         let blocked = built.catalog.blocked(Kind::Tool, "echo");
         assert_eq!(blocked.is_none(), listed);
-        assert_eq!(built.withheld.is_empty(), listed);
+        assert_eq!(built.rejected.is_empty(), listed);
         assert_eq!(
             built
                 .catalog
@@ -193,11 +193,11 @@ fn a_backend_can_not_make_the_book_grow_for_ever() {
             .map(|at| format!(r#"{{"name":"t{turn}_{at}"}}"#))
             .collect();
         let tools: Vec<&str> = tools.iter().map(String::as_str).collect();
-        let mut offered = offer(&backend, &tools);
-        let findings = pins.judge(&backend, &mut offered);
+        let mut candidate = backend_listing(&backend, &tools);
+        let findings = pins.judge(&backend, &mut candidate);
         let is_over = turn == MAX_PINS / 10_000;
         assert_eq!(findings.unpinned, if is_over { 10_000 } else { 0 });
-        let blocked = offered
+        let blocked = candidate
             .tools_mut()
             .iter()
             .all(|tool| tool.blocked.is_some());

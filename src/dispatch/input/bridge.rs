@@ -90,7 +90,7 @@ async fn follow(
             return finished(&handle.detached, ended, &exchange.client, declined);
         }
         let fingerprint = RequestFingerprint::of(method, params);
-        match exchange.parked.park(handle, exchange.ticket, fingerprint) {
+        match exchange.parked.park(handle, exchange.key, fingerprint) {
             Ok(result) => return Ok(input_required(result)),
             Err(unparked) => handle = unparked,
         }

@@ -15,7 +15,7 @@ use super::input_requests::input_required;
 use super::request_state::{RequestFingerprint, RequestState};
 use super::{ANSWER_TIMEOUT, Exchange};
 use crate::dispatch::backend_call::BackendCall;
-use crate::protocol::{RawJson, Ticket};
+use crate::protocol::{RawJson, RequestKey};
 
 /// Calls that may wait at a time; a backend that asks past it is told that it can't.
 const MAX_PARKED: usize = 256;
@@ -41,7 +41,7 @@ struct Parked {
     call: CallHandle,
     fingerprint: RequestFingerprint,
     /// Of the request that was answered with the handle.
-    ticket: Ticket,
+    key: RequestKey,
     /// Ends the waiting.
     timer: AbortOnDropHandle<()>,
 }
@@ -72,7 +72,7 @@ impl ParkedCalls {
     pub(super) fn park(
         self: &Arc<Self>,
         call: CallHandle,
-        ticket: Ticket,
+        key: RequestKey,
         fingerprint: RequestFingerprint,
     ) -> Result<RawJson, CallHandle> {
         let mut parked = lock(&self.parked);
@@ -90,7 +90,7 @@ impl ParkedCalls {
         let waiting = Parked {
             call,
             fingerprint,
-            ticket,
+            key,
             timer,
         };
         parked.insert(handle, waiting);
@@ -111,8 +111,8 @@ impl ParkedCalls {
     }
 
     /// The answer to this request reached nobody: a call that waits under it is cancelled.
-    pub fn cancel_parked(&self, ticket: Ticket) {
-        lock(&self.parked).retain(|_, parked| parked.ticket != ticket);
+    pub fn cancel_parked(&self, key: RequestKey) {
+        lock(&self.parked).retain(|_, parked| parked.key != key);
     }
 
     /// The one call under way on this backend, if there is exactly one.

@@ -54,7 +54,7 @@ pub fn relay(
     } = unsolicited;
     if let Some(client) = legacy {
         let requester = ClientRequester {
-            ticket: None,
+            key: None,
             client: Arc::clone(client),
             events: events.clone(),
         };

@@ -11,7 +11,7 @@ fn refresh() -> Refresh {
     };
     let config = Arc::new(load(&flags, &Environment::new("no-such-folder")).unwrap());
     let backend = HttpBackend::unsupervised(Arc::clone(&config.backends[0]), 0);
-    Refresh::new(config, vec![Arc::new(backend)], Memory::none())
+    Refresh::new(config, vec![Arc::new(backend)], StateStore::none())
 }
 
 fn listed() -> BackendEvent {

@@ -23,7 +23,7 @@ pub fn outcome_from_modern(outcome: Outcome, read: bool) -> Outcome {
     match outcome {
         Outcome::Result(result) => {
             let keys = [key::SERVER_INFO, key::SUBSCRIPTION_ID];
-            Outcome::Result(modern::stripped(&result, &MODERN_ONLY, &keys))
+            Outcome::Result(modern::without_members(&result, &MODERN_ONLY, &keys))
         }
         Outcome::Error(error) => Outcome::Error(error_from_modern(error, read)),
     }
@@ -42,7 +42,7 @@ fn error_from_modern(error: RawJson, read: bool) -> RawJson {
 
 /// The params of a request as a legacy server may see them: without the modern era's envelope.
 pub fn params_from_modern(params: &RawJson) -> RawJson {
-    modern::stripped(params, &[], &key::REQUEST)
+    modern::without_members(params, &[], &key::REQUEST)
 }
 
 /// What a legacy server answered, in the codes of the modern era (F-M-07, X-ML-11); `uri` of the

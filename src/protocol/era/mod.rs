@@ -3,15 +3,15 @@
 //! *Legacy*: a handshake (`initialize`), then requests within a session; 2024-11-05 to 2025-11-25.
 //! *Modern*: no handshake, every request says in its `_meta` who asks and in which version;
 //! 2026-07-28. Owns the words of both ([`legacy`], [`modern`]) and the headers that modern HTTP
-//! mirrors ([`mirror`]). Pure; it must not know connections or who is asking.
+//! mirrors ([`param_header`]). Pure; it must not know connections or who is asking.
 
 pub mod legacy;
 pub mod log_level;
-pub mod mirror;
 pub mod modern;
+pub mod param_header;
 
 pub use log_level::LogLevel;
-pub use mirror::Mirror;
+pub use param_header::ParamHeader;
 
 /// Versions with `initialize`, oldest first.
 pub const LEGACY_VERSIONS: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];

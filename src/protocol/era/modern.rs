@@ -44,7 +44,7 @@ pub mod key {
 /// of the wrong kind (-32602).
 pub fn client_of(params: Option<&RawJson>) -> Option<Result<ClientProfile, RpcError>> {
     let meta = params?.get("_meta")?;
-    match meta.pick(key::REQUEST) {
+    match meta.locate_members(key::REQUEST) {
         Ok([None, ..]) => None,
         Ok([Some(version), rest @ ..]) => {
             let rest = rest.map(|place| place.map(|place| meta.slice(place)));
@@ -142,7 +142,7 @@ pub fn hints(freshness: Freshness) -> [(&'static str, Bytes); 2] {
 
 /// What a result must say of itself; what is there already stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Says {
+pub enum ResultStamp {
     /// Nothing more: it is not complete, and says so itself.
     Itself,
     /// `resultType`, as every complete one must.
@@ -154,7 +154,7 @@ pub enum Says {
 
 /// A result as a modern client gets it: it says what it must, and names the gateway as its
 /// server, and the backend under a key of our own (X-MM-04).
-pub fn signed(result: &RawJson, says: Says, gateway: &RawJson) -> RawJson {
+pub fn stamp_result(result: &RawJson, says: ResultStamp, gateway: &RawJson) -> RawJson {
     let meta = result.get("_meta").filter(RawJson::is_object);
     let meta = meta.unwrap_or_else(|| RawJson::trusted("{}"));
     let mut set = vec![(key::SERVER_INFO, gateway.clone().into_bytes())];
@@ -167,22 +167,22 @@ pub fn signed(result: &RawJson, says: Says, gateway: &RawJson) -> RawJson {
         ("cacheScope", Bytes::from_static(b"\"private\"")),
     ];
     let said = match says {
-        Says::Itself => &said[..0],
-        Says::Complete => &said[..1],
-        Says::CompleteAndCacheable => &said[..],
+        ResultStamp::Itself => &said[..0],
+        ResultStamp::Complete => &said[..1],
+        ResultStamp::CompleteAndCacheable => &said[..],
     };
     result.with_members_and_defaults(&[meta], said, &[])
 }
 
 /// The params of a notification without the mark of the subscription that brought it, which is
 /// between us and that server.
-pub fn unsubscribed(params: &RawJson) -> RawJson {
-    stripped(params, &[], &[key::SUBSCRIPTION_ID])
+pub fn without_subscription_id(params: &RawJson) -> RawJson {
+    without_members(params, &[], &[key::SUBSCRIPTION_ID])
 }
 
 /// An object without these members, and without these keys of its `_meta`, which goes too where
 /// nothing else is in it.
-pub(super) fn stripped(object: &RawJson, members: &[&str], keys: &[&str]) -> RawJson {
+pub(super) fn without_members(object: &RawJson, members: &[&str], keys: &[&str]) -> RawJson {
     let Some(meta) = object.get("_meta") else {
         return object.with_members(&[], members);
     };

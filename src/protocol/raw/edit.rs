@@ -122,13 +122,13 @@ mod tests {
     fn edits_leave_every_other_byte_alone() {
         let text = br#"{ "n" : 1.10, "name":"a", "n": 2e400 ,"big":123456789012345678901234567890,"s":"\ud800"}"#;
         let raw = RawJson::parse(Bytes::from_static(text)).unwrap();
-        let [name] = raw.pick(["name"]).unwrap();
+        let [name] = raw.locate_members(["name"]).unwrap();
         let edited = raw.with_edits(vec![(name.unwrap(), quoted("b"))]);
         assert_eq!(
             edited.as_str(),
             r#"{ "n" : 1.10, "name":"b", "n": 2e400 ,"big":123456789012345678901234567890,"s":"\ud800"}"#
         );
-        assert_eq!(raw.pick(["s", "n"]), Err("n"));
+        assert_eq!(raw.locate_members(["s", "n"]), Err("n"));
     }
 
     fn raw(text: &'static str) -> RawJson {

@@ -14,13 +14,13 @@ use crate::protocol::{Inbound, message};
 
 /// What the reader hands over.
 #[derive(Debug)]
-pub enum Intake {
+pub enum StdinEvent {
     /// One line that is one message.
     Message(Inbound),
     /// Any other without its end, never empty; not checked to be UTF-8.
     Line(Bytes),
     /// The same where there is no room for what it may ask for.
-    Crowded(Crowded),
+    OverBudget(OverBudget),
     /// A line longer than the cap, thrown away up to its end.
     TooLong,
 }
@@ -28,7 +28,7 @@ pub enum Intake {
 /// A line that was read though there is no room for it, so that what needs none (a cancellation, a
 /// ping, an answer) is heard all the same. No other is read until this is dropped.
 #[derive(Debug)]
-pub struct Crowded {
+pub struct OverBudget {
     /// Whatever it is.
     pub line: Bytes,
     _seen: oneshot::Sender<()>,
@@ -43,7 +43,7 @@ pub fn read_lines(
     reader: Box<dyn Read + Send>,
     max_line: usize,
     budget: Budget,
-) -> mpsc::Receiver<Intake> {
+) -> mpsc::Receiver<StdinEvent> {
     let (lines, intake) = mpsc::channel(READ_AHEAD);
     super::spawn("stdin", move || {
         let mut reader = BufReader::with_capacity(CHUNK, reader);
@@ -60,37 +60,37 @@ pub fn read_lines(
             };
             let length = chunk.len();
             for line in splitter.lines(chunk) {
-                if hand_over(line, &lines, &budget).is_err() {
+                if deliver(line, &lines, &budget).is_err() {
                     return;
                 }
             }
             reader.consume(length);
         }
         if let Some(rest) = splitter.rest() {
-            let _ = hand_over(rest, &lines, &budget);
+            let _ = deliver(rest, &lines, &budget);
         }
     });
     intake
 }
 
-fn hand_over(
-    cut: Cut,
-    lines: &mpsc::Sender<Intake>,
+fn deliver(
+    cut: SplitLine,
+    lines: &mpsc::Sender<StdinEvent>,
     budget: &Budget,
-) -> Result<(), mpsc::error::SendError<Intake>> {
-    let Cut::Line(line) = cut else {
-        return lines.blocking_send(Intake::TooLong);
+) -> Result<(), mpsc::error::SendError<StdinEvent>> {
+    let SplitLine::Line(line) = cut else {
+        return lines.blocking_send(StdinEvent::TooLong);
     };
-    if let Ok(line) = budget.hold_with_copy(line.clone()) {
+    if let Ok(line) = budget.charge_with_copy(line.clone()) {
         let intake = match message::at_once(&line) {
-            Some(message) => Intake::Message(message),
-            None => Intake::Line(line),
+            Some(message) => StdinEvent::Message(message),
+            None => StdinEvent::Line(line),
         };
         return lines.blocking_send(intake);
     }
     let (seen, dropped) = oneshot::channel();
-    lines.blocking_send(Intake::Crowded(Crowded {
-        line: budget.hold_anyway(line),
+    lines.blocking_send(StdinEvent::OverBudget(OverBudget {
+        line: budget.charge_unchecked(line),
         _seen: seen,
     }))?;
     let _ = dropped.blocking_recv();
@@ -99,7 +99,7 @@ fn hand_over(
 
 /// What a byte stream is cut into.
 #[derive(Debug, PartialEq, Eq)]
-enum Cut {
+enum SplitLine {
     Line(Bytes),
     TooLong,
 }
@@ -125,7 +125,7 @@ impl Splitter {
     }
 
     /// The lines that end in this chunk; what is left of it is held.
-    fn lines<'a>(&'a mut self, mut chunk: &'a [u8]) -> impl Iterator<Item = Cut> + 'a {
+    fn lines<'a>(&'a mut self, mut chunk: &'a [u8]) -> impl Iterator<Item = SplitLine> + 'a {
         std::iter::from_fn(move || {
             loop {
                 let Some(at) = memchr(b'\n', chunk) else {
@@ -152,21 +152,21 @@ impl Splitter {
     }
 
     /// The line that ends with these bytes, behind those that are held.
-    fn line(&mut self, end: &[u8]) -> Option<Cut> {
+    fn line(&mut self, end: &[u8]) -> Option<SplitLine> {
         let mut line = std::mem::take(&mut self.held);
         if std::mem::take(&mut self.discarding) || line.len() + end.len() > self.max_line {
-            return Some(Cut::TooLong);
+            return Some(SplitLine::TooLong);
         }
         if line.is_empty() {
-            return Some(Cut::Line(Bytes::copy_from_slice(self.trimmed(end)?)));
+            return Some(SplitLine::Line(Bytes::copy_from_slice(self.trimmed(end)?)));
         }
         line.extend_from_slice(end);
         let line = Bytes::from(line);
-        Some(Cut::Line(line.slice_ref(self.trimmed(&line)?)))
+        Some(SplitLine::Line(line.slice_ref(self.trimmed(&line)?)))
     }
 
     /// Half a line at EOF: it may be a whole message.
-    fn rest(&mut self) -> Option<Cut> {
+    fn rest(&mut self) -> Option<SplitLine> {
         self.line(&[])
     }
 
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
     use crate::budget;
 
-    fn lines(input: &[u8], max: usize, step: usize) -> Vec<Cut> {
+    fn lines(input: &[u8], max: usize, step: usize) -> Vec<SplitLine> {
         let mut splitter = Splitter::new(max);
         let mut found = Vec::new();
         for chunk in input.chunks(step) {
@@ -198,8 +198,8 @@ mod tests {
         found
     }
 
-    fn line(text: &'static str) -> Cut {
-        Cut::Line(Bytes::from_static(text.as_bytes()))
+    fn line(text: &'static str) -> SplitLine {
+        SplitLine::Line(Bytes::from_static(text.as_bytes()))
     }
 
     #[test]
@@ -220,11 +220,11 @@ mod tests {
             let found = lines(b"0123456789A\n0123456789\nok\n", 10, step);
             assert_eq!(
                 found,
-                [Cut::TooLong, line("0123456789"), line("ok")],
+                [SplitLine::TooLong, line("0123456789"), line("ok")],
                 "step {step}"
             );
         }
-        assert_eq!(lines(b"0123456789AB", 10, 3), [Cut::TooLong]);
+        assert_eq!(lines(b"0123456789AB", 10, 3), [SplitLine::TooLong]);
     }
 
     #[test]
@@ -234,13 +234,13 @@ mod tests {
             assert_eq!(splitter.lines(&[b'x'; CHUNK]).next(), None);
             assert!(splitter.held.capacity() <= 1000);
         }
-        assert_eq!(splitter.lines(b"\n").next(), Some(Cut::TooLong));
+        assert_eq!(splitter.lines(b"\n").next(), Some(SplitLine::TooLong));
     }
 
     /// Room for one of these lines, and a loop that takes its time.
     #[test]
     fn a_line_without_room_is_handed_over_alone() {
-        let length = 2 * budget::FREE;
+        let length = 2 * budget::FREE_BELOW;
         let budget = Budget::new(2 * length);
         let (input, mut output) = std::io::pipe().unwrap();
         let mut intake = read_lines(Box::new(input), 10 * length, budget);
@@ -250,10 +250,10 @@ mod tests {
             output.write_all(b"\n").unwrap();
         }
         drop(output);
-        let Some(Intake::Line(first)) = intake.blocking_recv() else {
+        let Some(StdinEvent::Line(first)) = intake.blocking_recv() else {
             panic!("the first has room")
         };
-        let Some(Intake::Crowded(second)) = intake.blocking_recv() else {
+        let Some(StdinEvent::OverBudget(second)) = intake.blocking_recv() else {
             panic!("the second has none")
         };
         assert_eq!((first.len(), second.line.len()), (length, length));
@@ -262,7 +262,9 @@ mod tests {
             "read on beside a line without room"
         );
         drop(second);
-        assert!(matches!(intake.blocking_recv(), Some(Intake::Line(small)) if small == "small"));
+        assert!(
+            matches!(intake.blocking_recv(), Some(StdinEvent::Line(small)) if small == "small")
+        );
         assert!(intake.blocking_recv().is_none());
     }
 }

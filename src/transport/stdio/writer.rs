@@ -27,13 +27,13 @@ const HANGING: Duration = Duration::from_secs(60);
 /// What becomes of a line that is no answer when the client reads slowly. None is kept where there
 /// is no room for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Matters {
+pub enum DropPolicy {
     /// It is kept.
-    Much,
+    Keep,
     /// It takes the place of the last one of the same key that still waits.
-    UntilNext(u64),
+    Coalesce(u64),
     /// It may be missed.
-    Little,
+    BestEffort,
 }
 
 /// Why no more can be written.
@@ -138,7 +138,7 @@ pub fn write_lines(writer: Box<dyn Write + Send>, budget: Budget) -> (Outbox, Wr
         let mut state = queue.lock();
         state.closed = true;
         state.pieces.clear();
-        queue.budget.note_waiting(0);
+        queue.budget.set_waiting(0);
         drop(state);
         let _ = done.send(());
     });
@@ -162,15 +162,15 @@ impl Outbox {
     }
 
     /// Queues one line that may give way to others; says whether it is on its way.
-    pub fn push_if_it_matters(&self, line: Bytes, matters: Matters) -> bool {
+    pub fn push_with_policy(&self, line: Bytes, policy: DropPolicy) -> bool {
         let budget = &self.queue.budget;
         let slow = SLOW.min(budget.limit() / 4);
         let mut kept = true;
-        self.change(|state| match matters {
-            _ if !budget.has_room(line.len()) => kept = false,
-            Matters::Little if state.bytes > slow => kept = false,
-            Matters::Little | Matters::Much => state.add(line, true),
-            Matters::UntilNext(key) => state.put(key, line, slow),
+        self.change(|state| match policy {
+            _ if !budget.fits(line.len()) => kept = false,
+            DropPolicy::BestEffort if state.bytes > slow => kept = false,
+            DropPolicy::BestEffort | DropPolicy::Keep => state.add(line, true),
+            DropPolicy::Coalesce(key) => state.put(key, line, slow),
         });
         kept
     }
@@ -197,7 +197,7 @@ impl Outbox {
             return;
         }
         change(&mut state);
-        self.queue.budget.note_waiting(state.bytes);
+        self.queue.budget.set_waiting(state.bytes);
         let hangs = |since: Instant| since.elapsed() > HANGING;
         let stuck =
             state.bytes > self.queue.budget.limit() || state.writing_since.is_some_and(hangs);
@@ -295,7 +295,7 @@ fn drain(queue: &Queue, writer: &mut dyn Write) -> std::io::Result<()> {
         {
             let mut state = queue.lock();
             state.bytes -= std::mem::take(&mut written);
-            queue.budget.note_waiting(state.bytes);
+            queue.budget.set_waiting(state.bytes);
             state.writing_since = None;
             while state.pieces.is_empty() {
                 if state.closed {
@@ -425,9 +425,9 @@ mod tests {
         // The first byte is there: the writer has the line in hand, and hangs.
         reader.read_exact(&mut [0]).unwrap();
         for step in 0..1000 {
-            outbox.push_if_it_matters(line(&format!("p1 {step}")), Matters::UntilNext(1));
-            outbox.push_if_it_matters(line(&format!("p2 {step}")), Matters::UntilNext(2));
-            outbox.push_if_it_matters(line("log"), Matters::Little);
+            outbox.push_with_policy(line(&format!("p1 {step}")), DropPolicy::Coalesce(1));
+            outbox.push_with_policy(line(&format!("p2 {step}")), DropPolicy::Coalesce(2));
+            outbox.push_with_policy(line("log"), DropPolicy::BestEffort);
         }
         outbox.push(line("answer"));
         outbox.close();
@@ -446,9 +446,9 @@ mod tests {
         let answer = budget.hold(line(0)).unwrap();
         let kept: Vec<bool> = (1..=30)
             .map(|what| match what % 3 {
-                0 => outbox.push_if_it_matters(line(1), Matters::Much),
-                1 => outbox.push_if_it_matters(line(1), Matters::Little),
-                _ => outbox.push_if_it_matters(line(1), Matters::UntilNext(what)),
+                0 => outbox.push_with_policy(line(1), DropPolicy::Keep),
+                1 => outbox.push_with_policy(line(1), DropPolicy::BestEffort),
+                _ => outbox.push_with_policy(line(1), DropPolicy::Coalesce(what)),
             })
             .collect();
         assert!(kept[0] && !kept[29], "{kept:?}");

@@ -11,12 +11,12 @@ use crate::config::{Environment, Overrides, load};
 use crate::dispatch::TaskEvent;
 use crate::dispatch::call_target::{CallTarget, Route};
 use crate::governance::breaker::Breaker;
-use crate::protocol::{ClientProfile, Id, InFlight, Notification, Outcome, Request};
+use crate::protocol::{ClientProfile, Id, Incoming, Notification, Outcome, Request};
 
 struct Bench {
     backends: Vec<Arc<HttpBackend>>,
     parked_calls: Arc<ParkedCalls>,
-    in_flight: InFlight<()>,
+    in_flight: Incoming<()>,
     events: mpsc::UnboundedSender<TaskEvent>,
     heard: mpsc::UnboundedReceiver<TaskEvent>,
 }
@@ -37,19 +37,19 @@ impl Bench {
         Self {
             backends: backends.map(backend).collect(),
             parked_calls: Arc::default(),
-            in_flight: InFlight::default(),
+            in_flight: Incoming::default(),
             events,
             heard,
         }
     }
 
     /// A call to this backend under way, and the ticket of its request.
-    fn begin(&mut self, backend: usize) -> (CallHandle, Ticket) {
+    fn begin(&mut self, backend: usize) -> (CallHandle, RequestKey) {
         let id = Id::number(self.in_flight.len() as u64);
-        let ticket = self.in_flight.begin(id, ()).unwrap();
+        let key = self.in_flight.begin(id, ()).unwrap();
         let client = Arc::new(ClientProfile::superset());
         let exchange = Exchange {
-            ticket,
+            key,
             client: Arc::clone(&client),
             events: self.events.clone(),
             parked: Arc::clone(&self.parked_calls),
@@ -69,15 +69,15 @@ impl Bench {
             client,
             Instant::now(),
         );
-        (self.parked_calls.begin(call, exchange), ticket)
+        (self.parked_calls.begin(call, exchange), key)
     }
 
     /// One that waits, the handle it waits under, and what its backend is answered.
     async fn waiting(&mut self, method: &'static str) -> (RequestState, JoinHandle<Outcome>) {
-        let (call, ticket) = self.begin(0);
+        let (call, key) = self.begin(0);
         let answer = ask(&call.detached, method);
         assert!(call.detached.next_event().await.is_none());
-        let asked = self.parked_calls.park(call, ticket, fingerprint());
+        let asked = self.parked_calls.park(call, key, fingerprint());
         let asked = asked.unwrap_or_else(|_| panic!("it should wait"));
         (RequestState::of(&asked).unwrap(), answer)
     }
@@ -156,12 +156,12 @@ async fn no_more_wait_than_there_is_room_for() {
     for _ in 0..MAX_PARKED {
         bench.waiting("roots/list").await;
     }
-    let (call, ticket) = bench.begin(0);
+    let (call, key) = bench.begin(0);
     let answer = ask(&call.detached, "roots/list");
     assert!(call.detached.next_event().await.is_none());
     let goes_on = bench
         .parked_calls
-        .park(call, ticket, fingerprint())
+        .park(call, key, fingerprint())
         .err()
         .unwrap();
     let to_client_error = answer.await.unwrap();
@@ -178,15 +178,15 @@ async fn no_more_wait_than_there_is_room_for() {
 #[tokio::test(start_paused = true)]
 async fn a_call_whose_question_reached_nobody_is_cancelled() {
     let mut bench = Bench::new();
-    let (call, ticket) = bench.begin(0);
+    let (call, key) = bench.begin(0);
     let detached = Arc::clone(&call.detached);
     let answer = ask(&detached, "elicitation/create");
     assert!(detached.next_event().await.is_none());
-    assert!(bench.parked_calls.park(call, ticket, fingerprint()).is_ok());
+    assert!(bench.parked_calls.park(call, key, fingerprint()).is_ok());
     let (_, other) = bench.begin(0);
     bench.parked_calls.cancel_parked(other);
     assert!(!answer.is_finished());
-    bench.parked_calls.cancel_parked(ticket);
+    bench.parked_calls.cancel_parked(key);
     answer.await.unwrap();
     assert!(lock(&bench.parked_calls.parked).is_empty());
 }

@@ -30,7 +30,7 @@ const VERSION: u32 = 1;
 
 /// The files of one config.
 #[derive(Debug, Clone)]
-pub struct LastGood {
+pub struct ListingCache {
     folder: PathBuf,
     /// The config file; `None` where flags alone made the config.
     source: Option<Arc<Path>>,
@@ -38,7 +38,7 @@ pub struct LastGood {
 
 /// A listing of an earlier run.
 #[derive(Debug)]
-pub struct Recalled {
+pub struct CachedListing {
     /// As it was.
     pub listing: Listing,
     /// When it was had, within an hour.
@@ -55,7 +55,7 @@ pub fn age(at: SystemTime) -> String {
     }
 }
 
-impl LastGood {
+impl ListingCache {
     /// `None` where the config wants nothing remembered, or the machine has no place for it.
     pub fn of(config: &Config) -> Option<Self> {
         Some(Self {
@@ -65,7 +65,7 @@ impl LastGood {
     }
 
     /// What a backend listed at last contact. A file that can't be used is a line in the log.
-    pub fn recall(&self, backend: &BackendConfig) -> Option<Recalled> {
+    pub fn cached_listing(&self, backend: &BackendConfig) -> Option<CachedListing> {
         let fingerprint = fingerprint(backend)?;
         let path = self.path(backend, &fingerprint);
         let read = files::read(&path, MAX_BYTES).map_err(|error| error.to_string());
@@ -74,7 +74,7 @@ impl LastGood {
                 .map(|bytes| parse(bytes.into(), &fingerprint))
                 .transpose()
         }) {
-            Ok(recalled) => recalled.flatten(),
+            Ok(cached) => cached.flatten(),
             Err(why) => {
                 let file = path.display().to_string();
                 tracing::warn!(
@@ -153,7 +153,7 @@ fn fingerprint(backend: &BackendConfig) -> Option<String> {
 fn body(fingerprint: &str, listing: &Listing) -> Vec<u8> {
     let mut body = format!(
         ",\"version\":{VERSION},\"fingerprint\":\"{fingerprint}\",\"mirrors\":{}",
-        listing.mirrors
+        listing.param_headers
     )
     .into_bytes();
     for kind in Kind::ALL {
@@ -183,7 +183,7 @@ fn is_kept(path: &Path, body: &[u8], now: SystemTime) -> bool {
 }
 
 /// The listing that a file holds; `None` if it is another backend's.
-fn parse(bytes: Bytes, fingerprint: &str) -> Result<Option<Recalled>, String> {
+fn parse(bytes: Bytes, fingerprint: &str) -> Result<Option<CachedListing>, String> {
     let file = RawJson::parse(bytes).map_err(|error| format!("not JSON: {error}"))?;
     let of = |key: &str| file.get(key).ok_or_else(|| format!("it has no {key:?}"));
     if of("version")?.as_str() != VERSION.to_string() {
@@ -199,7 +199,7 @@ fn parse(bytes: Bytes, fingerprint: &str) -> Result<Option<Recalled>, String> {
             items.ok_or_else(|| format!("{:?} is no list", kind.member()))?;
     }
     let at = seconds(of("listed_at")?.as_bytes()).ok_or("its \"listed_at\" is no time")?;
-    Ok(Some(Recalled { listing, at }))
+    Ok(Some(CachedListing { listing, at }))
 }
 
 fn seconds(text: &[u8]) -> Option<SystemTime> {

@@ -4,17 +4,17 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use bytes::Bytes;
 
-use crate::transport::stdio::Matters;
+use crate::transport::stdio::DropPolicy;
 
 /// How much this line of that method matters. That the same thing has changed need not be heard
 /// twice.
-pub(super) fn matters(method: &str, line: &Bytes) -> Matters {
+pub(super) fn of_notification(method: &str, line: &Bytes) -> DropPolicy {
     match method {
-        "notifications/message" | "notifications/tasks/status" => Matters::Little,
+        "notifications/message" | "notifications/tasks/status" => DropPolicy::BestEffort,
         _ => {
             let mut hasher = DefaultHasher::new();
             line.hash(&mut hasher);
-            Matters::UntilNext(hasher.finish())
+            DropPolicy::Coalesce(hasher.finish())
         }
     }
 }
@@ -27,11 +27,17 @@ mod tests {
     fn the_same_change_takes_its_own_place_and_no_others() {
         let updated = "notifications/resources/updated";
         let line = |uri: &str| Bytes::from(format!(r#"{{"uri":"{uri}"}}"#));
-        assert_eq!(matters(updated, &line("a")), matters(updated, &line("a")));
-        assert_ne!(matters(updated, &line("a")), matters(updated, &line("b")));
         assert_eq!(
-            matters("notifications/message", &line("a")),
-            Matters::Little
+            of_notification(updated, &line("a")),
+            of_notification(updated, &line("a"))
+        );
+        assert_ne!(
+            of_notification(updated, &line("a")),
+            of_notification(updated, &line("b"))
+        );
+        assert_eq!(
+            of_notification("notifications/message", &line("a")),
+            DropPolicy::BestEffort
         );
     }
 }

@@ -12,29 +12,29 @@ use super::style::Status;
 use crate::backend::session::Connection;
 use crate::backend::{BackendError, BackendEvent, HttpBackend, State, shutdown_all, start_all};
 use crate::budget::Budget;
-use crate::catalog::{Built, Catalog, Findings, Names, Offer, Pins, Source};
+use crate::catalog::{BackendListing, Built, Catalog, Findings, Names, Pins, Source};
 use crate::config::Config;
 use crate::protocol::{ClientProfile, Kind};
-use crate::state::LastGood;
+use crate::state::ListingCache;
 
 /// Longest wait for all of them. A handshake has its own limit; this one is for endless lists.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What was found: every backend, and what all of them make together.
-pub(super) struct Fleet {
+pub(super) struct BackendSurvey {
     /// In config order.
-    pub(super) members: Vec<Member>,
+    pub(super) members: Vec<SurveyedBackend>,
     /// What a client would be shown, and what would be kept from it.
     pub(super) built: Built,
 }
 
 /// One backend, and how it fares.
-pub(super) struct Member {
+pub(super) struct SurveyedBackend {
     pub(super) backend: Arc<HttpBackend>,
     /// Its link, or in one line what is wrong and what to do.
     pub(super) link: Result<Arc<Connection>, String>,
     /// What it lists or, where it wasn't reached, listed at last contact.
-    offer: Option<Offer>,
+    backend_listing: Option<BackendListing>,
     /// When that was, where it wasn't reached.
     pub(super) last_contact: Option<SystemTime>,
     /// What of its tools is new, and what has changed.
@@ -43,60 +43,61 @@ pub(super) struct Member {
     stale: Vec<(Kind, BackendError)>,
 }
 
-impl Fleet {
+impl BackendSurvey {
     /// Connects all backends, asks each for its lists, and leaves again.
-    pub(super) async fn muster(config: Config) -> Self {
+    pub(super) async fn connect_all(config: Config) -> Self {
         let config = Arc::new(config);
-        let last_good = LastGood::of(&config);
+        let last_good = ListingCache::of(&config);
         // Held until the end: keepers run while somebody may introduce a client.
         let (_client, introduction) = watch::channel(Some(Arc::new(ClientProfile::ourselves())));
         let budget = Budget::new(config.gateway.max_buffered_bytes);
         let (backends, mut news) = start_all(&config, &introduction, &budget);
-        let mut members: Vec<Member> = backends.into_iter().map(Member::unheard).collect();
+        let mut members: Vec<SurveyedBackend> =
+            backends.into_iter().map(SurveyedBackend::pending).collect();
 
         let status = Status::new(format!("connecting to {} backends", members.len()));
-        let _ = tokio::time::timeout(PATIENCE, hear_all(&mut members, &mut news)).await;
+        let _ = tokio::time::timeout(PATIENCE, receive_all(&mut members, &mut news)).await;
         // No more tries: keepers end when nobody listens.
         news.close();
-        shutdown_all(members.iter().map(|member| &member.backend)).await;
+        shutdown_all(members.iter().map(|surveyed| &surveyed.backend)).await;
         drop(status);
 
         let mut pins = Pins::new(Arc::clone(&config.lock.lock));
-        for member in &mut members {
-            member.recall(last_good.as_ref());
-            member.judge(&mut pins);
+        for surveyed in &mut members {
+            surveyed.cached_listing(last_good.as_ref());
+            surveyed.judge(&mut pins);
         }
-        let sources: Vec<Source<'_>> = members.iter().map(Member::source).collect();
+        let sources: Vec<Source<'_>> = members.iter().map(SurveyedBackend::source).collect();
         let built = Catalog::build(&config.gateway, &sources, &Names::default());
         Self { members, built }
     }
 
     /// Those that could not be reached.
-    pub(super) fn down(&self) -> impl Iterator<Item = (&Member, &str)> {
+    pub(super) fn down(&self) -> impl Iterator<Item = (&SurveyedBackend, &str)> {
         self.members
             .iter()
-            .filter_map(|member| Some((member, member.link.as_ref().err()?.as_str())))
+            .filter_map(|surveyed| Some((surveyed, surveyed.link.as_ref().err()?.as_str())))
     }
 }
 
-impl Member {
-    fn unheard(backend: Arc<HttpBackend>) -> Self {
+impl SurveyedBackend {
+    fn pending(backend: Arc<HttpBackend>) -> Self {
         let why = format!("no answer within {} s", PATIENCE.as_secs());
         Self {
             backend,
             link: Err(why),
-            offer: None,
+            backend_listing: None,
             last_contact: None,
             findings: Findings::default(),
             stale: Vec::new(),
         }
     }
 
-    fn hear(&mut self, event: BackendEvent) {
+    fn receive(&mut self, event: BackendEvent) {
         match (event, self.backend.state()) {
             (BackendEvent::Listed { listing, stale, .. }, State::Ready(link)) => {
                 self.link = Ok(link);
-                self.offer = Some(Offer::read(&self.backend.config, &listing));
+                self.backend_listing = Some(BackendListing::read(&self.backend.config, &listing));
                 self.stale = stale;
             }
             _ => {
@@ -107,26 +108,28 @@ impl Member {
     }
 
     /// Where it wasn't reached, it is shown as a client would be: as it was at last contact.
-    fn recall(&mut self, last_good: Option<&LastGood>) {
-        if self.offer.is_some() {
+    fn cached_listing(&mut self, last_good: Option<&ListingCache>) {
+        if self.backend_listing.is_some() {
             return;
         }
         let config = &self.backend.config;
-        if let Some(recalled) = last_good.and_then(|last_good| last_good.recall(config)) {
-            self.offer = Some(Offer::read(config, &recalled.listing));
-            self.last_contact = Some(recalled.at);
+        if let Some(cached) = last_good.and_then(|last_good| last_good.cached_listing(config)) {
+            self.backend_listing = Some(BackendListing::read(config, &cached.listing));
+            self.last_contact = Some(cached.at);
         }
     }
 
     fn judge(&mut self, pins: &mut Pins) {
-        if let Some(offer) = &mut self.offer {
-            self.findings = pins.judge(&self.backend.config, offer);
+        if let Some(backend_listing) = &mut self.backend_listing {
+            self.findings = pins.judge(&self.backend.config, backend_listing);
         }
     }
 
     /// The tools that it has.
     pub(super) fn has_tool(&self, own: &str) -> bool {
-        self.offer.as_ref().is_some_and(|offer| offer.has_tool(own))
+        self.backend_listing
+            .as_ref()
+            .is_some_and(|backend_listing| backend_listing.has_tool(own))
     }
 
     /// The lists that could not be had, each with a line on why.
@@ -141,14 +144,17 @@ impl Member {
     fn source(&self) -> Source<'_> {
         Source {
             config: &self.backend.config,
-            offer: self.offer.as_ref(),
+            backend_listing: self.backend_listing.as_ref(),
             confirmed: self.link.is_ok(),
         }
     }
 }
 
 /// Ends when each has been heard once.
-async fn hear_all(members: &mut [Member], news: &mut mpsc::UnboundedReceiver<BackendEvent>) {
+async fn receive_all(
+    members: &mut [SurveyedBackend],
+    news: &mut mpsc::UnboundedReceiver<BackendEvent>,
+) {
     let mut heard = vec![false; members.len()];
     while heard.contains(&false) {
         let Some(event) = news.recv().await else {
@@ -156,7 +162,7 @@ async fn hear_all(members: &mut [Member], news: &mut mpsc::UnboundedReceiver<Bac
         };
         if let BackendEvent::Listed { backend, .. } | BackendEvent::Down { backend } = event {
             heard[backend] = true;
-            members[backend].hear(event);
+            members[backend].receive(event);
         }
     }
 }

@@ -8,8 +8,8 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::{Id, Inbound, Notification, Outcome, Request, Response};
+use crate::protocol::json_scan;
 use crate::protocol::raw::RawJson;
-use crate::protocol::skim;
 
 /// Reads a message in one pass over its bytes; `None` if it is odd in any way: then [`json`] and
 /// [`parse`] have the word.
@@ -24,15 +24,15 @@ pub fn at_once(text: &Bytes) -> Option<Inbound> {
         mut result,
         mut error,
     ] = [const { None }; 6];
-    let mut at = skim::space(text, 0);
+    let mut at = json_scan::space(text, 0);
     (text.get(at) == Some(&b'{')).then_some(())?;
     loop {
-        let name = skim::space(text, at + 1);
-        let name_end = skim::string(text, name)?;
-        let colon = skim::space(text, name_end);
+        let name = json_scan::space(text, at + 1);
+        let name_end = json_scan::string(text, name)?;
+        let colon = json_scan::space(text, name_end);
         (text.get(colon) == Some(&b':')).then_some(())?;
-        let start = skim::space(text, colon + 1);
-        let end = skim::value(text, start)?;
+        let start = json_scan::space(text, colon + 1);
+        let end = json_scan::value(text, start)?;
         let place = match &text[name..name_end] {
             b"\"jsonrpc\"" => &mut jsonrpc,
             b"\"id\"" => &mut id,
@@ -45,10 +45,10 @@ pub fn at_once(text: &Bytes) -> Option<Inbound> {
         if place.replace(start..end).is_some() {
             return None;
         }
-        at = skim::space(text, end);
+        at = json_scan::space(text, end);
         match text.get(at)? {
             b',' => {}
-            b'}' if skim::space(text, at + 1) == text.len() => break,
+            b'}' if json_scan::space(text, at + 1) == text.len() => break,
             _ => return None,
         }
     }
@@ -104,9 +104,9 @@ mod tests {
             r#"{"jsonrpc":"2.0","method":"notifications/x","params":{}}"#,
             r#"{"jsonrpc":"2.0","method":""}"#,
         ] {
-            let quick = at_once(&Bytes::from(text)).expect(text);
+            let fast_path = at_once(&Bytes::from(text)).expect(text);
             let slow = parse(&json(Bytes::from(text)).unwrap()).expect(text);
-            assert_eq!(format!("{quick:?}"), format!("{slow:?}"));
+            assert_eq!(format!("{fast_path:?}"), format!("{slow:?}"));
         }
     }
 

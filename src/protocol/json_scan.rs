@@ -104,11 +104,11 @@ pub fn string(text: &[u8], at: usize) -> Option<usize> {
     }
     // Whether the block before ends in a backslash that escapes.
     let mut open = false;
-    let mut near = at + STRETCH;
+    let mut near = at + PREFETCH_BYTES;
     while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk) {
         if at >= near {
-            fetch(&text[at..]);
-            near += STRETCH;
+            prefetch(&text[at..]);
+            near += PREFETCH_BYTES;
         }
         let block = Block::new(*block);
         let (all_quotes, backslashes) = (block.is(b'"'), block.is(b'\\'));
@@ -137,14 +137,14 @@ pub fn string(text: &[u8], at: usize) -> Option<usize> {
 }
 
 /// Bytes that are fetched together.
-const STRETCH: usize = 4096;
+const PREFETCH_BYTES: usize = 4096;
 /// What memory comes in.
 const LINE: usize = 64;
 
 /// Touches what comes next. A block takes so many instructions that the processor sees few blocks
 /// ahead, and would wait for memory at nearly each: of a large text it waits for a stretch at once.
-fn fetch(text: &[u8]) {
-    let lines = text.iter().step_by(LINE).take(STRETCH / LINE);
+fn prefetch(text: &[u8]) {
+    let lines = text.iter().step_by(LINE).take(PREFETCH_BYTES / LINE);
     black_box(lines.fold(0, |all, byte| all ^ byte));
 }
 

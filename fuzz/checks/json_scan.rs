@@ -1,6 +1,6 @@
 //! The hand-written reader of JSON's outline has the same word as serde_json on what is a value.
 
-use sentinel_gateway::protocol::skim;
+use sentinel_gateway::protocol::json_scan;
 use serde::de::IgnoredAny;
 
 use super::chance_of;
@@ -18,8 +18,8 @@ pub fn check(data: &[u8]) {
 }
 
 fn agree(text: &str) {
-    let ours = skim::value(text.as_bytes(), 0)
-        .is_some_and(|end| skim::space(text.as_bytes(), end) == text.len());
+    let ours = json_scan::value(text.as_bytes(), 0)
+        .is_some_and(|end| json_scan::space(text.as_bytes(), end) == text.len());
     let theirs = serde_json::from_str::<IgnoredAny>(text);
     assert_eq!(ours, theirs.is_ok(), "{theirs:?} of {text:?}");
 }

@@ -18,14 +18,14 @@ const DATA: [&str; 4] = ["default", "const", "enum", "examples"];
 
 /// One parameter that goes into a header too.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mirror {
+pub struct ParamHeader {
     /// `Mcp-Param-…`, in lower case.
     pub header: String,
     /// The way to it through the arguments.
     path: Vec<String>,
 }
 
-impl Mirror {
+impl ParamHeader {
     /// The mirrored parameters of a tool.
     ///
     /// # Errors
@@ -87,7 +87,7 @@ fn integer(number: &str) -> Option<String> {
 
 #[derive(Default)]
 struct Search {
-    found: Vec<Mirror>,
+    found: Vec<ParamHeader>,
     names: HashSet<String>,
 }
 
@@ -142,7 +142,7 @@ impl Search {
         if !self.names.insert(header.clone()) {
             return Err(format!("{ANNOTATION} {name:?} stands twice"));
         }
-        self.found.push(Mirror {
+        self.found.push(ParamHeader {
             header,
             path: path.to_vec(),
         });
@@ -187,15 +187,15 @@ fn is_token(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    fn tool(schema: &Value) -> Result<Vec<Mirror>, String> {
-        Mirror::of_tool(&RawJson::of(
+    fn tool(schema: &Value) -> Result<Vec<ParamHeader>, String> {
+        ParamHeader::of_tool(&RawJson::of(
             &serde_json::json!({ "name": "t", "inputSchema": schema }),
         ))
     }
 
     #[test]
     fn annotated_parameters_are_found_at_their_depth() {
-        let mirrors = tool(&serde_json::json!({ "type": "object", "properties": {
+        let param_headers = tool(&serde_json::json!({ "type": "object", "properties": {
             "region": { "type": "string", "x-mcp-header": "Region" },
             "where": { "type": "object", "properties": {
                 "row": { "type": "integer", "x-mcp-header": "Row" },
@@ -206,14 +206,14 @@ mod tests {
         .unwrap();
         let value = |arguments: &'static str| -> Vec<Option<String>> {
             let arguments = RawJson::trusted(arguments);
-            mirrors
+            param_headers
                 .iter()
-                .map(|mirror| mirror.value(&arguments))
+                .map(|param_header| param_header.value(&arguments))
                 .collect()
         };
-        let headers: Vec<_> = mirrors
+        let headers: Vec<_> = param_headers
             .iter()
-            .map(|mirror| mirror.header.as_str())
+            .map(|param_header| param_header.header.as_str())
             .collect();
         assert_eq!(headers, ["mcp-param-region", "mcp-param-row"]);
         let some = |text: &str| Some(text.to_owned());

@@ -26,7 +26,7 @@ const LABEL_CHARS: usize = 64;
 /// An item that clients are not shown, for the log and for `check`. What `tools.allow` and
 /// `tools.deny` leave out is no such item: the user knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Withheld {
+pub struct Rejected {
     /// The backend's name.
     pub backend: Arc<str>,
     /// What it is.
@@ -34,12 +34,17 @@ pub struct Withheld {
     /// Its name, escaped and shortened, or its place in the list: safe to print.
     pub name: String,
     /// Why.
-    pub reason: Reason,
+    pub reason: RejectReason,
 }
 
-impl Withheld {
+impl Rejected {
     /// `name` may be as hostile as it likes.
-    pub(super) fn new(backend: &BackendConfig, kind: Kind, name: &str, reason: Reason) -> Self {
+    pub(super) fn new(
+        backend: &BackendConfig,
+        kind: Kind,
+        name: &str,
+        reason: RejectReason,
+    ) -> Self {
         Self {
             backend: backend.name.clone(),
             kind,
@@ -52,11 +57,11 @@ impl Withheld {
 /// Why a client is not shown an item.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Reason {
+pub enum RejectReason {
     /// A parameter can't be repeated in a header as the definition asks for (S26
     /// `basic/transports/streamable-http`, "Schema Extension").
     #[error("{0}")]
-    Mirror(String),
+    ParamHeader(String),
     /// Not a JSON object, or one whose member names can't be read.
     #[error("it is not a readable JSON object")]
     NotAnObject,

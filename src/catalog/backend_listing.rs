@@ -6,40 +6,40 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::item::{Item, Unfit};
-use super::withheld::{MAX_ITEMS, MAX_TEMPLATES, Reason, Withheld};
+use super::item::{Item, RejectedItem};
+use super::rejected::{MAX_ITEMS, MAX_TEMPLATES, RejectReason, Rejected};
 use crate::config::BackendConfig;
-use crate::protocol::era::Mirror;
+use crate::protocol::era::ParamHeader;
 use crate::protocol::{Freshness, Kind, Listing};
 
 /// A listing of one backend, read.
 #[derive(Debug, Default)]
-pub struct Offer {
-    shelves: [Shelf; Kind::ALL.len()],
+pub struct BackendListing {
+    sections: [Section; Kind::ALL.len()],
     freshness: [Freshness; Kind::ALL.len()],
 }
 
 #[derive(Debug, Default)]
-struct Shelf {
-    items: Vec<Offered>,
-    withheld: Vec<Withheld>,
+struct Section {
+    items: Vec<Candidate>,
+    rejected: Vec<Rejected>,
 }
 
 /// An item that may be shown.
 #[derive(Debug)]
-pub(super) struct Offered {
+pub(super) struct Candidate {
     pub(super) item: Item,
     /// Its parameters that must be repeated in headers.
-    pub(super) mirrors: Arc<[Mirror]>,
+    pub(super) param_headers: Arc<[ParamHeader]>,
     /// Why it is not to be had all the same; it keeps its name meanwhile.
-    pub(super) blocked: Option<Reason>,
+    pub(super) blocked: Option<RejectReason>,
 }
 
-impl Offer {
+impl BackendListing {
     /// Reads what a backend listed: each fit item that its config admits, once.
     pub fn read(config: &BackendConfig, listing: &Listing) -> Self {
         Self {
-            shelves: Kind::ALL.map(|kind| Shelf::read(kind, config, listing)),
+            sections: Kind::ALL.map(|kind| Section::read(kind, config, listing)),
             freshness: Kind::ALL.map(|kind| listing.freshness(kind)),
         }
     }
@@ -47,46 +47,46 @@ impl Offer {
     /// Whether it has the tool of this own name.
     pub fn has_tool(&self, own: &str) -> bool {
         let mut tools = self.items(Kind::Tool).iter();
-        tools.any(|offered| &*offered.item.own == own)
+        tools.any(|candidate| &*candidate.item.own == own)
     }
 
-    pub(super) fn items(&self, kind: Kind) -> &[Offered] {
-        &self.shelves[kind as usize].items
+    pub(super) fn items(&self, kind: Kind) -> &[Candidate] {
+        &self.sections[kind as usize].items
     }
 
-    pub(super) fn tools_mut(&mut self) -> &mut [Offered] {
-        &mut self.shelves[Kind::Tool as usize].items
+    pub(super) fn tools_mut(&mut self) -> &mut [Candidate] {
+        &mut self.sections[Kind::Tool as usize].items
     }
 
     pub(super) fn freshness(&self, kind: Kind) -> Freshness {
         self.freshness[kind as usize]
     }
 
-    pub(super) fn withheld(&self, kind: Kind) -> &[Withheld] {
-        &self.shelves[kind as usize].withheld
+    pub(super) fn rejected(&self, kind: Kind) -> &[Rejected] {
+        &self.sections[kind as usize].rejected
     }
 }
 
-impl Shelf {
+impl Section {
     fn read(kind: Kind, config: &BackendConfig, listing: &Listing) -> Self {
-        let mut shelf = Self::default();
+        let mut section = Self::default();
         let mut seen = HashSet::new();
         let items = listing.items(kind);
         let limit = match kind {
             Kind::Template => MAX_TEMPLATES,
             _ => MAX_ITEMS,
         };
-        let mut withhold = |name: &str, reason| {
-            shelf
-                .withheld
-                .push(Withheld::new(config, kind, name, reason))
+        let mut reject = |name: &str, reason| {
+            section
+                .rejected
+                .push(Rejected::new(config, kind, name, reason))
         };
         for (at, raw) in items.iter().take(limit).enumerate() {
             let item = match Item::read(kind, raw) {
                 Ok(item) => item,
-                Err(Unfit { name, reason }) => {
+                Err(RejectedItem { name, reason }) => {
                     let name = name.unwrap_or_else(|| format!("item {}", at + 1));
-                    withhold(&name, reason);
+                    reject(&name, reason);
                     continue;
                 }
             };
@@ -94,26 +94,26 @@ impl Shelf {
                 continue;
             }
             if !seen.insert(item.own.clone()) {
-                withhold(&item.own, Reason::Duplicate);
+                reject(&item.own, RejectReason::Duplicate);
                 continue;
             }
-            let mirrors = match kind == Kind::Tool && listing.mirrors {
-                true => Mirror::of_tool(raw),
+            let param_headers = match kind == Kind::Tool && listing.param_headers {
+                true => ParamHeader::of_tool(raw),
                 false => Ok(Vec::new()),
             };
-            match mirrors {
-                Ok(mirrors) => shelf.items.push(Offered {
+            match param_headers {
+                Ok(param_headers) => section.items.push(Candidate {
                     item,
-                    mirrors: mirrors.into(),
+                    param_headers: param_headers.into(),
                     blocked: None,
                 }),
-                Err(why) => withhold(&item.own, Reason::Mirror(why)),
+                Err(why) => reject(&item.own, RejectReason::ParamHeader(why)),
             }
         }
         if items.len() > limit {
             let place = format!("items {} to {}", limit + 1, items.len());
-            withhold(&place, Reason::TooMany(limit));
+            reject(&place, RejectReason::TooMany(limit));
         }
-        shelf
+        section
     }
 }
