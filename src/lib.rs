@@ -19,6 +19,7 @@
 
 pub mod backend;
 pub mod budget;
+pub mod call_report;
 pub mod catalog;
 pub mod cli;
 pub mod config;
@@ -30,6 +31,7 @@ pub mod hex;
 pub mod observe;
 pub mod protocol;
 pub mod state;
+pub mod sync;
 pub mod transport;
 
 use std::sync::Arc;

@@ -29,10 +29,10 @@ pub const ALL: [(&str, Check); 9] = [
     ("config", config::check),
     ("edits", edits::check),
     ("envelope", envelope::check),
+    ("json_scan", json_scan::check),
     ("names", names::check),
     ("reply", reply::check),
     ("retry_after", retry_after::check),
-    ("json_scan", json_scan::check),
     ("sse", sse::check),
     ("www_authenticate", www_authenticate::check),
 ];

@@ -1,0 +1,53 @@
+//! A mutex without poisoning.
+//!
+//! A panic is caught where its task ends, and every critical section here leaves its data valid at
+//! each step, so a lock that was held during a panic can be taken again.
+
+use std::sync::{MutexGuard, PoisonError};
+
+/// [`std::sync::Mutex`] whose [`lock`](Self::lock) never fails. For short critical sections: never
+/// hold it across an `.await`.
+#[derive(Debug, Default)]
+pub struct Mutex<T>(std::sync::Mutex<T>);
+
+impl<T> Mutex<T> {
+    /// An unlocked mutex.
+    pub const fn new(value: T) -> Self {
+        Self(std::sync::Mutex::new(value))
+    }
+
+    /// Waits for the lock.
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The value. No lock is needed, since nobody else can hold one.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The value, without the mutex.
+    pub fn into_inner(self) -> T {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_under_the_lock_does_not_poison_it() {
+        let mutex = Mutex::new(1);
+        let panicked = std::thread::scope(|scope| {
+            let holding = scope.spawn(|| {
+                let _guard = mutex.lock();
+                std::panic::resume_unwind(Box::new(()));
+            });
+            holding.join().is_err()
+        });
+        assert!(panicked);
+        *mutex.lock() += 1;
+        assert_eq!(*mutex.lock(), 2);
+    }
+}
