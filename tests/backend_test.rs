@@ -2,6 +2,8 @@
 //!
 //! A fault's number is that of its row in the fault catalogue, and every test's name carries it.
 //! Beside every fault another backend is at work, and must not notice: see [`rig`].
+//!
+//! A binary of its own so that the backend tests can be built and run by this name alone.
 
 // What helpers unwrap is as much a test's affair as what tests do.
 #![allow(clippy::unwrap_used, unreachable_pub)]
@@ -12,6 +14,8 @@ mod common;
 mod bodies;
 #[path = "backend/connect.rs"]
 mod connect;
+#[path = "backend/credentials.rs"]
+mod credentials;
 #[path = "backend/events.rs"]
 mod events;
 #[path = "backend/http.rs"]

@@ -1,5 +1,8 @@
 //! Memory has a ceiling, whatever is poured in from either side, and what finds no room harms
 //! nobody else. With the real binary.
+//!
+//! A binary of its own: it pours tens of MiB through loopback at once. Other tests beside it would
+//! wait longer than they allow for, and the peaks measured here would depend on them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

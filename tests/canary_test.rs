@@ -2,6 +2,9 @@
 //! of the gateway's own, and gateways that can't reach where they are sent: nothing shows.
 //!
 //! What every other test plants and looks through is told in `tests/common/canary.rs`.
+//!
+//! A binary of its own: it counts the lines that this process looked through and says that no
+//! secret was among them, which must be about what it does alone.
 
 #![allow(clippy::unwrap_used)]
 

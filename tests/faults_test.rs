@@ -6,6 +6,8 @@
 //! under a ceiling: [`rig`] and [`table`] see to it. Finer variants of many rows are in other
 //! tests, by the name `fault_NN_…`.
 //!
+//! A binary of its own: it is its own harness, with a hook for panics and a log.
+//!
 //! `cargo test --test faults_test -- 41 58` checks these rows alone. See [`subject`] for how to
 //! put another program to the test, and [`report`] for what is told of it.
 

@@ -1,33 +1,27 @@
-//! Whole paths in memory: a client, the gateway, and backends that misbehave on command.
+//! The integration tests, in one binary: what they share is compiled and linked once.
 //!
-//! A test named `fault_NN_…` shows row NN of the fault catalogue. Whatever a test is about, the
-//! harness besides judges every line of the gateway and that nothing stays pending.
+//! Each folder named below is a module. `cargo test --test gateway_integration_test news::` runs
+//! those of one folder.
+//!
+//! What stands here shares a process: no test may set a variable of the environment, a hook for
+//! panics, a folder to work in or a log of its own, nor count what the whole process has. Tests
+//! that do are binaries of their own, and each says why.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+// What helpers unwrap is as much a test's affair as what tests do.
+#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
 
 mod common;
 
-#[path = "gateway/breaker.rs"]
-mod breaker;
-#[path = "gateway/input.rs"]
-mod input;
-#[path = "gateway/lifecycle.rs"]
-mod lifecycle;
-#[path = "gateway/listing.rs"]
-mod listing;
-#[path = "gateway/load.rs"]
-mod load;
-#[path = "gateway/parked.rs"]
-mod parked;
-#[path = "gateway/relay.rs"]
-mod relay;
-#[path = "gateway/replies.rs"]
-mod replies;
-#[path = "gateway/retry.rs"]
-mod retry;
-#[path = "gateway/rounds.rs"]
-mod rounds;
-#[path = "gateway/rules.rs"]
-mod rules;
-#[path = "gateway/strays.rs"]
-mod strays;
+mod cli;
+mod commands;
+mod config;
+mod era_matrix;
+mod fuzz;
+mod gateway;
+mod harness;
+mod news;
+mod pitfalls;
+mod pool;
+mod requirements;
+mod sdk;
+mod state;

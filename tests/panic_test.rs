@@ -1,4 +1,7 @@
 //! A panic is told in the log, and waits for it no more than any other line.
+//!
+//! A binary of its own: it starts itself once more as the process that logs and panics. There the
+//! log is installed as the gateway does it, and with it a hook for panics, both once per process.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 

@@ -4,6 +4,8 @@
 //! broken connections, lost sessions, nonsense, and an end in the middle of it. Its clock is moved
 //! by the simulation, so minutes take no time. `SIMULATION_SEEDS=100000` plays more of them, from
 //! `SIMULATION_FROM` on; `SIMULATION_SEED=7` plays one, and prints what happened.
+//!
+//! A binary of its own: it keeps both cores busy throughout, and others wait for real time.
 
 // What helpers unwrap is as much a test's affair as what tests do.
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]

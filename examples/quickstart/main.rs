@@ -1,7 +1,7 @@
 //! From nothing to a working gateway, in one command:
 //!
 //! ```sh
-//! cargo run --release --example quickstart
+//! cargo run --locked --example quickstart
 //! ```
 //!
 //! Two backends stand behind one gateway: a real SQLite MCP server, which this example starts, and

@@ -4,7 +4,7 @@ use std::fs;
 
 use sentinel_gateway::config::{Overrides, SecretSource};
 
-use crate::machine::*;
+use crate::config::machine::*;
 
 #[test]
 fn the_search_ends_at_the_first_that_is_there() {

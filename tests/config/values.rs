@@ -2,7 +2,7 @@
 
 use sentinel_gateway::config::{Overrides, Secret, SecretSource};
 
-use crate::machine::*;
+use crate::config::machine::*;
 
 #[test]
 fn flags_alone_make_a_configuration() {

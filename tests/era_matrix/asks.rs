@@ -1,5 +1,5 @@
 //! What a backend wants to know of the client in the middle of a call. More of it in
-//! [`input`](crate::input).
+//! [`input`](crate::era_matrix::input).
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::common::gate::Gate;
 use crate::common::gateway::TestGateway;
 use crate::common::message::request;
 use crate::common::reply::Reply;
-use crate::table::Pair;
+use crate::era_matrix::table::Pair;
 
 const WAY: [&str; 4] = [
     "request ← request",

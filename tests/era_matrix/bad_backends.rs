@@ -6,7 +6,7 @@ use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
 use crate::common::message::{complete, complete_text, request, result, text};
 use crate::common::reply::Reply;
-use crate::table::{LEGACY, MODERN, Pair};
+use crate::era_matrix::table::{LEGACY, MODERN, Pair};
 
 /// A client of each era before a modern backend.
 const CLIENTS: [Pair; 2] = [Pair::new(LEGACY, MODERN), Pair::new(MODERN, MODERN)];

@@ -6,7 +6,7 @@ use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
 use crate::common::message::complete_text;
 use crate::common::reply::Reply;
-use crate::table::{LEGACY, MODERN};
+use crate::era_matrix::table::{LEGACY, MODERN};
 
 const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::common::message::{error, error_with};
 use crate::common::reply::Reply;
-use crate::table::Pair;
+use crate::era_matrix::table::Pair;
 
 const AS_IT_IS: &str = "as it is";
 

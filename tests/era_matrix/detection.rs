@@ -7,7 +7,7 @@ use crate::common::gateway::TestGateway;
 use crate::common::message::error_with;
 use crate::common::reply::Reply;
 use crate::common::streams::refusals;
-use crate::table::{LEGACY, MODERN};
+use crate::era_matrix::table::{LEGACY, MODERN};
 
 /// A client of each era calls the tool `t`, which runs once each.
 fn serves_both(fake: &FakeBackend, more: &str) {

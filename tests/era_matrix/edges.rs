@@ -8,7 +8,7 @@ use crate::common::gate::Gate;
 use crate::common::gateway::TestGateway;
 use crate::common::message::error;
 use crate::common::reply::Reply;
-use crate::table::{LEGACY, MODERN, PAIRS, Pair};
+use crate::era_matrix::table::{LEGACY, MODERN, PAIRS, Pair};
 
 #[test]
 fn a_backend_hears_its_own_name_for_a_tool_in_body_and_header() {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::common::reply::Reply;
-use crate::table::Pair;
+use crate::era_matrix::table::Pair;
 
 /// JSON that no reading and writing again would leave as it is.
 const RAW: &str = r#"{"n":1.10,"big":123456789012345678901234567890,"e":1E+2,"s":"\ud83d\ude00\u0000\/","z":1,"a":2}"#;

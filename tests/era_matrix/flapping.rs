@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::common::fake::FakeBackend;
-use crate::table::{LEGACY, MODERN, Pair};
+use crate::era_matrix::table::{LEGACY, MODERN, Pair};
 
 const TOOLS: &str = "notifications/tools/list_changed";
 const UPDATED: &str = "notifications/resources/updated";

@@ -6,7 +6,7 @@ use crate::common::gate::Gate;
 use crate::common::live::Live;
 use crate::common::message::{notification, progress as step};
 use crate::common::reply::Reply;
-use crate::table::{LEGACY, MODERN, Pair};
+use crate::era_matrix::table::{LEGACY, MODERN, Pair};
 
 const CAN_RELAY: [&str; 3] = ["sampling", "elicitation", "roots"];
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
 use crate::common::reply::Reply;
-use crate::table::{LEGACY, MODERN, Pair};
+use crate::era_matrix::table::{LEGACY, MODERN, Pair};
 
 const TOOLS: &str = "notifications/tools/list_changed";
 const UPDATED: &str = "notifications/resources/updated";

@@ -7,7 +7,7 @@ use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
 use crate::common::message::{complete, result};
 use crate::common::reply::Reply;
-use crate::table::Pair;
+use crate::era_matrix::table::Pair;
 
 const EXTENSION: &str = "io.modelcontextprotocol/tasks";
 const RELATED: &str = "io.modelcontextprotocol/related-task";

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::common::gateway::TestGateway;
-use crate::table::{LEGACY, MODERN, OLDER};
+use crate::era_matrix::table::{LEGACY, MODERN, OLDER};
 
 #[test]
 fn the_version_that_a_client_asks_for_is_spoken() {

@@ -123,3 +123,30 @@ fn fault_79_while_one_call_tries_it_all_others_are_turned_away() {
     assert_eq!(Answer(gateway.next_message()).text(), "back");
     assert_eq!(gateway.call("act", json!({})).text(), "back");
 }
+
+#[test]
+fn a_subscription_is_refused_like_a_call_and_its_failures_count() {
+    let bad = FakeBackend::start()
+        .tool("act")
+        .resource("a:b")
+        .capabilities(json!({ "resources": { "subscribe": true } }));
+    bad.always("resources/subscribe", Reply::status(502));
+    let mut gateway = initialized(&[("bad", &bad)]);
+    let about = json!({ "uri": "a:b" });
+    for _ in 0..FAILURES {
+        let answer = gateway.ask("resources/subscribe", about.clone());
+        assert!(answer.message().contains("HTTP 502"), "{answer:?}");
+    }
+    let refused = gateway.ask("resources/subscribe", about.clone());
+    let message = refused.message();
+    assert!(message.starts_with("bad: not called, because"), "{message}");
+    assert_eq!(refused.verdict(), ("unreachable", "no", 0));
+    let reason = "the server answered HTTP 502";
+    assert_turned_away(&gateway.call("act", json!({})), reason);
+    let reached = bad.requests_of("resources/subscribe").len();
+    assert_eq!((reached, bad.runs("act")), (FAILURES, 0));
+
+    bad.as_usual("resources/subscribe");
+    gateway.call_until_it_works("act");
+    gateway.ask("resources/subscribe", about).result();
+}

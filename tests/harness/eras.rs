@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::Client;
 use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
 use crate::common::live::Live;
 use crate::common::message::complete_text;
 use crate::common::reply::Reply;
 use crate::common::streams::refusals;
+use crate::harness::Client;
 
 const MODERN: &str =
     "MCP-Protocol-Version: 2026-07-28\r\nAccept: application/json, text/event-stream\r\n";

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sentinel_gateway::backend::retry::Replay;
-use sentinel_gateway::backend::session::NoopHandler;
+use sentinel_gateway::backend::stream::NoopHandler;
 use sentinel_gateway::backend::{self, BackendEvent, Call, HttpBackend, Subscription};
 use sentinel_gateway::budget::Budget;
 use sentinel_gateway::config::{Environment, Overrides, load};
+use sentinel_gateway::governance::Admission;
 use sentinel_gateway::protocol::{ClientProfile, Listing, Outcome, RawJson, Request};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -101,7 +102,7 @@ impl Alone {
     /// The next question of this method, and where the answer goes.
     pub fn asked(&mut self, wanted: &str) -> (Request, oneshot::Sender<Outcome>) {
         self.take(wanted, |event| match event {
-            BackendEvent::Asked {
+            BackendEvent::ServerRequest {
                 request, answer, ..
             } if request.method == wanted => Ok((request, answer)),
             other => Err(other),
@@ -110,7 +111,7 @@ impl Alone {
 
     /// Subscribes; an error as JSON.
     pub fn subscribe(&self, uri: &str) -> Result<Subscription, Value> {
-        self.wait(self.backend.subscribe(uri))
+        self.wait(self.backend.subscribe(uri, &Admission::default()))
             .map_err(|error| error.read().unwrap())
     }
 
@@ -131,7 +132,8 @@ impl Alone {
             param_headers: &[],
             handler: &NoopHandler,
         };
-        match self.wait(self.backend.call(&call)) {
+        let called = self.wait(self.backend.call(&call));
+        match called.result {
             Ok(answer) => match answer.outcome {
                 Outcome::Result(result) => {
                     let result: Value = result.read().unwrap();
@@ -139,7 +141,7 @@ impl Alone {
                 }
                 Outcome::Error(error) => Err(error.as_str().to_owned()),
             },
-            Err(failed) => Err(format!("{:?}: {}", failed.executed, failed.error)),
+            Err(error) => Err(format!("{:?}: {error}", called.report.executed)),
         }
     }
 

@@ -7,13 +7,13 @@ use serde_json::json;
 use sentinel_gateway::backend::State;
 use sentinel_gateway::protocol::{Kind, Outcome, RawJson};
 
-use crate::alone::Alone;
 use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
 use crate::common::gateway::TestGateway;
 use crate::common::live::Live;
 use crate::common::message::{notification, request, text};
 use crate::common::reply::Reply;
+use crate::news::alone::Alone;
 
 const TOOLS_CHANGED: &str = "notifications/tools/list_changed";
 

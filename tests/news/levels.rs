@@ -3,8 +3,8 @@
 use sentinel_gateway::protocol::LogLevel;
 use serde_json::json;
 
-use crate::alone::Alone;
 use crate::common::fake::FakeBackend;
+use crate::news::alone::Alone;
 
 fn next_level(fake: &FakeBackend) -> String {
     let request = fake.next_request("logging/setLevel");

@@ -4,10 +4,10 @@ use serde_json::json;
 
 use sentinel_gateway::protocol::Kind;
 
-use crate::alone::Alone;
 use crate::common::fake::FakeBackend;
 use crate::common::message::{complete, error, notification};
 use crate::common::reply::Reply;
+use crate::news::alone::Alone;
 
 const TOOLS_CHANGED: &str = "notifications/tools/list_changed";
 

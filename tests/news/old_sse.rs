@@ -5,12 +5,12 @@ use serde_json::json;
 use sentinel_gateway::backend::State;
 use sentinel_gateway::protocol::{Kind, Outcome, RawJson};
 
-use crate::alone::Alone;
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
 use crate::common::live::Live;
 use crate::common::message::{notification, progress, request, text};
 use crate::common::reply::Reply;
+use crate::news::alone::Alone;
 
 #[test]
 fn it_is_found_where_initialize_is_refused() {

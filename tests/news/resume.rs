@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::alone::Alone;
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
 use crate::common::live::Live;
 use crate::common::message::{notification, progress, request, text};
 use crate::common::reply::Reply;
+use crate::news::alone::Alone;
 
 fn ids(fake: &FakeBackend) -> Vec<String> {
     let gets = fake.requests_of("GET").into_iter();

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use crate::alone::Alone;
 use crate::common::fake::FakeBackend;
 use crate::common::reply::Reply;
+use crate::news::alone::Alone;
 
 const UPDATED: &str = "notifications/resources/updated";
 

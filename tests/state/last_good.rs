@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
 use crate::common::reply::Reply;
-use crate::house::House;
+use crate::state::house::House;
 
 const IMPATIENT: &str = "[gateway]\nstartup_wait_ms = 300\n";
 const ONCE: &str = "retries = 0";

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
 use crate::common::reply::Reply;
-use crate::house::House;
+use crate::state::house::House;
 
 const BLOCK: &str = "tools.pin = \"block\"";
 

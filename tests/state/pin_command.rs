@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::common::fake::FakeBackend;
-use crate::house::House;
+use crate::state::house::House;
 
 const BLOCK: &str = "tools.pin = \"block\"";
 

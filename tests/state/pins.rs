@@ -6,7 +6,7 @@ use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
 use crate::common::message::{notification, text};
 use crate::common::reply::Reply;
-use crate::house::House;
+use crate::state::house::House;
 
 const BLOCK: &str = "tools.pin = \"block\"";
 

@@ -12,7 +12,7 @@ use crate::common::gate::Gate;
 use crate::common::gateway::{Answer, TestGateway};
 use crate::common::message::{notification, progress, text};
 use crate::common::reply::Reply;
-use crate::table::{LEGACY, MODERN, Pair};
+use crate::era_matrix::table::{LEGACY, MODERN, Pair};
 
 const CALLS: usize = 12;
 const SEEDS: u64 = 12;
@@ -125,8 +125,29 @@ impl Player {
     }
 }
 
-fn tools(pair: Pair) -> FakeBackend {
-    (0..CALLS).fold(pair.fake(), |fake, call| fake.tool(&name(call)))
+/// Scripts a tool of a backend, and says which questions must be answered.
+type Story = fn(&FakeBackend, &str, &mut Chance) -> Vec<String>;
+
+/// Plays a seed's stories to the end: the backend, all that must be answered, and the player, whose
+/// gateway runs on until the test has looked at the backend.
+fn played(pair: Pair, seed: u64, story: Story) -> (FakeBackend, Vec<String>, Player) {
+    let fake = (0..CALLS).fold(pair.fake(), |fake, call| fake.tool(&name(call)));
+    let mut chance = Chance(seed);
+    let stories = (0..CALLS).map(|call| story(&fake, &name(call), &mut chance));
+    let expected = stories.flatten().collect();
+    let mut player = Player {
+        gateway: pair.gateway_for(&fake, everything()),
+        modern: pair.modern_client(),
+        chance,
+    };
+    player.play();
+    (fake, expected, player)
+}
+
+fn each_ran_once(fake: &FakeBackend, seed: u64) {
+    for call in 0..CALLS {
+        assert_eq!(fake.runs(&name(call)), 1, "seed {seed}");
+    }
 }
 
 #[test]
@@ -134,15 +155,7 @@ fn legacy_backends_are_answered_in_any_order() {
     for client in [LEGACY, MODERN] {
         for seed in 0..SEEDS {
             let pair = Pair::new(client, LEGACY);
-            let (fake, mut chance) = (tools(pair), Chance(seed));
-            let stories = (0..CALLS).map(|call| legacy_story(&fake, &name(call), &mut chance));
-            let expected: Vec<String> = stories.flatten().collect();
-            let mut player = Player {
-                gateway: pair.gateway_for(&fake, everything()),
-                modern: pair.modern_client(),
-                chance,
-            };
-            player.play();
+            let (fake, expected, _player) = played(pair, seed, legacy_story);
             let mut heard = HashMap::new();
             for answer in fake.requests_of("response") {
                 let id = answer.message["id"].as_str().unwrap().to_owned();
@@ -153,7 +166,7 @@ fn legacy_backends_are_answered_in_any_order() {
                 assert_eq!(heard.get(&id), Some(&accept(&id)), "seed {seed}");
             }
             assert_eq!(fake.requests_of("tools/call").len(), CALLS, "seed {seed}");
-            (0..CALLS).for_each(|call| assert_eq!(fake.runs(&name(call)), 1, "seed {seed}"));
+            each_ran_once(&fake, seed);
         }
     }
 }
@@ -163,15 +176,7 @@ fn modern_backends_are_answered_in_any_order() {
     for client in [LEGACY, MODERN] {
         for seed in 0..SEEDS {
             let pair = Pair::new(client, MODERN);
-            let (fake, mut chance) = (tools(pair), Chance(seed));
-            let stories = (0..CALLS).map(|call| modern_story(&fake, &name(call), &mut chance));
-            let expected: Vec<String> = stories.flatten().collect();
-            let mut player = Player {
-                gateway: pair.gateway_for(&fake, everything()),
-                modern: pair.modern_client(),
-                chance,
-            };
-            player.play();
+            let (fake, expected, _player) = played(pair, seed, modern_story);
             let mut heard = HashMap::new();
             for call in fake.requests_of("tools/call") {
                 let answers = call.params()["inputResponses"].as_object().cloned();
@@ -186,7 +191,7 @@ fn modern_backends_are_answered_in_any_order() {
                     "seed {seed}"
                 );
             }
-            (0..CALLS).for_each(|call| assert_eq!(fake.runs(&name(call)), 1, "seed {seed}"));
+            each_ran_once(&fake, seed);
         }
     }
 }

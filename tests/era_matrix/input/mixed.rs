@@ -9,7 +9,7 @@ use crate::common::gate::Gate;
 use crate::common::gateway::TestGateway;
 use crate::common::message::{request, result, text};
 use crate::common::reply::Reply;
-use crate::table::LEGACY;
+use crate::era_matrix::table::LEGACY;
 
 fn sample() -> Value {
     let params = json!({ "messages": [], "maxTokens": 1 });

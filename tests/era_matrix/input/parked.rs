@@ -9,7 +9,7 @@ use crate::common::gate::Gate;
 use crate::common::gateway::{Answer, TestGateway};
 use crate::common::message::{progress, request, text};
 use crate::common::reply::Reply;
-use crate::table::{LEGACY, MODERN, Pair};
+use crate::era_matrix::table::{LEGACY, MODERN, Pair};
 
 pub(super) const PAIR: Pair = Pair::new(MODERN, LEGACY);
 
@@ -23,6 +23,13 @@ pub(super) struct Parked {
 }
 
 impl Parked {
+    /// Its tool asked one question, and the client has been answered with that.
+    pub fn asked() -> (Self, Answer) {
+        let mut parked = Self::over(&[ask(0, "?")]);
+        let asked = parked.call();
+        (parked, asked)
+    }
+
     pub fn over(questions: &[Value]) -> Self {
         Self::with(|gate| asking(questions).hold(gate).event(text("done")))
     }
@@ -66,6 +73,18 @@ impl Parked {
         let calls = self.fake.requests_of("tools/call");
         let calls = calls.iter().filter(|call| call.tool() == "ask").count();
         assert_eq!((calls, self.fake.runs("ask")), (1, 1));
+    }
+
+    /// The call can't go on, and says so.
+    pub fn fails(&mut self, id: u64) {
+        let answer = self.gateway.answer(id);
+        let code = answer.code();
+        assert!(code == -32603 || code == -32602, "{answer:?}");
+    }
+
+    /// The backend's other tool works.
+    pub fn other_works(&mut self) {
+        assert_eq!(self.gateway.call("other", json!({})).text(), "other {}");
     }
 
     /// What was posted in answer to the question with this id.
@@ -159,8 +178,7 @@ fn what_is_missing_is_asked_for_again_and_what_is_too_much_ignored() {
 #[test]
 fn an_answer_reaches_the_backend_as_it_was_written() {
     const RAW: &str = r#"{"action":"accept","content":{"z":1.10,"a":12345678901234567890}}"#;
-    let mut parked = Parked::over(&[ask(0, "?")]);
-    let asked = parked.call();
+    let (mut parked, asked) = Parked::asked();
     let mut params = parked.gateway.with_metadata(parked.call.clone());
     params["inputResponses"] = json!({ asked.question().0: "$raw" });
     params["requestState"] = asked.state().unwrap().clone();
@@ -177,8 +195,7 @@ fn an_answer_reaches_the_backend_as_it_was_written() {
 
 #[test]
 fn a_state_that_was_tampered_with_is_refused_and_the_true_one_still_good() {
-    let mut parked = Parked::over(&[ask(0, "?")]);
-    let asked = parked.call();
+    let (mut parked, asked) = Parked::asked();
     let state = asked.state().unwrap().as_str().unwrap().to_owned();
     let mut flipped = state.clone().into_bytes();
     let middle = flipped.len() / 2;
@@ -200,8 +217,7 @@ fn a_state_that_was_tampered_with_is_refused_and_the_true_one_still_good() {
 
 #[test]
 fn a_state_is_good_once() {
-    let mut parked = Parked::over(&[ask(0, "?")]);
-    let asked = parked.call();
+    let (mut parked, asked) = Parked::asked();
     let id = parked.retry_accepting(&asked);
     parked.fake.next_request("response");
     let while_it_runs = parked.retry_accepting(&asked);
@@ -215,8 +231,7 @@ fn a_state_is_good_once() {
 
 #[test]
 fn a_state_belongs_to_its_method_and_its_params() {
-    let mut parked = Parked::over(&[ask(0, "?")]);
-    let asked = parked.call();
+    let (mut parked, asked) = Parked::asked();
     let answers = json!({ asked.question().0: accept("x") });
     for (method, params) in [
         (

@@ -7,12 +7,11 @@ use super::{accept, ask, asking, everything, form};
 use crate::common::gate::Gate;
 use crate::common::message::{error_with, notification, request, text};
 use crate::common::reply::Reply;
-use crate::table::{MODERN, Pair};
+use crate::era_matrix::table::{MODERN, Pair};
 
 #[test]
 fn a_result_that_comes_while_it_is_parked_waits_for_the_client() {
-    let mut parked = Parked::over(&[ask(0, "?")]);
-    let asked = parked.call();
+    let (mut parked, asked) = Parked::asked();
     parked.gate.open();
     // It has come for certain when a later answer on the same session has.
     parked.gateway.call("other", json!({})).result();
@@ -40,8 +39,7 @@ fn a_question_that_the_backend_takes_back_is_not_answered() {
 
 #[test]
 fn cancelling_the_second_round_cancels_the_call() {
-    let mut parked = Parked::over(&[ask(0, "?")]);
-    let asked = parked.call();
+    let (mut parked, asked) = Parked::asked();
     let id = parked.retry_accepting(&asked);
     parked.fake.next_request("response");
     parked.gateway.cancel(id);
@@ -49,61 +47,46 @@ fn cancelling_the_second_round_cancels_the_call() {
     let cancelled = parked.fake.next_request("notifications/cancelled");
     assert_eq!(cancelled.params()["requestId"], called.message["id"]);
     parked.gate.open();
-    assert_eq!(parked.gateway.call("other", json!({})).text(), "other {}");
+    parked.other_works();
     parked.ran_once();
 }
 
 #[test]
 fn a_lost_session_ends_the_parked_call_and_never_runs_it_again() {
-    let mut parked = Parked::over(&[ask(0, "?")]);
-    let asked = parked.call();
+    let (mut parked, asked) = Parked::asked();
     parked.fake.forget_sessions().drop_connections();
     let id = parked.retry_accepting(&asked);
-    let answer = parked.gateway.answer(id);
-    assert!(
-        answer.code() == -32603 || answer.code() == -32602,
-        "{answer:?}"
-    );
+    parked.fails(id);
     parked.ran_once();
-    assert_eq!(parked.gateway.call("other", json!({})).text(), "other {}");
+    parked.other_works();
 }
 
 /// Nobody hangs up, but the answer finds no session any more: nothing more can come of the call.
 #[test]
 fn an_answer_that_finds_no_session_ends_the_call() {
-    let mut parked = Parked::over(&[ask(0, "?")]);
-    let asked = parked.call();
+    let (mut parked, asked) = Parked::asked();
     parked.fake.forget_sessions();
-    assert_eq!(parked.gateway.call("other", json!({})).text(), "other {}");
+    parked.other_works();
     let id = parked.retry_accepting(&asked);
-    let answer = parked.gateway.answer(id);
-    assert!(
-        answer.code() == -32603 || answer.code() == -32602,
-        "{answer:?}"
-    );
+    parked.fails(id);
     parked.ran_once();
 }
 
 #[test]
 fn a_backend_that_dies_ends_the_parked_call() {
-    let mut parked = Parked::over(&[ask(0, "?")]);
-    let asked = parked.call();
+    let (mut parked, asked) = Parked::asked();
     parked.fake.go_down();
     let id = parked.retry_accepting(&asked);
-    let answer = parked.gateway.answer(id);
-    assert!(
-        answer.code() == -32603 || answer.code() == -32602,
-        "{answer:?}"
-    );
+    parked.fails(id);
     parked.fake.come_up();
-    assert_eq!(parked.gateway.call("other", json!({})).text(), "other {}");
+    parked.other_works();
     parked.ran_once();
 }
 
 #[test]
 fn the_end_of_the_client_does_not_wait_for_what_is_parked() {
-    let mut parked = Parked::over(&[ask(0, "?")]);
-    parked.call().question();
+    let (mut parked, asked) = Parked::asked();
+    asked.question();
     parked.gateway.eof();
     let reason = parked.gateway.exit();
     assert_eq!(reason, sentinel_gateway::ExitReason::EndOfInput);
@@ -301,8 +284,7 @@ fn cancelling_the_first_id_of_a_parked_call_means_nothing() {
 
 #[test]
 fn the_state_of_another_gateway_is_none() {
-    let (mut one, mut two) = (Parked::over(&[ask(0, "?")]), Parked::over(&[ask(0, "?")]));
-    let (asked, other) = (one.call(), two.call());
+    let ((mut one, asked), (mut two, other)) = (Parked::asked(), Parked::asked());
     assert_ne!(asked.state(), other.state());
     let id = two.retry_accepting(&asked);
     assert_eq!(two.gateway.answer(id).code(), -32602);

@@ -8,7 +8,7 @@ use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
 use crate::common::message::{complete_text, error_with, progress};
 use crate::common::reply::Reply;
-use crate::table::{LEGACY, MODERN, Pair};
+use crate::era_matrix::table::{LEGACY, MODERN, Pair};
 
 const ELICIT: &str = "elicitation/create";
 const PAIR: Pair = Pair::new(LEGACY, MODERN);

@@ -1,0 +1,339 @@
+//! The commands that a person types, against the real binary.
+
+use std::process::{Command, Output};
+
+use crate::common::fake::FakeBackend;
+use crate::common::message;
+use crate::common::reply::Reply;
+use crate::common::{canary, process};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// The binary, with a config of its own and nothing of this machine's.
+struct Shell {
+    folder: TempDir,
+    toml: String,
+}
+
+/// How a command ended.
+struct Ended {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Shell {
+    fn with(toml: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self {
+            folder,
+            toml: toml.to_owned(),
+        }
+    }
+
+    fn over(fakes: &[(&str, &FakeBackend)]) -> Self {
+        let entries = fakes
+            .iter()
+            .map(|(name, fake)| fake.entry(name, "retries = 0"));
+        Self::with(&entries.collect::<String>())
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = process::gateway(&self.folder, &self.toml);
+        command.args(args);
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Ended {
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = self.command(args).output().unwrap();
+        canary::look("stdout", &stdout);
+        canary::look("stderr", &stderr);
+        canary::assert_none();
+        Ended {
+            code: status.code().unwrap(),
+            out: String::from_utf8(stdout).unwrap(),
+            err: String::from_utf8(stderr).unwrap(),
+        }
+    }
+}
+
+impl Ended {
+    /// What it printed, if it ended well and had nothing to complain about.
+    fn well(self) -> String {
+        assert_eq!(
+            (self.code, self.err.as_str()),
+            (0, ""),
+            "stdout: {}",
+            self.out
+        );
+        self.out
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error} in {}", self.out))
+    }
+}
+
+#[test]
+fn check_says_how_a_backend_fares_and_ends_its_session() {
+    let fake = FakeBackend::start().tool("a").tool("b").prompt("p");
+    let shell = Shell::over(&[("one", &fake)]);
+    let out = shell.run(&["check"]).well();
+    let row = out.lines().find(|line| line.starts_with("one")).unwrap();
+    let words: Vec<&str> = row.split_whitespace().collect();
+    assert_eq!(
+        words[..5],
+        ["one", "up", &fake.url(), "legacy", "2025-11-25"],
+        "{out}"
+    );
+    assert!(
+        out.starts_with("config: ") && out.contains("sentinel.toml\n"),
+        "{out}"
+    );
+    assert!(!out.contains('\u{1b}'), "no colours into a pipe: {out:?}");
+    assert_eq!(fake.requests_of("DELETE").len(), 1);
+
+    let report = shell.run(&["check", "--json"]).well();
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let row = &report["backends"][0];
+    assert_eq!(row["up"], true);
+    assert_eq!((&row["tools"], &row["prompts"]), (&json!(2), &json!(1)));
+    assert!(row["latency_ms"].as_f64().unwrap() > 0.0, "{row}");
+    assert_eq!(row["error"], Value::Null);
+}
+
+#[test]
+fn check_names_what_is_wrong_with_a_backend_and_what_to_do() {
+    let (up, down) = (FakeBackend::start().tool("a"), FakeBackend::down());
+    let shell = Shell::over(&[("up", &up), ("gone", &down)]);
+    let ended = shell.run(&["check"]);
+    assert_eq!((ended.code, ended.err.as_str()), (1, ""));
+    let row = ended
+        .out
+        .lines()
+        .find(|line| line.starts_with("gone"))
+        .unwrap();
+    let hint = format!("is the server running? try: curl -i {}", down.url());
+    assert!(
+        row.contains("down") && row.contains("refused") && row.ends_with(&hint),
+        "{row}"
+    );
+
+    let ended = shell.run(&["check", "--json"]);
+    assert_eq!(ended.code, 1);
+    let backends = &ended.json()["backends"];
+    assert_eq!(
+        (&backends[0]["up"], &backends[1]["up"]),
+        (&json!(true), &json!(false))
+    );
+    assert!(backends[1]["error"].as_str().unwrap().ends_with(&hint));
+}
+
+#[test]
+fn check_notes_what_is_withheld_and_what_could_not_be_had() {
+    let fake = FakeBackend::start().tool("a").tool("a").prompt("p");
+    fake.always("prompts/list", Reply::error(-32000, "no prompts today"));
+    let ended = Shell::over(&[("one", &fake)]).run(&["check"]);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    let notes: Vec<&str> = ended
+        .out
+        .lines()
+        .filter(|line| line.starts_with("note: "))
+        .collect();
+    assert_eq!(notes.len(), 2, "{}", ended.out);
+    assert!(notes[0].contains("one: prompts/list failed") && notes[0].contains("no prompts today"));
+    assert!(
+        notes[1].contains("one: tools/list: a is withheld"),
+        "{}",
+        notes[1]
+    );
+}
+
+#[test]
+fn a_bad_config_ends_every_command_with_2() {
+    let shell = Shell::with("[[backends]]\nname = 'one'\nurll = 'http://127.0.0.1:1/mcp'\n");
+    for args in [&["check"][..], &["tools"], &["call", "a"]] {
+        let ended = shell.run(args);
+        assert_eq!((ended.code, ended.out.as_str()), (2, ""));
+        assert!(
+            ended.err.contains("urll") && ended.err.contains("sentinel.toml:3"),
+            "{}",
+            ended.err
+        );
+    }
+}
+
+#[test]
+fn tools_are_listed_as_a_client_sees_them() {
+    let one = FakeBackend::start().tool("zebra").tool("echo");
+    let two = FakeBackend::start().tool_with("echo", json!({ "description": "first\nsecond" }));
+    let shell = Shell::over(&[("one", &one), ("two", &two)]);
+    let tools = shell.run(&["tools", "--json"]);
+    let tools = tools.json();
+    let shown = tools.as_array().unwrap().iter().map(|tool| {
+        assert_eq!(tool["definition"]["name"], tool["name"]);
+        json!([tool["name"], tool["backend"], tool["own_name"]])
+    });
+    let expected = json!([
+        ["zebra", "one", "zebra"],
+        ["echo", "one", "echo"],
+        ["two__echo", "two", "echo"],
+    ]);
+    assert_eq!(Value::from_iter(shown), expected);
+
+    let expected = "\
+NAME       BACKEND  OWN NAME  DESCRIPTION
+zebra      one                zebra, a tool
+echo       one                echo, a tool
+two__echo  two      echo      first
+";
+    assert_eq!(shell.run(&["tools"]).well(), expected);
+}
+
+#[test]
+fn prompts_and_resources_are_listed_too() {
+    let fake = FakeBackend::start()
+        .prompt("ask")
+        .resource("file:///a")
+        .template("file:///{name}");
+    let shell = Shell::over(&[("one", &fake)]);
+    assert_eq!(shell.run(&["prompts", "--json"]).json()[0]["name"], "ask");
+    let resources = shell.run(&["resources", "--json"]).json();
+    assert_eq!(resources[0]["uri"], "file:///a");
+    assert_eq!(resources[1]["uriTemplate"], "file:///{name}");
+    assert_eq!(resources[1]["backend"], "one");
+}
+
+#[test]
+fn a_list_without_a_backend_that_is_down_says_so() {
+    let (up, down) = (FakeBackend::start().tool("a"), FakeBackend::down());
+    let ended = Shell::over(&[("gone", &down), ("up", &up)]).run(&["tools", "--json"]);
+    assert_eq!(ended.code, 1);
+    assert_eq!(ended.json().as_array().unwrap().len(), 1);
+    assert!(
+        ended.err.starts_with("warning: gone is down: "),
+        "{}",
+        ended.err
+    );
+}
+
+#[test]
+fn call_prints_the_text_and_json_the_bytes_of_the_result() {
+    let fake = FakeBackend::start().tool("t");
+    let result = json!({ "content": [{ "type": "text", "text": "one\ntwo" }], "n": 1 });
+    fake.always_tool("t", Reply::result(result.clone()));
+    let shell = Shell::over(&[("one", &fake)]);
+    assert_eq!(shell.run(&["call", "t"]).well(), "one\ntwo\n");
+    let raw = shell.run(&["call", "t", "--json"]).well();
+    assert_eq!(raw, format!("{result}\n"));
+    assert_eq!(fake.requests_of("DELETE").len(), 2);
+}
+
+#[test]
+fn call_takes_pairs_and_json_alike() {
+    let fake = FakeBackend::start().tool("echo");
+    let shell = Shell::over(&[("one", &fake)]);
+    let pairs = shell.run(&["call", "echo", "n=1", "s=a b"]).well();
+    assert_eq!(
+        pairs,
+        shell.run(&["call", "echo", r#"{"n":1,"s":"a b"}"#]).well()
+    );
+    assert!(pairs.contains(r#"{"n":1,"s":"a b"}"#), "{pairs}");
+}
+
+#[test]
+fn call_refuses_arguments_that_can_not_be_read_before_it_connects() {
+    let fake = FakeBackend::start().tool("echo");
+    let ended = Shell::over(&[("one", &fake)]).run(&["call", "echo", "{\"n\":"]);
+    assert_eq!((ended.code, ended.out.as_str()), (2, ""));
+    assert!(
+        ended.err.starts_with("the arguments are not JSON"),
+        "{}",
+        ended.err
+    );
+    assert_eq!(fake.connections(), 0);
+}
+
+#[test]
+fn call_shows_progress_and_logs_on_stderr() {
+    let fake = FakeBackend::start().tool("slow");
+    let log = json!({ "level": "info", "data": "half way" });
+    let reply = Reply::sse()
+        .event(message::progress(1.0))
+        .event(message::notification("notifications/message", log))
+        .event(message::text("done"));
+    fake.on_tool("slow", reply);
+    let ended = Shell::over(&[("one", &fake)]).run(&["call", "slow"]);
+    assert_eq!((ended.code, ended.out.as_str()), (0, "done\n"));
+    let lines: Vec<&str> = ended.err.lines().collect();
+    assert_eq!(lines.len(), 2, "{}", ended.err);
+    assert_eq!(lines[0], "progress 1.0");
+    assert!(
+        lines[1].starts_with("info") && lines[1].ends_with(": half way"),
+        "{}",
+        lines[1]
+    );
+}
+
+#[test]
+fn call_ends_with_1_where_the_tool_or_the_gateway_reports_an_error() {
+    let fake = FakeBackend::start().tool("t");
+    let (shell, gone) = (Shell::over(&[("one", &fake)]), FakeBackend::down());
+    let result = json!({ "content": [{ "type": "text", "text": "no such row" }], "isError": true });
+    fake.on_tool("t", Reply::result(result));
+    let ended = shell.run(&["call", "t"]);
+    assert_eq!((ended.code, ended.out.as_str()), (1, "no such row\n"));
+    assert!(
+        ended.err.contains("the tool t reports an error"),
+        "{}",
+        ended.err
+    );
+
+    fake.on_tool("t", Reply::error(-32000, "out of order"));
+    let ended = shell.run(&["call", "t"]);
+    assert_eq!((ended.code, ended.out.as_str()), (1, ""));
+    assert_eq!(ended.err, "out of order\n");
+
+    let ended = Shell::over(&[("gone", &gone), ("one", &fake)]).run(&["call", "nope"]);
+    assert_eq!((ended.code, ended.out.as_str()), (1, ""));
+    assert!(
+        ended.err.contains("nope") && ended.err.contains("gone"),
+        "{}",
+        ended.err
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let fake = FakeBackend::start().tool("t");
+    let shell = Shell::over(&[("one", &fake)]);
+    for args in [
+        &["check"][..],
+        &["tools"],
+        &["tools", "--json"],
+        &["call", "t"],
+        &["schema"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = shell.command(args).stdout(writer).output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            (output.status.code(), err.as_str()),
+            (Some(0), ""),
+            "{args:?}"
+        );
+    }
+}
+
+#[test]
+fn the_log_is_quiet_unless_asked_for() {
+    let fake = FakeBackend::start().tool("t");
+    let ended = Shell::over(&[("one", &fake)]).run(&["check", "--log-level", "info"]);
+    assert!(ended.err.contains("connected"), "{}", ended.err);
+}

@@ -1,0 +1,126 @@
+//! Every feature between every era of client and every era of backend: one table, each cell a real
+//! exchange. `cargo test --test gateway_integration_test era_matrix:: -- --nocapture` prints it;
+//! `BLESS=1` before that writes it into `.planning/ERA_MATRIX.md`.
+//!
+//! The questions that backends ask are shown in depth beside the table, and so is what is wrong.
+
+mod asks;
+mod bad_backends;
+mod bad_clients;
+mod catalogue;
+mod detection;
+mod edges;
+mod exact;
+mod flapping;
+mod input;
+mod life;
+mod subscriptions;
+mod table;
+mod tasks;
+mod versions;
+
+use std::sync::LazyLock;
+
+use table::{Feature, OLDER, PAIRS, Table};
+
+/// In the order of the page.
+const FEATURES: &[Feature] = &[
+    ("handshake", life::handshake),
+    ("ping", life::ping),
+    ("methods of the other era", life::foreign_methods),
+    ("tools: list and call", catalogue::tools),
+    ("tool that fails", catalogue::tool_error),
+    ("unknown tool", catalogue::unknown_tool),
+    ("resources: list, read, templates", catalogue::resources),
+    ("unknown resource", catalogue::unknown_resource),
+    ("prompts: list and get", catalogue::prompts),
+    ("completion of prompts and templates", catalogue::completion),
+    ("pages of a list", catalogue::pages),
+    ("structured content", exact::structured),
+    ("bytes of arguments and results", exact::bytes),
+    ("`_meta` and trace context", exact::metadata),
+    ("ids", exact::ids),
+    ("parameters in headers", exact::headers),
+    ("log messages", life::logging),
+    ("progress", life::progress),
+    ("cancelling", life::cancelling),
+    ("changed lists", life::changed_lists),
+    ("updated resources", life::updated_resources),
+    ("answers that break off", life::broken_answers),
+    ("sampling", asks::sampling),
+    ("elicitation by form", asks::elicitation_form),
+    ("elicitation by URL", asks::elicitation_url),
+    ("roots", asks::roots),
+    ("changed roots", life::changed_roots),
+    ("what the client did not offer", asks::undeclared),
+    ("tasks of 2025-11-25", tasks::of_2025),
+    ("tasks of the extension", tasks::of_2026),
+    ("the end of the client", life::shutdown),
+];
+
+/// Of these, what clients of the older versions have too.
+const OF_OLDER_CLIENTS: [&str; 9] = [
+    "handshake",
+    "tools: list and call",
+    "resources: list, read, templates",
+    "prompts: list and get",
+    "log messages",
+    "progress",
+    "cancelling",
+    "sampling",
+    "roots",
+];
+
+const HEAD: &str = "\
+# Both eras on both sides
+
+Written by `BLESS=1 cargo test --test gateway_integration_test era_matrix::`, and checked by that
+test. Each cell is a real exchange between a client, the gateway and a backend, judged on every
+message; it says what was seen.
+A column is *version of the client → version of the backend*. A *request* is one from the gateway to
+the client; *input_required* is its counterpart of 2026-07-28.
+";
+
+const BETWEEN: &str = "\
+What else the older versions have and have not is in `tests/era_matrix/versions.rs`; the questions of
+backends, in depth, in `tests/era_matrix/input/`.
+
+## Clients of the older versions
+";
+
+static TABLE: LazyLock<Table> = LazyLock::new(|| Table::fill(FEATURES, &PAIRS));
+static OLDER_CLIENTS: LazyLock<Table> = LazyLock::new(|| {
+    let features = FEATURES.iter().copied();
+    let theirs = features.filter(|feature| OF_OLDER_CLIENTS.contains(&feature.0));
+    Table::fill(&theirs.collect::<Vec<_>>(), &OLDER)
+});
+
+fn page() -> String {
+    let (all, older) = (TABLE.markdown(), OLDER_CLIENTS.markdown());
+    format!("{HEAD}\n{all}\n{BETWEEN}\n{older}")
+}
+
+fn failures() -> Vec<String> {
+    [TABLE.failures(), OLDER_CLIENTS.failures()].concat()
+}
+
+#[test]
+fn every_feature_works_between_every_two_eras() {
+    println!("{}", page());
+    let failures = failures();
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+#[test]
+fn the_page_in_planning_shows_the_table() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/.planning/ERA_MATRIX.md");
+    let page = page();
+    if std::env::var_os("BLESS").is_some() && failures().is_empty() {
+        std::fs::write(path, &page).unwrap();
+    }
+    let written = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        written == page,
+        "{path} is not what the test shows: run it with BLESS=1"
+    );
+}

@@ -1,0 +1,105 @@
+//! What the fuzz targets check, without a fuzzer: their corpora, and mutations of these.
+//!
+//! A corpus holds an example of everything that its reader knows, and every input that ever found
+//! something, each under a name that says what it is. See `fuzz/README.md`.
+
+// It has a module of `common` too, by that file's path.
+#[allow(clippy::duplicate_mod)]
+#[path = "../../fuzz/checks/mod.rs"]
+mod checks;
+
+use std::fs;
+use std::panic::catch_unwind;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use checks::chance::Chance;
+
+/// For each check. Fewer mutations are tried where the machine is slow.
+const MUTATIONS: u64 = 3_000;
+const TIME: Duration = Duration::from_millis(600);
+
+/// Every file of a check's corpus.
+fn corpus(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = vec![root.join("fuzz/corpus").join(name)];
+    if name == "config" {
+        folders.extend(["valid", "invalid"].map(|kind| root.join("tests/config").join(kind)));
+    }
+    let files = folders
+        .iter()
+        .flat_map(|folder| fs::read_dir(folder).unwrap());
+    let mut paths: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
+    paths.sort();
+    let read = |path: PathBuf| (path.clone(), fs::read(path).unwrap());
+    paths.into_iter().map(read).collect()
+}
+
+/// The input less or more something, or with something of another one in it.
+fn mutated(input: &[u8], others: &[(PathBuf, Vec<u8>)], chance: &mut Chance) -> Vec<u8> {
+    const SPECIAL: &[u8] = b"\0\n\r\t \"\\{}[]:,0-\x7f\xc3\xff";
+    let mut text = input.to_vec();
+    for _ in 0..=chance.below(4) {
+        let at = chance.below(text.len() + 1);
+        let end = (at + chance.below(12)).min(text.len());
+        match chance.below(5) {
+            0 => drop(text.drain(at..end)),
+            1 => text.insert(at, *chance.pick(SPECIAL)),
+            2 if at < text.len() => text[at] ^= 1 << chance.below(8),
+            3 => {
+                let again = text[at..end].to_vec();
+                text.splice(at..at, again);
+            }
+            _ => {
+                let other = &chance.pick(others).1;
+                let from = chance.below(other.len() + 1);
+                let to = (from + chance.below(24)).min(other.len());
+                text.splice(at..end, other[from..to].iter().copied());
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn every_corpus_holds() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    let mut folders: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    folders.sort();
+    assert_eq!(
+        folders,
+        checks::ALL.map(|(name, _)| name),
+        "a check for each corpus"
+    );
+    for (name, check) in checks::ALL {
+        let corpus = corpus(name);
+        assert!(corpus.len() >= 8, "{name}: no corpus to speak of");
+        for (path, input) in corpus {
+            let held = catch_unwind(|| check(&input));
+            assert!(held.is_ok(), "{name} fails on {}", path.display());
+        }
+    }
+}
+
+#[test]
+fn mutations_of_every_corpus_hold() {
+    for (name, check) in checks::ALL {
+        let (corpus, begun) = (corpus(name), Instant::now());
+        for seed in 0..MUTATIONS {
+            let mut chance = Chance(seed);
+            let input = mutated(&chance.pick(&corpus).1, &corpus, &mut chance);
+            let held = catch_unwind(|| check(&input));
+            assert!(
+                held.is_ok(),
+                "{name} fails on {:?}",
+                String::from_utf8_lossy(&input)
+            );
+            if begun.elapsed() > TIME {
+                break;
+            }
+        }
+    }
+}

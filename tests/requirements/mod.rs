@@ -1,0 +1,174 @@
+//! The papers in `.planning/` hold: what they call done is shown by tests that exist.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+const REAL: &str = "tests/real/run: ";
+
+fn read(path: impl AsRef<Path>) -> Option<String> {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).ok()
+}
+
+/// The cells of every row whose page is a table; head and rule left out.
+fn rows(page: &str) -> Vec<Vec<&str>> {
+    let lines = page.lines().filter(|line| line.starts_with("| "));
+    lines
+        .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
+        .skip(1)
+        .collect()
+}
+
+/// The names in a cell of tests.
+fn names(cell: &str) -> Vec<&str> {
+    let parts = cell.split(" · ").map(|name| name.trim_matches(['`', ' ']));
+    parts.filter(|name| !name.is_empty()).collect()
+}
+
+/// Where the tests of a name's first part may stand.
+fn files(place: &str) -> Vec<PathBuf> {
+    if place.starts_with("tests/") {
+        return vec![place.into()];
+    }
+    let own = format!("src/{}", place.replace("::", "/"));
+    let parent = own.trim_end_matches("/tests");
+    [&own, parent]
+        .iter()
+        .flat_map(|path| [format!("{path}.rs"), format!("{path}/mod.rs")])
+        .map(PathBuf::from)
+        .collect()
+}
+
+fn exists(name: &str) -> bool {
+    if let Some(check) = name.strip_prefix(REAL) {
+        let called = [
+            format!("check(\"{check}\")"),
+            format!("check(f\"{check}\")"),
+        ];
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real");
+        let pages = std::fs::read_dir(folder)
+            .unwrap()
+            .filter_map(|page| read(page.unwrap().path()));
+        return pages
+            .into_iter()
+            .any(|page| called.iter().any(|call| page.contains(call)));
+    }
+    let (place, function) = name.rsplit_once("::").unwrap_or(("", name));
+    let function = format!("fn {function}(");
+    let sources = files(place).into_iter().filter_map(read);
+    sources.into_iter().any(|source| source.contains(&function))
+}
+
+#[test]
+fn a_test_that_is_not_there_is_noticed() {
+    assert!(exists(
+        "tests/requirements/mod.rs::a_test_that_is_not_there_is_noticed"
+    ));
+    for name in [
+        "tests/requirements/mod.rs::no_such",
+        "tests/no_such.rs::exists",
+        "backend::retry::tests::no_such",
+        "tests/real/run: no such check",
+    ] {
+        assert!(!exists(name), "{name}");
+    }
+}
+
+#[test]
+fn every_requirement_that_is_done_names_tests_that_exist() {
+    let page = read(".planning/REQUIREMENTS.md").unwrap();
+    let mut boxes = HashMap::new();
+    for line in page.lines().filter(|line| line.starts_with("- [")) {
+        let (mark, rest) = line.split_once("] **").expect(line);
+        let (id, _) = rest.split_once("** ").expect(line);
+        let twice = boxes.insert(id, mark == "- [x");
+        assert!(twice.is_none(), "{id} has two checkboxes");
+    }
+    for row in rows(&page) {
+        let [id, _, status, tests] = row[..] else {
+            panic!("not four cells: {row:?}");
+        };
+        let done = boxes.remove(id);
+        assert!(done.is_some(), "{id} has no checkbox, or two rows");
+        let said = match status {
+            "done" => true,
+            "later" => false,
+            other => panic!("{id}: unknown status {other:?}"),
+        };
+        assert_eq!(done, Some(said), "{id}: checkbox and table disagree");
+        assert!(!said || !names(tests).is_empty(), "{id} names no test");
+        for name in names(tests) {
+            assert!(exists(name), "{id}: there is no {name}");
+        }
+    }
+    assert!(boxes.is_empty(), "without a row: {boxes:?}");
+}
+
+#[test]
+fn every_truth_is_shown_by_tests_that_exist() {
+    let page = read(".planning/VERIFICATION.md").unwrap();
+    let rows = rows(&page);
+    assert_eq!(rows.len(), 11);
+    for row in rows {
+        let [truth, tests] = row[..] else {
+            panic!("not two cells: {row:?}");
+        };
+        assert!(!names(tests).is_empty(), "{truth}: no test");
+        for name in names(tests) {
+            assert!(exists(name), "{truth}: there is no {name}");
+        }
+    }
+}
+
+/// Whether a name of SECURITY.md is one of a test, or of a row of the fault table.
+fn shows(name: &str) -> bool {
+    let Some(row) = name.strip_prefix("row ") else {
+        return exists(name);
+    };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults");
+    let pages = std::fs::read_dir(folder).unwrap();
+    let mut pages = pages.filter_map(|page| read(page.unwrap().path()));
+    pages.any(|page| page.contains(&format!("\n    \"{row}\" ")))
+}
+
+#[test]
+fn every_defence_names_code_and_tests_that_exist() {
+    assert!(shows("row 30") && !shows("row 300"));
+    let page = read("SECURITY.md").unwrap();
+    let mut defences = 0;
+    for row in rows(&page) {
+        let [threat, _, code, tests] = row[..] else {
+            continue;
+        };
+        if threat == "threat" {
+            continue;
+        }
+        defences += 1;
+        for path in code.split(", ").map(|path| path.trim_matches('`')) {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(path);
+            assert!(path.exists(), "{threat}: there is no {}", path.display());
+        }
+        assert!(!names(tests).is_empty(), "{threat}: no test");
+        for name in names(tests) {
+            assert!(shows(name), "{threat}: there is no {name}");
+        }
+    }
+    assert!(defences > 20, "only {defences} defences were read");
+}
+
+/// Every row of the catalogue of faults is in the table, by a check whose name begins with its
+/// number.
+#[test]
+fn every_fault_has_a_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut source = String::new();
+    for entry in std::fs::read_dir(root.join("tests/faults")).unwrap() {
+        source += &std::fs::read_to_string(entry.unwrap().path()).unwrap();
+    }
+    let missing: Vec<u32> = (1..=91)
+        .filter(|row| {
+            let check = source.contains(&format!("fn fault_{row:02}_"));
+            !check || source.matches(&format!("    \"{row}\" ")).count() != 1
+        })
+        .collect();
+    assert!(missing.is_empty(), "faults without a test: {missing:?}");
+}
