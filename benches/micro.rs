@@ -13,6 +13,7 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use eventsource_stream::Eventsource;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
 use sentinel_gateway::backend::sse::Decoder;
+use sentinel_gateway::call_report::BackendId;
 use sentinel_gateway::catalog::{BackendListing, Catalog, Names, Pins, Source};
 use sentinel_gateway::config::{Config, Environment, Lock, Overrides, Pin, load};
 use sentinel_gateway::protocol::{Kind, Listing, RawJson, message};
@@ -251,8 +252,10 @@ fn read(config: &Config, listings: &[Listing]) -> Vec<BackendListing> {
 
 fn build(config: &Config, offers: &[BackendListing], names: &Names) -> Catalog {
     let pairs = config.backends.iter().zip(offers);
-    let sources: Vec<_> = pairs
-        .map(|(backend, backend_listing)| Source {
+    let sources: Vec<_> = (0..)
+        .zip(pairs)
+        .map(|(number, (backend, backend_listing))| Source {
+            id: BackendId::new(number),
             config: backend,
             backend_listing: Some(backend_listing),
             confirmed: true,

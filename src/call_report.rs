@@ -1,10 +1,14 @@
 //! Which backend a call went to, and what became of it.
 //!
 //! Owns [`BackendId`], the identity of a backend within one process, and [`CallReport`], the one
-//! record that [`HttpBackend::call`](crate::backend::HttpBackend::call) makes of every call. Pure
-//! data: retry decisions, the breaker, client errors and logs are all made from it.
+//! record that [`HttpBackend::call`](crate::backend::HttpBackend::call) makes of every call; a
+//! [`CallTrace`] gathers it while the call runs. The breaker, client errors and logs are made from
+//! it.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::protocol::{Class, Executed};
 
@@ -50,4 +54,119 @@ pub struct CallTimes {
     pub first_byte: Option<Duration>,
     /// The call was over.
     pub done: Duration,
+}
+
+impl CallReport {
+    /// The report of a call that failed without a trace of its own: a later round of one, or a
+    /// response that came and can't be used.
+    pub fn failed(backend: BackendId, class: Class, executed: Executed, attempts: u32) -> Self {
+        Self {
+            backend,
+            attempts,
+            executed,
+            class: Some(class),
+            bytes_sent: 0,
+            bytes_received: 0,
+            times: CallTimes::default(),
+        }
+    }
+}
+
+/// Gathers the [`CallReport`] of a call while it runs. Attempts write to it through a shared
+/// reference.
+#[derive(Debug)]
+pub struct CallTrace {
+    started: Instant,
+    queued: AtomicU64,
+    sent: AtomicU64,
+    first_byte: AtomicU64,
+    bytes_sent: AtomicU64,
+    bytes_received: AtomicU64,
+}
+
+/// In a [`CallTrace`]: it has not happened.
+const NEVER: u64 = u64::MAX;
+
+impl CallTrace {
+    /// The trace of a call that has `started`.
+    pub fn since(started: Instant) -> Self {
+        Self {
+            started,
+            queued: AtomicU64::new(0),
+            sent: AtomicU64::new(NEVER),
+            first_byte: AtomicU64::new(NEVER),
+            bytes_sent: AtomicU64::new(0),
+            bytes_received: AtomicU64::new(0),
+        }
+    }
+
+    /// The trace of a call that starts now.
+    pub fn start() -> Self {
+        Self::since(Instant::now())
+    }
+
+    /// The call has left the queue.
+    pub fn mark_queued(&self) {
+        self.queued.store(self.now(), Relaxed);
+    }
+
+    /// Another attempt begins.
+    pub fn begin_attempt(&self) {
+        self.sent.store(NEVER, Relaxed);
+        self.first_byte.store(NEVER, Relaxed);
+    }
+
+    /// The attempt's request is handed to the HTTP client, with a body of this many bytes. From
+    /// now on the backend may have it.
+    pub fn mark_sent(&self, bytes: usize) {
+        self.sent.store(self.now(), Relaxed);
+        self.bytes_sent.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// The attempt's response headers have come.
+    pub fn mark_first_byte(&self) {
+        self.first_byte.store(self.now(), Relaxed);
+    }
+
+    /// So many more bytes of a response body have come.
+    pub fn add_received(&self, bytes: usize) {
+        self.bytes_received.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// Whether the backend may have the attempt's request.
+    pub fn is_sent(&self) -> bool {
+        self.sent.load(Relaxed) != NEVER
+    }
+
+    /// The report of the call, which ends now.
+    pub fn finish(
+        &self,
+        backend: BackendId,
+        class: Option<Class>,
+        executed: Executed,
+        attempts: u32,
+    ) -> CallReport {
+        let at = |time: &AtomicU64| match time.load(Relaxed) {
+            NEVER => None,
+            nanos => Some(Duration::from_nanos(nanos)),
+        };
+        CallReport {
+            backend,
+            attempts,
+            executed,
+            class,
+            bytes_sent: self.bytes_sent.load(Relaxed),
+            bytes_received: self.bytes_received.load(Relaxed),
+            times: CallTimes {
+                queued: Duration::from_nanos(self.queued.load(Relaxed)),
+                sent: at(&self.sent),
+                first_byte: at(&self.first_byte),
+                done: self.started.elapsed(),
+            },
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(NEVER - 1)
+    }
 }

@@ -3,9 +3,13 @@
 //! Owns that a reader never finds half a file, that nothing is written through a symbolic link,
 //! and who else may read it. It must not know what stands in them.
 
+mod configured;
+
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
+
+pub use configured::read_configured;
 
 /// Who may read a file that is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

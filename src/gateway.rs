@@ -1,82 +1,36 @@
 //! The loop: one event at a time, never waiting for a backend.
 //!
-//! Sole owner of the requests in flight, of the questions to the client and of the snapshot.
-//! Removing a request from the table is the right to answer it: a reply that finds none is
-//! dropped. It must not know what a method means; that is [`crate::dispatch`].
+//! Sole owner of the requests in flight, of the open server requests and of the snapshot. Removing a
+//! request from the table is the right to answer it: a response whose request is gone is dropped. It
+//! must not know what a method means; that is [`crate::dispatch`].
 
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::backend::BackendEvent;
-use crate::dispatch::input::unsolicited::{self, PreInitQueue, UnsolicitedRequest};
-use crate::dispatch::tasks;
-use crate::dispatch::{
-    Lifecycle, ParkedCalls, Refresh, Snapshot, Subscriptions, TaskEvent, answer, refresh,
-};
+use crate::client::UnsolicitedRequest;
+use crate::dispatch::{TaskEvent, cut_off, notice_for_client, relay};
 use crate::protocol::message;
 use crate::protocol::{Era, Notification};
-use crate::transport::stdio::{Outbox, WriteEnd};
+use crate::publish::list_changed;
+use crate::transport::stdio::WriteEnd;
+use events::Event;
 pub(crate) use events::Inputs;
-use events::{Deadlines, Event};
-use replies::{PendingServerRequest, Replies};
+use replies::PendingServerRequest;
+pub use state::ExitReason;
+pub(crate) use state::Gateway;
 
 mod batch;
 mod drop_policy;
 mod events;
 mod intake;
 mod replies;
-
-/// Why a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExitReason {
-    /// The client closed our stdin.
-    EndOfInput,
-    /// The client closed our stdout.
-    StdoutClosed,
-    /// The client reads nothing of what we write.
-    ClientStuck,
-    /// SIGTERM, SIGINT or their like; calls in flight had their time.
-    Signal,
-    /// A second one: no time for anything.
-    SecondSignal,
-}
-
-pub(crate) struct Gateway {
-    lifecycle: Lifecycle,
-    refresh: Refresh,
-    snapshots: watch::Sender<Arc<Snapshot>>,
-    replies: Replies,
-    subscriptions: Subscriptions,
-    parked: Arc<ParkedCalls>,
-    pre_init: PreInitQueue,
-    tasks: mpsc::UnboundedSender<TaskEvent>,
-    from_tasks: mpsc::UnboundedReceiver<TaskEvent>,
-    deadlines: Deadlines,
-    ending: ExitReason,
-}
+mod state;
 
 impl Gateway {
-    pub(crate) fn new(lifecycle: Lifecycle, mut refresh: Refresh, outbox: Outbox) -> Self {
-        let (tasks, from_tasks) = mpsc::unbounded_channel();
-        Self {
-            snapshots: watch::Sender::new(refresh.snapshot()),
-            lifecycle,
-            refresh,
-            replies: Replies::new(outbox),
-            subscriptions: Subscriptions::default(),
-            parked: Arc::default(),
-            pre_init: PreInitQueue::default(),
-            tasks,
-            from_tasks,
-            deadlines: Deadlines::default(),
-            ending: ExitReason::EndOfInput,
-        }
-    }
-
-    /// Runs until there is nothing more to answer, or nobody to answer to.
+    /// Runs until nothing is left to answer, or the client is gone.
     pub(crate) async fn run(mut self, inputs: &mut Inputs) -> ExitReason {
         while !self.is_drained() {
             let event = self.next(inputs).await;
@@ -90,7 +44,7 @@ impl Gateway {
         self.ending
     }
 
-    /// The next event. What was said so far goes out when there is none to be handled at once.
+    /// The next event. Output is flushed when there is none to be handled at once.
     async fn next(&mut self, inputs: &mut Inputs) -> Event {
         let next = inputs.next(&mut self.from_tasks, &self.deadlines);
         if let Some(event) = next.now_or_never() {
@@ -103,20 +57,20 @@ impl Gateway {
     fn handle(&mut self, event: Event, inputs: &mut Inputs) -> Option<ExitReason> {
         match event {
             Event::Task(event) => self.task(event),
-            Event::HttpBackend(event) => {
+            Event::Backend(event) => {
                 self.backend(event);
-                // Backends that connect together make one catalogue.
+                // Backends that connect together make one snapshot.
                 while let Ok(event) = inputs.backends.try_recv() {
                     self.backend(event);
                 }
-                if self.refresh.has_news() && self.refresh.is_settled() {
+                if self.publisher.has_changed() && self.publisher.is_settled() {
                     self.deadlines.startup = None;
                     self.publish();
                 }
             }
             Event::StartupOver => {
                 self.deadlines.startup = None;
-                self.refresh.settle();
+                self.publisher.settle();
                 self.publish();
             }
             Event::Line(intake) => self.intake(intake),
@@ -142,34 +96,38 @@ impl Gateway {
                 backend,
                 notification,
             } => {
-                let backend = Arc::clone(&self.snapshot().backends[backend]);
-                self.notice(&tasks::notice_for_client(notification, &backend));
+                if let Some(backend) = self.snapshot().backends.get(backend) {
+                    self.notice(&notice_for_client(notification, backend));
+                }
             }
-            BackendEvent::Asked {
+            BackendEvent::ServerRequest {
                 backend,
-                of,
+                client_era,
                 request,
                 answer,
             } => {
-                let stray = UnsolicitedRequest {
+                let unsolicited = UnsolicitedRequest {
                     backend,
                     request,
                     answer,
                 };
-                // A session of modern clients alone has nothing to ask the other one.
-                let legacy = self.lifecycle.client().filter(|_| of == Era::Legacy);
+                // A session for modern clients sends nothing to the legacy one.
+                let legacy = self
+                    .lifecycle
+                    .client()
+                    .filter(|_| client_era == Era::Legacy);
                 if legacy.is_some() && !self.lifecycle.is_initialized() {
-                    return self.pre_init.hold(stray);
+                    return self.pre_init.hold(unsolicited);
                 }
-                unsolicited::relay(stray, legacy, &self.parked, &self.tasks);
+                relay(unsolicited, legacy, &self.parked, &self.tasks);
             }
-            listed_or_down => self.refresh.absorb(listed_or_down),
+            listed_or_down => self.publisher.absorb(listed_or_down),
         }
     }
 
-    /// Something that a backend says outside of any call.
+    /// A notification that belongs to no call, for all who want it.
     fn notice(&mut self, notification: &Notification) {
-        if self.lifecycle.may_hear(notification)
+        if self.lifecycle.may_receive(notification)
             && self.subscriptions.concern_legacy_client(notification)
         {
             let params = notification.params.as_ref();
@@ -216,22 +174,22 @@ impl Gateway {
         }
     }
 
-    /// A new catalogue: tasks that wait get it, and the client hears what has changed.
+    /// A new snapshot: tasks that wait get it, and the client is notified of changed lists.
     fn publish(&mut self) {
-        let after = self.refresh.snapshot();
+        let after = self.publisher.snapshot();
         let before = self.snapshots.send_replace(Arc::clone(&after));
         if self.deadlines.drain.is_none() {
-            for notification in refresh::list_changed(&before, &after) {
+            for notification in list_changed(&before, &after) {
                 self.notice(&notification);
             }
         }
     }
 
-    /// No more intake; what is in flight may finish.
+    /// No more input is read; requests in flight may finish.
     fn drain(&mut self, reason: ExitReason) {
         self.ending = reason;
         self.deadlines.drain = Some(Instant::now() + self.snapshot().config.gateway.drain);
-        self.refresh.close();
+        self.publisher.close();
         self.publish();
         let identity = self.snapshot().identity.clone();
         for (key, torn_down, end) in self.subscriptions.close_all(&identity) {
@@ -245,20 +203,16 @@ impl Gateway {
         self.deadlines.drain.is_some() && self.replies.len() == 0
     }
 
-    /// Every id still in flight gets its answer now.
+    /// Every request still in flight gets its response now.
     fn cut_off_the_rest(&mut self) {
         let snapshot = self.snapshot();
         for key in self.replies.keys() {
             self.replies.end_task(key);
             if let Some(pending) = self.replies.get(key) {
-                let outcome = answer::cut_off(&pending.method, pending.era, &snapshot);
+                let outcome = cut_off(&pending.method, pending.era, &snapshot);
                 self.replies.finish(key, &outcome);
             }
         }
-    }
-
-    fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.snapshots.borrow())
     }
 }
 

@@ -8,9 +8,10 @@
 //! - [`transport`]: lines in, lines out. [`observe`]: what is told to the user's log. [`state`]:
 //!   what outlives a run.
 //! - [`backend`]: one HTTP server, its link and its calls. [`catalog`]: listings merged.
-//! - [`governance`]: who may be called now.
-//! - [`dispatch`]: what a request becomes.
-//! - [`gateway`]: the loop that owns what is in flight.
+//! - [`governance`]: which calls may be made now.
+//! - `snapshot`: what requests are served from. `client`: what is known of the client.
+//! - `dispatch`: what a request becomes. `publish`: listings become the next snapshot.
+//! - `gateway`: the loop that owns what is in flight.
 //! - [`cli`]: the commands. [`run`] below is the wiring of them all.
 //!
 //! A `tools/call` travels: `transport::stdio` → `gateway::intake` → `dispatch::route` →
@@ -22,14 +23,18 @@ pub mod budget;
 pub mod call_report;
 pub mod catalog;
 pub mod cli;
+mod client;
+pub mod clock;
 pub mod config;
-pub mod dispatch;
+mod dispatch;
 pub mod files;
-pub mod gateway;
+mod gateway;
 pub mod governance;
 pub mod hex;
 pub mod observe;
 pub mod protocol;
+mod publish;
+mod snapshot;
 pub mod state;
 pub mod sync;
 pub mod transport;
@@ -38,11 +43,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use budget::Budget;
+use client::Lifecycle;
 use config::Config;
-use dispatch::{Lifecycle, Refresh};
 pub use gateway::ExitReason;
 use gateway::{Gateway, Inputs};
 pub use observe::signals::Shutdown;
+use publish::Publisher;
 use tokio::runtime::Handle;
 pub use transport::stdio::Io;
 use transport::stdio::{read_lines, write_lines};
@@ -61,13 +67,13 @@ pub async fn run(config: Config, io: Io, shutdown: Shutdown) -> ExitReason {
     let introductions = lifecycle.introductions();
     let (backends, from_backends) = backend::start_all(&config, &introductions, &budget);
     let (state, state_writer) = state::open(&config);
-    let refresh = Refresh::new(Arc::clone(&config), backends.clone(), state);
+    let publisher = Publisher::new(Arc::clone(&config), backends.clone(), state);
     let max_message = config.gateway.max_message_bytes;
 
     let (outbox, writer) = write_lines(io.writer, budget.clone());
     let lines = read_lines(io.reader, max_message, budget);
     let mut inputs = Inputs::new(lines, from_backends, shutdown, writer);
-    let ending = Gateway::new(lifecycle, refresh, outbox.clone())
+    let ending = Gateway::new(lifecycle, publisher, outbox.clone())
         .run(&mut inputs)
         .await;
 

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
+use sentinel_gateway::call_report::BackendId;
 use sentinel_gateway::catalog::{BackendListing, Catalog, Names, Source};
 use sentinel_gateway::config::{
     BackendConfig, Config, Environment, GatewayConfig, NameChars, Overrides, ToolNames, load,
@@ -67,9 +68,12 @@ fn holds(kind: Kind, gateway: &GatewayConfig, listings: &[Listing]) {
         .zip(listings)
         .map(|(config, listing)| (config, BackendListing::read(config, listing)))
         .collect();
+    let ids: Vec<BackendId> = (0..).map(BackendId::new).take(offers.len()).collect();
     let sources: Vec<Source<'_>> = offers
         .iter()
-        .map(|(config, backend_listing)| Source {
+        .zip(&ids)
+        .map(|((config, backend_listing), &id)| Source {
+            id,
             config,
             backend_listing: Some(backend_listing),
             confirmed: true,
@@ -102,7 +106,8 @@ fn holds(kind: Kind, gateway: &GatewayConfig, listings: &[Listing]) {
             (back.backend, &back.own_name),
             (entry.backend, &entry.own_name)
         );
-        let own = listings[entry.backend].items(kind).iter();
+        let place = ids.iter().position(|id| *id == entry.backend);
+        let own = listings[place.expect("a backend")].items(kind).iter();
         let own = own.filter_map(|item| item.get(kind.key())?.text());
         assert!(
             own.into_iter().any(|own| *own == *entry.own_name),

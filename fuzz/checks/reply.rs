@@ -2,19 +2,20 @@
 //! cap, and with an error that can be shown to a person.
 
 use std::convert::Infallible;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, ready};
 use futures_util::{FutureExt, stream};
 use hyper::http;
 use reqwest::{Body, Response};
-use sentinel_gateway::backend::http::Endpoint;
+use sentinel_gateway::backend::http::{Credentials, Endpoint};
 use sentinel_gateway::backend::stream::ResponseReader;
-use sentinel_gateway::backend::{BackendError, Pool, ServerMessageHandler};
+use sentinel_gateway::backend::{BackendError, ServerMessageHandler};
 use sentinel_gateway::budget::Budget;
 use sentinel_gateway::config::{Environment, Overrides, load};
 use sentinel_gateway::protocol::{Era, Id, Notification, Outcome, RawJson, Request};
+use sentinel_gateway::transport::http::Pool;
 use serde_json::value::RawValue;
 
 use super::chance::Chance;
@@ -38,7 +39,9 @@ thread_local! {
             .with_variables(|name| (name == "TOKEN").then(|| SECRET.into()));
         let config = load(&flags, &environment).unwrap();
         let (pool, budget) = (Pool::default(), Budget::new(ROOM));
-        let resolved = Endpoint::resolve(&config.backends[0], &pool, CAP, budget);
+        let backend = &config.backends[0];
+        let credentials = Arc::new(Credentials::new(Arc::clone(backend)));
+        let resolved = Endpoint::resolve(backend, credentials, &pool, CAP, budget);
         resolved.now_or_never().expect("nothing to wait for").unwrap()
     };
 }
@@ -129,6 +132,7 @@ fn read(
         handler: &heard,
         responder: &responder,
         resume: None,
+        trace: None,
     };
     let outcome = reading.answer(response).now_or_never();
     let outcome = outcome.expect("a body that has ended is not waited for");

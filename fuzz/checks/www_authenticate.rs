@@ -1,5 +1,4 @@
-//! A refusal with `WWW-Authenticate`. Nothing reads that header yet, since signing in isn't there:
-//! whatever it says, the refusal stays one that a person can read and that holds no secret.
+//! A refusal with `WWW-Authenticate`: the header is kept as it is, and shows in no message.
 
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
@@ -36,6 +35,10 @@ fn stays_readable(endpoint: &Endpoint, headers: &HeaderMap, body: &[u8]) {
         assert_readable(&message);
         assert!(!message.contains(SECRET), "{message}");
         let without = endpoint.refusal(status, &HeaderMap::new(), body);
-        assert_eq!(error, without, "the header is not read, and shows nowhere");
+        assert_eq!(
+            message,
+            without.explain("http://127.0.0.1/mcp"),
+            "the header shows nowhere"
+        );
     }
 }

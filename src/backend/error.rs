@@ -1,48 +1,72 @@
 //! What can go wrong between the gateway and one backend.
 //!
-//! Owns the one error of this boundary and the questions it answers: what class it is, whether
-//! the tool may have run, whether the same may be sent again, and what a person could do.
+//! Owns [`BackendError`], the one error type of this boundary, and the questions it answers: its
+//! class, whether the tool may have run, whether the request may be sent again, and what a person
+//! can do. Decisions are made by kind, never by searching a message.
 
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::retry::RetryClass;
 use crate::budget::BudgetExceeded;
+use crate::governance::Health;
 use crate::protocol::{Class, Executed};
 
-/// Why a backend gave no answer that can be passed on. `Display` says what happened, without
-/// the backend's name and without secrets; [`BackendError::hint`] says what to do.
+/// Why a backend gave no response that can be passed on. `Display` says what happened, without
+/// the backend's name and without secrets; [`BackendError::hint`] says what to do;
+/// [`Error::source`] is the error underneath, where there is one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BackendError {
     /// The config names something that isn't there: a variable, a file, a command.
     #[error("{0}")]
     Misconfigured(String),
-    /// No connection could be made; nothing was sent.
-    #[error("{0}")]
-    Connect(String),
-    /// TLS refused the other side (expired, wrong host, unknown issuer); nothing was sent.
-    #[error("{0}")]
-    Certificate(String),
-    /// We are out of something ourselves, such as file descriptors; nothing was sent.
+    /// No connection could be made, or the server did not take the request; nothing ran.
+    #[error("{why}")]
+    Connect {
+        /// What kind of failure.
+        kind: ConnectKind,
+        /// For people.
+        why: String,
+        /// The HTTP stack's error.
+        source: Option<Source>,
+    },
+    /// TLS failed on a certificate; nothing was sent.
+    #[error("{why}")]
+    Certificate {
+        /// Whose certificate.
+        kind: CertificateKind,
+        /// For people.
+        why: String,
+        /// The HTTP stack's error.
+        source: Option<Source>,
+    },
+    /// The gateway lacks a resource of its own, such as file descriptors; nothing was sent.
     #[error("{0}")]
     OutOfResources(String),
     /// The connection broke, or the server died, after the request was sent.
-    #[error("connection lost after the request was sent ({0})")]
-    ConnectionLost(String),
+    #[error("connection lost after the request was sent ({why})")]
+    ConnectionLost {
+        /// For people.
+        why: String,
+        /// The HTTP stack's error.
+        source: Option<Source>,
+    },
     /// The call's time ran out, before or after the request was sent.
     #[error("{} within {}", if *.sent { "no answer" } else { "not sent" }, seconds(.limit))]
     Deadline {
-        /// Whether the backend has got the request.
+        /// Whether the request was handed to the HTTP client.
         sent: bool,
-        /// The whole time the call had.
+        /// The call's whole time.
         limit: Duration,
     },
     /// Nothing came for longer than `idle_timeout_secs` while a call was open.
     #[error("silent for {}", seconds(.limit))]
     Idle {
-        /// The silence allowed.
+        /// The longest silence allowed.
         limit: Duration,
     },
-    /// 500, 502, 504 and the like.
+    /// A 5xx status other than 503.
     #[error("the server answered HTTP {status}{}", quoted(.snippet))]
     ServerError {
         /// HTTP status.
@@ -69,8 +93,12 @@ pub enum BackendError {
     AuthRequired {
         /// HTTP status.
         status: u16,
-        /// What the server says of it, escaped; may be empty.
+        /// The beginning of the body, escaped; may be empty.
         snippet: String,
+        /// `WWW-Authenticate`, as the server wrote it.
+        challenge: Option<Challenge>,
+        /// The credentials have been renewed since the request was sent.
+        renewed: bool,
     },
     /// Another 4xx.
     #[error("the server refused the request (HTTP {status}){}", quoted(.snippet))]
@@ -86,26 +114,26 @@ pub enum BackendError {
         /// Scheme, host and path, without query.
         target: String,
     },
-    /// The backend has forgotten our session.
+    /// The server no longer knows our session.
     #[error("the server has lost the session")]
     SessionLost {
-        /// By the rules (404 with a session id), which says that the request was not taken;
-        /// else by something that looks like it.
+        /// By the specification (404 with a session id), which says that the request was not
+        /// taken; `false` where another status or a message only looks like it.
         by_status: bool,
     },
-    /// The backend speaks another era than it did when we connected; the request was not taken.
+    /// The server speaks another era than at the handshake; the request was not taken.
     #[error("the server no longer speaks the protocol that it did")]
     EraChanged,
-    /// An answer that is no MCP answer.
+    /// A response that is no MCP response.
     #[error("the server's answer can't be used: {0}")]
     BadReply(String),
-    /// The answer is over `max_message_bytes`.
+    /// The response is over `max_message_bytes`.
     #[error("the server's answer is larger than {limit} bytes (max_message_bytes)")]
     TooLarge {
         /// The cap, in bytes.
         limit: usize,
     },
-    /// The gateway holds as much as it may for all calls together.
+    /// The gateway's byte budget is exhausted.
     #[error(
         "there was no room for the answer: the gateway holds as much as it may for all calls together, {limit} bytes (max_buffered_bytes)"
     )]
@@ -113,10 +141,10 @@ pub enum BackendError {
         /// The cap, in bytes.
         limit: usize,
     },
-    /// 413: the request is over a cap of the backend.
+    /// 413: the request is over a cap of the server.
     #[error("the request is too large for the server (HTTP 413)")]
     RequestTooLarge,
-    /// The handshake went wrong in a way that is not about the connection.
+    /// The handshake failed, though the connection works.
     #[error("{0}")]
     Handshake(String),
     /// The server does not answer the handshake.
@@ -124,15 +152,132 @@ pub enum BackendError {
     Silent(String),
 }
 
+/// Why there is no connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectKind {
+    /// Nothing listens at the address.
+    Refused,
+    /// No TCP and TLS connection within `connect_timeout_secs`.
+    Timeout,
+    /// The name can't be resolved.
+    Dns,
+    /// The server said on an open connection that it does not process the request (RFC 9113,
+    /// section 8.7), or had closed the stream that responses come on.
+    NotTaken,
+    /// The gateway is shutting down.
+    ShuttingDown,
+    /// Anything else.
+    Other,
+}
+
+/// Whose certificate failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertificateKind {
+    /// The server's: expired, another host's, or of an unknown issuer.
+    Server,
+    /// Ours: the server wants one, or another one.
+    Client,
+}
+
+/// The error underneath, kept for [`Error::source`]. It holds no URL, which may hold secrets. All
+/// sources are equal, so that errors compare by what they say.
+#[derive(Clone)]
+pub struct Source(Arc<dyn Error + Send + Sync>);
+
+impl Source {
+    /// Keeps an error of the HTTP stack, without its URL.
+    pub fn of(error: reqwest::Error) -> Self {
+        Self(Arc::new(error.without_url()))
+    }
+}
+
+impl PartialEq for Source {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Source {}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for Source {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
+}
+
+/// The `WWW-Authenticate` header values of a 401 or 403 (RFC 9110, section 11.6.1). They come from
+/// the server unchecked, so `Debug` shows none of them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Challenge(Arc<[Box<[u8]>]>);
+
+impl Challenge {
+    /// The values in the order they came; `None` where there are none.
+    pub fn of<'a>(values: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
+        let values: Arc<[Box<[u8]>]> = values.map(Box::from).collect();
+        (!values.is_empty()).then_some(Self(values))
+    }
+
+    /// The values, as the server wrote them.
+    pub fn values(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(AsRef::as_ref)
+    }
+}
+
+impl fmt::Debug for Challenge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Challenge({})", self.0.len())
+    }
+}
+
+/// What a failed attempt shows of the request's fate. It decides whether the request may be sent
+/// again; see [`super::retry`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryClass {
+    /// It never reached a server: connection refused, DNS, connect timeout, refused h2 stream.
+    NotSent,
+    /// The server says that it did not take it: 429, or 503 with `Retry-After`.
+    NotTaken {
+        /// The wait that it asks for, where that can be read.
+        retry_after: Option<Duration>,
+    },
+    /// 503 without `Retry-After`.
+    Unavailable,
+    /// 500, 502, 504, a timeout or a broken stream after sending.
+    MayHaveRun,
+    /// It was refused, and what it lacked has been renewed since: 401 and the credentials, 404
+    /// and the session.
+    Renewed {
+        /// The status itself says that the request was not taken; `false` where only the text of
+        /// an error speaks of a lost session.
+        by_status: bool,
+    },
+    /// Another attempt would end the same.
+    Final,
+}
+
 impl BackendError {
-    /// The class that the client is told.
+    /// The class that the client gets in `data`.
     pub fn class(&self) -> Class {
         match self {
-            Self::Misconfigured(_) | Self::Connect(_) | Self::Certificate(_) => Class::Unreachable,
+            Self::Misconfigured(_) | Self::Connect { .. } | Self::Certificate { .. } => {
+                Class::Unreachable
+            }
             Self::OutOfResources(_) | Self::Unavailable { .. } | Self::BudgetExceeded { .. } => {
                 Class::Overloaded
             }
-            Self::ConnectionLost(_)
+            Self::ConnectionLost { .. }
             | Self::ServerError { .. }
             | Self::SessionLost { by_status: false } => Class::OutcomeUnknown,
             Self::Deadline { .. } | Self::Idle { .. } => Class::Deadline,
@@ -147,7 +292,7 @@ impl BackendError {
         }
     }
 
-    /// Whether the tool may have run, as far as this attempt goes.
+    /// Whether this attempt may have run the tool.
     pub fn executed(&self) -> Executed {
         match self.retry_class() {
             RetryClass::NotSent
@@ -165,10 +310,10 @@ impl BackendError {
         }
     }
 
-    /// What this says about sending the same again.
+    /// What this shows of the request's fate.
     pub fn retry_class(&self) -> RetryClass {
         match self {
-            Self::Connect(_) | Self::OutOfResources(_) => RetryClass::NotSent,
+            Self::Connect { .. } | Self::OutOfResources(_) => RetryClass::NotSent,
             Self::RateLimited { retry_after } => RetryClass::NotTaken {
                 retry_after: *retry_after,
             },
@@ -181,10 +326,12 @@ impl BackendError {
             Self::Unavailable {
                 retry_after: None, ..
             } => RetryClass::Unavailable,
-            Self::ConnectionLost(_) | Self::ServerError { .. } | Self::Idle { .. } => {
+            Self::ConnectionLost { .. } | Self::ServerError { .. } | Self::Idle { .. } => {
                 RetryClass::MayHaveRun
             }
-            Self::EraChanged => RetryClass::Renewed { by_status: true },
+            Self::EraChanged | Self::AuthRequired { renewed: true, .. } => {
+                RetryClass::Renewed { by_status: true }
+            }
             Self::SessionLost { by_status } => RetryClass::Renewed {
                 by_status: *by_status,
             },
@@ -192,17 +339,50 @@ impl BackendError {
         }
     }
 
-    /// What a person could do about it; `url` is where the backend was looked for.
+    /// What a call that ends with it shows of the backend's health: only transport errors and 5xx
+    /// count against it. A backend that refuses, or answers nonsense, is up.
+    pub(crate) fn health(&self) -> Health {
+        match self {
+            Self::Connect { .. }
+            | Self::Certificate { .. }
+            | Self::ConnectionLost { .. }
+            | Self::ServerError { .. }
+            | Self::Unavailable { .. } => Health::Failure(self.to_string()),
+            // Caused by the gateway, or by a call that takes too long.
+            Self::Misconfigured(_)
+            | Self::OutOfResources(_)
+            | Self::BudgetExceeded { .. }
+            | Self::Deadline { .. }
+            | Self::Idle { .. }
+            | Self::Silent(_) => Health::Neutral,
+            Self::RateLimited { .. }
+            | Self::AuthRequired { .. }
+            | Self::Refused { .. }
+            | Self::Redirected { .. }
+            | Self::SessionLost { .. }
+            | Self::EraChanged
+            | Self::BadReply(_)
+            | Self::TooLarge { .. }
+            | Self::RequestTooLarge
+            | Self::Handshake(_) => Health::Success,
+        }
+    }
+
+    /// What a person can do about it; `url` is the backend's, without secrets.
     pub fn hint(&self, url: &str) -> Option<String> {
         match self {
-            Self::Connect(cause) if cause.contains("refused") => {
-                Some(format!("is the server running? try: {}", curl(url)))
-            }
-            Self::Connect(_) | Self::ServerError { .. } => Some(format!("try: {}", curl(url))),
-            Self::Certificate(cause) if cause.contains("alert") => {
+            Self::Connect {
+                kind: ConnectKind::Refused | ConnectKind::NotTaken,
+                ..
+            } => Some(format!("is the server running? try: {}", curl(url))),
+            Self::Connect { .. } | Self::ServerError { .. } => Some(format!("try: {}", curl(url))),
+            Self::Certificate {
+                kind: CertificateKind::Client,
+                ..
+            } => {
                 Some("the server asks for a client certificate of its own choice: client_cert_file, client_key_file".into())
             }
-            Self::Certificate(_) => Some("a private CA goes into ca_file".into()),
+            Self::Certificate { .. } => Some("a private CA goes into ca_file".into()),
             Self::AuthRequired { status: 401, .. } => {
                 Some("check bearer or headers of this backend".into())
             }
@@ -220,7 +400,7 @@ impl BackendError {
         }
     }
 
-    /// Whether the server has understood us, and said no.
+    /// Whether the server understood the request and refused it.
     pub fn is_refusal(&self) -> bool {
         matches!(
             self,
@@ -228,15 +408,15 @@ impl BackendError {
         )
     }
 
-    /// Whether the link is no good any more, and a new one is needed.
+    /// Whether the connection can't be used any more.
     pub fn ends_connection(&self) -> bool {
         matches!(
             self,
-            Self::SessionLost { .. } | Self::EraChanged | Self::Connect(_)
+            Self::SessionLost { .. } | Self::EraChanged | Self::Connect { .. }
         )
     }
 
-    /// The whole line: what happened and what to do. `check`, the log and the client all get this.
+    /// What happened and what to do, in one line for `check`, the log and the client.
     pub fn explain(&self, url: &str) -> String {
         match self.hint(url) {
             Some(hint) => format!("{self}: {hint}"),
@@ -247,6 +427,25 @@ impl BackendError {
 
 fn seconds(limit: &Duration) -> String {
     format!("{} s", limit.as_secs_f64())
+}
+
+impl BackendError {
+    /// No connection, for a reason of ours.
+    pub(crate) fn connect(kind: ConnectKind, why: impl Into<String>) -> Self {
+        Self::Connect {
+            kind,
+            why: why.into(),
+            source: None,
+        }
+    }
+
+    /// The response ended before it was complete.
+    pub(crate) fn connection_lost(why: impl Into<String>) -> Self {
+        Self::ConnectionLost {
+            why: why.into(),
+            source: None,
+        }
+    }
 }
 
 impl From<BudgetExceeded> for BackendError {
@@ -280,7 +479,8 @@ mod tests {
 
     #[test]
     fn a_shell_takes_the_url_of_a_hint_for_one_word() {
-        let hint = |url| BackendError::Connect("connection refused".into()).hint(url);
+        let hint =
+            |url| BackendError::connect(ConnectKind::Refused, "connection refused").hint(url);
         for (url, command) in [
             (
                 "http://127.0.0.1:3002/mcp",

@@ -4,7 +4,7 @@
 //! input. A listing is read once into an [`BackendListing`]; a merge then touches no definition that stays as
 //! it is. Owns the names clients see ([`names`]), what of a definition reaches them ([`item`],
 //! [`clean`]) and the way back from a name or URI to a backend. It must not know connections,
-//! sessions or time; a listing's origin is only an index in config order.
+//! sessions or time; of a listing's origin it knows a [`BackendId`].
 
 mod backend_listing;
 mod clean;
@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::call_report::BackendId;
 use crate::config::{BackendConfig, GatewayConfig};
 use crate::protocol::era::ParamHeader;
 use crate::protocol::{Freshness, Kind, RawJson};
@@ -37,6 +38,8 @@ use template::Template;
 /// One backend's part in a build.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
+    /// Which backend.
+    pub id: BackendId,
     /// Its entry of the config.
     pub config: &'a BackendConfig,
     /// What it listed at last contact; `None` if it never connected.
@@ -57,8 +60,8 @@ pub struct Built {
 /// One item that clients see.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// The backend's index in config order.
-    pub backend: usize,
+    /// Which backend has it.
+    pub backend: BackendId,
     /// What it is.
     pub kind: Kind,
     /// The backend's own name or URI for it.
@@ -76,8 +79,8 @@ pub struct Entry {
 /// A tool that keeps its name and is neither listed nor called.
 #[derive(Debug)]
 pub struct Blocked {
-    /// The backend's index in config order.
-    pub backend: usize,
+    /// Which backend has it.
+    pub backend: BackendId,
     /// The backend's own name for it.
     pub own_name: Arc<str>,
     /// Why.
@@ -181,7 +184,6 @@ impl Catalog {
 
 /// An item on its way to an entry.
 struct Found<'a> {
-    backend: usize,
     source: &'a Source<'a>,
     candidate: &'a Candidate,
 }
@@ -195,16 +197,17 @@ impl Section {
         rejected: &mut Vec<Rejected>,
     ) -> Self {
         let mut found = Vec::new();
-        for (backend, source) in sources.iter().enumerate() {
+        for source in sources {
             let Some(backend_listing) = source.backend_listing else {
                 continue;
             };
             rejected.extend_from_slice(backend_listing.rejected(kind));
-            found.extend(backend_listing.items(kind).iter().map(|candidate| Found {
-                backend,
-                source,
-                candidate,
-            }));
+            found.extend(
+                backend_listing
+                    .items(kind)
+                    .iter()
+                    .map(|candidate| Found { source, candidate }),
+            );
         }
         let claims: Vec<Claim<'_>> = found.iter().map(|found| found.claim(kind)).collect();
         let exposed = names.assign(kind, gateway, &claims);
@@ -271,7 +274,7 @@ impl Found<'_> {
             .then(|| lookup(&self.source.config.tools.describe, &item.own))
             .flatten();
         Entry {
-            backend: self.backend,
+            backend: self.source.id,
             kind,
             own_name: item.own.clone(),
             // What a tool said in an earlier run is no permission in this one.
@@ -284,7 +287,7 @@ impl Found<'_> {
 
     fn blocked(&self, reason: &RejectReason) -> Blocked {
         Blocked {
-            backend: self.backend,
+            backend: self.source.id,
             own_name: Arc::clone(&self.candidate.item.own),
             reason: reason.clone(),
         }

@@ -64,8 +64,10 @@ impl House {
         let offers: Vec<Option<BackendListing>> =
             self.backends.iter().map(backend_listing).collect();
         let parts = self.backends.iter().zip(&offers);
-        let sources: Vec<Source<'_>> = parts
-            .map(|((config, _), backend_listing)| Source {
+        let sources: Vec<Source<'_>> = (0..)
+            .zip(parts)
+            .map(|(number, ((config, _), backend_listing))| Source {
+                id: BackendId::new(number),
                 config,
                 backend_listing: backend_listing.as_ref(),
                 confirmed: true,
@@ -112,7 +114,7 @@ fn config_order_owns_bare_names_and_later_owners_are_prefixed() {
         let catalog = House::of(kind, &[("a", &["x", "y"]), ("b", &["y", "z"])]).fresh();
         assert_eq!(exposed(&catalog, kind), ["x", "y", "b__y", "z"]);
         let entry = catalog.resolve(kind, "b__y").unwrap();
-        assert_eq!((entry.backend, &*entry.own_name), (1, "y"));
+        assert_eq!((entry.backend, &*entry.own_name), (BackendId::new(1), "y"));
         assert!(
             catalog.resolve(kind, "a__x").is_none(),
             "resolved by table, never by splitting"
@@ -187,9 +189,12 @@ fn a_tool_named_after_a_hash_takes_no_place() {
     let hashed = exposed(&catalog, Kind::Tool)[2].to_owned();
     let catalog = house(&["x", "b__x", &hashed]).fresh();
     let entry = catalog.entries(Kind::Tool).last().unwrap();
-    assert_eq!((entry.backend, &*entry.own_name), (1, "x"));
+    assert_eq!((entry.backend, &*entry.own_name), (BackendId::new(1), "x"));
     assert!(entry.exposed.starts_with("b__x_") && *entry.exposed != hashed);
-    assert_eq!(catalog.resolve(Kind::Tool, &hashed).unwrap().backend, 0);
+    assert_eq!(
+        catalog.resolve(Kind::Tool, &hashed).unwrap().backend,
+        BackendId::new(0)
+    );
 }
 
 #[test]
@@ -256,7 +261,7 @@ fn row_71_duplicates_are_kept_once_and_told() {
             .resolve(Kind::Resource, "f://1")
             .unwrap()
             .backend,
-        0
+        BackendId::new(0)
     );
     assert_eq!(
         told(&built),
@@ -345,12 +350,15 @@ fn a_uri_stays_with_its_owner_while_it_is_listed_and_is_never_lost() {
     let first = house.fresh();
     house.backends[0].1 = Some(listing(Kind::Resource, &["f://1"]));
     let second = house.build(first.names()).catalog;
-    assert_eq!(second.resolve(Kind::Resource, "f://1").unwrap().backend, 1);
+    assert_eq!(
+        second.resolve(Kind::Resource, "f://1").unwrap().backend,
+        BackendId::new(1)
+    );
     house.backends[1].1 = Some(listing(Kind::Resource, &[]));
     let third = house.build(second.names()).catalog;
     assert_eq!(
         third.resolve(Kind::Resource, "f://1").unwrap().backend,
-        0,
+        BackendId::new(0),
         "nobody else serves it"
     );
 }
@@ -368,7 +376,10 @@ fn a_backend_that_invents_names_for_ever_fills_no_memory_and_takes_nothing() {
         catalog = house.build(catalog.names()).catalog;
         assert!(catalog.names().remembered(Kind::Tool) <= 2 * MAX_ITEMS + 2);
     }
-    assert_eq!(catalog.resolve(Kind::Tool, "b__gone").unwrap().backend, 1);
+    assert_eq!(
+        catalog.resolve(Kind::Tool, "b__gone").unwrap().backend,
+        BackendId::new(1)
+    );
     assert!(catalog.resolve(Kind::Tool, "gone").is_none(), "still a's");
 }
 
@@ -383,8 +394,14 @@ fn a_uri_nobody_lists_goes_to_the_first_template_that_fits() {
     );
     let catalog = house.fresh();
     assert_eq!(exposed(&catalog, Kind::Template).len(), 3);
-    assert_eq!(catalog.resolve_template("note://1").unwrap().backend, 0);
-    assert_eq!(catalog.resolve_template("note://1/2").unwrap().backend, 1);
+    assert_eq!(
+        catalog.resolve_template("note://1").unwrap().backend,
+        BackendId::new(0)
+    );
+    assert_eq!(
+        catalog.resolve_template("note://1/2").unwrap().backend,
+        BackendId::new(1)
+    );
     assert!(catalog.resolve_template("bad://x").is_none());
 }
 

@@ -127,7 +127,7 @@ impl Row {
         let backend = &surveyed.backend;
         let count = |kind| {
             let entries = survey.built.catalog.entries(kind);
-            entries.filter(|e| e.backend == backend.index).count()
+            entries.filter(|e| e.backend == backend.id).count()
         };
         let lacks = surveyed.lacks().map(|(_, why)| style::one_line(&why));
         let stale = surveyed.last_contact.map(|at| {

@@ -136,11 +136,13 @@ fn entries<'a>(survey: &'a BackendSurvey, kinds: &'a [Kind]) -> impl Iterator<It
 }
 
 fn backend_of<'a>(survey: &'a BackendSurvey, entry: &Entry) -> &'a str {
-    survey.members[entry.backend].backend.name()
+    let surveyed = survey.member(entry.backend);
+    surveyed.map_or("", |surveyed| surveyed.backend.name())
 }
 
 fn is_stale(survey: &BackendSurvey, entry: &Entry) -> bool {
-    survey.members[entry.backend].last_contact.is_some()
+    let surveyed = survey.member(entry.backend);
+    surveyed.is_some_and(|surveyed| surveyed.last_contact.is_some())
 }
 
 fn backend_cell(survey: &BackendSurvey, entry: &Entry) -> Cell {

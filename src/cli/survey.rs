@@ -3,6 +3,7 @@
 //! Owns starting them, waiting until each has connected or failed, and leaving politely. It must
 //! not know what is printed.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -12,6 +13,7 @@ use super::style::Status;
 use crate::backend::session::Connection;
 use crate::backend::{BackendError, BackendEvent, HttpBackend, State, shutdown_all, start_all};
 use crate::budget::Budget;
+use crate::call_report::BackendId;
 use crate::catalog::{BackendListing, Built, Catalog, Findings, Names, Pins, Source};
 use crate::config::Config;
 use crate::protocol::{ClientProfile, Kind};
@@ -70,6 +72,12 @@ impl BackendSurvey {
         let sources: Vec<Source<'_>> = members.iter().map(SurveyedBackend::source).collect();
         let built = Catalog::build(&config.gateway, &sources, &Names::default());
         Self { members, built }
+    }
+
+    /// The backend with this id.
+    pub(super) fn member(&self, id: BackendId) -> Option<&SurveyedBackend> {
+        let mut members = self.members.iter();
+        members.find(|surveyed| surveyed.backend.id == id)
     }
 
     /// Those that could not be reached.
@@ -143,6 +151,7 @@ impl SurveyedBackend {
 
     fn source(&self) -> Source<'_> {
         Source {
+            id: self.backend.id,
             config: &self.backend.config,
             backend_listing: self.backend_listing.as_ref(),
             confirmed: self.link.is_ok(),
@@ -155,14 +164,17 @@ async fn receive_all(
     members: &mut [SurveyedBackend],
     news: &mut mpsc::UnboundedReceiver<BackendEvent>,
 ) {
-    let mut heard = vec![false; members.len()];
-    while heard.contains(&false) {
+    let mut heard = HashSet::new();
+    while heard.len() < members.len() {
         let Some(event) = news.recv().await else {
             return;
         };
         if let BackendEvent::Listed { backend, .. } | BackendEvent::Down { backend } = event {
-            heard[backend] = true;
-            members[backend].receive(event);
+            let mut members = members.iter_mut();
+            if let Some(surveyed) = members.find(|surveyed| surveyed.backend.id == backend) {
+                heard.insert(backend);
+                surveyed.receive(event);
+            }
         }
     }
 }

@@ -1,27 +1,28 @@
-//! What a client is told in the end, in the words of its era.
+//! The response that a client gets, in the form of its era.
 //!
-//! Owns putting a backend's answer into them, and the form of the gateway's own errors. It must not
-//! know how an answer was had.
+//! Owns the translation of a backend's result, and the form of the gateway's own errors. It must not
+//! know how a result came about.
 
-use super::{Snapshot, input};
+use super::input;
 use crate::backend::Answer;
 use crate::config::ToolErrors;
 use crate::protocol::era::modern::{ResultStamp, ResultType};
 use crate::protocol::era::{legacy, modern};
 use crate::protocol::error::INTERNAL_ERROR;
 use crate::protocol::{Class, ClientProfile, Era, Executed, GatewayData, Outcome, RpcError};
+use crate::snapshot::Snapshot;
 
-/// What the gateway has no more room for.
+/// The limit that a request does not fit into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Full {
-    /// As many are in flight as may be.
+pub(crate) enum Full {
+    /// `max_in_flight`.
     Calls,
-    /// They hold as many bytes as they may together.
+    /// `max_buffered_bytes`.
     Bytes,
 }
 
-/// The answer where the gateway has no room for another call.
-pub fn overloaded(full: Full, method: &str, era: Era, snapshot: &Snapshot) -> Outcome {
+/// The response to a request that does not fit into a limit.
+pub(super) fn overloaded(full: Full, method: &str, era: Era, snapshot: &Snapshot) -> Outcome {
     let caps = &snapshot.config.gateway;
     let why = match full {
         Full::Calls => {
@@ -41,15 +42,20 @@ pub fn overloaded(full: Full, method: &str, era: Era, snapshot: &Snapshot) -> Ou
     to_client_error(error, era, method, snapshot)
 }
 
-/// The answer to a call that the end of the gateway cuts off.
-pub fn cut_off(method: &str, era: Era, snapshot: &Snapshot) -> Outcome {
+/// The response to a request that is still in flight when the gateway ends.
+pub(crate) fn cut_off(method: &str, era: Era, snapshot: &Snapshot) -> Outcome {
     let message = "the gateway is shutting down; the tool MAY HAVE RUN: check before calling again";
     let data = GatewayData::new(None, Class::ShuttingDown, Executed::Unknown, 0);
     let error = RpcError::new(INTERNAL_ERROR, message).with_data(data);
     to_client_error(error, era, method, snapshot)
 }
 
-/// An error of our own, in the form the user chose for tools.
+/// The error for a request that the gateway ends before it begins.
+pub(super) fn shutting_down() -> RpcError {
+    RpcError::new(INTERNAL_ERROR, "the gateway is shutting down")
+}
+
+/// An error of the gateway's own, in the form that the config chose for tools.
 pub(super) fn to_client_error(
     error: RpcError,
     era: Era,
@@ -70,8 +76,8 @@ pub(super) fn to_client_error(
     }
 }
 
-/// A backend's answer in the words of the client's era; `uri` of the resource it is about, if it
-/// is about one. Within the legacy era no result is touched.
+/// A backend's result in the form of the client's era; `uri` is that of the resource it is about, if
+/// it is about one. Within the legacy era no result is touched.
 pub(super) fn for_client(
     answer: Answer,
     client: &ClientProfile,

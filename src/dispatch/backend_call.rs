@@ -1,39 +1,42 @@
-//! A call that is ready to go to its backend, once or in several rounds.
+//! A call that is ready to be sent to its backend, once or in several rounds.
 //!
-//! Owns what the backend gets of a client's request (its own name for the thing, the headers that
-//! repeat parameters), the one deadline over all rounds, and the plain words for what went wrong.
+//! Owns what the backend gets of a client's request (its own name for the target, headers that repeat
+//! parameters), the one deadline over all rounds, and the errors for what went wrong. It must not know
+//! how a backend was found, nor when there is another round.
+
+pub(super) mod admission;
+mod related;
 
 use std::sync::Arc;
 
 use reqwest::header::HeaderName;
 use tokio::time::Instant;
 
-use super::admission;
 use super::call_target::{CallTarget, Route};
-use super::related::RelatedTaskHandler;
 use crate::backend::retry::Replay;
-use crate::backend::{
-    Answer, BackendError, Call, Deadline, Failed, HttpBackend, ServerMessageHandler,
-};
+use crate::backend::{Answer, BackendError, Call, Deadline, HttpBackend, ServerMessageHandler};
 use crate::backend::{LevelGuard, ProgressHighWater, ProgressToken};
+use crate::call_report::CallReport;
 use crate::catalog::Entry;
-use crate::governance::breaker::Breaker;
+use crate::governance::Admission;
 use crate::protocol::era::ParamHeader;
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::raw::quoted;
-use crate::protocol::{ClientProfile, Era, Kind, RawJson, RpcError, task};
+use crate::protocol::{ClientProfile, Era, Executed, Kind, RawJson, RpcError, task};
+pub(super) use related::RelatedTaskHandler;
 
-/// A call, and whom it goes to.
+/// A call, and the backend that it goes to.
 pub(super) struct BackendCall {
     pub(super) backend: Arc<HttpBackend>,
-    breaker: Arc<Breaker>,
+    admission: Arc<Admission>,
     pub(super) method: String,
     /// The client's, with the backend's own name in them.
     pub(super) params: RawJson,
     /// Over all rounds.
     pub(super) deadline: Deadline,
     caller: Arc<ClientProfile>,
-    is_tool: bool,
+    /// The backend's own name of the tool that it runs, if it runs one.
+    tool: Option<Arc<str>>,
     is_task: bool,
     has_meta: bool,
     replay: Replay,
@@ -43,12 +46,13 @@ pub(super) struct BackendCall {
 }
 
 impl BackendCall {
-    /// Its clock has started when the call had `begun`.
+    /// Its deadline counts from `begun`.
     pub(super) fn new(
         method: String,
         params: RawJson,
         target: &CallTarget,
         route: &Route<'_>,
+        admission: &Arc<Admission>,
         caller: Arc<ClientProfile>,
         begun: Instant,
     ) -> Self {
@@ -68,10 +72,10 @@ impl BackendCall {
             .then(|| own_name.map_or_else(|| target.name.as_str().into(), Arc::clone));
         Self {
             backend: Arc::clone(backend),
-            breaker: Arc::clone(route.breaker),
+            admission: Arc::clone(admission),
             deadline: backend.deadline(begun, timeout),
             caller,
-            is_tool: target.kind == Kind::Tool,
+            tool: tool.map(|tool| Arc::clone(&tool.own_name)),
             is_task: target.is_task,
             has_meta: target.has_meta,
             replay: tool.map_or(Replay::Safe, |tool| replay(backend, tool)),
@@ -87,7 +91,7 @@ impl BackendCall {
     pub(super) async fn send(
         &self,
         params: &RawJson,
-        listener: &dyn ServerMessageHandler,
+        handler: &dyn ServerMessageHandler,
     ) -> Result<Answer, RpcError> {
         let call = Call {
             method: &self.method,
@@ -101,12 +105,13 @@ impl BackendCall {
             target: self.target.as_deref(),
             param_headers: &self.param_headers,
             handler: &RelatedTaskHandler {
-                listener,
+                handler,
                 backend: self.backend.name(),
             },
         };
-        let _level = self.hear_logs(&self.caller).await;
-        let answer = admission::call(&self.backend, &self.breaker, &call, self.is_tool).await?;
+        let _level = self.hold_log_level(&self.caller).await;
+        let answer =
+            admission::call(&self.backend, &self.admission, &call, self.tool.as_deref()).await?;
         let is_task = answer.result_type == ResultType::Task || self.is_task;
         Ok(match is_task {
             true => Answer {
@@ -117,34 +122,42 @@ impl BackendCall {
         })
     }
 
-    /// Has the backend log down to what a request of this client wants, while the guard is held.
-    pub(super) async fn hear_logs(&self, client: &ClientProfile) -> Option<LevelGuard> {
+    /// Has the backend log at the level that a request of this client wants, while the guard is held.
+    pub(super) async fn hold_log_level(&self, client: &ClientProfile) -> Option<LevelGuard> {
         match client.log_level {
             Some(level) if client.era == Era::Modern => {
-                // Rare, and large.
+                // Rare, and a large future.
                 Some(Box::pin(self.backend.want_log_level(level)).await)
             }
             _ => None,
         }
     }
 
-    /// The error that reaches the client.
-    pub(super) fn explain(&self, failed: &Failed) -> RpcError {
-        admission::explain(&self.backend, failed, self.is_tool)
+    /// The error that the client gets.
+    pub(super) fn explain(&self, error: &BackendError, report: &CallReport) -> RpcError {
+        admission::explain(&self.backend, error, report, self.tool.is_some())
     }
 
-    /// The error for an answer that came, but can't be used.
+    /// The report for a failure outside of a call to the backend: between two rounds, or of a
+    /// response that came and can't be used.
+    pub(super) fn failed(
+        &self,
+        error: &BackendError,
+        executed: Executed,
+        attempts: u32,
+    ) -> CallReport {
+        CallReport::failed(self.backend.id, error.class(), executed, attempts)
+    }
+
+    /// The error for a response that came, but can't be used.
     pub(super) fn unusable(&self, why: impl Into<String>) -> RpcError {
         let error = BackendError::BadReply(why.into());
-        self.explain(&Failed {
-            executed: error.executed(),
-            error,
-            attempts: 1,
-        })
+        self.explain(&error, &self.failed(&error, error.executed(), 1))
     }
 }
 
-/// `_meta.progressToken` and its place, if the client wants progress; `reached` so far.
+/// `_meta.progressToken` and its place, if the client wants progress; `reached` is the progress
+/// so far.
 pub(super) fn progress_token(
     params: &RawJson,
     reached: &ProgressHighWater,
@@ -177,7 +190,7 @@ fn param_headers(tool: &Entry, params: &RawJson) -> Vec<(HeaderName, String)> {
     tool.param_headers.iter().filter_map(header).collect()
 }
 
-/// Whether a tool may run twice: the user's word first, then the tool's own annotations.
+/// Whether a tool may run twice: the config decides first, then the tool's own annotations.
 fn replay(backend: &HttpBackend, tool: &Entry) -> Replay {
     Replay::of_tool(backend.config.retry_of(&tool.own_name), tool.safe_to_repeat)
 }

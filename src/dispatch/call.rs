@@ -1,27 +1,34 @@
 //! `tools/call`, `prompts/get`, `resources/read`, `completion/complete`: one call, start to end.
 //!
-//! Owns the steps: read what it is about, find whose that is, send, tell the client. Reads of the
-//! params only what it routes on; the rest stays the client's bytes.
+//! Owns the steps: read the target, find its backend, send, write the response. Of the params it reads
+//! only what calls are routed by; the rest stays the client's bytes. It must not know how input is
+//! requested in between.
 
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::answer::{for_client, to_client_error};
+use super::answer::{for_client, shutting_down, to_client_error};
 use super::backend_call::BackendCall;
 use super::call_target::CallTarget;
-use super::{Exchange, Snapshot, Snapshots, input, settled};
+use super::exchange::Exchange;
+use super::input::{self, ParkedCalls};
 use crate::backend::Answer;
 use crate::protocol::error::{HEADER_MISMATCH, INVALID_PARAMS, code_of};
 use crate::protocol::{
     Class, Era, Executed, GatewayData, Kind, Outcome, RawJson, Request, RpcError,
 };
+use crate::snapshot::{Snapshot, Snapshots, settled};
 
 /// Serves one call.
-pub async fn call(request: Request, mut snapshots: Snapshots, exchange: Exchange) -> Outcome {
-    let mut snapshot = match settled(snapshots.clone()).await {
-        Ok(snapshot) => snapshot,
-        Err(error) => return error.into(),
+pub(super) async fn call(
+    request: Request,
+    mut snapshots: Snapshots,
+    exchange: Exchange,
+    parked: Arc<ParkedCalls>,
+) -> Outcome {
+    let Some(mut snapshot) = settled(snapshots.clone()).await else {
+        return shutting_down().into();
     };
     let begun = Instant::now();
     let method = request.method;
@@ -33,12 +40,20 @@ pub async fn call(request: Request, mut snapshots: Snapshots, exchange: Exchange
     if let Some(listed) = listed_now(&target, &snapshot, &mut snapshots).await {
         snapshot = listed;
     }
-    let mut answer = run(&method, &params, &target, &snapshot, &exchange, begun).await;
+    let run = Run {
+        method: &method,
+        params: &params,
+        target: &target,
+        exchange: &exchange,
+        parked: &parked,
+        begun,
+    };
+    let mut answer = run.on(&snapshot).await;
     if is_header_mismatch(&answer)
         && let Some(fresh) = refetched(&target, &snapshot, &mut snapshots).await
     {
         snapshot = fresh;
-        answer = run(&method, &params, &target, &snapshot, &exchange, begun).await;
+        answer = run.on(&snapshot).await;
     }
     match answer {
         Ok(answer) => {
@@ -49,41 +64,55 @@ pub async fn call(request: Request, mut snapshots: Snapshots, exchange: Exchange
     }
 }
 
-async fn run(
-    method: &str,
-    params: &RawJson,
-    target: &CallTarget,
-    snapshot: &Snapshot,
-    exchange: &Exchange,
+/// One call, whatever snapshot it is routed by.
+struct Run<'a> {
+    method: &'a str,
+    params: &'a RawJson,
+    target: &'a CallTarget,
+    exchange: &'a Exchange,
+    parked: &'a Arc<ParkedCalls>,
     begun: Instant,
-) -> Result<Answer, RpcError> {
-    if let Some(resumed) = input::resumed(method, params, exchange) {
-        // Rare, and large: apart from the call it takes no room in every other one.
-        return Box::pin(resumed).await;
-    }
-    let caller = Arc::clone(&exchange.client);
-    let Some(route) = target.route(snapshot) else {
-        let blocked = blocked(target, snapshot);
-        return Err(blocked.unwrap_or_else(|| target.unknown(snapshot, caller.era)));
-    };
-    let (method, own_params) = (method.to_owned(), params.clone());
-    let call = BackendCall::new(method, own_params, target, &route, caller, begun);
-    input::forward(call, params, exchange).await
 }
 
-/// Why a tool is not called that its backend has.
+impl Run<'_> {
+    async fn on(&self, snapshot: &Snapshot) -> Result<Answer, RpcError> {
+        let Self {
+            method,
+            params,
+            target,
+            exchange,
+            parked,
+            begun,
+        } = *self;
+        if let Some(resumed) = input::resumed(method, params, exchange, parked) {
+            // Rare, and a large future: boxed, it takes no room in every other call.
+            return Box::pin(resumed).await;
+        }
+        let caller = Arc::clone(&exchange.client);
+        let Some(route) = target.route(snapshot) else {
+            let blocked = blocked(target, snapshot);
+            return Err(blocked.unwrap_or_else(|| target.unknown(snapshot, caller.era)));
+        };
+        let (method, own_params) = (method.to_owned(), params.clone());
+        let admission = &snapshot.admission;
+        let call = BackendCall::new(method, own_params, target, &route, admission, caller, begun);
+        input::forward(call, params, exchange, parked).await
+    }
+}
+
+/// The error for a tool that its backend has, but that is blocked.
 fn blocked(target: &CallTarget, snapshot: &Snapshot) -> Option<RpcError> {
     let blocked = snapshot.catalog.blocked(target.kind, &target.name)?;
-    let backend = snapshot.backends[blocked.backend].name();
+    let backend = snapshot.backends.get(blocked.backend)?.name();
     let (own, reason) = (&blocked.own_name, &blocked.reason);
     let message = format!("{backend}: the tool {own} is blocked: {reason}; the tool did not run");
     let data = GatewayData::new(Some(backend), Class::Refused, Executed::No, 0);
     Some(RpcError::new(INVALID_PARAMS, message).with_data(data))
 }
 
-/// The snapshot after a backend has said what it has, where only an earlier run knows: a tool may
-/// be another one by now. `None` where that isn't needed, or the backend can't be had, or keeps
-/// failing; the call then says so itself.
+/// The snapshot in which the target's backend has listed in this run, where so far only an earlier
+/// run's listing is known: a tool may have changed since. `None` where that is not needed, or the
+/// backend can't be reached or would be refused; the call itself then fails.
 async fn listed_now(
     target: &CallTarget,
     snapshot: &Snapshot,
@@ -93,16 +122,16 @@ async fn listed_now(
         return None;
     }
     let route = target.route(snapshot)?;
-    if route.breaker.turns_away() {
+    let (backend, id) = (route.backend, route.backend.id);
+    if snapshot.admission.would_refuse(id) {
         return None;
     }
-    let (backend, at) = (route.backend, route.backend.index);
     let own_name = route.entry.map_or("", |entry| &entry.own_name);
     let limit = backend.config.timeout_of(own_name);
     let listing = async {
         backend.era().await.ok()?;
         tokio::select! {
-            listed = snapshots.wait_for(|snapshot| !snapshot.unlisted.contains(&at)) => {
+            listed = snapshots.wait_for(|snapshot| !snapshot.unlisted.contains(&id)) => {
                 Some(Arc::clone(&*listed.ok()?))
             }
             () = backend.is_down() => None,
@@ -111,8 +140,8 @@ async fn listed_now(
     tokio::time::timeout(limit, listing).await.ok()?
 }
 
-/// Whether a modern backend has refused the headers of a call: it may want other parameters
-/// repeated than its definition of last contact says.
+/// Whether a modern backend has refused the headers of a call: the tool may require other parameters
+/// in headers than its last known definition says.
 fn is_header_mismatch(answer: &Result<Answer, RpcError>) -> bool {
     match answer {
         Ok(Answer {
@@ -124,7 +153,7 @@ fn is_header_mismatch(answer: &Result<Answer, RpcError>) -> bool {
     }
 }
 
-/// The snapshot after the backend was asked for its lists anew (B-M-04).
+/// The snapshot after the backend has listed again (B-M-04).
 async fn refetched(
     target: &CallTarget,
     snapshot: &Snapshot,

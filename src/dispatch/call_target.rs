@@ -1,22 +1,23 @@
-//! What a request is about, and whose that is.
+//! What a request is about, and which backend has it.
 //!
-//! Owns finding the backend of a name or a URI in the catalogue, and the words for what nobody
-//! has. Reads of the params only the member that says where it goes.
+//! Owns finding the backend of a name or a URI in the catalog, and the error where there is none. Of
+//! the params it reads only the members that calls are routed by. It must not know how a backend is
+//! called.
 
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::Snapshot;
 use crate::backend::HttpBackend;
 use crate::catalog::Entry;
-use crate::governance::breaker::Breaker;
 use crate::protocol::error::{INVALID_PARAMS, RESOURCE_NOT_FOUND};
 use crate::protocol::{Class, Era, Executed, GatewayData, Kind, RawJson, RpcError};
+use crate::snapshot::Snapshot;
 
 /// What a call is about: the member of its params that says where it goes.
 #[derive(Debug)]
 pub(super) struct CallTarget {
+    /// The kind of list that has it.
     pub(super) kind: Kind,
     /// The client's name or URI for it.
     pub(super) name: String,
@@ -30,24 +31,17 @@ pub(super) struct CallTarget {
 
 /// Where a call goes.
 pub(super) struct Route<'a> {
+    /// The backend.
     pub(super) backend: &'a Arc<HttpBackend>,
-    pub(super) breaker: &'a Arc<Breaker>,
-    /// `None` for a resource that nobody listed under this URI.
+    /// `None` for a resource that no backend lists under this URI.
     pub(super) entry: Option<&'a Entry>,
-}
-
-impl<'a> Route<'a> {
-    fn to(backend: &'a Arc<HttpBackend>, entry: Option<&'a Entry>, snapshot: &'a Snapshot) -> Self {
-        Self {
-            backend,
-            breaker: snapshot.breaker_of(backend),
-            entry,
-        }
-    }
 }
 
 impl CallTarget {
     /// Reads what a call of this method is about.
+    ///
+    /// # Errors
+    /// What is wrong with the params, for a message.
     pub(super) fn read(method: &str, params: &RawJson) -> Result<Self, String> {
         let twice = |key: &str| format!("{key:?} stands there twice");
         let [name, uri, reference, task, meta] = params
@@ -69,7 +63,7 @@ impl CallTarget {
         })
     }
 
-    /// One that is about a resource.
+    /// The target of a request about a resource.
     pub(super) fn of_resource(uri: &str) -> Self {
         Self {
             kind: Kind::Resource,
@@ -80,28 +74,33 @@ impl CallTarget {
         }
     }
 
-    /// Where it goes, if somebody has it: by index, then by template, then where there is no choice.
+    /// The backend that has it, if one does: by its exact name, then by template, then the only backend
+    /// with resources.
     pub(super) fn route<'a>(&self, snapshot: &'a Snapshot) -> Option<Route<'a>> {
         let catalog = &snapshot.catalog;
         let to = |entry: &'a Entry| {
-            // A template that a URI fits is not that URI's name.
+            // A template that matches a URI is not the entry of that URI.
             let named = (entry.kind == self.kind).then_some(entry);
-            Route::to(&snapshot.backends[entry.backend], named, snapshot)
+            let backend = snapshot.backends.get(entry.backend)?;
+            Some(Route {
+                backend,
+                entry: named,
+            })
         };
         let listed = catalog.resolve(self.kind, &self.name);
         match self.kind {
-            Kind::Tool | Kind::Prompt => listed.map(to),
+            Kind::Tool | Kind::Prompt => listed.and_then(to),
             Kind::Template => listed
                 .or_else(|| catalog.resolve(Kind::Resource, &self.name))
-                .map(to),
+                .and_then(to),
             Kind::Resource => listed
                 .or_else(|| catalog.resolve_template(&self.name))
-                .map(to)
+                .and_then(to)
                 .or_else(|| only_one_with_resources(snapshot)),
         }
     }
 
-    /// Nobody has it. If a backend is down, that may be why.
+    /// The error where no backend has it; names backends that are down, which may be why.
     pub(super) fn unknown(&self, snapshot: &Snapshot, era: Era) -> RpcError {
         let (code, what) = match (self.kind, era) {
             (Kind::Tool, _) => (INVALID_PARAMS, "tool"),
@@ -111,11 +110,11 @@ impl CallTarget {
             (Kind::Template, _) => (INVALID_PARAMS, "resource template"),
         };
         let mut message = format!("unknown {what} {:?}", self.name);
-        for (at, backend) in snapshot.backends.iter().enumerate() {
+        for backend in &snapshot.backends {
             let name = backend.name();
             if let Some(why) = backend.why_down() {
                 let _ = write!(message, "; {name} is down: {why}");
-            } else if snapshot.unlisted.contains(&at) {
+            } else if snapshot.unlisted.contains(&backend.id) {
                 let _ = write!(message, "; {name} has not told yet what it has: try again");
             }
         }
@@ -128,7 +127,7 @@ impl CallTarget {
     }
 }
 
-/// What a completion refers to, and where its name or URI stands in the params.
+/// The kind that a completion refers to, and where the name or URI stands in the params.
 fn referred(params: &RawJson, at: Range<usize>) -> Result<(Kind, Range<usize>), String> {
     let reference = params.slice(at.clone());
     let [kind, name, uri] = reference
@@ -153,14 +152,17 @@ fn named_by(kind: Kind) -> &'static str {
     }
 }
 
-/// A resource that nobody listed can only be asked for where there is no choice.
+/// The route of a resource that no backend lists: only where a single backend has resources.
 fn only_one_with_resources(snapshot: &Snapshot) -> Option<Route<'_>> {
     let mut offering = snapshot
         .backends
         .iter()
         .filter(|backend| backend.capability(&["resources"]).is_some());
     match (offering.next(), offering.next()) {
-        (Some(backend), None) => Some(Route::to(backend, None, snapshot)),
+        (Some(backend), None) => Some(Route {
+            backend,
+            entry: None,
+        }),
         _ => None,
     }
 }

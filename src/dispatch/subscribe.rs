@@ -1,29 +1,24 @@
-//! Who wants to hear of changes: `subscriptions/listen` of the modern era (S26
-//! `basic/patterns/subscriptions`), and the client of the legacy era, which hears of lists unasked
-//! and of resources that it has subscribed to.
+//! `subscriptions/listen` of the modern era (MCP 2026-07-28, basic/patterns/subscriptions), and
+//! `resources/subscribe` and `resources/unsubscribe` of the legacy era (MCP 2025-11-25,
+//! server/resources).
 //!
-//! Owns the open subscriptions and the words of what goes to each. Which lists have changed is
-//! found by [`super::refresh`]; who may still be told is for the loop to say.
+//! Owns how backends are subscribed to on behalf of a client. The loop keeps what comes of it, in
+//! [`crate::client::Subscriptions`]; it must not know what is open there.
 
-use std::collections::{BTreeMap, HashMap};
-use std::mem;
-
-use bytes::Bytes;
 use futures_util::future::join_all;
 
+use super::answer::shutting_down;
 use super::call_target::CallTarget;
-use super::filter::{Filter, covers, updated};
-use super::{Exchange, Snapshot, Snapshots, TaskEvent, settled, tasks};
+use super::exchange::{Exchange, TaskEvent};
 use crate::backend::Subscription;
-use crate::protocol::era::modern::{self, ResultStamp, key};
+use crate::client::Filter;
+use crate::client::capabilities::tasks_undeclared;
 use crate::protocol::error::INVALID_PARAMS;
-use crate::protocol::message;
-use crate::protocol::{
-    Era, Id, Notification, Outcome, RawJson, Request, RequestKey, RpcError, task,
-};
+use crate::protocol::{Era, Outcome, RawJson, Request, RpcError, task};
+use crate::snapshot::{Snapshot, Snapshots, settled};
 
-/// Serves one `subscriptions/listen`. It ends only with its subscription, so what this returns
-/// is an error.
+/// Serves `subscriptions/listen`. The request ends only with its subscription, so that only errors
+/// are returned.
 pub(super) async fn listen(request: Request, snapshots: Snapshots, exchange: Exchange) -> Outcome {
     let mut filter = match Filter::read(request.params.as_ref()) {
         Ok(filter) => filter,
@@ -33,12 +28,12 @@ pub(super) async fn listen(request: Request, snapshots: Snapshots, exchange: Exc
         }
     };
     if filter.tasks && !exchange.client.declares(&["extensions", task::EXTENSION]) {
-        return tasks::undeclared("subscriptions/listen").into();
+        return tasks_undeclared("subscriptions/listen").into();
     }
-    // Held for as long as this is waited for: dropped, they withdraw themselves.
+    // Held for as long as the task runs: dropped, they are withdrawn.
     let mut held = Vec::new();
     if !filter.uris.is_empty()
-        && let Ok(snapshot) = settled(snapshots).await
+        && let Some(snapshot) = settled(snapshots).await
     {
         let uris = std::mem::take(&mut filter.uris);
         let asked = join_all(uris.iter().map(|uri| subscribe_to(uri, &snapshot))).await;
@@ -56,15 +51,16 @@ pub(super) async fn listen(request: Request, snapshots: Snapshots, exchange: Exc
     std::future::pending().await
 }
 
-/// Serves `resources/subscribe` of the legacy era (S25 `server/resources`).
+/// Serves `resources/subscribe`.
 pub(super) async fn subscribe(
     request: Request,
     snapshots: Snapshots,
     exchange: Exchange,
 ) -> Outcome {
     let (uri, snapshot) = match (uri_of(&request), settled(snapshots).await) {
-        (Ok(uri), Ok(snapshot)) => (uri, snapshot),
-        (Err(error), _) | (_, Err(error)) => return error.into(),
+        (Ok(uri), Some(snapshot)) => (uri, snapshot),
+        (Err(error), _) => return error.into(),
+        (_, None) => return shutting_down().into(),
     };
     match subscribe_to(&uri, &snapshot).await {
         Ok(subscription) => {
@@ -76,7 +72,7 @@ pub(super) async fn subscribe(
     }
 }
 
-/// Serves `resources/unsubscribe` of the legacy era.
+/// Serves `resources/unsubscribe`.
 pub(super) async fn unsubscribe(request: Request, exchange: Exchange) -> Outcome {
     match uri_of(&request) {
         Ok(uri) => {
@@ -106,143 +102,7 @@ fn uri_of(request: &Request) -> Result<String, RpcError> {
 async fn subscribe_to(uri: &str, snapshot: &Snapshot) -> Result<Subscription, RawJson> {
     let target = CallTarget::of_resource(uri);
     match target.route(snapshot) {
-        Some(route) => route.backend.subscribe(uri).await,
+        Some(route) => route.backend.subscribe(uri, &snapshot.admission).await,
         None => Err(RawJson::of(&target.unknown(snapshot, Era::Legacy))),
-    }
-}
-
-/// The subscriptions that are open.
-#[derive(Debug, Default)]
-pub struct Subscriptions {
-    listens: BTreeMap<RequestKey, Listen>,
-    /// Of the legacy client, by URI.
-    held: HashMap<String, Subscription>,
-}
-
-#[derive(Debug)]
-struct Listen {
-    /// Of its request, as the client wrote it: it names the subscription.
-    id: Id,
-    filter: Filter,
-}
-
-impl Subscriptions {
-    /// Opens one; the line acknowledges it, and goes out before anything else of it.
-    pub fn open(&mut self, key: RequestKey, id: Id, filter: Filter) -> Bytes {
-        let notifications = filter.as_json();
-        let listen = Listen { id, filter };
-        let params = RawJson::trusted("{}")
-            .with_members(&[("notifications", notifications.into_bytes())], &[]);
-        let line = message::notification(
-            "notifications/subscriptions/acknowledged",
-            Some(&listen.tagged(&params)),
-        );
-        self.listens.insert(key, listen);
-        line
-    }
-
-    /// The legacy client has subscribed to a resource, or no longer has.
-    pub fn hold(&mut self, uri: String, held: Option<Subscription>) {
-        match held {
-            Some(held) => self.held.insert(uri, held),
-            None => self.held.remove(&uri),
-        };
-    }
-
-    /// Whether a legacy client is to hear of this: of single resources it hears if it asked to.
-    pub fn concern_legacy_client(&self, notification: &Notification) -> bool {
-        match updated(notification) {
-            Some(uri) => self.held.keys().any(|wanted| covers(wanted, &uri)),
-            None => true,
-        }
-    }
-
-    /// Its request is over.
-    pub fn close(&mut self, key: RequestKey) {
-        self.listens.remove(&key);
-    }
-
-    /// Closes all: for each, its ticket, the line that says it is torn down and the result that
-    /// ends it. The specification asks for the one on one page and for the other on another
-    /// (S26 `basic/patterns/{cancellation,subscriptions}`); both together satisfy both.
-    pub fn close_all(&mut self, gateway: &RawJson) -> Vec<(RequestKey, Bytes, Outcome)> {
-        let end = |(key, listen): (RequestKey, Listen)| {
-            let params = format!(
-                r#"{{"requestId":{},"reason":"the gateway is shutting down"}}"#,
-                listen.id.raw().as_str()
-            );
-            let params = RawJson::trusted(params);
-            let line = message::notification("notifications/cancelled", Some(&params));
-            let result = listen.tagged(&RawJson::trusted("{}"));
-            let result = modern::stamp_result(&result, ResultStamp::Complete, gateway);
-            (key, line, Outcome::Result(result))
-        };
-        mem::take(&mut self.listens).into_iter().map(end).collect()
-    }
-
-    /// A notification, as a line for each subscription that wants it.
-    pub fn lines(&self, notification: &Notification) -> Vec<Bytes> {
-        let listens = self.listens.values();
-        let wanting = listens.filter(|listen| listen.filter.wants(notification));
-        let empty = RawJson::trusted("{}");
-        let params = notification.params.as_ref().unwrap_or(&empty);
-        wanting
-            .map(|listen| message::notification(&notification.method, Some(&listen.tagged(params))))
-            .collect()
-    }
-}
-
-impl Listen {
-    /// With the subscription's id, as everything of a subscription has it.
-    fn tagged(&self, params: &RawJson) -> RawJson {
-        let meta = params.get("_meta").filter(RawJson::is_object);
-        let meta = meta.unwrap_or_else(|| RawJson::trusted("{}"));
-        let id = self.id.raw().clone().into_bytes();
-        let meta = meta.with_members(&[(key::SUBSCRIPTION_ID, id)], &[]);
-        params.with_members(&[("_meta", meta.into_bytes())], &[])
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn everything_of_a_subscription_bears_the_id_of_its_request_in_kind() {
-        let mut subscriptions = Subscriptions::default();
-        let mut in_flight = crate::protocol::Incoming::default();
-        let id = Id::from_raw(RawJson::trusted("\"seven\"")).unwrap();
-        let key = in_flight.begin(id.clone(), ()).unwrap();
-        let wanted = RawJson::trusted(r#"{"notifications":{"toolsListChanged":true}}"#);
-        let filter = Filter::read(Some(&wanted)).unwrap();
-        let line = subscriptions.open(key, id, filter);
-        let text = std::str::from_utf8(&line).unwrap();
-        assert!(
-            text.contains(r#""io.modelcontextprotocol/subscriptionId":"seven""#),
-            "{text}"
-        );
-        let changed = |method: &str| Notification {
-            method: method.into(),
-            params: None,
-        };
-        assert_eq!(
-            subscriptions
-                .lines(&changed("notifications/prompts/list_changed"))
-                .len(),
-            0
-        );
-        assert_eq!(
-            subscriptions
-                .lines(&changed("notifications/tools/list_changed"))
-                .len(),
-            1
-        );
-        subscriptions.close(key);
-        assert_eq!(
-            subscriptions
-                .lines(&changed("notifications/tools/list_changed"))
-                .len(),
-            0
-        );
     }
 }

@@ -1,30 +1,28 @@
-//! Tasks of backends, under names that say whose they are.
+//! `tasks/get`, `tasks/result`, `tasks/update`, `tasks/cancel`, `tasks/list`: tasks of backends, under
+//! ids that name their backend.
 //!
-//! Owns the methods about a task that exists already (`tasks/get`, `tasks/result`,
-//! `tasks/update`, `tasks/cancel`), the list of all of them (`tasks/list`, legacy era), and
-//! the related task in what goes to and fro during a call. What a task's name looks like is
-//! told by [`crate::protocol::task`].
+//! Owns these methods, and the task ids in notifications outside of calls. It must not know what such
+//! an id looks like: [`crate::protocol::task`] defines that.
 
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use serde_json::json;
 use tokio::time::Instant;
 
-use super::admission;
 use super::answer::{for_client, to_client_error};
-use super::backend_call::progress_token;
-use super::related::RelatedTaskHandler;
-use super::{Exchange, Snapshot, Snapshots};
+use super::backend_call::{RelatedTaskHandler, admission, progress_token};
+use super::exchange::Exchange;
 use crate::backend::retry::Replay;
 use crate::backend::{Answer, Call, HttpBackend, ProgressHighWater};
-use crate::governance::breaker::Breaker;
-use crate::protocol::error::{INVALID_PARAMS, MISSING_CAPABILITY};
+use crate::client::capabilities::tasks_undeclared;
+use crate::governance::Admission;
+use crate::protocol::error::INVALID_PARAMS;
 use crate::protocol::message::elements;
 use crate::protocol::raw::quoted;
 use crate::protocol::{Era, Notification, Outcome, RawJson, Request, RpcError, task};
+use crate::snapshot::{Snapshot, Snapshots};
 
-/// Pages of one backend's tasks that are read.
+/// The most pages of one backend's tasks that are read.
 const MAX_PAGES: usize = 100;
 
 /// Serves a method about one task.
@@ -33,13 +31,13 @@ pub(super) async fn of_one(request: Request, snapshots: Snapshots, exchange: Exc
     let (method, era) = (request.method.as_str(), exchange.client.era);
     let params = request.params.unwrap_or_else(|| RawJson::trusted("{}"));
     if era == Era::Modern && !exchange.client.declares(&["extensions", task::EXTENSION]) {
-        return undeclared(method).into();
+        return tasks_undeclared(method).into();
     }
     let answer = match owner(&params, &snapshot) {
         Ok((backend, own)) => {
             let params = params.with_members(&[("taskId", quoted(&own))], &[]);
-            let breaker = snapshot.breaker_of(backend);
-            let answer = ask(backend, breaker, method, &params, Some(&own), &exchange).await;
+            let admission = &snapshot.admission;
+            let answer = ask(backend, admission, method, &params, Some(&own), &exchange).await;
             answer.map(|answer| named(answer, backend))
         }
         Err(why) => Err(RpcError::new(INVALID_PARAMS, format!("{method}: {why}"))),
@@ -50,8 +48,8 @@ pub(super) async fn of_one(request: Request, snapshots: Snapshots, exchange: Exc
     }
 }
 
-/// `tasks/list`: those of every backend that lists them, in config order. A backend that fails
-/// to costs its own tasks only, and a line in the log.
+/// Serves `tasks/list`: the tasks of every backend that lists them, in config order. A backend that
+/// fails costs its own tasks only, and is logged.
 pub(super) async fn list(request: Request, snapshots: Snapshots, exchange: Exchange) -> Outcome {
     let cursor = request
         .params
@@ -67,21 +65,20 @@ pub(super) async fn list(request: Request, snapshots: Snapshots, exchange: Excha
         .iter()
         .filter(|backend| backend.capability(&["tasks", "list"]).is_some());
     let all =
-        join_all(listing.map(|backend| tasks_of(backend, snapshot.breaker_of(backend), &exchange)))
-            .await;
+        join_all(listing.map(|backend| tasks_of(backend, &snapshot.admission, &exchange))).await;
     let tasks = task::array(all.into_iter().flatten());
     Outcome::Result(RawJson::trusted("{}").with_members(&[("tasks", tasks)], &[]))
 }
 
 async fn tasks_of(
     backend: &Arc<HttpBackend>,
-    breaker: &Arc<Breaker>,
+    admission: &Admission,
     exchange: &Exchange,
 ) -> Vec<RawJson> {
     let mut tasks = Vec::new();
     let mut params = RawJson::trusted("{}");
     for _ in 0..MAX_PAGES {
-        let page = match ask(backend, breaker, "tasks/list", &params, None, exchange).await {
+        let page = match ask(backend, admission, "tasks/list", &params, None, exchange).await {
             Ok(answer) => named(answer, backend).outcome,
             Err(error) => {
                 tracing::warn!(
@@ -109,9 +106,9 @@ async fn tasks_of(
     tasks
 }
 
-/// A notification that a backend sends outside of any call, with its tasks under the names that
-/// clients use.
-pub fn notice_for_client(notification: Notification, backend: &HttpBackend) -> Notification {
+/// A notification that a backend sends outside of calls, with its tasks under the ids that clients
+/// use.
+pub(crate) fn notice_for_client(notification: Notification, backend: &HttpBackend) -> Notification {
     let name = backend.name();
     let params = match notification.method.as_str() {
         "notifications/tasks/status" => notification
@@ -125,15 +122,7 @@ pub fn notice_for_client(notification: Notification, backend: &HttpBackend) -> N
     }
 }
 
-/// The refusal of a modern request about tasks that does not declare the extension (SEP-2663).
-pub(super) fn undeclared(method: &str) -> RpcError {
-    let why = format!("{method}: it needs the tasks extension, which the request did not declare");
-    let required = json!({ "extensions": { task::EXTENSION: {} } });
-    let data = json!({ "requiredCapabilities": required });
-    RpcError::new(MISSING_CAPABILITY, why).specified(data)
-}
-
-/// Whose task it is, and what it is called there.
+/// The backend that has the task, and its own id of the task.
 fn owner<'a>(
     params: &RawJson,
     snapshot: &'a Snapshot,
@@ -150,7 +139,7 @@ fn owner<'a>(
 
 async fn ask(
     backend: &Arc<HttpBackend>,
-    breaker: &Arc<Breaker>,
+    admission: &Admission,
     method: &str,
     params: &RawJson,
     target: Option<&str>,
@@ -170,11 +159,11 @@ async fn ask(
         target,
         param_headers: &[],
         handler: &RelatedTaskHandler {
-            listener: exchange,
+            handler: exchange,
             backend: backend.name(),
         },
     };
-    admission::call(backend, breaker, &call, false).await
+    admission::call(backend, admission, &call, None).await
 }
 
 fn named(answer: Answer, backend: &HttpBackend) -> Answer {

@@ -1,21 +1,23 @@
-//! Batches of protocol version 2025-03-26: requests that come in one array, and whose answers go out
+//! Batches of protocol version 2025-03-26: requests that come in one array, and whose responses go out
 //! in one.
+//!
+//! Owns the responses of a batch until it is complete. It must not know the requests.
 
 use std::collections::HashMap;
 
 use bytes::Bytes;
 
-/// How a message has come.
+/// How a message came in.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Origin {
-    /// There was no room for it.
+    /// The byte budget was exhausted when its line was read.
     pub(super) over_budget: bool,
-    /// The batch it stood in.
+    /// The batch that it was part of.
     pub(super) batch: Option<u64>,
 }
 
 impl Origin {
-    /// On a line of its own, with room for it.
+    /// On a line of its own, within the byte budget.
     pub(super) const ALONE: Self = Self {
         over_budget: false,
         batch: None,
@@ -36,8 +38,8 @@ struct Batch {
 }
 
 impl Batches {
-    /// A new one, with one part that is missing until all have been read, so that quick answers
-    /// don't close it: [`close_part`](Self::close_part) without an answer ends the reading.
+    /// Opens a batch with one part that stays missing until all are read, so that early responses
+    /// don't complete it: [`close_part`](Self::close_part) without a response ends the reading.
     pub(super) fn open(&mut self) -> u64 {
         self.issued += 1;
         let batch = Batch {
@@ -48,14 +50,14 @@ impl Batches {
         self.issued
     }
 
-    /// A request of this batch, if it is of one, will be answered.
+    /// A request of this batch, if it is part of one, will be answered.
     pub(super) fn expect_one_more(&mut self, number: Option<u64>) {
         if let Some(batch) = number.and_then(|number| self.open.get_mut(&number)) {
             batch.missing += 1;
         }
     }
 
-    /// Takes an answer that nobody waited for into its batch; gives it back where there is none.
+    /// Takes a response to what never was in flight into its batch; returns it where there is none.
     pub(super) fn answer_at_once(&mut self, number: Option<u64>, answer: Bytes) -> Option<Bytes> {
         match number.and_then(|number| self.open.get_mut(&number)) {
             Some(batch) => {
@@ -66,7 +68,7 @@ impl Batches {
         }
     }
 
-    /// One part is done; after the last one comes the line that answers them all.
+    /// One part is done; the last one returns the line with all responses.
     pub(super) fn close_part(&mut self, number: u64, answer: Option<Bytes>) -> Option<Bytes> {
         let batch = self.open.get_mut(&number)?;
         batch.answers.extend(answer);

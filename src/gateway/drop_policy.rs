@@ -1,4 +1,4 @@
-//! What a client that reads late may miss of all that nobody has asked for.
+//! Which unsolicited notifications may be dropped or coalesced for a slow client. Pure.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -6,8 +6,7 @@ use bytes::Bytes;
 
 use crate::transport::stdio::DropPolicy;
 
-/// How much this line of that method matters. That the same thing has changed need not be heard
-/// twice.
+/// The policy for a notification of this method. The same change twice is coalesced.
 pub(super) fn of_notification(method: &str, line: &Bytes) -> DropPolicy {
     match method {
         "notifications/message" | "notifications/tasks/status" => DropPolicy::BestEffort,

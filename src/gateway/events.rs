@@ -1,4 +1,6 @@
-//! What can happen, and which of it comes first.
+//! The events that the loop handles, and their order.
+//!
+//! Owns the sources of events, and the deadlines of the loop. It must not know how an event is handled.
 
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
@@ -9,24 +11,24 @@ use crate::dispatch::TaskEvent;
 use crate::observe::signals::Shutdown;
 use crate::transport::stdio::{StdinEvent, WriteEnd, Writer};
 
-/// Internal events in a row before the client's lines get their turn.
+/// Consecutive events not caused by client input before a line of the client is taken.
 const FAIRNESS: u32 = 64;
 
-/// Everything that can happen.
+/// What the loop handles, one at a time.
 pub(super) enum Event {
-    /// A task has something to say.
+    /// A task of a request reports something.
     Task(TaskEvent),
-    /// A keeper has something to say.
-    HttpBackend(BackendEvent),
+    /// Something has happened with a backend.
+    Backend(BackendEvent),
     /// Backends have had their time to connect.
     StartupOver,
     /// The client has sent a line.
     Line(StdinEvent),
     /// The client sends no more.
     EndOfInput,
-    /// Nobody reads our answers.
+    /// The writer has ended, or is stuck.
     WriteEnd(WriteEnd),
-    /// Somebody wants us to end.
+    /// The process is asked to end.
     Signal,
     /// Calls in flight have had their time to finish.
     DrainOver,
@@ -38,16 +40,16 @@ pub(crate) struct Inputs {
     pub(crate) backends: mpsc::UnboundedReceiver<BackendEvent>,
     pub(crate) shutdown: Shutdown,
     pub(crate) writer: Writer,
-    /// Events in a row that were none of the client's.
+    /// Consecutive events not caused by client input.
     streak: u32,
 }
 
-/// Until when the loop waits for what it waits for.
+/// Until when the loop waits.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
-    /// When backends have had their time; `None` until a client was introduced, and after.
+    /// End of `startup_wait`; `None` before a client is introduced, and after the wait.
     pub(super) startup: Option<Instant>,
-    /// When calls in flight have had theirs; `Some` from EOF or a signal on.
+    /// End of `drain`; `Some` from the end of input or a signal on.
     pub(super) drain: Option<Instant>,
 }
 
@@ -67,9 +69,9 @@ impl Inputs {
         }
     }
 
-    /// The order is part of the design: what goes out, what happens inside, what comes in. After a
-    /// while of the first two the client's lines go first, so that a flood from a backend can't
-    /// keep a cancellation waiting.
+    /// The next event. The order is part of the design: output, then internal events, then input.
+    /// After [`FAIRNESS`] of the first two a line of the client goes first, so that a flood from a
+    /// backend can't delay a cancellation.
     pub(super) async fn next(
         &mut self,
         tasks: &mut mpsc::UnboundedReceiver<TaskEvent>,
@@ -87,8 +89,8 @@ impl Inputs {
                 return event;
             }
         }
-        // All that is there, whatever the runtime would have done in between: a backend that pours
-        // would say more meanwhile than is taken in.
+        // Without yielding to the runtime: a backend that floods would send more meanwhile than is
+        // handled.
         if let Ok(event) = tasks.try_recv() {
             return Event::Task(event);
         }
@@ -104,7 +106,7 @@ impl Inputs {
             biased;
             end = self.writer.ended() => Event::WriteEnd(end),
             () = self.shutdown.requested() => Event::Signal,
-            Some(event) = self.backends.recv() => Event::HttpBackend(event),
+            Some(event) = self.backends.recv() => Event::Backend(event),
             () = until(deadlines.startup) => Event::StartupOver,
             () = until(deadlines.drain) => Event::DrainOver,
             line = self.lines.recv(), if deadlines.drain.is_none() => {

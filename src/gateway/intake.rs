@@ -1,24 +1,17 @@
-//! What the client says: a line, the messages in it, and what each of them sets off.
+//! Handles what the client sends: a line, the messages in it, and what each of them sets off.
 //!
-//! Owns nothing. It must not know what comes back, nor from where.
-
-use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+//! Owns no state. It must not know backends, nor how a request is served.
 
 use bytes::Bytes;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use super::Gateway;
 use super::batch::Origin;
-use crate::dispatch::answer::Full;
-use crate::dispatch::input::unsolicited;
-use crate::dispatch::{Exchange, Plan, TaskEvent, route};
+use super::state::Gateway;
+use crate::dispatch::{Exchange, Full, Plan, relay, route};
 use crate::protocol::era::modern;
-use crate::protocol::error::{INTERNAL_ERROR, INVALID_REQUEST};
+use crate::protocol::error::INVALID_REQUEST;
 use crate::protocol::message::{self, Malformed};
-use crate::protocol::{Era, Id, Inbound, Notification, Outcome, Request, RequestKey, RpcError};
+use crate::protocol::{Era, Id, Inbound, Notification, Request, RpcError};
 use crate::transport::stdio::StdinEvent;
 
 impl Gateway {
@@ -83,8 +76,8 @@ impl Gateway {
         }
         if self.lifecycle.is_initialized() {
             let legacy = self.lifecycle.client();
-            for stray in self.pre_init.release() {
-                unsolicited::relay(stray, legacy, &self.parked, &self.tasks);
+            for unsolicited in self.pre_init.release() {
+                relay(unsolicited, legacy, &self.parked, &self.tasks);
             }
         }
     }
@@ -98,7 +91,7 @@ impl Gateway {
         let first = !self.lifecycle.has_introduced();
         let snapshots = self.snapshots.subscribe();
         let many = self.replies.len() > self.snapshot().config.gateway.max_in_flight;
-        let (events, parked) = (&self.tasks, &self.parked);
+        let (events, lifecycle) = (&self.tasks, &mut self.lifecycle);
         let exchange = |client| match (many, origin.over_budget) {
             (true, _) => Err(Full::Calls),
             (_, true) => Err(Full::Bytes),
@@ -106,35 +99,17 @@ impl Gateway {
                 key,
                 client,
                 events: events.clone(),
-                parked: Arc::clone(parked),
             }),
         };
-        match route(request, asking, &mut self.lifecycle, &snapshots, exchange) {
+        let parked = &self.parked;
+        match route(request, asking, lifecycle, &snapshots, parked, exchange) {
             Plan::Reply(outcome) => self.replies.finish(key, &outcome),
             Plan::Spawn(work) => self.spawn(key, work),
         }
-        if first && self.lifecycle.has_introduced() && !self.refresh.is_settled() {
+        if first && self.lifecycle.has_introduced() && !self.publisher.is_settled() {
             let wait = self.snapshot().config.gateway.startup_wait;
             self.deadlines.startup = Some(Instant::now() + wait);
         }
-    }
-
-    pub(super) fn spawn(&mut self, key: RequestKey, work: BoxFuture<'static, Outcome>) {
-        let tasks = self.tasks.clone();
-        let task = tokio::spawn(async move {
-            let outcome = AssertUnwindSafe(work)
-                .catch_unwind()
-                .await
-                .unwrap_or_else(|_| {
-                    RpcError::new(
-                        INTERNAL_ERROR,
-                        "the gateway failed on this call: please report it",
-                    )
-                    .into()
-                });
-            let _ = tasks.send(TaskEvent::Done { key, outcome });
-        });
-        self.replies.set_task(key, task.abort_handle());
     }
 
     fn notification(&mut self, notification: &Notification) {

@@ -1,8 +1,8 @@
-//! What the client has been promised an answer to, and what it has been asked.
+//! In-flight requests in both directions.
 //!
-//! Owns the requests in flight, the batches they came in, the open questions to the client and the
-//! way out to it. Removing a request from the table is the right to answer it: a reply that finds
-//! none is dropped. It must not know what a method means.
+//! Owns the client's requests in flight, the batches they came in, the open server requests, and the
+//! outbox. Removing a request from the table is the right to answer it: a response whose request is
+//! gone is dropped. It must not know what a method means.
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 
 use super::batch::Batches;
 use super::drop_policy;
-use crate::dispatch::input::ServerRequestId;
+use crate::dispatch::ServerRequestId;
 use crate::protocol::Request;
 use crate::protocol::error::INVALID_REQUEST;
 use crate::protocol::message::{self, Written};
@@ -22,15 +22,15 @@ use crate::transport::stdio::{DropPolicy, Outbox};
 /// A request of the client in flight.
 pub(super) struct ClientRequest {
     pub(super) method: String,
-    /// The era that the request is written in, and is answered in.
+    /// The era of the request, and of its response.
     pub(super) era: Era,
     task: Option<AbortHandle>,
     batch: Option<u64>,
 }
 
-/// A question to the client that is open.
+/// A server request that the client has not answered.
 pub(super) struct PendingServerRequest {
-    /// `None` for one that belongs to no request.
+    /// The client request that it belongs to, if it belongs to one.
     pub(super) key: Option<RequestKey>,
     pub(super) request_id: ServerRequestId,
     pub(super) answer: oneshot::Sender<Outcome>,
@@ -38,7 +38,7 @@ pub(super) struct PendingServerRequest {
 
 pub(super) struct Replies {
     in_flight: Incoming<ClientRequest>,
-    asked: Outgoing<PendingServerRequest>,
+    server_requests: Outgoing<PendingServerRequest>,
     batches: Batches,
     outbox: Outbox,
 }
@@ -47,13 +47,13 @@ impl Replies {
     pub(super) fn new(outbox: Outbox) -> Self {
         Self {
             in_flight: Incoming::default(),
-            asked: Outgoing::default(),
+            server_requests: Outgoing::default(),
             batches: Batches::default(),
             outbox,
         }
     }
 
-    /// Takes a request in; `None`, and the client is told, if its id is in flight already.
+    /// Takes a request in; `None`, and the client gets an error, if its id is in flight already.
     pub(super) fn begin(
         &mut self,
         request: &Request,
@@ -82,7 +82,7 @@ impl Replies {
         self.in_flight.len()
     }
 
-    /// All requests in flight, in the order they came in.
+    /// All requests in flight, in the order they came.
     pub(super) fn keys(&self) -> Vec<RequestKey> {
         self.in_flight.keys()
     }
@@ -92,7 +92,7 @@ impl Replies {
         self.in_flight.get(key)
     }
 
-    /// Its id, as the client wrote it.
+    /// The id of a request in flight, as the client wrote it.
     pub(super) fn id(&self, key: RequestKey) -> Option<Id> {
         self.in_flight.id(key).cloned()
     }
@@ -102,14 +102,14 @@ impl Replies {
         self.in_flight.key(id)
     }
 
-    /// Notes the task that works on a request.
+    /// Sets the task that serves a request.
     pub(super) fn set_task(&mut self, key: RequestKey, task: AbortHandle) {
         if let Some(pending) = self.in_flight.get_mut(key) {
             pending.task = Some(task);
         }
     }
 
-    /// Ends the task that works on a request.
+    /// Aborts the task that serves a request.
     pub(super) fn end_task(&mut self, key: RequestKey) {
         let pending = self.in_flight.get_mut(key);
         if let Some(task) = pending.and_then(|pending| pending.task.take()) {
@@ -131,7 +131,7 @@ impl Replies {
         }
     }
 
-    /// Ends a request without an answer. Dropping its task tells the backend.
+    /// Ends a request without a response. Dropping its task cancels the call.
     pub(super) fn cancel(&mut self, key: RequestKey) {
         self.end_task(key);
         if let Some((_, pending)) = self.in_flight.finish(key)
@@ -149,20 +149,20 @@ impl Replies {
         }
     }
 
-    /// Begins a batch; [`close_part`](Self::close_part) without an answer ends its reading.
+    /// Opens a batch; [`close_part`](Self::close_part) without a response ends its reading.
     pub(super) fn open_batch(&mut self) -> u64 {
         self.batches.open()
     }
 
-    /// One part of a batch is done; the last one sends them all, as one array.
+    /// One part of a batch is done; the last one sends all responses as one array.
     pub(super) fn close_part(&mut self, number: u64, answer: Option<Bytes>) {
         if let Some(line) = self.batches.close_part(number, answer) {
             self.send(line);
         }
     }
 
-    /// Asks the client, unless the request that it came up in is over, or so much waits for the
-    /// client that there is no room: whoever asks then hears that nobody answers.
+    /// Sends a server request to the client, unless the client request that it belongs to is over or
+    /// the outbox has no room: it then counts as unanswered.
     pub(super) fn ask(
         &mut self,
         open: PendingServerRequest,
@@ -170,25 +170,25 @@ impl Replies {
         params: Option<&RawJson>,
     ) {
         if open.key.is_none_or(|key| self.get(key).is_some()) {
-            let id = self.asked.issue(open);
+            let id = self.server_requests.issue(open);
             let line = message::request(&id, method, params);
             if !self.outbox.push_with_policy(line, DropPolicy::Keep) {
                 tracing::warn!(method, "a question is dropped: there is no room for it");
-                self.asked.settle(&id);
+                self.server_requests.settle(&id);
             }
         }
     }
 
-    /// The client's answer to a question; one to an unknown id is nobody's.
+    /// Takes in the client's response to a server request; one to an unknown id is dropped.
     pub(super) fn answered(&mut self, response: Response) {
-        if let Some(open) = response.id.and_then(|id| self.asked.settle(&id)) {
+        if let Some(open) = response.id.and_then(|id| self.server_requests.settle(&id)) {
             let _ = open.answer.send(response.outcome);
         }
     }
 
-    /// Takes questions back from the client (S25 `basic/utilities/cancellation`).
+    /// Cancels server requests (MCP 2025-11-25, basic/utilities/cancellation).
     pub(super) fn withdraw(&mut self, which: impl Fn(&PendingServerRequest) -> bool) {
-        for (id, _) in self.asked.take_where(which) {
+        for (id, _) in self.server_requests.take_where(which) {
             let params = format!(
                 r#"{{"requestId":{},"reason":"an answer is no longer needed"}}"#,
                 id.raw().as_str()
@@ -201,25 +201,25 @@ impl Replies {
         }
     }
 
-    /// A line about a request, if it is still in flight.
+    /// Sends a line about a request, if it is still in flight.
     pub(super) fn say(&self, key: RequestKey, line: Bytes, policy: DropPolicy) {
         if self.get(key).is_some() {
             self.outbox.push_with_policy(line, policy);
         }
     }
 
-    /// A line about nothing that the client has asked for.
+    /// Sends a notification that belongs to no request.
     pub(super) fn tell(&self, method: &str, line: Bytes) {
         let policy = drop_policy::of_notification(method, &line);
         self.outbox.push_with_policy(line, policy);
     }
 
-    /// A line for the client.
+    /// Sends a line.
     pub(super) fn send(&self, line: Bytes) {
         self.outbox.push(line);
     }
 
-    /// Has what was said go out.
+    /// Flushes what was sent.
     pub(super) fn flush(&self) {
         self.outbox.flush();
     }

@@ -1,4 +1,4 @@
-//! The loop's own promises, where no backend can provoke them.
+//! What the loop guarantees, where no backend can provoke it.
 
 use std::io::{BufRead, BufReader, PipeReader, Read};
 
@@ -7,10 +7,13 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::budget::Budget;
+use crate::call_report::BackendId;
+use crate::client::Lifecycle;
 use crate::config::{Environment, Overrides, load};
 use crate::protocol::{ClientProfile, Id, Outcome, RawJson, Request};
+use crate::publish::Publisher;
 use crate::state::StateStore;
-use crate::transport::stdio::write_lines;
+use crate::transport::stdio::{Outbox, write_lines};
 
 /// One without backends, and what its client gets to read.
 fn gateway(budget: Budget) -> (Gateway, Outbox, PipeReader) {
@@ -25,8 +28,8 @@ fn gateway(budget: Budget) -> (Gateway, Outbox, PipeReader) {
     let (reader, writer) = std::io::pipe().unwrap();
     let (outbox, _writer) = write_lines(Box::new(writer), budget);
     let lifecycle = Lifecycle::new(&config.gateway);
-    let refresh = Refresh::new(config, Vec::new(), StateStore::none());
-    let gateway = Gateway::new(lifecycle, refresh, outbox.clone());
+    let publisher = Publisher::new(config, Vec::new(), StateStore::none());
+    let gateway = Gateway::new(lifecycle, publisher, outbox.clone());
     (gateway, outbox, reader)
 }
 
@@ -67,8 +70,8 @@ async fn a_question_for_which_there_is_no_room_is_answered_by_nobody() {
     let client = Arc::new(ClientProfile::superset());
     let (answer, answered) = oneshot::channel();
     let long = "x".repeat(1000);
-    let stray = UnsolicitedRequest {
-        backend: 0,
+    let unsolicited = UnsolicitedRequest {
+        backend: BackendId::new(0),
         request: Request {
             id: Id::number(1),
             method: "elicitation/create".into(),
@@ -76,7 +79,7 @@ async fn a_question_for_which_there_is_no_room_is_answered_by_nobody() {
         },
         answer,
     };
-    unsolicited::relay(stray, Some(&client), &gateway.parked, &gateway.tasks);
+    relay(unsolicited, Some(&client), &gateway.parked, &gateway.tasks);
     let asked = gateway.from_tasks.recv().await.unwrap();
     gateway.task(asked);
     let cancelled = RawJson::trusted(r#"{"action":"cancel"}"#);

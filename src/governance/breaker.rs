@@ -1,40 +1,42 @@
-//! The circuit breaker: who fails again and again is left alone for a while.
+//! The circuit breaker: a backend that fails again and again gets no calls for a while.
 //!
-//! Owns one state machine for each of those who may be called. After [`FAILURES`] failures in a row
-//! it opens, and turns calls away at once; after a wait it lets one through as a probe, whose end
-//! closes it or opens it again for twice as long. A result counts only in the state that its call
-//! was admitted in, so that what comes late changes nothing. It must not know what a call is: the
-//! caller says what it showed ([`Health`]).
+//! Owns one state machine for each backend. After [`FAILURES`] failures in a row it opens, and
+//! refuses calls at once; after a wait it is half-open and admits one call as a probe, which closes
+//! it or opens it again for twice as long. A result counts only in the state that its call was
+//! admitted in, so a late one changes nothing. It must not know what a call is: the caller says what
+//! it has shown ([`Health`]).
 
 use std::fmt;
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::sync::Mutex;
+
 /// Failures in a row that open it.
-pub const FAILURES: u32 = 5;
+pub(super) const FAILURES: u32 = 5;
 /// How long it stays open at first; each probe that fails doubles it.
-pub const FIRST_WAIT: Duration = Duration::from_secs(1);
+pub(super) const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The longest that it stays open, and the longest that one probe keeps the others away: a tool
 /// that takes minutes must not be taken for a backend that is down.
-pub const LONGEST_WAIT: Duration = Duration::from_secs(30);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// What a call has shown of whoever was called.
+/// Health signal derived from a finished call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
-    /// There is somebody, whatever they said.
+    /// The backend responded; any response counts as healthy.
     Success,
-    /// It failed, and so will the next one, for this reason.
+    /// The backend could not serve the call, for this reason.
     Failure(String),
-    /// Neither.
+    /// The call says nothing about the backend.
     Neutral,
 }
 
-/// Counts failures, and turns calls away where there were too many.
+/// Counts consecutive failures, and refuses calls after too many.
 #[derive(Debug)]
-pub struct Breaker {
+pub(super) struct Breaker {
     /// For the log.
     name: String,
     inner: Mutex<Inner>,
@@ -43,9 +45,9 @@ pub struct Breaker {
 #[derive(Debug)]
 struct Inner {
     state: State,
-    /// How often the state has changed its kind: a permit is of one of them.
+    /// Number of state changes so far: a permit counts only in the epoch it was issued in.
     epoch: u64,
-    /// Probes so far: names the one that is out.
+    /// Probes issued so far: numbers the one in flight.
     probes: u64,
 }
 
@@ -53,32 +55,32 @@ struct Inner {
 enum State {
     /// Calls go through.
     Closed {
-        /// In a row.
+        /// Consecutive.
         failures: u32,
     },
-    /// None does.
+    /// All calls are refused.
     Open {
         until: Instant,
         streak: FailureStreak,
     },
-    /// One does, and shows what becomes of the others.
+    /// One probe is admitted; its result decides the next state.
     HalfOpen {
         probe: Option<Probe>,
         streak: FailureStreak,
     },
 }
 
-/// Why it is not closed.
+/// Why the breaker is not closed.
 #[derive(Debug, Clone)]
 struct FailureStreak {
-    /// In a row, probes included.
+    /// Consecutive, probes included.
     failures: u32,
     reason: Arc<str>,
-    /// How long it was opened for last.
+    /// How long the breaker was last opened for.
     wait: Duration,
 }
 
-/// A probe that is out.
+/// A probe in flight.
 #[derive(Debug, Clone, Copy)]
 struct Probe {
     number: u64,
@@ -89,7 +91,7 @@ struct Probe {
 /// dropped has shown nothing.
 #[derive(Debug)]
 #[must_use = "a permit that is dropped has shown nothing"]
-pub struct Permit {
+pub(super) struct Permit {
     breaker: Arc<Breaker>,
     epoch: u64,
     probe: Option<u64>,
@@ -97,11 +99,11 @@ pub struct Permit {
 
 /// Why a call is not made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub(super) struct Refusal {
     failures: u32,
     reason: Arc<str>,
-    /// How long until the next probe; `None` while one is out.
-    wait: Option<Duration>,
+    /// How long until the next probe; `None` while one is in flight.
+    pub(super) wait: Option<Duration>,
 }
 
 impl fmt::Display for Refusal {
@@ -124,8 +126,8 @@ impl fmt::Display for Refusal {
 }
 
 impl Breaker {
-    /// Closed.
-    pub fn new(name: impl Into<String>) -> Self {
+    /// A closed breaker.
+    pub(super) fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
             inner: Mutex::new(Inner {
@@ -140,9 +142,9 @@ impl Breaker {
     ///
     /// # Errors
     /// [`Refusal`], if not.
-    pub fn admit(self: &Arc<Self>) -> Result<Permit, Refusal> {
+    pub(super) fn admit(self: &Arc<Self>) -> Result<Permit, Refusal> {
         let now = Instant::now();
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         if let Some(refusal) = inner.refusal(now) {
             return Err(refusal);
         }
@@ -166,33 +168,29 @@ impl Breaker {
         })
     }
 
-    /// Whether a call would be turned away now. Asking takes nobody's place.
-    pub fn turns_away(&self) -> bool {
-        self.lock().refusal(Instant::now()).is_some()
+    /// Whether a call would be refused now. Admits nothing.
+    pub(super) fn turns_away(&self) -> bool {
+        self.inner.lock().refusal(Instant::now()).is_some()
     }
 
-    /// Something else than a call has reached it: the next call need not wait to try.
-    pub fn reached(&self) {
-        let mut inner = self.lock();
+    /// Something other than a call has reached the backend: the next call need not wait to try.
+    pub(super) fn reached(&self) {
+        let mut inner = self.inner.lock();
         if let State::Open { streak, .. } = &inner.state {
             let streak = streak.clone();
             inner.half_open(streak);
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Permit {
     /// Says what the call has shown.
-    pub fn settle(self, health_of: Health) {
-        let mut inner = self.breaker.lock();
+    pub(super) fn settle(self, health: Health) {
+        let mut inner = self.breaker.inner.lock();
         if inner.epoch != self.epoch {
             return;
         }
-        match health_of {
+        match health {
             Health::Success => {
                 let was = mem::replace(&mut inner.state, State::Closed { failures: 0 });
                 if let State::HalfOpen { .. } = was {
@@ -208,9 +206,9 @@ impl Permit {
 }
 
 impl Drop for Permit {
-    /// Lets another probe go in place of this one, if it is still the one that is out.
+    /// Frees the place of this probe, if it is still the one in flight.
     fn drop(&mut self) {
-        let mut inner = self.breaker.lock();
+        let mut inner = self.breaker.inner.lock();
         if let State::HalfOpen { probe, .. } = &mut inner.state
             && probe.map(|probe| probe.number) == self.probe
         {
@@ -257,7 +255,7 @@ impl Inner {
                 streak.failures.saturating_add(1),
                 (streak.wait * 2).min(LONGEST_WAIT),
             ),
-            // Nobody is admitted in this one.
+            // No call is admitted in this state.
             State::Open { .. } => return,
         };
         if failures < FAILURES {

@@ -1,3 +1,4 @@
-//! Bytes in, bytes out. Knows lines, not JSON-RPC.
+//! Bytes in, bytes out. It must not know JSON-RPC.
 
+pub mod http;
 pub mod stdio;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
 use sentinel_gateway::backend::error::BackendError;
-use sentinel_gateway::backend::http::Endpoint;
-use sentinel_gateway::backend::pool::Pool;
+use sentinel_gateway::backend::http::{Credentials, Endpoint};
 use sentinel_gateway::budget::Budget;
 use sentinel_gateway::config::{Environment, Overrides, load};
 use sentinel_gateway::protocol::{Class, Executed};
+use sentinel_gateway::transport::http::Pool;
 use serde_json::json;
 use tokio::runtime::Runtime;
 
@@ -60,9 +60,10 @@ fn fault_23_a_name_that_does_not_resolve_is_unreachable() {
     let config = load(&overrides, &Environment::new(folder.path())).unwrap();
     let backend = Arc::clone(&config.backends[0]);
     let error: BackendError = Runtime::new().unwrap().block_on(async {
-        let endpoint = Endpoint::resolve(&backend, &Pool::default(), 1 << 20, Budget::new(1 << 20))
-            .await
-            .unwrap();
+        let credentials = Arc::new(Credentials::new(Arc::clone(&backend)));
+        let (pool, budget) = (Pool::default(), Budget::new(1 << 20));
+        let resolved = Endpoint::resolve(&backend, credentials, &pool, 1 << 20, budget);
+        let endpoint = resolved.await.unwrap();
         let answer = endpoint.post(&HeaderMap::new(), Bytes::new()).await;
         answer.unwrap_err()
     });

@@ -153,7 +153,7 @@ async fn retry_after_is_honoured_or_ends_the_call() {
     let RetryDecision::Retry { delay } = after(Duration::ZERO, LONG) else {
         panic!("not sent again");
     };
-    assert!(delay >= BACKOFF_FIRST);
+    assert!(delay >= Duration::from_millis(100));
 }
 
 #[test]

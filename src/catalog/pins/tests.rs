@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::call_report::BackendId;
 use crate::catalog::{Catalog, Names, Source};
 use crate::config::{Config, Environment, Overrides, load};
 use crate::protocol::{Kind, Listing};
@@ -160,12 +161,13 @@ fn what_is_blocked_is_neither_listed_nor_found_and_keeps_its_name() {
             ..backend.clone()
         };
         let others = backend_listing(&other, &[ECHO]);
-        let source = |config, backend_listing| Source {
+        let source = |number, config, backend_listing| Source {
+            id: BackendId::new(number),
             config,
             backend_listing: Some(backend_listing),
             confirmed: true,
         };
-        let sources = [source(&backend, &changed), source(&other, &others)];
+        let sources = [source(0, &backend, &changed), source(1, &other, &others)];
         let built = Catalog::build(&config.gateway, &sources, &Names::default());
         let found = built.catalog.resolve(Kind::Tool, "echo");
         assert_eq!(found.is_some(), listed);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::{House, config};
+use crate::call_report::BackendId;
 use crate::catalog::Names;
 use crate::config::{GatewayConfig, NameChars, ToolNames};
 use crate::protocol::Kind;
@@ -94,8 +95,8 @@ proptest! {
     fn after_publishing_an_owner_keeps_its_name_whatever_happens(
         gateway in styles(), rounds in prop::collection::vec(backends(), 1..5),
     ) {
-        let mut published: HashMap<(usize, Arc<str>), Arc<str>> = HashMap::new();
-        let mut owners: HashMap<Arc<str>, (usize, Arc<str>)> = HashMap::new();
+        let mut published: HashMap<(BackendId, Arc<str>), Arc<str>> = HashMap::new();
+        let mut owners: HashMap<Arc<str>, (BackendId, Arc<str>)> = HashMap::new();
         let mut names = Names::default();
         for backends in &rounds {
             let catalog = house(&gateway, backends).build(&names).catalog;

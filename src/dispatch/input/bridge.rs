@@ -1,26 +1,29 @@
-//! Which way a call takes where it may be answered with questions.
+//! Chooses how a call is run that may return `input_required`, by the eras of client and backend.
 //!
-//! Owns the choice by the eras of client and backend, and the requests of a modern client that
-//! belong to one call to a legacy backend: the first, and its retries.
+//! Owns that choice, and the requests of a modern client that belong to one call to a legacy backend:
+//! the first, and its retries. It must not know how the call reached its backend.
 
-use super::capabilities::{self, MissingCapability, URL};
+use std::sync::Arc;
+
 use super::detached_call::{DetachedCall, Ended};
 use super::input_requests::{Needed, without_answers};
-use super::parked_calls::CallHandle;
+use super::parked_calls::{CallHandle, ParkedCalls};
 use super::request_state::{self, RequestFingerprint, RequestState};
-use super::{Exchange, legacy_client, urls};
-use crate::backend::{Answer, BackendError, Failed};
+use super::{legacy_client, urls};
+use crate::backend::{Answer, BackendError};
+use crate::client::capabilities::{self, MissingCapability, URL};
 use crate::dispatch::backend_call::BackendCall;
+use crate::dispatch::exchange::Exchange;
 use crate::protocol::era::modern::{self, ResultType};
 use crate::protocol::error::INVALID_PARAMS;
 use crate::protocol::{ClientProfile, Era, Executed, Outcome, RawJson, RpcError};
 
-/// Carries a call to its end, or to the questions that it ends with for now. `params` are the
-/// client's own.
+/// Runs a call to its result, which may be `input_required`. `params` are the client's own.
 pub(in crate::dispatch) async fn forward(
     call: BackendCall,
     params: &RawJson,
     exchange: &Exchange,
+    parked: &Arc<ParkedCalls>,
 ) -> Result<Answer, RpcError> {
     if exchange.client.era == Era::Legacy {
         return legacy_client::run_rounds(&call, exchange).await;
@@ -29,25 +32,25 @@ pub(in crate::dispatch) async fn forward(
     if same_era || !modern::may_ask(&call.method) {
         return within_era(&call, exchange).await;
     }
-    // Apart, as the largest of the three.
-    Box::pin(detach(call, params, exchange)).await
+    // Boxed, as the largest of the three.
+    Box::pin(detach(call, params, exchange, parked)).await
 }
 
-/// The rest of a call that waits for this request's answers; `None` if the request is no retry of
-/// such a call.
+/// Resumes the parked call that this request is a retry of; `None` if it is no such retry.
 pub(in crate::dispatch) fn resumed<'a>(
     method: &'a str,
     params: &'a RawJson,
     exchange: &'a Exchange,
+    parked: &'a Arc<ParkedCalls>,
 ) -> Option<impl Future<Output = Result<Answer, RpcError>> + Send + use<'a>> {
     let request_state = match exchange.client.era {
         Era::Modern => RequestState::of(params)?,
         Era::Legacy => return None,
     };
-    Some(resume(request_state, method, params, exchange))
+    Some(resume(request_state, method, params, exchange, parked))
 }
 
-/// What a modern backend asks a modern client is passed on as it is.
+/// The input requests of a modern backend are passed on to a modern client as they are.
 async fn within_era(call: &BackendCall, exchange: &Exchange) -> Result<Answer, RpcError> {
     let answer = call.send(&call.params, exchange).await?;
     fit(call, answer, &exchange.client)
@@ -58,14 +61,15 @@ async fn detach(
     mut call: BackendCall,
     params: &RawJson,
     exchange: &Exchange,
+    parked: &Arc<ParkedCalls>,
 ) -> Result<Answer, RpcError> {
     let mut declined = false;
     if without_answers(&call.params) != call.params {
         if era(&call).await? == Era::Modern {
             return within_era(&call, exchange).await;
         }
-        // A legacy backend has given no state, and ours was not this one: the call behind it is
-        // gone, and must not run again unasked.
+        // A legacy backend has no state, and this is none of ours that is known: the parked call
+        // behind it is gone, and must not run again unasked.
         if params.get("requestState").is_some() {
             return Err(request_state::refusal(&call.method));
         }
@@ -73,16 +77,17 @@ async fn detach(
         call.params = without_answers(&call.params);
     }
     let method = call.method.clone();
-    let handle = exchange.parked.begin(call, exchange.clone());
-    follow(handle, &method, params, exchange, declined).await
+    let handle = parked.begin(call, exchange.clone());
+    follow(handle, &method, params, exchange, parked, declined).await
 }
 
-/// Waits for the end of a call, or for its next questions.
+/// Waits for the end of a call, or parks it with its next input requests.
 async fn follow(
     mut handle: CallHandle,
     method: &str,
     params: &RawJson,
     exchange: &Exchange,
+    parked: &Arc<ParkedCalls>,
     declined: bool,
 ) -> Result<Answer, RpcError> {
     loop {
@@ -90,35 +95,34 @@ async fn follow(
             return finished(&handle.detached, ended, &exchange.client, declined);
         }
         let fingerprint = RequestFingerprint::of(method, params);
-        match exchange.parked.park(handle, exchange.key, fingerprint) {
+        match parked.park(handle, exchange.key, fingerprint) {
             Ok(result) => return Ok(input_required(result)),
             Err(unparked) => handle = unparked,
         }
     }
 }
 
-/// A retry takes its call over, with the answers it brings.
+/// A retry is attached to its call, with the input responses that it brings.
 async fn resume(
     request_state: RequestState,
     method: &str,
     params: &RawJson,
     exchange: &Exchange,
+    parked: &Arc<ParkedCalls>,
 ) -> Result<Answer, RpcError> {
     let responses = responses(params)
         .map_err(|why| RpcError::new(INVALID_PARAMS, format!("{method}: {why}")))?;
-    let handle = exchange
-        .parked
-        .take(&request_state, &RequestFingerprint::of(method, params));
+    let handle = parked.take(&request_state, &RequestFingerprint::of(method, params));
     let handle = handle.ok_or_else(|| request_state::refusal(method))?;
-    // Before the backend goes on.
-    let _level = handle.detached.call.hear_logs(&exchange.client).await;
+    // Before the backend continues.
+    let _level = handle.detached.call.hold_log_level(&exchange.client).await;
     let answer = |key: &str| {
         let mut there = responses.iter().filter(|(name, _)| name == key);
         there.next_back().map(|(_, answer)| answer.clone())
     };
     let token = params.at(&["_meta", "progressToken"]);
     handle.detached.attach(exchange.clone(), token, answer);
-    follow(handle, method, params, exchange, false).await
+    follow(handle, method, params, exchange, parked, false).await
 }
 
 fn responses(params: &RawJson) -> Result<Vec<(String, RawJson)>, &'static str> {
@@ -138,7 +142,7 @@ fn responses(params: &RawJson) -> Result<Vec<(String, RawJson)>, &'static str> {
     members.into_iter().map(part).collect()
 }
 
-/// How a call ended, as far as another era's way of asking is in it.
+/// The result of a call that ended, with what only the legacy era has translated.
 fn finished(
     detached: &DetachedCall,
     ended: Ended,
@@ -175,7 +179,7 @@ fn finished(
     }
 }
 
-/// Whether a call came to nothing, as far as the backend says.
+/// Whether the backend says that the call failed.
 fn has_failed(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Result(result) => result
@@ -185,7 +189,7 @@ fn has_failed(outcome: &Outcome) -> bool {
     }
 }
 
-/// What a modern backend asks must be what the request declared (F-M-12).
+/// A modern backend may ask only for what the request declared (F-M-12).
 fn fit(call: &BackendCall, answer: Answer, client: &ClientProfile) -> Result<Answer, RpcError> {
     let result = match &answer.outcome {
         Outcome::Result(result) if answer.result_type == ResultType::InputRequired => result,
@@ -211,13 +215,7 @@ async fn era(call: &BackendCall) -> Result<Era, RpcError> {
     let limit = call.deadline.limit();
     let known = call.deadline.run(call.backend.era()).await;
     let known = known.unwrap_or(Err(BackendError::Deadline { sent: false, limit }));
-    known.map_err(|error| {
-        call.explain(&Failed {
-            error,
-            executed: Executed::No,
-            attempts: 1,
-        })
-    })
+    known.map_err(|error| call.explain(&error, &call.failed(&error, Executed::No, 1)))
 }
 
 fn input_required(result: RawJson) -> Answer {

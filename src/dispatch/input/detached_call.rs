@@ -1,35 +1,35 @@
-//! One call to a legacy backend that may outlive the request of a modern client it was made for.
+//! One call to a legacy backend that may outlive the modern client's request that began it.
 //!
-//! Owns what the backend has asked and not been told yet, which request hears of the call right
-//! now, and how the call ended. The call itself runs on beside it, whoever listens: its stream is
-//! read and its pings are answered, and the tool runs once. Who waits for the call in between is
-//! told by [`super::parked_calls`].
+//! Owns the open server requests of the call, the client request that it is attached to, and how it
+//! ended. The call runs on while it is attached to none: its stream is read and its pings are
+//! answered, and the tool runs once. It must not know where it is kept meanwhile.
 
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, oneshot};
 
-use super::capabilities::MissingCapability;
-use super::input_requests::InputRequest;
-use super::{Exchange, MAX_ROUNDS, capabilities, unanswered};
+use super::input_requests::{InputRequest, MAX_ROUNDS};
 use crate::backend::{Answer, ServerMessageHandler};
+use crate::client::capabilities::{self, MissingCapability};
 use crate::dispatch::backend_call::BackendCall;
+use crate::dispatch::exchange::{Exchange, unanswered};
 use crate::protocol::error::INTERNAL_ERROR;
 use crate::protocol::{ClientProfile, Notification, Outcome, RawJson, Request, RpcError};
+use crate::sync::Mutex;
 
-/// Questions that come within this are asked together.
+/// Server requests that come within this are passed on together.
 const DEBOUNCE: Duration = Duration::from_millis(20);
-/// Questions of one call that may be open at a time.
+/// The most open server requests of one call.
 const MAX_OPEN: usize = 64;
 
 /// How a call ended.
 pub(super) type Ended = Result<Answer, RpcError>;
 
-/// The call, and what is between it and its client.
+/// The call, and what it has to do with its client.
 pub(super) struct DetachedCall {
     pub(super) call: BackendCall,
     state: Mutex<State>,
@@ -37,42 +37,44 @@ pub(super) struct DetachedCall {
 }
 
 struct State {
-    /// The request that was last in flight for the call.
+    /// The client request that the call is, or was last, attached to.
     exchange: Exchange,
-    /// Its progress token, where that is not the one the call was made with.
+    /// The progress token of that request.
     token: Token,
-    /// Whether it is in flight now. What it doesn't hear is gone.
+    /// Whether that request is in flight. Progress meanwhile is dropped.
     attached: bool,
     open: Vec<OpenRequest>,
     requests_made: u64,
-    /// What the backend has asked for and the requests did not declare.
+    /// Capabilities that server requests needed and the client's requests did not declare.
     missing: Vec<MissingCapability>,
     rounds: u32,
-    /// Nobody will come back.
+    /// No retry will come.
     closed: bool,
     ended: bool,
     end: Option<Ended>,
 }
 
 enum Token {
-    AsItIs,
-    Now(Option<RawJson>),
+    /// The one that the call was sent with.
+    Original,
+    /// The one of a retry, if it has one.
+    Replaced(Option<RawJson>),
 }
 
-/// A question without an answer.
+/// A server request without a response yet.
 struct OpenRequest {
     input_request: InputRequest,
     answer: oneshot::Sender<Outcome>,
 }
 
 impl DetachedCall {
-    /// The call for this request; [`RunGuard`] makes it.
+    /// A call on behalf of this request; [`RunGuard`] runs it.
     pub(super) fn new(call: BackendCall, exchange: Exchange) -> Self {
         Self {
             call,
             state: Mutex::new(State {
                 exchange,
-                token: Token::AsItIs,
+                token: Token::Original,
                 attached: true,
                 open: Vec::new(),
                 requests_made: 0,
@@ -86,8 +88,8 @@ impl DetachedCall {
         }
     }
 
-    /// Waits until the call has ended, or has questions for the client; those that come together
-    /// are gathered.
+    /// Waits until the call has ended (`Some`) or has open server requests (`None`). Server requests
+    /// that come together are gathered.
     pub(super) async fn next_event(&self) -> Option<Ended> {
         self.until(|state| state.ended || !state.open.is_empty())
             .await;
@@ -95,7 +97,7 @@ impl DetachedCall {
         self.lock().end.take()
     }
 
-    /// What the backend has asked for in vain, and this client still lacks.
+    /// Capabilities that server requests needed in vain, and this client still lacks.
     pub(super) fn missing(&self, client: &ClientProfile) -> Vec<MissingCapability> {
         let state = self.lock();
         let missing = state.missing.iter().copied();
@@ -109,8 +111,8 @@ impl DetachedCall {
         self.until(|state| state.ended).await;
     }
 
-    /// The questions for the request in flight, which ends with them. `None`: there are none, or
-    /// they can't be asked; the call goes on, or has ended.
+    /// Takes the open server requests; the client request in flight is answered with them. `None`:
+    /// there are none that can be passed on; the call goes on, or has ended.
     pub(super) fn take_requests(&self) -> Option<Vec<InputRequest>> {
         let mut state = self.lock();
         let client = Arc::clone(&state.exchange.client);
@@ -144,7 +146,7 @@ impl DetachedCall {
         )
     }
 
-    /// Another request takes the call over, with answers to some of what is open.
+    /// Attaches the call to a retry, which answers some of the open server requests.
     pub(super) fn attach(
         &self,
         exchange: Exchange,
@@ -153,7 +155,7 @@ impl DetachedCall {
     ) {
         let mut state = self.lock();
         state.exchange = exchange;
-        state.token = Token::Now(token);
+        state.token = Token::Replaced(token);
         state.attached = true;
         let open = mem::take(&mut state.open);
         for open in open {
@@ -166,21 +168,21 @@ impl DetachedCall {
         }
     }
 
-    /// Tells the backend that what it has asked can't be asked now.
+    /// Answers all open server requests with an error.
     pub(super) fn refuse_all(&self, why: &str) {
         self.lock().refuse_all(why);
     }
 
-    /// Nobody will come back: what is open is answered in the client's place, and no more is
-    /// asked.
+    /// No retry will come: open server requests are answered in the client's place, further ones
+    /// get an error.
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
         state.open.clear();
     }
 
-    /// Asks the client, through the request in flight or through the next. Dropping the future
-    /// takes the question back.
+    /// Passes a server request on, with the response to the client request in flight or to its
+    /// retry. Dropping the future withdraws it.
     pub(super) async fn ask(&self, request: Request) -> Outcome {
         let method = request.method.clone();
         let (answer, answered) = oneshot::channel();
@@ -234,12 +236,11 @@ impl DetachedCall {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
-/// The call while it runs. When it goes out of scope the call has ended, even where it ends in a
-/// panic or is cut off.
+/// The call while it runs. Dropping it marks the call as ended, also after a panic or an abort.
 pub(super) struct RunGuard {
     detached: Arc<DetachedCall>,
     end: Option<Ended>,
@@ -255,7 +256,7 @@ impl RunGuard {
         }
     }
 
-    /// Makes the call.
+    /// Runs the call.
     pub(super) async fn run(mut self) {
         let DetachedCall { call, .. } = &*self.detached;
         self.end = Some(call.send(&call.params, &*self.detached).await);
@@ -276,13 +277,13 @@ impl Drop for RunGuard {
 impl ServerMessageHandler for DetachedCall {
     fn notification(&self, notification: Notification) {
         let state = self.lock();
-        // What a resource's subscribers are told is theirs, whether or not this call is heard.
+        // Resource updates go to all subscriptions, whether or not this call is attached.
         if !state.attached && notification.method != "notifications/resources/updated" {
             return;
         }
         match (&state.token, notification.method.as_str()) {
-            (Token::Now(None), "notifications/progress") => {}
-            (Token::Now(Some(token)), "notifications/progress") => {
+            (Token::Replaced(None), "notifications/progress") => {}
+            (Token::Replaced(Some(token)), "notifications/progress") => {
                 let token = ("progressToken", token.clone().into_bytes());
                 state.exchange.notification(Notification {
                     params: notification
@@ -299,7 +300,8 @@ impl ServerMessageHandler for DetachedCall {
         self.ask(request).boxed()
     }
 
-    /// Once the client was asked, another run would ask anew, or do what was answered twice.
+    /// Not once it has sent a server request: another attempt would send it again, or act twice on
+    /// what was answered.
     fn may_be_replayed(&self) -> bool {
         self.lock().requests_made == 0
     }
@@ -307,7 +309,7 @@ impl ServerMessageHandler for DetachedCall {
 
 impl State {
     fn note_missing(&mut self, missing: MissingCapability) {
-        // Once each: a backend may ask for ever.
+        // Once each: a backend may send any number of requests.
         if !self.missing.contains(&missing) {
             self.missing.push(missing);
         }
@@ -326,7 +328,7 @@ impl OpenRequest {
     }
 }
 
-/// Takes a question out that the backend needs no answer to any more.
+/// Withdraws a server request whose response the backend needs no more.
 struct CancelGuard<'a> {
     detached: &'a DetachedCall,
     key: String,
@@ -339,7 +341,7 @@ impl Drop for CancelGuard<'_> {
     }
 }
 
-/// The params of a question as the modern era has them.
+/// The params of a server request as the modern era has them.
 fn for_modern(params: RawJson) -> RawJson {
     params.with_members(&[], &["elicitationId"])
 }

@@ -1,27 +1,30 @@
-//! What an `input_required` result says (S26 `basic/patterns/mrtr`), and what one is made of.
+//! Reading and writing `input_required` results (MCP 2026-07-28, basic/patterns/mrtr).
 //!
-//! Owns the shape of input requests and responses. Pure; it must not know who asks whom.
+//! Owns the form of input requests and input responses. Pure; it must not know which side sends them.
 
 use bytes::Bytes;
 
-use super::capabilities;
+use crate::client::capabilities;
 use crate::protocol::RawJson;
 use crate::protocol::raw::quoted;
 
-/// One thing that a server wants to know.
+/// The most rounds of input within one call, whatever the era.
+pub(super) const MAX_ROUNDS: u32 = 16;
+
+/// One request for input.
 #[derive(Debug, Clone)]
 pub(super) struct InputRequest {
-    /// The server's name for it.
+    /// Its key in `inputRequests`.
     pub(super) key: String,
     pub(super) method: String,
     pub(super) params: Option<RawJson>,
 }
 
-/// What a server needs before it can go on.
+/// What a server needs before it continues.
 #[derive(Debug)]
 pub(super) struct Needed {
     pub(super) input_requests: Vec<InputRequest>,
-    /// To be handed back as it is.
+    /// `requestState`, to be returned as it is.
     pub(super) state: Option<RawJson>,
 }
 
@@ -54,7 +57,7 @@ fn read_input_requests(requests: &RawJson) -> Result<Vec<InputRequest>, String> 
     let read = |(key, request): (String, &serde_json::value::RawValue)| {
         let request = requests.part(request);
         let method = request.get("method").and_then(|method| method.text());
-        let method = method.filter(|method| capabilities::is_question(method));
+        let method = method.filter(|method| capabilities::is_server_request(method));
         Ok(InputRequest {
             method: method.ok_or("an input request is of a method that can't be")?,
             params: request.get("params").filter(RawJson::is_object),
@@ -64,7 +67,7 @@ fn read_input_requests(requests: &RawJson) -> Result<Vec<InputRequest>, String> 
     members.into_iter().map(read).collect()
 }
 
-/// A result that asks for this, and is to be answered with this state.
+/// An `input_required` result with these input requests and this `requestState`.
 pub(super) fn input_required<'a>(
     input_requests: impl IntoIterator<Item = &'a InputRequest>,
     state: Option<&str>,
@@ -91,7 +94,7 @@ pub(super) fn input_required<'a>(
     object(&members)
 }
 
-/// Params with these answers and this state, and with no others.
+/// Params with these input responses and this state, and with no others.
 pub(super) fn with_answers(
     params: &RawJson,
     answers: &[(&str, Bytes)],
@@ -103,7 +106,7 @@ pub(super) fn with_answers(
     without_answers(params).with_members(&set, &[])
 }
 
-/// Params as they were before anything was asked.
+/// Params without input responses and state.
 pub(super) fn without_answers(params: &RawJson) -> RawJson {
     params.with_members(&[], &["inputResponses", "requestState"])
 }

@@ -1,22 +1,22 @@
-//! A modern backend that wants to know something, before a legacy client (X-LM-02 to X-LM-06).
+//! Input requests of a modern backend for a legacy client (X-LM-02 to X-LM-06).
 //!
-//! Owns the rounds of one call: what the backend asks for becomes requests to the client, side by
-//! side; the answers go back with the same call, until the backend is done. One deadline holds
-//! over all rounds; it stands still while the client is asked.
+//! Owns the rounds of one call: input requests become concurrent server requests to the client, whose
+//! responses are sent with a retry of the call, until the backend has a result. One deadline holds
+//! over all rounds, and is paused while the client is asked. It must not know modern clients.
 
 use futures_util::future::try_join_all;
 
-use super::capabilities::{self, MissingCapability};
-use super::input_requests::{InputRequest, Needed, with_answers};
-use super::{CANCELLED, ClientRequester, Exchange, MAX_ROUNDS};
+use super::input_requests::{InputRequest, MAX_ROUNDS, Needed, with_answers};
 use crate::backend::retry::backoff;
-use crate::backend::{Answer, BackendError, Deadline, Failed};
+use crate::backend::{Answer, BackendError, Deadline};
+use crate::client::capabilities::{self, MissingCapability};
 use crate::dispatch::backend_call::BackendCall;
+use crate::dispatch::exchange::{CANCELLED, ClientRequester, Exchange};
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::raw::quoted;
 use crate::protocol::{Era, Executed, Outcome, RawJson, RpcError};
 
-/// Carries a call of a legacy client to its end.
+/// Runs a call of a legacy client to its end.
 pub(super) async fn run_rounds(
     call: &BackendCall,
     exchange: &Exchange,
@@ -59,7 +59,7 @@ pub(super) async fn run_rounds(
     }
 }
 
-/// What is asked must be what the client offers, all of it.
+/// The client must have all capabilities that the input requests need.
 fn check(
     call: &BackendCall,
     requester: &ClientRequester,
@@ -81,7 +81,7 @@ fn check(
     ))
 }
 
-/// The client's answers, in the order of the questions; or the one refusal that ends the call.
+/// The client's results in the order of the input requests, or the one error that ends the call.
 async fn ask_all(
     deadline: &Deadline,
     requester: &ClientRequester,
@@ -104,7 +104,8 @@ async fn ask_all(
     try_join_all(answers).await
 }
 
-/// The params of a question as the legacy era has them: a URL is visited under an id (X-LM-04).
+/// The params of an input request as the legacy era has them: a URL has an `elicitationId`
+/// (X-LM-04).
 fn for_legacy(input_request: &InputRequest) -> Option<RawJson> {
     let params = input_request.params.clone()?;
     let needs_id = params
@@ -118,7 +119,7 @@ fn for_legacy(input_request: &InputRequest) -> Option<RawJson> {
     Some(params.with_members(&[("elicitationId", quoted(&id))], &[]))
 }
 
-/// The client's refusal as the end of the call, as it wrote it (X-LM-03).
+/// The client's error as the end of the call, as it wrote it (X-LM-03).
 fn ended(refusal: RawJson) -> Answer {
     Answer {
         outcome: Outcome::Error(refusal),
@@ -127,16 +128,13 @@ fn ended(refusal: RawJson) -> Answer {
     }
 }
 
-/// The backend wants to be asked again, and nothing else.
+/// The backend wants a retry without input: a delay before it.
 async fn wait(call: &BackendCall, waits: u32) -> Result<(), RpcError> {
     let delay = backoff(waits, &mut rand::rng());
     let waited = call.deadline.run(tokio::time::sleep(delay)).await;
     waited.map_err(|_| {
         let limit = call.deadline.limit();
-        call.explain(&Failed {
-            error: BackendError::Deadline { sent: true, limit },
-            executed: Executed::Unknown,
-            attempts: waits + 1,
-        })
+        let error = BackendError::Deadline { sent: true, limit };
+        call.explain(&error, &call.failed(&error, Executed::Unknown, waits + 1))
     })
 }

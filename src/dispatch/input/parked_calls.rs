@@ -1,11 +1,11 @@
-//! Calls of modern clients to legacy backends: those under way, and those that wait for an answer.
+//! Calls of modern clients to legacy backends: those in flight, and those that wait for input.
 //!
-//! Owns who may come back to a call that waits, and how long it waits. A handle is good for one
-//! retry of the very request that was answered with it.
+//! Owns which retry resumes a parked call, and how long a call stays parked. A `requestState` is good
+//! for one retry of the request that was answered with it. It must not know what is asked for.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;
@@ -13,21 +13,23 @@ use tokio_util::task::AbortOnDropHandle;
 use super::detached_call::{DetachedCall, RunGuard};
 use super::input_requests::input_required;
 use super::request_state::{RequestFingerprint, RequestState};
-use super::{ANSWER_TIMEOUT, Exchange};
+use crate::call_report::BackendId;
 use crate::dispatch::backend_call::BackendCall;
+use crate::dispatch::exchange::{ANSWER_TIMEOUT, Exchange};
 use crate::protocol::{RawJson, RequestKey};
+use crate::sync::Mutex;
 
-/// Calls that may wait at a time; a backend that asks past it is told that it can't.
+/// The most calls that may be parked; further server requests get an error.
 const MAX_PARKED: usize = 256;
-/// How long a backend may take to hear that nobody answers, before its call is cancelled.
+/// How long a call may take to end after its server requests expired, before it is cancelled.
 const EXPIRY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// All of them.
+/// All calls that run beside their requests.
 #[derive(Default)]
-pub struct ParkedCalls {
+pub(crate) struct ParkedCalls {
     parked: Mutex<HashMap<RequestState, Parked>>,
-    /// By the place of the talk in memory, with the index of its backend.
-    running: Mutex<HashMap<usize, (usize, Weak<DetachedCall>)>>,
+    /// By the address of the call, with its backend.
+    running: Mutex<HashMap<usize, (BackendId, Weak<DetachedCall>)>>,
 }
 
 /// A call that runs beside the request it was made for. Dropping it cancels the call.
@@ -36,26 +38,28 @@ pub(super) struct CallHandle {
     task: AbortOnDropHandle<()>,
 }
 
-/// A call that waits for its client.
+/// A call that waits for its client's input.
 struct Parked {
     call: CallHandle,
     fingerprint: RequestFingerprint,
-    /// Of the request that was answered with the handle.
+    /// The request that was answered with the state.
     key: RequestKey,
-    /// Ends the waiting.
+    /// Ends the wait.
     timer: AbortOnDropHandle<()>,
 }
 
 impl ParkedCalls {
-    /// Makes a call on behalf of this request.
+    /// Starts a call on behalf of this request.
     pub(super) fn begin(self: &Arc<Self>, call: BackendCall, exchange: Exchange) -> CallHandle {
-        let backend = call.backend.index;
+        let backend = call.backend.id;
         let detached = Arc::new(DetachedCall::new(call, exchange));
         let guard = IndexGuard {
             parked_calls: Arc::clone(self),
             key: Arc::as_ptr(&detached) as usize,
         };
-        lock(&self.running).insert(guard.key, (backend, Arc::downgrade(&detached)));
+        self.running
+            .lock()
+            .insert(guard.key, (backend, Arc::downgrade(&detached)));
         let run = RunGuard::new(&detached);
         let task = AbortOnDropHandle::new(tokio::spawn(async move {
             let _guard = guard;
@@ -64,18 +68,18 @@ impl ParkedCalls {
         CallHandle { detached, task }
     }
 
-    /// Lets a call wait for the answers to what it has asked. The result is for the request of
-    /// this ticket.
+    /// Parks a call until a retry brings the input that it has asked for. The result is for the
+    /// request `key`.
     ///
     /// # Errors
-    /// The call back, if there is nothing that can be asked.
+    /// The call itself, if it has no server request that can be passed on.
     pub(super) fn park(
         self: &Arc<Self>,
         call: CallHandle,
         key: RequestKey,
         fingerprint: RequestFingerprint,
     ) -> Result<RawJson, CallHandle> {
-        let mut parked = lock(&self.parked);
+        let mut parked = self.parked.lock();
         if parked.len() >= MAX_PARKED {
             let why = format!("{MAX_PARKED} calls wait for their clients already");
             call.detached.refuse_all(&why);
@@ -97,27 +101,27 @@ impl ParkedCalls {
         Ok(result)
     }
 
-    /// The call that waits under this handle for this very request. Once.
+    /// Takes the call that is parked under this state for this very request.
     pub(super) fn take(
         &self,
         handle: &RequestState,
         fingerprint: &RequestFingerprint,
     ) -> Option<CallHandle> {
-        let mut parked = lock(&self.parked);
+        let mut parked = self.parked.lock();
         if parked.get(handle)?.fingerprint != *fingerprint {
             return None;
         }
         parked.remove(handle).map(|parked| parked.call)
     }
 
-    /// The answer to this request reached nobody: a call that waits under it is cancelled.
-    pub fn cancel_parked(&self, key: RequestKey) {
-        lock(&self.parked).retain(|_, parked| parked.key != key);
+    /// The response to this request was not sent: the call that it parked is cancelled.
+    pub(crate) fn cancel_parked(&self, key: RequestKey) {
+        self.parked.lock().retain(|_, parked| parked.key != key);
     }
 
-    /// The one call under way on this backend, if there is exactly one.
-    pub(super) fn only_call_on(&self, backend: usize) -> Option<Arc<DetachedCall>> {
-        let running = lock(&self.running);
+    /// The one call in flight on this backend, if there is exactly one.
+    pub(super) fn only_call_on(&self, backend: BackendId) -> Option<Arc<DetachedCall>> {
+        let running = self.running.lock();
         let mut there = running
             .values()
             .filter(|(at, _)| *at == backend)
@@ -128,9 +132,11 @@ impl ParkedCalls {
         }
     }
 
-    /// Cancels all that wait, and waits until their backends are being told.
-    pub async fn close(&self) {
-        let parked: Vec<Parked> = lock(&self.parked)
+    /// Cancels all parked calls, and waits until their tasks have ended.
+    pub(crate) async fn close(&self) {
+        let parked: Vec<Parked> = self
+            .parked
+            .lock()
             .drain()
             .map(|(_, parked)| parked)
             .collect();
@@ -152,13 +158,13 @@ impl ParkedCalls {
         }))
     }
 
-    /// Nobody came back: the backend is told so, and when it has heard it the call is cancelled.
+    /// No retry came: the open server requests expire; then the call may end, and is cancelled.
     async fn expire(&self, handle: &RequestState) {
-        let Some(parked) = lock(&self.parked).remove(handle) else {
+        let Some(parked) = self.parked.lock().remove(handle) else {
             return;
         };
         let Parked { call, timer, .. } = parked;
-        // This is the timer.
+        // This task is the timer.
         timer.detach();
         let backend = call.detached.call.backend.name();
         tracing::warn!(
@@ -173,13 +179,13 @@ impl ParkedCalls {
 impl fmt::Debug for ParkedCalls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ParkedCalls")
-            .field("parked", &lock(&self.parked).len())
-            .field("running", &lock(&self.running).len())
+            .field("parked", &self.parked.lock().len())
+            .field("running", &self.running.lock().len())
             .finish()
     }
 }
 
-/// Ends a talk's place among those under way.
+/// Removes a call from those in flight.
 struct IndexGuard {
     parked_calls: Arc<ParkedCalls>,
     key: usize,
@@ -187,12 +193,8 @@ struct IndexGuard {
 
 impl Drop for IndexGuard {
     fn drop(&mut self) {
-        lock(&self.parked_calls.running).remove(&self.key);
+        self.parked_calls.running.lock().remove(&self.key);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-//! The `requestState` under which a modern client comes back to a call that waits for it (F-M-13).
+//! The `requestState` with which a modern client resumes a parked call (F-M-13).
 //!
-//! Owns its making and what it is bound to. It says nothing by itself: it can't be guessed, so a
-//! tampered one is an unknown one, and what it stands for never leaves the process.
+//! Owns how it is made and which request it is bound to. It carries no data: it can't be guessed, so
+//! a tampered one is an unknown one, and what it stands for never leaves the process. It must not
+//! know the call.
 
 use std::sync::LazyLock;
 
@@ -14,32 +15,32 @@ use crate::protocol::RpcError;
 use crate::protocol::error::INVALID_PARAMS;
 use crate::protocol::raw::quoted;
 
-/// What all handles of this process begin with, and none of another gateway's.
+/// The prefix of all states of this process, and of no other gateway's.
 static OURS: LazyLock<String> = LazyLock::new(|| format!("sentinel.{}.", random_hex::<8>()));
 
-/// Names a call that waits, for one retry.
+/// Names a parked call, for one retry.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct RequestState(String);
 
 impl RequestState {
-    /// One that nobody can guess.
+    /// A random one, too long to be guessed.
     pub(super) fn new() -> Self {
         Self(format!("{}{}", *OURS, random_hex::<32>()))
     }
 
-    /// The handle in the params of a retry; `None` for a state that is not of this process's
-    /// making.
+    /// The state in the params of a retry; `None` for one that this process has not made.
     pub(super) fn of(params: &RawJson) -> Option<Self> {
         let state = params.get("requestState")?.text()?;
         state.starts_with(OURS.as_str()).then_some(Self(state))
     }
 
+    /// Its text.
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// The refusal of a state that stands for nothing (any more), or for another request.
+/// The error for a state that is unknown, used up or bound to another request.
 pub(super) fn refusal(method: &str) -> RpcError {
     let why = format!(
         "{method}: this requestState is unknown, used, expired or of another request; \
@@ -48,13 +49,13 @@ pub(super) fn refusal(method: &str) -> RpcError {
     RpcError::new(INVALID_PARAMS, why)
 }
 
-/// What a handle is bound to: the method and the params of the request, less what a retry changes.
+/// What a state is bound to: the method and params of the request, without what a retry changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RequestFingerprint([u8; 32]);
 
 impl RequestFingerprint {
-    /// Of a request or its retry. White space and the order of the params don't count: a client
-    /// may write the same request differently.
+    /// Of a request or its retry. White space and the order of the params do not count: a client
+    /// may serialize the same request differently.
     pub(super) fn of(method: &str, params: &RawJson) -> Self {
         let mut digest = Sha256::new();
         digest.update(quoted(method));

@@ -1,47 +1,22 @@
-//! What a backend asks outside of any call, on the stream it keeps for its own news.
+//! Server requests that belong to no call.
 //!
-//! Owns finding somebody to ask: the legacy client, as ever; of modern clients, whose requests
-//! alone can carry a question, the one whose call is the only one on that backend (X-ML-05). It
-//! never guesses: without one, the backend is told that nobody can answer.
+//! Owns the choice of the client that gets one: the legacy client; or the modern client whose call is
+//! the only one in flight on that backend, since only a response to a call can carry input requests
+//! (X-ML-05). It never guesses: otherwise the backend gets an error. It must not know when a client may
+//! be sent requests.
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use super::{ClientRequester, ParkedCalls, TaskEvent};
-use crate::protocol::{ClientProfile, Outcome, Request};
+use super::parked_calls::ParkedCalls;
+use crate::client::UnsolicitedRequest;
+use crate::dispatch::exchange::{ClientRequester, TaskEvent};
+use crate::protocol::ClientProfile;
 
-/// A question that belongs to no call.
-#[derive(Debug)]
-pub struct UnsolicitedRequest {
-    /// The index of the backend.
-    pub backend: usize,
-    /// As it wrote it; its id stays with the backend.
-    pub request: Request,
-    /// Where the answer goes. Dropped: nobody will answer.
-    pub answer: oneshot::Sender<Outcome>,
-}
-
-/// Questions that came before their client may be asked anything (S25 `basic/lifecycle`).
-#[derive(Debug, Default)]
-pub struct PreInitQueue(Vec<UnsolicitedRequest>);
-
-impl PreInitQueue {
-    /// Keeps a question for a moment; those that were taken back meanwhile are forgotten.
-    pub fn hold(&mut self, unsolicited: UnsolicitedRequest) {
-        self.0.retain(|queued| !queued.answer.is_closed());
-        self.0.push(unsolicited);
-    }
-
-    /// The client is ready: what waits for it, in the order it came.
-    pub fn release(&mut self) -> impl Iterator<Item = UnsolicitedRequest> + use<> {
-        std::mem::take(&mut self.0).into_iter()
-    }
-}
-
-/// Finds the client that can answer, and asks it. `legacy` is the client of the handshake, once
-/// it may be asked something.
-pub fn relay(
+/// Sends the request to the client that can answer it. `legacy` is the client of the handshake, once
+/// it may be sent requests.
+pub(crate) fn relay(
     unsolicited: UnsolicitedRequest,
     legacy: Option<&Arc<ClientProfile>>,
     parked: &ParkedCalls,

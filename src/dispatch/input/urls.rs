@@ -1,16 +1,15 @@
-//! The error of 2025-11-25 that names URLs to be visited first (-32042), before clients of either
-//! era.
+//! The error -32042 of 2025-11-25, which names URLs to be visited first, for clients of either era.
 //!
-//! Owns what becomes of it: the modern era has no such error, but can ask (X-ML-08); older legacy
-//! clients know neither (X-LL-05).
+//! Owns its translation: the modern era has no such error but has input requests (X-ML-08); older
+//! legacy clients have neither (X-LL-05). Pure; it must not know the call.
 
 use super::input_requests::{self, InputRequest};
 use crate::protocol::error::{INTERNAL_ERROR, URL_ELICITATION_REQUIRED, code_of};
 use crate::protocol::message::elements;
 use crate::protocol::{ClientProfile, Outcome, RawJson};
 
-/// The error as an `input_required` result: the tool did not run, and the same call again, once
-/// the URLs were visited, is simply a new one. `None` for any other error.
+/// The error as an `input_required` result. The tool did not run: the retry, once the URLs were
+/// visited, is simply a new call. `None` for any other error.
 pub(super) fn asked(error: &RawJson) -> Option<RawJson> {
     if code_of(error) != Some(URL_ELICITATION_REQUIRED) {
         return None;
@@ -29,7 +28,7 @@ pub(super) fn asked(error: &RawJson) -> Option<RawJson> {
     (!input_requests.is_empty()).then(|| input_requests::input_required(&input_requests, None))
 }
 
-/// Whether the user has said no to something: asking the same again would be no answer.
+/// Whether an input response declines: asking for the same again would be no answer to that.
 pub(super) fn declined(params: &RawJson) -> bool {
     let responses = params.get("inputResponses");
     let action = |response: &serde_json::value::RawValue| {
@@ -46,7 +45,7 @@ pub(super) fn declined(params: &RawJson) -> bool {
         })
 }
 
-/// A legacy backend's outcome for a legacy client, which may be too old for that error.
+/// A legacy backend's outcome for a legacy client, which may be too old for the error.
 pub(in crate::dispatch) fn for_legacy_client(outcome: Outcome, client: &ClientProfile) -> Outcome {
     match outcome {
         Outcome::Error(error)

@@ -1,5 +1,5 @@
-//! How long a call waits and for whom, with the clock in the test's hands. The backend is one that
-//! never connects: what it asks is asked here.
+//! How long a call stays parked, and which retry resumes it, under a paused clock. The backend never
+//! connects: the tests send its requests.
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -8,9 +8,9 @@ use tokio::time::Instant;
 use super::*;
 use crate::backend::{HttpBackend, ServerMessageHandler};
 use crate::config::{Environment, Overrides, load};
-use crate::dispatch::TaskEvent;
 use crate::dispatch::call_target::{CallTarget, Route};
-use crate::governance::breaker::Breaker;
+use crate::dispatch::exchange::TaskEvent;
+use crate::governance::Admission;
 use crate::protocol::{ClientProfile, Id, Incoming, Notification, Outcome, Request};
 
 struct Bench {
@@ -21,6 +21,8 @@ struct Bench {
     heard: mpsc::UnboundedReceiver<TaskEvent>,
 }
 
+const ONE: BackendId = BackendId::new(1);
+const TWO: BackendId = BackendId::new(2);
 const PARAMS: &str = r#"{"name":"t"}"#;
 
 impl Bench {
@@ -31,8 +33,8 @@ impl Bench {
             ..Overrides::default()
         };
         let config = load(&flags, &Environment::new("no-such-folder")).unwrap();
-        let backends = config.backends.iter().enumerate();
-        let backend = |(at, config)| Arc::new(HttpBackend::unsupervised(Arc::clone(config), at));
+        let backends = config.backends.iter().zip([ONE, TWO]);
+        let backend = |(config, id)| Arc::new(HttpBackend::unsupervised(Arc::clone(config), id));
         let (events, heard) = mpsc::unbounded_channel();
         Self {
             backends: backends.map(backend).collect(),
@@ -43,8 +45,8 @@ impl Bench {
         }
     }
 
-    /// A call to this backend under way, and the ticket of its request.
-    fn begin(&mut self, backend: usize) -> (CallHandle, RequestKey) {
+    /// A call to this backend in flight, and the key of its request.
+    fn begin(&mut self, backend: BackendId) -> (CallHandle, RequestKey) {
         let id = Id::number(self.in_flight.len() as u64);
         let key = self.in_flight.begin(id, ()).unwrap();
         let client = Arc::new(ClientProfile::superset());
@@ -52,13 +54,11 @@ impl Bench {
             key,
             client: Arc::clone(&client),
             events: self.events.clone(),
-            parked: Arc::clone(&self.parked_calls),
         };
         let params = RawJson::trusted(PARAMS);
         let target = CallTarget::read("tools/call", &params).unwrap();
         let route = Route {
-            backend: &self.backends[backend],
-            breaker: &Arc::new(Breaker::new("fake")),
+            backend: self.backends.iter().find(|it| it.id == backend).unwrap(),
             entry: None,
         };
         let call = BackendCall::new(
@@ -66,15 +66,16 @@ impl Bench {
             params,
             &target,
             &route,
+            &Arc::new(Admission::default()),
             client,
             Instant::now(),
         );
         (self.parked_calls.begin(call, exchange), key)
     }
 
-    /// One that waits, the handle it waits under, and what its backend is answered.
+    /// A parked call: the state it is parked under, and what its backend is answered.
     async fn waiting(&mut self, method: &'static str) -> (RequestState, JoinHandle<Outcome>) {
-        let (call, key) = self.begin(0);
+        let (call, key) = self.begin(ONE);
         let answer = ask(&call.detached, method);
         assert!(call.detached.next_event().await.is_none());
         let asked = self.parked_calls.park(call, key, fingerprint());
@@ -119,14 +120,14 @@ async fn nobody_comes_back_and_the_backend_is_told_before_its_call_is_cancelled(
         let mut bench = Bench::new();
         let started = Instant::now();
         let (handle, answer) = bench.waiting(method).await;
-        let detached = bench.parked_calls.only_call_on(0).unwrap();
+        let detached = bench.parked_calls.only_call_on(ONE).unwrap();
         assert_eq!(text(&answer.await.unwrap()), to_client_error);
         let waited = started.elapsed();
         assert!(waited >= ANSWER_TIMEOUT && waited < ANSWER_TIMEOUT + EXPIRY_TIMEOUT);
         detached.ended().await;
         assert!(started.elapsed() <= waited + EXPIRY_TIMEOUT);
         assert!(bench.parked_calls.take(&handle, &fingerprint()).is_none());
-        assert!(lock(&bench.parked_calls.running).is_empty());
+        assert!(bench.parked_calls.running.lock().is_empty());
         let late = ask(&detached, "roots/list").await.unwrap();
         assert!(text(&late).contains("-32601"), "{}", text(&late));
     }
@@ -156,7 +157,7 @@ async fn no_more_wait_than_there_is_room_for() {
     for _ in 0..MAX_PARKED {
         bench.waiting("roots/list").await;
     }
-    let (call, key) = bench.begin(0);
+    let (call, key) = bench.begin(ONE);
     let answer = ask(&call.detached, "roots/list");
     assert!(call.detached.next_event().await.is_none());
     let goes_on = bench
@@ -171,30 +172,30 @@ async fn no_more_wait_than_there_is_room_for() {
         text(&to_client_error)
     );
     bench.parked_calls.close().await;
-    assert!(lock(&bench.parked_calls.parked).is_empty());
+    assert!(bench.parked_calls.parked.lock().is_empty());
     drop(goes_on);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_whose_question_reached_nobody_is_cancelled() {
     let mut bench = Bench::new();
-    let (call, key) = bench.begin(0);
+    let (call, key) = bench.begin(ONE);
     let detached = Arc::clone(&call.detached);
     let answer = ask(&detached, "elicitation/create");
     assert!(detached.next_event().await.is_none());
     assert!(bench.parked_calls.park(call, key, fingerprint()).is_ok());
-    let (_, other) = bench.begin(0);
+    let (_, other) = bench.begin(ONE);
     bench.parked_calls.cancel_parked(other);
     assert!(!answer.is_finished());
     bench.parked_calls.cancel_parked(key);
     answer.await.unwrap();
-    assert!(lock(&bench.parked_calls.parked).is_empty());
+    assert!(bench.parked_calls.parked.lock().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_backend_has_so_many_questions_open_and_no_more() {
     let mut bench = Bench::new();
-    let (call, _) = bench.begin(0);
+    let (call, _) = bench.begin(ONE);
     let mut answers: Vec<_> = (0..65).map(|_| ask(&call.detached, "roots/list")).collect();
     let to_client_error = answers.pop().unwrap().await.unwrap();
     assert!(
@@ -208,17 +209,17 @@ async fn a_backend_has_so_many_questions_open_and_no_more() {
 #[tokio::test(start_paused = true)]
 async fn only_a_call_that_is_alone_on_its_backend_is_found() {
     let mut bench = Bench::new();
-    assert!(bench.parked_calls.only_call_on(0).is_none());
-    let (first, _) = bench.begin(0);
-    let (_elsewhere, _) = bench.begin(1);
-    let found = bench.parked_calls.only_call_on(0).unwrap();
+    assert!(bench.parked_calls.only_call_on(ONE).is_none());
+    let (first, _) = bench.begin(ONE);
+    let (_elsewhere, _) = bench.begin(TWO);
+    let found = bench.parked_calls.only_call_on(ONE).unwrap();
     assert!(Arc::ptr_eq(&found, &first.detached));
-    let (second, _) = bench.begin(0);
-    assert!(bench.parked_calls.only_call_on(0).is_none());
+    let (second, _) = bench.begin(ONE);
+    assert!(bench.parked_calls.only_call_on(ONE).is_none());
     let detached = Arc::clone(&second.detached);
     drop(second);
     detached.ended().await;
-    assert!(bench.parked_calls.only_call_on(0).is_some());
+    assert!(bench.parked_calls.only_call_on(ONE).is_some());
 }
 
 #[tokio::test(start_paused = true)]
@@ -231,7 +232,7 @@ async fn what_comes_while_nobody_listens_is_let_go_at_once() {
         });
     };
     let (_, _answer) = bench.waiting("roots/list").await;
-    let detached = bench.parked_calls.only_call_on(0).unwrap();
+    let detached = bench.parked_calls.only_call_on(ONE).unwrap();
     say(&detached, "notifications/progress");
     assert!(bench.heard.try_recv().is_err());
     // This is news for others than the call.

@@ -1,0 +1,169 @@
+//! The attempts of one call.
+
+use tokio::time::sleep;
+
+use super::handler::CallHandler;
+use super::request::{Call, Called, Limits};
+use crate::backend::deadline::Expired;
+use crate::backend::error::BackendError;
+use crate::backend::retry::{Attempts, Replay, RetryDecision};
+use crate::backend::session::{Answer, Attempt, Connection, fresh_id};
+use crate::backend::supervisor::Sessions;
+use crate::call_report::CallTrace;
+use crate::protocol::Executed;
+
+/// Makes a call: waits for a permit and for the connection, sends, and sends again where that is
+/// allowed, all within the call's deadline.
+pub(in crate::backend) async fn run(
+    call: &Call<'_>,
+    limits: &Limits<'_>,
+    sessions: &Sessions,
+) -> Called {
+    let mut running = Running {
+        call,
+        limits,
+        sessions,
+        trace: CallTrace::start(),
+        executed: Executed::No,
+        attempts: 0,
+    };
+    let result = running.run().await;
+    let class = result.as_ref().err().map(BackendError::class);
+    let executed = match &result {
+        Ok(_) => Executed::Yes,
+        Err(_) => running.executed,
+    };
+    Called {
+        report: running
+            .trace
+            .finish(limits.backend, class, executed, running.attempts),
+        result,
+    }
+}
+
+struct Running<'a> {
+    call: &'a Call<'a>,
+    limits: &'a Limits<'a>,
+    sessions: &'a Sessions,
+    trace: CallTrace,
+    /// Whether any attempt so far may have run it.
+    executed: Executed,
+    attempts: u32,
+}
+
+impl Running<'_> {
+    async fn run(&mut self) -> Result<Answer, BackendError> {
+        let (call, limits) = (self.call, self.limits);
+        let Ok(Ok(_permit)) = call.deadline.run(limits.permits.acquire()).await else {
+            return Err(self.out_of_time(false));
+        };
+        self.trace.mark_queued();
+        let mut attempts = Attempts::new(call.replay, limits.config.retries, limits.retry_budget);
+        if call.replay == Replay::Unsafe {
+            // Events that have arrived by now are handled first: a connection that its server has
+            // closed must not be given a request that can't be sent again.
+            tokio::task::yield_now().await;
+        }
+        loop {
+            let error = match self.attempt().await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let decision = match call.handler.may_be_replayed() {
+                true => attempts.after(error.retry_class(), call.deadline.left(), &mut rand::rng()),
+                false => RetryDecision::GiveUp,
+            };
+            let RetryDecision::Retry { delay } = decision else {
+                return Err(error);
+            };
+            tracing::warn!(
+                backend = &*limits.config.name,
+                attempt = self.attempts,
+                max_retries = limits.config.retries,
+                delay_ms = delay.as_millis() as u64,
+                %error,
+                "retrying after transient error"
+            );
+            if call.deadline.run(sleep(delay)).await.is_err() {
+                return Err(self.out_of_time(false));
+            }
+        }
+    }
+
+    /// One attempt within the deadline.
+    async fn attempt(&mut self) -> Result<Answer, BackendError> {
+        self.attempts += 1;
+        self.trace.begin_attempt();
+        // Boxed here, so that calls that wait for a permit take no room for it.
+        let sending = Box::pin(send(self.call, self.limits, self.sessions, &self.trace));
+        let error = match self.call.deadline.run(sending).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) => error,
+            Err(Expired) => self.out_of_time(self.trace.is_sent()),
+        };
+        if error.executed() != Executed::No {
+            self.executed = error.executed();
+        }
+        Err(error)
+    }
+
+    fn out_of_time(&self, sent: bool) -> BackendError {
+        BackendError::Deadline {
+            sent,
+            limit: self.call.deadline.limit(),
+        }
+    }
+}
+
+async fn send(
+    call: &Call<'_>,
+    limits: &Limits<'_>,
+    sessions: &Sessions,
+    trace: &CallTrace,
+) -> Result<Answer, BackendError> {
+    let (session, connection) = sessions.connection_for(call.caller).await?;
+    let id = fresh_id();
+    let own_token = call
+        .progress
+        .as_ref()
+        .zip(call.params)
+        .map(|(progress, params)| {
+            params.with_edits(vec![(progress.at.clone(), id.raw().clone().into_bytes())])
+        });
+    let attempt = Attempt {
+        id: &id,
+        method: call.method,
+        params: own_token.as_ref().or(call.params),
+        idle: limits.config.idle_timeout,
+        trace,
+        caller: call.caller,
+        target: call.target,
+        param_headers: call.param_headers,
+    };
+    let handler = CallHandler {
+        session,
+        call,
+        id: &id,
+    };
+    let credentials = connection.credentials().generation();
+    let mut answer = connection.request(&attempt, &handler).await;
+    if let Err(error) = &mut answer {
+        if error.ends_connection() {
+            session.disconnected(&connection);
+        }
+        renew_credentials(error, &connection, credentials).await;
+    }
+    answer
+}
+
+/// After a 401, reads the credentials again; `used` is the generation that the request carried.
+async fn renew_credentials(error: &mut BackendError, connection: &Connection, used: u64) {
+    if let BackendError::AuthRequired {
+        status: 401,
+        renewed,
+        ..
+    } = error
+    {
+        *renewed = connection.credentials().renew(used).await;
+    }
+}

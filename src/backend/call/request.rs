@@ -1,0 +1,55 @@
+//! A call, and what became of it.
+
+use reqwest::header::HeaderName;
+use tokio::sync::Semaphore;
+
+use super::progress::ProgressToken;
+use crate::backend::deadline::Deadline;
+use crate::backend::error::BackendError;
+use crate::backend::retry::{Replay, RetryBudget};
+use crate::backend::session::Answer;
+use crate::backend::stream::ServerMessageHandler;
+use crate::call_report::{BackendId, CallReport};
+use crate::config::BackendConfig;
+use crate::protocol::{ClientProfile, RawJson};
+
+/// A request to a backend, retries included.
+pub struct Call<'a> {
+    /// E.g. `tools/call`.
+    pub method: &'a str,
+    /// With the backend's own names.
+    pub params: Option<&'a RawJson>,
+    /// The client's progress token, if it wants progress.
+    pub progress: Option<ProgressToken>,
+    /// Whether it may run twice.
+    pub replay: Replay,
+    /// The time it has in all. Several calls may share one.
+    pub deadline: &'a Deadline,
+    /// The client that sends it; modern backends get its profile with every request.
+    pub caller: &'a ClientProfile,
+    /// The backend's own name or URI of the target, if it has one.
+    pub target: Option<&'a str>,
+    /// Headers that repeat parameters, for a modern backend (`x-mcp-header`).
+    pub param_headers: &'a [(HeaderName, String)],
+    /// Receives progress and logs, and answers requests of the server.
+    pub handler: &'a dyn ServerMessageHandler,
+}
+
+/// What became of a call.
+#[derive(Debug)]
+pub struct Called {
+    /// The answer, or why the last attempt failed when all that is allowed was tried. An error of
+    /// the backend's own is an answer.
+    pub result: Result<Answer, BackendError>,
+    /// Attempts, bytes, times, and whether it may have run.
+    pub report: CallReport,
+}
+
+/// The bounds that all calls to one backend share.
+pub(in crate::backend) struct Limits<'a> {
+    pub(in crate::backend) backend: BackendId,
+    pub(in crate::backend) config: &'a BackendConfig,
+    /// `max_in_flight`, first come first served.
+    pub(in crate::backend) permits: &'a Semaphore,
+    pub(in crate::backend) retry_budget: &'a RetryBudget,
+}

@@ -1,0 +1,310 @@
+//! Resolves credentials into request headers.
+//!
+//! Owns the secrets of one backend while the process runs: reading them from their sources,
+//! attaching them to each request, and reading them again after a 401. Files are read and commands
+//! are run here and nowhere else. Values are marked sensitive, and the scrubber learns each.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use tokio::process::Command;
+use tokio::time::Instant;
+
+use super::scrub::Scrubber;
+use crate::config::{BackendConfig, Secret, SecretSource};
+use crate::files::read_configured;
+use crate::sync::Mutex;
+
+/// Time for a command that prints a secret. It may ask a keychain or a person.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
+/// The result of a command, a failure included, holds at least this long across reconnects; and a
+/// 401 reads secrets again at most once in this time.
+const MIN_AGE: Duration = Duration::from_secs(10);
+
+/// The credentials of one backend, shared by its sessions.
+#[derive(Debug)]
+pub struct Credentials {
+    config: Arc<BackendConfig>,
+    scrubber: Scrubber,
+    current: Mutex<Current>,
+    /// Held while sources are read, so that they are read once for all who wait.
+    reading: tokio::sync::Mutex<Commands>,
+}
+
+/// What requests carry now.
+#[derive(Debug, Default)]
+struct Current {
+    /// `Authorization` and the configured headers.
+    headers: HeaderMap,
+    /// Grows when the headers change.
+    generation: u64,
+    renewed_at: Option<Instant>,
+}
+
+/// The last result of each command.
+#[derive(Debug, Default)]
+struct Commands(HashMap<Vec<String>, (Instant, Result<Secret, String>)>);
+
+/// Whether a command's last result may be used while it is younger than [`MIN_AGE`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Freshness {
+    Cached,
+    New,
+}
+
+impl Credentials {
+    /// Nothing is read yet; [`resolve`](Self::resolve) does.
+    pub fn new(config: Arc<BackendConfig>) -> Self {
+        let scrubber = Scrubber::new(config.url.as_ref().ok(), &config.shown_url);
+        scrubber.learn(&config.expanded);
+        Self {
+            config,
+            scrubber,
+            current: Mutex::default(),
+            reading: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Reads all secrets, before a connection is made. A command runs at most once in 10 s.
+    ///
+    /// # Errors
+    /// A message for people: which secret can't be read and why.
+    pub async fn resolve(&self) -> Result<(), String> {
+        let mut commands = self.reading.lock().await;
+        let headers = self.read(&mut commands, Freshness::Cached).await?;
+        self.replace(headers);
+        Ok(())
+    }
+
+    /// A number that changes whenever the credentials do.
+    pub fn generation(&self) -> u64 {
+        self.current.lock().generation
+    }
+
+    /// Reads files and commands again after a 401, at most once in 10 s, whoever asks. Returns
+    /// whether the credentials now differ from those of generation `used`.
+    pub async fn renew(&self, used: u64) -> bool {
+        if !self.is_renewable() {
+            return false;
+        }
+        let mut commands = self.reading.lock().await;
+        {
+            let current = self.current.lock();
+            if current.generation != used {
+                return true;
+            }
+            if current.renewed_at.is_some_and(|at| at.elapsed() < MIN_AGE) {
+                return false;
+            }
+        }
+        let read = self.read(&mut commands, Freshness::New).await;
+        self.current.lock().renewed_at = Some(Instant::now());
+        match read {
+            Ok(headers) => self.replace(headers),
+            Err(why) => {
+                let backend = &*self.config.name;
+                tracing::warn!(backend, why, "the credentials can't be read again");
+                false
+            }
+        }
+    }
+
+    /// Adds the credentials to a request's headers.
+    pub(super) fn apply(&self, headers: &mut HeaderMap) {
+        for (name, value) in &self.current.lock().headers {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+
+    /// The beginning of a text of the backend: short, escaped, without secrets.
+    pub fn snippet(&self, text: &[u8]) -> String {
+        self.scrubber.snippet(text)
+    }
+
+    fn is_renewable(&self) -> bool {
+        let bearer = self.config.bearer.iter();
+        let headers = self.config.headers.iter().map(|(_, source)| source);
+        bearer
+            .chain(headers)
+            .any(|source| matches!(source, SecretSource::File(_) | SecretSource::Command(_)))
+    }
+
+    /// Whether they differ from those before.
+    fn replace(&self, headers: HeaderMap) -> bool {
+        let mut current = self.current.lock();
+        let changed = current.headers != headers;
+        if changed {
+            current.headers = headers;
+            current.generation += 1;
+        }
+        changed
+    }
+
+    async fn read(
+        &self,
+        commands: &mut Commands,
+        freshness: Freshness,
+    ) -> Result<HeaderMap, String> {
+        let mut headers = HeaderMap::new();
+        if let Some(source) = &self.config.bearer {
+            let token = reveal(source, commands, freshness)
+                .await
+                .map_err(|why| format!("bearer: {why}"))?;
+            let value = header_value(&format!("Bearer {}", token.reveal()))
+                .ok_or("bearer: the token has characters that no HTTP header can carry")?;
+            headers.insert(AUTHORIZATION, value);
+            self.scrubber.learn(&[token]);
+        }
+        for (name, source) in &self.config.headers {
+            let secret = reveal(source, commands, freshness)
+                .await
+                .map_err(|why| format!("header {name}: {why}"))?;
+            let value = header_value(secret.reveal()).ok_or_else(|| {
+                format!("header {name}: the value has characters that no HTTP header can carry")
+            })?;
+            headers.append(HeaderName::clone(name), value);
+            self.scrubber.learn(&[secret]);
+        }
+        Ok(headers)
+    }
+}
+
+impl Commands {
+    async fn run(&mut self, command: &[String], freshness: Freshness) -> Result<Secret, String> {
+        if let Some((at, result)) = self.0.get(command)
+            && freshness == Freshness::Cached
+            && at.elapsed() < MIN_AGE
+        {
+            return result.clone();
+        }
+        let result = run(command).await;
+        let entry = (Instant::now(), result.clone());
+        self.0.insert(command.to_vec(), entry);
+        result
+    }
+}
+
+fn header_value(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+async fn reveal(
+    source: &SecretSource,
+    commands: &mut Commands,
+    freshness: Freshness,
+) -> Result<Secret, String> {
+    match source {
+        SecretSource::Value(secret) => Ok(secret.clone()),
+        SecretSource::Missing(why) => Err(why.clone()),
+        SecretSource::File(path) => first_line(path).await,
+        SecretSource::Command(command) => commands.run(command, freshness).await,
+    }
+}
+
+async fn first_line(path: &Path) -> Result<Secret, String> {
+    let bytes = read_configured(path)
+        .await
+        .map_err(|why| format!("the file {why}"))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| format!("the file {} holds no UTF-8 text", path.display()))?;
+    match text.lines().next().map(str::trim) {
+        Some(line) if !line.is_empty() => Ok(Secret::new(line)),
+        _ => Err(format!("the file {} is empty", path.display())),
+    }
+}
+
+async fn run(command: &[String]) -> Result<Secret, String> {
+    let (program, arguments) = command.split_first().ok_or("the command is empty")?;
+    let child = Command::new(program)
+        .args(arguments)
+        // Our stdin is the client's: a command that reads must not take its messages.
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(COMMAND_TIMEOUT, child)
+        .await
+        .map_err(|_| format!("the command {program} did not end within {COMMAND_TIMEOUT:?}"))?
+        .map_err(|error| format!("the command {program} can't be run: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("the command {program} failed ({})", output.status));
+    }
+    match std::str::from_utf8(&output.stdout).map(|text| text.trim_end_matches(['\r', '\n'])) {
+        Ok("") => Err(format!("the command {program} printed nothing")),
+        Ok(text) => Ok(Secret::new(text)),
+        Err(_) => Err(format!("the command {program} printed no UTF-8 text")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_command_that_fails_or_is_missing_says_so_and_nothing_else() {
+        let why = run(&["/no/such/program".into()]).await.unwrap_err();
+        assert!(why.contains("/no/such/program can't be run"), "{why}");
+        assert_eq!(run(&[]).await.unwrap_err(), "the command is empty");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_command_gives_its_output_without_the_line_end() {
+        let command = ["sh", "-c", "echo tok-en"].map(String::from);
+        assert_eq!(run(&command).await.unwrap().reveal(), "tok-en");
+        let why = run(&["sh", "-c", "exit 3"].map(String::from))
+            .await
+            .unwrap_err();
+        assert!(why.contains("exit status: 3"), "{why}");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_secret_cannot_smuggle_in_a_header() {
+        let command = ["sh", "-c", "printf 'canary\\r\\nX-Other: canary'"].map(String::from);
+        let token = run(&command).await.unwrap();
+        assert!(header_value(token.reveal()).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_missing_file_is_named() {
+        let why = first_line(Path::new("/no/such/file")).await.unwrap_err();
+        assert!(why.contains("/no/such/file can't be read"), "{why}");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_command_runs_once_in_ten_seconds_unless_a_401_asks() {
+        let folder = tempfile::tempdir().unwrap();
+        let count = folder.path().join("count");
+        let script = format!("echo x >> {0}; wc -l < {0}", count.display());
+        let command = ["sh", "-c", &script].map(String::from);
+        let mut commands = Commands::default();
+        for (freshness, expected) in [
+            (Freshness::Cached, "1"),
+            (Freshness::Cached, "1"),
+            (Freshness::New, "2"),
+            (Freshness::Cached, "2"),
+        ] {
+            let secret = commands.run(&command, freshness).await.unwrap();
+            assert_eq!(secret.reveal().trim(), expected);
+        }
+        let failing = [
+            "sh",
+            "-c",
+            &format!("echo x >> {}; exit 1", count.display()),
+        ];
+        let failing = failing.map(String::from);
+        for _ in 0..3 {
+            assert!(commands.run(&failing, Freshness::Cached).await.is_err());
+        }
+        let lines = std::fs::read_to_string(&count).unwrap().lines().count();
+        assert_eq!(lines, 3, "a failure is kept too");
+    }
+}

@@ -1,0 +1,318 @@
+//! Where one backend listens, and how requests get there.
+//!
+//! Owns sending one HTTP request: which client, which headers, which redirects are followed, and
+//! what a status other than 2xx means. It must not know retries, sessions or callers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use reqwest::header::{
+    ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT,
+    WWW_AUTHENTICATE,
+};
+use reqwest::{Body, Client, Method, Request, Response, StatusCode, Url};
+
+use super::credentials::Credentials;
+use super::transport_error;
+use crate::backend::error::{BackendError, Challenge};
+use crate::backend::retry::retry_after;
+use crate::budget::Budget;
+use crate::clock;
+use crate::config::{BackendConfig, is_loopback};
+use crate::transport::http::{self, ClientKey, Clients, MAX_IDLE_PER_HOST, Pool};
+
+const MAX_REDIRECTS: usize = 3;
+/// Bytes of an error response's body that are read.
+const ERROR_BODY: usize = 64 * 1024;
+
+/// The address of one backend, and the way to reach it.
+#[derive(Debug)]
+pub struct Endpoint {
+    clients: Clients,
+    /// Exchanges in flight.
+    in_flight: AtomicUsize,
+    url: Url,
+    credentials: Arc<Credentials>,
+    headers: HeaderMap,
+    /// The cap on one response or event, in bytes.
+    pub max_message_bytes: usize,
+    /// Where response bytes are charged.
+    pub budget: Budget,
+}
+
+impl Endpoint {
+    /// Resolves address, secrets and certificates of a backend. Sends nothing.
+    ///
+    /// # Errors
+    /// [`BackendError::Misconfigured`] with the reason.
+    pub async fn resolve(
+        config: &BackendConfig,
+        credentials: Arc<Credentials>,
+        pool: &Pool,
+        max_message_bytes: usize,
+        budget: Budget,
+    ) -> Result<Self, BackendError> {
+        let url = config.url.clone().map_err(BackendError::Misconfigured)?;
+        credentials
+            .resolve()
+            .await
+            .map_err(BackendError::Misconfigured)?;
+        let key = ClientKey {
+            connect_timeout: config.connect_timeout,
+            loopback: is_loopback(&url),
+            https: url.scheme() == "https",
+            ca_file: config.tls.ca_file.clone(),
+            client_cert: config.tls.client_cert.clone(),
+        };
+        let clients = pool
+            .clients(key)
+            .await
+            .map_err(BackendError::Misconfigured)?;
+        // With room for what the HTTP client, the session and the credentials add, since every
+        // request copies it.
+        let mut headers = HeaderMap::with_capacity(12);
+        if config.headers.iter().all(|(name, _)| name != USER_AGENT) {
+            headers.insert(USER_AGENT, HeaderValue::from_static(http::USER_AGENT));
+        }
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(
+            ACCEPT,
+            HeaderValue::from_static("application/json, text/event-stream"),
+        );
+        Ok(Self {
+            clients,
+            in_flight: AtomicUsize::new(0),
+            url,
+            credentials,
+            headers,
+            max_message_bytes,
+            budget,
+        })
+    }
+
+    /// The credentials that every request carries.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// What every POST carries besides credentials: user agent, content type, accepted types.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// POSTs one JSON-RPC message with these headers and the credentials. Returns a response of any
+    /// status.
+    ///
+    /// # Errors
+    /// When no response came, or a redirect that is not followed.
+    pub async fn post(
+        &self,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<(Response, InFlightGuard<'_>), BackendError> {
+        self.post_to(&self.url, headers, body).await
+    }
+
+    /// The same at another address of this origin.
+    ///
+    /// # Errors
+    /// As [`post`](Self::post).
+    pub async fn post_to(
+        &self,
+        url: &Url,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<(Response, InFlightGuard<'_>), BackendError> {
+        let (client, in_flight) = self.client();
+        let response = self
+            .send(client, url, &Method::POST, headers, Some(body))
+            .await?;
+        Ok((response, in_flight))
+    }
+
+    /// POSTs a request answered by a long-lived SSE stream, using the client whose idle
+    /// connections are not kept.
+    ///
+    /// # Errors
+    /// As [`post`](Self::post).
+    pub async fn post_long_lived(
+        &self,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Response, BackendError> {
+        let client = &self.clients.burst;
+        self.send(client, &self.url, &Method::POST, headers, Some(body))
+            .await
+    }
+
+    /// GETs such a stream.
+    ///
+    /// # Errors
+    /// As [`post`](Self::post).
+    pub async fn get(&self, headers: &HeaderMap) -> Result<Response, BackendError> {
+        let client = &self.clients.burst;
+        self.send(client, &self.url, &Method::GET, headers, None)
+            .await
+    }
+
+    /// Resolves `target` against the backend's URL, if the origin stays the same.
+    ///
+    /// # Errors
+    /// The target without secrets, if it is another origin.
+    pub fn within_origin(&self, target: &str) -> Result<Url, String> {
+        match self.url.join(target) {
+            Ok(url) if url.origin() == self.url.origin() => Ok(url),
+            Ok(url) => Err(self.snippet(without_secrets(&url).as_bytes())),
+            Err(_) => Err(self.snippet(target.as_bytes())),
+        }
+    }
+
+    async fn send(
+        &self,
+        client: &Client,
+        url: &Url,
+        method: &Method,
+        headers: &HeaderMap,
+        body: Option<Bytes>,
+    ) -> Result<Response, BackendError> {
+        let mut url = url.clone();
+        for _ in 0..=MAX_REDIRECTS {
+            let mut request = Request::new(method.clone(), url);
+            *request.headers_mut() = headers.clone();
+            self.credentials.apply(request.headers_mut());
+            *request.body_mut() = body.clone().map(Body::from);
+            let sent = client.execute(request).await;
+            let response = sent.map_err(transport_error::classify)?;
+            if !response.status().is_redirection() {
+                return Ok(response);
+            }
+            url = self.redirect(&response)?;
+        }
+        Err(BackendError::Redirected {
+            target: "itself, over and over".into(),
+        })
+    }
+
+    /// The client for one more exchange, and the guard that counts it.
+    fn client(&self) -> (&Client, InFlightGuard<'_>) {
+        let others = self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let few = others < MAX_IDLE_PER_HOST;
+        (
+            if few {
+                &self.clients.kept
+            } else {
+                &self.clients.burst
+            },
+            InFlightGuard(&self.in_flight),
+        )
+    }
+
+    /// Sends a request without a body, such as DELETE, and returns its status alone.
+    ///
+    /// # Errors
+    /// When no response came.
+    pub async fn send_empty(
+        &self,
+        method: Method,
+        headers: &HeaderMap,
+    ) -> Result<StatusCode, BackendError> {
+        let mut request = Request::new(method, self.url.clone());
+        *request.headers_mut() = headers.clone();
+        self.credentials.apply(request.headers_mut());
+        let sent = self.clients.kept.execute(request).await;
+        sent.map(|response| response.status())
+            .map_err(transport_error::classify)
+    }
+
+    /// The error for a status other than 2xx. `body` is the beginning of the response's body.
+    pub fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> BackendError {
+        let snippet = self.snippet(body);
+        let retry_after = headers
+            .get(RETRY_AFTER)
+            .and_then(|value| retry_after(value, clock::wall()));
+        let status = status.as_u16();
+        match status {
+            401 | 403 => BackendError::AuthRequired {
+                status,
+                snippet,
+                challenge: Challenge::of(values_of(headers, WWW_AUTHENTICATE)),
+                renewed: false,
+            },
+            413 => BackendError::RequestTooLarge,
+            429 => BackendError::RateLimited { retry_after },
+            503 => BackendError::Unavailable {
+                retry_after,
+                snippet,
+            },
+            500..=599 => BackendError::ServerError { status, snippet },
+            400..=499 => BackendError::Refused { status, snippet },
+            _ => BackendError::BadReply(format!("HTTP {status} is no answer to a request")),
+        }
+    }
+
+    /// The beginning of a text of the backend: short, escaped, without secrets.
+    pub fn snippet(&self, body: &[u8]) -> String {
+        self.credentials.snippet(body)
+    }
+
+    /// Reads at most 64 KiB of a body that is not passed on.
+    pub async fn beginning(response: &mut Response) -> Vec<u8> {
+        let mut body = Vec::new();
+        while body.len() < ERROR_BODY {
+            match response.chunk().await {
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        body
+    }
+
+    /// The target of a redirect that may be followed: 307 or 308 within the same origin. Neither
+    /// header nor body is ever sent to another one.
+    fn redirect(&self, response: &Response) -> Result<Url, BackendError> {
+        let location = response
+            .headers()
+            .get(LOCATION)
+            .and_then(|value| value.to_str().ok());
+        let target = location.and_then(|location| response.url().join(location).ok());
+        match target {
+            Some(url)
+                if matches!(response.status().as_u16(), 307 | 308)
+                    && url.origin() == self.url.origin() =>
+            {
+                Ok(url)
+            }
+            Some(url) => Err(BackendError::Redirected {
+                target: self.snippet(without_secrets(&url).as_bytes()),
+            }),
+            None => Err(BackendError::Redirected {
+                target: "nowhere that can be read".into(),
+            }),
+        }
+    }
+}
+
+/// Counts an exchange in flight. To be held until the response has been read.
+#[derive(Debug)]
+pub struct InFlightGuard<'a>(&'a AtomicUsize);
+
+impl Drop for InFlightGuard<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Scheme, host and path of a URL: the parts that may be shown.
+pub fn without_secrets(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.into()
+}
+
+fn values_of(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+    headers.get_all(name).into_iter().map(HeaderValue::as_bytes)
+}

@@ -1,0 +1,33 @@
+//! Media types of responses.
+
+use reqwest::Response;
+use reqwest::header::CONTENT_TYPE;
+
+/// The media type of server-sent events.
+const EVENT_STREAM: &str = "text/event-stream";
+
+/// `Content-Type` of a response, as far as it decides how the body is read.
+pub(in crate::backend) enum Media {
+    Json,
+    EventStream,
+    /// Another type, without parameters; empty where there is none.
+    Other(String),
+}
+
+impl Media {
+    pub(in crate::backend) fn of(response: &Response) -> Self {
+        let value = response.headers().get(CONTENT_TYPE);
+        let value = value.and_then(|value| value.to_str().ok());
+        let kind = value.and_then(|value| value.split(';').next());
+        match kind.unwrap_or_default().trim() {
+            kind if kind.eq_ignore_ascii_case("application/json") => Self::Json,
+            kind if kind.eq_ignore_ascii_case(EVENT_STREAM) => Self::EventStream,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+}
+
+/// Whether the response is a 2xx event stream.
+pub(in crate::backend) fn is_event_stream(response: &Response) -> bool {
+    response.status().is_success() && matches!(Media::of(response), Media::EventStream)
+}

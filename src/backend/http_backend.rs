@@ -1,0 +1,7 @@
+//! One backend: its sessions, its calls, its subscriptions.
+
+mod backend;
+mod subscription;
+
+pub use backend::{HttpBackend, shutdown_all, start_all};
+pub use subscription::Subscription;

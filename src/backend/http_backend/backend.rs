@@ -1,0 +1,202 @@
+//! The type that stands for one backend.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::Instant;
+
+use crate::backend::call::{self, Call, Called, Limits};
+use crate::backend::deadline::{Deadline, SharedPause};
+use crate::backend::error::BackendError;
+use crate::backend::http::Credentials;
+use crate::backend::retry::RetryBudget;
+use crate::backend::session::{LevelGuard, Session, State};
+use crate::backend::supervisor::{BackendContext, BackendEvent, Sessions};
+use crate::budget::Budget;
+use crate::call_report::BackendId;
+use crate::config::{BackendConfig, Config};
+use crate::protocol::{ClientProfile, Era, LogLevel, RawJson};
+use crate::transport::http::Pool;
+
+/// Time for all backends together to end their sessions.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
+/// Longest wait for lists that a call needs.
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One HTTP server, with what all calls to it share.
+#[derive(Debug)]
+pub struct HttpBackend {
+    /// Its identity in this process.
+    pub id: BackendId,
+    /// Its entry of the config.
+    pub config: Arc<BackendConfig>,
+    /// `max_in_flight`, first come first served.
+    permits: Semaphore,
+    retry_budget: RetryBudget,
+    /// Stops the deadlines of all calls while a server request that belongs to no call is open.
+    shared_pause: SharedPause,
+    sessions: Sessions,
+}
+
+/// Creates every backend of a config, each with its supervisor, and the channel of their events.
+pub fn start_all(
+    config: &Config,
+    client: &watch::Receiver<Option<Arc<ClientProfile>>>,
+    budget: &Budget,
+) -> (Vec<Arc<HttpBackend>>, mpsc::UnboundedReceiver<BackendEvent>) {
+    let (events, received) = mpsc::unbounded_channel();
+    let pool = Pool::default();
+    let start = |(number, entry): (u32, &Arc<BackendConfig>)| {
+        let context = BackendContext {
+            id: BackendId::new(number),
+            pool: pool.clone(),
+            credentials: Arc::new(Credentials::new(Arc::clone(entry))),
+            max_message_bytes: config.gateway.max_message_bytes,
+            budget: budget.backend_share(),
+            shared_pause: SharedPause::default(),
+            events: events.clone(),
+        };
+        let backend = HttpBackend::new(Arc::clone(entry), context);
+        backend.sessions.start(client.clone());
+        Arc::new(backend)
+    };
+    let backends = (0..).zip(&config.backends).map(start).collect();
+    (backends, received)
+}
+
+/// Ends the sessions of all of them, within a second in all.
+pub async fn shutdown_all(backends: impl IntoIterator<Item = &Arc<HttpBackend>>) {
+    let all = backends.into_iter().map(|backend| backend.shutdown());
+    let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, join_all(all)).await;
+}
+
+impl HttpBackend {
+    fn new(config: Arc<BackendConfig>, context: BackendContext) -> Self {
+        Self {
+            id: context.id,
+            permits: Semaphore::new(config.max_in_flight),
+            retry_budget: RetryBudget::default(),
+            shared_pause: context.shared_pause.clone(),
+            sessions: Sessions::new(Arc::clone(&config), context),
+            config,
+        }
+    }
+
+    /// A backend that is never connected.
+    #[cfg(test)]
+    pub(crate) fn unsupervised(config: Arc<BackendConfig>, id: BackendId) -> Self {
+        let context = BackendContext {
+            id,
+            pool: Pool::default(),
+            credentials: Arc::new(Credentials::new(Arc::clone(&config))),
+            max_message_bytes: usize::MAX,
+            budget: Budget::new(usize::MAX),
+            shared_pause: SharedPause::default(),
+            events: mpsc::unbounded_channel().0,
+        };
+        Self::new(config, context)
+    }
+
+    /// Its name in the config.
+    pub fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// The session that lists, subscribes and reports.
+    pub(super) fn primary(&self) -> &Arc<Session> {
+        &self.sessions.primary
+    }
+
+    /// The state of its connection now.
+    pub fn state(&self) -> State {
+        self.primary().state()
+    }
+
+    /// The era of its connection, if it is connected now.
+    pub fn known_era(&self) -> Option<Era> {
+        self.primary().known_era()
+    }
+
+    /// The same, waiting for the connection.
+    ///
+    /// # Errors
+    /// When none can be made.
+    pub async fn era(&self) -> Result<Era, BackendError> {
+        let connection = self.primary().connection().await;
+        connection.map(|connection| connection.era)
+    }
+
+    /// The value at this path of its capabilities, if it is connected and declared one.
+    pub fn capability(&self, path: &[&str]) -> Option<RawJson> {
+        self.primary().capability(path)
+    }
+
+    /// In one line, why it is not connected; `None` if it is.
+    pub fn why_down(&self) -> Option<String> {
+        self.primary().why_down()
+    }
+
+    /// Resolves when an attempt to connect has failed and none is running.
+    pub async fn is_down(&self) {
+        self.primary().wait_down().await;
+    }
+
+    /// Fetches the lists now. `true` when they have been fetched and [`BackendEvent::Listed`] has
+    /// been sent; `false` when that takes longer than ten seconds.
+    pub async fn refresh_lists(&self) -> bool {
+        self.primary().refresh_lists(REFRESH_TIMEOUT).await
+    }
+
+    /// Forwards a notification of the legacy client, in the session initialized for it.
+    pub fn notify(&self, method: &'static str) {
+        for session in self.sessions.all() {
+            if let Some(connection) = session.ready()
+                && connection.era == Era::Legacy
+                && session.client_era() == Era::Legacy
+            {
+                connection.notify_in_background(method, None);
+            }
+        }
+    }
+
+    /// The log level of the client of the handshake, now and after every reconnect.
+    pub fn set_log_level(&self, level: LogLevel) {
+        for session in self.sessions.all() {
+            session.set_log_level(level);
+        }
+    }
+
+    /// The log level of one modern request, while the guard is held. When this resolves, a legacy
+    /// server has been told, or two seconds have passed.
+    pub async fn want_log_level(&self, level: LogLevel) -> LevelGuard {
+        self.sessions
+            .of_modern_clients()
+            .want_log_level(level)
+            .await
+    }
+
+    /// The deadline of a call that has `begun`.
+    pub fn deadline(&self, begun: Instant, limit: Duration) -> Deadline {
+        Deadline::since(begun, limit, self.shared_pause.clone())
+    }
+
+    /// Calls the backend: waits for a permit and for the connection, sends, and sends again where
+    /// that is allowed, all within the call's deadline. An error of the backend's own is an
+    /// [`Outcome`](crate::protocol::Outcome), not a failure.
+    pub async fn call(&self, call: &Call<'_>) -> Called {
+        let limits = Limits {
+            backend: self.id,
+            config: &self.config,
+            permits: &self.permits,
+            retry_budget: &self.retry_budget,
+        };
+        call::run(call, &limits, &self.sessions).await
+    }
+
+    /// Ends its sessions and waits for the best-effort messages on their way.
+    pub async fn shutdown(&self) {
+        join_all(self.sessions.all().map(|session| session.shut_down())).await;
+    }
+}

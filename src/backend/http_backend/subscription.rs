@@ -1,0 +1,162 @@
+//! Subscriptions to single resources of a backend (MCP 2025-11-25, server/resources).
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::backend::HttpBackend;
+use crate::backend::call::Call;
+use crate::backend::retry::Replay;
+use crate::backend::session::{ACKNOWLEDGE_TIMEOUT, Session};
+use crate::backend::session::{Acknowledged, ResourceDemands};
+use crate::backend::stream::NoopHandler;
+use crate::governance::{Admission, Health};
+use crate::protocol::error::{INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND};
+use crate::protocol::{
+    Class, ClientProfile, Era, Executed, GatewayData, Outcome, RawJson, RpcError,
+};
+
+/// Time for a legacy server to answer `resources/subscribe`.
+const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// One subscription to a resource. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Subscription {
+    session: Arc<Session>,
+    uri: String,
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let Some(lock) = self.session.resources.remove(&self.uri) else {
+            return;
+        };
+        if tokio::runtime::Handle::try_current().is_err() {
+            return;
+        }
+        let (session, uri) = (Arc::clone(&self.session), self.uri.clone());
+        self.session.background.spawn(async move {
+            let _lock = lock.lock().await;
+            // Another subscription may have been made meanwhile.
+            if session.resources.forget(&uri)
+                && let Some(connection) = session.ready()
+                && connection.era == Era::Legacy
+            {
+                let params = ResourceDemands::params(&uri);
+                connection
+                    .request_best_effort("resources/unsubscribe", &params)
+                    .await;
+            }
+        });
+    }
+}
+
+impl HttpBackend {
+    /// Subscribes to a resource, now and after every reconnect, for as long as the subscription is
+    /// held. A backend that is down is told when it is connected.
+    ///
+    /// # Errors
+    /// The error object of the backend, or ours where it has no subscriptions or `admission`
+    /// refuses the request to it.
+    pub async fn subscribe(
+        &self,
+        uri: &str,
+        admission: &Admission,
+    ) -> Result<Subscription, RawJson> {
+        let session = self.primary();
+        let Some(connection) = session.ready() else {
+            session.resources.add(uri);
+            return Ok(self.subscription(uri));
+        };
+        if !connection.server.subscribes() {
+            let why = "the server does not offer subscriptions to resources";
+            return Err(self.refused(METHOD_NOT_FOUND, why));
+        }
+        let lock = session.resources.add(uri);
+        let subscription = self.subscription(uri);
+        match connection.era {
+            Era::Legacy => {
+                let _lock = lock.lock().await;
+                if !session.resources.is_subscribed(uri) {
+                    self.request_subscription(uri, admission).await?;
+                    session.resources.set_subscribed(uri);
+                }
+            }
+            Era::Modern => self.wait_for_acknowledgement(uri).await?,
+        }
+        Ok(subscription)
+    }
+
+    fn subscription(&self, uri: &str) -> Subscription {
+        Subscription {
+            session: Arc::clone(self.primary()),
+            uri: uri.to_owned(),
+        }
+    }
+
+    async fn request_subscription(&self, uri: &str, admission: &Admission) -> Result<(), RawJson> {
+        let permit = admission
+            .admit(self.id, None)
+            .map_err(|refusal| self.error(&refusal, Class::Unreachable, 0))?;
+        let params = ResourceDemands::params(uri);
+        // One session subscribes, whichever client asks.
+        let caller = ClientProfile {
+            era: self.primary().client_era(),
+            ..ClientProfile::ourselves()
+        };
+        let limit = self.config.timeout.min(SUBSCRIBE_TIMEOUT);
+        let call = Call {
+            method: "resources/subscribe",
+            params: Some(&params),
+            progress: None,
+            replay: Replay::Safe,
+            deadline: &self.deadline(Instant::now(), limit),
+            caller: &caller,
+            target: None,
+            param_headers: &[],
+            handler: &NoopHandler,
+        };
+        let called = self.call(&call).await;
+        permit.settle(match &called.result {
+            Ok(_) => Health::Success,
+            Err(error) => error.health(),
+        });
+        match called.result {
+            Ok(answer) => match answer.outcome {
+                Outcome::Result(_) => Ok(()),
+                Outcome::Error(refused) => Err(refused),
+            },
+            Err(error) => {
+                let why = error.explain(&self.config.shown_url);
+                Err(self.error(&why, error.class(), called.report.attempts))
+            }
+        }
+    }
+
+    fn error(&self, why: &dyn Display, class: Class, attempts: u32) -> RawJson {
+        let data = GatewayData::new(Some(self.name()), class, Executed::No, attempts);
+        let error = RpcError::new(INTERNAL_ERROR, format!("{}: {why}", self.name()));
+        RawJson::of(&error.with_data(data))
+    }
+
+    async fn wait_for_acknowledgement(&self, uri: &str) -> Result<(), RawJson> {
+        let mut acknowledged = self.primary().resources.watch_acknowledged();
+        let answered = |said: &Acknowledged| said.refused || said.requested.contains(uri);
+        let answer =
+            tokio::time::timeout(ACKNOWLEDGE_TIMEOUT, acknowledged.wait_for(answered)).await;
+        match answer {
+            Ok(Ok(said)) if said.refused || !said.honoured.contains(uri) => {
+                Err(self.refused(INVALID_PARAMS, "the server does not support it"))
+            }
+            // A later acknowledgement takes effect all the same.
+            _ => Ok(()),
+        }
+    }
+
+    fn refused(&self, code: i64, why: &str) -> RawJson {
+        let why = format!("{}: {why}", self.name());
+        RawJson::of(&RpcError::new(code, why))
+    }
+}

@@ -1,0 +1,354 @@
+//! An initialized connection to a server: negotiated version, session, and how messages are sent.
+//!
+//! Owns what every message carries in the negotiated era (headers, session id, `_meta`), cancelling
+//! requests that are no longer waited for, and ending the session. [`super::handshake`] makes one.
+//! It must not know when to connect, nor whether to try again.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use reqwest::Method;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use tokio_util::task::TaskTracker;
+
+use super::attempt::{Answer, Attempt, fresh_id};
+use super::http_sse::HttpSseTransport;
+use super::server_profile::{Negotiated, ServerProfile};
+use crate::backend::error::BackendError;
+use crate::backend::http::{Credentials, Endpoint};
+use crate::backend::stream::{NoopHandler, PendingRequests, ServerMessageHandler, delivered};
+use crate::call_report::CallTrace;
+use crate::protocol::era::modern::ResultType;
+use crate::protocol::era::{legacy, modern, param_header};
+use crate::protocol::{ClientProfile, Era, Id, LogLevel, Outcome, RawJson, message, task};
+use crate::sync::Mutex;
+
+mod streams;
+
+/// The header of a legacy session.
+pub(super) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
+const MCP_NAME: HeaderName = HeaderName::from_static("mcp-name");
+/// The header with the negotiated version.
+pub(super) const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+/// Timeout for best-effort messages such as cancellations and DELETE.
+pub(in crate::backend) const BEST_EFFORT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Most background messages in flight. Past it, further notifications are dropped.
+const MAX_BACKGROUND: usize = 1024;
+
+/// A connected backend.
+#[derive(Debug)]
+pub struct Connection {
+    endpoint: Arc<Endpoint>,
+    headers: HeaderMap,
+    in_session: bool,
+    /// The transport of 2024-11-05, where the server has no other.
+    http_sse: Option<HttpSseTransport>,
+    /// Requests whose response may come on the standalone GET stream.
+    pending: PendingRequests,
+    background: TaskTracker,
+    /// The log level last set on the server.
+    pub(super) level: Mutex<Option<LogLevel>>,
+    /// The era of its messages.
+    pub era: Era,
+    /// The negotiated protocol version.
+    pub version: &'static str,
+    /// What the server said of itself.
+    pub server: ServerProfile,
+    /// Duration of the handshake, connecting included.
+    pub latency: Duration,
+}
+
+impl Connection {
+    /// A connection of the modern era, which has no session.
+    pub(super) fn modern(
+        endpoint: Arc<Endpoint>,
+        background: TaskTracker,
+        negotiated: Negotiated,
+    ) -> Self {
+        let mut headers = endpoint.headers().clone();
+        headers.insert(
+            PROTOCOL_VERSION,
+            HeaderValue::from_static(negotiated.version),
+        );
+        Self {
+            endpoint,
+            headers,
+            in_session: false,
+            http_sse: None,
+            pending: PendingRequests::default(),
+            background,
+            level: Mutex::default(),
+            era: Era::Modern,
+            version: negotiated.version,
+            server: negotiated.server,
+            latency: negotiated.latency,
+        }
+    }
+
+    /// A connection of the legacy era, in a session if the server issued an id.
+    pub(super) fn legacy(
+        endpoint: Arc<Endpoint>,
+        background: TaskTracker,
+        negotiated: Negotiated,
+        session: Option<HeaderValue>,
+    ) -> Self {
+        let in_session = session.is_some();
+        let mut connection = Self::modern(endpoint, background, negotiated);
+        connection
+            .headers
+            .extend(session.map(|id| (SESSION_ID, id)));
+        Self {
+            in_session,
+            era: Era::Legacy,
+            ..connection
+        }
+    }
+
+    /// A connection of the legacy era over the transport of 2024-11-05.
+    pub(super) fn old(
+        endpoint: Arc<Endpoint>,
+        background: TaskTracker,
+        negotiated: Negotiated,
+        http_sse: HttpSseTransport,
+    ) -> Self {
+        let connection = Self::legacy(Arc::clone(&endpoint), background, negotiated, None);
+        Self {
+            headers: endpoint.headers().clone(),
+            http_sse: Some(http_sse),
+            ..connection
+        }
+    }
+
+    /// Sends one attempt at a request. A legacy server gets `notifications/cancelled` if the
+    /// returned future is dropped before the response, since closing the connection is no
+    /// cancellation (B-L-07).
+    ///
+    /// # Errors
+    /// When there is no response that can be passed on.
+    pub async fn request(
+        self: &Arc<Self>,
+        attempt: &Attempt<'_>,
+        handler: &dyn ServerMessageHandler,
+    ) -> Result<Answer, BackendError> {
+        let (headers, params) = self.encode_request(attempt);
+        let body = message::request(attempt.id, attempt.method, params.as_ref());
+        let mut cancel_on_drop = CancelOnDrop {
+            connection: self,
+            id: attempt.id,
+            given_up: true,
+        };
+        attempt.trace.mark_sent(body.len());
+        let answer = match &self.http_sse {
+            Some(http_sse) => {
+                http_sse
+                    .request(attempt.id, body, attempt.idle, handler)
+                    .await
+            }
+            None if self.era == Era::Legacy => {
+                self.exchange_or_get_stream(attempt, body, handler).await
+            }
+            None => self.exchange(attempt, &headers, body, handler).await,
+        };
+        cancel_on_drop.given_up = matches!(
+            answer,
+            Err(BackendError::Idle { .. }
+                | BackendError::TooLarge { .. }
+                | BackendError::BudgetExceeded { .. })
+        );
+        self.check_result_type(attempt, answer?)
+    }
+
+    /// Headers and params of a request in the server's era.
+    fn encode_request<'a>(
+        &'a self,
+        attempt: &Attempt<'a>,
+    ) -> (Cow<'a, HeaderMap>, Option<RawJson>) {
+        if self.era == Era::Legacy {
+            let params = attempt.params.map(|params| match attempt.caller.era {
+                Era::Modern => legacy::params_from_modern(params),
+                Era::Legacy => params.clone(),
+            });
+            return (Cow::Borrowed(&self.headers), params);
+        }
+        let mut headers = self.headers.clone();
+        let named = attempt
+            .target
+            .map(|name| (MCP_NAME, param_header::encoded(name)));
+        let param_headers = attempt.param_headers.iter().cloned();
+        for (name, value) in [(MCP_METHOD, attempt.method.to_owned())]
+            .into_iter()
+            .chain(named)
+            .chain(param_headers)
+        {
+            // After encoding, every value is valid in a header.
+            headers.extend(
+                HeaderValue::from_str(&value)
+                    .ok()
+                    .map(|value| (name, value)),
+            );
+        }
+        let stamped = attempt.params.filter(|params| {
+            params
+                .at(&["_meta", modern::key::PROTOCOL_VERSION])
+                .is_some()
+        });
+        let params = stamped
+            .cloned()
+            .unwrap_or_else(|| modern::params_for(attempt.params, attempt.caller));
+        (Cow::Owned(headers), Some(params))
+    }
+
+    /// The response's `resultType`; one that this method can't have is an error.
+    fn check_result_type(
+        &self,
+        attempt: &Attempt<'_>,
+        outcome: Outcome,
+    ) -> Result<Answer, BackendError> {
+        let method = attempt.method;
+        let may_be = |kind: &ResultType| match kind {
+            ResultType::Complete => true,
+            ResultType::InputRequired => modern::may_ask(method),
+            ResultType::Task => {
+                let tasks = ["extensions", task::EXTENSION];
+                method == "tools/call" && attempt.caller.declares(&tasks)
+            }
+        };
+        let result_type = match &outcome {
+            Outcome::Result(result) if self.era == Era::Modern => {
+                ResultType::of(result).filter(may_be).ok_or_else(|| {
+                    let kind = result.get("resultType");
+                    let kind = kind.map(|kind| self.snippet(kind.as_bytes()));
+                    let kind = kind.unwrap_or_default();
+                    BackendError::BadReply(format!("resultType {kind} can't be, for {method}"))
+                })?
+            }
+            _ => ResultType::Complete,
+        };
+        Ok(Answer {
+            outcome,
+            era: self.era,
+            result_type,
+        })
+    }
+
+    /// Sends a notification; 202 is right, 200 and 204 are tolerated.
+    ///
+    /// # Errors
+    /// When it could not be sent or was refused.
+    pub async fn notify(&self, method: &str, params: Option<&RawJson>) -> Result<(), BackendError> {
+        self.post(message::notification(method, params)).await
+    }
+
+    /// The same in the background: dropped when it can't be delivered in two seconds, or while
+    /// [`MAX_BACKGROUND`] other messages are in flight.
+    pub fn notify_in_background(self: &Arc<Self>, method: &'static str, params: Option<RawJson>) {
+        if self.background.len() >= MAX_BACKGROUND {
+            return tracing::debug!(method, "too much is under way: a notification is let go");
+        }
+        let connection = Arc::clone(self);
+        self.background.spawn(async move {
+            let sent = tokio::time::timeout(
+                BEST_EFFORT_TIMEOUT,
+                connection.notify(method, params.as_ref()),
+            );
+            if let Ok(Err(error)) = sent.await {
+                tracing::debug!(method, %error, "a notification was not taken");
+            }
+        });
+    }
+
+    /// Fire-and-forget request; the response is ignored.
+    pub fn request_in_background(self: &Arc<Self>, method: &'static str, params: RawJson) {
+        let connection = Arc::clone(self);
+        self.background
+            .spawn(async move { connection.request_best_effort(method, &params).await });
+    }
+
+    /// The same, but waits up to two seconds for the response.
+    pub(in crate::backend) async fn request_best_effort(
+        self: &Arc<Self>,
+        method: &str,
+        params: &RawJson,
+    ) {
+        let (id, trace) = (fresh_id(), CallTrace::start());
+        let us = ClientProfile::ourselves();
+        let attempt = Attempt::plain(&id, method, Some(params), &us, &trace);
+        match tokio::time::timeout(BEST_EFFORT_TIMEOUT, self.request(&attempt, &NoopHandler)).await
+        {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::debug!(method, %error, "a request in passing failed"),
+            Err(_) => tracing::debug!(method, "a request in passing was not answered"),
+        }
+    }
+
+    /// The credentials that its requests carry.
+    pub(in crate::backend) fn credentials(&self) -> &Credentials {
+        self.endpoint.credentials()
+    }
+
+    /// The beginning of a text of the backend: short, escaped, without secrets.
+    pub fn snippet(&self, text: &[u8]) -> String {
+        self.endpoint.snippet(text)
+    }
+
+    /// Ends the session with DELETE (MCP 2025-11-25, basic/transports); 405 is accepted.
+    pub async fn close(&self) {
+        if let Some(http_sse) = &self.http_sse {
+            http_sse.close();
+        }
+        if self.in_session {
+            let delete = self.endpoint.send_empty(Method::DELETE, &self.headers);
+            let _ = tokio::time::timeout(BEST_EFFORT_TIMEOUT, delete).await;
+        }
+    }
+
+    /// POSTs our response to a request of the server, under the server's own id.
+    fn answer(&self, id: Id, outcome: Outcome) -> BoxFuture<'_, Result<(), BackendError>> {
+        let body = message::response(Some(&id), &outcome);
+        async move { delivered(self.post(body).await) }.boxed()
+    }
+
+    async fn post(&self, body: Bytes) -> Result<(), BackendError> {
+        if let Some(http_sse) = &self.http_sse {
+            return http_sse.post(body).await;
+        }
+        let (mut response, _in_flight) = self.endpoint.post(&self.headers, body).await?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        // Read to the end, so that the connection can be used again.
+        let body = Endpoint::beginning(&mut response).await;
+        if status.is_success() {
+            return Ok(());
+        }
+        if self.in_session && status.as_u16() == 404 {
+            return Err(BackendError::SessionLost { by_status: true });
+        }
+        Err(self.endpoint.refusal(status, &headers, &body))
+    }
+}
+
+/// Cancels the request at a legacy server when dropped before the response.
+struct CancelOnDrop<'a> {
+    connection: &'a Arc<Connection>,
+    id: &'a Id,
+    given_up: bool,
+}
+
+impl Drop for CancelOnDrop<'_> {
+    fn drop(&mut self) {
+        // For a modern server the closed stream is the cancellation (B-M-05).
+        let to_be_told = self.given_up && self.connection.era == Era::Legacy;
+        if to_be_told && tokio::runtime::Handle::try_current().is_ok() {
+            let params = format!(
+                r#"{{"requestId":{},"reason":"the client no longer waits"}}"#,
+                self.id.raw().as_str()
+            );
+            self.connection
+                .notify_in_background("notifications/cancelled", Some(RawJson::trusted(params)));
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Reading responses, and streams that answer no request.
+
+use bytes::Bytes;
+use reqwest::Response;
+use reqwest::header::HeaderMap;
+
+use super::{Attempt, Connection};
+use crate::backend::error::BackendError;
+use crate::backend::http::{Endpoint, is_event_stream};
+use crate::backend::session::http_sse::HttpSseTransport;
+use crate::backend::stream::{
+    NoResponse, Responder, ResponseReader, Resume, ResumeResponse, ServerMessageHandler,
+    StreamItem, StreamRouter, open_get,
+};
+use crate::protocol::{Era, Outcome, message};
+
+impl Connection {
+    /// One POST and its response, resumed if its stream ends early.
+    pub(super) async fn exchange(
+        &self,
+        attempt: &Attempt<'_>,
+        headers: &HeaderMap,
+        body: Bytes,
+        handler: &dyn ServerMessageHandler,
+    ) -> Result<Outcome, BackendError> {
+        let (response, _in_flight) = self.endpoint.post(headers, body).await?;
+        attempt.trace.mark_first_byte();
+        let rest = ResumeResponse {
+            endpoint: &self.endpoint,
+            headers: &self.headers,
+        };
+        let responder = |id, outcome| self.answer(id, outcome);
+        let reading = ResponseReader {
+            sink: attempt.id,
+            idle: attempt.idle,
+            in_session: self.in_session,
+            trace: Some(attempt.trace),
+            // Streams of the modern era can't be resumed (B-M-06).
+            resume: (self.era == Era::Legacy).then_some(&rest),
+            ..self.reading(handler, &responder)
+        };
+        reading.answer(response).await
+    }
+
+    /// The same in a legacy session, where the response may also come on the standalone GET stream:
+    /// some servers write it there if that stream was opened after the request came.
+    pub(super) async fn exchange_or_get_stream(
+        &self,
+        attempt: &Attempt<'_>,
+        body: Bytes,
+        handler: &dyn ServerMessageHandler,
+    ) -> Result<Outcome, BackendError> {
+        let mut pending = self.pending.register(attempt.id);
+        let heard = async {
+            while let Some(item) = pending.recv().await {
+                match item {
+                    StreamItem::Answer(answer) => return answer,
+                    StreamItem::Notification(notification) => handler.notification(notification),
+                }
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            biased;
+            answer = heard => answer,
+            answer = self.exchange(attempt, &self.headers, body, handler) => answer,
+        }
+    }
+
+    /// A reader of a stream of this server that answers no request.
+    fn reading<'a>(
+        &'a self,
+        handler: &'a dyn ServerMessageHandler,
+        responder: &'a Responder<'a>,
+    ) -> ResponseReader<'a> {
+        ResponseReader {
+            endpoint: &self.endpoint,
+            sink: &NoResponse,
+            era: self.era,
+            probing: false,
+            in_session: false,
+            idle: None,
+            handler,
+            responder,
+            resume: None,
+            trace: None,
+        }
+    }
+
+    /// Opens the standalone GET stream of a legacy server, from its beginning or after an event.
+    ///
+    /// # Errors
+    /// When the server has none, or none now.
+    pub(in crate::backend) async fn open_get_stream(
+        &self,
+        after_event: Option<&str>,
+    ) -> Result<Response, BackendError> {
+        let mut response = open_get(&self.endpoint, &self.headers, after_event).await?;
+        if is_event_stream(&response) {
+            return Ok(response);
+        }
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = Endpoint::beginning(&mut response).await;
+        Err(match status.as_u16() {
+            404 if self.in_session => BackendError::SessionLost { by_status: true },
+            200..300 => BackendError::BadReply("no event stream".into()),
+            _ => self.endpoint.refusal(status, &headers, &body),
+        })
+    }
+
+    /// Reads such a stream for as long as `resume` resumes it. Returns why that ended.
+    pub(in crate::backend) async fn read_stream(
+        &self,
+        stream: Response,
+        handler: &dyn ServerMessageHandler,
+        resume: &dyn Resume,
+    ) -> BackendError {
+        let responder = |id, outcome| self.answer(id, outcome);
+        let router = StreamRouter {
+            pending: &self.pending,
+            other: handler,
+        };
+        let reading = ResponseReader {
+            sink: &self.pending,
+            resume: Some(resume),
+            ..self.reading(&router, &responder)
+        };
+        match reading.events(stream).await {
+            Err(end) => end,
+            Ok(_) => BackendError::BadReply("an answer that nobody waits for".into()),
+        }
+    }
+
+    /// Sends a request answered by a long-lived stream, and reads it to its end.
+    ///
+    /// # Errors
+    /// When there is no stream, or it breaks.
+    pub(in crate::backend) async fn listen(
+        &self,
+        attempt: &Attempt<'_>,
+        handler: &dyn ServerMessageHandler,
+    ) -> Result<Outcome, BackendError> {
+        let (headers, params) = self.encode_request(attempt);
+        let body = message::request(attempt.id, attempt.method, params.as_ref());
+        let response = self.endpoint.post_long_lived(&headers, body).await?;
+        let responder = |id, outcome| self.answer(id, outcome);
+        let reading = ResponseReader {
+            sink: attempt.id,
+            ..self.reading(handler, &responder)
+        };
+        reading.answer(response).await
+    }
+
+    /// Resolves when the transport of 2024-11-05 has lost its stream; never for another transport.
+    pub(in crate::backend) async fn ended(&self) {
+        match &self.http_sse {
+            Some(http_sse) => http_sse.ended().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether that has happened.
+    pub(in crate::backend) fn has_ended(&self) -> bool {
+        self.http_sse
+            .as_ref()
+            .is_some_and(HttpSseTransport::has_ended)
+    }
+
+    /// Whether the server may have a standalone GET stream.
+    pub(in crate::backend) fn may_have_get_stream(&self) -> bool {
+        self.era == Era::Legacy && self.http_sse.is_none()
+    }
+}

@@ -1,0 +1,294 @@
+//! How a backend and the gateway agree on what they speak.
+//!
+//! Owns finding out a server's era (B-C-03, B-C-04), `server/discover` of the modern one
+//! (S26 `server/discover`) and the handshake of the legacy one (S25 `basic/lifecycle`). It must
+//! not know when to connect, nor whether to try again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use reqwest::header::{HeaderName, HeaderValue};
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use super::attempt::fresh_id;
+use super::connection::{Connection, PROTOCOL_VERSION, SESSION_ID};
+use super::http_sse::HttpSseTransport;
+use super::server_profile::{Negotiated, ServerProfile};
+use crate::backend::error::BackendError;
+use crate::backend::http::Endpoint;
+use crate::backend::stream::{NoopHandler, ResponseReader, ServerMessageHandler};
+use crate::protocol::era::modern::{self, key};
+use crate::protocol::error::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION, code_of};
+use crate::protocol::message::elements;
+use crate::protocol::{
+    ClientProfile, Era, Id, LEGACY_VERSIONS, MODERN_VERSION, Outcome, RawJson, message,
+};
+
+/// How long a server is given at first to say what it is.
+pub(in crate::backend) const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What a server turned out to speak.
+#[derive(Debug)]
+pub(in crate::backend) enum Probed {
+    /// The modern era; the link needs nothing more.
+    Modern(Arc<Connection>),
+    /// Something else: `initialize` is next.
+    Legacy,
+    /// It gave no answer in time. Some legacy servers leave unanswered what they don't know;
+    /// others are only slow.
+    Silent,
+}
+
+/// Asks a server what it is, in the modern manner.
+///
+/// # Errors
+/// When the server says nothing about its era: it can't be reached, refuses our credentials, or
+/// is in trouble; or when it is modern and speaks no version that we do.
+pub(in crate::backend) async fn probe(
+    endpoint: &Arc<Endpoint>,
+    background: &TaskTracker,
+    patience: Duration,
+) -> Result<Probed, BackendError> {
+    let asked = Instant::now();
+    let patiently = tokio::time::timeout(patience, async {
+        match discover(endpoint).await {
+            // It names our version all the same: ask once more, as the specification says.
+            Ok(Outcome::Error(error)) if offers_our_version(&error) => discover(endpoint).await,
+            said => said,
+        }
+    });
+    let Ok(said) = patiently.await else {
+        return Ok(Probed::Silent);
+    };
+    let latency = asked.elapsed();
+    match said {
+        Ok(Outcome::Result(result)) => match versions_in(result.get("supportedVersions")) {
+            Some(versions) if versions.iter().any(|version| version == MODERN_VERSION) => {
+                let negotiated = Negotiated {
+                    version: MODERN_VERSION,
+                    server: discovered(&result, endpoint),
+                    latency,
+                };
+                let connection =
+                    Connection::modern(Arc::clone(endpoint), background.clone(), negotiated);
+                Ok(Probed::Modern(Arc::new(connection)))
+            }
+            Some(versions) => legacy_among(&versions, endpoint),
+            // It answers anything with a result.
+            None => Ok(Probed::Legacy),
+        },
+        Ok(Outcome::Error(error)) => match code_of(&error) {
+            Some(UNSUPPORTED_VERSION) => legacy_among(&supported_by(&error), endpoint),
+            Some(HEADER_MISMATCH | MISSING_CAPABILITY) => {
+                let why = endpoint.snippet(error.as_bytes());
+                Err(BackendError::Handshake(format!(
+                    "the server refuses server/discover: {why}"
+                )))
+            }
+            _ => Ok(Probed::Legacy),
+        },
+        Err(BackendError::Refused { .. } | BackendError::BadReply(_)) => Ok(Probed::Legacy),
+        Err(other) => Err(other),
+    }
+}
+
+async fn discover(endpoint: &Endpoint) -> Result<Outcome, BackendError> {
+    let method = "server/discover";
+    let params = modern::params_for(None, &ClientProfile::ourselves());
+    let id = fresh_id();
+    let mut headers = endpoint.headers().clone();
+    headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(MODERN_VERSION));
+    headers.insert(
+        HeaderName::from_static("mcp-method"),
+        HeaderValue::from_static(method),
+    );
+    let body = message::request(&id, method, Some(&params));
+    let (response, _in_flight) = endpoint.post(&headers, body).await?;
+    let reading = ResponseReader {
+        endpoint,
+        sink: &id,
+        era: Era::Modern,
+        probing: true,
+        in_session: false,
+        idle: None,
+        handler: &NoopHandler,
+        responder: &|_, _| futures_util::future::ready(Ok(())).boxed(),
+        resume: None,
+        trace: None,
+    };
+    reading.answer(response).await
+}
+
+/// A modern server that doesn't speak our version of its era may still take a handshake.
+fn legacy_among(versions: &[String], endpoint: &Endpoint) -> Result<Probed, BackendError> {
+    let known = |version: &String| LEGACY_VERSIONS.contains(&version.as_str());
+    if versions.iter().any(known) {
+        return Ok(Probed::Legacy);
+    }
+    let versions = endpoint.snippet(versions.join(", ").as_bytes());
+    Err(BackendError::Handshake(format!(
+        "it speaks protocol versions {versions}, none of which this gateway does"
+    )))
+}
+
+fn offers_our_version(error: &RawJson) -> bool {
+    let unsupported = code_of(error) == Some(UNSUPPORTED_VERSION);
+    unsupported
+        && supported_by(error)
+            .iter()
+            .any(|version| version == MODERN_VERSION)
+}
+
+/// `data.supported` of an error that says a version is not.
+fn supported_by(error: &RawJson) -> Vec<String> {
+    versions_in(error.at(&["data", "supported"])).unwrap_or_default()
+}
+
+fn versions_in(list: Option<RawJson>) -> Option<Vec<String>> {
+    let list = elements(&list?)?;
+    list.iter().map(RawJson::text).collect()
+}
+
+fn discovered(result: &RawJson, endpoint: &Endpoint) -> ServerProfile {
+    let info = result.at(&["_meta", key::SERVER_INFO]);
+    profile(result, info.as_ref(), endpoint)
+}
+
+/// The legacy handshake: `initialize` with what the client said of itself, then
+/// `notifications/initialized`. A server that refuses it in the manner of the transport of
+/// 2024-11-05 gets it by that one (B-L-09), on which `news` hears what belongs to no call.
+///
+/// # Errors
+/// When the backend can't be reached, refuses, or speaks no version that we know.
+pub(in crate::backend) async fn initialize(
+    endpoint: &Arc<Endpoint>,
+    client: &ClientProfile,
+    background: &TaskTracker,
+    news: Arc<dyn ServerMessageHandler>,
+) -> Result<Connection, BackendError> {
+    let id = fresh_id();
+    let body = message::request(&id, "initialize", Some(&initialize_params(client)));
+    let asked = Instant::now();
+    match post_initialize(endpoint, &id, body.clone()).await {
+        Ok((outcome, session)) => {
+            let negotiated = negotiated(outcome, endpoint, asked.elapsed())?;
+            let connection = Connection::legacy(
+                Arc::clone(endpoint),
+                background.clone(),
+                negotiated,
+                session,
+            );
+            connection.notify("notifications/initialized", None).await?;
+            Ok(connection)
+        }
+        Err(
+            refused @ BackendError::Refused {
+                status: 400 | 404 | 405,
+                ..
+            },
+        ) => {
+            let http_sse = match HttpSseTransport::open(endpoint, news).await {
+                Ok(http_sse) => http_sse,
+                Err(wrong @ BackendError::Handshake(_)) => return Err(wrong),
+                Err(_) => return Err(refused),
+            };
+            let outcome = http_sse.request(&id, body, None, &NoopHandler).await?;
+            let negotiated = negotiated(outcome, endpoint, asked.elapsed())?;
+            let connection = Connection::old(
+                Arc::clone(endpoint),
+                background.clone(),
+                negotiated,
+                http_sse,
+            );
+            connection.notify("notifications/initialized", None).await?;
+            Ok(connection)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// `initialize` by Streamable HTTP: what is answered, and the session if one was issued.
+async fn post_initialize(
+    endpoint: &Endpoint,
+    id: &Id,
+    body: Bytes,
+) -> Result<(Outcome, Option<HeaderValue>), BackendError> {
+    let (response, _in_flight) = endpoint.post(endpoint.headers(), body).await?;
+    let session = response.headers().get(SESSION_ID).cloned();
+    let reading = ResponseReader {
+        endpoint,
+        sink: id,
+        era: Era::Legacy,
+        probing: false,
+        in_session: false,
+        idle: None,
+        handler: &NoopHandler,
+        responder: &|_, _| futures_util::future::ready(Ok(())).boxed(),
+        resume: None,
+        trace: None,
+    };
+    Ok((reading.answer(response).await?, session))
+}
+
+fn initialize_params(client: &ClientProfile) -> RawJson {
+    let info = client.info.clone();
+    let info = info.unwrap_or_else(|| RawJson::trusted(r#"{"name":"unknown","version":"0"}"#));
+    RawJson::trusted(format!(
+        r#"{{"protocolVersion":"{}","capabilities":{},"clientInfo":{}}}"#,
+        client.version,
+        client.capabilities.as_str(),
+        info.as_str()
+    ))
+}
+
+fn negotiated(
+    outcome: Outcome,
+    endpoint: &Endpoint,
+    latency: Duration,
+) -> Result<Negotiated, BackendError> {
+    match outcome {
+        Outcome::Result(result) => Ok(Negotiated {
+            version: negotiated_version(&result, endpoint)?,
+            server: profile(&result, result.get("serverInfo").as_ref(), endpoint),
+            latency,
+        }),
+        Outcome::Error(error) => {
+            let why = endpoint.snippet(error.as_bytes());
+            Err(BackendError::Handshake(format!(
+                "the server refuses initialize: {why}"
+            )))
+        }
+    }
+}
+
+fn negotiated_version(result: &RawJson, endpoint: &Endpoint) -> Result<&'static str, BackendError> {
+    let version = result.get("protocolVersion").and_then(|value| value.text());
+    let version = version.ok_or_else(|| {
+        BackendError::Handshake("its initialize result names no protocolVersion".into())
+    })?;
+    let known = LEGACY_VERSIONS.into_iter().find(|known| *known == version);
+    known.ok_or_else(|| {
+        let version = endpoint.snippet(version.as_bytes());
+        BackendError::Handshake(format!(
+            "it answers initialize with protocol version {version}, which this gateway does not speak"
+        ))
+    })
+}
+
+fn profile(result: &RawJson, info: Option<&RawJson>, endpoint: &Endpoint) -> ServerProfile {
+    let shown = |key: &str| {
+        let value = info
+            .and_then(|info| info.get(key)?.text())
+            .unwrap_or_default();
+        endpoint.snippet(value.as_bytes())
+    };
+    let capabilities = result.get("capabilities").filter(RawJson::is_object);
+    ServerProfile {
+        name: shown("name"),
+        version: shown("version"),
+        capabilities: capabilities.unwrap_or_else(|| RawJson::trusted("{}")),
+    }
+}

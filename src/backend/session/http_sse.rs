@@ -1,0 +1,245 @@
+//! The transport of 2024-11-05, HTTP with SSE (its `basic/transports`): one stream that everything
+//! comes on, and an address to POST to.
+//!
+//! Owns the stream and the address. It must not know what is said.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use reqwest::{Response, Url};
+use tokio::task::AbortHandle;
+
+use crate::backend::error::{BackendError, ConnectKind};
+use crate::backend::http::{Endpoint, classify, is_event_stream};
+use crate::backend::stream::sse::Decoder;
+use crate::backend::stream::{
+    PendingRequests, ResponseReader, ServerMessageHandler, StreamItem, StreamRouter, delivered,
+    open_get,
+};
+use crate::protocol::{Era, Id, Outcome, message};
+
+/// How long a server may take to say where it wants to be posted to.
+const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The most that the event with the address may have.
+const ENDPOINT_BYTES: usize = 64 * 1024;
+
+/// An open stream. It closes when this is dropped.
+#[derive(Debug)]
+pub(super) struct HttpSseTransport {
+    post: Post,
+    pending: Arc<PendingRequests>,
+    reader: AbortHandle,
+}
+
+impl HttpSseTransport {
+    /// Opens the stream and learns the address. What comes on it beside answers goes to `news`.
+    ///
+    /// # Errors
+    /// When the server has no such stream; [`BackendError::Handshake`] when it has one that must
+    /// not be used.
+    pub(super) async fn open(
+        endpoint: &Arc<Endpoint>,
+        news: Arc<dyn ServerMessageHandler>,
+    ) -> Result<Self, BackendError> {
+        let mut response = open_get(endpoint, endpoint.headers(), None).await?;
+        if !is_event_stream(&response) {
+            let status = response.status();
+            let why = format!("no event stream (HTTP {})", status.as_u16());
+            return Err(BackendError::BadReply(why));
+        }
+        let mut decoder = Decoder::new(endpoint.max_message_bytes);
+        let first = first_event(&mut response, &mut decoder);
+        let silent = || BackendError::BadReply("the stream names no endpoint".into());
+        let target = tokio::time::timeout(ENDPOINT_TIMEOUT, first)
+            .await
+            .map_err(|_| silent())??;
+        let url = endpoint.within_origin(&target).map_err(|other| {
+            BackendError::Handshake(format!(
+                "the server wants its messages at {other}, which is another origin"
+            ))
+        })?;
+        let post = Post {
+            endpoint: Arc::clone(endpoint),
+            url,
+        };
+        let pending = Arc::new(PendingRequests::default());
+        let reading = read(post.clone(), response, decoder, Arc::clone(&pending), news);
+        Ok(Self {
+            post,
+            reader: tokio::spawn(reading).abort_handle(),
+            pending,
+        })
+    }
+
+    /// One request: the answer comes on the stream, and so does its progress.
+    ///
+    /// # Errors
+    /// When it can't be posted, or the stream ends before the answer.
+    pub(super) async fn request(
+        &self,
+        id: &Id,
+        body: Bytes,
+        idle: Option<Duration>,
+        handler: &dyn ServerMessageHandler,
+    ) -> Result<Outcome, BackendError> {
+        if self.has_ended() {
+            let why = "the server has closed its stream".to_owned();
+            return Err(BackendError::connect(ConnectKind::Other, why));
+        }
+        let mut response = self.pending.register(id);
+        let mut posting = pin!(self.post.send(body));
+        let mut posted = false;
+        loop {
+            tokio::select! {
+                biased;
+                said = within(idle, response.recv()) => match said? {
+                    Some(StreamItem::Answer(answer)) => return answer,
+                    Some(StreamItem::Notification(notification)) => handler.notification(notification),
+                    None => {
+                        let why = "the stream ended without the answer".to_owned();
+                        return Err(BackendError::connection_lost(why));
+                    }
+                },
+                sent = &mut posting, if !posted => {
+                    sent?;
+                    posted = true;
+                }
+            }
+        }
+    }
+
+    /// Posts what has no answer.
+    ///
+    /// # Errors
+    /// When it is not taken.
+    pub(super) async fn post(&self, body: Bytes) -> Result<(), BackendError> {
+        self.post.send(body).await
+    }
+
+    /// Closes the stream, which is all that a farewell is.
+    pub(super) fn close(&self) {
+        self.reader.abort();
+        self.pending.close();
+    }
+
+    /// Whether the stream has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.pending.is_closed()
+    }
+
+    /// Resolves when the stream has ended.
+    pub(super) async fn ended(&self) {
+        self.pending.closed().await;
+    }
+}
+
+impl Drop for HttpSseTransport {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Where messages go.
+#[derive(Debug, Clone)]
+struct Post {
+    endpoint: Arc<Endpoint>,
+    url: Url,
+}
+
+impl Post {
+    async fn send(&self, body: Bytes) -> Result<(), BackendError> {
+        let headers = self.endpoint.headers();
+        let (mut response, _in_flight) = self.endpoint.post_to(&self.url, headers, body).await?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        // Read to the end, so that the connection can be used again.
+        let body = Endpoint::beginning(&mut response).await;
+        match status.as_u16() {
+            _ if status.is_success() => Ok(()),
+            // The address stands for the session.
+            404 => Err(BackendError::SessionLost { by_status: true }),
+            _ => Err(self.endpoint.refusal(status, &headers, &body)),
+        }
+    }
+}
+
+async fn first_event(
+    response: &mut Response,
+    decoder: &mut Decoder,
+) -> Result<String, BackendError> {
+    loop {
+        if let Some(event) = decoder.next() {
+            let event = event.map_err(|error| BackendError::TooLarge { limit: error.limit })?;
+            let target = String::from_utf8_lossy(&event.data).trim().to_owned();
+            return match event.event.as_deref() {
+                Some(b"endpoint") => Ok(target),
+                _ => Err(BackendError::BadReply(
+                    "the stream does not begin with an endpoint".into(),
+                )),
+            };
+        }
+        if decoder.held() > ENDPOINT_BYTES {
+            let why = "the stream begins with something too large for an endpoint";
+            return Err(BackendError::BadReply(why.into()));
+        }
+        match response.chunk().await {
+            Ok(Some(chunk)) => decoder.push(chunk),
+            Ok(None) => {
+                return Err(BackendError::BadReply("the stream ended at once".into()));
+            }
+            Err(error) => return Err(classify(error)),
+        }
+    }
+}
+
+/// Reads the stream to its end. Whoever still waits then waits in vain.
+async fn read(
+    post: Post,
+    response: Response,
+    decoder: Decoder,
+    pending: Arc<PendingRequests>,
+    news: Arc<dyn ServerMessageHandler>,
+) {
+    let router = StreamRouter {
+        pending: &pending,
+        other: &*news,
+    };
+    let responder = |id, outcome| answer(&post, id, outcome);
+    let reading = ResponseReader {
+        endpoint: &post.endpoint,
+        sink: &*pending,
+        era: Era::Legacy,
+        probing: false,
+        in_session: false,
+        idle: None,
+        handler: &router,
+        responder: &responder,
+        resume: None,
+        trace: None,
+    };
+    let end = reading.events_from(response, decoder).await;
+    tracing::debug!(?end, "the stream of a backend has ended");
+    pending.close();
+}
+
+fn answer(post: &Post, id: Id, outcome: Outcome) -> BoxFuture<'_, Result<(), BackendError>> {
+    let body = message::response(Some(&id), &outcome);
+    async move { delivered(post.send(body).await) }.boxed()
+}
+
+async fn within<T>(
+    limit: Option<Duration>,
+    work: impl Future<Output = T>,
+) -> Result<T, BackendError> {
+    match limit {
+        Some(limit) => tokio::time::timeout(limit, work)
+            .await
+            .map_err(|_| BackendError::Idle { limit }),
+        None => Ok(work.await),
+    }
+}

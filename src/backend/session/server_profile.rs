@@ -1,0 +1,44 @@
+//! What a server declared in the handshake.
+
+use std::time::Duration;
+
+use crate::protocol::{Kind, RawJson};
+
+/// The result of a handshake.
+#[derive(Debug)]
+pub(in crate::backend) struct Negotiated {
+    pub(in crate::backend) version: &'static str,
+    pub(in crate::backend) server: ServerProfile,
+    pub(in crate::backend) latency: Duration,
+}
+
+/// What a server said of itself in the handshake.
+#[derive(Debug, Clone)]
+pub struct ServerProfile {
+    /// `serverInfo.name`, cleaned for display.
+    pub name: String,
+    /// `serverInfo.version`, cleaned for display.
+    pub version: String,
+    /// `capabilities`, an object.
+    pub capabilities: RawJson,
+}
+
+impl ServerProfile {
+    /// Whether the server has lists of this kind.
+    pub fn lists(&self, kind: Kind) -> bool {
+        self.offers(kind.capability())
+    }
+
+    /// Whether the server declared a capability, e.g. `logging`.
+    pub fn offers(&self, capability: &str) -> bool {
+        self.capabilities
+            .get(capability)
+            .is_some_and(|value| value.as_str() != "null")
+    }
+
+    /// Whether the server sends `notifications/resources/updated` to subscribers.
+    pub fn subscribes(&self) -> bool {
+        let declared = self.capabilities.at(&["resources", "subscribe"]);
+        declared.is_some_and(|value| value.as_str() == "true")
+    }
+}

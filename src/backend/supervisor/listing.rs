@@ -1,0 +1,210 @@
+//! Fetches what a server lists, page by page (MCP 2025-11-25, server/utilities/pagination).
+//!
+//! Owns the bounds on pages, items and bytes, since the server decides how many there are. It must
+//! not know what becomes of the items.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use crate::backend::error::BackendError;
+use crate::backend::retry::{Attempts, Replay, RetryBudget, RetryDecision};
+use crate::backend::session::{Attempt, Connection, fresh_id};
+use crate::backend::stream::NoopHandler;
+use crate::call_report::CallTrace;
+use crate::protocol::message::first_elements;
+use crate::protocol::{ClientProfile, Era, Freshness, Kind, Listing, Outcome, RawJson, error};
+
+const MAX_PAGES: usize = 1_000;
+const MAX_ITEMS: usize = 10_000;
+/// Bytes of one list, all pages together.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
+/// Time for one page, retries included.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// All lists of the kinds that the server declared, fetched concurrently. A list that fails stays
+/// as it is in `last`, and its error is returned beside.
+pub(super) async fn fetch(
+    connection: &Arc<Connection>,
+    client: &ClientProfile,
+    retries: u32,
+    last: &Listing,
+) -> (Listing, Vec<(Kind, BackendError)>) {
+    let declared = Kind::ALL
+        .into_iter()
+        .filter(|kind| connection.server.lists(*kind));
+    let lists = join_all(
+        declared.map(|kind| async move { (kind, pages(connection, client, retries, kind).await) }),
+    );
+    let param_headers = connection.era == Era::Modern;
+    let (mut listing, mut failed) = (Listing::new(param_headers), Vec::new());
+    for (kind, list) in lists.await {
+        let (items, freshness) = list.unwrap_or_else(|error| {
+            failed.push((kind, error));
+            (last.items(kind).to_vec(), Freshness::default())
+        });
+        *listing.items_mut(kind) = items;
+        listing.set_freshness(kind, freshness);
+    }
+    (listing, failed)
+}
+
+async fn pages(
+    connection: &Arc<Connection>,
+    client: &ClientProfile,
+    retries: u32,
+    kind: Kind,
+) -> Result<(Vec<RawJson>, Freshness), BackendError> {
+    let mut items = Items::default();
+    let mut freshness: Option<Freshness> = None;
+    // Hashes of the cursors, since a cursor may be as long as a response.
+    let (mut seen, numbers) = (HashSet::new(), RandomState::new());
+    let mut cursor: Option<RawJson> = None;
+    for _ in 0..MAX_PAGES {
+        let page = tokio::time::timeout(
+            PAGE_TIMEOUT,
+            page_with_retries(connection, client, retries, kind, cursor.as_ref()),
+        )
+        .await
+        .map_err(|_| BackendError::Deadline {
+            sent: true,
+            limit: PAGE_TIMEOUT,
+        })??;
+        let Some(page) = page else { break };
+        let Some(listed) = page
+            .get(kind.member())
+            .and_then(|list| first_elements(&list))
+        else {
+            let why = format!("{} has no array {:?}", kind.list_method(), kind.member());
+            return Err(BackendError::BadReply(why));
+        };
+        let of_page = match connection.era {
+            Era::Modern => Freshness::of(&page),
+            Era::Legacy => Freshness::default(),
+        };
+        freshness = Some(freshness.map_or(of_page, |so_far| so_far.and(of_page)));
+        if !items.take(&listed) {
+            tracing::warn!(
+                list = kind.list_method(),
+                "the server lists {MAX_ITEMS} items or {MAX_BYTES} bytes, or more: the rest is left out"
+            );
+            break;
+        }
+        // An empty string is a cursor; only null and absence end the list.
+        cursor = page
+            .get("nextCursor")
+            .filter(|cursor| cursor.as_str() != "null");
+        let Some(next) = &cursor else { break };
+        if !seen.insert(numbers.hash_one(next.as_bytes())) {
+            tracing::warn!(
+                list = kind.list_method(),
+                "the server repeats a cursor: its list ends here"
+            );
+            break;
+        }
+    }
+    Ok((items.items, freshness.unwrap_or_default()))
+}
+
+/// The items of a list.
+#[derive(Default)]
+struct Items {
+    items: Vec<RawJson>,
+    bytes: usize,
+}
+
+impl Items {
+    /// Adds one page, within the bounds; returns whether there is room for more. Items are copied,
+    /// so that they don't keep their page alive.
+    fn take(&mut self, page: &[RawJson]) -> bool {
+        for item in page {
+            self.bytes += item.as_bytes().len();
+            if self.bytes > MAX_BYTES {
+                return false;
+            }
+            self.items.push(item.detached());
+            if self.items.len() >= MAX_ITEMS {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// One page, with retries: listing is safe.
+async fn page_with_retries(
+    connection: &Arc<Connection>,
+    client: &ClientProfile,
+    retries: u32,
+    kind: Kind,
+    cursor: Option<&RawJson>,
+) -> Result<Option<RawJson>, BackendError> {
+    let budget = RetryBudget::new();
+    let mut attempts = Attempts::new(Replay::Safe, retries, &budget);
+    loop {
+        let error = match page(connection, client, kind, cursor).await {
+            Ok(page) => return Ok(page),
+            Err(error) => error,
+        };
+        let decision = attempts.after(error.retry_class(), PAGE_TIMEOUT, &mut rand::rng());
+        match decision {
+            // The supervisor makes a new connection.
+            _ if error.ends_connection() => return Err(error),
+            RetryDecision::Retry { delay } => tokio::time::sleep(delay).await,
+            RetryDecision::GiveUp => return Err(error),
+        }
+    }
+}
+
+/// One page; `None` if the server has no such list, though it declared one.
+async fn page(
+    connection: &Arc<Connection>,
+    client: &ClientProfile,
+    kind: Kind,
+    cursor: Option<&RawJson>,
+) -> Result<Option<RawJson>, BackendError> {
+    let params =
+        cursor.map(|cursor| RawJson::trusted(format!(r#"{{"cursor":{}}}"#, cursor.as_str())));
+    let (id, trace) = (fresh_id(), CallTrace::start());
+    let attempt = Attempt::plain(&id, kind.list_method(), params.as_ref(), client, &trace);
+    match connection.request(&attempt, &NoopHandler).await?.outcome {
+        Outcome::Result(result) => Ok(Some(result)),
+        Outcome::Error(refused) => {
+            let code = refused
+                .get("code")
+                .and_then(|code| code.as_str().parse::<i64>().ok());
+            if code == Some(error::METHOD_NOT_FOUND) {
+                return Ok(None);
+            }
+            let said = connection.snippet(refused.as_bytes());
+            Err(BackendError::BadReply(format!(
+                "{} was refused: {said}",
+                kind.list_method()
+            )))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_ends_at_its_bound_of_bytes_or_items() {
+        let quarter = RawJson::trusted(format!("\"{}\"", "x".repeat(MAX_BYTES / 4 - 2)));
+        let mut large = Items::default();
+        assert!(large.take(&[quarter.clone(), quarter.clone()]));
+        assert!(large.take(&[quarter.clone(), quarter]));
+        assert!(!large.take(&[RawJson::trusted("1")]));
+        assert_eq!(large.items.len(), 4);
+
+        let page = vec![RawJson::trusted("1"); MAX_ITEMS / 2];
+        let mut many = Items::default();
+        assert!(many.take(&page));
+        assert!(!many.take(&page));
+        assert_eq!(many.items.len(), MAX_ITEMS);
+    }
+}

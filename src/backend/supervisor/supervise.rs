@@ -1,0 +1,333 @@
+//! Keeps one session connected.
+//!
+//! Owns the life of its connection: the first one, the lists, the one re-initialize when a session
+//! is lost, and the waits between attempts while the server is down. One task a session, so that
+//! all calls share the one attempt to connect. It must not know calls.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use super::connection_handler::ConnectionHandler;
+use super::context::BackendContext;
+use super::event::BackendEvent;
+use super::{get_stream, listing, subscription_stream};
+use crate::backend::backoff::Reconnect;
+use crate::backend::error::{BackendError, ConnectKind};
+use crate::backend::http::Endpoint;
+use crate::backend::session::{self, Connection, PROBE_TIMEOUT, Probed, Session, State};
+use crate::config::Protocol;
+use crate::protocol::{ClientProfile, Era, Listing, MODERN_VERSION};
+
+/// Time for one handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time for a server to say whether it has a GET stream, before the first call goes out: requests
+/// that it sends there earlier are lost.
+const GET_STREAM_TIMEOUT: Duration = Duration::from_millis(500);
+/// A connection that the server ends sooner counts as a failure, with a wait after it.
+const MIN_CONNECTION_LIFE: Duration = Duration::from_secs(1);
+/// Changes within this time are fetched once.
+const DEBOUNCE: Duration = Duration::from_millis(100);
+
+/// What a session is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// It lists, and its outages are reported.
+    Primary,
+    /// A second session with a legacy server, for calls of clients of the other era.
+    OtherEra,
+}
+
+/// Keeps a session connected until it shuts down, or the receiver of its events is dropped.
+/// `client` yields the client that the session is initialized for.
+pub(super) async fn supervise(
+    session: Arc<Session>,
+    context: BackendContext,
+    role: Role,
+    client: watch::Receiver<Option<Arc<ClientProfile>>>,
+) {
+    let shutting_down = session.shutting_down.clone();
+    let mut supervisor = Supervisor {
+        era: (role == Role::OtherEra).then_some(Era::Legacy),
+        role,
+        handler: ConnectionHandler { session, context },
+        client,
+        listing: Arc::default(),
+        reconnect: Reconnect::default(),
+    };
+    tokio::select! {
+        () = shutting_down.cancelled() => {}
+        () = supervisor.run() => {}
+    }
+}
+
+struct Supervisor {
+    role: Role,
+    /// The session, and where its unsolicited messages go.
+    handler: ConnectionHandler,
+    client: watch::Receiver<Option<Arc<ClientProfile>>>,
+    /// The server's era, so that a reconnect need not probe.
+    era: Option<Era>,
+    /// As of last contact.
+    listing: Arc<Listing>,
+    reconnect: Reconnect,
+}
+
+impl Supervisor {
+    async fn run(&mut self) {
+        while !self.handler.context.events.is_closed() {
+            match self.connect().await {
+                Ok(connection) => match self.client().await {
+                    Some(client) => {
+                        let begun = Instant::now();
+                        self.serve(&connection, &client).await;
+                        if connection.has_ended() && begun.elapsed() < MIN_CONNECTION_LIFE {
+                            let why = "the server closes its stream at once";
+                            self.wait(BackendError::connection_lost(why)).await;
+                        }
+                    }
+                    // The gateway is gone.
+                    None => return,
+                },
+                Err(error) => self.wait(error).await,
+            }
+        }
+    }
+
+    /// Detects the server's era, at once; the legacy handshake then waits for the client, since a
+    /// legacy server gets exactly that client's capabilities.
+    async fn connect(&mut self) -> Result<Arc<Connection>, BackendError> {
+        let config = Arc::clone(&self.handler.session.config);
+        let context = self.handler.context.clone();
+        let resolving = Endpoint::resolve(
+            &config,
+            context.credentials,
+            &context.pool,
+            context.max_message_bytes,
+            context.budget,
+        );
+        let endpoint = Arc::new(self.limited("give its secrets", resolving).await?);
+        let known = match config.protocol {
+            Protocol::Legacy => Some(Era::Legacy),
+            Protocol::Auto => self.era,
+            Protocol::Modern => None,
+        };
+        if known == Some(Era::Legacy) {
+            match self.initialize(&endpoint).await {
+                // Its era may have changed.
+                Err(error) if config.protocol == Protocol::Auto && error.is_refusal() => {}
+                connection => return connection,
+            }
+        }
+        let probed = self.probe(&endpoint, PROBE_TIMEOUT).await?;
+        match probed {
+            Probed::Modern(connection) => Ok(connection),
+            _ if config.protocol == Protocol::Modern => Err(BackendError::Handshake(format!(
+                "the server does not speak {MODERN_VERSION}: leave out protocol = \"modern\""
+            ))),
+            Probed::Legacy => self.initialize(&endpoint).await,
+            Probed::Silent => match self.initialize(&endpoint).await {
+                Ok(connection) => {
+                    // It was too slow to answer the probe: a reconnect probes again.
+                    self.era = None;
+                    Ok(connection)
+                }
+                Err(error) => match self.probe(&endpoint, HANDSHAKE_TIMEOUT).await {
+                    Ok(Probed::Modern(connection)) => Ok(connection),
+                    _ => Err(error),
+                },
+            },
+        }
+    }
+
+    async fn probe(
+        &mut self,
+        endpoint: &Arc<Endpoint>,
+        timeout: Duration,
+    ) -> Result<Probed, BackendError> {
+        let background = self.handler.session.background.clone();
+        let probing = session::probe(endpoint, &background, timeout);
+        let probed = self.limited("answer server/discover", probing).await?;
+        self.era = matches!(probed, Probed::Modern(_)).then_some(Era::Modern);
+        Ok(probed)
+    }
+
+    async fn initialize(
+        &mut self,
+        endpoint: &Arc<Endpoint>,
+    ) -> Result<Arc<Connection>, BackendError> {
+        let Some(client) = self.client().await else {
+            return Err(BackendError::connect(
+                ConnectKind::ShuttingDown,
+                "the gateway is shutting down",
+            ));
+        };
+        let background = self.handler.session.background.clone();
+        let handler = Arc::new(self.handler.clone());
+        let shaking = session::initialize(endpoint, &client, &background, handler);
+        let connection = self.limited("answer initialize", shaking).await;
+        // After a failure the era is unknown again.
+        self.era = connection.is_ok().then_some(Era::Legacy);
+        connection.map(Arc::new)
+    }
+
+    async fn client(&mut self) -> Option<Arc<ClientProfile>> {
+        let client = self.client.wait_for(Option::is_some).await;
+        let client = client.ok().and_then(|client| client.clone());
+        if let Some(client) = &client {
+            self.handler.session.set_client_era(client.era);
+        }
+        client
+    }
+
+    async fn limited<T>(
+        &self,
+        what: &str,
+        work: impl Future<Output = Result<T, BackendError>>,
+    ) -> Result<T, BackendError> {
+        let limit = HANDSHAKE_TIMEOUT.min(self.handler.session.config.timeout);
+        tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+            let within = limit.as_secs();
+            let why = format!("the server does not {what} within {within} s");
+            Err(BackendError::Silent(why))
+        })
+    }
+
+    /// While connected: keeps the lists and reads what the server sends, until the connection ends.
+    async fn serve(&mut self, connection: &Arc<Connection>, client: &ClientProfile) {
+        let handler = self.handler.clone();
+        let session = &handler.session;
+        self.reconnect.reset();
+        tracing::info!(
+            backend = session.name(),
+            server = connection.server.name,
+            server_version = connection.server.version,
+            era = connection.era.name(),
+            protocol = connection.version,
+            "connected"
+        );
+        let opened = Notify::new();
+        let up = async {
+            if connection.may_have_get_stream() {
+                let _ = tokio::time::timeout(GET_STREAM_TIMEOUT, opened.notified()).await;
+            }
+            session.set_state(State::Ready(Arc::clone(connection)));
+            session.restore(connection);
+            session.wait_disconnected().await;
+        };
+        let server_stream = async {
+            match connection.era {
+                Era::Modern => subscription_stream::run(connection, &handler, client).await,
+                Era::Legacy if connection.may_have_get_stream() => {
+                    get_stream::run(connection, &handler, &opened).await
+                }
+                Era::Legacy => {}
+            }
+            // It has no such stream, or the connection has ended.
+            std::future::pending().await
+        };
+        tokio::select! {
+            biased;
+            () = up => {}
+            () = handler.context.events.closed() => {}
+            () = connection.ended() => session.disconnected(connection),
+            () = server_stream => {}
+            () = self.refresh_lists_on_change(connection, client) => {}
+        }
+    }
+
+    /// Fetches the lists, and again when they change.
+    async fn refresh_lists_on_change(
+        &mut self,
+        connection: &Arc<Connection>,
+        client: &ClientProfile,
+    ) {
+        let session = Arc::clone(&self.handler.session);
+        if self.role == Role::OtherEra {
+            return std::future::pending().await;
+        }
+        loop {
+            let waiting = session.list_refresh.take();
+            let retry_in = self.refresh(connection, client).await;
+            for fetched in waiting {
+                let _ = fetched.send(());
+            }
+            tokio::select! {
+                () = sleep_if(retry_in) => {}
+                () = session.list_refresh.needed() => {}
+                () = session.lists_changed.notified() => {
+                    tokio::time::sleep(DEBOUNCE).await;
+                    // The fetch that follows covers changes that came meanwhile.
+                    let _ = session.lists_changed.notified().now_or_never();
+                }
+            }
+        }
+    }
+
+    /// Fetches all lists; returns when to try again if some failed.
+    async fn refresh(
+        &mut self,
+        connection: &Arc<Connection>,
+        client: &ClientProfile,
+    ) -> Option<Duration> {
+        let retries = self.handler.session.config.retries;
+        let (listing, stale) = listing::fetch(connection, client, retries, &self.listing).await;
+        // A client may call as soon as it sees the list.
+        self.handler.session.wait_ready().await;
+        for (kind, error) in &stale {
+            tracing::warn!(
+                backend = self.handler.session.name(), list = kind.list_method(), %error,
+                "a list can't be had; what was listed at last contact stays"
+            );
+        }
+        self.listing = Arc::new(listing);
+        let again = (!stale.is_empty()).then(|| self.reconnect.next_delay(&mut rand::rng()));
+        if again.is_none() {
+            self.reconnect.reset();
+        }
+        let listing = Arc::clone(&self.listing);
+        let _ = self.handler.context.events.send(BackendEvent::Listed {
+            backend: self.handler.context.id,
+            listing,
+            stale,
+        });
+        again
+    }
+
+    /// While down: reports it, and waits until it is time to try again or a call needs it.
+    async fn wait(&mut self, error: BackendError) {
+        let delay = self.reconnect.next_delay(&mut rand::rng());
+        let ConnectionHandler { session, context } = &self.handler;
+        let why = error.explain(&session.config.shown_url);
+        tracing::warn!(
+            backend = session.name(),
+            error = why,
+            retry_in_ms = delay.as_millis() as u64,
+            "backend is down"
+        );
+        let failures = session.failures() + 1;
+        session.set_state(State::Down { error, failures });
+        if self.role == Role::Primary {
+            let _ = context.events.send(BackendEvent::Down {
+                backend: context.id,
+            });
+        }
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = session.connect_now.notified() => {}
+            () = context.events.closed() => {}
+        }
+        session.set_state(State::Connecting { failures });
+    }
+}
+
+async fn sleep_if(delay: Option<Duration>) {
+    match delay {
+        Some(delay) => tokio::time::sleep_until(Instant::now() + delay).await,
+        None => std::future::pending().await,
+    }
+}

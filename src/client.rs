@@ -1,0 +1,17 @@
+//! What the process knows of its client.
+//!
+//! Owns the client's handshake ([`Lifecycle`]), what it has subscribed to ([`Subscriptions`]), which
+//! capabilities server requests need of it ([`capabilities`]) and the server requests that wait until
+//! it is initialized ([`PreInitQueue`]). It must not know how a request is served, nor who writes to
+//! the client.
+
+pub(crate) mod capabilities;
+mod filter;
+mod lifecycle;
+mod pre_init;
+mod subscriptions;
+
+pub(crate) use filter::Filter;
+pub(crate) use lifecycle::Lifecycle;
+pub(crate) use pre_init::{PreInitQueue, UnsolicitedRequest};
+pub(crate) use subscriptions::Subscriptions;

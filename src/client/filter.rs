@@ -1,0 +1,154 @@
+//! Which notifications a subscription wants (MCP 2026-07-28, basic/patterns/subscriptions,
+//! "Notification Filter").
+//!
+//! Owns reading and writing the filter, and matching notifications against it. Pure; it must not
+//! know who has subscribed.
+
+use bytes::Bytes;
+
+use crate::protocol::message::elements;
+use crate::protocol::{Notification, RawJson};
+
+/// Which notifications a subscription wants.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Filter {
+    lists: Vec<List>,
+    /// Resources whose changes are wanted.
+    pub(crate) uris: Vec<String>,
+    /// It names tasks. They are not honoured: a client can request a task's state at any time.
+    pub(crate) tasks: bool,
+}
+
+/// A list whose changes can be subscribed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum List {
+    Tools,
+    Prompts,
+    Resources,
+}
+
+impl List {
+    const ALL: [Self; 3] = [Self::Tools, Self::Prompts, Self::Resources];
+
+    fn flag(self) -> &'static str {
+        match self {
+            Self::Tools => "toolsListChanged",
+            Self::Prompts => "promptsListChanged",
+            Self::Resources => "resourcesListChanged",
+        }
+    }
+
+    fn notification(self) -> &'static str {
+        match self {
+            Self::Tools => "notifications/tools/list_changed",
+            Self::Prompts => "notifications/prompts/list_changed",
+            Self::Resources => "notifications/resources/list_changed",
+        }
+    }
+}
+
+impl Filter {
+    /// Reads `params.notifications`; unknown members are not honoured.
+    ///
+    /// # Errors
+    /// What is wrong with it, for a message.
+    pub(crate) fn read(params: Option<&RawJson>) -> Result<Self, String> {
+        let wanted = params.and_then(|params| params.get("notifications"));
+        let wanted = wanted
+            .filter(RawJson::is_object)
+            .ok_or("params need the object \"notifications\"")?;
+        let mut lists = Vec::new();
+        for list in List::ALL {
+            match wanted.get(list.flag()).as_ref().map(RawJson::as_str) {
+                Some("true") => lists.push(list),
+                None | Some("false" | "null") => {}
+                Some(_) => return Err(format!("{:?} must be true or false", list.flag())),
+            }
+        }
+        let uris = match wanted.get("resourceSubscriptions") {
+            None => Vec::new(),
+            Some(uris) => elements(&uris)
+                .and_then(|uris| uris.iter().map(RawJson::text).collect())
+                .ok_or("\"resourceSubscriptions\" must be an array of strings")?,
+        };
+        let tasks = wanted.get("taskIds").is_some();
+        Ok(Self { lists, uris, tasks })
+    }
+
+    /// The filter as the acknowledgement names it.
+    pub(super) fn as_json(&self) -> RawJson {
+        let flags = self
+            .lists
+            .iter()
+            .map(|list| (list.flag(), Bytes::from_static(b"true")));
+        let uris = (!self.uris.is_empty()).then(|| {
+            let uris = serde_json::to_vec(&self.uris).unwrap_or_else(|_| b"[]".to_vec());
+            ("resourceSubscriptions", Bytes::from(uris))
+        });
+        let members: Vec<(&str, Bytes)> = flags.chain(uris).collect();
+        RawJson::trusted("{}").with_members(&members, &[])
+    }
+
+    /// Whether a notification passes the filter.
+    pub(super) fn wants(&self, notification: &Notification) -> bool {
+        match updated(notification) {
+            Some(uri) => self.uris.iter().any(|wanted| covers(wanted, &uri)),
+            None => {
+                let mut lists = self.lists.iter();
+                lists.any(|list| list.notification() == notification.method)
+            }
+        }
+    }
+}
+
+/// The URI of a `notifications/resources/updated`; `None` for any other notification.
+pub(super) fn updated(notification: &Notification) -> Option<String> {
+    let params = notification.params.as_ref();
+    let params = params.filter(|_| notification.method == "notifications/resources/updated");
+    params?.get("uri")?.text()
+}
+
+/// Whether a subscription to `wanted` is about `uri`: a server may name a part of what was
+/// subscribed to (MCP 2025-11-25, server/resources).
+pub(super) fn covers(wanted: &str, uri: &str) -> bool {
+    uri.strip_prefix(wanted).is_some_and(|rest| {
+        rest.is_empty() || wanted.ends_with('/') || rest.starts_with(['/', '#', '?'])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(notifications: &str) -> Result<Filter, String> {
+        let params = format!(r#"{{"notifications":{notifications}}}"#);
+        Filter::read(Some(&RawJson::trusted(params)))
+    }
+
+    #[test]
+    fn a_filter_is_honoured_as_far_as_it_is_known() {
+        let all = r#"{"toolsListChanged":true,"promptsListChanged":false,"resourcesListChanged":null,"resourceSubscriptions":["a:/b"],"other":1}"#;
+        let filter = filter(all).unwrap();
+        assert_eq!(
+            filter.as_json().as_str(),
+            r#"{"toolsListChanged":true,"resourceSubscriptions":["a:/b"]}"#
+        );
+        for bad in [
+            "7",
+            r#"{"toolsListChanged":"yes"}"#,
+            r#"{"resourceSubscriptions":[1]}"#,
+        ] {
+            assert!(self::filter(bad).is_err(), "{bad}");
+        }
+        assert!(Filter::read(None).is_err());
+    }
+
+    #[test]
+    fn a_part_of_what_was_subscribed_to_is_reported_too() {
+        assert!(covers("file:///a", "file:///a"));
+        assert!(covers("file:///a", "file:///a/b"));
+        assert!(covers("file:///a/", "file:///a/b"));
+        assert!(!covers("file:///a", "file:///ab"));
+        assert!(!covers("file:///a", "file:///"));
+    }
+}

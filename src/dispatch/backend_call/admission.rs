@@ -1,0 +1,69 @@
+//! One call to a backend, if governance admits it.
+//!
+//! Owns the errors that a client gets for a call that failed or was refused. It must not know the
+//! rules: [`crate::governance`] decides.
+
+use std::fmt::Display;
+
+use crate::backend::{Answer, BackendError, Call, HttpBackend};
+use crate::call_report::CallReport;
+use crate::governance::{Admission, Health, Refusal};
+use crate::protocol::error::INTERNAL_ERROR;
+use crate::protocol::{Class, Executed, GatewayData, RpcError};
+
+/// Makes the call, its retries included. `tool` is the backend's own name of the tool that it runs.
+pub(in crate::dispatch) async fn call(
+    backend: &HttpBackend,
+    admission: &Admission,
+    call: &Call<'_>,
+    tool: Option<&str>,
+) -> Result<Answer, RpcError> {
+    let is_tool = tool.is_some();
+    let permit = admission
+        .admit(backend.id, tool)
+        .map_err(|refusal| refused(backend, &refusal, is_tool))?;
+    let called = backend.call(call).await;
+    permit.settle(match &called.result {
+        // An error of a tool is a response too.
+        Ok(_) => Health::Success,
+        Err(error) => error.health(),
+    });
+    let report = &called.report;
+    called
+        .result
+        .map_err(|error| explain(backend, &error, report, is_tool))
+}
+
+/// The error that the client gets for a call that failed.
+pub(super) fn explain(
+    backend: &HttpBackend,
+    error: &BackendError,
+    report: &CallReport,
+    is_tool: bool,
+) -> RpcError {
+    let what = error.explain(&backend.config.shown_url);
+    let (executed, attempts) = (report.executed, report.attempts);
+    let data = GatewayData::new(Some(backend.name()), error.class(), executed, attempts);
+    to_client_error(backend, &what, executed, is_tool).with_data(data)
+}
+
+fn refused(backend: &HttpBackend, refusal: &Refusal, is_tool: bool) -> RpcError {
+    let data = GatewayData::new(Some(backend.name()), Class::Unreachable, Executed::No, 0);
+    to_client_error(backend, refusal, Executed::No, is_tool).with_data(data)
+}
+
+/// The message must suffice: clients drop `data`.
+fn to_client_error(
+    backend: &HttpBackend,
+    what: &dyn Display,
+    executed: Executed,
+    is_tool: bool,
+) -> RpcError {
+    let fate = match executed {
+        _ if !is_tool => "",
+        Executed::No => "; the tool did not run",
+        Executed::Unknown => "; the tool MAY HAVE RUN: check before calling again",
+        Executed::Yes => "; the tool has run",
+    };
+    RpcError::new(INTERNAL_ERROR, format!("{}: {what}{fate}", backend.name()))
+}

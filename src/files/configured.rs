@@ -1,0 +1,68 @@
+//! Reads the files that a config names: secrets and certificates.
+//!
+//! Owns the rule that no file can block the gateway or exhaust its memory. It must not know what a
+//! file holds.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::read_up_to;
+
+/// Larger than any bundle of certificates.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// The whole file, read on a blocking thread. Symbolic links are followed, since mounted secrets
+/// are such. Only a regular file is opened: reading a pipe or a device may never end, and the path
+/// may come from a config that was merely found in a working folder.
+///
+/// # Errors
+/// A message for people, with the path.
+pub async fn read_configured(path: &Path) -> Result<Vec<u8>, String> {
+    let path = PathBuf::from(path);
+    let shown = path.display().to_string();
+    tokio::task::spawn_blocking(move || read(&path))
+        .await
+        .unwrap_or_else(|_| Err(format!("{shown} can't be read")))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let shown = path.display();
+    let unreadable = |error| format!("{shown} can't be read: {error}");
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(format!("{shown} is no regular file"));
+    }
+    read_up_to(path, MAX_BYTES).map_err(|error| match error.kind() {
+        ErrorKind::FileTooLarge => format!("{shown} has more than {MAX_BYTES} bytes"),
+        _ => unreadable(error),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    #[test]
+    fn a_regular_file_of_sane_size_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "text").unwrap();
+        assert_eq!(read(&path).unwrap(), b"text");
+        assert!(
+            read(folder.path())
+                .unwrap_err()
+                .ends_with("is no regular file")
+        );
+
+        let huge = File::create(&path).unwrap();
+        huge.set_len(MAX_BYTES + 1).unwrap();
+        assert!(
+            read(&path)
+                .unwrap_err()
+                .ends_with("has more than 16777216 bytes")
+        );
+        std::fs::remove_file(&path).unwrap();
+        assert!(read(&path).unwrap_err().contains("can't be read"));
+    }
+}

@@ -1,0 +1,95 @@
+//! The state of the loop.
+//!
+//! Owns [`Gateway`]: the requests in flight, the open server requests, and the snapshot. It must not
+//! know events; [`crate::gateway`] handles them.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::{mpsc, watch};
+
+use super::events::Deadlines;
+use super::replies::Replies;
+use crate::client::{Lifecycle, PreInitQueue, Subscriptions};
+use crate::dispatch::{ParkedCalls, TaskEvent};
+use crate::protocol::error::INTERNAL_ERROR;
+use crate::protocol::{Outcome, RequestKey, RpcError};
+use crate::publish::Publisher;
+use crate::snapshot::Snapshot;
+use crate::transport::stdio::Outbox;
+
+/// Why a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitReason {
+    /// The client closed our stdin.
+    EndOfInput,
+    /// The client closed our stdout.
+    StdoutClosed,
+    /// The client reads nothing of what we write.
+    ClientStuck,
+    /// SIGTERM, SIGINT or the like; calls in flight had their time.
+    Signal,
+    /// A second signal: no time for anything.
+    SecondSignal,
+}
+
+/// The loop, and everything that it alone may change.
+pub(crate) struct Gateway {
+    pub(super) lifecycle: Lifecycle,
+    pub(super) publisher: Publisher,
+    pub(super) snapshots: watch::Sender<Arc<Snapshot>>,
+    pub(super) replies: Replies,
+    pub(super) subscriptions: Subscriptions,
+    pub(super) parked: Arc<ParkedCalls>,
+    pub(super) pre_init: PreInitQueue,
+    pub(super) tasks: mpsc::UnboundedSender<TaskEvent>,
+    pub(super) from_tasks: mpsc::UnboundedReceiver<TaskEvent>,
+    pub(super) deadlines: Deadlines,
+    pub(super) ending: ExitReason,
+}
+
+impl Gateway {
+    /// With all of its inputs still to come.
+    pub(crate) fn new(lifecycle: Lifecycle, mut publisher: Publisher, outbox: Outbox) -> Self {
+        let (tasks, from_tasks) = mpsc::unbounded_channel();
+        Self {
+            snapshots: watch::Sender::new(publisher.snapshot()),
+            lifecycle,
+            publisher,
+            replies: Replies::new(outbox),
+            subscriptions: Subscriptions::default(),
+            parked: Arc::default(),
+            pre_init: PreInitQueue::default(),
+            tasks,
+            from_tasks,
+            deadlines: Deadlines::default(),
+            ending: ExitReason::EndOfInput,
+        }
+    }
+
+    /// The snapshot of now.
+    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshots.borrow())
+    }
+
+    /// Runs the work of a request in a task of its own. A panic in it ends the request only.
+    pub(super) fn spawn(&mut self, key: RequestKey, work: BoxFuture<'static, Outcome>) {
+        let tasks = self.tasks.clone();
+        let task = tokio::spawn(async move {
+            let outcome = AssertUnwindSafe(work)
+                .catch_unwind()
+                .await
+                .unwrap_or_else(|_| {
+                    RpcError::new(
+                        INTERNAL_ERROR,
+                        "the gateway failed on this call: please report it",
+                    )
+                    .into()
+                });
+            let _ = tasks.send(TaskEvent::Done { key, outcome });
+        });
+        self.replies.set_task(key, task.abort_handle());
+    }
+}

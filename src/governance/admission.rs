@@ -1,0 +1,143 @@
+//! Admits or refuses a call, by all rules together.
+//!
+//! Owns the state that the rules keep for each backend. It is keyed by [`BackendId`] and outlives
+//! every snapshot, so that a new catalog or config forgets no failure.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::breaker::{self, Breaker, Health};
+use crate::call_report::BackendId;
+use crate::sync::Mutex;
+
+/// Decides which calls may be made. A backend that was not [added](Self::add) has no rules: every
+/// call to it is admitted.
+#[derive(Debug, Default)]
+pub struct Admission {
+    breakers: Mutex<HashMap<BackendId, Arc<Breaker>>>,
+}
+
+/// Leave to make one call: to be [settled](Permit::settle) with what the call has shown. A permit
+/// that is dropped has shown nothing.
+#[derive(Debug)]
+#[must_use = "a permit that is dropped has shown nothing"]
+pub struct Permit {
+    breaker: Option<breaker::Permit>,
+}
+
+/// Why a call is not made. `Display` says it without the backend's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// When the same call may be admitted; `None` where that depends on how another call ends.
+    pub retry_after: Option<Duration>,
+    rule: breaker::Refusal,
+}
+
+impl Admission {
+    /// Takes a backend under the rules; `name` is for the log.
+    pub(crate) fn add(&self, backend: BackendId, name: &str) {
+        let new = || Arc::new(Breaker::new(name));
+        self.breakers.lock().entry(backend).or_insert_with(new);
+    }
+
+    /// Asks whether a call may be made now; `_tool` is the backend's own name of the tool that it
+    /// runs, for rules about single tools.
+    ///
+    /// # Errors
+    /// [`Refusal`], if not.
+    pub fn admit(&self, backend: BackendId, _tool: Option<&str>) -> Result<Permit, Refusal> {
+        let permit = self.breaker(backend).map(|breaker| breaker.admit());
+        match permit.transpose() {
+            Ok(breaker) => Ok(Permit { breaker }),
+            Err(rule) => Err(Refusal {
+                retry_after: rule.wait,
+                rule,
+            }),
+        }
+    }
+
+    /// Whether a call would be refused now. Takes no place of a call.
+    pub(crate) fn would_refuse(&self, backend: BackendId) -> bool {
+        let breaker = self.breaker(backend);
+        breaker.is_some_and(|breaker| breaker.turns_away())
+    }
+
+    /// Something other than a call has reached the backend: the next call need not wait to try.
+    pub(crate) fn reached(&self, backend: BackendId) {
+        if let Some(breaker) = self.breaker(backend) {
+            breaker.reached();
+        }
+    }
+
+    fn breaker(&self, backend: BackendId) -> Option<Arc<Breaker>> {
+        self.breakers.lock().get(&backend).cloned()
+    }
+}
+
+impl Permit {
+    /// Says what the call has shown.
+    pub fn settle(self, health: Health) {
+        if let Some(permit) = self.breaker {
+            permit.settle(health);
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.rule.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::breaker::{FAILURES, FIRST_WAIT};
+    use super::*;
+
+    const ONE: BackendId = BackendId::new(1);
+    const OTHER: BackendId = BackendId::new(2);
+
+    fn fail(admission: &Admission, backend: BackendId, times: u32) {
+        for _ in 0..times {
+            let failure = Health::Failure("connection refused".into());
+            admission.admit(backend, None).unwrap().settle(failure);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_of_one_backend_refuse_calls_to_that_backend_only() {
+        let admission = Admission::default();
+        admission.add(ONE, "one");
+        admission.add(OTHER, "other");
+        fail(&admission, ONE, FAILURES);
+        assert!(admission.would_refuse(ONE) && !admission.would_refuse(OTHER));
+        let refusal = admission.admit(ONE, Some("echo")).unwrap_err();
+        assert_eq!(refusal.retry_after, Some(FIRST_WAIT));
+        assert!(refusal.to_string().ends_with("tried again in 1 s"));
+        assert!(admission.admit(OTHER, None).is_ok());
+        admission.reached(ONE);
+        let probe = admission.admit(ONE, None).unwrap();
+        assert_eq!(admission.admit(ONE, None).unwrap_err().retry_after, None);
+        probe.settle(Health::Success);
+        assert!(admission.admit(ONE, None).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn adding_a_backend_again_forgets_nothing() {
+        let admission = Admission::default();
+        admission.add(ONE, "one");
+        fail(&admission, ONE, FAILURES);
+        admission.add(ONE, "one");
+        assert!(admission.would_refuse(ONE));
+    }
+
+    #[test]
+    fn a_backend_without_rules_is_always_admitted() {
+        let admission = Admission::default();
+        fail(&admission, ONE, 2 * FAILURES);
+        assert!(!admission.would_refuse(ONE));
+        admission.reached(ONE);
+    }
+}

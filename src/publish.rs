@@ -1,0 +1,12 @@
+//! From what backends list to what clients are served.
+//!
+//! Owns [`Publisher`], which builds the next snapshot, and [`list_changed`], which names the
+//! notifications that it calls for. It must not know requests, nor how a listing was fetched.
+
+mod list_changed;
+mod pinning;
+mod publisher;
+mod reported;
+
+pub(crate) use list_changed::list_changed;
+pub(crate) use publisher::Publisher;

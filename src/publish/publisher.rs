@@ -1,0 +1,232 @@
+//! Builds snapshots from the listings of backends.
+//!
+//! Owns the listing of each backend as of last contact, if need be of an earlier run, the names that
+//! were assigned, and the admission of calls. It must not know how a listing was fetched, nor who
+//! uses a snapshot.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::pinning::Gate;
+use super::reported::Reported;
+use crate::backend::{BackendError, BackendEvent, HttpBackend};
+use crate::call_report::BackendId;
+use crate::catalog::{BackendListing, Catalog, Names, RejectReason, Rejected, Source};
+use crate::config::Config;
+use crate::governance::Admission;
+use crate::protocol::{Kind, Listing, RawJson};
+use crate::snapshot::{Backends, Lists, Snapshot, identity};
+use crate::state::{StateStore, age};
+
+/// Builds the next snapshot.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    config: Arc<Config>,
+    backends: Backends,
+    admission: Arc<Admission>,
+    /// One for each of the backends.
+    parts: HashMap<BackendId, Part>,
+    gate: Gate,
+    state: StateStore,
+    /// Sticky from the first settled snapshot on.
+    names: Names,
+    settled: bool,
+    closing: bool,
+    /// A backend event has come that the last snapshot does not show.
+    changed: bool,
+    identity: RawJson,
+    /// Rejected items that the log has named.
+    reported: Reported,
+}
+
+/// What is known of one backend.
+#[derive(Debug, Default)]
+struct Part {
+    /// As of last contact.
+    backend_listing: Option<BackendListing>,
+    /// It has connected or failed once.
+    reported: bool,
+    /// Its last connection attempt failed.
+    is_down: bool,
+    /// It has listed in this run.
+    has_listed: bool,
+    /// The lists that were fetched in this run.
+    fetched: HashSet<Kind>,
+}
+
+impl Publisher {
+    /// `backends` in config order, none of which has connected yet.
+    pub(crate) fn new(
+        config: Arc<Config>,
+        backends: Vec<Arc<HttpBackend>>,
+        state: StateStore,
+    ) -> Self {
+        let admission = Admission::default();
+        for backend in &backends {
+            admission.add(backend.id, backend.name());
+        }
+        let ids = backends.iter().map(|backend| backend.id);
+        Self {
+            parts: ids.map(|id| (id, Part::default())).collect(),
+            gate: Gate::new(&config, state.clone()),
+            state,
+            // Without backends there is nothing to wait for.
+            settled: backends.is_empty(),
+            admission: Arc::new(admission),
+            names: Names::default(),
+            closing: false,
+            changed: false,
+            reported: Reported::default(),
+            identity: identity(&config.gateway),
+            config,
+            backends: Backends::new(backends),
+        }
+    }
+
+    /// Takes in what happened to a backend.
+    pub(crate) fn absorb(&mut self, event: BackendEvent) {
+        match event {
+            BackendEvent::Listed {
+                backend,
+                listing,
+                stale,
+            } => self.listed(backend, listing, &stale),
+            BackendEvent::Down { backend } => {
+                if let Some(part) = self.parts.get_mut(&backend) {
+                    part.reported = true;
+                    part.is_down = true;
+                }
+            }
+            BackendEvent::Notice { .. } | BackendEvent::ServerRequest { .. } => return,
+        }
+        self.changed = true;
+        if !self.settled && self.parts.values().all(|part| part.reported) {
+            self.settle();
+        }
+    }
+
+    fn listed(&mut self, id: BackendId, listing: Arc<Listing>, stale: &[(Kind, BackendError)]) {
+        let backend = self.backends.get(id);
+        let Some((backend, part)) = backend.zip(self.parts.get_mut(&id)) else {
+            return;
+        };
+        let config = &backend.config;
+        let fetched = |kind: &Kind| stale.iter().all(|(stale, _)| stale != kind);
+        part.fetched.extend(Kind::ALL.into_iter().filter(fetched));
+        part.reported = true;
+        part.has_listed = true;
+        if std::mem::take(&mut part.is_down) {
+            self.admission.reached(id);
+        }
+        let mut listing = listing;
+        if part.fetched.len() < Kind::ALL.len()
+            && let Some(cached) = self.state.cached_listing(config)
+        {
+            let whole = Arc::make_mut(&mut listing);
+            for kind in Kind::ALL
+                .into_iter()
+                .filter(|kind| !part.fetched.contains(kind))
+            {
+                *whole.items_mut(kind) = cached.listing.items(kind).to_vec();
+            }
+        }
+        part.backend_listing = Some(
+            self.gate
+                .pass(config, BackendListing::read(config, &listing)),
+        );
+        self.state.keep(config, &listing);
+    }
+
+    /// Lists wait for backends no longer: a backend that has not listed by now is served as it
+    /// listed in an earlier run.
+    pub(crate) fn settle(&mut self) {
+        self.settled = true;
+        self.serve_cached_listings();
+    }
+
+    /// No more requests come: lists wait no longer.
+    pub(crate) fn close(&mut self) {
+        self.closing = true;
+        self.serve_cached_listings();
+    }
+
+    fn serve_cached_listings(&mut self) {
+        for backend in &self.backends {
+            let part = self.parts.entry(backend.id).or_default();
+            if part.backend_listing.is_some() {
+                continue;
+            }
+            let Some(cached) = self.state.cached_listing(&backend.config) else {
+                continue;
+            };
+            tracing::warn!(
+                backend = backend.name(),
+                tools = cached.listing.items(Kind::Tool).len(),
+                last_contact = age(cached.at),
+                "it is not connected yet: what it listed at last contact is served, and a call connects first"
+            );
+            let backend_listing = BackendListing::read(&backend.config, &cached.listing);
+            part.backend_listing = Some(self.gate.pass(&backend.config, backend_listing));
+        }
+    }
+
+    /// Whether a backend event has come that the last snapshot does not show.
+    pub(crate) fn has_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// Whether every backend has connected or failed once, or has had its time.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// The snapshot of what is known now. Until settled, names are assigned anew each time, so that
+    /// config order decides whichever backend connects first; from then on an owner keeps its name.
+    pub(crate) fn snapshot(&mut self) -> Arc<Snapshot> {
+        self.changed = false;
+        let parts = self.backends.iter().filter_map(|backend| {
+            let part = self.parts.get(&backend.id)?;
+            Some((backend, part))
+        });
+        let sources: Vec<Source<'_>> = parts
+            .map(|(backend, part)| Source {
+                id: backend.id,
+                config: &backend.config,
+                backend_listing: part.backend_listing.as_ref(),
+                confirmed: part.fetched.contains(&Kind::Tool),
+            })
+            .collect();
+        let built = Catalog::build(&self.config.gateway, &sources, &self.names);
+        if self.settled {
+            self.names = built.catalog.names().clone();
+        }
+        self.report(&built.rejected);
+        let unlisted = self.parts.iter().filter(|(_, part)| !part.has_listed);
+        let unlisted = unlisted.map(|(id, _)| *id).collect();
+        Arc::new(Snapshot {
+            config: Arc::clone(&self.config),
+            backends: self.backends.clone(),
+            admission: Arc::clone(&self.admission),
+            lists: Lists::default(),
+            unlisted,
+            identity: self.identity.clone(),
+            catalog: built.catalog,
+            settled: self.settled,
+            closing: self.closing,
+        })
+    }
+
+    fn report(&mut self, rejected: &[Rejected]) {
+        for item in rejected {
+            // Pinning has logged it, with what has changed.
+            let is_logged = matches!(item.reason, RejectReason::Changed(_));
+            if !is_logged && self.reported.is_news(item) {
+                let (list, reason) = (item.kind.list_method(), &item.reason);
+                tracing::warn!(backend = &*item.backend, list, item = item.name, %reason, "an item is withheld");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

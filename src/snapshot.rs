@@ -1,0 +1,151 @@
+//! Everything that requests are served from, as of one moment.
+//!
+//! Owns [`Snapshot`], which is replaced whole on every change, [`Backends`], the backends in config
+//! order, and the results of the four lists, each built once. It must not know requests, nor how a
+//! snapshot is made.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, OnceLock};
+
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::backend::HttpBackend;
+use crate::call_report::BackendId;
+use crate::catalog::Catalog;
+use crate::config::{Config, GatewayConfig};
+use crate::governance::Admission;
+use crate::protocol::era::modern::{self, ResultStamp};
+use crate::protocol::{Era, Kind, RawJson};
+
+/// What a request is served from. A task keeps the snapshot that it began with.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    /// The config that runs.
+    pub(crate) config: Arc<Config>,
+    /// All backends.
+    pub(crate) backends: Backends,
+    /// Admits calls to them. Outlives the snapshot.
+    pub(crate) admission: Arc<Admission>,
+    /// What is listed, and by which backend.
+    pub(crate) catalog: Catalog,
+    /// The results of the four lists.
+    pub(crate) lists: Lists,
+    /// Backends that have not listed anything yet in this run.
+    pub(crate) unlisted: HashSet<BackendId>,
+    /// How the gateway names itself in results (MCP 2026-07-28, basic, "Per-response protocol
+    /// fields").
+    pub(crate) identity: RawJson,
+    /// Every backend has connected or failed once, or `startup_wait` is over.
+    pub(crate) settled: bool,
+    /// No more requests come: a list that still waits is served from what is there.
+    pub(crate) closing: bool,
+}
+
+/// Where tasks get their snapshot from.
+pub(crate) type Snapshots = watch::Receiver<Arc<Snapshot>>;
+
+/// The first snapshot that is settled; `None` when the gateway ends before there is one.
+pub(crate) async fn settled(mut snapshots: Snapshots) -> Option<Arc<Snapshot>> {
+    let settled = snapshots.wait_for(|snapshot| snapshot.settled).await;
+    settled.ok().map(|snapshot| Arc::clone(&snapshot))
+}
+
+impl Snapshot {
+    /// The result of a list request, as a client of this era gets it.
+    pub(crate) fn list(&self, kind: Kind, era: Era) -> RawJson {
+        let items = self.catalog.list(kind);
+        let cell = &self.lists.0[kind as usize];
+        match era {
+            Era::Legacy => cell.legacy.get_or_init(|| list_result(kind, items)),
+            Era::Modern => cell.modern.get_or_init(|| {
+                let hints = modern::hints(self.catalog.freshness(kind));
+                let result = list_result(kind, items).with_members(&hints, &[]);
+                modern::stamp_result(&result, ResultStamp::CompleteAndCacheable, &self.identity)
+            }),
+        }
+        .clone()
+    }
+}
+
+/// The results of the four lists, each built when it is first requested in its era.
+#[derive(Debug, Default)]
+pub(crate) struct Lists([ByEra; Kind::ALL.len()]);
+
+#[derive(Debug, Default)]
+struct ByEra {
+    legacy: OnceLock<RawJson>,
+    modern: OnceLock<RawJson>,
+}
+
+fn list_result(kind: Kind, items: &[u8]) -> RawJson {
+    RawJson::trusted([b"{\"", kind.member().as_bytes(), b"\":", items, b"}"].concat())
+}
+
+/// How the gateway names itself.
+pub(crate) fn identity(config: &GatewayConfig) -> RawJson {
+    RawJson::of(&json!({ "name": config.name, "version": env!("CARGO_PKG_VERSION") }))
+}
+
+/// Backends in config order, each found by its id. Clones share one list.
+#[derive(Debug, Clone)]
+pub(crate) struct Backends(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    in_order: Vec<Arc<HttpBackend>>,
+    places: HashMap<BackendId, usize>,
+}
+
+impl Backends {
+    /// `in_order` is config order, whatever the numbers of the ids.
+    pub(crate) fn new(in_order: Vec<Arc<HttpBackend>>) -> Self {
+        let places = in_order.iter().enumerate();
+        let places = places.map(|(place, backend)| (backend.id, place)).collect();
+        Self(Arc::new(Inner { in_order, places }))
+    }
+
+    /// The backend with this id, unless it is gone.
+    pub(crate) fn get(&self, id: BackendId) -> Option<&Arc<HttpBackend>> {
+        self.0.places.get(&id).map(|&at| &self.0.in_order[at])
+    }
+
+    /// All of them, in config order.
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, Arc<HttpBackend>> {
+        self.0.in_order.iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Backends {
+    type Item = &'a Arc<HttpBackend>;
+    type IntoIter = std::slice::Iter<'a, Arc<HttpBackend>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, Overrides, load};
+
+    #[test]
+    fn backends_are_found_by_id_and_listed_in_config_order() {
+        let url = |name: &str| (name.to_owned(), "http://127.0.0.1:9/".to_owned());
+        let flags = Overrides {
+            backends: vec![url("one"), url("two")],
+            ..Overrides::default()
+        };
+        let config = load(&flags, &Environment::new("no-such-folder")).unwrap();
+        let ids = [BackendId::new(7), BackendId::new(3)];
+        let backends = config.backends.iter().zip(ids);
+        let backends = backends
+            .map(|(config, id)| Arc::new(HttpBackend::unsupervised(Arc::clone(config), id)));
+        let backends = Backends::new(backends.collect());
+        let listed: Vec<BackendId> = backends.iter().map(|backend| backend.id).collect();
+        assert_eq!(listed, ids);
+        assert_eq!(backends.get(ids[1]).unwrap().name(), "two");
+        assert!(backends.get(BackendId::new(0)).is_none());
+    }
+}

@@ -1,0 +1,174 @@
+//! HTTP clients, and with them the connection pools.
+//!
+//! Owns the one place where a [`reqwest::Client`] is built: one pair for each distinct
+//! [`ClientKey`], so that backends without connection settings of their own share one. It must not
+//! know backends or MCP.
+
+use std::collections::HashMap;
+use std::future::ready;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{Certificate, Client, Identity, redirect, retry};
+
+use crate::files::read_configured;
+use crate::sync::Mutex;
+
+/// `User-Agent` of every request, unless the config sets another.
+pub const USER_AGENT: &str = concat!("sentinel-gateway/", env!("CARGO_PKG_VERSION"));
+/// Idle connections that the kept client holds for one host.
+pub const MAX_IDLE_PER_HOST: usize = 10;
+const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
+/// Idle time of the burst client's connections: from one burst of calls to the next.
+const BURST_IDLE_TIMEOUT: Duration = Duration::from_secs(1);
+/// HTTP/2: a connection without traffic under an open request is pinged after this long, and is
+/// closed when the ping stays unanswered as long again.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// The clients of one process, by their settings. Clones share them.
+#[derive(Debug, Default, Clone)]
+pub struct Pool {
+    clients: Arc<Mutex<HashMap<ClientKey, Clients>>>,
+}
+
+/// Two clients for one setting. With one alone, 64 calls side by side close and open most of their
+/// connections again and again, since only [`MAX_IDLE_PER_HOST`] may idle between two bursts.
+#[derive(Debug, Clone)]
+pub struct Clients {
+    /// Few connections, kept long.
+    pub kept: Client,
+    /// For requests beyond [`MAX_IDLE_PER_HOST`] at once and for long-lived streams: any number of
+    /// connections, closed soon after use.
+    pub burst: Client,
+}
+
+/// The settings that make two backends need two clients.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ClientKey {
+    /// Time for TCP and TLS together.
+    pub connect_timeout: Duration,
+    /// The host is loopback: proxies from the environment and name servers don't apply.
+    pub loopback: bool,
+    /// The scheme is https.
+    pub https: bool,
+    /// A PEM bundle trusted besides the system's roots.
+    pub ca_file: Option<PathBuf>,
+    /// A PEM client certificate chain, and its PEM key.
+    pub client_cert: Option<(PathBuf, PathBuf)>,
+}
+
+impl Pool {
+    /// The clients for these settings, built at first use. Reads certificate files.
+    ///
+    /// # Errors
+    /// A message for people, if a certificate file can't be read or used.
+    pub async fn clients(&self, key: ClientKey) -> Result<Clients, String> {
+        if let Some(built) = self.clients.lock().get(&key) {
+            return Ok(built.clone());
+        }
+        let certificates = Certificates::read(&key).await?;
+        let built = Clients {
+            kept: build(&key, &certificates, MAX_IDLE_PER_HOST, IDLE_TIMEOUT)?,
+            burst: build(&key, &certificates, usize::MAX, BURST_IDLE_TIMEOUT)?,
+        };
+        // Another backend may have built the same meanwhile: all share the first.
+        Ok(self.clients.lock().entry(key).or_insert(built).clone())
+    }
+}
+
+/// What certificate files hold.
+#[derive(Default)]
+struct Certificates {
+    roots: Vec<Certificate>,
+    identity: Option<Identity>,
+}
+
+impl Certificates {
+    async fn read(key: &ClientKey) -> Result<Self, String> {
+        let mut certificates = Self::default();
+        if let Some(path) = &key.ca_file {
+            let pem = read(path, "ca_file").await?;
+            let roots = Certificate::from_pem_bundle(&pem).unwrap_or_default();
+            if roots.is_empty() {
+                let path = path.display();
+                return Err(format!("ca_file {path} holds no PEM certificate"));
+            }
+            certificates.roots = roots;
+        }
+        if let Some((certificate, key)) = &key.client_cert {
+            let mut pem = read(certificate, "client_cert_file").await?;
+            pem.push(b'\n');
+            pem.extend(read(key, "client_key_file").await?);
+            let identity = Identity::from_pem(&pem).map_err(|_| {
+                let (certificate, key) = (certificate.display(), key.display());
+                format!("client_cert_file {certificate} and client_key_file {key} are no PEM certificate with its key")
+            })?;
+            certificates.identity = Some(identity);
+        }
+        Ok(certificates)
+    }
+}
+
+fn build(
+    key: &ClientKey,
+    certificates: &Certificates,
+    max_idle: usize,
+    idle_timeout: Duration,
+) -> Result<Client, String> {
+    // A second call finds a provider installed, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+
+    let mut builder = Client::builder()
+        .user_agent(USER_AGENT)
+        .redirect(redirect::Policy::none())
+        .referer(false)
+        .pool_max_idle_per_host(max_idle)
+        .pool_idle_timeout(idle_timeout)
+        .connect_timeout(key.connect_timeout)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .http2_keep_alive_timeout(KEEP_ALIVE);
+    if key.loopback {
+        builder = builder.no_proxy().dns_resolver(Arc::new(LoopbackResolver));
+    }
+    if key.loopback && !key.https {
+        // No TLS can happen here: don't load the system's roots for it.
+        builder = builder.tls_certs_only([]);
+    }
+    if !key.https {
+        // Only HTTP/2 says that it has not taken a request: without it, no copy of each is kept for
+        // that.
+        builder = builder.retry(retry::never().max_retries_per_request(0));
+    }
+    if !certificates.roots.is_empty() {
+        builder = builder.tls_certs_merge(certificates.roots.clone());
+    }
+    if let Some(identity) = &certificates.identity {
+        builder = builder.identity(identity.clone());
+    }
+    builder
+        .build()
+        .map_err(|error| format!("no HTTP client can be made: {error}"))
+}
+
+/// Resolves `localhost` and names below it. Credentials travel there in the clear and past every
+/// proxy, so no name server may say that it is elsewhere.
+struct LoopbackResolver;
+
+impl Resolve for LoopbackResolver {
+    fn resolve(&self, _: Name) -> Resolving {
+        let addresses = [Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()];
+        let addresses = addresses.map(|address: IpAddr| SocketAddr::new(address, 0));
+        let addresses: Addrs = Box::new(addresses.into_iter());
+        Box::pin(ready(Ok(addresses)))
+    }
+}
+
+async fn read(path: &Path, key: &str) -> Result<Vec<u8>, String> {
+    read_configured(path)
+        .await
+        .map_err(|why| format!("{key} {why}"))
+}
