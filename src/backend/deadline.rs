@@ -1,16 +1,17 @@
-//! The time one call has.
+//! The deadline of a call.
 //!
-//! Owns the deadline over queueing, waits, retries and reading. It stands still while a person or
-//! a model behind the client is being asked: that time is not the backend's.
+//! Owns [`Deadline`], which covers queueing, backoff, retries and reading. It is paused while the
+//! client answers a request of the server: the backend does not pay for that time.
 
 use std::future::Future;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-/// A deadline that can be paused. Monotonic: a jump of the wall clock does nothing.
+use crate::sync::Mutex;
+
+/// A deadline that can be paused. It is monotonic: a change of the wall clock has no effect.
 #[derive(Debug)]
 pub struct Deadline {
     limit: Duration,
@@ -21,34 +22,36 @@ pub struct Deadline {
 
 #[derive(Debug)]
 struct DeadlineState {
-    /// But for the time that it has stood still together with others since it was started.
+    /// Includes own pauses that have ended, but no shared ones.
     deadline: Instant,
-    /// Questions to the client that are open, and since when there has been one.
+    /// Own pauses now open.
     pauses: usize,
+    /// When the first of them began.
     paused_at: Instant,
-    /// How long all clocks had stood still: at its start, and at its last pause.
-    stood_at_start: Duration,
-    stood_at_pause: Duration,
+    /// Total of the shared pauses when the deadline was created.
+    shared_at_start: Duration,
+    /// Total of the shared pauses when the own pause began.
+    shared_at_pause: Duration,
 }
 
-/// The time is up.
+/// The deadline has passed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Expired;
 
-/// Keeps the clock still until it is dropped.
+/// Pauses a [`Deadline`] until it is dropped.
 #[derive(Debug)]
 pub struct Pause<'a>(&'a Deadline);
 
 impl Deadline {
-    /// Has started when it had `begun`, and stands still with the others of its backend.
+    /// A deadline `limit` after `begun`, paused together with the others of its backend.
     pub(super) fn since(begun: Instant, limit: Duration, shared_pause: SharedPause) -> Self {
         let totals = shared_pause.total();
         let state = Mutex::new(DeadlineState {
             deadline: begun + limit,
             pauses: 0,
             paused_at: begun,
-            stood_at_start: totals,
-            stood_at_pause: totals,
+            shared_at_start: totals,
+            shared_at_pause: totals,
         });
         Self {
             limit,
@@ -58,27 +61,27 @@ impl Deadline {
         }
     }
 
-    /// The whole time, as configured.
+    /// The configured limit.
     pub fn limit(&self) -> Duration {
         self.limit
     }
 
-    /// What is left of it.
+    /// The time left; zero after the deadline.
     pub fn left(&self) -> Duration {
-        let state = self.lock();
+        let state = self.state.lock();
         let (now, totals) = match state.pauses {
             0 => (Instant::now(), self.shared_pause.total()),
-            _ => (state.paused_at, state.stood_at_pause),
+            _ => (state.paused_at, state.shared_at_pause),
         };
-        let end = state.deadline + totals.saturating_sub(state.stood_at_start);
+        let end = state.deadline + totals.saturating_sub(state.shared_at_start);
         end.saturating_duration_since(now)
     }
 
-    /// Runs `work` as long as there is time. What comes too late does not even begin: nothing is
-    /// sent that nobody can wait for.
+    /// Runs `work` until the deadline. After the deadline `work` is not polled at all, so that
+    /// nothing is sent whose answer would be too late.
     ///
     /// # Errors
-    /// [`Expired`] when there is none left; `work` is dropped.
+    /// [`Expired`] at the deadline; `work` is dropped.
     pub async fn run<T>(&self, work: impl Future<Output = T>) -> Result<T, Expired> {
         if self.left().is_zero() {
             return Err(Expired);
@@ -90,23 +93,23 @@ impl Deadline {
         }
     }
 
-    /// Stops the clock. Pauses may overlap.
+    /// Pauses the deadline. Pauses may overlap.
     pub fn pause(&self) -> Pause<'_> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.pauses == 0 {
             state.paused_at = Instant::now();
-            state.stood_at_pause = self.shared_pause.total();
+            state.shared_at_pause = self.shared_pause.total();
         }
         state.pauses += 1;
         Pause(self)
     }
 
-    /// Sleeps for what is left, and again for what has come to it meanwhile: so a clock that never
-    /// stands still, as nearly all, has nothing to listen to.
+    /// Resolves at the deadline. It sleeps for the time left and then looks again, so a deadline
+    /// that is never paused, as nearly all are, needs no notification.
     async fn expired(&self) {
         loop {
             let left = self.left();
-            if self.lock().pauses > 0 {
+            if self.state.lock().pauses > 0 {
                 self.resumed.notified().await;
             } else if self.shared_pause.is_active() {
                 self.shared_pause.ended().await;
@@ -117,10 +120,6 @@ impl Deadline {
             }
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, DeadlineState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for Pause<'_> {
@@ -130,11 +129,11 @@ impl Drop for Pause<'_> {
             shared_pause,
             ..
         } = self.0;
-        let mut state = self.0.lock();
+        let mut state = self.0.state.lock();
         state.pauses -= 1;
         if state.pauses == 0 {
-            // What all clocks stood still meanwhile counts by itself.
-            let shared = shared_pause.total().saturating_sub(state.stood_at_pause);
+            // Shared pauses are counted separately.
+            let shared = shared_pause.total().saturating_sub(state.shared_at_pause);
             let paused = state.paused_at.elapsed().saturating_sub(shared);
             state.deadline += paused;
             resumed.notify_one();
@@ -142,25 +141,26 @@ impl Drop for Pause<'_> {
     }
 }
 
-/// When the clocks of all calls to one backend stand still: while it has a question open that
-/// belongs to none of them, since one of them may be what it asks for. Clones are the same.
+/// Pauses the deadlines of all calls to one backend: while a request of the server is open that
+/// belongs to no call, for any of them may have caused it. Clones share one state.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SharedPause(watch::Sender<PauseTotals>);
 
 #[derive(Debug, Default)]
 struct PauseTotals {
-    /// Questions that are open, and since when there has been one.
+    /// Pauses now open.
     open: usize,
+    /// When the first of them began.
     since: Option<Instant>,
-    /// How long there was one before that.
+    /// Total of the pauses that have ended.
     before: Duration,
 }
 
-/// Keeps them still until it is dropped.
+/// One shared pause; it ends when this is dropped.
 pub(super) struct SharedPauseGuard<'a>(&'a SharedPause);
 
 impl SharedPause {
-    /// One more question is open.
+    /// Begins a pause.
     pub(super) fn begin(&self) -> SharedPauseGuard<'_> {
         self.0.send_modify(|totals| {
             totals.open += 1;
@@ -179,7 +179,7 @@ impl SharedPause {
     }
 
     async fn ended(&self) {
-        // The sender is ours: the wait can't fail.
+        // `self` holds a sender, so the wait can't fail.
         let _ = self.0.subscribe().wait_for(|totals| totals.open == 0).await;
     }
 }
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn time_that_the_client_is_asked_is_not_counted() {
+    async fn time_that_the_client_takes_to_answer_is_not_counted() {
         let deadline = started(10);
         let work = async {
             tokio::time::sleep(Duration::from_secs(6)).await;
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_comes_too_late_does_not_begin() {
+    async fn work_does_not_begin_after_the_deadline() {
         let deadline = started(10);
         tokio::time::advance(Duration::from_secs(10)).await;
         let mut begun = false;
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_clocks_of_a_backend_stand_still_together() {
+    async fn deadlines_of_a_backend_are_paused_together() {
         let shared_pause = SharedPause::default();
         let begun = Instant::now();
         let deadline = Deadline::since(begun, Duration::from_secs(10), shared_pause.clone());

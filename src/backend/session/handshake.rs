@@ -1,8 +1,8 @@
-//! How a backend and the gateway agree on what they speak.
+//! The handshake with a backend, which finds out what it speaks.
 //!
-//! Owns finding out a server's era (B-C-03, B-C-04), `server/discover` of the modern one
-//! (S26 `server/discover`) and the handshake of the legacy one (S25 `basic/lifecycle`). It must
-//! not know when to connect, nor whether to try again.
+//! Owns the detection of a server's era (B-C-03, B-C-04): `server/discover` of the modern one
+//! (MCP 2026-07-28, server/discover) and `initialize` of the legacy one (MCP 2025-11-25,
+//! basic/lifecycle). It must not know when to connect, nor whether to try again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,44 +27,44 @@ use crate::protocol::{
     ClientProfile, Era, Id, LEGACY_VERSIONS, MODERN_VERSION, Outcome, RawJson, message,
 };
 
-/// How long a server is given at first to say what it is.
+/// How long `server/discover` may take at first.
 pub(in crate::backend) const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What a server turned out to speak.
+/// The era of a server, as far as `server/discover` shows it.
 #[derive(Debug)]
 pub(in crate::backend) enum Probed {
-    /// The modern era; the link needs nothing more.
+    /// Modern. The connection is ready.
     Modern(Arc<Connection>),
-    /// Something else: `initialize` is next.
+    /// Not modern: `initialize` is next.
     Legacy,
-    /// It gave no answer in time. Some legacy servers leave unanswered what they don't know;
-    /// others are only slow.
+    /// No response in time. Some legacy servers don't respond to methods that they don't know;
+    /// others are slow.
     Silent,
 }
 
-/// Asks a server what it is, in the modern manner.
+/// Sends `server/discover`, for at most `patience`.
 ///
 /// # Errors
-/// When the server says nothing about its era: it can't be reached, refuses our credentials, or
-/// is in trouble; or when it is modern and speaks no version that we do.
+/// When the response says nothing about the era: the server can't be reached, refuses our
+/// credentials, or fails; or when it is modern and shares no version with us.
 pub(in crate::backend) async fn probe(
     endpoint: &Arc<Endpoint>,
     background: &TaskTracker,
     patience: Duration,
 ) -> Result<Probed, BackendError> {
-    let asked = Instant::now();
-    let patiently = tokio::time::timeout(patience, async {
+    let sent_at = Instant::now();
+    let probing = tokio::time::timeout(patience, async {
         match discover(endpoint).await {
-            // It names our version all the same: ask once more, as the specification says.
+            // It lists our version all the same: try once more, as the specification says.
             Ok(Outcome::Error(error)) if offers_our_version(&error) => discover(endpoint).await,
-            said => said,
+            other => other,
         }
     });
-    let Ok(said) = patiently.await else {
+    let Ok(response) = probing.await else {
         return Ok(Probed::Silent);
     };
-    let latency = asked.elapsed();
-    match said {
+    let latency = sent_at.elapsed();
+    match response {
         Ok(Outcome::Result(result)) => match versions_in(result.get("supportedVersions")) {
             Some(versions) if versions.iter().any(|version| version == MODERN_VERSION) => {
                 let negotiated = Negotiated {
@@ -77,7 +77,7 @@ pub(in crate::backend) async fn probe(
                 Ok(Probed::Modern(Arc::new(connection)))
             }
             Some(versions) => legacy_among(&versions, endpoint),
-            // It answers anything with a result.
+            // A server that answers any method with a result.
             None => Ok(Probed::Legacy),
         },
         Ok(Outcome::Error(error)) => match code_of(&error) {
@@ -122,7 +122,7 @@ async fn discover(endpoint: &Endpoint) -> Result<Outcome, BackendError> {
     reading.answer(response).await
 }
 
-/// A modern server that doesn't speak our version of its era may still take a handshake.
+/// A modern server that lists no modern version of ours may list a legacy one.
 fn legacy_among(versions: &[String], endpoint: &Endpoint) -> Result<Probed, BackendError> {
     let known = |version: &String| LEGACY_VERSIONS.contains(&version.as_str());
     if versions.iter().any(known) {
@@ -142,7 +142,7 @@ fn offers_our_version(error: &RawJson) -> bool {
             .any(|version| version == MODERN_VERSION)
 }
 
-/// `data.supported` of an error that says a version is not.
+/// `data.supported` of an unsupported-version error.
 fn supported_by(error: &RawJson) -> Vec<String> {
     versions_in(error.at(&["data", "supported"])).unwrap_or_default()
 }
@@ -157,24 +157,24 @@ fn discovered(result: &RawJson, endpoint: &Endpoint) -> ServerProfile {
     profile(result, info.as_ref(), endpoint)
 }
 
-/// The legacy handshake: `initialize` with what the client said of itself, then
-/// `notifications/initialized`. A server that refuses it in the manner of the transport of
-/// 2024-11-05 gets it by that one (B-L-09), on which `news` hears what belongs to no call.
+/// The legacy handshake: `initialize` with the client's profile, then `notifications/initialized`.
+/// Where the server refuses the POST, the HTTP with SSE transport of 2024-11-05 is tried (B-L-09);
+/// on it, `unsolicited` takes messages that belong to no call.
 ///
 /// # Errors
-/// When the backend can't be reached, refuses, or speaks no version that we know.
+/// When the backend can't be reached, refuses, or answers with a version that we don't know.
 pub(in crate::backend) async fn initialize(
     endpoint: &Arc<Endpoint>,
     client: &ClientProfile,
     background: &TaskTracker,
-    news: Arc<dyn ServerMessageHandler>,
+    unsolicited: Arc<dyn ServerMessageHandler>,
 ) -> Result<Connection, BackendError> {
     let id = fresh_id();
     let body = message::request(&id, "initialize", Some(&initialize_params(client)));
-    let asked = Instant::now();
+    let sent_at = Instant::now();
     match post_initialize(endpoint, &id, body.clone()).await {
         Ok((outcome, session)) => {
-            let negotiated = negotiated(outcome, endpoint, asked.elapsed())?;
+            let negotiated = negotiated(outcome, endpoint, sent_at.elapsed())?;
             let connection = Connection::legacy(
                 Arc::clone(endpoint),
                 background.clone(),
@@ -190,13 +190,13 @@ pub(in crate::backend) async fn initialize(
                 ..
             },
         ) => {
-            let http_sse = match HttpSseTransport::open(endpoint, news).await {
+            let http_sse = match HttpSseTransport::open(endpoint, unsolicited).await {
                 Ok(http_sse) => http_sse,
                 Err(wrong @ BackendError::Handshake(_)) => return Err(wrong),
                 Err(_) => return Err(refused),
             };
             let outcome = http_sse.request(&id, body, None, &NoopHandler).await?;
-            let negotiated = negotiated(outcome, endpoint, asked.elapsed())?;
+            let negotiated = negotiated(outcome, endpoint, sent_at.elapsed())?;
             let connection = Connection::old(
                 Arc::clone(endpoint),
                 background.clone(),
@@ -210,7 +210,7 @@ pub(in crate::backend) async fn initialize(
     }
 }
 
-/// `initialize` by Streamable HTTP: what is answered, and the session if one was issued.
+/// `initialize` over Streamable HTTP: the response, and the session id if the server set one.
 async fn post_initialize(
     endpoint: &Endpoint,
     id: &Id,

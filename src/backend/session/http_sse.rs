@@ -1,7 +1,7 @@
-//! The transport of 2024-11-05, HTTP with SSE (its `basic/transports`): one stream that everything
-//! comes on, and an address to POST to.
+//! The HTTP with SSE transport (MCP 2024-11-05, basic/transports): one event stream for all
+//! messages of the server, and an endpoint for POST.
 //!
-//! Owns the stream and the address. It must not know what is said.
+//! Owns the stream and the endpoint. It must not know what the messages mean.
 
 use std::future::Future;
 use std::pin::pin;
@@ -23,10 +23,10 @@ use crate::backend::stream::{
 };
 use crate::protocol::{Era, Id, Outcome, message};
 
-/// How long a server may take to say where it wants to be posted to.
+/// How long the `endpoint` event may take.
 const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The most that the event with the address may have.
+/// Largest `endpoint` event, in bytes.
 const ENDPOINT_BYTES: usize = 64 * 1024;
 
 /// An open stream. It closes when this is dropped.
@@ -38,14 +38,15 @@ pub(super) struct HttpSseTransport {
 }
 
 impl HttpSseTransport {
-    /// Opens the stream and learns the address. What comes on it beside answers goes to `news`.
+    /// Opens the stream and reads the `endpoint` event. Messages that are no responses go to
+    /// `unsolicited`.
     ///
     /// # Errors
-    /// When the server has no such stream; [`BackendError::Handshake`] when it has one that must
-    /// not be used.
+    /// When the server has no such stream; [`BackendError::Handshake`] when its endpoint has another
+    /// origin.
     pub(super) async fn open(
         endpoint: &Arc<Endpoint>,
-        news: Arc<dyn ServerMessageHandler>,
+        unsolicited: Arc<dyn ServerMessageHandler>,
     ) -> Result<Self, BackendError> {
         let mut response = open_get(endpoint, endpoint.headers(), None).await?;
         if !is_event_stream(&response) {
@@ -69,7 +70,13 @@ impl HttpSseTransport {
             url,
         };
         let pending = Arc::new(PendingRequests::default());
-        let reading = read(post.clone(), response, decoder, Arc::clone(&pending), news);
+        let reading = read(
+            post.clone(),
+            response,
+            decoder,
+            Arc::clone(&pending),
+            unsolicited,
+        );
         Ok(Self {
             post,
             reader: tokio::spawn(reading).abort_handle(),
@@ -77,10 +84,10 @@ impl HttpSseTransport {
         })
     }
 
-    /// One request: the answer comes on the stream, and so does its progress.
+    /// Sends one request. Its response and progress come on the stream.
     ///
     /// # Errors
-    /// When it can't be posted, or the stream ends before the answer.
+    /// When the POST fails, or the stream ends before the response.
     pub(super) async fn request(
         &self,
         id: &Id,
@@ -98,7 +105,7 @@ impl HttpSseTransport {
         loop {
             tokio::select! {
                 biased;
-                said = within(idle, response.recv()) => match said? {
+                item = within(idle, response.recv()) => match item? {
                     Some(StreamItem::Answer(answer)) => return answer,
                     Some(StreamItem::Notification(notification)) => handler.notification(notification),
                     None => {
@@ -114,15 +121,15 @@ impl HttpSseTransport {
         }
     }
 
-    /// Posts what has no answer.
+    /// Sends a message that has no response.
     ///
     /// # Errors
-    /// When it is not taken.
+    /// When the POST fails.
     pub(super) async fn post(&self, body: Bytes) -> Result<(), BackendError> {
         self.post.send(body).await
     }
 
-    /// Closes the stream, which is all that a farewell is.
+    /// Closes the stream, which ends the session.
     pub(super) fn close(&self) {
         self.reader.abort();
         self.pending.close();
@@ -145,7 +152,7 @@ impl Drop for HttpSseTransport {
     }
 }
 
-/// Where messages go.
+/// The endpoint for messages to the server.
 #[derive(Debug, Clone)]
 struct Post {
     endpoint: Arc<Endpoint>,
@@ -157,11 +164,11 @@ impl Post {
         let headers = self.endpoint.headers();
         let (mut response, _in_flight) = self.endpoint.post_to(&self.url, headers, body).await?;
         let (status, headers) = (response.status(), response.headers().clone());
-        // Read to the end, so that the connection can be used again.
+        // Read the body, so that the connection can be reused.
         let body = Endpoint::beginning(&mut response).await;
         match status.as_u16() {
             _ if status.is_success() => Ok(()),
-            // The address stands for the session.
+            // The endpoint identifies the session.
             404 => Err(BackendError::SessionLost { by_status: true }),
             _ => Err(self.endpoint.refusal(status, &headers, &body)),
         }
@@ -190,24 +197,26 @@ async fn first_event(
         match response.chunk().await {
             Ok(Some(chunk)) => decoder.push(chunk),
             Ok(None) => {
-                return Err(BackendError::BadReply("the stream ended at once".into()));
+                return Err(BackendError::BadReply(
+                    "the stream ended before its first event".into(),
+                ));
             }
             Err(error) => return Err(classify(error)),
         }
     }
 }
 
-/// Reads the stream to its end. Whoever still waits then waits in vain.
+/// Reads the stream to its end, then closes all pending requests.
 async fn read(
     post: Post,
     response: Response,
     decoder: Decoder,
     pending: Arc<PendingRequests>,
-    news: Arc<dyn ServerMessageHandler>,
+    unsolicited: Arc<dyn ServerMessageHandler>,
 ) {
     let router = StreamRouter {
         pending: &pending,
-        other: &*news,
+        other: &*unsolicited,
     };
     let responder = |id, outcome| answer(&post, id, outcome);
     let reading = ResponseReader {

@@ -1,11 +1,11 @@
-//! Who waits for what on a stream that carries the answers to many.
+//! Pending requests on a stream that carries responses to many of them.
 //!
-//! Owns finding the request that an answer or a progress belongs to. It must not know who sent the
-//! request, nor where the stream comes from.
+//! Owns the map from a request's id to the task that waits for its response. It must not know who
+//! sent the request, nor where the stream comes from.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use futures_util::future::BoxFuture;
@@ -14,11 +14,12 @@ use tokio_util::sync::CancellationToken;
 use super::handler::{ResponseSink, ServerMessageHandler};
 use crate::backend::error::BackendError;
 use crate::protocol::{Id, Notification, Outcome, Request};
+use crate::sync::Mutex;
 
-/// What may wait to be heard under one id. Progress beyond that may be missed, an answer not.
+/// Items queued for one request. Progress beyond this is dropped; the response never is.
 const MAX_QUEUED: usize = 64;
 
-/// Who waits for what on the stream.
+/// The requests whose response comes on one stream.
 #[derive(Debug, Default)]
 pub(in crate::backend) struct PendingRequests {
     by_id: Mutex<HashMap<Id, Arc<ResponseSlot>>>,
@@ -31,25 +32,25 @@ pub(in crate::backend) enum StreamItem {
     Answer(Result<Outcome, BackendError>),
 }
 
-/// What was said to one waiter and not heard yet. Every call has one, and hardly any gets mail: so
-/// it is small, where a channel would bring its buffer along.
+/// What has come for one request and was not taken yet. Every call has one and few get progress, so
+/// it is smaller than a channel with its buffer.
 #[derive(Debug, Default)]
 struct ResponseSlot(Mutex<SlotState>);
 
 #[derive(Debug, Default)]
 struct SlotState {
-    item: VecDeque<StreamItem>,
-    /// Nothing comes any more.
+    items: VecDeque<StreamItem>,
+    /// The stream has ended.
     closed: bool,
     waker: Option<Waker>,
 }
 
 impl PendingRequests {
-    /// Waits for the answer to this request, and hears its progress.
+    /// Registers a request. Do so before it is sent.
     pub(in crate::backend) fn register<'a>(&'a self, id: &'a Id) -> PendingResponse<'a> {
         let slot = Arc::<ResponseSlot>::default();
-        let mut by_id = self.lock();
-        // Under the lock, so that none comes in behind the last.
+        let mut by_id = self.by_id.lock();
+        // Under the lock: no request is registered after `close`.
         match self.closed.is_cancelled() {
             true => slot.close(),
             false => drop(by_id.insert(id.clone(), Arc::clone(&slot))),
@@ -61,44 +62,40 @@ impl PendingRequests {
         }
     }
 
-    /// Nothing comes any more: whoever still waits, waits in vain.
+    /// The stream has ended: every pending request gets `None`.
     pub(in crate::backend) fn close(&self) {
-        let mut by_id = self.lock();
+        let mut by_id = self.by_id.lock();
         self.closed.cancel();
         by_id.drain().for_each(|(_, slot)| slot.close());
     }
 
-    /// Whether nothing comes any more.
+    /// Whether the stream has ended.
     pub(in crate::backend) fn is_closed(&self) -> bool {
         self.closed.is_cancelled()
     }
 
-    /// Resolves then.
+    /// Resolves when the stream has ended.
     pub(in crate::backend) async fn closed(&self) {
         self.closed.cancelled().await;
     }
 
     fn deliver(&self, id: &Id, item: StreamItem) {
-        if let Some(slot) = self.lock().get(id) {
+        if let Some(slot) = self.by_id.lock().get(id) {
             slot.put(item);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Id, Arc<ResponseSlot>>> {
-        self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl ResponseSlot {
-    /// The last place is kept for the answer. Another one after that is nobody's.
+    /// Queues an item. The last place is kept for the response; a second response is dropped.
     fn put(&self, item: StreamItem) {
         self.change(|state| {
             let places = match item {
                 StreamItem::Answer(_) => MAX_QUEUED,
                 StreamItem::Notification(_) => MAX_QUEUED - 1,
             };
-            if state.item.len() < places {
-                state.item.push_back(item);
+            if state.items.len() < places {
+                state.items.push_back(item);
             }
         });
     }
@@ -108,7 +105,7 @@ impl ResponseSlot {
     }
 
     fn change(&self, change: impl FnOnce(&mut SlotState)) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         change(&mut state);
         let waker = state.waker.take();
         drop(state);
@@ -117,10 +114,10 @@ impl ResponseSlot {
         }
     }
 
-    /// The next of it; ready with `None` when nothing comes any more.
+    /// The next item; ready with `None` when the stream has ended.
     fn poll(&self, context: &Context<'_>) -> Poll<Option<StreamItem>> {
-        let mut state = self.lock();
-        if let Some(item) = state.item.pop_front() {
+        let mut state = self.0.lock();
+        if let Some(item) = state.items.pop_front() {
             return Poll::Ready(Some(item));
         }
         if state.closed {
@@ -132,14 +129,10 @@ impl ResponseSlot {
         }
         Poll::Pending
     }
-
-    fn lock(&self) -> MutexGuard<'_, SlotState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl ResponseSink for PendingRequests {
-    /// Ends nothing: the stream is read on.
+    /// Delivers it and returns `None`: the stream is read on.
     fn response(
         &self,
         id: &Id,
@@ -150,7 +143,7 @@ impl ResponseSink for PendingRequests {
     }
 }
 
-/// Waits no longer when dropped.
+/// A registered request. Dropping it removes the registration.
 pub(in crate::backend) struct PendingResponse<'a> {
     pending: &'a PendingRequests,
     id: &'a Id,
@@ -158,7 +151,7 @@ pub(in crate::backend) struct PendingResponse<'a> {
 }
 
 impl PendingResponse<'_> {
-    /// What is said next; `None` when nothing comes any more.
+    /// The next item; `None` when the stream has ended.
     pub(in crate::backend) async fn recv(&mut self) -> Option<StreamItem> {
         poll_fn(|context| self.slot.poll(context)).await
     }
@@ -166,11 +159,11 @@ impl PendingResponse<'_> {
 
 impl Drop for PendingResponse<'_> {
     fn drop(&mut self) {
-        self.pending.lock().remove(self.id);
+        self.pending.by_id.lock().remove(self.id);
     }
 }
 
-/// Hands progress to the call that it belongs to, and all else to whoever hears news.
+/// Passes progress to the request that it belongs to, and everything else to `other`.
 pub(in crate::backend) struct StreamRouter<'a> {
     pub(in crate::backend) pending: &'a PendingRequests,
     pub(in crate::backend) other: &'a dyn ServerMessageHandler,
@@ -183,7 +176,7 @@ impl ServerMessageHandler for StreamRouter<'_> {
         }
         let token = notification.params.as_ref();
         let token = token.and_then(|params| params.get("progressToken"));
-        // Attempts have their id for a token.
+        // An attempt uses its id as its progress token.
         if let Some(id) = token.and_then(Id::from_raw) {
             self.pending
                 .deliver(&id, StreamItem::Notification(notification));
@@ -231,12 +224,9 @@ mod tests {
             requests.response(&one, answer);
             requests.close();
         };
-        // In this order: both wait before anything is said.
-        let (heard, nothing, ()) = tokio::join!(first.recv(), second.recv(), delivering);
-        assert!(
-            matches!(heard, Some(StreamItem::Answer(Ok(_)))),
-            "{heard:?}"
-        );
+        // Polled in this order: both wait before anything is delivered.
+        let (item, nothing, ()) = tokio::join!(first.recv(), second.recv(), delivering);
+        assert!(matches!(item, Some(StreamItem::Answer(Ok(_)))), "{item:?}");
         assert!(nothing.is_none(), "{nothing:?}");
         assert!(
             requests.register(&one).recv().await.is_none(),

@@ -1,10 +1,10 @@
-//! Reading what a backend answers, message by message.
+//! Reads an HTTP response up to the JSON-RPC response in it.
 //!
-//! Owns the way from an HTTP response to the one answer it holds: a JSON body, or an event stream
-//! on which notifications and requests of the server come before (or beside) it. The answer
-//! counts the moment its event is complete, whether or not the stream is closed. A stream that is
-//! read for no answer, but for what else the server says, is read the same way. It must not know
-//! about retries or about clients; what else is heard goes to a [`ServerMessageHandler`].
+//! Owns reading a JSON body, or an event stream on which the server's notifications and requests
+//! come before the response (MCP 2025-11-25, basic/transports, "Sending Messages to the Server").
+//! The response counts as soon as its event is complete, whether or not the stream is closed. A
+//! GET stream, which has no response, is read in the same way. It must not know about retries or
+//! clients; other messages go to a [`ServerMessageHandler`].
 
 use std::time::Duration;
 
@@ -31,32 +31,32 @@ use crate::protocol::{Era, Inbound, Notification, Outcome, RawJson, Request};
 pub struct ResponseReader<'a> {
     /// Whose response it is.
     pub endpoint: &'a Endpoint,
-    /// Who waits for an answer.
+    /// Takes JSON-RPC responses.
     pub sink: &'a dyn ResponseSink,
-    /// The era the request was sent in: a modern server asks nothing on this stream.
+    /// The era of the request. A modern server must not send requests on this stream.
     pub era: Era,
-    /// Whether we ask what the server is: then an error that names no request is an answer too,
-    /// since servers don't echo the id of what they can't make sense of.
+    /// Whether this is `server/discover` to find out the era. Then an error without an id is an
+    /// answer too, since servers don't echo the id of a request that they don't understand.
     pub probing: bool,
-    /// Whether the request went out under a session id, so that a 404 means it is lost.
+    /// Whether the request had a session id, so that 404 means that the session is lost.
     pub in_session: bool,
     /// The longest silence allowed.
     pub idle: Option<Duration>,
-    /// Who hears the rest.
+    /// Takes notifications and requests of the server.
     pub handler: &'a dyn ServerMessageHandler,
-    /// How our answers get back to the server.
+    /// Sends answers to the server's requests.
     pub responder: &'a Responder<'a>,
-    /// How a stream that ends too early is resumed, where it can be.
+    /// Resumes a stream that ends before the response, where that is possible.
     pub resume: Option<&'a dyn Resume>,
     /// Counts the bytes of the response, for a request that is a call.
     pub trace: Option<&'a CallTrace>,
 }
 
 impl<'a> ResponseReader<'a> {
-    /// Reads up to the answer.
+    /// Reads up to the JSON-RPC response.
     ///
     /// # Errors
-    /// When there is none: a refusal, a broken stream, or something that is no MCP answer.
+    /// When there is none: an HTTP error, a broken stream, or a body that is no MCP response.
     pub async fn answer(&self, mut response: Response) -> Result<Outcome, BackendError> {
         let status = response.status();
         if !status.is_success() {
@@ -96,8 +96,8 @@ impl<'a> ResponseReader<'a> {
         }
     }
 
-    /// Not 2xx: a JSON-RPC error with our id is an answer all the same, except where the status
-    /// itself says what to do.
+    /// A status other than 2xx. A JSON-RPC error under our id in its body is a response too, except
+    /// where the status itself decides.
     async fn refusal(&self, mut response: Response) -> Result<Outcome, BackendError> {
         let status = response.status();
         let headers = response.headers().clone();
@@ -126,15 +126,15 @@ impl<'a> ResponseReader<'a> {
                 }
             }
         }
-        // What a modern server refuses, it refuses with an error under our id (S26
-        // `basic/transports/streamable-http`).
+        // A modern server refuses with a JSON-RPC error under our id (MCP 2026-07-28,
+        // basic/transports/streamable-http).
         if self.era == Era::Modern && !self.probing && matches!(status.as_u16(), 400 | 404 | 405) {
             return Err(BackendError::EraChanged);
         }
         Err(self.endpoint.refusal(status, &headers, &body))
     }
 
-    /// Whether a refusal is one of the modern era, where we thought the server a legacy one.
+    /// Whether a server that was legacy at the handshake answers with an error of the modern era.
     fn speaks_other_era(&self, refusal: &Outcome) -> bool {
         let Outcome::Error(error) = refusal else {
             return false;
@@ -143,15 +143,15 @@ impl<'a> ResponseReader<'a> {
         self.era == Era::Legacy && code_of(error).is_some_and(|code| modern.contains(&code))
     }
 
-    /// Reads an event stream up to the answer, over as many responses as it takes.
+    /// Reads an event stream up to the JSON-RPC response, over as many HTTP responses as it takes.
     ///
     /// # Errors
-    /// When it ends before and can't be gone on with.
+    /// When it ends before and can't be resumed.
     pub async fn events(&self, response: Response) -> Result<Outcome, BackendError> {
         self.events_from(response, self.decoder()).await
     }
 
-    /// The same for a stream whose beginning has been read.
+    /// Continues an event stream whose beginning has been read by `decoder`.
     ///
     /// # Errors
     /// As [`events`](Self::events).
@@ -197,7 +197,7 @@ impl<'a> ResponseReader<'a> {
             BackendError::BadReply(format!("{why}: {}", self.endpoint.snippet(&body)))
         })?;
         for message in messages {
-            match self.understand(message) {
+            match self.classify(message) {
                 ReaderItem::Answer(answer) => return answer,
                 ReaderItem::Notification(notification) => self.handler.notification(notification),
                 ReaderItem::Request(_) | ReaderItem::Nothing => {}
@@ -224,7 +224,7 @@ impl<'a> ResponseReader<'a> {
                         if let Some(answer) = self.event(&event, server_requests) {
                             return StreamEnd::Read(answer);
                         }
-                        // Of one chunk thousands may come, and others have their turn in between.
+                        // One chunk may hold thousands of events: other tasks run in between.
                         coop::consume_budget().await;
                     }
                 }
@@ -235,9 +235,9 @@ impl<'a> ResponseReader<'a> {
             let quiet = server_requests.is_empty();
             let chunk = tokio::select! {
                 biased;
-                said = server_requests.settled() => match said {
+                sent = server_requests.settled() => match sent {
                     Ok(()) => continue,
-                    // What waits for the answer waits in vain, and has run so far.
+                    // The tool can't get the answer that it needs, and has begun to run.
                     Err(_) => {
                         let why = "the session ended while the client was asked".to_owned();
                         return StreamEnd::Read(Err(BackendError::connection_lost(why)));
@@ -256,7 +256,7 @@ impl<'a> ResponseReader<'a> {
         }
     }
 
-    /// An event that takes its charge along; `charge` is left with that for what the decoder holds.
+    /// The event with its own share of the byte budget; `charge` keeps what the decoder holds.
     fn charged(
         &self,
         event: Result<Event, TooLarge>,
@@ -269,7 +269,7 @@ impl<'a> ResponseReader<'a> {
         Ok(Event { data, ..event })
     }
 
-    /// One event's messages; says the answer if it is among them.
+    /// Handles the messages of one event. Returns the response if it is among them.
     fn event(
         &self,
         event: &Event,
@@ -278,7 +278,7 @@ impl<'a> ResponseReader<'a> {
         let messages = match messages(&event.data) {
             Ok(messages) => messages,
             Err(why) => {
-                // One of another type than `message` need not be JSON.
+                // An event of another type than `message` need not be JSON.
                 if event.event.is_none() {
                     let data = self.endpoint.snippet(&event.data);
                     tracing::warn!(why, data, "an event is skipped");
@@ -287,7 +287,7 @@ impl<'a> ResponseReader<'a> {
             }
         };
         for message in messages {
-            match self.understand(message) {
+            match self.classify(message) {
                 ReaderItem::Answer(answer) => return Some(answer),
                 ReaderItem::Notification(notification) => match cancelled_request(&notification) {
                     Some(id) => server_requests.cancel(&id),
@@ -302,7 +302,7 @@ impl<'a> ResponseReader<'a> {
         None
     }
 
-    fn understand(&self, message: Message) -> ReaderItem {
+    fn classify(&self, message: Message) -> ReaderItem {
         let (id, answer) = match message {
             Ok(Inbound::Notification(notification)) => {
                 return ReaderItem::Notification(notification);
@@ -310,7 +310,7 @@ impl<'a> ResponseReader<'a> {
             Ok(Inbound::Request(request)) if self.era == Era::Modern => {
                 tracing::warn!(
                     method = self.endpoint.snippet(request.method.as_bytes()),
-                    "a modern server must not send requests: it is dropped"
+                    "a request is dropped: a modern server must not send requests"
                 );
                 return ReaderItem::Nothing;
             }
@@ -319,7 +319,7 @@ impl<'a> ResponseReader<'a> {
             Err(malformed) => {
                 tracing::warn!(
                     error = malformed.error.message,
-                    "a message that is no JSON-RPC"
+                    "a message is dropped: it is not JSON-RPC"
                 );
                 let answer = Err(BackendError::BadReply(malformed.error.message));
                 (malformed.id, answer)
@@ -328,13 +328,13 @@ impl<'a> ResponseReader<'a> {
         match id.and_then(|id| self.sink.response(&id, answer)) {
             Some(answer) => ReaderItem::Answer(answer),
             None => {
-                tracing::debug!("a response that nobody waits for is dropped");
+                tracing::debug!("a response to no pending request is dropped");
                 ReaderItem::Nothing
             }
         }
     }
 
-    /// The whole body, capped. A body of one chunk is taken over as it is.
+    /// The whole body, at most `max_message_bytes`. A body of one chunk is not copied.
     async fn body(&self, response: &mut Response) -> Result<Bytes, BackendError> {
         let limit = self.endpoint.max_message_bytes;
         let announced = response
@@ -343,7 +343,7 @@ impl<'a> ResponseReader<'a> {
         if announced.is_some_and(|length| length > limit) {
             return Err(BackendError::TooLarge { limit });
         }
-        // Whoever finds room for the whole of it won't lose it half-way.
+        // Charge the announced length first: then the budget can't run out half-way.
         let announced = announced.unwrap_or_default();
         let mut charge = self.endpoint.budget.charge();
         charge.cover(announced)?;
@@ -370,7 +370,8 @@ impl<'a> ResponseReader<'a> {
         Err(BackendError::TooLarge { limit })
     }
 
-    /// The next piece of the body. While the client is being asked, silence is not the server's.
+    /// The next chunk of the body. `timed`: the idle limit applies, which is not so while the client
+    /// answers a request of the server.
     async fn chunk(
         &self,
         response: &mut Response,
@@ -391,11 +392,11 @@ impl<'a> ResponseReader<'a> {
     }
 }
 
-/// How one response of a stream ended.
+/// How one HTTP response of a stream ended.
 enum StreamEnd {
-    /// With what it was read for.
+    /// With the JSON-RPC response.
     Read(Result<Outcome, BackendError>),
-    /// Before that.
+    /// Before it.
     Broken(BackendError),
 }
 

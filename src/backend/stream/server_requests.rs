@@ -1,7 +1,7 @@
-//! What a server asks on a stream, while the stream is read on.
+//! Requests that a server sends on a stream, answered while the stream is read on.
 //!
-//! Owns the questions that are open: having each answered, and taking back those that the server
-//! withdraws. It must not know who answers, nor how an answer travels.
+//! Owns the open requests of one stream and their cancellation by the server. It must not know who
+//! answers, nor how an answer travels.
 
 use std::future::Future;
 use std::pin::pin;
@@ -13,10 +13,10 @@ use super::handler::{Responder, ServerMessageHandler};
 use crate::backend::error::BackendError;
 use crate::protocol::{Id, Notification, Request};
 
-/// Questions that one stream may have open. A server that asks more is not answered.
+/// Requests that one stream may have open. More are dropped without an answer.
 const MAX_OPEN: usize = 256;
 
-/// The open questions of one stream.
+/// The open requests of one stream.
 #[derive(Default)]
 pub(super) struct ServerRequests<'a> {
     answers: FuturesUnordered<BoxFuture<'a, (Id, Result<(), BackendError>)>>,
@@ -24,7 +24,7 @@ pub(super) struct ServerRequests<'a> {
 }
 
 impl<'a> ServerRequests<'a> {
-    /// Begins to have a question answered.
+    /// Has a request answered.
     pub(super) fn add(
         &mut self,
         handler: &'a dyn ServerMessageHandler,
@@ -32,7 +32,7 @@ impl<'a> ServerRequests<'a> {
         request: Request,
     ) {
         if self.open.len() >= MAX_OPEN {
-            tracing::warn!("a question is dropped: the server has {MAX_OPEN} open ones");
+            tracing::warn!("a request of the server is dropped: it has {MAX_OPEN} open ones");
             return;
         }
         let id = request.id.clone();
@@ -40,53 +40,48 @@ impl<'a> ServerRequests<'a> {
         self.open.push((id.clone(), handle));
         let answer = async move {
             let answered = Abortable::new(handler.request(request), registration).await;
-            let said = match answered {
+            let sent = match answered {
                 Ok(outcome) => responder(id.clone(), outcome).await,
                 Err(Aborted) => Ok(()),
             };
-            (id, said)
+            (id, sent)
         };
         self.answers.push(Box::pin(answer));
     }
 
-    /// The server takes a question of its own back.
+    /// The server cancels a request of its own (MCP 2025-11-25, basic/utilities/cancellation).
     pub(super) fn cancel(&mut self, id: &Id) {
-        for (_, handle) in self
-            .open
-            .iter()
-            .filter(|(server_requests, _)| server_requests == id)
-        {
+        for (_, handle) in self.open.iter().filter(|(open, _)| open == id) {
             handle.abort();
         }
     }
 
-    /// Whether none is open.
+    /// Whether no request is open.
     pub(super) fn is_empty(&self) -> bool {
         self.answers.is_empty()
     }
 
-    /// Waits until one more has been answered; forever where none is open.
+    /// Resolves when the next request has been answered; never, while none is open.
     ///
     /// # Errors
-    /// When there is nobody any more who could hear the answer.
+    /// When the answer could not be sent because the session has ended.
     pub(super) async fn settled(&mut self) -> Result<(), BackendError> {
         match self.answers.next().await {
-            Some((id, said)) => {
-                self.open
-                    .retain(|(server_requests, _)| *server_requests != id);
-                said
+            Some((id, sent)) => {
+                self.open.retain(|(open, _)| *open != id);
+                sent
             }
             None => std::future::pending().await,
         }
     }
 
-    /// Does something else while questions are being answered.
+    /// Runs `work` while requests are being answered.
     pub(super) async fn beside<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         loop {
             tokio::select! {
                 biased;
-                // What comes of the work says more.
+                // An answer that can't be sent also shows in the work's result.
                 _ = self.settled() => {}
                 done = &mut work => return done,
             }
@@ -94,7 +89,7 @@ impl<'a> ServerRequests<'a> {
     }
 }
 
-/// The server's own request that it cancels, if that's what the notification says.
+/// The id of the server's own request that this notification cancels, if it is a cancellation.
 pub(super) fn cancelled_request(notification: &Notification) -> Option<Id> {
     if notification.method != "notifications/cancelled" {
         return None;

@@ -1,8 +1,8 @@
 //! Server-sent events: bytes in, events out.
 //!
-//! Owns the `text/event-stream` format of the WHATWG HTML standard (section 9.2, "Server-sent
-//! events"), as a push state machine without I/O. Knows nothing of JSON-RPC: the data of an
-//! event stays bytes, and whether it is UTF-8 is for its parser to say.
+//! Owns the `text/event-stream` format (WHATWG HTML, section 9.2, "Server-sent events") as a push
+//! state machine without I/O. It must not know JSON-RPC: the data of an event stays bytes, and its
+//! parser checks whether it is UTF-8.
 
 use std::mem;
 use std::time::Duration;
@@ -11,33 +11,33 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use memchr::{memchr, memchr2};
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
-/// An id that is longer fits into no header, in which it would have to be sent back.
+/// A longer id does not fit into the `Last-Event-ID` header.
 const MAX_ID: usize = 8 * 1024;
 
-/// Turns the chunks of a body into events, the moment the blank line after an event is there.
+/// Turns the chunks of a body into events, each as soon as the blank line after it has come.
 ///
-/// [`push`](Self::push) a chunk, then take events with [`next`](Iterator::next) until it says
+/// [`push`](Self::push) a chunk, then take events with [`next`](Iterator::next) until it returns
 /// `None`, which means *more bytes are needed*, not *the end*. An event that the body's end cuts
 /// off is never yielded: drop the decoder.
 ///
-/// An event with one `data` line inside one chunk shares that chunk's memory. A line cut by the
-/// chunks' ends is gathered in one buffer, each byte copied and looked at once.
+/// An event with one `data` line inside one chunk shares that chunk's memory. A line that spans
+/// chunks is collected in one buffer: each byte is copied and scanned once.
 #[derive(Debug)]
 pub struct Decoder {
     max_event_bytes: usize,
-    /// What was pushed and is not read yet.
+    /// Pushed and not read yet.
     chunk: Bytes,
-    /// The beginning of a line whose end has not come.
+    /// The beginning of a line that is not complete.
     partial: BytesMut,
-    /// The line in hand is a comment, and thrown away as it comes.
+    /// The current line is a comment; its bytes are discarded.
     in_comment: bool,
-    /// No line has ended yet: the next one may begin with a byte order mark.
+    /// No line has ended yet: the first may begin with a byte order mark.
     at_start: bool,
-    /// The last line ended in CR: a LF that follows belongs to it.
+    /// The last line ended in CR: a following LF belongs to it.
     after_cr: bool,
     data: Data,
     event: Option<Bytes>,
-    /// The id that the next dispatch makes the last one.
+    /// The id that becomes `last_event_id` at the next blank line.
     id: String,
     last_event_id: String,
     retry: Option<Duration>,
@@ -49,12 +49,12 @@ pub struct Decoder {
 pub struct Event {
     /// Its type, where it has one other than `message`.
     pub event: Option<Bytes>,
-    /// Its `data` lines, joined with `\n`. Empty for a priming event, which carries but an id
-    /// (see [`Decoder::last_event_id`]) and is no message.
+    /// Its `data` lines, joined with `\n`. Empty for a priming event, which carries only an id
+    /// (see [`Decoder::last_event_id`]) and no message.
     pub data: Bytes,
 }
 
-/// An event outgrew the decoder's cap. The decoder yields nothing after it.
+/// An event is over the decoder's cap. The decoder yields nothing after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an event of the stream is larger than {limit} bytes")]
 pub struct TooLarge {
@@ -63,8 +63,8 @@ pub struct TooLarge {
 }
 
 impl Decoder {
-    /// A decoder for one body. An event may hold `max_event_bytes`: its data and type so far and
-    /// the line being read, field name included. Comments count nothing and are not kept.
+    /// A decoder for one body. An event may have at most `max_event_bytes`: its data, its type and
+    /// the line being read, field name included. Comments are not kept and don't count.
     pub fn new(max_event_bytes: usize) -> Self {
         Self {
             max_event_bytes,
@@ -82,8 +82,8 @@ impl Decoder {
         }
     }
 
-    /// Hands over the next bytes of the body. Costs nothing where all events before them have
-    /// been taken; else what is left is copied together with them.
+    /// Adds the next bytes of the body. Free when all earlier events have been taken; otherwise the
+    /// rest is copied together with the new bytes.
     pub fn push(&mut self, chunk: Bytes) {
         if self.broken {
             return;
@@ -95,21 +95,21 @@ impl Decoder {
         };
     }
 
-    /// How many bytes of an unfinished event it keeps.
+    /// Bytes of the unfinished event that it holds.
     pub fn held(&self) -> usize {
         self.partial.len() + self.data.len() + self.event.as_ref().map_or(0, Bytes::len)
     }
 
-    /// The id to resume from: that of the last finished block of lines, also where that block had
-    /// no data and so was no event. `None` before the first id, and after an empty one.
+    /// The id to resume from: that of the last complete block of lines, even of a block without
+    /// data, which is no event. `None` before the first id and after an empty one.
     ///
     /// An `id` field that holds a NUL is ignored, as the standard says; so is one that isn't
-    /// UTF-8 or is longer than 8 KiB, since it couldn't be sent back as it was.
+    /// UTF-8 or is longer than 8 KiB, since it couldn't be sent back unchanged.
     pub fn last_event_id(&self) -> Option<&str> {
         Some(self.last_event_id.as_str()).filter(|id| !id.is_empty())
     }
 
-    /// How long the server last asked to wait before a reconnect, if it did. Not bounded here.
+    /// The last `retry` field: the wait before a reconnect. Not bounded here.
     pub fn retry(&self) -> Option<Duration> {
         self.retry
     }
@@ -118,7 +118,7 @@ impl Decoder {
 impl Iterator for Decoder {
     type Item = Result<Event, TooLarge>;
 
-    /// The next whole event; `None` when more bytes are needed.
+    /// The next complete event; `None` when more bytes are needed.
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             match self.next_line()? {
@@ -135,7 +135,7 @@ impl Iterator for Decoder {
 }
 
 impl Decoder {
-    /// The next whole line without its end; comments are passed over.
+    /// The next complete line without its line end; comments are skipped.
     fn next_line(&mut self) -> Option<Result<Bytes, TooLarge>> {
         if self.at_start && !self.skip_bom() {
             return None;
@@ -159,7 +159,7 @@ impl Decoder {
         }
     }
 
-    /// Says whether enough bytes are there to know; they stay in the chunk until then.
+    /// Returns whether there are enough bytes to decide; until then they stay in the chunk.
     fn skip_bom(&mut self) -> bool {
         if self.chunk.starts_with(BOM) {
             self.chunk.advance(BOM.len());
@@ -179,7 +179,7 @@ impl Decoder {
         }
     }
 
-    /// Keeps the chunk's last, unfinished line for the chunks to come.
+    /// Keeps the chunk's last, incomplete line for the next chunk.
     fn keep_rest(&mut self) -> Result<(), TooLarge> {
         let rest = mem::take(&mut self.chunk);
         if self.in_comment {
@@ -193,7 +193,7 @@ impl Decoder {
         self.check_size(self.partial.len())
     }
 
-    /// Holds the cap over the event so far and a line of this length.
+    /// Checks the cap for the event so far and a line of this length.
     fn check_size(&mut self, line_len: usize) -> Result<(), TooLarge> {
         let event_len = self.data.len() + self.event.as_ref().map_or(0, Bytes::len);
         if event_len + line_len <= self.max_event_bytes {
@@ -207,7 +207,7 @@ impl Decoder {
         Err(TooLarge { limit })
     }
 
-    /// Takes in one line of the form `name`, `name:value` or `name: value`.
+    /// Processes one line of the form `name`, `name:value` or `name: value`.
     fn field(&mut self, mut line: Bytes) {
         let colon = memchr(b':', &line);
         let value_at = match colon {
@@ -253,7 +253,7 @@ impl Decoder {
         }
     }
 
-    /// What a blank line does: the block of lines before it is an event if it had a `data` field.
+    /// Processes a blank line: the block before it is an event if it had a `data` field.
     fn dispatch(&mut self) -> Option<Event> {
         self.last_event_id.clone_from(&self.id);
         let event = self.event.take();
@@ -262,8 +262,7 @@ impl Decoder {
     }
 }
 
-/// The `data` lines of the event in hand. Nearly all events have one line, and one line is
-/// carried as it is.
+/// The `data` lines of the current event. Nearly all events have one line, which is not copied.
 #[derive(Debug, Default)]
 enum Data {
     #[default]
