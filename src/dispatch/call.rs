@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
+use tracing::Span;
 
 use super::answer::{for_client, shutting_down, to_client_error};
 use super::backend_call::BackendCall;
@@ -48,12 +49,13 @@ pub(super) async fn call(
         parked: &parked,
         begun,
     };
-    let mut answer = run.on(&snapshot).await;
+    let mut answer = run.on(&snapshot, &Span::current()).await;
     if is_header_mismatch(&answer)
         && let Some(fresh) = refetched(&target, &snapshot, &mut snapshots).await
     {
         snapshot = fresh;
-        answer = run.on(&snapshot).await;
+        // The span has its fields already.
+        answer = run.on(&snapshot, &Span::none()).await;
     }
     match answer {
         Ok(answer) => {
@@ -75,7 +77,8 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn on(&self, snapshot: &Snapshot) -> Result<Answer, RpcError> {
+    /// `span` gets the backend and the tool.
+    async fn on(&self, snapshot: &Snapshot, span: &Span) -> Result<Answer, RpcError> {
         let Self {
             method,
             params,
@@ -93,6 +96,10 @@ impl Run<'_> {
             let blocked = blocked(target, snapshot);
             return Err(blocked.unwrap_or_else(|| target.unknown(snapshot, caller.era)));
         };
+        span.record("backend", route.backend.name());
+        if let Some(tool) = route.entry.filter(|_| target.kind == Kind::Tool) {
+            span.record("tool", &*tool.own_name);
+        }
         let (method, own_params) = (method.to_owned(), params.clone());
         let admission = &snapshot.admission;
         let call = BackendCall::new(method, own_params, target, &route, admission, caller, begun);

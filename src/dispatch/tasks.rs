@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use tokio::time::Instant;
+use tracing::Span;
 
 use super::answer::{for_client, to_client_error};
 use super::backend_call::{RelatedTaskHandler, admission, progress_token};
@@ -35,6 +36,7 @@ pub(super) async fn of_one(request: Request, snapshots: Snapshots, exchange: Exc
     }
     let answer = match owner(&params, &snapshot) {
         Ok((backend, own)) => {
+            Span::current().record("backend", backend.name());
             let params = params.with_members(&[("taskId", quoted(&own))], &[]);
             let admission = &snapshot.admission;
             let answer = ask(backend, admission, method, &params, Some(&own), &exchange).await;

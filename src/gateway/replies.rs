@@ -7,6 +7,7 @@
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
+use tracing::{Span, field};
 
 use super::batch::Batches;
 use super::drop_policy;
@@ -18,6 +19,9 @@ use crate::protocol::{
     Era, Id, Incoming, Outcome, Outgoing, RawJson, RequestKey, Response, RpcError,
 };
 use crate::transport::stdio::{DropPolicy, Outbox};
+
+/// Bytes of a request's id that log lines show.
+const MAX_SHOWN_ID: usize = 64;
 
 /// A request of the client in flight.
 pub(super) struct ClientRequest {
@@ -95,6 +99,24 @@ impl Replies {
     /// The id of a request in flight, as the client wrote it.
     pub(super) fn id(&self, key: RequestKey) -> Option<Id> {
         self.in_flight.id(key).cloned()
+    }
+
+    /// The span of a request in flight. Log lines of its task carry it: the request's id and method,
+    /// and the tool and backend as soon as they are known.
+    pub(super) fn span(&self, key: RequestKey) -> Span {
+        let request = self.in_flight.id(key).zip(self.in_flight.get(key));
+        let Some((id, pending)) = request else {
+            return Span::none();
+        };
+        let id = id.raw().as_str();
+        let shown = id.get(..MAX_SHOWN_ID).unwrap_or(id);
+        tracing::error_span!(
+            "request",
+            id = %shown.escape_debug(),
+            method = pending.method,
+            tool = field::Empty,
+            backend = field::Empty,
+        )
     }
 
     /// The request in flight under this id.

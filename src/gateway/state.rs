@@ -9,6 +9,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
+use tracing::Instrument;
 
 use super::events::Deadlines;
 use super::replies::Replies;
@@ -74,10 +75,12 @@ impl Gateway {
         Arc::clone(&self.snapshots.borrow())
     }
 
-    /// Runs the work of a request in a task of its own. A panic in it ends the request only.
+    /// Runs the work of a request in a task of its own, inside the request's span. A panic in it ends
+    /// the request only.
     pub(super) fn spawn(&mut self, key: RequestKey, work: BoxFuture<'static, Outcome>) {
         let tasks = self.tasks.clone();
-        let task = tokio::spawn(async move {
+        let span = self.replies.span(key);
+        let serving = async move {
             let outcome = AssertUnwindSafe(work)
                 .catch_unwind()
                 .await
@@ -89,7 +92,8 @@ impl Gateway {
                     .into()
                 });
             let _ = tasks.send(TaskEvent::Done { key, outcome });
-        });
+        };
+        let task = tokio::spawn(serving.instrument(span));
         self.replies.set_task(key, task.abort_handle());
     }
 }

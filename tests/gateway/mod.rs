@@ -8,6 +8,7 @@ mod input;
 mod lifecycle;
 mod listing;
 mod load;
+mod log;
 mod parked;
 mod relay;
 mod replies;

@@ -1,6 +1,7 @@
 //! The attempts of one call.
 
 use tokio::time::sleep;
+use tracing::{Instrument, Span};
 
 use super::handler::CallHandler;
 use super::request::{Call, Called, Limits};
@@ -96,6 +97,12 @@ impl Running<'_> {
         self.trace.begin_attempt();
         // Boxed here, so that calls that wait for a permit take no room for it.
         let sending = Box::pin(send(self.call, self.limits, self.sessions, &self.trace));
+        // Only a retry pays for a span of its own.
+        let span = match self.attempts {
+            1 => Span::none(),
+            attempt => tracing::error_span!("attempt", attempt),
+        };
+        let sending = sending.instrument(span);
         let error = match self.call.deadline.run(sending).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => error,

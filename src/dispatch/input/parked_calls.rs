@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use super::detached_call::{DetachedCall, RunGuard};
 use super::input_requests::input_required;
@@ -61,10 +62,13 @@ impl ParkedCalls {
             .lock()
             .insert(guard.key, (backend, Arc::downgrade(&detached)));
         let run = RunGuard::new(&detached);
-        let task = AbortOnDropHandle::new(tokio::spawn(async move {
-            let _guard = guard;
-            run.run().await;
-        }));
+        let task = AbortOnDropHandle::new(tokio::spawn(
+            async move {
+                let _guard = guard;
+                run.run().await;
+            }
+            .in_current_span(),
+        ));
         CallHandle { detached, task }
     }
 
