@@ -1,0 +1,267 @@
+//! The structure that ARCHITECTURE.md describes, held by reading the `use` lines of `src/`.
+//!
+//! Every failure names the import, file or function that breaks a rule. Code under `#[cfg(test)]`
+//! and files named `tests.rs` are exempt.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+mod source;
+
+use source::{Source, read_all};
+
+/// The floors, from the ground up. A room imports only from floors below its own; rooms of one
+/// floor don't import each other.
+const FLOORS: [&[&str]; 13] = [
+    &["clock", "hex", "sync"],
+    &["budget", "files"],
+    &["protocol"],
+    &["call_report"],
+    &["config", "transport"],
+    &["governance", "observe", "state"],
+    &["backend", "catalog"],
+    &["snapshot"],
+    &["client"],
+    &["dispatch", "publish"],
+    &["gateway"],
+    &["lib"],
+    &["cli"],
+];
+
+/// What a part of the source must not know: paths that may not occur in its code.
+const MUST_NOT_KNOW: [(&str, &[&str], &str); 12] = [
+    ("protocol", &["tokio::", "reqwest::"], "it is pure"),
+    ("catalog", &["tokio::", "reqwest::"], "it is pure"),
+    ("config", &["tokio::"], "it is read before the runtime"),
+    ("transport", &["protocol::", "serde_json"], "it knows lines"),
+    (
+        "governance",
+        &["backend::", "reqwest::"],
+        "it decides by id",
+    ),
+    (
+        "backend",
+        &["catalog::", "dispatch::", "RequestKey", "print"],
+        "it knows one server",
+    ),
+    (
+        "backend/retry",
+        &["reqwest::Client", "tokio::net"],
+        "no I/O",
+    ),
+    (
+        "backend/stream/sse",
+        &["tokio::", "crate::"],
+        "pure decoder",
+    ),
+    (
+        "gateway",
+        &["\"tools/", "backend::http", "reqwest::"],
+        "no methods",
+    ),
+    ("dispatch", &["stdin", "Outbox"], "it does not write"),
+    (
+        "publish",
+        &["Request", "RequestKey"],
+        "it knows no requests",
+    ),
+    (
+        "snapshot",
+        &["Exchange", "RequestKey"],
+        "it knows no requests",
+    ),
+];
+
+/// Names of std that are banned outside the file beside them, with what to use instead.
+const ONE_PLACE: [(&str, &str); 3] = [
+    ("SystemTime::now", "clock"),
+    ("PoisonError", "sync"),
+    ("Client::builder", "transport/http"),
+];
+
+const MAX_LINES: usize = 400;
+const MAX_FUNCTION: usize = 60;
+const MAX_MODULES: usize = 10;
+
+#[test]
+fn rooms_import_only_from_floors_below() {
+    let floor_of = |room: &str| FLOORS.iter().position(|floor| floor.contains(&room));
+    let mut wrong = Vec::new();
+    for source in read_all() {
+        let room = source.room();
+        if room == "main" {
+            continue;
+        }
+        let Some(own) = floor_of(room) else {
+            wrong.push(format!("{}: {room} has no floor", source.module));
+            continue;
+        };
+        for import in &source.imports {
+            let other = import.split("::").next().unwrap_or_default();
+            match floor_of(other) {
+                Some(floor) if other == room || floor < own => {}
+                // The library's own `run` and `ExitReason`.
+                None if own > floor_of("lib").unwrap() => {}
+                _ => wrong.push(format!("{} imports {import}", source.module)),
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "arrows that run up:\n{}",
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn no_files_and_no_modules_of_a_folder_import_each_other_in_a_circle() {
+    let sources = read_all();
+    let modules: BTreeMap<&str, &Source> = sources
+        .iter()
+        .map(|source| (&*source.module, source))
+        .collect();
+    let imports: Vec<(&str, BTreeSet<&str>)> = sources
+        .iter()
+        .map(|source| (&*source.module, source.imported_files(&modules)))
+        .collect();
+    let mut wrong = Vec::new();
+    for folder in modules.keys().copied().chain([""]) {
+        let mut edges: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (file, imported) in &imports {
+            let Some(from) = part_of(file, folder) else {
+                continue;
+            };
+            let to = imported.iter().filter_map(|file| part_of(file, folder));
+            edges
+                .entry(from)
+                .or_default()
+                .extend(to.filter(|to| *to != from));
+        }
+        let circle = circle(&edges);
+        if !circle.is_empty() {
+            wrong.push(format!("{folder}: {}", circle.join(" -> ")));
+        }
+    }
+    assert!(wrong.is_empty(), "circles:\n{}", wrong.join("\n"));
+}
+
+/// The module directly inside `folder` that a file belongs to: the folder itself for its own file.
+fn part_of<'a>(file: &'a str, folder: &str) -> Option<&'a str> {
+    if file == folder || folder.is_empty() {
+        return Some(file.split("::").next().unwrap())
+            .filter(|_| folder.is_empty())
+            .or(Some(file));
+    }
+    let inner = file.strip_prefix(folder)?.strip_prefix("::")?;
+    let name = inner.split("::").next().unwrap();
+    Some(&file[..folder.len() + 2 + name.len()])
+}
+
+/// A circle of the graph, or nothing.
+fn circle<'a>(edges: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> Vec<&'a str> {
+    let (mut done, mut path) = (BTreeSet::new(), Vec::new());
+    for start in edges.keys() {
+        if let Some(found) = visit(start, edges, &mut done, &mut path) {
+            return found;
+        }
+    }
+    Vec::new()
+}
+
+fn visit<'a>(
+    node: &'a str,
+    edges: &BTreeMap<&'a str, BTreeSet<&'a str>>,
+    done: &mut BTreeSet<&'a str>,
+    path: &mut Vec<&'a str>,
+) -> Option<Vec<&'a str>> {
+    if let Some(at) = path.iter().position(|seen| *seen == node) {
+        let mut found = path[at..].to_vec();
+        found.push(node);
+        return Some(found);
+    }
+    if !done.insert(node) {
+        return None;
+    }
+    path.push(node);
+    for next in edges.get(node).into_iter().flatten() {
+        if let Some(found) = visit(next, edges, done, path) {
+            return Some(found);
+        }
+    }
+    path.pop();
+    None
+}
+
+#[test]
+fn a_circle_is_noticed() {
+    let edges = [("a", ["b"]), ("b", ["c"]), ("c", ["a"])]
+        .map(|(from, to)| (from, BTreeSet::from(to)))
+        .into();
+    assert_eq!(circle(&edges), ["a", "b", "c", "a"]);
+}
+
+#[test]
+fn what_a_room_must_not_know_it_does_not_name() {
+    let mut wrong = Vec::new();
+    for source in read_all() {
+        let path = source.module.replace("::", "/");
+        for (part, names, why) in MUST_NOT_KNOW {
+            if path == part || path.starts_with(&format!("{part}/")) {
+                let named = names.iter().filter(|name| source.code.contains(**name));
+                wrong.extend(named.map(|name| format!("{path} names {name}: {why}")));
+            }
+        }
+        for (name, place) in ONE_PLACE {
+            if path != place && source.code.contains(name) {
+                wrong.push(format!("{path} names {name}: use {place}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn files_functions_and_folders_stay_small() {
+    let mut wrong = Vec::new();
+    let mut folders: BTreeMap<PathBuf, BTreeSet<String>> = BTreeMap::new();
+    for source in read_all() {
+        let lines = source.code.lines().count();
+        if lines > MAX_LINES {
+            wrong.push(format!("{} has {lines} lines", source.module));
+        }
+        for (function, lines) in source.functions() {
+            if lines > MAX_FUNCTION {
+                wrong.push(format!("{}: {function} has {lines} lines", source.module));
+            }
+        }
+        let file = Path::new(&source.module.replace("::", "/")).to_owned();
+        if let Some(folder) = file.parent().filter(|folder| *folder != Path::new("")) {
+            let name = file.file_name().unwrap().to_string_lossy().into_owned();
+            folders.entry(folder.to_owned()).or_default().insert(name);
+        }
+    }
+    for (folder, modules) in folders {
+        if modules.len() > MAX_MODULES {
+            wrong.push(format!(
+                "{} has {} modules",
+                folder.display(),
+                modules.len()
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn modules_are_files_beside_their_folder_and_say_what_they_own() {
+    let mut wrong = Vec::new();
+    for source in read_all() {
+        if source.is_mod_rs && source.module != "backend" {
+            wrong.push(format!("{}: mod.rs", source.module));
+        }
+        if !source.whole.starts_with("//! ") {
+            wrong.push(format!("{} has no head", source.module));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
