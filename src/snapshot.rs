@@ -59,7 +59,7 @@ impl Snapshot {
         match era {
             Era::Legacy => cell.legacy.get_or_init(|| list_result(kind, items)),
             Era::Modern => cell.modern.get_or_init(|| {
-                let hints = modern::hints(self.catalog.freshness(kind));
+                let hints = modern::caching_hints(self.catalog.freshness(kind));
                 let result = list_result(kind, items).with_members(&hints, &[]);
                 modern::stamp_result(&result, ResultStamp::CompleteAndCacheable, &self.identity)
             }),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sentinel_gateway::protocol::RawJson;
 use sentinel_gateway::protocol::error::{INVALID_REQUEST, PARSE_ERROR};
 use sentinel_gateway::protocol::message::{
-    self, Id, Inbound, Outcome, Response, Written, at_once, elements, json, parse,
+    self, Id, Inbound, Outcome, Response, Written, elements, json, parse, parse_fast,
 };
 use serde_json::value::RawValue;
 
@@ -14,7 +14,7 @@ use super::{assert_readable, chance_of};
 
 pub fn check(data: &[u8]) {
     let bytes = Bytes::copy_from_slice(data);
-    let fast_path = at_once(&bytes);
+    let fast_path = parse_fast(&bytes);
     let value: Result<&RawValue, _> = serde_json::from_slice(data);
     let message = match (json(bytes), value) {
         (Ok(message), Ok(value)) => {

@@ -82,7 +82,7 @@ fn deliver(
         return lines.blocking_send(StdinEvent::TooLong);
     };
     if let Ok(line) = budget.charge_with_copy(line.clone()) {
-        let intake = match message::at_once(&line) {
+        let intake = match message::parse_fast(&line) {
             Some(message) => StdinEvent::Message(message),
             None => StdinEvent::Line(line),
         };
