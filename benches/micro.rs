@@ -211,7 +211,7 @@ fn judge(config: &Config, offers: &mut [BackendListing], accepted: &Arc<Lock>) -
     let mut pins = Pins::new(Arc::clone(accepted));
     let pairs = config.backends.iter().zip(offers);
     pairs
-        .flat_map(|(backend, backend_listing)| pins.judge(backend, backend_listing).new)
+        .flat_map(|(backend, backend_listing)| pins.compare(backend, backend_listing).new)
         .collect()
 }
 

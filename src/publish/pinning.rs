@@ -60,7 +60,7 @@ impl Gate {
             new,
             changed,
             unpinned,
-        } = self.pins.judge(config, &mut backend_listing);
+        } = self.pins.compare(config, &mut backend_listing);
         let backend = &*config.name;
         if !new.is_empty() {
             let tools = new.len();
