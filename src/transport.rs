@@ -1,4 +1,7 @@
-//! Bytes in, bytes out. It must not know JSON-RPC.
+//! Byte transports.
+//!
+//! Owns lines over stdio ([`stdio`]) and the HTTP clients ([`http`]). It must not know backends or
+//! who sends a message.
 
 pub mod http;
 pub mod stdio;
