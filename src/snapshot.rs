@@ -37,7 +37,7 @@ pub(crate) struct Snapshot {
     pub(crate) identity: RawJson,
     /// Every backend has connected or failed once, or `startup_wait` is over.
     pub(crate) settled: bool,
-    /// The client has closed its end: a list that still waits is served from the listings so far.
+    /// The gateway is shutting down: a list that still waits is served from the listings so far.
     pub(crate) closing: bool,
 }
 
