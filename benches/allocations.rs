@@ -1,18 +1,17 @@
-//! What a call through the gateway allocates.
+//! Allocations of a call through the gateway.
 //!
-//! The gateway runs within this process, through the library's `run`, over pipes, with every allocation of the process counted. Beside it, the
-//! same POST is made by the HTTP client alone, on a runtime of the same kind, its answer read into memory: what that takes belongs to reqwest,
-//! hyper and tokio, and what the gateway has on top is its own. So the gateway's own headers count as its own, as do both of its threads.
-//! The driver allocates nothing while it counts.
+//! The gateway runs in this process, through the library's `run`, over pipes, and every allocation of the process is counted. For comparison,
+//! the HTTP client alone makes the same POST on a runtime of the same kind and reads the response into memory: that part belongs to reqwest,
+//! hyper and tokio, the difference to the gateway. The driver allocates nothing while it counts.
 //!
-//! A bench of its own, since the counter would slow the others down: `cargo bench --bench allocations`.
+//! A separate bench, since the counter would slow down the others: `cargo bench --bench allocations`.
 
 #![allow(
     clippy::print_stdout,
-    reason = "a bench speaks on stdout; the gateway alone must not"
+    reason = "a bench prints to stdout; only the gateway must not"
 )]
 
-#[allow(dead_code, reason = "each bench uses its part")]
+#[allow(dead_code, reason = "each bench uses a part of it")]
 mod support;
 
 use std::alloc::System;
@@ -27,20 +26,20 @@ use sentinel_gateway::{ExitReason, Io, Shutdown};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use support::Result;
 use support::call::{Call, Era, FIRST_CALL, JSON_SMALL};
-use support::http::Endpoint;
+use support::client::http::Endpoint;
 use support::mock::Servers;
-use support::parties::Mock;
+use support::process::setup::Mock;
 use support::report::Report;
-use support::sheet::{Lane, Measure, Section, Sheet};
+use support::report::results::{Metric, Results, Route, Section};
 use tokio::runtime::{Builder, Runtime};
 
 #[global_allocator]
 static COUNTED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Calls of a round, and as many beforehand, so that everything has the size that it keeps.
+/// Calls of a round. The same number precedes them, so that buffers have their final size.
 const CALLS: usize = 1000;
 
-/// Counts what a call through the gateway allocates, beside what the HTTP client alone does.
+/// Counts the allocations of a call through the gateway, and of the HTTP client alone
 #[derive(Parser)]
 #[command(name = "allocations")]
 struct Args {
@@ -49,15 +48,15 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    support::play_role(|| weigh(&Args::parse()))
+    support::run_role(|| measure(&Args::parse()))
 }
 
-fn weigh(args: &Args) -> Result<ExitCode> {
+fn measure(args: &Args) -> Result<ExitCode> {
     let legacy = Mock::start(Servers::Legacy)?;
     let modern = Mock::start(Servers::Modern)?;
-    let mut sheet = Sheet::default();
-    let mut add = |section, lane, figure| {
-        sheet.add(section, Measure::Allocations, lane, figure);
+    let mut results = Results::default();
+    let mut add = |section, route, figure| {
+        results.add(section, Metric::Allocations, route, figure);
     };
     for _ in 0..args.report.rounds {
         let http = direct(legacy.url())?;
@@ -65,14 +64,14 @@ fn weigh(args: &Args) -> Result<ExitCode> {
             (Section::Allocations, &legacy, Era::Legacy),
             (Section::ModernToModern, &modern, Era::Modern),
         ] {
-            add(section, Lane::Gateway, gateway(mock.url(), era)?);
-            add(section, Lane::Direct, http);
+            add(section, Route::Gateway, gateway(mock.url(), era)?);
+            add(section, Route::Direct, http);
         }
     }
-    Ok(args.report.give(&sheet))
+    Ok(args.report.print(&results))
 }
 
-/// Allocations of one call, by the count over many.
+/// Allocations of one call, averaged over [`CALLS`].
 fn per_call(calls: impl FnOnce() -> Result<()>) -> Result<f64> {
     let before = COUNTED.stats();
     calls()?;
@@ -83,11 +82,11 @@ fn per_call(calls: impl FnOnce() -> Result<()>) -> Result<f64> {
 
 fn gateway(url: &str, era: Era) -> Result<f64> {
     let mut gateway = InProcess::start(url)?;
-    gateway.ask(1, &era.greeting()?)?;
-    if let Some(message) = era.after_greeting() {
+    gateway.request(1, &era.first_request()?)?;
+    if let Some(message) = era.after_first_request() {
         gateway.send(message.as_bytes())?;
     }
-    gateway.ask(2, &era.request(2, "tools/list")?)?;
+    gateway.request(2, &era.request(2, "tools/list")?)?;
     let call = Call {
         era,
         ..JSON_SMALL.into()
@@ -98,7 +97,7 @@ fn gateway(url: &str, era: Era) -> Result<f64> {
     Ok(figure)
 }
 
-/// Those of the HTTP client alone: the request is there beforehand, and its answer thrown away.
+/// Allocations of the HTTP client alone: the request is built beforehand, and the response discarded.
 fn direct(url: &str) -> Result<f64> {
     let runtime = runtime()?;
     let endpoint = Endpoint::new(url)?;
@@ -111,12 +110,12 @@ fn direct(url: &str) -> Result<f64> {
         }
         Result::Ok(())
     };
-    runtime.block_on(endpoint.post(Era::Legacy.greeting()?, |_| Ok(())))?;
+    runtime.block_on(endpoint.post(Era::Legacy.first_request()?, |_| Ok(())))?;
     runtime.block_on(calls())?;
     per_call(|| runtime.block_on(calls()))
 }
 
-/// As the gateway's executable has it.
+/// A runtime like that of the gateway's executable.
 fn runtime() -> Result<Runtime> {
     Ok(Builder::new_current_thread().enable_all().build()?)
 }
@@ -125,7 +124,9 @@ fn runtime() -> Result<Runtime> {
 struct InProcess {
     input: PipeWriter,
     output: BufReader<PipeReader>,
-    request: Vec<u8>,
+    /// Buffer of the request line.
+    request_line: Vec<u8>,
+    /// Buffer of the last line read.
     line: Vec<u8>,
     thread: JoinHandle<Result<ExitReason>>,
 }
@@ -146,41 +147,41 @@ impl InProcess {
         };
         let thread = thread::spawn(move || {
             let runtime = runtime()?;
-            let (_wish, shutdown) = Shutdown::manual();
+            let (_request, shutdown) = Shutdown::manual();
             Ok(runtime.block_on(sentinel_gateway::run(config, io, shutdown)))
         });
         Ok(Self {
             input,
             output: BufReader::with_capacity(64 << 10, output),
-            request: Vec::with_capacity(1 << 10),
+            request_line: Vec::with_capacity(1 << 10),
             line: Vec::with_capacity(64 << 10),
             thread,
         })
     }
 
-    /// One call after another.
+    /// Makes [`CALLS`] calls, one after another.
     fn calls(&mut self, call: Call, first: u64) -> Result<()> {
         for id in (first..).take(CALLS) {
-            self.request.clear();
-            call.write(id, &mut self.request)?;
-            self.request.push(b'\n');
-            self.input.write_all(&self.request)?;
-            self.answer_to(id)?;
+            self.request_line.clear();
+            call.write(id, &mut self.request_line)?;
+            self.request_line.push(b'\n');
+            self.input.write_all(&self.request_line)?;
+            self.read_response_to(id)?;
         }
         Ok(())
     }
 
-    fn ask(&mut self, id: u64, message: &[u8]) -> Result<()> {
+    fn request(&mut self, id: u64, message: &[u8]) -> Result<()> {
         self.send(message)?;
-        self.answer_to(id)
+        self.read_response_to(id)
     }
 
     fn send(&mut self, message: &[u8]) -> Result<()> {
         Ok(self.input.write_all(&[message, b"\n"].concat())?)
     }
 
-    /// Reads up to the answer to this id, which is told by its first bytes.
-    fn answer_to(&mut self, id: u64) -> Result<()> {
+    /// Reads up to the response to this id, which is recognized by its first bytes.
+    fn read_response_to(&mut self, id: u64) -> Result<()> {
         let mut head = [0; 64];
         let mut rest = &mut head[..];
         write!(rest, r#"{{"jsonrpc":"2.0","id":{id},"result":"#)?;
@@ -195,7 +196,7 @@ impl InProcess {
                 return Ok(());
             }
             if self.line.starts_with(br#"{"jsonrpc":"2.0","id":"#) {
-                return Err(format!("not an answer: {}", self.line.escape_ascii()).into());
+                return Err(format!("not a result: {}", self.line.escape_ascii()).into());
             }
         }
     }

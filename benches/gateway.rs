@@ -1,10 +1,10 @@
-//! The project's scale: what a call through the gateway costs, beside a bare relay and beside plain HTTP, in the same run.
+//! The cost of a call through the gateway, compared with a bare relay and with plain HTTP in the same run.
 //!
-//! `cargo bench --bench gateway -- --help` tells what it can do, `benches/README.md` how to read what it says.
+//! `cargo bench --bench gateway -- --help` lists the options, `benches/README.md` explains the output.
 
 #![allow(
     clippy::print_stdout,
-    reason = "a bench speaks on stdout; the gateway alone must not"
+    reason = "a bench prints to stdout; only the gateway must not"
 )]
 
 mod support;
@@ -14,22 +14,22 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use support::Result;
-use support::parties::{self, Subject};
+use support::process::setup::{self, Subject};
 use support::report::Report;
-use support::sections::{Effort, Scale};
-use support::sheet::{Section, Sheet};
+use support::report::results::{Results, Section};
+use support::sections::{Benchmark, Effort};
 
-/// Weighs the gateway against a bare relay and against plain HTTP.
+/// Compares the gateway with a bare relay and with plain HTTP
 #[derive(Parser)]
 #[command(name = "gateway")]
 struct Args {
-    /// What to weigh; all but the soak if nothing is named
+    /// What to measure; without it all but instructions and soak
     sections: Vec<Section>,
     /// Fewer calls in a round, for a first look
     #[arg(long)]
-    fast_path: bool,
-    /// Weighs this command instead of the gateway, with {url} for the backend's; `relay` weighs the relay against itself, which shows the
-    /// scale's own error. Sections that need more than one backend are left out
+    quick: bool,
+    /// Measures this command instead of the gateway, with {url} for the backend's URL; `relay` compares the relay with itself, which shows the
+    /// error of the benchmark. Sections that need more than one backend are skipped
     #[arg(long, value_name = "COMMAND")]
     subject: Option<String>,
     #[command(flatten)]
@@ -37,29 +37,29 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    support::play_role(|| weigh(Args::parse()))
+    support::run_role(|| measure(Args::parse()))
 }
 
-fn weigh(args: Args) -> Result<ExitCode> {
+fn measure(args: Args) -> Result<ExitCode> {
     let subject = match args.subject {
         Some(command) => Subject::Other(command),
         None => {
-            parties::build()?;
+            setup::build()?;
             Subject::Gateway
         }
     };
-    let effort = if args.fast_path {
+    let effort = if args.quick {
         Effort::QUICK
     } else {
         Effort::FULL
     };
-    let scale = Scale::new(subject, effort)?;
+    let benchmark = Benchmark::new(subject, effort)?;
     let sections = if args.sections.is_empty() {
         Section::usual()
     } else {
         args.sections
     };
-    let mut sheet = Sheet::default();
+    let mut results = Results::default();
     for section in sections {
         let rounds = match section {
             Section::Soak => 1,
@@ -67,10 +67,10 @@ fn weigh(args: Args) -> Result<ExitCode> {
         };
         for round in 0..rounds {
             show_progress(section, round, rounds);
-            scale.weigh(section, round, &mut sheet)?;
+            benchmark.measure(section, round, &mut results)?;
         }
     }
-    Ok(args.report.give(&sheet))
+    Ok(args.report.print(&results))
 }
 
 fn show_progress(section: Section, round: usize, rounds: usize) {

@@ -1,7 +1,7 @@
-//! The parts of the gateway that every call or every change of a listing goes through, each on its own.
+//! Micro-benchmarks of the parts of the gateway that every call or every change of a listing uses.
 //!
-//! `cargo bench --bench micro` weighs all, `cargo bench --bench micro -- sse` what has that in its name. They say where time goes when the scale
-//! (`--bench gateway`) says that there is too much of it.
+//! `cargo bench --bench micro` runs all, `cargo bench --bench micro -- sse` those with that in their name. They show which part takes the time
+//! that `--bench gateway` measures.
 
 use std::convert::Infallible;
 use std::hint::black_box;
@@ -23,13 +23,13 @@ fn main() -> Result<(), String> {
     let mut criterion = Criterion::default().configure_from_args();
     events(&mut criterion);
     envelopes(&mut criterion);
-    catalogue(&mut criterion)?;
+    catalog(&mut criterion)?;
     pins(&mut criterion)?;
     criterion.final_summary();
     Ok(())
 }
 
-/// The gateway's decoder, and two that are in wide use, on the same chunks. All must find the same number of events.
+/// The gateway's decoder and two common ones, on the same chunks. All must find the same number of events.
 fn events(criterion: &mut Criterion) {
     let progress = r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":7,"progress":1,"message":"reading"}}"#;
     let notification = format!("event: message\ndata: {progress}\n\n");
@@ -56,7 +56,7 @@ fn events(criterion: &mut Criterion) {
     }
 }
 
-/// A body as it comes from the network: in pieces that end anywhere.
+/// A body in chunks that end anywhere, as from the network.
 fn chunks(text: &str) -> Vec<Bytes> {
     let chunks = text.as_bytes().chunks(16 << 10);
     chunks.map(Bytes::copy_from_slice).collect()
@@ -78,7 +78,7 @@ fn body(chunks: &[Bytes]) -> impl Stream<Item = Result<Bytes, Infallible>> + Unp
     stream::iter(chunks.iter().cloned().map(Ok))
 }
 
-/// How many events a stream has that is never waited for.
+/// The number of events of a stream that is always ready.
 fn drain<T, E>(events: impl Stream<Item = Result<T, E>>) -> usize {
     let count = events.fold(0, async |count, event| {
         count + usize::from(black_box(event).is_ok())
@@ -86,7 +86,7 @@ fn drain<T, E>(events: impl Stream<Item = Result<T, E>>) -> usize {
     count.now_or_never().unwrap_or_default()
 }
 
-/// What is read of every message: its envelope.
+/// Parsing the envelope of a message.
 fn envelopes(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("envelope");
     let request = Bytes::from_static(
@@ -103,11 +103,11 @@ fn envelopes(criterion: &mut Criterion) {
             BenchmarkId::new("answer", name),
             &answer,
             |bencher, text| {
-                bencher.iter(|| message::at_once(text));
+                bencher.iter(|| message::parse_fast(text));
             },
         );
         group.bench_with_input(
-            BenchmarkId::new("odd answer", name),
+            BenchmarkId::new("unusual answer", name),
             &answer,
             |bencher, text| {
                 bencher.iter(|| message::json(text.clone()).map(|text| message::parse(&text)));
@@ -117,7 +117,7 @@ fn envelopes(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// An answer to a call: rows of JSON as text.
+/// A response to a call, whose text is rows of JSON.
 fn answer(bytes: usize) -> String {
     const ROW: &str = r#"{\"id\":1815,\"name\":\"Ada Lovelace\",\"email\":\"ada@example.com\"}\n"#;
     let text = ROW.repeat(bytes / ROW.len());
@@ -129,16 +129,16 @@ fn answer(bytes: usize) -> String {
 const BACKENDS: usize = 50;
 const TOOLS: usize = 200;
 
-/// 10,000 tools of 50 backends: found by name, merged from nothing, and merged again when one backend lists something else.
-fn catalogue(criterion: &mut Criterion) -> Result<(), String> {
-    let mut group = criterion.benchmark_group("catalogue of 10,000");
+/// 10,000 tools of 50 backends: found by name, merged the first time, and merged again after one backend has changed its listing.
+fn catalog(criterion: &mut Criterion) -> Result<(), String> {
+    let mut group = criterion.benchmark_group("catalog of 10,000");
     group.sample_size(20);
     let config = config()?;
     let listings: Vec<_> = (0..BACKENDS)
         .map(|backend| listing(backend, "Finds rows by text"))
         .collect();
-    let offers = read(&config, &listings);
-    let catalog = build(&config, &offers, &Names::default());
+    let read_listings = read(&config, &listings);
+    let catalog = build(&config, &read_listings, &Names::default());
     group.bench_function("resolve", |bencher| {
         let mut number = 0;
         bencher.iter(|| {
@@ -151,25 +151,24 @@ fn catalogue(criterion: &mut Criterion) -> Result<(), String> {
     });
     group.bench_function("first build", |bencher| {
         bencher.iter(|| {
-            let offers = read(&config, &listings);
-            build(&config, &offers, &Names::default())
+            let read_listings = read(&config, &listings);
+            build(&config, &read_listings, &Names::default())
         });
     });
     let changed = listing(BACKENDS / 2, "Finds rows by text or by date");
-    let mut offers = offers;
+    let mut read_listings = read_listings;
     group.bench_function("build after one listing changed", |bencher| {
         bencher.iter(|| {
             let at = BACKENDS / 2;
-            offers[at] = BackendListing::read(&config.backends[at], &changed);
-            build(&config, &offers, catalog.names())
+            read_listings[at] = BackendListing::read(&config.backends[at], &changed);
+            build(&config, &read_listings, catalog.names())
         });
     });
     group.finish();
     Ok(())
 }
 
-/// 10,000 tools of 50 backends held against what was accepted: none of them, all as they are now, and all in another
-/// spelling; and the lock read that has them.
+/// 10,000 tools of 50 backends compared with pins: without pins, with equal pins, and with pins in another spelling; and reading the lock.
 fn pins(criterion: &mut Criterion) -> Result<(), String> {
     let mut group = criterion.benchmark_group("pins of 10,000");
     group.sample_size(20);
@@ -177,18 +176,18 @@ fn pins(criterion: &mut Criterion) -> Result<(), String> {
     let listings: Vec<_> = (0..BACKENDS)
         .map(|backend| listing(backend, "Finds rows by text"))
         .collect();
-    let mut offers = read(&config, &listings);
+    let mut read_listings = read(&config, &listings);
     let mut lock = Lock::default();
-    for pin in judge(&config, &mut offers, &Arc::default()) {
+    for pin in compare(&config, &mut read_listings, &Arc::default()) {
         lock.add(pin);
     }
     let text = Bytes::from(lock.text());
     group.bench_function("all new", |bencher| {
-        bencher.iter(|| judge(&config, &mut offers, &Arc::default()));
+        bencher.iter(|| compare(&config, &mut read_listings, &Arc::default()));
     });
     let accepted = Arc::new(lock);
     group.bench_function("all as accepted", |bencher| {
-        bencher.iter(|| assert!(judge(&config, &mut offers, &accepted).is_empty()));
+        bencher.iter(|| assert!(compare(&config, &mut read_listings, &accepted).is_empty()));
     });
     let spelled =
         String::from_utf8_lossy(&text).replace(r#"{"type":"object""#, r#"{ "type": "object""#);
@@ -196,7 +195,7 @@ fn pins(criterion: &mut Criterion) -> Result<(), String> {
         Lock::parse(spelled.into()).map_err(|(line, what)| format!("{line}: {what}"))?;
     let respelled = Arc::new(respelled);
     group.bench_function("all in another spelling", |bencher| {
-        bencher.iter(|| assert!(judge(&config, &mut offers, &respelled).is_empty()));
+        bencher.iter(|| assert!(compare(&config, &mut read_listings, &respelled).is_empty()));
     });
     group.throughput(Throughput::Bytes(text.len() as u64));
     group.bench_function("lock read", |bencher| {
@@ -206,12 +205,16 @@ fn pins(criterion: &mut Criterion) -> Result<(), String> {
     Ok(())
 }
 
-/// What is seen for the first time.
-fn judge(config: &Config, offers: &mut [BackendListing], accepted: &Arc<Lock>) -> Vec<Pin> {
+/// The tools that have no pin.
+fn compare(
+    config: &Config,
+    read_listings: &mut [BackendListing],
+    accepted: &Arc<Lock>,
+) -> Vec<Pin> {
     let mut pins = Pins::new(Arc::clone(accepted));
-    let pairs = config.backends.iter().zip(offers);
+    let pairs = config.backends.iter().zip(read_listings);
     pairs
-        .flat_map(|(backend, backend_listing)| pins.judge(backend, backend_listing).new)
+        .flat_map(|(backend, backend_listing)| pins.compare(backend, backend_listing).new)
         .collect()
 }
 
@@ -250,8 +253,8 @@ fn read(config: &Config, listings: &[Listing]) -> Vec<BackendListing> {
         .collect()
 }
 
-fn build(config: &Config, offers: &[BackendListing], names: &Names) -> Catalog {
-    let pairs = config.backends.iter().zip(offers);
+fn build(config: &Config, read_listings: &[BackendListing], names: &Names) -> Catalog {
+    let pairs = config.backends.iter().zip(read_listings);
     let sources: Vec<_> = (0..)
         .zip(pairs)
         .map(|(number, (backend, backend_listing))| Source {

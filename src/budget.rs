@@ -1,56 +1,55 @@
-//! One budget over all bytes that the gateway holds for others.
+//! One budget for all bytes that the gateway buffers.
 //!
-//! Owns the count of what was read and is not passed on yet, and the rule that no more is taken in
-//! than there is room for. Bytes carry their own charge, and give it back when the last of them is
-//! dropped. It must not know what the bytes say, nor where they go.
+//! Owns the count of bytes that were read and are not written yet, and the refusal of more than the
+//! limit. Bytes carry their charge and release it when the last part of them is dropped. It must not
+//! know what the bytes contain or where they go.
 //!
-//! No backend may hold more than [`MAX_SHARE_RATIO`] times what it leaves: so that something is left to the
-//! others, whoever takes all that it can get. The client may, since all is for it. Texts up to
-//! [`FREE_BELOW`] are not counted: they cost no more than the calls that are in flight, which have their
-//! own cap.
+//! A backend may hold at most [`MAX_SHARE_RATIO`] times what it leaves free, so that a backend that
+//! takes all it can get leaves room for the others. The client has no such limit. Texts up to
+//! [`FREE_BELOW`] bytes are not counted: they are bounded by the number of calls in flight.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use bytes::Bytes;
 
-/// Up to this size a text costs nothing.
+/// Texts of up to this many bytes are not counted.
 pub const FREE_BELOW: usize = 4 * 1024;
 
-/// A backend may hold this many times what it leaves to the others.
+/// A backend may hold this many times what it leaves free.
 const MAX_SHARE_RATIO: usize = 3;
 
-/// Room for one party: the client, or a backend. Clones are the same party.
+/// The budget of the client or of one backend. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Budget(Arc<BudgetShare>);
 
 #[derive(Debug)]
 struct BudgetShare {
-    /// It must leave something to the others.
+    /// [`MAX_SHARE_RATIO`] applies.
     is_backend: bool,
-    /// What its charges are held for.
+    /// Bytes charged to this share.
     held: AtomicUsize,
     totals: Arc<BudgetTotals>,
 }
 
-/// What all parties share.
+/// What the client and all backends share.
 #[derive(Debug)]
 struct BudgetTotals {
     limit: usize,
-    /// What all charges are held for.
+    /// Bytes charged to all shares.
     held: AtomicUsize,
-    /// What waits for the client.
+    /// Bytes queued for the client.
     waiting: AtomicUsize,
 }
 
-/// There is no room for more.
+/// The budget has no room for more bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BudgetExceeded {
     /// The whole budget, in bytes.
     pub limit: usize,
 }
 
-/// Room that is taken, and given back when this is dropped.
+/// Bytes taken from a budget until this is dropped.
 #[derive(Debug)]
 pub struct Charge {
     budget: Budget,
@@ -58,7 +57,7 @@ pub struct Charge {
 }
 
 impl Budget {
-    /// Room for this many bytes, as the client has it.
+    /// A budget of `limit` bytes. The result is the client's share.
     pub fn new(limit: usize) -> Self {
         Self(Arc::new(BudgetShare {
             is_backend: false,
@@ -71,7 +70,7 @@ impl Budget {
         }))
     }
 
-    /// The same room, as one more backend has it.
+    /// A backend's share of the same budget.
     pub fn backend_share(&self) -> Self {
         Self(Arc::new(BudgetShare {
             is_backend: true,
@@ -80,17 +79,17 @@ impl Budget {
         }))
     }
 
-    /// The whole of it.
+    /// The whole budget, in bytes.
     pub fn limit(&self) -> usize {
         self.0.totals.limit
     }
 
-    /// Whether there is room for so much that may as well be missed.
+    /// Whether `bytes` of droppable data fit.
     pub fn fits(&self, bytes: usize) -> bool {
         self.0.totals.remaining(bytes).is_some()
     }
 
-    /// A charge for nothing yet.
+    /// A charge of zero bytes.
     pub fn charge(&self) -> Charge {
         Charge {
             budget: self.clone(),
@@ -98,18 +97,18 @@ impl Budget {
         }
     }
 
-    /// The same bytes, charged for as long as any part of them is held.
+    /// The same bytes, charged until the last part of them is dropped.
     ///
     /// # Errors
-    /// [`BudgetExceeded`], and they are gone.
+    /// [`BudgetExceeded`] if there is no room; the bytes are dropped.
     pub fn hold(&self, bytes: Bytes) -> Result<Bytes, BudgetExceeded> {
         self.hold_times(1, bytes)
     }
 
-    /// The same, with room for the copy that goes out of it.
+    /// The same, charged twice: once for the copy that is sent on.
     ///
     /// # Errors
-    /// [`BudgetExceeded`], and they are gone.
+    /// [`BudgetExceeded`] if there is no room; the bytes are dropped.
     pub fn charge_with_copy(&self, bytes: Bytes) -> Result<Bytes, BudgetExceeded> {
         self.hold_times(2, bytes)
     }
@@ -123,14 +122,14 @@ impl Budget {
         Ok(charge.attach_to(bytes))
     }
 
-    /// The same where there is no choice, though it may go past the limit.
+    /// The same bytes, charged even past the limit.
     pub fn charge_unchecked(&self, bytes: Bytes) -> Bytes {
         let mut charge = self.charge();
         charge.set(counted(bytes.len()));
         charge.attach_to(bytes)
     }
 
-    /// Notes how much waits for the client: as long as it does there is less room for the rest.
+    /// Sets the number of bytes queued for the client, which count against the budget.
     pub fn set_waiting(&self, bytes: usize) {
         self.0.totals.waiting.store(bytes, Relaxed);
     }
@@ -142,7 +141,7 @@ impl Budget {
 }
 
 impl BudgetTotals {
-    /// What is left when so much more is taken.
+    /// Bytes left if `more` are taken; `None` if they don't fit.
     fn remaining(&self, more: usize) -> Option<usize> {
         let taken = self.held.load(Relaxed).checked_add(more)?;
         let taken = taken.checked_add(self.waiting.load(Relaxed))?;
@@ -151,10 +150,10 @@ impl BudgetTotals {
 }
 
 impl Charge {
-    /// Makes it a charge for this many bytes in all, more or fewer than before.
+    /// Sets the charge to this many bytes in total.
     ///
     /// # Errors
-    /// [`BudgetExceeded`], where they are more; the charge stays as it was.
+    /// [`BudgetExceeded`] if it would grow and there is no room; the charge is unchanged.
     pub fn cover(&mut self, bytes: usize) -> Result<(), BudgetExceeded> {
         let wanted = counted(bytes);
         let more = wanted.saturating_sub(self.bytes);
@@ -162,7 +161,7 @@ impl Charge {
             let share = &*self.budget.0;
             let mine = share.held.load(Relaxed).saturating_add(more);
             let remaining = share.totals.remaining(more);
-            // The thread that reads lines may ask at the same time: then both are let in.
+            // Two threads may check at the same time: then both succeed, past the limit.
             remaining
                 .filter(|remaining| {
                     !share.is_backend || mine <= remaining.saturating_mul(MAX_SHARE_RATIO)
@@ -175,7 +174,7 @@ impl Charge {
         Ok(())
     }
 
-    /// Puts the charge upon these bytes.
+    /// Binds the charge to these bytes, which release it when dropped.
     pub fn attach_to(self, bytes: Bytes) -> Bytes {
         if self.bytes == 0 {
             return bytes;
@@ -205,7 +204,7 @@ impl Drop for Charge {
     }
 }
 
-/// Bytes and the charge for them.
+/// Bytes with their charge.
 struct ChargedBytes {
     bytes: Bytes,
     _charge: Charge,
@@ -217,7 +216,7 @@ impl AsRef<[u8]> for ChargedBytes {
     }
 }
 
-/// What counts of a text of this length.
+/// The bytes that are counted for a text of this length.
 fn counted(bytes: usize) -> usize {
     if bytes <= FREE_BELOW { 0 } else { bytes }
 }

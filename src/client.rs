@@ -1,9 +1,9 @@
-//! What the process knows of its client.
+//! The state of the client.
 //!
-//! Owns the client's handshake ([`Lifecycle`]), what it has subscribed to ([`Subscriptions`]), which
-//! capabilities server requests need of it ([`capabilities`]) and the server requests that wait until
-//! it is initialized ([`PreInitQueue`]). It must not know how a request is served, nor who writes to
-//! the client.
+//! Owns the client's handshake ([`Lifecycle`]), its subscriptions ([`Subscriptions`]), the
+//! capabilities that server requests need ([`capabilities`]) and the server requests that wait until
+//! it is initialized ([`PreInitQueue`]). It must not know how a request is served, nor how lines are
+//! written to the client.
 
 pub(crate) mod capabilities;
 mod filter;

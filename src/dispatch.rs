@@ -43,7 +43,7 @@ pub(crate) fn route(
 ) -> Plan {
     let client = match asking {
         Some(Ok(client)) => {
-            lifecycle.met_modern_client();
+            lifecycle.modern_request_received();
             Arc::new(client)
         }
         Some(Err(error)) => return Plan::Reply(error.into()),

@@ -1,7 +1,7 @@
-//! Files that the gateway keeps of its own: read with bounds, replaced whole.
+//! Reads files with a size limit, and replaces files atomically.
 //!
-//! Owns that a reader never finds half a file, that nothing is written through a symbolic link,
-//! and who else may read it. It must not know what stands in them.
+//! Owns that a reader never sees a partial file, that nothing is written through a symbolic link, and
+//! the permissions of a file. It must not know what a file contains.
 
 mod configured;
 
@@ -11,45 +11,47 @@ use std::path::Path;
 
 pub use configured::read_configured;
 
-/// Who may read a file that is made.
+/// Who may read a file that is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readers {
-    /// The user alone.
+    /// Only the user.
     User,
-    /// Whoever the user's umask allows.
+    /// Everyone that the user's umask allows.
     Anyone,
 }
 
-/// The bytes of a regular file of at most `most` bytes; `None` if there is none.
+/// Reads a regular file of at most `max_bytes` bytes; `None` if it does not exist.
 ///
 /// # Errors
-/// When it is something else, a symbolic link among others, or can't be read.
-pub fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
+/// If it is not a regular file (a symbolic link is not followed) or can't be read.
+pub fn read(path: &Path, max_bytes: u64) -> io::Result<Option<Vec<u8>>> {
     if !is_regular(path)? {
         return Ok(None);
     }
-    read_up_to(path, most).map(Some)
+    read_up_to(path, max_bytes).map(Some)
 }
 
-/// The bytes of what stands at this path, of which there may be `most`.
+/// Reads at most `max_bytes` bytes. Follows symbolic links.
 ///
 /// # Errors
-/// When it can't be read; [`ErrorKind::FileTooLarge`] when there are more.
-pub fn read_up_to(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+/// If it can't be read; [`ErrorKind::FileTooLarge`] if there are more bytes.
+pub fn read_up_to(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most {
-        let why = format!("it has more than {most} bytes");
+    File::open(path)?
+        .take(max_bytes + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max_bytes {
+        let why = format!("it has more than {max_bytes} bytes");
         return Err(io::Error::new(ErrorKind::FileTooLarge, why));
     }
     Ok(bytes)
 }
 
-/// Puts a file in the place of what stands there, at once and for good: whoever reads it, and
-/// whenever the machine stops, finds the old one or the new one.
+/// Replaces or creates a file atomically and durably: a reader sees the old or the new content, also
+/// after a crash.
 ///
 /// # Errors
-/// When it can't be written, or something else than a regular file stands there.
+/// If it can't be written, or the path is not a regular file.
 pub fn replace(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
     is_regular(path)?;
     let folder = folder_of(path);
@@ -57,27 +59,30 @@ pub fn replace(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
-    // The rename itself; where a folder can't be opened, the system sees to it.
+    // Makes the rename durable, on systems that can open a folder.
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
     Ok(())
 }
 
-/// Keeps other gateways from changing files of a folder while the result is held. Where a folder
-/// can't be locked (Windows, some network file systems) nobody is kept out.
+/// Locks a folder until the result is dropped, so that no other gateway changes its files. `None` if it
+/// can't be locked (Windows, some network file systems).
 pub fn guard(folder: &Path) -> Option<File> {
     let folder = File::open(folder).ok()?;
     folder.lock().ok()?;
     Some(folder)
 }
 
-/// Makes a folder that is the user's alone, if it isn't there.
+/// Creates a folder that only the user can access, or makes an existing one so.
 ///
 /// # Errors
-/// When it can't be made, or something else stands there, a symbolic link among others.
+/// If it can't be created, or the path is not a folder (a symbolic link is not followed).
 pub fn private_folder(path: &Path) -> io::Result<()> {
     if let Ok(found) = fs::symlink_metadata(path) {
         if !found.is_dir() {
-            return Err(io::Error::new(ErrorKind::NotADirectory, "it is no folder"));
+            return Err(io::Error::new(
+                ErrorKind::NotADirectory,
+                "it is not a folder",
+            ));
         }
     } else {
         make_folder(path)?;
@@ -85,7 +90,7 @@ pub fn private_folder(path: &Path) -> io::Result<()> {
     close_to_others(path)
 }
 
-/// The folder that a file stands in.
+/// The folder of a file.
 pub fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
@@ -97,7 +102,7 @@ fn is_regular(path: &Path) -> io::Result<bool> {
     let what = match fs::symlink_metadata(path) {
         Ok(found) if found.is_file() => return Ok(true),
         Ok(found) if found.is_symlink() => "it is a symbolic link, which is not followed",
-        Ok(_) => "it is no regular file",
+        Ok(_) => "it is not a regular file",
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
     };
@@ -108,9 +113,9 @@ fn is_regular(path: &Path) -> io::Result<bool> {
 fn temporary(path: &Path, readers: Readers) -> tempfile::Builder<'static, 'static> {
     use std::os::unix::fs::PermissionsExt;
 
-    // What a user has closed to others stays closed.
-    let so_far = fs::metadata(path).map(|found| found.permissions());
-    let permissions = match (readers, so_far) {
+    // Permissions that the user has restricted are kept.
+    let current = fs::metadata(path).map(|found| found.permissions());
+    let permissions = match (readers, current) {
         (Readers::User, _) => fs::Permissions::from_mode(0o600),
         (Readers::Anyone, Ok(permissions)) => permissions,
         (Readers::Anyone, Err(_)) => fs::Permissions::from_mode(0o666),
@@ -155,7 +160,7 @@ fn close_to_others(folder: &Path) -> io::Result<()> {
 
 #[cfg(not(unix))]
 fn close_to_others(_: &Path) -> io::Result<()> {
-    Ok(()) // A user's folder is closed to other users there.
+    Ok(()) // Other users can't access a user's folder there.
 }
 
 #[cfg(test)]
@@ -170,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_replaced_whole_and_leaves_nothing_beside_it() {
+    fn a_file_is_replaced_and_no_temporary_file_remains() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a");
         assert_eq!(read(&file, 9).unwrap(), None);
@@ -184,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_closed_to_others_stays_so() {
+    fn restricted_permissions_of_a_file_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a");
         fs::write(&file, "one").unwrap();
@@ -210,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_private_folder_is_the_users_alone_even_if_it_was_there() {
+    fn a_private_folder_is_restricted_to_the_user_also_if_it_exists() {
         let folder = tempfile::tempdir().unwrap();
         let (made, found) = (folder.path().join("a/b"), folder.path().join("c"));
         fs::create_dir(&found).unwrap();

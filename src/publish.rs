@@ -1,7 +1,8 @@
-//! From what backends list to what clients are served.
+//! Turns the listings of backends into snapshots.
 //!
 //! Owns [`Publisher`], which builds the next snapshot, and [`list_changed`], which names the
-//! notifications that it calls for. It must not know requests, nor how a listing was fetched.
+//! notifications that a new snapshot requires. It must not know requests, nor how a listing was
+//! fetched.
 
 mod list_changed;
 mod pinning;

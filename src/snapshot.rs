@@ -1,4 +1,4 @@
-//! Everything that requests are served from, as of one moment.
+//! The state that requests are served from.
 //!
 //! Owns [`Snapshot`], which is replaced whole on every change, [`Backends`], the backends in config
 //! order, and the results of the four lists, each built once. It must not know requests, nor how a
@@ -18,48 +18,47 @@ use crate::governance::Admission;
 use crate::protocol::era::modern::{self, ResultStamp};
 use crate::protocol::{Era, Kind, RawJson};
 
-/// What a request is served from. A task keeps the snapshot that it began with.
+/// The state that a request is served from. A task keeps the snapshot that it began with.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    /// The config that runs.
+    /// The config in use.
     pub(crate) config: Arc<Config>,
     /// All backends.
     pub(crate) backends: Backends,
-    /// Admits calls to them. Outlives the snapshot.
+    /// Admits calls to backends. Shared by all snapshots.
     pub(crate) admission: Arc<Admission>,
-    /// What is listed, and by which backend.
+    /// All items that clients see, and their backends.
     pub(crate) catalog: Catalog,
     /// The results of the four lists.
     pub(crate) lists: Lists,
     /// Backends that have not listed anything yet in this run.
     pub(crate) unlisted: HashSet<BackendId>,
-    /// How the gateway names itself in results (MCP 2026-07-28, basic, "Per-response protocol
-    /// fields").
+    /// The gateway's `serverInfo` (MCP 2026-07-28, basic, "Per-response protocol fields").
     pub(crate) identity: RawJson,
     /// Every backend has connected or failed once, or `startup_wait` is over.
     pub(crate) settled: bool,
-    /// No more requests come: a list that still waits is served from what is there.
+    /// The gateway is shutting down: a list that still waits is served from the listings so far.
     pub(crate) closing: bool,
 }
 
-/// Where tasks get their snapshot from.
+/// Receives the current snapshot.
 pub(crate) type Snapshots = watch::Receiver<Arc<Snapshot>>;
 
-/// The first snapshot that is settled; `None` when the gateway ends before there is one.
+/// Waits for a settled snapshot; `None` if the gateway ends before there is one.
 pub(crate) async fn settled(mut snapshots: Snapshots) -> Option<Arc<Snapshot>> {
     let settled = snapshots.wait_for(|snapshot| snapshot.settled).await;
     settled.ok().map(|snapshot| Arc::clone(&snapshot))
 }
 
 impl Snapshot {
-    /// The result of a list request, as a client of this era gets it.
+    /// The result of a list request for a client of this era.
     pub(crate) fn list(&self, kind: Kind, era: Era) -> RawJson {
         let items = self.catalog.list(kind);
         let cell = &self.lists.0[kind as usize];
         match era {
             Era::Legacy => cell.legacy.get_or_init(|| list_result(kind, items)),
             Era::Modern => cell.modern.get_or_init(|| {
-                let hints = modern::hints(self.catalog.freshness(kind));
+                let hints = modern::caching_hints(self.catalog.freshness(kind));
                 let result = list_result(kind, items).with_members(&hints, &[]);
                 modern::stamp_result(&result, ResultStamp::CompleteAndCacheable, &self.identity)
             }),
@@ -82,7 +81,7 @@ fn list_result(kind: Kind, items: &[u8]) -> RawJson {
     RawJson::trusted([b"{\"", kind.member().as_bytes(), b"\":", items, b"}"].concat())
 }
 
-/// How the gateway names itself.
+/// The gateway's `serverInfo`.
 pub(crate) fn identity(config: &GatewayConfig) -> RawJson {
     RawJson::of(&json!({ "name": config.name, "version": env!("CARGO_PKG_VERSION") }))
 }
@@ -98,14 +97,14 @@ struct Inner {
 }
 
 impl Backends {
-    /// `in_order` is config order, whatever the numbers of the ids.
+    /// `in_order` is in config order, which need not be the order of ids.
     pub(crate) fn new(in_order: Vec<Arc<HttpBackend>>) -> Self {
         let places = in_order.iter().enumerate();
         let places = places.map(|(place, backend)| (backend.id, place)).collect();
         Self(Arc::new(Inner { in_order, places }))
     }
 
-    /// The backend with this id, unless it is gone.
+    /// The backend with this id, if it exists.
     pub(crate) fn get(&self, id: BackendId) -> Option<&Arc<HttpBackend>> {
         self.0.places.get(&id).map(|&at| &self.0.in_order[at])
     }

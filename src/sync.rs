@@ -1,7 +1,7 @@
 //! A mutex without poisoning.
 //!
-//! A panic is caught where its task ends, and every critical section here leaves its data valid at
-//! each step, so a lock that was held during a panic can be taken again.
+//! Owns the decision to ignore poisoning: a panic ends only its task, and every critical section in
+//! this crate leaves its data valid at each step.
 
 use std::sync::{MutexGuard, PoisonError};
 
@@ -21,7 +21,7 @@ impl<T> Mutex<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The value. No lock is needed, since nobody else can hold one.
+    /// The value. Needs no lock: `&mut self` excludes other holders.
     pub fn get_mut(&mut self) -> &mut T {
         self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
     }

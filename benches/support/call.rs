@@ -1,6 +1,6 @@
-//! What is asked and what is answered: the tools of the mock, the lines of the client, the check of every message that comes back.
+//! Calls and their responses, as JSON-RPC text.
 //!
-//! Knows JSON-RPC text alone; neither processes nor HTTP.
+//! Owns the tools of the mock, the requests of a client, and the check of every received message. It must not know processes or HTTP.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,45 +11,45 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::Result;
+use crate::support::Result;
 
-/// Which of the two MCPs is spoken.
+/// An era of MCP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Era {
     /// With a handshake.
     Legacy,
-    /// Every request says who asks.
+    /// Stateless: every request has the client's profile.
     Modern,
 }
 
-/// The versions that all parties of the bench speak.
+/// The protocol versions of all processes of the bench.
 pub(crate) const LEGACY_VERSION: &str = "2025-06-18";
 pub(crate) const MODERN_VERSION: &str = "2026-07-28";
 
 /// Id of the first call; smaller ids belong to the handshake.
 pub(crate) const FIRST_CALL: u64 = 100;
 
-/// How many notifications go before the answer of [`Shape::Stream`].
+/// Number of notifications before the response of [`Shape::Stream`].
 pub(crate) const STREAMED: usize = 1000;
 
-/// How the mock answers a tool.
+/// How the mock responds to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// One JSON body with its length told beforehand.
+    /// One JSON body with a `Content-Length`.
     Json,
-    /// An event stream with the answer as its only event.
+    /// An event stream with the response as its only event.
     Sse,
-    /// An event stream: one progress notification, stamped as it leaves, and the answer some milliseconds later.
+    /// An event stream: one progress notification with the time of sending, and the response some milliseconds later.
     Progress,
-    /// An event stream: [`STREAMED`] progress notifications back to back, and the answer.
+    /// An event stream: [`STREAMED`] progress notifications without a pause, and the response.
     Stream,
 }
 
-/// A tool of the mock. Its name says how it answers: `json_1024` is one JSON body around 1024 bytes of result.
+/// A tool of the mock. Its name gives shape and size: `json_1024` responds with one JSON body around 1024 bytes of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tool {
     pub(crate) shape: Shape,
-    /// Size of the result, in bytes.
+    /// Size of the text in the result, in bytes.
     pub(crate) bytes: usize,
 }
 
@@ -71,7 +71,7 @@ pub(crate) const SSE_SMALL: Tool = tool(Shape::Sse, SMALL);
 pub(crate) const PROGRESS_SMALL: Tool = tool(Shape::Progress, SMALL);
 pub(crate) const STREAM_SMALL: Tool = tool(Shape::Stream, SMALL);
 
-/// Sizes of results.
+/// Sizes of results, in bytes.
 pub(crate) const SMALL: usize = 1 << 10;
 pub(crate) const MIDDLE: usize = 64 << 10;
 pub(crate) const LARGE: usize = 8 << 20;
@@ -111,11 +111,11 @@ impl FromStr for Tool {
     }
 }
 
-/// A call as a client writes it.
+/// A call of a client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
     pub(crate) tool: Tool,
-    /// Bytes of text among its arguments, beyond the usual ones.
+    /// Bytes of additional text in its arguments.
     pub(crate) padding: usize,
     pub(crate) era: Era,
 }
@@ -160,7 +160,7 @@ impl Call {
     }
 }
 
-/// Appends as many bytes of text as servers send and clients pass on: rows of JSON inside a JSON string.
+/// Appends this many bytes of typical text: rows of JSON inside a JSON string.
 pub(crate) fn write_text(bytes: usize, out: &mut Vec<u8>) {
     const ROW: &str = r#"{\"id\":1815,\"name\":\"Ada Lovelace\",\"email\":\"ada@example.com\",\"city\":\"Lisbon\"}\n"#;
     let end = out.len() + bytes;
@@ -171,7 +171,7 @@ pub(crate) fn write_text(bytes: usize, out: &mut Vec<u8>) {
     out.resize(end, b'.');
 }
 
-/// What a modern request says of itself.
+/// Appends the client's profile of a modern request.
 fn write_envelope(out: &mut Vec<u8>) -> Result<()> {
     write!(
         out,
@@ -183,8 +183,8 @@ fn write_envelope(out: &mut Vec<u8>) -> Result<()> {
 const CLIENT: &str = r#"{"name":"bench","version":"1"}"#;
 
 impl Era {
-    /// The first line of a client, which the first answer belongs to.
-    pub(crate) fn greeting(self) -> Result<Vec<u8>> {
+    /// The first request of a client.
+    pub(crate) fn first_request(self) -> Result<Vec<u8>> {
         match self {
             Self::Legacy => Ok(format!(
                 r#"{{"jsonrpc":"2.0","id":1,"method":"initialize","params":{{"protocolVersion":"{LEGACY_VERSION}","capabilities":{{}},"clientInfo":{CLIENT}}}}}"#
@@ -194,15 +194,15 @@ impl Era {
         }
     }
 
-    /// What follows it, if anything does: no answer comes.
-    pub(crate) fn after_greeting(self) -> Option<&'static str> {
+    /// The notification that follows the first response, if the era has one.
+    pub(crate) fn after_first_request(self) -> Option<&'static str> {
         match self {
             Self::Legacy => Some(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#),
             Self::Modern => None,
         }
     }
 
-    /// A request with nothing to say but who asks.
+    /// A request without parameters of its own.
     pub(crate) fn request(self, id: u64, method: &str) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         write!(
@@ -219,18 +219,18 @@ impl Era {
     }
 }
 
-/// A message that came back, seen to be well.
+/// A valid message from the process under test.
 pub(crate) enum Incoming {
     /// The result of the request with this id.
     Answer(u64),
-    /// A progress notification of the mock, and how long ago it left there.
+    /// A progress notification of the mock, and the time since it was sent.
     Progress(Duration),
     /// Any other notification.
     Other,
 }
 
 impl Incoming {
-    /// Reads one message; an error answer and anything that is no message of a server are errors.
+    /// Reads one message. An error response, and anything else that is not expected from a server, is an error.
     pub(crate) fn read(message: &[u8]) -> Result<Self> {
         let envelope: Envelope<'_> = serde_json::from_slice(message)
             .map_err(|e| format!("not a message: {e}: {}", start_of(message)))?;
@@ -253,12 +253,12 @@ impl Incoming {
                 method: Some(_),
                 ..
             } => Ok(Self::Other),
-            _ => Err(format!("not an answer: {}", start_of(message)).into()),
+            _ => Err(format!("not a result: {}", start_of(message)).into()),
         }
     }
 }
 
-/// The clock that the mock and the driver share: time since the Unix epoch.
+/// The clock that mock and driver share: time since the Unix epoch.
 pub(crate) fn now() -> Duration {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)

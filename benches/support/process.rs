@@ -1,4 +1,9 @@
 //! Child processes: how they are started and how they end.
+//!
+//! Owns the programs under test, and the CPU time and memory of a process. It must not know MCP.
+
+pub(crate) mod setup;
+pub(crate) mod usage;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -8,13 +13,13 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
-use super::Result;
-use super::usage::Usage;
+use crate::support::Result;
+use usage::Usage;
 
 /// How long a child may take to end after its stdin was closed.
-const FAREWELL: Duration = Duration::from_secs(5);
+const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A command line, ready to be run any number of times.
+/// A command line, which can be run any number of times.
 pub(crate) struct Program {
     pub(crate) name: &'static str,
     pub(crate) path: PathBuf,
@@ -38,9 +43,9 @@ impl Program {
         let failed = |e| format!("{}: can't start {}: {e}", self.name, self.path.display());
         let mut child = Command::new(&self.path)
             .args(&self.args)
-            // A proxy of this machine is no part of the way.
+            // No proxy of this machine.
             .env("NO_PROXY", "127.0.0.1")
-            // What the gateway remembers between runs is none of the user's.
+            // Keeps the state of these runs apart from the user's.
             .env("XDG_STATE_HOME", scratch())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -52,13 +57,13 @@ impl Program {
         Ok(Process {
             child,
             input,
-            // One read takes what a pipe holds.
+            // The usual size of a pipe.
             output: BufReader::with_capacity(64 << 10, output),
         })
     }
 }
 
-/// A running child; dropped, it is asked to end by closing its stdin, and killed if it doesn't.
+/// A running child. On drop its stdin is closed, and it is killed if it does not end in time.
 pub(crate) struct Process {
     child: Child,
     input: Option<ChildStdin>,
@@ -70,7 +75,7 @@ impl Process {
         self.input.as_mut().ok_or_else(|| "stdin is closed".into())
     }
 
-    /// What the process has cost so far; `None` where the system doesn't tell in a file.
+    /// CPU time and memory so far; `None` if the system does not provide them.
     pub(crate) fn usage(&self) -> Option<Usage> {
         Usage::of(self.child.id())
     }
@@ -79,20 +84,20 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         drop(self.input.take());
-        let asked = Instant::now();
-        while asked.elapsed() < FAREWELL {
+        let closed = Instant::now();
+        while closed.elapsed() < EXIT_TIMEOUT {
             if !matches!(self.child.try_wait(), Ok(None)) {
                 return;
             }
             thread::sleep(Duration::from_millis(2));
         }
-        // Both fail only if it ended in between.
+        // Both fail only if it has ended meanwhile.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Where files of a run go, and the stderr of its processes.
+/// Folder for the files of a run and the logs of its processes.
 pub(crate) fn scratch() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
 }

@@ -1,7 +1,7 @@
-//! The bare relay: what any stdio process in front of an HTTP server must cost. A line in, one POST, the answer out; no policy at all.
+//! A bare relay, the least cost of a stdio process in front of an HTTP server: one POST for each line, without any policy.
 //!
-//! Shaped as a gateway would be: one thread reads, one writes what is ready in one go, calls run side by side on a current-thread runtime.
-//! Each message of an event stream goes out as soon as it is whole; the stream is then read to its end, so that its connection serves again.
+//! Built like the gateway: one thread reads, one writes all that is ready together, and calls run concurrently on a current-thread runtime.
+//! Each message of an event stream is written as soon as it is complete; the stream is then read to its end, so that its connection is reused.
 
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::rc::Rc;
@@ -12,8 +12,8 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, LocalSet};
 
-use super::Result;
-use super::http::Endpoint;
+use crate::support::Result;
+use crate::support::client::http::Endpoint;
 
 pub(crate) fn run(url: &str) -> Result<()> {
     let (line_in, mut lines) = mpsc::unbounded_channel();
@@ -60,7 +60,7 @@ fn read(lines: &mpsc::UnboundedSender<Vec<u8>>) -> Result<()> {
 }
 
 fn write(messages: &std_mpsc::Receiver<Bytes>) -> Result<()> {
-    // Stdout alone writes once a line; the lines of one go are gathered before it.
+    // Stdout is line-buffered: the buffer in front of it joins lines that are written together.
     let mut output = BufWriter::with_capacity(64 << 10, std::io::stdout().lock());
     while let Ok(message) = messages.recv() {
         for message in std::iter::once(message).chain(messages.try_iter()) {

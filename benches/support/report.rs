@@ -1,43 +1,50 @@
-//! What a bench says at its end, and whether it was a success.
+//! Reports: the command-line options, the output, and the exit code.
+//!
+//! Owns the results of a run and the targets they are compared with. It must not know how a figure is
+//! measured.
+
+pub(crate) mod results;
+pub(crate) mod stats;
+pub(crate) mod table;
+pub(crate) mod targets;
 
 use std::process::ExitCode;
 use std::{env, thread};
 
 use clap::Args;
 
-use super::sheet::Sheet;
-use super::table;
+use results::Results;
 
-/// How a bench is to report.
+/// Options of a bench.
 #[derive(Args)]
 pub(crate) struct Report {
     /// Alternating rounds
     #[arg(long, default_value_t = 7)]
     pub(crate) rounds: usize,
-    /// Exits 1 when something is missed that must be reached, and names the aims that are missed
+    /// Exits 1 if a required target is missed, and names the aims that are missed
     #[arg(long)]
     check: bool,
     /// Prints JSON instead of the table
     #[arg(long)]
     json: bool,
-    /// Given by cargo
+    /// Passed by cargo
     #[arg(long, hide = true)]
     bench: bool,
 }
 
 impl Report {
-    pub(crate) fn give(&self, sheet: &Sheet) -> ExitCode {
+    pub(crate) fn print(&self, results: &Results) -> ExitCode {
         if self.json {
-            println!("{:#}", table::json(sheet));
+            println!("{:#}", table::json(results));
         } else {
-            println!("{}\n\n{}", machine(self.rounds), table::text(sheet));
+            println!("{}\n\n{}", machine(self.rounds), table::text(results));
         }
-        let missed = table::missed(sheet, |target| target.must);
+        let missed = table::missed(results, |target| target.must);
         for name in &missed {
             eprintln!("missed: {name}");
         }
         if self.check {
-            for name in table::missed(sheet, |target| target.aim) {
+            for name in table::missed(results, |target| target.aim) {
                 eprintln!("aim missed: {name}");
             }
         }
@@ -45,7 +52,7 @@ impl Report {
     }
 }
 
-/// Figures say little without the machine that they come from.
+/// The machine and the number of rounds, without which figures mean little.
 fn machine(rounds: usize) -> String {
     let cores = thread::available_parallelism().map_or(0, usize::from);
     let (os, arch) = (env::consts::OS, env::consts::ARCH);

@@ -1,4 +1,4 @@
-//! sentinel.toml: any text is a configuration that makes sense, or problems that say where.
+//! sentinel.toml: any text is either a valid config or a list of problems with their place.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -26,22 +26,22 @@ pub fn check(data: &[u8]) {
     match (first, second) {
         (Ok(first), Ok(second)) => {
             assert_eq!(format!("{first:?}"), format!("{second:?}"));
-            makes_sense(&first, &file);
+            assert_valid(&first, &file);
         }
         (Err(first), Err(second)) => {
             assert_eq!(first, second);
-            assert!(first.iter().next().is_some(), "refused for nothing");
+            assert!(first.iter().next().is_some(), "refused without a problem");
             let start = format!("{}:", file.display());
             for problem in first.iter().map(ToString::to_string) {
-                assert!(problem.starts_with(&start), "where? {problem}");
-                assert!(problem.len() > start.len() + 5, "what? {problem}");
+                assert!(problem.starts_with(&start), "no place: {problem}");
+                assert!(problem.len() > start.len() + 5, "no text: {problem}");
             }
         }
-        (first, second) => panic!("now this, now that: {first:?} {second:?}"),
+        (first, second) => panic!("two loads differ: {first:?} {second:?}"),
     }
 }
 
-fn makes_sense(config: &Config, file: &PathBuf) {
+fn assert_valid(config: &Config, file: &PathBuf) {
     assert_eq!(config.source.as_ref(), Some(file));
     assert!(config.gateway.max_message_bytes <= config.gateway.max_buffered_bytes);
     let mut names = HashSet::new();
@@ -58,9 +58,6 @@ fn makes_sense(config: &Config, file: &PathBuf) {
         }
     }
     if config.backends.is_empty() {
-        assert!(
-            !config.warnings.is_empty(),
-            "nothing to serve, and not a word"
-        );
+        assert!(!config.warnings.is_empty(), "no backends and no warning");
     }
 }

@@ -1,4 +1,4 @@
-//! Edits of raw JSON change what they name, and leave every other byte alone.
+//! Edits of raw JSON change the named members and keep every other byte.
 
 use bytes::Bytes;
 use sentinel_gateway::protocol::RawJson;
@@ -14,7 +14,7 @@ pub fn check(data: &[u8]) {
         return;
     };
     let Some(members) = object.members() else {
-        // No object, or one whose names are no text to serde_json: still JSON afterwards.
+        // Not an object, or one whose names serde_json can't read: the result must still be JSON.
         let edited = object.with_members(&[("new", NEW.into())], &["old"]);
         serde_json::from_slice::<&RawValue>(edited.as_bytes()).expect("JSON");
         return;
@@ -27,11 +27,11 @@ pub fn check(data: &[u8]) {
         let twice = members.iter().filter(|(other, _)| other == name).count() > 1;
         match object.locate_members([*name]) {
             Ok([place]) => {
-                let place = place.expect("a member that is there");
+                let place = place.expect("a member that exists");
                 assert_eq!(Some(object.slice(place)), object.get(name));
                 assert!(!twice);
             }
-            Err(_) => assert!(twice, "{name} is there once"),
+            Err(_) => assert!(twice, "{name} occurs once"),
         }
         let last = members.iter().rfind(|(other, _)| other == name);
         let found = object.get(name);
@@ -81,8 +81,8 @@ fn members_are_set_and_left_out(object: &RawJson, members: &[(&str, &str)], chan
     );
 }
 
-/// Each value put in its own place is the same text; each replaced by another of the same length
-/// leaves the rest.
+/// Replacing each value by itself keeps the text; replacing each by another value of the same length
+/// keeps the rest.
 fn places_are_replaced(object: &RawJson) {
     let members = object.members().expect("an object");
     let edits = |text: fn(&RawValue) -> String| {

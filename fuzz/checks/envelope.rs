@@ -1,4 +1,4 @@
-//! JSON-RPC messages: what is taken for one is one, and what is carried stays as it was.
+//! JSON-RPC messages: an accepted message is valid, and its content is kept byte for byte.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sentinel_gateway::protocol::RawJson;
 use sentinel_gateway::protocol::error::{INVALID_REQUEST, PARSE_ERROR};
 use sentinel_gateway::protocol::message::{
-    self, Id, Inbound, Outcome, Response, Written, at_once, elements, json, parse,
+    self, Id, Inbound, Outcome, Response, Written, elements, json, parse, parse_fast,
 };
 use serde_json::value::RawValue;
 
@@ -14,7 +14,7 @@ use super::{assert_readable, chance_of};
 
 pub fn check(data: &[u8]) {
     let bytes = Bytes::copy_from_slice(data);
-    let fast_path = at_once(&bytes);
+    let fast = parse_fast(&bytes);
     let value: Result<&RawValue, _> = serde_json::from_slice(data);
     let message = match (json(bytes), value) {
         (Ok(message), Ok(value)) => {
@@ -24,24 +24,23 @@ pub fn check(data: &[u8]) {
         (Err(error), Err(_)) => {
             assert_eq!(error.code, PARSE_ERROR);
             assert_readable(&error.message);
-            return assert!(fast_path.is_none());
+            return assert!(fast.is_none());
         }
-        (ours, theirs) => panic!("JSON or not: {ours:?} and {theirs:?}"),
+        (ours, theirs) => panic!("parsers differ: {ours:?} and {theirs:?}"),
     };
     for element in elements(&message).into_iter().flatten() {
         let _ = one_message(&element);
     }
     let slow = one_message(&message);
-    if let Some(fast_path) = fast_path {
-        // What is taken at a glance is what a closer look finds.
+    if let Some(fast) = fast {
         assert_eq!(
-            format!("{fast_path:?}"),
+            format!("{fast:?}"),
             format!("{:?}", slow.expect("a message"))
         );
     }
 }
 
-/// Judges one message; returns it if it is one.
+/// Checks one message; returns it if it is valid.
 fn one_message(message: &RawJson) -> Option<Inbound> {
     let read = match parse(message) {
         Ok(read) => read,
@@ -54,8 +53,8 @@ fn one_message(message: &RawJson) -> Option<Inbound> {
             return None;
         }
     };
-    assert!(message.is_object(), "no message: {message:?}");
-    // Half a surrogate pair is no text to anybody but us: then there is nothing to compare with.
+    assert!(message.is_object(), "not an object: {message:?}");
+    // serde_json refuses lone surrogates: then there is nothing to compare with.
     if let Ok(members) = message.read::<BTreeMap<String, &RawValue>>() {
         let text = |key: &str| members.get(key).map(|value| value.get());
         assert!(
@@ -69,11 +68,11 @@ fn one_message(message: &RawJson) -> Option<Inbound> {
         match &read {
             Inbound::Request(request) => {
                 assert_eq!(text("id"), Some(request.id.raw().as_str()));
-                carries(text("params"), request.params.as_ref());
+                assert_kept(text("params"), request.params.as_ref());
             }
             Inbound::Notification(notification) => {
                 assert_eq!(text("id"), None);
-                carries(text("params"), notification.params.as_ref());
+                assert_kept(text("params"), notification.params.as_ref());
             }
             Inbound::Response(response) => match &response.outcome {
                 Outcome::Result(result) => assert_eq!(text("result"), Some(result.as_str())),
@@ -81,19 +80,19 @@ fn one_message(message: &RawJson) -> Option<Inbound> {
             },
         }
     }
-    written_and_read_again(&read);
+    assert_round_trip(&read);
     Some(read)
 }
 
-fn carries(written: Option<&str>, carried: Option<&RawJson>) {
+fn assert_kept(sent: Option<&str>, read: Option<&RawJson>) {
     assert_eq!(
-        written.filter(|params| *params != "null"),
-        carried.map(RawJson::as_str)
+        sent.filter(|params| *params != "null"),
+        read.map(RawJson::as_str)
     );
 }
 
-/// What we write of a message reads as that message, and is one line.
-fn written_and_read_again(read: &Inbound) {
+/// A message that is written is one line, and reads as the same message.
+fn assert_round_trip(read: &Inbound) {
     let line = match read {
         Inbound::Request(request) => {
             message::request(&request.id, &request.method, request.params.as_ref())
@@ -102,7 +101,7 @@ fn written_and_read_again(read: &Inbound) {
             message::notification(&notification.method, notification.params.as_ref())
         }
         Inbound::Response(response) => {
-            in_parts_or_whole(response);
+            assert_parts_equal_whole(response);
             message::response(response.id.as_ref(), &response.outcome)
         }
     };
@@ -115,8 +114,8 @@ fn on_one_line(message: &Inbound) -> String {
     format!("{message:?}").replace(['\n', '\r'], " ")
 }
 
-/// A large answer goes out in parts, which together are what the whole would have been.
-fn in_parts_or_whole(response: &Response) {
+/// A large response in parts is the same as in one buffer.
+fn assert_parts_equal_whole(response: &Response) {
     const LARGE: usize = 64 * 1024;
     let (Outcome::Result(carried) | Outcome::Error(carried)) = &response.outcome;
     if !chance_of(carried.as_bytes()).one_in(50) {
@@ -131,6 +130,6 @@ fn in_parts_or_whole(response: &Response) {
         Written::Whole(text) => text.to_vec(),
         Written::Parts(parts) => parts.concat(),
     };
-    assert!(whole == written, "written in another way");
+    assert!(whole == written, "the parts differ from the whole");
     serde_json::from_slice::<&RawValue>(&written).expect("JSON");
 }

@@ -1,12 +1,12 @@
-//! The catalogue: whatever backends list, every item that is shown has a well-formed name of its
-//! own, its way back, and a definition without characters that hide or reorder text.
+//! The catalog: whatever backends list, every listed item has a unique valid name that resolves to it,
+//! and a definition without characters that hide or reorder text.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
 use sentinel_gateway::call_report::BackendId;
-use sentinel_gateway::catalog::{BackendListing, Catalog, Names, Source};
+use sentinel_gateway::catalog::{BackendListing, Catalog, Entry, Names, Source};
 use sentinel_gateway::config::{
     BackendConfig, Config, Environment, GatewayConfig, NameChars, Overrides, ToolNames, load,
 };
@@ -26,7 +26,7 @@ static CONFIG: LazyLock<Config> = LazyLock::new(|| {
     load(&flags, &Environment::new("no-such-folder")).unwrap()
 });
 
-/// A line an item: a definition, if it is a JSON object, else a name. Lines `---` part backends.
+/// Each line is an item: a definition if it is a JSON object, else a name. Lines `---` separate backends.
 pub fn check(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let parts: Vec<&str> = text.split("\n---\n").take(BACKENDS.len()).collect();
@@ -39,7 +39,7 @@ pub fn check(data: &[u8]) {
                     tool_name_chars,
                     ..CONFIG.gateway.clone()
                 };
-                holds(kind, &gateway, &listings);
+                assert_catalog(kind, &gateway, &listings);
             }
         }
     }
@@ -59,17 +59,17 @@ fn listing(kind: Kind, part: &str) -> Listing {
     listing
 }
 
-fn holds(kind: Kind, gateway: &GatewayConfig, listings: &[Listing]) {
+fn assert_catalog(kind: Kind, gateway: &GatewayConfig, listings: &[Listing]) {
     let configs = CONFIG
         .backends
         .iter()
         .map(|config| -> &BackendConfig { config });
-    let offers: Vec<(&BackendConfig, BackendListing)> = configs
+    let read: Vec<(&BackendConfig, BackendListing)> = configs
         .zip(listings)
         .map(|(config, listing)| (config, BackendListing::read(config, listing)))
         .collect();
-    let ids: Vec<BackendId> = (0..).map(BackendId::new).take(offers.len()).collect();
-    let sources: Vec<Source<'_>> = offers
+    let ids: Vec<BackendId> = (0..).map(BackendId::new).take(read.len()).collect();
+    let sources: Vec<Source<'_>> = read
         .iter()
         .zip(&ids)
         .map(|((config, backend_listing), &id)| Source {
@@ -86,8 +86,12 @@ fn holds(kind: Kind, gateway: &GatewayConfig, listings: &[Listing]) {
         .iter()
         .map(|listing| listing.items(kind).len())
         .sum();
-    let shown = catalog.entries(kind).count();
-    assert_eq!(listed, shown + built.rejected.len(), "shown or withheld");
+    let exposed = catalog.entries(kind).count();
+    assert_eq!(
+        listed,
+        exposed + built.rejected.len(),
+        "an item is neither listed nor rejected"
+    );
     for rejected in &built.rejected {
         assert_readable(&rejected.name);
         assert_readable(&rejected.reason.to_string());
@@ -101,24 +105,16 @@ fn holds(kind: Kind, gateway: &GatewayConfig, listings: &[Listing]) {
             kind.is_uri() || is_well_formed(name, gateway.tool_name_chars),
             "{name:?}"
         );
-        let back = catalog.resolve(kind, name).expect("a way back");
+        let found = catalog.resolve(kind, name).expect("an entry");
         assert_eq!(
-            (back.backend, &back.own_name),
+            (found.backend, &found.own_name),
             (entry.backend, &entry.own_name)
         );
-        let place = ids.iter().position(|id| *id == entry.backend);
-        let own = listings[place.expect("a backend")].items(kind).iter();
-        let own = own.filter_map(|item| item.get(kind.key())?.text());
-        assert!(
-            own.into_iter().any(|own| *own == *entry.own_name),
-            "of nobody"
-        );
-        let definition: Value = entry.definition.read().expect("what clients can read");
-        assert_eq!(definition[kind.key()], name);
-        is_clean(&definition);
+        let backend = ids.iter().position(|id| *id == entry.backend);
+        assert_entry(entry, &listings[backend.expect("a backend")]);
     }
     let list: Vec<Value> = serde_json::from_slice(catalog.list(kind)).expect("an array");
-    assert_eq!(list.len(), shown);
+    assert_eq!(list.len(), exposed);
     assert!(!catalog.list(kind).contains(&b'\n'), "more than one line");
 
     let again = Catalog::build(gateway, &sources, catalog.names()).catalog;
@@ -127,6 +123,20 @@ fn holds(kind: Kind, gateway: &GatewayConfig, listings: &[Listing]) {
         catalog.list(kind),
         "names stay with their owners"
     );
+}
+
+/// The backend has listed the entry, and its definition is clean and has the exposed name.
+fn assert_entry(entry: &Entry, listing: &Listing) {
+    let key = entry.kind.key();
+    let own = listing.items(entry.kind).iter();
+    let mut own = own.filter_map(|item| item.get(key)?.text());
+    assert!(
+        own.any(|own| *own == *entry.own_name),
+        "no backend has listed it"
+    );
+    let definition: Value = entry.definition.read().expect("readable JSON");
+    assert_eq!(definition[key], *entry.exposed);
+    assert_clean(&definition);
 }
 
 fn is_well_formed(name: &str, chars: NameChars) -> bool {
@@ -138,7 +148,7 @@ fn is_well_formed(name: &str, chars: NameChars) -> bool {
     (1..=longest).contains(&name.len()) && name.chars().all(formed)
 }
 
-fn is_clean(value: &Value) {
+fn assert_clean(value: &Value) {
     let clean = |text: &str| {
         let hides = |c: char| {
             (c.is_control() && c != '\n' && c != '\t')
@@ -149,10 +159,10 @@ fn is_clean(value: &Value) {
     };
     match value {
         Value::String(text) => clean(text),
-        Value::Array(values) => values.iter().for_each(is_clean),
+        Value::Array(values) => values.iter().for_each(assert_clean),
         Value::Object(members) => members.iter().for_each(|(name, value)| {
             clean(name);
-            is_clean(value);
+            assert_clean(value);
         }),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }

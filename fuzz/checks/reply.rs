@@ -1,5 +1,5 @@
-//! The body of an HTTP answer: at most one outcome, the same however the body is cut, within the
-//! cap, and with an error that can be shown to a person.
+//! The body of an HTTP response: at most one outcome, independent of how the body is split, within the
+//! size limit; and an error that can be shown to the user.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -21,11 +21,11 @@ use serde_json::value::RawValue;
 use super::chance::Chance;
 use super::{assert_readable, chance_of, pieces};
 
-/// What the backend is sent as its bearer token, and may say back.
+/// The bearer token that is sent to the backend, and that the backend may repeat.
 pub const SECRET: &str = "a-secret-token";
 const CAP: usize = 2048;
 
-/// Room for all that one reading may hold.
+/// Budget of one response, in bytes.
 const ROOM: usize = 1 << 20;
 
 thread_local! {
@@ -42,20 +42,20 @@ thread_local! {
         let backend = &config.backends[0];
         let credentials = Arc::new(Credentials::new(Arc::clone(backend)));
         let resolved = Endpoint::resolve(backend, credentials, &pool, CAP, budget);
-        resolved.now_or_never().expect("nothing to wait for").unwrap()
+        resolved.now_or_never().expect("it does not wait").unwrap()
     };
 }
 
-/// A backend that knows [`SECRET`].
+/// Calls `look` with an endpoint whose bearer token is [`SECRET`].
 pub fn with_endpoint(look: impl FnOnce(&Endpoint)) {
     ENDPOINT.with(look);
 }
 
-/// What came of one reading.
+/// The outcome of one response, and the methods of its notifications.
 type Seen = (Result<Outcome, BackendError>, Vec<String>);
 
-/// The first line has the status and the content type; the body follows. The answer that is waited
-/// for has the id 7.
+/// The first line has the status and the content type; the body follows. The expected response has the
+/// id 7.
 pub fn check(data: &[u8]) {
     let end = data.iter().position(|byte| *byte == b'\n');
     let (head, body) = end.map_or((data, &b""[..]), |at| (&data[..at], &data[at + 1..]));
@@ -87,16 +87,16 @@ fn holds(
             let pieces = pieces(chance, body.len());
             let cut = read(pieces.into_iter().map(|piece| &body[piece]).collect());
             let same = cut.is_some_and(|cut| format!("{cut:?}") == format!("{whole:?}"));
-            assert!(same, "it depends on where the body is cut");
-            judge(&whole, body, media_type);
+            assert!(same, "the outcome depends on where the body is split");
+            assert_outcome(&whole, body, media_type);
         }
     }
-    // Nothing is kept of what was read.
+    // All bytes of the response are released.
     endpoint
         .budget
         .charge()
         .cover(ROOM)
-        .expect("all room is free again");
+        .expect("the whole budget is free");
 }
 
 fn response(status: http::StatusCode, media_type: &str, pieces: Vec<&[u8]>) -> Option<Response> {
@@ -119,7 +119,7 @@ fn read(
     in_session: bool,
     probing: bool,
 ) -> Seen {
-    let (id, heard) = (Id::number(7), Heard::default());
+    let (id, received) = (Id::number(7), Received::default());
     let responder =
         |_: Id, _: Outcome| -> BoxFuture<'_, Result<(), BackendError>> { ready(Ok(())).boxed() };
     let reading = ResponseReader {
@@ -129,52 +129,55 @@ fn read(
         probing,
         in_session,
         idle: None,
-        handler: &heard,
+        handler: &received,
         responder: &responder,
         resume: None,
         trace: None,
     };
     let outcome = reading.answer(response).now_or_never();
-    let outcome = outcome.expect("a body that has ended is not waited for");
-    (outcome, heard.0.into_inner().unwrap())
+    let outcome = outcome.expect("a complete body needs no waiting");
+    (outcome, received.0.into_inner().unwrap())
 }
 
-fn judge((outcome, heard): &Seen, body: &[u8], media_type: &str) {
+fn assert_outcome((outcome, notifications): &Seen, body: &[u8], media_type: &str) {
     match outcome {
         Ok(Outcome::Result(carried) | Outcome::Error(carried)) => {
             assert!(carried.is_object(), "{carried:?}");
-            assert!(carried.as_bytes().len() <= CAP, "over the cap");
+            assert!(carried.as_bytes().len() <= CAP, "over the limit");
             serde_json::from_slice::<&RawValue>(carried.as_bytes()).expect("JSON");
-            // Lines of an event are joined, so there it need not stand in one piece.
+            // The lines of an event are joined, so it may be in several parts there.
             let carried = carried.as_bytes();
             let whole = body.windows(carried.len()).any(|part| part == carried);
             assert!(
                 whole || media_type.contains("event-stream"),
-                "not as it was sent"
+                "not as received"
             );
         }
         Err(error) => {
             let message = error.explain("http://127.0.0.1/mcp");
             assert_readable(&message);
             assert!(!message.contains(SECRET), "{message}");
-            // Nor its beginning, unless the backend says that alone.
-            let said = [media_type.as_bytes(), body].concat();
-            let rest = String::from_utf8_lossy(&said).to_lowercase();
+            // Nor the beginning of the secret, unless the backend sends that without the rest.
+            let sent = [media_type.as_bytes(), body].concat();
+            let rest = String::from_utf8_lossy(&sent).to_lowercase();
             let rest = rest.replace(SECRET, "");
             let beginning = &SECRET[..8];
             let shows = message.contains(beginning) && !rest.contains(beginning);
             assert!(!shows, "{message}");
         }
     }
-    assert!(heard.len() <= body.len() / 8, "heard more than was said");
+    assert!(
+        notifications.len() <= body.len() / 8,
+        "more notifications than the body can hold"
+    );
 }
 
-/// Notes what is heard beside the answer. Questions are refused and not noted: whether one that is
-/// withdrawn at once was heard depends on what comes in one piece.
+/// Records notifications. Requests are refused and not recorded: whether a request that is cancelled
+/// immediately is seen depends on how the body is split.
 #[derive(Default)]
-struct Heard(Mutex<Vec<String>>);
+struct Received(Mutex<Vec<String>>);
 
-impl ServerMessageHandler for Heard {
+impl ServerMessageHandler for Received {
     fn notification(&self, notification: Notification) {
         self.0.lock().unwrap().push(notification.method);
     }

@@ -1,4 +1,4 @@
-//! `Retry-After`: whatever it says, no wait is longer than 30 s or than the time that is left.
+//! `Retry-After` (RFC 9110, section 10.2.3): no wait is longer than 30 s or than the time left.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -23,27 +23,32 @@ pub fn check(data: &[u8]) {
         return;
     };
     let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-    let asked = retry_after(&value, now);
+    let requested = retry_after(&value, now);
     if let Ok(text) = value.to_str()
         && let Ok(seconds) = text.trim().parse::<u32>()
         && !text.contains('+')
     {
-        assert_eq!(asked, Some(Duration::from_secs(seconds.into())));
+        assert_eq!(requested, Some(Duration::from_secs(seconds.into())));
     }
     for left in LEFT {
-        if let Some(asked) = asked {
-            let wait = wait_for_retry_after(asked, left);
-            assert_eq!(wait.is_some(), asked <= LONGEST && asked < left);
-            assert!(wait.is_none_or(|wait| wait == asked));
+        if let Some(requested) = requested {
+            let wait = wait_for_retry_after(requested, left);
+            assert_eq!(wait.is_some(), requested <= LONGEST && requested < left);
+            assert!(wait.is_none_or(|wait| wait == requested));
         }
         let budget = RetryBudget::new();
         let mut call = Attempts::new(Replay::Unsafe, u32::MAX, &budget);
-        let seen = RetryClass::NotTaken { retry_after: asked };
+        let class = RetryClass::NotTaken {
+            retry_after: requested,
+        };
         let mut rng = SmallRng::seed_from_u64(data.len() as u64);
         for _ in 0..3 {
-            if let RetryDecision::Retry { delay } = call.after(seen, left, &mut rng) {
+            if let RetryDecision::Retry { delay } = call.after(class, left, &mut rng) {
                 assert!(delay <= LONGEST && delay < left, "{delay:?} of {left:?}");
-                assert!(asked.is_none_or(|asked| asked <= delay), "too early");
+                assert!(
+                    requested.is_none_or(|requested| requested <= delay),
+                    "too early"
+                );
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Server-sent events: however they are cut, the same events, within the cap, and those that an
-//! independent decoder sees.
+//! Server-sent events: the same events however the stream is split, within the size limit, and the same
+//! as those of an independent decoder.
 
 use std::convert::Infallible;
 
@@ -10,7 +10,7 @@ use sentinel_gateway::backend::sse::{Decoder, Event, TooLarge};
 
 use super::{chance_of, pieces};
 
-/// Small, so that inputs get past it.
+/// Size limit of an event, in bytes. Small, so that inputs exceed it.
 const CAP: usize = 48;
 
 /// An event, and the id to resume from right after it.
@@ -25,18 +25,22 @@ pub fn check(data: &[u8]) {
     let bytes: Vec<&[u8]> = data.chunks(1).collect();
 
     let whole = decode(&[data], usize::MAX);
-    assert!(whole.1.is_ok(), "there is no cap");
+    assert!(whole.1.is_ok(), "there is no limit");
     assert_eq!(decode(&pieces, usize::MAX), whole, "in pieces");
     assert_eq!(decode(&bytes, usize::MAX), whole, "byte by byte");
 
     let capped = decode(&[data], CAP);
-    assert_eq!(decode(&pieces, CAP), capped, "capped, in pieces");
-    assert_eq!(decode(&bytes, CAP), capped, "capped, byte by byte");
+    assert_eq!(decode(&pieces, CAP), capped, "limited, in pieces");
+    assert_eq!(decode(&bytes, CAP), capped, "limited, byte by byte");
     for (event, _) in &capped.0 {
         let size = event.data.len() + event.event.as_ref().map_or(0, Bytes::len);
         assert!(size <= CAP, "{size} bytes in one event");
     }
-    assert_eq!(capped.0, whole.0[..capped.0.len()], "a cap changes nothing");
+    assert_eq!(
+        capped.0,
+        whole.0[..capped.0.len()],
+        "the limit changes an event"
+    );
 
     if let Ok(text) = std::str::from_utf8(data)
         && text.trim_start_matches('\u{feff}') == text
@@ -64,10 +68,10 @@ fn decode(chunks: &[&[u8]], cap: usize) -> (Vec<Seen>, Result<(), TooLarge>) {
     (seen, Ok(()))
 }
 
-/// Holds what we see against the `eventsource-stream` crate. It differs from the standard in these:
-/// a byte order mark at the start makes it panic (not handed to it), a CR that ends the stream
-/// doesn't end its line (a LF is put behind it, which changes nothing), and it tells of `retry`
-/// only with an event (not compared).
+/// Compares the events with those of the `eventsource-stream` crate. It differs from the standard: a
+/// byte order mark at the start makes it panic (such input is skipped), a CR at the end of the stream
+/// doesn't end its line (a LF is added, which changes nothing), and it reports `retry` only with an
+/// event (not compared).
 fn compare(ours: &[Seen], text: &str) {
     let end = if text.ends_with('\r') { "\n" } else { "" };
     let theirs = stream::iter([Ok::<_, Infallible>(format!("{text}{end}"))])
@@ -92,5 +96,5 @@ fn compare(ours: &[Seen], text: &str) {
         .iter()
         .map(|(kind, data, id)| (kind.as_str(), data.as_str(), id.as_str()))
         .collect();
-    assert_eq!(ours, theirs, "eventsource-stream sees something else");
+    assert_eq!(ours, theirs, "eventsource-stream decodes other events");
 }

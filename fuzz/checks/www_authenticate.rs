@@ -1,4 +1,4 @@
-//! A refusal with `WWW-Authenticate`: the header is kept as it is, and shows in no message.
+//! A 401 or 403 with `WWW-Authenticate`: no message contains the header.
 
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
@@ -9,7 +9,7 @@ use sentinel_gateway::protocol::{Class, Executed};
 use super::assert_readable;
 use super::reply::{SECRET, with_endpoint};
 
-/// A header value; from the first empty line on, the body.
+/// The header value up to the first empty line; the body follows.
 pub fn check(data: &[u8]) {
     let end = data.windows(2).position(|two| two == b"\n\n");
     let (header, body) = end.map_or((data, &b""[..]), |at| (&data[..at], &data[at + 2..]));
@@ -38,7 +38,7 @@ fn stays_readable(endpoint: &Endpoint, headers: &HeaderMap, body: &[u8]) {
         assert_eq!(
             message,
             without.explain("http://127.0.0.1/mcp"),
-            "the header shows nowhere"
+            "the message depends on the header"
         );
     }
 }

@@ -25,7 +25,7 @@ fn bytes_carry_their_charge_until_the_last_part_is_dropped() {
 }
 
 #[test]
-fn small_texts_are_free_and_pass_when_nothing_else_does() {
+fn small_texts_are_not_counted_and_pass_with_the_budget_used_up() {
     let budget = Budget::new(LIMIT);
     let _all = budget.charge_unchecked(text(LIMIT));
     assert!(budget.hold(text(FREE_BELOW)).is_ok());
@@ -37,7 +37,7 @@ fn small_texts_are_free_and_pass_when_nothing_else_does() {
 }
 
 #[test]
-fn a_charge_grows_and_shrinks_with_what_it_is_for() {
+fn a_charge_grows_and_shrinks() {
     let budget = Budget::new(LIMIT);
     let mut charge = budget.charge();
     for (length, held) in [
@@ -51,11 +51,11 @@ fn a_charge_grows_and_shrinks_with_what_it_is_for() {
     }
     charge.cover(LIMIT).unwrap();
     assert!(charge.cover(LIMIT + 1).is_err());
-    assert_eq!(budget.held(), LIMIT, "what it was for is still there");
+    assert_eq!(budget.held(), LIMIT, "the charge is unchanged");
 }
 
 #[test]
-fn what_waits_for_the_client_takes_room() {
+fn bytes_queued_for_the_client_count_against_the_budget() {
     let budget = Budget::new(LIMIT);
     budget.set_waiting(90 * FREE_BELOW);
     assert!(budget.fits(10 * FREE_BELOW) && !budget.fits(10 * FREE_BELOW + 1));
@@ -65,7 +65,7 @@ fn what_waits_for_the_client_takes_room() {
 }
 
 #[test]
-fn a_backend_that_takes_all_it_can_get_leaves_a_quarter_to_the_next() {
+fn a_backend_that_takes_all_it_can_get_leaves_a_quarter_free() {
     let client = Budget::new(LIMIT);
     let mut kept = Vec::new();
     let mut remaining = LIMIT;

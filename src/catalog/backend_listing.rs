@@ -1,7 +1,7 @@
-//! What one backend offers: its listing, read once.
+//! The listing of one backend, read once.
 //!
-//! Owns which of its items are fit to be shown and admitted by the config, and which are withheld
-//! and why. It must not know other backends.
+//! Owns which of its items are valid and admitted by the config, and why others are rejected. It
+//! must not know other backends.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -25,18 +25,18 @@ struct Section {
     rejected: Vec<Rejected>,
 }
 
-/// An item that may be shown.
+/// An item that may be listed to clients.
 #[derive(Debug)]
 pub(super) struct Candidate {
     pub(super) item: Item,
-    /// Its parameters that must be repeated in headers.
+    /// Its parameters that must also be sent as headers.
     pub(super) param_headers: Arc<[ParamHeader]>,
-    /// Why it is not to be had all the same; it keeps its name meanwhile.
+    /// Why it is neither listed nor called, if it is blocked. It keeps its name.
     pub(super) blocked: Option<RejectReason>,
 }
 
 impl BackendListing {
-    /// Reads what a backend listed: each fit item that its config admits, once.
+    /// Reads what a backend listed. Keeps each valid item that the config admits, once.
     pub fn read(config: &BackendConfig, listing: &Listing) -> Self {
         Self {
             sections: Kind::ALL.map(|kind| Section::read(kind, config, listing)),
@@ -44,7 +44,7 @@ impl BackendListing {
         }
     }
 
-    /// Whether it has the tool of this own name.
+    /// Whether it has a tool with this name, as the backend calls it.
     pub fn has_tool(&self, own: &str) -> bool {
         let mut tools = self.items(Kind::Tool).iter();
         tools.any(|candidate| &*candidate.item.own == own)

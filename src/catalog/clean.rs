@@ -1,16 +1,16 @@
-//! Text that a model reads, freed of what a person would not see.
+//! Removes characters from definitions that a person would not see.
 //!
-//! A backend's descriptions and schemas go straight into a model's context. Characters that
-//! hide, reorder or disguise text are taken out of every string value of a definition; every
-//! other byte stays. Knows JSON text and characters, nothing of tools.
+//! Descriptions and schemas of a backend become part of a model's context. Owns which characters
+//! hide, reorder or disguise text, and their removal from every string value of a definition; every
+//! other byte stays. It must not know tools.
 
-use memchr::memchr2;
+use std::ops::Range;
 
 use super::rejected::{MAX_DEPTH, RejectReason};
-use crate::protocol::RawJson;
+use crate::protocol::{RawJson, json_scan};
 
-/// Whether a character hides or disguises the text around it: control (but `\n`, `\t`),
-/// bidirectional, zero-width, tag characters and the variation selectors beside them.
+/// Whether a character hides or disguises the text around it: control characters except `\n` and
+/// `\t`, bidirectional, zero-width and tag characters, and variation selectors.
 pub(super) fn is_hostile(c: char) -> bool {
     matches!(c,
         '\0'..='\u{8}' | '\u{b}'..='\u{1f}' | '\u{7f}'..='\u{9f}'
@@ -20,14 +20,13 @@ pub(super) fn is_hostile(c: char) -> bool {
 
 /// The definition without hostile characters, on one line.
 ///
-/// They are found raw and as escapes. Half a surrogate pair goes too: it is no character, many
-/// parsers refuse the whole message for it, and two halves must not meet when what stood
-/// between them is gone. Line ends between tokens become spaces. A definition that needs
-/// nothing is returned as it is, not copied.
+/// They are found raw and as escapes. A lone surrogate is removed too: many parsers refuse the whole
+/// message for it, and two of them must not form a pair when the text between them is removed. Line
+/// ends between tokens become spaces. A definition that needs no change is not copied.
 ///
 /// # Errors
-/// [`RejectReason::HostileKey`] for a member name that would need cleaning, since a name can't be
-/// changed without changing what it names; [`RejectReason::TooDeep`] past [`MAX_DEPTH`].
+/// [`RejectReason::HostileKey`] for a member name with such characters, since a changed name would
+/// name another member; [`RejectReason::TooDeep`] for more than [`MAX_DEPTH`] levels.
 pub(super) fn clean(definition: &RawJson) -> Result<RawJson, RejectReason> {
     let text = definition.as_str();
     let bytes = text.as_bytes();
@@ -37,14 +36,16 @@ pub(super) fn clean(definition: &RawJson) -> Result<RawJson, RejectReason> {
     while let Some(&byte) = bytes.get(at) {
         match byte {
             b'"' => {
-                let end = closing_quote(bytes, at + 1);
-                if !is_plain(&bytes[at + 1..end]) {
-                    let changed = clean_string(&mut splice, at + 1, end);
+                let end = json_scan::string_end(bytes, at).unwrap_or(bytes.len());
+                let inside = at + 1..end - 1;
+                if !is_plain(&bytes[inside.clone()]) {
+                    let changed = clean_string(&mut splice, inside);
                     if changed && is_key(bytes, end) {
                         return Err(RejectReason::HostileKey);
                     }
                 }
                 at = end;
+                continue;
             }
             b'{' | b'[' => {
                 depth += 1;
@@ -63,12 +64,12 @@ pub(super) fn clean(definition: &RawJson) -> Result<RawJson, RejectReason> {
         .map_or_else(|| definition.clone(), RawJson::trusted))
 }
 
-/// Takes the hostile characters out of the inside of one string; whether there were any.
-fn clean_string(splice: &mut Splice<'_>, start: usize, end: usize) -> bool {
+/// Removes hostile characters from the inside of one string; returns whether there were any.
+fn clean_string(splice: &mut Splice<'_>, inside: Range<usize>) -> bool {
     let mut changed = false;
-    let mut at = start;
-    while at < end {
-        let (c, len) = next_char(&splice.text[at..end]);
+    let mut at = inside.start;
+    while at < inside.end {
+        let (c, len) = next_char(&splice.text[at..inside.end]);
         if c.is_none_or(is_hostile) {
             splice.replace(at, at + len, "");
             changed = true;
@@ -78,7 +79,7 @@ fn clean_string(splice: &mut Splice<'_>, start: usize, end: usize) -> bool {
     changed
 }
 
-/// The first character of a string's inside, `None` for half a surrogate pair, and the bytes
+/// The first character of a string's inside, `None` for a lone surrogate, and the number of bytes
 /// it is written with. `text` is not empty.
 fn next_char(text: &str) -> (Option<char>, usize) {
     let mut chars = text.chars();
@@ -105,41 +106,25 @@ fn next_char(text: &str) -> (Option<char>, usize) {
     }
 }
 
-/// The UTF-16 unit of a `\uXXXX` that `text` begins with.
+/// The UTF-16 unit of a `\uXXXX` at the start of `text`.
 fn escaped_unit(text: &str) -> Option<u16> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
     u16::from_str_radix(digits, 16).ok()
 }
 
-/// Whether the inside of a string is printable ASCII without escapes: nearly every one is.
+/// Whether the inside of a string is printable ASCII without escapes, as in most strings.
 fn is_plain(inside: &[u8]) -> bool {
     inside
         .iter()
         .all(|&byte| (0x20..0x7f).contains(&byte) && byte != b'\\')
 }
 
-/// Whether the string that closes at `quote` names a member.
-fn is_key(bytes: &[u8], quote: usize) -> bool {
-    let next = bytes[quote + 1..]
-        .iter()
-        .find(|byte| !byte.is_ascii_whitespace());
-    next == Some(&b':')
+/// Whether the string that ends at `end` is the name of a member.
+fn is_key(bytes: &[u8], end: usize) -> bool {
+    bytes.get(json_scan::skip_space(bytes, end)) == Some(&b':')
 }
 
-/// The index of the quote that closes the string whose inside begins at `start`.
-fn closing_quote(bytes: &[u8], start: usize) -> usize {
-    let mut at = start;
-    while let Some(found) = bytes.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
-        at += found;
-        if bytes[at] == b'"' {
-            return at;
-        }
-        at += 2; // a backslash and what it escapes
-    }
-    bytes.len()
-}
-
-/// A copy of a text with places replaced from left to right, made only if there are any.
+/// A text with parts replaced from left to right. Copied only if a part is replaced.
 struct Splice<'a> {
     text: &'a str,
     out: String,
@@ -186,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn row_72_hostile_characters_go_raw_and_escaped() {
+    fn row_72_hostile_characters_are_removed_raw_and_escaped() {
         for hostile in [
             "\u{7f}",
             "\u{85}",
@@ -227,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_reader_sees_stays_byte_for_byte() {
+    fn a_definition_without_hostile_characters_is_not_copied() {
         let text = r#"{ "π" : 1.10,"t":"tab\t line\n \u000a quote\" \\u200b \/ \\","n":2e400, "s":"é 日本 😀 \ud83d\ude00 \u00e9","e":"" }"#;
         let raw = raw(text);
         let same = clean(&raw).unwrap();
@@ -240,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn two_halves_do_not_meet_over_what_was_removed() {
+    fn lone_surrogates_never_form_a_pair_after_a_removal() {
         assert_eq!(cleaned(r#"["\udb40\u200b\udc41"]"#), r#"[""]"#);
         assert_eq!(
             cleaned(r#"["\ud83d\ud83d\ude00\ude00"]"#),
@@ -278,7 +263,7 @@ mod tests {
         assert_eq!(clean(&nested(100_000)), Err(RejectReason::TooDeep));
     }
 
-    /// Pieces of a string's inside, hostile ones among them, so that odd neighbours are likely.
+    /// The inside of a string, made of plain and hostile parts in any order.
     fn inside() -> impl Strategy<Value = String> {
         let piece = prop_oneof![
             Just("\\ud83d"),

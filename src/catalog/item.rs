@@ -1,7 +1,7 @@
-//! One item of a listing: what it is called, what may be kept of it, what a client is shown.
+//! One item of a listing: its name and its definition.
 //!
-//! Knows the shape of a definition as MCP draws it, and the bounds put on one. It must not know
-//! other items: who owns a name is [`super::names`]' affair.
+//! Owns the checks of a definition, and the definition that clients see. It must not know other
+//! items: [`super::names`] assigns names.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use super::rejected::{MAX_BYTES, MAX_NAME_CHARS, MAX_URI_CHARS, RejectReason};
 use crate::protocol::raw::quoted;
 use crate::protocol::{Kind, RawJson};
 
-/// An item fit to be shown.
+/// A valid item.
 #[derive(Debug)]
 pub(super) struct Item {
-    /// The backend's name or URI for it.
+    /// The backend's own name or URI for it.
     pub(super) own: Arc<str>,
     /// The cleaned definition, still under its own name.
     pub(super) definition: RawJson,
@@ -23,7 +23,7 @@ pub(super) struct Item {
     pub(super) safe_to_repeat: bool,
 }
 
-/// An item that is not fit: its name, if one could be read, and why.
+/// An invalid item: its name, if it could be read, and the reason.
 pub(super) struct RejectedItem {
     pub(super) name: Option<String>,
     pub(super) reason: RejectReason,
@@ -66,9 +66,9 @@ impl Item {
     }
 }
 
-/// The definition as a client sees it: under the exposed name, and with another description
-/// where the config has one. Not copied if neither changes it.
-pub(super) fn shown_as(
+/// The definition that clients see: with this name and description, where given. Not copied if
+/// nothing changes.
+pub(super) fn exposed_definition(
     definition: &RawJson,
     name: Option<&str>,
     description: Option<&str>,
@@ -103,7 +103,7 @@ fn check_definition(raw: &RawJson) -> Result<RawJson, RejectReason> {
     }
 }
 
-/// The annotations that say a tool may run again.
+/// The annotations that allow a tool to run twice.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Hints {
@@ -114,9 +114,9 @@ struct Hints {
 }
 
 impl Hints {
-    /// Anything but a plain, single `true` in an object is no permission.
+    /// Only a `true` in an object allows it; anything else, and a duplicate member, does not.
     fn allow_repeat(annotations: &str) -> bool {
-        // serde would fill the struct from an array too.
+        // serde would read the struct from an array too.
         annotations.starts_with('{')
             && serde_json::from_str(annotations)
                 .is_ok_and(|hints: Self| hints.read_only_hint || hints.idempotent_hint)
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn row_72_names_nobody_can_see_are_refused() {
+    fn row_72_names_with_invisible_characters_are_rejected() {
         for name in [
             "a\\nb",
             "a\\tb",
@@ -204,26 +204,26 @@ mod tests {
     }
 
     #[test]
-    fn row_73_a_definition_is_bounded_and_a_remote_ref_only_carried() {
+    fn row_73_a_definition_is_bounded_and_a_remote_ref_is_not_resolved() {
         let sized = |bytes: usize| format!(r#"{{"name":"a","d":"{}"}}"#, "x".repeat(bytes - 19));
         assert!(Item::read(Kind::Tool, &raw(sized(MAX_BYTES))).is_ok());
         assert_eq!(
             reason(Kind::Tool, sized(MAX_BYTES + 1)),
             RejectReason::TooLarge(MAX_BYTES + 1)
         );
-        let bomb = format!(
+        let deep = format!(
             r#"{{"name":"a","inputSchema":{}1{}}}"#,
             "[".repeat(9_999),
             "]".repeat(9_999)
         );
-        assert_eq!(reason(Kind::Tool, bomb), RejectReason::TooDeep);
+        assert_eq!(reason(Kind::Tool, deep), RejectReason::TooDeep);
         let text = r#"{"name":"a","inputSchema":{"$ref":"http://evil.example/schema.json"}}"#;
         let item = Item::read(Kind::Tool, &raw(text)).ok().unwrap();
         assert_eq!(item.definition.as_str(), text);
     }
 
     #[test]
-    fn only_a_plain_true_makes_a_tool_safe_to_repeat() {
+    fn only_the_boolean_true_makes_a_tool_safe_to_repeat() {
         let safe = |kind, annotations: &str| {
             let text = format!(r#"{{"name":"a","uri":"a","annotations":{annotations}}}"#);
             Item::read(kind, &raw(text)).ok().unwrap().safe_to_repeat
@@ -248,19 +248,21 @@ mod tests {
     }
 
     #[test]
-    fn only_name_and_description_change_and_only_if_asked() {
+    fn only_name_and_description_change_and_only_where_given() {
         let text = r#"{ "title":"T","name" : "own" ,"x":1.10,"description":"old","inputSchema":{"name":"own"} }"#;
         let definition = raw(text);
         assert_eq!(
-            shown_as(&definition, None, None).as_bytes().as_ptr(),
+            exposed_definition(&definition, None, None)
+                .as_bytes()
+                .as_ptr(),
             definition.as_bytes().as_ptr()
         );
         assert_eq!(
-            shown_as(&definition, Some("new"), Some("a \"b\"\n")).as_str(),
+            exposed_definition(&definition, Some("new"), Some("a \"b\"\n")).as_str(),
             r#"{ "title":"T","name" : "new" ,"x":1.10,"description":"a \"b\"\n","inputSchema":{"name":"own"} }"#
         );
         assert_eq!(
-            shown_as(&raw(r#"{"name":"own"}"#), Some("new"), Some("d")).as_str(),
+            exposed_definition(&raw(r#"{"name":"own"}"#), Some("new"), Some("d")).as_str(),
             r#"{"name":"new","description":"d"}"#
         );
     }

@@ -1,9 +1,8 @@
-//! Who owns which exposed name.
+//! Assigns exposed names to items.
 //!
-//! Owns [`Names`], the book of names given out, and the rules a name is made by. A client's
-//! permissions and a model's memory hang on names, so two people with one config get the same
-//! ones, and a name once served never comes to mean another tool. Knows names alone, no
-//! definitions.
+//! Owns [`Names`], the record of assigned names, and the rules for a name. Clients store permissions
+//! by name and models remember names, so the same config always gives the same names, and a name
+//! once served never refers to another tool. It must not know definitions.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -15,11 +14,11 @@ use crate::config::{GatewayConfig, NameChars, ToolNames};
 use crate::hex::hex;
 use crate::protocol::Kind;
 
-/// Names remembered for one backend and kind, so that a backend which keeps inventing names
-/// can't fill the memory: past it, its own names that it no longer lists are forgotten.
+/// Most names that are remembered for one backend and kind, which bounds the memory of a backend that
+/// always lists new names. Past it, names that the backend no longer lists are forgotten.
 const MAX_REMEMBERED: usize = 2 * MAX_ITEMS;
 
-/// The book of exposed names, per kind. Empty at start; see [`super::Catalog::names`].
+/// The assigned names of each kind. Empty at start; see [`super::Catalog::names`].
 #[derive(Debug, Clone, Default)]
 pub struct Names {
     tables: [NameTable; Kind::ALL.len()],
@@ -28,9 +27,9 @@ pub struct Names {
 /// Names of one kind.
 #[derive(Debug, Clone, Default)]
 struct NameTable {
-    /// Exposed name or URI → who has it.
+    /// Owner of each exposed name or URI.
     owners: HashMap<Arc<str>, Owner>,
-    /// Who → the name it has. Not for URIs: what they'd be exposed as is clear.
+    /// Name of each owner. Not for URIs, which are exposed unchanged.
     assigned: HashMap<Owner, Assignment>,
 }
 
@@ -43,24 +42,24 @@ struct Owner {
 #[derive(Debug, Clone)]
 struct Assignment {
     exposed: Arc<str>,
-    /// What it would be called if nobody else were there. When the config changes that, the
-    /// name is up for renewal.
+    /// The name it would have without other items. If the config changes that, a new name is
+    /// assigned.
     preferred: Arc<str>,
 }
 
-/// An item that wants a name. At most one for each backend and own name.
+/// An item that needs a name. At most one for each backend and own name.
 pub(super) struct Claim<'a> {
     /// The backend's name.
     pub(super) backend: &'a Arc<str>,
     /// The item's own name or URI.
     pub(super) own: &'a Arc<str>,
-    /// What the user wants it called: `tools.rename`, else its own name.
+    /// Its name in `tools.rename`, else its own name.
     pub(super) wanted: &'a str,
 }
 
 impl Names {
-    /// Gives a name to every claim; claims stand in config order. For each claim its exposed
-    /// name or, for a URI that another backend owns, that backend.
+    /// Assigns a name to every claim; claims are in config order. Returns for each claim its exposed
+    /// name or, for a URI that another backend owns, the name of that backend.
     pub(super) fn assign(
         &mut self,
         kind: Kind,
@@ -89,8 +88,8 @@ impl Names {
 }
 
 impl NameTable {
-    /// A URI can't be changed, so it has one owner at a time: the one so far while it lists it,
-    /// else the first in config order.
+    /// A URI can't be changed, so it has one owner at a time: the previous owner while it lists it,
+    /// else the first backend in config order.
     fn assign_uris(&mut self, claims: &[Claim<'_>]) -> Vec<Result<Arc<str>, Arc<str>>> {
         let before = std::mem::take(&mut self.owners);
         let kept = |claim: &&Claim<'_>| {
@@ -117,19 +116,19 @@ impl NameTable {
         let mut rest: Vec<usize> = (0..claims.len())
             .filter(|&at| exposed[at].is_none())
             .collect();
-        // Across backends the order of the config stands. Within one, names that need no mapping
-        // come first, whatever the order of its list.
+        // Backends go in config order. Within one, names that need no mapping go first, whatever
+        // their order in the list.
         for group in rest.chunk_by_mut(|&a, &b| claims[a].backend == claims[b].backend) {
             group.sort_by_key(|&at| style.rank(&claims[at]));
         }
         for at in rest {
-            exposed[at] = Some(self.give(style, &claims[at]));
+            exposed[at] = Some(self.assign_new(style, &claims[at]));
         }
         self.forget(claims);
         exposed.into_iter().flatten().collect()
     }
 
-    /// The name this claim has had so far. One that the config no longer asks for is released.
+    /// The name that this claim has already. A name that no longer matches the config is released.
     fn kept(&mut self, style: &Style, claim: &Claim<'_>) -> Option<Arc<str>> {
         let owner = claim.owner();
         let assigned = self.assigned.get(&owner)?;
@@ -141,8 +140,8 @@ impl NameTable {
         None
     }
 
-    /// A free name for a claim that has none, entered in the book.
-    fn give(&mut self, style: &Style, claim: &Claim<'_>) -> Arc<str> {
+    /// Assigns a free name to a claim that has none.
+    fn assign_new(&mut self, style: &Style, claim: &Claim<'_>) -> Arc<str> {
         let preferred = style.preferred(claim);
         let exposed: Arc<str> = self.free_name(style, claim, &preferred).into();
         let owner = claim.owner();
@@ -174,11 +173,11 @@ impl NameTable {
             if !self.owners.contains_key(name.as_str()) {
                 return name;
             }
-            attempt += 1; // a backend named a tool after our hash, or 32 bits met by chance
+            attempt += 1; // a tool is named like the hash, or two hashes of 32 bits collide
         }
     }
 
-    /// Holds [`MAX_REMEMBERED`].
+    /// Enforces [`MAX_REMEMBERED`].
     fn forget(&mut self, claims: &[Claim<'_>]) {
         if self.assigned.len() <= MAX_REMEMBERED {
             return;
@@ -207,7 +206,7 @@ impl Claim<'_> {
         }
     }
 
-    /// Eight hex digits that are this claim's alone, on every machine.
+    /// Eight hex digits of a hash of backend and own name: the same on every machine.
     fn hash(&self, attempt: u32) -> String {
         let mut hasher = Sha256::new();
         hasher.update(self.backend.as_bytes());
@@ -221,11 +220,11 @@ impl Claim<'_> {
     }
 }
 
-/// How names are made: `tool_names` and `tool_name_chars`.
+/// The form of names: `tool_names` and `tool_name_chars`.
 struct Style {
     prefixed: bool,
     chars: NameChars,
-    /// Characters of a name, all of them ASCII.
+    /// Most characters of a name, all of them ASCII.
     max_len: usize,
 }
 
@@ -260,7 +259,7 @@ impl Style {
         format!("{}_{hash}", &stem[..kept])
     }
 
-    /// Who comes first within a backend: what the user named, what is good as it is, the rest.
+    /// Priority within a backend: renamed by the user, valid unchanged, needs mapping.
     fn rank(&self, claim: &Claim<'_>) -> u8 {
         let renamed = claim.wanted != &**claim.own;
         match (self.chars.allow(claim.wanted), renamed) {
@@ -270,8 +269,8 @@ impl Style {
         }
     }
 
-    /// `text` in the allowed form: other characters become `_`; what is too long is cut and
-    /// ends in the claim's hash, so that its name doesn't hang on what else is cut.
+    /// `text` in the allowed form: other characters become `_`; text that is too long is cut and
+    /// ends in the claim's hash, so it does not depend on other names that are cut.
     fn formed(&self, text: &str, claim: &Claim<'_>) -> String {
         let mut buffer = [0; 4];
         let map = |c: char| {

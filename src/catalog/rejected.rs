@@ -1,44 +1,46 @@
-//! What clients are not shown, and why: the bounds on what a backend lists, the reasons, and
-//! names made safe to print.
+//! Items that clients do not see.
+//!
+//! Owns the limits on what a backend lists, the reasons for a rejection, and escaping a name for
+//! printing. It must not know how a rejection is reported.
 
 use std::sync::Arc;
 
 use crate::config::BackendConfig;
 use crate::protocol::Kind;
 
-/// Items of one kind that are taken from one backend.
+/// Most items of one kind from one backend.
 pub(super) const MAX_ITEMS: usize = 10_000;
-/// The same for templates, each of which may have to be tried on a URI.
+/// Most templates from one backend: each may have to be matched against a URI.
 pub(super) const MAX_TEMPLATES: usize = 1_000;
-/// Bytes of one definition.
+/// Most bytes of one definition.
 pub(super) const MAX_BYTES: usize = 1 << 20;
-/// Levels of arrays and objects in one definition. Parsers commonly stop at 128 levels of a
-/// whole message, and a list result wraps each definition in three of its own: one deeper
-/// definition would cost the client the entire list.
+/// Most levels of arrays and objects in one definition. Parsers commonly stop at 128 levels of a
+/// message, and a list result adds three levels around a definition: one deeper definition would
+/// make the entire list unreadable for the client.
 pub(super) const MAX_DEPTH: usize = 120;
-/// Characters of a backend's own name for a tool or prompt, as the specification has it.
+/// Most characters of a backend's own name for a tool or prompt (MCP 2025-11-25, server/tools).
 pub(super) const MAX_NAME_CHARS: usize = 128;
-/// Characters of a URI or URI template.
+/// Most characters of a URI or URI template.
 pub(super) const MAX_URI_CHARS: usize = 8 * 1024;
-/// Characters of a withheld item's name that a log line shows.
+/// Most characters of a rejected item's name in a log line.
 const LABEL_CHARS: usize = 64;
 
-/// An item that clients are not shown, for the log and for `check`. What `tools.allow` and
-/// `tools.deny` leave out is no such item: the user knows.
+/// An item that clients do not see, for the log and for `check`. Tools that `tools.allow` and
+/// `tools.deny` exclude are not reported: the user excluded them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejected {
     /// The backend's name.
     pub backend: Arc<str>,
-    /// What it is.
+    /// The kind of item.
     pub kind: Kind,
-    /// Its name, escaped and shortened, or its place in the list: safe to print.
+    /// Its name, escaped and shortened, or its position in the list: safe to print.
     pub name: String,
-    /// Why.
+    /// Why it was rejected.
     pub reason: RejectReason,
 }
 
 impl Rejected {
-    /// `name` may be as hostile as it likes.
+    /// `name` is escaped: it may contain any characters.
     pub(super) fn new(
         backend: &BackendConfig,
         kind: Kind,
@@ -54,57 +56,56 @@ impl Rejected {
     }
 }
 
-/// Why a client is not shown an item.
+/// Why clients do not see an item.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RejectReason {
-    /// A parameter can't be repeated in a header as the definition asks for (S26
-    /// `basic/transports/streamable-http`, "Schema Extension").
+    /// An `x-mcp-header` annotation is invalid (MCP 2026-07-28, basic/transports/streamable-http,
+    /// "Schema Extension").
     #[error("{0}")]
     ParamHeader(String),
     /// Not a JSON object, or one whose member names can't be read.
     #[error("it is not a readable JSON object")]
     NotAnObject,
-    /// The identifying member is missing, empty or no text.
-    #[error("its `{0}` is missing, empty or not a text")]
+    /// The identifying member is missing, empty or not a string.
+    #[error("its `{0}` is missing, empty or not a string")]
     NoName(&'static str),
-    /// The identifying member stands there more than once: readers would differ on its name.
+    /// The identifying member occurs more than once: readers differ on which one counts.
     #[error("it has more than one `{0}`")]
     TwoNames(&'static str),
     /// The name has control, bidirectional, zero-width or tag characters.
     #[error("its `{0}` has control or invisible characters")]
     HostileName(&'static str),
-    /// The name is longer than the limit, in characters.
+    /// The name is longer than the limit, which is in characters.
     #[error("its `{0}` is longer than {1} characters")]
     LongName(&'static str, usize),
-    /// A member name somewhere inside has such characters.
+    /// The name of a member, at any depth, has such characters.
     #[error("a property name in its definition has control or invisible characters")]
     HostileKey,
     /// More than 1 MiB.
     #[error("its definition has {0} bytes, more than {MAX_BYTES}")]
     TooLarge(usize),
-    /// Nested deeper than a client's parser would follow.
+    /// Nested deeper than common parsers accept.
     #[error("its definition is nested deeper than {MAX_DEPTH} levels")]
     TooDeep,
-    /// The backend listed the same name before.
+    /// The backend listed the same name earlier in the list.
     #[error("the backend lists it more than once; the first one is kept")]
     Duplicate,
-    /// Another backend, named here, owns this URI, which can't be rewritten.
+    /// Another backend, named here, owns this URI. URIs are not rewritten.
     #[error("backend `{0}` lists it too and owns it; a URI can't be renamed")]
     Taken(Arc<str>),
-    /// It is not what was accepted, and `tools.pin` is `block`.
+    /// Its definition differs from the pinned one, and `tools.pin` is `block`.
     #[error("{0}; `sentinel-gateway pin --dry-run` shows it, `sentinel-gateway pin` accepts it")]
     Changed(String),
-    /// The backend has had too many tools to hold another against anything, and `tools.pin` is
-    /// `block`.
+    /// The backend has too many pinned tools to pin another one, and `tools.pin` is `block`.
     #[error("no more than {0} tools of one backend can be pinned")]
     Unpinned(usize),
-    /// The backend lists more items of this kind than are taken from one.
+    /// The backend lists more items of this kind than are read from one backend.
     #[error("no more than {0} are taken from one backend")]
     TooMany(usize),
 }
 
-/// A name that is safe to print.
+/// A name, escaped and shortened for printing.
 fn label(name: &str) -> String {
     let mut chars = name.chars();
     let mut label: String = chars

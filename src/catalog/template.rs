@@ -1,12 +1,12 @@
-//! Which backend a URI belongs to that no list has: URI templates (RFC 6570) read backwards.
+//! Matches a URI against URI templates (RFC 6570), to find the backend of an unlisted URI.
 //!
-//! A match here only routes. Backends expand and check their templates themselves, so a hole
-//! accepts any text its operator could have written. Time is linear in template × URI whatever
-//! either says: no backtracking.
+//! Owns what text an expression can have expanded to. A match only selects a backend, which checks
+//! the URI itself, so an expression matches any text that its operator could produce. Time is
+//! bounded by template length × URI length: no backtracking.
 
-/// Bytes of a URI that templates are tried on.
+/// Most bytes of a URI that is matched.
 const MAX_URI: usize = 2 * 1024;
-/// Literals and expressions of one template.
+/// Most literals and expressions of one template.
 const MAX_PARTS: usize = 32;
 
 /// A parsed URI template.
@@ -18,21 +18,21 @@ pub(super) struct Template {
 #[derive(Debug)]
 enum Part {
     Literal(Box<str>),
-    Hole(Hole),
+    Expression(Expression),
 }
 
-/// What an expression can have expanded to.
+/// The text that an expression can have expanded to.
 #[derive(Debug)]
-struct Hole {
-    /// The operator's first character. With one, the whole may be missing: an undefined
-    /// variable expands to nothing. Without one, at least one character is expected.
+struct Expression {
+    /// The first character of the expansion, if the operator has one. The expansion may then be
+    /// empty, for an undefined variable; without one it has at least one character.
     lead: Option<u8>,
-    /// Characters that end it.
+    /// Characters that it can't contain.
     stops: &'static [u8],
 }
 
 impl Template {
-    /// Reads a template; `None` where its braces don't pair up or it has too many parts.
+    /// Parses a template; `None` if its braces don't match or it has more than [`MAX_PARTS`] parts.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut parts = Vec::new();
         let mut rest = text;
@@ -49,7 +49,7 @@ impl Template {
                 parts.push(Part::Literal(literal.into()));
             }
             if let Some(expression) = expression {
-                parts.push(Part::Hole(Hole::of(expression)?));
+                parts.push(Part::Expression(Expression::of(expression)?));
             }
             if parts.len() > MAX_PARTS {
                 return None;
@@ -64,7 +64,7 @@ impl Template {
         if uri.len() > MAX_URI {
             return false;
         }
-        // Nearly every template that doesn't match differs in its first literal.
+        // Most templates that don't match differ in their first literal.
         if let Some(Part::Literal(first)) = self.parts.first()
             && !uri.starts_with(first.as_bytes())
         {
@@ -91,17 +91,17 @@ impl Part {
                     }
                 }
             }
-            Self::Hole(hole) => {
-                // Whether the hole, begun somewhere before, reaches up to here.
+            Self::Expression(expression) => {
+                // Whether an expansion that began earlier extends to here.
                 let mut inside = false;
                 for (at, byte) in uri.iter().enumerate() {
-                    let goes_on = (inside || (reached[at] && hole.lead.is_none()))
-                        && !hole.stops.contains(byte);
-                    let begins = reached[at] && hole.lead == Some(*byte);
-                    inside = goes_on || begins;
+                    let continues = (inside || (reached[at] && expression.lead.is_none()))
+                        && !expression.stops.contains(byte);
+                    let begins = reached[at] && expression.lead == Some(*byte);
+                    inside = continues || begins;
                     next[at + 1] = inside;
                 }
-                if hole.lead.is_some() {
+                if expression.lead.is_some() {
                     next.iter_mut()
                         .zip(reached)
                         .for_each(|(next, here)| *next |= here);
@@ -112,8 +112,8 @@ impl Part {
     }
 }
 
-impl Hole {
-    /// The hole an expression, without its braces, leaves; `None` for an empty one.
+impl Expression {
+    /// Parses an expression without its braces; `None` for an empty one.
     fn of(expression: &str) -> Option<Self> {
         let (&operator, _) = expression.as_bytes().split_first()?;
         let many = expression.contains(['*', ',']);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn every_operator_matches_what_it_can_have_written() {
+    fn every_operator_matches_its_possible_expansions() {
         for (template, uri) in [
             ("note://{id}", "note://42"),
             ("note://{id}", "note://caf\u{e9} 1"),
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_can_not_have_written_does_not_match() {
+    fn an_impossible_expansion_does_not_match() {
         for (template, uri) in [
             ("note://{id}", "note://"),
             ("note://{id}", "note://a/b"),
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_made_to_be_slow_is_bounded() {
+    fn matching_is_bounded_in_template_and_uri_length() {
         let slow = format!("{}!", "{+a}x".repeat(MAX_PARTS / 2 - 1));
         assert!(!matches(&slow, &"x".repeat(MAX_URI)));
         assert!(Template::parse(&"{a}".repeat(MAX_PARTS + 1)).is_none());

@@ -129,7 +129,7 @@ impl SurveyedBackend {
 
     fn judge(&mut self, pins: &mut Pins) {
         if let Some(backend_listing) = &mut self.backend_listing {
-            self.findings = pins.judge(&self.backend.config, backend_listing);
+            self.findings = pins.compare(&self.backend.config, backend_listing);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Client capabilities that server requests need, and the errors when one is missing.
 //!
-//! Owns what sampling, elicitation and roots require (MCP 2025-11-25 and 2026-07-28, client). Pure; it
-//! must not know how a server request travels.
+//! Owns the capabilities that sampling, elicitation and roots require (MCP 2025-11-25 and 2026-07-28,
+//! client). Pure; it must not know how a server request is forwarded.
 
 use serde_json::{Value, json};
 
@@ -13,11 +13,11 @@ use crate::protocol::{Class, ClientProfile, Era, Executed, GatewayData, RawJson,
 /// A capability that a server request needs and its client lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MissingCapability {
-    /// In words.
+    /// Its name in a message.
     what: &'static str,
     /// Its path in the capabilities object.
     path: &'static [&'static str],
-    /// The error code for a server that requests it all the same.
+    /// The error code for a server whose request needs it.
     code: i64,
 }
 
@@ -46,7 +46,7 @@ const FORM: MissingCapability = MissingCapability {
     path: &["elicitation", "form"],
     code: INVALID_PARAMS,
 };
-/// Also what the error -32042 needs.
+/// Also needed by the error -32042.
 pub(crate) const URL: MissingCapability = MissingCapability {
     what: "elicitation by URL",
     path: &["elicitation", "url"],
@@ -58,7 +58,7 @@ const UNKNOWN_REQUEST: MissingCapability = MissingCapability {
     code: METHOD_NOT_FOUND,
 };
 
-/// Whether this is a request that servers send to clients.
+/// Whether servers send requests of this method to clients.
 pub(crate) fn is_server_request(method: &str) -> bool {
     matches!(
         method,
@@ -66,7 +66,8 @@ pub(crate) fn is_server_request(method: &str) -> bool {
     )
 }
 
-/// What this client lacks to take this request (F-L-06, F-M-12); `None` if it lacks nothing.
+/// The first capability that this client lacks for this request; `None` if it lacks none (F-L-06,
+/// F-M-12).
 pub(crate) fn missing(
     client: &ClientProfile,
     method: &str,
@@ -86,14 +87,14 @@ pub(crate) fn missing(
     needed.iter().find(|needed| !has(needed)).copied()
 }
 
-/// The error for a server request where the client's response could not be taken.
+/// The error for a server request whose response could not be delivered.
 pub(crate) fn not_available(method: &str) -> RpcError {
     let why = format!("the client can't answer {method} here");
     RpcError::new(METHOD_NOT_FOUND, why)
 }
 
 impl MissingCapability {
-    /// Whether the client could declare it, and has not.
+    /// Whether a client can declare this capability and this client has not.
     pub(crate) fn is_lacked_by(self, client: &ClientProfile) -> bool {
         !self.path.is_empty() && !client.declares(self.path)
     }
@@ -107,7 +108,8 @@ impl MissingCapability {
     }
 }
 
-/// The end of a call that needs what its client lacks (F-M-07), in the form of the client's era.
+/// The error for a call that needs capabilities its client lacks, in the form of the client's era
+/// (F-M-07).
 pub(crate) fn missing_capability_error(
     missing: &[MissingCapability],
     client: &ClientProfile,
@@ -117,23 +119,21 @@ pub(crate) fn missing_capability_error(
     let mut what: Vec<&str> = missing.iter().map(|missing| missing.what).collect();
     what.sort_unstable();
     what.dedup();
-    let (what, fate) = (
-        what.join(" and "),
-        match executed {
-            Executed::No => "the tool did not run",
-            Executed::Unknown | Executed::Yes => "the call is not done",
-        },
-    );
+    let what = what.join(" and ");
+    let effect = match executed {
+        Executed::No => "the tool did not run",
+        Executed::Unknown | Executed::Yes => "the call is not done",
+    };
     let data = GatewayData::new(Some(backend), Class::Refused, executed, 1);
     match client.era {
         Era::Legacy => {
             let why =
-                format!("{backend}: it needs {what}, which the client does not offer; {fate}");
+                format!("{backend}: it needs {what}, which the client does not offer; {effect}");
             RpcError::new(INTERNAL_ERROR, why).with_data(data)
         }
         Era::Modern => {
             let why =
-                format!("{backend}: it needs {what}, which the request did not declare; {fate}");
+                format!("{backend}: it needs {what}, which the request did not declare; {effect}");
             let mut data = json!(data);
             data["requiredCapabilities"] = required(missing);
             RpcError::new(MISSING_CAPABILITY, why).specified(data)
@@ -149,6 +149,7 @@ pub(crate) fn tasks_undeclared(method: &str) -> RpcError {
     RpcError::new(MISSING_CAPABILITY, why).specified(data)
 }
 
+/// These capabilities as one object.
 fn required(missing: &[MissingCapability]) -> Value {
     let mut capabilities = json!({});
     for missing in missing {
@@ -194,8 +195,8 @@ mod tests {
     }
 
     #[test]
-    fn elicitation_goes_by_mode() {
-        let ask = "elicitation/create";
+    fn elicitation_needs_the_capability_for_its_mode() {
+        let method = "elicitation/create";
         for (capabilities, form, url) in [
             ("{}", Some(ELICITATION), Some(ELICITATION)),
             (r#"{"elicitation":{}}"#, None, Some(URL)),
@@ -203,10 +204,10 @@ mod tests {
             (r#"{"elicitation":{"url":{}}}"#, Some(FORM), None),
             (r#"{"elicitation":{"form":{},"url":{}}}"#, None, None),
         ] {
-            assert_eq!(lacks(capabilities, ask, "{}"), form, "{capabilities}");
-            assert_eq!(lacks(capabilities, ask, r#"{"mode":"form"}"#), form);
+            assert_eq!(lacks(capabilities, method, "{}"), form, "{capabilities}");
+            assert_eq!(lacks(capabilities, method, r#"{"mode":"form"}"#), form);
             assert_eq!(
-                lacks(capabilities, ask, r#"{"mode":"url"}"#),
+                lacks(capabilities, method, r#"{"mode":"url"}"#),
                 url,
                 "{capabilities}"
             );
@@ -214,19 +215,19 @@ mod tests {
     }
 
     #[test]
-    fn sampling_with_tools_is_more_than_sampling() {
-        let (ask, tools) = ("sampling/createMessage", r#"{"tools":[]}"#);
-        assert_eq!(lacks("{}", ask, tools), Some(SAMPLING));
+    fn sampling_with_tools_needs_more_than_sampling() {
+        let (method, tools) = ("sampling/createMessage", r#"{"tools":[]}"#);
+        assert_eq!(lacks("{}", method, tools), Some(SAMPLING));
         assert_eq!(
-            lacks(r#"{"sampling":{}}"#, ask, tools),
+            lacks(r#"{"sampling":{}}"#, method, tools),
             Some(SAMPLING_WITH_TOOLS)
         );
-        assert_eq!(lacks(r#"{"sampling":{}}"#, ask, "{}"), None);
-        assert_eq!(lacks(r#"{"sampling":{"tools":{}}}"#, ask, tools), None);
+        assert_eq!(lacks(r#"{"sampling":{}}"#, method, "{}"), None);
+        assert_eq!(lacks(r#"{"sampling":{"tools":{}}}"#, method, tools), None);
     }
 
     #[test]
-    fn what_is_required_is_one_object() {
+    fn required_capabilities_are_merged_into_one_object() {
         assert_eq!(
             required(&[ROOTS, URL, FORM, SAMPLING]),
             json!({ "roots": {}, "elicitation": { "url": {}, "form": {} }, "sampling": {} })

@@ -1,21 +1,21 @@
-//! Which notifications a subscription wants (MCP 2026-07-28, basic/patterns/subscriptions,
+//! The notification filter of a subscription (MCP 2026-07-28, basic/patterns/subscriptions,
 //! "Notification Filter").
 //!
 //! Owns reading and writing the filter, and matching notifications against it. Pure; it must not
-//! know who has subscribed.
+//! know which client has subscribed.
 
 use bytes::Bytes;
 
 use crate::protocol::message::elements;
 use crate::protocol::{Notification, RawJson};
 
-/// Which notifications a subscription wants.
+/// A notification filter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Filter {
     lists: Vec<List>,
-    /// Resources whose changes are wanted.
+    /// URIs of the resources whose changes pass.
     pub(crate) uris: Vec<String>,
-    /// It names tasks. They are not honoured: a client can request a task's state at any time.
+    /// It has `taskIds`. They are ignored: a client can request a task's state at any time.
     pub(crate) tasks: bool,
 }
 
@@ -48,10 +48,10 @@ impl List {
 }
 
 impl Filter {
-    /// Reads `params.notifications`; unknown members are not honoured.
+    /// Reads `params.notifications`. Unknown members are ignored.
     ///
     /// # Errors
-    /// What is wrong with it, for a message.
+    /// What is wrong with it, for an error message.
     pub(crate) fn read(params: Option<&RawJson>) -> Result<Self, String> {
         let wanted = params.and_then(|params| params.get("notifications"));
         let wanted = wanted
@@ -75,7 +75,7 @@ impl Filter {
         Ok(Self { lists, uris, tasks })
     }
 
-    /// The filter as the acknowledgement names it.
+    /// The filter as the acknowledgement repeats it.
     pub(super) fn as_json(&self) -> RawJson {
         let flags = self
             .lists
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_is_honoured_as_far_as_it_is_known() {
+    fn unknown_members_of_a_filter_are_ignored_and_invalid_ones_refused() {
         let all = r#"{"toolsListChanged":true,"promptsListChanged":false,"resourcesListChanged":null,"resourceSubscriptions":["a:/b"],"other":1}"#;
         let filter = filter(all).unwrap();
         assert_eq!(
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_what_was_subscribed_to_is_reported_too() {
+    fn a_subscription_covers_parts_of_its_resource() {
         assert!(covers("file:///a", "file:///a"));
         assert!(covers("file:///a", "file:///a/b"));
         assert!(covers("file:///a/", "file:///a/b"));

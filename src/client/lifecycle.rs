@@ -2,8 +2,8 @@
 //! and `server/discover` of the modern one (MCP 2026-07-28, server/discover). Neither waits for a
 //! backend.
 //!
-//! Owns what the client said of itself, and the profile that backends are introduced to. It must not
-//! know other requests of the client.
+//! Owns the client's profile, and the profile that is declared to backends. It must not know other
+//! requests of the client.
 
 use std::sync::Arc;
 
@@ -18,15 +18,15 @@ use crate::protocol::{ClientProfile, Era, LATEST_LEGACY, LEGACY_VERSIONS, LogLev
 use crate::protocol::{MODERN_VERSION, Notification, Outcome, RawJson, Request, RpcError, task};
 use crate::snapshot::{Backends, Snapshot, identity};
 
-/// The state of the handshake, and the profile that backends are introduced to.
+/// The state of the handshake, and the profile that is declared to backends.
 #[derive(Debug)]
 pub(crate) struct Lifecycle {
     identity: RawJson,
     instructions: Option<String>,
-    /// The profile that backends are introduced to; they wait for it. The first one counts: the
-    /// client of `initialize` or, with a modern request, everything that the gateway can relay.
+    /// The profile that is declared to backends, which wait for it. It is set once: by `initialize`
+    /// to the client's, or by a modern request to [`ClientProfile::superset`].
     introduced: watch::Sender<Option<Arc<ClientProfile>>>,
-    /// The client of the handshake, once there was one.
+    /// The client of `initialize`, after it was received.
     client: Option<Arc<ClientProfile>>,
     initialized: bool,
 }
@@ -43,23 +43,23 @@ impl Lifecycle {
         }
     }
 
-    /// Receives the profile that backends are introduced to.
+    /// Receives the profile that is declared to backends.
     pub(crate) fn introductions(&self) -> watch::Receiver<Option<Arc<ClientProfile>>> {
         self.introduced.subscribe()
     }
 
-    /// Whether backends have been introduced to a client.
+    /// Whether the profile that is declared to backends is set.
     pub(crate) fn has_introduced(&self) -> bool {
         self.introduced.borrow().is_some()
     }
 
-    /// The client of the handshake, once there was one.
+    /// The client of `initialize`, after it was received.
     pub(crate) fn client(&self) -> Option<&Arc<ClientProfile>> {
         self.client.as_ref()
     }
 
-    /// A request came that carries its client's profile itself.
-    pub(crate) fn met_modern_client(&self) {
+    /// A modern request was received, which has its client's profile in `_meta`.
+    pub(crate) fn modern_request_received(&self) {
         self.introduce(|| Arc::new(ClientProfile::superset()));
     }
 
@@ -74,7 +74,7 @@ impl Lifecycle {
     }
 
     /// Whether batches are accepted: only protocol version 2025-03-26 has them.
-    pub(crate) fn takes_batches(&self) -> bool {
+    pub(crate) fn accepts_batches(&self) -> bool {
         self.client
             .as_ref()
             .is_some_and(|client| client.version == "2025-03-26")
@@ -85,7 +85,7 @@ impl Lifecycle {
         if self.client.is_some() {
             return refuse(
                 INVALID_REQUEST,
-                "initialize was answered before: one handshake a process",
+                "initialize was answered before: a process has one handshake",
             );
         }
         let Some(params) = &request.params else {
@@ -94,16 +94,18 @@ impl Lifecycle {
                 "initialize needs params: protocolVersion, capabilities, clientInfo",
             );
         };
-        let asked = params
+        let requested = params
             .get("protocolVersion")
             .and_then(|raw| raw.read::<String>().ok());
-        let Some(asked) = asked else {
+        let Some(requested) = requested else {
             return refuse(
                 INVALID_PARAMS,
                 "initialize: protocolVersion must be a string",
             );
         };
-        let known = LEGACY_VERSIONS.into_iter().find(|known| *known == asked);
+        let known = LEGACY_VERSIONS
+            .into_iter()
+            .find(|known| *known == requested);
         let version = known.unwrap_or(LATEST_LEGACY);
         let object = |key: &str| params.get(key).filter(RawJson::is_object);
         let client = Arc::new(ClientProfile {
@@ -115,7 +117,7 @@ impl Lifecycle {
         });
         self.introduce(|| Arc::clone(&client));
         self.client = Some(client);
-        Outcome::Result(self.introduction(version))
+        Outcome::Result(self.initialize_result(version))
     }
 
     /// Answers `server/discover`: the modern counterpart of `initialize`.
@@ -128,11 +130,11 @@ impl Lifecycle {
         if let Some(instructions) = &self.instructions {
             result["instructions"] = json!(instructions);
         }
-        let (result, says) = (RawJson::of(&result), ResultStamp::CompleteAndCacheable);
-        Outcome::Result(modern::stamp_result(&result, says, &snapshot.identity))
+        let (result, stamp) = (RawJson::of(&result), ResultStamp::CompleteAndCacheable);
+        Outcome::Result(modern::stamp_result(&result, stamp, &snapshot.identity))
     }
 
-    /// `notifications/initialized` came.
+    /// `notifications/initialized` was received.
     pub(crate) fn initialized(&mut self) {
         self.initialized = self.client.is_some();
     }
@@ -142,15 +144,15 @@ impl Lifecycle {
         self.initialized
     }
 
-    /// Whether the client may be sent this notification by now: log messages from the response to
-    /// `initialize` on, all others from `notifications/initialized` on (MCP 2025-11-25,
+    /// Whether the client may be sent this notification now: log messages after the response to
+    /// `initialize`, all others after `notifications/initialized` (MCP 2025-11-25,
     /// basic/lifecycle).
     pub(crate) fn may_receive(&self, notification: &Notification) -> bool {
         self.initialized || self.client.is_some() && notification.method == "notifications/message"
     }
 
-    /// The client of a request that does not carry its profile itself. Clients that never send
-    /// `notifications/initialized` are tolerated: their first request counts as one.
+    /// The client of a request without a profile in `_meta`. The first such request counts as
+    /// `notifications/initialized`, which some clients never send.
     ///
     /// # Errors
     /// Before `initialize`.
@@ -187,7 +189,7 @@ impl Lifecycle {
         Outcome::Result(RawJson::trusted("{}"))
     }
 
-    fn introduction(&self, version: &str) -> RawJson {
+    fn initialize_result(&self, version: &str) -> RawJson {
         let mut result = json!({
             "protocolVersion": version,
             "capabilities": capabilities(Era::Legacy, version),
@@ -200,8 +202,8 @@ impl Lifecycle {
     }
 }
 
-/// All capabilities that the gateway can serve: backends join late, and capabilities that were
-/// declared can't grow.
+/// All capabilities that the gateway can serve: backends may connect later, and declared capabilities
+/// can't be extended.
 fn capabilities(era: Era, version: &str) -> Value {
     let mut capabilities = json!({
         "tools": { "listChanged": true },
@@ -219,8 +221,8 @@ fn capabilities(era: Era, version: &str) -> Value {
     capabilities
 }
 
-/// Extensions that the gateway relays, as connected backends declare them; where several declare
-/// the same one, the first in config order wins.
+/// The extensions that connected backends declare; of several declarations of one extension, the
+/// first in config order counts.
 fn extensions(snapshot: &Snapshot) -> Value {
     let mut all = Map::new();
     for backend in snapshot.backends.iter().rev() {

@@ -1,6 +1,6 @@
-//! Server requests that belong to no call, and came before their client is initialized.
+//! Server requests that belong to no call and arrive before the client is initialized.
 //!
-//! Owns the queue in which they wait. It must not know who answers them.
+//! Owns the queue in which they wait. It must not know how they are answered.
 
 use tokio::sync::oneshot;
 
@@ -12,9 +12,9 @@ use crate::protocol::{Outcome, Request};
 pub(crate) struct UnsolicitedRequest {
     /// The backend that sent it.
     pub(crate) backend: BackendId,
-    /// As the backend wrote it; its id stays with the backend.
+    /// The request as received. Its id is the backend's, and is not sent to the client.
     pub(crate) request: Request,
-    /// Where the response goes. Dropped: there will be none.
+    /// Receives the response. Dropped if there is none.
     pub(crate) answer: oneshot::Sender<Outcome>,
 }
 
@@ -23,13 +23,13 @@ pub(crate) struct UnsolicitedRequest {
 pub(crate) struct PreInitQueue(Vec<UnsolicitedRequest>);
 
 impl PreInitQueue {
-    /// Queues a request; requests that were cancelled meanwhile are dropped.
+    /// Queues a request, and drops requests that were cancelled meanwhile.
     pub(crate) fn hold(&mut self, unsolicited: UnsolicitedRequest) {
         self.0.retain(|queued| !queued.answer.is_closed());
         self.0.push(unsolicited);
     }
 
-    /// The client is initialized: takes all that wait, in the order they came.
+    /// Takes all requests, in order of arrival. Called when the client is initialized.
     pub(crate) fn release(&mut self) -> impl Iterator<Item = UnsolicitedRequest> + use<> {
         std::mem::take(&mut self.0).into_iter()
     }

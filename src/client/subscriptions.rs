@@ -1,8 +1,8 @@
-//! What the client has subscribed to.
+//! The client's subscriptions.
 //!
-//! Owns the open `subscriptions/listen` requests of the modern era, the held subscriptions of the
-//! legacy client, and the lines that go to each. It must not know how a backend is subscribed to, nor
-//! whether the request of a listen is still in flight.
+//! Owns the open `subscriptions/listen` requests of the modern era, the subscriptions of the legacy
+//! client, and the lines that are sent for each. It must not know how a backend is subscribed to, nor
+//! whether a listen request is still in flight.
 
 use std::collections::{BTreeMap, HashMap};
 use std::mem;
@@ -25,13 +25,14 @@ pub(crate) struct Subscriptions {
 
 #[derive(Debug)]
 struct Listen {
-    /// Id of the listen request, as the client wrote it; also the id of the subscription.
+    /// Id of the listen request, as received; also the id of the subscription.
     id: Id,
     filter: Filter,
 }
 
 impl Subscriptions {
-    /// Opens a listen. The line acknowledges it, and goes out before its first notification.
+    /// Opens a subscription. Returns the line that acknowledges it, to be sent before its first
+    /// notification.
     pub(crate) fn open(&mut self, key: RequestKey, id: Id, filter: Filter) -> Bytes {
         let notifications = filter.as_json();
         let listen = Listen { id, filter };
@@ -45,7 +46,7 @@ impl Subscriptions {
         line
     }
 
-    /// The legacy client has subscribed to a resource, or has unsubscribed (`None`).
+    /// Stores the legacy client's subscription to a resource, or removes it (`None`).
     pub(crate) fn hold(&mut self, uri: String, held: Option<Subscription>) {
         match held {
             Some(held) => self.held.insert(uri, held),
@@ -53,8 +54,8 @@ impl Subscriptions {
         };
     }
 
-    /// Whether the legacy client gets this notification: `resources/updated` only where it has
-    /// subscribed, all others always.
+    /// Whether the legacy client gets this notification: `resources/updated` only for resources that
+    /// it has subscribed to, all others always.
     pub(crate) fn concern_legacy_client(&self, notification: &Notification) -> bool {
         match updated(notification) {
             Some(uri) => self.held.keys().any(|wanted| covers(wanted, &uri)),
@@ -62,15 +63,15 @@ impl Subscriptions {
         }
     }
 
-    /// Closes a listen whose request is over.
+    /// Closes the subscription of a listen request that has ended.
     pub(crate) fn close(&mut self, key: RequestKey) {
         self.listens.remove(&key);
     }
 
-    /// Closes all listens: for each, the key of its request, the line that tears it down and the
-    /// result that ends it. The specification has the one on one page and the other on another
-    /// (MCP 2026-07-28, basic/patterns/cancellation and basic/patterns/subscriptions); both together
-    /// satisfy both.
+    /// Closes all listen requests. Returns for each the key of the request, the
+    /// `notifications/cancelled` line and the result. The specification names the notification on one
+    /// page and the result on another (MCP 2026-07-28, basic/patterns/cancellation and
+    /// basic/patterns/subscriptions), so both are sent.
     pub(crate) fn close_all(&mut self, gateway: &RawJson) -> Vec<(RequestKey, Bytes, Outcome)> {
         let end = |(key, listen): (RequestKey, Listen)| {
             let params = format!(
@@ -86,7 +87,7 @@ impl Subscriptions {
         mem::take(&mut self.listens).into_iter().map(end).collect()
     }
 
-    /// A notification as lines, one for each listen whose filter wants it.
+    /// A notification as lines, one for each subscription whose filter it passes.
     pub(crate) fn lines(&self, notification: &Notification) -> Vec<Bytes> {
         let listens = self.listens.values();
         let wanting = listens.filter(|listen| listen.filter.wants(notification));
@@ -99,7 +100,7 @@ impl Subscriptions {
 }
 
 impl Listen {
-    /// Params with the subscription's id, which every message of a subscription carries.
+    /// Params with the subscription's id, which every message of a subscription has.
     fn tagged(&self, params: &RawJson) -> RawJson {
         let meta = params.get("_meta").filter(RawJson::is_object);
         let meta = meta.unwrap_or_else(|| RawJson::trusted("{}"));
@@ -114,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_of_a_subscription_bears_the_id_of_its_request_in_kind() {
+    fn every_message_of_a_subscription_has_the_id_of_its_request_as_written() {
         let mut subscriptions = Subscriptions::default();
         let mut in_flight = crate::protocol::Incoming::default();
         let id = Id::from_raw(RawJson::trusted("\"seven\"")).unwrap();

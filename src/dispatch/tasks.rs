@@ -131,7 +131,7 @@ fn owner<'a>(
 ) -> Result<(&'a Arc<HttpBackend>, String), String> {
     let task = params.get("taskId").and_then(|task| task.text());
     let task = task.ok_or("\"taskId\" must be a string")?;
-    let found = task::apart(&task).and_then(|(name, own)| {
+    let found = task::split_id(&task).and_then(|(name, own)| {
         let mut backends = snapshot.backends.iter();
         let backend = backends.find(|backend| backend.name() == name)?;
         Some((backend, own.to_owned()))

@@ -1,22 +1,22 @@
-//! Reads the files that a config names: secrets and certificates.
+//! Reads files that a config names: secrets and certificates.
 //!
-//! Owns the rule that no file can block the gateway or exhaust its memory. It must not know what a
-//! file holds.
+//! Owns that no file can block the gateway or exhaust its memory. It must not know what a file
+//! contains.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::read_up_to;
 
-/// Larger than any bundle of certificates.
+/// Most bytes of a file: more than any certificate bundle.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// The whole file, read on a blocking thread. Symbolic links are followed, since mounted secrets
-/// are such. Only a regular file is opened: reading a pipe or a device may never end, and the path
-/// may come from a config that was merely found in a working folder.
+/// Reads a whole file on a blocking thread. Follows symbolic links, which mounted secrets are. Opens
+/// only a regular file: reading a pipe or a device may never end, and the path may come from an
+/// untrusted config in the working folder.
 ///
 /// # Errors
-/// A message for people, with the path.
+/// A message for the user, with the path.
 pub async fn read_configured(path: &Path) -> Result<Vec<u8>, String> {
     let path = PathBuf::from(path);
     let shown = path.display().to_string();
@@ -29,7 +29,7 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     let shown = path.display();
     let unreadable = |error| format!("{shown} can't be read: {error}");
     if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(format!("{shown} is no regular file"));
+        return Err(format!("{shown} is not a regular file"));
     }
     read_up_to(path, MAX_BYTES).map_err(|error| match error.kind() {
         ErrorKind::FileTooLarge => format!("{shown} has more than {MAX_BYTES} bytes"),
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_regular_file_of_sane_size_is_read() {
+    fn only_a_regular_file_within_the_limit_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, "text").unwrap();
@@ -52,7 +52,7 @@ mod tests {
         assert!(
             read(folder.path())
                 .unwrap_err()
-                .ends_with("is no regular file")
+                .ends_with("is not a regular file")
         );
 
         let huge = File::create(&path).unwrap();

@@ -44,7 +44,7 @@ impl Gateway {
             return self.message(message::parse(&line), alone);
         }
         let batch = message::elements(&line).filter(|batch| !batch.is_empty());
-        let (Some(batch), true) = (batch, self.lifecycle.takes_batches()) else {
+        let (Some(batch), true) = (batch, self.lifecycle.accepts_batches()) else {
             let why = "an array is not a message: batches exist in protocol version 2025-03-26 alone, and are never empty";
             return self.refuse_line(why);
         };

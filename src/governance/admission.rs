@@ -1,7 +1,7 @@
-//! Admits or refuses a call, by all rules together.
+//! Admits or refuses a call by all rules.
 //!
-//! Owns the state that the rules keep for each backend. It is keyed by [`BackendId`] and outlives
-//! every snapshot, so that a new catalog or config forgets no failure.
+//! Owns the state of the rules for each [`BackendId`]. It is independent of snapshots, so a new
+//! catalog or config resets no failure count. It must not know how a rule works.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,41 +12,40 @@ use super::breaker::{self, Breaker, Health};
 use crate::call_report::BackendId;
 use crate::sync::Mutex;
 
-/// Decides which calls may be made. A backend that was not [added](Self::add) has no rules: every
-/// call to it is admitted.
+/// Decides which calls may be made. Every call to a backend that was not [added](Self::add) is
+/// admitted.
 #[derive(Debug, Default)]
 pub struct Admission {
     breakers: Mutex<HashMap<BackendId, Arc<Breaker>>>,
 }
 
-/// Leave to make one call: to be [settled](Permit::settle) with what the call has shown. A permit
-/// that is dropped has shown nothing.
+/// Permission for one call, to be [settled](Permit::settle) with its health signal. Dropping it counts
+/// as [`Health::Neutral`].
 #[derive(Debug)]
-#[must_use = "a permit that is dropped has shown nothing"]
+#[must_use = "a dropped permit counts as neutral"]
 pub struct Permit {
     breaker: Option<breaker::Permit>,
 }
 
-/// Why a call is not made. `Display` says it without the backend's name.
+/// Why a call is refused. `Display` does not include the backend's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// When the same call may be admitted; `None` where that depends on how another call ends.
+    /// Time until the same call may be admitted; `None` if that depends on a call in flight.
     pub retry_after: Option<Duration>,
     rule: breaker::Refusal,
 }
 
 impl Admission {
-    /// Takes a backend under the rules; `name` is for the log.
+    /// Applies the rules to a backend, unless they apply already. `name` is for the log.
     pub(crate) fn add(&self, backend: BackendId, name: &str) {
         let new = || Arc::new(Breaker::new(name));
         self.breakers.lock().entry(backend).or_insert_with(new);
     }
 
-    /// Asks whether a call may be made now; `_tool` is the backend's own name of the tool that it
-    /// runs, for rules about single tools.
+    /// Admits a call now; `_tool` is the backend's own name of the tool, for rules about single tools.
     ///
     /// # Errors
-    /// [`Refusal`], if not.
+    /// [`Refusal`] if a rule refuses it.
     pub fn admit(&self, backend: BackendId, _tool: Option<&str>) -> Result<Permit, Refusal> {
         let permit = self.breaker(backend).map(|breaker| breaker.admit());
         match permit.transpose() {
@@ -58,13 +57,13 @@ impl Admission {
         }
     }
 
-    /// Whether a call would be refused now. Takes no place of a call.
+    /// Whether a call would be refused now. Does not use up a probe.
     pub(crate) fn would_refuse(&self, backend: BackendId) -> bool {
         let breaker = self.breaker(backend);
-        breaker.is_some_and(|breaker| breaker.turns_away())
+        breaker.is_some_and(|breaker| breaker.would_refuse())
     }
 
-    /// Something other than a call has reached the backend: the next call need not wait to try.
+    /// The backend was reached by something other than a call: the next call is admitted as a probe.
     pub(crate) fn reached(&self, backend: BackendId) {
         if let Some(breaker) = self.breaker(backend) {
             breaker.reached();
@@ -77,7 +76,7 @@ impl Admission {
 }
 
 impl Permit {
-    /// Says what the call has shown.
+    /// Reports the health signal of the call.
     pub fn settle(self, health: Health) {
         if let Some(permit) = self.breaker {
             permit.settle(health);

@@ -1,10 +1,10 @@
-//! The circuit breaker: a backend that fails again and again gets no calls for a while.
+//! The circuit breaker: a backend that keeps failing gets no calls for a time.
 //!
-//! Owns one state machine for each backend. After [`FAILURES`] failures in a row it opens, and
-//! refuses calls at once; after a wait it is half-open and admits one call as a probe, which closes
-//! it or opens it again for twice as long. A result counts only in the state that its call was
-//! admitted in, so a late one changes nothing. It must not know what a call is: the caller says what
-//! it has shown ([`Health`]).
+//! Owns one state machine for each backend. After [`FAILURES`] consecutive failures it opens and
+//! refuses calls immediately; after a wait it is half-open and admits one call as a probe, which
+//! closes it or opens it again for twice as long. A result counts only in the state that its call was
+//! admitted in, so a late one changes nothing. It must not know what a call is: it gets the
+//! [`Health`] signal of a finished call.
 
 use std::fmt;
 use std::mem;
@@ -15,12 +15,12 @@ use tokio::time::Instant;
 
 use crate::sync::Mutex;
 
-/// Failures in a row that open it.
+/// Consecutive failures that open it.
 pub(super) const FAILURES: u32 = 5;
-/// How long it stays open at first; each probe that fails doubles it.
+/// How long it stays open at first; each failed probe doubles it.
 pub(super) const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// The longest that it stays open, and the longest that one probe keeps the others away: a tool
-/// that takes minutes must not be taken for a backend that is down.
+/// The longest time that it stays open, and the longest time that one probe blocks other calls: a slow
+/// tool does not mean that the backend is down.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// Health signal derived from a finished call.
@@ -45,15 +45,15 @@ pub(super) struct Breaker {
 #[derive(Debug)]
 struct Inner {
     state: State,
-    /// Number of state changes so far: a permit counts only in the epoch it was issued in.
+    /// Number of state changes. A permit counts only in the epoch that it was issued in.
     epoch: u64,
-    /// Probes issued so far: numbers the one in flight.
+    /// Number of probes issued, which numbers the one in flight.
     probes: u64,
 }
 
 #[derive(Debug)]
 enum State {
-    /// Calls go through.
+    /// All calls are admitted.
     Closed {
         /// Consecutive.
         failures: u32,
@@ -87,22 +87,22 @@ struct Probe {
     since: Instant,
 }
 
-/// Leave to make one call: to be [settled](Permit::settle) with what it showed. One that is
-/// dropped has shown nothing.
+/// Permission for one call, to be [settled](Permit::settle) with its health signal. Dropping it counts
+/// as [`Health::Neutral`].
 #[derive(Debug)]
-#[must_use = "a permit that is dropped has shown nothing"]
+#[must_use = "a dropped permit counts as neutral"]
 pub(super) struct Permit {
     breaker: Arc<Breaker>,
     epoch: u64,
     probe: Option<u64>,
 }
 
-/// Why a call is not made.
+/// Why a call is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
     failures: u32,
     reason: Arc<str>,
-    /// How long until the next probe; `None` while one is in flight.
+    /// Time until the next probe; `None` while one is in flight.
     pub(super) wait: Option<Duration>,
 }
 
@@ -138,10 +138,10 @@ impl Breaker {
         }
     }
 
-    /// Asks whether a call may be made now.
+    /// Admits a call now.
     ///
     /// # Errors
-    /// [`Refusal`], if not.
+    /// [`Refusal`] while it is open, or half-open with a probe in flight.
     pub(super) fn admit(self: &Arc<Self>) -> Result<Permit, Refusal> {
         let now = Instant::now();
         let mut inner = self.inner.lock();
@@ -153,13 +153,13 @@ impl Breaker {
             inner.half_open(streak);
         }
         let probe = match &inner.state {
-            State::HalfOpen { .. } => Some(inner.send_probe(now)),
+            State::HalfOpen { .. } => Some(inner.start_probe(now)),
             State::Closed { .. } | State::Open { .. } => None,
         };
         let epoch = inner.epoch;
         drop(inner);
         if probe.is_some() {
-            tracing::debug!(backend = self.name, "one call is let through to try it");
+            tracing::debug!(backend = self.name, "one call is admitted as a probe");
         }
         Ok(Permit {
             breaker: Arc::clone(self),
@@ -168,12 +168,12 @@ impl Breaker {
         })
     }
 
-    /// Whether a call would be refused now. Admits nothing.
-    pub(super) fn turns_away(&self) -> bool {
+    /// Whether a call would be refused now. Does not use up a probe.
+    pub(super) fn would_refuse(&self) -> bool {
         self.inner.lock().refusal(Instant::now()).is_some()
     }
 
-    /// Something other than a call has reached the backend: the next call need not wait to try.
+    /// The backend was reached by something other than a call: the next call is admitted as a probe.
     pub(super) fn reached(&self) {
         let mut inner = self.inner.lock();
         if let State::Open { streak, .. } = &inner.state {
@@ -184,7 +184,7 @@ impl Breaker {
 }
 
 impl Permit {
-    /// Says what the call has shown.
+    /// Reports the health signal of the call.
     pub(super) fn settle(self, health: Health) {
         let mut inner = self.breaker.inner.lock();
         if inner.epoch != self.epoch {
@@ -195,18 +195,21 @@ impl Permit {
                 let was = mem::replace(&mut inner.state, State::Closed { failures: 0 });
                 if let State::HalfOpen { .. } = was {
                     inner.epoch += 1;
-                    tracing::info!(backend = self.breaker.name, "it answers again: calls go on");
+                    tracing::info!(
+                        backend = self.breaker.name,
+                        "it responds again: calls are admitted"
+                    );
                 }
             }
             Health::Failure(reason) => inner.failed(reason, &self.breaker.name),
-            // Dropping the permit is all there is to do.
+            // Dropping the permit frees the probe.
             Health::Neutral => {}
         }
     }
 }
 
 impl Drop for Permit {
-    /// Frees the place of this probe, if it is still the one in flight.
+    /// Lets another probe start, if this one is still the one in flight.
     fn drop(&mut self) {
         let mut inner = self.breaker.inner.lock();
         if let State::HalfOpen { probe, .. } = &mut inner.state
@@ -239,7 +242,7 @@ impl Inner {
         };
     }
 
-    fn send_probe(&mut self, now: Instant) -> u64 {
+    fn start_probe(&mut self, now: Instant) -> u64 {
         self.probes += 1;
         let number = self.probes;
         if let State::HalfOpen { probe, .. } = &mut self.state {
@@ -267,7 +270,7 @@ impl Inner {
             failures,
             error = reason,
             retry_in_ms = wait.as_millis() as u64,
-            "it keeps failing: calls are turned away"
+            "it keeps failing: calls are refused"
         );
         self.epoch += 1;
         self.state = State::Open {

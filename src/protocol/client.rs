@@ -1,27 +1,29 @@
-//! Who we speak for: what a client said of itself.
+//! The profile of a client, as it declares it.
+//!
+//! Owns [`ClientProfile`]. Pure; it must not know when or how a profile was received.
 
 use super::era::{Era, LogLevel};
 use super::raw::RawJson;
 
-/// A client, as its `initialize` introduced it for the whole process, or as the `_meta` of a
-/// modern request does for that request alone.
+/// A client: declared by `initialize` for the whole process, or by the `_meta` of a modern request
+/// for that request alone.
 #[derive(Debug, Clone)]
 pub struct ClientProfile {
-    /// How it introduced itself.
+    /// The era it declared itself in.
     pub era: Era,
     /// The protocol version agreed with it.
     pub version: &'static str,
-    /// Its capabilities, an object, as it wrote them.
+    /// Its capabilities, an object, byte for byte as received.
     pub capabilities: RawJson,
-    /// `clientInfo`, an object, as it wrote it. Modern clients may leave it out.
+    /// `clientInfo`, an object, byte for byte as received. Modern clients may omit it.
     pub info: Option<RawJson>,
     /// The least urgent log message it wants for this request; modern clients only.
     pub log_level: Option<LogLevel>,
 }
 
 impl ClientProfile {
-    /// Everything that the gateway can relay: what a legacy server is told when modern clients
-    /// stand before the gateway, whose abilities come with each request (X-ML-01).
+    /// All capabilities that the gateway can relay. A legacy server gets these on behalf of modern
+    /// clients, whose capabilities come with each request (X-ML-01).
     pub fn superset() -> Self {
         Self {
             era: Era::Modern,
@@ -34,7 +36,7 @@ impl ClientProfile {
         }
     }
 
-    /// The gateway itself, as a client that can do nothing.
+    /// The gateway itself, as a client without capabilities.
     pub fn ourselves() -> Self {
         Self {
             era: Era::Legacy,
@@ -53,8 +55,8 @@ impl ClientProfile {
         ))
     }
 
-    /// Whether the client declared a capability, e.g. `sampling`, or one inside it, e.g.
-    /// `elicitation`, `url`.
+    /// Whether the client declared the capability at this path, e.g. `["sampling"]` or
+    /// `["elicitation", "url"]`. `null` counts as not declared.
     pub fn declares(&self, path: &[&str]) -> bool {
         let found = self.capabilities.at(path);
         found.is_some_and(|value| value.as_str() != "null")

@@ -1,33 +1,39 @@
-//! Errors as JSON-RPC carries them, and the `data` that marks the gateway's own.
+//! JSON-RPC error objects.
+//!
+//! Owns the error codes and the `data` that marks an error as the gateway's own. It must not know
+//! what causes an error.
 
 use serde::Serialize;
 
 use super::raw::RawJson;
 
-/// The text was not JSON.
+/// The text is not JSON.
 pub const PARSE_ERROR: i64 = -32700;
-/// JSON, but no JSON-RPC message that can be taken.
+/// JSON, but not a valid JSON-RPC message.
 pub const INVALID_REQUEST: i64 = -32600;
-/// No such method here.
+/// The method is unknown.
 pub const METHOD_NOT_FOUND: i64 = -32601;
-/// Unknown tool, bad params, or a request that came too early.
+/// Unknown tool, invalid params, or a request before `initialize`.
 pub const INVALID_PARAMS: i64 = -32602;
-/// Something went wrong with a backend, or with us.
+/// A backend or the gateway failed.
 pub const INTERNAL_ERROR: i64 = -32603;
 
-/// The legacy era's code for a resource that nobody has (S25 `server/resources`); in the modern
-/// era it is [`INVALID_PARAMS`].
+/// Legacy: no such resource (MCP 2025-11-25, server/resources). In the modern era the code is
+/// [`INVALID_PARAMS`].
 pub const RESOURCE_NOT_FOUND: i64 = -32002;
-/// Legacy (2025-11-25): a URL must be visited before the request can be served.
+/// Legacy: a URL must be visited before the request can be served (MCP 2025-11-25,
+/// client/elicitation).
 pub const URL_ELICITATION_REQUIRED: i64 = -32042;
-/// Modern: the headers of a request don't match its body (S26 `basic/transports/streamable-http`).
+/// Modern: the headers of a request don't match its body (MCP 2026-07-28,
+/// basic/transports/streamable-http).
 pub const HEADER_MISMATCH: i64 = -32020;
-/// Modern: the request needs a capability that the client did not declare (S26 `basic`).
+/// Modern: the request needs a capability that the client did not declare (MCP 2026-07-28, basic).
 pub const MISSING_CAPABILITY: i64 = -32021;
-/// Modern: the protocol version of the request is not spoken (S26 `basic/versioning`).
+/// Modern: the protocol version of the request is not supported (MCP 2026-07-28,
+/// basic/versioning).
 pub const UNSUPPORTED_VERSION: i64 = -32022;
 
-/// The code of a JSON-RPC error object.
+/// The code of a JSON-RPC error object; `None` if it has no integer `code`.
 pub fn code_of(error: &RawJson) -> Option<i64> {
     error.get("code")?.as_str().parse().ok()
 }
@@ -37,20 +43,20 @@ pub fn code_of(error: &RawJson) -> Option<i64> {
 pub struct RpcError {
     /// One of the codes above.
     pub code: i64,
-    /// Must serve alone: clients drop `data`.
+    /// Complete without `data`, which many clients drop.
     pub message: String,
-    /// What programs may read of it.
+    /// Details for programs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<Box<ErrorData>>,
 }
 
-/// `data` of an error that we make.
+/// `data` of an error that the gateway makes.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub enum ErrorData {
     /// On every error that the gateway makes about a backend.
     Gateway(GatewayData),
-    /// As the specification asks for this code.
+    /// The object that the specification requires for this code.
     Specified(serde_json::Value),
 }
 
@@ -72,7 +78,7 @@ impl RpcError {
         }
     }
 
-    /// The same, with the `data` that the specification asks for.
+    /// The same, with the `data` that the specification requires.
     pub fn specified(self, data: serde_json::Value) -> Self {
         Self {
             data: Some(Box::new(ErrorData::Specified(data))),
@@ -80,7 +86,8 @@ impl RpcError {
         }
     }
 
-    /// As the `result` of a `tools/call`: text with `isError`, for clients that hide errors from the model.
+    /// The same as the `result` of a `tools/call`: text with `isError`, for clients that hide
+    /// JSON-RPC errors from the model.
     pub fn as_tool_result(&self) -> RawJson {
         RawJson::of(&serde_json::json!({
             "content": [{ "type": "text", "text": self.message }],
@@ -89,7 +96,7 @@ impl RpcError {
     }
 }
 
-/// `data` of an error that the gateway itself made, so that none is taken for a backend's.
+/// `data` of an error that the gateway itself made. It tells such an error apart from a backend's.
 #[derive(Debug, Clone, Serialize)]
 pub struct GatewayData {
     source: &'static str,
@@ -103,7 +110,7 @@ pub struct GatewayData {
 }
 
 impl GatewayData {
-    /// The same, about a resource (S26 `server/resources`, "Error Handling").
+    /// The same, about a resource (MCP 2026-07-28, server/resources, "Error Handling").
     pub fn about(self, uri: &str) -> Self {
         Self {
             uri: Some(uri.to_owned()),
@@ -111,7 +118,7 @@ impl GatewayData {
         }
     }
 
-    /// `attempts` counts the requests that were tried, 0 where none was.
+    /// `attempts` is the number of requests sent, 0 if none was.
     pub fn new(backend: Option<&str>, class: Class, executed: Executed, attempts: u32) -> Self {
         Self {
             source: "gateway",
@@ -124,29 +131,29 @@ impl GatewayData {
     }
 }
 
-/// What kind of trouble it was.
+/// The kind of failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
     /// No connection: refused, timed out, DNS, TLS, or nothing to connect with.
     Unreachable,
-    /// The request was sent, and nobody knows what became of it.
+    /// The request was sent, and its outcome is unknown.
     OutcomeUnknown,
-    /// The call's time is up.
+    /// The call's deadline has passed.
     Deadline,
-    /// An answer that is no MCP answer.
+    /// The response is not valid MCP.
     BadReply,
-    /// A cap of ours, or the backend's 503 to the end.
+    /// A limit of the gateway was reached, or the backend answered 503 until retries ended.
     Overloaded,
-    /// 401 or 403.
+    /// The backend answered 401 or 403.
     AuthRequired,
-    /// Over a size cap, ours or the backend's.
+    /// Over a size limit, the gateway's or the backend's.
     TooLarge,
-    /// 429 to the end.
+    /// The backend answered 429 until retries ended.
     RateLimited,
     /// Another 4xx, or a redirect that is not followed.
     Refused,
-    /// The gateway is on its way out.
+    /// The gateway is shutting down.
     ShuttingDown,
 }
 

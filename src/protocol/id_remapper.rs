@@ -1,26 +1,26 @@
-//! Who asked what under which id, in both directions.
+//! Request ids, in both directions.
 //!
-//! Owns the two tables that keep ids apart: requests of the client that wait for an answer, and
-//! requests that we sent to the client. Removal from a table is the right to act on it.
+//! Owns two tables: the client's requests that wait for a response, and the gateway's requests to
+//! the client. Only the code that removes an entry may act on it. Pure; it must not know methods.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use super::message::Id;
 
-/// A client request's place in [`Incoming`]. Never used twice, so that an answer that comes
-/// after a cancellation can't meet a later request of the same id.
+/// Key of a client request in [`Incoming`]. Never reused, so a response that arrives after a
+/// cancellation can't match a later request with the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestKey(u64);
 
 impl RequestKey {
-    /// Its number, which no other ticket of this process has.
+    /// Its number, unique in this process.
     pub fn number(self) -> u64 {
         self.0
     }
 }
 
-/// Requests of the client that wait for an answer.
+/// The client's requests that wait for a response.
 #[derive(Debug)]
 pub struct Incoming<T> {
     keys: HashMap<Id, RequestKey>,
@@ -39,7 +39,7 @@ impl<T> Default for Incoming<T> {
 }
 
 impl<T> Incoming<T> {
-    /// Takes a request in; `None` if its id is in flight already.
+    /// Adds a request; `None` if its id is already in flight.
     pub fn begin(&mut self, id: Id, entry: T) -> Option<RequestKey> {
         let Entry::Vacant(free) = self.keys.entry(id.clone()) else {
             return None;
@@ -51,14 +51,14 @@ impl<T> Incoming<T> {
         Some(key)
     }
 
-    /// Ends a request: who gets `Some` answers it (or has cancelled it), nobody else.
+    /// Removes a request. Only the caller that gets `Some` answers or cancels it.
     pub fn finish(&mut self, key: RequestKey) -> Option<(Id, T)> {
         let (id, entry) = self.entries.remove(&key)?;
         self.keys.remove(&id);
         Some((id, entry))
     }
 
-    /// The ticket of an id in flight.
+    /// The key of an id in flight.
     pub fn key(&self, id: &Id) -> Option<RequestKey> {
         self.keys.get(id).copied()
     }
@@ -68,17 +68,17 @@ impl<T> Incoming<T> {
         self.entries.get(&key).map(|(id, _)| id)
     }
 
-    /// What was noted with a request in flight.
+    /// The entry of a request in flight.
     pub fn get(&self, key: RequestKey) -> Option<&T> {
         self.entries.get(&key).map(|(_, entry)| entry)
     }
 
-    /// The same, to note more.
+    /// The entry of a request in flight, mutable.
     pub fn get_mut(&mut self, key: RequestKey) -> Option<&mut T> {
         self.entries.get_mut(&key).map(|(_, entry)| entry)
     }
 
-    /// All tickets in flight, in the order they were issued.
+    /// All keys in flight, in the order they were issued.
     pub fn keys(&self) -> Vec<RequestKey> {
         self.entries.keys().copied().collect()
     }
@@ -94,7 +94,7 @@ impl<T> Incoming<T> {
     }
 }
 
-/// Requests that we sent to the client, under ids of our own.
+/// The gateway's requests to the client, under the gateway's own ids.
 #[derive(Debug)]
 pub struct Outgoing<T> {
     entries: HashMap<Id, T>,
@@ -111,7 +111,7 @@ impl<T> Default for Outgoing<T> {
 }
 
 impl<T> Outgoing<T> {
-    /// A fresh id for a request to the client.
+    /// A new id for a request to the client.
     pub fn issue(&mut self, entry: T) -> Id {
         self.issued += 1;
         let id = Id::number(self.issued);
@@ -119,12 +119,12 @@ impl<T> Outgoing<T> {
         id
     }
 
-    /// Ends one; `None` for an id that is not ours or was settled before.
+    /// Removes one; `None` for an id that was not issued or was settled before.
     pub fn settle(&mut self, id: &Id) -> Option<T> {
         self.entries.remove(id)
     }
 
-    /// Takes out all that `which` picks, with their ids.
+    /// Removes all entries for which `which` is true, with their ids.
     pub fn take_where(&mut self, which: impl Fn(&T) -> bool) -> Vec<(Id, T)> {
         let ids: Vec<Id> = self
             .entries
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_late_answer_never_meets_a_later_request_of_the_same_id() {
+    fn a_late_response_never_matches_a_later_request_with_the_same_id() {
         let mut in_flight = Incoming::default();
         let first = in_flight.begin(Id::number(1), "first").unwrap();
         assert!(in_flight.begin(Id::number(1), "duplicate").is_none());

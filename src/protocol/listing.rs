@@ -1,9 +1,12 @@
-//! The four things a server lists, and one server's lists of them (MCP `server/tools`,
-//! `server/prompts`, `server/resources`).
+//! The four kinds of items a server lists, and one server's listing of them (MCP 2026-07-28,
+//! server/tools, server/prompts and server/resources).
+//!
+//! Owns which methods and members belong to a [`Kind`]. Pure; it must not know how a listing is
+//! fetched or merged.
 
 use super::raw::RawJson;
 
-/// What a backend can list. All four are treated alike but for what this type says.
+/// A kind of item that a backend can list. Differences between kinds are methods of this type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// `tools/list`
@@ -30,7 +33,7 @@ impl Kind {
         }
     }
 
-    /// The kind that this method lists, if it is a method that lists.
+    /// The kind that this method lists; `None` for any other method.
     pub fn of_list_method(method: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
@@ -56,7 +59,7 @@ impl Kind {
         }
     }
 
-    /// The notification that its list has changed; resources and templates share one.
+    /// The notification that its list has changed. Resources and templates share one.
     pub const fn list_changed(self) -> &'static str {
         match self {
             Self::Tool => "notifications/tools/list_changed",
@@ -65,7 +68,7 @@ impl Kind {
         }
     }
 
-    /// The member of a server's `capabilities` that says it lists these.
+    /// The member of a server's `capabilities` that declares this kind.
     pub const fn capability(self) -> &'static str {
         match self {
             Self::Tool => "tools",
@@ -74,33 +77,33 @@ impl Kind {
         }
     }
 
-    /// Identified by a URI or a template of one, which is never rewritten.
+    /// Whether items are identified by a URI or a URI template, which is never rewritten.
     pub const fn is_uri(self) -> bool {
         matches!(self, Self::Resource | Self::Template)
     }
 }
 
-/// What one backend listed, item for item as it was sent.
+/// What one backend listed, each item byte for byte as received.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// Parameters of its tools may have to be repeated in headers, as modern HTTP wants it.
+    /// Whether parameters of its tools may have to be repeated in headers, as modern HTTP requires.
     pub param_headers: bool,
     items: [Vec<RawJson>; Kind::ALL.len()],
     freshness: [Freshness; Kind::ALL.len()],
 }
 
-/// How long a list may be taken for true, and by whom (S26 `server/utilities/caching`). By
-/// default not at all: nobody has said that it may.
+/// How long a list may be cached, and by whom (MCP 2026-07-28, server/utilities/caching). The
+/// default is not at all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Freshness {
-    /// `ttlMs`
+    /// `ttlMs`: milliseconds.
     pub ttl_ms: u64,
-    /// `cacheScope` is `public`.
+    /// Whether `cacheScope` is `public`.
     pub public: bool,
 }
 
 impl Freshness {
-    /// As one page says.
+    /// Reads the hints of one page. Missing or invalid members count as their default.
     pub fn of(page: &RawJson) -> Self {
         let ttl = page.get("ttlMs").and_then(|ttl| ttl.as_str().parse().ok());
         let scope = page.get("cacheScope").and_then(|scope| scope.text());
@@ -110,7 +113,7 @@ impl Freshness {
         }
     }
 
-    /// Of two parts together.
+    /// The hints of two parts together: the shorter time, and public only if both are.
     pub fn and(self, other: Self) -> Self {
         Self {
             ttl_ms: self.ttl_ms.min(other.ttl_ms),
@@ -120,7 +123,7 @@ impl Freshness {
 }
 
 impl Listing {
-    /// Nothing listed yet.
+    /// An empty listing.
     pub fn new(param_headers: bool) -> Self {
         Self {
             param_headers,
@@ -128,23 +131,22 @@ impl Listing {
         }
     }
 
-    /// The raw items of a kind, in the backend's order, all pages.
+    /// The raw items of a kind from all pages, in the backend's order.
     pub fn items(&self, kind: Kind) -> &[RawJson] {
         &self.items[kind as usize]
     }
 
-    /// The same, to fill or replace.
+    /// The raw items of a kind, mutable.
     pub fn items_mut(&mut self, kind: Kind) -> &mut Vec<RawJson> {
         &mut self.items[kind as usize]
     }
 
-    /// What the server says of all pages of a kind together: the least of their times, and public
-    /// only if all of them are.
+    /// The caching hints of all pages of a kind together.
     pub fn freshness(&self, kind: Kind) -> Freshness {
         self.freshness[kind as usize]
     }
 
-    /// Sets what the server says of a kind.
+    /// Sets the caching hints of a kind.
     pub fn set_freshness(&mut self, kind: Kind, freshness: Freshness) {
         self.freshness[kind as usize] = freshness;
     }
@@ -155,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_is_as_fresh_as_its_stalest_page() {
+    fn a_list_has_the_shortest_lifetime_of_its_pages() {
         let page = |text: &'static str| Freshness::of(&RawJson::trusted(text));
         let fresh = |ttl_ms, public| Freshness { ttl_ms, public };
         let long = page(r#"{"ttlMs":60000,"cacheScope":"public"}"#);

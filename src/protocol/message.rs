@@ -1,7 +1,7 @@
-//! The JSON-RPC envelope (JSON-RPC 2.0; MCP `basic`): one message in, one line out.
+//! JSON-RPC messages (JSON-RPC 2.0; MCP 2025-11-25, basic).
 //!
-//! Owns reading an envelope without reading what it carries, and writing one around text that
-//! is already there. It must not know methods, backends or who is asking.
+//! Owns reading an envelope without parsing `params`, `result` or `error`, and writing one around
+//! text that exists already. It must not know methods, backends or the sender.
 
 use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
@@ -15,12 +15,12 @@ use serde_json::value::RawValue;
 use super::error::{INVALID_REQUEST, PARSE_ERROR, RpcError};
 use super::raw::{RawJson, put_quoted};
 pub use array::{MAX_ELEMENTS, elements, first_elements};
-pub use fast_path::at_once;
+pub use fast_path::parse_fast;
 
 mod array;
 mod fast_path;
 
-/// A request id as its sender wrote it: an integer or a string, never null.
+/// A request id, byte for byte as received: an integer or a string, never null.
 ///
 /// Two ids are equal if they are the same JSON value: `1` and `"1"` differ, `"a"` and
 /// `"\u0061"` don't.
@@ -28,7 +28,7 @@ mod fast_path;
 pub struct Id(RawJson);
 
 impl Id {
-    /// The id of a request that we send: our own ids are plain integers.
+    /// The id of a request that the gateway sends, which is a plain integer.
     pub fn number(id: u64) -> Self {
         Self(RawJson::trusted(id.to_string()))
     }
@@ -48,7 +48,7 @@ impl Id {
         &self.0
     }
 
-    /// What equality looks at: escapes undone, so that spelling doesn't count.
+    /// The form that is compared: unescaped, so that spelling doesn't count.
     fn canonical(&self) -> Cow<'_, [u8]> {
         let text = self.0.as_bytes();
         let escaped = text.starts_with(b"\"") && text.contains(&b'\\');
@@ -73,21 +73,21 @@ impl Hash for Id {
     }
 }
 
-/// One message as it came in.
+/// One received message.
 #[derive(Debug)]
 pub enum Inbound {
-    /// Wants an answer.
+    /// Has an id and a method.
     Request(Request),
-    /// Wants none.
+    /// Has a method and no id.
     Notification(Notification),
-    /// Answers a request of ours.
+    /// Answers a request of the gateway.
     Response(Response),
 }
 
-/// A request; `params` are carried as they are.
+/// A request. `params` are kept byte for byte.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// As the sender wrote it.
+    /// As received.
     pub id: Id,
     /// E.g. `tools/call`.
     pub method: String,
@@ -95,7 +95,7 @@ pub struct Request {
     pub params: Option<RawJson>,
 }
 
-/// A notification; `params` are carried as they are.
+/// A notification. `params` are kept byte for byte.
 #[derive(Debug, Clone)]
 pub struct Notification {
     /// E.g. `notifications/cancelled`.
@@ -104,16 +104,17 @@ pub struct Notification {
     pub params: Option<RawJson>,
 }
 
-/// A response to a request of ours.
+/// A response to a request of the gateway.
 #[derive(Debug, Clone)]
 pub struct Response {
-    /// The id it answers; `None` for null or none, as servers write when they could not read the request.
+    /// The id of the request; `None` for null or a missing id, which servers send if they could not
+    /// read the request.
     pub id: Option<Id>,
-    /// What it says.
+    /// The result or the error.
     pub outcome: Outcome,
 }
 
-/// The two things a response can say, each as raw JSON.
+/// The content of a response, as raw JSON.
 #[derive(Debug, Clone)]
 pub enum Outcome {
     /// The `result` value.
@@ -135,29 +136,29 @@ impl From<RpcError> for Outcome {
     }
 }
 
-/// A message that is no JSON-RPC: the error to answer with, and the id where one could be read.
+/// A message that is not JSON-RPC: the error to answer with, and the id if it could be read.
 #[derive(Debug)]
 pub struct Malformed {
     /// `-32700` or `-32600`.
     pub error: RpcError,
-    /// Echoed if readable, else the answer carries null.
+    /// The id to answer under; `None` for null.
     pub id: Option<Id>,
 }
 
-/// Reads one envelope. Nothing inside `params`, `result` or `error` is looked at, only checked to be JSON.
+/// Reads one envelope. `params`, `result` and `error` are only checked to be JSON.
 ///
 /// # Errors
 /// [`Malformed`] for text that is not JSON (`-32700`) or not a JSON-RPC message (`-32600`):
 /// no `"jsonrpc": "2.0"`, wrong types, duplicate members, an id that is neither integer nor string.
 pub fn parse(message: &RawJson) -> Result<Inbound, Malformed> {
     let invalid = |why: &str| Malformed::new(message, RpcError::new(INVALID_REQUEST, why));
-    // serde would take an array for the members in their order, and quote whatever else it is.
+    // serde would read an array as the members in their order, and quote other values in its error.
     if !message.is_object() {
         return Err(invalid("not a JSON-RPC message: it must be an object"));
     }
     let envelope: Envelope<'_> = message
         .read()
-        .map_err(|error| Malformed::new(message, complaint(&error)))?;
+        .map_err(|error| Malformed::new(message, rejection(&error)))?;
     let part = |raw: &RawValue| message.part(raw);
 
     if envelope.jsonrpc.as_deref() != Some("2.0") {
@@ -196,27 +197,25 @@ pub fn parse(message: &RawJson) -> Result<Inbound, Malformed> {
     Ok(Inbound::Response(Response { id, outcome }))
 }
 
-/// Takes bytes as one JSON value, with the JSON-RPC error for those that are none.
+/// Checks that bytes are one JSON value.
 ///
 /// # Errors
-/// `-32700` with what is wrong and where.
+/// The JSON-RPC error -32700, with what is wrong and where.
 pub fn json(bytes: Bytes) -> Result<RawJson, RpcError> {
     RawJson::parse(bytes).map_err(|error| RpcError::new(PARSE_ERROR, format!("not JSON: {error}")))
 }
 
-/// A request line body: `{"jsonrpc":"2.0","id":…,"method":…,"params":…}`.
+/// The text of a request, on one line: `{"jsonrpc":"2.0","id":…,"method":…,"params":…}`.
 pub fn request(id: &Id, method: &str, params: Option<&RawJson>) -> Bytes {
     envelope(Some(id), method, params)
 }
 
-/// A notification: a request without an id.
+/// The text of a notification, on one line.
 pub fn notification(method: &str, params: Option<&RawJson>) -> Bytes {
     envelope(None, method, params)
 }
 
-/// A response to `id` (null where the request's id could not be read).
-///
-/// The carried text is put on one line: JSON has line ends only between tokens.
+/// The text of a response, on one line. `id` is `None` (null) if the request's id could not be read.
 pub fn response(id: Option<&Id>, outcome: &Outcome) -> Bytes {
     let text = outcome.text().as_bytes();
     let mut out = response_head(id, outcome, text.len() + RESPONSE_TAIL.len());
@@ -225,16 +224,16 @@ pub fn response(id: Option<&Id>, outcome: &Outcome) -> Bytes {
     out.into()
 }
 
-/// A response as it is best written.
+/// The text of a response, in one buffer or several.
 #[derive(Debug)]
 pub enum Written {
-    /// In one piece.
+    /// One buffer.
     Whole(Bytes),
-    /// In parts, where the carried text is on one line already: it is not copied.
+    /// Several buffers. The outcome is on one line already, so it is not copied.
     Parts([Bytes; 3]),
 }
 
-/// The same as [`response`], not put together where that would cost.
+/// The same as [`response`], without a copy of the outcome where it is on one line already.
 pub fn response_as_is(id: &Id, outcome: &Outcome) -> Written {
     let carried = outcome.text();
     if memchr2(b'\n', b'\r', carried.as_bytes()).is_some() {
@@ -247,8 +246,8 @@ pub fn response_as_is(id: &Id, outcome: &Outcome) -> Written {
 
 const RESPONSE_TAIL: &[u8] = b"}";
 
-/// What stands before the carried text of a response, with room behind it.
-fn response_head(id: Option<&Id>, outcome: &Outcome, room: usize) -> Vec<u8> {
+/// The text of a response before its outcome, with capacity for `more` bytes.
+fn response_head(id: Option<&Id>, outcome: &Outcome, more: usize) -> Vec<u8> {
     let parts = [
         &b"{\"jsonrpc\":\"2.0\",\"id\":"[..],
         id.map_or(b"null", |id| id.raw().as_bytes()),
@@ -258,7 +257,7 @@ fn response_head(id: Option<&Id>, outcome: &Outcome, room: usize) -> Vec<u8> {
         },
     ];
     let length: usize = parts.iter().map(|part| part.len()).sum();
-    let mut head = Vec::with_capacity(length + room);
+    let mut head = Vec::with_capacity(length + more);
     parts.iter().for_each(|part| head.extend_from_slice(part));
     head
 }
@@ -282,6 +281,7 @@ fn envelope(id: Option<&Id>, method: &str, params: Option<&RawJson>) -> Bytes {
     out.into()
 }
 
+/// Appends JSON text with its line ends replaced: they occur only between tokens.
 fn put_on_one_line(out: &mut Vec<u8>, mut text: &[u8]) {
     while let Some(at) = memchr2(b'\n', b'\r', text) {
         out.extend_from_slice(&text[..at]);
@@ -307,7 +307,7 @@ struct Envelope<'a> {
     error: Option<&'a RawValue>,
 }
 
-/// Keeps `null` apart from absent, which a plain `Option` can't.
+/// Tells `null` apart from a missing member, which a plain `Option` can't.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
@@ -329,7 +329,8 @@ impl Malformed {
     }
 }
 
-fn complaint(error: &serde_json::Error) -> RpcError {
+/// The error for an envelope that serde can't read.
+fn rejection(error: &serde_json::Error) -> RpcError {
     match error.classify() {
         Category::Data => {
             RpcError::new(INVALID_REQUEST, format!("not a JSON-RPC message: {error}"))
@@ -339,97 +340,4 @@ fn complaint(error: &serde_json::Error) -> RpcError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(text: &str) -> Result<Inbound, Malformed> {
-        parse(
-            &json(Bytes::copy_from_slice(text.as_bytes()))
-                .map_err(|error| Malformed { error, id: None })?,
-        )
-    }
-
-    fn code(text: &str) -> i64 {
-        read(text).expect_err("should be refused").error.code
-    }
-
-    #[test]
-    fn every_legal_id_comes_back_in_kind() {
-        for id in [
-            "0",
-            "-7",
-            "123456789012345678901234567890",
-            "\"\"",
-            "\"1\"",
-            "\"\\u00e9 x\"",
-        ] {
-            let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
-            let Ok(Inbound::Request(request)) = read(&text) else {
-                panic!("{text}")
-            };
-            assert_eq!(request.id.raw().as_str(), id);
-        }
-    }
-
-    #[test]
-    fn ids_are_equal_by_value_not_by_spelling() {
-        let id = |text: &'static str| Id::from_raw(RawJson::trusted(text)).unwrap();
-        assert_ne!(id("1"), id("\"1\""));
-        assert_eq!(id("\"a/b\""), id("\"\\u0061\\/b\""));
-    }
-
-    #[test]
-    fn rubbish_gets_the_code_of_its_kind() {
-        assert_eq!(code("{"), PARSE_ERROR);
-        assert_eq!(code("nonsense"), PARSE_ERROR);
-        for text in [
-            "1",
-            "{}",
-            r#"{"id":1,"method":"ping"}"#,
-            r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#,
-            r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#,
-            r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#,
-            r#"{"jsonrpc":"2.0","id":{},"method":"ping"}"#,
-            r#"{"jsonrpc":"2.0","id":1,"method":7}"#,
-            r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":[1]}"#,
-            r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#,
-            r#"{"jsonrpc":"2.0","id":1,"result":1,"error":{}}"#,
-            r#"{"jsonrpc":"2.0","id":1}"#,
-        ] {
-            assert_eq!(code(text), INVALID_REQUEST, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_object_is_no_message_and_not_quoted() {
-        let long = format!("\"{}\"", "x".repeat(10_000));
-        for text in [r#"["2.0",1,"ping"]"#, "[]", "null", &long] {
-            let refused = read(text).expect_err("should be refused").error;
-            assert_eq!(refused.code, INVALID_REQUEST, "{text}");
-            assert!(refused.message.len() < 200, "{}", refused.message);
-        }
-    }
-
-    #[test]
-    fn a_refusal_echoes_the_id_where_one_can_be_read() {
-        let refused = read(r#"{"id":"x","method":"ping"}"#).unwrap_err();
-        assert_eq!(refused.id.unwrap().raw().as_str(), "\"x\"");
-        assert!(
-            read(r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"m"}"#)
-                .unwrap_err()
-                .id
-                .is_none()
-        );
-    }
-
-    #[test]
-    fn carried_text_is_put_on_one_line_and_else_untouched() {
-        let result =
-            RawJson::parse(Bytes::from_static(b"{\n \"a\": 1.10,\r\n\"s\":\"\\n\"}")).unwrap();
-        let line = response(Some(&Id::number(7)), &Outcome::Result(result));
-        assert_eq!(
-            &line[..],
-            &br#"{"jsonrpc":"2.0","id":7,"result":{  "a": 1.10,  "s":"\n"}}"#[..]
-        );
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
-//! JSON text that is carried, not read.
+//! JSON text that is passed on without being parsed.
 //!
-//! Owns [`RawJson`], a shared slice of bytes known to be one JSON value, and finding what stands
-//! where in it; [`edit`] changes a few places. It must not know MCP.
+//! Owns [`RawJson`], a shared slice of bytes known to be one JSON value, and finding members in it;
+//! [`edit`] changes a few places. It must not know MCP.
 
 use std::fmt;
 use std::ops::Range;
@@ -10,11 +10,11 @@ use bytes::Bytes;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::json_scan;
+use super::json_scan::{self, Member};
 
 mod edit;
 
-/// Members of an object that are taken apart: each costs many times what it is written in.
+/// Most members of an object that are split up: each takes many times the memory of its text.
 const MAX_MEMBERS: usize = 10_000;
 
 /// One JSON value as text: valid JSON, valid UTF-8, cheap to clone.
@@ -22,32 +22,29 @@ const MAX_MEMBERS: usize = 10_000;
 pub struct RawJson(Bytes);
 
 impl RawJson {
-    /// Checks that `bytes` are exactly one JSON value (white space around it is dropped).
+    /// Checks that `bytes` are exactly one JSON value, and drops the white space around it.
     ///
     /// # Errors
-    /// The parser's complaint, when they are not.
+    /// The parser's error if they are not.
     pub fn parse(bytes: Bytes) -> Result<Self, serde_json::Error> {
         let raw: &RawValue = serde_json::from_slice(&bytes)?;
         let inner = bytes.slice_ref(raw.get().as_bytes());
         Ok(Self(inner))
     }
 
-    /// Takes text that this program wrote itself and knows to be one JSON value.
+    /// Takes text that this program wrote itself. It must be one JSON value.
     pub fn trusted(text: impl Into<Bytes>) -> Self {
         let bytes = text.into();
         debug_assert!(serde_json::from_slice::<&RawValue>(&bytes).is_ok());
         Self(bytes)
     }
 
-    /// Takes text that [`super::json_scan`] has found to be one JSON value in UTF-8.
+    /// Takes UTF-8 text that [`super::json_scan`] has found to be one JSON value.
     pub(super) fn checked(text: Bytes) -> Self {
         Self(text)
     }
 
-    /// Serializes a value of our own.
-    ///
-    /// # Panics
-    /// Never for the plain structs and `json!` values it is made for: those always serialize.
+    /// Serializes a plain struct or a `json!` value. One that can't be serialized becomes `null`.
     pub fn of(value: &impl serde::Serialize) -> Self {
         Self(Bytes::from(
             serde_json::to_vec(value).unwrap_or_else(|_| b"null".to_vec()),
@@ -61,14 +58,14 @@ impl RawJson {
         Self(self.0.slice_ref(raw.get().as_bytes()))
     }
 
-    /// The same text in memory of its own, without what it was cut out of.
+    /// A copy of the text, which doesn't keep the buffer of the original alive.
     pub fn detached(&self) -> Self {
         Self(Bytes::copy_from_slice(&self.0))
     }
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        // Every constructor has checked it; the fallback keeps `unsafe` out of the house.
+        // Every constructor has checked it; the fallback avoids `unsafe`.
         std::str::from_utf8(&self.0).unwrap_or("null")
     }
 
@@ -82,55 +79,55 @@ impl RawJson {
         self.0
     }
 
-    /// Reads it as a `T`, which may borrow from it.
+    /// Deserializes it as a `T`, which may borrow from it.
     ///
     /// # Errors
-    /// When the value has another shape.
+    /// If the value is not a `T`.
     pub fn read<'a, T: Deserialize<'a>>(&'a self) -> Result<T, serde_json::Error> {
         serde_json::from_slice(&self.0)
     }
 
-    /// The members of an object in their order, duplicate keys included; `None` for anything else,
-    /// and for more than 10,000 of them.
+    /// The members of an object in their order, duplicate keys included; `None` for anything else
+    /// and for an object with more than 10,000 of them.
     pub fn members(&self) -> Option<Vec<(String, &RawValue)>> {
         self.read::<Members<'_>>().ok().map(|members| members.0)
     }
 
-    /// Where the values of these members stand, found in one pass.
+    /// The byte ranges of the values of these members, found in one pass.
     ///
     /// # Errors
-    /// A key that stands there twice: who reads the first of two would mean something else than who
-    /// reads the last.
+    /// The key that occurs twice: readers differ on which of the two values counts.
     pub fn locate_members<'a, const N: usize>(
         &self,
         keys: [&'a str; N],
     ) -> Result<[Option<Range<usize>>; N], &'a str> {
-        let mut picked = [const { None }; N];
-        for place in self.places() {
+        let mut found = [const { None }; N];
+        for member in self.scan() {
             for (at, key) in keys.into_iter().enumerate() {
-                if self.is_named(&place, key) && picked[at].replace(place.value.clone()).is_some() {
+                if self.is_named(&member, key) && found[at].replace(member.value.clone()).is_some()
+                {
                     return Err(key);
                 }
             }
         }
-        Ok(picked)
+        Ok(found)
     }
 
-    /// The value that stands at a place that [`locate_members`](Self::locate_members) has found.
-    pub fn slice(&self, place: Range<usize>) -> Self {
-        Self(self.0.slice(place))
+    /// The value in a range that [`locate_members`](Self::locate_members) has found.
+    pub fn slice(&self, value: Range<usize>) -> Self {
+        Self(self.0.slice(value))
     }
 
     /// The value of the last member of that name, if this is an object that has it.
     pub fn get(&self, key: &str) -> Option<Self> {
-        let place = self
-            .places()
-            .filter(|place| self.is_named(place, key))
+        let member = self
+            .scan()
+            .filter(|member| self.is_named(member, key))
             .last()?;
-        Some(Self(self.0.slice(place.value)))
+        Some(Self(self.0.slice(member.value)))
     }
 
-    /// The value at the end of a path of members, as in `_meta`, `progressToken`.
+    /// The value at the end of a path of members, e.g. `["_meta", "progressToken"]`.
     pub fn at(&self, path: &[&str]) -> Option<Self> {
         let mut found = self.clone();
         for key in path {
@@ -139,7 +136,7 @@ impl RawJson {
         Some(found)
     }
 
-    /// The text inside a JSON string, escapes undone; `None` for anything else.
+    /// The content of a JSON string, unescaped; `None` for anything else.
     pub fn text(&self) -> Option<String> {
         self.0
             .starts_with(b"\"")
@@ -152,29 +149,19 @@ impl RawJson {
         self.0.starts_with(b"{")
     }
 
-    /// Where the members of an object stand, in their order; none for anything else.
-    fn places(&self) -> impl Iterator<Item = Place> {
+    /// The members of an object, in their order; none for anything else.
+    fn scan(&self) -> impl Iterator<Item = Member> {
         let text = &self.0[..];
         let mut at = self.is_object().then_some(0);
         std::iter::from_fn(move || {
-            let start = at? + 1;
-            let name = json_scan::space(text, start);
-            let name_end = json_scan::string(text, name)?;
-            let value = json_scan::space(text, json_scan::space(text, name_end) + 1);
-            let value_end = json_scan::value(text, value)?;
-            let end = json_scan::space(text, value_end);
-            at = (text.get(end) == Some(&b',')).then_some(end);
-            Some(Place {
-                start,
-                name: name..name_end,
-                value: value..value_end,
-                end,
-            })
+            let member = json_scan::member(text, at?)?;
+            at = (text.get(member.end) == Some(&b',')).then_some(member.end);
+            Some(member)
         })
     }
 
-    fn is_named(&self, place: &Place, key: &str) -> bool {
-        let name = &self.0[place.name.clone()];
+    fn is_named(&self, member: &Member, key: &str) -> bool {
+        let name = &self.0[member.name.clone()];
         let inner = &name[1..name.len() - 1];
         if inner.first() != key.as_bytes().first() && !inner.starts_with(b"\\") {
             return false;
@@ -185,7 +172,7 @@ impl RawJson {
         inner == key.as_bytes()
     }
 
-    /// Where `part`, borrowed from this text, stands in it.
+    /// The byte range of `part`, which must borrow from this text.
     pub fn range_of(&self, part: &RawValue) -> Range<usize> {
         let start = part.get().as_ptr() as usize - self.0.as_ptr() as usize;
         start..start + part.get().len()
@@ -198,7 +185,7 @@ impl fmt::Debug for RawJson {
     }
 }
 
-/// An object as a list, so that order and duplicates survive.
+/// An object as a list, which keeps order and duplicates.
 struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
@@ -226,25 +213,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     }
 }
 
-/// Where a member of an object stands in its text.
-struct Place {
-    /// What comes after the brace or comma before it.
-    start: usize,
-    name: Range<usize>,
-    value: Range<usize>,
-    /// The comma or brace that ends it.
-    end: usize,
-}
-
-/// A JSON string literal of this text.
+/// This text as a JSON string.
 pub fn quoted(text: &str) -> Bytes {
     let mut literal = Vec::with_capacity(text.len() + 2);
     put_quoted(&mut literal, text);
     literal.into()
 }
 
-/// Writes a JSON string literal of this text.
-pub fn put_quoted(out: &mut Vec<u8>, text: &str) {
+/// Appends this text as a JSON string.
+pub(super) fn put_quoted(out: &mut Vec<u8>, text: &str) {
     let is_plain = |byte: u8| (0x20..0x7f).contains(&byte) && byte != b'"' && byte != b'\\';
     if text.bytes().all(is_plain) {
         out.push(b'"');
@@ -260,7 +237,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ten_thousand_levels_are_carried() {
+    fn ten_thousand_levels_of_nesting_are_accepted() {
         let text = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
         assert!(RawJson::parse(Bytes::from(text)).is_ok());
     }

@@ -1,8 +1,8 @@
-//! Tasks: work that goes on after its request was answered (S25 `basic/utilities/tasks`; the
-//! extension `io.modelcontextprotocol/tasks` of the modern era).
+//! Task ids (MCP 2025-11-25, basic/utilities/tasks; in the modern era the extension
+//! `io.modelcontextprotocol/tasks`).
 //!
-//! Owns the names of tasks: a client sees `backend:id`, so that two backends may use one id. A
-//! backend's name has no colon, so the way back is never in doubt. Pure.
+//! Owns the mapping of task ids: a client sees `backend:id`, so two backends may use the same id. A
+//! backend's name has no colon, so the mapping is reversible. Pure.
 
 use bytes::Bytes;
 use memchr::memmem;
@@ -11,18 +11,18 @@ use super::message::elements;
 use super::raw::quoted;
 use super::{Outcome, RawJson};
 
-/// The key of `_meta` that says which task a message belongs to.
+/// The key of `_meta` that names the task a message belongs to.
 const RELATED: &str = "io.modelcontextprotocol/related-task";
 
 /// The extension's name among a client's or server's `extensions`.
 pub const EXTENSION: &str = "io.modelcontextprotocol/tasks";
 
-/// A client's name of a task, apart: whose it is, and the name there.
-pub fn apart(task: &str) -> Option<(&str, &str)> {
+/// Splits a client's task id into the backend's name and the backend's own task id.
+pub fn split_id(task: &str) -> Option<(&str, &str)> {
     task.split_once(':')
 }
 
-/// An answer with all its tasks under the names that clients use.
+/// An outcome with all task ids as clients see them.
 pub fn outcome_for_client(outcome: Outcome, backend: &str) -> Outcome {
     match outcome {
         Outcome::Result(result) => Outcome::Result(for_client(&result, backend)),
@@ -30,8 +30,8 @@ pub fn outcome_for_client(outcome: Outcome, backend: &str) -> Outcome {
     }
 }
 
-/// A result, or the params of a notification, with all its tasks under the names that clients
-/// use: `taskId`, `task`, `tasks` and the related task of `_meta`.
+/// A result, or the params of a notification, with all task ids as clients see them: in `taskId`,
+/// `task`, `tasks` and the related task of `_meta`.
 pub fn for_client(text: &RawJson, backend: &str) -> RawJson {
     let name = |task: &str| Some(format!("{backend}:{task}"));
     let mut set: Vec<(&str, Bytes)> = Vec::new();
@@ -48,18 +48,17 @@ pub fn for_client(text: &RawJson, backend: &str) -> RawJson {
     related(&text.with_members(&set, &[]), &name)
 }
 
-/// The same for what is only about a task if its `_meta` says so: most messages are not, and
-/// cost one search.
+/// The same for a message in which only `_meta` can name a task. A message without one costs a
+/// single search.
 pub fn related_for_client(text: Option<RawJson>, backend: &str) -> Option<RawJson> {
     text.map(|text| related(&text, &|task| Some(format!("{backend}:{task}"))))
 }
 
-/// What a client answers to a backend's question, with the related task under the backend's own
-/// name.
+/// A client's response to a server request, with the related task under the backend's own id.
 pub fn related_for_backend(outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Result(result) => Outcome::Result(related(&result, &|task| {
-            apart(task).map(|(_, own)| own.to_owned())
+            split_id(task).map(|(_, own)| own.to_owned())
         })),
         error @ Outcome::Error(_) => error,
     }
@@ -80,7 +79,7 @@ fn related(text: &RawJson, name: &dyn Fn(&str) -> Option<String>) -> RawJson {
     text.with_members(&[("_meta", meta.into_bytes())], &[])
 }
 
-/// An object with its `taskId` under another name; `None` if it has none.
+/// An object with its `taskId` mapped; `None` if it has none.
 fn with_name(task: &RawJson, name: &dyn Fn(&str) -> Option<String>) -> Option<RawJson> {
     let id = renamed(task, name)?;
     Some(task.with_members(&[("taskId", id)], &[]))
@@ -91,7 +90,7 @@ fn renamed(task: &RawJson, name: &dyn Fn(&str) -> Option<String>) -> Option<Byte
     name(&id).map(|id| quoted(&id))
 }
 
-/// The text of an array of these.
+/// A JSON array of these values, as text.
 pub fn array(items: impl Iterator<Item = RawJson>) -> Bytes {
     let items: Vec<Bytes> = items.map(RawJson::into_bytes).collect();
     [&b"["[..], &items.join(&b','), b"]"].concat().into()
@@ -102,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tasks_are_named_by_their_backend_wherever_they_stand() {
+    fn task_ids_are_prefixed_with_their_backend_in_every_place() {
         for (own, shown) in [
             (
                 r#"{"taskId":"a","n":1.10}"#,
@@ -129,12 +128,12 @@ mod tests {
             let shown_now = for_client(&RawJson::trusted(own), "db");
             assert_eq!(shown_now.as_str(), shown);
         }
-        assert_eq!(apart("db:a:b"), Some(("db", "a:b")));
-        assert_eq!(apart("a"), None);
+        assert_eq!(split_id("db:a:b"), Some(("db", "a:b")));
+        assert_eq!(split_id("a"), None);
     }
 
     #[test]
-    fn an_answer_to_a_question_goes_back_under_the_backends_own_name() {
+    fn a_response_to_a_server_request_has_the_backends_own_task_id() {
         let answer = r#"{"action":"accept","_meta":{"io.modelcontextprotocol/related-task":{"taskId":"db:a"}}}"#;
         let Outcome::Result(back) = related_for_backend(Outcome::Result(RawJson::trusted(answer)))
         else {

@@ -1,7 +1,7 @@
 //! Compares the tools that backends list with the pinned ones, and logs the changes.
 //!
-//! Owns which changes are logged, within bounds, since a backend may change its tools as often as it
-//! likes; and that tools seen for the first time are pinned. It must not know what counts as a change:
+//! Owns which changes are logged, within bounds, since a backend may change its tools at any rate, and
+//! that tools seen for the first time are pinned. It must not know what counts as a change:
 //! [`crate::catalog`] decides that.
 
 use std::collections::{HashMap, HashSet};
@@ -12,27 +12,27 @@ use crate::catalog::{BackendListing, Change, Findings, Pins};
 use crate::config::{BackendConfig, Config, PinMode};
 use crate::state::StateStore;
 
-/// Changes of one listing that are logged one by one.
-const MOST_SHOWN: usize = 20;
-/// Changes of one tool that are logged in one run.
-const MOST_OF_ONE: u8 = 3;
-/// Lines of a diff that are logged.
-const MOST_LINES: usize = 20;
-/// Time that the loop spends on the diffs of one listing.
-const MOST_TIME: Duration = Duration::from_millis(20);
+/// Most changes of one listing that are logged one by one.
+const MAX_LOGGED: usize = 20;
+/// Most changes of one tool that are logged in one run.
+const MAX_LOGGED_OF_TOOL: u8 = 3;
+/// Most lines of a diff that are logged.
+const MAX_DIFF_LINES: usize = 20;
+/// Time that the gateway loop spends on the diffs of one listing.
+const DIFF_TIME: Duration = Duration::from_millis(20);
 
-/// The check that every listing passes.
+/// Checks every listing against the pins.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(super) struct PinCheck {
     pins: Pins,
     state: StateStore,
-    /// By names of backend and tool.
+    /// By the names of backend and tool.
     logged: HashMap<(Arc<str>, Arc<str>), LogHistory>,
     /// Backends that were logged as having too many tools.
     too_many: HashSet<Arc<str>>,
 }
 
-/// What was logged about a tool.
+/// The changes of one tool that were logged.
 #[derive(Debug, Default)]
 struct LogHistory {
     /// The hash of the last change.
@@ -40,7 +40,7 @@ struct LogHistory {
     changes: u8,
 }
 
-impl Gate {
+impl PinCheck {
     pub(super) fn new(config: &Config, state: StateStore) -> Self {
         Self {
             pins: Pins::new(Arc::clone(&config.lock.lock)),
@@ -50,8 +50,8 @@ impl Gate {
         }
     }
 
-    /// The listing with changed tools blocked, where the config says so.
-    pub(super) fn pass(
+    /// Returns the listing, with changed tools blocked if `tools.pin` is `block`.
+    pub(super) fn check(
         &mut self,
         config: &BackendConfig,
         mut backend_listing: BackendListing,
@@ -60,7 +60,7 @@ impl Gate {
             new,
             changed,
             unpinned,
-        } = self.pins.judge(config, &mut backend_listing);
+        } = self.pins.compare(config, &mut backend_listing);
         let backend = &*config.name;
         if !new.is_empty() {
             let tools = new.len();
@@ -83,36 +83,37 @@ impl Gate {
     }
 
     fn log_changes(&mut self, config: &BackendConfig, mut changed: Vec<Change>) {
-        changed.retain(|change| self.is_news(change));
+        changed.retain(|change| self.log_once(change));
         let (backend, begun) = (&*config.name, Instant::now());
-        let fate = match config.tools.pin {
+        let effect = match config.tools.pin {
             PinMode::Block => "it is withheld until `sentinel-gateway pin` accepts it",
             PinMode::Warn | PinMode::Off => {
                 "it is served; `sentinel-gateway pin` accepts it, tools.pin = \"block\" withholds such tools"
             }
         };
-        for change in changed.iter().take(MOST_SHOWN) {
+        for change in changed.iter().take(MAX_LOGGED) {
             let tool = &*change.now.tool;
-            let diff = (begun.elapsed() < MOST_TIME).then(|| change.diff(MOST_LINES));
-            // Escaped, so that a backend writes no lines of its own into the log.
+            let diff = (begun.elapsed() < DIFF_TIME).then(|| change.diff(MAX_DIFF_LINES));
+            // `debug` escapes line ends: a backend can't write lines of its own into the log.
             tracing::warn!(
                 backend,
                 tool,
                 diff = diff.map(tracing::field::debug),
-                "{change}: {fate}"
+                "{change}: {effect}"
             );
         }
-        if changed.len() > MOST_SHOWN {
-            let tools = changed.len() - MOST_SHOWN;
-            tracing::warn!(backend, tools, "and more tools have changed: {fate}");
+        if changed.len() > MAX_LOGGED {
+            let tools = changed.len() - MAX_LOGGED;
+            tracing::warn!(backend, tools, "and more tools have changed: {effect}");
         }
     }
 
-    fn is_news(&mut self, change: &Change) -> bool {
+    /// Whether this change is to be logged now. Counts it as logged.
+    fn log_once(&mut self, change: &Change) -> bool {
         let now = &change.now;
         let tool = (Arc::clone(&now.backend), Arc::clone(&now.tool));
         let logged = self.logged.entry(tool).or_default();
-        if logged.last == now.sha256 || logged.changes == MOST_OF_ONE {
+        if logged.last == now.sha256 || logged.changes == MAX_LOGGED_OF_TOOL {
             return false;
         }
         logged.last = Arc::clone(&now.sha256);

@@ -1,13 +1,13 @@
 //! Builds snapshots from the listings of backends.
 //!
-//! Owns the listing of each backend as of last contact, if need be of an earlier run, the names that
-//! were assigned, and the admission of calls. It must not know how a listing was fetched, nor who
-//! uses a snapshot.
+//! Owns the last listing of each backend, if need be from an earlier run, the names that were
+//! assigned, and the admission of calls. It must not know how a listing was fetched, nor how a
+//! snapshot is used.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::pinning::Gate;
+use super::pinning::PinCheck;
 use super::reported::Reported;
 use crate::backend::{BackendError, BackendEvent, HttpBackend};
 use crate::call_report::BackendId;
@@ -24,25 +24,25 @@ pub(crate) struct Publisher {
     config: Arc<Config>,
     backends: Backends,
     admission: Arc<Admission>,
-    /// One for each of the backends.
+    /// One for each backend.
     parts: HashMap<BackendId, Part>,
-    gate: Gate,
+    pin_check: PinCheck,
     state: StateStore,
-    /// Sticky from the first settled snapshot on.
+    /// Kept from the first settled snapshot on.
     names: Names,
     settled: bool,
     closing: bool,
-    /// A backend event has come that the last snapshot does not show.
+    /// A backend event was received after the last snapshot.
     changed: bool,
     identity: RawJson,
     /// Rejected items that the log has named.
     reported: Reported,
 }
 
-/// What is known of one backend.
+/// The state of one backend.
 #[derive(Debug, Default)]
 struct Part {
-    /// As of last contact.
+    /// Its last listing.
     backend_listing: Option<BackendListing>,
     /// It has connected or failed once.
     reported: bool,
@@ -68,7 +68,7 @@ impl Publisher {
         let ids = backends.iter().map(|backend| backend.id);
         Self {
             parts: ids.map(|id| (id, Part::default())).collect(),
-            gate: Gate::new(&config, state.clone()),
+            pin_check: PinCheck::new(&config, state.clone()),
             state,
             // Without backends there is nothing to wait for.
             settled: backends.is_empty(),
@@ -83,7 +83,7 @@ impl Publisher {
         }
     }
 
-    /// Takes in what happened to a backend.
+    /// Applies a backend event.
     pub(crate) fn absorb(&mut self, event: BackendEvent) {
         match event {
             BackendEvent::Listed {
@@ -131,20 +131,20 @@ impl Publisher {
             }
         }
         part.backend_listing = Some(
-            self.gate
-                .pass(config, BackendListing::read(config, &listing)),
+            self.pin_check
+                .check(config, BackendListing::read(config, &listing)),
         );
         self.state.keep(config, &listing);
     }
 
-    /// Lists wait for backends no longer: a backend that has not listed by now is served as it
-    /// listed in an earlier run.
+    /// Lists no longer wait for backends. For a backend that has not listed, the listing of an
+    /// earlier run is served.
     pub(crate) fn settle(&mut self) {
         self.settled = true;
         self.serve_cached_listings();
     }
 
-    /// No more requests come: lists wait no longer.
+    /// The gateway is shutting down: lists no longer wait for backends.
     pub(crate) fn close(&mut self) {
         self.closing = true;
         self.serve_cached_listings();
@@ -166,22 +166,23 @@ impl Publisher {
                 "it is not connected yet: what it listed at last contact is served, and a call connects first"
             );
             let backend_listing = BackendListing::read(&backend.config, &cached.listing);
-            part.backend_listing = Some(self.gate.pass(&backend.config, backend_listing));
+            part.backend_listing = Some(self.pin_check.check(&backend.config, backend_listing));
         }
     }
 
-    /// Whether a backend event has come that the last snapshot does not show.
+    /// Whether a backend event was received after the last snapshot.
     pub(crate) fn has_changed(&self) -> bool {
         self.changed
     }
 
-    /// Whether every backend has connected or failed once, or has had its time.
+    /// Whether every backend has connected or failed once, or `startup_wait` is over.
     pub(crate) fn is_settled(&self) -> bool {
         self.settled
     }
 
-    /// The snapshot of what is known now. Until settled, names are assigned anew each time, so that
-    /// config order decides whichever backend connects first; from then on an owner keeps its name.
+    /// Builds a snapshot of the current state. Until settled, names are assigned anew each time, so
+    /// that they follow config order and not the order of connecting; from then on an owner keeps its
+    /// name.
     pub(crate) fn snapshot(&mut self) -> Arc<Snapshot> {
         self.changed = false;
         let parts = self.backends.iter().filter_map(|backend| {
@@ -218,9 +219,9 @@ impl Publisher {
 
     fn report(&mut self, rejected: &[Rejected]) {
         for item in rejected {
-            // Pinning has logged it, with what has changed.
+            // The pin check has logged it, with its diff.
             let is_logged = matches!(item.reason, RejectReason::Changed(_));
-            if !is_logged && self.reported.is_news(item) {
+            if !is_logged && self.reported.report_once(item) {
                 let (list, reason) = (item.kind.list_method(), &item.reason);
                 tracing::warn!(backend = &*item.backend, list, item = item.name, %reason, "an item is withheld");
             }

@@ -1,8 +1,8 @@
-//! What each backend listed at last contact, in the user's folder for state.
+//! The last listing of each backend, in the user's state folder.
 //!
-//! Owns the files: one for each config and backend, so that gateways side by side don't meet and
-//! a bad file costs one backend. Their text is as little to be trusted as what a backend says:
-//! it comes from there.
+//! Owns the files: one for each config and backend, so that gateways don't overwrite each other's
+//! files and a damaged file affects one backend. Their content comes from a backend and is not
+//! trusted. It must not know how a listing is used.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
+use crate::clock;
 use crate::config::{BackendConfig, Config};
 use crate::files::{self, Readers};
 use crate::hex::hex;
@@ -19,13 +20,13 @@ use crate::protocol::message::elements;
 use crate::protocol::raw::quoted;
 use crate::protocol::{Kind, Listing, RawJson};
 
-/// Bytes of one file.
+/// Most bytes of one file.
 const MAX_BYTES: u64 = 64 << 20;
-/// The time of last contact is this exact, so that not every start writes every file.
-const EXACT_TO: Duration = Duration::from_secs(3600);
-/// What a file's text begins with, before the time.
+/// Precision of the time of last contact: an unchanged file is rewritten only after this time.
+const PRECISION: Duration = Duration::from_secs(3600);
+/// The text of a file before the time.
 const HEAD: &str = "{\"listed_at\":";
-/// Of the form described here.
+/// Version of the file format.
 const VERSION: u32 = 1;
 
 /// The files of one config.
@@ -39,24 +40,25 @@ pub struct ListingCache {
 /// A listing of an earlier run.
 #[derive(Debug)]
 pub struct CachedListing {
-    /// As it was.
+    /// The listing.
     pub listing: Listing,
-    /// When it was had, within an hour.
+    /// When it was fetched, to the hour.
     pub at: SystemTime,
 }
 
-/// How long ago a last contact was, for a person.
+/// How long ago a last contact was, for a message.
 pub fn age(at: SystemTime) -> String {
-    let seconds = at.elapsed().unwrap_or_default().as_secs();
+    let elapsed = clock::wall().duration_since(at).unwrap_or_default();
+    let seconds = elapsed.as_secs();
     match seconds {
-        0..7_200 => "less than two hours ago".to_owned(), // it is known within an hour
+        0..7_200 => "less than two hours ago".to_owned(), // the time is known to the hour
         7_200..172_800 => format!("{} h ago", seconds / 3_600),
         _ => format!("{} days ago", seconds / 86_400),
     }
 }
 
 impl ListingCache {
-    /// `None` where the config wants nothing remembered, or the machine has no place for it.
+    /// `None` if the config disables state, or the machine has no state folder.
     pub fn of(config: &Config) -> Option<Self> {
         Some(Self {
             folder: config.state_folder.as_ref()?.join("catalog"),
@@ -64,7 +66,7 @@ impl ListingCache {
         })
     }
 
-    /// What a backend listed at last contact. A file that can't be used is a line in the log.
+    /// The last listing of a backend, if there is one. A file that can't be used is logged.
     pub fn cached_listing(&self, backend: &BackendConfig) -> Option<CachedListing> {
         let fingerprint = fingerprint(backend)?;
         let path = self.path(backend, &fingerprint);
@@ -81,17 +83,17 @@ impl ListingCache {
                     backend = &*backend.name,
                     file,
                     error = why,
-                    "what it listed at last contact can't be read and is not used"
+                    "its last listing can't be read and is not used"
                 );
                 None
             }
         }
     }
 
-    /// Keeps what a backend lists now, if that isn't what is kept already.
+    /// Writes a backend's listing, if it differs from the file.
     ///
     /// # Errors
-    /// The file, and why it can't be written.
+    /// The file that can't be written, and why.
     pub(super) fn keep(
         &self,
         backend: &BackendConfig,
@@ -106,7 +108,7 @@ impl ListingCache {
     }
 
     fn write(&self, path: &Path, body: &[u8]) -> io::Result<()> {
-        let now = SystemTime::now();
+        let now = clock::wall();
         if is_kept(path, body, now) {
             return Ok(());
         }
@@ -124,7 +126,7 @@ impl ListingCache {
     }
 
     fn path(&self, backend: &BackendConfig, fingerprint: &str) -> PathBuf {
-        // Without a file there is nothing else that sets two configs apart.
+        // Without a config file, only the backend identifies the config.
         let config = match &self.source {
             Some(path) => digest(path.as_os_str().as_encoded_bytes()),
             None => fingerprint.to_owned(),
@@ -134,8 +136,8 @@ impl ListingCache {
     }
 }
 
-/// What makes a backend the same one: where it listens, and the era it is spoken to in. Nothing
-/// secret goes into it. `None` where the URL isn't known, for want of a variable.
+/// Identifies a backend by its URL without query and its configured protocol. Contains no secrets.
+/// `None` if the URL is unknown because a variable is not set.
 fn fingerprint(backend: &BackendConfig) -> Option<String> {
     let url = backend.url.as_ref().ok()?;
     let place = format!(
@@ -149,7 +151,7 @@ fn fingerprint(backend: &BackendConfig) -> Option<String> {
     Some(digest(place.as_bytes()))
 }
 
-/// All of a file but the time.
+/// The text of a file after the time.
 fn body(fingerprint: &str, listing: &Listing) -> Vec<u8> {
     let mut body = format!(
         ",\"version\":{VERSION},\"fingerprint\":\"{fingerprint}\",\"mirrors\":{}",
@@ -170,7 +172,7 @@ fn body(fingerprint: &str, listing: &Listing) -> Vec<u8> {
     body
 }
 
-/// Whether this stands there already, not too long ago.
+/// Whether the file has this content already and is recent enough.
 fn is_kept(path: &Path, body: &[u8], now: SystemTime) -> bool {
     let Ok(Some(bytes)) = files::read(path, MAX_BYTES) else {
         return false;
@@ -179,15 +181,15 @@ fn is_kept(path: &Path, body: &[u8], now: SystemTime) -> bool {
         return false;
     };
     let at = kept.strip_prefix(HEAD.as_bytes()).and_then(seconds);
-    at.is_some_and(|at| now.duration_since(at).is_ok_and(|age| age < EXACT_TO))
+    at.is_some_and(|at| now.duration_since(at).is_ok_and(|age| age < PRECISION))
 }
 
-/// The listing that a file holds; `None` if it is another backend's.
+/// The listing in a file; `None` if it is another backend's.
 fn parse(bytes: Bytes, fingerprint: &str) -> Result<Option<CachedListing>, String> {
     let file = RawJson::parse(bytes).map_err(|error| format!("not JSON: {error}"))?;
     let of = |key: &str| file.get(key).ok_or_else(|| format!("it has no {key:?}"));
     if of("version")?.as_str() != VERSION.to_string() {
-        return Err("it is of another version".into());
+        return Err("it has another version".into());
     }
     if of("fingerprint")?.text().as_deref() != Some(fingerprint) {
         return Ok(None);
@@ -196,9 +198,9 @@ fn parse(bytes: Bytes, fingerprint: &str) -> Result<Option<CachedListing>, Strin
     for kind in Kind::ALL {
         let items = elements(&of(kind.member())?);
         *listing.items_mut(kind) =
-            items.ok_or_else(|| format!("{:?} is no list", kind.member()))?;
+            items.ok_or_else(|| format!("{:?} is not a list", kind.member()))?;
     }
-    let at = seconds(of("listed_at")?.as_bytes()).ok_or("its \"listed_at\" is no time")?;
+    let at = seconds(of("listed_at")?.as_bytes()).ok_or("its \"listed_at\" is not a time")?;
     Ok(Some(CachedListing { listing, at }))
 }
 
@@ -216,8 +218,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_age_is_told_as_exactly_as_it_is_known() {
-        let told = |seconds| age(SystemTime::now() - Duration::from_secs(seconds));
+    fn an_age_is_as_precise_as_the_stored_time() {
+        let age_of = |seconds| age(clock::wall() - Duration::from_secs(seconds));
         for (seconds, expected) in [
             (0, "less than two hours ago"),
             (7_100, "less than two hours ago"),
@@ -225,9 +227,9 @@ mod tests {
             (172_700, "47 h ago"),
             (172_900, "2 days ago"),
         ] {
-            assert_eq!(told(seconds), expected);
+            assert_eq!(age_of(seconds), expected);
         }
-        let future = SystemTime::now() + Duration::from_secs(9_999);
+        let future = clock::wall() + Duration::from_secs(9_999);
         assert_eq!(age(future), "less than two hours ago");
     }
 }

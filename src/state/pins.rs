@@ -1,7 +1,8 @@
-//! Writing `sentinel.lock`, beside other gateways that do so too.
+//! Writes `sentinel.lock`, which several gateways may share.
 //!
-//! Each change is made to the file as it is then, with its folder locked in between, so that two
-//! gateways with one config lose nothing of each other's. A file that can't be read is left alone.
+//! Owns that each change is made to the current file, with its folder locked, so that two gateways
+//! with one config don't overwrite each other's changes. A file that can't be read is not written.
+//! It must not know when a definition is accepted.
 
 use std::io;
 use std::path::Path;
@@ -9,10 +10,10 @@ use std::path::Path;
 use crate::config::{Lock, Pin};
 use crate::files::{self, Readers};
 
-/// Adds pins of tools that have none yet; what is accepted already stays as it is.
+/// Adds pins of tools that have none yet. Existing pins are kept.
 ///
 /// # Errors
-/// When the file can't be read or written.
+/// If the file can't be read or written.
 pub fn add(path: &Path, pins: Vec<Pin>) -> io::Result<()> {
     change(path, |lock| {
         pins.into_iter()
@@ -20,10 +21,10 @@ pub fn add(path: &Path, pins: Vec<Pin>) -> io::Result<()> {
     })
 }
 
-/// Accepts these definitions, whatever was accepted before.
+/// Accepts these definitions in place of existing ones.
 ///
 /// # Errors
-/// When the file can't be read or written.
+/// If the file can't be read or written.
 pub fn accept(path: &Path, pins: Vec<Pin>) -> io::Result<()> {
     change(path, |lock| {
         let any = !pins.is_empty();
@@ -32,7 +33,7 @@ pub fn accept(path: &Path, pins: Vec<Pin>) -> io::Result<()> {
     })
 }
 
-/// `change` says whether it has changed anything.
+/// `change` returns whether it has changed anything.
 fn change(path: &Path, change: impl FnOnce(&mut Lock) -> bool) -> io::Result<()> {
     let _guard = files::guard(files::folder_of(path));
     let mut lock = Lock::read(path).map_err(io::Error::other)?;

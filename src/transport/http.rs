@@ -1,8 +1,8 @@
-//! HTTP clients, and with them the connection pools.
+//! HTTP clients and their connection pools.
 //!
 //! Owns the one place where a [`reqwest::Client`] is built: one pair for each distinct
-//! [`ClientKey`], so that backends without connection settings of their own share one. It must not
-//! know backends or MCP.
+//! [`ClientKey`], so backends with the same connection settings share a pair. It must not know
+//! backends or MCP.
 
 use std::collections::HashMap;
 use std::future::ready;
@@ -19,52 +19,52 @@ use crate::sync::Mutex;
 
 /// `User-Agent` of every request, unless the config sets another.
 pub const USER_AGENT: &str = concat!("sentinel-gateway/", env!("CARGO_PKG_VERSION"));
-/// Idle connections that the kept client holds for one host.
+/// Most idle connections of the kept client to one host.
 pub const MAX_IDLE_PER_HOST: usize = 10;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
-/// Idle time of the burst client's connections: from one burst of calls to the next.
+/// How long the burst client keeps idle connections: from one burst of calls to the next.
 const BURST_IDLE_TIMEOUT: Duration = Duration::from_secs(1);
-/// HTTP/2: a connection without traffic under an open request is pinged after this long, and is
-/// closed when the ping stays unanswered as long again.
+/// HTTP/2: a connection with an open request and no traffic is pinged after this time, and closed if
+/// the ping is not answered within the same time.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// The clients of one process, by their settings. Clones share them.
+/// The clients of the process, by their settings. Clones share them.
 #[derive(Debug, Default, Clone)]
 pub struct Pool {
     clients: Arc<Mutex<HashMap<ClientKey, Clients>>>,
 }
 
-/// Two clients for one setting. With one alone, 64 calls side by side close and open most of their
-/// connections again and again, since only [`MAX_IDLE_PER_HOST`] may idle between two bursts.
+/// Two clients with the same settings. With only the first, 64 concurrent calls would close and reopen
+/// most of their connections, since only [`MAX_IDLE_PER_HOST`] may be idle between two bursts.
 #[derive(Debug, Clone)]
 pub struct Clients {
-    /// Few connections, kept long.
+    /// Keeps few idle connections for a long time.
     pub kept: Client,
-    /// For requests beyond [`MAX_IDLE_PER_HOST`] at once and for long-lived streams: any number of
-    /// connections, closed soon after use.
+    /// For more than [`MAX_IDLE_PER_HOST`] concurrent requests and for long-lived streams: any
+    /// number of connections, closed soon after use.
     pub burst: Client,
 }
 
 /// The settings that make two backends need two clients.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ClientKey {
-    /// Time for TCP and TLS together.
+    /// Time limit for TCP and TLS together.
     pub connect_timeout: Duration,
-    /// The host is loopback: proxies from the environment and name servers don't apply.
+    /// The host is loopback: no proxy from the environment and no name server is used.
     pub loopback: bool,
     /// The scheme is https.
     pub https: bool,
-    /// A PEM bundle trusted besides the system's roots.
+    /// A PEM bundle that is trusted in addition to the system's roots.
     pub ca_file: Option<PathBuf>,
     /// A PEM client certificate chain, and its PEM key.
     pub client_cert: Option<(PathBuf, PathBuf)>,
 }
 
 impl Pool {
-    /// The clients for these settings, built at first use. Reads certificate files.
+    /// The clients for these settings. Built on first use, which reads certificate files.
     ///
     /// # Errors
-    /// A message for people, if a certificate file can't be read or used.
+    /// A message for the user if a certificate file can't be read or used.
     pub async fn clients(&self, key: ClientKey) -> Result<Clients, String> {
         if let Some(built) = self.clients.lock().get(&key) {
             return Ok(built.clone());
@@ -74,12 +74,12 @@ impl Pool {
             kept: build(&key, &certificates, MAX_IDLE_PER_HOST, IDLE_TIMEOUT)?,
             burst: build(&key, &certificates, usize::MAX, BURST_IDLE_TIMEOUT)?,
         };
-        // Another backend may have built the same meanwhile: all share the first.
+        // Another backend may have built the same clients meanwhile: all share the first.
         Ok(self.clients.lock().entry(key).or_insert(built).clone())
     }
 }
 
-/// What certificate files hold.
+/// The contents of the certificate files.
 #[derive(Default)]
 struct Certificates {
     roots: Vec<Certificate>,
@@ -104,7 +104,7 @@ impl Certificates {
             pem.extend(read(key, "client_key_file").await?);
             let identity = Identity::from_pem(&pem).map_err(|_| {
                 let (certificate, key) = (certificate.display(), key.display());
-                format!("client_cert_file {certificate} and client_key_file {key} are no PEM certificate with its key")
+                format!("client_cert_file {certificate} and client_key_file {key} are not a PEM certificate and its key")
             })?;
             certificates.identity = Some(identity);
         }
@@ -118,7 +118,7 @@ fn build(
     max_idle: usize,
     idle_timeout: Duration,
 ) -> Result<Client, String> {
-    // A second call finds a provider installed, which is as good.
+    // Fails if a provider is installed already, which serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
 
     let mut builder = Client::builder()
@@ -135,12 +135,12 @@ fn build(
         builder = builder.no_proxy().dns_resolver(Arc::new(LoopbackResolver));
     }
     if key.loopback && !key.https {
-        // No TLS can happen here: don't load the system's roots for it.
+        // TLS is not used: don't load the system's roots.
         builder = builder.tls_certs_only([]);
     }
     if !key.https {
-        // Only HTTP/2 says that it has not taken a request: without it, no copy of each is kept for
-        // that.
+        // reqwest keeps a copy of each request to replay one that an HTTP/2 server refused. Without
+        // TLS there is no HTTP/2.
         builder = builder.retry(retry::never().max_retries_per_request(0));
     }
     if !certificates.roots.is_empty() {
@@ -151,11 +151,11 @@ fn build(
     }
     builder
         .build()
-        .map_err(|error| format!("no HTTP client can be made: {error}"))
+        .map_err(|error| format!("the HTTP client can't be built: {error}"))
 }
 
-/// Resolves `localhost` and names below it. Credentials travel there in the clear and past every
-/// proxy, so no name server may say that it is elsewhere.
+/// Resolves `localhost` and names below it to loopback addresses. Credentials are sent there without
+/// TLS and without a proxy, so no name server may give another address.
 struct LoopbackResolver;
 
 impl Resolve for LoopbackResolver {

@@ -1,8 +1,8 @@
-//! Lines over a pair of byte streams (MCP `basic/transports/stdio`).
+//! Lines over a pair of byte streams (MCP 2025-11-25, basic/transports, "stdio").
 //!
-//! Owns the reader thread, the writer thread and the queue before it. Both are plain OS threads:
-//! a blocked pipe must not hold up the runtime, and a runtime's own stdin would keep the process
-//! alive after everything is done. It must not know JSON-RPC, nor who asked for what.
+//! Owns the reader thread, the writer thread and the queue between gateway and writer. Both are OS
+//! threads: a blocked pipe must not block the runtime, and a blocking read in the runtime would
+//! delay the end of the process. It must not know methods or which request a line belongs to.
 
 mod reader;
 mod writer;
@@ -14,20 +14,20 @@ use std::thread;
 pub use reader::{OverBudget, StdinEvent, read_lines};
 pub use writer::{DropPolicy, Outbox, WriteEnd, Writer, write_lines};
 
-/// The two streams a gateway talks over: stdin and stdout, or pipes in a test.
+/// The two streams to the client: stdin and stdout, or pipes in a test.
 pub struct Io {
-    /// Where the client's lines come from.
+    /// Source of the client's lines.
     pub reader: Box<dyn Read + Send>,
-    /// Where answers go. Nothing else may write there.
+    /// Destination of lines to the client. Nothing else may write there.
     pub writer: Box<dyn Write + Send>,
 }
 
 impl Io {
-    /// The process's own stdin and stdout, without the standard library's line buffering: it
-    /// would search what is left of a large answer for a line end before each write to the pipe.
+    /// The process's stdin and stdout, without the standard library's line buffering, which searches
+    /// the rest of a large response for a line end before each write to the pipe.
     ///
     /// # Errors
-    /// When one of them is not open.
+    /// If one of them is not open.
     pub fn stdio() -> std::io::Result<Self> {
         #[cfg(unix)]
         let (stdin, stdout) = {
@@ -45,8 +45,8 @@ impl Io {
                 std::io::stdout().as_handle().try_clone_to_owned()?,
             )
         };
-        // A large answer goes through in fewer turns of writer and reader. Where it can't be had, or
-        // stdout is no pipe, it stays as it is.
+        // A larger pipe needs fewer switches between writer and reader for a large response. Fails
+        // without harm if stdout is not a pipe.
         #[cfg(target_os = "linux")]
         let _ = rustix::pipe::fcntl_setpipe_size(&stdout, PIPE_BYTES);
         Ok(Self {
@@ -56,12 +56,12 @@ impl Io {
     }
 }
 
-/// What a pipe may hold without anybody's leave (`pipe(7)`).
+/// The largest pipe size that needs no privileges, in bytes (`pipe(7)`).
 #[cfg(target_os = "linux")]
 const PIPE_BYTES: usize = 1 << 20;
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) {
     if let Err(error) = thread::Builder::new().name(name.to_owned()).spawn(body) {
-        tracing::error!(%error, "no thread for {name} can be started");
+        tracing::error!(%error, "the thread for {name} can't be started");
     }
 }

@@ -129,7 +129,7 @@ fn a_certificate_must_lie_in_a_file_of_its_own() {
             TestGateway::with_config(&bad.entry("bad", &format!("ca_file = {path:?}\n")));
         gateway.initialize();
         let message = gateway.call("act", json!({})).message().to_owned();
-        let says = format!("ca_file {path} is no regular file");
+        let says = format!("ca_file {path} is not a regular file");
         assert!(message.contains(&says), "{message}");
     }
 }

@@ -5,7 +5,7 @@
 
 // It has a module of `common` too, by that file's path.
 #[allow(clippy::duplicate_mod)]
-#[path = "../../fuzz/checks/mod.rs"]
+#[path = "../../fuzz/checks/lib.rs"]
 mod checks;
 
 use std::fs;

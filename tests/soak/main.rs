@@ -15,12 +15,12 @@ mod ledger;
 mod parties;
 mod report;
 mod run;
-#[path = "../../benches/support/stats.rs"]
+#[path = "../../benches/support/report/stats.rs"]
 mod stats;
 mod traffic;
 // The bench reads more of it.
 #[allow(dead_code)]
-#[path = "../../benches/support/usage.rs"]
+#[path = "../../benches/support/process/usage.rs"]
 mod usage;
 mod watch;
 

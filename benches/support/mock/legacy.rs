@@ -1,4 +1,4 @@
-//! A server of the era with a handshake: sessions, and none of the headers that came later.
+//! A legacy server, with a handshake and sessions.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
@@ -25,7 +25,7 @@ pub(super) fn answer(
         return reply::plain(StatusCode::ACCEPTED, "");
     };
     match method {
-        "initialize" => initialized(id),
+        "initialize" => initialize_result(id),
         "tools/list" => json(id, server.texts.list()),
         "tools/call" => reply::call(server, id, message),
         "ping" => json(id, Bytes::from_static(br#""result":{}}"#)),
@@ -33,7 +33,7 @@ pub(super) fn answer(
     }
 }
 
-fn initialized(id: &RawValue) -> Response<Body> {
+fn initialize_result(id: &RawValue) -> Response<Body> {
     let result = format!(
         r#""result":{{"protocolVersion":"{LEGACY_VERSION}","capabilities":{{"tools":{{}}}},"serverInfo":{{"name":"mock","version":"1"}}}}}}"#
     );

@@ -1,11 +1,11 @@
-//! A server of the stateless era: no handshake, no session; each request says who asks, and headers say again what it is.
+//! A modern server, stateless: checks the version in `_meta` and the headers that repeat parts of the body.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Response, StatusCode};
 use bytes::Bytes;
 
 use super::reply::{self, json};
-use super::texts::{CACHEABLE, SIGNED};
+use super::texts::{CACHEABLE, SERVER_INFO};
 use super::{Message, Server};
 use crate::support::call::MODERN_VERSION;
 
@@ -40,7 +40,7 @@ pub(super) fn answer(
         return refused(HEADER_MISMATCH, "headers and body differ");
     }
     match method {
-        "server/discover" => json(id, discovered()),
+        "server/discover" => json(id, discover_result()),
         "tools/list" => json(id, server.texts.modern_list()),
         "tools/call" => reply::call(server, id, message),
         _ => {
@@ -51,8 +51,8 @@ pub(super) fn answer(
     }
 }
 
-fn discovered() -> Bytes {
+fn discover_result() -> Bytes {
     Bytes::from(format!(
-        r#""result":{{"supportedVersions":["{MODERN_VERSION}"],"capabilities":{{"tools":{{}}}},{CACHEABLE},{SIGNED}}}}}"#
+        r#""result":{{"supportedVersions":["{MODERN_VERSION}"],"capabilities":{{"tools":{{}}}},{CACHEABLE},{SERVER_INFO}}}}}"#
     ))
 }

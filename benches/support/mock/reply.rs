@@ -1,4 +1,4 @@
-//! Responses of the mock as HTTP: one JSON body, or a stream of events.
+//! HTTP responses of the mock: one JSON body, or an event stream.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use serde_json::value::RawValue;
 use super::{Message, Server};
 use crate::support::call::{STREAMED, Shape, Tool, now};
 
-/// Up to this size an answer is copied into one piece; above it, the shared bytes go out behind a head of their own.
+/// Responses up to this many bytes are copied into one buffer; larger ones are sent in parts, without a copy.
 const COPIED: usize = 64 << 10;
 
-/// From the one progress notification to the answer.
+/// Time from the progress notification to the response.
 const PROGRESS_GAP: Duration = Duration::from_millis(5);
 
-/// Calls a tool.
+/// The response to a call.
 pub(super) fn call(server: &Server, id: &RawValue, message: &Message<'_>) -> Response<Body> {
     let Ok(tool) = message.name().unwrap_or_default().parse::<Tool>() else {
         return json(id, error(-32602, "unknown tool"));
@@ -46,7 +46,7 @@ pub(super) fn error(code: i64, message: &str) -> Bytes {
     ))
 }
 
-/// What stands before the rest of every answer.
+/// The text of a response up to its id.
 fn head(id: &RawValue) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"#)
 }
@@ -79,7 +79,7 @@ fn event_stream(body: Body) -> Response<Body> {
 
 type Piece = Result<Bytes, Infallible>;
 
-/// The answer as one event, in the pieces it is written in.
+/// The response as one event, in the parts that it is sent in.
 fn event(id: &RawValue, rest: Bytes) -> Vec<Piece> {
     let head = format!("event: message\ndata: {}", head(id));
     if rest.len() <= COPIED {
@@ -93,7 +93,7 @@ fn event(id: &RawValue, rest: Bytes) -> Vec<Piece> {
     }
 }
 
-/// A progress notification as an event, stamped now.
+/// A progress notification as an event, with the current time as its message.
 fn notification(token: &str, progress: usize) -> Piece {
     let stamp = now().as_nanos();
     Ok(Bytes::from(format!(

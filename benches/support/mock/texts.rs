@@ -1,4 +1,4 @@
-//! What the servers of the mock say, each text built once: results by their size, and the list of tools.
+//! Texts of the mock's responses, each built once: results by size, and the list of tools.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,17 +8,17 @@ use bytes::Bytes;
 use super::FLEET_TOOLS;
 use crate::support::call::{TOOLS, write_text};
 
-/// What a modern result has that may be kept.
+/// Members of a modern result that may be cached.
 pub(super) const CACHEABLE: &str =
     r#""resultType":"complete","ttlMs":60000,"cacheScope":"private""#;
-/// Who answers, as a modern result says it.
-pub(super) const SIGNED: &str =
+/// `_meta` of a modern result, with the server's identity.
+pub(super) const SERVER_INFO: &str =
     r#""_meta":{"io.modelcontextprotocol/serverInfo":{"name":"mock","version":"1"}}"#;
 
 pub(super) struct Texts {
     /// Definitions of tools, separated by commas.
     tools: String,
-    /// By size and era; each built when it is first asked for.
+    /// By size, and whether it is modern; each built on first use.
     results: Mutex<HashMap<(usize, bool), Bytes>>,
 }
 
@@ -35,7 +35,7 @@ impl Default for Texts {
 }
 
 impl Texts {
-    /// Those of one server of a fleet, whose tools have names of their own.
+    /// The texts of one server of a fleet, whose tools have unique names.
     pub(super) fn of_fleet(server: usize) -> Self {
         let tool = |number| {
             let about = "Finds rows by text, or by a range of days; answers with all that match, the newest first";
@@ -51,7 +51,7 @@ impl Texts {
         }
     }
 
-    /// The rest of an answer to `tools/list`, behind its id.
+    /// The text of a response to `tools/list` after its id.
     pub(super) fn list(&self) -> Bytes {
         Bytes::from(format!(r#""result":{{"tools":[{}]}}}}"#, self.tools))
     }
@@ -59,11 +59,11 @@ impl Texts {
     pub(super) fn modern_list(&self) -> Bytes {
         let tools = &self.tools;
         Bytes::from(format!(
-            r#""result":{{"tools":[{tools}],{CACHEABLE},{SIGNED}}}}}"#
+            r#""result":{{"tools":[{tools}],{CACHEABLE},{SERVER_INFO}}}}}"#
         ))
     }
 
-    /// The rest of an answer to a call, around so many bytes of text.
+    /// The text of a response to a call after its id, with this many bytes of text in the result.
     pub(super) fn result(&self, bytes: usize, modern: bool) -> Bytes {
         let mut built = self.results.lock().unwrap_or_else(PoisonError::into_inner);
         built
@@ -79,7 +79,7 @@ fn result(bytes: usize, modern: bool) -> Bytes {
     text.extend_from_slice(br#""}],"isError":false"#);
     if modern {
         text.extend_from_slice(br#","resultType":"complete","#);
-        text.extend_from_slice(SIGNED.as_bytes());
+        text.extend_from_slice(SERVER_INFO.as_bytes());
     }
     text.extend_from_slice(b"}}");
     Bytes::from(text)

@@ -1,169 +1,172 @@
-//! Calls of one backend by all parties: small and large, one at a time and side by side.
+//! Calls to one backend over all routes: small and large, one at a time and concurrent.
 
 use std::thread;
 use std::time::Duration;
 
 use super::{
-    Client, HUGE, Parties, RAISED, SETTLING, Scale, USUAL, WIDTH, in_turn, micros, millis,
+    Benchmark, CONCURRENCY, Client, Clients, HUGE, RAISED, SETTLE_TIME, USUAL, interleave, micros,
+    millis,
 };
 use crate::support::Result;
 use crate::support::call::{Call, JSON_SMALL, MIDDLE, PROGRESS_SMALL, STREAM_SMALL};
-use crate::support::drive::Drive;
-use crate::support::sheet::{Lane, Measure, Section, Sheet};
-use crate::support::stats::percentile;
-use crate::support::stdio::StdioClient;
+use crate::support::client::driver::CallDriver;
+use crate::support::client::stdio::StdioClient;
+use crate::support::report::results::{Metric, Results, Route, Section};
+use crate::support::report::stats::percentile;
 
-/// How long processes are watched doing nothing.
+/// How long an idle process is measured.
 const IDLE: Duration = Duration::from_millis(500);
 
-/// A gateway that lets a crowd in.
+/// A gateway that admits all calls of [`CROWD`].
 const OPEN: (&str, &str) = ("open", "max_in_flight = 10000");
 const CROWD: usize = 10_000;
 
-impl Scale {
-    /// One at a time, then `count` in a slice side by side.
+impl Benchmark {
+    /// Calls one at a time, then `count` concurrent calls in a slice.
     pub(super) fn calls(
         &self,
         section: Section,
         call: Call,
         count: usize,
         round: usize,
-        sheet: &mut Sheet,
+        results: &mut Results,
     ) -> Result<()> {
-        let mut add = |measure, lane, figure| sheet.add(section, measure, lane, figure);
-        let mut parties = self.open(USUAL, call, round)?;
+        let mut add = |measure, route, figure| results.add(section, measure, route, figure);
+        let mut clients = self.open(USUAL, call, round)?;
         if section == Section::Small {
-            idle(&parties, &mut add);
+            idle(&clients, &mut add);
         }
 
-        // The first slice of each kind warms up.
+        // The first slice of each kind is a warm-up.
         let slices = self.effort.slices;
-        let one = |party: &mut Client| party.one_by_one(call, self.effort.one_by_one);
-        in_turn(&mut parties, 1, one)?;
-        for (lane, times) in in_turn(&mut parties, slices, one)? {
+        let one = |client: &mut Client| client.sequential(call, self.effort.sequential);
+        interleave(&mut clients, 1, one)?;
+        for (route, times) in interleave(&mut clients, slices, one)? {
             let mut times = times.concat();
-            add(Measure::P50, lane, micros(percentile(&mut times, 0.5)));
-            add(Measure::P99, lane, micros(percentile(&mut times, 0.99)));
+            add(Metric::P50, route, micros(percentile(&mut times, 0.5)));
+            add(Metric::P99, route, micros(percentile(&mut times, 0.99)));
         }
 
-        // The widest come last, and after the look at memory, which never forgets.
+        // The widest comes last, after the memory was measured, since it raises the peak.
         let widths: &[usize] = match call.tool.bytes {
-            MIDDLE.. => &[WIDTH],
-            _ => &[16, WIDTH, 256],
+            MIDDLE.. => &[CONCURRENCY],
+            _ => &[16, CONCURRENCY, 256],
         };
         for &width in widths {
-            let flood = |party: &mut Client| Ok(party.side_by_side(call, width, count)?.wall);
-            in_turn(&mut parties, 1, flood)?;
-            let before: Vec<_> = parties.iter().map(|(_, party)| party.usage()).collect();
-            for (lane, mut walls) in in_turn(&mut parties, slices, flood)? {
+            let run = |client: &mut Client| Ok(client.concurrent(call, width, count)?.wall);
+            interleave(&mut clients, 1, run)?;
+            let before: Vec<_> = clients.iter().map(|(_, client)| client.usage()).collect();
+            for (route, mut walls) in interleave(&mut clients, slices, run)? {
                 let wall = percentile(&mut walls, 0.5).as_secs_f64();
-                add(Measure::CallsPerSecond(width), lane, count as f64 / wall);
+                add(Metric::CallsPerSecond(width), route, count as f64 / wall);
             }
-            if width != WIDTH {
+            if width != CONCURRENCY {
                 continue;
             }
-            for ((lane, party), before) in parties.iter().zip(before) {
-                if let (Some(before), Some(after)) = (before, party.usage()) {
+            for ((route, client), before) in clients.iter().zip(before) {
+                if let (Some(before), Some(after)) = (before, client.usage()) {
                     let cpu = micros(after.cpu.saturating_sub(before.cpu));
-                    add(Measure::CpuPerCall, *lane, cpu / (slices * count) as f64);
-                    add(Measure::Peak, *lane, after.peak);
+                    add(Metric::CpuPerCall, *route, cpu / (slices * count) as f64);
+                    add(Metric::Peak, *route, after.peak);
                 }
             }
         }
         Ok(())
     }
 
-    /// One large thing, there or back, and the most memory that it took.
+    /// Time of one large request or response, and the peak memory.
     pub(super) fn one_answer(
         &self,
         section: Section,
         call: Call,
         times: usize,
         round: usize,
-        sheet: &mut Sheet,
+        results: &mut Results,
     ) -> Result<()> {
         let kind = match call.tool.bytes {
             HUGE.. => RAISED,
             _ => USUAL,
         };
-        let mut parties = self.open(kind, call, round)?;
-        let one = |party: &mut Client| party.one_by_one(call, 1);
-        in_turn(&mut parties, 1, one)?;
-        for (lane, times) in in_turn(&mut parties, times, one)? {
+        let mut clients = self.open(kind, call, round)?;
+        let one = |client: &mut Client| client.sequential(call, 1);
+        interleave(&mut clients, 1, one)?;
+        for (route, times) in interleave(&mut clients, times, one)? {
             let time = percentile(&mut times.concat(), 0.5);
-            sheet.add(section, Measure::Wall, lane, millis(time));
+            results.add(section, Metric::Wall, route, millis(time));
         }
-        for (lane, party) in &parties {
-            if let Some(usage) = party.usage() {
-                sheet.add(section, Measure::Peak, *lane, usage.peak);
+        for (route, client) in &clients {
+            if let Some(usage) = client.usage() {
+                results.add(section, Metric::Peak, *route, usage.peak);
             }
         }
         Ok(())
     }
 
-    pub(super) fn progress(&self, round: usize, sheet: &mut Sheet) -> Result<()> {
-        let mut add = |measure, lane, figure| sheet.add(Section::Progress, measure, lane, figure);
+    pub(super) fn progress(&self, round: usize, results: &mut Results) -> Result<()> {
+        let mut add =
+            |measure, route, figure| results.add(Section::Progress, measure, route, figure);
         let call = PROGRESS_SMALL.into();
-        let mut parties = self.open(USUAL, call, round)?;
-        let count = self.effort.side_by_side;
-        let flood = |party: &mut Client| party.side_by_side(call, WIDTH, count);
-        for (lane, floods) in in_turn(&mut parties, self.effort.slices, flood)? {
-            let mut delays: Vec<_> = floods.into_iter().flat_map(|f| f.progress).collect();
+        let mut clients = self.open(USUAL, call, round)?;
+        let count = self.effort.concurrent;
+        let run = |client: &mut Client| client.concurrent(call, CONCURRENCY, count);
+        for (route, runs) in interleave(&mut clients, self.effort.slices, run)? {
+            let mut delays: Vec<_> = runs.into_iter().flat_map(|f| f.progress).collect();
             if delays.is_empty() {
-                return Err(format!("{lane:?}: no progress notification came").into());
+                return Err(format!("{route:?}: no progress notification came").into());
             }
             let p50 = millis(percentile(&mut delays, 0.5));
-            add(Measure::ProgressP50, lane, p50);
+            add(Metric::ProgressP50, route, p50);
             let p99 = millis(percentile(&mut delays, 0.99));
-            add(Measure::ProgressP99, lane, p99);
+            add(Metric::ProgressP99, route, p99);
         }
         Ok(())
     }
 
-    /// How long a call with very many notifications takes, and how many of them came: a gateway may leave out what the next one says again.
-    pub(super) fn stream(&self, round: usize, sheet: &mut Sheet) -> Result<()> {
+    /// Time of a call with many notifications, and how many were delivered: a gateway may drop one that the next one supersedes.
+    pub(super) fn stream(&self, round: usize, results: &mut Results) -> Result<()> {
         let call = STREAM_SMALL.into();
-        let mut parties = self.open(USUAL, call, round)?;
-        let one = |party: &mut Client| party.side_by_side(call, 1, 1);
-        in_turn(&mut parties, 1, one)?;
-        for (lane, floods) in in_turn(&mut parties, self.effort.large, one)? {
-            let mut walls: Vec<_> = floods.iter().map(|flood| flood.wall).collect();
+        let mut clients = self.open(USUAL, call, round)?;
+        let one = |client: &mut Client| client.concurrent(call, 1, 1);
+        interleave(&mut clients, 1, one)?;
+        for (route, runs) in interleave(&mut clients, self.effort.large, one)? {
+            let mut walls: Vec<_> = runs.iter().map(|run| run.wall).collect();
             let wall = millis(percentile(&mut walls, 0.5));
-            sheet.add(Section::Stream, Measure::Wall, lane, wall);
-            let delivered: usize = floods.iter().map(|flood| flood.progress.len()).sum();
-            let delivered = delivered as f64 / floods.len() as f64;
-            sheet.add(Section::Stream, Measure::Delivered, lane, delivered);
+            results.add(Section::Stream, Metric::Wall, route, wall);
+            let delivered: usize = runs.iter().map(|run| run.progress.len()).sum();
+            let delivered = delivered as f64 / runs.len() as f64;
+            results.add(Section::Stream, Metric::Delivered, route, delivered);
         }
         Ok(())
     }
 
-    /// All calls at once, each answered. The relay would need as many connections.
-    pub(super) fn crowd(&self, sheet: &mut Sheet) -> Result<()> {
+    /// [`CROWD`] concurrent calls. The relay would need as many connections.
+    pub(super) fn crowd(&self, results: &mut Results) -> Result<()> {
         if !self.subject.is_gateway() {
             return Ok(());
         }
         let call = JSON_SMALL.into();
         let mut gateway = StdioClient::open(&self.alone(OPEN)?, call)?;
-        let wall = gateway.side_by_side(call, CROWD, CROWD)?.wall;
-        let mut add = |measure, figure| sheet.add(Section::Crowd, measure, Lane::Gateway, figure);
-        add(Measure::Wall, millis(wall));
+        let wall = gateway.concurrent(call, CROWD, CROWD)?.wall;
+        let mut add =
+            |measure, figure| results.add(Section::Crowd, measure, Route::Gateway, figure);
+        add(Metric::Wall, millis(wall));
         if let Some(usage) = gateway.usage() {
-            add(Measure::Peak, usage.peak);
+            add(Metric::Peak, usage.peak);
         }
         Ok(())
     }
 }
 
-/// What processes take that do nothing.
-fn idle(parties: &Parties, add: &mut impl FnMut(Measure, Lane, f64)) {
-    thread::sleep(SETTLING);
-    let settled: Vec<_> = parties.iter().map(|(_, party)| party.usage()).collect();
+/// Memory and wake-ups of idle processes.
+fn idle(clients: &Clients, add: &mut impl FnMut(Metric, Route, f64)) {
+    thread::sleep(SETTLE_TIME);
+    let settled: Vec<_> = clients.iter().map(|(_, client)| client.usage()).collect();
     thread::sleep(IDLE);
-    for ((lane, party), settled) in parties.iter().zip(settled) {
-        if let (Some(settled), Some(usage)) = (settled, party.usage()) {
-            add(Measure::Idle, *lane, usage.resident);
+    for ((route, client), settled) in clients.iter().zip(settled) {
+        if let (Some(settled), Some(usage)) = (settled, client.usage()) {
+            add(Metric::Idle, *route, usage.resident);
             let woken = (usage.sleeps - settled.sleeps) as f64;
-            add(Measure::WakeUps, *lane, woken / IDLE.as_secs_f64());
+            add(Metric::WakeUps, *route, woken / IDLE.as_secs_f64());
         }
     }
 }

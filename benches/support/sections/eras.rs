@@ -1,16 +1,16 @@
-//! The gateway between the eras of MCP: clients of each before backends of each, in turn.
+//! The gateway with clients and backends of both eras, alternately.
 //!
-//! The baseline is the gateway itself, with a client and a backend that both have a handshake.
+//! The baseline is the gateway with a legacy client and a legacy backend.
 
-use super::{SETTLING, Scale, WIDTH, in_turn, micros};
+use super::{Benchmark, CONCURRENCY, SETTLE_TIME, interleave, micros};
 use crate::support::Result;
 use crate::support::call::{Call, Era, JSON_SMALL};
-use crate::support::drive::Drive;
+use crate::support::client::driver::CallDriver;
+use crate::support::client::stdio::StdioClient;
 use crate::support::mock::Servers;
-use crate::support::parties::{Mock, Setup};
-use crate::support::sheet::{Lane, Measure, Section, Sheet};
-use crate::support::stats::percentile;
-use crate::support::stdio::StdioClient;
+use crate::support::process::setup::{Mock, Setup};
+use crate::support::report::results::{Metric, Results, Route, Section};
+use crate::support::report::stats::percentile;
 
 /// Section, era of the client, era of the backend; the baseline first.
 const PAIRS: [(Section, Era, Era); 4] = [
@@ -24,44 +24,44 @@ struct Pair {
     section: Section,
     call: Call,
     client: StdioClient,
-    /// Of its own, so that its requests can be counted.
+    /// A separate one for each pair, so that its requests can be counted.
     backend: Mock,
 }
 
-impl Scale {
-    pub(super) fn eras(&self, round: usize, sheet: &mut Sheet) -> Result<()> {
+impl Benchmark {
+    pub(super) fn eras(&self, round: usize, results: &mut Results) -> Result<()> {
         if !self.subject.is_gateway() {
             return Ok(());
         }
         let pairs = PAIRS.map(|(section, client, backend)| self.pair(section, client, backend));
         let mut pairs = pairs
             .into_iter()
-            .map(|pair| Ok((Lane::Gateway, pair?)))
+            .map(|pair| Ok((Route::Gateway, pair?)))
             .collect::<Result<Vec<_>>>()?;
         pairs.rotate_left(round % PAIRS.len());
-        std::thread::sleep(SETTLING);
+        std::thread::sleep(SETTLE_TIME);
         let mut figures = Figures(Vec::new());
 
         let slices = self.effort.slices;
-        let one = |pair: &mut Pair| pair.client.one_by_one(pair.call, self.effort.one_by_one);
-        in_turn(&mut pairs, 1, one)?;
-        for (at, (_, times)) in in_turn(&mut pairs, slices, one)?.into_iter().enumerate() {
+        let one = |pair: &mut Pair| pair.client.sequential(pair.call, self.effort.sequential);
+        interleave(&mut pairs, 1, one)?;
+        for (at, (_, times)) in interleave(&mut pairs, slices, one)?.into_iter().enumerate() {
             let p50 = percentile(&mut times.concat(), 0.5);
-            figures.add(pairs[at].1.section, Measure::P50, micros(p50));
+            figures.add(pairs[at].1.section, Metric::P50, micros(p50));
         }
 
-        let count = self.effort.side_by_side;
-        let flood = |pair: &mut Pair| Ok(pair.client.side_by_side(pair.call, WIDTH, count)?.wall);
-        in_turn(&mut pairs, 1, flood)?;
+        let count = self.effort.concurrent;
+        let run = |pair: &mut Pair| Ok(pair.client.concurrent(pair.call, CONCURRENCY, count)?.wall);
+        interleave(&mut pairs, 1, run)?;
         let before = pairs
             .iter_mut()
             .map(|(_, pair)| Ok((pair.client.usage(), pair.backend.requests()?)))
             .collect::<Result<Vec<_>>>()?;
-        for (at, (_, mut walls)) in in_turn(&mut pairs, slices, flood)?.into_iter().enumerate() {
+        for (at, (_, mut walls)) in interleave(&mut pairs, slices, run)?.into_iter().enumerate() {
             let wall = percentile(&mut walls, 0.5).as_secs_f64();
             figures.add(
                 pairs[at].1.section,
-                Measure::CallsPerSecond(WIDTH),
+                Metric::CallsPerSecond(CONCURRENCY),
                 count as f64 / wall,
             );
         }
@@ -69,16 +69,16 @@ impl Scale {
         for ((_, pair), (usage, requests)) in pairs.iter_mut().zip(before) {
             if let (Some(before), Some(after)) = (usage, pair.client.usage()) {
                 let cpu = micros(after.cpu.saturating_sub(before.cpu));
-                figures.add(pair.section, Measure::CpuPerCall, cpu / calls);
+                figures.add(pair.section, Metric::CpuPerCall, cpu / calls);
             }
             let requests = pair.backend.requests()? - requests;
             figures.add(
                 pair.section,
-                Measure::RequestsPerCall,
+                Metric::RequestsPerCall,
                 requests as f64 / calls,
             );
         }
-        figures.write_down(sheet);
+        figures.add_to(results);
         Ok(())
     }
 
@@ -107,24 +107,24 @@ impl Scale {
     }
 }
 
-/// The figures of one round, by pair.
-struct Figures(Vec<(Section, Measure, f64)>);
+/// The figures of one round, for each pair.
+struct Figures(Vec<(Section, Metric, f64)>);
 
 impl Figures {
-    fn add(&mut self, pair: Section, measure: Measure, figure: f64) {
+    fn add(&mut self, pair: Section, measure: Metric, figure: f64) {
         self.0.push((pair, measure, figure));
     }
 
-    /// Puts the baseline's figure beside each.
-    fn write_down(self, sheet: &mut Sheet) {
+    /// Adds each figure with the baseline's.
+    fn add_to(self, results: &mut Results) {
         let baseline = |measure| {
             let mut figures = self.0.iter();
             figures.find(|(pair, of, _)| *pair == PAIRS[0].0 && *of == measure)
         };
         for (section, measure, figure) in &self.0 {
-            sheet.add(*section, *measure, Lane::Gateway, *figure);
+            results.add(*section, *measure, Route::Gateway, *figure);
             if let Some((.., legacy)) = baseline(*measure) {
-                sheet.add(*section, *measure, Lane::Legacy, *legacy);
+                results.add(*section, *measure, Route::Legacy, *legacy);
             }
         }
     }

@@ -1,25 +1,25 @@
-//! Many backends with many tools each: how long it takes to have them all, and to list them again.
+//! Many backends with many tools each: time of the first list, and of later lists.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{SETTLING, Scale, millis};
+use super::{Benchmark, SETTLE_TIME, millis};
 use crate::support::Result;
 use crate::support::call::Era;
-use crate::support::direct::Direct;
-use crate::support::drive::Drive;
+use crate::support::client::direct::Direct;
+use crate::support::client::driver::CallDriver;
+use crate::support::client::stdio::StdioClient;
 use crate::support::mock::{FLEET, FLEET_TOOLS, Servers};
-use crate::support::parties::{Mock, Setup};
-use crate::support::sheet::{Lane, Measure, Section, Sheet};
-use crate::support::stats::percentile;
-use crate::support::stdio::StdioClient;
+use crate::support::process::setup::{Mock, Setup};
+use crate::support::report::results::{Metric, Results, Route, Section};
+use crate::support::report::stats::percentile;
 
-/// How often the list is asked for again in a round.
+/// Number of later lists in a round.
 const AGAIN: usize = 20;
 
-impl Scale {
-    /// The direct figure is the slowest backend's own answer, handshake and list, with nobody else asking.
-    pub(super) fn fleet(&self, sheet: &mut Sheet) -> Result<()> {
+impl Benchmark {
+    /// The direct figure is the time of the slowest backend alone, handshake and list.
+    pub(super) fn fleet(&self, results: &mut Results) -> Result<()> {
         let mock = Mock::start(Servers::Fleet)?;
         let setup = Setup {
             name: "fleet",
@@ -29,25 +29,25 @@ impl Scale {
         let Some(program) = self.subject.program(&setup)? else {
             return Ok(());
         };
-        let mut add = |measure, lane, figure| sheet.add(Section::Fleet, measure, lane, figure);
+        let mut add = |measure, route, figure| results.add(Section::Fleet, measure, route, figure);
         let slowest = slowest(&mock.urls)?;
-        add(Measure::Listed, Lane::Direct, millis(slowest));
+        add(Metric::Listed, Route::Direct, millis(slowest));
 
         let started = Instant::now();
         let (mut gateway, _) = StdioClient::launch(&program, Era::Legacy)?;
         gateway.begin()?;
         let before = started.elapsed();
         let listed = list(&mut gateway)?;
-        add(Measure::Listed, Lane::Gateway, millis(before + listed));
-        thread::sleep(SETTLING);
+        add(Metric::Listed, Route::Gateway, millis(before + listed));
+        thread::sleep(SETTLE_TIME);
         if let Some(usage) = gateway.usage() {
-            add(Measure::Idle, Lane::Gateway, usage.resident);
+            add(Metric::Idle, Route::Gateway, usage.resident);
         }
         let mut again = (0..AGAIN)
             .map(|_| list(&mut gateway))
             .collect::<Result<Vec<_>>>()?;
         let again = millis(percentile(&mut again, 0.5));
-        add(Measure::ListAgain, Lane::Gateway, again);
+        add(Metric::ListAgain, Route::Gateway, again);
         Ok(())
     }
 }
@@ -55,9 +55,9 @@ impl Scale {
 fn slowest(urls: &[String]) -> Result<Duration> {
     let mut slowest = Duration::ZERO;
     for url in urls {
-        let asked = Instant::now();
+        let started = Instant::now();
         Direct::open(url)?.list_tools()?;
-        slowest = slowest.max(asked.elapsed());
+        slowest = slowest.max(started.elapsed());
     }
     Ok(slowest)
 }

@@ -1,27 +1,27 @@
-//! Whether memory grows with the calls that have been made.
+//! Whether memory grows with the number of calls.
 
-use super::{Scale, USUAL, WIDTH};
+use super::{Benchmark, CONCURRENCY, USUAL};
 use crate::support::Result;
 use crate::support::call::JSON_SMALL;
-use crate::support::drive::Drive;
-use crate::support::sheet::{Lane, Measure, Section, Sheet};
-use crate::support::stdio::StdioClient;
+use crate::support::client::driver::CallDriver;
+use crate::support::client::stdio::StdioClient;
+use crate::support::report::results::{Metric, Results, Route, Section};
 
-impl Scale {
-    /// A tenth of the calls beforehand, so that everything has the size that it keeps.
-    pub(super) fn soak(&self, sheet: &mut Sheet) -> Result<()> {
+impl Benchmark {
+    /// A tenth of the calls precede the measurement, so that buffers have their final size.
+    pub(super) fn soak(&self, results: &mut Results) -> Result<()> {
         let call = JSON_SMALL.into();
         let count = self.effort.soak;
         let mut gateway = StdioClient::open(&self.alone(USUAL)?, call)?;
-        gateway.side_by_side(call, WIDTH, count / 10)?;
+        gateway.concurrent(call, CONCURRENCY, count / 10)?;
         let before = gateway.usage();
-        let wall = gateway.side_by_side(call, WIDTH, count)?.wall;
-        let mut add = |measure, figure| sheet.add(Section::Soak, measure, Lane::Gateway, figure);
+        let wall = gateway.concurrent(call, CONCURRENCY, count)?.wall;
+        let mut add = |measure, figure| results.add(Section::Soak, measure, Route::Gateway, figure);
         let rate = count as f64 / wall.as_secs_f64();
-        add(Measure::CallsPerSecond(WIDTH), rate);
+        add(Metric::CallsPerSecond(CONCURRENCY), rate);
         if let (Some(before), Some(after)) = (before, gateway.usage()) {
-            add(Measure::Growth, after.resident - before.resident);
-            add(Measure::Peak, after.peak);
+            add(Metric::Growth, after.resident - before.resident);
+            add(Metric::Peak, after.peak);
         }
         Ok(())
     }

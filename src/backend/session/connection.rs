@@ -212,7 +212,7 @@ impl Connection {
         let method = attempt.method;
         let may_be = |kind: &ResultType| match kind {
             ResultType::Complete => true,
-            ResultType::InputRequired => modern::may_ask(method),
+            ResultType::InputRequired => modern::may_require_input(method),
             ResultType::Task => {
                 let tasks = ["extensions", task::EXTENSION];
                 method == "tools/call" && attempt.caller.declares(&tasks)

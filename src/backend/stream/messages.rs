@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::protocol::message::{MAX_ELEMENTS, Malformed, at_once, elements, parse};
+use crate::protocol::message::{MAX_ELEMENTS, Malformed, elements, parse, parse_fast};
 use crate::protocol::{Inbound, RawJson};
 
 /// A parsed message, or why it is none.
@@ -13,7 +13,7 @@ pub(super) type Message = Result<Inbound, Malformed>;
 /// # Errors
 /// Why the text is not JSON, or that it has more than [`MAX_ELEMENTS`] messages.
 pub(super) fn messages(text: &Bytes) -> Result<impl Iterator<Item = Message>, String> {
-    let (one, several) = match at_once(text) {
+    let (one, several) = match parse_fast(text) {
         Some(message) => (Some(Ok(message)), Vec::new()),
         None => (None, texts(text)?),
     };

@@ -1,8 +1,8 @@
-//! What of a tool's definition counts, and when two of them are the same.
+//! Compares tool definitions.
 //!
-//! Order of members and white space don't count, nor do `_meta` and icons, which no model reads.
-//! Everything else does, a second member of the same name too: readers differ on which one they
-//! take.
+//! Owns which parts of a definition are pinned, and when two are equal. Order of members, white
+//! space, `_meta` and icons don't count: no model reads them. A duplicate member counts, since
+//! readers differ on which one they use. It must not know what was accepted.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::hex::hex;
 use crate::protocol::RawJson;
 
-/// The members that count.
+/// The members that are pinned.
 pub(super) const PARTS: [&str; 6] = [
     "name",
     "title",
@@ -24,17 +24,17 @@ pub(super) const PARTS: [&str; 6] = [
     "annotations",
 ];
 
-/// What counts of a definition, as an object in a fixed order. One that says null says nothing.
-pub(super) fn counted(definition: &RawJson) -> RawJson {
+/// The pinned parts of a definition, as an object in a fixed order, without those that are null.
+pub(super) fn pinned_parts(definition: &RawJson) -> RawJson {
     let members = definition.members().unwrap_or_default();
     let mut text = String::with_capacity(definition.as_bytes().len());
     for part in PARTS {
-        let said = members
+        let values = members
             .iter()
             .filter(|(name, value)| name == part && value.get() != "null");
-        for (_, value) in said {
+        for (_, value) in values {
             let comma = if text.is_empty() { '{' } else { ',' };
-            // A String takes everything.
+            // Writing to a String can't fail.
             let _ = write!(text, "{comma}\"{part}\":{}", value.get());
         }
     }
@@ -47,7 +47,7 @@ pub(super) fn counted(definition: &RawJson) -> RawJson {
 
 /// The parts in which two of them differ.
 pub(super) fn differing(one: &RawJson, other: &RawJson) -> Vec<&'static str> {
-    let said = |definition: &RawJson, part: &str| {
+    let values = |definition: &RawJson, part: &str| {
         let members = definition.members().unwrap_or_default();
         let named = members.into_iter().filter(|(name, _)| name == part);
         named
@@ -56,7 +56,7 @@ pub(super) fn differing(one: &RawJson, other: &RawJson) -> Vec<&'static str> {
     };
     PARTS
         .into_iter()
-        .filter(|part| said(one, part) != said(other, part))
+        .filter(|part| values(one, part) != values(other, part))
         .collect()
 }
 
@@ -65,7 +65,7 @@ pub(super) fn sha256(definition: &RawJson) -> Arc<str> {
     hex(&Sha256::digest(canonical(definition))).into()
 }
 
-/// The text of a part as a person reads it.
+/// A part as text for a person: a string unescaped, anything else as indented JSON.
 pub(super) fn readable(value: &RawJson) -> String {
     value.text().unwrap_or_else(|| {
         let read = value.read::<Sorted>().ok();
@@ -74,15 +74,15 @@ pub(super) fn readable(value: &RawJson) -> String {
     })
 }
 
-/// The same text for all that say the same. What can't be read so, such as a number that no
-/// double holds, is taken by the letter.
+/// A text that is equal for equal values. A value that can't be parsed, such as a number out of the
+/// range of a double, is compared by its text.
 fn canonical(value: &RawJson) -> String {
     let read = value.read::<Sorted>().ok();
     let text = read.and_then(|sorted| serde_json::to_string(&sorted).ok());
     text.unwrap_or_else(|| value.as_str().to_owned())
 }
 
-/// A JSON value with its members sorted, none of them lost.
+/// A JSON value with sorted members, duplicates included.
 enum Sorted {
     Null,
     Bool(bool),
@@ -167,7 +167,7 @@ impl<'de> Visitor<'de> for Reader {
         while let Some(member) = map.next_entry()? {
             members.push(member);
         }
-        // Stable: members of one name keep their order.
+        // Stable: members with the same name keep their order.
         members.sort_by(|(one, _), (other, _)| one.cmp(other));
         Ok(Sorted::Object(members))
     }

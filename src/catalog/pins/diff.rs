@@ -1,7 +1,7 @@
-//! What has changed between two definitions, shown to a person.
+//! The difference between two definitions, for a person.
 //!
-//! Owns bounds on what is shown, since a backend writes it, and that nothing in it is obeyed by a
-//! terminal. It must not know when something counts as a change.
+//! Owns the bounds on its size, and the removal of characters that control a terminal, since a
+//! backend writes the text. It must not know what counts as a change.
 
 use std::time::Duration;
 
@@ -11,26 +11,27 @@ use super::definition::readable;
 use crate::catalog::clean::is_hostile;
 use crate::protocol::RawJson;
 
-/// Characters of a line; longer ones are broken, so that a change deep in one is seen.
+/// Characters of a line. Longer lines are wrapped, so that a change in a long line is visible.
 const WIDTH: usize = 100;
-/// Lines around a change.
+/// Unchanged lines shown around a change.
 const CONTEXT: usize = 1;
-/// A text may be made to take for ever; past this a coarser difference is shown.
-const PATIENCE: Duration = Duration::from_millis(5);
+/// Time limit, since a text may be made to be slow to compare. Past it the difference is coarser.
+const TIMEOUT: Duration = Duration::from_millis(5);
 
-/// The difference of these parts as unified diffs, each under its part's name, `most` lines in all.
+/// The difference of these parts as unified diffs, each under its part's name, in at most `max_lines`
+/// lines and one that counts the rest.
 pub(super) fn of_parts(
     old: &RawJson,
     new: &RawJson,
     parts: &[&'static str],
-    most: usize,
+    max_lines: usize,
 ) -> String {
     let mut lines = Vec::new();
     for part in parts {
         lines.push(format!("{part}:"));
         let (old, new) = (lines_of(old, part), lines_of(new, part));
         let diff = TextDiff::configure()
-            .timeout(PATIENCE)
+            .timeout(TIMEOUT)
             .diff_lines(&old, &new);
         let text = diff
             .unified_diff()
@@ -39,27 +40,27 @@ pub(super) fn of_parts(
             .to_string();
         lines.extend(text.lines().map(str::to_owned));
     }
-    let left_out = lines.len().saturating_sub(most);
-    lines.truncate(most);
+    let left_out = lines.len().saturating_sub(max_lines);
+    lines.truncate(max_lines);
     if left_out > 0 {
         lines.push(format!("… {left_out} more lines"));
     }
     lines.join("\n")
 }
 
-/// A part as lines of a bounded width; nothing where it isn't said.
+/// A part as lines of a bounded width; empty if it is missing.
 fn lines_of(definition: &RawJson, part: &str) -> String {
     let members = definition.members().unwrap_or_default();
     let mut text = String::new();
     for (_, value) in members.iter().filter(|(name, _)| name == part) {
         for line in readable(&definition.part(value)).lines() {
-            broken(line, &mut text);
+            push_wrapped(line, &mut text);
         }
     }
     text
 }
 
-fn broken(line: &str, text: &mut String) {
+fn push_wrapped(line: &str, text: &mut String) {
     for (at, c) in line.chars().enumerate() {
         if at > 0 && at % WIDTH == 0 {
             text.push('\n');

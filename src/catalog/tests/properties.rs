@@ -1,17 +1,17 @@
-//! What holds for any backends, names and configs.
+//! Properties that hold for any backends, names and configs.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::{House, config};
+use super::{Fixture, config};
 use crate::call_report::BackendId;
 use crate::catalog::Names;
 use crate::config::{GatewayConfig, NameChars, ToolNames};
 use crate::protocol::Kind;
 
-/// Backends with names that are likely to meet.
+/// Backends whose tools have names that are likely to collide.
 fn backends() -> impl Strategy<Value = Vec<(&'static str, Vec<String>)>> {
     let own = prop_oneof![
         4 => "(a|b|c|_){1,2}((__|_|\\.|-| )(a|b|c)){0,2}",
@@ -34,7 +34,7 @@ fn styles() -> impl Strategy<Value = GatewayConfig> {
     })
 }
 
-fn house(gateway: &GatewayConfig, backends: &[(&'static str, Vec<String>)]) -> House {
+fn fixture(gateway: &GatewayConfig, backends: &[(&'static str, Vec<String>)]) -> Fixture {
     let own: Vec<Vec<&str>> = backends
         .iter()
         .map(|(_, own)| own.iter().map(String::as_str).collect())
@@ -44,17 +44,17 @@ fn house(gateway: &GatewayConfig, backends: &[(&'static str, Vec<String>)]) -> H
         .zip(&own)
         .map(|((name, _), own)| (*name, &own[..]))
         .collect();
-    House {
+    Fixture {
         gateway: gateway.clone(),
-        ..House::of(Kind::Tool, &named)
+        ..Fixture::of(Kind::Tool, &named)
     }
 }
 
 proptest! {
     #[test]
-    fn every_item_has_its_own_well_formed_name_and_resolves_back(gateway in styles(), backends in backends()) {
-        let house = house(&gateway, &backends);
-        let catalog = house.fresh();
+    fn every_item_has_a_unique_valid_name_that_resolves_to_it(gateway in styles(), backends in backends()) {
+        let fixture = fixture(&gateway, &backends);
+        let catalog = fixture.fresh();
         let (dots, max) = match gateway.tool_name_chars {
             NameChars::Strict => (false, 64),
             NameChars::Spec => (true, 128),
@@ -72,7 +72,7 @@ proptest! {
         }
         let distinct: HashSet<_> = backends.iter().flat_map(|(name, own)| own.iter().map(move |own| (name, own))).collect();
         prop_assert_eq!(names.len(), distinct.len());
-        let again = house.fresh();
+        let again = fixture.fresh();
         prop_assert_eq!(again.list(Kind::Tool), catalog.list(Kind::Tool));
     }
 
@@ -80,8 +80,8 @@ proptest! {
     fn before_publishing_the_order_of_connecting_does_not_matter(
         gateway in styles(), backends in backends(), order in Just([0, 1, 2, 3]).prop_shuffle(),
     ) {
-        let expected = house(&gateway, &backends).fresh();
-        let mut joining = house(&gateway, &backends);
+        let expected = fixture(&gateway, &backends).fresh();
+        let mut joining = fixture(&gateway, &backends);
         let listings: Vec<_> = joining.backends.iter_mut().map(|(_, listing)| listing.take()).collect();
         let mut last = joining.fresh();
         for at in order {
@@ -92,20 +92,20 @@ proptest! {
     }
 
     #[test]
-    fn after_publishing_an_owner_keeps_its_name_whatever_happens(
+    fn after_publishing_an_owner_always_keeps_its_name(
         gateway in styles(), rounds in prop::collection::vec(backends(), 1..5),
     ) {
         let mut published: HashMap<(BackendId, Arc<str>), Arc<str>> = HashMap::new();
         let mut owners: HashMap<Arc<str>, (BackendId, Arc<str>)> = HashMap::new();
         let mut names = Names::default();
         for backends in &rounds {
-            let catalog = house(&gateway, backends).build(&names).catalog;
+            let catalog = fixture(&gateway, backends).build(&names).catalog;
             for entry in catalog.entries(Kind::Tool) {
-                let who = (entry.backend, entry.own_name.clone());
-                let name = published.entry(who.clone()).or_insert_with(|| entry.exposed.clone());
+                let item = (entry.backend, entry.own_name.clone());
+                let name = published.entry(item.clone()).or_insert_with(|| entry.exposed.clone());
                 prop_assert_eq!(name, &entry.exposed);
-                let owner = owners.entry(entry.exposed.clone()).or_insert_with(|| who.clone());
-                prop_assert_eq!(owner, &who);
+                let owner = owners.entry(entry.exposed.clone()).or_insert_with(|| item.clone());
+                prop_assert_eq!(owner, &item);
             }
             names = catalog.names().clone();
         }

@@ -29,7 +29,7 @@ pub(in crate::dispatch) async fn forward(
         return legacy_client::run_rounds(&call, exchange).await;
     }
     let same_era = call.backend.known_era() == Some(Era::Modern);
-    if same_era || !modern::may_ask(&call.method) {
+    if same_era || !modern::may_require_input(&call.method) {
         return within_era(&call, exchange).await;
     }
     // Boxed, as the largest of the three.

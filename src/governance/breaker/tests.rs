@@ -13,7 +13,7 @@ fn closed() -> Arc<Breaker> {
     Arc::new(Breaker::new("fake"))
 }
 
-/// With this many failures behind it.
+/// A breaker after this many consecutive failures.
 fn after_failures(count: u32) -> Arc<Breaker> {
     let breaker = closed();
     for _ in 0..count {
@@ -23,13 +23,13 @@ fn after_failures(count: u32) -> Arc<Breaker> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn five_failures_in_a_row_open_it_and_calls_are_turned_away_at_once() {
+async fn five_consecutive_failures_open_it_and_calls_are_refused_immediately() {
     let breaker = after_failures(FAILURES - 1);
     breaker.admit().unwrap().settle(Health::Success);
     for _ in 0..FAILURES {
         breaker.admit().unwrap().settle(failing());
     }
-    assert!(breaker.turns_away());
+    assert!(breaker.would_refuse());
     let refusal = breaker.admit().unwrap_err();
     assert_eq!(
         refusal.to_string(),
@@ -41,7 +41,7 @@ async fn five_failures_in_a_row_open_it_and_calls_are_turned_away_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_says_nothing_about_the_backend_neither_opens_nor_closes() {
+async fn neutral_results_neither_open_nor_close_it() {
     let breaker = after_failures(FAILURES - 1);
     for _ in 0..100 {
         breaker.admit().unwrap().settle(Health::Neutral);
@@ -51,10 +51,10 @@ async fn what_says_nothing_about_the_backend_neither_opens_nor_closes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_probe_goes_through_and_its_success_closes() {
+async fn one_probe_is_admitted_and_its_success_closes_it() {
     let breaker = after_failures(FAILURES);
     sleep(FIRST_WAIT).await;
-    assert!(!breaker.turns_away());
+    assert!(!breaker.would_refuse());
     let probe = breaker.admit().unwrap();
     let refusal = breaker.admit().unwrap_err().to_string();
     assert!(
@@ -67,7 +67,7 @@ async fn one_probe_goes_through_and_its_success_closes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waits_double_up_to_half_a_minute() {
+async fn waits_double_up_to_30_seconds() {
     let breaker = after_failures(FAILURES);
     for seconds in [1, 2, 4, 8, 16, 30, 30] {
         sleep(Duration::from_secs(seconds) - Duration::from_millis(1)).await;
@@ -75,7 +75,7 @@ async fn waits_double_up_to_half_a_minute() {
         sleep(Duration::from_millis(1)).await;
         breaker.admit().unwrap().settle(failing());
     }
-    // And from the beginning, once it has answered.
+    // A success resets the wait.
     sleep(LONGEST_WAIT).await;
     breaker.admit().unwrap().settle(Health::Success);
     for _ in 0..FAILURES {
@@ -86,7 +86,7 @@ async fn waits_double_up_to_half_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_that_is_cancelled_gives_its_place_back() {
+async fn a_cancelled_probe_lets_another_start() {
     let breaker = after_failures(FAILURES);
     sleep(FIRST_WAIT).await;
     drop(breaker.admit().unwrap());
@@ -95,13 +95,13 @@ async fn a_probe_that_is_cancelled_gives_its_place_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_that_takes_long_does_not_keep_the_others_away_for_ever() {
+async fn a_slow_probe_blocks_other_calls_for_a_bounded_time() {
     let breaker = after_failures(FAILURES);
     sleep(FIRST_WAIT).await;
     let slow = breaker.admit().unwrap();
     sleep(LONGEST_WAIT).await;
     let next = breaker.admit().unwrap();
-    // The first has lost its place: giving it back lets nobody in.
+    // The first is no longer the probe in flight: dropping it admits no call.
     drop(slow);
     assert!(breaker.admit().is_err());
     next.settle(Health::Success);
@@ -109,7 +109,7 @@ async fn a_probe_that_takes_long_does_not_keep_the_others_away_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_reached_otherwise_is_tried_at_once() {
+async fn a_backend_reached_otherwise_is_probed_immediately() {
     let breaker = after_failures(FAILURES);
     breaker.reached();
     let probe = breaker.admit().unwrap();
@@ -119,40 +119,41 @@ async fn what_was_reached_otherwise_is_tried_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn results_that_come_late_change_nothing() {
+async fn late_results_change_nothing() {
     let breaker = closed();
     let mut late: Vec<Permit> = (0..20).map(|_| breaker.admit().unwrap()).collect();
     for _ in 0..FAILURES {
         breaker.admit().unwrap().settle(failing());
     }
     late.pop().unwrap().settle(Health::Success);
-    assert!(breaker.admit().is_err(), "closed by a call of before");
+    assert!(breaker.admit().is_err(), "closed by an earlier call");
     sleep(FIRST_WAIT).await;
     breaker.admit().unwrap().settle(Health::Success);
     for permit in late {
         permit.settle(failing());
     }
-    assert!(breaker.admit().is_ok(), "opened by calls of before");
+    assert!(breaker.admit().is_ok(), "opened by earlier calls");
 }
 
 #[tokio::test(start_paused = true)]
-async fn asking_whether_it_turns_calls_away_takes_no_probe() {
+async fn would_refuse_does_not_use_up_a_probe() {
     let breaker = after_failures(FAILURES);
-    assert!(breaker.turns_away());
+    assert!(breaker.would_refuse());
     sleep(FIRST_WAIT).await;
-    assert!(!breaker.turns_away());
+    assert!(!breaker.would_refuse());
     let _probe = breaker.admit().unwrap();
-    assert!(breaker.turns_away());
+    assert!(breaker.would_refuse());
 }
 
-/// What can happen to a breaker.
+/// An event in the life of a breaker.
 #[derive(Debug, Clone)]
 enum Step {
     Admit,
-    /// The permit at this place among those that are out, and how it ends.
+    /// Ends the permit at this index among the open ones, in one of four ways.
     Settle(prop::sample::Index, u8),
+    /// Milliseconds.
     Wait(u64),
-    ProgressHighWater,
+    Reached,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -160,23 +161,23 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Step::Admit),
         4 => (any::<prop::sample::Index>(), 0..4u8).prop_map(|(at, end)| Step::Settle(at, end)),
         1 => (0..40_000u64).prop_map(Step::Wait),
-        1 => Just(Step::ProgressHighWater),
+        1 => Just(Step::Reached),
     ]
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
-    /// Never two probes within the time that one has; turned away only after five failures; what
-    /// is alive or says nothing never opens it.
+    /// Never two probes within [`LONGEST_WAIT`]; calls are refused only after five failures; successes
+    /// and neutral results never open it.
     #[test]
-    fn whatever_happens_it_keeps_its_promises(steps in prop::collection::vec(step(), 1..200)) {
+    fn its_invariants_hold_for_any_sequence_of_events(steps in prop::collection::vec(step(), 1..200)) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
             let breaker = closed();
             let mut out: Vec<(Permit, Instant)> = Vec::new();
-            let mut failures_told = 0;
+            let mut failures = 0;
             for step in steps {
                 match step {
                     Step::Admit => match breaker.admit() {
@@ -189,7 +190,7 @@ proptest! {
                             assert!(permit.probe.is_none() || fresh.count() == 0, "two probes");
                             out.push((permit, Instant::now()));
                         }
-                        Err(_) => assert!(failures_told >= FAILURES, "turned away for nothing"),
+                        Err(_) => assert!(failures >= FAILURES, "refused without failures"),
                     },
                     Step::Settle(at, end) if !out.is_empty() => {
                         let (permit, _) = out.swap_remove(at.index(out.len()));
@@ -198,17 +199,17 @@ proptest! {
                             1 => permit.settle(Health::Neutral),
                             2 => drop(permit),
                             _ => {
-                                failures_told += 1;
+                                failures += 1;
                                 permit.settle(failing());
                             }
                         }
                     }
                     Step::Settle(..) => {}
                     Step::Wait(millis) => sleep(Duration::from_millis(millis)).await,
-                    Step::ProgressHighWater => breaker.reached(),
+                    Step::Reached => breaker.reached(),
                 }
             }
-            // However it stands, it lets somebody through in the end.
+            // In any state, a call is admitted in the end.
             drop(out);
             sleep(LONGEST_WAIT).await;
             assert!(breaker.admit().is_ok());

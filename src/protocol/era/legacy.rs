@@ -1,4 +1,7 @@
-//! Legacy MCP: versions with a handshake, and results made fit for clients of that era.
+//! Translations between a legacy and a modern party.
+//!
+//! Owns which members and error codes differ between the eras. Pure; it must not know who sends a
+//! message.
 
 use serde_json::json;
 
@@ -8,7 +11,7 @@ use crate::protocol::error::{HEADER_MISMATCH, INTERNAL_ERROR, INVALID_PARAMS, MI
 use crate::protocol::error::{RESOURCE_NOT_FOUND, UNSUPPORTED_VERSION, URL_ELICITATION_REQUIRED};
 use crate::protocol::{Outcome, RawJson};
 
-/// Members of a modern result that the legacy era doesn't know.
+/// Members of a modern result that the legacy era does not have.
 const MODERN_ONLY: [&str; 5] = [
     "resultType",
     "ttlMs",
@@ -17,8 +20,8 @@ const MODERN_ONLY: [&str; 5] = [
     "requestState",
 ];
 
-/// What a modern server answered, as a legacy client may see it (F-L-04, X-LM-09); `read` where a
-/// resource was read, whose absence has a code of its own in this era.
+/// A modern server's outcome for a legacy client (F-L-04, X-LM-09). `read`: the request was
+/// `resources/read`, for which the legacy era has an error code of its own.
 pub fn outcome_from_modern(outcome: Outcome, read: bool) -> Outcome {
     match outcome {
         Outcome::Result(result) => {
@@ -29,8 +32,7 @@ pub fn outcome_from_modern(outcome: Outcome, read: bool) -> Outcome {
     }
 }
 
-/// The modern era's own codes mean nothing to a legacy client: they become an internal error
-/// that keeps what was said.
+/// Codes that only the modern era has become an internal error with the same message.
 fn error_from_modern(error: RawJson, read: bool) -> RawJson {
     let code = match code_of(&error) {
         Some(INVALID_PARAMS) if read && error.at(&["data", "uri"]).is_some() => RESOURCE_NOT_FOUND,
@@ -40,13 +42,14 @@ fn error_from_modern(error: RawJson, read: bool) -> RawJson {
     error.with_members(&[("code", code.to_string().into())], &[])
 }
 
-/// The params of a request as a legacy server may see them: without the modern era's envelope.
+/// The params of a modern request for a legacy server: without the keys of `_meta` that describe a
+/// modern client.
 pub fn params_from_modern(params: &RawJson) -> RawJson {
     modern::without_members(params, &[], &key::REQUEST)
 }
 
-/// What a legacy server answered, in the codes of the modern era (F-M-07, X-ML-11); `uri` of the
-/// resource it is about, if it is about one.
+/// A legacy server's outcome for a modern client, with that era's error codes (F-M-07, X-ML-11).
+/// `uri`: of the resource that the request is about, if any.
 pub fn outcome_for_modern(outcome: Outcome, uri: Option<&str>) -> Outcome {
     match outcome {
         Outcome::Error(error) => Outcome::Error(error_for_modern(error, uri)),
@@ -64,7 +67,7 @@ fn error_for_modern(error: RawJson, uri: Option<&str>) -> RawJson {
             let set: Vec<_> = [Some(code), data].into_iter().flatten().collect();
             error.with_members(&set, &[])
         }
-        // Reserved for the specification's own use: a server of another era means something else.
+        // Reserved by the modern specification: a legacy server means something else by them.
         (Some(URL_ELICITATION_REQUIRED | -32099..=-32020), _) => {
             error.with_members(&[("code", INTERNAL_ERROR.to_string().into())], &[])
         }
@@ -83,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_the_modern_era_reaches_a_legacy_client() {
+    fn members_of_the_modern_era_are_removed_for_a_legacy_client() {
         let result = RawJson::trusted(
             r#"{"resultType":"complete","content":[ 1.10 ],"ttlMs":0,"cacheScope":"private","_meta":{"io.modelcontextprotocol/serverInfo":{},"x":1}}"#,
         );
@@ -94,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_become_those_of_the_other_era() {
+    fn error_codes_are_mapped_to_the_other_era() {
         let back = |text: &'static str, read| {
             of(outcome_from_modern(
                 Outcome::Error(RawJson::trusted(text)),
@@ -126,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_legacy_server_never_sees_the_envelope_of_a_modern_request() {
+    fn the_client_profile_is_removed_from_params_for_a_legacy_server() {
         let params = RawJson::trusted(
             r#"{"name":"t","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","traceparent":"00-x"}}"#,
         );

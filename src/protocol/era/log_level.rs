@@ -1,6 +1,8 @@
-//! How much a client wants to hear (RFC 5424; MCP `server/utilities/logging`).
+//! Log levels (RFC 5424, section 6.2.1; MCP 2025-11-25, server/utilities/logging).
+//!
+//! Owns their order and their names. Pure.
 
-/// A log level, the least urgent first.
+/// A log level, ordered from least to most urgent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LogLevel {
     /// Function entry and exit.
@@ -15,14 +17,14 @@ pub enum LogLevel {
     Error,
     /// Component failures.
     Critical,
-    /// Action must be taken at once.
+    /// Action must be taken immediately.
     Alert,
     /// The system is unusable.
     Emergency,
 }
 
 impl LogLevel {
-    /// Every level, the least urgent first.
+    /// Every level, from least to most urgent.
     pub const ALL: [Self; 8] = [
         Self::Debug,
         Self::Info,
@@ -34,7 +36,7 @@ impl LogLevel {
         Self::Emergency,
     ];
 
-    /// As the protocol spells it.
+    /// Its name in the protocol.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Debug => "debug",
@@ -48,12 +50,12 @@ impl LogLevel {
         }
     }
 
-    /// The level of this name, if there is one.
+    /// The level with this name, if there is one.
     pub fn of(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|level| level.name() == name)
     }
 
-    /// All names, for a message.
+    /// All names, separated by commas, for a message.
     pub fn names() -> String {
         Self::ALL.map(Self::name).join(", ")
     }

@@ -1,4 +1,7 @@
-//! Modern MCP (S26 `basic`): what every request says of itself, and what every result must.
+//! Requests and results of the modern era (MCP 2026-07-28, basic).
+//!
+//! Owns the client's profile in `_meta` of every request, and the members that every result must
+//! have. Pure; it must not know who sends a message.
 
 use bytes::Bytes;
 use serde_json::json;
@@ -11,24 +14,24 @@ use crate::protocol::error::{RESOURCE_NOT_FOUND, URL_ELICITATION_REQUIRED, code_
 use crate::protocol::raw::quoted;
 use crate::protocol::{ClientProfile, Freshness, Outcome, RawJson, RpcError, task};
 
-/// Keys of `_meta` (S26 `basic`, "General fields").
+/// Keys of `_meta` (MCP 2026-07-28, basic, "General fields").
 pub mod key {
     /// Of a request: its protocol version.
     pub const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
-    /// Of a request: who asks.
+    /// Of a request: name and version of the client.
     pub const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
-    /// Of a request: what the asking client can do.
+    /// Of a request: capabilities of the client.
     pub const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
-    /// Of a request: the least urgent log message that it wants.
+    /// Of a request: the least urgent level of log messages that it wants.
     pub const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
-    /// Of a result: who answers.
+    /// Of a result: name and version of the server.
     pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
-    /// Of all that a subscription brings: the id of its `subscriptions/listen`.
+    /// Of every message of a subscription: the id of its `subscriptions/listen` request.
     pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
-    /// Of a result: who answered behind the gateway.
+    /// Of a result of the gateway: name and version of the backend.
     pub const BACKEND_INFO: &str = "sentinel-gateway/serverInfo";
 
-    /// What a request carries about itself.
+    /// The keys of a request.
     pub const REQUEST: [&str; 4] = [
         PROTOCOL_VERSION,
         CLIENT_INFO,
@@ -37,11 +40,10 @@ pub mod key {
     ];
 }
 
-/// Who asks, if the request says so in the manner of the modern era (F-C-01).
+/// The client's profile in the params of a modern request; `None` if there is none (F-C-01).
 ///
 /// # Errors
-/// As the specification says for a version that isn't spoken (-32022) and for what is missing or
-/// of the wrong kind (-32602).
+/// -32022 for an unsupported version; -32602 for a member that is missing or has the wrong type.
 pub fn client_of(params: Option<&RawJson>) -> Option<Result<ClientProfile, RpcError>> {
     let meta = params?.get("_meta")?;
     match meta.locate_members(key::REQUEST) {
@@ -50,7 +52,7 @@ pub fn client_of(params: Option<&RawJson>) -> Option<Result<ClientProfile, RpcEr
             let rest = rest.map(|place| place.map(|place| meta.slice(place)));
             Some(read_client(&meta.slice(version), rest))
         }
-        Err(twice) => Some(Err(invalid(format!("{twice} stands there twice")))),
+        Err(twice) => Some(Err(invalid(format!("{twice} occurs twice")))),
     }
 }
 
@@ -58,7 +60,7 @@ fn invalid(why: String) -> RpcError {
     RpcError::new(INVALID_PARAMS, format!("_meta: {why}"))
 }
 
-/// What stands under [`key::REQUEST`], in that order.
+/// The values under [`key::REQUEST`], in that order.
 fn read_client(version: &RawJson, rest: [Option<RawJson>; 3]) -> Result<ClientProfile, RpcError> {
     let [info, capabilities, level] = rest;
     let version = version
@@ -98,8 +100,8 @@ fn read_client(version: &RawJson, rest: [Option<RawJson>; 3]) -> Result<ClientPr
     })
 }
 
-/// The params of a request to a modern server, for this client: all other members, and all other
-/// keys of `_meta`, stay as they are.
+/// The params of a request to a modern server on behalf of this client. Other members, and other
+/// keys of `_meta`, are kept.
 pub fn params_for(params: Option<&RawJson>, client: &ClientProfile) -> RawJson {
     let params = params.cloned().unwrap_or_else(|| RawJson::trusted("{}"));
     let meta = params.get("_meta").filter(RawJson::is_object);
@@ -127,8 +129,8 @@ pub fn params_for(params: Option<&RawJson>, client: &ClientProfile) -> RawJson {
     params.with_members(&[("_meta", meta.into_bytes())], &[])
 }
 
-/// The caching hints of a result (S26 `server/utilities/caching`).
-pub fn hints(freshness: Freshness) -> [(&'static str, Bytes); 2] {
+/// The caching hints of a result, as its members (MCP 2026-07-28, server/utilities/caching).
+pub fn caching_hints(freshness: Freshness) -> [(&'static str, Bytes); 2] {
     let scope = if freshness.public {
         "public"
     } else {
@@ -140,48 +142,47 @@ pub fn hints(freshness: Freshness) -> [(&'static str, Bytes); 2] {
     ]
 }
 
-/// What a result must say of itself; what is there already stays.
+/// Which members are added to a result; members that it has are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResultStamp {
-    /// Nothing more: it is not complete, and says so itself.
+    /// None: it is not complete, and has its `resultType`.
     Itself,
-    /// `resultType`, as every complete one must.
+    /// `resultType`, which every complete result must have.
     Complete,
-    /// `ttlMs` and `cacheScope` besides, where the method's results may be cached (S26
-    /// `server/utilities/caching`).
+    /// `resultType`, `ttlMs` and `cacheScope`, for methods whose results may be cached (MCP
+    /// 2026-07-28, server/utilities/caching).
     CompleteAndCacheable,
 }
 
-/// A result as a modern client gets it: it says what it must, and names the gateway as its
-/// server, and the backend under a key of our own (X-MM-04).
-pub fn stamp_result(result: &RawJson, says: ResultStamp, gateway: &RawJson) -> RawJson {
+/// A result for a modern client: with the members it must have, the gateway as its server, and the
+/// backend's identity under [`key::BACKEND_INFO`] (X-MM-04).
+pub fn stamp_result(result: &RawJson, stamp: ResultStamp, gateway: &RawJson) -> RawJson {
     let meta = result.get("_meta").filter(RawJson::is_object);
     let meta = meta.unwrap_or_else(|| RawJson::trusted("{}"));
     let mut set = vec![(key::SERVER_INFO, gateway.clone().into_bytes())];
     let backend = meta.get(key::SERVER_INFO);
     set.extend(backend.map(|info| (key::BACKEND_INFO, info.into_bytes())));
     let meta = ("_meta", meta.with_members(&set, &[]).into_bytes());
-    let said = [
+    let defaults = [
         ("resultType", Bytes::from_static(b"\"complete\"")),
         ("ttlMs", Bytes::from_static(b"0")),
         ("cacheScope", Bytes::from_static(b"\"private\"")),
     ];
-    let said = match says {
-        ResultStamp::Itself => &said[..0],
-        ResultStamp::Complete => &said[..1],
-        ResultStamp::CompleteAndCacheable => &said[..],
+    let defaults = match stamp {
+        ResultStamp::Itself => &defaults[..0],
+        ResultStamp::Complete => &defaults[..1],
+        ResultStamp::CompleteAndCacheable => &defaults[..],
     };
-    result.with_members_and_defaults(&[meta], said, &[])
+    result.with_members_and_defaults(&[meta], defaults, &[])
 }
 
-/// The params of a notification without the mark of the subscription that brought it, which is
-/// between us and that server.
+/// The params of a notification without the id of the gateway's own subscription at the server.
 pub fn without_subscription_id(params: &RawJson) -> RawJson {
     without_members(params, &[], &[key::SUBSCRIPTION_ID])
 }
 
-/// An object without these members, and without these keys of its `_meta`, which goes too where
-/// nothing else is in it.
+/// An object without these members and without these keys of its `_meta`. A `_meta` that becomes
+/// empty is removed too.
 pub(super) fn without_members(object: &RawJson, members: &[&str], keys: &[&str]) -> RawJson {
     let Some(meta) = object.get("_meta") else {
         return object.with_members(&[], members);
@@ -193,19 +194,19 @@ pub(super) fn without_members(object: &RawJson, members: &[&str], keys: &[&str])
     }
 }
 
-/// What kind of result it is (S26 `basic`, "ResultType").
+/// The type of a result (MCP 2026-07-28, basic, "ResultType").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResultType {
-    /// The end of the request; also where nothing is said.
+    /// The request is complete; also the default.
     Complete,
-    /// More is needed from the client first (S26 `basic/patterns/mrtr`).
+    /// The server needs input from the client first (MCP 2026-07-28, basic/patterns/mrtr).
     InputRequired,
-    /// The work goes on as a task (the tasks extension).
+    /// The work continues as a task (extension `io.modelcontextprotocol/tasks`).
     Task,
 }
 
 impl ResultType {
-    /// Of this result; `None` for one that the protocol doesn't know.
+    /// The type of this result; `None` for an unknown one.
     pub fn of(result: &RawJson) -> Option<Self> {
         match result.get("resultType") {
             None => Some(Self::Complete),
@@ -219,8 +220,9 @@ impl ResultType {
     }
 }
 
-/// A modern backend's outcome for a modern client: what is about our own requests over HTTP, and
-/// codes that the specification keeps for itself or has retired, must not reach it (F-M-07).
+/// A modern backend's outcome for a modern client. Error codes about the gateway's own HTTP
+/// requests, and codes that the specification reserves or has retired, become an internal error
+/// (F-M-07).
 pub fn outcome_for_client(outcome: Outcome) -> Outcome {
     let internal = |error: &RawJson| match code_of(error) {
         Some(MISSING_CAPABILITY) => false,
@@ -236,14 +238,14 @@ pub fn outcome_for_client(outcome: Outcome) -> Outcome {
     }
 }
 
-/// Whether a request of this method may be answered with `input_required` (S26
-/// `basic/patterns/mrtr`, "Supported Requests").
-pub fn may_ask(method: &str) -> bool {
+/// Whether a request of this method may be answered with `input_required` (MCP 2026-07-28,
+/// basic/patterns/mrtr, "Supported Requests").
+pub fn may_require_input(method: &str) -> bool {
     matches!(method, "tools/call" | "prompts/get" | "resources/read")
 }
 
-/// What a legacy client can do, as a modern server is told (X-LM-01, X-LM-10): tasks and changes of
-/// roots are not there in that form.
+/// A legacy client's capabilities as declared to a modern server: without tasks and
+/// `roots.listChanged`, which that era has in another form (X-LM-01, X-LM-10).
 pub fn capabilities_of_legacy(capabilities: &RawJson) -> RawJson {
     let mut set = Vec::new();
     if let Some(roots) = capabilities.get("roots").filter(RawJson::is_object) {

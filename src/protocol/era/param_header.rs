@@ -1,8 +1,8 @@
-//! Parameters that modern HTTP repeats in headers (S26 `basic/transports/streamable-http`,
-//! "Custom Headers from Tool Parameters" and "Value Encoding").
+//! Tool parameters that modern HTTP repeats in headers (MCP 2026-07-28,
+//! basic/transports/streamable-http, "Custom Headers from Tool Parameters" and "Value Encoding").
 //!
-//! Owns finding the `x-mcp-header` annotations of a tool, with all their rules, and writing a
-//! value so that a header can carry it. It must not know HTTP.
+//! Owns finding and checking the `x-mcp-header` annotations of a tool, and encoding a value for a
+//! header. It must not know HTTP.
 
 use std::collections::HashSet;
 
@@ -13,28 +13,28 @@ use serde_json::{Map, Value};
 use crate::protocol::RawJson;
 
 const ANNOTATION: &str = "x-mcp-header";
-/// Keywords of JSON Schema whose values are data, not schemas.
+/// Keywords of JSON Schema whose values are not schemas.
 const DATA: [&str; 4] = ["default", "const", "enum", "examples"];
 
-/// One parameter that goes into a header too.
+/// A parameter that is also sent as a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParamHeader {
     /// `Mcp-Param-…`, in lower case.
     pub header: String,
-    /// The way to it through the arguments.
+    /// Path of member names through the arguments.
     path: Vec<String>,
 }
 
 impl ParamHeader {
-    /// The mirrored parameters of a tool.
+    /// The annotated parameters of a tool.
     ///
     /// # Errors
-    /// What is wrong with an annotation; such a tool must not be offered.
+    /// What is wrong with an annotation. Such a tool must not be listed.
     pub fn of_tool(definition: &RawJson) -> Result<Vec<Self>, String> {
         let Some(schema) = definition.get("inputSchema") else {
             return Ok(Vec::new());
         };
-        // Nearly no tool has one: then nothing is built.
+        // Few tools have one: skip the parsing of the schema.
         if memchr::memmem::find(schema.as_bytes(), ANNOTATION.as_bytes()).is_none() {
             return Ok(Vec::new());
         }
@@ -46,7 +46,8 @@ impl ParamHeader {
         Ok(search.found)
     }
 
-    /// The header's value for these arguments; `None` where they have none there, or null.
+    /// The header's value for these arguments; `None` if the parameter is missing, null or not a
+    /// string, an integer or a boolean.
     pub fn value(&self, arguments: &RawJson) -> Option<String> {
         let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
         let value = arguments.at(&path)?;
@@ -62,12 +63,13 @@ impl ParamHeader {
     }
 }
 
-/// Text as a header may carry it: as it is where it is plain, else in base64 between marks.
+/// A header value for this text: the text itself if it is printable ASCII, else in base64 as
+/// `=?base64?…?=`.
 pub fn encoded(text: &str) -> String {
     let plain = text.bytes().all(|byte| (0x20..=0x7E).contains(&byte));
     let padded = text.starts_with(' ') || text.ends_with(' ');
-    let marked = text.starts_with("=?base64?") && text.ends_with("?=");
-    if plain && !padded && !marked {
+    let looks_encoded = text.starts_with("=?base64?") && text.ends_with("?=");
+    if plain && !padded && !looks_encoded {
         return text.to_owned();
     }
     format!("=?base64?{}?=", STANDARD.encode(text))
@@ -75,7 +77,7 @@ pub fn encoded(text: &str) -> String {
 
 /// A JSON number as a plain decimal integer: `42.0` and `4.2e1` are 42.
 fn integer(number: &str) -> Option<String> {
-    /// Up to here every integer has its own floating-point number.
+    /// The largest integer up to which a double represents every integer.
     const SAFE: f64 = 9_007_199_254_740_991.0;
     let digits = number.strip_prefix('-').unwrap_or(number);
     if digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -92,7 +94,7 @@ struct Search {
 }
 
 impl Search {
-    /// A schema that is reached through `properties` alone.
+    /// Searches a schema that is reached only through `properties`.
     fn schema(
         &mut self,
         schema: &Map<String, Value>,
@@ -114,7 +116,7 @@ impl Search {
                 }
                 (keyword, _) if DATA.contains(&keyword) || keyword == ANNOTATION => {}
                 (keyword, value) if is_annotated(value) => {
-                    return Err(format!("{ANNOTATION} stands under {keyword:?}"));
+                    return Err(format!("{ANNOTATION} is under {keyword:?}"));
                 }
                 _ => {}
             }
@@ -132,7 +134,7 @@ impl Search {
             .as_str()
             .ok_or_else(|| format!("{ANNOTATION} is not a string"))?;
         if name.is_empty() || !name.bytes().all(is_token) {
-            return Err(format!("{ANNOTATION} {name:?} is no header name"));
+            return Err(format!("{ANNOTATION} {name:?} is not a header name"));
         }
         if path.is_empty() || !is_primitive(schema.get("type")) {
             let why = "is on something other than a string, an integer or a boolean";
@@ -140,7 +142,7 @@ impl Search {
         }
         let header = format!("mcp-param-{}", name.to_ascii_lowercase());
         if !self.names.insert(header.clone()) {
-            return Err(format!("{ANNOTATION} {name:?} stands twice"));
+            return Err(format!("{ANNOTATION} {name:?} occurs twice"));
         }
         self.found.push(ParamHeader {
             header,
@@ -159,7 +161,7 @@ fn is_annotated(value: &Value) -> bool {
                 .iter()
                 .any(|(keyword, value)| match (keyword.as_str(), value) {
                     (ANNOTATION, _) => true,
-                    // A parameter may be called like the annotation.
+                    // A parameter may have the annotation's name.
                     (
                         "properties" | "$defs" | "definitions" | "patternProperties",
                         Value::Object(named),
@@ -204,7 +206,7 @@ mod tests {
             "plain": { "type": "object", "default": { "x-mcp-header": 1 } },
         } }))
         .unwrap();
-        let value = |arguments: &'static str| -> Vec<Option<String>> {
+        let values = |arguments: &'static str| -> Vec<Option<String>> {
             let arguments = RawJson::trusted(arguments);
             param_headers
                 .iter()
@@ -218,18 +220,18 @@ mod tests {
         assert_eq!(headers, ["mcp-param-region", "mcp-param-row"]);
         let some = |text: &str| Some(text.to_owned());
         assert_eq!(
-            value(r#"{"region":"us-west1","where":{"row":42.0}}"#),
+            values(r#"{"region":"us-west1","where":{"row":42.0}}"#),
             [some("us-west1"), some("42")]
         );
-        assert_eq!(value(r#"{"region":null,"where":7}"#), [None, None]);
+        assert_eq!(values(r#"{"region":null,"where":7}"#), [None, None]);
         assert_eq!(
-            value(r#"{"region":"","where":{"row":-7}}"#),
+            values(r#"{"region":"","where":{"row":-7}}"#),
             [some(""), some("-7")]
         );
     }
 
     #[test]
-    fn a_tool_with_a_bad_annotation_is_refused() {
+    fn a_tool_with_an_invalid_annotation_is_refused() {
         let of = |property: Value| tool(&serde_json::json!({ "properties": { "p": property } }));
         for name in ["", "a b", "ü", "a\r\nb", "a:b"] {
             let property = serde_json::json!({ "type": "string", "x-mcp-header": name });
@@ -258,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_written_as_the_specification_shows() {
+    fn values_are_encoded_as_the_specification_shows() {
         for (value, header) in [
             ("us-west1", "us-west1"),
             ("Hello, 世界", "=?base64?SGVsbG8sIOS4lueVjA==?="),

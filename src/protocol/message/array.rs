@@ -1,7 +1,7 @@
-//! The elements of arrays: of batches, lists, and whatever else a message holds.
+//! The elements of JSON arrays.
 //!
-//! Owns the bound on them. A text of mere zeros and commas would take many times its own memory
-//! as elements, and its length is the other side's to choose.
+//! Owns the limit on their number. An array of short elements takes many times the memory of its
+//! text once it is split, and its length is chosen by the sender.
 
 use std::fmt;
 
@@ -11,17 +11,17 @@ use serde_json::value::RawValue;
 
 use crate::protocol::RawJson;
 
-/// Elements that are read of one array.
+/// Most elements that are read from one array.
 pub const MAX_ELEMENTS: usize = 10_000;
 
-/// The elements of an array, each as its own text; `None` if it is no array, or has more than
+/// The elements of an array, each as its own text; `None` if it is not an array or has more than
 /// [`MAX_ELEMENTS`].
 pub fn elements(array: &RawJson) -> Option<Vec<RawJson>> {
     let read: Array<'_> = array.read().ok()?;
-    (!read.goes_on).then(|| read.parts_of(array))
+    (!read.truncated).then(|| read.parts_of(array))
 }
 
-/// The same, but of an array that has more the first ones.
+/// Like [`elements`], but truncates at [`MAX_ELEMENTS`] instead of returning `None`.
 pub fn first_elements(array: &RawJson) -> Option<Vec<RawJson>> {
     let read: Array<'_> = array.read().ok()?;
     Some(read.parts_of(array))
@@ -29,8 +29,8 @@ pub fn first_elements(array: &RawJson) -> Option<Vec<RawJson>> {
 
 struct Array<'a> {
     first: Vec<&'a RawValue>,
-    /// There are more.
-    goes_on: bool,
+    /// There are more than [`MAX_ELEMENTS`].
+    truncated: bool,
 }
 
 impl Array<'_> {
@@ -60,16 +60,16 @@ impl<'de> Visitor<'de> for Reader {
             match elements.next_element()? {
                 Some(element) => first.push(element),
                 None => {
-                    let goes_on = false;
-                    return Ok(Array { first, goes_on });
+                    let truncated = false;
+                    return Ok(Array { first, truncated });
                 }
             }
         }
-        let mut goes_on = false;
+        let mut truncated = false;
         while elements.next_element::<IgnoredAny>()?.is_some() {
-            goes_on = true;
+            truncated = true;
         }
-        Ok(Array { first, goes_on })
+        Ok(Array { first, truncated })
     }
 }
 
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn so_many_elements_are_read_and_no_more() {
+    fn at_most_max_elements_are_read() {
         let count = |elements: Option<Vec<RawJson>>| elements.map(|elements| elements.len());
         for (written, all, first) in [
             (0, Some(0), 0),

@@ -1,64 +1,46 @@
-//! A message of the usual form, read in one pass.
+//! A message in the usual form, read in one pass.
 //!
-//! Owns no rule of its own: what it takes, [`parse`](super::parse) reads in the same way, and what
-//! it doesn't know it leaves to that.
+//! Owns no rule: it reads a message exactly as [`parse`](super::parse) does, or leaves it to that.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 
 use super::{Id, Inbound, Notification, Outcome, Request, Response};
-use crate::protocol::json_scan;
+use crate::protocol::json_scan::{self, Member};
 use crate::protocol::raw::RawJson;
 
-/// Reads a message in one pass over its bytes; `None` if it is odd in any way: then [`json`] and
-/// [`parse`] have the word.
-pub fn at_once(text: &Bytes) -> Option<Inbound> {
+/// The members of an envelope, as byte ranges of its text.
+#[derive(Default)]
+struct Envelope {
+    jsonrpc: Option<Range<usize>>,
+    id: Option<Range<usize>>,
+    method: Option<Range<usize>>,
+    params: Option<Range<usize>>,
+    result: Option<Range<usize>>,
+    error: Option<Range<usize>>,
+}
+
+/// Reads a message in one pass over its bytes; `None` if it is unusual in any way. The caller then
+/// falls back to [`json`](super::json) and [`parse`](super::parse).
+pub fn parse_fast(text: &Bytes) -> Option<Inbound> {
     std::str::from_utf8(text).ok()?;
-    let slice = |range: Range<usize>| RawJson::checked(text.slice(range));
-    let [
-        mut jsonrpc,
-        mut id,
-        mut method,
-        mut params,
-        mut result,
-        mut error,
-    ] = [const { None }; 6];
-    let mut at = json_scan::space(text, 0);
-    (text.get(at) == Some(&b'{')).then_some(())?;
-    loop {
-        let name = json_scan::space(text, at + 1);
-        let name_end = json_scan::string(text, name)?;
-        let colon = json_scan::space(text, name_end);
-        (text.get(colon) == Some(&b':')).then_some(())?;
-        let start = json_scan::space(text, colon + 1);
-        let end = json_scan::value(text, start)?;
-        let place = match &text[name..name_end] {
-            b"\"jsonrpc\"" => &mut jsonrpc,
-            b"\"id\"" => &mut id,
-            b"\"method\"" => &mut method,
-            b"\"params\"" => &mut params,
-            b"\"result\"" => &mut result,
-            b"\"error\"" => &mut error,
-            _ => return None,
-        };
-        if place.replace(start..end).is_some() {
-            return None;
-        }
-        at = json_scan::space(text, end);
-        match text.get(at)? {
-            b',' => {}
-            b'}' if json_scan::space(text, at + 1) == text.len() => break,
-            _ => return None,
-        }
+    let envelope = Envelope::scan(text)?;
+    if &text[envelope.jsonrpc?] != b"\"2.0\"" {
+        return None;
     }
-    (&text[jsonrpc?] == b"\"2.0\"").then_some(())?;
-    let id = match id {
+    let slice = |range: Range<usize>| RawJson::checked(text.slice(range));
+    let object = |range: Range<usize>| (text[range.start] == b'{').then(|| slice(range));
+    let id = match envelope.id {
         Some(range) => Some(Id::from_raw(slice(range))?),
         None => None,
     };
-    let object = |range: Range<usize>| (text[range.start] == b'{').then(|| slice(range));
-    match (method, params, result, error) {
+    match (
+        envelope.method,
+        envelope.params,
+        envelope.result,
+        envelope.error,
+    ) {
         (Some(method), params, None, None) => {
             let method = plain_text(&text[method])?.to_owned();
             let params = match params {
@@ -82,7 +64,42 @@ pub fn at_once(text: &Bytes) -> Option<Inbound> {
     }
 }
 
-/// What stands in a JSON string, if it is one without escapes.
+impl Envelope {
+    /// `None` for anything but an object, for an unknown member and for one that occurs twice.
+    fn scan(text: &[u8]) -> Option<Self> {
+        let mut envelope = Self::default();
+        let mut at = json_scan::skip_space(text, 0);
+        if text.get(at) != Some(&b'{') {
+            return None;
+        }
+        loop {
+            let Member {
+                name, value, end, ..
+            } = json_scan::member(text, at)?;
+            let member = match &text[name] {
+                b"\"jsonrpc\"" => &mut envelope.jsonrpc,
+                b"\"id\"" => &mut envelope.id,
+                b"\"method\"" => &mut envelope.method,
+                b"\"params\"" => &mut envelope.params,
+                b"\"result\"" => &mut envelope.result,
+                b"\"error\"" => &mut envelope.error,
+                _ => return None,
+            };
+            if member.replace(value).is_some() {
+                return None;
+            }
+            match text.get(end)? {
+                b',' => at = end,
+                b'}' if json_scan::skip_space(text, end + 1) == text.len() => {
+                    return Some(envelope);
+                }
+                _ => return None,
+            }
+        }
+    }
+}
+
+/// The content of a JSON string without escapes; `None` for anything else.
 fn plain_text(literal: &[u8]) -> Option<&str> {
     let inner = literal.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     let plain = !inner.contains(&b'\\');
@@ -95,7 +112,7 @@ mod tests {
     use crate::protocol::message::{json, parse};
 
     #[test]
-    fn one_pass_or_two_a_message_is_the_same() {
+    fn both_parsers_read_the_same_message() {
         for text in [
             r#" { "jsonrpc" : "2.0", "id" : "a", "result" : { "x" : [1.10] } } "#,
             r#"{"id":7,"error":{"code":1},"jsonrpc":"2.0"}"#,
@@ -104,15 +121,15 @@ mod tests {
             r#"{"jsonrpc":"2.0","method":"notifications/x","params":{}}"#,
             r#"{"jsonrpc":"2.0","method":""}"#,
         ] {
-            let fast_path = at_once(&Bytes::from(text)).expect(text);
+            let fast = parse_fast(&Bytes::from(text)).expect(text);
             let slow = parse(&json(Bytes::from(text)).unwrap()).expect(text);
-            assert_eq!(format!("{fast_path:?}"), format!("{slow:?}"));
+            assert_eq!(format!("{fast:?}"), format!("{slow:?}"));
         }
     }
 
     #[test]
-    fn what_is_odd_is_left_to_others() {
-        for odd in [
+    fn unusual_messages_are_left_to_the_full_parser() {
+        for text in [
             r#"{"jsonrpc":"2.0","id":1,"result":1,"error":{}}"#,
             r#"{"jsonrpc":"2.0","id":1,"result":1,"result":2}"#,
             r#"{"jsonrpc":"2.0","id":null,"result":1}"#,
@@ -133,7 +150,7 @@ mod tests {
             "{}",
             "",
         ] {
-            assert!(at_once(&Bytes::from(odd)).is_none(), "{odd}");
+            assert!(parse_fast(&Bytes::from(text)).is_none(), "{text}");
         }
     }
 }

@@ -1,4 +1,6 @@
-//! Edits of carried text: a few places change, every other byte stays.
+//! Edits of JSON text: a few places change, every other byte stays.
+//!
+//! Owns how members are set, added and removed. It must not know what they mean.
 
 use std::ops::Range;
 
@@ -7,13 +9,13 @@ use bytes::{Bytes, BytesMut};
 use super::{RawJson, put_quoted};
 
 impl RawJson {
-    /// The same object with some members set (where they stand, else at the end) and others left
-    /// out. Every other byte stays; anything but an object is returned as it is.
+    /// The object with some members set (in place, else appended) and others removed. Every other
+    /// byte stays. Anything but an object is returned unchanged.
     pub fn with_members(&self, set: &[(&str, Bytes)], without: &[&str]) -> Self {
         self.with_members_and_defaults(set, &[], without)
     }
 
-    /// The same, with members that are added only where they are missing.
+    /// The same; `defaults` are members that are added only if they are missing.
     pub fn with_members_and_defaults(
         &self,
         set: &[(&str, Bytes)],
@@ -28,28 +30,28 @@ impl RawJson {
             .map(|(key, value)| key.len() + value.len() + 4)
             .sum();
         let mut out = Members(Vec::with_capacity(self.as_bytes().len() + grown));
-        let mut there = vec![false; set.len() + defaults.len()];
+        let mut present = vec![false; set.len() + defaults.len()];
         let mut changed = false;
-        for place in self.places() {
-            if without.iter().any(|key| self.is_named(&place, key)) {
+        for member in self.scan() {
+            if without.iter().any(|key| self.is_named(&member, key)) {
                 changed = true;
                 continue;
             }
-            let known = wanted().position(|(key, _)| self.is_named(&place, key));
-            known.inspect(|at| there[*at] = true);
+            let known = wanted().position(|(key, _)| self.is_named(&member, key));
+            known.inspect(|at| present[*at] = true);
             match known.and_then(|at| set.get(at)) {
                 Some((_, value)) => {
                     changed = true;
                     out.push(&[
-                        &self.0[place.start..place.value.start],
+                        &self.0[member.start..member.value.start],
                         value,
-                        &self.0[place.value.end..place.end],
+                        &self.0[member.value.end..member.end],
                     ]);
                 }
-                None => out.push(&[&self.0[place.start..place.end]]),
+                None => out.push(&[&self.0[member.start..member.end]]),
             }
         }
-        for ((key, value), _) in wanted().zip(there).filter(|(_, there)| !there) {
+        for ((key, value), _) in wanted().zip(present).filter(|(_, present)| !present) {
             changed = true;
             out.push_new(key, value);
         }
@@ -60,9 +62,9 @@ impl RawJson {
         }
     }
 
-    /// The same text with the given places replaced. Every other byte stays.
+    /// The text with these byte ranges replaced. Every other byte stays.
     ///
-    /// The replacements must keep the whole valid JSON; ranges must not overlap.
+    /// The result must be valid JSON; ranges must not overlap.
     pub fn with_edits(&self, mut edits: Vec<(Range<usize>, Bytes)>) -> Self {
         if edits.is_empty() {
             return self.clone();
@@ -81,7 +83,7 @@ impl RawJson {
     }
 }
 
-/// The text of an object that is being written, member by member.
+/// The text of an object, written member by member.
 struct Members(Vec<u8>);
 
 impl Members {
@@ -119,7 +121,7 @@ mod tests {
     use crate::protocol::raw::quoted;
 
     #[test]
-    fn edits_leave_every_other_byte_alone() {
+    fn edits_keep_every_other_byte() {
         let text = br#"{ "n" : 1.10, "name":"a", "n": 2e400 ,"big":123456789012345678901234567890,"s":"\ud800"}"#;
         let raw = RawJson::parse(Bytes::from_static(text)).unwrap();
         let [name] = raw.locate_members(["name"]).unwrap();
@@ -142,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn members_are_set_and_left_out_and_the_rest_stays() {
+    fn members_are_set_and_removed_and_the_rest_stays() {
         let set = |text, set: &[(&str, &'static str)], without: &[&str]| {
             raw(text)
                 .with_members(&pairs(set), without)
@@ -174,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_stand_back() {
+    fn defaults_are_added_only_where_a_member_is_missing() {
         let with = |text, set: &[(&str, &'static str)], defaults: &[(&str, &'static str)]| {
             let (set, defaults) = (pairs(set), pairs(defaults));
             let edited = raw(text).with_members_and_defaults(&set, &defaults, &["x"]);

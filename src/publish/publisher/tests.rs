@@ -4,7 +4,7 @@ use crate::governance::Health;
 
 const ID: BackendId = BackendId::new(0);
 
-/// With one backend that is never connected.
+/// A publisher with one backend that never connects.
 fn publisher() -> Publisher {
     let url = "http://127.0.0.1:9/".to_owned();
     let flags = Overrides {
@@ -32,7 +32,7 @@ fn fail_until_refused(admission: &Admission) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_backend_that_was_down_and_is_back_may_be_called_at_once() {
+async fn a_backend_that_reconnects_may_be_called_immediately() {
     let mut publisher = publisher();
     let admission = Arc::clone(&publisher.snapshot().admission);
     fail_until_refused(&admission);
@@ -43,7 +43,7 @@ async fn a_backend_that_was_down_and_is_back_may_be_called_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn new_lists_of_a_backend_that_was_there_say_nothing_of_its_calls() {
+async fn new_lists_of_a_connected_backend_do_not_reset_its_breaker() {
     let mut publisher = publisher();
     publisher.absorb(BackendEvent::Down { backend: ID });
     publisher.absorb(listed());

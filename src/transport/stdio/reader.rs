@@ -1,7 +1,7 @@
-//! Lines in: a thread that reads, and cuts what it reads into lines.
+//! The reader thread: splits the input into lines.
 //!
-//! A line that is a message of the usual form is read as one right here: that takes as long as the
-//! line, and the loop is not held up by a large one.
+//! Owns the limit on the length of a line, and parsing lines in the usual form: the time that takes
+//! grows with the line, and must not block the gateway loop. It must not know methods.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 
@@ -12,39 +12,41 @@ use tokio::sync::{mpsc, oneshot};
 use crate::budget::Budget;
 use crate::protocol::{Inbound, message};
 
-/// What the reader hands over.
+/// What the reader sends to the gateway.
 #[derive(Debug)]
 pub enum StdinEvent {
-    /// One line that is one message.
+    /// A line that is one message in the usual form.
     Message(Inbound),
-    /// Any other without its end, never empty; not checked to be UTF-8.
+    /// Any other line, without its end. Never empty; may not be UTF-8.
     Line(Bytes),
-    /// The same where there is no room for what it may ask for.
+    /// A line that the budget has no room for.
     OverBudget(OverBudget),
-    /// A line longer than the cap, thrown away up to its end.
+    /// A line longer than the limit, which was discarded.
     TooLong,
 }
 
-/// A line that was read though there is no room for it, so that what needs none (a cancellation, a
-/// ping, an answer) is heard all the same. No other is read until this is dropped.
+/// A line that was read although the budget has no room for it: it may be a message that needs none (a
+/// cancellation, a ping, a response). The next line is read after this is dropped.
 #[derive(Debug)]
 pub struct OverBudget {
-    /// Whatever it is.
+    /// The line, unparsed.
     pub line: Bytes,
     _seen: oneshot::Sender<()>,
 }
 
-/// Lines that wait between the reader and the loop; past it the reader waits.
+/// Most lines that wait for the gateway loop; past it the reader waits.
 const READ_AHEAD: usize = 256;
+/// Size of the read buffer, in bytes.
 const CHUNK: usize = 64 * 1024;
 
-/// Starts reading: lines take their room from the budget along. The channel closes at EOF or at a read error.
+/// Starts the reader thread. Lines of more than `max_line` bytes are discarded; others are charged to
+/// the budget. The channel closes at the end of input or at a read error.
 pub fn read_lines(
     reader: Box<dyn Read + Send>,
     max_line: usize,
     budget: Budget,
 ) -> mpsc::Receiver<StdinEvent> {
-    let (lines, intake) = mpsc::channel(READ_AHEAD);
+    let (lines, events) = mpsc::channel(READ_AHEAD);
     super::spawn("stdin", move || {
         let mut reader = BufReader::with_capacity(CHUNK, reader);
         let mut splitter = Splitter::new(max_line);
@@ -54,7 +56,7 @@ pub fn read_lines(
                 Ok(chunk) => chunk,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => {
-                    tracing::warn!(%error, "stdin can't be read any more");
+                    tracing::warn!(%error, "stdin can't be read any longer");
                     break;
                 }
             };
@@ -70,23 +72,23 @@ pub fn read_lines(
             let _ = deliver(rest, &lines, &budget);
         }
     });
-    intake
+    events
 }
 
 fn deliver(
-    cut: SplitLine,
+    line: SplitLine,
     lines: &mpsc::Sender<StdinEvent>,
     budget: &Budget,
 ) -> Result<(), mpsc::error::SendError<StdinEvent>> {
-    let SplitLine::Line(line) = cut else {
+    let SplitLine::Line(line) = line else {
         return lines.blocking_send(StdinEvent::TooLong);
     };
     if let Ok(line) = budget.charge_with_copy(line.clone()) {
-        let intake = match message::at_once(&line) {
+        let event = match message::parse_fast(&line) {
             Some(message) => StdinEvent::Message(message),
             None => StdinEvent::Line(line),
         };
-        return lines.blocking_send(intake);
+        return lines.blocking_send(event);
     }
     let (seen, dropped) = oneshot::channel();
     lines.blocking_send(StdinEvent::OverBudget(OverBudget {
@@ -97,19 +99,19 @@ fn deliver(
     Ok(())
 }
 
-/// What a byte stream is cut into.
+/// One line of the input.
 #[derive(Debug, PartialEq, Eq)]
 enum SplitLine {
     Line(Bytes),
     TooLong,
 }
 
-/// Cuts a byte stream into lines, holding at most one capped line.
+/// Splits a byte stream into lines. Buffers at most one line of at most `max_line` bytes.
 struct Splitter {
-    /// The beginning of a line whose end has not come yet.
+    /// The beginning of a line whose end has not been read yet.
     held: Vec<u8>,
     max_line: usize,
-    /// Inside a line that was too long: everything up to its end goes away.
+    /// Inside a line that is too long: discards everything up to its end.
     discarding: bool,
     at_start: bool,
 }
@@ -124,7 +126,7 @@ impl Splitter {
         }
     }
 
-    /// The lines that end in this chunk; what is left of it is held.
+    /// The lines that end in this chunk. The rest of the chunk is buffered.
     fn lines<'a>(&'a mut self, mut chunk: &'a [u8]) -> impl Iterator<Item = SplitLine> + 'a {
         std::iter::from_fn(move || {
             loop {
@@ -144,14 +146,14 @@ impl Splitter {
     fn hold(&mut self, part: &[u8]) {
         if self.discarding || self.held.len() + part.len() > self.max_line {
             self.discarding = true;
-            // Its memory goes too, so that one long line doesn't keep it for ever.
+            // Releases the memory of the long line.
             self.held = Vec::new();
         } else {
             self.held.extend_from_slice(part);
         }
     }
 
-    /// The line that ends with these bytes, behind those that are held.
+    /// The line that ends with these bytes, after the buffered ones; `None` if it is blank.
     fn line(&mut self, end: &[u8]) -> Option<SplitLine> {
         let mut line = std::mem::take(&mut self.held);
         if std::mem::take(&mut self.discarding) || line.len() + end.len() > self.max_line {
@@ -165,13 +167,13 @@ impl Splitter {
         Some(SplitLine::Line(line.slice_ref(self.trimmed(&line)?)))
     }
 
-    /// Half a line at EOF: it may be a whole message.
+    /// The last line, without a line end: it may be a whole message.
     fn rest(&mut self) -> Option<SplitLine> {
         self.line(&[])
     }
 
-    /// A line without white space around it, and without the mark that a stream may begin with;
-    /// nothing of a blank one.
+    /// A line without surrounding white space, and without the byte order mark that may begin the
+    /// input; `None` if it is blank.
     fn trimmed<'a>(&mut self, mut line: &'a [u8]) -> Option<&'a [u8]> {
         if std::mem::take(&mut self.at_start) {
             line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
@@ -203,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn crlf_blank_lines_bom_and_half_a_line_at_eof() {
+    fn crlf_blank_lines_byte_order_mark_and_an_unfinished_last_line() {
         for step in 1..12 {
             let found = lines(b"\xEF\xBB\xBF{}\r\n\n  \n[1]\nhalf", 100, step);
             assert_eq!(
@@ -215,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_over_the_cap_is_thrown_away_and_the_next_is_served() {
+    fn a_line_over_the_limit_is_discarded_and_the_next_is_read() {
         for step in [1, 7, 1000] {
             let found = lines(b"0123456789A\n0123456789\nok\n", 10, step);
             assert_eq!(
@@ -228,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn endless_bytes_are_not_kept() {
+    fn an_endless_line_is_not_buffered() {
         let mut splitter = Splitter::new(1000);
         for _ in 0..1000 {
             assert_eq!(splitter.lines(&[b'x'; CHUNK]).next(), None);
@@ -237,34 +239,34 @@ mod tests {
         assert_eq!(splitter.lines(b"\n").next(), Some(SplitLine::TooLong));
     }
 
-    /// Room for one of these lines, and a loop that takes its time.
+    /// The budget has room for one of these lines.
     #[test]
-    fn a_line_without_room_is_handed_over_alone() {
+    fn a_line_over_the_budget_is_delivered_before_the_next_is_read() {
         let length = 2 * budget::FREE_BELOW;
         let budget = Budget::new(2 * length);
         let (input, mut output) = std::io::pipe().unwrap();
-        let mut intake = read_lines(Box::new(input), 10 * length, budget);
+        let mut events = read_lines(Box::new(input), 10 * length, budget);
         let large = vec![b'x'; length];
         for line in [&large[..], &large, b"small"] {
             output.write_all(line).unwrap();
             output.write_all(b"\n").unwrap();
         }
         drop(output);
-        let Some(StdinEvent::Line(first)) = intake.blocking_recv() else {
+        let Some(StdinEvent::Line(first)) = events.blocking_recv() else {
             panic!("the first has room")
         };
-        let Some(StdinEvent::OverBudget(second)) = intake.blocking_recv() else {
+        let Some(StdinEvent::OverBudget(second)) = events.blocking_recv() else {
             panic!("the second has none")
         };
         assert_eq!((first.len(), second.line.len()), (length, length));
         assert!(
-            intake.try_recv().is_err(),
-            "read on beside a line without room"
+            events.try_recv().is_err(),
+            "the next line was read before the line over the budget was dropped"
         );
         drop(second);
         assert!(
-            matches!(intake.blocking_recv(), Some(StdinEvent::Line(small)) if small == "small")
+            matches!(events.blocking_recv(), Some(StdinEvent::Line(small)) if small == "small")
         );
-        assert!(intake.blocking_recv().is_none());
+        assert!(events.blocking_recv().is_none());
     }
 }

@@ -1,9 +1,9 @@
-//! Lines out: a queue, and a thread that writes what is in it.
+//! The writer thread and its queue.
 //!
-//! Owns the bound on what a client that reads slowly may make us keep: of what only the latest
-//! matters the latest is kept, what may be missed goes first, and an answer never. What may be
-//! missed is queued only where the budget has room, so that it takes none from an answer. Past a
-//! cap, or when a write has hung for too long, the queue says that it is [stuck](WriteEnd::Stuck).
+//! Owns the bound on what is queued for a client that reads slowly. A line with a [`DropPolicy`] may
+//! be replaced or dropped, and is queued only if the budget has room; any other line is kept. Past a
+//! limit, or if one write hangs for too long, the queue is [stuck](WriteEnd::Stuck). It must not
+//! know what a line contains.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::Write;
@@ -15,46 +15,45 @@ use tokio::sync::oneshot;
 
 use crate::budget::Budget;
 
-/// What is small is gathered up to this size and written together; what is larger goes out from
-/// where it lies.
+/// Texts below this size are gathered up to this size and written together; larger ones are written
+/// without a copy. In bytes.
 const CHUNK: usize = 64 * 1024;
-/// With more than this waiting, or a quarter of what may, the client reads slowly: lines that matter
-/// less are thinned out.
+/// With more bytes than this queued, or more than a quarter of the budget, the client reads slowly.
 const SLOW: usize = 1024 * 1024;
-/// Longest time one write may hang while more is to be written.
-const HANGING: Duration = Duration::from_secs(60);
+/// Longest time that one write may take.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What becomes of a line that is no answer when the client reads slowly. None is kept where there
-/// is no room for it.
+/// What happens to a line if the client reads slowly. Without room in the budget a line with a policy
+/// is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DropPolicy {
-    /// It is kept.
+    /// It is queued.
     Keep,
-    /// It takes the place of the last one of the same key that still waits.
+    /// It replaces the last line with the same key that is still queued.
     Coalesce(u64),
-    /// It may be missed.
+    /// It is dropped.
     BestEffort,
 }
 
-/// Why no more can be written.
+/// Why writing has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteEnd {
     /// Closed and drained, or stdout is broken.
     Done,
     /// The client does not read what we write.
     Stuck {
-        /// How many bytes wait.
+        /// Bytes queued.
         waiting: usize,
     },
 }
 
-/// The way to the client: lines pushed here are written in order by a thread of its own.
+/// The queue of lines to the client, written in order by the writer thread.
 #[derive(Clone)]
 pub struct Outbox {
     queue: Arc<Queue>,
 }
 
-/// The writer's end, to be awaited at exit so that the last answer is never lost.
+/// Reports the end of writing. Awaited at exit, so that the last response is not lost.
 pub struct Writer {
     finished: oneshot::Receiver<()>,
     stuck: oneshot::Receiver<usize>,
@@ -69,32 +68,32 @@ struct Queue {
 #[derive(Default)]
 struct State {
     pieces: VecDeque<Piece>,
-    /// How many pieces were ever taken out: the number of the first that waits.
+    /// Number of pieces ever taken out, which is the number of the first queued piece.
     taken: usize,
     /// The number of the last line of each key.
     latest: HashMap<u64, usize>,
-    /// Of all that is not written yet, what the writer has in hand included.
+    /// Bytes not written yet, including those that the writer is writing.
     bytes: usize,
     writing_since: Option<Instant>,
-    /// The writer sleeps: only then it needs to be woken, which costs a system call.
+    /// The writer waits: only then it must be woken, which is a system call.
     idle: bool,
-    /// Where to tell how many bytes wait, once it is found that the client doesn't read.
+    /// Sends the number of queued bytes once the client is found not to read.
     stuck: Option<oneshot::Sender<usize>>,
-    /// Room for the next lines, once the writer has written out what was in it.
+    /// A written buffer, for reuse.
     spare: Vec<u8>,
     closed: bool,
 }
 
-/// What is written in one go.
+/// An entry of the queue.
 enum Piece {
-    /// Lines, and parts of such, one after the other.
+    /// Small lines and parts of lines, concatenated.
     Gathered(Vec<u8>),
-    /// A line that another may take the place of, or what is too large to be copied.
+    /// A line that another may replace, or a text that is too large to copy.
     Alone { text: Bytes, ends_line: bool },
 }
 
 impl Piece {
-    /// In bytes.
+    /// Length in bytes.
     fn len(&self) -> usize {
         match self {
             Self::Gathered(lines) => lines.len(),
@@ -113,14 +112,14 @@ impl Queue {
     }
 }
 
-/// Starts writing. What waits takes room from the budget; more than the whole of it is not kept for
-/// a client that doesn't read.
+/// Starts the writer thread. Queued bytes count against the budget; with more queued than the whole
+/// budget, the queue is stuck.
 pub fn write_lines(writer: Box<dyn Write + Send>, budget: Budget) -> (Outbox, Writer) {
     let (done, finished) = oneshot::channel();
-    let (tell_stuck, stuck) = oneshot::channel();
+    let (report_stuck, stuck) = oneshot::channel();
     let queue = Arc::new(Queue {
         state: Mutex::new(State {
-            stuck: Some(tell_stuck),
+            stuck: Some(report_stuck),
             ..State::default()
         }),
         ready: Condvar::new(),
@@ -134,7 +133,7 @@ pub fn write_lines(writer: Box<dyn Write + Send>, budget: Budget) -> (Outbox, Wr
         if let Err(error) = drain(&queue, &mut *writer) {
             tracing::debug!(%error, "stdout is closed");
         }
-        // After an error nobody reads any more: what is still pushed goes nowhere.
+        // After an error nothing can be written: later lines are dropped.
         let mut state = queue.lock();
         state.closed = true;
         state.pieces.clear();
@@ -146,13 +145,13 @@ pub fn write_lines(writer: Box<dyn Write + Send>, budget: Budget) -> (Outbox, Wr
 }
 
 impl Outbox {
-    /// Queues one line, without its end. Never waits. It goes out by the next
+    /// Queues one line, given without its end. Never waits. The line is written after the next
     /// [`flush`](Self::flush) at the latest.
     pub fn push(&self, line: Bytes) {
         self.push_parts([line]);
     }
 
-    /// Queues one line that lies in parts, so that a large one need not be put together.
+    /// Queues one line given in parts, so that a large one need not be concatenated.
     pub fn push_parts<const N: usize>(&self, parts: [Bytes; N]) {
         self.change(|state| {
             for (at, text) in parts.into_iter().enumerate() {
@@ -161,7 +160,7 @@ impl Outbox {
         });
     }
 
-    /// Queues one line that may give way to others; says whether it is on its way.
+    /// Queues one line that may be replaced or dropped; returns whether it was queued.
     pub fn push_with_policy(&self, line: Bytes, policy: DropPolicy) -> bool {
         let budget = &self.queue.budget;
         let slow = SLOW.min(budget.limit() / 4);
@@ -175,8 +174,8 @@ impl Outbox {
         kept
     }
 
-    /// Wakes the writer, if it sleeps: once for all lines that were queued together, since each time
-    /// costs system calls here, there and at the client.
+    /// Wakes the writer if it waits. Call it once for several lines: each wake-up costs system calls
+    /// here, in the writer and in the client.
     pub fn flush(&self) {
         let mut state = self.queue.lock();
         if !state.pieces.is_empty() && std::mem::take(&mut state.idle) {
@@ -185,7 +184,7 @@ impl Outbox {
         }
     }
 
-    /// No more lines: the writer ends when it has written what is queued.
+    /// Accepts no more lines. The writer ends after writing what is queued.
     pub fn close(&self) {
         self.queue.lock().closed = true;
         self.queue.ready.notify_one();
@@ -198,11 +197,11 @@ impl Outbox {
         }
         change(&mut state);
         self.queue.budget.set_waiting(state.bytes);
-        let hangs = |since: Instant| since.elapsed() > HANGING;
+        let hangs = |since: Instant| since.elapsed() > WRITE_TIMEOUT;
         let stuck =
             state.bytes > self.queue.budget.limit() || state.writing_since.is_some_and(hangs);
-        if stuck && let Some(tell) = state.stuck.take() {
-            let _ = tell.send(state.bytes);
+        if stuck && let Some(report) = state.stuck.take() {
+            let _ = report.send(state.bytes);
         }
     }
 }
@@ -216,7 +215,7 @@ impl State {
             Some(Piece::Gathered(lines)) if lines.len() + text.len() < CHUNK => lines,
             last => {
                 let mut lines = std::mem::take(&mut self.spare);
-                // Behind a large part comes little but the end of its line.
+                // After a large part comes little more than the end of its line.
                 if !matches!(last, Some(Piece::Alone { .. })) {
                     lines.reserve_exact(CHUNK);
                 }
@@ -237,7 +236,7 @@ impl State {
         self.pieces.push_back(piece);
     }
 
-    /// Adds a line in place of the last one of its key; with no more than `slow` waiting, both stay.
+    /// Adds a line in place of the last one with its key; with at most `slow` bytes queued, both stay.
     fn put(&mut self, key: u64, line: Bytes, slow: usize) {
         if let Some(waiting) = self.waiting(key) {
             let length = line.len();
@@ -252,7 +251,7 @@ impl State {
         }
     }
 
-    /// The last line of this key, if it still waits.
+    /// The last line with this key, if it is still queued.
     fn waiting(&mut self, key: u64) -> Option<&mut Bytes> {
         let number = self.latest.get(&key)?;
         match self.pieces.get_mut(number.checked_sub(self.taken)?)? {
@@ -263,9 +262,9 @@ impl State {
 }
 
 impl Writer {
-    /// Resolves when no more can be written. May be asked again; that it is stuck is said once.
+    /// Waits until nothing more can be written. May be called again; `Stuck` is returned once.
     pub async fn ended(&mut self) -> WriteEnd {
-        // The channel may not be asked again.
+        // A receiver that has completed must not be polled again.
         if self.finished.is_terminated() {
             return WriteEnd::Done;
         }
@@ -278,7 +277,7 @@ impl Writer {
         }
     }
 
-    /// Waits for the last line, but not for ever: a client may have stopped reading.
+    /// Waits until the last line is written, for at most this time: a client may have stopped reading.
     pub async fn join(mut self, at_most: Duration) {
         if !self.finished.is_terminated() {
             let _ = tokio::time::timeout(at_most, &mut self.finished).await;
@@ -286,7 +285,7 @@ impl Writer {
     }
 }
 
-/// Writes what is ready, in the order it came.
+/// Writes the queue in order, until it is closed and empty.
 fn drain(queue: &Queue, writer: &mut dyn Write) -> std::io::Result<()> {
     let mut batch = VecDeque::new();
     let mut gathered = Vec::new();
@@ -360,7 +359,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_writer_writes_everything_before_it_ends() {
+    async fn the_writer_ends_after_writing_all_lines() {
         let (mut reader, writer) = std::io::pipe().unwrap();
         let (outbox, writer) = write_lines(Box::new(writer), Budget::new(usize::MAX));
         let large = "x".repeat(3 * CHUNK);
@@ -378,7 +377,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lines_of_any_size_come_out_whole_and_in_order() {
+    async fn lines_of_any_size_are_written_whole_and_in_order() {
         let sizes = [
             1,
             CHUNK / 2,
@@ -394,21 +393,21 @@ mod tests {
             let lines = BufReader::new(reader).lines().map(Result::unwrap);
             lines.collect::<Vec<String>>()
         });
-        let mut due = Vec::new();
+        let mut expected = Vec::new();
         for first in sizes {
             for second in sizes {
                 for (digit, size) in [("1", first), ("2", second)] {
                     let text = digit.repeat(size);
                     let parts = [line("<"), line(&text), line(">")];
                     outbox.push_parts(parts);
-                    due.push(format!("<{text}>"));
+                    expected.push(format!("<{text}>"));
                 }
                 outbox.flush();
             }
         }
         outbox.close();
         writer.join(Duration::from_secs(10)).await;
-        assert!(reading.join().unwrap() == due, "not what was pushed");
+        assert!(reading.join().unwrap() == expected, "not what was pushed");
         assert_eq!(outbox.queue.lock().bytes, 0);
     }
 
@@ -417,12 +416,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn fault_14_a_slow_client_misses_what_matters_little_and_never_an_answer() {
+    async fn fault_14_a_slow_client_misses_best_effort_lines_and_never_a_response() {
         let (mut reader, writer) = std::io::pipe().unwrap();
         let (outbox, writer) = write_lines(Box::new(writer), Budget::new(usize::MAX));
         outbox.push(line(&"f".repeat(2 * SLOW)));
         outbox.flush();
-        // The first byte is there: the writer has the line in hand, and hangs.
+        // The first byte was read: the writer is writing this line and blocks.
         reader.read_exact(&mut [0]).unwrap();
         for step in 0..1000 {
             outbox.push_with_policy(line(&format!("p1 {step}")), DropPolicy::Coalesce(1));
@@ -437,18 +436,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_answer_leaves_room_for_answers() {
-        const ROOM: usize = 64 * 1024;
+    async fn lines_with_a_drop_policy_leave_room_for_responses() {
+        const LIMIT: usize = 64 * 1024;
         let (mut reader, writer) = std::io::pipe().unwrap();
-        let budget = Budget::new(ROOM);
+        let budget = Budget::new(LIMIT);
         let (outbox, mut writer) = write_lines(Box::new(writer), budget.clone());
-        let line = |what: u64| Bytes::from(what.to_string().repeat(ROOM / 8));
+        let line = |digit: u64| Bytes::from(digit.to_string().repeat(LIMIT / 8));
         let answer = budget.hold(line(0)).unwrap();
         let kept: Vec<bool> = (1..=30)
-            .map(|what| match what % 3 {
+            .map(|number| match number % 3 {
                 0 => outbox.push_with_policy(line(1), DropPolicy::Keep),
                 1 => outbox.push_with_policy(line(1), DropPolicy::BestEffort),
-                _ => outbox.push_with_policy(line(1), DropPolicy::Coalesce(what)),
+                _ => outbox.push_with_policy(line(1), DropPolicy::Coalesce(number)),
             })
             .collect();
         assert!(kept[0] && !kept[29], "{kept:?}");
@@ -463,12 +462,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn fault_14_past_the_cap_the_queue_says_that_it_is_stuck() {
+    async fn fault_14_a_queue_past_its_limit_is_stuck() {
         let (_reader, writer) = std::io::pipe().unwrap();
         let (outbox, mut writer) = write_lines(Box::new(writer), Budget::new(SLOW));
         outbox.push(line(&"f".repeat(2 * SLOW)));
         let WriteEnd::Stuck { waiting } = writer.ended().await else {
-            panic!("nobody has closed it")
+            panic!("the queue is not closed")
         };
         assert!(waiting > SLOW);
     }

@@ -1,4 +1,7 @@
-//! JSON-RPC and MCP as data: pure, no tokio, no I/O.
+//! JSON-RPC and MCP as data.
+//!
+//! Owns the types of messages and listings, and what each means in either era of MCP. Pure: no
+//! tokio, no I/O. It must not know backends, configs or connections.
 
 pub mod client;
 pub mod era;

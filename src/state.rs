@@ -1,9 +1,9 @@
-//! What outlives a run: what backends listed at last contact, and which definitions of their tools
-//! were accepted.
+//! State that persists between runs: the last listing of each backend, and the accepted definitions of
+//! tools.
 //!
-//! Owns where that is kept and when it is written: off the loop, gathered, and only if it differs
-//! from what is there. A file that can't be written is a line in the log, and the gateway serves
-//! on. It must not know what is done with a listing, nor when a definition counts as changed.
+//! Owns where it is stored and when it is written: in a task of its own, batched, and only if it has
+//! changed. A file that can't be written is logged; the gateway goes on. It must not know how a
+//! listing is used, nor what counts as a change of a definition.
 
 mod listing_cache;
 pub mod pins;
@@ -23,23 +23,23 @@ pub use listing_cache::{CachedListing, ListingCache, age};
 use crate::config::{BackendConfig, Config, Pin};
 use crate::protocol::Listing;
 
-/// Backends that connect together are written together,
-const GATHER: Duration = Duration::from_millis(100);
-/// and one that changes its mind all the time is written now and then.
-const PAUSE: Duration = Duration::from_secs(1);
+/// How long the first batch is collected: backends connect at about the same time.
+const FIRST_BATCH: Duration = Duration::from_millis(100);
+/// How long every later batch is collected, which limits writes for a backend that changes often.
+const LATER_BATCH: Duration = Duration::from_secs(1);
 
-/// What is remembered of earlier runs, and the way to have something remembered.
+/// Reads state of earlier runs, and requests writes.
 #[derive(Debug, Clone)]
 pub struct StateStore {
     listing_cache: Option<ListingCache>,
     requests: mpsc::UnboundedSender<WriteRequest>,
 }
 
-/// Writes what is to be remembered, until every [`StateStore`] is gone.
+/// The task that writes, until every [`StateStore`] is dropped.
 #[derive(Debug)]
 pub struct StateWriter(JoinHandle<()>);
 
-/// Opens what a config keeps between runs. Reads nothing yet.
+/// Opens the state of a config. Reads nothing yet.
 pub fn open(config: &Config) -> (StateStore, StateWriter) {
     let (requests, taken) = mpsc::unbounded_channel();
     let listing_cache = ListingCache::of(config);
@@ -48,7 +48,7 @@ pub fn open(config: &Config) -> (StateStore, StateWriter) {
         lock: config.lock.path.clone().ok(),
         failed: HashSet::new(),
     };
-    let writer = StateWriter(tokio::spawn(task.work(taken)));
+    let writer = StateWriter(tokio::spawn(task.run(taken)));
     (
         StateStore {
             listing_cache,
@@ -58,7 +58,7 @@ pub fn open(config: &Config) -> (StateStore, StateWriter) {
     )
 }
 
-/// Something to be remembered.
+/// State to be written.
 #[derive(Debug)]
 enum WriteRequest {
     Listed(Arc<BackendConfig>, Arc<Listing>),
@@ -66,7 +66,7 @@ enum WriteRequest {
 }
 
 impl StateStore {
-    /// One that has nothing and keeps nothing.
+    /// A store that is empty and writes nothing.
     #[cfg(test)]
     pub(crate) fn none() -> Self {
         Self {
@@ -75,12 +75,12 @@ impl StateStore {
         }
     }
 
-    /// What a backend listed at last contact, if that is known.
+    /// The last listing of a backend, if there is one.
     pub fn cached_listing(&self, backend: &BackendConfig) -> Option<CachedListing> {
         self.listing_cache.as_ref()?.cached_listing(backend)
     }
 
-    /// Has a listing remembered.
+    /// Requests that a listing is written.
     pub fn keep(&self, backend: &Arc<BackendConfig>, listing: &Arc<Listing>) {
         if self.listing_cache.is_some() {
             let request = WriteRequest::Listed(Arc::clone(backend), Arc::clone(listing));
@@ -88,7 +88,7 @@ impl StateStore {
         }
     }
 
-    /// Has definitions remembered as accepted that were seen for the first time.
+    /// Requests that definitions first seen in this run are written as accepted.
     pub fn pin(&self, pins: Vec<Pin>) {
         if !pins.is_empty() {
             let _ = self.requests.send(WriteRequest::Pins(pins));
@@ -97,32 +97,32 @@ impl StateStore {
 }
 
 impl StateWriter {
-    /// Waits until all is written, as long as this at most.
+    /// Waits until everything is written, for at most `timeout`.
     pub async fn finish(self, timeout: Duration) {
         let _ = tokio::time::timeout(timeout, self.0).await;
     }
 }
 
-/// Where the writing is done.
+/// The state of the writer task.
 struct WriterTask {
     listing_cache: Option<ListingCache>,
     lock: Option<PathBuf>,
-    /// What the log has been told of.
+    /// Files whose failure was logged.
     failed: HashSet<PathBuf>,
 }
 
 impl WriterTask {
-    async fn work(mut self, mut requests: mpsc::UnboundedReceiver<WriteRequest>) {
-        let mut timeout = GATHER;
+    async fn run(mut self, mut requests: mpsc::UnboundedReceiver<WriteRequest>) {
+        let mut timeout = FIRST_BATCH;
         while let Some(first) = requests.recv().await {
-            let mut gathered = vec![first];
+            let mut batch = vec![first];
             let until = Instant::now() + timeout;
-            timeout = PAUSE;
+            timeout = LATER_BATCH;
             while let Ok(Some(request)) = tokio::time::timeout_at(until, requests.recv()).await {
-                gathered.push(request);
+                batch.push(request);
             }
             let (listing_cache, lock) = (self.listing_cache.clone(), self.lock.clone());
-            let writing = move || write(gathered, listing_cache.as_ref(), lock);
+            let writing = move || write(batch, listing_cache.as_ref(), lock);
             for (path, error) in tokio::task::spawn_blocking(writing)
                 .await
                 .unwrap_or_default()
@@ -135,12 +135,12 @@ impl WriterTask {
     fn log_failure(&mut self, path: PathBuf, error: &io::Error) {
         let file = path.display().to_string();
         if self.failed.insert(path) {
-            tracing::warn!(file, %error, "it can't be kept for the next run; serving goes on");
+            tracing::warn!(file, %error, "the file can't be written for the next run; the gateway goes on without it");
         }
     }
 }
 
-/// Writes what was gathered; what could not be written.
+/// Writes a batch. Returns the files that could not be written, with the error.
 fn write(
     requests: Vec<WriteRequest>,
     listing_cache: Option<&ListingCache>,

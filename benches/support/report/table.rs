@@ -1,10 +1,10 @@
-//! The sheet as people and as programs read it.
+//! The results as a table and as JSON.
 
 use serde_json::{Value, json};
 
-use super::sheet::{Lane, Row, Sheet};
-use super::stats::Spread;
-use super::targets::{Goal, TARGETS, Target};
+use crate::support::report::results::{Results, Route, Row};
+use crate::support::report::stats::Spread;
+use crate::support::report::targets::{Goal, TARGETS, Target};
 
 const COLUMNS: usize = 9;
 
@@ -20,14 +20,14 @@ const HEAD: [&str; COLUMNS] = [
     "ok",
 ];
 
-/// Aligned columns, which are Markdown as well.
-pub(crate) fn text(sheet: &Sheet) -> String {
+/// A table with aligned columns, in Markdown.
+pub(crate) fn text(results: &Results) -> String {
     let mut lines = vec![HEAD.map(str::to_owned)];
-    for row in &sheet.rows {
+    for row in &results.rows {
         let mut targets = targets_of(row);
         lines.push(first_line(row, targets.next()));
         for target in targets {
-            lines.push(line(Default::default(), judged(row, Some(target))));
+            lines.push(line(Default::default(), comparison(row, Some(target))));
         }
     }
     let width = |column: usize| lines.iter().map(|l| l[column].chars().count()).max();
@@ -48,9 +48,9 @@ pub(crate) fn text(sheet: &Sheet) -> String {
     text
 }
 
-/// Every figure with its spread.
-pub(crate) fn json(sheet: &Sheet) -> Value {
-    let rows = sheet.rows.iter().map(|row| {
+/// All figures with their spread, as JSON.
+pub(crate) fn json(results: &Results) -> Value {
+    let rows = results.rows.iter().map(|row| {
         let goal = |goal: Option<Goal>| {
             goal.map(|goal| json!({"bound": goal.text(row.measure), "met": goal.is_met(row)}))
         };
@@ -60,22 +60,22 @@ pub(crate) fn json(sheet: &Sheet) -> Value {
             "section": row.section,
             "measure": row.measure,
             "unit": row.measure.unit(),
-            "gateway": spread(row.value(Lane::Gateway)),
-            "relay": spread(row.value(Lane::Relay)),
-            "direct": spread(row.value(Lane::Direct)),
-            "ratio_to_relay": spread(row.ratio(Lane::Relay)),
-            "ratio_to_direct": spread(row.ratio(Lane::Direct)),
-            "ratio_to_legacy": spread(row.ratio(Lane::Legacy)),
+            "gateway": spread(row.value(Route::Gateway)),
+            "relay": spread(row.value(Route::Relay)),
+            "direct": spread(row.value(Route::Direct)),
+            "ratio_to_relay": spread(row.ratio(Route::Relay)),
+            "ratio_to_direct": spread(row.ratio(Route::Direct)),
+            "ratio_to_legacy": spread(row.ratio(Route::Legacy)),
             "targets": targets.collect::<Vec<_>>(),
         })
     });
     rows.collect()
 }
 
-/// The names of the targets whose goal of this kind wasn't reached, with the goal.
-pub(crate) fn missed(sheet: &Sheet, goal: impl Fn(&Target) -> Option<Goal>) -> Vec<String> {
+/// The names of the targets whose goal of this kind was missed, with the goal.
+pub(crate) fn missed(results: &Results, goal: impl Fn(&Target) -> Option<Goal>) -> Vec<String> {
     let mut missed = Vec::new();
-    for row in &sheet.rows {
+    for row in &results.rows {
         for target in targets_of(row) {
             if let Some(goal) = goal(target)
                 && goal.is_met(row) == Some(false)
@@ -96,17 +96,17 @@ fn targets_of(row: &Row) -> impl Iterator<Item = &'static Target> {
 
 fn first_line(row: &Row, target: Option<&Target>) -> [String; COLUMNS] {
     let title = format!("{}: {}", row.section.title(), row.measure.title());
-    let figures = [Lane::Gateway, Lane::Relay, Lane::Direct].map(|lane| figure(row, lane));
+    let figures = [Route::Gateway, Route::Relay, Route::Direct].map(|route| figure(row, route));
     let [gateway, relay, direct] = figures;
-    line([title, gateway, relay, direct], judged(row, target))
+    line([title, gateway, relay, direct], comparison(row, target))
 }
 
-fn line(figures: [String; 4], judged: [String; 5]) -> [String; COLUMNS] {
-    let mut cells = figures.into_iter().chain(judged);
+fn line(figures: [String; 4], comparison: [String; 5]) -> [String; COLUMNS] {
+    let mut cells = figures.into_iter().chain(comparison);
     std::array::from_fn(|_| cells.next().unwrap_or_default())
 }
 
-fn judged(row: &Row, target: Option<&Target>) -> [String; 5] {
+fn comparison(row: &Row, target: Option<&Target>) -> [String; 5] {
     let baseline = target
         .and_then(Target::baseline)
         .unwrap_or_else(|| row.baseline());
@@ -130,8 +130,8 @@ fn goal(row: &Row, goal: Option<Goal>) -> [String; 2] {
     [goal.text(row.measure), ok.to_owned()]
 }
 
-fn figure(row: &Row, lane: Lane) -> String {
-    let Some(Spread { median, .. }) = row.value(lane) else {
+fn figure(row: &Row, route: Route) -> String {
+    let Some(Spread { median, .. }) = row.value(route) else {
         return "n/a".to_owned();
     };
     let digits = match median.abs() {

@@ -1,22 +1,22 @@
-//! What the system says that a process has cost. Only Linux tells it in files; elsewhere there is no figure, which is better than a guess.
+//! CPU time and memory of a process. Read from `/proc`, so only on Linux; elsewhere there is no figure.
 
 use std::time::Duration;
 
-/// What a process has cost.
+/// CPU time and memory of a process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Usage {
     /// User and system time of all its threads.
     pub(crate) cpu: Duration,
     /// Resident memory now, in MiB.
     pub(crate) resident: f64,
-    /// The most it ever was, in MiB.
+    /// Peak resident memory, in MiB.
     pub(crate) peak: f64,
-    /// How often one of the threads that live has gone to sleep; it woke up as often.
+    /// Voluntary context switches of all running threads, each followed by a wake-up.
     pub(crate) sleeps: u64,
 }
 
 impl Usage {
-    /// What the process has cost so far; `None` where the system doesn't tell.
+    /// The usage of a process so far; `None` if the system does not provide it.
     pub(crate) fn of(pid: u32) -> Option<Self> {
         accounting::of(pid)
     }
@@ -46,7 +46,7 @@ mod accounting {
             Some(kib / 1024.0)
         };
         Some(Usage {
-            // One is coarse, the other forgets threads that ended; neither says too much.
+            // One is coarse, the other misses threads that have ended; neither is too high.
             cpu: cpu_of_process(&proc)?.max(cpu_of_threads(&proc).unwrap_or_default()),
             resident: mib("VmRSS:")?,
             peak: mib("VmHWM:")?,
@@ -54,7 +54,7 @@ mod accounting {
         })
     }
 
-    /// Time of all threads that ever were, in steps of 10 ms.
+    /// CPU time of all threads, including those that have ended, in steps of 10 ms.
     fn cpu_of_process(proc: &Path) -> Option<Duration> {
         let stat = fs::read_to_string(proc.join("stat")).ok()?;
         // The second field, the name, may hold anything; the third follows the last parenthesis.
@@ -65,7 +65,7 @@ mod accounting {
         Some(Duration::from_millis(10 * (ticks()? + ticks()?)))
     }
 
-    /// Time of the threads that live, to the nanosecond, where the kernel keeps it.
+    /// CPU time of the running threads, in nanoseconds, if the kernel counts it.
     fn cpu_of_threads(proc: &Path) -> Option<Duration> {
         let threads = fs::read_dir(proc.join("task")).ok()?.flatten();
         let times = threads.filter_map(|thread| {

@@ -1,41 +1,41 @@
-//! Where the figures of a run are written down: one row a measure, one column a party, one figure a round.
+//! The figures of a run: a row for each metric, a column for each route, a figure for each round.
 
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::stats::Spread;
+use crate::support::report::stats::Spread;
 
-/// What can be weighed on its own.
+/// A part of the benchmark that can be run on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Section {
-    /// Answers of 1 KiB in JSON: time, calls a second, CPU, memory.
+    /// Responses of 1 KiB in JSON: time, calls per second, CPU, memory.
     Small,
     /// The same as event streams.
     Sse,
-    /// Answers of 64 KiB in JSON.
+    /// Responses of 64 KiB in JSON.
     Middle,
     /// The same as event streams.
     MiddleSse,
-    /// An answer of 8 MiB in JSON.
+    /// A response of 8 MiB in JSON.
     Large,
     /// The same as an event stream.
     LargeSse,
-    /// An answer of 64 MiB in JSON, past the usual cap.
+    /// A response of 64 MiB in JSON, over the default limit.
     Huge,
     /// The same as an event stream.
     HugeSse,
     /// Arguments of 8 MiB.
     Arguments,
-    /// From a progress notification's leaving the backend to its being read, 64 calls side by side.
+    /// Latency of a progress notification from backend to client, with 64 concurrent calls.
     Progress,
-    /// 1,000 progress notifications of one call, back to back.
+    /// 1,000 progress notifications of one call, without a pause.
     Stream,
-    /// 10,000 calls at once.
+    /// 10,000 concurrent calls.
     Crowd,
     /// 50 backends with 10,000 tools.
     Fleet,
-    /// Clients and backends of both eras, against a legacy client before a legacy backend.
+    /// Clients and backends of both eras, compared with a legacy client and a legacy backend.
     Eras,
     #[value(skip)]
     LegacyToLegacy,
@@ -45,19 +45,19 @@ pub(crate) enum Section {
     LegacyToModern,
     #[value(skip)]
     ModernToLegacy,
-    /// From exec to `initialize` answered, and the executable's size.
+    /// Time from exec to the response to `initialize`, and the executable's size.
     Start,
-    /// Instructions that a call takes, counted by valgrind. Weighed only if named.
+    /// Instructions of a call, counted by valgrind. Runs only if named.
     Instructions,
-    /// Whether memory grows over a million calls. Takes minutes, and is weighed only if named.
+    /// Whether memory grows over a million calls. Takes minutes, and runs only if named.
     Soak,
-    /// What a call allocates; a bench of its own.
+    /// Allocations of a call; a separate bench.
     #[value(skip)]
     Allocations,
 }
 
 impl Section {
-    /// What is weighed if nothing is named.
+    /// The sections that run if none is named.
     pub(crate) fn usual() -> Vec<Self> {
         let all = Self::value_variants().iter().copied();
         all.filter(|section| !matches!(section, Self::Instructions | Self::Soak))
@@ -77,7 +77,7 @@ impl Section {
             Self::Arguments => "8 MiB of arguments",
             Self::Progress => "progress",
             Self::Stream => "1,000 notifications",
-            Self::Crowd => "10,000 calls at once",
+            Self::Crowd => "10,000 concurrent calls",
             Self::Fleet => "50 backends",
             Self::Eras => "eras",
             Self::LegacyToLegacy => "legacy client, legacy backend",
@@ -91,21 +91,21 @@ impl Section {
     }
 }
 
-/// Who is weighed.
+/// The route that calls take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lane {
-    /// The process under test.
+pub(crate) enum Route {
+    /// Through the process under test.
     Gateway,
-    /// The same process shape without any policy.
+    /// Through the bare relay.
     Relay,
-    /// No process in between.
+    /// From the driver to the backend, over HTTP.
     Direct,
-    /// The gateway between a client and a backend that are both legacy: the baseline of the other eras.
+    /// Through the gateway, with a legacy client and a legacy backend: the baseline for the other eras.
     Legacy,
 }
 
-impl Lane {
-    /// As a baseline is called.
+impl Route {
+    /// Its name as a baseline.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Gateway => "gateway",
@@ -116,13 +116,13 @@ impl Lane {
     }
 }
 
-/// What is weighed; each is written down in one unit.
+/// A measured quantity, in a unit of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Measure {
+pub(crate) enum Metric {
     P50,
     P99,
-    /// With so many calls side by side.
+    /// With this many concurrent calls.
     CallsPerSecond(usize),
     CpuPerCall,
     RequestsPerCall,
@@ -142,27 +142,27 @@ pub(crate) enum Measure {
     Allocations,
 }
 
-impl Measure {
+impl Metric {
     pub(crate) fn title(self) -> String {
         let title = match self {
             Self::P50 => "one at a time, p50",
             Self::P99 => "one at a time, p99",
-            Self::CallsPerSecond(width) => return format!("{width} side by side"),
-            Self::CpuPerCall => "64 side by side, CPU per call",
+            Self::CallsPerSecond(width) => return format!("{width} concurrent"),
+            Self::CpuPerCall => "64 concurrent, CPU per call",
             Self::RequestsPerCall => "requests to the backend per call",
-            Self::ProgressP50 => "notification's way, p50",
-            Self::ProgressP99 => "notification's way, p99",
+            Self::ProgressP50 => "notification latency, p50",
+            Self::ProgressP99 => "notification latency, p99",
             Self::Delivered => "notifications delivered",
             Self::Wall => "time",
-            Self::Initialized => "exec to initialize answered",
+            Self::Initialized => "exec to initialize response",
             Self::Listed => "exec to 10,000 tools listed",
             Self::ListAgain => "10,000 tools listed again",
             Self::Idle => "memory, idle",
-            Self::WakeUps => "idle, wake-ups a second",
+            Self::WakeUps => "idle, wake-ups per second",
             Self::Peak => "memory, peak",
             Self::Growth => "memory, growth",
             Self::Size => "size of the executable",
-            Self::Instructions => "64 side by side, instructions per call",
+            Self::Instructions => "64 concurrent, instructions per call",
             Self::Allocations => "allocations per call",
         };
         title.to_owned()
@@ -190,19 +190,19 @@ impl Measure {
 
 /// All figures of a run.
 #[derive(Default)]
-pub(crate) struct Sheet {
+pub(crate) struct Results {
     pub(crate) rows: Vec<Row>,
 }
 
 pub(crate) struct Row {
     pub(crate) section: Section,
-    pub(crate) measure: Measure,
+    pub(crate) measure: Metric,
     figures: [Vec<f64>; 4],
 }
 
-impl Sheet {
-    /// Writes down the figure of one round.
-    pub(crate) fn add(&mut self, section: Section, measure: Measure, lane: Lane, figure: f64) {
+impl Results {
+    /// Adds the figure of one round.
+    pub(crate) fn add(&mut self, section: Section, measure: Metric, route: Route, figure: f64) {
         let known = |row: &Row| row.section == section && row.measure == measure;
         let at = self.rows.iter().position(known).unwrap_or_else(|| {
             self.rows.push(Row {
@@ -212,45 +212,45 @@ impl Sheet {
             });
             self.rows.len() - 1
         });
-        self.rows[at].figures[lane as usize].push(figure);
+        self.rows[at].figures[route as usize].push(figure);
     }
 }
 
 impl Row {
-    /// The figures of a party over all rounds, in the measure's unit.
-    pub(crate) fn value(&self, lane: Lane) -> Option<Spread> {
-        Spread::of(&self.figures[lane as usize])
+    /// The figures of a route over all rounds, in the metric's unit.
+    pub(crate) fn value(&self, route: Route) -> Option<Spread> {
+        Spread::of(&self.figures[route as usize])
     }
 
-    /// The gateway's figures over those of a baseline, round by round: what slows a round slows both.
-    pub(crate) fn ratio(&self, to: Lane) -> Option<Spread> {
+    /// The ratio of the gateway's figures to a baseline's, round by round: other load on the machine affects both.
+    pub(crate) fn ratio(&self, to: Route) -> Option<Spread> {
         self.compared(to, |gateway, baseline| gateway / baseline)
     }
 
-    /// The same, less what the gateway may take on top.
-    pub(crate) fn ratio_past(&self, allowance: f64, to: Lane) -> Option<Spread> {
+    /// The same, with `allowance` subtracted from the gateway's figures.
+    pub(crate) fn ratio_past(&self, allowance: f64, to: Route) -> Option<Spread> {
         self.compared(to, |gateway, baseline| (gateway - allowance) / baseline)
     }
 
-    /// What the gateway's figures have on top of a baseline's, round by round.
-    pub(crate) fn excess(&self, over: Lane) -> Option<Spread> {
+    /// The difference between the gateway's figures and a baseline's, round by round.
+    pub(crate) fn excess(&self, over: Route) -> Option<Spread> {
         self.compared(over, |gateway, baseline| gateway - baseline)
     }
 
-    fn compared(&self, to: Lane, compare: impl Fn(f64, f64) -> f64) -> Option<Spread> {
-        let gateway = &self.figures[Lane::Gateway as usize];
+    fn compared(&self, to: Route, compare: impl Fn(f64, f64) -> f64) -> Option<Spread> {
+        let gateway = &self.figures[Route::Gateway as usize];
         let baseline = &self.figures[to as usize];
         let pairs = gateway.iter().zip(baseline);
         let compared = pairs.map(|(a, b)| compare(*a, *b));
-        // Nothing over nothing compares with nothing.
+        // A ratio of zeros is not a number.
         let compared: Vec<_> = compared.filter(|figure| figure.is_finite()).collect();
         Spread::of(&compared)
     }
 
-    /// What the gateway is compared with where no target says it.
-    pub(crate) fn baseline(&self) -> Lane {
-        let lanes = [Lane::Relay, Lane::Legacy, Lane::Direct];
-        let has_figures = |lane: &Lane| !self.figures[*lane as usize].is_empty();
-        lanes.into_iter().find(has_figures).unwrap_or(Lane::Relay)
+    /// The baseline for rows without a target.
+    pub(crate) fn baseline(&self) -> Route {
+        let routes = [Route::Relay, Route::Legacy, Route::Direct];
+        let has_figures = |route: &Route| !self.figures[*route as usize].is_empty();
+        routes.into_iter().find(has_figures).unwrap_or(Route::Relay)
     }
 }

@@ -1,4 +1,4 @@
-//! The lower limit: the same calls straight over HTTP, from within the driver.
+//! The lower bound: the same calls over HTTP, made by the driver itself.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinSet, LocalSet};
 
-use super::Result;
-use super::call::{Call, Era, FIRST_CALL};
-use super::drive::{Drive, Expected, Flood};
-use super::http::Endpoint;
-use super::usage::Usage;
+use crate::support::Result;
+use crate::support::call::{Call, Era, FIRST_CALL};
+use crate::support::client::driver::{CallDriver, ConcurrentRun, Expected};
+use crate::support::client::http::Endpoint;
+use crate::support::process::usage::Usage;
 
 pub(crate) struct Direct {
     runtime: Runtime,
@@ -24,8 +24,10 @@ impl Direct {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let endpoint = Rc::new(Endpoint::new(url)?);
         runtime.block_on(async {
-            endpoint.post(Era::Legacy.greeting()?, |_| Ok(())).await?;
-            match Era::Legacy.after_greeting() {
+            endpoint
+                .post(Era::Legacy.first_request()?, |_| Ok(()))
+                .await?;
+            match Era::Legacy.after_first_request() {
                 Some(message) => endpoint.post(message, |_| Ok(())).await,
                 None => Ok(()),
             }
@@ -33,7 +35,7 @@ impl Direct {
         Ok(Self { runtime, endpoint })
     }
 
-    /// Asks for the list of tools: how many bytes came.
+    /// Lists the tools; returns the number of bytes received.
     pub(crate) fn list_tools(&mut self) -> Result<usize> {
         let mut bytes = 0;
         let count = |message: bytes::Bytes| {
@@ -46,8 +48,8 @@ impl Direct {
     }
 }
 
-impl Drive for Direct {
-    fn one_by_one(&mut self, call: Call, count: usize) -> Result<Vec<Duration>> {
+impl CallDriver for Direct {
+    fn sequential(&mut self, call: Call, count: usize) -> Result<Vec<Duration>> {
         self.runtime.block_on(async {
             let mut expected = Expected::new(call, FIRST_CALL, count);
             let mut times = Vec::with_capacity(count);
@@ -70,7 +72,7 @@ impl Drive for Direct {
         })
     }
 
-    fn side_by_side(&mut self, call: Call, width: usize, count: usize) -> Result<Flood> {
+    fn concurrent(&mut self, call: Call, width: usize, count: usize) -> Result<ConcurrentRun> {
         let expected = Rc::new(RefCell::new(Expected::new(call, FIRST_CALL, count)));
         let next = Rc::new(Cell::new(FIRST_CALL));
         let end = FIRST_CALL + count as u64;
@@ -97,13 +99,13 @@ impl Drive for Direct {
             }
             Result::Ok(())
         })?;
-        Ok(Flood {
+        Ok(ConcurrentRun {
             wall: started.elapsed(),
             progress: std::mem::take(&mut expected.borrow_mut().progress),
         })
     }
 
-    /// The driver's own cost is not the baseline's.
+    /// Unknown: the driver's process does more than the calls.
     fn usage(&self) -> Option<Usage> {
         None
     }

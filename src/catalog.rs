@@ -1,10 +1,10 @@
-//! What clients are shown: the listings of all backends, merged.
+//! The listings of all backends, merged into what clients see.
 //!
-//! Listings in, a [`Catalog`] out: pure, replaced whole on every change, the same for the same
-//! input. A listing is read once into an [`BackendListing`]; a merge then touches no definition that stays as
-//! it is. Owns the names clients see ([`names`]), what of a definition reaches them ([`item`],
-//! [`clean`]) and the way back from a name or URI to a backend. It must not know connections,
-//! sessions or time; of a listing's origin it knows a [`BackendId`].
+//! A [`Catalog`] is built from listings, is never changed, and is the same for the same input. A
+//! listing is read once into a [`BackendListing`]; a merge copies no definition that stays the same.
+//! Owns the names that clients see ([`names`]), which definitions they see ([`item`], [`clean`]) and
+//! the mapping from a name or URI back to a backend. Pure; it must not know connections, sessions
+//! or time, and identifies a backend by its [`BackendId`].
 
 mod backend_listing;
 mod clean;
@@ -28,70 +28,70 @@ use crate::protocol::{Freshness, Kind, RawJson};
 
 pub use backend_listing::BackendListing;
 use backend_listing::Candidate;
-use item::shown_as;
+use item::exposed_definition;
 use names::Claim;
 pub use names::Names;
 pub use pins::{Change, Findings, Pins};
 pub use rejected::{RejectReason, Rejected};
 use template::Template;
 
-/// One backend's part in a build.
+/// One backend's input to a build.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
-    /// Which backend.
+    /// The backend.
     pub id: BackendId,
     /// Its entry of the config.
     pub config: &'a BackendConfig,
-    /// What it listed at last contact; `None` if it never connected.
+    /// What it listed last; `None` if it never connected.
     pub backend_listing: Option<&'a BackendListing>,
-    /// Its tools were listed in this run, and not only in an earlier one.
+    /// Its tools were listed in this run, not only in an earlier one.
     pub confirmed: bool,
 }
 
-/// A new catalogue, and what was left out of it.
+/// A new catalog, and the items that were rejected.
 #[derive(Debug)]
 pub struct Built {
-    /// The catalogue.
+    /// The catalog.
     pub catalog: Catalog,
-    /// Always in the same order for the same sources.
+    /// In the same order for the same sources.
     pub rejected: Vec<Rejected>,
 }
 
 /// One item that clients see.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// Which backend has it.
+    /// The backend that lists it.
     pub backend: BackendId,
-    /// What it is.
+    /// The kind of item.
     pub kind: Kind,
     /// The backend's own name or URI for it.
     pub own_name: Arc<str>,
-    /// The name or URI clients use.
+    /// The name or URI that clients use.
     pub exposed: Arc<str>,
-    /// A tool annotated `readOnlyHint` or `idempotentHint`: running it twice does no harm.
+    /// A tool annotated `readOnlyHint` or `idempotentHint`, which may run twice.
     pub safe_to_repeat: bool,
-    /// Its parameters that a modern backend wants in headers too.
+    /// Its parameters that must also be sent as headers to a modern backend.
     pub param_headers: Arc<[ParamHeader]>,
     /// The definition as clients see it.
     pub definition: RawJson,
 }
 
-/// A tool that keeps its name and is neither listed nor called.
+/// A tool that keeps its name but is neither listed nor called.
 #[derive(Debug)]
 pub struct Blocked {
-    /// Which backend has it.
+    /// The backend that lists it.
     pub backend: BackendId,
     /// The backend's own name for it.
     pub own_name: Arc<str>,
-    /// Why.
+    /// Why it is blocked.
     pub reason: RejectReason,
 }
 
-/// Everything clients are shown, and whose it is. Made by [`Catalog::build`] and never changed.
+/// All items that clients see, and their backends. Made by [`Catalog::build`] and never changed.
 #[derive(Debug)]
 pub struct Catalog {
     sections: [Section; Kind::ALL.len()],
-    /// One for each entry of the template shelf; `None` matches nothing.
+    /// One for each entry of the template section; `None` matches nothing.
     templates: Vec<Option<Template>>,
     names: Names,
 }
@@ -101,18 +101,18 @@ pub struct Catalog {
 struct Section {
     entries: Vec<Entry>,
     by_name: HashMap<Arc<str>, usize>,
-    /// What is not to be had, by the name it would be had under.
+    /// Blocked tools, by the name they would be exposed under.
     blocked: HashMap<Arc<str>, Blocked>,
     list: Bytes,
     freshness: Freshness,
 }
 
 impl Catalog {
-    /// Merges the sources, which stand in config order.
+    /// Merges the sources, which are in config order.
     ///
     /// Names in `names` stay with their owners. Until a list has been served, build from
-    /// `Names::default()`, so that config order owns names whatever order backends connected
-    /// in; from then on, from the [`names`](Self::names) of the catalogue before.
+    /// `Names::default()`, so that names follow config order and not the order of connecting; from
+    /// then on, from the [`names`](Self::names) of the previous catalog.
     pub fn build(gateway: &GatewayConfig, sources: &[Source<'_>], names: &Names) -> Built {
         let mut names = names.clone();
         let mut rejected = Vec::new();
@@ -139,12 +139,12 @@ impl Catalog {
         section.by_name.get(exposed).map(|&at| &section.entries[at])
     }
 
-    /// The tool that would have this exposed name, if it weren't blocked.
+    /// The blocked tool that would have this exposed name.
     pub fn blocked(&self, kind: Kind, exposed: &str) -> Option<&Blocked> {
         self.section(kind).blocked.get(exposed)
     }
 
-    /// The first template, in list order, that a URI which no list has can have come from.
+    /// The first template, in list order, that can have expanded to this unlisted URI.
     pub fn resolve_template(&self, uri: &str) -> Option<&Entry> {
         let matches = |template: &Option<Template>| {
             template
@@ -155,14 +155,14 @@ impl Catalog {
         self.section(Kind::Template).entries.get(at)
     }
 
-    /// All definitions of a kind as the text of a JSON array, in config order and then each
-    /// backend's own. Built once; this shares it.
+    /// All definitions of a kind as the text of a JSON array, in config order and within a backend
+    /// in the order it listed them. Built once and shared.
     pub fn list(&self, kind: Kind) -> &Bytes {
         &self.section(kind).list
     }
 
-    /// How long the list may be taken for true: no longer than its stalest part, and not at all
-    /// while a backend's part in it is missing (F-M-04).
+    /// How long the list may be cached: no longer than its shortest-lived part, and not at all while
+    /// a backend has not listed (F-M-04).
     pub fn freshness(&self, kind: Kind) -> Freshness {
         self.section(kind).freshness
     }
@@ -172,7 +172,7 @@ impl Catalog {
         self.section(kind).entries.iter()
     }
 
-    /// The names given out up to and with this catalogue.
+    /// The names assigned up to and including this catalog.
     pub fn names(&self) -> &Names {
         &self.names
     }
@@ -182,7 +182,7 @@ impl Catalog {
     }
 }
 
-/// An item on its way to an entry.
+/// A candidate with its source.
 struct Found<'a> {
     source: &'a Source<'a>,
     candidate: &'a Candidate,
@@ -196,19 +196,7 @@ impl Section {
         names: &mut Names,
         rejected: &mut Vec<Rejected>,
     ) -> Self {
-        let mut found = Vec::new();
-        for source in sources {
-            let Some(backend_listing) = source.backend_listing else {
-                continue;
-            };
-            rejected.extend_from_slice(backend_listing.rejected(kind));
-            found.extend(
-                backend_listing
-                    .items(kind)
-                    .iter()
-                    .map(|candidate| Found { source, candidate }),
-            );
-        }
+        let found = Found::all(kind, sources, rejected);
         let claims: Vec<Claim<'_>> = found.iter().map(|found| found.claim(kind)).collect();
         let exposed = names.assign(kind, gateway, &claims);
         let mut entries = Vec::with_capacity(found.len());
@@ -250,7 +238,20 @@ impl Section {
     }
 }
 
-impl Found<'_> {
+impl<'a> Found<'a> {
+    /// All candidates of a kind; adds the items that were rejected when a listing was read.
+    fn all(kind: Kind, sources: &'a [Source<'a>], rejected: &mut Vec<Rejected>) -> Vec<Self> {
+        let mut found = Vec::new();
+        for source in sources {
+            if let Some(listing) = source.backend_listing {
+                rejected.extend_from_slice(listing.rejected(kind));
+                let candidates = listing.items(kind).iter();
+                found.extend(candidates.map(|candidate| Self { source, candidate }));
+            }
+        }
+        found
+    }
+
     fn claim(&self, kind: Kind) -> Claim<'_> {
         let own = &self.candidate.item.own;
         let renamed = (kind == Kind::Tool)
@@ -277,10 +278,10 @@ impl Found<'_> {
             backend: self.source.id,
             kind,
             own_name: item.own.clone(),
-            // What a tool said in an earlier run is no permission in this one.
+            // An annotation from an earlier run does not permit repeats in this one.
             safe_to_repeat: item.safe_to_repeat && self.source.confirmed,
             param_headers: Arc::clone(param_headers),
-            definition: shown_as(&item.definition, name, description),
+            definition: exposed_definition(&item.definition, name, description),
             exposed,
         }
     }

@@ -1,6 +1,6 @@
-//! The backend: correct MCP servers over Streamable HTTP, on one thread, with answers built beforehand, so that they cost as little as they can.
+//! The backend: MCP servers over Streamable HTTP, on one thread, with responses built beforehand, so that they take as little time as possible.
 //!
-//! Prints the URL of each, serves, and ends with its stdin. A line on stdin asks how many requests have come so far.
+//! Prints the URL of each server, and ends when its stdin is closed. For each line on stdin it prints the number of requests so far.
 
 mod legacy;
 mod modern;
@@ -25,22 +25,22 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::Result;
+use crate::support::Result;
 use texts::Texts;
 
 /// Servers of a fleet.
 pub(crate) const FLEET: usize = 50;
-/// Tools of each.
+/// Tools of each server of a fleet.
 pub(crate) const FLEET_TOOLS: usize = 200;
-/// How long the last of them takes to list its tools; it is the slowest.
+/// How long the last server of a fleet, the slowest, takes to list its tools.
 const FLEET_SLOWEST: Duration = Duration::from_millis(200);
 
-/// What a mock process serves.
+/// The servers of a mock process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Servers {
-    /// One server that begins with a handshake.
+    /// One server with a handshake.
     Legacy,
-    /// One server of the stateless era, which has no handshake.
+    /// One stateless server.
     Modern,
     /// [`FLEET`] legacy servers with [`FLEET_TOOLS`] tools each.
     Fleet,
@@ -87,7 +87,7 @@ async fn serve(servers: Servers) -> Result<()> {
     let mut serving = tokio::task::JoinSet::new();
     for number in 0..servers.count() {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
-        tell(&format!("http://{}/mcp", listener.local_addr()?))?;
+        print_line(&format!("http://{}/mcp", listener.local_addr()?))?;
         let server = Arc::new(Server {
             modern: servers == Servers::Modern,
             texts: match servers {
@@ -101,30 +101,30 @@ async fn serve(servers: Servers) -> Result<()> {
             .layer(DefaultBodyLimit::disable())
             .with_state(server);
         let listener = listener.tap_io(|connection| {
-            // A connection that can't have it is as good as the others, only slower.
+            // Without it a connection works, only slower.
             let _ = connection.set_nodelay(true);
         });
         serving.spawn(async move { axum::serve(listener, app).await });
     }
-    thread::spawn(tell_requests);
+    thread::spawn(print_request_counts);
     while let Some(ended) = serving.join_next().await {
         ended??;
     }
     Ok(())
 }
 
-/// Answers each line with the number of requests so far, and ends the process when its parent goes away or closes its stdin.
-fn tell_requests() {
+/// Prints the number of requests so far for each line of input. Ends the process when its stdin is closed.
+fn print_request_counts() {
     for line in std::io::stdin().lock().lines() {
-        let told = tell(&REQUESTS.load(Ordering::Relaxed).to_string());
-        if line.is_err() || told.is_err() {
+        let printed = print_line(&REQUESTS.load(Ordering::Relaxed).to_string());
+        if line.is_err() || printed.is_err() {
             break;
         }
     }
     process::exit(0);
 }
 
-fn tell(line: &str) -> Result<()> {
+fn print_line(line: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}")?;
     Ok(out.flush()?)

@@ -1,10 +1,10 @@
-//! Whether tools are still what was accepted: a server that is trusted today may describe its
-//! tools otherwise tomorrow, and a model obeys descriptions.
+//! Compares tools with their accepted definitions: a trusted server may change a description, and
+//! models follow descriptions.
 //!
-//! Owns the verdicts, and the book of what was first seen in this run. A tool that nobody has seen
-//! is taken as it is; one that differs from what was accepted is a change, also when it was away
-//! in between, and also when it goes back to what was accepted earlier: that may be a rollback to
-//! a text with a known flaw. Pure: where the book is kept is not known here.
+//! Owns the comparison, and the definitions first seen in this run. A new tool is accepted. A
+//! difference from the accepted definition is a change, also if the tool was missing in between, and
+//! also if it returns to an earlier accepted definition, which may have a known flaw. Pure; it must
+//! not know where pins are stored.
 
 mod definition;
 mod diff;
@@ -19,14 +19,14 @@ use super::rejected::RejectReason;
 use crate::config::{BackendConfig, Lock, Pin, PinMode};
 use crate::protocol::RawJson;
 
-/// Tools of one backend that are held: it may list 10,000, and rename them as it likes.
+/// Most pinned tools of one backend, which may list 10,000 and rename them at any time.
 const MAX_PINS: usize = 20_000;
-/// Bytes of a definition that is kept as it is; of a larger one only the hash.
+/// Most bytes of a definition whose text is kept; of a larger one only the hash is.
 const MAX_KEPT_BYTES: usize = 64 << 10;
-/// Bytes of all definitions that are kept of what is first seen in one run.
+/// Most bytes of all definitions that are first seen in one run and whose text is kept.
 const MAX_FIRST_SEEN_BYTES: usize = 32 << 20;
 
-/// All that is accepted, in the lock or by having been seen first in this run.
+/// The accepted definitions: those of the lock, and those first seen in this run.
 #[derive(Debug, Default)]
 pub struct Pins {
     accepted: Arc<Lock>,
@@ -34,32 +34,32 @@ pub struct Pins {
     first_seen_bytes: usize,
 }
 
-/// What became of one backend's tools.
+/// The result of a comparison of one backend's tools.
 #[derive(Debug, Default)]
 pub struct Findings {
-    /// Never seen before, and accepted by that.
+    /// Tools never seen before, which are now accepted.
     pub new: Vec<Pin>,
-    /// Not what was accepted.
+    /// Tools that differ from their accepted definition.
     pub changed: Vec<Change>,
-    /// How many are held against nothing, since the backend has had too many.
+    /// How many tools were not compared, since the backend has too many.
     pub unpinned: usize,
 }
 
-/// A tool that is not what was accepted.
+/// A tool that differs from its accepted definition.
 #[derive(Debug, Clone)]
 pub struct Change {
-    /// What was accepted.
+    /// The accepted definition.
     pub accepted: Pin,
-    /// What it is now.
+    /// The definition now.
     pub now: Pin,
-    /// The members that differ; none where the accepted text is too large to be kept.
+    /// The members that differ; empty if the accepted text was too large to keep.
     pub parts: Vec<&'static str>,
-    /// It is what was accepted earlier.
+    /// The definition now is one that was accepted earlier.
     pub is_return: bool,
 }
 
 impl Pins {
-    /// With what the lock says.
+    /// With the definitions of the lock.
     pub fn new(accepted: Arc<Lock>) -> Self {
         Self {
             accepted,
@@ -68,9 +68,9 @@ impl Pins {
         }
     }
 
-    /// Holds the tools of an offer against what was accepted. Those that changed are withheld
-    /// where the config says so; new ones are accepted from now on.
-    pub fn judge(
+    /// Compares the tools of a listing with their accepted definitions, and accepts new tools.
+    /// Blocks tools that changed if `tools.pin` is `block`.
+    pub fn compare(
         &mut self,
         config: &BackendConfig,
         backend_listing: &mut BackendListing,
@@ -82,32 +82,32 @@ impl Pins {
         let blocks = config.tools.pin == PinMode::Block;
         for candidate in backend_listing.tools_mut() {
             candidate.blocked = self
-                .verdict(config, candidate, &mut findings)
+                .compare_tool(config, candidate, &mut findings)
                 .filter(|_| blocks);
         }
         findings
     }
 
-    /// Why a tool isn't to be had, if it isn't what was accepted.
-    fn verdict(
+    /// Why the tool would be blocked; `None` if it is new or has not changed.
+    fn compare_tool(
         &mut self,
         config: &BackendConfig,
         candidate: &Candidate,
         findings: &mut Findings,
     ) -> Option<RejectReason> {
         let (backend, tool) = (&config.name, &candidate.item.own);
-        let definition = definition::counted(&candidate.item.definition);
+        let definition = definition::pinned_parts(&candidate.item.definition);
         let Some(accepted) = self.pin(backend, tool) else {
             if self.count(backend) >= MAX_PINS {
                 findings.unpinned += 1;
                 return Some(RejectReason::Unpinned(MAX_PINS));
             }
             let sha256 = definition::sha256(&definition);
-            let pin = self.first_sight(pin_of(backend, tool, sha256, definition));
+            let pin = self.add_first_seen(pin_of(backend, tool, sha256, definition));
             findings.new.push(pin);
             return None;
         };
-        // Nearly every one, at every start.
+        // The usual case: saves parsing.
         if accepted.definition.as_ref() == Some(&definition) {
             return None;
         }
@@ -117,7 +117,7 @@ impl Pins {
         Some(reason)
     }
 
-    fn first_sight(&mut self, mut pin: Pin) -> Pin {
+    fn add_first_seen(&mut self, mut pin: Pin) -> Pin {
         let text = pin.definition.as_ref();
         self.first_seen_bytes += text.map_or(0, |text| text.as_bytes().len());
         if self.first_seen_bytes > MAX_FIRST_SEEN_BYTES {
@@ -138,7 +138,7 @@ impl Pins {
 }
 
 impl Change {
-    /// `None` if they say the same in another order or with other white space.
+    /// `None` if they differ only in order of members or white space.
     fn between(accepted: &Pin, definition: RawJson) -> Option<Self> {
         let sha256 = definition::sha256(&definition);
         if sha256 == accepted.sha256 {
@@ -155,16 +155,16 @@ impl Change {
         })
     }
 
-    /// What differs, as a unified diff of at most `most` lines that is safe to print.
-    pub fn diff(&self, most: usize) -> String {
+    /// The difference as a unified diff of at most `max_lines` lines, safe to print.
+    pub fn diff(&self, max_lines: usize) -> String {
         match (&self.accepted.definition, &self.now.definition) {
-            (Some(old), Some(new)) => diff::of_parts(old, new, &self.parts, most),
+            (Some(old), Some(new)) => diff::of_parts(old, new, &self.parts, max_lines),
             _ => format!("sha256 {} → {}", self.accepted.sha256, self.now.sha256),
         }
     }
 }
 
-/// What has changed, in a few words.
+/// Names the parts that changed.
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.parts.split_last() {

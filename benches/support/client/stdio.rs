@@ -1,27 +1,27 @@
-//! The client of a process that speaks MCP over stdio: the gateway and the relay look the same from here.
+//! The client of a process with MCP over stdio: the gateway or the relay.
 
 use std::io::{BufRead, Write};
 use std::time::{Duration, Instant};
 
 use memchr::memchr;
 
-use super::Result;
-use super::call::{Call, Era, FIRST_CALL, Incoming};
-use super::drive::{Drive, Expected, Flood};
-use super::process::{Process, Program};
-use super::usage::Usage;
+use crate::support::Result;
+use crate::support::call::{Call, Era, FIRST_CALL, Incoming};
+use crate::support::client::driver::{CallDriver, ConcurrentRun, Expected};
+use crate::support::process::usage::Usage;
+use crate::support::process::{Process, Program};
 
 pub(crate) struct StdioClient {
     process: Process,
     era: Era,
-    /// Names the process, and where to look, in an error.
+    /// Name of the process and its log, for an error.
     name: String,
     line: Vec<u8>,
     next_id: u64,
 }
 
 impl StdioClient {
-    /// Starts the process and has it answer the client's greeting, nothing more: the time from before exec to the answer.
+    /// Starts the process and sends the first request. Also returns the time from before exec to the response.
     pub(crate) fn launch(program: &Program, era: Era) -> Result<(Self, Duration)> {
         let started = Instant::now();
         let mut client = Self {
@@ -31,12 +31,12 @@ impl StdioClient {
             line: Vec::new(),
             next_id: FIRST_CALL,
         };
-        client.send(&era.greeting()?)?;
-        client.answer_to(1)?;
+        client.send(&era.first_request()?)?;
+        client.read_response_to(1)?;
         Ok((client, started.elapsed()))
     }
 
-    /// Starts the process and brings it to where calls of this tool can begin.
+    /// Starts the process and completes the handshake, so that calls of this tool can begin.
     pub(crate) fn open(program: &Program, call: Call) -> Result<Self> {
         let (mut client, _) = Self::launch(program, call.era)?;
         client.begin()?;
@@ -49,20 +49,19 @@ impl StdioClient {
         Ok(client)
     }
 
-    /// Ends the handshake, where the era has one.
+    /// Completes the handshake, if the era has one.
     pub(crate) fn begin(&mut self) -> Result<()> {
-        let message = self.era.after_greeting();
+        let message = self.era.after_first_request();
         message.map_or(Ok(()), |message| self.send(message.as_bytes()))
     }
 
-    /// Asks for the list of tools, which also waits for the backends behind a gateway: the time to the end of the answer, and how many
-    /// there are.
+    /// Lists the tools, which also waits for the backends of a gateway. Returns the time to the end of the response, and the number of tools.
     pub(crate) fn list_tools(&mut self) -> Result<(Duration, usize)> {
         let id = self.take_ids(1);
         let request = self.era.request(id, "tools/list")?;
         let sent = Instant::now();
         self.send(&request)?;
-        let time = self.answer_to(id)?.duration_since(sent);
+        let time = self.read_response_to(id)?.duration_since(sent);
         let tools = memchr::memmem::find_iter(&self.line, br#""inputSchema""#).count();
         Ok((time, tools))
     }
@@ -73,7 +72,7 @@ impl StdioClient {
 
     fn write(&mut self, lines: &[u8]) -> Result<()> {
         let written = self.process.input()?.write_all(lines);
-        written.map_err(|e| format!("{}: takes no more: {e}", self.name).into())
+        written.map_err(|e| format!("{}: can't be written to: {e}", self.name).into())
     }
 
     /// Reads the next line into `self.line`.
@@ -81,13 +80,13 @@ impl StdioClient {
         self.line.clear();
         self.process.output.read_until(b'\n', &mut self.line)?;
         if self.line.last() != Some(&b'\n') {
-            return Err(format!("{}: ended before it had answered", self.name).into());
+            return Err(format!("{}: ended before it had responded", self.name).into());
         }
         Ok(())
     }
 
-    /// Reads up to the answer to this id: when its end was there.
-    fn answer_to(&mut self, id: u64) -> Result<Instant> {
+    /// Reads up to the response to this id. Returns when its end was read.
+    fn read_response_to(&mut self, id: u64) -> Result<Instant> {
         loop {
             self.read_line()?;
             let read = Instant::now();
@@ -98,11 +97,11 @@ impl StdioClient {
         }
     }
 
-    fn a_line_is_ready(&self) -> bool {
+    fn has_buffered_line(&self) -> bool {
         memchr(b'\n', self.process.output.buffer()).is_some()
     }
 
-    /// Sets `count` ids aside, and the first of them.
+    /// Reserves `count` ids; returns the first.
     fn take_ids(&mut self, count: usize) -> u64 {
         let first = self.next_id;
         self.next_id += count as u64;
@@ -110,8 +109,8 @@ impl StdioClient {
     }
 }
 
-impl Drive for StdioClient {
-    fn one_by_one(&mut self, call: Call, count: usize) -> Result<Vec<Duration>> {
+impl CallDriver for StdioClient {
+    fn sequential(&mut self, call: Call, count: usize) -> Result<Vec<Duration>> {
         let first = self.take_ids(count);
         let mut expected = Expected::new(call, first, count);
         let mut request = Vec::new();
@@ -124,7 +123,7 @@ impl Drive for StdioClient {
             self.write(&request)?;
             loop {
                 self.read_line()?;
-                // The clock stops before the check, which takes its time on a large answer.
+                // Excludes the check, which takes long for a large response.
                 let time = sent.elapsed();
                 if expected.take(&self.line)? {
                     times.push(time);
@@ -135,7 +134,7 @@ impl Drive for StdioClient {
         Ok(times)
     }
 
-    fn side_by_side(&mut self, call: Call, width: usize, count: usize) -> Result<Flood> {
+    fn concurrent(&mut self, call: Call, width: usize, count: usize) -> Result<ConcurrentRun> {
         let first = self.take_ids(count);
         let mut expected = Expected::new(call, first, count);
         let mut to_send = (first..).take(count);
@@ -153,18 +152,18 @@ impl Drive for StdioClient {
                 break;
             }
             self.write(&requests)?;
-            // Whatever has come is taken before the next calls go out together: a busy client reads and writes in such gulps.
+            // Takes all responses that have arrived before it writes the next calls together, as a busy client does.
             loop {
                 self.read_line()?;
                 if expected.take(&self.line)? {
                     open -= 1;
                 }
-                if !self.a_line_is_ready() {
+                if !self.has_buffered_line() {
                     break;
                 }
             }
         }
-        Ok(Flood {
+        Ok(ConcurrentRun {
             wall: started.elapsed(),
             progress: expected.progress,
         })

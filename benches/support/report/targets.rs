@@ -1,16 +1,16 @@
-//! What the gateway must reach, and what it aims at, in one table.
+//! The targets of the gateway, in one table.
 
-use super::sheet::{Lane, Measure, Row, Section};
-use super::stats::Spread;
+use crate::support::report::results::{Metric, Route, Row, Section};
+use crate::support::report::stats::Spread;
 
 pub(crate) struct Target {
-    /// How `--check` speaks of it.
+    /// Its name in the output of `--check`.
     pub(crate) name: &'static str,
     pub(crate) section: Section,
-    pub(crate) measure: Measure,
-    /// Missing it fails a check.
+    pub(crate) measure: Metric,
+    /// The required goal: `--check` fails if it is missed.
     pub(crate) must: Option<Goal>,
-    /// What is worked towards: a check names it when it is missed.
+    /// The desired goal: `--check` names it if it is missed.
     pub(crate) aim: Option<Goal>,
 }
 
@@ -24,12 +24,12 @@ pub(crate) struct Goal {
 enum Of {
     /// The figure itself.
     Value,
-    /// The figure over that of a baseline in the same round.
-    Ratio(Lane),
-    /// The same, less so much of the figure.
-    Past(f64, Lane),
-    /// What the figure has on top of a baseline's in the same round.
-    Excess(Lane),
+    /// The ratio to a baseline in the same round.
+    Ratio(Route),
+    /// The same, with this allowance subtracted from the figure.
+    Past(f64, Route),
+    /// The difference to a baseline in the same round.
+    Excess(Route),
 }
 
 #[derive(Clone, Copy)]
@@ -38,13 +38,13 @@ enum Bound {
     AtLeast(f64),
 }
 
-use Measure::{CallsPerSecond, CpuPerCall, Growth, Idle, Initialized, ListAgain, Listed};
-use Measure::{P50, Peak, ProgressP50, RequestsPerCall, Size, Wall};
+use Metric::{CallsPerSecond, CpuPerCall, Growth, Idle, Initialized, ListAgain, Listed};
+use Metric::{P50, Peak, ProgressP50, RequestsPerCall, Size, Wall};
 use Section::{Crowd, Fleet, Huge, Large, LegacyToModern, ModernToLegacy, ModernToModern};
 use Section::{Progress, Small, Soak, Sse, Start};
 
-const RELAY: Of = Of::Ratio(Lane::Relay);
-const DIRECT: Of = Of::Ratio(Lane::Direct);
+const RELAY: Of = Of::Ratio(Route::Relay);
+const DIRECT: Of = Of::Ratio(Route::Direct);
 const ITSELF: Of = Of::Value;
 
 #[rustfmt::skip]
@@ -58,28 +58,28 @@ pub(crate) const TARGETS: [Target; 23] = [
     target("time of one streamed call",             Sse,                  P50,                   None,                    at_most(RELAY, 1.2)),
     target("streamed calls per second",             Sse,                  CallsPerSecond(64),    None,                    at_least(RELAY, 0.85)),
     target("CPU per streamed call",                 Sse,                  CpuPerCall,            None,                    at_most(RELAY, 1.35)),
-    target("allocations per call",                  Section::Allocations, Measure::Allocations,  None,                    at_most(Of::Excess(Lane::Direct), 20.0)),
+    target("allocations per call",                  Section::Allocations, Metric::Allocations,  None,                    at_most(Of::Excess(Route::Direct), 20.0)),
     target("time of a large answer",                Large,                Wall,                  at_most(RELAY, 1.5),     at_most(RELAY, 1.2)),
     // Three times the answer, and 12 MiB.
     target("memory with a large answer",            Large,                Peak,                  at_most(ITSELF, 64.0),   at_most(ITSELF, 36.0)),
     target("time of a huge answer",                 Huge,                 Wall,                  None,                    at_most(RELAY, 1.2)),
     target("first notification of a call",          Progress,             ProgressP50,           None,                    at_most(ITSELF, 1.0)),
-    target("memory with 10,000 calls at once",      Crowd,                Peak,                  None,                    at_most(ITSELF, 64.0)),
-    target("10,000 tools at start",                 Fleet,                Listed,                None,                    at_most(Of::Past(150.0, Lane::Direct), 1.5)),
+    target("memory with 10,000 concurrent calls",   Crowd,                Peak,                  None,                    at_most(ITSELF, 64.0)),
+    target("10,000 tools at start",                 Fleet,                Listed,                None,                    at_most(Of::Past(150.0, Route::Direct), 1.5)),
     target("10,000 tools from memory",              Fleet,                ListAgain,             at_most(ITSELF, 10.0),   at_most(ITSELF, 5.0)),
     target("round trips within the modern era",     ModernToModern,       RequestsPerCall,       None,                    at_most(ITSELF, 1.0)),
     target("round trips from legacy to modern",     LegacyToModern,       RequestsPerCall,       None,                    at_most(ITSELF, 1.0)),
     target("round trips from modern to legacy",     ModernToLegacy,       RequestsPerCall,       None,                    at_most(ITSELF, 1.0)),
     target("start",                                 Start,                Initialized,           at_most(ITSELF, 20.0),   at_most(RELAY, 1.3)),
     target("size of the executable",                Start,                Size,                  None,                    at_most(ITSELF, 8.0)),
-    // What an allocator keeps is no leak: a leak of a byte a call shows.
+    // Allows for memory that the allocator keeps; a leak of one byte for each call exceeds it.
     target("memory after a million calls",          Soak,                 Growth,                None,                    at_most(ITSELF, 0.5)),
 ];
 
 const fn target(
     name: &'static str,
     section: Section,
-    measure: Measure,
+    measure: Metric,
     must: Option<Goal>,
     aim: Option<Goal>,
 ) -> Target {
@@ -107,26 +107,26 @@ const fn at_least(of: Of, bound: f64) -> Option<Goal> {
 }
 
 impl Target {
-    /// The baseline that the target compares with, if it compares.
-    pub(crate) fn baseline(&self) -> Option<Lane> {
+    /// The baseline of the target, if it has one.
+    pub(crate) fn baseline(&self) -> Option<Route> {
         [self.aim, self.must]
             .into_iter()
             .flatten()
             .find_map(|goal| match goal.of {
                 Of::Value => None,
-                Of::Ratio(lane) | Of::Past(_, lane) | Of::Excess(lane) => Some(lane),
+                Of::Ratio(route) | Of::Past(_, route) | Of::Excess(route) => Some(route),
             })
     }
 }
 
 impl Goal {
-    /// Whether the median of the rounds reaches it; `None` where the system gives no figure.
+    /// Whether the median of the rounds meets it; `None` if there is no figure.
     pub(crate) fn is_met(&self, row: &Row) -> Option<bool> {
         let Spread { median, .. } = match self.of {
-            Of::Value => row.value(Lane::Gateway),
-            Of::Ratio(lane) => row.ratio(lane),
-            Of::Past(allowance, lane) => row.ratio_past(allowance, lane),
-            Of::Excess(lane) => row.excess(lane),
+            Of::Value => row.value(Route::Gateway),
+            Of::Ratio(route) => row.ratio(route),
+            Of::Past(allowance, route) => row.ratio_past(allowance, route),
+            Of::Excess(route) => row.excess(route),
         }?;
         Some(match self.bound {
             Bound::AtMost(bound) => median <= bound,
@@ -134,8 +134,8 @@ impl Goal {
         })
     }
 
-    /// As in `≤ 1.5 × relay`.
-    pub(crate) fn text(&self, measure: Measure) -> String {
+    /// The goal as text, e.g. `≤ 1.5 × relay`.
+    pub(crate) fn text(&self, measure: Metric) -> String {
         let (sign, bound) = match self.bound {
             Bound::AtMost(bound) => ('≤', bound),
             Bound::AtLeast(bound) => ('≥', bound),
@@ -143,12 +143,12 @@ impl Goal {
         let unit = measure.unit();
         match self.of {
             Of::Value => format!("{sign} {bound} {unit}").trim_end().to_owned(),
-            Of::Ratio(lane) => format!("{sign} {bound} × {}", lane.name()),
-            Of::Excess(lane) => format!("{sign} {} + {bound} {unit}", lane.name())
+            Of::Ratio(route) => format!("{sign} {bound} × {}", route.name()),
+            Of::Excess(route) => format!("{sign} {} + {bound} {unit}", route.name())
                 .trim_end()
                 .to_owned(),
-            Of::Past(allowance, lane) => {
-                format!("{sign} {bound} × {} + {allowance} {unit}", lane.name())
+            Of::Past(allowance, route) => {
+                format!("{sign} {bound} × {} + {allowance} {unit}", route.name())
             }
         }
     }

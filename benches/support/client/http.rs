@@ -1,4 +1,4 @@
-//! One MCP endpoint over HTTP with no policy: what the relay and the direct baseline have in common.
+//! An MCP endpoint over HTTP without any policy, for the relay and the direct baseline.
 
 use std::sync::OnceLock;
 
@@ -7,8 +7,8 @@ use memchr::memmem;
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Body, Client, Response};
 
-use super::Result;
-use super::call::LEGACY_VERSION;
+use crate::support::Result;
+use crate::support::call::LEGACY_VERSION;
 
 const SESSION: &str = "mcp-session-id";
 
@@ -20,7 +20,7 @@ pub(crate) struct Endpoint {
 
 impl Endpoint {
     pub(crate) fn new(url: &str) -> Result<Self> {
-        // Refused only where one stands already, which serves as well.
+        // Fails if a provider is installed already, which serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut headers = HeaderMap::new();
         headers.insert(
@@ -38,7 +38,7 @@ impl Endpoint {
         let http = Client::builder()
             .default_headers(headers)
             .no_proxy()
-            // Loopback needs no TLS: without the system's certificates a client is built at once.
+            // Loopback needs no TLS: skips loading the system's certificates.
             .tls_certs_only([])
             .build()?;
         Ok(Self {
@@ -48,7 +48,7 @@ impl Endpoint {
         })
     }
 
-    /// Sends one message and hands over each message that comes back, as soon as it is whole; returns with the end of the body.
+    /// Sends one message and delivers each message of the response as soon as it is complete. Returns at the end of the body.
     pub(crate) async fn post(
         &self,
         message: impl Into<Body>,
@@ -83,7 +83,7 @@ async fn body(response: Response, mut deliver: impl FnMut(Bytes) -> Result<()>) 
     }
 }
 
-/// Cuts a stream at its blank lines. Reads the form that the mock writes, one `data:` line an event, and no other.
+/// Splits a stream at its blank lines. Reads only the form that the mock writes: one `data:` line for each event.
 async fn events(
     mut response: Response,
     mut deliver: impl FnMut(Bytes) -> Result<()>,

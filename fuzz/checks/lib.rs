@@ -1,9 +1,8 @@
-//! What holds for whatever bytes come from outside.
+//! Properties of the parsers of untrusted input.
 //!
-//! Each check takes bytes, hands them to one reader of the gateway and panics if something is not
-//! as it must be, which is always more than that it returns. They stand here once: the fuzz
-//! targets call them, and so does `cargo test`, with the corpus and with mutations of it. They must
-//! not know who calls, and use only what the library shows to everybody.
+//! Each check passes bytes to one parser of the gateway and panics if a property does not hold. The
+//! fuzz targets call the checks, and so does `cargo test`, with the corpus and mutations of it. They
+//! must not know their caller, and use only the public API of the library.
 
 use std::ops::Range;
 
@@ -21,10 +20,10 @@ pub mod retry_after;
 pub mod sse;
 pub mod www_authenticate;
 
-/// What a target calls.
+/// The function that a target calls.
 pub type Check = fn(&[u8]);
 
-/// Every check, under the name of its target and of its corpus.
+/// Every check, by the name of its target and its corpus.
 pub const ALL: [(&str, Check); 9] = [
     ("config", config::check),
     ("edits", edits::check),
@@ -44,7 +43,7 @@ fn chance_of(data: &[u8]) -> Chance {
     Chance(data.iter().fold(0xcbf2_9ce4_8422_2325, hash))
 }
 
-/// A text of this length in up to eight pieces, some of which may be empty.
+/// Ranges that split a text of this length into up to eight pieces, some of them empty.
 fn pieces(chance: &mut Chance, length: usize) -> Vec<Range<usize>> {
     let mut cuts: Vec<usize> = (0..chance.below(8))
         .map(|_| chance.below(length + 1))
@@ -57,7 +56,7 @@ fn pieces(chance: &mut Chance, length: usize) -> Vec<Range<usize>> {
         .collect()
 }
 
-/// Whether a person can be shown this: one line without control characters, and not too long.
+/// Asserts that a message can be shown to the user: no control characters, and not too long.
 fn assert_readable(message: &str) {
     assert!(!message.contains(char::is_control), "{message:?}");
     assert!(message.len() < 2_000, "too long to read: {message}");

@@ -1,4 +1,4 @@
-//! Who takes part: the servers, and the process under test with the config that it is given.
+//! The servers, and the process under test with its config.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::{env, fs};
 
-use super::Result;
-use super::mock::Servers;
-use super::process::{Process, Program, log, scratch};
+use crate::support::Result;
+use crate::support::mock::Servers;
+use crate::support::process::{Process, Program, log, scratch};
 
-/// A running mock. It ends when it is dropped.
+/// A running mock process. It ends when this is dropped.
 pub(crate) struct Mock {
     process: Process,
     pub(crate) urls: Vec<String>,
@@ -28,12 +28,12 @@ impl Mock {
         Ok(Self { process, urls })
     }
 
-    /// The URL of its only server, or its first.
+    /// The URL of its first server.
     pub(crate) fn url(&self) -> &str {
         &self.urls[0]
     }
 
-    /// How many requests and notifications have come so far.
+    /// The number of requests and notifications received so far.
     pub(crate) fn requests(&mut self) -> Result<u64> {
         self.process.input()?.write_all(b"\n")?;
         Ok(next_line(&mut self.process)?.parse()?)
@@ -49,13 +49,13 @@ fn next_line(process: &mut Process) -> Result<String> {
 /// The process under test.
 pub(crate) enum Subject {
     Gateway,
-    /// Another command, with `{url}` where the backend's URL belongs; `relay` is the relay itself.
+    /// Another command, with `{url}` in place of the backend's URL; `relay` is the relay itself.
     Other(String),
 }
 
-/// What the process under test is to stand in front of, and how.
+/// The backends and the config of the process under test.
 pub(crate) struct Setup<'a> {
-    /// Names its config.
+    /// Name of its config file.
     pub(crate) name: &'static str,
     /// Lines of the `[gateway]` table.
     pub(crate) gateway: &'static str,
@@ -63,7 +63,7 @@ pub(crate) struct Setup<'a> {
 }
 
 impl Subject {
-    /// `None` where only the gateway could be set up so.
+    /// `None` if only the gateway supports this setup.
     pub(crate) fn program(&self, setup: &Setup<'_>) -> Result<Option<Program>> {
         match (self, setup.urls) {
             (Self::Gateway, _) => gateway(setup).map(Some),
@@ -82,20 +82,22 @@ pub(crate) fn executable() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_sentinel-gateway"))
 }
 
-/// Builds it as users have it: where the executable comes along with a bench, its packages have features that only development needs.
+/// Builds it as users do: the executable that cargo builds for a bench has dependencies with features that only development needs.
 pub(crate) fn build() -> Result<()> {
     let profile = executable().parent().map(PathBuf::from);
-    let profile = profile.ok_or("an executable that stands nowhere")?;
+    let profile = profile.ok_or("the executable has no folder")?;
     if !profile.ends_with("release") {
         return Ok(());
     }
-    let target = profile.parent().ok_or("a profile of no target")?;
+    let target = profile
+        .parent()
+        .ok_or("the profile's folder has no parent")?;
     let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
     let mut build = Command::new(cargo);
-    // What cargo says to a bench would look like a change to the build scripts of packages, and have them built anew each time.
-    let said = env::vars_os().map(|(name, _)| name);
+    // The variables that cargo sets for a bench would make build scripts of dependencies run again each time.
+    let names = env::vars_os().map(|(name, _)| name);
     let of_bench = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "OUT_DIR"];
-    for name in said.filter(|name| {
+    for name in names.filter(|name| {
         of_bench
             .iter()
             .any(|of| name.to_string_lossy().starts_with(of))
@@ -117,7 +119,7 @@ pub(crate) fn build() -> Result<()> {
         .ok_or("the gateway can't be built".into())
 }
 
-/// The gateway with a config of its own, so that no config of this machine is met.
+/// The gateway with a config of its own, so that it uses none of this machine.
 fn gateway(setup: &Setup<'_>) -> Result<Program> {
     Ok(Program {
         name: "the gateway",

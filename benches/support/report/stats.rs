@@ -1,8 +1,8 @@
-//! The little arithmetic of the scale.
+//! Medians and percentiles.
 
 use std::time::Duration;
 
-/// The figures of all rounds in three numbers.
+/// Median and range of the figures of all rounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -11,7 +11,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// `None` of no figures.
+    /// `None` if there are no figures.
     pub(crate) fn of(figures: &[f64]) -> Option<Self> {
         let mut sorted = figures.to_vec();
         sorted.sort_by(f64::total_cmp);
@@ -29,7 +29,7 @@ impl Spread {
     }
 }
 
-/// The smallest time that `share` (0 to 1) of the times don't exceed; zero of none.
+/// The smallest time that `share` (0 to 1) of the times don't exceed; zero if there are none.
 pub(crate) fn percentile(times: &mut [Duration], share: f64) -> Duration {
     times.sort_unstable();
     let rank = (share * times.len() as f64).ceil() as usize;

@@ -1,0 +1,7 @@
+//! Byte transports.
+//!
+//! Owns lines over stdio ([`stdio`]) and the HTTP clients ([`http`]). It must not know backends or
+//! who sends a message.
+
+pub mod http;
+pub mod stdio;
