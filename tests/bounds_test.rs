@@ -88,7 +88,7 @@ fn large_answers_at_once_end_as_overloaded_where_there_is_no_room() {
             came += 1;
             continue;
         }
-        assert_eq!(answer.verdict(), ("overloaded", "unknown", 1));
+        assert_eq!(answer.gateway_error(), ("overloaded", "unknown", 1));
         assert!(answer.message().contains("max_buffered_bytes"));
         assert!(answer.message().contains("MAY HAVE RUN"));
     }
@@ -130,7 +130,7 @@ fn large_lines_at_once_are_refused_where_there_is_no_room_and_small_ones_pass() 
             done += 1;
             continue;
         }
-        let (class, executed, _) = answer.verdict();
+        let (class, executed, _) = answer.gateway_error();
         assert_eq!((class, executed), ("overloaded", "no"));
         assert!(answer.message().contains("max_buffered_bytes"));
     }
@@ -161,7 +161,7 @@ fn events_without_end_and_bombs_stay_below_the_ceiling() {
         for (fault, reply) in [("event", endless()), ("bomb", json().brotli(&zeros))] {
             fake.on_tool("bad_tool", reply);
             let answer = process.client.call("bad_tool", json!({}));
-            assert_eq!(answer.verdict().0, "too_large", "{fault}");
+            assert_eq!(answer.gateway_error().0, "too_large", "{fault}");
         }
     }
     assert_below_ceiling(&process, before);

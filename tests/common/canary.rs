@@ -52,7 +52,7 @@ pub fn secret(name: &str) -> String {
 }
 
 /// The same in the forms in which servers say things back.
-pub fn spellings(secret: &str) -> Vec<String> {
+pub fn encodings(secret: &str) -> Vec<String> {
     let json = serde_json::Value::from(secret).to_string();
     let json = json[1..json.len() - 1].to_owned();
     let percent = secret
@@ -125,34 +125,34 @@ fn plant_in(section: &str, file: &Path) -> String {
 }
 
 /// Looks through something that a gateway said.
-pub fn look(place: &str, said: &[u8]) {
+pub fn scan(place: &str, said: &[u8]) {
     LINES.fetch_add(said.split(|byte| *byte == b'\n').count(), Ordering::Relaxed);
-    if finds(said) {
+    if contains_secret(said) {
         let said = String::from_utf8_lossy(said).into_owned();
         found().push(format!("{place}: {said}"));
     }
 }
 
 /// Whether a secret shows in it.
-pub fn finds(said: &[u8]) -> bool {
+pub fn contains_secret(said: &[u8]) -> bool {
     LOOKS.iter().any(|look| look.find(said).is_some())
 }
 
 /// Looks at the command line of a process, where the system shows it.
-pub fn look_at_command_line(pid: u32) {
+pub fn scan_command_line(pid: u32) {
     if let Ok(line) = std::fs::read(format!("/proc/{pid}/cmdline")) {
-        look("command line", &line);
+        scan("command line", &line);
     }
 }
 
 /// How many lines were looked through so far, by all tests of this process.
-pub fn lines() -> usize {
+pub fn scanned_lines() -> usize {
     LINES.load(Ordering::Relaxed)
 }
 
 /// # Panics
 /// If a secret showed anywhere in this process so far.
-pub fn assert_none() {
+pub fn assert_no_leaks() {
     let found = found().join("\n");
     assert!(found.is_empty(), "secrets show:\n{found}");
 }
@@ -178,7 +178,7 @@ struct Watched;
 
 impl Write for Watched {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        look("log", line);
+        scan("log", line);
         Ok(line.len())
     }
 
@@ -188,25 +188,25 @@ impl Write for Watched {
 }
 
 /// A pipe of a process, looked through as it is read.
-pub struct Watch<R> {
+pub struct ScannedPipe<R> {
     place: &'static str,
     pipe: R,
     /// The end of what was read: a secret may come in two pieces.
     tail: Vec<u8>,
 }
 
-impl<R> Watch<R> {
+impl<R> ScannedPipe<R> {
     pub fn new(place: &'static str, pipe: R) -> Self {
         let tail = Vec::new();
         Self { place, pipe, tail }
     }
 }
 
-impl<R: Read> Read for Watch<R> {
+impl<R: Read> Read for ScannedPipe<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let read = self.pipe.read(into)?;
         self.tail.extend_from_slice(&into[..read]);
-        look(self.place, &self.tail);
+        scan(self.place, &self.tail);
         let kept = self.tail.len().min(2 * WORD.len());
         self.tail.drain(..self.tail.len() - kept);
         if self.tail.contains(&b'\n') {

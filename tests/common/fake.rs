@@ -7,9 +7,9 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::{Handle, Runtime};
 
 use super::PATIENCE;
-use super::group::{Group, Member};
 use super::reply::Reply;
 use super::server::{Server, merge};
+use super::task_group::{TaskGroup, TaskGuard};
 use super::wire::{Request, read_request, write_reply};
 
 /// Fakes run beside the test, whatever runtime that has, so that a test may block.
@@ -38,7 +38,7 @@ pub struct FakeBackend {
     /// Never listens, and keeps the port while nothing does: connections are refused then.
     _anchor: TcpSocket,
     /// While it listens: a group of one, the task that accepts.
-    accepting: Mutex<Option<Group>>,
+    accepting: Mutex<Option<TaskGroup>>,
     runtime: Handle,
 }
 
@@ -48,7 +48,7 @@ struct Shared {
     /// Connections made so far.
     accepted: Mutex<usize>,
     on_connect: Mutex<Vec<OnConnect>>,
-    connections: Mutex<Group>,
+    connections: Mutex<TaskGroup>,
 }
 
 /// What becomes of a connection before a request is read.
@@ -92,7 +92,7 @@ impl FakeBackend {
                 one_more_request: Condvar::new(),
                 accepted: Mutex::new(0),
                 on_connect: Mutex::new(Vec::new()),
-                connections: Mutex::new(Group::new()),
+                connections: Mutex::new(TaskGroup::new()),
             }),
             port,
             _anchor: anchor,
@@ -158,13 +158,16 @@ impl FakeBackend {
     }
 
     /// Asks this what to say to a request for which nothing is scripted.
-    pub fn improvise(self, says: impl FnMut(&Request) -> Option<Reply> + Send + 'static) -> Self {
-        self.with(|server| server.improvise = Some(Box::new(says)))
+    pub fn respond_with(
+        self,
+        says: impl FnMut(&Request) -> Option<Reply> + Send + 'static,
+    ) -> Self {
+        self.with(|server| server.responder = Some(Box::new(says)))
     }
 
     /// Keeps no request, so that it can serve for hours; nothing can be asked about them.
-    pub fn forgetful(self) -> Self {
-        self.with(|server| server.forgetful = true)
+    pub fn without_recording(self) -> Self {
+        self.with(|server| server.discards_requests = true)
     }
 
     pub(super) fn with(self, change: impl FnOnce(&mut Server)) -> Self {
@@ -207,7 +210,7 @@ impl FakeBackend {
     }
 
     /// Ends [`always`](Self::always) and forgets what is queued for this kind.
-    pub fn as_usual(&self, kind: &str) -> &Self {
+    pub fn reset_script(&self, kind: &str) -> &Self {
         let mut server = self.server();
         server.always.remove(kind);
         server.scripted.remove(kind);
@@ -253,15 +256,21 @@ impl FakeBackend {
     /// Closes all connections, idle and busy ones, and goes on listening.
     pub fn drop_connections(&self) -> &Self {
         // The lock is free while it waits: a new connection takes it.
-        let connections =
-            std::mem::replace(&mut *self.shared.connections.lock().unwrap(), Group::new());
+        let connections = std::mem::replace(
+            &mut *self.shared.connections.lock().unwrap(),
+            TaskGroup::new(),
+        );
         connections.end();
         self
     }
 
     /// The same without waiting until they are closed.
     pub fn cut_connections(&self) -> &Self {
-        std::mem::replace(&mut *self.shared.connections.lock().unwrap(), Group::new()).cut();
+        std::mem::replace(
+            &mut *self.shared.connections.lock().unwrap(),
+            TaskGroup::new(),
+        )
+        .cut();
         self
     }
 
@@ -277,7 +286,7 @@ impl FakeBackend {
     /// Listens again, with sessions and lists as they were.
     pub fn come_up(&self) -> &Self {
         self.accepting.lock().unwrap().get_or_insert_with(|| {
-            let accepting = Group::new();
+            let accepting = TaskGroup::new();
             let _entered = self.runtime.enter();
             let listener = bound_to(self.port).listen(1024).unwrap();
             let shared = Arc::clone(&self.shared);
@@ -404,7 +413,7 @@ fn bound_to(port: u16) -> TcpSocket {
     socket
 }
 
-async fn accept(listener: TcpListener, mut member: Member, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, mut member: TaskGuard, shared: Arc<Shared>) {
     loop {
         let accepted = tokio::select! {
             biased;

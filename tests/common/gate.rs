@@ -49,12 +49,12 @@ impl Gate {
 
     /// Blocks the test until this many have lost their client while they were held. To a modern
     /// server that is a cancellation.
-    pub fn wait_until_left(&self, count: usize) {
+    pub fn wait_for_disconnects(&self, count: usize) {
         self.wait("should have lost their client", count, |seen| seen.left);
     }
 
     /// How many have lost their client while they were held.
-    pub fn left(&self) -> usize {
+    pub fn disconnects(&self) -> usize {
         self.inner.count.lock().unwrap().left
     }
 

@@ -16,11 +16,11 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::PATIENCE;
 use super::canary;
 use super::fake::FakeBackend;
-use super::law::{Law, Message};
+use super::protocol_checker::{Message, ProtocolChecker};
 
 /// A running gateway. It runs on a thread of its own, so that tests just block.
 ///
-/// When it goes out of scope its input ends, and what it said and did is judged: see [`Law`];
+/// When it goes out of scope its input ends, and what it said and did is judged: see [`ProtocolChecker`];
 /// besides, a response or request that the test hasn't taken is a failure, and so is a
 /// notification, other than `list_changed` and what [`ignore`](Self::ignore) names.
 ///
@@ -37,13 +37,13 @@ pub struct TestGateway {
     here: Option<Here>,
     /// How long it is waited for.
     patience: Duration,
-    law: Law,
+    checker: ProtocolChecker,
     /// Both directions, for the message of a failure.
     transcript: Vec<String>,
     unread: VecDeque<Message>,
     ignored: Vec<String>,
     /// Nothing that is left unread at the end is a failure.
-    forgiving: bool,
+    json_rpc_only: bool,
     next_id: u64,
     /// What its client can do, while it speaks the modern era.
     pub(super) modern: Option<Value>,
@@ -84,7 +84,7 @@ impl TestGateway {
     }
 
     /// The same with a folder for state, `state` in this one: it remembers the run before.
-    pub fn with_memory(folder: &Path, toml: &str) -> Self {
+    pub fn with_state(folder: &Path, toml: &str) -> Self {
         let environment = Environment::new(folder).with_state(folder.join("state"));
         Self::start(folder, toml, environment)
     }
@@ -116,7 +116,7 @@ impl TestGateway {
             };
             let _ = ended.send(runtime.block_on(run(config, io, wishes)));
         });
-        let mut gateway = Self::behind(to_gateway, from_gateway, PATIENCE);
+        let mut gateway = Self::over_pipes(to_gateway, from_gateway, PATIENCE);
         gateway.here = Some(Here {
             exit,
             exited: false,
@@ -126,7 +126,7 @@ impl TestGateway {
     }
 
     /// Whatever reads lines there and answers here, such as a process.
-    pub fn behind(
+    pub fn over_pipes(
         input: impl Write + Send + 'static,
         output: impl Read + Send + 'static,
         patience: Duration,
@@ -136,11 +136,11 @@ impl TestGateway {
             output: lines_out(output),
             here: None,
             patience,
-            law: Law::default(),
+            checker: ProtocolChecker::default(),
             transcript: Vec::new(),
             unread: VecDeque::new(),
             ignored: Vec::new(),
-            forgiving: false,
+            json_rpc_only: false,
             next_id: 1,
             modern: None,
             folder: None,
@@ -181,9 +181,9 @@ impl TestGateway {
 
     /// It is somebody else's program: what is left unread at its end is no failure, and it is held
     /// to JSON-RPC alone.
-    pub fn forgive(&mut self) {
-        self.forgiving = true;
-        self.law.bare = true;
+    pub fn json_rpc_only(&mut self) {
+        self.json_rpc_only = true;
+        self.checker.bare = true;
     }
 
     /// All that was said so far, in both directions.
@@ -197,7 +197,7 @@ impl TestGateway {
     /// Sends bytes and a line end.
     pub fn send_raw(&mut self, line: impl AsRef<[u8]>) {
         let line = line.as_ref();
-        self.law.sent(line);
+        self.checker.sent(line);
         self.transcript.push(format!("→ {}", abridged(line)));
         let input = self.input.as_ref().expect("the input has ended already");
         let _ = input.send([line, b"\n"].concat());
@@ -211,7 +211,7 @@ impl TestGateway {
 
     /// Sends a line whose end doesn't come.
     pub fn send_unended(&mut self, line: &str) {
-        self.law.sent(line.as_bytes());
+        self.checker.sent(line.as_bytes());
         self.send_bytes(line.into());
     }
 
@@ -323,9 +323,9 @@ impl TestGateway {
     }
 
     fn receive(&mut self, line: &[u8]) {
-        canary::look("stdout", line);
+        canary::scan("stdout", line);
         self.transcript.push(format!("← {}", abridged(line)));
-        self.unread.extend(self.law.received(line));
+        self.unread.extend(self.checker.received(line));
     }
 
     fn fail(&self, why: &str) -> ! {
@@ -342,13 +342,13 @@ impl TestGateway {
 
     /// The handshake of a client that speaks this version and can do these things.
     pub fn initialize_with(&mut self, version: &str, capabilities: Value) -> Answer {
-        let answer = self.introduce(version, capabilities);
+        let answer = self.send_initialize(version, capabilities);
         self.notify("notifications/initialized", json!({}));
         answer
     }
 
     /// The handshake as far as its answer: the client has yet to say that it is ready.
-    pub fn introduce(&mut self, version: &str, capabilities: Value) -> Answer {
+    pub fn send_initialize(&mut self, version: &str, capabilities: Value) -> Answer {
         let introduction = json!({
             "protocolVersion": version, "capabilities": capabilities,
             "clientInfo": { "name": "test", "version": "1.0" },
@@ -390,7 +390,7 @@ impl TestGateway {
     }
 
     /// Calls until it works: what comes back is found again by itself, in the end.
-    pub fn call_until_it_works(&mut self, tool: &str) -> Answer {
+    pub fn call_until_success(&mut self, tool: &str) -> Answer {
         let begun = Instant::now();
         loop {
             let answer = self.call(tool, json!({}));
@@ -454,7 +454,7 @@ impl Answer {
     ///
     /// # Panics
     /// If the error is not the gateway's.
-    pub fn verdict(&self) -> (&str, &str, u64) {
+    pub fn gateway_error(&self) -> (&str, &str, u64) {
         let data = &self.error()["data"];
         let is_ours = data["source"] == "gateway";
         let attempts = data["attempts"].as_u64().filter(|_| is_ours);
@@ -484,17 +484,17 @@ impl Drop for TestGateway {
         if self.here.as_ref().is_some_and(|here| !here.exited) {
             self.exit();
         }
-        let unanswered = self.law.unanswered();
+        let unanswered = self.checker.unanswered();
         if !unanswered.is_empty() {
             self.fail(&format!("never answered: {}", unanswered.join(", ")));
         }
-        if self.forgiving {
+        if self.json_rpc_only {
             return;
         }
         let needs_no_reading = |message: &Message| {
             let method = message.method().unwrap_or_default();
-            let ends_listen = self.law.is_listen(&message.params()["requestId"])
-                || (message.is_response() && self.law.is_listen(message.id()));
+            let ends_listen = self.checker.is_listen(&message.params()["requestId"])
+                || (message.is_response() && self.checker.is_listen(message.id()));
             ends_listen
                 || (message.id().is_null()
                     && (method.ends_with("/list_changed")
@@ -507,7 +507,7 @@ impl Drop for TestGateway {
         {
             self.fail(&format!("the test never took {}", message.line));
         }
-        canary::assert_none();
+        canary::assert_no_leaks();
     }
 }
 

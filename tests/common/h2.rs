@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::fake::FakeBackend;
 use super::reply::{Reply, Step};
-use super::tls::{Identity, TlsFront};
+use super::tls::{Identity, TlsProxy};
 use super::wire::Request;
 
 const DATA: u8 = 0;
@@ -27,7 +27,7 @@ const PREFACE: usize = 24;
 
 /// What the server does with a call instead of serving it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum Http2Fault {
     /// The stream is refused: the call was not taken.
     RefusedStream,
     /// The connection ends in good order, and the call is past what was taken.
@@ -39,29 +39,29 @@ pub enum Refusal {
 }
 
 /// A server of HTTP/2 over TLS which is a fake otherwise.
-pub struct H2 {
-    front: TlsFront,
-    refusals: Arc<Mutex<VecDeque<Refusal>>>,
+pub struct Http2Server {
+    front: TlsProxy,
+    faults: Arc<Mutex<VecDeque<Http2Fault>>>,
 }
 
-impl H2 {
+impl Http2Server {
     /// In front of this fake, which must have no sessions.
     pub fn before(fake: &Arc<FakeBackend>, identity: &Identity) -> Self {
-        let refusals = Arc::<Mutex<VecDeque<_>>>::default();
-        let (fake, next) = (Arc::clone(fake), Arc::clone(&refusals));
+        let faults = Arc::<Mutex<VecDeque<_>>>::default();
+        let (fake, next) = (Arc::clone(fake), Arc::clone(&faults));
         let acceptor = identity.acceptor(None, Some(b"h2"));
-        let front = TlsFront::handling(acceptor, move |stream| {
+        let front = TlsProxy::handling(acceptor, move |stream| {
             let connection = Connection {
                 stream,
                 fake: Arc::clone(&fake),
-                refusals: Arc::clone(&next),
+                faults: Arc::clone(&next),
                 requests: Vec::new(),
             };
             async move {
                 connection.serve().await;
             }
         });
-        Self { front, refusals }
+        Self { front, faults }
     }
 
     pub fn url(&self) -> String {
@@ -74,15 +74,15 @@ impl H2 {
     }
 
     /// What becomes of the next calls of tools, in this order.
-    pub fn on_call(&self, refusals: &[Refusal]) {
-        self.refusals.lock().unwrap().extend(refusals);
+    pub fn on_call(&self, faults: &[Http2Fault]) {
+        self.faults.lock().unwrap().extend(faults);
     }
 }
 
 struct Connection<S> {
     stream: S,
     fake: Arc<FakeBackend>,
-    refusals: Arc<Mutex<VecDeque<Refusal>>>,
+    faults: Arc<Mutex<VecDeque<Http2Fault>>>,
     /// Bodies so far, by stream.
     requests: Vec<(u32, Vec<u8>)>,
 }
@@ -129,28 +129,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             message: serde_json::from_slice(&body).unwrap_or_default(),
             body,
         };
-        let refusal = match request.kind() {
-            "tools/call" => self.refusals.lock().unwrap().pop_front(),
+        let fault = match request.kind() {
+            "tools/call" => self.faults.lock().unwrap().pop_front(),
             _ => None,
         };
         let go_away = |last: u32| [last.to_be_bytes(), 0_u32.to_be_bytes()].concat();
-        match refusal {
+        match fault {
             None => {}
-            Some(Refusal::RefusedStream) => {
+            Some(Http2Fault::RefusedStream) => {
                 let why = REFUSED_STREAM.to_be_bytes();
                 return self.send(RST_STREAM, 0, stream, &why).await;
             }
-            Some(Refusal::GoAway) => {
+            Some(Http2Fault::GoAway) => {
                 let last = go_away(stream.saturating_sub(2));
                 self.send(GOAWAY, 0, 0, &last).await?;
                 return None;
             }
-            Some(Refusal::GoAwayAfterTaking) => {
+            Some(Http2Fault::GoAwayAfterTaking) => {
                 self.fake.take_in(&request);
                 self.send(GOAWAY, 0, 0, &go_away(stream)).await?;
                 return None;
             }
-            Some(Refusal::Stall) => std::future::pending().await,
+            Some(Http2Fault::Stall) => std::future::pending().await,
         }
         let reply = self.fake.take_in(&request);
         self.reply(stream, &reply, &request).await

@@ -7,26 +7,26 @@
 
 pub mod blackhole;
 pub mod canary;
-pub mod chance;
-pub mod chaos;
+pub mod chaos_proxy;
 pub mod fake;
 pub mod gate;
 pub mod gateway;
-mod group;
 pub mod h2;
 pub mod headers;
-pub mod law;
-pub mod live;
+mod http_sse;
+pub mod live_stream;
+pub mod malformed;
 pub mod message;
 mod modern;
 pub mod modern_client;
-pub mod odd;
-mod old_sse;
 pub mod process;
+pub mod protocol_checker;
 pub mod proxy;
 pub mod reply;
+pub mod rng;
 mod server;
 pub mod streams;
+mod task_group;
 pub mod tls;
 pub mod wire;
 

@@ -21,7 +21,7 @@ pub(super) struct Modern {
     pub ttl_ms: u64,
     pub scope: String,
     /// What a client did that it must not do.
-    pub offences: Vec<String>,
+    pub violations: Vec<String>,
 }
 
 impl Default for Modern {
@@ -29,7 +29,7 @@ impl Default for Modern {
         Self {
             ttl_ms: 60_000,
             scope: "public".into(),
-            offences: Vec::new(),
+            violations: Vec::new(),
         }
     }
 }
@@ -103,7 +103,7 @@ impl Server {
 
     fn offence(&mut self, request: &Request, why: &str) {
         if let Some(modern) = &mut self.modern {
-            modern.offences.push(format!("{}: {why}", request.kind()));
+            modern.violations.push(format!("{}: {why}", request.kind()));
         }
     }
 

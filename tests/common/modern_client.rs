@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::gateway::{Answer, TestGateway};
-use super::law::Message;
+use super::protocol_checker::Message;
 
 const PREFIX: &str = "io.modelcontextprotocol/";
 
@@ -84,7 +84,7 @@ impl TestGateway {
     pub fn retry(&mut self, method: &str, params: &Value, asked: &Answer, answers: Value) -> u64 {
         let mut params = params.clone();
         params["inputResponses"] = answers;
-        if let Some(state) = asked.state() {
+        if let Some(state) = asked.request_state() {
             params["requestState"] = state.clone();
         }
         self.request(method, params)
@@ -92,7 +92,7 @@ impl TestGateway {
 
     /// A request from beginning to end, whatever is asked in between: each question is handed to
     /// `answer`, with its key.
-    pub fn converse(
+    pub fn request_with_input(
         &mut self,
         method: &str,
         params: &Value,
@@ -100,8 +100,8 @@ impl TestGateway {
     ) -> Answer {
         let id = self.request(method, params.clone());
         let mut reply = self.answer(id);
-        while reply.is_question() {
-            let questions = reply.questions().clone();
+        while reply.is_input_required() {
+            let questions = reply.input_requests().clone();
             let answers: Map<String, Value> = questions
                 .iter()
                 .map(|(key, question)| (key.clone(), answer(key, question)))
@@ -115,7 +115,7 @@ impl TestGateway {
 
 impl Answer {
     /// Whether it wants to know something first.
-    pub fn is_question(&self) -> bool {
+    pub fn is_input_required(&self) -> bool {
         self.0.json["result"]["resultType"] == "input_required"
     }
 
@@ -123,8 +123,8 @@ impl Answer {
     ///
     /// # Panics
     /// If it wants to know nothing.
-    pub fn questions(&self) -> &Map<String, Value> {
-        assert!(self.is_question(), "no question: {}", self.0.line);
+    pub fn input_requests(&self) -> &Map<String, Value> {
+        assert!(self.is_input_required(), "no question: {}", self.0.line);
         let questions = self.result()["inputRequests"].as_object();
         questions.unwrap_or_else(|| panic!("no questions in {}", self.0.line))
     }
@@ -133,8 +133,8 @@ impl Answer {
     ///
     /// # Panics
     /// If it wants to know more or less.
-    pub fn question(&self) -> (&str, &Value) {
-        let mut questions = self.questions().iter();
+    pub fn input_request(&self) -> (&str, &Value) {
+        let mut questions = self.input_requests().iter();
         match (questions.next(), questions.next()) {
             (Some((key, question)), None) => (key, question),
             _ => panic!("not one question: {}", self.0.line),
@@ -142,7 +142,7 @@ impl Answer {
     }
 
     /// What has to be sent back with the answers.
-    pub fn state(&self) -> Option<&Value> {
+    pub fn request_state(&self) -> Option<&Value> {
         self.0.json["result"].get("requestState")
     }
 }

@@ -10,19 +10,19 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::canary::{self, Watch};
+use super::canary::{self, ScannedPipe};
 use super::gateway::TestGateway;
 
 /// A running program. At its end its input ends first, and what it said is judged.
 pub struct Process {
     pub client: TestGateway,
-    child: Running,
+    child: ChildGuard,
     stderr: Receiver<String>,
     folder: TempDir,
 }
 
 /// How a process ended.
-pub struct Ended {
+pub struct ExitedProcess {
     pub status: ExitStatus,
     /// All that it wrote to stderr.
     pub log: String,
@@ -37,12 +37,12 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?} can't be started: {error}"));
-        canary::look_at_command_line(child.id());
+        canary::scan_command_line(child.id());
         let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        let stderr = read_to_end(Watch::new("stderr", child.stderr.take().unwrap()));
+        let stderr = read_to_end(ScannedPipe::new("stderr", child.stderr.take().unwrap()));
         Self {
-            client: TestGateway::behind(stdin, stdout, patience),
-            child: Running::new(child, patience),
+            client: TestGateway::over_pipes(stdin, stdout, patience),
+            child: ChildGuard::new(child, patience),
             stderr,
             folder,
         }
@@ -68,7 +68,7 @@ impl Process {
     }
 
     /// Ends its input, judges what it said, and waits for its end.
-    pub fn end(self) -> Ended {
+    pub fn end(self) -> ExitedProcess {
         let Self {
             client,
             mut child,
@@ -79,8 +79,8 @@ impl Process {
         let status = child.wait();
         let log = stderr.recv_timeout(child.patience).unwrap_or_default();
         drop(folder);
-        canary::assert_none();
-        Ended { status, log }
+        canary::assert_no_leaks();
+        ExitedProcess { status, log }
     }
 }
 
@@ -115,7 +115,7 @@ pub fn bare_gateway(folder: &TempDir) -> Command {
 /// Starts it, and looks at its command line.
 pub fn spawn(command: &mut Command) -> Child {
     let child = command.spawn().unwrap();
-    canary::look_at_command_line(child.id());
+    canary::scan_command_line(child.id());
     child
 }
 
@@ -130,14 +130,14 @@ fn isolate(command: &mut Command, home: &OsStr) {
 }
 
 /// A child that doesn't outlive its test.
-pub struct Running {
+pub struct ChildGuard {
     pid: u32,
     patience: Duration,
     exit: Receiver<ExitStatus>,
     ended: bool,
 }
 
-impl Running {
+impl ChildGuard {
     pub fn new(mut child: Child, patience: Duration) -> Self {
         let pid = child.id();
         let (ended, exit) = channel();
@@ -179,7 +179,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for ChildGuard {
     fn drop(&mut self) {
         if !self.ended && self.exit.try_recv().is_err() {
             // It may end by itself in between.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::gate::Gate;
-use super::live::Live;
+use super::live_stream::LiveStream;
 use super::message;
 
 /// One HTTP response, or something that only looks like it.
@@ -42,7 +42,7 @@ pub(super) enum Step {
     Text(String),
     Bytes(Vec<u8>),
     Hold(Gate),
-    Live(Live),
+    Live(LiveStream),
     /// Works for so long.
     Pause(Duration),
     /// Says no more until the other side hangs up.
@@ -174,7 +174,7 @@ impl Reply {
     }
 
     /// From here on it is a stream that the test writes to.
-    pub fn live(mut self, live: &Live) -> Self {
+    pub fn live(mut self, live: &LiveStream) -> Self {
         self.steps.push(Step::Live(live.clone()));
         self
     }

@@ -6,10 +6,10 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use serde_json::{Value, json};
 
 use super::gate::Gate;
-use super::live::Live;
+use super::http_sse::HttpSse;
+use super::live_stream::LiveStream;
 use super::message;
 use super::modern::Modern;
-use super::old_sse::OldSse;
 use super::reply::Reply;
 use super::wire::Request;
 
@@ -33,7 +33,7 @@ pub(super) struct Server {
     /// It serves the era of metadata on each request.
     pub modern: Option<Modern>,
     /// The transport of 2024-11-05 in place of the later one.
-    pub old_sse: Option<OldSse>,
+    pub http_sse: Option<HttpSse>,
     /// What a legacy server says to a modern request, where that is not simply what it says to
     /// any it doesn't understand.
     pub refusal: Option<Reply>,
@@ -57,18 +57,18 @@ pub(super) struct Server {
     /// By tool.
     pub runs: HashMap<String, usize>,
     /// Answers where nothing is scripted, before the server itself does.
-    pub improvise: Option<Box<Improvise>>,
+    pub responder: Option<Box<Responder>>,
     /// Requests aren't kept.
-    pub forgetful: bool,
+    pub discards_requests: bool,
 }
 
 /// What to say to a request; `None`: what the server says by itself.
-pub(super) type Improvise = dyn FnMut(&Request) -> Option<Reply> + Send;
+pub(super) type Responder = dyn FnMut(&Request) -> Option<Reply> + Send;
 
 /// A stream for what a server has to say of its own.
 #[derive(Clone)]
 pub(super) struct Stream {
-    pub live: Live,
+    pub live: LiveStream,
     /// What a modern client asked for and is given; null for GET.
     pub filter: Value,
 }
@@ -87,7 +87,7 @@ impl Server {
             sse: false,
             legacy: true,
             modern: None,
-            old_sse: None,
+            http_sse: None,
             refusal: None,
             has_get: false,
             streams: Vec::new(),
@@ -100,21 +100,21 @@ impl Server {
             requests: Vec::new(),
             taken: HashMap::new(),
             runs: HashMap::new(),
-            improvise: None,
-            forgetful: false,
+            responder: None,
+            discards_requests: false,
         }
     }
 
     /// Takes a request in and says what to do with it.
     pub fn receive(&mut self, request: &Request) -> Reply {
-        if !self.forgetful {
+        if !self.discards_requests {
             self.requests.push(request.clone());
         }
         if request.kind() == "response" {
             let waiting = self.answered.get(&request.message["id"].to_string());
             waiting.into_iter().for_each(Gate::open);
         }
-        if let Some(reply) = OldSse::intercept(self, request) {
+        if let Some(reply) = HttpSse::intercept(self, request) {
             return reply;
         }
         self.reply(request)
@@ -172,7 +172,7 @@ impl Server {
         }
         let always = self.always.get(&of_tool).or_else(|| self.always.get(kind));
         let always = always.cloned();
-        always.or_else(|| self.improvise.as_mut()?(request))
+        always.or_else(|| self.responder.as_mut()?(request))
     }
 
     fn answer(&mut self, request: &Request) -> Reply {
@@ -249,9 +249,9 @@ impl Server {
 
     /// Goes on with a stream for what the server has to say.
     pub fn open_stream(&mut self, beginning: Reply, filter: Value) -> Reply {
-        let live = Live::new();
+        let live = LiveStream::new();
         let reply = beginning.live(&live);
-        if self.forgetful {
+        if self.discards_requests {
             self.streams.retain(|stream| stream.live.is_open());
         }
         self.streams.push(Stream { live, filter });

@@ -4,17 +4,17 @@ use serde_json::{Value, json};
 
 use super::fake::FakeBackend;
 use super::gate::Gate;
-use super::live::Live;
+use super::http_sse::HttpSse;
+use super::live_stream::LiveStream;
 use super::message;
 use super::modern::Modern;
-use super::old_sse::OldSse;
 use super::reply::Reply;
 use super::server::{Server, Stream};
 
 /// Building: which era it is of. It is a legacy server otherwise.
 impl FakeBackend {
     /// Speaks 2026-07-28 alone. At its end the test fails if a client did what a modern client
-    /// must not do, unless it has [taken](Self::offences) that.
+    /// must not do, unless it has [taken](Self::violations) that.
     pub fn modern(self) -> Self {
         self.with(|server| {
             server.legacy = false;
@@ -28,10 +28,10 @@ impl FakeBackend {
     }
 
     /// The transport of 2024-11-05: GET gives the place to post to, and carries the answers.
-    pub fn old_sse(self) -> Self {
+    pub fn http_sse(self) -> Self {
         self.without_sessions().with(|server| {
             server.version = Some("2024-11-05".into());
-            server.old_sse = Some(OldSse::default());
+            server.http_sse = Some(HttpSse::default());
         })
     }
 
@@ -83,7 +83,7 @@ pub fn refusals() -> Vec<(&'static str, Reply)> {
 /// Saying something of its own accord.
 impl FakeBackend {
     /// Waits for a stream whose client wants this notification, and sends it on every such stream.
-    pub fn announce(&self, method: &str, params: Value) {
+    pub fn notify_clients(&self, method: &str, params: Value) {
         let streams = self.wait_until(&format!("a stream for {method}"), |server| {
             let wanting = wanting(server, method, &params);
             (!wanting.is_empty()).then_some(wanting)
@@ -98,7 +98,7 @@ impl FakeBackend {
     }
 
     /// Forgets sessions, streams and subscriptions, as after a restart.
-    pub fn forget_everything(&self) {
+    pub fn forget_all_state(&self) {
         self.forget_sessions();
         let mut server = self.server();
         server.subscribed.clear();
@@ -108,7 +108,7 @@ impl FakeBackend {
     }
 
     /// A tool's schema gets this property.
-    pub fn mark_property(&self, tool: &str, property: &str, schema: Value) {
+    pub fn add_property(&self, tool: &str, property: &str, schema: Value) {
         let mut server = self.server();
         let mut tools = server.tools.iter_mut();
         let tool = tools.find(|known| known["name"] == tool).expect("a tool");
@@ -116,7 +116,7 @@ impl FakeBackend {
     }
 
     /// Waits for a stream of GET, and asks this on it.
-    pub fn announce_request(&self, request: Value) {
+    pub fn request_client(&self, request: Value) {
         let stream = self.wait_until("a stream of GET", |server| {
             let mut open = server.streams.iter().rev();
             open.find(|stream| stream.filter.is_null() && stream.live.is_open())
@@ -126,14 +126,14 @@ impl FakeBackend {
     }
 
     /// A gate that opens when the server's own request with this id is answered.
-    pub fn answered(&self, id: &Value) -> Gate {
+    pub fn response_gate(&self, id: &Value) -> Gate {
         let gate = Gate::new();
         self.server().answered.insert(id.to_string(), gate.clone());
         gate
     }
 
     /// From now on it is of one era alone, as after an upgrade.
-    pub fn become_of(&self, modern: bool) {
+    pub fn set_era(&self, modern: bool) {
         let mut server = self.server();
         server.legacy = !modern;
         server.modern = modern.then(Modern::default);
@@ -141,18 +141,18 @@ impl FakeBackend {
     }
 
     /// Whether some stream's client wants this notification.
-    pub fn is_heard(&self, method: &str, params: &Value) -> bool {
+    pub fn has_subscriber(&self, method: &str, params: &Value) -> bool {
         !wanting(&self.server(), method, params).is_empty()
     }
 
     /// The streams whose clients want this notification.
-    pub fn hearing(&self, method: &str, params: &Value) -> Vec<Live> {
+    pub fn subscribed_streams(&self, method: &str, params: &Value) -> Vec<LiveStream> {
         let wanting = wanting(&self.server(), method, params);
         wanting.into_iter().map(|stream| stream.live).collect()
     }
 
     /// The nth stream of GET or `subscriptions/listen`, from 0, when it is there.
-    pub fn stream(&self, nth: usize) -> Live {
+    pub fn stream(&self, nth: usize) -> LiveStream {
         self.wait_until(&format!("stream {nth}"), |server| {
             server.streams.get(nth).map(|stream| stream.live.clone())
         })
@@ -164,16 +164,19 @@ impl FakeBackend {
     }
 
     /// What clients did so far that a modern client must not do.
-    pub fn offences(&self) -> Vec<String> {
+    pub fn violations(&self) -> Vec<String> {
         let mut server = self.server();
         let modern = server.modern.as_mut();
-        modern.map_or_else(Vec::new, |modern| std::mem::take(&mut modern.offences))
+        modern.map_or_else(Vec::new, |modern| std::mem::take(&mut modern.violations))
     }
 
     pub(super) fn judge(&self) {
         if !std::thread::panicking() {
-            let offences = self.offences();
-            assert!(offences.is_empty(), "no client may do this: {offences:#?}");
+            let violations = self.violations();
+            assert!(
+                violations.is_empty(),
+                "no client may do this: {violations:#?}"
+            );
         }
     }
 }

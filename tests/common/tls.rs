@@ -50,12 +50,12 @@ impl Authority {
     }
 
     /// A certificate for these names and addresses.
-    pub fn certify(&self, names: &[&str]) -> Identity {
+    pub fn issue(&self, names: &[&str]) -> Identity {
         self.sign(params(names))
     }
 
     /// The same, but its time is over.
-    pub fn certify_expired(&self, names: &[&str]) -> Identity {
+    pub fn issue_expired(&self, names: &[&str]) -> Identity {
         let mut params = params(names);
         params.not_before = date_time_ymd(2001, 1, 1);
         params.not_after = date_time_ymd(2002, 1, 1);
@@ -134,7 +134,7 @@ fn params(names: &[&str]) -> CertificateParams {
 }
 
 /// TLS on a port of the loopback, in front of a server that has none.
-pub struct TlsFront {
+pub struct TlsProxy {
     port: u16,
     shared: Arc<Shared>,
 }
@@ -157,7 +157,7 @@ struct State {
     held: Vec<TcpStream>,
 }
 
-impl TlsFront {
+impl TlsProxy {
     /// Passes on to this port what comes in encrypted.
     pub fn before(port: u16, acceptor: TlsAcceptor) -> Self {
         Self::handling(acceptor, move |mut encrypted| async move {
@@ -181,7 +181,7 @@ impl TlsFront {
             port,
             shared: Arc::default(),
         };
-        front.present(Some(acceptor));
+        front.set_acceptor(Some(acceptor));
         let (shared, handle) = (Arc::clone(&front.shared), Arc::new(handle));
         RUNTIME.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -202,7 +202,7 @@ impl TlsFront {
     }
 
     /// From now on connections get this one; or nothing at all.
-    pub fn present(&self, acceptor: Option<TlsAcceptor>) {
+    pub fn set_acceptor(&self, acceptor: Option<TlsAcceptor>) {
         self.shared.state.lock().unwrap().acceptor = acceptor;
     }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::live::{Live, Piece};
+use super::live_stream::{LiveStream, Piece};
 use super::reply::{Framing, Reply, Step};
 
 /// A request as it came.
@@ -172,7 +172,7 @@ pub(super) async fn write_reply(
     }
 }
 
-async fn write_live(stream: &mut TcpStream, live: &Live, request: &Request) -> Option<()> {
+async fn write_live(stream: &mut TcpStream, live: &LiveStream, request: &Request) -> Option<()> {
     let _open = live.opened();
     loop {
         let piece = tokio::select! {

@@ -166,7 +166,7 @@ impl Asked {
         let id = self.gateway.request("tools/call", call.clone());
         let (shown, id) = if self.pair.modern_client() {
             let asked = self.gateway.answer(id);
-            let (key, shown) = asked.question();
+            let (key, shown) = asked.input_request();
             assert_eq!(shown["method"], question.method);
             let answers = json!({ key: question.answer });
             let id = self.gateway.retry("tools/call", &call, &asked, answers);
@@ -208,7 +208,8 @@ impl Asked {
     fn completes(&mut self, shown: &Value) {
         if let Some(id) = shown.get("elicitationId") {
             let done = "notifications/elicitation/complete";
-            self.fake.announce(done, json!({ "elicitationId": id }));
+            self.fake
+                .notify_clients(done, json!({ "elicitationId": id }));
             let told = self.gateway.next_notification(done);
             assert_eq!(told.params()["elicitationId"], *id);
         }

@@ -47,7 +47,7 @@ fn results_of_no_known_kind_are_no_answer() {
             let mut gateway = pair.gateway(&fake);
             let answer = gateway.call("t", json!({}));
             assert_eq!(answer.code(), -32603, "{pair:?} {bad}");
-            assert_eq!(answer.verdict().0, "bad_reply", "{pair:?} {bad}");
+            assert_eq!(answer.gateway_error().0, "bad_reply", "{pair:?} {bad}");
             assert_eq!(fake.requests_of("tools/call").len(), 1);
         }
     }
@@ -166,10 +166,10 @@ fn headers_that_the_backend_misses_are_looked_up_and_sent() {
         let mut gateway = pair.gateway(&fake);
         assert_eq!(gateway.tool_names(), ["t"]);
         let property = json!({ "type": "string", "x-mcp-header": "Region" });
-        fake.mark_property("t", "region", property);
+        fake.add_property("t", "region", property);
         let answer = gateway.call("t", json!({ "region": "eu" }));
         assert!(answer.text().contains("eu"));
-        assert_eq!(fake.offences().len(), 1);
+        assert_eq!(fake.violations().len(), 1);
         assert_eq!(
             (fake.requests_of("tools/call").len(), fake.runs("t")),
             (2, 1)

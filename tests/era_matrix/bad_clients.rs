@@ -98,7 +98,7 @@ fn each_request_is_of_its_own_era_on_one_stdin() {
         assert_eq!(gateway.answer(id).text(), "done");
         fake.on_tool("t", Reply::input_required(&asks, None));
         let can = json!({ "roots": {} });
-        assert!(gateway.modern(can).call("t", json!({})).is_question());
+        assert!(gateway.modern(can).call("t", json!({})).is_input_required());
     }
 }
 
@@ -109,8 +109,8 @@ fn a_modern_client_needs_no_handshake_and_hears_nothing_unasked() {
     gateway.modern(json!({}));
     assert_eq!(gateway.tool_names(), ["old"]);
     fake.set_tools(&["new"]);
-    fake.announce("notifications/tools/list_changed", json!({}));
-    fake.announce(
+    fake.notify_clients("notifications/tools/list_changed", json!({}));
+    fake.notify_clients(
         "notifications/message",
         json!({ "level": "error", "data": "x" }),
     );

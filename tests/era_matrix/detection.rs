@@ -78,7 +78,7 @@ fn trouble_says_nothing_about_the_era() {
         fake.on("server/discover", Reply::status(status));
         let mut gateway = TestGateway::over(&fake);
         gateway.modern(json!({}));
-        assert_eq!(gateway.call_until_it_works("t").text(), "t {}");
+        assert_eq!(gateway.call_until_success("t").text(), "t {}");
         assert!(fake.requests_of("initialize").is_empty(), "{status}");
     }
 }
@@ -134,7 +134,7 @@ fn a_server_that_never_answers_the_question_is_legacy() {
 
 #[test]
 fn the_transport_of_2024_is_found_behind_its_get() {
-    let fake = FakeBackend::start().tool("t").old_sse();
+    let fake = FakeBackend::start().tool("t").http_sse();
     serves_both(&fake, "");
     let posted = fake.requests_of("tools/call");
     assert!(

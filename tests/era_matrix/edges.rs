@@ -59,8 +59,11 @@ fn a_call_that_takes_too_long_is_cancelled_in_the_way_of_its_backend() {
         fake.on_tool("slow", Reply::sse().hold(&gate).event(pair.text("late")));
         let toml = fake.entry("fake", "tools.timeout_secs = { slow = 1 }");
         let mut gateway = pair.gateway_with(&toml, json!({}));
-        assert_eq!(gateway.call("slow", json!({})).verdict().0, "deadline");
-        gate.wait_until_left(1);
+        assert_eq!(
+            gateway.call("slow", json!({})).gateway_error().0,
+            "deadline"
+        );
+        gate.wait_for_disconnects(1);
         if !pair.modern_backend() {
             fake.next_request("notifications/cancelled");
         }
@@ -79,7 +82,7 @@ fn no_code_reaches_a_modern_client_that_its_era_reserves() {
             // Also where it is tried again.
             fake.always_tool("t", Reply::json(&error(code, "as the backend says")));
             let answer = gateway.call("t", json!({}));
-            fake.as_usual("tools/call t");
+            fake.reset_script("tools/call t");
             assert!(
                 answer.message().contains("as the backend says"),
                 "{answer:?}"
@@ -170,7 +173,7 @@ fn members_of_a_wrong_type_are_answered_once() {
         }
         assert_eq!(gateway.call("t", json!({})).text(), "t {}");
         // The fake was sent what a client may not send, if a client sends it.
-        fake.offences();
+        fake.violations();
     }
 }
 

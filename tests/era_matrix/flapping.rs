@@ -19,11 +19,11 @@ fn a_subscription_outlives_its_backend() {
         let updates = gateway.listen(json!({ "resourceSubscriptions": ["a:b"] }));
         assert_eq!(gateway.tool_names(), ["old"]);
         fake.go_down();
-        fake.set_tools(&["new"]).forget_everything();
+        fake.set_tools(&["new"]).forget_all_state();
         fake.come_up();
         gateway.next_subscribed(&tools.id, TOOLS);
         assert_eq!(gateway.tool_names(), ["new"]);
-        fake.announce(UPDATED, json!({ "uri": "a:b" }));
+        fake.notify_clients(UPDATED, json!({ "uri": "a:b" }));
         gateway.next_subscribed(&updates.id, UPDATED);
         assert_eq!(gateway.call("new", json!({})).text(), "new {}");
     }
@@ -34,20 +34,20 @@ fn changes(to_modern: bool, goes_down: bool) {
     for client in [LEGACY, MODERN] {
         let pair = Pair::new(client, LEGACY);
         let fake = FakeBackend::start().tool("t");
-        fake.become_of(!to_modern);
+        fake.set_era(!to_modern);
         let mut gateway = pair.gateway(&fake);
         gateway.call("t", json!({})).result();
         if goes_down {
             fake.go_down();
         }
-        fake.become_of(to_modern);
+        fake.set_era(to_modern);
         if goes_down {
             fake.come_up();
         }
-        assert_eq!(gateway.call_until_it_works("t").text(), "t {}", "{client}");
+        assert_eq!(gateway.call_until_success("t").text(), "t {}", "{client}");
         assert_eq!(fake.runs("t"), 2, "{client}");
         // What it was asked before that was known.
-        fake.offences();
+        fake.violations();
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::common::gate::Gate;
-use crate::common::live::Live;
+use crate::common::live_stream::LiveStream;
 use crate::common::message::{notification, progress as step};
 use crate::common::reply::Reply;
 use crate::era_matrix::table::{LEGACY, MODERN, Pair};
@@ -175,7 +175,7 @@ pub fn cancelling(pair: Pair) -> &'static str {
     gate.wait_for(1);
     gateway.cancel(id);
     if pair.modern_backend() {
-        gate.wait_until_left(1);
+        gate.wait_for_disconnects(1);
     } else {
         let called = fake.next_request("tools/call");
         let cancelled = fake.next_request("notifications/cancelled");
@@ -199,7 +199,7 @@ pub fn changed_lists(pair: Pair) -> &'static str {
         .modern_client()
         .then(|| gateway.listen(json!({ "toolsListChanged": true })));
     fake.set_tools(&["new"]);
-    fake.announce(CHANGED, json!({}));
+    fake.notify_clients(CHANGED, json!({}));
     loop {
         match &subscription {
             Some(subscription) => gateway.next_subscribed(&subscription.id, CHANGED),
@@ -239,8 +239,8 @@ pub fn updated_resources(pair: Pair) -> &'static str {
     if subscription.is_none() {
         gateway.ask("resources/subscribe", uri.clone()).result();
     }
-    fake.announce(UPDATED, uri.clone());
-    let streams = fake.hearing(UPDATED, &uri);
+    fake.notify_clients(UPDATED, uri.clone());
+    let streams = fake.subscribed_streams(UPDATED, &uri);
     if let Some(subscription) = subscription {
         gateway.next_subscribed(&subscription.id, UPDATED);
         gateway.cancel(subscription.id);
@@ -288,7 +288,7 @@ pub fn changed_roots(pair: Pair) -> &'static str {
 /// An answer that breaks off is fetched where the backend's era has a way, and nothing runs twice.
 pub fn broken_answers(pair: Pair) -> &'static str {
     let fake = pair.fake().tool("t");
-    let rest = Live::new();
+    let rest = LiveStream::new();
     fake.on_tool("t", Reply::sse().priming_event("e1", 10));
     fake.on("GET e1", Reply::sse().live(&rest));
     let mut gateway = pair.gateway(&fake);
@@ -303,7 +303,7 @@ pub fn broken_answers(pair: Pair) -> &'static str {
     assert_eq!(fake.runs("t"), 1);
     assert_eq!(fake.requests_of("tools/call").len(), 1);
     if pair.modern_backend() {
-        assert_eq!(answer.verdict(), ("outcome_unknown", "unknown", 1));
+        assert_eq!(answer.gateway_error(), ("outcome_unknown", "unknown", 1));
         return "it may have run";
     }
     assert_eq!(answer.text(), "the rest");

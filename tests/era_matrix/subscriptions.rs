@@ -35,13 +35,13 @@ fn many_subscriptions_stand_side_by_side_under_ids_of_every_kind() {
         let subscription = gateway.listen_as(ids[3].clone(), filter);
         assert_eq!(subscription.honoured, json!({ "toolsListChanged": true }));
         // The law minds who is told what it didn't ask for.
-        fake.announce(UPDATED, json!({ "uri": "a:b" }));
+        fake.notify_clients(UPDATED, json!({ "uri": "a:b" }));
         for id in &ids[..3] {
             let updated = gateway.next_subscribed(id, UPDATED);
             assert_eq!(updated.params()["uri"], "a:b");
         }
         fake.set_tools(&["new"]);
-        fake.announce(TOOLS, json!({}));
+        fake.notify_clients(TOOLS, json!({}));
         gateway.next_subscribed(&ids[3], TOOLS);
         for id in &ids[..3] {
             gateway.cancel(id.clone());
@@ -66,15 +66,15 @@ fn resources_of_many_backends_are_one_subscription() {
             .unwrap();
         assert_eq!(honoured.len(), 2);
         for (fake, uri) in [(&one, "a:1"), (&two, "a:2")] {
-            fake.announce(UPDATED, json!({ "uri": uri }));
+            fake.notify_clients(UPDATED, json!({ "uri": uri }));
             let updated = gateway.next_subscribed(&subscription.id, UPDATED);
             assert_eq!(updated.params()["uri"], uri);
         }
         // Nobody is asked for what is another's.
         for (fake, foreign) in [(&one, "a:2"), (&two, "a:1")] {
-            assert!(!fake.is_heard(UPDATED, &json!({ "uri": foreign })));
+            assert!(!fake.has_subscriber(UPDATED, &json!({ "uri": foreign })));
         }
-        let heard = one.hearing(UPDATED, &json!({ "uri": "a:1" }));
+        let heard = one.subscribed_streams(UPDATED, &json!({ "uri": "a:1" }));
         gateway.cancel(subscription.id);
         heard.iter().for_each(|stream| stream.wait_until_closed());
     }
@@ -126,7 +126,7 @@ fn a_legacy_backend_is_subscribed_once_for_all() {
     gateway.cancel(one.id);
     // Who answers this has read that.
     gateway.discover().result();
-    fake.announce(UPDATED, json!({ "uri": "a:b" }));
+    fake.notify_clients(UPDATED, json!({ "uri": "a:b" }));
     gateway.next_subscribed(&two.id, UPDATED);
     assert!(fake.requests_of("resources/unsubscribe").is_empty());
     gateway.cancel(two.id);
@@ -141,7 +141,7 @@ fn a_stream_that_breaks_is_opened_again_and_the_client_notices_nothing() {
         let mut gateway = pair.gateway(&fake);
         let subscription = gateway.listen(json!({ "resourceSubscriptions": ["a:b"] }));
         let uri = json!({ "uri": "a:b" });
-        for stream in fake.hearing(UPDATED, &uri) {
+        for stream in fake.subscribed_streams(UPDATED, &uri) {
             stream.text(": are you there?\r\n\r\n:\n");
             if ends_well {
                 stream.event(&json!({ "jsonrpc": "2.0", "id": "$id", "result": {
@@ -153,7 +153,7 @@ fn a_stream_that_breaks_is_opened_again_and_the_client_notices_nothing() {
             }
             stream.wait_until_closed();
         }
-        fake.announce(UPDATED, uri);
+        fake.notify_clients(UPDATED, uri);
         gateway.next_subscribed(&subscription.id, UPDATED);
     }
 }
@@ -167,7 +167,7 @@ fn a_backend_that_never_acknowledges_holds_nobody_up_for_long() {
     let mut gateway = pair.gateway_with(&toml, json!({}));
     let filter = json!({ "resourceSubscriptions": ["a:1", "a:2"] });
     let subscription = gateway.listen(filter);
-    fake.announce(UPDATED, json!({ "uri": "a:2" }));
+    fake.notify_clients(UPDATED, json!({ "uri": "a:2" }));
     gateway.next_subscribed(&subscription.id, UPDATED);
 }
 
@@ -216,11 +216,11 @@ fn a_renewed_session_is_what_the_old_one_was() {
         .result();
     gateway.ask("resources/subscribe", uri.clone()).result();
     fake.wait_for_requests("GET", 1);
-    fake.set_tools(&["t", "new"]).forget_everything();
+    fake.set_tools(&["t", "new"]).forget_all_state();
     gateway.call("t", json!({})).result();
     fake.wait_for_requests("logging/setLevel", 2);
     fake.wait_for_requests("resources/subscribe", 2);
-    fake.announce(UPDATED, uri);
+    fake.notify_clients(UPDATED, uri);
     gateway.next_notification(UPDATED);
     gateway.wait_for_tool("new");
 }
@@ -236,14 +236,14 @@ fn a_client_of_the_legacy_era_shares_one_stream_of_a_modern_backend() {
             .result();
     }
     for uri in ["a:c", "a:b"] {
-        fake.announce(UPDATED, json!({ "uri": uri }));
+        fake.notify_clients(UPDATED, json!({ "uri": uri }));
         let updated = gateway.next_notification(UPDATED);
         assert_eq!(updated.params(), &json!({ "uri": uri }));
     }
     gateway
         .ask("resources/unsubscribe", json!({ "uri": "a:b" }))
         .result();
-    fake.announce(UPDATED, json!({ "uri": "a:c" }));
+    fake.notify_clients(UPDATED, json!({ "uri": "a:c" }));
     gateway.next_notification(UPDATED);
 }
 
@@ -257,13 +257,13 @@ fn two_clients_of_two_eras_are_both_told_each_in_its_way() {
         .result();
     gateway.modern(json!({}));
     let subscription = gateway.listen(json!({ "resourceSubscriptions": ["a:b"] }));
-    fake.announce(UPDATED, json!({ "uri": "a:b" }));
+    fake.notify_clients(UPDATED, json!({ "uri": "a:b" }));
     gateway.next_subscribed(&subscription.id, UPDATED);
     let bare = gateway.next_notification(UPDATED);
     assert_eq!(bare.params()["_meta"], Value::Null);
     gateway.cancel(subscription.id);
     gateway.legacy().ask("ping", json!({})).result();
-    fake.announce(UPDATED, json!({ "uri": "a:b" }));
+    fake.notify_clients(UPDATED, json!({ "uri": "a:b" }));
     gateway.next_notification(UPDATED);
     assert!(fake.requests_of("resources/unsubscribe").is_empty());
 }
@@ -277,11 +277,11 @@ fn an_id_is_in_use_while_its_subscription_stands_and_free_again_after() {
     gateway.listen_as("s", filter.clone());
     gateway.request_as("s", "tools/list", json!({}));
     assert_eq!(gateway.answer("s").code(), -32600);
-    fake.announce(UPDATED, json!({ "uri": "a:b" }));
+    fake.notify_clients(UPDATED, json!({ "uri": "a:b" }));
     gateway.next_subscribed(&json!("s"), UPDATED);
     gateway.cancel("s");
     gateway.listen_as("s", filter);
-    fake.announce(UPDATED, json!({ "uri": "a:b" }));
+    fake.notify_clients(UPDATED, json!({ "uri": "a:b" }));
     gateway.next_subscribed(&json!("s"), UPDATED);
 }
 
@@ -301,7 +301,7 @@ fn what_is_cancelled_before_it_is_acknowledged_stays_silent() {
         gateway.ignore("notifications/subscriptions/acknowledged");
         gateway.call("t", json!({})).result();
         fake.set_tools(&["new"]);
-        fake.announce(TOOLS, json!({}));
+        fake.notify_clients(TOOLS, json!({}));
         gateway.list_until(&["new"]);
     }
 }

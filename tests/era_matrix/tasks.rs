@@ -58,7 +58,7 @@ pub fn of_2025(pair: Pair) -> &'static str {
         assert_eq!(answer["_meta"][RELATED]["taskId"], id);
         let mut told = task.clone();
         told["status"] = json!("completed");
-        fake.announce("notifications/tasks/status", told);
+        fake.notify_clients("notifications/tasks/status", told);
         let told = gateway.next_notification("notifications/tasks/status");
         assert_eq!(told.params()["taskId"], id);
         ids.push(id);

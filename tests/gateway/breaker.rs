@@ -20,7 +20,7 @@ fn initialized(fakes: &[(&str, &FakeBackend)]) -> TestGateway {
 }
 
 fn assert_turned_away(answer: &Answer, reason: &str) {
-    assert_eq!(answer.verdict(), ("unreachable", "no", 0));
+    assert_eq!(answer.gateway_error(), ("unreachable", "no", 0));
     let message = answer.message();
     let said = format!("bad: not called, because its last 5 calls failed ({reason}");
     assert!(message.starts_with(&said), "{message}");
@@ -36,7 +36,7 @@ fn fault_79_server_errors_open_it_and_the_first_answer_closes_it() {
     let mut gateway = initialized(&[("bad", &bad), ("good", &good)]);
     for _ in 0..FAILURES {
         assert_eq!(
-            gateway.call("act", json!({})).verdict().0,
+            gateway.call("act", json!({})).gateway_error().0,
             "outcome_unknown"
         );
     }
@@ -47,8 +47,8 @@ fn fault_79_server_errors_open_it_and_the_first_answer_closes_it() {
     assert_eq!((bad.runs("act"), bad.runs("look")), (FAILURES, 0));
     gateway.call("echo", json!({})).result();
 
-    bad.as_usual("tools/call act");
-    gateway.call_until_it_works("look");
+    bad.reset_script("tools/call act");
+    gateway.call_until_success("look");
     let calls: Vec<u64> = (0..20)
         .map(|_| gateway.start_call("act", json!({})))
         .collect();
@@ -68,9 +68,9 @@ fn fault_79_a_backend_that_is_back_is_called_again() {
         let answer = gateway.call("act", json!({}));
         assert!(answer.message().contains("connection"), "{answer:?}");
     }
-    assert_eq!(gateway.call("act", json!({})).verdict().2, 0);
+    assert_eq!(gateway.call("act", json!({})).gateway_error().2, 0);
     bad.come_up();
-    gateway.call_until_it_works("act");
+    gateway.call_until_success("act");
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn fault_79_a_tools_own_errors_and_refusals_never_open_it() {
         }
     }
     assert_eq!(bad.requests_of("tools/call").len(), 10 * FAILURES);
-    bad.as_usual("tools/call act");
+    bad.reset_script("tools/call act");
     gateway.call("act", json!({})).result();
 }
 
@@ -111,11 +111,11 @@ fn fault_79_while_one_call_tries_it_all_others_are_turned_away() {
     gateway.start_call("act", json!({}));
     while sent() == 0 {
         gateway.start_call("act", json!({}));
-        assert_eq!(Answer(gateway.next_message()).verdict().2, 0);
+        assert_eq!(Answer(gateway.next_message()).gateway_error().2, 0);
     }
     for _ in 0..20 {
         gateway.start_call("act", json!({}));
-        assert_eq!(Answer(gateway.next_message()).verdict().2, 0);
+        assert_eq!(Answer(gateway.next_message()).gateway_error().2, 0);
     }
     assert_eq!(sent(), 1);
 
@@ -140,13 +140,13 @@ fn a_subscription_is_refused_like_a_call_and_its_failures_count() {
     let refused = gateway.ask("resources/subscribe", about.clone());
     let message = refused.message();
     assert!(message.starts_with("bad: not called, because"), "{message}");
-    assert_eq!(refused.verdict(), ("unreachable", "no", 0));
+    assert_eq!(refused.gateway_error(), ("unreachable", "no", 0));
     let reason = "the server answered HTTP 502";
     assert_turned_away(&gateway.call("act", json!({})), reason);
     let reached = bad.requests_of("resources/subscribe").len();
     assert_eq!((reached, bad.runs("act")), (FAILURES, 0));
 
-    bad.as_usual("resources/subscribe");
-    gateway.call_until_it_works("act");
+    bad.reset_script("resources/subscribe");
+    gateway.call_until_success("act");
     gateway.ask("resources/subscribe", about).result();
 }

@@ -208,7 +208,7 @@ fn fault_11_params_nested_deep_are_carried() {
     gateway.send_raw(format!(
         r#"{{"jsonrpc":"2.0","id":"deep","method":"tools/call","params":{{"name":"echo","arguments":{{"a":{deep}}}}}}}"#
     ));
-    assert_eq!(gateway.answer("deep").verdict().0, "bad_reply");
+    assert_eq!(gateway.answer("deep").gateway_error().0, "bad_reply");
     let body = fake.next_request("POST").body;
     assert!(String::from_utf8(body).unwrap().contains(&deep));
     assert_eq!(gateway.call("echo", json!({})).text(), "echo {}");

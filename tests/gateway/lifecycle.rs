@@ -43,7 +43,7 @@ fn fault_12_eof_ends_what_takes_longer_than_the_drain() {
     gate.wait_for(1);
     gateway.eof();
     let answer = gateway.answer(id);
-    let (class, executed, _) = answer.verdict();
+    let (class, executed, _) = answer.gateway_error();
     assert_eq!((class, executed), ("shutting_down", "unknown"));
     assert!(answer.message().contains("MAY HAVE RUN"));
     assert_eq!(gateway.exit(), ExitReason::EndOfInput);
@@ -86,7 +86,7 @@ fn fault_17_a_signal_drains_and_the_second_ends_at_once() {
     gateway.shut_down();
     gateway.shut_down();
     assert_eq!(gateway.exit(), ExitReason::SecondSignal);
-    assert_eq!(gateway.answer(id).verdict().0, "shutting_down");
+    assert_eq!(gateway.answer(id).gateway_error().0, "shutting_down");
 }
 
 #[test]
@@ -206,9 +206,9 @@ fn fault_84_a_call_cancelled_twice_is_cancelled_once() {
 fn a_client_that_is_not_ready_yet_hears_only_what_servers_log() {
     let fake = FakeBackend::start().tool("t").with_get();
     let mut gateway = TestGateway::over(&fake);
-    gateway.introduce("2025-11-25", json!({})).result();
+    gateway.send_initialize("2025-11-25", json!({})).result();
     let log = json!({ "level": "warning", "data": "early" });
-    fake.announce("notifications/message", log);
+    fake.notify_clients("notifications/message", log);
     let heard = gateway.next_notification("notifications/message");
     assert_eq!(heard.params()["data"], "early");
 }

@@ -64,7 +64,7 @@ fn fault_68_a_handshake_that_is_never_answered_is_given_up_with_a_reason() {
     gateway.call("echo", json!({})).result();
     fake.forget_sessions().on("initialize", Reply::stall());
     let answer = gateway.call("echo", json!({}));
-    assert_eq!(answer.verdict().1, "no");
+    assert_eq!(answer.gateway_error().1, "no");
     let why = "fake: the server does not answer initialize within 1 s";
     assert!(answer.message().contains(why), "{}", answer.message());
     assert_eq!(fake.runs("echo"), 1);
@@ -256,7 +256,7 @@ fn an_unknown_tool_names_the_backend_that_is_down() {
         "{message}"
     );
     assert!(message.contains("is the server running?"), "{message}");
-    assert_eq!(answer.verdict(), ("refused", "no", 0));
+    assert_eq!(answer.gateway_error(), ("refused", "no", 0));
 }
 
 #[test]
@@ -268,7 +268,7 @@ fn tools_of_a_backend_that_went_down_stay_listed_and_say_unreachable() {
     // The first may still find the old connection, and lose it.
     gateway.call("echo", json!({})).error();
     let answer = gateway.call("echo", json!({}));
-    assert_eq!(answer.verdict(), ("unreachable", "no", 2));
+    assert_eq!(answer.gateway_error(), ("unreachable", "no", 2));
     assert!(
         answer.message().ends_with("the tool did not run"),
         "{}",

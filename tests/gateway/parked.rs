@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::{Answer, TestGateway};
-use crate::common::live::Live;
+use crate::common::live_stream::LiveStream;
 use crate::common::message::{error, error_with, notification, progress};
 use crate::common::message::{request, result, text};
 use crate::common::reply::Reply;
@@ -13,7 +13,7 @@ use crate::common::reply::Reply;
 /// One backend with one tool, whose stream the test writes, and a client that can be asked.
 struct Rig {
     fake: FakeBackend,
-    live: Live,
+    live: LiveStream,
     gateway: TestGateway,
 }
 
@@ -27,7 +27,7 @@ fn rig() -> Rig {
 
 fn rig_with(entry: &str) -> Rig {
     let fake = FakeBackend::start().tool("ask");
-    let live = Live::new();
+    let live = LiveStream::new();
     fake.on_tool("ask", Reply::sse().live(&live));
     let mut gateway = TestGateway::with_config(&fake.entry("fake", entry));
     gateway.modern(everything());
@@ -83,7 +83,7 @@ impl Drop for Rig {
 }
 
 fn yes(answer: &Answer) -> Value {
-    let answers = answer.questions().keys();
+    let answers = answer.input_requests().keys();
     let yes = json!({ "action": "accept" });
     Value::Object(answers.map(|key| (key.clone(), yes.clone())).collect())
 }
@@ -92,7 +92,7 @@ fn yes(answer: &Answer) -> Value {
 fn a_question_is_answered_by_asking_again_and_the_tool_runs_once() {
     let mut rig = rig();
     let asked = rig.call(&[form(7, "name?")]);
-    let (key, question) = asked.question();
+    let (key, question) = asked.input_request();
     assert_eq!(question["method"], "elicitation/create");
     assert_eq!(question["params"]["message"], "name?");
     let answers = json!({ key: { "action": "accept", "content": { "name": 1.10 } } });
@@ -128,12 +128,12 @@ fn every_kind_of_question_and_several_rounds() {
     .into_iter()
     .enumerate()
     {
-        let key = asked.question().0.to_owned();
+        let key = asked.input_request().0.to_owned();
         let again = rig.start_retry(&asked, json!({ key: { "n": n } }));
         assert_eq!(rig.heard().1["result"]["n"], n);
         rig.live.event(&request(json!(n), method, params.clone()));
         asked = rig.gateway.answer(again);
-        let (_, question) = asked.question();
+        let (_, question) = asked.input_request();
         assert_eq!(*question, json!({ "method": method, "params": params }));
     }
     let again = rig.start_retry(&asked, yes(&asked));
@@ -145,8 +145,8 @@ fn every_kind_of_question_and_several_rounds() {
 fn questions_that_come_together_are_asked_together() {
     let mut rig = rig();
     let asked = rig.call(&[form(1, "one"), form(2, "two"), form(3, "three")]);
-    assert_eq!(asked.questions().len(), 3);
-    let answers = asked.questions().iter().map(|(key, question)| {
+    assert_eq!(asked.input_requests().len(), 3);
+    let answers = asked.input_requests().iter().map(|(key, question)| {
         let message = question["params"]["message"].clone();
         (
             key.clone(),
@@ -169,14 +169,14 @@ fn questions_that_come_together_are_asked_together() {
 fn what_was_left_unanswered_is_asked_again() {
     let mut rig = rig();
     let asked = rig.call(&[form(1, "one"), form(2, "two")]);
-    let keys: Vec<String> = asked.questions().keys().cloned().collect();
+    let keys: Vec<String> = asked.input_requests().keys().cloned().collect();
     let half = json!({ &keys[0]: { "action": "decline" }, "nobody": {} });
     let asked_again = rig.retry(&asked, half);
-    assert_eq!(asked_again.question().0, keys[1]);
-    assert_ne!(asked_again.state(), asked.state());
+    assert_eq!(asked_again.input_request().0, keys[1]);
+    assert_ne!(asked_again.request_state(), asked.request_state());
     assert_eq!(rig.heard().1["result"]["action"], "decline");
     let none = rig.retry(&asked_again, json!({}));
-    assert_eq!(none.question().0, keys[1]);
+    assert_eq!(none.input_request().0, keys[1]);
     let again = rig.start_retry(&none, yes(&none));
     assert_eq!(rig.heard().0, 2);
     rig.live.event(&text("done"));
@@ -188,7 +188,7 @@ fn a_state_is_good_once_for_the_same_request_and_unchanged() {
     let mut rig = rig();
     let asked = rig.call(&[form(1, "one")]);
     let answers = yes(&asked);
-    let state = asked.state().unwrap().as_str().unwrap().to_owned();
+    let state = asked.request_state().unwrap().as_str().unwrap().to_owned();
     let retry = |params: Value, state: &str| {
         let mut params = params;
         params["inputResponses"] = answers.clone();
@@ -242,7 +242,7 @@ fn a_connection_lost_meanwhile_is_told_at_the_retry_and_nothing_runs_again() {
     rig.live.hang_up();
     rig.live.wait_until_closed();
     let lost = rig.retry(&asked, yes(&asked));
-    assert_eq!(lost.verdict(), ("outcome_unknown", "unknown", 1));
+    assert_eq!(lost.gateway_error(), ("outcome_unknown", "unknown", 1));
 }
 
 #[test]
@@ -250,13 +250,13 @@ fn a_question_that_the_backend_takes_back_is_not_asked() {
     let mut rig = rig();
     let taken_back = |id: u64| notification("notifications/cancelled", json!({ "requestId": id }));
     let asked = rig.call(&[form(1, "one"), taken_back(1), form(2, "two")]);
-    assert_eq!(asked.question().1["params"]["message"], "two");
+    assert_eq!(asked.input_request().1["params"]["message"], "two");
     rig.live.event(&taken_back(2));
     rig.live.event(&form(3, "three"));
     rig.live.event(&request(json!(4), "ping", json!({})));
     assert_eq!(rig.heard().0, 4, "a ping is answered meanwhile");
     let next = rig.retry(&asked, yes(&asked));
-    assert_eq!(next.question().1["params"]["message"], "three");
+    assert_eq!(next.input_request().1["params"]["message"], "three");
     let again = rig.start_retry(&next, yes(&next));
     assert_eq!(rig.heard().0, 3);
     rig.live.event(&text("done"));
@@ -310,7 +310,7 @@ fn progress_and_logs_go_to_the_request_in_flight_under_its_token_and_level() {
 fn a_retry_that_wants_more_logs_has_the_backend_say_more() {
     let fake = FakeBackend::start().tool("ask");
     let fake = fake.capabilities(json!({ "logging": {} }));
-    let live = Live::new();
+    let live = LiveStream::new();
     fake.on_tool("ask", Reply::sse().live(&live));
     let mut gateway = TestGateway::over(&fake);
     gateway.modern(everything());
@@ -463,7 +463,7 @@ fn prompts_and_resources_may_ask_and_completions_may_not() {
             json!({ "contents": [] }),
         ),
     ] {
-        let live = Live::new();
+        let live = LiveStream::new();
         fake.on(method, Reply::sse().live(&live));
         let id = gateway.request(method, params.clone());
         live.event(&form(1, "one"));
@@ -474,7 +474,7 @@ fn prompts_and_resources_may_ask_and_completions_may_not() {
         assert_eq!(gateway.answer(again).result()["resultType"], "complete");
         assert_eq!(fake.requests_of(method).len(), 1);
     }
-    let live = Live::new();
+    let live = LiveStream::new();
     fake.on("completion/complete", Reply::sse().live(&live));
     let reference = json!({ "type": "ref/prompt", "name": "p" });
     let id = gateway.request("completion/complete", json!({ "ref": reference }));
@@ -501,13 +501,13 @@ fn urls_to_be_visited_first_become_questions_and_the_call_is_made_again() {
     let mut gateway = TestGateway::over(&fake);
     gateway.modern(everything());
     let asked = gateway.ask("tools/call", params());
-    let (key, question) = asked.question();
+    let (key, question) = asked.input_request();
     let shown = json!({ "mode": "url", "url": "https://a.example", "message": "sign in" });
     assert_eq!(
         *question,
         json!({ "method": "elicitation/create", "params": shown })
     );
-    assert_eq!(asked.state(), None);
+    assert_eq!(asked.request_state(), None);
     let answers = json!({ key: { "action": "accept" } });
     let again = gateway.retry("tools/call", &params(), &asked, answers);
     assert_eq!(gateway.answer(again).text(), r#"ask {"n":1}"#);
@@ -534,7 +534,7 @@ fn urls_to_be_visited_first_become_questions_and_the_call_is_made_again() {
 #[test]
 fn the_time_that_the_client_takes_is_not_the_calls() {
     let fake = FakeBackend::start().tool("ask").tool("slow");
-    let live = Live::new();
+    let live = LiveStream::new();
     fake.on_tool("ask", Reply::sse().live(&live));
     fake.on_tool("slow", Reply::stall());
     let mut gateway = TestGateway::with_config(&fake.entry("fake", "timeout_secs = 2"));
@@ -543,7 +543,7 @@ fn the_time_that_the_client_takes_is_not_the_calls() {
     live.event(&form(1, "one"));
     let asked = gateway.answer(id);
     let slow = gateway.call("slow", json!({}));
-    assert_eq!(slow.verdict().0, "deadline");
+    assert_eq!(slow.gateway_error().0, "deadline");
     let again = gateway.retry("tools/call", &params(), &asked, yes(&asked));
     fake.next_request("response");
     live.event(&text("done"));

@@ -4,8 +4,8 @@ use serde_json::json;
 
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
+use crate::common::malformed::INVALID_RESPONSES;
 use crate::common::message;
-use crate::common::odd::NO_ANSWERS;
 use crate::common::reply::Reply;
 
 fn over(fake: &FakeBackend) -> TestGateway {
@@ -23,7 +23,7 @@ fn json_body(body: &str) -> Reply {
 fn fault_75_an_answer_that_is_no_answer_is_a_bad_reply() {
     let fake = FakeBackend::start().tool("odd").tool("echo");
     let mut gateway = over(&fake);
-    for body in NO_ANSWERS {
+    for body in INVALID_RESPONSES {
         for sse in [false, true] {
             let reply = if sse {
                 Reply::sse().body(format!("data: {body}\n\n"))
@@ -32,7 +32,7 @@ fn fault_75_an_answer_that_is_no_answer_is_a_bad_reply() {
             };
             fake.on_tool("odd", reply);
             let answer = gateway.call("odd", json!({}));
-            let (class, executed, attempts) = answer.verdict();
+            let (class, executed, attempts) = answer.gateway_error();
             assert_eq!((executed, attempts), ("unknown", 1), "{body}");
             let as_expected = class == "bad_reply" || (sse && class == "outcome_unknown");
             assert!(as_expected, "{body}: {class}");
@@ -50,7 +50,7 @@ fn fault_76_an_id_whose_type_has_changed_is_no_match() {
         json_body(r#"{"jsonrpc":"2.0","id":""$id"","result":{"content":[]}}"#),
     );
     let answer = gateway.call("odd", json!({}));
-    assert_eq!(answer.verdict(), ("bad_reply", "unknown", 1));
+    assert_eq!(answer.gateway_error(), ("bad_reply", "unknown", 1));
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn fault_87_a_tool_not_known_to_be_safe_runs_at_most_once() {
         gateway.call("fine", json!({})).result();
         fake.on_tool("write", reply);
         let answer = gateway.call("write", json!({}));
-        let (_, executed, attempts) = answer.verdict();
+        let (_, executed, attempts) = answer.gateway_error();
         assert_eq!((executed, attempts), ("unknown", 1), "{fault}");
         assert!(answer.message().contains("MAY HAVE RUN"), "{fault}");
         assert_eq!(fake.runs("write"), ran + 1, "{fault}");
@@ -85,7 +85,7 @@ fn fault_87_what_is_refused_for_good_is_not_sent_again() {
     ] {
         fake.on_tool("read", Reply::status(status));
         let answer = gateway.call("read", json!({}));
-        assert_eq!(answer.verdict(), (class, "no", 1), "{status}");
+        assert_eq!(answer.gateway_error(), (class, "no", 1), "{status}");
     }
     assert_eq!(fake.runs("read"), 0);
 }
@@ -113,7 +113,7 @@ fn fault_88_a_safe_tool_gets_up_to_all_its_attempts() {
     }
     fake.always_tool("read", Reply::hang_up());
     let answer = gateway.call("read", json!({}));
-    assert_eq!(answer.verdict(), ("outcome_unknown", "unknown", 2));
+    assert_eq!(answer.gateway_error(), ("outcome_unknown", "unknown", 2));
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn fault_90_the_deadline_covers_the_queue_and_the_answer() {
     gate.wait_for(1);
     let queued = gateway.start_call("slow", json!({}));
     assert_eq!(
-        gateway.answer(running).verdict(),
+        gateway.answer(running).gateway_error(),
         ("deadline", "unknown", 1)
     );
     gateway.answer(queued).error();
@@ -167,12 +167,12 @@ fn fault_90_the_deadline_covers_the_waits_between_attempts() {
     let mut gateway = initialized(&fake.entry("fake", more));
     fake.on_tool("busy", Reply::status(429).header("retry-after", "2"));
     let busy = gateway.call("busy", json!({}));
-    assert_eq!(busy.verdict(), ("rate_limited", "no", 1));
+    assert_eq!(busy.gateway_error(), ("rate_limited", "no", 1));
     fake.always_tool("read", Reply::status(500));
     let started = Instant::now();
     let answer = gateway.call("read", json!({}));
     assert!(started.elapsed() < Duration::from_secs(5));
-    let (_, executed, attempts) = answer.verdict();
+    let (_, executed, attempts) = answer.gateway_error();
     assert_eq!(executed, "unknown");
     assert!((2..20).contains(&attempts), "{attempts}");
 }
@@ -185,7 +185,7 @@ fn fault_90_the_deadline_covers_a_new_handshake() {
     gateway.call("echo", json!({})).result();
     fake.forget_sessions().always("initialize", Reply::stall());
     let answer = gateway.call("echo", json!({}));
-    let (class, executed, _) = answer.verdict();
+    let (class, executed, _) = answer.gateway_error();
     assert_eq!((class, executed), ("deadline", "no"));
     assert_eq!(fake.runs("echo"), 1);
 }

@@ -245,7 +245,7 @@ fn a_cancelled_call_takes_its_questions_back() {
     gateway.respond(&question, json!({ "action": "accept" }));
     gate.wait_for(1);
     gateway.cancel(call);
-    gate.wait_until_left(1);
+    gate.wait_for_disconnects(1);
 }
 
 /// How long that is, another call shows: it has the same two seconds, and ends meanwhile.
@@ -261,7 +261,10 @@ fn the_time_that_the_client_takes_is_not_the_calls() {
     gateway.initialize_with(VERSION, everything());
     let call = gateway.start_call("ask", json!({}));
     let question = gateway.next_request("elicitation/create");
-    assert_eq!(gateway.call("slow", json!({})).verdict().0, "deadline");
+    assert_eq!(
+        gateway.call("slow", json!({})).gateway_error().0,
+        "deadline"
+    );
     gateway.respond(&question, json!({ "action": "accept" }));
     gateway.answer(call).result();
 }
@@ -279,7 +282,7 @@ fn an_answered_round_whose_outcome_is_unknown_is_not_sent_again() {
     let question = gateway.next_request("elicitation/create");
     gateway.respond(&question, json!({ "action": "accept" }));
     assert_eq!(
-        gateway.answer(call).verdict(),
+        gateway.answer(call).gateway_error(),
         ("outcome_unknown", "unknown", 1)
     );
     assert_eq!(fake.requests_of("tools/call").len(), 2);
@@ -299,7 +302,7 @@ fn a_backend_that_never_stops_asking_is_stopped() {
         gateway.respond(&question, json!({ "action": "accept" }));
     }
     let stopped = gateway.answer(call);
-    assert_eq!(stopped.verdict().0, "bad_reply");
+    assert_eq!(stopped.gateway_error().0, "bad_reply");
     assert!(
         stopped.message().contains("16 times"),
         "{}",
@@ -321,7 +324,7 @@ fn input_that_is_nonsense_is_a_bad_reply_to_either_era() {
         for result in &nonsense {
             fake.on_tool("ask", Reply::result(result.clone()));
             let answer = gateway.call("ask", json!({}));
-            assert_eq!(answer.verdict().0, "bad_reply", "{round} {result}");
+            assert_eq!(answer.gateway_error().0, "bad_reply", "{round} {result}");
         }
         gateway.modern(everything());
     }
@@ -340,7 +343,7 @@ fn a_modern_client_gets_the_question_as_it_is_and_its_answer_goes_back_as_it_is(
     let params = json!({ "name": "ask", "arguments": { "n": 1 } });
     let asked = gateway.ask("tools/call", params.clone());
     assert_eq!(asked.result()["inputRequests"], questions);
-    assert_eq!(asked.state(), Some(&json!("\u{e9} state")));
+    assert_eq!(asked.request_state(), Some(&json!("\u{e9} state")));
     let answers = json!({ "k": { "action": "accept" } });
     let again = gateway.retry("tools/call", &params, &asked, answers.clone());
     assert_eq!(gateway.answer(again).text(), r#"ask {"n":1}"#);

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
-use crate::common::live::Live;
+use crate::common::live_stream::LiveStream;
 use crate::common::message::{notification, request, text};
 use crate::common::reply::Reply;
 
@@ -13,9 +13,9 @@ fn roots(id: u64) -> Value {
 }
 
 /// A backend with a GET stream, which is open, and a tool whose stream the test writes.
-fn backend() -> (FakeBackend, Live) {
+fn backend() -> (FakeBackend, LiveStream) {
     let fake = FakeBackend::start().tool("ask").with_get();
-    let live = Live::new();
+    let live = LiveStream::new();
     fake.on_tool("ask", Reply::sse().live(&live));
     (fake, live)
 }
@@ -83,11 +83,11 @@ fn the_one_call_of_a_modern_client_is_asked_and_goes_on() {
     fake.wait_for_requests("tools/call", 1);
     fake.stream(0).event(&roots(5));
     let asked = gateway.answer(id);
-    assert_eq!(asked.question().1["method"], "roots/list");
+    assert_eq!(asked.input_request().1["method"], "roots/list");
     // One that waits is still the only one.
     fake.stream(0).event(&request(json!(6), "ping", json!({})));
     assert_eq!(fake.next_request("response").message["id"], 6);
-    let answers = json!({ asked.question().0: { "roots": [] } });
+    let answers = json!({ asked.input_request().0: { "roots": [] } });
     let again = gateway.retry("tools/call", &params(), &asked, answers);
     let answer = fake.next_request("response").message;
     assert_eq!(
@@ -102,7 +102,7 @@ fn the_one_call_of_a_modern_client_is_asked_and_goes_on() {
 #[test]
 fn among_two_calls_and_without_any_nobody_is_asked() {
     let (fake, live) = backend();
-    let second = Live::new();
+    let second = LiveStream::new();
     fake.on_tool("ask", Reply::sse().live(&second));
     let mut gateway = TestGateway::over(&fake);
     gateway.modern(json!({ "roots": {} }));

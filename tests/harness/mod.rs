@@ -2,7 +2,7 @@
 //! notice who breaks it.
 
 mod eras;
-mod law;
+mod protocol_checker;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -272,7 +272,7 @@ fn a_gateway_between_a_test_and_two_fakes() {
     gate.wait_for(1);
     n8n.on_tool("Calculator", Reply::hang_up());
     let lost = gateway.call("Calculator", json!({}));
-    assert_eq!(lost.verdict(), ("outcome_unknown", "unknown", 1));
+    assert_eq!(lost.gateway_error(), ("outcome_unknown", "unknown", 1));
     gate.open();
     let answer = gateway.answer(slow);
     assert_eq!(answer.text(), "done");

@@ -6,12 +6,12 @@ use std::collections::HashMap;
 use serde_json::{Map, Value, json};
 
 use super::{accept, ask, elicit, everything};
-use crate::common::chance::Chance;
 use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
 use crate::common::gateway::{Answer, TestGateway};
 use crate::common::message::{notification, progress, text};
 use crate::common::reply::Reply;
+use crate::common::rng::Rng;
 use crate::era_matrix::table::{LEGACY, MODERN, Pair};
 
 const CALLS: usize = 12;
@@ -22,15 +22,15 @@ fn name(call: usize) -> String {
 }
 
 /// What a legacy backend's tool does: questions, some taken back, progress, waits for answers.
-fn legacy_story(fake: &FakeBackend, tool: &str, chance: &mut Chance) -> Vec<String> {
+fn legacy_story(fake: &FakeBackend, tool: &str, rng: &mut Rng) -> Vec<String> {
     let mut stream = Reply::sse();
     let mut open: Vec<(String, Gate)> = Vec::new();
     let mut answered = Vec::new();
-    for step in 0..3 + chance.below(6) {
-        match chance.below(4) {
+    for step in 0..3 + rng.below(6) {
+        match rng.below(4) {
             0 => stream = stream.event(progress(step as f64)),
-            1 if !open.is_empty() && chance.below(3) == 0 => {
-                let (id, _) = open.remove(chance.below(open.len()));
+            1 if !open.is_empty() && rng.below(3) == 0 => {
+                let (id, _) = open.remove(rng.below(open.len()));
                 let params = json!({ "requestId": id });
                 stream = stream.event(notification("notifications/cancelled", params));
             }
@@ -42,7 +42,7 @@ fn legacy_story(fake: &FakeBackend, tool: &str, chance: &mut Chance) -> Vec<Stri
             }
             _ => {
                 let id = format!("{tool}-{step}");
-                let gate = fake.answered(&json!(id));
+                let gate = fake.response_gate(&json!(id));
                 stream = stream.event(ask(id.clone(), &id));
                 open.push((id, gate));
             }
@@ -57,17 +57,17 @@ fn legacy_story(fake: &FakeBackend, tool: &str, chance: &mut Chance) -> Vec<Stri
 }
 
 /// What a modern backend's tool does: rounds of questions, some without a state.
-fn modern_story(fake: &FakeBackend, tool: &str, chance: &mut Chance) -> Vec<String> {
+fn modern_story(fake: &FakeBackend, tool: &str, rng: &mut Rng) -> Vec<String> {
     let mut answered = Vec::new();
-    for round in 0..chance.below(4) {
+    for round in 0..rng.below(4) {
         let mut asks = Map::new();
-        for n in 0..1 + chance.below(3) {
+        for n in 0..1 + rng.below(3) {
             let key = format!("{tool}-{round}-{n}");
             asks.insert(key.clone(), elicit(&key));
             answered.push(key);
         }
         let state = format!("{tool} {round}");
-        let state = (chance.below(3) > 0).then_some(state.as_str());
+        let state = (rng.below(3) > 0).then_some(state.as_str());
         fake.on_tool(tool, Reply::input_required(&Value::Object(asks), state));
     }
     answered
@@ -77,7 +77,7 @@ fn modern_story(fake: &FakeBackend, tool: &str, chance: &mut Chance) -> Vec<Stri
 struct Player {
     gateway: TestGateway,
     modern: bool,
-    chance: Chance,
+    rng: Rng,
 }
 
 impl Player {
@@ -98,7 +98,7 @@ impl Player {
                 let id = message.id().as_u64().unwrap();
                 let call = pending.remove(&id).unwrap();
                 let answer = Answer(message);
-                if answer.is_question() {
+                if answer.is_input_required() {
                     assert!(self.modern);
                     pending.insert(self.retry(call, &answer), call);
                 } else {
@@ -111,14 +111,14 @@ impl Player {
     /// Answers all or some.
     fn retry(&mut self, call: usize, asked: &Answer) -> u64 {
         let mut answers = Map::new();
-        for (key, question) in asked.questions() {
-            if self.chance.below(4) > 0 {
+        for (key, question) in asked.input_requests() {
+            if self.rng.below(4) > 0 {
                 let words = question["params"]["message"].as_str().unwrap();
                 answers.insert(key.clone(), accept(words));
             }
         }
         let meta =
-            json!({ "progressToken": format!("{}-{}", name(call), self.chance.below(1 << 30)) });
+            json!({ "progressToken": format!("{}-{}", name(call), self.rng.below(1 << 30)) });
         let params = json!({ "name": name(call), "arguments": {}, "_meta": meta });
         self.gateway
             .retry("tools/call", &params, asked, Value::Object(answers))
@@ -126,19 +126,19 @@ impl Player {
 }
 
 /// Scripts a tool of a backend, and says which questions must be answered.
-type Story = fn(&FakeBackend, &str, &mut Chance) -> Vec<String>;
+type Story = fn(&FakeBackend, &str, &mut Rng) -> Vec<String>;
 
 /// Plays a seed's stories to the end: the backend, all that must be answered, and the player, whose
 /// gateway runs on until the test has looked at the backend.
 fn played(pair: Pair, seed: u64, story: Story) -> (FakeBackend, Vec<String>, Player) {
     let fake = (0..CALLS).fold(pair.fake(), |fake, call| fake.tool(&name(call)));
-    let mut chance = Chance(seed);
-    let stories = (0..CALLS).map(|call| story(&fake, &name(call), &mut chance));
+    let mut rng = Rng(seed);
+    let stories = (0..CALLS).map(|call| story(&fake, &name(call), &mut rng));
     let expected = stories.flatten().collect();
     let mut player = Player {
         gateway: pair.gateway_for(&fake, everything()),
         modern: pair.modern_client(),
-        chance,
+        rng,
     };
     player.play();
     (fake, expected, player)
@@ -209,7 +209,7 @@ fn all_pairs_at_once_keep_out_of_each_others_way() {
     for round in 0..20 {
         let asks = json!({ "k": elicit("m") });
         for id in [2 * round, 2 * round + 1] {
-            let gate = fakes[0].answered(&json!(id));
+            let gate = fakes[0].response_gate(&json!(id));
             let stream = Reply::sse().event(ask(id, "l")).hold(&gate);
             fakes[0].on_tool("l", stream.event(text("l")));
             fakes[1].on_tool("m", Reply::input_required(&asks, Some("s")));
@@ -226,8 +226,8 @@ fn all_pairs_at_once_keep_out_of_each_others_way() {
         for (id, tool) in modern.into_iter().zip(["l", "m"]) {
             let mut answer = gateway.answer(id);
             let call = json!({ "name": tool, "arguments": {} });
-            while answer.is_question() {
-                let (key, question) = answer.question();
+            while answer.is_input_required() {
+                let (key, question) = answer.input_request();
                 let words = question["params"]["message"].as_str().unwrap();
                 let answers = json!({ key: accept(words) });
                 let id = gateway.retry("tools/call", &call, &answer, answers);

@@ -31,7 +31,7 @@ fn a_legacy_client_and_a_modern_one_are_two_clients_to_a_legacy_backend() {
     fake.on_tool("ask", stream.event(text("done")));
     let call = json!({ "name": "ask", "arguments": {} });
     let asked = gateway.ask("tools/call", call.clone());
-    let answers = json!({ asked.question().0: { "model": "m" } });
+    let answers = json!({ asked.input_request().0: { "model": "m" } });
     let id = gateway.retry("tools/call", &call, &asked, answers);
     assert_eq!(
         fake.next_request("response").message["result"],
@@ -74,7 +74,7 @@ fn questions_in_two_sessions_reach_each_its_own_client() {
     let asked = gateway.modern(everything()).ask("tools/call", call.clone());
     let question = gateway.next_request("elicitation/create");
     assert_eq!(question.params()["message"], "one");
-    let (key, shown) = asked.question();
+    let (key, shown) = asked.input_request();
     assert_eq!(shown["params"]["message"], "two");
     let answers = json!({ key: accept("two") });
     let modern = gateway.retry("tools/call", &call, &asked, answers);
@@ -119,13 +119,13 @@ fn a_backend_that_asks_out_of_the_blue_is_told_that_nobody_can_answer() {
     let fake = PAIR.fake().tool("t");
     let mut gateway = PAIR.gateway_for(&fake, everything());
     gateway.call("t", json!({})).result();
-    fake.announce_request(sample());
+    fake.request_client(sample());
     let refused = fake.next_request("response").message;
     assert_eq!(
         (&refused["id"], refused["error"].is_object()),
         (&json!("s"), true)
     );
-    fake.announce_request(request(json!("p"), "ping", json!({})));
+    fake.request_client(request(json!("p"), "ping", json!({})));
     assert_eq!(fake.next_request("response").message["result"], json!({}));
 }
 
@@ -147,7 +147,7 @@ fn a_question_on_the_stream_of_get_reaches_a_legacy_client() {
     let fake = FakeBackend::start().tool("t").with_get();
     let mut gateway = TestGateway::over(&fake);
     gateway.initialize_with(LEGACY, everything()).result();
-    fake.announce_request(ask("g", "on GET"));
+    fake.request_client(ask("g", "on GET"));
     is_asked_and_heard(&mut gateway, &fake, "g", "on GET");
 }
 
@@ -157,9 +157,9 @@ fn a_question_on_the_stream_of_get_reaches_a_legacy_client() {
 fn a_question_before_the_client_is_ready_waits_for_it() {
     let fake = FakeBackend::start().tool("t").with_get();
     let mut gateway = TestGateway::over(&fake);
-    gateway.introduce(LEGACY, everything()).result();
-    fake.announce_request(ask("early", "too soon?"));
-    fake.announce_request(request(json!("after"), "ping", json!({})));
+    gateway.send_initialize(LEGACY, everything()).result();
+    fake.request_client(ask("early", "too soon?"));
+    fake.request_client(request(json!("after"), "ping", json!({})));
     assert_eq!(fake.next_request("response").message["id"], json!("after"));
     gateway.notify("notifications/initialized", json!({}));
     is_asked_and_heard(&mut gateway, &fake, "early", "too soon?");

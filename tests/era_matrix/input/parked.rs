@@ -61,7 +61,7 @@ impl Parked {
     /// Says the same to every question.
     pub fn retry_accepting(&mut self, asked: &Answer) -> u64 {
         let keys = asked
-            .questions()
+            .input_requests()
             .keys()
             .map(|key| (key.clone(), accept(key)));
         let answers = Value::Object(keys.collect());
@@ -108,9 +108,9 @@ impl Parked {
 fn questions_asked_together_are_one_round() {
     let mut parked = Parked::over(&[ask(0, "a"), ask("0", "b"), ask(7, "c")]);
     let asked = parked.call();
-    let questions = asked.questions().clone();
+    let questions = asked.input_requests().clone();
     assert_eq!(questions.len(), 3);
-    assert!(asked.state().is_some_and(Value::is_string));
+    assert!(asked.request_state().is_some_and(Value::is_string));
     let answers: serde_json::Map<String, Value> = questions
         .iter()
         .map(|(key, question)| {
@@ -137,14 +137,14 @@ fn one_question_after_the_other_is_round_after_round() {
     });
     let mut asked = parked.call();
     for (theirs, words) in [(0, "first"), (1, "second")] {
-        assert_eq!(asked.question().1["params"]["message"], words);
+        assert_eq!(asked.input_request().1["params"]["message"], words);
         let id = parked.retry_accepting(&asked);
         parked.fake.wait_for_requests("response", theirs + 1);
         assert!(parked.heard(theirs).unwrap()["result"].is_object());
         gates[theirs].open();
         asked = parked.gateway.answer(id);
     }
-    assert_eq!(asked.question().1["params"]["message"], "third");
+    assert_eq!(asked.input_request().1["params"]["message"], "third");
     let id = parked.retry_accepting(&asked);
     parked.ends(id);
 }
@@ -153,7 +153,7 @@ fn one_question_after_the_other_is_round_after_round() {
 fn what_is_missing_is_asked_for_again_and_what_is_too_much_ignored() {
     let mut parked = Parked::over(&[ask(0, "a"), ask(1, "b")]);
     let asked = parked.call();
-    let questions = asked.questions().clone();
+    let questions = asked.input_requests().clone();
     let key_of = |words: &str| {
         let mut all = questions.iter();
         let found = all.find(|(_, question)| question["params"]["message"] == words);
@@ -162,7 +162,7 @@ fn what_is_missing_is_asked_for_again_and_what_is_too_much_ignored() {
     let answers = json!({ key_of("a"): accept("a"), "nobody's": accept("x") });
     let id = parked.retry(&asked, answers);
     let again = parked.gateway.answer(id);
-    let (key, question) = again.question();
+    let (key, question) = again.input_request();
     assert_eq!(
         (key, &question["params"]["message"]),
         (key_of("b").as_str(), &json!("b"))
@@ -180,8 +180,8 @@ fn an_answer_reaches_the_backend_as_it_was_written() {
     const RAW: &str = r#"{"action":"accept","content":{"z":1.10,"a":12345678901234567890}}"#;
     let (mut parked, asked) = Parked::asked();
     let mut params = parked.gateway.with_metadata(parked.call.clone());
-    params["inputResponses"] = json!({ asked.question().0: "$raw" });
-    params["requestState"] = asked.state().unwrap().clone();
+    params["inputResponses"] = json!({ asked.input_request().0: "$raw" });
+    params["requestState"] = asked.request_state().unwrap().clone();
     let call = json!({ "jsonrpc": "2.0", "id": "r", "method": "tools/call", "params": params });
     parked
         .gateway
@@ -196,7 +196,7 @@ fn an_answer_reaches_the_backend_as_it_was_written() {
 #[test]
 fn a_state_that_was_tampered_with_is_refused_and_the_true_one_still_good() {
     let (mut parked, asked) = Parked::asked();
-    let state = asked.state().unwrap().as_str().unwrap().to_owned();
+    let state = asked.request_state().unwrap().as_str().unwrap().to_owned();
     let mut flipped = state.clone().into_bytes();
     let middle = flipped.len() / 2;
     flipped[middle] = if flipped[middle] == b'A' { b'B' } else { b'A' };
@@ -206,7 +206,7 @@ fn a_state_that_was_tampered_with_is_refused_and_the_true_one_still_good() {
     for forged in ["", "nonsense", &flipped, shorter, &longer] {
         let mut params = parked.call.clone();
         params["requestState"] = json!(forged);
-        params["inputResponses"] = json!({ asked.question().0: accept("evil") });
+        params["inputResponses"] = json!({ asked.input_request().0: accept("evil") });
         let refused = parked.gateway.ask("tools/call", params);
         assert_eq!(refused.code(), -32602, "{forged}");
     }
@@ -232,7 +232,7 @@ fn a_state_is_good_once() {
 #[test]
 fn a_state_belongs_to_its_method_and_its_params() {
     let (mut parked, asked) = Parked::asked();
-    let answers = json!({ asked.question().0: accept("x") });
+    let answers = json!({ asked.input_request().0: accept("x") });
     for (method, params) in [
         (
             "tools/call",
@@ -328,7 +328,7 @@ fn twenty_parked_calls_get_each_its_own_answer() {
     let asked: Vec<Answer> = calls.into_iter().map(|id| gateway.answer(id)).collect();
     let mut retries = Vec::new();
     for (name, asked) in names.iter().zip(&asked).rev() {
-        let (key, question) = asked.question();
+        let (key, question) = asked.input_request();
         assert_eq!(question["params"]["message"], **name);
         let call = json!({ "name": name, "arguments": {} });
         let answers = json!({ key: accept(name) });
@@ -362,7 +362,7 @@ fn not_any_number_of_calls_can_be_parked() {
     assert!(refused["error"]["code"].is_i64(), "{refused}");
     gate.open();
     let answers = ids.into_iter().map(|id| gateway.answer(id));
-    let questions = answers.filter(Answer::is_question).count();
+    let questions = answers.filter(Answer::is_input_required).count();
     assert!((1..CALLS).contains(&questions), "{questions} are parked");
     assert_eq!(fake.runs("ask"), CALLS);
 }

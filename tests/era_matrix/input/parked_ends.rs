@@ -86,7 +86,7 @@ fn a_backend_that_dies_ends_the_parked_call() {
 #[test]
 fn the_end_of_the_client_does_not_wait_for_what_is_parked() {
     let (mut parked, asked) = Parked::asked();
-    asked.question();
+    asked.input_request();
     parked.gateway.eof();
     let reason = parked.gateway.exit();
     assert_eq!(reason, sentinel_gateway::ExitReason::EndOfInput);
@@ -115,7 +115,7 @@ fn prompts_and_resources_are_parked_too_and_completions_refused() {
         let mut id = gateway.request(method, params.clone());
         if parks {
             let asked = gateway.answer(id);
-            let answers = json!({ asked.question().0: accept("x") });
+            let answers = json!({ asked.input_request().0: accept("x") });
             id = gateway.retry(method, &params, &asked, answers);
         }
         let heard = fake.next_request("response").message;
@@ -131,9 +131,9 @@ fn a_question_on_the_stream_of_get_is_of_the_one_call_under_way() {
     let mut parked = Parked::over(&[]);
     let id = parked.gateway.request("tools/call", parked.call.clone());
     parked.gate.wait_for(1);
-    parked.fake.announce_request(ask("g", "on GET"));
+    parked.fake.request_client(ask("g", "on GET"));
     let asked = parked.gateway.answer(id);
-    assert_eq!(asked.question().1["params"]["message"], "on GET");
+    assert_eq!(asked.input_request().1["params"]["message"], "on GET");
     let id = parked.retry_accepting(&asked);
     let heard = parked.fake.next_request("response").message;
     assert_eq!(
@@ -149,7 +149,7 @@ fn a_question_on_the_stream_of_get_is_refused_where_it_may_be_of_several_or_of_n
     parked.gateway.list_tools();
     let held = Reply::sse().hold(&parked.gate).event(text("other done"));
     parked.fake.on_tool("other", held);
-    parked.fake.announce_request(ask("none", "?"));
+    parked.fake.request_client(ask("none", "?"));
     let refused = parked.fake.next_request("response").message;
     assert_eq!(
         (&refused["id"], refused["error"].is_object()),
@@ -160,7 +160,7 @@ fn a_question_on_the_stream_of_get_is_refused_where_it_may_be_of_several_or_of_n
         parked.gateway.start_call("other", json!({})),
     ];
     parked.gate.wait_for(2);
-    parked.fake.announce_request(ask("two", "?"));
+    parked.fake.request_client(ask("two", "?"));
     let refused = parked.fake.next_request("response").message;
     assert_eq!(
         (&refused["id"], refused["error"].is_object()),
@@ -183,7 +183,7 @@ fn an_error_that_wants_a_url_visited_is_a_question() {
     let fake = PAIR.fake().tool("ask");
     fake.on_tool("ask", Reply::json(&wants).runs(false));
     let mut gateway = PAIR.gateway_for(&fake, everything());
-    let answer = gateway.converse(
+    let answer = gateway.request_with_input(
         "tools/call",
         &json!({ "name": "ask", "arguments": {} }),
         |_, question| {
@@ -221,7 +221,7 @@ fn between_modern_sides_states_come_back_exactly_or_not_at_all() {
         fake.on_tool("ask", Reply::input_required(&asks, state));
         let mut gateway = pair.gateway_for(&fake, everything());
         let call = json!({ "name": "ask", "arguments": {} });
-        let answer = gateway.converse("tools/call", &call, |key, _| accept(key));
+        let answer = gateway.request_with_input("tools/call", &call, |key, _| accept(key));
         assert_eq!(answer.text(), "ask {}");
         let again = &fake.requests_of("tools/call")[1];
         let answers = json!({ "k": accept("k"), "r": accept("r") });
@@ -285,7 +285,7 @@ fn cancelling_the_first_id_of_a_parked_call_means_nothing() {
 #[test]
 fn the_state_of_another_gateway_is_none() {
     let ((mut one, asked), (mut two, other)) = (Parked::asked(), Parked::asked());
-    assert_ne!(asked.state(), other.state());
+    assert_ne!(asked.request_state(), other.request_state());
     let id = two.retry_accepting(&asked);
     assert_eq!(two.gateway.answer(id).code(), -32602);
     for (parked, asked) in [(&mut one, asked), (&mut two, other)] {

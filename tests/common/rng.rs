@@ -1,10 +1,10 @@
-//! Chance that comes again.
+//! Rng that comes again.
 
 /// SplitMix64: the same numbers from the same seed, everywhere and for ever.
 #[derive(Clone, Debug)]
-pub struct Chance(pub u64);
+pub struct Rng(pub u64);
 
-impl Chance {
+impl Rng {
     /// A number below this.
     pub fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

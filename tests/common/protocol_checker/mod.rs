@@ -46,7 +46,7 @@ impl Message {
 
 /// What is owed and what was given, by the text of the id.
 #[derive(Default)]
-pub struct Law {
+pub struct ProtocolChecker {
     lines: usize,
     /// Only JSON-RPC is held up, and one response for each request: what any program owes that
     /// passes on what it is told.
@@ -88,7 +88,7 @@ impl Account {
     }
 }
 
-impl Law {
+impl ProtocolChecker {
     /// Takes note of a line that the client sends.
     pub fn sent(&mut self, line: &[u8]) {
         match serde_json::from_slice(line) {

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::PATIENCE;
 
 /// Tasks that hold sockets and end together.
-pub(super) struct Group {
+pub(super) struct TaskGroup {
     cut: watch::Sender<bool>,
     held: mpsc::Sender<Infallible>,
     /// Disconnected when the last member is gone.
@@ -16,20 +16,20 @@ pub(super) struct Group {
 }
 
 /// Held by a task of the group for as long as it holds a socket.
-pub(super) struct Member {
+pub(super) struct TaskGuard {
     cut: watch::Receiver<bool>,
     _held: mpsc::Sender<Infallible>,
 }
 
-impl Group {
+impl TaskGroup {
     pub fn new() -> Self {
         let (held, gone) = mpsc::channel();
         let cut = watch::Sender::new(false);
         Self { cut, held, gone }
     }
 
-    pub fn member(&self) -> Member {
-        Member {
+    pub fn member(&self) -> TaskGuard {
+        TaskGuard {
             cut: self.cut.subscribe(),
             _held: self.held.clone(),
         }
@@ -54,7 +54,7 @@ impl Group {
     }
 }
 
-impl Member {
+impl TaskGuard {
     /// Resolves when this member is to end.
     pub async fn cut(&mut self) {
         let _ = self.cut.wait_for(|cut| *cut).await;

@@ -12,7 +12,7 @@ use super::PATIENCE;
 ///
 /// Text is a template like that of a [`Reply`](super::reply::Reply).
 #[derive(Clone)]
-pub struct Live {
+pub struct LiveStream {
     inner: Arc<Inner>,
 }
 
@@ -37,7 +37,7 @@ pub(super) enum Piece {
     HangUp,
 }
 
-impl Live {
+impl LiveStream {
     pub fn new() -> Self {
         Self {
             inner: Arc::new(Inner {
@@ -105,7 +105,7 @@ impl Live {
     }
 }
 
-pub(super) struct Opened(Live);
+pub(super) struct Opened(LiveStream);
 
 impl Drop for Opened {
     fn drop(&mut self) {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::common::law::Law;
+use crate::common::protocol_checker::ProtocolChecker;
 
 #[test]
 fn the_law_notices_what_breaks_it() {
@@ -12,12 +12,12 @@ fn the_law_notices_what_breaks_it() {
     let refusal = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"no"}}"#;
     let holds = |sent: &[&str], received: &[&str]| {
         std::panic::catch_unwind(|| {
-            let mut law = Law::default();
-            sent.iter().for_each(|line| law.sent(line.as_bytes()));
+            let mut checker = ProtocolChecker::default();
+            sent.iter().for_each(|line| checker.sent(line.as_bytes()));
             received
                 .iter()
-                .for_each(|line| drop(law.received(line.as_bytes())));
-            assert!(law.unanswered().is_empty());
+                .for_each(|line| drop(checker.received(line.as_bytes())));
+            assert!(checker.unanswered().is_empty());
         })
         .is_ok()
     };
@@ -64,14 +64,14 @@ fn the_law_notices_what_breaks_it() {
 /// Whether what was sent (→) and received (←), in this order, keeps the law.
 fn holds(exchange: &[(&str, Value)]) -> bool {
     std::panic::catch_unwind(|| {
-        let mut law = Law::default();
+        let mut checker = ProtocolChecker::default();
         for (direction, message) in exchange {
             let mut message = message.clone();
             message["jsonrpc"] = json!("2.0");
             let line = message.to_string();
             match *direction {
-                "→" => law.sent(line.as_bytes()),
-                _ => drop(law.received(line.as_bytes())),
+                "→" => checker.sent(line.as_bytes()),
+                _ => drop(checker.received(line.as_bytes())),
             }
         }
     })

@@ -1,7 +1,7 @@
 //! Answers that are none, for tests of the parts and of the whole.
 
 /// Bodies that are JSON, or nothing, and no answer to any request.
-pub const NO_ANSWERS: [&str; 7] = [
+pub const INVALID_RESPONSES: [&str; 7] = [
     r#"{"jsonrpc":"2.0","id":"$id","result":{},"error":{"code":1,"message":"m"}}"#,
     r#"{"jsonrpc":"2.0","id":"$id"}"#,
     r#"{"jsonrpc":"2.0","id":"$id","error":"text"}"#,
