@@ -1,4 +1,4 @@
-//! A TCP proxy that does to bytes what networks do to them.
+//! A TCP proxy that injects network faults.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,24 +10,25 @@ use tokio::sync::watch;
 
 use super::fake::RUNTIME;
 
-/// What becomes of the bytes of every connection, from now on.
+/// The fault of every connection, from the moment it is set. Sizes are in bytes, counted since
+/// then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NetworkFault {
-    /// They pass.
+    /// All bytes pass unchanged.
     None,
-    /// The answer is cut off after so many bytes: the connection closes.
+    /// The connection closes after this much of the response.
     Cut(usize),
-    /// The same with a reset.
+    /// The connection is reset after this much of the response.
     Reset(usize),
-    /// The answer stops after so many bytes, and the connection stays.
+    /// The response stops after this many bytes, and the connection stays open.
     Stall(usize),
-    /// The answer comes byte by byte, with this pause between them.
+    /// The response is forwarded byte by byte, with this pause between two bytes.
     Throttle(Duration),
-    /// The answer's bytes are not what they were.
+    /// Every byte of the response is altered.
     Corrupt,
-    /// The connection is reset when so many bytes of the request have come, and none is passed on.
+    /// The connection is reset after this much of the request, and nothing is forwarded.
     ResetUpload(usize),
-    /// The request is taken and goes nowhere.
+    /// The request is read and not forwarded.
     DropUpload,
 }
 
@@ -36,12 +37,12 @@ pub enum NetworkFault {
 pub struct ChaosProxy {
     fault: Arc<watch::Sender<NetworkFault>>,
     port: u16,
-    /// Kept open where nothing may be closed.
+    /// Stalled connections, which stay open.
     held: Arc<Mutex<Vec<TcpStream>>>,
 }
 
 impl ChaosProxy {
-    /// In front of this port of the loopback.
+    /// A proxy in front of this port of 127.0.0.1.
     pub fn before(port: u16) -> Self {
         let listener = RUNTIME.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let chaos = Self {
@@ -66,7 +67,7 @@ impl ChaosProxy {
         self.port
     }
 
-    /// Changes what becomes of bytes.
+    /// Sets the fault of all connections.
     pub fn set(&self, fault: NetworkFault) {
         self.fault.send_replace(fault);
     }
@@ -158,11 +159,11 @@ impl ChaosProxy {
     }
 }
 
-/// How a connection ends, as the client sees it.
+/// How a connection ends for the client.
 enum End {
     Close,
     Reset,
-    /// Not at all.
+    /// It stays open.
     Hold,
 }
 

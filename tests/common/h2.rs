@@ -1,7 +1,7 @@
-//! HTTP/2 by hand, as far as faults need it: no library sends what a broken server does.
+//! HTTP/2 by hand, as far as the fault tests need it, because no library misbehaves on request.
 //!
-//! Frames as RFC 9113 has them. What clients say in headers is not read: a request with a body is
-//! a POST, one without a GET.
+//! Frames follow RFC 9113. Request headers are not decoded: a request with a body is a POST, one
+//! without is a GET.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -25,27 +25,27 @@ const END_HEADERS: u8 = 4;
 const REFUSED_STREAM: u32 = 7;
 const PREFACE: usize = 24;
 
-/// What the server does with a call instead of serving it.
+/// A fault in place of the reply to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Http2Fault {
-    /// The stream is refused: the call was not taken.
+    /// RST_STREAM with REFUSED_STREAM: the call was not processed.
     RefusedStream,
-    /// The connection ends in good order, and the call is past what was taken.
+    /// GOAWAY whose last stream id is before the call: it was not processed.
     GoAway,
-    /// The same, but the call was taken, and its answer never comes.
+    /// GOAWAY whose last stream id includes the call: it was processed and is not answered.
     GoAwayAfterTaking,
-    /// Nothing more is read or said on this connection, pings included.
+    /// The server reads and sends nothing more on this connection, pings included.
     Stall,
 }
 
-/// A server of HTTP/2 over TLS which is a fake otherwise.
+/// An HTTP/2 server over TLS in front of a fake backend.
 pub struct Http2Server {
     front: TlsProxy,
     faults: Arc<Mutex<VecDeque<Http2Fault>>>,
 }
 
 impl Http2Server {
-    /// In front of this fake, which must have no sessions.
+    /// A server in front of this backend, which must have no sessions.
     pub fn before(fake: &Arc<FakeBackend>, identity: &Identity) -> Self {
         let faults = Arc::<Mutex<VecDeque<_>>>::default();
         let (fake, next) = (Arc::clone(fake), Arc::clone(&faults));
@@ -68,12 +68,12 @@ impl Http2Server {
         self.front.url("127.0.0.1")
     }
 
-    /// How many connections there were.
+    /// How many connections were made.
     pub fn connections(&self) -> usize {
         self.front.handshakes()
     }
 
-    /// What becomes of the next calls of tools, in this order.
+    /// Sets the faults of the next tool calls, in this order.
     pub fn on_call(&self, faults: &[Http2Fault]) {
         self.faults.lock().unwrap().extend(faults);
     }
@@ -95,7 +95,7 @@ struct Frame {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    /// `None` when it is over.
+    /// Serves until the connection ends, then returns `None`.
     async fn serve(mut self) -> Option<()> {
         self.stream.read_exact(&mut [0; PREFACE]).await.ok()?;
         self.send(SETTINGS, 0, 0, &[]).await?;
@@ -146,13 +146,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return None;
             }
             Some(Http2Fault::GoAwayAfterTaking) => {
-                self.fake.take_in(&request);
+                self.fake.receive(&request);
                 self.send(GOAWAY, 0, 0, &go_away(stream)).await?;
                 return None;
             }
             Some(Http2Fault::Stall) => std::future::pending().await,
         }
-        let reply = self.fake.take_in(&request);
+        let reply = self.fake.receive(&request);
         self.reply(stream, &reply, &request).await
     }
 
@@ -198,7 +198,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-/// A header field without index and without Huffman (RFC 7541, section 6.2.2).
+/// A literal header field without indexing and without Huffman coding (RFC 7541, section 6.2.2).
 fn literal(name: &str, value: &str) -> Vec<u8> {
     let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
     [vec![0], text(name), text(value)].concat()

@@ -1,4 +1,5 @@
-//! The transport of 2024-11-05: a stream that GET opens, and answers that come on it.
+//! The HTTP+SSE transport (MCP 2024-11-05, basic/transports): GET opens a stream, and responses
+//! come on it.
 
 use std::collections::HashMap;
 
@@ -7,15 +8,15 @@ use super::reply::{Reply, Step};
 use super::server::Server;
 use super::wire::Request;
 
-/// The streams of the clients, by where they post to.
+/// The clients' streams, by the target that they post to.
 #[derive(Default)]
 pub(super) struct HttpSse {
     clients: HashMap<String, LiveStream>,
 }
 
 impl HttpSse {
-    /// What this transport does with a request, if it is the server's. The answer proper goes out
-    /// on the client's stream.
+    /// Handles a request if the server uses this transport. The JSON-RPC response goes out on the
+    /// client's stream.
     pub fn intercept(server: &mut Server, request: &Request) -> Option<Reply> {
         let transport = server.http_sse.as_mut()?;
         if request.http_method == "GET" {

@@ -1,4 +1,4 @@
-//! The eras of a fake, and what it says of its own accord.
+//! A fake backend's era, its notifications and its own requests.
 
 use serde_json::{Value, json};
 
@@ -11,10 +11,10 @@ use super::modern::Modern;
 use super::reply::Reply;
 use super::server::{Server, Stream};
 
-/// Building: which era it is of. It is a legacy server otherwise.
+/// Its era: legacy, unless one of these methods is called.
 impl FakeBackend {
-    /// Speaks 2026-07-28 alone. At its end the test fails if a client did what a modern client
-    /// must not do, unless it has [taken](Self::violations) that.
+    /// Serves only MCP 2026-07-28. On drop, violations of the client fail the test, unless the test
+    /// has read them with [`violations`](Self::violations).
     pub fn modern(self) -> Self {
         self.with(|server| {
             server.legacy = false;
@@ -22,12 +22,13 @@ impl FakeBackend {
         })
     }
 
-    /// Speaks both eras.
+    /// Serves both eras.
     pub fn dual(self) -> Self {
         self.with(|server| server.modern = Some(Modern::default()))
     }
 
-    /// The transport of 2024-11-05: GET gives the place to post to, and carries the answers.
+    /// Uses the HTTP+SSE transport: the GET stream names the endpoint for POST and carries the
+    /// responses.
     pub fn http_sse(self) -> Self {
         self.without_sessions().with(|server| {
             server.version = Some("2024-11-05".into());
@@ -40,12 +41,12 @@ impl FakeBackend {
         self.with(|server| server.has_get = true)
     }
 
-    /// What it says to a modern request, where it is a legacy server: see [`refusals`].
+    /// A legacy server that answers modern requests with this reply: see [`refusals`].
     pub fn refusing_modern(self, refusal: Reply) -> Self {
         self.with(|server| server.refusal = Some(refusal))
     }
 
-    /// The hints of a modern server on what may be cached.
+    /// Sets a modern server's cache hints.
     pub fn caching(self, ttl_ms: u64, scope: &str) -> Self {
         self.with(|server| {
             let modern = server.modern.as_mut().expect("a modern server");
@@ -55,7 +56,7 @@ impl FakeBackend {
     }
 }
 
-/// How legacy servers in the wild refuse what is modern, by name.
+/// The ways in which real legacy servers refuse modern requests, by name.
 pub fn refusals() -> Vec<(&'static str, Reply)> {
     let error = |id: Value, code: i64| json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": "no" } });
     vec![
@@ -80,13 +81,14 @@ pub fn refusals() -> Vec<(&'static str, Reply)> {
     ]
 }
 
-/// Saying something of its own accord.
+/// Notifications, server requests, and changes.
 impl FakeBackend {
-    /// Waits for a stream whose client wants this notification, and sends it on every such stream.
+    /// Waits for a stream whose client has subscribed to this notification, and sends it on every
+    /// such stream.
     pub fn notify_clients(&self, method: &str, params: Value) {
         let streams = self.wait_until(&format!("a stream for {method}"), |server| {
-            let wanting = wanting(server, method, &params);
-            (!wanting.is_empty()).then_some(wanting)
+            let subscribed = subscribed(server, method, &params);
+            (!subscribed.is_empty()).then_some(subscribed)
         });
         for stream in streams {
             let mut params = params.clone();
@@ -97,7 +99,7 @@ impl FakeBackend {
         }
     }
 
-    /// Forgets sessions, streams and subscriptions, as after a restart.
+    /// Removes sessions, streams and subscriptions, as a restart does.
     pub fn forget_all_state(&self) {
         self.forget_sessions();
         let mut server = self.server();
@@ -107,7 +109,7 @@ impl FakeBackend {
         }
     }
 
-    /// A tool's schema gets this property.
+    /// Adds a property to a tool's input schema.
     pub fn add_property(&self, tool: &str, property: &str, schema: Value) {
         let mut server = self.server();
         let mut tools = server.tools.iter_mut();
@@ -115,7 +117,7 @@ impl FakeBackend {
         tool["inputSchema"]["properties"][property] = schema;
     }
 
-    /// Waits for a stream of GET, and asks this on it.
+    /// Waits for a stream of GET, and sends this request on it.
     pub fn request_client(&self, request: Value) {
         let stream = self.wait_until("a stream of GET", |server| {
             let mut open = server.streams.iter().rev();
@@ -125,14 +127,15 @@ impl FakeBackend {
         stream.event(&request);
     }
 
-    /// A gate that opens when the server's own request with this id is answered.
+    /// A gate that opens when the server request with this id is answered.
     pub fn response_gate(&self, id: &Value) -> Gate {
         let gate = Gate::new();
-        self.server().answered.insert(id.to_string(), gate.clone());
+        let gates = &mut self.server().response_gates;
+        gates.insert(id.to_string(), gate.clone());
         gate
     }
 
-    /// From now on it is of one era alone, as after an upgrade.
+    /// Serves only this era from now on, as after an upgrade.
     pub fn set_era(&self, modern: bool) {
         let mut server = self.server();
         server.legacy = !modern;
@@ -140,37 +143,37 @@ impl FakeBackend {
         server.sessions = (!modern).then(Default::default);
     }
 
-    /// Whether some stream's client wants this notification.
+    /// Whether a stream's client has subscribed to this notification.
     pub fn has_subscriber(&self, method: &str, params: &Value) -> bool {
-        !wanting(&self.server(), method, params).is_empty()
+        !subscribed(&self.server(), method, params).is_empty()
     }
 
-    /// The streams whose clients want this notification.
+    /// The streams whose clients have subscribed to this notification.
     pub fn subscribed_streams(&self, method: &str, params: &Value) -> Vec<LiveStream> {
-        let wanting = wanting(&self.server(), method, params);
-        wanting.into_iter().map(|stream| stream.live).collect()
+        let streams = subscribed(&self.server(), method, params);
+        streams.into_iter().map(|stream| stream.live).collect()
     }
 
-    /// The nth stream of GET or `subscriptions/listen`, from 0, when it is there.
+    /// Waits for the nth stream of GET or `subscriptions/listen`, counted from 0.
     pub fn stream(&self, nth: usize) -> LiveStream {
         self.wait_until(&format!("stream {nth}"), |server| {
             server.streams.get(nth).map(|stream| stream.live.clone())
         })
     }
 
-    /// How many such streams there were.
+    /// How many such streams have been opened.
     pub fn streams(&self) -> usize {
         self.server().streams.len()
     }
 
-    /// What clients did so far that a modern client must not do.
+    /// Returns and clears the violations of the modern protocol by clients.
     pub fn violations(&self) -> Vec<String> {
         let mut server = self.server();
         let modern = server.modern.as_mut();
         modern.map_or_else(Vec::new, |modern| std::mem::take(&mut modern.violations))
     }
 
-    pub(super) fn judge(&self) {
+    pub(super) fn assert_no_violations(&self) {
         if !std::thread::panicking() {
             let violations = self.violations();
             assert!(
@@ -181,7 +184,7 @@ impl FakeBackend {
     }
 }
 
-fn wanting(server: &Server, method: &str, params: &Value) -> Vec<Stream> {
+fn subscribed(server: &Server, method: &str, params: &Value) -> Vec<Stream> {
     let uri = &params["uri"];
     let wants = |stream: &&Stream| {
         let kind = match method {

@@ -291,7 +291,7 @@ fn a_gateway_between_a_test_and_two_fakes() {
 }
 
 #[test]
-#[should_panic(expected = "the test never took")]
+#[should_panic(expected = "the test left a message unread")]
 fn a_response_that_a_test_leaves_unread_is_a_failure() {
     let fake = FakeBackend::start();
     let mut gateway = TestGateway::over(&fake);

@@ -1,43 +1,49 @@
-//! What comes between requests and responses: progress, logs, and what was subscribed to.
+//! Notifications: progress, log messages, cancellations, and those of subscriptions.
 
 use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::request::Asked;
-use super::{Account, Message};
+use super::request::ClientRequest;
+use super::{Message, RequestsById};
 
 const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 
-/// How far a client of the legacy era has come in its handshake.
+/// The progress of a legacy client's handshake.
 #[derive(Clone, Copy)]
-pub(super) struct Client {
-    pub(super) met: bool,
+pub(super) struct LegacyClient {
+    /// It has sent `initialize`.
+    pub(super) initialized: bool,
+    /// It has completed the handshake.
     pub(super) ready: bool,
 }
 
-/// Judges a notification.
-pub(super) fn judge(accounts: &mut HashMap<String, Account>, legacy: Client, message: &Message) {
+/// Checks a notification.
+pub(super) fn check(
+    requests: &mut HashMap<String, RequestsById>,
+    legacy: LegacyClient,
+    message: &Message,
+) {
     let line = &message.line;
     let id = &message.params()["_meta"][SUBSCRIPTION];
     if !id.is_null() {
-        return judge_subscribed(accounts, id, message);
+        return check_subscribed(requests, id, message);
     }
     match message.method().unwrap_or_default() {
-        "notifications/progress" => judge_progress(accounts, message),
+        "notifications/progress" => check_progress(requests, message),
         "notifications/message" => {
             let level = message.params()["level"].as_str().unwrap_or_default();
-            let wanted = accounts.values().any(|account| {
-                account.is_open() && account.request.modern && account.request.wants_log(level)
+            let wanted = requests.values().any(|entry| {
+                entry.is_open() && entry.request.modern && entry.request.wants_log(level)
             });
             assert!(
-                legacy.met || wanted,
-                "a log message that nobody asked for: {line}"
+                legacy.initialized || wanted,
+                "a log message for a client that requested none: {line}"
             );
         }
         "notifications/cancelled" => {
-            let listen = accounts.get(&message.params()["requestId"].to_string());
-            let listens = listen.is_some_and(|account| account.request.is_listen());
+            let listen = requests.get(&message.params()["requestId"].to_string());
+            let listens = listen.is_some_and(|entry| entry.request.is_listen());
             assert!(
                 legacy.ready || listens,
                 "the gateway may not cancel this: {line}"
@@ -45,69 +51,69 @@ pub(super) fn judge(accounts: &mut HashMap<String, Account>, legacy: Client, mes
         }
         method => {
             assert!(
-                legacy.met,
-                "{method} without having been subscribed to: {line}"
+                legacy.initialized,
+                "{method} without a subscription: {line}"
             );
             assert!(legacy.ready, "{method} before the client is ready: {line}");
         }
     }
 }
 
-/// Progress is for a request in flight, under its token, and grows.
-fn judge_progress(accounts: &mut HashMap<String, Account>, message: &Message) {
+/// Progress must have the token of a request in flight, and increase.
+fn check_progress(requests: &mut HashMap<String, RequestsById>, message: &Message) {
     let line = &message.line;
     let token = Some(&message.params()["progressToken"]);
     let progress = message.params()["progress"].as_f64();
     let progress = progress.unwrap_or_else(|| panic!("no progress: {line}"));
-    let mut theirs = accounts
+    let mut matching = requests
         .values_mut()
-        .filter(|account| account.is_open() && account.request.progress_token.as_ref() == token);
-    let Some(account) = theirs.next() else {
+        .filter(|entry| entry.is_open() && entry.request.progress_token.as_ref() == token);
+    let Some(entry) = matching.next() else {
         panic!("progress of no request in flight: {line}");
     };
-    // A client that uses a token twice can't tell whose progress it is, and neither can we.
-    if theirs.next().is_none() {
-        let grows = account.progress.is_none_or(|before| before < progress);
-        assert!(grows, "progress that doesn't grow: {line}");
+    // When two requests share a token, it is unknown which of them this belongs to.
+    if matching.next().is_none() {
+        let increases = entry.progress.is_none_or(|before| before < progress);
+        assert!(increases, "progress that doesn't increase: {line}");
     }
-    account.progress = Some(progress);
+    entry.progress = Some(progress);
 }
 
-/// The first says what is honoured; what follows was asked for.
-fn judge_subscribed(accounts: &mut HashMap<String, Account>, id: &Value, message: &Message) {
+/// The first notification of a subscription acknowledges it; all others must match its filter.
+fn check_subscribed(requests: &mut HashMap<String, RequestsById>, id: &Value, message: &Message) {
     let line = &message.line;
-    let account = accounts.get_mut(&id.to_string());
-    let account = account.filter(|account| account.is_open() && account.request.is_listen());
-    let account = account.unwrap_or_else(|| panic!("of no subscription: {line}"));
+    let entry = requests.get_mut(&id.to_string());
+    let entry = entry.filter(|entry| entry.is_open() && entry.request.is_listen());
+    let entry = entry.unwrap_or_else(|| panic!("no such subscription: {line}"));
     let method = message.method().unwrap_or_default();
     if method == "notifications/subscriptions/acknowledged" {
-        assert!(!account.acknowledged, "acknowledged twice: {line}");
-        account.acknowledged = true;
+        assert!(!entry.acknowledged, "acknowledged twice: {line}");
+        entry.acknowledged = true;
         let honoured = &message.params()["notifications"];
         assert!(
-            is_within(honoured, &account.request.filter),
-            "more than asked for: {line}"
+            is_within(honoured, &entry.request.filter),
+            "more than requested: {line}"
         );
     } else {
-        assert!(account.acknowledged, "before it was acknowledged: {line}");
+        assert!(entry.acknowledged, "before it was acknowledged: {line}");
         assert!(
-            was_asked_for(&account.request, method, message.params()),
-            "unasked: {line}"
+            matches_filter(&entry.request, method, message.params()),
+            "outside the filter: {line}"
         );
     }
 }
 
-fn is_within(honoured: &Value, asked: &Value) -> bool {
+fn is_within(honoured: &Value, requested: &Value) -> bool {
     let honoured = honoured.as_object().expect("an object of notifications");
     honoured
         .iter()
-        .all(|(key, value)| match (value, &asked[key]) {
+        .all(|(key, value)| match (value, &requested[key]) {
             (Value::Array(some), Value::Array(all)) => some.iter().all(|one| all.contains(one)),
-            (value, asked) => value == asked || *value == false,
+            (value, requested) => value == requested || *value == false,
         })
 }
 
-fn was_asked_for(listen: &Asked, method: &str, params: &Value) -> bool {
+fn matches_filter(listen: &ClientRequest, method: &str, params: &Value) -> bool {
     let filter = &listen.filter;
     let has = |key: &str, value: &Value| {
         filter[key]
