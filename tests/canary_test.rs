@@ -277,20 +277,20 @@ fn all_answered(said: &[Value], calls: usize) {
 }
 
 #[test]
-fn what_is_said_back_to_a_handshake_does_not_show() {
+fn secrets_echoed_in_a_handshake_are_not_shown() {
     let echoes = [&ECHOES[..], &GREETINGS].concat();
     all_answered(&say_back(&echoes, at_handshake), echoes.len());
     assert_none_shows();
 }
 
 #[test]
-fn what_is_said_back_to_a_list_does_not_show() {
+fn secrets_echoed_in_a_list_are_not_shown() {
     all_answered(&say_back(&ECHOES, at_list), ECHOES.len());
     assert_none_shows();
 }
 
 #[test]
-fn what_is_said_back_to_a_call_does_not_show() {
+fn secrets_echoed_in_a_call_are_not_shown() {
     let said = say_back(&ECHOES, at_call);
     all_answered(&said, ECHOES.len());
     let ours = |message: &&Value| message["error"]["data"]["source"] == "gateway";
@@ -304,7 +304,7 @@ fn what_is_said_back_to_a_call_does_not_show() {
 }
 
 #[test]
-fn what_is_out_of_reach_does_not_show() {
+fn secrets_of_unreachable_backends_are_not_shown() {
     let (fake, down) = (FakeBackend::start(), FakeBackend::down());
     let port = |fake: &FakeBackend| fake.url().split([':', '/']).nth(4).unwrap().to_owned();
     let (up, down) = (port(&fake), port(&down));
@@ -355,7 +355,7 @@ fn what_is_out_of_reach_does_not_show() {
 }
 
 #[test]
-fn a_bad_config_does_not_show_what_is_in_it() {
+fn secrets_of_an_invalid_config_are_not_shown() {
     let word = canary::secret("literal").replace(['"', '/'], "");
     for toml in [
         format!(
@@ -379,7 +379,7 @@ fn a_bad_config_does_not_show_what_is_in_it() {
 
 /// The looking itself: what it would find if it were there.
 #[test]
-fn a_secret_that_shows_is_found() {
+fn the_scan_finds_every_encoding_of_a_secret() {
     let found_in = |said: &str| canary::contains_secret(said.as_bytes());
     for spelling in canary::encodings(&canary::secret("any")) {
         assert!(found_in(&format!("so: {spelling}!")), "{spelling}");

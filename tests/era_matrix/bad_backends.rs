@@ -12,7 +12,7 @@ use crate::era_matrix::table::{LEGACY, MODERN, Pair};
 const CLIENTS: [Pair; 2] = [Pair::new(LEGACY, MODERN), Pair::new(MODERN, MODERN)];
 
 #[test]
-fn a_modern_backend_that_sends_requests_is_not_heard() {
+fn requests_of_a_modern_backend_are_ignored() {
     for pair in CLIENTS {
         let fake = pair.fake().tool("t");
         let ask = request(json!(1), "roots/list", json!({}));
@@ -28,7 +28,7 @@ fn a_modern_backend_that_sends_requests_is_not_heard() {
 }
 
 #[test]
-fn results_of_no_known_kind_are_no_answer() {
+fn results_of_unknown_type_are_bad_replies() {
     let content = json!([{ "type": "text", "text": "x" }]);
     for pair in CLIENTS {
         for bad in [
@@ -54,7 +54,7 @@ fn results_of_no_known_kind_are_no_answer() {
 }
 
 #[test]
-fn a_result_without_a_kind_is_complete() {
+fn a_result_without_a_type_is_complete() {
     for pair in CLIENTS {
         let fake = pair.fake().tool("t");
         fake.on_tool("t", Reply::json(&text("older")));
@@ -64,7 +64,7 @@ fn a_result_without_a_kind_is_complete() {
 }
 
 #[test]
-fn a_list_that_asks_something_is_no_list() {
+fn a_list_that_is_input_required_is_rejected() {
     for pair in CLIENTS {
         let fake = pair.fake().tool("t");
         let asks = json!({ "k": { "method": "roots/list" } });
@@ -75,7 +75,7 @@ fn a_list_that_asks_something_is_no_list() {
 }
 
 #[test]
-fn tools_whose_headers_can_not_be_are_left_out_and_the_others_stay() {
+fn tools_with_invalid_parameter_headers_are_rejected_and_others_stay() {
     let tool = |name: &str, properties: Value| json!({ "name": name, "inputSchema": { "type": "object", "properties": properties } });
     let marked = |kind: &str, header: &str| json!({ "type": kind, "x-mcp-header": header });
     let inner = json!({ "type": "object", "properties": { "a": marked("string", "A") } });
@@ -143,7 +143,7 @@ fn tools_whose_headers_can_not_be_are_left_out_and_the_others_stay() {
 }
 
 #[test]
-fn a_parameter_in_a_property_that_is_called_like_a_keyword_is_found() {
+fn a_marked_parameter_below_a_property_named_like_a_keyword_is_found() {
     for pair in CLIENTS {
         let marked = json!({ "type": "string", "x-mcp-header": "A" });
         let inner = json!({ "type": "object", "properties": { "items": marked } });
@@ -160,7 +160,7 @@ fn a_parameter_in_a_property_that_is_called_like_a_keyword_is_found() {
 
 /// The schema has changed since it was listed: it is fetched anew, and the call sent once more.
 #[test]
-fn headers_that_the_backend_misses_are_looked_up_and_sent() {
+fn a_header_mismatch_fetches_the_schema_and_repeats_the_call() {
     for pair in CLIENTS {
         let fake = pair.fake().tool("t");
         let mut gateway = pair.gateway(&fake);
@@ -190,7 +190,7 @@ fn headers_that_the_backend_misses_are_looked_up_and_sent() {
 }
 
 #[test]
-fn hints_of_many_backends_are_the_most_careful_of_them() {
+fn cache_hints_of_several_backends_are_combined_to_the_strictest() {
     let fake = |tool: &str| FakeBackend::start().tool(tool).modern();
     let hints = |gateway: &mut TestGateway| {
         let list = gateway.ask("tools/list", json!({}));
@@ -221,7 +221,7 @@ fn hints_of_many_backends_are_the_most_careful_of_them() {
 }
 
 #[test]
-fn the_hints_of_one_resource_are_its_own_and_of_a_legacy_one_none() {
+fn cache_hints_of_a_resource_are_its_backends_or_none_for_legacy() {
     for (fake, expected) in [
         (
             FakeBackend::start().modern().caching(77, "public"),
@@ -239,7 +239,7 @@ fn the_hints_of_one_resource_are_its_own_and_of_a_legacy_one_none() {
 }
 
 #[test]
-fn who_the_backend_is_is_told_beside_who_we_are() {
+fn the_backends_server_info_is_kept_beside_the_gateways() {
     let fake = FakeBackend::start().tool("t").modern();
     let mut gateway = TestGateway::over(&fake);
     gateway.modern(json!({}));

@@ -42,7 +42,7 @@ fn metadata_that_is_missing_or_of_a_wrong_type_is_refused() {
 }
 
 #[test]
-fn a_version_that_nobody_speaks_is_refused_with_those_that_are_spoken() {
+fn an_unsupported_version_is_refused_with_the_supported_ones() {
     let (_fake, mut gateway) = with_tool();
     for version in ["2099-01-01", "1.0", ""] {
         for method in ["server/discover", "tools/list", "tools/call"] {
@@ -62,7 +62,7 @@ fn a_version_that_nobody_speaks_is_refused_with_those_that_are_spoken() {
 }
 
 #[test]
-fn each_request_is_of_its_own_era_on_one_stdin() {
+fn requests_of_both_eras_work_on_one_stdin() {
     for legacy_first in [true, false] {
         let fake = FakeBackend::start().tool("t").modern();
         let mut gateway = TestGateway::over(&fake);
@@ -103,7 +103,7 @@ fn each_request_is_of_its_own_era_on_one_stdin() {
 }
 
 #[test]
-fn a_modern_client_needs_no_handshake_and_hears_nothing_unasked() {
+fn a_modern_client_needs_no_handshake_and_gets_no_unsolicited_messages() {
     let fake = FakeBackend::start().tool("old").with_get();
     let mut gateway = TestGateway::over(&fake);
     gateway.modern(json!({}));
@@ -118,7 +118,7 @@ fn a_modern_client_needs_no_handshake_and_hears_nothing_unasked() {
 }
 
 #[test]
-fn lists_are_the_same_for_everybody_and_every_time() {
+fn lists_are_the_same_for_all_capabilities_and_every_time() {
     let (one, two) = (
         FakeBackend::start().tool("b"),
         FakeBackend::start().tool("a").modern(),

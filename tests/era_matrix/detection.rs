@@ -23,7 +23,7 @@ fn serves_both(fake: &FakeBackend, more: &str) {
 }
 
 #[test]
-fn whatever_a_legacy_server_says_to_what_it_does_not_know_it_is_served() {
+fn every_way_to_refuse_the_probe_makes_a_server_legacy() {
     for (name, refusal) in refusals() {
         eprintln!("{name}");
         for fake in [
@@ -39,7 +39,7 @@ fn whatever_a_legacy_server_says_to_what_it_does_not_know_it_is_served() {
 }
 
 #[test]
-fn a_server_that_takes_everything_for_granted_is_legacy() {
+fn a_server_with_an_empty_result_for_the_probe_is_legacy() {
     let shrug = Reply::result(json!({}));
     let fake = FakeBackend::start().tool("t").refusing_modern(shrug);
     serves_both(&fake, "");
@@ -72,7 +72,7 @@ fn the_config_can_say_which_era_it_is() {
 }
 
 #[test]
-fn trouble_says_nothing_about_the_era() {
+fn a_server_error_does_not_decide_the_era() {
     for status in [500, 503] {
         let fake = FakeBackend::start().tool("t").modern();
         fake.on("server/discover", Reply::status(status));
@@ -84,7 +84,7 @@ fn trouble_says_nothing_about_the_era() {
 }
 
 #[test]
-fn a_server_that_needs_a_key_is_asked_for_nothing_more() {
+fn a_server_that_requires_authorization_gets_only_the_probe() {
     for status in [401, 403] {
         let fake = FakeBackend::start().tool("t").modern();
         fake.always("server/discover", Reply::status(status));
@@ -112,7 +112,7 @@ fn a_modern_server_of_another_version_is_down_with_a_reason() {
 }
 
 #[test]
-fn a_server_that_names_legacy_versions_alone_is_legacy() {
+fn a_server_that_supports_only_legacy_versions_is_legacy() {
     let data = json!({ "supported": [LEGACY], "requested": MODERN });
     let unsupported = error_with(-32022, "Unsupported protocol version", &data);
     let refusal = Reply::json_as(400, &unsupported);
@@ -122,7 +122,7 @@ fn a_server_that_names_legacy_versions_alone_is_legacy() {
 
 /// Some servers are silent on what they don't know.
 #[test]
-fn a_server_that_never_answers_the_question_is_legacy() {
+fn a_server_that_never_answers_the_probe_is_legacy() {
     let fake = FakeBackend::start()
         .tool("t")
         .refusing_modern(Reply::stall());
@@ -133,7 +133,7 @@ fn a_server_that_never_answers_the_question_is_legacy() {
 }
 
 #[test]
-fn the_transport_of_2024_is_found_behind_its_get() {
+fn an_http_sse_server_is_detected_by_its_get_stream() {
     let fake = FakeBackend::start().tool("t").http_sse();
     serves_both(&fake, "");
     let posted = fake.requests_of("tools/call");
@@ -145,7 +145,7 @@ fn the_transport_of_2024_is_found_behind_its_get() {
 }
 
 #[test]
-fn the_one_question_has_every_header_it_must_have() {
+fn the_probe_has_every_required_header() {
     for fake in [FakeBackend::start().modern(), FakeBackend::start()] {
         let mut gateway = TestGateway::over(&fake);
         gateway.initialize().result();

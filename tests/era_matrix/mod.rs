@@ -4,16 +4,16 @@
 //!
 //! The questions that backends ask are shown in depth beside the table, and so is what is wrong.
 
-mod asks;
 mod bad_backends;
 mod bad_clients;
 mod catalogue;
 mod detection;
-mod edges;
-mod exact;
-mod flapping;
+mod edge_cases;
 mod input;
-mod life;
+mod lifecycle;
+mod passthrough;
+mod reconnects;
+mod server_requests;
 mod subscriptions;
 mod table;
 mod tasks;
@@ -25,9 +25,9 @@ use table::{Feature, OLDER, PAIRS, Table};
 
 /// In the order of the page.
 const FEATURES: &[Feature] = &[
-    ("handshake", life::handshake),
-    ("ping", life::ping),
-    ("methods of the other era", life::foreign_methods),
+    ("handshake", lifecycle::handshake),
+    ("ping", lifecycle::ping),
+    ("methods of the other era", lifecycle::foreign_methods),
     ("tools: list and call", catalogue::tools),
     ("tool that fails", catalogue::tool_error),
     ("unknown tool", catalogue::unknown_tool),
@@ -36,26 +36,26 @@ const FEATURES: &[Feature] = &[
     ("prompts: list and get", catalogue::prompts),
     ("completion of prompts and templates", catalogue::completion),
     ("pages of a list", catalogue::pages),
-    ("structured content", exact::structured),
-    ("bytes of arguments and results", exact::bytes),
-    ("`_meta` and trace context", exact::metadata),
-    ("ids", exact::ids),
-    ("parameters in headers", exact::headers),
-    ("log messages", life::logging),
-    ("progress", life::progress),
-    ("cancelling", life::cancelling),
-    ("changed lists", life::changed_lists),
-    ("updated resources", life::updated_resources),
-    ("answers that break off", life::broken_answers),
-    ("sampling", asks::sampling),
-    ("elicitation by form", asks::elicitation_form),
-    ("elicitation by URL", asks::elicitation_url),
-    ("roots", asks::roots),
-    ("changed roots", life::changed_roots),
-    ("what the client did not offer", asks::undeclared),
+    ("structured content", passthrough::structured),
+    ("bytes of arguments and results", passthrough::bytes),
+    ("`_meta` and trace context", passthrough::metadata),
+    ("ids", passthrough::ids),
+    ("parameters in headers", passthrough::headers),
+    ("log messages", lifecycle::logging),
+    ("progress", lifecycle::progress),
+    ("cancelling", lifecycle::cancelling),
+    ("changed lists", lifecycle::changed_lists),
+    ("updated resources", lifecycle::updated_resources),
+    ("answers that break off", lifecycle::broken_answers),
+    ("sampling", server_requests::sampling),
+    ("elicitation by form", server_requests::elicitation_form),
+    ("elicitation by URL", server_requests::elicitation_url),
+    ("roots", server_requests::roots),
+    ("changed roots", lifecycle::changed_roots),
+    ("what the client did not offer", server_requests::undeclared),
     ("tasks of 2025-11-25", tasks::of_2025),
     ("tasks of the extension", tasks::of_2026),
-    ("the end of the client", life::shutdown),
+    ("the end of the client", lifecycle::shutdown),
 ];
 
 /// Of these, what clients of the older versions have too.
@@ -112,7 +112,7 @@ fn every_feature_works_between_every_two_eras() {
 }
 
 #[test]
-fn the_page_in_planning_shows_the_table() {
+fn the_matrix_page_is_up_to_date() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/.planning/ERA_MATRIX.md");
     let page = page();
     if std::env::var_os("BLESS").is_some() && failures().is_empty() {

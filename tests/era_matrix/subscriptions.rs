@@ -18,7 +18,7 @@ fn subscribable(pair: Pair, uri: &str) -> FakeBackend {
 }
 
 #[test]
-fn many_subscriptions_stand_side_by_side_under_ids_of_every_kind() {
+fn several_subscriptions_with_ids_of_every_kind_coexist() {
     for pair in BACKENDS {
         let fake = subscribable(pair, "a:b");
         let mut gateway = pair.gateway(&fake);
@@ -81,7 +81,7 @@ fn resources_of_many_backends_are_one_subscription() {
 }
 
 #[test]
-fn what_nobody_has_is_not_promised() {
+fn resources_of_no_backend_are_not_honoured() {
     for pair in BACKENDS {
         let fake = pair.fake().resource("a:b");
         let mut gateway = pair.gateway(&fake);
@@ -95,7 +95,7 @@ fn what_nobody_has_is_not_promised() {
 }
 
 #[test]
-fn nobody_waits_for_a_backend_that_is_down_and_it_joins_when_it_comes() {
+fn a_backend_that_is_down_does_not_delay_a_subscription_and_joins_it_later() {
     for pair in BACKENDS {
         let down = FakeBackend::down().tool("late");
         let down = if pair.modern_backend() {
@@ -115,7 +115,7 @@ fn nobody_waits_for_a_backend_that_is_down_and_it_joins_when_it_comes() {
 }
 
 #[test]
-fn a_legacy_backend_is_subscribed_once_for_all() {
+fn a_legacy_backend_gets_one_subscription_for_all_subscribers() {
     let pair = Pair::new(MODERN, LEGACY);
     let fake = subscribable(pair, "a:b");
     let mut gateway = pair.gateway(&fake);
@@ -134,7 +134,7 @@ fn a_legacy_backend_is_subscribed_once_for_all() {
 }
 
 #[test]
-fn a_stream_that_breaks_is_opened_again_and_the_client_notices_nothing() {
+fn a_broken_stream_is_reopened_unnoticed_by_the_client() {
     let pair = Pair::new(MODERN, MODERN);
     for ends_well in [true, false] {
         let fake = subscribable(pair, "a:b");
@@ -159,7 +159,7 @@ fn a_stream_that_breaks_is_opened_again_and_the_client_notices_nothing() {
 }
 
 #[test]
-fn a_backend_that_never_acknowledges_holds_nobody_up_for_long() {
+fn a_backend_that_never_acknowledges_does_not_block_a_subscription() {
     let pair = Pair::new(MODERN, MODERN);
     let (silent, fake) = (subscribable(pair, "a:1"), subscribable(pair, "a:2"));
     silent.always("subscriptions/listen", Reply::stall());
@@ -172,7 +172,7 @@ fn a_backend_that_never_acknowledges_holds_nobody_up_for_long() {
 }
 
 #[test]
-fn at_the_end_of_the_gateway_subscriptions_end_in_good_order() {
+fn at_shutdown_subscriptions_are_cancelled_and_answered() {
     let pair = Pair::new(MODERN, MODERN);
     let fake = subscribable(pair, "a:b");
     let mut gateway = pair.gateway(&fake);
@@ -188,7 +188,7 @@ fn at_the_end_of_the_gateway_subscriptions_end_in_good_order() {
 }
 
 #[test]
-fn a_filter_that_is_none_is_refused_and_so_are_tasks_without_the_extension() {
+fn an_invalid_filter_is_refused_and_so_are_tasks_without_the_extension() {
     let pair = Pair::new(MODERN, MODERN);
     let fake = pair.fake();
     let mut gateway = pair.gateway(&fake);
@@ -206,7 +206,7 @@ fn a_filter_that_is_none_is_refused_and_so_are_tasks_without_the_extension() {
 }
 
 #[test]
-fn a_renewed_session_is_what_the_old_one_was() {
+fn a_renewed_session_has_the_level_and_subscriptions_of_the_old_one() {
     let pair = Pair::new(LEGACY, LEGACY);
     let fake = subscribable(pair, "a:b").capabilities(json!({ "logging": {} }));
     let mut gateway = pair.gateway(&fake);
@@ -248,7 +248,7 @@ fn a_client_of_the_legacy_era_shares_one_stream_of_a_modern_backend() {
 }
 
 #[test]
-fn two_clients_of_two_eras_are_both_told_each_in_its_way() {
+fn clients_of_both_eras_get_an_update_each_in_its_era() {
     let fake = subscribable(Pair::new(LEGACY, LEGACY), "a:b");
     let mut gateway = TestGateway::over(&fake);
     gateway.initialize().result();
@@ -269,7 +269,7 @@ fn two_clients_of_two_eras_are_both_told_each_in_its_way() {
 }
 
 #[test]
-fn an_id_is_in_use_while_its_subscription_stands_and_free_again_after() {
+fn a_subscriptions_id_is_in_use_until_it_ends() {
     let pair = Pair::new(MODERN, MODERN);
     let fake = subscribable(pair, "a:b");
     let mut gateway = pair.gateway(&fake);
@@ -287,7 +287,7 @@ fn an_id_is_in_use_while_its_subscription_stands_and_free_again_after() {
 
 /// From the answer to a later request on, the law wants silence.
 #[test]
-fn what_is_cancelled_before_it_is_acknowledged_stays_silent() {
+fn a_subscription_cancelled_before_acknowledgement_stays_silent() {
     for pair in BACKENDS {
         let fake = subscribable(pair, "a:b");
         let mut gateway = pair.gateway(&fake);

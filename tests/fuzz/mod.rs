@@ -62,7 +62,7 @@ fn mutated(input: &[u8], others: &[(PathBuf, Vec<u8>)], rng: &mut Rng) -> Vec<u8
 }
 
 #[test]
-fn every_corpus_holds() {
+fn every_corpus_passes_its_check() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
     let mut folders: Vec<_> = fs::read_dir(folder)
         .unwrap()
@@ -85,7 +85,7 @@ fn every_corpus_holds() {
 }
 
 #[test]
-fn mutations_of_every_corpus_hold() {
+fn mutations_of_every_corpus_pass_its_check() {
     for (name, check) in checks::ALL {
         let (corpus, begun) = (corpus(name), Instant::now());
         for seed in 0..MUTATIONS {

@@ -1,4 +1,4 @@
-//! A backend that keeps failing is left alone, and tried again.
+//! The circuit breaker: a backend that keeps failing is not called, and is probed later.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::common::gate::Gate;
 use crate::common::gateway::{Answer, TestGateway};
 use crate::common::reply::Reply;
 
-/// As many failures in a row as open a breaker.
+/// The number of consecutive failures that opens a breaker.
 const FAILURES: usize = 5;
 
 fn initialized(fakes: &[(&str, &FakeBackend)]) -> TestGateway {
@@ -19,11 +19,11 @@ fn initialized(fakes: &[(&str, &FakeBackend)]) -> TestGateway {
     gateway
 }
 
-fn assert_turned_away(answer: &Answer, reason: &str) {
+fn assert_refused(answer: &Answer, reason: &str) {
     assert_eq!(answer.gateway_error(), ("unreachable", "no", 0));
     let message = answer.message();
-    let said = format!("bad: not called, because its last 5 calls failed ({reason}");
-    assert!(message.starts_with(&said), "{message}");
+    let beginning = format!("bad: not called, because its last 5 calls failed ({reason}");
+    assert!(message.starts_with(&beginning), "{message}");
     assert!(message.contains("tried again in 1 s"), "{message}");
     assert!(message.ends_with("the tool did not run"), "{message}");
 }
@@ -41,9 +41,9 @@ fn fault_79_server_errors_open_it_and_the_first_answer_closes_it() {
         );
     }
     let reason = "the server answered HTTP 502";
-    assert_turned_away(&gateway.call("act", json!({})), reason);
-    // It is the backend that is left alone, not the tool.
-    assert_turned_away(&gateway.call("look", json!({})), reason);
+    assert_refused(&gateway.call("act", json!({})), reason);
+    // The breaker is the backend's, not the tool's.
+    assert_refused(&gateway.call("look", json!({})), reason);
     assert_eq!((bad.runs("act"), bad.runs("look")), (FAILURES, 0));
     gateway.call("echo", json!({})).result();
 
@@ -96,7 +96,7 @@ fn fault_79_a_tools_own_errors_and_refusals_never_open_it() {
 }
 
 #[test]
-fn fault_79_while_one_call_tries_it_all_others_are_turned_away() {
+fn fault_79_while_one_call_probes_the_backend_all_others_are_refused() {
     let bad = FakeBackend::start().tool("act");
     let mut gateway = initialized(&[("bad", &bad)]);
     bad.always_tool("act", Reply::status(502));
@@ -107,7 +107,7 @@ fn fault_79_while_one_call_tries_it_all_others_are_turned_away() {
     bad.always_tool("act", Reply::text("back").after(&gate));
     let sent = || bad.requests_of("tools/call").len() - FAILURES;
 
-    // Two at once: one of them is answered, whether or not the other is the probe.
+    // Each refused call is answered, whether or not the other one is the probe.
     gateway.start_call("act", json!({}));
     while sent() == 0 {
         gateway.start_call("act", json!({}));
@@ -142,7 +142,7 @@ fn a_subscription_is_refused_like_a_call_and_its_failures_count() {
     assert!(message.starts_with("bad: not called, because"), "{message}");
     assert_eq!(refused.gateway_error(), ("unreachable", "no", 0));
     let reason = "the server answered HTTP 502";
-    assert_turned_away(&gateway.call("act", json!({})), reason);
+    assert_refused(&gateway.call("act", json!({})), reason);
     let reached = bad.requests_of("resources/subscribe").len();
     assert_eq!((reached, bad.runs("act")), (FAILURES, 0));
 

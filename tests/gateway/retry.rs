@@ -1,4 +1,4 @@
-//! What is sent again, how often, and when it ends, by the backend's own count.
+//! Which calls are retried, how often and until when, counted at the backend.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ fn read_only() -> Value {
     json!({ "annotations": { "readOnlyHint": true } })
 }
 
-/// Every way in which a call may have run without an answer to show for it.
+/// Every fault after which a call may have run without an answer.
 fn may_have_run() -> Vec<(&'static str, Reply)> {
     let json = || Reply::status(200).header("content-type", "application/json");
     vec![
@@ -44,7 +44,7 @@ fn fault_87_a_tool_not_known_to_be_safe_runs_at_most_once() {
     let fake = FakeBackend::start().tool("write").tool("fine");
     let mut gateway = initialized(&fake.entry("fake", ""));
     for (ran, (fault, reply)) in may_have_run().into_iter().enumerate() {
-        // Not too many failures in a row: the breaker is another test's affair.
+        // A success in between keeps the breaker closed.
         gateway.call("fine", json!({})).result();
         fake.on_tool("write", reply);
         let answer = gateway.call("write", json!({}));
@@ -56,7 +56,7 @@ fn fault_87_a_tool_not_known_to_be_safe_runs_at_most_once() {
 }
 
 #[test]
-fn fault_87_what_was_not_taken_is_sent_again_and_runs_once() {
+fn fault_87_an_unprocessed_call_is_sent_again_and_runs_once() {
     let fake = FakeBackend::start().tool("write");
     let mut gateway = initialized(&fake.entry("fake", ""));
     let not_taken = [
@@ -73,7 +73,7 @@ fn fault_87_what_was_not_taken_is_sent_again_and_runs_once() {
 }
 
 #[test]
-fn fault_87_what_is_refused_for_good_is_not_sent_again() {
+fn fault_87_a_permanent_refusal_is_not_sent_again() {
     let fake = FakeBackend::start().tool_with("read", read_only());
     let mut gateway = initialized(&fake.entry("fake", ""));
     for (status, class) in [
@@ -133,8 +133,8 @@ fn fault_89_a_dead_backend_sees_few_extra_attempts() {
     }
     let seconds = started.elapsed().as_secs() as usize + 1;
     let extra = fake.requests_of("tools/call").len() - CALLS;
-    assert!(extra > 0, "none was sent again");
-    // It begins with 10.
+    assert!(extra > 0, "no call was sent again");
+    // The retry budget starts with 10.
     assert!(
         extra <= CALLS / 5 + 10 * seconds + 10,
         "{extra} in {seconds} s"
@@ -191,7 +191,7 @@ fn fault_90_the_deadline_covers_a_new_handshake() {
 }
 
 #[test]
-fn fault_91_the_hundredth_wait_is_no_longer_than_the_longest() {
+fn fault_91_the_hundredth_backoff_does_not_exceed_the_maximum() {
     for attempt in [100, u32::MAX] {
         assert_eq!(backoff(attempt, &mut rand::rng()), Duration::from_secs(30));
     }

@@ -198,7 +198,7 @@ fn modern_backends_are_answered_in_any_order() {
 
 /// Both clients at once before one backend of each era.
 #[test]
-fn all_pairs_at_once_keep_out_of_each_others_way() {
+fn all_pairs_of_eras_work_concurrently() {
     let fakes = [
         FakeBackend::start().tool("l").with_get(),
         FakeBackend::start().tool("m").modern(),

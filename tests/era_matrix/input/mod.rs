@@ -1,10 +1,10 @@
 //! Questions of backends across the eras, in depth. Whatever happens, a tool runs once.
 
+mod input_required;
 mod interleavings;
-mod mixed;
+mod mixed_eras;
 mod parked;
 mod parked_ends;
-mod rounds;
 
 use serde_json::{Value, json};
 

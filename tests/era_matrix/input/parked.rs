@@ -105,7 +105,7 @@ impl Parked {
 }
 
 #[test]
-fn questions_asked_together_are_one_round() {
+fn concurrent_server_requests_are_one_round() {
     let mut parked = Parked::over(&[ask(0, "a"), ask("0", "b"), ask(7, "c")]);
     let asked = parked.call();
     let questions = asked.input_requests().clone();
@@ -128,7 +128,7 @@ fn questions_asked_together_are_one_round() {
 }
 
 #[test]
-fn one_question_after_the_other_is_round_after_round() {
+fn successive_server_requests_are_successive_rounds() {
     let gates = [Gate::new(), Gate::new()];
     let mut parked = Parked::with(|last| {
         let first = Reply::sse().event(ask(0, "first")).hold(&gates[0]);
@@ -150,7 +150,7 @@ fn one_question_after_the_other_is_round_after_round() {
 }
 
 #[test]
-fn what_is_missing_is_asked_for_again_and_what_is_too_much_ignored() {
+fn missing_responses_are_requested_again_and_unknown_keys_ignored() {
     let mut parked = Parked::over(&[ask(0, "a"), ask(1, "b")]);
     let asked = parked.call();
     let questions = asked.input_requests().clone();
@@ -176,7 +176,7 @@ fn what_is_missing_is_asked_for_again_and_what_is_too_much_ignored() {
 }
 
 #[test]
-fn an_answer_reaches_the_backend_as_it_was_written() {
+fn an_input_response_reaches_the_backend_byte_for_byte() {
     const RAW: &str = r#"{"action":"accept","content":{"z":1.10,"a":12345678901234567890}}"#;
     let (mut parked, asked) = Parked::asked();
     let mut params = parked.gateway.with_metadata(parked.call.clone());
@@ -194,7 +194,7 @@ fn an_answer_reaches_the_backend_as_it_was_written() {
 }
 
 #[test]
-fn a_state_that_was_tampered_with_is_refused_and_the_true_one_still_good() {
+fn a_forged_state_is_refused_and_the_original_stays_valid() {
     let (mut parked, asked) = Parked::asked();
     let state = asked.request_state().unwrap().as_str().unwrap().to_owned();
     let mut flipped = state.clone().into_bytes();
@@ -216,7 +216,7 @@ fn a_state_that_was_tampered_with_is_refused_and_the_true_one_still_good() {
 }
 
 #[test]
-fn a_state_is_good_once() {
+fn a_state_is_valid_once() {
     let (mut parked, asked) = Parked::asked();
     let id = parked.retry_accepting(&asked);
     parked.fake.next_request("response");
@@ -262,7 +262,7 @@ fn a_state_belongs_to_its_method_and_its_params() {
 }
 
 #[test]
-fn no_progress_while_it_is_parked_and_then_under_the_new_token() {
+fn a_parked_call_sends_no_progress_and_then_uses_the_new_token() {
     let parked_at = Gate::new();
     let mut parked = Parked::with(|last| {
         let before = Reply::sse().event(progress(1.0)).event(ask(0, "?"));
@@ -291,7 +291,7 @@ fn no_progress_while_it_is_parked_and_then_under_the_new_token() {
 
 /// What the client said with its last request is what counts.
 #[test]
-fn what_the_client_can_do_comes_with_each_round() {
+fn capabilities_are_those_of_the_latest_round() {
     let between = Gate::new();
     let mut parked = Parked::with(|last| {
         let sample = json!({ "messages": [], "maxTokens": 1 });
@@ -311,7 +311,7 @@ fn what_the_client_can_do_comes_with_each_round() {
 }
 
 #[test]
-fn twenty_parked_calls_get_each_its_own_answer() {
+fn twenty_parked_calls_get_their_own_responses() {
     let fake = PAIR.fake();
     let names: Vec<String> = (0..20).map(|n| format!("t{n}")).collect();
     let fake = names.iter().fold(fake, |fake, name| fake.tool(name));
@@ -344,7 +344,7 @@ fn twenty_parked_calls_get_each_its_own_answer() {
 
 /// Past some number the backend is refused, and no client is left without an answer.
 #[test]
-fn not_any_number_of_calls_can_be_parked() {
+fn the_number_of_parked_calls_is_limited() {
     const CALLS: usize = 300;
     let fake = PAIR.fake().tool("ask");
     let gate = Gate::new();

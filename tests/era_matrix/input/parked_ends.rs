@@ -10,7 +10,7 @@ use crate::common::reply::Reply;
 use crate::era_matrix::table::{MODERN, Pair};
 
 #[test]
-fn a_result_that_comes_while_it_is_parked_waits_for_the_client() {
+fn a_result_that_comes_while_parked_waits_for_the_client() {
     let (mut parked, asked) = Parked::asked();
     parked.gate.open();
     // It has come for certain when a later answer on the same session has.
@@ -20,7 +20,7 @@ fn a_result_that_comes_while_it_is_parked_waits_for_the_client() {
 }
 
 #[test]
-fn a_question_that_the_backend_takes_back_is_not_answered() {
+fn a_server_request_that_the_backend_cancels_is_not_answered() {
     let taken_back = Gate::new();
     let mut parked = Parked::with(|last| {
         let never_mind = notification("notifications/cancelled", json!({ "requestId": 0 }));
@@ -63,7 +63,7 @@ fn a_lost_session_ends_the_parked_call_and_never_runs_it_again() {
 
 /// Nobody hangs up, but the answer finds no session any more: nothing more can come of the call.
 #[test]
-fn an_answer_that_finds_no_session_ends_the_call() {
+fn a_response_without_a_session_ends_the_call() {
     let (mut parked, asked) = Parked::asked();
     parked.fake.forget_sessions();
     parked.other_works();
@@ -84,7 +84,7 @@ fn a_backend_that_dies_ends_the_parked_call() {
 }
 
 #[test]
-fn the_end_of_the_client_does_not_wait_for_what_is_parked() {
+fn eof_does_not_wait_for_parked_calls() {
     let (mut parked, asked) = Parked::asked();
     asked.input_request();
     parked.gateway.eof();
@@ -127,7 +127,7 @@ fn prompts_and_resources_are_parked_too_and_completions_refused() {
 }
 
 #[test]
-fn a_question_on_the_stream_of_get_is_of_the_one_call_under_way() {
+fn a_server_request_on_the_get_stream_belongs_to_the_only_call_in_flight() {
     let mut parked = Parked::over(&[]);
     let id = parked.gateway.request("tools/call", parked.call.clone());
     parked.gate.wait_for(1);
@@ -144,7 +144,7 @@ fn a_question_on_the_stream_of_get_is_of_the_one_call_under_way() {
 }
 
 #[test]
-fn a_question_on_the_stream_of_get_is_refused_where_it_may_be_of_several_or_of_none() {
+fn a_server_request_on_the_get_stream_is_refused_with_several_calls_or_none() {
     let mut parked = Parked::over(&[]);
     parked.gateway.list_tools();
     let held = Reply::sse().hold(&parked.gate).event(text("other done"));
@@ -172,7 +172,7 @@ fn a_question_on_the_stream_of_get_is_refused_where_it_may_be_of_several_or_of_n
 }
 
 #[test]
-fn an_error_that_wants_a_url_visited_is_a_question() {
+fn an_error_that_requires_a_url_becomes_an_input_request() {
     let elicitation = json!({ "mode": "url", "elicitationId": "e", "message": "there",
         "url": "https://a.example" });
     let wants = error_with(
@@ -207,7 +207,7 @@ fn an_error_that_wants_a_url_visited_is_a_question() {
 /// A modern backend's state and answers are its own business: what a client sends back arrives
 /// exactly, and nothing where there was nothing.
 #[test]
-fn between_modern_sides_states_come_back_exactly_or_not_at_all() {
+fn between_modern_sides_states_are_returned_exactly_or_omitted() {
     let pair = Pair::new(MODERN, MODERN);
     for state in [
         None,
@@ -233,7 +233,7 @@ fn between_modern_sides_states_come_back_exactly_or_not_at_all() {
 
 /// Sampling with tools is more than sampling.
 #[test]
-fn what_a_client_did_not_offer_is_refused_to_the_backend() {
+fn a_server_request_for_an_undeclared_capability_is_refused() {
     for (can, method, params) in [
         (json!({}), "roots/list", json!({})),
         (
@@ -267,7 +267,7 @@ fn what_a_client_did_not_offer_is_refused_to_the_backend() {
 
 /// Its request has been answered: there is nothing under that id to cancel.
 #[test]
-fn cancelling_the_first_id_of_a_parked_call_means_nothing() {
+fn cancelling_the_answered_id_of_a_parked_call_is_ignored() {
     let mut parked = Parked::over(&[ask(0, "?")]);
     let id = parked.gateway.request("tools/call", parked.call.clone());
     let asked = parked.gateway.answer(id);
@@ -283,7 +283,7 @@ fn cancelling_the_first_id_of_a_parked_call_means_nothing() {
 }
 
 #[test]
-fn the_state_of_another_gateway_is_none() {
+fn the_state_of_another_gateway_is_refused() {
     let ((mut one, asked), (mut two, other)) = (Parked::asked(), Parked::asked());
     assert_ne!(asked.request_state(), other.request_state());
     let id = two.retry_accepting(&asked);

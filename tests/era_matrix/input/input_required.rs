@@ -26,7 +26,7 @@ fn over(rounds: impl IntoIterator<Item = Reply>) -> (FakeBackend, TestGateway) {
 }
 
 #[test]
-fn questions_asked_together_are_put_side_by_side_and_answered_in_one_round() {
+fn input_requests_are_sent_concurrently_and_answered_in_one_round() {
     let asks = json!({ "a": elicit("a"), "b": elicit("b"), "c": { "method": "roots/list" } });
     let (fake, mut gateway) = over([Reply::input_required(&asks, Some("state"))]);
     let id = gateway.start_call("ask", json!({}));
@@ -47,7 +47,7 @@ fn questions_asked_together_are_put_side_by_side_and_answered_in_one_round() {
 }
 
 #[test]
-fn each_round_has_the_latest_state_and_its_own_answers_alone() {
+fn each_round_has_the_latest_state_and_only_its_own_responses() {
     let (fake, mut gateway) = over([
         Reply::input_required(&json!({ "a": elicit("1") }), Some("one")),
         Reply::input_required(&json!({ "b": elicit("2") }), None),
@@ -76,7 +76,7 @@ fn each_round_has_the_latest_state_and_its_own_answers_alone() {
 }
 
 #[test]
-fn a_backend_that_only_gives_a_state_is_asked_again() {
+fn a_result_with_only_a_state_repeats_the_call() {
     let wait = |state: &str| Reply::input_required(&Value::Null, Some(state));
     let (fake, mut gateway) = over([wait("one"), wait("two")]);
     assert_eq!(gateway.call("ask", json!({})).text(), "done");
@@ -95,7 +95,7 @@ fn a_backend_that_only_gives_a_state_is_asked_again() {
 }
 
 #[test]
-fn a_backend_that_never_has_enough_is_given_up() {
+fn a_backend_that_requires_input_without_end_fails_the_call() {
     let fake = PAIR.fake().tool("ask");
     let asks = Reply::input_required(&json!({ "a": elicit("more") }), Some("s"));
     fake.always_tool("ask", asks);
@@ -112,7 +112,7 @@ fn a_backend_that_never_has_enough_is_given_up() {
 }
 
 #[test]
-fn an_answer_reaches_the_backend_as_it_was_written() {
+fn an_input_response_reaches_the_backend_byte_for_byte() {
     const RAW: &str = r#"{"action":"accept","content":{"z":1.10,"a":12345678901234567890}}"#;
     let asks = json!({ "a": elicit("?") });
     let (fake, mut gateway) = over([Reply::input_required(&asks, None)]);
@@ -133,7 +133,7 @@ fn an_answer_reaches_the_backend_as_it_was_written() {
 }
 
 #[test]
-fn a_client_that_fails_to_elicit_has_cancelled() {
+fn an_elicitation_that_fails_at_the_client_counts_as_cancel() {
     let asks = json!({ "a": elicit("a"), "b": elicit("b") });
     let (fake, mut gateway) = over([Reply::input_required(&asks, None)]);
     let id = gateway.start_call("ask", json!({}));
@@ -152,7 +152,7 @@ fn a_client_that_fails_to_elicit_has_cancelled() {
 }
 
 #[test]
-fn a_client_that_fails_to_sample_ends_the_call_and_the_other_questions() {
+fn a_sampling_error_of_the_client_ends_the_call_and_cancels_other_requests() {
     let sample = json!({ "method": "sampling/createMessage",
         "params": { "messages": [], "maxTokens": 1 } });
     let asks = json!({ "a": sample, "b": elicit("b") });
@@ -170,7 +170,7 @@ fn a_client_that_fails_to_sample_ends_the_call_and_the_other_questions() {
 }
 
 #[test]
-fn cancelling_takes_back_the_questions_and_sends_no_more() {
+fn cancelling_a_call_cancels_its_server_requests_and_sends_no_more_rounds() {
     let asks = json!({ "a": elicit("a"), "b": elicit("b") });
     let (fake, mut gateway) = over([Reply::input_required(&asks, None)]);
     let id = gateway.start_call("ask", json!({}));
@@ -193,7 +193,7 @@ fn cancelling_takes_back_the_questions_and_sends_no_more() {
 }
 
 #[test]
-fn progress_keeps_its_token_and_grows_over_all_rounds() {
+fn progress_keeps_its_token_and_increases_over_all_rounds() {
     let asks = Reply::sse()
         .event(progress(5.0))
         .event(crate::common::message::input_required(
@@ -222,7 +222,7 @@ fn progress_keeps_its_token_and_grows_over_all_rounds() {
 }
 
 #[test]
-fn prompts_and_resources_ask_too() {
+fn input_required_works_in_prompts_and_resources() {
     let fake = PAIR.fake().prompt("p").resource("a:b");
     let asks = Reply::input_required(&json!({ "a": elicit("?") }), Some("s"));
     fake.on("prompts/get", asks.clone())
@@ -243,7 +243,7 @@ fn prompts_and_resources_ask_too() {
 }
 
 #[test]
-fn what_only_a_modern_client_could_mend_is_an_error_that_says_what_is_missing() {
+fn a_missing_capability_error_reaches_a_legacy_client_with_its_data() {
     let required = json!({ "requiredCapabilities": { "sampling": {} } });
     let missing = error_with(-32021, "sampling is needed", &required);
     let fake = PAIR.fake().tool("ask");
@@ -255,7 +255,7 @@ fn what_only_a_modern_client_could_mend_is_an_error_that_says_what_is_missing() 
 }
 
 #[test]
-fn questions_of_two_backends_under_one_key_are_kept_apart() {
+fn input_requests_of_two_backends_with_one_key_are_kept_apart() {
     let fakes = ["one", "two"].map(|tool| {
         let fake = PAIR.fake().tool(tool);
         let asks = json!({ "k": elicit(tool) });
@@ -281,7 +281,7 @@ fn questions_of_two_backends_under_one_key_are_kept_apart() {
 
 /// Each version asks only what it has, and the error says what is missing.
 #[test]
-fn what_a_version_does_not_have_is_not_asked() {
+fn a_request_that_the_clients_version_lacks_fails_the_call() {
     let url = json!({ "mode": "url", "url": "https://a.example", "message": "?" });
     let url = json!({ "method": ELICIT, "params": url });
     let tools = json!({ "messages": [], "maxTokens": 1, "tools": [] });
@@ -316,7 +316,7 @@ fn what_a_version_does_not_have_is_not_asked() {
 }
 
 #[test]
-fn every_url_has_an_id_of_its_own() {
+fn every_url_elicitation_gets_its_own_id() {
     let url = |n: u8| {
         let params =
             json!({ "mode": "url", "url": format!("https://a.example/{n}"), "message": "?" });

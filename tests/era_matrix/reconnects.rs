@@ -52,22 +52,22 @@ fn changes(to_modern: bool, goes_down: bool) {
 }
 
 #[test]
-fn a_backend_that_comes_back_modern_is_served_as_that() {
+fn a_backend_that_returns_as_modern_is_detected() {
     changes(true, true);
 }
 
 #[test]
-fn a_backend_that_comes_back_legacy_is_served_as_that() {
+fn a_backend_that_returns_as_legacy_is_detected() {
     changes(false, true);
 }
 
 /// Behind a balancer nobody hangs up.
 #[test]
-fn a_backend_that_all_of_a_sudden_is_modern_is_found_out() {
+fn a_backend_that_becomes_modern_without_disconnecting_is_detected() {
     changes(true, false);
 }
 
 #[test]
-fn a_backend_that_all_of_a_sudden_is_legacy_is_found_out() {
+fn a_backend_that_becomes_legacy_without_disconnecting_is_detected() {
     changes(false, false);
 }

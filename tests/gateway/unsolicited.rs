@@ -1,4 +1,4 @@
-//! What a backend asks outside of any call, on its GET stream.
+//! Server requests outside of calls, on a backend's GET stream.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ fn roots(id: u64) -> Value {
     request(json!(id), "roots/list", json!({}))
 }
 
-/// A backend with a GET stream, which is open, and a tool whose stream the test writes.
+/// A backend with a GET stream, and the stream of its tool's response.
 fn backend() -> (FakeBackend, LiveStream) {
     let fake = FakeBackend::start().tool("ask").with_get();
     let live = LiveStream::new();
@@ -25,7 +25,7 @@ fn params() -> Value {
 }
 
 #[test]
-fn a_legacy_client_is_asked_without_a_call() {
+fn a_legacy_client_gets_server_requests_outside_calls() {
     let (fake, _) = backend();
     let mut gateway = TestGateway::over(&fake);
     gateway.initialize_with("2025-11-25", json!({ "roots": {} }));
@@ -53,7 +53,7 @@ fn a_legacy_client_is_asked_without_a_call() {
 }
 
 #[test]
-fn a_legacy_client_hears_when_the_backend_takes_it_back_or_is_gone() {
+fn a_server_request_is_cancelled_when_its_backend_cancels_it_or_disconnects() {
     let (fake, _) = backend();
     let mut gateway = TestGateway::over(&fake);
     gateway.initialize_with("2025-11-25", json!({ "roots": {} }));
@@ -64,18 +64,18 @@ fn a_legacy_client_hears_when_the_backend_takes_it_back_or_is_gone() {
         "notifications/cancelled",
         json!({ "requestId": 5 }),
     ));
-    let withdrawn = gateway.next_notification("notifications/cancelled");
-    assert_eq!(withdrawn.params()["requestId"], *question.id());
+    let cancelled = gateway.next_notification("notifications/cancelled");
+    assert_eq!(cancelled.params()["requestId"], *question.id());
     get.event(&roots(6));
     let question = gateway.next_request("roots/list");
     fake.forget_sessions();
     get.hang_up();
-    let withdrawn = gateway.next_notification("notifications/cancelled");
-    assert_eq!(withdrawn.params()["requestId"], *question.id());
+    let cancelled = gateway.next_notification("notifications/cancelled");
+    assert_eq!(cancelled.params()["requestId"], *question.id());
 }
 
 #[test]
-fn the_one_call_of_a_modern_client_is_asked_and_goes_on() {
+fn with_one_call_in_flight_a_modern_client_gets_the_request_through_it() {
     let (fake, live) = backend();
     let mut gateway = TestGateway::over(&fake);
     gateway.modern(json!({ "roots": {} }));
@@ -84,7 +84,7 @@ fn the_one_call_of_a_modern_client_is_asked_and_goes_on() {
     fake.stream(0).event(&roots(5));
     let asked = gateway.answer(id);
     assert_eq!(asked.input_request().1["method"], "roots/list");
-    // One that waits is still the only one.
+    // A parked call is still the only one.
     fake.stream(0).event(&request(json!(6), "ping", json!({})));
     assert_eq!(fake.next_request("response").message["id"], 6);
     let answers = json!({ asked.input_request().0: { "roots": [] } });
@@ -100,7 +100,7 @@ fn the_one_call_of_a_modern_client_is_asked_and_goes_on() {
 }
 
 #[test]
-fn among_two_calls_and_without_any_nobody_is_asked() {
+fn with_two_calls_or_none_the_request_is_refused() {
     let (fake, live) = backend();
     let second = LiveStream::new();
     fake.on_tool("ask", Reply::sse().live(&second));

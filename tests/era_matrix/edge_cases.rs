@@ -11,7 +11,7 @@ use crate::common::reply::Reply;
 use crate::era_matrix::table::{LEGACY, MODERN, PAIRS, Pair};
 
 #[test]
-fn a_backend_hears_its_own_name_for_a_tool_in_body_and_header() {
+fn a_backend_gets_its_own_tool_name_in_body_and_header() {
     for pair in PAIRS {
         let fakes = [
             pair.fake().tool("same"),
@@ -52,7 +52,7 @@ fn errors_of_the_gateway_can_be_results_in_both_eras() {
 }
 
 #[test]
-fn a_call_that_takes_too_long_is_cancelled_in_the_way_of_its_backend() {
+fn a_call_that_exceeds_its_deadline_is_cancelled_by_the_rules_of_its_backends_era() {
     for pair in [Pair::new(MODERN, LEGACY), Pair::new(LEGACY, MODERN)] {
         let fake = pair.fake().tool("slow");
         let gate = Gate::new();
@@ -73,7 +73,7 @@ fn a_call_that_takes_too_long_is_cancelled_in_the_way_of_its_backend() {
 
 /// Codes that an era reserves are not for backends to give to its clients.
 #[test]
-fn no_code_reaches_a_modern_client_that_its_era_reserves() {
+fn reserved_error_codes_of_a_backend_do_not_reach_a_modern_client() {
     for backend in [LEGACY, MODERN] {
         let pair = Pair::new(MODERN, backend);
         let fake = pair.fake().tool("t").resource("a:b");
@@ -97,7 +97,7 @@ fn no_code_reaches_a_modern_client_that_its_era_reserves() {
 }
 
 #[test]
-fn an_error_with_a_status_is_the_answer() {
+fn a_json_rpc_error_with_an_http_error_status_is_passed_on() {
     for client in [LEGACY, MODERN] {
         let pair = Pair::new(client, MODERN);
         let fake = pair.fake().tool("t");
@@ -114,7 +114,7 @@ fn an_error_with_a_status_is_the_answer() {
 }
 
 #[test]
-fn who_asks_who_we_are_is_answered_whatever_the_backends_do() {
+fn discover_is_answered_while_all_backends_are_down_or_silent() {
     let silent = FakeBackend::start();
     silent.always("server/discover", Reply::stall());
     let down = FakeBackend::down();

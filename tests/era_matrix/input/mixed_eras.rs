@@ -18,7 +18,7 @@ fn sample() -> Value {
 
 /// A server is told what its client can do once and for all, so it takes two sessions.
 #[test]
-fn a_legacy_client_and_a_modern_one_are_two_clients_to_a_legacy_backend() {
+fn a_legacy_and_a_modern_client_have_two_sessions_with_a_legacy_backend() {
     let fake = FakeBackend::start().tool("ask");
     let mut gateway = TestGateway::over(&fake);
     gateway
@@ -60,7 +60,7 @@ fn a_legacy_client_and_a_modern_one_are_two_clients_to_a_legacy_backend() {
 }
 
 #[test]
-fn questions_in_two_sessions_reach_each_its_own_client() {
+fn server_requests_in_two_sessions_reach_their_own_clients() {
     let fake = FakeBackend::start().tool("one").tool("two");
     let gate = Gate::new();
     for tool in ["one", "two"] {
@@ -95,7 +95,7 @@ fn questions_in_two_sessions_reach_each_its_own_client() {
 
 /// The client can mend that: it is told what was missing, and not only that it went wrong.
 #[test]
-fn a_call_that_fails_for_want_of_a_capability_says_which() {
+fn a_call_that_fails_for_a_missing_capability_says_which() {
     let sorry = json!({ "content": [{ "type": "text", "text": "no model" }], "isError": true });
     let failure = json!({ "jsonrpc": "2.0", "id": "$id",
         "error": { "code": -32000, "message": "no model" } });
@@ -115,7 +115,7 @@ fn a_call_that_fails_for_want_of_a_capability_says_which() {
 
 /// The gateway finds no client to ask while there is none of the legacy era.
 #[test]
-fn a_backend_that_asks_out_of_the_blue_is_told_that_nobody_can_answer() {
+fn a_server_request_outside_calls_is_refused_without_a_legacy_client() {
     let fake = PAIR.fake().tool("t");
     let mut gateway = PAIR.gateway_for(&fake, everything());
     gateway.call("t", json!({})).result();
@@ -143,7 +143,7 @@ fn is_asked_and_heard(gateway: &mut TestGateway, fake: &FakeBackend, id: &str, t
 
 /// A legacy client is asked between calls as well.
 #[test]
-fn a_question_on_the_stream_of_get_reaches_a_legacy_client() {
+fn a_server_request_on_the_get_stream_reaches_a_legacy_client() {
     let fake = FakeBackend::start().tool("t").with_get();
     let mut gateway = TestGateway::over(&fake);
     gateway.initialize_with(LEGACY, everything()).result();
@@ -154,7 +154,7 @@ fn a_question_on_the_stream_of_get_reaches_a_legacy_client() {
 /// A client may not be asked before it has said that it is ready, and says so a moment late: the
 /// question waits for that.
 #[test]
-fn a_question_before_the_client_is_ready_waits_for_it() {
+fn a_server_request_waits_until_the_client_is_ready() {
     let fake = FakeBackend::start().tool("t").with_get();
     let mut gateway = TestGateway::over(&fake);
     gateway.send_initialize(LEGACY, everything()).result();
