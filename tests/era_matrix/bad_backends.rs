@@ -1,4 +1,4 @@
-//! Modern backends that do what they must not, and what the gateway makes of many backends' hints.
+//! Modern backends that violate the protocol, and the cache hints of several backends.
 
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ fn requests_of_a_modern_backend_are_ignored() {
         fake.on_tool("t", stream.event(complete_text("done")));
         let mut gateway = pair.gateway_for(&fake, json!({ "roots": {} }));
         assert_eq!(gateway.call("t", json!({})).text(), "done");
-        // The fake minds if it is sent a response.
+        // The fake backend counts a response as a violation.
         gateway.call("t", json!({})).result();
         assert!(fake.requests_of("response").is_empty());
     }
@@ -67,8 +67,8 @@ fn a_result_without_a_type_is_complete() {
 fn a_list_that_is_input_required_is_rejected() {
     for pair in CLIENTS {
         let fake = pair.fake().tool("t");
-        let asks = json!({ "k": { "method": "roots/list" } });
-        fake.on("tools/list", Reply::input_required(&asks, Some("s")));
+        let requests = json!({ "k": { "method": "roots/list" } });
+        fake.on("tools/list", Reply::input_required(&requests, Some("s")));
         let mut gateway = pair.gateway_for(&fake, json!({ "roots": {} }));
         assert!(gateway.tool_names().is_empty());
     }
@@ -134,7 +134,7 @@ fn tools_with_invalid_parameter_headers_are_rejected_and_others_stay() {
         assert_eq!(gateway.tool_names(), ["first", "last"], "{pair:?}");
         assert_eq!(gateway.call("space", json!({})).code(), -32602);
     }
-    // A legacy backend is sent no such headers, and may say what it likes.
+    // A legacy backend gets no such headers, so its marks are irrelevant.
     let fake = FakeBackend::start();
     fake.always("tools/list", Reply::json(&result(json!({ "tools": bad }))));
     let mut gateway = TestGateway::over(&fake);
@@ -158,7 +158,7 @@ fn a_marked_parameter_below_a_property_named_like_a_keyword_is_found() {
     }
 }
 
-/// The schema has changed since it was listed: it is fetched anew, and the call sent once more.
+/// The schema has changed since the tool was listed.
 #[test]
 fn a_header_mismatch_fetches_the_schema_and_repeats_the_call() {
     for pair in CLIENTS {

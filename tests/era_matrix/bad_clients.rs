@@ -1,4 +1,4 @@
-//! Requests whose metadata is wrong, and clients of both eras on one stdin.
+//! Requests with invalid metadata, and clients of both eras on one stdin.
 
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ fn metadata_that_is_missing_or_of_a_wrong_type_is_refused() {
         }
     }
     assert_eq!(fake.runs("t"), 0);
-    // Who it is need not be said.
+    // `clientInfo` is optional.
     let meta = json!({ VERSION: MODERN, CAPABILITIES: {} });
     let answer = gateway.ask("tools/call", json!({ "name": "t", "_meta": meta }));
     answer.result();
@@ -72,7 +72,7 @@ fn requests_of_both_eras_work_on_one_stdin() {
                 .result();
         }
         gateway.modern(json!({ "elicitation": {} }));
-        // The law looks for what is of the other era.
+        // The protocol checker fails the test on members of the other era.
         gateway.call("t", json!({})).result();
         gateway.discover().result();
         assert_eq!(gateway.ask("ping", json!({})).code(), -32601);
@@ -88,15 +88,15 @@ fn requests_of_both_eras_work_on_one_stdin() {
             .modern(json!({ "elicitation": {} }))
             .call("t", json!({}))
             .result();
-        // Each is asked in its own way.
-        let asks = json!({ "k": { "method": "roots/list" } });
-        fake.on_tool("t", Reply::input_required(&asks, None));
+        // Each client gets the request in its own era.
+        let requests = json!({ "k": { "method": "roots/list" } });
+        fake.on_tool("t", Reply::input_required(&requests, None));
         fake.on_tool("t", Reply::json(&complete_text("done")));
         let id = gateway.legacy().start_call("t", json!({}));
         let question = gateway.next_request("roots/list");
         gateway.respond(&question, json!({ "roots": [] }));
         assert_eq!(gateway.answer(id).text(), "done");
-        fake.on_tool("t", Reply::input_required(&asks, None));
+        fake.on_tool("t", Reply::input_required(&requests, None));
         let can = json!({ "roots": {} });
         assert!(gateway.modern(can).call("t", json!({})).is_input_required());
     }

@@ -1,4 +1,4 @@
-//! How a backend's era is found out: by one question that runs nothing.
+//! Detection of a backend's era by one probe, `server/discover`, which has no side effects.
 
 use serde_json::{Value, json};
 
@@ -9,8 +9,8 @@ use crate::common::reply::Reply;
 use crate::common::streams::refusals;
 use crate::era_matrix::table::{LEGACY, MODERN};
 
-/// A client of each era calls the tool `t`, which runs once each.
-fn serves_both(fake: &FakeBackend, more: &str) {
+/// Calls the tool `t` with a client of each era, and asserts that it runs once for each.
+fn assert_both_eras_served(fake: &FakeBackend, more: &str) {
     let runs = fake.runs("t");
     let toml = fake.entry("fake", more);
     let mut gateway = TestGateway::with_config(&toml);
@@ -31,7 +31,7 @@ fn every_way_to_refuse_the_probe_makes_a_server_legacy() {
             FakeBackend::start().without_sessions(),
         ] {
             let fake = fake.tool("t").refusing_modern(refusal.clone());
-            serves_both(&fake, "");
+            assert_both_eras_served(&fake, "");
             assert_eq!(fake.requests_of("server/discover").len(), 2);
             assert_eq!(fake.requests_of("initialize").len(), 2);
         }
@@ -40,15 +40,15 @@ fn every_way_to_refuse_the_probe_makes_a_server_legacy() {
 
 #[test]
 fn a_server_with_an_empty_result_for_the_probe_is_legacy() {
-    let shrug = Reply::result(json!({}));
-    let fake = FakeBackend::start().tool("t").refusing_modern(shrug);
-    serves_both(&fake, "");
+    let empty = Reply::result(json!({}));
+    let fake = FakeBackend::start().tool("t").refusing_modern(empty);
+    assert_both_eras_served(&fake, "");
 }
 
 #[test]
 fn a_server_of_both_eras_is_modern() {
     let fake = FakeBackend::start().tool("t").dual();
-    serves_both(&fake, "");
+    assert_both_eras_served(&fake, "");
     assert!(fake.requests_of("initialize").is_empty());
     assert_eq!(fake.requests_of("server/discover").len(), 2);
 }
@@ -56,10 +56,10 @@ fn a_server_of_both_eras_is_modern() {
 #[test]
 fn the_config_can_say_which_era_it_is() {
     let fake = FakeBackend::start().tool("t").dual();
-    serves_both(&fake, "protocol = \"legacy\"");
+    assert_both_eras_served(&fake, "protocol = \"legacy\"");
     assert!(fake.requests_of("server/discover").is_empty());
     assert_eq!(fake.requests_of("initialize").len(), 2);
-    serves_both(&fake, "protocol = \"modern\"");
+    assert_both_eras_served(&fake, "protocol = \"modern\"");
     assert_eq!(fake.requests_of("initialize").len(), 2);
 
     let legacy = FakeBackend::start().tool("t");
@@ -117,10 +117,10 @@ fn a_server_that_supports_only_legacy_versions_is_legacy() {
     let unsupported = error_with(-32022, "Unsupported protocol version", &data);
     let refusal = Reply::json_as(400, &unsupported);
     let fake = FakeBackend::start().tool("t").refusing_modern(refusal);
-    serves_both(&fake, "");
+    assert_both_eras_served(&fake, "");
 }
 
-/// Some servers are silent on what they don't know.
+/// Some servers don't answer unknown methods.
 #[test]
 fn a_server_that_never_answers_the_probe_is_legacy() {
     let fake = FakeBackend::start()
@@ -135,7 +135,7 @@ fn a_server_that_never_answers_the_probe_is_legacy() {
 #[test]
 fn an_http_sse_server_is_detected_by_its_get_stream() {
     let fake = FakeBackend::start().tool("t").http_sse();
-    serves_both(&fake, "");
+    assert_both_eras_served(&fake, "");
     let posted = fake.requests_of("tools/call");
     assert!(
         posted

@@ -1,5 +1,5 @@
-//! Corners where the eras meet other things of the gateway: its own names, its own errors, its
-//! deadlines, its start.
+//! Edge cases: the eras combined with renamed tools, the gateway's own errors, deadlines, startup,
+//! and members of wrong types.
 
 use serde_json::json;
 
@@ -35,7 +35,7 @@ fn a_backend_gets_its_own_tool_name_in_body_and_header() {
     }
 }
 
-/// For clients that hide errors from the model. The law looks for what each era must have.
+/// For clients that hide errors from the model. The protocol checker checks each era's members.
 #[test]
 fn errors_of_the_gateway_can_be_results_in_both_eras() {
     for pair in PAIRS {
@@ -71,7 +71,7 @@ fn a_call_that_exceeds_its_deadline_is_cancelled_by_the_rules_of_its_backends_er
     }
 }
 
-/// Codes that an era reserves are not for backends to give to its clients.
+/// The modern era reserves these codes (MCP 2026-07-28, basic).
 #[test]
 fn reserved_error_codes_of_a_backend_do_not_reach_a_modern_client() {
     for backend in [LEGACY, MODERN] {
@@ -79,7 +79,7 @@ fn reserved_error_codes_of_a_backend_do_not_reach_a_modern_client() {
         let fake = pair.fake().tool("t").resource("a:b");
         let mut gateway = pair.gateway(&fake);
         for code in [-32002, -32020, -32022, -32042, -32050, -32099] {
-            // Also where it is tried again.
+            // `always_tool`, because some codes cause a retry.
             fake.always_tool("t", Reply::json(&error(code, "as the backend says")));
             let answer = gateway.call("t", json!({}));
             fake.reset_script("tools/call t");
@@ -88,7 +88,7 @@ fn reserved_error_codes_of_a_backend_do_not_reach_a_modern_client() {
                 "{answer:?}"
             );
         }
-        // Those are the backend's own.
+        // These are a backend's own codes and pass unchanged.
         for code in [-32000, -32019, -32100, -1, 7] {
             fake.on_tool("t", Reply::json(&error(code, "as the backend says")));
             assert_eq!(gateway.call("t", json!({})).code(), code);
@@ -131,21 +131,20 @@ fn discover_is_answered_while_all_backends_are_down_or_silent() {
     gateway.eof();
 }
 
-/// Whatever stands where the protocol's own members stand: one answer each, and the next request
-/// is served.
+/// Each request gets one response, and the next request is served.
 #[test]
 fn members_of_a_wrong_type_are_answered_once() {
     for pair in PAIRS {
         let fake = pair.fake().tool("t").prompt("p").resource("a:b");
         let mut gateway = pair.gateway(&fake);
-        let strange = [
+        let values = [
             json!(null),
             json!(7),
             json!("x"),
             json!([]),
             json!({ "a": [] }),
         ];
-        for value in &strange {
+        for value in &values {
             for params in [
                 json!({ "name": "t", "arguments": value }),
                 json!({ "name": value }),
@@ -172,7 +171,7 @@ fn members_of_a_wrong_type_are_answered_once() {
             }
         }
         assert_eq!(gateway.call("t", json!({})).text(), "t {}");
-        // The fake was sent what a client may not send, if a client sends it.
+        // The gateway forwards some of the client's invalid members to the fake backend.
         fake.violations();
     }
 }
@@ -195,7 +194,7 @@ const METHODS: [&str; 15] = [
     "server/discover",
 ];
 
-/// Its id, if it is a subscription now.
+/// The id, if the subscription was acknowledged; `None` if it was refused.
 fn acknowledged(gateway: &mut TestGateway, id: u64) -> Option<u64> {
     loop {
         let message = gateway.next_message();
@@ -209,7 +208,6 @@ fn acknowledged(gateway: &mut TestGateway, id: u64) -> Option<u64> {
     }
 }
 
-/// What a request says of itself is as the client wrote it, or it is no request of this era.
 #[test]
 fn metadata_of_any_shape_is_answered_once() {
     let fake = FakeBackend::start().tool("t").modern();

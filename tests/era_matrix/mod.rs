@@ -1,8 +1,9 @@
-//! Every feature between every era of client and every era of backend: one table, each cell a real
+//! Every feature with every era of client and every era of backend: one table, each cell a real
 //! exchange. `cargo test --test gateway_integration_test era_matrix:: -- --nocapture` prints it;
-//! `BLESS=1` before that writes it into `.planning/ERA_MATRIX.md`.
+//! with `BLESS=1` the test writes it to `.planning/ERA_MATRIX.md`.
 //!
-//! The questions that backends ask are shown in depth beside the table, and so is what is wrong.
+//! The other modules test input requests, subscriptions, era detection and invalid messages in
+//! depth.
 
 mod bad_backends;
 mod bad_clients;
@@ -23,7 +24,7 @@ use std::sync::LazyLock;
 
 use table::{Feature, OLDER, PAIRS, Table};
 
-/// In the order of the page.
+/// The rows, in the order of the page.
 const FEATURES: &[Feature] = &[
     ("handshake", lifecycle::handshake),
     ("ping", lifecycle::ping),
@@ -43,22 +44,22 @@ const FEATURES: &[Feature] = &[
     ("parameters in headers", passthrough::headers),
     ("log messages", lifecycle::logging),
     ("progress", lifecycle::progress),
-    ("cancelling", lifecycle::cancelling),
+    ("cancellation", lifecycle::cancellation),
     ("changed lists", lifecycle::changed_lists),
     ("updated resources", lifecycle::updated_resources),
-    ("answers that break off", lifecycle::broken_answers),
+    ("interrupted responses", lifecycle::interrupted_responses),
     ("sampling", server_requests::sampling),
     ("elicitation by form", server_requests::elicitation_form),
     ("elicitation by URL", server_requests::elicitation_url),
     ("roots", server_requests::roots),
     ("changed roots", lifecycle::changed_roots),
-    ("what the client did not offer", server_requests::undeclared),
+    ("undeclared capabilities", server_requests::undeclared),
     ("tasks of 2025-11-25", tasks::of_2025),
     ("tasks of the extension", tasks::of_2026),
-    ("the end of the client", lifecycle::shutdown),
+    ("end of the client's input", lifecycle::shutdown),
 ];
 
-/// Of these, what clients of the older versions have too.
+/// The rows that clients of the older versions have too.
 const OF_OLDER_CLIENTS: [&str; 9] = [
     "handshake",
     "tools: list and call",
@@ -66,7 +67,7 @@ const OF_OLDER_CLIENTS: [&str; 9] = [
     "prompts: list and get",
     "log messages",
     "progress",
-    "cancelling",
+    "cancellation",
     "sampling",
     "roots",
 ];
@@ -75,15 +76,15 @@ const HEAD: &str = "\
 # Both eras on both sides
 
 Written by `BLESS=1 cargo test --test gateway_integration_test era_matrix::`, and checked by that
-test. Each cell is a real exchange between a client, the gateway and a backend, judged on every
-message; it says what was seen.
-A column is *version of the client → version of the backend*. A *request* is one from the gateway to
+test. Each cell is a real exchange between a client, the gateway and a backend, in which every
+message is checked; it says what the gateway did.
+A column is *version of the client → version of the backend*. A *request* is one from the server to
 the client; *input_required* is its counterpart of 2026-07-28.
 ";
 
 const BETWEEN: &str = "\
-What else the older versions have and have not is in `tests/era_matrix/versions.rs`; the questions of
-backends, in depth, in `tests/era_matrix/input/`.
+Other differences of the older versions are tested in `tests/era_matrix/versions.rs`, and server
+requests and input requests in depth in `tests/era_matrix/input/`.
 
 ## Clients of the older versions
 ";
@@ -121,6 +122,6 @@ fn the_matrix_page_is_up_to_date() {
     let written = std::fs::read_to_string(path).unwrap_or_default();
     assert!(
         written == page,
-        "{path} is not what the test shows: run it with BLESS=1"
+        "{path} is out of date: run the test with BLESS=1"
     );
 }

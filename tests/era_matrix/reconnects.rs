@@ -1,4 +1,4 @@
-//! Backends that go and come back, in the same era or in the other.
+//! Backends that disconnect and return, in the same era or in the other.
 
 use serde_json::json;
 
@@ -29,8 +29,8 @@ fn a_subscription_outlives_its_backend() {
     }
 }
 
-/// A client of each era before a backend that was of one era and is now of the other.
-fn changes(to_modern: bool, goes_down: bool) {
+/// Calls a backend that changes its era, with a client of each era.
+fn assert_change_detected(to_modern: bool, goes_down: bool) {
     for client in [LEGACY, MODERN] {
         let pair = Pair::new(client, LEGACY);
         let fake = FakeBackend::start().tool("t");
@@ -46,28 +46,28 @@ fn changes(to_modern: bool, goes_down: bool) {
         }
         assert_eq!(gateway.call_until_success("t").text(), "t {}", "{client}");
         assert_eq!(fake.runs("t"), 2, "{client}");
-        // What it was asked before that was known.
+        // The requests before the change was detected.
         fake.violations();
     }
 }
 
 #[test]
 fn a_backend_that_returns_as_modern_is_detected() {
-    changes(true, true);
+    assert_change_detected(true, true);
 }
 
 #[test]
 fn a_backend_that_returns_as_legacy_is_detected() {
-    changes(false, true);
+    assert_change_detected(false, true);
 }
 
-/// Behind a balancer nobody hangs up.
+/// Behind a load balancer the connection stays open.
 #[test]
 fn a_backend_that_becomes_modern_without_disconnecting_is_detected() {
-    changes(true, false);
+    assert_change_detected(true, false);
 }
 
 #[test]
 fn a_backend_that_becomes_legacy_without_disconnecting_is_detected() {
-    changes(false, false);
+    assert_change_detected(false, false);
 }

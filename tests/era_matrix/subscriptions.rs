@@ -1,4 +1,5 @@
-//! Subscriptions in depth: many at once, over many backends, over backends that come and go.
+//! Subscriptions in depth: several at a time, over several backends, and over backends that
+//! disconnect.
 
 use serde_json::{Value, json};
 
@@ -9,7 +10,7 @@ use crate::era_matrix::table::{LEGACY, MODERN, Pair};
 
 const TOOLS: &str = "notifications/tools/list_changed";
 const UPDATED: &str = "notifications/resources/updated";
-/// A modern client before a backend of each era.
+/// A modern client with a backend of each era.
 const BACKENDS: [Pair; 2] = [Pair::new(MODERN, LEGACY), Pair::new(MODERN, MODERN)];
 
 fn subscribable(pair: Pair, uri: &str) -> FakeBackend {
@@ -34,7 +35,7 @@ fn several_subscriptions_with_ids_of_every_kind_coexist() {
         let filter = json!({ "toolsListChanged": true });
         let subscription = gateway.listen_as(ids[3].clone(), filter);
         assert_eq!(subscription.honoured, json!({ "toolsListChanged": true }));
-        // The law minds who is told what it didn't ask for.
+        // The protocol checker fails the test on notifications outside a subscription's filter.
         fake.notify_clients(UPDATED, json!({ "uri": "a:b" }));
         for id in &ids[..3] {
             let updated = gateway.next_subscribed(id, UPDATED);
@@ -70,13 +71,13 @@ fn resources_of_many_backends_are_one_subscription() {
             let updated = gateway.next_subscribed(&subscription.id, UPDATED);
             assert_eq!(updated.params()["uri"], uri);
         }
-        // Nobody is asked for what is another's.
+        // No backend is subscribed to another backend's resource.
         for (fake, foreign) in [(&one, "a:2"), (&two, "a:1")] {
             assert!(!fake.has_subscriber(UPDATED, &json!({ "uri": foreign })));
         }
-        let heard = one.subscribed_streams(UPDATED, &json!({ "uri": "a:1" }));
+        let streams = one.subscribed_streams(UPDATED, &json!({ "uri": "a:1" }));
         gateway.cancel(subscription.id);
-        heard.iter().for_each(|stream| stream.wait_until_closed());
+        streams.iter().for_each(|stream| stream.wait_until_closed());
     }
 }
 
@@ -85,12 +86,12 @@ fn resources_of_no_backend_are_not_honoured() {
     for pair in BACKENDS {
         let fake = pair.fake().resource("a:b");
         let mut gateway = pair.gateway(&fake);
-        let filter = json!({ "resourceSubscriptions": ["x:y"], "strangeChanged": true });
+        let filter = json!({ "resourceSubscriptions": ["x:y"], "unknownChanged": true });
         let subscription = gateway.listen(filter);
         let honoured = &subscription.honoured;
         let uris = honoured["resourceSubscriptions"].as_array();
         assert!(uris.is_none_or(Vec::is_empty), "{honoured}");
-        assert!(honoured.get("strangeChanged").is_none(), "{honoured}");
+        assert!(honoured.get("unknownChanged").is_none(), "{honoured}");
     }
 }
 
@@ -124,7 +125,7 @@ fn a_legacy_backend_gets_one_subscription_for_all_subscribers() {
     let two = gateway.listen(filter);
     assert_eq!(fake.requests_of("resources/subscribe").len(), 1);
     gateway.cancel(one.id);
-    // Who answers this has read that.
+    // The response shows that the gateway has read the cancellation.
     gateway.discover().result();
     fake.notify_clients(UPDATED, json!({ "uri": "a:b" }));
     gateway.next_subscribed(&two.id, UPDATED);
@@ -285,7 +286,7 @@ fn a_subscriptions_id_is_in_use_until_it_ends() {
     gateway.next_subscribed(&json!("s"), UPDATED);
 }
 
-/// From the answer to a later request on, the law wants silence.
+/// After the response to a later request the protocol checker allows no more messages.
 #[test]
 fn a_subscription_cancelled_before_acknowledgement_stays_silent() {
     for pair in BACKENDS {

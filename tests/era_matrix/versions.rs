@@ -1,4 +1,4 @@
-//! Clients of the older versions: each gets what its version has, whatever the backend speaks.
+//! Clients of the older versions: each gets what its version defines, with backends of both eras.
 
 use serde_json::json;
 

@@ -1,5 +1,6 @@
-//! A legacy backend asks in the middle of a call; a modern client is answered with the question, and
-//! comes again with its answer. In between the call stands parked, and never runs twice.
+//! Parked calls: a legacy backend sends a request during a call; the modern client gets
+//! `input_required` and retries with its responses. The call stays parked until then and never runs
+//! twice.
 
 use serde_json::{Value, json};
 
@@ -13,8 +14,8 @@ use crate::era_matrix::table::{LEGACY, MODERN, Pair};
 
 pub(super) const PAIR: Pair = Pair::new(MODERN, LEGACY);
 
-/// A backend whose tool `ask` asks these, waits for a gate, and is done; and a client that can do
-/// everything.
+/// A backend whose tool `ask` sends requests, waits for a gate and returns, and a client with all
+/// capabilities.
 pub(super) struct Parked {
     pub fake: FakeBackend,
     pub gateway: TestGateway,
@@ -23,17 +24,19 @@ pub(super) struct Parked {
 }
 
 impl Parked {
-    /// Its tool asked one question, and the client has been answered with that.
+    /// A call that is parked at one request, and the client's answer with it.
     pub fn asked() -> (Self, Answer) {
         let mut parked = Self::over(&[ask(0, "?")]);
         let asked = parked.call();
         (parked, asked)
     }
 
+    /// The tool sends these requests.
     pub fn over(questions: &[Value]) -> Self {
         Self::with(|gate| asking(questions).hold(gate).event(text("done")))
     }
 
+    /// The tool sends this reply.
     pub fn with(reply: impl FnOnce(&Gate) -> Reply) -> Self {
         let fake = PAIR.fake().tool("ask").tool("other");
         let gate = Gate::new();
@@ -48,17 +51,17 @@ impl Parked {
         }
     }
 
-    /// Calls, and gets the question.
+    /// Calls the tool and returns the answer.
     pub fn call(&mut self) -> Answer {
         self.gateway.ask("tools/call", self.call.clone())
     }
 
-    /// Comes again with these answers; returns the id.
+    /// Retries with these responses and returns the id.
     pub fn retry(&mut self, asked: &Answer, answers: Value) -> u64 {
         self.gateway.retry("tools/call", &self.call, asked, answers)
     }
 
-    /// Says the same to every question.
+    /// Retries and accepts every input request; returns the id.
     pub fn retry_accepting(&mut self, asked: &Answer) -> u64 {
         let keys = asked
             .input_requests()
@@ -68,27 +71,27 @@ impl Parked {
         self.retry(asked, answers)
     }
 
-    /// The call has reached the backend once, and run once.
-    pub fn ran_once(&self) {
+    /// Asserts that the call reached the backend once and ran once.
+    pub fn assert_ran_once(&self) {
         let calls = self.fake.requests_of("tools/call");
         let calls = calls.iter().filter(|call| call.tool() == "ask").count();
         assert_eq!((calls, self.fake.runs("ask")), (1, 1));
     }
 
-    /// The call can't go on, and says so.
-    pub fn fails(&mut self, id: u64) {
+    /// Asserts that the call fails.
+    pub fn assert_fails(&mut self, id: u64) {
         let answer = self.gateway.answer(id);
         let code = answer.code();
         assert!(code == -32603 || code == -32602, "{answer:?}");
     }
 
-    /// The backend's other tool works.
-    pub fn other_works(&mut self) {
+    /// Asserts that the backend's other tool works.
+    pub fn assert_other_works(&mut self) {
         assert_eq!(self.gateway.call("other", json!({})).text(), "other {}");
     }
 
-    /// What was posted in answer to the question with this id.
-    pub fn heard(&self, id: impl Into<Value>) -> Option<Value> {
+    /// The response that the backend got to its request with this id.
+    pub fn response_to(&self, id: impl Into<Value>) -> Option<Value> {
         let id = id.into();
         let answers = self.fake.requests_of("response").into_iter();
         answers
@@ -96,11 +99,11 @@ impl Parked {
             .find(|answer| answer["id"] == id)
     }
 
-    /// Lets the backend finish, and sees that the call ends as if nothing had been.
-    pub fn ends(&mut self, id: u64) {
+    /// Opens the gate, and asserts that the call returns its result and ran once.
+    pub fn finish(&mut self, id: u64) {
         self.gate.open();
         assert_eq!(self.gateway.answer(id).text(), "done");
-        self.ran_once();
+        self.assert_ran_once();
     }
 }
 
@@ -114,17 +117,17 @@ fn concurrent_server_requests_are_one_round() {
     let answers: serde_json::Map<String, Value> = questions
         .iter()
         .map(|(key, question)| {
-            let words = question["params"]["message"].as_str().unwrap();
-            (key.clone(), accept(words))
+            let message = question["params"]["message"].as_str().unwrap();
+            (key.clone(), accept(message))
         })
         .collect();
     let id = parked.retry(&asked, Value::Object(answers));
     parked.fake.wait_for_requests("response", 3);
-    for (theirs, words) in [(json!(0), "a"), (json!("0"), "b"), (json!(7), "c")] {
-        let heard = parked.heard(theirs).unwrap();
-        assert_eq!(heard["result"], accept(words));
+    for (request_id, message) in [(json!(0), "a"), (json!("0"), "b"), (json!(7), "c")] {
+        let response = parked.response_to(request_id).unwrap();
+        assert_eq!(response["result"], accept(message));
     }
-    parked.ends(id);
+    parked.finish(id);
 }
 
 #[test]
@@ -136,17 +139,17 @@ fn successive_server_requests_are_successive_rounds() {
         second.event(ask(2, "third")).hold(last).event(text("done"))
     });
     let mut asked = parked.call();
-    for (theirs, words) in [(0, "first"), (1, "second")] {
-        assert_eq!(asked.input_request().1["params"]["message"], words);
+    for (nth, message) in [(0, "first"), (1, "second")] {
+        assert_eq!(asked.input_request().1["params"]["message"], message);
         let id = parked.retry_accepting(&asked);
-        parked.fake.wait_for_requests("response", theirs + 1);
-        assert!(parked.heard(theirs).unwrap()["result"].is_object());
-        gates[theirs].open();
+        parked.fake.wait_for_requests("response", nth + 1);
+        assert!(parked.response_to(nth).unwrap()["result"].is_object());
+        gates[nth].open();
         asked = parked.gateway.answer(id);
     }
     assert_eq!(asked.input_request().1["params"]["message"], "third");
     let id = parked.retry_accepting(&asked);
-    parked.ends(id);
+    parked.finish(id);
 }
 
 #[test]
@@ -154,9 +157,9 @@ fn missing_responses_are_requested_again_and_unknown_keys_ignored() {
     let mut parked = Parked::over(&[ask(0, "a"), ask(1, "b")]);
     let asked = parked.call();
     let questions = asked.input_requests().clone();
-    let key_of = |words: &str| {
+    let key_of = |message: &str| {
         let mut all = questions.iter();
-        let found = all.find(|(_, question)| question["params"]["message"] == words);
+        let found = all.find(|(_, question)| question["params"]["message"] == message);
         found.unwrap().0.clone()
     };
     let answers = json!({ key_of("a"): accept("a"), "nobody's": accept("x") });
@@ -169,9 +172,9 @@ fn missing_responses_are_requested_again_and_unknown_keys_ignored() {
     );
     let id = parked.retry(&again, json!({ key: accept("b") }));
     parked.fake.wait_for_requests("response", 2);
-    assert_eq!(parked.heard(0).unwrap()["result"], accept("a"));
-    assert_eq!(parked.heard(1).unwrap()["result"], accept("b"));
-    parked.ends(id);
+    assert_eq!(parked.response_to(0).unwrap()["result"], accept("a"));
+    assert_eq!(parked.response_to(1).unwrap()["result"], accept("b"));
+    parked.finish(id);
     assert_eq!(parked.fake.requests_of("response").len(), 2);
 }
 
@@ -212,7 +215,7 @@ fn a_forged_state_is_refused_and_the_original_stays_valid() {
     }
     assert!(parked.fake.requests_of("response").is_empty());
     let id = parked.retry_accepting(&asked);
-    parked.ends(id);
+    parked.finish(id);
 }
 
 #[test]
@@ -222,10 +225,10 @@ fn a_state_is_valid_once() {
     parked.fake.next_request("response");
     let while_it_runs = parked.retry_accepting(&asked);
     assert_eq!(parked.gateway.answer(while_it_runs).code(), -32602);
-    parked.ends(id);
+    parked.finish(id);
     let afterwards = parked.retry_accepting(&asked);
     assert_eq!(parked.gateway.answer(afterwards).code(), -32602);
-    parked.ran_once();
+    parked.assert_ran_once();
     assert_eq!(parked.fake.requests_of("response").len(), 1);
 }
 
@@ -255,10 +258,10 @@ fn a_state_belongs_to_its_method_and_its_params() {
         assert_eq!(refused.code(), -32602, "{method} {params}");
     }
     assert_eq!(parked.fake.runs("other"), 0);
-    // What isn't of the call itself may differ.
+    // `_meta` may differ.
     parked.call["_meta"] = json!({ "progressToken": "new", "com.example/x": 1 });
     let id = parked.retry_accepting(&asked);
-    parked.ends(id);
+    parked.finish(id);
 }
 
 #[test]
@@ -271,8 +274,8 @@ fn a_parked_call_sends_no_progress_and_then_uses_the_new_token() {
     });
     parked.call["_meta"] = json!({ "progressToken": "old" });
     let asked = parked.call();
-    let said = parked.gateway.next_notification("notifications/progress");
-    assert_eq!(said.params()["progressToken"], "old");
+    let received = parked.gateway.next_notification("notifications/progress");
+    assert_eq!(received.params()["progressToken"], "old");
     parked_at.open();
     parked.gate.wait_for(1);
     parked.call["_meta"] = json!({ "progressToken": 17 });
@@ -280,16 +283,15 @@ fn a_parked_call_sends_no_progress_and_then_uses_the_new_token() {
     parked.fake.next_request("response");
     parked.gate.open();
     loop {
-        let said = parked.gateway.next_notification("notifications/progress");
-        assert_eq!(said.params()["progressToken"], 17);
-        if said.params()["progress"] == 3.0 {
+        let received = parked.gateway.next_notification("notifications/progress");
+        assert_eq!(received.params()["progressToken"], 17);
+        if received.params()["progress"] == 3.0 {
             break;
         }
     }
-    parked.ends(id);
+    parked.finish(id);
 }
 
-/// What the client said with its last request is what counts.
 #[test]
 fn capabilities_are_those_of_the_latest_round() {
     let between = Gate::new();
@@ -305,9 +307,9 @@ fn capabilities_are_those_of_the_latest_round() {
     parked.fake.wait_for_requests("response", 1);
     between.open();
     parked.fake.wait_for_requests("response", 2);
-    let refused = parked.heard(1).unwrap();
+    let refused = parked.response_to(1).unwrap();
     assert!(refused["error"]["code"].is_i64(), "{refused}");
-    parked.ends(id);
+    parked.finish(id);
 }
 
 #[test]
@@ -342,7 +344,7 @@ fn twenty_parked_calls_get_their_own_responses() {
     }
 }
 
-/// Past some number the backend is refused, and no client is left without an answer.
+/// Beyond the limit the backend's request is refused, and every call still gets a response.
 #[test]
 fn the_number_of_parked_calls_is_limited() {
     const CALLS: usize = 300;

@@ -1,4 +1,5 @@
-//! How a parked call ends where not by an answer, and questions that come by other ways.
+//! Parked calls that end without a retry, and requests that come in other ways than on a call's
+//! stream.
 
 use serde_json::{Value, json};
 
@@ -13,27 +14,27 @@ use crate::era_matrix::table::{MODERN, Pair};
 fn a_result_that_comes_while_parked_waits_for_the_client() {
     let (mut parked, asked) = Parked::asked();
     parked.gate.open();
-    // It has come for certain when a later answer on the same session has.
+    // A later response on the same session shows that the result has arrived.
     parked.gateway.call("other", json!({})).result();
     let id = parked.retry_accepting(&asked);
-    parked.ends(id);
+    parked.finish(id);
 }
 
 #[test]
 fn a_server_request_that_the_backend_cancels_is_not_answered() {
-    let taken_back = Gate::new();
+    let cancelled = Gate::new();
     let mut parked = Parked::with(|last| {
         let never_mind = notification("notifications/cancelled", json!({ "requestId": 0 }));
-        let stream = Reply::sse().event(ask(0, "?")).hold(&taken_back);
+        let stream = Reply::sse().event(ask(0, "?")).hold(&cancelled);
         stream.event(never_mind).hold(last).event(text("done"))
     });
     let asked = parked.call();
-    taken_back.open();
+    cancelled.open();
     parked.gate.wait_for(1);
-    // The gateway reads what has come before it hears of this.
+    // The gateway reads what has arrived before this call's response.
     parked.gateway.call("other", json!({})).result();
     let id = parked.retry_accepting(&asked);
-    parked.ends(id);
+    parked.finish(id);
     assert!(parked.fake.requests_of("response").is_empty());
 }
 
@@ -47,8 +48,8 @@ fn cancelling_the_second_round_cancels_the_call() {
     let cancelled = parked.fake.next_request("notifications/cancelled");
     assert_eq!(cancelled.params()["requestId"], called.message["id"]);
     parked.gate.open();
-    parked.other_works();
-    parked.ran_once();
+    parked.assert_other_works();
+    parked.assert_ran_once();
 }
 
 #[test]
@@ -56,20 +57,20 @@ fn a_lost_session_ends_the_parked_call_and_never_runs_it_again() {
     let (mut parked, asked) = Parked::asked();
     parked.fake.forget_sessions().drop_connections();
     let id = parked.retry_accepting(&asked);
-    parked.fails(id);
-    parked.ran_once();
-    parked.other_works();
+    parked.assert_fails(id);
+    parked.assert_ran_once();
+    parked.assert_other_works();
 }
 
-/// Nobody hangs up, but the answer finds no session any more: nothing more can come of the call.
+/// The connection stays open, but the backend no longer knows the session.
 #[test]
 fn a_response_without_a_session_ends_the_call() {
     let (mut parked, asked) = Parked::asked();
     parked.fake.forget_sessions();
-    parked.other_works();
+    parked.assert_other_works();
     let id = parked.retry_accepting(&asked);
-    parked.fails(id);
-    parked.ran_once();
+    parked.assert_fails(id);
+    parked.assert_ran_once();
 }
 
 #[test]
@@ -77,10 +78,10 @@ fn a_backend_that_dies_ends_the_parked_call() {
     let (mut parked, asked) = Parked::asked();
     parked.fake.go_down();
     let id = parked.retry_accepting(&asked);
-    parked.fails(id);
+    parked.assert_fails(id);
     parked.fake.come_up();
-    parked.other_works();
-    parked.ran_once();
+    parked.assert_other_works();
+    parked.assert_ran_once();
 }
 
 #[test]
@@ -90,7 +91,7 @@ fn eof_does_not_wait_for_parked_calls() {
     parked.gateway.eof();
     let reason = parked.gateway.exit();
     assert_eq!(reason, sentinel_gateway::ExitReason::EndOfInput);
-    parked.ran_once();
+    parked.assert_ran_once();
 }
 
 #[test]
@@ -118,8 +119,12 @@ fn prompts_and_resources_are_parked_too_and_completions_refused() {
             let answers = json!({ asked.input_request().0: accept("x") });
             id = gateway.retry(method, &params, &asked, answers);
         }
-        let heard = fake.next_request("response").message;
-        assert_eq!(heard["result"].is_object(), parks, "{method}: {heard}");
+        let response = fake.next_request("response").message;
+        assert_eq!(
+            response["result"].is_object(),
+            parks,
+            "{method}: {response}"
+        );
         gate.open();
         assert_eq!(gateway.answer(id).text(), "done");
         assert_eq!(fake.requests_of(method).len(), 1);
@@ -135,12 +140,12 @@ fn a_server_request_on_the_get_stream_belongs_to_the_only_call_in_flight() {
     let asked = parked.gateway.answer(id);
     assert_eq!(asked.input_request().1["params"]["message"], "on GET");
     let id = parked.retry_accepting(&asked);
-    let heard = parked.fake.next_request("response").message;
+    let response = parked.fake.next_request("response").message;
     assert_eq!(
-        (&heard["id"], heard["result"].is_object()),
+        (&response["id"], response["result"].is_object()),
         (&json!("g"), true)
     );
-    parked.ends(id);
+    parked.finish(id);
 }
 
 #[test]
@@ -204,8 +209,6 @@ fn an_error_that_requires_a_url_becomes_an_input_request() {
     assert_eq!(fake.runs("ask"), 1);
 }
 
-/// A modern backend's state and answers are its own business: what a client sends back arrives
-/// exactly, and nothing where there was nothing.
 #[test]
 fn between_modern_sides_states_are_returned_exactly_or_omitted() {
     let pair = Pair::new(MODERN, MODERN);
@@ -216,9 +219,9 @@ fn between_modern_sides_states_are_returned_exactly_or_omitted() {
         Some("\u{0}\u{1F600}\"\\"),
     ] {
         let fake = pair.fake().tool("ask");
-        let asks = json!({ "k": { "method": "elicitation/create", "params": form("?") },
+        let inputs = json!({ "k": { "method": "elicitation/create", "params": form("?") },
             "r": { "method": "roots/list" } });
-        fake.on_tool("ask", Reply::input_required(&asks, state));
+        fake.on_tool("ask", Reply::input_required(&inputs, state));
         let mut gateway = pair.gateway_for(&fake, everything());
         let call = json!({ "name": "ask", "arguments": {} });
         let answer = gateway.request_with_input("tools/call", &call, |key, _| accept(key));
@@ -231,7 +234,7 @@ fn between_modern_sides_states_are_returned_exactly_or_omitted() {
     }
 }
 
-/// Sampling with tools is more than sampling.
+/// Sampling with tools needs its own capability.
 #[test]
 fn a_server_request_for_an_undeclared_capability_is_refused() {
     for (can, method, params) in [
@@ -261,11 +264,11 @@ fn a_server_request_for_an_undeclared_capability_is_refused() {
         let id = parked.gateway.request("tools/call", parked.call.clone());
         let refused = parked.fake.next_request("response").message;
         assert!(refused["error"]["code"].is_i64(), "{method}: {refused}");
-        parked.ends(id);
+        parked.finish(id);
     }
 }
 
-/// Its request has been answered: there is nothing under that id to cancel.
+/// The request with that id has been answered, so the cancellation has no effect.
 #[test]
 fn cancelling_the_answered_id_of_a_parked_call_is_ignored() {
     let mut parked = Parked::over(&[ask(0, "?")]);
@@ -273,7 +276,7 @@ fn cancelling_the_answered_id_of_a_parked_call_is_ignored() {
     let asked = parked.gateway.answer(id);
     parked.gateway.cancel(id);
     let id = parked.retry_accepting(&asked);
-    parked.ends(id);
+    parked.finish(id);
     assert!(
         parked
             .fake
@@ -290,6 +293,6 @@ fn the_state_of_another_gateway_is_refused() {
     assert_eq!(two.gateway.answer(id).code(), -32602);
     for (parked, asked) in [(&mut one, asked), (&mut two, other)] {
         let id = parked.retry_accepting(&asked);
-        parked.ends(id);
+        parked.finish(id);
     }
 }
