@@ -66,7 +66,7 @@ fn large_text() -> Value {
 }
 
 #[test]
-fn large_answers_at_once_end_as_overloaded_where_there_is_no_room() {
+fn large_concurrent_answers_beyond_the_budget_are_overloaded() {
     let (bad, good) = (
         FakeBackend::start().tool("bad_tool"),
         FakeBackend::start().tool("good_tool"),
@@ -88,7 +88,7 @@ fn large_answers_at_once_end_as_overloaded_where_there_is_no_room() {
             came += 1;
             continue;
         }
-        assert_eq!(answer.verdict(), ("overloaded", "unknown", 1));
+        assert_eq!(answer.gateway_error(), ("overloaded", "unknown", 1));
         assert!(answer.message().contains("max_buffered_bytes"));
         assert!(answer.message().contains("MAY HAVE RUN"));
     }
@@ -102,7 +102,7 @@ fn large_answers_at_once_end_as_overloaded_where_there_is_no_room() {
 }
 
 #[test]
-fn large_lines_at_once_are_refused_where_there_is_no_room_and_small_ones_pass() {
+fn large_lines_beyond_the_budget_are_refused_and_small_ones_pass() {
     let fake = FakeBackend::start().tool("slow_tool");
     let gate = Gate::new();
     fake.always_tool("slow_tool", Reply::text("done").after(&gate));
@@ -130,7 +130,7 @@ fn large_lines_at_once_are_refused_where_there_is_no_room_and_small_ones_pass() 
             done += 1;
             continue;
         }
-        let (class, executed, _) = answer.verdict();
+        let (class, executed, _) = answer.gateway_error();
         assert_eq!((class, executed), ("overloaded", "no"));
         assert!(answer.message().contains("max_buffered_bytes"));
     }
@@ -146,7 +146,7 @@ fn large_lines_at_once_are_refused_where_there_is_no_room_and_small_ones_pass() 
 }
 
 #[test]
-fn events_without_end_and_bombs_stay_below_the_ceiling() {
+fn endless_events_and_decompression_bombs_stay_below_the_ceiling() {
     let fake = FakeBackend::start().tool("bad_tool");
     let mut process = started(&[("bad", &fake)]);
     let before = process.peak_memory();
@@ -161,7 +161,7 @@ fn events_without_end_and_bombs_stay_below_the_ceiling() {
         for (fault, reply) in [("event", endless()), ("bomb", json().brotli(&zeros))] {
             fake.on_tool("bad_tool", reply);
             let answer = process.client.call("bad_tool", json!({}));
-            assert_eq!(answer.verdict().0, "too_large", "{fault}");
+            assert_eq!(answer.gateway_error().0, "too_large", "{fault}");
         }
     }
     assert_below_ceiling(&process, before);
@@ -170,7 +170,7 @@ fn events_without_end_and_bombs_stay_below_the_ceiling() {
 
 /// Each of these answers announces more than it brings, and never ends.
 #[test]
-fn a_backend_that_takes_all_the_room_it_can_get_leaves_some_to_the_others() {
+fn a_backend_that_takes_all_the_budget_it_can_get_leaves_some_to_others() {
     const ANNOUNCED: usize = MIB / 4;
     // Three quarters of the budget, and as much as it is.
     const ROOM: usize = BUFFERED * 3 / 4 / ANNOUNCED;
@@ -204,7 +204,7 @@ fn a_backend_that_takes_all_the_room_it_can_get_leaves_some_to_the_others() {
 
 /// It may read late: each call has its answer then, the large one or the refusal.
 #[test]
-fn a_client_that_reads_late_loses_no_answer_and_is_heard_meanwhile() {
+fn a_client_that_reads_late_loses_no_answer_and_can_send_meanwhile() {
     let fake = FakeBackend::start().tool("large_tool").tool("small_tool");
     fake.always_tool(
         "large_tool",

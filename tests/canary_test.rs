@@ -13,7 +13,7 @@ mod common;
 use std::fs;
 use std::process::Stdio;
 
-use common::canary::{self, Watch};
+use common::canary::{self, ScannedPipe};
 use common::fake::FakeBackend;
 use common::message;
 use common::process;
@@ -43,7 +43,7 @@ fn sent(request: &Request) -> String {
             "file" => canary::secret("file"),
             name => canary::secret(name),
         };
-        said.extend(canary::spellings(&secret));
+        said.extend(canary::encodings(&secret));
     }
     said.join(" ")
 }
@@ -124,7 +124,7 @@ const GREETINGS: [Echo; 4] = [
 /// A backend that says it back to what `is_meant`, and its entry in a config.
 fn hostile((name, echo): Echo, is_meant: fn(&Request) -> bool) -> (FakeBackend, String) {
     let fake = FakeBackend::start().tool("echo").without_sessions();
-    let fake = fake.improvise(move |request| {
+    let fake = fake.respond_with(move |request| {
         let has_answer = !request.message["id"].is_null();
         (has_answer && is_meant(request)).then(|| echo(&sent(request)))
     });
@@ -169,8 +169,8 @@ fn said_by(folder: &TempDir, arguments: &[&str], input: &str, more: &[(&str, &st
             .stderr(Stdio::piped()),
     );
     let mut stdin = child.stdin.take().unwrap();
-    let mut stdout = Watch::new("stdout", child.stdout.take().unwrap());
-    let mut stderr = Watch::new("stderr", child.stderr.take().unwrap());
+    let mut stdout = ScannedPipe::new("stdout", child.stdout.take().unwrap());
+    let mut stderr = ScannedPipe::new("stderr", child.stderr.take().unwrap());
     let log = std::thread::spawn(move || {
         let mut err = String::new();
         stderr.read_to_string(&mut err).map(|_| err)
@@ -226,8 +226,8 @@ fn with<'a>(more: &[&'a str]) -> Vec<&'a str> {
 }
 
 fn assert_none_shows() {
-    canary::assert_none();
-    eprintln!("canary hits: 0 of {} lines", canary::lines());
+    canary::assert_no_leaks();
+    eprintln!("canary hits: 0 of {} lines", canary::scanned_lines());
 }
 
 /// Every command, and a client's session with the log as text and as JSON, before servers that
@@ -277,20 +277,20 @@ fn all_answered(said: &[Value], calls: usize) {
 }
 
 #[test]
-fn what_is_said_back_to_a_handshake_does_not_show() {
+fn secrets_echoed_in_a_handshake_are_not_shown() {
     let echoes = [&ECHOES[..], &GREETINGS].concat();
     all_answered(&say_back(&echoes, at_handshake), echoes.len());
     assert_none_shows();
 }
 
 #[test]
-fn what_is_said_back_to_a_list_does_not_show() {
+fn secrets_echoed_in_a_list_are_not_shown() {
     all_answered(&say_back(&ECHOES, at_list), ECHOES.len());
     assert_none_shows();
 }
 
 #[test]
-fn what_is_said_back_to_a_call_does_not_show() {
+fn secrets_echoed_in_a_call_are_not_shown() {
     let said = say_back(&ECHOES, at_call);
     all_answered(&said, ECHOES.len());
     let ours = |message: &&Value| message["error"]["data"]["source"] == "gateway";
@@ -304,7 +304,7 @@ fn what_is_said_back_to_a_call_does_not_show() {
 }
 
 #[test]
-fn what_is_out_of_reach_does_not_show() {
+fn secrets_of_unreachable_backends_are_not_shown() {
     let (fake, down) = (FakeBackend::start(), FakeBackend::down());
     let port = |fake: &FakeBackend| fake.url().split([':', '/']).nth(4).unwrap().to_owned();
     let (up, down) = (port(&fake), port(&down));
@@ -355,7 +355,7 @@ fn what_is_out_of_reach_does_not_show() {
 }
 
 #[test]
-fn a_bad_config_does_not_show_what_is_in_it() {
+fn secrets_of_an_invalid_config_are_not_shown() {
     let word = canary::secret("literal").replace(['"', '/'], "");
     for toml in [
         format!(
@@ -379,9 +379,9 @@ fn a_bad_config_does_not_show_what_is_in_it() {
 
 /// The looking itself: what it would find if it were there.
 #[test]
-fn a_secret_that_shows_is_found() {
-    let found_in = |said: &str| canary::finds(said.as_bytes());
-    for spelling in canary::spellings(&canary::secret("any")) {
+fn the_scan_finds_every_encoding_of_a_secret() {
+    let found_in = |said: &str| canary::contains_secret(said.as_bytes());
+    for spelling in canary::encodings(&canary::secret("any")) {
         assert!(found_in(&format!("so: {spelling}!")), "{spelling}");
     }
     assert!(!found_in("canary"));

@@ -62,7 +62,7 @@ fn the_process_that_panics() {
 }
 
 #[test]
-fn a_panic_is_a_line_of_the_log() {
+fn a_panic_is_logged_as_one_line() {
     let (said, log) = panic_after(0);
     assert!(said.contains(ALIVE), "{said}");
     let line = log.lines().find(|line| line.contains("no such luck"));
@@ -73,7 +73,7 @@ fn a_panic_is_a_line_of_the_log() {
 }
 
 #[test]
-fn a_panic_does_not_wait_for_a_log_that_nobody_reads() {
+fn a_panic_does_not_block_when_stderr_is_not_read() {
     let (said, log) = panic_after(500);
     assert!(said.contains(ALIVE), "{said}");
     assert!(log.len() < 500_000, "nothing was dropped");

@@ -1,4 +1,4 @@
-//! Chance plays client and backends, and whatever it does, what the gateway promises holds.
+//! A random generator drives client and backends, and whatever it does, what the gateway promises holds.
 //!
 //! Each seed is a whole life of a gateway: calls of both eras, cancellations, questions, faults,
 //! broken connections, lost sessions, nonsense, and an end in the middle of it. Its clock is moved

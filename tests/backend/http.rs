@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::common::fake::FakeBackend;
+use crate::common::malformed::BAD_FRAMING;
 use crate::common::message::text;
-use crate::common::odd::BAD_FRAMING;
 use crate::common::reply::Reply;
 use crate::rig::{Fault, Rig, answers_to_all};
 
@@ -119,7 +119,11 @@ fn fault_30_not_a_byte_reaches_a_foreign_origin() {
         rig.bad.on_tool("act", redirect(status, to));
         let id = rig.gateway.start_call("act", json!({}));
         let answer = rig.gateway.answer(id);
-        assert_eq!(answer.verdict(), ("refused", "no", 1), "{status} {to}");
+        assert_eq!(
+            answer.gateway_error(),
+            ("refused", "no", 1),
+            "{status} {to}"
+        );
         let message = answer.message();
         assert!(message.contains(says), "{says} is not in {message}");
         assert!(!message.contains("hidden"), "{message}");

@@ -128,7 +128,7 @@ impl Rig {
             self.bad.always_tool(tool, fault.reply.clone());
             self.fails(tool, (fault.class, fault.executed, attempts), fault.says);
             assert_eq!(self.sent(tool) - before, attempts, "{tool}");
-            self.bad.as_usual(&format!("tools/call {tool}"));
+            self.bad.reset_script(&format!("tools/call {tool}"));
             self.works(tool);
         }
     }
@@ -151,7 +151,11 @@ impl Rig {
 
 /// Checks an error's every part: class, executed, attempts, and that the message serves alone.
 pub fn judge(answer: &Answer, (class, executed, attempts): (&str, &str, u64), says: &str) {
-    assert_eq!(answer.verdict(), (class, executed, attempts), "{answer:?}");
+    assert_eq!(
+        answer.gateway_error(),
+        (class, executed, attempts),
+        "{answer:?}"
+    );
     assert_eq!(answer.code(), INTERNAL_ERROR);
     assert_eq!(answer.error()["data"]["backend"], "bad");
     let fate = match executed {

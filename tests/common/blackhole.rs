@@ -1,4 +1,4 @@
-//! Addresses that take no connection and refuse none.
+//! Addresses that neither accept nor refuse connections.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,17 +7,17 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
-/// Takes connections until its queue is full, and leaves all after them without an answer.
+/// A listener whose queue is full, so that further connections get no answer.
 pub struct Blackhole {
     _runtime: Runtime,
     _held: Vec<TcpStream>,
 }
 
 impl Blackhole {
-    /// At an address where nothing listens.
+    /// Listens at this address, which must be free.
     ///
     /// # Errors
-    /// If there is no such address on this machine.
+    /// If this machine doesn't have the address.
     pub fn at(address: SocketAddr) -> std::io::Result<Self> {
         let runtime = Runtime::new()?;
         let held = runtime.block_on(async {
@@ -28,7 +28,7 @@ impl Blackhole {
             socket.set_reuseaddr(true)?;
             socket.bind(address)?;
             let listener = socket.listen(1)?;
-            // Nobody accepts; the task owns it for as long as the runtime lives.
+            // The task owns the listener, without accepting, until the runtime ends.
             tokio::spawn(async move {
                 let _listener = listener;
                 std::future::pending::<()>().await;

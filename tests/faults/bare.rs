@@ -5,7 +5,7 @@ use std::process::{ChildStderr, ChildStdin, ChildStdout, Stdio};
 
 use serde_json::json;
 
-use crate::common::process::{Running, peak_memory, read_to_end};
+use crate::common::process::{ChildGuard, peak_memory, read_to_end};
 use crate::rig::Plan;
 use crate::table::Run;
 
@@ -21,7 +21,7 @@ pub fn call(id: usize, tool: &str) -> String {
 
 /// A process whose pipes nobody touches but the row. What it hands out it keeps no copy of.
 pub struct Bare {
-    pub process: Running,
+    pub process: ChildGuard,
     stdin: Option<ChildStdin>,
     stdout: Option<BufReader<ChildStdout>>,
     stderr: Option<ChildStderr>,
@@ -39,7 +39,7 @@ impl Bare {
             stdin: child.stdin.take(),
             stdout: child.stdout.take().map(BufReader::new),
             stderr: child.stderr.take(),
-            process: Running::new(child, run.subject.patience()),
+            process: ChildGuard::new(child, run.subject.patience()),
             _kept: Box::new((parts.folder, parts.files)),
         };
         (bare, parts.backends)

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::common::blackhole::Blackhole;
 use crate::common::gate::Gate;
 use crate::common::reply::Reply;
-use crate::common::tls::{Authority, Identity, TlsFront};
+use crate::common::tls::{Authority, Identity, TlsProxy};
 use crate::rig::{Rig, UNREACHABLE, plan, plan_over, usual};
 use crate::table::{Row, Run, rows};
 
@@ -116,21 +116,21 @@ fn dns_hang(run: &Run<'_>) {
 
 fn fault_24_tls_that_does_not_hold(run: &Run<'_>) {
     let authority = Authority::new();
-    let good = authority.certify(&["127.0.0.1"]);
+    let good = authority.issue(&["127.0.0.1"]);
     let bad = Arc::new(usual());
-    let front = TlsFront::before(bad.port(), good.acceptor(None, None));
+    let front = TlsProxy::before(bad.port(), good.acceptor(None, None));
     let at = front.url("127.0.0.1");
     let mut rig = plan_over(run, bad).at(&at).trusting(&authority).start();
     rig.works("act");
     for (variant, identity, cause) in [
         (
             "expired",
-            authority.certify_expired(&["127.0.0.1"]),
+            authority.issue_expired(&["127.0.0.1"]),
             "expired",
         ),
         (
             "wrong host",
-            authority.certify(&["elsewhere.test"]),
+            authority.issue(&["elsewhere.test"]),
             "not valid for name",
         ),
         (
@@ -140,7 +140,7 @@ fn fault_24_tls_that_does_not_hold(run: &Run<'_>) {
         ),
     ] {
         run.at(variant);
-        front.present(Some(identity.acceptor(None, None)));
+        front.set_acceptor(Some(identity.acceptor(None, None)));
         rig.bad.drop_connections();
         front.wait_until_closed();
         rig.closings_are_seen();
@@ -149,28 +149,28 @@ fn fault_24_tls_that_does_not_hold(run: &Run<'_>) {
         assert_eq!(front.connections() - connections, 1, "it was tried again");
         rig.fails("look", UNREACHABLE.saying("TLS"), 1);
         assert_eq!(rig.bad.requests().len(), requests, "something was sent");
-        front.present(Some(good.acceptor(None, None)));
+        front.set_acceptor(Some(good.acceptor(None, None)));
         rig.works("act");
     }
 }
 
 fn fault_25_tls_handshake_stalls(run: &Run<'_>) {
     let authority = Authority::new();
-    let identity = authority.certify(&["127.0.0.1"]);
+    let identity = authority.issue(&["127.0.0.1"]);
     let bad = Arc::new(usual());
-    let front = TlsFront::before(bad.port(), identity.acceptor(None, None));
+    let front = TlsProxy::before(bad.port(), identity.acceptor(None, None));
     let mut rig = plan_over(run, bad)
         .at(&front.url("127.0.0.1"))
         .trusting(&authority)
         .entry("connect_timeout_secs = 1")
         .start();
     rig.works("act");
-    front.present(None);
+    front.set_acceptor(None);
     rig.bad.drop_connections();
     front.wait_until_closed();
     rig.closings_are_seen();
     rig.fails("act", UNREACHABLE.saying("connect timeout"), 2);
-    front.present(Some(identity.acceptor(None, None)));
+    front.set_acceptor(Some(identity.acceptor(None, None)));
     rig.works("act");
 }
 
@@ -217,13 +217,13 @@ fn fault_27_out_of_descriptors(run: &Run<'_>) {
     for id in ids.iter().filter(|id| *refused.id() != json!(id)) {
         let answer = rig.client().answer(*id);
         if answer.0.json.get("error").is_some() {
-            let (class, executed, _) = answer.verdict();
+            let (class, executed, _) = answer.gateway_error();
             assert_eq!((class, executed), ("overloaded", "no"));
             overloaded += 1;
         }
     }
     let ran = rig.bad.runs("act") - before;
     assert_eq!(ran, CALLS - overloaded, "an answer for each that ran");
-    rig.bad.as_usual("tools/call act");
+    rig.bad.reset_script("tools/call act");
     rig.works("act");
 }

@@ -70,7 +70,7 @@ fn fault_79_flapping(run: &Run<'_>) {
             rig.fails("look", left_alone, 0);
         }
         rig.bad.come_up();
-        rig.client().call_until_it_works("act");
+        rig.client().call_until_success("act");
         run.ran(rig.bad.runs("act") - before);
     }
 }
@@ -174,7 +174,7 @@ fn fault_83_ten_thousand_at_once(run: &Run<'_>) {
         assert!(answer.json["result"].is_object(), "{}", answer.line);
     }
     assert_eq!(rig.bad.runs("act") - before, ROOM);
-    rig.bad.as_usual("tools/call act");
+    rig.bad.reset_script("tools/call act");
     drop(rig);
 
     run.at("order");

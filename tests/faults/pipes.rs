@@ -10,7 +10,7 @@ use crate::bare::{Bare, INITIALIZE, INITIALIZED, PING, call};
 use crate::common::gate::Gate;
 use crate::common::gateway::TestGateway;
 use crate::common::message::request;
-use crate::common::process::Running;
+use crate::common::process::ChildGuard;
 use crate::common::reply::Reply;
 use crate::rig::{ONE_SECOND, plan};
 use crate::table::{Row, Run, rows};
@@ -39,7 +39,7 @@ fn fault_12_eof_in_flight(run: &Run<'_>) {
     rig.settle();
     assert_eq!(rig.client().answer(act).text(), "done");
     let cut_off = rig.client().answer(look);
-    assert_eq!(cut_off.verdict().0, "shutting_down");
+    assert_eq!(cut_off.gateway_error().0, "shutting_down");
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(4), "drained for {took:?}");
     run.ran(rig.bad.runs("act"));
@@ -117,14 +117,14 @@ fn fault_16_stderr_closed_or_full(run: &Run<'_>) {
     let plan = plan(run).entry(ONE_SECOND).variable("RUST_LOG", "trace");
     let (mut bare, backends) = Bare::start(run, plan);
     let (stdin, stdout) = (bare.take_stdin(), bare.take_stdout());
-    let mut client = TestGateway::behind(stdin, stdout, run.subject.patience());
+    let mut client = TestGateway::over_pipes(stdin, stdout, run.subject.patience());
     client.initialize().result();
     for _ in 0..200 {
         assert_eq!(client.call("act", json!({})).text(), "act {}");
     }
     backends.bad.on_tool("look", Reply::stall());
     let (begun, before) = (Instant::now(), cpu_time(bare.process.pid()));
-    assert_eq!(client.call("look", json!({})).verdict().0, "deadline");
+    assert_eq!(client.call("look", json!({})).gateway_error().0, "deadline");
     let (waited, used) = (begun.elapsed(), cpu_time(bare.process.pid()) - before);
     assert!(
         used < waited / 2,
@@ -193,7 +193,7 @@ fn fault_19_client_killed(run: &Run<'_>) {
     let (from_gateway, output) = std::io::pipe().unwrap();
     let pipes = parts.command.stdin(input).stdout(output);
     let gateway = pipes.stderr(Stdio::null()).spawn().unwrap();
-    let mut gateway = Running::new(gateway, run.subject.patience());
+    let mut gateway = ChildGuard::new(gateway, run.subject.patience());
     // It holds the other ends of the pipes.
     drop(parts.command);
     writeln!(to_gateway, "{INITIALIZE}").unwrap();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::common::fake::FakeBackend;
+use crate::common::malformed::INVALID_RESPONSES;
 use crate::common::message::notification;
-use crate::common::odd::NO_ANSWERS;
 use crate::common::reply::Reply;
 use crate::rig::{BAD_REPLY, Rig, plan, plan_over, usual};
 use crate::table::{Row, Run, rows};
@@ -70,7 +70,7 @@ fn fault_69_list_fails(run: &Run<'_>) {
     rig.understands(stream, "done");
     rig.bad.wait_for_requests("tools/list", 2);
     assert_eq!(names(&mut rig), ["act", "look"]);
-    rig.bad.as_usual("tools/list");
+    rig.bad.reset_script("tools/list");
     rig.client().wait_for_tool("new");
 }
 
@@ -198,7 +198,7 @@ fn fault_74_list_changed_flood(run: &Run<'_>) {
 
 fn fault_75_no_answer(run: &Run<'_>) {
     let mut rig = plan(run).start();
-    for body in NO_ANSWERS {
+    for body in INVALID_RESPONSES {
         let reply = Reply::status(200).header("content-type", "application/json");
         rig.suffers(body, &reply.body(body), BAD_REPLY);
     }

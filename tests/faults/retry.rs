@@ -82,10 +82,10 @@ fn fault_87_unsafe_tools_run_once(run: &Run<'_>) {
         let before = rig.bad.runs("act");
         rig.bad.always_tool("act", reply);
         let answer = rig.call("act");
-        rig.bad.as_usual("tools/call act");
+        rig.bad.reset_script("tools/call act");
         run.ran(rig.bad.runs("act") - before);
         if rig.is_ours() {
-            assert_eq!(answer.verdict().2, 1, "{}", answer.0.line);
+            assert_eq!(answer.gateway_error().2, 1, "{}", answer.0.line);
         }
         rig.works("act");
     }
@@ -114,8 +114,8 @@ fn fault_88_safe_tools_get_their_attempts(run: &Run<'_>) {
         assert_eq!(rig.bad.runs("look") - before, 2);
         rig.bad.always_tool("look", reply);
         let answer = rig.call("look");
-        rig.bad.as_usual("tools/call look");
-        assert_eq!(answer.verdict().2, 2, "{}", answer.0.line);
+        rig.bad.reset_script("tools/call look");
+        assert_eq!(answer.gateway_error().2, 2, "{}", answer.0.line);
         rig.works("look");
     }
     for (variant, reply) in no_answers() {
@@ -123,7 +123,7 @@ fn fault_88_safe_tools_get_their_attempts(run: &Run<'_>) {
         rig.bad.always_tool("look", reply);
         let before = rig.sent("look");
         rig.call("look").error();
-        rig.bad.as_usual("tools/call look");
+        rig.bad.reset_script("tools/call look");
         let attempts = if variant.starts_with("lost session") {
             2
         } else {
@@ -170,7 +170,7 @@ fn fault_90_deadline_covers_all(run: &Run<'_>) {
     let calls = [(); 2].map(|()| rig.client().start_call("act", json!({})));
     rig.good_works();
     let [running, queued] = calls.map(|call| rig.client().answer(call));
-    assert_eq!(running.verdict(), ("deadline", "unknown", 1));
+    assert_eq!(running.gateway_error(), ("deadline", "unknown", 1));
     // It may just have got the place of the other one.
     queued.error();
     assert!(begun.elapsed() < longest);
@@ -182,7 +182,7 @@ fn fault_90_deadline_covers_all(run: &Run<'_>) {
     let begun = Instant::now();
     let (_, executed, attempts) = {
         let answer = rig.call("look");
-        let (class, executed, attempts) = answer.verdict();
+        let (class, executed, attempts) = answer.gateway_error();
         (class.to_owned(), executed.to_owned(), attempts)
     };
     assert!(begun.elapsed() < longest);
@@ -196,7 +196,7 @@ fn fault_90_deadline_covers_all(run: &Run<'_>) {
     let before = rig.bad.runs("act");
     let begun = Instant::now();
     let answer = rig.call("act");
-    let (class, executed, _) = answer.verdict();
+    let (class, executed, _) = answer.gateway_error();
     assert_eq!((class, executed), ("deadline", "no"));
     assert!(begun.elapsed() < longest);
     run.ran(rig.bad.runs("act") - before);

@@ -12,7 +12,7 @@ use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
 use crate::common::gateway::{Answer, TestGateway};
 use crate::common::message::text;
-use crate::common::process::{Ended, Process};
+use crate::common::process::{ExitedProcess, Process};
 use crate::common::reply::Reply;
 use crate::common::tls::Authority;
 use crate::table::Run;
@@ -202,7 +202,7 @@ impl<'a> Plan<'a> {
         let parts = self.parts();
         let mut process = Process::start(parts.command, parts.folder, run.subject.patience());
         if !run.subject.is_ours() {
-            process.client.forgive();
+            process.client.json_rpc_only();
         }
         Rig {
             run,
@@ -336,7 +336,7 @@ impl Rig<'_> {
             let (sent, ran) = (self.sent(tool), self.bad.runs(tool));
             self.bad.always_tool(tool, reply.clone());
             let answer = self.call(tool);
-            self.bad.as_usual(&format!("tools/call {tool}"));
+            self.bad.reset_script(&format!("tools/call {tool}"));
             if tool == "act" {
                 self.run.ran(self.bad.runs(tool) - ran);
             }
@@ -398,7 +398,7 @@ impl Rig<'_> {
     }
 
     /// Ends the process, and says how it ended.
-    pub fn end(mut self) -> Ended {
+    pub fn end(mut self) -> ExitedProcess {
         self.settle();
         let process = self.process.take().expect("it ends with the rig");
         self.run.end(process)
@@ -408,7 +408,7 @@ impl Rig<'_> {
 /// Checks an error's every part: class, executed, attempts, and that the message serves alone.
 pub fn judge(answer: &Answer, must: Must, attempts: u64) {
     let verdict = (must.class, must.executed, attempts);
-    assert_eq!(answer.verdict(), verdict, "{}", answer.0.line);
+    assert_eq!(answer.gateway_error(), verdict, "{}", answer.0.line);
     assert_eq!(answer.code(), INTERNAL_ERROR);
     assert_eq!(answer.error()["data"]["backend"], "bad");
     let fate = match must.executed {

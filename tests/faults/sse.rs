@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::bare::Bare;
-use crate::common::live::Live;
+use crate::common::live_stream::LiveStream;
 use crate::common::message::{notification, progress, request, text};
 use crate::common::reply::Reply;
 use crate::rig::{DEADLINE, ONE_SECOND, OUTCOME_UNKNOWN, TOO_LARGE, judge, plan};
@@ -188,7 +188,7 @@ fn fault_63_request_of_the_server(run: &Run<'_>) {
     }
     run.at("a client that can");
     let mut rig = plan(run).client(json!({ "roots": {} })).start();
-    let answered = rig.bad.answered(&json!("theirs"));
+    let answered = rig.bad.response_gate(&json!("theirs"));
     let stream = asks("roots/list").hold(&answered).event(text("answer"));
     rig.bad.on_tool("act", stream);
     let call = rig.client().start_call("act", json!({}));
@@ -204,7 +204,7 @@ fn fault_63_request_of_the_server(run: &Run<'_>) {
 
     run.at("a client that can't");
     let mut rig = plan(run).start();
-    let answered = rig.bad.answered(&json!("theirs"));
+    let answered = rig.bad.response_gate(&json!("theirs"));
     let stream = asks("sampling/createMessage").hold(&answered);
     rig.understands(stream.event(text("answer")), "answer");
     let refusal = rig.bad.next_request("response").message;
@@ -254,7 +254,7 @@ fn slow_client_in_a_flood(run: &Run<'_>) {
     const PARTS: u32 = 100;
     run.at("a client that does not");
     let (mut bare, backends) = Bare::start(run, plan(run));
-    let stream = Live::new();
+    let stream = LiveStream::new();
     backends.bad.on_tool("act", Reply::sse().live(&stream));
     bare.initialize();
     let params = json!({ "name": "act", "arguments": {}, "_meta": { "progressToken": "mine" } });

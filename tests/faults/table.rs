@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use crate::common::process::{Ended, Process};
+use crate::common::process::{ExitedProcess, Process};
 use crate::subject::Subject;
 
 /// The most memory the gateway may ever have in any row, in KiB. Rows that are about size lower
@@ -121,7 +121,7 @@ impl<'a> Run<'a> {
     }
 
     /// Judges a process by what it needed and said, and waits for its end.
-    pub fn end(&self, process: Process) -> Ended {
+    pub fn end(&self, process: Process) -> ExitedProcess {
         self.weigh(process.peak_memory());
         let ended = process.end();
         self.judge_log(&ended.log);

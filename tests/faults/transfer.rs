@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::common::chaos::{Chaos, Weather};
-use crate::common::h2::{H2, Refusal};
+use crate::common::chaos_proxy::{ChaosProxy, NetworkFault};
+use crate::common::h2::{Http2Fault, Http2Server};
+use crate::common::malformed::BAD_FRAMING;
 use crate::common::message::text;
-use crate::common::odd::BAD_FRAMING;
 use crate::common::reply::Reply;
-use crate::common::tls::{Authority, TlsFront};
+use crate::common::tls::{Authority, TlsProxy};
 use crate::rig::{
     BAD_REPLY, DEADLINE, Must, ONE_SECOND, OUTCOME_UNKNOWN, Rig, TOO_LARGE, UNREACHABLE, judge,
     plan, plan_over, usual,
@@ -58,17 +58,17 @@ fn fault_41_truncated(run: &Run<'_>) {
     }
     drop(rig);
     let bad = Arc::new(usual());
-    let chaos = Chaos::before(bad.port());
+    let chaos = ChaosProxy::before(bad.port());
     let mut rig = plan_over(run, bad).at(&chaos.url()).start();
     rig.works("act");
     // Some of the head; all of it and some of the body.
     for after in [0, 10, 110] {
-        for weather in [Weather::Cut(after), Weather::Reset(after)] {
+        for weather in [NetworkFault::Cut(after), NetworkFault::Reset(after)] {
             run.at(&format!("{weather:?}"));
             let before = rig.bad.runs("act");
             chaos.set(weather);
             rig.fails("act", LOST, 1);
-            chaos.set(Weather::Calm);
+            chaos.set(NetworkFault::None);
             run.ran(rig.bad.runs("act") - before);
             rig.works("act");
         }
@@ -91,14 +91,14 @@ fn fault_43_framing(run: &Run<'_>) {
     rig.suffers("SSH", &Reply::raw("SSH-2.0-OpenSSH_9.9\r\n"), NO_HTTP);
     drop(rig);
     let bad = Arc::new(usual());
-    let chaos = Chaos::before(bad.port());
+    let chaos = ChaosProxy::before(bad.port());
     let mut rig = plan_over(run, bad).at(&chaos.url()).start();
     rig.works("act");
     run.at("garbage");
     let before = rig.bad.runs("act");
-    chaos.set(Weather::Garbage);
+    chaos.set(NetworkFault::Corrupt);
     rig.fails("act", NO_HTTP, 1);
-    chaos.set(Weather::Calm);
+    chaos.set(NetworkFault::None);
     run.ran(rig.bad.runs("act") - before);
     rig.works("act");
 }
@@ -122,14 +122,14 @@ fn fault_44_excess_bytes(run: &Run<'_>) {
 
 fn fault_45_one_byte_per_ten_seconds(run: &Run<'_>) {
     let bad = Arc::new(usual());
-    let chaos = Chaos::before(bad.port());
+    let chaos = ChaosProxy::before(bad.port());
     let plan = plan_over(run, bad).at(&chaos.url()).entry(ONE_SECOND);
     let mut rig = plan.start();
     rig.works("act");
     for weather in [
-        Weather::Drip(Duration::from_secs(10)),
-        Weather::Stall(20),
-        Weather::Swallow,
+        NetworkFault::Throttle(Duration::from_secs(10)),
+        NetworkFault::Stall(20),
+        NetworkFault::DropUpload,
     ] {
         run.at(&format!("{weather:?}"));
         let before = rig.bad.runs("act");
@@ -140,7 +140,7 @@ fn fault_45_one_byte_per_ten_seconds(run: &Run<'_>) {
             judge(&rig.client().answer(id), DEADLINE, 1);
         }
         run.ran(rig.bad.runs("act") - before);
-        chaos.set(Weather::Calm);
+        chaos.set(NetworkFault::None);
         rig.bad.drop_connections();
         rig.closings_are_seen();
         rig.works("act");
@@ -178,10 +178,10 @@ fn fault_47_header_flood(run: &Run<'_>) {
 }
 
 /// The usual backend behind HTTP/2.
-fn over_h2<'a>(run: &'a Run<'a>) -> (H2, Rig<'a>) {
+fn over_h2<'a>(run: &'a Run<'a>) -> (Http2Server, Rig<'a>) {
     let authority = Authority::new();
     let bad = Arc::new(usual().without_sessions());
-    let h2 = H2::before(&bad, &authority.certify(&["127.0.0.1"]));
+    let h2 = Http2Server::before(&bad, &authority.issue(&["127.0.0.1"]));
     let rig = plan_over(run, bad)
         .at(&h2.url())
         .trusting(&authority)
@@ -197,7 +197,7 @@ fn fault_48_h2_refusals(run: &Run<'_>) {
         rig.works("act");
     }
     assert_eq!(h2.connections(), connections, "one connection carries all");
-    for refusal in [Refusal::RefusedStream, Refusal::GoAway] {
+    for refusal in [Http2Fault::RefusedStream, Http2Fault::GoAway] {
         run.at(&format!("{refusal:?}"));
         h2.on_call(&[refusal]);
         let before = rig.bad.runs("act");
@@ -206,21 +206,21 @@ fn fault_48_h2_refusals(run: &Run<'_>) {
         rig.works("act");
     }
     run.at("taken, then GOAWAY");
-    h2.on_call(&[Refusal::GoAwayAfterTaking]);
+    h2.on_call(&[Http2Fault::GoAwayAfterTaking]);
     let before = rig.bad.runs("act");
     rig.fails("act", OUTCOME_UNKNOWN, 1);
     run.ran(rig.bad.runs("act") - before);
-    h2.on_call(&[Refusal::GoAwayAfterTaking]);
+    h2.on_call(&[Http2Fault::GoAwayAfterTaking]);
     assert_eq!(rig.call("look").text(), "look {}");
     run.at("refused to the end");
-    h2.on_call(&[Refusal::RefusedStream; 20]);
+    h2.on_call(&[Http2Fault::RefusedStream; 20]);
     rig.fails("act", UNREACHABLE, 2);
 }
 
 fn fault_49_h2_stall(run: &Run<'_>) {
     let (h2, mut rig) = over_h2(run);
     rig.works("act");
-    h2.on_call(&[Refusal::Stall]);
+    h2.on_call(&[Http2Fault::Stall]);
     let begun = Instant::now();
     rig.fails("act", OUTCOME_UNKNOWN, 1);
     let took = begun.elapsed();
@@ -251,9 +251,9 @@ fn fault_50_closed_connections(run: &Run<'_>) {
 /// A connection that ends without the farewell of TLS.
 fn closed_under_tls(run: &Run<'_>) {
     let authority = Authority::new();
-    let identity = authority.certify(&["127.0.0.1"]);
+    let identity = authority.issue(&["127.0.0.1"]);
     let bad = Arc::new(usual());
-    let front = TlsFront::before(bad.port(), identity.acceptor(None, None));
+    let front = TlsProxy::before(bad.port(), identity.acceptor(None, None));
     let plan = plan_over(run, bad).at(&front.url("127.0.0.1"));
     let mut rig = plan.trusting(&authority).start();
     let cut_off = Reply::text("x").length_off_by(10);
@@ -263,12 +263,12 @@ fn closed_under_tls(run: &Run<'_>) {
 
 fn fault_51_reset_in_upload(run: &Run<'_>) {
     let bad = Arc::new(usual());
-    let chaos = Chaos::before(bad.port());
+    let chaos = ChaosProxy::before(bad.port());
     let mut rig = plan_over(run, bad).at(&chaos.url()).start();
     rig.works("act");
     let before = rig.bad.runs("act");
     let large = json!({ "x": "x".repeat(4 << 20) });
-    chaos.set(Weather::ResetUpload(100_000));
+    chaos.set(NetworkFault::ResetUpload(100_000));
     let ids = ["act", "look"].map(|tool| rig.client().start_call(tool, large.clone()));
     rig.good_works();
     for (id, attempts) in ids.into_iter().zip([1, 2]) {
@@ -278,6 +278,6 @@ fn fault_51_reset_in_upload(run: &Run<'_>) {
         }
     }
     run.ran(rig.bad.runs("act") - before);
-    chaos.set(Weather::Calm);
+    chaos.set(NetworkFault::None);
     rig.works("act");
 }

@@ -13,7 +13,7 @@ use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use checks::chance::Chance;
+use checks::rng::Rng;
 
 /// For each check. Fewer mutations are tried where the machine is slow.
 const MUTATIONS: u64 = 3_000;
@@ -36,24 +36,24 @@ fn corpus(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 /// The input less or more something, or with something of another one in it.
-fn mutated(input: &[u8], others: &[(PathBuf, Vec<u8>)], chance: &mut Chance) -> Vec<u8> {
+fn mutated(input: &[u8], others: &[(PathBuf, Vec<u8>)], rng: &mut Rng) -> Vec<u8> {
     const SPECIAL: &[u8] = b"\0\n\r\t \"\\{}[]:,0-\x7f\xc3\xff";
     let mut text = input.to_vec();
-    for _ in 0..=chance.below(4) {
-        let at = chance.below(text.len() + 1);
-        let end = (at + chance.below(12)).min(text.len());
-        match chance.below(5) {
+    for _ in 0..=rng.below(4) {
+        let at = rng.below(text.len() + 1);
+        let end = (at + rng.below(12)).min(text.len());
+        match rng.below(5) {
             0 => drop(text.drain(at..end)),
-            1 => text.insert(at, *chance.pick(SPECIAL)),
-            2 if at < text.len() => text[at] ^= 1 << chance.below(8),
+            1 => text.insert(at, *rng.pick(SPECIAL)),
+            2 if at < text.len() => text[at] ^= 1 << rng.below(8),
             3 => {
                 let again = text[at..end].to_vec();
                 text.splice(at..at, again);
             }
             _ => {
-                let other = &chance.pick(others).1;
-                let from = chance.below(other.len() + 1);
-                let to = (from + chance.below(24)).min(other.len());
+                let other = &rng.pick(others).1;
+                let from = rng.below(other.len() + 1);
+                let to = (from + rng.below(24)).min(other.len());
                 text.splice(at..end, other[from..to].iter().copied());
             }
         }
@@ -62,7 +62,7 @@ fn mutated(input: &[u8], others: &[(PathBuf, Vec<u8>)], chance: &mut Chance) -> 
 }
 
 #[test]
-fn every_corpus_holds() {
+fn every_corpus_passes_its_check() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
     let mut folders: Vec<_> = fs::read_dir(folder)
         .unwrap()
@@ -85,12 +85,12 @@ fn every_corpus_holds() {
 }
 
 #[test]
-fn mutations_of_every_corpus_hold() {
+fn mutations_of_every_corpus_pass_its_check() {
     for (name, check) in checks::ALL {
         let (corpus, begun) = (corpus(name), Instant::now());
         for seed in 0..MUTATIONS {
-            let mut chance = Chance(seed);
-            let input = mutated(&chance.pick(&corpus).1, &corpus, &mut chance);
+            let mut rng = Rng(seed);
+            let input = mutated(&rng.pick(&corpus).1, &corpus, &mut rng);
             let held = catch_unwind(|| check(&input));
             assert!(
                 held.is_ok(),

@@ -10,7 +10,7 @@ use sentinel_gateway::protocol::{Kind, Outcome, RawJson};
 use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
 use crate::common::gateway::TestGateway;
-use crate::common::live::Live;
+use crate::common::live_stream::LiveStream;
 use crate::common::message::{notification, request, text};
 use crate::common::reply::Reply;
 use crate::news::alone::Alone;
@@ -233,7 +233,7 @@ fn an_answer_on_it_is_for_the_call_that_asked() {
     let fake = FakeBackend::start().tool("a").with_get();
     let alone = Alone::up(&fake);
     let stream = fake.stream(0);
-    let silent = Live::new();
+    let silent = LiveStream::new();
     fake.on_tool("a", Reply::sse().live(&silent));
     std::thread::scope(|scope| {
         let call = scope.spawn(|| alone.call("a"));
@@ -268,7 +268,7 @@ fn a_server_that_says_nothing_until_it_has_news_is_waited_for_but_briefly() {
     fake.on("GET", Reply::sse().after(&gate).then_stall());
     let alone = Alone::over(&fake);
     assert_eq!(alone.call("a").unwrap(), "a {}");
-    assert_eq!(gate.left(), 0);
+    assert_eq!(gate.disconnects(), 0);
 }
 
 #[test]
@@ -282,7 +282,7 @@ fn no_call_waits_for_it_and_no_timeout_ends_it() {
     for _ in 0..5 {
         assert_eq!(alone.call("a").unwrap(), "a {}");
     }
-    let slow = Live::new();
+    let slow = LiveStream::new();
     fake.on_tool("a", Reply::sse().live(&slow));
     assert!(alone.call("a").unwrap_err().starts_with("Unknown"));
     assert!(stream.is_open());

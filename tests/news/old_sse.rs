@@ -7,14 +7,14 @@ use sentinel_gateway::protocol::{Kind, Outcome, RawJson};
 
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
-use crate::common::live::Live;
+use crate::common::live_stream::LiveStream;
 use crate::common::message::{notification, progress, request, text};
 use crate::common::reply::Reply;
 use crate::news::alone::Alone;
 
 #[test]
 fn it_is_found_where_initialize_is_refused() {
-    let fake = FakeBackend::start().tool("a").resource("a:b").old_sse();
+    let fake = FakeBackend::start().tool("a").resource("a:b").http_sse();
     let mut alone = Alone::over(&fake);
     assert_eq!(alone.listed().items(Kind::Tool).len(), 1);
     let State::Ready(link) = alone.backend.state() else {
@@ -81,7 +81,7 @@ fn it_is_never_posted_to_another_origin() {
 #[test]
 fn an_absolute_address_of_the_same_origin_is_fine() {
     let fake = FakeBackend::start().tool("a").without_sessions();
-    let live = Live::new();
+    let live = LiveStream::new();
     let absolute = fake.url().replace("/mcp", "/post?client=1");
     fake.on("server/discover", Reply::status(405));
     fake.on("initialize", Reply::status(405));
@@ -102,7 +102,7 @@ fn an_absolute_address_of_the_same_origin_is_fine() {
 
 #[test]
 fn calls_run_side_by_side_with_progress_and_questions() {
-    let fake = FakeBackend::start().tool("a").tool("b").old_sse();
+    let fake = FakeBackend::start().tool("a").tool("b").http_sse();
     let question = request(json!("q"), "roots/list", json!({}));
     fake.on_tool(
         "a",
@@ -126,7 +126,7 @@ fn calls_run_side_by_side_with_progress_and_questions() {
 
 #[test]
 fn questions_outside_of_calls_are_asked() {
-    let fake = FakeBackend::start().tool("a").old_sse();
+    let fake = FakeBackend::start().tool("a").http_sse();
     let mut alone = Alone::up(&fake);
     fake.on_tool(
         "a",
@@ -153,9 +153,9 @@ fn questions_outside_of_calls_are_asked() {
 
 #[test]
 fn a_stream_that_ends_is_a_lost_connection_and_a_new_one_is_made() {
-    let fake = FakeBackend::start().tool("a").tool("slow").old_sse();
+    let fake = FakeBackend::start().tool("a").tool("slow").http_sse();
     let mut alone = Alone::up(&fake);
-    let held = Live::new();
+    let held = LiveStream::new();
     fake.on_tool("slow", Reply::sse().live(&held));
     let error = std::thread::scope(|scope| {
         let call = scope.spawn(|| alone.call("slow"));
@@ -175,8 +175,8 @@ fn a_stream_that_ends_is_a_lost_connection_and_a_new_one_is_made() {
 
 #[test]
 fn cancelling_is_posted() {
-    let fake = FakeBackend::start().tool("slow").old_sse();
-    let held = Live::new();
+    let fake = FakeBackend::start().tool("slow").http_sse();
+    let held = LiveStream::new();
     fake.on_tool("slow", Reply::sse().live(&held));
     let mut gateway = TestGateway::over(&fake);
     gateway.initialize();

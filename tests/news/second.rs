@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
-use crate::common::live::Live;
+use crate::common::live_stream::LiveStream;
 use crate::common::message::{notification, request, text};
 use crate::common::reply::Reply;
 
@@ -93,7 +93,7 @@ fn what_is_said_to_all_is_passed_on_once_and_questions_go_where_they_belong() {
     fake.stream(1);
     let log = |data: &str| json!({ "level": "info", "data": data });
     // To both streams.
-    fake.announce("notifications/message", log("all"));
+    fake.notify_clients("notifications/message", log("all"));
     let heard = gateway.next_notification("notifications/message");
     assert_eq!(heard.params()["data"], "all");
     // That of modern clients asks nobody, since no call of theirs is under way.
@@ -133,7 +133,7 @@ fn time_stands_still_while_a_question_outside_of_calls_is_open() {
     let mut gateway = TestGateway::with_config(&entry);
     gateway.initialize_with("2025-11-25", json!({ "roots": {} }));
     gateway.wait_for_tool("a");
-    let held = Live::new();
+    let held = LiveStream::new();
     fake.on_tool("a", Reply::sse().live(&held));
     let call = gateway.start_call("a", json!({}));
     fake.wait_for_requests("tools/call", 1);

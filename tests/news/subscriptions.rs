@@ -23,7 +23,7 @@ fn a_legacy_server_is_asked_by_the_first_and_told_by_the_last() {
     let second = alone.subscribe("a:b").unwrap();
     let asked = fake.next_request("resources/subscribe");
     assert_eq!(asked.params()["uri"], "a:b");
-    fake.announce(UPDATED, json!({ "uri": "a:b" }));
+    fake.notify_clients(UPDATED, json!({ "uri": "a:b" }));
     assert_eq!(alone.notice(UPDATED), json!({ "uri": "a:b" }));
     let _entered = alone.enter();
     drop(first);
@@ -102,7 +102,7 @@ fn a_new_session_is_asked_for_everything_again() {
     assert_eq!(uris, ["a:1", "a:2"]);
     fake.stream(1);
     alone.listed();
-    fake.announce(UPDATED, json!({ "uri": "a:2" }));
+    fake.notify_clients(UPDATED, json!({ "uri": "a:2" }));
     assert_eq!(alone.notice(UPDATED)["uri"], "a:2");
 }
 
@@ -112,7 +112,7 @@ fn a_modern_server_hears_the_union_of_what_is_wanted() {
     let mut alone = Alone::up(&fake);
     let first = fake.stream(0);
     let one = alone.subscribe("a:1").unwrap();
-    fake.announce(UPDATED, json!({ "uri": "a:1" }));
+    fake.notify_clients(UPDATED, json!({ "uri": "a:1" }));
     assert_eq!(alone.notice(UPDATED), json!({ "uri": "a:1" }));
     first.wait_until_closed();
     let _two = alone.subscribe("a:2").unwrap();

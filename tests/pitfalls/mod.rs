@@ -153,7 +153,7 @@ fn a_lost_session_is_replaced_and_a_server_that_has_none_is_not_asked_for_ever()
         let answer = gateway.call("t", json!({}));
         assert_eq!(answer.code(), -32603);
         assert!(fake.requests_of("initialize").len() <= 6);
-        fake.as_usual("tools/call t");
+        fake.reset_script("tools/call t");
         assert_eq!(gateway.call("t", json!({})).text(), "t {}");
     }
 }
@@ -251,7 +251,7 @@ fn an_event_that_never_ends_is_given_up() {
         ] {
             fake.on_tool("t", stream);
             let answer = gateway.call("t", json!({}));
-            assert_eq!(answer.verdict().0, "too_large", "{answer:?}");
+            assert_eq!(answer.gateway_error().0, "too_large", "{answer:?}");
         }
         assert_eq!(gateway.call("t", json!({})).text(), "t {}");
     }
@@ -267,7 +267,7 @@ fn nothing_is_sent_to_where_a_backend_points() {
         for status in [301, 302, 303, 307, 308] {
             let away = Reply::status(status).header("location", &foreign.url());
             fake.on_tool("t", away);
-            assert_eq!(gateway.call("t", json!({})).verdict().0, "refused");
+            assert_eq!(gateway.call("t", json!({})).gateway_error().0, "refused");
         }
         assert_eq!(foreign.connections(), 0);
         assert!(
@@ -344,7 +344,7 @@ fn zero_is_an_id() {
         gateway.request_as(0, "tools/call", call.clone());
         let id = if modern {
             let asked = gateway.answer(0);
-            let answers = json!({ asked.question().0: roots });
+            let answers = json!({ asked.input_request().0: roots });
             gateway.retry("tools/call", &call, &asked, answers)
         } else {
             let question = gateway.next_request("roots/list");

@@ -11,7 +11,7 @@ fn fake() -> FakeBackend {
 }
 
 #[test]
-fn calls_one_after_another_share_a_connection() {
+fn sequential_calls_share_a_connection() {
     let fake = fake();
     let mut gateway = TestGateway::over(&fake);
     gateway.initialize();

@@ -1,10 +1,10 @@
 //! What may come of each call, whatever happened in between.
 //!
-//! That each id is answered once, in its own era and with growing progress, is the [law] of all
+//! That each id is answered once, in its own era and with growing progress, is checked by the [protocol checker] of all
 //! tests. Here is the rest: whose answer it is, whether a failure had a cause, and how often the
 //! tool ran.
 //!
-//! [law]: crate::common::law
+//! [protocol checker]: crate::common::protocol_checker
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::player::DEADLINE;
 use super::script::Tool;
 use crate::common::fake::FakeBackend;
-use crate::common::law::Message;
+use crate::common::protocol_checker::Message;
 
 /// One id of a call.
 pub struct Call {

@@ -8,10 +8,10 @@ use super::model::{Call, Model, Weather};
 use super::script;
 use super::world::{Transcript, World};
 use crate::common::PATIENCE;
-use crate::common::chance::Chance;
 use crate::common::fake::{FakeBackend, OnConnect};
 use crate::common::gate::Gate;
-use crate::common::law::Message;
+use crate::common::protocol_checker::Message;
+use crate::common::rng::Rng;
 
 const TOOLS: usize = 8;
 /// Of a call, in the config. What a client is asked doesn't count.
@@ -32,7 +32,7 @@ enum End {
 /// A client, its backends, and what is known of both.
 pub struct Player {
     world: World,
-    chance: Chance,
+    rng: Rng,
     backends: [FakeBackend; 2],
     gates: Vec<Gate>,
     model: Model,
@@ -45,23 +45,23 @@ pub struct Player {
 impl Player {
     /// Makes the world of this seed.
     pub async fn new(seed: u64, transcript: Transcript) -> Self {
-        let mut chance = Chance(seed);
+        let mut rng = Rng(seed);
         let versions = ["2025-03-26", "2025-11-25", "2026-07-28", "2026-07-28"];
-        let version = *chance.pick(&versions);
+        let version = *rng.pick(&versions);
         let can = json!({ "sampling": {}, "elicitation": { "form": {}, "url": {} }, "roots": {} });
-        let capabilities = if chance.one_in(4) { json!({}) } else { can };
+        let capabilities = if rng.one_in(4) { json!({}) } else { can };
         let mut legacy = FakeBackend::start_here();
-        if chance.one_in(2) {
+        if rng.one_in(2) {
             legacy = legacy.with_get();
         }
         let mut backends = [legacy, FakeBackend::start_here().modern()];
         let (mut tools, mut gates) = (Vec::new(), Vec::new());
         for n in 0..TOOLS {
-            let modern = chance.one_in(2);
+            let modern = rng.one_in(2);
             let [old, new] = &backends;
             let fake = if modern { new } else { old };
             let name = format!("t{n}");
-            let tool = script::write(fake, name, modern, &mut chance, &mut gates);
+            let tool = script::write(fake, name, modern, &mut rng, &mut gates);
             let members = json!({ "annotations": { "readOnlyHint": tool.safe } });
             let add = |fake: FakeBackend| fake.tool_with(&tool.name, members);
             let [old, new] = backends;
@@ -76,7 +76,7 @@ impl Player {
         let toml = backends[0].entry("old", &lines) + &backends[1].entry("new", &lines);
         Self {
             world: World::new(&toml, transcript).await,
-            chance,
+            rng,
             backends,
             gates,
             model: Model::new(tools),
@@ -90,7 +90,7 @@ impl Player {
     /// Plays to one of the ends, and judges.
     pub async fn play(mut self) {
         self.introduce().await;
-        let end = *self.chance.pick(&[
+        let end = *self.rng.pick(&[
             End::Quiet,
             End::Quiet,
             End::Quiet,
@@ -99,11 +99,11 @@ impl Player {
             End::TwoSignals,
             End::StdoutClosed,
         ]);
-        for _ in 0..12 + self.chance.below(24) {
+        for _ in 0..12 + self.rng.below(24) {
             self.act().await;
-            let turns = self.chance.below(12);
+            let turns = self.rng.below(12);
             self.world.turns(turns).await;
-            if self.chance.one_in(3) {
+            if self.rng.one_in(3) {
                 self.world.catch_up().await;
                 self.take_in();
             }
@@ -142,7 +142,7 @@ impl Player {
     }
 
     async fn act(&mut self) {
-        match self.chance.below(20) {
+        match self.rng.below(20) {
             0..=5 => self.call(),
             6 | 7 => self.cancel(),
             8 => self.call_again(),
@@ -155,7 +155,7 @@ impl Player {
             18 => self.notify("notifications/roots/list_changed", json!({})),
             _ => {
                 let times = [1, 40, 150, 1_000, 6_000];
-                let time = Duration::from_millis(*self.chance.pick(&times));
+                let time = Duration::from_millis(*self.rng.pick(&times));
                 self.world.pass(time).await;
             }
         }
@@ -188,7 +188,7 @@ impl Player {
         if known.is_empty() {
             return;
         }
-        let id = *self.chance.pick(&known);
+        let id = *self.rng.pick(&known);
         self.model.asked_twice(id);
         let meta = json!({ "progressToken": format!("token {id}") });
         let params = json!({ "name": "no such tool", "arguments": {}, "_meta": meta });
@@ -198,12 +198,12 @@ impl Player {
     fn cancel(&mut self) {
         let known = self.model.ids();
         let unknown = json!("nobody's");
-        let id = match self.chance.below(8) {
+        let id = match self.rng.below(8) {
             0 => unknown,
             _ if known.is_empty() => unknown,
-            _ => json!(self.chance.pick(&known)),
+            _ => json!(self.rng.pick(&known)),
         };
-        for _ in 0..=usize::from(self.chance.one_in(4)) {
+        for _ in 0..=usize::from(self.rng.one_in(4)) {
             self.notify("notifications/cancelled", json!({ "requestId": id }));
         }
         if let Some(id) = id.as_u64() {
@@ -218,7 +218,7 @@ impl Player {
             "resources/list",
             "resources/templates/list",
         ];
-        let method = *self.chance.pick(&methods);
+        let method = *self.rng.pick(&methods);
         self.request(method, json!({}));
     }
 
@@ -231,7 +231,7 @@ impl Player {
             r#"{"jsonrpc":"2.0","id":"strange","result":{}}"#,
             "[1]",
         ];
-        let line = *self.chance.pick(&nonsense);
+        let line = *self.rng.pick(&nonsense);
         self.world.send(line);
     }
 
@@ -249,7 +249,7 @@ impl Player {
 
     fn open_a_gate(&mut self) {
         if !self.gates.is_empty() {
-            let at = self.chance.below(self.gates.len());
+            let at = self.rng.below(self.gates.len());
             self.gates.swap_remove(at).open();
         }
     }
@@ -258,26 +258,26 @@ impl Player {
         if self.world.questions.is_empty() {
             return;
         }
-        let at = self.chance.below(self.world.questions.len());
+        let at = self.rng.below(self.world.questions.len());
         let question = self.world.questions.swap_remove(at);
         let id = question.id();
-        let answer = if self.chance.one_in(6) {
+        let answer = if self.rng.one_in(6) {
             self.model.refused_a_question();
             json!({ "jsonrpc": "2.0", "id": id, "error": { "code": -1, "message": "no" } })
         } else {
             json!({ "jsonrpc": "2.0", "id": id, "result": { "action": "accept", "content": {} } })
         };
         self.world.send(&answer.to_string());
-        if self.chance.one_in(6) {
+        if self.rng.one_in(6) {
             self.world.send(&answer.to_string());
         }
     }
 
     /// Something happens to a backend that no call is to blame for.
     fn disturb(&mut self) {
-        let which = self.chance.below(2);
+        let which = self.rng.below(2);
         let fake = &self.backends[which];
-        let (what, weather) = match self.chance.below(4) {
+        let (what, weather) = match self.rng.below(4) {
             0 => {
                 fake.forget_sessions();
                 ("forgets its sessions", Weather::SessionsLost)
@@ -303,7 +303,7 @@ impl Player {
     fn take_in(&mut self) {
         for answer in std::mem::take(&mut self.world.answers) {
             let parked = self.model.answered(&answer);
-            if let Some(tool) = parked.filter(|_| !self.chance.one_in(5)) {
+            if let Some(tool) = parked.filter(|_| !self.rng.one_in(5)) {
                 self.retry(tool, &answer);
             }
         }
@@ -335,12 +335,12 @@ impl Player {
             while !self.world.questions.is_empty() {
                 self.answer_a_question();
             }
-            if self.world.law.unanswered().is_empty() {
+            if self.world.checker.unanswered().is_empty() {
                 return;
             }
             self.world.pass(Duration::from_secs(6)).await;
         }
-        panic!("never answered: {:?}", self.world.law.unanswered());
+        panic!("never answered: {:?}", self.world.checker.unanswered());
     }
 
     async fn finish(mut self, end: End) {
@@ -376,12 +376,12 @@ impl Player {
             self.world.catch_up().await;
             tokio::time::advance(Duration::from_millis(100)).await;
         }
-        let (_, law, answers) = self.world.end().await;
+        let (_, checker, answers) = self.world.end().await;
         for answer in answers {
             self.model.answered(&answer);
         }
         if end != End::StdoutClosed {
-            let unanswered = law.unanswered();
+            let unanswered = checker.unanswered();
             assert!(unanswered.is_empty(), "never answered: {unanswered:?}");
         }
         self.model.judge(&self.backends, end != End::Quiet);

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::common::chance::Chance;
 use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
 use crate::common::message::{complete_text, notification, progress, request, text};
 use crate::common::reply::Reply;
+use crate::common::rng::Rng;
 
 /// A tool that is called once, and what its backend does.
 pub struct Tool {
@@ -27,29 +27,29 @@ pub fn write(
     fake: &FakeBackend,
     name: String,
     modern: bool,
-    chance: &mut Chance,
+    rng: &mut Rng,
     gates: &mut Vec<Gate>,
 ) -> Tool {
     let mut tool = Tool {
-        safe: chance.one_in(2),
+        safe: rng.one_in(2),
         name,
         modern,
         classes: Vec::new(),
         asks: false,
         errs: false,
     };
-    for _ in 0..chance.below(3) {
-        let (class, reply) = fault(chance);
+    for _ in 0..rng.below(3) {
+        let (class, reply) = fault(rng);
         tool.classes.push(class);
         fake.on_tool(&tool.name, reply);
     }
-    match chance.below(4) {
+    match rng.below(4) {
         0 => {
             tool.asks = true;
             if modern {
-                modern_questions(fake, &tool.name, chance);
+                modern_questions(fake, &tool.name, rng);
             } else {
-                let story = legacy_story(fake, &tool.name, chance, gates);
+                let story = legacy_story(fake, &tool.name, rng, gates);
                 fake.on_tool(&tool.name, story);
             }
         }
@@ -57,7 +57,7 @@ pub fn write(
             tool.errs = true;
             fake.on_tool(&tool.name, Reply::error(-1, "the tool says no"));
         }
-        2 => drop(fake.on_tool(&tool.name, slow_answer(&tool, chance, gates))),
+        2 => drop(fake.on_tool(&tool.name, slow_answer(&tool, rng, gates))),
         _ => {}
     }
     tool
@@ -69,18 +69,18 @@ fn says(tool: &Tool) -> Value {
 }
 
 /// An answer that is held, with progress before it.
-fn slow_answer(tool: &Tool, chance: &mut Chance, gates: &mut Vec<Gate>) -> Reply {
+fn slow_answer(tool: &Tool, rng: &mut Rng, gates: &mut Vec<Gate>) -> Reply {
     let gate = Gate::new();
     gates.push(gate.clone());
-    if chance.one_in(2) {
+    if rng.one_in(2) {
         return Reply::json(&says(tool)).after(&gate);
     }
     let mut stream = Reply::sse();
-    for step in 0..chance.below(4) {
+    for step in 0..rng.below(4) {
         stream = stream.event(progress(step as f64));
     }
     stream = stream.hold(&gate).event(progress(10.0)).event(says(tool));
-    if chance.one_in(2) {
+    if rng.one_in(2) {
         // What comes after the answer is nobody's.
         stream = stream.event(progress(11.0)).event(says(tool));
     }
@@ -88,9 +88,9 @@ fn slow_answer(tool: &Tool, chance: &mut Chance, gates: &mut Vec<Gate>) -> Reply
 }
 
 /// Something that goes wrong, and the class of what comes of it if it is not tried again.
-fn fault(chance: &mut Chance) -> (&'static str, Reply) {
-    let wait = *chance.pick(&["0", "1", "7", "40", "soon"]);
-    match chance.below(12) {
+fn fault(rng: &mut Rng) -> (&'static str, Reply) {
+    let wait = *rng.pick(&["0", "1", "7", "40", "soon"]);
+    match rng.below(12) {
         0 => ("outcome_unknown", Reply::status(500).body("boom")),
         1 => ("outcome_unknown", Reply::status(502)),
         2 => ("overloaded", Reply::status(503)),
@@ -123,19 +123,14 @@ fn form(words: &str) -> Value {
 
 /// Questions on the call's own stream, some of them withdrawn, and an answer when all others have
 /// been answered.
-fn legacy_story(
-    fake: &FakeBackend,
-    tool: &str,
-    chance: &mut Chance,
-    gates: &mut Vec<Gate>,
-) -> Reply {
+fn legacy_story(fake: &FakeBackend, tool: &str, rng: &mut Rng, gates: &mut Vec<Gate>) -> Reply {
     let mut stream = Reply::sse();
     let mut waits = Vec::new();
-    for n in 0..1 + chance.below(2) {
+    for n in 0..1 + rng.below(2) {
         let id = format!("{tool} asks {n}");
-        let gate = fake.answered(&json!(id));
+        let gate = fake.response_gate(&json!(id));
         stream = stream.event(request(json!(id), "elicitation/create", form(&id)));
-        if chance.one_in(4) {
+        if rng.one_in(4) {
             let params = json!({ "requestId": id });
             stream = stream.event(notification("notifications/cancelled", params));
         } else {
@@ -150,8 +145,8 @@ fn legacy_story(
 }
 
 /// Rounds of questions. The tool runs after the last.
-fn modern_questions(fake: &FakeBackend, tool: &str, chance: &mut Chance) {
-    for round in 0..1 + chance.below(2) {
+fn modern_questions(fake: &FakeBackend, tool: &str, rng: &mut Rng) {
+    for round in 0..1 + rng.below(2) {
         let words = format!("{tool} asks {round}");
         let asks = json!({ "k": { "method": "elicitation/create", "params": form(&words) } });
         fake.on_tool(tool, Reply::input_required(&asks, Some(&words)));

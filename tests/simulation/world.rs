@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::pipes::{Input, Output, stdin, stdout};
 use crate::common::PATIENCE;
-use crate::common::law::{Law, Message};
+use crate::common::protocol_checker::{Message, ProtocolChecker};
 
 /// Both directions and what else happened, for whoever has to find out why.
 pub type Transcript = Arc<Mutex<Vec<String>>>;
@@ -25,7 +25,7 @@ pub type Transcript = Arc<Mutex<Vec<String>>>;
 const TURNS: usize = 12;
 
 pub struct World {
-    pub law: Law,
+    pub checker: ProtocolChecker,
     pub input: Option<Input>,
     pub output: Output,
     pub shutdown: UnboundedSender<()>,
@@ -64,7 +64,7 @@ impl World {
         // Only a gateway that has begun reads what it is sent.
         tokio::task::yield_now().await;
         Self {
-            law: Law::default(),
+            checker: ProtocolChecker::default(),
             input: Some(input),
             output,
             shutdown,
@@ -90,7 +90,7 @@ impl World {
     /// Sends a line, if the input is still open.
     pub fn send(&mut self, line: &str) {
         let Some(input) = &self.input else { return };
-        self.law.sent(line.as_bytes());
+        self.checker.sent(line.as_bytes());
         input.send(format!("{line}\n").as_bytes());
         self.note(format!("→ {line}"));
     }
@@ -148,7 +148,7 @@ impl World {
     }
 
     /// Takes in what is left of stdout, and says why the gateway ended.
-    pub async fn end(mut self) -> (ExitReason, Law, Vec<Message>) {
+    pub async fn end(mut self) -> (ExitReason, ProtocolChecker, Vec<Message>) {
         let reason = (&mut self.gateway).await.expect("the gateway panicked");
         let begun = Instant::now();
         while !self.output.has_ended() {
@@ -158,13 +158,13 @@ impl World {
         }
         self.hear();
         self.note(format!("  the gateway has ended: {reason:?}"));
-        (reason, self.law, self.answers)
+        (reason, self.checker, self.answers)
     }
 
     fn hear(&mut self) {
         for line in self.output.lines() {
             self.note(format!("← {}", String::from_utf8_lossy(&line)));
-            for message in self.law.received(&line) {
+            for message in self.checker.received(&line) {
                 self.heard += usize::from(!is_pong(message.id()));
                 if !message.is_response() {
                     if !message.id().is_null() {

@@ -159,8 +159,8 @@ impl Actor {
         let fake = ["echo", "work", "progress", "ask"]
             .into_iter()
             .fold(FakeBackend::start(), FakeBackend::tool)
-            .forgetful()
-            .improvise(role(mood.clone(), Arc::clone(runs)));
+            .without_recording()
+            .respond_with(role(mood.clone(), Arc::clone(runs)));
         let fake = kind(fake);
         Self { fake, mood }
     }

@@ -39,7 +39,7 @@ fn a_backend_that_is_down_at_the_start_is_listed_under_the_same_names() {
     assert_eq!(resources.result()["resources"][0]["uri"], "file:///a");
 
     let refused = gateway.call("only", json!({}));
-    assert_eq!(refused.verdict(), ("unreachable", "no", 1));
+    assert_eq!(refused.gateway_error(), ("unreachable", "no", 1));
     first.come_up();
     assert_eq!(gateway.call("echo", json!({})).text(), "echo {}");
     assert_eq!((first.runs("echo"), second.runs("echo")), (1, 0));
@@ -86,7 +86,7 @@ fn a_call_that_waits_for_a_list_does_so_within_its_deadline() {
     assert_eq!(gateway.tool_names(), ["echo"]);
     let begun = Instant::now();
     let answer = gateway.call("echo", json!({}));
-    assert_eq!(answer.verdict(), ("deadline", "no", 0));
+    assert_eq!(answer.gateway_error(), ("deadline", "no", 0));
     assert!(
         begun.elapsed() < Duration::from_secs(5),
         "{:?}",
@@ -106,14 +106,14 @@ fn a_call_that_is_turned_away_does_not_wait_for_a_list_first() {
     }
     let mut gateway = house.gateway();
     for _ in 0..5 {
-        assert!(gateway.call("echo", json!({})).verdict().2 > 0);
+        assert!(gateway.call("echo", json!({})).gateway_error().2 > 0);
     }
     // Who waits for this longer than a breaker is open would be let through.
     for step in connecting {
         fake.always(step, Reply::stall());
     }
     let turned_away = gateway.call("echo", json!({}));
-    assert_eq!(turned_away.verdict(), ("unreachable", "no", 0));
+    assert_eq!(turned_away.gateway_error(), ("unreachable", "no", 0));
 }
 
 #[test]
@@ -184,14 +184,14 @@ fn a_tool_is_not_run_twice_on_the_word_of_an_earlier_run() {
     let mut gateway = house.gateway();
     assert_eq!(gateway.tool_names(), ["echo"]);
     let failed = gateway.call("echo", json!({}));
-    assert_eq!(failed.verdict(), ("outcome_unknown", "unknown", 1));
+    assert_eq!(failed.gateway_error(), ("outcome_unknown", "unknown", 1));
     assert_eq!(fake.requests_of("tools/call").len(), 1);
 
-    fake.as_usual("tools/list");
+    fake.reset_script("tools/list");
     let mut gateway = house.gateway();
     gateway.tool_names();
     assert_eq!(
-        gateway.call("echo", json!({})).verdict().2,
+        gateway.call("echo", json!({})).gateway_error().2,
         3,
         "it says so itself now"
     );

@@ -75,7 +75,7 @@ fn a_blocked_change_holds_on_the_list_and_on_the_call() {
     assert_eq!(gateway.tool_names(), ["add"]);
     let refused = gateway.call("echo", json!({}));
     assert_eq!(refused.code(), -32602);
-    assert_eq!(refused.verdict(), ("refused", "no", 0));
+    assert_eq!(refused.gateway_error(), ("refused", "no", 0));
     for part in [
         "fake",
         "echo",

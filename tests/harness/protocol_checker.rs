@@ -1,23 +1,23 @@
-//! The law must notice who breaks it.
+//! The protocol checker accepts valid exchanges and panics on violations.
 
 use serde_json::{Value, json};
 
-use crate::common::law::Law;
+use crate::common::protocol_checker::ProtocolChecker;
 
 #[test]
-fn the_law_notices_what_breaks_it() {
+fn violations_of_json_rpc_are_reported() {
     let ask = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
     let cancel = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
     let answer = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
     let refusal = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"no"}}"#;
     let holds = |sent: &[&str], received: &[&str]| {
         std::panic::catch_unwind(|| {
-            let mut law = Law::default();
-            sent.iter().for_each(|line| law.sent(line.as_bytes()));
+            let mut checker = ProtocolChecker::default();
+            sent.iter().for_each(|line| checker.sent(line.as_bytes()));
             received
                 .iter()
-                .for_each(|line| drop(law.received(line.as_bytes())));
-            assert!(law.unanswered().is_empty());
+                .for_each(|line| drop(checker.received(line.as_bytes())));
+            assert!(checker.unanswered().is_empty());
         })
         .is_ok()
     };
@@ -61,17 +61,17 @@ fn the_law_notices_what_breaks_it() {
     }
 }
 
-/// Whether what was sent (→) and received (←), in this order, keeps the law.
+/// Whether the checker accepts what was sent (→) and received (←), in this order.
 fn holds(exchange: &[(&str, Value)]) -> bool {
     std::panic::catch_unwind(|| {
-        let mut law = Law::default();
+        let mut checker = ProtocolChecker::default();
         for (direction, message) in exchange {
             let mut message = message.clone();
             message["jsonrpc"] = json!("2.0");
             let line = message.to_string();
             match *direction {
-                "→" => law.sent(line.as_bytes()),
-                _ => drop(law.received(line.as_bytes())),
+                "→" => checker.sent(line.as_bytes()),
+                _ => drop(checker.received(line.as_bytes())),
             }
         }
     })
@@ -113,7 +113,7 @@ fn note(method: &str, params: Value) -> (&'static str, Value) {
 }
 
 #[test]
-fn each_era_is_told_only_what_it_knows() {
+fn members_and_codes_of_the_other_era_are_reported() {
     let call = modern(json!(1), "tools/call", json!({}));
     let list = modern(json!(1), "tools/list", json!({}));
     let legacy_call = (
@@ -166,7 +166,7 @@ fn each_era_is_told_only_what_it_knows() {
 }
 
 #[test]
-fn only_a_legacy_client_is_asked_and_only_what_it_can() {
+fn requests_that_a_client_may_not_get_are_reported() {
     let ask = ("←", json!({ "id": 7, "method": "roots/list" }));
     let can_roots = initialize(json!({ "roots": {} }));
     let cannot = initialize(json!({ "sampling": {} }));
@@ -181,7 +181,7 @@ fn only_a_legacy_client_is_asked_and_only_what_it_can() {
 }
 
 #[test]
-fn before_it_is_ready_a_legacy_client_hears_only_logs_and_pings() {
+fn before_initialized_only_logs_and_pings_are_allowed() {
     let log = note("notifications/message", json!({ "level": "info" }));
     let changed = note("notifications/tools/list_changed", json!({}));
     let ping = ("←", json!({ "id": 7, "method": "ping" }));
@@ -199,7 +199,7 @@ fn before_it_is_ready_a_legacy_client_hears_only_logs_and_pings() {
 }
 
 #[test]
-fn progress_is_of_a_request_in_flight_and_grows() {
+fn progress_without_a_request_in_flight_or_without_increase_is_reported() {
     let call = modern(
         json!(1),
         "tools/call",
@@ -229,7 +229,7 @@ fn progress_is_of_a_request_in_flight_and_grows() {
 }
 
 #[test]
-fn subscribers_hear_what_they_asked_for_after_it_was_acknowledged() {
+fn notifications_outside_a_subscription_are_reported() {
     let filter = json!({ "notifications": { "toolsListChanged": true } });
     let listen = modern(json!(1), "subscriptions/listen", filter);
     let on = |id: Value, what: &str| {
@@ -280,7 +280,7 @@ fn subscribers_hear_what_they_asked_for_after_it_was_acknowledged() {
 }
 
 #[test]
-fn who_has_read_that_a_request_is_cancelled_says_no_more_of_it() {
+fn responses_and_progress_after_a_read_cancellation_are_reported() {
     let call = modern(
         json!(1),
         "tools/call",
@@ -325,7 +325,7 @@ fn who_has_read_that_a_request_is_cancelled_says_no_more_of_it() {
 }
 
 #[test]
-fn a_log_message_is_for_a_request_that_asked_for_its_level() {
+fn log_messages_below_the_requested_level_are_reported() {
     let level = json!({ "_meta": { "io.modelcontextprotocol/logLevel": "warning" } });
     let call = modern(json!(1), "tools/call", level);
     let log = |level: &str| {
