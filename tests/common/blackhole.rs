@@ -1,11 +1,15 @@
 //! Addresses that take no connection and refuse none.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Runtime;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
+
+/// How long to retry while the address is in use, for example by a connection of another test.
+const BIND_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Takes connections until its queue is full, and leaves all after them without an answer.
 pub struct Blackhole {
@@ -17,17 +21,11 @@ impl Blackhole {
     /// At an address where nothing listens.
     ///
     /// # Errors
-    /// If there is no such address on this machine.
+    /// If this machine has no such address, or it stays in use.
     pub fn at(address: SocketAddr) -> std::io::Result<Self> {
         let runtime = Runtime::new()?;
         let held = runtime.block_on(async {
-            let socket = match address {
-                SocketAddr::V4(_) => TcpSocket::new_v4()?,
-                SocketAddr::V6(_) => TcpSocket::new_v6()?,
-            };
-            socket.set_reuseaddr(true)?;
-            socket.bind(address)?;
-            let listener = socket.listen(1)?;
+            let listener = listen_when_free(address).await?;
             // Nobody accepts; the task owns it for as long as the runtime lives.
             tokio::spawn(async move {
                 let _listener = listener;
@@ -45,4 +43,29 @@ impl Blackhole {
             _held: held,
         })
     }
+}
+
+/// Listens as soon as the address is no longer in use.
+async fn listen_when_free(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let begun = Instant::now();
+    loop {
+        match listen(address) {
+            Err(error)
+                if error.kind() == ErrorKind::AddrInUse && begun.elapsed() < BIND_TIMEOUT =>
+            {
+                sleep(Duration::from_millis(10)).await;
+            }
+            listening => return listening,
+        }
+    }
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(1)
 }
