@@ -55,7 +55,7 @@ pub fn write(
         }
         1 => {
             tool.errs = true;
-            fake.on_tool(&tool.name, Reply::error(-1, "the tool answer no"));
+            fake.on_tool(&tool.name, Reply::error(-1, "the tool says no"));
         }
         2 => drop(fake.on_tool(&tool.name, slow_answer(&tool, chance, gates))),
         _ => {}
