@@ -162,7 +162,7 @@ impl Model {
             let denied = self.denied.contains(&at) && !self.succeeded.contains(&at);
             assert!(
                 !denied || runs == 0,
-                "{name} ran, and the client was told that it did not"
+                "{name} ran, but its error says that it did not"
             );
             assert!(
                 !self.succeeded.contains(&at) || runs > 0,

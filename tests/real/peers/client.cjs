@@ -45,7 +45,7 @@ class User {
 
     sample({ messages }) {
         this.asked.push(messages[0].content.text);
-        return { role: 'assistant', content: { type: 'text', text: 'forty-two' }, model: 'deep-delay' };
+        return { role: 'assistant', content: { type: 'text', text: 'forty-two' }, model: 'deep-thought' };
     }
 
     roots() {

@@ -49,7 +49,7 @@ class User:
     async def sample(self, context, params):
         self.asked.append(params.messages[0].content.text)
         return t.CreateMessageResult(
-            role="assistant", content=t.TextContent(type="text", text="forty-two"), model="deep-delay"
+            role="assistant", content=t.TextContent(type="text", text="forty-two"), model="deep-thought"
         )
 
     async def roots(self, context):
