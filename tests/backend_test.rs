@@ -1,11 +1,11 @@
-//! What a backend can do wrong, fault by fault, and what comes of it.
+//! Backend faults, one by one, and the result of each.
 //!
-//! A fault's number is that of its row in the fault catalogue, and every test's name carries it.
-//! Beside every fault another backend is at work, and must not notice: see [`rig`].
+//! A fault's number is its row in the fault table (`tests/faults`), and the test's name contains it.
+//! During every fault a second backend must work normally: see [`fixture`].
 //!
 //! A binary of its own so that the backend tests can be built and run by this name alone.
 
-// What helpers unwrap is as much a test's affair as what tests do.
+// The lints exempt only `#[test]` functions, not the helpers they call.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod common;
@@ -18,9 +18,9 @@ mod connect;
 mod credentials;
 #[path = "backend/events.rs"]
 mod events;
+#[path = "backend/fixture.rs"]
+mod fixture;
 #[path = "backend/http.rs"]
 mod http;
-#[path = "backend/rig.rs"]
-mod rig;
 #[path = "backend/statuses.rs"]
 mod statuses;

@@ -1,17 +1,17 @@
-//! The fault catalogue as one table: what can go wrong, done to the real binary as a process, and
-//! what must come of it.
+//! The fault table: each row injects one fault into the real binary, run as a process, and checks
+//! the result.
 //!
-//! Every row also demands that nothing panics, that stdout holds lawful messages alone, that
-//! nothing stays unanswered, that a good backend is answered meanwhile, and that memory stays
-//! under a ceiling: [`rig`] and [`table`] see to it. Finer variants of many rows are in other
-//! tests, by the name `fault_NN_…`.
+//! Every row also checks that nothing panics, that stdout contains only valid messages, that every
+//! request is answered, that a good backend works during the fault, and that memory stays under a
+//! ceiling: see [`fixture`] and [`table`]. More detailed variants of many rows are in other tests,
+//! named `fault_NN_…`.
 //!
-//! A binary of its own: it is its own harness, with a hook for panics and a log.
+//! A binary of its own: it is its own test harness, with its own panic hook and log.
 //!
-//! `cargo test --test faults_test -- 41 58` checks these rows alone. See [`subject`] for how to
-//! put another program to the test, and [`report`] for what is told of it.
+//! `cargo test --test faults_test -- 41 58` checks only these rows. See [`subject`] for how to
+//! test another program, and [`report`] for the output.
 
-// What helpers unwrap is as much a test's affair as what tests do.
+// The lints exempt only `#[test]` functions, not the helpers they call.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -21,10 +21,10 @@
 
 mod common;
 
-#[path = "faults/bare.rs"]
-mod bare;
 #[path = "faults/connect.rs"]
 mod connect;
+#[path = "faults/fixture.rs"]
+mod fixture;
 #[path = "faults/http.rs"]
 mod http;
 #[path = "faults/lifecycle.rs"]
@@ -33,12 +33,12 @@ mod lifecycle;
 mod pipes;
 #[path = "faults/protocol.rs"]
 mod protocol;
+#[path = "faults/raw_process.rs"]
+mod raw_process;
 #[path = "faults/report.rs"]
 mod report;
 #[path = "faults/retry.rs"]
 mod retry;
-#[path = "faults/rig.rs"]
-mod rig;
 #[path = "faults/security.rs"]
 mod security;
 #[path = "faults/sse.rs"]
@@ -59,25 +59,25 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use report::{Checked, Report, RetryDecision};
+use report::{Checked, Report, Verdict};
 use subject::Subject;
 use table::{Needs, Row, Run};
 
-/// Rows checked at once. Most of a row's time is waiting.
-const AT_ONCE: usize = 8;
+/// Rows checked in parallel. A row waits most of its time.
+const PARALLEL_ROWS: usize = 8;
 
 fn main() -> ExitCode {
-    let rows = chosen(std::env::args().skip(1));
-    if std::env::args().any(|word| word == "--list") {
+    let rows = selected_rows(std::env::args().skip(1));
+    if std::env::args().any(|argument| argument == "--list") {
         rows.iter().for_each(|row| println!("{}: test", name(row)));
         return ExitCode::SUCCESS;
     }
     let subject = Subject::from_environment();
-    report::keep_panics();
+    report::store_panics();
     let report = Mutex::new(Report::new(&subject, rows.len()));
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
-        for _ in 0..AT_ONCE.min(rows.len()) {
+        for _ in 0..PARALLEL_ROWS.min(rows.len()) {
             scope.spawn(|| {
                 while let Some(row) = rows.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let checked = check(row, &subject);
@@ -89,7 +89,7 @@ fn main() -> ExitCode {
     report.into_inner().unwrap().end()
 }
 
-/// Flags of test harnesses that are followed by a value. It is no filter.
+/// Flags of test harnesses that are followed by a value, which is not a filter.
 const WITH_VALUE: [&str; 5] = [
     "--test-threads",
     "--skip",
@@ -98,15 +98,15 @@ const WITH_VALUE: [&str; 5] = [
     "--logfile",
 ];
 
-/// All rows, or those whose numbers or names are given. `cargo test` also passes filters that are
-/// meant for other tests, and flags.
-fn chosen(mut arguments: impl Iterator<Item = String>) -> Vec<&'static Row> {
+/// The rows whose numbers or names are given, or all rows. `cargo test` also passes flags and
+/// filters for other tests.
+fn selected_rows(mut arguments: impl Iterator<Item = String>) -> Vec<&'static Row> {
     let mut filters = Vec::new();
-    while let Some(word) = arguments.next() {
-        if WITH_VALUE.contains(&word.as_str()) {
+    while let Some(argument) = arguments.next() {
+        if WITH_VALUE.contains(&argument.as_str()) {
             arguments.next();
-        } else if !word.starts_with('-') {
-            filters.push(word);
+        } else if !argument.starts_with('-') {
+            filters.push(argument);
         }
     }
     let sections = [
@@ -122,12 +122,13 @@ fn chosen(mut arguments: impl Iterator<Item = String>) -> Vec<&'static Row> {
         security::ROWS,
     ];
     let rows = sections.into_iter().flatten();
-    let named = |row: &Row, word: &String| word == row.id || *word == name(row);
-    let wanted = |row: &&Row| filters.is_empty() || filters.iter().any(|word| named(row, word));
+    let named = |row: &Row, argument: &String| argument == row.id || *argument == name(row);
+    let wanted =
+        |row: &&Row| filters.is_empty() || filters.iter().any(|argument| named(row, argument));
     rows.filter(wanted).collect()
 }
 
-/// As a test is called.
+/// The row's name as a test.
 fn name(row: &Row) -> String {
     format!("fault_{:0>2}", row.id)
 }
@@ -135,12 +136,12 @@ fn name(row: &Row) -> String {
 fn check(row: &'static Row, subject: &Subject) -> Checked {
     let begun = Instant::now();
     let run = Run::new(subject);
-    let verdict = if !subject.is_ours() && row.needs != Needs::Nothing {
-        RetryDecision::NotApplicable
+    let verdict = if !subject.is_gateway() && row.needs != Needs::Nothing {
+        Verdict::NotApplicable
     } else {
         match catch_unwind(AssertUnwindSafe(|| (row.check)(&run))) {
-            Ok(()) => RetryDecision::Survived,
-            Err(_) => RetryDecision::Failed(report::last_panic()),
+            Ok(()) => Verdict::Survived,
+            Err(_) => Verdict::Failed(report::last_panic()),
         }
     };
     Checked {

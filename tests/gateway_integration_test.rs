@@ -1,6 +1,6 @@
 //! The integration tests, in one binary: what they share is compiled and linked once.
 //!
-//! Each folder named below is a module. `cargo test --test gateway_integration_test news::` runs
+//! Each folder named below is a module. `cargo test --test gateway_integration_test pool::` runs
 //! those of one folder.
 //!
 //! What stands here shares a process: no test may set a variable of the environment, a hook for
@@ -20,7 +20,7 @@ mod era_matrix;
 mod fuzz;
 mod gateway;
 mod harness;
-mod news;
+mod notifications;
 mod pitfalls;
 mod pool;
 mod requirements;

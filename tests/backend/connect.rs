@@ -1,4 +1,4 @@
-//! Group B: no connection comes about.
+//! Connections that cannot be established (fault table, section B).
 
 use std::sync::Arc;
 
@@ -16,43 +16,43 @@ use tokio::runtime::Runtime;
 use crate::common::blackhole::Blackhole;
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
-use crate::rig::Rig;
+use crate::fixture::Fixture;
 
 #[test]
 fn fault_21_refused_is_retried_then_unreachable() {
-    let mut rig = Rig::new();
-    rig.works("act");
-    rig.dies();
+    let mut fixture = Fixture::new();
+    fixture.expect_success("act");
+    fixture.stop_bad_backend();
     for tool in ["act", "look"] {
-        rig.fails(tool, ("unreachable", "no", 2), "connection refused");
+        fixture.expect_error(tool, ("unreachable", "no", 2), "connection refused");
     }
-    assert_eq!((rig.bad.runs("act"), rig.bad.runs("look")), (1, 0));
-    rig.bad.come_up();
-    assert_eq!(rig.call("act").text(), "act {}");
-    assert_eq!(rig.bad.runs("act"), 2);
+    assert_eq!((fixture.bad.runs("act"), fixture.bad.runs("look")), (1, 0));
+    fixture.bad.come_up();
+    assert_eq!(fixture.call("act").text(), "act {}");
+    assert_eq!(fixture.bad.runs("act"), 2);
 }
 
 #[test]
 fn fault_22_a_blackhole_ends_with_the_connect_timeout() {
-    let mut rig = Rig::with("connect_timeout_secs = 1\nretry_tools = \"never\"\n");
-    rig.works("act");
-    rig.dies();
-    let _blackhole = Blackhole::at(([127, 0, 0, 1], rig.bad.port()).into()).unwrap();
-    rig.fails("act", ("unreachable", "no", 2), "connect timeout");
-    assert_eq!(rig.bad.runs("act"), 1);
+    let mut fixture = Fixture::with("connect_timeout_secs = 1\nretry_tools = \"never\"\n");
+    fixture.expect_success("act");
+    fixture.stop_bad_backend();
+    let _blackhole = Blackhole::at(([127, 0, 0, 1], fixture.bad.port()).into()).unwrap();
+    fixture.expect_error("act", ("unreachable", "no", 2), "connect timeout");
+    assert_eq!(fixture.bad.runs("act"), 1);
 }
 
-/// No resolver is asked for a label of more than 63 characters (RFC 1035, section 2.3.4).
-fn nameless() -> String {
+/// The label is longer than 63 characters, so no resolver is queried (RFC 1035, section 2.3.4).
+fn unresolvable_entry() -> String {
     let label = "x".repeat(64);
-    format!("[[backends]]\nname = \"nameless\"\nurl = \"http://{label}.invalid/mcp\"\n")
+    format!("[[backends]]\nname = \"unresolvable\"\nurl = \"http://{label}.invalid/mcp\"\n")
 }
 
 #[test]
 fn fault_23_a_name_that_does_not_resolve_is_unreachable() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sentinel.toml");
-    std::fs::write(&file, nameless()).unwrap();
+    std::fs::write(&file, unresolvable_entry()).unwrap();
     let overrides = Overrides {
         config: Some(file),
         ..Overrides::default()
@@ -78,22 +78,22 @@ fn fault_23_a_name_that_does_not_resolve_is_unreachable() {
 }
 
 #[test]
-fn fault_23_the_others_are_listed_and_the_cause_is_told() {
+fn fault_23_other_backends_are_listed_and_the_cause_is_reported() {
     let good = FakeBackend::start().tool("other");
-    let mut gateway = TestGateway::with_config(&(nameless() + &good.entry("good", "")));
+    let mut gateway = TestGateway::with_config(&(unresolvable_entry() + &good.entry("good", "")));
     gateway.initialize();
     assert_eq!(gateway.tool_names(), ["other"]);
     let unknown = gateway.call("act", json!({}));
     assert_eq!(unknown.code(), -32602);
     let message = unknown.message();
     assert!(
-        message.contains("nameless is down: the name can't be resolved"),
+        message.contains("unresolvable is down: the name can't be resolved"),
         "{message}"
     );
     assert_eq!(gateway.call("other", json!({})).text(), "other {}");
 }
 
-/// A pipe into which nobody ever writes: to open it is to wait for ever.
+/// A pipe that is never written to: opening it blocks for ever.
 #[cfg(unix)]
 fn pipe(folder: &std::path::Path) -> String {
     let path = folder.join("pipe");
@@ -104,7 +104,7 @@ fn pipe(folder: &std::path::Path) -> String {
 
 #[cfg(unix)]
 #[test]
-fn a_file_that_gives_nothing_holds_up_its_backend_alone() {
+fn a_file_that_never_yields_data_delays_only_its_backend() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = pipe(folder.path());
     for key in ["ca_file = PATH", "bearer = { file = PATH }"] {
@@ -120,7 +120,7 @@ fn a_file_that_gives_nothing_holds_up_its_backend_alone() {
 
 #[cfg(unix)]
 #[test]
-fn a_certificate_must_lie_in_a_file_of_its_own() {
+fn a_certificate_must_be_a_regular_file() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = pipe(folder.path());
     for path in [pipe.as_str(), "/dev/zero"] {
@@ -129,13 +129,13 @@ fn a_certificate_must_lie_in_a_file_of_its_own() {
             TestGateway::with_config(&bad.entry("bad", &format!("ca_file = {path:?}\n")));
         gateway.initialize();
         let message = gateway.call("act", json!({})).message().to_owned();
-        let says = format!("ca_file {path} is not a regular file");
-        assert!(message.contains(&says), "{message}");
+        let expected_text = format!("ca_file {path} is no regular file");
+        assert!(message.contains(&expected_text), "{message}");
     }
 }
 
 #[test]
-fn a_name_that_stands_for_this_machine_is_asked_of_nobody() {
+fn localhost_names_are_resolved_without_dns() {
     let fake = FakeBackend::start().tool("act");
     let entry = fake.entry("fake", "headers = { \"X-Key\" = \"k\" }\n");
     for host in ["localhost", "LOCALHOST", "any.localhost"] {

@@ -8,7 +8,7 @@ use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
 use crate::common::reply::Reply;
 
-/// A backend that takes the bearer token in a file of its own, and the file of the gateway's.
+/// A backend that accepts the bearer token in `accepted`, and the gateway's token file `token`.
 struct Rotating {
     folder: tempfile::TempDir,
     fake: FakeBackend,
@@ -39,7 +39,7 @@ impl Rotating {
         std::fs::write(Path::new(&self.path(name)), text).unwrap();
     }
 
-    /// With this `bearer`, after a first call.
+    /// A gateway with this `bearer` setting that has made one call.
     fn gateway(&self, bearer: &str) -> TestGateway {
         let entry = self.fake.entry("fake", &format!("bearer = {bearer}\n"));
         let mut gateway = TestGateway::with_config(&entry);
@@ -55,7 +55,7 @@ impl Rotating {
 }
 
 #[test]
-fn fault_32_a_renewed_token_in_a_file_is_sent_once_more() {
+fn fault_32_after_a_token_file_changes_the_call_is_resent_once() {
     let rotating = Rotating::new();
     let file = format!("{{ file = '{}' }}", rotating.path("token"));
     let mut gateway = rotating.gateway(&file);
@@ -70,7 +70,7 @@ fn fault_32_a_renewed_token_in_a_file_is_sent_once_more() {
 }
 
 #[test]
-fn fault_32_the_same_token_again_is_no_renewal() {
+fn fault_32_an_unchanged_token_is_not_resent() {
     let rotating = Rotating::new();
     let file = format!("{{ file = '{}' }}", rotating.path("token"));
     let mut gateway = rotating.gateway(&file);
@@ -86,7 +86,7 @@ fn fault_32_the_same_token_again_is_no_renewal() {
 
 #[cfg(unix)]
 #[test]
-fn fault_32_calls_together_run_the_command_once() {
+fn fault_32_concurrent_calls_run_the_command_once() {
     let rotating = Rotating::new();
     let command = format!(
         "{{ command = ['sh', '-c', 'echo x >> {}; cat {}'] }}",

@@ -1,4 +1,4 @@
-//! Group D: event streams, as they may be and as they must not be.
+//! Valid and invalid event streams (fault table, section D).
 
 use std::time::Duration;
 
@@ -6,80 +6,80 @@ use serde_json::{Value, json};
 
 use crate::common::message::{notification, progress, request, text};
 use crate::common::reply::Reply;
-use crate::rig::{Fault, ONE_SECOND, Rig, judge};
+use crate::fixture::{Fault, Fixture, ONE_SECOND, check_error};
 
-/// The answer as one `data` line, without its end.
+/// The answer as one `data` line, without the line ending.
 fn data(words: &str) -> String {
     format!("data: {}", text(words))
 }
 
 #[test]
-fn fault_52_a_stream_split_at_every_byte_says_the_same() {
-    let mut rig = Rig::new();
+fn fault_52_a_stream_split_at_every_byte_gives_the_same_result() {
+    let mut fixture = Fixture::new();
     let words = "größer, 測試, 😀";
-    rig.understands(Reply::sse().event(text(words)), words);
+    fixture.expect_text(Reply::sse().event(text(words)), words);
     let split = Reply::sse()
         .event(progress(0.5))
         .event(text(words))
         .byte_by_byte(Duration::ZERO);
-    rig.understands(split, words);
+    fixture.expect_text(split, words);
 }
 
 #[test]
-fn fault_53_lines_may_end_in_any_way() {
-    let mut rig = Rig::new();
+fn fault_53_every_line_ending_is_accepted() {
+    let mut fixture = Fixture::new();
     for end in ["\r", "\n", "\r\n"] {
         let stream = format!("event: message{end}{}{end}{end}", data("ended"));
-        rig.understands(Reply::sse().body(stream), "ended");
+        fixture.expect_text(Reply::sse().body(stream), "ended");
     }
     let mixed = format!(": one\r\n: two\r: three\n{}\r\n\r", data("mixed"));
-    rig.understands(Reply::sse().body(mixed), "mixed");
+    fixture.expect_text(Reply::sse().body(mixed), "mixed");
     let parted = Reply::sse()
         .body(data("parted") + "\r")
         .body("\n\r")
         .body("\n");
-    rig.understands(parted, "parted");
+    fixture.expect_text(parted, "parted");
 }
 
 #[test]
-fn fault_53_an_event_counts_at_its_last_cr_without_waiting_for_a_lf() {
-    let mut rig = Rig::new();
+fn fault_53_an_event_ends_at_its_last_cr_without_waiting_for_a_lf() {
+    let mut fixture = Fixture::new();
     let stream = Reply::sse().body(data("at once") + "\r\r").then_stall();
-    rig.understands(stream, "at once");
+    fixture.expect_text(stream, "at once");
 }
 
 #[test]
-fn fault_54_what_a_stream_may_hold_besides_is_passed_over() {
-    let mut rig = Rig::new();
+fn fault_54_comments_and_unknown_fields_are_ignored() {
+    let mut fixture = Fixture::new();
     let answer = data("found");
     let stream = format!(
         "\u{feff}: a comment\n:\n\nretry\nunknown: field\nretry: soon\nid\n\nevent\n{answer}\n\n"
     );
-    rig.understands(Reply::sse().body(stream), "found");
+    fixture.expect_text(Reply::sse().body(stream), "found");
     let unspaced = answer.replacen(": ", ":", 1);
-    rig.understands(Reply::sse().body(format!("{unspaced}\n\n")), "found");
+    fixture.expect_text(Reply::sse().body(format!("{unspaced}\n\n")), "found");
     let other_type = format!("event: something\n{answer}\n\n");
-    rig.understands(Reply::sse().body(other_type), "found");
+    fixture.expect_text(Reply::sse().body(other_type), "found");
 }
 
 #[test]
 fn fault_55_data_on_many_lines_is_one_line_for_the_client() {
-    let mut rig = Rig::new();
+    let mut fixture = Fixture::new();
     let pretty = serde_json::to_string_pretty(&text("unfolded")).unwrap();
     let lines: String = pretty
         .lines()
         .map(|line| format!("data: {line}\n"))
         .collect();
     assert!(lines.lines().count() > 5);
-    rig.understands(Reply::sse().body(lines + "\n"), "unfolded");
+    fixture.expect_text(Reply::sse().body(lines + "\n"), "unfolded");
     let carriage_returns = pretty.replace('\n', "\r\n");
     let reply = Reply::status(200).header("content-type", "application/json");
-    rig.understands(reply.body(carriage_returns), "unfolded");
+    fixture.expect_text(reply.body(carriage_returns), "unfolded");
 }
 
 #[test]
 fn fault_56_a_priming_event_is_no_message() {
-    let mut rig = Rig::new();
+    let mut fixture = Fixture::new();
     for priming in [
         "id: 1\ndata: \n\n",
         "id: 1\ndata\n\n",
@@ -88,49 +88,49 @@ fn fault_56_a_priming_event_is_no_message() {
         let stream = Reply::sse()
             .body(priming)
             .event_with_id("2", text("primed"));
-        rig.understands(stream, "primed");
+        fixture.expect_text(stream, "primed");
     }
 }
 
 #[test]
-fn fault_57_an_event_that_the_end_cuts_off_never_was() {
-    let mut rig = Rig::new();
+fn fault_57_an_unterminated_event_is_dropped() {
+    let mut fixture = Fixture::new();
     for (name, stream) in [
         ("no line end", data("never")),
         ("no blank line", data("never") + "\n"),
         ("empty", String::new()),
     ] {
-        rig.suffers(Fault {
+        fixture.check_fault(Fault {
             name,
             reply: Reply::sse().body(stream),
             class: "outcome_unknown",
             executed: "unknown",
-            says: "the stream ended without the answer",
+            expected_text: "the stream ended without the answer",
             sent_if_safe: 2,
         });
     }
 }
 
 #[test]
-fn fault_59_the_deadline_ends_a_stream_that_goes_on_and_on() {
-    let mut rig = Rig::with(ONE_SECOND);
-    rig.gateway.ignore("notifications/progress");
+fn fault_59_the_deadline_ends_an_endless_stream() {
+    let mut fixture = Fixture::with(ONE_SECOND);
+    fixture.gateway.ignore("notifications/progress");
     let pause = Duration::from_millis(1);
     let comments = Reply::sse().body(": still there\n\n".repeat(1_000));
     let all_progress = (1..100).fold(Reply::sse(), |stream, step| {
         stream.event(progress(f64::from(step)))
     });
     let calls = [comments, all_progress].map(|stream| {
-        rig.bad.on_tool("act", stream.byte_by_byte(pause));
-        rig.gateway.start_call_with_progress("act", "mine")
+        fixture.bad.on_tool("act", stream.byte_by_byte(pause));
+        fixture.gateway.start_call_with_progress("act", "mine")
     });
-    rig.good_works();
+    fixture.check_good_backend();
     for call in calls {
-        let answer = rig.gateway.answer(call);
-        judge(&answer, ("deadline", "unknown", 1), "no answer within 1 s");
-        rig.bad.next_request("notifications/cancelled");
+        let answer = fixture.gateway.answer(call);
+        check_error(&answer, ("deadline", "unknown", 1), "no answer within 1 s");
+        fixture.bad.next_request("notifications/cancelled");
     }
-    assert_eq!((rig.sent("act"), rig.bad.runs("act")), (2, 2));
+    assert_eq!((fixture.sent("act"), fixture.bad.runs("act")), (2, 2));
 }
 
 fn answer_to(id: Value) -> Value {
@@ -139,76 +139,76 @@ fn answer_to(id: Value) -> Value {
 
 #[test]
 fn fault_60_an_answer_to_another_request_is_dropped() {
-    let mut rig = Rig::new();
+    let mut fixture = Fixture::new();
     let stream = Reply::sse()
         .event(answer_to(json!(u64::MAX)))
         .event(answer_to(json!("other")))
         .event(answer_to(Value::Null))
         .event(text("mine"));
-    rig.understands(stream, "mine");
+    fixture.expect_text(stream, "mine");
 }
 
 #[test]
 fn fault_60_the_id_as_a_string_is_another_id() {
-    let mut rig = Rig::new();
-    // "$id" is filled in with its quotes, so that these outer ones make a string of it.
+    let mut fixture = Fixture::new();
+    // "$id" is replaced together with its quotes, so the outer quotes turn the id into a string.
     let quoted = r#"data: {"jsonrpc":"2.0","id":""$id"","result":{"content":[]}}"#;
     let stream = Reply::sse()
         .body(format!("{quoted}\n\n"))
         .event(text("mine"));
-    rig.understands(stream, "mine");
+    fixture.expect_text(stream, "mine");
 }
 
 #[test]
 fn fault_61_the_first_of_two_answers_wins() {
-    let mut rig = Rig::new();
+    let mut fixture = Fixture::new();
     let stream = Reply::sse().event(text("first")).event(text("second"));
-    rig.understands(stream, "first");
+    fixture.expect_text(stream, "first");
     let together = format!("{}\n\n{}\n\n", data("first"), data("second"));
-    rig.understands(Reply::sse().body(together), "first");
+    fixture.expect_text(Reply::sse().body(together), "first");
 }
 
 #[test]
 fn fault_62_what_follows_the_answer_is_not_relayed() {
-    let mut rig = Rig::with_client(json!({ "roots": {} }));
+    let mut fixture = Fixture::with_client(json!({ "roots": {} }));
     let log = notification(
         "notifications/message",
         json!({ "level": "info", "data": "late" }),
     );
     let question = request(json!("late"), "roots/list", json!({}));
     let stream = format!("{}\n\ndata: {log}\n\ndata: {question}\n\n", data("answer"));
-    rig.understands(Reply::sse().body(stream), "answer");
-    rig.works("act");
-    // What reached the client all the same is found when the rig is taken down.
-    assert!(rig.bad.requests_of("response").is_empty());
+    fixture.expect_text(Reply::sse().body(stream), "answer");
+    fixture.expect_success("act");
+    // Dropping the fixture fails on any message that still reached the client.
+    assert!(fixture.bad.requests_of("response").is_empty());
 }
 
 #[test]
 fn fault_63_a_request_of_the_server_is_relayed_under_an_id_of_our_own() {
-    let mut rig = Rig::with_client(json!({ "roots": {} }));
+    let mut fixture = Fixture::with_client(json!({ "roots": {} }));
     let stream = Reply::sse()
         .event(request(json!("theirs"), "roots/list", json!({})))
         .event(request(json!(7), "ping", json!({})))
         .then_stall();
-    rig.bad.on_tool("act", stream);
-    let call = rig.gateway.start_call("act", json!({}));
-    let question = rig.gateway.next_request("roots/list");
+    fixture.bad.on_tool("act", stream);
+    let call = fixture.gateway.start_call("act", json!({}));
+    let question = fixture.gateway.next_request("roots/list");
     assert_ne!(*question.id(), json!("theirs"));
     assert_ne!(*question.id(), json!(call));
-    rig.gateway.respond(&question, json!({ "roots": [] }));
-    let answers = [(); 2].map(|()| rig.bad.next_request("response").message);
+    fixture.gateway.respond(&question, json!({ "roots": [] }));
+    let answers = [(); 2].map(|()| fixture.bad.next_request("response").message);
     let to = |id: Value| answers.iter().find(|answer| answer["id"] == id).unwrap();
     assert_eq!(to(json!("theirs"))["result"], json!({ "roots": [] }));
     assert_eq!(to(json!(7))["result"], json!({}));
-    rig.good_works();
-    rig.gateway.cancel(call);
-    rig.bad.next_request("notifications/cancelled");
-    assert_eq!(rig.bad.runs("act"), 1);
+    fixture.check_good_backend();
+    fixture.gateway.cancel(call);
+    fixture.bad.next_request("notifications/cancelled");
+    assert_eq!(fixture.bad.runs("act"), 1);
 }
 
 #[test]
-fn fault_63_a_client_that_cannot_is_never_asked() {
-    let mut rig = Rig::new();
+fn fault_63_a_client_without_the_capability_is_never_asked() {
+    let mut fixture = Fixture::new();
     for method in [
         "roots/list",
         "sampling/createMessage",
@@ -218,16 +218,18 @@ fn fault_63_a_client_that_cannot_is_never_asked() {
         let stream = Reply::sse()
             .event(request(json!("theirs"), method, json!({})))
             .event(text("answer"));
-        // Whole answers in one packet end the call before the question is looked at.
-        rig.bad.on_tool("act", stream.byte_by_byte(Duration::ZERO));
-        assert_eq!(rig.call("act").text(), "answer");
+        // In one packet the answer would end the call before the request is handled.
+        fixture
+            .bad
+            .on_tool("act", stream.byte_by_byte(Duration::ZERO));
+        assert_eq!(fixture.call("act").text(), "answer");
     }
-    rig.works("act");
+    fixture.expect_success("act");
 }
 
 #[test]
-fn fault_63_the_server_is_told_that_the_client_cannot() {
-    let mut rig = Rig::new();
+fn fault_63_the_server_gets_an_error_if_the_client_lacks_the_capability() {
+    let mut fixture = Fixture::new();
     let stream = Reply::sse()
         .event(request(
             json!("theirs"),
@@ -235,20 +237,20 @@ fn fault_63_the_server_is_told_that_the_client_cannot() {
             json!({}),
         ))
         .then_stall();
-    rig.bad.on_tool("act", stream);
-    let call = rig.gateway.start_call("act", json!({}));
-    let refusal = rig.bad.next_request("response").message;
+    fixture.bad.on_tool("act", stream);
+    let call = fixture.gateway.start_call("act", json!({}));
+    let refusal = fixture.bad.next_request("response").message;
     assert_eq!(refusal["id"], "theirs");
     assert_eq!(refusal["error"]["code"], -32601);
-    rig.good_works();
-    rig.gateway.cancel(call);
-    rig.bad.next_request("notifications/cancelled");
-    assert_eq!(rig.bad.runs("act"), 1);
+    fixture.check_good_backend();
+    fixture.gateway.cancel(call);
+    fixture.bad.next_request("notifications/cancelled");
+    assert_eq!(fixture.bad.runs("act"), 1);
 }
 
 #[test]
 fn fault_64_an_event_over_the_cap_is_too_large() {
-    let mut rig = Rig::with_gateway("max_message_bytes = 65536");
+    let mut fixture = Fixture::with_gateway("max_message_bytes = 65536");
     let large = "x".repeat(100_000);
     let folded = "data: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n".repeat(2_000);
     for (name, stream) in [
@@ -259,24 +261,24 @@ fn fault_64_an_event_over_the_cap_is_too_large() {
         ),
         ("many lines", Reply::sse().body(folded).then_stall()),
     ] {
-        rig.suffers(Fault {
+        fixture.check_fault(Fault {
             name,
             reply: stream,
             class: "too_large",
             executed: "unknown",
-            says: "larger than 65536 bytes",
+            expected_text: "larger than 65536 bytes",
             sent_if_safe: 1,
         });
     }
     let small = (0..2_000).fold(String::new(), |stream, _| {
         stream + ": a comment of some length, over and over\n"
     });
-    rig.understands(Reply::sse().body(small).event(text("small")), "small");
+    fixture.expect_text(Reply::sse().body(small).event(text("small")), "small");
 }
 
 #[test]
-fn fault_67_an_event_that_is_no_json_is_skipped() {
-    let mut rig = Rig::new();
+fn fault_67_an_event_that_is_not_json_is_skipped() {
+    let mut fixture = Fixture::new();
     for nonsense in [
         "{",
         "hello",
@@ -291,8 +293,8 @@ fn fault_67_an_event_that_is_no_json_is_skipped() {
         let stream = Reply::sse()
             .body(format!("data: {nonsense}\n\n"))
             .event(text("answer"));
-        rig.understands(stream, "answer");
+        fixture.expect_text(stream, "answer");
     }
     let not_utf8 = Reply::sse().bytes(b"data: {\"a\":\"\xff\xfe\"}\n\n".as_slice());
-    rig.understands(not_utf8.event(text("answer")), "answer");
+    fixture.expect_text(not_utf8.event(text("answer")), "answer");
 }

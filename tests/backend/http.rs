@@ -1,4 +1,4 @@
-//! Group C, as far as HTTP itself goes: interim responses, redirects, framing, connections.
+//! HTTP: interim responses, redirects, framing and connections (fault table, section C).
 
 use serde_json::json;
 
@@ -6,51 +6,51 @@ use crate::common::fake::FakeBackend;
 use crate::common::malformed::BAD_FRAMING;
 use crate::common::message::text;
 use crate::common::reply::Reply;
-use crate::rig::{Fault, Rig, answers_to_all};
+use crate::fixture::{Fault, Fixture, answers_to_all};
 
 /// The head of a good response whose body ends with the connection.
 const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n";
 
 #[test]
-fn fault_28_interim_responses_are_passed_over() {
-    let mut rig = Rig::new();
+fn fault_28_interim_responses_are_skipped() {
+    let mut fixture = Fixture::new();
     let interim = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
     let reply = Reply::raw(interim)
         .body(format!("{HEAD}\r\n{}", text("through")))
         .then_hang_up();
-    rig.understands(reply, "through");
+    fixture.expect_text(reply, "through");
 }
 
 #[test]
-fn fault_28_another_protocol_is_a_bad_reply() {
+fn fault_28_switching_protocols_is_a_bad_reply() {
     let switch =
         "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
-    Rig::new().suffers(Fault {
+    Fixture::new().check_fault(Fault {
         name: "101",
         reply: Reply::raw(switch),
         class: "bad_reply",
         executed: "unknown",
-        says: "HTTP 101",
+        expected_text: "HTTP 101",
         sent_if_safe: 1,
     });
 }
 
 #[test]
-fn who_we_are_is_said_once_unless_the_config_says_otherwise() {
-    let us = concat!("sentinel-gateway/", env!("CARGO_PKG_VERSION"));
-    for (config, due) in [
-        ("", us),
+fn one_user_agent_is_sent_and_the_config_can_replace_it() {
+    let default = concat!("sentinel-gateway/", env!("CARGO_PKG_VERSION"));
+    for (config, expected) in [
+        ("", default),
         ("headers = { \"User-Agent\" = \"ours\" }\n", "ours"),
     ] {
-        let mut rig = Rig::with(config);
-        assert_eq!(rig.call("act").text(), "act {}");
-        for request in rig.bad.requests() {
-            let said = request.headers.iter();
-            let said: Vec<&str> = said
+        let mut fixture = Fixture::with(config);
+        assert_eq!(fixture.call("act").text(), "act {}");
+        for request in fixture.bad.requests() {
+            let headers = request.headers.iter();
+            let sent: Vec<&str> = headers
                 .filter(|(name, _)| name == "user-agent")
                 .map(|(_, value)| value.as_str())
                 .collect();
-            assert_eq!(said, [due], "{} {request:?}", request.http_method);
+            assert_eq!(sent, [expected], "{} {request:?}", request.http_method);
         }
     }
 }
@@ -61,12 +61,12 @@ fn redirect(status: u16, to: &str) -> Reply {
 
 #[test]
 fn fault_30_redirects_within_the_origin_are_followed_three_times() {
-    let mut rig = Rig::with("headers = { \"X-Key\" = \"k\" }\n");
-    let here = rig.bad.url().replace("/mcp", "/there");
+    let mut fixture = Fixture::with("headers = { \"X-Key\" = \"k\" }\n");
+    let here = fixture.bad.url().replace("/mcp", "/there");
     for (status, to) in [(307, "/there"), (308, here.as_str())] {
-        rig.bad.on_tool("act", redirect(status, to));
-        assert_eq!(rig.call("act").text(), "act {}");
-        let calls = rig.bad.requests_of("tools/call");
+        fixture.bad.on_tool("act", redirect(status, to));
+        assert_eq!(fixture.call("act").text(), "act {}");
+        let calls = fixture.bad.requests_of("tools/call");
         let [.., first, second] = calls.as_slice() else {
             panic!("two requests should have come: {calls:?}")
         };
@@ -78,29 +78,29 @@ fn fault_30_redirects_within_the_origin_are_followed_three_times() {
         assert_eq!(second.headers, first.headers);
         assert_eq!(second.header("x-key"), Some("k"));
     }
-    assert_eq!((rig.sent("act"), rig.bad.runs("act")), (4, 2));
+    assert_eq!((fixture.sent("act"), fixture.bad.runs("act")), (4, 2));
 
     for _ in 0..3 {
-        rig.bad.on_tool("act", redirect(307, "/there"));
+        fixture.bad.on_tool("act", redirect(307, "/there"));
     }
-    assert_eq!(rig.call("act").text(), "act {}");
-    assert_eq!((rig.sent("act"), rig.bad.runs("act")), (8, 3));
+    assert_eq!(fixture.call("act").text(), "act {}");
+    assert_eq!((fixture.sent("act"), fixture.bad.runs("act")), (8, 3));
 
-    rig.bad.always_tool("act", redirect(307, "/there"));
-    rig.fails("act", ("refused", "no", 1), "over and over");
-    assert_eq!((rig.sent("act"), rig.bad.runs("act")), (12, 3));
+    fixture.bad.always_tool("act", redirect(307, "/there"));
+    fixture.expect_error("act", ("refused", "no", 1), "over and over");
+    assert_eq!((fixture.sent("act"), fixture.bad.runs("act")), (12, 3));
 }
 
 #[test]
-fn fault_30_not_a_byte_reaches_a_foreign_origin() {
-    let foreign = FakeBackend::start().tool("act");
-    let mut rig = Rig::with("headers = { \"X-Key\" = \"k\" }\n");
-    let there = foreign.url();
+fn fault_30_no_byte_reaches_another_origin() {
+    let other = FakeBackend::start().tool("act");
+    let mut fixture = Fixture::with("headers = { \"X-Key\" = \"k\" }\n");
+    let there = other.url();
     let with_query = format!("{there}?token=hidden");
     let user = there.replace("http://", "http://user:hidden@");
-    let as_localhost = rig.bad.url().replace("127.0.0.1", "localhost");
-    let encrypted = rig.bad.url().replace("http:", "https:");
-    for (status, to, says) in [
+    let as_localhost = fixture.bad.url().replace("127.0.0.1", "localhost");
+    let encrypted = fixture.bad.url().replace("http:", "https:");
+    for (status, to, expected_text) in [
         (301, there.as_str(), there.as_str()),
         (302, &there, &there),
         (303, &there, &there),
@@ -115,36 +115,39 @@ fn fault_30_not_a_byte_reaches_a_foreign_origin() {
         (307, "http://[", "nowhere that can be read"),
         (307, "file:///etc/passwd", "file:///etc/passwd"),
     ] {
-        let before = rig.sent("act");
-        rig.bad.on_tool("act", redirect(status, to));
-        let id = rig.gateway.start_call("act", json!({}));
-        let answer = rig.gateway.answer(id);
+        let before = fixture.sent("act");
+        fixture.bad.on_tool("act", redirect(status, to));
+        let id = fixture.gateway.start_call("act", json!({}));
+        let answer = fixture.gateway.answer(id);
         assert_eq!(
             answer.gateway_error(),
             ("refused", "no", 1),
             "{status} {to}"
         );
         let message = answer.message();
-        assert!(message.contains(says), "{says} is not in {message}");
+        assert!(
+            message.contains(expected_text),
+            "{expected_text} is not in {message}"
+        );
         assert!(!message.contains("hidden"), "{message}");
-        assert_eq!(rig.sent("act") - before, 1);
+        assert_eq!(fixture.sent("act") - before, 1);
     }
-    rig.good_works();
-    assert_eq!((foreign.connections(), rig.bad.runs("act")), (0, 0));
-    rig.works("act");
+    fixture.check_good_backend();
+    assert_eq!((other.connections(), fixture.bad.runs("act")), (0, 0));
+    fixture.expect_success("act");
 }
 
 #[test]
-fn fault_30_a_long_target_is_told_in_short() {
-    let mut rig = Rig::new();
+fn fault_30_a_long_redirect_target_is_truncated_in_the_message() {
+    let mut fixture = Fixture::new();
     let to = format!("http://127.0.0.2:9/{}", "x".repeat(20_000));
-    rig.bad.on_tool("act", redirect(307, &to));
-    rig.fails("act", ("refused", "no", 1), "http://127.0.0.2:9/xxx");
+    fixture.bad.on_tool("act", redirect(307, &to));
+    fixture.expect_error("act", ("refused", "no", 1), "http://127.0.0.2:9/xxx");
 }
 
 #[test]
-fn fault_41_a_body_cut_off_is_outcome_unknown() {
-    let mut rig = Rig::new();
+fn fault_41_a_truncated_body_is_outcome_unknown() {
+    let mut fixture = Fixture::new();
     for (name, reply) in [
         (
             "too long a length",
@@ -166,12 +169,12 @@ fn fault_41_a_body_cut_off_is_outcome_unknown() {
                 .then_reset(),
         ),
     ] {
-        rig.suffers(Fault {
+        fixture.check_fault(Fault {
             name,
             reply,
             class: "outcome_unknown",
             executed: "unknown",
-            says: "connection lost after the request was sent",
+            expected_text: "connection lost after the request was sent",
             sent_if_safe: 2,
         });
     }
@@ -179,7 +182,7 @@ fn fault_41_a_body_cut_off_is_outcome_unknown() {
 
 #[test]
 fn fault_42_json_that_ends_in_the_middle_is_a_bad_reply() {
-    Rig::new().suffers(Fault {
+    Fixture::new().check_fault(Fault {
         name: "half",
         reply: Reply::status(200)
             .header("content-type", "application/json")
@@ -187,71 +190,71 @@ fn fault_42_json_that_ends_in_the_middle_is_a_bad_reply() {
             .until_close(),
         class: "bad_reply",
         executed: "unknown",
-        says: "not JSON",
+        expected_text: "not JSON",
         sent_if_safe: 1,
     });
 }
 
 #[test]
-fn fault_43_framing_that_contradicts_itself_is_a_bad_reply() {
-    let mut rig = Rig::new();
+fn fault_43_contradictory_framing_is_a_bad_reply() {
+    let mut fixture = Fixture::new();
     let no_header = ("no header", "no header\r\n\r\n{}");
     for (name, rest) in BAD_FRAMING.into_iter().chain([no_header]) {
-        rig.suffers(Fault {
+        fixture.check_fault(Fault {
             name,
             reply: Reply::raw(format!("{HEAD}{rest}")).then_hang_up(),
             class: "bad_reply",
             executed: "unknown",
-            says: "not HTTP as it should be",
+            expected_text: "not HTTP as it should be",
             sent_if_safe: 1,
         });
     }
 }
 
 #[test]
-fn fault_43_what_is_no_http_at_all_is_a_bad_reply() {
-    Rig::new().suffers(Fault {
+fn fault_43_a_response_that_is_not_http_is_a_bad_reply() {
+    Fixture::new().check_fault(Fault {
         name: "SSH",
         reply: Reply::raw("SSH-2.0-OpenSSH_9.9\r\n"),
         class: "bad_reply",
         executed: "unknown",
-        says: "not HTTP as it should be",
+        expected_text: "not HTTP as it should be",
         sent_if_safe: 1,
     });
 }
 
-/// What stands behind a body is another response, which would fit whatever is asked next.
+/// The bytes after the body are another response, which would match any following request.
 #[test]
 fn fault_44_bytes_past_the_length_never_reach_the_next_request() {
-    let mut rig = Rig::new();
+    let mut fixture = Fixture::new();
     let all = answers_to_all("smuggled");
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
     let excess = format!("{head}content-length: {}\r\n\r\n{all}", all.len());
-    let lie = -isize::try_from(excess.len()).unwrap();
+    let difference = -isize::try_from(excess.len()).unwrap();
     for _ in 0..10 {
-        // Body and excess go out together. What comes after the next request was sent can't be
-        // told from its answer by anybody.
+        // Body and excess are sent together: bytes that arrive after the next request was sent
+        // can't be told from its answer.
         let reply = Reply::status(200)
             .header("content-type", "application/json")
             .body(format!("{}{excess}", text("own")))
-            .length_off_by(lie);
-        rig.understands(reply, "own");
-        rig.works("act");
+            .length_off_by(difference);
+        fixture.expect_text(reply, "own");
+        fixture.expect_success("act");
     }
 }
 
 #[test]
 fn fault_47_a_flood_of_headers_is_bounded() {
-    let mut rig = Rig::new();
+    let mut fixture = Fixture::new();
     let many: String = (0..100_000).map(|n| format!("x-{n}: y\r\n")).collect();
     let endless = format!("x-endless: {}", "y".repeat(16 << 20));
     for (name, flood) in [("many", many), ("endless", endless)] {
-        rig.suffers(Fault {
+        fixture.check_fault(Fault {
             name,
             reply: Reply::raw(format!("HTTP/1.1 200 OK\r\n{flood}")).then_stall(),
             class: "bad_reply",
             executed: "unknown",
-            says: "not HTTP as it should be",
+            expected_text: "not HTTP as it should be",
             sent_if_safe: 1,
         });
     }
@@ -259,32 +262,32 @@ fn fault_47_a_flood_of_headers_is_bounded() {
 
 #[test]
 fn fault_50_a_connection_closed_while_idle_goes_unnoticed() {
-    let mut rig = Rig::new();
+    let mut fixture = Fixture::new();
     for runs in 1..=5 {
-        let connections = rig.bad.connections();
-        rig.works("act");
-        rig.bad.drop_connections();
-        rig.good_works();
-        rig.works("act");
-        assert!(rig.bad.connections() > connections);
-        assert_eq!(rig.bad.runs("act"), 2 * runs);
+        let connections = fixture.bad.connections();
+        fixture.expect_success("act");
+        fixture.bad.drop_connections();
+        fixture.check_good_backend();
+        fixture.expect_success("act");
+        assert!(fixture.bad.connections() > connections);
+        assert_eq!(fixture.bad.runs("act"), 2 * runs);
     }
-    assert_eq!(rig.handshakes(), 1);
+    assert_eq!(fixture.handshakes(), 1);
 }
 
 #[test]
-fn fault_50_a_connection_closed_at_work_is_outcome_unknown_and_ran_once() {
-    let mut rig = Rig::new();
+fn fault_50_a_connection_closed_during_a_call_is_outcome_unknown_and_ran_once() {
+    let mut fixture = Fixture::new();
     for (name, reply) in [("closed", Reply::hang_up()), ("reset", Reply::reset())] {
-        rig.suffers(Fault {
+        fixture.check_fault(Fault {
             name,
             reply,
             class: "outcome_unknown",
             executed: "unknown",
-            says: "connection lost after the request was sent",
+            expected_text: "connection lost after the request was sent",
             sent_if_safe: 2,
         });
     }
-    // Each fault and the good call after it.
-    assert_eq!((rig.bad.runs("act"), rig.bad.runs("look")), (4, 6));
+    // Each fault and the successful call after it.
+    assert_eq!((fixture.bad.runs("act"), fixture.bad.runs("look")), (4, 6));
 }

@@ -1,7 +1,7 @@
-//! The real binary as a process: what it writes where, and its exit codes.
+//! The real binary as a process: its output and its exit codes.
 //!
-//! Its pipes and signals are rows of the fault table: `faults_test.rs`. A test named `fault_NN_…`
-//! here is one more variant of row NN.
+//! Pipes and signals are rows of the fault table, `faults_test.rs`. A test named `fault_NN_…` is a
+//! variant of row NN.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
@@ -20,7 +20,7 @@ use crate::common::reply::Reply;
 const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":"i","method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}"#;
 const PING: &str = r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#;
 
-/// A gateway process with its config in a folder of its own, which is also its home.
+/// A gateway process with its own folder, which has its config and is its home.
 struct Process {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -29,7 +29,7 @@ struct Process {
 }
 
 impl Process {
-    /// Over this sentinel.toml.
+    /// Starts it with this sentinel.toml.
     fn start(toml: &str) -> Self {
         Self::start_with(toml, &[])
     }
@@ -52,7 +52,7 @@ impl Process {
         }
     }
 
-    /// The same after the handshake.
+    /// Starts it and makes the handshake.
     fn initialized(toml: &str) -> Self {
         let mut process = Self::start(toml);
         process.send(INITIALIZE);
@@ -89,7 +89,7 @@ impl Process {
         message
     }
 
-    /// What is left on stdout, each line checked to be JSON-RPC.
+    /// The remaining lines of stdout, which must be JSON-RPC.
     fn rest(&mut self) -> Vec<Value> {
         let mut rest = Vec::new();
         while !self.stdout.fill_buf().unwrap().is_empty() {
@@ -98,12 +98,12 @@ impl Process {
         rest
     }
 
-    /// Ends its input.
+    /// Closes its stdin.
     fn eof(&mut self) {
         self.stdin = None;
     }
 
-    /// Waits for its end: the exit code and what it wrote to stderr.
+    /// Waits for its end and returns its exit code and stderr.
     fn exit(mut self) -> (Option<i32>, String) {
         self.stdin = None;
         let mut stderr = ScannedPipe::new("stderr", self.child.stderr.take().unwrap());
@@ -125,7 +125,7 @@ impl Process {
 }
 
 #[test]
-fn stdout_holds_answers_alone_whatever_is_logged() {
+fn stdout_contains_only_answers_at_any_log_level() {
     let fake = FakeBackend::start().tool("echo");
     let down = FakeBackend::down();
     let toml = fake.entry("fake", "") + &down.entry("down", "");
@@ -146,7 +146,7 @@ fn stdout_holds_answers_alone_whatever_is_logged() {
 }
 
 #[test]
-fn fault_05_a_batch_is_refused_as_one_where_the_version_has_none() {
+fn fault_05_a_batch_gets_one_error_in_versions_without_batches() {
     let mut process = Process::initialized("");
     for batch in [format!("[{PING},{PING}]"), "[]".into()] {
         process.send(&batch);
@@ -162,7 +162,7 @@ fn fault_05_a_batch_is_refused_as_one_where_the_version_has_none() {
 }
 
 #[test]
-fn fault_09_a_message_with_two_ids_is_refused_under_none() {
+fn fault_09_a_message_with_two_ids_is_refused_with_id_null() {
     let mut process = Process::initialized("");
     process.send(r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#);
     let refusal = process.answer();
@@ -174,7 +174,7 @@ fn fault_09_a_message_with_two_ids_is_refused_under_none() {
 }
 
 #[test]
-fn lone_surrogates_of_a_backend_come_out_as_they_were_written() {
+fn lone_surrogates_of_a_backend_are_forwarded_unchanged() {
     let fake = FakeBackend::start().tool("echo");
     let result = r#"{"content":[{"type":"text","text":"\ud800"}],"n":1.10}"#;
     let body = format!(r#"{{"jsonrpc":"2.0","id":"$id","result":{result}}}"#);
@@ -188,7 +188,7 @@ fn lone_surrogates_of_a_backend_come_out_as_they_were_written() {
 }
 
 #[test]
-fn a_bad_config_is_told_on_stderr_and_to_the_client_on_a_pipe() {
+fn a_bad_config_is_reported_on_stderr_and_to_a_client_on_a_pipe() {
     let mut process = Process::start("[gateway]\nnaem = 1\n\n[[backends]]\nname = 'UPPER'\n");
     process.send(r#"{"jsonrpc":"2.0","method":"notifications/early"}"#);
     process.send(INITIALIZE);
@@ -197,10 +197,10 @@ fn a_bad_config_is_told_on_stderr_and_to_the_client_on_a_pipe() {
         (&answer["id"], &answer["error"]["code"]),
         (&json!("i"), &json!(-32603))
     );
-    let told = answer["error"]["message"].as_str().unwrap().to_owned();
+    let message = answer["error"]["message"].as_str().unwrap().to_owned();
     assert!(
-        told.contains("sentinel.toml") && told.contains("naem"),
-        "{told}"
+        message.contains("sentinel.toml") && message.contains("naem"),
+        "{message}"
     );
     assert!(process.rest().is_empty());
     let (code, log) = process.exit();
@@ -220,7 +220,7 @@ fn a_bad_config_without_a_client_exits_at_eof() {
 fn bad_usage_exits_with_two_and_nothing_on_stdout() {
     let mut process = Process::start_with("", &["--no-such-flag"]);
     assert!(process.rest().is_empty());
-    let (code, said) = process.exit();
+    let (code, log) = process.exit();
     assert_eq!(code, Some(2));
-    assert!(said.contains("--no-such-flag"), "{said}");
+    assert!(log.contains("--no-such-flag"), "{log}");
 }

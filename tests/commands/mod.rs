@@ -1,4 +1,4 @@
-//! The commands that a person types, against the real binary.
+//! The commands of the command line, with the real binary.
 
 use std::process::{Command, Output};
 
@@ -9,7 +9,7 @@ use crate::common::{canary, process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// The binary, with a config of its own and nothing of this machine's.
+/// The binary with its own config and none of the machine's settings.
 struct Shell {
     folder: TempDir,
     toml: String,
@@ -62,8 +62,8 @@ impl Shell {
 }
 
 impl Ended {
-    /// What it printed, if it ended well and had nothing to complain about.
-    fn well(self) -> String {
+    /// Its stdout. It must have exited with 0 and an empty stderr.
+    fn success(self) -> String {
         assert_eq!(
             (self.code, self.err.as_str()),
             (0, ""),
@@ -79,10 +79,10 @@ impl Ended {
 }
 
 #[test]
-fn check_says_how_a_backend_fares_and_ends_its_session() {
+fn check_shows_the_state_of_a_backend_and_ends_its_session() {
     let fake = FakeBackend::start().tool("a").tool("b").prompt("p");
     let shell = Shell::over(&[("one", &fake)]);
-    let out = shell.run(&["check"]).well();
+    let out = shell.run(&["check"]).success();
     let row = out.lines().find(|line| line.starts_with("one")).unwrap();
     let words: Vec<&str> = row.split_whitespace().collect();
     assert_eq!(
@@ -97,7 +97,7 @@ fn check_says_how_a_backend_fares_and_ends_its_session() {
     assert!(!out.contains('\u{1b}'), "no colours into a pipe: {out:?}");
     assert_eq!(fake.requests_of("DELETE").len(), 1);
 
-    let report = shell.run(&["check", "--json"]).well();
+    let report = shell.run(&["check", "--json"]).success();
     let report: Value = serde_json::from_str(&report).unwrap();
     let row = &report["backends"][0];
     assert_eq!(row["up"], true);
@@ -107,7 +107,7 @@ fn check_says_how_a_backend_fares_and_ends_its_session() {
 }
 
 #[test]
-fn check_names_what_is_wrong_with_a_backend_and_what_to_do() {
+fn check_shows_the_cause_and_a_hint_for_a_backend_that_is_down() {
     let (up, down) = (FakeBackend::start().tool("a"), FakeBackend::down());
     let shell = Shell::over(&[("up", &up), ("gone", &down)]);
     let ended = shell.run(&["check"]);
@@ -134,7 +134,7 @@ fn check_names_what_is_wrong_with_a_backend_and_what_to_do() {
 }
 
 #[test]
-fn check_notes_what_is_withheld_and_what_could_not_be_had() {
+fn check_notes_withheld_tools_and_failed_lists() {
     let fake = FakeBackend::start().tool("a").tool("a").prompt("p");
     fake.always("prompts/list", Reply::error(-32000, "no prompts today"));
     let ended = Shell::over(&[("one", &fake)]).run(&["check"]);
@@ -191,7 +191,7 @@ zebra      one                zebra, a tool
 echo       one                echo, a tool
 two__echo  two      echo      first
 ";
-    assert_eq!(shell.run(&["tools"]).well(), expected);
+    assert_eq!(shell.run(&["tools"]).success(), expected);
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn prompts_and_resources_are_listed_too() {
 }
 
 #[test]
-fn a_list_without_a_backend_that_is_down_says_so() {
+fn a_list_warns_of_a_backend_that_is_down() {
     let (up, down) = (FakeBackend::start().tool("a"), FakeBackend::down());
     let ended = Shell::over(&[("gone", &down), ("up", &up)]).run(&["tools", "--json"]);
     assert_eq!(ended.code, 1);
@@ -222,31 +222,33 @@ fn a_list_without_a_backend_that_is_down_says_so() {
 }
 
 #[test]
-fn call_prints_the_text_and_json_the_bytes_of_the_result() {
+fn call_prints_the_text_and_with_json_the_raw_result() {
     let fake = FakeBackend::start().tool("t");
     let result = json!({ "content": [{ "type": "text", "text": "one\ntwo" }], "n": 1 });
     fake.always_tool("t", Reply::result(result.clone()));
     let shell = Shell::over(&[("one", &fake)]);
-    assert_eq!(shell.run(&["call", "t"]).well(), "one\ntwo\n");
-    let raw = shell.run(&["call", "t", "--json"]).well();
+    assert_eq!(shell.run(&["call", "t"]).success(), "one\ntwo\n");
+    let raw = shell.run(&["call", "t", "--json"]).success();
     assert_eq!(raw, format!("{result}\n"));
     assert_eq!(fake.requests_of("DELETE").len(), 2);
 }
 
 #[test]
-fn call_takes_pairs_and_json_alike() {
+fn call_accepts_pairs_and_json() {
     let fake = FakeBackend::start().tool("echo");
     let shell = Shell::over(&[("one", &fake)]);
-    let pairs = shell.run(&["call", "echo", "n=1", "s=a b"]).well();
+    let pairs = shell.run(&["call", "echo", "n=1", "s=a b"]).success();
     assert_eq!(
         pairs,
-        shell.run(&["call", "echo", r#"{"n":1,"s":"a b"}"#]).well()
+        shell
+            .run(&["call", "echo", r#"{"n":1,"s":"a b"}"#])
+            .success()
     );
     assert!(pairs.contains(r#"{"n":1,"s":"a b"}"#), "{pairs}");
 }
 
 #[test]
-fn call_refuses_arguments_that_can_not_be_read_before_it_connects() {
+fn call_refuses_invalid_arguments_before_it_connects() {
     let fake = FakeBackend::start().tool("echo");
     let ended = Shell::over(&[("one", &fake)]).run(&["call", "echo", "{\"n\":"]);
     assert_eq!((ended.code, ended.out.as_str()), (2, ""));
@@ -280,7 +282,7 @@ fn call_shows_progress_and_logs_on_stderr() {
 }
 
 #[test]
-fn call_ends_with_1_where_the_tool_or_the_gateway_reports_an_error() {
+fn call_exits_with_1_if_the_tool_or_the_gateway_reports_an_error() {
     let fake = FakeBackend::start().tool("t");
     let (shell, gone) = (Shell::over(&[("one", &fake)]), FakeBackend::down());
     let result = json!({ "content": [{ "type": "text", "text": "no such row" }], "isError": true });
@@ -309,7 +311,7 @@ fn call_ends_with_1_where_the_tool_or_the_gateway_reports_an_error() {
 
 #[cfg(unix)]
 #[test]
-fn a_reader_that_has_seen_enough_is_no_failure() {
+fn a_closed_stdout_is_not_an_error() {
     let fake = FakeBackend::start().tool("t");
     let shell = Shell::over(&[("one", &fake)]);
     for args in [
@@ -332,7 +334,7 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
 }
 
 #[test]
-fn the_log_is_quiet_unless_asked_for() {
+fn the_log_is_written_if_a_level_is_given() {
     let fake = FakeBackend::start().tool("t");
     let ended = Shell::over(&[("one", &fake)]).run(&["check", "--log-level", "info"]);
     assert!(ended.err.contains("connected"), "{}", ended.err);

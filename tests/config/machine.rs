@@ -1,4 +1,4 @@
-//! A user's machine, made up, and short ways to ask what a configuration says.
+//! A simulated machine of a user, and shorthands for parts of a configuration.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 pub(crate) const ONE: &str = "[[backends]]\nname = 'one'\nurl = 'http://127.0.0.1:1/mcp'\n";
 pub(crate) const TWO: &str = "[[backends]]\nname = 'two'\nurl = 'http://127.0.0.1:2/mcp'\n";
 
-/// A user's machine: a home, a config folder, a project to stand in, and some variables.
+/// A user's machine: a home, a config folder, a working folder, and environment variables.
 pub(crate) struct Machine {
     root: TempDir,
     variables: Vec<(&'static str, String)>,
@@ -59,7 +59,7 @@ impl Machine {
         config::load(overrides, &env)
     }
 
-    /// Loads this text as the user's own file.
+    /// Loads this text as the user's config file.
     pub(crate) fn trusted(self, text: &str) -> Result<Config, Problems> {
         self.write(USER_FILE, text).load(&Overrides::default())
     }
@@ -87,7 +87,7 @@ pub(crate) fn with_backends(backends: &[(&str, &str)]) -> Overrides {
     }
 }
 
-/// The reason why a backend can't be reached.
+/// Why a backend's URL can't be used.
 pub(crate) fn reason(backend: &BackendConfig) -> &str {
     backend.url.as_ref().unwrap_err()
 }
@@ -95,13 +95,13 @@ pub(crate) fn reason(backend: &BackendConfig) -> &str {
 pub(crate) fn missing(source: &SecretSource) -> &str {
     match source {
         SecretSource::Missing(reason) => reason,
-        other => panic!("{other:?} is there"),
+        other => panic!("{other:?} is not missing"),
     }
 }
 
 pub(crate) fn value(source: &SecretSource) -> &str {
     match source {
         SecretSource::Value(secret) => secret.reveal(),
-        other => panic!("{other:?} is no value"),
+        other => panic!("{other:?} is not a value"),
     }
 }

@@ -1,7 +1,7 @@
-//! The configuration: what files may say, what is said of those that may not, and the schema.
+//! The configuration: valid files, the problems of invalid files, and the schema.
 //!
-//! Each file under `config/invalid` opens with what is to be said of it, a `#! ` before each
-//! problem. `BLESS=1` writes those lines anew; read the difference before you keep it.
+//! Each file in `config/invalid` starts with its expected problems, one a line after `#! `.
+//! `BLESS=1` rewrites those lines; review the difference before you commit it.
 
 mod machine;
 mod trust;
@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 use sentinel_gateway::config::{self, Config, Environment, Overrides, Problems};
 use serde_json::Value;
 
-/// Stands wherever an invalid file's value could be a secret.
+/// In invalid files, the value of every key that could be a secret.
 const CANARY: &str = "canary";
 
-/// Loads a file as `--config` does, with no variable set.
+/// Loads a file as `--config` does, without environment variables.
 fn load(path: &Path) -> Result<Config, Problems> {
     let overrides = Overrides {
         config: Some(path.to_owned()),
@@ -62,33 +62,33 @@ fn valid_files_load() {
 }
 
 #[test]
-fn invalid_files_are_told_all_that_is_wrong_with_them() {
+fn invalid_files_load_with_exactly_the_listed_problems() {
     for path in files("tests/config/invalid") {
         let text = fs::read_to_string(&path).unwrap();
         let problems = match load(&path) {
             Ok(_) => panic!("{} loads", path.display()),
             Err(problems) => problems.to_string(),
         };
-        assert!(!problems.contains(CANARY), "a secret shows in {problems}");
+        assert!(!problems.contains(CANARY), "a secret is in {problems}");
 
         let prefix = format!("{}:", path.display());
-        let told: Vec<_> = problems
+        let actual: Vec<_> = problems
             .lines()
             .map(|line| line.replace(&prefix, ""))
             .collect();
         if std::env::var_os("BLESS").is_some() {
-            bless(&path, &text, told.len());
+            bless(&path, &text, actual.len());
             continue;
         }
         let expected: Vec<_> = text
             .lines()
             .filter_map(|line| line.strip_prefix("#! "))
             .collect();
-        assert_eq!(told, expected, "{}", path.display());
+        assert_eq!(actual, expected, "{}", path.display());
     }
 }
 
-/// Writes the problems of a file above it. Its lines move down, so it is loaded once more.
+/// Writes a file's problems at its top. That moves its lines, so it is loaded once more.
 fn bless(path: &Path, text: &str, count: usize) {
     let body: Vec<_> = text
         .lines()
@@ -106,7 +106,7 @@ fn bless(path: &Path, text: &str, count: usize) {
 }
 
 #[test]
-fn the_shipped_file_works_as_it_is() {
+fn the_shipped_file_loads_unchanged() {
     let config = load(&shipped()).unwrap();
     let backends: Vec<_> = config
         .backends
@@ -126,7 +126,7 @@ fn the_shipped_file_works_as_it_is() {
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
 }
 
-/// What stands in the shipped file's comments is as valid as what doesn't.
+/// The keys in the shipped file's comments are valid too.
 #[test]
 fn the_shipped_file_can_be_uncommented() {
     let text = fs::read_to_string(shipped()).unwrap();
@@ -141,7 +141,7 @@ fn the_shipped_file_can_be_uncommented() {
     let mut uncommented = String::new();
     for line in text.lines() {
         let bare = line.strip_prefix("# ").filter(|bare| is_key(bare));
-        // Of the three sources of one secret only the first can stand.
+        // Only one of the three sources of a secret may be set.
         let second = bare.is_some_and(|bare| bare.starts_with("bearer"))
             && std::mem::replace(&mut seen_bearer, true);
         uncommented += bare.filter(|_| !second).unwrap_or(line);
@@ -168,7 +168,7 @@ fn the_shipped_file_can_be_uncommented() {
 }
 
 #[test]
-fn the_schema_has_the_keys_that_are_read_and_no_others() {
+fn the_schema_has_exactly_the_keys_that_are_read() {
     let every_key = files("tests/config/valid")
         .into_iter()
         .find(|path| path.ends_with("every-key.toml"))
@@ -181,7 +181,7 @@ fn the_schema_has_the_keys_that_are_read_and_no_others() {
 }
 
 #[test]
-fn the_schema_admits_what_loads() {
+fn the_schema_accepts_every_valid_file() {
     let schema = jsonschema::validator_for(&config::schema()).unwrap();
     for path in files("tests/config/valid").into_iter().chain([shipped()]) {
         let errors: Vec<_> = schema
@@ -193,16 +193,16 @@ fn the_schema_admits_what_loads() {
 }
 
 #[test]
-fn the_schema_refuses_what_it_can_see_to_be_wrong() {
+fn the_schema_refuses_what_a_schema_can_express() {
     let schema = jsonschema::validator_for(&config::schema()).unwrap();
-    // What goes beyond any schema: two keys, or the inside of a text.
-    let beyond = ["buffers", "buffers-both", "headers", "tools", "urls"];
+    // A schema can't express relations of two keys, or checks inside a string.
+    let not_expressible = ["buffers", "buffers-both", "headers", "tools", "urls"];
     let not_json = ["huge-number", "same-key-twice", "syntax"];
     for path in files("tests/config/invalid") {
         let name = path.file_stem().unwrap().to_str().unwrap();
         if !not_json.contains(&name) {
             let refused = !schema.is_valid(&as_json(&path));
-            assert_eq!(refused, !beyond.contains(&name), "{name}");
+            assert_eq!(refused, !not_expressible.contains(&name), "{name}");
         }
     }
 }
@@ -210,7 +210,7 @@ fn the_schema_refuses_what_it_can_see_to_be_wrong() {
 #[test]
 fn the_schema_refuses_an_unknown_key_in_every_table() {
     let schema = jsonschema::validator_for(&config::schema()).unwrap();
-    for place in [
+    for pointer in [
         "",
         "/gateway",
         "/backends/0",
@@ -220,8 +220,8 @@ fn the_schema_refuses_an_unknown_key_in_every_table() {
     ] {
         let mut document = as_json(&files("tests/config/valid")[0]);
         assert!(schema.is_valid(&document));
-        document.pointer_mut(place).unwrap()["unknown"] = 1.into();
-        assert!(!schema.is_valid(&document), "{place:?}");
+        document.pointer_mut(pointer).unwrap()["unknown"] = 1.into();
+        assert!(!schema.is_valid(&document), "{pointer:?}");
     }
 }
 
@@ -249,7 +249,7 @@ fn the_schema_is_printed_as_json() {
     assert_eq!(printed, config::schema());
 }
 
-/// Every key that a document may have, dotted; `*` for keys of the user's own.
+/// Every key that a document may have, as a dotted path; `*` stands for a key that the user chooses.
 fn keys_of_schema(schema: &Value) -> BTreeSet<String> {
     fn walk(schema: &Value, path: &str, keys: &mut BTreeSet<String>) {
         for (key, schema) in schema["properties"].as_object().into_iter().flatten() {
@@ -272,7 +272,7 @@ fn keys_of_schema(schema: &Value) -> BTreeSet<String> {
     keys
 }
 
-/// Every key that a document has, written like those of the schema.
+/// Every key that a document has, in the form of [`keys_of_schema`].
 fn keys_of_document(document: &Value, schema: &Value) -> BTreeSet<String> {
     fn walk(value: &Value, schema: &Value, path: &str, keys: &mut BTreeSet<String>) {
         for (key, value) in value.as_object().into_iter().flatten() {

@@ -1,4 +1,4 @@
-//! Where the configuration is found, and whom it trusts.
+//! Where the configuration is found, and whether it is trusted.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use sentinel_gateway::config::{Overrides, SecretSource};
 use crate::config::machine::*;
 
 #[test]
-fn the_search_ends_at_the_first_that_is_there() {
+fn the_first_existing_config_file_is_used() {
     let machine = Machine::new()
         .write("named.toml", "[gateway]\nname = 'named'")
         .write("project/variable.toml", "[gateway]\nname = 'variable'")
@@ -28,7 +28,7 @@ fn the_search_ends_at_the_first_that_is_there() {
 }
 
 #[test]
-fn the_working_folders_file_is_ignored_aloud_where_the_user_has_one() {
+fn the_working_folders_file_is_ignored_with_a_warning_if_the_user_has_one() {
     let machine = Machine::new()
         .write(USER_FILE, ONE)
         .write(WORKING_FILE, TWO);
@@ -45,7 +45,7 @@ fn the_working_folders_file_is_ignored_aloud_where_the_user_has_one() {
 }
 
 #[test]
-fn without_any_the_problem_says_how_to_write_one() {
+fn without_a_config_the_problem_explains_how_to_write_one() {
     let machine = Machine::new();
     let problems = machine.load(&Overrides::default()).unwrap_err();
     let text = problems.to_string();
@@ -61,7 +61,7 @@ fn without_any_the_problem_says_how_to_write_one() {
 }
 
 #[test]
-fn a_named_file_must_be_there_even_where_flags_would_do() {
+fn a_named_file_must_exist_even_if_flags_define_backends() {
     let machine = Machine::new().set("SENTINEL_CONFIG", "~/nowhere.toml");
     let problems = machine
         .load(&with_backends(&[("a", "http://127.0.0.1/")]))
@@ -77,7 +77,7 @@ fn a_named_file_must_be_there_even_where_flags_would_do() {
 }
 
 #[test]
-fn what_is_not_text_is_refused_with_its_line() {
+fn invalid_utf8_is_refused_with_its_line() {
     let machine = Machine::new();
     let path = machine.path("latin1.toml");
     fs::write(&path, b"[gateway]\nname = \"\xe9\"\n").unwrap();
@@ -86,7 +86,7 @@ fn what_is_not_text_is_refused_with_its_line() {
 }
 
 #[test]
-fn byte_order_mark_and_crlf_are_taken() {
+fn byte_order_mark_and_crlf_are_accepted() {
     let text = format!("\u{feff}{ONE}timeout = 1\n").replace('\n', "\r\n");
     let problems = Machine::new().trusted(&text).unwrap_err().to_string();
     assert!(
@@ -98,7 +98,7 @@ fn byte_order_mark_and_crlf_are_taken() {
 }
 
 #[test]
-fn a_file_merely_found_gets_no_secret() {
+fn an_untrusted_file_gets_no_secret() {
     let text = r#"
         [[backends]]
         name = "plain"
@@ -155,7 +155,7 @@ fn a_file_merely_found_gets_no_secret() {
         assert!(reasons[0].contains(&hint), "{}", reasons[0]);
     }
 
-    // The same file, named, is trusted.
+    // The same file is trusted if it is named.
     let config = machine.load(&named("sentinel.toml")).unwrap();
     assert!(config.backends.iter().all(|backend| backend.url.is_ok()));
     assert_eq!(value(config.backends[3].bearer.as_ref().unwrap()), "canary");
@@ -163,7 +163,7 @@ fn a_file_merely_found_gets_no_secret() {
 }
 
 #[test]
-fn a_file_merely_found_gets_no_secret_of_a_flag_either() {
+fn an_untrusted_file_gets_no_secret_of_a_flag() {
     let machine = Machine::new()
         .write(WORKING_FILE, ONE)
         .set("TOKEN", "canary");
@@ -182,7 +182,7 @@ fn a_file_merely_found_gets_no_secret_of_a_flag_either() {
     let config = machine.load(&header).unwrap();
     assert!(reason(&config.backends[0]).contains("not trusted with secrets"));
 
-    // Where the flags say the place too, all of it is the user's word.
+    // If the flags give the URL too, the user has set both.
     let both = Overrides {
         backends: vec![("one".into(), "http://127.0.0.1:9/".into())],
         ..bearer

@@ -1,4 +1,4 @@
-//! What flags, variables and paths make of the configuration, and that no secret shows.
+//! Flags, variables, paths and secrets in the configuration.
 
 use sentinel_gateway::config::{Overrides, Secret, SecretSource};
 
@@ -24,7 +24,7 @@ fn flags_alone_make_a_configuration() {
 }
 
 #[test]
-fn flags_go_over_the_entry_of_the_same_name() {
+fn flags_override_the_entry_of_the_same_name() {
     let file = "[[backends]]\nname = 'one'\nurl = 'http://127.0.0.1:1/mcp'\nenabled = false\n\
                 retries = 7\nbearer = { file = 'x' }\nheaders = { X-A = 'file', X-B = 'file' }\n";
     let overrides = Overrides {
@@ -51,7 +51,7 @@ fn flags_go_over_the_entry_of_the_same_name() {
 }
 
 #[test]
-fn only_leaves_the_others_out() {
+fn only_selects_backends_in_the_files_order() {
     let machine = Machine::new().write(USER_FILE, &format!("{ONE}{TWO}"));
     let only = |names: &[&str]| Overrides {
         only: Some(names.iter().map(|name| name.to_string()).collect()),
@@ -59,7 +59,7 @@ fn only_leaves_the_others_out() {
     };
     let config = machine.load(&only(&["two"])).unwrap();
     assert_eq!(names(&config), ["two"]);
-    // The file's order owns names, not the flag's.
+    // The order is that of the file, not of the flag.
     let config = machine.load(&only(&["two", "one"])).unwrap();
     assert_eq!(names(&config), ["one", "two"]);
     let problems = machine.load(&only(&["twoo"])).unwrap_err();
@@ -76,7 +76,7 @@ fn only_leaves_the_others_out() {
 }
 
 #[test]
-fn flags_are_criticised_like_the_file_and_with_it() {
+fn problems_of_flags_are_reported_together_with_those_of_the_file() {
     let overrides = Overrides {
         bearer_env: vec![
             ("tow".into(), "TOKEN".into()),
@@ -109,7 +109,7 @@ fn flags_are_criticised_like_the_file_and_with_it() {
 }
 
 #[test]
-fn a_missing_variable_downs_its_backend_alone_and_is_named() {
+fn a_missing_variable_takes_down_only_its_backend_and_is_named() {
     let text = r#"
         [[backends]]
         name = "url"
@@ -158,7 +158,7 @@ fn a_missing_variable_downs_its_backend_alone_and_is_named() {
 }
 
 #[test]
-fn a_url_that_variables_made_wrong_downs_its_backend_without_quoting() {
+fn a_url_made_invalid_by_variables_takes_down_its_backend_and_is_not_quoted() {
     let text = "[[backends]]\nname = 'a'\nurl = '${URL}'\n";
     for url in [
         "canary",
@@ -184,7 +184,7 @@ fn a_url_that_variables_made_wrong_downs_its_backend_without_quoting() {
 }
 
 #[test]
-fn credentials_do_not_travel_in_the_clear() {
+fn credentials_over_plain_http_are_refused() {
     let refused = |url: &str, more: &str| {
         let text = format!("[[backends]]\nname = 'a'\nurl = '{url}'\n{more}\n");
         let machine = Machine::new().set("TOKEN", "t").set("HOST", "example.com");
@@ -225,7 +225,7 @@ fn credentials_do_not_travel_in_the_clear() {
 }
 
 #[test]
-fn relative_paths_are_the_files_and_a_tilde_is_the_home() {
+fn relative_paths_start_at_the_file_and_a_tilde_at_the_home() {
     let text = r#"
         [[backends]]
         name = "a"
@@ -291,7 +291,7 @@ fn entries_keep_the_order_of_the_file() {
 }
 
 #[test]
-fn nothing_to_serve_is_said() {
+fn a_config_without_backends_gives_a_warning() {
     let config = Machine::new().trusted("").unwrap();
     assert_eq!(
         config.warnings,
@@ -300,7 +300,7 @@ fn nothing_to_serve_is_said() {
 }
 
 #[test]
-fn no_secret_shows() {
+fn secrets_do_not_appear_in_debug_output() {
     let text = r#"
         [[backends]]
         name = "a"
@@ -333,9 +333,9 @@ fn no_secret_shows() {
     assert!(!sources.contains("canary"), "{sources}");
 }
 
-/// A file that holds nothing but secrets in wrong places shows none of them.
+/// Every value of the file is a secret in a wrong place.
 #[test]
-fn no_secret_shows_in_problems() {
+fn secrets_do_not_appear_in_problems() {
     let text = "[[backends]]\nname = 'canary canary'\nurl = 'canary'\nbearer = 'canary'\n\
                 protocol = 'canary'\nheaders = ['canary']\ntools.retry = { a = 'canary' }\n";
     let problems = Machine::new().trusted(text).unwrap_err();

@@ -1,8 +1,8 @@
 """The client that the suite starts against each of its servers: `client.py URL`, with the gateway between them.
 
-It plays the user of a host: opens the gateway in the era asked for, lists everything, calls every tool, reads every
-resource, gets every prompt, and answers what it is asked. What came of it goes to stderr; the `done` at the end says
-that the gateway answered everything and kept to the protocol.
+It starts the gateway in the requested era, lists everything, calls every tool, reads every resource, gets every
+prompt, and answers server requests. Results go to stderr; the final `done` means that the gateway answered every
+request and followed the protocol.
 """
 
 import json
@@ -49,7 +49,7 @@ def use_everything(host, calls):
 
 
 class Host:
-    """A running gateway, spoken to in one era, one request after the other."""
+    """A running gateway, used in one era, with one request at a time."""
 
     def __init__(self, binary, config, era):
         self.modern = era == "modern"
@@ -69,8 +69,8 @@ class Host:
         if self.modern:
             self._result("server/discover", {})
             return
-        hello = {"protocolVersion": LEGACY, "capabilities": CAPABILITIES, "clientInfo": CLIENT}
-        self._result("initialize", hello)
+        params = {"protocolVersion": LEGACY, "capabilities": CAPABILITIES, "clientInfo": CLIENT}
+        self._result("initialize", params)
         self._write({"method": "notifications/initialized"})
 
     def list(self, kind):
@@ -83,30 +83,30 @@ class Host:
                 return items
 
     def call(self, method, params):
-        """Calls to the end, through every round of questions; an error that the gateway made ends the client."""
+        """Makes a call with every round of input requests. An error of the gateway itself ends the client."""
         rounds, answer = {}, {}
         while True:
-            answer = self._ask(method, {**params, **rounds})
+            answer = self._request(method, {**params, **rounds})
             result = answer.get("result", {})
             if result.get("resultType") != "input_required":
                 break
-            asked = result.get("inputRequests", {})
-            replies = {key: reply_to(ask["method"], ask.get("params", {})) for key, ask in asked.items()}
+            input_requests = result.get("inputRequests", {})
+            replies = {key: reply_to(ask["method"], ask.get("params", {})) for key, ask in input_requests.items()}
             rounds = {"inputResponses": replies}
             if "requestState" in result:
                 rounds["requestState"] = result["requestState"]
         print(f"{method} {params}: {answer.get('error') or answer['result']}", file=sys.stderr)
         data = answer.get("error", {}).get("data")
         if isinstance(data, dict) and data.get("source") == "gateway":
-            raise SystemExit("the gateway could not do it")
+            raise SystemExit("the gateway itself returned an error")
 
     def _result(self, method, params):
-        answer = self._ask(method, params)
+        answer = self._request(method, params)
         if "result" not in answer:
             raise SystemExit(f"{method}: {answer['error']}")
         return answer["result"]
 
-    def _ask(self, method, params):
+    def _request(self, method, params):
         self._next_id += 1
         id = self._next_id
         self._write({"id": id, "method": method, "params": {**params, **self._metadata()}})
@@ -116,10 +116,10 @@ class Host:
                 if message.get("id") != id:
                     raise SystemExit(f"an answer to an id that isn't in flight: {line}")
                 return message
-            self._heed(message)
+            self._handle(message)
         raise SystemExit(f"the gateway ended before it answered {method}")
 
-    def _heed(self, message):
+    def _handle(self, message):
         if "id" not in message:
             return
         if self.modern:

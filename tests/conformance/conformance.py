@@ -1,9 +1,9 @@
-"""The runs of the official MCP conformance suite against the gateway, and what came of them.
+"""The runs of the official MCP conformance suite with the gateway, and their report.
 
-A run is named after the side of the gateway that the suite is on, and the eras before and behind the gateway:
-`server legacy/modern` tests it as the server of a legacy client, with a modern server behind it. Each scenario prints
-`ok` or `FAILED … why`; the last lines count. The exit code is 0 only if all that applies passed, and all that the
-baseline sets aside came out as it says. Whatever was started is stopped, also when the run is interrupted.
+A run is named after the tested side of the gateway, and the eras of its client and its backend: `server legacy/modern`
+tests it as the server of a legacy client, with a modern backend. Each scenario prints `ok` or `FAILED … why`; the last
+lines are counts. The exit code is 0 only if every applicable scenario passed, and every scenario of the baseline had
+the listed outcome. All processes are stopped at the end, also if the run is interrupted.
 """
 
 import shutil
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from results import Baseline, read_scenarios
 from tools import HERE, Failure, installed_tools
-from binary import gateway_binary  # found by way of `tools`
+from binary import gateway_binary  # `tools` extends the path
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 REVISION = {"legacy": "2025-11-25", "modern": "2026-07-28"}
@@ -33,7 +33,7 @@ def main():
     report = Report()
     try:
         if not runs:
-            raise Failure(f"none has all of the words {' '.join(wanted)} in its name")
+            raise Failure(f"no run has all of the words {' '.join(wanted)} in its name")
         binary = None if direct else gateway_binary(logs)
         tools = installed_tools(logs)
         for run in runs:
@@ -58,9 +58,9 @@ def direct_runs():
 
 
 class ServerRun:
-    """The suite as client of the gateway, which a bridge makes an HTTP server; our example server behind it.
+    """The suite as the client of the gateway, through a bridge that serves it over HTTP; the example server is the backend.
 
-    A second one of the other era has the same names to offer, and must not get into the first one's way.
+    A second example server, of the other era, offers the same names and must not interfere.
     """
 
     side = "server"
@@ -78,7 +78,7 @@ class ServerRun:
 
 
 class DirectRun:
-    """The suite as client of our example server, which serves both eras."""
+    """The suite as the client of the example server, which serves both eras."""
 
     side = "server"
 
@@ -92,7 +92,7 @@ class DirectRun:
 
 
 class ClientRun:
-    """The suite as the server behind the gateway; our client before it, which the suite starts for each scenario."""
+    """The suite as the backend of the gateway. The suite starts `client.py` for each scenario."""
 
     side = "client"
 
@@ -101,7 +101,7 @@ class ClientRun:
         self.name = f"client {front}/{back}"
 
     def scenarios(self, tools, binary):
-        # The suite splits the command at spaces and hands it to a shell, so that paths travel in the environment.
+        # The suite splits the command at spaces and passes it to a shell, so paths are passed in the environment.
         command = 'exec "$SENTINEL_PYTHON" -B "$SENTINEL_CONFORMANCE_CLIENT"'
         env = {
             "SENTINEL_BIN": str(binary),
@@ -109,7 +109,7 @@ class ClientRun:
             "SENTINEL_CONFORMANCE_CLIENT": str(HERE / "client.py"),
             "SENTINEL_PYTHON": sys.executable,
         }
-        name, results = places(self.name, tools)
+        name, results = output_paths(self.name, tools)
         revision = REVISION[self.back]
         arguments = ["client", "--command", command, "--spec-version", revision, "--output-dir", results]
         tools.suite.run_each(name, tools.suite.all(revision, "client"), arguments, env)
@@ -117,12 +117,12 @@ class ClientRun:
 
 
 def test_server(run, tools, revision, url):
-    name, results = places(run, tools)
+    name, results = output_paths(run, tools)
     tools.suite.run(name, ["server", "--url", url, "--requirements", revision, "--output-dir", results])
     return read_scenarios(results, "server", tools.suite.required(revision, "server"))
 
 
-def places(run, tools):
+def output_paths(run, tools):
     """The name of a run's log, and the folder for its results."""
     name = run.replace(" ", "-").replace("/", "-")
     return name, tools.folder / f"{name}-results"
@@ -136,7 +136,7 @@ def write_config(folder, backends):
 
 
 class Report:
-    """Prints each scenario as it is judged, and at the end the counts and what does not apply."""
+    """Prints the result of each scenario, and at the end the counts and the inapplicable scenarios."""
 
     def __init__(self):
         self.passed = 0
@@ -146,17 +146,17 @@ class Report:
         self._inapplicable = {}
 
     def take(self, run, scenarios):
-        counted = [scenario for scenario in scenarios if not self._set_aside(run, scenario)]
-        passed = [scenario for scenario in counted if self._judge(run, scenario)]
-        for idle in self._baseline.idle_names(run.name, [scenario.name for scenario in scenarios]):
-            self.fail(f"{run.name}: {idle}", "the baseline names it, but the suite has no such scenario")
+        counted = [scenario for scenario in scenarios if not self._is_inapplicable(run, scenario)]
+        passed = [scenario for scenario in counted if self._check(run, scenario)]
+        for unused in self._baseline.unused_names(run.name, [scenario.name for scenario in scenarios]):
+            self.fail(f"{run.name}: {unused}", "the baseline names it, but the suite has no such scenario")
         checks = sum(scenario.succeeded for scenario in counted)
         line = f"{run.name}: {len(passed)} of {len(counted)} applicable scenarios passed, {checks} checks succeeded"
         self._summaries.append(line)
         self.passed += len(passed)
 
-    def _set_aside(self, run, scenario):
-        """True if the baseline has the scenario, which then must come out as it says."""
+    def _is_inapplicable(self, run, scenario):
+        """Whether the baseline lists the scenario. If it does, checks the outcome."""
         found = self._baseline.find(run.name, scenario.name)
         if not found:
             return False
@@ -164,10 +164,10 @@ class Report:
         if entry["outcome"] in ("varies", "fails" if complaint else "passes"):
             self._inapplicable.setdefault(entry["reason"], {}).setdefault(run.name, Counter())[name] += 1
         else:
-            self.fail(f"{run.name}: {scenario.name}", complaint or "it passes, but the baseline says that it can't")
+            self.fail(f"{run.name}: {scenario.name}", complaint or "it passes, but the baseline lists it as failing")
         return True
 
-    def _judge(self, run, scenario):
+    def _check(self, run, scenario):
         complaint = scenario.complaint()
         if complaint:
             self.fail(f"{run.name}: {scenario.name}", complaint)
@@ -190,11 +190,11 @@ class Report:
 
 
 class Interrupted(BaseException):
-    """A signal asked the run to end."""
+    """A signal ended the run."""
 
 
 def interrupt(number, _):
-    """Lets what was started be stopped on the way out, which a second signal must not cut short."""
+    """Ends the run, and ignores further signals until all processes are stopped."""
     for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     raise Interrupted(signal.Signals(number).name)

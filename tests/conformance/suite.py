@@ -1,6 +1,6 @@
-"""The conformance suite as a program: what a revision has scenarios for, and running them.
+"""The conformance suite as a program: the scenarios of a revision, and how to run them.
 
-Knows nothing of the gateway. What the suite finds lies in the folder given; what it says, in a log.
+It must not know the gateway. Results are written to the given folder, the output to a log.
 """
 
 import os
@@ -9,7 +9,7 @@ from processes import Process, wait_until
 
 SECONDS_A_RUN = 180
 SECONDS_A_SCENARIO = 60
-AT_ONCE = 3
+PARALLEL_SCENARIOS = 3
 
 
 class Suite:
@@ -23,7 +23,7 @@ class Suite:
         return [name for section, name in self._listed(revision) if section == side]
 
     def all(self, revision, side):
-        """Those, and the ones that the suite runs without counting them."""
+        """The required scenarios, and those that the suite runs but doesn't score."""
         return [name for section, name in self._listed(revision) if section in (side, f"not_scored {side}")]
 
     def run(self, name, arguments):
@@ -31,9 +31,9 @@ class Suite:
         self._run_all(name, [arguments], {}, SECONDS_A_RUN)
 
     def run_each(self, name, scenarios, arguments, env):
-        """Runs the suite once a scenario, some of them side by side.
+        """Runs the suite once for each scenario, some of them in parallel.
 
-        By itself it starts all at once, which is more than a small machine can do within the suite's patience.
+        The suite itself starts all in parallel, which on a small machine exceeds its timeouts.
         """
         each = [[*arguments, "--scenario", scenario, "--force"] for scenario in scenarios]
         self._run_all(name, each, env, SECONDS_A_SCENARIO)
@@ -42,9 +42,9 @@ class Suite:
         running, waiting = [], list(waiting)
         try:
             while running or waiting:
-                while waiting and len(running) < AT_ONCE:
+                while waiting and len(running) < PARALLEL_SCENARIOS:
                     running.append(self._start(name, waiting.pop(0), env))
-                wait_until(f"{name} to come to an end", lambda: not all(each.is_running() for each in running), seconds)
+                wait_until(f"{name} to end", lambda: not all(each.is_running() for each in running), seconds)
                 running = [each for each in running if each.is_running()]
         finally:
             for each in running:
@@ -55,7 +55,7 @@ class Suite:
         return Process("the suite", [*self._command, *arguments], log, env={**os.environ, **env}, cwd=self._folder)
 
     def _listed(self, revision):
-        """Sections and names out of the suite's own list, of whose format only the lines that matter are known."""
+        """Sections and names from the suite's list of requirements. Only the relevant lines are parsed."""
         section, name = None, None
         for line in (self._requirements / f"{revision}.yaml").read_text().splitlines():
             word = line.rpartition(" ")[2]

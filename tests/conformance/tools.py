@@ -1,6 +1,6 @@
-"""What a run needs: the gateway's binary, and the pinned suite, SDK and Node, installed outside the source tree.
+"""The tools of a run: the pinned suite, SDK and Node, installed outside the source tree.
 
-Owns the cache folder, and knows how to start what is in it. Knows nothing of what the runs are.
+Owns the cache folder, and starts the programs in it. It must not know the runs.
 """
 
 import hashlib
@@ -18,14 +18,14 @@ from suite import Suite  # noqa: E402
 
 
 class Tools:
-    """What is installed, and the folder of this run."""
+    """The installed tools, and the folder of this run."""
 
     def __init__(self, installed, folder):
         self.folder = folder
         packages = installed / "suite" / "node_modules"
         self._node = installed / "node" / "node_modules" / "node" / "bin" / "node"
         self.suite = Suite(self._node, packages / "@modelcontextprotocol" / "conformance", folder)
-        # Node looks for packages beside a program, and the source tree has none.
+        # Node looks for packages beside a program, and the source tree contains none.
         for part in ("bridge", "example", "shared"):
             shutil.copytree(HERE / part, folder / part)
         (folder / "node_modules").symlink_to(packages)
@@ -43,7 +43,7 @@ class Tools:
 
 
 class HttpServer:
-    """A server of ours on a port of 127.0.0.1, for the length of a `with`."""
+    """A server on a port of 127.0.0.1, as a context manager."""
 
     def __init__(self, port, process):
         self.url = f"http://127.0.0.1:{port}/mcp"
@@ -59,12 +59,12 @@ class HttpServer:
 
     def _listens(self):
         if not self._process.is_running():
-            raise Failure(f"{self._process.name} ended by itself:\n{self._process.log_tail()}")
+            raise Failure(f"{self._process.name} ended unexpectedly:\n{self._process.log_tail()}")
         return is_listening(self._port)
 
 
 def installed_tools(folder):
-    """Installs what is missing, and returns the tools of a run that leaves its logs in `folder`."""
+    """Installs what is missing, and returns the tools of a run with its logs in `folder`."""
     cache = cache_folder("conformance")
     cache.mkdir(parents=True, exist_ok=True)
     with locked(cache / "lock"):
@@ -77,7 +77,7 @@ def versions():
 
 
 def install(step, folder):
-    """The suite needs a newer Node than most machines have; it gets one of its own, in a folder of its own."""
+    """The suite needs a newer Node than most machines have, so Node is installed too, in a folder of its own."""
     quiet = ["--no-audit", "--no-fund"]
     node, suite = folder / "node", folder / "suite"
     for project in (node, suite):

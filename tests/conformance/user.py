@@ -1,4 +1,4 @@
-"""What a user, and the model of their host, would say: arguments for a tool, and replies to what a server asks."""
+"""The answers of a user and a model: arguments for a tool, and replies to server requests."""
 
 SAMPLES = {"string": "text", "integer": 2, "number": 3, "boolean": True, "array": [], "object": {}, "null": None}
 
@@ -6,7 +6,7 @@ SAMPLES = {"string": "text", "integer": 2, "number": 3, "boolean": True, "array"
 def arguments_for(tool, tools):
     """Arguments of the types that the tool's schema names.
 
-    A schema asked for is another tool's, as it was listed: whoever asks wants to see what is left of it.
+    An argument named `schema` is the listed schema of another tool: such a tool checks that it was preserved.
     """
     properties = tool["inputSchema"].get("properties", {})
     given = {name: sample(schema) for name, schema in properties.items()}
@@ -16,19 +16,19 @@ def arguments_for(tool, tools):
 
 
 def reply_to(method, params):
-    """The result that a request from a server gets."""
+    """The result for a server request."""
     if method == "elicitation/create":
         return {"action": "accept", "content": filled(params.get("requestedSchema", {}))}
     if method == "sampling/createMessage":
-        said = {"type": "text", "text": "a sampled answer"}
-        return {"role": "assistant", "content": said, "model": "test-model", "stopReason": "endTurn"}
+        text = {"type": "text", "text": "a sampled answer"}
+        return {"role": "assistant", "content": text, "model": "test-model", "stopReason": "endTurn"}
     if method == "roots/list":
         return {"roots": [{"uri": "file:///test/root", "name": "Test Root"}]}
-    raise ValueError(f"a server asks for {method}")
+    raise ValueError(f"unexpected server request: {method}")
 
 
 def filled(form):
-    """The form with its defaults, which a host fills in where the user changes nothing."""
+    """The form with its defaults, as a host fills it in if the user changes nothing."""
     return {name: schema.get("default", sample(schema)) for name, schema in form.get("properties", {}).items()}
 
 

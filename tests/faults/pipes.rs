@@ -1,4 +1,4 @@
-//! A. stdin and stdout: pipes and signals.
+//! Section A, stdin and stdout: pipes and signals.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::bare::{Bare, INITIALIZE, INITIALIZED, PING, call};
 use crate::common::gate::Gate;
 use crate::common::gateway::TestGateway;
 use crate::common::message::request;
 use crate::common::process::ChildGuard;
 use crate::common::reply::Reply;
-use crate::rig::{ONE_SECOND, plan};
+use crate::fixture::{ONE_SECOND, plan};
+use crate::raw_process::{INITIALIZE, INITIALIZED, PING, RawProcess, call};
 use crate::table::{Row, Run, rows};
 
 pub const ROWS: &[Row] = rows! {
@@ -20,50 +20,50 @@ pub const ROWS: &[Row] = rows! {
     "14" Config "client stops reading stdout" => "stdin drained, no answer dropped; past a cap, exit with a reason", fault_14_client_stops_reading;
     "15" Nothing "stdout closed" => "cancels all, exits", fault_15_stdout_closed;
     "16" Config "stderr closed or full" => "logs dropped, no spin", fault_16_stderr_closed_or_full;
-    "17" Config "SIGTERM, SIGINT; a second" => "drains within 2 s; at once", fault_17_signals;
-    "18" Config "SIGHUP" => "it lives on", fault_18_sighup, pending "reload";
+    "17" Config "SIGTERM, SIGINT; a second" => "drains within 2 s; exits immediately", fault_17_signals;
+    "18" Config "SIGHUP" => "keeps running", fault_18_sighup, pending "reload";
     "19" Nothing "client killed" => "EOF, exit, no orphan", fault_19_client_killed;
 };
 
 fn fault_12_eof_in_flight(run: &Run<'_>) {
-    let mut rig = plan(run).start();
+    let mut fixture = plan(run).start();
     let gate = Gate::new();
-    rig.bad.on_tool("act", Reply::text("done").after(&gate));
-    rig.bad.on_tool("look", Reply::stall());
-    let [act, look] = ["act", "look"].map(|tool| rig.client().start_call(tool, json!({})));
+    fixture.bad.on_tool("act", Reply::text("done").after(&gate));
+    fixture.bad.on_tool("look", Reply::stall());
+    let [act, look] = ["act", "look"].map(|tool| fixture.client().start_call(tool, json!({})));
     gate.wait_for(1);
-    rig.bad.wait_for_requests("tools/call", 2);
-    rig.client().eof();
+    fixture.bad.wait_for_requests("tools/call", 2);
+    fixture.client().eof();
     let begun = Instant::now();
     gate.open();
-    rig.settle();
-    assert_eq!(rig.client().answer(act).text(), "done");
-    let cut_off = rig.client().answer(look);
+    fixture.finish_held_call();
+    assert_eq!(fixture.client().answer(act).text(), "done");
+    let cut_off = fixture.client().answer(look);
     assert_eq!(cut_off.gateway_error().0, "shutting_down");
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(4), "drained for {took:?}");
-    run.ran(rig.bad.runs("act"));
+    run.record_runs(fixture.bad.runs("act"));
 }
 
-/// Forty answers of 100 kB: more than the pipe takes. With a low cap not all of them find room.
+/// Forty answers of 100 kB: more than the pipe holds. With a low cap not all of them can be queued.
 fn fault_14_client_stops_reading(run: &Run<'_>) {
     const CALLS: usize = 40;
     for cap in ["", "max_buffered_bytes = 1048576"] {
-        run.at(cap);
+        run.set_variant(cap);
         let lines = format!("max_message_bytes = 1048576\n{cap}");
-        let (mut bare, backends) = Bare::start(run, plan(run).gateway(&lines));
+        let (mut raw, backends) = RawProcess::start(run, plan(run).gateway(&lines));
         let large = json!({ "content": [], "x": "x".repeat(100_000) });
         backends.bad.always_tool("act", Reply::result(large));
-        bare.send(INITIALIZE);
+        raw.send(INITIALIZE);
         for id in 0..CALLS {
-            bare.send(&call(id, "act"));
+            raw.send(&call(id, "act"));
         }
         if !cap.is_empty() {
-            // What finds no room is refused, but small lines pass, and their answers wait too.
+            // Calls over the cap are refused, but small requests pass and their answers are queued.
             for n in 0..2_000 {
-                bare.send(&request(json!(format!("{n:02000}")), "ping", json!({})).to_string());
+                raw.send(&request(json!(format!("{n:02000}")), "ping", json!({})).to_string());
             }
-            let (code, log) = bare.end(run);
+            let (code, log) = raw.end(run);
             assert_eq!(code, Some(1), "{log}");
             assert!(
                 log.contains("the client does not read its answers"),
@@ -72,69 +72,69 @@ fn fault_14_client_stops_reading(run: &Run<'_>) {
             continue;
         }
         backends.bad.wait_for_requests("tools/call", CALLS);
-        bare.send(PING);
+        raw.send(PING);
         let mut left = CALLS + 2;
         while left > 0 {
-            let lines = bare.lines_until(|line| line.contains("\"result\""));
+            let lines = raw.lines_until(|line| line.contains("\"result\""));
             assert!(!lines.is_empty(), "{left} answers were dropped");
             left -= 1;
         }
-        drop(bare.take_stdin());
-        assert_eq!(bare.end(run).0, Some(0));
+        drop(raw.take_stdin());
+        assert_eq!(raw.end(run).0, Some(0));
     }
 }
 
 fn fault_15_stdout_closed(run: &Run<'_>) {
     let plan = plan(run).gateway("drain_ms = 600000");
-    let (mut bare, backends) = Bare::start(run, plan);
+    let (mut raw, backends) = RawProcess::start(run, plan);
     let bad = &backends.bad;
     let gate = Gate::new();
     bad.always_tool("act", Reply::text("done").after(&gate));
-    bare.initialize();
-    bare.send(&call(1, "act"));
+    raw.initialize();
+    raw.send(&call(1, "act"));
     gate.wait_for(1);
-    drop(bare.take_stdout());
-    // Nobody reads the answer to this.
-    bare.send(PING);
-    if run.subject.is_ours() {
+    drop(raw.take_stdout());
+    // The answer to this can't be delivered.
+    raw.send(PING);
+    if run.subject.is_gateway() {
         bad.next_request("notifications/cancelled");
         bad.next_request("DELETE");
     }
-    let (code, log) = bare.end(run);
-    assert!(!run.subject.is_ours() || code == Some(0), "{log}");
-    run.ran(bad.runs("act"));
+    let (code, log) = raw.end(run);
+    assert!(!run.subject.is_gateway() || code == Some(0), "{log}");
+    run.record_runs(bad.runs("act"));
 }
 
 fn fault_16_stderr_closed_or_full(run: &Run<'_>) {
-    run.at("closed");
-    let mut rig = plan(run).after("exec 2>&-").start();
+    run.set_variant("closed");
+    let mut fixture = plan(run).after("exec 2>&-").start();
     for _ in 0..20 {
-        rig.works("act");
+        fixture.expect_success("act");
     }
-    drop(rig);
+    drop(fixture);
 
-    run.at("full");
+    run.set_variant("full");
     let plan = plan(run).entry(ONE_SECOND).variable("RUST_LOG", "trace");
-    let (mut bare, backends) = Bare::start(run, plan);
-    let (stdin, stdout) = (bare.take_stdin(), bare.take_stdout());
-    let mut client = TestGateway::over_pipes(stdin, stdout, run.subject.patience());
+    let (mut raw, backends) = RawProcess::start(run, plan);
+    let (stdin, stdout) = (raw.take_stdin(), raw.take_stdout());
+    let mut client = TestGateway::over_pipes(stdin, stdout, run.subject.timeout());
     client.initialize().result();
     for _ in 0..200 {
         assert_eq!(client.call("act", json!({})).text(), "act {}");
     }
     backends.bad.on_tool("look", Reply::stall());
-    let (begun, before) = (Instant::now(), cpu_time(bare.process.pid()));
+    let (begun, before) = (Instant::now(), cpu_time(raw.process.pid()));
     assert_eq!(client.call("look", json!({})).gateway_error().0, "deadline");
-    let (waited, used) = (begun.elapsed(), cpu_time(bare.process.pid()) - before);
+    let (waited, used) = (begun.elapsed(), cpu_time(raw.process.pid()) - before);
     assert!(
         used < waited / 2,
         "{used:?} of CPU in {waited:?} of waiting"
     );
     drop(client);
-    assert_eq!(bare.end_unread(run), Some(0));
+    assert_eq!(raw.end_unread(run), Some(0));
 }
 
-/// How long a process has computed. The system counts in hundredths of a second.
+/// The CPU time of a process. The kernel counts in hundredths of a second.
 fn cpu_time(pid: u32) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let after_name = stat.rsplit(')').next().unwrap_or_default();
@@ -146,42 +146,42 @@ fn cpu_time(pid: u32) -> Duration {
 
 fn fault_17_signals(run: &Run<'_>) {
     for name in ["TERM", "INT"] {
-        run.at(name);
-        let mut rig = plan(run).gateway("drain_ms = 600000").start();
+        run.set_variant(name);
+        let mut fixture = plan(run).gateway("drain_ms = 600000").start();
         let gate = Gate::new();
-        rig.bad.on_tool("act", Reply::text("done").after(&gate));
-        let id = rig.client().start_call("act", json!({}));
+        fixture.bad.on_tool("act", Reply::text("done").after(&gate));
+        let id = fixture.client().start_call("act", json!({}));
         gate.wait_for(1);
-        rig.process().signal(name);
+        fixture.process().signal(name);
         gate.open();
-        assert_eq!(rig.client().answer(id).text(), "done");
-        rig.settle();
+        assert_eq!(fixture.client().answer(id).text(), "done");
+        fixture.finish_held_call();
     }
-    run.at("two");
+    run.set_variant("two");
     let plan = plan(run).gateway("drain_ms = 600000");
-    let (mut bare, backends) = Bare::start(run, plan);
+    let (mut raw, backends) = RawProcess::start(run, plan);
     backends.bad.on_tool("act", Reply::stall());
-    bare.initialize();
-    bare.send(&call(1, "act"));
+    raw.initialize();
+    raw.send(&call(1, "act"));
     backends.bad.wait_for_requests("tools/call", 1);
     let begun = Instant::now();
-    bare.process.signal("TERM");
-    bare.process.signal("INT");
-    assert_eq!(bare.end(run).0, Some(1));
-    assert!(begun.elapsed() < Duration::from_secs(2), "not at once");
+    raw.process.signal("TERM");
+    raw.process.signal("INT");
+    assert_eq!(raw.end(run).0, Some(1));
+    assert!(begun.elapsed() < Duration::from_secs(2), "not immediately");
 }
 
 fn fault_18_sighup(run: &Run<'_>) {
-    let mut rig = plan(run).start();
+    let mut fixture = plan(run).start();
     let gate = Gate::new();
-    rig.bad.on_tool("act", Reply::text("done").after(&gate));
-    let id = rig.client().start_call("act", json!({}));
+    fixture.bad.on_tool("act", Reply::text("done").after(&gate));
+    let id = fixture.client().start_call("act", json!({}));
     gate.wait_for(1);
-    rig.process().signal("HUP");
-    rig.good_works();
+    fixture.process().signal("HUP");
+    fixture.check_good_backend();
     gate.open();
-    assert_eq!(rig.client().answer(id).text(), "done");
-    rig.works("act");
+    assert_eq!(fixture.client().answer(id).text(), "done");
+    fixture.expect_success("act");
 }
 
 /// The client owns both pipes, as clients do, so that its death closes them.
@@ -193,8 +193,8 @@ fn fault_19_client_killed(run: &Run<'_>) {
     let (from_gateway, output) = std::io::pipe().unwrap();
     let pipes = parts.command.stdin(input).stdout(output);
     let gateway = pipes.stderr(Stdio::null()).spawn().unwrap();
-    let mut gateway = ChildGuard::new(gateway, run.subject.patience());
-    // It holds the other ends of the pipes.
+    let mut gateway = ChildGuard::new(gateway, run.subject.timeout());
+    // The command holds the other ends of the pipes.
     drop(parts.command);
     writeln!(to_gateway, "{INITIALIZE}").unwrap();
     let mut from_gateway = BufReader::new(from_gateway);
@@ -211,10 +211,10 @@ fn fault_19_client_killed(run: &Run<'_>) {
     client.kill().unwrap();
     client.wait().unwrap();
     let status = gateway.wait();
-    if run.subject.is_ours() {
+    if run.subject.is_gateway() {
         bad.next_request("notifications/cancelled");
         bad.next_request("DELETE");
         assert_eq!(status.code(), Some(0));
     }
-    run.ran(bad.runs("act"));
+    run.record_runs(bad.runs("act"));
 }

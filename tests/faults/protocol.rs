@@ -1,4 +1,4 @@
-//! E. The protocol.
+//! Section E: the protocol.
 
 use std::sync::Arc;
 
@@ -8,27 +8,27 @@ use crate::common::fake::FakeBackend;
 use crate::common::malformed::INVALID_RESPONSES;
 use crate::common::message::notification;
 use crate::common::reply::Reply;
-use crate::rig::{BAD_REPLY, Rig, plan, plan_over, usual};
+use crate::fixture::{BAD_REPLY, Fixture, default_backend, plan, plan_with};
 use crate::table::{Row, Run, rows};
 
 pub const ROWS: &[Row] = rows! {
     "68" TwoBackends "initialize fails, wrong version, never answers" => "that backend is down with a reason, the rest is listed in time", fault_68_no_handshake;
-    "69" Config "tools/list fails" => "the last good one stays", fault_69_list_fails;
+    "69" Config "tools/list fails" => "the last good list stays", fault_69_list_fails;
     "70" Nothing "cursor loop, empty cursor, too many" => "stops at a seen cursor or 10,000 tools; an empty one isn't the end", fault_70_cursors;
-    "71" TwoBackends "duplicate names within and across backends" => "told apart", fault_71_duplicate_names;
+    "71" TwoBackends "duplicate names within and across backends" => "disambiguated", fault_71_duplicate_names;
     "72" Config "hostile names and texts" => "withheld; stripped", fault_72_hostile_names;
     "73" Config "1 MB schema, depth bomb, external $ref" => "capped, never fetched", fault_73_schemas;
     "74" Config "list_changed 10k/s" => "debounced", fault_74_list_changed_flood;
-    "75" Nothing "result and error, neither, not an object" => "bad_reply", fault_75_no_answer;
+    "75" Nothing "result and error, neither, not an object" => "bad_reply", fault_75_invalid_responses;
     "76" Nothing "id type changed" => "no match", fault_76_id_type_changed;
     "77" Config "unknown resultType" => "bad_reply", fault_77_unknown_result_type;
 };
 
-/// So that the first list does not wait for backends that never come.
-const IMPATIENT: &str = "startup_wait_ms = 700";
+/// A short wait of the first list for backends that never connect.
+const SHORT_STARTUP: &str = "startup_wait_ms = 700";
 
-fn names(rig: &mut Rig<'_>) -> Vec<String> {
-    let mut names = rig.client().tool_names();
+fn names(fixture: &mut Fixture<'_>) -> Vec<String> {
+    let mut names = fixture.client().tool_names();
     names.retain(|name| name != "other" && name != "held");
     names
 }
@@ -47,31 +47,31 @@ fn fault_68_no_handshake(run: &Run<'_>) {
         ),
         ("never answers", Reply::stall(), "bad is down"),
     ] {
-        run.at(variant);
-        let bad = usual();
+        run.set_variant(variant);
+        let bad = default_backend();
         bad.always("initialize", reply);
-        let mut rig = plan_over(run, Arc::new(bad)).gateway(IMPATIENT).start();
-        rig.good_works();
-        assert!(names(&mut rig).is_empty());
-        let unknown = rig.client().call("act", json!({}));
+        let mut fixture = plan_with(run, Arc::new(bad)).gateway(SHORT_STARTUP).start();
+        fixture.check_good_backend();
+        assert!(names(&mut fixture).is_empty());
+        let unknown = fixture.client().call("act", json!({}));
         assert_eq!(unknown.code(), -32602);
         assert!(unknown.message().contains(why), "{}", unknown.message());
     }
 }
 
 fn fault_69_list_fails(run: &Run<'_>) {
-    let mut rig = plan(run).start();
-    assert_eq!(names(&mut rig), ["act", "look"]);
+    let mut fixture = plan(run).start();
+    assert_eq!(names(&mut fixture), ["act", "look"]);
     let changed = notification("notifications/tools/list_changed", json!({}));
     let done = crate::common::message::text("done");
     let stream = Reply::sse().event(changed).event(done);
-    rig.bad.set_tools(&["new"]);
-    rig.bad.always("tools/list", Reply::status(500));
-    rig.understands(stream, "done");
-    rig.bad.wait_for_requests("tools/list", 2);
-    assert_eq!(names(&mut rig), ["act", "look"]);
-    rig.bad.reset_script("tools/list");
-    rig.client().wait_for_tool("new");
+    fixture.bad.set_tools(&["new"]);
+    fixture.bad.always("tools/list", Reply::status(500));
+    fixture.expect_text(stream, "done");
+    fixture.bad.wait_for_requests("tools/list", 2);
+    assert_eq!(names(&mut fixture), ["act", "look"]);
+    fixture.bad.reset_script("tools/list");
+    fixture.client().wait_for_tool("new");
 }
 
 fn page(tool: &str, cursor: &str) -> Reply {
@@ -80,40 +80,40 @@ fn page(tool: &str, cursor: &str) -> Reply {
 }
 
 fn fault_70_cursors(run: &Run<'_>) {
-    if !run.subject.is_ours() {
-        // A bridge passes pages on; the loop is its client's.
-        plan(run).start().lives();
+    if !run.subject.is_gateway() {
+        // A bridge forwards pages; its client follows the cursors.
+        plan(run).start().expect_alive();
         return;
     }
-    run.at("loop");
-    let bad = usual();
+    run.set_variant("loop");
+    let bad = default_backend();
     bad.on("tools/list", page("one", "again"));
     bad.always("tools/list", page("two", "again"));
-    let mut rig = plan_over(run, Arc::new(bad)).start();
-    assert_eq!(names(&mut rig), ["one", "two"]);
-    rig.good_works();
-    drop(rig);
-    run.at("empty");
-    let bad = usual();
+    let mut fixture = plan_with(run, Arc::new(bad)).start();
+    assert_eq!(names(&mut fixture), ["one", "two"]);
+    fixture.check_good_backend();
+    drop(fixture);
+    run.set_variant("empty");
+    let bad = default_backend();
     bad.on("tools/list", page("first", ""));
     let last = json!([{ "name": "last", "inputSchema": { "type": "object" } }]);
     bad.on("tools/list", Reply::result(json!({ "tools": last })));
-    let mut rig = plan_over(run, Arc::new(bad)).start();
-    assert_eq!(names(&mut rig), ["first", "last"]);
-    drop(rig);
-    run.at("many");
+    let mut fixture = plan_with(run, Arc::new(bad)).start();
+    assert_eq!(names(&mut fixture), ["first", "last"]);
+    drop(fixture);
+    run.set_variant("many");
     let bad = FakeBackend::start().page_size(5_000);
     let all: Vec<String> = (0..10_001).map(|n| format!("t{n}")).collect();
     bad.set_tools(&all.iter().map(String::as_str).collect::<Vec<_>>());
-    let patient = "startup_wait_ms = 20000";
-    let mut rig = plan_over(run, Arc::new(bad)).gateway(patient).raw();
-    rig.client().initialize().result();
-    assert_eq!(names(&mut rig).len(), 10_000);
-    rig.good_works();
+    let long_startup = "startup_wait_ms = 20000";
+    let mut fixture = plan_with(run, Arc::new(bad)).gateway(long_startup).raw();
+    fixture.client().initialize().result();
+    assert_eq!(names(&mut fixture).len(), 10_000);
+    fixture.check_good_backend();
 }
 
 fn fault_71_duplicate_names(run: &Run<'_>) {
-    let bad = usual();
+    let bad = default_backend();
     bad.always(
         "tools/list",
         Reply::result(json!({ "tools": [
@@ -122,26 +122,29 @@ fn fault_71_duplicate_names(run: &Run<'_>) {
         { "name": "other", "inputSchema": {} },
     ] })),
     );
-    let mut rig = plan_over(run, Arc::new(bad)).start();
-    let tools = rig.client().list_tools();
+    let mut fixture = plan_with(run, Arc::new(bad)).start();
+    let tools = fixture.client().list_tools();
     let of = |name: &str| tools.iter().filter(|tool| tool["name"] == name).count();
     assert_eq!([of("act"), of("other"), of("bad__other")], [1, 1, 1]);
     let act = tools.iter().find(|tool| tool["name"] == "act").unwrap();
     assert_eq!(act["description"], "first");
-    rig.works("act");
-    let served = rig.good.runs("other");
-    rig.client().call("bad__other", json!({}));
-    assert_eq!((rig.good.runs("other"), rig.sent("other")), (served, 1));
+    fixture.expect_success("act");
+    let served = fixture.good.runs("other");
+    fixture.client().call("bad__other", json!({}));
+    assert_eq!(
+        (fixture.good.runs("other"), fixture.sent("other")),
+        (served, 1)
+    );
 }
 
 fn fault_72_hostile_names(run: &Run<'_>) {
     let long = "x".repeat(129);
     let hostile = ["a\nb", "\u{1b}[31mred", "\u{202e}abc", "a\u{200b}b", &long];
     let described = json!({ "description": "a\u{1b}[31m\u{202e}b\u{e0041}c\nd" });
-    let bad = usual().tool_with("fine", described);
+    let bad = default_backend().tool_with("fine", described);
     let bad = hostile.iter().fold(bad, |bad, name| bad.tool(name));
-    let mut rig = plan_over(run, Arc::new(bad)).start();
-    let tools = rig.client().list_tools();
+    let mut fixture = plan_with(run, Arc::new(bad)).start();
+    let tools = fixture.client().list_tools();
     let known = ["other", "held", "act", "look", "fine"];
     let listed: Vec<&Value> = tools.iter().map(|tool| &tool["name"]).collect();
     assert_eq!(listed, known, "{listed:?}");
@@ -149,10 +152,10 @@ fn fault_72_hostile_names(run: &Run<'_>) {
     assert!(description.ends_with("bc\nd"), "{description:?}");
     assert!(!description.contains(['\u{1b}', '\u{202e}', '\u{e0041}']));
     for name in hostile {
-        assert_eq!(rig.client().call(name, json!({})).code(), -32602);
-        assert_eq!(rig.bad.runs(name), 0);
+        assert_eq!(fixture.client().call(name, json!({})).code(), -32602);
+        assert_eq!(fixture.bad.runs(name), 0);
     }
-    rig.works("act");
+    fixture.expect_success("act");
 }
 
 fn fault_73_schemas(run: &Run<'_>) {
@@ -169,56 +172,56 @@ fn fault_73_schemas(run: &Run<'_>) {
         r#"{{"jsonrpc":"2.0","id":"$id","result":{{"tools":[{}]}}}}"#,
         tools.join(",")
     );
-    let bad = usual();
+    let bad = default_backend();
     let json = Reply::status(200).header("content-type", "application/json");
     bad.always("tools/list", json.body(list));
-    let mut rig = plan_over(run, Arc::new(bad)).start();
-    assert_eq!(names(&mut rig), ["act"]);
-    let tools = rig.client().list_tools();
+    let mut fixture = plan_with(run, Arc::new(bad)).start();
+    assert_eq!(names(&mut fixture), ["act"]);
+    let tools = fixture.client().list_tools();
     let act = tools.iter().find(|tool| tool["name"] == "act").unwrap();
     assert_eq!(act["inputSchema"]["$ref"], reference, "carried as it is");
-    rig.works("act");
+    fixture.expect_success("act");
     assert_eq!(elsewhere.connections(), 0, "a schema was fetched");
 }
 
 fn fault_74_list_changed_flood(run: &Run<'_>) {
-    let bad = Arc::new(usual().with_get());
-    let mut rig = plan_over(run, bad).start();
-    rig.works("act");
-    let stream = rig.bad.stream(0);
-    rig.bad.set_tools(&["act", "look", "new"]);
+    let bad = Arc::new(default_backend().with_get());
+    let mut fixture = plan_with(run, bad).start();
+    fixture.expect_success("act");
+    let stream = fixture.bad.stream(0);
+    fixture.bad.set_tools(&["act", "look", "new"]);
     let changed = notification("notifications/tools/list_changed", json!({}));
     stream.text(&format!("data: {changed}\n\n").repeat(10_000));
-    rig.good_works();
-    rig.client().wait_for_tool("new");
-    rig.works("act");
-    let lists = rig.bad.requests_of("tools/list").len();
+    fixture.check_good_backend();
+    fixture.client().wait_for_tool("new");
+    fixture.expect_success("act");
+    let lists = fixture.bad.requests_of("tools/list").len();
     assert!(lists < 10, "{lists} lists for 10,000 changes");
 }
 
-fn fault_75_no_answer(run: &Run<'_>) {
-    let mut rig = plan(run).start();
+fn fault_75_invalid_responses(run: &Run<'_>) {
+    let mut fixture = plan(run).start();
     for body in INVALID_RESPONSES {
         let reply = Reply::status(200).header("content-type", "application/json");
-        rig.suffers(body, &reply.body(body), BAD_REPLY);
+        fixture.check_fault(body, &reply.body(body), BAD_REPLY);
     }
 }
 
 fn fault_76_id_type_changed(run: &Run<'_>) {
-    // "$id" is filled in with its quotes, so that these outer ones make a string of it.
+    // "$id" is replaced together with its quotes, so the outer quotes turn the id into a string.
     let quoted = r#"{"jsonrpc":"2.0","id":""$id"","result":{"content":[]}}"#;
     let reply = Reply::status(200).header("content-type", "application/json");
     plan(run)
         .start()
-        .suffers("as a string", &reply.body(quoted), BAD_REPLY);
+        .check_fault("as a string", &reply.body(quoted), BAD_REPLY);
 }
 
 fn fault_77_unknown_result_type(run: &Run<'_>) {
-    let bad = Arc::new(usual().modern());
-    let mut rig = plan_over(run, bad).start();
-    rig.works("act");
+    let bad = Arc::new(default_backend().modern());
+    let mut fixture = plan_with(run, bad).start();
+    fixture.expect_success("act");
     for kind in [json!("odd"), json!(7), Value::Null] {
         let result = json!({ "resultType": kind, "content": [] });
-        rig.suffers(&kind.to_string(), &Reply::result(result), BAD_REPLY);
+        fixture.check_fault(&kind.to_string(), &Reply::result(result), BAD_REPLY);
     }
 }

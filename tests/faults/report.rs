@@ -1,5 +1,5 @@
-//! What is told of the rows: a line each in their order, the counts, why some failed; and the same
-//! as JSON in the file that `FAULTS_REPORT` names.
+//! The report: one line a row, the failures with their causes, and the counts; the same as JSON in
+//! the file that `FAULTS_REPORT` names.
 
 use std::cell::RefCell;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::subject::Subject;
 use crate::table::{MEMORY_CEILING, Needs, Row, Seen};
 
-/// How many lines of a failure are shown: of its beginning, and of its end.
+/// Lines of a failure that are shown from its beginning and from its end.
 const BEGINNING: usize = 8;
 const END: usize = 16;
 
@@ -18,8 +18,8 @@ thread_local! {
     static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// A panic is kept for the report of its row.
-pub fn keep_panics() {
+/// Installs a hook that stores each panic for the report of its row.
+pub fn store_panics() {
     std::panic::set_hook(Box::new(|panic| {
         PANIC.with_borrow_mut(|kept| {
             // The first is the cause; what follows while unwinding is not.
@@ -30,22 +30,22 @@ pub fn keep_panics() {
     }));
 }
 
-/// What this thread's row failed of.
+/// The first panic of the row that this thread checks.
 pub fn last_panic() -> String {
     PANIC.take()
 }
 
-pub enum RetryDecision {
+pub enum Verdict {
     Survived,
     Failed(String),
-    /// Asks for more than the program claims to be.
+    /// The row needs features that the program doesn't claim.
     NotApplicable,
 }
 
 /// A row that has been checked.
 pub struct Checked {
     pub row: &'static Row,
-    pub verdict: RetryDecision,
+    pub verdict: Verdict,
     pub seen: Seen,
     pub took: Duration,
 }
@@ -67,21 +67,21 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Prints its line. Rows end in any order; each line says which it is.
+    /// Prints the row's line. Rows finish in any order.
     pub fn add(&mut self, checked: Checked) {
         println!("{}", line(&checked));
         self.checked.push(checked);
     }
 
-    /// Says what came of all, and writes the file. Of others nothing is a failure of this run.
+    /// Prints the summary and writes the file. Failures of other programs don't fail the run.
     pub fn end(mut self) -> ExitCode {
         if self.of == 0 {
             return ExitCode::SUCCESS;
         }
-        self.checked.sort_by_key(|checked| place(checked.row));
-        let failed: Vec<&Checked> = self.all(|verdict| matches!(verdict, RetryDecision::Failed(_)));
+        self.checked.sort_by_key(|checked| sort_key(checked.row));
+        let failed: Vec<&Checked> = self.all(|verdict| matches!(verdict, Verdict::Failed(_)));
         for checked in &failed {
-            if let RetryDecision::Failed(why) = &checked.verdict {
+            if let Verdict::Failed(why) = &checked.verdict {
                 let (row, variant) = (checked.row, &checked.seen.variant);
                 let why = abridged(why);
                 println!("\nrow {}: {} [{variant}]\n{why}", row.id, row.fault);
@@ -91,38 +91,38 @@ impl<'a> Report<'a> {
         if let Some(path) = std::env::var_os("FAULTS_REPORT") {
             std::fs::write(path, format!("{:#}\n", self.json())).unwrap();
         }
-        match failed.is_empty() || !self.subject.is_ours() {
+        match failed.is_empty() || !self.subject.is_gateway() {
             true => ExitCode::SUCCESS,
             false => ExitCode::FAILURE,
         }
     }
 
-    fn all(&self, wanted: impl Fn(&RetryDecision) -> bool) -> Vec<&Checked> {
+    fn all(&self, wanted: impl Fn(&Verdict) -> bool) -> Vec<&Checked> {
         let all = self.checked.iter();
         all.filter(|checked| wanted(&checked.verdict)).collect()
     }
 
     fn summary(&self) -> String {
-        let counts = |wanted: fn(&RetryDecision) -> bool| {
+        let counts = |wanted: fn(&Verdict) -> bool| {
             let all = self.all(wanted);
-            let faults = all.iter().filter(|checked| !checked.row.is_of_security());
+            let faults = all.iter().filter(|checked| !checked.row.is_security());
             let faults = faults.count();
             (faults, all.len() - faults)
         };
-        let (survived, secure) = counts(|verdict| matches!(verdict, RetryDecision::Survived));
-        let (apply, sections) = counts(|verdict| !matches!(verdict, RetryDecision::NotApplicable));
+        let (survived, secure) = counts(|verdict| matches!(verdict, Verdict::Survived));
+        let (apply, sections) = counts(|verdict| !matches!(verdict, Verdict::NotApplicable));
         let seen = || self.checked.iter().map(|checked| &checked.seen);
-        let doubled: usize = seen().map(|seen| seen.doubled).sum();
+        let ran_repeatedly: usize = seen().map(|seen| seen.ran_repeatedly).sum();
         let runs: usize = seen().map(|seen| seen.fault_runs).sum();
         let peak = seen().map(|seen| seen.peak_memory).max().unwrap_or(0);
-        let failed = self.all(|verdict| matches!(verdict, RetryDecision::Failed(_)));
+        let failed = self.all(|verdict| matches!(verdict, Verdict::Failed(_)));
         let failed: Vec<&str> = failed.iter().map(|checked| checked.row.id).collect();
         let mut lines = vec![
             format!("{}:", self.subject.name),
             format!("faults survived: {survived} of {apply}"),
             format!("security rows held: {secure} of {sections}"),
             format!(
-                "executions more than once of tools not known to be safe: {doubled} of {runs} fault runs"
+                "tools not known to be safe that ran more than once: {ran_repeatedly} of {runs} fault runs"
             ),
             format!("highest peak memory: {peak} KiB (ceiling {MEMORY_CEILING})"),
             format!("took {:.1} s", self.begun.elapsed().as_secs_f64()),
@@ -137,7 +137,7 @@ impl<'a> Report<'a> {
         let (security, rows): (Vec<&Checked>, _) = self
             .checked
             .iter()
-            .partition(|checked| checked.row.is_of_security());
+            .partition(|checked| checked.row.is_security());
         let as_json = |rows: Vec<&Checked>| rows.into_iter().map(as_json).collect::<Vec<Value>>();
         json!({
             "subject": self.subject.name,
@@ -147,17 +147,17 @@ impl<'a> Report<'a> {
     }
 }
 
-/// What failed, without the place in the source and the transcript.
+/// What failed, without the source location and the transcript.
 fn cause(why: &str) -> String {
-    let told = why
+    let relevant = why
         .lines()
         .skip(1)
         .filter(|line| !line.starts_with(['→', '←']));
-    let told: Vec<&str> = told.map(str::trim).take(3).collect();
-    told.join(" ").trim_end_matches("; so far:").to_owned()
+    let first: Vec<&str> = relevant.map(str::trim).take(3).collect();
+    first.join(" ").trim_end_matches("; so far:").to_owned()
 }
 
-/// The beginning, which says what failed, and the end, which is what came last.
+/// The beginning, with the cause, and the end, with the last messages.
 fn abridged(why: &str) -> String {
     let lines: Vec<&str> = why.lines().collect();
     if lines.len() <= BEGINNING + END {
@@ -169,10 +169,10 @@ fn abridged(why: &str) -> String {
     [beginning, &[gap.as_str()], end].concat().join("\n")
 }
 
-/// The order of the catalogue; its part on security comes last.
-fn place(row: &Row) -> u32 {
+/// The order of the table; its security rows come last.
+fn sort_key(row: &Row) -> u32 {
     let number = row.id.trim_start_matches('S').parse().unwrap_or(0);
-    if row.is_of_security() {
+    if row.is_security() {
         1_000 + number
     } else {
         number
@@ -184,9 +184,9 @@ fn line(checked: &Checked) -> String {
         row, seen, took, ..
     } = checked;
     let verdict = match checked.verdict {
-        RetryDecision::Survived => "ok",
-        RetryDecision::Failed(_) => "FAILED",
-        RetryDecision::NotApplicable => "n/a",
+        Verdict::Survived => "ok",
+        Verdict::Failed(_) => "FAILED",
+        Verdict::NotApplicable => "n/a",
     };
     let notes = notes(row, seen);
     let notes = if notes.is_empty() {
@@ -212,9 +212,9 @@ fn notes(row: &Row, seen: &Seen) -> String {
 fn as_json(checked: &Checked) -> Value {
     let Checked { row, seen, .. } = checked;
     let (verdict, why) = match &checked.verdict {
-        RetryDecision::Survived => ("ok", None),
-        RetryDecision::Failed(why) => ("failed", Some(why.as_str())),
-        RetryDecision::NotApplicable => ("n/a", None),
+        Verdict::Survived => ("ok", None),
+        Verdict::Failed(why) => ("failed", Some(why.as_str())),
+        Verdict::NotApplicable => ("n/a", None),
     };
     let needs = match row.needs {
         Needs::Nothing => "",

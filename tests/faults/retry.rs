@@ -1,4 +1,4 @@
-//! G. Retry.
+//! Section G: retry.
 
 use std::time::{Duration, Instant};
 
@@ -7,18 +7,18 @@ use serde_json::json;
 
 use crate::common::gate::Gate;
 use crate::common::reply::Reply;
-use crate::rig::plan;
+use crate::fixture::plan;
 use crate::table::{Row, Run, rows};
 
 pub const ROWS: &[Row] = rows! {
     "87" Nothing "each fault that can follow a sent request" => "at most one execution of a tool not known to be safe", fault_87_unsafe_tools_run_once;
-    "88" Config "the same, safe tools" => "up to their attempts", fault_88_safe_tools_get_their_attempts;
-    "89" Config "1,000 calls on a dead backend" => "extra attempts ≤ 20 % + 10/s", fault_89_dead_backend;
+    "88" Config "the same, safe tools" => "up to the maximum attempts", fault_88_safe_tools_get_their_attempts;
+    "89" Config "1,000 calls to a dead backend" => "extra attempts ≤ 20 % + 10/s", fault_89_dead_backend;
     "90" Config "waits, queueing, a new session" => "covered by the deadline", fault_90_deadline_covers_all;
     "91" Config "attempt 100" => "backoff saturates", fault_91_backoff_saturates;
 };
 
-/// Every way in which a call may have run without an answer to show for it.
+/// Replies after which the call may have run, but without an answer.
 fn may_have_run() -> Vec<(&'static str, Reply)> {
     let json = || Reply::status(200).header("content-type", "application/json");
     let status = |status| Reply::status(status).runs(true);
@@ -33,13 +33,16 @@ fn may_have_run() -> Vec<(&'static str, Reply)> {
             "truncated",
             json().body("{").length_off_by(9).then_hang_up(),
         ),
-        ("reset at work", Reply::sse().body(": hm\n\n").then_reset()),
+        (
+            "reset during the call",
+            Reply::sse().body(": hm\n\n").then_reset(),
+        ),
         ("stream without answer", Reply::sse()),
     ]
 }
 
-/// Answers that say nothing, or the wrong thing, of what was done.
-fn no_answers() -> Vec<(&'static str, Reply)> {
+/// Replies that leave open, or misstate, whether the call ran.
+fn invalid_answers() -> Vec<(&'static str, Reply)> {
     let json = |body: &str| {
         let reply = Reply::status(200).header("content-type", "application/json");
         reply.body(body).runs(true)
@@ -69,88 +72,90 @@ fn no_answers() -> Vec<(&'static str, Reply)> {
             Reply::status(302).header("location", "/there"),
         ),
         (
-            "lost session by its words",
+            "lost session by message",
             Reply::error(-32001, "Session not found").runs(true),
         ),
     ]
 }
 
 fn fault_87_unsafe_tools_run_once(run: &Run<'_>) {
-    let mut rig = plan(run).retries(3).start();
-    for (variant, reply) in may_have_run().into_iter().chain(no_answers()) {
-        run.at(variant);
-        let before = rig.bad.runs("act");
-        rig.bad.always_tool("act", reply);
-        let answer = rig.call("act");
-        rig.bad.reset_script("tools/call act");
-        run.ran(rig.bad.runs("act") - before);
-        if rig.is_ours() {
+    let mut fixture = plan(run).retries(3).start();
+    for (variant, reply) in may_have_run().into_iter().chain(invalid_answers()) {
+        run.set_variant(variant);
+        let before = fixture.bad.runs("act");
+        fixture.bad.always_tool("act", reply);
+        let answer = fixture.call("act");
+        fixture.bad.reset_script("tools/call act");
+        run.record_runs(fixture.bad.runs("act") - before);
+        if fixture.is_gateway() {
             assert_eq!(answer.gateway_error().2, 1, "{}", answer.0.line);
         }
-        rig.works("act");
+        fixture.expect_success("act");
     }
     for reply in [
         Reply::status(429),
         Reply::status(503).header("retry-after", "0"),
         Reply::status(404).runs(false),
     ] {
-        let before = rig.bad.runs("act");
-        rig.bad.on_tool("act", reply);
-        let answer = rig.call("act");
-        run.ran(rig.bad.runs("act") - before);
-        if rig.is_ours() {
+        let before = fixture.bad.runs("act");
+        fixture.bad.on_tool("act", reply);
+        let answer = fixture.call("act");
+        run.record_runs(fixture.bad.runs("act") - before);
+        if fixture.is_gateway() {
             assert_eq!(answer.text(), "act {}");
         }
     }
 }
 
 fn fault_88_safe_tools_get_their_attempts(run: &Run<'_>) {
-    let mut rig = plan(run).start();
+    let mut fixture = plan(run).start();
     for (variant, reply) in may_have_run() {
-        run.at(variant);
-        let before = rig.bad.runs("look");
-        rig.bad.on_tool("look", reply.clone());
-        assert_eq!(rig.call("look").text(), "look {}");
-        assert_eq!(rig.bad.runs("look") - before, 2);
-        rig.bad.always_tool("look", reply);
-        let answer = rig.call("look");
-        rig.bad.reset_script("tools/call look");
+        run.set_variant(variant);
+        let before = fixture.bad.runs("look");
+        fixture.bad.on_tool("look", reply.clone());
+        assert_eq!(fixture.call("look").text(), "look {}");
+        assert_eq!(fixture.bad.runs("look") - before, 2);
+        fixture.bad.always_tool("look", reply);
+        let answer = fixture.call("look");
+        fixture.bad.reset_script("tools/call look");
         assert_eq!(answer.gateway_error().2, 2, "{}", answer.0.line);
-        rig.works("look");
+        fixture.expect_success("look");
     }
-    for (variant, reply) in no_answers() {
-        run.at(variant);
-        rig.bad.always_tool("look", reply);
-        let before = rig.sent("look");
-        rig.call("look").error();
-        rig.bad.reset_script("tools/call look");
+    for (variant, reply) in invalid_answers() {
+        run.set_variant(variant);
+        fixture.bad.always_tool("look", reply);
+        let before = fixture.sent("look");
+        fixture.call("look").error();
+        fixture.bad.reset_script("tools/call look");
         let attempts = if variant.starts_with("lost session") {
             2
         } else {
             1
         };
-        assert_eq!(rig.sent("look") - before, attempts);
-        rig.works("look");
+        assert_eq!(fixture.sent("look") - before, attempts);
+        fixture.expect_success("look");
     }
 }
 
 fn fault_89_dead_backend(run: &Run<'_>) {
     const CALLS: usize = 1_000;
-    let mut rig = plan(run).retries(3).start();
-    rig.works("look");
-    let sent = rig.sent("look");
-    rig.bad.always_tool("look", Reply::status(500).runs(false));
+    let mut fixture = plan(run).retries(3).start();
+    fixture.expect_success("look");
+    let sent = fixture.sent("look");
+    fixture
+        .bad
+        .always_tool("look", Reply::status(500).runs(false));
     let begun = Instant::now();
     let ids: Vec<u64> = (0..CALLS)
-        .map(|_| rig.client().start_call("look", json!({})))
+        .map(|_| fixture.client().start_call("look", json!({})))
         .collect();
-    rig.good_works();
+    fixture.check_good_backend();
     for id in ids {
-        rig.client().answer(id).error();
+        fixture.client().answer(id).error();
     }
     let seconds = begun.elapsed().as_secs() + 1;
-    let extra = (rig.sent("look") - sent).saturating_sub(CALLS as u64);
-    // It begins with 10.
+    let extra = (fixture.sent("look") - sent).saturating_sub(CALLS as u64);
+    // The retry budget starts with 10.
     let allowed = CALLS as u64 / 5 + 10 * seconds + 10;
     assert!(extra <= allowed, "{extra} extra attempts in {seconds} s");
     run.note(format!("{extra} extra attempts, {allowed} allowed"));
@@ -158,30 +163,32 @@ fn fault_89_dead_backend(run: &Run<'_>) {
 
 fn fault_90_deadline_covers_all(run: &Run<'_>) {
     let limits = "max_in_flight = 1\ntools.timeout_secs = { act = 1, look = 1 }";
-    let mut rig = plan(run).retries(20).entry(limits).start();
-    rig.works("act");
+    let mut fixture = plan(run).retries(20).entry(limits).start();
+    fixture.expect_success("act");
     let longest = Duration::from_secs(4);
 
-    run.at("queueing");
+    run.set_variant("queueing");
     let gate = Gate::new();
-    let before = rig.bad.runs("act");
-    rig.bad.on_tool("act", Reply::text("too late").after(&gate));
+    let before = fixture.bad.runs("act");
+    fixture
+        .bad
+        .on_tool("act", Reply::text("too late").after(&gate));
     let begun = Instant::now();
-    let calls = [(); 2].map(|()| rig.client().start_call("act", json!({})));
-    rig.good_works();
-    let [running, queued] = calls.map(|call| rig.client().answer(call));
+    let calls = [(); 2].map(|()| fixture.client().start_call("act", json!({})));
+    fixture.check_good_backend();
+    let [running, queued] = calls.map(|call| fixture.client().answer(call));
     assert_eq!(running.gateway_error(), ("deadline", "unknown", 1));
-    // It may just have got the place of the other one.
+    // It may just have got the other call's slot.
     queued.error();
     assert!(begun.elapsed() < longest);
     gate.open();
-    run.ran((rig.bad.runs("act") - before).min(2) / 2);
+    run.record_runs((fixture.bad.runs("act") - before).min(2) / 2);
 
-    run.at("waits");
-    rig.bad.always_tool("look", Reply::status(500));
+    run.set_variant("waits");
+    fixture.bad.always_tool("look", Reply::status(500));
     let begun = Instant::now();
     let (_, executed, attempts) = {
-        let answer = rig.call("look");
+        let answer = fixture.call("look");
         let (class, executed, attempts) = answer.gateway_error();
         (class.to_owned(), executed.to_owned(), attempts)
     };
@@ -189,24 +196,25 @@ fn fault_90_deadline_covers_all(run: &Run<'_>) {
     assert_eq!(executed, "unknown");
     assert!((2..20).contains(&attempts), "{attempts}");
 
-    run.at("a new session");
-    rig.bad
+    run.set_variant("a new session");
+    fixture
+        .bad
         .forget_sessions()
         .always("initialize", Reply::stall());
-    let before = rig.bad.runs("act");
+    let before = fixture.bad.runs("act");
     let begun = Instant::now();
-    let answer = rig.call("act");
+    let answer = fixture.call("act");
     let (class, executed, _) = answer.gateway_error();
     assert_eq!((class, executed), ("deadline", "no"));
     assert!(begun.elapsed() < longest);
-    run.ran(rig.bad.runs("act") - before);
+    run.record_runs(fixture.bad.runs("act") - before);
 }
 
-/// A hundred waits would take most of an hour: the function that says them is asked.
+/// A hundred waits would take most of an hour, so this checks the function that computes them.
 fn fault_91_backoff_saturates(run: &Run<'_>) {
-    run.note("by the function that says the waits");
+    run.note("by the function that computes the waits");
     for attempt in [100, u32::MAX] {
         assert_eq!(backoff(attempt, &mut rand::rng()), Duration::from_secs(30));
     }
-    plan(run).start().works("act");
+    plan(run).start().expect_success("act");
 }

@@ -1,4 +1,4 @@
-//! The catalogue's part on security, as far as connections go.
+//! Security rows: proxies, TLS and credentials.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::common::proxy::Proxy;
 use crate::common::tls::{Authority, TlsProxy};
-use crate::rig::{plan_over, usual};
+use crate::fixture::{default_backend, plan_with};
 use crate::table::{Row, Run, rows};
 
 pub const ROWS: &[Row] = rows! {
@@ -22,17 +22,17 @@ const KEY: &str = "headers = { \"X-Key\" = \"a-secret-key\" }";
 fn proxy_for_https(run: &Run<'_>) {
     let authority = Authority::new();
     let identity = authority.issue(&["backend.invalid"]);
-    let bad = Arc::new(usual());
+    let bad = Arc::new(default_backend());
     let front = TlsProxy::before(bad.port(), identity.acceptor(None, None));
     let proxy = Proxy::to(front.port());
-    let mut rig = plan_over(run, bad)
+    let mut fixture = plan_with(run, bad)
         .at("https://backend.invalid/mcp")
         .trusting(&authority)
         .entry(KEY)
         .variable("HTTPS_PROXY", &proxy.url())
         .start();
-    rig.works("act");
-    let call = rig.bad.next_request("tools/call");
+    fixture.expect_success("act");
+    let call = fixture.bad.next_request("tools/call");
     assert_eq!(call.header("x-key"), Some("a-secret-key"));
     let heads = proxy.heads();
     assert!(!heads.is_empty());
@@ -46,13 +46,13 @@ fn proxy_for_https(run: &Run<'_>) {
 }
 
 fn proxy_for_http(run: &Run<'_>) {
-    let bad = Arc::new(usual());
+    let bad = Arc::new(default_backend());
     let proxy = Proxy::to(bad.port());
-    let mut rig = plan_over(run, bad)
+    let mut fixture = plan_with(run, bad)
         .at("http://backend.invalid/mcp")
         .variable("HTTP_PROXY", &proxy.url())
         .start();
-    rig.works("act");
+    fixture.expect_success("act");
     let heads = proxy.heads();
     let absolute = "POST http://backend.invalid/mcp ";
     assert!(
@@ -62,9 +62,9 @@ fn proxy_for_http(run: &Run<'_>) {
 }
 
 fn no_proxy_for_loopback(run: &Run<'_>) {
-    let bad = Arc::new(usual());
+    let bad = Arc::new(default_backend());
     let proxy = Proxy::to(bad.port());
-    let mut plan = plan_over(run, bad);
+    let mut plan = plan_with(run, bad);
     for name in [
         "HTTP_PROXY",
         "HTTPS_PROXY",
@@ -75,16 +75,16 @@ fn no_proxy_for_loopback(run: &Run<'_>) {
     ] {
         plan = plan.variable(name, &proxy.url());
     }
-    let mut rig = plan.entry(KEY).start();
-    rig.works("act");
-    assert_eq!(proxy.heads(), [""; 0], "a proxy was asked for loopback");
+    let mut fixture = plan.entry(KEY).start();
+    fixture.expect_success("act");
+    assert_eq!(proxy.heads(), [""; 0], "a proxy was used for loopback");
 }
 
 fn mutual_tls(run: &Run<'_>) {
     let authority = Authority::new();
     let server = authority.issue(&["127.0.0.1"]);
     let [certificate, key] = authority.issue(&["client.test"]).files();
-    let bad = Arc::new(usual());
+    let bad = Arc::new(default_backend());
     let front = TlsProxy::before(bad.port(), server.acceptor(Some(&authority), None));
     let at = front.url("127.0.0.1");
     let files = format!(
@@ -92,34 +92,34 @@ fn mutual_tls(run: &Run<'_>) {
         certificate.path().display(),
         key.path().display()
     );
-    let with = plan_over(run, Arc::clone(&bad))
+    let with = plan_with(run, Arc::clone(&bad))
         .at(&at)
         .trusting(&authority);
-    let mut rig = with.entry(&files).start();
-    rig.works("act");
-    drop(rig);
+    let mut fixture = with.entry(&files).start();
+    fixture.expect_success("act");
+    drop(fixture);
     let requests = bad.requests().len();
-    let without = plan_over(run, Arc::clone(&bad))
+    let without = plan_with(run, Arc::clone(&bad))
         .at(&at)
         .trusting(&authority);
-    let mut rig = without.start();
-    rig.good_works();
-    let unknown = rig.client().call("act", json!({}));
+    let mut fixture = without.start();
+    fixture.check_good_backend();
+    let unknown = fixture.client().call("act", json!({}));
     let message = unknown.message();
     assert!(message.contains("bad is down: TLS"), "{message}");
     assert_eq!(bad.requests().len(), requests, "a request got through");
 }
 
 fn credentials_in_the_clear(run: &Run<'_>) {
-    let bad = Arc::new(usual());
+    let bad = Arc::new(default_backend());
     let proxy = Proxy::to(bad.port());
-    let mut rig = plan_over(run, bad)
+    let mut fixture = plan_with(run, bad)
         .at("http://backend.invalid/mcp")
         .entry(KEY)
         .variable("HTTP_PROXY", &proxy.url())
         .start();
-    rig.good_works();
-    let unknown = rig.client().call("act", json!({}));
+    fixture.check_good_backend();
+    let unknown = fixture.client().call("act", json!({}));
     let message = unknown.message();
     assert!(
         message.contains("bad is down") && message.contains("allow_insecure"),

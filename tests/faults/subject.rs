@@ -1,4 +1,4 @@
-//! Which program is put to the test: the gateway, or any other bridge from stdio to one server.
+//! The program under test: the gateway, or any other bridge from stdio to one server.
 
 use std::process::Command;
 use std::time::Duration;
@@ -7,20 +7,19 @@ use tempfile::TempDir;
 
 use crate::common::process;
 
-/// Longer than the 60 s that clients of the protocol usually give a request: others than us have
-/// no deadline of their own to be held to.
-const PATIENCE_WITH_OTHERS: Duration = Duration::from_secs(70);
-/// For the gateway, on a machine that is busy with all rows at once.
-const PATIENCE_WITH_US: Duration = Duration::from_secs(25);
+/// Longer than the usual request timeout of MCP clients, 60 s: other programs promise no deadline.
+const OTHER_TIMEOUT: Duration = Duration::from_secs(70);
+/// For the gateway, on a machine that checks several rows in parallel.
+const GATEWAY_TIMEOUT: Duration = Duration::from_secs(25);
 
 pub struct Subject {
     pub name: String,
-    /// Program and arguments of somebody else's, `{url}` in place of the server's address.
+    /// Another program and its arguments, with `{url}` in place of the server's address.
     other: Option<Vec<String>>,
 }
 
 impl Subject {
-    /// As `FAULTS_SUBJECT` and `FAULTS_NAME` say; else it is us.
+    /// The program that `FAULTS_SUBJECT` and `FAULTS_NAME` give, or the gateway.
     pub fn from_environment() -> Self {
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         let other: Option<Vec<String>> = variable("FAULTS_SUBJECT")
@@ -34,18 +33,18 @@ impl Subject {
         }
     }
 
-    pub fn is_ours(&self) -> bool {
+    pub fn is_gateway(&self) -> bool {
         self.other.is_none()
     }
 
-    pub fn patience(&self) -> Duration {
+    pub fn timeout(&self) -> Duration {
         match self.other {
-            None => PATIENCE_WITH_US,
-            Some(_) => PATIENCE_WITH_OTHERS,
+            None => GATEWAY_TIMEOUT,
+            Some(_) => OTHER_TIMEOUT,
         }
     }
 
-    /// How it is started: we over this sentinel.toml, others before this address.
+    /// The command that starts it: the gateway with this sentinel.toml, others with this address.
     pub fn command(&self, folder: &TempDir, toml: &str, url: &str) -> Command {
         let Some(words) = &self.other else {
             return process::gateway(folder, toml);

@@ -1,46 +1,46 @@
-//! What a row of the fault table is, and what is noted while it is checked.
+//! A row of the fault table, and what is recorded while it is checked.
 
 use std::cell::RefCell;
 
 use crate::common::process::{ExitedProcess, Process};
 use crate::subject::Subject;
 
-/// The most memory the gateway may ever have in any row, in KiB. Rows that are about size lower
-/// the caps; the binary of the tests is neither optimized nor small.
+/// The most memory that the gateway may use in any row, in KiB. Rows about size lower the caps. The
+/// tests run a binary that isn't optimized.
 pub const MEMORY_CEILING: u64 = 96 * 1024;
 
-/// One fault, and what must come of it.
+/// One fault and its expected outcome.
 pub struct Row {
-    /// Its number in the fault catalogue; `S1` and so on for the catalogue's part on security.
+    /// The row's number; `S1` and so on for security rows.
     pub id: &'static str,
     pub needs: Needs,
     pub fault: &'static str,
     pub outcome: &'static str,
     pub check: fn(&Run<'_>),
-    /// What it doesn't check because it isn't built yet; empty for nothing.
+    /// What it doesn't check because it isn't implemented yet, or empty.
     pub pending: &'static str,
 }
 
 impl Row {
-    /// Whether it is of the catalogue's part on security, which is counted apart.
-    pub fn is_of_security(&self) -> bool {
+    /// Whether it is a security row. They are counted separately.
+    pub fn is_security(&self) -> bool {
         self.id.starts_with('S')
     }
 }
 
-/// What a program must have to be asked for this.
+/// What a program must support for this row to apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
-    /// To stand between stdio and one server.
+    /// It bridges stdio to one server.
     Nothing,
-    /// Settings of ours.
+    /// It reads the gateway's configuration.
     Config,
-    /// More than one server behind it.
+    /// It serves several servers.
     TwoBackends,
 }
 
-/// Rows: `"1" Nothing "what goes wrong" => "what must come of it", check_function;`, and before
-/// the semicolon what is pending, if something is.
+/// Rows: `"1" Nothing "the fault" => "the expected outcome", check_function;`, with an optional
+/// `, pending "what"` before the semicolon.
 macro_rules! rows {
     ($($id:literal $needs:ident $fault:literal => $outcome:literal,
        $check:ident $(, pending $pending:literal)?;)*) => {
@@ -56,25 +56,25 @@ macro_rules! rows {
 }
 pub(crate) use rows;
 
-/// One row being checked.
+/// The check of one row.
 pub struct Run<'a> {
     pub subject: &'a Subject,
     seen: RefCell<Seen>,
 }
 
-/// What was noted of a row.
+/// What was recorded about a row.
 #[derive(Default, Clone)]
 pub struct Seen {
-    /// Which variant of the fault it is at.
+    /// The current variant of the fault.
     pub variant: String,
-    /// What a reader should know of how it was checked.
+    /// What a reader should know about how it was checked.
     pub notes: Vec<String>,
     /// In KiB.
     pub peak_memory: u64,
-    /// Faults that a tool not known to be safe has met.
+    /// Faults injected into calls of a tool not known to be safe.
     pub fault_runs: usize,
-    /// After which of them it had run more than once.
-    pub doubled: usize,
+    /// Those of them after which the tool had run more than once.
+    pub ran_repeatedly: usize,
 }
 
 impl<'a> Run<'a> {
@@ -89,8 +89,8 @@ impl<'a> Run<'a> {
         self.seen.borrow().clone()
     }
 
-    /// The variant that is checked next, to be named if it fails.
-    pub fn at(&self, variant: &str) {
+    /// Sets the variant that is checked next, to be reported if it fails.
+    pub fn set_variant(&self, variant: &str) {
         variant.clone_into(&mut self.seen.borrow_mut().variant);
     }
 
@@ -98,12 +98,12 @@ impl<'a> Run<'a> {
         self.seen.borrow_mut().notes.push(note.into());
     }
 
-    /// A part that takes more than this machine gives to a test. `.ci/run` sees to it that it
-    /// has all, and says so by `FAULTS_ALL`.
+    /// Notes that a part of the row is skipped because it needs what this machine doesn't give to a
+    /// test. `.ci/run` provides everything, and sets `FAULTS_ALL`.
     ///
     /// # Panics
-    /// If this is such a machine.
-    pub fn elsewhere(&self, what: &str) {
+    /// If `FAULTS_ALL` is set.
+    pub fn note_skipped(&self, what: &str) {
         assert!(
             std::env::var_os("FAULTS_ALL").is_none(),
             "not possible here: {what}"
@@ -111,29 +111,32 @@ impl<'a> Run<'a> {
         self.note(format!("{what}, in .ci/run"));
     }
 
-    /// A fault has been met by a tool not known to be safe, which ran so often.
-    pub fn ran(&self, times: usize) {
+    /// Records how often a tool not known to be safe ran after a fault.
+    ///
+    /// # Panics
+    /// If it ran more than once.
+    pub fn record_runs(&self, times: usize) {
         let mut seen = self.seen.borrow_mut();
         seen.fault_runs += 1;
-        seen.doubled += usize::from(times > 1);
+        seen.ran_repeatedly += usize::from(times > 1);
         drop(seen);
         assert!(times <= 1, "a tool not known to be safe ran {times} times");
     }
 
-    /// Judges a process by what it needed and said, and waits for its end.
+    /// Checks a process's memory and log, and waits for its end.
     pub fn end(&self, process: Process) -> ExitedProcess {
-        self.weigh(process.peak_memory());
+        self.check_memory(process.peak_memory());
         let ended = process.end();
-        self.judge_log(&ended.log);
+        self.check_log(&ended.log);
         ended
     }
 
-    /// Judges how much memory a process has had.
-    pub fn weigh(&self, peak: u64) {
+    /// Checks the peak memory of a process, in KiB.
+    pub fn check_memory(&self, peak: u64) {
         let mut seen = self.seen.borrow_mut();
         seen.peak_memory = seen.peak_memory.max(peak);
         drop(seen);
-        if self.subject.is_ours() {
+        if self.subject.is_gateway() {
             assert!(
                 peak <= MEMORY_CEILING,
                 "{peak} KiB of memory, over the ceiling of {MEMORY_CEILING}"
@@ -141,9 +144,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Judges what a process wrote to stderr.
-    pub fn judge_log(&self, log: &str) {
-        if self.subject.is_ours() {
+    /// Checks what a process wrote to stderr.
+    pub fn check_log(&self, log: &str) {
+        if self.subject.is_gateway() {
             assert!(!log.contains("panicked at"), "it panicked: {log}");
         }
     }

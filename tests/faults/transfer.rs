@@ -1,4 +1,4 @@
-//! C. HTTP: how bytes come, and whether they do.
+//! Section C, HTTP: the transfer of bodies and the loss of connections.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,9 +11,9 @@ use crate::common::malformed::BAD_FRAMING;
 use crate::common::message::text;
 use crate::common::reply::Reply;
 use crate::common::tls::{Authority, TlsProxy};
-use crate::rig::{
-    BAD_REPLY, DEADLINE, Must, ONE_SECOND, OUTCOME_UNKNOWN, Rig, TOO_LARGE, UNREACHABLE, judge,
-    plan, plan_over, usual,
+use crate::fixture::{
+    BAD_REPLY, DEADLINE, Expected, Fixture, ONE_SECOND, OUTCOME_UNKNOWN, TOO_LARGE, UNREACHABLE,
+    check_error, default_backend, plan, plan_with,
 };
 use crate::table::{Row, Run, rows};
 
@@ -33,15 +33,15 @@ pub const ROWS: &[Row] = rows! {
 
 /// The head of a good response whose body ends with the connection.
 const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n";
-const NO_HTTP: Must = BAD_REPLY.saying("not HTTP as it should be");
-const LOST: Must = OUTCOME_UNKNOWN.saying("connection lost after the request was sent");
+const NO_HTTP: Expected = BAD_REPLY.with_text("not HTTP as it should be");
+const LOST: Expected = OUTCOME_UNKNOWN.with_text("connection lost after the request was sent");
 
 fn json_reply() -> Reply {
     Reply::status(200).header("content-type", "application/json")
 }
 
 fn fault_41_truncated(run: &Run<'_>) {
-    let mut rig = plan(run).start();
+    let mut fixture = plan(run).start();
     let chunk = format!("{HEAD}transfer-encoding: chunked\r\n\r\nff\r\n{{");
     for (variant, reply) in [
         (
@@ -54,23 +54,23 @@ fn fault_41_truncated(run: &Run<'_>) {
             json_reply().length_off_by(9).then_reset(),
         ),
     ] {
-        rig.suffers(variant, &reply, LOST);
+        fixture.check_fault(variant, &reply, LOST);
     }
-    drop(rig);
-    let bad = Arc::new(usual());
+    drop(fixture);
+    let bad = Arc::new(default_backend());
     let chaos = ChaosProxy::before(bad.port());
-    let mut rig = plan_over(run, bad).at(&chaos.url()).start();
-    rig.works("act");
+    let mut fixture = plan_with(run, bad).at(&chaos.url()).start();
+    fixture.expect_success("act");
     // Some of the head; all of it and some of the body.
     for after in [0, 10, 110] {
         for weather in [NetworkFault::Cut(after), NetworkFault::Reset(after)] {
-            run.at(&format!("{weather:?}"));
-            let before = rig.bad.runs("act");
+            run.set_variant(&format!("{weather:?}"));
+            let before = fixture.bad.runs("act");
             chaos.set(weather);
-            rig.fails("act", LOST, 1);
+            fixture.expect_error("act", LOST, 1);
             chaos.set(NetworkFault::None);
-            run.ran(rig.bad.runs("act") - before);
-            rig.works("act");
+            run.record_runs(fixture.bad.runs("act") - before);
+            fixture.expect_success("act");
         }
     }
 }
@@ -79,76 +79,76 @@ fn fault_42_eof_in_json(run: &Run<'_>) {
     let half = json_reply().body(r#"{"jsonrpc":"2.0","id":"$id","res"#);
     plan(run)
         .start()
-        .suffers("half", &half.until_close(), BAD_REPLY.saying("not JSON"));
+        .check_fault("half", &half.until_close(), BAD_REPLY.with_text("not JSON"));
 }
 
 fn fault_43_framing(run: &Run<'_>) {
-    let mut rig = plan(run).start();
+    let mut fixture = plan(run).start();
     for (variant, rest) in BAD_FRAMING {
         let reply = Reply::raw(format!("{HEAD}{rest}")).then_hang_up();
-        rig.suffers(variant, &reply, NO_HTTP);
+        fixture.check_fault(variant, &reply, NO_HTTP);
     }
-    rig.suffers("SSH", &Reply::raw("SSH-2.0-OpenSSH_9.9\r\n"), NO_HTTP);
-    drop(rig);
-    let bad = Arc::new(usual());
+    fixture.check_fault("SSH", &Reply::raw("SSH-2.0-OpenSSH_9.9\r\n"), NO_HTTP);
+    drop(fixture);
+    let bad = Arc::new(default_backend());
     let chaos = ChaosProxy::before(bad.port());
-    let mut rig = plan_over(run, bad).at(&chaos.url()).start();
-    rig.works("act");
-    run.at("garbage");
-    let before = rig.bad.runs("act");
+    let mut fixture = plan_with(run, bad).at(&chaos.url()).start();
+    fixture.expect_success("act");
+    run.set_variant("garbage");
+    let before = fixture.bad.runs("act");
     chaos.set(NetworkFault::Corrupt);
-    rig.fails("act", NO_HTTP, 1);
+    fixture.expect_error("act", NO_HTTP, 1);
     chaos.set(NetworkFault::None);
-    run.ran(rig.bad.runs("act") - before);
-    rig.works("act");
+    run.record_runs(fixture.bad.runs("act") - before);
+    fixture.expect_success("act");
 }
 
-/// What stands behind a body is another response, which would fit whatever is asked next.
+/// The bytes after the body are another response, which would match any following request.
 fn fault_44_excess_bytes(run: &Run<'_>) {
-    let mut rig = plan(run).start();
+    let mut fixture = plan(run).start();
     let answer = |id: u64| json!({ "jsonrpc": "2.0", "id": id, "result": { "content": [{ "type": "text", "text": "smuggled" }] } });
     let all = json!((0..2_000).map(answer).collect::<Vec<_>>()).to_string();
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
     let excess = format!("{head}content-length: {}\r\n\r\n{all}", all.len());
-    let lie = -isize::try_from(excess.len()).unwrap();
+    let difference = -isize::try_from(excess.len()).unwrap();
     for _ in 0..10 {
-        // Body and excess go out together. What comes after the next request was sent can't be
-        // told from its answer by anybody.
+        // Body and excess are sent together: bytes that arrive after the next request was sent
+        // can't be told from its answer.
         let reply = json_reply().body(format!("{}{excess}", text("own")));
-        rig.understands(reply.length_off_by(lie), "own");
-        rig.works("act");
+        fixture.expect_text(reply.length_off_by(difference), "own");
+        fixture.expect_success("act");
     }
 }
 
 fn fault_45_one_byte_per_ten_seconds(run: &Run<'_>) {
-    let bad = Arc::new(usual());
+    let bad = Arc::new(default_backend());
     let chaos = ChaosProxy::before(bad.port());
-    let plan = plan_over(run, bad).at(&chaos.url()).entry(ONE_SECOND);
-    let mut rig = plan.start();
-    rig.works("act");
+    let plan = plan_with(run, bad).at(&chaos.url()).entry(ONE_SECOND);
+    let mut fixture = plan.start();
+    fixture.expect_success("act");
     for weather in [
         NetworkFault::Throttle(Duration::from_secs(10)),
         NetworkFault::Stall(20),
         NetworkFault::DropUpload,
     ] {
-        run.at(&format!("{weather:?}"));
-        let before = rig.bad.runs("act");
+        run.set_variant(&format!("{weather:?}"));
+        let before = fixture.bad.runs("act");
         chaos.set(weather);
-        let ids = ["act", "look"].map(|tool| rig.client().start_call(tool, json!({})));
-        rig.good_works();
+        let ids = ["act", "look"].map(|tool| fixture.client().start_call(tool, json!({})));
+        fixture.check_good_backend();
         for id in ids {
-            judge(&rig.client().answer(id), DEADLINE, 1);
+            check_error(&fixture.client().answer(id), DEADLINE, 1);
         }
-        run.ran(rig.bad.runs("act") - before);
+        run.record_runs(fixture.bad.runs("act") - before);
         chaos.set(NetworkFault::None);
-        rig.bad.drop_connections();
-        rig.closings_are_seen();
-        rig.works("act");
+        fixture.bad.drop_connections();
+        fixture.wait_for_closed_connections();
+        fixture.expect_success("act");
     }
 }
 
 fn fault_46_body_over_the_cap(run: &Run<'_>) {
-    let mut rig = plan(run).gateway("max_message_bytes = 65536").start();
+    let mut fixture = plan(run).gateway("max_message_bytes = 65536").start();
     let large = json!("x".repeat(100_000)).to_string();
     let chunked = Reply::sse().header("content-type", "application/json");
     for (variant, reply) in [
@@ -163,121 +163,128 @@ fn fault_46_body_over_the_cap(run: &Run<'_>) {
         ),
         ("chunked", chunked.body(large)),
     ] {
-        rig.suffers(variant, &reply, TOO_LARGE);
+        fixture.check_fault(variant, &reply, TOO_LARGE);
     }
 }
 
 fn fault_47_header_flood(run: &Run<'_>) {
-    let mut rig = plan(run).start();
+    let mut fixture = plan(run).start();
     let many: String = (0..100_000).map(|n| format!("x-{n}: y\r\n")).collect();
     let endless = format!("x-endless: {}", "y".repeat(16 << 20));
     for (variant, flood) in [("many", many), ("endless", endless)] {
         let reply = Reply::raw(format!("HTTP/1.1 200 OK\r\n{flood}")).then_stall();
-        rig.suffers(variant, &reply, NO_HTTP);
+        fixture.check_fault(variant, &reply, NO_HTTP);
     }
 }
 
-/// The usual backend behind HTTP/2.
-fn over_h2<'a>(run: &'a Run<'a>) -> (Http2Server, Rig<'a>) {
+/// The default backend behind HTTP/2.
+fn over_h2<'a>(run: &'a Run<'a>) -> (Http2Server, Fixture<'a>) {
     let authority = Authority::new();
-    let bad = Arc::new(usual().without_sessions());
+    let bad = Arc::new(default_backend().without_sessions());
     let h2 = Http2Server::before(&bad, &authority.issue(&["127.0.0.1"]));
-    let rig = plan_over(run, bad)
+    let fixture = plan_with(run, bad)
         .at(&h2.url())
         .trusting(&authority)
         .start();
-    (h2, rig)
+    (h2, fixture)
 }
 
 fn fault_48_h2_refusals(run: &Run<'_>) {
-    let (h2, mut rig) = over_h2(run);
-    rig.works("act");
+    let (h2, mut fixture) = over_h2(run);
+    fixture.expect_success("act");
     let connections = h2.connections();
     for _ in 0..3 {
-        rig.works("act");
+        fixture.expect_success("act");
     }
-    assert_eq!(h2.connections(), connections, "one connection carries all");
+    assert_eq!(
+        h2.connections(),
+        connections,
+        "more than one connection was used"
+    );
     for refusal in [Http2Fault::RefusedStream, Http2Fault::GoAway] {
-        run.at(&format!("{refusal:?}"));
+        run.set_variant(&format!("{refusal:?}"));
         h2.on_call(&[refusal]);
-        let before = rig.bad.runs("act");
-        assert_eq!(rig.call("act").text(), "act {}");
-        run.ran(rig.bad.runs("act") - before);
-        rig.works("act");
+        let before = fixture.bad.runs("act");
+        assert_eq!(fixture.call("act").text(), "act {}");
+        run.record_runs(fixture.bad.runs("act") - before);
+        fixture.expect_success("act");
     }
-    run.at("taken, then GOAWAY");
+    run.set_variant("accepted, then GOAWAY");
     h2.on_call(&[Http2Fault::GoAwayAfterTaking]);
-    let before = rig.bad.runs("act");
-    rig.fails("act", OUTCOME_UNKNOWN, 1);
-    run.ran(rig.bad.runs("act") - before);
+    let before = fixture.bad.runs("act");
+    fixture.expect_error("act", OUTCOME_UNKNOWN, 1);
+    run.record_runs(fixture.bad.runs("act") - before);
     h2.on_call(&[Http2Fault::GoAwayAfterTaking]);
-    assert_eq!(rig.call("look").text(), "look {}");
-    run.at("refused to the end");
+    assert_eq!(fixture.call("look").text(), "look {}");
+    run.set_variant("refused to the end");
     h2.on_call(&[Http2Fault::RefusedStream; 20]);
-    rig.fails("act", UNREACHABLE, 2);
+    fixture.expect_error("act", UNREACHABLE, 2);
 }
 
 fn fault_49_h2_stall(run: &Run<'_>) {
-    let (h2, mut rig) = over_h2(run);
-    rig.works("act");
+    let (h2, mut fixture) = over_h2(run);
+    fixture.expect_success("act");
     h2.on_call(&[Http2Fault::Stall]);
     let begun = Instant::now();
-    rig.fails("act", OUTCOME_UNKNOWN, 1);
+    fixture.expect_error("act", OUTCOME_UNKNOWN, 1);
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(24), "it took {took:?}");
-    run.ran(rig.bad.runs("act") - 1);
-    rig.works("act");
+    run.record_runs(fixture.bad.runs("act") - 1);
+    fixture.expect_success("act");
 }
 
 fn fault_50_closed_connections(run: &Run<'_>) {
-    let mut rig = plan(run).start();
+    let mut fixture = plan(run).start();
     for _ in 0..5 {
-        let connections = rig.bad.connections();
-        rig.works("act");
-        rig.bad.drop_connections();
-        rig.closings_are_seen();
-        rig.works("act");
-        rig.expects(|| rig.bad.connections() > connections, "a new connection");
+        let connections = fixture.bad.connections();
+        fixture.expect_success("act");
+        fixture.bad.drop_connections();
+        fixture.wait_for_closed_connections();
+        fixture.expect_success("act");
+        fixture.expect_that(
+            || fixture.bad.connections() > connections,
+            "a new connection",
+        );
     }
     for (variant, reply) in [("closed", Reply::hang_up()), ("reset", Reply::reset())] {
-        rig.suffers(variant, &reply, LOST);
+        fixture.check_fault(variant, &reply, LOST);
     }
-    drop(rig);
-    if run.subject.is_ours() {
+    drop(fixture);
+    if run.subject.is_gateway() {
         closed_under_tls(run);
     }
 }
 
-/// A connection that ends without the farewell of TLS.
+/// A connection that ends without TLS close_notify (RFC 8446, section 6.1).
 fn closed_under_tls(run: &Run<'_>) {
     let authority = Authority::new();
     let identity = authority.issue(&["127.0.0.1"]);
-    let bad = Arc::new(usual());
+    let bad = Arc::new(default_backend());
     let front = TlsProxy::before(bad.port(), identity.acceptor(None, None));
-    let plan = plan_over(run, bad).at(&front.url("127.0.0.1"));
-    let mut rig = plan.trusting(&authority).start();
+    let plan = plan_with(run, bad).at(&front.url("127.0.0.1"));
+    let mut fixture = plan.trusting(&authority).start();
     let cut_off = Reply::text("x").length_off_by(10);
-    rig.suffers("closed under TLS", &Reply::hang_up(), LOST);
-    rig.suffers("cut off under TLS", &cut_off.then_hang_up(), LOST);
+    fixture.check_fault("closed under TLS", &Reply::hang_up(), LOST);
+    fixture.check_fault("cut off under TLS", &cut_off.then_hang_up(), LOST);
 }
 
 fn fault_51_reset_in_upload(run: &Run<'_>) {
-    let bad = Arc::new(usual());
+    let bad = Arc::new(default_backend());
     let chaos = ChaosProxy::before(bad.port());
-    let mut rig = plan_over(run, bad).at(&chaos.url()).start();
-    rig.works("act");
-    let before = rig.bad.runs("act");
+    let mut fixture = plan_with(run, bad).at(&chaos.url()).start();
+    fixture.expect_success("act");
+    let before = fixture.bad.runs("act");
     let large = json!({ "x": "x".repeat(4 << 20) });
     chaos.set(NetworkFault::ResetUpload(100_000));
-    let ids = ["act", "look"].map(|tool| rig.client().start_call(tool, large.clone()));
-    rig.good_works();
+    let ids = ["act", "look"].map(|tool| fixture.client().start_call(tool, large.clone()));
+    fixture.check_good_backend();
     for (id, attempts) in ids.into_iter().zip([1, 2]) {
-        let answer = rig.client().answer(id);
-        if rig.is_ours() {
-            judge(&answer, LOST, attempts);
+        let answer = fixture.client().answer(id);
+        if fixture.is_gateway() {
+            check_error(&answer, LOST, attempts);
         }
     }
-    run.ran(rig.bad.runs("act") - before);
+    run.record_runs(fixture.bad.runs("act") - before);
     chaos.set(NetworkFault::None);
-    rig.works("act");
+    fixture.expect_success("act");
 }

@@ -1,7 +1,7 @@
-"""The programs that a user could take in the gateway's place, in pinned releases, and how each is launched.
+"""The alternatives to the gateway, in pinned releases, and their command lines.
 
-Owns the cache folder that they are installed in. Knows neither the fault table nor the bench: both are given a
-command line in which `{url}` stands for the server's address.
+Owns the cache folder that they are installed in. It must not know the fault table or the benchmark: both get a
+command line in which `{url}` stands for the server's URL.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ PYTHON_REQUIREMENTS = HERE / "requirements.txt"
 
 
 class Alternative(NamedTuple):
-    """A program that puts a remote server behind stdio."""
+    """A program that bridges stdio to a remote server."""
 
     name: str
     version: str
@@ -29,9 +29,9 @@ class Alternative(NamedTuple):
 
 
 def install_alternatives():
-    """Installs what is missing of mcp-remote and mcp-proxy, and returns both."""
+    """Installs mcp-remote and mcp-proxy unless they are installed, and returns both."""
     cache = cache_folder("peers")
-    require(" " not in str(cache), f"{cache}: a command line is split at blanks, choose a folder without any")
+    require(" " not in str(cache), f"{cache}: the path must not contain spaces, since command lines are split at them; choose another folder")
     cache.mkdir(parents=True, exist_ok=True)
     with locked(cache / "lock"):
         npm = install_once(cache, "npm", npm_versions(), "some seconds", install_npm)
@@ -57,7 +57,7 @@ def mcp_proxy(folder):
 
 
 def environment(scratch):
-    """What all of them run in: nothing of the user's home is read or written, and nobody opens a browser."""
+    """The environment of all of them: no access to files in the user's home, and no browser."""
     kept = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
     return {**kept, "MCP_REMOTE_CONFIG_DIR": str(scratch / "mcp-auth"), "BROWSER": "true"}
 

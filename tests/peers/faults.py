@@ -1,8 +1,8 @@
-"""What `tests/peers/run` does: the project's fault table, once for the gateway and once for each alternative.
+"""Implements `tests/peers/run`: the project's fault table, once for the gateway and once for each alternative.
 
-The table judges an alternative by what any bridge from stdio to HTTP owes its client, not by the gateway's own
-wording: one answer for each request before its deadline, nothing but JSON-RPC on stdout, a process that lives on,
-no unsafe tool run twice. A row that takes a config or a second server is n/a for a program that has no such thing.
+The table checks an alternative by what applies to any bridge from stdio to HTTP, not by the gateway's messages: one
+answer for each request before its deadline, only JSON-RPC on stdout, a process that keeps running, and no unsafe tool
+run twice. A row that needs the gateway's configuration or a second server is n/a for an alternative.
 """
 
 import json
@@ -41,7 +41,7 @@ def main():
 
 
 def run_table(name, subject, scratch):
-    """The rows of one subject, by number. A failing row fails no run: the report says it."""
+    """The rows of one subject, by number. A failed row is in the report and doesn't fail the run."""
     print(f"running the fault table against {name}", flush=True)
     log, report = scratch / f"{name}.log", scratch / f"{name}.json"
     env = {**environment(scratch), "FAULTS_REPORT": str(report), **subject}
@@ -49,9 +49,9 @@ def run_table(name, subject, scratch):
         try:
             table.wait(SECONDS_A_SUBJECT)
         except subprocess.TimeoutExpired:
-            raise Failure(f"the fault table of {name} had no end within {SECONDS_A_SUBJECT} s (log: {log})") from None
+            raise Failure(f"the fault table of {name} did not end within {SECONDS_A_SUBJECT} s (log: {log})") from None
         if not report.is_file():
-            raise Failure(f"the fault table of {name} left no report:\n{table.log_tail(40)}")
+            raise Failure(f"the fault table of {name} wrote no report:\n{table.log_tail(40)}")
     rows = json.loads(report.read_text())["rows"]
     return {str(row["number"]): row for row in rows}
 
@@ -60,18 +60,18 @@ def print_table(reports):
     titles = {number: row["title"] for rows in reports.values() for number, row in rows.items()}
     print(f"\n| fault | {' | '.join(reports)} |")
     print(f"|---|{'---|' * len(reports)}")
-    for number in sorted(titles, key=place_of):
+    for number in sorted(titles, key=sort_key):
         verdicts = [rows[number]["verdict"] if number in rows else "–" for rows in reports.values()]
         print(f"| {number} {titles[number]} | {' | '.join(verdicts)} |")
 
 
-def place_of(number):
-    """Rows with a number come in its order, and those with a name behind them."""
+def sort_key(number):
+    """Rows with a number in numeric order, then rows with a name."""
     return (0, int(number), "") if number.isdigit() else (1, 0, number)
 
 
 def print_notes(reports):
-    """What each of the failed rows says."""
+    """Prints the reason of each failed row."""
     for name, rows in reports.items():
         failed = [row for row in rows.values() if row["verdict"] not in (OK, NOT_APPLICABLE)]
         if failed:
@@ -81,7 +81,7 @@ def print_notes(reports):
 
 
 def reason_in(note):
-    """What went wrong, without the place in the test that saw it and the transcript of the talk."""
+    """The reason of a failure, without the source location and the transcript."""
     text = re.sub(r"^panicked at \S+\s*", "", " ".join(note.split()))
     return text.partition("; so far:")[0][:200]
 
@@ -89,9 +89,9 @@ def reason_in(note):
 def print_counts(reports):
     print()
     for name, rows in reports.items():
-        judged = [row for row in rows.values() if row["verdict"] != NOT_APPLICABLE]
-        survived = sum(row["verdict"] == OK for row in judged)
-        print(f"{name}: survives {survived} of {len(judged)} faults; {len(rows) - len(judged)} don't apply")
+        applicable = [row for row in rows.values() if row["verdict"] != NOT_APPLICABLE]
+        survived = sum(row["verdict"] == OK for row in applicable)
+        print(f"{name}: survives {survived} of {len(applicable)} faults; {len(rows) - len(applicable)} don't apply")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What `tests/peers/bench` does: the project's own bench, once for the gateway and once for each alternative.
+"""Implements `tests/peers/bench`: the project's benchmark, once for the gateway and once for each alternative.
 
-Each is weighed beside the bare relay within its own run, so that only ratios to the relay are compared. A section
-that a program doesn't get through is a dash in the table and a line below it with the reason.
+Each is measured beside the plain relay in the same run, so that only ratios to the relay are compared. A section
+that a program doesn't complete is a dash in the table, with the reason below it.
 """
 
 import argparse
@@ -21,16 +21,16 @@ SECTIONS = ("small", "sse", "large", "start")
 SECONDS_A_SECTION = 120
 
 TITLES = {
-    "p50": "one at a time, p50",
-    "p99": "one at a time, p99",
-    "cpu_per_call": "64 side by side, CPU per call",
+    "p50": "sequential, p50",
+    "p99": "sequential, p99",
+    "cpu_per_call": "64 concurrently, CPU per call",
     "wall": "time",
     "initialized": "exec to initialize answered",
     "idle": "memory, idle",
     "peak": "memory, peak",
 }
 PARTS = {"small": "1 KiB JSON", "sse": "1 KiB SSE", "large": "8 MiB JSON", "start": "start"}
-# The relay never wakes up, and is no executable of its own.
+# The relay has neither wake-ups nor an executable of its own.
 LEFT_OUT = ("wake_ups", "size")
 
 
@@ -42,10 +42,10 @@ def main():
         subjects = [("gateway", None)] + [
             (f"{each.name} {each.version}", each.command) for each in install_alternatives()
         ]
-        build("the bench", [*CARGO_BENCH, "--no-run"], scratch / "build.log")
-        # The bench does it too, but then within the time that a section has.
+        build("the benchmark", [*CARGO_BENCH, "--no-run"], scratch / "build.log")
+        # The benchmark builds it too, but that would count against the time limit of a section.
         build("the gateway", GATEWAY, scratch / "build-gateway.log")
-        columns, failures = weigh_all(subjects, arguments, scratch)
+        columns, failures = measure_all(subjects, arguments, scratch)
     except Failure as failure:
         print(failure, file=sys.stderr)
         return 1
@@ -56,29 +56,29 @@ def main():
 
 
 def parse_arguments():
-    description = "Weighs the gateway, mcp-remote and mcp-proxy beside a bare relay."
+    description = "Measures the gateway, mcp-remote and mcp-proxy beside a plain relay."
     parser = argparse.ArgumentParser(prog="tests/peers/bench", description=description)
     parser.add_argument(
         "sections", nargs="*", default=SECTIONS, metavar="SECTION",
-        help=f"{', '.join(SECTIONS)}; all if none is named",
+        help=f"{', '.join(SECTIONS)}; all by default",
     )
     parser.add_argument("--rounds", type=int, default=1, help="alternating rounds of each section (1)")
-    parser.add_argument("--full", action="store_true", help="as many calls a round as the project's own bench makes")
+    parser.add_argument("--full", action="store_true", help="as many calls in a round as the project's benchmark makes")
     arguments = parser.parse_args()
     unknown = set(arguments.sections) - set(SECTIONS)
     if unknown:
-        parser.error(f"no such section: {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+        parser.error(f"unknown section: {', '.join(sorted(unknown))}; known sections: {', '.join(SECTIONS)}")
     return arguments
 
 
-def weigh_all(subjects, arguments, scratch):
-    """The rows of each subject by section and measure, and what went wrong."""
+def measure_all(subjects, arguments, scratch):
+    """The rows of each subject by section and measure, and the failures."""
     columns, failures = {name: {} for name, _ in subjects}, []
     for section in arguments.sections:
         for name, command in subjects:
-            print(f"weighing {name}: {section}", flush=True)
+            print(f"measuring {name}: {section}", flush=True)
             try:
-                rows = weigh(name, command, section, arguments, scratch)
+                rows = measure(name, command, section, arguments, scratch)
             except Failure as failure:
                 failures.append(f"{name}, {section}: {failure}")
                 continue
@@ -86,7 +86,7 @@ def weigh_all(subjects, arguments, scratch):
     return columns, failures
 
 
-def weigh(name, command, section, arguments, scratch):
+def measure(name, command, section, arguments, scratch):
     log = scratch / f"{name.split()[0]}-{section}.log"
     effort = [] if arguments.full else ["--quick"]
     subject = ["--subject", command] if command else []
@@ -95,21 +95,21 @@ def weigh(name, command, section, arguments, scratch):
         try:
             out, _ = bench.popen.communicate(timeout=SECONDS_A_SECTION * arguments.rounds)
         except subprocess.TimeoutExpired:
-            raise Failure(f"no end within {SECONDS_A_SECTION * arguments.rounds} s (log: {log})") from None
+            raise Failure(f"did not end within {SECONDS_A_SECTION * arguments.rounds} s (log: {log})") from None
     if bench.popen.returncode != 0:
         raise Failure(reason_in(log))
     return json.loads(out)
 
 
 def reason_in(log):
-    """The bench's own words, without what cargo says around them."""
+    """The last message of the benchmark, without cargo's messages."""
     lines = log.read_text(errors="replace").splitlines()
     lines = [line for line in lines if line and not line.startswith((" ", "error: bench"))]
     return f"{lines[-1] if lines else 'no reason given'} (log: {log})"
 
 
 def key_of(measure):
-    """`"p50"` as it is; `{"calls_per_second": 64}` as a pair."""
+    """`"p50"` unchanged; `{"calls_per_second": 64}` as a pair."""
     if isinstance(measure, str):
         return measure
     [(name, width)] = measure.items()
@@ -120,7 +120,7 @@ def print_table(names, columns, arguments):
     rows = dict.fromkeys(key for name in names for key in columns[name])
     effort = "full" if arguments.full else "quick"
     rounds = f"medians of {arguments.rounds} {effort} round(s)"
-    print(f"\nRatios to the bare relay, {rounds} with their spread, and the figure itself\n")
+    print(f"\nRatios to the plain relay, {rounds} with their spread, and the absolute figure\n")
     print(f"| measure | {' | '.join(names)} |")
     print(f"|---|{'---:|' * len(names)}")
     for section, measure in rows:
@@ -131,7 +131,7 @@ def print_table(names, columns, arguments):
 
 
 def title(measure):
-    return TITLES[measure] if isinstance(measure, str) else f"{measure[1]} side by side, calls/s"
+    return TITLES[measure] if isinstance(measure, str) else f"{measure[1]} concurrently, calls/s"
 
 
 def cell(row):

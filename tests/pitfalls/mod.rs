@@ -1,4 +1,4 @@
-//! Where other gateways went wrong: a test for each.
+//! Known defects of other gateways, with a test for each. A test's comment names the defect.
 
 use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
@@ -40,14 +40,14 @@ fn progress_of(token: &Value, value: u64) -> Value {
     notification("notifications/progress", params)
 }
 
-/// Progress keyed by the raw client token leaks across calls.
+/// Progress keyed by the client's token leaks to another call.
 #[test]
-fn progress_is_not_keyed_by_the_clients_token() {
+fn progress_of_two_calls_with_the_same_token_is_not_mixed() {
     for modern in ERAS {
         let fakes = ["one", "two"].map(|tool| backend(modern).tool(tool));
         let gates = [Gate::new(), Gate::new()];
         for ((fake, gate), tool) in fakes.iter().zip(&gates).zip(["one", "two"]) {
-            // The client's token is nobody's at a backend.
+            // The client's token is unknown at the backend.
             let stream = Reply::sse().event(progress_of(&json!("same"), 99));
             let stream = stream.event(progress_of(&json!("$token"), 1)).hold(gate);
             fake.on_tool(tool, stream.event(done(modern, tool)));
@@ -59,7 +59,7 @@ fn progress_is_not_keyed_by_the_clients_token() {
         let two = gateway.start_call_with_progress("two", "same");
         let second = gateway.next_notification("notifications/progress");
         assert_eq!(
-            [&first, &second].map(|said| said.params()["progress"].as_u64()),
+            [&first, &second].map(|progress| progress.params()["progress"].as_u64()),
             [Some(1); 2]
         );
         let tokens = fakes.each_ref().map(|fake| {
@@ -73,9 +73,9 @@ fn progress_is_not_keyed_by_the_clients_token() {
     }
 }
 
-/// Invented tokens make strict clients drop the transport.
+/// Progress with an invented token makes strict clients close the transport.
 #[test]
-fn who_wants_no_progress_gets_none() {
+fn a_call_without_a_progress_token_gets_no_progress() {
     for modern in ERAS {
         let fake = backend(modern).tool("t");
         let tokens = [json!("$token"), json!(1), json!("1"), Value::Null, json!(0)];
@@ -84,16 +84,16 @@ fn who_wants_no_progress_gets_none() {
         });
         fake.on_tool("t", stream.event(done(modern, "done")));
         let mut gateway = client(&fake.entry("fake", ""), modern, json!({}));
-        // Whatever came of progress would be an untaken message, and against the law.
+        // Progress that reached the client would fail the test as an unexpected message.
         assert_eq!(gateway.call("t", json!({})).text(), "done");
         let meta = &fake.next_request("tools/call").message["params"]["_meta"];
         assert_eq!(meta["progressToken"], Value::Null);
     }
 }
 
-/// Same-id responses routed to the wrong stream.
+/// Responses with the same id are routed to the wrong call.
 #[test]
-fn a_response_belongs_to_the_stream_it_comes_on() {
+fn a_response_with_the_id_of_another_backends_call_is_dropped() {
     for modern in ERAS {
         let fakes = ["one", "two"].map(|tool| backend(modern).tool(tool));
         let gate = Gate::new();
@@ -103,9 +103,11 @@ fn a_response_belongs_to_the_stream_it_comes_on() {
         let mut gateway = client(&toml, modern, json!({}));
         let two = gateway.start_call("two", json!({}));
         gate.wait_for(1);
-        let mut foreign = done(modern, "stolen");
-        foreign["id"] = fakes[1].next_request("tools/call").message["id"].clone();
-        let stream = Reply::sse().event(foreign).event(done(modern, "one's own"));
+        let mut other_id = done(modern, "stolen");
+        other_id["id"] = fakes[1].next_request("tools/call").message["id"].clone();
+        let stream = Reply::sse()
+            .event(other_id)
+            .event(done(modern, "one's own"));
         fakes[0].on_tool("one", stream);
         assert_eq!(gateway.call("one", json!({})).text(), "one's own");
         gate.open();
@@ -113,9 +115,9 @@ fn a_response_belongs_to_the_stream_it_comes_on() {
     }
 }
 
-/// Cancelled requests answered.
+/// Cancelled requests are answered.
 #[test]
-fn what_was_cancelled_is_not_answered_however_it_ends() {
+fn a_cancelled_call_is_not_answered_however_it_ends() {
     for modern in ERAS {
         let fake = backend(modern).tool("t").tool("other");
         for ending in [
@@ -129,7 +131,7 @@ fn what_was_cancelled_is_not_answered_however_it_ends() {
             gate.wait_for(1);
             gateway.cancel(id);
             gateway.cancel(id);
-            // From this answer on the law wants silence.
+            // After this answer, the protocol checker accepts no answer to the cancelled id.
             gateway.call("other", json!({})).result();
             gate.open();
             gateway.call("other", json!({})).result();
@@ -137,9 +139,9 @@ fn what_was_cancelled_is_not_answered_however_it_ends() {
     }
 }
 
-/// A session 404 stuck for ever.
+/// A lost session, reported with 404, is never replaced.
 #[test]
-fn a_lost_session_is_replaced_and_a_server_that_has_none_is_not_asked_for_ever() {
+fn a_lost_session_is_replaced_and_repeated_404s_end_with_an_error() {
     for modern in ERAS {
         let fake = FakeBackend::start().tool("t");
         let mut gateway = client(&fake.entry("fake", ""), modern, json!({}));
@@ -158,9 +160,9 @@ fn a_lost_session_is_replaced_and_a_server_that_has_none_is_not_asked_for_ever()
     }
 }
 
-/// A GET loop on an uninitialised session.
+/// GET is repeated in a loop on a session that isn't initialized.
 #[test]
-fn a_get_that_is_refused_is_not_sent_again_and_again() {
+fn a_refused_get_is_not_repeated() {
     for (status, modern) in [(404, false), (405, true), (405, false), (404, true)] {
         let fake = FakeBackend::start().tool("t").with_get();
         fake.always("GET", Reply::status(status));
@@ -181,9 +183,9 @@ fn a_get_that_is_refused_is_not_sent_again_and_again() {
     }
 }
 
-/// `JSON.parse("")` on priming events.
+/// The empty data of priming events is parsed as JSON.
 #[test]
-fn an_event_without_data_is_no_message() {
+fn an_event_without_data_is_ignored() {
     for modern in ERAS {
         for backend_is_modern in ERAS {
             let fake = backend(backend_is_modern).tool("t");
@@ -198,9 +200,9 @@ fn an_event_without_data_is_no_message() {
     }
 }
 
-/// resultType leaking to a legacy client.
+/// `resultType` leaks to a legacy client.
 #[test]
-fn a_legacy_client_sees_nothing_of_the_modern_era() {
+fn a_legacy_client_gets_no_members_of_the_modern_era() {
     let fake = backend(true).tool("t").prompt("p").resource("a:b");
     let fake = fake.capabilities(json!({ "completions": {} }));
     let mut gateway = client(&fake.entry("fake", ""), false, json!({}));
@@ -221,20 +223,24 @@ fn a_legacy_client_sees_nothing_of_the_modern_era() {
     ] {
         let answer = gateway.ask(method, params);
         answer.result();
-        for word in [
+        for member in [
             "resultType",
             "ttlMs",
             "cacheScope",
             "io.modelcontextprotocol",
         ] {
-            assert!(!answer.0.line.contains(word), "{word} in {}", answer.0.line);
+            assert!(
+                !answer.0.line.contains(member),
+                "{member} in {}",
+                answer.0.line
+            );
         }
     }
 }
 
-/// Unbounded SSE memory.
+/// The memory for SSE events is unbounded.
 #[test]
-fn an_event_that_never_ends_is_given_up() {
+fn an_event_over_the_cap_is_an_error() {
     for modern in ERAS {
         let fake = backend(modern).tool("t");
         let toml = format!(
@@ -257,19 +263,19 @@ fn an_event_that_never_ends_is_given_up() {
     }
 }
 
-/// Headers leaking across redirects.
+/// Headers leak to the target of a redirect.
 #[test]
-fn nothing_is_sent_to_where_a_backend_points() {
+fn nothing_is_sent_to_the_target_of_a_redirect_to_another_origin() {
     for modern in ERAS {
-        let (fake, foreign) = (backend(modern).tool("t"), backend(modern).tool("t"));
+        let (fake, other) = (backend(modern).tool("t"), backend(modern).tool("t"));
         let more = "retries = 0\nheaders = { \"X-Key\" = \"secret\" }";
         let mut gateway = client(&fake.entry("fake", more), modern, json!({}));
         for status in [301, 302, 303, 307, 308] {
-            let away = Reply::status(status).header("location", &foreign.url());
-            fake.on_tool("t", away);
+            let redirect = Reply::status(status).header("location", &other.url());
+            fake.on_tool("t", redirect);
             assert_eq!(gateway.call("t", json!({})).gateway_error().0, "refused");
         }
-        assert_eq!(foreign.connections(), 0);
+        assert_eq!(other.connections(), 0);
         assert!(
             fake.requests()
                 .iter()
@@ -278,9 +284,9 @@ fn nothing_is_sent_to_where_a_backend_points() {
     }
 }
 
-/// Missing `Mcp-Method` on `server/discover` hung a host.
+/// `server/discover` lacks the `Mcp-Method` header, and a server doesn't answer.
 #[test]
-fn every_request_to_a_modern_backend_says_its_method() {
+fn every_request_to_a_modern_backend_has_the_mcp_method_header() {
     let fake = backend(true).tool("t").prompt("p").resource("a:b");
     let mut gateway = client(&fake.entry("fake", ""), true, json!({}));
     gateway.call("t", json!({})).result();
@@ -297,9 +303,9 @@ fn every_request_to_a_modern_backend_says_its_method() {
     }
 }
 
-/// First page of a list taken for all.
+/// Only the first page of a list is read.
 #[test]
-fn the_first_page_is_not_the_list() {
+fn all_pages_of_a_list_are_fetched() {
     for backend_is_modern in ERAS {
         let names = ["a", "b", "c", "d", "e"];
         let fake = backend(backend_is_modern).page_size(2);
@@ -313,9 +319,9 @@ fn the_first_page_is_not_the_list() {
     }
 }
 
-/// A cursor returned that the server then ignores, looping the client.
+/// The server returns a cursor that it then ignores, so the client loops.
 #[test]
-fn every_cursor_that_is_given_out_leads_on() {
+fn the_gateway_returns_no_cursor_that_it_ignores() {
     for modern in ERAS {
         let fake = backend(modern).page_size(100);
         let names: Vec<String> = (0..1_000).map(|n| format!("t{n}")).collect();
@@ -329,31 +335,31 @@ fn every_cursor_that_is_given_out_leads_on() {
     }
 }
 
-/// An id of `0` taken for "no id".
+/// The id `0` is taken for a missing id.
 #[test]
-fn zero_is_an_id() {
+fn zero_is_a_valid_request_id() {
     for modern in ERAS {
         let fake = FakeBackend::start().tool("ask");
         let gate = Gate::new();
-        let ask = request(json!(0), "roots/list", json!({}));
-        let stream = Reply::sse().event(ask).hold(&gate);
+        let server_request = request(json!(0), "roots/list", json!({}));
+        let stream = Reply::sse().event(server_request).hold(&gate);
         fake.on_tool("ask", stream.event(text("done")));
         let mut gateway = client(&fake.entry("fake", ""), modern, json!({ "roots": {} }));
         let call = json!({ "name": "ask", "arguments": {} });
         let roots = json!({ "roots": [] });
         gateway.request_as(0, "tools/call", call.clone());
         let id = if modern {
-            let asked = gateway.answer(0);
-            let answers = json!({ asked.input_request().0: roots });
-            gateway.retry("tools/call", &call, &asked, answers)
+            let input_required = gateway.answer(0);
+            let answers = json!({ input_required.input_request().0: roots });
+            gateway.retry("tools/call", &call, &input_required, answers)
         } else {
-            let question = gateway.next_request("roots/list");
-            gateway.respond(&question, roots);
+            let server_request = gateway.next_request("roots/list");
+            gateway.respond(&server_request, roots);
             0
         };
-        let heard = fake.next_request("response").message;
+        let response = fake.next_request("response").message;
         assert_eq!(
-            (&heard["id"], heard["result"].is_object()),
+            (&response["id"], response["result"].is_object()),
             (&json!(0), true)
         );
         gate.open();

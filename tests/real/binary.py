@@ -1,4 +1,4 @@
-"""What cargo builds for a run: the gateway's binary, and whatever else a run needs of this repository."""
+"""Builds with cargo: the gateway's binary, and other targets of this repository."""
 
 import os
 from pathlib import Path
@@ -18,12 +18,12 @@ def gateway_binary(logs):
         build("the release binary", command, logs / "cargo.log")
         binary = REPOSITORY / os.environ.get("CARGO_TARGET_DIR", "target") / "release" / "sentinel-gateway"
     if not os.access(binary, os.X_OK):
-        raise Failure(f"{binary} is no program")
+        raise Failure(f"{binary} is not an executable file")
     return binary
 
 
 def build(what, command, log):
-    """Has cargo build something; what it said of a failure is in the failure."""
+    """Builds with cargo. A failure contains the end of cargo's output."""
     print(f"building {what}", flush=True)
     with Process("cargo", command, log, cwd=REPOSITORY) as cargo:
         code = cargo.wait()

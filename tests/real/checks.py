@@ -1,7 +1,7 @@
-"""What `tests/real/run` does: installs, starts real servers and clients, and makes the checks on them, group by group.
+"""Implements `tests/real/run`: installs and starts real servers and clients, and runs the checks, group by group.
 
-Each check prints `ok NAME` or `FAILED NAME: why`; the last line alone counts them, and the exit code is 0 only
-when all passed. Whatever was started is stopped, also when a check fails or the run is interrupted.
+Each check prints `ok NAME` or `FAILED NAME: why`; the last line counts them, and the exit code is 0 only if all
+passed. All processes are stopped at the end, also if a check fails or the run is interrupted.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import both_eras
 import n8n_and_sqlite
 import restarts
 import sdk_sessions
-from bench import Bench, Report
+from gateways import Gateways, Report
 from binary import gateway_binary
 from install import cache_folder, install_all
 from peers import start_peers
@@ -33,11 +33,11 @@ def main():
         signal.signal(number, interrupt)
     try:
         with report.check("the gateway and the servers are installed"):
-            bench = Bench(None if arguments.direct else gateway_binary(logs), logs)
+            gateways = Gateways(None if arguments.direct else gateway_binary(logs), logs)
             installed = install_all(cache_folder())
         if not report.failed:
             with report.check("every server started and ran to the end"), ExitStack() as running:
-                run_checks(report, bench, installed, arguments, running)
+                run_checks(report, gateways, installed, arguments, running)
     except Interrupted as interruption:
         report.fail("the run", f"interrupted by {interruption}")
     if report.failed:
@@ -52,36 +52,36 @@ def parse_arguments():
     parser = argparse.ArgumentParser(prog="tests/real/run", description=__doc__.partition("\n")[0])
     parser.add_argument(
         "--direct", action="store_true",
-        help="the official SDKs' clients and servers without the gateway: what must work before a fault is its own",
+        help="the official SDKs' clients and servers without the gateway, as the reference",
     )
-    parser.add_argument("--sdks", action="store_true", help="the official SDKs alone, without the other servers")
+    parser.add_argument("--sdks", action="store_true", help="only the official SDKs, without the other servers")
     return parser.parse_args()
 
 
-def run_checks(report, bench, installed, arguments, running):
-    peers = start_peers(installed, bench.logs, running)
+def run_checks(report, gateways, installed, arguments, running):
+    peers = start_peers(installed, gateways.logs, running)
     if arguments.direct:
-        sdk_sessions.run_direct(report, bench, installed, peers)
+        sdk_sessions.run_direct(report, gateways, installed, peers)
         return
 
-    sdk_sessions.run(report, bench, installed, peers)
-    restarts.run(report, bench, peers)
+    sdk_sessions.run(report, gateways, installed, peers)
+    restarts.run(report, gateways, peers)
     if arguments.sdks:
         return
 
-    n8n, sqlite = N8n(installed.n8n, bench.logs), SqliteServer(installed.python, bench.logs)
+    n8n, sqlite = N8n(installed.n8n, gateways.logs), SqliteServer(installed.python, gateways.logs)
     for server in (n8n, sqlite):
         running.callback(server.stop)
-    n8n_and_sqlite.run(report, bench, n8n, sqlite)
-    both_eras.run(report, bench, installed, n8n, sqlite, peers, running)
+    n8n_and_sqlite.run(report, gateways, n8n, sqlite)
+    both_eras.run(report, gateways, installed, n8n, sqlite, peers, running)
 
 
 class Interrupted(BaseException):
-    """A signal asked the run to end; no check may take it for a failure of its own."""
+    """A signal ended the run. No check catches it, since it is not an `Exception`."""
 
 
 def interrupt(number, _):
-    """Lets what was started be stopped on the way out, which a second signal must not cut short."""
+    """Ends the run, and ignores further signals until all processes are stopped."""
     for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     raise Interrupted(signal.Signals(number).name)

@@ -1,7 +1,7 @@
-"""A client of the gateway: starts the binary, speaks JSON-RPC lines with it, and holds it to the protocol's law.
+"""A client of the gateway: starts the binary, exchanges JSON-RPC lines with it, and checks the protocol.
 
-Whatever a check asks for, every line on stdout must be a JSON-RPC message, and every request must be answered
-exactly once, in the id's own type. A breach fails the next `answer`, and `close` at the latest.
+In every check, each line on stdout must be a JSON-RPC message, and each request must be answered exactly once, with
+an id of the same type. A violation fails the next `answer`, or `close`.
 """
 
 import json
@@ -14,20 +14,20 @@ from pathlib import Path
 from processes import Failure, Process, wait_until
 
 MODERN_ONLY = ("resultType", "ttlMs", "cacheScope", "inputRequests", "requestState")
-# Goes with this process.
+# Deleted when this process exits.
 STATES = tempfile.TemporaryDirectory(prefix="sentinel-state-")
 RETRY_MESSAGE = "retrying after transient error"
 
 
 class Gateway:
-    """One running gateway over stdio, spoken to in the legacy era."""
+    """One running gateway over stdio, used in the legacy era."""
 
     def __init__(self, binary, config, log):
         command = [binary, "--config", config, "--log-format", "json"]
         self.process = Process(
             Path(log).stem, command, log, env=clean_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
-        self._messages = Messages(self.breach_of)
+        self._messages = Messages(self.violation_of)
         self._next_id = 1000
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -47,7 +47,7 @@ class Gateway:
         return result_of(answer)
 
     def send(self, method, params=None, id=None):
-        """Sends a request and returns its id, to be given to `answer`; ids of a check's own stay below 1000."""
+        """Sends a request and returns its id, to be passed to `answer`. Ids that a check chooses are below 1000."""
         if id is None:
             id = self._next_id
             self._next_id += 1
@@ -56,7 +56,7 @@ class Gateway:
         return id
 
     def answer(self, id, seconds=60):
-        """Waits for the answer; fails at once when it can't come any more."""
+        """Waits for the answer; fails immediately if the gateway has ended."""
 
         def answered():
             running = self.process.is_running()
@@ -74,12 +74,12 @@ class Gateway:
         self._write({"jsonrpc": "2.0", "method": method, **({"params": params} if params else {})})
 
     def cancel(self, id):
-        """Cancels a request, which then must not be answered any more."""
+        """Cancels a request, which must then not be answered."""
         self._messages.expect_no_answer(id)
         self.notify("notifications/cancelled", {"requestId": id})
 
     def tools(self):
-        """The whole list, its pages followed."""
+        """All pages of the list."""
         tools, cursor = [], None
         while True:
             result = result_of(self.ask("tools/list", {"cursor": cursor} if cursor is not None else None))
@@ -95,7 +95,7 @@ class Gateway:
         return self.send("tools/call", {"name": tool, "arguments": arguments}, id)
 
     def call(self, tool, arguments):
-        """The whole answer to a tool call, be it a result or an error."""
+        """The answer to a tool call, a result or an error."""
         return self.answer(self.send_call(tool, arguments))
 
     def call_text(self, tool, arguments):
@@ -116,29 +116,29 @@ class Gateway:
         ]
 
     def close(self):
-        """Ends the input: the gateway must answer all, break no law, and exit 0."""
+        """Closes stdin: the gateway must answer everything, follow the protocol, and exit with 0."""
         self.process.popen.stdin.close()
         try:
             code = self.process.wait(20)
         except subprocess.TimeoutExpired:
             raise Failure("the gateway was still running 20 s after its input ended") from None
         self._reader.join(10)
-        self._messages.assert_lawful()
+        self._messages.assert_valid()
         require(code == 0, f"the gateway's exit code was {code}:\n{self.process.log_tail()}")
 
-    def breach_of(self, method, result):
-        """What is wrong with a result in this era, if anything: here, what a legacy client must not be shown."""
-        foreign = [name for name in MODERN_ONLY if name in result] + [
+    def violation_of(self, method, result):
+        """The violation in a result, or `None`: here, members of the modern era."""
+        modern = [name for name in MODERN_ONLY if name in result] + [
             name for name in result.get("_meta", {}) if name.startswith("io.modelcontextprotocol/serverInfo")
         ]
-        return f"{', '.join(foreign)} in an answer to a legacy {method}" if foreign else None
+        return f"{', '.join(modern)} in an answer to a legacy {method}" if modern else None
 
     def _write(self, message):
         try:
             self.process.popen.stdin.write(json.dumps(message).encode() + b"\n")
             self.process.popen.stdin.flush()
         except BrokenPipeError:
-            raise Failure(f"the gateway ended by itself:\n{self.process.log_tail()}") from None
+            raise Failure(f"the gateway ended unexpectedly:\n{self.process.log_tail()}") from None
 
     def _read(self):
         for line in self.process.popen.stdout:
@@ -154,34 +154,34 @@ class Gateway:
 
 
 class Messages:
-    """What came out of the gateway, and whether it was lawful."""
+    """The messages of the gateway, and violations of the protocol."""
 
-    def __init__(self, breach_of):
-        self._breach_of = breach_of
+    def __init__(self, violation_of):
+        self._violation_of = violation_of
         self._lock = threading.Lock()
-        self._asked = {}
+        self._requested = {}
         self._answers = {}
         self._notifications = []
-        self._breaches = []
+        self._violations = []
 
     def expect(self, id, method):
         with self._lock:
-            self._asked[key_of(id)] = method
+            self._requested[key_of(id)] = method
 
     def expect_no_answer(self, id):
         with self._lock:
             require(key_of(id) not in self._answers, f"id {id!r} is answered already")
-            del self._asked[key_of(id)]
+            del self._requested[key_of(id)]
 
     def receive(self, line):
         with self._lock:
-            breach = self._take(line)
-            if breach:
-                self._breaches.append(f"{breach}: {line[:200]!r}")
+            violation = self._take(line)
+            if violation:
+                self._violations.append(f"{violation}: {line[:200]!r}")
 
     def answer_to(self, id):
         with self._lock:
-            self._assert_no_breach()
+            self._assert_no_violation()
             return self._answers.get(key_of(id))
 
     def order_of(self, id):
@@ -192,19 +192,19 @@ class Messages:
         with self._lock:
             return [message for message in self._notifications if message["method"] == method]
 
-    def assert_lawful(self):
+    def assert_valid(self):
         with self._lock:
-            self._assert_no_breach()
-            unanswered = self._asked.keys() - self._answers.keys()
+            self._assert_no_violation()
+            unanswered = self._requested.keys() - self._answers.keys()
             require(not unanswered, f"never answered: {sorted(unanswered)}")
 
-    def _assert_no_breach(self):
-        require(not self._breaches, f"stdout: {'; '.join(self._breaches[:3])}")
+    def _assert_no_violation(self):
+        require(not self._violations, f"stdout: {'; '.join(self._violations[:3])}")
 
     def _take(self, line):
-        """Files a line away; returns what is wrong with it, if anything."""
+        """Records a line; returns its violation, or `None`."""
         if not line.endswith(b"\n"):
-            return "a line without its end"
+            return "a line without a line ending"
         try:
             message = json.loads(line)
         except ValueError:
@@ -218,16 +218,16 @@ class Messages:
             return "neither a result nor an error"
 
         key = key_of(message.get("id"))
-        if key not in self._asked:
+        if key not in self._requested:
             return "an answer to an id that was never sent"
         if key in self._answers:
             return "a second answer to one id"
         self._answers[key] = message
-        return self._breach_of(self._asked[key], message["result"]) if "result" in message else None
+        return self._violation_of(self._requested[key], message["result"]) if "result" in message else None
 
 
 def key_of(id):
-    """An id together with its type, for `1` is not `"1"`."""
+    """An id as a key that keeps its type: `1` is not `"1"`."""
     return json.dumps(id)
 
 
@@ -241,18 +241,18 @@ def run_command(binary, config, *arguments, seconds=60):
 
 
 def clean_environment():
-    """The environment without what would change the gateway's config or log, and without memory of an earlier run."""
+    """The environment without settings of the gateway's config and log, and with an empty state folder."""
     kept = {name: value for name, value in os.environ.items() if name not in ("SENTINEL_CONFIG", "RUST_LOG")}
     return {**kept, "XDG_STATE_HOME": tempfile.mkdtemp(dir=STATES.name)}
 
 
 def result_of(answer):
-    require("result" in answer, f"an error where a result was due: {answer.get('error')}")
+    require("result" in answer, f"an error instead of a result: {answer.get('error')}")
     return answer["result"]
 
 
 def error_of(answer, code):
-    require("error" in answer, f"a result where an error was due: {answer.get('result')}")
+    require("error" in answer, f"a result instead of an error: {answer.get('result')}")
     require_equal("error code", code, answer["error"]["code"])
     return answer["error"]
 

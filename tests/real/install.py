@@ -1,7 +1,7 @@
-"""The pinned releases that the run is made against, installed outside the source tree.
+"""The pinned releases that the run tests with, installed outside the source tree.
 
-Owns the cache folder: what is in it was put there by a complete install of exactly these versions, which a
-stamp written last attests. Without its stamp a half install is thrown away and made again.
+Owns the cache folder. A stamp file, written last, marks a complete installation of exactly these versions. An
+installation without its stamp is removed and made again.
 """
 
 import fcntl
@@ -27,7 +27,7 @@ NO_SCRIPTS = "--ignore-scripts"
 
 
 class Installed(NamedTuple):
-    """The folders of what is installed, and the Node that all of it runs on."""
+    """The folders of the installed programs, and their Node."""
 
     python: Path
     sdk: Path
@@ -40,7 +40,7 @@ class Installed(NamedTuple):
 
 
 def cache_folder(of="real"):
-    """Where the runs of that name keep what they install: SENTINEL_<NAME>_CACHE, else the user's folder for caches."""
+    """The folder for the installations of one kind of run: SENTINEL_<NAME>_CACHE, or in the user's cache folder."""
     chosen = os.environ.get(f"SENTINEL_{of.upper()}_CACHE")
     if chosen:
         return Path(chosen).resolve()
@@ -61,7 +61,7 @@ def install_all(cache):
 
 
 def n8n_environment(folder):
-    """The environment in which the n8n of this folder finds its own Node."""
+    """The environment in which the n8n of this folder finds its Node."""
     n8n = folder / "n8n" / "node_modules" / ".bin"
     return {**os.environ, "PATH": os.pathsep.join([str(node_programs(folder)), str(n8n), os.environ["PATH"]])}
 
@@ -90,7 +90,7 @@ def install_python(cache, name, requirements):
 
 
 def install_once(cache, name, versions, duration, install):
-    """Runs `install(step, folder)` unless the stamp says that it ran to its end for these versions."""
+    """Runs `install(step, folder)` unless the stamp shows a complete installation of these versions."""
     folder = cache / name
     stamp = folder / "installed"
     if stamp.is_file() and stamp.read_text() == versions:
@@ -117,9 +117,9 @@ def install_typescript(step, folder):
 
 
 def install_n8n(step, folder):
-    """n8n needs a newer Node than most machines have, so it gets one of its own, and a sqlite3 built for it.
+    """n8n needs a newer Node than most machines have, so Node is installed too, with a sqlite3 built for it.
 
-    They lie in two folders, since npm would prune Node's headers when it installs n8n beside them.
+    Both have their own folder, since npm would remove Node's headers when it installs n8n beside them.
     """
     node, n8n = folder / "node", folder / "n8n"
     for project in (node, n8n):
@@ -135,12 +135,12 @@ def install_n8n(step, folder):
 
 
 def node_headers(project):
-    """The platform package that `node` pulls in, which carries Node's C headers."""
+    """The platform package of the npm package `node`, which contains Node's C headers."""
     modules = project / "node_modules"
     for found in [*modules.glob("node/node_modules/node-*"), *modules.glob("node-*")]:
         if (found / "include" / "node").is_dir():
             return found
-    raise Failure(f"the npm package node@{NODE} brought no headers")
+    raise Failure(f"the npm package node@{NODE} has no headers")
 
 
 def run_step(log, command, folder, env=None):
@@ -156,7 +156,7 @@ def run_step(log, command, folder, env=None):
 
 @contextmanager
 def locked(path):
-    """Two runs at once share the cache: the second waits until the first has installed."""
+    """Locks the cache: a second run waits until the first has finished its installation."""
     with open(path, "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

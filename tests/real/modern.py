@@ -1,6 +1,6 @@
-"""A client of the gateway of the modern era, 2026-07-28: no handshake, and its metadata on every request.
+"""A client of the gateway in the modern era, 2026-07-28: no handshake, and metadata in every request.
 
-Adds to the law that `driver.py` holds the gateway to what this era alone demands of a result.
+Adds the rules of this era for results to the checks of `driver.py`.
 """
 
 from driver import Gateway, result_of
@@ -13,7 +13,7 @@ CACHEABLE = (
 
 
 class ModernGateway(Gateway):
-    """One running gateway over stdio, spoken to in the modern era."""
+    """One running gateway over stdio, used in the modern era."""
 
     def __init__(self, binary, config, log):
         super().__init__(binary, config, log)
@@ -26,15 +26,15 @@ class ModernGateway(Gateway):
         return super().send(method, {**(params or {}), "_meta": self._meta(params)}, id)
 
     def call_with(self, tool, arguments, **more):
-        """A call that carries more than its arguments, as the retry after `input_required` does."""
+        """A call with further params, like the retry after `input_required`."""
         return self.ask("tools/call", {"name": tool, "arguments": arguments, **more})
 
-    def breach_of(self, method, result):
+    def violation_of(self, method, result):
         if "resultType" not in result:
             return "a modern result without resultType"
         if method in CACHEABLE and result["resultType"] == "complete":
             if not isinstance(result.get("ttlMs"), int) or result["ttlMs"] < 0:
-                return "a cacheable result without a good ttlMs"
+                return "a cacheable result without a valid ttlMs"
             if result.get("cacheScope") not in ("public", "private"):
                 return "a cacheable result without cacheScope"
         return None

@@ -1,6 +1,6 @@
-"""Checks of n8n's MCP Server Trigger and of a SQLite server behind the gateway, before a legacy client.
+"""Checks of n8n's MCP Server Trigger and of a SQLite server as backends, with a legacy client.
 
-Each of the two is down, joins, restarts, fails on purpose or is busy while the other must not notice.
+Each of the two is down, connects later, restarts, fails or is busy while the other must work normally.
 """
 
 import json
@@ -16,54 +16,54 @@ IDS_FOR_N8N = [0, 7, "8", -3, 2**53 + 1, 2**63 - 1, "call-1", ""]
 IDS_FOR_SQLITE = ["0", "7", 8, -4, 2**53 + 3, 2**64 - 1, "größer ✓", '"quoted\\"']
 
 
-def run(report, bench, n8n, sqlite):
+def run(report, gateways, n8n, sqlite):
     """Starts both servers, and leaves them running."""
     sqlite.start()
     n8n.publish_workflow()
 
-    with bench.gateway("joining", n8n, sqlite) as joining:
-        n8n_is_down(report, bench, joining, n8n, sqlite)
+    with gateways.legacy("joining", n8n, sqlite) as joining:
+        n8n_is_down(report, gateways, joining, n8n, sqlite)
         changes = len(joining.notifications(LIST_CHANGED))
         n8n.start()
-        sqlite_alone(report, bench, sqlite)
+        sqlite_alone(report, gateways, sqlite)
         n8n.wait_until_ready()
         n8n_joins(report, joining, changes)
 
-    catalog(report, bench, n8n, sqlite)
-    both_side_by_side(report, bench, n8n, sqlite)
-    sqlite_restarts(report, bench, n8n, sqlite)
-    n8n_has_faults(report, bench, n8n, sqlite)
-    commands(report, bench, n8n, sqlite)
+    catalog(report, gateways, n8n, sqlite)
+    both_together(report, gateways, n8n, sqlite)
+    sqlite_restarts(report, gateways, n8n, sqlite)
+    n8n_has_faults(report, gateways, n8n, sqlite)
+    commands(report, gateways, n8n, sqlite)
 
 
-def n8n_is_down(report, bench, gateway, n8n, sqlite):
+def n8n_is_down(report, gateways, gateway, n8n, sqlite):
     with report.check("n8n down at start: listed without it"):
         gateway.initialize()
         require_equal("tools", names(list_tools_of(sqlite.url)), gateway.tool_names())
 
-    with report.check("n8n down at start: a call of its tool says that n8n is down"):
+    with report.check("n8n down at start: the error of a call of its tool names n8n"):
         error = error_of(gateway.call("Calculator", {"input": "6*7"}), -32602)
         require("n8n" in error["message"], f"the message doesn't name n8n: {error['message']}")
 
-    with report.check("n8n down at start: `check` ends with 1"):
-        code, out, _ = run_command(bench.binary, bench.config("down", n8n, sqlite), "check", "--json")
+    with report.check("n8n down at start: `check` exits with 1"):
+        code, out, _ = run_command(gateways.binary, gateways.config("down", n8n, sqlite), "check", "--json")
         require_equal("exit code", 1, code)
         require("n8n" in out and "sqlite" in out, f"not both are in: {out}")
 
 
 def n8n_joins(report, gateway, changes_before):
-    with report.check("n8n joins later: list_changed, then listed"):
+    with report.check("n8n connects later: list_changed, then listed"):
         wait_until(LIST_CHANGED, lambda: gateway.notifications(LIST_CHANGED)[changes_before:], 120)
         tools = gateway.tool_names()
         require("Calculator" in tools and "read_query" in tools, f"not both are in {tools}")
 
-    with report.check("n8n joins later: its tool answers"):
+    with report.check("n8n connects later: its tool answers"):
         require_equal("answer", "42", gateway.call_text("Calculator", {"input": "6*7"}))
         gateway.close()
 
 
-def sqlite_alone(report, bench, sqlite):
-    with bench.gateway("sqlite-alone", sqlite) as gateway:
+def sqlite_alone(report, gateways, sqlite):
+    with gateways.legacy("sqlite-alone", sqlite) as gateway:
         with report.check("sqlite: create_table, write_query, read_query"):
             gateway.initialize()
             gateway.call_text("create_table", {"query": "CREATE TABLE fruit (name TEXT, pieces INTEGER)"})
@@ -74,11 +74,11 @@ def sqlite_alone(report, bench, sqlite):
             gateway.close()
 
 
-def catalog(report, bench, n8n, sqlite):
+def catalog(report, gateways, n8n, sqlite):
     for first, second in ((n8n, sqlite), (sqlite, n8n)):
         order = f"{first.name}, {second.name}"
         with report.check(f"catalog in config order ({order}), each tool as its server lists it"):
-            with bench.gateway("catalog", first, second) as gateway:
+            with gateways.legacy("catalog", first, second) as gateway:
                 gateway.initialize()
                 expected = list_tools_of(first.url) + list_tools_of(second.url)
                 found = gateway.tools()
@@ -88,15 +88,15 @@ def catalog(report, bench, n8n, sqlite):
                 gateway.close()
 
 
-def both_side_by_side(report, bench, n8n, sqlite):
-    with bench.gateway("both", n8n, sqlite) as gateway:
+def both_together(report, gateways, n8n, sqlite):
+    with gateways.legacy("both", n8n, sqlite) as gateway:
         with report.check("n8n: Calculator and a code tool"):
             gateway.initialize()
             gateway.tools()
             require_equal("6*7", "42", gateway.call_text("Calculator", {"input": "6*7"}))
             require_equal("reverse", "reward", gateway.call_text("reverse_text", {"input": "drawer"}))
 
-        with report.check("ids of every kind, in flight at once, come back as they were sent"):
+        with report.check("ids of every type, in flight together, come back unchanged"):
             for id in IDS_FOR_N8N:
                 gateway.send_call("reverse_text", {"input": "cba"}, id)
             for id in IDS_FOR_SQLITE:
@@ -111,13 +111,13 @@ def both_side_by_side(report, bench, n8n, sqlite):
                 error = error_of(gateway.call(tool, {}), -32602)
                 require(tool in error["message"], f"the message doesn't name the tool: {error['message']}")
 
-        with report.check("20 calls to each server at once: every answer is the right one"):
+        with report.check("20 concurrent calls to each server: every answer is right"):
             sent = [(n, send_sum(gateway, n), send_select(gateway, n)) for n in range(20)]
             for n, summed, selected in sent:
                 require_equal(f"n8n, call {n}", str(n + 100), text_of(gateway.answer(summed)))
                 require_equal(f"sqlite, call {n}", f"[{{'n': {n}}}]", text_of(gateway.answer(selected)))
 
-        with report.check("a slow call holds up no other"):
+        with report.check("a slow call delays no other call"):
             slow = gateway.send_call("take_a_while", {"input": "2000"})
             others = [gateway.send("ping"), send_select(gateway, 1)]
             require_equal("slow answer", "worked for 2000 ms", text_of(gateway.answer(slow)))
@@ -125,13 +125,13 @@ def both_side_by_side(report, bench, n8n, sqlite):
                 gateway.answer(other)
                 require(gateway.answered_before(other, slow), f"id {other} was answered after the slow call")
 
-        with report.check("at the end of input: all answered, stdout lawful, exit 0"):
+        with report.check("at the end of input: all answered, stdout valid, exit 0"):
             gateway.close()
 
 
-def sqlite_restarts(report, bench, n8n, sqlite):
-    with report.check("sqlite killed and started again between two calls: a new session, and the call is answered"):
-        with bench.gateway("restart", n8n, sqlite) as gateway:
+def sqlite_restarts(report, gateways, n8n, sqlite):
+    with report.check("sqlite killed and restarted between two calls: a new session, and the call is answered"):
+        with gateways.legacy("restart", n8n, sqlite) as gateway:
             gateway.initialize()
             require_equal("before", "[{'n': 1}]", select(gateway, "1 AS n"))
             sqlite.kill()
@@ -141,12 +141,12 @@ def sqlite_restarts(report, bench, n8n, sqlite):
             gateway.close()
 
 
-def n8n_has_faults(report, bench, n8n, sqlite):
+def n8n_has_faults(report, gateways, n8n, sqlite):
     proxy = FaultProxy(n8n)
     with ExitStack() as stopping:
         stopping.callback(proxy.close)
         proxy.open()
-        gateway = stopping.enter_context(bench.gateway("faults", proxy, sqlite, retries=RETRIES))
+        gateway = stopping.enter_context(gateways.legacy("faults", proxy, sqlite, retries=RETRIES))
         with report.check("n8n through the proxy answers without a retry"):
             gateway.initialize()
             require_equal("answer", "42", gateway.call_text("Calculator", {"input": "6*7"}))
@@ -159,7 +159,7 @@ def n8n_has_faults(report, bench, n8n, sqlite):
             delays = retries.require_attempts(2)
             require(min(delays) >= 1000, f"delays shorter than asked: {delays}")
 
-        with report.check("503 with Retry-After to the end: an error that says the tool did not run"):
+        with report.check("503 with Retry-After on every attempt: an error that says the tool did not run"):
             retries = Retries(gateway)
             with proxy.shedding(1 + RETRIES):
                 require_exhausted(gateway.call("Calculator", {"input": "6*7"}), "overloaded")
@@ -173,37 +173,37 @@ def n8n_has_faults(report, bench, n8n, sqlite):
             proxy.open()
             require_equal("answer", "42", text_of(gateway.answer(call)))
 
-        with report.check("connection refused to the end: growing delays, then an error; sqlite is unharmed"):
+        with report.check("connection refused on every attempt: growing delays, then an error; sqlite works"):
             retries = Retries(gateway)
             cut(proxy, gateway)
             call = gateway.send_call("Calculator", {"input": "6*7"})
             beside = send_select(gateway, 1)
             require_exhausted(gateway.answer(call), "unreachable")
             require_equal("sqlite", "[{'n': 1}]", text_of(gateway.answer(beside)))
-            require(gateway.answered_before(beside, call), "sqlite had to wait for n8n")
+            require(gateway.answered_before(beside, call), "sqlite was delayed by n8n")
             delays = retries.require_attempts(RETRIES)
-            require(delays == sorted(set(delays)), f"the delays don't grow: {delays}")
+            require(delays == sorted(set(delays)), f"the delays do not increase: {delays}")
 
         with report.check("after the faults: n8n answers again"):
             proxy.open()
             require_equal("answer", "42", gateway.call_text("Calculator", {"input": "6*7"}))
 
-        with report.check("at its end the gateway gives its sessions back"):
+        with report.check("the gateway deletes its sessions at its end"):
             gateway.close()
             require("DELETE" in proxy.methods_seen, f"no DELETE among {sorted(set(proxy.methods_seen))}")
 
 
 def cut(proxy, gateway):
-    """Closes the proxy; once the gateway has answered again, it has seen its pooled connections end."""
+    """Closes the proxy. After its next answer, the gateway has seen its pooled connections close."""
     proxy.close()
     gateway.ask("ping")
 
 
-def commands(report, bench, n8n, sqlite):
-    config = bench.config("commands", n8n, sqlite)
+def commands(report, gateways, n8n, sqlite):
+    config = gateways.config("commands", n8n, sqlite)
 
     def run(*arguments):
-        code, out, err = run_command(bench.binary, config, *arguments)
+        code, out, err = run_command(gateways.binary, config, *arguments)
         require(code == 0, f"exit code {code}: {err or out}")
         return out
 
@@ -219,19 +219,19 @@ def commands(report, bench, n8n, sqlite):
 
     with report.check("`call` with JSON and with key=value"):
         require("42" in run("call", "Calculator", '{"input":"6*7"}'), "n8n: no 42 in the answer")
-        require("reward" in run("call", "reverse_text", "input=drawer"), "n8n: not the word backwards")
+        require("reward" in run("call", "reverse_text", "input=drawer"), "n8n: not the reversed word")
         require("'two': 2" in run("call", "read_query", '{"query":"SELECT 1+1 AS two"}'), "sqlite: no 2 in the answer")
 
 
 class Retries:
-    """The retries to n8n that a gateway logs from now on."""
+    """The retries of calls to n8n that a gateway logs from now on."""
 
     def __init__(self, gateway):
         self._logged = lambda: gateway.retries("n8n")
         self._before = len(self._logged())
 
     def require_attempts(self, count):
-        """Waits until the attempts 1 to `count` are logged, each line with all it promises; returns their delays."""
+        """Waits until the attempts 1 to `count` are logged with all their fields; returns their delays."""
         counted = wait_until(f"attempts 1 to {count} in the log", lambda: self._counted(count), 30)
         for retry in counted:
             require(retry["level"].upper() == "WARN", f"not a warning: {retry}")

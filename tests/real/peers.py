@@ -1,7 +1,7 @@
-"""The servers and clients on the official SDKs (`peers/`), and the other servers that come with them.
+"""The servers and clients of the official SDKs (`peers/`), and further servers that are installed with them.
 
-Each server listens on a free port of 127.0.0.1 and may be stopped twice. The Python peer speaks both eras, and an
-entry of the gateway's config pins one; each TypeScript peer speaks one alone.
+Each server listens on a free port of 127.0.0.1 and may be stopped twice. The Python server speaks both eras, and its
+entry in the gateway's config pins one; each TypeScript server speaks one era.
 """
 
 import os
@@ -17,7 +17,7 @@ PEERS = Path(__file__).resolve().parent / "peers"
 
 
 class Server:
-    """A server of one process; `{port}` in its command and environment stands for its port."""
+    """A server process; `{port}` in its command and environment stands for its port."""
 
     settings = {}
 
@@ -45,23 +45,23 @@ class Server:
 
 
 class Era:
-    """One of the eras of a peer, as a backend of the gateway.
+    """One era of a server, as a backend of the gateway.
 
-    A server that `asks_apart` sends its requests to the client on its session's own stream, not on that of the call
-    in which it asks: so does the TypeScript SDK in the legacy era.
+    A server with `uses_get_stream` sends server requests on the session's GET stream, not on the stream of the call:
+    the TypeScript SDK does so in the legacy era.
     """
 
-    def __init__(self, server, era, pinned, asks_apart=False):
+    def __init__(self, server, era, pinned, uses_get_stream=False):
         self.name = f"{server.name}-{era}"
         self.server = server
         self.era = era
-        self.asks_apart = asks_apart
+        self.uses_get_stream = uses_get_stream
         self.url = server.url
         self.settings = {"protocol": f'"{era}"'} if pinned else {}
 
 
 class Client:
-    """A client program, by the command that starts it up to its arguments."""
+    """A client program: its command without arguments."""
 
     def __init__(self, name, command, env):
         self.name = name
@@ -70,7 +70,7 @@ class Client:
 
 
 def start_peers(installed, logs, running):
-    """Starts the SDKs' servers; returns what each offers to a gateway, era by era."""
+    """Starts the SDKs' servers; returns the eras of each as backends."""
     program = [installed.sdk / "bin" / "python", "-B", PEERS / "server.py", "{port}"]
     python = Server("python", "/mcp", logs / "python-peer.log", program)
     running.callback(python.stop)
@@ -85,7 +85,7 @@ def start_peers(installed, logs, running):
     return [
         Era(python, "legacy", pinned=True),
         Era(python, "modern", pinned=True),
-        Era(typescript["legacy"], "legacy", pinned=False, asks_apart=True),
+        Era(typescript["legacy"], "legacy", pinned=False, uses_get_stream=True),
         Era(typescript["modern"], "modern", pinned=False),
     ]
 
@@ -98,14 +98,14 @@ def clients(installed):
 
 
 def everything_server(installed, logs):
-    """server-everything, which binds every interface unless it is loaded behind `loopback.cjs`."""
+    """server-everything, which `loopback.cjs` keeps from binding every interface."""
     package = installed.typescript / "node_modules" / "@modelcontextprotocol" / "server-everything"
     command = [installed.node, "--require", PEERS / "loopback.cjs", package / "dist" / "index.js", "streamableHttp"]
     return Server("everything", "/mcp", logs / "everything.log", command, {"PORT": "{port}"})
 
 
 def datasette_server(installed, logs):
-    """Datasette with its MCP plugin, on a small database of fruit."""
+    """Datasette with its MCP plugin, with a small database."""
     database = logs / "fruit.db"
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("CREATE TABLE fruit (name TEXT, pieces INTEGER)")

@@ -1,7 +1,6 @@
-"""Processes started by the run: each in a group of its own, each with a log, each ended by its id.
+"""Processes of the run: each in its own process group, with a log, and ended by its id.
 
-Knows nothing of MCP. Whoever starts a process here leaves with it gone: `Process` is a context manager,
-and `stop` ends the whole group.
+It must not know MCP. `Process` is a context manager that stops the whole process group.
 """
 
 import os
@@ -14,11 +13,11 @@ from pathlib import Path
 
 
 class Failure(Exception):
-    """What a check reports as the reason of its failure."""
+    """The reason of a failed check."""
 
 
 def wait_until(what, condition, seconds):
-    """Polls until `condition()` is true and returns its value; fails naming `what` past the deadline."""
+    """Polls until `condition()` is true and returns its value; fails with `what` after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
@@ -30,7 +29,7 @@ def wait_until(what, condition, seconds):
 
 
 def free_port():
-    """A port of 127.0.0.1 that nobody has, below those that systems hand out to outgoing connections."""
+    """A free port of 127.0.0.1, below the range of ephemeral ports."""
     while True:
         port = random.randrange(20000, 32000)
         with socket.socket() as probe:
@@ -79,7 +78,7 @@ class Process:
         return self.popen.wait(seconds)
 
     def stop(self, grace=10):
-        """Asks the group to end, and ends by force whatever of it is left after `grace` seconds."""
+        """Sends SIGTERM to the group, and SIGKILL after `grace` seconds."""
         self._signal(signal.SIGTERM)
         try:
             self.popen.wait(grace)
@@ -88,7 +87,7 @@ class Process:
         self.kill()
 
     def kill(self):
-        """Ends the group at once, as a crash would."""
+        """Sends SIGKILL to the group, to simulate a crash."""
         self._signal(signal.SIGKILL)
         self.popen.wait()
 

@@ -1,7 +1,6 @@
-"""Checks of servers that go away and come back while a client holds a subscription, in each pair of eras.
+"""Checks of servers that restart while a client has a subscription, in each pair of eras.
 
-What the server knew is lost with it: its session, the subscriptions, the stream that it was heard on. The client must
-not notice more than a pause.
+The server loses its state: the session, the subscriptions and the stream. The client must notice only a pause.
 """
 
 from driver import require_equal, text_of
@@ -13,18 +12,18 @@ LIST_CHANGED = "notifications/tools/list_changed"
 ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 
 
-def run(report, bench, peers):
+def run(report, gateways, peers):
     for peer in peers:
-        with bench.gateway(f"restart-legacy-{peer.name}", peer) as gateway:
-            with report.check(f"{peer.name} restarts: a legacy client's calls and subscriptions go on"):
+        with gateways.legacy(f"restart-legacy-{peer.name}", peer) as gateway:
+            with report.check(f"{peer.name} restarts: a legacy client's calls and subscriptions continue"):
                 gateway.initialize()
                 gateway.tools()
                 gateway.ask("resources/subscribe", {"uri": NOTE})
                 restart(gateway, peer, "late_for_legacy")
                 gateway.close()
 
-        with bench.modern_gateway(f"restart-modern-{peer.name}", peer) as gateway:
-            with report.check(f"{peer.name} restarts: a modern client's calls and its listen stream go on"):
+        with gateways.modern(f"restart-modern-{peer.name}", peer) as gateway:
+            with report.check(f"{peer.name} restarts: a modern client's calls and its listen stream continue"):
                 gateway.tools()
                 wanted = {"resourceSubscriptions": [NOTE], "toolsListChanged": True}
                 listen = gateway.send("subscriptions/listen", {"notifications": wanted})
@@ -43,20 +42,20 @@ def restart(gateway, peer, late_tool):
     peer.server.start()
     peer.server.wait_until_ready()
     require_equal("the sum after", "5", gateway.call_text("add", {"a": 2, "b": 3}))
-    until_heard(gateway, UPDATED, "write_note", {"text": "back again"})
-    until_heard(gateway, LIST_CHANGED, "add_tool", {"name": late_tool})
+    until_notified(gateway, UPDATED, "write_note", {"text": "back again"})
+    until_notified(gateway, LIST_CHANGED, "add_tool", {"name": late_tool})
     wait_until("the late tool in the list", lambda: late_tool in gateway.tool_names(), 10)
 
 
-def until_heard(gateway, method, tool, arguments):
-    """Makes the change again until it is heard: when the stream is open again is for the gateway to choose."""
+def until_notified(gateway, method, tool, arguments):
+    """Repeats the change until its notification arrives: the gateway chooses when to reopen the stream."""
     before = len(gateway.notifications(method))
 
-    def heard():
+    def notified():
         text_of(gateway.call(tool, arguments))
         return gateway.notifications(method)[before:]
 
-    wait_until(method, heard, 30)
+    wait_until(method, notified, 30)
 
 
 def subscription_of(message):

@@ -1,8 +1,7 @@
-"""Sessions of the official SDKs' clients with the official SDKs' servers, with the gateway between them.
+"""Sessions of the official SDKs' clients with the official SDKs' servers, through the gateway.
 
-Each client goes through the same steps with each server (`peers/`), in each era that it speaks; whatever lies
-between, it must see the same, but for the version. `run_direct` takes the gateway away, which shows that a step
-that fails is the gateway's fault.
+Each client runs the same steps with each server (`peers/`), in each era, and must get the same results, except for
+the version. `run_direct` runs the sessions without the gateway, to tell its failures from those of the SDKs.
 """
 
 import json
@@ -56,33 +55,33 @@ EXPECTED = {
 }
 
 
-def run(report, bench, installed, peers):
+def run(report, gateways, installed, peers):
     for client in clients(installed):
         for peer in peers:
             for era in ERAS:
-                through_gateway(report, bench, client, era, VERSIONS[era], peer)
-        through_gateway(report, bench, client, "auto", VERSIONS["modern"], peers[0])
+                through_gateway(report, gateways, client, era, VERSIONS[era], peer)
+        through_gateway(report, gateways, client, "auto", VERSIONS["modern"], peers[0])
 
 
-def run_direct(report, bench, installed, peers):
+def run_direct(report, gateways, installed, peers):
     for client in clients(installed):
         for peer in peers:
             name = f"{client.name} client, {peer.name} server"
             expected = expectation(VERSIONS[peer.era], peer)
-            check_session(report, bench.logs, name, client, peer.era, [peer.url], expected)
+            check_session(report, gateways.logs, name, client, peer.era, [peer.url], expected)
 
 
-def through_gateway(report, bench, client, era, version, peer):
+def through_gateway(report, gateways, client, era, version, peer):
     name = f"{client.name}-{era} client, gateway, {peer.name} server"
-    config = bench.config(f"{client.name}-{era}-{peer.name}", peer)
-    gateway = [bench.binary, "--config", config, "--log-format", "json"]
-    check_session(report, bench.logs, name, client, era, gateway, expectation(version, peer))
+    config = gateways.config(f"{client.name}-{era}-{peer.name}", peer)
+    gateway = [gateways.binary, "--config", config, "--log-format", "json"]
+    check_session(report, gateways.logs, name, client, era, gateway, expectation(version, peer))
 
 
 def expectation(version, peer):
     expected = {"connected": {"version": version}, **EXPECTED}
-    if peer.asks_apart and version == VERSIONS["modern"]:
-        # Its requests name no call. With two calls in flight, the gateway refuses rather than guesses whose they are.
+    if peer.uses_get_stream and version == VERSIONS["modern"]:
+        # Its server requests name no call. With two calls in flight, the gateway refuses them instead of guessing.
         del expected["ask_side_by_side"]
     return expected
 
@@ -90,15 +89,15 @@ def expectation(version, peer):
 def check_session(report, logs, name, client, era, target, expected):
     with report.check(name):
         log = logs / f"session-{name.replace(', ', '-').replace(' ', '-')}.log"
-        seen, ended = go_through(client, era, target, log)
-        wrong = differences(expected, seen)
+        results, ended = run_client(client, era, target, log)
+        wrong = differences(expected, results)
         if not ended:
-            wrong.append(f"the client was ended after {SESSION_SECONDS} s")
+            wrong.append(f"the client was killed after {SESSION_SECONDS} s")
         require(not wrong, "".join(f"\n  {line}" for line in [*wrong, f"log: {log}"]))
 
 
-def go_through(client, era, target, log):
-    """Runs a client to its end; what it saw at each step, and whether it came to its end by itself."""
+def run_client(client, era, target, log):
+    """Runs a client; returns the result of each step, and whether the client ended in time."""
     command = [*client.command, era, *target]
     with Process(client.name, command, log, env=client.env, stdout=subprocess.PIPE) as process:
         try:
@@ -112,30 +111,30 @@ def go_through(client, era, target, log):
     return {line["step"]: line for line in lines}, ended
 
 
-def differences(expected, seen):
-    """What is wrong, a line for each reason with all the steps that it hit."""
+def differences(expected, results):
+    """The differences, one line for each reason with all its steps."""
     steps_by_reason = {}
-    for step, due in expected.items():
-        reason = difference(step, due, seen.get(step))
+    for step, wanted in expected.items():
+        reason = difference(step, wanted, results.get(step))
         if reason:
             steps_by_reason.setdefault(reason, []).append(step)
     return [f"{', '.join(steps)}: {reason}" for reason, steps in steps_by_reason.items()]
 
 
-def difference(step, due, line):
+def difference(step, wanted, line):
     if line is None:
-        return "never reached"
+        return "not reached"
     if "failed" in line:
         return " ".join(line["failed"].split())[:300]
-    found = without_late_tools(step, line["saw"])
-    if found == due:
+    found = without_late_tools(step, line["result"])
+    if found == wanted:
         return None
-    if isinstance(due, dict) and isinstance(found, dict):
-        unlike = [name for name in due if found.get(name) != due[name]]
-        due, found = ({name: each.get(name) for name in unlike} for each in (due, found))
-    return f"expected {due!r}, found {found!r}"
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        different = [name for name in wanted if found.get(name) != wanted[name]]
+        wanted, found = ({name: each.get(name) for name in different} for each in (wanted, found))
+    return f"expected {wanted!r}, found {found!r}"
 
 
-def without_late_tools(step, saw):
-    """What a session that broke off has left behind at its server is no matter of the next."""
-    return [name for name in saw if not name.startswith("late_")] if step == "tools" else saw
+def without_late_tools(step, result):
+    """Removes tools that an aborted earlier session has left on the server."""
+    return [name for name in result if not name.startswith("late_")] if step == "tools" else result

@@ -1,7 +1,7 @@
-"""The real MCP servers of the run, and the small proxy that makes one of them fail on purpose.
+"""The real MCP servers of the run, and a proxy that injects faults.
 
-Each listens on a free port of 127.0.0.1, can be started and stopped at any time, and may be stopped twice. What
-a server lists is asked here straight over HTTP too, so that a check can hold the gateway's answer against it.
+Each listens on a free port of 127.0.0.1, can be started and stopped at any time, and may be stopped twice.
+`list_tools_of` lists a server's tools directly over HTTP, for comparison with the gateway's list.
 """
 
 import copy
@@ -27,7 +27,7 @@ JSON_AND_SSE = {"Content-Type": "application/json", "Accept": "application/json,
 
 
 class SqliteServer:
-    """mcp-server-sqlite behind mcp-proxy, on a database of its own, which outlives a restart."""
+    """mcp-server-sqlite behind mcp-proxy, with its own database, which survives a restart."""
 
     name = "sqlite"
     settings = {}
@@ -60,18 +60,18 @@ class SqliteServer:
             self._kill_child()
 
     def _kill_child(self):
-        """mcp-proxy runs mcp-server-sqlite in a session of its own, which the end of the group doesn't reach."""
+        """mcp-proxy runs mcp-server-sqlite in another session, so the signal to the group doesn't reach it."""
         try:
             os.kill(int(self.child_pid.read_text()), signal.SIGKILL)
         except (FileNotFoundError, ValueError, ProcessLookupError):
-            pass  # it never came, or ended with its input
+            pass  # it never started, or ended with its input
         self.child_pid.unlink(missing_ok=True)
 
 
 class N8n:
     """n8n with the published workflow of `n8n_workflow.json`: its MCP Server Trigger at `/mcp/test`.
 
-    Beside it, n8n serves its own API as tools, to a person with a key: `instance`.
+    n8n also serves its own API as tools to a client with a key: `instance`.
     """
 
     name = "n8n"
@@ -104,7 +104,7 @@ class N8n:
         self._run("publish:workflow", f"--id={workflow['id']}")
 
     def start(self):
-        """Starts n8n without waiting: `wait_until_ready` does that."""
+        """Starts n8n. `wait_until_ready` waits for it."""
         self.process = Process(self.name, ["n8n", "start"], self.folder / "n8n.log", env=self.env)
 
     def wait_until_ready(self):
@@ -112,7 +112,7 @@ class N8n:
         wait_until("the workflow of n8n to be served", lambda: answers_initialize(self.url), 60)
 
     def instance(self):
-        """Makes this fresh n8n its owner, and gives the MCP server that the owner's key opens."""
+        """Creates the owner of this new n8n, and returns the MCP server for the owner's key."""
         rest = f"http://127.0.0.1:{self.port}/rest"
         browser = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
@@ -140,7 +140,7 @@ class N8n:
 
 
 class N8nInstance:
-    """The MCP server of n8n's own API, before which stands a bearer key, here kept in a file."""
+    """The MCP server of n8n's own API, which needs a bearer key, here read from a file."""
 
     name = "n8n-instance"
 
@@ -152,14 +152,14 @@ class N8nInstance:
         self.settings = {"bearer": f'{{ file = "{key_file}" }}'}
 
     def without_key(self):
-        """The same server, as somebody meets it who has no key."""
+        """The same server, configured without the key."""
         keyless = copy.copy(self)
         keyless.settings = {}
         return keyless
 
 
 class FaultProxy:
-    """An HTTP proxy before one server: passes all through, unless told to shed requests or to be closed."""
+    """An HTTP proxy for one server. It forwards everything, unless it sheds requests or is closed."""
 
     def __init__(self, server):
         self.name = server.name
@@ -174,7 +174,7 @@ class FaultProxy:
 
     @contextmanager
     def shedding(self, count):
-        """In the block, the next `count` posts are answered 503 with `Retry-After: 1`, unseen by the server."""
+        """In the block, the next `count` posts are answered 503 with `Retry-After: 1`, and don't reach the server."""
         self._to_shed = count
         try:
             yield
@@ -188,7 +188,7 @@ class FaultProxy:
         threading.Thread(target=self._listener.serve_forever, args=(0.02,), daemon=True).start()
 
     def close(self):
-        """Cuts every connection and refuses new ones, until `open`."""
+        """Closes every connection and refuses new ones, until `open`."""
         if self._listener:
             self._listener.shutdown()
             self._listener.server_close()
@@ -196,7 +196,7 @@ class FaultProxy:
             self._listener = None
 
     def take(self, method):
-        """Notes a request; true if it is one to shed."""
+        """Records a request; returns whether to shed it."""
         with self._lock:
             self.methods_seen.append(method)
             if method != "POST" or self._to_shed == 0:
@@ -226,10 +226,10 @@ class _ProxyListener(socketserver.ThreadingMixIn, http.server.HTTPServer):
             try:
                 connection.shutdown(socket.SHUT_RDWR)
             except OSError:
-                pass  # the other side was quicker
+                pass  # already closed by the peer
 
     def handle_error(self, *_):
-        pass  # a connection that was cut
+        pass  # a closed connection
 
 
 class _ProxyRequest(http.server.BaseHTTPRequestHandler):
@@ -260,7 +260,7 @@ class _ProxyRequest(http.server.BaseHTTPRequestHandler):
             server.close()
 
     def relay(self, answer):
-        """Hands the answer on piece by piece as it comes: an event stream has no length and may stay open."""
+        """Forwards the answer in pieces as it arrives: an event stream has no length and may stay open."""
         has_length = answer.length is not None
         self.send_response_only(answer.status)
         for name, value in answer.getheaders():
@@ -279,7 +279,7 @@ class _ProxyRequest(http.server.BaseHTTPRequestHandler):
 
 
 def list_tools_of(url, key=None):
-    """What the server itself lists, asked without the gateway."""
+    """The tools of the server, listed without the gateway."""
     initialize = {
         "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "real-test", "version": "1"},
     }
@@ -303,7 +303,7 @@ def answers_initialize(url, key=None):
 
 
 def post(url, message, headers=()):
-    """Posts one message; its answer, from JSON or from an event stream, and the session id."""
+    """Posts one message; returns its answer, from JSON or an event stream, and the session id."""
     request = urllib.request.Request(url, json.dumps(message).encode(), {**JSON_AND_SSE, **dict(headers)})
     with NO_PROXY.open(request, timeout=30) as answer:
         text = answer.read().decode()
@@ -315,7 +315,7 @@ def post(url, message, headers=()):
 
 
 def wait_until_ready(process, port, seconds):
-    """Waits for the port; fails at once, with the log's end, when the process dies first."""
+    """Waits for the port; fails with the end of the log if the process exits first."""
 
     def ready():
         if not process.is_running():

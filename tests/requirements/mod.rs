@@ -1,4 +1,4 @@
-//! The papers in `.planning/` hold: what they call done is shown by tests that exist.
+//! `.planning/` and SECURITY.md: everything that they call done or defended names tests that exist.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ fn read(path: impl AsRef<Path>) -> Option<String> {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).ok()
 }
 
-/// The cells of every row whose page is a table; head and rule left out.
+/// The cells of every table row of a page, without the header and the rule.
 fn rows(page: &str) -> Vec<Vec<&str>> {
     let lines = page.lines().filter(|line| line.starts_with("| "));
     lines
@@ -18,18 +18,18 @@ fn rows(page: &str) -> Vec<Vec<&str>> {
         .collect()
 }
 
-/// The names in a cell of tests.
+/// The test names in a cell.
 fn names(cell: &str) -> Vec<&str> {
     let parts = cell.split(" · ").map(|name| name.trim_matches(['`', ' ']));
     parts.filter(|name| !name.is_empty()).collect()
 }
 
-/// Where the tests of a name's first part may stand.
-fn files(place: &str) -> Vec<PathBuf> {
-    if place.starts_with("tests/") {
-        return vec![place.into()];
+/// The files that may contain the tests of a name with this first part.
+fn files(module: &str) -> Vec<PathBuf> {
+    if module.starts_with("tests/") {
+        return vec![module.into()];
     }
-    let own = format!("src/{}", place.replace("::", "/"));
+    let own = format!("src/{}", module.replace("::", "/"));
     let parent = own.trim_end_matches("/tests");
     [&own, parent]
         .iter()
@@ -52,16 +52,16 @@ fn exists(name: &str) -> bool {
             .into_iter()
             .any(|page| called.iter().any(|call| page.contains(call)));
     }
-    let (place, function) = name.rsplit_once("::").unwrap_or(("", name));
+    let (module, function) = name.rsplit_once("::").unwrap_or(("", name));
     let function = format!("fn {function}(");
-    let sources = files(place).into_iter().filter_map(read);
+    let sources = files(module).into_iter().filter_map(read);
     sources.into_iter().any(|source| source.contains(&function))
 }
 
 #[test]
-fn a_test_that_is_not_there_is_noticed() {
+fn a_name_without_a_test_is_detected() {
     assert!(exists(
-        "tests/requirements/mod.rs::a_test_that_is_not_there_is_noticed"
+        "tests/requirements/mod.rs::a_name_without_a_test_is_detected"
     ));
     for name in [
         "tests/requirements/mod.rs::no_such",
@@ -89,13 +89,13 @@ fn every_requirement_that_is_done_names_tests_that_exist() {
         };
         let done = boxes.remove(id);
         assert!(done.is_some(), "{id} has no checkbox, or two rows");
-        let said = match status {
+        let expected = match status {
             "done" => true,
             "later" => false,
             other => panic!("{id}: unknown status {other:?}"),
         };
-        assert_eq!(done, Some(said), "{id}: checkbox and table disagree");
-        assert!(!said || !names(tests).is_empty(), "{id} names no test");
+        assert_eq!(done, Some(expected), "{id}: checkbox and table disagree");
+        assert!(!expected || !names(tests).is_empty(), "{id} names no test");
         for name in names(tests) {
             assert!(exists(name), "{id}: there is no {name}");
         }
@@ -104,23 +104,23 @@ fn every_requirement_that_is_done_names_tests_that_exist() {
 }
 
 #[test]
-fn every_truth_is_shown_by_tests_that_exist() {
+fn every_verified_statement_names_tests_that_exist() {
     let page = read(".planning/VERIFICATION.md").unwrap();
     let rows = rows(&page);
     assert_eq!(rows.len(), 11);
     for row in rows {
-        let [truth, tests] = row[..] else {
+        let [statement, tests] = row[..] else {
             panic!("not two cells: {row:?}");
         };
-        assert!(!names(tests).is_empty(), "{truth}: no test");
+        assert!(!names(tests).is_empty(), "{statement}: no test");
         for name in names(tests) {
-            assert!(exists(name), "{truth}: there is no {name}");
+            assert!(exists(name), "{statement}: there is no {name}");
         }
     }
 }
 
-/// Whether a name of SECURITY.md is one of a test, or of a row of the fault table.
-fn shows(name: &str) -> bool {
+/// Whether a name of SECURITY.md is that of a test, or of a row of the fault table.
+fn is_test_or_row(name: &str) -> bool {
     let Some(row) = name.strip_prefix("row ") else {
         return exists(name);
     };
@@ -132,7 +132,7 @@ fn shows(name: &str) -> bool {
 
 #[test]
 fn every_defence_names_code_and_tests_that_exist() {
-    assert!(shows("row 30") && !shows("row 300"));
+    assert!(is_test_or_row("row 30") && !is_test_or_row("row 300"));
     let page = read("SECURITY.md").unwrap();
     let mut defences = 0;
     for row in rows(&page) {
@@ -149,14 +149,13 @@ fn every_defence_names_code_and_tests_that_exist() {
         }
         assert!(!names(tests).is_empty(), "{threat}: no test");
         for name in names(tests) {
-            assert!(shows(name), "{threat}: there is no {name}");
+            assert!(is_test_or_row(name), "{threat}: there is no {name}");
         }
     }
     assert!(defences > 20, "only {defences} defences were read");
 }
 
-/// Every row of the catalogue of faults is in the table, by a check whose name begins with its
-/// number.
+/// Every fault number is in the fault table, with a check whose name begins with that number.
 #[test]
 fn every_fault_has_a_test() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

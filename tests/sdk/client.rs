@@ -1,4 +1,4 @@
-//! A client of the SDK that launches the gateway as its stdio server, as a desktop client does.
+//! A client of the SDK that launches the gateway as its stdio server.
 
 use std::process::Stdio;
 
@@ -16,41 +16,41 @@ use tokio::sync::mpsc;
 use crate::common::{canary, process};
 
 use super::server::Server;
-use super::soon;
+use super::within_timeout;
 
-/// The handshake of the versions up to 2025-11-25.
+/// The lifecycle of versions up to 2025-11-25.
 pub(crate) const LEGACY: ClientLifecycleMode = ClientLifecycleMode::Initialize;
 
 /// A notification that reached the client.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Heard {
+pub(crate) enum ClientEvent {
     Progress(ProgressNotificationParam),
     Log(Value),
 }
 
-/// The client's side of the protocol: what it declares, what it answers to requests of a server,
-/// and what it hears.
-pub(crate) struct User {
+/// The client's handler: its capabilities, its answers to server requests, and the notifications
+/// that it gets.
+pub(crate) struct TestClient {
     config: ClientConfig,
-    heard: mpsc::UnboundedSender<Heard>,
+    events: mpsc::UnboundedSender<ClientEvent>,
 }
 
-/// A client with a gateway of its own in front of some servers.
+/// A client with its own gateway process.
 pub(crate) struct Session {
-    pub(crate) client: RunningService<RoleClient, User>,
-    heard: mpsc::UnboundedReceiver<Heard>,
+    pub(crate) client: RunningService<RoleClient, TestClient>,
+    events: mpsc::UnboundedReceiver<ClientEvent>,
     _config: TempDir,
 }
 
 impl Session {
-    /// Starts the gateway with `servers` as its backends, and a client that can answer all that a
-    /// server may ask, in the lifecycle of one era.
+    /// Starts the gateway with `servers` as its backends, and a client with every capability in the
+    /// lifecycle of one era.
     pub(crate) async fn start(servers: &[&Server], lifecycle: ClientLifecycleMode) -> Self {
         let config = client_config(json!({"elicitation": {}, "sampling": {}, "roots": {}}));
         Self::start_with(servers, lifecycle, config).await
     }
 
-    /// The same with a client that declares what `config` says.
+    /// The same with this client configuration.
     pub(crate) async fn start_with(
         servers: &[&Server],
         lifecycle: ClientLifecycleMode,
@@ -79,18 +79,18 @@ impl Session {
             }
         });
 
-        let (sender, heard) = mpsc::unbounded_channel();
-        let user = User {
+        let (sender, events) = mpsc::unbounded_channel();
+        let test_client = TestClient {
             config,
-            heard: sender,
+            events: sender,
         };
-        let client = soon(
+        let client = within_timeout(
             "the handshake",
-            user.serve_with_lifecycle(gateway, lifecycle),
+            test_client.serve_with_lifecycle(gateway, lifecycle),
         );
         Self {
             client: client.await.unwrap(),
-            heard,
+            events,
             _config: folder,
         }
     }
@@ -102,10 +102,10 @@ impl Session {
         arguments: Value,
     ) -> Result<CallToolResult, ServiceError> {
         let call = self.client.call_tool(call_params(tool, arguments));
-        soon(tool, call).await
+        within_timeout(tool, call).await
     }
 
-    /// Sends a call and returns at once, to wait for it or to cancel it.
+    /// Sends a call and returns a handle to wait for it or to cancel it.
     pub(crate) async fn begin(&self, tool: &str) -> RequestHandle<RoleClient> {
         let call = CallToolRequest::new(call_params(tool, json!({})));
         let options = rmcp::service::PeerRequestOptions::no_options();
@@ -117,26 +117,28 @@ impl Session {
     }
 
     /// The next notification.
-    pub(crate) async fn heard(&mut self) -> Heard {
-        soon("a notification", self.heard.recv()).await.unwrap()
+    pub(crate) async fn next_event(&mut self) -> ClientEvent {
+        within_timeout("a notification", self.events.recv())
+            .await
+            .unwrap()
     }
 
-    /// Leaves: closes the gateway's stdin and waits until the process has gone.
+    /// Closes the gateway's stdin and waits until the process has exited.
     pub(crate) async fn close(self) {
-        soon("the gateway to leave", self.client.cancel())
+        within_timeout("the gateway to exit", self.client.cancel())
             .await
             .unwrap();
         canary::assert_no_leaks();
     }
 }
 
-/// What a client says of itself in `initialize`, with these capabilities.
+/// A client configuration with these capabilities.
 pub(crate) fn client_config(capabilities: Value) -> ClientConfig {
     let capabilities = serde_json::from_value(capabilities).unwrap();
     ClientConfig::new(capabilities, Implementation::new("sdk-test", "1.0.0"))
 }
 
-impl ClientHandler for User {
+impl ClientHandler for TestClient {
     fn get_info(&self) -> ClientConfig {
         self.config.clone()
     }
@@ -146,8 +148,8 @@ impl ClientHandler for User {
         request: ElicitRequestParams,
         _: RequestContext<RoleClient>,
     ) -> Result<ElicitResult, ErrorData> {
-        let asked = serde_json::to_value(request).unwrap();
-        assert_eq!(asked["message"], "Which port?");
+        let params = serde_json::to_value(request).unwrap();
+        assert_eq!(params["message"], "Which port?");
         Ok(ElicitResult::new(ElicitationAction::Accept).with_content(json!({"port": 8080})))
     }
 
@@ -173,7 +175,7 @@ impl ClientHandler for User {
         progress: ProgressNotificationParam,
         _: NotificationContext<RoleClient>,
     ) {
-        let _ = self.heard.send(Heard::Progress(progress));
+        let _ = self.events.send(ClientEvent::Progress(progress));
     }
 
     async fn on_logging_message(
@@ -182,8 +184,8 @@ impl ClientHandler for User {
         _: NotificationContext<RoleClient>,
     ) {
         let _ = self
-            .heard
-            .send(Heard::Log(serde_json::to_value(log).unwrap()));
+            .events
+            .send(ClientEvent::Log(serde_json::to_value(log).unwrap()));
     }
 }
 

@@ -1,10 +1,9 @@
-//! The gateway between two independent implementations of the protocol: the official Rust SDK's
-//! client in front of the real binary, and the SDK's servers behind it. Nothing of these is written
-//! by us but the tools, so where a test passes, the gateway speaks the protocol as somebody else
-//! reads it.
+//! The gateway with an independent implementation of the protocol on both sides: the client of the
+//! official Rust SDK launches the real binary, and servers of the SDK are its backends. Only the
+//! servers' tools are written for these tests.
 //!
-//! Most tests stand two servers side by side, `stream` and `json`, which have the same tools but
-//! answer in the two ways of Streamable HTTP. The second one's tools bear its name.
+//! Most tests use two servers, `stream` and `json`, with the same tools. They answer in the two
+//! forms of Streamable HTTP. The tools of the second server are listed with its name as a prefix.
 
 #![expect(
     deprecated,
@@ -21,20 +20,20 @@ use rmcp::model::*;
 use rmcp::{ClientLifecycleMode, ServiceError};
 use serde_json::{Value, json};
 
-use client::{Heard, LEGACY, Session, client_config};
-use server::{Answers, Seen, Server};
+use client::{ClientEvent, LEGACY, Session, client_config};
+use server::{Answers, CallEvent, Server};
 
 /// The newest version of the legacy era.
 const NEWEST_LEGACY: ProtocolVersion = ProtocolVersion::V_2025_11_25;
 
-/// Awaits something that must happen.
+/// Awaits a future.
 ///
 /// # Panics
-/// It hasn't happened within half a minute.
-pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+/// If it isn't ready within 30 seconds.
+pub(crate) async fn within_timeout<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(30), future)
         .await
-        .unwrap_or_else(|_| panic!("still waiting for {what}"))
+        .unwrap_or_else(|_| panic!("timed out waiting for {what}"))
 }
 
 async fn two_servers() -> (Server, Server) {
@@ -57,9 +56,10 @@ async fn every_legacy_version_is_negotiated_as_asked() {
     }
 }
 
-/// Left to itself, the SDK names its newest version in `initialize`, which has no `initialize`.
+/// By default the SDK sends its newest version in `initialize`, although that version has no
+/// `initialize`.
 #[tokio::test]
-async fn a_version_without_a_handshake_is_answered_with_the_newest_that_has_one() {
+async fn initialize_with_a_modern_version_gets_the_newest_legacy_version() {
     let server = Server::start("stream", Answers::Stream, NEWEST_LEGACY).await;
     let config = client_config(json!({}));
     assert!(!config.protocol_version.has_initialize());
@@ -69,9 +69,9 @@ async fn a_version_without_a_handshake_is_answered_with_the_newest_that_has_one(
     session.close().await;
 }
 
-/// Such a client sends `server/discover` first, and falls back if the error says "legacy".
+/// Such a client sends `server/discover` first, and falls back to `initialize` after an error.
 #[tokio::test]
-async fn a_client_that_probes_for_the_era_is_served() {
+async fn a_client_that_probes_for_the_era_works() {
     let server = Server::start("stream", Answers::Stream, NEWEST_LEGACY).await;
     let probe = ClientLifecycleMode::Auto {
         preferred_versions: vec![ProtocolVersion::LATEST],
@@ -87,10 +87,10 @@ async fn a_client_that_probes_for_the_era_is_served() {
 }
 
 #[tokio::test]
-async fn tools_of_two_servers_are_listed_with_all_that_they_say() {
+async fn tools_of_two_servers_are_listed_with_complete_definitions() {
     let (stream, json) = two_servers().await;
     let session = Session::start(&[&stream, &json], LEGACY).await;
-    let listed = soon("tools", session.client.list_all_tools())
+    let listed = within_timeout("tools", session.client.list_all_tools())
         .await
         .unwrap();
 
@@ -104,7 +104,7 @@ async fn tools_of_two_servers_are_listed_with_all_that_they_say() {
 }
 
 #[tokio::test]
-async fn arguments_of_every_kind_arrive_as_they_were_sent() {
+async fn arguments_of_every_type_arrive_unchanged() {
     let (stream, json) = two_servers().await;
     let session = Session::start(&[&stream, &json], LEGACY).await;
     let kinds = [
@@ -119,9 +119,9 @@ async fn arguments_of_every_kind_arrive_as_they_were_sent() {
     for (tool, server) in [("echo", "stream"), ("json__echo", "json")] {
         for arguments in &kinds {
             let echo = session.call(tool, arguments.clone()).await.unwrap();
-            let said = json!({"server": server, "arguments": arguments});
-            assert_eq!(echo.structured_content.as_ref(), Some(&said));
-            assert_eq!(echo.content, [ContentBlock::text(said.to_string())]);
+            let expected = json!({"server": server, "arguments": arguments});
+            assert_eq!(echo.structured_content.as_ref(), Some(&expected));
+            assert_eq!(echo.content, [ContentBlock::text(expected.to_string())]);
             assert_eq!(echo.is_error, Some(false));
         }
     }
@@ -129,7 +129,7 @@ async fn arguments_of_every_kind_arrive_as_they_were_sent() {
 }
 
 #[tokio::test]
-async fn calls_side_by_side_each_get_their_own_answer() {
+async fn concurrent_calls_each_get_their_own_answer() {
     let (stream, json) = two_servers().await;
     let session = Session::start(&[&stream, &json], LEGACY).await;
     let answers = join_all((0..100).map(|n| {
@@ -137,15 +137,15 @@ async fn calls_side_by_side_each_get_their_own_answer() {
         session.call(tool, json!({"n": n}))
     }));
     for (n, answer) in answers.await.into_iter().enumerate() {
-        let said = answer.unwrap().structured_content.unwrap();
-        assert_eq!(said["arguments"]["n"], n);
-        assert_eq!(said["server"], ["stream", "json"][n % 2]);
+        let content = answer.unwrap().structured_content.unwrap();
+        assert_eq!(content["arguments"]["n"], n);
+        assert_eq!(content["server"], ["stream", "json"][n % 2]);
     }
     session.close().await;
 }
 
 #[tokio::test]
-async fn progress_bears_the_clients_token_and_comes_while_the_call_runs() {
+async fn progress_has_the_clients_token_and_arrives_during_the_call() {
     let (stream, json) = two_servers().await;
     let mut session = Session::start(&[&stream, &json], LEGACY).await;
     for (tool, server) in [("count", &stream), ("json__count", &json)] {
@@ -155,24 +155,26 @@ async fn progress_bears_the_clients_token_and_comes_while_the_call_runs() {
             let progress = ProgressNotificationParam::new(token, f64::from(step))
                 .with_total(3.0)
                 .with_message(format!("step {step}"));
-            assert_eq!(session.heard().await, Heard::Progress(progress));
+            assert_eq!(session.next_event().await, ClientEvent::Progress(progress));
         }
-        // All of it has been heard, and only now may the server answer.
+        // The server may answer only after all progress has arrived.
         server.gate.add_permits(1);
-        let answer = soon("the answer", call.await_response()).await.unwrap();
+        let answer = within_timeout("the answer", call.await_response())
+            .await
+            .unwrap();
         assert_eq!(text_of(answer), "counted");
     }
     session.close().await;
 }
 
-/// With a session, the SDK's server logs on the stream that a GET opens, never on the call's own.
+/// The server has no session: with one, the SDK's server logs on the GET stream instead.
 #[tokio::test]
 async fn a_log_message_on_the_calls_stream_reaches_the_client() {
     let server = Server::start("json", Answers::Json, NEWEST_LEGACY).await;
     let mut session = Session::start(&[&server], LEGACY).await;
     session.call("log", json!({})).await.unwrap();
     let log = json!({"level": "warning", "logger": "lab", "data": {"heat": 451}});
-    assert_eq!(session.heard().await, Heard::Log(log));
+    assert_eq!(session.next_event().await, ClientEvent::Log(log));
     session.close().await;
 }
 
@@ -181,32 +183,32 @@ async fn a_cancelled_call_stops_on_a_server_with_sessions() {
     let mut server = Server::start("stream", Answers::Stream, NEWEST_LEGACY).await;
     let session = Session::start(&[&server], LEGACY).await;
     let call = session.begin("hang").await;
-    assert_eq!(server.seen().await, Seen::Started);
+    assert_eq!(server.next_event().await, CallEvent::Started);
     call.cancel(Some("enough".to_owned())).await.unwrap();
 
-    // The notification and what it does arrive in either order.
-    let seen = [server.seen().await, server.seen().await];
-    assert!(seen.contains(&Seen::Stopped), "{seen:?}");
-    assert!(seen.contains(&Seen::Cancelled), "{seen:?}");
+    // The notification and its effect arrive in either order.
+    let seen = [server.next_event().await, server.next_event().await];
+    assert!(seen.contains(&CallEvent::Stopped), "{seen:?}");
+    assert!(seen.contains(&CallEvent::Cancelled), "{seen:?}");
     session.call("echo", json!({})).await.unwrap();
     session.close().await;
 }
 
-/// Without a session, a server can't tell which call a notification means: the connection does.
+/// Without a session, a server can't match the notification to a call. It sees the connection close.
 #[tokio::test]
 async fn a_cancelled_call_stops_on_a_server_without_sessions() {
     let mut server = Server::start("json", Answers::Json, NEWEST_LEGACY).await;
     let session = Session::start(&[&server], LEGACY).await;
     let call = session.begin("hang").await;
-    assert_eq!(server.seen().await, Seen::Started);
+    assert_eq!(server.next_event().await, CallEvent::Started);
     call.cancel(None).await.unwrap();
-    assert_eq!(server.seen().await, Seen::Stopped);
+    assert_eq!(server.next_event().await, CallEvent::Stopped);
     session.call("echo", json!({})).await.unwrap();
     session.close().await;
 }
 
 #[tokio::test]
-async fn failures_pass_in_the_servers_own_words() {
+async fn errors_of_servers_are_forwarded_unchanged() {
     let (stream, json) = two_servers().await;
     let session = Session::start(&[&stream, &json], LEGACY).await;
     for tool in ["fail", "json__fail"] {
@@ -217,7 +219,7 @@ async fn failures_pass_in_the_servers_own_words() {
 
         let error = session.call(tool, json!({"with": "json_rpc_error"})).await;
         let Err(ServiceError::McpError(error)) = error else {
-            panic!("{error:?} is no JSON-RPC error");
+            panic!("{error:?} is not a JSON-RPC error");
         };
         assert_eq!(error.code, ErrorCode(-32077));
         assert_eq!(error.message, "out of ink");
@@ -226,18 +228,18 @@ async fn failures_pass_in_the_servers_own_words() {
 
     let error = session.call("no_such_tool", json!({})).await;
     let Err(ServiceError::McpError(error)) = error else {
-        panic!("{error:?} is no JSON-RPC error");
+        panic!("{error:?} is not a JSON-RPC error");
     };
     assert_eq!(error.code, ErrorCode::INVALID_PARAMS);
     session.close().await;
 }
 
 #[tokio::test]
-async fn a_server_asks_in_mid_call_and_gets_the_clients_answers() {
+async fn server_requests_during_a_call_get_the_clients_answers() {
     let server = Server::start("stream", Answers::Stream, NEWEST_LEGACY).await;
     let session = Session::start(&[&server], LEGACY).await;
     let asked = session.call("ask", json!({})).await.unwrap();
-    let told = json!({
+    let expected = json!({
         "elicitation": {"result": {"action": "accept", "content": {"port": 8080}}},
         "sampling": {"result": {
             "role": "assistant",
@@ -246,22 +248,22 @@ async fn a_server_asks_in_mid_call_and_gets_the_clients_answers() {
         }},
         "roots": {"result": {"roots": [{"uri": "file:///work"}]}},
     });
-    assert_eq!(asked.structured_content, Some(told));
+    assert_eq!(asked.structured_content, Some(expected));
     session.close().await;
 }
 
 #[tokio::test]
-async fn a_client_is_asked_for_nothing_that_it_did_not_declare() {
+async fn a_client_gets_no_server_request_that_it_did_not_declare() {
     let server = Server::start("stream", Answers::Stream, NEWEST_LEGACY).await;
     let config = client_config(json!({"roots": {}}));
     let session = Session::start_with(&[&server], LEGACY, config).await;
     let asked = session.call("ask", json!({})).await.unwrap();
-    let told = json!({
+    let expected = json!({
         "elicitation": {"error": -32601},
         "sampling": {"error": -32601},
         "roots": {"result": {"roots": [{"uri": "file:///work"}]}},
     });
-    assert_eq!(asked.structured_content, Some(told));
+    assert_eq!(asked.structured_content, Some(expected));
     session.close().await;
 }
 
@@ -269,7 +271,7 @@ async fn a_client_is_asked_for_nothing_that_it_did_not_declare() {
 async fn prompts_of_two_servers_are_listed_filled_in_and_completed() {
     let (stream, json) = two_servers().await;
     let session = Session::start(&[&stream, &json], LEGACY).await;
-    let prompts = soon("prompts", session.client.list_all_prompts());
+    let prompts = within_timeout("prompts", session.client.list_all_prompts());
     let prompts = prompts.await.unwrap();
     let names: Vec<&str> = prompts.iter().map(|prompt| prompt.name.as_str()).collect();
     assert_eq!(names, ["greet", "json__greet"]);
@@ -277,14 +279,14 @@ async fn prompts_of_two_servers_are_listed_filled_in_and_completed() {
     for (name, server) in [("greet", "stream"), ("json__greet", "json")] {
         let whom = json!({"whom": "Ada"}).as_object().cloned().unwrap();
         let request = GetPromptRequestParams::new(name).with_arguments(whom);
-        let prompt = soon("the prompt", session.client.get_prompt(request));
+        let prompt = within_timeout("the prompt", session.client.get_prompt(request));
         let message = prompt.await.unwrap().messages.remove(0);
-        let said = format!("greet of {server} greets \"Ada\"");
-        assert_eq!(message, PromptMessage::new_text(Role::User, said));
+        let text = format!("greet of {server} greets \"Ada\"");
+        assert_eq!(message, PromptMessage::new_text(Role::User, text));
 
         let argument = ArgumentInfo::new("whom", "wo");
         let request = CompleteRequestParams::new(Reference::for_prompt(name), argument);
-        let completed = soon("a completion", session.client.complete(request));
+        let completed = within_timeout("a completion", session.client.complete(request));
         let values = completed.await.unwrap().completion.values;
         assert_eq!(values, [format!("world, says {server}")]);
     }
@@ -295,7 +297,7 @@ async fn prompts_of_two_servers_are_listed_filled_in_and_completed() {
 async fn resources_of_two_servers_are_listed_and_read() {
     let (stream, json) = two_servers().await;
     let session = Session::start(&[&stream, &json], LEGACY).await;
-    let resources = soon("resources", session.client.list_all_resources());
+    let resources = within_timeout("resources", session.client.list_all_resources());
     let resources = resources.await.unwrap();
     let uris: Vec<&str> = resources
         .iter()
@@ -303,7 +305,7 @@ async fn resources_of_two_servers_are_listed_and_read() {
         .collect();
     assert_eq!(uris, ["note://stream/today", "note://json/today"]);
 
-    let templates = soon("templates", session.client.list_all_resource_templates());
+    let templates = within_timeout("templates", session.client.list_all_resource_templates());
     let templates = templates.await.unwrap();
     let templates: Vec<&str> = templates
         .iter()
@@ -312,11 +314,11 @@ async fn resources_of_two_servers_are_listed_and_read() {
     assert_eq!(templates, ["note://stream/{day}", "note://json/{day}"]);
 
     for server in ["stream", "json"] {
-        // One that is listed, and one that only a template covers.
+        // One resource is listed, the other is only covered by a template.
         for day in ["today", "monday"] {
             let uri = format!("note://{server}/{day}");
             let request = ReadResourceRequestParams::new(&uri);
-            let read = soon("the note", session.client.read_resource(request));
+            let read = within_timeout("the note", session.client.read_resource(request));
             let contents = read.await.unwrap().contents;
             let text = format!("{uri} read by {server}");
             assert_eq!(contents, [ResourceContents::text(text, uri)]);
@@ -326,7 +328,7 @@ async fn resources_of_two_servers_are_listed_and_read() {
 }
 
 #[tokio::test]
-async fn the_session_on_the_server_ends_with_the_clients() {
+async fn the_session_on_the_server_ends_with_that_of_the_client() {
     let server = Server::start("stream", Answers::Stream, NEWEST_LEGACY).await;
     let session = Session::start(&[&server], LEGACY).await;
     session.call("echo", json!({})).await.unwrap();
@@ -341,7 +343,7 @@ fn as_json(tools: &[Tool]) -> Value {
 
 fn text_of(answer: ServerResult) -> String {
     let ServerResult::CallToolResult(result) = answer else {
-        panic!("{answer:?} is no tool result");
+        panic!("{answer:?} is not a tool result");
     };
     result.content[0].as_text().unwrap().text.clone()
 }

@@ -1,5 +1,5 @@
-//! An MCP server of the SDK over Streamable HTTP on loopback, with a tool for each thing that can
-//! happen in the middle of a call.
+//! An MCP server of the SDK over Streamable HTTP on loopback, with a tool for each event that can
+//! occur during a call.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -15,22 +15,22 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
 
-use super::soon;
+use super::within_timeout;
 
-/// How the server answers a POST: the two ways that Streamable HTTP has.
+/// How the server answers a POST: the two forms of Streamable HTTP.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Answers {
     /// `text/event-stream`, with a session and priming events.
     Stream,
-    /// `application/json`, without a session; a stream only where something precedes the answer.
+    /// `application/json`, without a session. It is a stream only if a message precedes the answer.
     Json,
 }
 
-/// What the server saw happen to a call that waits.
+/// An event of a `hang` call on the server.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Seen {
+pub(crate) enum CallEvent {
     Started,
-    /// The handler was told to stop.
+    /// The handler was cancelled.
     Stopped,
     /// A `notifications/cancelled` arrived.
     Cancelled,
@@ -40,10 +40,10 @@ pub(crate) enum Seen {
 pub(crate) struct Server {
     pub(crate) name: &'static str,
     pub(crate) url: String,
-    /// A `count` call answers once it gets a permit from here.
+    /// A `count` call answers after it gets a permit from here.
     pub(crate) gate: Arc<Semaphore>,
     sessions: Arc<LocalSessionManager>,
-    seen: mpsc::UnboundedReceiver<Seen>,
+    events: mpsc::UnboundedReceiver<CallEvent>,
 }
 
 impl Server {
@@ -53,17 +53,17 @@ impl Server {
         answers: Answers,
         newest: ProtocolVersion,
     ) -> Self {
-        let (sender, seen) = mpsc::unbounded_channel();
+        let (sender, events) = mpsc::unbounded_channel();
         let gate = Arc::new(Semaphore::new(0));
         let sessions = Arc::<LocalSessionManager>::default();
-        let lab = Lab {
+        let test_server = TestServer {
             name,
             newest,
             gate: gate.clone(),
-            seen: sender,
+            events: sender,
         };
         let service = StreamableHttpService::new(
-            move || Ok(lab.clone()),
+            move || Ok(test_server.clone()),
             sessions.clone(),
             StreamableHttpServerConfig::default()
                 .with_legacy_session_mode(answers == Answers::Stream)
@@ -78,35 +78,35 @@ impl Server {
             url,
             gate,
             sessions,
-            seen,
+            events,
         }
     }
 
-    /// The next thing that happened to a call that waits.
-    pub(crate) async fn seen(&mut self) -> Seen {
-        soon("the server to see something", self.seen.recv())
+    /// The next event of a `hang` call.
+    pub(crate) async fn next_event(&mut self) -> CallEvent {
+        within_timeout("an event on the server", self.events.recv())
             .await
             .unwrap()
     }
 
-    /// How many sessions are open.
+    /// The number of open sessions.
     pub(crate) async fn sessions(&self) -> usize {
         self.sessions.sessions.read().await.len()
     }
 
     /// The tools as the server itself defines them.
     pub(crate) fn tools() -> Vec<Tool> {
-        Lab::tool_router().list_all()
+        TestServer::tool_router().list_all()
     }
 }
 
-/// The server's handler; one clone per session, or per request where there is no session.
+/// The server's handler, cloned per session, or per request if there is no session.
 #[derive(Clone)]
-struct Lab {
+struct TestServer {
     name: &'static str,
     newest: ProtocolVersion,
     gate: Arc<Semaphore>,
-    seen: mpsc::UnboundedSender<Seen>,
+    events: mpsc::UnboundedSender<CallEvent>,
 }
 
 /// How a call of `fail` fails.
@@ -123,7 +123,7 @@ struct Fail {
 }
 
 #[tool_router]
-impl Lab {
+impl TestServer {
     /// Returns its arguments, and which server it is
     #[tool(annotations(title = "Echo", read_only_hint = true, idempotent_hint = true))]
     async fn echo(&self, Parameters(arguments): Parameters<JsonObject>) -> CallToolResult {
@@ -159,13 +159,13 @@ impl Lab {
     /// Answers only when it is cancelled
     #[tool]
     async fn hang(&self, context: RequestContext<RoleServer>) -> String {
-        let _ = self.seen.send(Seen::Started);
+        let _ = self.events.send(CallEvent::Started);
         context.ct.cancelled().await;
-        let _ = self.seen.send(Seen::Stopped);
+        let _ = self.events.send(CallEvent::Stopped);
         "cancelled".to_owned()
     }
 
-    /// Fails as it is told
+    /// Fails in the requested way
     #[tool]
     async fn fail(&self, Parameters(fail): Parameters<Fail>) -> Result<CallToolResult, ErrorData> {
         match fail.with {
@@ -181,7 +181,7 @@ impl Lab {
         }
     }
 
-    /// Asks the user, the model and the client before it answers, and returns what they said
+    /// Sends three requests to the client before it answers, and returns the answers
     #[tool]
     async fn ask(&self, peer: Peer<RoleServer>) -> CallToolResult {
         let elicitation = json!({
@@ -209,12 +209,12 @@ impl Lab {
 }
 
 #[tool_handler]
-impl ServerHandler for Lab {
+impl ServerHandler for TestServer {
     fn get_info(&self) -> ServerConfig {
-        let offers = json!({
+        let capabilities = json!({
             "tools": {}, "prompts": {}, "resources": {}, "completions": {}, "logging": {},
         });
-        ServerConfig::new(serde_json::from_value(offers).unwrap())
+        ServerConfig::new(serde_json::from_value(capabilities).unwrap())
             .with_server_info(Implementation::new(self.name, "1.0.0"))
     }
 
@@ -227,7 +227,7 @@ impl ServerHandler for Lab {
         _: CancelledNotificationParam,
         _: NotificationContext<RoleServer>,
     ) {
-        let _ = self.seen.send(Seen::Cancelled);
+        let _ = self.events.send(CallEvent::Cancelled);
     }
 
     async fn list_prompts(
@@ -290,7 +290,7 @@ impl ServerHandler for Lab {
     }
 }
 
-/// Sends a request to the client in the middle of a call: its result, or its error, as JSON.
+/// Sends a request to the client during a call. Returns the result or the error as JSON.
 async fn ask_client(peer: &Peer<RoleServer>, request: Value) -> Value {
     let request: ServerRequest = serde_json::from_value(request).unwrap();
     match peer.send_request(request).await {

@@ -1,8 +1,8 @@
-//! What may come of each call, whatever happened in between.
+//! The permitted outcomes of each call.
 //!
-//! That each id is answered once, in its own era and with growing progress, is checked by the [protocol checker] of all
-//! tests. Here is the rest: whose answer it is, whether a failure had a cause, and how often the
-//! tool ran.
+//! The [protocol checker] of all tests checks that each id is answered once, in its own era and with
+//! increasing progress. The model checks the rest: that the answer is that of the right tool, that a
+//! failure had a cause, and how often the tool ran.
 //!
 //! [protocol checker]: crate::common::protocol_checker
 
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::player::DEADLINE;
+use super::driver::DEADLINE;
 use super::script::Tool;
 use crate::common::fake::FakeBackend;
 use crate::common::protocol_checker::Message;
@@ -20,13 +20,13 @@ use crate::common::protocol_checker::Message;
 pub struct Call {
     tool: usize,
     since: Instant,
-    /// Its id was used for something else too: one of the answers is that one's.
-    twice: usize,
+    /// How many further requests used the same id. Each of them gets an answer too.
+    duplicates: usize,
 }
 
-/// What happened to backends.
+/// A disturbance of a backend that affects calls at random.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Weather {
+pub enum Disturbance {
     /// Sessions were forgotten.
     SessionsLost,
     /// Connections broke.
@@ -36,13 +36,13 @@ pub enum Weather {
 pub struct Model {
     pub tools: Vec<Tool>,
     calls: BTreeMap<u64, Call>,
-    weather: HashSet<Weather>,
-    /// Tools that a client cancelled: their backend may have stopped before it was done.
+    disturbance: HashSet<Disturbance>,
+    /// Tools whose call the client cancelled. The backend may have stopped it early.
     cancelled: HashSet<usize>,
     refused: bool,
-    /// Tools that answered with their own words.
+    /// Tools that answered with their own text.
     succeeded: HashSet<usize>,
-    /// Tools of which the gateway said that they did not run.
+    /// Tools that did not run according to the gateway's error.
     denied: HashSet<usize>,
     failed: Vec<(usize, String)>,
 }
@@ -52,7 +52,7 @@ impl Call {
         Self {
             tool,
             since: Instant::now(),
-            twice: 0,
+            duplicates: 0,
         }
     }
 }
@@ -62,7 +62,7 @@ impl Model {
         Self {
             tools,
             calls: BTreeMap::new(),
-            weather: HashSet::new(),
+            disturbance: HashSet::new(),
             cancelled: HashSet::new(),
             refused: false,
             succeeded: HashSet::new(),
@@ -71,7 +71,7 @@ impl Model {
         }
     }
 
-    /// All ids that calls were made under.
+    /// The ids of all calls.
     pub fn ids(&self) -> Vec<u64> {
         self.calls.keys().copied().collect()
     }
@@ -80,9 +80,9 @@ impl Model {
         self.calls.insert(id, call);
     }
 
-    pub fn asked_twice(&mut self, id: u64) {
+    pub fn id_reused(&mut self, id: u64) {
         if let Some(call) = self.calls.get_mut(&id) {
-            call.twice += 1;
+            call.duplicates += 1;
         }
     }
 
@@ -91,15 +91,15 @@ impl Model {
             .extend(self.calls.get(&id).map(|call| call.tool));
     }
 
-    pub fn refused_a_question(&mut self) {
+    pub fn refused_server_request(&mut self) {
         self.refused = true;
     }
 
-    pub fn weather(&mut self, weather: Weather) {
-        self.weather.insert(weather);
+    pub fn disturbance(&mut self, disturbance: Disturbance) {
+        self.disturbance.insert(disturbance);
     }
 
-    /// Takes note of an answer. If it asks something, says for which tool.
+    /// Records an answer. If it requests input, returns the tool.
     pub fn answered(&mut self, answer: &Message) -> Option<usize> {
         let call = self.calls.get_mut(&answer.id().as_u64()?)?;
         let (tool, line) = (call.tool, &answer.line);
@@ -108,27 +108,27 @@ impl Model {
         if error.is_null() {
             let result = &answer.json["result"];
             if result["resultType"] == "input_required" {
-                assert!(self.tools[tool].asks, "nobody asked: {line}");
+                assert!(self.tools[tool].asks, "no input was requested: {line}");
                 return Some(tool);
             }
             let text = result["content"][0]["text"].as_str();
-            let words = text.unwrap_or_else(|| panic!("no text: {line}"));
-            let own = words.split(' ').next() == Some(name.as_str());
+            let text = text.unwrap_or_else(|| panic!("no text: {line}"));
+            let own = text.split(' ').next() == Some(name.as_str());
             assert!(own, "another tool's answer for {name}: {line}");
             self.succeeded.insert(tool);
             return None;
         }
-        let for_the_second = matches!(error["code"].as_i64(), Some(-32600 | -32602));
-        if for_the_second && call.twice > 0 {
-            call.twice -= 1;
+        let for_duplicate = matches!(error["code"].as_i64(), Some(-32600 | -32602));
+        if for_duplicate && call.duplicates > 0 {
+            call.duplicates -= 1;
             return None;
         }
         let late = call.since.elapsed() >= DEADLINE;
-        self.judge_error(tool, late, error, line);
+        self.check_error(tool, late, error, line);
         None
     }
 
-    fn judge_error(&mut self, tool: usize, late: bool, error: &Value, line: &str) {
+    fn check_error(&mut self, tool: usize, late: bool, error: &Value, line: &str) {
         let (data, message) = (
             &error["data"],
             error["message"].as_str().unwrap_or_default(),
@@ -142,14 +142,14 @@ impl Model {
                 self.denied.insert(tool);
             }
             if data["class"] == "deadline" {
-                assert!(late, "before its time: {line}");
+                assert!(late, "before the deadline: {line}");
             }
         }
         self.failed.push((tool, line.to_owned()));
     }
 
-    /// Judges the whole. `cut_off`: the gateway ended in the middle of it.
-    pub fn judge(&self, backends: &[FakeBackend], cut_off: bool) {
+    /// Checks the whole run. `cut_off` is set if the gateway ended during calls.
+    pub fn check(&self, backends: &[FakeBackend], cut_off: bool) {
         for (at, tool) in self.tools.iter().enumerate() {
             let name = &tool.name;
             let runs: usize = backends.iter().map(|backend| backend.runs(name)).sum();
@@ -157,27 +157,27 @@ impl Model {
                 tool.safe || runs <= 1,
                 "{name} isn't known to be safe, and ran {runs} times"
             );
-            // First attempt, two retries, one for a renewed session; two rounds of questions.
+            // The first attempt, two retries, one for a renewed session; two rounds of input.
             assert!(runs <= 6, "{name} ran {runs} times");
             let denied = self.denied.contains(&at) && !self.succeeded.contains(&at);
             assert!(
                 !denied || runs == 0,
-                "{name} ran, and the client was told that it did not"
+                "{name} ran, but its error says that it did not"
             );
             assert!(
                 !self.succeeded.contains(&at) || runs > 0,
-                "{name} said something without running"
+                "{name} answered without running"
             );
         }
-        if !cut_off && self.weather.is_empty() {
+        if !cut_off && self.disturbance.is_empty() {
             self.failed
                 .iter()
-                .for_each(|(tool, line)| self.had_a_cause(*tool, line));
+                .for_each(|(tool, line)| self.check_cause(*tool, line));
         }
     }
 
-    /// In fair weather a call fails only by what its own backend was told to do with it.
-    fn had_a_cause(&self, tool: usize, line: &str) {
+    /// Without disturbances, a call fails only by the faults scripted for it.
+    fn check_cause(&self, tool: usize, line: &str) {
         let class = serde_json::from_str::<Value>(line).unwrap_or_default();
         let class = class["error"]["data"]["class"].as_str().unwrap_or_default();
         let tool_is_cancelled = self.cancelled.contains(&tool);
@@ -189,9 +189,9 @@ impl Model {
             .filter(|other| other.modern == tool.modern);
         let breaker = line.contains("not called, because its last 5 calls failed");
         let tripped = breaker && others.map(faults).sum::<usize>() >= 5;
-        let own_words = tool.errs && line.contains("the tool says no");
+        let own_error = tool.errs && line.contains("the tool says no");
         let known = tool.classes.contains(&class) || class == "deadline";
-        let excused = own_words || known || tripped || tool.asks || tool_is_cancelled;
+        let excused = own_error || known || tripped || tool.asks || tool_is_cancelled;
         assert!(excused, "{} fails without a cause: {line}", tool.name);
     }
 }

@@ -1,4 +1,4 @@
-//! stdin and stdout in memory, so that what a client sends is read before it does anything else.
+//! stdin and stdout in memory. A sent message is read before the client continues.
 
 use std::collections::VecDeque;
 use std::io::{Error, ErrorKind, Read, Write};
@@ -21,10 +21,10 @@ struct Pipe {
 struct State {
     bytes: VecDeque<u8>,
     ended: bool,
-    /// All bytes have been taken, and the reader is back for more.
-    hungry: bool,
-    /// Nobody reads any more.
-    gone: bool,
+    /// All bytes have been read, and the reader unread for more.
+    waiting: bool,
+    /// The reader was dropped.
+    closed: bool,
 }
 
 pub fn stdin() -> (Reader, Input) {
@@ -33,14 +33,14 @@ pub fn stdin() -> (Reader, Input) {
 }
 
 impl Input {
-    /// Sends bytes, and waits until they have been taken off to the gateway's loop.
+    /// Sends bytes, and unread until the gateway's reader has passed them on.
     pub fn send(&self, bytes: &[u8]) {
         let mut state = self.0.state.lock().unwrap();
         state.bytes.extend(bytes);
-        state.hungry = false;
+        state.waiting = false;
         self.0.changed.notify_all();
-        let waits = |state: &mut State| !state.hungry && !state.gone;
-        drop(self.0.changed.wait_while(state, waits).unwrap());
+        let unread = |state: &mut State| !state.waiting && !state.closed;
+        drop(self.0.changed.wait_while(state, unread).unwrap());
     }
 
     pub fn end(&self) {
@@ -59,7 +59,7 @@ impl Read for Reader {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
         let mut state = self.0.state.lock().unwrap();
         if state.bytes.is_empty() {
-            state.hungry = true;
+            state.waiting = true;
             self.0.changed.notify_all();
             let nothing = |state: &mut State| state.bytes.is_empty() && !state.ended;
             state = self.0.changed.wait_while(state, nothing).unwrap();
@@ -70,7 +70,7 @@ impl Read for Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.0.state.lock().unwrap().gone = true;
+        self.0.state.lock().unwrap().closed = true;
         self.0.changed.notify_all();
     }
 }
@@ -85,9 +85,9 @@ pub struct Writer(Output);
 #[derive(Default)]
 struct Written {
     bytes: Vec<u8>,
-    /// Nobody reads any more.
+    /// The client has stopped reading.
     broken: bool,
-    /// Nobody writes any more.
+    /// The writer was dropped.
     ended: bool,
 }
 
@@ -101,14 +101,14 @@ impl Output {
         self.0.0.lock().unwrap()
     }
 
-    /// Waits until a line, or the end, is there to be heard. `false` if none comes for so long.
+    /// Waits for output or its end. Returns whether one came in time.
     pub fn wait(&self, at_most: Duration) -> bool {
         let nothing = |written: &mut Written| written.bytes.is_empty() && !written.ended;
         let waited = self.0.1.wait_timeout_while(self.lock(), at_most, nothing);
         !waited.unwrap().1.timed_out()
     }
 
-    /// The whole lines that have come since.
+    /// The complete lines since the last call.
     pub fn lines(&self) -> Vec<Vec<u8>> {
         let mut written = self.lock();
         let end = written.bytes.iter().rposition(|byte| *byte == b'\n');

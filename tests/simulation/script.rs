@@ -1,4 +1,4 @@
-//! What a backend does with each attempt of a call, and what may come of it.
+//! The scripted replies of a backend to each attempt of a call, and the permitted outcomes.
 
 use serde_json::{Value, json};
 
@@ -8,21 +8,21 @@ use crate::common::message::{complete_text, notification, progress, request, tex
 use crate::common::reply::Reply;
 use crate::common::rng::Rng;
 
-/// A tool that is called once, and what its backend does.
+/// A tool that is called once, and its script.
 pub struct Tool {
     pub name: String,
     pub modern: bool,
     /// Known to be safe to run twice.
     pub safe: bool,
-    /// Classes of errors that its backend gives cause for.
+    /// The error classes that its scripted faults can cause.
     pub classes: Vec<&'static str>,
-    /// Its backend asks something.
+    /// Its backend requests input.
     pub asks: bool,
-    /// Its backend answers with an error of its own.
+    /// Its backend answers with a tool error.
     pub errs: bool,
 }
 
-/// Writes the script of one tool, and queues it at its backend. Gates that hold it are added.
+/// Makes the script of one tool and queues it at its backend. Gates that hold replies are added.
 pub fn write(
     fake: &FakeBackend,
     name: String,
@@ -47,10 +47,10 @@ pub fn write(
         0 => {
             tool.asks = true;
             if modern {
-                modern_questions(fake, &tool.name, rng);
+                modern_input(fake, &tool.name, rng);
             } else {
-                let story = legacy_story(fake, &tool.name, rng, gates);
-                fake.on_tool(&tool.name, story);
+                let reply = legacy_input(fake, &tool.name, rng, gates);
+                fake.on_tool(&tool.name, reply);
             }
         }
         1 => {
@@ -63,9 +63,9 @@ pub fn write(
     tool
 }
 
-fn says(tool: &Tool) -> Value {
-    let words = if tool.modern { complete_text } else { text };
-    words(&tool.name)
+fn answer(tool: &Tool) -> Value {
+    let make = if tool.modern { complete_text } else { text };
+    make(&tool.name)
 }
 
 /// An answer that is held, with progress before it.
@@ -73,21 +73,21 @@ fn slow_answer(tool: &Tool, rng: &mut Rng, gates: &mut Vec<Gate>) -> Reply {
     let gate = Gate::new();
     gates.push(gate.clone());
     if rng.one_in(2) {
-        return Reply::json(&says(tool)).after(&gate);
+        return Reply::json(&answer(tool)).after(&gate);
     }
     let mut stream = Reply::sse();
     for step in 0..rng.below(4) {
         stream = stream.event(progress(step as f64));
     }
-    stream = stream.hold(&gate).event(progress(10.0)).event(says(tool));
+    stream = stream.hold(&gate).event(progress(10.0)).event(answer(tool));
     if rng.one_in(2) {
-        // What comes after the answer is nobody's.
-        stream = stream.event(progress(11.0)).event(says(tool));
+        // Messages after the answer belong to no call.
+        stream = stream.event(progress(11.0)).event(answer(tool));
     }
     stream
 }
 
-/// Something that goes wrong, and the class of what comes of it if it is not tried again.
+/// A fault, and the error class if the call is not retried.
 fn fault(rng: &mut Rng) -> (&'static str, Reply) {
     let wait = *rng.pick(&["0", "1", "7", "40", "soon"]);
     match rng.below(12) {
@@ -112,18 +112,18 @@ fn fault(rng: &mut Rng) -> (&'static str, Reply) {
         ),
         _ => (
             "bad_reply",
-            Reply::json(&json!({ "jsonrpc": "2.0", "id": "strange", "result": {} })),
+            Reply::json(&json!({ "jsonrpc": "2.0", "id": "unknown", "result": {} })),
         ),
     }
 }
 
-fn form(words: &str) -> Value {
-    json!({ "message": words, "requestedSchema": { "type": "object", "properties": {} } })
+fn form(message: &str) -> Value {
+    json!({ "message": message, "requestedSchema": { "type": "object", "properties": {} } })
 }
 
-/// Questions on the call's own stream, some of them withdrawn, and an answer when all others have
-/// been answered.
-fn legacy_story(fake: &FakeBackend, tool: &str, rng: &mut Rng, gates: &mut Vec<Gate>) -> Reply {
+/// Server requests on the call's stream, some of them cancelled, and the answer after all others
+/// have been answered.
+fn legacy_input(fake: &FakeBackend, tool: &str, rng: &mut Rng, gates: &mut Vec<Gate>) -> Reply {
     let mut stream = Reply::sse();
     let mut waits = Vec::new();
     for n in 0..1 + rng.below(2) {
@@ -144,8 +144,8 @@ fn legacy_story(fake: &FakeBackend, tool: &str, rng: &mut Rng, gates: &mut Vec<G
     stream.event(text(tool))
 }
 
-/// Rounds of questions. The tool runs after the last.
-fn modern_questions(fake: &FakeBackend, tool: &str, rng: &mut Rng) {
+/// Rounds of `input_required`. The tool runs after the last one.
+fn modern_input(fake: &FakeBackend, tool: &str, rng: &mut Rng) {
     for round in 0..1 + rng.below(2) {
         let words = format!("{tool} asks {round}");
         let asks = json!({ "k": { "method": "elicitation/create", "params": form(&words) } });

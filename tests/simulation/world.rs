@@ -1,9 +1,9 @@
-//! One gateway in a world whose clock moves only when the simulation says so.
+//! One gateway with a clock that only the simulation advances.
 //!
-//! The gateway, its backends and the player share one thread and one runtime. Its clock is paused,
-//! and can't run ahead by itself, since the player never sleeps: it yields, and every turn lets all
-//! others do what they can. Sockets are real, on the loopback; what is written to one of them is
-//! there at the other end by the next turn.
+//! The gateway, its backends and the driver share one thread and one runtime. The clock is paused,
+//! and doesn't advance by itself, since the driver never sleeps: it yields, and every yield lets all
+//! other tasks run. Sockets are real, on loopback; bytes written to one are readable at the other end
+//! by the next yield.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -18,10 +18,10 @@ use super::pipes::{Input, Output, stdin, stdout};
 use crate::common::PATIENCE;
 use crate::common::protocol_checker::{Message, ProtocolChecker};
 
-/// Both directions and what else happened, for whoever has to find out why.
+/// All messages and events, to find the cause of a failure.
 pub type Transcript = Arc<Mutex<Vec<String>>>;
 
-/// Turns in which a request on a fresh connection gets from one end to the other.
+/// Yields that a request on a new connection needs to reach the other end.
 const TURNS: usize = 12;
 
 pub struct World {
@@ -29,16 +29,16 @@ pub struct World {
     pub input: Option<Input>,
     pub output: Output,
     pub shutdown: UnboundedSender<()>,
-    /// The gateway reads and answers: nothing has told it to end.
+    /// The gateway reads and answers, since no shutdown was requested.
     pub reads: bool,
     gateway: JoinHandle<ExitReason>,
     transcript: Transcript,
     pings: usize,
     pongs: usize,
-    /// Messages, other than pongs.
-    heard: usize,
-    /// Requests of the gateway's own that came in and were not taken yet.
-    pub questions: Vec<Message>,
+    /// Messages received, other than pongs.
+    received: usize,
+    /// Server requests that were not taken yet.
+    pub server_requests: Vec<Message>,
     /// Responses that were not taken yet.
     pub answers: Vec<Message>,
 }
@@ -55,13 +55,13 @@ impl World {
         let config = load(&overrides, &Environment::new(folder.path())).unwrap();
         let (reader, input) = stdin();
         let (writer, output) = stdout();
-        let (shutdown, wishes) = Shutdown::manual();
+        let (shutdown, requests) = Shutdown::manual();
         let io = Io {
             reader: Box::new(reader),
             writer: Box::new(writer),
         };
-        let gateway = tokio::task::spawn_local(run(config, io, wishes));
-        // Only a gateway that has begun reads what it is sent.
+        let gateway = tokio::task::spawn_local(run(config, io, requests));
+        // The gateway reads its input only after it has started.
         tokio::task::yield_now().await;
         Self {
             checker: ProtocolChecker::default(),
@@ -73,15 +73,15 @@ impl World {
             transcript,
             pings: 0,
             pongs: 0,
-            heard: 0,
-            questions: Vec::new(),
+            received: 0,
+            server_requests: Vec::new(),
             answers: Vec::new(),
         }
     }
 
     pub fn note(&self, what: impl Into<String>) {
         let what = what.into();
-        // There are hundreds of them.
+        // There are hundreds of pings.
         if !what.contains("\"ping ") {
             self.transcript.lock().unwrap().push(what);
         }
@@ -95,28 +95,27 @@ impl World {
         self.note(format!("→ {line}"));
     }
 
-    /// Lets everybody else do so many turns.
+    /// Yields to all other tasks so many times.
     pub async fn turns(&self, count: usize) {
         for _ in 0..count {
             tokio::task::yield_now().await;
         }
     }
 
-    /// Lets everybody else go on until nothing more happens.
+    /// Yields until no more messages arrive.
     pub async fn settle(&mut self) {
         loop {
-            let before = self.heard;
+            let before = self.received;
             self.turns(TURNS).await;
             self.catch_up().await;
-            if self.heard == before {
+            if self.received == before {
                 return;
             }
         }
     }
 
-    /// Pings the gateway, which answers whatever else it does, and waits for that: all that it said
-    /// before has then gone through the thread that writes. Nobody else gets a turn meanwhile, so
-    /// that what happens doesn't hang on how fast that thread is.
+    /// Pings the gateway and waits for the pong: then the writer thread has written everything before
+    /// it. Other tasks hardly run meanwhile, so the run doesn't depend on the speed of that thread.
     pub async fn catch_up(&mut self) {
         let begun = Instant::now();
         if self.reads {
@@ -125,17 +124,17 @@ impl World {
                 json!({ "jsonrpc": "2.0", "id": format!("ping {}", self.pings), "method": "ping" });
             self.send(&ping.to_string());
         }
-        self.hear();
+        self.receive();
         while self.reads && self.pongs < self.pings && !self.has_ended() {
             assert!(begun.elapsed() < PATIENCE, "a ping is not answered");
             self.turns(2).await;
             while self.pongs < self.pings && self.output.wait(Duration::from_millis(50)) {
-                self.hear();
+                self.receive();
             }
         }
     }
 
-    /// Lets time pass once nothing else happens.
+    /// Advances the clock after [`Self::settle`].
     pub async fn pass(&mut self, time: Duration) {
         self.settle().await;
         self.note(format!("  {time:?} pass"));
@@ -147,28 +146,28 @@ impl World {
         self.gateway.is_finished()
     }
 
-    /// Takes in what is left of stdout, and says why the gateway ended.
+    /// Reads the rest of stdout, and returns why the gateway ended.
     pub async fn end(mut self) -> (ExitReason, ProtocolChecker, Vec<Message>) {
         let reason = (&mut self.gateway).await.expect("the gateway panicked");
         let begun = Instant::now();
         while !self.output.has_ended() {
             assert!(begun.elapsed() < PATIENCE, "stdout stays open");
             self.output.wait(PATIENCE);
-            self.hear();
+            self.receive();
         }
-        self.hear();
+        self.receive();
         self.note(format!("  the gateway has ended: {reason:?}"));
         (reason, self.checker, self.answers)
     }
 
-    fn hear(&mut self) {
+    fn receive(&mut self) {
         for line in self.output.lines() {
             self.note(format!("← {}", String::from_utf8_lossy(&line)));
             for message in self.checker.received(&line) {
-                self.heard += usize::from(!is_pong(message.id()));
+                self.received += usize::from(!is_pong(message.id()));
                 if !message.is_response() {
                     if !message.id().is_null() {
-                        self.questions.push(message);
+                        self.server_requests.push(message);
                     }
                 } else if is_pong(message.id()) {
                     self.pongs += 1;

@@ -1,7 +1,7 @@
-//! The backends, as a process of their own: five that are well, or three that misbehave.
+//! A process with a group of backends: five good ones, or three faulty ones.
 //!
-//! Prints a name and a URL for each, obeys a [`Word`] a line on stdin, and at its end says how many
-//! calls ran and how many of them twice. What each fault is, is the affair of [`super::faults`].
+//! Prints a name and a URL for each, reads a [`BackendCommand`] a line from stdin, and at its end prints how many
+//! calls ran and how many of them ran twice. The faults are in [`super::faults`].
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{BufRead, Write};
@@ -18,57 +18,57 @@ use super::common::gate::Gate;
 use super::common::message;
 use super::common::reply::Reply;
 use super::common::wire::Request;
-use super::faults::{self, Mood, STEP};
+use super::faults::{self, CurrentFault, STEP};
 
-/// How long the tool `work` takes: time enough to be cancelled.
+/// The duration of the tool `work`: long enough to be cancelled.
 const WORK: Duration = Duration::from_millis(50);
-/// How many progress notifications come before the answer of `progress`.
+/// The number of progress notifications before the answer of `progress`.
 const REPORTS: u32 = 3;
-/// How many calls are remembered, to notice one that runs twice.
-const REMEMBERED: usize = 100_000;
+/// The number of recent calls that are kept, to detect a call that runs twice.
+const RECENT_CALLS: usize = 100_000;
 
-/// Backends that are well, with what kind of server each is.
-const WELL: [Kind; 5] = [
+/// Backends without faults, and the kind of server of each.
+const GOOD: [Kind; 5] = [
     ("json", |fake| fake.with_get()),
     ("sse", |fake| fake.sse()),
     ("modern", |fake| fake.modern()),
     ("modern-sse", |fake| fake.modern().sse()),
     ("paged", |fake| fake.without_sessions().page_size(2)),
 ];
-/// Those that misbehave while there is chaos.
+/// Backends that are faulty in slices with faults.
 const FLAKY: [Kind; 3] = [
     ("flaky-json", |fake| fake.with_get()),
     ("flaky-sse", |fake| fake.sse()),
     ("flaky-modern", |fake| fake.modern()),
 ];
 
-/// What the process is told.
+/// A command to the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Word {
-    /// Misbehave, in every way in turn.
-    Chaos,
-    /// Behave.
-    Calm,
-    /// Close all connections, so that none is left but those that are needed.
-    Hush,
+pub(crate) enum BackendCommand {
+    /// Show every fault in turn.
+    Faults,
+    /// Show no faults.
+    NoFaults,
+    /// Close all connections, so that only those that are needed are reopened.
+    CloseConnections,
 }
 
-impl Word {
+impl BackendCommand {
     pub(crate) const fn text(self) -> &'static str {
         match self {
-            Self::Chaos => "chaos",
-            Self::Calm => "calm",
-            Self::Hush => "hush",
+            Self::Faults => "faults",
+            Self::NoFaults => "no-faults",
+            Self::CloseConnections => "close-connections",
         }
     }
 
     fn read(text: &str) -> Option<Self> {
-        let all = [Self::Chaos, Self::Calm, Self::Hush];
-        all.into_iter().find(|word| word.text() == text)
+        let all = [Self::Faults, Self::NoFaults, Self::CloseConnections];
+        all.into_iter().find(|command| command.text() == text)
     }
 }
 
-/// A backend's name, and what kind of server it is.
+/// A backend's name and its kind of server.
 type Kind = (&'static str, fn(FakeBackend) -> FakeBackend);
 
 /// The names of a group of backends, in their order.
@@ -78,105 +78,112 @@ pub(crate) fn names(group: &str) -> Vec<&'static str> {
 
 fn kinds(group: &str) -> &'static [Kind] {
     match group {
-        "well" => &WELL,
+        "good" => &GOOD,
         "flaky" => &FLAKY,
         _ => &[],
     }
 }
 
-/// Plays the backends of a group until stdin ends.
-pub(crate) fn play(group: &str) -> Result<()> {
+/// Runs the backends of a group until stdin ends.
+pub(crate) fn serve(group: &str) -> Result<()> {
     let runs = Arc::new(Mutex::new(Runs::default()));
-    let mut actors = Vec::new();
+    let mut instances = Vec::new();
     let mut out = std::io::stdout().lock();
     for (name, kind) in kinds(group) {
-        let actor = Actor::start(*kind, &runs);
-        writeln!(out, "{name} {}", actor.fake.url())?;
-        actors.push(actor);
+        let instance = Instance::start(*kind, &runs);
+        writeln!(out, "{name} {}", instance.fake.url())?;
+        instances.push(instance);
     }
     out.flush()?;
-    obey(&mut actors, &words());
+    execute(&mut instances, &commands());
     let runs = runs.lock().unwrap_or_else(PoisonError::into_inner);
     writeln!(out, "{} {}", runs.all, runs.twice)?;
     Ok(out.flush()?)
 }
 
-/// What comes on stdin; it ends with that.
-fn words() -> Receiver<Word> {
-    let (sender, words) = channel();
+/// The commands on stdin. The channel closes when stdin ends.
+fn commands() -> Receiver<BackendCommand> {
+    let (sender, commands) = channel();
     thread::spawn(move || {
         let lines = std::io::stdin().lock().lines().map_while(|line| line.ok());
-        for word in lines.filter_map(|line| Word::read(&line)) {
-            if sender.send(word).is_err() {
+        for command in lines.filter_map(|line| BackendCommand::read(&line)) {
+            if sender.send(command).is_err() {
                 return;
             }
         }
     });
-    words
+    commands
 }
 
-/// In chaos every [`STEP`] brings each backend its next fault; no two have the same one.
-fn obey(actors: &mut [Actor], words: &Receiver<Word>) {
-    let mut times = 0;
-    let mut chaos: Option<usize> = None;
+/// Executes commands. With faults, each backend gets its next fault every [`STEP`], and no two have
+/// the same one.
+fn execute(instances: &mut [Instance], commands: &Receiver<BackendCommand>) {
+    let mut cycle = 0;
+    let mut faulty: Option<usize> = None;
     loop {
-        match words.recv_timeout(STEP) {
-            Ok(Word::Chaos) => {
-                chaos = Some(0);
-                times += 1;
+        match commands.recv_timeout(STEP) {
+            Ok(BackendCommand::Faults) => {
+                faulty = Some(0);
+                cycle += 1;
             }
-            Ok(Word::Calm) => {
-                chaos = None;
-                actors
+            Ok(BackendCommand::NoFaults) => {
+                faulty = None;
+                instances
                     .iter()
-                    .for_each(|actor| actor.mood.settle(&actor.fake));
+                    .for_each(|instance| instance.current_fault.clear(&instance.fake));
             }
-            Ok(Word::Hush) => actors.iter().for_each(|actor| {
-                actor.fake.drop_connections();
+            Ok(BackendCommand::CloseConnections) => instances.iter().for_each(|instance| {
+                instance.fake.drop_connections();
             }),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        if let Some(step) = &mut chaos {
-            for (place, actor) in actors.iter().enumerate() {
-                let fault = faults::at(times, *step, place);
-                actor.mood.turn(fault, &actor.fake);
+        if let Some(step) = &mut faulty {
+            for (position, instance) in instances.iter().enumerate() {
+                let fault = faults::at(cycle, *step, position);
+                instance.current_fault.set(fault, &instance.fake);
             }
             *step += 1;
         }
     }
 }
 
-/// One backend, and how it behaves just now.
-struct Actor {
+/// One backend and its current fault.
+struct Instance {
     fake: FakeBackend,
-    mood: Mood,
+    current_fault: CurrentFault,
 }
 
-impl Actor {
+impl Instance {
     fn start(kind: fn(FakeBackend) -> FakeBackend, runs: &Arc<Mutex<Runs>>) -> Self {
-        let mood = Mood::default();
+        let current_fault = CurrentFault::default();
         let fake = ["echo", "work", "progress", "ask"]
             .into_iter()
             .fold(FakeBackend::start(), FakeBackend::tool)
             .without_recording()
-            .respond_with(role(mood.clone(), Arc::clone(runs)));
+            .respond_with(replies(current_fault.clone(), Arc::clone(runs)));
         let fake = kind(fake);
-        Self { fake, mood }
+        Self {
+            fake,
+            current_fault,
+        }
     }
 }
 
-/// What a backend says to each request.
-fn role(mood: Mood, runs: Arc<Mutex<Runs>>) -> impl FnMut(&Request) -> Option<Reply> + Send {
-    let mut questions = Questions::default();
+/// A backend's replies to requests.
+fn replies(
+    current_fault: CurrentFault,
+    runs: Arc<Mutex<Runs>>,
+) -> impl FnMut(&Request) -> Option<Reply> + Send {
+    let mut elicitations = Elicitations::default();
     move |request| {
         if request.kind() == "response" {
-            questions.answered(request);
+            elicitations.response_gate(request);
             return None;
         }
-        let reply = match mood.reply(request) {
+        let reply = match current_fault.reply(request) {
             Some(fault) => Some(fault),
-            None if request.kind() == "tools/call" => perform(request, &mut questions),
+            None if request.kind() == "tools/call" => perform(request, &mut elicitations),
             None => None,
         };
         let runs_now = reply.as_ref().is_none_or(Reply::tool_runs);
@@ -188,8 +195,8 @@ fn role(mood: Mood, runs: Arc<Mutex<Runs>>) -> impl FnMut(&Request) -> Option<Re
     }
 }
 
-/// A tool that isn't done at once.
-fn perform(request: &Request, questions: &mut Questions) -> Option<Reply> {
+/// The reply of a tool that doesn't answer immediately.
+fn perform(request: &Request, elicitations: &mut Elicitations) -> Option<Reply> {
     match request.tool() {
         "work" => Some(Reply::sse().pause(WORK).event(done(request))),
         "progress" => {
@@ -200,18 +207,18 @@ fn perform(request: &Request, questions: &mut Questions) -> Option<Reply> {
                     .event(done(request)),
             )
         }
-        "ask" => Some(questions.ask(request)),
+        "ask" => Some(elicitations.ask(request)),
         _ => None,
     }
 }
 
-/// The answer of every tool: its name and what it was given.
-pub(crate) fn said(tool: &str, arguments: &Value) -> String {
+/// The answer of every tool: its name and its arguments.
+pub(crate) fn answer_text(tool: &str, arguments: &Value) -> String {
     format!("{tool} {arguments}")
 }
 
 pub(crate) fn done(request: &Request) -> Value {
-    let text = said(request.tool(), &request.params()["arguments"]);
+    let text = answer_text(request.tool(), &request.params()["arguments"]);
     if request.is_modern() {
         message::complete_text(&text)
     } else {
@@ -219,17 +226,17 @@ pub(crate) fn done(request: &Request) -> Value {
     }
 }
 
-/// Questions to the client in the middle of a call, each about the number of its call.
+/// Elicitations during calls, each about the number of its call.
 #[derive(Default)]
-struct Questions {
-    /// In the era with a handshake: what holds the answer to the call, by the question's id.
+struct Elicitations {
+    /// In the legacy era, the call number and the gate that holds its answer, by request id.
     open: HashMap<String, (Value, Gate)>,
 }
 
-impl Questions {
+impl Elicitations {
     fn ask(&mut self, request: &Request) -> Reply {
         let call = &request.params()["arguments"]["call"];
-        let question = json!({
+        let elicitation = json!({
             "message": call.to_string(),
             "requestedSchema": { "type": "object", "properties": { "call": { "type": "integer" } } },
         });
@@ -237,9 +244,9 @@ impl Questions {
             let gate = Gate::new();
             let id = request.message["id"].to_string();
             self.open.insert(id, (call.clone(), gate.clone()));
-            let question = message::request(json!("$id"), "elicitation/create", question);
+            let elicitation = message::request(json!("$id"), "elicitation/create", elicitation);
             return Reply::sse()
-                .event(question)
+                .event(elicitation)
                 .hold(&gate)
                 .event(done(request));
         }
@@ -247,11 +254,11 @@ impl Questions {
         if is_right(answer, call) && request.params()["requestState"] == *call.to_string() {
             return Reply::json(&done(request));
         }
-        let question = json!({ "method": "elicitation/create", "params": question });
-        Reply::input_required(&json!({ "number": question }), Some(&call.to_string()))
+        let elicitation = json!({ "method": "elicitation/create", "params": elicitation });
+        Reply::input_required(&json!({ "number": elicitation }), Some(&call.to_string()))
     }
 
-    /// The call goes on, if this is the right answer; else it never does.
+    /// Lets the call continue if the answer is right. Otherwise it never ends.
     fn answered(&mut self, response: &Request) {
         let (id, result) = (&response.message["id"], &response.message["result"]);
         if let Some((call, gate)) = self.open.remove(&id.to_string())
@@ -266,7 +273,7 @@ fn is_right(answer: &Value, call: &Value) -> bool {
     answer["action"] == "accept" && answer["content"]["call"] == *call
 }
 
-/// Which calls ran, by their numbers.
+/// The calls that ran, by number.
 #[derive(Default)]
 struct Runs {
     all: u64,
@@ -284,7 +291,7 @@ impl Runs {
             return;
         }
         self.order.push_back(call);
-        if self.order.len() > REMEMBERED
+        if self.order.len() > RECENT_CALLS
             && let Some(oldest) = self.order.pop_front()
         {
             self.recent.remove(&oldest);

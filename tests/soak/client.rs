@@ -1,5 +1,5 @@
-//! The client: the gateway's process with its pipes, requests at a steady rate, and all that comes
-//! back handed to the [`Ledger`].
+//! The client: starts the gateway process, sends requests at a set rate, and passes every line of its
+//! output to the [`Tracker`].
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -12,33 +12,33 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::Result;
-use super::ledger::{FollowUp, Ledger, Wants};
-use super::traffic::{self, Ask, Then};
+use super::tracker::{Expected, FollowUp, Tracker};
+use super::traffic::{self, Outgoing, Then};
 
-/// How often requests go out.
+/// The interval at which requests are sent.
 const TICK: Duration = Duration::from_millis(5);
 /// How long a call runs before it is cancelled.
-const SECOND_THOUGHTS: Duration = Duration::from_millis(10);
-/// Past so many unanswered requests no more are made: a client that waits, waits.
-const MOST_OPEN: usize = 256;
-/// How long the last answers may take, and the gateway to end.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How many lines of the gateway's log are kept.
-const LOG_KEPT: usize = 30;
+const CANCEL_AFTER: Duration = Duration::from_millis(10);
+/// The maximum of unanswered requests. At the maximum, no more are sent.
+const MAX_PENDING: usize = 256;
+/// The timeout for the last answers, and for the end of the gateway.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// The number of lines of the gateway's log that are kept.
+const LOG_LINES: usize = 30;
 
 pub(crate) struct Client {
     child: Child,
-    desk: Arc<Mutex<Desk>>,
+    connection: Arc<Mutex<Connection>>,
     reader: JoinHandle<()>,
     log: JoinHandle<Log>,
 }
 
-/// What is written with, and what is known; one lock, so that ids go out in order.
-struct Desk {
+/// The gateway's stdin and the pending requests, under one lock so that ids are sent in order.
+struct Connection {
     /// `None` after EOF.
     input: Option<ChildStdin>,
     next: u64,
-    ledger: Ledger,
+    tracker: Tracker,
     cancels: VecDeque<(Instant, u64)>,
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct Log {
     pub(crate) lines: u64,
     pub(crate) retries: u64,
     pub(crate) panics: u64,
-    /// How many tasks were alive when the gateway had nothing more to do.
+    /// The number of live tasks at the end of the gateway.
     pub(crate) tasks: Option<u64>,
     pub(crate) latest: VecDeque<String>,
 }
@@ -56,26 +56,26 @@ pub(crate) struct Log {
 /// How the gateway ended.
 pub(crate) struct Ended {
     pub(crate) status: Option<ExitStatus>,
-    pub(crate) ledger: Ledger,
+    pub(crate) tracker: Tracker,
     pub(crate) log: Log,
 }
 
 /// Requests a second.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rate {
-    pub(crate) well: f64,
+    pub(crate) good: f64,
     pub(crate) flaky: f64,
 }
 
 /// The two groups of backends.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
-    pub(crate) well: Vec<&'static str>,
+    pub(crate) good: Vec<&'static str>,
     pub(crate) flaky: Vec<&'static str>,
 }
 
 impl Client {
-    /// Its requests are numbered from `first` on.
+    /// Starts the gateway. Request ids begin with `first`.
     pub(crate) fn start(gateway: &Path, config: &Path, first: u64) -> Result<Self> {
         let mut child = Command::new(gateway)
             .arg("--config")
@@ -89,17 +89,17 @@ impl Client {
             .map_err(|error| format!("can't start {}: {error}", gateway.display()))?;
         let output = child.stdout.take().ok_or("a child without stdout")?;
         let errors = child.stderr.take().ok_or("a child without stderr")?;
-        let desk = Arc::new(Mutex::new(Desk {
+        let connection = Arc::new(Mutex::new(Connection {
             input: child.stdin.take(),
             next: first,
-            ledger: Ledger::default(),
+            tracker: Tracker::default(),
             cancels: VecDeque::new(),
         }));
-        let listening = Arc::clone(&desk);
+        let reader_connection = Arc::clone(&connection);
         Ok(Self {
             child,
-            desk,
-            reader: thread::spawn(move || read(output, &listening)),
+            connection,
+            reader: thread::spawn(move || read(output, &reader_connection)),
             log: thread::spawn(move || Log::read(errors)),
         })
     }
@@ -108,31 +108,31 @@ impl Client {
         self.child.id()
     }
 
-    /// The handshake, the list, and one call to each backend in each era: from here on the
-    /// gateway has all the sessions that it will have.
+    /// Makes the handshake, lists tools, and calls each backend in each era. Then the gateway has all
+    /// its sessions.
     pub(crate) fn begin(&self, names: &Names) -> Result<()> {
         self.send(traffic::initialize)?;
-        self.desk().write(&json!({
+        self.connection().write(&json!({
             "jsonrpc": "2.0", "method": "notifications/initialized"
         }))?;
-        let listed = || Wants::Tool("json__echo");
-        self.send(|id| traffic::plain(id, "tools/list", false, listed()))?;
+        let listed = Expected::Tool("json__echo");
+        self.send(|id| traffic::plain(id, "tools/list", false, listed))?;
         self.settle();
         for modern in [false, true] {
-            for name in names.well.iter().chain(&names.flaky) {
-                self.send(|id| traffic::simple(id, name, modern))?;
+            for name in names.good.iter().chain(&names.flaky) {
+                self.send(|id| traffic::echo(id, name, modern))?;
             }
         }
         self.settle();
         Ok(())
     }
 
-    fn send(&self, ask: impl FnOnce(u64) -> Ask) -> Result<()> {
-        self.desk().send(ask)
+    fn send(&self, request: impl FnOnce(u64) -> Outgoing) -> Result<()> {
+        self.connection().send(request)
     }
 
-    /// Makes requests at this rate until then, and calls `each_tick`. Returns how many were not
-    /// made because too many waited.
+    /// Sends requests at this rate until `until`, and calls `each_tick`. Returns how many requests to
+    /// good backends were not sent because too many were pending.
     pub(crate) fn drive(
         &self,
         names: &Names,
@@ -140,55 +140,55 @@ impl Client {
         until: Instant,
         mut each_tick: impl FnMut(),
     ) -> Result<u64> {
-        let mut withheld = 0;
-        let (mut well, mut flaky) = (Due::at(rate.well), Due::at(rate.flaky));
+        let mut unsent = 0;
+        let (mut good, mut flaky) = (Due::at(rate.good), Due::at(rate.flaky));
         while Instant::now() < until {
             thread::sleep(TICK);
-            let mut desk = self.desk();
-            let open = [false, true].map(|flaky| desk.ledger.waiting(flaky));
-            let room = open.map(|open| MOST_OPEN.saturating_sub(open));
-            let due = [well.now(), flaky.now()];
-            for _ in 0..due[0].min(room[0]) {
-                desk.send(|id| traffic::ask(id, &names.well))?;
+            let mut connection = self.connection();
+            let open = [false, true].map(|flaky| connection.tracker.waiting(flaky));
+            let free = open.map(|open| MAX_PENDING.saturating_sub(open));
+            let due = [good.now(), flaky.now()];
+            for _ in 0..due[0].min(free[0]) {
+                connection.send(|id| traffic::good_request(id, &names.good))?;
             }
-            for _ in 0..due[1].min(room[1]) {
-                desk.send(|id| traffic::ask_flaky(id, &names.flaky))?;
+            for _ in 0..due[1].min(free[1]) {
+                connection.send(|id| traffic::flaky_request(id, &names.flaky))?;
             }
-            withheld += due[0].saturating_sub(room[0]) as u64;
-            desk.cancel_due()?;
-            drop(desk);
+            unsent += due[0].saturating_sub(free[0]) as u64;
+            connection.cancel_due()?;
+            drop(connection);
             each_tick();
         }
-        Ok(withheld)
+        Ok(unsent)
     }
 
-    /// Waits until all is answered, for a while.
+    /// Waits until everything is answered, or [`TIMEOUT`] is over.
     pub(crate) fn settle(&self) {
         let begun = Instant::now();
-        while !self.desk().ledger.is_settled() && begun.elapsed() < PATIENCE {
+        while !self.connection().tracker.is_settled() && begun.elapsed() < TIMEOUT {
             thread::sleep(TICK);
         }
     }
 
-    /// The times since the last look.
+    /// The durations of timed calls since the last call of this.
     pub(crate) fn times(&self) -> Vec<Duration> {
-        std::mem::take(&mut self.desk().ledger.times)
+        std::mem::take(&mut self.connection().tracker.times)
     }
 
-    /// Whether the process is there and nothing has failed so far.
-    pub(crate) fn is_well(&mut self) -> bool {
+    /// Whether the process runs and no check has failed so far.
+    pub(crate) fn is_healthy(&mut self) -> bool {
         let running = matches!(self.child.try_wait(), Ok(None));
-        running && self.desk().ledger.failures.is_empty()
+        running && self.connection().tracker.failures.is_empty()
     }
 
-    /// Ends the gateway's input, and waits for its end.
+    /// Closes the gateway's stdin, and waits for its end.
     pub(crate) fn end(mut self) -> Result<Ended> {
-        self.desk().input = None;
+        self.connection().input = None;
         let begun = Instant::now();
         let status = loop {
             match self.child.try_wait()? {
                 Some(status) => break Some(status),
-                None if begun.elapsed() < PATIENCE => thread::sleep(TICK),
+                None if begun.elapsed() < TIMEOUT => thread::sleep(TICK),
                 None => {
                     self.child.kill()?;
                     self.child.wait()?;
@@ -201,34 +201,39 @@ impl Client {
             .log
             .join()
             .map_err(|_| "the reader of the log panicked")?;
-        let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut ledger = std::mem::take(&mut desk.ledger);
-        ledger.close();
+        let mut connection = self
+            .connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut tracker = std::mem::take(&mut connection.tracker);
+        tracker.close();
         Ok(Ended {
             status,
-            ledger,
+            tracker,
             log,
         })
     }
 
-    fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Desk {
-    fn send(&mut self, ask: impl FnOnce(u64) -> Ask) -> Result<()> {
+impl Connection {
+    fn send(&mut self, request: impl FnOnce(u64) -> Outgoing) -> Result<()> {
         let id = self.next;
         self.next += 1;
-        let Ask {
+        let Outgoing {
             message,
-            asked,
+            info,
             then,
-        } = ask(id);
+        } = request(id);
         let now = Instant::now();
-        self.ledger.asks(id, asked, now);
+        self.tracker.sent(id, info, now);
         if then == Then::Cancel {
-            self.cancels.push_back((now + SECOND_THOUGHTS, id));
+            self.cancels.push_back((now + CANCEL_AFTER, id));
         }
         let mut line = message.to_string() + "\n";
         if then == Then::Copy {
@@ -247,7 +252,7 @@ impl Desk {
                 "jsonrpc": "2.0", "method": "notifications/cancelled",
                 "params": { "requestId": id },
             }))?;
-            self.ledger.cancels(id);
+            self.tracker.sent_cancellation(id);
         }
         Ok(())
     }
@@ -255,8 +260,8 @@ impl Desk {
     fn follow_up(&mut self, what: FollowUp) -> Result<()> {
         match what {
             FollowUp::Answer(answer) => self.write(&answer),
-            FollowUp::Again { call, tool, more } => {
-                self.send(|id| traffic::again(id, call, &tool, &more))
+            FollowUp::Retry { call, tool, more } => {
+                self.send(|id| traffic::retry(id, call, &tool, &more))
             }
         }
     }
@@ -271,7 +276,7 @@ impl Desk {
     }
 }
 
-/// Requests that are due, at a rate.
+/// Requests due at a rate.
 struct Due {
     rate: f64,
     begun: Instant,
@@ -287,7 +292,7 @@ impl Due {
         }
     }
 
-    /// How many since the last look.
+    /// The number of requests due since the last call.
     fn now(&mut self) -> usize {
         let all = (self.begun.elapsed().as_secs_f64() * self.rate) as u64;
         let due = all - self.made;
@@ -296,14 +301,14 @@ impl Due {
     }
 }
 
-fn read(output: impl Read, desk: &Mutex<Desk>) {
+fn read(output: impl Read, connection: &Mutex<Connection>) {
     for line in BufReader::with_capacity(1 << 16, output).split(b'\n') {
         let Ok(line) = line else { return };
         let now = Instant::now();
-        let mut desk = desk.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(follow_up) = desk.ledger.takes(&line, now) {
-            // A gateway that takes nothing more is found out by what it doesn't answer.
-            let _ = desk.follow_up(follow_up);
+        let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(follow_up) = connection.tracker.received(&line, now) {
+            // If the gateway reads no more, the check of lost answers fails.
+            let _ = connection.follow_up(follow_up);
         }
     }
 }
@@ -323,7 +328,7 @@ impl Log {
                 log.tasks = digits.and_then(|digits| digits.parse().ok());
             }
             log.latest.push_back(line);
-            if log.latest.len() > LOG_KEPT {
+            if log.latest.len() > LOG_LINES {
                 log.latest.pop_front();
             }
         }

@@ -1,4 +1,4 @@
-//! The ways to misbehave, and whose turn it is.
+//! The faults, and their schedule.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,10 +14,10 @@ use super::{MAX_MESSAGE, backends};
 
 /// How long each fault lasts.
 pub(crate) const STEP: Duration = Duration::from_millis(800);
-/// After so many steps the backends together have had every fault.
+/// The number of steps after which the backends together have had every fault.
 pub(crate) const STEPS: usize = FAULTS.len().div_ceil(3);
 
-/// How many notifications a flood is: more than fit into what is read at once.
+/// The number of notifications of a flood: more than fit into one read.
 const FLOOD: usize = 2000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,10 +26,10 @@ enum Fault {
     HangUp,
     Stall,
     ServerError,
-    /// 503 that promises that the call was not taken.
+    /// 503 with `Retry-After`, so the call was not executed.
     Unavailable,
     RateLimited,
-    /// A body that is no JSON.
+    /// A body that is not JSON.
     Garbage,
     NotHttp,
     /// One byte at a time.
@@ -38,14 +38,14 @@ enum Fault {
     OversizedEvent,
     /// A stream that breaks before the answer.
     Cut,
-    /// More progress than anybody wants.
+    /// Many progress notifications, without an answer.
     Flood,
-    /// An answer to somebody else, then the right one, twice.
+    /// An answer with another id, then the right one, twice.
     WrongAnswers,
     LosesSessions,
     DropsConnections,
     Down,
-    /// A response with more headers than a client should take.
+    /// A response with more headers than a client should accept.
     Headers,
 }
 
@@ -70,19 +70,19 @@ const FAULTS: [Fault; 18] = [
     Fault::Headers,
 ];
 
-/// The index of the fault that the backend at this place has in this step, this time. All faults
-/// have their turn each time, and the next time at another backend.
-pub(crate) fn at(time: usize, step: usize, place: usize) -> usize {
-    (place + time) % 3 * STEPS + step % STEPS
+/// The index of the fault of the backend at `position` in `step` of `cycle`. Every cycle has every
+/// fault, each at another backend than in the cycle before.
+pub(crate) fn at(cycle: usize, step: usize, position: usize) -> usize {
+    (position + cycle) % 3 * STEPS + step % STEPS
 }
 
-/// How one backend behaves just now: 0 is well.
+/// The current fault of one backend: its index plus one, or 0 for none.
 #[derive(Clone, Default)]
-pub(crate) struct Mood(Arc<AtomicUsize>);
+pub(crate) struct CurrentFault(Arc<AtomicUsize>);
 
-impl Mood {
-    /// It gets this fault.
-    pub(crate) fn turn(&self, index: usize, fake: &FakeBackend) {
+impl CurrentFault {
+    /// Sets a fault.
+    pub(crate) fn set(&self, index: usize, fake: &FakeBackend) {
         let fault = FAULTS[index];
         self.0.store(index + 1, Ordering::Relaxed);
         fake.come_up();
@@ -94,13 +94,13 @@ impl Mood {
         }
     }
 
-    /// It is well again.
-    pub(crate) fn settle(&self, fake: &FakeBackend) {
+    /// Ends the fault.
+    pub(crate) fn clear(&self, fake: &FakeBackend) {
         self.0.store(0, Ordering::Relaxed);
         fake.come_up();
     }
 
-    /// What it says in place of what it should.
+    /// The faulty reply in place of the normal one, if there is a fault.
     pub(crate) fn reply(&self, request: &Request) -> Option<Reply> {
         let fault = FAULTS.get(self.0.load(Ordering::Relaxed).checked_sub(1)?)?;
         let has_answer = !request.message["id"].is_null();
@@ -129,7 +129,7 @@ impl Fault {
                 Reply::sse().body(report.repeat(FLOOD)).then_hang_up()
             }
             Self::WrongAnswers => {
-                let mut other = message::text("for somebody else");
+                let mut other = message::text("for another request");
                 other["id"] = json!(u64::MAX);
                 let right = backends::done(request);
                 Reply::sse().event(other).event(right.clone()).event(right)

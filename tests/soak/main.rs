@@ -1,8 +1,8 @@
-//! The soak: one gateway, a client of both eras, eight backends of which three misbehave, for
-//! minutes or hours. `tests/soak/run` starts it; it is no part of `cargo test`.
+//! The soak test: one gateway, a client of both eras, and eight backends of which three are faulty,
+//! for minutes or hours. `tests/soak/run` starts it; it is not part of `cargo test`.
 //!
-//! Calm and chaos take turns, so that what else the machine does meets both. Every slice of chaos
-//! has every fault, so that one that hurts its neighbours shows in each of them.
+//! Slices with and without faults alternate, so that other load on the machine affects both alike.
+//! Every slice with faults has every fault, so a fault that slows other backends affects them all.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -11,14 +11,14 @@ mod client;
 #[path = "../common/mod.rs"]
 mod common;
 mod faults;
-mod ledger;
-mod parties;
+mod processes;
 mod report;
 mod run;
 #[path = "../../benches/support/report/stats.rs"]
 mod stats;
+mod tracker;
 mod traffic;
-// The bench reads more of it.
+// The benchmark uses more of it.
 #[allow(dead_code)]
 #[path = "../../benches/support/process/usage.rs"]
 mod usage;
@@ -27,20 +27,20 @@ mod watch;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// It stops at the first trouble of its own, with its text.
+/// The soak test stops at the first error of its own.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// The gateway's cap on one message, small so that going over it costs the machine little.
+/// The gateway's cap on one message, low so that exceeding it is cheap.
 const MAX_MESSAGE: usize = 1 << 20;
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let played = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["backends", group] => backends::play(group).map(|()| true),
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["backends", group] => backends::serve(group).map(|()| true),
         [duration] => read_duration(duration).and_then(run::run),
         _ => Err("one argument: how long, as in 2m or 8h".into()),
     };
-    match played {
+    match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

@@ -1,78 +1,79 @@
-//! What came of it: the figures, and whether each promise held.
+//! The report: the figures, and whether each check passed.
 
 use std::io::Write;
 use std::process::ExitStatus;
 use std::time::Duration;
 
 use super::client::Log;
-use super::ledger::Ledger;
-use super::parties::Runs;
+use super::processes::Runs;
 use super::run::Slice;
 use super::stats::Spread;
+use super::tracker::Tracker;
 use super::watch::{Sample, Shares, slope};
 
-/// How much more memory than after the warm-up is none, in MiB.
+/// The permitted growth of memory since the warm-up, in MiB.
 const GROWTH: f64 = 2.0;
-/// From this length on memory is judged by its slope, which may be so many MiB an hour.
+/// Runs of at least this length are checked by the slope of their memory instead.
 const LONG: Duration = Duration::from_secs(3600);
+/// The permitted slope, in MiB an hour.
 const SLOPE: f64 = 1.0;
-/// How much longer a call may take when other backends misbehave.
+/// The permitted ratio of the p99 with faulty backends to that without faults.
 const SLOWER: f64 = 2.0;
 
-/// The gateway at rest: before the load, after the warm-up, at the end.
-pub(crate) struct Rest {
+/// The idle gateway: before the load, after the warm-up, at the end.
+pub(crate) struct IdleSamples {
     pub(crate) start: Sample,
     pub(crate) warm: Sample,
     pub(crate) end: Sample,
 }
 
-/// All that was seen.
-pub(crate) struct Soaked {
-    pub(crate) asked: Duration,
+/// Everything that was measured.
+pub(crate) struct Outcome {
+    pub(crate) duration: Duration,
     pub(crate) samples: Vec<Sample>,
     pub(crate) slices: Vec<Slice>,
     pub(crate) shares: Vec<Shares>,
     pub(crate) runs: Runs,
-    pub(crate) rest: Rest,
-    /// The most memory that there ever was, in MiB.
+    pub(crate) idle: IdleSamples,
+    /// The peak memory, in MiB.
     pub(crate) peak: f64,
-    /// Tasks of a gateway that has done nothing yet.
-    pub(crate) fresh_tasks: Option<u64>,
+    /// The tasks of a gateway without load.
+    pub(crate) baseline_tasks: Option<u64>,
     pub(crate) status: Option<ExitStatus>,
-    pub(crate) ledger: Ledger,
+    pub(crate) tracker: Tracker,
     pub(crate) log: Log,
 }
 
-/// A promise, the figures for it, and whether it held.
+/// A check, its figures, and whether it passed.
 type Line = (&'static str, String, bool);
 
-impl Soaked {
-    /// Prints everything. Whether all held.
+impl Outcome {
+    /// Prints everything. Returns whether every check passed.
     pub(crate) fn print(&self) -> bool {
         let mut text = self.figures();
         let verdict = self.verdict();
-        let holds = verdict.iter().all(|(.., held)| *held);
+        let passed = verdict.iter().all(|(.., held)| *held);
         text += "\n";
-        for (promise, figures, held) in &verdict {
-            let word = if *held { "held  " } else { "BROKEN" };
-            text += &format!("{word}  {promise:<44}  {figures}\n");
+        for (check, figures, held) in &verdict {
+            let result = if *held { "passed" } else { "FAILED" };
+            text += &format!("{result}  {check:<44}  {figures}\n");
         }
-        for failure in &self.ledger.failures {
+        for failure in &self.tracker.failures {
             text += &format!("        {failure}\n");
         }
-        if !holds {
+        if !passed {
             text += "\nthe end of the gateway's log:\n";
             for line in &self.log.latest {
                 text += &format!("  {line}\n");
             }
         }
-        // Who started it may have gone; the exit code still tells.
+        // If stdout is closed, the exit code still shows the result.
         let _ = std::io::stdout().write_all(text.as_bytes());
-        holds
+        passed
     }
 
     fn figures(&self) -> String {
-        let counts = &self.ledger.counts;
+        let counts = &self.tracker.counts;
         let driven: usize = self.slices.iter().map(|slice| slice.count).sum();
         let mean = |of: fn(&Shares) -> f64| {
             100.0 * self.shares.iter().map(of).sum::<f64>() / self.shares.len().max(1) as f64
@@ -83,8 +84,8 @@ impl Soaked {
             .iter()
             .map(|(class, count)| format!("{class} {count}"))
             .collect();
-        let Rest { start, warm, end } = &self.rest;
-        let holds = |sample: &Sample| {
+        let IdleSamples { start, warm, end } = &self.idle;
+        let usage = |sample: &Sample| {
             let Sample {
                 resident,
                 descriptors,
@@ -95,8 +96,8 @@ impl Soaked {
         };
         let rows = [
             (
-                "asked for",
-                format!("{:?}, in {} slices", self.asked, self.slices.len()),
+                "duration",
+                format!("{:?}, in {} slices", self.duration, self.slices.len()),
             ),
             (
                 "share of the machine",
@@ -108,12 +109,12 @@ impl Soaked {
             ),
             ("cancelled", counts.cancelled.to_string()),
             (
-                "second under an id, refused",
+                "duplicates of an id, refused",
                 format!("{} of {}", counts.refused, counts.copies),
             ),
             (
-                "progress, questions answered",
-                format!("{}, {}", counts.progress, counts.questions),
+                "progress, elicitations answered",
+                format!("{}, {}", counts.progress, counts.input_requests),
             ),
             ("errors about flaky backends", errors.join(", ")),
             (
@@ -121,12 +122,12 @@ impl Soaked {
                 format!("{}, {}", self.runs.all, self.log.retries),
             ),
             ("calls timed", driven.to_string()),
-            ("p50, p99 in calm", self.times(false)),
-            ("p50, p99 in chaos", self.times(true)),
-            ("at rest before", holds(start)),
-            ("at rest after the warm-up", holds(warm)),
-            ("at rest in the end", holds(end)),
-            ("memory as time went by, MiB", self.course()),
+            ("p50, p99 without faults", self.times(false)),
+            ("p50, p99 with faults", self.times(true)),
+            ("idle before the load", usage(start)),
+            ("idle after the warm-up", usage(warm)),
+            ("idle at the end", usage(end)),
+            ("memory over time, MiB", self.memory_over_time()),
             ("memory at the peak", format!("{:.1} MiB", self.peak)),
         ];
         rows.iter()
@@ -134,18 +135,18 @@ impl Soaked {
             .collect()
     }
 
-    /// A dozen samples at most, from the warm-up to the end.
-    fn course(&self) -> String {
-        let apart = self.samples.len().div_ceil(12).max(1);
-        let samples = self.samples.iter().step_by(apart);
+    /// At most a dozen samples, from the warm-up to the end.
+    fn memory_over_time(&self) -> String {
+        let step = self.samples.len().div_ceil(12).max(1);
+        let samples = self.samples.iter().step_by(step);
         let shown: Vec<String> = samples
             .map(|sample| format!("{:.1}", sample.resident))
             .collect();
         shown.join(" ")
     }
 
-    fn times(&self, chaos: bool) -> String {
-        let of = |which: fn(&Slice) -> Duration| self.spread(chaos, which);
+    fn times(&self, faulty: bool) -> String {
+        let of = |which: fn(&Slice) -> Duration| self.spread(faulty, which);
         match (of(|slice| slice.p50), of(|slice| slice.p99)) {
             (Some(p50), Some(p99)) => format!(
                 "{:.2} ms, {:.2} ms (slices: {:.2} to {:.2})",
@@ -155,9 +156,9 @@ impl Soaked {
         }
     }
 
-    /// Of a figure of all slices of a kind, in milliseconds.
-    fn spread(&self, chaos: bool, which: fn(&Slice) -> Duration) -> Option<Spread> {
-        let slices = self.slices.iter().filter(|slice| slice.chaos == chaos);
+    /// The spread of a figure over all slices with or without faults, in milliseconds.
+    fn spread(&self, faulty: bool, which: fn(&Slice) -> Duration) -> Option<Spread> {
+        let slices = self.slices.iter().filter(|slice| slice.faulty == faulty);
         let figures: Vec<f64> = slices
             .map(|slice| which(slice).as_secs_f64() * 1e3)
             .collect();
@@ -165,17 +166,17 @@ impl Soaked {
     }
 
     fn verdict(&self) -> Vec<Line> {
-        let counts = &self.ledger.counts;
+        let counts = &self.tracker.counts;
         let wrong = counts.wrong + counts.late;
         let Runs { all, twice } = self.runs;
-        // A second request under an id is one more call, unless it was refused.
+        // A duplicate of an id is one more call, unless it was refused.
         let twice = twice.saturating_sub(counts.copies - counts.refused);
         let none = |count: u64| (count.to_string(), count == 0);
-        let line = |promise, (figures, held)| (promise, figures, held);
+        let line = |check, (figures, held)| (check, figures, held);
         vec![
             line("no answer is lost", none(counts.lost)),
-            line("none is doubled", none(counts.doubled)),
-            line("each is right, in time, well where it can be", none(wrong)),
+            line("no answer is duplicated", none(counts.doubled)),
+            line("every answer is right and in time", none(wrong)),
             (
                 "no call ran twice",
                 format!("{twice} of {all}"),
@@ -184,15 +185,15 @@ impl Soaked {
             line("memory", self.memory()),
             line("descriptors", self.descriptors()),
             line("tasks", self.tasks()),
-            line("p99 beside misbehaving backends", self.slower()),
+            line("p99 with faulty backends", self.slower()),
             line("no panic", none(self.log.panics)),
-            line("the gateway ends well", self.ending()),
+            line("the gateway exits successfully", self.ending()),
         ]
     }
 
     fn memory(&self) -> (String, bool) {
-        let (warm, end) = (self.rest.warm.resident, self.rest.end.resident);
-        if self.asked < LONG {
+        let (warm, end) = (self.idle.warm.resident, self.idle.end.resident);
+        if self.duration < LONG {
             let growth = end - warm;
             return (
                 format!("{growth:+.2} MiB since the warm-up, {GROWTH} allowed"),
@@ -207,25 +208,29 @@ impl Soaked {
     }
 
     fn descriptors(&self) -> (String, bool) {
-        let (start, end) = (self.rest.start.descriptors, self.rest.end.descriptors);
+        let (start, end) = (self.idle.start.descriptors, self.idle.end.descriptors);
         (format!("{start} before, {end} after"), end <= start)
     }
 
     fn tasks(&self) -> (String, bool) {
-        let (fresh, end) = (self.fresh_tasks, self.log.tasks);
-        let shown = |tasks: Option<u64>| tasks.map_or("not told".into(), |tasks| tasks.to_string());
-        let figures = format!("{} in a fresh gateway, {} after", shown(fresh), shown(end));
-        (figures, fresh.is_some() && end.is_some() && end <= fresh)
+        let (baseline, end) = (self.baseline_tasks, self.log.tasks);
+        let shown =
+            |tasks: Option<u64>| tasks.map_or("not logged".into(), |tasks| tasks.to_string());
+        let figures = format!("{} without load, {} after", shown(baseline), shown(end));
+        (
+            figures,
+            baseline.is_some() && end.is_some() && end <= baseline,
+        )
     }
 
     fn slower(&self) -> (String, bool) {
-        let p99 = |chaos| self.spread(chaos, |slice| slice.p99);
-        let (Some(calm), Some(chaos)) = (p99(false), p99(true)) else {
+        let p99 = |faulty| self.spread(faulty, |slice| slice.p99);
+        let (Some(faultless), Some(faulty)) = (p99(false), p99(true)) else {
             return ("not measured".into(), false);
         };
-        let ratio = chaos.median / calm.median;
+        let ratio = faulty.median / faultless.median;
         (
-            format!("{ratio:.2} × that in calm, {SLOWER} allowed"),
+            format!("{ratio:.2} × that without faults, {SLOWER} allowed"),
             ratio <= SLOWER,
         )
     }

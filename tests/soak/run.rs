@@ -1,79 +1,79 @@
-//! One soak from beginning to end: warm-up, slices of calm and chaos in turns, the way back to rest.
+//! A complete soak run: the warm-up, alternating slices with and without faults, and the return to
+//! idle.
 
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Result;
-use super::backends::Word;
+use super::backends::BackendCommand;
 use super::client::{Client, Ended, Names, Rate};
 use super::faults::{STEP, STEPS};
-use super::parties::{self, Group, Runs};
-use super::report::{Rest, Soaked};
+use super::processes::{self, Group, Runs};
+use super::report::{IdleSamples, Outcome};
 use super::stats::percentile;
 use super::watch::{Load, Sample, Shares, Watch};
 
-/// The share that all processes together are to take, of what others leave of the machine: what is
-/// compared would say nothing on a machine without room.
+/// The share of the machine's free processor time that all processes together should use. On a
+/// saturated machine the measured times would mean nothing.
 const LOAD: f64 = 0.5;
-/// What the search for that begins with.
+/// Requests a second at the start of the search for that load.
 const FIRST_RATE: f64 = 300.0;
-/// Of calls to flaky backends: enough to meet every fault, too few to be the load.
+/// Calls a second to flaky backends: enough to meet every fault, too few to dominate the load.
 const FLAKY_RATE: f64 = 60.0;
-/// And to the others at least, so that a slice has a p99.
+/// The minimum of calls a second to good backends, so that a slice has a p99.
 const LOWEST_RATE: f64 = 200.0;
-/// The number of the first request; smaller ones belong to the gateway before.
+/// The number of the first request. The baseline gateway uses smaller ones.
 const FIRST: u64 = 1000;
-/// How long a slice is: chaos has every fault in it.
+/// The length of a slice. A slice with faults has every fault.
 const SLICE: Duration = STEP.saturating_mul(STEPS as u32);
-/// A round of the warm-up: so many slices of chaos that every flaky backend has every fault, and
-/// one of calm.
-const CHAOS_FIRST: u32 = 3;
-const ROUND: Duration = SLICE.saturating_mul(CHAOS_FIRST + 1);
-/// How much more often than later flaky backends are called in it: an allocator keeps what it once
-/// needed, so the most that is ever needed has to come first.
+/// The slices with faults in a round of the warm-up, so that every flaky backend has every fault. One
+/// without faults follows.
+const WARM_UP_SLICES: u32 = 3;
+const ROUND: Duration = SLICE.saturating_mul(WARM_UP_SLICES + 1);
+/// How much more often flaky backends are called in the warm-up: an allocator keeps its peak memory,
+/// so the peak must occur in the warm-up.
 const PRESSURE: f64 = 4.0;
-/// The warm-up ends when a round has added no more memory than this, in MiB; at the latest when
-/// half the time is over.
+/// The warm-up ends when a round adds no more memory than this, in MiB, or after half the time.
 const WARM: f64 = 0.5;
-/// From rest to the first slice.
+/// Load before the first slice, to reopen connections.
 const RUN_UP: Duration = Duration::from_secs(1);
-/// At the end, calm once more before the gateway comes to rest.
-const LAST_CALM: Duration = Duration::from_secs(5);
-/// How long it may take to let go of what it held: a pool keeps idle connections for 90 s.
-const TO_REST: Duration = Duration::from_secs(120);
-/// Descriptors are at rest when their number stands for so long.
-const STANDS: Duration = Duration::from_secs(2);
+/// Load without faults at the end, before the gateway becomes idle.
+const FINAL_LOAD: Duration = Duration::from_secs(5);
+/// The most that the gateway may take to close idle connections. Its pool keeps them for 90 s.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+/// The gateway is idle when its number of descriptors is unchanged for so long.
+const STABLE: Duration = Duration::from_secs(2);
 
-/// Times of the calls to backends that are well, in one slice.
+/// The durations of calls to good backends in one slice.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slice {
-    pub(crate) chaos: bool,
+    pub(crate) faulty: bool,
     pub(crate) p50: Duration,
     pub(crate) p99: Duration,
     pub(crate) count: usize,
 }
 
-/// Runs for this long. Whether everything held.
+/// Runs for this long. Returns whether every check passed.
 pub(crate) fn run(duration: Duration) -> Result<bool> {
     let mut backends = Backends::start()?;
-    let alike = Fresh::measure(&mut backends)?;
+    let baseline = Baseline::measure(&mut backends)?;
     let client = Client::start(&backends.gateway, &backends.config, FIRST)?;
     let mut soak = Soak::begin(client, backends)?;
-    let start = soak.come_to_rest(usize::MAX)?;
+    let start = soak.become_idle(usize::MAX)?;
     let end = Instant::now() + duration;
     soak.warm_up(duration)?;
-    let warm = soak.come_to_rest(usize::MAX)?;
+    let warm = soak.become_idle(usize::MAX)?;
     soak.slices(end)?;
-    soak.drive(LAST_CALM)?;
-    let end = soak.come_to_rest(start.descriptors)?;
-    let soaked = soak.end(duration, Rest { start, warm, end }, alike.tasks)?;
-    Ok(soaked.print())
+    soak.drive(FINAL_LOAD)?;
+    let end = soak.become_idle(start.descriptors)?;
+    let outcome = soak.end(duration, IdleSamples { start, warm, end }, baseline.tasks)?;
+    Ok(outcome.print())
 }
 
-/// All that the gateway stands in front of.
+/// The gateway's backends, its executable and its config.
 struct Backends {
-    well: Group,
+    good: Group,
     flaky: Group,
     names: Names,
     gateway: PathBuf,
@@ -82,42 +82,42 @@ struct Backends {
 
 impl Backends {
     fn start() -> Result<Self> {
-        let (well, flaky) = (Group::start("well")?, Group::start("flaky")?);
+        let (good, flaky) = (Group::start("good")?, Group::start("flaky")?);
         Ok(Self {
-            config: parties::config(&well, &flaky)?,
-            gateway: parties::gateway(),
-            names: parties::all_names(),
-            well,
+            config: processes::config(&good, &flaky)?,
+            gateway: processes::gateway(),
+            names: processes::all_names(),
+            good,
             flaky,
         })
     }
 
-    fn hush(&mut self) -> Result<()> {
-        self.well.tell(Word::Hush)?;
-        self.flaky.tell(Word::Hush)
+    fn close_connections(&mut self) -> Result<()> {
+        self.good.tell(BackendCommand::CloseConnections)?;
+        self.flaky.tell(BackendCommand::CloseConnections)
     }
 
     fn end(self) -> Result<Runs> {
-        let (well, flaky) = (self.well.end()?, self.flaky.end()?);
+        let (good, flaky) = (self.good.end()?, self.flaky.end()?);
         Ok(Runs {
-            all: well.all + flaky.all,
-            twice: well.twice + flaky.twice,
+            all: good.all + flaky.all,
+            twice: good.twice + flaky.twice,
         })
     }
 }
 
-/// A gateway that has opened what there is to open and done nothing else.
-struct Fresh {
+/// A gateway that has opened its sessions and has had no load.
+struct Baseline {
     tasks: Option<u64>,
 }
 
-impl Fresh {
+impl Baseline {
     fn measure(backends: &mut Backends) -> Result<Self> {
         let client = Client::start(&backends.gateway, &backends.config, 1)?;
         client.begin(&backends.names)?;
         let watch = Watch::new(client.pid());
-        backends.hush()?;
-        rest(&watch, usize::MAX)?;
+        backends.close_connections()?;
+        wait_until_idle(&watch, usize::MAX)?;
         let tasks = client.end()?.log.tasks;
         Ok(Self { tasks })
     }
@@ -137,12 +137,12 @@ impl Soak {
     fn begin(client: Client, backends: Backends) -> Result<Self> {
         client.begin(&backends.names)?;
         let own = std::process::id();
-        let pids = vec![own, client.pid(), backends.well.pid(), backends.flaky.pid()];
+        let pids = vec![own, client.pid(), backends.good.pid(), backends.flaky.pid()];
         Ok(Self {
             watch: Watch::new(client.pid()),
             load: Load::of(pids)?,
             rate: Rate {
-                well: FIRST_RATE,
+                good: FIRST_RATE,
                 flaky: FLAKY_RATE,
             },
             slices: Vec::new(),
@@ -152,7 +152,7 @@ impl Soak {
         })
     }
 
-    /// Finds the rate, and has each thing happen until that takes no more memory.
+    /// Finds the rate, and runs rounds until they add no more memory.
     fn warm_up(&mut self, duration: Duration) -> Result<()> {
         let latest = Instant::now() + duration / 2 - ROUND;
         self.rate.flaky *= PRESSURE;
@@ -169,11 +169,13 @@ impl Soak {
     }
 
     fn round(&mut self) -> Result<()> {
-        for slice in 0..=CHAOS_FIRST {
-            let chaos = slice < CHAOS_FIRST;
-            self.backends
-                .flaky
-                .tell(if chaos { Word::Chaos } else { Word::Calm })?;
+        for slice in 0..=WARM_UP_SLICES {
+            let faulty = slice < WARM_UP_SLICES;
+            self.backends.flaky.tell(if faulty {
+                BackendCommand::Faults
+            } else {
+                BackendCommand::NoFaults
+            })?;
             let end = Instant::now() + SLICE;
             while Instant::now() < end {
                 self.pace(SLICE / STEPS as u32)?;
@@ -182,22 +184,22 @@ impl Soak {
         Ok(())
     }
 
-    /// Pairs of slices, the one that goes first in a pair alternating, at one rate.
+    /// Pairs of slices, with and without faults in alternating order, at one rate.
     fn slices(&mut self, end: Instant) -> Result<()> {
-        // After the rest connections have to be opened again, which is no part of the comparison.
+        // An idle gateway has to reopen connections, which is not part of the comparison.
         self.drive(RUN_UP)?;
         self.client.times();
         self.shares.clear();
         self.watch.samples.clear();
         self.load.shares()?;
-        let left = end.saturating_duration_since(Instant::now() + LAST_CALM + STANDS);
-        let pairs = left.as_secs_f64() / (2 * SLICE).as_secs_f64();
+        let remaining = end.saturating_duration_since(Instant::now() + FINAL_LOAD + STABLE);
+        let pairs = remaining.as_secs_f64() / (2 * SLICE).as_secs_f64();
         for pair in 0..(pairs as usize).max(1) {
             let rate = self.rate;
-            for chaos in [pair % 2 == 1, pair % 2 == 0] {
+            for faulty in [pair % 2 == 1, pair % 2 == 0] {
                 self.rate = rate;
-                self.slice(chaos)?;
-                if !self.client.is_well() {
+                self.slice(faulty)?;
+                if !self.client.is_healthy() {
                     return Ok(());
                 }
             }
@@ -205,13 +207,17 @@ impl Soak {
         Ok(())
     }
 
-    fn slice(&mut self, chaos: bool) -> Result<()> {
-        let word = if chaos { Word::Chaos } else { Word::Calm };
-        self.backends.flaky.tell(word)?;
+    fn slice(&mut self, faulty: bool) -> Result<()> {
+        let command = if faulty {
+            BackendCommand::Faults
+        } else {
+            BackendCommand::NoFaults
+        };
+        self.backends.flaky.tell(command)?;
         self.pace(SLICE)?;
         let mut times = self.client.times();
         self.slices.push(Slice {
-            chaos,
+            faulty,
             p50: percentile(&mut times, 0.5),
             p99: percentile(&mut times, 0.99),
             count: times.len(),
@@ -219,14 +225,14 @@ impl Soak {
         Ok(())
     }
 
-    /// Drives for this long, and sets the rate by what that cost.
+    /// Sends requests for this long, and then adjusts the rate to the load.
     fn pace(&mut self, time: Duration) -> Result<()> {
-        let withheld = self.drive(time)?;
+        let unsent = self.drive(time)?;
         let shares = self.load.shares()?;
         self.shares.push(shares);
         let wanted = LOAD * (1.0 - shares.others) / shares.own;
-        let wanted = if withheld > 0 { 0.8 } else { wanted };
-        self.rate.well = (self.rate.well * wanted.clamp(0.7, 1.3)).max(LOWEST_RATE);
+        let wanted = if unsent > 0 { 0.8 } else { wanted };
+        self.rate.good = (self.rate.good * wanted.clamp(0.7, 1.3)).max(LOWEST_RATE);
         Ok(())
     }
 
@@ -241,39 +247,44 @@ impl Soak {
         client.drive(&backends.names, self.rate, until, || watch.tick())
     }
 
-    /// Lets everything be answered and every connection go that isn't needed.
-    fn come_to_rest(&mut self, descriptors: usize) -> Result<Sample> {
-        self.backends.flaky.tell(Word::Calm)?;
+    /// Waits until everything is answered and every unneeded connection is closed.
+    fn become_idle(&mut self, descriptors: usize) -> Result<Sample> {
+        self.backends.flaky.tell(BackendCommand::NoFaults)?;
         self.client.settle();
-        self.backends.hush()?;
-        rest(&self.watch, descriptors)
+        self.backends.close_connections()?;
+        wait_until_idle(&self.watch, descriptors)
     }
 
-    fn end(self, asked: Duration, rest: Rest, fresh_tasks: Option<u64>) -> Result<Soaked> {
+    fn end(
+        self,
+        duration: Duration,
+        idle: IdleSamples,
+        baseline_tasks: Option<u64>,
+    ) -> Result<Outcome> {
         let peak = self.watch.peak()?;
         let Ended {
             status,
-            ledger,
+            tracker,
             log,
         } = self.client.end()?;
-        Ok(Soaked {
-            asked,
+        Ok(Outcome {
+            duration,
             samples: self.watch.samples,
             slices: self.slices,
             shares: self.shares,
             runs: self.backends.end()?,
-            rest,
+            idle,
             peak,
-            fresh_tasks,
+            baseline_tasks,
             status,
-            ledger,
+            tracker,
             log,
         })
     }
 }
 
-/// Waits until there are no more than `descriptors` and their number stands.
-fn rest(watch: &Watch, descriptors: usize) -> Result<Sample> {
+/// Waits until the number of descriptors is stable and at most `descriptors`.
+fn wait_until_idle(watch: &Watch, descriptors: usize) -> Result<Sample> {
     let begun = Instant::now();
     let mut before = watch.look()?;
     let mut since = Instant::now();
@@ -283,8 +294,8 @@ fn rest(watch: &Watch, descriptors: usize) -> Result<Sample> {
         if now.descriptors != before.descriptors {
             (before, since) = (now, Instant::now());
         }
-        let rests = now.descriptors <= descriptors && since.elapsed() >= STANDS;
-        if rests || begun.elapsed() >= TO_REST {
+        let idle = now.descriptors <= descriptors && since.elapsed() >= STABLE;
+        if idle || begun.elapsed() >= IDLE_TIMEOUT {
             return Ok(now);
         }
     }

@@ -1,28 +1,28 @@
-//! What the client asks: which tool of which backend, in which era, and what else it does to the
-//! call. The mix follows from a request's number alone, so that every run asks the same.
+//! The client's requests: the tool, the backend and the era, and whether the call is cancelled or sent
+//! twice. All of it follows from the request's number, so that every run sends the same mix.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::backends::said;
-use super::ledger::{Asked, Wants};
+use super::backends::answer_text;
+use super::tracker::{Expected, RequestInfo};
 
-/// The deadline of a call to a flaky backend, in seconds, as the config has it.
+/// The configured timeout of a call to a flaky backend, in seconds.
 pub(crate) const FLAKY_TIMEOUT: u64 = 3;
-/// How long any call to a flaky backend may take.
+/// The most that a call to a flaky backend may take.
 const FLAKY_LIMIT: Duration = Duration::from_secs(FLAKY_TIMEOUT + 2);
-/// The same for the others; a question on the way is in it.
+/// The most that a call to a good backend may take, including an elicitation.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// A request of the client, and what belongs to it.
-pub(crate) struct Ask {
+/// A request of the client, what is expected of it, and what follows it.
+pub(crate) struct Outgoing {
     pub(crate) message: Value,
-    pub(crate) asked: Asked,
+    pub(crate) info: RequestInfo,
     pub(crate) then: Then,
 }
 
-/// What follows right behind the request.
+/// What follows the request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Then {
     Nothing,
@@ -32,9 +32,9 @@ pub(crate) enum Then {
     Cancel,
 }
 
-/// The request with this number to one of the backends that are well.
-pub(crate) fn ask(id: u64, backends: &[&'static str]) -> Ask {
-    // A step that has no factor in common with 100: neighbours differ in kind.
+/// The request with this number to one of the good backends.
+pub(crate) fn good_request(id: u64, backends: &[&'static str]) -> Outgoing {
+    // 37 and 100 have no common factor, so neighbours differ in kind.
     let kind = id * 37 % 100;
     let backend = backends[id as usize % backends.len()];
     let modern = id / 5 % 2 == 1;
@@ -45,28 +45,28 @@ pub(crate) fn ask(id: u64, backends: &[&'static str]) -> Ask {
         modern,
     };
     match kind {
-        0..5 => to("ask").question(),
-        5..10 => to("work").ask(Then::Cancel),
-        10..13 => to("work").ask(Then::Copy),
-        13..20 => to("progress").ask(Then::Nothing),
-        20 => plain(id, "tools/list", modern, Wants::Tool("json__echo")),
-        21 => plain(id, "ping", false, Wants::Result),
+        0..5 => to("ask").elicitation(),
+        5..10 => to("work").outgoing(Then::Cancel),
+        10..13 => to("work").outgoing(Then::Copy),
+        13..20 => to("progress").outgoing(Then::Nothing),
+        20 => plain(id, "tools/list", modern, Expected::Tool("json__echo")),
+        21 => plain(id, "ping", false, Expected::Result),
         22 => {
-            let mut ask = to("no_such_tool").ask(Then::Nothing);
-            ask.asked.wants = Wants::Refusal(-32602);
-            ask
+            let mut outgoing = to("no_such_tool").outgoing(Then::Nothing);
+            outgoing.info.expected = Expected::Refusal(-32602);
+            outgoing
         }
         23..26 => to("echo").sized(64 << 10),
         _ => {
-            let mut ask = to("echo").sized(id as usize * 7919 % 4096);
-            ask.asked.timed = true;
-            ask
+            let mut outgoing = to("echo").sized(id as usize * 7919 % 4096);
+            outgoing.info.timed = true;
+            outgoing
         }
     }
 }
 
 /// The request with this number to one of the flaky backends.
-pub(crate) fn ask_flaky(id: u64, backends: &[&'static str]) -> Ask {
+pub(crate) fn flaky_request(id: u64, backends: &[&'static str]) -> Outgoing {
     let backend = backends[id as usize % backends.len()];
     let modern = id / 3 % 2 == 1;
     let call = Call {
@@ -75,61 +75,61 @@ pub(crate) fn ask_flaky(id: u64, backends: &[&'static str]) -> Ask {
         id,
         modern,
     };
-    let mut ask = call.ask(Then::Nothing);
-    ask.asked.flaky = true;
-    ask.asked.limit = FLAKY_LIMIT;
-    ask
+    let mut outgoing = call.outgoing(Then::Nothing);
+    outgoing.info.flaky = true;
+    outgoing.info.limit = FLAKY_LIMIT;
+    outgoing
 }
 
-/// A call to a tool whose answer names the number.
-pub(crate) fn simple(id: u64, backend: &'static str, modern: bool) -> Ask {
+/// A call of `echo`.
+pub(crate) fn echo(id: u64, backend: &'static str, modern: bool) -> Outgoing {
     Call {
         backend,
         tool: "echo",
         id,
         modern,
     }
-    .ask(Then::Nothing)
+    .outgoing(Then::Nothing)
 }
 
-/// The call with the number `call` again, with answers, under a new id.
-pub(crate) fn again(id: u64, call: u64, tool: &str, more: &Value) -> Ask {
+/// A retry of the call with the number `call`, with input responses, under a new id.
+pub(crate) fn retry(id: u64, call: u64, tool: &str, more: &Value) -> Outgoing {
     let mut params = json!({ "name": tool, "arguments": { "call": call } });
     for (key, value) in more.as_object().into_iter().flatten() {
         params[key] = value.clone();
     }
     params["_meta"] = metadata();
     let (_, own) = tool.split_once("__").unwrap_or_default();
-    let text = said(own, &json!({ "call": call }));
-    Ask {
+    let text = answer_text(own, &json!({ "call": call }));
+    Outgoing {
         message: request(id, "tools/call", params),
-        asked: asked(Wants::Text(text), "one that asks"),
+        info: request_info(Expected::Text(text), "one that requests input"),
         then: Then::Nothing,
     }
 }
 
-/// A request with nothing to say.
-pub(crate) fn plain(id: u64, method: &str, modern: bool, wants: Wants) -> Ask {
+/// A request without params.
+pub(crate) fn plain(id: u64, method: &str, modern: bool, expected: Expected) -> Outgoing {
     let mut params = json!({});
     if modern {
         params["_meta"] = metadata();
     }
-    Ask {
+    Outgoing {
         message: request(id, method, params),
-        asked: asked(wants, "the gateway"),
+        info: request_info(expected, "the gateway"),
         then: Then::Nothing,
     }
 }
 
 /// The handshake.
-pub(crate) fn initialize(id: u64) -> Ask {
+pub(crate) fn initialize(id: u64) -> Outgoing {
     let params = json!({
         "protocolVersion": "2025-11-25",
         "capabilities": capabilities(), "clientInfo": client(),
     });
-    Ask {
+    Outgoing {
         message: request(id, "initialize", params),
-        asked: asked(Wants::Result, "the gateway"),
+        info: request_info(Expected::Result, "the gateway"),
         then: Then::Nothing,
     }
 }
@@ -143,28 +143,28 @@ struct Call {
 }
 
 impl Call {
-    fn ask(self, then: Then) -> Ask {
+    fn outgoing(self, then: Then) -> Outgoing {
         let arguments = json!({ "call": self.id });
         self.with(&arguments, then)
     }
 
-    fn sized(self, bytes: usize) -> Ask {
+    fn sized(self, bytes: usize) -> Outgoing {
         let arguments = json!({ "call": self.id, "text": "soak".repeat(bytes / 4) });
         self.with(&arguments, Then::Nothing)
     }
 
-    /// A modern client gets the question as the answer; the other one is asked in between.
-    fn question(self) -> Ask {
+    /// A modern client gets `input_required` as the answer, a legacy client a server request before it.
+    fn elicitation(self) -> Outgoing {
         let (call, modern) = (self.id, self.modern);
         let tool = format!("{}__{}", self.backend, self.tool);
-        let mut ask = self.ask(Then::Nothing);
+        let mut outgoing = self.outgoing(Then::Nothing);
         if modern {
-            ask.asked.wants = Wants::Question { call, tool };
+            outgoing.info.expected = Expected::InputRequired { call, tool };
         }
-        ask
+        outgoing
     }
 
-    fn with(self, arguments: &Value, then: Then) -> Ask {
+    fn with(self, arguments: &Value, then: Then) -> Outgoing {
         let name = format!("{}__{}", self.backend, self.tool);
         let mut params = json!({ "name": name, "arguments": arguments });
         if self.modern {
@@ -173,20 +173,20 @@ impl Call {
         if self.tool == "progress" {
             params["_meta"]["progressToken"] = json!(self.id);
         }
-        let text = said(self.tool, arguments);
-        let mut asked = asked(Wants::Text(text), self.backend);
-        asked.copies += u32::from(then == Then::Copy);
-        Ask {
+        let text = answer_text(self.tool, arguments);
+        let mut info = request_info(Expected::Text(text), self.backend);
+        info.copies += u32::from(then == Then::Copy);
+        Outgoing {
             message: request(self.id, "tools/call", params),
-            asked,
+            info,
             then,
         }
     }
 }
 
-fn asked(wants: Wants, backend: &'static str) -> Asked {
-    Asked {
-        wants,
+fn request_info(expected: Expected, backend: &'static str) -> RequestInfo {
+    RequestInfo {
+        expected,
         backend,
         flaky: false,
         timed: false,

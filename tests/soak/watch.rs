@@ -1,4 +1,4 @@
-//! What the gateway's process holds, second by second, and what all of the soak costs.
+//! Samples of the gateway process's resources, and the processor time of the whole soak test.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use super::Result;
 use super::usage::Usage;
 
-/// What a process holds at one time.
+/// The resources of a process at one time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
+    /// Since the start of the watch.
     pub(crate) at: Duration,
     /// Resident memory, in MiB.
     pub(crate) resident: f64,
@@ -16,7 +17,7 @@ pub(crate) struct Sample {
     pub(crate) threads: usize,
 }
 
-/// Looks at the gateway once a second.
+/// Samples the gateway once a second.
 pub(crate) struct Watch {
     pid: u32,
     begun: Instant,
@@ -32,7 +33,7 @@ impl Watch {
         }
     }
 
-    /// Takes a sample if it is time for one.
+    /// Takes a sample if one is due.
     pub(crate) fn tick(&mut self) {
         let latest = self
             .samples
@@ -45,7 +46,7 @@ impl Watch {
         }
     }
 
-    /// What it holds now.
+    /// Samples it now.
     pub(crate) fn look(&self) -> Result<Sample> {
         let usage = usage(self.pid)?;
         let count = |what| {
@@ -59,23 +60,24 @@ impl Watch {
         })
     }
 
+    /// Peak resident memory, in MiB.
     pub(crate) fn peak(&self) -> Result<f64> {
         Ok(usage(self.pid)?.peak)
     }
 }
 
-/// How much memory grows in an hour, in MiB: the slope of the line that fits best.
+/// The growth of memory in MiB an hour, by linear regression.
 pub(crate) fn slope(samples: &[Sample]) -> f64 {
     let count = samples.len() as f64;
     let hours = |sample: &Sample| sample.at.as_secs_f64() / 3600.0;
     let mean = |of: &dyn Fn(&Sample) -> f64| samples.iter().map(of).sum::<f64>() / count;
     let (x, y) = (mean(&hours), mean(&|sample| sample.resident));
-    let over = samples.iter().map(|s| (hours(s) - x) * (s.resident - y));
-    let under = samples.iter().map(|s| (hours(s) - x).powi(2));
-    over.sum::<f64>() / under.sum::<f64>()
+    let covariance = samples.iter().map(|s| (hours(s) - x) * (s.resident - y));
+    let variance = samples.iter().map(|s| (hours(s) - x).powi(2));
+    covariance.sum::<f64>() / variance.sum::<f64>()
 }
 
-/// What a set of processes costs, and what the machine has to spare beside them.
+/// The processor time of a set of processes and of everything else on the machine.
 pub(crate) struct Load {
     pids: Vec<u32>,
     before: Cost,
@@ -84,9 +86,9 @@ pub(crate) struct Load {
 /// Shares of the whole machine.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shares {
-    /// What the processes took.
+    /// Used by the processes.
     pub(crate) own: f64,
-    /// What everything else took.
+    /// Used by everything else.
     pub(crate) others: f64,
 }
 
@@ -96,7 +98,7 @@ impl Load {
         Ok(Self { pids, before })
     }
 
-    /// The shares since the last look.
+    /// The shares since the last call.
     pub(crate) fn shares(&mut self) -> Result<Shares> {
         let now = Cost::of(&self.pids)?;
         let all = now.all - self.before.all;
@@ -141,5 +143,5 @@ impl Cost {
 }
 
 fn usage(pid: u32) -> Result<Usage> {
-    Usage::of(pid).ok_or_else(|| format!("/proc says nothing of process {pid}").into())
+    Usage::of(pid).ok_or_else(|| format!("/proc has no process {pid}").into())
 }

@@ -1,4 +1,4 @@
-//! `sentinel.lock`: when it is trusted, when it is written, and that nothing in it is lost.
+//! `sentinel.lock`: when it is used, when it is written, and that no pin is lost.
 
 use std::fs;
 
@@ -7,20 +7,20 @@ use serde_json::json;
 use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
 use crate::common::reply::Reply;
-use crate::state::house::House;
+use crate::state::fixture::StateFixture;
 
 const BLOCK: &str = "tools.pin = \"block\"";
 
 #[test]
-fn two_gateways_lose_nothing_of_each_others() {
+fn two_gateways_keep_each_others_pins() {
     let (first, second) = (FakeBackend::start(), FakeBackend::start());
     let names: Vec<String> = (0..40).map(|n| format!("t{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     first.set_tools(&names);
     second.set_tools(&names);
-    let house = House::with(first.entry("first", "") + &second.entry("second", ""));
-    // The same file, each with a part of it, as two entries of a client have them.
-    let run = |only| house.binary(&["--only", only, "call", "no such tool"], "");
+    let fixture = StateFixture::with(first.entry("first", "") + &second.entry("second", ""));
+    // Both use the same config, each with some of its backends, like two entries of a client.
+    let run = |only| fixture.binary(&["--only", only, "call", "no such tool"], "");
     std::thread::scope(|scope| {
         for only in ["first", "second", "first", "second"] {
             scope.spawn(move || {
@@ -29,91 +29,96 @@ fn two_gateways_lose_nothing_of_each_others() {
             });
         }
     });
-    assert_eq!(house.pins().len(), 80);
+    assert_eq!(fixture.pins().len(), 80);
 }
 
 #[test]
-fn a_lock_that_can_not_be_read_stops_what_is_to_block_and_no_other() {
+fn an_unreadable_lock_is_an_error_with_block_and_a_warning_otherwise() {
     let fake = FakeBackend::start().tool("echo");
-    let mut house = House::with(fake.entry("fake", BLOCK));
-    house.tool_names();
-    // As a merge leaves it.
-    let torn = house.lock().replacen('\n', "\n<<<<<<< ours\n", 1);
+    let mut fixture = StateFixture::with(fake.entry("fake", BLOCK));
+    fixture.tool_names();
+    // With a merge conflict.
+    let conflicted = fixture.lock().replacen('\n', "\n<<<<<<< ours\n", 1);
     for (broken, line) in [
-        (torn.clone(), 2),
-        (house.lock().replace("\"sha256\":\"", "\"sha256\":\"x"), 2),
-        (house.lock().replace("\"version\":1", "\"version\":2"), 1),
+        (conflicted.clone(), 2),
+        (fixture.lock().replace("\"sha256\":\"", "\"sha256\":\"x"), 2),
+        (fixture.lock().replace("\"version\":1", "\"version\":2"), 1),
         (String::new(), 1),
     ] {
-        fs::write(house.path("sentinel.lock"), &broken).unwrap();
-        let ended = house.binary(&["check"], "");
+        fs::write(fixture.path("sentinel.lock"), &broken).unwrap();
+        let ended = fixture.binary(&["check"], "");
         assert_eq!(ended.code, 2, "{broken}");
-        let place = format!("sentinel.lock:{line}: ");
-        assert!(ended.err.contains(&place), "{place} in {}", ended.err);
+        let position = format!("sentinel.lock:{line}: ");
+        assert!(ended.err.contains(&position), "{position} in {}", ended.err);
     }
-    fs::write(house.path("sentinel.lock"), &torn).unwrap();
-    house.rewrite(fake.entry("fake", ""));
-    let log = house.log_of_a_run();
+    fs::write(fixture.path("sentinel.lock"), &conflicted).unwrap();
+    fixture.rewrite(fake.entry("fake", ""));
+    let log = fixture.log_of_a_run();
     assert!(
         log.contains("WARN") && log.contains("sentinel.lock:2: "),
         "{log}"
     );
-    assert_eq!(house.lock(), torn, "it is left alone");
-    let refused = house.binary(&["pin"], "");
+    assert_eq!(fixture.lock(), conflicted, "it is unchanged");
+    let refused = fixture.binary(&["pin"], "");
     assert_eq!(refused.code, 2);
     assert!(refused.err.contains("sentinel.lock:2: "), "{}", refused.err);
-    assert_eq!(house.lock(), torn);
+    assert_eq!(fixture.lock(), conflicted);
 }
 
 #[cfg(unix)]
 #[test]
 fn a_symbolic_link_is_not_followed() {
     let fake = FakeBackend::start().tool("echo");
-    let house = House::with(fake.entry("fake", ""));
-    fs::write(house.path("target"), "precious").unwrap();
-    std::os::unix::fs::symlink(house.path("target"), house.path("sentinel.lock")).unwrap();
-    let log = house.log_of_a_run();
+    let fixture = StateFixture::with(fake.entry("fake", ""));
+    fs::write(fixture.path("target"), "precious").unwrap();
+    std::os::unix::fs::symlink(fixture.path("target"), fixture.path("sentinel.lock")).unwrap();
+    let log = fixture.log_of_a_run();
     assert!(log.contains("symbolic link"), "{log}");
     assert_eq!(
-        fs::read_to_string(house.path("target")).unwrap(),
+        fs::read_to_string(fixture.path("target")).unwrap(),
         "precious"
     );
 }
 
 #[cfg(unix)]
 #[test]
-fn the_lock_may_be_read_by_others_as_the_config_may() {
+fn the_lock_has_the_same_permissions_as_the_config() {
     use std::os::unix::fs::PermissionsExt;
 
     let fake = FakeBackend::start().tool("echo");
-    let house = House::with(fake.entry("fake", ""));
-    house.tool_names();
-    let of = |name| fs::metadata(house.path(name)).unwrap().permissions().mode();
+    let fixture = StateFixture::with(fake.entry("fake", ""));
+    fixture.tool_names();
+    let of = |name| {
+        fs::metadata(fixture.path(name))
+            .unwrap()
+            .permissions()
+            .mode()
+    };
     assert_eq!(of("sentinel.lock"), of("sentinel.toml"));
 }
 
 #[test]
-fn a_config_merely_found_gets_no_lock() {
+fn an_untrusted_config_gets_no_lock() {
     let fake = FakeBackend::start().tool("echo");
-    let house = House::with(fake.entry("fake", ""));
-    fs::write(house.path("sentinel.toml"), fake.entry("fake", "")).unwrap();
-    assert_eq!(house.anywhere(&["call", "echo"], "").code, 0);
+    let fixture = StateFixture::with(fake.entry("fake", ""));
+    fs::write(fixture.path("sentinel.toml"), fake.entry("fake", "")).unwrap();
+    assert_eq!(fixture.binary_without_config(&["call", "echo"], "").code, 0);
     let flag = format!("flag={}", fake.url());
-    let alone = ["--backend", &flag, "--only", "flag", "call", "echo"];
-    assert_eq!(house.anywhere(&alone, "").code, 0);
-    assert!(!house.path("sentinel.lock").exists());
-    let refused = house.anywhere(&["pin"], "");
+    let flags_only = ["--backend", &flag, "--only", "flag", "call", "echo"];
+    assert_eq!(fixture.binary_without_config(&flags_only, "").code, 0);
+    assert!(!fixture.path("sentinel.lock").exists());
+    let refused = fixture.binary_without_config(&["pin"], "");
     assert_eq!(refused.code, 2);
     let why = "only found in the working folder";
     assert!(refused.err.contains(why), "{}", refused.err);
 }
 
 #[test]
-fn a_folder_that_can_not_be_written_costs_a_line_in_the_log() {
+fn an_unwritable_folder_costs_one_log_line() {
     let fake = FakeBackend::start().tool("echo");
-    let house = House::with("");
-    // Whoever runs this may be allowed everything, so the folder goes while the gateway runs.
-    let inner = house.path("inner");
+    let fixture = StateFixture::with("");
+    // The folder is removed while the gateway runs, since permissions don't stop root.
+    let inner = fixture.path("inner");
     let config = inner.join("sentinel.toml");
     fs::create_dir(&inner).unwrap();
     fs::write(&config, fake.entry("fake", "")).unwrap();
@@ -123,7 +128,7 @@ fn a_folder_that_can_not_be_written_costs_a_line_in_the_log() {
     let arguments = ["--config", config.to_str().unwrap(), "--log-level", "warn"];
     let call = [&arguments[..], &["call", "echo"]].concat();
     let ended = std::thread::scope(|scope| {
-        let running = scope.spawn(|| house.anywhere(&call, ""));
+        let running = scope.spawn(|| fixture.binary_without_config(&call, ""));
         gate.wait_for(1);
         fs::remove_dir_all(&inner).unwrap();
         gate.open();

@@ -1,8 +1,7 @@
-//! What outlives a run: the definitions of tools that were accepted, and what backends listed at
-//! last contact.
+//! Persistent state: the lock file with accepted tool definitions, and the cache of listings.
 
-mod house;
-mod last_good;
+mod fixture;
+mod listing_cache;
 mod lock;
 mod pin_command;
 mod pins;

@@ -1,7 +1,7 @@
-// One POST that waits for the answer to its request: a JSON body, or an event stream once a message comes before the
-// answer. And the requests in flight at one gateway, each with its exchange.
+// Exchange: a POST that waits for its answer, as a JSON body, or as an event stream if a message precedes the answer.
+// InFlight: the requests in flight at one gateway, each with its exchange.
 
-export const GONE = 'the gateway has ended';
+export const ENDED = 'the gateway has ended';
 
 export class Exchange {
   #response;
@@ -61,10 +61,10 @@ export class InFlight {
     return exchange;
   }
 
-  // Nobody will answer any more.
+  // Answers every request with an error, since the gateway has ended.
   failAll() {
     for (const { request } of this.all()) {
-      const error = { code: -32000, message: GONE };
+      const error = { code: -32000, message: ENDED };
       this.take(request.id).answer(JSON.stringify({ jsonrpc: '2.0', id: request.id, error }), 502);
     }
   }

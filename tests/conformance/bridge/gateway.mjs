@@ -1,4 +1,4 @@
-// One gateway process: lines to its stdin, messages from its stdout. Knows nothing of HTTP.
+// One gateway process: lines to its stdin, messages from its stdout. It must not know HTTP.
 
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
@@ -7,11 +7,11 @@ export class Gateway {
   #process;
   #ended;
 
-  // `onMessage` gets each message parsed, and the line that it came in; `onEnd` is told when the process is gone.
+  // `onMessage` gets each parsed message and its line; `onEnd` is called when the process has exited.
   constructor(command, onMessage, onEnd) {
     const [program, ...args] = command;
     this.#process = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] });
-    this.#process.stdin.on('error', () => {}); // its end tells
+    this.#process.stdin.on('error', () => {}); // `close` follows
     this.#ended = new Promise(resolve => this.#process.on('close', resolve));
     this.#ended.then(onEnd);
     createInterface({ input: this.#process.stdout }).on('line', line => onMessage(JSON.parse(line), line));
@@ -21,8 +21,8 @@ export class Gateway {
     this.#process.stdin.write(`${JSON.stringify(message)}\n`);
   }
 
-  // Ends its input, as a client does that leaves, and waits until it is gone.
-  async leave() {
+  // Closes its stdin, as a client does at shutdown, and waits until it has exited.
+  async close() {
     this.#process.stdin.end();
     await this.#ended;
   }

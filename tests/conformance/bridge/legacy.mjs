@@ -1,5 +1,5 @@
-// Streamable HTTP up to 2025-11-25: a session is a gateway process of its own, which `initialize` starts and DELETE
-// ends. What a gateway says unasked goes to the request that it belongs to, else to the session's GET stream.
+// Streamable HTTP up to 2025-11-25: each session has its own gateway process, which `initialize` starts and DELETE
+// ends. A message that is not a response goes to the stream of its request, or else to the session's GET stream.
 
 import { randomUUID } from 'node:crypto';
 import { Exchange, InFlight, openStream, sendError, writeEvent } from './exchange.mjs';
@@ -20,7 +20,7 @@ export class LegacyFront {
     }
     const session = this.#sessions.get(id);
     if (!session) {
-      const [status, message] = id ? [404, 'session not found'] : [400, 'no session named'];
+      const [status, message] = id ? [404, 'session not found'] : [400, 'no session id'];
       return sendError(response, status, body?.id ?? null, -32600, message);
     }
     if (request.method === 'GET') return session.listen(response);
@@ -28,8 +28,8 @@ export class LegacyFront {
     return session.post(response, body);
   }
 
-  async leave() {
-    await Promise.all([...this.#sessions.values()].map(session => session.leave()));
+  async close() {
+    await Promise.all([...this.#sessions.values()].map(session => session.close()));
   }
 
   #open() {
@@ -41,7 +41,7 @@ export class LegacyFront {
 
   async #close(id, session, response) {
     this.#sessions.delete(id);
-    await session.leave();
+    await session.close();
     response.writeHead(204).end();
   }
 }
@@ -51,7 +51,7 @@ class Session {
   #headers;
   #inFlight = new InFlight();
   #stream;
-  #unheard = [];
+  #queued = [];
 
   constructor(command, id, onEnd) {
     this.#headers = { 'Mcp-Session-Id': id };
@@ -75,13 +75,13 @@ class Session {
     openStream(response, this.#headers);
     this.#stream = response;
     response.on('close', () => (this.#stream = undefined));
-    for (const line of this.#unheard.splice(0)) {
+    for (const line of this.#queued.splice(0)) {
       writeEvent(response, line);
     }
   }
 
-  async leave() {
-    await this.#gateway.leave();
+  async close() {
+    await this.#gateway.close();
     this.#stream?.end();
   }
 
@@ -89,19 +89,19 @@ class Session {
     if (message.method === undefined) {
       return this.#inFlight.take(message.id)?.answer(line, 200);
     }
-    const exchange = this.#cause(message);
+    const exchange = this.#requestOf(message);
     if (exchange) {
       exchange.event(line);
     } else if (this.#stream) {
       writeEvent(this.#stream, line);
     } else {
-      this.#unheard.push(line);
+      this.#queued.push(line);
     }
   }
 
-  // The request that a message belongs to. Progress names it; a question, its withdrawal and a log message don't,
-  // so that they are only known to belong to a request where no other is in flight.
-  #cause({ id, method, params }) {
+  // The request that a message belongs to. Progress names it; a server request, its cancellation and a log message
+  // don't, so they belong to a request only if no other is in flight.
+  #requestOf({ id, method, params }) {
     if (method === 'notifications/progress') {
       return this.#inFlight.withProgressToken(params.progressToken);
     }

@@ -1,6 +1,6 @@
 // Serves a gateway over HTTP, so that a suite for HTTP servers can test it:
-// `node main.mjs PORT legacy|modern COMMAND…`, where the command is the gateway's.
-// It adds nothing: a message goes through as it is, and what only HTTP knows (status, headers, streams) is made of it.
+// `node main.mjs PORT legacy|modern COMMAND…`, where COMMAND starts the gateway.
+// Messages are forwarded unchanged; statuses, headers and streams are derived from them.
 
 import { createServer } from 'node:http';
 import { LegacyFront } from './legacy.mjs';
@@ -20,11 +20,11 @@ server.listen(Number(port), '127.0.0.1');
 
 process.on('SIGTERM', async () => {
   server.close();
-  await front.leave();
+  await front.close();
   process.exit(0);
 });
 
-// A name that a web page made point to this machine would come with its own host, or with its page's origin.
+// DNS rebinding protection: a web page's request has its own host, or its page's origin.
 function isForeign({ host, origin }) {
   const local = [`127.0.0.1:${port}`, `localhost:${port}`];
   return !local.includes(host) || (origin !== undefined && !local.includes(origin.replace(/^http:\/\//, '')));

@@ -1,6 +1,6 @@
 // Streamable HTTP of 2026-07-28: no sessions, so one gateway process serves every request.
 
-import { Exchange, GONE, InFlight, sendError } from './exchange.mjs';
+import { Exchange, ENDED, InFlight, sendError } from './exchange.mjs';
 import { Gateway } from './gateway.mjs';
 import { KEY, contradiction } from '../shared/headers.mjs';
 
@@ -9,11 +9,11 @@ const STATUS = { [-32601]: 404, [-32600]: 400, [-32700]: 400, [-32020]: 400, [-3
 export class ModernFront {
   #gateway;
   #inFlight = new InFlight();
-  #gone = false;
+  #ended = false;
 
   constructor(command) {
     this.#gateway = new Gateway(command, (message, line) => this.#take(message, line), () => {
-      this.#gone = true;
+      this.#ended = true;
       this.#inFlight.failAll();
     });
   }
@@ -24,14 +24,14 @@ export class ModernFront {
     }
     const wrong = contradiction(request.headers, message);
     if (wrong) {
-      return sendError(response, 400, message.id, -32020, `the header ${wrong} is not what the message says`);
+      return sendError(response, 400, message.id, -32020, `the header ${wrong} does not match the message`);
     }
     if (message.id === undefined) {
       this.#gateway.send(message);
       return response.writeHead(202).end();
     }
-    if (this.#gone) {
-      return sendError(response, 502, message.id, -32000, GONE);
+    if (this.#ended) {
+      return sendError(response, 502, message.id, -32000, ENDED);
     }
     if (this.#inFlight.has(message.id)) {
       return sendError(response, 400, message.id, -32600, 'a request with this id is in flight');
@@ -39,8 +39,8 @@ export class ModernFront {
     this.#begin(message, response);
   }
 
-  async leave() {
-    await this.#gateway.leave();
+  async close() {
+    await this.#gateway.close();
   }
 
   #begin(message, response) {
@@ -61,18 +61,18 @@ export class ModernFront {
       const exchange = this.#inFlight.take(message.id);
       return exchange?.answer(line, statusOf(message, exchange.request));
     }
-    this.#cause(message)?.event(line);
+    this.#requestOf(message)?.event(line);
   }
 
-  #cause({ method, params }) {
+  #requestOf({ method, params }) {
     if (method === 'notifications/progress') {
       return this.#inFlight.withProgressToken(params.progressToken);
     }
     if (params?._meta && `${KEY}subscriptionId` in params._meta) {
       return this.#inFlight.get(params._meta[`${KEY}subscriptionId`]);
     }
-    // Nothing names the request of a log message: the latest that asked for them, or, so that one that should not
-    // have been sent is seen, the latest at all.
+    // A log message doesn't name its request: use the latest that requested log messages, or the latest of all, so that
+    // the suite sees a log message that should not have been sent.
     const calls = this.#inFlight.all().filter(({ request }) => request.method !== 'subscriptions/listen').reverse();
     return calls.find(({ request }) => request.params?._meta?.[`${KEY}logLevel`]) ?? calls[0];
   }

@@ -1,6 +1,6 @@
-// Tools and a prompt that ask their client for input before they answer.
-// Each is written once, in the modern way: it returns what it needs to know until the call brings the answers.
-// To a legacy client the SDK sends the same questions as requests, while the call is held.
+// Tools and a prompt that request input from their client before they answer.
+// Each is written for the modern era: it returns input requests until the call has the responses.
+// To a legacy client the SDK sends the same as server requests during the call.
 
 import {
   CLIENT_CAPABILITIES_META_KEY,
@@ -23,7 +23,7 @@ import {
 } from './schemas.mjs';
 import { NO_ARGUMENTS } from './tools.mjs';
 
-// Signs what travels through the client; the server refuses whatever comes back changed.
+// Signs the request state; the server refuses a state that the client has changed.
 export const stateCodec = createRequestStateCodec({ key: crypto.getRandomValues(new Uint8Array(32)) });
 
 export function registerAskingTools(server) {
@@ -47,8 +47,8 @@ export function registerAskingTools(server) {
   tool('test_input_required_result_sampling', 'Asks the model', (_, context) =>
     askModel(context, 'capital_question', 'What is the capital of France?'));
   tool('test_input_required_result_list_roots', 'Asks for the roots', nameRoots);
-  tool('test_input_required_result_request_state', 'Asks, and wants its state back', (_, context) => confirm(context));
-  tool('test_input_required_result_tampered_state', 'Asks, and wants its state unchanged', (_, context) =>
+  tool('test_input_required_result_request_state', 'Asks, and expects its state back', (_, context) => confirm(context));
+  tool('test_input_required_result_tampered_state', 'Asks, and expects its state unchanged', (_, context) =>
     confirm(context));
   tool('test_input_required_result_multiple_inputs', 'Asks three things at once', askThreeThings);
   tool('test_input_required_result_multi_round', 'Asks one thing after the other', askTwice);
@@ -97,7 +97,7 @@ async function confirm({ mcpReq }) {
     return ask({ confirm: formRequest('Please confirm', CONFIRM_FORM) }, { asked: 'confirm' });
   }
   if (mcpReq.requestState()?.asked !== 'confirm') {
-    throw new ProtocolError(ProtocolErrorCode.InvalidParams, 'the answer came without the state of its question');
+    throw new ProtocolError(ProtocolErrorCode.InvalidParams, 'the input responses came without their request state');
   }
   return content(text('state-ok'));
 }
@@ -127,7 +127,7 @@ async function askTwice(_, { mcpReq }) {
   return content(text(`${name} likes ${acceptedContent(answers, 'step2')?.color}`));
 }
 
-// A modern request declares for itself, a legacy client when it opens its session.
+// A modern request declares capabilities itself, a legacy client in `initialize`.
 function askWhatIsDeclared({ mcpReq }, ofSession) {
   if (mcpReq.inputResponses) {
     return content(text('answered'));

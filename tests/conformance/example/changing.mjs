@@ -1,5 +1,5 @@
-// The part of the catalogue that changes while the server runs, and who is told when it does.
-// A legacy session has a server object that lives as long as the session; a modern request has one of its own.
+// A tool and a prompt that are added and removed while the server runs, and the notifications of it.
+// A legacy session has a server object that lives as long as the session; each modern request has its own.
 
 import { content, text } from './media.mjs';
 import { NO_ARGUMENTS } from './tools.mjs';
@@ -7,10 +7,10 @@ import { NO_ARGUMENTS } from './tools.mjs';
 export class Changes {
   #shown = { tools: false, prompts: false };
   #sessions = new Set();
-  #tellListeners;
+  #notifyListeners;
 
-  constructor(tellListeners) {
-    this.#tellListeners = tellListeners;
+  constructor(notifyListeners) {
+    this.#notifyListeners = notifyListeners;
   }
 
   register(server) {
@@ -22,7 +22,7 @@ export class Changes {
     trigger('test_trigger_tool_change', 'tools');
     trigger('test_trigger_prompt_change', 'prompts');
 
-    const description = 'Comes and goes';
+    const description = 'Is added and removed';
     const tool = { description, inputSchema: NO_ARGUMENTS };
     const parts = {
       tools: server.registerTool('test_now_and_then', tool, () => content(text('still there'))),
@@ -34,7 +34,7 @@ export class Changes {
     return parts;
   }
 
-  // Tells the session whose server registered these parts of every change, until `forget`.
+  // Notifies the session whose server registered these parts of every change, until `forget`.
   follow(parts) {
     this.#sessions.add(parts);
     return { forget: () => this.#sessions.delete(parts) };
@@ -45,7 +45,7 @@ export class Changes {
     for (const parts of this.#sessions) {
       show(parts[list], this.#shown[list]);
     }
-    this.#tellListeners(list);
+    this.#notifyListeners(list);
   }
 }
 

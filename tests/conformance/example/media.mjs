@@ -1,4 +1,4 @@
-// The smallest image and sound that are what they say: one red pixel as PNG, and a WAV file without samples.
+// Minimal valid media: a PNG with one red pixel, and a WAV file without samples.
 
 export const IMAGE = {
   type: 'image',

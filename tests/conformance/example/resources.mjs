@@ -1,4 +1,4 @@
-// Resources and prompts, by the names that the conformance suite looks for.
+// Resources and prompts with the names that the conformance suite expects.
 
 import { ResourceTemplate, fromJsonSchema } from '@modelcontextprotocol/server';
 import { promptAfterQuestion } from './asking.mjs';

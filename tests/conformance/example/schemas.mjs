@@ -1,4 +1,4 @@
-// Schemas that must come through a gateway keyword by keyword.
+// Schemas that a gateway must preserve keyword by keyword.
 
 import { fromJsonSchema } from '@modelcontextprotocol/server';
 

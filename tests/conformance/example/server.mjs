@@ -1,5 +1,5 @@
 // An MCP server for the conformance suite, over HTTP: `node server.mjs PORT legacy|modern|both`.
-// It serves the eras named and refuses the other, so that a gateway before it has to translate.
+// It serves the named eras and refuses the other, so that a gateway has to translate.
 
 import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';

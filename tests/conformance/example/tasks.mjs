@@ -1,5 +1,5 @@
-// The tasks extension of the modern era, which the SDK doesn't have: tools whose calls go on as tasks, and the methods
-// by which a client follows them. It answers before the SDK whatever is about a task, and leaves it the rest.
+// The tasks extension of the modern era, which the SDK lacks: tools whose calls continue as tasks, and the `tasks/`
+// methods. It answers every message about a task, and leaves the others to the SDK.
 
 import { randomUUID } from 'node:crypto';
 import { fromJsonSchema, acceptedContent } from '@modelcontextprotocol/server';
@@ -9,11 +9,11 @@ import { content, text } from './media.mjs';
 
 export const TASKS = 'io.modelcontextprotocol/tasks';
 
-const SOON = 300;
+const TASK_MS = 300;
 const METHODS = { 'tasks/get': task => task.seen(), 'tasks/update': update, 'tasks/cancel': task => task.cancel() };
 
-// What each tool does as a task, by its arguments and the answers that it was called with; undefined where this call
-// needs no task. `alone` tells those that can also answer without one.
+// How each tool begins a task, given its arguments and input responses; undefined if this call needs no task.
+// `alone` marks the tools that can also answer without a task.
 const TOOLS = {
   slow_compute: {
     alone: true,
@@ -23,11 +23,11 @@ const TOOLS = {
     alone: true,
     begin: (_, answers) => {
       const name = acceptedContent(answers, 'user_name')?.name;
-      return name && (task => task.complete(SOON, content(text(`Hello, ${name}!`))));
+      return name && (task => task.complete(TASK_MS, content(text(`Hello, ${name}!`))));
     }
   },
-  failing_job: { begin: () => task => task.complete(SOON, { ...content(text('it went wrong')), isError: true }) },
-  protocol_error_job: { begin: () => task => task.fail(SOON, { code: -32603, message: 'it broke' }) },
+  failing_job: { begin: () => task => task.complete(TASK_MS, { ...content(text('it went wrong')), isError: true }) },
+  protocol_error_job: { begin: () => task => task.fail(TASK_MS, { code: -32603, message: 'it broke' }) },
   confirm_delete: { begin: () => task => task.ask(['confirm']) },
   multi_input: { begin: () => task => task.ask(['first', 'second']) }
 };
@@ -40,7 +40,7 @@ export function registerTaskTools(server) {
 
   const string = { type: 'string' };
   tool('greet', ({ name }) => content(text(`Hello, ${name}!`)), { name: string });
-  tool('slow_compute', () => content(text('computed at once')), { seconds: { type: 'number' }, label: string });
+  tool('slow_compute', () => content(text('computed immediately')), { seconds: { type: 'number' }, label: string });
   tool('test_tool_with_task', greet);
   for (const name of Object.keys(TOOLS).filter(name => !TOOLS[name].alone)) {
     tool(name, () => ({ ...content(text('this tool needs tasks')), isError: true }), { filename: string });
@@ -50,7 +50,7 @@ export function registerTaskTools(server) {
 export class Tasks {
   #tasks = new Map();
 
-  // The answer to a message about tasks; undefined if it isn't about any.
+  // The answer to a message about tasks, or undefined for other messages.
   answer(headers, message) {
     const { id, method, params } = message;
     const act = METHODS[method] ?? (method === 'tools/call' && TOOLS[params?.name] && this.#begin(params));
@@ -64,7 +64,7 @@ export class Tasks {
   #check(headers, message) {
     const wrong = contradiction(headers, message);
     if (wrong) {
-      return refusal(-32020, `the header ${wrong} is not what the message says`);
+      return refusal(-32020, `the header ${wrong} does not match the message`);
     }
     if (!declared(message.params)) {
       const requiredCapabilities = { extensions: { [TASKS]: {} } };
@@ -99,7 +99,7 @@ class Task {
   #details = {};
   #timer;
 
-  // What a client is told of every task; `seen` adds what came of it.
+  // The members of every task; `seen` adds its outcome.
   get state() {
     const times = { createdAt: this.#created, lastUpdatedAt: this.#updated, ttlMs: 60000, pollIntervalMs: 100 };
     return { taskId: this.id, status: this.#status, ...times };
@@ -131,7 +131,7 @@ class Task {
       this.#become('input_required', { inputRequests: Object.fromEntries(left) });
     } else if (inputRequests) {
       this.#become('working', {});
-      this.complete(SOON, content(text('confirmed')));
+      this.complete(TASK_MS, content(text('confirmed')));
     }
   }
 

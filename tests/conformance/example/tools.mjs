@@ -1,5 +1,5 @@
-// Tools that answer without asking anybody: content of each type, progress, log messages, failures.
-// Names, arguments and results are those that the conformance suite looks for.
+// Tools that answer without input requests: content of each type, progress, log messages, failures.
+// Names, arguments and results are those that the conformance suite expects.
 
 import { fromJsonSchema } from '@modelcontextprotocol/server';
 import { AUDIO, IMAGE, content, pause, text } from './media.mjs';
@@ -30,7 +30,7 @@ export function registerTools(server) {
   tool('test_tool_with_logging', 'Logs three messages while it runs', logThrice);
   tool('test_logging_tool', 'Logs a message', logOnce);
   tool('test_tool_with_progress', 'Reports progress while it runs', reportProgress);
-  tool('test_x_mcp_header', 'Wants its region in a header', regionSeen, HEADER_SCHEMA);
+  tool('test_x_mcp_header', 'Expects its region in a header', regionSeen, HEADER_SCHEMA);
   tool('json_schema_2020_12_tool', 'Has a schema of many keywords', () => content(text('called')), RICH_SCHEMA);
 }
 
@@ -52,7 +52,7 @@ async function logThrice(_, { mcpReq }) {
 }
 
 async function logOnce(_, { mcpReq }) {
-  await mcpReq.log('info', 'for those who asked for log messages');
+  await mcpReq.log('info', 'a log message');
   return content(text('logged one message'));
 }
 

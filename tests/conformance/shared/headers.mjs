@@ -1,4 +1,4 @@
-// What the modern era's HTTP headers must say of the message that they come with.
+// The HTTP headers of the modern era that must match their message.
 
 export const KEY = 'io.modelcontextprotocol/';
 const NAMED = {

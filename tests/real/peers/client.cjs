@@ -1,12 +1,12 @@
 /**
- * A client on the official TypeScript SDK that uses all that `server.py` and `server.cjs` offer, and says what it saw.
+ * A client on the official TypeScript SDK that uses everything that `server.py` and `server.cjs` offer, and prints the results.
  *
- * Each step prints one JSON line, `{"step": …, "saw": …}` or `{"step": …, "failed": why}`; what ought to be seen is
- * not known here. The steps are those of `client.py`, word for word.
+ * Each step prints one JSON line, `{"step": …, "result": …}` or `{"step": …, "failed": why}`; the
+ * expected results are in `sdk_sessions.py`. The steps are identical to those of `client.py`.
  *
  * Usage: client.cjs legacy|modern|auto URL
  *        client.cjs legacy|modern|auto COMMAND ARGUMENT…
- * with NODE_PATH naming the folder that the SDK is installed in.
+ * with the folder of the installed SDK in NODE_PATH.
  */
 'use strict';
 
@@ -19,19 +19,19 @@ const LATE = 'late_from_typescript';
 const COUNTED = ['add', 'progress', 'ask_name', 'ask_twice', 'ask_url', 'ask_model', 'ask_roots', 'wait'];
 const STEP_MS = 10_000;
 
-/** Answers what the server asks, and remembers it. */
+/** Answers server requests, and records them. */
 class User {
     asked = [];
     logged = [];
-    heard = new Set();
+    notified = new Set();
     declines = false;
-    /** What the user waits for before an answer. */
-    thought = undefined;
+    /** A promise that delays the answer. */
+    delay = undefined;
     forms = { name: 'Ada', city: 'Lisbon', street: 'Rua Augusta', audience: 'the board' };
 
     async fillIn({ message, mode, url, requestedSchema }) {
         this.asked.push(message);
-        await this.thought;
+        await this.delay;
         if (this.declines) {
             return { action: 'decline' };
         }
@@ -60,9 +60,9 @@ class User {
         client.setNotificationHandler('notifications/message', ({ params }) => {
             this.logged.push([params.level, params.logger, params.data]);
         });
-        client.setNotificationHandler('notifications/tools/list_changed', () => void this.heard.add('tools'));
+        client.setNotificationHandler('notifications/tools/list_changed', () => void this.notified.add('tools'));
         client.setNotificationHandler('notifications/resources/updated', ({ params }) => {
-            this.heard.add(params.uri);
+            this.notified.add(params.uri);
         });
     }
 
@@ -71,7 +71,7 @@ class User {
     }
 }
 
-/** What a session goes through, in this order; `runs` counts those of the steps before it. */
+/** The steps of a session, in order. `runs` counts the tool runs of the steps before it. */
 class Steps {
     constructor(client, user) {
         this.client = client;
@@ -196,21 +196,21 @@ class Steps {
             await this.client.subscribeResource({ uri: NOTE });
         }
         await this.#call('write_note', { text: 'it rains in Lisbon' });
-        await this.#hear(NOTE);
+        await this.#waitForNotification(NOTE);
         const { contents } = await this.client.readResource({ uri: NOTE }, { cacheMode: 'refresh' });
         await (this.modern ? listening.close() : this.client.unsubscribeResource({ uri: NOTE }));
         return contents[0].text;
     }
 
     async tools_changed() {
-        this.user.heard.delete('tools');
+        this.user.notified.delete('tools');
         const listening = this.modern ? await this.client.listen({ toolsListChanged: true }) : undefined;
         await this.#call('add_tool', { name: LATE });
-        await this.#hear('tools');
+        await this.#waitForNotification('tools');
         const isListed = (await this.tools()).includes(LATE);
         const answer = textOf(await this.#call(LATE));
         await this.#call('drop_tool', { name: LATE });
-        await this.#hear('tools');
+        await this.#waitForNotification('tools');
         const isStillListed = (await this.tools()).includes(LATE);
         await listening?.close();
         return [isListed, answer.replace(LATE, 'it'), isStillListed];
@@ -244,7 +244,7 @@ class Steps {
         const answered = [];
         const user = new AbortController();
         let decide;
-        this.user.thought = new Promise(resolve => (decide = resolve));
+        this.user.delay = new Promise(resolve => (decide = resolve));
         const call = this.#call('ask_name', {}, { signal: user.signal }).then(
             result => void answered.push(textOf(result)),
             () => undefined,
@@ -253,7 +253,7 @@ class Steps {
         user.abort('no longer needed');
         decide();
         await call;
-        this.user.thought = undefined;
+        this.user.delay = undefined;
         return [answered, this.user.takeAsked()];
     }
 
@@ -281,8 +281,8 @@ class Steps {
         return until(async () => (await this.#count(tool))[what] >= number);
     }
 
-    #hear(what) {
-        return until(() => this.user.heard.delete(what));
+    #waitForNotification(what) {
+        return until(() => this.user.notified.delete(what));
     }
 }
 
@@ -296,7 +296,7 @@ async function until(condition) {
     const end = Date.now() + STEP_MS;
     while (!(await condition())) {
         if (Date.now() > end) {
-            throw new Error('waited in vain');
+            throw new Error('timed out');
         }
         await new Promise(resolve => setTimeout(resolve, 20));
     }
@@ -305,10 +305,10 @@ async function until(condition) {
 async function outcome(step, run) {
     let timer;
     const late = new Promise((_, reject) => {
-        timer = setTimeout(() => reject(new Error(`no end within ${STEP_MS} ms`)), STEP_MS);
+        timer = setTimeout(() => reject(new Error(`not finished within ${STEP_MS} ms`)), STEP_MS);
     });
     try {
-        return { step, saw: (await Promise.race([run(), late])) ?? null };
+        return { step, result: (await Promise.race([run(), late])) ?? null };
     } catch (error) {
         return { step, failed: String(error) };
     } finally {
@@ -316,7 +316,7 @@ async function outcome(step, run) {
     }
 }
 
-function say(line) {
+function printLine(line) {
     console.log(JSON.stringify(line));
 }
 
@@ -337,10 +337,10 @@ async function main(mode, target) {
     await client.connect(transport);
     const steps = new Steps(client, user);
     for (const name of STEPS) {
-        say(await outcome(name, () => steps[name]()));
+        printLine(await outcome(name, () => steps[name]()));
     }
     await client.close();
-    say({ step: 'closed', saw: true });
+    printLine({ step: 'closed', result: true });
 }
 
 main(process.argv[2], process.argv.slice(3)).catch(error => {

@@ -1,7 +1,7 @@
-"""A client on the official Python SDK that uses all that `server.py` and `server.cjs` offer, and says what it saw.
+"""A client on the official Python SDK that uses everything that `server.py` and `server.cjs` offer, and prints the results.
 
-Each step prints one JSON line, `{"step": …, "saw": …}` or `{"step": …, "failed": why}`; what ought to be seen is
-not known here. The steps are those of `client.cjs`, word for word.
+Each step prints one JSON line, `{"step": …, "result": …}` or `{"step": …, "failed": why}`; the
+expected results are in `sdk_sessions.py`. The steps are identical to those of `client.cjs`.
 
 Usage: client.py legacy|modern|auto URL
        client.py legacy|modern|auto COMMAND ARGUMENT…
@@ -24,19 +24,19 @@ STEP_SECONDS = 10
 
 
 class User:
-    """Answers what the server asks, and remembers it."""
+    """Answers server requests, and records them."""
 
     def __init__(self):
         self.asked = []
         self.logged = []
-        self.heard = set()
+        self.notified = set()
         self.declines = False
-        self.hesitates = False
+        self.blocks = False
         self.forms = {"name": "Ada", "city": "Lisbon", "street": "Rua Augusta", "audience": "the board"}
 
     async def fill_in(self, context, params):
         self.asked.append(params.message)
-        if self.hesitates:
+        if self.blocks:
             await anyio.sleep_forever()
         if self.declines:
             return t.ElicitResult(action="decline")
@@ -59,12 +59,12 @@ class User:
     async def log(self, params):
         self.logged.append([params.level, params.logger, params.data])
 
-    async def hear(self, message):
-        """The notices of change as a legacy server sends them."""
+    async def record_notification(self, message):
+        """Records change notifications of a legacy server."""
         if isinstance(message, t.ToolListChangedNotification):
-            self.heard.add("tools")
+            self.notified.add("tools")
         if isinstance(message, t.ResourceUpdatedNotification):
-            self.heard.add(str(message.params.uri))
+            self.notified.add(str(message.params.uri))
 
     def take_asked(self):
         asked, self.asked = self.asked, []
@@ -72,7 +72,7 @@ class User:
 
 
 class Steps:
-    """What a session goes through, in this order; `runs` counts those of the steps before it."""
+    """The steps of a session, in order. `runs` counts the tool runs of the steps before it."""
 
     def __init__(self, client, user):
         self.client = client
@@ -174,9 +174,9 @@ class Steps:
         ]
 
     async def resource_updated(self):
-        async def write_and_read(is_heard):
+        async def write_and_read(notification):
             await self.client.call_tool("write_note", {"text": "it rains in Lisbon"})
-            await is_heard()
+            await notification()
             read = await self.client.read_resource(NOTE, cache_mode="refresh")
             return read.contents[0].text
 
@@ -184,25 +184,25 @@ class Steps:
             async with self.client.listen(resource_subscriptions=[NOTE]) as changes:
                 return await write_and_read(changes.__anext__)
         await self.client.subscribe_resource(NOTE)
-        seen = await write_and_read(lambda: self._hear(NOTE))
+        seen = await write_and_read(lambda: self._wait_for_notification(NOTE))
         await self.client.unsubscribe_resource(NOTE)
         return seen
 
     async def tools_changed(self):
-        async def add_and_drop(is_heard):
+        async def add_and_drop(notification):
             await self.client.call_tool("add_tool", {"name": LATE})
-            await is_heard()
+            await notification()
             is_listed = LATE in await self.tools()
             answer = text_of(await self.client.call_tool(LATE, {}))
             await self.client.call_tool("drop_tool", {"name": LATE})
-            await is_heard()
+            await notification()
             return [is_listed, answer.replace(LATE, "it"), LATE in await self.tools()]
 
         if self.modern:
             async with self.client.listen(tools_list_changed=True) as changes:
                 return await add_and_drop(changes.__anext__)
-        self.user.heard.discard("tools")
-        return await add_and_drop(lambda: self._hear("tools"))
+        self.user.notified.discard("tools")
+        return await add_and_drop(lambda: self._wait_for_notification("tools"))
 
     async def cancel(self):
         answered = []
@@ -231,13 +231,13 @@ class Steps:
         async def ask():
             answered.append(text_of(await self.client.call_tool("ask_name", {})))
 
-        self.user.hesitates = True
+        self.user.blocks = True
         async with anyio.create_task_group() as calls:
             calls.start_soon(ask)
             while not self.user.asked:
                 await anyio.sleep(0.02)
             calls.cancel_scope.cancel()
-        self.user.hesitates = False
+        self.user.blocks = False
         return [answered, self.user.take_asked()]
 
     async def ask_side_by_side(self):
@@ -262,10 +262,10 @@ class Steps:
         while (await self._count(tool))[what] < number:
             await anyio.sleep(0.02)
 
-    async def _hear(self, what):
-        while what not in self.user.heard:
+    async def _wait_for_notification(self, what):
+        while what not in self.user.notified:
             await anyio.sleep(0.02)
-        self.user.heard.discard(what)
+        self.user.notified.discard(what)
 
 
 STEPS = [name for name in vars(Steps) if not name.startswith("_")]
@@ -284,24 +284,24 @@ async def run(mode, target):
     client = Client(
         server, mode=MODES[mode], log_level="info", client_info=t.Implementation(name="python-client", version="1"),
         elicitation_callback=user.fill_in, sampling_callback=user.sample, list_roots_callback=user.roots,
-        logging_callback=user.log, message_handler=user.hear,
+        logging_callback=user.log, message_handler=user.record_notification,
     )
     async with client:
         steps = Steps(client, user)
         for name in STEPS:
-            say(await outcome(name, getattr(steps, name)))
-    say({"step": "closed", "saw": True})
+            print_line(await outcome(name, getattr(steps, name)))
+    print_line({"step": "closed", "result": True})
 
 
 async def outcome(name, step):
     try:
         with anyio.fail_after(STEP_SECONDS):
-            return {"step": name, "saw": await step()}
+            return {"step": name, "result": await step()}
     except Exception as error:
         return {"step": name, "failed": f"{type(error).__name__}: {error}"}
 
 
-def say(line):
+def print_line(line):
     print(json.dumps(line), flush=True)
 
 

@@ -1,5 +1,5 @@
 /**
- * Loaded before a server that binds every interface and offers no setting against it: keeps it on 127.0.0.1.
+ * Preloaded to keep a server that binds every interface, without a setting for it, on 127.0.0.1.
  */
 'use strict';
 

@@ -1,12 +1,11 @@
 /**
- * A small MCP server on the official TypeScript SDK, on 127.0.0.1: what a server can ask, tell and offer, once each.
+ * A small MCP server on the official TypeScript SDK, on 127.0.0.1, with each kind of request, notification and feature.
  *
- * Its tools, prompts and resources are the same as those of `server.py`, word for word, so that a check doesn't care
- * which it talks to. It speaks one era alone, and refuses the other as the SDK does. Where they differ, `ask` hides
- * it: a legacy client is sent a request, a modern one gets `input_required` and calls again. Knows nothing of the
- * gateway.
+ * Its tools, prompts and resources are identical to those of `server.py`, so that a check works with either. It speaks one
+ * era, and refuses the other as the SDK does. `ask` hides the difference: a legacy client gets a server request, a
+ * modern one gets `input_required` and retries. It must not know the gateway.
  *
- * Usage: server.cjs legacy|modern PORT, with NODE_PATH naming the folder that the SDK is installed in.
+ * Usage: server.cjs legacy|modern PORT, with the folder of the installed SDK in NODE_PATH.
  */
 'use strict';
 
@@ -23,7 +22,7 @@ const NOTE = 'note://today';
 const NAMES = ['Ada', 'Alan', 'Grace'];
 const DAYS = ['today', 'tomorrow', 'yesterday'];
 
-/** What outlives a request. */
+/** The state shared by all requests. */
 const counts = new Map();
 const lateTools = new Set();
 const subscribed = new Set();
@@ -33,8 +32,8 @@ let note = 'nothing yet';
 let goOn = () => {};
 let modern;
 
-/** A modern call can't go on before the client has answered. */
-class Asked extends Error {
+/** Ends a modern call until the client has answered. */
+class InputRequired extends Error {
     constructor(key, request, answered) {
         super(`asked for ${key}`);
         this.result = async () =>
@@ -42,7 +41,7 @@ class Asked extends Error {
     }
 }
 
-/** One request for a tool or a prompt, and what its client has answered so far. */
+/** One request for a tool or a prompt, and the answers of its client so far. */
 class Call {
     constructor(server, params, ctx) {
         this.server = server;
@@ -63,7 +62,7 @@ class Call {
             return send();
         }
         if (!(key in this.answered)) {
-            throw new Asked(key, request(), this.answered);
+            throw new InputRequired(key, request(), this.answered);
         }
         return this.answered[key];
     }
@@ -117,7 +116,7 @@ const TOOLS = {
         return `${answer.model} said: ${answer.content.text}`;
     }),
     ask_roots: tool("Asks for the client's roots.", {}, async call => {
-        // Roots go as the SDK's `listRoots` sends them: on the session's own stream, not on the call's.
+        // Like the SDK's `listRoots`, on the session's GET stream, not on that of the call.
         const answer = await call.ask('roots', () => inputRequired.listRoots(), () => call.server.listRoots());
         return answer.roots.map(root => root.uri).join(', ');
     }),
@@ -133,7 +132,7 @@ const TOOLS = {
         countOf('wait').cancelled++;
         throw new Error('cancelled');
     }),
-    /** How often a tool was started from its beginning, came to its end, and was cancelled. */
+    /** How often a tool was started, finished and cancelled. A retry with input responses is not a start. */
     count: tool('Counts the runs of a tool.', { tool: 'string' }, call => {
         const counted = countOf(call.arguments.tool);
         return { content: text(JSON.stringify(counted)), structuredContent: counted };
@@ -143,7 +142,7 @@ const TOOLS = {
         await toolsChanged();
         return 'added';
     }),
-    drop_tool: tool('Takes an added tool away.', { name: 'string' }, async call => {
+    drop_tool: tool('Removes an added tool.', { name: 'string' }, async call => {
         lateTools.delete(call.arguments.name);
         await toolsChanged();
         return 'dropped';
@@ -225,7 +224,7 @@ async function unlessAsked(run) {
     try {
         return await run();
     } catch (error) {
-        if (error instanceof Asked) {
+        if (error instanceof InputRequired) {
             return error.result();
         }
         throw error;
@@ -261,7 +260,7 @@ function buildServer() {
     answer('tools/list', () => ({
         tools: [
             ...Object.entries(TOOLS).map(([name, { listed }]) => ({ name, ...listed })),
-            ...[...lateTools].map(name => ({ name, description: 'Came late.', inputSchema: { type: 'object' } })),
+            ...[...lateTools].map(name => ({ name, description: 'Added later.', inputSchema: { type: 'object' } })),
         ],
     }));
     answer('tools/call', (params, ctx) => callTool(server, params, ctx));
@@ -288,7 +287,7 @@ function buildServer() {
     return server;
 }
 
-/** A session for each legacy client; a request without one opens it, if it is an `initialize`. */
+/** A session for each legacy client. An `initialize` request opens it. */
 async function serveLegacy(request, response) {
     const id = request.headers['mcp-session-id'];
     if (id !== undefined && !legacySessions.has(id)) {

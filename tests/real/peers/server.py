@@ -1,8 +1,8 @@
-"""A small MCP server on the official Python SDK, on 127.0.0.1: what a server can ask, tell and offer, once each.
+"""A small MCP server on the official Python SDK, on 127.0.0.1, with each kind of request, notification and feature.
 
-Its tools, prompts and resources are the same as those of `server.cjs`, word for word, so that a check doesn't care
-which it talks to. It speaks both eras. Where they differ, `Call.ask` hides it: a legacy client is sent a request, a
-modern one gets `input_required` and calls again. Knows nothing of the gateway.
+Its tools, prompts and resources are identical to those of `server.cjs`, so that a check works with either. It speaks both
+eras. `Call.ask` hides the difference: a legacy client gets a server request, a modern one gets `input_required` and
+retries. It must not know the gateway.
 
 Usage: server.py PORT
 """
@@ -31,15 +31,15 @@ ANSWERS = {
 }
 
 
-class Asked(Exception):
-    """A modern call can't go on before the client has answered."""
+class InputRequired(Exception):
+    """Ends a modern call until the client has answered."""
 
     def __init__(self, key, request, answered):
         self.result = t.InputRequiredResult(input_requests={key: request}, request_state=json.dumps(answered))
 
 
 class Call:
-    """One request for a tool or a prompt, and what its client has answered so far."""
+    """One request for a tool or a prompt, and the answers of its client so far."""
 
     def __init__(self, ctx, params):
         self.ctx = ctx
@@ -55,17 +55,17 @@ class Call:
         if not self.modern:
             return await self._send(request, answer)
         if key not in self._answered:
-            raise Asked(key, request, self._answered)
+            raise InputRequired(key, request, self._answered)
         return answer.model_validate(self._answered[key])
 
     async def _send(self, request, answer):
-        # Roots go the way that the SDK's `list_roots` sends them: on the session's own stream, not on the call's.
+        # Like the SDK's `list_roots`, on the session's GET stream, not on that of the call.
         own = None if request.method == "roots/list" else ServerMessageMetadata(related_request_id=self.ctx.request_id)
         return await self.ctx.session.send_request(request, answer, metadata=own)
 
 
 class State:
-    """What outlives a request."""
+    """The state shared by all requests."""
 
     def __init__(self):
         self.started = Counter()
@@ -151,7 +151,7 @@ async def wait(call):
 
 
 async def count(call):
-    """How often a tool was started from its beginning, came to its end, and was cancelled."""
+    """How often a tool was started, finished and cancelled. A retry with input responses is not a start."""
     tool = call.arguments["tool"]
     counted = {"started": state.started[tool], "finished": state.finished[tool], "cancelled": state.cancelled[tool]}
     return t.CallToolResult(content=text(json.dumps(counted)), structured_content=counted)
@@ -183,7 +183,7 @@ def form(message, field):
 
 
 async def tools_changed(ctx):
-    """Each era's clients hear of changes in their own way, and the SDK sends nothing to those of the other."""
+    """Each era has its own notification, and the SDK sends it only to clients of that era."""
     await state.bus.publish(ToolsListChanged())
     await ctx.session.send_tool_list_changed()
 
@@ -223,14 +223,14 @@ TOOLS = {
         tool(wait, "Waits until it is cancelled."),
         tool(count, "Counts the runs of a tool.", read_only=True, tool="string"),
         tool(add_tool, "Adds a tool of the given name.", name="string"),
-        tool(drop_tool, "Takes an added tool away.", name="string"),
+        tool(drop_tool, "Removes an added tool.", name="string"),
         tool(write_note, "Writes today's note.", text="string"),
     )
 }
 
 
 async def list_tools(ctx, params):
-    late = [t.Tool(name=name, description="Came late.", input_schema={"type": "object"}) for name in state.late_tools]
+    late = [t.Tool(name=name, description="Added later.", input_schema={"type": "object"}) for name in state.late_tools]
     return t.ListToolsResult(tools=[listed for listed, _ in TOOLS.values()] + late)
 
 
@@ -244,7 +244,7 @@ async def call_tool(ctx, params):
         state.started[params.name] += 1
     try:
         result = await TOOLS[params.name][1](call)
-    except Asked as asked:
+    except InputRequired as asked:
         return asked.result
     state.finished[params.name] += 1
     return t.CallToolResult(content=text(result)) if isinstance(result, str) else result
@@ -266,7 +266,7 @@ async def get_prompt(ctx, params):
         return prompt_of(f"Say hello to {call.arguments['name']}.")
     try:
         answer = await call.ask("audience", form("Who is it for?", "audience"))
-    except Asked as asked:
+    except InputRequired as asked:
         return asked.result
     return prompt_of(f"Write a briefing for {answer.content['audience']}.")
 

@@ -1,6 +1,6 @@
-"""What every group of checks works with: the report of the run, and the gateways of one binary.
+"""What all groups of checks use: the report of the run, and the gateways of one binary.
 
-Knows no server: a backend is whatever has a name, a URL and settings for its entry in the config.
+It must not know the servers: a backend has a name, a URL and settings for its entry in the config.
 """
 
 from contextlib import contextmanager
@@ -33,23 +33,23 @@ class Report:
         print(f"FAILED {name}: {why}", flush=True)
 
 
-class Bench:
-    """Gateways of one binary, each with a config and a log in the folder of the run."""
+class Gateways:
+    """Starts gateways of one binary, each with a config and a log in the folder of the run."""
 
     def __init__(self, binary, logs):
         self.binary = binary
         self.logs = logs
 
-    def gateway(self, name, *backends, **settings):
-        """A gateway before a legacy client."""
+    def legacy(self, name, *backends, **settings):
+        """A gateway with a legacy client."""
         return Gateway(self.binary, self.config(name, *backends, **settings), self.logs / f"gateway-{name}.log")
 
-    def modern_gateway(self, name, *backends, **settings):
-        """A gateway before a modern client."""
+    def modern(self, name, *backends, **settings):
+        """A gateway with a modern client."""
         return ModernGateway(self.binary, self.config(name, *backends, **settings), self.logs / f"gateway-{name}.log")
 
     def config(self, name, *backends, **settings):
-        """A file with an entry for each backend; `settings` are added to all of them."""
+        """Writes a config with an entry for each backend; `settings` are added to all entries."""
         path = self.logs / f"{name}.toml"
         path.write_text("\n".join(entry(backend, settings) for backend in backends))
         return path

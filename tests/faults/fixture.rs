@@ -1,5 +1,5 @@
-//! A backend that goes wrong, one beside it that doesn't, and the program under test as a process
-//! between them and the row.
+//! A faulty backend, a good one beside it, and the program under test as a process between them
+//! and the row's check.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -17,51 +17,55 @@ use crate::common::reply::Reply;
 use crate::common::tls::Authority;
 use crate::table::Run;
 
-/// Lines of an entry with which the backend's tools have one second.
+/// Lines of a backend's entry that give its tools one second.
 pub const ONE_SECOND: &str = "tools.timeout_secs = { act = 1, look = 1 }";
-/// How long a good backend's answer may take while another one suffers, on a busy machine.
-const PROMPT: Duration = Duration::from_secs(5);
+/// The most that a good backend's answer may take during another's fault, on a busy machine.
+const GOOD_BACKEND_TIMEOUT: Duration = Duration::from_secs(5);
 const INTERNAL_ERROR: i64 = -32603;
 
-/// What must come of a fault that no answer comes out of.
+/// The expected error of a call that a fault prevents from succeeding.
 #[derive(Clone, Copy)]
-pub struct Must {
+pub struct Expected {
     pub class: &'static str,
     pub executed: &'static str,
-    /// What the message has to say, beside the backend's name and the tool's fate.
-    pub says: &'static str,
-    /// How often a tool that may run twice is sent. All others are sent once.
+    /// What the message contains, beside the backend's name and whether the tool ran.
+    pub expected_text: &'static str,
+    /// How often a call of a read-only tool is sent. Other calls are sent once.
     pub sent_if_safe: u64,
 }
 
-pub const BAD_REPLY: Must = must("bad_reply", "unknown", 1);
-pub const OUTCOME_UNKNOWN: Must = must("outcome_unknown", "unknown", 2);
-pub const DEADLINE: Must = must("deadline", "unknown", 1).saying("no answer within 1 s");
-pub const TOO_LARGE: Must = must("too_large", "unknown", 1).saying("larger than 65536 bytes");
-pub const AUTH_REQUIRED: Must = must("auth_required", "no", 1);
-pub const REFUSED: Must = must("refused", "no", 1);
-pub const UNREACHABLE: Must = must("unreachable", "no", 2);
+pub const BAD_REPLY: Expected = expected("bad_reply", "unknown", 1);
+pub const OUTCOME_UNKNOWN: Expected = expected("outcome_unknown", "unknown", 2);
+pub const DEADLINE: Expected = expected("deadline", "unknown", 1).with_text("no answer within 1 s");
+pub const TOO_LARGE: Expected =
+    expected("too_large", "unknown", 1).with_text("larger than 65536 bytes");
+pub const AUTH_REQUIRED: Expected = expected("auth_required", "no", 1);
+pub const REFUSED: Expected = expected("refused", "no", 1);
+pub const UNREACHABLE: Expected = expected("unreachable", "no", 2);
 
-pub const fn must(class: &'static str, executed: &'static str, sent_if_safe: u64) -> Must {
-    Must {
+pub const fn expected(class: &'static str, executed: &'static str, sent_if_safe: u64) -> Expected {
+    Expected {
         class,
         executed,
-        says: "",
+        expected_text: "",
         sent_if_safe,
     }
 }
 
-impl Must {
-    pub const fn saying(self, says: &'static str) -> Self {
-        Self { says, ..self }
+impl Expected {
+    pub const fn with_text(self, expected_text: &'static str) -> Self {
+        Self {
+            expected_text,
+            ..self
+        }
     }
 }
 
-/// A rig to be.
+/// Builds a [`Fixture`].
 pub struct Plan<'a> {
     run: &'a Run<'a>,
     bad: Arc<FakeBackend>,
-    /// Where the bad one is looked for, if not at its own address.
+    /// The URL configured for the bad backend, if not its own.
     url: Option<String>,
     gateway: String,
     retries: u32,
@@ -69,26 +73,27 @@ pub struct Plan<'a> {
     version: &'static str,
     capabilities: Value,
     environment: Vec<(String, String)>,
-    /// That the entry names.
+    /// Files that the entry refers to.
     files: Vec<NamedTempFile>,
-    /// What starts the program, which comes as its last arguments.
+    /// The command that starts the program, which is appended to its arguments.
     launcher: Vec<String>,
 }
 
-/// The backend of most rows: `act`, of which nothing is known, and `look`, which may run twice.
-pub fn usual() -> FakeBackend {
+/// The backend of most rows: tools `act`, without annotations, and `look`, which is read-only and so
+/// may run twice.
+pub fn default_backend() -> FakeBackend {
     FakeBackend::start()
         .tool("act")
         .tool_with("look", json!({ "annotations": { "readOnlyHint": true } }))
 }
 
-/// With the usual backend.
+/// A plan with [`default_backend`] as the bad backend.
 pub fn plan<'a>(run: &'a Run<'a>) -> Plan<'a> {
-    plan_over(run, Arc::new(usual()))
+    plan_with(run, Arc::new(default_backend()))
 }
 
-/// With this backend as the bad one.
-pub fn plan_over<'a>(run: &'a Run<'a>, bad: Arc<FakeBackend>) -> Plan<'a> {
+/// A plan with this bad backend.
+pub fn plan_with<'a>(run: &'a Run<'a>, bad: Arc<FakeBackend>) -> Plan<'a> {
     Plan {
         run,
         bad,
@@ -109,25 +114,25 @@ impl<'a> Plan<'a> {
         &self.bad
     }
 
-    /// With these lines of `[gateway]`.
+    /// Adds these lines to `[gateway]`.
     pub fn gateway(mut self, lines: &str) -> Self {
         self.gateway = format!("[gateway]\n{lines}\n");
         self
     }
 
-    /// With more retries than the one that calls usually get.
+    /// Sets `retries`, which is 1 by default.
     pub fn retries(mut self, retries: u32) -> Self {
         self.retries = retries;
         self
     }
 
-    /// With these further lines in the bad one's entry.
+    /// Adds these lines to the bad backend's entry.
     pub fn entry(mut self, lines: &str) -> Self {
         self.entry = format!("{}{lines}\n", self.entry);
         self
     }
 
-    /// The bad one's certificates are held against this authority.
+    /// Verifies the bad backend's certificates against this authority.
     pub fn trusting(self, authority: &Authority) -> Self {
         let file = authority.file();
         let path = file.path().display().to_string();
@@ -136,42 +141,42 @@ impl<'a> Plan<'a> {
         plan
     }
 
-    /// The bad one is looked for at this address.
+    /// Configures this URL for the bad backend.
     pub fn at(mut self, url: &str) -> Self {
         self.url = Some(url.to_owned());
         self
     }
 
-    /// The client speaks this version.
+    /// The client's protocol version.
     pub fn version(mut self, version: &'static str) -> Self {
         self.version = version;
         self
     }
 
-    /// The client can do these things.
+    /// The client's capabilities.
     pub fn client(mut self, capabilities: Value) -> Self {
         self.capabilities = capabilities;
         self
     }
 
-    /// The process has this variable.
+    /// Sets an environment variable of the process.
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// The process is started by this program, to whose arguments its own are added.
+    /// Starts the process with this command, to which its own program and arguments are appended.
     pub fn through(mut self, launcher: &[&str]) -> Self {
         self.launcher = launcher.iter().map(|word| (*word).to_owned()).collect();
         self
     }
 
-    /// The process is started by a shell that does this first.
+    /// Starts the process from a shell that runs this first.
     pub fn after(self, shell: &str) -> Self {
         self.through(&["sh", "-c", &format!("{shell}; exec \"$@\""), "sh"])
     }
 
-    /// What a process is started with, for a row with pipes of its own.
+    /// The command and its resources, for a row that manages the pipes itself.
     pub fn parts(self) -> Parts {
         let good = FakeBackend::start().tool("other").tool("held");
         let own = self.bad.url();
@@ -196,43 +201,46 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// The process before the handshake.
-    pub fn raw(self) -> Rig<'a> {
+    /// Starts the process without the handshake.
+    pub fn raw(self) -> Fixture<'a> {
         let run = self.run;
         let parts = self.parts();
-        let mut process = Process::start(parts.command, parts.folder, run.subject.patience());
-        if !run.subject.is_ours() {
+        let mut process = Process::start(parts.command, parts.folder, run.subject.timeout());
+        if !run.subject.is_gateway() {
             process.client.json_rpc_only();
         }
-        Rig {
+        Fixture {
             run,
             process: Some(process),
             bad: parts.backends.bad,
             good: parts.backends.good,
-            under_way: None,
+            held_call: None,
             gate: Gate::new(),
             _files: parts.files,
         }
     }
 
-    /// The process after the handshake, with a call to the good backend under way.
-    pub fn start(self) -> Rig<'a> {
+    /// Starts the process, with the handshake done and a call to the good backend in flight.
+    pub fn start(self) -> Fixture<'a> {
         let (version, capabilities) = (self.version, self.capabilities.clone());
-        let mut rig = self.raw();
-        rig.client().initialize_with(version, capabilities).result();
-        if rig.is_ours() {
-            let held = Reply::sse().hold(&rig.gate).event(text("unharmed"));
-            rig.good.on_tool("held", held);
-            rig.under_way = Some(rig.client().start_call("held", json!({})));
-            rig.gate.wait_for(1);
+        let mut fixture = self.raw();
+        fixture
+            .client()
+            .initialize_with(version, capabilities)
+            .result();
+        if fixture.is_gateway() {
+            let held = Reply::sse().hold(&fixture.gate).event(text("unharmed"));
+            fixture.good.on_tool("held", held);
+            fixture.held_call = Some(fixture.client().start_call("held", json!({})));
+            fixture.gate.wait_for(1);
         } else {
-            rig.client().list_tools();
+            fixture.client().list_tools();
         }
-        rig
+        fixture
     }
 }
 
-/// What a process is started with, and what lives as long as it.
+/// The command of a process, and what must live as long as the process.
 pub struct Parts {
     pub command: Command,
     pub folder: TempDir,
@@ -258,59 +266,62 @@ fn launched(launcher: &[String], command: &Command) -> Command {
     whole
 }
 
-/// See [`plan`]. A call to the good backend is under way from beginning to end, and must come out
-/// well; so must one during each fault.
-pub struct Rig<'a> {
+/// See [`plan`]. One call to the good backend is in flight from beginning to end and must succeed, and
+/// so must one during each fault.
+pub struct Fixture<'a> {
     pub run: &'a Run<'a>,
     process: Option<Process>,
     pub bad: Arc<FakeBackend>,
     pub good: FakeBackend,
-    under_way: Option<u64>,
+    held_call: Option<u64>,
     gate: Gate,
     _files: Vec<NamedTempFile>,
 }
 
-impl Rig<'_> {
+impl Fixture<'_> {
     pub fn process(&self) -> &Process {
-        self.process.as_ref().expect("it ends with the rig")
+        self.process.as_ref().expect("it runs until `end`")
     }
 
     pub fn client(&mut self) -> &mut TestGateway {
-        let process = self.process.as_mut().expect("it ends with the rig");
+        let process = self.process.as_mut().expect("it runs until `end`");
         &mut process.client
     }
 
-    pub fn is_ours(&self) -> bool {
-        self.run.subject.is_ours()
+    pub fn is_gateway(&self) -> bool {
+        self.run.subject.is_gateway()
     }
 
-    /// A call that the good backend answers as ever. Others than us have no such backend, and
-    /// show that they live.
-    pub fn good_works(&mut self) {
+    /// Makes a call to the good backend, which must succeed in time. Other programs have no such
+    /// backend.
+    pub fn check_good_backend(&mut self) {
         let begun = Instant::now();
-        if self.is_ours() {
+        if self.is_gateway() {
             let answer = self.client().call("other", json!({}));
             assert_eq!(answer.text(), "other {}");
-            assert!(begun.elapsed() < PROMPT, "the good backend was held up");
+            assert!(
+                begun.elapsed() < GOOD_BACKEND_TIMEOUT,
+                "the good backend was delayed"
+            );
         }
     }
 
-    /// It lives, and answers.
-    pub fn lives(&mut self) {
+    /// Sends a ping, which must be answered.
+    pub fn expect_alive(&mut self) {
         self.client().ask("ping", json!({})).result();
     }
 
-    /// Calls a tool of the bad backend, and one of the other before it may answer.
+    /// Calls a tool of the bad backend, and one of the good backend before reading the answer.
     pub fn call(&mut self, tool: &str) -> Answer {
         let id = self.client().start_call(tool, json!({}));
-        self.good_works();
+        self.check_good_backend();
         self.client().answer(id)
     }
 
-    /// The tool's own answer comes, at the first attempt.
-    pub fn works(&mut self, tool: &str) {
-        if !self.is_ours() {
-            return self.lives();
+    /// Calls a tool, which must succeed at the first attempt.
+    pub fn expect_success(&mut self, tool: &str) {
+        if !self.is_gateway() {
+            return self.expect_alive();
         }
         let before = self.sent(tool);
         assert_eq!(self.call(tool).text(), format!("{tool} {{}}"));
@@ -321,118 +332,126 @@ impl Rig<'_> {
         );
     }
 
-    /// The next answer to `act` is this one, and its text gets through.
-    pub fn understands(&mut self, reply: Reply, words: &str) {
+    /// Answers the next call of `act` with this reply, whose text must reach the client.
+    pub fn expect_text(&mut self, reply: Reply, words: &str) {
         let before = self.bad.runs("act");
         self.bad.on_tool("act", reply);
         assert_eq!(self.call("act").text(), words);
-        self.run.ran(self.bad.runs("act") - before);
+        self.run.record_runs(self.bad.runs("act") - before);
     }
 
-    /// Lets both tools meet a reply, and sees that the next calls are served as ever.
-    pub fn suffers(&mut self, variant: &str, reply: &Reply, must: Must) {
-        self.run.at(variant);
-        for (tool, attempts) in [("act", 1), ("look", must.sent_if_safe)] {
+    /// Checks the faulty reply with both tools, and that the next calls succeed.
+    pub fn check_fault(&mut self, variant: &str, reply: &Reply, expected: Expected) {
+        self.run.set_variant(variant);
+        for (tool, attempts) in [("act", 1), ("look", expected.sent_if_safe)] {
             let (sent, ran) = (self.sent(tool), self.bad.runs(tool));
             self.bad.always_tool(tool, reply.clone());
             let answer = self.call(tool);
             self.bad.reset_script(&format!("tools/call {tool}"));
             if tool == "act" {
-                self.run.ran(self.bad.runs(tool) - ran);
+                self.run.record_runs(self.bad.runs(tool) - ran);
             }
-            if self.is_ours() {
-                judge(&answer, must, attempts);
-                assert_eq!(self.sent(tool) - sent, attempts, "{tool} was sent so often");
+            if self.is_gateway() {
+                check_error(&answer, expected, attempts);
+                assert_eq!(
+                    self.sent(tool) - sent,
+                    attempts,
+                    "{tool}: number of requests"
+                );
             }
-            self.works(tool);
+            self.expect_success(tool);
         }
     }
 
-    /// Calls a tool and judges the error. Of others an answer is asked, whatever it says.
-    pub fn fails(&mut self, tool: &str, must: Must, attempts: u64) {
+    /// Calls a tool and checks the error. Other programs may give any answer.
+    pub fn expect_error(&mut self, tool: &str, expected: Expected, attempts: u64) {
         let answer = self.call(tool);
-        if self.is_ours() {
-            judge(&answer, must, attempts);
+        if self.is_gateway() {
+            check_error(&answer, expected, attempts);
         }
     }
 
-    /// Others than us may say what they like.
-    pub fn expects(&self, holds: impl FnOnce() -> bool, what: &str) {
-        if self.is_ours() {
+    /// Asserts a condition that other programs need not meet.
+    pub fn expect_that(&self, holds: impl FnOnce() -> bool, what: &str) {
+        if self.is_gateway() {
             assert!(holds(), "{what}");
         }
     }
 
-    /// How many calls of a tool have reached the bad backend.
+    /// The number of calls of a tool that have reached the bad backend.
     pub fn sent(&self, tool: &str) -> u64 {
         let calls = self.bad.requests_of("tools/call");
         calls.iter().filter(|call| call.tool() == tool).count() as u64
     }
 
-    /// How many sessions the bad backend was asked for.
+    /// The number of `initialize` requests that the bad backend got.
     pub fn handshakes(&self) -> usize {
         self.bad.requests_of("initialize").len()
     }
 
-    /// The bad backend dies, and the gateway has seen its connections close: a request that
-    /// crosses with the end of its connection may have run for all anybody knows.
-    pub fn dies(&mut self) {
+    /// Stops the bad backend and waits until the gateway has seen its connections close. A request
+    /// sent while its connection closes would count as possibly executed.
+    pub fn stop_bad_backend(&mut self) {
         self.bad.go_down();
-        self.closings_are_seen();
+        self.wait_for_closed_connections();
     }
 
-    /// What has arrived at the gateway by now, the ends of connections too, it has looked at:
-    /// each of these calls takes it a turn around its sockets.
-    pub fn closings_are_seen(&mut self) {
+    /// Waits until the gateway has handled all that has arrived by now, closed connections included:
+    /// each of these calls makes it poll its sockets.
+    pub fn wait_for_closed_connections(&mut self) {
         for _ in 0..3 {
-            self.good_works();
+            self.check_good_backend();
         }
     }
 
-    /// Lets the call to the good backend end, for a row that ends the process in its own way.
-    pub fn settle(&mut self) {
+    /// Finishes the held call to the good backend, for a row that ends the process itself.
+    pub fn finish_held_call(&mut self) {
         self.gate.open();
-        if let Some(id) = self.under_way.take() {
+        if let Some(id) = self.held_call.take() {
             assert_eq!(self.client().answer(id).text(), "unharmed");
         }
     }
 
-    /// Ends the process, and says how it ended.
+    /// Ends the process and returns how it ended.
     pub fn end(mut self) -> ExitedProcess {
-        self.settle();
-        let process = self.process.take().expect("it ends with the rig");
+        self.finish_held_call();
+        let process = self.process.take().expect("it runs until `end`");
         self.run.end(process)
     }
 }
 
-/// Checks an error's every part: class, executed, attempts, and that the message serves alone.
-pub fn judge(answer: &Answer, must: Must, attempts: u64) {
-    let verdict = (must.class, must.executed, attempts);
+/// Checks every part of an error: class, executed, attempts, and a self-contained message.
+pub fn check_error(answer: &Answer, expected: Expected, attempts: u64) {
+    let verdict = (expected.class, expected.executed, attempts);
     assert_eq!(answer.gateway_error(), verdict, "{}", answer.0.line);
     assert_eq!(answer.code(), INTERNAL_ERROR);
     assert_eq!(answer.error()["data"]["backend"], "bad");
-    let fate = match must.executed {
+    let ending = match expected.executed {
         "no" => "; the tool did not run",
         _ => "; the tool MAY HAVE RUN: check before calling again",
     };
     let message = answer.message();
     assert!(message.starts_with("bad: "), "{message}");
-    assert!(message.contains(must.says), "no {:?}: {message}", must.says);
-    assert!(message.ends_with(fate), "{message}");
+    assert!(
+        message.contains(expected.expected_text),
+        "no {:?}: {message}",
+        expected.expected_text
+    );
+    assert!(message.ends_with(ending), "{message}");
     assert!(message.len() < 600, "too long to read: {message}");
     assert!(!message.contains(char::is_control), "{message:?}");
     assert!(!message.contains("docs.rs"), "not for users: {message}");
 }
 
-impl Drop for Rig<'_> {
+impl Drop for Fixture<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             return;
         }
-        self.settle();
+        self.finish_held_call();
         if let Some(process) = self.process.take() {
             let ended = self.run.end(process);
-            if self.is_ours() {
+            if self.is_gateway() {
                 assert_eq!(ended.status.code(), Some(0), "{}", ended.log);
             }
         }

@@ -1,4 +1,4 @@
-//! Clients of both eras before one legacy backend: each era has a session of its own (X-ML-01).
+//! Clients of both eras with one legacy backend: each era has its own session (X-ML-01).
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ fn capabilities(fake: &FakeBackend) -> Vec<Value> {
         .collect()
 }
 
-/// The sessions that calls came in.
+/// The session of each call.
 fn sessions(fake: &FakeBackend) -> Vec<String> {
     let calls = fake.requests_of("tools/call").into_iter();
     calls
@@ -24,7 +24,7 @@ fn sessions(fake: &FakeBackend) -> Vec<String> {
 }
 
 #[test]
-fn each_era_calls_in_the_session_that_knows_its_capabilities() {
+fn each_era_calls_in_the_session_with_its_capabilities() {
     let fake = FakeBackend::start().tool("a");
     let mut gateway = TestGateway::over(&fake);
     gateway.initialize_with("2025-11-25", json!({ "roots": {} }));
@@ -42,17 +42,17 @@ fn each_era_calls_in_the_session_that_knows_its_capabilities() {
     assert!(known[1]["elicitation"]["url"].is_object() && known[1]["sampling"].is_object());
     let (first, second) = ("session-1", "session-2");
     assert_eq!(sessions(&fake), [first, second, second, first]);
-    // What is listed is listed once.
+    // Both sessions use one listing.
     assert_eq!(fake.requests_of("tools/list").len(), 1);
     gateway.notify("notifications/roots/list_changed", json!({}));
-    let told = fake.next_request("notifications/roots/list_changed");
-    assert_eq!(told.header("mcp-session-id"), Some(first));
+    let sent = fake.next_request("notifications/roots/list_changed");
+    assert_eq!(sent.header("mcp-session-id"), Some(first));
     drop(gateway);
     assert_eq!(fake.requests_of("DELETE").len(), 2);
 }
 
 #[test]
-fn a_legacy_client_that_comes_later_has_exactly_its_own() {
+fn a_later_legacy_client_gets_a_session_with_exactly_its_capabilities() {
     let fake = FakeBackend::start().tool("a");
     let mut gateway = TestGateway::over(&fake);
     gateway.modern(json!({}));
@@ -68,7 +68,7 @@ fn a_legacy_client_that_comes_later_has_exactly_its_own() {
 }
 
 #[test]
-fn a_second_session_that_is_lost_is_renewed_without_the_first() {
+fn a_lost_second_session_is_renewed_without_the_first() {
     let fake = FakeBackend::start().tool("a");
     let mut gateway = TestGateway::over(&fake);
     gateway.initialize();
@@ -82,7 +82,7 @@ fn a_second_session_that_is_lost_is_renewed_without_the_first() {
 }
 
 #[test]
-fn what_is_said_to_all_is_passed_on_once_and_questions_go_where_they_belong() {
+fn with_two_sessions_notifications_are_forwarded_once_and_requests_are_answered_in_their_session() {
     let fake = FakeBackend::start().tool("a").with_get();
     let mut gateway = TestGateway::over(&fake);
     gateway.initialize_with("2025-11-25", json!({ "roots": {} }));
@@ -94,27 +94,30 @@ fn what_is_said_to_all_is_passed_on_once_and_questions_go_where_they_belong() {
     let log = |data: &str| json!({ "level": "info", "data": data });
     // To both streams.
     fake.notify_clients("notifications/message", log("all"));
-    let heard = gateway.next_notification("notifications/message");
-    assert_eq!(heard.params()["data"], "all");
-    // That of modern clients asks nobody, since no call of theirs is under way.
-    let question = |id: &str| request(json!(id), "roots/list", json!({}));
-    fake.stream(1).event(&question("second"));
-    let told = fake.next_request("response");
+    let received = gateway.next_notification("notifications/message");
+    assert_eq!(received.params()["data"], "all");
+    // A request in the modern clients' session is refused, since they have no call in flight.
+    let server_request = |id: &str| request(json!(id), "roots/list", json!({}));
+    fake.stream(1).event(&server_request("second"));
+    let response = fake.next_request("response");
     assert_eq!(
-        (&told.message["id"], told.message["error"]["code"].as_i64()),
+        (
+            &response.message["id"],
+            response.message["error"]["code"].as_i64()
+        ),
         (&json!("second"), Some(-32601))
     );
-    assert_eq!(told.header("mcp-session-id"), Some("session-2"));
-    fake.stream(0).event(&question("first"));
+    assert_eq!(response.header("mcp-session-id"), Some("session-2"));
+    fake.stream(0).event(&server_request("first"));
     let asked = gateway.next_request("roots/list");
     gateway.respond(&asked, json!({ "roots": [] }));
-    let told = fake.next_request("response");
-    assert_eq!(told.message["id"], "first");
-    assert_eq!(told.header("mcp-session-id"), Some("session-1"));
+    let response = fake.next_request("response");
+    assert_eq!(response.message["id"], "first");
+    assert_eq!(response.header("mcp-session-id"), Some("session-1"));
 }
 
 #[test]
-fn a_modern_server_has_no_need_of_it() {
+fn a_modern_server_has_no_second_session() {
     let fake = FakeBackend::start().tool("a").modern();
     let mut gateway = TestGateway::over(&fake);
     gateway.initialize();
@@ -127,7 +130,7 @@ fn a_modern_server_has_no_need_of_it() {
 }
 
 #[test]
-fn time_stands_still_while_a_question_outside_of_calls_is_open() {
+fn the_deadline_pauses_while_a_server_request_is_open() {
     let fake = FakeBackend::start().tool("a").with_get();
     let entry = fake.entry("fake", "timeout_secs = 1\n");
     let mut gateway = TestGateway::with_config(&entry);
@@ -140,7 +143,7 @@ fn time_stands_still_while_a_question_outside_of_calls_is_open() {
     let stream = fake.stream(0);
     stream.event(&request(json!(1), "roots/list", json!({})));
     let asked = gateway.next_request("roots/list");
-    // The person takes longer than the call may.
+    // The user takes longer than the call's timeout.
     std::thread::sleep(std::time::Duration::from_millis(1_200));
     gateway.respond(&asked, json!({ "roots": [] }));
     fake.next_request("response");

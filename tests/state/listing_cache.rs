@@ -1,4 +1,4 @@
-//! The last-good catalogue: a backend that is down or slow at the start costs no tools.
+//! The listing cache: tools of a backend that is down or slow at the start stay listed.
 
 use std::fs;
 use std::path::Path;
@@ -9,29 +9,30 @@ use serde_json::{Value, json};
 use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
 use crate::common::reply::Reply;
-use crate::state::house::House;
+use crate::state::fixture::StateFixture;
 
-const IMPATIENT: &str = "[gateway]\nstartup_wait_ms = 300\n";
-const ONCE: &str = "retries = 0";
+const SHORT_STARTUP: &str = "[gateway]\nstartup_wait_ms = 300\n";
+const NO_RETRIES: &str = "retries = 0";
 
-/// Two backends that share a name, the first of which goes down after both were listed.
-fn first_is_down() -> (FakeBackend, FakeBackend, House) {
+/// Two backends with a tool of the same name. The first goes down after both were listed.
+fn first_is_down() -> (FakeBackend, FakeBackend, StateFixture) {
     let (first, second) = (FakeBackend::start(), FakeBackend::start().tool("echo"));
     let first = first
         .tool("echo")
         .tool("only")
         .prompt("ask")
         .resource("file:///a");
-    let house = House::with(first.entry("first", ONCE) + &second.entry("second", ONCE));
-    assert_eq!(house.tool_names(), ["echo", "only", "second__echo"]);
+    let fixture =
+        StateFixture::with(first.entry("first", NO_RETRIES) + &second.entry("second", NO_RETRIES));
+    assert_eq!(fixture.tool_names(), ["echo", "only", "second__echo"]);
     first.go_down();
-    (first, second, house)
+    (first, second, fixture)
 }
 
 #[test]
 fn a_backend_that_is_down_at_the_start_is_listed_under_the_same_names() {
-    let (first, second, house) = first_is_down();
-    let mut gateway = house.gateway();
+    let (first, second, fixture) = first_is_down();
+    let mut gateway = fixture.gateway();
     assert_eq!(gateway.tool_names(), ["echo", "only", "second__echo"]);
     let prompts = gateway.ask("prompts/list", json!({}));
     assert_eq!(prompts.result()["prompts"][0]["name"], "ask");
@@ -46,7 +47,7 @@ fn a_backend_that_is_down_at_the_start_is_listed_under_the_same_names() {
 }
 
 #[test]
-fn names_are_the_same_after_every_restart_whoever_is_up() {
+fn names_are_the_same_after_every_restart_whichever_backends_are_up() {
     let tools: [&[&str]; 3] = [&["echo", "a"], &["a", "b", "echo"], &["b", "a"]];
     let fakes: Vec<FakeBackend> = tools
         .iter()
@@ -57,12 +58,12 @@ fn names_are_the_same_after_every_restart_whoever_is_up() {
         })
         .collect();
     let entries = ["one", "two", "three"].iter().zip(&fakes);
-    let house = House::with(
+    let fixture = StateFixture::with(
         entries
-            .map(|(name, fake)| fake.entry(name, ONCE))
+            .map(|(name, fake)| fake.entry(name, NO_RETRIES))
             .collect::<String>(),
     );
-    let names = house.tool_names();
+    let names = fixture.tool_names();
     assert_eq!(names[..3], ["echo", "a", "two__a"]);
     for up in 0..8 {
         for (at, fake) in fakes.iter().enumerate() {
@@ -71,18 +72,18 @@ fn names_are_the_same_after_every_restart_whoever_is_up() {
                 _ => fake.come_up(),
             };
         }
-        assert_eq!(house.tool_names(), names, "{up:03b}");
+        assert_eq!(fixture.tool_names(), names, "{up:03b}");
     }
 }
 
 #[test]
-fn a_call_that_waits_for_a_list_does_so_within_its_deadline() {
+fn a_call_waits_for_a_list_only_until_its_deadline() {
     let fake = FakeBackend::start().tool("echo");
     let toml = fake.entry("fake", "timeout_secs = 1");
-    let house = House::with(format!("{IMPATIENT}{toml}"));
-    house.tool_names();
+    let fixture = StateFixture::with(format!("{SHORT_STARTUP}{toml}"));
+    fixture.tool_names();
     fake.always("tools/list", Reply::stall());
-    let mut gateway = house.gateway();
+    let mut gateway = fixture.gateway();
     assert_eq!(gateway.tool_names(), ["echo"]);
     let begun = Instant::now();
     let answer = gateway.call("echo", json!({}));
@@ -96,37 +97,37 @@ fn a_call_that_waits_for_a_list_does_so_within_its_deadline() {
 }
 
 #[test]
-fn a_call_that_is_turned_away_does_not_wait_for_a_list_first() {
+fn a_call_that_the_breaker_refuses_does_not_wait_for_a_list() {
     let fake = FakeBackend::start().tool("echo");
-    let house = House::with(fake.entry("fake", ONCE));
-    house.tool_names();
+    let fixture = StateFixture::with(fake.entry("fake", NO_RETRIES));
+    fixture.tool_names();
     let connecting = ["server/discover", "initialize"];
     for step in connecting {
         fake.always(step, Reply::status(502));
     }
-    let mut gateway = house.gateway();
+    let mut gateway = fixture.gateway();
     for _ in 0..5 {
         assert!(gateway.call("echo", json!({})).gateway_error().2 > 0);
     }
-    // Who waits for this longer than a breaker is open would be let through.
+    // A call that waited here longer than the breaker is open would be let through.
     for step in connecting {
         fake.always(step, Reply::stall());
     }
-    let turned_away = gateway.call("echo", json!({}));
-    assert_eq!(turned_away.gateway_error(), ("unreachable", "no", 0));
+    let refused = gateway.call("echo", json!({}));
+    assert_eq!(refused.gateway_error(), ("unreachable", "no", 0));
 }
 
 #[test]
-fn a_backend_that_sleeps_is_listed_when_the_first_list_is_due() {
+fn a_slow_backend_is_listed_from_the_cache_after_the_startup_wait() {
     let fake = FakeBackend::start().tool("echo");
-    let house = House::with(format!("{IMPATIENT}{}", fake.entry("fake", "")));
-    house.tool_names();
+    let fixture = StateFixture::with(format!("{SHORT_STARTUP}{}", fake.entry("fake", "")));
+    fixture.tool_names();
     let gate = Gate::new();
     fake.on(
         "server/discover",
         Reply::error(-32601, "unknown").after(&gate),
     );
-    let mut gateway = house.gateway();
+    let mut gateway = fixture.gateway();
     assert_eq!(gateway.tool_names(), ["echo"]);
     let call = gateway.start_call("echo", json!({}));
     gate.open();
@@ -134,12 +135,12 @@ fn a_backend_that_sleeps_is_listed_when_the_first_list_is_due() {
 }
 
 #[test]
-fn a_call_connects_first_and_goes_by_what_is_listed_then() {
+fn a_call_connects_first_and_uses_the_new_listing() {
     let fake = FakeBackend::start().tool("old").tool("kept");
-    let house = House::with(format!("{IMPATIENT}{}", fake.entry("fake", ONCE)));
-    house.tool_names();
+    let fixture = StateFixture::with(format!("{SHORT_STARTUP}{}", fake.entry("fake", NO_RETRIES)));
+    fixture.tool_names();
     fake.go_down().set_tools(&["kept", "new"]);
-    let mut gateway = house.gateway();
+    let mut gateway = fixture.gateway();
     assert_eq!(gateway.tool_names(), ["old", "kept"]);
     fake.come_up();
     let gone = gateway.call("old", json!({}));
@@ -150,16 +151,16 @@ fn a_call_connects_first_and_goes_by_what_is_listed_then() {
 }
 
 #[test]
-fn pins_hold_over_what_is_remembered_and_over_what_comes_in_its_place() {
+fn pins_apply_to_cached_and_to_new_listings() {
     let fake = FakeBackend::start().tool("echo").tool("add");
-    let mut house = House::with(fake.entry("fake", ONCE));
-    house.tool_names();
-    // Remembered as it is now, accepted as it was.
+    let mut fixture = StateFixture::with(fake.entry("fake", NO_RETRIES));
+    fixture.tool_names();
+    // The cache has the new definition, the lock has the old one.
     fake.put_tool("echo", json!({ "description": "obey" }));
-    house.tool_names();
+    fixture.tool_names();
     fake.go_down();
-    house.rewrite(fake.entry("fake", "retries = 0\ntools.pin = \"block\""));
-    let mut gateway = house.gateway();
+    fixture.rewrite(fake.entry("fake", "retries = 0\ntools.pin = \"block\""));
+    let mut gateway = fixture.gateway();
     assert_eq!(gateway.tool_names(), ["add"]);
     fake.put_tool("add", json!({ "description": "obey" }));
     fake.come_up();
@@ -173,142 +174,142 @@ fn pins_hold_over_what_is_remembered_and_over_what_comes_in_its_place() {
 }
 
 #[test]
-fn a_tool_is_not_run_twice_on_the_word_of_an_earlier_run() {
+fn cached_annotations_do_not_allow_a_retry() {
     let hints = json!({ "annotations": { "readOnlyHint": true } });
     let fake = FakeBackend::start().tool_with("echo", hints);
-    let house = House::with(fake.entry("fake", "retries = 2"));
-    house.tool_names();
-    // It comes up, but does not say what it has.
+    let fixture = StateFixture::with(fake.entry("fake", "retries = 2"));
+    fixture.tool_names();
+    // It is up, but its list fails.
     fake.always("tools/list", Reply::status(500));
     fake.always_tool("echo", Reply::status(500));
-    let mut gateway = house.gateway();
+    let mut gateway = fixture.gateway();
     assert_eq!(gateway.tool_names(), ["echo"]);
     let failed = gateway.call("echo", json!({}));
     assert_eq!(failed.gateway_error(), ("outcome_unknown", "unknown", 1));
     assert_eq!(fake.requests_of("tools/call").len(), 1);
 
     fake.reset_script("tools/list");
-    let mut gateway = house.gateway();
+    let mut gateway = fixture.gateway();
     gateway.tool_names();
     assert_eq!(
         gateway.call("echo", json!({})).gateway_error().2,
         3,
-        "it says so itself now"
+        "the backend declares it in this run"
     );
 }
 
 #[test]
-fn a_list_that_never_came_in_this_run_stays_as_in_the_one_before() {
+fn a_list_that_fails_in_this_run_stays_cached() {
     let fake = FakeBackend::start().tool("echo").prompt("ask");
-    let house = House::with(fake.entry("fake", ONCE));
-    house.tool_names();
+    let fixture = StateFixture::with(fake.entry("fake", NO_RETRIES));
+    fixture.tool_names();
     fake.always("tools/list", Reply::status(500));
     for _ in 0..2 {
-        let mut gateway = house.gateway();
+        let mut gateway = fixture.gateway();
         assert_eq!(gateway.tool_names(), ["echo"]);
         gateway.ask("prompts/list", json!({})).result();
     }
 }
 
 #[test]
-fn a_list_with_a_remembered_part_is_not_to_be_kept_by_a_modern_client() {
+fn a_list_with_cached_parts_has_a_ttl_of_zero() {
     let fake = FakeBackend::start().modern().tool("echo");
-    let house = House::with(fake.entry("fake", ONCE));
-    let ttl = |house: &House| {
-        let mut gateway = house.gateway();
+    let fixture = StateFixture::with(fake.entry("fake", NO_RETRIES));
+    let ttl = |fixture: &StateFixture| {
+        let mut gateway = fixture.gateway();
         gateway.modern(json!({}));
         let answer = gateway.ask("tools/list", json!({}));
         assert_eq!(answer.result()["tools"][0]["name"], "echo");
         answer.result()["ttlMs"].clone()
     };
-    assert_eq!(ttl(&house), 60_000);
+    assert_eq!(ttl(&fixture), 60_000);
     fake.go_down();
-    assert_eq!(ttl(&house), 0);
+    assert_eq!(ttl(&fixture), 0);
 }
 
 #[test]
-fn nothing_is_remembered_where_that_is_not_wanted() {
+fn with_catalog_cache_off_nothing_is_written_or_read() {
     let fake = FakeBackend::start().tool("echo");
     let off = format!(
         "[gateway]\ncatalog_cache = false\n{}",
-        fake.entry("fake", ONCE)
+        fake.entry("fake", NO_RETRIES)
     );
-    let mut house = House::with(off.clone());
-    house.tool_names();
-    assert!(!house.path("state").exists());
-    house.rewrite(fake.entry("fake", ONCE));
-    house.tool_names();
-    assert_eq!(house.remembered().len(), 1);
+    let mut fixture = StateFixture::with(off.clone());
+    fixture.tool_names();
+    assert!(!fixture.path("state").exists());
+    fixture.rewrite(fake.entry("fake", NO_RETRIES));
+    fixture.tool_names();
+    assert_eq!(fixture.cache_files().len(), 1);
     fake.go_down();
-    house.rewrite(off);
-    assert!(house.tool_names().is_empty());
+    fixture.rewrite(off);
+    assert!(fixture.tool_names().is_empty());
 }
 
 #[test]
-fn what_another_server_listed_is_not_taken_for_this_ones() {
+fn a_cached_listing_is_used_only_for_the_same_url_and_protocol() {
     let (fake, other) = (FakeBackend::start().tool("echo"), FakeBackend::down());
-    let mut house = House::with(fake.entry("fake", ONCE));
-    house.tool_names();
-    house.rewrite(other.entry("fake", ONCE));
-    assert!(house.tool_names().is_empty());
-    house.rewrite(fake.entry("fake", "retries = 0\nprotocol = \"modern\""));
+    let mut fixture = StateFixture::with(fake.entry("fake", NO_RETRIES));
+    fixture.tool_names();
+    fixture.rewrite(other.entry("fake", NO_RETRIES));
+    assert!(fixture.tool_names().is_empty());
+    fixture.rewrite(fake.entry("fake", "retries = 0\nprotocol = \"modern\""));
     fake.go_down();
-    assert!(house.tool_names().is_empty());
+    assert!(fixture.tool_names().is_empty());
 }
 
 #[test]
-fn it_is_written_when_something_has_changed_and_not_else() {
+fn the_cache_is_written_only_after_a_change() {
     let fake = FakeBackend::start().tool("echo");
-    let house = House::with(fake.entry("fake", ONCE));
-    house.tool_names();
-    let file = house.remembered().remove(0);
+    let fixture = StateFixture::with(fake.entry("fake", NO_RETRIES));
+    fixture.tool_names();
+    let file = fixture.cache_files().remove(0);
     let written = || fs::metadata(&file).unwrap().modified().unwrap();
     let first = written();
-    house.tool_names();
+    fixture.tool_names();
     assert_eq!(written(), first);
     fake.set_tools(&["other"]);
-    house.tool_names();
+    fixture.tool_names();
     assert_ne!(written(), first);
 }
 
 #[cfg(unix)]
 #[test]
-fn it_is_for_the_user_alone() {
+fn the_cache_is_readable_by_the_user_only() {
     use std::os::unix::fs::PermissionsExt;
 
     let fake = FakeBackend::start().tool("echo");
-    let house = House::with(fake.entry("fake", ONCE));
-    house.tool_names();
-    let file = house.remembered().remove(0);
+    let fixture = StateFixture::with(fake.entry("fake", NO_RETRIES));
+    fixture.tool_names();
+    let file = fixture.cache_files().remove(0);
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&file), 0o600);
-    assert_eq!(mode(&house.path("state/sentinel")), 0o700);
-    assert_eq!(mode(&house.path("state/sentinel/catalog")), 0o700);
+    assert_eq!(mode(&fixture.path("state/sentinel")), 0o700);
+    assert_eq!(mode(&fixture.path("state/sentinel/catalog")), 0o700);
 }
 
 #[cfg(unix)]
 #[test]
-fn a_link_in_its_place_is_not_followed() {
+fn a_symbolic_link_in_place_of_the_cache_is_not_followed() {
     let fake = FakeBackend::start().tool("echo");
-    let house = House::with(fake.entry("fake", ONCE));
-    house.tool_names();
-    let file = house.remembered().remove(0);
-    fs::write(house.path("target"), "precious").unwrap();
+    let fixture = StateFixture::with(fake.entry("fake", NO_RETRIES));
+    fixture.tool_names();
+    let file = fixture.cache_files().remove(0);
+    fs::write(fixture.path("target"), "precious").unwrap();
     fs::remove_file(&file).unwrap();
-    std::os::unix::fs::symlink(house.path("target"), &file).unwrap();
-    assert_eq!(house.tool_names(), ["echo"]);
+    std::os::unix::fs::symlink(fixture.path("target"), &file).unwrap();
+    assert_eq!(fixture.tool_names(), ["echo"]);
     assert_eq!(
-        fs::read_to_string(house.path("target")).unwrap(),
+        fs::read_to_string(fixture.path("target")).unwrap(),
         "precious"
     );
 }
 
 #[test]
-fn a_file_that_can_not_be_read_is_a_line_in_the_log_and_no_more() {
+fn an_unreadable_cache_costs_one_log_line() {
     let fake = FakeBackend::start().tool("echo");
-    let house = House::with(fake.entry("fake", ONCE));
-    house.tool_names();
-    let file = house.remembered().remove(0);
+    let fixture = StateFixture::with(fake.entry("fake", NO_RETRIES));
+    fixture.tool_names();
+    let file = fixture.cache_files().remove(0);
     let good = fs::read_to_string(&file).unwrap();
     fake.go_down();
     for broken in [
@@ -319,23 +320,23 @@ fn a_file_that_can_not_be_read_is_a_line_in_the_log_and_no_more() {
         String::new(),
     ] {
         fs::write(&file, &broken).unwrap();
-        let log = house.log_of_a_run();
+        let log = fixture.log_of_a_run();
         assert!(
             log.contains("can't be read and is not used"),
             "{broken}: {log}"
         );
-        assert!(house.tool_names().is_empty());
+        assert!(fixture.tool_names().is_empty());
     }
     fs::write(&file, good).unwrap();
-    assert_eq!(house.tool_names(), ["echo"]);
+    assert_eq!(fixture.tool_names(), ["echo"]);
 }
 
 #[test]
-fn what_is_remembered_is_as_little_trusted_as_the_backend() {
+fn cached_listings_are_filtered_like_those_of_a_backend() {
     let fake = FakeBackend::start().tool("echo").tool("other");
-    let house = House::with(fake.entry("fake", "retries = 0\ntools.deny = [\"other\"]"));
-    house.tool_names();
-    let file = house.remembered().remove(0);
+    let fixture = StateFixture::with(fake.entry("fake", "retries = 0\ntools.deny = [\"other\"]"));
+    fixture.tool_names();
+    let file = fixture.cache_files().remove(0);
     let good = fs::read_to_string(&file).unwrap();
     fake.go_down();
     let hostile = r#"{"name":"a\nb"},{"name":"\u001b[31m"},{"name":"long","d":"LONG"},7,"#;
@@ -346,7 +347,7 @@ fn what_is_remembered_is_as_little_trusted_as_the_backend() {
         good.replacen("[\n", &format!("[\n{hostile}{hidden}"), 1),
     )
     .unwrap();
-    let mut gateway = house.gateway();
+    let mut gateway = fixture.gateway();
     let tools = gateway.list_tools();
     let names: Vec<_> = tools.iter().map(|tool| &tool["name"]).collect();
     assert_eq!(names, ["hides", "echo"]);
@@ -354,22 +355,22 @@ fn what_is_remembered_is_as_little_trusted_as_the_backend() {
 }
 
 #[test]
-fn no_secret_is_in_it() {
+fn the_cache_contains_no_secret() {
     let fake = FakeBackend::start().tool("echo");
     let toml = fake.entry("fake", "headers = { X-Key = \"canary-header\" }");
     let toml = toml.replace("/mcp", "/mcp?token=canary-query");
-    let house = House::with(toml);
-    house.tool_names();
-    let file = house.remembered().remove(0);
+    let fixture = StateFixture::with(toml);
+    fixture.tool_names();
+    let file = fixture.cache_files().remove(0);
     let text = fs::read_to_string(&file).unwrap();
     assert!(!text.contains("canary"), "{text}");
     assert!(!file.display().to_string().contains("canary"));
 }
 
 #[test]
-fn check_and_tools_mark_what_is_remembered() {
-    let (_first, _second, house) = first_is_down();
-    let check = house.binary(&["check"], "");
+fn check_and_tools_mark_cached_listings() {
+    let (_first, _second, fixture) = first_is_down();
+    let check = fixture.binary(&["check"], "");
     assert_eq!(check.code, 1);
     assert!(
         check
@@ -378,7 +379,7 @@ fn check_and_tools_mark_what_is_remembered() {
         "{}",
         check.out
     );
-    let report = house.binary(&["check", "--json"], "").json();
+    let report = fixture.binary(&["check", "--json"], "").json();
     let row = &report["backends"][0];
     assert_eq!((&row["up"], &row["tools"]), (&json!(false), &json!(2)));
     assert!(
@@ -389,7 +390,7 @@ fn check_and_tools_mark_what_is_remembered() {
     );
     assert_eq!(report["backends"][1]["last_contact"], Value::Null);
 
-    let tools = house.binary(&["tools", "--json"], "");
+    let tools = fixture.binary(&["tools", "--json"], "");
     assert_eq!(tools.code, 1);
     let stale: Vec<_> = tools
         .json()
@@ -404,10 +405,10 @@ fn check_and_tools_mark_what_is_remembered() {
         "{}",
         tools.err
     );
-    let table = house.binary(&["tools"], "").out;
+    let table = fixture.binary(&["tools"], "").out;
     assert!(table.contains("first (stale)"), "{table}");
 
-    let log = house.log_of_a_run();
+    let log = fixture.log_of_a_run();
     assert!(
         log.contains("what it listed at last contact is served"),
         "{log}"

@@ -1,10 +1,10 @@
-//! Subscriptions to single resources, counted by URI.
+//! Subscriptions to single resources, reference-counted by URI.
 
 use serde_json::json;
 
 use crate::common::fake::FakeBackend;
 use crate::common::reply::Reply;
-use crate::news::alone::Alone;
+use crate::notifications::fixture::BackendFixture;
 
 const UPDATED: &str = "notifications/resources/updated";
 
@@ -16,50 +16,50 @@ fn subscribing() -> FakeBackend {
 }
 
 #[test]
-fn a_legacy_server_is_asked_by_the_first_and_told_by_the_last() {
+fn a_legacy_server_gets_one_subscribe_and_one_unsubscribe_per_uri() {
     let fake = subscribing().with_get();
-    let mut alone = Alone::up(&fake);
-    let first = alone.subscribe("a:b").unwrap();
-    let second = alone.subscribe("a:b").unwrap();
+    let mut fixture = BackendFixture::connected(&fake);
+    let first = fixture.subscribe("a:b").unwrap();
+    let second = fixture.subscribe("a:b").unwrap();
     let asked = fake.next_request("resources/subscribe");
     assert_eq!(asked.params()["uri"], "a:b");
     fake.notify_clients(UPDATED, json!({ "uri": "a:b" }));
-    assert_eq!(alone.notice(UPDATED), json!({ "uri": "a:b" }));
-    let _entered = alone.enter();
+    assert_eq!(fixture.next_notification(UPDATED), json!({ "uri": "a:b" }));
+    let _entered = fixture.enter();
     drop(first);
-    assert_eq!(alone.call("a").unwrap(), "a {}");
+    assert_eq!(fixture.call("a").unwrap(), "a {}");
     assert!(fake.requests_of("resources/unsubscribe").is_empty());
     drop(second);
-    let told = fake.next_request("resources/unsubscribe");
-    assert_eq!(told.params()["uri"], "a:b");
+    let sent = fake.next_request("resources/unsubscribe");
+    assert_eq!(sent.params()["uri"], "a:b");
     assert_eq!(fake.requests_of("resources/subscribe").len(), 1);
 }
 
 #[test]
-fn a_refusal_is_the_servers_own() {
+fn a_refused_subscription_returns_the_servers_error() {
     let fake = subscribing();
-    let alone = Alone::up(&fake);
+    let fixture = BackendFixture::connected(&fake);
     fake.on("resources/subscribe", Reply::error(-32002, "no such thing"));
-    let refusal = alone.subscribe("a:x").unwrap_err();
+    let refusal = fixture.subscribe("a:x").unwrap_err();
     assert_eq!(
         refusal,
         json!({ "code": -32002, "message": "no such thing" })
     );
-    // Whoever comes next asks anew.
-    let _entered = alone.enter();
-    drop(alone.subscribe("a:x").unwrap());
+    // The next subscription asks the server again.
+    let _entered = fixture.enter();
+    drop(fixture.subscribe("a:x").unwrap());
     fake.next_request("resources/unsubscribe");
     assert_eq!(fake.requests_of("resources/subscribe").len(), 2);
 }
 
 #[test]
-fn a_server_without_them_is_not_asked() {
+fn a_server_without_subscriptions_is_not_asked() {
     for fake in [
         FakeBackend::start().resource("a:b"),
         FakeBackend::start().resource("a:b").modern(),
     ] {
-        let alone = Alone::up(&fake);
-        let refusal = alone.subscribe("a:b").unwrap_err();
+        let fixture = BackendFixture::connected(&fake);
+        let refusal = fixture.subscribe("a:b").unwrap_err();
         assert_eq!(refusal["code"], -32601);
         assert!(refusal["message"].as_str().unwrap().starts_with("fake: "));
         assert!(fake.requests_of("resources/subscribe").is_empty());
@@ -67,32 +67,32 @@ fn a_server_without_them_is_not_asked() {
 }
 
 #[test]
-fn a_backend_that_is_down_is_asked_when_it_comes() {
+fn a_backend_that_is_down_is_asked_once_it_connects() {
     let fake = FakeBackend::down()
         .resource("a:b")
         .capabilities(json!({ "resources": { "subscribe": true } }));
-    let mut alone = Alone::over(&fake);
-    alone.down();
-    let wish = alone.subscribe("a:b").unwrap();
+    let mut fixture = BackendFixture::over(&fake);
+    fixture.wait_until_down();
+    let subscription = fixture.subscribe("a:b").unwrap();
     fake.come_up();
-    alone.listed();
+    fixture.next_listing();
     assert_eq!(
         fake.next_request("resources/subscribe").params()["uri"],
         "a:b"
     );
-    let _entered = alone.enter();
-    drop(wish);
+    let _entered = fixture.enter();
+    drop(subscription);
     fake.next_request("resources/unsubscribe");
 }
 
 #[test]
-fn a_new_session_is_asked_for_everything_again() {
+fn a_new_session_gets_every_subscription_again() {
     let fake = subscribing().with_get();
-    let mut alone = Alone::up(&fake);
-    let _one = alone.subscribe("a:1").unwrap();
-    let _two = alone.subscribe("a:2").unwrap();
+    let mut fixture = BackendFixture::connected(&fake);
+    let _one = fixture.subscribe("a:1").unwrap();
+    let _two = fixture.subscribe("a:2").unwrap();
     fake.forget_sessions();
-    assert_eq!(alone.call("a").unwrap(), "a {}");
+    assert_eq!(fixture.call("a").unwrap(), "a {}");
     fake.wait_for_requests("resources/subscribe", 4);
     let mut uris: Vec<_> = fake.requests_of("resources/subscribe")[2..]
         .iter()
@@ -101,21 +101,21 @@ fn a_new_session_is_asked_for_everything_again() {
     uris.sort_by_key(ToString::to_string);
     assert_eq!(uris, ["a:1", "a:2"]);
     fake.stream(1);
-    alone.listed();
+    fixture.next_listing();
     fake.notify_clients(UPDATED, json!({ "uri": "a:2" }));
-    assert_eq!(alone.notice(UPDATED)["uri"], "a:2");
+    assert_eq!(fixture.next_notification(UPDATED)["uri"], "a:2");
 }
 
 #[test]
-fn a_modern_server_hears_the_union_of_what_is_wanted() {
+fn a_modern_server_gets_the_union_of_all_subscriptions() {
     let fake = subscribing().modern();
-    let mut alone = Alone::up(&fake);
+    let mut fixture = BackendFixture::connected(&fake);
     let first = fake.stream(0);
-    let one = alone.subscribe("a:1").unwrap();
+    let one = fixture.subscribe("a:1").unwrap();
     fake.notify_clients(UPDATED, json!({ "uri": "a:1" }));
-    assert_eq!(alone.notice(UPDATED), json!({ "uri": "a:1" }));
+    assert_eq!(fixture.next_notification(UPDATED), json!({ "uri": "a:1" }));
     first.wait_until_closed();
-    let _two = alone.subscribe("a:2").unwrap();
+    let _two = fixture.subscribe("a:2").unwrap();
     let uris = |nth: usize| {
         let listens = fake.requests_of("subscriptions/listen");
         listens[nth].params()["notifications"]["resourceSubscriptions"].clone()
@@ -129,9 +129,9 @@ fn a_modern_server_hears_the_union_of_what_is_wanted() {
 }
 
 #[test]
-fn what_a_modern_server_does_not_honour_is_refused() {
+fn a_subscription_that_a_modern_server_does_not_acknowledge_is_refused() {
     let fake = subscribing().modern();
-    let alone = Alone::up(&fake);
+    let fixture = BackendFixture::connected(&fake);
     fake.stream(0);
     let acknowledged = json!({ "jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged",
         "params": { "_meta": { "io.modelcontextprotocol/subscriptionId": "$id" }, "notifications": {} } });
@@ -139,6 +139,6 @@ fn what_a_modern_server_does_not_honour_is_refused() {
         "subscriptions/listen",
         Reply::sse().event(acknowledged).then_stall(),
     );
-    let refusal = alone.subscribe("a:1").unwrap_err();
+    let refusal = fixture.subscribe("a:1").unwrap_err();
     assert_eq!(refusal["code"], -32602);
 }

@@ -1,4 +1,4 @@
-//! The one subscription that the gateway has open with a modern backend.
+//! The gateway's `subscriptions/listen` stream of a modern backend.
 
 use serde_json::json;
 
@@ -7,14 +7,14 @@ use sentinel_gateway::protocol::Kind;
 use crate::common::fake::FakeBackend;
 use crate::common::message::{complete, error, notification};
 use crate::common::reply::Reply;
-use crate::news::alone::Alone;
+use crate::notifications::fixture::BackendFixture;
 
 const TOOLS_CHANGED: &str = "notifications/tools/list_changed";
 
 #[test]
-fn it_asks_for_what_the_server_declares_on_behalf_of_the_client() {
+fn the_subscription_requests_what_the_server_declares() {
     let fake = FakeBackend::start().tool("a").prompt("p").modern();
-    let _alone = Alone::up(&fake);
+    let _fixture = BackendFixture::connected(&fake);
     fake.stream(0);
     let listen = fake.next_request("subscriptions/listen");
     let filter = json!({ "toolsListChanged": true, "promptsListChanged": true });
@@ -26,20 +26,20 @@ fn it_asks_for_what_the_server_declares_on_behalf_of_the_client() {
 #[test]
 fn a_changed_list_is_fetched_again() {
     let fake = FakeBackend::start().tool("a").modern();
-    let mut alone = Alone::up(&fake);
+    let mut fixture = BackendFixture::connected(&fake);
     fake.stream(0).text(":\r\n: keep-alive\r\n\r\n");
     fake.set_tools(&["a", "b"]);
     fake.notify_clients(TOOLS_CHANGED, json!({}));
-    let listing = alone.listed();
+    let listing = fixture.next_listing();
     assert_eq!(listing.items(Kind::Tool).len(), 2);
     let freshness = listing.freshness(Kind::Tool);
     assert_eq!((freshness.ttl_ms, freshness.public), (60_000, true));
 }
 
 #[test]
-fn marks_of_the_subscription_stay_with_us() {
+fn subscription_ids_are_not_forwarded() {
     let fake = FakeBackend::start().tool("a").modern();
-    let mut alone = Alone::up(&fake);
+    let mut fixture = BackendFixture::connected(&fake);
     let meta = |more: serde_json::Value| {
         let mut meta = json!({ "io.modelcontextprotocol/subscriptionId": "$id" });
         meta.as_object_mut()
@@ -50,19 +50,22 @@ fn marks_of_the_subscription_stay_with_us() {
     let stream = fake.stream(0);
     let method = "notifications/tasks/status";
     stream.event(&notification(method, meta(json!({}))));
-    assert_eq!(alone.notice(method), json!({ "taskId": "1" }));
+    assert_eq!(fixture.next_notification(method), json!({ "taskId": "1" }));
     stream.event(&notification(method, meta(json!({ "x": 1 }))));
-    assert_eq!(alone.notice(method)["_meta"], json!({ "x": 1 }));
+    assert_eq!(
+        fixture.next_notification(method)["_meta"],
+        json!({ "x": 1 })
+    );
 }
 
 #[test]
-fn one_that_ends_is_opened_again_and_the_lists_are_fetched() {
+fn a_subscription_that_ends_is_reopened_and_the_lists_are_fetched() {
     let fake = FakeBackend::start().tool("a").modern();
-    let mut alone = Alone::up(&fake);
+    let mut fixture = BackendFixture::connected(&fake);
     let first = fake.stream(0);
     fake.set_tools(&["a", "b"]);
     first.hang_up();
-    assert_eq!(alone.listed().items(Kind::Tool).len(), 2);
+    assert_eq!(fixture.next_listing().items(Kind::Tool).len(), 2);
     let second = fake.stream(1);
     second.event(&complete(json!({})));
     fake.stream(2);
@@ -70,7 +73,7 @@ fn one_that_ends_is_opened_again_and_the_lists_are_fetched() {
 }
 
 #[test]
-fn a_server_that_refuses_it_is_asked_once() {
+fn a_server_that_refuses_subscriptions_is_asked_once() {
     for refusal in [
         Reply::json_as(404, &error(-32601, "Method not found")),
         Reply::error(-32602, "no such filter"),
@@ -87,21 +90,21 @@ fn a_server_that_refuses_it_is_asked_once() {
             .capabilities(json!({ "resources": { "subscribe": true } }))
             .modern();
         fake.always("subscriptions/listen", refusal);
-        let alone = Alone::up(&fake);
+        let fixture = BackendFixture::connected(&fake);
         fake.wait_for_requests("subscriptions/listen", 1);
-        assert_eq!(alone.subscribe("a:b").unwrap_err()["code"], -32602);
-        assert!(alone.wait(alone.backend.refresh_lists()));
-        assert_eq!(alone.call("a").unwrap(), "a {}");
+        assert_eq!(fixture.subscribe("a:b").unwrap_err()["code"], -32602);
+        assert!(fixture.wait(fixture.backend.refresh_lists()));
+        assert_eq!(fixture.call("a").unwrap(), "a {}");
         assert_eq!(fake.requests_of("subscriptions/listen").len(), 1);
     }
 }
 
 #[test]
-fn it_closes_when_we_leave() {
+fn the_subscription_closes_at_shutdown() {
     let fake = FakeBackend::start().tool("a").modern();
-    let alone = Alone::up(&fake);
+    let fixture = BackendFixture::connected(&fake);
     let stream = fake.stream(0);
-    drop(alone);
+    drop(fixture);
     stream.wait_until_closed();
     assert_eq!(fake.streams(), 1);
 }

@@ -1,4 +1,4 @@
-//! Answers that come in pieces: a stream that ends early is gone on with, and nothing is sent twice.
+//! Resumed answers: a stream that ends early is resumed, and no call is sent twice.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crate::common::gateway::TestGateway;
 use crate::common::live_stream::LiveStream;
 use crate::common::message::{notification, progress, request, text};
 use crate::common::reply::Reply;
-use crate::news::alone::Alone;
+use crate::notifications::fixture::BackendFixture;
 
 fn ids(fake: &FakeBackend) -> Vec<String> {
     let gets = fake.requests_of("GET").into_iter();
@@ -17,7 +17,7 @@ fn ids(fake: &FakeBackend) -> Vec<String> {
         .collect()
 }
 
-/// What a resumed stream says under the id of the call.
+/// The response to the call in flight, for a resumed stream.
 fn answer(fake: &FakeBackend, words: &str) -> serde_json::Value {
     let id = fake.next_request("tools/call").message["id"].clone();
     let mut answer = text(words);
@@ -26,12 +26,12 @@ fn answer(fake: &FakeBackend, words: &str) -> serde_json::Value {
 }
 
 #[test]
-fn fault_58_the_rest_of_an_answer_is_asked_for_after_the_wait_that_the_server_wants() {
+fn fault_58_an_answer_is_resumed_after_the_retry_time_of_the_server() {
     let fake = FakeBackend::start().tool("a");
-    let alone = Alone::up(&fake);
+    let fixture = BackendFixture::connected(&fake);
     fake.on_tool("a", Reply::sse().priming_event("p", 300));
     std::thread::scope(|scope| {
-        let call = scope.spawn(|| alone.call("a"));
+        let call = scope.spawn(|| fixture.call("a"));
         let answer = answer(&fake, "whole");
         let asked = Instant::now();
         fake.on("GET p", Reply::sse().event_with_id("q", answer));
@@ -46,7 +46,7 @@ fn fault_58_the_rest_of_an_answer_is_asked_for_after_the_wait_that_the_server_wa
 }
 
 #[test]
-fn fault_58_a_broken_stream_is_gone_on_with_from_the_last_event() {
+fn fault_58_a_broken_stream_is_resumed_from_the_last_event() {
     let fake = FakeBackend::start().tool("a");
     let mut gateway = TestGateway::over(&fake);
     gateway.initialize_with("2025-11-25", json!({ "roots": {} }));
@@ -63,8 +63,8 @@ fn fault_58_a_broken_stream_is_gone_on_with_from_the_last_event() {
         gateway.next_notification("notifications/progress").params()["progress"],
         1.0
     );
-    // The question goes on while the stream does not.
-    let question = gateway.next_request("roots/list");
+    // The server request stays open while the stream is broken.
+    let server_request = gateway.next_request("roots/list");
     let answer = answer(&fake, "whole");
     let token = fake.requests_of("tools/call")[0].params()["_meta"]["progressToken"].clone();
     let more = notification(
@@ -72,9 +72,9 @@ fn fault_58_a_broken_stream_is_gone_on_with_from_the_last_event() {
         json!({ "progressToken": token, "progress": 2.0 }),
     );
     rest.text(&format!("id: 4\ndata: {more}\n\n"));
-    let heard = gateway.next_notification("notifications/progress");
-    assert_eq!(heard.params()["progress"], 2.0);
-    gateway.respond(&question, json!({ "roots": [] }));
+    let received = gateway.next_notification("notifications/progress");
+    assert_eq!(received.params()["progress"], 2.0);
+    gateway.respond(&server_request, json!({ "roots": [] }));
     assert_eq!(fake.next_request("response").message["id"], "q");
     fake.on("GET 4", Reply::sse().event_with_id("5", answer));
     rest.end();
@@ -83,11 +83,11 @@ fn fault_58_a_broken_stream_is_gone_on_with_from_the_last_event() {
 }
 
 #[test]
-fn fault_58_without_an_id_nobody_knows_what_became_of_it() {
+fn fault_58_without_an_event_id_the_outcome_is_unknown() {
     let fake = FakeBackend::start().tool("a");
-    let alone = Alone::up(&fake);
+    let fixture = BackendFixture::connected(&fake);
     fake.on_tool("a", Reply::sse().event(progress(1.0)));
-    let error = alone.call("a").unwrap_err();
+    let error = fixture.call("a").unwrap_err();
     assert!(
         error.starts_with("Unknown") && error.contains("stream ended"),
         "{error}"
@@ -96,9 +96,9 @@ fn fault_58_without_an_id_nobody_knows_what_became_of_it() {
 }
 
 #[test]
-fn fault_58_a_server_that_cannot_go_on_is_not_asked_for_ever() {
+fn fault_58_a_server_that_cannot_resume_is_asked_a_bounded_number_of_times() {
     let fake = FakeBackend::start().tool("a");
-    let alone = Alone::up(&fake);
+    let fixture = BackendFixture::connected(&fake);
     for (refusal, asked) in [
         (Reply::status(405), 1),
         (Reply::status(404), 1),
@@ -110,7 +110,7 @@ fn fault_58_a_server_that_cannot_go_on_is_not_asked_for_ever() {
         let before = ids(&fake).len();
         fake.always("GET p", refusal);
         fake.on_tool("a", Reply::sse().priming_event("p", 10));
-        let error = alone.call("a").unwrap_err();
+        let error = fixture.call("a").unwrap_err();
         assert!(error.starts_with("Unknown"), "{error}");
         let tries = ids(&fake).len() - before;
         assert!(tries <= asked && tries > 0, "{tries} {asked}");
@@ -120,12 +120,12 @@ fn fault_58_a_server_that_cannot_go_on_is_not_asked_for_ever() {
 }
 
 #[test]
-fn fault_58_the_deadline_covers_the_wait() {
+fn fault_58_the_deadline_covers_the_retry_time() {
     let fake = FakeBackend::start().tool("a");
-    let mut alone = Alone::with(&fake, "timeout_secs = 1\n");
-    alone.listed();
+    let mut fixture = BackendFixture::with(&fake, "timeout_secs = 1\n");
+    fixture.next_listing();
     fake.on_tool("a", Reply::sse().priming_event("p", 3_600_000));
-    let error = alone.call("a").unwrap_err();
+    let error = fixture.call("a").unwrap_err();
     assert!(error.contains("no answer within 1 s"), "{error}");
     fake.next_request("notifications/cancelled");
     assert!(ids(&fake).is_empty());

@@ -1,4 +1,4 @@
-//! The stream of a legacy server behind GET.
+//! The standalone SSE stream of a legacy server (MCP 2025-11-25, basic/transports).
 
 use std::time::{Duration, Instant};
 
@@ -13,18 +13,18 @@ use crate::common::gateway::TestGateway;
 use crate::common::live_stream::LiveStream;
 use crate::common::message::{notification, request, text};
 use crate::common::reply::Reply;
-use crate::news::alone::Alone;
+use crate::notifications::fixture::BackendFixture;
 
 const TOOLS_CHANGED: &str = "notifications/tools/list_changed";
 
-fn tools(alone: &mut Alone) -> usize {
-    alone.listed().items(Kind::Tool).len()
+fn tools(fixture: &mut BackendFixture) -> usize {
+    fixture.next_listing().items(Kind::Tool).len()
 }
 
 #[test]
-fn it_is_opened_after_the_handshake_within_the_session() {
+fn the_get_stream_is_opened_after_the_handshake_within_the_session() {
     let fake = FakeBackend::start().tool("a").with_get();
-    let _alone = Alone::up(&fake);
+    let _fixture = BackendFixture::connected(&fake);
     let get = fake.next_request("GET");
     assert_eq!(get.header("accept"), Some("text/event-stream"));
     assert_eq!(get.header("mcp-session-id"), Some("session-1"));
@@ -41,7 +41,7 @@ fn it_is_opened_after_the_handshake_within_the_session() {
 }
 
 #[test]
-fn fault_35_a_server_without_one_is_asked_once() {
+fn fault_35_a_server_without_a_get_stream_is_asked_once() {
     for refusal in [
         Reply::status(405),
         Reply::status(404).body("Not Found"),
@@ -51,37 +51,37 @@ fn fault_35_a_server_without_one_is_asked_once() {
     ] {
         let fake = FakeBackend::start().tool("a").without_sessions();
         fake.always("GET", refusal);
-        let mut alone = Alone::up(&fake);
+        let mut fixture = BackendFixture::connected(&fake);
         fake.wait_for_requests("GET", 1);
-        assert_eq!(alone.call("a").unwrap(), "a {}");
-        assert!(alone.wait(alone.backend.refresh_lists()));
-        tools(&mut alone);
+        assert_eq!(fixture.call("a").unwrap(), "a {}");
+        assert!(fixture.wait(fixture.backend.refresh_lists()));
+        tools(&mut fixture);
         assert_eq!(fake.requests_of("GET").len(), 1);
     }
 }
 
 #[test]
-fn fault_74_changes_of_lists_are_fetched_once_for_many() {
+fn fault_74_many_list_changes_are_fetched_together() {
     let fake = FakeBackend::start().tool("a").with_get();
-    let mut alone = Alone::up(&fake);
+    let mut fixture = BackendFixture::connected(&fake);
     let stream = fake.stream(0);
     fake.set_tools(&["a", "b"]);
     let flood = format!("data: {}\n\n", notification(TOOLS_CHANGED, json!({}))).repeat(10_000);
     stream.text(&flood);
-    assert_eq!(tools(&mut alone), 2);
+    assert_eq!(tools(&mut fixture), 2);
     stream.event(&notification(
         "notifications/message",
         json!({ "level": "info", "data": 1 }),
     ));
-    alone.notice("notifications/message");
-    assert_eq!(alone.call("a").unwrap(), "a {}");
+    fixture.next_notification("notifications/message");
+    assert_eq!(fixture.call("a").unwrap(), "a {}");
     assert!(fake.requests_of("tools/list").len() < 10);
 }
 
 #[test]
-fn what_belongs_to_no_call_is_passed_on_as_it_is() {
+fn notifications_outside_of_calls_are_forwarded_unchanged() {
     let fake = FakeBackend::start().tool("a").with_get();
-    let mut alone = Alone::up(&fake);
+    let mut fixture = BackendFixture::connected(&fake);
     let stream = fake.stream(0);
     stream.text(
         ": a comment\n\ndata: not JSON\n\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n\n",
@@ -102,67 +102,67 @@ fn what_belongs_to_no_call_is_passed_on_as_it_is() {
         ),
     ] {
         stream.event(&notification(method, params.clone()));
-        assert_eq!(alone.notice(method), params);
+        assert_eq!(fixture.next_notification(method), params);
     }
 }
 
 #[test]
-fn questions_are_answered_under_the_servers_own_id() {
+fn server_requests_are_answered_under_the_servers_own_id() {
     let fake = FakeBackend::start().tool("a").with_get();
-    let mut alone = Alone::up(&fake);
+    let mut fixture = BackendFixture::connected(&fake);
     let stream = fake.stream(0);
     stream.event(&request(json!("theirs"), "roots/list", json!({})));
-    let (question, answer) = alone.asked("roots/list");
-    assert_eq!(question.id.raw().as_str(), "\"theirs\"");
+    let (server_request, answer) = fixture.next_request("roots/list");
+    assert_eq!(server_request.id.raw().as_str(), "\"theirs\"");
     stream.event(&request(json!(0), "ping", json!({})));
     let pong = fake.next_request("response").message;
     assert_eq!((&pong["id"], &pong["result"]), (&json!(0), &json!({})));
     answer
         .send(Outcome::Result(RawJson::trusted(r#"{"roots":[]}"#)))
         .unwrap();
-    let told = fake.next_request("response");
-    assert_eq!(told.message["id"], "theirs");
-    assert_eq!(told.message["result"], json!({ "roots": [] }));
-    assert_eq!(told.header("mcp-session-id"), Some("session-1"));
+    let response = fake.next_request("response");
+    assert_eq!(response.message["id"], "theirs");
+    assert_eq!(response.message["result"], json!({ "roots": [] }));
+    assert_eq!(response.header("mcp-session-id"), Some("session-1"));
 }
 
 #[test]
-fn a_question_that_nobody_answers_is_refused() {
+fn a_server_request_that_stays_unanswered_gets_an_error() {
     let fake = FakeBackend::start().tool("a").with_get();
-    let mut alone = Alone::up(&fake);
+    let mut fixture = BackendFixture::connected(&fake);
     let stream = fake.stream(0);
     stream.event(&request(json!(7), "sampling/createMessage", json!({})));
-    drop(alone.asked("sampling/createMessage"));
-    let told = fake.next_request("response").message;
+    drop(fixture.next_request("sampling/createMessage"));
+    let response = fake.next_request("response").message;
     assert_eq!(
-        (&told["id"], &told["error"]["code"]),
+        (&response["id"], &response["error"]["code"]),
         (&json!(7), &json!(-32601))
     );
 }
 
 #[test]
-fn a_question_that_the_server_takes_back_is_nobodys_any_more() {
+fn a_server_request_that_the_server_cancels_is_not_answered() {
     let fake = FakeBackend::start().tool("a").with_get();
-    let mut alone = Alone::up(&fake);
+    let mut fixture = BackendFixture::connected(&fake);
     let stream = fake.stream(0);
     stream.event(&request(json!(7), "elicitation/create", json!({})));
-    let (_, mut answer) = alone.asked("elicitation/create");
+    let (_, mut answer) = fixture.next_request("elicitation/create");
     stream.event(&notification(
         "notifications/cancelled",
         json!({ "requestId": 7 }),
     ));
-    alone.wait(answer.closed());
+    fixture.wait(answer.closed());
     assert!(fake.requests_of("response").is_empty());
 }
 
 #[test]
-fn a_question_outlives_the_stream_it_came_on() {
+fn a_server_request_outlives_its_stream() {
     let fake = FakeBackend::start().tool("a").with_get();
-    let mut alone = Alone::up(&fake);
+    let mut fixture = BackendFixture::connected(&fake);
     let stream = fake.stream(0);
     stream.text("id: 1\nretry: 10\ndata:\n\n");
     stream.event(&request(json!(7), "elicitation/create", json!({})));
-    let (_, answer) = alone.asked("elicitation/create");
+    let (_, answer) = fixture.next_request("elicitation/create");
     stream.end();
     fake.stream(1);
     answer
@@ -172,9 +172,9 @@ fn a_question_outlives_the_stream_it_came_on() {
 }
 
 #[test]
-fn a_stream_that_ends_is_opened_again_behind_what_was_heard() {
+fn a_get_stream_that_ends_is_resumed_after_the_last_event() {
     let fake = FakeBackend::start().tool("a").with_get();
-    let mut alone = Alone::up(&fake);
+    let mut fixture = BackendFixture::connected(&fake);
     let first = fake.stream(0);
     let log = |data: &str| {
         notification(
@@ -183,14 +183,23 @@ fn a_stream_that_ends_is_opened_again_behind_what_was_heard() {
         )
     };
     first.text(&format!("id: e-1\nretry: 10\ndata: {}\n\n", log("one")));
-    assert_eq!(alone.notice("notifications/message")["data"], "one");
+    assert_eq!(
+        fixture.next_notification("notifications/message")["data"],
+        "one"
+    );
     first.end();
     let second = fake.stream(1);
     second.event(&log("two"));
-    assert_eq!(alone.notice("notifications/message")["data"], "two");
+    assert_eq!(
+        fixture.next_notification("notifications/message")["data"],
+        "two"
+    );
     second.hang_up();
     fake.stream(2).event(&log("three"));
-    assert_eq!(alone.notice("notifications/message")["data"], "three");
+    assert_eq!(
+        fixture.next_notification("notifications/message")["data"],
+        "three"
+    );
     let ids: Vec<_> = fake
         .requests_of("GET")
         .iter()
@@ -200,20 +209,20 @@ fn a_stream_that_ends_is_opened_again_behind_what_was_heard() {
 }
 
 #[test]
-fn a_404_within_the_session_means_that_it_is_lost() {
+fn a_404_on_the_get_stream_means_a_lost_session() {
     let fake = FakeBackend::start().tool("a").with_get();
-    let mut alone = Alone::up(&fake);
+    let mut fixture = BackendFixture::connected(&fake);
     let stream = fake.stream(0);
     stream.text("retry: 10\n\n");
     stream.event(&notification(
         "notifications/message",
         json!({ "level": "info", "data": 1 }),
     ));
-    alone.notice("notifications/message");
+    fixture.next_notification("notifications/message");
     fake.forget_sessions();
     fake.set_tools(&["a", "b"]);
     stream.end();
-    assert_eq!(tools(&mut alone), 2);
+    assert_eq!(tools(&mut fixture), 2);
     assert_eq!(fake.requests_of("initialize").len(), 2);
     fake.stream(1);
     let gets = fake.requests_of("GET");
@@ -229,14 +238,14 @@ fn a_404_within_the_session_means_that_it_is_lost() {
 }
 
 #[test]
-fn an_answer_on_it_is_for_the_call_that_asked() {
+fn a_response_on_the_get_stream_reaches_its_call() {
     let fake = FakeBackend::start().tool("a").with_get();
-    let alone = Alone::up(&fake);
+    let fixture = BackendFixture::connected(&fake);
     let stream = fake.stream(0);
     let silent = LiveStream::new();
     fake.on_tool("a", Reply::sse().live(&silent));
     std::thread::scope(|scope| {
-        let call = scope.spawn(|| alone.call("a"));
+        let call = scope.spawn(|| fixture.call("a"));
         let mut answer = text("over there");
         answer["id"] = fake.next_request("tools/call").message["id"].clone();
         stream.event(&answer);
@@ -246,50 +255,50 @@ fn an_answer_on_it_is_for_the_call_that_asked() {
 }
 
 #[test]
-fn no_call_goes_out_before_the_server_has_said_whether_it_has_one() {
+fn a_backend_is_ready_only_after_the_reply_to_the_get_request() {
     let fake = FakeBackend::start().tool("a");
     let gate = Gate::new();
     fake.on("GET", Reply::sse().after(&gate).then_stall());
     let begun = Instant::now();
-    let mut alone = Alone::over(&fake);
+    let mut fixture = BackendFixture::over(&fake);
     gate.wait_for(1);
-    let up = matches!(alone.backend.state(), State::Ready(_));
-    // On a machine that stands still the wait is over before we look.
+    let up = matches!(fixture.backend.state(), State::Ready(_));
+    // On a stalled machine the wait may be over before this check.
     assert!(!up || begun.elapsed() >= Duration::from_millis(500));
     gate.open();
-    alone.listed();
-    assert!(matches!(alone.backend.state(), State::Ready(_)));
+    fixture.next_listing();
+    assert!(matches!(fixture.backend.state(), State::Ready(_)));
 }
 
 #[test]
-fn a_server_that_says_nothing_until_it_has_news_is_waited_for_but_briefly() {
+fn a_late_reply_to_the_get_request_delays_calls_only_briefly() {
     let fake = FakeBackend::start().tool("a");
     let gate = Gate::new();
     fake.on("GET", Reply::sse().after(&gate).then_stall());
-    let alone = Alone::over(&fake);
-    assert_eq!(alone.call("a").unwrap(), "a {}");
+    let fixture = BackendFixture::over(&fake);
+    assert_eq!(fixture.call("a").unwrap(), "a {}");
     assert_eq!(gate.disconnects(), 0);
 }
 
 #[test]
-fn no_call_waits_for_it_and_no_timeout_ends_it() {
+fn an_open_get_stream_takes_no_call_slot_and_has_no_timeout() {
     let fake = FakeBackend::start().tool("a").with_get();
-    let alone = Alone::with(
+    let fixture = BackendFixture::with(
         &fake,
         "timeout_secs = 1\nidle_timeout_secs = 1\nmax_in_flight = 1\n",
     );
     let stream = fake.stream(0);
     for _ in 0..5 {
-        assert_eq!(alone.call("a").unwrap(), "a {}");
+        assert_eq!(fixture.call("a").unwrap(), "a {}");
     }
     let slow = LiveStream::new();
     fake.on_tool("a", Reply::sse().live(&slow));
-    assert!(alone.call("a").unwrap_err().starts_with("Unknown"));
+    assert!(fixture.call("a").unwrap_err().starts_with("Unknown"));
     assert!(stream.is_open());
 }
 
 #[test]
-fn it_closes_when_the_gateway_leaves_and_nothing_reconnects() {
+fn the_get_stream_closes_at_shutdown_and_is_not_reopened() {
     let fake = FakeBackend::start().tool("a").with_get();
     let mut gateway = TestGateway::over(&fake);
     gateway.initialize();

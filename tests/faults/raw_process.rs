@@ -1,4 +1,4 @@
-//! The program under test with its pipes in the row's own hands, for rows about pipes.
+//! The program under test with its pipes managed by the row's check, for rows about pipes.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{ChildStderr, ChildStdin, ChildStdout, Stdio};
@@ -6,7 +6,7 @@ use std::process::{ChildStderr, ChildStdin, ChildStdout, Stdio};
 use serde_json::json;
 
 use crate::common::process::{ChildGuard, peak_memory, read_to_end};
-use crate::rig::Plan;
+use crate::fixture::Plan;
 use crate::table::Run;
 
 pub const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":"i","method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}"#;
@@ -19,8 +19,8 @@ pub fn call(id: usize, tool: &str) -> String {
     json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params }).to_string()
 }
 
-/// A process whose pipes nobody touches but the row. What it hands out it keeps no copy of.
-pub struct Bare {
+/// A process whose pipes only the row's check uses. A pipe that was taken is not kept here.
+pub struct RawProcess {
     pub process: ChildGuard,
     stdin: Option<ChildStdin>,
     stdout: Option<BufReader<ChildStdout>>,
@@ -28,29 +28,29 @@ pub struct Bare {
     _kept: Box<dyn std::any::Any>,
 }
 
-impl Bare {
-    /// Starts it. The backends live as long as the returned parts.
-    pub fn start(run: &Run<'_>, plan: Plan<'_>) -> (Self, crate::rig::Backends) {
+impl RawProcess {
+    /// Starts it. The backends live as long as the returned value.
+    pub fn start(run: &Run<'_>, plan: Plan<'_>) -> (Self, crate::fixture::Backends) {
         let parts = plan.parts();
         let mut command = parts.command;
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let bare = Self {
+        let raw = Self {
             stdin: child.stdin.take(),
             stdout: child.stdout.take().map(BufReader::new),
             stderr: child.stderr.take(),
-            process: ChildGuard::new(child, run.subject.patience()),
+            process: ChildGuard::new(child, run.subject.timeout()),
             _kept: Box::new((parts.folder, parts.files)),
         };
-        (bare, parts.backends)
+        (raw, parts.backends)
     }
 
-    /// Sends a line; one that nobody takes any more is lost.
+    /// Sends a line. It is lost if the process has closed stdin.
     pub fn send(&mut self, line: &str) {
         let _ = writeln!(self.stdin.as_mut().unwrap(), "{line}");
     }
 
-    /// The handshake, and nothing read but its answer.
+    /// Makes the handshake and reads only its answer.
     pub fn initialize(&mut self) {
         self.send(INITIALIZE);
         let stdout = self.stdout.as_mut().unwrap();
@@ -66,7 +66,7 @@ impl Bare {
         self.stdout.take().unwrap()
     }
 
-    /// Reads lines until one is the last.
+    /// Reads lines up to and including the first for which `is_last` holds.
     pub fn lines_until(&mut self, is_last: impl Fn(&str) -> bool) -> Vec<String> {
         let mut lines = Vec::new();
         for line in self.stdout.as_mut().unwrap().lines() {
@@ -78,20 +78,20 @@ impl Bare {
         lines
     }
 
-    /// Waits for its end with the pipes as they are, judges what it wrote to stderr, and says
-    /// its status.
+    /// Waits for its end with the pipes as they are, checks its log, and returns the exit code and
+    /// the log.
     pub fn end(mut self, run: &Run<'_>) -> (Option<i32>, String) {
-        run.weigh(peak_memory(self.process.pid()));
+        run.check_memory(peak_memory(self.process.pid()));
         let log = read_to_end(self.stderr.take().unwrap());
         let status = self.process.wait();
-        let log = log.recv_timeout(run.subject.patience()).unwrap();
-        run.judge_log(&log);
+        let log = log.recv_timeout(run.subject.timeout()).unwrap();
+        run.check_log(&log);
         (status.code(), log)
     }
 
-    /// The same, while nobody has read a byte of stderr.
+    /// The same, without reading stderr.
     pub fn end_unread(mut self, run: &Run<'_>) -> Option<i32> {
-        run.weigh(peak_memory(self.process.pid()));
+        run.check_memory(peak_memory(self.process.pid()));
         self.process.wait().code()
     }
 }

@@ -1,10 +1,10 @@
-//! A client that does by chance whatever a client can do.
+//! A client that performs random actions.
 
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::model::{Call, Model, Weather};
+use super::model::{Call, Disturbance, Model};
 use super::script;
 use super::world::{Transcript, World};
 use crate::common::PATIENCE;
@@ -14,23 +14,23 @@ use crate::common::protocol_checker::Message;
 use crate::common::rng::Rng;
 
 const TOOLS: usize = 8;
-/// Of a call, in the config. What a client is asked doesn't count.
+/// The configured timeout of a call. Time during which the client is asked doesn't count.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
-/// How it ends.
+/// How a run ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// Everything has been answered.
+    /// After everything has been answered.
     Quiet,
-    /// In the middle of calls, in one of these ways.
+    /// During calls: at the end of input.
     Eof,
     Signal,
     TwoSignals,
     StdoutClosed,
 }
 
-/// A client, its backends, and what is known of both.
-pub struct Player {
+/// A client, its backends, and the model of both.
+pub struct Driver {
     world: World,
     rng: Rng,
     backends: [FakeBackend; 2],
@@ -42,14 +42,14 @@ pub struct Player {
     ids: u64,
 }
 
-impl Player {
-    /// Makes the world of this seed.
+impl Driver {
+    /// Sets up the run of this seed.
     pub async fn new(seed: u64, transcript: Transcript) -> Self {
         let mut rng = Rng(seed);
         let versions = ["2025-03-26", "2025-11-25", "2026-07-28", "2026-07-28"];
         let version = *rng.pick(&versions);
-        let can = json!({ "sampling": {}, "elicitation": { "form": {}, "url": {} }, "roots": {} });
-        let capabilities = if rng.one_in(4) { json!({}) } else { can };
+        let all = json!({ "sampling": {}, "elicitation": { "form": {}, "url": {} }, "roots": {} });
+        let capabilities = if rng.one_in(4) { json!({}) } else { all };
         let mut legacy = FakeBackend::start_here();
         if rng.one_in(2) {
             legacy = legacy.with_get();
@@ -87,9 +87,9 @@ impl Player {
         }
     }
 
-    /// Plays to one of the ends, and judges.
-    pub async fn play(mut self) {
-        self.introduce().await;
+    /// Runs to one of the ends, and checks the outcome.
+    pub async fn run(mut self) {
+        self.initialize().await;
         let end = *self.rng.pick(&[
             End::Quiet,
             End::Quiet,
@@ -105,18 +105,18 @@ impl Player {
             self.world.turns(turns).await;
             if self.rng.one_in(3) {
                 self.world.catch_up().await;
-                self.take_in();
+                self.handle_answers();
             }
         }
         if end == End::Quiet {
-            self.quieten().await;
+            self.complete_all().await;
         }
         self.finish(end).await;
     }
 
-    async fn introduce(&mut self) {
+    async fn initialize(&mut self) {
         if !self.is_modern() {
-            let client = json!({ "name": "player", "version": "1" });
+            let client = json!({ "name": "simulation", "version": "1" });
             let id = self.request(
                 "initialize",
                 json!({ "protocolVersion": self.version,
@@ -125,7 +125,7 @@ impl Player {
             self.wait_for(id).await;
             self.notify("notifications/initialized", json!({}));
         }
-        // A client that calls before it has listed may be told that there is no such tool.
+        // A call before the first list may fail with an unknown tool.
         let id = self.request("tools/list", json!({}));
         self.wait_for(id).await;
     }
@@ -145,11 +145,11 @@ impl Player {
         match self.rng.below(20) {
             0..=5 => self.call(),
             6 | 7 => self.cancel(),
-            8 => self.call_again(),
+            8 => self.reuse_id(),
             9 => self.list(),
-            10 => self.talk_nonsense(),
+            10 => self.send_invalid(),
             11 | 12 => self.open_a_gate(),
-            13..=15 => self.answer_a_question(),
+            13..=15 => self.answer_server_request(),
             16 => self.disturb(),
             17 => self.batch(),
             18 => self.notify("notifications/roots/list_changed", json!({})),
@@ -182,14 +182,14 @@ impl Player {
         self.request("tools/call", params)
     }
 
-    /// Uses an id that is in flight already, or was.
-    fn call_again(&mut self) {
+    /// Reuses an id that is or was in flight.
+    fn reuse_id(&mut self) {
         let known = self.model.ids();
         if known.is_empty() {
             return;
         }
         let id = *self.rng.pick(&known);
-        self.model.asked_twice(id);
+        self.model.id_reused(id);
         let meta = json!({ "progressToken": format!("token {id}") });
         let params = json!({ "name": "no such tool", "arguments": {}, "_meta": meta });
         self.request_as(id, "tools/call", params);
@@ -197,7 +197,7 @@ impl Player {
 
     fn cancel(&mut self) {
         let known = self.model.ids();
-        let unknown = json!("nobody's");
+        let unknown = json!("unknown");
         let id = match self.rng.below(8) {
             0 => unknown,
             _ if known.is_empty() => unknown,
@@ -222,20 +222,20 @@ impl Player {
         self.request(method, json!({}));
     }
 
-    fn talk_nonsense(&mut self) {
-        let nonsense = [
+    fn send_invalid(&mut self) {
+        let lines = [
             "{",
             "nonsense",
             r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#,
             r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#,
-            r#"{"jsonrpc":"2.0","id":"strange","result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":"unknown","result":{}}"#,
             "[1]",
         ];
-        let line = *self.rng.pick(&nonsense);
+        let line = *self.rng.pick(&lines);
         self.world.send(line);
     }
 
-    /// Two in one line, where the version has that.
+    /// A batch of two requests, in the version that has batches.
     fn batch(&mut self) {
         if self.version != "2025-03-26" {
             return;
@@ -254,15 +254,15 @@ impl Player {
         }
     }
 
-    fn answer_a_question(&mut self) {
-        if self.world.questions.is_empty() {
+    fn answer_server_request(&mut self) {
+        if self.world.server_requests.is_empty() {
             return;
         }
-        let at = self.rng.below(self.world.questions.len());
-        let question = self.world.questions.swap_remove(at);
-        let id = question.id();
+        let at = self.rng.below(self.world.server_requests.len());
+        let server_request = self.world.server_requests.swap_remove(at);
+        let id = server_request.id();
         let answer = if self.rng.one_in(6) {
-            self.model.refused_a_question();
+            self.model.refused_server_request();
             json!({ "jsonrpc": "2.0", "id": id, "error": { "code": -1, "message": "no" } })
         } else {
             json!({ "jsonrpc": "2.0", "id": id, "result": { "action": "accept", "content": {} } })
@@ -273,34 +273,34 @@ impl Player {
         }
     }
 
-    /// Something happens to a backend that no call is to blame for.
+    /// Disturbs a backend, independently of any call.
     fn disturb(&mut self) {
         let which = self.rng.below(2);
         let fake = &self.backends[which];
-        let (what, weather) = match self.rng.below(4) {
+        let (what, disturbance) = match self.rng.below(4) {
             0 => {
                 fake.forget_sessions();
-                ("forgets its sessions", Weather::SessionsLost)
+                ("forgets its sessions", Disturbance::SessionsLost)
             }
             1 => {
                 fake.cut_connections();
-                ("closes its connections", Weather::Broken)
+                ("closes its connections", Disturbance::Broken)
             }
             2 => {
                 fake.on_connect(&[OnConnect::HangUp]);
-                ("will hang up once", Weather::Broken)
+                ("will hang up once", Disturbance::Broken)
             }
             _ => {
                 fake.on_connect(&[OnConnect::Reset, OnConnect::Reset]);
-                ("will reset twice", Weather::Broken)
+                ("will reset twice", Disturbance::Broken)
             }
         };
         self.world.note(format!("  backend {which} {what}"));
-        self.model.weather(weather);
+        self.model.disturbance(disturbance);
     }
 
-    /// Hands answers to the model. A question in a result is answered, later or never.
-    fn take_in(&mut self) {
+    /// Passes answers to the model. Most input requests in results are answered.
+    fn handle_answers(&mut self) {
         for answer in std::mem::take(&mut self.world.answers) {
             let parked = self.model.answered(&answer);
             if let Some(tool) = parked.filter(|_| !self.rng.one_in(5)) {
@@ -309,8 +309,8 @@ impl Player {
         }
     }
 
-    fn retry(&mut self, tool: usize, asked: &Message) {
-        let result = &asked.json["result"];
+    fn retry(&mut self, tool: usize, input_required: &Message) {
+        let result = &input_required.json["result"];
         let asks = result["inputRequests"].as_object();
         let accept = json!({ "action": "accept", "content": {} });
         let keys = asks.into_iter().flatten().map(|(key, _)| key.clone());
@@ -323,17 +323,17 @@ impl Player {
         self.model.called(id, Call::of(tool));
     }
 
-    /// Lets everything come to its end: gates open, questions are answered, time passes.
-    async fn quieten(&mut self) {
+    /// Completes all requests: opens gates, answers server requests, advances the clock.
+    async fn complete_all(&mut self) {
         while !self.gates.is_empty() {
             self.open_a_gate();
         }
-        // Longer than the deadline, with each wait between attempts.
+        // Longer than the deadline, with every wait between attempts.
         for _ in 0..20 {
             self.world.settle().await;
-            self.take_in();
-            while !self.world.questions.is_empty() {
-                self.answer_a_question();
+            self.handle_answers();
+            while !self.world.server_requests.is_empty() {
+                self.answer_server_request();
             }
             if self.world.checker.unanswered().is_empty() {
                 return;
@@ -344,7 +344,7 @@ impl Player {
     }
 
     async fn finish(mut self, end: End) {
-        // What was said before a signal has been read by then.
+        // Everything sent before a signal must have been read.
         self.world.catch_up().await;
         self.world.note(format!("  the end: {end:?}"));
         self.world.reads = false;
@@ -360,7 +360,7 @@ impl Player {
             }
             End::StdoutClosed => {
                 self.world.output.hang_up();
-                // It is noticed when something is written.
+                // The gateway notices at its next write.
                 self.request("tools/list", json!({}));
                 while !self.world.output.has_ended() {
                     tokio::task::yield_now().await;
@@ -368,7 +368,7 @@ impl Player {
                 }
             }
         }
-        // It is a thread that notices the end of the input: that takes time which no clock shows.
+        // A thread notices the end of the input, which takes real time, not that of the paused clock.
         let begun = std::time::Instant::now();
         while !self.world.has_ended() {
             assert!(begun.elapsed() < PATIENCE, "the gateway doesn't end");
@@ -384,7 +384,7 @@ impl Player {
             let unanswered = checker.unanswered();
             assert!(unanswered.is_empty(), "never answered: {unanswered:?}");
         }
-        self.model.judge(&self.backends, end != End::Quiet);
+        self.model.check(&self.backends, end != End::Quiet);
     }
 
     fn is_modern(&self) -> bool {
@@ -402,7 +402,7 @@ impl Player {
             let prefix = "io.modelcontextprotocol";
             let meta = &mut params["_meta"];
             meta[format!("{prefix}/protocolVersion")] = json!(self.version);
-            meta[format!("{prefix}/clientInfo")] = json!({ "name": "player", "version": "1" });
+            meta[format!("{prefix}/clientInfo")] = json!({ "name": "simulation", "version": "1" });
             meta[format!("{prefix}/clientCapabilities")] = self.capabilities.clone();
         }
         let message = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });

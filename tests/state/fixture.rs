@@ -1,4 +1,4 @@
-//! A folder with a config, in which gateways run one after the other, and what they leave there.
+//! A folder with a config in which gateways run one after the other, and the state they write.
 
 use std::fs;
 use std::io::{Seek, Write};
@@ -10,8 +10,8 @@ use tempfile::TempDir;
 
 use crate::common::gateway::TestGateway;
 
-/// One user's machine: the config, its lock, and the folder for state.
-pub(crate) struct House {
+/// One user's config, its lock file, and the state folder.
+pub(crate) struct StateFixture {
     pub(crate) folder: TempDir,
     toml: String,
 }
@@ -23,7 +23,7 @@ pub(crate) struct Ended {
     pub(crate) err: String,
 }
 
-impl House {
+impl StateFixture {
     pub(crate) fn with(toml: impl Into<String>) -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
@@ -31,19 +31,19 @@ impl House {
         }
     }
 
-    /// From now on with this config.
+    /// Replaces the config for later runs.
     pub(crate) fn rewrite(&mut self, toml: impl Into<String>) {
         self.toml = toml.into();
     }
 
-    /// A gateway that has been introduced.
+    /// A gateway after the handshake.
     pub(crate) fn gateway(&self) -> TestGateway {
         let mut gateway = TestGateway::with_state(self.folder.path(), &self.toml);
         gateway.initialize();
         gateway
     }
 
-    /// The names a client is listed in a run that does nothing else.
+    /// The tool names that a new gateway lists.
     pub(crate) fn tool_names(&self) -> Vec<String> {
         self.gateway().tool_names()
     }
@@ -52,19 +52,20 @@ impl House {
         self.folder.path().join(name)
     }
 
-    /// The real binary with this config, nothing of this machine's, and this on its stdin.
+    /// Runs the real binary with this config, without any of the machine's settings, with `input` on
+    /// stdin.
     pub(crate) fn binary(&self, arguments: &[&str], input: &str) -> Ended {
         let config = self.path("sentinel.toml");
-        // Whole at once: another one may be reading it.
+        // Replaced atomically, since another process may be reading it.
         let mut written = tempfile::NamedTempFile::new_in(self.folder.path()).unwrap();
         written.write_all(self.toml.as_bytes()).unwrap();
         written.persist(&config).unwrap();
         let config = config.to_str().unwrap();
-        self.anywhere(&[&["--config", config], arguments].concat(), input)
+        self.binary_without_config(&[&["--config", config], arguments].concat(), input)
     }
 
-    /// The same with no config named.
-    pub(crate) fn anywhere(&self, arguments: &[&str], input: &str) -> Ended {
+    /// The same without `--config`.
+    pub(crate) fn binary_without_config(&self, arguments: &[&str], input: &str) -> Ended {
         let stdin = tempfile::tempfile_in(self.folder.path()).unwrap();
         (&stdin).write_all(input.as_bytes()).unwrap();
         (&stdin).rewind().unwrap();
@@ -86,17 +87,17 @@ impl House {
         }
     }
 
-    /// A whole run of the real binary that lists the tools; what it logged.
+    /// Runs the real binary once, to list the tools, and returns its log.
     pub(crate) fn log_of_a_run(&self) -> String {
-        let hello = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}"#;
+        let initialize = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}"#;
         let call =
             r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"no such tool"}}"#;
-        let ended = self.binary(&[], &format!("{hello}\n{call}\n"));
+        let ended = self.binary(&[], &format!("{initialize}\n{call}\n"));
         assert_eq!(ended.code, 0, "{}", ended.err);
         ended.err
     }
 
-    /// The lock's text.
+    /// The text of the lock file.
     pub(crate) fn lock(&self) -> String {
         fs::read_to_string(self.path("sentinel.lock")).unwrap()
     }
@@ -107,8 +108,8 @@ impl House {
         lock["pins"].as_array().unwrap().clone()
     }
 
-    /// The files of the last-good catalogue.
-    pub(crate) fn remembered(&self) -> Vec<PathBuf> {
+    /// The files of the listing cache.
+    pub(crate) fn cache_files(&self) -> Vec<PathBuf> {
         let folder = self.path("state/sentinel/catalog");
         let files = fs::read_dir(folder).map(|files| files.map(|file| file.unwrap().path()));
         let mut files: Vec<_> = files.into_iter().flatten().collect();

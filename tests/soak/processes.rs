@@ -1,16 +1,16 @@
-//! The other processes: the backends, each group in one, and the gateway's config over both.
+//! The processes of the backends, one for each group, and the gateway's config for both.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use super::backends::{Word, names};
+use super::backends::{BackendCommand, names};
 use super::client::Names;
 use super::traffic::FLAKY_TIMEOUT;
 use super::{MAX_MESSAGE, Result};
 
-/// A group of backends that runs.
+/// A running group of backends.
 pub(crate) struct Group {
     child: Child,
     input: ChildStdin,
@@ -19,7 +19,7 @@ pub(crate) struct Group {
     entries: Vec<(String, String)>,
 }
 
-/// What a group says at its end.
+/// The calls that a group executed: all, and those that ran twice.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Runs {
     pub(crate) all: u64,
@@ -27,7 +27,7 @@ pub(crate) struct Runs {
 }
 
 impl Group {
-    /// This executable in another role.
+    /// Starts this executable as a group of backends.
     pub(crate) fn start(group: &str) -> Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .args(["backends", group])
@@ -36,35 +36,35 @@ impl Group {
             .spawn()?;
         let input = child.stdin.take().ok_or("a child without stdin")?;
         let output = child.stdout.take().ok_or("a child without stdout")?;
-        let mut group_of = Self {
+        let mut started = Self {
             child,
             input,
             output: BufReader::new(output),
             entries: Vec::new(),
         };
         for _ in names(group) {
-            let line = group_of.line()?;
+            let line = started.line()?;
             let (name, url) = line.split_once(' ').ok_or("not a name and a URL")?;
-            group_of.entries.push((name.to_owned(), url.to_owned()));
+            started.entries.push((name.to_owned(), url.to_owned()));
         }
-        Ok(group_of)
+        Ok(started)
     }
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    pub(crate) fn tell(&mut self, word: Word) -> Result<()> {
-        Ok(writeln!(self.input, "{}", word.text())?)
+    pub(crate) fn tell(&mut self, command: BackendCommand) -> Result<()> {
+        Ok(writeln!(self.input, "{}", command.text())?)
     }
 
-    /// Ends it. An offence against the protocol that a backend has noticed is an error here.
+    /// Ends it. Fails if a backend has detected a violation of the protocol.
     pub(crate) fn end(mut self) -> Result<Runs> {
         drop(self.input);
         let mut line = String::new();
         self.output.read_line(&mut line)?;
         if !self.child.wait()?.success() {
-            return Err("the backends did not end well: see above".into());
+            return Err("the backends failed: see above".into());
         }
         let (all, twice) = line.trim_end().split_once(' ').ok_or("not two numbers")?;
         Ok(Runs {
@@ -82,17 +82,17 @@ impl Group {
 
 pub(crate) fn all_names() -> Names {
     Names {
-        well: names("well"),
+        good: names("good"),
         flaky: names("flaky"),
     }
 }
 
-/// Writes the config over both groups.
-pub(crate) fn config(well: &Group, flaky: &Group) -> Result<PathBuf> {
+/// Writes the config with both groups.
+pub(crate) fn config(good: &Group, flaky: &Group) -> Result<PathBuf> {
     let mut text =
         format!("[gateway]\ntool_names = \"prefixed\"\nmax_message_bytes = {MAX_MESSAGE}\n");
     let timeout = format!("timeout_secs = {FLAKY_TIMEOUT}\n");
-    let entries = well.entries.iter().map(|entry| (entry, ""));
+    let entries = good.entries.iter().map(|entry| (entry, ""));
     for ((name, url), more) in entries.chain(flaky.entries.iter().map(|entry| (entry, &*timeout))) {
         text += &format!("\n[[backends]]\nname = \"{name}\"\nurl = \"{url}\"\n{more}");
     }
@@ -101,7 +101,7 @@ pub(crate) fn config(well: &Group, flaky: &Group) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The gateway's executable: what `SENTINEL_BIN` names, else the one built with this.
+/// The gateway's executable: the one that `SENTINEL_BIN` names, or the one built with this test.
 pub(crate) fn gateway() -> PathBuf {
     let built = || env!("CARGO_BIN_EXE_sentinel-gateway").into();
     std::env::var_os("SENTINEL_BIN").map_or_else(built, PathBuf::from)

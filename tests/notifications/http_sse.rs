@@ -1,4 +1,4 @@
-//! The transport of 2024-11-05.
+//! The HTTP+SSE transport (MCP 2024-11-05, basic/transports).
 
 use serde_json::json;
 
@@ -10,36 +10,39 @@ use crate::common::gateway::TestGateway;
 use crate::common::live_stream::LiveStream;
 use crate::common::message::{notification, progress, request, text};
 use crate::common::reply::Reply;
-use crate::news::alone::Alone;
+use crate::notifications::fixture::BackendFixture;
 
 #[test]
-fn it_is_found_where_initialize_is_refused() {
+fn http_sse_is_used_when_initialize_is_refused() {
     let fake = FakeBackend::start().tool("a").resource("a:b").http_sse();
-    let mut alone = Alone::over(&fake);
-    assert_eq!(alone.listed().items(Kind::Tool).len(), 1);
-    let State::Ready(link) = alone.backend.state() else {
-        panic!("it is not up")
+    let mut fixture = BackendFixture::over(&fake);
+    assert_eq!(fixture.next_listing().items(Kind::Tool).len(), 1);
+    let State::Ready(connection) = fixture.backend.state() else {
+        panic!("it is not ready")
     };
-    assert_eq!((link.era.name(), link.version), ("legacy", "2024-11-05"));
-    assert_eq!(alone.call("a").unwrap(), "a {}");
+    assert_eq!(
+        (connection.era.name(), connection.version),
+        ("legacy", "2024-11-05")
+    );
+    assert_eq!(fixture.call("a").unwrap(), "a {}");
     assert_eq!(fake.runs("a"), 1);
     assert_eq!(fake.requests_of("GET").len(), 1);
 }
 
 #[test]
-fn it_is_not_looked_for_where_something_else_is_wrong() {
+fn http_sse_is_not_tried_after_other_errors() {
     for status in [401, 403, 500, 502] {
         let fake = FakeBackend::start();
         fake.always("server/discover", Reply::status(400));
         fake.always("initialize", Reply::status(status));
-        let mut alone = Alone::over(&fake);
-        alone.down();
+        let mut fixture = BackendFixture::over(&fake);
+        fixture.wait_until_down();
         assert!(fake.requests_of("GET").is_empty());
     }
 }
 
 #[test]
-fn what_was_wrong_first_is_said_where_there_is_none() {
+fn without_http_sse_the_first_error_is_reported() {
     for get in [
         Reply::status(405),
         Reply::status(200).body("<html>"),
@@ -49,15 +52,15 @@ fn what_was_wrong_first_is_said_where_there_is_none() {
         let fake = FakeBackend::start().without_sessions();
         fake.always("initialize", Reply::status(404).body("no such page"));
         fake.always("GET", get);
-        let mut alone = Alone::over(&fake);
-        alone.down();
-        let why = alone.backend.why_down().unwrap();
+        let mut fixture = BackendFixture::over(&fake);
+        fixture.wait_until_down();
+        let why = fixture.backend.why_down().unwrap();
         assert!(why.contains("404") && why.contains("no such page"), "{why}");
     }
 }
 
 #[test]
-fn it_is_never_posted_to_another_origin() {
+fn an_endpoint_of_another_origin_is_never_used() {
     for target in [
         "http://127.0.0.1:1/steal",
         "//other.example/x",
@@ -71,24 +74,24 @@ fn it_is_never_posted_to_another_origin() {
                 .body(format!("event: endpoint\ndata: {target}\n\n"))
                 .then_stall(),
         );
-        let mut alone = Alone::over(&fake);
-        alone.down();
-        let why = alone.backend.why_down().unwrap();
+        let mut fixture = BackendFixture::over(&fake);
+        fixture.wait_until_down();
+        let why = fixture.backend.why_down().unwrap();
         assert!(why.contains("another origin"), "{why}");
     }
 }
 
 #[test]
-fn an_absolute_address_of_the_same_origin_is_fine() {
+fn an_absolute_endpoint_of_the_same_origin_is_used() {
     let fake = FakeBackend::start().tool("a").without_sessions();
     let live = LiveStream::new();
     let absolute = fake.url().replace("/mcp", "/post?client=1");
     fake.on("server/discover", Reply::status(405));
     fake.on("initialize", Reply::status(405));
-    let beginning = format!("event: endpoint\ndata: {absolute}\n\n");
-    fake.on("GET", Reply::sse().body(beginning).live(&live));
+    let endpoint = format!("event: endpoint\ndata: {absolute}\n\n");
+    fake.on("GET", Reply::sse().body(endpoint).live(&live));
     fake.on("initialize", Reply::status(202));
-    let mut alone = Alone::over(&fake);
+    let mut fixture = BackendFixture::over(&fake);
     fake.wait_for_requests("initialize", 2);
     let posted = fake.requests_of("initialize").pop().unwrap();
     assert_eq!(posted.target, "/post?client=1");
@@ -97,18 +100,18 @@ fn an_absolute_address_of_the_same_origin_is_fine() {
         "protocolVersion": "2024-11-05", "capabilities": {},
         "serverInfo": { "name": "old", "version": "1" } } }),
     );
-    assert_eq!(alone.listed().items(Kind::Tool).len(), 0);
+    assert_eq!(fixture.next_listing().items(Kind::Tool).len(), 0);
 }
 
 #[test]
-fn calls_run_side_by_side_with_progress_and_questions() {
+fn concurrent_calls_work_with_progress_and_server_requests() {
     let fake = FakeBackend::start().tool("a").tool("b").http_sse();
-    let question = request(json!("q"), "roots/list", json!({}));
+    let server_request = request(json!("q"), "roots/list", json!({}));
     fake.on_tool(
         "a",
         Reply::sse()
             .event(progress(1.0))
-            .event(question)
+            .event(server_request)
             .event(text("done")),
     );
     let mut gateway = TestGateway::over(&fake);
@@ -116,18 +119,18 @@ fn calls_run_side_by_side_with_progress_and_questions() {
     gateway.wait_for_tool("a");
     let a = gateway.start_call_with_progress("a", "mine");
     let b = gateway.start_call("b", json!({}));
-    let heard = gateway.next_notification("notifications/progress");
-    assert_eq!(heard.params()["progressToken"], "mine");
+    let received = gateway.next_notification("notifications/progress");
+    assert_eq!(received.params()["progressToken"], "mine");
     assert_eq!(gateway.answer(b).text(), "b {}");
     assert_eq!(gateway.answer(a).text(), "done");
-    // The client can't answer, and the server hears that.
+    // The client lacks the capability, and the server gets an error.
     assert_eq!(fake.next_request("response").message["id"], "q");
 }
 
 #[test]
-fn questions_outside_of_calls_are_asked() {
+fn server_requests_outside_of_calls_are_forwarded() {
     let fake = FakeBackend::start().tool("a").http_sse();
-    let mut alone = Alone::up(&fake);
+    let mut fixture = BackendFixture::connected(&fake);
     fake.on_tool(
         "a",
         Reply::sse()
@@ -138,27 +141,30 @@ fn questions_outside_of_calls_are_asked() {
             ))
             .event(text("done")),
     );
-    assert_eq!(alone.call("a").unwrap(), "done");
-    assert_eq!(alone.notice("notifications/message")["data"], "x");
-    let (_, answer) = alone.asked("roots/list");
+    assert_eq!(fixture.call("a").unwrap(), "done");
+    assert_eq!(
+        fixture.next_notification("notifications/message")["data"],
+        "x"
+    );
+    let (_, answer) = fixture.next_request("roots/list");
     answer
         .send(Outcome::Result(RawJson::trusted(r#"{"roots":[]}"#)))
         .unwrap();
-    let told = fake.next_request("response").message;
+    let response = fake.next_request("response").message;
     assert_eq!(
-        (&told["id"], &told["result"]["roots"]),
+        (&response["id"], &response["result"]["roots"]),
         (&json!(5), &json!([]))
     );
 }
 
 #[test]
-fn a_stream_that_ends_is_a_lost_connection_and_a_new_one_is_made() {
+fn a_stream_that_ends_is_a_lost_connection_and_is_reopened() {
     let fake = FakeBackend::start().tool("a").tool("slow").http_sse();
-    let mut alone = Alone::up(&fake);
+    let mut fixture = BackendFixture::connected(&fake);
     let held = LiveStream::new();
     fake.on_tool("slow", Reply::sse().live(&held));
     let error = std::thread::scope(|scope| {
-        let call = scope.spawn(|| alone.call("slow"));
+        let call = scope.spawn(|| fixture.call("slow"));
         fake.wait_for_requests("tools/call", 1);
         fake.drop_connections();
         call.join().unwrap().unwrap_err()
@@ -168,13 +174,13 @@ fn a_stream_that_ends_is_a_lost_connection_and_a_new_one_is_made() {
         "{error}"
     );
     assert_eq!(fake.runs("slow"), 1);
-    alone.listed();
-    assert_eq!(alone.call("a").unwrap(), "a {}");
+    fixture.next_listing();
+    assert_eq!(fixture.call("a").unwrap(), "a {}");
     assert_eq!(fake.requests_of("GET").len(), 2);
 }
 
 #[test]
-fn cancelling_is_posted() {
+fn a_cancellation_is_posted() {
     let fake = FakeBackend::start().tool("slow").http_sse();
     let held = LiveStream::new();
     fake.on_tool("slow", Reply::sse().live(&held));

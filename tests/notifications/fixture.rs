@@ -1,4 +1,4 @@
-//! One backend without a gateway around it, as the gateway would hold it.
+//! One [`HttpBackend`] without a gateway.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,22 +19,23 @@ use tokio::time::Instant;
 use crate::common::PATIENCE;
 use crate::common::fake::FakeBackend;
 
-/// Its keeper runs on a thread of its own, so that tests just block. At its end it takes leave.
-pub struct Alone {
+/// A started backend. Its tasks run on a thread of their own, so tests simply block. Dropping it shuts
+/// the backend down.
+pub struct BackendFixture {
     runtime: Runtime,
     pub backend: Arc<HttpBackend>,
-    news: mpsc::UnboundedReceiver<BackendEvent>,
+    events: mpsc::UnboundedReceiver<BackendEvent>,
     unread: VecDeque<BackendEvent>,
     _client: watch::Sender<Option<Arc<ClientProfile>>>,
 }
 
-impl Alone {
-    /// For a client that can answer everything.
+impl BackendFixture {
+    /// For a client with every capability.
     pub fn over(fake: &FakeBackend) -> Self {
         Self::with(fake, "")
     }
 
-    /// With these further lines in its entry.
+    /// With these additional lines in its entry.
     pub fn with(fake: &FakeBackend, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("sentinel.toml");
@@ -51,47 +52,47 @@ impl Alone {
             .build()
             .unwrap();
         let client = ClientProfile::superset();
-        let (client, introductions) = watch::channel(Some(Arc::new(client)));
-        let (mut backends, news) = {
+        let (client, profiles) = watch::channel(Some(Arc::new(client)));
+        let (mut backends, events) = {
             let _entered = runtime.enter();
-            backend::start_all(&config, &introductions, &Budget::new(1 << 20))
+            backend::start_all(&config, &profiles, &Budget::new(1 << 20))
         };
         Self {
             backend: backends.remove(0),
             runtime,
-            news,
+            events,
             unread: VecDeque::new(),
             _client: client,
         }
     }
 
-    /// Waits until it has been connected and listed.
-    pub fn up(fake: &FakeBackend) -> Self {
-        let mut alone = Self::over(fake);
-        alone.listed();
-        alone
+    /// Waits until it is connected and listed.
+    pub fn connected(fake: &FakeBackend) -> Self {
+        let mut fixture = Self::over(fake);
+        fixture.next_listing();
+        fixture
     }
 
     /// The next listing.
-    pub fn listed(&mut self) -> Arc<Listing> {
-        self.take("a listing", |event| match event {
+    pub fn next_listing(&mut self) -> Arc<Listing> {
+        self.next_event("a listing", |event| match event {
             BackendEvent::Listed { listing, .. } => Ok(listing),
             other => Err(other),
         })
     }
 
     /// Waits until it is down.
-    pub fn down(&mut self) {
-        self.take("that it is down", |event| match event {
+    pub fn wait_until_down(&mut self) {
+        self.next_event("the state down", |event| match event {
             BackendEvent::Down { .. } => Ok(()),
             other => Err(other),
         });
     }
 
     /// The params of the next notification of this method.
-    pub fn notice(&mut self, wanted: &str) -> Value {
-        self.take(wanted, |event| match event {
-            BackendEvent::Notice { notification, .. } if notification.method == wanted => {
+    pub fn next_notification(&mut self, method: &str) -> Value {
+        self.next_event(method, |event| match event {
+            BackendEvent::Notice { notification, .. } if notification.method == method => {
                 Ok(notification.params.map(|params| params.read().unwrap()))
             }
             other => Err(other),
@@ -99,23 +100,23 @@ impl Alone {
         .unwrap_or_default()
     }
 
-    /// The next question of this method, and where the answer goes.
-    pub fn asked(&mut self, wanted: &str) -> (Request, oneshot::Sender<Outcome>) {
-        self.take(wanted, |event| match event {
+    /// The next server request of this method, and the channel for its answer.
+    pub fn next_request(&mut self, method: &str) -> (Request, oneshot::Sender<Outcome>) {
+        self.next_event(method, |event| match event {
             BackendEvent::ServerRequest {
                 request, answer, ..
-            } if request.method == wanted => Ok((request, answer)),
+            } if request.method == method => Ok((request, answer)),
             other => Err(other),
         })
     }
 
-    /// Subscribes; an error as JSON.
+    /// Subscribes. An error is returned as JSON.
     pub fn subscribe(&self, uri: &str) -> Result<Subscription, Value> {
         self.wait(self.backend.subscribe(uri, &Admission::default()))
             .map_err(|error| error.read().unwrap())
     }
 
-    /// Calls a tool that must not run twice: its text, or what went wrong.
+    /// Calls a tool that must not run twice. Returns its text, or the error as text.
     pub fn call(&self, tool: &str) -> Result<String, String> {
         let params = RawJson::of(&json!({ "name": tool, "arguments": {} }));
         let client = ClientProfile::superset();
@@ -145,19 +146,19 @@ impl Alone {
         }
     }
 
-    /// For what needs a runtime without waiting for anything.
+    /// Enters the runtime, for code that needs one but doesn't wait.
     pub fn enter(&self) -> tokio::runtime::EnterGuard<'_> {
         self.runtime.enter()
     }
 
-    /// Blocks the test on something, but not for ever.
+    /// Blocks the test on a future, with a timeout.
     pub fn wait<T>(&self, work: impl Future<Output = T>) -> T {
         self.runtime
             .block_on(async { tokio::time::timeout(PATIENCE, work).await })
-            .expect("it takes too long")
+            .expect("timed out")
     }
 
-    fn take<T>(
+    fn next_event<T>(
         &mut self,
         what: &str,
         mut wanted: impl FnMut(BackendEvent) -> Result<T, BackendEvent>,
@@ -177,19 +178,19 @@ impl Alone {
         loop {
             let next = self
                 .runtime
-                .block_on(async { tokio::time::timeout(PATIENCE, self.news.recv()).await });
+                .block_on(async { tokio::time::timeout(PATIENCE, self.events.recv()).await });
             match next {
                 Ok(Some(event)) => match wanted(event) {
                     Ok(found) => return found,
                     Err(other) => self.unread.push_back(other),
                 },
-                _ => panic!("{what} doesn't come, only {:?}", self.unread),
+                _ => panic!("no {what}, only {:?}", self.unread),
             }
         }
     }
 }
 
-impl Drop for Alone {
+impl Drop for BackendFixture {
     fn drop(&mut self) {
         let shutdown = async {
             let shutdown = self.backend.shutdown();

@@ -1,60 +1,60 @@
-//! What the client waits for, and the judgement of every line that comes.
+//! The pending requests, and the check of every line that the gateway writes.
 //!
-//! Owns the promise: one right answer for each request, in time, and an error only from a backend
-//! that misbehaves. It knows neither processes nor clocks: it is told when a line came.
+//! Owns the guarantee under test: one right answer for each request, in time, and errors only about
+//! faulty backends. It must not know processes or clocks: the caller passes the time of a line.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// How many failures are told in words.
-const TOLD: usize = 20;
+/// The number of failures that are kept as text.
+const MAX_FAILURES: usize = 20;
 
-/// A request under way.
+/// What is expected of a request.
 #[derive(Debug)]
-pub(crate) struct Asked {
-    pub(crate) wants: Wants,
-    /// Who answers it, in the end.
+pub(crate) struct RequestInfo {
+    pub(crate) expected: Expected,
+    /// The backend that answers it.
     pub(crate) backend: &'static str,
-    /// Errors of the gateway about that backend are no failure.
+    /// Whether errors of the gateway about that backend are permitted.
     pub(crate) flaky: bool,
-    /// Its time counts among those that are compared.
+    /// Whether its duration is measured.
     pub(crate) timed: bool,
     pub(crate) limit: Duration,
-    /// How many requests there are under this id, of which all but one may be refused.
+    /// The number of requests with this id, of which all but one may be refused.
     pub(crate) copies: u32,
 }
 
-/// The right answer.
+/// The expected answer.
 #[derive(Debug)]
-pub(crate) enum Wants {
+pub(crate) enum Expected {
     /// A tool's result with this text.
     Text(String),
-    /// The question of this call.
-    Question { call: u64, tool: String },
+    /// An `input_required` result of this call.
+    InputRequired { call: u64, tool: String },
     /// A list that has this tool.
     Tool(&'static str),
-    /// A result, whatever is in it.
+    /// Any result.
     Result,
     /// An error with this code.
     Refusal(i64),
 }
 
-/// What the client has to say after a line.
+/// What the client must send after a line.
 #[derive(Debug)]
 pub(crate) enum FollowUp {
-    /// The answer to a question of a server, ready to be sent.
+    /// The response to a server request.
     Answer(Value),
-    /// This call is to be made again with these params beside its own.
-    Again {
+    /// A retry of this call with these additional params.
+    Retry {
         call: u64,
         tool: String,
         more: Value,
     },
 }
 
-/// What was counted.
+/// Counters.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) requests: u64,
@@ -64,90 +64,90 @@ pub(crate) struct Counts {
     pub(crate) wrong: u64,
     pub(crate) late: u64,
     pub(crate) cancelled: u64,
-    /// Second requests under an id, and how many of them were refused, since it was in flight.
+    /// Second requests with an id in flight, and how many of them were refused.
     pub(crate) copies: u64,
     pub(crate) refused: u64,
     pub(crate) progress: u64,
-    pub(crate) questions: u64,
+    pub(crate) input_requests: u64,
     /// The gateway's errors about flaky backends, by class.
     pub(crate) errors: BTreeMap<String, u64>,
 }
 
 #[derive(Default)]
-pub(crate) struct Ledger {
-    open: HashMap<u64, Open>,
-    /// Requests that were cancelled, with the id of the latest request before that.
-    withdrawn: VecDeque<(u64, u64)>,
+pub(crate) struct Tracker {
+    pending: HashMap<u64, Pending>,
+    /// Cancelled requests, each with the latest id sent before the cancellation.
+    cancelled: VecDeque<(u64, u64)>,
     latest: u64,
     pub(crate) counts: Counts,
-    /// Times of the calls that are compared.
+    /// Durations of the timed calls.
     pub(crate) times: Vec<Duration>,
     pub(crate) failures: Vec<String>,
 }
 
-struct Open {
-    asked: Asked,
+struct Pending {
+    info: RequestInfo,
     sent: Instant,
     left: u32,
     progress: f64,
     cancelled: bool,
 }
 
-impl Ledger {
-    /// Takes note of a request that goes out now.
-    pub(crate) fn asks(&mut self, id: u64, asked: Asked, now: Instant) {
-        self.counts.requests += u64::from(asked.copies);
-        self.counts.copies += u64::from(asked.copies - 1);
+impl Tracker {
+    /// Records a request that is sent now.
+    pub(crate) fn sent(&mut self, id: u64, info: RequestInfo, now: Instant) {
+        self.counts.requests += u64::from(info.copies);
+        self.counts.copies += u64::from(info.copies - 1);
         self.latest = id;
-        let open = Open {
-            left: asked.copies,
-            asked,
+        let open = Pending {
+            left: info.copies,
+            info,
             sent: now,
             progress: 0.0,
             cancelled: false,
         };
-        self.open.insert(id, open);
+        self.pending.insert(id, open);
     }
 
-    /// Takes note of a cancellation that goes out now.
-    pub(crate) fn cancels(&mut self, id: u64) {
-        if let Some(open) = self.open.get_mut(&id) {
+    /// Records a cancellation that is sent now.
+    pub(crate) fn sent_cancellation(&mut self, id: u64) {
+        if let Some(open) = self.pending.get_mut(&id) {
             open.cancelled = true;
             self.counts.cancelled += 1;
-            self.withdrawn.push_back((self.latest, id));
+            self.cancelled.push_back((self.latest, id));
         }
     }
 
-    /// How many requests wait for an answer of a backend of this kind.
+    /// The number of pending requests to good or to flaky backends.
     pub(crate) fn waiting(&self, flaky: bool) -> usize {
-        let open = self.open.values();
-        open.filter(|open| open.asked.flaky == flaky && !open.cancelled)
+        let open = self.pending.values();
+        open.filter(|open| open.info.flaky == flaky && !open.cancelled)
             .count()
     }
 
-    /// Whether nothing waits any more but what was cancelled.
+    /// Whether every request is answered or cancelled.
     pub(crate) fn is_settled(&self) -> bool {
-        self.open.values().all(|open| open.cancelled)
+        self.pending.values().all(|open| open.cancelled)
     }
 
-    /// What waits still will never be answered.
+    /// Counts every pending request as lost.
     pub(crate) fn close(&mut self) {
-        let open = std::mem::take(&mut self.open);
+        let open = std::mem::take(&mut self.pending);
         for (id, open) in open.into_iter().filter(|(_, open)| !open.cancelled) {
             self.counts.lost += u64::from(open.left);
-            self.fail(format!("no answer to {id}: {:?}", open.asked));
+            self.fail(format!("no answer to {id}: {:?}", open.info));
         }
     }
 
-    /// Judges a line.
-    pub(crate) fn takes(&mut self, line: &[u8], now: Instant) -> Option<FollowUp> {
+    /// Checks a line of the gateway.
+    pub(crate) fn received(&mut self, line: &[u8], now: Instant) -> Option<FollowUp> {
         let Ok(message) = serde_json::from_slice::<Value>(line) else {
-            self.wrong("a line that is no JSON", &String::from_utf8_lossy(line));
+            self.wrong("a line that is not JSON", &String::from_utf8_lossy(line));
             return None;
         };
         match (message["method"].as_str(), &message["id"]) {
             (Some("elicitation/create"), id) if !id.is_null() => {
-                self.counts.questions += 1;
+                self.counts.input_requests += 1;
                 let result = accepted(&message["params"]["message"]);
                 let answer = json!({ "jsonrpc": "2.0", "id": id, "result": result });
                 Some(FollowUp::Answer(answer))
@@ -164,7 +164,7 @@ impl Ledger {
             }
             (None, id) => {
                 let Some(id) = id.as_u64() else {
-                    self.wrong("an answer to nothing", &message);
+                    self.wrong("an answer without a request", &message);
                     return None;
                 };
                 self.answer(id, &message, now)
@@ -174,7 +174,7 @@ impl Ledger {
 
     fn answer(&mut self, id: u64, message: &Value, now: Instant) -> Option<FollowUp> {
         self.counts.answers += 1;
-        let Some(open) = self.open.get_mut(&id) else {
+        let Some(open) = self.pending.get_mut(&id) else {
             self.counts.doubled += 1;
             self.fail(format!(
                 "answered twice, or after it was cancelled: {}",
@@ -189,43 +189,44 @@ impl Ledger {
             return None;
         }
         let took = now.duration_since(open.sent);
-        let verdict = judge(&open.asked, message);
-        let late = (took > open.asked.limit).then(|| open.asked.limit);
-        if open.asked.timed {
+        let verdict = check(&open.info, message);
+        let late = (took > open.info.limit).then(|| open.info.limit);
+        if open.info.timed {
             self.times.push(took);
         }
         if open.left == 0 {
-            self.open.remove(&id);
+            self.pending.remove(&id);
         }
-        self.has_read(id);
+        self.remove_cancelled(id);
         if let Some(limit) = late {
             self.counts.late += 1;
             self.fail(format!("{took:?} of {limit:?}: {}", short(message)));
         }
         match verdict {
-            RetryDecision::Right => None,
-            RetryDecision::Asks(follow_up) => {
-                self.counts.questions += 1;
+            Verdict::Right => None,
+            Verdict::InputRequired(follow_up) => {
+                self.counts.input_requests += 1;
                 Some(follow_up)
             }
-            RetryDecision::Excused(class) => {
+            Verdict::PermittedError(class) => {
                 *self.counts.errors.entry(class).or_default() += 1;
                 None
             }
-            RetryDecision::Wrong(wanted) => {
+            Verdict::Wrong(wanted) => {
                 self.wrong(&format!("not {wanted}"), message);
                 None
             }
         }
     }
 
-    /// Lines are read in order: who answers a request has read what came before it.
-    fn has_read(&mut self, answered: u64) {
-        while let Some((latest, id)) = self.withdrawn.front().copied()
+    /// Removes cancelled requests that can't be answered any more: the gateway reads in order, so it had
+    /// read their cancellation before it read the answered request.
+    fn remove_cancelled(&mut self, answered: u64) {
+        while let Some((latest, id)) = self.cancelled.front().copied()
             && latest < answered
         {
-            self.withdrawn.pop_front();
-            self.open.remove(&id);
+            self.cancelled.pop_front();
+            self.pending.remove(&id);
         }
     }
 
@@ -233,16 +234,16 @@ impl Ledger {
         self.counts.progress += 1;
         let params = &message["params"];
         let open = params["progressToken"].as_u64();
-        let open = open.and_then(|token| self.open.get_mut(&token));
-        let grows = |open: &mut Open| {
+        let open = open.and_then(|token| self.pending.get_mut(&token));
+        let grows = |open: &mut Pending| {
             let before = std::mem::replace(
                 &mut open.progress,
                 params["progress"].as_f64().unwrap_or_default(),
             );
-            open.progress > before || open.asked.flaky
+            open.progress > before || open.info.flaky
         };
         if !open.is_some_and(grows) {
-            self.wrong("progress of nothing, or backwards", message);
+            self.wrong("progress without a request, or not increasing", message);
         }
     }
 
@@ -252,37 +253,37 @@ impl Ledger {
     }
 
     fn fail(&mut self, why: String) {
-        if self.failures.len() < TOLD {
+        if self.failures.len() < MAX_FAILURES {
             self.failures.push(why);
         }
     }
 }
 
-enum RetryDecision {
+enum Verdict {
     Right,
-    Asks(FollowUp),
-    /// An error of the gateway about a flaky backend, of this class.
-    Excused(String),
-    /// What it should have been.
+    InputRequired(FollowUp),
+    /// A permitted error about a flaky backend, of this class.
+    PermittedError(String),
+    /// A wrong answer, with the expected one.
     Wrong(String),
 }
 
-fn judge(asked: &Asked, message: &Value) -> RetryDecision {
+fn check(info: &RequestInfo, message: &Value) -> Verdict {
     let (result, error) = (&message["result"], &message["error"]);
     let data = &error["data"];
-    if asked.flaky && data["source"] == "gateway" && data["backend"] == asked.backend {
+    if info.flaky && data["source"] == "gateway" && data["backend"] == info.backend {
         let class = data["class"].as_str().unwrap_or("no class");
-        return RetryDecision::Excused(class.to_owned());
+        return Verdict::PermittedError(class.to_owned());
     }
-    let right = match &asked.wants {
-        Wants::Text(text) => result["content"][0]["text"] == **text,
-        Wants::Tool(name) => {
+    let right = match &info.expected {
+        Expected::Text(text) => result["content"][0]["text"] == **text,
+        Expected::Tool(name) => {
             let mut tools = result["tools"].as_array().into_iter().flatten();
             tools.any(|tool| tool["name"] == *name)
         }
-        Wants::Result => result.is_object(),
-        Wants::Refusal(code) => error["code"] == *code,
-        Wants::Question { call, tool } => {
+        Expected::Result => result.is_object(),
+        Expected::Refusal(code) => error["code"] == *code,
+        Expected::InputRequired { call, tool } => {
             let question = result["inputRequests"].as_object();
             if let Some((key, question)) = question.and_then(|all| all.iter().next()) {
                 let answer = accepted(&question["params"]["message"]);
@@ -291,19 +292,19 @@ fn judge(asked: &Asked, message: &Value) -> RetryDecision {
                     more["requestState"] = state.clone();
                 }
                 let (call, tool) = (*call, tool.clone());
-                return RetryDecision::Asks(FollowUp::Again { call, tool, more });
+                return Verdict::InputRequired(FollowUp::Retry { call, tool, more });
             }
             false
         }
     };
     if right {
-        RetryDecision::Right
+        Verdict::Right
     } else {
-        RetryDecision::Wrong(format!("{:?} of {}", asked.wants, asked.backend))
+        Verdict::Wrong(format!("{:?} of {}", info.expected, info.backend))
     }
 }
 
-/// The answer to the question of a call, which names its number.
+/// The answer to the elicitation of a call. The message is the number of the call.
 fn accepted(message: &Value) -> Value {
     let call = message.as_str().and_then(|text| text.parse::<u64>().ok());
     json!({ "action": "accept", "content": { "call": call } })
