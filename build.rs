@@ -1,4 +1,4 @@
-//! Tells the crate which commit it is built from, for `--version`; "unknown" outside its repository.
+//! Sets `SENTINEL_COMMIT` to the commit that is built, for `--version`; "unknown" outside the repository.
 
 // Cargo reads its instructions from a build script's stdout.
 #![allow(clippy::print_stdout)]
@@ -14,15 +14,15 @@ fn main() {
     );
 }
 
-/// The commit checked out, and a request to run again when that changes.
+/// The commit that is checked out. Makes Cargo run this script again when it changes.
 fn commit() -> Option<String> {
     let here = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR")?);
-    // Unpacked inside somebody else's repository, that one's commit would say nothing about us.
+    // A source archive unpacked inside another repository must not report that one's commit.
     let top = PathBuf::from(git(&here, &["rev-parse", "--show-toplevel"])?);
     if top.canonicalize().ok()? != here.canonicalize().ok()? {
         return None;
     }
-    // HEAD's log grows with every commit and checkout, which HEAD itself does not.
+    // HEAD's log changes with every commit and checkout, unlike HEAD itself.
     for file in ["HEAD", "logs/HEAD"] {
         let path = here.join(git(&here, &["rev-parse", "--git-path", file])?);
         if path.exists() {

@@ -53,13 +53,13 @@ use tokio::runtime::Handle;
 pub use transport::stdio::Io;
 use transport::stdio::{read_lines, write_lines};
 
-/// How long a client may take to take the last lines.
+/// Time for the client to read the last lines.
 const WRITER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long it may take to write down what the next run is to know.
+/// Time for writing the state that the next run reads.
 const STATE_WRITE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Serves MCP over `io` until the input ends, the output breaks or `shutdown` says so.
+/// Serves MCP over `io` until the input ends, the output breaks or `shutdown` requests it.
 pub async fn run(config: Config, io: Io, shutdown: Shutdown) -> ExitReason {
     let config = Arc::new(config);
     let lifecycle = Lifecycle::new(&config.gateway);

@@ -1,4 +1,4 @@
-//! The `sentinel-gateway` binary: everything it does is in the library.
+//! The `sentinel-gateway` binary; the library does the work.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! The smallest MCP client there can be: a child process, one line of JSON out, one line in.
+//! A minimal MCP client: a child process, and one line of JSON per message in each direction.
 
 use std::error::Error;
 use std::path::Path;
@@ -10,10 +10,10 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
-/// No step of the quickstart takes longer, on any machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Upper bound of one step of the quickstart on any machine.
+const STEP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A running gateway, seen from a client's end of its pipes.
+/// A running gateway and the client's ends of its pipes.
 pub(crate) struct Client {
     gateway: Child,
     stdin: ChildStdin,
@@ -22,8 +22,8 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Starts the gateway as every client does: a command, its arguments, and pipes. The log, which
-    /// is all that it ever writes to stderr, would clutter the transcript: only errors show.
+    /// Starts the gateway as any client does: a command, its arguments, and pipes. Only errors are
+    /// logged, to keep the transcript readable.
     ///
     /// # Errors
     /// The process can't be started.
@@ -32,7 +32,7 @@ impl Client {
             .arg(super::GATEWAY)
             .args(["--log-level", "error", "--config"])
             .arg(config)
-            // What it remembers between runs stays in the quickstart's folder.
+            // Keeps the state of the gateway in the quickstart's folder.
             .env("XDG_STATE_HOME", config.with_extension("state"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -48,12 +48,12 @@ impl Client {
         })
     }
 
-    /// Sends a request and waits for the response with its id. Notifications may come in between;
-    /// this client has no use for them.
+    /// Sends a request and waits for the response with its id. Notifications that arrive before are
+    /// ignored.
     ///
     /// # Errors
-    /// The gateway left, wrote something that is not JSON, or did not answer in time. A JSON-RPC
-    /// error is an answer: it stands in the returned message.
+    /// The gateway exited, wrote something that is not JSON, or did not answer in time. A JSON-RPC
+    /// error is a response and is returned like any other.
     pub(crate) async fn request(
         &mut self,
         method: &str,
@@ -64,9 +64,9 @@ impl Client {
         self.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}))
             .await?;
         loop {
-            let line = timeout(PATIENCE, self.stdout.next_line())
+            let line = timeout(STEP_TIMEOUT, self.stdout.next_line())
                 .await
-                .map_err(|_| format!("{method}: no answer within {PATIENCE:?}"))??
+                .map_err(|_| format!("{method}: no answer within {STEP_TIMEOUT:?}"))??
                 .ok_or("the gateway closed its stdout")?;
             let message: Value = serde_json::from_str(&line)?;
             if message["id"] == id {
@@ -75,23 +75,24 @@ impl Client {
         }
     }
 
-    /// Sends a notification, which is never answered.
+    /// Sends a notification, which has no response.
     ///
     /// # Errors
-    /// The gateway left.
+    /// The gateway exited.
     pub(crate) async fn notify(&mut self, method: &str) -> Result<(), Box<dyn Error>> {
         self.send(&json!({"jsonrpc": "2.0", "method": method}))
             .await
     }
 
-    /// Ends the session the way stdio sessions end: stdin closes, and the server leaves by itself.
+    /// Ends the session as stdio sessions end (MCP 2025-11-25, basic/lifecycle): stdin is closed, and the
+    /// server exits.
     ///
     /// # Errors
-    /// The gateway is still there after [`PATIENCE`].
+    /// The gateway still runs after [`STEP_TIMEOUT`].
     pub(crate) async fn close(self) -> Result<ExitStatus, Box<dyn Error>> {
         let mut gateway = self.gateway;
         drop(self.stdin);
-        Ok(timeout(PATIENCE, gateway.wait()).await??)
+        Ok(timeout(STEP_TIMEOUT, gateway.wait()).await??)
     }
 
     async fn send(&mut self, message: &Value) -> Result<(), Box<dyn Error>> {

@@ -4,15 +4,12 @@
 //! cargo run --locked --example quickstart
 //! ```
 //!
-//! Two backends stand behind one gateway: a real SQLite MCP server, which this example starts, and
-//! one that is down. A client launches the gateway, finds the tools, creates a table, writes and
-//! reads rows, and makes two mistakes on purpose. Every answer is checked: what is printed is what
-//! happened. Only loopback is used, and nothing is left behind.
+//! One gateway with two backends: a real SQLite MCP server, which this example starts, and one that is
+//! down. A client launches the gateway, lists the tools, creates a table, writes and reads rows, and
+//! makes two mistakes on purpose. Every answer is checked. Only loopback is used, and all files are
+//! removed.
 
-#![expect(
-    clippy::print_stdout,
-    reason = "the transcript is what this example is for"
-)]
+#![expect(clippy::print_stdout, reason = "this example prints a transcript")]
 
 mod client;
 mod sqlite_server;
@@ -27,12 +24,12 @@ use tokio::net::TcpSocket;
 
 use client::Client;
 
-/// As first argument, this makes the example be the gateway: the very function that `main` of the
-/// `sentinel-gateway` binary calls. So the quickstart needs no binary to be built or found first.
+/// With this first argument the example is the gateway: it calls the function that `main` of the
+/// `sentinel-gateway` binary calls. So the quickstart needs no other binary.
 const GATEWAY: &str = "sentinel-gateway";
 
-/// What a user does next: the same gateway, launched by a real client.
-const HOW_TO_GO_ON: &str = r#"To do the same from your own client: run `cargo install --path .`, write a sentinel.toml like
+/// The next steps: the same gateway, launched by a real client.
+const NEXT_STEPS: &str = r#"To do the same from your own client: run `cargo install --path .`, write a sentinel.toml like
 the one above that names your servers, and add this entry to the client's configuration (for
 Claude Desktop that is claude_desktop_config.json; most clients read the same form):
 
@@ -50,7 +47,7 @@ fn main() -> ExitCode {
     if args.peek().is_some_and(|first| first == GATEWAY) {
         return sentinel_gateway::cli::run(args);
     }
-    match in_a_folder_of_its_own() {
+    match run_in_temporary_folder() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("\nThe quickstart failed: {error}");
@@ -59,9 +56,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs the quickstart in a temporary folder beside the executable, so under target/. The runtime
-/// goes first and closes the database; then the folder can go.
-fn in_a_folder_of_its_own() -> Result<(), Box<dyn Error>> {
+/// Runs the quickstart in a temporary folder beside the executable, so under target/. The runtime is
+/// dropped before the folder, which closes the database.
+fn run_in_temporary_folder() -> Result<(), Box<dyn Error>> {
     let executable = std::env::current_exe()?;
     let folder = tempfile::tempdir_in(executable.parent().ok_or("no folder for the executable")?)?;
     let runtime = tokio::runtime::Runtime::new()?;
@@ -80,29 +77,29 @@ async fn quickstart(folder: &Path) -> Result<(), Box<dyn Error>> {
     print!("{}", indented(&toml));
 
     let mut client = Client::start(&config)?;
-    say_hello(&mut client).await?;
-    find_the_tools(&mut client).await?;
-    work_with_a_table(&mut client).await?;
+    initialize(&mut client).await?;
+    list_tools(&mut client).await?;
+    use_a_table(&mut client).await?;
     make_mistakes(&mut client).await?;
 
-    step("The client closes stdin, and the gateway leaves.");
+    step("The client closes stdin, and the gateway exits.");
     let status = client.close().await?;
     assert!(status.success(), "{status}");
     println!("  {status}");
 
-    println!("\n{HOW_TO_GO_ON}");
+    println!("\n{NEXT_STEPS}");
     Ok(())
 }
 
-async fn say_hello(client: &mut Client) -> Result<(), Box<dyn Error>> {
-    step("The client launches the gateway and says hello. The answer waits for no backend.");
-    let hello = json!({
+async fn initialize(client: &mut Client) -> Result<(), Box<dyn Error>> {
+    step("The client launches the gateway and initializes. The answer waits for no backend.");
+    let params = json!({
         "protocolVersion": "2025-11-25",
         "capabilities": {},
         "clientInfo": {"name": "quickstart", "version": "1.0.0"},
     });
     println!("  → initialize");
-    let answer = client.request("initialize", hello).await?;
+    let answer = client.request("initialize", params).await?;
     let version = text(&answer["result"]["protocolVersion"]);
     assert_eq!(version, "2025-11-25", "{answer:#}");
     let server = &answer["result"]["serverInfo"];
@@ -111,8 +108,8 @@ async fn say_hello(client: &mut Client) -> Result<(), Box<dyn Error>> {
     client.notify("notifications/initialized").await
 }
 
-async fn find_the_tools(client: &mut Client) -> Result<(), Box<dyn Error>> {
-    step("It asks for the tools. The backend that is down has none to offer, and delays nobody.");
+async fn list_tools(client: &mut Client) -> Result<(), Box<dyn Error>> {
+    step("It lists the tools. The backend that is down has none, and delays nothing.");
     println!("  → tools/list");
     let answer = client.request("tools/list", json!({})).await?;
     let tools = answer["result"]["tools"].as_array().ok_or("no tools")?;
@@ -130,7 +127,7 @@ async fn find_the_tools(client: &mut Client) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn work_with_a_table(client: &mut Client) -> Result<(), Box<dyn Error>> {
+async fn use_a_table(client: &mut Client) -> Result<(), Box<dyn Error>> {
     step("It creates a table, writes rows, and reads them back.");
     let create = "CREATE TABLE planets (name TEXT, moons INTEGER)";
     let created = call(client, "create_table", create).await?;
@@ -149,12 +146,12 @@ async fn work_with_a_table(client: &mut Client) -> Result<(), Box<dyn Error>> {
 }
 
 async fn make_mistakes(client: &mut Client) -> Result<(), Box<dyn Error>> {
-    step("A mistake in the SQL is the server's to explain: its words come through unchanged.");
+    step("A mistake in the SQL is reported by the server; its message passes unchanged.");
     let wrong = call(client, "read_query", "SELECT * FROM comets").await?;
     assert_eq!(wrong["result"]["isError"], true, "{wrong:#}");
     assert!(content(&wrong).contains("no such table"), "{wrong:#}");
 
-    step("A tool that nobody has is the gateway's to explain: one backend is down, and why.");
+    step("An unknown tool is reported by the gateway: one backend is down, and why.");
     let unknown = call(client, "send_report", "SELECT 1").await?;
     assert_eq!(unknown["error"]["code"], -32602, "{unknown:#}");
     assert!(
@@ -162,14 +159,14 @@ async fn make_mistakes(client: &mut Client) -> Result<(), Box<dyn Error>> {
         "{unknown:#}"
     );
 
-    step("Neither has harmed anything.");
+    step("Neither mistake has changed anything.");
     let tables = call(client, "list_tables", "").await?;
     let expected = json!({"rows": [{"name": "planets"}]});
     assert_eq!(structured(&tables), &expected, "{tables:#}");
     Ok(())
 }
 
-/// Calls a tool that takes SQL (or nothing), shows question and answer, and returns the response.
+/// Calls a tool that takes SQL (or nothing), prints the call and its result, and returns the response.
 async fn call(client: &mut Client, tool: &str, query: &str) -> Result<Value, Box<dyn Error>> {
     println!("{}", format!("  → {tool:14}{query}").trim_end());
     let arguments = match query {
@@ -189,7 +186,7 @@ async fn call(client: &mut Client, tool: &str, query: &str) -> Result<Value, Box
     Ok(answer)
 }
 
-/// The configuration of this quickstart. All else has a default.
+/// The configuration of this quickstart. All other keys have defaults.
 fn sentinel_toml(sqlite: SocketAddr, reports: SocketAddr) -> String {
     format!(
         "[[backends]]\n\
@@ -202,7 +199,7 @@ fn sentinel_toml(sqlite: SocketAddr, reports: SocketAddr) -> String {
     )
 }
 
-/// An address that refuses connections, now and later: its port is taken, and nobody listens.
+/// An address that refuses connections: its port is bound, but not listened on.
 fn address_that_refuses() -> Result<(TcpSocket, SocketAddr), Box<dyn Error>> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;

@@ -1,5 +1,5 @@
 //! A real MCP server over a SQLite file, built with the official Rust SDK and served over HTTP on
-//! loopback. It knows nothing of the gateway: any MCP server that speaks Streamable HTTP would do.
+//! loopback. Any other MCP server with the Streamable HTTP transport would work too.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -37,7 +37,7 @@ pub(crate) async fn start(database: &Path) -> Result<SocketAddr, Box<dyn std::er
     Ok(address)
 }
 
-/// One clone per session; all of them share one connection.
+/// One clone per session; all clones share one connection.
 #[derive(Clone)]
 struct SqliteServer {
     connection: Arc<Mutex<Connection>>,
@@ -62,9 +62,8 @@ struct Written {
     rows_changed: usize,
 }
 
-// The annotations matter to the gateway: a call is only ever repeated after an uncertain outcome
-// where the tool is read-only or idempotent. An `Err` becomes a tool result with `isError`, which
-// the model reads and can put right.
+// The gateway uses the annotations: after an uncertain outcome it retries a call only if the tool is
+// read-only or idempotent. An `Err` becomes a tool result with `isError`, which the model can read.
 #[tool_router]
 impl SqliteServer {
     /// Create a table
@@ -74,7 +73,8 @@ impl SqliteServer {
             return Err("create_table takes a CREATE TABLE statement".to_owned());
         }
         let run = self.connection().execute(&sql.query, []);
-        run.map(|_| "table created".to_owned()).map_err(in_words)
+        run.map(|_| "table created".to_owned())
+            .map_err(error_message)
     }
 
     /// Insert, update or delete rows
@@ -85,7 +85,7 @@ impl SqliteServer {
         }
         let run = self.connection().execute(&sql.query, []);
         run.map(|rows_changed| Json(Written { rows_changed }))
-            .map_err(in_words)
+            .map_err(error_message)
     }
 
     /// Read rows with a SELECT
@@ -113,9 +113,9 @@ impl SqliteServer {
     }
 }
 
-/// Runs a statement that only reads, and returns its rows as JSON objects.
+/// Runs a read-only statement and returns its rows as JSON objects.
 fn select(connection: &Connection, query: &str) -> Result<Rows, String> {
-    let mut statement = connection.prepare(query).map_err(in_words)?;
+    let mut statement = connection.prepare(query).map_err(error_message)?;
     if !statement.readonly() {
         return Err("read_query only reads; to change rows, call write_query".to_owned());
     }
@@ -125,11 +125,11 @@ fn select(connection: &Connection, query: &str) -> Result<Rows, String> {
             |(index, name): (usize, &String)| Ok((name.clone(), to_json(row.get_ref(index)?)));
         columns.iter().enumerate().map(cell).collect()
     });
-    let rows = rows.and_then(Iterator::collect).map_err(in_words)?;
+    let rows = rows.and_then(Iterator::collect).map_err(error_message)?;
     Ok(Rows { rows })
 }
 
-/// A value of SQLite as JSON. Bytes have no JSON form of their own: their number stands for them.
+/// A SQLite value as JSON. A blob is represented by its size.
 fn to_json(value: ValueRef<'_>) -> Value {
     match value {
         ValueRef::Null => Value::Null,
@@ -145,6 +145,6 @@ fn starts_with(query: &str, keyword: &str) -> bool {
     start.is_some_and(|start| start.eq_ignore_ascii_case(keyword))
 }
 
-fn in_words(error: rusqlite::Error) -> String {
+fn error_message(error: rusqlite::Error) -> String {
     format!("SQLite: {error}")
 }

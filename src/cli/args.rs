@@ -1,6 +1,6 @@
-//! The arguments: their names, their help, and what they ask of the configuration.
+//! Command-line arguments: names, help, and the overrides of the configuration.
 //!
-//! Knows nothing of what the commands do.
+//! It must not know what the commands do.
 
 use std::path::PathBuf;
 
@@ -18,13 +18,13 @@ const VERSION: &str = concat!(
 const EXAMPLES: &str = "\
 Examples:
   sentinel-gateway check
-      Try every backend of the config, and say what is wrong and what to do.
+      Try every backend of the config, and report problems and how to fix them.
   sentinel-gateway --backend sqlite=http://127.0.0.1:3002/mcp tools
       List the tools of one server, without a config file.
   sentinel-gateway --config ~/mcp/sentinel.toml --only n8n,sqlite
       Serve two backends of a file on stdin and stdout: the line for a client's config.
 
-Exit status: 0 well, 1 something failed at run time, 2 bad config or usage.";
+Exit status: 0 success, 1 something failed at run time, 2 bad config or usage.";
 
 /// One stdio MCP server in front of many HTTP MCP servers.
 ///
@@ -33,24 +33,24 @@ Exit status: 0 well, 1 something failed at run time, 2 bad config or usage.";
 /// user's config folder, else ./sentinel.toml.
 #[derive(Parser)]
 #[command(name = "sentinel-gateway", version = VERSION, after_help = EXAMPLES, max_term_width = 100)]
-pub struct Cli {
-    /// What to do; `None` is to serve.
+pub(super) struct Cli {
+    /// The command; `None` is to serve.
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub(super) command: Option<Command>,
 
     #[command(flatten)]
     config: ConfigArgs,
 
-    /// How much to log, on stderr [default: info, or what RUST_LOG says]
+    /// Level of the log on stderr [default: RUST_LOG, or info]
     #[arg(long, global = true, value_enum, value_name = "LEVEL")]
-    pub log_level: Option<LogLevel>,
+    pub(super) log_level: Option<LogLevel>,
 
-    /// How log lines look
+    /// Format of the log
     #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
-    pub log_format: LogFormat,
+    pub(super) log_format: LogFormat,
 }
 
-/// The flags that say which configuration runs.
+/// The flags that choose and change the configuration.
 #[derive(Args)]
 #[command(next_help_heading = "Configuration")]
 struct ConfigArgs {
@@ -70,27 +70,27 @@ struct ConfigArgs {
     #[arg(long, global = true, value_name = "NAME:KEY=VALUE")]
     header: Vec<String>,
 
-    /// Serves these backends alone
+    /// Uses only these backends
     #[arg(long, global = true, value_name = "NAME,NAME", value_delimiter = ',')]
     only: Option<Vec<String>>,
 }
 
 /// A command; without one the gateway serves.
 #[derive(Subcommand)]
-pub enum Command {
-    /// Check the config, connect to every backend, and say how each fares
+pub(super) enum Command {
+    /// Check the config, connect to every backend, and report its state
     ///
     /// Exit status: 0 all backends are up, 1 one is down, 2 the config is bad.
     Check(Output),
-    /// List the tools as a client sees them, with the backend of each
+    /// List the tools as clients see them, with the backend of each
     ///
     /// Exit status 1 if a backend is down and its tools are missing; the others are listed.
     Tools(Output),
-    /// List the prompts as a client sees them, with the backend of each
+    /// List the prompts as clients see them, with the backend of each
     ///
     /// Exit status 1 if a backend is down and its prompts are missing; the others are listed.
     Prompts(Output),
-    /// List the resources as a client sees them, with the backend of each
+    /// List the resources as clients see them, with the backend of each
     ///
     /// Exit status 1 if a backend is down and its resources are missing; the others are listed.
     Resources(Output),
@@ -102,9 +102,9 @@ Examples:
   sentinel-gateway call read_query 'query=SELECT 1+1 AS two'
   sentinel-gateway call read_query '{\"query\": \"SELECT 1+1 AS two\"}' --json")]
     Call(Call),
-    /// Show what has become of tools since they were accepted, and accept them as they are now
+    /// Show how tools have changed since they were accepted, and accept their current definitions
     ///
-    /// Connects to every backend and holds what it lists against the lock beside the config.
+    /// Connects to every backend and compares its tools to the lock beside the config.
     /// Exit status 1 if a backend is down or, with --dry-run, if a tool has changed.
     #[command(after_help = "\
 Examples:
@@ -115,65 +115,65 @@ Examples:
     Schema,
 }
 
-/// How a command prints.
+/// Output format of a command.
 #[derive(Args)]
-pub struct Output {
+pub(super) struct Output {
     /// Print JSON instead of a table
     #[arg(long)]
-    pub json: bool,
+    pub(super) json: bool,
 }
 
-/// What `call` is told.
+/// Arguments of `call`.
 #[derive(Args)]
-pub struct Call {
-    /// The tool, by the name that `tools` shows
-    pub tool: String,
+pub(super) struct Call {
+    /// The tool, by its name in the output of `tools`
+    pub(super) tool: String,
 
-    /// The arguments: one JSON object, or key=value pairs, where a value that is JSON is taken as such
+    /// The arguments: one JSON object, or key=value pairs, where a value that is JSON is taken as JSON
     #[arg(value_name = "JSON | KEY=VALUE")]
-    pub arguments: Vec<String>,
+    pub(super) arguments: Vec<String>,
 
     /// Print the result as the raw JSON of the backend
     #[arg(long)]
-    pub json: bool,
+    pub(super) json: bool,
 }
 
-/// What `pin` is told.
+/// Arguments of `pin`.
 #[derive(Args)]
-pub struct Pin {
-    /// Backends, or tools by their backend's own names; without any, all
+pub(super) struct Pin {
+    /// Backends, or tools by their own names [default: all]
     #[arg(value_name = "BACKEND[/TOOL]")]
-    pub tools: Vec<String>,
+    pub(super) tools: Vec<String>,
 
-    /// Only show, accept nothing
+    /// Show the changes without accepting them
     #[arg(long)]
-    pub dry_run: bool,
+    pub(super) dry_run: bool,
 
     /// Print JSON instead of text
     #[arg(long)]
-    pub json: bool,
+    pub(super) json: bool,
 }
 
 /// `--log-level`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogLevel {
-    /// Nothing at all.
+pub(super) enum LogLevel {
+    /// Nothing.
     Off,
-    /// What failed for good.
+    /// Errors.
     Error,
-    /// What went wrong and was dealt with.
+    /// Errors and warnings: problems that the gateway handled.
     Warn,
-    /// What a user wants to know of a day's work.
+    /// Also events of interest to users.
     Info,
-    /// What a developer wants to know.
+    /// Also events of interest to developers.
     Debug,
     /// Everything.
     Trace,
 }
 
 impl LogLevel {
-    /// The level's name, as a log filter takes it.
-    pub fn as_str(self) -> &'static str {
+    /// The level's name in a log filter.
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Off => "off",
             Self::Error => "error",
@@ -187,25 +187,25 @@ impl LogLevel {
 
 /// `--log-format`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// Lines for people.
+pub(super) enum LogFormat {
+    /// Text lines.
     Text,
     /// One JSON object a line.
     Json,
 }
 
 impl Cli {
-    /// What the flags ask of the configuration.
+    /// The overrides of the configuration that the flags make.
     ///
     /// # Errors
-    /// Flags that don't read as their help says. Their values are left out: they may be secrets.
-    pub fn overrides(&self) -> Result<Overrides, Problems> {
+    /// Malformed flags, without their values, which may be secrets.
+    pub(super) fn overrides(&self) -> Result<Overrides, Problems> {
         let mut problems = Problems::default();
         let mut pairs = |flag, values: &[String], form| -> Vec<(String, String)> {
             let split = values.iter().filter_map(|value| {
                 let pair = value.split_once('=').filter(|(name, _)| !name.is_empty());
                 if pair.is_none() {
-                    problems.flag(flag, format!("must read {form}"));
+                    problems.add_flag(flag, format!("must have the form {form}"));
                 }
                 pair.map(|(name, rest)| (name.to_owned(), rest.to_owned()))
             });
@@ -219,13 +219,13 @@ impl Cli {
             .into_iter()
             .filter_map(|(target, value)| {
                 let Some((name, key)) = target.split_once(':') else {
-                    problems.flag("--header", "must read 'NAME:Key=value'");
+                    problems.add_flag("--header", "must have the form 'NAME:Key=value'");
                     return None;
                 };
                 Some((name.to_owned(), key.to_owned(), value))
             })
             .collect();
-        problems.or(Overrides {
+        problems.into_result(Overrides {
             config: self.config.config.clone(),
             backends,
             bearer_env,
@@ -247,12 +247,12 @@ mod tests {
     }
 
     #[test]
-    fn definitions_hold_together() {
+    fn argument_definitions_are_consistent() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn version_names_commit_and_protocol_versions() {
+    fn version_shows_the_commit_and_the_protocol_versions() {
         let version = Cli::command().render_version();
         assert!(version.contains(concat!(env!("CARGO_PKG_VERSION"), " (commit ")));
         for protocol in LEGACY_VERSIONS.iter().chain(&["2026-07-28"]) {
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_are_taken_before_and_after_the_command() {
+    fn flags_are_accepted_before_and_after_the_command() {
         for args in [
             ["--config", "a.toml", "--only", "a,b", "tools"],
             ["tools", "--only", "a,b", "--config", "a.toml"],
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn pairs_are_split_where_the_help_says() {
+    fn pairs_are_split_at_the_first_separator() {
         let cli = parse(&[
             "--backend",
             "a=http://h/?x=y",
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_that_do_not_read_so_are_named_without_their_values() {
+    fn malformed_flags_are_named_without_their_values() {
         let cli = parse(&[
             "--backend",
             "https://h/hidden",
@@ -306,10 +306,10 @@ mod tests {
         let problems = cli.unwrap().overrides().map(|_| ()).unwrap_err();
         assert_eq!(
             problems.to_string(),
-            "--backend: must read NAME=URL\n\
-             --bearer-env: must read NAME=VAR\n\
-             --header: must read 'NAME:Key=value'\n\
-             --header: must read 'NAME:Key=value'"
+            "--backend: must have the form NAME=URL\n\
+             --bearer-env: must have the form NAME=VAR\n\
+             --header: must have the form 'NAME:Key=value'\n\
+             --header: must have the form 'NAME:Key=value'"
         );
     }
 

@@ -1,7 +1,7 @@
-//! All backends of a config, connected once for a command that asks about them.
+//! Connects all backends of a config once, for the commands that report on them.
 //!
-//! Owns starting them, waiting until each has connected or failed, and leaving politely. It must
-//! not know what is printed.
+//! Owns starting the backends, waiting until each has connected or failed, and closing sessions. It
+//! must not know what is printed.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 
-use super::style::Status;
+use super::terminal::Status;
 use crate::backend::session::Connection;
 use crate::backend::{BackendError, BackendEvent, HttpBackend, State, shutdown_all, start_all};
 use crate::budget::Budget;
@@ -19,55 +19,55 @@ use crate::config::Config;
 use crate::protocol::{ClientProfile, Kind};
 use crate::state::ListingCache;
 
-/// Longest wait for all of them. A handshake has its own limit; this one is for endless lists.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest wait for all backends. A handshake has its own timeout; this one bounds slow lists.
+const SURVEY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What was found: every backend, and what all of them make together.
+/// The state of all backends, and the catalog built from their listings.
 pub(super) struct BackendSurvey {
     /// In config order.
     pub(super) members: Vec<SurveyedBackend>,
-    /// What a client would be shown, and what would be kept from it.
+    /// The catalog as listed to clients, and the rejected items.
     pub(super) built: Built,
 }
 
-/// One backend, and how it fares.
+/// One backend and its state.
 pub(super) struct SurveyedBackend {
     pub(super) backend: Arc<HttpBackend>,
-    /// Its link, or in one line what is wrong and what to do.
-    pub(super) link: Result<Arc<Connection>, String>,
-    /// What it lists or, where it wasn't reached, listed at last contact.
-    backend_listing: Option<BackendListing>,
-    /// When that was, where it wasn't reached.
+    /// Its connection, or one line on why it is down and what to do.
+    pub(super) connection: Result<Arc<Connection>, String>,
+    /// Its listing; if it is down, that of the last contact.
+    listing: Option<BackendListing>,
+    /// If it is down and its listing is from the cache: time of the last contact.
     pub(super) last_contact: Option<SystemTime>,
-    /// What of its tools is new, and what has changed.
+    /// New and changed tools compared to the lock.
     pub(super) findings: Findings,
-    /// The lists that could not be had, and why.
-    stale: Vec<(Kind, BackendError)>,
+    /// The lists that failed.
+    failed_lists: Vec<(Kind, BackendError)>,
 }
 
 impl BackendSurvey {
-    /// Connects all backends, asks each for its lists, and leaves again.
+    /// Connects all backends, fetches their lists and closes the sessions.
     pub(super) async fn connect_all(config: Config) -> Self {
         let config = Arc::new(config);
-        let last_good = ListingCache::of(&config);
-        // Held until the end: keepers run while somebody may introduce a client.
-        let (_client, introduction) = watch::channel(Some(Arc::new(ClientProfile::ourselves())));
+        let cache = ListingCache::of(&config);
+        // Kept until the end: supervisors run while the sender exists.
+        let (_sender, introduction) = watch::channel(Some(Arc::new(ClientProfile::ourselves())));
         let budget = Budget::new(config.gateway.max_buffered_bytes);
-        let (backends, mut news) = start_all(&config, &introduction, &budget);
+        let (backends, mut events) = start_all(&config, &introduction, &budget);
         let mut members: Vec<SurveyedBackend> =
             backends.into_iter().map(SurveyedBackend::pending).collect();
 
         let status = Status::new(format!("connecting to {} backends", members.len()));
-        let _ = tokio::time::timeout(PATIENCE, receive_all(&mut members, &mut news)).await;
-        // No more tries: keepers end when nobody listens.
-        news.close();
+        let _ = tokio::time::timeout(SURVEY_TIMEOUT, receive_all(&mut members, &mut events)).await;
+        // Supervisors stop reconnecting when the receiver is closed.
+        events.close();
         shutdown_all(members.iter().map(|surveyed| &surveyed.backend)).await;
         drop(status);
 
         let mut pins = Pins::new(Arc::clone(&config.lock.lock));
         for surveyed in &mut members {
-            surveyed.cached_listing(last_good.as_ref());
-            surveyed.judge(&mut pins);
+            surveyed.use_cached_listing(cache.as_ref());
+            surveyed.compare_pins(&mut pins);
         }
         let sources: Vec<Source<'_>> = members.iter().map(SurveyedBackend::source).collect();
         let built = Catalog::build(&config.gateway, &sources, &Names::default());
@@ -80,70 +80,70 @@ impl BackendSurvey {
         members.find(|surveyed| surveyed.backend.id == id)
     }
 
-    /// Those that could not be reached.
+    /// The backends that are down, each with the reason.
     pub(super) fn down(&self) -> impl Iterator<Item = (&SurveyedBackend, &str)> {
         self.members
             .iter()
-            .filter_map(|surveyed| Some((surveyed, surveyed.link.as_ref().err()?.as_str())))
+            .filter_map(|surveyed| Some((surveyed, surveyed.connection.as_ref().err()?.as_str())))
     }
 }
 
 impl SurveyedBackend {
     fn pending(backend: Arc<HttpBackend>) -> Self {
-        let why = format!("no answer within {} s", PATIENCE.as_secs());
+        let why = format!("no answer within {} s", SURVEY_TIMEOUT.as_secs());
         Self {
             backend,
-            link: Err(why),
-            backend_listing: None,
+            connection: Err(why),
+            listing: None,
             last_contact: None,
             findings: Findings::default(),
-            stale: Vec::new(),
+            failed_lists: Vec::new(),
         }
     }
 
     fn receive(&mut self, event: BackendEvent) {
         match (event, self.backend.state()) {
-            (BackendEvent::Listed { listing, stale, .. }, State::Ready(link)) => {
-                self.link = Ok(link);
-                self.backend_listing = Some(BackendListing::read(&self.backend.config, &listing));
-                self.stale = stale;
+            (BackendEvent::Listed { listing, stale, .. }, State::Ready(connection)) => {
+                self.connection = Ok(connection);
+                self.listing = Some(BackendListing::read(&self.backend.config, &listing));
+                self.failed_lists = stale;
             }
             _ => {
                 let why = self.backend.why_down();
-                self.link = Err(why.unwrap_or_else(|| "the connection does not last".into()));
+                self.connection = Err(why.unwrap_or_else(|| "the connection does not last".into()));
             }
         }
     }
 
-    /// Where it wasn't reached, it is shown as a client would be: as it was at last contact.
-    fn cached_listing(&mut self, last_good: Option<&ListingCache>) {
-        if self.backend_listing.is_some() {
+    /// If it is down, takes the listing of the last contact, as the gateway does.
+    fn use_cached_listing(&mut self, cache: Option<&ListingCache>) {
+        if self.listing.is_some() {
             return;
         }
         let config = &self.backend.config;
-        if let Some(cached) = last_good.and_then(|last_good| last_good.cached_listing(config)) {
-            self.backend_listing = Some(BackendListing::read(config, &cached.listing));
+        if let Some(cached) = cache.and_then(|cache| cache.cached_listing(config)) {
+            self.listing = Some(BackendListing::read(config, &cached.listing));
             self.last_contact = Some(cached.at);
         }
     }
 
-    fn judge(&mut self, pins: &mut Pins) {
-        if let Some(backend_listing) = &mut self.backend_listing {
-            self.findings = pins.compare(&self.backend.config, backend_listing);
+    fn compare_pins(&mut self, pins: &mut Pins) {
+        if let Some(listing) = &mut self.listing {
+            self.findings = pins.compare(&self.backend.config, listing);
         }
     }
 
-    /// The tools that it has.
+    /// Whether it lists a tool of this own name.
     pub(super) fn has_tool(&self, own: &str) -> bool {
-        self.backend_listing
+        self.listing
             .as_ref()
-            .is_some_and(|backend_listing| backend_listing.has_tool(own))
+            .is_some_and(|listing| listing.has_tool(own))
     }
 
-    /// The lists that could not be had, each with a line on why.
-    pub(super) fn lacks(&self) -> impl Iterator<Item = (Kind, String)> {
+    /// The lists that failed, each with one line on why.
+    pub(super) fn failed_lists(&self) -> impl Iterator<Item = (Kind, String)> {
         let url = &self.backend.config.shown_url;
-        self.stale.iter().map(move |(kind, error)| {
+        self.failed_lists.iter().map(move |(kind, error)| {
             let list = kind.list_method();
             (*kind, format!("{list} failed: {}", error.explain(url)))
         })
@@ -153,26 +153,26 @@ impl SurveyedBackend {
         Source {
             id: self.backend.id,
             config: &self.backend.config,
-            backend_listing: self.backend_listing.as_ref(),
-            confirmed: self.link.is_ok(),
+            backend_listing: self.listing.as_ref(),
+            confirmed: self.connection.is_ok(),
         }
     }
 }
 
-/// Ends when each has been heard once.
+/// Returns when each backend has connected or failed once.
 async fn receive_all(
     members: &mut [SurveyedBackend],
-    news: &mut mpsc::UnboundedReceiver<BackendEvent>,
+    events: &mut mpsc::UnboundedReceiver<BackendEvent>,
 ) {
-    let mut heard = HashSet::new();
-    while heard.len() < members.len() {
-        let Some(event) = news.recv().await else {
+    let mut seen = HashSet::new();
+    while seen.len() < members.len() {
+        let Some(event) = events.recv().await else {
             return;
         };
         if let BackendEvent::Listed { backend, .. } | BackendEvent::Down { backend } = event {
             let mut members = members.iter_mut();
             if let Some(surveyed) = members.find(|surveyed| surveyed.backend.id == backend) {
-                heard.insert(backend);
+                seen.insert(backend);
                 surveyed.receive(event);
             }
         }

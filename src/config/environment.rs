@@ -1,4 +1,5 @@
-//! What surrounds the process and bears on its configuration, as one value that tests can make up.
+//! Environment variables and folders that the configuration depends on, as one value, so that tests
+//! can replace them.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +7,7 @@ use etcetera::BaseStrategy;
 
 type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 
-/// Environment variables and the folders that matter.
+/// Environment variables, the working folder and the user's folders.
 pub struct Environment {
     variables: Box<Lookup>,
     working_folder: PathBuf,
@@ -16,22 +17,22 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// That of this process.
-    pub fn of_process() -> Self {
+    /// The environment of this process.
+    pub(crate) fn of_process() -> Self {
         let folders = etcetera::choose_base_strategy().ok();
         Self {
-            // A value that isn't Unicode could be sent nowhere, so it counts as not set.
+            // A value that isn't Unicode can't be used in a URL or header: it counts as not set.
             variables: Box::new(|name| std::env::var(name).ok()),
             working_folder: std::env::current_dir().unwrap_or_else(|_| ".".into()),
             home: etcetera::home_dir().ok(),
             config_folder: folders.as_ref().map(BaseStrategy::config_dir),
-            // Where a system knows no folder for state, that for what can be had anew is nearest.
+            // Some systems define no state folder; the cache folder is the closest.
             state_folder: folders
                 .map(|folders| folders.state_dir().unwrap_or_else(|| folders.cache_dir())),
         }
     }
 
-    /// One with no variables, no home, no config folder and no folder for state.
+    /// One with no variables, no home, no config folder and no state folder.
     pub fn new(working_folder: impl Into<PathBuf>) -> Self {
         Self {
             variables: Box::new(|_| None),
@@ -42,7 +43,7 @@ impl Environment {
         }
     }
 
-    /// The same with variables looked up so.
+    /// Sets the lookup of variables.
     #[must_use]
     pub fn with_variables(
         mut self,
@@ -52,7 +53,7 @@ impl Environment {
         self
     }
 
-    /// The same with the user's home and config folder here.
+    /// Sets the user's home and config folder.
     #[must_use]
     pub fn with_home(mut self, home: impl Into<PathBuf>, config: impl Into<PathBuf>) -> Self {
         self.home = Some(home.into());
@@ -60,36 +61,36 @@ impl Environment {
         self
     }
 
-    /// The same with the user's folder for state here.
+    /// Sets the user's state folder.
     #[must_use]
     pub fn with_state(mut self, folder: impl Into<PathBuf>) -> Self {
         self.state_folder = Some(folder.into());
         self
     }
 
-    /// The gateway's part of the user's folder for state, whether or not it is there.
+    /// The gateway's folder in the user's state folder, whether or not it exists.
     pub(super) fn state_folder(&self) -> Option<PathBuf> {
         Some(self.state_folder.as_ref()?.join("sentinel"))
     }
 
-    /// The value of a variable that is set and not empty, as for the shell's `${VAR:-…}`.
+    /// The value of a variable that is set and not empty, as in the shell's `${VAR:-…}`.
     pub(super) fn variable(&self, name: &str) -> Option<String> {
         (self.variables)(name).filter(|value| !value.is_empty())
     }
 
-    /// The user's own config file, whether or not there is one.
+    /// The config file in the user's config folder, whether or not it exists.
     pub(super) fn user_file(&self) -> Option<PathBuf> {
         let folder = self.config_folder.as_ref()?;
         Some(folder.join("sentinel").join("sentinel.toml"))
     }
 
-    /// The working folder's config file, whether or not there is one.
+    /// The config file in the working folder, whether or not it exists.
     pub(super) fn working_file(&self) -> PathBuf {
         self.working_folder.join("sentinel.toml")
     }
 
-    /// `path` as an absolute one: `~` is the home, and relative paths start at `base` or, where
-    /// that is `None`, at the working folder.
+    /// Makes `path` absolute: `~` is the home; a relative path starts at `base` or, if that is
+    /// `None`, at the working folder.
     pub(super) fn absolute(&self, path: &Path, base: Option<&Path>) -> PathBuf {
         if let (Ok(rest), Some(home)) = (path.strip_prefix("~"), &self.home) {
             return home.join(rest);

@@ -1,7 +1,7 @@
-//! `sentinel.lock`: the definitions of tools that the user goes by, as they stand beside the config.
+//! `sentinel.lock`: the accepted definitions of tools, in a file beside the config file.
 //!
-//! Owns the form of that file, both ways: JSON with one tool a line, sorted, so that a reviewer
-//! sees in a diff what became of which tool. It must not know when a definition counts as changed.
+//! Owns the format of that file, reading and writing: JSON with one tool a line, sorted, so that a
+//! diff shows which tool changed. It must not know when a definition counts as changed.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -24,11 +24,11 @@ pub struct Pin {
     pub backend: Arc<str>,
     /// The tool's own name.
     pub tool: Arc<str>,
-    /// Of the definition in its canonical form, as 64 hex digits.
+    /// SHA-256 of the definition in canonical form, as 64 hex digits.
     pub sha256: Arc<str>,
-    /// Those that were accepted before, the oldest first.
+    /// Hashes of definitions accepted earlier, oldest first.
     pub earlier: Vec<Arc<str>>,
-    /// Itself, but for what doesn't count; `None` where it is too large to keep.
+    /// The definition without members that don't count; `None` where it is too large to keep.
     pub definition: Option<RawJson>,
 }
 
@@ -36,29 +36,29 @@ pub struct Pin {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lock(BTreeMap<Arc<str>, BTreeMap<Arc<str>, Pin>>);
 
-/// The lock of a configuration.
+/// The lock that belongs to a configuration.
 #[derive(Debug, Clone)]
-pub struct LockFile {
-    /// Where it stands, or in plain words why there is none to write to.
-    pub path: Result<PathBuf, String>,
-    /// What it says; empty if there is none.
-    pub lock: Arc<Lock>,
+pub(crate) struct LockFile {
+    /// The file's path, or a message saying why there is none to write to.
+    pub(crate) path: Result<PathBuf, String>,
+    /// Its content; empty if there is no file.
+    pub(crate) lock: Arc<Lock>,
 }
 
 impl LockFile {
-    /// No file at all: definitions are held for as long as the gateway runs.
-    pub fn none(why: impl Into<String>) -> Self {
+    /// No file: definitions are only kept while the gateway runs. `why` is a message for people.
+    pub(super) fn none(why: impl Into<String>) -> Self {
         Self {
             path: Err(why.into()),
             lock: Arc::default(),
         }
     }
 
-    /// That of the config file at `config`.
+    /// Reads the lock of the config file at `config`.
     ///
     /// # Errors
-    /// File, line and what is wrong, in one line, if there is one that can't be read.
-    pub fn beside(config: &Path) -> Result<Self, String> {
+    /// File, line and problem, in one line, if there is a lock that can't be read.
+    pub(super) fn beside(config: &Path) -> Result<Self, String> {
         let path = config.with_extension("lock");
         Ok(Self {
             lock: Arc::new(Lock::read(&path)?),
@@ -68,14 +68,14 @@ impl LockFile {
 }
 
 impl Lock {
-    /// Bytes of the whole file. Backends decide how much there is to keep: there is an end to it.
-    pub const MAX_BYTES: u64 = 64 << 20;
+    /// Most bytes of the file. Backends determine how much there is to keep.
+    pub(crate) const MAX_BYTES: u64 = 64 << 20;
 
-    /// Reads the file at this path; where there is none, nothing is accepted yet.
+    /// Reads the file at `path`; empty if there is none.
     ///
     /// # Errors
-    /// File, line and what is wrong, in one line.
-    pub fn read(path: &Path) -> Result<Self, String> {
+    /// File, line and problem, in one line.
+    pub(crate) fn read(path: &Path) -> Result<Self, String> {
         let shown = path.display();
         match files::read(path, Self::MAX_BYTES) {
             Ok(None) => Ok(Self::default()),
@@ -86,22 +86,22 @@ impl Lock {
         }
     }
 
-    /// Reads the file's text.
+    /// Parses the file's text.
     ///
     /// # Errors
-    /// The line, and what is wrong there.
+    /// The line, counted from 1, and the problem there.
     pub fn parse(text: Bytes) -> Result<Self, (usize, String)> {
-        let written: Written<'_> =
-            serde_json::from_slice(&text).map_err(|error| (error.line(), told(&error)))?;
+        let written: LockDocument<'_> = serde_json::from_slice(&text)
+            .map_err(|error| (error.line(), without_position(&error)))?;
         if written.version != VERSION {
-            let what = format!("version {} is not known here", written.version);
+            let what = format!("version {} is not supported", written.version);
             return Err((1, what));
         }
         let mut lock = Self::default();
         for (at, pin) in written.pins.into_iter().enumerate() {
-            // One a line, behind the first.
+            // One tool a line, after the first line.
             let line = at + 2;
-            let definition = pin.definition.map(|raw| shared(&text, raw));
+            let definition = pin.definition.map(|raw| slice_of(&text, raw));
             let (backend, tool) = (pin.backend, pin.tool);
             let hashes = std::iter::once(&pin.sha256).chain(&pin.earlier);
             if !hashes.into_iter().all(|hash| is_hash(hash)) {
@@ -118,7 +118,7 @@ impl Lock {
                 definition,
             };
             if !lock.add(pin) {
-                return Err((line, format!("{backend}/{tool} stands in it twice")));
+                return Err((line, format!("{backend}/{tool} is listed twice")));
             }
         }
         Ok(lock)
@@ -130,7 +130,7 @@ impl Lock {
         for (at, pin) in self.pins().enumerate() {
             text.push_str(if at == 0 { "\n" } else { ",\n" });
             let earlier: Vec<_> = pin.earlier.iter().map(|hash| json(hash)).collect();
-            // A String takes everything.
+            // Writing to a `String` can't fail.
             let _ = write!(
                 text,
                 r#"{{"backend":{},"tool":{},"sha256":{},"earlier":[{}]"#,
@@ -149,39 +149,39 @@ impl Lock {
     }
 
     /// The pin of a backend's tool.
-    pub fn get(&self, backend: &str, tool: &str) -> Option<&Pin> {
+    pub(crate) fn get(&self, backend: &str, tool: &str) -> Option<&Pin> {
         self.0.get(backend)?.get(tool)
     }
 
-    /// Those of one backend, sorted.
-    pub fn of(&self, backend: &str) -> impl Iterator<Item = &Pin> {
+    /// The pins of one backend, sorted by tool.
+    pub(crate) fn of(&self, backend: &str) -> impl Iterator<Item = &Pin> {
         self.0.get(backend).into_iter().flat_map(BTreeMap::values)
     }
 
-    /// How many one backend has.
-    pub fn count(&self, backend: &str) -> usize {
+    /// The number of pins of one backend.
+    pub(crate) fn count(&self, backend: &str) -> usize {
         self.0.get(backend).map_or(0, BTreeMap::len)
     }
 
-    /// All, sorted.
+    /// All pins, sorted by backend and tool.
     pub fn pins(&self) -> impl Iterator<Item = &Pin> {
         self.0.values().flat_map(BTreeMap::values)
     }
 
-    /// Adds the pin of a tool that has none. Whether it had none.
+    /// Adds the pin of a tool that has none. Returns whether it had none.
     pub fn add(&mut self, pin: Pin) -> bool {
         let pins = self.0.entry(Arc::clone(&pin.backend)).or_default();
         match pins.entry(Arc::clone(&pin.tool)) {
-            Entry::Vacant(place) => {
-                place.insert(pin);
+            Entry::Vacant(entry) => {
+                entry.insert(pin);
                 true
             }
             Entry::Occupied(_) => false,
         }
     }
 
-    /// Puts a pin in the place of the one that its tool has; that one's hash becomes history.
-    pub fn accept(&mut self, mut pin: Pin) {
+    /// Adds a pin or replaces the tool's current one, whose hash is appended to `earlier`.
+    pub(crate) fn accept(&mut self, mut pin: Pin) {
         let pins = self.0.entry(Arc::clone(&pin.backend)).or_default();
         if let Some(before) = pins.remove(&pin.tool) {
             pin.earlier = before.earlier;
@@ -197,15 +197,15 @@ const VERSION: u32 = 1;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written<'a> {
+struct LockDocument<'a> {
     version: u32,
     #[serde(borrow)]
-    pins: Vec<WrittenPin<'a>>,
+    pins: Vec<PinEntry<'a>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenPin<'a> {
+struct PinEntry<'a> {
     backend: String,
     tool: String,
     sha256: String,
@@ -214,14 +214,14 @@ struct WrittenPin<'a> {
     definition: Option<&'a RawValue>,
 }
 
-/// serde's words without the place, which is said before them.
-fn told(error: &serde_json::Error) -> String {
+/// The error's message without its position, which callers print first.
+fn without_position(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    let place = format!(" at line {} column {}", error.line(), error.column());
-    text.trim_end_matches(&place).to_owned()
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    text.trim_end_matches(&position).to_owned()
 }
 
-fn shared(text: &Bytes, raw: &RawValue) -> RawJson {
+fn slice_of(text: &Bytes, raw: &RawValue) -> RawJson {
     RawJson::trusted(text.slice_ref(raw.get().as_bytes()))
 }
 

@@ -1,19 +1,19 @@
-//! What is wrong with a configuration, told so that a person can put it right.
+//! Problems of a configuration, each with its place and the fix.
 //!
-//! Values never stand in a problem, since any of them may be a secret pasted in the wrong place;
-//! keys, names and choices do.
+//! A problem names keys, names and choices, never a value: any value may be a secret that was
+//! pasted in the wrong place.
 
 use std::fmt;
 use std::ops::Range;
 
-/// One thing that is wrong.
+/// One problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// File and line, or the flag; empty where neither is to blame.
+    /// File and line, or the flag; empty where neither applies.
     origin: String,
-    /// Where in the file it begins, for sorting; 0 for a flag.
+    /// Byte offset in the file, for sorting; 0 for a flag.
     offset: usize,
-    /// The key, dotted; may be empty.
+    /// The key as a dotted path; may be empty.
     key: String,
     /// What is wrong, and the fix.
     what: String,
@@ -30,33 +30,33 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All that is wrong with a configuration. Displays as one line each.
+/// All problems of a configuration. Displays as one line each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
-    /// A problem of no file and no flag.
-    pub fn general(what: impl Into<String>) -> Self {
+    /// One problem without a place in a file or a flag.
+    pub(super) fn general(what: impl Into<String>) -> Self {
         let mut problems = Self::default();
-        problems.say(what);
+        problems.add(what);
         problems
     }
 
-    /// Adds a problem of no file and no flag.
-    pub(super) fn say(&mut self, what: impl Into<String>) {
-        self.add(String::new(), 0, String::new(), what.into());
+    /// Adds a problem without a place in a file or a flag.
+    pub(super) fn add(&mut self, what: impl Into<String>) {
+        self.insert(String::new(), 0, String::new(), what.into());
     }
 
-    /// Adds what is wrong with a command-line flag.
-    pub fn flag(&mut self, flag: &str, what: impl Into<String>) {
-        self.add(flag.to_owned(), 0, String::new(), what.into());
+    /// Adds a problem of a command-line flag.
+    pub(crate) fn add_flag(&mut self, flag: &str, what: impl Into<String>) {
+        self.insert(flag.to_owned(), 0, String::new(), what.into());
     }
 
-    /// `value`, if nothing is wrong.
+    /// `value` if there are no problems.
     ///
     /// # Errors
     /// These problems, if there are any.
-    pub fn or<T>(self, value: T) -> Result<T, Self> {
+    pub(crate) fn into_result<T>(self, value: T) -> Result<T, Self> {
         if self.0.is_empty() {
             Ok(value)
         } else {
@@ -64,17 +64,17 @@ impl Problems {
         }
     }
 
-    /// All of them, in the order of the file; flags first.
+    /// In the order of the file; flags first.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.0.iter()
     }
 
-    /// The first one, for whoever has room for a single line; empty if there is none.
+    /// The first one as one line; empty if there is none.
     pub fn first(&self) -> String {
         self.0.first().map(Problem::to_string).unwrap_or_default()
     }
 
-    fn add(&mut self, origin: String, offset: usize, key: String, what: String) {
+    fn insert(&mut self, origin: String, offset: usize, key: String, what: String) {
         let at = self.0.partition_point(|other| other.offset <= offset);
         self.0.insert(
             at,
@@ -102,9 +102,9 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// Where something was said.
+/// Where a value was written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Location {
     /// Nowhere: it is the default.
     #[default]
     Default,
@@ -114,10 +114,10 @@ pub(super) enum Place {
     Flag(&'static str),
 }
 
-/// Collects the problems of one file and the flags laid over it.
+/// Collects the problems of one file and of the flags applied to it.
 #[derive(Default)]
 pub(super) struct Report {
-    /// How the file is named in problems; empty without a file.
+    /// The file's name in problems; empty without a file.
     pub(super) file: String,
     /// The file's text, for line numbers; empty without a file.
     pub(super) text: String,
@@ -125,47 +125,47 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Says that what stands at `place` under `key` is wrong.
-    pub(super) fn say(&mut self, place: &Place, key: &str, what: impl Into<String>) {
-        let (origin, offset) = match place {
-            Place::Flag(flag) => ((*flag).to_owned(), 0),
-            Place::Default => (self.file.clone(), 0),
-            Place::File(bytes) => {
+    /// Adds a problem with the value at `location`; `key` is its dotted path.
+    pub(super) fn add(&mut self, location: &Location, key: &str, what: impl Into<String>) {
+        let (origin, offset) = match location {
+            Location::Flag(flag) => ((*flag).to_owned(), 0),
+            Location::Default => (self.file.clone(), 0),
+            Location::File(bytes) => {
                 let line = self.line(bytes.start);
                 (format!("{}:{line}", self.file), bytes.start)
             }
         };
         self.problems
-            .add(origin, offset, key.to_owned(), what.into());
+            .insert(origin, offset, key.to_owned(), what.into());
     }
 
-    /// Says that the file isn't TOML.
+    /// Adds a TOML syntax error.
     pub(super) fn syntax(&mut self, error: &toml::de::Error) {
-        // The error's own `Display` would quote the line, secrets and all.
+        // The error's `Display` would quote the line, which may hold a secret.
         let start = error.span().map_or(0, |span| span.start);
         let before = self.text.get(..start).unwrap_or_default();
         let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
         let line = self.line(start);
         let origin = format!("{}:{line}:{column}", self.file);
         let what = format!("not valid TOML: {}", error.message());
-        self.problems.add(origin, start, String::new(), what);
+        self.problems.insert(origin, start, String::new(), what);
     }
 
-    /// The line of an offset in the file, counted from 1.
+    /// The line of a byte offset in the file, counted from 1.
     pub(super) fn line(&self, offset: usize) -> usize {
         let before = self.text.as_bytes().get(..offset).unwrap_or_default();
         memchr::memchr_iter(b'\n', before).count() + 1
     }
 }
 
-/// The one of `known` that `name` was probably meant to be.
+/// The item of `known` that `name` is probably a misspelling of.
 pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
         .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
-        // One slip in a short name changes much of it.
-        .filter(|(likeness, candidate)| {
-            *likeness >= 0.75 || strsim::damerau_levenshtein(name, candidate) == 1
+        // One edit in a short name lowers its similarity below the threshold.
+        .filter(|(similarity, candidate)| {
+            *similarity >= 0.75 || strsim::damerau_levenshtein(name, candidate) == 1
         })
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, candidate)| candidate)

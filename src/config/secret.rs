@@ -1,19 +1,19 @@
-//! Secrets: values that are sent to a backend and shown nowhere.
+//! Secrets: values that are sent to a backend and never printed.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// A value that never prints. `Debug` shows `***`, and there is no `Display`.
+/// A value that is never printed: `Debug` shows `***`, and there is no `Display`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes the value in.
+    /// Wraps the value.
     pub fn new(value: impl Into<String>) -> Self {
         Self(value.into())
     }
 
-    /// The value itself, for the one place that sends it.
+    /// The value itself, for code that sends it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -28,12 +28,12 @@ impl fmt::Debug for Secret {
 /// Where a secret comes from. Files and commands are read at connect, not at load.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretSource {
-    /// Known since load: written in the file, or from the environment.
+    /// Resolved at load: written in the file, or from the environment.
     Value(Secret),
     /// The first line of this file, an absolute path.
     File(PathBuf),
-    /// What this command prints on stdout, trailing line end removed.
+    /// The output of this command (program and arguments), without its trailing line end.
     Command(Vec<String>),
-    /// Can't be had, and why, in plain words: the backend is down with this reason.
+    /// Unavailable, with a message for people: the backend is down for this reason.
     Missing(String),
 }

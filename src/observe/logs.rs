@@ -1,4 +1,4 @@
-//! The log: on stderr, never on stdout, and never in the way.
+//! The log: on stderr, never on stdout, and never blocking.
 
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
@@ -6,8 +6,8 @@ use std::panic::{self, PanicHookInfo};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Starts logging at `level`, else as `RUST_LOG` says, else at info; as text or as one JSON object
-/// a line.
+/// Starts logging at `level`, or as `RUST_LOG` says, or at info; as text or as one JSON object a
+/// line.
 pub fn start(level: Option<&str>, json: bool) {
     let ours = |level: &str| EnvFilter::new(format!("warn,sentinel_gateway={level}"));
     let filter = match level {
@@ -20,18 +20,17 @@ pub fn start(level: Option<&str>, json: bool) {
         .with_env_filter(filter)
         .with_ansi(ansi)
         .with_writer(NonBlockingStderr);
-    // A second start (in a test) leaves the first one be.
+    // Fails if logging has been started before, as in tests: the first one stays.
     let _ = if json {
         builder.json().flatten_event(true).try_init()
     } else {
         builder.with_target(false).try_init()
     };
-    panic::set_hook(Box::new(panicked));
+    panic::set_hook(Box::new(log_panic));
 }
 
-/// A bug of ours, told like all else: what Rust does by itself would wait for a stderr that nobody
-/// reads, and all calls with it.
-fn panicked(panic: &PanicHookInfo<'_>) {
+/// Logs a panic. Rust's default hook would block on a stderr that isn't read, and all calls with it.
+fn log_panic(panic: &PanicHookInfo<'_>) {
     let payload = panic.payload();
     let formatted = payload.downcast_ref::<String>().map(String::as_str);
     let literal = payload.downcast_ref::<&str>().copied();
@@ -40,12 +39,12 @@ fn panicked(panic: &PanicHookInfo<'_>) {
     tracing::error!(at, "the gateway has a bug: please report it: {why}");
 }
 
-/// Stderr, where what can't be written now is dropped: a log that nobody reads, or that is
-/// closed, must not hold up a call.
+/// Stderr that drops what can't be written now: a log that isn't read or is closed must not delay
+/// calls.
 struct NonBlockingStderr;
 
-/// What a pipe takes without waiting, once it takes anything (`pipe(7)`, PIPE_BUF).
-const PIECE: usize = 4096;
+/// A pipe that polls as writable accepts this many bytes without blocking (`pipe(7)`, PIPE_BUF).
+const CHUNK: usize = 4096;
 
 impl MakeWriter<'_> for NonBlockingStderr {
     type Writer = Self;
@@ -58,8 +57,8 @@ impl MakeWriter<'_> for NonBlockingStderr {
 impl Write for NonBlockingStderr {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
         let mut stderr = io::stderr().lock();
-        for piece in text.chunks(PIECE) {
-            if !takes_more(&stderr) || stderr.write_all(piece).is_err() {
+        for chunk in text.chunks(CHUNK) {
+            if !is_writable(&stderr) || stderr.write_all(chunk).is_err() {
                 break;
             }
         }
@@ -72,15 +71,15 @@ impl Write for NonBlockingStderr {
 }
 
 #[cfg(unix)]
-fn takes_more(stderr: &io::StderrLock<'_>) -> bool {
+fn is_writable(stderr: &io::StderrLock<'_>) -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-    let mut asked = [PollFd::new(stderr, PollFlags::OUT)];
-    let at_once = Timespec::default();
-    poll(&mut asked, Some(&at_once)).is_ok() && asked[0].revents().contains(PollFlags::OUT)
+    let mut fds = [PollFd::new(stderr, PollFlags::OUT)];
+    let no_wait = Timespec::default();
+    poll(&mut fds, Some(&no_wait)).is_ok() && fds[0].revents().contains(PollFlags::OUT)
 }
 
 #[cfg(not(unix))]
-fn takes_more(_: &io::StderrLock<'_>) -> bool {
+fn is_writable(_: &io::StderrLock<'_>) -> bool {
     true
 }

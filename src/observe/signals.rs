@@ -1,26 +1,27 @@
-//! The wish that we end, the operating system's above all.
+//! Shutdown requests, from signals or from code.
 
 use tokio::sync::mpsc::{self, UnboundedSender};
 
-/// The wish that the gateway ends; a second one is urgent.
+/// Receives requests to shut down. After the second one the gateway ends without waiting.
 #[derive(Debug)]
 pub struct Shutdown(mpsc::UnboundedReceiver<()>);
 
 impl Shutdown {
-    /// One that somebody else in this process triggers.
+    /// A shutdown that code requests by sending on the returned channel.
     pub fn manual() -> (UnboundedSender<()>, Self) {
-        let (wish, wishes) = mpsc::unbounded_channel();
-        (wish, Self(wishes))
+        let (request, requests) = mpsc::unbounded_channel();
+        (request, Self(requests))
     }
 
-    /// SIGTERM, SIGINT and, on Windows, Ctrl-C, Ctrl-Break and the console's close. A SIGHUP only
-    /// must not kill.
+    /// A shutdown that SIGTERM and SIGINT request or, on Windows, Ctrl-C, Ctrl-Break and closing the
+    /// console. SIGHUP is ignored. Must be called within a runtime.
     pub fn on_signals() -> Self {
-        let (wish, shutdown) = Self::manual();
-        forward(wish);
+        let (request, shutdown) = Self::manual();
+        forward(request);
         shutdown
     }
 
+    /// Waits for the next request.
     pub(crate) async fn requested(&mut self) {
         if self.0.recv().await.is_none() {
             std::future::pending::<()>().await;
@@ -28,21 +29,21 @@ impl Shutdown {
     }
 }
 
-/// Sends a wish for every signal that asks a process to end.
+/// Sends a request for every signal that asks the process to end.
 #[cfg(unix)]
-fn forward(wishes: UnboundedSender<()>) {
+fn forward(requests: UnboundedSender<()>) {
     use tokio::signal::unix::{SignalKind, signal};
 
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
-        let wishes = wishes.clone();
+        let requests = requests.clone();
         match signal(kind) {
             Ok(mut signals) => drop(tokio::spawn(async move {
-                while signals.recv().await.is_some() && wishes.send(()).is_ok() {}
+                while signals.recv().await.is_some() && requests.send(()).is_ok() {}
             })),
-            Err(error) => tracing::warn!(%error, "a signal can't be listened to"),
+            Err(error) => tracing::warn!(%error, "a signal handler can't be installed"),
         }
     }
-    // A terminal that goes away must not kill calls in flight: EOF does that in good order.
+    // A closed terminal must not kill calls in flight: EOF on stdin ends the gateway in order.
     if let Ok(mut hangups) = signal(SignalKind::hangup()) {
         drop(tokio::spawn(async move {
             while hangups.recv().await.is_some() {}
@@ -50,22 +51,22 @@ fn forward(wishes: UnboundedSender<()>) {
     }
 }
 
-/// Sends a wish for every console event that asks a process to end.
+/// Sends a request for every console event that asks the process to end.
 #[cfg(windows)]
-fn forward(wishes: UnboundedSender<()>) {
+fn forward(requests: UnboundedSender<()>) {
     use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close};
 
-    macro_rules! listen {
+    macro_rules! forward_event {
         ($event:expr) => {
             if let Ok(mut events) = $event {
-                let wishes = wishes.clone();
+                let requests = requests.clone();
                 drop(tokio::spawn(async move {
-                    while events.recv().await.is_some() && wishes.send(()).is_ok() {}
+                    while events.recv().await.is_some() && requests.send(()).is_ok() {}
                 }));
             }
         };
     }
-    listen!(ctrl_c());
-    listen!(ctrl_break());
-    listen!(ctrl_close());
+    forward_event!(ctrl_c());
+    forward_event!(ctrl_break());
+    forward_event!(ctrl_close());
 }

@@ -95,7 +95,7 @@ fn problems_of_flags_are_reported_together_with_those_of_the_file() {
              --bearer-env: backends.two.bearer: not the name of an environment variable; `env` takes the name alone, without `$`\n\
              --header: backends.two.headers.Host: the gateway sets this header itself; remove it\n\
              --backend: backends.Bad.name: a backend's name is made of lower-case letters, digits, `_` and `-`, and begins with a letter or digit\n\
-             --backend: backends.Bad.url: only http:// and https:// can be spoken to\n\
+             --backend: backends.Bad.url: only http:// and https:// URLs are supported\n\
              --backend: backends.c.url: user and password don't belong in a URL; use bearer, or headers with an Authorization\n\
              {}:4: backends.two.retires: unknown key; did you mean `retries`?",
             file.display()
@@ -169,7 +169,7 @@ fn a_url_made_invalid_by_variables_takes_down_its_backend_and_is_not_quoted() {
         let config = Machine::new().set("URL", url).trusted(text).unwrap();
         let reason = reason(&config.backends[0]);
         assert!(
-            reason.starts_with("url, with its variables filled in: "),
+            reason.starts_with("url, with its variables expanded: "),
             "{reason}"
         );
         assert!(!reason.contains("canary"), "{reason}");

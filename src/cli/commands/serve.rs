@@ -1,4 +1,4 @@
-//! No subcommand: serve MCP on stdin and stdout.
+//! No command: serve MCP on stdin and stdout.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::Duration;
@@ -6,24 +6,25 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::{FAILED, OK, complain};
+use super::report_problems;
+use crate::cli::{FAILED, OK};
 use crate::config::{Config, Problems};
 use crate::protocol::error::INTERNAL_ERROR;
 use crate::protocol::{Inbound, RpcError, message};
 use crate::{ExitReason, Io, Shutdown};
 
-/// How long a client that is told about a bad config may take to send its first request.
-const FIRST_REQUEST: Duration = Duration::from_secs(2);
+/// With a bad config: time for the client to send its first request.
+const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Serves until the client is done; with a bad config, tells the client so.
+/// Serves until the client closes stdin or a signal arrives. Returns the exit status.
 pub(super) async fn serve(config: Result<Config, Problems>) -> u8 {
     let config = match config {
         Ok(config) => config,
         Err(problems) => {
             if !io::stdin().is_terminal() {
-                tell_client(&problems).await;
+                answer_with_problem(&problems).await;
             }
-            return complain(&problems);
+            return report_problems(&problems);
         }
     };
     if io::stdin().is_terminal() {
@@ -42,7 +43,7 @@ pub(super) async fn serve(config: Result<Config, Problems>) -> u8 {
     let io = match Io::stdio() {
         Ok(io) => io,
         Err(error) => {
-            tracing::error!(%error, "stdin and stdout must be open: the client talks over them");
+            tracing::error!(%error, "stdin and stdout must be open: the client uses them");
             return FAILED;
         }
     };
@@ -52,23 +53,23 @@ pub(super) async fn serve(config: Result<Config, Problems>) -> u8 {
     }
 }
 
-/// Answers the client's first request with the first problem: desktop clients show no stderr.
-async fn tell_client(problems: &Problems) {
+/// Answers the client's first request with the first problem, since desktop clients show no stderr.
+async fn answer_with_problem(problems: &Problems) {
     let why = format!("the gateway's config is bad: {}", problems.first());
-    let (told, done) = oneshot::channel();
+    let (answered, done) = oneshot::channel();
     std::thread::spawn(move || {
         for line in io::stdin().lock().split(b'\n').map_while(Result::ok) {
             let message = message::json(Bytes::from(line));
             if let Ok(Ok(Inbound::Request(request))) = message.map(|line| message::parse(&line)) {
                 let error = RpcError::new(INTERNAL_ERROR, why);
-                let mut answer = message::response(Some(&request.id), &error.into()).to_vec();
-                answer.push(b'\n');
+                let mut response = message::response(Some(&request.id), &error.into()).to_vec();
+                response.push(b'\n');
                 let mut stdout = io::stdout().lock();
-                let _ = stdout.write_all(&answer).and_then(|()| stdout.flush());
+                let _ = stdout.write_all(&response).and_then(|()| stdout.flush());
                 break;
             }
         }
-        let _ = told.send(());
+        let _ = answered.send(());
     });
-    let _ = tokio::time::timeout(FIRST_REQUEST, done).await;
+    let _ = tokio::time::timeout(FIRST_REQUEST_TIMEOUT, done).await;
 }

@@ -1,22 +1,22 @@
-//! Where a backend listens: reading URLs, showing them, and what may travel to them.
+//! Backend URLs: parsing, the form shown in messages, loopback hosts and credentials in queries.
 
 use std::net::IpAddr;
 
 use reqwest::Url;
 
-/// Reads the URL of a backend. One that has no path at all gets `/mcp`.
+/// Parses the URL of a backend. `/mcp` is appended if it has no path.
 ///
 /// # Errors
-/// What is wrong with it and the fix, without a word of the text itself.
+/// The problem and the fix, without quoting the text, which may hold a secret.
 pub(super) fn parse(text: &str) -> Result<Url, String> {
     if !text.contains("://") {
         return Err("not a URL; it must begin with http:// or https://".to_owned());
     }
     let mut url = Url::parse(text).map_err(|error| {
-        format!("not a URL ({error}); it must read like http://127.0.0.1:3002/mcp")
+        format!("not a URL ({error}); it must look like http://127.0.0.1:3002/mcp")
     })?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err("only http:// and https:// can be spoken to".to_owned());
+        return Err("only http:// and https:// URLs are supported".to_owned());
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(
@@ -30,8 +30,8 @@ pub(super) fn parse(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// The URL as it may be shown: as it was written, its variables unexpanded, without user,
-/// query and fragment, any of which may hold a secret.
+/// The URL to show in messages: as written, variables not expanded, without user, query and
+/// fragment, any of which may hold a secret.
 pub(super) fn shown(written: &str) -> String {
     let end = end_of_path(written);
     let (shown, cut) = written.split_at(end);
@@ -50,7 +50,7 @@ pub(super) fn shown(written: &str) -> String {
 }
 
 /// Whether the host is this machine.
-pub fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let host = host.trim_start_matches('[').trim_end_matches(']');
     match host.parse::<IpAddr>() {
@@ -59,7 +59,7 @@ pub fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Whether a query holds what is probably a credential, as written.
+/// Whether the query of a URL as written probably holds a credential.
 pub(super) fn has_secret_query(written: &str) -> bool {
     let query = written.split_once('?').map_or("", |(_, query)| query);
     super::expand::has_variables(query)
@@ -68,7 +68,7 @@ pub(super) fn has_secret_query(written: &str) -> bool {
             .any(|pair| names_a_secret(pair.split('=').next().unwrap_or_default()))
 }
 
-/// Whether what goes by this name (of a header or a parameter) is probably a credential.
+/// Whether a header or query parameter of this name probably holds a credential.
 pub(super) fn names_a_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["auth", "cookie", "key", "password", "secret", "token"]
@@ -76,7 +76,7 @@ pub(super) fn names_a_secret(name: &str) -> bool {
         .any(|part| name.contains(part))
 }
 
-/// Whether anything, if only `/`, stands between the host and query, fragment or end.
+/// Whether there is a path, even if only `/`.
 fn has_path(text: &str) -> bool {
     let after_scheme = text.split_once("://").map_or(text, |(_, rest)| rest);
     after_scheme
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_url_without_any_path_gets_one() {
+    fn a_path_is_added_only_where_there_is_none() {
         for (text, expected) in [
             ("http://127.0.0.1:3002", "http://127.0.0.1:3002/mcp"),
             ("http://127.0.0.1:3002/", "http://127.0.0.1:3002/"),
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_without_quoting() {
+    fn invalid_urls_are_refused_without_being_quoted() {
         for text in [
             "127.0.0.1:3002/mcp",
             "localhost:3002",
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn shown_without_secrets() {
+    fn the_shown_url_has_no_secrets() {
         for (text, expected) in [
             ("http://h:1/mcp", "http://h:1/mcp"),
             ("http://h:1", "http://h:1/mcp"),
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_by_name_and_number() {
+    fn loopback_is_recognised_by_name_and_by_address() {
         for (text, expected) in [
             ("http://127.0.0.1/", true),
             ("http://127.8.9.1/", true),

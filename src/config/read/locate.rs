@@ -1,45 +1,45 @@
-//! Which file is the configuration, and whether it may be trusted.
+//! Finds the config file and decides whether it is trusted.
 
 use std::path::{Path, PathBuf};
 
-use super::environment::Environment;
-use super::problem::Problems;
+use crate::config::environment::Environment;
+use crate::config::problem::Problems;
 
-/// What the search came to.
-pub(super) struct Located {
-    /// The file, absolute; `None` where flags alone make the configuration.
-    pub(super) file: Option<PathBuf>,
-    /// Whether the user chose this file, rather than happening to stand where it lies.
-    pub(super) trusted: bool,
-    /// What deserves a word in the log.
-    pub(super) warnings: Vec<String>,
+/// The result of the search.
+pub(in crate::config) struct FoundFile {
+    /// Absolute path; `None` where command-line flags alone make the configuration.
+    pub(in crate::config) path: Option<PathBuf>,
+    /// Whether the user chose this file. A file found in the working folder is not trusted: clients
+    /// start the gateway in whatever project is open.
+    pub(in crate::config) trusted: bool,
+    /// To be logged at start.
+    pub(in crate::config) warnings: Vec<String>,
 }
 
-/// Searches: what `--config` names, else `$SENTINEL_CONFIG`, else the user's file, else the
-/// working folder's. Only files that were merely looked for may be missing, and only where
-/// `optional`.
-pub(super) fn locate(
+/// Searches `--config`, `$SENTINEL_CONFIG`, the user's config folder and the working folder, in this
+/// order. Finding none is an error unless `optional`; whether a named file exists is not checked.
+pub(in crate::config) fn locate(
     named: Option<&Path>,
     optional: bool,
     env: &Environment,
-) -> Result<Located, Problems> {
+) -> Result<FoundFile, Problems> {
     let named = match named {
         Some(path) => Some(path.to_owned()),
         None => env.variable("SENTINEL_CONFIG").map(PathBuf::from),
     };
     if let Some(path) = named {
-        return Ok(Located {
-            file: Some(env.absolute(&path, None)),
+        return Ok(FoundFile {
+            path: Some(env.absolute(&path, None)),
             trusted: true,
             warnings: Vec::new(),
         });
     }
 
-    // Anything but a regular file in a folder that anyone may have made could hang the start.
+    // Anyone may have created the working folder, and reading a FIFO there would block the start.
     let working = Some(env.working_file()).filter(|path| path.is_file());
     if let Some(user) = env.user_file().filter(|path| path.exists()) {
         let ignored = working.filter(|path| *path != user);
-        return Ok(Located {
+        return Ok(FoundFile {
             warnings: Vec::from_iter(ignored.map(|path| {
                 format!(
                     "{} is ignored, because {} exists; use --config to run with it",
@@ -47,26 +47,26 @@ pub(super) fn locate(
                     user.display()
                 )
             })),
-            file: Some(user),
+            path: Some(user),
             trusted: true,
         });
     }
     if working.is_none() && !optional {
-        return Err(Problems::general(nowhere(env)));
+        return Err(Problems::general(not_found(env)));
     }
-    Ok(Located {
+    Ok(FoundFile {
         warnings: Vec::from_iter(working.as_ref().map(|path| {
             format!(
                 "running with {}, found in the working folder and therefore not trusted with secrets",
                 path.display()
             )
         })),
-        file: working,
+        path: working,
         trusted: false,
     })
 }
 
-fn nowhere(env: &Environment) -> String {
+fn not_found(env: &Environment) -> String {
     let mut places = Vec::from_iter(env.user_file());
     places.push(env.working_file());
     let places: Vec<_> = places.iter().map(|p| p.display().to_string()).collect();

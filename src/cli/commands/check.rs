@@ -1,4 +1,4 @@
-//! `check`: how every backend of the config fares, and what to do where one doesn't.
+//! `check`: reports the state of every backend, and what to do about those that are down.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -6,10 +6,11 @@ use std::time::UNIX_EPOCH;
 
 use serde::Serialize;
 
-use super::style::{BAD, CAUTION, DIM, GOOD, PLAIN};
-use super::survey::{BackendSurvey, SurveyedBackend};
-use super::table::{Cell, Side, Table};
-use super::{FAILED, OK, printed, style};
+use crate::cli::survey::{BackendSurvey, SurveyedBackend};
+use crate::cli::terminal::{
+    BAD, CAUTION, Cell, DIM, GOOD, PLAIN, Side, Table, one_line, print_result,
+};
+use crate::cli::{FAILED, OK};
 use crate::config::{Config, PinMode};
 use crate::protocol::Kind;
 use crate::state::age;
@@ -25,43 +26,43 @@ pub(super) async fn check(config: Config, json: bool) -> u8 {
     } else {
         report.print(&mut anstream::stdout().lock())
     };
-    printed(result, if all_up { OK } else { FAILED })
+    print_result(result, if all_up { OK } else { FAILED })
 }
 
 /// What `check --json` prints.
 #[derive(Debug, Serialize)]
 struct Report {
-    /// `null` where flags alone made the config.
+    /// `null` where there are only flags.
     config: Option<PathBuf>,
     warnings: Vec<String>,
     backends: Vec<Row>,
 }
 
-/// How one backend fares. What is known only of a backend that is up is `null` for others.
+/// The state of one backend. Members that need a connection are `null` for backends that are down.
 #[derive(Debug, Default, Serialize)]
 struct Row {
     name: String,
     url: String,
     up: bool,
-    /// What is wrong and what to do.
+    /// Why the backend is down, and what to do.
     error: Option<String>,
     /// `legacy` or `modern`.
     era: Option<&'static str>,
     protocol: Option<&'static str>,
     server: Option<Server>,
-    /// As clients see them, and so the others.
+    /// Number of tools as listed to clients; likewise the following members.
     tools: usize,
     resources: usize,
     resource_templates: usize,
     prompts: usize,
     latency_ms: Option<f64>,
-    /// Where it is down, but listed as at last contact: when that was, in seconds of Unix time.
+    /// If it is down but listed from the cache: time of the last contact, in seconds of Unix time.
     last_contact: Option<u64>,
-    /// What else a user should know of it.
+    /// Further messages about the backend.
     notes: Vec<String>,
 }
 
-/// What a server calls itself.
+/// `serverInfo` of the backend.
 #[derive(Debug, Serialize)]
 struct Server {
     name: String,
@@ -89,7 +90,7 @@ impl Report {
     fn print(&self, out: &mut impl Write) -> io::Result<()> {
         match &self.config {
             Some(path) => writeln!(out, "config: {}", path.display())?,
-            None => writeln!(out, "config: none, flags alone")?,
+            None => writeln!(out, "config: none, flags only")?,
         }
         for warning in &self.warnings {
             writeln!(out, "{CAUTION}warning:{CAUTION:#} {warning}")?;
@@ -129,33 +130,10 @@ impl Row {
             let entries = survey.built.catalog.entries(kind);
             entries.filter(|e| e.backend == backend.id).count()
         };
-        let lacks = surveyed.lacks().map(|(_, why)| style::one_line(&why));
-        let stale = surveyed.last_contact.map(|at| {
-            let age = age(at);
-            format!(
-                "what it listed at last contact, {age}, is served meanwhile; a call connects first"
-            )
-        });
-        let changed = surveyed.findings.changed.iter();
-        let changed = changed
-            .filter(|_| backend.config.tools.pin == PinMode::Warn)
-            .map(|change| {
-                let tool = &change.now.tool;
-                format!("tools/list: {tool}: {change}; `sentinel-gateway pin --dry-run` shows it")
-            });
-        let rejected = survey
-            .built
-            .rejected
-            .iter()
-            .filter(|item| *item.backend == *backend.config.name)
-            .map(|item| {
-                let list = item.kind.list_method();
-                format!("{list}: {} is withheld: {}", item.name, item.reason)
-            });
         let row = Self {
             name: backend.name().to_owned(),
             url: backend.config.shown_url.clone(),
-            notes: lacks.chain(stale).chain(changed).chain(rejected).collect(),
+            notes: notes(surveyed, survey),
             tools: count(Kind::Tool),
             resources: count(Kind::Resource),
             resource_templates: count(Kind::Template),
@@ -166,21 +144,21 @@ impl Row {
             }),
             ..Self::default()
         };
-        match &surveyed.link {
+        match &surveyed.connection {
             Err(why) => Self {
                 error: Some(why.clone()),
                 ..row
             },
-            Ok(link) => Self {
+            Ok(connection) => Self {
                 up: true,
-                era: Some(link.era.name()),
-                protocol: Some(link.version),
+                era: Some(connection.era.name()),
+                protocol: Some(connection.version),
                 server: Some(Server {
-                    name: link.server.name.clone(),
-                    version: link.server.version.clone(),
+                    name: connection.server.name.clone(),
+                    version: connection.server.version.clone(),
                 }),
-                // To a tenth: more is noise.
-                latency_ms: Some((link.latency.as_secs_f64() * 1e4).round() / 10.0),
+                // To a tenth of a millisecond.
+                latency_ms: Some((connection.latency.as_secs_f64() * 1e4).round() / 10.0),
                 ..row
             },
         }
@@ -191,11 +169,11 @@ impl Row {
         let url = Cell::new(self.url.clone(), DIM);
         if let Some(why) = &self.error {
             let down = Cell::new("down", BAD);
-            return vec![name, down, url, Cell::rest(style::one_line(why), PLAIN)];
+            return vec![name, down, url, Cell::rest(one_line(why), PLAIN)];
         }
         let server = self.server.as_ref().map(|server| {
             let shown = format!("{} {}", server.name, server.version);
-            style::one_line(&shown)
+            one_line(&shown)
         });
         vec![
             name,
@@ -213,4 +191,31 @@ impl Row {
             Cell::from(format!("{:.0} ms", self.latency_ms.unwrap_or_default())),
         ]
     }
+}
+
+/// Failed lists, use of the cache, changed definitions and rejected items of one backend.
+fn notes(surveyed: &SurveyedBackend, survey: &BackendSurvey) -> Vec<String> {
+    let config = &surveyed.backend.config;
+    let failed = surveyed.failed_lists().map(|(_, why)| one_line(&why));
+    let stale = surveyed.last_contact.map(|at| {
+        let age = age(at);
+        format!("what it listed at last contact, {age}, is served meanwhile; a call connects first")
+    });
+    let changed = surveyed.findings.changed.iter();
+    let changed = changed
+        .filter(|_| config.tools.pin == PinMode::Warn)
+        .map(|change| {
+            let tool = &change.now.tool;
+            format!("tools/list: {tool}: {change}; `sentinel-gateway pin --dry-run` shows it")
+        });
+    let rejected = survey
+        .built
+        .rejected
+        .iter()
+        .filter(|item| *item.backend == *config.name)
+        .map(|item| {
+            let list = item.kind.list_method();
+            format!("{list}: {} is withheld: {}", item.name, item.reason)
+        });
+    failed.chain(stale).chain(changed).chain(rejected).collect()
 }

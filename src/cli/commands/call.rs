@@ -1,7 +1,7 @@
 //! `call`: one tool call through the whole gateway, with this command as its client.
 //!
-//! The gateway serves a pair of pipes, as it would serve an MCP client's. It must not know how a
-//! call is made: it reads and writes JSON-RPC lines like everybody else.
+//! Owns a minimal MCP client over a pair of pipes. It must not know how the gateway makes a call: it
+//! reads and writes JSON-RPC lines, like any client.
 
 mod arguments;
 mod content;
@@ -10,9 +10,9 @@ use std::io::{self, BufRead, BufReader, IsTerminal, PipeReader, PipeWriter, Writ
 
 use bytes::Bytes;
 
-use super::args::Call;
-use super::style::{self, Status};
-use super::{BAD_CONFIG, FAILED, OK, printed};
+use crate::cli::args::Call;
+use crate::cli::terminal::{Status, lines, print_result, warn};
+use crate::cli::{BAD_CONFIG, FAILED, OK};
 use crate::config::Config;
 use crate::protocol::error::METHOD_NOT_FOUND;
 use crate::protocol::raw::quoted;
@@ -21,9 +21,9 @@ use crate::protocol::{
 };
 use crate::{Io, Shutdown};
 
-/// Calls the tool and prints what it answers.
-pub(super) async fn call(config: Config, what: &Call) -> u8 {
-    let arguments = match arguments::read(&what.arguments) {
+/// Calls the tool and prints its result. Returns the exit status.
+pub(super) async fn call(config: Config, args: &Call) -> u8 {
+    let arguments = match arguments::parse(&args.arguments) {
         Ok(arguments) => arguments,
         Err(why) => {
             anstream::eprintln!("{why}");
@@ -31,14 +31,14 @@ pub(super) async fn call(config: Config, what: &Call) -> u8 {
         }
     };
     for warning in &config.warnings {
-        style::warn(warning);
+        warn(warning);
     }
-    match through_gateway(config, &what.tool, &arguments).await {
-        Ok(Outcome::Result(result)) => show(&result, what),
+    match through_gateway(config, &args.tool, &arguments).await {
+        Ok(Outcome::Result(result)) => print(&result, args),
         Ok(Outcome::Error(error)) => {
-            let told = error.get("message").and_then(|text| text.read().ok());
-            let told: String = told.unwrap_or_else(|| error.as_str().to_owned());
-            anstream::eprintln!("{}", style::lines(&told));
+            let message = error.get("message").and_then(|text| text.read().ok());
+            let message: String = message.unwrap_or_else(|| error.as_str().to_owned());
+            anstream::eprintln!("{}", lines(&message));
             FAILED
         }
         Err(error) => {
@@ -48,19 +48,19 @@ pub(super) async fn call(config: Config, what: &Call) -> u8 {
     }
 }
 
-fn show(result: &RawJson, what: &Call) -> u8 {
+fn print(result: &RawJson, args: &Call) -> u8 {
     let failed = result
         .get("isError")
         .is_some_and(|flag| flag.as_str() == "true");
     let mut stdout = io::stdout();
-    let text = if what.json {
+    let text = if args.json {
         result.as_str().to_owned()
     } else {
         content::text(result)
     };
-    // A pipe gets what the tool said; a terminal nothing that it would obey.
+    // A pipe gets the text unchanged; for a terminal, control sequences are removed.
     let text = if stdout.is_terminal() {
-        style::lines(&text)
+        lines(&text)
     } else {
         text
     };
@@ -71,9 +71,9 @@ fn show(result: &RawJson, what: &Call) -> u8 {
     };
     let written = write!(stdout, "{text}{end}").and_then(|()| stdout.flush());
     if failed {
-        anstream::eprintln!("the tool {} reports an error", what.tool);
+        anstream::eprintln!("the tool {} reports an error", args.tool);
     }
-    printed(written, if failed { FAILED } else { OK })
+    print_result(written, if failed { FAILED } else { OK })
 }
 
 /// Runs a gateway for this one call.
@@ -94,9 +94,9 @@ async fn through_gateway(config: Config, tool: &str, arguments: &RawJson) -> io:
         output: BufReader::new(output),
         status: Status::new(format!("calling {tool}")),
     };
-    // Its pipes block, so it has a thread of its own. When it returns, the gateway's input ends.
-    let talk = tokio::task::spawn_blocking(move || client.call(&params));
-    let (_, answer) = tokio::join!(crate::run(config, io, Shutdown::on_signals()), talk);
+    // Its pipes block, so it needs a thread. When it returns, the gateway's input ends.
+    let call = tokio::task::spawn_blocking(move || client.call(&params));
+    let (_, answer) = tokio::join!(crate::run(config, io, Shutdown::on_signals()), call);
     answer.map_err(io::Error::other)?
 }
 
@@ -108,9 +108,9 @@ struct Client {
 }
 
 impl Client {
-    /// The handshake, the call, and what comes until its answer.
+    /// Does the handshake, sends the call and handles messages until its response.
     fn call(&mut self, params: &RawJson) -> io::Result<Outcome> {
-        let introduction = RawJson::trusted(format!(
+        let initialize = RawJson::trusted(format!(
             r#"{{"protocolVersion":"{LATEST_LEGACY}","capabilities":{{}},"clientInfo":{{"name":"sentinel-gateway","version":"{}"}}}}"#,
             env!("CARGO_PKG_VERSION"),
         ));
@@ -118,7 +118,7 @@ impl Client {
         self.send(&message::request(
             &handshake,
             "initialize",
-            Some(&introduction),
+            Some(&initialize),
         ))?;
         self.send(&message::notification("notifications/initialized", None))?;
         self.send(&message::request(&call, "tools/call", Some(params)))?;
@@ -128,7 +128,7 @@ impl Client {
                     return Ok(response.outcome);
                 }
                 Inbound::Response(_) => {}
-                Inbound::Notification(notification) => self.tell(&notification),
+                Inbound::Notification(notification) => self.show(&notification),
                 Inbound::Request(request) => self.answer(&request)?,
             }
         }
@@ -149,25 +149,27 @@ impl Client {
         message.map_err(|error| io::Error::other(error.message))
     }
 
-    /// We said that we can nothing; a ping is answered all the same.
+    /// Answers a request. This client declares no capabilities, so only `ping` has a result.
     fn answer(&mut self, request: &Request) -> io::Result<()> {
         let outcome = match request.method.as_str() {
             "ping" => Outcome::Result(RawJson::trusted("{}")),
-            method => {
-                RpcError::new(METHOD_NOT_FOUND, format!("no {method} on a command line")).into()
-            }
+            method => RpcError::new(
+                METHOD_NOT_FOUND,
+                format!("the command line doesn't support {method}"),
+            )
+            .into(),
         };
         self.send(&message::response(Some(&request.id), &outcome))
     }
 
-    /// Progress and log messages.
-    fn tell(&mut self, notification: &Notification) {
+    /// Shows progress and log messages.
+    fn show(&mut self, notification: &Notification) {
         let Some(params) = &notification.params else {
             return;
         };
         match notification.method.as_str() {
             "notifications/progress" => self.status.update(content::progress(params)),
-            "notifications/message" => self.status.beside(&content::log(params)),
+            "notifications/message" => self.status.print_above(&content::log(params)),
             _ => {}
         }
     }

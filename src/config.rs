@@ -1,24 +1,22 @@
-//! The configuration that runs: checked, expanded, with every default in place.
+//! The configuration that runs: checked, expanded, with all defaults filled in.
 //!
-//! Owns the types the rest of the gateway reads; they know no TOML and do no I/O. How they come
-//! about is told by the modules below, each with one part in it:
+//! Owns the types that the rest of the gateway reads. They must not know TOML, and do no I/O; how
+//! they are made is the modules' part:
 //!
-//! `environment` what surrounds the process · `locate` which file, and whether it is trusted ·
-//! `file` the keys as written, and their schema · `shape` a document held against that schema ·
-//! `expand` variables · `url` · `check` from written to checked · `problem` what is wrong ·
-//! `lock` the definitions of tools that are gone by · `load` all of it in order.
+//! - `load`: all steps in order. `overrides`: command-line flags. `environment`: variables, folders.
+//! - `read`: which file, its schema, and the keys as written.
+//! - `check`: from the configuration as written to the one that runs; expands variables.
+//! - `problem`: what is wrong with a configuration. `secret`: values that are never printed.
+//! - `lock`: the accepted definitions of tools.
 
 mod check;
 mod environment;
-mod expand;
-mod file;
 mod load;
-mod locate;
 mod lock;
+mod overrides;
 mod problem;
-pub mod secret;
-mod shape;
-mod url;
+mod read;
+mod secret;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -30,29 +28,32 @@ use reqwest::header::HeaderName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use check::url::is_loopback;
 pub use environment::Environment;
-pub use file::{SCHEMA, schema};
-pub use load::{Overrides, load};
-pub use lock::{Lock, LockFile, Pin};
+pub use load::load;
+pub(crate) use lock::LockFile;
+pub use lock::{Lock, Pin};
+pub use overrides::Overrides;
 pub use problem::{Problem, Problems};
+pub(crate) use read::file::SCHEMA;
+pub use read::file::schema;
 pub use secret::{Secret, SecretSource};
-pub use url::is_loopback;
 
-/// Everything one run of the gateway is told. Replaced whole, never edited.
+/// The configuration of one run. Replaced whole, never edited.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The `[gateway]` table.
     pub gateway: GatewayConfig,
-    /// Enabled backends, in the order of the file: that order owns names.
+    /// Enabled backends, in the order of the file, which decides who owns a name.
     pub backends: Vec<Arc<BackendConfig>>,
-    /// Where it came from, for logs and messages; `None` where command-line flags alone made it.
+    /// The config file, for logs and messages; `None` where there are only command-line flags.
     pub source: Option<PathBuf>,
-    /// What is allowed but deserves a word in the log at start.
+    /// Messages about what is allowed but probably not intended.
     pub warnings: Vec<String>,
-    /// The definitions of tools that were accepted, and where they are kept.
-    pub lock: LockFile,
-    /// The folder for what the gateway remembers between runs; `None` where it has none.
-    pub state_folder: Option<PathBuf>,
+    /// The accepted definitions of tools, and the file they are kept in.
+    pub(crate) lock: LockFile,
+    /// The folder for state that is kept between runs; `None` where nothing is kept.
+    pub(crate) state_folder: Option<PathBuf>,
 }
 
 /// The `[gateway]` table.
@@ -60,25 +61,26 @@ pub struct Config {
 pub struct GatewayConfig {
     /// `serverInfo.name`.
     pub name: String,
-    /// `instructions` of the handshake, if any.
+    /// `instructions` of the handshake.
     pub instructions: Option<String>,
-    /// How long the first list waits at most for backends that have neither connected nor failed.
+    /// Longest wait of the first list for backends that have neither connected nor failed.
     pub startup_wait: Duration,
-    /// Requests in flight at once; past it they are refused as overloaded.
+    /// Most requests in flight; further ones are refused as overloaded.
     pub max_in_flight: usize,
-    /// Bytes of one line in, and of one response or SSE event back, after decompression.
+    /// Most bytes of one input line, and of one response or SSE event of a backend, after
+    /// decompression.
     pub max_message_bytes: usize,
-    /// Bytes of all of these together.
+    /// Most bytes of all buffered messages together.
     pub max_buffered_bytes: usize,
-    /// How long calls in flight may still finish after EOF or a signal.
+    /// Time for calls in flight to finish after EOF or a signal.
     pub drain: Duration,
-    /// How exposed names are made.
+    /// How exposed names are formed.
     pub tool_names: ToolNames,
     /// Which characters an exposed name may have.
     pub tool_name_chars: NameChars,
-    /// How the gateway's own errors reach the client on `tools/call`.
+    /// How the gateway reports its own errors on `tools/call`.
     pub tool_errors: ToolErrors,
-    /// Whether what backends list is remembered between runs.
+    /// Whether listings are cached between runs.
     pub catalog_cache: bool,
 }
 
@@ -96,26 +98,26 @@ pub enum ToolNames {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NameChars {
-    /// `[A-Za-z0-9_-]{1,64}`: what every client takes.
+    /// `[A-Za-z0-9_-]{1,64}`: what every client accepts.
     Strict,
     /// `[A-Za-z0-9_.-]{1,128}`: what the specification allows.
     Spec,
 }
 
 impl NameChars {
-    /// Whether an exposed name may be this one.
-    pub fn allow(self, name: &str) -> bool {
-        let (most, dot) = match self {
+    /// Whether `name` may be an exposed name.
+    pub(crate) fn allow(self, name: &str) -> bool {
+        let (max_len, dot) = match self {
             Self::Strict => (64, false),
             Self::Spec => (128, true),
         };
         let allowed =
             |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-' || dot && b == b'.';
-        (1..=most).contains(&name.len()) && name.bytes().all(allowed)
+        (1..=max_len).contains(&name.len()) && name.bytes().all(allowed)
     }
 }
 
-/// As the pattern it is.
+/// As a regular expression.
 impl fmt::Display for NameChars {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -135,40 +137,41 @@ pub enum ToolErrors {
     Result,
 }
 
-/// `protocol`: which era of MCP a backend is spoken to in.
+/// `protocol`: which revisions of MCP are used with a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
-    /// Found out once per connection, by a probe.
+    /// Detected with a probe request.
     Auto,
-    /// `initialize`, up to 2025-11-25.
+    /// Revisions up to 2025-11-25, which begin with `initialize`.
     Legacy,
-    /// Stateless, 2026-07-28.
+    /// Revision 2026-07-28, which is stateless.
     Modern,
 }
 
-/// `retry_tools` and `tools.retry`: which tools may be sent again once they may have run.
+/// `retry_tools` and `tools.retry`: which tools may be called again after a failure where the call may
+/// have run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RetryTools {
-    /// Those annotated `readOnlyHint` or `idempotentHint`.
+    /// Tools annotated with `readOnlyHint` or `idempotentHint`.
     Safe,
-    /// All.
+    /// All tools.
     Always,
-    /// None.
+    /// No tool.
     Never,
 }
 
-/// `tools.pin`: what becomes of a tool whose definition has changed since it was accepted.
+/// `tools.pin`: how to treat a tool whose definition has changed since it was accepted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PinMode {
-    /// Nobody looks.
+    /// Changes are not detected.
     Off,
-    /// It is served, and the log says what has changed.
+    /// The tool is served, and the log shows what has changed.
     #[default]
     Warn,
-    /// It is neither listed nor called until it is accepted.
+    /// The tool is neither listed nor called until the change is accepted.
     Block,
 }
 
@@ -177,50 +180,50 @@ pub enum PinMode {
 pub struct BackendConfig {
     /// `[a-z0-9][a-z0-9_-]*`, unique.
     pub name: Arc<str>,
-    /// Where it listens, or in plain words why that can't be said (a missing variable, an
-    /// untrusted file): such a backend is down, and this is the reason given.
+    /// The URL of its MCP endpoint, or a message saying why there is none (a missing variable, an
+    /// untrusted file): the backend is then down for this reason.
     pub url: Result<Url, String>,
-    /// The URL for people: as written, variables unexpanded, without user and query. Messages
-    /// show this one, since `url` may hold secrets.
+    /// The URL to show in messages, since `url` may hold secrets: as written, variables not expanded,
+    /// without user, query and fragment.
     pub shown_url: String,
-    /// What variables have put into the URL and the headers, any of which may be a secret that a
-    /// server says back.
+    /// The values of variables in the URL and the headers. Any of them may be a secret that a server
+    /// repeats in an answer.
     pub expanded: Vec<Secret>,
-    /// The era it is spoken to in.
+    /// Which revisions of MCP are used.
     pub protocol: Protocol,
-    /// Deadline of one call, all waits and retries included.
+    /// Deadline of one call, including queueing, waits and retries.
     pub timeout: Duration,
-    /// TCP and TLS together.
+    /// Timeout of connecting: TCP and TLS together.
     pub connect_timeout: Duration,
-    /// Longest silence inside one call; `None` = no limit.
+    /// Longest time without data within one call; `None` is no limit.
     pub idle_timeout: Option<Duration>,
-    /// Attempts after the first.
+    /// Most attempts after the first.
     pub retries: u32,
-    /// Which tools may be sent again once they may have run.
+    /// Which tools may be called again after a failure where the call may have run.
     pub retry_tools: RetryTools,
-    /// Calls at once; past it they queue, fairly, up to their deadline.
+    /// Most concurrent calls; further ones wait in FIFO order, up to their deadline.
     pub max_in_flight: usize,
     /// `Authorization: Bearer …`.
     pub bearer: Option<SecretSource>,
-    /// Further headers on every request, names in the order of the file.
+    /// Additional headers of every request, in the order of the file.
     pub headers: Vec<(HeaderName, SecretSource)>,
-    /// Own CA and client certificate.
+    /// CA and client certificate.
     pub tls: TlsConfig,
-    /// Credentials may travel over plain http off loopback.
+    /// Whether credentials may be sent over plain http to another machine.
     pub allow_insecure: bool,
     /// Filters, renames and per-tool settings.
     pub tools: ToolRules,
 }
 
 impl BackendConfig {
-    /// Deadline of a call of the tool of this own name.
+    /// Deadline of a call of a tool, by its own name.
     pub fn timeout_of(&self, tool: &str) -> Duration {
         let own = self.tools.timeout.iter().find(|(name, _)| name == tool);
         own.map_or(self.timeout, |(_, timeout)| *timeout)
     }
 
-    /// The user's word on sending the tool of this own name again.
-    pub fn retry_of(&self, tool: &str) -> RetryTools {
+    /// The configured retry rule of a tool, by its own name.
+    pub(crate) fn retry_of(&self, tool: &str) -> RetryTools {
         let own = self
             .tools
             .retry
@@ -230,7 +233,7 @@ impl BackendConfig {
     }
 }
 
-/// Shows what is no secret, whoever logs it.
+/// Shows only what is no secret.
 impl fmt::Debug for BackendConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BackendConfig")
@@ -240,36 +243,36 @@ impl fmt::Debug for BackendConfig {
     }
 }
 
-/// Certificates of one backend, as absolute paths; read at connect.
+/// Certificate files of one backend as absolute paths, read at connect.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct TlsConfig {
-    /// PEM bundle trusted besides the system's roots.
+    /// PEM file of CA certificates to trust in addition to the system's.
     pub ca_file: Option<PathBuf>,
-    /// PEM client certificate chain and its PEM key.
+    /// PEM files of the client certificate chain and of its key.
     pub client_cert: Option<(PathBuf, PathBuf)>,
 }
 
 /// `tools.*` of a backend. All globs match the backend's own names.
 #[derive(Debug, Clone, Default)]
 pub struct ToolRules {
-    /// `None` = all allowed.
+    /// Allowed tools; `None` is all.
     pub allow: Option<globset::GlobSet>,
-    /// Applied after `allow`.
+    /// Denied tools; applied after `allow`.
     pub deny: globset::GlobSet,
-    /// Own name → name shown.
+    /// Own name → exposed name.
     pub rename: Vec<(String, String)>,
-    /// Own name → description shown.
+    /// Own name → exposed description.
     pub describe: Vec<(String, String)>,
     /// Own name → deadline of a call.
     pub timeout: Vec<(String, Duration)>,
-    /// Globs over `retry_tools`; the first match counts.
+    /// Globs that override `retry_tools`; the first match counts.
     pub retry: Vec<(globset::GlobMatcher, RetryTools)>,
-    /// What becomes of a tool whose definition has changed.
+    /// How to treat a tool whose definition has changed.
     pub pin: PinMode,
 }
 
 impl ToolRules {
-    /// Whether the tool of this own name is shown and may be called.
+    /// Whether a tool, by its own name, is listed and callable.
     pub fn admits(&self, name: &str) -> bool {
         self.allow.as_ref().is_none_or(|allow| allow.is_match(name)) && !self.deny.is_match(name)
     }

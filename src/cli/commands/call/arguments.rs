@@ -1,4 +1,4 @@
-//! The arguments of a call, from the words of a command line to one JSON object.
+//! Parses the arguments of a call: command-line arguments to one JSON object.
 
 use std::collections::HashSet;
 
@@ -7,12 +7,12 @@ use bytes::Bytes;
 use crate::protocol::RawJson;
 use crate::protocol::raw::quoted;
 
-/// One JSON object, or `key=value` words; none at all is the empty object.
+/// Parses one JSON object or `key=value` pairs; no arguments are the empty object.
 ///
 /// # Errors
-/// What can't be read so, and how to write it.
-pub(super) fn read(words: &[String]) -> Result<RawJson, String> {
-    match words {
+/// The problem and the fix.
+pub(super) fn parse(args: &[String]) -> Result<RawJson, String> {
+    match args {
         [object] if object.trim_start().starts_with(['{', '[']) => json(object),
         pairs => from_pairs(pairs),
     }
@@ -24,20 +24,20 @@ fn json(text: &str) -> Result<RawJson, String> {
         format!("the arguments are not JSON: {error}; a shell needs them in single quotes")
     })?;
     if json.as_str().starts_with('{') {
-        // JSON has line ends only between tokens, and a message is one line.
+        // A message is one line, and line ends in JSON are only between tokens.
         Ok(RawJson::trusted(json.as_str().replace(['\n', '\r'], " ")))
     } else {
         Err("the arguments must be a JSON object, as in '{\"key\": 1}'".into())
     }
 }
 
-fn from_pairs(words: &[String]) -> Result<RawJson, String> {
+fn from_pairs(args: &[String]) -> Result<RawJson, String> {
     let mut object = Vec::from(b"{");
     let mut keys = HashSet::new();
-    for word in words {
-        let Some((key, value)) = word.split_once('=').filter(|(key, _)| !key.is_empty()) else {
+    for arg in args {
+        let Some((key, value)) = arg.split_once('=').filter(|(key, _)| !key.is_empty()) else {
             return Err(format!(
-                "the argument {word:?} is neither key=value nor, alone, a JSON object"
+                "the argument {arg:?} is neither key=value nor, alone, a JSON object"
             ));
         };
         if !keys.insert(key) {
@@ -54,7 +54,7 @@ fn from_pairs(words: &[String]) -> Result<RawJson, String> {
     Ok(RawJson::trusted(object))
 }
 
-/// A value that is JSON is taken as such, digit for digit; any other is a string.
+/// A value that is JSON is taken as JSON, with its digits unchanged; any other is a string.
 fn value(text: &str) -> Bytes {
     let json = RawJson::parse(Bytes::copy_from_slice(text.as_bytes()));
     json.map_or_else(
@@ -65,24 +65,24 @@ fn value(text: &str) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    fn read(words: &[&str]) -> Result<String, String> {
-        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        super::read(&words).map(|json| json.as_str().to_owned())
+    fn parse(args: &[&str]) -> Result<String, String> {
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        super::parse(&args).map(|json| json.as_str().to_owned())
     }
 
     #[test]
-    fn an_object_is_taken_as_it_is() {
+    fn an_object_is_taken_unchanged() {
         assert_eq!(
-            read(&[r#" { "b":1.10,"a":2 } "#]).unwrap(),
+            parse(&[r#" { "b":1.10,"a":2 } "#]).unwrap(),
             r#"{ "b":1.10,"a":2 }"#
         );
-        assert_eq!(read(&["{\n\"a\":\r\n1}"]).unwrap(), "{ \"a\":  1}");
-        assert_eq!(read(&[]).unwrap(), "{}");
+        assert_eq!(parse(&["{\n\"a\":\r\n1}"]).unwrap(), "{ \"a\":  1}");
+        assert_eq!(parse(&[]).unwrap(), "{}");
     }
 
     #[test]
     fn pairs_keep_their_order_and_json_its_digits() {
-        let words = [
+        let args = [
             "z=1",
             "a=12345678901234567890.10",
             "t=true",
@@ -94,14 +94,14 @@ mod tests {
             "path=C:\\x",
         ];
         assert_eq!(
-            read(&words).unwrap(),
+            parse(&args).unwrap(),
             r#"{"z":1,"a":12345678901234567890.10,"t":true,"o":{"x": [1]},"s":"SELECT a=1","empty":"","q":"1","n":null,"path":"C:\\x"}"#
         );
     }
 
     #[test]
-    fn what_can_not_be_read_is_named() {
-        for (words, complaint) in [
+    fn invalid_arguments_are_named_in_the_error() {
+        for (args, message) in [
             (&["{\"a\":"][..], "the arguments are not JSON: EOF"),
             (&["[1]"], "the arguments must be a JSON object"),
             (&["word"], "the argument \"word\" is neither"),
@@ -109,8 +109,8 @@ mod tests {
             (&["a=1", "{}"], "the argument \"{}\" is neither"),
             (&["a=1", "a=2"], "the argument \"a\" is given twice"),
         ] {
-            let why = read(words).unwrap_err();
-            assert!(why.starts_with(complaint), "{why}");
+            let why = parse(args).unwrap_err();
+            assert!(why.starts_with(message), "{why}");
         }
     }
 }

@@ -1,22 +1,22 @@
-//! `${VAR}` and `${VAR:-default}`: replaced once by what the environment says, never again.
+//! Expansion of `${VAR}` and `${VAR:-default}`. A value is not expanded again.
 
-use super::environment::Environment;
+use crate::config::environment::Environment;
 
-/// Why a text can't be expanded. Neither holds a value.
+/// Why a text can't be expanded. Holds no value of a variable.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unexpanded {
-    /// The text itself is wrong, whatever the environment.
+    /// The text is malformed, independent of the environment.
     Malformed(&'static str),
-    /// A variable has no value that could be used.
+    /// A variable has no usable value; with a message for people.
     Unset(String),
 }
 
-/// Whether there is anything to expand.
+/// Whether the text holds a `${`.
 pub(super) fn has_variables(text: &str) -> bool {
     text.contains("${")
 }
 
-/// `text` with its variables replaced.
+/// Expands the variables in `text`.
 pub(super) fn expand(text: &str, env: &Environment) -> Result<String, Unexpanded> {
     let mut expanded = String::with_capacity(text.len());
     let mut unset = None;
@@ -32,7 +32,7 @@ pub(super) fn expand(text: &str, env: &Environment) -> Result<String, Unexpanded
         };
         if !is_variable_name(name) {
             return Err(Unexpanded::Malformed(
-                "what stands in `${…}` isn't the name of a variable; write ${VAR} or ${VAR:-default}",
+                "a `${…}` must hold the name of a variable; write ${VAR} or ${VAR:-default}",
             ));
         }
         if default.is_some_and(has_variables) {
@@ -54,7 +54,7 @@ pub(super) fn expand(text: &str, env: &Environment) -> Result<String, Unexpanded
     }
 }
 
-/// The values that the variables in `text` have.
+/// The values of the variables in `text` that are set.
 pub(super) fn values(text: &str, env: &Environment) -> Vec<String> {
     let inside = text.split("${").skip(1);
     let inside = inside.filter_map(|part| part.split_once('}'));
@@ -62,7 +62,7 @@ pub(super) fn values(text: &str, env: &Environment) -> Vec<String> {
     names.filter_map(|name| variable(name, env).ok()).collect()
 }
 
-/// Why a variable has no value that could be used.
+/// Why a variable has no usable value.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(super) enum VariableError {
     /// Not set, or empty.
@@ -70,9 +70,9 @@ pub(super) enum VariableError {
         "the environment variable {0} is not set; set it where the gateway is started (in a client's config: under \"env\")"
     )]
     NotSet(String),
-    /// It reads `${…}` itself.
+    /// Its value holds a literal `${…}`.
     #[error(
-        "the environment variable {0} holds a literal ${{…}}: whatever started the gateway passed it on without filling it in; put the value itself there, or leave {0} out of the client's \"env\""
+        "the environment variable {0} holds a literal ${{…}}: the program that started the gateway did not expand it; put the value itself there, or leave {0} out of the client's \"env\""
     )]
     Literal(String),
 }
@@ -93,7 +93,7 @@ pub(super) fn variable(name: &str, env: &Environment) -> Result<String, Variable
     Ok(value.to_owned())
 }
 
-/// Whether `name` can be the name of a variable: `[A-Za-z_][A-Za-z0-9_]*`.
+/// Whether `name` is a valid variable name: `[A-Za-z_][A-Za-z0-9_]*`.
 pub(super) fn is_variable_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_those_of_variables_alone() {
+    fn values_are_only_those_of_set_variables() {
         for (text, expected) in [
             ("plain", &[][..]),
             ("a ${HOST} b ${LINE}${UNSET}", &["example.com", "value"]),
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_are_replaced_once() {
+    fn variables_are_expanded_once() {
         for (text, expected) in [
             ("plain $HOST {HOST} $$", "plain $HOST {HOST} $$"),
             ("a ${HOST} b ${HOST}", "a example.com b example.com"),
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn an_unset_variable_is_named_in_the_error() {
         for (text, name) in [("${UNSET}", "UNSET"), ("${HOST}${EMPTY}${UNSET}", "EMPTY")] {
             let Err(Unexpanded::Unset(reason)) = expanded(text) else {
                 panic!("{text} expanded");
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_passed_literally_is_named_and_has_no_default() {
+    fn a_variable_with_a_literal_placeholder_is_an_error_even_with_a_default() {
         for text in ["${NESTED}", "${NESTED:-default}"] {
             let Err(Unexpanded::Unset(reason)) = expanded(text) else {
                 panic!("{text} expanded");
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_whatever_the_environment() {
+    fn malformed_text_is_an_error_in_every_environment() {
         for text in [
             "${",
             "${HOST",

@@ -1,4 +1,4 @@
-//! `schema`: the JSON Schema of sentinel.toml, for editors and other checkers.
+//! `schema`: prints the JSON Schema of sentinel.toml, for editors and validators.
 
 use std::io::{self, Write};
 
@@ -7,7 +7,7 @@ use crate::config;
 /// Prints the schema.
 ///
 /// # Errors
-/// What writing to `out` reports.
+/// The error of writing to `out`.
 pub fn print(out: &mut impl Write) -> io::Result<()> {
     out.write_all(config::SCHEMA.as_bytes())
 }

@@ -1,33 +1,33 @@
-//! Aligned columns. Knows nothing of what stands in them.
+//! Tables with aligned columns.
 
 use std::io::{self, Write};
 
 use anstyle::Style;
 
-use super::style::{HEAD, PLAIN};
+use super::{HEAD, PLAIN};
 
-/// Between two columns.
+/// Separates two columns.
 const GAP: &str = "  ";
 
-/// Which side of its column a text keeps to.
+/// The alignment of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
+pub(in crate::cli) enum Side {
     Left,
     /// For numbers.
     Right,
 }
 
-/// One text of a row.
+/// One cell of a row.
 #[derive(Debug)]
-pub(super) struct Cell {
+pub(in crate::cli) struct Cell {
     text: String,
     style: Style,
-    /// It begins at its column, but makes no column wider and is the last of its row.
+    /// It is the last cell of its row and doesn't widen its column.
     runs_on: bool,
 }
 
 impl Cell {
-    pub(super) fn new(text: impl Into<String>, style: Style) -> Self {
+    pub(in crate::cli) fn new(text: impl Into<String>, style: Style) -> Self {
         Self {
             text: text.into(),
             style,
@@ -35,15 +35,15 @@ impl Cell {
         }
     }
 
-    /// A text that has the rest of the row for itself.
-    pub(super) fn rest(text: impl Into<String>, style: Style) -> Self {
+    /// A cell that takes the rest of the row.
+    pub(in crate::cli) fn rest(text: impl Into<String>, style: Style) -> Self {
         Self {
             runs_on: true,
             ..Self::new(text, style)
         }
     }
 
-    /// In characters; East Asian ones take two places, which only costs alignment.
+    /// In characters. Wide East Asian characters count as one, which only affects the alignment.
     fn width(&self) -> usize {
         self.text.chars().count()
     }
@@ -55,30 +55,34 @@ impl From<String> for Cell {
     }
 }
 
-/// Columns under their titles.
+/// Rows under column titles.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(in crate::cli) struct Table {
     columns: Vec<(&'static str, Side)>,
     rows: Vec<Vec<Cell>>,
 }
 
 impl Table {
-    pub(super) fn new(columns: &[(&'static str, Side)]) -> Self {
+    pub(in crate::cli) fn new(columns: &[(&'static str, Side)]) -> Self {
         Self {
             columns: columns.to_vec(),
             rows: Vec::new(),
         }
     }
 
-    pub(super) fn row(&mut self, cells: Vec<Cell>) {
+    pub(in crate::cli) fn row(&mut self, cells: Vec<Cell>) {
         self.rows.push(cells);
     }
 
-    /// Prints it, every line cut to `width` characters if there is one.
+    /// Prints the table, each line truncated to `width` characters if given.
     ///
     /// # Errors
-    /// What writing to `out` reports.
-    pub(super) fn print(&self, out: &mut impl Write, width: Option<usize>) -> io::Result<()> {
+    /// The error of writing to `out`.
+    pub(in crate::cli) fn print(
+        &self,
+        out: &mut impl Write,
+        width: Option<usize>,
+    ) -> io::Result<()> {
         let titles: Vec<Cell> = self
             .columns
             .iter()
@@ -111,7 +115,7 @@ impl Table {
                 Side::Right if !cell.runs_on => (pad.as_str(), ""),
                 _ => ("", pad.as_str()),
             };
-            let text = cut(&cell.text, room.saturating_sub(before.len()));
+            let text = truncate(&cell.text, room.saturating_sub(before.len()));
             let style = cell.style;
             write!(out, "{before}{style}{text}{style:#}")?;
             if !is_last {
@@ -123,8 +127,8 @@ impl Table {
     }
 }
 
-/// The beginning of a text that fits into `room` characters, marked where something is missing.
-fn cut(text: &str, room: usize) -> String {
+/// `text` truncated to `room` characters, with an ellipsis if something is missing.
+fn truncate(text: &str, room: usize) -> String {
     if text.chars().count() <= room {
         return text.to_owned();
     }
@@ -151,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_as_wide_as_what_stands_in_them() {
+    fn columns_are_as_wide_as_their_widest_cell() {
         let expected = "\
 NAME      N  X
 a       123  é
@@ -162,7 +166,7 @@ b       runs on and on and on
     }
 
     #[test]
-    fn lines_end_where_the_terminal_does() {
+    fn lines_are_truncated_to_the_width_of_the_terminal() {
         let expected = "\
 NAME      N  X
 a       123  é
@@ -173,10 +177,10 @@ b       runs o…
     }
 
     #[test]
-    fn a_cut_counts_characters() {
-        for (room, cut_to) in [(0, ""), (1, "…"), (3, "ää…"), (4, "ääää"), (9, "ääää")]
+    fn truncation_counts_characters_not_bytes() {
+        for (room, expected) in [(0, ""), (1, "…"), (3, "ää…"), (4, "ääää"), (9, "ääää")]
         {
-            assert_eq!(cut("ääää", room), cut_to, "{room}");
+            assert_eq!(truncate("ääää", room), expected, "{room}");
         }
     }
 }

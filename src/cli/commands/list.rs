@@ -1,24 +1,23 @@
-//! `tools`, `prompts`, `resources`: the merged catalogue as a client sees it.
+//! `tools`, `prompts`, `resources`: the merged catalog as listed to clients.
 
 use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::style::{CAUTION, DIM, HEAD};
-use super::survey::BackendSurvey;
-use super::table::{Cell, Side, Table};
-use super::{FAILED, OK, printed, style};
 use crate::catalog::Entry;
+use crate::cli::survey::BackendSurvey;
+use crate::cli::terminal::{CAUTION, Cell, DIM, HEAD, Side, Table, one_line, print_result, warn};
+use crate::cli::{FAILED, OK};
 use crate::config::Config;
 use crate::protocol::Kind;
 use crate::state::age;
 
-/// Prints the entries of these kinds. A backend that is down is named on stderr, since the list
-/// lacks what it has.
+/// Prints the entries of these kinds. Backends that are down or lists that failed are warned about on
+/// stderr.
 pub(super) async fn list(config: Config, kinds: &[Kind], json: bool) -> u8 {
     for warning in &config.warnings {
-        style::warn(warning);
+        warn(warning);
     }
     let survey = BackendSurvey::connect_all(config).await;
     let result = if json {
@@ -33,27 +32,27 @@ pub(super) async fn list(config: Config, kinds: &[Kind], json: bool) -> u8 {
     };
     let mut code = OK;
     for (surveyed, why) in survey.down() {
-        let shown = surveyed.last_contact.map(|at| {
+        let stale = surveyed.last_contact.map(|at| {
             let age = age(at);
             format!("; it is shown as at last contact, {age}")
         });
-        style::warn(&style::one_line(&format!(
+        warn(&one_line(&format!(
             "{} is down: {why}{}",
             surveyed.backend.name(),
-            shown.unwrap_or_default()
+            stale.unwrap_or_default()
         )));
         code = FAILED;
     }
     for surveyed in &survey.members {
-        for (_, why) in surveyed.lacks().filter(|(kind, _)| kinds.contains(kind)) {
-            style::warn(&style::one_line(&format!(
-                "{}: {why}",
-                surveyed.backend.name()
-            )));
+        for (_, why) in surveyed
+            .failed_lists()
+            .filter(|(kind, _)| kinds.contains(kind))
+        {
+            warn(&one_line(&format!("{}: {why}", surveyed.backend.name())));
             code = FAILED;
         }
     }
-    printed(result, code)
+    print_result(result, code)
 }
 
 /// One element of the JSON output.
@@ -67,16 +66,16 @@ struct Listed<'a> {
     uri_template: Option<&'a str>,
     backend: &'a str,
     own_name: &'a str,
-    /// The backend is down, and had it at last contact.
+    /// The backend is down, and the entry is from the cache.
     stale: bool,
-    /// As clients get it.
+    /// As sent to clients.
     definition: &'a RawValue,
 }
 
 fn print_json(survey: &BackendSurvey, kinds: &[Kind], out: &mut impl Write) -> io::Result<()> {
     let mut list = Vec::new();
     for entry in entries(survey, kinds) {
-        let shown = |is_so: bool| is_so.then_some(&*entry.exposed);
+        let shown = |applies: bool| applies.then_some(&*entry.exposed);
         list.push(Listed {
             name: shown(!entry.kind.is_uri()),
             uri: shown(entry.kind == Kind::Resource),
@@ -122,7 +121,7 @@ fn print(
             } else {
                 ""
             };
-            cells.push(Cell::from(style::one_line(own)));
+            cells.push(Cell::from(one_line(own)));
         }
         cells.push(Cell::rest(summary(entry), DIM));
         table.row(cells);
@@ -158,5 +157,5 @@ fn summary(entry: &Entry) -> String {
     let described = entry.definition.get("description");
     let text: Option<String> = described.and_then(|text| text.read().ok());
     let text = text.unwrap_or_default();
-    style::one_line(text.trim().lines().next().unwrap_or_default())
+    one_line(text.trim().lines().next().unwrap_or_default())
 }

@@ -1,28 +1,28 @@
-//! What a tool says, as text for a person (MCP `server/tools`, `basic/utilities/progress`,
-//! `server/utilities/logging`).
+//! Results, progress and log messages as text for people (MCP 2025-11-25, server/tools,
+//! basic/utilities/progress and server/utilities/logging).
 
 use serde::de::DeserializeOwned;
 
-use crate::cli::style::one_line;
+use crate::cli::terminal::one_line;
 use crate::protocol::RawJson;
 use crate::protocol::message::elements;
 
-/// A result: text blocks as they are, one line for every other block, and `structuredContent`
-/// where no block is text. Empty if there is nothing at all.
+/// A result: text blocks unchanged, one line for every other block, and `structuredContent` if no
+/// block is text. May be empty.
 pub(super) fn text(result: &RawJson) -> String {
     let blocks = result
         .get("content")
         .and_then(|content| elements(&content))
         .unwrap_or_default();
-    let has_text = blocks.iter().any(|block| words(block).is_some());
-    let mut parts: Vec<String> = blocks.iter().map(shown).collect();
+    let has_text = blocks.iter().any(|block| block_text(block).is_some());
+    let mut parts: Vec<String> = blocks.iter().map(block_summary).collect();
     if let Some(structured) = result.get("structuredContent").filter(|_| !has_text) {
         parts.push(structured.as_str().to_owned());
     }
     parts.join("\n")
 }
 
-/// A progress notification's params: `3/10: copying`.
+/// The params of a progress notification: `progress 3/10: copying`.
 pub(super) fn progress(params: &RawJson) -> String {
     let number = |key| params.get(key).map(|number| number.as_str().to_owned());
     let done = number("progress").unwrap_or_default();
@@ -36,29 +36,29 @@ pub(super) fn progress(params: &RawJson) -> String {
     one_line(&line)
 }
 
-/// A log notification's params: `warning db: slow query`.
+/// The params of a log notification: `warning db: slow query`.
 pub(super) fn log(params: &RawJson) -> String {
     let mut line = member(params, "level").unwrap_or_else(|| "log".to_owned());
     if let Some(logger) = member::<String>(params, "logger") {
         line = format!("{line} {logger}");
     }
     let data = params.get("data").map(|data| {
-        let words = data.read::<String>();
-        words.unwrap_or_else(|_| data.as_str().to_owned())
+        let text = data.read::<String>();
+        text.unwrap_or_else(|_| data.as_str().to_owned())
     });
     one_line(&format!("{line}: {}", data.unwrap_or_default()))
 }
 
-fn shown(block: &RawJson) -> String {
-    if let Some(words) = words(block) {
-        return words;
+fn block_summary(block: &RawJson) -> String {
+    if let Some(text) = block_text(block) {
+        return text;
     }
     let kind = member::<String>(block, "type").unwrap_or_else(|| "unknown".to_owned());
     let resource = block.get("resource").unwrap_or_else(|| block.clone());
     let details = [
         member(&resource, "uri"),
         member(&resource, "mimeType"),
-        bytes(&resource).map(|bytes| format!("{bytes} bytes")),
+        decoded_len(&resource).map(|bytes| format!("{bytes} bytes")),
     ];
     let details: Vec<String> = details.into_iter().flatten().collect();
     one_line(&format!("[{kind} {}", details.join(", ")))
@@ -67,8 +67,8 @@ fn shown(block: &RawJson) -> String {
         + "]"
 }
 
-/// The text of a text block, or of a resource that is text.
-fn words(block: &RawJson) -> Option<String> {
+/// The text of a text block or of a text resource.
+fn block_text(block: &RawJson) -> Option<String> {
     let holder = match member::<String>(block, "type")?.as_str() {
         "text" => block.clone(),
         "resource" => block.get("resource")?,
@@ -77,8 +77,8 @@ fn words(block: &RawJson) -> Option<String> {
     member(&holder, "text")
 }
 
-/// How many bytes the base64 of an image, a sound or a resource stands for.
-fn bytes(block: &RawJson) -> Option<usize> {
+/// Number of bytes that the base64 data of a block encodes.
+fn decoded_len(block: &RawJson) -> Option<usize> {
     let encoded: String = member(block, "data").or_else(|| member(block, "blob"))?;
     let digits = encoded.trim_end_matches('=').len();
     Some(digits * 3 / 4)
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_text_and_the_rest_is_named() {
+    fn text_is_printed_and_other_blocks_are_summarised() {
         let result = raw(r#"{"content":[
                 {"type":"text","text":"one\ntwo"},
                 {"type":"image","mimeType":"image/png","data":"AAAAAA=="},
@@ -118,7 +118,7 @@ inside
     }
 
     #[test]
-    fn structured_content_stands_in_where_there_is_no_text() {
+    fn structured_content_is_printed_if_there_is_no_text() {
         let result = r#"{"content":[],"structuredContent":{"b":1.10,"a":2}}"#;
         assert_eq!(text(&raw(result)), r#"{"b":1.10,"a":2}"#);
         assert_eq!(text(&raw("{}")), "");

@@ -1,6 +1,6 @@
-//! `pin`: what has become of tools since they were accepted, and accepting them as they are.
+//! `pin`: shows how tools have changed since they were accepted, and accepts their current definitions.
 //!
-//! Owns which tools are meant and what a person is told. What counts as a change is decided in
+//! Owns the selection of tools and the output. What counts as a change is decided in
 //! [`crate::catalog`], how the lock is written in [`crate::state`].
 
 use std::io::{self, Write};
@@ -9,33 +9,33 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::args::Pin as Asked;
-use super::style::{BAD, CAUTION, DIM, GOOD, HEAD};
-use super::survey::{BackendSurvey, SurveyedBackend};
-use super::{BAD_CONFIG, FAILED, OK, printed, style};
 use crate::catalog::Change;
+use crate::cli::args::Pin as Args;
+use crate::cli::survey::{BackendSurvey, SurveyedBackend};
+use crate::cli::terminal::{BAD, CAUTION, DIM, GOOD, HEAD, lines, one_line, print_result, warn};
+use crate::cli::{BAD_CONFIG, FAILED, OK};
 use crate::config::{Config, Lock, Pin, PinMode};
 use crate::state::pins;
 
-/// Lines of one tool's difference.
-const MOST_LINES: usize = 200;
+/// Most lines of one tool's diff.
+const MAX_DIFF_LINES: usize = 200;
 
-/// Shows what is new, changed and gone, and accepts it.
-pub(super) async fn pin(config: Config, asked: &Asked) -> u8 {
+/// Prints new, changed and removed tools and, without `--dry-run`, accepts the new and changed ones.
+pub(super) async fn pin(config: Config, args: &Args) -> u8 {
     let path = match &config.lock.path {
         Ok(path) => path.clone(),
         Err(why) => return refuse(&format!("nothing can be accepted: {why}")),
     };
-    let selection = match Selection::read(&config, &asked.tools) {
+    let selection = match Selection::parse(&config, &args.tools) {
         Ok(selection) => selection,
         Err(why) => return refuse(&why),
     };
     let lock = Arc::clone(&config.lock.lock);
     let survey = BackendSurvey::connect_all(config).await;
-    let mut code = complain(&survey, &selection);
+    let mut code = warn_of_missing(&survey, &selection);
     let mut report = Report::of(&survey, &lock, &selection);
     let changed = report.tools.iter().any(|tool| tool.state == State::Changed);
-    if !asked.dry_run {
+    if !args.dry_run {
         if let Err(error) = pins::accept(&path, report.acceptable()) {
             anstream::eprintln!("{}: can't be written: {error}", path.display());
             return FAILED;
@@ -44,52 +44,52 @@ pub(super) async fn pin(config: Config, asked: &Asked) -> u8 {
     } else if changed {
         code = FAILED;
     }
-    let result = if asked.json {
+    let result = if args.json {
         report.print_json(&mut io::stdout().lock())
     } else {
         report.print(&path, &mut anstream::stdout().lock())
     };
-    printed(result, code)
+    print_result(result, code)
 }
 
 fn refuse(why: &str) -> u8 {
-    anstream::eprintln!("{}", style::one_line(why));
+    anstream::eprintln!("{}", one_line(why));
     BAD_CONFIG
 }
 
-/// Backends and tools that were asked for and can't be had.
-fn complain(survey: &BackendSurvey, selection: &Selection) -> u8 {
+/// Warns about selected backends that are down and selected tools that don't exist.
+fn warn_of_missing(survey: &BackendSurvey, selection: &Selection) -> u8 {
     let mut code = OK;
-    let mut warn = |what: String| {
-        style::warn(&style::one_line(&what));
+    let mut fail = |what: String| {
+        warn(&one_line(&what));
         code = FAILED;
     };
     for (surveyed, why) in survey.down() {
         if selection.has_backend(surveyed.backend.name()) {
-            warn(format!("{} is down: {why}", surveyed.backend.name()));
+            fail(format!("{} is down: {why}", surveyed.backend.name()));
         }
     }
     for surveyed in survey
         .members
         .iter()
-        .filter(|surveyed| surveyed.link.is_ok())
+        .filter(|surveyed| surveyed.connection.is_ok())
     {
         let backend = surveyed.backend.name();
         for tool in selection.tools_of(backend) {
             if !surveyed.has_tool(tool) {
-                warn(format!("{backend} has no tool {tool:?}"));
+                fail(format!("{backend} has no tool {tool:?}"));
             }
         }
     }
     code
 }
 
-/// What was asked for: everything, or some backends, or some tools of theirs.
+/// The selected backends and tools; empty is all.
 struct Selection(Vec<(String, Option<String>)>);
 
 impl Selection {
-    fn read(config: &Config, asked: &[String]) -> Result<Self, String> {
-        let read = |text: &String| {
+    fn parse(config: &Config, args: &[String]) -> Result<Self, String> {
+        let parse = |text: &String| {
             let (backend, tool) = match text.split_once('/') {
                 Some((backend, tool)) => (backend, Some(tool.to_owned())),
                 None => (text.as_str(), None),
@@ -105,7 +105,7 @@ impl Selection {
                 Some(_) => Ok((backend.to_owned(), tool)),
             }
         };
-        asked.iter().map(read).collect::<Result<_, _>>().map(Self)
+        args.iter().map(parse).collect::<Result<_, _>>().map(Self)
     }
 
     fn has_backend(&self, name: &str) -> bool {
@@ -113,10 +113,10 @@ impl Selection {
     }
 
     fn has(&self, pin: &Pin) -> bool {
-        let is_meant = |(backend, tool): &(String, Option<String>)| {
+        let is_selected = |(backend, tool): &(String, Option<String>)| {
             **backend == *pin.backend && tool.as_ref().is_none_or(|tool| **tool == *pin.tool)
         };
-        self.0.is_empty() || self.0.iter().any(is_meant)
+        self.0.is_empty() || self.0.iter().any(is_selected)
     }
 
     fn tools_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
@@ -125,7 +125,7 @@ impl Selection {
     }
 }
 
-/// What has become of one tool.
+/// How a tool compares to the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum State {
@@ -140,12 +140,12 @@ struct Row {
     backend: String,
     tool: String,
     state: State,
-    /// In a few words, for one that has changed.
+    /// A short description of the change, for a changed tool.
     change: Option<String>,
     diff: Option<String>,
     sha256: String,
     #[serde(skip)]
-    now: Pin,
+    current: Pin,
 }
 
 /// What `pin --json` prints.
@@ -157,21 +157,21 @@ struct Report {
 
 impl Report {
     fn of(survey: &BackendSurvey, lock: &Lock, selection: &Selection) -> Self {
-        let reached = survey
+        let connected = survey
             .members
             .iter()
-            .filter(|surveyed| surveyed.link.is_ok());
-        let rows = reached.flat_map(|surveyed| rows(surveyed, lock));
+            .filter(|surveyed| surveyed.connection.is_ok());
+        let rows = connected.flat_map(|surveyed| rows(surveyed, lock));
         Self {
             accepted: false,
-            tools: rows.filter(|row| selection.has(&row.now)).collect(),
+            tools: rows.filter(|row| selection.has(&row.current)).collect(),
         }
     }
 
-    /// What there is to accept. What is gone stays as it was: it may come back.
+    /// The pins to accept. A removed tool keeps its pin, since it may come back.
     fn acceptable(&self) -> Vec<Pin> {
-        let there = self.tools.iter().filter(|row| row.state != State::Gone);
-        there.map(|row| row.now.clone()).collect()
+        let present = self.tools.iter().filter(|row| row.state != State::Gone);
+        present.map(|row| row.current.clone()).collect()
     }
 
     fn print_json(&self, out: &mut impl Write) -> io::Result<()> {
@@ -181,29 +181,29 @@ impl Report {
 
     fn print(&self, lock: &Path, out: &mut impl Write) -> io::Result<()> {
         for row in &self.tools {
-            let (word, look) = match row.state {
+            let (word, style) = match row.state {
                 State::New => ("new", GOOD),
                 State::Changed => ("changed", BAD),
                 State::Gone => ("gone", DIM),
             };
-            let name = format!("{}/{}", row.backend, style::one_line(&row.tool));
-            write!(out, "{look}{word}{look:#} {HEAD}{name}{HEAD:#}")?;
+            let name = format!("{}/{}", row.backend, one_line(&row.tool));
+            write!(out, "{style}{word}{style:#} {HEAD}{name}{HEAD:#}")?;
             if let Some(change) = &row.change {
                 write!(out, ": {change}")?;
             }
             writeln!(out)?;
             for line in row.diff.iter().flat_map(|diff| diff.lines()) {
-                writeln!(out, "  {}", style::lines(line))?;
+                writeln!(out, "  {}", lines(line))?;
             }
         }
         let count = |state| self.tools.iter().filter(|row| row.state == state).count();
         let (new, changed) = (count(State::New), count(State::Changed));
         let file = lock.display();
         match (new + changed, self.accepted) {
-            (0, _) => writeln!(out, "nothing to accept: all tools are as {file} has them"),
+            (0, _) => writeln!(out, "nothing to accept: all tools are as in {file}"),
             (_, true) => writeln!(
                 out,
-                "accepted: {new} new, {changed} changed; written to {file}. A gateway that runs takes it up when it is started anew"
+                "accepted: {new} new, {changed} changed; written to {file}. A running gateway uses it after a restart"
             ),
             (_, false) => writeln!(
                 out,
@@ -213,7 +213,7 @@ impl Report {
     }
 }
 
-/// What has become of the tools of a backend that was reached.
+/// The rows of a backend that is connected.
 fn rows(surveyed: &SurveyedBackend, lock: &Lock) -> Vec<Row> {
     let backend = surveyed.backend.name();
     let (new, changed) = (&surveyed.findings.new, &surveyed.findings.changed);
@@ -235,8 +235,8 @@ fn row(state: State, pin: &Pin, change: Option<&Change>) -> Row {
         tool: pin.tool.to_string(),
         state,
         change: change.map(Change::to_string),
-        diff: change.map(|change| change.diff(MOST_LINES)),
+        diff: change.map(|change| change.diff(MAX_DIFF_LINES)),
         sha256: pin.sha256.to_string(),
-        now: pin.clone(),
+        current: pin.clone(),
     }
 }

@@ -1,0 +1,52 @@
+//! The commands, one file each.
+
+mod call;
+mod check;
+mod list;
+mod pin;
+pub mod schema;
+mod serve;
+
+use std::io;
+
+use super::args::{Cli, Command};
+use super::terminal::print_result;
+use super::{BAD_CONFIG, OK};
+use crate::config::{Config, Environment, Problems, load};
+use crate::protocol::Kind;
+
+/// Runs the command that the arguments name. Returns the exit status.
+pub(super) async fn run(cli: &Cli) -> u8 {
+    if let Some(Command::Schema) = cli.command {
+        return print_result(schema::print(&mut io::stdout().lock()), OK);
+    }
+    let config = cli
+        .overrides()
+        .and_then(|overrides| load(&overrides, &Environment::of_process()));
+    match (&cli.command, config) {
+        (None, config) => serve::serve(config).await,
+        (Some(_), Err(problems)) => report_problems(&problems),
+        (Some(command), Ok(config)) => run_with(command, config).await,
+    }
+}
+
+async fn run_with(command: &Command, config: Config) -> u8 {
+    match command {
+        Command::Check(output) => check::check(config, output.json).await,
+        Command::Tools(output) => list::list(config, &[Kind::Tool], output.json).await,
+        Command::Prompts(output) => list::list(config, &[Kind::Prompt], output.json).await,
+        Command::Resources(output) => {
+            list::list(config, &[Kind::Resource, Kind::Template], output.json).await
+        }
+        Command::Call(args) => call::call(config, args).await,
+        Command::Pin(args) => pin::pin(config, args).await,
+        // Handled before a config is loaded, since it needs none.
+        Command::Schema => OK,
+    }
+}
+
+/// Prints all problems of the config.
+fn report_problems(problems: &Problems) -> u8 {
+    anstream::eprintln!("{problems}");
+    BAD_CONFIG
+}

@@ -1,0 +1,56 @@
+//! A status line on stderr.
+
+use std::io::{self, IsTerminal};
+
+use super::{DIM, one_line};
+
+/// What the command waits for: the last line of a terminal, erased on drop. If stderr is no
+/// terminal, nothing is drawn.
+pub(in crate::cli) struct Status(Option<String>);
+
+impl Status {
+    pub(in crate::cli) fn new(what: impl Into<String>) -> Self {
+        let status = Self(io::stderr().is_terminal().then(|| what.into()));
+        status.draw();
+        status
+    }
+
+    /// Replaces the text; if stderr is no terminal, prints it as a line.
+    pub(in crate::cli) fn update(&mut self, what: String) {
+        match &mut self.0 {
+            Some(text) => *text = what,
+            None => anstream::eprintln!("{what}"),
+        }
+        self.draw();
+    }
+
+    /// Prints a line that stays, above the status.
+    pub(in crate::cli) fn print_above(&self, line: &str) {
+        self.erase();
+        anstream::eprintln!("{line}");
+        self.draw();
+    }
+
+    fn draw(&self) {
+        if let Some(text) = &self.0 {
+            // A longer text would wrap, and only its last line would be erased.
+            let columns = terminal_size::terminal_size_of(io::stderr());
+            let columns = columns.map_or(80, |(width, _)| usize::from(width.0));
+            let text: String = one_line(text).chars().take(columns.max(2) - 2).collect();
+            self.erase();
+            anstream::eprint!("{DIM}{text}…{DIM:#}");
+        }
+    }
+
+    fn erase(&self) {
+        if self.0.is_some() {
+            anstream::eprint!("\r\u{1b}[K");
+        }
+    }
+}
+
+impl Drop for Status {
+    fn drop(&mut self) {
+        self.erase();
+    }
+}

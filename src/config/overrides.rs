@@ -1,0 +1,120 @@
+//! Command-line flags that add to the configuration or replace parts of it.
+//!
+//! They are applied to the configuration as written, before it is checked, so that the same checks
+//! hold for both. Flags come from the user and are always trusted.
+
+use std::path::PathBuf;
+
+use super::problem::{Location, Report, nearest};
+use super::read::file::{Backend, HeaderForm, Located, SecretForm};
+
+/// What command-line flags say about the configuration.
+#[derive(Default, Clone)]
+pub struct Overrides {
+    /// `--config PATH`
+    pub config: Option<PathBuf>,
+    /// `--backend NAME=URL`: adds a backend, or replaces the URL of the one of that name.
+    pub backends: Vec<(String, String)>,
+    /// `--bearer-env NAME=VAR`: the environment variable with a backend's bearer token.
+    pub bearer_env: Vec<(String, String)>,
+    /// `--header NAME:Key=value`: backend, header, and text in which variables are expanded.
+    pub headers: Vec<(String, String, String)>,
+    /// `--only NAME,NAME`: all other backends are disabled.
+    pub only: Option<Vec<String>>,
+}
+
+/// Applies all flags but `--only` to the backends of the file.
+pub(super) fn apply(
+    overrides: &Overrides,
+    backends: &mut Vec<Located<Backend>>,
+    report: &mut Report,
+) {
+    for (name, url) in &overrides.backends {
+        let flag = |value: &String| from_flag("--backend", value.clone());
+        match position(backends, name) {
+            Some(index) => {
+                backends[index].value.url = Some(flag(url));
+                backends[index].value.enabled = true;
+            }
+            None => backends.push(from_flag(
+                "--backend",
+                Backend {
+                    name: Some(flag(name)),
+                    url: Some(flag(url)),
+                    ..Backend::default()
+                },
+            )),
+        }
+    }
+    for (name, variable) in &overrides.bearer_env {
+        const FLAG: &str = "--bearer-env";
+        if let Some(backend) = backend_of_flag(backends, name, FLAG, report) {
+            backend.bearer = Some(from_flag(
+                FLAG,
+                SecretForm {
+                    env: Some(variable.clone()),
+                    ..SecretForm::default()
+                },
+            ));
+        }
+    }
+    for (name, key, value) in &overrides.headers {
+        const FLAG: &str = "--header";
+        if let Some(backend) = backend_of_flag(backends, name, FLAG, report) {
+            let headers = &mut backend.headers.0;
+            headers.retain(|(other, _)| !other.value.eq_ignore_ascii_case(key));
+            headers.push((
+                from_flag(FLAG, key.clone()),
+                from_flag(FLAG, HeaderForm::Text(value.clone())),
+            ));
+        }
+    }
+}
+
+/// Disables the backends that `--only` doesn't name.
+pub(super) fn apply_only(only: &[String], backends: &mut [Located<Backend>], report: &mut Report) {
+    const FLAG: &str = "--only";
+    for name in only {
+        if backend_of_flag(backends, name, FLAG, report).is_some_and(|backend| !backend.enabled) {
+            let what = format!("{name} is disabled: it has enabled = false");
+            report.add(&Location::Flag(FLAG), "", what);
+        }
+    }
+    for backend in backends {
+        let name = backend.value.name.as_ref().map(|name| &name.value);
+        backend.value.enabled &= name.is_some_and(|name| only.contains(name));
+    }
+}
+
+/// The backend that a flag names. If there is none, that is reported.
+fn backend_of_flag<'a>(
+    backends: &'a mut [Located<Backend>],
+    name: &str,
+    flag: &'static str,
+    report: &mut Report,
+) -> Option<&'a mut Backend> {
+    if let Some(index) = position(backends, name) {
+        return Some(&mut backends[index].value);
+    }
+    let names = backends.iter().filter_map(|b| b.value.name.as_ref());
+    let hint = match nearest(name, names.map(|name| name.value.as_str())) {
+        Some(nearest) => format!("; did you mean {nearest}?"),
+        None => String::new(),
+    };
+    let what = format!("there is no backend named {name:?}{hint}");
+    report.add(&Location::Flag(flag), "", what);
+    None
+}
+
+fn position(backends: &[Located<Backend>], name: &str) -> Option<usize> {
+    backends
+        .iter()
+        .position(|b| b.value.name.as_ref().is_some_and(|own| own.value == name))
+}
+
+fn from_flag<T>(flag: &'static str, value: T) -> Located<T> {
+    Located {
+        value,
+        location: Location::Flag(flag),
+    }
+}

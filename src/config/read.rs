@@ -1,0 +1,60 @@
+//! Finds the config file, validates it against the schema and reads it as written.
+//!
+//! Owns the keys of sentinel.toml and their schema. It must not know what a value means beyond what
+//! the schema says: that is `check`.
+
+pub(super) mod file;
+mod locate;
+mod validate;
+
+pub(super) use locate::{FoundFile, locate};
+pub(super) use validate::{item_path, join};
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use serde::de::Deserialize;
+use toml::de::DeTable;
+
+use super::problem::{Problems, Report};
+use file::{File, schema};
+
+/// Reads the text of a config file.
+///
+/// # Errors
+/// One problem: the file is missing, can't be read, or isn't UTF-8.
+pub(super) fn text(path: &Path) -> Result<String, Problems> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        let path = path.display();
+        Problems::general(if error.kind() == ErrorKind::NotFound {
+            format!("{path}: there is no such file; --config, or else $SENTINEL_CONFIG, names it")
+        } else {
+            format!("{path}: can't be read: {error}")
+        })
+    })?;
+    String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = memchr::memchr_iter(b'\n', before).count() + 1;
+        let path = path.display();
+        Problems::general(format!("{path}:{line}: not UTF-8; save the file as UTF-8"))
+    })
+}
+
+/// Reads the document in `report.text`. What the schema doesn't allow is reported and left out.
+/// `None` if the text isn't TOML.
+pub(super) fn document(report: &mut Report) -> Option<File> {
+    let text = report.text.clone();
+    let (mut document, errors) = DeTable::parse_recoverable(&text);
+    if !errors.is_empty() {
+        errors.iter().for_each(|error| report.syntax(error));
+        return None;
+    }
+    validate::prune(&mut document, &schema(), report);
+    match File::deserialize(toml::de::Deserializer::from(document)) {
+        Ok(file) => Some(file),
+        Err(error) => {
+            report.syntax(&error);
+            None
+        }
+    }
+}

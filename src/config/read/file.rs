@@ -1,0 +1,390 @@
+//! The configuration as written: every key of sentinel.toml with its meaning and default.
+//!
+//! Owns the description of the file: the JSON Schema in `schema.json` is generated from these types
+//! and their doc comments. It must not know whether a value makes sense: that is `check`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::{Deserialize as Derive, Serialize, Serializer};
+use toml::Spanned;
+
+use crate::config::problem::Location;
+use crate::config::{NameChars, PinMode, Protocol, RetryTools, ToolErrors, ToolNames};
+
+/// sentinel.toml: the configuration of Sentinel Gateway.
+#[derive(Default, Derive, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "sentinel.toml")]
+pub(in crate::config) struct File {
+    /// The gateway itself.
+    pub(in crate::config) gateway: Gateway,
+    /// The MCP servers behind the gateway. Their order decides which backend keeps a name that several have.
+    pub(in crate::config) backends: Vec<Located<Backend>>,
+}
+
+/// The gateway itself.
+#[derive(Derive, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Gateway {
+    /// The gateway's name towards clients: `serverInfo.name`.
+    #[schemars(length(min = 1))]
+    pub(in crate::config) name: String,
+    /// Instructions for clients on using the gateway: `instructions`.
+    #[schemars(example = &"Query before you write.")]
+    pub(in crate::config) instructions: Option<String>,
+    /// Longest time in milliseconds that the first list waits for backends that have neither connected nor failed.
+    #[schemars(range(max = 600_000))]
+    pub(in crate::config) startup_wait_ms: u64,
+    /// Most requests in flight. Further ones are refused.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(in crate::config) max_in_flight: usize,
+    /// Most bytes of one input line, and of one response or SSE event of a backend, after decompression.
+    #[schemars(range(min = 1024, max = 1_073_741_824))]
+    pub(in crate::config) max_message_bytes: Located<usize>,
+    /// Most bytes of all buffered messages together.
+    #[schemars(range(min = 1024, max = 4_294_967_295u64))]
+    pub(in crate::config) max_buffered_bytes: Located<usize>,
+    /// Milliseconds that calls in flight get to finish after stdin closes or a signal arrives.
+    #[schemars(range(max = 600_000))]
+    pub(in crate::config) drain_ms: u64,
+    /// How tools and prompts are named towards clients.
+    pub(in crate::config) tool_names: ToolNames,
+    /// Which characters an exposed name may have.
+    pub(in crate::config) tool_name_chars: NameChars,
+    /// How the gateway reports its own errors of a tool call.
+    pub(in crate::config) tool_errors: ToolErrors,
+    /// Whether listings are cached on disk, so that a backend that is down or slow at the start is listed as at last contact.
+    pub(in crate::config) catalog_cache: bool,
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self {
+            name: "sentinel".to_owned(),
+            instructions: None,
+            startup_wait_ms: 2_000,
+            max_in_flight: 4_096,
+            max_message_bytes: Located::default_value(32 * 1024 * 1024),
+            max_buffered_bytes: Located::default_value(256 * 1024 * 1024),
+            drain_ms: 2_000,
+            tool_names: ToolNames::Bare,
+            tool_name_chars: NameChars::Strict,
+            tool_errors: ToolErrors::Jsonrpc,
+            catalog_cache: true,
+        }
+    }
+}
+
+/// One MCP server behind the gateway.
+#[derive(Derive, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["name", "url"]))]
+pub(in crate::config) struct Backend {
+    /// Unique name of the backend, used in messages and before `__` in names of its tools: lower-case letters, digits, `_` and `-`.
+    #[schemars(regex(pattern = r"^[a-z0-9][a-z0-9_-]*$"), example = &"sqlite")]
+    pub(in crate::config) name: Option<Located<String>>,
+    /// The transport.
+    pub(in crate::config) r#type: Transport,
+    /// The URL of its MCP endpoint. `${VAR}` and `${VAR:-default}` are expanded. `/mcp` is appended only if the URL has no path.
+    #[schemars(example = &"http://127.0.0.1:3002/mcp")]
+    pub(in crate::config) url: Option<Located<String>>,
+    /// Whether the backend is used.
+    pub(in crate::config) enabled: bool,
+    /// Which revisions of MCP the backend supports.
+    pub(in crate::config) protocol: Protocol,
+    /// Deadline of one call in seconds, including queueing, waits and retries.
+    #[schemars(range(min = 1, max = 86_400))]
+    pub(in crate::config) timeout_secs: u64,
+    /// Timeout of connecting in seconds, including TLS.
+    #[schemars(range(min = 1, max = 600))]
+    pub(in crate::config) connect_timeout_secs: u64,
+    /// Seconds without data after which a call fails; progress resets the timer. 0 is no limit.
+    #[schemars(range(max = 86_400))]
+    pub(in crate::config) idle_timeout_secs: u64,
+    /// Most attempts after the first.
+    #[schemars(range(max = 100))]
+    pub(in crate::config) retries: u32,
+    /// Which tools may be called again after a failure where the call may have run.
+    pub(in crate::config) retry_tools: RetryTools,
+    /// Most concurrent calls. Further ones wait in FIFO order, up to their deadline.
+    #[schemars(range(min = 1, max = 65_536))]
+    pub(in crate::config) max_in_flight: usize,
+    /// The token of `Authorization: Bearer …`.
+    pub(in crate::config) bearer: Option<Located<SecretForm>>,
+    /// Additional headers of every request. In text values `${VAR}` and `${VAR:-default}` are expanded.
+    pub(in crate::config) headers: Entries<HeaderForm>,
+    /// PEM file of CA certificates to trust in addition to the system's.
+    #[schemars(example = &"corp.pem")]
+    pub(in crate::config) ca_file: Option<Located<String>>,
+    /// PEM file of the client certificate and its chain; requires `client_key_file`.
+    #[schemars(example = &"client.pem")]
+    pub(in crate::config) client_cert_file: Option<Located<String>>,
+    /// PEM file of the client certificate's key; requires `client_cert_file`.
+    #[schemars(example = &"client.key")]
+    pub(in crate::config) client_key_file: Option<Located<String>>,
+    /// Whether credentials may be sent over plain http to another machine.
+    pub(in crate::config) allow_insecure: bool,
+    /// Which of its tools are listed and callable, and how.
+    pub(in crate::config) tools: Tools,
+}
+
+impl Default for Backend {
+    fn default() -> Self {
+        Self {
+            name: None,
+            r#type: Transport::Http,
+            url: None,
+            enabled: true,
+            protocol: Protocol::Auto,
+            timeout_secs: 300,
+            connect_timeout_secs: 5,
+            idle_timeout_secs: 0,
+            retries: 3,
+            retry_tools: RetryTools::Safe,
+            max_in_flight: 256,
+            bearer: None,
+            headers: Entries::default(),
+            ca_file: None,
+            client_cert_file: None,
+            client_key_file: None,
+            allow_insecure: false,
+            tools: Tools::default(),
+        }
+    }
+}
+
+/// `type`
+#[derive(Clone, Copy, Derive, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum Transport {
+    /// Streamable HTTP.
+    Http,
+}
+
+/// Which tools of a backend are listed and callable, and how. All names are the backend's own.
+#[derive(Default, Derive, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Tools {
+    /// Globs of the allowed tools; all if unset.
+    #[schemars(example = ["read_*"])]
+    pub(in crate::config) allow: Option<Vec<Located<String>>>,
+    /// Globs of the denied tools; applied after `allow`.
+    #[schemars(example = ["drop_*"])]
+    pub(in crate::config) deny: Vec<Located<String>>,
+    /// Exposed names, by own name.
+    pub(in crate::config) rename: Entries<String>,
+    /// Exposed descriptions, by own name.
+    pub(in crate::config) describe: Entries<String>,
+    /// Deadline of a call in seconds, by own name; overrides the backend's `timeout_secs`.
+    #[schemars(extend("additionalProperties" = { "type": "integer", "minimum": 1, "maximum": 86_400 }))]
+    pub(in crate::config) timeout_secs: Entries<u64>,
+    /// `retry_tools` by glob of own names; the first match counts.
+    pub(in crate::config) retry: Entries<RetryTools>,
+    /// How to treat a tool whose definition has changed since it was accepted.
+    pub(in crate::config) pin: PinMode,
+}
+
+/// A secret: from the environment, from a file, or from a command. Exactly one of the three.
+#[derive(Default, Derive, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(
+    extend("minProperties" = 1, "maxProperties" = 1),
+    example = SecretExample { env: "TOKEN" }
+)]
+pub(in crate::config) struct SecretForm {
+    /// The environment variable that holds it.
+    #[schemars(regex(pattern = "^[A-Za-z_][A-Za-z0-9_]*$"), example = &"TOKEN")]
+    pub(in crate::config) env: Option<String>,
+    /// The file whose first line is the secret.
+    #[schemars(length(min = 1), example = &"~/.secrets/token")]
+    pub(in crate::config) file: Option<String>,
+    /// The command that prints it, as a list of program and arguments; run when the backend connects.
+    #[schemars(length(min = 1), example = ["pass", "show", "token"])]
+    pub(in crate::config) command: Option<Vec<String>>,
+}
+
+#[derive(Serialize)]
+struct SecretExample {
+    env: &'static str,
+}
+
+/// The value of a header.
+#[derive(Derive, JsonSchema)]
+#[serde(untagged)]
+#[schemars(example = &"acme")]
+pub(in crate::config) enum HeaderForm {
+    /// Text in which `${VAR}` and `${VAR:-default}` are expanded.
+    Text(String),
+    /// A secret.
+    Secret(SecretForm),
+}
+
+/// The JSON Schema of sentinel.toml, as text. A test generates it from the types here and compares:
+/// generating it at each start would take longer than the rest of the start.
+pub(crate) const SCHEMA: &str = include_str!("../schema.json");
+
+/// The JSON Schema of sentinel.toml.
+pub fn schema() -> serde_json::Value {
+    // Can't fail: a test parses it.
+    serde_json::from_str(SCHEMA).unwrap_or_default()
+}
+
+/// A value and where it was written.
+#[derive(Debug, Clone)]
+pub(in crate::config) struct Located<T> {
+    pub(in crate::config) value: T,
+    pub(in crate::config) location: Location,
+}
+
+impl<T> Located<T> {
+    fn default_value(value: T) -> Self {
+        Self {
+            value,
+            location: Location::Default,
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Located<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spanned = Spanned::deserialize(deserializer)?;
+        Ok(Self {
+            location: Location::File(spanned.span()),
+            value: spanned.into_inner(),
+        })
+    }
+}
+
+/// For the defaults in the schema.
+impl<T: Serialize> Serialize for Located<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.value.serialize(serializer)
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Located<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        T::schema_name()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
+/// A table with keys chosen by the user, in the order of the file.
+pub(in crate::config) struct Entries<V>(pub(in crate::config) Vec<(Located<String>, Located<V>)>);
+
+impl<V> Default for Entries<V> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for Entries<V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct EntriesVisitor<V>(std::marker::PhantomData<V>);
+
+        impl<'de, V: Deserialize<'de>> Visitor<'de> for EntriesVisitor<V> {
+            type Value = Entries<V>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries: Vec<(Located<String>, Located<V>)> = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                // The parser sorts keys by name.
+                entries.sort_by_key(|(key, _)| match &key.location {
+                    Location::File(bytes) => bytes.start,
+                    _ => 0,
+                });
+                Ok(Entries(entries))
+            }
+        }
+
+        deserializer.deserialize_map(EntriesVisitor(std::marker::PhantomData))
+    }
+}
+
+impl<V: JsonSchema> JsonSchema for Entries<V> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        BTreeMap::<String, V>::schema_name()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "additionalProperties": generator.subschema_for::<V>(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use schemars::generate::SchemaSettings;
+    use schemars::transform::RecursiveTransform;
+
+    use super::*;
+
+    #[test]
+    fn the_schema_file_equals_the_schema_of_the_types() {
+        let schema = SchemaSettings::draft2020_12()
+            .with(|settings| settings.inline_subschemas = true)
+            .with_transform(RecursiveTransform(as_toml))
+            .into_generator()
+            .into_root_schema_for::<File>();
+        let generated = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+        if std::env::var_os("WRITE_SCHEMA").is_some() {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/schema.json");
+            std::fs::write(path, &generated).unwrap();
+        }
+        assert!(
+            generated == SCHEMA,
+            "the types have changed: WRITE_SCHEMA=1 cargo test --lib the_schema_file writes the new schema"
+        );
+    }
+
+    /// TOML has no null (an optional key is left out) and no integer widths.
+    fn as_toml(schema: &mut Schema) {
+        schema.remove("format");
+        if schema
+            .get("default")
+            .is_some_and(|default| default.is_null())
+        {
+            schema.remove("default");
+        }
+        for alternatives in ["type", "anyOf"] {
+            let Some(serde_json::Value::Array(list)) = schema.get_mut(alternatives) else {
+                continue;
+            };
+            list.retain(|one| *one != "null" && one.get("type").is_none_or(|kind| kind != "null"));
+            if let [only] = list.as_mut_slice() {
+                let only = only.take();
+                schema.remove(alternatives);
+                match only {
+                    serde_json::Value::Object(only) => {
+                        for (key, value) in only {
+                            schema.ensure_object().entry(key).or_insert(value);
+                        }
+                    }
+                    kind => {
+                        schema.insert(alternatives.to_owned(), kind);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! The log on stderr, and shutdown requests from the operating system.
+
+pub mod logs;
+pub(crate) mod signals;
