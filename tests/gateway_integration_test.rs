@@ -20,6 +20,7 @@ mod fuzz;
 mod gateway;
 mod harness;
 mod news;
+mod papers;
 mod pitfalls;
 mod pool;
 mod requirements;
