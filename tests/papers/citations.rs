@@ -32,7 +32,7 @@ fn ids(text: &str) -> BTreeSet<String> {
             Some((end, same, first)) if same == family && text[end..start].trim() == "to" => first,
             _ => number,
         };
-        found.extend((from..=number).map(|number| format!("{family}-{number:02}")));
+        found.extend((from.min(number)..=number).map(|number| format!("{family}-{number:02}")));
         last = Some((start + token.len(), family, number));
     }
     found
