@@ -21,6 +21,7 @@ mod fuzz;
 mod gateway;
 mod harness;
 mod notifications;
+mod papers;
 mod pitfalls;
 mod pool;
 mod requirements;
