@@ -7,5 +7,6 @@
 mod admission;
 mod breaker;
 
-pub use admission::{Admission, Permit, Refusal};
-pub use breaker::Health;
+pub use admission::Admission;
+pub(crate) use admission::Refusal;
+pub(crate) use breaker::Health;

@@ -17,7 +17,7 @@ const MAX_BYTES: u64 = 16 << 20;
 ///
 /// # Errors
 /// A message for the user, with the path.
-pub async fn read_configured(path: &Path) -> Result<Vec<u8>, String> {
+pub(crate) async fn read_configured(path: &Path) -> Result<Vec<u8>, String> {
     let path = PathBuf::from(path);
     let shown = path.display().to_string();
     tokio::task::spawn_blocking(move || read(&path))

@@ -23,15 +23,15 @@ pub struct Admission {
 /// as [`Health::Neutral`].
 #[derive(Debug)]
 #[must_use = "a dropped permit counts as neutral"]
-pub struct Permit {
+pub(crate) struct Permit {
     breaker: Option<breaker::Permit>,
 }
 
 /// Why a call is refused. `Display` does not include the backend's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     /// Time until the same call may be admitted; `None` if that depends on a call in flight.
-    pub retry_after: Option<Duration>,
+    pub(crate) retry_after: Option<Duration>,
     rule: breaker::Refusal,
 }
 
@@ -46,7 +46,7 @@ impl Admission {
     ///
     /// # Errors
     /// [`Refusal`] if a rule refuses it.
-    pub fn admit(&self, backend: BackendId, _tool: Option<&str>) -> Result<Permit, Refusal> {
+    pub(crate) fn admit(&self, backend: BackendId, _tool: Option<&str>) -> Result<Permit, Refusal> {
         let permit = self.breaker(backend).map(|breaker| breaker.admit());
         match permit.transpose() {
             Ok(breaker) => Ok(Permit { breaker }),
@@ -77,7 +77,7 @@ impl Admission {
 
 impl Permit {
     /// Reports the health signal of the call.
-    pub fn settle(self, health: Health) {
+    pub(crate) fn settle(self, health: Health) {
         if let Some(permit) = self.breaker {
             permit.settle(health);
         }

@@ -25,7 +25,7 @@ pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// Health signal derived from a finished call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Health {
+pub(crate) enum Health {
     /// The backend responded; any response counts as healthy.
     Success,
     /// The backend could not serve the call, for this reason.

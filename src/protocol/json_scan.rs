@@ -125,7 +125,7 @@ impl Nesting {
 
 /// The end of the string that begins with the quote at `at`, after its closing quote; `None` if there
 /// is no valid one. `text` must be UTF-8.
-pub fn string_end(text: &[u8], at: usize) -> Option<usize> {
+pub(crate) fn string_end(text: &[u8], at: usize) -> Option<usize> {
     let mut at = (text.get(at) == Some(&b'"')).then_some(at + 1)?;
     if let Some(end) = short_string(text, at) {
         return Some(end);
