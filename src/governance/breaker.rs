@@ -30,7 +30,7 @@ pub(crate) enum Health {
     Success,
     /// The backend could not serve the call, for this reason.
     Failure(String),
-    /// The call says nothing about the backend.
+    /// The call gives no information about the backend.
     Neutral,
 }
 

@@ -96,7 +96,7 @@ impl RpcError {
     }
 }
 
-/// `data` of an error that the gateway itself made. It tells such an error apart from a backend's.
+/// `data` of an error that the gateway itself made. Distinguishes such an error from a backend's.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct GatewayData {
     source: &'static str,
