@@ -1,8 +1,8 @@
 //! One budget for all bytes that the gateway buffers.
 //!
 //! Owns the count of bytes that were read and are not written yet, and the refusal of more than the
-//! limit. Bytes carry their charge and release it when the last part of them is dropped. It must not
-//! know what the bytes contain or where they go.
+//! limit. Bytes carry their charge and release it when the last part of them is dropped. It must
+//! not know what the bytes contain or where they go.
 //!
 //! A backend may hold at most [`MAX_SHARE_RATIO`] times what it leaves free, so that a backend that
 //! takes all it can get leaves room for the others. The client has no such limit. Texts up to

@@ -1,10 +1,10 @@
 //! The listings of all backends, merged into what clients see.
 //!
 //! A [`Catalog`] is built from listings, is never changed, and is the same for the same input. A
-//! listing is read once into a [`BackendListing`]; a merge copies no definition that stays the same.
-//! Owns the names that clients see ([`names`]), which definitions they see ([`item`], [`clean`]) and
-//! the mapping from a name or URI back to a backend. Pure; it must not know connections, sessions
-//! or time, and identifies a backend by its [`BackendId`].
+//! listing is read once into a [`BackendListing`]; a merge copies no definition that stays the
+//! same. Owns the names that clients see ([`names`]), which definitions they see ([`item`],
+//! [`clean`]) and the mapping from a name or URI back to a backend. Pure; it must not know
+//! connections, sessions or time, and identifies a backend by its [`BackendId`].
 
 mod backend_listing;
 mod clean;
@@ -162,8 +162,8 @@ impl Catalog {
         &self.section(kind).list
     }
 
-    /// How long the list may be cached: no longer than its shortest-lived part, and not at all while
-    /// a backend has not listed (F-M-04).
+    /// How long the list may be cached: no longer than its shortest-lived part, and not at all
+    /// while a backend has not listed (F-M-04).
     pub(crate) fn freshness(&self, kind: Kind) -> Freshness {
         self.section(kind).freshness
     }

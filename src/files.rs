@@ -1,7 +1,7 @@
 //! Reads files with a size limit, and replaces files atomically.
 //!
-//! Owns that a reader never sees a partial file, that nothing is written through a symbolic link, and
-//! the permissions of a file. It must not know what a file contains.
+//! Owns that a reader never sees a partial file, that nothing is written through a symbolic link,
+//! and the permissions of a file. It must not know what a file contains.
 
 mod configured;
 
@@ -47,8 +47,8 @@ pub(crate) fn read_up_to(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Replaces or creates a file atomically and durably: a reader sees the old or the new content, also
-/// after a crash.
+/// Replaces or creates a file atomically and durably: a reader sees the old or the new content,
+/// also after a crash.
 ///
 /// # Errors
 /// If it can't be written, or the path is not a regular file.
@@ -64,8 +64,8 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], readers: Readers) -> io::Result
     Ok(())
 }
 
-/// Locks a folder until the result is dropped, so that no other gateway changes its files. `None` if it
-/// can't be locked (Windows, some network file systems).
+/// Locks a folder until the result is dropped, so that no other gateway changes its files. `None`
+/// if it can't be locked (Windows, some network file systems).
 pub(crate) fn guard(folder: &Path) -> Option<File> {
     let folder = File::open(folder).ok()?;
     folder.lock().ok()?;

@@ -1,8 +1,8 @@
-//! State that persists between runs: the last listing of each backend, and the accepted definitions of
-//! tools.
+//! State that persists between runs: the last listing of each backend, and the accepted definitions
+//! of tools.
 //!
-//! Owns where it is stored and when it is written: in a task of its own, batched, and only if it has
-//! changed. A file that can't be written is logged; the gateway goes on. It must not know how a
+//! Owns where it is stored and when it is written: in a task of its own, batched, and only if it
+//! has changed. A file that can't be written is logged; the gateway goes on. It must not know how a
 //! listing is used, nor what counts as a change of a definition.
 
 mod listing_cache;

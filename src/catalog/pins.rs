@@ -2,9 +2,9 @@
 //! models follow descriptions.
 //!
 //! Owns the comparison, and the definitions first seen in this run. A new tool is accepted. A
-//! difference from the accepted definition is a change, also if the tool was missing in between, and
-//! also if it returns to an earlier accepted definition, which may have a known flaw. Pure; it must
-//! not know where pins are stored.
+//! difference from the accepted definition is a change, also if the tool was missing in between,
+//! and also if it returns to an earlier accepted definition, which may have a known flaw. Pure; it
+//! must not know where pins are stored.
 
 mod definition;
 mod diff;

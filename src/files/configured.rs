@@ -11,9 +11,9 @@ use super::read_up_to;
 /// Most bytes of a file: more than any certificate bundle.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// Reads a whole file on a blocking thread. Follows symbolic links, which mounted secrets are. Opens
-/// only a regular file: reading a pipe or a device may never end, and the path may come from an
-/// untrusted config in the working folder.
+/// Reads a whole file on a blocking thread. Follows symbolic links, which mounted secrets are.
+/// Opens only a regular file: reading a pipe or a device may never end, and the path may come from
+/// an untrusted config in the working folder.
 ///
 /// # Errors
 /// A message for the user, with the path.

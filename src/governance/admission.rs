@@ -19,8 +19,8 @@ pub struct Admission {
     breakers: Mutex<HashMap<BackendId, Arc<Breaker>>>,
 }
 
-/// Permission for one call, to be [settled](Permit::settle) with its health signal. Dropping it counts
-/// as [`Health::Neutral`].
+/// Permission for one call, to be [settled](Permit::settle) with its health signal. Dropping it
+/// counts as [`Health::Neutral`].
 #[derive(Debug)]
 #[must_use = "a dropped permit counts as neutral"]
 pub(crate) struct Permit {
@@ -42,7 +42,8 @@ impl Admission {
         self.breakers.lock().entry(backend).or_insert_with(new);
     }
 
-    /// Admits a call now; `_tool` is the backend's own name of the tool, for rules about single tools.
+    /// Admits a call now; `_tool` is the backend's own name of the tool, for rules about single
+    /// tools.
     ///
     /// # Errors
     /// [`Refusal`] if a rule refuses it.
@@ -63,7 +64,8 @@ impl Admission {
         breaker.is_some_and(|breaker| breaker.would_refuse())
     }
 
-    /// The backend was reached by something other than a call: the next call is admitted as a probe.
+    /// The backend was reached by something other than a call: the next call is admitted as a
+    /// probe.
     pub(crate) fn reached(&self, backend: BackendId) {
         if let Some(breaker) = self.breaker(backend) {
             breaker.reached();

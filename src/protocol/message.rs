@@ -216,7 +216,8 @@ pub fn notification(method: &str, params: Option<&RawJson>) -> Bytes {
     envelope(None, method, params)
 }
 
-/// The text of a response, on one line. `id` is `None` (null) if the request's id could not be read.
+/// The text of a response, on one line. `id` is `None` (null) if the request's id could not be
+/// read.
 pub fn response(id: Option<&Id>, outcome: &Outcome) -> Bytes {
     let text = outcome.text().as_bytes();
     let mut out = response_head(id, outcome, text.len() + RESPONSE_TAIL.len());

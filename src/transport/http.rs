@@ -24,8 +24,8 @@ pub(crate) const MAX_IDLE_PER_HOST: usize = 10;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 /// How long the burst client keeps idle connections: from one burst of calls to the next.
 const BURST_IDLE_TIMEOUT: Duration = Duration::from_secs(1);
-/// HTTP/2: a connection with an open request and no traffic is pinged after this time, and closed if
-/// the ping is not answered within the same time.
+/// HTTP/2: a connection with an open request and no traffic is pinged after this time, and closed
+/// if the ping is not answered within the same time.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// The clients of the process, by their settings. Clones share them.
@@ -34,8 +34,9 @@ pub struct Pool {
     clients: Arc<Mutex<HashMap<ClientKey, Clients>>>,
 }
 
-/// Two clients with the same settings. With only the first, 64 concurrent calls would close and reopen
-/// most of their connections, since only [`MAX_IDLE_PER_HOST`] may be idle between two bursts.
+/// Two clients with the same settings. With only the first, 64 concurrent calls would close and
+/// reopen most of their connections, since only [`MAX_IDLE_PER_HOST`] may be idle between two
+/// bursts.
 #[derive(Debug, Clone)]
 pub(crate) struct Clients {
     /// Keeps few idle connections for a long time.
@@ -154,8 +155,8 @@ fn build(
         .map_err(|error| format!("the HTTP client can't be built: {error}"))
 }
 
-/// Resolves `localhost` and names below it to loopback addresses. Credentials are sent there without
-/// TLS and without a proxy, so no name server may give another address.
+/// Resolves `localhost` and names below it to loopback addresses. Credentials are sent there
+/// without TLS and without a proxy, so no name server may give another address.
 struct LoopbackResolver;
 
 impl Resolve for LoopbackResolver {

@@ -23,8 +23,8 @@ pub struct Io {
 }
 
 impl Io {
-    /// The process's stdin and stdout, without the standard library's line buffering, which searches
-    /// the rest of a large response for a line end before each write to the pipe.
+    /// The process's stdin and stdout, without the standard library's line buffering, which
+    /// searches the rest of a large response for a line end before each write to the pipe.
     ///
     /// # Errors
     /// If one of them is not open.

@@ -25,8 +25,8 @@ pub(crate) enum StdinEvent {
     TooLong,
 }
 
-/// A line that was read although the budget has no room for it: it may be a message that needs none (a
-/// cancellation, a ping, a response). The next line is read after this is dropped.
+/// A line that was read although the budget has no room for it: it may be a message that needs none
+/// (a cancellation, a ping, a response). The next line is read after this is dropped.
 #[derive(Debug)]
 pub(crate) struct OverBudget {
     /// The line, unparsed.
@@ -39,8 +39,8 @@ const READ_AHEAD: usize = 256;
 /// Size of the read buffer, in bytes.
 const CHUNK: usize = 64 * 1024;
 
-/// Starts the reader thread. Lines of more than `max_line` bytes are discarded; others are charged to
-/// the budget. The channel closes at the end of input or at a read error.
+/// Starts the reader thread. Lines of more than `max_line` bytes are discarded; others are charged
+/// to the budget. The channel closes at the end of input or at a read error.
 pub(crate) fn read_lines(
     reader: Box<dyn Read + Send>,
     max_line: usize,

@@ -1,9 +1,9 @@
 //! The writer thread and its queue.
 //!
-//! Owns the bound on what is queued for a client that reads slowly. A line with a [`DropPolicy`] may
-//! be replaced or dropped, and is queued only if the budget has room; any other line is kept. Past a
-//! limit, or if one write hangs for too long, the queue is [stuck](WriteEnd::Stuck). It must not
-//! know what a line contains.
+//! Owns the bound on what is queued for a client that reads slowly. A line with a [`DropPolicy`]
+//! may be replaced or dropped, and is queued only if the budget has room; any other line is kept.
+//! Past a limit, or if one write hangs for too long, the queue is [stuck](WriteEnd::Stuck). It must
+//! not know what a line contains.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::Write;
@@ -23,8 +23,8 @@ const SLOW: usize = 1024 * 1024;
 /// Longest time that one write may take.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What happens to a line if the client reads slowly. Without room in the budget a line with a policy
-/// is dropped.
+/// What happens to a line if the client reads slowly. Without room in the budget a line with a
+/// policy is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DropPolicy {
     /// It is queued.
@@ -174,8 +174,8 @@ impl Outbox {
         kept
     }
 
-    /// Wakes the writer if it waits. Call it once for several lines: each wake-up costs system calls
-    /// here, in the writer and in the client.
+    /// Wakes the writer if it waits. Call it once for several lines: each wake-up costs system
+    /// calls here, in the writer and in the client.
     pub(crate) fn flush(&self) {
         let mut state = self.queue.lock();
         if !state.pieces.is_empty() && std::mem::take(&mut state.idle) {
@@ -236,7 +236,8 @@ impl State {
         self.pieces.push_back(piece);
     }
 
-    /// Adds a line in place of the last one with its key; with at most `slow` bytes queued, both stay.
+    /// Adds a line in place of the last one with its key; with at most `slow` bytes queued, both
+    /// stay.
     fn put(&mut self, key: u64, line: Bytes, slow: usize) {
         if let Some(waiting) = self.waiting(key) {
             let length = line.len();
@@ -277,7 +278,8 @@ impl Writer {
         }
     }
 
-    /// Waits until the last line is written, for at most this time: a client may have stopped reading.
+    /// Waits until the last line is written, for at most this time: a client may have stopped
+    /// reading.
     pub(crate) async fn join(mut self, at_most: Duration) {
         if !self.finished.is_terminated() {
             let _ = tokio::time::timeout(at_most, &mut self.finished).await;
