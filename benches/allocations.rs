@@ -190,7 +190,7 @@ impl InProcess {
         loop {
             self.line.clear();
             if self.output.read_until(b'\n', &mut self.line)? == 0 {
-                return Err(format!("the gateway ended before it had answered {id}").into());
+                return Err(format!("the gateway ended before it had responded to {id}").into());
             }
             if self.line.starts_with(head) {
                 return Ok(());

@@ -1,8 +1,8 @@
 //! One budget for all bytes that the gateway buffers.
 //!
 //! Owns the count of bytes that were read and are not written yet, and the refusal of more than the
-//! limit. Bytes carry their charge and release it when the last part of them is dropped. It must not
-//! know what the bytes contain or where they go.
+//! limit. Bytes carry their charge and release it when the last part of them is dropped. It must
+//! not know what the bytes contain or where they go.
 //!
 //! A backend may hold at most [`MAX_SHARE_RATIO`] times what it leaves free, so that a backend that
 //! takes all it can get leaves room for the others. The client has no such limit. Texts up to
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use bytes::Bytes;
 
 /// Texts of up to this many bytes are not counted.
-pub const FREE_BELOW: usize = 4 * 1024;
+pub(crate) const FREE_BELOW: usize = 4 * 1024;
 
 /// A backend may hold this many times what it leaves free.
 const MAX_SHARE_RATIO: usize = 3;
@@ -46,7 +46,7 @@ struct BudgetTotals {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BudgetExceeded {
     /// The whole budget, in bytes.
-    pub limit: usize,
+    pub(crate) limit: usize,
 }
 
 /// Bytes taken from a budget until this is dropped.
@@ -71,7 +71,7 @@ impl Budget {
     }
 
     /// A backend's share of the same budget.
-    pub fn backend_share(&self) -> Self {
+    pub(crate) fn backend_share(&self) -> Self {
         Self(Arc::new(BudgetShare {
             is_backend: true,
             held: AtomicUsize::new(0),
@@ -80,12 +80,12 @@ impl Budget {
     }
 
     /// The whole budget, in bytes.
-    pub fn limit(&self) -> usize {
+    pub(crate) fn limit(&self) -> usize {
         self.0.totals.limit
     }
 
     /// Whether `bytes` of droppable data fit.
-    pub fn fits(&self, bytes: usize) -> bool {
+    pub(crate) fn fits(&self, bytes: usize) -> bool {
         self.0.totals.remaining(bytes).is_some()
     }
 
@@ -101,7 +101,7 @@ impl Budget {
     ///
     /// # Errors
     /// [`BudgetExceeded`] if there is no room; the bytes are dropped.
-    pub fn hold(&self, bytes: Bytes) -> Result<Bytes, BudgetExceeded> {
+    pub(crate) fn hold(&self, bytes: Bytes) -> Result<Bytes, BudgetExceeded> {
         self.hold_times(1, bytes)
     }
 
@@ -109,7 +109,7 @@ impl Budget {
     ///
     /// # Errors
     /// [`BudgetExceeded`] if there is no room; the bytes are dropped.
-    pub fn charge_with_copy(&self, bytes: Bytes) -> Result<Bytes, BudgetExceeded> {
+    pub(crate) fn charge_with_copy(&self, bytes: Bytes) -> Result<Bytes, BudgetExceeded> {
         self.hold_times(2, bytes)
     }
 
@@ -123,14 +123,14 @@ impl Budget {
     }
 
     /// The same bytes, charged even past the limit.
-    pub fn charge_unchecked(&self, bytes: Bytes) -> Bytes {
+    pub(crate) fn charge_unchecked(&self, bytes: Bytes) -> Bytes {
         let mut charge = self.charge();
         charge.set(counted(bytes.len()));
         charge.attach_to(bytes)
     }
 
     /// Sets the number of bytes queued for the client, which count against the budget.
-    pub fn set_waiting(&self, bytes: usize) {
+    pub(crate) fn set_waiting(&self, bytes: usize) {
         self.0.totals.waiting.store(bytes, Relaxed);
     }
 
@@ -175,7 +175,7 @@ impl Charge {
     }
 
     /// Binds the charge to these bytes, which release it when dropped.
-    pub fn attach_to(self, bytes: Bytes) -> Bytes {
+    pub(crate) fn attach_to(self, bytes: Bytes) -> Bytes {
         if self.bytes == 0 {
             return bytes;
         }

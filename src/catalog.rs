@@ -1,10 +1,10 @@
 //! The listings of all backends, merged into what clients see.
 //!
 //! A [`Catalog`] is built from listings, is never changed, and is the same for the same input. A
-//! listing is read once into a [`BackendListing`]; a merge copies no definition that stays the same.
-//! Owns the names that clients see ([`names`]), which definitions they see ([`item`], [`clean`]) and
-//! the mapping from a name or URI back to a backend. Pure; it must not know connections, sessions
-//! or time, and identifies a backend by its [`BackendId`].
+//! listing is read once into a [`BackendListing`]; a merge copies no definition that stays the
+//! same. Owns the names that clients see ([`names`]), which definitions they see ([`item`],
+//! [`clean`]) and the mapping from a name or URI back to a backend. Pure; it must not know
+//! connections, sessions or time, and identifies a backend by its [`BackendId`].
 
 mod backend_listing;
 mod clean;
@@ -31,8 +31,9 @@ use backend_listing::Candidate;
 use item::exposed_definition;
 use names::Claim;
 pub use names::Names;
-pub use pins::{Change, Findings, Pins};
-pub use rejected::{RejectReason, Rejected};
+pub use pins::Pins;
+pub(crate) use pins::{Change, Findings};
+pub(crate) use rejected::{RejectReason, Rejected};
 use template::Template;
 
 /// One backend's input to a build.
@@ -69,22 +70,22 @@ pub struct Entry {
     /// The name or URI that clients use.
     pub exposed: Arc<str>,
     /// A tool annotated `readOnlyHint` or `idempotentHint`, which may run twice.
-    pub safe_to_repeat: bool,
+    pub(crate) safe_to_repeat: bool,
     /// Its parameters that must also be sent as headers to a modern backend.
-    pub param_headers: Arc<[ParamHeader]>,
+    pub(crate) param_headers: Arc<[ParamHeader]>,
     /// The definition as clients see it.
     pub definition: RawJson,
 }
 
 /// A tool that keeps its name but is neither listed nor called.
 #[derive(Debug)]
-pub struct Blocked {
+pub(crate) struct Blocked {
     /// The backend that lists it.
-    pub backend: BackendId,
+    pub(crate) backend: BackendId,
     /// The backend's own name for it.
-    pub own_name: Arc<str>,
+    pub(crate) own_name: Arc<str>,
     /// Why it is blocked.
-    pub reason: RejectReason,
+    pub(crate) reason: RejectReason,
 }
 
 /// All items that clients see, and their backends. Made by [`Catalog::build`] and never changed.
@@ -140,12 +141,12 @@ impl Catalog {
     }
 
     /// The blocked tool that would have this exposed name.
-    pub fn blocked(&self, kind: Kind, exposed: &str) -> Option<&Blocked> {
+    pub(crate) fn blocked(&self, kind: Kind, exposed: &str) -> Option<&Blocked> {
         self.section(kind).blocked.get(exposed)
     }
 
     /// The first template, in list order, that can have expanded to this unlisted URI.
-    pub fn resolve_template(&self, uri: &str) -> Option<&Entry> {
+    pub(crate) fn resolve_template(&self, uri: &str) -> Option<&Entry> {
         let matches = |template: &Option<Template>| {
             template
                 .as_ref()
@@ -161,9 +162,9 @@ impl Catalog {
         &self.section(kind).list
     }
 
-    /// How long the list may be cached: no longer than its shortest-lived part, and not at all while
-    /// a backend has not listed (F-M-04).
-    pub fn freshness(&self, kind: Kind) -> Freshness {
+    /// How long the list may be cached: no longer than its shortest-lived part, and not at all
+    /// while a backend has not listed (F-M-04).
+    pub(crate) fn freshness(&self, kind: Kind) -> Freshness {
         self.section(kind).freshness
     }
 

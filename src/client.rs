@@ -1,9 +1,9 @@
 //! The state of the client.
 //!
 //! Owns the client's handshake ([`Lifecycle`]), its subscriptions ([`Subscriptions`]), the
-//! capabilities that server requests need ([`capabilities`]) and the server requests that wait until
-//! it is initialized ([`PreInitQueue`]). It must not know how a request is served, nor how lines are
-//! written to the client.
+//! capabilities that server requests need ([`capabilities`]) and the server requests that wait
+//! until it is initialized ([`PreInitQueue`]). It must not know how a request is served, nor how
+//! lines are written to the client.
 
 pub(crate) mod capabilities;
 mod filter;

@@ -10,6 +10,6 @@ use std::time::SystemTime;
     clippy::disallowed_methods,
     reason = "the one place that reads the wall clock"
 )]
-pub fn wall() -> SystemTime {
+pub(crate) fn wall() -> SystemTime {
     SystemTime::now()
 }

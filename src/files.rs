@@ -1,7 +1,7 @@
 //! Reads files with a size limit, and replaces files atomically.
 //!
-//! Owns that a reader never sees a partial file, that nothing is written through a symbolic link, and
-//! the permissions of a file. It must not know what a file contains.
+//! Owns that a reader never sees a partial file, that nothing is written through a symbolic link,
+//! and the permissions of a file. It must not know what a file contains.
 
 mod configured;
 
@@ -9,11 +9,11 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
 
-pub use configured::read_configured;
+pub(crate) use configured::read_configured;
 
 /// Who may read a file that is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Readers {
+pub(crate) enum Readers {
     /// Only the user.
     User,
     /// Everyone that the user's umask allows.
@@ -24,7 +24,7 @@ pub enum Readers {
 ///
 /// # Errors
 /// If it is not a regular file (a symbolic link is not followed) or can't be read.
-pub fn read(path: &Path, max_bytes: u64) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn read(path: &Path, max_bytes: u64) -> io::Result<Option<Vec<u8>>> {
     if !is_regular(path)? {
         return Ok(None);
     }
@@ -35,7 +35,7 @@ pub fn read(path: &Path, max_bytes: u64) -> io::Result<Option<Vec<u8>>> {
 ///
 /// # Errors
 /// If it can't be read; [`ErrorKind::FileTooLarge`] if there are more bytes.
-pub fn read_up_to(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read_up_to(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?
         .take(max_bytes + 1)
@@ -47,12 +47,12 @@ pub fn read_up_to(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Replaces or creates a file atomically and durably: a reader sees the old or the new content, also
-/// after a crash.
+/// Replaces or creates a file atomically and durably: a reader sees the old or the new content,
+/// also after a crash.
 ///
 /// # Errors
 /// If it can't be written, or the path is not a regular file.
-pub fn replace(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
     is_regular(path)?;
     let folder = folder_of(path);
     let mut file = temporary(path, readers).tempfile_in(folder)?;
@@ -64,9 +64,9 @@ pub fn replace(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
     Ok(())
 }
 
-/// Locks a folder until the result is dropped, so that no other gateway changes its files. `None` if it
-/// can't be locked (Windows, some network file systems).
-pub fn guard(folder: &Path) -> Option<File> {
+/// Locks a folder until the result is dropped, so that no other gateway changes its files. `None`
+/// if it can't be locked (Windows, some network file systems).
+pub(crate) fn guard(folder: &Path) -> Option<File> {
     let folder = File::open(folder).ok()?;
     folder.lock().ok()?;
     Some(folder)
@@ -76,7 +76,7 @@ pub fn guard(folder: &Path) -> Option<File> {
 ///
 /// # Errors
 /// If it can't be created, or the path is not a folder (a symbolic link is not followed).
-pub fn private_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
     if let Ok(found) = fs::symlink_metadata(path) {
         if !found.is_dir() {
             return Err(io::Error::new(
@@ -91,7 +91,7 @@ pub fn private_folder(path: &Path) -> io::Result<()> {
 }
 
 /// The folder of a file.
-pub fn folder_of(path: &Path) -> &Path {
+pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),

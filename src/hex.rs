@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 /// Two digits a byte.
-pub fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(2 * bytes.len());
     for byte in bytes {
         let _ = write!(text, "{byte:02x}"); // writing to a String can't fail

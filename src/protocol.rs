@@ -3,20 +3,24 @@
 //! Owns the types of messages and listings, and what each means in either era of MCP. Pure: no
 //! tokio, no I/O. It must not know backends, configs or connections.
 
-pub mod client;
-pub mod era;
+pub(crate) mod client;
+pub(crate) mod era;
 pub mod error;
-pub mod id_remapper;
+pub(crate) mod id_remapper;
 pub mod json_scan;
-pub mod listing;
+pub(crate) mod listing;
 pub mod message;
-pub mod raw;
-pub mod task;
+pub(crate) mod raw;
+pub(crate) mod task;
 
 pub use client::ClientProfile;
-pub use era::{Era, LATEST_LEGACY, LEGACY_VERSIONS, LogLevel, MODERN_VERSION};
-pub use error::{Class, Executed, GatewayData, RpcError};
-pub use id_remapper::{Incoming, Outgoing, RequestKey};
-pub use listing::{Freshness, Kind, Listing};
-pub use message::{Id, Inbound, Notification, Outcome, Request, Response};
+pub use era::{Era, LogLevel};
+pub(crate) use era::{LATEST_LEGACY, LEGACY_VERSIONS, MODERN_VERSION};
+pub use error::{Class, Executed};
+pub(crate) use error::{GatewayData, RpcError};
+pub(crate) use id_remapper::{Incoming, Outgoing, RequestKey};
+pub(crate) use listing::Freshness;
+pub use listing::{Kind, Listing};
+pub use message::{Id, Notification, Outcome, Request};
+pub(crate) use message::{Inbound, Response};
 pub use raw::RawJson;

@@ -1,12 +1,12 @@
-//! State that persists between runs: the last listing of each backend, and the accepted definitions of
-//! tools.
+//! State that persists between runs: the last listing of each backend, and the accepted definitions
+//! of tools.
 //!
-//! Owns where it is stored and when it is written: in a task of its own, batched, and only if it has
-//! changed. A file that can't be written is logged; the gateway goes on. It must not know how a
+//! Owns where it is stored and when it is written: in a task of its own, batched, and only if it
+//! has changed. A file that can't be written is logged; the gateway goes on. It must not know how a
 //! listing is used, nor what counts as a change of a definition.
 
 mod listing_cache;
-pub mod pins;
+pub(crate) mod pins;
 
 use std::collections::HashSet;
 use std::io;
@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-pub use listing_cache::{CachedListing, ListingCache, age};
+pub(crate) use listing_cache::{CachedListing, ListingCache, age};
 
 use crate::config::{BackendConfig, Config, Pin};
 use crate::protocol::Listing;
@@ -30,17 +30,17 @@ const LATER_BATCH: Duration = Duration::from_secs(1);
 
 /// Reads state of earlier runs, and requests writes.
 #[derive(Debug, Clone)]
-pub struct StateStore {
+pub(crate) struct StateStore {
     listing_cache: Option<ListingCache>,
     requests: mpsc::UnboundedSender<WriteRequest>,
 }
 
 /// The task that writes, until every [`StateStore`] is dropped.
 #[derive(Debug)]
-pub struct StateWriter(JoinHandle<()>);
+pub(crate) struct StateWriter(JoinHandle<()>);
 
 /// Opens the state of a config. Reads nothing yet.
-pub fn open(config: &Config) -> (StateStore, StateWriter) {
+pub(crate) fn open(config: &Config) -> (StateStore, StateWriter) {
     let (requests, taken) = mpsc::unbounded_channel();
     let listing_cache = ListingCache::of(config);
     let task = WriterTask {
@@ -76,12 +76,12 @@ impl StateStore {
     }
 
     /// The last listing of a backend, if there is one.
-    pub fn cached_listing(&self, backend: &BackendConfig) -> Option<CachedListing> {
+    pub(crate) fn cached_listing(&self, backend: &BackendConfig) -> Option<CachedListing> {
         self.listing_cache.as_ref()?.cached_listing(backend)
     }
 
     /// Requests that a listing is written.
-    pub fn keep(&self, backend: &Arc<BackendConfig>, listing: &Arc<Listing>) {
+    pub(crate) fn keep(&self, backend: &Arc<BackendConfig>, listing: &Arc<Listing>) {
         if self.listing_cache.is_some() {
             let request = WriteRequest::Listed(Arc::clone(backend), Arc::clone(listing));
             let _ = self.requests.send(request);
@@ -89,7 +89,7 @@ impl StateStore {
     }
 
     /// Requests that definitions first seen in this run are written as accepted.
-    pub fn pin(&self, pins: Vec<Pin>) {
+    pub(crate) fn pin(&self, pins: Vec<Pin>) {
         if !pins.is_empty() {
             let _ = self.requests.send(WriteRequest::Pins(pins));
         }
@@ -98,7 +98,7 @@ impl StateStore {
 
 impl StateWriter {
     /// Waits until everything is written, for at most `timeout`.
-    pub async fn finish(self, timeout: Duration) {
+    pub(crate) async fn finish(self, timeout: Duration) {
         let _ = tokio::time::timeout(timeout, self.0).await;
     }
 }

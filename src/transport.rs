@@ -4,4 +4,4 @@
 //! who sends a message.
 
 pub mod http;
-pub mod stdio;
+pub(crate) mod stdio;

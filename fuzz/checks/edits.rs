@@ -81,8 +81,8 @@ fn members_are_set_and_left_out(object: &RawJson, members: &[(&str, &str)], rng:
     );
 }
 
-/// Replacing each value by itself keeps the text; replacing each by another value of the same length
-/// keeps the rest.
+/// Replacing each value by itself keeps the text; replacing each by another value of the same
+/// length keeps the rest.
 fn places_are_replaced(object: &RawJson) {
     let members = object.members().expect("an object");
     let edits = |text: fn(&RawValue) -> String| {

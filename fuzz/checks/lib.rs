@@ -1,8 +1,8 @@
 //! Properties of the parsers of untrusted input.
 //!
 //! Each check passes bytes to one parser of the gateway and panics if a property does not hold. The
-//! fuzz targets call the checks, and so does `cargo test`, with the corpus and mutations of it. They
-//! must not know their caller, and use only the public API of the library.
+//! fuzz targets call the checks, and so does `cargo test`, with the corpus and mutations of it.
+//! They must not know their caller, and use only the public API of the library.
 
 use std::ops::Range;
 

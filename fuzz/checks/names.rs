@@ -1,5 +1,5 @@
-//! The catalog: whatever backends list, every listed item has a unique valid name that resolves to it,
-//! and a definition without characters that hide or reorder text.
+//! The catalog: whatever backends list, every listed item has a unique valid name that resolves to
+//! it, and a definition without characters that hide or reorder text.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -26,7 +26,8 @@ static CONFIG: LazyLock<Config> = LazyLock::new(|| {
     load(&flags, &Environment::new("no-such-folder")).unwrap()
 });
 
-/// Each line is an item: a definition if it is a JSON object, else a name. Lines `---` separate backends.
+/// Each line is an item: a definition if it is a JSON object, else a name. Lines `---` separate
+/// backends.
 pub fn check(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let parts: Vec<&str> = text.split("\n---\n").take(BACKENDS.len()).collect();

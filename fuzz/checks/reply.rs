@@ -1,5 +1,5 @@
-//! The body of an HTTP response: at most one outcome, independent of how the body is split, within the
-//! size limit; and an error that can be shown to the user.
+//! The body of an HTTP response: at most one outcome, independent of how the body is split, within
+//! the size limit; and an error that can be shown to the user.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -54,8 +54,8 @@ pub fn with_endpoint(look: impl FnOnce(&Endpoint)) {
 /// The outcome of one response, and the methods of its notifications.
 type Seen = (Result<Outcome, BackendError>, Vec<String>);
 
-/// The first line has the status and the content type; the body follows. The expected response has the
-/// id 7.
+/// The first line has the status and the content type; the body follows. The expected response has
+/// the id 7.
 pub fn check(data: &[u8]) {
     let end = data.iter().position(|byte| *byte == b'\n');
     let (head, body) = end.map_or((data, &b""[..]), |at| (&data[..at], &data[at + 1..]));
@@ -172,8 +172,8 @@ fn assert_outcome((outcome, notifications): &Seen, body: &[u8], media_type: &str
     );
 }
 
-/// Records notifications. Requests are refused and not recorded: whether a request that is cancelled
-/// immediately is seen depends on how the body is split.
+/// Records notifications. Requests are refused and not recorded: whether a request that is
+/// cancelled immediately is seen depends on how the body is split.
 #[derive(Default)]
 struct Received(Mutex<Vec<String>>);
 

@@ -1,5 +1,5 @@
-//! Server-sent events: the same events however the stream is split, within the size limit, and the same
-//! as those of an independent decoder.
+//! Server-sent events: the same events however the stream is split, within the size limit, and the
+//! same as those of an independent decoder.
 
 use std::convert::Infallible;
 
@@ -68,10 +68,10 @@ fn decode(chunks: &[&[u8]], cap: usize) -> (Vec<Seen>, Result<(), TooLarge>) {
     (seen, Ok(()))
 }
 
-/// Compares the events with those of the `eventsource-stream` crate. It differs from the standard: a
-/// byte order mark at the start makes it panic (such input is skipped), a CR at the end of the stream
-/// doesn't end its line (a LF is added, which changes nothing), and it reports `retry` only with an
-/// event (not compared).
+/// Compares the events with those of the `eventsource-stream` crate. It differs from the standard:
+/// a byte order mark at the start makes it panic (such input is skipped), a CR at the end of the
+/// stream doesn't end its line (a LF is added, which changes nothing), and it reports `retry` only
+/// with an event (not compared).
 fn compare(ours: &[Seen], text: &str) {
     let end = if text.ends_with('\r') { "\n" } else { "" };
     let theirs = stream::iter([Ok::<_, Infallible>(format!("{text}{end}"))])

@@ -45,7 +45,7 @@ impl BackendListing {
     }
 
     /// Whether it has a tool with this name, as the backend calls it.
-    pub fn has_tool(&self, own: &str) -> bool {
+    pub(crate) fn has_tool(&self, own: &str) -> bool {
         let mut tools = self.items(Kind::Tool).iter();
         tools.any(|candidate| &*candidate.item.own == own)
     }

@@ -20,9 +20,10 @@ pub(super) fn is_hostile(c: char) -> bool {
 
 /// The definition without hostile characters, on one line.
 ///
-/// They are found raw and as escapes. A lone surrogate is removed too: many parsers refuse the whole
-/// message for it, and two of them must not form a pair when the text between them is removed. Line
-/// ends between tokens become spaces. A definition that needs no change is not copied.
+/// They are found raw and as escapes. A lone surrogate is removed too: many parsers refuse the
+/// whole message for it, and two of them must not form a pair when the text between them is
+/// removed. Line ends between tokens become spaces. A definition that needs no change is not
+/// copied.
 ///
 /// # Errors
 /// [`RejectReason::HostileKey`] for a member name with such characters, since a changed name would

@@ -1,8 +1,8 @@
 //! Assigns exposed names to items.
 //!
-//! Owns [`Names`], the record of assigned names, and the rules for a name. Clients store permissions
-//! by name and models remember names, so the same config always gives the same names, and a name
-//! once served never refers to another tool. It must not know definitions.
+//! Owns [`Names`], the record of assigned names, and the rules for a name. Clients store
+//! permissions by name and models remember names, so the same config always gives the same names,
+//! and a name once served never refers to another tool. It must not know definitions.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use crate::config::{GatewayConfig, NameChars, ToolNames};
 use crate::hex::hex;
 use crate::protocol::Kind;
 
-/// Most names that are remembered for one backend and kind, which bounds the memory of a backend that
-/// always lists new names. Past it, names that the backend no longer lists are forgotten.
+/// Most names that are remembered for one backend and kind, which bounds the memory of a backend
+/// that always lists new names. Past it, names that the backend no longer lists are forgotten.
 const MAX_REMEMBERED: usize = 2 * MAX_ITEMS;
 
 /// The assigned names of each kind. Empty at start; see [`super::Catalog::names`].
@@ -58,8 +58,8 @@ pub(super) struct Claim<'a> {
 }
 
 impl Names {
-    /// Assigns a name to every claim; claims are in config order. Returns for each claim its exposed
-    /// name or, for a URI that another backend owns, the name of that backend.
+    /// Assigns a name to every claim; claims are in config order. Returns for each claim its
+    /// exposed name or, for a URI that another backend owns, the name of that backend.
     pub(super) fn assign(
         &mut self,
         kind: Kind,

@@ -2,9 +2,9 @@
 //! models follow descriptions.
 //!
 //! Owns the comparison, and the definitions first seen in this run. A new tool is accepted. A
-//! difference from the accepted definition is a change, also if the tool was missing in between, and
-//! also if it returns to an earlier accepted definition, which may have a known flaw. Pure; it must
-//! not know where pins are stored.
+//! difference from the accepted definition is a change, also if the tool was missing in between,
+//! and also if it returns to an earlier accepted definition, which may have a known flaw. Pure; it
+//! must not know where pins are stored.
 
 mod definition;
 mod diff;
@@ -40,22 +40,22 @@ pub struct Findings {
     /// Tools never seen before, which are now accepted.
     pub new: Vec<Pin>,
     /// Tools that differ from their accepted definition.
-    pub changed: Vec<Change>,
+    pub(crate) changed: Vec<Change>,
     /// How many tools were not compared, since the backend has too many.
-    pub unpinned: usize,
+    pub(crate) unpinned: usize,
 }
 
 /// A tool that differs from its accepted definition.
 #[derive(Debug, Clone)]
-pub struct Change {
+pub(crate) struct Change {
     /// The accepted definition.
-    pub accepted: Pin,
+    pub(crate) accepted: Pin,
     /// The definition now.
-    pub now: Pin,
+    pub(crate) now: Pin,
     /// The members that differ; empty if the accepted text was too large to keep.
-    pub parts: Vec<&'static str>,
+    pub(crate) parts: Vec<&'static str>,
     /// The definition now is one that was accepted earlier.
-    pub is_return: bool,
+    pub(crate) is_return: bool,
 }
 
 impl Pins {
@@ -156,7 +156,7 @@ impl Change {
     }
 
     /// The difference as a unified diff of at most `max_lines` lines, safe to print.
-    pub fn diff(&self, max_lines: usize) -> String {
+    pub(crate) fn diff(&self, max_lines: usize) -> String {
         match (&self.accepted.definition, &self.now.definition) {
             (Some(old), Some(new)) => diff::of_parts(old, new, &self.parts, max_lines),
             _ => format!("sha256 {} → {}", self.accepted.sha256, self.now.sha256),

@@ -30,9 +30,9 @@ const LABEL_CHARS: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejected {
     /// The backend's name.
-    pub backend: Arc<str>,
+    pub(crate) backend: Arc<str>,
     /// The kind of item.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// Its name, escaped and shortened, or its position in the list: safe to print.
     pub name: String,
     /// Why it was rejected.

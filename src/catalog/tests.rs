@@ -133,7 +133,8 @@ fn prefixed_names_always_include_the_backend() {
 fn prefixed_names_that_collide_get_a_hash() {
     let mut fixture = Fixture::of(Kind::Tool, &[("a", &["b__c"]), ("a__b", &["c"])]);
     fixture.gateway.tool_names = ToolNames::Prefixed;
-    // The first 8 hex digits of SHA-256("a__b" NUL "c"), which must not change: users' configs have it.
+    // The first 8 hex digits of SHA-256("a__b" NUL "c"), which must not change: users' configs have
+    // it.
     assert_eq!(
         exposed(&fixture.fresh(), Kind::Tool),
         ["a__b__c", "a__b__c_a92700ce"]

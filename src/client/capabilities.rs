@@ -1,7 +1,7 @@
 //! Client capabilities that server requests need, and the errors when one is missing.
 //!
-//! Owns the capabilities that sampling, elicitation and roots require (MCP 2025-11-25 and 2026-07-28,
-//! client). Pure; it must not know how a server request is forwarded.
+//! Owns the capabilities that sampling, elicitation and roots require (MCP 2025-11-25 and
+//! 2026-07-28, client). Pure; it must not know how a server request is forwarded.
 
 use serde_json::{Value, json};
 

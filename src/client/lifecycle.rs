@@ -167,8 +167,8 @@ impl Lifecycle {
         })
     }
 
-    /// Answers `logging/setLevel`. Legacy backends get the level now and after each reconnect, modern
-    /// ones with every request.
+    /// Answers `logging/setLevel`. Legacy backends get the level now and after each reconnect,
+    /// modern ones with every request.
     pub(crate) fn set_level(&mut self, request: &Request, backends: &Backends) -> Outcome {
         let params = request.params.as_ref();
         let level = params.and_then(|params| params.get("level")?.text());
@@ -202,8 +202,8 @@ impl Lifecycle {
     }
 }
 
-/// All capabilities that the gateway can serve: backends may connect later, and declared capabilities
-/// can't be extended.
+/// All capabilities that the gateway can serve: backends may connect later, and declared
+/// capabilities can't be extended.
 fn capabilities(era: Era, version: &str) -> Value {
     let mut capabilities = json!({
         "tools": { "listChanged": true },

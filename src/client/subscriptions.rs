@@ -1,8 +1,8 @@
 //! The client's subscriptions.
 //!
 //! Owns the open `subscriptions/listen` requests of the modern era, the subscriptions of the legacy
-//! client, and the lines that are sent for each. It must not know how a backend is subscribed to, nor
-//! whether a listen request is still in flight.
+//! client, and the lines that are sent for each. It must not know how a backend is subscribed to,
+//! nor whether a listen request is still in flight.
 
 use std::collections::{BTreeMap, HashMap};
 use std::mem;
@@ -54,8 +54,8 @@ impl Subscriptions {
         };
     }
 
-    /// Whether the legacy client gets this notification: `resources/updated` only for resources that
-    /// it has subscribed to, all others always.
+    /// Whether the legacy client gets this notification: `resources/updated` only for resources
+    /// that it has subscribed to, all others always.
     pub(crate) fn concern_legacy_client(&self, notification: &Notification) -> bool {
         match updated(notification) {
             Some(uri) => self.held.keys().any(|wanted| covers(wanted, &uri)),
@@ -69,8 +69,8 @@ impl Subscriptions {
     }
 
     /// Closes all listen requests. Returns for each the key of the request, the
-    /// `notifications/cancelled` line and the result. The specification names the notification on one
-    /// page and the result on another (MCP 2026-07-28, basic/patterns/cancellation and
+    /// `notifications/cancelled` line and the result. The specification names the notification on
+    /// one page and the result on another (MCP 2026-07-28, basic/patterns/cancellation and
     /// basic/patterns/subscriptions), so both are sent.
     pub(crate) fn close_all(&mut self, gateway: &RawJson) -> Vec<(RequestKey, Bytes, Outcome)> {
         let end = |(key, listen): (RequestKey, Listen)| {

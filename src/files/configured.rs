@@ -11,13 +11,13 @@ use super::read_up_to;
 /// Most bytes of a file: more than any certificate bundle.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// Reads a whole file on a blocking thread. Follows symbolic links, which mounted secrets are. Opens
-/// only a regular file: reading a pipe or a device may never end, and the path may come from an
-/// untrusted config in the working folder.
+/// Reads a whole file on a blocking thread. Follows symbolic links, which mounted secrets are.
+/// Opens only a regular file: reading a pipe or a device may never end, and the path may come from
+/// an untrusted config in the working folder.
 ///
 /// # Errors
 /// A message for the user, with the path.
-pub async fn read_configured(path: &Path) -> Result<Vec<u8>, String> {
+pub(crate) async fn read_configured(path: &Path) -> Result<Vec<u8>, String> {
     let path = PathBuf::from(path);
     let shown = path.display().to_string();
     tokio::task::spawn_blocking(move || read(&path))

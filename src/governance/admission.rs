@@ -19,19 +19,19 @@ pub struct Admission {
     breakers: Mutex<HashMap<BackendId, Arc<Breaker>>>,
 }
 
-/// Permission for one call, to be [settled](Permit::settle) with its health signal. Dropping it counts
-/// as [`Health::Neutral`].
+/// Permission for one call, to be [settled](Permit::settle) with its health signal. Dropping it
+/// counts as [`Health::Neutral`].
 #[derive(Debug)]
 #[must_use = "a dropped permit counts as neutral"]
-pub struct Permit {
+pub(crate) struct Permit {
     breaker: Option<breaker::Permit>,
 }
 
 /// Why a call is refused. `Display` does not include the backend's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     /// Time until the same call may be admitted; `None` if that depends on a call in flight.
-    pub retry_after: Option<Duration>,
+    pub(crate) retry_after: Option<Duration>,
     rule: breaker::Refusal,
 }
 
@@ -42,11 +42,12 @@ impl Admission {
         self.breakers.lock().entry(backend).or_insert_with(new);
     }
 
-    /// Admits a call now; `_tool` is the backend's own name of the tool, for rules about single tools.
+    /// Admits a call now; `_tool` is the backend's own name of the tool, for rules about single
+    /// tools.
     ///
     /// # Errors
     /// [`Refusal`] if a rule refuses it.
-    pub fn admit(&self, backend: BackendId, _tool: Option<&str>) -> Result<Permit, Refusal> {
+    pub(crate) fn admit(&self, backend: BackendId, _tool: Option<&str>) -> Result<Permit, Refusal> {
         let permit = self.breaker(backend).map(|breaker| breaker.admit());
         match permit.transpose() {
             Ok(breaker) => Ok(Permit { breaker }),
@@ -63,7 +64,8 @@ impl Admission {
         breaker.is_some_and(|breaker| breaker.would_refuse())
     }
 
-    /// The backend was reached by something other than a call: the next call is admitted as a probe.
+    /// The backend was reached by something other than a call: the next call is admitted as a
+    /// probe.
     pub(crate) fn reached(&self, backend: BackendId) {
         if let Some(breaker) = self.breaker(backend) {
             breaker.reached();
@@ -77,7 +79,7 @@ impl Admission {
 
 impl Permit {
     /// Reports the health signal of the call.
-    pub fn settle(self, health: Health) {
+    pub(crate) fn settle(self, health: Health) {
         if let Some(permit) = self.breaker {
             permit.settle(health);
         }

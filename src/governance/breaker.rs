@@ -2,8 +2,8 @@
 //!
 //! Owns one state machine for each backend. After [`FAILURES`] consecutive failures it opens and
 //! refuses calls immediately; after a wait it is half-open and admits one call as a probe, which
-//! closes it or opens it again for twice as long. A result counts only in the state that its call was
-//! admitted in, so a late one changes nothing. It must not know what a call is: it gets the
+//! closes it or opens it again for twice as long. A result counts only in the state that its call
+//! was admitted in, so a late one changes nothing. It must not know what a call is: it gets the
 //! [`Health`] signal of a finished call.
 
 use std::fmt;
@@ -19,18 +19,18 @@ use crate::sync::Mutex;
 pub(super) const FAILURES: u32 = 5;
 /// How long it stays open at first; each failed probe doubles it.
 pub(super) const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// The longest time that it stays open, and the longest time that one probe blocks other calls: a slow
-/// tool does not mean that the backend is down.
+/// The longest time that it stays open, and the longest time that one probe blocks other calls: a
+/// slow tool does not mean that the backend is down.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// Health signal derived from a finished call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Health {
+pub(crate) enum Health {
     /// The backend responded; any response counts as healthy.
     Success,
     /// The backend could not serve the call, for this reason.
     Failure(String),
-    /// The call says nothing about the backend.
+    /// The call gives no information about the backend.
     Neutral,
 }
 
@@ -87,8 +87,8 @@ struct Probe {
     since: Instant,
 }
 
-/// Permission for one call, to be [settled](Permit::settle) with its health signal. Dropping it counts
-/// as [`Health::Neutral`].
+/// Permission for one call, to be [settled](Permit::settle) with its health signal. Dropping it
+/// counts as [`Health::Neutral`].
 #[derive(Debug)]
 #[must_use = "a dropped permit counts as neutral"]
 pub(super) struct Permit {
@@ -173,7 +173,8 @@ impl Breaker {
         self.inner.lock().refusal(Instant::now()).is_some()
     }
 
-    /// The backend was reached by something other than a call: the next call is admitted as a probe.
+    /// The backend was reached by something other than a call: the next call is admitted as a
+    /// probe.
     pub(super) fn reached(&self) {
         let mut inner = self.inner.lock();
         if let State::Open { streak, .. } = &inner.state {

@@ -10,15 +10,15 @@ use super::raw::RawJson;
 #[derive(Debug, Clone)]
 pub struct ClientProfile {
     /// The era it declared itself in.
-    pub era: Era,
+    pub(crate) era: Era,
     /// The protocol version agreed with it.
-    pub version: &'static str,
+    pub(crate) version: &'static str,
     /// Its capabilities, an object, byte for byte as received.
-    pub capabilities: RawJson,
+    pub(crate) capabilities: RawJson,
     /// `clientInfo`, an object, byte for byte as received. Modern clients may omit it.
-    pub info: Option<RawJson>,
+    pub(crate) info: Option<RawJson>,
     /// The least urgent log message it wants for this request; modern clients only.
-    pub log_level: Option<LogLevel>,
+    pub(crate) log_level: Option<LogLevel>,
 }
 
 impl ClientProfile {
@@ -37,7 +37,7 @@ impl ClientProfile {
     }
 
     /// The gateway itself, as a client without capabilities.
-    pub fn ourselves() -> Self {
+    pub(crate) fn ourselves() -> Self {
         Self {
             era: Era::Legacy,
             version: super::LATEST_LEGACY,
@@ -57,7 +57,7 @@ impl ClientProfile {
 
     /// Whether the client declared the capability at this path, e.g. `["sampling"]` or
     /// `["elicitation", "url"]`. `null` counts as not declared.
-    pub fn declares(&self, path: &[&str]) -> bool {
+    pub(crate) fn declares(&self, path: &[&str]) -> bool {
         let found = self.capabilities.at(path);
         found.is_some_and(|value| value.as_str() != "null")
     }

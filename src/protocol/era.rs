@@ -5,25 +5,26 @@
 //! 2026-07-28. Owns the translations ([`legacy`], [`modern`]) and the headers that repeat
 //! parameters in modern HTTP ([`param_header`]). Pure; it must not know connections.
 
-pub mod legacy;
-pub mod log_level;
-pub mod modern;
-pub mod param_header;
+pub(crate) mod legacy;
+pub(crate) mod log_level;
+pub(crate) mod modern;
+pub(crate) mod param_header;
 
 pub use log_level::LogLevel;
-pub use param_header::ParamHeader;
+pub(crate) use param_header::ParamHeader;
 
 /// Versions with `initialize`, oldest first.
-pub const LEGACY_VERSIONS: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
+pub(crate) const LEGACY_VERSIONS: [&str; 4] =
+    ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
 
 /// The latest of them, which answers a client that requests an unknown version.
-pub const LATEST_LEGACY: &str = "2025-11-25";
+pub(crate) const LATEST_LEGACY: &str = "2025-11-25";
 
 /// The only version of the modern era.
-pub const MODERN_VERSION: &str = "2026-07-28";
+pub(crate) const MODERN_VERSION: &str = "2026-07-28";
 
 /// All supported versions, newest first, as in `data.supported` and `server/discover`.
-pub fn supported() -> Vec<&'static str> {
+pub(crate) fn supported() -> Vec<&'static str> {
     let legacy = LEGACY_VERSIONS.into_iter().rev();
     std::iter::once(MODERN_VERSION).chain(legacy).collect()
 }

@@ -12,29 +12,29 @@ pub const PARSE_ERROR: i64 = -32700;
 /// JSON, but not a valid JSON-RPC message.
 pub const INVALID_REQUEST: i64 = -32600;
 /// The method is unknown.
-pub const METHOD_NOT_FOUND: i64 = -32601;
+pub(crate) const METHOD_NOT_FOUND: i64 = -32601;
 /// Unknown tool, invalid params, or a request before `initialize`.
-pub const INVALID_PARAMS: i64 = -32602;
+pub(crate) const INVALID_PARAMS: i64 = -32602;
 /// A backend or the gateway failed.
-pub const INTERNAL_ERROR: i64 = -32603;
+pub(crate) const INTERNAL_ERROR: i64 = -32603;
 
 /// Legacy: no such resource (MCP 2025-11-25, server/resources). In the modern era the code is
 /// [`INVALID_PARAMS`].
-pub const RESOURCE_NOT_FOUND: i64 = -32002;
+pub(crate) const RESOURCE_NOT_FOUND: i64 = -32002;
 /// Legacy: a URL must be visited before the request can be served (MCP 2025-11-25,
 /// client/elicitation).
-pub const URL_ELICITATION_REQUIRED: i64 = -32042;
+pub(crate) const URL_ELICITATION_REQUIRED: i64 = -32042;
 /// Modern: the headers of a request don't match its body (MCP 2026-07-28,
 /// basic/transports/streamable-http).
-pub const HEADER_MISMATCH: i64 = -32020;
+pub(crate) const HEADER_MISMATCH: i64 = -32020;
 /// Modern: the request needs a capability that the client did not declare (MCP 2026-07-28, basic).
-pub const MISSING_CAPABILITY: i64 = -32021;
+pub(crate) const MISSING_CAPABILITY: i64 = -32021;
 /// Modern: the protocol version of the request is not supported (MCP 2026-07-28,
 /// basic/versioning).
-pub const UNSUPPORTED_VERSION: i64 = -32022;
+pub(crate) const UNSUPPORTED_VERSION: i64 = -32022;
 
 /// The code of a JSON-RPC error object; `None` if it has no integer `code`.
-pub fn code_of(error: &RawJson) -> Option<i64> {
+pub(crate) fn code_of(error: &RawJson) -> Option<i64> {
     error.get("code")?.as_str().parse().ok()
 }
 
@@ -47,13 +47,13 @@ pub struct RpcError {
     pub message: String,
     /// Details for programs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub data: Option<Box<ErrorData>>,
+    pub(crate) data: Option<Box<ErrorData>>,
 }
 
 /// `data` of an error that the gateway makes.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
-pub enum ErrorData {
+pub(crate) enum ErrorData {
     /// On every error that the gateway makes about a backend.
     Gateway(GatewayData),
     /// The object that the specification requires for this code.
@@ -62,7 +62,7 @@ pub enum ErrorData {
 
 impl RpcError {
     /// An error without `data`.
-    pub fn new(code: i64, message: impl Into<String>) -> Self {
+    pub(crate) fn new(code: i64, message: impl Into<String>) -> Self {
         Self {
             code,
             message: message.into(),
@@ -71,7 +71,7 @@ impl RpcError {
     }
 
     /// The same, marked as the gateway's own.
-    pub fn with_data(self, data: GatewayData) -> Self {
+    pub(crate) fn with_data(self, data: GatewayData) -> Self {
         Self {
             data: Some(Box::new(ErrorData::Gateway(data))),
             ..self
@@ -79,7 +79,7 @@ impl RpcError {
     }
 
     /// The same, with the `data` that the specification requires.
-    pub fn specified(self, data: serde_json::Value) -> Self {
+    pub(crate) fn specified(self, data: serde_json::Value) -> Self {
         Self {
             data: Some(Box::new(ErrorData::Specified(data))),
             ..self
@@ -88,7 +88,7 @@ impl RpcError {
 
     /// The same as the `result` of a `tools/call`: text with `isError`, for clients that hide
     /// JSON-RPC errors from the model.
-    pub fn as_tool_result(&self) -> RawJson {
+    pub(crate) fn as_tool_result(&self) -> RawJson {
         RawJson::of(&serde_json::json!({
             "content": [{ "type": "text", "text": self.message }],
             "isError": true,
@@ -96,9 +96,9 @@ impl RpcError {
     }
 }
 
-/// `data` of an error that the gateway itself made. It tells such an error apart from a backend's.
+/// `data` of an error that the gateway itself made. Distinguishes such an error from a backend's.
 #[derive(Debug, Clone, Serialize)]
-pub struct GatewayData {
+pub(crate) struct GatewayData {
     source: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     backend: Option<String>,
@@ -111,7 +111,7 @@ pub struct GatewayData {
 
 impl GatewayData {
     /// The same, about a resource (MCP 2026-07-28, server/resources, "Error Handling").
-    pub fn about(self, uri: &str) -> Self {
+    pub(crate) fn about(self, uri: &str) -> Self {
         Self {
             uri: Some(uri.to_owned()),
             ..self
@@ -119,7 +119,12 @@ impl GatewayData {
     }
 
     /// `attempts` is the number of requests sent, 0 if none was.
-    pub fn new(backend: Option<&str>, class: Class, executed: Executed, attempts: u32) -> Self {
+    pub(crate) fn new(
+        backend: Option<&str>,
+        class: Class,
+        executed: Executed,
+        attempts: u32,
+    ) -> Self {
         Self {
             source: "gateway",
             backend: backend.map(str::to_owned),

@@ -11,18 +11,18 @@ use super::message::Id;
 /// Key of a client request in [`Incoming`]. Never reused, so a response that arrives after a
 /// cancellation can't match a later request with the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestKey(u64);
+pub(crate) struct RequestKey(u64);
 
 impl RequestKey {
     /// Its number, unique in this process.
-    pub fn number(self) -> u64 {
+    pub(crate) fn number(self) -> u64 {
         self.0
     }
 }
 
 /// The client's requests that wait for a response.
 #[derive(Debug)]
-pub struct Incoming<T> {
+pub(crate) struct Incoming<T> {
     keys: HashMap<Id, RequestKey>,
     entries: BTreeMap<RequestKey, (Id, T)>,
     issued: u64,
@@ -40,7 +40,7 @@ impl<T> Default for Incoming<T> {
 
 impl<T> Incoming<T> {
     /// Adds a request; `None` if its id is already in flight.
-    pub fn begin(&mut self, id: Id, entry: T) -> Option<RequestKey> {
+    pub(crate) fn begin(&mut self, id: Id, entry: T) -> Option<RequestKey> {
         let Entry::Vacant(free) = self.keys.entry(id.clone()) else {
             return None;
         };
@@ -52,51 +52,46 @@ impl<T> Incoming<T> {
     }
 
     /// Removes a request. Only the caller that gets `Some` answers or cancels it.
-    pub fn finish(&mut self, key: RequestKey) -> Option<(Id, T)> {
+    pub(crate) fn finish(&mut self, key: RequestKey) -> Option<(Id, T)> {
         let (id, entry) = self.entries.remove(&key)?;
         self.keys.remove(&id);
         Some((id, entry))
     }
 
     /// The key of an id in flight.
-    pub fn key(&self, id: &Id) -> Option<RequestKey> {
+    pub(crate) fn key(&self, id: &Id) -> Option<RequestKey> {
         self.keys.get(id).copied()
     }
 
     /// The id of a request in flight, as the client wrote it.
-    pub fn id(&self, key: RequestKey) -> Option<&Id> {
+    pub(crate) fn id(&self, key: RequestKey) -> Option<&Id> {
         self.entries.get(&key).map(|(id, _)| id)
     }
 
     /// The entry of a request in flight.
-    pub fn get(&self, key: RequestKey) -> Option<&T> {
+    pub(crate) fn get(&self, key: RequestKey) -> Option<&T> {
         self.entries.get(&key).map(|(_, entry)| entry)
     }
 
     /// The entry of a request in flight, mutable.
-    pub fn get_mut(&mut self, key: RequestKey) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, key: RequestKey) -> Option<&mut T> {
         self.entries.get_mut(&key).map(|(_, entry)| entry)
     }
 
     /// All keys in flight, in the order they were issued.
-    pub fn keys(&self) -> Vec<RequestKey> {
+    pub(crate) fn keys(&self) -> Vec<RequestKey> {
         self.entries.keys().copied().collect()
     }
 
     /// How many are in flight.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
-    }
-
-    /// Whether none is.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
     }
 }
 
 /// The gateway's requests to the client, under the gateway's own ids.
 #[derive(Debug)]
-pub struct Outgoing<T> {
+pub(crate) struct Outgoing<T> {
     entries: HashMap<Id, T>,
     issued: u64,
 }
@@ -112,7 +107,7 @@ impl<T> Default for Outgoing<T> {
 
 impl<T> Outgoing<T> {
     /// A new id for a request to the client.
-    pub fn issue(&mut self, entry: T) -> Id {
+    pub(crate) fn issue(&mut self, entry: T) -> Id {
         self.issued += 1;
         let id = Id::number(self.issued);
         self.entries.insert(id.clone(), entry);
@@ -120,12 +115,12 @@ impl<T> Outgoing<T> {
     }
 
     /// Removes one; `None` for an id that was not issued or was settled before.
-    pub fn settle(&mut self, id: &Id) -> Option<T> {
+    pub(crate) fn settle(&mut self, id: &Id) -> Option<T> {
         self.entries.remove(id)
     }
 
     /// Removes all entries for which `which` is true, with their ids.
-    pub fn take_where(&mut self, which: impl Fn(&T) -> bool) -> Vec<(Id, T)> {
+    pub(crate) fn take_where(&mut self, which: impl Fn(&T) -> bool) -> Vec<(Id, T)> {
         let ids: Vec<Id> = self
             .entries
             .iter()

@@ -36,8 +36,8 @@ pub(super) fn member(text: &[u8], at: usize) -> Option<Member> {
     })
 }
 
-/// The end of the value that begins at `at`, after any white space; `None` if there is no valid one.
-/// `text` must be UTF-8.
+/// The end of the value that begins at `at`, after any white space; `None` if there is no valid
+/// one. `text` must be UTF-8.
 pub fn value_end(text: &[u8], mut at: usize) -> Option<usize> {
     let mut nesting = Nesting::default();
     loop {
@@ -123,9 +123,9 @@ impl Nesting {
     }
 }
 
-/// The end of the string that begins with the quote at `at`, after its closing quote; `None` if there
-/// is no valid one. `text` must be UTF-8.
-pub fn string_end(text: &[u8], at: usize) -> Option<usize> {
+/// The end of the string that begins with the quote at `at`, after its closing quote; `None` if
+/// there is no valid one. `text` must be UTF-8.
+pub(crate) fn string_end(text: &[u8], at: usize) -> Option<usize> {
     let mut at = (text.get(at) == Some(&b'"')).then_some(at + 1)?;
     if let Some(end) = short_string(text, at) {
         return Some(end);
@@ -177,8 +177,8 @@ fn prefetch(text: &[u8]) {
     black_box(lines.fold(0, |all, byte| all ^ byte));
 }
 
-/// The end of a string whose first byte after the quote is at `at`, if it is shorter than 16 bytes and
-/// has no escapes, as nearly all names are.
+/// The end of a string whose first byte after the quote is at `at`, if it is shorter than 16 bytes
+/// and has no escapes, as nearly all names are.
 fn short_string(text: &[u8], at: usize) -> Option<usize> {
     let few = u8x16::new(*text.get(at..)?.first_chunk()?);
     let special = few.simd_lt(u8x16::splat(0x20)) | few.simd_eq(u8x16::splat(b'\\'));
@@ -213,8 +213,8 @@ fn below_lowest(bits: u64) -> u64 {
     bits.wrapping_sub(1) & !bits
 }
 
-/// Whether each byte in `places`, of the block at `at`, forms a valid escape with the backslash before
-/// it.
+/// Whether each byte in `places`, of the block at `at`, forms a valid escape with the backslash
+/// before it.
 fn are_escapes(text: &[u8], at: usize, mut places: u64) -> bool {
     while places != 0 {
         if !is_escape(text, at + places.trailing_zeros() as usize) {
@@ -227,8 +227,8 @@ fn are_escapes(text: &[u8], at: usize, mut places: u64) -> bool {
 
 /// Which bytes of a block are escaped by a backslash before them, and whether the last byte escapes
 /// the first one of the next block. `escapes_next` is the latter for the previous block. A run of
-/// backslashes escapes the byte after it if its length is odd: adding the starts of the runs carries
-/// through each run and marks its end.
+/// backslashes escapes the byte after it if its length is odd: adding the starts of the runs
+/// carries through each run and marks its end.
 fn escaped_in(backslashes: u64, escapes_next: bool) -> (u64, bool) {
     const EVEN: u64 = 0x5555_5555_5555_5555;
     let first = u64::from(escapes_next);

@@ -21,10 +21,10 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Tool, Self::Prompt, Self::Resource, Self::Template];
+    pub(crate) const ALL: [Self; 4] = [Self::Tool, Self::Prompt, Self::Resource, Self::Template];
 
     /// The method that lists it.
-    pub const fn list_method(self) -> &'static str {
+    pub(crate) const fn list_method(self) -> &'static str {
         match self {
             Self::Tool => "tools/list",
             Self::Prompt => "prompts/list",
@@ -34,14 +34,14 @@ impl Kind {
     }
 
     /// The kind that this method lists; `None` for any other method.
-    pub fn of_list_method(method: &str) -> Option<Self> {
+    pub(crate) fn of_list_method(method: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
             .find(|kind| kind.list_method() == method)
     }
 
     /// The member of a list result that holds the items.
-    pub const fn member(self) -> &'static str {
+    pub(crate) const fn member(self) -> &'static str {
         match self {
             Self::Tool => "tools",
             Self::Prompt => "prompts",
@@ -60,7 +60,7 @@ impl Kind {
     }
 
     /// The notification that its list has changed. Resources and templates share one.
-    pub const fn list_changed(self) -> &'static str {
+    pub(crate) const fn list_changed(self) -> &'static str {
         match self {
             Self::Tool => "notifications/tools/list_changed",
             Self::Prompt => "notifications/prompts/list_changed",
@@ -69,7 +69,7 @@ impl Kind {
     }
 
     /// The member of a server's `capabilities` that declares this kind.
-    pub const fn capability(self) -> &'static str {
+    pub(crate) const fn capability(self) -> &'static str {
         match self {
             Self::Tool => "tools",
             Self::Prompt => "prompts",
@@ -87,7 +87,7 @@ impl Kind {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
     /// Whether parameters of its tools may have to be repeated in headers, as modern HTTP requires.
-    pub param_headers: bool,
+    pub(crate) param_headers: bool,
     items: [Vec<RawJson>; Kind::ALL.len()],
     freshness: [Freshness; Kind::ALL.len()],
 }
@@ -104,7 +104,7 @@ pub struct Freshness {
 
 impl Freshness {
     /// Reads the hints of one page. Missing or invalid members count as their default.
-    pub fn of(page: &RawJson) -> Self {
+    pub(crate) fn of(page: &RawJson) -> Self {
         let ttl = page.get("ttlMs").and_then(|ttl| ttl.as_str().parse().ok());
         let scope = page.get("cacheScope").and_then(|scope| scope.text());
         Self {
@@ -114,7 +114,7 @@ impl Freshness {
     }
 
     /// The hints of two parts together: the shorter time, and public only if both are.
-    pub fn and(self, other: Self) -> Self {
+    pub(crate) fn and(self, other: Self) -> Self {
         Self {
             ttl_ms: self.ttl_ms.min(other.ttl_ms),
             public: self.public && other.public,
@@ -147,7 +147,7 @@ impl Listing {
     }
 
     /// Sets the caching hints of a kind.
-    pub fn set_freshness(&mut self, kind: Kind, freshness: Freshness) {
+    pub(crate) fn set_freshness(&mut self, kind: Kind, freshness: Freshness) {
         self.freshness[kind as usize] = freshness;
     }
 }

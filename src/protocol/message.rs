@@ -14,7 +14,8 @@ use serde_json::value::RawValue;
 
 use super::error::{INVALID_REQUEST, PARSE_ERROR, RpcError};
 use super::raw::{RawJson, put_quoted};
-pub use array::{MAX_ELEMENTS, elements, first_elements};
+pub use array::elements;
+pub(crate) use array::{MAX_ELEMENTS, first_elements};
 pub use fast_path::parse_fast;
 
 mod array;
@@ -34,7 +35,7 @@ impl Id {
     }
 
     /// Takes a JSON value as an id; `None` for null, floats, booleans, arrays and objects.
-    pub fn from_raw(raw: RawJson) -> Option<Self> {
+    pub(crate) fn from_raw(raw: RawJson) -> Option<Self> {
         let integer = |text: &str| {
             let digits = text.strip_prefix('-').unwrap_or(text);
             !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
@@ -215,7 +216,8 @@ pub fn notification(method: &str, params: Option<&RawJson>) -> Bytes {
     envelope(None, method, params)
 }
 
-/// The text of a response, on one line. `id` is `None` (null) if the request's id could not be read.
+/// The text of a response, on one line. `id` is `None` (null) if the request's id could not be
+/// read.
 pub fn response(id: Option<&Id>, outcome: &Outcome) -> Bytes {
     let text = outcome.text().as_bytes();
     let mut out = response_head(id, outcome, text.len() + RESPONSE_TAIL.len());

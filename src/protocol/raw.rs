@@ -54,12 +54,12 @@ impl RawJson {
     /// The part of this text that `raw` borrows, without copying.
     ///
     /// `raw` must have been parsed out of this very value.
-    pub fn part(&self, raw: &RawValue) -> Self {
+    pub(crate) fn part(&self, raw: &RawValue) -> Self {
         Self(self.0.slice_ref(raw.get().as_bytes()))
     }
 
     /// A copy of the text, which doesn't keep the buffer of the original alive.
-    pub fn detached(&self) -> Self {
+    pub(crate) fn detached(&self) -> Self {
         Self(Bytes::copy_from_slice(&self.0))
     }
 
@@ -75,7 +75,7 @@ impl RawJson {
     }
 
     /// The bytes of the text, shared.
-    pub fn into_bytes(self) -> Bytes {
+    pub(crate) fn into_bytes(self) -> Bytes {
         self.0
     }
 
@@ -128,7 +128,7 @@ impl RawJson {
     }
 
     /// The value at the end of a path of members, e.g. `["_meta", "progressToken"]`.
-    pub fn at(&self, path: &[&str]) -> Option<Self> {
+    pub(crate) fn at(&self, path: &[&str]) -> Option<Self> {
         let mut found = self.clone();
         for key in path {
             found = found.get(key)?;
@@ -214,7 +214,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 }
 
 /// This text as a JSON string.
-pub fn quoted(text: &str) -> Bytes {
+pub(crate) fn quoted(text: &str) -> Bytes {
     let mut literal = Vec::with_capacity(text.len() + 2);
     put_quoted(&mut literal, text);
     literal.into()

@@ -15,15 +15,15 @@ use super::{Outcome, RawJson};
 const RELATED: &str = "io.modelcontextprotocol/related-task";
 
 /// The extension's name among a client's or server's `extensions`.
-pub const EXTENSION: &str = "io.modelcontextprotocol/tasks";
+pub(crate) const EXTENSION: &str = "io.modelcontextprotocol/tasks";
 
 /// Splits a client's task id into the backend's name and the backend's own task id.
-pub fn split_id(task: &str) -> Option<(&str, &str)> {
+pub(crate) fn split_id(task: &str) -> Option<(&str, &str)> {
     task.split_once(':')
 }
 
 /// An outcome with all task ids as clients see them.
-pub fn outcome_for_client(outcome: Outcome, backend: &str) -> Outcome {
+pub(crate) fn outcome_for_client(outcome: Outcome, backend: &str) -> Outcome {
     match outcome {
         Outcome::Result(result) => Outcome::Result(for_client(&result, backend)),
         error @ Outcome::Error(_) => error,
@@ -32,7 +32,7 @@ pub fn outcome_for_client(outcome: Outcome, backend: &str) -> Outcome {
 
 /// A result, or the params of a notification, with all task ids as clients see them: in `taskId`,
 /// `task`, `tasks` and the related task of `_meta`.
-pub fn for_client(text: &RawJson, backend: &str) -> RawJson {
+pub(crate) fn for_client(text: &RawJson, backend: &str) -> RawJson {
     let name = |task: &str| Some(format!("{backend}:{task}"));
     let mut set: Vec<(&str, Bytes)> = Vec::new();
     set.extend(renamed(text, &name).map(|task| ("taskId", task)));
@@ -50,12 +50,12 @@ pub fn for_client(text: &RawJson, backend: &str) -> RawJson {
 
 /// The same for a message in which only `_meta` can name a task. A message without one costs a
 /// single search.
-pub fn related_for_client(text: Option<RawJson>, backend: &str) -> Option<RawJson> {
+pub(crate) fn related_for_client(text: Option<RawJson>, backend: &str) -> Option<RawJson> {
     text.map(|text| related(&text, &|task| Some(format!("{backend}:{task}"))))
 }
 
 /// A client's response to a server request, with the related task under the backend's own id.
-pub fn related_for_backend(outcome: Outcome) -> Outcome {
+pub(crate) fn related_for_backend(outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Result(result) => Outcome::Result(related(&result, &|task| {
             split_id(task).map(|(_, own)| own.to_owned())
@@ -91,7 +91,7 @@ fn renamed(task: &RawJson, name: &dyn Fn(&str) -> Option<String>) -> Option<Byte
 }
 
 /// A JSON array of these values, as text.
-pub fn array(items: impl Iterator<Item = RawJson>) -> Bytes {
+pub(crate) fn array(items: impl Iterator<Item = RawJson>) -> Bytes {
     let items: Vec<Bytes> = items.map(RawJson::into_bytes).collect();
     [&b"["[..], &items.join(&b','), b"]"].concat().into()
 }

@@ -1,7 +1,7 @@
 //! Compares the tools that backends list with the pinned ones, and logs the changes.
 //!
-//! Owns which changes are logged, within bounds, since a backend may change its tools at any rate, and
-//! that tools seen for the first time are pinned. It must not know what counts as a change:
+//! Owns which changes are logged, within bounds, since a backend may change its tools at any rate,
+//! and that tools seen for the first time are pinned. It must not know what counts as a change:
 //! [`crate::catalog`] decides that.
 
 use std::collections::{HashMap, HashSet};

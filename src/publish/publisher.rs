@@ -181,8 +181,8 @@ impl Publisher {
     }
 
     /// Builds a snapshot of the current state. Until settled, names are assigned anew each time, so
-    /// that they follow config order and not the order of connecting; from then on an owner keeps its
-    /// name.
+    /// that they follow config order and not the order of connecting; from then on an owner keeps
+    /// its name.
     pub(crate) fn snapshot(&mut self) -> Arc<Snapshot> {
         self.changed = false;
         let parts = self.backends.iter().filter_map(|backend| {

@@ -31,7 +31,7 @@ const VERSION: u32 = 1;
 
 /// The files of one config.
 #[derive(Debug, Clone)]
-pub struct ListingCache {
+pub(crate) struct ListingCache {
     folder: PathBuf,
     /// The config file; `None` where flags alone made the config.
     source: Option<Arc<Path>>,
@@ -39,15 +39,15 @@ pub struct ListingCache {
 
 /// A listing of an earlier run.
 #[derive(Debug)]
-pub struct CachedListing {
+pub(crate) struct CachedListing {
     /// The listing.
-    pub listing: Listing,
+    pub(crate) listing: Listing,
     /// When it was fetched, to the hour.
-    pub at: SystemTime,
+    pub(crate) at: SystemTime,
 }
 
 /// How long ago a last contact was, for a message.
-pub fn age(at: SystemTime) -> String {
+pub(crate) fn age(at: SystemTime) -> String {
     let elapsed = clock::wall().duration_since(at).unwrap_or_default();
     let seconds = elapsed.as_secs();
     match seconds {
@@ -59,7 +59,7 @@ pub fn age(at: SystemTime) -> String {
 
 impl ListingCache {
     /// `None` if the config disables state, or the machine has no state folder.
-    pub fn of(config: &Config) -> Option<Self> {
+    pub(crate) fn of(config: &Config) -> Option<Self> {
         Some(Self {
             folder: config.state_folder.as_ref()?.join("catalog"),
             source: config.source.as_deref().map(Arc::from),
@@ -67,7 +67,7 @@ impl ListingCache {
     }
 
     /// The last listing of a backend, if there is one. A file that can't be used is logged.
-    pub fn cached_listing(&self, backend: &BackendConfig) -> Option<CachedListing> {
+    pub(crate) fn cached_listing(&self, backend: &BackendConfig) -> Option<CachedListing> {
         let fingerprint = fingerprint(backend)?;
         let path = self.path(backend, &fingerprint);
         let read = files::read(&path, MAX_BYTES).map_err(|error| error.to_string());

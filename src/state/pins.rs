@@ -14,7 +14,7 @@ use crate::files::{self, Readers};
 ///
 /// # Errors
 /// If the file can't be read or written.
-pub fn add(path: &Path, pins: Vec<Pin>) -> io::Result<()> {
+pub(crate) fn add(path: &Path, pins: Vec<Pin>) -> io::Result<()> {
     change(path, |lock| {
         pins.into_iter()
             .fold(false, |changed, pin| lock.add(pin) | changed)
@@ -25,7 +25,7 @@ pub fn add(path: &Path, pins: Vec<Pin>) -> io::Result<()> {
 ///
 /// # Errors
 /// If the file can't be read or written.
-pub fn accept(path: &Path, pins: Vec<Pin>) -> io::Result<()> {
+pub(crate) fn accept(path: &Path, pins: Vec<Pin>) -> io::Result<()> {
     change(path, |lock| {
         let any = !pins.is_empty();
         pins.into_iter().for_each(|pin| lock.accept(pin));

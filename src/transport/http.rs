@@ -18,14 +18,14 @@ use crate::files::read_configured;
 use crate::sync::Mutex;
 
 /// `User-Agent` of every request, unless the config sets another.
-pub const USER_AGENT: &str = concat!("sentinel-gateway/", env!("CARGO_PKG_VERSION"));
+pub(crate) const USER_AGENT: &str = concat!("sentinel-gateway/", env!("CARGO_PKG_VERSION"));
 /// Most idle connections of the kept client to one host.
-pub const MAX_IDLE_PER_HOST: usize = 10;
+pub(crate) const MAX_IDLE_PER_HOST: usize = 10;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 /// How long the burst client keeps idle connections: from one burst of calls to the next.
 const BURST_IDLE_TIMEOUT: Duration = Duration::from_secs(1);
-/// HTTP/2: a connection with an open request and no traffic is pinged after this time, and closed if
-/// the ping is not answered within the same time.
+/// HTTP/2: a connection with an open request and no traffic is pinged after this time, and closed
+/// if the ping is not answered within the same time.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// The clients of the process, by their settings. Clones share them.
@@ -34,30 +34,31 @@ pub struct Pool {
     clients: Arc<Mutex<HashMap<ClientKey, Clients>>>,
 }
 
-/// Two clients with the same settings. With only the first, 64 concurrent calls would close and reopen
-/// most of their connections, since only [`MAX_IDLE_PER_HOST`] may be idle between two bursts.
+/// Two clients with the same settings. With only the first, 64 concurrent calls would close and
+/// reopen most of their connections, since only [`MAX_IDLE_PER_HOST`] may be idle between two
+/// bursts.
 #[derive(Debug, Clone)]
-pub struct Clients {
+pub(crate) struct Clients {
     /// Keeps few idle connections for a long time.
-    pub kept: Client,
+    pub(crate) kept: Client,
     /// For more than [`MAX_IDLE_PER_HOST`] concurrent requests and for long-lived streams: any
     /// number of connections, closed soon after use.
-    pub burst: Client,
+    pub(crate) burst: Client,
 }
 
 /// The settings that make two backends need two clients.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct ClientKey {
+pub(crate) struct ClientKey {
     /// Time limit for TCP and TLS together.
-    pub connect_timeout: Duration,
+    pub(crate) connect_timeout: Duration,
     /// The host is loopback: no proxy from the environment and no name server is used.
-    pub loopback: bool,
+    pub(crate) loopback: bool,
     /// The scheme is https.
-    pub https: bool,
+    pub(crate) https: bool,
     /// A PEM bundle that is trusted in addition to the system's roots.
-    pub ca_file: Option<PathBuf>,
+    pub(crate) ca_file: Option<PathBuf>,
     /// A PEM client certificate chain, and its PEM key.
-    pub client_cert: Option<(PathBuf, PathBuf)>,
+    pub(crate) client_cert: Option<(PathBuf, PathBuf)>,
 }
 
 impl Pool {
@@ -65,7 +66,7 @@ impl Pool {
     ///
     /// # Errors
     /// A message for the user if a certificate file can't be read or used.
-    pub async fn clients(&self, key: ClientKey) -> Result<Clients, String> {
+    pub(crate) async fn clients(&self, key: ClientKey) -> Result<Clients, String> {
         if let Some(built) = self.clients.lock().get(&key) {
             return Ok(built.clone());
         }
@@ -154,8 +155,8 @@ fn build(
         .map_err(|error| format!("the HTTP client can't be built: {error}"))
 }
 
-/// Resolves `localhost` and names below it to loopback addresses. Credentials are sent there without
-/// TLS and without a proxy, so no name server may give another address.
+/// Resolves `localhost` and names below it to loopback addresses. Credentials are sent there
+/// without TLS and without a proxy, so no name server may give another address.
 struct LoopbackResolver;
 
 impl Resolve for LoopbackResolver {

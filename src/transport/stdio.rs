@@ -11,8 +11,8 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::thread;
 
-pub use reader::{OverBudget, StdinEvent, read_lines};
-pub use writer::{DropPolicy, Outbox, WriteEnd, Writer, write_lines};
+pub(crate) use reader::{StdinEvent, read_lines};
+pub(crate) use writer::{DropPolicy, Outbox, WriteEnd, Writer, write_lines};
 
 /// The two streams to the client: stdin and stdout, or pipes in a test.
 pub struct Io {
@@ -23,12 +23,12 @@ pub struct Io {
 }
 
 impl Io {
-    /// The process's stdin and stdout, without the standard library's line buffering, which searches
-    /// the rest of a large response for a line end before each write to the pipe.
+    /// The process's stdin and stdout, without the standard library's line buffering, which
+    /// searches the rest of a large response for a line end before each write to the pipe.
     ///
     /// # Errors
     /// If one of them is not open.
-    pub fn stdio() -> std::io::Result<Self> {
+    pub(crate) fn stdio() -> std::io::Result<Self> {
         #[cfg(unix)]
         let (stdin, stdout) = {
             use std::os::fd::AsFd;

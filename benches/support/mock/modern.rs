@@ -28,13 +28,14 @@ pub(super) fn answer(
     if message.meta().and_then(|meta| meta.version.as_deref()) != Some(MODERN_VERSION) {
         return refused(UNSUPPORTED_VERSION, "not a request of 2026-07-28");
     }
-    let says = |header: &str, value: &str| headers.get(header).is_some_and(|said| said == value);
+    let has_header =
+        |header: &str, value: &str| headers.get(header).is_some_and(|found| found == value);
     let names_the_tool = match (method, message.name()) {
-        ("tools/call", Some(name)) => says("mcp-name", name),
+        ("tools/call", Some(name)) => has_header("mcp-name", name),
         _ => true,
     };
-    if !says("mcp-protocol-version", MODERN_VERSION)
-        || !says("mcp-method", method)
+    if !has_header("mcp-protocol-version", MODERN_VERSION)
+        || !has_header("mcp-method", method)
         || !names_the_tool
     {
         return refused(HEADER_MISMATCH, "headers and body differ");

@@ -18,8 +18,8 @@ const CONTEXT: usize = 1;
 /// Time limit, since a text may be made to be slow to compare. Past it the difference is coarser.
 const TIMEOUT: Duration = Duration::from_millis(5);
 
-/// The difference of these parts as unified diffs, each under its part's name, in at most `max_lines`
-/// lines and one that counts the rest.
+/// The difference of these parts as unified diffs, each under its part's name, in at most
+/// `max_lines` lines and one that counts the rest.
 pub(super) fn of_parts(
     old: &RawJson,
     new: &RawJson,

@@ -10,10 +10,9 @@ use rand::RngExt;
 use sha2::{Digest, Sha256};
 
 use crate::hex::hex;
-use crate::protocol::RawJson;
-use crate::protocol::RpcError;
 use crate::protocol::error::INVALID_PARAMS;
 use crate::protocol::raw::quoted;
+use crate::protocol::{RawJson, RpcError, json_scan};
 
 /// The prefix of all states of this process, and of no other gateway's.
 static OURS: LazyLock<String> = LazyLock::new(|| format!("sentinel.{}.", random_hex::<8>()));
@@ -70,19 +69,18 @@ impl RequestFingerprint {
     }
 }
 
-/// JSON text without the white space between its tokens.
+/// Adds JSON text without the white space between its tokens.
 fn feed(digest: &mut Sha256, text: &[u8]) {
-    let (mut in_string, mut escaped, mut from) = (false, false, 0);
-    for (at, byte) in text.iter().enumerate() {
+    let (mut at, mut from) = (0, 0);
+    while let Some(byte) = text.get(at) {
         match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = in_string,
-            b'"' => in_string = !in_string,
-            _ if !in_string && byte.is_ascii_whitespace() => {
+            b'"' => at = json_scan::string_end(text, at).unwrap_or(text.len()),
+            b' ' | b'\t' | b'\n' | b'\r' => {
                 digest.update(&text[from..at]);
-                from = at + 1;
+                at += 1;
+                from = at;
             }
-            _ => {}
+            _ => at += 1,
         }
     }
     digest.update(&text[from..]);

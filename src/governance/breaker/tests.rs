@@ -168,8 +168,8 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
-    /// Never two probes within [`LONGEST_WAIT`]; calls are refused only after five failures; successes
-    /// and neutral results never open it.
+    /// Never two probes within [`LONGEST_WAIT`]; calls are refused only after five failures;
+    /// successes and neutral results never open it.
     #[test]
     fn its_invariants_hold_for_any_sequence_of_events(steps in prop::collection::vec(step(), 1..200)) {
         let runtime = tokio::runtime::Builder::new_current_thread()

@@ -22,7 +22,7 @@ const MODERN_ONLY: [&str; 5] = [
 
 /// A modern server's outcome for a legacy client (F-L-04, X-LM-09). `read`: the request was
 /// `resources/read`, for which the legacy era has an error code of its own.
-pub fn outcome_from_modern(outcome: Outcome, read: bool) -> Outcome {
+pub(crate) fn outcome_from_modern(outcome: Outcome, read: bool) -> Outcome {
     match outcome {
         Outcome::Result(result) => {
             let keys = [key::SERVER_INFO, key::SUBSCRIPTION_ID];
@@ -44,13 +44,13 @@ fn error_from_modern(error: RawJson, read: bool) -> RawJson {
 
 /// The params of a modern request for a legacy server: without the keys of `_meta` that describe a
 /// modern client.
-pub fn params_from_modern(params: &RawJson) -> RawJson {
+pub(crate) fn params_from_modern(params: &RawJson) -> RawJson {
     modern::without_members(params, &[], &key::REQUEST)
 }
 
 /// A legacy server's outcome for a modern client, with that era's error codes (F-M-07, X-ML-11).
 /// `uri`: of the resource that the request is about, if any.
-pub fn outcome_for_modern(outcome: Outcome, uri: Option<&str>) -> Outcome {
+pub(crate) fn outcome_for_modern(outcome: Outcome, uri: Option<&str>) -> Outcome {
     match outcome {
         Outcome::Error(error) => Outcome::Error(error_for_modern(error, uri)),
         result @ Outcome::Result(_) => result,

@@ -25,7 +25,7 @@ pub enum LogLevel {
 
 impl LogLevel {
     /// Every level, from least to most urgent.
-    pub const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Debug,
         Self::Info,
         Self::Notice,
@@ -37,7 +37,7 @@ impl LogLevel {
     ];
 
     /// Its name in the protocol.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Debug => "debug",
             Self::Info => "info",
@@ -51,12 +51,12 @@ impl LogLevel {
     }
 
     /// The level with this name, if there is one.
-    pub fn of(name: &str) -> Option<Self> {
+    pub(crate) fn of(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|level| level.name() == name)
     }
 
     /// All names, separated by commas, for a message.
-    pub fn names() -> String {
+    pub(crate) fn names() -> String {
         Self::ALL.map(Self::name).join(", ")
     }
 }

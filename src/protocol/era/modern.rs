@@ -15,24 +15,24 @@ use crate::protocol::raw::quoted;
 use crate::protocol::{ClientProfile, Freshness, Outcome, RawJson, RpcError, task};
 
 /// Keys of `_meta` (MCP 2026-07-28, basic, "General fields").
-pub mod key {
+pub(crate) mod key {
     /// Of a request: its protocol version.
-    pub const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+    pub(crate) const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
     /// Of a request: name and version of the client.
-    pub const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
+    pub(crate) const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
     /// Of a request: capabilities of the client.
-    pub const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+    pub(crate) const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
     /// Of a request: the least urgent level of log messages that it wants.
-    pub const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
+    pub(crate) const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
     /// Of a result: name and version of the server.
-    pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+    pub(crate) const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
     /// Of every message of a subscription: the id of its `subscriptions/listen` request.
-    pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
+    pub(crate) const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
     /// Of a result of the gateway: name and version of the backend.
-    pub const BACKEND_INFO: &str = "sentinel-gateway/serverInfo";
+    pub(crate) const BACKEND_INFO: &str = "sentinel-gateway/serverInfo";
 
     /// The keys of a request.
-    pub const REQUEST: [&str; 4] = [
+    pub(crate) const REQUEST: [&str; 4] = [
         PROTOCOL_VERSION,
         CLIENT_INFO,
         CLIENT_CAPABILITIES,
@@ -44,7 +44,7 @@ pub mod key {
 ///
 /// # Errors
 /// -32022 for an unsupported version; -32602 for a member that is missing or has the wrong type.
-pub fn client_of(params: Option<&RawJson>) -> Option<Result<ClientProfile, RpcError>> {
+pub(crate) fn client_of(params: Option<&RawJson>) -> Option<Result<ClientProfile, RpcError>> {
     let meta = params?.get("_meta")?;
     match meta.locate_members(key::REQUEST) {
         Ok([None, ..]) => None,
@@ -102,7 +102,7 @@ fn read_client(version: &RawJson, rest: [Option<RawJson>; 3]) -> Result<ClientPr
 
 /// The params of a request to a modern server on behalf of this client. Other members, and other
 /// keys of `_meta`, are kept.
-pub fn params_for(params: Option<&RawJson>, client: &ClientProfile) -> RawJson {
+pub(crate) fn params_for(params: Option<&RawJson>, client: &ClientProfile) -> RawJson {
     let params = params.cloned().unwrap_or_else(|| RawJson::trusted("{}"));
     let meta = params.get("_meta").filter(RawJson::is_object);
     let meta = meta.unwrap_or_else(|| RawJson::trusted("{}"));
@@ -130,7 +130,7 @@ pub fn params_for(params: Option<&RawJson>, client: &ClientProfile) -> RawJson {
 }
 
 /// The caching hints of a result, as its members (MCP 2026-07-28, server/utilities/caching).
-pub fn caching_hints(freshness: Freshness) -> [(&'static str, Bytes); 2] {
+pub(crate) fn caching_hints(freshness: Freshness) -> [(&'static str, Bytes); 2] {
     let scope = if freshness.public {
         "public"
     } else {
@@ -144,7 +144,7 @@ pub fn caching_hints(freshness: Freshness) -> [(&'static str, Bytes); 2] {
 
 /// Which members are added to a result; members that it has are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ResultStamp {
+pub(crate) enum ResultStamp {
     /// None: it is not complete, and has its `resultType`.
     Itself,
     /// `resultType`, which every complete result must have.
@@ -156,7 +156,7 @@ pub enum ResultStamp {
 
 /// A result for a modern client: with the members it must have, the gateway as its server, and the
 /// backend's identity under [`key::BACKEND_INFO`] (X-MM-04).
-pub fn stamp_result(result: &RawJson, stamp: ResultStamp, gateway: &RawJson) -> RawJson {
+pub(crate) fn stamp_result(result: &RawJson, stamp: ResultStamp, gateway: &RawJson) -> RawJson {
     let meta = result.get("_meta").filter(RawJson::is_object);
     let meta = meta.unwrap_or_else(|| RawJson::trusted("{}"));
     let mut set = vec![(key::SERVER_INFO, gateway.clone().into_bytes())];
@@ -177,7 +177,7 @@ pub fn stamp_result(result: &RawJson, stamp: ResultStamp, gateway: &RawJson) -> 
 }
 
 /// The params of a notification without the id of the gateway's own subscription at the server.
-pub fn without_subscription_id(params: &RawJson) -> RawJson {
+pub(crate) fn without_subscription_id(params: &RawJson) -> RawJson {
     without_members(params, &[], &[key::SUBSCRIPTION_ID])
 }
 
@@ -207,7 +207,7 @@ pub enum ResultType {
 
 impl ResultType {
     /// The type of this result; `None` for an unknown one.
-    pub fn of(result: &RawJson) -> Option<Self> {
+    pub(crate) fn of(result: &RawJson) -> Option<Self> {
         match result.get("resultType") {
             None => Some(Self::Complete),
             Some(kind) => match kind.as_str() {
@@ -223,7 +223,7 @@ impl ResultType {
 /// A modern backend's outcome for a modern client. Error codes about the gateway's own HTTP
 /// requests, and codes that the specification reserves or has retired, become an internal error
 /// (F-M-07).
-pub fn outcome_for_client(outcome: Outcome) -> Outcome {
+pub(crate) fn outcome_for_client(outcome: Outcome) -> Outcome {
     let internal = |error: &RawJson| match code_of(error) {
         Some(MISSING_CAPABILITY) => false,
         Some(RESOURCE_NOT_FOUND | URL_ELICITATION_REQUIRED | -32099..=-32020) => true,
@@ -240,13 +240,13 @@ pub fn outcome_for_client(outcome: Outcome) -> Outcome {
 
 /// Whether a request of this method may be answered with `input_required` (MCP 2026-07-28,
 /// basic/patterns/mrtr, "Supported Requests").
-pub fn may_require_input(method: &str) -> bool {
+pub(crate) fn may_require_input(method: &str) -> bool {
     matches!(method, "tools/call" | "prompts/get" | "resources/read")
 }
 
 /// A legacy client's capabilities as declared to a modern server: without tasks and
 /// `roots.listChanged`, which that era has in another form (X-LM-01, X-LM-10).
-pub fn capabilities_of_legacy(capabilities: &RawJson) -> RawJson {
+pub(crate) fn capabilities_of_legacy(capabilities: &RawJson) -> RawJson {
     let mut set = Vec::new();
     if let Some(roots) = capabilities.get("roots").filter(RawJson::is_object) {
         let roots = roots.with_members(&[], &["listChanged"]);

@@ -18,9 +18,9 @@ const DATA: [&str; 4] = ["default", "const", "enum", "examples"];
 
 /// A parameter that is also sent as a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParamHeader {
+pub(crate) struct ParamHeader {
     /// `Mcp-Param-…`, in lower case.
-    pub header: String,
+    pub(crate) header: String,
     /// Path of member names through the arguments.
     path: Vec<String>,
 }
@@ -30,7 +30,7 @@ impl ParamHeader {
     ///
     /// # Errors
     /// What is wrong with an annotation. Such a tool must not be listed.
-    pub fn of_tool(definition: &RawJson) -> Result<Vec<Self>, String> {
+    pub(crate) fn of_tool(definition: &RawJson) -> Result<Vec<Self>, String> {
         let Some(schema) = definition.get("inputSchema") else {
             return Ok(Vec::new());
         };
@@ -48,7 +48,7 @@ impl ParamHeader {
 
     /// The header's value for these arguments; `None` if the parameter is missing, null or not a
     /// string, an integer or a boolean.
-    pub fn value(&self, arguments: &RawJson) -> Option<String> {
+    pub(crate) fn value(&self, arguments: &RawJson) -> Option<String> {
         let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
         let value = arguments.at(&path)?;
         let plain = match value.as_str() {
@@ -65,7 +65,7 @@ impl ParamHeader {
 
 /// A header value for this text: the text itself if it is printable ASCII, else in base64 as
 /// `=?base64?…?=`.
-pub fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     let plain = text.bytes().all(|byte| (0x20..=0x7E).contains(&byte));
     let padded = text.starts_with(' ') || text.ends_with(' ');
     let looks_encoded = text.starts_with("=?base64?") && text.ends_with("?=");

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use crate::protocol::RawJson;
 
 /// Most elements that are read from one array.
-pub const MAX_ELEMENTS: usize = 10_000;
+pub(crate) const MAX_ELEMENTS: usize = 10_000;
 
 /// The elements of an array, each as its own text; `None` if it is not an array or has more than
 /// [`MAX_ELEMENTS`].
@@ -22,7 +22,7 @@ pub fn elements(array: &RawJson) -> Option<Vec<RawJson>> {
 }
 
 /// Like [`elements`], but truncates at [`MAX_ELEMENTS`] instead of returning `None`.
-pub fn first_elements(array: &RawJson) -> Option<Vec<RawJson>> {
+pub(crate) fn first_elements(array: &RawJson) -> Option<Vec<RawJson>> {
     let read: Array<'_> = array.read().ok()?;
     Some(read.parts_of(array))
 }

@@ -16,7 +16,7 @@ impl RawJson {
     }
 
     /// The same; `defaults` are members that are added only if they are missing.
-    pub fn with_members_and_defaults(
+    pub(crate) fn with_members_and_defaults(
         &self,
         set: &[(&str, Bytes)],
         defaults: &[(&str, Bytes)],

@@ -14,7 +14,7 @@ use crate::protocol::{Inbound, message};
 
 /// What the reader sends to the gateway.
 #[derive(Debug)]
-pub enum StdinEvent {
+pub(crate) enum StdinEvent {
     /// A line that is one message in the usual form.
     Message(Inbound),
     /// Any other line, without its end. Never empty; may not be UTF-8.
@@ -25,12 +25,12 @@ pub enum StdinEvent {
     TooLong,
 }
 
-/// A line that was read although the budget has no room for it: it may be a message that needs none (a
-/// cancellation, a ping, a response). The next line is read after this is dropped.
+/// A line that was read although the budget has no room for it: it may be a message that needs none
+/// (a cancellation, a ping, a response). The next line is read after this is dropped.
 #[derive(Debug)]
-pub struct OverBudget {
+pub(crate) struct OverBudget {
     /// The line, unparsed.
-    pub line: Bytes,
+    pub(crate) line: Bytes,
     _seen: oneshot::Sender<()>,
 }
 
@@ -39,9 +39,9 @@ const READ_AHEAD: usize = 256;
 /// Size of the read buffer, in bytes.
 const CHUNK: usize = 64 * 1024;
 
-/// Starts the reader thread. Lines of more than `max_line` bytes are discarded; others are charged to
-/// the budget. The channel closes at the end of input or at a read error.
-pub fn read_lines(
+/// Starts the reader thread. Lines of more than `max_line` bytes are discarded; others are charged
+/// to the budget. The channel closes at the end of input or at a read error.
+pub(crate) fn read_lines(
     reader: Box<dyn Read + Send>,
     max_line: usize,
     budget: Budget,

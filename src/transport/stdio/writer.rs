@@ -1,9 +1,9 @@
 //! The writer thread and its queue.
 //!
-//! Owns the bound on what is queued for a client that reads slowly. A line with a [`DropPolicy`] may
-//! be replaced or dropped, and is queued only if the budget has room; any other line is kept. Past a
-//! limit, or if one write hangs for too long, the queue is [stuck](WriteEnd::Stuck). It must not
-//! know what a line contains.
+//! Owns the bound on what is queued for a client that reads slowly. A line with a [`DropPolicy`]
+//! may be replaced or dropped, and is queued only if the budget has room; any other line is kept.
+//! Past a limit, or if one write hangs for too long, the queue is [stuck](WriteEnd::Stuck). It must
+//! not know what a line contains.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::Write;
@@ -23,10 +23,10 @@ const SLOW: usize = 1024 * 1024;
 /// Longest time that one write may take.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What happens to a line if the client reads slowly. Without room in the budget a line with a policy
-/// is dropped.
+/// What happens to a line if the client reads slowly. Without room in the budget a line with a
+/// policy is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DropPolicy {
+pub(crate) enum DropPolicy {
     /// It is queued.
     Keep,
     /// It replaces the last line with the same key that is still queued.
@@ -37,7 +37,7 @@ pub enum DropPolicy {
 
 /// Why writing has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WriteEnd {
+pub(crate) enum WriteEnd {
     /// Closed and drained, or stdout is broken.
     Done,
     /// The client does not read what we write.
@@ -49,12 +49,12 @@ pub enum WriteEnd {
 
 /// The queue of lines to the client, written in order by the writer thread.
 #[derive(Clone)]
-pub struct Outbox {
+pub(crate) struct Outbox {
     queue: Arc<Queue>,
 }
 
 /// Reports the end of writing. Awaited at exit, so that the last response is not lost.
-pub struct Writer {
+pub(crate) struct Writer {
     finished: oneshot::Receiver<()>,
     stuck: oneshot::Receiver<usize>,
 }
@@ -114,7 +114,7 @@ impl Queue {
 
 /// Starts the writer thread. Queued bytes count against the budget; with more queued than the whole
 /// budget, the queue is stuck.
-pub fn write_lines(writer: Box<dyn Write + Send>, budget: Budget) -> (Outbox, Writer) {
+pub(crate) fn write_lines(writer: Box<dyn Write + Send>, budget: Budget) -> (Outbox, Writer) {
     let (done, finished) = oneshot::channel();
     let (report_stuck, stuck) = oneshot::channel();
     let queue = Arc::new(Queue {
@@ -147,12 +147,12 @@ pub fn write_lines(writer: Box<dyn Write + Send>, budget: Budget) -> (Outbox, Wr
 impl Outbox {
     /// Queues one line, given without its end. Never waits. The line is written after the next
     /// [`flush`](Self::flush) at the latest.
-    pub fn push(&self, line: Bytes) {
+    pub(crate) fn push(&self, line: Bytes) {
         self.push_parts([line]);
     }
 
     /// Queues one line given in parts, so that a large one need not be concatenated.
-    pub fn push_parts<const N: usize>(&self, parts: [Bytes; N]) {
+    pub(crate) fn push_parts<const N: usize>(&self, parts: [Bytes; N]) {
         self.change(|state| {
             for (at, text) in parts.into_iter().enumerate() {
                 state.add(text, at + 1 == N);
@@ -161,7 +161,7 @@ impl Outbox {
     }
 
     /// Queues one line that may be replaced or dropped; returns whether it was queued.
-    pub fn push_with_policy(&self, line: Bytes, policy: DropPolicy) -> bool {
+    pub(crate) fn push_with_policy(&self, line: Bytes, policy: DropPolicy) -> bool {
         let budget = &self.queue.budget;
         let slow = SLOW.min(budget.limit() / 4);
         let mut kept = true;
@@ -174,9 +174,9 @@ impl Outbox {
         kept
     }
 
-    /// Wakes the writer if it waits. Call it once for several lines: each wake-up costs system calls
-    /// here, in the writer and in the client.
-    pub fn flush(&self) {
+    /// Wakes the writer if it waits. Call it once for several lines: each wake-up costs system
+    /// calls here, in the writer and in the client.
+    pub(crate) fn flush(&self) {
         let mut state = self.queue.lock();
         if !state.pieces.is_empty() && std::mem::take(&mut state.idle) {
             drop(state);
@@ -185,7 +185,7 @@ impl Outbox {
     }
 
     /// Accepts no more lines. The writer ends after writing what is queued.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.queue.lock().closed = true;
         self.queue.ready.notify_one();
     }
@@ -236,7 +236,8 @@ impl State {
         self.pieces.push_back(piece);
     }
 
-    /// Adds a line in place of the last one with its key; with at most `slow` bytes queued, both stay.
+    /// Adds a line in place of the last one with its key; with at most `slow` bytes queued, both
+    /// stay.
     fn put(&mut self, key: u64, line: Bytes, slow: usize) {
         if let Some(waiting) = self.waiting(key) {
             let length = line.len();
@@ -263,7 +264,7 @@ impl State {
 
 impl Writer {
     /// Waits until nothing more can be written. May be called again; `Stuck` is returned once.
-    pub async fn ended(&mut self) -> WriteEnd {
+    pub(crate) async fn ended(&mut self) -> WriteEnd {
         // A receiver that has completed must not be polled again.
         if self.finished.is_terminated() {
             return WriteEnd::Done;
@@ -277,8 +278,9 @@ impl Writer {
         }
     }
 
-    /// Waits until the last line is written, for at most this time: a client may have stopped reading.
-    pub async fn join(mut self, at_most: Duration) {
+    /// Waits until the last line is written, for at most this time: a client may have stopped
+    /// reading.
+    pub(crate) async fn join(mut self, at_most: Duration) {
         if !self.finished.is_terminated() {
             let _ = tokio::time::timeout(at_most, &mut self.finished).await;
         }
