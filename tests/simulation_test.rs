@@ -1,4 +1,4 @@
-//! A random generator drives client and backends, and whatever it does, what the gateway promises holds.
+//! A random generator drives client and backends; in every run the gateway keeps its guarantees.
 //!
 //! Each seed is a whole life of a gateway: calls of both eras, cancellations, questions, faults,
 //! broken connections, lost sessions, nonsense, and an end in the middle of it. Its clock is moved

@@ -159,7 +159,7 @@ fn fault_09_no_message(run: &Run<'_>) {
         refused(&mut rig, line, INVALID_REQUEST, id);
     }
     if rig.is_ours() {
-        // Which of the two counts differs from reader to reader, so that the law can't tell.
+        // Which of the two counts differs from reader to reader, so that the protocol checker can't tell.
         let twice = r#"{"jsonrpc":"2.0","id":"x","method":"ping","method":"ping"}"#;
         refused(&mut rig, twice, INVALID_REQUEST, json!("x"));
     }

@@ -84,7 +84,7 @@ fn who_wants_no_progress_gets_none() {
         });
         fake.on_tool("t", stream.event(done(modern, "done")));
         let mut gateway = client(&fake.entry("fake", ""), modern, json!({}));
-        // Whatever came of progress would be an untaken message, and against the law.
+        // Whatever came of progress would be an unread message, and a violation for the protocol checker.
         assert_eq!(gateway.call("t", json!({})).text(), "done");
         let meta = &fake.next_request("tools/call").message["params"]["_meta"];
         assert_eq!(meta["progressToken"], Value::Null);
@@ -129,7 +129,7 @@ fn what_was_cancelled_is_not_answered_however_it_ends() {
             gate.wait_for(1);
             gateway.cancel(id);
             gateway.cancel(id);
-            // From this answer on the law wants silence.
+            // From this answer on the protocol checker allows no more messages.
             gateway.call("other", json!({})).result();
             gate.open();
             gateway.call("other", json!({})).result();

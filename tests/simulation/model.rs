@@ -1,8 +1,8 @@
 //! What may come of each call, whatever happened in between.
 //!
-//! That each id is answered once, in its own era and with growing progress, is checked by the [protocol checker] of all
-//! tests. Here is the rest: whose answer it is, whether a failure had a cause, and how often the
-//! tool ran.
+//! The [protocol checker] of all tests checks that each id is answered once, in its own era and with
+//! growing progress. Here is the rest: whose answer it is, whether a failure had a cause, and how
+//! often the tool ran.
 //!
 //! [protocol checker]: crate::common::protocol_checker
 
