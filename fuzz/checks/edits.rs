@@ -4,8 +4,8 @@ use bytes::Bytes;
 use sentinel_gateway::protocol::RawJson;
 use serde_json::value::RawValue;
 
-use super::chance::Chance;
 use super::chance_of;
+use super::rng::Rng;
 
 const NEW: &str = r#"{"new":[1.10]}"#;
 
@@ -44,10 +44,10 @@ pub fn check(data: &[u8]) {
     places_are_replaced(&object);
 }
 
-fn members_are_set_and_left_out(object: &RawJson, members: &[(&str, &str)], chance: &mut Chance) {
+fn members_are_set_and_left_out(object: &RawJson, members: &[(&str, &str)], rng: &mut Rng) {
     let mut some = |extra: &'static str| -> Vec<&str> {
         let picked = members.iter().map(|(name, _)| *name);
-        let picked: Vec<_> = picked.filter(|_| chance.one_in(3)).collect();
+        let picked: Vec<_> = picked.filter(|_| rng.one_in(3)).collect();
         picked.into_iter().chain([extra]).collect()
     };
     let (mut set, mut without) = (some("added"), some("left out"));

@@ -7,10 +7,8 @@
 
 use std::ops::Range;
 
-use chance::Chance;
+use rng::Rng;
 
-#[path = "../../tests/common/chance.rs"]
-pub mod chance;
 pub mod config;
 pub mod edits;
 pub mod envelope;
@@ -18,6 +16,8 @@ pub mod json_scan;
 pub mod names;
 pub mod reply;
 pub mod retry_after;
+#[path = "../../tests/common/rng.rs"]
+pub mod rng;
 pub mod sse;
 pub mod www_authenticate;
 
@@ -37,18 +37,16 @@ pub const ALL: [(&str, Check); 9] = [
     ("www_authenticate", www_authenticate::check),
 ];
 
-/// Chance that these bytes decide, and nothing else: their FNV-1a hash is its seed. So a corpus
+/// A generator seeded by the FNV-1a hash of these bytes and nothing else. So a corpus
 /// stays readable, and a finding can be repeated.
-fn chance_of(data: &[u8]) -> Chance {
+fn chance_of(data: &[u8]) -> Rng {
     let hash = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
-    Chance(data.iter().fold(0xcbf2_9ce4_8422_2325, hash))
+    Rng(data.iter().fold(0xcbf2_9ce4_8422_2325, hash))
 }
 
 /// A text of this length in up to eight pieces, some of which may be empty.
-fn pieces(chance: &mut Chance, length: usize) -> Vec<Range<usize>> {
-    let mut cuts: Vec<usize> = (0..chance.below(8))
-        .map(|_| chance.below(length + 1))
-        .collect();
+fn pieces(rng: &mut Rng, length: usize) -> Vec<Range<usize>> {
+    let mut cuts: Vec<usize> = (0..rng.below(8)).map(|_| rng.below(length + 1)).collect();
     cuts.sort_unstable();
     cuts.push(length);
     let mut from = 0;

@@ -18,7 +18,7 @@ use sentinel_gateway::protocol::{Era, Id, Notification, Outcome, RawJson, Reques
 use sentinel_gateway::transport::http::Pool;
 use serde_json::value::RawValue;
 
-use super::chance::Chance;
+use super::rng::Rng;
 use super::{assert_readable, chance_of, pieces};
 
 /// What the backend is sent as its bearer token, and may say back.
@@ -64,8 +64,8 @@ pub fn check(data: &[u8]) {
     let Ok(status) = status.parse::<http::StatusCode>() else {
         return;
     };
-    let chance = &mut chance_of(data);
-    with_endpoint(|endpoint| holds(endpoint, status, media_type, body, chance));
+    let rng = &mut chance_of(data);
+    with_endpoint(|endpoint| holds(endpoint, status, media_type, body, rng));
 }
 
 fn holds(
@@ -73,7 +73,7 @@ fn holds(
     status: http::StatusCode,
     media_type: &str,
     body: &[u8],
-    chance: &mut Chance,
+    rng: &mut Rng,
 ) {
     for era in [Era::Legacy, Era::Modern] {
         for (in_session, probing) in [(false, false), (true, false), (false, true)] {
@@ -84,7 +84,7 @@ fn holds(
             let Some(whole) = read(vec![body]) else {
                 return;
             };
-            let pieces = pieces(chance, body.len());
+            let pieces = pieces(rng, body.len());
             let cut = read(pieces.into_iter().map(|piece| &body[piece]).collect());
             let same = cut.is_some_and(|cut| format!("{cut:?}") == format!("{whole:?}"));
             assert!(same, "it depends on where the body is cut");

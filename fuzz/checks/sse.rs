@@ -17,8 +17,8 @@ const CAP: usize = 48;
 type Seen = (Event, Option<String>);
 
 pub fn check(data: &[u8]) {
-    let mut chance = chance_of(data);
-    let pieces: Vec<&[u8]> = pieces(&mut chance, data.len())
+    let mut rng = chance_of(data);
+    let pieces: Vec<&[u8]> = pieces(&mut rng, data.len())
         .into_iter()
         .map(|piece| &data[piece])
         .collect();

@@ -20,12 +20,14 @@ impl Rotating {
         let accepted = folder.path().join("accepted");
         std::fs::write(&accepted, "old").unwrap();
         std::fs::write(folder.path().join("token"), "old\n").unwrap();
-        let fake = FakeBackend::start().tool("act").improvise(move |request| {
-            let accepted = format!("Bearer {}", std::fs::read_to_string(&accepted).unwrap());
-            let sent = request.header("authorization");
-            (sent != Some(accepted.as_str()))
-                .then(|| Reply::status(401).header("www-authenticate", "Bearer"))
-        });
+        let fake = FakeBackend::start()
+            .tool("act")
+            .respond_with(move |request| {
+                let accepted = format!("Bearer {}", std::fs::read_to_string(&accepted).unwrap());
+                let sent = request.header("authorization");
+                (sent != Some(accepted.as_str()))
+                    .then(|| Reply::status(401).header("www-authenticate", "Bearer"))
+            });
         Self { folder, fake }
     }
 

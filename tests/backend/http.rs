@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::common::fake::FakeBackend;
+use crate::common::malformed::BAD_FRAMING;
 use crate::common::message::text;
-use crate::common::odd::BAD_FRAMING;
 use crate::common::reply::Reply;
 use crate::fixture::{Fault, Fixture, answers_to_all};
 

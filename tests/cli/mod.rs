@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::common::PATIENCE;
-use crate::common::canary::{self, Watch};
+use crate::common::canary::{self, ScannedPipe};
 use crate::common::fake::FakeBackend;
 use crate::common::process::{self, gateway};
 use crate::common::reply::Reply;
@@ -24,7 +24,7 @@ const PING: &str = r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#;
 struct Process {
     child: Child,
     stdin: Option<ChildStdin>,
-    stdout: BufReader<Watch<ChildStdout>>,
+    stdout: BufReader<ScannedPipe<ChildStdout>>,
     folder: TempDir,
 }
 
@@ -46,7 +46,7 @@ impl Process {
         );
         Self {
             stdin: child.stdin.take(),
-            stdout: BufReader::new(Watch::new("stdout", child.stdout.take().unwrap())),
+            stdout: BufReader::new(ScannedPipe::new("stdout", child.stdout.take().unwrap())),
             child,
             folder,
         }
@@ -106,7 +106,7 @@ impl Process {
     /// Waits for its end and returns its exit code and stderr.
     fn exit(mut self) -> (Option<i32>, String) {
         self.stdin = None;
-        let mut stderr = Watch::new("stderr", self.child.stderr.take().unwrap());
+        let mut stderr = ScannedPipe::new("stderr", self.child.stderr.take().unwrap());
         let (ended, end) = channel();
         thread::spawn(move || {
             let mut log = String::new();
@@ -119,7 +119,7 @@ impl Process {
         }
         let log = log.expect("the gateway doesn't end");
         drop(self.folder);
-        canary::assert_none();
+        canary::assert_no_leaks();
         (self.child.wait().unwrap().code(), log)
     }
 }

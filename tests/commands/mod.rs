@@ -50,9 +50,9 @@ impl Shell {
             stdout,
             stderr,
         } = self.command(args).output().unwrap();
-        canary::look("stdout", &stdout);
-        canary::look("stderr", &stderr);
-        canary::assert_none();
+        canary::scan("stdout", &stdout);
+        canary::scan("stderr", &stderr);
+        canary::assert_no_leaks();
         Ended {
             code: status.code().unwrap(),
             out: String::from_utf8(stdout).unwrap(),

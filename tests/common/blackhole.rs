@@ -1,4 +1,4 @@
-//! Addresses that take no connection and refuse none.
+//! Addresses that neither accept nor refuse connections.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -11,14 +11,14 @@ use tokio::time::{Instant, sleep, timeout};
 /// How long to retry while the address is in use, for example by a connection of another test.
 const BIND_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Takes connections until its queue is full, and leaves all after them without an answer.
+/// A listener whose queue is full, so that further connections get no answer.
 pub struct Blackhole {
     _runtime: Runtime,
     _held: Vec<TcpStream>,
 }
 
 impl Blackhole {
-    /// At an address where nothing listens.
+    /// Listens at this address, which must be free.
     ///
     /// # Errors
     /// If this machine has no such address, or it stays in use.

@@ -1,8 +1,8 @@
-//! Secrets that must show nowhere: planted in every config that a test runs a gateway with, and
-//! looked for in all that a gateway says, by the harness itself.
+//! Canary secrets that must never appear in the gateway's output.
 //!
-//! A backend's own answers pass a gateway byte for byte; what a server knows and says there is
-//! the server's affair. Everything else a gateway says is its own.
+//! Owns their planting in every config that a test runs a gateway with, and the scan of everything
+//! that a gateway writes. A backend's results pass the gateway byte for byte, so a test backend
+//! must not put a secret into them.
 
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
@@ -15,44 +15,44 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use memchr::memmem::Finder;
 use tracing_subscriber::EnvFilter;
 
-/// The environment variables that hold one each.
+/// The environment variables that hold one secret each.
 pub const VARIABLES: [&str; 3] = ["CANARY_ENV", "CANARY_BEARER", "CANARY_TEXT"];
 
-/// A word that exists nowhere else, in all that is planted.
-static WORD: LazyLock<String> = LazyLock::new(|| {
+/// The random token that every secret contains.
+static TOKEN: LazyLock<String> = LazyLock::new(|| {
     let [a, b]: [u64; 2] = [rand::random(), rand::random()];
     format!("canary{a:016x}{b:016x}")
 });
 
-/// How the word looks, in plain and in disguise.
-static LOOKS: LazyLock<Vec<Finder<'static>>> = LazyLock::new(|| {
-    let hex = WORD.bytes().fold(String::new(), |mut hex, byte| {
+/// The token as it is and encoded.
+static PATTERNS: LazyLock<Vec<Finder<'static>>> = LazyLock::new(|| {
+    let hex = TOKEN.bytes().fold(String::new(), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");
         hex
     });
-    let reversed = WORD.chars().rev().collect();
-    let mut looks = vec![WORD.clone(), WORD.to_uppercase(), hex, reversed];
-    // What stands before it shifts the letters of base64; those in its middle are certain.
+    let reversed = TOKEN.chars().rev().collect();
+    let mut patterns = vec![TOKEN.clone(), TOKEN.to_uppercase(), hex, reversed];
+    // The bytes around it change the outer characters of its base64, not those in the middle.
     for shift in 0..3 {
-        let encoded = STANDARD.encode("x".repeat(shift) + &WORD);
-        looks.push(encoded[4..encoded.len() - 4].to_owned());
+        let encoded = STANDARD.encode("x".repeat(shift) + &TOKEN);
+        patterns.push(encoded[4..encoded.len() - 4].to_owned());
     }
-    let looks = looks.into_iter();
-    looks
-        .map(|look| Finder::new(look.as_bytes()).into_owned())
+    let patterns = patterns.into_iter();
+    patterns
+        .map(|pattern| Finder::new(pattern.as_bytes()).into_owned())
         .collect()
 });
 
 static LINES: AtomicUsize = AtomicUsize::new(0);
 static FOUND: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// The secret of this name, with characters that JSON, URLs and headers write otherwise.
+/// The secret with this name. It has characters that JSON, URLs and headers escape.
 pub fn secret(name: &str) -> String {
-    format!("{name}\"{}/+=", *WORD)
+    format!("{name}\"{}/+=", *TOKEN)
 }
 
-/// The same in the forms in which servers say things back.
-pub fn spellings(secret: &str) -> Vec<String> {
+/// The encodings in which a server may echo a secret.
+pub fn encodings(secret: &str) -> Vec<String> {
     let json = serde_json::Value::from(secret).to_string();
     let json = json[1..json.len() - 1].to_owned();
     let percent = secret
@@ -71,13 +71,13 @@ pub fn spellings(secret: &str) -> Vec<String> {
     ]
 }
 
-/// The value of a variable of [`VARIABLES`].
+/// The value of a variable in [`VARIABLES`].
 pub fn variable(name: &str) -> Option<String> {
     VARIABLES.contains(&name).then(|| secret(name))
 }
 
-/// Plants them in this sentinel.toml: from variables, from a file in `folder`, in headers and in
-/// URLs, of every backend on this machine that leaves room for them.
+/// Adds secrets to the headers and URLs of every backend on this machine in a sentinel.toml. They
+/// come from variables and from a file in `folder`. Keys that the config already has stay.
 pub fn plant(toml: &str, folder: &Path) -> String {
     let file = folder.join("canary");
     std::fs::write(&file, secret("file")).unwrap();
@@ -100,13 +100,13 @@ fn plant_in(section: &str, file: &Path) -> String {
         .find(['"', '\''])
         .map_or(url, |length| url + length);
     if !section[url..end].contains('?') {
-        section.insert_str(end, &format!("?canary={}", *WORD));
+        section.insert_str(end, &format!("?canary={}", *TOKEN));
     }
     let mut keys = String::new();
-    let may_sign = ["bearer", "uthorization", "ca_file"]
+    let has_no_credentials = ["bearer", "uthorization", "ca_file"]
         .iter()
         .all(|key| !section.contains(key));
-    if may_sign {
+    if has_no_credentials {
         keys += "\nbearer = { env = \"CANARY_BEARER\" }";
     }
     if !section.contains("headers") {
@@ -118,67 +118,69 @@ fn plant_in(section: &str, file: &Path) -> String {
             file.display()
         );
     }
-    // Behind its own keys, so that these keep their lines, and before a table of its own.
+    // After its own keys, so that these keep their line numbers, and before any table.
     let end = section.find("\n[").unwrap_or(section.len());
     section.insert_str(end, &format!("{keys}\n"));
     section
 }
 
-/// Looks through something that a gateway said.
-pub fn look(place: &str, said: &[u8]) {
-    LINES.fetch_add(said.split(|byte| *byte == b'\n').count(), Ordering::Relaxed);
-    if finds(said) {
-        let said = String::from_utf8_lossy(said).into_owned();
-        found().push(format!("{place}: {said}"));
+/// Scans output of a gateway. `place` names where it was written.
+pub fn scan(place: &str, output: &[u8]) {
+    let lines = output.split(|byte| *byte == b'\n').count();
+    LINES.fetch_add(lines, Ordering::Relaxed);
+    if contains_secret(output) {
+        let output = String::from_utf8_lossy(output).into_owned();
+        found().push(format!("{place}: {output}"));
     }
 }
 
-/// Whether a secret shows in it.
-pub fn finds(said: &[u8]) -> bool {
-    LOOKS.iter().any(|look| look.find(said).is_some())
+/// Whether this output contains a secret.
+pub fn contains_secret(output: &[u8]) -> bool {
+    let mut patterns = PATTERNS.iter();
+    patterns.any(|pattern| pattern.find(output).is_some())
 }
 
-/// Looks at the command line of a process, where the system shows it.
-pub fn look_at_command_line(pid: u32) {
+/// Scans the command line of a process, where the system shows it.
+pub fn scan_command_line(pid: u32) {
     if let Ok(line) = std::fs::read(format!("/proc/{pid}/cmdline")) {
-        look("command line", &line);
+        scan("command line", &line);
     }
 }
 
-/// How many lines were looked through so far, by all tests of this process.
-pub fn lines() -> usize {
+/// How many lines all tests of this process have scanned so far.
+pub fn scanned_lines() -> usize {
     LINES.load(Ordering::Relaxed)
 }
 
 /// # Panics
-/// If a secret showed anywhere in this process so far.
-pub fn assert_none() {
+/// If a scan in this process has found a secret.
+pub fn assert_no_leaks() {
     let found = found().join("\n");
-    assert!(found.is_empty(), "secrets show:\n{found}");
+    assert!(found.is_empty(), "the output contains secrets:\n{found}");
 }
 
 fn found() -> MutexGuard<'static, Vec<String>> {
     FOUND.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// From now on looks through the log that gateways in this process write, whole.
+/// Scans the whole log of the gateways in this process from now on.
 pub fn watch_log() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let builder = tracing_subscriber::fmt()
             .with_env_filter(EnvFilter::new("warn,sentinel_gateway=trace"))
             .with_ansi(false)
-            .with_writer(|| Watched);
-        // Whoever logs already in this process keeps its log to itself.
+            .with_writer(|| LogScanner);
+        // A process that has a logger already keeps it, and its log isn't scanned.
         let _ = builder.try_init();
     });
 }
 
-struct Watched;
+struct LogScanner;
 
-impl Write for Watched {
+impl Write for LogScanner {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        look("log", line);
+        scan("log", line);
         Ok(line.len())
     }
 
@@ -187,27 +189,27 @@ impl Write for Watched {
     }
 }
 
-/// A pipe of a process, looked through as it is read.
-pub struct Watch<R> {
+/// A pipe of a process that is scanned as it is read.
+pub struct ScannedPipe<R> {
     place: &'static str,
     pipe: R,
-    /// The end of what was read: a secret may come in two pieces.
+    /// The end of what was read: a secret may be split between two reads.
     tail: Vec<u8>,
 }
 
-impl<R> Watch<R> {
+impl<R> ScannedPipe<R> {
     pub fn new(place: &'static str, pipe: R) -> Self {
         let tail = Vec::new();
         Self { place, pipe, tail }
     }
 }
 
-impl<R: Read> Read for Watch<R> {
+impl<R: Read> Read for ScannedPipe<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let read = self.pipe.read(into)?;
         self.tail.extend_from_slice(&into[..read]);
-        look(self.place, &self.tail);
-        let kept = self.tail.len().min(2 * WORD.len());
+        scan(self.place, &self.tail);
+        let kept = self.tail.len().min(2 * TOKEN.len());
         self.tail.drain(..self.tail.len() - kept);
         if self.tail.contains(&b'\n') {
             let line = self

@@ -1,4 +1,4 @@
-//! A scripted MCP server on raw TCP, for every fault a real one can have.
+//! A scripted MCP server on raw TCP, which can show every fault of a real one.
 
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard};
 
@@ -7,12 +7,12 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::{Handle, Runtime};
 
 use super::PATIENCE;
-use super::group::{Group, Member};
 use super::reply::Reply;
 use super::server::{Server, merge};
+use super::task_group::{TaskGroup, TaskGuard};
 use super::wire::{Request, read_request, write_reply};
 
-/// Fakes run beside the test, whatever runtime that has, so that a test may block.
+/// Fake backends have their own runtime, so that a test may block.
 pub(super) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -22,7 +22,7 @@ pub(super) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
         .unwrap()
 });
 
-/// A server on `127.0.0.1` that is correct where a test says nothing else.
+/// A server on `127.0.0.1` that answers correctly unless a test scripts something else.
 ///
 /// ```ignore
 /// let fake = FakeBackend::start().tool("echo").tool("slow");
@@ -31,14 +31,14 @@ pub(super) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 /// assert_eq!(fake.runs("slow"), 1);
 /// ```
 ///
-/// Its waits block the thread: in an async test call them on one of its own.
+/// Its waits block the thread: an async test calls them on a separate thread.
 pub struct FakeBackend {
     shared: Arc<Shared>,
     port: u16,
-    /// Never listens, and keeps the port while nothing does: connections are refused then.
+    /// Never listens. It keeps the port while the server is down, so that connections are refused.
     _anchor: TcpSocket,
-    /// While it listens: a group of one, the task that accepts.
-    accepting: Mutex<Option<Group>>,
+    /// While it listens: a group of one task, which accepts.
+    accepting: Mutex<Option<TaskGroup>>,
     runtime: Handle,
 }
 
@@ -48,10 +48,10 @@ struct Shared {
     /// Connections made so far.
     accepted: Mutex<usize>,
     on_connect: Mutex<Vec<OnConnect>>,
-    connections: Mutex<Group>,
+    connections: Mutex<TaskGroup>,
 }
 
-/// What becomes of a connection before a request is read.
+/// The fault of a connection before a request is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnConnect {
     /// It is closed.
@@ -62,7 +62,7 @@ pub enum OnConnect {
     Stall,
 }
 
-/// Building: what the server has.
+/// Construction and features.
 impl FakeBackend {
     /// A server with no tools.
     pub fn start() -> Self {
@@ -71,14 +71,14 @@ impl FakeBackend {
         fake
     }
 
-    /// The same in the runtime of the caller, who then must wait for nothing by blocking.
+    /// The same in the caller's runtime; the caller must not use the blocking waits.
     pub fn start_here() -> Self {
         let fake = Self::down_in(Handle::current());
         fake.come_up();
         fake
     }
 
-    /// A port at which connections are refused, until [`come_up`](Self::come_up).
+    /// A server whose port refuses connections until [`come_up`](Self::come_up).
     pub fn down() -> Self {
         Self::down_in(RUNTIME.handle().clone())
     }
@@ -92,7 +92,7 @@ impl FakeBackend {
                 one_more_request: Condvar::new(),
                 accepted: Mutex::new(0),
                 on_connect: Mutex::new(Vec::new()),
-                connections: Mutex::new(Group::new()),
+                connections: Mutex::new(TaskGroup::new()),
             }),
             port,
             _anchor: anchor,
@@ -101,12 +101,12 @@ impl FakeBackend {
         }
     }
 
-    /// Adds a tool, which answers with its name and arguments.
+    /// Adds a tool, which returns its name and arguments as text.
     pub fn tool(self, name: &str) -> Self {
         self.tool_with(name, json!({}))
     }
 
-    /// Adds a tool with more members, e.g. `{"annotations": {"readOnlyHint": true}}`.
+    /// Adds a tool with further members, such as `{"annotations": {"readOnlyHint": true}}`.
     pub fn tool_with(self, name: &str, members: Value) -> Self {
         let mut tool = json!({
             "name": name, "description": format!("{name}, a tool"),
@@ -132,17 +132,17 @@ impl FakeBackend {
         self.with(|server| server.templates.push(template))
     }
 
-    /// Lists come in pages of this many.
+    /// Sends lists in pages of this many entries.
     pub fn page_size(self, size: usize) -> Self {
         self.with(|server| server.page_size = size)
     }
 
-    /// Declares more capabilities.
+    /// Declares further capabilities.
     pub fn capabilities(self, more: Value) -> Self {
         self.with(|server| merge(&mut server.capabilities, &more))
     }
 
-    /// Answers `initialize` with this version, whatever was asked for.
+    /// Answers every `initialize` with this version.
     pub fn version(self, version: &str) -> Self {
         self.with(|server| server.version = Some(version.to_owned()))
     }
@@ -152,19 +152,22 @@ impl FakeBackend {
         self.with(|server| server.sse = true)
     }
 
-    /// Issues no session ids, and asks for none.
+    /// Issues no session ids and requires none.
     pub fn without_sessions(self) -> Self {
         self.with(|server| server.sessions = None)
     }
 
-    /// Asks this what to say to a request for which nothing is scripted.
-    pub fn improvise(self, says: impl FnMut(&Request) -> Option<Reply> + Send + 'static) -> Self {
-        self.with(|server| server.improvise = Some(Box::new(says)))
+    /// Answers requests for which nothing is scripted with this function, where it returns a reply.
+    pub fn respond_with(
+        self,
+        responder: impl FnMut(&Request) -> Option<Reply> + Send + 'static,
+    ) -> Self {
+        self.with(|server| server.responder = Some(Box::new(responder)))
     }
 
-    /// Keeps no request, so that it can serve for hours; nothing can be asked about them.
-    pub fn forgetful(self) -> Self {
-        self.with(|server| server.forgetful = true)
+    /// Records no requests, so that it can serve for hours; the methods about requests find none.
+    pub fn without_recording(self) -> Self {
+        self.with(|server| server.discards_requests = true)
     }
 
     pub(super) fn with(self, change: impl FnOnce(&mut Server)) -> Self {
@@ -173,11 +176,10 @@ impl FakeBackend {
     }
 }
 
-/// Scripting: what the server does next.
+/// Scripting.
 impl FakeBackend {
-    /// The next request of this kind gets this reply, and the next call of this the one after.
-    /// Kinds are JSON-RPC methods, `response`, `GET` and `DELETE`; and `GET x` is one that asks for
-    /// what came after the event `x`.
+    /// Queues a reply to the next request of this kind. A kind is a JSON-RPC method, `response`,
+    /// `GET` or `DELETE`; `GET x` is a GET with `Last-Event-ID: x`.
     pub fn on(&self, kind: &str, reply: Reply) -> &Self {
         assert!(
             !reply.holds_nothing(),
@@ -195,7 +197,7 @@ impl FakeBackend {
         self.on(&format!("tools/call {tool}"), reply)
     }
 
-    /// Every request of this kind gets this reply from now on, where nothing is queued.
+    /// Sets the reply to all further requests of this kind, used when nothing is queued.
     pub fn always(&self, kind: &str, reply: Reply) -> &Self {
         self.server().always.insert(kind.to_owned(), reply);
         self
@@ -206,8 +208,8 @@ impl FakeBackend {
         self.always(&format!("tools/call {tool}"), reply)
     }
 
-    /// Ends [`always`](Self::always) and forgets what is queued for this kind.
-    pub fn as_usual(&self, kind: &str) -> &Self {
+    /// Removes what [`on`](Self::on) and [`always`](Self::always) have set for this kind.
+    pub fn reset_script(&self, kind: &str) -> &Self {
         let mut server = self.server();
         server.always.remove(kind);
         server.scripted.remove(kind);
@@ -215,13 +217,13 @@ impl FakeBackend {
         self
     }
 
-    /// What becomes of the next connections, in this order.
-    pub fn on_connect(&self, fates: &[OnConnect]) -> &Self {
-        self.shared.on_connect.lock().unwrap().extend(fates);
+    /// Sets the faults of the next connections, in this order.
+    pub fn on_connect(&self, faults: &[OnConnect]) -> &Self {
+        self.shared.on_connect.lock().unwrap().extend(faults);
         self
     }
 
-    /// Knows no session any more, as after a restart.
+    /// Removes all sessions, as a restart does.
     pub fn forget_sessions(&self) -> &Self {
         if let Some(sessions) = &mut self.server().sessions {
             sessions.clear();
@@ -229,7 +231,7 @@ impl FakeBackend {
         self
     }
 
-    /// Has this tool from now on in place of the one of the same name, if it has that.
+    /// Adds this tool, or replaces the tool of the same name.
     pub fn put_tool(&self, name: &str, members: Value) -> &Self {
         let mut tool = json!({ "name": name, "inputSchema": { "type": "object" } });
         merge(&mut tool, &members);
@@ -241,7 +243,7 @@ impl FakeBackend {
         self
     }
 
-    /// Lists these tools from now on.
+    /// Replaces all tools by these.
     pub fn set_tools(&self, names: &[&str]) -> &Self {
         let tools = names
             .iter()
@@ -250,22 +252,28 @@ impl FakeBackend {
         self
     }
 
-    /// Closes all connections, idle and busy ones, and goes on listening.
+    /// Closes all connections, idle and busy ones, and continues to listen.
     pub fn drop_connections(&self) -> &Self {
-        // The lock is free while it waits: a new connection takes it.
-        let connections =
-            std::mem::replace(&mut *self.shared.connections.lock().unwrap(), Group::new());
+        // The lock must be free during the wait: a new connection takes it.
+        let connections = std::mem::replace(
+            &mut *self.shared.connections.lock().unwrap(),
+            TaskGroup::new(),
+        );
         connections.end();
         self
     }
 
     /// The same without waiting until they are closed.
     pub fn cut_connections(&self) -> &Self {
-        std::mem::replace(&mut *self.shared.connections.lock().unwrap(), Group::new()).cut();
+        std::mem::replace(
+            &mut *self.shared.connections.lock().unwrap(),
+            TaskGroup::new(),
+        )
+        .cut();
         self
     }
 
-    /// Dies: closes all connections, and refuses new ones on the same port.
+    /// Closes all connections, and refuses new ones on the same port.
     pub fn go_down(&self) -> &Self {
         if let Some(accepting) = self.accepting.lock().unwrap().take() {
             accepting.end();
@@ -277,20 +285,20 @@ impl FakeBackend {
     /// Listens again, with sessions and lists as they were.
     pub fn come_up(&self) -> &Self {
         self.accepting.lock().unwrap().get_or_insert_with(|| {
-            let accepting = Group::new();
+            let accepting = TaskGroup::new();
             let _entered = self.runtime.enter();
             let listener = bound_to(self.port).listen(1024).unwrap();
             let shared = Arc::clone(&self.shared);
-            tokio::spawn(accept(listener, accepting.member(), shared));
+            tokio::spawn(accept(listener, accepting.guard(), shared));
             accepting
         });
         self
     }
 }
 
-/// Asking: what the server has seen.
+/// Inspection.
 impl FakeBackend {
-    /// Where it listens, with the path `/mcp`.
+    /// Its URL, with the path `/mcp`.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}/mcp", self.port)
     }
@@ -299,7 +307,7 @@ impl FakeBackend {
         self.port
     }
 
-    /// Its entry for a sentinel.toml, under this name and with these further lines.
+    /// Its `[[backends]]` entry with this name and these further lines.
     pub fn entry(&self, name: &str, more: &str) -> String {
         format!(
             "[[backends]]\nname = \"{name}\"\nurl = \"{}\"\n{more}\n",
@@ -328,7 +336,7 @@ impl FakeBackend {
         all.filter(|request| request.kind() == kind).collect()
     }
 
-    /// Waits for the next request of this kind that was not handed out yet.
+    /// Waits for the next request of this kind that this method hasn't returned yet.
     pub fn next_request(&self, kind: &str) -> Request {
         let nth = *self.server().taken.get(kind).unwrap_or(&0);
         let found = self.wait_until(&format!("{kind} number {}", nth + 1), |server| {
@@ -342,7 +350,7 @@ impl FakeBackend {
         found
     }
 
-    /// Waits until this many requests of this kind have come in all.
+    /// Waits until this many requests of this kind have been received in total.
     pub fn wait_for_requests(&self, kind: &str, count: usize) {
         self.wait_until(&format!("{count} × {kind}"), |server| {
             let all = server.requests.iter();
@@ -366,13 +374,11 @@ impl FakeBackend {
             .unwrap();
         let seen: Vec<String> = server.requests.iter().map(|r| r.kind().into()).collect();
         drop(server);
-        found.unwrap_or_else(|| {
-            panic!("the backend waited in vain for {what}; it has seen {seen:?}")
-        })
+        found.unwrap_or_else(|| panic!("the backend did not receive {what}; it received {seen:?}"))
     }
 
-    /// Takes in a request that came by another way than its own port.
-    pub(super) fn take_in(&self, request: &Request) -> Reply {
+    /// Handles a request that came by another way than its own port.
+    pub(super) fn receive(&self, request: &Request) -> Reply {
         let reply = self.server().receive(request);
         self.shared.one_more_request.notify_all();
         reply
@@ -385,7 +391,7 @@ impl FakeBackend {
 
 impl Drop for FakeBackend {
     fn drop(&mut self) {
-        self.judge();
+        self.assert_no_violations();
         if let Ok(Some(accepting)) = self.accepting.get_mut() {
             accepting.cut();
         }
@@ -395,8 +401,8 @@ impl Drop for FakeBackend {
     }
 }
 
-/// A socket that doesn't listen yet. All that ever hold a port must allow its reuse, so that none
-/// is in the way of another, nor what is left of closed connections.
+/// A socket that doesn't listen yet. Every socket on a port must allow reuse, so that neither
+/// another socket nor closed connections block it.
 fn bound_to(port: u16) -> TcpSocket {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_reuseaddr(true).unwrap();
@@ -404,38 +410,38 @@ fn bound_to(port: u16) -> TcpSocket {
     socket
 }
 
-async fn accept(listener: TcpListener, mut member: Member, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, mut guard: TaskGuard, shared: Arc<Shared>) {
     loop {
         let accepted = tokio::select! {
             biased;
-            () = member.cut() => break,
+            () = guard.cut() => break,
             accepted = listener.accept() => accepted,
         };
         let Ok((stream, _)) = accepted else { break };
-        let mut member = shared.connections.lock().unwrap().member();
+        let mut guard = shared.connections.lock().unwrap().guard();
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
             tokio::select! {
                 biased;
-                () = member.cut() => {}
+                () = guard.cut() => {}
                 () = serve(stream, &shared) => {}
             }
-            drop(member);
+            drop(guard);
         });
     }
-    // In this order: without members, the port must be free.
+    // In this order: the port must be free when the last guard is dropped.
     drop(listener);
-    drop(member);
+    drop(guard);
 }
 
 async fn serve(mut stream: TcpStream, shared: &Shared) {
     stream.set_nodelay(true).unwrap();
     *shared.accepted.lock().unwrap() += 1;
-    let fate = {
-        let mut fates = shared.on_connect.lock().unwrap();
-        (!fates.is_empty()).then(|| fates.remove(0))
+    let fault = {
+        let mut faults = shared.on_connect.lock().unwrap();
+        (!faults.is_empty()).then(|| faults.remove(0))
     };
-    match fate {
+    match fault {
         None => {}
         Some(OnConnect::HangUp) => return,
         Some(OnConnect::Reset) => return stream.set_zero_linger().unwrap(),

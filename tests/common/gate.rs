@@ -1,4 +1,4 @@
-//! Points at which a test holds a backend until it says so.
+//! Points at which a test holds a backend's reply until it opens them.
 
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::PATIENCE;
 
-/// A closed gate holds every reply that comes to it. Clones are the same gate.
+/// Holds every reply that reaches it until it is opened. Clones are the same gate.
 #[derive(Clone)]
 pub struct Gate {
     inner: Arc<Inner>,
@@ -21,12 +21,12 @@ struct Inner {
 #[derive(Default)]
 struct Count {
     arrived: usize,
-    /// Whose client hung up before the gate was opened.
-    left: usize,
+    /// Replies whose client disconnected while they were held.
+    disconnected: usize,
 }
 
 impl Gate {
-    /// A closed one.
+    /// A closed gate.
     pub fn new() -> Self {
         Self {
             inner: Arc::new(Inner {
@@ -37,25 +37,27 @@ impl Gate {
         }
     }
 
-    /// Lets all pass from now on.
+    /// Releases the held replies and all later ones.
     pub fn open(&self) {
         self.inner.open.send_replace(true);
     }
 
-    /// Blocks the test until this many replies have come to the gate since it was made.
+    /// Blocks the test until this many replies have reached the gate since it was created.
     pub fn wait_for(&self, count: usize) {
-        self.wait("should have come to the gate", count, |seen| seen.arrived);
+        self.wait("should have reached the gate", count, |seen| seen.arrived);
     }
 
-    /// Blocks the test until this many have lost their client while they were held. To a modern
-    /// server that is a cancellation.
-    pub fn wait_until_left(&self, count: usize) {
-        self.wait("should have lost their client", count, |seen| seen.left);
+    /// Blocks the test until this many clients have disconnected while their replies were held. To
+    /// a modern server that is a cancellation.
+    pub fn wait_for_disconnects(&self, count: usize) {
+        self.wait("should have lost their client", count, |seen| {
+            seen.disconnected
+        });
     }
 
-    /// How many have lost their client while they were held.
-    pub fn left(&self) -> usize {
-        self.inner.count.lock().unwrap().left
+    /// How many clients have disconnected while their replies were held.
+    pub fn disconnects(&self) -> usize {
+        self.inner.count.lock().unwrap().disconnected
     }
 
     fn wait(&self, what: &str, wanted: usize, which: impl Fn(&Count) -> usize) {
@@ -72,15 +74,15 @@ impl Gate {
         );
     }
 
-    /// The backend's side: arrives, and goes on when the gate is open.
+    /// The backend's side: counts the reply, and resolves when the gate is open.
     pub(super) async fn pass(&self) {
         self.count(|count| count.arrived += 1);
         let _ = self.inner.open.subscribe().wait_for(|open| *open).await;
     }
 
-    /// The backend's side: the client hung up.
-    pub(super) fn lost(&self) {
-        self.count(|count| count.left += 1);
+    /// The backend's side: the client of a held reply disconnected.
+    pub(super) fn disconnected(&self) {
+        self.count(|count| count.disconnected += 1);
     }
 
     fn count(&self, change: impl FnOnce(&mut Count)) {

@@ -1,4 +1,4 @@
-//! A whole gateway, with the test as its client: in this process, or wherever lines lead.
+//! The test client, and the gateway that it talks to: in this process or behind a pair of pipes.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -16,13 +16,14 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::PATIENCE;
 use super::canary;
 use super::fake::FakeBackend;
-use super::law::{Law, Message};
+use super::protocol_checker::{Message, ProtocolChecker};
 
-/// A running gateway. It runs on a thread of its own, so that tests just block.
+/// A client connected to a running gateway. The gateway has a thread of its own, so that tests can
+/// block.
 ///
-/// When it goes out of scope its input ends, and what it said and did is judged: see [`Law`];
-/// besides, a response or request that the test hasn't taken is a failure, and so is a
-/// notification, other than `list_changed` and what [`ignore`](Self::ignore) names.
+/// Every line is checked by a [`ProtocolChecker`]. On drop the client closes its side; a request
+/// without a response is then a failure, and so is a response, request or notification that the
+/// test hasn't read, other than `list_changed` and the methods given to [`ignore`](Self::ignore).
 ///
 /// ```ignore
 /// let mut gateway = TestGateway::over(&fake);
@@ -33,38 +34,38 @@ pub struct TestGateway {
     /// `None` after EOF.
     input: Option<Sender<Vec<u8>>>,
     output: Receiver<Vec<u8>>,
-    /// `None` for one that runs elsewhere; whoever started it sees to its end.
-    here: Option<Here>,
-    /// How long it is waited for.
+    /// `None` for a gateway in another process; the caller that started it also ends it.
+    in_process: Option<InProcess>,
+    /// The limit for every wait.
     patience: Duration,
-    law: Law,
-    /// Both directions, for the message of a failure.
+    checker: ProtocolChecker,
+    /// Both directions, for failure messages.
     transcript: Vec<String>,
     unread: VecDeque<Message>,
     ignored: Vec<String>,
-    /// Nothing that is left unread at the end is a failure.
-    forgiving: bool,
+    /// Only JSON-RPC is checked, and unread messages are no failure.
+    json_rpc_only: bool,
     next_id: u64,
-    /// What its client can do, while it speaks the modern era.
+    /// The client's capabilities while it is one of the modern era.
     pub(super) modern: Option<Value>,
-    /// Of its config, and of the secrets that its backends read when they connect.
+    /// Holds the config, and the secret file that backends' headers read on connect.
     folder: Option<TempDir>,
 }
 
 /// A gateway in this process.
-struct Here {
+struct InProcess {
     exit: Receiver<ExitReason>,
     exited: bool,
     shutdown: UnboundedSender<()>,
 }
 
-/// A response.
+/// A response of the gateway.
 #[derive(Clone, Debug)]
 pub struct Answer(pub Message);
 
 /// Starting and ending.
 impl TestGateway {
-    /// Over one backend with the name `fake`.
+    /// With one backend named `fake`.
     pub fn over(backend: &FakeBackend) -> Self {
         Self::with_config(&backend.entry("fake", ""))
     }
@@ -77,14 +78,15 @@ impl TestGateway {
         gateway
     }
 
-    /// The same with its config in this folder, so that what it writes beside that outlives it.
+    /// The same with its config in this folder, which is kept.
     pub fn in_folder(folder: &Path, toml: &str) -> Self {
         let environment = Environment::new(folder);
         Self::start(folder, toml, environment)
     }
 
-    /// The same with a folder for state, `state` in this one: it remembers the run before.
-    pub fn with_memory(folder: &Path, toml: &str) -> Self {
+    /// The same with `state` in this folder as its state folder, so that it reads the state of
+    /// earlier runs.
+    pub fn with_state(folder: &Path, toml: &str) -> Self {
         let environment = Environment::new(folder).with_state(folder.join("state"));
         Self::start(folder, toml, environment)
     }
@@ -103,7 +105,7 @@ impl TestGateway {
 
         let (reader, to_gateway) = std::io::pipe().unwrap();
         let (from_gateway, writer) = std::io::pipe().unwrap();
-        let (shutdown, wishes) = Shutdown::manual();
+        let (shutdown, requests) = Shutdown::manual();
         let (ended, exit) = channel();
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -114,10 +116,10 @@ impl TestGateway {
                 reader: Box::new(reader),
                 writer: Box::new(writer),
             };
-            let _ = ended.send(runtime.block_on(run(config, io, wishes)));
+            let _ = ended.send(runtime.block_on(run(config, io, requests)));
         });
-        let mut gateway = Self::behind(to_gateway, from_gateway, PATIENCE);
-        gateway.here = Some(Here {
+        let mut gateway = Self::over_pipes(to_gateway, from_gateway, PATIENCE);
+        gateway.in_process = Some(InProcess {
             exit,
             exited: false,
             shutdown,
@@ -125,8 +127,8 @@ impl TestGateway {
         gateway
     }
 
-    /// Whatever reads lines there and answers here, such as a process.
-    pub fn behind(
+    /// A gateway that reads lines from `input` and writes lines to `output`, such as a process.
+    pub fn over_pipes(
         input: impl Write + Send + 'static,
         output: impl Read + Send + 'static,
         patience: Duration,
@@ -134,38 +136,38 @@ impl TestGateway {
         Self {
             input: Some(lines_in(input)),
             output: lines_out(output),
-            here: None,
+            in_process: None,
             patience,
-            law: Law::default(),
+            checker: ProtocolChecker::default(),
             transcript: Vec::new(),
             unread: VecDeque::new(),
             ignored: Vec::new(),
-            forgiving: false,
+            json_rpc_only: false,
             next_id: 1,
             modern: None,
             folder: None,
         }
     }
 
-    /// Ends its input, as a client does that is done.
+    /// Closes the gateway's input.
     pub fn eof(&mut self) {
         self.transcript.push("→ EOF".into());
         self.input = None;
     }
 
-    /// Does what SIGTERM does.
+    /// Requests a shutdown, as SIGTERM does.
     pub fn shut_down(&mut self) {
         self.transcript.push("→ shutdown".into());
-        let here = self.here.as_ref().expect("it runs elsewhere");
-        let _ = here.shutdown.send(());
+        let gateway = self.in_process.as_ref().expect("runs in another process");
+        let _ = gateway.shutdown.send(());
     }
 
-    /// Waits for its end, and says why it came. Once.
+    /// Waits for its end and returns the reason. Call it once.
     pub fn exit(&mut self) -> ExitReason {
-        let here = self.here.as_mut().expect("it runs elsewhere");
-        match here.exit.recv_timeout(PATIENCE) {
+        let gateway = self.in_process.as_mut().expect("runs in another process");
+        match gateway.exit.recv_timeout(PATIENCE) {
             Ok(reason) => {
-                here.exited = true;
+                gateway.exited = true;
                 reason
             }
             Err(RecvTimeoutError::Timeout) => self.fail("the gateway doesn't end"),
@@ -173,49 +175,48 @@ impl TestGateway {
         }
     }
 
-    /// Notifications of this method need not be taken.
+    /// Allows notifications of this method to stay unread.
     pub fn ignore(&mut self, method: &str) -> &mut Self {
         self.ignored.push(method.to_owned());
         self
     }
 
-    /// It is somebody else's program: what is left unread at its end is no failure, and it is held
-    /// to JSON-RPC alone.
-    pub fn forgive(&mut self) {
-        self.forgiving = true;
-        self.law.bare = true;
+    /// For other programs: checks JSON-RPC only, and allows messages to stay unread.
+    pub fn json_rpc_only(&mut self) {
+        self.json_rpc_only = true;
+        self.checker.json_rpc_only = true;
     }
 
-    /// All that was said so far, in both directions.
+    /// Every line so far, in both directions.
     pub fn transcript(&self) -> String {
         self.transcript.join("\n")
     }
 }
 
-/// Saying something.
+/// Sending.
 impl TestGateway {
-    /// Sends bytes and a line end.
+    /// Sends a line; the line end is added.
     pub fn send_raw(&mut self, line: impl AsRef<[u8]>) {
         let line = line.as_ref();
-        self.law.sent(line);
+        self.checker.sent(line);
         self.transcript.push(format!("→ {}", abridged(line)));
-        let input = self.input.as_ref().expect("the input has ended already");
+        let input = self.input.as_ref().expect("the input is closed");
         let _ = input.send([line, b"\n"].concat());
     }
 
-    /// Sends bytes that are not a line, or not yet.
+    /// Sends bytes as they are, without a line end.
     pub fn send_bytes(&mut self, bytes: Vec<u8>) {
-        let input = self.input.as_ref().expect("the input has ended already");
+        let input = self.input.as_ref().expect("the input is closed");
         let _ = input.send(bytes);
     }
 
-    /// Sends a line whose end doesn't come.
+    /// Sends a message without a line end.
     pub fn send_unended(&mut self, line: &str) {
-        self.law.sent(line.as_bytes());
+        self.checker.sent(line.as_bytes());
         self.send_bytes(line.into());
     }
 
-    /// Sends a request under an id of the test's choice.
+    /// Sends a request under an id that the test chooses.
     pub fn request_as(&mut self, id: impl Into<Value>, method: &str, params: Value) {
         let params = self.with_metadata(params);
         let message = json!({
@@ -266,7 +267,7 @@ impl TestGateway {
         self.send_raw(message.to_string());
     }
 
-    /// Refuses a request of the gateway.
+    /// Answers a request of the gateway with an error.
     pub fn refuse(&mut self, request: &Message, code: i64, message: &str) {
         let error = json!({ "code": code, "message": message });
         let message = json!({ "jsonrpc": "2.0", "id": request.id(), "error": error });
@@ -274,9 +275,9 @@ impl TestGateway {
     }
 }
 
-/// Hearing something. All of it waits, and fails with the transcript when nothing comes.
+/// Receiving. Each method waits, and fails with the transcript when nothing comes.
 impl TestGateway {
-    /// The response to the request with this id.
+    /// Waits for the response to the request with this id.
     pub fn answer(&mut self, id: impl Into<Value>) -> Answer {
         let id = id.into();
         Answer(self.take(&format!("the answer to {id}"), |message| {
@@ -284,23 +285,23 @@ impl TestGateway {
         }))
     }
 
-    /// The next notification of this method.
+    /// Waits for the next notification of this method.
     pub fn next_notification(&mut self, method: &str) -> Message {
         self.take(method, |message| {
             message.method() == Some(method) && message.id().is_null()
         })
     }
 
-    /// The next request of this method.
+    /// Waits for the next request of this method.
     pub fn next_request(&mut self, method: &str) -> Message {
         self.take(method, |message| {
             message.method() == Some(method) && !message.id().is_null()
         })
     }
 
-    /// The next message, whatever it is.
+    /// Waits for the next message of any kind.
     pub fn next_message(&mut self) -> Message {
-        self.take("anything", |_| true)
+        self.take("any message", |_| true)
     }
 
     pub(super) fn take(&mut self, what: &str, wanted: impl Fn(&Message) -> bool) -> Message {
@@ -308,7 +309,10 @@ impl TestGateway {
         let mut seen = 0;
         loop {
             if let Some(at) = self.unread.iter().skip(seen).position(&wanted) {
-                return self.unread.remove(seen + at).expect("it is at this place");
+                return self
+                    .unread
+                    .remove(seen + at)
+                    .expect("the position was just found");
             }
             seen = self.unread.len();
             let left = deadline.saturating_duration_since(Instant::now());
@@ -323,9 +327,9 @@ impl TestGateway {
     }
 
     fn receive(&mut self, line: &[u8]) {
-        canary::look("stdout", line);
+        canary::scan("stdout", line);
         self.transcript.push(format!("← {}", abridged(line)));
-        self.unread.extend(self.law.received(line));
+        self.unread.extend(self.checker.received(line));
     }
 
     fn fail(&self, why: &str) -> ! {
@@ -333,42 +337,42 @@ impl TestGateway {
     }
 }
 
-/// Whole exchanges.
+/// Complete exchanges.
 impl TestGateway {
-    /// The handshake of a client without capabilities.
+    /// Does the handshake of a client without capabilities.
     pub fn initialize(&mut self) -> Answer {
         self.initialize_with("2025-11-25", json!({}))
     }
 
-    /// The handshake of a client that speaks this version and can do these things.
+    /// Does the handshake of a client with this version and these capabilities.
     pub fn initialize_with(&mut self, version: &str, capabilities: Value) -> Answer {
-        let answer = self.introduce(version, capabilities);
+        let answer = self.send_initialize(version, capabilities);
         self.notify("notifications/initialized", json!({}));
         answer
     }
 
-    /// The handshake as far as its answer: the client has yet to say that it is ready.
-    pub fn introduce(&mut self, version: &str, capabilities: Value) -> Answer {
-        let introduction = json!({
+    /// Sends `initialize` and waits for the response, without `notifications/initialized`.
+    pub fn send_initialize(&mut self, version: &str, capabilities: Value) -> Answer {
+        let params = json!({
             "protocolVersion": version, "capabilities": capabilities,
             "clientInfo": { "name": "test", "version": "1.0" },
         });
-        self.ask("initialize", introduction)
+        self.ask("initialize", params)
     }
 
-    /// A tool call from beginning to end.
+    /// Calls a tool and waits for the response.
     pub fn call(&mut self, tool: &str, arguments: Value) -> Answer {
         let id = self.start_call(tool, arguments);
         self.answer(id)
     }
 
-    /// A request from beginning to end.
+    /// Sends a request and waits for the response.
     pub fn ask(&mut self, method: &str, params: Value) -> Answer {
         let id = self.request(method, params);
         self.answer(id)
     }
 
-    /// All tools, page after page.
+    /// Lists the tools of all pages.
     pub fn list_tools(&mut self) -> Vec<Value> {
         let mut tools = Vec::new();
         let mut params = json!({});
@@ -383,25 +387,25 @@ impl TestGateway {
         }
     }
 
-    /// The names of all tools, in order.
+    /// The names of all tools, in the listed order.
     pub fn tool_names(&mut self) -> Vec<String> {
         let name = |tool: Value| tool["name"].as_str().expect("a name").to_owned();
         self.list_tools().into_iter().map(name).collect()
     }
 
-    /// Calls until it works: what comes back is found again by itself, in the end.
-    pub fn call_until_it_works(&mut self, tool: &str) -> Answer {
+    /// Repeats a call until it succeeds, for a backend that is about to become available.
+    pub fn call_until_success(&mut self, tool: &str) -> Answer {
         let begun = Instant::now();
         loop {
             let answer = self.call(tool, json!({}));
             if answer.0.json.get("result").is_some() {
                 return answer;
             }
-            assert!(begun.elapsed() < PATIENCE, "never: {answer:?}");
+            assert!(begun.elapsed() < PATIENCE, "no success: {answer:?}");
         }
     }
 
-    /// Lists until just these are listed, for a client that isn't told.
+    /// Lists the tools until exactly these are listed, for a client that gets no `list_changed`.
     pub fn list_until(&mut self, names: &[&str]) {
         let begun = Instant::now();
         while self.tool_names() != names {
@@ -409,7 +413,7 @@ impl TestGateway {
         }
     }
 
-    /// Waits, from one `tools/list_changed` to the next, until the tool is listed.
+    /// Lists the tools after each `tools/list_changed` until this one is listed.
     pub fn wait_for_tool(&mut self, name: &str) {
         while !self.tool_names().iter().any(|listed| listed == name) {
             self.next_notification("notifications/tools/list_changed");
@@ -440,27 +444,29 @@ impl Answer {
 
     /// The code of an error.
     pub fn code(&self) -> i64 {
-        self.error()["code"].as_i64().expect("checked by the law")
+        self.error()["code"]
+            .as_i64()
+            .expect("checked by the protocol checker")
     }
 
     /// The message of an error.
     pub fn message(&self) -> &str {
         self.error()["message"]
             .as_str()
-            .expect("checked by the law")
+            .expect("checked by the protocol checker")
     }
 
-    /// What the gateway says of an error of its own: class, executed, attempts.
+    /// `class`, `executed` and `attempts` of an error that the gateway itself returned.
     ///
     /// # Panics
-    /// If the error is not the gateway's.
-    pub fn verdict(&self) -> (&str, &str, u64) {
+    /// If the error is not the gateway's own.
+    pub fn gateway_error(&self) -> (&str, &str, u64) {
         let data = &self.error()["data"];
         let is_ours = data["source"] == "gateway";
         let attempts = data["attempts"].as_u64().filter(|_| is_ours);
         match (data["class"].as_str(), data["executed"].as_str(), attempts) {
             (Some(class), Some(executed), Some(attempts)) => (class, executed, attempts),
-            _ => panic!("not an error of the gateway's own: {}", self.0.line),
+            _ => panic!("not one of the gateway's own errors: {}", self.0.line),
         }
     }
 }
@@ -481,38 +487,35 @@ impl Drop for TestGateway {
                 Err(RecvTimeoutError::Timeout) => self.fail("stdout stays open after EOF"),
             }
         }
-        if self.here.as_ref().is_some_and(|here| !here.exited) {
+        let running = |gateway: &InProcess| !gateway.exited;
+        if self.in_process.as_ref().is_some_and(running) {
             self.exit();
         }
-        let unanswered = self.law.unanswered();
+        let unanswered = self.checker.unanswered();
         if !unanswered.is_empty() {
             self.fail(&format!("never answered: {}", unanswered.join(", ")));
         }
-        if self.forgiving {
+        if self.json_rpc_only {
             return;
         }
-        let needs_no_reading = |message: &Message| {
+        let may_stay_unread = |message: &Message| {
             let method = message.method().unwrap_or_default();
-            let ends_listen = self.law.is_listen(&message.params()["requestId"])
-                || (message.is_response() && self.law.is_listen(message.id()));
+            let ends_listen = self.checker.is_listen(&message.params()["requestId"])
+                || (message.is_response() && self.checker.is_listen(message.id()));
             ends_listen
                 || (message.id().is_null()
                     && (method.ends_with("/list_changed")
                         || self.ignored.iter().any(|m| m == method)))
         };
-        if let Some(message) = self
-            .unread
-            .iter()
-            .find(|message| !needs_no_reading(message))
-        {
-            self.fail(&format!("the test never took {}", message.line));
+        let mut unread = self.unread.iter();
+        if let Some(message) = unread.find(|message| !may_stay_unread(message)) {
+            self.fail(&format!("the test left a message unread: {}", message.line));
         }
-        canary::assert_none();
+        canary::assert_no_leaks();
     }
 }
 
-/// The way to feed a writer: a thread writes, so that a gateway that doesn't read can't block the
-/// test.
+/// Writes lines from a thread, so that a gateway that doesn't read can't block the test.
 fn lines_in(mut writer: impl Write + Send + 'static) -> Sender<Vec<u8>> {
     let (sender, lines) = channel::<Vec<u8>>();
     thread::spawn(move || {
@@ -525,7 +528,7 @@ fn lines_in(mut writer: impl Write + Send + 'static) -> Sender<Vec<u8>> {
     sender
 }
 
-/// The lines that come out of a reader, without their ends.
+/// Reads lines in a thread, without their ends.
 fn lines_out(reader: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
     let (sender, lines) = channel();
     thread::spawn(move || {

@@ -1,7 +1,7 @@
-//! HTTP/2 by hand, as far as faults need it: no library sends what a broken server does.
+//! HTTP/2 by hand, as far as the fault tests need it, because no library misbehaves on request.
 //!
-//! Frames as RFC 9113 has them. What clients say in headers is not read: a request with a body is
-//! a POST, one without a GET.
+//! Frames follow RFC 9113. Request headers are not decoded: a request with a body is a POST, one
+//! without is a GET.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::fake::FakeBackend;
 use super::reply::{Reply, Step};
-use super::tls::{Identity, TlsFront};
+use super::tls::{Identity, TlsProxy};
 use super::wire::Request;
 
 const DATA: u8 = 0;
@@ -25,64 +25,64 @@ const END_HEADERS: u8 = 4;
 const REFUSED_STREAM: u32 = 7;
 const PREFACE: usize = 24;
 
-/// What the server does with a call instead of serving it.
+/// A fault in place of the reply to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The stream is refused: the call was not taken.
+pub enum Http2Fault {
+    /// RST_STREAM with REFUSED_STREAM: the call was not processed.
     RefusedStream,
-    /// The connection ends in good order, and the call is past what was taken.
+    /// GOAWAY whose last stream id is before the call: it was not processed.
     GoAway,
-    /// The same, but the call was taken, and its answer never comes.
+    /// GOAWAY whose last stream id includes the call: it was processed and is not answered.
     GoAwayAfterTaking,
-    /// Nothing more is read or said on this connection, pings included.
+    /// The server reads and sends nothing more on this connection, pings included.
     Stall,
 }
 
-/// A server of HTTP/2 over TLS which is a fake otherwise.
-pub struct H2 {
-    front: TlsFront,
-    refusals: Arc<Mutex<VecDeque<Refusal>>>,
+/// An HTTP/2 server over TLS in front of a fake backend.
+pub struct Http2Server {
+    front: TlsProxy,
+    faults: Arc<Mutex<VecDeque<Http2Fault>>>,
 }
 
-impl H2 {
-    /// In front of this fake, which must have no sessions.
+impl Http2Server {
+    /// A server in front of this backend, which must have no sessions.
     pub fn before(fake: &Arc<FakeBackend>, identity: &Identity) -> Self {
-        let refusals = Arc::<Mutex<VecDeque<_>>>::default();
-        let (fake, next) = (Arc::clone(fake), Arc::clone(&refusals));
+        let faults = Arc::<Mutex<VecDeque<_>>>::default();
+        let (fake, next) = (Arc::clone(fake), Arc::clone(&faults));
         let acceptor = identity.acceptor(None, Some(b"h2"));
-        let front = TlsFront::handling(acceptor, move |stream| {
+        let front = TlsProxy::handling(acceptor, move |stream| {
             let connection = Connection {
                 stream,
                 fake: Arc::clone(&fake),
-                refusals: Arc::clone(&next),
+                faults: Arc::clone(&next),
                 requests: Vec::new(),
             };
             async move {
                 connection.serve().await;
             }
         });
-        Self { front, refusals }
+        Self { front, faults }
     }
 
     pub fn url(&self) -> String {
         self.front.url("127.0.0.1")
     }
 
-    /// How many connections there were.
+    /// How many connections were made.
     pub fn connections(&self) -> usize {
         self.front.handshakes()
     }
 
-    /// What becomes of the next calls of tools, in this order.
-    pub fn on_call(&self, refusals: &[Refusal]) {
-        self.refusals.lock().unwrap().extend(refusals);
+    /// Sets the faults of the next tool calls, in this order.
+    pub fn on_call(&self, faults: &[Http2Fault]) {
+        self.faults.lock().unwrap().extend(faults);
     }
 }
 
 struct Connection<S> {
     stream: S,
     fake: Arc<FakeBackend>,
-    refusals: Arc<Mutex<VecDeque<Refusal>>>,
+    faults: Arc<Mutex<VecDeque<Http2Fault>>>,
     /// Bodies so far, by stream.
     requests: Vec<(u32, Vec<u8>)>,
 }
@@ -95,7 +95,7 @@ struct Frame {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    /// `None` when it is over.
+    /// Serves until the connection ends, then returns `None`.
     async fn serve(mut self) -> Option<()> {
         self.stream.read_exact(&mut [0; PREFACE]).await.ok()?;
         self.send(SETTINGS, 0, 0, &[]).await?;
@@ -129,30 +129,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             message: serde_json::from_slice(&body).unwrap_or_default(),
             body,
         };
-        let refusal = match request.kind() {
-            "tools/call" => self.refusals.lock().unwrap().pop_front(),
+        let fault = match request.kind() {
+            "tools/call" => self.faults.lock().unwrap().pop_front(),
             _ => None,
         };
         let go_away = |last: u32| [last.to_be_bytes(), 0_u32.to_be_bytes()].concat();
-        match refusal {
+        match fault {
             None => {}
-            Some(Refusal::RefusedStream) => {
+            Some(Http2Fault::RefusedStream) => {
                 let why = REFUSED_STREAM.to_be_bytes();
                 return self.send(RST_STREAM, 0, stream, &why).await;
             }
-            Some(Refusal::GoAway) => {
+            Some(Http2Fault::GoAway) => {
                 let last = go_away(stream.saturating_sub(2));
                 self.send(GOAWAY, 0, 0, &last).await?;
                 return None;
             }
-            Some(Refusal::GoAwayAfterTaking) => {
-                self.fake.take_in(&request);
+            Some(Http2Fault::GoAwayAfterTaking) => {
+                self.fake.receive(&request);
                 self.send(GOAWAY, 0, 0, &go_away(stream)).await?;
                 return None;
             }
-            Some(Refusal::Stall) => std::future::pending().await,
+            Some(Http2Fault::Stall) => std::future::pending().await,
         }
-        let reply = self.fake.take_in(&request);
+        let reply = self.fake.receive(&request);
         self.reply(stream, &reply, &request).await
     }
 
@@ -198,7 +198,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-/// A header field without index and without Huffman (RFC 7541, section 6.2.2).
+/// A literal header field without indexing and without Huffman coding (RFC 7541, section 6.2.2).
 fn literal(name: &str, value: &str) -> Vec<u8> {
     let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
     [vec![0], text(name), text(value)].concat()

@@ -1,10 +1,12 @@
-//! The headers of the modern era, as a server must check them (S26 `basic/transports/streamable-http`).
+//! Checks a request's headers as a modern server must (MCP 2026-07-28,
+//! basic/transports/streamable-http).
 
 use serde_json::Value;
 
 use super::wire::Request;
 
-/// What is wrong with the headers, measured by the body. `schema` is that of the tool, if it is one.
+/// Why the headers contradict the body; `None` if they agree. `schema` is the input schema of the
+/// called tool.
 pub(super) fn mismatch(request: &Request, schema: Option<&Value>) -> Option<String> {
     let version = request.meta("protocolVersion").as_str();
     expect(request, "mcp-protocol-version", version, false)
@@ -13,7 +15,7 @@ pub(super) fn mismatch(request: &Request, schema: Option<&Value>) -> Option<Stri
         .or_else(|| schema.and_then(|schema| parameters(request, schema)))
 }
 
-/// What `Mcp-Name` has to say.
+/// The value that `Mcp-Name` must have.
 fn name_of(request: &Request) -> Option<&str> {
     let member = match request.kind() {
         "tools/call" | "prompts/get" => "name",
@@ -35,7 +37,7 @@ fn expect(request: &Request, header: &str, value: Option<&str>, coded: bool) -> 
         .then(|| format!("{header} is {given:?}, but the body says {value:?}"))
 }
 
-/// Every parameter that the schema marks is mirrored, and none that has no value.
+/// Checks that a marked parameter has a header if and only if it has a value.
 fn parameters(request: &Request, schema: &Value) -> Option<String> {
     let arguments = &request.params()["arguments"];
     marked(schema, "").into_iter().find_map(|(path, name)| {
@@ -57,7 +59,8 @@ fn parameters(request: &Request, schema: &Value) -> Option<String> {
     })
 }
 
-/// Where in the arguments the marked ones stand, with their names.
+/// The JSON pointers of the parameters that the schema marks with `x-mcp-header`, and their header
+/// names.
 fn marked(schema: &Value, path: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for (key, property) in schema["properties"].as_object().into_iter().flatten() {
@@ -70,7 +73,7 @@ fn marked(schema: &Value, path: &str) -> Vec<(String, String)> {
     found
 }
 
-/// A header's value as it was before it was made safe. `None` if it wasn't made safe well.
+/// The original value of an encoded header. `None` if the encoding is invalid.
 pub fn decode(header: &str) -> Option<String> {
     let coded = header
         .strip_prefix("=?base64?")

@@ -1,31 +1,33 @@
-//! JSON-RPC messages as a server writes them. `"$id"` stands for the id of the request that is
-//! being answered, `"$token"` for its progress token.
+//! JSON-RPC messages as a server writes them.
+//!
+//! `"$id"` stands for the id of the request that is being answered, `"$token"` for its progress
+//! token.
 
 use serde_json::{Value, json};
 
-/// A result.
+/// A successful response.
 pub fn result(result: Value) -> Value {
     json!({ "jsonrpc": "2.0", "id": "$id", "result": result })
 }
 
-/// The result of a tool that says this.
+/// The result of a tool that returns this text.
 pub fn text(text: &str) -> Value {
     result(json!({ "content": [{ "type": "text", "text": text }] }))
 }
 
-/// A result of the modern era that is the last word.
+/// A result of the modern era with `resultType: "complete"`.
 pub fn complete(mut result: Value) -> Value {
     result["resultType"] = json!("complete");
     self::result(result)
 }
 
-/// The result of a tool that says this, in the modern era.
+/// The result of a tool that returns this text, in the modern era.
 pub fn complete_text(text: &str) -> Value {
     complete(json!({ "content": [{ "type": "text", "text": text }] }))
 }
 
-/// Questions to the client in the modern era: by key, each with `method` and `params`. Null for
-/// none.
+/// A result with `resultType: "input_required"`. `requests` maps a key to an object with `method`
+/// and `params`; null omits `inputRequests`.
 pub fn input_required(requests: &Value, state: Option<&str>) -> Value {
     let mut result = json!({ "resultType": "input_required" });
     if !requests.is_null() {
@@ -37,19 +39,19 @@ pub fn input_required(requests: &Value, state: Option<&str>) -> Value {
     self::result(result)
 }
 
-/// An error with data.
+/// An error response with `data`.
 pub fn error_with(code: i64, message: &str, data: &Value) -> Value {
     let mut whole = error(code, message);
     whole["error"]["data"] = data.clone();
     whole
 }
 
-/// An error.
+/// An error response.
 pub fn error(code: i64, message: &str) -> Value {
     json!({ "jsonrpc": "2.0", "id": "$id", "error": { "code": code, "message": message } })
 }
 
-/// Progress of the request that is being answered.
+/// A progress notification for the request that is being answered.
 pub fn progress(progress: f64) -> Value {
     notification(
         "notifications/progress",
@@ -62,7 +64,7 @@ pub fn notification(method: &str, params: Value) -> Value {
     json!({ "jsonrpc": "2.0", "method": method, "params": params })
 }
 
-/// A request of the server's own.
+/// A request from the server to the client.
 pub fn request(id: Value, method: &str, params: Value) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })
 }

@@ -1,36 +1,38 @@
-//! What integration tests share: backends that misbehave on command, and a gateway that is
-//! watched for breaking the protocol. Nothing here sleeps to wait for a thing; every wait is for
-//! the thing itself, and gives up after [`PATIENCE`] with what was seen so far.
+//! Helpers that the integration tests share.
+//!
+//! Owns the fake backends, which fail on command, and the test client, which checks every line of
+//! the gateway against the protocol. No helper sleeps to wait for an event: each waits for the event
+//! itself, and fails after [`PATIENCE`] with what it saw until then. It must not know any test.
 
-// Each test binary uses its own part of this.
+// Each test binary uses only some of these helpers.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod blackhole;
 pub mod canary;
-pub mod chance;
-pub mod chaos;
+pub mod chaos_proxy;
 pub mod fake;
 pub mod gate;
 pub mod gateway;
-mod group;
 pub mod h2;
 pub mod headers;
-pub mod law;
-pub mod live;
+mod http_sse;
+pub mod live_stream;
+pub mod malformed;
 pub mod message;
 mod modern;
 pub mod modern_client;
-pub mod odd;
-mod old_sse;
 pub mod process;
+pub mod protocol_checker;
 pub mod proxy;
 pub mod reply;
+pub mod rng;
 mod server;
 pub mod streams;
+mod task_group;
 pub mod tls;
 pub mod wire;
 
 use std::time::Duration;
 
-/// Longer than anything takes that works, on a machine that is busy with other tests.
+/// The limit for every wait: longer than any passing step takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(10);

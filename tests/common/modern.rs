@@ -1,6 +1,7 @@
-//! The correct server of the era of 2026-07-28: no handshake, no sessions, metadata on each request.
+//! The modern era's part of the fake server (MCP 2026-07-28): no handshake, no sessions, metadata
+//! on each request.
 //!
-//! It refuses what it must, and remembers what a gateway did that a client must not do.
+//! It refuses what a server must refuse, and records what a client must not send.
 
 use serde_json::{Value, json};
 
@@ -15,13 +16,14 @@ const HEADER_MISMATCH: i64 = -32020;
 const UNSUPPORTED_VERSION: i64 = -32022;
 const INVALID_PARAMS: i64 = -32602;
 
-/// What only a modern server has.
+/// The state of a modern server.
 pub(super) struct Modern {
-    /// Hints on everything that may be cached.
+    /// `ttlMs` of every cacheable result.
     pub ttl_ms: u64,
+    /// `cacheScope` of every cacheable result.
     pub scope: String,
-    /// What a client did that it must not do.
-    pub offences: Vec<String>,
+    /// The client's protocol violations.
+    pub violations: Vec<String>,
 }
 
 impl Default for Modern {
@@ -29,26 +31,26 @@ impl Default for Modern {
         Self {
             ttl_ms: 60_000,
             scope: "public".into(),
-            offences: Vec::new(),
+            violations: Vec::new(),
         }
     }
 }
 
 impl Server {
-    /// Refuses what a modern server must refuse.
+    /// The error reply to a request that a modern server must refuse.
     pub fn check_modern(&mut self, request: &Request) -> Option<Reply> {
         match request.kind() {
             "GET" | "DELETE" => {
-                self.offence(request, "there is only POST");
+                self.violation(request, "POST is the only method");
                 return Some(Reply::status(405).header("allow", "POST"));
             }
             "response" => {
-                self.offence(request, "nobody asked for a response");
+                self.violation(request, "a response without a request");
                 return Some(Reply::status(400));
             }
             "initialize" if !request.is_modern() => return Some(unsupported(request.params())),
             _ if request.message["id"].is_null() => {
-                self.offence(request, "there are no notifications to a server");
+                self.violation(request, "a client may not send notifications");
                 return Some(Reply::status(202));
             }
             _ => {}
@@ -65,23 +67,23 @@ impl Server {
                 return Some(unsupported(&json!({ "protocolVersion": header })));
             }
             None => {
-                self.offence(request, "no protocolVersion in _meta");
+                self.violation(request, "no protocolVersion in _meta");
                 return Some(bad("protocolVersion is missing"));
             }
             Some(VERSION) => {}
             Some(other) => return Some(unsupported(&json!({ "protocolVersion": other }))),
         }
         if !request.meta("clientCapabilities").is_object() {
-            self.offence(request, "no clientCapabilities in _meta");
+            self.violation(request, "no clientCapabilities in _meta");
             return Some(bad("clientCapabilities is missing"));
         }
         None
     }
 
     fn check_headers(&mut self, request: &Request) -> Option<Reply> {
-        for strange in ["mcp-session-id", "last-event-id"] {
-            if request.header(strange).is_some() {
-                self.offence(request, &format!("there is no {strange}"));
+        for removed in ["mcp-session-id", "last-event-id"] {
+            if request.header(removed).is_some() {
+                self.violation(request, &format!("{removed} does not exist"));
             }
         }
         let accepts = request.header("accept").unwrap_or_default();
@@ -89,7 +91,7 @@ impl Server {
             .iter()
             .all(|kind| accepts.contains(kind))
         {
-            self.offence(request, &format!("it accepts {accepts:?} only"));
+            self.violation(request, &format!("it accepts only {accepts:?}"));
         }
         let tool = self
             .tools
@@ -97,17 +99,17 @@ impl Server {
             .find(|tool| tool["name"] == request.tool());
         let schema = tool.filter(|_| request.kind() == "tools/call");
         let why = headers::mismatch(request, schema.map(|tool| &tool["inputSchema"]))?;
-        self.offence(request, &why);
+        self.violation(request, &why);
         Some(Reply::json_as(400, &message::error(HEADER_MISMATCH, &why)))
     }
 
-    fn offence(&mut self, request: &Request, why: &str) {
+    fn violation(&mut self, request: &Request, why: &str) {
         if let Some(modern) = &mut self.modern {
-            modern.offences.push(format!("{}: {why}", request.kind()));
+            modern.violations.push(format!("{}: {why}", request.kind()));
         }
     }
 
-    /// What a correct modern server says.
+    /// The correct reply of a modern server.
     pub fn answer_modern(&mut self, request: &Request) -> Reply {
         let params = request.params();
         match request.kind() {
@@ -174,7 +176,7 @@ impl Server {
         self.complete(result)
     }
 
-    /// Acknowledges what it can honour of what was asked for, and goes on with that.
+    /// Acknowledges the part of the filter that it honours, and opens the stream.
     fn listen(&mut self, params: &Value) -> Reply {
         let can = self.modern_capabilities();
         let mut honoured = params["notifications"].clone();
@@ -197,8 +199,7 @@ impl Server {
     }
 }
 
-/// What a server says that speaks this version alone; to `initialize` too, whose senders see
-/// nothing else.
+/// The error of a server that supports only this version. `initialize` gets it too.
 fn unsupported(params: &Value) -> Reply {
     let data = json!({ "supported": [VERSION], "requested": params["protocolVersion"] });
     let error = message::error_with(UNSUPPORTED_VERSION, "Unsupported protocol version", &data);

@@ -1,36 +1,37 @@
-//! What a test does as a client of the modern era: metadata on each request, questions answered by
-//! asking again, subscriptions.
+//! The modern era's part of the test client: metadata on each request, retries with input
+//! responses, and subscriptions (MCP 2026-07-28).
 
 use serde_json::{Map, Value, json};
 
 use super::gateway::{Answer, TestGateway};
-use super::law::Message;
+use super::protocol_checker::Message;
 
 const PREFIX: &str = "io.modelcontextprotocol/";
 
-/// A subscription that has been acknowledged.
+/// An acknowledged subscription.
 #[derive(Clone, Debug)]
 pub struct Subscription {
+    /// The id of its `subscriptions/listen` request.
     pub id: Value,
-    /// What is honoured of what was asked for.
+    /// The part of the requested filter that the gateway honours.
     pub honoured: Value,
 }
 
 impl TestGateway {
-    /// From now on the client is of the modern era and can do these things. What a test itself
-    /// puts into `_meta` stays.
+    /// Makes the client one of the modern era with these capabilities, for its next requests.
+    /// Members that a test puts into `_meta` itself stay.
     pub fn modern(&mut self, capabilities: Value) -> &mut Self {
         self.modern = Some(capabilities);
         self
     }
 
-    /// From now on its requests are of the legacy era.
+    /// Makes the client one of the legacy era, for its next requests.
     pub fn legacy(&mut self) -> &mut Self {
         self.modern = None;
         self
     }
 
-    /// Params as they are sent.
+    /// Params with the metadata of the client's era.
     pub fn with_metadata(&self, mut params: Value) -> Value {
         if let (Some(capabilities), true) = (&self.modern, params.is_object()) {
             let meta = &mut params["_meta"];
@@ -48,12 +49,12 @@ impl TestGateway {
         params
     }
 
-    /// Asks who it is.
+    /// Sends `server/discover` and waits for the response.
     pub fn discover(&mut self) -> Answer {
         self.ask("server/discover", json!({}))
     }
 
-    /// Subscribes, under an id of the test's choice.
+    /// Subscribes under an id that the test chooses, and waits for the acknowledgement.
     pub fn listen_as(&mut self, id: impl Into<Value>, filter: Value) -> Subscription {
         let id = id.into();
         let params = json!({ "notifications": filter });
@@ -63,7 +64,7 @@ impl TestGateway {
         Subscription { id, honoured }
     }
 
-    /// Subscribes.
+    /// Subscribes, and waits for the acknowledgement.
     pub fn listen(&mut self, filter: Value) -> Subscription {
         let params = json!({ "notifications": filter });
         let id = json!(self.request("subscriptions/listen", params));
@@ -72,7 +73,7 @@ impl TestGateway {
         Subscription { id, honoured }
     }
 
-    /// The next notification of this method on the subscription with this id.
+    /// Waits for the next notification of this method on the subscription with this id.
     pub fn next_subscribed(&mut self, id: &Value, method: &str) -> Message {
         self.take(&format!("{method} for {id}"), |message| {
             message.method() == Some(method)
@@ -80,33 +81,39 @@ impl TestGateway {
         })
     }
 
-    /// Asks again with answers to what the gateway wanted to know, and returns the new id.
-    pub fn retry(&mut self, method: &str, params: &Value, asked: &Answer, answers: Value) -> u64 {
+    /// Retries a request with input responses and the state of `required`, and returns the new id.
+    pub fn retry(
+        &mut self,
+        method: &str,
+        params: &Value,
+        required: &Answer,
+        responses: Value,
+    ) -> u64 {
         let mut params = params.clone();
-        params["inputResponses"] = answers;
-        if let Some(state) = asked.state() {
+        params["inputResponses"] = responses;
+        if let Some(state) = required.request_state() {
             params["requestState"] = state.clone();
         }
         self.request(method, params)
     }
 
-    /// A request from beginning to end, whatever is asked in between: each question is handed to
-    /// `answer`, with its key.
-    pub fn converse(
+    /// Sends a request and retries it until it is complete. `respond` gets the key and the body of
+    /// each input request.
+    pub fn request_with_input(
         &mut self,
         method: &str,
         params: &Value,
-        mut answer: impl FnMut(&str, &Value) -> Value,
+        mut respond: impl FnMut(&str, &Value) -> Value,
     ) -> Answer {
         let id = self.request(method, params.clone());
         let mut reply = self.answer(id);
-        while reply.is_question() {
-            let questions = reply.questions().clone();
-            let answers: Map<String, Value> = questions
+        while reply.is_input_required() {
+            let requests = reply.input_requests().clone();
+            let responses: Map<String, Value> = requests
                 .iter()
-                .map(|(key, question)| (key.clone(), answer(key, question)))
+                .map(|(key, request)| (key.clone(), respond(key, request)))
                 .collect();
-            let id = self.retry(method, params, &reply, Value::Object(answers));
+            let id = self.retry(method, params, &reply, Value::Object(responses));
             reply = self.answer(id);
         }
         reply
@@ -114,35 +121,39 @@ impl TestGateway {
 }
 
 impl Answer {
-    /// Whether it wants to know something first.
-    pub fn is_question(&self) -> bool {
+    /// Whether its `resultType` is `input_required`.
+    pub fn is_input_required(&self) -> bool {
         self.0.json["result"]["resultType"] == "input_required"
     }
 
-    /// What it wants to know, by key.
+    /// Its input requests, by key.
     ///
     /// # Panics
-    /// If it wants to know nothing.
-    pub fn questions(&self) -> &Map<String, Value> {
-        assert!(self.is_question(), "no question: {}", self.0.line);
-        let questions = self.result()["inputRequests"].as_object();
-        questions.unwrap_or_else(|| panic!("no questions in {}", self.0.line))
+    /// If it has none.
+    pub fn input_requests(&self) -> &Map<String, Value> {
+        assert!(
+            self.is_input_required(),
+            "not input_required: {}",
+            self.0.line
+        );
+        let requests = self.result()["inputRequests"].as_object();
+        requests.unwrap_or_else(|| panic!("no inputRequests in {}", self.0.line))
     }
 
-    /// The one thing it wants to know, and its key.
+    /// Its only input request, with its key.
     ///
     /// # Panics
-    /// If it wants to know more or less.
-    pub fn question(&self) -> (&str, &Value) {
-        let mut questions = self.questions().iter();
-        match (questions.next(), questions.next()) {
-            (Some((key, question)), None) => (key, question),
-            _ => panic!("not one question: {}", self.0.line),
+    /// If it has none or several.
+    pub fn input_request(&self) -> (&str, &Value) {
+        let mut requests = self.input_requests().iter();
+        match (requests.next(), requests.next()) {
+            (Some((key, request)), None) => (key, request),
+            _ => panic!("not exactly one input request: {}", self.0.line),
         }
     }
 
-    /// What has to be sent back with the answers.
-    pub fn state(&self) -> Option<&Value> {
+    /// The `requestState` to return with the input responses.
+    pub fn request_state(&self) -> Option<&Value> {
         self.0.json["result"].get("requestState")
     }
 }

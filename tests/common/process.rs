@@ -1,4 +1,4 @@
-//! A program that speaks MCP over stdio, as a process, with the test as its client.
+//! An MCP program over stdio as a child process, with the test as its client.
 
 use std::ffi::OsStr;
 use std::io::Read;
@@ -10,26 +10,27 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::canary::{self, Watch};
+use super::canary::{self, ScannedPipe};
 use super::gateway::TestGateway;
 
-/// A running program. At its end its input ends first, and what it said is judged.
+/// A running program. [`Process::end`] closes its stdin and checks what it wrote.
 pub struct Process {
     pub client: TestGateway,
-    child: Running,
+    child: ChildGuard,
     stderr: Receiver<String>,
     folder: TempDir,
 }
 
-/// How a process ended.
-pub struct Ended {
+/// The outcome of a process that has exited.
+pub struct ExitedProcess {
     pub status: ExitStatus,
-    /// All that it wrote to stderr.
+    /// Everything that it wrote to stderr.
     pub log: String,
 }
 
 impl Process {
-    /// Starts it. The folder is its own and lives as long.
+    /// Starts the command. The folder is removed when the process has ended. `patience` limits
+    /// every wait for it.
     pub fn start(mut command: Command, folder: TempDir, patience: Duration) -> Self {
         let mut child = command
             .stdin(Stdio::piped())
@@ -37,12 +38,12 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?} can't be started: {error}"));
-        canary::look_at_command_line(child.id());
+        canary::scan_command_line(child.id());
         let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        let stderr = read_to_end(Watch::new("stderr", child.stderr.take().unwrap()));
+        let stderr = read_to_end(ScannedPipe::new("stderr", child.stderr.take().unwrap()));
         Self {
-            client: TestGateway::behind(stdin, stdout, patience),
-            child: Running::new(child, patience),
+            client: TestGateway::over_pipes(stdin, stdout, patience),
+            child: ChildGuard::new(child, patience),
             stderr,
             folder,
         }
@@ -52,7 +53,7 @@ impl Process {
         self.child.pid
     }
 
-    /// Its own: where its config is.
+    /// The folder of its config.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -62,13 +63,13 @@ impl Process {
         self.child.signal(name);
     }
 
-    /// The most memory it has ever had, in KiB; 0 where the system doesn't tell.
+    /// Its peak resident memory in KiB; 0 where the system doesn't report it.
     pub fn peak_memory(&self) -> u64 {
         peak_memory(self.pid())
     }
 
-    /// Ends its input, judges what it said, and waits for its end.
-    pub fn end(self) -> Ended {
+    /// Closes its stdin, checks what it wrote, and waits for its exit.
+    pub fn end(self) -> ExitedProcess {
         let Self {
             client,
             mut child,
@@ -79,12 +80,12 @@ impl Process {
         let status = child.wait();
         let log = stderr.recv_timeout(child.patience).unwrap_or_default();
         drop(folder);
-        canary::assert_none();
-        Ended { status, log }
+        canary::assert_no_leaks();
+        ExitedProcess { status, log }
     }
 }
 
-/// The most memory a process has ever had, in KiB; 0 where the system doesn't tell.
+/// The peak resident memory of a process in KiB; 0 where the system doesn't report it.
 pub fn peak_memory(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -93,8 +94,8 @@ pub fn peak_memory(pid: u32) -> u64 {
     })
 }
 
-/// The gateway's own binary over this sentinel.toml, with secrets planted and nothing of the
-/// machine's own around it. The folder, which holds the file, is its home.
+/// The gateway's binary with this sentinel.toml, with planted secrets and a clean environment. The
+/// folder holds the file and is the process's home.
 pub fn gateway(folder: &TempDir, toml: &str) -> Command {
     let file = folder.path().join("sentinel.toml");
     std::fs::write(&file, canary::plant(toml, folder.path())).unwrap();
@@ -103,7 +104,7 @@ pub fn gateway(folder: &TempDir, toml: &str) -> Command {
     command
 }
 
-/// The same, still without a word about its config; the secrets are in its environment.
+/// The same without a config argument; the secrets are in its environment.
 pub fn bare_gateway(folder: &TempDir) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel-gateway"));
     isolate(&mut command, folder.path().as_os_str());
@@ -112,10 +113,10 @@ pub fn bare_gateway(folder: &TempDir) -> Command {
     command
 }
 
-/// Starts it, and looks at its command line.
+/// Starts a command, and scans its command line for secrets.
 pub fn spawn(command: &mut Command) -> Child {
     let child = command.spawn().unwrap();
-    canary::look_at_command_line(child.id());
+    canary::scan_command_line(child.id());
     child
 }
 
@@ -129,15 +130,15 @@ fn isolate(command: &mut Command, home: &OsStr) {
         .env("XDG_STATE_HOME", home);
 }
 
-/// A child that doesn't outlive its test.
-pub struct Running {
+/// A child process that is killed when it is dropped.
+pub struct ChildGuard {
     pid: u32,
     patience: Duration,
     exit: Receiver<ExitStatus>,
     ended: bool,
 }
 
-impl Running {
+impl ChildGuard {
     pub fn new(mut child: Child, patience: Duration) -> Self {
         let pid = child.id();
         let (ended, exit) = channel();
@@ -154,13 +155,13 @@ impl Running {
         self.pid
     }
 
-    /// Waits for its end. Once.
+    /// Waits for its exit. Call it once.
     ///
     /// # Panics
-    /// If it doesn't end by itself.
+    /// If it doesn't exit in time.
     pub fn wait(&mut self) -> ExitStatus {
         let status = self.exit.recv_timeout(self.patience);
-        let status = status.unwrap_or_else(|_| panic!("process {} doesn't end", self.pid));
+        let status = status.unwrap_or_else(|_| panic!("process {} doesn't exit", self.pid));
         self.ended = true;
         status
     }
@@ -173,16 +174,16 @@ impl Running {
         assert!(sent.unwrap().success(), "no process to send {name} to");
     }
 
-    /// Whether it still runs.
+    /// Whether it is still running.
     pub fn is_alive(&self) -> bool {
         !self.ended && self.exit.try_recv().is_err()
     }
 }
 
-impl Drop for Running {
+impl Drop for ChildGuard {
     fn drop(&mut self) {
         if !self.ended && self.exit.try_recv().is_err() {
-            // It may end by itself in between.
+            // It may exit in between.
             let _ = Command::new("kill")
                 .args(["-s", "KILL", &self.pid.to_string()])
                 .stderr(Stdio::null())
@@ -191,7 +192,7 @@ impl Drop for Running {
     }
 }
 
-/// All that comes out of a pipe, when it has ended.
+/// Receives the whole content of a pipe when it is closed.
 pub fn read_to_end(mut pipe: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, whole) = channel();
     thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! A forward proxy that remembers what it could read.
+//! A forward proxy that records the request heads that it can read.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,14 +7,14 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::fake::RUNTIME;
 
-/// It takes every host for the one server behind it.
+/// A proxy that connects every request to one server, whatever its host.
 pub struct Proxy {
     port: u16,
     heads: Arc<Mutex<Vec<String>>>,
 }
 
 impl Proxy {
-    /// Leads to this port of the loopback, whatever is asked for.
+    /// A proxy to this port of 127.0.0.1.
     pub fn to(port: u16) -> Self {
         let listener = RUNTIME.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let own = listener.local_addr().unwrap().port();

@@ -1,4 +1,5 @@
-//! What a [`FakeBackend`](super::fake::FakeBackend) does with one request, byte by byte.
+//! A reply of a [`FakeBackend`](super::fake::FakeBackend) to one request: what goes over the wire
+//! and when.
 
 use std::io::Write;
 use std::time::Duration;
@@ -6,10 +7,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::gate::Gate;
-use super::live::Live;
+use super::live_stream::LiveStream;
 use super::message;
 
-/// One HTTP response, or something that only looks like it.
+/// One HTTP response, valid or broken.
 ///
 /// Text is a template: see [`message`]. Steps happen in the order they are written:
 /// `Reply::sse().event(progress(1.0)).hold(&gate).event(text("done"))`.
@@ -24,16 +25,16 @@ pub struct Reply {
     runs: Option<bool>,
 }
 
-/// How the end of the body is told.
+/// How the end of the body is signalled.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// `content-length`, true, or with this many bytes that never come (or come in excess).
-    Length { lie: isize },
-    /// `transfer-encoding: chunked`, one chunk a step.
+    /// `content-length`, `excess` bytes more than the body has (or fewer, if negative).
+    Length { excess: isize },
+    /// `transfer-encoding: chunked`, one chunk per step.
     Chunked,
     /// By closing the connection.
     Close,
-    /// No head at all: the steps are everything that goes over the wire.
+    /// No head: only the steps are sent.
     Raw,
 }
 
@@ -42,10 +43,9 @@ pub(super) enum Step {
     Text(String),
     Bytes(Vec<u8>),
     Hold(Gate),
-    Live(Live),
-    /// Works for so long.
+    Live(LiveStream),
     Pause(Duration),
-    /// Says no more until the other side hangs up.
+    /// Sends nothing more until the client disconnects.
     Stall,
     HangUp,
     Reset,
@@ -66,7 +66,7 @@ impl Reply {
 
     /// A response with an empty body.
     pub fn status(status: u16) -> Self {
-        Self::new(status, Framing::Length { lie: 0 })
+        Self::new(status, Framing::Length { excess: 0 })
     }
 
     /// 200 with one JSON message.
@@ -96,34 +96,34 @@ impl Reply {
         Self::json(&message::error(code, message))
     }
 
-    /// 200 with a question to the client in the modern era's way. The tool hasn't run.
+    /// 200 with a result of type `input_required`. The tool doesn't run.
     pub fn input_required(requests: &Value, state: Option<&str>) -> Self {
         Self::json(&message::input_required(requests, state)).runs(false)
     }
 
-    /// 200 with an event stream; add [`event`](Self::event)s. It ends after the last.
+    /// 200 with an event stream, to which [`event`](Self::event) adds. It ends after the last step.
     pub fn sse() -> Self {
         Self::new(200, Framing::Chunked).header("content-type", "text/event-stream")
     }
 
-    /// These bytes and no others, head included; the connection stays open after them.
+    /// Exactly these bytes, head included; the connection stays open after them.
     pub fn raw(bytes: impl Into<Vec<u8>>) -> Self {
         let mut reply = Self::new(0, Framing::Raw);
         reply.steps.push(Step::Bytes(bytes.into()));
         reply
     }
 
-    /// Takes the request and closes the connection without a byte.
+    /// Reads the request and closes the connection without a response.
     pub fn hang_up() -> Self {
         Self::raw("").then_hang_up()
     }
 
-    /// Takes the request and resets the connection.
+    /// Reads the request and resets the connection.
     pub fn reset() -> Self {
         Self::raw("").then_reset()
     }
 
-    /// Takes the request and never answers.
+    /// Reads the request and never answers.
     pub fn stall() -> Self {
         Self::raw("").then_stall()
     }
@@ -151,7 +151,7 @@ impl Reply {
         self.body(format!("event: message\ndata: {message}\n\n"))
     }
 
-    /// Adds an event with an id and no data, and the time after which to come back for more.
+    /// Adds an event with an id, a reconnection time in milliseconds, and no data.
     pub fn priming_event(self, id: &str, retry_ms: u64) -> Self {
         self.body(format!("id: {id}\nretry: {retry_ms}\ndata:\n\n"))
     }
@@ -161,37 +161,37 @@ impl Reply {
         self.body(format!("id: {id}\ndata: {message}\n\n"))
     }
 
-    /// Waits here until the gate is open, with all before it sent.
+    /// Waits until the gate is open; everything before it has been sent.
     pub fn hold(mut self, gate: &Gate) -> Self {
         self.steps.push(Step::Hold(gate.clone()));
         self
     }
 
-    /// Works for so long, with all before it sent.
-    pub fn pause(mut self, work: Duration) -> Self {
-        self.steps.push(Step::Pause(work));
+    /// Waits this long; everything before it has been sent.
+    pub fn pause(mut self, pause: Duration) -> Self {
+        self.steps.push(Step::Pause(pause));
         self
     }
 
-    /// From here on it is a stream that the test writes to.
-    pub fn live(mut self, live: &Live) -> Self {
+    /// Continues as a stream that the test writes to.
+    pub fn live(mut self, live: &LiveStream) -> Self {
         self.steps.push(Step::Live(live.clone()));
         self
     }
 
-    /// Not even the head goes out before the gate is open.
+    /// Sends nothing, not even the head, before the gate is open.
     pub fn after(mut self, gate: &Gate) -> Self {
         self.steps.insert(0, Step::Hold(gate.clone()));
         self
     }
 
-    /// Says no more from here on.
+    /// Sends nothing more, and keeps the connection open.
     pub fn then_stall(mut self) -> Self {
         self.steps.push(Step::Stall);
         self
     }
 
-    /// Closes the connection here, whatever was promised.
+    /// Closes the connection here, even if the body is incomplete.
     pub fn then_hang_up(mut self) -> Self {
         self.steps.push(Step::HangUp);
         self
@@ -203,31 +203,31 @@ impl Reply {
         self
     }
 
-    /// The body ends with the connection, not with a length.
+    /// The body ends with the connection, without a length.
     pub fn until_close(mut self) -> Self {
         self.framing = Framing::Close;
         self
     }
 
-    /// `content-length` says this many bytes more than there are, or fewer.
-    pub fn length_off_by(mut self, lie: isize) -> Self {
-        self.framing = Framing::Length { lie };
+    /// `content-length` is this many bytes more than the body has, or fewer if negative.
+    pub fn length_off_by(mut self, excess: isize) -> Self {
+        self.framing = Framing::Length { excess };
         self
     }
 
-    /// One byte at a time, each in a packet of its own, with this pause between them.
+    /// Sends one byte at a time, with this pause between two bytes.
     pub fn byte_by_byte(mut self, pause: Duration) -> Self {
         self.pace = Some(pause);
         self
     }
 
-    /// The body goes out compressed, in one piece.
+    /// Sends the body compressed by gzip, in one piece.
     pub fn gzip(mut self) -> Self {
         self.gzip = true;
         self.header("content-encoding", "gzip")
     }
 
-    /// This body goes out compressed by brotli, as it is.
+    /// Sends this body compressed by brotli; it is no template.
     pub fn brotli(self, body: &[u8]) -> Self {
         let mut packed = brotli::CompressorWriter::new(Vec::new(), 4096, 1, 22);
         packed.write_all(body).unwrap();
@@ -235,14 +235,14 @@ impl Reply {
         header.bytes(packed.into_inner())
     }
 
-    /// Whether a tool runs under this reply. By default it doesn't where the status says so
-    /// (4xx, 503); a server that dies at work behind a proxy is `Reply::status(503).runs(true)`.
+    /// Whether a call with this reply counts as a run of the tool. The default is no for 4xx and
+    /// 503; a server that dies during a call behind a proxy is `Reply::status(503).runs(true)`.
     pub fn runs(mut self, runs: bool) -> Self {
         self.runs = Some(runs);
         self
     }
 
-    /// Whether it holds at a place where all has been said already.
+    /// Whether it holds at a place where the whole response has already been sent.
     pub(super) fn holds_nothing(&self) -> bool {
         let at_end = matches!(self.steps.last(), Some(Step::Hold(_))) && self.steps.len() > 1;
         at_end && matches!(self.framing, Framing::Length { .. })

@@ -1,75 +1,77 @@
-//! The correct server that a fake is where nothing else is scripted: what both eras share, and the
-//! legacy one's Streamable HTTP. The other era is in [`modern`](super::modern).
+//! The MCP server behind a fake backend: it answers correctly whatever a test has not scripted.
+//!
+//! Owns what both eras share, and the legacy era's Streamable HTTP. The modern era is in
+//! [`modern`](super::modern).
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use serde_json::{Value, json};
 
 use super::gate::Gate;
-use super::live::Live;
+use super::http_sse::HttpSse;
+use super::live_stream::LiveStream;
 use super::message;
 use super::modern::Modern;
-use super::old_sse::OldSse;
 use super::reply::Reply;
 use super::wire::Request;
 
-/// What a server has, knows and has seen.
+/// A server's configuration, its sessions, and the requests that it has received.
 pub(super) struct Server {
     pub name: String,
-    /// Spoken whatever the client asks for; `None`: the version it asks for.
+    /// The answer to every `initialize`; `None`: the requested version.
     pub version: Option<String>,
-    /// On top of what follows from the lists.
+    /// Declared in addition to those that follow from the lists.
     pub capabilities: Value,
     pub tools: Vec<Value>,
     pub prompts: Vec<Value>,
     pub resources: Vec<Value>,
     pub templates: Vec<Value>,
-    /// Entries a page; 0: all on one.
+    /// Entries per page; 0: all on one page.
     pub page_size: usize,
-    /// Calls are answered with event streams.
+    /// Answers calls with event streams.
     pub sse: bool,
-    /// It serves the handshake era.
+    /// Serves the legacy era.
     pub legacy: bool,
-    /// It serves the era of metadata on each request.
+    /// Serves the modern era.
     pub modern: Option<Modern>,
-    /// The transport of 2024-11-05 in place of the later one.
-    pub old_sse: Option<OldSse>,
-    /// What a legacy server says to a modern request, where that is not simply what it says to
-    /// any it doesn't understand.
+    /// Uses the HTTP+SSE transport of MCP 2024-11-05 instead of Streamable HTTP.
+    pub http_sse: Option<HttpSse>,
+    /// A legacy server's reply to modern requests; `None`: the same as to any unknown method.
     pub refusal: Option<Reply>,
     /// GET opens a stream.
     pub has_get: bool,
-    /// Of GET and of `subscriptions/listen`, in the order they were opened.
+    /// The streams of GET and of `subscriptions/listen`, in the order they were opened.
     pub streams: Vec<Stream>,
-    /// URIs, in the legacy era.
+    /// The subscribed URIs of the legacy era.
     pub subscribed: HashSet<String>,
-    /// What opens when a request of the server's own is answered, by the text of its id.
-    pub answered: HashMap<String, Gate>,
+    /// The gates that open when a server request is answered, by the text of its id.
+    pub response_gates: HashMap<String, Gate>,
     /// `None`: issues no session ids.
     pub sessions: Option<HashSet<String>>,
     sessions_issued: usize,
-    /// By kind of request, or by kind and tool.
+    /// Replies to single requests, by kind of request, or by kind and tool.
     pub scripted: HashMap<String, VecDeque<Reply>>,
+    /// Replies to all further requests, under the same keys.
     pub always: HashMap<String, Reply>,
     pub requests: Vec<Request>,
-    /// How many of `requests` a test has taken, by kind.
+    /// How many of `requests` a test has read, by kind.
     pub taken: HashMap<String, usize>,
-    /// By tool.
+    /// How often each tool ran.
     pub runs: HashMap<String, usize>,
-    /// Answers where nothing is scripted, before the server itself does.
-    pub improvise: Option<Box<Improvise>>,
-    /// Requests aren't kept.
-    pub forgetful: bool,
+    /// Answers requests for which nothing is scripted.
+    pub responder: Option<Box<Responder>>,
+    /// Does not keep requests.
+    pub discards_requests: bool,
 }
 
-/// What to say to a request; `None`: what the server says by itself.
-pub(super) type Improvise = dyn FnMut(&Request) -> Option<Reply> + Send;
+/// Returns the reply to a request, or `None` for the server's own.
+pub(super) type Responder = dyn FnMut(&Request) -> Option<Reply> + Send;
 
-/// A stream for what a server has to say of its own.
+/// An open stream for the server's notifications and requests.
 #[derive(Clone)]
 pub(super) struct Stream {
-    pub live: Live,
-    /// What a modern client asked for and is given; null for GET.
+    pub live: LiveStream,
+    /// The honoured filter of a subscription; null for GET.
     pub filter: Value,
 }
 
@@ -87,12 +89,12 @@ impl Server {
             sse: false,
             legacy: true,
             modern: None,
-            old_sse: None,
+            http_sse: None,
             refusal: None,
             has_get: false,
             streams: Vec::new(),
             subscribed: HashSet::new(),
-            answered: HashMap::new(),
+            response_gates: HashMap::new(),
             sessions: Some(HashSet::new()),
             sessions_issued: 0,
             scripted: HashMap::new(),
@@ -100,27 +102,27 @@ impl Server {
             requests: Vec::new(),
             taken: HashMap::new(),
             runs: HashMap::new(),
-            improvise: None,
-            forgetful: false,
+            responder: None,
+            discards_requests: false,
         }
     }
 
-    /// Takes a request in and says what to do with it.
+    /// Records a request and returns the reply.
     pub fn receive(&mut self, request: &Request) -> Reply {
-        if !self.forgetful {
+        if !self.discards_requests {
             self.requests.push(request.clone());
         }
         if request.kind() == "response" {
-            let waiting = self.answered.get(&request.message["id"].to_string());
-            waiting.into_iter().for_each(Gate::open);
+            let gate = self.response_gates.get(&request.message["id"].to_string());
+            gate.into_iter().for_each(Gate::open);
         }
-        if let Some(reply) = OldSse::intercept(self, request) {
+        if let Some(reply) = HttpSse::intercept(self, request) {
             return reply;
         }
         self.reply(request)
     }
 
-    /// What is to be done about a request, whatever transport it came by.
+    /// The reply to a request of any transport.
     pub fn reply(&mut self, request: &Request) -> Reply {
         let modern = self.modern.is_some() && (request.is_modern() || !self.legacy);
         let refusal = if modern {
@@ -172,7 +174,7 @@ impl Server {
         }
         let always = self.always.get(&of_tool).or_else(|| self.always.get(kind));
         let always = always.cloned();
-        always.or_else(|| self.improvise.as_mut()?(request))
+        always.or_else(|| self.responder.as_mut()?(request))
     }
 
     fn answer(&mut self, request: &Request) -> Reply {
@@ -247,18 +249,18 @@ impl Server {
         Reply::result(json!({}))
     }
 
-    /// Goes on with a stream for what the server has to say.
+    /// Continues `beginning` as a stream for notifications and server requests.
     pub fn open_stream(&mut self, beginning: Reply, filter: Value) -> Reply {
-        let live = Live::new();
+        let live = LiveStream::new();
         let reply = beginning.live(&live);
-        if self.forgetful {
+        if self.discards_requests {
             self.streams.retain(|stream| stream.live.is_open());
         }
         self.streams.push(Stream { live, filter });
         reply
     }
 
-    /// A page from the cursor on, which is the index of its first entry.
+    /// One page; a cursor is the index of the page's first entry.
     fn page(&self, member: &str, all: &[Value], params: &Value) -> Reply {
         Reply::result(self.page_of(member, all, params))
     }
@@ -278,13 +280,13 @@ impl Server {
         result
     }
 
-    /// A tool says its name and what it was given.
-    pub fn call(&self, request: &Request, says: impl Fn(&str) -> Value) -> Reply {
+    /// The reply to a call: the tool's name and its arguments as text, written by `write`.
+    pub fn call(&self, request: &Request, write: impl Fn(&str) -> Value) -> Reply {
         let (tool, arguments) = (request.tool(), &request.params()["arguments"]);
         if !self.tools.iter().any(|known| known["name"] == tool) {
             return Reply::error(-32602, &format!("Unknown tool: {tool}")).runs(false);
         }
-        let answer = says(&format!("{tool} {arguments}"));
+        let answer = write(&format!("{tool} {arguments}"));
         if self.sse {
             Reply::sse().event(answer)
         } else {
@@ -293,7 +295,7 @@ impl Server {
     }
 }
 
-/// Lays the members of one object over another, objects inside them too.
+/// Merges the members of `over` into `under`, recursively.
 pub(super) fn merge(under: &mut Value, over: &Value) {
     match (under, over) {
         (Value::Object(under), Value::Object(over)) => {

@@ -1,20 +1,20 @@
-//! The eras of a fake, and what it says of its own accord.
+//! A fake backend's era, its notifications and its own requests.
 
 use serde_json::{Value, json};
 
 use super::fake::FakeBackend;
 use super::gate::Gate;
-use super::live::Live;
+use super::http_sse::HttpSse;
+use super::live_stream::LiveStream;
 use super::message;
 use super::modern::Modern;
-use super::old_sse::OldSse;
 use super::reply::Reply;
 use super::server::{Server, Stream};
 
-/// Building: which era it is of. It is a legacy server otherwise.
+/// Its era: legacy, unless one of these methods is called.
 impl FakeBackend {
-    /// Speaks 2026-07-28 alone. At its end the test fails if a client did what a modern client
-    /// must not do, unless it has [taken](Self::offences) that.
+    /// Serves only MCP 2026-07-28. On drop, violations of the client fail the test, unless the test
+    /// has read them with [`violations`](Self::violations).
     pub fn modern(self) -> Self {
         self.with(|server| {
             server.legacy = false;
@@ -22,16 +22,17 @@ impl FakeBackend {
         })
     }
 
-    /// Speaks both eras.
+    /// Serves both eras.
     pub fn dual(self) -> Self {
         self.with(|server| server.modern = Some(Modern::default()))
     }
 
-    /// The transport of 2024-11-05: GET gives the place to post to, and carries the answers.
-    pub fn old_sse(self) -> Self {
+    /// Uses the HTTP+SSE transport: the GET stream names the endpoint for POST and carries the
+    /// responses.
+    pub fn http_sse(self) -> Self {
         self.without_sessions().with(|server| {
             server.version = Some("2024-11-05".into());
-            server.old_sse = Some(OldSse::default());
+            server.http_sse = Some(HttpSse::default());
         })
     }
 
@@ -40,12 +41,12 @@ impl FakeBackend {
         self.with(|server| server.has_get = true)
     }
 
-    /// What it says to a modern request, where it is a legacy server: see [`refusals`].
+    /// A legacy server that answers modern requests with this reply: see [`refusals`].
     pub fn refusing_modern(self, refusal: Reply) -> Self {
         self.with(|server| server.refusal = Some(refusal))
     }
 
-    /// The hints of a modern server on what may be cached.
+    /// Sets a modern server's cache hints.
     pub fn caching(self, ttl_ms: u64, scope: &str) -> Self {
         self.with(|server| {
             let modern = server.modern.as_mut().expect("a modern server");
@@ -55,7 +56,7 @@ impl FakeBackend {
     }
 }
 
-/// How legacy servers in the wild refuse what is modern, by name.
+/// The ways in which real legacy servers refuse modern requests, by name.
 pub fn refusals() -> Vec<(&'static str, Reply)> {
     let error = |id: Value, code: i64| json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": "no" } });
     vec![
@@ -80,13 +81,14 @@ pub fn refusals() -> Vec<(&'static str, Reply)> {
     ]
 }
 
-/// Saying something of its own accord.
+/// Notifications, server requests, and changes.
 impl FakeBackend {
-    /// Waits for a stream whose client wants this notification, and sends it on every such stream.
-    pub fn announce(&self, method: &str, params: Value) {
+    /// Waits for a stream whose client has subscribed to this notification, and sends it on every
+    /// such stream.
+    pub fn notify_clients(&self, method: &str, params: Value) {
         let streams = self.wait_until(&format!("a stream for {method}"), |server| {
-            let wanting = wanting(server, method, &params);
-            (!wanting.is_empty()).then_some(wanting)
+            let subscribed = subscribed(server, method, &params);
+            (!subscribed.is_empty()).then_some(subscribed)
         });
         for stream in streams {
             let mut params = params.clone();
@@ -97,8 +99,8 @@ impl FakeBackend {
         }
     }
 
-    /// Forgets sessions, streams and subscriptions, as after a restart.
-    pub fn forget_everything(&self) {
+    /// Removes sessions, streams and subscriptions, as a restart does.
+    pub fn forget_all_state(&self) {
         self.forget_sessions();
         let mut server = self.server();
         server.subscribed.clear();
@@ -107,16 +109,16 @@ impl FakeBackend {
         }
     }
 
-    /// A tool's schema gets this property.
-    pub fn mark_property(&self, tool: &str, property: &str, schema: Value) {
+    /// Adds a property to a tool's input schema.
+    pub fn add_property(&self, tool: &str, property: &str, schema: Value) {
         let mut server = self.server();
         let mut tools = server.tools.iter_mut();
         let tool = tools.find(|known| known["name"] == tool).expect("a tool");
         tool["inputSchema"]["properties"][property] = schema;
     }
 
-    /// Waits for a stream of GET, and asks this on it.
-    pub fn announce_request(&self, request: Value) {
+    /// Waits for a stream of GET, and sends this request on it.
+    pub fn request_client(&self, request: Value) {
         let stream = self.wait_until("a stream of GET", |server| {
             let mut open = server.streams.iter().rev();
             open.find(|stream| stream.filter.is_null() && stream.live.is_open())
@@ -125,60 +127,64 @@ impl FakeBackend {
         stream.event(&request);
     }
 
-    /// A gate that opens when the server's own request with this id is answered.
-    pub fn answered(&self, id: &Value) -> Gate {
+    /// A gate that opens when the server request with this id is answered.
+    pub fn response_gate(&self, id: &Value) -> Gate {
         let gate = Gate::new();
-        self.server().answered.insert(id.to_string(), gate.clone());
+        let gates = &mut self.server().response_gates;
+        gates.insert(id.to_string(), gate.clone());
         gate
     }
 
-    /// From now on it is of one era alone, as after an upgrade.
-    pub fn become_of(&self, modern: bool) {
+    /// Serves only this era from now on, as after an upgrade.
+    pub fn set_era(&self, modern: bool) {
         let mut server = self.server();
         server.legacy = !modern;
         server.modern = modern.then(Modern::default);
         server.sessions = (!modern).then(Default::default);
     }
 
-    /// Whether some stream's client wants this notification.
-    pub fn is_heard(&self, method: &str, params: &Value) -> bool {
-        !wanting(&self.server(), method, params).is_empty()
+    /// Whether a stream's client has subscribed to this notification.
+    pub fn has_subscriber(&self, method: &str, params: &Value) -> bool {
+        !subscribed(&self.server(), method, params).is_empty()
     }
 
-    /// The streams whose clients want this notification.
-    pub fn hearing(&self, method: &str, params: &Value) -> Vec<Live> {
-        let wanting = wanting(&self.server(), method, params);
-        wanting.into_iter().map(|stream| stream.live).collect()
+    /// The streams whose clients have subscribed to this notification.
+    pub fn subscribed_streams(&self, method: &str, params: &Value) -> Vec<LiveStream> {
+        let streams = subscribed(&self.server(), method, params);
+        streams.into_iter().map(|stream| stream.live).collect()
     }
 
-    /// The nth stream of GET or `subscriptions/listen`, from 0, when it is there.
-    pub fn stream(&self, nth: usize) -> Live {
+    /// Waits for the nth stream of GET or `subscriptions/listen`, counted from 0.
+    pub fn stream(&self, nth: usize) -> LiveStream {
         self.wait_until(&format!("stream {nth}"), |server| {
             server.streams.get(nth).map(|stream| stream.live.clone())
         })
     }
 
-    /// How many such streams there were.
+    /// How many such streams have been opened.
     pub fn streams(&self) -> usize {
         self.server().streams.len()
     }
 
-    /// What clients did so far that a modern client must not do.
-    pub fn offences(&self) -> Vec<String> {
+    /// Returns and clears the violations of the modern protocol by clients.
+    pub fn violations(&self) -> Vec<String> {
         let mut server = self.server();
         let modern = server.modern.as_mut();
-        modern.map_or_else(Vec::new, |modern| std::mem::take(&mut modern.offences))
+        modern.map_or_else(Vec::new, |modern| std::mem::take(&mut modern.violations))
     }
 
-    pub(super) fn judge(&self) {
+    pub(super) fn assert_no_violations(&self) {
         if !std::thread::panicking() {
-            let offences = self.offences();
-            assert!(offences.is_empty(), "no client may do this: {offences:#?}");
+            let violations = self.violations();
+            assert!(
+                violations.is_empty(),
+                "no client may do this: {violations:#?}"
+            );
         }
     }
 }
 
-fn wanting(server: &Server, method: &str, params: &Value) -> Vec<Stream> {
+fn subscribed(server: &Server, method: &str, params: &Value) -> Vec<Stream> {
     let uri = &params["uri"];
     let wants = |stream: &&Stream| {
         let kind = match method {

@@ -1,4 +1,5 @@
-//! TLS in front of a fake: certificates made on the spot, good ones and bad ones.
+//! TLS in front of a fake backend, with valid and invalid certificates that are generated at run
+//! time.
 
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -15,7 +16,7 @@ use tokio_rustls::server::TlsStream;
 use super::PATIENCE;
 use super::fake::RUNTIME;
 
-/// A certificate authority of a test's own.
+/// A certificate authority for one test.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
@@ -34,7 +35,7 @@ impl Authority {
         let mut params = CertificateParams::new([]).unwrap();
         params
             .distinguished_name
-            .push(DnType::CommonName, "an authority of a test");
+            .push(DnType::CommonName, "test authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
@@ -49,13 +50,13 @@ impl Authority {
         file(&self.pem)
     }
 
-    /// A certificate for these names and addresses.
-    pub fn certify(&self, names: &[&str]) -> Identity {
+    /// Issues a certificate for these names and addresses.
+    pub fn issue(&self, names: &[&str]) -> Identity {
         self.sign(params(names))
     }
 
-    /// The same, but its time is over.
-    pub fn certify_expired(&self, names: &[&str]) -> Identity {
+    /// Issues one that has expired.
+    pub fn issue_expired(&self, names: &[&str]) -> Identity {
         let mut params = params(names);
         params.not_before = date_time_ymd(2001, 1, 1);
         params.not_after = date_time_ymd(2002, 1, 1);
@@ -70,7 +71,7 @@ impl Authority {
 }
 
 impl Identity {
-    /// A certificate that nobody but itself vouches for.
+    /// A self-signed certificate.
     pub fn self_signed(names: &[&str]) -> Self {
         let key = KeyPair::generate().unwrap();
         let certificate = params(names).self_signed(&key).unwrap();
@@ -91,7 +92,8 @@ impl Identity {
         }
     }
 
-    /// A server with this certificate; with an authority it asks clients for one of that.
+    /// A TLS server with this certificate and ALPN protocol. With `clients` it requires a client
+    /// certificate of that authority.
     pub fn acceptor(&self, clients: Option<&Authority>, protocol: Option<&[u8]>) -> TlsAcceptor {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -133,8 +135,8 @@ fn params(names: &[&str]) -> CertificateParams {
     CertificateParams::new(names).unwrap()
 }
 
-/// TLS on a port of the loopback, in front of a server that has none.
-pub struct TlsFront {
+/// A TLS endpoint on 127.0.0.1 in front of a plain server.
+pub struct TlsProxy {
     port: u16,
     shared: Arc<Shared>,
 }
@@ -147,18 +149,18 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// `None`: connections are taken, and their handshakes never answered.
+    /// `None`: connections are accepted, and their handshakes never answered.
     acceptor: Option<TlsAcceptor>,
     connections: usize,
     handshakes: usize,
-    /// Encrypted ones that are in use.
+    /// Open connections with a completed handshake.
     open: usize,
-    /// Those whose handshakes are never answered.
+    /// Connections whose handshakes are never answered.
     held: Vec<TcpStream>,
 }
 
-impl TlsFront {
-    /// Passes on to this port what comes in encrypted.
+impl TlsProxy {
+    /// Forwards the decrypted bytes to this port.
     pub fn before(port: u16, acceptor: TlsAcceptor) -> Self {
         Self::handling(acceptor, move |mut encrypted| async move {
             if let Ok(mut plain) = TcpStream::connect(("127.0.0.1", port)).await {
@@ -167,7 +169,7 @@ impl TlsFront {
         })
     }
 
-    /// Does this with every connection.
+    /// Runs `handle` on every connection.
     pub fn handling<F>(
         acceptor: TlsAcceptor,
         handle: impl Fn(TlsStream<TcpStream>) -> F + Send + Sync + 'static,
@@ -181,7 +183,7 @@ impl TlsFront {
             port,
             shared: Arc::default(),
         };
-        front.present(Some(acceptor));
+        front.set_acceptor(Some(acceptor));
         let (shared, handle) = (Arc::clone(&front.shared), Arc::new(handle));
         RUNTIME.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -201,8 +203,8 @@ impl TlsFront {
         front
     }
 
-    /// From now on connections get this one; or nothing at all.
-    pub fn present(&self, acceptor: Option<TlsAcceptor>) {
+    /// Sets the acceptor of further connections; `None` leaves their handshakes unanswered.
+    pub fn set_acceptor(&self, acceptor: Option<TlsAcceptor>) {
         self.shared.state.lock().unwrap().acceptor = acceptor;
     }
 
@@ -215,7 +217,7 @@ impl TlsFront {
         assert_eq!(state.open, 0, "encrypted connections stay open");
     }
 
-    /// Where it listens, by this name or address.
+    /// Its URL with this host name or address.
     pub fn url(&self, host: &str) -> String {
         format!("https://{host}:{}/mcp", self.port)
     }
@@ -229,14 +231,14 @@ impl TlsFront {
         self.shared.state.lock().unwrap().connections
     }
 
-    /// How many handshakes came about.
+    /// How many handshakes were completed.
     pub fn handshakes(&self) -> usize {
         self.shared.state.lock().unwrap().handshakes
     }
 }
 
 impl Shared {
-    /// A new connection, and who is to shake hands with it. `None`: nobody is.
+    /// Registers a connection. `None` if its handshake is not to be answered.
     fn take(&self, stream: TcpStream) -> Option<(TlsAcceptor, TcpStream)> {
         let mut state = self.state.lock().unwrap();
         state.connections += 1;

@@ -1,4 +1,4 @@
-//! HTTP/1.1 by hand: a request off a socket, a reply onto it.
+//! HTTP/1.1 by hand: reads a request from a socket and writes a reply to it.
 
 use std::io::Write;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::live::{Live, Piece};
+use super::live_stream::{LiveStream, Piece};
 use super::reply::{Framing, Reply, Step};
 
-/// A request as it came.
+/// A request as received.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// `POST`, `GET` or `DELETE`.
@@ -25,7 +25,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// What it is: the JSON-RPC method, `response`, or the HTTP method where there is no body.
+    /// The JSON-RPC method, `response`, or the HTTP method if there is no JSON body.
     pub fn kind(&self) -> &str {
         match (&self.message["method"], &self.message) {
             (Value::String(method), _) => method,
@@ -51,18 +51,18 @@ impl Request {
         self.params()["name"].as_str().unwrap_or_default()
     }
 
-    /// A member of `params._meta` of the protocol's own.
+    /// The member `io.modelcontextprotocol/<key>` of `params._meta`.
     pub fn meta(&self, key: &str) -> &Value {
         &self.params()["_meta"][format!("io.modelcontextprotocol/{key}")]
     }
 
-    /// It says of itself that it belongs to the modern era.
+    /// Whether its metadata or its version header declares the modern era.
     pub fn is_modern(&self) -> bool {
         !self.meta("protocolVersion").is_null()
             || self.header("mcp-protocol-version") == Some("2026-07-28")
     }
 
-    /// The bytes of a template of [`message`](super::message).
+    /// Fills in a template of [`message`](super::message) for this request.
     pub(super) fn fill_in(&self, template: &str) -> Vec<u8> {
         let id = self.message["id"].to_string();
         let token = self.params()["_meta"]["progressToken"].to_string();
@@ -73,7 +73,7 @@ impl Request {
     }
 }
 
-/// The next request, or `None` when the other side has hung up.
+/// Reads the next request. `None` if the client has disconnected.
 pub(super) async fn read_request(stream: &mut TcpStream) -> Option<Request> {
     let mut bytes = Vec::new();
     let head_len = loop {
@@ -111,7 +111,7 @@ async fn read_more(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<()> {
     (read > 0).then_some(())
 }
 
-/// Does what the reply says. `None`: the connection is at its end.
+/// Writes a reply step by step. `None` if the connection has ended.
 pub(super) async fn write_reply(
     stream: &mut TcpStream,
     reply: &Reply,
@@ -144,12 +144,12 @@ pub(super) async fn write_reply(
             Step::Hold(gate) => tokio::select! {
                 () = gate.pass() => {}
                 () = hung_up(stream) => {
-                    gate.lost();
+                    gate.disconnected();
                     return None;
                 }
             },
-            Step::Pause(work) => tokio::select! {
-                () = tokio::time::sleep(*work) => {}
+            Step::Pause(pause) => tokio::select! {
+                () = tokio::time::sleep(*pause) => {}
                 () = hung_up(stream) => return None,
             },
             Step::Live(live) => write_live(stream, live, request).await?,
@@ -172,7 +172,7 @@ pub(super) async fn write_reply(
     }
 }
 
-async fn write_live(stream: &mut TcpStream, live: &Live, request: &Request) -> Option<()> {
+async fn write_live(stream: &mut TcpStream, live: &LiveStream, request: &Request) -> Option<()> {
     let _open = live.opened();
     loop {
         let piece = tokio::select! {
@@ -200,7 +200,9 @@ fn head(reply: &Reply, body_len: usize) -> Vec<u8> {
         head += &format!("{name}: {value}\r\n");
     }
     head += &match reply.framing {
-        Framing::Length { lie } => format!("content-length: {}\r\n\r\n", body_len as isize + lie),
+        Framing::Length { excess } => {
+            format!("content-length: {}\r\n\r\n", body_len as isize + excess)
+        }
         Framing::Chunked => "transfer-encoding: chunked\r\n\r\n".to_owned(),
         Framing::Close | Framing::Raw => "connection: close\r\n\r\n".to_owned(),
     };

@@ -1,4 +1,4 @@
-//! Modern backends that do what they must not, and what the gateway makes of many backends' hints.
+//! Modern backends that violate the protocol, and the cache hints of several backends.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use crate::era_matrix::table::{LEGACY, MODERN, Pair};
 const CLIENTS: [Pair; 2] = [Pair::new(LEGACY, MODERN), Pair::new(MODERN, MODERN)];
 
 #[test]
-fn a_modern_backend_that_sends_requests_is_not_heard() {
+fn requests_of_a_modern_backend_are_ignored() {
     for pair in CLIENTS {
         let fake = pair.fake().tool("t");
         let ask = request(json!(1), "roots/list", json!({}));
@@ -21,14 +21,14 @@ fn a_modern_backend_that_sends_requests_is_not_heard() {
         fake.on_tool("t", stream.event(complete_text("done")));
         let mut gateway = pair.gateway_for(&fake, json!({ "roots": {} }));
         assert_eq!(gateway.call("t", json!({})).text(), "done");
-        // The fake minds if it is sent a response.
+        // The fake backend counts a response as a violation.
         gateway.call("t", json!({})).result();
         assert!(fake.requests_of("response").is_empty());
     }
 }
 
 #[test]
-fn results_of_no_known_kind_are_no_answer() {
+fn results_of_unknown_type_are_bad_replies() {
     let content = json!([{ "type": "text", "text": "x" }]);
     for pair in CLIENTS {
         for bad in [
@@ -47,14 +47,14 @@ fn results_of_no_known_kind_are_no_answer() {
             let mut gateway = pair.gateway(&fake);
             let answer = gateway.call("t", json!({}));
             assert_eq!(answer.code(), -32603, "{pair:?} {bad}");
-            assert_eq!(answer.verdict().0, "bad_reply", "{pair:?} {bad}");
+            assert_eq!(answer.gateway_error().0, "bad_reply", "{pair:?} {bad}");
             assert_eq!(fake.requests_of("tools/call").len(), 1);
         }
     }
 }
 
 #[test]
-fn a_result_without_a_kind_is_complete() {
+fn a_result_without_a_type_is_complete() {
     for pair in CLIENTS {
         let fake = pair.fake().tool("t");
         fake.on_tool("t", Reply::json(&text("older")));
@@ -64,18 +64,18 @@ fn a_result_without_a_kind_is_complete() {
 }
 
 #[test]
-fn a_list_that_asks_something_is_no_list() {
+fn a_list_that_is_input_required_is_rejected() {
     for pair in CLIENTS {
         let fake = pair.fake().tool("t");
-        let asks = json!({ "k": { "method": "roots/list" } });
-        fake.on("tools/list", Reply::input_required(&asks, Some("s")));
+        let requests = json!({ "k": { "method": "roots/list" } });
+        fake.on("tools/list", Reply::input_required(&requests, Some("s")));
         let mut gateway = pair.gateway_for(&fake, json!({ "roots": {} }));
         assert!(gateway.tool_names().is_empty());
     }
 }
 
 #[test]
-fn tools_whose_headers_can_not_be_are_left_out_and_the_others_stay() {
+fn tools_with_invalid_parameter_headers_are_rejected_and_others_stay() {
     let tool = |name: &str, properties: Value| json!({ "name": name, "inputSchema": { "type": "object", "properties": properties } });
     let marked = |kind: &str, header: &str| json!({ "type": kind, "x-mcp-header": header });
     let inner = json!({ "type": "object", "properties": { "a": marked("string", "A") } });
@@ -134,7 +134,7 @@ fn tools_whose_headers_can_not_be_are_left_out_and_the_others_stay() {
         assert_eq!(gateway.tool_names(), ["first", "last"], "{pair:?}");
         assert_eq!(gateway.call("space", json!({})).code(), -32602);
     }
-    // A legacy backend is sent no such headers, and may say what it likes.
+    // A legacy backend gets no such headers, so its marks are irrelevant.
     let fake = FakeBackend::start();
     fake.always("tools/list", Reply::json(&result(json!({ "tools": bad }))));
     let mut gateway = TestGateway::over(&fake);
@@ -143,7 +143,7 @@ fn tools_whose_headers_can_not_be_are_left_out_and_the_others_stay() {
 }
 
 #[test]
-fn a_parameter_in_a_property_that_is_called_like_a_keyword_is_found() {
+fn a_marked_parameter_below_a_property_named_like_a_keyword_is_found() {
     for pair in CLIENTS {
         let marked = json!({ "type": "string", "x-mcp-header": "A" });
         let inner = json!({ "type": "object", "properties": { "items": marked } });
@@ -158,18 +158,18 @@ fn a_parameter_in_a_property_that_is_called_like_a_keyword_is_found() {
     }
 }
 
-/// The schema has changed since it was listed: it is fetched anew, and the call sent once more.
+/// The schema has changed since the tool was listed.
 #[test]
-fn headers_that_the_backend_misses_are_looked_up_and_sent() {
+fn a_header_mismatch_fetches_the_schema_and_repeats_the_call() {
     for pair in CLIENTS {
         let fake = pair.fake().tool("t");
         let mut gateway = pair.gateway(&fake);
         assert_eq!(gateway.tool_names(), ["t"]);
         let property = json!({ "type": "string", "x-mcp-header": "Region" });
-        fake.mark_property("t", "region", property);
+        fake.add_property("t", "region", property);
         let answer = gateway.call("t", json!({ "region": "eu" }));
         assert!(answer.text().contains("eu"));
-        assert_eq!(fake.offences().len(), 1);
+        assert_eq!(fake.violations().len(), 1);
         assert_eq!(
             (fake.requests_of("tools/call").len(), fake.runs("t")),
             (2, 1)
@@ -190,7 +190,7 @@ fn headers_that_the_backend_misses_are_looked_up_and_sent() {
 }
 
 #[test]
-fn hints_of_many_backends_are_the_most_careful_of_them() {
+fn cache_hints_of_several_backends_are_combined_to_the_strictest() {
     let fake = |tool: &str| FakeBackend::start().tool(tool).modern();
     let hints = |gateway: &mut TestGateway| {
         let list = gateway.ask("tools/list", json!({}));
@@ -221,7 +221,7 @@ fn hints_of_many_backends_are_the_most_careful_of_them() {
 }
 
 #[test]
-fn the_hints_of_one_resource_are_its_own_and_of_a_legacy_one_none() {
+fn cache_hints_of_a_resource_are_its_backends_or_none_for_legacy() {
     for (fake, expected) in [
         (
             FakeBackend::start().modern().caching(77, "public"),
@@ -239,7 +239,7 @@ fn the_hints_of_one_resource_are_its_own_and_of_a_legacy_one_none() {
 }
 
 #[test]
-fn who_the_backend_is_is_told_beside_who_we_are() {
+fn the_backends_server_info_is_kept_beside_the_gateways() {
     let fake = FakeBackend::start().tool("t").modern();
     let mut gateway = TestGateway::over(&fake);
     gateway.modern(json!({}));

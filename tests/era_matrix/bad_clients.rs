@@ -1,4 +1,4 @@
-//! Requests whose metadata is wrong, and clients of both eras on one stdin.
+//! Requests with invalid metadata, and clients of both eras on one stdin.
 
 use serde_json::{Value, json};
 
@@ -35,14 +35,14 @@ fn metadata_that_is_missing_or_of_a_wrong_type_is_refused() {
         }
     }
     assert_eq!(fake.runs("t"), 0);
-    // Who it is need not be said.
+    // `clientInfo` is optional.
     let meta = json!({ VERSION: MODERN, CAPABILITIES: {} });
     let answer = gateway.ask("tools/call", json!({ "name": "t", "_meta": meta }));
     answer.result();
 }
 
 #[test]
-fn a_version_that_nobody_speaks_is_refused_with_those_that_are_spoken() {
+fn an_unsupported_version_is_refused_with_the_supported_ones() {
     let (_fake, mut gateway) = with_tool();
     for version in ["2099-01-01", "1.0", ""] {
         for method in ["server/discover", "tools/list", "tools/call"] {
@@ -62,7 +62,7 @@ fn a_version_that_nobody_speaks_is_refused_with_those_that_are_spoken() {
 }
 
 #[test]
-fn each_request_is_of_its_own_era_on_one_stdin() {
+fn requests_of_both_eras_work_on_one_stdin() {
     for legacy_first in [true, false] {
         let fake = FakeBackend::start().tool("t").modern();
         let mut gateway = TestGateway::over(&fake);
@@ -72,7 +72,7 @@ fn each_request_is_of_its_own_era_on_one_stdin() {
                 .result();
         }
         gateway.modern(json!({ "elicitation": {} }));
-        // The law looks for what is of the other era.
+        // The protocol checker fails the test on members of the other era.
         gateway.call("t", json!({})).result();
         gateway.discover().result();
         assert_eq!(gateway.ask("ping", json!({})).code(), -32601);
@@ -88,29 +88,29 @@ fn each_request_is_of_its_own_era_on_one_stdin() {
             .modern(json!({ "elicitation": {} }))
             .call("t", json!({}))
             .result();
-        // Each is asked in its own way.
-        let asks = json!({ "k": { "method": "roots/list" } });
-        fake.on_tool("t", Reply::input_required(&asks, None));
+        // Each client gets the request in its own era.
+        let requests = json!({ "k": { "method": "roots/list" } });
+        fake.on_tool("t", Reply::input_required(&requests, None));
         fake.on_tool("t", Reply::json(&complete_text("done")));
         let id = gateway.legacy().start_call("t", json!({}));
-        let question = gateway.next_request("roots/list");
-        gateway.respond(&question, json!({ "roots": [] }));
+        let server_request = gateway.next_request("roots/list");
+        gateway.respond(&server_request, json!({ "roots": [] }));
         assert_eq!(gateway.answer(id).text(), "done");
-        fake.on_tool("t", Reply::input_required(&asks, None));
+        fake.on_tool("t", Reply::input_required(&requests, None));
         let can = json!({ "roots": {} });
-        assert!(gateway.modern(can).call("t", json!({})).is_question());
+        assert!(gateway.modern(can).call("t", json!({})).is_input_required());
     }
 }
 
 #[test]
-fn a_modern_client_needs_no_handshake_and_hears_nothing_unasked() {
+fn a_modern_client_needs_no_handshake_and_gets_no_unsolicited_messages() {
     let fake = FakeBackend::start().tool("old").with_get();
     let mut gateway = TestGateway::over(&fake);
     gateway.modern(json!({}));
     assert_eq!(gateway.tool_names(), ["old"]);
     fake.set_tools(&["new"]);
-    fake.announce("notifications/tools/list_changed", json!({}));
-    fake.announce(
+    fake.notify_clients("notifications/tools/list_changed", json!({}));
+    fake.notify_clients(
         "notifications/message",
         json!({ "level": "error", "data": "x" }),
     );
@@ -118,7 +118,7 @@ fn a_modern_client_needs_no_handshake_and_hears_nothing_unasked() {
 }
 
 #[test]
-fn lists_are_the_same_for_everybody_and_every_time() {
+fn lists_are_the_same_for_all_capabilities_and_every_time() {
     let (one, two) = (
         FakeBackend::start().tool("b"),
         FakeBackend::start().tool("a").modern(),

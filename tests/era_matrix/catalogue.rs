@@ -1,4 +1,4 @@
-//! Tools, resources, prompts: what is listed, and what using it gives.
+//! Tools, resources, prompts and completion: their lists and their use.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::common::message::{error, error_with};
 use crate::common::reply::Reply;
 use crate::era_matrix::table::Pair;
 
-const AS_IT_IS: &str = "as it is";
+const UNCHANGED: &str = "unchanged";
 
 pub fn tools(pair: Pair) -> &'static str {
     let fake = pair.fake().tool("echo");
@@ -17,7 +17,7 @@ pub fn tools(pair: Pair) -> &'static str {
     let answer = gateway.call("echo", json!({ "a": 1 }));
     assert_eq!(answer.text(), r#"echo {"a":1}"#);
     assert_eq!(fake.runs("echo"), 1);
-    AS_IT_IS
+    UNCHANGED
 }
 
 pub fn tool_error(pair: Pair) -> &'static str {
@@ -31,7 +31,7 @@ pub fn tool_error(pair: Pair) -> &'static str {
     assert_eq!(answer.text(), "sorry");
     let broken = gateway.call("t", json!({}));
     assert_eq!((broken.code(), broken.message()), (-32603, "broken inside"));
-    AS_IT_IS
+    UNCHANGED
 }
 
 pub fn unknown_tool(pair: Pair) -> &'static str {
@@ -55,7 +55,7 @@ pub fn resources(pair: Pair) -> &'static str {
         let read = gateway.ask("resources/read", json!({ "uri": uri }));
         assert_eq!(read.result()["contents"][0]["uri"], uri);
     }
-    AS_IT_IS
+    UNCHANGED
 }
 
 pub fn unknown_resource(pair: Pair) -> &'static str {
@@ -68,12 +68,12 @@ pub fn unknown_resource(pair: Pair) -> &'static str {
     };
     let unknown = error_with(code, "Resource not found", &json!({ "uri": uri }));
     fake.on("resources/read", Reply::json(&unknown));
-    let nobody = pair.fake();
+    let without_resources = pair.fake();
     let by_the_backend = pair
         .gateway(&fake)
         .ask("resources/read", json!({ "uri": uri }));
     let by_the_gateway = pair
-        .gateway(&nobody)
+        .gateway(&without_resources)
         .ask("resources/read", json!({ "uri": uri }));
     for answer in [by_the_backend, by_the_gateway] {
         let expected = if pair.modern_client() { -32602 } else { -32002 };
@@ -99,10 +99,10 @@ pub fn prompts(pair: Pair) -> &'static str {
     assert_eq!(prompt.result()["messages"][0]["content"]["text"], "greet");
     let got = fake.next_request("prompts/get");
     assert_eq!(got.params()["arguments"]["who"], "you");
-    AS_IT_IS
+    UNCHANGED
 }
 
-/// Of two prompts of one name, each is completed by its own backend, under its own name.
+/// Two backends have a prompt of one name: each completes its own prompt under its own name.
 pub fn completion(pair: Pair) -> &'static str {
     let can = json!({ "completions": {} });
     let one = pair.fake().prompt("p").capabilities(can.clone());
@@ -135,10 +135,10 @@ pub fn completion(pair: Pair) -> &'static str {
             assert_eq!(request.params()["ref"]["name"], own);
         }
     }
-    AS_IT_IS
+    UNCHANGED
 }
 
-/// Every page of the backend is fetched, and the client gets all of it.
+/// The gateway fetches every page of the backend and returns all entries.
 pub fn pages(pair: Pair) -> &'static str {
     let fake = pair.fake().tool("a").tool("b").tool("c");
     let fake = fake.page_size(1).resource("a:1").resource("a:2");
@@ -149,7 +149,7 @@ pub fn pages(pair: Pair) -> &'static str {
     assert_eq!(cursors, [&Value::Null, &json!("1"), &json!("2")]);
     let listed = gateway.ask("resources/list", json!({}));
     assert_eq!(listed.result()["resources"].as_array().unwrap().len(), 2);
-    let strange = gateway.ask("tools/list", json!({ "cursor": "never given out" }));
-    assert_eq!(strange.code(), -32602);
+    let unknown = gateway.ask("tools/list", json!({ "cursor": "unknown" }));
+    assert_eq!(unknown.code(), -32602);
     "all fetched"
 }

@@ -1,4 +1,4 @@
-//! How a backend's era is found out: by one question that runs nothing.
+//! Detection of a backend's era by one probe, `server/discover`, which has no side effects.
 
 use serde_json::{Value, json};
 
@@ -9,8 +9,8 @@ use crate::common::reply::Reply;
 use crate::common::streams::refusals;
 use crate::era_matrix::table::{LEGACY, MODERN};
 
-/// A client of each era calls the tool `t`, which runs once each.
-fn serves_both(fake: &FakeBackend, more: &str) {
+/// Calls the tool `t` with a client of each era, and asserts that it runs once for each.
+fn assert_both_eras_served(fake: &FakeBackend, more: &str) {
     let runs = fake.runs("t");
     let toml = fake.entry("fake", more);
     let mut gateway = TestGateway::with_config(&toml);
@@ -23,7 +23,7 @@ fn serves_both(fake: &FakeBackend, more: &str) {
 }
 
 #[test]
-fn whatever_a_legacy_server_says_to_what_it_does_not_know_it_is_served() {
+fn every_way_to_refuse_the_probe_makes_a_server_legacy() {
     for (name, refusal) in refusals() {
         eprintln!("{name}");
         for fake in [
@@ -31,7 +31,7 @@ fn whatever_a_legacy_server_says_to_what_it_does_not_know_it_is_served() {
             FakeBackend::start().without_sessions(),
         ] {
             let fake = fake.tool("t").refusing_modern(refusal.clone());
-            serves_both(&fake, "");
+            assert_both_eras_served(&fake, "");
             assert_eq!(fake.requests_of("server/discover").len(), 2);
             assert_eq!(fake.requests_of("initialize").len(), 2);
         }
@@ -39,16 +39,16 @@ fn whatever_a_legacy_server_says_to_what_it_does_not_know_it_is_served() {
 }
 
 #[test]
-fn a_server_that_takes_everything_for_granted_is_legacy() {
-    let shrug = Reply::result(json!({}));
-    let fake = FakeBackend::start().tool("t").refusing_modern(shrug);
-    serves_both(&fake, "");
+fn a_server_with_an_empty_result_for_the_probe_is_legacy() {
+    let empty = Reply::result(json!({}));
+    let fake = FakeBackend::start().tool("t").refusing_modern(empty);
+    assert_both_eras_served(&fake, "");
 }
 
 #[test]
 fn a_server_of_both_eras_is_modern() {
     let fake = FakeBackend::start().tool("t").dual();
-    serves_both(&fake, "");
+    assert_both_eras_served(&fake, "");
     assert!(fake.requests_of("initialize").is_empty());
     assert_eq!(fake.requests_of("server/discover").len(), 2);
 }
@@ -56,10 +56,10 @@ fn a_server_of_both_eras_is_modern() {
 #[test]
 fn the_config_can_say_which_era_it_is() {
     let fake = FakeBackend::start().tool("t").dual();
-    serves_both(&fake, "protocol = \"legacy\"");
+    assert_both_eras_served(&fake, "protocol = \"legacy\"");
     assert!(fake.requests_of("server/discover").is_empty());
     assert_eq!(fake.requests_of("initialize").len(), 2);
-    serves_both(&fake, "protocol = \"modern\"");
+    assert_both_eras_served(&fake, "protocol = \"modern\"");
     assert_eq!(fake.requests_of("initialize").len(), 2);
 
     let legacy = FakeBackend::start().tool("t");
@@ -72,19 +72,19 @@ fn the_config_can_say_which_era_it_is() {
 }
 
 #[test]
-fn trouble_says_nothing_about_the_era() {
+fn a_server_error_does_not_decide_the_era() {
     for status in [500, 503] {
         let fake = FakeBackend::start().tool("t").modern();
         fake.on("server/discover", Reply::status(status));
         let mut gateway = TestGateway::over(&fake);
         gateway.modern(json!({}));
-        assert_eq!(gateway.call_until_it_works("t").text(), "t {}");
+        assert_eq!(gateway.call_until_success("t").text(), "t {}");
         assert!(fake.requests_of("initialize").is_empty(), "{status}");
     }
 }
 
 #[test]
-fn a_server_that_needs_a_key_is_asked_for_nothing_more() {
+fn a_server_that_requires_authorization_gets_only_the_probe() {
     for status in [401, 403] {
         let fake = FakeBackend::start().tool("t").modern();
         fake.always("server/discover", Reply::status(status));
@@ -112,17 +112,17 @@ fn a_modern_server_of_another_version_is_down_with_a_reason() {
 }
 
 #[test]
-fn a_server_that_names_legacy_versions_alone_is_legacy() {
+fn a_server_that_supports_only_legacy_versions_is_legacy() {
     let data = json!({ "supported": [LEGACY], "requested": MODERN });
     let unsupported = error_with(-32022, "Unsupported protocol version", &data);
     let refusal = Reply::json_as(400, &unsupported);
     let fake = FakeBackend::start().tool("t").refusing_modern(refusal);
-    serves_both(&fake, "");
+    assert_both_eras_served(&fake, "");
 }
 
-/// Some servers are silent on what they don't know.
+/// Some servers don't answer unknown methods.
 #[test]
-fn a_server_that_never_answers_the_question_is_legacy() {
+fn a_server_that_never_answers_the_probe_is_legacy() {
     let fake = FakeBackend::start()
         .tool("t")
         .refusing_modern(Reply::stall());
@@ -133,9 +133,9 @@ fn a_server_that_never_answers_the_question_is_legacy() {
 }
 
 #[test]
-fn the_transport_of_2024_is_found_behind_its_get() {
-    let fake = FakeBackend::start().tool("t").old_sse();
-    serves_both(&fake, "");
+fn an_http_sse_server_is_detected_by_its_get_stream() {
+    let fake = FakeBackend::start().tool("t").http_sse();
+    assert_both_eras_served(&fake, "");
     let posted = fake.requests_of("tools/call");
     assert!(
         posted
@@ -145,7 +145,7 @@ fn the_transport_of_2024_is_found_behind_its_get() {
 }
 
 #[test]
-fn the_one_question_has_every_header_it_must_have() {
+fn the_probe_has_every_required_header() {
     for fake in [FakeBackend::start().modern(), FakeBackend::start()] {
         let mut gateway = TestGateway::over(&fake);
         gateway.initialize().result();

@@ -1,19 +1,20 @@
-//! Every feature between every era of client and every era of backend: one table, each cell a real
+//! Every feature with every era of client and every era of backend: one table, each cell a real
 //! exchange. `cargo test --test gateway_integration_test era_matrix:: -- --nocapture` prints it;
-//! `BLESS=1` before that writes it into `.planning/ERA_MATRIX.md`.
+//! with `BLESS=1` the test writes it to `.planning/ERA_MATRIX.md`.
 //!
-//! The questions that backends ask are shown in depth beside the table, and so is what is wrong.
+//! The other modules test input requests, subscriptions, era detection and invalid messages in
+//! depth.
 
-mod asks;
 mod bad_backends;
 mod bad_clients;
 mod catalogue;
 mod detection;
-mod edges;
-mod exact;
-mod flapping;
+mod edge_cases;
 mod input;
-mod life;
+mod lifecycle;
+mod passthrough;
+mod reconnects;
+mod server_requests;
 mod subscriptions;
 mod table;
 mod tasks;
@@ -23,11 +24,11 @@ use std::sync::LazyLock;
 
 use table::{Feature, OLDER, PAIRS, Table};
 
-/// In the order of the page.
+/// The rows, in the order of the page.
 const FEATURES: &[Feature] = &[
-    ("handshake", life::handshake),
-    ("ping", life::ping),
-    ("methods of the other era", life::foreign_methods),
+    ("handshake", lifecycle::handshake),
+    ("ping", lifecycle::ping),
+    ("methods of the other era", lifecycle::foreign_methods),
     ("tools: list and call", catalogue::tools),
     ("tool that fails", catalogue::tool_error),
     ("unknown tool", catalogue::unknown_tool),
@@ -36,29 +37,29 @@ const FEATURES: &[Feature] = &[
     ("prompts: list and get", catalogue::prompts),
     ("completion of prompts and templates", catalogue::completion),
     ("pages of a list", catalogue::pages),
-    ("structured content", exact::structured),
-    ("bytes of arguments and results", exact::bytes),
-    ("`_meta` and trace context", exact::metadata),
-    ("ids", exact::ids),
-    ("parameters in headers", exact::headers),
-    ("log messages", life::logging),
-    ("progress", life::progress),
-    ("cancelling", life::cancelling),
-    ("changed lists", life::changed_lists),
-    ("updated resources", life::updated_resources),
-    ("answers that break off", life::broken_answers),
-    ("sampling", asks::sampling),
-    ("elicitation by form", asks::elicitation_form),
-    ("elicitation by URL", asks::elicitation_url),
-    ("roots", asks::roots),
-    ("changed roots", life::changed_roots),
-    ("what the client did not offer", asks::undeclared),
+    ("structured content", passthrough::structured),
+    ("bytes of arguments and results", passthrough::bytes),
+    ("`_meta` and trace context", passthrough::metadata),
+    ("ids", passthrough::ids),
+    ("parameters in headers", passthrough::headers),
+    ("log messages", lifecycle::logging),
+    ("progress", lifecycle::progress),
+    ("cancellation", lifecycle::cancellation),
+    ("changed lists", lifecycle::changed_lists),
+    ("updated resources", lifecycle::updated_resources),
+    ("interrupted responses", lifecycle::interrupted_responses),
+    ("sampling", server_requests::sampling),
+    ("elicitation by form", server_requests::elicitation_form),
+    ("elicitation by URL", server_requests::elicitation_url),
+    ("roots", server_requests::roots),
+    ("changed roots", lifecycle::changed_roots),
+    ("undeclared capabilities", server_requests::undeclared),
     ("tasks of 2025-11-25", tasks::of_2025),
     ("tasks of the extension", tasks::of_2026),
-    ("the end of the client", life::shutdown),
+    ("end of the client's input", lifecycle::shutdown),
 ];
 
-/// Of these, what clients of the older versions have too.
+/// The rows that clients of the older versions have too.
 const OF_OLDER_CLIENTS: [&str; 9] = [
     "handshake",
     "tools: list and call",
@@ -66,7 +67,7 @@ const OF_OLDER_CLIENTS: [&str; 9] = [
     "prompts: list and get",
     "log messages",
     "progress",
-    "cancelling",
+    "cancellation",
     "sampling",
     "roots",
 ];
@@ -75,15 +76,15 @@ const HEAD: &str = "\
 # Both eras on both sides
 
 Written by `BLESS=1 cargo test --test gateway_integration_test era_matrix::`, and checked by that
-test. Each cell is a real exchange between a client, the gateway and a backend, judged on every
-message; it says what was seen.
-A column is *version of the client → version of the backend*. A *request* is one from the gateway to
+test. Each cell is a real exchange between a client, the gateway and a backend, in which every
+message is checked; it says what the gateway did.
+A column is *version of the client → version of the backend*. A *request* is one from the server to
 the client; *input_required* is its counterpart of 2026-07-28.
 ";
 
 const BETWEEN: &str = "\
-What else the older versions have and have not is in `tests/era_matrix/versions.rs`; the questions of
-backends, in depth, in `tests/era_matrix/input/`.
+Other differences of the older versions are tested in `tests/era_matrix/versions.rs`, and server
+requests and input requests in depth in `tests/era_matrix/input/`.
 
 ## Clients of the older versions
 ";
@@ -112,7 +113,7 @@ fn every_feature_works_between_every_two_eras() {
 }
 
 #[test]
-fn the_page_in_planning_shows_the_table() {
+fn the_matrix_page_is_up_to_date() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/.planning/ERA_MATRIX.md");
     let page = page();
     if std::env::var_os("BLESS").is_some() && failures().is_empty() {
@@ -121,6 +122,6 @@ fn the_page_in_planning_shows_the_table() {
     let written = std::fs::read_to_string(path).unwrap_or_default();
     assert!(
         written == page,
-        "{path} is not what the test shows: run it with BLESS=1"
+        "{path} is out of date: run the test with BLESS=1"
     );
 }

@@ -1,4 +1,5 @@
-//! Subscriptions in depth: many at once, over many backends, over backends that come and go.
+//! Subscriptions in depth: several at a time, over several backends, and over backends that
+//! disconnect.
 
 use serde_json::{Value, json};
 
@@ -9,7 +10,7 @@ use crate::era_matrix::table::{LEGACY, MODERN, Pair};
 
 const TOOLS: &str = "notifications/tools/list_changed";
 const UPDATED: &str = "notifications/resources/updated";
-/// A modern client before a backend of each era.
+/// A modern client with a backend of each era.
 const BACKENDS: [Pair; 2] = [Pair::new(MODERN, LEGACY), Pair::new(MODERN, MODERN)];
 
 fn subscribable(pair: Pair, uri: &str) -> FakeBackend {
@@ -18,7 +19,7 @@ fn subscribable(pair: Pair, uri: &str) -> FakeBackend {
 }
 
 #[test]
-fn many_subscriptions_stand_side_by_side_under_ids_of_every_kind() {
+fn several_subscriptions_with_ids_of_every_kind_coexist() {
     for pair in BACKENDS {
         let fake = subscribable(pair, "a:b");
         let mut gateway = pair.gateway(&fake);
@@ -34,14 +35,14 @@ fn many_subscriptions_stand_side_by_side_under_ids_of_every_kind() {
         let filter = json!({ "toolsListChanged": true });
         let subscription = gateway.listen_as(ids[3].clone(), filter);
         assert_eq!(subscription.honoured, json!({ "toolsListChanged": true }));
-        // The law minds who is told what it didn't ask for.
-        fake.announce(UPDATED, json!({ "uri": "a:b" }));
+        // The protocol checker fails the test on notifications outside a subscription's filter.
+        fake.notify_clients(UPDATED, json!({ "uri": "a:b" }));
         for id in &ids[..3] {
             let updated = gateway.next_subscribed(id, UPDATED);
             assert_eq!(updated.params()["uri"], "a:b");
         }
         fake.set_tools(&["new"]);
-        fake.announce(TOOLS, json!({}));
+        fake.notify_clients(TOOLS, json!({}));
         gateway.next_subscribed(&ids[3], TOOLS);
         for id in &ids[..3] {
             gateway.cancel(id.clone());
@@ -66,36 +67,36 @@ fn resources_of_many_backends_are_one_subscription() {
             .unwrap();
         assert_eq!(honoured.len(), 2);
         for (fake, uri) in [(&one, "a:1"), (&two, "a:2")] {
-            fake.announce(UPDATED, json!({ "uri": uri }));
+            fake.notify_clients(UPDATED, json!({ "uri": uri }));
             let updated = gateway.next_subscribed(&subscription.id, UPDATED);
             assert_eq!(updated.params()["uri"], uri);
         }
-        // Nobody is asked for what is another's.
+        // No backend is subscribed to another backend's resource.
         for (fake, foreign) in [(&one, "a:2"), (&two, "a:1")] {
-            assert!(!fake.is_heard(UPDATED, &json!({ "uri": foreign })));
+            assert!(!fake.has_subscriber(UPDATED, &json!({ "uri": foreign })));
         }
-        let heard = one.hearing(UPDATED, &json!({ "uri": "a:1" }));
+        let streams = one.subscribed_streams(UPDATED, &json!({ "uri": "a:1" }));
         gateway.cancel(subscription.id);
-        heard.iter().for_each(|stream| stream.wait_until_closed());
+        streams.iter().for_each(|stream| stream.wait_until_closed());
     }
 }
 
 #[test]
-fn what_nobody_has_is_not_promised() {
+fn resources_of_no_backend_are_not_honoured() {
     for pair in BACKENDS {
         let fake = pair.fake().resource("a:b");
         let mut gateway = pair.gateway(&fake);
-        let filter = json!({ "resourceSubscriptions": ["x:y"], "strangeChanged": true });
+        let filter = json!({ "resourceSubscriptions": ["x:y"], "unknownChanged": true });
         let subscription = gateway.listen(filter);
         let honoured = &subscription.honoured;
         let uris = honoured["resourceSubscriptions"].as_array();
         assert!(uris.is_none_or(Vec::is_empty), "{honoured}");
-        assert!(honoured.get("strangeChanged").is_none(), "{honoured}");
+        assert!(honoured.get("unknownChanged").is_none(), "{honoured}");
     }
 }
 
 #[test]
-fn nobody_waits_for_a_backend_that_is_down_and_it_joins_when_it_comes() {
+fn a_backend_that_is_down_does_not_delay_a_subscription_and_joins_it_later() {
     for pair in BACKENDS {
         let down = FakeBackend::down().tool("late");
         let down = if pair.modern_backend() {
@@ -115,7 +116,7 @@ fn nobody_waits_for_a_backend_that_is_down_and_it_joins_when_it_comes() {
 }
 
 #[test]
-fn a_legacy_backend_is_subscribed_once_for_all() {
+fn a_legacy_backend_gets_one_subscription_for_all_subscribers() {
     let pair = Pair::new(MODERN, LEGACY);
     let fake = subscribable(pair, "a:b");
     let mut gateway = pair.gateway(&fake);
@@ -124,9 +125,9 @@ fn a_legacy_backend_is_subscribed_once_for_all() {
     let two = gateway.listen(filter);
     assert_eq!(fake.requests_of("resources/subscribe").len(), 1);
     gateway.cancel(one.id);
-    // Who answers this has read that.
+    // The response shows that the gateway has read the cancellation.
     gateway.discover().result();
-    fake.announce(UPDATED, json!({ "uri": "a:b" }));
+    fake.notify_clients(UPDATED, json!({ "uri": "a:b" }));
     gateway.next_subscribed(&two.id, UPDATED);
     assert!(fake.requests_of("resources/unsubscribe").is_empty());
     gateway.cancel(two.id);
@@ -134,14 +135,14 @@ fn a_legacy_backend_is_subscribed_once_for_all() {
 }
 
 #[test]
-fn a_stream_that_breaks_is_opened_again_and_the_client_notices_nothing() {
+fn a_broken_stream_is_reopened_unnoticed_by_the_client() {
     let pair = Pair::new(MODERN, MODERN);
     for ends_well in [true, false] {
         let fake = subscribable(pair, "a:b");
         let mut gateway = pair.gateway(&fake);
         let subscription = gateway.listen(json!({ "resourceSubscriptions": ["a:b"] }));
         let uri = json!({ "uri": "a:b" });
-        for stream in fake.hearing(UPDATED, &uri) {
+        for stream in fake.subscribed_streams(UPDATED, &uri) {
             stream.text(": are you there?\r\n\r\n:\n");
             if ends_well {
                 stream.event(&json!({ "jsonrpc": "2.0", "id": "$id", "result": {
@@ -153,13 +154,13 @@ fn a_stream_that_breaks_is_opened_again_and_the_client_notices_nothing() {
             }
             stream.wait_until_closed();
         }
-        fake.announce(UPDATED, uri);
+        fake.notify_clients(UPDATED, uri);
         gateway.next_subscribed(&subscription.id, UPDATED);
     }
 }
 
 #[test]
-fn a_backend_that_never_acknowledges_holds_nobody_up_for_long() {
+fn a_backend_that_never_acknowledges_does_not_block_a_subscription() {
     let pair = Pair::new(MODERN, MODERN);
     let (silent, fake) = (subscribable(pair, "a:1"), subscribable(pair, "a:2"));
     silent.always("subscriptions/listen", Reply::stall());
@@ -167,12 +168,12 @@ fn a_backend_that_never_acknowledges_holds_nobody_up_for_long() {
     let mut gateway = pair.gateway_with(&toml, json!({}));
     let filter = json!({ "resourceSubscriptions": ["a:1", "a:2"] });
     let subscription = gateway.listen(filter);
-    fake.announce(UPDATED, json!({ "uri": "a:2" }));
+    fake.notify_clients(UPDATED, json!({ "uri": "a:2" }));
     gateway.next_subscribed(&subscription.id, UPDATED);
 }
 
 #[test]
-fn at_the_end_of_the_gateway_subscriptions_end_in_good_order() {
+fn at_shutdown_subscriptions_are_cancelled_and_answered() {
     let pair = Pair::new(MODERN, MODERN);
     let fake = subscribable(pair, "a:b");
     let mut gateway = pair.gateway(&fake);
@@ -188,7 +189,7 @@ fn at_the_end_of_the_gateway_subscriptions_end_in_good_order() {
 }
 
 #[test]
-fn a_filter_that_is_none_is_refused_and_so_are_tasks_without_the_extension() {
+fn an_invalid_filter_is_refused_and_so_are_tasks_without_the_extension() {
     let pair = Pair::new(MODERN, MODERN);
     let fake = pair.fake();
     let mut gateway = pair.gateway(&fake);
@@ -206,7 +207,7 @@ fn a_filter_that_is_none_is_refused_and_so_are_tasks_without_the_extension() {
 }
 
 #[test]
-fn a_renewed_session_is_what_the_old_one_was() {
+fn a_renewed_session_has_the_level_and_subscriptions_of_the_old_one() {
     let pair = Pair::new(LEGACY, LEGACY);
     let fake = subscribable(pair, "a:b").capabilities(json!({ "logging": {} }));
     let mut gateway = pair.gateway(&fake);
@@ -216,11 +217,11 @@ fn a_renewed_session_is_what_the_old_one_was() {
         .result();
     gateway.ask("resources/subscribe", uri.clone()).result();
     fake.wait_for_requests("GET", 1);
-    fake.set_tools(&["t", "new"]).forget_everything();
+    fake.set_tools(&["t", "new"]).forget_all_state();
     gateway.call("t", json!({})).result();
     fake.wait_for_requests("logging/setLevel", 2);
     fake.wait_for_requests("resources/subscribe", 2);
-    fake.announce(UPDATED, uri);
+    fake.notify_clients(UPDATED, uri);
     gateway.next_notification(UPDATED);
     gateway.wait_for_tool("new");
 }
@@ -236,19 +237,19 @@ fn a_client_of_the_legacy_era_shares_one_stream_of_a_modern_backend() {
             .result();
     }
     for uri in ["a:c", "a:b"] {
-        fake.announce(UPDATED, json!({ "uri": uri }));
+        fake.notify_clients(UPDATED, json!({ "uri": uri }));
         let updated = gateway.next_notification(UPDATED);
         assert_eq!(updated.params(), &json!({ "uri": uri }));
     }
     gateway
         .ask("resources/unsubscribe", json!({ "uri": "a:b" }))
         .result();
-    fake.announce(UPDATED, json!({ "uri": "a:c" }));
+    fake.notify_clients(UPDATED, json!({ "uri": "a:c" }));
     gateway.next_notification(UPDATED);
 }
 
 #[test]
-fn two_clients_of_two_eras_are_both_told_each_in_its_way() {
+fn clients_of_both_eras_get_an_update_each_in_its_era() {
     let fake = subscribable(Pair::new(LEGACY, LEGACY), "a:b");
     let mut gateway = TestGateway::over(&fake);
     gateway.initialize().result();
@@ -257,19 +258,19 @@ fn two_clients_of_two_eras_are_both_told_each_in_its_way() {
         .result();
     gateway.modern(json!({}));
     let subscription = gateway.listen(json!({ "resourceSubscriptions": ["a:b"] }));
-    fake.announce(UPDATED, json!({ "uri": "a:b" }));
+    fake.notify_clients(UPDATED, json!({ "uri": "a:b" }));
     gateway.next_subscribed(&subscription.id, UPDATED);
     let bare = gateway.next_notification(UPDATED);
     assert_eq!(bare.params()["_meta"], Value::Null);
     gateway.cancel(subscription.id);
     gateway.legacy().ask("ping", json!({})).result();
-    fake.announce(UPDATED, json!({ "uri": "a:b" }));
+    fake.notify_clients(UPDATED, json!({ "uri": "a:b" }));
     gateway.next_notification(UPDATED);
     assert!(fake.requests_of("resources/unsubscribe").is_empty());
 }
 
 #[test]
-fn an_id_is_in_use_while_its_subscription_stands_and_free_again_after() {
+fn a_subscriptions_id_is_in_use_until_it_ends() {
     let pair = Pair::new(MODERN, MODERN);
     let fake = subscribable(pair, "a:b");
     let mut gateway = pair.gateway(&fake);
@@ -277,17 +278,17 @@ fn an_id_is_in_use_while_its_subscription_stands_and_free_again_after() {
     gateway.listen_as("s", filter.clone());
     gateway.request_as("s", "tools/list", json!({}));
     assert_eq!(gateway.answer("s").code(), -32600);
-    fake.announce(UPDATED, json!({ "uri": "a:b" }));
+    fake.notify_clients(UPDATED, json!({ "uri": "a:b" }));
     gateway.next_subscribed(&json!("s"), UPDATED);
     gateway.cancel("s");
     gateway.listen_as("s", filter);
-    fake.announce(UPDATED, json!({ "uri": "a:b" }));
+    fake.notify_clients(UPDATED, json!({ "uri": "a:b" }));
     gateway.next_subscribed(&json!("s"), UPDATED);
 }
 
-/// From the answer to a later request on, the law wants silence.
+/// After the response to a later request the protocol checker allows no more messages.
 #[test]
-fn what_is_cancelled_before_it_is_acknowledged_stays_silent() {
+fn a_subscription_cancelled_before_acknowledgement_stays_silent() {
     for pair in BACKENDS {
         let fake = subscribable(pair, "a:b");
         let mut gateway = pair.gateway(&fake);
@@ -301,7 +302,7 @@ fn what_is_cancelled_before_it_is_acknowledged_stays_silent() {
         gateway.ignore("notifications/subscriptions/acknowledged");
         gateway.call("t", json!({})).result();
         fake.set_tools(&["new"]);
-        fake.announce(TOOLS, json!({}));
+        fake.notify_clients(TOOLS, json!({}));
         gateway.list_until(&["new"]);
     }
 }

@@ -1,4 +1,4 @@
-//! The table: who stands on its sides, and how its cells are filled.
+//! The table: its clients and backends, and how its cells are filled.
 
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,13 +13,13 @@ use crate::common::message;
 
 pub const MODERN: &str = "2026-07-28";
 pub const LEGACY: &str = "2025-11-25";
-/// Cells wait more than they work.
-const SIDE_BY_SIDE: usize = 8;
+/// How many cells run concurrently; most of their time is waiting.
+const CONCURRENT_CELLS: usize = 8;
 
-/// An exchange, which says in a few words what was seen to happen.
+/// An exchange, which returns a short description of its outcome.
 type Exchange = fn(Pair) -> &'static str;
-/// What an exchange said, or why it failed.
-type Seen = Result<&'static str, String>;
+/// The outcome of an exchange, or why it failed.
+type Outcome = Result<&'static str, String>;
 /// A name and its exchange.
 pub type Feature = (&'static str, Exchange);
 
@@ -30,7 +30,7 @@ pub struct Pair {
     pub backend: &'static str,
 }
 
-/// Every era with every era.
+/// Clients and backends of every era.
 pub const PAIRS: [Pair; 4] = [
     Pair::new(LEGACY, LEGACY),
     Pair::new(LEGACY, MODERN),
@@ -38,7 +38,7 @@ pub const PAIRS: [Pair; 4] = [
     Pair::new(MODERN, MODERN),
 ];
 
-/// Clients of the older versions with every era.
+/// Clients of the older versions with backends of every era.
 pub const OLDER: [Pair; 6] = [
     Pair::new("2024-11-05", LEGACY),
     Pair::new("2024-11-05", MODERN),
@@ -61,8 +61,8 @@ impl Pair {
         self.backend == MODERN
     }
 
-    /// One of four, by the eras: legacy to legacy, legacy to modern, modern to legacy, modern to
-    /// modern.
+    /// The value for this pair of eras: legacy to legacy, legacy to modern, modern to legacy or
+    /// modern to modern.
     pub fn pick<T>(self, ll: T, lm: T, ml: T, mm: T) -> T {
         match (self.modern_client(), self.modern_backend()) {
             (false, false) => ll,
@@ -72,7 +72,7 @@ impl Pair {
         }
     }
 
-    /// A backend of this era with all that its era has.
+    /// A backend of the pair's era; a legacy one has a GET stream.
     pub fn fake(self) -> FakeBackend {
         let fake = FakeBackend::start();
         if self.modern_backend() {
@@ -82,17 +82,17 @@ impl Pair {
         }
     }
 
-    /// A gateway over this backend and a client that can do nothing.
+    /// A gateway with this backend and a client without capabilities.
     pub fn gateway(self, fake: &FakeBackend) -> TestGateway {
         self.gateway_for(fake, json!({}))
     }
 
-    /// A gateway over this backend and a client that can do these things.
+    /// A gateway with this backend and a client with these capabilities.
     pub fn gateway_for(self, fake: &FakeBackend, capabilities: Value) -> TestGateway {
         self.gateway_with(&fake.entry("fake", ""), capabilities)
     }
 
-    /// A gateway with this config and a client that can do these things.
+    /// A gateway with this config and a client with these capabilities.
     pub fn gateway_with(self, toml: &str, capabilities: Value) -> TestGateway {
         let mut gateway = TestGateway::with_config(toml);
         if self.modern_client() {
@@ -118,10 +118,10 @@ impl Pair {
     }
 }
 
-/// What came of all exchanges.
+/// The outcomes of all exchanges.
 pub struct Table {
     pairs: &'static [Pair],
-    rows: Vec<(&'static str, Vec<Seen>)>,
+    rows: Vec<(&'static str, Vec<Outcome>)>,
 }
 
 impl Table {
@@ -129,16 +129,16 @@ impl Table {
     pub fn fill(features: &[Feature], pairs: &'static [Pair]) -> Self {
         let exchanges = features.iter().map(|feature| feature.1);
         let cells = exchanges.flat_map(|exchange| pairs.iter().map(move |pair| (exchange, *pair)));
-        let seen = run_all(&cells.collect::<Vec<_>>());
+        let outcomes = run_all(&cells.collect::<Vec<_>>());
         let names = features.iter().map(|feature| feature.0);
-        let rows = names.zip(seen.chunks(pairs.len()).map(<[_]>::to_vec));
+        let rows = names.zip(outcomes.chunks(pairs.len()).map(<[_]>::to_vec));
         Self {
             pairs,
             rows: rows.collect(),
         }
     }
 
-    /// The cells that are not as they should be.
+    /// The cells that failed.
     pub fn failures(&self) -> Vec<String> {
         let cells = self.rows.iter().flat_map(|(name, cells)| {
             let cells = cells.iter().zip(self.pairs);
@@ -158,8 +158,8 @@ impl Table {
         for (name, cells) in &self.rows {
             let _ = write!(page, "| {name} |");
             for cell in cells {
-                let said = cell.as_ref().map_or("**fails**", |said| *said);
-                let _ = write!(page, " {said} |");
+                let outcome = cell.as_ref().map_or("**fails**", |outcome| *outcome);
+                let _ = write!(page, " {outcome} |");
             }
             page.push('\n');
         }
@@ -167,28 +167,28 @@ impl Table {
     }
 }
 
-fn run_all(cells: &[(Exchange, Pair)]) -> Vec<Seen> {
+fn run_all(cells: &[(Exchange, Pair)]) -> Vec<Outcome> {
     let next = AtomicUsize::new(0);
-    let seen = Mutex::new(vec![Ok(""); cells.len()]);
+    let outcomes = Mutex::new(vec![Ok(""); cells.len()]);
     std::thread::scope(|scope| {
-        for _ in 0..SIDE_BY_SIDE {
+        for _ in 0..CONCURRENT_CELLS {
             scope.spawn(|| {
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some((exchange, pair)) = cells.get(at) else {
                         return;
                     };
-                    let said = catch_unwind(AssertUnwindSafe(|| exchange(*pair)));
-                    seen.lock().unwrap()[at] = said.map_err(|panic| words_of(&*panic));
+                    let outcome = catch_unwind(AssertUnwindSafe(|| exchange(*pair)));
+                    outcomes.lock().unwrap()[at] = outcome.map_err(|panic| message_of(&*panic));
                 }
             });
         }
     });
-    seen.into_inner().unwrap()
+    outcomes.into_inner().unwrap()
 }
 
-/// What a panic said.
-fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+/// The message of a panic.
+fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
     text.unwrap_or("it panicked").to_owned()

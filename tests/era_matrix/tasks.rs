@@ -1,5 +1,5 @@
-//! Tasks: those of 2025-11-25 between legacy sides, those of the extension between modern ones. To
-//! a side that doesn't know them a call is a call.
+//! Tasks: those of MCP 2025-11-25 between legacy sides, those of the extension between modern
+//! sides. In every other combination a call stays a plain call.
 
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ pub fn of_2025(pair: Pair) -> &'static str {
         let mut gateway = pair.gateway(&fake);
         let params = json!({ "name": "t", "arguments": {}, "task": { "ttl": 1000 } });
         assert_eq!(gateway.ask("tools/call", params).text(), "t {}");
-        return "a call is a call";
+        return "plain call";
     }
     let task = json!({ "taskId": "1", "status": "working", "ttl": 1000,
         "createdAt": "2026-01-01T00:00:00Z", "lastUpdatedAt": "2026-01-01T00:00:00Z" });
@@ -56,11 +56,11 @@ pub fn of_2025(pair: Pair) -> &'static str {
         let answer = ask_about(&mut gateway, "tasks/result", &id, fake);
         assert_eq!(answer["content"][0]["text"], tool);
         assert_eq!(answer["_meta"][RELATED]["taskId"], id);
-        let mut told = task.clone();
-        told["status"] = json!("completed");
-        fake.announce("notifications/tasks/status", told);
-        let told = gateway.next_notification("notifications/tasks/status");
-        assert_eq!(told.params()["taskId"], id);
+        let mut completed = task.clone();
+        completed["status"] = json!("completed");
+        fake.notify_clients("notifications/tasks/status", completed);
+        let status = gateway.next_notification("notifications/tasks/status");
+        assert_eq!(status.params()["taskId"], id);
         ids.push(id);
     }
     assert_ne!(ids[0], ids[1]);
@@ -68,9 +68,9 @@ pub fn of_2025(pair: Pair) -> &'static str {
     let listed = listed.result()["tasks"].as_array().unwrap();
     let listed: Vec<Value> = listed.iter().map(|task| task["taskId"].clone()).collect();
     assert_eq!(listed, ids);
-    let unknown = gateway.ask("tasks/get", json!({ "taskId": "nobody's" }));
+    let unknown = gateway.ask("tasks/get", json!({ "taskId": "unknown" }));
     assert_eq!(unknown.code(), -32602);
-    "under ids of the gateway's"
+    "under gateway ids"
 }
 
 pub fn of_2026(pair: Pair) -> &'static str {
@@ -83,10 +83,10 @@ pub fn of_2026(pair: Pair) -> &'static str {
     assert_eq!(gateway.call("t", json!({})).text(), "t {}");
     if pair.modern_backend() {
         let call = fake.next_request("tools/call");
-        let told = &call.meta("clientCapabilities")["extensions"][EXTENSION];
-        assert!(told.is_null(), "{told}");
+        let declared = &call.meta("clientCapabilities")["extensions"][EXTENSION];
+        assert!(declared.is_null(), "{declared}");
     }
-    "a call is a call"
+    "plain call"
 }
 
 fn between_modern(pair: Pair, extension: &Value) -> &'static str {
@@ -128,12 +128,12 @@ fn between_modern(pair: Pair, extension: &Value) -> &'static str {
         ids.push(id);
     }
     assert_ne!(ids[0], ids[1]);
-    let unknown = gateway.ask("tasks/get", json!({ "taskId": "nobody's" }));
+    let unknown = gateway.ask("tasks/get", json!({ "taskId": "unknown" }));
     assert_eq!(unknown.code(), -32602);
-    "under ids of the gateway's"
+    "under gateway ids"
 }
 
-/// Asks about a task under the client's id; the backend is asked under its own.
+/// Sends a request about a task under the client's id, and asserts that the backend gets its own.
 fn ask_about(gateway: &mut TestGateway, method: &str, id: &Value, fake: &FakeBackend) -> Value {
     let answer = gateway.ask(method, json!({ "taskId": id }));
     assert_eq!(

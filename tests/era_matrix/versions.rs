@@ -1,4 +1,4 @@
-//! Clients of the older versions: each gets what its version has, whatever the backend speaks.
+//! Clients of the older versions: each gets what its version defines, with backends of both eras.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use crate::common::gateway::TestGateway;
 use crate::era_matrix::table::{LEGACY, MODERN, OLDER};
 
 #[test]
-fn the_version_that_a_client_asks_for_is_spoken() {
+fn the_requested_version_is_negotiated() {
     for pair in OLDER {
         let fake = pair.fake().tool("echo");
         let mut gateway = TestGateway::over(&fake);
@@ -20,7 +20,7 @@ fn the_version_that_a_client_asks_for_is_spoken() {
 }
 
 #[test]
-fn a_version_that_nobody_knows_is_answered_with_the_latest_legacy_one() {
+fn an_unknown_version_is_answered_with_the_latest_legacy_one() {
     for asked in ["1999-01-01", MODERN, "2099-01-01", ""] {
         let mut gateway = TestGateway::with_config("");
         let hello = gateway.initialize_with(asked, json!({}));
@@ -29,7 +29,7 @@ fn a_version_that_nobody_knows_is_answered_with_the_latest_legacy_one() {
 }
 
 #[test]
-fn batches_are_of_one_version_alone() {
+fn batches_work_in_one_version_only() {
     for pair in OLDER {
         let fake = pair.fake().tool("echo");
         let mut gateway = pair.gateway(&fake);

@@ -125,12 +125,12 @@ fn fault_24_invalid_certificates(run: &Run<'_>) {
     for (variant, identity, cause) in [
         (
             "expired",
-            authority.certify_expired(&["127.0.0.1"]),
+            authority.issue_expired(&["127.0.0.1"]),
             "expired",
         ),
         (
             "wrong host",
-            authority.certify(&["elsewhere.test"]),
+            authority.issue(&["elsewhere.test"]),
             "not valid for name",
         ),
         (
@@ -219,7 +219,7 @@ fn fault_27_out_of_descriptors(run: &Run<'_>) {
     for id in ids.iter().filter(|id| *refused.id() != json!(id)) {
         let answer = fixture.client().answer(*id);
         if answer.0.json.get("error").is_some() {
-            let (class, executed, _) = answer.verdict();
+            let (class, executed, _) = answer.gateway_error();
             assert_eq!((class, executed), ("overloaded", "no"));
             overloaded += 1;
         }

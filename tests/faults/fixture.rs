@@ -12,7 +12,7 @@ use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
 use crate::common::gateway::{Answer, TestGateway};
 use crate::common::message::text;
-use crate::common::process::{Ended, Process};
+use crate::common::process::{ExitedProcess, Process};
 use crate::common::reply::Reply;
 use crate::common::tls::Authority;
 use crate::table::Run;
@@ -347,7 +347,7 @@ impl Fixture<'_> {
             let (sent, ran) = (self.sent(tool), self.bad.runs(tool));
             self.bad.always_tool(tool, reply.clone());
             let answer = self.call(tool);
-            self.bad.as_usual(&format!("tools/call {tool}"));
+            self.bad.reset_script(&format!("tools/call {tool}"));
             if tool == "act" {
                 self.run.record_runs(self.bad.runs(tool) - ran);
             }

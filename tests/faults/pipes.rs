@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::common::gate::Gate;
 use crate::common::gateway::TestGateway;
 use crate::common::message::request;
-use crate::common::process::Running;
+use crate::common::process::ChildGuard;
 use crate::common::reply::Reply;
 use crate::fixture::{ONE_SECOND, plan};
 use crate::raw_process::{INITIALIZE, INITIALIZED, PING, RawProcess, call};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::common::fake::FakeBackend;
+use crate::common::malformed::INVALID_RESPONSES;
 use crate::common::message::notification;
-use crate::common::odd::NO_ANSWERS;
 use crate::common::reply::Reply;
 use crate::fixture::{BAD_REPLY, Fixture, default_backend, plan, plan_with};
 use crate::table::{Row, Run, rows};

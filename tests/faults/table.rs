@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use crate::common::process::{Ended, Process};
+use crate::common::process::{ExitedProcess, Process};
 use crate::subject::Subject;
 
 /// The most memory that the gateway may use in any row, in KiB. Rows about size lower the caps. The

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::common::chaos::{Chaos, Weather};
-use crate::common::h2::{H2, Refusal};
+use crate::common::chaos_proxy::{ChaosProxy, NetworkFault};
+use crate::common::h2::{Http2Fault, Http2Server};
+use crate::common::malformed::BAD_FRAMING;
 use crate::common::message::text;
-use crate::common::odd::BAD_FRAMING;
 use crate::common::reply::Reply;
 use crate::common::tls::{Authority, TlsFront};
 use crate::fixture::{
@@ -127,9 +127,9 @@ fn fault_45_one_byte_per_ten_seconds(run: &Run<'_>) {
     let mut fixture = plan.start();
     fixture.expect_success("act");
     for weather in [
-        Weather::Drip(Duration::from_secs(10)),
-        Weather::Stall(20),
-        Weather::Swallow,
+        NetworkFault::Throttle(Duration::from_secs(10)),
+        NetworkFault::Stall(20),
+        NetworkFault::DropUpload,
     ] {
         run.set_variant(&format!("{weather:?}"));
         let before = fixture.bad.runs("act");

@@ -1,9 +1,9 @@
-//! What the fuzz targets check, without a fuzzer: their corpora, and mutations of these.
+//! Runs the checks of the fuzz targets without a fuzzer, on their corpora and on mutations of them.
 //!
-//! A corpus holds an example of everything that its reader knows, and every input that ever found
-//! something, each under a name that says what it is. See `fuzz/README.md`.
+//! A corpus has an example of every input that its parser accepts, and every input that has ever
+//! found a fault, each under a descriptive name. See `fuzz/README.md`.
 
-// It has a module of `common` too, by that file's path.
+// `checks` includes a file of `common` by its path.
 #[allow(clippy::duplicate_mod)]
 #[path = "../../fuzz/checks/mod.rs"]
 mod checks;
@@ -13,10 +13,11 @@ use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use checks::chance::Chance;
+use checks::rng::Rng;
 
-/// For each check. Fewer mutations are tried where the machine is slow.
+/// The number of mutations for each check.
 const MUTATIONS: u64 = 3_000;
+/// The time limit for each check; a slow machine tries fewer mutations.
 const TIME: Duration = Duration::from_millis(600);
 
 /// Every file of a check's corpus.
@@ -35,25 +36,26 @@ fn corpus(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
     paths.into_iter().map(read).collect()
 }
 
-/// The input less or more something, or with something of another one in it.
-fn mutated(input: &[u8], others: &[(PathBuf, Vec<u8>)], chance: &mut Chance) -> Vec<u8> {
+/// The input with up to four random changes: bytes removed, inserted, flipped, repeated, or taken
+/// from another input.
+fn mutated(input: &[u8], others: &[(PathBuf, Vec<u8>)], rng: &mut Rng) -> Vec<u8> {
     const SPECIAL: &[u8] = b"\0\n\r\t \"\\{}[]:,0-\x7f\xc3\xff";
     let mut text = input.to_vec();
-    for _ in 0..=chance.below(4) {
-        let at = chance.below(text.len() + 1);
-        let end = (at + chance.below(12)).min(text.len());
-        match chance.below(5) {
+    for _ in 0..=rng.below(4) {
+        let at = rng.below(text.len() + 1);
+        let end = (at + rng.below(12)).min(text.len());
+        match rng.below(5) {
             0 => drop(text.drain(at..end)),
-            1 => text.insert(at, *chance.pick(SPECIAL)),
-            2 if at < text.len() => text[at] ^= 1 << chance.below(8),
+            1 => text.insert(at, *rng.pick(SPECIAL)),
+            2 if at < text.len() => text[at] ^= 1 << rng.below(8),
             3 => {
                 let again = text[at..end].to_vec();
                 text.splice(at..at, again);
             }
             _ => {
-                let other = &chance.pick(others).1;
-                let from = chance.below(other.len() + 1);
-                let to = (from + chance.below(24)).min(other.len());
+                let other = &rng.pick(others).1;
+                let from = rng.below(other.len() + 1);
+                let to = (from + rng.below(24)).min(other.len());
                 text.splice(at..end, other[from..to].iter().copied());
             }
         }
@@ -62,7 +64,7 @@ fn mutated(input: &[u8], others: &[(PathBuf, Vec<u8>)], chance: &mut Chance) -> 
 }
 
 #[test]
-fn every_corpus_holds() {
+fn every_corpus_passes_its_check() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
     let mut folders: Vec<_> = fs::read_dir(folder)
         .unwrap()
@@ -72,28 +74,28 @@ fn every_corpus_holds() {
     assert_eq!(
         folders,
         checks::ALL.map(|(name, _)| name),
-        "a check for each corpus"
+        "each corpus needs a check"
     );
     for (name, check) in checks::ALL {
         let corpus = corpus(name);
-        assert!(corpus.len() >= 8, "{name}: no corpus to speak of");
+        assert!(corpus.len() >= 8, "{name}: the corpus is too small");
         for (path, input) in corpus {
-            let held = catch_unwind(|| check(&input));
-            assert!(held.is_ok(), "{name} fails on {}", path.display());
+            let outcome = catch_unwind(|| check(&input));
+            assert!(outcome.is_ok(), "{name} fails on {}", path.display());
         }
     }
 }
 
 #[test]
-fn mutations_of_every_corpus_hold() {
+fn mutations_of_every_corpus_pass_its_check() {
     for (name, check) in checks::ALL {
         let (corpus, begun) = (corpus(name), Instant::now());
         for seed in 0..MUTATIONS {
-            let mut chance = Chance(seed);
-            let input = mutated(&chance.pick(&corpus).1, &corpus, &mut chance);
-            let held = catch_unwind(|| check(&input));
+            let mut rng = Rng(seed);
+            let input = mutated(&rng.pick(&corpus).1, &corpus, &mut rng);
+            let outcome = catch_unwind(|| check(&input));
             assert!(
-                held.is_ok(),
+                outcome.is_ok(),
                 "{name} fails on {:?}",
                 String::from_utf8_lossy(&input)
             );

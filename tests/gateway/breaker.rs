@@ -1,4 +1,4 @@
-//! A backend that keeps failing is left alone, and tried again.
+//! The circuit breaker: a backend that keeps failing is not called, and is probed later.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::common::gate::Gate;
 use crate::common::gateway::{Answer, TestGateway};
 use crate::common::reply::Reply;
 
-/// As many failures in a row as open a breaker.
+/// The number of consecutive failures that opens a breaker.
 const FAILURES: usize = 5;
 
 fn initialized(fakes: &[(&str, &FakeBackend)]) -> TestGateway {
@@ -19,11 +19,11 @@ fn initialized(fakes: &[(&str, &FakeBackend)]) -> TestGateway {
     gateway
 }
 
-fn assert_turned_away(answer: &Answer, reason: &str) {
-    assert_eq!(answer.verdict(), ("unreachable", "no", 0));
+fn assert_refused(answer: &Answer, reason: &str) {
+    assert_eq!(answer.gateway_error(), ("unreachable", "no", 0));
     let message = answer.message();
-    let said = format!("bad: not called, because its last 5 calls failed ({reason}");
-    assert!(message.starts_with(&said), "{message}");
+    let beginning = format!("bad: not called, because its last 5 calls failed ({reason}");
+    assert!(message.starts_with(&beginning), "{message}");
     assert!(message.contains("tried again in 1 s"), "{message}");
     assert!(message.ends_with("the tool did not run"), "{message}");
 }
@@ -36,19 +36,19 @@ fn fault_79_server_errors_open_it_and_the_first_answer_closes_it() {
     let mut gateway = initialized(&[("bad", &bad), ("good", &good)]);
     for _ in 0..FAILURES {
         assert_eq!(
-            gateway.call("act", json!({})).verdict().0,
+            gateway.call("act", json!({})).gateway_error().0,
             "outcome_unknown"
         );
     }
     let reason = "the server answered HTTP 502";
-    assert_turned_away(&gateway.call("act", json!({})), reason);
-    // It is the backend that is left alone, not the tool.
-    assert_turned_away(&gateway.call("look", json!({})), reason);
+    assert_refused(&gateway.call("act", json!({})), reason);
+    // The breaker is the backend's, not the tool's.
+    assert_refused(&gateway.call("look", json!({})), reason);
     assert_eq!((bad.runs("act"), bad.runs("look")), (FAILURES, 0));
     gateway.call("echo", json!({})).result();
 
-    bad.as_usual("tools/call act");
-    gateway.call_until_it_works("look");
+    bad.reset_script("tools/call act");
+    gateway.call_until_success("look");
     let calls: Vec<u64> = (0..20)
         .map(|_| gateway.start_call("act", json!({})))
         .collect();
@@ -68,9 +68,9 @@ fn fault_79_a_backend_that_is_back_is_called_again() {
         let answer = gateway.call("act", json!({}));
         assert!(answer.message().contains("connection"), "{answer:?}");
     }
-    assert_eq!(gateway.call("act", json!({})).verdict().2, 0);
+    assert_eq!(gateway.call("act", json!({})).gateway_error().2, 0);
     bad.come_up();
-    gateway.call_until_it_works("act");
+    gateway.call_until_success("act");
 }
 
 #[test]
@@ -91,12 +91,12 @@ fn fault_79_a_tools_own_errors_and_refusals_never_open_it() {
         }
     }
     assert_eq!(bad.requests_of("tools/call").len(), 10 * FAILURES);
-    bad.as_usual("tools/call act");
+    bad.reset_script("tools/call act");
     gateway.call("act", json!({})).result();
 }
 
 #[test]
-fn fault_79_while_one_call_tries_it_all_others_are_turned_away() {
+fn fault_79_while_one_call_probes_the_backend_all_others_are_refused() {
     let bad = FakeBackend::start().tool("act");
     let mut gateway = initialized(&[("bad", &bad)]);
     bad.always_tool("act", Reply::status(502));
@@ -107,15 +107,15 @@ fn fault_79_while_one_call_tries_it_all_others_are_turned_away() {
     bad.always_tool("act", Reply::text("back").after(&gate));
     let sent = || bad.requests_of("tools/call").len() - FAILURES;
 
-    // Two at once: one of them is answered, whether or not the other is the probe.
+    // Each refused call is answered, whether or not the other one is the probe.
     gateway.start_call("act", json!({}));
     while sent() == 0 {
         gateway.start_call("act", json!({}));
-        assert_eq!(Answer(gateway.next_message()).verdict().2, 0);
+        assert_eq!(Answer(gateway.next_message()).gateway_error().2, 0);
     }
     for _ in 0..20 {
         gateway.start_call("act", json!({}));
-        assert_eq!(Answer(gateway.next_message()).verdict().2, 0);
+        assert_eq!(Answer(gateway.next_message()).gateway_error().2, 0);
     }
     assert_eq!(sent(), 1);
 
@@ -140,13 +140,13 @@ fn a_subscription_is_refused_like_a_call_and_its_failures_count() {
     let refused = gateway.ask("resources/subscribe", about.clone());
     let message = refused.message();
     assert!(message.starts_with("bad: not called, because"), "{message}");
-    assert_eq!(refused.verdict(), ("unreachable", "no", 0));
+    assert_eq!(refused.gateway_error(), ("unreachable", "no", 0));
     let reason = "the server answered HTTP 502";
-    assert_turned_away(&gateway.call("act", json!({})), reason);
+    assert_refused(&gateway.call("act", json!({})), reason);
     let reached = bad.requests_of("resources/subscribe").len();
     assert_eq!((reached, bad.runs("act")), (FAILURES, 0));
 
-    bad.as_usual("resources/subscribe");
-    gateway.call_until_it_works("act");
+    bad.reset_script("resources/subscribe");
+    gateway.call_until_success("act");
     gateway.ask("resources/subscribe", about).result();
 }

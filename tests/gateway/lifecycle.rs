@@ -1,4 +1,4 @@
-//! Cancelling, draining, and a backend that forgets us.
+//! Cancellation, draining, and lost sessions.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use crate::common::gate::Gate;
 use crate::common::gateway::TestGateway;
 use crate::common::reply::Reply;
 
-/// A gateway over a backend that is held at its tool `slow`.
+/// A gateway with a backend whose tool `slow` is held at a gate.
 fn held(fake: &FakeBackend, more: &str) -> (TestGateway, Gate) {
     let gate = Gate::new();
     fake.always_tool("slow", Reply::text("done").after(&gate));
@@ -19,7 +19,7 @@ fn held(fake: &FakeBackend, more: &str) -> (TestGateway, Gate) {
 }
 
 #[test]
-fn fault_12_eof_answers_what_finishes_in_time() {
+fn fault_12_eof_answers_calls_that_finish_within_the_drain_time() {
     let fake = FakeBackend::start().tool("slow");
     let (mut gateway, gate) = held(&fake, "");
     let id = gateway.start_call("slow", json!({}));
@@ -32,7 +32,7 @@ fn fault_12_eof_answers_what_finishes_in_time() {
 }
 
 #[test]
-fn fault_12_eof_ends_what_takes_longer_than_the_drain() {
+fn fault_12_eof_ends_calls_that_exceed_the_drain_time() {
     let fake = FakeBackend::start().tool("slow");
     let gate = Gate::new();
     fake.on_tool("slow", Reply::text("done").after(&gate));
@@ -43,7 +43,7 @@ fn fault_12_eof_ends_what_takes_longer_than_the_drain() {
     gate.wait_for(1);
     gateway.eof();
     let answer = gateway.answer(id);
-    let (class, executed, _) = answer.verdict();
+    let (class, executed, _) = answer.gateway_error();
     assert_eq!((class, executed), ("shutting_down", "unknown"));
     assert!(answer.message().contains("MAY HAVE RUN"));
     assert_eq!(gateway.exit(), ExitReason::EndOfInput);
@@ -66,7 +66,7 @@ fn fault_12_eof_ends_the_wait_for_backends() {
 }
 
 #[test]
-fn fault_17_a_signal_drains_and_the_second_ends_at_once() {
+fn fault_17_a_signal_drains_and_the_second_ends_immediately() {
     let fake = FakeBackend::start().tool("slow");
     let (mut gateway, gate) = held(&fake, "");
     let id = gateway.start_call("slow", json!({}));
@@ -86,11 +86,11 @@ fn fault_17_a_signal_drains_and_the_second_ends_at_once() {
     gateway.shut_down();
     gateway.shut_down();
     assert_eq!(gateway.exit(), ExitReason::SecondSignal);
-    assert_eq!(gateway.answer(id).verdict().0, "shutting_down");
+    assert_eq!(gateway.answer(id).gateway_error().0, "shutting_down");
 }
 
 #[test]
-fn fault_80_a_restart_costs_all_waiters_one_handshake() {
+fn fault_80_a_restart_under_many_calls_costs_one_handshake() {
     let fake = FakeBackend::start().tool("echo");
     let mut gateway = TestGateway::over(&fake);
     gateway.initialize();
@@ -107,7 +107,7 @@ fn fault_80_a_restart_costs_all_waiters_one_handshake() {
 }
 
 #[test]
-fn fault_80_a_session_lost_under_a_hundred_calls_is_renewed_once() {
+fn fault_80_a_session_lost_under_many_calls_is_renewed_once() {
     let fake = FakeBackend::start().tool("slow");
     let (mut gateway, gate) = held(&fake, "");
     gate.open();
@@ -124,7 +124,7 @@ fn fault_80_a_session_lost_under_a_hundred_calls_is_renewed_once() {
 }
 
 #[test]
-fn fault_84_a_cancelled_call_reaches_the_backend_by_its_own_id_and_frees_its_place() {
+fn fault_84_a_cancelled_call_is_cancelled_at_the_backend_by_its_id_there_and_frees_its_slot() {
     let fake = FakeBackend::start().tool("slow").tool("echo");
     let (mut gateway, gate) = held(&fake, "max_in_flight = 1");
     let id = gateway.start_call("slow", json!({}));
@@ -149,7 +149,7 @@ fn fault_84_a_call_cancelled_in_the_queue_never_reaches_the_backend() {
     let queued = gateway.start_call("echo", json!({ "n": 1 }));
     let next = gateway.start_call("echo", json!({ "n": 2 }));
     gateway.cancel(queued);
-    // It was read by then.
+    // The gateway has read the cancellation before this.
     gateway.ask("ping", json!({})).result();
     gate.open();
     assert_eq!(gateway.answer(first).text(), "done");
@@ -159,7 +159,7 @@ fn fault_84_a_call_cancelled_in_the_queue_never_reaches_the_backend() {
 }
 
 #[test]
-fn fault_84_a_cancellation_of_nothing_does_nothing() {
+fn fault_84_a_cancellation_of_an_unknown_request_is_ignored() {
     let fake = FakeBackend::start().tool("slow");
     let (mut gateway, gate) = held(&fake, "");
     gateway.cancel(77);
@@ -174,7 +174,7 @@ fn fault_84_a_cancellation_of_nothing_does_nothing() {
     }
     let id = gateway.start_call("slow", json!({}));
     gate.wait_for(1);
-    // Not the same id.
+    // The same digits as a string are another id.
     gateway.cancel(id.to_string());
     gate.open();
     assert_eq!(gateway.answer(id).text(), "done");
@@ -200,15 +200,15 @@ fn fault_84_a_call_cancelled_twice_is_cancelled_once() {
     assert_eq!(fake.requests_of("notifications/cancelled").len(), 1);
 }
 
-/// Log messages may come before the client is ready; changed lists, of which there are some by
-/// then, may not: the law looks on.
+/// The lists have changed by then. The protocol checker fails the test if that is sent before the
+/// client is ready.
 #[test]
-fn a_client_that_is_not_ready_yet_hears_only_what_servers_log() {
+fn a_client_that_is_not_ready_gets_only_log_messages() {
     let fake = FakeBackend::start().tool("t").with_get();
     let mut gateway = TestGateway::over(&fake);
-    gateway.introduce("2025-11-25", json!({})).result();
+    gateway.send_initialize("2025-11-25", json!({})).result();
     let log = json!({ "level": "warning", "data": "early" });
-    fake.announce("notifications/message", log);
-    let heard = gateway.next_notification("notifications/message");
-    assert_eq!(heard.params()["data"], "early");
+    fake.notify_clients("notifications/message", log);
+    let message = gateway.next_notification("notifications/message");
+    assert_eq!(message.params()["data"], "early");
 }

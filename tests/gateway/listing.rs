@@ -1,4 +1,4 @@
-//! What the client sees of what backends list, and when.
+//! What the client sees of the backends' lists, and when.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::common::gateway::TestGateway;
 use crate::common::message::{notification, text};
 use crate::common::reply::Reply;
 
-/// So that the first list does not wait for backends that never come.
+/// A short wait of the first list for backends that never connect.
 const IMPATIENT: &str = "[gateway]\nstartup_wait_ms = 700\n";
 
 fn initialized(toml: &str) -> TestGateway {
@@ -17,7 +17,7 @@ fn initialized(toml: &str) -> TestGateway {
     gateway
 }
 
-/// The tool's stream says that the list has changed.
+/// A tool's reply with `list_changed` on its stream.
 fn changed() -> Reply {
     let changed = notification("notifications/tools/list_changed", json!({}));
     Reply::sse().event(changed).event(text("done"))
@@ -57,21 +57,21 @@ fn fault_68_a_backend_without_handshake_is_down_with_a_reason_and_the_rest_is_li
 }
 
 #[test]
-fn fault_68_a_handshake_that_is_never_answered_is_given_up_with_a_reason() {
+fn fault_68_a_handshake_that_is_never_answered_fails_with_a_reason() {
     let fake = FakeBackend::start().tool("echo");
     let times = "timeout_secs = 1\ntools.timeout_secs = { echo = 30 }";
     let mut gateway = initialized(&fake.entry("fake", times));
     gateway.call("echo", json!({})).result();
     fake.forget_sessions().on("initialize", Reply::stall());
     let answer = gateway.call("echo", json!({}));
-    assert_eq!(answer.verdict().1, "no");
+    assert_eq!(answer.gateway_error().1, "no");
     let why = "fake: the server does not answer initialize within 1 s";
     assert!(answer.message().contains(why), "{}", answer.message());
     assert_eq!(fake.runs("echo"), 1);
 }
 
 #[test]
-fn fault_69_a_list_that_fails_stays_as_it_was_at_last_contact() {
+fn fault_69_a_list_that_fails_keeps_its_last_content() {
     let fake = FakeBackend::start().tool("old");
     fake.on_tool("old", changed());
     let mut gateway = initialized(&fake.entry("fake", "retries = 0"));
@@ -86,7 +86,7 @@ fn fault_69_a_list_that_fails_stays_as_it_was_at_last_contact() {
 }
 
 #[test]
-fn fault_70_a_cursor_that_comes_again_ends_the_list() {
+fn fault_70_a_repeated_cursor_ends_the_list() {
     let fake = FakeBackend::start();
     let page = |tool: &str| {
         json!({ "tools": [{ "name": tool, "inputSchema": {} }],
@@ -123,7 +123,7 @@ fn fault_70_a_list_ends_at_ten_thousand_tools() {
 }
 
 #[test]
-fn fault_71_duplicate_names_are_told_apart_across_backends_and_listed_once_within() {
+fn fault_71_duplicate_names_are_prefixed_across_backends_and_listed_once_within_one() {
     let page = json!({ "tools": [
         { "name": "same", "description": "first", "inputSchema": {} },
         { "name": "same", "description": "second", "inputSchema": {} },
@@ -144,7 +144,7 @@ fn fault_71_duplicate_names_are_told_apart_across_backends_and_listed_once_withi
 }
 
 #[test]
-fn fault_72_hostile_names_are_withheld_and_texts_cleaned() {
+fn fault_72_hostile_names_are_rejected_and_texts_cleaned() {
     let long = "x".repeat(129);
     let hostile = ["a\nb", "\u{1b}[31mred", "\u{202e}abc", "a\u{200b}b", &long];
     let fake = FakeBackend::start().tool_with(
@@ -168,7 +168,7 @@ fn fault_72_hostile_names_are_withheld_and_texts_cleaned() {
 }
 
 #[test]
-fn fault_78_all_backends_down_is_an_empty_list_until_one_comes() {
+fn fault_78_all_backends_down_gives_an_empty_list_until_one_connects() {
     let (one, two) = (FakeBackend::down().tool("one"), FakeBackend::down());
     let mut gateway = TestGateway::with_config(&(one.entry("one", "") + &two.entry("two", "")));
     gateway.initialize().result();
@@ -180,7 +180,7 @@ fn fault_78_all_backends_down_is_an_empty_list_until_one_comes() {
 }
 
 #[test]
-fn a_backend_that_is_late_joins_with_list_changed() {
+fn a_backend_that_connects_late_is_announced_with_list_changed() {
     let (good, late) = (
         FakeBackend::start().tool("good"),
         FakeBackend::start().tool("late"),
@@ -204,7 +204,7 @@ fn a_backend_that_is_late_joins_with_list_changed() {
 }
 
 #[test]
-fn the_order_of_the_config_owns_names_whoever_connects_first() {
+fn the_order_of_the_config_decides_names_and_not_the_order_of_connecting() {
     let (first, second) = (FakeBackend::start(), FakeBackend::start());
     first.set_tools(&["same"]);
     second.set_tools(&["same"]);
@@ -222,7 +222,7 @@ fn the_order_of_the_config_owns_names_whoever_connects_first() {
 }
 
 #[test]
-fn an_owner_keeps_its_name_when_an_earlier_backend_comes_later() {
+fn a_listed_name_stays_when_an_earlier_backend_connects_later() {
     let (early, late) = (FakeBackend::start().tool("same"), FakeBackend::start());
     late.set_tools(&["same"]);
     let gate = Gate::new();
@@ -256,19 +256,19 @@ fn an_unknown_tool_names_the_backend_that_is_down() {
         "{message}"
     );
     assert!(message.contains("is the server running?"), "{message}");
-    assert_eq!(answer.verdict(), ("refused", "no", 0));
+    assert_eq!(answer.gateway_error(), ("refused", "no", 0));
 }
 
 #[test]
-fn tools_of_a_backend_that_went_down_stay_listed_and_say_unreachable() {
+fn tools_of_a_backend_that_went_down_stay_listed_and_are_unreachable() {
     let fake = FakeBackend::start().tool("echo");
     let mut gateway = initialized(&fake.entry("fake", "retries = 1"));
     assert_eq!(gateway.tool_names(), ["echo"]);
     fake.go_down();
-    // The first may still find the old connection, and lose it.
+    // The first call may still use the old connection, and lose it.
     gateway.call("echo", json!({})).error();
     let answer = gateway.call("echo", json!({}));
-    assert_eq!(answer.verdict(), ("unreachable", "no", 2));
+    assert_eq!(answer.gateway_error(), ("unreachable", "no", 2));
     assert!(
         answer.message().ends_with("the tool did not run"),
         "{}",

@@ -1,4 +1,4 @@
-//! Many calls at once, and one bad backend among good ones.
+//! Many concurrent calls, and one failing backend among working ones.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ fn initialized(toml: &str) -> TestGateway {
     gateway
 }
 
-/// What 99 of 100 calls take at most.
+/// The 99th percentile of the duration of 200 calls.
 fn p99_of_echo(gateway: &mut TestGateway) -> Duration {
     let mut times: Vec<Duration> = (0..200)
         .map(|_| {
@@ -30,7 +30,7 @@ fn p99_of_echo(gateway: &mut TestGateway) -> Duration {
 }
 
 #[test]
-fn calls_run_side_by_side_and_are_answered_as_they_finish() {
+fn calls_run_concurrently_and_are_answered_as_they_finish() {
     let fake = FakeBackend::start().tool("slow").tool("quick");
     let gate = Gate::new();
     fake.on_tool("slow", Reply::text("slow").after(&gate));
@@ -46,22 +46,22 @@ fn calls_run_side_by_side_and_are_answered_as_they_finish() {
 }
 
 #[test]
-fn progress_goes_out_before_its_answer_and_in_order() {
+fn progress_is_sent_in_order_before_the_response() {
     let fake = FakeBackend::start().tool("work");
     let steps = (1..=20).fold(Reply::sse(), |reply, n| reply.event(progress(f64::from(n))));
     fake.on_tool("work", steps.event(text("done")));
     let mut gateway = initialized(&fake.entry("fake", ""));
     let id = gateway.start_call_with_progress("work", "mine");
     for n in 1..=20 {
-        let note = gateway.next_message();
-        assert_eq!(note.params()["progress"], f64::from(n));
-        assert_eq!(note.params()["progressToken"], "mine");
+        let received = gateway.next_message();
+        assert_eq!(received.params()["progress"], f64::from(n));
+        assert_eq!(received.params()["progressToken"], "mine");
     }
     assert_eq!(*gateway.next_message().id(), id);
 }
 
 #[test]
-fn fault_81_a_backend_that_hangs_slows_no_other() {
+fn fault_81_a_backend_that_hangs_does_not_slow_others() {
     let (hung, good) = (
         FakeBackend::start().tool("hang"),
         FakeBackend::start().tool("echo"),
@@ -76,7 +76,7 @@ fn fault_81_a_backend_that_hangs_slows_no_other() {
         .collect();
     gate.wait_for(20);
     let beside = p99_of_echo(&mut gateway);
-    // Machines are shared and noisy: a wait for the other backend would be for ever.
+    // The limit is loose, because machines are noisy: waiting for the other backend would never end.
     assert!(
         beside < alone * 10 + Duration::from_millis(200),
         "{alone:?}, then {beside:?}"
@@ -88,19 +88,19 @@ fn fault_81_a_backend_that_hangs_slows_no_other() {
 }
 
 #[test]
-fn fault_83_ten_thousand_calls_at_once_get_ten_thousand_answers() {
+fn fault_83_ten_thousand_concurrent_calls_get_ten_thousand_answers() {
     const CALLS: usize = 10_000;
-    const ROOM: usize = 500;
+    const LIMIT: usize = 500;
     let fake = FakeBackend::start().tool("hold");
     let gate = Gate::new();
     fake.always_tool("hold", Reply::text("done").after(&gate));
-    let toml = format!("[gateway]\nmax_in_flight = {ROOM}\n");
+    let toml = format!("[gateway]\nmax_in_flight = {LIMIT}\n");
     let mut gateway = initialized(&(toml + &fake.entry("fake", "max_in_flight = 50")));
     gateway.list_tools();
     for _ in 0..CALLS {
         gateway.start_call("hold", json!({}));
     }
-    for _ in 0..CALLS - ROOM {
+    for _ in 0..CALLS - LIMIT {
         let refusal = gateway.next_message();
         let data = &refusal.json["error"]["data"];
         assert_eq!(
@@ -109,11 +109,11 @@ fn fault_83_ten_thousand_calls_at_once_get_ten_thousand_answers() {
         );
     }
     gate.open();
-    for _ in 0..ROOM {
+    for _ in 0..LIMIT {
         let answer = gateway.next_message();
         assert!(answer.json["result"].is_object(), "{}", answer.line);
     }
-    assert_eq!(fake.runs("hold"), ROOM);
+    assert_eq!(fake.runs("hold"), LIMIT);
     gateway.call("hold", json!({})).result();
 }
 

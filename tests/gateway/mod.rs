@@ -1,17 +1,17 @@
-//! Whole paths in memory: a client, the gateway, and backends that misbehave on command.
+//! End-to-end tests in one process: a client, the gateway, and fake backends that fail on command.
 //!
-//! A test named `fault_NN_…` shows row NN of the fault catalogue. Whatever a test is about, the
-//! harness besides judges every line of the gateway and that nothing stays pending.
+//! A test named `fault_NN_…` covers row NN of the fault table. In every test the protocol checker
+//! also checks each line of the gateway, and that no request stays without a response.
 
 mod breaker;
-mod input;
+mod denied_tools;
+mod input_required;
 mod lifecycle;
 mod listing;
 mod load;
+mod malformed_input;
 mod parked;
-mod relay;
-mod replies;
+mod responses;
 mod retry;
-mod rounds;
-mod rules;
-mod strays;
+mod server_requests;
+mod unsolicited;

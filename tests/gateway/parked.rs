@@ -1,19 +1,20 @@
-//! A legacy backend that asks in the middle of a modern client's call: the client is answered
-//! with questions, comes back with answers, and the tool runs once.
+//! Parked calls: a legacy backend sends a server request during a modern client's call. The client
+//! gets `input_required`, retries with its responses, and the tool runs once.
 
 use serde_json::{Value, json};
 
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::{Answer, TestGateway};
-use crate::common::live::Live;
+use crate::common::live_stream::LiveStream;
 use crate::common::message::{error, error_with, notification, progress};
 use crate::common::message::{request, result, text};
 use crate::common::reply::Reply;
 
-/// One backend with one tool, whose stream the test writes, and a client that can be asked.
-struct Rig {
+/// One backend with one tool, whose response stream the test writes, and a client with all
+/// capabilities. On drop it asserts that the tool was called and ran at most once.
+struct Fixture {
     fake: FakeBackend,
-    live: Live,
+    live: LiveStream,
     gateway: TestGateway,
 }
 
@@ -21,17 +22,17 @@ fn everything() -> Value {
     json!({ "sampling": {}, "roots": {}, "elicitation": { "form": {}, "url": {} } })
 }
 
-fn rig() -> Rig {
-    rig_with("")
+fn fixture() -> Fixture {
+    fixture_with("")
 }
 
-fn rig_with(entry: &str) -> Rig {
+fn fixture_with(entry: &str) -> Fixture {
     let fake = FakeBackend::start().tool("ask");
-    let live = Live::new();
+    let live = LiveStream::new();
     fake.on_tool("ask", Reply::sse().live(&live));
     let mut gateway = TestGateway::with_config(&fake.entry("fake", entry));
     gateway.modern(everything());
-    Rig {
+    Fixture {
         fake,
         live,
         gateway,
@@ -47,12 +48,14 @@ fn form(id: u64, message: &str) -> Value {
     request(json!(id), "elicitation/create", params)
 }
 
-impl Rig {
-    /// Calls the tool, which asks this; the questions of the client's answer.
-    fn call(&mut self, ask: &[Value]) -> Answer {
+impl Fixture {
+    /// Calls the tool, which sends these requests, and returns the client's answer.
+    fn call(&mut self, requests: &[Value]) -> Answer {
         let id = self.gateway.request("tools/call", params());
-        // In one piece: how long it takes to come is not what is tested.
-        let events = ask.iter().map(|ask| format!("data: {ask}\n\n"));
+        // In one write, so that they arrive together.
+        let events = requests
+            .iter()
+            .map(|request| format!("data: {request}\n\n"));
         self.live.text(&events.collect::<String>());
         self.gateway.answer(id)
     }
@@ -66,14 +69,14 @@ impl Rig {
         self.gateway.answer(id)
     }
 
-    /// What the backend is answered next: the id it asked under, and the whole answer.
-    fn heard(&self) -> (Value, Value) {
+    /// The next response to the backend: its id, and the whole message.
+    fn response(&self) -> (Value, Value) {
         let answer = self.fake.next_request("response").message;
         (answer["id"].clone(), answer)
     }
 }
 
-impl Drop for Rig {
+impl Drop for Fixture {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             assert!(self.fake.runs("ask") <= 1, "the tool ran again");
@@ -83,34 +86,34 @@ impl Drop for Rig {
 }
 
 fn yes(answer: &Answer) -> Value {
-    let answers = answer.questions().keys();
+    let answers = answer.input_requests().keys();
     let yes = json!({ "action": "accept" });
     Value::Object(answers.map(|key| (key.clone(), yes.clone())).collect())
 }
 
 #[test]
-fn a_question_is_answered_by_asking_again_and_the_tool_runs_once() {
-    let mut rig = rig();
-    let asked = rig.call(&[form(7, "name?")]);
-    let (key, question) = asked.question();
-    assert_eq!(question["method"], "elicitation/create");
-    assert_eq!(question["params"]["message"], "name?");
+fn a_server_request_is_answered_by_a_retry_and_the_tool_runs_once() {
+    let mut fixture = fixture();
+    let asked = fixture.call(&[form(7, "name?")]);
+    let (key, input_request) = asked.input_request();
+    assert_eq!(input_request["method"], "elicitation/create");
+    assert_eq!(input_request["params"]["message"], "name?");
     let answers = json!({ key: { "action": "accept", "content": { "name": 1.10 } } });
-    let again = rig.start_retry(&asked, answers);
-    let (id, heard) = rig.heard();
+    let again = fixture.start_retry(&asked, answers);
+    let (id, response) = fixture.response();
     assert_eq!(id, 7);
-    assert_eq!(heard["result"]["content"], json!({ "name": 1.10 }));
-    rig.live.event(&text("done"));
-    let done = rig.gateway.answer(again);
+    assert_eq!(response["result"]["content"], json!({ "name": 1.10 }));
+    fixture.live.event(&text("done"));
+    let done = fixture.gateway.answer(again);
     assert_eq!(done.text(), "done");
     assert_eq!(done.result()["resultType"], "complete");
-    assert_eq!(rig.fake.runs("ask"), 1);
+    assert_eq!(fixture.fake.runs("ask"), 1);
 }
 
 #[test]
-fn every_kind_of_question_and_several_rounds() {
-    let mut rig = rig();
-    let mut asked = rig.call(&[request(json!("r"), "roots/list", json!({}))]);
+fn every_kind_of_server_request_works_over_several_rounds() {
+    let mut fixture = fixture();
+    let mut asked = fixture.call(&[request(json!("r"), "roots/list", json!({}))]);
     for (n, (method, params)) in [
         (
             "sampling/createMessage",
@@ -128,67 +131,73 @@ fn every_kind_of_question_and_several_rounds() {
     .into_iter()
     .enumerate()
     {
-        let key = asked.question().0.to_owned();
-        let again = rig.start_retry(&asked, json!({ key: { "n": n } }));
-        assert_eq!(rig.heard().1["result"]["n"], n);
-        rig.live.event(&request(json!(n), method, params.clone()));
-        asked = rig.gateway.answer(again);
-        let (_, question) = asked.question();
-        assert_eq!(*question, json!({ "method": method, "params": params }));
+        let key = asked.input_request().0.to_owned();
+        let again = fixture.start_retry(&asked, json!({ key: { "n": n } }));
+        assert_eq!(fixture.response().1["result"]["n"], n);
+        fixture
+            .live
+            .event(&request(json!(n), method, params.clone()));
+        asked = fixture.gateway.answer(again);
+        let (_, input_request) = asked.input_request();
+        assert_eq!(
+            *input_request,
+            json!({ "method": method, "params": params })
+        );
     }
-    let again = rig.start_retry(&asked, yes(&asked));
-    rig.live.event(&text("done"));
-    assert_eq!(rig.gateway.answer(again).text(), "done");
+    let again = fixture.start_retry(&asked, yes(&asked));
+    fixture.live.event(&text("done"));
+    assert_eq!(fixture.gateway.answer(again).text(), "done");
 }
 
 #[test]
-fn questions_that_come_together_are_asked_together() {
-    let mut rig = rig();
-    let asked = rig.call(&[form(1, "one"), form(2, "two"), form(3, "three")]);
-    assert_eq!(asked.questions().len(), 3);
-    let answers = asked.questions().iter().map(|(key, question)| {
-        let message = question["params"]["message"].clone();
+fn server_requests_that_come_together_are_one_round() {
+    let mut fixture = fixture();
+    let asked = fixture.call(&[form(1, "one"), form(2, "two"), form(3, "three")]);
+    assert_eq!(asked.input_requests().len(), 3);
+    let answers = asked.input_requests().iter().map(|(key, input_request)| {
+        let message = input_request["params"]["message"].clone();
         (
             key.clone(),
             json!({ "action": "accept", "content": { "m": message } }),
         )
     });
     let answers = Value::Object(answers.collect());
-    let again = rig.start_retry(&asked, answers);
-    let mut heard = [rig.heard(), rig.heard(), rig.heard()];
-    heard.sort_by_key(|(id, _)| id.as_u64());
-    for ((id, answer), (n, message)) in heard.iter().zip([(1, "one"), (2, "two"), (3, "three")]) {
+    let again = fixture.start_retry(&asked, answers);
+    let mut response = [fixture.response(), fixture.response(), fixture.response()];
+    response.sort_by_key(|(id, _)| id.as_u64());
+    for ((id, answer), (n, message)) in response.iter().zip([(1, "one"), (2, "two"), (3, "three")])
+    {
         assert_eq!(*id, n);
         assert_eq!(answer["result"]["content"]["m"], message);
     }
-    rig.live.event(&text("done"));
-    assert_eq!(rig.gateway.answer(again).text(), "done");
+    fixture.live.event(&text("done"));
+    assert_eq!(fixture.gateway.answer(again).text(), "done");
 }
 
 #[test]
-fn what_was_left_unanswered_is_asked_again() {
-    let mut rig = rig();
-    let asked = rig.call(&[form(1, "one"), form(2, "two")]);
-    let keys: Vec<String> = asked.questions().keys().cloned().collect();
+fn input_requests_without_a_response_are_repeated() {
+    let mut fixture = fixture();
+    let asked = fixture.call(&[form(1, "one"), form(2, "two")]);
+    let keys: Vec<String> = asked.input_requests().keys().cloned().collect();
     let half = json!({ &keys[0]: { "action": "decline" }, "nobody": {} });
-    let asked_again = rig.retry(&asked, half);
-    assert_eq!(asked_again.question().0, keys[1]);
-    assert_ne!(asked_again.state(), asked.state());
-    assert_eq!(rig.heard().1["result"]["action"], "decline");
-    let none = rig.retry(&asked_again, json!({}));
-    assert_eq!(none.question().0, keys[1]);
-    let again = rig.start_retry(&none, yes(&none));
-    assert_eq!(rig.heard().0, 2);
-    rig.live.event(&text("done"));
-    assert_eq!(rig.gateway.answer(again).text(), "done");
+    let asked_again = fixture.retry(&asked, half);
+    assert_eq!(asked_again.input_request().0, keys[1]);
+    assert_ne!(asked_again.request_state(), asked.request_state());
+    assert_eq!(fixture.response().1["result"]["action"], "decline");
+    let none = fixture.retry(&asked_again, json!({}));
+    assert_eq!(none.input_request().0, keys[1]);
+    let again = fixture.start_retry(&none, yes(&none));
+    assert_eq!(fixture.response().0, 2);
+    fixture.live.event(&text("done"));
+    assert_eq!(fixture.gateway.answer(again).text(), "done");
 }
 
 #[test]
-fn a_state_is_good_once_for_the_same_request_and_unchanged() {
-    let mut rig = rig();
-    let asked = rig.call(&[form(1, "one")]);
+fn a_state_is_valid_once_for_the_same_request_and_unchanged() {
+    let mut fixture = fixture();
+    let asked = fixture.call(&[form(1, "one")]);
     let answers = yes(&asked);
-    let state = asked.state().unwrap().as_str().unwrap().to_owned();
+    let state = asked.request_state().unwrap().as_str().unwrap().to_owned();
     let retry = |params: Value, state: &str| {
         let mut params = params;
         params["inputResponses"] = answers.clone();
@@ -204,68 +213,68 @@ fn a_state_is_good_once_for_the_same_request_and_unchanged() {
         retry(other, &state),
         json!({ "name": "ask", "arguments": { "n": 1 }, "requestState": 1 }),
     ] {
-        let refused = rig.gateway.ask("tools/call", params);
+        let refused = fixture.gateway.ask("tools/call", params);
         assert_eq!(refused.code(), -32602, "{}", refused.message());
     }
     let as_prompt = retry(params(), &state);
-    assert_eq!(rig.gateway.ask("prompts/get", as_prompt).code(), -32602);
+    assert_eq!(fixture.gateway.ask("prompts/get", as_prompt).code(), -32602);
     let mut bad = retry(params(), &state);
     bad["inputResponses"] = json!({ "ask-1": "yes" });
-    assert_eq!(rig.gateway.ask("tools/call", bad).code(), -32602);
+    assert_eq!(fixture.gateway.ask("tools/call", bad).code(), -32602);
 
-    let again = rig.start_retry(&asked, answers.clone());
-    assert_eq!(rig.heard().0, 1);
-    let used = rig.retry(&asked, answers.clone());
+    let again = fixture.start_retry(&asked, answers.clone());
+    assert_eq!(fixture.response().0, 1);
+    let used = fixture.retry(&asked, answers.clone());
     assert_eq!(used.code(), -32602);
-    rig.live.event(&text("done"));
-    assert_eq!(rig.gateway.answer(again).text(), "done");
-    assert_eq!(rig.retry(&asked, answers).code(), -32602);
+    fixture.live.event(&text("done"));
+    assert_eq!(fixture.gateway.answer(again).text(), "done");
+    assert_eq!(fixture.retry(&asked, answers).code(), -32602);
 }
 
 #[test]
-fn the_end_that_comes_meanwhile_is_kept_for_the_retry() {
-    let mut rig = rig();
-    let asked = rig.call(&[form(1, "one")]);
-    rig.live.event(&text("done all the same"));
-    rig.live.end();
-    rig.live.wait_until_closed();
-    let done = rig.retry(&asked, yes(&asked));
+fn a_result_that_comes_while_parked_is_kept_for_the_retry() {
+    let mut fixture = fixture();
+    let asked = fixture.call(&[form(1, "one")]);
+    fixture.live.event(&text("done all the same"));
+    fixture.live.end();
+    fixture.live.wait_until_closed();
+    let done = fixture.retry(&asked, yes(&asked));
     assert_eq!(done.text(), "done all the same");
-    assert!(rig.fake.requests_of("response").is_empty());
+    assert!(fixture.fake.requests_of("response").is_empty());
 }
 
 #[test]
-fn a_connection_lost_meanwhile_is_told_at_the_retry_and_nothing_runs_again() {
+fn a_connection_lost_while_parked_fails_the_retry_and_nothing_runs_again() {
     let safe = "tools.retry = { ask = \"always\" }";
-    let mut rig = rig_with(safe);
-    let asked = rig.call(&[form(1, "one")]);
-    rig.live.hang_up();
-    rig.live.wait_until_closed();
-    let lost = rig.retry(&asked, yes(&asked));
-    assert_eq!(lost.verdict(), ("outcome_unknown", "unknown", 1));
+    let mut fixture = fixture_with(safe);
+    let asked = fixture.call(&[form(1, "one")]);
+    fixture.live.hang_up();
+    fixture.live.wait_until_closed();
+    let lost = fixture.retry(&asked, yes(&asked));
+    assert_eq!(lost.gateway_error(), ("outcome_unknown", "unknown", 1));
 }
 
 #[test]
-fn a_question_that_the_backend_takes_back_is_not_asked() {
-    let mut rig = rig();
-    let taken_back = |id: u64| notification("notifications/cancelled", json!({ "requestId": id }));
-    let asked = rig.call(&[form(1, "one"), taken_back(1), form(2, "two")]);
-    assert_eq!(asked.question().1["params"]["message"], "two");
-    rig.live.event(&taken_back(2));
-    rig.live.event(&form(3, "three"));
-    rig.live.event(&request(json!(4), "ping", json!({})));
-    assert_eq!(rig.heard().0, 4, "a ping is answered meanwhile");
-    let next = rig.retry(&asked, yes(&asked));
-    assert_eq!(next.question().1["params"]["message"], "three");
-    let again = rig.start_retry(&next, yes(&next));
-    assert_eq!(rig.heard().0, 3);
-    rig.live.event(&text("done"));
-    assert_eq!(rig.gateway.answer(again).text(), "done");
+fn a_server_request_that_the_backend_cancels_is_not_forwarded() {
+    let mut fixture = fixture();
+    let cancelled = |id: u64| notification("notifications/cancelled", json!({ "requestId": id }));
+    let asked = fixture.call(&[form(1, "one"), cancelled(1), form(2, "two")]);
+    assert_eq!(asked.input_request().1["params"]["message"], "two");
+    fixture.live.event(&cancelled(2));
+    fixture.live.event(&form(3, "three"));
+    fixture.live.event(&request(json!(4), "ping", json!({})));
+    assert_eq!(fixture.response().0, 4, "a ping is answered meanwhile");
+    let next = fixture.retry(&asked, yes(&asked));
+    assert_eq!(next.input_request().1["params"]["message"], "three");
+    let again = fixture.start_retry(&next, yes(&next));
+    assert_eq!(fixture.response().0, 3);
+    fixture.live.event(&text("done"));
+    assert_eq!(fixture.gateway.answer(again).text(), "done");
 }
 
 #[test]
 fn progress_and_logs_go_to_the_request_in_flight_under_its_token_and_level() {
-    let mut rig = rig();
+    let mut fixture = fixture();
     let log = |level: &str| {
         notification(
             "notifications/message",
@@ -274,43 +283,43 @@ fn progress_and_logs_go_to_the_request_in_flight_under_its_token_and_level() {
     };
     let mut first = params();
     first["_meta"] = json!({ "progressToken": "first" });
-    let id = rig.gateway.request("tools/call", first);
-    rig.live.event(&progress(1.0));
-    rig.live.event(&log("error"));
-    rig.live.event(&form(1, "one"));
-    let note = rig.gateway.next_notification("notifications/progress");
-    assert_eq!(note.params()["progressToken"], "first");
-    let asked = rig.gateway.answer(id);
+    let id = fixture.gateway.request("tools/call", first);
+    fixture.live.event(&progress(1.0));
+    fixture.live.event(&log("error"));
+    fixture.live.event(&form(1, "one"));
+    let received = fixture.gateway.next_notification("notifications/progress");
+    assert_eq!(received.params()["progressToken"], "first");
+    let asked = fixture.gateway.answer(id);
 
-    rig.live.event(&progress(2.0));
-    rig.live.event(&log("error"));
-    rig.live.event(&request(json!(9), "ping", json!({})));
-    assert_eq!(rig.heard().0, 9);
+    fixture.live.event(&progress(2.0));
+    fixture.live.event(&log("error"));
+    fixture.live.event(&request(json!(9), "ping", json!({})));
+    assert_eq!(fixture.response().0, 9);
 
     let mut second = params();
     second["_meta"] = json!({ "progressToken": 2, "io.modelcontextprotocol/logLevel": "warning" });
-    let again = rig
+    let again = fixture
         .gateway
         .retry("tools/call", &second, &asked, yes(&asked));
-    assert_eq!(rig.heard().0, 1);
+    assert_eq!(fixture.response().0, 1);
     for message in [progress(3.0), log("info"), log("error"), text("done")] {
-        rig.live.event(&message);
+        fixture.live.event(&message);
     }
-    let note = rig.gateway.next_notification("notifications/progress");
+    let received = fixture.gateway.next_notification("notifications/progress");
     assert_eq!(
-        note.params(),
+        received.params(),
         &json!({ "progressToken": 2, "progress": 3.0 })
     );
-    let note = rig.gateway.next_notification("notifications/message");
-    assert_eq!(note.params()["level"], "error");
-    assert_eq!(rig.gateway.answer(again).text(), "done");
+    let received = fixture.gateway.next_notification("notifications/message");
+    assert_eq!(received.params()["level"], "error");
+    assert_eq!(fixture.gateway.answer(again).text(), "done");
 }
 
 #[test]
-fn a_retry_that_wants_more_logs_has_the_backend_say_more() {
+fn a_retry_with_a_lower_log_level_sets_the_backends_level() {
     let fake = FakeBackend::start().tool("ask");
     let fake = fake.capabilities(json!({ "logging": {} }));
-    let live = Live::new();
+    let live = LiveStream::new();
     fake.on_tool("ask", Reply::sse().live(&live));
     let mut gateway = TestGateway::over(&fake);
     gateway.modern(everything());
@@ -327,10 +336,10 @@ fn a_retry_that_wants_more_logs_has_the_backend_say_more() {
 }
 
 #[test]
-fn what_a_request_does_not_declare_is_refused_to_the_backend() {
-    let mut rig = rig();
-    rig.gateway.modern(json!({ "elicitation": {} }));
-    let id = rig.gateway.request("tools/call", params());
+fn server_requests_for_undeclared_capabilities_are_refused() {
+    let mut fixture = fixture();
+    fixture.gateway.modern(json!({ "elicitation": {} }));
+    let id = fixture.gateway.request("tools/call", params());
     for (n, (method, params, code)) in [
         ("sampling/createMessage", json!({}), -32601),
         ("roots/list", json!({}), -32601),
@@ -340,28 +349,30 @@ fn what_a_request_does_not_declare_is_refused_to_the_backend() {
     .into_iter()
     .enumerate()
     {
-        rig.live.event(&request(json!(n), method, params));
-        let (id, refusal) = rig.heard();
+        fixture.live.event(&request(json!(n), method, params));
+        let (id, refusal) = fixture.response();
         assert_eq!(
             (id, refusal["error"]["code"].as_i64()),
             (json!(n), Some(code))
         );
     }
-    rig.live.event(&text("done"));
-    assert_eq!(rig.gateway.answer(id).text(), "done");
+    fixture.live.event(&text("done"));
+    assert_eq!(fixture.gateway.answer(id).text(), "done");
 }
 
 #[test]
-fn a_call_that_fails_for_want_of_a_capability_names_it() {
+fn a_call_that_fails_for_a_missing_capability_names_it() {
     let failed = json!({ "content": [{ "type": "text", "text": "no" }], "isError": true });
     for end in [result(failed), error(-32000, "no")] {
-        let mut rig = rig();
-        rig.gateway.modern(json!({ "elicitation": {} }));
-        let id = rig.gateway.request("tools/call", params());
-        rig.live.event(&request(json!(1), "roots/list", json!({})));
-        rig.heard();
-        rig.live.event(&end);
-        let missing = rig.gateway.answer(id);
+        let mut fixture = fixture();
+        fixture.gateway.modern(json!({ "elicitation": {} }));
+        let id = fixture.gateway.request("tools/call", params());
+        fixture
+            .live
+            .event(&request(json!(1), "roots/list", json!({})));
+        fixture.response();
+        fixture.live.event(&end);
+        let missing = fixture.gateway.answer(id);
         assert_eq!(missing.code(), -32021);
         let required = &missing.error()["data"]["requiredCapabilities"];
         assert_eq!(*required, json!({ "roots": {} }));
@@ -370,84 +381,85 @@ fn a_call_that_fails_for_want_of_a_capability_names_it() {
 
 #[test]
 fn a_call_that_fails_for_other_reasons_keeps_its_error() {
-    let mut rig = rig();
-    rig.gateway.modern(json!({ "elicitation": {} }));
-    let asked = rig.call(&[
+    let mut fixture = fixture();
+    fixture.gateway.modern(json!({ "elicitation": {} }));
+    let asked = fixture.call(&[
         form(1, "one"),
         request(json!(2), "tools/list", json!({})),
         request(json!(3), "roots/list", json!({})),
     ]);
     for _ in 0..2 {
-        assert_eq!(rig.heard().1["error"]["code"], -32601);
+        assert_eq!(fixture.response().1["error"]["code"], -32601);
     }
-    // What it was refused can't be why: it could be asked now.
-    rig.gateway
+    // The refused requests can't be the cause: the capability is declared now.
+    fixture
+        .gateway
         .modern(json!({ "elicitation": {}, "roots": {} }));
-    let again = rig.start_retry(&asked, yes(&asked));
-    rig.live.event(&error(-32000, "mine"));
-    assert_eq!(rig.gateway.answer(again).code(), -32000);
+    let again = fixture.start_retry(&asked, yes(&asked));
+    fixture.live.event(&error(-32000, "mine"));
+    assert_eq!(fixture.gateway.answer(again).code(), -32000);
 }
 
 #[test]
-fn a_retry_that_declares_less_is_not_asked_for_more() {
-    let mut rig = rig();
-    let asked = rig.call(&[form(1, "one"), request(json!(2), "roots/list", json!({}))]);
-    rig.gateway.modern(json!({ "elicitation": {} }));
+fn a_retry_that_declares_less_gets_no_further_input_requests() {
+    let mut fixture = fixture();
+    let asked = fixture.call(&[form(1, "one"), request(json!(2), "roots/list", json!({}))]);
+    fixture.gateway.modern(json!({ "elicitation": {} }));
     let form_only = json!({ "ask-1": { "action": "accept" } });
-    let again = rig.start_retry(&asked, form_only);
-    let mut heard = [rig.heard(), rig.heard()];
-    heard.sort_by_key(|(id, _)| id.as_u64());
-    assert_eq!(heard[0].1["result"]["action"], "accept");
-    assert_eq!(heard[1].1["error"]["code"], -32601);
-    rig.live.event(&text("done"));
-    assert_eq!(rig.gateway.answer(again).text(), "done");
+    let again = fixture.start_retry(&asked, form_only);
+    let mut response = [fixture.response(), fixture.response()];
+    response.sort_by_key(|(id, _)| id.as_u64());
+    assert_eq!(response[0].1["result"]["action"], "accept");
+    assert_eq!(response[1].1["error"]["code"], -32601);
+    fixture.live.event(&text("done"));
+    assert_eq!(fixture.gateway.answer(again).text(), "done");
 }
 
 #[test]
 fn a_cancelled_retry_cancels_the_call() {
-    let mut rig = rig();
-    let asked = rig.call(&[form(1, "one")]);
-    let again = rig.start_retry(&asked, yes(&asked));
-    assert_eq!(rig.heard().0, 1);
-    rig.gateway.cancel(again);
-    let cancelled = rig.fake.next_request("notifications/cancelled");
-    let call = rig.fake.next_request("tools/call");
+    let mut fixture = fixture();
+    let asked = fixture.call(&[form(1, "one")]);
+    let again = fixture.start_retry(&asked, yes(&asked));
+    assert_eq!(fixture.response().0, 1);
+    fixture.gateway.cancel(again);
+    let cancelled = fixture.fake.next_request("notifications/cancelled");
+    let call = fixture.fake.next_request("tools/call");
     assert_eq!(cancelled.params()["requestId"], call.message["id"]);
-    rig.live.wait_until_closed();
+    fixture.live.wait_until_closed();
 }
 
 #[test]
-fn the_end_of_the_gateway_cancels_what_waits() {
-    let mut rig = rig();
-    rig.call(&[form(1, "one")]);
-    rig.gateway.eof();
-    rig.gateway.exit();
-    let cancelled = rig.fake.next_request("notifications/cancelled");
-    let call = rig.fake.next_request("tools/call");
+fn the_end_of_the_gateway_cancels_parked_calls() {
+    let mut fixture = fixture();
+    fixture.call(&[form(1, "one")]);
+    fixture.gateway.eof();
+    fixture.gateway.exit();
+    let cancelled = fixture.fake.next_request("notifications/cancelled");
+    let call = fixture.fake.next_request("tools/call");
     assert_eq!(cancelled.params()["requestId"], call.message["id"]);
 }
 
 #[test]
-fn after_sixteen_rounds_the_backend_is_told_that_it_asks_too_much() {
-    let mut rig = rig();
-    let mut asked = rig.call(&[form(1, "again?")]);
+fn after_sixteen_rounds_the_backends_request_is_refused() {
+    let mut fixture = fixture();
+    let mut asked = fixture.call(&[form(1, "again?")]);
     for n in 2..=16 {
-        let again = rig.start_retry(&asked, yes(&asked));
-        assert_eq!(rig.heard().1["result"]["action"], "accept");
-        rig.live.event(&form(n, "again?"));
-        asked = rig.gateway.answer(again);
+        let again = fixture.start_retry(&asked, yes(&asked));
+        assert_eq!(fixture.response().1["result"]["action"], "accept");
+        fixture.live.event(&form(n, "again?"));
+        asked = fixture.gateway.answer(again);
     }
-    let again = rig.start_retry(&asked, yes(&asked));
-    assert_eq!(rig.heard().0, 16);
-    rig.live.event(&form(17, "again?"));
-    let (id, refusal) = rig.heard();
+    let again = fixture.start_retry(&asked, yes(&asked));
+    assert_eq!(fixture.response().0, 16);
+    fixture.live.event(&form(17, "again?"));
+    let (id, refusal) = fixture.response();
     assert_eq!((id, &refusal["error"]["code"]), (json!(17), &json!(-32603)));
-    rig.live.event(&text("enough"));
-    assert_eq!(rig.gateway.answer(again).text(), "enough");
+    fixture.live.event(&text("enough"));
+    assert_eq!(fixture.gateway.answer(again).text(), "enough");
 }
 
 #[test]
-fn prompts_and_resources_may_ask_and_completions_may_not() {
+fn server_requests_work_in_prompts_and_resources_and_not_in_completions() {
     let fake = FakeBackend::start().prompt("p").resource("a:b");
     let mut gateway = TestGateway::over(&fake);
     gateway.modern(everything());
@@ -463,7 +475,7 @@ fn prompts_and_resources_may_ask_and_completions_may_not() {
             json!({ "contents": [] }),
         ),
     ] {
-        let live = Live::new();
+        let live = LiveStream::new();
         fake.on(method, Reply::sse().live(&live));
         let id = gateway.request(method, params.clone());
         live.event(&form(1, "one"));
@@ -474,7 +486,7 @@ fn prompts_and_resources_may_ask_and_completions_may_not() {
         assert_eq!(gateway.answer(again).result()["resultType"], "complete");
         assert_eq!(fake.requests_of(method).len(), 1);
     }
-    let live = Live::new();
+    let live = LiveStream::new();
     fake.on("completion/complete", Reply::sse().live(&live));
     let reference = json!({ "type": "ref/prompt", "name": "p" });
     let id = gateway.request("completion/complete", json!({ "ref": reference }));
@@ -488,7 +500,7 @@ fn prompts_and_resources_may_ask_and_completions_may_not() {
 }
 
 #[test]
-fn urls_to_be_visited_first_become_questions_and_the_call_is_made_again() {
+fn required_urls_become_input_requests_and_the_call_is_repeated() {
     let fake = FakeBackend::start().tool("ask");
     let elicitation = json!({ "mode": "url", "elicitationId": "e", "url": "https://a.example",
         "message": "sign in" });
@@ -501,13 +513,13 @@ fn urls_to_be_visited_first_become_questions_and_the_call_is_made_again() {
     let mut gateway = TestGateway::over(&fake);
     gateway.modern(everything());
     let asked = gateway.ask("tools/call", params());
-    let (key, question) = asked.question();
+    let (key, input_request) = asked.input_request();
     let shown = json!({ "mode": "url", "url": "https://a.example", "message": "sign in" });
     assert_eq!(
-        *question,
+        *input_request,
         json!({ "method": "elicitation/create", "params": shown })
     );
-    assert_eq!(asked.state(), None);
+    assert_eq!(asked.request_state(), None);
     let answers = json!({ key: { "action": "accept" } });
     let again = gateway.retry("tools/call", &params(), &asked, answers);
     assert_eq!(gateway.answer(again).text(), r#"ask {"n":1}"#);
@@ -515,7 +527,7 @@ fn urls_to_be_visited_first_become_questions_and_the_call_is_made_again() {
     assert_eq!(sent[1].params()["inputResponses"], Value::Null);
     assert_eq!(fake.runs("ask"), 1);
 
-    // A user who said no isn't asked the same again.
+    // After the user has declined, the request isn't repeated.
     fake.on_tool("ask", Reply::json(&first).runs(false));
     let declined = json!({ key: { "action": "decline" } });
     let again = gateway.retry("tools/call", &params(), &asked, declined);
@@ -530,11 +542,11 @@ fn urls_to_be_visited_first_become_questions_and_the_call_is_made_again() {
     assert!(refused.message().contains("elicitation by URL"));
 }
 
-/// How long that is, another call shows: it has the same two seconds, and ends meanwhile.
+/// Another call with the same deadline of two seconds ends meanwhile.
 #[test]
-fn the_time_that_the_client_takes_is_not_the_calls() {
+fn the_clients_time_does_not_count_against_the_deadline() {
     let fake = FakeBackend::start().tool("ask").tool("slow");
-    let live = Live::new();
+    let live = LiveStream::new();
     fake.on_tool("ask", Reply::sse().live(&live));
     fake.on_tool("slow", Reply::stall());
     let mut gateway = TestGateway::with_config(&fake.entry("fake", "timeout_secs = 2"));
@@ -543,7 +555,7 @@ fn the_time_that_the_client_takes_is_not_the_calls() {
     live.event(&form(1, "one"));
     let asked = gateway.answer(id);
     let slow = gateway.call("slow", json!({}));
-    assert_eq!(slow.verdict().0, "deadline");
+    assert_eq!(slow.gateway_error().0, "deadline");
     let again = gateway.retry("tools/call", &params(), &asked, yes(&asked));
     fake.next_request("response");
     live.event(&text("done"));
@@ -552,14 +564,14 @@ fn the_time_that_the_client_takes_is_not_the_calls() {
 }
 
 #[test]
-fn a_waiting_call_may_flood_without_a_listener() {
-    let mut rig = rig();
-    let asked = rig.call(&[form(1, "one")]);
+fn a_parked_call_may_send_much_progress_without_harm() {
+    let mut fixture = fixture();
+    let asked = fixture.call(&[form(1, "one")]);
     for n in 0..10_000 {
-        rig.live.event(&progress(f64::from(n)));
+        fixture.live.event(&progress(f64::from(n)));
     }
-    rig.live.event(&text("done"));
-    rig.live.end();
-    rig.live.wait_until_closed();
-    assert_eq!(rig.retry(&asked, yes(&asked)).text(), "done");
+    fixture.live.event(&text("done"));
+    fixture.live.end();
+    fixture.live.wait_until_closed();
+    assert_eq!(fixture.retry(&asked, yes(&asked)).text(), "done");
 }

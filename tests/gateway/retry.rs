@@ -1,4 +1,4 @@
-//! What is sent again, how often, and when it ends, by the backend's own count.
+//! Which calls are retried, how often and until when, counted at the backend.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ fn read_only() -> Value {
     json!({ "annotations": { "readOnlyHint": true } })
 }
 
-/// Every way in which a call may have run without an answer to show for it.
+/// Every fault after which a call may have run without an answer.
 fn may_have_run() -> Vec<(&'static str, Reply)> {
     let json = || Reply::status(200).header("content-type", "application/json");
     vec![
@@ -44,11 +44,11 @@ fn fault_87_a_tool_not_known_to_be_safe_runs_at_most_once() {
     let fake = FakeBackend::start().tool("write").tool("fine");
     let mut gateway = initialized(&fake.entry("fake", ""));
     for (ran, (fault, reply)) in may_have_run().into_iter().enumerate() {
-        // Not too many failures in a row: the breaker is another test's affair.
+        // A success in between keeps the breaker closed.
         gateway.call("fine", json!({})).result();
         fake.on_tool("write", reply);
         let answer = gateway.call("write", json!({}));
-        let (_, executed, attempts) = answer.verdict();
+        let (_, executed, attempts) = answer.gateway_error();
         assert_eq!((executed, attempts), ("unknown", 1), "{fault}");
         assert!(answer.message().contains("MAY HAVE RUN"), "{fault}");
         assert_eq!(fake.runs("write"), ran + 1, "{fault}");
@@ -56,7 +56,7 @@ fn fault_87_a_tool_not_known_to_be_safe_runs_at_most_once() {
 }
 
 #[test]
-fn fault_87_what_was_not_taken_is_sent_again_and_runs_once() {
+fn fault_87_an_unprocessed_call_is_sent_again_and_runs_once() {
     let fake = FakeBackend::start().tool("write");
     let mut gateway = initialized(&fake.entry("fake", ""));
     let not_taken = [
@@ -73,7 +73,7 @@ fn fault_87_what_was_not_taken_is_sent_again_and_runs_once() {
 }
 
 #[test]
-fn fault_87_what_is_refused_for_good_is_not_sent_again() {
+fn fault_87_a_permanent_refusal_is_not_sent_again() {
     let fake = FakeBackend::start().tool_with("read", read_only());
     let mut gateway = initialized(&fake.entry("fake", ""));
     for (status, class) in [
@@ -85,7 +85,7 @@ fn fault_87_what_is_refused_for_good_is_not_sent_again() {
     ] {
         fake.on_tool("read", Reply::status(status));
         let answer = gateway.call("read", json!({}));
-        assert_eq!(answer.verdict(), (class, "no", 1), "{status}");
+        assert_eq!(answer.gateway_error(), (class, "no", 1), "{status}");
     }
     assert_eq!(fake.runs("read"), 0);
 }
@@ -113,7 +113,7 @@ fn fault_88_a_safe_tool_gets_up_to_all_its_attempts() {
     }
     fake.always_tool("read", Reply::hang_up());
     let answer = gateway.call("read", json!({}));
-    assert_eq!(answer.verdict(), ("outcome_unknown", "unknown", 2));
+    assert_eq!(answer.gateway_error(), ("outcome_unknown", "unknown", 2));
 }
 
 #[test]
@@ -133,8 +133,8 @@ fn fault_89_a_dead_backend_sees_few_extra_attempts() {
     }
     let seconds = started.elapsed().as_secs() as usize + 1;
     let extra = fake.requests_of("tools/call").len() - CALLS;
-    assert!(extra > 0, "none was sent again");
-    // It begins with 10.
+    assert!(extra > 0, "no call was sent again");
+    // The retry budget starts with 10.
     assert!(
         extra <= CALLS / 5 + 10 * seconds + 10,
         "{extra} in {seconds} s"
@@ -151,7 +151,7 @@ fn fault_90_the_deadline_covers_the_queue_and_the_answer() {
     gate.wait_for(1);
     let queued = gateway.start_call("slow", json!({}));
     assert_eq!(
-        gateway.answer(running).verdict(),
+        gateway.answer(running).gateway_error(),
         ("deadline", "unknown", 1)
     );
     gateway.answer(queued).error();
@@ -167,12 +167,12 @@ fn fault_90_the_deadline_covers_the_waits_between_attempts() {
     let mut gateway = initialized(&fake.entry("fake", more));
     fake.on_tool("busy", Reply::status(429).header("retry-after", "2"));
     let busy = gateway.call("busy", json!({}));
-    assert_eq!(busy.verdict(), ("rate_limited", "no", 1));
+    assert_eq!(busy.gateway_error(), ("rate_limited", "no", 1));
     fake.always_tool("read", Reply::status(500));
     let started = Instant::now();
     let answer = gateway.call("read", json!({}));
     assert!(started.elapsed() < Duration::from_secs(5));
-    let (_, executed, attempts) = answer.verdict();
+    let (_, executed, attempts) = answer.gateway_error();
     assert_eq!(executed, "unknown");
     assert!((2..20).contains(&attempts), "{attempts}");
 }
@@ -185,13 +185,13 @@ fn fault_90_the_deadline_covers_a_new_handshake() {
     gateway.call("echo", json!({})).result();
     fake.forget_sessions().always("initialize", Reply::stall());
     let answer = gateway.call("echo", json!({}));
-    let (class, executed, _) = answer.verdict();
+    let (class, executed, _) = answer.gateway_error();
     assert_eq!((class, executed), ("deadline", "no"));
     assert_eq!(fake.runs("echo"), 1);
 }
 
 #[test]
-fn fault_91_the_hundredth_wait_is_no_longer_than_the_longest() {
+fn fault_91_the_hundredth_backoff_does_not_exceed_the_maximum() {
     for attempt in [100, u32::MAX] {
         assert_eq!(backoff(attempt, &mut rand::rng()), Duration::from_secs(30));
     }

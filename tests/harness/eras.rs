@@ -1,10 +1,10 @@
-//! A fake of each era says on the wire what that era says, and refuses what it must.
+//! A fake backend of each era sends what its era defines, and refuses what it must.
 
 use serde_json::{Value, json};
 
 use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
-use crate::common::live::Live;
+use crate::common::live_stream::LiveStream;
 use crate::common::message::complete_text;
 use crate::common::reply::Reply;
 use crate::common::streams::refusals;
@@ -19,7 +19,7 @@ fn with_meta(mut params: Value) -> Value {
     params
 }
 
-/// One modern request with these headers beside the usual ones.
+/// Sends one modern request with these further headers, and returns the response.
 fn ask(fake: &FakeBackend, method: &str, headers: &str, params: Value) -> String {
     let mut client = Client::connect(fake).unwrap();
     client.headers = format!("{MODERN}Mcp-Method: {method}\r\n{headers}");
@@ -50,11 +50,11 @@ fn a_modern_server_serves_without_a_handshake() {
     assert!(read.contains(r#""cacheScope":"private""#), "{read}");
     let unknown = ask(&fake, "ping", "", json!({}));
     assert!(unknown.starts_with("HTTP/1.1 404") && unknown.contains("-32601"));
-    assert_eq!(fake.offences(), [""; 0]);
+    assert_eq!(fake.violations(), [""; 0]);
 }
 
 #[test]
-fn a_modern_server_refuses_what_it_must_and_remembers_it() {
+fn a_modern_server_refuses_invalid_requests_and_records_violations() {
     let schema = json!({ "type": "object", "properties": { "a": { "type": "object",
         "properties": { "n": { "type": "integer", "x-mcp-header": "N" } } } } });
     let fake = FakeBackend::start().tool_with("t", json!({ "inputSchema": schema }));
@@ -93,7 +93,7 @@ fn a_modern_server_refuses_what_it_must_and_remembers_it() {
             "{headers}: {answer}"
         );
     }
-    assert_eq!(fake.offences().len(), 6);
+    assert_eq!(fake.violations().len(), 6);
     assert_eq!(fake.runs("t"), 3);
 
     let mut client = Client::connect(&fake).unwrap();
@@ -101,15 +101,15 @@ fn a_modern_server_refuses_what_it_must_and_remembers_it() {
     let refused = client.ask("initialize", version);
     assert!(refused.starts_with("HTTP/1.1 400") && refused.contains("-32022"));
     assert!(refused.contains(r#""supported":["2026-07-28"]"#));
-    assert_eq!(fake.offences(), [""; 0]);
+    assert_eq!(fake.violations(), [""; 0]);
     assert!(client.ask("tools/list", json!({})).contains("-32602"));
     client.send_to("GET /mcp", "");
     assert!(client.read_answer().starts_with("HTTP/1.1 405"));
-    assert_eq!(fake.offences().len(), 2);
+    assert_eq!(fake.violations().len(), 2);
 }
 
 #[test]
-fn a_dual_server_serves_each_in_its_own_way() {
+fn a_dual_server_serves_each_era_by_its_rules() {
     let fake = FakeBackend::start().tool("echo").dual();
     let legacy = Client::in_session(&fake).call("echo");
     assert!(legacy.contains("echo") && !legacy.contains("resultType"));
@@ -119,7 +119,7 @@ fn a_dual_server_serves_each_in_its_own_way() {
 }
 
 #[test]
-fn legacy_servers_refuse_what_is_modern_in_many_ways() {
+fn legacy_servers_refuse_modern_requests_with_the_scripted_reply() {
     for (name, refusal) in refusals() {
         let fake = FakeBackend::start().tool("echo").refusing_modern(refusal);
         let refused = ask(&fake, "server/discover", "", json!({}));
@@ -134,7 +134,7 @@ fn legacy_servers_refuse_what_is_modern_in_many_ways() {
 }
 
 #[test]
-fn a_subscription_is_acknowledged_and_then_hears_what_it_asked_for() {
+fn a_subscription_is_acknowledged_and_then_gets_what_its_filter_names() {
     let fake = FakeBackend::start().tool("t").resource("a:b").modern();
     let fake = fake.capabilities(json!({ "resources": { "subscribe": true } }));
     let mut client = Client::connect(&fake).unwrap();
@@ -148,19 +148,19 @@ fn a_subscription_is_acknowledged_and_then_hears_what_it_asked_for() {
     let acknowledged = client.read_to("\n\n");
     assert!(acknowledged.contains("acknowledged") && acknowledged.contains("toolsListChanged"));
     assert!(!acknowledged.contains("promptsListChanged"));
-    fake.announce("notifications/tools/list_changed", json!({}));
+    fake.notify_clients("notifications/tools/list_changed", json!({}));
     let changed = client.read_to("\n\n");
     assert!(changed.contains(r#"subscriptionId":7"#), "{changed}");
-    fake.announce("notifications/resources/updated", json!({ "uri": "a:b" }));
+    fake.notify_clients("notifications/resources/updated", json!({ "uri": "a:b" }));
     assert!(client.read_to("\n\n").contains("a:b"));
     let other = json!({ "uri": "c:d" });
-    assert!(!fake.is_heard("notifications/resources/updated", &other));
+    assert!(!fake.has_subscriber("notifications/resources/updated", &other));
     drop(client);
     fake.stream(0).wait_until_closed();
 }
 
 #[test]
-fn who_hangs_up_on_a_held_reply_is_noticed() {
+fn a_client_that_disconnects_from_a_held_reply_is_counted() {
     let fake = FakeBackend::start().tool("slow").modern();
     let gate = Gate::new();
     let reply = Reply::sse().hold(&gate).event(complete_text("late"));
@@ -169,31 +169,31 @@ fn who_hangs_up_on_a_held_reply_is_noticed() {
     client.headers = format!("{MODERN}Mcp-Method: tools/call\r\nMcp-Name: slow\r\n");
     client.send("tools/call", with_meta(json!({ "name": "slow" })));
     gate.wait_for(1);
-    assert_eq!(gate.left(), 0);
+    assert_eq!(gate.disconnects(), 0);
     drop(client);
-    gate.wait_until_left(1);
+    gate.wait_for_disconnects(1);
 }
 
 #[test]
-fn a_legacy_stream_hears_lists_change_and_subscribed_resources() {
+fn a_legacy_stream_gets_changed_lists_and_subscribed_resources() {
     let fake = FakeBackend::start().with_get().without_sessions();
     let mut client = Client::connect(&fake).unwrap();
     client.ask("resources/subscribe", json!({ "uri": "a:b" }));
     client.send_to("GET /mcp", "");
-    fake.announce("notifications/tools/list_changed", json!({}));
+    fake.notify_clients("notifications/tools/list_changed", json!({}));
     client.read_to("\r\n\r\n");
     let changed = client.read_to("\n\n");
     assert!(changed.contains("list_changed") && !changed.contains("_meta"));
-    fake.announce("notifications/resources/updated", json!({ "uri": "a:b" }));
+    fake.notify_clients("notifications/resources/updated", json!({ "uri": "a:b" }));
     assert!(client.read_to("\n\n").contains("a:b"));
     let other = json!({ "uri": "c:d" });
-    assert!(!fake.is_heard("notifications/resources/updated", &other));
+    assert!(!fake.has_subscriber("notifications/resources/updated", &other));
 }
 
 #[test]
-fn a_stream_that_ends_early_goes_on_where_it_was() {
+fn a_stream_that_ends_early_is_resumed_with_last_event_id() {
     let fake = FakeBackend::start().tool("slow").without_sessions();
-    let rest = Live::new();
+    let rest = LiveStream::new();
     fake.on_tool("slow", Reply::sse().priming_event("e1", 10));
     fake.on("GET e1", Reply::sse().live(&rest));
     let mut client = Client::connect(&fake).unwrap();
@@ -208,8 +208,8 @@ fn a_stream_that_ends_early_goes_on_where_it_was() {
 }
 
 #[test]
-fn the_old_transport_answers_on_the_stream_that_get_opened() {
-    let fake = FakeBackend::start().tool("echo").old_sse();
+fn http_sse_answers_on_the_stream_that_get_opened() {
+    let fake = FakeBackend::start().tool("echo").http_sse();
     let (mut stream, mut client) = (
         Client::connect(&fake).unwrap(),
         Client::connect(&fake).unwrap(),
@@ -234,7 +234,7 @@ fn the_old_transport_answers_on_the_stream_that_get_opened() {
 }
 
 #[test]
-fn values_made_safe_are_read_back() {
+fn encoded_header_values_are_decoded() {
     for (header, value) in [
         ("us-west1", Some("us-west1")),
         ("=?base64?SGVsbG8sIOS4lueVjA==?=", Some("Hello, 世界")),

@@ -1,8 +1,8 @@
-//! The harness itself: a fake must say on the wire what a test thinks it says, and the law must
-//! notice who breaks it.
+//! Tests of the test helpers: a fake backend must send what a test scripts, and the protocol
+//! checker must report violations.
 
 mod eras;
-mod law;
+mod protocol_checker;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -16,11 +16,11 @@ use crate::common::message::{progress, text};
 use crate::common::reply::Reply;
 use serde_json::{Value, json};
 
-/// A client as plain as the fake: one connection, and bytes as they come.
+/// A minimal HTTP client: one connection, and bytes as they come.
 struct Client {
     stream: TcpStream,
     session: String,
-    /// Lines of a request's head beside those every request has.
+    /// Further header lines of every request.
     headers: String,
 }
 
@@ -62,7 +62,7 @@ impl Client {
         self.stream.write_all(head.as_bytes()).unwrap();
     }
 
-    /// Reads until the text is there, or to the end.
+    /// Reads up to and including this text, or to the end.
     fn read_to(&mut self, end: &str) -> String {
         let mut seen = Vec::new();
         let mut byte = [0];
@@ -76,7 +76,7 @@ impl Client {
         String::from_utf8_lossy(&seen).into_owned()
     }
 
-    /// One request, and its whole response.
+    /// Sends a request and reads its whole response.
     fn ask(&mut self, method: &str, params: Value) -> String {
         self.send(method, params);
         self.read_answer()
@@ -100,7 +100,7 @@ impl Client {
 }
 
 #[test]
-fn a_correct_server_where_nothing_is_scripted() {
+fn an_unscripted_fake_answers_correctly() {
     let fake = FakeBackend::start()
         .tool("echo")
         .tool("two")
@@ -132,7 +132,7 @@ fn a_correct_server_where_nothing_is_scripted() {
 }
 
 #[test]
-fn scripts_come_first_and_in_order_and_count_what_ran() {
+fn scripted_replies_come_first_in_order_and_runs_are_counted() {
     let fake = FakeBackend::start().tool("echo");
     fake.on_tool("echo", Reply::status(503).header("retry-after", "1"))
         .on_tool("echo", Reply::status(500))
@@ -146,7 +146,7 @@ fn scripts_come_first_and_in_order_and_count_what_ran() {
 }
 
 #[test]
-fn a_forgotten_session_is_404_and_the_script_waits_for_the_next() {
+fn an_unknown_session_gets_404_and_keeps_the_scripted_reply() {
     let fake = FakeBackend::start().tool("echo");
     fake.on_tool("echo", Reply::text("scripted"));
     let mut client = Client::in_session(&fake);
@@ -178,7 +178,7 @@ fn an_event_goes_out_while_the_next_is_held() {
 }
 
 #[test]
-fn broken_replies_break_where_they_say() {
+fn broken_replies_break_at_the_scripted_step() {
     let fake = FakeBackend::start().tool("t").without_sessions();
     let fresh = || Client::connect(&fake).unwrap();
     let answer_to = |reply: Reply| {
@@ -234,7 +234,7 @@ fn connections_are_refused_while_it_is_down_and_served_again_on_the_same_port() 
 }
 
 #[test]
-fn connections_end_before_a_request_if_told_so() {
+fn connections_end_before_a_request_when_scripted() {
     let fake = FakeBackend::start();
     fake.on_connect(&[OnConnect::HangUp, OnConnect::Reset]);
     assert_eq!(Client::connect(&fake).unwrap().read_to(""), "");
@@ -248,7 +248,7 @@ fn connections_end_before_a_request_if_told_so() {
 }
 
 #[test]
-fn a_gateway_between_a_test_and_two_fakes() {
+fn a_test_client_reaches_two_fakes_through_a_gateway() {
     let sqlite = FakeBackend::start().tool("query").tool("slow");
     let n8n = FakeBackend::start().tool("Calculator").sse();
     let mut gateway =
@@ -267,16 +267,16 @@ fn a_gateway_between_a_test_and_two_fakes() {
         .event(text("done"));
     sqlite.on_tool("slow", reply);
     let slow = gateway.start_call_with_progress("slow", "mine");
-    let note = gateway.next_notification("notifications/progress");
-    assert_eq!(note.params()["progressToken"], "mine");
+    let update = gateway.next_notification("notifications/progress");
+    assert_eq!(update.params()["progressToken"], "mine");
     gate.wait_for(1);
     n8n.on_tool("Calculator", Reply::hang_up());
     let lost = gateway.call("Calculator", json!({}));
-    assert_eq!(lost.verdict(), ("outcome_unknown", "unknown", 1));
+    assert_eq!(lost.gateway_error(), ("outcome_unknown", "unknown", 1));
     gate.open();
     let answer = gateway.answer(slow);
     assert_eq!(answer.text(), "done");
-    assert!(note.at < lost.0.at && lost.0.at < answer.0.at);
+    assert!(update.at < lost.0.at && lost.0.at < answer.0.at);
     assert_eq!((sqlite.runs("slow"), n8n.runs("Calculator")), (1, 1));
 
     let held = Gate::new();
@@ -291,7 +291,7 @@ fn a_gateway_between_a_test_and_two_fakes() {
 }
 
 #[test]
-#[should_panic(expected = "the test never took")]
+#[should_panic(expected = "the test left a message unread")]
 fn a_response_that_a_test_leaves_unread_is_a_failure() {
     let fake = FakeBackend::start();
     let mut gateway = TestGateway::over(&fake);

@@ -10,7 +10,7 @@ use sentinel_gateway::protocol::{Kind, Outcome, RawJson};
 use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
 use crate::common::gateway::TestGateway;
-use crate::common::live::Live;
+use crate::common::live_stream::LiveStream;
 use crate::common::message::{notification, request, text};
 use crate::common::reply::Reply;
 use crate::notifications::fixture::BackendFixture;
@@ -242,7 +242,7 @@ fn a_response_on_the_get_stream_reaches_its_call() {
     let fake = FakeBackend::start().tool("a").with_get();
     let fixture = BackendFixture::connected(&fake);
     let stream = fake.stream(0);
-    let silent = Live::new();
+    let silent = LiveStream::new();
     fake.on_tool("a", Reply::sse().live(&silent));
     std::thread::scope(|scope| {
         let call = scope.spawn(|| fixture.call("a"));
@@ -291,7 +291,7 @@ fn an_open_get_stream_takes_no_call_slot_and_has_no_timeout() {
     for _ in 0..5 {
         assert_eq!(fixture.call("a").unwrap(), "a {}");
     }
-    let slow = Live::new();
+    let slow = LiveStream::new();
     fake.on_tool("a", Reply::sse().live(&slow));
     assert!(fixture.call("a").unwrap_err().starts_with("Unknown"));
     assert!(stream.is_open());

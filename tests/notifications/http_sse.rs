@@ -7,7 +7,7 @@ use sentinel_gateway::protocol::{Kind, Outcome, RawJson};
 
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
-use crate::common::live::Live;
+use crate::common::live_stream::LiveStream;
 use crate::common::message::{notification, progress, request, text};
 use crate::common::reply::Reply;
 use crate::notifications::fixture::BackendFixture;
@@ -84,7 +84,7 @@ fn an_endpoint_of_another_origin_is_never_used() {
 #[test]
 fn an_absolute_endpoint_of_the_same_origin_is_used() {
     let fake = FakeBackend::start().tool("a").without_sessions();
-    let live = Live::new();
+    let live = LiveStream::new();
     let absolute = fake.url().replace("/mcp", "/post?client=1");
     fake.on("server/discover", Reply::status(405));
     fake.on("initialize", Reply::status(405));

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
-use crate::common::live::Live;
+use crate::common::live_stream::LiveStream;
 use crate::common::message::{notification, progress, request, text};
 use crate::common::reply::Reply;
 use crate::notifications::fixture::BackendFixture;
@@ -56,7 +56,7 @@ fn fault_58_a_broken_stream_is_resumed_from_the_last_event() {
         .event_with_id("2", progress(1.0))
         .event_with_id("3", request(json!("q"), "roots/list", json!({})));
     fake.on_tool("a", first.then_hang_up());
-    let rest = Live::new();
+    let rest = LiveStream::new();
     fake.on("GET 3", Reply::sse().live(&rest));
     let call = gateway.start_call_with_progress("a", "mine");
     assert_eq!(

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
-use crate::common::live::Live;
+use crate::common::live_stream::LiveStream;
 use crate::common::message::{notification, request, text};
 use crate::common::reply::Reply;
 
@@ -136,7 +136,7 @@ fn the_deadline_pauses_while_a_server_request_is_open() {
     let mut gateway = TestGateway::with_config(&entry);
     gateway.initialize_with("2025-11-25", json!({ "roots": {} }));
     gateway.wait_for_tool("a");
-    let held = Live::new();
+    let held = LiveStream::new();
     fake.on_tool("a", Reply::sse().live(&held));
     let call = gateway.start_call("a", json!({}));
     fake.wait_for_requests("tools/call", 1);

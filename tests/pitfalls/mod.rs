@@ -155,7 +155,7 @@ fn a_lost_session_is_replaced_and_repeated_404s_end_with_an_error() {
         let answer = gateway.call("t", json!({}));
         assert_eq!(answer.code(), -32603);
         assert!(fake.requests_of("initialize").len() <= 6);
-        fake.as_usual("tools/call t");
+        fake.reset_script("tools/call t");
         assert_eq!(gateway.call("t", json!({})).text(), "t {}");
     }
 }
@@ -257,7 +257,7 @@ fn an_event_over_the_cap_is_an_error() {
         ] {
             fake.on_tool("t", stream);
             let answer = gateway.call("t", json!({}));
-            assert_eq!(answer.verdict().0, "too_large", "{answer:?}");
+            assert_eq!(answer.gateway_error().0, "too_large", "{answer:?}");
         }
         assert_eq!(gateway.call("t", json!({})).text(), "t {}");
     }

@@ -68,13 +68,13 @@ impl Session {
             .spawn()
             .unwrap();
         if let Some(pid) = gateway.id() {
-            canary::look_at_command_line(pid);
+            canary::scan_command_line(pid);
         }
         // Shown by the test harness if the test fails.
         let mut log = BufReader::new(stderr.unwrap()).lines();
         tokio::spawn(async move {
             while let Ok(Some(line)) = log.next_line().await {
-                canary::look("stderr", line.as_bytes());
+                canary::scan("stderr", line.as_bytes());
                 eprintln!("gateway: {line}");
             }
         });
@@ -128,7 +128,7 @@ impl Session {
         within_timeout("the gateway to exit", self.client.cancel())
             .await
             .unwrap();
-        canary::assert_none();
+        canary::assert_no_leaks();
     }
 }
 

@@ -8,10 +8,10 @@ use super::model::{Call, Disturbance, Model};
 use super::script;
 use super::world::{Transcript, World};
 use crate::common::PATIENCE;
-use crate::common::chance::Chance;
 use crate::common::fake::{FakeBackend, OnConnect};
 use crate::common::gate::Gate;
-use crate::common::law::Message;
+use crate::common::protocol_checker::Message;
+use crate::common::rng::Rng;
 
 const TOOLS: usize = 8;
 /// The configured timeout of a call. Time during which the client is asked doesn't count.
@@ -32,7 +32,7 @@ enum End {
 /// A client, its backends, and the model of both.
 pub struct Driver {
     world: World,
-    chance: Chance,
+    rng: Rng,
     backends: [FakeBackend; 2],
     gates: Vec<Gate>,
     model: Model,
@@ -45,23 +45,23 @@ pub struct Driver {
 impl Driver {
     /// Sets up the run of this seed.
     pub async fn new(seed: u64, transcript: Transcript) -> Self {
-        let mut chance = Chance(seed);
+        let mut rng = Rng(seed);
         let versions = ["2025-03-26", "2025-11-25", "2026-07-28", "2026-07-28"];
         let version = *chance.pick(&versions);
         let all = json!({ "sampling": {}, "elicitation": { "form": {}, "url": {} }, "roots": {} });
         let capabilities = if chance.one_in(4) { json!({}) } else { all };
         let mut legacy = FakeBackend::start_here();
-        if chance.one_in(2) {
+        if rng.one_in(2) {
             legacy = legacy.with_get();
         }
         let mut backends = [legacy, FakeBackend::start_here().modern()];
         let (mut tools, mut gates) = (Vec::new(), Vec::new());
         for n in 0..TOOLS {
-            let modern = chance.one_in(2);
+            let modern = rng.one_in(2);
             let [old, new] = &backends;
             let fake = if modern { new } else { old };
             let name = format!("t{n}");
-            let tool = script::write(fake, name, modern, &mut chance, &mut gates);
+            let tool = script::write(fake, name, modern, &mut rng, &mut gates);
             let members = json!({ "annotations": { "readOnlyHint": tool.safe } });
             let add = |fake: FakeBackend| fake.tool_with(&tool.name, members);
             let [old, new] = backends;
@@ -76,7 +76,7 @@ impl Driver {
         let toml = backends[0].entry("old", &lines) + &backends[1].entry("new", &lines);
         Self {
             world: World::new(&toml, transcript).await,
-            chance,
+            rng,
             backends,
             gates,
             model: Model::new(tools),
@@ -99,11 +99,11 @@ impl Driver {
             End::TwoSignals,
             End::StdoutClosed,
         ]);
-        for _ in 0..12 + self.chance.below(24) {
+        for _ in 0..12 + self.rng.below(24) {
             self.act().await;
-            let turns = self.chance.below(12);
+            let turns = self.rng.below(12);
             self.world.turns(turns).await;
-            if self.chance.one_in(3) {
+            if self.rng.one_in(3) {
                 self.world.catch_up().await;
                 self.handle_answers();
             }
@@ -142,7 +142,7 @@ impl Driver {
     }
 
     async fn act(&mut self) {
-        match self.chance.below(20) {
+        match self.rng.below(20) {
             0..=5 => self.call(),
             6 | 7 => self.cancel(),
             8 => self.reuse_id(),
@@ -155,7 +155,7 @@ impl Driver {
             18 => self.notify("notifications/roots/list_changed", json!({})),
             _ => {
                 let times = [1, 40, 150, 1_000, 6_000];
-                let time = Duration::from_millis(*self.chance.pick(&times));
+                let time = Duration::from_millis(*self.rng.pick(&times));
                 self.world.pass(time).await;
             }
         }
@@ -201,9 +201,9 @@ impl Driver {
         let id = match self.chance.below(8) {
             0 => unknown,
             _ if known.is_empty() => unknown,
-            _ => json!(self.chance.pick(&known)),
+            _ => json!(self.rng.pick(&known)),
         };
-        for _ in 0..=usize::from(self.chance.one_in(4)) {
+        for _ in 0..=usize::from(self.rng.one_in(4)) {
             self.notify("notifications/cancelled", json!({ "requestId": id }));
         }
         if let Some(id) = id.as_u64() {
@@ -218,7 +218,7 @@ impl Driver {
             "resources/list",
             "resources/templates/list",
         ];
-        let method = *self.chance.pick(&methods);
+        let method = *self.rng.pick(&methods);
         self.request(method, json!({}));
     }
 
@@ -249,7 +249,7 @@ impl Driver {
 
     fn open_a_gate(&mut self) {
         if !self.gates.is_empty() {
-            let at = self.chance.below(self.gates.len());
+            let at = self.rng.below(self.gates.len());
             self.gates.swap_remove(at).open();
         }
     }
@@ -268,14 +268,14 @@ impl Driver {
             json!({ "jsonrpc": "2.0", "id": id, "result": { "action": "accept", "content": {} } })
         };
         self.world.send(&answer.to_string());
-        if self.chance.one_in(6) {
+        if self.rng.one_in(6) {
             self.world.send(&answer.to_string());
         }
     }
 
     /// Disturbs a backend, independently of any call.
     fn disturb(&mut self) {
-        let which = self.chance.below(2);
+        let which = self.rng.below(2);
         let fake = &self.backends[which];
         let (what, disturbance) = match self.chance.below(4) {
             0 => {
@@ -303,7 +303,7 @@ impl Driver {
     fn handle_answers(&mut self) {
         for answer in std::mem::take(&mut self.world.answers) {
             let parked = self.model.answered(&answer);
-            if let Some(tool) = parked.filter(|_| !self.chance.one_in(5)) {
+            if let Some(tool) = parked.filter(|_| !self.rng.one_in(5)) {
                 self.retry(tool, &answer);
             }
         }
@@ -335,12 +335,12 @@ impl Driver {
             while !self.world.server_requests.is_empty() {
                 self.answer_server_request();
             }
-            if self.world.law.unanswered().is_empty() {
+            if self.world.checker.unanswered().is_empty() {
                 return;
             }
             self.world.pass(Duration::from_secs(6)).await;
         }
-        panic!("never answered: {:?}", self.world.law.unanswered());
+        panic!("never answered: {:?}", self.world.checker.unanswered());
     }
 
     async fn finish(mut self, end: End) {
@@ -376,12 +376,12 @@ impl Driver {
             self.world.catch_up().await;
             tokio::time::advance(Duration::from_millis(100)).await;
         }
-        let (_, law, answers) = self.world.end().await;
+        let (_, checker, answers) = self.world.end().await;
         for answer in answers {
             self.model.answered(&answer);
         }
         if end != End::StdoutClosed {
-            let unanswered = law.unanswered();
+            let unanswered = checker.unanswered();
             assert!(unanswered.is_empty(), "never answered: {unanswered:?}");
         }
         self.model.check(&self.backends, end != End::Quiet);

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::driver::DEADLINE;
 use super::script::Tool;
 use crate::common::fake::FakeBackend;
-use crate::common::law::Message;
+use crate::common::protocol_checker::Message;
 
 /// One id of a call.
 pub struct Call {

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::common::chance::Chance;
 use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
 use crate::common::message::{complete_text, notification, progress, request, text};
 use crate::common::reply::Reply;
+use crate::common::rng::Rng;
 
 /// A tool that is called once, and its script.
 pub struct Tool {
@@ -27,23 +27,23 @@ pub fn write(
     fake: &FakeBackend,
     name: String,
     modern: bool,
-    chance: &mut Chance,
+    rng: &mut Rng,
     gates: &mut Vec<Gate>,
 ) -> Tool {
     let mut tool = Tool {
-        safe: chance.one_in(2),
+        safe: rng.one_in(2),
         name,
         modern,
         classes: Vec::new(),
         asks: false,
         errs: false,
     };
-    for _ in 0..chance.below(3) {
-        let (class, reply) = fault(chance);
+    for _ in 0..rng.below(3) {
+        let (class, reply) = fault(rng);
         tool.classes.push(class);
         fake.on_tool(&tool.name, reply);
     }
-    match chance.below(4) {
+    match rng.below(4) {
         0 => {
             tool.asks = true;
             if modern {
@@ -57,7 +57,7 @@ pub fn write(
             tool.errs = true;
             fake.on_tool(&tool.name, Reply::error(-1, "the tool says no"));
         }
-        2 => drop(fake.on_tool(&tool.name, slow_answer(&tool, chance, gates))),
+        2 => drop(fake.on_tool(&tool.name, slow_answer(&tool, rng, gates))),
         _ => {}
     }
     tool
@@ -69,14 +69,14 @@ fn answer(tool: &Tool) -> Value {
 }
 
 /// An answer that is held, with progress before it.
-fn slow_answer(tool: &Tool, chance: &mut Chance, gates: &mut Vec<Gate>) -> Reply {
+fn slow_answer(tool: &Tool, rng: &mut Rng, gates: &mut Vec<Gate>) -> Reply {
     let gate = Gate::new();
     gates.push(gate.clone());
     if chance.one_in(2) {
         return Reply::json(&answer(tool)).after(&gate);
     }
     let mut stream = Reply::sse();
-    for step in 0..chance.below(4) {
+    for step in 0..rng.below(4) {
         stream = stream.event(progress(step as f64));
     }
     stream = stream.hold(&gate).event(progress(10.0)).event(answer(tool));
@@ -131,11 +131,11 @@ fn legacy_input(
 ) -> Reply {
     let mut stream = Reply::sse();
     let mut waits = Vec::new();
-    for n in 0..1 + chance.below(2) {
+    for n in 0..1 + rng.below(2) {
         let id = format!("{tool} asks {n}");
-        let gate = fake.answered(&json!(id));
+        let gate = fake.response_gate(&json!(id));
         stream = stream.event(request(json!(id), "elicitation/create", form(&id)));
-        if chance.one_in(4) {
+        if rng.one_in(4) {
             let params = json!({ "requestId": id });
             stream = stream.event(notification("notifications/cancelled", params));
         } else {

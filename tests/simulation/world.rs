@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::pipes::{Input, Output, stdin, stdout};
 use crate::common::PATIENCE;
-use crate::common::law::{Law, Message};
+use crate::common::protocol_checker::{Message, ProtocolChecker};
 
 /// All messages and events, to find the cause of a failure.
 pub type Transcript = Arc<Mutex<Vec<String>>>;
@@ -25,7 +25,7 @@ pub type Transcript = Arc<Mutex<Vec<String>>>;
 const TURNS: usize = 12;
 
 pub struct World {
-    pub law: Law,
+    pub checker: ProtocolChecker,
     pub input: Option<Input>,
     pub output: Output,
     pub shutdown: UnboundedSender<()>,
@@ -64,7 +64,7 @@ impl World {
         // The gateway reads its input only after it has started.
         tokio::task::yield_now().await;
         Self {
-            law: Law::default(),
+            checker: ProtocolChecker::default(),
             input: Some(input),
             output,
             shutdown,
@@ -90,7 +90,7 @@ impl World {
     /// Sends a line, if the input is still open.
     pub fn send(&mut self, line: &str) {
         let Some(input) = &self.input else { return };
-        self.law.sent(line.as_bytes());
+        self.checker.sent(line.as_bytes());
         input.send(format!("{line}\n").as_bytes());
         self.note(format!("→ {line}"));
     }
@@ -157,7 +157,7 @@ impl World {
         }
         self.receive();
         self.note(format!("  the gateway has ended: {reason:?}"));
-        (reason, self.law, self.answers)
+        (reason, self.checker, self.answers)
     }
 
     fn receive(&mut self) {

@@ -38,7 +38,7 @@ impl StateFixture {
 
     /// A gateway after the handshake.
     pub(crate) fn gateway(&self) -> TestGateway {
-        let mut gateway = TestGateway::with_memory(self.folder.path(), &self.toml);
+        let mut gateway = TestGateway::with_state(self.folder.path(), &self.toml);
         gateway.initialize();
         gateway
     }

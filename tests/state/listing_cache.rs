@@ -40,7 +40,7 @@ fn a_backend_that_is_down_at_the_start_is_listed_under_the_same_names() {
     assert_eq!(resources.result()["resources"][0]["uri"], "file:///a");
 
     let refused = gateway.call("only", json!({}));
-    assert_eq!(refused.verdict(), ("unreachable", "no", 1));
+    assert_eq!(refused.gateway_error(), ("unreachable", "no", 1));
     first.come_up();
     assert_eq!(gateway.call("echo", json!({})).text(), "echo {}");
     assert_eq!((first.runs("echo"), second.runs("echo")), (1, 0));
@@ -87,7 +87,7 @@ fn a_call_waits_for_a_list_only_until_its_deadline() {
     assert_eq!(gateway.tool_names(), ["echo"]);
     let begun = Instant::now();
     let answer = gateway.call("echo", json!({}));
-    assert_eq!(answer.verdict(), ("deadline", "no", 0));
+    assert_eq!(answer.gateway_error(), ("deadline", "no", 0));
     assert!(
         begun.elapsed() < Duration::from_secs(5),
         "{:?}",
@@ -107,7 +107,7 @@ fn a_call_that_the_breaker_refuses_does_not_wait_for_a_list() {
     }
     let mut gateway = fixture.gateway();
     for _ in 0..5 {
-        assert!(gateway.call("echo", json!({})).verdict().2 > 0);
+        assert!(gateway.call("echo", json!({})).gateway_error().2 > 0);
     }
     // A call that waited here longer than the breaker is open would be let through.
     for step in connecting {
@@ -185,14 +185,14 @@ fn cached_annotations_do_not_allow_a_retry() {
     let mut gateway = fixture.gateway();
     assert_eq!(gateway.tool_names(), ["echo"]);
     let failed = gateway.call("echo", json!({}));
-    assert_eq!(failed.verdict(), ("outcome_unknown", "unknown", 1));
+    assert_eq!(failed.gateway_error(), ("outcome_unknown", "unknown", 1));
     assert_eq!(fake.requests_of("tools/call").len(), 1);
 
     fake.as_usual("tools/list");
     let mut gateway = fixture.gateway();
     gateway.tool_names();
     assert_eq!(
-        gateway.call("echo", json!({})).verdict().2,
+        gateway.call("echo", json!({})).gateway_error().2,
         3,
         "the backend declares it in this run"
     );

@@ -75,7 +75,7 @@ fn a_blocked_tool_is_neither_listed_nor_called() {
     assert_eq!(gateway.tool_names(), ["add"]);
     let refused = gateway.call("echo", json!({}));
     assert_eq!(refused.code(), -32602);
-    assert_eq!(refused.verdict(), ("refused", "no", 0));
+    assert_eq!(refused.gateway_error(), ("refused", "no", 0));
     for part in [
         "fake",
         "echo",

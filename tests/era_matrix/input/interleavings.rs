@@ -1,17 +1,17 @@
-//! Many calls at once, each asked this and that in an order that chance gives. Whatever the order,
-//! every question is answered with its own answer, and every tool runs once.
+//! Concurrent calls with server requests and input requests in a random order. In any order every
+//! request gets its own response, and every tool runs once.
 
 use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
 use super::{accept, ask, elicit, everything};
-use crate::common::chance::Chance;
 use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
 use crate::common::gateway::{Answer, TestGateway};
 use crate::common::message::{notification, progress, text};
 use crate::common::reply::Reply;
+use crate::common::rng::Rng;
 use crate::era_matrix::table::{LEGACY, MODERN, Pair};
 
 const CALLS: usize = 12;
@@ -21,16 +21,17 @@ fn name(call: usize) -> String {
     format!("t{call}")
 }
 
-/// What a legacy backend's tool does: questions, some taken back, progress, waits for answers.
-fn legacy_story(fake: &FakeBackend, tool: &str, chance: &mut Chance) -> Vec<String> {
+/// Scripts a legacy backend's tool: requests, some of them cancelled, progress, and waits for
+/// responses. Returns the ids that must be answered.
+fn legacy_script(fake: &FakeBackend, tool: &str, rng: &mut Rng) -> Vec<String> {
     let mut stream = Reply::sse();
     let mut open: Vec<(String, Gate)> = Vec::new();
     let mut answered = Vec::new();
-    for step in 0..3 + chance.below(6) {
-        match chance.below(4) {
+    for step in 0..3 + rng.below(6) {
+        match rng.below(4) {
             0 => stream = stream.event(progress(step as f64)),
-            1 if !open.is_empty() && chance.below(3) == 0 => {
-                let (id, _) = open.remove(chance.below(open.len()));
+            1 if !open.is_empty() && rng.below(3) == 0 => {
+                let (id, _) = open.remove(rng.below(open.len()));
                 let params = json!({ "requestId": id });
                 stream = stream.event(notification("notifications/cancelled", params));
             }
@@ -42,7 +43,7 @@ fn legacy_story(fake: &FakeBackend, tool: &str, chance: &mut Chance) -> Vec<Stri
             }
             _ => {
                 let id = format!("{tool}-{step}");
-                let gate = fake.answered(&json!(id));
+                let gate = fake.response_gate(&json!(id));
                 stream = stream.event(ask(id.clone(), &id));
                 open.push((id, gate));
             }
@@ -56,33 +57,34 @@ fn legacy_story(fake: &FakeBackend, tool: &str, chance: &mut Chance) -> Vec<Stri
     answered
 }
 
-/// What a modern backend's tool does: rounds of questions, some without a state.
-fn modern_story(fake: &FakeBackend, tool: &str, chance: &mut Chance) -> Vec<String> {
+/// Scripts a modern backend's tool: rounds of input requests, some without a state. Returns the keys
+/// that must be answered.
+fn modern_script(fake: &FakeBackend, tool: &str, rng: &mut Rng) -> Vec<String> {
     let mut answered = Vec::new();
-    for round in 0..chance.below(4) {
-        let mut asks = Map::new();
-        for n in 0..1 + chance.below(3) {
+    for round in 0..rng.below(4) {
+        let mut inputs = Map::new();
+        for n in 0..1 + rng.below(3) {
             let key = format!("{tool}-{round}-{n}");
-            asks.insert(key.clone(), elicit(&key));
+            inputs.insert(key.clone(), elicit(&key));
             answered.push(key);
         }
         let state = format!("{tool} {round}");
-        let state = (chance.below(3) > 0).then_some(state.as_str());
-        fake.on_tool(tool, Reply::input_required(&Value::Object(asks), state));
+        let state = (rng.below(3) > 0).then_some(state.as_str());
+        fake.on_tool(tool, Reply::input_required(&Value::Object(inputs), state));
     }
     answered
 }
 
-/// A client of either era that answers whatever it is asked, in an order that chance gives.
-struct Player {
+/// A client of either era that answers every request, in a random order.
+struct Driver {
     gateway: TestGateway,
     modern: bool,
-    chance: Chance,
+    rng: Rng,
 }
 
-impl Player {
-    /// Calls all tools at once, and plays to the end.
-    fn play(&mut self) {
+impl Driver {
+    /// Calls all tools concurrently, and answers until all calls are complete.
+    fn run(&mut self) {
         let mut pending = HashMap::new();
         for call in 0..CALLS {
             let meta = json!({ "progressToken": name(call) });
@@ -92,13 +94,13 @@ impl Player {
         while !pending.is_empty() {
             let message = self.gateway.next_message();
             if message.method() == Some("elicitation/create") {
-                let words = message.params()["message"].as_str().unwrap().to_owned();
-                self.gateway.respond(&message, accept(&words));
+                let text = message.params()["message"].as_str().unwrap().to_owned();
+                self.gateway.respond(&message, accept(&text));
             } else if message.is_response() {
                 let id = message.id().as_u64().unwrap();
                 let call = pending.remove(&id).unwrap();
                 let answer = Answer(message);
-                if answer.is_question() {
+                if answer.is_input_required() {
                     assert!(self.modern);
                     pending.insert(self.retry(call, &answer), call);
                 } else {
@@ -108,43 +110,43 @@ impl Player {
         }
     }
 
-    /// Answers all or some.
+    /// Retries with a random part of the responses.
     fn retry(&mut self, call: usize, asked: &Answer) -> u64 {
         let mut answers = Map::new();
-        for (key, question) in asked.questions() {
-            if self.chance.below(4) > 0 {
-                let words = question["params"]["message"].as_str().unwrap();
-                answers.insert(key.clone(), accept(words));
+        for (key, input_request) in asked.input_requests() {
+            if self.rng.below(4) > 0 {
+                let message = input_request["params"]["message"].as_str().unwrap();
+                answers.insert(key.clone(), accept(message));
             }
         }
         let meta =
-            json!({ "progressToken": format!("{}-{}", name(call), self.chance.below(1 << 30)) });
+            json!({ "progressToken": format!("{}-{}", name(call), self.rng.below(1 << 30)) });
         let params = json!({ "name": name(call), "arguments": {}, "_meta": meta });
         self.gateway
             .retry("tools/call", &params, asked, Value::Object(answers))
     }
 }
 
-/// Scripts a tool of a backend, and says which questions must be answered.
-type Story = fn(&FakeBackend, &str, &mut Chance) -> Vec<String>;
+/// Scripts a tool of a backend, and returns which requests must be answered.
+type Script = fn(&FakeBackend, &str, &mut Rng) -> Vec<String>;
 
-/// Plays a seed's stories to the end: the backend, all that must be answered, and the player, whose
-/// gateway runs on until the test has looked at the backend.
-fn played(pair: Pair, seed: u64, story: Story) -> (FakeBackend, Vec<String>, Player) {
+/// Runs a seed to the end. Returns the backend, all requests that must be answered, and the driver,
+/// which keeps the gateway running until the test has inspected the backend.
+fn run_seed(pair: Pair, seed: u64, script: Script) -> (FakeBackend, Vec<String>, Driver) {
     let fake = (0..CALLS).fold(pair.fake(), |fake, call| fake.tool(&name(call)));
-    let mut chance = Chance(seed);
-    let stories = (0..CALLS).map(|call| story(&fake, &name(call), &mut chance));
-    let expected = stories.flatten().collect();
-    let mut player = Player {
+    let mut rng = Rng(seed);
+    let scripts = (0..CALLS).map(|call| script(&fake, &name(call), &mut rng));
+    let expected = scripts.flatten().collect();
+    let mut driver = Driver {
         gateway: pair.gateway_for(&fake, everything()),
         modern: pair.modern_client(),
-        chance,
+        rng,
     };
-    player.play();
-    (fake, expected, player)
+    driver.run();
+    (fake, expected, driver)
 }
 
-fn each_ran_once(fake: &FakeBackend, seed: u64) {
+fn assert_each_ran_once(fake: &FakeBackend, seed: u64) {
     for call in 0..CALLS {
         assert_eq!(fake.runs(&name(call)), 1, "seed {seed}");
     }
@@ -155,18 +157,18 @@ fn legacy_backends_are_answered_in_any_order() {
     for client in [LEGACY, MODERN] {
         for seed in 0..SEEDS {
             let pair = Pair::new(client, LEGACY);
-            let (fake, expected, _player) = played(pair, seed, legacy_story);
-            let mut heard = HashMap::new();
+            let (fake, expected, _driver) = run_seed(pair, seed, legacy_script);
+            let mut response = HashMap::new();
             for answer in fake.requests_of("response") {
                 let id = answer.message["id"].as_str().unwrap().to_owned();
-                let twice = heard.insert(id, answer.message["result"].clone());
+                let twice = response.insert(id, answer.message["result"].clone());
                 assert!(twice.is_none(), "seed {seed}: answered twice: {answer:?}");
             }
             for id in expected {
-                assert_eq!(heard.get(&id), Some(&accept(&id)), "seed {seed}");
+                assert_eq!(response.get(&id), Some(&accept(&id)), "seed {seed}");
             }
             assert_eq!(fake.requests_of("tools/call").len(), CALLS, "seed {seed}");
-            each_ran_once(&fake, seed);
+            assert_each_ran_once(&fake, seed);
         }
     }
 }
@@ -176,29 +178,29 @@ fn modern_backends_are_answered_in_any_order() {
     for client in [LEGACY, MODERN] {
         for seed in 0..SEEDS {
             let pair = Pair::new(client, MODERN);
-            let (fake, expected, _player) = played(pair, seed, modern_story);
-            let mut heard = HashMap::new();
+            let (fake, expected, _driver) = run_seed(pair, seed, modern_script);
+            let mut response = HashMap::new();
             for call in fake.requests_of("tools/call") {
                 let answers = call.params()["inputResponses"].as_object().cloned();
-                heard.extend(answers.into_iter().flatten());
+                response.extend(answers.into_iter().flatten());
             }
-            // A modern client may leave out what a modern backend asked: that is between them.
+            // Between modern sides a client may omit responses; the gateway must not add them.
             let lenient = pair.modern_client();
             for key in expected {
-                let said = heard.get(&key);
+                let received = response.get(&key);
                 assert!(
-                    said == Some(&accept(&key)) || (lenient && said.is_none()),
+                    received == Some(&accept(&key)) || (lenient && received.is_none()),
                     "seed {seed}"
                 );
             }
-            each_ran_once(&fake, seed);
+            assert_each_ran_once(&fake, seed);
         }
     }
 }
 
-/// Both clients at once before one backend of each era.
+/// A client of each era with one backend of each era.
 #[test]
-fn all_pairs_at_once_keep_out_of_each_others_way() {
+fn all_pairs_of_eras_work_concurrently() {
     let fakes = [
         FakeBackend::start().tool("l").with_get(),
         FakeBackend::start().tool("m").modern(),
@@ -207,29 +209,32 @@ fn all_pairs_at_once_keep_out_of_each_others_way() {
     let mut gateway = TestGateway::with_config(&toml);
     gateway.initialize_with(LEGACY, everything()).result();
     for round in 0..20 {
-        let asks = json!({ "k": elicit("m") });
+        let inputs = json!({ "k": elicit("m") });
         for id in [2 * round, 2 * round + 1] {
-            let gate = fakes[0].answered(&json!(id));
+            let gate = fakes[0].response_gate(&json!(id));
             let stream = Reply::sse().event(ask(id, "l")).hold(&gate);
             fakes[0].on_tool("l", stream.event(text("l")));
-            fakes[1].on_tool("m", Reply::input_required(&asks, Some("s")));
+            fakes[1].on_tool("m", Reply::input_required(&inputs, Some("s")));
         }
         let legacy = ["l", "m"].map(|tool| gateway.start_call(tool, json!({})));
         gateway.modern(everything());
         let modern = ["l", "m"].map(|tool| gateway.start_call(tool, json!({})));
         fakes[1].wait_for_requests("tools/call", 4 * round + 2);
         for _ in legacy {
-            let question = gateway.next_request("elicitation/create");
-            let words = question.params()["message"].as_str().unwrap().to_owned();
-            gateway.respond(&question, accept(&words));
+            let server_request = gateway.next_request("elicitation/create");
+            let message = server_request.params()["message"]
+                .as_str()
+                .unwrap()
+                .to_owned();
+            gateway.respond(&server_request, accept(&message));
         }
         for (id, tool) in modern.into_iter().zip(["l", "m"]) {
             let mut answer = gateway.answer(id);
             let call = json!({ "name": tool, "arguments": {} });
-            while answer.is_question() {
-                let (key, question) = answer.question();
-                let words = question["params"]["message"].as_str().unwrap();
-                let answers = json!({ key: accept(words) });
+            while answer.is_input_required() {
+                let (key, input_request) = answer.input_request();
+                let message = input_request["params"]["message"].as_str().unwrap();
+                let answers = json!({ key: accept(message) });
                 let id = gateway.retry("tools/call", &call, &answer, answers);
                 answer = gateway.answer(id);
             }

@@ -1,42 +1,45 @@
-//! Questions of backends across the eras, in depth. Whatever happens, a tool runs once.
+//! Server requests and input requests across the eras, in depth. In every case a tool runs once.
 
+mod input_required;
 mod interleavings;
-mod mixed;
+mod mixed_eras;
 mod parked;
 mod parked_ends;
-mod rounds;
 
 use serde_json::{Value, json};
 
 use crate::common::message::request;
 use crate::common::reply::Reply;
 
-/// What a client can do that can do everything.
+/// All client capabilities.
 fn everything() -> Value {
     json!({ "sampling": {}, "elicitation": { "form": {}, "url": {} }, "roots": {} })
 }
 
-/// Params of a question by form.
-fn form(words: &str) -> Value {
-    json!({ "message": words, "requestedSchema": { "type": "object", "properties": {} } })
+/// Params of an elicitation by form.
+fn form(message: &str) -> Value {
+    json!({ "message": message, "requestedSchema": { "type": "object", "properties": {} } })
 }
 
-/// As a modern backend asks.
-fn elicit(words: &str) -> Value {
-    json!({ "method": "elicitation/create", "params": form(words) })
+/// An elicitation by form as a modern backend's input request.
+fn elicit(message: &str) -> Value {
+    json!({ "method": "elicitation/create", "params": form(message) })
 }
 
-/// As a legacy backend asks.
-fn ask(id: impl Into<Value>, words: &str) -> Value {
-    request(id.into(), "elicitation/create", form(words))
+/// An elicitation by form as a legacy backend's request.
+fn ask(id: impl Into<Value>, message: &str) -> Value {
+    request(id.into(), "elicitation/create", form(message))
 }
 
-/// A stream that begins with these questions.
-fn asking(questions: &[Value]) -> Reply {
-    questions.iter().cloned().fold(Reply::sse(), Reply::event)
+/// A stream that begins with these requests.
+fn asking(server_requests: &[Value]) -> Reply {
+    server_requests
+        .iter()
+        .cloned()
+        .fold(Reply::sse(), Reply::event)
 }
 
-/// An answer to a question by form.
-fn accept(words: &str) -> Value {
-    json!({ "action": "accept", "content": { "said": words } })
+/// The result of an accepted elicitation by form.
+fn accept(value: &str) -> Value {
+    json!({ "action": "accept", "content": { "value": value } })
 }

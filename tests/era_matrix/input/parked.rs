@@ -1,5 +1,6 @@
-//! A legacy backend asks in the middle of a call; a modern client is answered with the question, and
-//! comes again with its answer. In between the call stands parked, and never runs twice.
+//! Parked calls: a legacy backend sends a request during a call; the modern client gets
+//! `input_required` and retries with its responses. The call stays parked until then and never runs
+//! twice.
 
 use serde_json::{Value, json};
 
@@ -13,8 +14,8 @@ use crate::era_matrix::table::{LEGACY, MODERN, Pair};
 
 pub(super) const PAIR: Pair = Pair::new(MODERN, LEGACY);
 
-/// A backend whose tool `ask` asks these, waits for a gate, and is done; and a client that can do
-/// everything.
+/// A backend whose tool `ask` sends requests, waits for a gate and returns, and a client with all
+/// capabilities.
 pub(super) struct Parked {
     pub fake: FakeBackend,
     pub gateway: TestGateway,
@@ -23,17 +24,19 @@ pub(super) struct Parked {
 }
 
 impl Parked {
-    /// Its tool asked one question, and the client has been answered with that.
+    /// A call that is parked at one request, and the client's answer with it.
     pub fn asked() -> (Self, Answer) {
         let mut parked = Self::over(&[ask(0, "?")]);
         let asked = parked.call();
         (parked, asked)
     }
 
-    pub fn over(questions: &[Value]) -> Self {
-        Self::with(|gate| asking(questions).hold(gate).event(text("done")))
+    /// The tool sends these requests.
+    pub fn over(server_requests: &[Value]) -> Self {
+        Self::with(|gate| asking(server_requests).hold(gate).event(text("done")))
     }
 
+    /// The tool sends this reply.
     pub fn with(reply: impl FnOnce(&Gate) -> Reply) -> Self {
         let fake = PAIR.fake().tool("ask").tool("other");
         let gate = Gate::new();
@@ -48,47 +51,47 @@ impl Parked {
         }
     }
 
-    /// Calls, and gets the question.
+    /// Calls the tool and returns the answer.
     pub fn call(&mut self) -> Answer {
         self.gateway.ask("tools/call", self.call.clone())
     }
 
-    /// Comes again with these answers; returns the id.
+    /// Retries with these responses and returns the id.
     pub fn retry(&mut self, asked: &Answer, answers: Value) -> u64 {
         self.gateway.retry("tools/call", &self.call, asked, answers)
     }
 
-    /// Says the same to every question.
+    /// Retries and accepts every input request; returns the id.
     pub fn retry_accepting(&mut self, asked: &Answer) -> u64 {
         let keys = asked
-            .questions()
+            .input_requests()
             .keys()
             .map(|key| (key.clone(), accept(key)));
         let answers = Value::Object(keys.collect());
         self.retry(asked, answers)
     }
 
-    /// The call has reached the backend once, and run once.
-    pub fn ran_once(&self) {
+    /// Asserts that the call reached the backend once and ran once.
+    pub fn assert_ran_once(&self) {
         let calls = self.fake.requests_of("tools/call");
         let calls = calls.iter().filter(|call| call.tool() == "ask").count();
         assert_eq!((calls, self.fake.runs("ask")), (1, 1));
     }
 
-    /// The call can't go on, and says so.
-    pub fn fails(&mut self, id: u64) {
+    /// Asserts that the call fails.
+    pub fn assert_fails(&mut self, id: u64) {
         let answer = self.gateway.answer(id);
         let code = answer.code();
         assert!(code == -32603 || code == -32602, "{answer:?}");
     }
 
-    /// The backend's other tool works.
-    pub fn other_works(&mut self) {
+    /// Asserts that the backend's other tool works.
+    pub fn assert_other_works(&mut self) {
         assert_eq!(self.gateway.call("other", json!({})).text(), "other {}");
     }
 
-    /// What was posted in answer to the question with this id.
-    pub fn heard(&self, id: impl Into<Value>) -> Option<Value> {
+    /// The response that the backend got to its request with this id.
+    pub fn response_to(&self, id: impl Into<Value>) -> Option<Value> {
         let id = id.into();
         let answers = self.fake.requests_of("response").into_iter();
         answers
@@ -96,39 +99,39 @@ impl Parked {
             .find(|answer| answer["id"] == id)
     }
 
-    /// Lets the backend finish, and sees that the call ends as if nothing had been.
-    pub fn ends(&mut self, id: u64) {
+    /// Opens the gate, and asserts that the call returns its result and ran once.
+    pub fn finish(&mut self, id: u64) {
         self.gate.open();
         assert_eq!(self.gateway.answer(id).text(), "done");
-        self.ran_once();
+        self.assert_ran_once();
     }
 }
 
 #[test]
-fn questions_asked_together_are_one_round() {
+fn concurrent_server_requests_are_one_round() {
     let mut parked = Parked::over(&[ask(0, "a"), ask("0", "b"), ask(7, "c")]);
     let asked = parked.call();
-    let questions = asked.questions().clone();
-    assert_eq!(questions.len(), 3);
-    assert!(asked.state().is_some_and(Value::is_string));
-    let answers: serde_json::Map<String, Value> = questions
+    let input_requests = asked.input_requests().clone();
+    assert_eq!(input_requests.len(), 3);
+    assert!(asked.request_state().is_some_and(Value::is_string));
+    let answers: serde_json::Map<String, Value> = input_requests
         .iter()
-        .map(|(key, question)| {
-            let words = question["params"]["message"].as_str().unwrap();
-            (key.clone(), accept(words))
+        .map(|(key, input_request)| {
+            let message = input_request["params"]["message"].as_str().unwrap();
+            (key.clone(), accept(message))
         })
         .collect();
     let id = parked.retry(&asked, Value::Object(answers));
     parked.fake.wait_for_requests("response", 3);
-    for (theirs, words) in [(json!(0), "a"), (json!("0"), "b"), (json!(7), "c")] {
-        let heard = parked.heard(theirs).unwrap();
-        assert_eq!(heard["result"], accept(words));
+    for (request_id, message) in [(json!(0), "a"), (json!("0"), "b"), (json!(7), "c")] {
+        let response = parked.response_to(request_id).unwrap();
+        assert_eq!(response["result"], accept(message));
     }
-    parked.ends(id);
+    parked.finish(id);
 }
 
 #[test]
-fn one_question_after_the_other_is_round_after_round() {
+fn successive_server_requests_are_successive_rounds() {
     let gates = [Gate::new(), Gate::new()];
     let mut parked = Parked::with(|last| {
         let first = Reply::sse().event(ask(0, "first")).hold(&gates[0]);
@@ -136,52 +139,52 @@ fn one_question_after_the_other_is_round_after_round() {
         second.event(ask(2, "third")).hold(last).event(text("done"))
     });
     let mut asked = parked.call();
-    for (theirs, words) in [(0, "first"), (1, "second")] {
-        assert_eq!(asked.question().1["params"]["message"], words);
+    for (nth, message) in [(0, "first"), (1, "second")] {
+        assert_eq!(asked.input_request().1["params"]["message"], message);
         let id = parked.retry_accepting(&asked);
-        parked.fake.wait_for_requests("response", theirs + 1);
-        assert!(parked.heard(theirs).unwrap()["result"].is_object());
-        gates[theirs].open();
+        parked.fake.wait_for_requests("response", nth + 1);
+        assert!(parked.response_to(nth).unwrap()["result"].is_object());
+        gates[nth].open();
         asked = parked.gateway.answer(id);
     }
-    assert_eq!(asked.question().1["params"]["message"], "third");
+    assert_eq!(asked.input_request().1["params"]["message"], "third");
     let id = parked.retry_accepting(&asked);
-    parked.ends(id);
+    parked.finish(id);
 }
 
 #[test]
-fn what_is_missing_is_asked_for_again_and_what_is_too_much_ignored() {
+fn missing_responses_are_requested_again_and_unknown_keys_ignored() {
     let mut parked = Parked::over(&[ask(0, "a"), ask(1, "b")]);
     let asked = parked.call();
-    let questions = asked.questions().clone();
-    let key_of = |words: &str| {
-        let mut all = questions.iter();
-        let found = all.find(|(_, question)| question["params"]["message"] == words);
+    let input_requests = asked.input_requests().clone();
+    let key_of = |message: &str| {
+        let mut all = input_requests.iter();
+        let found = all.find(|(_, input_request)| input_request["params"]["message"] == message);
         found.unwrap().0.clone()
     };
     let answers = json!({ key_of("a"): accept("a"), "nobody's": accept("x") });
     let id = parked.retry(&asked, answers);
     let again = parked.gateway.answer(id);
-    let (key, question) = again.question();
+    let (key, input_request) = again.input_request();
     assert_eq!(
-        (key, &question["params"]["message"]),
+        (key, &input_request["params"]["message"]),
         (key_of("b").as_str(), &json!("b"))
     );
     let id = parked.retry(&again, json!({ key: accept("b") }));
     parked.fake.wait_for_requests("response", 2);
-    assert_eq!(parked.heard(0).unwrap()["result"], accept("a"));
-    assert_eq!(parked.heard(1).unwrap()["result"], accept("b"));
-    parked.ends(id);
+    assert_eq!(parked.response_to(0).unwrap()["result"], accept("a"));
+    assert_eq!(parked.response_to(1).unwrap()["result"], accept("b"));
+    parked.finish(id);
     assert_eq!(parked.fake.requests_of("response").len(), 2);
 }
 
 #[test]
-fn an_answer_reaches_the_backend_as_it_was_written() {
+fn an_input_response_reaches_the_backend_byte_for_byte() {
     const RAW: &str = r#"{"action":"accept","content":{"z":1.10,"a":12345678901234567890}}"#;
     let (mut parked, asked) = Parked::asked();
     let mut params = parked.gateway.with_metadata(parked.call.clone());
-    params["inputResponses"] = json!({ asked.question().0: "$raw" });
-    params["requestState"] = asked.state().unwrap().clone();
+    params["inputResponses"] = json!({ asked.input_request().0: "$raw" });
+    params["requestState"] = asked.request_state().unwrap().clone();
     let call = json!({ "jsonrpc": "2.0", "id": "r", "method": "tools/call", "params": params });
     parked
         .gateway
@@ -194,9 +197,9 @@ fn an_answer_reaches_the_backend_as_it_was_written() {
 }
 
 #[test]
-fn a_state_that_was_tampered_with_is_refused_and_the_true_one_still_good() {
+fn a_forged_state_is_refused_and_the_original_stays_valid() {
     let (mut parked, asked) = Parked::asked();
-    let state = asked.state().unwrap().as_str().unwrap().to_owned();
+    let state = asked.request_state().unwrap().as_str().unwrap().to_owned();
     let mut flipped = state.clone().into_bytes();
     let middle = flipped.len() / 2;
     flipped[middle] = if flipped[middle] == b'A' { b'B' } else { b'A' };
@@ -206,33 +209,33 @@ fn a_state_that_was_tampered_with_is_refused_and_the_true_one_still_good() {
     for forged in ["", "nonsense", &flipped, shorter, &longer] {
         let mut params = parked.call.clone();
         params["requestState"] = json!(forged);
-        params["inputResponses"] = json!({ asked.question().0: accept("evil") });
+        params["inputResponses"] = json!({ asked.input_request().0: accept("evil") });
         let refused = parked.gateway.ask("tools/call", params);
         assert_eq!(refused.code(), -32602, "{forged}");
     }
     assert!(parked.fake.requests_of("response").is_empty());
     let id = parked.retry_accepting(&asked);
-    parked.ends(id);
+    parked.finish(id);
 }
 
 #[test]
-fn a_state_is_good_once() {
+fn a_state_is_valid_once() {
     let (mut parked, asked) = Parked::asked();
     let id = parked.retry_accepting(&asked);
     parked.fake.next_request("response");
     let while_it_runs = parked.retry_accepting(&asked);
     assert_eq!(parked.gateway.answer(while_it_runs).code(), -32602);
-    parked.ends(id);
+    parked.finish(id);
     let afterwards = parked.retry_accepting(&asked);
     assert_eq!(parked.gateway.answer(afterwards).code(), -32602);
-    parked.ran_once();
+    parked.assert_ran_once();
     assert_eq!(parked.fake.requests_of("response").len(), 1);
 }
 
 #[test]
 fn a_state_belongs_to_its_method_and_its_params() {
     let (mut parked, asked) = Parked::asked();
-    let answers = json!({ asked.question().0: accept("x") });
+    let answers = json!({ asked.input_request().0: accept("x") });
     for (method, params) in [
         (
             "tools/call",
@@ -255,14 +258,14 @@ fn a_state_belongs_to_its_method_and_its_params() {
         assert_eq!(refused.code(), -32602, "{method} {params}");
     }
     assert_eq!(parked.fake.runs("other"), 0);
-    // What isn't of the call itself may differ.
+    // `_meta` may differ.
     parked.call["_meta"] = json!({ "progressToken": "new", "com.example/x": 1 });
     let id = parked.retry_accepting(&asked);
-    parked.ends(id);
+    parked.finish(id);
 }
 
 #[test]
-fn no_progress_while_it_is_parked_and_then_under_the_new_token() {
+fn a_parked_call_sends_no_progress_and_then_uses_the_new_token() {
     let parked_at = Gate::new();
     let mut parked = Parked::with(|last| {
         let before = Reply::sse().event(progress(1.0)).event(ask(0, "?"));
@@ -271,8 +274,8 @@ fn no_progress_while_it_is_parked_and_then_under_the_new_token() {
     });
     parked.call["_meta"] = json!({ "progressToken": "old" });
     let asked = parked.call();
-    let said = parked.gateway.next_notification("notifications/progress");
-    assert_eq!(said.params()["progressToken"], "old");
+    let received = parked.gateway.next_notification("notifications/progress");
+    assert_eq!(received.params()["progressToken"], "old");
     parked_at.open();
     parked.gate.wait_for(1);
     parked.call["_meta"] = json!({ "progressToken": 17 });
@@ -280,18 +283,17 @@ fn no_progress_while_it_is_parked_and_then_under_the_new_token() {
     parked.fake.next_request("response");
     parked.gate.open();
     loop {
-        let said = parked.gateway.next_notification("notifications/progress");
-        assert_eq!(said.params()["progressToken"], 17);
-        if said.params()["progress"] == 3.0 {
+        let received = parked.gateway.next_notification("notifications/progress");
+        assert_eq!(received.params()["progressToken"], 17);
+        if received.params()["progress"] == 3.0 {
             break;
         }
     }
-    parked.ends(id);
+    parked.finish(id);
 }
 
-/// What the client said with its last request is what counts.
 #[test]
-fn what_the_client_can_do_comes_with_each_round() {
+fn capabilities_are_those_of_the_latest_round() {
     let between = Gate::new();
     let mut parked = Parked::with(|last| {
         let sample = json!({ "messages": [], "maxTokens": 1 });
@@ -305,13 +307,13 @@ fn what_the_client_can_do_comes_with_each_round() {
     parked.fake.wait_for_requests("response", 1);
     between.open();
     parked.fake.wait_for_requests("response", 2);
-    let refused = parked.heard(1).unwrap();
+    let refused = parked.response_to(1).unwrap();
     assert!(refused["error"]["code"].is_i64(), "{refused}");
-    parked.ends(id);
+    parked.finish(id);
 }
 
 #[test]
-fn twenty_parked_calls_get_each_its_own_answer() {
+fn twenty_parked_calls_get_their_own_responses() {
     let fake = PAIR.fake();
     let names: Vec<String> = (0..20).map(|n| format!("t{n}")).collect();
     let fake = names.iter().fold(fake, |fake, name| fake.tool(name));
@@ -328,8 +330,8 @@ fn twenty_parked_calls_get_each_its_own_answer() {
     let asked: Vec<Answer> = calls.into_iter().map(|id| gateway.answer(id)).collect();
     let mut retries = Vec::new();
     for (name, asked) in names.iter().zip(&asked).rev() {
-        let (key, question) = asked.question();
-        assert_eq!(question["params"]["message"], **name);
+        let (key, input_request) = asked.input_request();
+        assert_eq!(input_request["params"]["message"], **name);
         let call = json!({ "name": name, "arguments": {} });
         let answers = json!({ key: accept(name) });
         retries.push((name, gateway.retry("tools/call", &call, asked, answers)));
@@ -342,9 +344,9 @@ fn twenty_parked_calls_get_each_its_own_answer() {
     }
 }
 
-/// Past some number the backend is refused, and no client is left without an answer.
+/// Beyond the limit the backend's request is refused, and every call still gets a response.
 #[test]
-fn not_any_number_of_calls_can_be_parked() {
+fn the_number_of_parked_calls_is_limited() {
     const CALLS: usize = 300;
     let fake = PAIR.fake().tool("ask");
     let gate = Gate::new();
@@ -362,7 +364,7 @@ fn not_any_number_of_calls_can_be_parked() {
     assert!(refused["error"]["code"].is_i64(), "{refused}");
     gate.open();
     let answers = ids.into_iter().map(|id| gateway.answer(id));
-    let questions = answers.filter(Answer::is_question).count();
-    assert!((1..CALLS).contains(&questions), "{questions} are parked");
+    let parked = answers.filter(Answer::is_input_required).count();
+    assert!((1..CALLS).contains(&parked), "{parked} are parked");
     assert_eq!(fake.runs("ask"), CALLS);
 }

@@ -1,4 +1,5 @@
-//! How a parked call ends where not by an answer, and questions that come by other ways.
+//! Parked calls that end without a retry, and requests that come in other ways than on a call's
+//! stream.
 
 use serde_json::{Value, json};
 
@@ -10,30 +11,30 @@ use crate::common::reply::Reply;
 use crate::era_matrix::table::{MODERN, Pair};
 
 #[test]
-fn a_result_that_comes_while_it_is_parked_waits_for_the_client() {
+fn a_result_that_comes_while_parked_waits_for_the_client() {
     let (mut parked, asked) = Parked::asked();
     parked.gate.open();
-    // It has come for certain when a later answer on the same session has.
+    // A later response on the same session shows that the result has arrived.
     parked.gateway.call("other", json!({})).result();
     let id = parked.retry_accepting(&asked);
-    parked.ends(id);
+    parked.finish(id);
 }
 
 #[test]
-fn a_question_that_the_backend_takes_back_is_not_answered() {
-    let taken_back = Gate::new();
+fn a_server_request_that_the_backend_cancels_is_not_answered() {
+    let cancelled = Gate::new();
     let mut parked = Parked::with(|last| {
         let never_mind = notification("notifications/cancelled", json!({ "requestId": 0 }));
-        let stream = Reply::sse().event(ask(0, "?")).hold(&taken_back);
+        let stream = Reply::sse().event(ask(0, "?")).hold(&cancelled);
         stream.event(never_mind).hold(last).event(text("done"))
     });
     let asked = parked.call();
-    taken_back.open();
+    cancelled.open();
     parked.gate.wait_for(1);
-    // The gateway reads what has come before it hears of this.
+    // The gateway reads what has arrived before this call's response.
     parked.gateway.call("other", json!({})).result();
     let id = parked.retry_accepting(&asked);
-    parked.ends(id);
+    parked.finish(id);
     assert!(parked.fake.requests_of("response").is_empty());
 }
 
@@ -47,8 +48,8 @@ fn cancelling_the_second_round_cancels_the_call() {
     let cancelled = parked.fake.next_request("notifications/cancelled");
     assert_eq!(cancelled.params()["requestId"], called.message["id"]);
     parked.gate.open();
-    parked.other_works();
-    parked.ran_once();
+    parked.assert_other_works();
+    parked.assert_ran_once();
 }
 
 #[test]
@@ -56,20 +57,20 @@ fn a_lost_session_ends_the_parked_call_and_never_runs_it_again() {
     let (mut parked, asked) = Parked::asked();
     parked.fake.forget_sessions().drop_connections();
     let id = parked.retry_accepting(&asked);
-    parked.fails(id);
-    parked.ran_once();
-    parked.other_works();
+    parked.assert_fails(id);
+    parked.assert_ran_once();
+    parked.assert_other_works();
 }
 
-/// Nobody hangs up, but the answer finds no session any more: nothing more can come of the call.
+/// The connection stays open, but the backend no longer knows the session.
 #[test]
-fn an_answer_that_finds_no_session_ends_the_call() {
+fn a_response_without_a_session_ends_the_call() {
     let (mut parked, asked) = Parked::asked();
     parked.fake.forget_sessions();
-    parked.other_works();
+    parked.assert_other_works();
     let id = parked.retry_accepting(&asked);
-    parked.fails(id);
-    parked.ran_once();
+    parked.assert_fails(id);
+    parked.assert_ran_once();
 }
 
 #[test]
@@ -77,20 +78,20 @@ fn a_backend_that_dies_ends_the_parked_call() {
     let (mut parked, asked) = Parked::asked();
     parked.fake.go_down();
     let id = parked.retry_accepting(&asked);
-    parked.fails(id);
+    parked.assert_fails(id);
     parked.fake.come_up();
-    parked.other_works();
-    parked.ran_once();
+    parked.assert_other_works();
+    parked.assert_ran_once();
 }
 
 #[test]
-fn the_end_of_the_client_does_not_wait_for_what_is_parked() {
+fn eof_does_not_wait_for_parked_calls() {
     let (mut parked, asked) = Parked::asked();
-    asked.question();
+    asked.input_request();
     parked.gateway.eof();
     let reason = parked.gateway.exit();
     assert_eq!(reason, sentinel_gateway::ExitReason::EndOfInput);
-    parked.ran_once();
+    parked.assert_ran_once();
 }
 
 #[test]
@@ -115,11 +116,15 @@ fn prompts_and_resources_are_parked_too_and_completions_refused() {
         let mut id = gateway.request(method, params.clone());
         if parks {
             let asked = gateway.answer(id);
-            let answers = json!({ asked.question().0: accept("x") });
+            let answers = json!({ asked.input_request().0: accept("x") });
             id = gateway.retry(method, &params, &asked, answers);
         }
-        let heard = fake.next_request("response").message;
-        assert_eq!(heard["result"].is_object(), parks, "{method}: {heard}");
+        let response = fake.next_request("response").message;
+        assert_eq!(
+            response["result"].is_object(),
+            parks,
+            "{method}: {response}"
+        );
         gate.open();
         assert_eq!(gateway.answer(id).text(), "done");
         assert_eq!(fake.requests_of(method).len(), 1);
@@ -127,29 +132,29 @@ fn prompts_and_resources_are_parked_too_and_completions_refused() {
 }
 
 #[test]
-fn a_question_on_the_stream_of_get_is_of_the_one_call_under_way() {
+fn a_server_request_on_the_get_stream_belongs_to_the_only_call_in_flight() {
     let mut parked = Parked::over(&[]);
     let id = parked.gateway.request("tools/call", parked.call.clone());
     parked.gate.wait_for(1);
-    parked.fake.announce_request(ask("g", "on GET"));
+    parked.fake.request_client(ask("g", "on GET"));
     let asked = parked.gateway.answer(id);
-    assert_eq!(asked.question().1["params"]["message"], "on GET");
+    assert_eq!(asked.input_request().1["params"]["message"], "on GET");
     let id = parked.retry_accepting(&asked);
-    let heard = parked.fake.next_request("response").message;
+    let response = parked.fake.next_request("response").message;
     assert_eq!(
-        (&heard["id"], heard["result"].is_object()),
+        (&response["id"], response["result"].is_object()),
         (&json!("g"), true)
     );
-    parked.ends(id);
+    parked.finish(id);
 }
 
 #[test]
-fn a_question_on_the_stream_of_get_is_refused_where_it_may_be_of_several_or_of_none() {
+fn a_server_request_on_the_get_stream_is_refused_with_several_calls_or_none() {
     let mut parked = Parked::over(&[]);
     parked.gateway.list_tools();
     let held = Reply::sse().hold(&parked.gate).event(text("other done"));
     parked.fake.on_tool("other", held);
-    parked.fake.announce_request(ask("none", "?"));
+    parked.fake.request_client(ask("none", "?"));
     let refused = parked.fake.next_request("response").message;
     assert_eq!(
         (&refused["id"], refused["error"].is_object()),
@@ -160,7 +165,7 @@ fn a_question_on_the_stream_of_get_is_refused_where_it_may_be_of_several_or_of_n
         parked.gateway.start_call("other", json!({})),
     ];
     parked.gate.wait_for(2);
-    parked.fake.announce_request(ask("two", "?"));
+    parked.fake.request_client(ask("two", "?"));
     let refused = parked.fake.next_request("response").message;
     assert_eq!(
         (&refused["id"], refused["error"].is_object()),
@@ -172,7 +177,7 @@ fn a_question_on_the_stream_of_get_is_refused_where_it_may_be_of_several_or_of_n
 }
 
 #[test]
-fn an_error_that_wants_a_url_visited_is_a_question() {
+fn an_error_that_requires_a_url_becomes_an_input_request() {
     let elicitation = json!({ "mode": "url", "elicitationId": "e", "message": "there",
         "url": "https://a.example" });
     let wants = error_with(
@@ -183,12 +188,12 @@ fn an_error_that_wants_a_url_visited_is_a_question() {
     let fake = PAIR.fake().tool("ask");
     fake.on_tool("ask", Reply::json(&wants).runs(false));
     let mut gateway = PAIR.gateway_for(&fake, everything());
-    let answer = gateway.converse(
+    let answer = gateway.request_with_input(
         "tools/call",
         &json!({ "name": "ask", "arguments": {} }),
-        |_, question| {
-            assert_eq!(question["method"], "elicitation/create");
-            assert_eq!(question["params"]["url"], "https://a.example");
+        |_, input_request| {
+            assert_eq!(input_request["method"], "elicitation/create");
+            assert_eq!(input_request["params"]["url"], "https://a.example");
             json!({ "action": "accept" })
         },
     );
@@ -204,10 +209,8 @@ fn an_error_that_wants_a_url_visited_is_a_question() {
     assert_eq!(fake.runs("ask"), 1);
 }
 
-/// A modern backend's state and answers are its own business: what a client sends back arrives
-/// exactly, and nothing where there was nothing.
 #[test]
-fn between_modern_sides_states_come_back_exactly_or_not_at_all() {
+fn between_modern_sides_states_are_returned_exactly_or_omitted() {
     let pair = Pair::new(MODERN, MODERN);
     for state in [
         None,
@@ -216,12 +219,12 @@ fn between_modern_sides_states_come_back_exactly_or_not_at_all() {
         Some("\u{0}\u{1F600}\"\\"),
     ] {
         let fake = pair.fake().tool("ask");
-        let asks = json!({ "k": { "method": "elicitation/create", "params": form("?") },
+        let inputs = json!({ "k": { "method": "elicitation/create", "params": form("?") },
             "r": { "method": "roots/list" } });
-        fake.on_tool("ask", Reply::input_required(&asks, state));
+        fake.on_tool("ask", Reply::input_required(&inputs, state));
         let mut gateway = pair.gateway_for(&fake, everything());
         let call = json!({ "name": "ask", "arguments": {} });
-        let answer = gateway.converse("tools/call", &call, |key, _| accept(key));
+        let answer = gateway.request_with_input("tools/call", &call, |key, _| accept(key));
         assert_eq!(answer.text(), "ask {}");
         let again = &fake.requests_of("tools/call")[1];
         let answers = json!({ "k": accept("k"), "r": accept("r") });
@@ -231,9 +234,9 @@ fn between_modern_sides_states_come_back_exactly_or_not_at_all() {
     }
 }
 
-/// Sampling with tools is more than sampling.
+/// Sampling with tools needs its own capability.
 #[test]
-fn what_a_client_did_not_offer_is_refused_to_the_backend() {
+fn a_server_request_for_an_undeclared_capability_is_refused() {
     for (can, method, params) in [
         (json!({}), "roots/list", json!({})),
         (
@@ -254,26 +257,29 @@ fn what_a_client_did_not_offer_is_refused_to_the_backend() {
         (everything(), "tools/list", Value::Null),
     ] {
         let mut parked = Parked::with(|gate| {
-            let question = request(json!(0), method, params);
-            Reply::sse().event(question).hold(gate).event(text("done"))
+            let server_request = request(json!(0), method, params);
+            Reply::sse()
+                .event(server_request)
+                .hold(gate)
+                .event(text("done"))
         });
         parked.gateway.modern(can);
         let id = parked.gateway.request("tools/call", parked.call.clone());
         let refused = parked.fake.next_request("response").message;
         assert!(refused["error"]["code"].is_i64(), "{method}: {refused}");
-        parked.ends(id);
+        parked.finish(id);
     }
 }
 
-/// Its request has been answered: there is nothing under that id to cancel.
+/// The request with that id has been answered, so the cancellation has no effect.
 #[test]
-fn cancelling_the_first_id_of_a_parked_call_means_nothing() {
+fn cancelling_the_answered_id_of_a_parked_call_is_ignored() {
     let mut parked = Parked::over(&[ask(0, "?")]);
     let id = parked.gateway.request("tools/call", parked.call.clone());
     let asked = parked.gateway.answer(id);
     parked.gateway.cancel(id);
     let id = parked.retry_accepting(&asked);
-    parked.ends(id);
+    parked.finish(id);
     assert!(
         parked
             .fake
@@ -283,13 +289,13 @@ fn cancelling_the_first_id_of_a_parked_call_means_nothing() {
 }
 
 #[test]
-fn the_state_of_another_gateway_is_none() {
+fn the_state_of_another_gateway_is_refused() {
     let ((mut one, asked), (mut two, other)) = (Parked::asked(), Parked::asked());
-    assert_ne!(asked.state(), other.state());
+    assert_ne!(asked.request_state(), other.request_state());
     let id = two.retry_accepting(&asked);
     assert_eq!(two.gateway.answer(id).code(), -32602);
     for (parked, asked) in [(&mut one, asked), (&mut two, other)] {
         let id = parked.retry_accepting(&asked);
-        parked.ends(id);
+        parked.finish(id);
     }
 }

@@ -1,10 +1,10 @@
-//! What a backend asks outside of any call, on its GET stream.
+//! Server requests outside of calls, on a backend's GET stream.
 
 use serde_json::{Value, json};
 
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
-use crate::common::live::Live;
+use crate::common::live_stream::LiveStream;
 use crate::common::message::{notification, request, text};
 use crate::common::reply::Reply;
 
@@ -12,10 +12,10 @@ fn roots(id: u64) -> Value {
     request(json!(id), "roots/list", json!({}))
 }
 
-/// A backend with a GET stream, which is open, and a tool whose stream the test writes.
-fn backend() -> (FakeBackend, Live) {
+/// A backend with a GET stream, and the stream of its tool's response.
+fn backend() -> (FakeBackend, LiveStream) {
     let fake = FakeBackend::start().tool("ask").with_get();
-    let live = Live::new();
+    let live = LiveStream::new();
     fake.on_tool("ask", Reply::sse().live(&live));
     (fake, live)
 }
@@ -25,13 +25,13 @@ fn params() -> Value {
 }
 
 #[test]
-fn a_legacy_client_is_asked_without_a_call() {
+fn a_legacy_client_gets_server_requests_outside_calls() {
     let (fake, _) = backend();
     let mut gateway = TestGateway::over(&fake);
     gateway.initialize_with("2025-11-25", json!({ "roots": {} }));
     fake.stream(0).event(&roots(5));
-    let question = gateway.next_request("roots/list");
-    gateway.respond(&question, json!({ "roots": [1] }));
+    let server_request = gateway.next_request("roots/list");
+    gateway.respond(&server_request, json!({ "roots": [1] }));
     let answer = fake.next_request("response").message;
     assert_eq!(
         (&answer["id"], &answer["result"]),
@@ -47,35 +47,35 @@ fn a_legacy_client_is_asked_without_a_call() {
     );
 
     fake.stream(0).event(&roots(7));
-    let question = gateway.next_request("roots/list");
-    gateway.refuse(&question, -1, "no");
+    let server_request = gateway.next_request("roots/list");
+    gateway.refuse(&server_request, -1, "no");
     assert_eq!(fake.next_request("response").message["error"]["code"], -1);
 }
 
 #[test]
-fn a_legacy_client_hears_when_the_backend_takes_it_back_or_is_gone() {
+fn a_server_request_is_cancelled_when_its_backend_cancels_it_or_disconnects() {
     let (fake, _) = backend();
     let mut gateway = TestGateway::over(&fake);
     gateway.initialize_with("2025-11-25", json!({ "roots": {} }));
     let get = fake.stream(0);
     get.event(&roots(5));
-    let question = gateway.next_request("roots/list");
+    let server_request = gateway.next_request("roots/list");
     get.event(&notification(
         "notifications/cancelled",
         json!({ "requestId": 5 }),
     ));
-    let withdrawn = gateway.next_notification("notifications/cancelled");
-    assert_eq!(withdrawn.params()["requestId"], *question.id());
+    let cancelled = gateway.next_notification("notifications/cancelled");
+    assert_eq!(cancelled.params()["requestId"], *server_request.id());
     get.event(&roots(6));
-    let question = gateway.next_request("roots/list");
+    let server_request = gateway.next_request("roots/list");
     fake.forget_sessions();
     get.hang_up();
-    let withdrawn = gateway.next_notification("notifications/cancelled");
-    assert_eq!(withdrawn.params()["requestId"], *question.id());
+    let cancelled = gateway.next_notification("notifications/cancelled");
+    assert_eq!(cancelled.params()["requestId"], *server_request.id());
 }
 
 #[test]
-fn the_one_call_of_a_modern_client_is_asked_and_goes_on() {
+fn with_one_call_in_flight_a_modern_client_gets_the_request_through_it() {
     let (fake, live) = backend();
     let mut gateway = TestGateway::over(&fake);
     gateway.modern(json!({ "roots": {} }));
@@ -83,11 +83,11 @@ fn the_one_call_of_a_modern_client_is_asked_and_goes_on() {
     fake.wait_for_requests("tools/call", 1);
     fake.stream(0).event(&roots(5));
     let asked = gateway.answer(id);
-    assert_eq!(asked.question().1["method"], "roots/list");
-    // One that waits is still the only one.
+    assert_eq!(asked.input_request().1["method"], "roots/list");
+    // A parked call is still the only one.
     fake.stream(0).event(&request(json!(6), "ping", json!({})));
     assert_eq!(fake.next_request("response").message["id"], 6);
-    let answers = json!({ asked.question().0: { "roots": [] } });
+    let answers = json!({ asked.input_request().0: { "roots": [] } });
     let again = gateway.retry("tools/call", &params(), &asked, answers);
     let answer = fake.next_request("response").message;
     assert_eq!(
@@ -100,9 +100,9 @@ fn the_one_call_of_a_modern_client_is_asked_and_goes_on() {
 }
 
 #[test]
-fn among_two_calls_and_without_any_nobody_is_asked() {
+fn with_two_calls_or_none_the_request_is_refused() {
     let (fake, live) = backend();
-    let second = Live::new();
+    let second = LiveStream::new();
     fake.on_tool("ask", Reply::sse().live(&second));
     let mut gateway = TestGateway::over(&fake);
     gateway.modern(json!({ "roots": {} }));

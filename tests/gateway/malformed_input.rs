@@ -1,4 +1,4 @@
-//! Lines that no good client sends: an error for each, and the next one is served.
+//! Malformed lines from the client: each gets an error, and the next line is served.
 
 use serde_json::{Value, json};
 
@@ -12,13 +12,14 @@ const INVALID_REQUEST: i64 = -32600;
 const METHOD_NOT_FOUND: i64 = -32601;
 
 /// A gateway without backends, after the handshake.
-fn alone() -> TestGateway {
+fn without_backends() -> TestGateway {
     let mut gateway = TestGateway::with_config("");
     gateway.initialize();
     gateway
 }
 
-/// The line is answered with this error under this id, and the next request is served.
+/// Asserts that the line gets this error code under this id and that the next request is served;
+/// returns the error's message.
 fn refused(gateway: &mut TestGateway, line: impl AsRef<[u8]>, code: i64, id: Value) -> String {
     gateway.send_raw(line);
     let answer = gateway.next_message();
@@ -34,8 +35,8 @@ fn refused(gateway: &mut TestGateway, line: impl AsRef<[u8]>, code: i64, id: Val
 }
 
 #[test]
-fn fault_01_bad_json_is_answered_and_the_next_line_is_served() {
-    let mut gateway = alone();
+fn fault_01_bad_json_gets_an_error_and_the_next_line_is_served() {
+    let mut gateway = without_backends();
     for line in [
         "{",
         "nonsense",
@@ -47,8 +48,8 @@ fn fault_01_bad_json_is_answered_and_the_next_line_is_served() {
 }
 
 #[test]
-fn fault_02_invalid_utf8_is_answered_and_the_reader_survives() {
-    let mut gateway = alone();
+fn fault_02_invalid_utf8_gets_an_error_and_the_next_line_is_served() {
+    let mut gateway = without_backends();
     for line in [
         &b"\xFF\xFE"[..],
         b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\xC3(\"}",
@@ -78,8 +79,8 @@ fn fault_05_a_batch_is_answered_as_one_where_the_version_has_batches() {
     let call = json!({ "jsonrpc": "2.0", "id": "c", "method": "tools/call",
         "params": { "name": "slow" } });
     let ping = json!({ "jsonrpc": "2.0", "id": "p", "method": "ping" });
-    let note = json!({ "jsonrpc": "2.0", "method": "notifications/nothing" });
-    gateway.send_raw(json!([call, note, 1, ping]).to_string());
+    let unknown = json!({ "jsonrpc": "2.0", "method": "notifications/nothing" });
+    gateway.send_raw(json!([call, unknown, 1, ping]).to_string());
     gate.wait_for(1);
     let meanwhile = gateway.ask("ping", json!({}));
     gate.open();
@@ -91,12 +92,12 @@ fn fault_05_a_batch_is_answered_as_one_where_the_version_has_batches() {
     assert_eq!(
         (call.0.at, malformed.0.at),
         (ping.0.at, ping.0.at),
-        "answers to a batch go out together"
+        "the responses to a batch are sent together"
     );
 }
 
 #[test]
-fn a_cancelled_part_of_a_batch_does_not_hold_up_the_rest() {
+fn a_cancelled_request_of_a_batch_does_not_delay_the_rest() {
     let fake = FakeBackend::start().tool("slow");
     let gate = Gate::new();
     fake.on_tool("slow", Reply::text("done").after(&gate));
@@ -113,7 +114,7 @@ fn a_cancelled_part_of_a_batch_does_not_hold_up_the_rest() {
 
 #[test]
 fn fault_05_an_array_is_refused_where_the_version_has_none() {
-    let mut gateway = alone();
+    let mut gateway = without_backends();
     refused(&mut gateway, "[1]", INVALID_REQUEST, Value::Null);
 }
 
@@ -140,7 +141,7 @@ fn fault_06_an_id_in_flight_is_refused_and_the_first_still_answers() {
 
 #[test]
 fn fault_07_an_id_that_is_neither_integer_nor_string_is_refused() {
-    let mut gateway = alone();
+    let mut gateway = without_backends();
     for id in ["null", "1.5", "1e3", "{}", "[1]", "true"] {
         let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
         refused(&mut gateway, line, INVALID_REQUEST, Value::Null);
@@ -148,8 +149,8 @@ fn fault_07_an_id_that_is_neither_integer_nor_string_is_refused() {
 }
 
 #[test]
-fn fault_08_an_unknown_method_is_refused_and_an_unknown_notification_passed_over() {
-    let mut gateway = alone();
+fn fault_08_an_unknown_method_is_refused_and_an_unknown_notification_ignored() {
+    let mut gateway = without_backends();
     let answer = gateway.ask("tools/fly", json!({}));
     assert_eq!(answer.code(), METHOD_NOT_FOUND);
     assert!(answer.message().contains("tools/fly"));
@@ -159,8 +160,8 @@ fn fault_08_an_unknown_method_is_refused_and_an_unknown_notification_passed_over
 }
 
 #[test]
-fn fault_09_what_is_json_but_no_message_is_refused() {
-    let mut gateway = alone();
+fn fault_09_json_that_is_no_message_is_refused() {
+    let mut gateway = without_backends();
     for (line, id) in [
         (r#"{"id":"x","method":"ping"}"#, json!("x")),
         (r#"{"jsonrpc":"1.0","id":"x","method":"ping"}"#, json!("x")),
@@ -186,7 +187,7 @@ fn fault_09_what_is_json_but_no_message_is_refused() {
 
 #[test]
 fn fault_10_crlf_and_blank_lines_are_tolerated() {
-    let mut gateway = alone();
+    let mut gateway = without_backends();
     for line in [
         "",
         "\r",
@@ -198,9 +199,9 @@ fn fault_10_crlf_and_blank_lines_are_tolerated() {
     assert_eq!(gateway.next_message().id(), "x");
 }
 
-/// The fake reads no such depth: it takes the call for a mere POST. But every byte arrived.
+/// The fake backend can't parse this depth and records the call as a plain POST.
 #[test]
-fn fault_11_params_nested_deep_are_carried() {
+fn fault_11_deeply_nested_params_are_forwarded() {
     let fake = FakeBackend::start().tool("echo");
     let mut gateway = TestGateway::over(&fake);
     gateway.initialize();
@@ -208,14 +209,14 @@ fn fault_11_params_nested_deep_are_carried() {
     gateway.send_raw(format!(
         r#"{{"jsonrpc":"2.0","id":"deep","method":"tools/call","params":{{"name":"echo","arguments":{{"a":{deep}}}}}}}"#
     ));
-    assert_eq!(gateway.answer("deep").verdict().0, "bad_reply");
+    assert_eq!(gateway.answer("deep").gateway_error().0, "bad_reply");
     let body = fake.next_request("POST").body;
     assert!(String::from_utf8(body).unwrap().contains(&deep));
     assert_eq!(gateway.call("echo", json!({})).text(), "echo {}");
 }
 
 #[test]
-fn fault_20_a_request_before_initialize_is_told_both_ways_in() {
+fn fault_20_a_request_before_initialize_is_refused_and_names_both_handshakes() {
     let mut gateway = TestGateway::with_config("");
     gateway.ask("ping", json!({})).result();
     for method in ["tools/list", "tools/call", "logging/setLevel", "anything"] {

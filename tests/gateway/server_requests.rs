@@ -1,4 +1,4 @@
-//! What backends ask the client, and what they tell it, in the middle of a call.
+//! Server requests and notifications of backends during a call.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::common::reply::Reply;
 
 const VERSION: &str = "2025-11-25";
 
-/// A tool that asks this under the id 0, and is done when the gate opens.
+/// A reply that sends this request with id 0, and the result when the gate opens.
 fn asking(method: &str, params: Value, gate: &Gate) -> Reply {
     Reply::sse()
         .event(request(json!(0), method, params))
@@ -19,7 +19,7 @@ fn asking(method: &str, params: Value, gate: &Gate) -> Reply {
 }
 
 #[test]
-fn questions_are_relayed_under_our_ids_and_answered_under_theirs() {
+fn server_requests_get_gateway_ids_and_are_answered_under_the_backends_ids() {
     let fake = FakeBackend::start().tool("ask");
     let mut gateway = TestGateway::over(&fake);
     let can = json!({ "sampling": {}, "elicitation": { "form": {}, "url": {} }, "roots": {} });
@@ -42,9 +42,9 @@ fn questions_are_relayed_under_our_ids_and_answered_under_theirs() {
         let gate = Gate::new();
         fake.on_tool("ask", asking(method, params.clone(), &gate));
         let call = gateway.start_call("ask", json!({}));
-        let question = gateway.next_request(method);
-        assert_eq!(*question.params(), params);
-        gateway.respond(&question, json!({ "answer": method }));
+        let server_request = gateway.next_request(method);
+        assert_eq!(*server_request.params(), params);
+        gateway.respond(&server_request, json!({ "answer": method }));
         let answer = fake.next_request("response");
         assert_eq!(answer.message["id"], 0);
         assert_eq!(answer.message["result"], json!({ "answer": method }));
@@ -54,7 +54,7 @@ fn questions_are_relayed_under_our_ids_and_answered_under_theirs() {
 }
 
 #[test]
-fn questions_of_two_backends_under_one_id_are_kept_apart() {
+fn server_requests_of_two_backends_with_one_id_are_kept_apart() {
     let (one, two) = (
         FakeBackend::start().tool("one"),
         FakeBackend::start().tool("two"),
@@ -68,13 +68,16 @@ fn questions_of_two_backends_under_one_id_are_kept_apart() {
         gateway.start_call("one", json!({})),
         gateway.start_call("two", json!({})),
     ];
-    let questions = [
+    let server_requests = [
         gateway.next_request("roots/list"),
         gateway.next_request("roots/list"),
     ];
-    assert_ne!(questions[0].id(), questions[1].id());
-    for question in questions.iter().rev() {
-        gateway.respond(question, json!({ "to": question.params()["of"] }));
+    assert_ne!(server_requests[0].id(), server_requests[1].id());
+    for server_request in server_requests.iter().rev() {
+        gateway.respond(
+            server_request,
+            json!({ "to": server_request.params()["of"] }),
+        );
     }
     for (fake, n) in [(&one, 1), (&two, 2)] {
         let answer = fake.next_request("response");
@@ -88,15 +91,15 @@ fn questions_of_two_backends_under_one_id_are_kept_apart() {
 }
 
 #[test]
-fn the_clients_refusal_reaches_the_backend() {
+fn the_clients_error_response_reaches_the_backend() {
     let fake = FakeBackend::start().tool("ask");
     let gate = Gate::new();
     fake.on_tool("ask", asking("sampling/createMessage", json!({}), &gate));
     let mut gateway = TestGateway::over(&fake);
     gateway.initialize_with(VERSION, json!({ "sampling": {} }));
     let call = gateway.start_call("ask", json!({}));
-    let question = gateway.next_request("sampling/createMessage");
-    gateway.refuse(&question, -1, "the user said no");
+    let server_request = gateway.next_request("sampling/createMessage");
+    gateway.refuse(&server_request, -1, "the user said no");
     let answer = fake.next_request("response");
     let error = json!({ "code": -1, "message": "the user said no" });
     assert_eq!(answer.message["error"], error);
@@ -105,7 +108,7 @@ fn the_clients_refusal_reaches_the_backend() {
 }
 
 #[test]
-fn what_the_client_does_not_offer_is_refused_without_asking_it() {
+fn undeclared_capabilities_are_refused_without_the_client() {
     let fake = FakeBackend::start().tool("ask");
     let mut gateway = TestGateway::over(&fake);
     gateway.initialize_with(VERSION, json!({ "elicitation": {} }));
@@ -140,41 +143,41 @@ fn a_ping_of_the_backend_is_answered_without_the_client() {
 }
 
 #[test]
-fn a_question_is_taken_back_when_its_call_is_cancelled() {
+fn a_server_request_is_cancelled_with_its_call() {
     let fake = FakeBackend::start().tool("ask");
     let gate = Gate::new();
     fake.on_tool("ask", asking("roots/list", json!({}), &gate));
     let mut gateway = TestGateway::over(&fake);
     gateway.initialize_with(VERSION, json!({ "roots": {} }));
     let call = gateway.start_call("ask", json!({}));
-    let question = gateway.next_request("roots/list");
+    let server_request = gateway.next_request("roots/list");
     gateway.cancel(call);
-    let withdrawn = gateway.next_notification("notifications/cancelled");
-    assert_eq!(withdrawn.params()["requestId"], *question.id());
-    // Too late, and nobody's.
-    gateway.respond(&question, json!({ "roots": [] }));
+    let cancelled = gateway.next_notification("notifications/cancelled");
+    assert_eq!(cancelled.params()["requestId"], *server_request.id());
+    // This response comes too late.
+    gateway.respond(&server_request, json!({ "roots": [] }));
     gateway.ask("ping", json!({})).result();
     assert!(fake.requests_of("response").is_empty());
 }
 
 #[test]
-fn a_question_is_taken_back_when_the_backend_takes_it_back() {
+fn a_server_request_is_cancelled_when_the_backend_cancels_it() {
     let fake = FakeBackend::start().tool("ask");
-    let taken_back = notification("notifications/cancelled", json!({ "requestId": 0 }));
+    let cancelled = notification("notifications/cancelled", json!({ "requestId": 0 }));
     let gate = Gate::new();
     let reply = Reply::sse()
         .event(request(json!(0), "roots/list", json!({})))
         .hold(&gate)
-        .event(taken_back)
+        .event(cancelled)
         .event(text("done"));
     fake.on_tool("ask", reply);
     let mut gateway = TestGateway::over(&fake);
     gateway.initialize_with(VERSION, json!({ "roots": {} }));
     let call = gateway.start_call("ask", json!({}));
-    let question = gateway.next_request("roots/list");
+    let server_request = gateway.next_request("roots/list");
     gate.open();
-    let withdrawn = gateway.next_notification("notifications/cancelled");
-    assert_eq!(withdrawn.params()["requestId"], *question.id());
+    let cancelled = gateway.next_notification("notifications/cancelled");
+    assert_eq!(cancelled.params()["requestId"], *server_request.id());
     gateway.answer(call).result();
 }
 
@@ -196,13 +199,13 @@ fn progress_of_two_calls_is_not_mixed() {
         gateway.start_call_with_progress("two", 1),
     ];
     for _ in calls {
-        let note = gateway.next_notification("notifications/progress");
-        let expected = if note.params()["progress"] == 1.0 {
+        let received = gateway.next_notification("notifications/progress");
+        let expected = if received.params()["progress"] == 1.0 {
             json!("1")
         } else {
             json!(1)
         };
-        assert_eq!(note.params()["progressToken"], expected);
+        assert_eq!(received.params()["progressToken"], expected);
     }
     gate.open();
     for (call, tool) in calls.into_iter().zip(["one", "two"]) {
@@ -217,7 +220,7 @@ fn progress_of_two_calls_is_not_mixed() {
 }
 
 #[test]
-fn a_log_of_the_backend_goes_out_before_the_answer() {
+fn a_backends_log_message_is_sent_before_the_response() {
     let fake = FakeBackend::start().tool("talk");
     let log = json!({ "level": "info", "data": { "n": 1 } });
     fake.on_tool(
@@ -229,9 +232,9 @@ fn a_log_of_the_backend_goes_out_before_the_answer() {
     let mut gateway = TestGateway::over(&fake);
     gateway.initialize();
     let call = gateway.start_call("talk", json!({}));
-    let note = gateway.next_message();
+    let received = gateway.next_message();
     assert_eq!(
-        (note.method(), note.params()),
+        (received.method(), received.params()),
         (Some("notifications/message"), &log)
     );
     gateway.answer(call).result();

@@ -1,7 +1,7 @@
-//! Answers that are none, for tests of the parts and of the whole.
+//! Malformed HTTP responses, for unit-level and end-to-end tests.
 
-/// Bodies that are JSON, or nothing, and no answer to any request.
-pub const NO_ANSWERS: [&str; 7] = [
+/// Bodies that are empty or JSON, and not a valid JSON-RPC response.
+pub const INVALID_RESPONSES: [&str; 7] = [
     r#"{"jsonrpc":"2.0","id":"$id","result":{},"error":{"code":1,"message":"m"}}"#,
     r#"{"jsonrpc":"2.0","id":"$id"}"#,
     r#"{"jsonrpc":"2.0","id":"$id","error":"text"}"#,
@@ -11,8 +11,7 @@ pub const NO_ANSWERS: [&str; 7] = [
     "",
 ];
 
-/// Headers and bodies whose framing contradicts itself, by name: what comes behind the head of a
-/// good response.
+/// Contradictory framing, by name: the headers and body that follow a valid response head.
 pub const BAD_FRAMING: [(&str, &str); 4] = [
     (
         "a chunk's size",

@@ -1,4 +1,4 @@
-//! A TCP proxy that does to bytes what networks do to them.
+//! A TCP proxy that injects network faults.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,42 +10,43 @@ use tokio::sync::watch;
 
 use super::fake::RUNTIME;
 
-/// What becomes of the bytes of every connection, from now on.
+/// The fault of every connection, from the moment it is set. Sizes are in bytes, counted since
+/// then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weather {
-    /// They pass.
-    Calm,
-    /// The answer is cut off after so many bytes: the connection closes.
+pub enum NetworkFault {
+    /// All bytes pass unchanged.
+    None,
+    /// The connection closes after this much of the response.
     Cut(usize),
-    /// The same with a reset.
+    /// The connection is reset after this much of the response.
     Reset(usize),
-    /// The answer stops after so many bytes, and the connection stays.
+    /// The response stops after this many bytes, and the connection stays open.
     Stall(usize),
-    /// The answer comes byte by byte, with this pause between them.
-    Drip(Duration),
-    /// The answer's bytes are not what they were.
-    Garbage,
-    /// The connection is reset when so many bytes of the request have come, and none is passed on.
+    /// The response is forwarded byte by byte, with this pause between two bytes.
+    Throttle(Duration),
+    /// Every byte of the response is altered.
+    Corrupt,
+    /// The connection is reset after this much of the request, and nothing is forwarded.
     ResetUpload(usize),
-    /// The request is taken and goes nowhere.
-    Swallow,
+    /// The request is read and not forwarded.
+    DropUpload,
 }
 
 /// The proxy. Clones are the same.
 #[derive(Clone)]
-pub struct Chaos {
-    weather: Arc<watch::Sender<Weather>>,
+pub struct ChaosProxy {
+    fault: Arc<watch::Sender<NetworkFault>>,
     port: u16,
-    /// Kept open where nothing may be closed.
+    /// Stalled connections, which stay open.
     held: Arc<Mutex<Vec<TcpStream>>>,
 }
 
-impl Chaos {
-    /// In front of this port of the loopback.
+impl ChaosProxy {
+    /// A proxy in front of this port of 127.0.0.1.
     pub fn before(port: u16) -> Self {
         let listener = RUNTIME.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let chaos = Self {
-            weather: Arc::new(watch::Sender::new(Weather::Calm)),
+            fault: Arc::new(watch::Sender::new(NetworkFault::None)),
             port: listener.local_addr().unwrap().port(),
             held: Arc::default(),
         };
@@ -66,9 +67,9 @@ impl Chaos {
         self.port
     }
 
-    /// Changes what becomes of bytes.
-    pub fn set(&self, weather: Weather) {
-        self.weather.send_replace(weather);
+    /// Sets the fault of all connections.
+    pub fn set(&self, fault: NetworkFault) {
+        self.fault.send_replace(fault);
     }
 
     async fn serve(self, mut client: TcpStream, port: u16) {
@@ -100,10 +101,10 @@ impl Chaos {
             if read == 0 {
                 return End::Close;
             }
-            let weather = *self.weather.borrow();
-            match weather {
-                Weather::Swallow => continue,
-                Weather::ResetUpload(after) => {
+            let fault = *self.fault.borrow();
+            match fault {
+                NetworkFault::DropUpload => continue,
+                NetworkFault::ResetUpload(after) => {
                     held_back += read;
                     if held_back < after {
                         continue;
@@ -120,7 +121,7 @@ impl Chaos {
 
     async fn download(&self, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>) -> End {
         let mut buffer = vec![0; 16 * 1024];
-        let mut changes = self.weather.subscribe();
+        let mut changes = self.fault.subscribe();
         let mut passed = 0;
         loop {
             let read = from.read(&mut buffer).await.unwrap_or(0);
@@ -130,20 +131,22 @@ impl Chaos {
             if changes.has_changed().unwrap_or(false) {
                 passed = 0;
             }
-            let weather = *changes.borrow_and_update();
+            let fault = *changes.borrow_and_update();
             let chunk = &mut buffer[..read];
-            let sent = match weather {
-                Weather::Cut(after) | Weather::Reset(after) | Weather::Stall(after) => {
+            let sent = match fault {
+                NetworkFault::Cut(after)
+                | NetworkFault::Reset(after)
+                | NetworkFault::Stall(after) => {
                     let room = after.saturating_sub(passed).min(chunk.len());
                     passed += room;
                     let sent = to.write_all(&chunk[..room]).await;
                     if room < chunk.len() {
-                        return End::of(weather);
+                        return End::of(fault);
                     }
                     sent
                 }
-                Weather::Drip(pause) => drip(&mut to, chunk, pause).await,
-                Weather::Garbage => {
+                NetworkFault::Throttle(pause) => throttle(&mut to, chunk, pause).await,
+                NetworkFault::Corrupt => {
                     chunk.iter_mut().for_each(|byte| *byte ^= 0x5a);
                     to.write_all(chunk).await
                 }
@@ -156,25 +159,25 @@ impl Chaos {
     }
 }
 
-/// How a connection ends, as the client sees it.
+/// How a connection ends for the client.
 enum End {
     Close,
     Reset,
-    /// Not at all.
+    /// It stays open.
     Hold,
 }
 
 impl End {
-    fn of(weather: Weather) -> Self {
-        match weather {
-            Weather::Reset(_) => Self::Reset,
-            Weather::Stall(_) => Self::Hold,
+    fn of(fault: NetworkFault) -> Self {
+        match fault {
+            NetworkFault::Reset(_) => Self::Reset,
+            NetworkFault::Stall(_) => Self::Hold,
             _ => Self::Close,
         }
     }
 }
 
-async fn drip(to: &mut WriteHalf<'_>, bytes: &[u8], pause: Duration) -> std::io::Result<()> {
+async fn throttle(to: &mut WriteHalf<'_>, bytes: &[u8], pause: Duration) -> std::io::Result<()> {
     for byte in bytes {
         to.write_all(&[*byte]).await?;
         tokio::time::sleep(pause).await;

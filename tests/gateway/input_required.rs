@@ -1,4 +1,4 @@
-//! A modern backend that needs input before it can go on, before clients of either era.
+//! A modern backend that answers with `input_required`, with clients of either era.
 
 use serde_json::{Value, json};
 
@@ -29,20 +29,23 @@ fn form(message: &str) -> Value {
     json!({ "method": "elicitation/create", "params": params })
 }
 
-/// What the backend is asked the nth time, from 0.
+/// The params of the nth call that the backend received, counted from 0.
 fn sent(fake: &FakeBackend, nth: usize) -> Value {
     fake.requests_of("tools/call")[nth].params().clone()
 }
 
 #[test]
-fn a_legacy_client_is_asked_side_by_side_and_the_same_call_goes_on() {
+fn a_legacy_client_gets_all_requests_concurrently_and_the_call_continues() {
     let fake = backend();
-    let questions = json!({
+    let input_requests = json!({
         "a key \"x\"": form("name?"),
         "sample": { "method": "sampling/createMessage", "params": { "messages": [], "maxTokens": 3 } },
         "roots": { "method": "roots/list" },
     });
-    fake.on_tool("ask", Reply::input_required(&questions, Some("s\u{e9}\"1")));
+    fake.on_tool(
+        "ask",
+        Reply::input_required(&input_requests, Some("s\u{e9}\"1")),
+    );
     let mut gateway = legacy(&fake, everything());
     let call = gateway.start_call("ask", json!({ "n": 1 }));
     let roots = gateway.next_request("roots/list");
@@ -79,7 +82,7 @@ fn a_legacy_client_is_asked_side_by_side_and_the_same_call_goes_on() {
 }
 
 #[test]
-fn a_state_that_is_gone_is_not_sent_again() {
+fn a_state_of_an_earlier_round_is_not_sent_again() {
     let fake = backend();
     fake.on_tool(
         "ask",
@@ -92,8 +95,8 @@ fn a_state_that_is_gone_is_not_sent_again() {
     let mut gateway = legacy(&fake, everything());
     let call = gateway.start_call("ask", json!({}));
     for _ in 0..2 {
-        let question = gateway.next_request("elicitation/create");
-        gateway.respond(&question, json!({ "action": "accept" }));
+        let server_request = gateway.next_request("elicitation/create");
+        gateway.respond(&server_request, json!({ "action": "accept" }));
     }
     gateway.answer(call).result();
     let last = sent(&fake, 2);
@@ -105,7 +108,7 @@ fn a_state_that_is_gone_is_not_sent_again() {
 }
 
 #[test]
-fn a_state_alone_is_sent_back_without_asking_anybody() {
+fn a_state_without_input_requests_is_returned_without_the_client() {
     let fake = backend();
     fake.on_tool("ask", Reply::input_required(&Value::Null, Some("later")));
     let mut gateway = legacy(&fake, everything());
@@ -116,7 +119,7 @@ fn a_state_alone_is_sent_back_without_asking_anybody() {
 }
 
 #[test]
-fn a_refused_elicitation_is_cancelled_and_other_refusals_end_the_call() {
+fn an_elicitation_error_is_a_cancel_and_other_errors_end_the_call() {
     let fake = backend();
     fake.on_tool(
         "ask",
@@ -124,24 +127,24 @@ fn a_refused_elicitation_is_cancelled_and_other_refusals_end_the_call() {
     );
     let mut gateway = legacy(&fake, everything());
     let call = gateway.start_call("ask", json!({}));
-    let question = gateway.next_request("elicitation/create");
-    gateway.refuse(&question, -1, "no");
+    let server_request = gateway.next_request("elicitation/create");
+    gateway.refuse(&server_request, -1, "no");
     gateway.answer(call).result();
     assert_eq!(
         sent(&fake, 1)["inputResponses"],
         json!({ "a": { "action": "cancel" } })
     );
 
-    let questions = json!({
+    let server_requests = json!({
         "roots": { "method": "roots/list" }, "a": form("?"),
     });
-    fake.on_tool("ask", Reply::input_required(&questions, None));
+    fake.on_tool("ask", Reply::input_required(&server_requests, None));
     let call = gateway.start_call("ask", json!({}));
     let open = gateway.next_request("elicitation/create");
-    let question = gateway.next_request("roots/list");
-    gateway.refuse(&question, -1, "the user said no");
-    let withdrawn = gateway.next_notification("notifications/cancelled");
-    assert_eq!(withdrawn.params()["requestId"], *open.id());
+    let server_request = gateway.next_request("roots/list");
+    gateway.refuse(&server_request, -1, "the user said no");
+    let cancelled = gateway.next_notification("notifications/cancelled");
+    assert_eq!(cancelled.params()["requestId"], *open.id());
     let refused = gateway.answer(call);
     assert_eq!(
         *refused.error(),
@@ -151,25 +154,31 @@ fn a_refused_elicitation_is_cancelled_and_other_refusals_end_the_call() {
 }
 
 #[test]
-fn a_url_is_visited_under_an_id_that_the_legacy_era_needs() {
+fn a_url_elicitation_gets_the_id_that_the_legacy_era_requires() {
     let fake = backend();
     let params = json!({ "mode": "url", "message": "m", "url": "https://a.example" });
-    let question = json!({ "u": { "method": "elicitation/create", "params": params } });
-    fake.on_tool("ask", Reply::input_required(&question, None));
+    let server_request = json!({ "u": { "method": "elicitation/create", "params": params } });
+    fake.on_tool("ask", Reply::input_required(&server_request, None));
     let mut gateway = legacy(&fake, everything());
     let call = gateway.start_call("ask", json!({}));
-    let question = gateway.next_request("elicitation/create");
-    assert_eq!(question.params()["url"], "https://a.example");
-    assert!(question.params()["elicitationId"].as_str().unwrap().len() >= 32);
-    gateway.respond(&question, json!({ "action": "accept" }));
+    let server_request = gateway.next_request("elicitation/create");
+    assert_eq!(server_request.params()["url"], "https://a.example");
+    assert!(
+        server_request.params()["elicitationId"]
+            .as_str()
+            .unwrap()
+            .len()
+            >= 32
+    );
+    gateway.respond(&server_request, json!({ "action": "accept" }));
     gateway.answer(call).result();
 }
 
 #[test]
-fn what_a_legacy_client_does_not_offer_ends_the_call_by_name() {
+fn a_capability_that_a_legacy_client_lacks_fails_the_call_and_is_named() {
     let fake = backend();
-    let questions = json!({ "roots": { "method": "roots/list" }, "a": form("?") });
-    fake.on_tool("ask", Reply::input_required(&questions, None));
+    let input_requests = json!({ "roots": { "method": "roots/list" }, "a": form("?") });
+    fake.on_tool("ask", Reply::input_required(&input_requests, None));
     let mut gateway = legacy(&fake, json!({ "elicitation": { "url": {} } }));
     let refused = gateway.call("ask", json!({}));
     assert_eq!(refused.code(), -32603);
@@ -187,7 +196,7 @@ fn what_a_legacy_client_does_not_offer_ends_the_call_by_name() {
 }
 
 #[test]
-fn progress_grows_over_all_rounds_under_the_clients_token() {
+fn progress_increases_over_all_rounds_under_the_clients_token() {
     let fake = backend();
     let round = |values: &[f64], end: Value| {
         let events = values.iter().map(|value| progress(*value));
@@ -198,12 +207,12 @@ fn progress_grows_over_all_rounds_under_the_clients_token() {
     fake.on_tool("ask", round(&[2.0, 6.0], complete_text("done")));
     let mut gateway = legacy(&fake, everything());
     let call = gateway.start_call_with_progress("ask", "mine");
-    let question = gateway.next_request("elicitation/create");
-    gateway.respond(&question, json!({ "action": "accept" }));
+    let server_request = gateway.next_request("elicitation/create");
+    gateway.respond(&server_request, json!({ "action": "accept" }));
     for value in [1.0, 5.0, 6.0] {
-        let note = gateway.next_notification("notifications/progress");
+        let received = gateway.next_notification("notifications/progress");
         assert_eq!(
-            note.params(),
+            received.params(),
             &json!({ "progressToken": "mine", "progress": value })
         );
     }
@@ -213,7 +222,7 @@ fn progress_grows_over_all_rounds_under_the_clients_token() {
 }
 
 #[test]
-fn a_cancelled_call_takes_its_questions_back() {
+fn a_cancelled_call_cancels_its_server_requests() {
     let fake = backend();
     fake.on_tool(
         "ask",
@@ -226,13 +235,13 @@ fn a_cancelled_call_takes_its_questions_back() {
         gateway.next_request("elicitation/create").id().clone(),
     ];
     gateway.cancel(call);
-    let mut withdrawn = [0, 1].map(|_| {
-        let note = gateway.next_notification("notifications/cancelled");
-        note.params()["requestId"].clone()
+    let mut cancelled = [0, 1].map(|_| {
+        let received = gateway.next_notification("notifications/cancelled");
+        received.params()["requestId"].clone()
     });
     open.sort_by_key(Value::as_u64);
-    withdrawn.sort_by_key(Value::as_u64);
-    assert_eq!(open, withdrawn);
+    cancelled.sort_by_key(Value::as_u64);
+    assert_eq!(open, cancelled);
 
     let gate = Gate::new();
     fake.on_tool(
@@ -241,16 +250,16 @@ fn a_cancelled_call_takes_its_questions_back() {
     );
     fake.on_tool("ask", Reply::json(&complete_text("late")).after(&gate));
     let call = gateway.start_call("ask", json!({}));
-    let question = gateway.next_request("elicitation/create");
-    gateway.respond(&question, json!({ "action": "accept" }));
+    let server_request = gateway.next_request("elicitation/create");
+    gateway.respond(&server_request, json!({ "action": "accept" }));
     gate.wait_for(1);
     gateway.cancel(call);
-    gate.wait_until_left(1);
+    gate.wait_for_disconnects(1);
 }
 
-/// How long that is, another call shows: it has the same two seconds, and ends meanwhile.
+/// Another call with the same deadline of two seconds ends meanwhile.
 #[test]
-fn the_time_that_the_client_takes_is_not_the_calls() {
+fn the_clients_time_does_not_count_against_the_deadline() {
     let fake = backend().tool("slow");
     fake.on_tool(
         "ask",
@@ -260,9 +269,12 @@ fn the_time_that_the_client_takes_is_not_the_calls() {
     let mut gateway = TestGateway::with_config(&fake.entry("fake", "timeout_secs = 2"));
     gateway.initialize_with(VERSION, everything());
     let call = gateway.start_call("ask", json!({}));
-    let question = gateway.next_request("elicitation/create");
-    assert_eq!(gateway.call("slow", json!({})).verdict().0, "deadline");
-    gateway.respond(&question, json!({ "action": "accept" }));
+    let server_request = gateway.next_request("elicitation/create");
+    assert_eq!(
+        gateway.call("slow", json!({})).gateway_error().0,
+        "deadline"
+    );
+    gateway.respond(&server_request, json!({ "action": "accept" }));
     gateway.answer(call).result();
 }
 
@@ -276,17 +288,17 @@ fn an_answered_round_whose_outcome_is_unknown_is_not_sent_again() {
     fake.on_tool("ask", Reply::hang_up());
     let mut gateway = legacy(&fake, everything());
     let call = gateway.start_call("ask", json!({}));
-    let question = gateway.next_request("elicitation/create");
-    gateway.respond(&question, json!({ "action": "accept" }));
+    let server_request = gateway.next_request("elicitation/create");
+    gateway.respond(&server_request, json!({ "action": "accept" }));
     assert_eq!(
-        gateway.answer(call).verdict(),
+        gateway.answer(call).gateway_error(),
         ("outcome_unknown", "unknown", 1)
     );
     assert_eq!(fake.requests_of("tools/call").len(), 2);
 }
 
 #[test]
-fn a_backend_that_never_stops_asking_is_stopped() {
+fn a_backend_that_always_requires_input_fails_after_sixteen_rounds() {
     let fake = backend();
     fake.always_tool(
         "ask",
@@ -295,11 +307,11 @@ fn a_backend_that_never_stops_asking_is_stopped() {
     let mut gateway = legacy(&fake, everything());
     let call = gateway.start_call("ask", json!({}));
     for _ in 0..16 {
-        let question = gateway.next_request("elicitation/create");
-        gateway.respond(&question, json!({ "action": "accept" }));
+        let server_request = gateway.next_request("elicitation/create");
+        gateway.respond(&server_request, json!({ "action": "accept" }));
     }
     let stopped = gateway.answer(call);
-    assert_eq!(stopped.verdict().0, "bad_reply");
+    assert_eq!(stopped.gateway_error().0, "bad_reply");
     assert!(
         stopped.message().contains("16 times"),
         "{}",
@@ -309,7 +321,7 @@ fn a_backend_that_never_stops_asking_is_stopped() {
 }
 
 #[test]
-fn input_that_is_nonsense_is_a_bad_reply_to_either_era() {
+fn invalid_input_requests_are_a_bad_reply_for_either_era() {
     let fake = backend();
     let nonsense = [
         json!({ "resultType": "input_required" }),
@@ -321,26 +333,26 @@ fn input_that_is_nonsense_is_a_bad_reply_to_either_era() {
         for result in &nonsense {
             fake.on_tool("ask", Reply::result(result.clone()));
             let answer = gateway.call("ask", json!({}));
-            assert_eq!(answer.verdict().0, "bad_reply", "{round} {result}");
+            assert_eq!(answer.gateway_error().0, "bad_reply", "{round} {result}");
         }
         gateway.modern(everything());
     }
 }
 
 #[test]
-fn a_modern_client_gets_the_question_as_it_is_and_its_answer_goes_back_as_it_is() {
+fn input_requests_and_responses_pass_unchanged_between_modern_sides() {
     let fake = backend();
-    let questions = json!({ "k": form("name?"), "l": { "method": "roots/list" } });
+    let input_requests = json!({ "k": form("name?"), "l": { "method": "roots/list" } });
     fake.on_tool(
         "ask",
-        Reply::input_required(&questions, Some("\u{e9} state")),
+        Reply::input_required(&input_requests, Some("\u{e9} state")),
     );
     let mut gateway = TestGateway::over(&fake);
     gateway.modern(everything());
     let params = json!({ "name": "ask", "arguments": { "n": 1 } });
     let asked = gateway.ask("tools/call", params.clone());
-    assert_eq!(asked.result()["inputRequests"], questions);
-    assert_eq!(asked.state(), Some(&json!("\u{e9} state")));
+    assert_eq!(asked.result()["inputRequests"], input_requests);
+    assert_eq!(asked.request_state(), Some(&json!("\u{e9} state")));
     let answers = json!({ "k": { "action": "accept" } });
     let again = gateway.retry("tools/call", &params, &asked, answers.clone());
     assert_eq!(gateway.answer(again).text(), r#"ask {"n":1}"#);
@@ -351,14 +363,14 @@ fn a_modern_client_gets_the_question_as_it_is_and_its_answer_goes_back_as_it_is(
 }
 
 #[test]
-fn a_modern_client_is_not_asked_for_what_its_request_does_not_declare() {
+fn an_undeclared_capability_fails_a_modern_call_and_is_named() {
     let fake = backend();
     let params = json!({ "mode": "url", "message": "m", "url": "https://a.example" });
-    let questions = json!({
+    let input_requests = json!({
         "u": { "method": "elicitation/create", "params": params },
         "s": { "method": "sampling/createMessage", "params": { "tools": [] } },
     });
-    fake.on_tool("ask", Reply::input_required(&questions, None));
+    fake.on_tool("ask", Reply::input_required(&input_requests, None));
     let mut gateway = TestGateway::over(&fake);
     gateway.modern(json!({ "elicitation": {}, "sampling": {} }));
     let refused = gateway.call("ask", json!({}));

@@ -1,5 +1,5 @@
-//! A modern backend answers that it needs to know something; a legacy client is asked, and the call
-//! is sent again with what it said.
+//! A modern backend answers with `input_required`; a legacy client gets server requests, and the
+//! call is sent again with its responses.
 
 use serde_json::{Value, json};
 
@@ -13,8 +13,8 @@ use crate::era_matrix::table::{LEGACY, MODERN, Pair};
 const ELICIT: &str = "elicitation/create";
 const PAIR: Pair = Pair::new(LEGACY, MODERN);
 
-/// A backend whose tool `ask` gives these replies and is then done, and a client that can do
-/// everything.
+/// A backend whose tool `ask` sends these replies and then its result, and a client with all
+/// capabilities.
 fn over(rounds: impl IntoIterator<Item = Reply>) -> (FakeBackend, TestGateway) {
     let fake = PAIR.fake().tool("ask");
     for round in rounds {
@@ -26,18 +26,18 @@ fn over(rounds: impl IntoIterator<Item = Reply>) -> (FakeBackend, TestGateway) {
 }
 
 #[test]
-fn questions_asked_together_are_put_side_by_side_and_answered_in_one_round() {
-    let asks = json!({ "a": elicit("a"), "b": elicit("b"), "c": { "method": "roots/list" } });
-    let (fake, mut gateway) = over([Reply::input_required(&asks, Some("state"))]);
+fn input_requests_are_sent_concurrently_and_answered_in_one_round() {
+    let inputs = json!({ "a": elicit("a"), "b": elicit("b"), "c": { "method": "roots/list" } });
+    let (fake, mut gateway) = over([Reply::input_required(&inputs, Some("state"))]);
     let id = gateway.start_call("ask", json!({}));
-    let mut questions = [gateway.next_request(ELICIT), gateway.next_request(ELICIT)];
+    let mut server_requests = [gateway.next_request(ELICIT), gateway.next_request(ELICIT)];
     let roots = gateway.next_request("roots/list");
-    assert_ne!(questions[0].id(), questions[1].id());
-    questions.sort_by_key(|question| question.params()["message"].to_string());
+    assert_ne!(server_requests[0].id(), server_requests[1].id());
+    server_requests.sort_by_key(|server_request| server_request.params()["message"].to_string());
     gateway.respond(&roots, json!({ "roots": [] }));
-    gateway.respond(&questions[1], accept("b"));
+    gateway.respond(&server_requests[1], accept("b"));
     assert_eq!(fake.requests_of("tools/call").len(), 1);
-    gateway.respond(&questions[0], accept("a"));
+    gateway.respond(&server_requests[0], accept("a"));
     assert_eq!(gateway.answer(id).text(), "done");
     let again = &fake.requests_of("tools/call")[1];
     let answers = json!({ "a": accept("a"), "b": accept("b"), "c": { "roots": [] } });
@@ -47,26 +47,32 @@ fn questions_asked_together_are_put_side_by_side_and_answered_in_one_round() {
 }
 
 #[test]
-fn each_round_has_the_latest_state_and_its_own_answers_alone() {
+fn each_round_has_the_latest_state_and_only_its_own_responses() {
     let (fake, mut gateway) = over([
         Reply::input_required(&json!({ "a": elicit("1") }), Some("one")),
         Reply::input_required(&json!({ "b": elicit("2") }), None),
         Reply::input_required(&json!({ "a": elicit("3") }), Some("")),
     ]);
     let id = gateway.start_call("ask", json!({ "x": 1 }));
-    for words in ["1", "2", "3"] {
-        let question = gateway.next_request(ELICIT);
-        assert_eq!(question.params()["message"], words);
-        gateway.respond(&question, accept(words));
+    for message in ["1", "2", "3"] {
+        let server_request = gateway.next_request(ELICIT);
+        assert_eq!(server_request.params()["message"], message);
+        gateway.respond(&server_request, accept(message));
     }
     assert_eq!(gateway.answer(id).text(), "done");
     let calls = fake.requests_of("tools/call");
-    let said = |call: usize, key: &str| calls[call].params().get(key).cloned();
-    assert_eq!(said(1, "requestState"), Some(json!("one")));
-    assert_eq!(said(2, "requestState"), None);
-    assert_eq!(said(3, "requestState"), Some(json!("")));
-    assert_eq!(said(2, "inputResponses"), Some(json!({ "b": accept("2") })));
-    assert_eq!(said(3, "inputResponses"), Some(json!({ "a": accept("3") })));
+    let received = |call: usize, key: &str| calls[call].params().get(key).cloned();
+    assert_eq!(received(1, "requestState"), Some(json!("one")));
+    assert_eq!(received(2, "requestState"), None);
+    assert_eq!(received(3, "requestState"), Some(json!("")));
+    assert_eq!(
+        received(2, "inputResponses"),
+        Some(json!({ "b": accept("2") }))
+    );
+    assert_eq!(
+        received(3, "inputResponses"),
+        Some(json!({ "a": accept("3") }))
+    );
     assert!(
         calls
             .iter()
@@ -76,7 +82,7 @@ fn each_round_has_the_latest_state_and_its_own_answers_alone() {
 }
 
 #[test]
-fn a_backend_that_only_gives_a_state_is_asked_again() {
+fn a_result_with_only_a_state_repeats_the_call() {
     let wait = |state: &str| Reply::input_required(&Value::Null, Some(state));
     let (fake, mut gateway) = over([wait("one"), wait("two")]);
     assert_eq!(gateway.call("ask", json!({})).text(), "done");
@@ -95,15 +101,15 @@ fn a_backend_that_only_gives_a_state_is_asked_again() {
 }
 
 #[test]
-fn a_backend_that_never_has_enough_is_given_up() {
+fn a_backend_that_requires_input_without_end_fails_the_call() {
     let fake = PAIR.fake().tool("ask");
-    let asks = Reply::input_required(&json!({ "a": elicit("more") }), Some("s"));
-    fake.always_tool("ask", asks);
+    let inputs = Reply::input_required(&json!({ "a": elicit("more") }), Some("s"));
+    fake.always_tool("ask", inputs);
     let mut gateway = PAIR.gateway_for(&fake, everything());
     let id = gateway.start_call("ask", json!({}));
     for _ in 0..16 {
-        let question = gateway.next_request(ELICIT);
-        gateway.respond(&question, accept("this"));
+        let server_request = gateway.next_request(ELICIT);
+        gateway.respond(&server_request, accept("this"));
     }
     let answer = gateway.answer(id);
     assert_eq!(answer.code(), -32603);
@@ -112,15 +118,15 @@ fn a_backend_that_never_has_enough_is_given_up() {
 }
 
 #[test]
-fn an_answer_reaches_the_backend_as_it_was_written() {
+fn an_input_response_reaches_the_backend_byte_for_byte() {
     const RAW: &str = r#"{"action":"accept","content":{"z":1.10,"a":12345678901234567890}}"#;
-    let asks = json!({ "a": elicit("?") });
-    let (fake, mut gateway) = over([Reply::input_required(&asks, None)]);
+    let inputs = json!({ "a": elicit("?") });
+    let (fake, mut gateway) = over([Reply::input_required(&inputs, None)]);
     let id = gateway.start_call("ask", json!({}));
-    let question = gateway.next_request(ELICIT);
+    let server_request = gateway.next_request(ELICIT);
     let line = format!(
         r#"{{"jsonrpc":"2.0","id":{},"result":{RAW}}}"#,
-        question.id()
+        server_request.id()
     );
     gateway.send_raw(line);
     assert_eq!(gateway.answer(id).text(), "done");
@@ -133,16 +139,16 @@ fn an_answer_reaches_the_backend_as_it_was_written() {
 }
 
 #[test]
-fn a_client_that_fails_to_elicit_has_cancelled() {
-    let asks = json!({ "a": elicit("a"), "b": elicit("b") });
-    let (fake, mut gateway) = over([Reply::input_required(&asks, None)]);
+fn an_elicitation_that_fails_at_the_client_counts_as_cancel() {
+    let inputs = json!({ "a": elicit("a"), "b": elicit("b") });
+    let (fake, mut gateway) = over([Reply::input_required(&inputs, None)]);
     let id = gateway.start_call("ask", json!({}));
     for _ in 0..2 {
-        let question = gateway.next_request(ELICIT);
-        if question.params()["message"] == "a" {
-            gateway.refuse(&question, -32603, "no screen");
+        let server_request = gateway.next_request(ELICIT);
+        if server_request.params()["message"] == "a" {
+            gateway.refuse(&server_request, -32603, "no screen");
         } else {
-            gateway.respond(&question, accept("b"));
+            gateway.respond(&server_request, accept("b"));
         }
     }
     assert_eq!(gateway.answer(id).text(), "done");
@@ -152,68 +158,68 @@ fn a_client_that_fails_to_elicit_has_cancelled() {
 }
 
 #[test]
-fn a_client_that_fails_to_sample_ends_the_call_and_the_other_questions() {
+fn a_sampling_error_of_the_client_ends_the_call_and_cancels_other_requests() {
     let sample = json!({ "method": "sampling/createMessage",
         "params": { "messages": [], "maxTokens": 1 } });
-    let asks = json!({ "a": sample, "b": elicit("b") });
-    let (fake, mut gateway) = over([Reply::input_required(&asks, None)]);
+    let inputs = json!({ "a": sample, "b": elicit("b") });
+    let (fake, mut gateway) = over([Reply::input_required(&inputs, None)]);
     let id = gateway.start_call("ask", json!({}));
     let other = gateway.next_request(ELICIT);
-    let question = gateway.next_request("sampling/createMessage");
-    gateway.refuse(&question, -1, "the user said no");
+    let server_request = gateway.next_request("sampling/createMessage");
+    gateway.refuse(&server_request, -1, "the user said no");
     let answer = gateway.answer(id);
     assert_eq!((answer.code(), answer.message()), (-1, "the user said no"));
-    let withdrawn = gateway.next_notification("notifications/cancelled");
-    assert_eq!(withdrawn.params()["requestId"], *other.id());
+    let cancelled = gateway.next_notification("notifications/cancelled");
+    assert_eq!(cancelled.params()["requestId"], *other.id());
     assert_eq!(fake.requests_of("tools/call").len(), 1);
     assert_eq!(fake.runs("ask"), 0);
 }
 
 #[test]
-fn cancelling_takes_back_the_questions_and_sends_no_more() {
-    let asks = json!({ "a": elicit("a"), "b": elicit("b") });
-    let (fake, mut gateway) = over([Reply::input_required(&asks, None)]);
+fn cancelling_a_call_cancels_its_server_requests_and_sends_no_more_rounds() {
+    let inputs = json!({ "a": elicit("a"), "b": elicit("b") });
+    let (fake, mut gateway) = over([Reply::input_required(&inputs, None)]);
     let id = gateway.start_call("ask", json!({}));
-    let questions = [gateway.next_request(ELICIT), gateway.next_request(ELICIT)];
+    let server_requests = [gateway.next_request(ELICIT), gateway.next_request(ELICIT)];
     gateway.cancel(id);
-    let mut withdrawn = questions
+    let mut cancelled = server_requests
         .each_ref()
         .map(|_| gateway.next_notification("notifications/cancelled"))
-        .map(|note| note.params()["requestId"].to_string());
-    withdrawn.sort();
-    let mut asked = questions
+        .map(|received| received.params()["requestId"].to_string());
+    cancelled.sort();
+    let mut asked = server_requests
         .each_ref()
-        .map(|question| question.id().to_string());
+        .map(|server_request| server_request.id().to_string());
     asked.sort();
-    assert_eq!(withdrawn, asked);
-    gateway.respond(&questions[0], accept("too late"));
+    assert_eq!(cancelled, asked);
+    gateway.respond(&server_requests[0], accept("too late"));
     gateway.ask("ping", json!({})).result();
     assert_eq!(fake.requests_of("tools/call").len(), 1);
     assert_eq!(fake.runs("ask"), 0);
 }
 
 #[test]
-fn progress_keeps_its_token_and_grows_over_all_rounds() {
-    let asks = Reply::sse()
+fn progress_keeps_its_token_and_increases_over_all_rounds() {
+    let inputs = Reply::sse()
         .event(progress(5.0))
         .event(crate::common::message::input_required(
             &json!({ "a": elicit("?") }),
             None,
         ));
     let fake = PAIR.fake().tool("ask");
-    fake.on_tool("ask", asks.runs(false));
+    fake.on_tool("ask", inputs.runs(false));
     let rest = Reply::sse().event(progress(1.0)).event(progress(6.0));
     fake.on_tool("ask", rest.event(complete_text("done")));
     let mut gateway = PAIR.gateway_for(&fake, everything());
     let id = gateway.start_call_with_progress("ask", "mine");
-    let question = gateway.next_request(ELICIT);
-    gateway.respond(&question, accept("this"));
-    // The law wants each to be more than the one before.
+    let server_request = gateway.next_request(ELICIT);
+    gateway.respond(&server_request, accept("this"));
+    // The protocol checker requires that progress increases.
     let mut last = 0.0;
     while last < 6.0 {
-        let said = gateway.next_notification("notifications/progress");
-        assert_eq!(said.params()["progressToken"], "mine");
-        last = said.params()["progress"].as_f64().unwrap();
+        let received = gateway.next_notification("notifications/progress");
+        assert_eq!(received.params()["progressToken"], "mine");
+        last = received.params()["progress"].as_f64().unwrap();
     }
     assert_eq!(gateway.answer(id).text(), "done");
     let calls = fake.requests_of("tools/call");
@@ -222,19 +228,19 @@ fn progress_keeps_its_token_and_grows_over_all_rounds() {
 }
 
 #[test]
-fn prompts_and_resources_ask_too() {
+fn input_required_works_in_prompts_and_resources() {
     let fake = PAIR.fake().prompt("p").resource("a:b");
-    let asks = Reply::input_required(&json!({ "a": elicit("?") }), Some("s"));
-    fake.on("prompts/get", asks.clone())
-        .on("resources/read", asks);
+    let inputs = Reply::input_required(&json!({ "a": elicit("?") }), Some("s"));
+    fake.on("prompts/get", inputs.clone())
+        .on("resources/read", inputs);
     let mut gateway = PAIR.gateway_for(&fake, everything());
     for (method, params) in [
         ("prompts/get", json!({ "name": "p" })),
         ("resources/read", json!({ "uri": "a:b" })),
     ] {
         let id = gateway.request(method, params);
-        let question = gateway.next_request(ELICIT);
-        gateway.respond(&question, accept("this"));
+        let server_request = gateway.next_request(ELICIT);
+        gateway.respond(&server_request, accept("this"));
         gateway.answer(id).result();
         let again = &fake.requests_of(method)[1];
         assert_eq!(again.params()["inputResponses"]["a"], accept("this"));
@@ -243,7 +249,7 @@ fn prompts_and_resources_ask_too() {
 }
 
 #[test]
-fn what_only_a_modern_client_could_mend_is_an_error_that_says_what_is_missing() {
+fn a_missing_capability_error_reaches_a_legacy_client_with_its_data() {
     let required = json!({ "requiredCapabilities": { "sampling": {} } });
     let missing = error_with(-32021, "sampling is needed", &required);
     let fake = PAIR.fake().tool("ask");
@@ -255,20 +261,23 @@ fn what_only_a_modern_client_could_mend_is_an_error_that_says_what_is_missing() 
 }
 
 #[test]
-fn questions_of_two_backends_under_one_key_are_kept_apart() {
+fn input_requests_of_two_backends_with_one_key_are_kept_apart() {
     let fakes = ["one", "two"].map(|tool| {
         let fake = PAIR.fake().tool(tool);
-        let asks = json!({ "k": elicit(tool) });
-        fake.on_tool(tool, Reply::input_required(&asks, Some(tool)));
+        let inputs = json!({ "k": elicit(tool) });
+        fake.on_tool(tool, Reply::input_required(&inputs, Some(tool)));
         fake
     });
     let toml = fakes[0].entry("a", "") + &fakes[1].entry("b", "");
     let mut gateway = PAIR.gateway_with(&toml, everything());
     let ids = ["one", "two"].map(|tool| gateway.start_call(tool, json!({})));
     for _ in 0..2 {
-        let question = gateway.next_request(ELICIT);
-        let words = question.params()["message"].as_str().unwrap().to_owned();
-        gateway.respond(&question, accept(&words));
+        let server_request = gateway.next_request(ELICIT);
+        let message = server_request.params()["message"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        gateway.respond(&server_request, accept(&message));
     }
     for ((id, fake), tool) in ids.into_iter().zip(&fakes).zip(["one", "two"]) {
         gateway.answer(id).result();
@@ -279,14 +288,14 @@ fn questions_of_two_backends_under_one_key_are_kept_apart() {
     }
 }
 
-/// Each version asks only what it has, and the error says what is missing.
+/// The error names what is missing.
 #[test]
-fn what_a_version_does_not_have_is_not_asked() {
+fn a_request_that_the_clients_version_lacks_fails_the_call() {
     let url = json!({ "mode": "url", "url": "https://a.example", "message": "?" });
     let url = json!({ "method": ELICIT, "params": url });
     let tools = json!({ "messages": [], "maxTokens": 1, "tools": [] });
     let tools = json!({ "method": "sampling/createMessage", "params": tools });
-    for (version, capabilities, question) in [
+    for (version, capabilities, input_request) in [
         ("2025-06-18", json!({ "elicitation": {} }), &url),
         (LEGACY, json!({ "elicitation": {} }), &url),
         (
@@ -300,12 +309,12 @@ fn what_a_version_does_not_have_is_not_asked() {
         let fake = pair.fake().tool("ask");
         fake.on_tool(
             "ask",
-            Reply::input_required(&json!({ "k": question }), None),
+            Reply::input_required(&json!({ "k": input_request }), None),
         );
         let mut gateway = pair.gateway_for(&fake, capabilities);
         let answer = gateway.call("ask", json!({}));
-        assert_eq!(answer.code(), -32603, "{version} {question}");
-        let what = if *question == tools {
+        assert_eq!(answer.code(), -32603, "{version} {input_request}");
+        let what = if *input_request == tools {
             "sampling"
         } else {
             "elicitation"
@@ -316,7 +325,7 @@ fn what_a_version_does_not_have_is_not_asked() {
 }
 
 #[test]
-fn every_url_has_an_id_of_its_own() {
+fn every_url_elicitation_gets_its_own_id() {
     let url = |n: u8| {
         let params =
             json!({ "mode": "url", "url": format!("https://a.example/{n}"), "message": "?" });
@@ -327,13 +336,13 @@ fn every_url_has_an_id_of_its_own() {
         None,
     )]);
     let id = gateway.start_call("ask", json!({}));
-    let questions = [gateway.next_request(ELICIT), gateway.next_request(ELICIT)];
-    let ids = questions
+    let server_requests = [gateway.next_request(ELICIT), gateway.next_request(ELICIT)];
+    let ids = server_requests
         .each_ref()
-        .map(|question| question.params()["elicitationId"].clone());
+        .map(|server_request| server_request.params()["elicitationId"].clone());
     assert!(ids[0].is_string() && ids[0] != ids[1], "{ids:?}");
-    for question in &questions {
-        gateway.respond(question, json!({ "action": "accept" }));
+    for server_request in &server_requests {
+        gateway.respond(server_request, json!({ "action": "accept" }));
     }
     assert_eq!(gateway.answer(id).text(), "done");
 }

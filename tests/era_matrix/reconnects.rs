@@ -1,4 +1,4 @@
-//! Backends that go and come back, in the same era or in the other.
+//! Backends that disconnect and return, in the same era or in the other.
 
 use serde_json::json;
 
@@ -19,55 +19,55 @@ fn a_subscription_outlives_its_backend() {
         let updates = gateway.listen(json!({ "resourceSubscriptions": ["a:b"] }));
         assert_eq!(gateway.tool_names(), ["old"]);
         fake.go_down();
-        fake.set_tools(&["new"]).forget_everything();
+        fake.set_tools(&["new"]).forget_all_state();
         fake.come_up();
         gateway.next_subscribed(&tools.id, TOOLS);
         assert_eq!(gateway.tool_names(), ["new"]);
-        fake.announce(UPDATED, json!({ "uri": "a:b" }));
+        fake.notify_clients(UPDATED, json!({ "uri": "a:b" }));
         gateway.next_subscribed(&updates.id, UPDATED);
         assert_eq!(gateway.call("new", json!({})).text(), "new {}");
     }
 }
 
-/// A client of each era before a backend that was of one era and is now of the other.
-fn changes(to_modern: bool, goes_down: bool) {
+/// Calls a backend that changes its era, with a client of each era.
+fn assert_change_detected(to_modern: bool, goes_down: bool) {
     for client in [LEGACY, MODERN] {
         let pair = Pair::new(client, LEGACY);
         let fake = FakeBackend::start().tool("t");
-        fake.become_of(!to_modern);
+        fake.set_era(!to_modern);
         let mut gateway = pair.gateway(&fake);
         gateway.call("t", json!({})).result();
         if goes_down {
             fake.go_down();
         }
-        fake.become_of(to_modern);
+        fake.set_era(to_modern);
         if goes_down {
             fake.come_up();
         }
-        assert_eq!(gateway.call_until_it_works("t").text(), "t {}", "{client}");
+        assert_eq!(gateway.call_until_success("t").text(), "t {}", "{client}");
         assert_eq!(fake.runs("t"), 2, "{client}");
-        // What it was asked before that was known.
-        fake.offences();
+        // The requests before the change was detected.
+        fake.violations();
     }
 }
 
 #[test]
-fn a_backend_that_comes_back_modern_is_served_as_that() {
-    changes(true, true);
+fn a_backend_that_returns_as_modern_is_detected() {
+    assert_change_detected(true, true);
 }
 
 #[test]
-fn a_backend_that_comes_back_legacy_is_served_as_that() {
-    changes(false, true);
+fn a_backend_that_returns_as_legacy_is_detected() {
+    assert_change_detected(false, true);
 }
 
-/// Behind a balancer nobody hangs up.
+/// Behind a load balancer the connection stays open.
 #[test]
-fn a_backend_that_all_of_a_sudden_is_modern_is_found_out() {
-    changes(true, false);
+fn a_backend_that_becomes_modern_without_disconnecting_is_detected() {
+    assert_change_detected(true, false);
 }
 
 #[test]
-fn a_backend_that_all_of_a_sudden_is_legacy_is_found_out() {
-    changes(false, false);
+fn a_backend_that_becomes_legacy_without_disconnecting_is_detected() {
+    assert_change_detected(false, false);
 }

@@ -1,4 +1,4 @@
-//! Streams that stay open, written to while they are.
+//! Event streams that a test writes to while they are open.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex};
@@ -8,11 +8,11 @@ use tokio::sync::Notify;
 
 use super::PATIENCE;
 
-/// An event stream that a test writes to after it has begun. Clones are the same stream.
+/// An open event stream. Clones are the same stream.
 ///
 /// Text is a template like that of a [`Reply`](super::reply::Reply).
 #[derive(Clone)]
-pub struct Live {
+pub struct LiveStream {
     inner: Arc<Inner>,
 }
 
@@ -28,16 +28,16 @@ struct State {
     ended: bool,
 }
 
-/// What comes next.
+/// The next step of a stream.
 pub(super) enum Piece {
     Text(String),
-    /// The body ends in good order.
+    /// The body ends normally.
     End,
     /// The connection closes.
     HangUp,
 }
 
-impl Live {
+impl LiveStream {
     pub fn new() -> Self {
         Self {
             inner: Arc::new(Inner {
@@ -48,32 +48,32 @@ impl Live {
         }
     }
 
-    /// Sends a message.
+    /// Sends an event with this message.
     pub fn event(&self, message: &Value) {
         self.text(&format!("event: message\ndata: {message}\n\n"));
     }
 
-    /// Sends these characters.
+    /// Sends this text as it is.
     pub fn text(&self, text: &str) {
         self.push(Piece::Text(text.to_owned()));
     }
 
-    /// Ends the stream in good order.
+    /// Ends the body normally.
     pub fn end(&self) {
         self.push(Piece::End);
     }
 
-    /// Breaks the connection.
+    /// Closes the connection without ending the body.
     pub fn hang_up(&self) {
         self.push(Piece::HangUp);
     }
 
-    /// Neither side has ended it.
+    /// Whether neither side has ended it.
     pub fn is_open(&self) -> bool {
         !self.inner.state.lock().unwrap().ended
     }
 
-    /// Blocks the test until one of the sides has ended it.
+    /// Blocks the test until one side has ended it.
     pub fn wait_until_closed(&self) {
         let state = self.inner.state.lock().unwrap();
         let (state, _) = self
@@ -99,13 +99,13 @@ impl Live {
         }
     }
 
-    /// Whoever writes the stream holds this; it ends with it, however that comes about.
+    /// A guard for the writer of the stream; the stream counts as ended when it is dropped.
     pub(super) fn opened(&self) -> Opened {
         Opened(self.clone())
     }
 }
 
-pub(super) struct Opened(Live);
+pub(super) struct Opened(LiveStream);
 
 impl Drop for Opened {
     fn drop(&mut self) {

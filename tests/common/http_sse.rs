@@ -1,23 +1,24 @@
-//! The transport of 2024-11-05: a stream that GET opens, and answers that come on it.
+//! The HTTP+SSE transport (MCP 2024-11-05, basic/transports): GET opens a stream, and responses
+//! come on it.
 
 use std::collections::HashMap;
 
-use super::live::Live;
+use super::live_stream::LiveStream;
 use super::reply::{Reply, Step};
 use super::server::Server;
 use super::wire::Request;
 
-/// The streams of the clients, by where they post to.
+/// The clients' streams, by the target that they post to.
 #[derive(Default)]
-pub(super) struct OldSse {
-    clients: HashMap<String, Live>,
+pub(super) struct HttpSse {
+    clients: HashMap<String, LiveStream>,
 }
 
-impl OldSse {
-    /// What this transport does with a request, if it is the server's. The answer proper goes out
-    /// on the client's stream.
+impl HttpSse {
+    /// Handles a request if the server uses this transport. The JSON-RPC response goes out on the
+    /// client's stream.
     pub fn intercept(server: &mut Server, request: &Request) -> Option<Reply> {
-        let transport = server.old_sse.as_mut()?;
+        let transport = server.http_sse.as_mut()?;
         if request.http_method == "GET" {
             return Some(transport.open());
         }
@@ -31,14 +32,14 @@ impl OldSse {
 
     fn open(&mut self) -> Reply {
         let target = format!("/messages?client={}", self.clients.len() + 1);
-        let live = Live::new();
+        let live = LiveStream::new();
         let endpoint = format!("event: endpoint\ndata: {target}\n\n");
         self.clients.insert(target, live.clone());
         Reply::sse().body(endpoint).live(&live)
     }
 }
 
-async fn relay(reply: Reply, request: Request, live: Live) {
+async fn relay(reply: Reply, request: Request, live: LiveStream) {
     let is_stream = reply.is_stream();
     for step in reply.steps {
         match step {

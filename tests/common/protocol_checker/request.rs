@@ -1,23 +1,23 @@
-//! What the law has to know of a request of the client.
+//! What the protocol checker reads from a request of the client.
 
 use serde_json::Value;
 
 /// One request, as the client sent it.
 #[derive(Clone, Default)]
-pub(super) struct Asked {
+pub(super) struct ClientRequest {
     pub method: String,
-    /// It carries the modern era's metadata.
+    /// It has the modern era's metadata.
     pub modern: bool,
     pub capabilities: Value,
     pub log_level: Option<String>,
     pub progress_token: Option<Value>,
-    /// Of a `subscriptions/listen`.
+    /// The filter of a `subscriptions/listen`.
     pub filter: Value,
     /// Its place among all requests.
     pub place: usize,
 }
 
-impl Asked {
+impl ClientRequest {
     pub fn read(message: &Value, place: usize) -> Self {
         let params = &message["params"];
         let meta = |key: &str| &params["_meta"][format!("io.modelcontextprotocol/{key}")];
@@ -33,7 +33,7 @@ impl Asked {
         }
     }
 
-    /// Which results a modern client may keep, and therefore must be told for how long.
+    /// Whether a modern client may cache the result, which then needs cache hints.
     pub fn is_cacheable(&self) -> bool {
         matches!(
             self.method.as_str(),
@@ -46,7 +46,7 @@ impl Asked {
         )
     }
 
-    /// Which requests may be answered with questions.
+    /// Whether the result may be `input_required`.
     pub fn takes_input(&self) -> bool {
         matches!(
             self.method.as_str(),
@@ -76,8 +76,8 @@ impl Asked {
     }
 }
 
-/// Whether someone with these capabilities may be asked this.
-pub(super) fn may_be_asked(capabilities: &Value, method: &str, params: &Value) -> bool {
+/// Whether a client with these capabilities may get this request.
+pub(super) fn is_declared(capabilities: &Value, method: &str, params: &Value) -> bool {
     let elicitation = &capabilities["elicitation"];
     match method {
         "ping" => true,

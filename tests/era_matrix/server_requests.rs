@@ -1,5 +1,5 @@
-//! What a backend wants to know of the client in the middle of a call. More of it in
-//! [`input`](crate::era_matrix::input).
+//! Requests of a backend to the client during a call. [`input`](crate::era_matrix::input) tests
+//! them in depth.
 
 use serde_json::{Value, json};
 
@@ -17,8 +17,8 @@ const WAY: [&str; 4] = [
     "input_required ← input_required",
 ];
 
-/// One question of a backend: what it asks, and what the client says.
-pub struct Question {
+/// A request of a backend, and the client's result.
+pub struct ServerRequest {
     pub method: &'static str,
     pub params: Value,
     pub answer: Value,
@@ -26,49 +26,53 @@ pub struct Question {
 
 pub fn sampling(pair: Pair) -> &'static str {
     let message = json!({ "role": "user", "content": { "type": "text", "text": "?" } });
-    let said = json!({ "type": "text", "text": "42" });
-    let question = Question {
+    let content = json!({ "type": "text", "text": "42" });
+    let server_request = ServerRequest {
         method: "sampling/createMessage",
         params: json!({ "messages": [message], "maxTokens": 7, "temperature": 0.5 }),
-        answer: json!({ "role": "assistant", "content": said, "model": "m" }),
+        answer: json!({ "role": "assistant", "content": content, "model": "m" }),
     };
-    let mut asked = Asked::new(pair, json!({ "sampling": {} }), &question);
-    let shown = asked.exchange(&question);
-    assert_eq!(shown, question.params);
+    let mut fixture = Fixture::new(pair, json!({ "sampling": {} }), &server_request);
+    let shown = fixture.exchange(&server_request);
+    assert_eq!(shown, server_request.params);
     way(pair)
 }
 
 pub fn elicitation_form(pair: Pair) -> &'static str {
     let properties = json!({ "name": { "type": "string", "title": "Name" } });
     let schema = json!({ "type": "object", "properties": properties, "required": ["name"] });
-    let question = Question {
+    let server_request = ServerRequest {
         method: "elicitation/create",
         params: json!({ "message": "who?", "requestedSchema": schema }),
         answer: json!({ "action": "accept", "content": { "name": "octocat" } }),
     };
-    // Bare elicitation means forms.
-    let mut asked = Asked::new(pair, json!({ "elicitation": {} }), &question);
-    let shown = asked.exchange(&question);
+    // An empty elicitation capability means forms.
+    let mut fixture = Fixture::new(pair, json!({ "elicitation": {} }), &server_request);
+    let shown = fixture.exchange(&server_request);
     assert_eq!(shown["message"], "who?");
-    assert_eq!(shown["requestedSchema"], question.params["requestedSchema"]);
+    assert_eq!(
+        shown["requestedSchema"],
+        server_request.params["requestedSchema"]
+    );
     way(pair)
 }
 
-/// A client of 2025-11-25 needs an id for each, which the other era doesn't have.
+/// A legacy client needs an `elicitationId`, which the modern era doesn't have (MCP 2025-11-25,
+/// client/elicitation).
 pub fn elicitation_url(pair: Pair) -> &'static str {
     let mut params = json!({ "mode": "url", "url": "https://a.example/?x", "message": "there" });
     if !pair.modern_backend() {
         params["elicitationId"] = json!("e-1");
     }
-    let question = Question {
+    let server_request = ServerRequest {
         method: "elicitation/create",
         params,
         answer: json!({ "action": "accept" }),
     };
     let can = json!({ "elicitation": { "form": {}, "url": {} } });
-    let mut asked = Asked::new(pair, can, &question);
-    let shown = asked.exchange(&question);
-    assert_eq!(shown["url"], question.params["url"]);
+    let mut fixture = Fixture::new(pair, can, &server_request);
+    let shown = fixture.exchange(&server_request);
+    assert_eq!(shown["url"], server_request.params["url"]);
     assert_eq!(shown["mode"], "url");
     if !pair.modern_client() {
         let id = shown["elicitationId"].as_str().unwrap_or_default();
@@ -79,66 +83,66 @@ pub fn elicitation_url(pair: Pair) -> &'static str {
 }
 
 pub fn roots(pair: Pair) -> &'static str {
-    let question = Question {
+    let server_request = ServerRequest {
         method: "roots/list",
         params: json!({}),
         answer: json!({ "roots": [{ "uri": "file:///home", "name": "home" }] }),
     };
-    let mut asked = Asked::new(pair, json!({ "roots": {} }), &question);
-    asked.exchange(&question);
+    let mut fixture = Fixture::new(pair, json!({ "roots": {} }), &server_request);
+    fixture.exchange(&server_request);
     way(pair)
 }
 
-/// The backend hears what the client can do, and is refused what it can't. The law sees to it
-/// that the client is not bothered.
+/// The backend gets the client's capabilities, and an error for an undeclared one. The protocol
+/// checker fails the test if the request reaches the client.
 pub fn undeclared(pair: Pair) -> &'static str {
-    let question = Question {
+    let server_request = ServerRequest {
         method: "sampling/createMessage",
         params: json!({ "messages": [], "maxTokens": 1 }),
         answer: Value::Null,
     };
-    let mut asked = Asked::new(pair, json!({ "elicitation": {} }), &question);
-    let id = asked.gateway.start_call("ask", json!({}));
+    let mut fixture = Fixture::new(pair, json!({ "elicitation": {} }), &server_request);
+    let id = fixture.gateway.start_call("ask", json!({}));
     if pair.modern_backend() {
-        let answer = asked.gateway.answer(id);
+        let answer = fixture.gateway.answer(id);
         assert!(answer.0.json.get("error").is_some(), "{answer:?}");
         if pair.modern_client() {
             assert_eq!(answer.code(), -32021);
             let required = &answer.error()["data"]["requiredCapabilities"];
             assert!(required["sampling"].is_object(), "{answer:?}");
         }
-        let call = asked.fake.next_request("tools/call");
-        let told = call.meta("clientCapabilities");
-        assert!(told["elicitation"].is_object(), "{told}");
-        assert!(told.get("sampling").is_none(), "{told}");
-        assert_eq!(asked.fake.runs("ask"), 0);
+        let call = fixture.fake.next_request("tools/call");
+        let declared = call.meta("clientCapabilities");
+        assert!(declared["elicitation"].is_object(), "{declared}");
+        assert!(declared.get("sampling").is_none(), "{declared}");
+        assert_eq!(fixture.fake.runs("ask"), 0);
     } else {
-        let refusal = asked.fake.next_request("response");
+        let refusal = fixture.fake.next_request("response");
         assert!(refusal.message["error"]["code"].is_i64(), "{refusal:?}");
-        asked.gate.open();
-        assert_eq!(asked.gateway.answer(id).text(), "done");
+        fixture.gate.open();
+        assert_eq!(fixture.gateway.answer(id).text(), "done");
     }
     pair.pick(
-        "the backend is refused",
+        "error to the backend",
         "the call fails",
-        "the backend is refused",
+        "error to the backend",
         "-32021",
     )
 }
 
-/// A gateway, its client, and a backend whose tool `ask` asks one thing.
-struct Asked {
+/// A gateway, its client, and a backend whose tool `ask` sends one request.
+struct Fixture {
     pair: Pair,
     fake: FakeBackend,
     gateway: TestGateway,
     gate: Gate,
 }
 
-impl Asked {
-    fn new(pair: Pair, capabilities: Value, question: &Question) -> Self {
+impl Fixture {
+    fn new(pair: Pair, capabilities: Value, server_request: &ServerRequest) -> Self {
         let fake = pair.fake().tool("ask");
         let gate = Gate::new();
-        let (method, params) = (question.method, question.params.clone());
+        let (method, params) = (server_request.method, server_request.params.clone());
         if pair.modern_backend() {
             let requests = json!({ "k": { "method": method, "params": params } });
             fake.on_tool(
@@ -159,26 +163,26 @@ impl Asked {
         }
     }
 
-    /// The question goes to the client and the answer to the backend; the tool runs once. Returns
-    /// what the client was asked.
-    fn exchange(&mut self, question: &Question) -> Value {
+    /// Calls the tool and lets the client answer the request; asserts that the answer reaches the
+    /// backend and that the tool runs once. Returns the params that the client got.
+    fn exchange(&mut self, server_request: &ServerRequest) -> Value {
         let call = json!({ "name": "ask", "arguments": { "a": 1 } });
         let id = self.gateway.request("tools/call", call.clone());
         let (shown, id) = if self.pair.modern_client() {
             let asked = self.gateway.answer(id);
-            let (key, shown) = asked.question();
-            assert_eq!(shown["method"], question.method);
-            let answers = json!({ key: question.answer });
+            let (key, shown) = asked.input_request();
+            assert_eq!(shown["method"], server_request.method);
+            let answers = json!({ key: server_request.answer });
             let id = self.gateway.retry("tools/call", &call, &asked, answers);
             (shown["params"].clone(), id)
         } else {
-            let asked = self.gateway.next_request(question.method);
-            self.gateway.respond(&asked, question.answer.clone());
+            let asked = self.gateway.next_request(server_request.method);
+            self.gateway.respond(&asked, server_request.answer.clone());
             (asked.params().clone(), id)
         };
-        assert_eq!(self.heard(), question.answer);
+        assert_eq!(self.received(), server_request.answer);
         if !self.pair.modern_backend() && !self.pair.modern_client() {
-            self.completes(&shown);
+            self.assert_completion_forwarded(&shown);
         }
         self.gate.open();
         assert_eq!(self.gateway.answer(id).text(), "done");
@@ -186,8 +190,8 @@ impl Asked {
         shown
     }
 
-    /// What the backend hears.
-    fn heard(&self) -> Value {
+    /// The result that the backend gets.
+    fn received(&self) -> Value {
         if !self.pair.modern_backend() {
             let answer = self.fake.next_request("response");
             assert_eq!(answer.message["id"], 0);
@@ -204,13 +208,14 @@ impl Asked {
         again.params()["inputResponses"]["k"].clone()
     }
 
-    /// What happened behind the URL is told on the stream that GET opened.
-    fn completes(&mut self, shown: &Value) {
+    /// Asserts that the completion of a URL elicitation, sent on the GET stream, is forwarded.
+    fn assert_completion_forwarded(&mut self, shown: &Value) {
         if let Some(id) = shown.get("elicitationId") {
             let done = "notifications/elicitation/complete";
-            self.fake.announce(done, json!({ "elicitationId": id }));
-            let told = self.gateway.next_notification(done);
-            assert_eq!(told.params()["elicitationId"], *id);
+            self.fake
+                .notify_clients(done, json!({ "elicitationId": id }));
+            let forwarded = self.gateway.next_notification(done);
+            assert_eq!(forwarded.params()["elicitationId"], *id);
         }
     }
 }

@@ -1,27 +1,27 @@
-//! The law must notice who breaks it.
+//! The protocol checker accepts valid exchanges and panics on violations.
 
 use serde_json::{Value, json};
 
-use crate::common::law::Law;
+use crate::common::protocol_checker::ProtocolChecker;
 
 #[test]
-fn the_law_notices_what_breaks_it() {
+fn violations_of_json_rpc_are_reported() {
     let ask = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
     let cancel = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
     let answer = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
     let refusal = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"no"}}"#;
-    let holds = |sent: &[&str], received: &[&str]| {
+    let accepts = |sent: &[&str], received: &[&str]| {
         std::panic::catch_unwind(|| {
-            let mut law = Law::default();
-            sent.iter().for_each(|line| law.sent(line.as_bytes()));
+            let mut checker = ProtocolChecker::default();
+            sent.iter().for_each(|line| checker.sent(line.as_bytes()));
             received
                 .iter()
-                .for_each(|line| drop(law.received(line.as_bytes())));
-            assert!(law.unanswered().is_empty());
+                .for_each(|line| drop(checker.received(line.as_bytes())));
+            assert!(checker.unanswered().is_empty());
         })
         .is_ok()
     };
-    for (lawful, sent, received) in [
+    for (valid, sent, received) in [
         (true, &[ask][..], &[answer][..]),
         (false, &[ask], &[]),
         (false, &[ask], &[answer, answer]),
@@ -57,21 +57,21 @@ fn the_law_notices_what_breaks_it() {
             &[r#"{"jsonrpc":"2.0","id":null,"method":"roots/list"}"#],
         ),
     ] {
-        assert_eq!(holds(sent, received), lawful, "{sent:?} and {received:?}");
+        assert_eq!(accepts(sent, received), valid, "{sent:?} and {received:?}");
     }
 }
 
-/// Whether what was sent (→) and received (←), in this order, keeps the law.
-fn holds(exchange: &[(&str, Value)]) -> bool {
+/// Whether the checker accepts what was sent (→) and received (←), in this order.
+fn accepts(exchange: &[(&str, Value)]) -> bool {
     std::panic::catch_unwind(|| {
-        let mut law = Law::default();
+        let mut checker = ProtocolChecker::default();
         for (direction, message) in exchange {
             let mut message = message.clone();
             message["jsonrpc"] = json!("2.0");
             let line = message.to_string();
             match *direction {
-                "→" => law.sent(line.as_bytes()),
-                _ => drop(law.received(line.as_bytes())),
+                "→" => checker.sent(line.as_bytes()),
+                _ => drop(checker.received(line.as_bytes())),
             }
         }
     })
@@ -108,12 +108,12 @@ fn error(id: Value, code: i64) -> (&'static str, Value) {
     )
 }
 
-fn note(method: &str, params: Value) -> (&'static str, Value) {
+fn notification(method: &str, params: Value) -> (&'static str, Value) {
     ("←", json!({ "method": method, "params": params }))
 }
 
 #[test]
-fn each_era_is_told_only_what_it_knows() {
+fn members_and_codes_of_the_other_era_are_reported() {
     let call = modern(json!(1), "tools/call", json!({}));
     let list = modern(json!(1), "tools/list", json!({}));
     let legacy_call = (
@@ -129,7 +129,7 @@ fn each_era_is_told_only_what_it_knows() {
         )
     };
     let cached = json!({ "resultType": "complete", "ttlMs": 0, "cacheScope": "private" });
-    for (lawful, exchange) in [
+    for (valid, exchange) in [
         (
             true,
             vec![
@@ -161,59 +161,62 @@ fn each_era_is_told_only_what_it_knows() {
         (false, vec![call.clone(), error(json!(1), -32020)]),
         (false, vec![call, error(json!(1), -32022)]),
     ] {
-        assert_eq!(holds(&exchange), lawful, "{exchange:?}");
+        assert_eq!(accepts(&exchange), valid, "{exchange:?}");
     }
 }
 
 #[test]
-fn only_a_legacy_client_is_asked_and_only_what_it_can() {
+fn requests_that_a_client_may_not_get_are_reported() {
     let ask = ("←", json!({ "id": 7, "method": "roots/list" }));
     let can_roots = initialize(json!({ "roots": {} }));
     let cannot = initialize(json!({ "sampling": {} }));
-    for (lawful, exchange) in [
+    for (valid, exchange) in [
         (true, vec![can_roots.clone(), ready(), ask.clone()]),
         (false, vec![can_roots, ask.clone()]),
         (false, vec![cannot, ready(), ask.clone()]),
         (false, vec![modern(json!(1), "tools/call", json!({})), ask]),
     ] {
-        assert_eq!(holds(&exchange), lawful, "{exchange:?}");
+        assert_eq!(accepts(&exchange), valid, "{exchange:?}");
     }
 }
 
 #[test]
-fn before_it_is_ready_a_legacy_client_hears_only_logs_and_pings() {
-    let log = note("notifications/message", json!({ "level": "info" }));
-    let changed = note("notifications/tools/list_changed", json!({}));
+fn before_initialized_only_logs_and_pings_are_allowed() {
+    let log = notification("notifications/message", json!({ "level": "info" }));
+    let changed = notification("notifications/tools/list_changed", json!({}));
     let ping = ("←", json!({ "id": 7, "method": "ping" }));
-    let met = initialize(json!({}));
+    let initialize_sent = initialize(json!({}));
     let asked = ("→", json!({ "id": 1, "method": "tools/list" }));
-    for (lawful, exchange) in [
-        (true, vec![met.clone(), log, ping]),
-        (false, vec![met.clone(), changed.clone()]),
-        (true, vec![met.clone(), ready(), changed.clone()]),
-        (true, vec![met, asked, changed.clone()]),
+    for (valid, exchange) in [
+        (true, vec![initialize_sent.clone(), log, ping]),
+        (false, vec![initialize_sent.clone(), changed.clone()]),
+        (
+            true,
+            vec![initialize_sent.clone(), ready(), changed.clone()],
+        ),
+        (true, vec![initialize_sent, asked, changed.clone()]),
         (false, vec![ready(), changed]),
     ] {
-        assert_eq!(holds(&exchange), lawful, "{exchange:?}");
+        assert_eq!(accepts(&exchange), valid, "{exchange:?}");
     }
 }
 
 #[test]
-fn progress_is_of_a_request_in_flight_and_grows() {
+fn progress_without_a_request_in_flight_or_without_increase_is_reported() {
     let call = modern(
         json!(1),
         "tools/call",
         json!({ "_meta": { "progressToken": "t" } }),
     );
     let progress = |token: Value, progress: f64| {
-        note(
+        notification(
             "notifications/progress",
             json!({ "progressToken": token, "progress": progress }),
         )
     };
     let done = result(json!(1), json!({ "resultType": "complete" }));
     let (one, two) = (progress(json!("t"), 1.0), progress(json!("t"), 2.0));
-    for (lawful, exchange) in [
+    for (valid, exchange) in [
         (
             true,
             vec![call.clone(), one.clone(), two.clone(), done.clone()],
@@ -224,26 +227,26 @@ fn progress_is_of_a_request_in_flight_and_grows() {
         (false, vec![call, done, one.clone()]),
         (false, vec![one]),
     ] {
-        assert_eq!(holds(&exchange), lawful, "{exchange:?}");
+        assert_eq!(accepts(&exchange), valid, "{exchange:?}");
     }
 }
 
 #[test]
-fn subscribers_hear_what_they_asked_for_after_it_was_acknowledged() {
+fn notifications_outside_a_subscription_are_reported() {
     let filter = json!({ "notifications": { "toolsListChanged": true } });
     let listen = modern(json!(1), "subscriptions/listen", filter);
     let on = |id: Value, what: &str| {
         let meta = json!({ "io.modelcontextprotocol/subscriptionId": id });
-        note(
+        notification(
             &format!("notifications/{what}"),
             json!({ "_meta": meta, "notifications": {} }),
         )
     };
     let acknowledged = on(json!(1), "subscriptions/acknowledged");
     let changed = on(json!(1), "tools/list_changed");
-    let bare = note("notifications/tools/list_changed", json!({}));
-    let cancelled = note("notifications/cancelled", json!({ "requestId": 1 }));
-    for (lawful, exchange) in [
+    let bare = notification("notifications/tools/list_changed", json!({}));
+    let cancelled = notification("notifications/cancelled", json!({ "requestId": 1 }));
+    for (valid, exchange) in [
         (
             true,
             vec![
@@ -275,12 +278,12 @@ fn subscribers_hear_what_they_asked_for_after_it_was_acknowledged() {
         (false, vec![changed]),
         (false, vec![cancelled]),
     ] {
-        assert_eq!(holds(&exchange), lawful, "{exchange:?}");
+        assert_eq!(accepts(&exchange), valid, "{exchange:?}");
     }
 }
 
 #[test]
-fn who_has_read_that_a_request_is_cancelled_says_no_more_of_it() {
+fn responses_and_progress_after_a_read_cancellation_are_reported() {
     let call = modern(
         json!(1),
         "tools/call",
@@ -292,11 +295,11 @@ fn who_has_read_that_a_request_is_cancelled_says_no_more_of_it() {
     );
     let other = modern(json!(2), "tools/call", json!({}));
     let done = |id: u64| result(json!(id), json!({ "resultType": "complete" }));
-    let progress = note(
+    let progress = notification(
         "notifications/progress",
         json!({ "progressToken": "t", "progress": 1 }),
     );
-    for (lawful, exchange) in [
+    for (valid, exchange) in [
         (true, vec![call.clone(), cancel.clone(), done(1)]),
         (
             true,
@@ -320,27 +323,27 @@ fn who_has_read_that_a_request_is_cancelled_says_no_more_of_it() {
         ),
         (false, vec![call, cancel, other, done(2), progress]),
     ] {
-        assert_eq!(holds(&exchange), lawful, "{exchange:?}");
+        assert_eq!(accepts(&exchange), valid, "{exchange:?}");
     }
 }
 
 #[test]
-fn a_log_message_is_for_a_request_that_asked_for_its_level() {
+fn log_messages_below_the_requested_level_are_reported() {
     let level = json!({ "_meta": { "io.modelcontextprotocol/logLevel": "warning" } });
     let call = modern(json!(1), "tools/call", level);
     let log = |level: &str| {
-        note(
+        notification(
             "notifications/message",
             json!({ "level": level, "data": 1 }),
         )
     };
     let silent = modern(json!(1), "tools/call", json!({}));
-    for (lawful, exchange) in [
+    for (valid, exchange) in [
         (true, vec![call.clone(), log("error")]),
         (false, vec![call, log("info")]),
         (false, vec![silent, log("error")]),
         (true, vec![initialize(json!({})), log("info")]),
     ] {
-        assert_eq!(holds(&exchange), lawful, "{exchange:?}");
+        assert_eq!(accepts(&exchange), valid, "{exchange:?}");
     }
 }

@@ -1,5 +1,5 @@
-//! Corners where the eras meet other things of the gateway: its own names, its own errors, its
-//! deadlines, its start.
+//! Edge cases: the eras combined with renamed tools, the gateway's own errors, deadlines, startup,
+//! and members of wrong types.
 
 use serde_json::json;
 
@@ -11,7 +11,7 @@ use crate::common::reply::Reply;
 use crate::era_matrix::table::{LEGACY, MODERN, PAIRS, Pair};
 
 #[test]
-fn a_backend_hears_its_own_name_for_a_tool_in_body_and_header() {
+fn a_backend_gets_its_own_tool_name_in_body_and_header() {
     for pair in PAIRS {
         let fakes = [
             pair.fake().tool("same"),
@@ -35,7 +35,7 @@ fn a_backend_hears_its_own_name_for_a_tool_in_body_and_header() {
     }
 }
 
-/// For clients that hide errors from the model. The law looks for what each era must have.
+/// For clients that hide errors from the model. The protocol checker checks each era's members.
 #[test]
 fn errors_of_the_gateway_can_be_results_in_both_eras() {
     for pair in PAIRS {
@@ -52,15 +52,18 @@ fn errors_of_the_gateway_can_be_results_in_both_eras() {
 }
 
 #[test]
-fn a_call_that_takes_too_long_is_cancelled_in_the_way_of_its_backend() {
+fn a_call_that_exceeds_its_deadline_is_cancelled_by_the_rules_of_its_backends_era() {
     for pair in [Pair::new(MODERN, LEGACY), Pair::new(LEGACY, MODERN)] {
         let fake = pair.fake().tool("slow");
         let gate = Gate::new();
         fake.on_tool("slow", Reply::sse().hold(&gate).event(pair.text("late")));
         let toml = fake.entry("fake", "tools.timeout_secs = { slow = 1 }");
         let mut gateway = pair.gateway_with(&toml, json!({}));
-        assert_eq!(gateway.call("slow", json!({})).verdict().0, "deadline");
-        gate.wait_until_left(1);
+        assert_eq!(
+            gateway.call("slow", json!({})).gateway_error().0,
+            "deadline"
+        );
+        gate.wait_for_disconnects(1);
         if !pair.modern_backend() {
             fake.next_request("notifications/cancelled");
         }
@@ -68,24 +71,24 @@ fn a_call_that_takes_too_long_is_cancelled_in_the_way_of_its_backend() {
     }
 }
 
-/// Codes that an era reserves are not for backends to give to its clients.
+/// Codes that the modern era has removed or reserves.
 #[test]
-fn no_code_reaches_a_modern_client_that_its_era_reserves() {
+fn reserved_error_codes_of_a_backend_do_not_reach_a_modern_client() {
     for backend in [LEGACY, MODERN] {
         let pair = Pair::new(MODERN, backend);
         let fake = pair.fake().tool("t").resource("a:b");
         let mut gateway = pair.gateway(&fake);
         for code in [-32002, -32020, -32022, -32042, -32050, -32099] {
-            // Also where it is tried again.
+            // `always_tool`, because some codes cause a retry.
             fake.always_tool("t", Reply::json(&error(code, "as the backend says")));
             let answer = gateway.call("t", json!({}));
-            fake.as_usual("tools/call t");
+            fake.reset_script("tools/call t");
             assert!(
                 answer.message().contains("as the backend says"),
                 "{answer:?}"
             );
         }
-        // Those are the backend's own.
+        // These are a backend's own codes and pass unchanged.
         for code in [-32000, -32019, -32100, -1, 7] {
             fake.on_tool("t", Reply::json(&error(code, "as the backend says")));
             assert_eq!(gateway.call("t", json!({})).code(), code);
@@ -94,7 +97,7 @@ fn no_code_reaches_a_modern_client_that_its_era_reserves() {
 }
 
 #[test]
-fn an_error_with_a_status_is_the_answer() {
+fn a_json_rpc_error_with_an_http_error_status_is_passed_on() {
     for client in [LEGACY, MODERN] {
         let pair = Pair::new(client, MODERN);
         let fake = pair.fake().tool("t");
@@ -111,7 +114,7 @@ fn an_error_with_a_status_is_the_answer() {
 }
 
 #[test]
-fn who_asks_who_we_are_is_answered_whatever_the_backends_do() {
+fn discover_is_answered_while_all_backends_are_down_or_silent() {
     let silent = FakeBackend::start();
     silent.always("server/discover", Reply::stall());
     let down = FakeBackend::down();
@@ -128,21 +131,20 @@ fn who_asks_who_we_are_is_answered_whatever_the_backends_do() {
     gateway.eof();
 }
 
-/// Whatever stands where the protocol's own members stand: one answer each, and the next request
-/// is served.
+/// Each request gets one response, and the next request is served.
 #[test]
 fn members_of_a_wrong_type_are_answered_once() {
     for pair in PAIRS {
         let fake = pair.fake().tool("t").prompt("p").resource("a:b");
         let mut gateway = pair.gateway(&fake);
-        let strange = [
+        let values = [
             json!(null),
             json!(7),
             json!("x"),
             json!([]),
             json!({ "a": [] }),
         ];
-        for value in &strange {
+        for value in &values {
             for params in [
                 json!({ "name": "t", "arguments": value }),
                 json!({ "name": value }),
@@ -169,8 +171,8 @@ fn members_of_a_wrong_type_are_answered_once() {
             }
         }
         assert_eq!(gateway.call("t", json!({})).text(), "t {}");
-        // The fake was sent what a client may not send, if a client sends it.
-        fake.offences();
+        // The gateway forwards some of the client's invalid members to the fake backend.
+        fake.violations();
     }
 }
 
@@ -192,7 +194,7 @@ const METHODS: [&str; 15] = [
     "server/discover",
 ];
 
-/// Its id, if it is a subscription now.
+/// The id, if the subscription was acknowledged; `None` if it was refused.
 fn acknowledged(gateway: &mut TestGateway, id: u64) -> Option<u64> {
     loop {
         let message = gateway.next_message();
@@ -206,7 +208,6 @@ fn acknowledged(gateway: &mut TestGateway, id: u64) -> Option<u64> {
     }
 }
 
-/// What a request says of itself is as the client wrote it, or it is no request of this era.
 #[test]
 fn metadata_of_any_shape_is_answered_once() {
     let fake = FakeBackend::start().tool("t").modern();

@@ -1,11 +1,11 @@
-//! Answers that are none, answers carried byte for byte, and whose errors are whose.
+//! Invalid responses, responses that pass byte for byte, and the origin of errors.
 
 use serde_json::json;
 
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
+use crate::common::malformed::INVALID_RESPONSES;
 use crate::common::message;
-use crate::common::odd::NO_ANSWERS;
 use crate::common::reply::Reply;
 
 fn over(fake: &FakeBackend) -> TestGateway {
@@ -20,10 +20,10 @@ fn json_body(body: &str) -> Reply {
 }
 
 #[test]
-fn fault_75_an_answer_that_is_no_answer_is_a_bad_reply() {
+fn fault_75_an_invalid_response_is_a_bad_reply() {
     let fake = FakeBackend::start().tool("odd").tool("echo");
     let mut gateway = over(&fake);
-    for body in NO_ANSWERS {
+    for body in INVALID_RESPONSES {
         for sse in [false, true] {
             let reply = if sse {
                 Reply::sse().body(format!("data: {body}\n\n"))
@@ -32,7 +32,7 @@ fn fault_75_an_answer_that_is_no_answer_is_a_bad_reply() {
             };
             fake.on_tool("odd", reply);
             let answer = gateway.call("odd", json!({}));
-            let (class, executed, attempts) = answer.verdict();
+            let (class, executed, attempts) = answer.gateway_error();
             assert_eq!((executed, attempts), ("unknown", 1), "{body}");
             let as_expected = class == "bad_reply" || (sse && class == "outcome_unknown");
             assert!(as_expected, "{body}: {class}");
@@ -42,7 +42,7 @@ fn fault_75_an_answer_that_is_no_answer_is_a_bad_reply() {
 }
 
 #[test]
-fn fault_76_an_id_whose_type_has_changed_is_no_match() {
+fn fault_76_an_id_of_another_type_does_not_match() {
     let fake = FakeBackend::start().tool("odd");
     let mut gateway = over(&fake);
     fake.on_tool(
@@ -50,7 +50,7 @@ fn fault_76_an_id_whose_type_has_changed_is_no_match() {
         json_body(r#"{"jsonrpc":"2.0","id":""$id"","result":{"content":[]}}"#),
     );
     let answer = gateway.call("odd", json!({}));
-    assert_eq!(answer.verdict(), ("bad_reply", "unknown", 1));
+    assert_eq!(answer.gateway_error(), ("bad_reply", "unknown", 1));
 }
 
 #[test]
@@ -78,9 +78,9 @@ fn payloads_pass_byte_for_byte_both_ways() {
     assert!(body.contains(&params), "{body}");
 }
 
-/// The fake reads no such text: it takes the call for a mere POST. But every byte arrived.
+/// The fake backend can't parse this text and records the call as a plain POST.
 #[test]
-fn lone_surrogates_pass_as_they_were_written() {
+fn lone_surrogates_pass_unchanged() {
     let fake = FakeBackend::start().tool("echo");
     let mut gateway = over(&fake);
     let params = r#"{"name":"echo","arguments":{"s":"\ud800"}}"#;
@@ -93,7 +93,7 @@ fn lone_surrogates_pass_as_they_were_written() {
 }
 
 #[test]
-fn a_renamed_tool_is_called_by_its_own_name_and_the_rest_is_untouched() {
+fn a_renamed_tool_is_called_by_its_backends_name_and_the_rest_is_unchanged() {
     let fake = FakeBackend::start().tool("read_query");
     let rename = r#"tools.rename = { "read_query" = "sql_read" }"#;
     let mut gateway = TestGateway::with_config(&fake.entry("fake", rename));
@@ -110,7 +110,7 @@ fn a_renamed_tool_is_called_by_its_own_name_and_the_rest_is_untouched() {
 }
 
 #[test]
-fn an_error_of_the_backends_own_is_passed_on_without_ours_in_it() {
+fn a_backends_own_error_is_passed_on_unchanged() {
     let fake = FakeBackend::start().tool("fails");
     let mut gateway = over(&fake);
     let mut error = message::error(-32000, "mine");
@@ -122,7 +122,7 @@ fn an_error_of_the_backends_own_is_passed_on_without_ours_in_it() {
 }
 
 #[test]
-fn tool_errors_are_results_where_the_user_wants_them_so() {
+fn tool_errors_are_results_when_configured() {
     let fake = FakeBackend::start().tool("lost").tool("fails");
     let toml = "[gateway]\ntool_errors = \"result\"\n".to_owned() + &fake.entry("fake", "");
     let mut gateway = TestGateway::with_config(&toml);
@@ -142,7 +142,7 @@ fn tool_errors_are_results_where_the_user_wants_them_so() {
 }
 
 #[test]
-fn an_id_of_zero_is_an_id() {
+fn ids_that_are_zero_or_empty_are_valid() {
     let fake = FakeBackend::start().tool("echo");
     let mut gateway = over(&fake);
     let call = json!({ "name": "echo", "arguments": {} });

@@ -1,9 +1,9 @@
-//! Coming, going, and what is said in between.
+//! Handshake, utilities, notifications and shutdown.
 
 use serde_json::{Value, json};
 
 use crate::common::gate::Gate;
-use crate::common::live::Live;
+use crate::common::live_stream::LiveStream;
 use crate::common::message::{notification, progress as step};
 use crate::common::reply::Reply;
 use crate::era_matrix::table::{LEGACY, MODERN, Pair};
@@ -60,7 +60,7 @@ pub fn ping(pair: Pair) -> &'static str {
     let fake = pair.fake();
     let mut gateway = pair.gateway(&fake);
     let answer = gateway.ask("ping", json!({}));
-    let said = if pair.modern_client() {
+    let outcome = if pair.modern_client() {
         assert_eq!(answer.code(), -32601);
         "-32601"
     } else {
@@ -68,10 +68,10 @@ pub fn ping(pair: Pair) -> &'static str {
         "answered by the gateway"
     };
     assert!(fake.requests_of("ping").is_empty());
-    said
+    outcome
 }
 
-/// What only the other era has is unknown.
+/// Methods that only the other era has are unknown.
 pub fn foreign_methods(pair: Pair) -> &'static str {
     let fake = pair.fake().tool("t").resource("a:b");
     let mut gateway = pair.gateway(&fake);
@@ -96,11 +96,11 @@ pub fn foreign_methods(pair: Pair) -> &'static str {
     "-32601"
 }
 
-/// The level is the client's, however it says it, and holds whatever the backend sends.
+/// The client's level applies, however its era sets it, and whatever the backend sends.
 pub fn logging(pair: Pair) -> &'static str {
     let fake = pair.fake().tool("t").capabilities(json!({ "logging": {} }));
     let log = |level: &str| {
-        let params = json!({ "level": level, "logger": "db", "data": { "said": level } });
+        let params = json!({ "level": level, "logger": "db", "data": { "text": level } });
         notification("notifications/message", params)
     };
     let stream = Reply::sse().event(log("error")).event(pair.text("done"));
@@ -115,9 +115,9 @@ pub fn logging(pair: Pair) -> &'static str {
         json!({})
     };
     let answer = gateway.ask("tools/call", json!({ "name": "t", "_meta": meta }));
-    let said = gateway.next_notification("notifications/message");
-    assert!(said.at < answer.0.at);
-    assert_eq!(said.params()["data"], json!({ "said": "error" }));
+    let received = gateway.next_notification("notifications/message");
+    assert!(received.at < answer.0.at);
+    assert_eq!(received.params()["data"], json!({ "text": "error" }));
     if pair.modern_backend() {
         let call = fake.next_request("tools/call");
         assert_eq!(call.meta("logLevel"), "warning");
@@ -126,7 +126,8 @@ pub fn logging(pair: Pair) -> &'static str {
         assert_eq!(set.params()["level"], "warning");
     }
     if pair.modern_client() {
-        // Below the level, and for a request that wants none: the law is watching.
+        // A message below the level, and a request without a level: the protocol checker fails the
+        // test if either gets a log message.
         let stream = Reply::sse().event(log("info")).event(pair.text("done"));
         fake.on_tool("t", stream);
         gateway
@@ -155,17 +156,17 @@ pub fn progress(pair: Pair) -> &'static str {
     let mut gateway = pair.gateway(&fake);
     let id = gateway.start_call_with_progress("slow", "mine");
     for value in [1.0, 2.0, 3.0] {
-        let said = gateway.next_notification("notifications/progress");
-        assert_eq!(said.params()["progressToken"], "mine");
-        assert_eq!(said.params()["progress"].as_f64(), Some(value));
+        let received = gateway.next_notification("notifications/progress");
+        assert_eq!(received.params()["progressToken"], "mine");
+        assert_eq!(received.params()["progress"].as_f64(), Some(value));
     }
     assert_eq!(gateway.answer(id).text(), "done");
     let token = &fake.next_request("tools/call").message["params"]["_meta"]["progressToken"];
     assert!(!token.is_null() && token != "mine");
-    "under the client's token, growing"
+    "under the client's token, increasing"
 }
 
-pub fn cancelling(pair: Pair) -> &'static str {
+pub fn cancellation(pair: Pair) -> &'static str {
     let fake = pair.fake().tool("slow").tool("other");
     let gate = Gate::new();
     let late = Reply::sse().hold(&gate).event(pair.text("late"));
@@ -175,7 +176,7 @@ pub fn cancelling(pair: Pair) -> &'static str {
     gate.wait_for(1);
     gateway.cancel(id);
     if pair.modern_backend() {
-        gate.wait_until_left(1);
+        gate.wait_for_disconnects(1);
     } else {
         let called = fake.next_request("tools/call");
         let cancelled = fake.next_request("notifications/cancelled");
@@ -199,7 +200,7 @@ pub fn changed_lists(pair: Pair) -> &'static str {
         .modern_client()
         .then(|| gateway.listen(json!({ "toolsListChanged": true })));
     fake.set_tools(&["new"]);
-    fake.announce(CHANGED, json!({}));
+    fake.notify_clients(CHANGED, json!({}));
     loop {
         match &subscription {
             Some(subscription) => gateway.next_subscribed(&subscription.id, CHANGED),
@@ -214,8 +215,8 @@ pub fn changed_lists(pair: Pair) -> &'static str {
         gateway.cancel(subscription.id);
     }
     pair.pick(
-        "told ← GET stream",
-        "told ← listen",
+        "notification ← GET stream",
+        "notification ← listen",
         "listen ← GET stream",
         "listen ← listen",
     )
@@ -239,8 +240,8 @@ pub fn updated_resources(pair: Pair) -> &'static str {
     if subscription.is_none() {
         gateway.ask("resources/subscribe", uri.clone()).result();
     }
-    fake.announce(UPDATED, uri.clone());
-    let streams = fake.hearing(UPDATED, &uri);
+    fake.notify_clients(UPDATED, uri.clone());
+    let streams = fake.subscribed_streams(UPDATED, &uri);
     if let Some(subscription) = subscription {
         gateway.next_subscribed(&subscription.id, UPDATED);
         gateway.cancel(subscription.id);
@@ -264,7 +265,8 @@ pub fn updated_resources(pair: Pair) -> &'static str {
     )
 }
 
-/// A legacy client's roots are every legacy backend's business; a modern backend asks each time.
+/// Legacy backends get a legacy client's notification; a modern backend requests the roots each
+/// time.
 pub fn changed_roots(pair: Pair) -> &'static str {
     const CHANGED: &str = "notifications/roots/list_changed";
     let fake = pair.fake().tool("t");
@@ -273,22 +275,22 @@ pub fn changed_roots(pair: Pair) -> &'static str {
     gateway.notify(CHANGED, json!({}));
     if pair.pick(true, false, false, false) {
         fake.next_request(CHANGED);
-        return "told";
+        return "forwarded";
     }
     gateway.call("t", json!({})).result();
-    let told = fake.next_request("tools/call");
-    let roots = &told.meta("clientCapabilities")["roots"];
+    let call = fake.next_request("tools/call");
+    let roots = &call.meta("clientCapabilities")["roots"];
     assert!(
         !pair.modern_backend() || pair.modern_client() || *roots == json!({}),
         "{roots}"
     );
-    "asked anew each time"
+    "requested each time"
 }
 
-/// An answer that breaks off is fetched where the backend's era has a way, and nothing runs twice.
-pub fn broken_answers(pair: Pair) -> &'static str {
+/// An interrupted response is resumed where the backend's era allows it, and nothing runs twice.
+pub fn interrupted_responses(pair: Pair) -> &'static str {
     let fake = pair.fake().tool("t");
-    let rest = Live::new();
+    let rest = LiveStream::new();
     fake.on_tool("t", Reply::sse().priming_event("e1", 10));
     fake.on("GET e1", Reply::sse().live(&rest));
     let mut gateway = pair.gateway(&fake);
@@ -303,8 +305,8 @@ pub fn broken_answers(pair: Pair) -> &'static str {
     assert_eq!(fake.runs("t"), 1);
     assert_eq!(fake.requests_of("tools/call").len(), 1);
     if pair.modern_backend() {
-        assert_eq!(answer.verdict(), ("outcome_unknown", "unknown", 1));
-        return "it may have run";
+        assert_eq!(answer.gateway_error(), ("outcome_unknown", "unknown", 1));
+        return "`outcome_unknown`";
     }
     assert_eq!(answer.text(), "the rest");
     "resumed"

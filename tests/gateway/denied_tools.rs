@@ -1,4 +1,4 @@
-//! What the user has ruled out stays out, by whatever name it is asked for.
+//! Tools that the config denies are not reachable under any name.
 
 use serde_json::json;
 

@@ -1,8 +1,9 @@
-//! What every gateway owes every client, whatever a test is about.
+//! The protocol checker: asserts on every line what any gateway must do for any client.
 //!
-//! Watches both directions: each line on stdout is one JSON-RPC message (or a batch of
-//! responses); a request gets one response, a cancelled one at most one; nobody is answered who
-//! didn't ask. Each era is told only what it knows, and a modern client is never sent a request.
+//! It sees both directions. Each line on stdout is one JSON-RPC message or a batch of responses. A
+//! request gets one response, a cancelled one at most one, and there is no response without a
+//! request. Each era gets only members, codes and notifications that it defines, and a modern
+//! client gets no requests. It must not know what a test is about.
 
 mod eras;
 mod request;
@@ -12,15 +13,15 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use request::Asked;
-use streams::Client;
+use request::ClientRequest;
+use streams::LegacyClient;
 
 /// A message of the gateway.
 #[derive(Clone, Debug)]
 pub struct Message {
-    /// The number of its line on stdout, from 0: what came first.
+    /// The number of its line on stdout, counted from 0.
     pub at: usize,
-    /// The line as it came.
+    /// The line as received.
     pub line: String,
     pub json: Value,
 }
@@ -44,52 +45,51 @@ impl Message {
     }
 }
 
-/// What is owed and what was given, by the text of the id.
+/// The state of one connection. Ids are compared by their JSON text.
 #[derive(Default)]
-pub struct Law {
+pub struct ProtocolChecker {
     lines: usize,
-    /// Only JSON-RPC is held up, and one response for each request: what any program owes that
-    /// passes on what it is told.
-    pub bare: bool,
-    requests: HashMap<String, Account>,
-    /// Lines that were no valid message: each may be answered with `id: null` or its id.
+    /// Checks only JSON-RPC and that each request gets one response, as for any proxy.
+    pub json_rpc_only: bool,
+    requests: HashMap<String, RequestsById>,
+    /// Lines that were no valid message: each may get an error response with `id: null` or its id.
     malformed: usize,
-    /// What the legacy client can do, once it has said so.
+    /// The legacy client's capabilities, once it has sent `initialize`.
     legacy: Option<Value>,
-    /// The legacy client has said that it is ready, or has asked for more than `initialize`.
+    /// The legacy client has sent `notifications/initialized`, or a request after `initialize`.
     ready: bool,
     sent: usize,
-    /// What was cancelled, and how many requests had been sent by then.
+    /// Cancelled ids, with the number of requests that had been sent by then.
     cancelled: Vec<(String, usize)>,
 }
 
 /// All requests under one id.
 #[derive(Default)]
-struct Account {
-    asked: usize,
+struct RequestsById {
+    sent: usize,
     cancelled: usize,
     answered: usize,
     /// The latest of them.
-    request: Asked,
-    /// The place of the first that may still be unanswered: with an id in use twice, nobody can
-    /// tell which of the two is answered.
+    request: ClientRequest,
+    /// The place of the first one that may be unanswered: when an id is in use twice, a response
+    /// may belong to either request.
     oldest: usize,
     progress: Option<f64>,
     acknowledged: bool,
-    /// The latest was cancelled.
-    withdrawn: bool,
-    /// The gateway is known to have read that it was cancelled.
-    silenced: bool,
+    /// The latest request was cancelled.
+    latest_cancelled: bool,
+    /// The gateway has certainly read the cancellation.
+    cancellation_read: bool,
 }
 
-impl Account {
+impl RequestsById {
     fn is_open(&self) -> bool {
-        self.answered < self.asked && !self.silenced
+        self.answered < self.sent && !self.cancellation_read
     }
 }
 
-impl Law {
-    /// Takes note of a line that the client sends.
+impl ProtocolChecker {
+    /// Records a line that the client sends.
     pub fn sent(&mut self, line: &[u8]) {
         match serde_json::from_slice(line) {
             Ok(Value::Array(batch)) if batch.is_empty() => self.malformed += 1,
@@ -107,65 +107,66 @@ impl Law {
         if message["jsonrpc"] != "2.0" || !id_is_legal || (method.is_none() && !is_response) {
             self.malformed += 1;
         } else if let (Some(id), Some(_)) = (id, method) {
-            self.asked(id, message);
+            self.sent_request(id, message);
         } else if method == Some("notifications/initialized") {
             self.ready |= self.legacy.is_some();
         } else if method == Some("notifications/cancelled") {
             let id = message["params"]["requestId"].to_string();
-            if let Some(account) = self.requests.get_mut(&id) {
-                account.cancelled += 1;
-                account.withdrawn = true;
+            if let Some(entry) = self.requests.get_mut(&id) {
+                entry.cancelled += 1;
+                entry.latest_cancelled = true;
                 self.cancelled.push((id, self.sent));
             }
         }
     }
 
-    fn asked(&mut self, id: &Value, message: &Value) {
+    fn sent_request(&mut self, id: &Value, message: &Value) {
         self.sent += 1;
-        let account = self.requests.entry(id.to_string()).or_default();
-        // A subscription's id is taken: this one will be refused.
-        if account.is_open() && account.request.is_listen() && !account.withdrawn {
-            account.asked += 1;
+        let entry = self.requests.entry(id.to_string()).or_default();
+        // The id of an open subscription is in use: this request will be refused.
+        if entry.is_open() && entry.request.is_listen() && !entry.latest_cancelled {
+            entry.sent += 1;
             return;
         }
-        let oldest = if account.is_open() {
-            account.oldest
+        let oldest = if entry.is_open() {
+            entry.oldest
         } else {
             self.sent
         };
-        *account = Account {
+        *entry = RequestsById {
             oldest,
-            asked: account.asked + 1,
-            cancelled: account.cancelled,
-            answered: account.answered,
-            request: Asked::read(message, self.sent),
-            ..Account::default()
+            sent: entry.sent + 1,
+            cancelled: entry.cancelled,
+            answered: entry.answered,
+            request: ClientRequest::read(message, self.sent),
+            ..RequestsById::default()
         };
-        if account.request.modern {
+        if entry.request.modern {
             return;
         }
-        if account.request.method == "initialize" {
+        if entry.request.method == "initialize" {
             self.legacy = Some(message["params"]["capabilities"].clone());
         } else {
             self.ready |= self.legacy.is_some();
         }
     }
 
-    /// Lines are read in order: who answers a request has read what came before it.
+    /// The gateway reads lines in order: a response shows that it has read everything before the
+    /// request.
     fn has_read(&mut self, place: usize) {
         let cancelled = self.cancelled.extract_if(.., |(_, at)| *at < place);
         for (id, at) in cancelled.collect::<Vec<_>>() {
-            let account = self.requests.get_mut(&id);
-            if let Some(account) = account.filter(|account| account.request.place <= at) {
-                account.silenced = account.request.method != "initialize";
+            let entry = self.requests.get_mut(&id);
+            if let Some(entry) = entry.filter(|entry| entry.request.place <= at) {
+                entry.cancellation_read = entry.request.method != "initialize";
             }
         }
     }
 
-    /// Judges a line of the gateway, and takes it apart.
+    /// Checks a line of the gateway and returns its messages.
     ///
     /// # Panics
-    /// If it breaks the law.
+    /// If it violates the protocol.
     pub fn received(&mut self, line: &[u8]) -> Vec<Message> {
         let text = String::from_utf8(line.to_vec())
             .unwrap_or_else(|_| panic!("stdout has a line that is not UTF-8: {line:?}"));
@@ -186,20 +187,20 @@ impl Law {
                     text.clone()
                 };
                 let message = Message { at, line, json };
-                self.judge(&message);
+                self.check(&message);
                 message
             })
             .collect()
     }
 
-    fn judge(&mut self, message: &Message) {
+    fn check(&mut self, message: &Message) {
         let (json, line) = (&message.json, &message.line);
         assert_eq!(json["jsonrpc"], "2.0", "not JSON-RPC 2.0: {line}");
         let has = |key| json.get(key).is_some();
         if has("method") {
             assert!(
                 json["method"].is_string(),
-                "a method that is no string: {line}"
+                "the method is not a string: {line}"
             );
             assert!(
                 !has("result") && !has("error"),
@@ -209,25 +210,25 @@ impl Law {
                 !has("id") || !json["id"].is_null(),
                 "a request with id null: {line}"
             );
-            if self.bare {
+            if self.json_rpc_only {
                 return;
             }
             if has("id") {
                 let early = !self.ready && json["method"] != "ping";
-                assert!(!early, "asked before the client is ready: {line}");
-                eras::judge_request(self.legacy.as_ref(), message);
+                assert!(!early, "a request before the client is ready: {line}");
+                eras::check_request(self.legacy.as_ref(), message);
             } else {
-                let client = Client {
-                    met: self.legacy.is_some(),
+                let client = LegacyClient {
+                    initialized: self.legacy.is_some(),
                     ready: self.ready,
                 };
-                streams::judge(&mut self.requests, client, message);
+                streams::check(&mut self.requests, client, message);
             }
             return;
         }
         assert!(
             has("result") != has("error"),
-            "not one of result and error: {line}"
+            "not exactly one of result and error: {line}"
         );
         assert!(has("id"), "a response without id: {line}");
         if has("error") {
@@ -238,36 +239,39 @@ impl Law {
                 "an error without a message: {line}"
             );
         }
-        let account = self.requests.entry(json["id"].to_string()).or_default();
-        if account.answered < account.asked {
-            assert!(!account.silenced, "answered after it was cancelled: {line}");
-            account.answered += 1;
-            if !self.bare {
-                eras::judge_response(&account.request, message);
+        let entry = self.requests.entry(json["id"].to_string()).or_default();
+        if entry.answered < entry.sent {
+            assert!(
+                !entry.cancellation_read,
+                "answered after it was cancelled: {line}"
+            );
+            entry.answered += 1;
+            if !self.json_rpc_only {
+                eras::check_response(&entry.request, message);
             }
-            let place = account.oldest;
+            let place = entry.oldest;
             self.has_read(place);
         } else {
             let excused = has("error") && self.malformed > 0;
             assert!(
                 excused,
-                "answered twice, or without having been asked: {line}"
+                "a second response, or a response without a request: {line}"
             );
             self.malformed -= 1;
         }
     }
 
-    /// Whether it is the id of a subscription.
+    /// Whether this is the id of a subscription.
     pub fn is_listen(&self, id: &Value) -> bool {
-        let account = self.requests.get(&id.to_string());
-        account.is_some_and(|account| account.request.is_listen())
+        let entry = self.requests.get(&id.to_string());
+        entry.is_some_and(|entry| entry.request.is_listen())
     }
 
-    /// The ids of requests that still wait for a response. Subscriptions may wait for ever.
+    /// The ids of requests without a response. Subscriptions need none.
     pub fn unanswered(&self) -> Vec<&str> {
         let all = self.requests.iter();
-        all.filter(|(_, account)| !account.request.is_listen())
-            .filter(|(_, account)| account.answered + account.cancelled < account.asked)
+        all.filter(|(_, entry)| !entry.request.is_listen())
+            .filter(|(_, entry)| entry.answered + entry.cancelled < entry.sent)
             .map(|(id, _)| id.as_str())
             .collect()
     }

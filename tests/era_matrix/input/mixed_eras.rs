@@ -1,4 +1,4 @@
-//! Clients of both eras before one legacy backend: each is asked what it can answer.
+//! Clients of both eras with one legacy backend: each gets the requests that it can answer.
 
 use serde_json::{Value, json};
 
@@ -16,9 +16,9 @@ fn sample() -> Value {
     request(json!("s"), "sampling/createMessage", params)
 }
 
-/// A server is told what its client can do once and for all, so it takes two sessions.
+/// Capabilities are fixed for a session, so each client needs its own.
 #[test]
-fn a_legacy_client_and_a_modern_one_are_two_clients_to_a_legacy_backend() {
+fn a_legacy_and_a_modern_client_have_two_sessions_with_a_legacy_backend() {
     let fake = FakeBackend::start().tool("ask");
     let mut gateway = TestGateway::over(&fake);
     gateway
@@ -31,7 +31,7 @@ fn a_legacy_client_and_a_modern_one_are_two_clients_to_a_legacy_backend() {
     fake.on_tool("ask", stream.event(text("done")));
     let call = json!({ "name": "ask", "arguments": {} });
     let asked = gateway.ask("tools/call", call.clone());
-    let answers = json!({ asked.question().0: { "model": "m" } });
+    let answers = json!({ asked.input_request().0: { "model": "m" } });
     let id = gateway.retry("tools/call", &call, &asked, answers);
     assert_eq!(
         fake.next_request("response").message["result"],
@@ -39,18 +39,18 @@ fn a_legacy_client_and_a_modern_one_are_two_clients_to_a_legacy_backend() {
     );
     gate.open();
     assert_eq!(gateway.answer(id).text(), "done");
-    let told = fake.requests_of("initialize");
-    let told = told
+    let declared = fake.requests_of("initialize");
+    let declared = declared
         .iter()
         .map(|hello| hello.params()["capabilities"].clone());
-    let told: Vec<Value> = told.collect();
-    assert_eq!(told[0], json!({ "roots": {} }));
+    let declared: Vec<Value> = declared.collect();
+    assert_eq!(declared[0], json!({ "roots": {} }));
     assert!(
-        told[1]["sampling"].is_object() && told[1]["elicitation"].is_object(),
-        "{told:?}"
+        declared[1]["sampling"].is_object() && declared[1]["elicitation"].is_object(),
+        "{declared:?}"
     );
-    assert_eq!(told.len(), 2);
-    // A call goes out in the session of who made it.
+    assert_eq!(declared.len(), 2);
+    // A call is sent in its client's session.
     let sessions = fake.requests_of("tools/call");
     let sessions = sessions.iter().map(|call| call.header("mcp-session-id"));
     assert_eq!(
@@ -60,7 +60,7 @@ fn a_legacy_client_and_a_modern_one_are_two_clients_to_a_legacy_backend() {
 }
 
 #[test]
-fn questions_in_two_sessions_reach_each_its_own_client() {
+fn server_requests_in_two_sessions_reach_their_own_clients() {
     let fake = FakeBackend::start().tool("one").tool("two");
     let gate = Gate::new();
     for tool in ["one", "two"] {
@@ -72,19 +72,19 @@ fn questions_in_two_sessions_reach_each_its_own_client() {
     let legacy = gateway.start_call("one", json!({}));
     let call = json!({ "name": "two", "arguments": {} });
     let asked = gateway.modern(everything()).ask("tools/call", call.clone());
-    let question = gateway.next_request("elicitation/create");
-    assert_eq!(question.params()["message"], "one");
-    let (key, shown) = asked.question();
+    let server_request = gateway.next_request("elicitation/create");
+    assert_eq!(server_request.params()["message"], "one");
+    let (key, shown) = asked.input_request();
     assert_eq!(shown["params"]["message"], "two");
     let answers = json!({ key: accept("two") });
     let modern = gateway.retry("tools/call", &call, &asked, answers);
-    let heard = fake.next_request("response");
-    assert_eq!(heard.message["result"], accept("two"));
-    gateway.respond(&question, accept("one"));
+    let response = fake.next_request("response");
+    assert_eq!(response.message["result"], accept("two"));
+    gateway.respond(&server_request, accept("one"));
     let other = fake.next_request("response");
     assert_eq!(other.message["result"], accept("one"));
     assert_ne!(
-        heard.header("mcp-session-id"),
+        response.header("mcp-session-id"),
         other.header("mcp-session-id")
     );
     gate.open();
@@ -93,9 +93,9 @@ fn questions_in_two_sessions_reach_each_its_own_client() {
     assert_eq!((fake.runs("one"), fake.runs("two")), (1, 1));
 }
 
-/// The client can mend that: it is told what was missing, and not only that it went wrong.
+/// The client can declare it and retry, so the error names it.
 #[test]
-fn a_call_that_fails_for_want_of_a_capability_says_which() {
+fn a_call_that_fails_for_a_missing_capability_says_which() {
     let sorry = json!({ "content": [{ "type": "text", "text": "no model" }], "isError": true });
     let failure = json!({ "jsonrpc": "2.0", "id": "$id",
         "error": { "code": -32000, "message": "no model" } });
@@ -113,54 +113,52 @@ fn a_call_that_fails_for_want_of_a_capability_says_which() {
     }
 }
 
-/// The gateway finds no client to ask while there is none of the legacy era.
+/// Only a legacy client can get requests outside of calls.
 #[test]
-fn a_backend_that_asks_out_of_the_blue_is_told_that_nobody_can_answer() {
+fn a_server_request_outside_calls_is_refused_without_a_legacy_client() {
     let fake = PAIR.fake().tool("t");
     let mut gateway = PAIR.gateway_for(&fake, everything());
     gateway.call("t", json!({})).result();
-    fake.announce_request(sample());
+    fake.request_client(sample());
     let refused = fake.next_request("response").message;
     assert_eq!(
         (&refused["id"], refused["error"].is_object()),
         (&json!("s"), true)
     );
-    fake.announce_request(request(json!("p"), "ping", json!({})));
+    fake.request_client(request(json!("p"), "ping", json!({})));
     assert_eq!(fake.next_request("response").message["result"], json!({}));
 }
 
-/// The question of this id and text reaches the client, and the client's answer its server.
-fn is_asked_and_heard(gateway: &mut TestGateway, fake: &FakeBackend, id: &str, text: &str) {
-    let question = gateway.next_request("elicitation/create");
-    assert_eq!(question.params()["message"], text);
-    gateway.respond(&question, accept("yes"));
-    let heard = fake.next_request("response").message;
+/// Asserts that the request with this id and message reaches the client, and its result the backend.
+fn assert_relayed(gateway: &mut TestGateway, fake: &FakeBackend, id: &str, text: &str) {
+    let server_request = gateway.next_request("elicitation/create");
+    assert_eq!(server_request.params()["message"], text);
+    gateway.respond(&server_request, accept("yes"));
+    let response = fake.next_request("response").message;
     assert_eq!(
-        (&heard["id"], &heard["result"]),
+        (&response["id"], &response["result"]),
         (&json!(id), &accept("yes"))
     );
 }
 
-/// A legacy client is asked between calls as well.
 #[test]
-fn a_question_on_the_stream_of_get_reaches_a_legacy_client() {
+fn a_server_request_on_the_get_stream_reaches_a_legacy_client() {
     let fake = FakeBackend::start().tool("t").with_get();
     let mut gateway = TestGateway::over(&fake);
     gateway.initialize_with(LEGACY, everything()).result();
-    fake.announce_request(ask("g", "on GET"));
-    is_asked_and_heard(&mut gateway, &fake, "g", "on GET");
+    fake.request_client(ask("g", "on GET"));
+    assert_relayed(&mut gateway, &fake, "g", "on GET");
 }
 
-/// A client may not be asked before it has said that it is ready, and says so a moment late: the
-/// question waits for that.
+/// A client may get no request before it has sent `notifications/initialized`.
 #[test]
-fn a_question_before_the_client_is_ready_waits_for_it() {
+fn a_server_request_waits_until_the_client_is_ready() {
     let fake = FakeBackend::start().tool("t").with_get();
     let mut gateway = TestGateway::over(&fake);
-    gateway.introduce(LEGACY, everything()).result();
-    fake.announce_request(ask("early", "too soon?"));
-    fake.announce_request(request(json!("after"), "ping", json!({})));
+    gateway.send_initialize(LEGACY, everything()).result();
+    fake.request_client(ask("early", "too soon?"));
+    fake.request_client(request(json!("after"), "ping", json!({})));
     assert_eq!(fake.next_request("response").message["id"], json!("after"));
     gateway.notify("notifications/initialized", json!({}));
-    is_asked_and_heard(&mut gateway, &fake, "early", "too soon?");
+    assert_relayed(&mut gateway, &fake, "early", "too soon?");
 }

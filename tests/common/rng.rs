@@ -1,11 +1,11 @@
-//! Chance that comes again.
+//! A reproducible random generator.
 
-/// SplitMix64: the same numbers from the same seed, everywhere and for ever.
+/// SplitMix64: the same numbers from the same seed, on every platform and in every version.
 #[derive(Clone, Debug)]
-pub struct Chance(pub u64);
+pub struct Rng(pub u64);
 
-impl Chance {
-    /// A number below this.
+impl Rng {
+    /// A number from 0 to `bound - 1`.
     pub fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -14,12 +14,12 @@ impl Chance {
         usize::try_from((mixed ^ (mixed >> 31)) % bound as u64).unwrap()
     }
 
-    /// True once in so many times.
+    /// True with a probability of one in `times`.
     pub fn one_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
 
-    /// One of these.
+    /// One of the elements, which must not be empty.
     pub fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
         &all[self.below(all.len())]
     }

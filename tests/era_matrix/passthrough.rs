@@ -1,11 +1,11 @@
-//! What must arrive as it was sent.
+//! What must pass unchanged, and the parameters in headers.
 
 use serde_json::{Value, json};
 
 use crate::common::reply::Reply;
 use crate::era_matrix::table::Pair;
 
-/// JSON that no reading and writing again would leave as it is.
+/// JSON that parsing and serialising would change.
 const RAW: &str = r#"{"n":1.10,"big":123456789012345678901234567890,"e":1E+2,"s":"\ud83d\ude00\u0000\/","z":1,"a":2}"#;
 
 pub fn structured(pair: Pair) -> &'static str {
@@ -23,7 +23,7 @@ pub fn structured(pair: Pair) -> &'static str {
     assert_eq!(tool["outputSchema"]["$defs"], json!({ "x": {} }));
     let answer = gateway.call("t", json!({}));
     assert_eq!(answer.result()["structuredContent"], structured);
-    "as it is"
+    "unchanged"
 }
 
 pub fn bytes(pair: Pair) -> &'static str {
@@ -48,14 +48,14 @@ pub fn bytes(pair: Pair) -> &'static str {
     assert!(answer.0.line.contains(RAW), "{}", answer.0.line);
     let body = String::from_utf8(fake.next_request("tools/call").body).unwrap();
     assert!(body.contains(&format!(r#""arguments":{RAW}"#)), "{body}");
-    "every byte"
+    "byte for byte"
 }
 
 pub fn metadata(pair: Pair) -> &'static str {
     const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01";
     let fake = pair.fake().tool("t");
-    let theirs = json!({ "content": [], "_meta": { "com.example/cost": 7 } });
-    fake.on_tool("t", Reply::json(&pair.result(theirs)));
+    let result = json!({ "content": [], "_meta": { "com.example/cost": 7 } });
+    fake.on_tool("t", Reply::json(&pair.result(result)));
     let mut gateway = pair.gateway(&fake);
     let meta = json!({ "traceparent": TRACE, "tracestate": "a=b", "baggage": "c=d",
         "com.example/tenant": { "z": [1], "a": null } });
@@ -72,10 +72,10 @@ pub fn metadata(pair: Pair) -> &'static str {
         assert_eq!(*call.meta("protocolVersion"), Value::Null);
         assert_eq!(*call.meta("clientCapabilities"), Value::Null);
     }
-    "untouched; the protocol's own keys by era"
+    "unchanged; the protocol's own keys by era"
 }
 
-/// Each is answered under its own type and spelling, and none reaches the backend.
+/// Each id is returned with its JSON type and spelling, and none reaches the backend.
 pub fn ids(pair: Pair) -> &'static str {
     let fake = pair.fake().tool("t");
     let mut gateway = pair.gateway(&fake);
@@ -106,7 +106,8 @@ pub fn ids(pair: Pair) -> &'static str {
     "echoed in their JSON type"
 }
 
-/// A modern backend's parameters are mirrored where the schema says so. The fake checks them too.
+/// A modern backend gets the parameters that its schema marks as headers. The fake backend checks
+/// them too.
 pub fn headers(pair: Pair) -> &'static str {
     let schema = json!({ "type": "object", "properties": {
         "region": { "type": "string", "x-mcp-header": "Region" },
@@ -176,7 +177,7 @@ pub fn headers(pair: Pair) -> &'static str {
         assert_eq!(name, pair.modern_backend().then_some("t"));
     }
     if pair.modern_backend() {
-        "mirrored"
+        "sent"
     } else {
         "none"
     }
