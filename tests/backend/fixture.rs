@@ -132,7 +132,7 @@ impl Fixture {
                 fault.expected_text,
             );
             assert_eq!(self.sent(tool) - before, attempts, "{tool}");
-            self.bad.as_usual(&format!("tools/call {tool}"));
+            self.bad.reset_script(&format!("tools/call {tool}"));
             self.expect_success(tool);
         }
     }
@@ -159,7 +159,11 @@ pub fn check_error(
     (class, executed, attempts): (&str, &str, u64),
     expected_text: &str,
 ) {
-    assert_eq!(answer.verdict(), (class, executed, attempts), "{answer:?}");
+    assert_eq!(
+        answer.gateway_error(),
+        (class, executed, attempts),
+        "{answer:?}"
+    );
     assert_eq!(answer.code(), INTERNAL_ERROR);
     assert_eq!(answer.error()["data"]["backend"], "bad");
     let ending = match executed {

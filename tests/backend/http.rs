@@ -119,7 +119,11 @@ fn fault_30_no_byte_reaches_another_origin() {
         fixture.bad.on_tool("act", redirect(status, to));
         let id = fixture.gateway.start_call("act", json!({}));
         let answer = fixture.gateway.answer(id);
-        assert_eq!(answer.verdict(), ("refused", "no", 1), "{status} {to}");
+        assert_eq!(
+            answer.gateway_error(),
+            ("refused", "no", 1),
+            "{status} {to}"
+        );
         let message = answer.message();
         assert!(
             message.contains(expected_text),

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::common::blackhole::Blackhole;
 use crate::common::gate::Gate;
 use crate::common::reply::Reply;
-use crate::common::tls::{Authority, Identity, TlsFront};
+use crate::common::tls::{Authority, Identity, TlsProxy};
 use crate::fixture::{Fixture, UNREACHABLE, default_backend, plan, plan_with};
 use crate::table::{Row, Run, rows};
 
@@ -116,9 +116,9 @@ fn dns_hang(run: &Run<'_>) {
 
 fn fault_24_invalid_certificates(run: &Run<'_>) {
     let authority = Authority::new();
-    let good = authority.certify(&["127.0.0.1"]);
+    let good = authority.issue(&["127.0.0.1"]);
     let bad = Arc::new(default_backend());
-    let front = TlsFront::before(bad.port(), good.acceptor(None, None));
+    let front = TlsProxy::before(bad.port(), good.acceptor(None, None));
     let at = front.url("127.0.0.1");
     let mut fixture = plan_with(run, bad).at(&at).trusting(&authority).start();
     fixture.expect_success("act");
@@ -140,7 +140,7 @@ fn fault_24_invalid_certificates(run: &Run<'_>) {
         ),
     ] {
         run.set_variant(variant);
-        front.present(Some(identity.acceptor(None, None)));
+        front.set_acceptor(Some(identity.acceptor(None, None)));
         fixture.bad.drop_connections();
         front.wait_until_closed();
         fixture.wait_for_closed_connections();
@@ -149,28 +149,28 @@ fn fault_24_invalid_certificates(run: &Run<'_>) {
         assert_eq!(front.connections() - connections, 1, "it was tried again");
         fixture.expect_error("look", UNREACHABLE.with_text("TLS"), 1);
         assert_eq!(fixture.bad.requests().len(), requests, "something was sent");
-        front.present(Some(good.acceptor(None, None)));
+        front.set_acceptor(Some(good.acceptor(None, None)));
         fixture.expect_success("act");
     }
 }
 
 fn fault_25_tls_handshake_stalls(run: &Run<'_>) {
     let authority = Authority::new();
-    let identity = authority.certify(&["127.0.0.1"]);
+    let identity = authority.issue(&["127.0.0.1"]);
     let bad = Arc::new(default_backend());
-    let front = TlsFront::before(bad.port(), identity.acceptor(None, None));
+    let front = TlsProxy::before(bad.port(), identity.acceptor(None, None));
     let mut fixture = plan_with(run, bad)
         .at(&front.url("127.0.0.1"))
         .trusting(&authority)
         .entry("connect_timeout_secs = 1")
         .start();
     fixture.expect_success("act");
-    front.present(None);
+    front.set_acceptor(None);
     fixture.bad.drop_connections();
     front.wait_until_closed();
     fixture.wait_for_closed_connections();
     fixture.expect_error("act", UNREACHABLE.with_text("connect timeout"), 2);
-    front.present(Some(identity.acceptor(None, None)));
+    front.set_acceptor(Some(identity.acceptor(None, None)));
     fixture.expect_success("act");
 }
 
@@ -226,6 +226,6 @@ fn fault_27_out_of_descriptors(run: &Run<'_>) {
     }
     let ran = fixture.bad.runs("act") - before;
     assert_eq!(ran, CALLS - overloaded, "an answer for each that ran");
-    fixture.bad.as_usual("tools/call act");
+    fixture.bad.reset_script("tools/call act");
     fixture.expect_success("act");
 }

@@ -207,7 +207,7 @@ impl<'a> Plan<'a> {
         let parts = self.parts();
         let mut process = Process::start(parts.command, parts.folder, run.subject.timeout());
         if !run.subject.is_gateway() {
-            process.client.forgive();
+            process.client.json_rpc_only();
         }
         Fixture {
             run,
@@ -413,7 +413,7 @@ impl Fixture<'_> {
     }
 
     /// Ends the process and returns how it ended.
-    pub fn end(mut self) -> Ended {
+    pub fn end(mut self) -> ExitedProcess {
         self.finish_held_call();
         let process = self.process.take().expect("it runs until `end`");
         self.run.end(process)
@@ -423,7 +423,7 @@ impl Fixture<'_> {
 /// Checks every part of an error: class, executed, attempts, and a self-contained message.
 pub fn check_error(answer: &Answer, expected: Expected, attempts: u64) {
     let verdict = (expected.class, expected.executed, attempts);
-    assert_eq!(answer.verdict(), verdict, "{}", answer.0.line);
+    assert_eq!(answer.gateway_error(), verdict, "{}", answer.0.line);
     assert_eq!(answer.code(), INTERNAL_ERROR);
     assert_eq!(answer.error()["data"]["backend"], "bad");
     let ending = match expected.executed {

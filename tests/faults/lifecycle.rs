@@ -72,7 +72,7 @@ fn fault_79_flapping(run: &Run<'_>) {
             fixture.expect_error("look", breaker_open, 0);
         }
         fixture.bad.come_up();
-        fixture.client().call_until_it_works("act");
+        fixture.client().call_until_success("act");
         run.record_runs(fixture.bad.runs("act") - before);
     }
 }
@@ -183,7 +183,7 @@ fn fault_83_ten_thousand_at_once(run: &Run<'_>) {
         assert!(answer.json["result"].is_object(), "{}", answer.line);
     }
     assert_eq!(fixture.bad.runs("act") - before, CAPACITY);
-    fixture.bad.as_usual("tools/call act");
+    fixture.bad.reset_script("tools/call act");
     drop(fixture);
 
     run.set_variant("order");

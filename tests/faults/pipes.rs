@@ -39,7 +39,7 @@ fn fault_12_eof_in_flight(run: &Run<'_>) {
     fixture.finish_held_call();
     assert_eq!(fixture.client().answer(act).text(), "done");
     let cut_off = fixture.client().answer(look);
-    assert_eq!(cut_off.verdict().0, "shutting_down");
+    assert_eq!(cut_off.gateway_error().0, "shutting_down");
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(4), "drained for {took:?}");
     run.record_runs(fixture.bad.runs("act"));
@@ -117,14 +117,14 @@ fn fault_16_stderr_closed_or_full(run: &Run<'_>) {
     let plan = plan(run).entry(ONE_SECOND).variable("RUST_LOG", "trace");
     let (mut raw, backends) = RawProcess::start(run, plan);
     let (stdin, stdout) = (raw.take_stdin(), raw.take_stdout());
-    let mut client = TestGateway::behind(stdin, stdout, run.subject.timeout());
+    let mut client = TestGateway::over_pipes(stdin, stdout, run.subject.timeout());
     client.initialize().result();
     for _ in 0..200 {
         assert_eq!(client.call("act", json!({})).text(), "act {}");
     }
     backends.bad.on_tool("look", Reply::stall());
     let (begun, before) = (Instant::now(), cpu_time(raw.process.pid()));
-    assert_eq!(client.call("look", json!({})).verdict().0, "deadline");
+    assert_eq!(client.call("look", json!({})).gateway_error().0, "deadline");
     let (waited, used) = (begun.elapsed(), cpu_time(raw.process.pid()) - before);
     assert!(
         used < waited / 2,
@@ -193,7 +193,7 @@ fn fault_19_client_killed(run: &Run<'_>) {
     let (from_gateway, output) = std::io::pipe().unwrap();
     let pipes = parts.command.stdin(input).stdout(output);
     let gateway = pipes.stderr(Stdio::null()).spawn().unwrap();
-    let mut gateway = Running::new(gateway, run.subject.timeout());
+    let mut gateway = ChildGuard::new(gateway, run.subject.timeout());
     // The command holds the other ends of the pipes.
     drop(parts.command);
     writeln!(to_gateway, "{INITIALIZE}").unwrap();

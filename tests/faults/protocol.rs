@@ -70,7 +70,7 @@ fn fault_69_list_fails(run: &Run<'_>) {
     fixture.expect_text(stream, "done");
     fixture.bad.wait_for_requests("tools/list", 2);
     assert_eq!(names(&mut fixture), ["act", "look"]);
-    fixture.bad.as_usual("tools/list");
+    fixture.bad.reset_script("tools/list");
     fixture.client().wait_for_tool("new");
 }
 
@@ -201,7 +201,7 @@ fn fault_74_list_changed_flood(run: &Run<'_>) {
 
 fn fault_75_invalid_responses(run: &Run<'_>) {
     let mut fixture = plan(run).start();
-    for body in NO_ANSWERS {
+    for body in INVALID_RESPONSES {
         let reply = Reply::status(200).header("content-type", "application/json");
         fixture.check_fault(body, &reply.body(body), BAD_REPLY);
     }

@@ -5,7 +5,7 @@ use std::process::{ChildStderr, ChildStdin, ChildStdout, Stdio};
 
 use serde_json::json;
 
-use crate::common::process::{Running, peak_memory, read_to_end};
+use crate::common::process::{ChildGuard, peak_memory, read_to_end};
 use crate::fixture::Plan;
 use crate::table::Run;
 
@@ -21,7 +21,7 @@ pub fn call(id: usize, tool: &str) -> String {
 
 /// A process whose pipes only the row's check uses. A pipe that was taken is not kept here.
 pub struct RawProcess {
-    pub process: Running,
+    pub process: ChildGuard,
     stdin: Option<ChildStdin>,
     stdout: Option<BufReader<ChildStdout>>,
     stderr: Option<ChildStderr>,
@@ -39,7 +39,7 @@ impl RawProcess {
             stdin: child.stdin.take(),
             stdout: child.stdout.take().map(BufReader::new),
             stderr: child.stderr.take(),
-            process: Running::new(child, run.subject.timeout()),
+            process: ChildGuard::new(child, run.subject.timeout()),
             _kept: Box::new((parts.folder, parts.files)),
         };
         (raw, parts.backends)

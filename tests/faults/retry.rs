@@ -85,10 +85,10 @@ fn fault_87_unsafe_tools_run_once(run: &Run<'_>) {
         let before = fixture.bad.runs("act");
         fixture.bad.always_tool("act", reply);
         let answer = fixture.call("act");
-        fixture.bad.as_usual("tools/call act");
+        fixture.bad.reset_script("tools/call act");
         run.record_runs(fixture.bad.runs("act") - before);
         if fixture.is_gateway() {
-            assert_eq!(answer.verdict().2, 1, "{}", answer.0.line);
+            assert_eq!(answer.gateway_error().2, 1, "{}", answer.0.line);
         }
         fixture.expect_success("act");
     }
@@ -117,8 +117,8 @@ fn fault_88_safe_tools_get_their_attempts(run: &Run<'_>) {
         assert_eq!(fixture.bad.runs("look") - before, 2);
         fixture.bad.always_tool("look", reply);
         let answer = fixture.call("look");
-        fixture.bad.as_usual("tools/call look");
-        assert_eq!(answer.verdict().2, 2, "{}", answer.0.line);
+        fixture.bad.reset_script("tools/call look");
+        assert_eq!(answer.gateway_error().2, 2, "{}", answer.0.line);
         fixture.expect_success("look");
     }
     for (variant, reply) in invalid_answers() {
@@ -126,7 +126,7 @@ fn fault_88_safe_tools_get_their_attempts(run: &Run<'_>) {
         fixture.bad.always_tool("look", reply);
         let before = fixture.sent("look");
         fixture.call("look").error();
-        fixture.bad.as_usual("tools/call look");
+        fixture.bad.reset_script("tools/call look");
         let attempts = if variant.starts_with("lost session") {
             2
         } else {
@@ -177,7 +177,7 @@ fn fault_90_deadline_covers_all(run: &Run<'_>) {
     let calls = [(); 2].map(|()| fixture.client().start_call("act", json!({})));
     fixture.check_good_backend();
     let [running, queued] = calls.map(|call| fixture.client().answer(call));
-    assert_eq!(running.verdict(), ("deadline", "unknown", 1));
+    assert_eq!(running.gateway_error(), ("deadline", "unknown", 1));
     // It may just have got the other call's slot.
     queued.error();
     assert!(begun.elapsed() < longest);
@@ -189,7 +189,7 @@ fn fault_90_deadline_covers_all(run: &Run<'_>) {
     let begun = Instant::now();
     let (_, executed, attempts) = {
         let answer = fixture.call("look");
-        let (class, executed, attempts) = answer.verdict();
+        let (class, executed, attempts) = answer.gateway_error();
         (class.to_owned(), executed.to_owned(), attempts)
     };
     assert!(begun.elapsed() < longest);
@@ -204,7 +204,7 @@ fn fault_90_deadline_covers_all(run: &Run<'_>) {
     let before = fixture.bad.runs("act");
     let begun = Instant::now();
     let answer = fixture.call("act");
-    let (class, executed, _) = answer.verdict();
+    let (class, executed, _) = answer.gateway_error();
     assert_eq!((class, executed), ("deadline", "no"));
     assert!(begun.elapsed() < longest);
     run.record_runs(fixture.bad.runs("act") - before);

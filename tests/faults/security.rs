@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::common::proxy::Proxy;
-use crate::common::tls::{Authority, TlsFront};
+use crate::common::tls::{Authority, TlsProxy};
 use crate::fixture::{default_backend, plan_with};
 use crate::table::{Row, Run, rows};
 
@@ -21,9 +21,9 @@ const KEY: &str = "headers = { \"X-Key\" = \"a-secret-key\" }";
 
 fn proxy_for_https(run: &Run<'_>) {
     let authority = Authority::new();
-    let identity = authority.certify(&["backend.invalid"]);
+    let identity = authority.issue(&["backend.invalid"]);
     let bad = Arc::new(default_backend());
-    let front = TlsFront::before(bad.port(), identity.acceptor(None, None));
+    let front = TlsProxy::before(bad.port(), identity.acceptor(None, None));
     let proxy = Proxy::to(front.port());
     let mut fixture = plan_with(run, bad)
         .at("https://backend.invalid/mcp")
@@ -82,10 +82,10 @@ fn no_proxy_for_loopback(run: &Run<'_>) {
 
 fn mutual_tls(run: &Run<'_>) {
     let authority = Authority::new();
-    let server = authority.certify(&["127.0.0.1"]);
-    let [certificate, key] = authority.certify(&["client.test"]).files();
+    let server = authority.issue(&["127.0.0.1"]);
+    let [certificate, key] = authority.issue(&["client.test"]).files();
     let bad = Arc::new(default_backend());
-    let front = TlsFront::before(bad.port(), server.acceptor(Some(&authority), None));
+    let front = TlsProxy::before(bad.port(), server.acceptor(Some(&authority), None));
     let at = front.url("127.0.0.1");
     let files = format!(
         "client_cert_file = '{}'\nclient_key_file = '{}'",

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::common::live::Live;
+use crate::common::live_stream::LiveStream;
 use crate::common::message::{notification, progress, request, text};
 use crate::common::reply::Reply;
 use crate::fixture::{DEADLINE, ONE_SECOND, OUTCOME_UNKNOWN, TOO_LARGE, check_error, plan};
@@ -195,7 +195,7 @@ fn fault_63_server_request(run: &Run<'_>) {
     }
     run.set_variant("a client with the capability");
     let mut fixture = plan(run).client(json!({ "roots": {} })).start();
-    let answered = fixture.bad.answered(&json!("theirs"));
+    let answered = fixture.bad.response_gate(&json!("theirs"));
     let stream = asks("roots/list").hold(&answered).event(text("answer"));
     fixture.bad.on_tool("act", stream);
     let call = fixture.client().start_call("act", json!({}));
@@ -211,7 +211,7 @@ fn fault_63_server_request(run: &Run<'_>) {
 
     run.set_variant("a client without the capability");
     let mut fixture = plan(run).start();
-    let answered = fixture.bad.answered(&json!("theirs"));
+    let answered = fixture.bad.response_gate(&json!("theirs"));
     let stream = asks("sampling/createMessage").hold(&answered);
     fixture.expect_text(stream.event(text("answer")), "answer");
     let refusal = fixture.bad.next_request("response").message;
@@ -261,7 +261,7 @@ fn slow_client_in_a_flood(run: &Run<'_>) {
     const PARTS: u32 = 100;
     run.set_variant("a slow client");
     let (mut raw, backends) = RawProcess::start(run, plan(run));
-    let stream = Live::new();
+    let stream = LiveStream::new();
     backends.bad.on_tool("act", Reply::sse().live(&stream));
     raw.initialize();
     let params = json!({ "name": "act", "arguments": {}, "_meta": { "progressToken": "mine" } });

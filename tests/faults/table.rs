@@ -124,7 +124,7 @@ impl<'a> Run<'a> {
     }
 
     /// Checks a process's memory and log, and waits for its end.
-    pub fn end(&self, process: Process) -> Ended {
+    pub fn end(&self, process: Process) -> ExitedProcess {
         self.check_memory(process.peak_memory());
         let ended = process.end();
         self.check_log(&ended.log);

@@ -10,7 +10,7 @@ use crate::common::h2::{Http2Fault, Http2Server};
 use crate::common::malformed::BAD_FRAMING;
 use crate::common::message::text;
 use crate::common::reply::Reply;
-use crate::common::tls::{Authority, TlsFront};
+use crate::common::tls::{Authority, TlsProxy};
 use crate::fixture::{
     BAD_REPLY, DEADLINE, Expected, Fixture, ONE_SECOND, OUTCOME_UNKNOWN, TOO_LARGE, UNREACHABLE,
     check_error, default_backend, plan, plan_with,
@@ -58,17 +58,17 @@ fn fault_41_truncated(run: &Run<'_>) {
     }
     drop(fixture);
     let bad = Arc::new(default_backend());
-    let chaos = Chaos::before(bad.port());
-    let mut fixture = plan_with(run, bad).at(&chaos.url()).start();
+    let proxy = ChaosProxy::before(bad.port());
+    let mut fixture = plan_with(run, bad).at(&proxy.url()).start();
     fixture.expect_success("act");
     // Some of the head; all of it and some of the body.
     for after in [0, 10, 110] {
-        for weather in [Weather::Cut(after), Weather::Reset(after)] {
-            run.set_variant(&format!("{weather:?}"));
+        for network_fault in [NetworkFault::Cut(after), NetworkFault::Reset(after)] {
+            run.set_variant(&format!("{network_fault:?}"));
             let before = fixture.bad.runs("act");
-            chaos.set(weather);
+            proxy.set(network_fault);
             fixture.expect_error("act", LOST, 1);
-            chaos.set(Weather::Calm);
+            proxy.set(NetworkFault::None);
             run.record_runs(fixture.bad.runs("act") - before);
             fixture.expect_success("act");
         }
@@ -91,14 +91,14 @@ fn fault_43_framing(run: &Run<'_>) {
     fixture.check_fault("SSH", &Reply::raw("SSH-2.0-OpenSSH_9.9\r\n"), NO_HTTP);
     drop(fixture);
     let bad = Arc::new(default_backend());
-    let chaos = Chaos::before(bad.port());
-    let mut fixture = plan_with(run, bad).at(&chaos.url()).start();
+    let proxy = ChaosProxy::before(bad.port());
+    let mut fixture = plan_with(run, bad).at(&proxy.url()).start();
     fixture.expect_success("act");
     run.set_variant("garbage");
     let before = fixture.bad.runs("act");
-    chaos.set(Weather::Garbage);
+    proxy.set(NetworkFault::Corrupt);
     fixture.expect_error("act", NO_HTTP, 1);
-    chaos.set(Weather::Calm);
+    proxy.set(NetworkFault::None);
     run.record_runs(fixture.bad.runs("act") - before);
     fixture.expect_success("act");
 }
@@ -122,25 +122,25 @@ fn fault_44_excess_bytes(run: &Run<'_>) {
 
 fn fault_45_one_byte_per_ten_seconds(run: &Run<'_>) {
     let bad = Arc::new(default_backend());
-    let chaos = Chaos::before(bad.port());
-    let plan = plan_with(run, bad).at(&chaos.url()).entry(ONE_SECOND);
+    let proxy = ChaosProxy::before(bad.port());
+    let plan = plan_with(run, bad).at(&proxy.url()).entry(ONE_SECOND);
     let mut fixture = plan.start();
     fixture.expect_success("act");
-    for weather in [
+    for network_fault in [
         NetworkFault::Throttle(Duration::from_secs(10)),
         NetworkFault::Stall(20),
         NetworkFault::DropUpload,
     ] {
-        run.set_variant(&format!("{weather:?}"));
+        run.set_variant(&format!("{network_fault:?}"));
         let before = fixture.bad.runs("act");
-        chaos.set(weather);
+        proxy.set(network_fault);
         let ids = ["act", "look"].map(|tool| fixture.client().start_call(tool, json!({})));
         fixture.check_good_backend();
         for id in ids {
             check_error(&fixture.client().answer(id), DEADLINE, 1);
         }
         run.record_runs(fixture.bad.runs("act") - before);
-        chaos.set(Weather::Calm);
+        proxy.set(NetworkFault::None);
         fixture.bad.drop_connections();
         fixture.wait_for_closed_connections();
         fixture.expect_success("act");
@@ -178,10 +178,10 @@ fn fault_47_header_flood(run: &Run<'_>) {
 }
 
 /// The default backend behind HTTP/2.
-fn over_h2<'a>(run: &'a Run<'a>) -> (H2, Fixture<'a>) {
+fn over_h2<'a>(run: &'a Run<'a>) -> (Http2Server, Fixture<'a>) {
     let authority = Authority::new();
     let bad = Arc::new(default_backend().without_sessions());
-    let h2 = H2::before(&bad, &authority.certify(&["127.0.0.1"]));
+    let h2 = Http2Server::before(&bad, &authority.issue(&["127.0.0.1"]));
     let fixture = plan_with(run, bad)
         .at(&h2.url())
         .trusting(&authority)
@@ -201,7 +201,7 @@ fn fault_48_h2_refusals(run: &Run<'_>) {
         connections,
         "more than one connection was used"
     );
-    for refusal in [Refusal::RefusedStream, Refusal::GoAway] {
+    for refusal in [Http2Fault::RefusedStream, Http2Fault::GoAway] {
         run.set_variant(&format!("{refusal:?}"));
         h2.on_call(&[refusal]);
         let before = fixture.bad.runs("act");
@@ -210,21 +210,21 @@ fn fault_48_h2_refusals(run: &Run<'_>) {
         fixture.expect_success("act");
     }
     run.set_variant("accepted, then GOAWAY");
-    h2.on_call(&[Refusal::GoAwayAfterTaking]);
+    h2.on_call(&[Http2Fault::GoAwayAfterTaking]);
     let before = fixture.bad.runs("act");
     fixture.expect_error("act", OUTCOME_UNKNOWN, 1);
     run.record_runs(fixture.bad.runs("act") - before);
-    h2.on_call(&[Refusal::GoAwayAfterTaking]);
+    h2.on_call(&[Http2Fault::GoAwayAfterTaking]);
     assert_eq!(fixture.call("look").text(), "look {}");
     run.set_variant("refused to the end");
-    h2.on_call(&[Refusal::RefusedStream; 20]);
+    h2.on_call(&[Http2Fault::RefusedStream; 20]);
     fixture.expect_error("act", UNREACHABLE, 2);
 }
 
 fn fault_49_h2_stall(run: &Run<'_>) {
     let (h2, mut fixture) = over_h2(run);
     fixture.expect_success("act");
-    h2.on_call(&[Refusal::Stall]);
+    h2.on_call(&[Http2Fault::Stall]);
     let begun = Instant::now();
     fixture.expect_error("act", OUTCOME_UNKNOWN, 1);
     let took = begun.elapsed();
@@ -258,9 +258,9 @@ fn fault_50_closed_connections(run: &Run<'_>) {
 /// A connection that ends without TLS close_notify (RFC 8446, section 6.1).
 fn closed_under_tls(run: &Run<'_>) {
     let authority = Authority::new();
-    let identity = authority.certify(&["127.0.0.1"]);
+    let identity = authority.issue(&["127.0.0.1"]);
     let bad = Arc::new(default_backend());
-    let front = TlsFront::before(bad.port(), identity.acceptor(None, None));
+    let front = TlsProxy::before(bad.port(), identity.acceptor(None, None));
     let plan = plan_with(run, bad).at(&front.url("127.0.0.1"));
     let mut fixture = plan.trusting(&authority).start();
     let cut_off = Reply::text("x").length_off_by(10);
@@ -270,12 +270,12 @@ fn closed_under_tls(run: &Run<'_>) {
 
 fn fault_51_reset_in_upload(run: &Run<'_>) {
     let bad = Arc::new(default_backend());
-    let chaos = Chaos::before(bad.port());
-    let mut fixture = plan_with(run, bad).at(&chaos.url()).start();
+    let proxy = ChaosProxy::before(bad.port());
+    let mut fixture = plan_with(run, bad).at(&proxy.url()).start();
     fixture.expect_success("act");
     let before = fixture.bad.runs("act");
     let large = json!({ "x": "x".repeat(4 << 20) });
-    chaos.set(Weather::ResetUpload(100_000));
+    proxy.set(NetworkFault::ResetUpload(100_000));
     let ids = ["act", "look"].map(|tool| fixture.client().start_call(tool, large.clone()));
     fixture.check_good_backend();
     for (id, attempts) in ids.into_iter().zip([1, 2]) {
@@ -285,6 +285,6 @@ fn fault_51_reset_in_upload(run: &Run<'_>) {
         }
     }
     run.record_runs(fixture.bad.runs("act") - before);
-    chaos.set(Weather::Calm);
+    proxy.set(NetworkFault::None);
     fixture.expect_success("act");
 }

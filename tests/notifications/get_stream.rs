@@ -277,7 +277,7 @@ fn a_late_reply_to_the_get_request_delays_calls_only_briefly() {
     fake.on("GET", Reply::sse().after(&gate).then_stall());
     let fixture = BackendFixture::over(&fake);
     assert_eq!(fixture.call("a").unwrap(), "a {}");
-    assert_eq!(gate.left(), 0);
+    assert_eq!(gate.disconnects(), 0);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::notifications::fixture::BackendFixture;
 
 #[test]
 fn http_sse_is_used_when_initialize_is_refused() {
-    let fake = FakeBackend::start().tool("a").resource("a:b").old_sse();
+    let fake = FakeBackend::start().tool("a").resource("a:b").http_sse();
     let mut fixture = BackendFixture::over(&fake);
     assert_eq!(fixture.next_listing().items(Kind::Tool).len(), 1);
     let State::Ready(connection) = fixture.backend.state() else {
@@ -105,7 +105,7 @@ fn an_absolute_endpoint_of_the_same_origin_is_used() {
 
 #[test]
 fn concurrent_calls_work_with_progress_and_server_requests() {
-    let fake = FakeBackend::start().tool("a").tool("b").old_sse();
+    let fake = FakeBackend::start().tool("a").tool("b").http_sse();
     let server_request = request(json!("q"), "roots/list", json!({}));
     fake.on_tool(
         "a",
@@ -129,7 +129,7 @@ fn concurrent_calls_work_with_progress_and_server_requests() {
 
 #[test]
 fn server_requests_outside_of_calls_are_forwarded() {
-    let fake = FakeBackend::start().tool("a").old_sse();
+    let fake = FakeBackend::start().tool("a").http_sse();
     let mut fixture = BackendFixture::connected(&fake);
     fake.on_tool(
         "a",
@@ -159,9 +159,9 @@ fn server_requests_outside_of_calls_are_forwarded() {
 
 #[test]
 fn a_stream_that_ends_is_a_lost_connection_and_is_reopened() {
-    let fake = FakeBackend::start().tool("a").tool("slow").old_sse();
+    let fake = FakeBackend::start().tool("a").tool("slow").http_sse();
     let mut fixture = BackendFixture::connected(&fake);
-    let held = Live::new();
+    let held = LiveStream::new();
     fake.on_tool("slow", Reply::sse().live(&held));
     let error = std::thread::scope(|scope| {
         let call = scope.spawn(|| fixture.call("slow"));
@@ -181,8 +181,8 @@ fn a_stream_that_ends_is_a_lost_connection_and_is_reopened() {
 
 #[test]
 fn a_cancellation_is_posted() {
-    let fake = FakeBackend::start().tool("slow").old_sse();
-    let held = Live::new();
+    let fake = FakeBackend::start().tool("slow").http_sse();
+    let held = LiveStream::new();
     fake.on_tool("slow", Reply::sse().live(&held));
     let mut gateway = TestGateway::over(&fake);
     gateway.initialize();

@@ -23,7 +23,7 @@ fn a_legacy_server_gets_one_subscribe_and_one_unsubscribe_per_uri() {
     let second = fixture.subscribe("a:b").unwrap();
     let asked = fake.next_request("resources/subscribe");
     assert_eq!(asked.params()["uri"], "a:b");
-    fake.announce(UPDATED, json!({ "uri": "a:b" }));
+    fake.notify_clients(UPDATED, json!({ "uri": "a:b" }));
     assert_eq!(fixture.next_notification(UPDATED), json!({ "uri": "a:b" }));
     let _entered = fixture.enter();
     drop(first);
@@ -102,7 +102,7 @@ fn a_new_session_gets_every_subscription_again() {
     assert_eq!(uris, ["a:1", "a:2"]);
     fake.stream(1);
     fixture.next_listing();
-    fake.announce(UPDATED, json!({ "uri": "a:2" }));
+    fake.notify_clients(UPDATED, json!({ "uri": "a:2" }));
     assert_eq!(fixture.next_notification(UPDATED)["uri"], "a:2");
 }
 
@@ -112,7 +112,7 @@ fn a_modern_server_gets_the_union_of_all_subscriptions() {
     let mut fixture = BackendFixture::connected(&fake);
     let first = fake.stream(0);
     let one = fixture.subscribe("a:1").unwrap();
-    fake.announce(UPDATED, json!({ "uri": "a:1" }));
+    fake.notify_clients(UPDATED, json!({ "uri": "a:1" }));
     assert_eq!(fixture.next_notification(UPDATED), json!({ "uri": "a:1" }));
     first.wait_until_closed();
     let _two = fixture.subscribe("a:2").unwrap();

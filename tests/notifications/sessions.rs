@@ -93,7 +93,7 @@ fn with_two_sessions_notifications_are_forwarded_once_and_requests_are_answered_
     fake.stream(1);
     let log = |data: &str| json!({ "level": "info", "data": data });
     // To both streams.
-    fake.announce("notifications/message", log("all"));
+    fake.notify_clients("notifications/message", log("all"));
     let received = gateway.next_notification("notifications/message");
     assert_eq!(received.params()["data"], "all");
     // A request in the modern clients' session is refused, since they have no call in flight.

@@ -29,7 +29,7 @@ fn a_changed_list_is_fetched_again() {
     let mut fixture = BackendFixture::connected(&fake);
     fake.stream(0).text(":\r\n: keep-alive\r\n\r\n");
     fake.set_tools(&["a", "b"]);
-    fake.announce(TOOLS_CHANGED, json!({}));
+    fake.notify_clients(TOOLS_CHANGED, json!({}));
     let listing = fixture.next_listing();
     assert_eq!(listing.items(Kind::Tool).len(), 2);
     let freshness = listing.freshness(Kind::Tool);

@@ -273,7 +273,7 @@ fn nothing_is_sent_to_the_target_of_a_redirect_to_another_origin() {
         for status in [301, 302, 303, 307, 308] {
             let redirect = Reply::status(status).header("location", &other.url());
             fake.on_tool("t", redirect);
-            assert_eq!(gateway.call("t", json!({})).verdict().0, "refused");
+            assert_eq!(gateway.call("t", json!({})).gateway_error().0, "refused");
         }
         assert_eq!(other.connections(), 0);
         assert!(
@@ -350,7 +350,7 @@ fn zero_is_a_valid_request_id() {
         gateway.request_as(0, "tools/call", call.clone());
         let id = if modern {
             let input_required = gateway.answer(0);
-            let answers = json!({ input_required.question().0: roots });
+            let answers = json!({ input_required.input_request().0: roots });
             gateway.retry("tools/call", &call, &input_required, answers)
         } else {
             let server_request = gateway.next_request("roots/list");

@@ -47,9 +47,9 @@ impl Driver {
     pub async fn new(seed: u64, transcript: Transcript) -> Self {
         let mut rng = Rng(seed);
         let versions = ["2025-03-26", "2025-11-25", "2026-07-28", "2026-07-28"];
-        let version = *chance.pick(&versions);
+        let version = *rng.pick(&versions);
         let all = json!({ "sampling": {}, "elicitation": { "form": {}, "url": {} }, "roots": {} });
-        let capabilities = if chance.one_in(4) { json!({}) } else { all };
+        let capabilities = if rng.one_in(4) { json!({}) } else { all };
         let mut legacy = FakeBackend::start_here();
         if rng.one_in(2) {
             legacy = legacy.with_get();
@@ -90,7 +90,7 @@ impl Driver {
     /// Runs to one of the ends, and checks the outcome.
     pub async fn run(mut self) {
         self.initialize().await;
-        let end = *self.chance.pick(&[
+        let end = *self.rng.pick(&[
             End::Quiet,
             End::Quiet,
             End::Quiet,
@@ -188,7 +188,7 @@ impl Driver {
         if known.is_empty() {
             return;
         }
-        let id = *self.chance.pick(&known);
+        let id = *self.rng.pick(&known);
         self.model.id_reused(id);
         let meta = json!({ "progressToken": format!("token {id}") });
         let params = json!({ "name": "no such tool", "arguments": {}, "_meta": meta });
@@ -198,7 +198,7 @@ impl Driver {
     fn cancel(&mut self) {
         let known = self.model.ids();
         let unknown = json!("unknown");
-        let id = match self.chance.below(8) {
+        let id = match self.rng.below(8) {
             0 => unknown,
             _ if known.is_empty() => unknown,
             _ => json!(self.rng.pick(&known)),
@@ -231,7 +231,7 @@ impl Driver {
             r#"{"jsonrpc":"2.0","id":"unknown","result":{}}"#,
             "[1]",
         ];
-        let line = *self.chance.pick(&lines);
+        let line = *self.rng.pick(&lines);
         self.world.send(line);
     }
 
@@ -258,10 +258,10 @@ impl Driver {
         if self.world.server_requests.is_empty() {
             return;
         }
-        let at = self.chance.below(self.world.server_requests.len());
+        let at = self.rng.below(self.world.server_requests.len());
         let server_request = self.world.server_requests.swap_remove(at);
         let id = server_request.id();
-        let answer = if self.chance.one_in(6) {
+        let answer = if self.rng.one_in(6) {
             self.model.refused_server_request();
             json!({ "jsonrpc": "2.0", "id": id, "error": { "code": -1, "message": "no" } })
         } else {
@@ -277,7 +277,7 @@ impl Driver {
     fn disturb(&mut self) {
         let which = self.rng.below(2);
         let fake = &self.backends[which];
-        let (what, disturbance) = match self.chance.below(4) {
+        let (what, disturbance) = match self.rng.below(4) {
             0 => {
                 fake.forget_sessions();
                 ("forgets its sessions", Disturbance::SessionsLost)

@@ -47,9 +47,9 @@ pub fn write(
         0 => {
             tool.asks = true;
             if modern {
-                modern_input(fake, &tool.name, chance);
+                modern_input(fake, &tool.name, rng);
             } else {
-                let reply = legacy_input(fake, &tool.name, chance, gates);
+                let reply = legacy_input(fake, &tool.name, rng, gates);
                 fake.on_tool(&tool.name, reply);
             }
         }
@@ -72,7 +72,7 @@ fn answer(tool: &Tool) -> Value {
 fn slow_answer(tool: &Tool, rng: &mut Rng, gates: &mut Vec<Gate>) -> Reply {
     let gate = Gate::new();
     gates.push(gate.clone());
-    if chance.one_in(2) {
+    if rng.one_in(2) {
         return Reply::json(&answer(tool)).after(&gate);
     }
     let mut stream = Reply::sse();
@@ -80,7 +80,7 @@ fn slow_answer(tool: &Tool, rng: &mut Rng, gates: &mut Vec<Gate>) -> Reply {
         stream = stream.event(progress(step as f64));
     }
     stream = stream.hold(&gate).event(progress(10.0)).event(answer(tool));
-    if chance.one_in(2) {
+    if rng.one_in(2) {
         // Messages after the answer belong to no call.
         stream = stream.event(progress(11.0)).event(answer(tool));
     }
@@ -88,9 +88,9 @@ fn slow_answer(tool: &Tool, rng: &mut Rng, gates: &mut Vec<Gate>) -> Reply {
 }
 
 /// A fault, and the error class if the call is not retried.
-fn fault(chance: &mut Chance) -> (&'static str, Reply) {
-    let wait = *chance.pick(&["0", "1", "7", "40", "soon"]);
-    match chance.below(12) {
+fn fault(rng: &mut Rng) -> (&'static str, Reply) {
+    let wait = *rng.pick(&["0", "1", "7", "40", "soon"]);
+    match rng.below(12) {
         0 => ("outcome_unknown", Reply::status(500).body("boom")),
         1 => ("outcome_unknown", Reply::status(502)),
         2 => ("overloaded", Reply::status(503)),
@@ -123,12 +123,7 @@ fn form(message: &str) -> Value {
 
 /// Server requests on the call's stream, some of them cancelled, and the answer after all others
 /// have been answered.
-fn legacy_input(
-    fake: &FakeBackend,
-    tool: &str,
-    chance: &mut Chance,
-    gates: &mut Vec<Gate>,
-) -> Reply {
+fn legacy_input(fake: &FakeBackend, tool: &str, rng: &mut Rng, gates: &mut Vec<Gate>) -> Reply {
     let mut stream = Reply::sse();
     let mut waits = Vec::new();
     for n in 0..1 + rng.below(2) {
@@ -150,8 +145,8 @@ fn legacy_input(
 }
 
 /// Rounds of `input_required`. The tool runs after the last one.
-fn modern_input(fake: &FakeBackend, tool: &str, chance: &mut Chance) {
-    for round in 0..1 + chance.below(2) {
+fn modern_input(fake: &FakeBackend, tool: &str, rng: &mut Rng) {
+    for round in 0..1 + rng.below(2) {
         let words = format!("{tool} asks {round}");
         let asks = json!({ "k": { "method": "elicitation/create", "params": form(&words) } });
         fake.on_tool(tool, Reply::input_required(&asks, Some(&words)));

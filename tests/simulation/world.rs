@@ -147,7 +147,7 @@ impl World {
     }
 
     /// Reads the rest of stdout, and returns why the gateway ended.
-    pub async fn end(mut self) -> (ExitReason, Law, Vec<Message>) {
+    pub async fn end(mut self) -> (ExitReason, ProtocolChecker, Vec<Message>) {
         let reason = (&mut self.gateway).await.expect("the gateway panicked");
         let begun = Instant::now();
         while !self.output.has_ended() {
@@ -163,7 +163,7 @@ impl World {
     fn receive(&mut self) {
         for line in self.output.lines() {
             self.note(format!("← {}", String::from_utf8_lossy(&line)));
-            for message in self.law.received(&line) {
+            for message in self.checker.received(&line) {
                 self.received += usize::from(!is_pong(message.id()));
                 if !message.is_response() {
                     if !message.id().is_null() {

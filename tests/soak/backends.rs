@@ -160,8 +160,8 @@ impl Instance {
         let fake = ["echo", "work", "progress", "ask"]
             .into_iter()
             .fold(FakeBackend::start(), FakeBackend::tool)
-            .forgetful()
-            .improvise(replies(current_fault.clone(), Arc::clone(runs)));
+            .without_recording()
+            .respond_with(replies(current_fault.clone(), Arc::clone(runs)));
         let fake = kind(fake);
         Self {
             fake,

@@ -114,7 +114,7 @@ fn a_call_that_the_breaker_refuses_does_not_wait_for_a_list() {
         fake.always(step, Reply::stall());
     }
     let refused = gateway.call("echo", json!({}));
-    assert_eq!(refused.verdict(), ("unreachable", "no", 0));
+    assert_eq!(refused.gateway_error(), ("unreachable", "no", 0));
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn cached_annotations_do_not_allow_a_retry() {
     assert_eq!(failed.gateway_error(), ("outcome_unknown", "unknown", 1));
     assert_eq!(fake.requests_of("tools/call").len(), 1);
 
-    fake.as_usual("tools/list");
+    fake.reset_script("tools/list");
     let mut gateway = fixture.gateway();
     gateway.tool_names();
     assert_eq!(
