@@ -1,8 +1,8 @@
-//! Memory has a ceiling, whatever is poured in from either side, and what finds no room harms
-//! nobody else. With the real binary.
+//! The real binary's memory stays below a limit, whatever clients and backends send, and data beyond
+//! the budget affects no other call.
 //!
-//! A binary of its own: it pours tens of MiB through loopback at once. Other tests beside it would
-//! wait longer than they allow for, and the peaks measured here would depend on them.
+//! A separate binary: it sends tens of MiB through loopback at a time. Tests beside it would exceed
+//! their time limits, and would change the peaks measured here.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -23,9 +23,9 @@ use common::reply::Reply;
 const MIB: usize = 1024 * 1024;
 const MESSAGE: usize = 4 * MIB;
 const BUFFERED: usize = 16 * MIB;
-/// Close to what one message may have.
+/// The size of a large message, close to the limit.
 const LARGE: usize = 7 * MIB / 2;
-/// Together many times the budget.
+/// The number of large messages, together many times the budget.
 const CALLS: usize = 24;
 
 /// A sentinel.toml with these backends.
@@ -36,7 +36,7 @@ fn toml(backends: &[(&str, &FakeBackend)]) -> String {
     std::iter::once(caps).chain(entries).collect()
 }
 
-/// Over these backends, after the handshake.
+/// A gateway with these backends, after the handshake.
 fn started(backends: &[(&str, &FakeBackend)]) -> Process {
     let toml = toml(backends);
     let folder = tempfile::tempdir().unwrap();
@@ -48,9 +48,9 @@ fn started(backends: &[(&str, &FakeBackend)]) -> Process {
     process
 }
 
-/// What the README's formula says, in KiB: the budget, once more for what waits for the client,
-/// the line being read and one message that is rewritten, what connections have read ahead; and
-/// what the process itself needs.
+/// The memory limit in KiB by the README's formula: the budget, the same again for output that waits
+/// for the client, the line being read, one message being rewritten, the read buffers of the
+/// connections, and the process itself. `before` is the peak before the load.
 fn ceiling(before: u64) -> u64 {
     before + ((2 * BUFFERED + 2 * MESSAGE) / 1024 + CALLS * 400) as u64 + (8 << 10)
 }
@@ -95,7 +95,7 @@ fn large_concurrent_answers_beyond_the_budget_are_overloaded() {
     eprintln!("{came} of {CALLS} large answers came");
     assert!(came > 0);
     process.client.call("good_tool", json!({})).result();
-    // All room was given back.
+    // The whole budget is free again.
     process.client.call("bad_tool", json!({})).result();
     assert_below_ceiling(&process, before);
     assert!(process.end().status.success());
@@ -115,7 +115,7 @@ fn large_lines_beyond_the_budget_are_refused_and_small_ones_pass() {
                 .start_call("slow_tool", json!({ "x": large_text() }))
         })
         .collect();
-    // The reader has seen them all by then.
+    // The response shows that the gateway has read all lines.
     process.client.ask("ping", json!({})).result();
     let small = process.client.start_call("slow_tool", json!({}));
     gate.wait_for(2);
@@ -134,7 +134,7 @@ fn large_lines_beyond_the_budget_are_refused_and_small_ones_pass() {
         assert_eq!((class, executed), ("overloaded", "no"));
         assert!(answer.message().contains("max_buffered_bytes"));
     }
-    eprintln!("{done} of {CALLS} large calls were carried");
+    eprintln!("{done} of {CALLS} large calls were forwarded");
     assert!((1..CALLS - 1).contains(&done), "{done}");
     assert_eq!(fake.runs("slow_tool"), done + 2);
     let again = process
@@ -168,27 +168,27 @@ fn endless_events_and_decompression_bombs_stay_below_the_ceiling() {
     assert!(process.end().status.success());
 }
 
-/// Each of these answers announces more than it brings, and never ends.
+/// Each response of the failing backend declares more bytes than it sends, and never ends.
 #[test]
 fn a_backend_that_takes_all_the_budget_it_can_get_leaves_some_to_others() {
-    const ANNOUNCED: usize = MIB / 4;
-    // Three quarters of the budget, and as much as it is.
-    const ROOM: usize = BUFFERED * 3 / 4 / ANNOUNCED;
-    const GREEDY: usize = BUFFERED / ANNOUNCED;
+    const DECLARED: usize = MIB / 4;
+    // One backend may use three quarters of the budget.
+    const ALLOWED: usize = BUFFERED * 3 / 4 / DECLARED;
+    const ATTEMPTED: usize = BUFFERED / DECLARED;
     let (bad, good) = (
         FakeBackend::start().tool("bad_tool"),
         FakeBackend::start().tool("good_tool"),
     );
     let begun = Reply::status(200).header("content-type", "application/json");
-    let begun = begun.body("{").length_off_by(ANNOUNCED as isize - 1);
+    let begun = begun.body("{").length_off_by(DECLARED as isize - 1);
     bad.always_tool("bad_tool", begun.then_stall());
     let answer = json!({ "content": [], "x": "x".repeat(MIB) });
     good.always_tool("good_tool", Reply::result(answer));
     let mut process = started(&[("bad", &bad), ("good", &good)]);
-    let mut open: Vec<u64> = (0..GREEDY)
+    let mut open: Vec<u64> = (0..ATTEMPTED)
         .map(|_| process.client.start_call("bad_tool", json!({})))
         .collect();
-    for _ in ROOM..GREEDY {
+    for _ in ALLOWED..ATTEMPTED {
         let refused = process.client.next_message();
         assert_eq!(refused.json["error"]["data"]["class"], "overloaded");
         open.retain(|id| refused.json["id"] != *id);
@@ -202,7 +202,7 @@ fn a_backend_that_takes_all_the_budget_it_can_get_leaves_some_to_others() {
     assert!(process.end().status.success());
 }
 
-/// It may read late: each call has its answer then, the large one or the refusal.
+/// Each call gets a response in the end: the large result or a refusal.
 #[test]
 fn a_client_that_reads_late_loses_no_answer_and_can_send_meanwhile() {
     let fake = FakeBackend::start().tool("large_tool").tool("small_tool");
@@ -229,7 +229,7 @@ fn a_client_that_reads_late_loses_no_answer_and_can_send_meanwhile() {
         send(id, "tools/call", json!({ "name": "large_tool" }));
     }
     fake.wait_for_requests("tools/call", CALLS);
-    // Nothing was read so far, and a call is heard and made all the same.
+    // The client has read nothing so far, and a further call is still forwarded.
     send(CALLS + 1, "tools/call", json!({ "name": "small_tool" }));
     fake.wait_for_requests("tools/call", CALLS + 1);
 

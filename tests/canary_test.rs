@@ -1,10 +1,10 @@
-//! Hostile servers that say back every secret they are sent, in every way that ends in a message
-//! of the gateway's own, and gateways that can't reach where they are sent: nothing shows.
+//! The gateway's output shows no secret: not with hostile servers that echo every secret in every
+//! response that becomes one of the gateway's own messages, and not with unreachable servers.
 //!
-//! What every other test plants and looks through is told in `tests/common/canary.rs`.
+//! `tests/common/canary.rs` plants and scans for secrets in all tests.
 //!
-//! A binary of its own: it counts the lines that this process looked through and says that no
-//! secret was among them, which must be about what it does alone.
+//! A separate binary: it reports how many lines its process has scanned, which must not include
+//! lines of other tests.
 
 #![allow(clippy::unwrap_used)]
 
@@ -22,19 +22,19 @@ use common::wire::Request;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Variables that a config fills into a URL's path and query and into a header.
+/// Variables that the config uses in a URL's path and query and in a header.
 const PATH: &str = "CANARY_ENV";
 const TEXT: &str = "CANARY_TEXT";
 const BEARER: &str = "CANARY_BEARER";
 
-/// All that a server was sent which is a secret, in every spelling.
+/// Every secret that the server was sent, in every encoding.
 fn sent(request: &Request) -> String {
     let named = |(name, _): &&(String, String)| {
         name.starts_with("x-canary") || ["authorization", "cookie"].contains(&name.as_str())
     };
     let headers = request.headers.iter().filter(named);
     let headers = headers.map(|(_, value)| value.as_str());
-    let mut said: Vec<String> = headers
+    let mut secrets: Vec<String> = headers
         .chain([request.target.as_str()])
         .map(str::to_owned)
         .collect();
@@ -43,85 +43,91 @@ fn sent(request: &Request) -> String {
             "file" => canary::secret("file"),
             name => canary::secret(name),
         };
-        said.extend(canary::encodings(&secret));
+        secrets.extend(canary::encodings(&secret));
     }
-    said.join(" ")
+    secrets.join(" ")
 }
 
-/// A way to say it back. None of these answers is passed on as it is.
+/// A way to echo the secrets. The gateway passes none of these responses on unchanged.
 type Echo = (&'static str, fn(&str) -> Reply);
 
-fn plain(status: u16, said: &str) -> Reply {
+fn plain(status: u16, output: &str) -> Reply {
     Reply::status(status)
         .header("content-type", "text/plain")
-        .body(said)
+        .body(output)
 }
 
-/// One header's worth: a header has no line ends.
-fn redirect(said: &str) -> Reply {
-    let said = said.replace(['"', ' '], "");
+/// The secrets without characters that a header can't have.
+fn redirect(output: &str) -> Reply {
+    let output = output.replace(['"', ' '], "");
     Reply::status(307).header(
         "location",
-        &format!("https://elsewhere.example/{said}?t={said}"),
+        &format!("https://elsewhere.example/{output}?t={output}"),
     )
 }
 
 const ECHOES: [Echo; 17] = [
-    ("401", |said| plain(401, said)),
-    ("403", |said| plain(403, said)),
-    ("404", |said| plain(404, said)),
-    ("400", |said| plain(400, said)),
-    ("413", |said| plain(413, said)),
-    ("429", |said| plain(429, said)),
-    ("500", |said| plain(500, said)),
-    ("503", |said| plain(503, said)),
-    ("json", |said| {
-        Reply::status(401).body(json!({ "error": said }).to_string())
+    ("401", |output| plain(401, output)),
+    ("403", |output| plain(403, output)),
+    ("404", |output| plain(404, output)),
+    ("400", |output| plain(400, output)),
+    ("413", |output| plain(413, output)),
+    ("429", |output| plain(429, output)),
+    ("500", |output| plain(500, output)),
+    ("503", |output| plain(503, output)),
+    ("json", |output| {
+        Reply::status(401).body(json!({ "error": output }).to_string())
     }),
     ("redirect", redirect),
-    ("text", |said| plain(200, said)),
-    ("html", |said| {
+    ("text", |output| plain(200, output)),
+    ("html", |output| {
         Reply::status(200)
-            .header("content-type", &said.replace('"', "'"))
+            .header("content-type", &output.replace('"', "'"))
             .body("…")
     }),
-    ("garbage", |said| {
+    ("garbage", |output| {
         Reply::status(200)
             .header("content-type", "application/json")
-            .body(said)
+            .body(output)
     }),
-    ("events", |said| {
-        Reply::sse().body(format!("event: {said}\nid: {said}\ndata: {said}\n\n"))
+    ("events", |output| {
+        Reply::sse().body(format!("event: {output}\nid: {output}\ndata: {output}\n\n"))
     }),
-    ("not-http", |said| {
-        Reply::raw(format!("{said}\r\n\r\n")).then_hang_up()
+    ("not-http", |output| {
+        Reply::raw(format!("{output}\r\n\r\n")).then_hang_up()
     }),
-    ("long", |said| plain(500, &said.repeat(200))),
-    ("question", |said| {
-        let question = message::request(json!(said), &format!("no/{said}"), json!({ "a": said }));
+    ("long", |output| plain(500, &output.repeat(200))),
+    ("question", |output| {
+        let question = message::request(
+            json!(output),
+            &format!("no/{output}"),
+            json!({ "a": output }),
+        );
         Reply::sse().event(question).then_hang_up()
     }),
 ];
 
-/// Ways that concern a handshake alone.
-const GREETINGS: [Echo; 4] = [
-    ("refusal", |said| Reply::json(&message::error(-32000, said))),
-    ("version", |said| {
-        Reply::result(json!({ "protocolVersion": said, "capabilities": {}, "serverInfo": {} }))
+/// Echoes that apply only to a handshake.
+const HANDSHAKE_ECHOES: [Echo; 4] = [
+    ("refusal", |output| {
+        Reply::json(&message::error(-32000, output))
     }),
-    ("server", |said| {
-        let info = json!({ "name": said, "version": said });
+    ("version", |output| {
+        Reply::result(json!({ "protocolVersion": output, "capabilities": {}, "serverInfo": {} }))
+    }),
+    ("server", |output| {
+        let info = json!({ "name": output, "version": output });
         Reply::result(json!({
             "protocolVersion": "2025-11-25", "capabilities": { "tools": {} }, "serverInfo": info,
         }))
     }),
-    ("unsupported", |said| {
-        let error = message::error_with(-32022, said, &json!({ "supported": [said] }));
+    ("unsupported", |output| {
+        let error = message::error_with(-32022, output, &json!({ "supported": [output] }));
         Reply::json_as(400, &error)
     }),
 ];
 
-/// A backend that says it back to what `is_meant`, and its entry in a config.
+/// A backend that answers requests for which `is_meant` holds with this echo, and its config entry.
 fn hostile((name, echo): Echo, is_meant: fn(&Request) -> bool) -> (FakeBackend, String) {
     let fake = FakeBackend::start().tool("echo").without_sessions();
     let fake = fake.respond_with(move |request| {
@@ -150,14 +156,14 @@ fn at_list(request: &Request) -> bool {
     request.kind() == "tools/list"
 }
 
-/// What a command or a session said.
-struct Said {
+/// The output of a command or a session.
+struct Output {
     out: String,
     err: String,
 }
 
 /// Runs the binary in this folder, with `input` on its stdin.
-fn said_by(folder: &TempDir, arguments: &[&str], input: &str, more: &[(&str, &str)]) -> Said {
+fn output_of(folder: &TempDir, arguments: &[&str], input: &str, more: &[(&str, &str)]) -> Output {
     use std::io::{Read, Write};
     let mut child = process::spawn(
         process::bare_gateway(folder)
@@ -175,14 +181,14 @@ fn said_by(folder: &TempDir, arguments: &[&str], input: &str, more: &[(&str, &st
         let mut err = String::new();
         stderr.read_to_string(&mut err).map(|_| err)
     });
-    // A command that wants no input may have ended.
+    // A command that reads no input may have exited.
     let _ = stdin.write_all(input.as_bytes());
     drop(stdin);
     let mut out = String::new();
     stdout.read_to_string(&mut out).unwrap();
     child.wait().unwrap();
     let err = log.join().unwrap().unwrap();
-    Said { out, err }
+    Output { out, err }
 }
 
 fn folder_with(toml: &str) -> TempDir {
@@ -192,7 +198,7 @@ fn folder_with(toml: &str) -> TempDir {
     folder
 }
 
-/// A client's session: the handshake, the list, and a call of each of these tools.
+/// The input of a client's session: the handshake, the list, and a call of each of these tools.
 fn session(tools: &[String]) -> String {
     let mut lines = String::new();
     let mut ask = |id: usize, method: &str, params: Value| {
@@ -225,14 +231,14 @@ fn with<'a>(more: &[&'a str]) -> Vec<&'a str> {
     [&CONFIG[..], more].concat()
 }
 
-fn assert_none_shows() {
+fn assert_none_shown() {
     canary::assert_no_leaks();
-    eprintln!("canary hits: 0 of {} lines", canary::scanned_lines());
+    eprintln!("secrets found: 0 in {} lines", canary::scanned_lines());
 }
 
-/// Every command, and a client's session with the log as text and as JSON, before servers that
-/// say back what they are sent where `is_meant`.
-fn say_back(echoes: &[Echo], is_meant: fn(&Request) -> bool) -> Vec<Value> {
+/// Runs every command, and a client's session with the log as text and as JSON, with hostile
+/// servers. Returns the messages of the sessions.
+fn run_with_echoes(echoes: &[Echo], is_meant: fn(&Request) -> bool) -> Vec<Value> {
     let hostile: Vec<_> = echoes.iter().map(|echo| hostile(*echo, is_meant)).collect();
     let entries = hostile.iter().map(|(_, entry)| entry.as_str());
     let gateway = "[gateway]\ntool_names = \"prefixed\"\ndrain_ms = 4000\n";
@@ -253,54 +259,50 @@ fn say_back(echoes: &[Echo], is_meant: fn(&Request) -> bool) -> Vec<Value> {
     std::thread::scope(|scope| {
         for arguments in commands {
             let folder = &folder;
-            scope.spawn(move || said_by(folder, &with(arguments), "", &[]));
+            scope.spawn(move || output_of(folder, &with(arguments), "", &[]));
         }
         let sessions = ["text", "json"].map(|format| {
             let (folder, tools) = (&folder, &tools);
             scope.spawn(move || {
                 let flags = with(&["--log-format", format]);
-                said_by(folder, &flags, &session(tools), &[]).out
+                output_of(folder, &flags, &session(tools), &[]).out
             })
         });
-        let said = sessions.map(|said| said.join().unwrap());
-        let lines = said.iter().flat_map(|out| out.lines());
+        let output = sessions.map(|output| output.join().unwrap());
+        let lines = output.iter().flat_map(|out| out.lines());
         lines
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
     })
 }
 
-/// Every call has had its answer.
-fn all_answered(said: &[Value], calls: usize) {
-    let answers = said.iter().filter(|message| !message["id"].is_null());
-    assert_eq!(answers.count(), 2 * (calls + 2), "{said:#?}");
+/// Asserts that every request of both sessions got a response.
+fn assert_all_answered(output: &[Value], calls: usize) {
+    let answers = output.iter().filter(|message| !message["id"].is_null());
+    assert_eq!(answers.count(), 2 * (calls + 2), "{output:#?}");
 }
 
 #[test]
 fn secrets_echoed_in_a_handshake_are_not_shown() {
-    let echoes = [&ECHOES[..], &GREETINGS].concat();
-    all_answered(&say_back(&echoes, at_handshake), echoes.len());
-    assert_none_shows();
+    let echoes = [&ECHOES[..], &HANDSHAKE_ECHOES].concat();
+    assert_all_answered(&run_with_echoes(&echoes, at_handshake), echoes.len());
+    assert_none_shown();
 }
 
 #[test]
 fn secrets_echoed_in_a_list_are_not_shown() {
-    all_answered(&say_back(&ECHOES, at_list), ECHOES.len());
-    assert_none_shows();
+    assert_all_answered(&run_with_echoes(&ECHOES, at_list), ECHOES.len());
+    assert_none_shown();
 }
 
 #[test]
 fn secrets_echoed_in_a_call_are_not_shown() {
-    let said = say_back(&ECHOES, at_call);
-    all_answered(&said, ECHOES.len());
+    let output = run_with_echoes(&ECHOES, at_call);
+    assert_all_answered(&output, ECHOES.len());
     let ours = |message: &&Value| message["error"]["data"]["source"] == "gateway";
-    let ours = said.iter().filter(ours).count();
-    assert_eq!(
-        ours,
-        2 * ECHOES.len(),
-        "not each call got as far as the server"
-    );
-    assert_none_shows();
+    let ours = output.iter().filter(ours).count();
+    assert_eq!(ours, 2 * ECHOES.len(), "not every call reached its server");
+    assert_none_shown();
 }
 
 #[test]
@@ -318,7 +320,7 @@ fn secrets_of_unreachable_backends_are_not_shown() {
     let toml: String = [
         ("tls", format!("https://127.0.0.1:{up}/{tail}")),
         ("refused", format!("http://127.0.0.1:{down}/{tail}")),
-        // Through a proxy that isn't there, whose own password is a secret.
+        // Through an unreachable proxy, whose password is a secret.
         ("proxied", format!("http://192.0.2.1/{tail}")),
         ("host", format!("http://${{{PATH}}}.invalid/mcp")),
         ("port", format!("http://127.0.0.1:${{{PATH}}}/mcp")),
@@ -341,46 +343,47 @@ fn secrets_of_unreachable_backends_are_not_shown() {
         &["tools"],
         &["call", "x"],
     ] {
-        said_by(&folder, &with(arguments), "", &proxies);
+        output_of(&folder, &with(arguments), "", &proxies);
     }
-    let said = said_by(&folder, &with(&[]), &session(&["x".into()]), &proxies);
+    let output = output_of(&folder, &with(&[]), &session(&["x".into()]), &proxies);
     for name in ["tls", "refused", "proxied", "host", "port"] {
         assert!(
-            said.out.contains(&format!("{name} is down")),
+            output.out.contains(&format!("{name} is down")),
             "{name}: {}",
-            said.out
+            output.out
         );
     }
-    assert_none_shows();
+    assert_none_shown();
 }
 
 #[test]
 fn secrets_of_an_invalid_config_are_not_shown() {
-    let word = canary::secret("literal").replace(['"', '/'], "");
+    let secret = canary::secret("literal").replace(['"', '/'], "");
     for toml in [
         format!(
-            "[[backends]]\nname = '{word}'\nurl = '{word}'\nbearer = '{word}'\nprotocol = '{word}'"
+            "[[backends]]\nname = '{secret}'\nurl = '{secret}'\nbearer = '{secret}'\nprotocol = '{secret}'"
         ),
-        format!("[[backends]]\nname = 'a'\nurl = 'ftp://{word}@h/{word}'\nheaders = ['{word}']"),
-        format!("[[backends]]\nname = 'a'\nurl = 'http://{word}:{word}@127.0.0.1/'"),
         format!(
-            "[[backends]]\nname = 'a'\nurl = 'http://127.0.0.1/'\nheaders = {{ 'X Y' = '{word}', X = \"{word}\\n\" }}"
+            "[[backends]]\nname = 'a'\nurl = 'ftp://{secret}@h/{secret}'\nheaders = ['{secret}']"
         ),
-        format!("bearer = {word}"),
-        format!("[gateway\n'{word}"),
+        format!("[[backends]]\nname = 'a'\nurl = 'http://{secret}:{secret}@127.0.0.1/'"),
+        format!(
+            "[[backends]]\nname = 'a'\nurl = 'http://127.0.0.1/'\nheaders = {{ 'X Y' = '{secret}', X = \"{secret}\\n\" }}"
+        ),
+        format!("bearer = {secret}"),
+        format!("[gateway\n'{secret}"),
     ] {
         let folder = folder_with(&toml);
-        let said = said_by(&folder, &with(&["check"]), "", &[]);
-        assert!(said.err.contains("sentinel.toml"), "{}", said.err);
-        said_by(&folder, &with(&[]), &session(&[]), &[]);
+        let output = output_of(&folder, &with(&["check"]), "", &[]);
+        assert!(output.err.contains("sentinel.toml"), "{}", output.err);
+        output_of(&folder, &with(&[]), &session(&[]), &[]);
     }
-    assert_none_shows();
+    assert_none_shown();
 }
 
-/// The looking itself: what it would find if it were there.
 #[test]
 fn the_scan_finds_every_encoding_of_a_secret() {
-    let found_in = |said: &str| canary::contains_secret(said.as_bytes());
+    let found_in = |output: &str| canary::contains_secret(output.as_bytes());
     for spelling in canary::encodings(&canary::secret("any")) {
         assert!(found_in(&format!("so: {spelling}!")), "{spelling}");
     }

@@ -1,13 +1,13 @@
-//! The integration tests, in one binary: what they share is compiled and linked once.
+//! The integration tests, in one binary, so that shared code is compiled and linked once.
 //!
 //! Each folder named below is a module. `cargo test --test gateway_integration_test pool::` runs
 //! those of one folder.
 //!
-//! What stands here shares a process: no test may set a variable of the environment, a hook for
-//! panics, a folder to work in or a log of its own, nor count what the whole process has. Tests
-//! that do are binaries of their own, and each says why.
+//! All tests here share a process: none may set environment variables, a panic hook, the working
+//! directory or a global logger, nor measure process-wide values. Tests that do have their own
+//! binary, and each says why.
 
-// What helpers unwrap is as much a test's affair as what tests do.
+// Helpers of tests may unwrap as tests do.
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
 
 mod common;

@@ -1,7 +1,7 @@
-//! A panic is told in the log, and waits for it no more than any other line.
+//! A panic is logged, and logging it does not block when stderr is full.
 //!
-//! A binary of its own: it starts itself once more as the process that logs and panics. There the
-//! log is installed as the gateway does it, and with it a hook for panics, both once per process.
+//! A separate binary: it starts itself again as the process that logs and panics. That process
+//! installs the gateway's logger and panic hook, which is possible once per process.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
@@ -14,19 +14,19 @@ use std::time::Duration;
 
 use sentinel_gateway::observe::logs;
 
-/// Set in the process that panics.
+/// Set in the process that panics: the number of log lines before the panic.
 const IN_CHILD: &str = "PANICS_WITH_LINES_BEFORE";
-const ALIVE: &str = "it lives on";
+const ALIVE: &str = "still running";
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs this test alone in a process of its own, which logs so many lines and then panics, while
-/// nobody reads its stderr until its stdout has ended.
+/// Runs the panicking test in a child process, which logs this many lines and then panics. Its
+/// stderr is not read until its stdout has ended. Returns stdout and stderr.
 fn panic_after(lines: u32) -> (String, String) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "the_process_that_panics"])
         .args(["--ignored", "--nocapture"])
         .env(IN_CHILD, lines.to_string())
-        // What Rust would write by itself is then more than is left of a full pipe.
+        // The standard hook would then write more than a nearly full pipe takes.
         .env("RUST_BACKTRACE", "full")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -35,38 +35,38 @@ fn panic_after(lines: u32) -> (String, String) {
     let mut stdout = child.stdout.take().unwrap();
     let (ended, end) = channel();
     thread::spawn(move || {
-        let mut said = String::new();
-        let _ = stdout.read_to_string(&mut said);
-        let _ = ended.send(said);
+        let mut output = String::new();
+        let _ = stdout.read_to_string(&mut output);
+        let _ = ended.send(output);
     });
-    let said = end.recv_timeout(PATIENCE);
-    if said.is_err() {
+    let output = end.recv_timeout(PATIENCE);
+    if output.is_err() {
         child.kill().unwrap();
     }
     let mut log = String::new();
     let _ = child.stderr.take().unwrap().read_to_string(&mut log);
     child.wait().unwrap();
-    (said.expect("it hangs"), log)
+    (output.expect("the process hangs"), log)
 }
 
 #[test]
-#[ignore = "the others run it, each in a process of its own"]
+#[ignore = "the other tests run it in a child process"]
 fn the_process_that_panics() {
     let lines = std::env::var(IN_CHILD).unwrap();
     logs::start(Some("info"), false);
     for line in 0..lines.parse().unwrap() {
         tracing::info!(target: "sentinel_gateway", line, "{}", "x".repeat(1_000));
     }
-    catch_unwind(|| panic!("no such luck")).unwrap_err();
+    catch_unwind(|| panic!("the test's panic")).unwrap_err();
     println!("{ALIVE}");
 }
 
 #[test]
 fn a_panic_is_logged_as_one_line() {
-    let (said, log) = panic_after(0);
-    assert!(said.contains(ALIVE), "{said}");
-    let line = log.lines().find(|line| line.contains("no such luck"));
-    let line = line.unwrap_or_else(|| panic!("not told: {log}"));
+    let (output, log) = panic_after(0);
+    assert!(output.contains(ALIVE), "{output}");
+    let line = log.lines().find(|line| line.contains("the test's panic"));
+    let line = line.unwrap_or_else(|| panic!("not logged: {log}"));
     assert!(line.contains("ERROR"), "{line}");
     assert!(line.contains("tests/panic_test.rs"), "{line}");
     assert!(!log.contains("stack backtrace"), "{log}");
@@ -74,7 +74,7 @@ fn a_panic_is_logged_as_one_line() {
 
 #[test]
 fn a_panic_does_not_block_when_stderr_is_not_read() {
-    let (said, log) = panic_after(500);
-    assert!(said.contains(ALIVE), "{said}");
+    let (output, log) = panic_after(500);
+    assert!(output.contains(ALIVE), "{output}");
     assert!(log.len() < 500_000, "nothing was dropped");
 }

@@ -26,7 +26,7 @@ impl Blackhole {
         let runtime = Runtime::new()?;
         let held = runtime.block_on(async {
             let listener = listen_when_free(address).await?;
-            // Nobody accepts; the task owns it for as long as the runtime lives.
+            // The task keeps the listener open, without accepting, as long as the runtime lives.
             tokio::spawn(async move {
                 let _listener = listener;
                 std::future::pending::<()>().await;

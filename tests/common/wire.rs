@@ -117,6 +117,15 @@ pub(super) async fn write_reply(
     reply: &Reply,
     request: &Request,
 ) -> Option<()> {
+    // The connection may end before a live stream is reached; the stream ends with it too.
+    let _open: Vec<_> = reply
+        .steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Live(live) => Some(live.opened()),
+            _ => None,
+        })
+        .collect();
     let mut steps: Vec<Step> = reply
         .steps
         .iter()
@@ -173,7 +182,6 @@ pub(super) async fn write_reply(
 }
 
 async fn write_live(stream: &mut TcpStream, live: &LiveStream, request: &Request) -> Option<()> {
-    let _open = live.opened();
     loop {
         let piece = tokio::select! {
             piece = live.next() => piece,

@@ -93,8 +93,8 @@ fn requests_of_both_eras_work_on_one_stdin() {
         fake.on_tool("t", Reply::input_required(&requests, None));
         fake.on_tool("t", Reply::json(&complete_text("done")));
         let id = gateway.legacy().start_call("t", json!({}));
-        let question = gateway.next_request("roots/list");
-        gateway.respond(&question, json!({ "roots": [] }));
+        let server_request = gateway.next_request("roots/list");
+        gateway.respond(&server_request, json!({ "roots": [] }));
         assert_eq!(gateway.answer(id).text(), "done");
         fake.on_tool("t", Reply::input_required(&requests, None));
         let can = json!({ "roots": {} });

@@ -71,7 +71,7 @@ fn a_call_that_exceeds_its_deadline_is_cancelled_by_the_rules_of_its_backends_er
     }
 }
 
-/// The modern era reserves these codes (MCP 2026-07-28, basic).
+/// Codes that the modern era has removed or reserves.
 #[test]
 fn reserved_error_codes_of_a_backend_do_not_reach_a_modern_client() {
     for backend in [LEGACY, MODERN] {

@@ -18,7 +18,7 @@ const WAY: [&str; 4] = [
 ];
 
 /// A request of a backend, and the client's result.
-pub struct Question {
+pub struct ServerRequest {
     pub method: &'static str,
     pub params: Value,
     pub answer: Value,
@@ -27,30 +27,33 @@ pub struct Question {
 pub fn sampling(pair: Pair) -> &'static str {
     let message = json!({ "role": "user", "content": { "type": "text", "text": "?" } });
     let content = json!({ "type": "text", "text": "42" });
-    let question = Question {
+    let server_request = ServerRequest {
         method: "sampling/createMessage",
         params: json!({ "messages": [message], "maxTokens": 7, "temperature": 0.5 }),
         answer: json!({ "role": "assistant", "content": content, "model": "m" }),
     };
-    let mut fixture = Fixture::new(pair, json!({ "sampling": {} }), &question);
-    let shown = fixture.exchange(&question);
-    assert_eq!(shown, question.params);
+    let mut fixture = Fixture::new(pair, json!({ "sampling": {} }), &server_request);
+    let shown = fixture.exchange(&server_request);
+    assert_eq!(shown, server_request.params);
     way(pair)
 }
 
 pub fn elicitation_form(pair: Pair) -> &'static str {
     let properties = json!({ "name": { "type": "string", "title": "Name" } });
     let schema = json!({ "type": "object", "properties": properties, "required": ["name"] });
-    let question = Question {
+    let server_request = ServerRequest {
         method: "elicitation/create",
         params: json!({ "message": "who?", "requestedSchema": schema }),
         answer: json!({ "action": "accept", "content": { "name": "octocat" } }),
     };
     // An empty elicitation capability means forms.
-    let mut fixture = Fixture::new(pair, json!({ "elicitation": {} }), &question);
-    let shown = fixture.exchange(&question);
+    let mut fixture = Fixture::new(pair, json!({ "elicitation": {} }), &server_request);
+    let shown = fixture.exchange(&server_request);
     assert_eq!(shown["message"], "who?");
-    assert_eq!(shown["requestedSchema"], question.params["requestedSchema"]);
+    assert_eq!(
+        shown["requestedSchema"],
+        server_request.params["requestedSchema"]
+    );
     way(pair)
 }
 
@@ -61,15 +64,15 @@ pub fn elicitation_url(pair: Pair) -> &'static str {
     if !pair.modern_backend() {
         params["elicitationId"] = json!("e-1");
     }
-    let question = Question {
+    let server_request = ServerRequest {
         method: "elicitation/create",
         params,
         answer: json!({ "action": "accept" }),
     };
     let can = json!({ "elicitation": { "form": {}, "url": {} } });
-    let mut fixture = Fixture::new(pair, can, &question);
-    let shown = fixture.exchange(&question);
-    assert_eq!(shown["url"], question.params["url"]);
+    let mut fixture = Fixture::new(pair, can, &server_request);
+    let shown = fixture.exchange(&server_request);
+    assert_eq!(shown["url"], server_request.params["url"]);
     assert_eq!(shown["mode"], "url");
     if !pair.modern_client() {
         let id = shown["elicitationId"].as_str().unwrap_or_default();
@@ -80,25 +83,25 @@ pub fn elicitation_url(pair: Pair) -> &'static str {
 }
 
 pub fn roots(pair: Pair) -> &'static str {
-    let question = Question {
+    let server_request = ServerRequest {
         method: "roots/list",
         params: json!({}),
         answer: json!({ "roots": [{ "uri": "file:///home", "name": "home" }] }),
     };
-    let mut fixture = Fixture::new(pair, json!({ "roots": {} }), &question);
-    fixture.exchange(&question);
+    let mut fixture = Fixture::new(pair, json!({ "roots": {} }), &server_request);
+    fixture.exchange(&server_request);
     way(pair)
 }
 
 /// The backend gets the client's capabilities, and an error for an undeclared one. The protocol
 /// checker fails the test if the request reaches the client.
 pub fn undeclared(pair: Pair) -> &'static str {
-    let question = Question {
+    let server_request = ServerRequest {
         method: "sampling/createMessage",
         params: json!({ "messages": [], "maxTokens": 1 }),
         answer: Value::Null,
     };
-    let mut fixture = Fixture::new(pair, json!({ "elicitation": {} }), &question);
+    let mut fixture = Fixture::new(pair, json!({ "elicitation": {} }), &server_request);
     let id = fixture.gateway.start_call("ask", json!({}));
     if pair.modern_backend() {
         let answer = fixture.gateway.answer(id);
@@ -136,10 +139,10 @@ struct Fixture {
 }
 
 impl Fixture {
-    fn new(pair: Pair, capabilities: Value, question: &Question) -> Self {
+    fn new(pair: Pair, capabilities: Value, server_request: &ServerRequest) -> Self {
         let fake = pair.fake().tool("ask");
         let gate = Gate::new();
-        let (method, params) = (question.method, question.params.clone());
+        let (method, params) = (server_request.method, server_request.params.clone());
         if pair.modern_backend() {
             let requests = json!({ "k": { "method": method, "params": params } });
             fake.on_tool(
@@ -162,22 +165,22 @@ impl Fixture {
 
     /// Calls the tool and lets the client answer the request; asserts that the answer reaches the
     /// backend and that the tool runs once. Returns the params that the client got.
-    fn exchange(&mut self, question: &Question) -> Value {
+    fn exchange(&mut self, server_request: &ServerRequest) -> Value {
         let call = json!({ "name": "ask", "arguments": { "a": 1 } });
         let id = self.gateway.request("tools/call", call.clone());
         let (shown, id) = if self.pair.modern_client() {
             let asked = self.gateway.answer(id);
             let (key, shown) = asked.input_request();
-            assert_eq!(shown["method"], question.method);
-            let answers = json!({ key: question.answer });
+            assert_eq!(shown["method"], server_request.method);
+            let answers = json!({ key: server_request.answer });
             let id = self.gateway.retry("tools/call", &call, &asked, answers);
             (shown["params"].clone(), id)
         } else {
-            let asked = self.gateway.next_request(question.method);
-            self.gateway.respond(&asked, question.answer.clone());
+            let asked = self.gateway.next_request(server_request.method);
+            self.gateway.respond(&asked, server_request.answer.clone());
             (asked.params().clone(), id)
         };
-        assert_eq!(self.received(), question.answer);
+        assert_eq!(self.received(), server_request.answer);
         if !self.pair.modern_backend() && !self.pair.modern_client() {
             self.assert_completion_forwarded(&shown);
         }

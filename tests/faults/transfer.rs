@@ -58,17 +58,17 @@ fn fault_41_truncated(run: &Run<'_>) {
     }
     drop(fixture);
     let bad = Arc::new(default_backend());
-    let chaos = ChaosProxy::before(bad.port());
-    let mut fixture = plan_with(run, bad).at(&chaos.url()).start();
+    let proxy = ChaosProxy::before(bad.port());
+    let mut fixture = plan_with(run, bad).at(&proxy.url()).start();
     fixture.expect_success("act");
     // Some of the head; all of it and some of the body.
     for after in [0, 10, 110] {
-        for weather in [NetworkFault::Cut(after), NetworkFault::Reset(after)] {
-            run.set_variant(&format!("{weather:?}"));
+        for network_fault in [NetworkFault::Cut(after), NetworkFault::Reset(after)] {
+            run.set_variant(&format!("{network_fault:?}"));
             let before = fixture.bad.runs("act");
-            chaos.set(weather);
+            proxy.set(network_fault);
             fixture.expect_error("act", LOST, 1);
-            chaos.set(NetworkFault::None);
+            proxy.set(NetworkFault::None);
             run.record_runs(fixture.bad.runs("act") - before);
             fixture.expect_success("act");
         }
@@ -91,14 +91,14 @@ fn fault_43_framing(run: &Run<'_>) {
     fixture.check_fault("SSH", &Reply::raw("SSH-2.0-OpenSSH_9.9\r\n"), NO_HTTP);
     drop(fixture);
     let bad = Arc::new(default_backend());
-    let chaos = ChaosProxy::before(bad.port());
-    let mut fixture = plan_with(run, bad).at(&chaos.url()).start();
+    let proxy = ChaosProxy::before(bad.port());
+    let mut fixture = plan_with(run, bad).at(&proxy.url()).start();
     fixture.expect_success("act");
     run.set_variant("garbage");
     let before = fixture.bad.runs("act");
-    chaos.set(NetworkFault::Corrupt);
+    proxy.set(NetworkFault::Corrupt);
     fixture.expect_error("act", NO_HTTP, 1);
-    chaos.set(NetworkFault::None);
+    proxy.set(NetworkFault::None);
     run.record_runs(fixture.bad.runs("act") - before);
     fixture.expect_success("act");
 }
@@ -122,25 +122,25 @@ fn fault_44_excess_bytes(run: &Run<'_>) {
 
 fn fault_45_one_byte_per_ten_seconds(run: &Run<'_>) {
     let bad = Arc::new(default_backend());
-    let chaos = ChaosProxy::before(bad.port());
-    let plan = plan_with(run, bad).at(&chaos.url()).entry(ONE_SECOND);
+    let proxy = ChaosProxy::before(bad.port());
+    let plan = plan_with(run, bad).at(&proxy.url()).entry(ONE_SECOND);
     let mut fixture = plan.start();
     fixture.expect_success("act");
-    for weather in [
+    for network_fault in [
         NetworkFault::Throttle(Duration::from_secs(10)),
         NetworkFault::Stall(20),
         NetworkFault::DropUpload,
     ] {
-        run.set_variant(&format!("{weather:?}"));
+        run.set_variant(&format!("{network_fault:?}"));
         let before = fixture.bad.runs("act");
-        chaos.set(weather);
+        proxy.set(network_fault);
         let ids = ["act", "look"].map(|tool| fixture.client().start_call(tool, json!({})));
         fixture.check_good_backend();
         for id in ids {
             check_error(&fixture.client().answer(id), DEADLINE, 1);
         }
         run.record_runs(fixture.bad.runs("act") - before);
-        chaos.set(NetworkFault::None);
+        proxy.set(NetworkFault::None);
         fixture.bad.drop_connections();
         fixture.wait_for_closed_connections();
         fixture.expect_success("act");
@@ -270,12 +270,12 @@ fn closed_under_tls(run: &Run<'_>) {
 
 fn fault_51_reset_in_upload(run: &Run<'_>) {
     let bad = Arc::new(default_backend());
-    let chaos = ChaosProxy::before(bad.port());
-    let mut fixture = plan_with(run, bad).at(&chaos.url()).start();
+    let proxy = ChaosProxy::before(bad.port());
+    let mut fixture = plan_with(run, bad).at(&proxy.url()).start();
     fixture.expect_success("act");
     let before = fixture.bad.runs("act");
     let large = json!({ "x": "x".repeat(4 << 20) });
-    chaos.set(NetworkFault::ResetUpload(100_000));
+    proxy.set(NetworkFault::ResetUpload(100_000));
     let ids = ["act", "look"].map(|tool| fixture.client().start_call(tool, large.clone()));
     fixture.check_good_backend();
     for (id, attempts) in ids.into_iter().zip([1, 2]) {
@@ -285,6 +285,6 @@ fn fault_51_reset_in_upload(run: &Run<'_>) {
         }
     }
     run.record_runs(fixture.bad.runs("act") - before);
-    chaos.set(NetworkFault::None);
+    proxy.set(NetworkFault::None);
     fixture.expect_success("act");
 }

@@ -1,9 +1,9 @@
-//! What the fuzz targets check, without a fuzzer: their corpora, and mutations of these.
+//! Runs the checks of the fuzz targets without a fuzzer, on their corpora and on mutations of them.
 //!
-//! A corpus holds an example of everything that its reader knows, and every input that ever found
-//! something, each under a name that says what it is. See `fuzz/README.md`.
+//! A corpus has an example of every input that its parser accepts, and every input that has ever
+//! found a fault, each under a descriptive name. See `fuzz/README.md`.
 
-// It has a module of `common` too, by that file's path.
+// `checks` includes a file of `common` by its path.
 #[allow(clippy::duplicate_mod)]
 #[path = "../../fuzz/checks/lib.rs"]
 mod checks;
@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 
 use checks::rng::Rng;
 
-/// For each check. Fewer mutations are tried where the machine is slow.
+/// The number of mutations for each check.
 const MUTATIONS: u64 = 3_000;
+/// The time limit for each check; a slow machine tries fewer mutations.
 const TIME: Duration = Duration::from_millis(600);
 
 /// Every file of a check's corpus.
@@ -35,7 +36,8 @@ fn corpus(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
     paths.into_iter().map(read).collect()
 }
 
-/// The input less or more something, or with something of another one in it.
+/// The input with up to four random changes: bytes removed, inserted, flipped, repeated, or taken
+/// from another input.
 fn mutated(input: &[u8], others: &[(PathBuf, Vec<u8>)], rng: &mut Rng) -> Vec<u8> {
     const SPECIAL: &[u8] = b"\0\n\r\t \"\\{}[]:,0-\x7f\xc3\xff";
     let mut text = input.to_vec();
@@ -72,14 +74,14 @@ fn every_corpus_passes_its_check() {
     assert_eq!(
         folders,
         checks::ALL.map(|(name, _)| name),
-        "a check for each corpus"
+        "each corpus needs a check"
     );
     for (name, check) in checks::ALL {
         let corpus = corpus(name);
-        assert!(corpus.len() >= 8, "{name}: no corpus to speak of");
+        assert!(corpus.len() >= 8, "{name}: the corpus is too small");
         for (path, input) in corpus {
-            let held = catch_unwind(|| check(&input));
-            assert!(held.is_ok(), "{name} fails on {}", path.display());
+            let outcome = catch_unwind(|| check(&input));
+            assert!(outcome.is_ok(), "{name} fails on {}", path.display());
         }
     }
 }
@@ -91,9 +93,9 @@ fn mutations_of_every_corpus_pass_its_check() {
         for seed in 0..MUTATIONS {
             let mut rng = Rng(seed);
             let input = mutated(&rng.pick(&corpus).1, &corpus, &mut rng);
-            let held = catch_unwind(|| check(&input));
+            let outcome = catch_unwind(|| check(&input));
             assert!(
-                held.is_ok(),
+                outcome.is_ok(),
                 "{name} fails on {:?}",
                 String::from_utf8_lossy(&input)
             );

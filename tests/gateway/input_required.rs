@@ -37,12 +37,15 @@ fn sent(fake: &FakeBackend, nth: usize) -> Value {
 #[test]
 fn a_legacy_client_gets_all_requests_concurrently_and_the_call_continues() {
     let fake = backend();
-    let questions = json!({
+    let input_requests = json!({
         "a key \"x\"": form("name?"),
         "sample": { "method": "sampling/createMessage", "params": { "messages": [], "maxTokens": 3 } },
         "roots": { "method": "roots/list" },
     });
-    fake.on_tool("ask", Reply::input_required(&questions, Some("s\u{e9}\"1")));
+    fake.on_tool(
+        "ask",
+        Reply::input_required(&input_requests, Some("s\u{e9}\"1")),
+    );
     let mut gateway = legacy(&fake, everything());
     let call = gateway.start_call("ask", json!({ "n": 1 }));
     let roots = gateway.next_request("roots/list");
@@ -92,8 +95,8 @@ fn a_state_of_an_earlier_round_is_not_sent_again() {
     let mut gateway = legacy(&fake, everything());
     let call = gateway.start_call("ask", json!({}));
     for _ in 0..2 {
-        let question = gateway.next_request("elicitation/create");
-        gateway.respond(&question, json!({ "action": "accept" }));
+        let server_request = gateway.next_request("elicitation/create");
+        gateway.respond(&server_request, json!({ "action": "accept" }));
     }
     gateway.answer(call).result();
     let last = sent(&fake, 2);
@@ -124,22 +127,22 @@ fn an_elicitation_error_is_a_cancel_and_other_errors_end_the_call() {
     );
     let mut gateway = legacy(&fake, everything());
     let call = gateway.start_call("ask", json!({}));
-    let question = gateway.next_request("elicitation/create");
-    gateway.refuse(&question, -1, "no");
+    let server_request = gateway.next_request("elicitation/create");
+    gateway.refuse(&server_request, -1, "no");
     gateway.answer(call).result();
     assert_eq!(
         sent(&fake, 1)["inputResponses"],
         json!({ "a": { "action": "cancel" } })
     );
 
-    let questions = json!({
+    let server_requests = json!({
         "roots": { "method": "roots/list" }, "a": form("?"),
     });
-    fake.on_tool("ask", Reply::input_required(&questions, None));
+    fake.on_tool("ask", Reply::input_required(&server_requests, None));
     let call = gateway.start_call("ask", json!({}));
     let open = gateway.next_request("elicitation/create");
-    let question = gateway.next_request("roots/list");
-    gateway.refuse(&question, -1, "the user said no");
+    let server_request = gateway.next_request("roots/list");
+    gateway.refuse(&server_request, -1, "the user said no");
     let cancelled = gateway.next_notification("notifications/cancelled");
     assert_eq!(cancelled.params()["requestId"], *open.id());
     let refused = gateway.answer(call);
@@ -154,22 +157,28 @@ fn an_elicitation_error_is_a_cancel_and_other_errors_end_the_call() {
 fn a_url_elicitation_gets_the_id_that_the_legacy_era_requires() {
     let fake = backend();
     let params = json!({ "mode": "url", "message": "m", "url": "https://a.example" });
-    let question = json!({ "u": { "method": "elicitation/create", "params": params } });
-    fake.on_tool("ask", Reply::input_required(&question, None));
+    let server_request = json!({ "u": { "method": "elicitation/create", "params": params } });
+    fake.on_tool("ask", Reply::input_required(&server_request, None));
     let mut gateway = legacy(&fake, everything());
     let call = gateway.start_call("ask", json!({}));
-    let question = gateway.next_request("elicitation/create");
-    assert_eq!(question.params()["url"], "https://a.example");
-    assert!(question.params()["elicitationId"].as_str().unwrap().len() >= 32);
-    gateway.respond(&question, json!({ "action": "accept" }));
+    let server_request = gateway.next_request("elicitation/create");
+    assert_eq!(server_request.params()["url"], "https://a.example");
+    assert!(
+        server_request.params()["elicitationId"]
+            .as_str()
+            .unwrap()
+            .len()
+            >= 32
+    );
+    gateway.respond(&server_request, json!({ "action": "accept" }));
     gateway.answer(call).result();
 }
 
 #[test]
 fn a_capability_that_a_legacy_client_lacks_fails_the_call_and_is_named() {
     let fake = backend();
-    let questions = json!({ "roots": { "method": "roots/list" }, "a": form("?") });
-    fake.on_tool("ask", Reply::input_required(&questions, None));
+    let input_requests = json!({ "roots": { "method": "roots/list" }, "a": form("?") });
+    fake.on_tool("ask", Reply::input_required(&input_requests, None));
     let mut gateway = legacy(&fake, json!({ "elicitation": { "url": {} } }));
     let refused = gateway.call("ask", json!({}));
     assert_eq!(refused.code(), -32603);
@@ -198,8 +207,8 @@ fn progress_increases_over_all_rounds_under_the_clients_token() {
     fake.on_tool("ask", round(&[2.0, 6.0], complete_text("done")));
     let mut gateway = legacy(&fake, everything());
     let call = gateway.start_call_with_progress("ask", "mine");
-    let question = gateway.next_request("elicitation/create");
-    gateway.respond(&question, json!({ "action": "accept" }));
+    let server_request = gateway.next_request("elicitation/create");
+    gateway.respond(&server_request, json!({ "action": "accept" }));
     for value in [1.0, 5.0, 6.0] {
         let received = gateway.next_notification("notifications/progress");
         assert_eq!(
@@ -241,8 +250,8 @@ fn a_cancelled_call_cancels_its_server_requests() {
     );
     fake.on_tool("ask", Reply::json(&complete_text("late")).after(&gate));
     let call = gateway.start_call("ask", json!({}));
-    let question = gateway.next_request("elicitation/create");
-    gateway.respond(&question, json!({ "action": "accept" }));
+    let server_request = gateway.next_request("elicitation/create");
+    gateway.respond(&server_request, json!({ "action": "accept" }));
     gate.wait_for(1);
     gateway.cancel(call);
     gate.wait_for_disconnects(1);
@@ -260,12 +269,12 @@ fn the_clients_time_does_not_count_against_the_deadline() {
     let mut gateway = TestGateway::with_config(&fake.entry("fake", "timeout_secs = 2"));
     gateway.initialize_with(VERSION, everything());
     let call = gateway.start_call("ask", json!({}));
-    let question = gateway.next_request("elicitation/create");
+    let server_request = gateway.next_request("elicitation/create");
     assert_eq!(
         gateway.call("slow", json!({})).gateway_error().0,
         "deadline"
     );
-    gateway.respond(&question, json!({ "action": "accept" }));
+    gateway.respond(&server_request, json!({ "action": "accept" }));
     gateway.answer(call).result();
 }
 
@@ -279,8 +288,8 @@ fn an_answered_round_whose_outcome_is_unknown_is_not_sent_again() {
     fake.on_tool("ask", Reply::hang_up());
     let mut gateway = legacy(&fake, everything());
     let call = gateway.start_call("ask", json!({}));
-    let question = gateway.next_request("elicitation/create");
-    gateway.respond(&question, json!({ "action": "accept" }));
+    let server_request = gateway.next_request("elicitation/create");
+    gateway.respond(&server_request, json!({ "action": "accept" }));
     assert_eq!(
         gateway.answer(call).gateway_error(),
         ("outcome_unknown", "unknown", 1)
@@ -298,8 +307,8 @@ fn a_backend_that_always_requires_input_fails_after_sixteen_rounds() {
     let mut gateway = legacy(&fake, everything());
     let call = gateway.start_call("ask", json!({}));
     for _ in 0..16 {
-        let question = gateway.next_request("elicitation/create");
-        gateway.respond(&question, json!({ "action": "accept" }));
+        let server_request = gateway.next_request("elicitation/create");
+        gateway.respond(&server_request, json!({ "action": "accept" }));
     }
     let stopped = gateway.answer(call);
     assert_eq!(stopped.gateway_error().0, "bad_reply");
@@ -333,16 +342,16 @@ fn invalid_input_requests_are_a_bad_reply_for_either_era() {
 #[test]
 fn input_requests_and_responses_pass_unchanged_between_modern_sides() {
     let fake = backend();
-    let questions = json!({ "k": form("name?"), "l": { "method": "roots/list" } });
+    let input_requests = json!({ "k": form("name?"), "l": { "method": "roots/list" } });
     fake.on_tool(
         "ask",
-        Reply::input_required(&questions, Some("\u{e9} state")),
+        Reply::input_required(&input_requests, Some("\u{e9} state")),
     );
     let mut gateway = TestGateway::over(&fake);
     gateway.modern(everything());
     let params = json!({ "name": "ask", "arguments": { "n": 1 } });
     let asked = gateway.ask("tools/call", params.clone());
-    assert_eq!(asked.result()["inputRequests"], questions);
+    assert_eq!(asked.result()["inputRequests"], input_requests);
     assert_eq!(asked.request_state(), Some(&json!("\u{e9} state")));
     let answers = json!({ "k": { "action": "accept" } });
     let again = gateway.retry("tools/call", &params, &asked, answers.clone());
@@ -357,11 +366,11 @@ fn input_requests_and_responses_pass_unchanged_between_modern_sides() {
 fn an_undeclared_capability_fails_a_modern_call_and_is_named() {
     let fake = backend();
     let params = json!({ "mode": "url", "message": "m", "url": "https://a.example" });
-    let questions = json!({
+    let input_requests = json!({
         "u": { "method": "elicitation/create", "params": params },
         "s": { "method": "sampling/createMessage", "params": { "tools": [] } },
     });
-    fake.on_tool("ask", Reply::input_required(&questions, None));
+    fake.on_tool("ask", Reply::input_required(&input_requests, None));
     let mut gateway = TestGateway::over(&fake);
     gateway.modern(json!({ "elicitation": {}, "sampling": {} }));
     let refused = gateway.call("ask", json!({}));

@@ -95,9 +95,9 @@ fn yes(answer: &Answer) -> Value {
 fn a_server_request_is_answered_by_a_retry_and_the_tool_runs_once() {
     let mut fixture = fixture();
     let asked = fixture.call(&[form(7, "name?")]);
-    let (key, question) = asked.input_request();
-    assert_eq!(question["method"], "elicitation/create");
-    assert_eq!(question["params"]["message"], "name?");
+    let (key, input_request) = asked.input_request();
+    assert_eq!(input_request["method"], "elicitation/create");
+    assert_eq!(input_request["params"]["message"], "name?");
     let answers = json!({ key: { "action": "accept", "content": { "name": 1.10 } } });
     let again = fixture.start_retry(&asked, answers);
     let (id, response) = fixture.response();
@@ -138,8 +138,11 @@ fn every_kind_of_server_request_works_over_several_rounds() {
             .live
             .event(&request(json!(n), method, params.clone()));
         asked = fixture.gateway.answer(again);
-        let (_, question) = asked.input_request();
-        assert_eq!(*question, json!({ "method": method, "params": params }));
+        let (_, input_request) = asked.input_request();
+        assert_eq!(
+            *input_request,
+            json!({ "method": method, "params": params })
+        );
     }
     let again = fixture.start_retry(&asked, yes(&asked));
     fixture.live.event(&text("done"));
@@ -151,8 +154,8 @@ fn server_requests_that_come_together_are_one_round() {
     let mut fixture = fixture();
     let asked = fixture.call(&[form(1, "one"), form(2, "two"), form(3, "three")]);
     assert_eq!(asked.input_requests().len(), 3);
-    let answers = asked.input_requests().iter().map(|(key, question)| {
-        let message = question["params"]["message"].clone();
+    let answers = asked.input_requests().iter().map(|(key, input_request)| {
+        let message = input_request["params"]["message"].clone();
         (
             key.clone(),
             json!({ "action": "accept", "content": { "m": message } }),
@@ -510,10 +513,10 @@ fn required_urls_become_input_requests_and_the_call_is_repeated() {
     let mut gateway = TestGateway::over(&fake);
     gateway.modern(everything());
     let asked = gateway.ask("tools/call", params());
-    let (key, question) = asked.input_request();
+    let (key, input_request) = asked.input_request();
     let shown = json!({ "mode": "url", "url": "https://a.example", "message": "sign in" });
     assert_eq!(
-        *question,
+        *input_request,
         json!({ "method": "elicitation/create", "params": shown })
     );
     assert_eq!(asked.request_state(), None);

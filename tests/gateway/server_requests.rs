@@ -42,9 +42,9 @@ fn server_requests_get_gateway_ids_and_are_answered_under_the_backends_ids() {
         let gate = Gate::new();
         fake.on_tool("ask", asking(method, params.clone(), &gate));
         let call = gateway.start_call("ask", json!({}));
-        let question = gateway.next_request(method);
-        assert_eq!(*question.params(), params);
-        gateway.respond(&question, json!({ "answer": method }));
+        let server_request = gateway.next_request(method);
+        assert_eq!(*server_request.params(), params);
+        gateway.respond(&server_request, json!({ "answer": method }));
         let answer = fake.next_request("response");
         assert_eq!(answer.message["id"], 0);
         assert_eq!(answer.message["result"], json!({ "answer": method }));
@@ -68,13 +68,16 @@ fn server_requests_of_two_backends_with_one_id_are_kept_apart() {
         gateway.start_call("one", json!({})),
         gateway.start_call("two", json!({})),
     ];
-    let questions = [
+    let server_requests = [
         gateway.next_request("roots/list"),
         gateway.next_request("roots/list"),
     ];
-    assert_ne!(questions[0].id(), questions[1].id());
-    for question in questions.iter().rev() {
-        gateway.respond(question, json!({ "to": question.params()["of"] }));
+    assert_ne!(server_requests[0].id(), server_requests[1].id());
+    for server_request in server_requests.iter().rev() {
+        gateway.respond(
+            server_request,
+            json!({ "to": server_request.params()["of"] }),
+        );
     }
     for (fake, n) in [(&one, 1), (&two, 2)] {
         let answer = fake.next_request("response");
@@ -95,8 +98,8 @@ fn the_clients_error_response_reaches_the_backend() {
     let mut gateway = TestGateway::over(&fake);
     gateway.initialize_with(VERSION, json!({ "sampling": {} }));
     let call = gateway.start_call("ask", json!({}));
-    let question = gateway.next_request("sampling/createMessage");
-    gateway.refuse(&question, -1, "the user said no");
+    let server_request = gateway.next_request("sampling/createMessage");
+    gateway.refuse(&server_request, -1, "the user said no");
     let answer = fake.next_request("response");
     let error = json!({ "code": -1, "message": "the user said no" });
     assert_eq!(answer.message["error"], error);
@@ -147,12 +150,12 @@ fn a_server_request_is_cancelled_with_its_call() {
     let mut gateway = TestGateway::over(&fake);
     gateway.initialize_with(VERSION, json!({ "roots": {} }));
     let call = gateway.start_call("ask", json!({}));
-    let question = gateway.next_request("roots/list");
+    let server_request = gateway.next_request("roots/list");
     gateway.cancel(call);
     let cancelled = gateway.next_notification("notifications/cancelled");
-    assert_eq!(cancelled.params()["requestId"], *question.id());
+    assert_eq!(cancelled.params()["requestId"], *server_request.id());
     // This response comes too late.
-    gateway.respond(&question, json!({ "roots": [] }));
+    gateway.respond(&server_request, json!({ "roots": [] }));
     gateway.ask("ping", json!({})).result();
     assert!(fake.requests_of("response").is_empty());
 }
@@ -171,10 +174,10 @@ fn a_server_request_is_cancelled_when_the_backend_cancels_it() {
     let mut gateway = TestGateway::over(&fake);
     gateway.initialize_with(VERSION, json!({ "roots": {} }));
     let call = gateway.start_call("ask", json!({}));
-    let question = gateway.next_request("roots/list");
+    let server_request = gateway.next_request("roots/list");
     gate.open();
     let cancelled = gateway.next_notification("notifications/cancelled");
-    assert_eq!(cancelled.params()["requestId"], *question.id());
+    assert_eq!(cancelled.params()["requestId"], *server_request.id());
     gateway.answer(call).result();
 }
 

@@ -30,8 +30,8 @@ fn a_legacy_client_gets_server_requests_outside_calls() {
     let mut gateway = TestGateway::over(&fake);
     gateway.initialize_with("2025-11-25", json!({ "roots": {} }));
     fake.stream(0).event(&roots(5));
-    let question = gateway.next_request("roots/list");
-    gateway.respond(&question, json!({ "roots": [1] }));
+    let server_request = gateway.next_request("roots/list");
+    gateway.respond(&server_request, json!({ "roots": [1] }));
     let answer = fake.next_request("response").message;
     assert_eq!(
         (&answer["id"], &answer["result"]),
@@ -47,8 +47,8 @@ fn a_legacy_client_gets_server_requests_outside_calls() {
     );
 
     fake.stream(0).event(&roots(7));
-    let question = gateway.next_request("roots/list");
-    gateway.refuse(&question, -1, "no");
+    let server_request = gateway.next_request("roots/list");
+    gateway.refuse(&server_request, -1, "no");
     assert_eq!(fake.next_request("response").message["error"]["code"], -1);
 }
 
@@ -59,19 +59,19 @@ fn a_server_request_is_cancelled_when_its_backend_cancels_it_or_disconnects() {
     gateway.initialize_with("2025-11-25", json!({ "roots": {} }));
     let get = fake.stream(0);
     get.event(&roots(5));
-    let question = gateway.next_request("roots/list");
+    let server_request = gateway.next_request("roots/list");
     get.event(&notification(
         "notifications/cancelled",
         json!({ "requestId": 5 }),
     ));
     let cancelled = gateway.next_notification("notifications/cancelled");
-    assert_eq!(cancelled.params()["requestId"], *question.id());
+    assert_eq!(cancelled.params()["requestId"], *server_request.id());
     get.event(&roots(6));
-    let question = gateway.next_request("roots/list");
+    let server_request = gateway.next_request("roots/list");
     fake.forget_sessions();
     get.hang_up();
     let cancelled = gateway.next_notification("notifications/cancelled");
-    assert_eq!(cancelled.params()["requestId"], *question.id());
+    assert_eq!(cancelled.params()["requestId"], *server_request.id());
 }
 
 #[test]

@@ -10,7 +10,7 @@ fn violations_of_json_rpc_are_reported() {
     let cancel = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
     let answer = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
     let refusal = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"no"}}"#;
-    let holds = |sent: &[&str], received: &[&str]| {
+    let accepts = |sent: &[&str], received: &[&str]| {
         std::panic::catch_unwind(|| {
             let mut checker = ProtocolChecker::default();
             sent.iter().for_each(|line| checker.sent(line.as_bytes()));
@@ -21,7 +21,7 @@ fn violations_of_json_rpc_are_reported() {
         })
         .is_ok()
     };
-    for (lawful, sent, received) in [
+    for (valid, sent, received) in [
         (true, &[ask][..], &[answer][..]),
         (false, &[ask], &[]),
         (false, &[ask], &[answer, answer]),
@@ -57,12 +57,12 @@ fn violations_of_json_rpc_are_reported() {
             &[r#"{"jsonrpc":"2.0","id":null,"method":"roots/list"}"#],
         ),
     ] {
-        assert_eq!(holds(sent, received), lawful, "{sent:?} and {received:?}");
+        assert_eq!(accepts(sent, received), valid, "{sent:?} and {received:?}");
     }
 }
 
 /// Whether the checker accepts what was sent (→) and received (←), in this order.
-fn holds(exchange: &[(&str, Value)]) -> bool {
+fn accepts(exchange: &[(&str, Value)]) -> bool {
     std::panic::catch_unwind(|| {
         let mut checker = ProtocolChecker::default();
         for (direction, message) in exchange {
@@ -108,7 +108,7 @@ fn error(id: Value, code: i64) -> (&'static str, Value) {
     )
 }
 
-fn note(method: &str, params: Value) -> (&'static str, Value) {
+fn notification(method: &str, params: Value) -> (&'static str, Value) {
     ("←", json!({ "method": method, "params": params }))
 }
 
@@ -129,7 +129,7 @@ fn members_and_codes_of_the_other_era_are_reported() {
         )
     };
     let cached = json!({ "resultType": "complete", "ttlMs": 0, "cacheScope": "private" });
-    for (lawful, exchange) in [
+    for (valid, exchange) in [
         (
             true,
             vec![
@@ -161,7 +161,7 @@ fn members_and_codes_of_the_other_era_are_reported() {
         (false, vec![call.clone(), error(json!(1), -32020)]),
         (false, vec![call, error(json!(1), -32022)]),
     ] {
-        assert_eq!(holds(&exchange), lawful, "{exchange:?}");
+        assert_eq!(accepts(&exchange), valid, "{exchange:?}");
     }
 }
 
@@ -170,31 +170,34 @@ fn requests_that_a_client_may_not_get_are_reported() {
     let ask = ("←", json!({ "id": 7, "method": "roots/list" }));
     let can_roots = initialize(json!({ "roots": {} }));
     let cannot = initialize(json!({ "sampling": {} }));
-    for (lawful, exchange) in [
+    for (valid, exchange) in [
         (true, vec![can_roots.clone(), ready(), ask.clone()]),
         (false, vec![can_roots, ask.clone()]),
         (false, vec![cannot, ready(), ask.clone()]),
         (false, vec![modern(json!(1), "tools/call", json!({})), ask]),
     ] {
-        assert_eq!(holds(&exchange), lawful, "{exchange:?}");
+        assert_eq!(accepts(&exchange), valid, "{exchange:?}");
     }
 }
 
 #[test]
 fn before_initialized_only_logs_and_pings_are_allowed() {
-    let log = note("notifications/message", json!({ "level": "info" }));
-    let changed = note("notifications/tools/list_changed", json!({}));
+    let log = notification("notifications/message", json!({ "level": "info" }));
+    let changed = notification("notifications/tools/list_changed", json!({}));
     let ping = ("←", json!({ "id": 7, "method": "ping" }));
-    let met = initialize(json!({}));
+    let initialize_sent = initialize(json!({}));
     let asked = ("→", json!({ "id": 1, "method": "tools/list" }));
-    for (lawful, exchange) in [
-        (true, vec![met.clone(), log, ping]),
-        (false, vec![met.clone(), changed.clone()]),
-        (true, vec![met.clone(), ready(), changed.clone()]),
-        (true, vec![met, asked, changed.clone()]),
+    for (valid, exchange) in [
+        (true, vec![initialize_sent.clone(), log, ping]),
+        (false, vec![initialize_sent.clone(), changed.clone()]),
+        (
+            true,
+            vec![initialize_sent.clone(), ready(), changed.clone()],
+        ),
+        (true, vec![initialize_sent, asked, changed.clone()]),
         (false, vec![ready(), changed]),
     ] {
-        assert_eq!(holds(&exchange), lawful, "{exchange:?}");
+        assert_eq!(accepts(&exchange), valid, "{exchange:?}");
     }
 }
 
@@ -206,14 +209,14 @@ fn progress_without_a_request_in_flight_or_without_increase_is_reported() {
         json!({ "_meta": { "progressToken": "t" } }),
     );
     let progress = |token: Value, progress: f64| {
-        note(
+        notification(
             "notifications/progress",
             json!({ "progressToken": token, "progress": progress }),
         )
     };
     let done = result(json!(1), json!({ "resultType": "complete" }));
     let (one, two) = (progress(json!("t"), 1.0), progress(json!("t"), 2.0));
-    for (lawful, exchange) in [
+    for (valid, exchange) in [
         (
             true,
             vec![call.clone(), one.clone(), two.clone(), done.clone()],
@@ -224,7 +227,7 @@ fn progress_without_a_request_in_flight_or_without_increase_is_reported() {
         (false, vec![call, done, one.clone()]),
         (false, vec![one]),
     ] {
-        assert_eq!(holds(&exchange), lawful, "{exchange:?}");
+        assert_eq!(accepts(&exchange), valid, "{exchange:?}");
     }
 }
 
@@ -234,16 +237,16 @@ fn notifications_outside_a_subscription_are_reported() {
     let listen = modern(json!(1), "subscriptions/listen", filter);
     let on = |id: Value, what: &str| {
         let meta = json!({ "io.modelcontextprotocol/subscriptionId": id });
-        note(
+        notification(
             &format!("notifications/{what}"),
             json!({ "_meta": meta, "notifications": {} }),
         )
     };
     let acknowledged = on(json!(1), "subscriptions/acknowledged");
     let changed = on(json!(1), "tools/list_changed");
-    let bare = note("notifications/tools/list_changed", json!({}));
-    let cancelled = note("notifications/cancelled", json!({ "requestId": 1 }));
-    for (lawful, exchange) in [
+    let bare = notification("notifications/tools/list_changed", json!({}));
+    let cancelled = notification("notifications/cancelled", json!({ "requestId": 1 }));
+    for (valid, exchange) in [
         (
             true,
             vec![
@@ -275,7 +278,7 @@ fn notifications_outside_a_subscription_are_reported() {
         (false, vec![changed]),
         (false, vec![cancelled]),
     ] {
-        assert_eq!(holds(&exchange), lawful, "{exchange:?}");
+        assert_eq!(accepts(&exchange), valid, "{exchange:?}");
     }
 }
 
@@ -292,11 +295,11 @@ fn responses_and_progress_after_a_read_cancellation_are_reported() {
     );
     let other = modern(json!(2), "tools/call", json!({}));
     let done = |id: u64| result(json!(id), json!({ "resultType": "complete" }));
-    let progress = note(
+    let progress = notification(
         "notifications/progress",
         json!({ "progressToken": "t", "progress": 1 }),
     );
-    for (lawful, exchange) in [
+    for (valid, exchange) in [
         (true, vec![call.clone(), cancel.clone(), done(1)]),
         (
             true,
@@ -320,7 +323,7 @@ fn responses_and_progress_after_a_read_cancellation_are_reported() {
         ),
         (false, vec![call, cancel, other, done(2), progress]),
     ] {
-        assert_eq!(holds(&exchange), lawful, "{exchange:?}");
+        assert_eq!(accepts(&exchange), valid, "{exchange:?}");
     }
 }
 
@@ -329,18 +332,18 @@ fn log_messages_below_the_requested_level_are_reported() {
     let level = json!({ "_meta": { "io.modelcontextprotocol/logLevel": "warning" } });
     let call = modern(json!(1), "tools/call", level);
     let log = |level: &str| {
-        note(
+        notification(
             "notifications/message",
             json!({ "level": level, "data": 1 }),
         )
     };
     let silent = modern(json!(1), "tools/call", json!({}));
-    for (lawful, exchange) in [
+    for (valid, exchange) in [
         (true, vec![call.clone(), log("error")]),
         (false, vec![call, log("info")]),
         (false, vec![silent, log("error")]),
         (true, vec![initialize(json!({})), log("info")]),
     ] {
-        assert_eq!(holds(&exchange), lawful, "{exchange:?}");
+        assert_eq!(accepts(&exchange), valid, "{exchange:?}");
     }
 }

@@ -1,10 +1,10 @@
-//! Connections: kept, used again, and shared by backends of the same settings.
+//! The connection pool: connections are kept, reused, and shared by backends with equal settings.
 
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
 use serde_json::json;
 
-/// May be sent again, should a test's cut meet a call.
+/// Its tool is read-only, so that a call that meets a closed connection is retried.
 fn fake() -> FakeBackend {
     let safe = json!({ "annotations": { "readOnlyHint": true } });
     FakeBackend::start().tool_with("read", safe)

@@ -4,7 +4,7 @@
 //! increasing progress. The model checks the rest: that the answer is that of the right tool, that a
 //! failure had a cause, and how often the tool ran.
 //!
-//! [protocol checker]: crate::common::protocol_checker
+//! [protocol checker]: crate::common::checker
 
 use std::collections::{BTreeMap, HashSet};
 

@@ -76,8 +76,8 @@ struct RequestsById {
     oldest: usize,
     progress: Option<f64>,
     acknowledged: bool,
-    /// The latest was cancelled.
-    withdrawn: bool,
+    /// The latest request was cancelled.
+    latest_cancelled: bool,
     /// The gateway has certainly read the cancellation.
     cancellation_read: bool,
 }
@@ -114,7 +114,7 @@ impl ProtocolChecker {
             let id = message["params"]["requestId"].to_string();
             if let Some(entry) = self.requests.get_mut(&id) {
                 entry.cancelled += 1;
-                entry.withdrawn = true;
+                entry.latest_cancelled = true;
                 self.cancelled.push((id, self.sent));
             }
         }
@@ -124,7 +124,7 @@ impl ProtocolChecker {
         self.sent += 1;
         let entry = self.requests.entry(id.to_string()).or_default();
         // The id of an open subscription is in use: this request will be refused.
-        if entry.is_open() && entry.request.is_listen() && !entry.withdrawn {
+        if entry.is_open() && entry.request.is_listen() && !entry.latest_cancelled {
             entry.sent += 1;
             return;
         }

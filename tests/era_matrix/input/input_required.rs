@@ -30,14 +30,14 @@ fn input_requests_are_sent_concurrently_and_answered_in_one_round() {
     let inputs = json!({ "a": elicit("a"), "b": elicit("b"), "c": { "method": "roots/list" } });
     let (fake, mut gateway) = over([Reply::input_required(&inputs, Some("state"))]);
     let id = gateway.start_call("ask", json!({}));
-    let mut questions = [gateway.next_request(ELICIT), gateway.next_request(ELICIT)];
+    let mut server_requests = [gateway.next_request(ELICIT), gateway.next_request(ELICIT)];
     let roots = gateway.next_request("roots/list");
-    assert_ne!(questions[0].id(), questions[1].id());
-    questions.sort_by_key(|question| question.params()["message"].to_string());
+    assert_ne!(server_requests[0].id(), server_requests[1].id());
+    server_requests.sort_by_key(|server_request| server_request.params()["message"].to_string());
     gateway.respond(&roots, json!({ "roots": [] }));
-    gateway.respond(&questions[1], accept("b"));
+    gateway.respond(&server_requests[1], accept("b"));
     assert_eq!(fake.requests_of("tools/call").len(), 1);
-    gateway.respond(&questions[0], accept("a"));
+    gateway.respond(&server_requests[0], accept("a"));
     assert_eq!(gateway.answer(id).text(), "done");
     let again = &fake.requests_of("tools/call")[1];
     let answers = json!({ "a": accept("a"), "b": accept("b"), "c": { "roots": [] } });
@@ -55,9 +55,9 @@ fn each_round_has_the_latest_state_and_only_its_own_responses() {
     ]);
     let id = gateway.start_call("ask", json!({ "x": 1 }));
     for message in ["1", "2", "3"] {
-        let question = gateway.next_request(ELICIT);
-        assert_eq!(question.params()["message"], message);
-        gateway.respond(&question, accept(message));
+        let server_request = gateway.next_request(ELICIT);
+        assert_eq!(server_request.params()["message"], message);
+        gateway.respond(&server_request, accept(message));
     }
     assert_eq!(gateway.answer(id).text(), "done");
     let calls = fake.requests_of("tools/call");
@@ -108,8 +108,8 @@ fn a_backend_that_requires_input_without_end_fails_the_call() {
     let mut gateway = PAIR.gateway_for(&fake, everything());
     let id = gateway.start_call("ask", json!({}));
     for _ in 0..16 {
-        let question = gateway.next_request(ELICIT);
-        gateway.respond(&question, accept("this"));
+        let server_request = gateway.next_request(ELICIT);
+        gateway.respond(&server_request, accept("this"));
     }
     let answer = gateway.answer(id);
     assert_eq!(answer.code(), -32603);
@@ -123,10 +123,10 @@ fn an_input_response_reaches_the_backend_byte_for_byte() {
     let inputs = json!({ "a": elicit("?") });
     let (fake, mut gateway) = over([Reply::input_required(&inputs, None)]);
     let id = gateway.start_call("ask", json!({}));
-    let question = gateway.next_request(ELICIT);
+    let server_request = gateway.next_request(ELICIT);
     let line = format!(
         r#"{{"jsonrpc":"2.0","id":{},"result":{RAW}}}"#,
-        question.id()
+        server_request.id()
     );
     gateway.send_raw(line);
     assert_eq!(gateway.answer(id).text(), "done");
@@ -144,11 +144,11 @@ fn an_elicitation_that_fails_at_the_client_counts_as_cancel() {
     let (fake, mut gateway) = over([Reply::input_required(&inputs, None)]);
     let id = gateway.start_call("ask", json!({}));
     for _ in 0..2 {
-        let question = gateway.next_request(ELICIT);
-        if question.params()["message"] == "a" {
-            gateway.refuse(&question, -32603, "no screen");
+        let server_request = gateway.next_request(ELICIT);
+        if server_request.params()["message"] == "a" {
+            gateway.refuse(&server_request, -32603, "no screen");
         } else {
-            gateway.respond(&question, accept("b"));
+            gateway.respond(&server_request, accept("b"));
         }
     }
     assert_eq!(gateway.answer(id).text(), "done");
@@ -165,8 +165,8 @@ fn a_sampling_error_of_the_client_ends_the_call_and_cancels_other_requests() {
     let (fake, mut gateway) = over([Reply::input_required(&inputs, None)]);
     let id = gateway.start_call("ask", json!({}));
     let other = gateway.next_request(ELICIT);
-    let question = gateway.next_request("sampling/createMessage");
-    gateway.refuse(&question, -1, "the user said no");
+    let server_request = gateway.next_request("sampling/createMessage");
+    gateway.refuse(&server_request, -1, "the user said no");
     let answer = gateway.answer(id);
     assert_eq!((answer.code(), answer.message()), (-1, "the user said no"));
     let cancelled = gateway.next_notification("notifications/cancelled");
@@ -180,19 +180,19 @@ fn cancelling_a_call_cancels_its_server_requests_and_sends_no_more_rounds() {
     let inputs = json!({ "a": elicit("a"), "b": elicit("b") });
     let (fake, mut gateway) = over([Reply::input_required(&inputs, None)]);
     let id = gateway.start_call("ask", json!({}));
-    let questions = [gateway.next_request(ELICIT), gateway.next_request(ELICIT)];
+    let server_requests = [gateway.next_request(ELICIT), gateway.next_request(ELICIT)];
     gateway.cancel(id);
-    let mut cancelled = questions
+    let mut cancelled = server_requests
         .each_ref()
         .map(|_| gateway.next_notification("notifications/cancelled"))
         .map(|received| received.params()["requestId"].to_string());
     cancelled.sort();
-    let mut asked = questions
+    let mut asked = server_requests
         .each_ref()
-        .map(|question| question.id().to_string());
+        .map(|server_request| server_request.id().to_string());
     asked.sort();
     assert_eq!(cancelled, asked);
-    gateway.respond(&questions[0], accept("too late"));
+    gateway.respond(&server_requests[0], accept("too late"));
     gateway.ask("ping", json!({})).result();
     assert_eq!(fake.requests_of("tools/call").len(), 1);
     assert_eq!(fake.runs("ask"), 0);
@@ -212,8 +212,8 @@ fn progress_keeps_its_token_and_increases_over_all_rounds() {
     fake.on_tool("ask", rest.event(complete_text("done")));
     let mut gateway = PAIR.gateway_for(&fake, everything());
     let id = gateway.start_call_with_progress("ask", "mine");
-    let question = gateway.next_request(ELICIT);
-    gateway.respond(&question, accept("this"));
+    let server_request = gateway.next_request(ELICIT);
+    gateway.respond(&server_request, accept("this"));
     // The protocol checker requires that progress increases.
     let mut last = 0.0;
     while last < 6.0 {
@@ -239,8 +239,8 @@ fn input_required_works_in_prompts_and_resources() {
         ("resources/read", json!({ "uri": "a:b" })),
     ] {
         let id = gateway.request(method, params);
-        let question = gateway.next_request(ELICIT);
-        gateway.respond(&question, accept("this"));
+        let server_request = gateway.next_request(ELICIT);
+        gateway.respond(&server_request, accept("this"));
         gateway.answer(id).result();
         let again = &fake.requests_of(method)[1];
         assert_eq!(again.params()["inputResponses"]["a"], accept("this"));
@@ -272,9 +272,12 @@ fn input_requests_of_two_backends_with_one_key_are_kept_apart() {
     let mut gateway = PAIR.gateway_with(&toml, everything());
     let ids = ["one", "two"].map(|tool| gateway.start_call(tool, json!({})));
     for _ in 0..2 {
-        let question = gateway.next_request(ELICIT);
-        let message = question.params()["message"].as_str().unwrap().to_owned();
-        gateway.respond(&question, accept(&message));
+        let server_request = gateway.next_request(ELICIT);
+        let message = server_request.params()["message"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        gateway.respond(&server_request, accept(&message));
     }
     for ((id, fake), tool) in ids.into_iter().zip(&fakes).zip(["one", "two"]) {
         gateway.answer(id).result();
@@ -292,7 +295,7 @@ fn a_request_that_the_clients_version_lacks_fails_the_call() {
     let url = json!({ "method": ELICIT, "params": url });
     let tools = json!({ "messages": [], "maxTokens": 1, "tools": [] });
     let tools = json!({ "method": "sampling/createMessage", "params": tools });
-    for (version, capabilities, question) in [
+    for (version, capabilities, input_request) in [
         ("2025-06-18", json!({ "elicitation": {} }), &url),
         (LEGACY, json!({ "elicitation": {} }), &url),
         (
@@ -306,12 +309,12 @@ fn a_request_that_the_clients_version_lacks_fails_the_call() {
         let fake = pair.fake().tool("ask");
         fake.on_tool(
             "ask",
-            Reply::input_required(&json!({ "k": question }), None),
+            Reply::input_required(&json!({ "k": input_request }), None),
         );
         let mut gateway = pair.gateway_for(&fake, capabilities);
         let answer = gateway.call("ask", json!({}));
-        assert_eq!(answer.code(), -32603, "{version} {question}");
-        let what = if *question == tools {
+        assert_eq!(answer.code(), -32603, "{version} {input_request}");
+        let what = if *input_request == tools {
             "sampling"
         } else {
             "elicitation"
@@ -333,13 +336,13 @@ fn every_url_elicitation_gets_its_own_id() {
         None,
     )]);
     let id = gateway.start_call("ask", json!({}));
-    let questions = [gateway.next_request(ELICIT), gateway.next_request(ELICIT)];
-    let ids = questions
+    let server_requests = [gateway.next_request(ELICIT), gateway.next_request(ELICIT)];
+    let ids = server_requests
         .each_ref()
-        .map(|question| question.params()["elicitationId"].clone());
+        .map(|server_request| server_request.params()["elicitationId"].clone());
     assert!(ids[0].is_string() && ids[0] != ids[1], "{ids:?}");
-    for question in &questions {
-        gateway.respond(question, json!({ "action": "accept" }));
+    for server_request in &server_requests {
+        gateway.respond(server_request, json!({ "action": "accept" }));
     }
     assert_eq!(gateway.answer(id).text(), "done");
 }

@@ -113,9 +113,9 @@ impl Driver {
     /// Retries with a random part of the responses.
     fn retry(&mut self, call: usize, asked: &Answer) -> u64 {
         let mut answers = Map::new();
-        for (key, question) in asked.input_requests() {
+        for (key, input_request) in asked.input_requests() {
             if self.rng.below(4) > 0 {
-                let message = question["params"]["message"].as_str().unwrap();
+                let message = input_request["params"]["message"].as_str().unwrap();
                 answers.insert(key.clone(), accept(message));
             }
         }
@@ -221,16 +221,19 @@ fn all_pairs_of_eras_work_concurrently() {
         let modern = ["l", "m"].map(|tool| gateway.start_call(tool, json!({})));
         fakes[1].wait_for_requests("tools/call", 4 * round + 2);
         for _ in legacy {
-            let question = gateway.next_request("elicitation/create");
-            let message = question.params()["message"].as_str().unwrap().to_owned();
-            gateway.respond(&question, accept(&message));
+            let server_request = gateway.next_request("elicitation/create");
+            let message = server_request.params()["message"]
+                .as_str()
+                .unwrap()
+                .to_owned();
+            gateway.respond(&server_request, accept(&message));
         }
         for (id, tool) in modern.into_iter().zip(["l", "m"]) {
             let mut answer = gateway.answer(id);
             let call = json!({ "name": tool, "arguments": {} });
             while answer.is_input_required() {
-                let (key, question) = answer.input_request();
-                let message = question["params"]["message"].as_str().unwrap();
+                let (key, input_request) = answer.input_request();
+                let message = input_request["params"]["message"].as_str().unwrap();
                 let answers = json!({ key: accept(message) });
                 let id = gateway.retry("tools/call", &call, &answer, answers);
                 answer = gateway.answer(id);

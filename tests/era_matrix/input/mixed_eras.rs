@@ -72,15 +72,15 @@ fn server_requests_in_two_sessions_reach_their_own_clients() {
     let legacy = gateway.start_call("one", json!({}));
     let call = json!({ "name": "two", "arguments": {} });
     let asked = gateway.modern(everything()).ask("tools/call", call.clone());
-    let question = gateway.next_request("elicitation/create");
-    assert_eq!(question.params()["message"], "one");
+    let server_request = gateway.next_request("elicitation/create");
+    assert_eq!(server_request.params()["message"], "one");
     let (key, shown) = asked.input_request();
     assert_eq!(shown["params"]["message"], "two");
     let answers = json!({ key: accept("two") });
     let modern = gateway.retry("tools/call", &call, &asked, answers);
     let response = fake.next_request("response");
     assert_eq!(response.message["result"], accept("two"));
-    gateway.respond(&question, accept("one"));
+    gateway.respond(&server_request, accept("one"));
     let other = fake.next_request("response");
     assert_eq!(other.message["result"], accept("one"));
     assert_ne!(
@@ -131,9 +131,9 @@ fn a_server_request_outside_calls_is_refused_without_a_legacy_client() {
 
 /// Asserts that the request with this id and message reaches the client, and its result the backend.
 fn assert_relayed(gateway: &mut TestGateway, fake: &FakeBackend, id: &str, text: &str) {
-    let question = gateway.next_request("elicitation/create");
-    assert_eq!(question.params()["message"], text);
-    gateway.respond(&question, accept("yes"));
+    let server_request = gateway.next_request("elicitation/create");
+    assert_eq!(server_request.params()["message"], text);
+    gateway.respond(&server_request, accept("yes"));
     let response = fake.next_request("response").message;
     assert_eq!(
         (&response["id"], &response["result"]),

@@ -32,8 +32,11 @@ fn ask(id: impl Into<Value>, message: &str) -> Value {
 }
 
 /// A stream that begins with these requests.
-fn asking(questions: &[Value]) -> Reply {
-    questions.iter().cloned().fold(Reply::sse(), Reply::event)
+fn asking(server_requests: &[Value]) -> Reply {
+    server_requests
+        .iter()
+        .cloned()
+        .fold(Reply::sse(), Reply::event)
 }
 
 /// The result of an accepted elicitation by form.

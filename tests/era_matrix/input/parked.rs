@@ -32,8 +32,8 @@ impl Parked {
     }
 
     /// The tool sends these requests.
-    pub fn over(questions: &[Value]) -> Self {
-        Self::with(|gate| asking(questions).hold(gate).event(text("done")))
+    pub fn over(server_requests: &[Value]) -> Self {
+        Self::with(|gate| asking(server_requests).hold(gate).event(text("done")))
     }
 
     /// The tool sends this reply.
@@ -111,13 +111,13 @@ impl Parked {
 fn concurrent_server_requests_are_one_round() {
     let mut parked = Parked::over(&[ask(0, "a"), ask("0", "b"), ask(7, "c")]);
     let asked = parked.call();
-    let questions = asked.input_requests().clone();
-    assert_eq!(questions.len(), 3);
+    let input_requests = asked.input_requests().clone();
+    assert_eq!(input_requests.len(), 3);
     assert!(asked.request_state().is_some_and(Value::is_string));
-    let answers: serde_json::Map<String, Value> = questions
+    let answers: serde_json::Map<String, Value> = input_requests
         .iter()
-        .map(|(key, question)| {
-            let message = question["params"]["message"].as_str().unwrap();
+        .map(|(key, input_request)| {
+            let message = input_request["params"]["message"].as_str().unwrap();
             (key.clone(), accept(message))
         })
         .collect();
@@ -156,18 +156,18 @@ fn successive_server_requests_are_successive_rounds() {
 fn missing_responses_are_requested_again_and_unknown_keys_ignored() {
     let mut parked = Parked::over(&[ask(0, "a"), ask(1, "b")]);
     let asked = parked.call();
-    let questions = asked.input_requests().clone();
+    let input_requests = asked.input_requests().clone();
     let key_of = |message: &str| {
-        let mut all = questions.iter();
-        let found = all.find(|(_, question)| question["params"]["message"] == message);
+        let mut all = input_requests.iter();
+        let found = all.find(|(_, input_request)| input_request["params"]["message"] == message);
         found.unwrap().0.clone()
     };
     let answers = json!({ key_of("a"): accept("a"), "nobody's": accept("x") });
     let id = parked.retry(&asked, answers);
     let again = parked.gateway.answer(id);
-    let (key, question) = again.input_request();
+    let (key, input_request) = again.input_request();
     assert_eq!(
-        (key, &question["params"]["message"]),
+        (key, &input_request["params"]["message"]),
         (key_of("b").as_str(), &json!("b"))
     );
     let id = parked.retry(&again, json!({ key: accept("b") }));
@@ -330,8 +330,8 @@ fn twenty_parked_calls_get_their_own_responses() {
     let asked: Vec<Answer> = calls.into_iter().map(|id| gateway.answer(id)).collect();
     let mut retries = Vec::new();
     for (name, asked) in names.iter().zip(&asked).rev() {
-        let (key, question) = asked.input_request();
-        assert_eq!(question["params"]["message"], **name);
+        let (key, input_request) = asked.input_request();
+        assert_eq!(input_request["params"]["message"], **name);
         let call = json!({ "name": name, "arguments": {} });
         let answers = json!({ key: accept(name) });
         retries.push((name, gateway.retry("tools/call", &call, asked, answers)));
@@ -364,7 +364,7 @@ fn the_number_of_parked_calls_is_limited() {
     assert!(refused["error"]["code"].is_i64(), "{refused}");
     gate.open();
     let answers = ids.into_iter().map(|id| gateway.answer(id));
-    let questions = answers.filter(Answer::is_input_required).count();
-    assert!((1..CALLS).contains(&questions), "{questions} are parked");
+    let parked = answers.filter(Answer::is_input_required).count();
+    assert!((1..CALLS).contains(&parked), "{parked} are parked");
     assert_eq!(fake.runs("ask"), CALLS);
 }

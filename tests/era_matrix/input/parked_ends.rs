@@ -191,9 +191,9 @@ fn an_error_that_requires_a_url_becomes_an_input_request() {
     let answer = gateway.request_with_input(
         "tools/call",
         &json!({ "name": "ask", "arguments": {} }),
-        |_, question| {
-            assert_eq!(question["method"], "elicitation/create");
-            assert_eq!(question["params"]["url"], "https://a.example");
+        |_, input_request| {
+            assert_eq!(input_request["method"], "elicitation/create");
+            assert_eq!(input_request["params"]["url"], "https://a.example");
             json!({ "action": "accept" })
         },
     );
@@ -257,8 +257,11 @@ fn a_server_request_for_an_undeclared_capability_is_refused() {
         (everything(), "tools/list", Value::Null),
     ] {
         let mut parked = Parked::with(|gate| {
-            let question = request(json!(0), method, params);
-            Reply::sse().event(question).hold(gate).event(text("done"))
+            let server_request = request(json!(0), method, params);
+            Reply::sse()
+                .event(server_request)
+                .hold(gate)
+                .event(text("done"))
         });
         parked.gateway.modern(can);
         let id = parked.gateway.request("tools/call", parked.call.clone());
