@@ -1,5 +1,10 @@
 //! Sets `SENTINEL_COMMIT` to the commit that is built, for `--version`; "unknown" outside the repository.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the bans are about the gateway's runtime"
+)]
 // Cargo reads its instructions from a build script's stdout.
 #![allow(clippy::print_stdout)]
 

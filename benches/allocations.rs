@@ -7,6 +7,11 @@
 //! A separate bench, since the counter would slow down the others: `cargo bench --bench allocations`.
 
 #![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the bans are about the gateway's runtime"
+)]
+#![allow(
     clippy::print_stdout,
     reason = "a bench prints to stdout; only the gateway must not"
 )]

@@ -3,6 +3,11 @@
 //! `cargo bench --bench gateway -- --help` lists the options, `benches/README.md` explains the output.
 
 #![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the bans are about the gateway's runtime"
+)]
+#![allow(
     clippy::print_stdout,
     reason = "a bench prints to stdout; only the gateway must not"
 )]

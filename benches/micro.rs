@@ -3,6 +3,12 @@
 //! `cargo bench --bench micro` runs all, `cargo bench --bench micro -- sse` those with that in their name. They show which part takes the time
 //! that `--bench gateway` measures.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the bans are about the gateway's runtime"
+)]
+
 use std::convert::Infallible;
 use std::hint::black_box;
 use std::path::PathBuf;

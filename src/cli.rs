@@ -4,6 +4,7 @@
 
 mod args;
 mod commands;
+mod exit;
 mod survey;
 mod terminal;
 
@@ -15,13 +16,7 @@ use clap::Parser;
 use crate::observe::logs;
 use args::{Cli, LogFormat};
 pub use commands::schema;
-
-/// Exit status: success.
-const OK: u8 = 0;
-/// Exit status: something failed at run time.
-const FAILED: u8 = 1;
-/// Exit status: bad config or usage.
-const BAD_CONFIG: u8 = 2;
+use exit::{BAD_CONFIG, FAILED};
 
 /// Runs the program with these arguments, of which the first is its own name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -44,6 +39,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
+    #[allow(clippy::disallowed_methods, reason = "here the runtime starts")]
     let code = runtime.block_on(commands::run(&cli));
     // Don't wait for threads that a resolver or a secret's command still blocks.
     runtime.shutdown_background();

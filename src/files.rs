@@ -3,6 +3,11 @@
 //! Owns that a reader never sees a partial file, that nothing is written through a symbolic link,
 //! and the permissions of a file. It must not know what a file contains.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the one place that blocks on files; callers are off the runtime's thread"
+)]
+
 mod configured;
 
 use std::fs::{self, File};

@@ -63,15 +63,16 @@ impl Gateway {
                 while let Ok(event) = inputs.backends.try_recv() {
                     self.backend(event);
                 }
-                if self.publisher.has_changed() && self.publisher.is_settled() {
-                    self.deadlines.startup = None;
-                    self.publish();
-                }
+                self.publish_changes();
             }
             Event::StartupOver => {
                 self.deadlines.startup = None;
                 self.publisher.settle();
-                self.publish();
+                self.publish_changes();
+            }
+            Event::CacheRead(cached) => {
+                self.publisher.cache_read(cached);
+                self.publish_changes();
             }
             Event::Line(intake) => self.intake(intake),
             Event::EndOfInput => self.drain(ExitReason::EndOfInput),
@@ -174,8 +175,15 @@ impl Gateway {
         }
     }
 
-    /// A new snapshot: tasks that wait get it, and the client is notified of changed lists.
-    fn publish(&mut self) {
+    /// Publishes the next snapshot, if requests wait for it: tasks get it, and the client is notified
+    /// of changed lists.
+    fn publish_changes(&mut self) {
+        if !self.publisher.should_publish() {
+            return;
+        }
+        if self.publisher.is_settled() {
+            self.deadlines.startup = None;
+        }
         let after = self.publisher.snapshot();
         let before = self.snapshots.send_replace(Arc::clone(&after));
         if self.deadlines.drain.is_none() {
@@ -190,7 +198,7 @@ impl Gateway {
         self.ending = reason;
         self.deadlines.drain = Some(Instant::now() + self.snapshot().config.gateway.drain);
         self.publisher.close();
-        self.publish();
+        self.publish_changes();
         let identity = self.snapshot().identity.clone();
         for (key, torn_down, end) in self.subscriptions.close_all(&identity) {
             self.replies.send(torn_down);

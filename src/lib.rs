@@ -1,22 +1,34 @@
 //! Sentinel Gateway: one stdio MCP server in front of many HTTP MCP servers.
 //!
-//! The house, from the ground up; each floor imports only from floors below it:
+//! The modules, from the ground up. Each imports only from modules above it in this list:
 //!
-//! - [`files`], [`hex`]: the ground. Files read within bounds and replaced whole; digits.
-//! - [`protocol`], [`config`], [`budget`]: data. JSON-RPC and MCP as values; the config that runs;
-//!   room for bytes.
-//! - [`transport`]: lines in, lines out. [`observe`]: what is told to the user's log. [`state`]:
-//!   what outlives a run.
-//! - [`backend`]: one HTTP server, its link and its calls. [`catalog`]: listings merged.
-//! - [`governance`]: which calls may be made now.
-//! - `snapshot`: what requests are served from. `client`: what is known of the client.
-//! - `dispatch`: what a request becomes. `publish`: listings become the next snapshot.
-//! - `gateway`: the loop that owns what is in flight.
-//! - [`cli`]: the commands. [`run`] below is the wiring of them all.
+//! - `clock`, `hex`, `sync`: the wall clock, hexadecimal text, locks.
+//! - [`budget`], `files`: the limit on buffered bytes; files read within a limit and replaced
+//!   atomically.
+//! - [`protocol`]: JSON-RPC and MCP as data. [`call_report`]: the record of one call.
+//! - [`config`]: the checked config. [`transport`]: lines over stdio, HTTP clients.
+//! - [`governance`]: whether a call may be made now. [`observe`]: the log, signals. `state`: what
+//!   persists between runs.
+//! - [`backend`]: one HTTP server and its calls. [`catalog`]: the lists of all servers, merged.
+//! - `snapshot`: what requests are served from.
+//! - `client`: what is known of the client.
+//! - `dispatch`: serves requests. `publish`: builds the next snapshot from listings.
+//! - `gateway`: the loop that owns the requests in flight.
+//! - [`run`]: connects all of them. [`cli`]: the commands.
 //!
-//! A `tools/call` travels: `transport::stdio` → `gateway::intake` → `dispatch::route` →
-//! `dispatch::call` → `backend::call` → `backend::session` → `backend::stream`, and its answer
-//! comes back as a `TaskEvent` to the loop that still has its id.
+//! A `tools/call` goes through `transport::stdio`, `gateway::intake`, `dispatch::route`,
+//! `dispatch::call`, [`backend::call`], [`backend::session`] and [`backend::stream`]. Its response
+//! returns to the loop as a `TaskEvent` and is written by `transport::stdio`. ARCHITECTURE.md
+//! describes each step.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests may block and read files"
+    )
+)]
 
 pub mod backend;
 pub mod budget;
@@ -67,12 +79,16 @@ pub async fn run(config: Config, io: Io, shutdown: Shutdown) -> ExitReason {
     let introductions = lifecycle.introductions();
     let (backends, from_backends) = backend::start_all(&config, &introductions, &budget);
     let (state, state_writer) = state::open(&config);
+    let ids = backends
+        .iter()
+        .map(|backend| (backend.id, Arc::clone(&backend.config)));
+    let cached = state.cached_listings(ids.collect());
     let publisher = Publisher::new(Arc::clone(&config), backends.clone(), state);
     let max_message = config.gateway.max_message_bytes;
 
     let (outbox, writer) = write_lines(io.writer, budget.clone());
     let lines = read_lines(io.reader, max_message, budget);
-    let mut inputs = Inputs::new(lines, from_backends, shutdown, writer);
+    let mut inputs = Inputs::new(lines, from_backends, shutdown, writer, cached);
     let ending = Gateway::new(lifecycle, publisher, outbox.clone())
         .run(&mut inputs)
         .await;

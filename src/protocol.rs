@@ -3,18 +3,17 @@
 //! Owns the types of messages and listings, and what each means in either era of MCP. Pure: no
 //! tokio, no I/O. It must not know backends, configs or connections.
 
-pub(crate) mod client;
 pub(crate) mod era;
 pub mod error;
 pub(crate) mod id_remapper;
 pub mod json_scan;
 pub(crate) mod listing;
 pub mod message;
+pub(crate) mod pagination;
 pub(crate) mod raw;
 pub(crate) mod task;
 
-pub use client::ClientProfile;
-pub use era::{Era, LogLevel};
+pub use era::{ClientProfile, Era, LogLevel};
 pub(crate) use era::{LATEST_LEGACY, LEGACY_VERSIONS, MODERN_VERSION};
 pub use error::{Class, Executed};
 pub(crate) use error::{GatewayData, RpcError};

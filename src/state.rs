@@ -8,18 +8,23 @@
 mod listing_cache;
 pub(crate) mod pins;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::future::ready;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use listing_cache::CacheFile;
 pub(crate) use listing_cache::{CachedListing, ListingCache, age};
 
+use crate::call_report::BackendId;
 use crate::config::{BackendConfig, Config, Pin};
 use crate::protocol::Listing;
 
@@ -27,6 +32,9 @@ use crate::protocol::Listing;
 const FIRST_BATCH: Duration = Duration::from_millis(100);
 /// How long every later batch is collected, which limits writes for a backend that changes often.
 const LATER_BATCH: Duration = Duration::from_secs(1);
+
+/// How long the start may wait for the last listings, on a slow disk.
+const READ_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Reads state of earlier runs, and requests writes.
 #[derive(Debug, Clone)]
@@ -58,6 +66,41 @@ pub(crate) fn open(config: &Config) -> (StateStore, StateWriter) {
     )
 }
 
+/// The listings of earlier runs. Each is parsed when it is first needed: nearly all backends
+/// connect, and then none is.
+#[derive(Debug, Default)]
+pub(crate) struct CachedListings(HashMap<BackendId, Cached>);
+
+#[derive(Debug)]
+enum Cached {
+    File(CacheFile),
+    Listing(CachedListing),
+}
+
+impl CachedListings {
+    /// The last listing of a backend, if there is one; `backend` is its name.
+    pub(crate) fn get(&mut self, id: BackendId, backend: &str) -> Option<&CachedListing> {
+        let listing = match self.0.remove(&id)? {
+            Cached::File(file) => file.parse(backend)?,
+            Cached::Listing(listing) => listing,
+        };
+        match self
+            .0
+            .entry(id)
+            .insert_entry(Cached::Listing(listing))
+            .into_mut()
+        {
+            Cached::Listing(listing) => Some(listing),
+            Cached::File(_) => None,
+        }
+    }
+
+    /// The listing of a backend is no longer needed.
+    pub(crate) fn forget(&mut self, id: BackendId) {
+        self.0.remove(&id);
+    }
+}
+
 /// State to be written.
 #[derive(Debug)]
 enum WriteRequest {
@@ -75,9 +118,31 @@ impl StateStore {
         }
     }
 
-    /// The last listing of a backend, if there is one.
-    pub(crate) fn cached_listing(&self, backend: &BackendConfig) -> Option<CachedListing> {
-        self.listing_cache.as_ref()?.cached_listing(backend)
+    /// Reads the last listings of these backends in a thread of its own. The result comes after
+    /// [`READ_TIMEOUT`] at the latest, and is empty then.
+    pub(crate) fn cached_listings(
+        &self,
+        backends: Vec<(BackendId, Arc<BackendConfig>)>,
+    ) -> BoxFuture<'static, CachedListings> {
+        let Some(listing_cache) = self.listing_cache.clone() else {
+            return ready(CachedListings::default()).boxed();
+        };
+        let reading = tokio::task::spawn_blocking(move || {
+            let read = |(id, config): (_, Arc<BackendConfig>)| {
+                Some((id, Cached::File(listing_cache.read(&config)?)))
+            };
+            CachedListings(backends.into_iter().filter_map(read).collect())
+        });
+        async {
+            match tokio::time::timeout(READ_TIMEOUT, reading).await {
+                Ok(read) => read.unwrap_or_default(),
+                Err(_) => {
+                    tracing::warn!("the last listings can't be read in time and are not used");
+                    CachedListings::default()
+                }
+            }
+        }
+        .boxed()
     }
 
     /// Requests that a listing is written.

@@ -1,7 +1,9 @@
-//! A mutex without poisoning.
+//! A mutex and a condition variable without poisoning.
 //!
 //! Owns the decision to ignore poisoning: a panic ends only its task, and every critical section in
 //! this crate leaves its data valid at each step.
+
+#![allow(clippy::disallowed_types, reason = "the one place that wraps them")]
 
 use std::sync::{MutexGuard, PoisonError};
 
@@ -19,6 +21,22 @@ impl<T> Mutex<T> {
     /// Waits for the lock.
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// [`std::sync::Condvar`] for a [`Mutex`]; [`wait`](Self::wait) never fails.
+#[derive(Debug, Default)]
+pub(crate) struct Condvar(std::sync::Condvar);
+
+impl Condvar {
+    /// Unlocks, waits until woken, and locks again. May return without a wake-up.
+    pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+        self.0.wait(guard).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes one waiting thread.
+    pub(crate) fn notify_one(&self) {
+        self.0.notify_one();
     }
 }
 

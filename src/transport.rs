@@ -1,6 +1,6 @@
 //! Byte transports.
 //!
-//! Owns lines over stdio ([`stdio`]) and the HTTP clients ([`http`]). It must not know backends or
+//! Owns lines over stdio ([`stdio`]) and the HTTP clients ([`http`]). It must not know backends, methods or
 //! who sends a message.
 
 pub mod http;

@@ -5,6 +5,11 @@
 //!
 //! A binary of its own so that the backend tests can be built and run by this name alone.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the bans are about the gateway's runtime"
+)]
 // The lints exempt only `#[test]` functions, not the helpers they call.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 

@@ -4,6 +4,11 @@
 //! A separate binary: it sends tens of MiB through loopback at a time. Tests beside it would exceed
 //! their time limits, and would change the peaks measured here.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the bans are about the gateway's runtime"
+)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;

@@ -6,6 +6,11 @@
 //! A separate binary: it reports how many lines its process has scanned, which must not include
 //! lines of other tests.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the bans are about the gateway's runtime"
+)]
 #![allow(clippy::unwrap_used)]
 
 mod common;

@@ -11,6 +11,11 @@
 //! `cargo test --test faults_test -- 41 58` checks only these rows. See [`subject`] for how to
 //! test another program, and [`report`] for the output.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the bans are about the gateway's runtime"
+)]
 // The lints exempt only `#[test]` functions, not the helpers they call.
 #![allow(
     clippy::unwrap_used,

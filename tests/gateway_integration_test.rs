@@ -7,6 +7,11 @@
 //! directory or a global logger, nor measure process-wide values. Tests that do have their own
 //! binary, and each says why.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the bans are about the gateway's runtime"
+)]
 // Helpers of tests may unwrap as tests do.
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
 

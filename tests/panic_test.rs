@@ -3,6 +3,11 @@
 //! A separate binary: it starts itself again as the process that logs and panics. That process
 //! installs the gateway's logger and panic hook, which is possible once per process.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the bans are about the gateway's runtime"
+)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use std::io::Read;

@@ -8,6 +8,11 @@
 //!
 //! A binary of its own: it keeps every core busy, and other tests wait for real time.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the bans are about the gateway's runtime"
+)]
 // The lints exempt only `#[test]` functions, not the helpers they call.
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
 

@@ -9,6 +9,11 @@
 //! makes two mistakes on purpose. Every answer is checked. Only loopback is used, and all files are
 //! removed.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the bans are about the gateway's runtime"
+)]
 #![expect(clippy::print_stdout, reason = "this example prints a transcript")]
 
 mod client;

@@ -10,9 +10,9 @@ mod serve;
 use std::io;
 
 use super::args::{Cli, Command};
-use super::terminal::print_result;
-use super::{BAD_CONFIG, OK};
-use crate::config::{Config, Environment, Problems, load};
+use super::exit::OK;
+use super::terminal::{print_result, report_problems};
+use crate::config::{Config, Environment, load};
 use crate::protocol::Kind;
 
 /// Runs the command that the arguments name. Returns the exit status.
@@ -43,10 +43,4 @@ async fn run_with(command: &Command, config: Config) -> u8 {
         // Handled before a config is loaded, since it needs none.
         Command::Schema => OK,
     }
-}
-
-/// Prints all problems of the config.
-fn report_problems(problems: &Problems) -> u8 {
-    anstream::eprintln!("{problems}");
-    BAD_CONFIG
 }

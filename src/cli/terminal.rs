@@ -6,7 +6,8 @@ mod table;
 
 use std::io;
 
-use super::FAILED;
+use super::exit::{BAD_CONFIG, FAILED};
+use crate::config::Problems;
 
 pub(super) use status::Status;
 pub(super) use style::{BAD, CAUTION, DIM, GOOD, HEAD, PLAIN, lines, one_line};
@@ -15,6 +16,12 @@ pub(super) use table::{Cell, Side, Table};
 /// Prints a warning on stderr.
 pub(super) fn warn(what: &str) {
     anstream::eprintln!("{CAUTION}warning:{CAUTION:#} {what}");
+}
+
+/// Prints all problems of the config. Returns the exit status.
+pub(super) fn report_problems(problems: &Problems) -> u8 {
+    anstream::eprintln!("{problems}");
+    BAD_CONFIG
 }
 
 /// The exit status of a command that has printed its result: `code`, or a failure if printing

@@ -17,14 +17,18 @@ use serde::de::Deserialize;
 use toml::de::DeTable;
 
 use super::problem::{Problems, Report};
+use crate::files;
 use file::{File, schema};
+
+/// Most bytes of a config file.
+const MAX_BYTES: u64 = 16 << 20;
 
 /// Reads the text of a config file.
 ///
 /// # Errors
 /// One problem: the file is missing, can't be read, or isn't UTF-8.
 pub(super) fn text(path: &Path) -> Result<String, Problems> {
-    let bytes = std::fs::read(path).map_err(|error| {
+    let bytes = files::read_up_to(path, MAX_BYTES).map_err(|error| {
         let path = path.display();
         Problems::general(if error.kind() == ErrorKind::NotFound {
             format!("{path}: there is no such file; --config, or else $SENTINEL_CONFIG, names it")

@@ -19,6 +19,7 @@ use crate::client::capabilities::tasks_undeclared;
 use crate::governance::Admission;
 use crate::protocol::error::INVALID_PARAMS;
 use crate::protocol::message::elements;
+use crate::protocol::pagination::{NextPage, Pages};
 use crate::protocol::raw::quoted;
 use crate::protocol::{Era, Notification, Outcome, RawJson, Request, RpcError, task};
 use crate::snapshot::{Snapshot, Snapshots};
@@ -79,7 +80,8 @@ async fn tasks_of(
 ) -> Vec<RawJson> {
     let mut tasks = Vec::new();
     let mut params = RawJson::trusted("{}");
-    for _ in 0..MAX_PAGES {
+    let mut pages = Pages::new(MAX_PAGES);
+    loop {
         let page = match ask(backend, admission, "tasks/list", &params, None, exchange).await {
             Ok(answer) => named(answer, backend).outcome,
             Err(error) => {
@@ -97,13 +99,10 @@ async fn tasks_of(
                 .and_then(|tasks| elements(&tasks))
                 .unwrap_or_default(),
         );
-        let next = page
-            .get("nextCursor")
-            .filter(|cursor| cursor.as_str() != "null");
-        let Some(next) = next.filter(|next| params.get("cursor").as_ref() != Some(next)) else {
+        let (NextPage::More, Some(cursor)) = (pages.advance(&page), pages.cursor()) else {
             break;
         };
-        params = params.with_members(&[("cursor", next.into_bytes())], &[]);
+        params = params.with_members(&[("cursor", cursor.clone().into_bytes())], &[]);
     }
     tasks
 }

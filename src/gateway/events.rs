@@ -3,12 +3,14 @@
 //! Owns the sources of events, and the deadlines of the loop. It must not know how an event is handled.
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::backend::BackendEvent;
 use crate::dispatch::TaskEvent;
 use crate::observe::signals::Shutdown;
+use crate::state::CachedListings;
 use crate::transport::stdio::{StdinEvent, WriteEnd, Writer};
 
 /// Consecutive events not caused by client input before a line of the client is taken.
@@ -20,6 +22,8 @@ pub(super) enum Event {
     Task(TaskEvent),
     /// Something has happened with a backend.
     Backend(BackendEvent),
+    /// The listings of earlier runs are read.
+    CacheRead(CachedListings),
     /// Backends have had their time to connect.
     StartupOver,
     /// The client has sent a line.
@@ -40,6 +44,8 @@ pub(crate) struct Inputs {
     pub(crate) backends: mpsc::UnboundedReceiver<BackendEvent>,
     pub(crate) shutdown: Shutdown,
     pub(crate) writer: Writer,
+    /// `None` once it is read.
+    cached: Option<BoxFuture<'static, CachedListings>>,
     /// Consecutive events not caused by client input.
     streak: u32,
 }
@@ -59,12 +65,14 @@ impl Inputs {
         backends: mpsc::UnboundedReceiver<BackendEvent>,
         shutdown: Shutdown,
         writer: Writer,
+        cached: BoxFuture<'static, CachedListings>,
     ) -> Self {
         Self {
             lines,
             backends,
             shutdown,
             writer,
+            cached: Some(cached),
             streak: 0,
         }
     }
@@ -106,6 +114,7 @@ impl Inputs {
             biased;
             end = self.writer.ended() => Event::WriteEnd(end),
             () = self.shutdown.requested() => Event::Signal,
+            cached = read(&mut self.cached) => Event::CacheRead(cached),
             Some(event) = self.backends.recv() => Event::Backend(event),
             () = until(deadlines.startup) => Event::StartupOver,
             () = until(deadlines.drain) => Event::DrainOver,
@@ -114,6 +123,17 @@ impl Inputs {
                 line.map_or(Event::EndOfInput, Event::Line)
             }
         }
+    }
+}
+
+async fn read(cached: &mut Option<BoxFuture<'static, CachedListings>>) -> CachedListings {
+    match cached {
+        Some(reading) => {
+            let read = reading.await;
+            *cached = None;
+            read
+        }
+        None => std::future::pending().await,
     }
 }
 

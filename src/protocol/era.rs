@@ -2,14 +2,16 @@
 //!
 //! *Legacy*: a handshake (`initialize`), then requests within a session; 2024-11-05 to 2025-11-25.
 //! *Modern*: no handshake, every request has the client's profile and the version in its `_meta`;
-//! 2026-07-28. Owns the translations ([`legacy`], [`modern`]) and the headers that repeat
-//! parameters in modern HTTP ([`param_header`]). Pure; it must not know connections.
+//! 2026-07-28. Owns the versions, the client's profile ([`client`]), the translations ([`legacy`],
+//! [`modern`]) and the headers that repeat parameters in modern HTTP ([`param_header`]). Pure; it must not know connections.
 
+pub(crate) mod client;
 pub(crate) mod legacy;
 pub(crate) mod log_level;
 pub(crate) mod modern;
 pub(crate) mod param_header;
 
+pub use client::ClientProfile;
 pub use log_level::LogLevel;
 pub(crate) use param_header::ParamHeader;
 

@@ -6,7 +6,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::catalog::{BackendListing, Change, Findings, Pins};
 use crate::config::{BackendConfig, Config, PinMode};

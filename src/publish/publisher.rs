@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::governance::Admission;
 use crate::protocol::{Kind, Listing, RawJson};
 use crate::snapshot::{Backends, Lists, Snapshot, identity};
-use crate::state::{StateStore, age};
+use crate::state::{CachedListing, CachedListings, StateStore, age};
 
 /// Builds the next snapshot.
 #[derive(Debug)]
@@ -30,13 +30,30 @@ pub(crate) struct Publisher {
     state: StateStore,
     /// Kept from the first settled snapshot on.
     names: Names,
+    cache: Cache,
     settled: bool,
     closing: bool,
-    /// A backend event was received after the last snapshot.
+    /// The next snapshot differs from the last one.
     changed: bool,
     identity: RawJson,
     /// Rejected items that the log has named.
     reported: Reported,
+}
+
+/// The listings of earlier runs.
+#[derive(Debug)]
+enum Cache {
+    /// They are being read. Events wait in order, since they may need them.
+    Reading(Vec<PublisherEvent>),
+    Read(CachedListings),
+}
+
+/// What changes the next snapshot.
+#[derive(Debug)]
+enum PublisherEvent {
+    Backend(BackendEvent),
+    Settle,
+    Close,
 }
 
 /// The state of one backend.
@@ -74,6 +91,7 @@ impl Publisher {
             settled: backends.is_empty(),
             admission: Arc::new(admission),
             names: Names::default(),
+            cache: Cache::Reading(Vec::new()),
             closing: false,
             changed: false,
             reported: Reported::default(),
@@ -83,8 +101,49 @@ impl Publisher {
         }
     }
 
+    /// The listings of earlier runs are read; they are needed once.
+    pub(crate) fn cache_read(&mut self, cached: CachedListings) {
+        let before = std::mem::replace(&mut self.cache, Cache::Read(cached));
+        if let Cache::Reading(waiting) = before {
+            waiting.into_iter().for_each(|event| self.apply(event));
+        }
+    }
+
     /// Applies a backend event.
     pub(crate) fn absorb(&mut self, event: BackendEvent) {
+        self.apply(PublisherEvent::Backend(event));
+    }
+
+    /// Lists no longer wait for backends. For a backend that has not listed, the listing of an
+    /// earlier run is served.
+    pub(crate) fn settle(&mut self) {
+        self.apply(PublisherEvent::Settle);
+    }
+
+    /// The gateway is shutting down: lists no longer wait for backends.
+    pub(crate) fn close(&mut self) {
+        self.apply(PublisherEvent::Close);
+    }
+
+    fn apply(&mut self, event: PublisherEvent) {
+        if let Cache::Reading(waiting) = &mut self.cache {
+            return waiting.push(event);
+        }
+        self.changed = true;
+        match event {
+            PublisherEvent::Backend(event) => self.backend(event),
+            PublisherEvent::Settle => self.settled = true,
+            PublisherEvent::Close => self.closing = true,
+        }
+        if !self.settled && self.parts.values().all(|part| part.reported) {
+            self.settled = true;
+        }
+        if self.settled || self.closing {
+            self.serve_cached_listings();
+        }
+    }
+
+    fn backend(&mut self, event: BackendEvent) {
         match event {
             BackendEvent::Listed {
                 backend,
@@ -97,11 +156,8 @@ impl Publisher {
                     part.is_down = true;
                 }
             }
-            BackendEvent::Notice { .. } | BackendEvent::ServerRequest { .. } => return,
-        }
-        self.changed = true;
-        if !self.settled && self.parts.values().all(|part| part.reported) {
-            self.settle();
+            // They don't change a snapshot.
+            BackendEvent::Notice { .. } | BackendEvent::ServerRequest { .. } => {}
         }
     }
 
@@ -119,9 +175,9 @@ impl Publisher {
             self.admission.reached(id);
         }
         let mut listing = listing;
-        if part.fetched.len() < Kind::ALL.len()
-            && let Some(cached) = self.state.cached_listing(config)
-        {
+        if part.fetched.len() == Kind::ALL.len() {
+            self.cache.forget(id);
+        } else if let Some(cached) = self.cache.get(id, &config.name) {
             let whole = Arc::make_mut(&mut listing);
             for kind in Kind::ALL
                 .into_iter()
@@ -137,26 +193,13 @@ impl Publisher {
         self.state.keep(config, &listing);
     }
 
-    /// Lists no longer wait for backends. For a backend that has not listed, the listing of an
-    /// earlier run is served.
-    pub(crate) fn settle(&mut self) {
-        self.settled = true;
-        self.serve_cached_listings();
-    }
-
-    /// The gateway is shutting down: lists no longer wait for backends.
-    pub(crate) fn close(&mut self) {
-        self.closing = true;
-        self.serve_cached_listings();
-    }
-
     fn serve_cached_listings(&mut self) {
         for backend in &self.backends {
             let part = self.parts.entry(backend.id).or_default();
             if part.backend_listing.is_some() {
                 continue;
             }
-            let Some(cached) = self.state.cached_listing(&backend.config) else {
+            let Some(cached) = self.cache.get(backend.id, backend.name()) else {
                 continue;
             };
             tracing::warn!(
@@ -170,9 +213,9 @@ impl Publisher {
         }
     }
 
-    /// Whether a backend event was received after the last snapshot.
-    pub(crate) fn has_changed(&self) -> bool {
-        self.changed
+    /// Whether the next snapshot is one that requests wait for.
+    pub(crate) fn should_publish(&self) -> bool {
+        self.changed && (self.settled || self.closing)
     }
 
     /// Whether every backend has connected or failed once, or `startup_wait` is over.
@@ -225,6 +268,21 @@ impl Publisher {
                 let (list, reason) = (item.kind.list_method(), &item.reason);
                 tracing::warn!(backend = &*item.backend, list, item = item.name, %reason, "an item is withheld");
             }
+        }
+    }
+}
+
+impl Cache {
+    fn get(&mut self, id: BackendId, backend: &str) -> Option<&CachedListing> {
+        match self {
+            Self::Reading(_) => None,
+            Self::Read(cached) => cached.get(id, backend),
+        }
+    }
+
+    fn forget(&mut self, id: BackendId) {
+        if let Self::Read(cached) = self {
+            cached.forget(id);
         }
     }
 }

@@ -46,6 +46,32 @@ pub(crate) struct CachedListing {
     pub(crate) at: SystemTime,
 }
 
+/// A file of the cache, as it was read.
+#[derive(Debug)]
+pub(super) struct CacheFile {
+    path: PathBuf,
+    fingerprint: String,
+    /// Its content, or why it can't be read.
+    text: Result<Bytes, String>,
+}
+
+impl CacheFile {
+    /// The listing in it; `None` if it can't be used, which is logged, or is another backend's.
+    pub(super) fn parse(self, backend: &str) -> Option<CachedListing> {
+        let parsed = self.text.and_then(|text| parse(text, &self.fingerprint));
+        parsed.unwrap_or_else(|error| {
+            let file = self.path.display().to_string();
+            tracing::warn!(
+                backend,
+                file,
+                error,
+                "its last listing can't be read and is not used"
+            );
+            None
+        })
+    }
+}
+
 /// How long ago a last contact was, for a message.
 pub(crate) fn age(at: SystemTime) -> String {
     let elapsed = clock::wall().duration_since(at).unwrap_or_default();
@@ -66,28 +92,25 @@ impl ListingCache {
         })
     }
 
-    /// The last listing of a backend, if there is one. A file that can't be used is logged.
+    /// The last listing of a backend, if there is one. A file that can't be used is logged. Blocks.
     pub(crate) fn cached_listing(&self, backend: &BackendConfig) -> Option<CachedListing> {
+        self.read(backend)?.parse(&backend.name)
+    }
+
+    /// The file of a backend, unparsed. Blocks.
+    pub(super) fn read(&self, backend: &BackendConfig) -> Option<CacheFile> {
         let fingerprint = fingerprint(backend)?;
         let path = self.path(backend, &fingerprint);
-        let read = files::read(&path, MAX_BYTES).map_err(|error| error.to_string());
-        match read.and_then(|bytes| {
-            bytes
-                .map(|bytes| parse(bytes.into(), &fingerprint))
-                .transpose()
-        }) {
-            Ok(cached) => cached.flatten(),
-            Err(why) => {
-                let file = path.display().to_string();
-                tracing::warn!(
-                    backend = &*backend.name,
-                    file,
-                    error = why,
-                    "its last listing can't be read and is not used"
-                );
-                None
-            }
-        }
+        let text = match files::read(&path, MAX_BYTES) {
+            Ok(None) => return None,
+            Ok(Some(bytes)) => Ok(bytes.into()),
+            Err(error) => Err(error.to_string()),
+        };
+        Some(CacheFile {
+            path,
+            fingerprint,
+            text,
+        })
     }
 
     /// Writes a backend's listing, if it differs from the file.

@@ -122,6 +122,10 @@ fn build(
     // Fails if a provider is installed already, which serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
 
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the one place that builds clients"
+    )]
     let mut builder = Client::builder()
         .user_agent(USER_AGENT)
         .redirect(redirect::Policy::none())

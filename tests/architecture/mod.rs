@@ -33,7 +33,11 @@ const MUST_NOT_KNOW: [(&str, &[&str], &str); 12] = [
     ("protocol", &["tokio::", "reqwest::"], "it is pure"),
     ("catalog", &["tokio::", "reqwest::"], "it is pure"),
     ("config", &["tokio::"], "it is read before the runtime"),
-    ("transport", &["protocol::", "serde_json"], "it knows lines"),
+    (
+        "transport",
+        &["serde_json", "\"tools/", "backend::"],
+        "it knows no methods",
+    ),
     (
         "governance",
         &["backend::", "reqwest::"],
@@ -41,7 +45,7 @@ const MUST_NOT_KNOW: [(&str, &[&str], &str); 12] = [
     ),
     (
         "backend",
-        &["catalog::", "dispatch::", "RequestKey", "print"],
+        &["catalog::", "dispatch::", "RequestKey", "println"],
         "it knows one server",
     ),
     (
@@ -62,7 +66,7 @@ const MUST_NOT_KNOW: [(&str, &[&str], &str); 12] = [
     ("dispatch", &["stdin", "Outbox"], "it does not write"),
     (
         "publish",
-        &["Request", "RequestKey"],
+        &["protocol::Request", "RequestKey"],
         "it knows no requests",
     ),
     (

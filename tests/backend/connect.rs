@@ -129,7 +129,7 @@ fn a_certificate_must_be_a_regular_file() {
             TestGateway::with_config(&bad.entry("bad", &format!("ca_file = {path:?}\n")));
         gateway.initialize();
         let message = gateway.call("act", json!({})).message().to_owned();
-        let expected_text = format!("ca_file {path} is no regular file");
+        let expected_text = format!("ca_file {path} is not a regular file");
         assert!(message.contains(&expected_text), "{message}");
     }
 }

@@ -4,6 +4,11 @@
 //! Slices with and without faults alternate, so that other load on the machine affects both alike.
 //! Every slice with faults has every fault, so a fault that slows other backends affects them all.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the bans are about the gateway's runtime"
+)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod backends;

@@ -3,8 +3,6 @@
 //! Owns the bounds on pages, items and bytes, since the server decides how many there are. It must
 //! not know what becomes of the items.
 
-use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +14,7 @@ use crate::backend::session::{Attempt, Connection, fresh_id};
 use crate::backend::stream::NoopHandler;
 use crate::call_report::CallTrace;
 use crate::protocol::message::first_elements;
+use crate::protocol::pagination::{NextPage, Pages};
 use crate::protocol::{ClientProfile, Era, Freshness, Kind, Listing, Outcome, RawJson, error};
 
 const MAX_PAGES: usize = 1_000;
@@ -60,13 +59,11 @@ async fn pages(
 ) -> Result<(Vec<RawJson>, Freshness), BackendError> {
     let mut items = Items::default();
     let mut freshness: Option<Freshness> = None;
-    // Hashes of the cursors, since a cursor may be as long as a response.
-    let (mut seen, numbers) = (HashSet::new(), RandomState::new());
-    let mut cursor: Option<RawJson> = None;
-    for _ in 0..MAX_PAGES {
+    let mut pages = Pages::new(MAX_PAGES);
+    loop {
         let page = tokio::time::timeout(
             PAGE_TIMEOUT,
-            page_with_retries(connection, client, retries, kind, cursor.as_ref()),
+            page_with_retries(connection, client, retries, kind, pages.cursor()),
         )
         .await
         .map_err(|_| BackendError::Deadline {
@@ -93,18 +90,14 @@ async fn pages(
             );
             break;
         }
-        // An empty string is a cursor; only null and absence end the list.
-        cursor = page
-            .get("nextCursor")
-            .filter(|cursor| cursor.as_str() != "null");
-        let Some(next) = &cursor else { break };
-        if !seen.insert(numbers.hash_one(next.as_bytes())) {
-            tracing::warn!(
-                list = kind.list_method(),
-                "the server repeats a cursor: its list ends here"
-            );
-            break;
-        }
+        let why = match pages.advance(&page) {
+            NextPage::More => continue,
+            NextPage::End => break,
+            NextPage::Repeated => "the server repeats a cursor: its list ends here",
+            NextPage::TooMany => "the server's list has too many pages: the rest is left out",
+        };
+        tracing::warn!(list = kind.list_method(), "{why}");
+        break;
     }
     Ok((items.items, freshness.unwrap_or_default()))
 }

@@ -11,8 +11,8 @@ use std::io::{self, BufRead, BufReader, IsTerminal, PipeReader, PipeWriter, Writ
 use bytes::Bytes;
 
 use crate::cli::args::Call;
+use crate::cli::exit::{BAD_CONFIG, FAILED, OK};
 use crate::cli::terminal::{Status, lines, print_result, warn};
-use crate::cli::{BAD_CONFIG, FAILED, OK};
 use crate::config::Config;
 use crate::protocol::error::METHOD_NOT_FOUND;
 use crate::protocol::raw::quoted;

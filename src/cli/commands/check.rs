@@ -6,11 +6,11 @@ use std::time::UNIX_EPOCH;
 
 use serde::Serialize;
 
+use crate::cli::exit::{FAILED, OK};
 use crate::cli::survey::{BackendSurvey, SurveyedBackend};
 use crate::cli::terminal::{
     BAD, CAUTION, Cell, DIM, GOOD, PLAIN, Side, Table, one_line, print_result,
 };
-use crate::cli::{FAILED, OK};
 use crate::config::{Config, PinMode};
 use crate::protocol::Kind;
 use crate::state::age;

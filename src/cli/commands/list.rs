@@ -6,9 +6,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::catalog::Entry;
+use crate::cli::exit::{FAILED, OK};
 use crate::cli::survey::BackendSurvey;
 use crate::cli::terminal::{CAUTION, Cell, DIM, HEAD, Side, Table, one_line, print_result, warn};
-use crate::cli::{FAILED, OK};
 use crate::config::Config;
 use crate::protocol::Kind;
 use crate::state::age;

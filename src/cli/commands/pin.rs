@@ -11,9 +11,9 @@ use serde::Serialize;
 
 use crate::catalog::Change;
 use crate::cli::args::Pin as Args;
+use crate::cli::exit::{BAD_CONFIG, FAILED, OK};
 use crate::cli::survey::{BackendSurvey, SurveyedBackend};
 use crate::cli::terminal::{BAD, CAUTION, DIM, GOOD, HEAD, lines, one_line, print_result, warn};
-use crate::cli::{BAD_CONFIG, FAILED, OK};
 use crate::config::{Config, Lock, Pin, PinMode};
 use crate::state::pins;
 

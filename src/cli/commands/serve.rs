@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::report_problems;
-use crate::cli::{FAILED, OK};
+use crate::cli::exit::{FAILED, OK};
+use crate::cli::terminal::report_problems;
 use crate::config::{Config, Problems};
 use crate::protocol::error::INTERNAL_ERROR;
 use crate::protocol::{Inbound, RpcError, message};

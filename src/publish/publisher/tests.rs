@@ -13,7 +13,9 @@ fn publisher() -> Publisher {
     };
     let config = Arc::new(load(&flags, &Environment::new("no-such-folder")).unwrap());
     let backend = HttpBackend::unsupervised(Arc::clone(&config.backends[0]), ID);
-    Publisher::new(config, vec![Arc::new(backend)], StateStore::none())
+    let mut publisher = Publisher::new(config, vec![Arc::new(backend)], StateStore::none());
+    publisher.cache_read(CachedListings::default());
+    publisher
 }
 
 fn listed() -> BackendEvent {

@@ -7,13 +7,15 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::Write;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::budget::Budget;
+use crate::sync::{Condvar, Mutex};
 
 /// Texts below this size are gathered up to this size and written together; larger ones are written
 /// without a copy. In bytes.
@@ -108,7 +110,7 @@ fn line_end(ends_line: bool) -> &'static [u8] {
 
 impl Queue {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
@@ -122,7 +124,7 @@ pub(crate) fn write_lines(writer: Box<dyn Write + Send>, budget: Budget) -> (Out
             stuck: Some(report_stuck),
             ..State::default()
         }),
-        ready: Condvar::new(),
+        ready: Condvar::default(),
         budget,
     });
     let outbox = Outbox {
@@ -303,10 +305,7 @@ fn drain(queue: &Queue, writer: &mut dyn Write) -> std::io::Result<()> {
                     return Ok(());
                 }
                 state.idle = true;
-                state = queue
-                    .ready
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
+                state = queue.ready.wait(state);
             }
             state.taken += state.pieces.len();
             state.latest.clear();

@@ -2,8 +2,8 @@
 //!
 //! Owns [`ClientProfile`]. Pure; it must not know when or how a profile was received.
 
-use super::era::{Era, LogLevel};
-use super::raw::RawJson;
+use super::{Era, LATEST_LEGACY, LogLevel};
+use crate::protocol::RawJson;
 
 /// A client: declared by `initialize` for the whole process, or by the `_meta` of a modern request
 /// for that request alone.
@@ -27,7 +27,7 @@ impl ClientProfile {
     pub fn superset() -> Self {
         Self {
             era: Era::Modern,
-            version: super::LATEST_LEGACY,
+            version: LATEST_LEGACY,
             capabilities: RawJson::trusted(
                 r#"{"roots":{},"sampling":{"tools":{},"context":{}},"elicitation":{"form":{},"url":{}}}"#,
             ),
@@ -40,7 +40,7 @@ impl ClientProfile {
     pub(crate) fn ourselves() -> Self {
         Self {
             era: Era::Legacy,
-            version: super::LATEST_LEGACY,
+            version: LATEST_LEGACY,
             capabilities: RawJson::trusted("{}"),
             info: Some(Self::gateway()),
             log_level: None,
