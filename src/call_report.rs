@@ -18,7 +18,7 @@ use crate::protocol::{Class, Executed};
 pub struct BackendId(u32);
 
 impl BackendId {
-    /// The id with this number. Whoever creates backends issues the numbers, each once.
+    /// The id with this number. The creator of the backends uses each number once.
     pub const fn new(number: u32) -> Self {
         Self(number)
     }

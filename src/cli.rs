@@ -12,6 +12,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tracing::level_filters::LevelFilter;
 
 use crate::observe::logs;
 use args::{Cli, LogFormat};
@@ -47,8 +48,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 /// Commands print what went wrong, so only errors are logged unless the user sets a level.
-fn log_level(cli: &Cli) -> Option<&'static str> {
+fn log_level(cli: &Cli) -> Option<LevelFilter> {
     let quiet = cli.command.is_some() && std::env::var_os("RUST_LOG").is_none();
-    let requested = cli.log_level.map(args::LogLevel::as_str);
-    requested.or(quiet.then_some("error"))
+    let requested = cli.log_level.map(args::LogLevel::filter);
+    requested.or(quiet.then_some(LevelFilter::ERROR))
 }

@@ -18,6 +18,7 @@ use std::thread;
 use std::time::Duration;
 
 use sentinel_gateway::observe::logs;
+use tracing::level_filters::LevelFilter;
 
 /// Set in the process that panics: the number of log lines before the panic.
 const IN_CHILD: &str = "PANICS_WITH_LINES_BEFORE";
@@ -58,7 +59,7 @@ fn panic_after(lines: u32) -> (String, String) {
 #[ignore = "the other tests run it in a child process"]
 fn the_process_that_panics() {
     let lines = std::env::var(IN_CHILD).unwrap();
-    logs::start(Some("info"), false);
+    logs::start(Some(LevelFilter::INFO), false);
     for line in 0..lines.parse().unwrap() {
         tracing::info!(target: "sentinel_gateway", line, "{}", "x".repeat(1_000));
     }

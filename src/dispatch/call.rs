@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use tracing::Span;
 
 use super::answer::{for_client, shutting_down, to_client_error};
 use super::backend_call::BackendCall;
@@ -15,6 +14,7 @@ use super::call_target::CallTarget;
 use super::exchange::Exchange;
 use super::input::{self, ParkedCalls};
 use crate::backend::Answer;
+use crate::observe::request_span::RequestSpan;
 use crate::protocol::error::{HEADER_MISMATCH, INVALID_PARAMS, code_of};
 use crate::protocol::{
     Class, Era, Executed, GatewayData, Kind, Outcome, RawJson, Request, RpcError,
@@ -49,13 +49,12 @@ pub(super) async fn call(
         parked: &parked,
         begun,
     };
-    let mut answer = run.on(&snapshot, &Span::current()).await;
+    let mut answer = run.on(&snapshot).await;
     if is_header_mismatch(&answer)
         && let Some(fresh) = refetched(&target, &snapshot, &mut snapshots).await
     {
         snapshot = fresh;
-        // The span has its fields already.
-        answer = run.on(&snapshot, &Span::none()).await;
+        answer = run.on(&snapshot).await;
     }
     match answer {
         Ok(answer) => {
@@ -77,8 +76,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// `span` gets the backend and the tool.
-    async fn on(&self, snapshot: &Snapshot, span: &Span) -> Result<Answer, RpcError> {
+    async fn on(&self, snapshot: &Snapshot) -> Result<Answer, RpcError> {
         let Self {
             method,
             params,
@@ -96,10 +94,8 @@ impl Run<'_> {
             let blocked = blocked(target, snapshot);
             return Err(blocked.unwrap_or_else(|| target.unknown(snapshot, caller.era)));
         };
-        span.record("backend", route.backend.name());
-        if let Some(tool) = route.entry.filter(|_| target.kind == Kind::Tool) {
-            span.record("tool", &*tool.own_name);
-        }
+        let tool = route.entry.filter(|_| target.kind == Kind::Tool);
+        RequestSpan::set_target(&route.backend.config.name, tool.map(|tool| &tool.own_name));
         let (method, own_params) = (method.to_owned(), params.clone());
         let admission = &snapshot.admission;
         let call = BackendCall::new(method, own_params, target, &route, admission, caller, begun);

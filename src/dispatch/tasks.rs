@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use tokio::time::Instant;
-use tracing::Span;
 
 use super::answer::{for_client, to_client_error};
 use super::backend_call::{RelatedTaskHandler, admission, progress_token};
@@ -17,6 +16,7 @@ use crate::backend::retry::Replay;
 use crate::backend::{Answer, Call, HttpBackend, ProgressHighWater};
 use crate::client::capabilities::tasks_undeclared;
 use crate::governance::Admission;
+use crate::observe::request_span::RequestSpan;
 use crate::protocol::error::INVALID_PARAMS;
 use crate::protocol::message::elements;
 use crate::protocol::pagination::{NextPage, Pages};
@@ -37,7 +37,7 @@ pub(super) async fn of_one(request: Request, snapshots: Snapshots, exchange: Exc
     }
     let answer = match owner(&params, &snapshot) {
         Ok((backend, own)) => {
-            Span::current().record("backend", backend.name());
+            RequestSpan::set_target(&backend.config.name, None);
             let params = params.with_members(&[("taskId", quoted(&own))], &[]);
             let admission = &snapshot.admission;
             let answer = ask(backend, admission, method, &params, Some(&own), &exchange).await;

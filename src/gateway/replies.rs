@@ -4,14 +4,16 @@
 //! outbox. Removing a request from the table is the right to answer it: a response whose request is
 //! gone is dropped. It must not know what a method means.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
-use tracing::{Span, field};
 
 use super::batch::Batches;
 use super::drop_policy;
 use crate::dispatch::ServerRequestId;
+use crate::observe::request_span::RequestSpan;
 use crate::protocol::Request;
 use crate::protocol::error::INVALID_REQUEST;
 use crate::protocol::message::{self, Written};
@@ -20,12 +22,9 @@ use crate::protocol::{
 };
 use crate::transport::stdio::{DropPolicy, Outbox};
 
-/// Bytes of a request's id that log lines show.
-const MAX_SHOWN_ID: usize = 64;
-
 /// A request of the client in flight.
 pub(super) struct ClientRequest {
-    pub(super) method: String,
+    pub(super) method: Arc<str>,
     /// The era of the request, and of its response.
     pub(super) era: Era,
     task: Option<AbortHandle>,
@@ -66,7 +65,7 @@ impl Replies {
     ) -> Option<RequestKey> {
         let id = &request.id;
         let pending = ClientRequest {
-            method: request.method.clone(),
+            method: request.method.as_str().into(),
             era,
             task: None,
             batch,
@@ -101,22 +100,10 @@ impl Replies {
         self.in_flight.id(key).cloned()
     }
 
-    /// The span of a request in flight. Log lines of its task carry it: the request's id and method,
-    /// and the tool and backend as soon as they are known.
-    pub(super) fn span(&self, key: RequestKey) -> Span {
-        let request = self.in_flight.id(key).zip(self.in_flight.get(key));
-        let Some((id, pending)) = request else {
-            return Span::none();
-        };
-        let id = id.raw().as_str();
-        let shown = id.get(..MAX_SHOWN_ID).unwrap_or(id);
-        tracing::error_span!(
-            "request",
-            id = %shown.escape_debug(),
-            method = pending.method,
-            tool = field::Empty,
-            backend = field::Empty,
-        )
+    /// What log lines of a request's task say of it, if it is in flight.
+    pub(super) fn span(&self, key: RequestKey) -> Option<Arc<RequestSpan>> {
+        let (id, pending) = self.in_flight.id(key).zip(self.in_flight.get(key))?;
+        Some(RequestSpan::new(id.clone(), Arc::clone(&pending.method)))
     }
 
     /// The request in flight under this id.

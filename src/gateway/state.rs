@@ -9,12 +9,12 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
-use tracing::Instrument;
 
 use super::events::Deadlines;
 use super::replies::Replies;
 use crate::client::{Lifecycle, PreInitQueue, Subscriptions};
 use crate::dispatch::{ParkedCalls, TaskEvent};
+use crate::observe::request_span::RequestSpan;
 use crate::protocol::error::INTERNAL_ERROR;
 use crate::protocol::{Outcome, RequestKey, RpcError};
 use crate::publish::Publisher;
@@ -79,7 +79,6 @@ impl Gateway {
     /// the request only.
     pub(super) fn spawn(&mut self, key: RequestKey, work: BoxFuture<'static, Outcome>) {
         let tasks = self.tasks.clone();
-        let span = self.replies.span(key);
         let serving = async move {
             let outcome = AssertUnwindSafe(work)
                 .catch_unwind()
@@ -93,7 +92,7 @@ impl Gateway {
                 });
             let _ = tasks.send(TaskEvent::Done { key, outcome });
         };
-        let task = tokio::spawn(serving.instrument(span));
+        let task = RequestSpan::spawn(self.replies.span(key), serving);
         self.replies.set_task(key, task.abort_handle());
     }
 }

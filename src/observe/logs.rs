@@ -3,30 +3,52 @@
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::JsonFields;
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use super::request_span::WithRequest;
 
 /// Starts logging at `level`, or as `RUST_LOG` says, or at info; as text or as one JSON object a
-/// line.
-pub fn start(level: Option<&str>, json: bool) {
-    let ours = |level: &str| EnvFilter::new(format!("warn,sentinel_gateway={level}"));
-    let filter = match level {
-        Some("off") => EnvFilter::new("off"),
-        Some(level) => ours(level),
-        None => EnvFilter::try_from_default_env().unwrap_or_else(|_| ours("info")),
+/// line. Other crates log warnings and errors only.
+///
+/// `RUST_LOG` takes `target=level` pairs, separated by commas. There are no directives for spans:
+/// a filter that has them costs every call.
+pub fn start(level: Option<LevelFilter>, json: bool) {
+    let variable = std::env::var("RUST_LOG").unwrap_or_default();
+    let (filter, bad_variable) = match (level, variable.parse::<Targets>()) {
+        (Some(level), _) => (at(level), None),
+        (None, Ok(targets)) if !variable.is_empty() => (targets, None),
+        (None, Ok(_)) => (at(LevelFilter::INFO), None),
+        (None, Err(error)) => (at(LevelFilter::INFO), Some(error)),
     };
     let ansi = io::IsTerminal::is_terminal(&io::stderr()) && std::env::var_os("NO_COLOR").is_none();
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(ansi)
-        .with_writer(NonBlockingStderr);
+    let lines = fmt::layer().with_ansi(ansi).with_writer(NonBlockingStderr);
+    let registry = tracing_subscriber::registry().with(filter);
     // Fails if logging has been started before, as in tests: the first one stays.
     let _ = if json {
-        builder.json().flatten_event(true).try_init()
+        let format = fmt::format().json().flatten_event(true);
+        let lines = lines.fmt_fields(JsonFields::new());
+        let lines = lines.event_format(WithRequest { format, json });
+        registry.with(lines).try_init()
     } else {
-        builder.with_target(false).try_init()
+        let format = fmt::format().with_target(false).with_ansi(ansi);
+        let lines = lines.event_format(WithRequest { format, json });
+        registry.with(lines).try_init()
     };
     panic::set_hook(Box::new(log_panic));
+    if let Some(error) = bad_variable {
+        tracing::warn!(%error, "RUST_LOG is not used: write e.g. RUST_LOG=sentinel_gateway=debug");
+    }
+}
+
+fn at(level: LevelFilter) -> Targets {
+    let others = level.min(LevelFilter::WARN);
+    let targets = Targets::new().with_default(others);
+    targets.with_target("sentinel_gateway", level)
 }
 
 /// Logs a panic. Rust's default hook would block on a stderr that isn't read, and all calls with it.

@@ -13,7 +13,9 @@ use std::sync::{LazyLock, Mutex, MutexGuard, Once, PoisonError};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use memchr::memmem::Finder;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// The environment variables that hold one secret each.
 pub const VARIABLES: [&str; 3] = ["CANARY_ENV", "CANARY_BEARER", "CANARY_TEXT"];
@@ -167,12 +169,13 @@ fn found() -> MutexGuard<'static, Vec<String>> {
 pub fn watch_log() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let builder = tracing_subscriber::fmt()
-            .with_env_filter(EnvFilter::new("warn,sentinel_gateway=trace"))
+        let filter: Targets = "warn,sentinel_gateway=trace".parse().unwrap();
+        let lines = tracing_subscriber::fmt::layer()
             .with_ansi(false)
             .with_writer(|| LogScanner);
         // A process that has a logger already keeps it, and its log isn't scanned.
-        let _ = builder.try_init();
+        let registry = tracing_subscriber::registry().with(filter).with(lines);
+        let _ = registry.try_init();
     });
 }
 

@@ -1,7 +1,6 @@
 //! The attempts of one call.
 
 use tokio::time::sleep;
-use tracing::{Instrument, Span};
 
 use super::handler::CallHandler;
 use super::request::{Call, Called, Limits};
@@ -11,6 +10,7 @@ use crate::backend::retry::{Attempts, Replay, RetryDecision};
 use crate::backend::session::{Answer, Attempt, Connection, fresh_id};
 use crate::backend::supervisor::Sessions;
 use crate::call_report::CallTrace;
+use crate::observe::request_span::RequestSpan;
 use crate::protocol::Executed;
 
 /// Makes a call: waits for a permit and for the connection, sends, and sends again where that is
@@ -95,14 +95,9 @@ impl Running<'_> {
     async fn attempt(&mut self) -> Result<Answer, BackendError> {
         self.attempts += 1;
         self.trace.begin_attempt();
+        RequestSpan::set_attempt(self.attempts);
         // Boxed here, so that calls that wait for a permit take no room for it.
         let sending = Box::pin(send(self.call, self.limits, self.sessions, &self.trace));
-        // Only a retry pays for a span of its own.
-        let span = match self.attempts {
-            1 => Span::none(),
-            attempt => tracing::error_span!("attempt", attempt),
-        };
-        let sending = sending.instrument(span);
         let error = match self.call.deadline.run(sending).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => error,

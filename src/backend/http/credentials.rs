@@ -85,7 +85,7 @@ impl Credentials {
         self.current.lock().generation
     }
 
-    /// Reads files and commands again after a 401, at most once in 10 s, whoever asks. Returns
+    /// Reads files and commands again after a 401, at most once in 10 s, for all callers together. Returns
     /// whether the credentials now differ from those of generation `used`.
     pub async fn renew(&self, used: u64) -> bool {
         if !self.is_renewable() {

@@ -9,7 +9,6 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;
-use tracing::Instrument;
 
 use super::detached_call::{DetachedCall, RunGuard};
 use super::input_requests::input_required;
@@ -17,6 +16,7 @@ use super::request_state::{RequestFingerprint, RequestState};
 use crate::call_report::BackendId;
 use crate::dispatch::backend_call::BackendCall;
 use crate::dispatch::exchange::{ANSWER_TIMEOUT, Exchange};
+use crate::observe::request_span::RequestSpan;
 use crate::protocol::{RawJson, RequestKey};
 use crate::sync::Mutex;
 
@@ -62,13 +62,12 @@ impl ParkedCalls {
             .lock()
             .insert(guard.key, (backend, Arc::downgrade(&detached)));
         let run = RunGuard::new(&detached);
-        let task = AbortOnDropHandle::new(tokio::spawn(
-            async move {
-                let _guard = guard;
-                run.run().await;
-            }
-            .in_current_span(),
-        ));
+        let running = async move {
+            let _guard = guard;
+            run.run().await;
+        };
+        let task = RequestSpan::spawn(RequestSpan::current(), running);
+        let task = AbortOnDropHandle::new(task);
         CallHandle { detached, task }
     }
 

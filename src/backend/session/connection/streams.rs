@@ -127,7 +127,7 @@ impl Connection {
         };
         match reading.events(stream).await {
             Err(end) => end,
-            Ok(_) => BackendError::BadReply("an answer that nobody waits for".into()),
+            Ok(_) => BackendError::BadReply("a response to no pending request".into()),
         }
     }
 
