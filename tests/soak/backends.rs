@@ -178,7 +178,7 @@ fn replies(
     let mut elicitations = Elicitations::default();
     move |request| {
         if request.kind() == "response" {
-            elicitations.response_gate(request);
+            elicitations.answered(request);
             return None;
         }
         let reply = match current_fault.reply(request) {

@@ -51,7 +51,7 @@ impl Outcome {
     /// Prints everything. Returns whether every check passed.
     pub(crate) fn print(&self) -> bool {
         let mut text = self.figures();
-        let verdict = self.gateway_error();
+        let verdict = self.verdict();
         let passed = verdict.iter().all(|(.., held)| *held);
         text += "\n";
         for (check, figures, held) in &verdict {
