@@ -5,7 +5,7 @@
 //! [`CallTrace`] gathers it while the call runs. The breaker, client errors and logs are made from
 //! it.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -80,6 +80,8 @@ pub struct CallTrace {
     queued: AtomicU64,
     sent: AtomicU64,
     first_byte: AtomicU64,
+    /// 0 before the headers.
+    status: AtomicU16,
     bytes_sent: AtomicU64,
     bytes_received: AtomicU64,
 }
@@ -95,6 +97,7 @@ impl CallTrace {
             queued: AtomicU64::new(0),
             sent: AtomicU64::new(NEVER),
             first_byte: AtomicU64::new(NEVER),
+            status: AtomicU16::new(0),
             bytes_sent: AtomicU64::new(0),
             bytes_received: AtomicU64::new(0),
         }
@@ -114,6 +117,7 @@ impl CallTrace {
     pub fn begin_attempt(&self) {
         self.sent.store(NEVER, Relaxed);
         self.first_byte.store(NEVER, Relaxed);
+        self.status.store(0, Relaxed);
     }
 
     /// The attempt's request is handed to the HTTP client, with a body of this many bytes. From
@@ -123,9 +127,15 @@ impl CallTrace {
         self.bytes_sent.fetch_add(bytes as u64, Relaxed);
     }
 
-    /// The attempt's response headers have come.
-    pub fn mark_first_byte(&self) {
+    /// The attempt's response headers have come, with this HTTP status.
+    pub fn mark_first_byte(&self, status: u16) {
         self.first_byte.store(self.now(), Relaxed);
+        self.status.store(status, Relaxed);
+    }
+
+    /// The HTTP status of the attempt's response, if its headers have come.
+    pub fn status(&self) -> Option<u16> {
+        Some(self.status.load(Relaxed)).filter(|status| *status != 0)
     }
 
     /// So many more bytes of a response body have come.

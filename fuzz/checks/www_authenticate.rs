@@ -27,9 +27,13 @@ fn stays_readable(endpoint: &Endpoint, headers: &HeaderMap, body: &[u8]) {
             matches!(error, BackendError::AuthRequired { .. }),
             "{error:?}"
         );
+        let executed = match status {
+            StatusCode::UNAUTHORIZED => Executed::No,
+            _ => Executed::Unknown,
+        };
         assert_eq!(
             (error.class(), error.executed()),
-            (Class::AuthRequired, Executed::No)
+            (Class::AuthRequired, executed)
         );
         let message = error.explain("http://127.0.0.1/mcp");
         assert_readable(&message);

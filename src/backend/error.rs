@@ -4,18 +4,20 @@
 //! class, whether the tool may have run, whether the request may be sent again, and what a person
 //! can do. Decisions are made by kind, never by searching a message.
 
-use std::error::Error;
-use std::fmt;
-use std::sync::Arc;
+mod challenge;
+mod source;
+
 use std::time::Duration;
 
 use crate::budget::BudgetExceeded;
 use crate::governance::Health;
 use crate::protocol::{Class, Executed};
+pub use challenge::Challenge;
+pub use source::Source;
 
 /// Why a backend gave no response that can be passed on. `Display` says what happened, without
 /// the backend's name and without secrets; [`BackendError::hint`] says what to do;
-/// [`Error::source`] is the error underneath, where there is one.
+/// [`source`](std::error::Error::source) is the error underneath, where there is one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BackendError {
     /// The config names something that isn't there: a variable, a file, a command.
@@ -99,6 +101,8 @@ pub enum BackendError {
         challenge: Option<Challenge>,
         /// The credentials have been renewed since the request was sent.
         renewed: bool,
+        /// In a session, and the body speaks of a lost one.
+        session_lost: bool,
     },
     /// Another 4xx.
     #[error("the server refused the request (HTTP {status}){}", quoted(.snippet))]
@@ -117,11 +121,12 @@ pub enum BackendError {
     /// The server no longer knows our session.
     #[error("the server has lost the session")]
     SessionLost {
-        /// By the specification (404 with a session id), which says that the request was not
-        /// taken; `false` where another status or a message only looks like it.
+        /// By the specification: 404 with a session id, and no JSON-RPC response under our id. It
+        /// says that the request was not taken. `false` for any other sign.
         by_status: bool,
     },
-    /// The server speaks another era than at the handshake; the request was not taken.
+    /// The server seems to speak another era than at the handshake. That says nothing about this
+    /// request.
     #[error("the server no longer speaks the protocol that it did")]
     EraChanged,
     /// A response that is no MCP response.
@@ -179,68 +184,6 @@ pub enum CertificateKind {
     Client,
 }
 
-/// The error underneath, kept for [`Error::source`]. It holds no URL, which may hold secrets. All
-/// sources are equal, so that errors compare by what they say.
-#[derive(Clone)]
-pub struct Source(Arc<dyn Error + Send + Sync>);
-
-impl Source {
-    /// Keeps an error of the HTTP stack, without its URL.
-    pub fn of(error: reqwest::Error) -> Self {
-        Self(Arc::new(error.without_url()))
-    }
-}
-
-impl PartialEq for Source {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for Source {}
-
-impl fmt::Debug for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl Error for Source {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.0.source()
-    }
-}
-
-/// The `WWW-Authenticate` header values of a 401 or 403 (RFC 9110, section 11.6.1). They come from
-/// the server unchecked, so `Debug` shows none of them.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Challenge(Arc<[Box<[u8]>]>);
-
-impl Challenge {
-    /// The values in the order they came; `None` where there are none.
-    pub fn of<'a>(values: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
-        let values: Arc<[Box<[u8]>]> = values.map(Box::from).collect();
-        (!values.is_empty()).then_some(Self(values))
-    }
-
-    /// The values, as the server wrote them.
-    pub fn values(&self) -> impl Iterator<Item = &[u8]> {
-        self.0.iter().map(AsRef::as_ref)
-    }
-}
-
-impl fmt::Debug for Challenge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Challenge({})", self.0.len())
-    }
-}
-
 /// What a failed attempt shows of the request's fate. It decides whether the request may be sent
 /// again; see [`super::retry`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -279,34 +222,54 @@ impl BackendError {
             }
             Self::ConnectionLost { .. }
             | Self::ServerError { .. }
+            | Self::EraChanged
             | Self::SessionLost { by_status: false } => Class::OutcomeUnknown,
             Self::Deadline { .. } | Self::Idle { .. } => Class::Deadline,
             Self::RateLimited { .. } => Class::RateLimited,
             Self::AuthRequired { .. } => Class::AuthRequired,
             Self::Refused { .. }
             | Self::Redirected { .. }
-            | Self::EraChanged
             | Self::SessionLost { by_status: true } => Class::Refused,
             Self::BadReply(_) | Self::Handshake(_) | Self::Silent(_) => Class::BadReply,
             Self::TooLarge { .. } | Self::RequestTooLarge => Class::TooLarge,
         }
     }
 
-    /// Whether this attempt may have run the tool.
+    /// Whether this attempt may have run the tool. `No` only with evidence: the request was not
+    /// sent, or the server says about this request that it did not take it. A status that merely
+    /// sounds like a refusal is none.
     pub fn executed(&self) -> Executed {
-        match self.retry_class() {
-            RetryClass::NotSent
-            | RetryClass::NotTaken { .. }
-            | RetryClass::Renewed { by_status: true } => Executed::No,
-            RetryClass::Unavailable
-            | RetryClass::MayHaveRun
-            | RetryClass::Renewed { by_status: false } => Executed::Unknown,
-            RetryClass::Final => match self {
-                Self::BadReply(_) | Self::TooLarge { .. } => Executed::Unknown,
-                Self::BudgetExceeded { .. } => Executed::Unknown,
-                Self::Deadline { sent: true, .. } | Self::Idle { .. } => Executed::Unknown,
-                _ => Executed::No,
-            },
+        match self {
+            Self::Misconfigured(_)
+            | Self::Connect { .. }
+            | Self::Certificate { .. }
+            | Self::OutOfResources(_)
+            | Self::Deadline { sent: false, .. }
+            | Self::RateLimited { .. }
+            | Self::Unavailable {
+                retry_after: Some(_),
+                ..
+            }
+            | Self::AuthRequired { status: 401, .. }
+            | Self::SessionLost { by_status: true }
+            | Self::Handshake(_)
+            | Self::Silent(_) => Executed::No,
+            Self::Deadline { sent: true, .. }
+            | Self::Unavailable {
+                retry_after: None, ..
+            }
+            | Self::AuthRequired { .. }
+            | Self::SessionLost { by_status: false }
+            | Self::ConnectionLost { .. }
+            | Self::Idle { .. }
+            | Self::ServerError { .. }
+            | Self::Refused { .. }
+            | Self::Redirected { .. }
+            | Self::EraChanged
+            | Self::BadReply(_)
+            | Self::TooLarge { .. }
+            | Self::BudgetExceeded { .. }
+            | Self::RequestTooLarge => Executed::Unknown,
         }
     }
 
@@ -326,12 +289,20 @@ impl BackendError {
             Self::Unavailable {
                 retry_after: None, ..
             } => RetryClass::Unavailable,
-            Self::ConnectionLost { .. } | Self::ServerError { .. } | Self::Idle { .. } => {
-                RetryClass::MayHaveRun
-            }
-            Self::EraChanged | Self::AuthRequired { renewed: true, .. } => {
-                RetryClass::Renewed { by_status: true }
-            }
+            Self::ConnectionLost { .. }
+            | Self::ServerError { .. }
+            | Self::Idle { .. }
+            | Self::Refused {
+                // Request timeout, conflict, too early, client closed request.
+                status: 408 | 409 | 425 | 499,
+                ..
+            } => RetryClass::MayHaveRun,
+            Self::AuthRequired {
+                status: 401,
+                renewed: true,
+                ..
+            } => RetryClass::Renewed { by_status: true },
+            Self::EraChanged => RetryClass::Renewed { by_status: false },
             Self::SessionLost { by_status } => RetryClass::Renewed {
                 by_status: *by_status,
             },

@@ -4,7 +4,7 @@
 //! [`retry`], [`backoff`] and [`deadline`] are policy without I/O, [`http`] sends, [`stream`] reads,
 //! [`session`] is an initialized connection and its state, [`supervisor`] keeps it connected,
 //! [`call`] makes a call of attempts, and [`http_backend`] has the type that stands for one server.
-//! It must not know the client's ids, the catalogue, or that there are other backends.
+//! It must not know the client's ids, the catalog, or that there are other backends.
 
 pub mod backoff;
 pub mod call;

@@ -10,10 +10,10 @@
 //! |---|---|
 //! | not sent: connection refused, DNS, connect timeout, refused h2 stream | yes |
 //! | not taken, as the server says: 429, 503 with `Retry-After` | yes, after the wait it asks for |
-//! | 503 without `Retry-After`, which a proxy also answers for a server that died at work | if the call is safe |
-//! | may have run: 500, 502, 504, a timeout or a broken stream after sending | if the call is safe |
-//! | 401 and the credentials were renewed, 404 and the session was renewed | once, at once |
-//! | another sign of a lost session, and it was renewed | once, at once, if the call is safe |
+//! | 503 without `Retry-After`, which a proxy also answers for a server that crashed meanwhile | if the call is safe |
+//! | may have run: 5xx, 408, 409, 425, 499, a timeout or a broken stream after sending | if the call is safe |
+//! | 401 and the credentials were renewed; 404 in a session without a JSON-RPC response under our id, and the session was renewed | once |
+//! | another sign of a lost session or of another era | once, on a new connection, if the call is safe |
 //! | anything else: other 4xx, a certificate error | no |
 //!
 //! Every *yes* is within the attempts allowed, the [`RetryBudget`] and the time left. Renewals

@@ -17,5 +17,6 @@ pub(super) use handler::delivered;
 pub use handler::{NoResponse, NoopHandler, Responder, ResponseSink, ServerMessageHandler};
 pub(super) use pending::{PendingRequests, StreamItem, StreamRouter};
 pub use reader::ResponseReader;
+pub(super) use reader::error_in;
 pub use resume::{Cursor, Resume};
 pub(super) use resume::{ResumeResponse, open_get};

@@ -78,7 +78,7 @@ impl BackendCall {
             tool: tool.map(|tool| Arc::clone(&tool.own_name)),
             is_task: target.is_task,
             has_meta: target.has_meta,
-            replay: tool.map_or(Replay::Safe, |tool| replay(backend, tool)),
+            replay: route.replay(target.kind),
             target: own_target,
             param_headers: tool.map_or_else(Vec::new, |tool| param_headers(tool, &params)),
             reached: ProgressHighWater::default(),
@@ -188,9 +188,4 @@ fn param_headers(tool: &Entry, params: &RawJson) -> Vec<(HeaderName, String)> {
         Some((name, param_header.value(&arguments)?))
     };
     tool.param_headers.iter().filter_map(header).collect()
-}
-
-/// Whether a tool may run twice: the config decides first, then the tool's own annotations.
-fn replay(backend: &HttpBackend, tool: &Entry) -> Replay {
-    Replay::of_tool(backend.config.retry_of(&tool.own_name), tool.safe_to_repeat)
 }

@@ -14,6 +14,7 @@ use super::call_target::CallTarget;
 use super::exchange::Exchange;
 use super::input::{self, ParkedCalls};
 use crate::backend::Answer;
+use crate::backend::retry::Replay;
 use crate::observe::request_span::RequestSpan;
 use crate::protocol::error::{HEADER_MISMATCH, INVALID_PARAMS, code_of};
 use crate::protocol::{
@@ -51,6 +52,7 @@ pub(super) async fn call(
     };
     let mut answer = run.on(&snapshot).await;
     if is_header_mismatch(&answer)
+        && (is_not_taken(&answer) || run.is_safe(&snapshot))
         && let Some(fresh) = refetched(&target, &snapshot, &mut snapshots).await
     {
         snapshot = fresh;
@@ -76,6 +78,12 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// Whether the call may run twice.
+    fn is_safe(&self, snapshot: &Snapshot) -> bool {
+        let route = self.target.route(snapshot);
+        route.is_some_and(|route| route.replay(self.target.kind) == Replay::Safe)
+    }
+
     async fn on(&self, snapshot: &Snapshot) -> Result<Answer, RpcError> {
         let Self {
             method,
@@ -154,6 +162,11 @@ fn is_header_mismatch(answer: &Result<Answer, RpcError>) -> bool {
         }) => code_of(error) == Some(HEADER_MISMATCH),
         _ => false,
     }
+}
+
+/// Whether the status says that the request was not taken: an error alone may come from a tool.
+fn is_not_taken(answer: &Result<Answer, RpcError>) -> bool {
+    answer.as_ref().is_ok_and(|answer| answer.bad_request)
 }
 
 /// The snapshot after the backend has listed again (B-M-04).

@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::backend::HttpBackend;
+use crate::backend::retry::Replay;
 use crate::catalog::Entry;
 use crate::protocol::error::{INVALID_PARAMS, RESOURCE_NOT_FOUND};
 use crate::protocol::{Class, Era, Executed, GatewayData, Kind, RawJson, RpcError};
@@ -35,6 +36,20 @@ pub(super) struct Route<'a> {
     pub(super) backend: &'a Arc<HttpBackend>,
     /// `None` for a resource that no backend lists under this URI.
     pub(super) entry: Option<&'a Entry>,
+}
+
+impl Route<'_> {
+    /// Whether a call may run twice. Only tools can do harm; for them the config decides first, then
+    /// the tool's annotations.
+    pub(super) fn replay(&self, kind: Kind) -> Replay {
+        match self.entry.filter(|_| kind == Kind::Tool) {
+            Some(tool) => {
+                let rule = self.backend.config.retry_of(&tool.own_name);
+                Replay::of_tool(rule, tool.safe_to_repeat)
+            }
+            None => Replay::Safe,
+        }
+    }
 }
 
 impl CallTarget {
@@ -115,7 +130,7 @@ impl CallTarget {
             if let Some(why) = backend.why_down() {
                 let _ = write!(message, "; {name} is down: {why}");
             } else if snapshot.unlisted.contains(&backend.id) {
-                let _ = write!(message, "; {name} has not told yet what it has: try again");
+                let _ = write!(message, "; {name} has not listed yet: try again");
             }
         }
         let data = GatewayData::new(None, Class::Refused, Executed::No, 0);

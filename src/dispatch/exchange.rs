@@ -1,4 +1,4 @@
-//! What a task says to the loop, and to its client by way of the loop.
+//! The channel from request tasks to the loop.
 //!
 //! Owns [`TaskEvent`], the one channel from tasks to the loop; [`Exchange`], which passes progress, log
 //! messages and server requests of one call on to its client; and [`ClientRequester`], which sends a

@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_change_takes_its_own_place_and_no_others() {
+    fn equal_notifications_are_coalesced() {
         let updated = "notifications/resources/updated";
         let line = |uri: &str| Bytes::from(format!(r#"{{"uri":"{uri}"}}"#));
         assert_eq!(

@@ -23,7 +23,7 @@ impl Gateway {
             StdinEvent::TooLong => {
                 let cap = self.snapshot().config.gateway.max_message_bytes;
                 let why = format!(
-                    "the line is longer than {cap} bytes (max_message_bytes) and was thrown away"
+                    "the line is longer than {cap} bytes (max_message_bytes) and was discarded"
                 );
                 self.refuse_line(why);
             }
@@ -130,7 +130,7 @@ impl Gateway {
                     backend.notify("notifications/roots/list_changed");
                 }
             }
-            method => tracing::debug!(method, "a notification that means nothing here"),
+            method => tracing::debug!(method, "an unknown notification is ignored"),
         }
     }
 }

@@ -182,7 +182,10 @@ impl Replies {
             let id = self.server_requests.issue(open);
             let line = message::request(&id, method, params);
             if !self.outbox.push_with_policy(line, DropPolicy::Keep) {
-                tracing::warn!(method, "a question is dropped: there is no room for it");
+                tracing::warn!(
+                    method,
+                    "a server request is dropped: the byte budget is exhausted"
+                );
                 self.server_requests.settle(&id);
             }
         }

@@ -65,7 +65,7 @@ async fn fault_86_a_panic_costs_the_one_call_it_happens_in() {
 }
 
 #[tokio::test]
-async fn a_question_for_which_there_is_no_room_is_answered_by_nobody() {
+async fn a_server_request_over_the_budget_is_dropped() {
     let (mut gateway, outbox, mut reader) = gateway(Budget::new(1000));
     let client = Arc::new(ClientProfile::superset());
     let (answer, answered) = oneshot::channel();

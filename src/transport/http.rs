@@ -135,18 +135,16 @@ fn build(
         .connect_timeout(key.connect_timeout)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEP_ALIVE)
-        .http2_keep_alive_timeout(KEEP_ALIVE);
+        .http2_keep_alive_timeout(KEEP_ALIVE)
+        // By default reqwest sends a request again that an HTTP/2 server refused: such attempts
+        // would be in no count and no log. `backend::retry` decides.
+        .retry(retry::never().max_retries_per_request(0));
     if key.loopback {
         builder = builder.no_proxy().dns_resolver(Arc::new(LoopbackResolver));
     }
     if key.loopback && !key.https {
         // TLS is not used: don't load the system's roots.
         builder = builder.tls_certs_only([]);
-    }
-    if !key.https {
-        // reqwest keeps a copy of each request to replay one that an HTTP/2 server refused. Without
-        // TLS there is no HTTP/2.
-        builder = builder.retry(retry::never().max_retries_per_request(0));
     }
     if !certificates.roots.is_empty() {
         builder = builder.tls_certs_merge(certificates.roots.clone());

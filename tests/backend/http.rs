@@ -87,7 +87,7 @@ fn fault_30_redirects_within_the_origin_are_followed_three_times() {
     assert_eq!((fixture.sent("act"), fixture.bad.runs("act")), (8, 3));
 
     fixture.bad.always_tool("act", redirect(307, "/there"));
-    fixture.expect_error("act", ("refused", "no", 1), "over and over");
+    fixture.expect_error("act", ("refused", "unknown", 1), "over and over");
     assert_eq!((fixture.sent("act"), fixture.bad.runs("act")), (12, 3));
 }
 
@@ -121,7 +121,7 @@ fn fault_30_no_byte_reaches_another_origin() {
         let answer = fixture.gateway.answer(id);
         assert_eq!(
             answer.gateway_error(),
-            ("refused", "no", 1),
+            ("refused", "unknown", 1),
             "{status} {to}"
         );
         let message = answer.message();
@@ -142,7 +142,7 @@ fn fault_30_a_long_redirect_target_is_truncated_in_the_message() {
     let mut fixture = Fixture::new();
     let to = format!("http://127.0.0.2:9/{}", "x".repeat(20_000));
     fixture.bad.on_tool("act", redirect(307, &to));
-    fixture.expect_error("act", ("refused", "no", 1), "http://127.0.0.2:9/xxx");
+    fixture.expect_error("act", ("refused", "unknown", 1), "http://127.0.0.2:9/xxx");
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn fault_43_contradictory_framing_is_a_bad_reply() {
             reply: Reply::raw(format!("{HEAD}{rest}")).then_hang_up(),
             class: "bad_reply",
             executed: "unknown",
-            expected_text: "not HTTP as it should be",
+            expected_text: "invalid HTTP response",
             sent_if_safe: 1,
         });
     }
@@ -218,7 +218,7 @@ fn fault_43_a_response_that_is_not_http_is_a_bad_reply() {
         reply: Reply::raw("SSH-2.0-OpenSSH_9.9\r\n"),
         class: "bad_reply",
         executed: "unknown",
-        expected_text: "not HTTP as it should be",
+        expected_text: "invalid HTTP response",
         sent_if_safe: 1,
     });
 }
@@ -254,7 +254,7 @@ fn fault_47_a_flood_of_headers_is_bounded() {
             reply: Reply::raw(format!("HTTP/1.1 200 OK\r\n{flood}")).then_stall(),
             class: "bad_reply",
             executed: "unknown",
-            expected_text: "not HTTP as it should be",
+            expected_text: "invalid HTTP response",
             sent_if_safe: 1,
         });
     }

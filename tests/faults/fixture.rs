@@ -40,7 +40,9 @@ pub const DEADLINE: Expected = expected("deadline", "unknown", 1).with_text("no 
 pub const TOO_LARGE: Expected =
     expected("too_large", "unknown", 1).with_text("larger than 65536 bytes");
 pub const AUTH_REQUIRED: Expected = expected("auth_required", "no", 1);
+pub const FORBIDDEN: Expected = expected("auth_required", "unknown", 1);
 pub const REFUSED: Expected = expected("refused", "no", 1);
+pub const REDIRECTED: Expected = expected("refused", "unknown", 1);
 pub const UNREACHABLE: Expected = expected("unreachable", "no", 2);
 
 pub const fn expected(class: &'static str, executed: &'static str, sent_if_safe: u64) -> Expected {

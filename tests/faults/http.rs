@@ -9,8 +9,8 @@ use crate::common::fake::FakeBackend;
 use crate::common::message::{error, text};
 use crate::common::reply::Reply;
 use crate::fixture::{
-    AUTH_REQUIRED, BAD_REPLY, OUTCOME_UNKNOWN, REFUSED, TOO_LARGE, default_backend, expected, plan,
-    plan_with,
+    AUTH_REQUIRED, BAD_REPLY, FORBIDDEN, OUTCOME_UNKNOWN, REDIRECTED, REFUSED, TOO_LARGE,
+    default_backend, expected, plan, plan_with,
 };
 use crate::table::{Row, Run, rows};
 
@@ -69,7 +69,7 @@ fn fault_30_redirects(run: &Run<'_>) {
         (307, &as_localhost),
         (302, "/there"),
     ] {
-        fixture.check_fault(&format!("{status} {to}"), &redirect(status, to), REFUSED);
+        fixture.check_fault(&format!("{status} {to}"), &redirect(status, to), REDIRECTED);
     }
     assert_eq!(other.connections(), 0, "another origin was connected to");
     if fixture.is_gateway() {
@@ -80,7 +80,7 @@ fn fault_30_redirects(run: &Run<'_>) {
         assert_eq!(fixture.call("act").text(), "act {}");
         assert_eq!(fixture.bad.runs("act") - before, 1);
     }
-    let over_and_over = REFUSED.with_text("over and over");
+    let over_and_over = REDIRECTED.with_text("over and over");
     fixture.bad.always_tool("act", redirect(307, "/there"));
     fixture.expect_error("act", over_and_over, 1);
 }
@@ -100,13 +100,12 @@ fn fault_31_backend_error(run: &Run<'_>) {
 
 fn fault_32_refused_credentials(run: &Run<'_>) {
     let mut fixture = plan(run).start();
-    for (status, expected_text) in [(401, "HTTP 401"), (403, "HTTP 403")] {
+    for (status, expected, expected_text) in [
+        (401, AUTH_REQUIRED, "HTTP 401"),
+        (403, FORBIDDEN, "HTTP 403"),
+    ] {
         let reply = Reply::status(status).header("www-authenticate", "Bearer");
-        fixture.check_fault(
-            expected_text,
-            &reply,
-            AUTH_REQUIRED.with_text(expected_text),
-        );
+        fixture.check_fault(expected_text, &reply, expected.with_text(expected_text));
     }
     fixture.expect_that(|| fixture.handshakes() == 1, "a new handshake was made");
 }
@@ -170,7 +169,7 @@ fn fault_35_no_server_stream(run: &Run<'_>) {
 }
 
 fn fault_36_request_too_large(run: &Run<'_>) {
-    let refused = expected("too_large", "no", 1).with_text("HTTP 413");
+    let refused = expected("too_large", "unknown", 1).with_text("HTTP 413");
     plan(run)
         .start()
         .check_fault("413", &Reply::status(413), refused);

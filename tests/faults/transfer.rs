@@ -33,7 +33,7 @@ pub const ROWS: &[Row] = rows! {
 
 /// The head of a good response whose body ends with the connection.
 const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n";
-const NO_HTTP: Expected = BAD_REPLY.with_text("not HTTP as it should be");
+const NO_HTTP: Expected = BAD_REPLY.with_text("invalid HTTP response");
 const LOST: Expected = OUTCOME_UNKNOWN.with_text("connection lost after the request was sent");
 
 fn json_reply() -> Reply {

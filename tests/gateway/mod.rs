@@ -5,6 +5,7 @@
 
 mod breaker;
 mod denied_tools;
+mod evidence;
 mod input_required;
 mod lifecycle;
 mod listing;

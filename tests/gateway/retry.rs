@@ -76,16 +76,16 @@ fn fault_87_an_unprocessed_call_is_sent_again_and_runs_once() {
 fn fault_87_a_permanent_refusal_is_not_sent_again() {
     let fake = FakeBackend::start().tool_with("read", read_only());
     let mut gateway = initialized(&fake.entry("fake", ""));
-    for (status, class) in [
-        (401, "auth_required"),
-        (403, "auth_required"),
-        (405, "refused"),
-        (413, "too_large"),
-        (418, "refused"),
+    for (status, class, executed) in [
+        (401, "auth_required", "no"),
+        (403, "auth_required", "unknown"),
+        (405, "refused", "unknown"),
+        (413, "too_large", "unknown"),
+        (418, "refused", "unknown"),
     ] {
         fake.on_tool("read", Reply::status(status));
         let answer = gateway.call("read", json!({}));
-        assert_eq!(answer.gateway_error(), (class, "no", 1), "{status}");
+        assert_eq!(answer.gateway_error(), (class, executed, 1), "{status}");
     }
     assert_eq!(fake.runs("read"), 0);
 }

@@ -150,22 +150,28 @@ async fn send(
     let credentials = connection.credentials().generation();
     let mut answer = connection.request(&attempt, &handler).await;
     if let Err(error) = &mut answer {
+        renew_credentials(error, &connection, credentials).await;
         if error.ends_connection() {
             session.disconnected(&connection);
         }
-        renew_credentials(error, &connection, credentials).await;
     }
     answer
 }
 
-/// After a 401, reads the credentials again; `used` is the generation that the request carried.
+/// After a 401, reads the credentials again; `used` is the generation that the request carried. If
+/// they are the same and the server speaks of a lost session, that is the error.
 async fn renew_credentials(error: &mut BackendError, connection: &Connection, used: u64) {
-    if let BackendError::AuthRequired {
-        status: 401,
+    let BackendError::AuthRequired {
+        status,
         renewed,
+        session_lost,
         ..
     } = error
-    {
-        *renewed = connection.credentials().renew(used).await;
+    else {
+        return;
+    };
+    *renewed = *status == 401 && connection.credentials().renew(used).await;
+    if *session_lost && !*renewed {
+        *error = BackendError::SessionLost { by_status: false };
     }
 }

@@ -247,7 +247,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_command_that_fails_or_is_missing_says_so_and_nothing_else() {
+    async fn command_errors_do_not_include_its_output() {
         let why = run(&["/no/such/program".into()]).await.unwrap_err();
         assert!(why.contains("/no/such/program can't be run"), "{why}");
         assert_eq!(run(&[]).await.unwrap_err(), "the command is empty");

@@ -238,6 +238,7 @@ impl Endpoint {
                 snippet,
                 challenge: Challenge::of(values_of(headers, WWW_AUTHENTICATE)),
                 renewed: false,
+                session_lost: false,
             },
             413 => BackendError::RequestTooLarge,
             429 => BackendError::RateLimited { retry_after },

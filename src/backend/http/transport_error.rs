@@ -42,7 +42,7 @@ pub(in crate::backend) fn classify(error: reqwest::Error) -> BackendError {
         )
     });
     if parse || (malformed && !error.is_request()) {
-        return BackendError::BadReply(format!("not HTTP as it should be: {cause}"));
+        return BackendError::BadReply(format!("invalid HTTP response: {cause}"));
     }
     BackendError::ConnectionLost {
         why: cause,

@@ -61,6 +61,9 @@ pub struct Answer {
     pub era: Era,
     /// Always [`ResultType::Complete`] in the legacy era, and for errors.
     pub result_type: ResultType,
+    /// It came with HTTP status 400, by which a modern server says with an error that it did not
+    /// take the request.
+    pub bad_request: bool,
 }
 
 /// A request id that no other request of this process has.

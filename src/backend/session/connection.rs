@@ -233,6 +233,7 @@ impl Connection {
             outcome,
             era: self.era,
             result_type,
+            bad_request: attempt.trace.status() == Some(400),
         })
     }
 
@@ -248,7 +249,10 @@ impl Connection {
     /// [`MAX_BACKGROUND`] other messages are in flight.
     pub fn notify_in_background(self: &Arc<Self>, method: &'static str, params: Option<RawJson>) {
         if self.background.len() >= MAX_BACKGROUND {
-            return tracing::debug!(method, "too much is under way: a notification is let go");
+            return tracing::debug!(
+                method,
+                "too many background messages are in flight: a notification is dropped"
+            );
         }
         let connection = Arc::clone(self);
         self.background.spawn(async move {
@@ -281,8 +285,8 @@ impl Connection {
         match tokio::time::timeout(BEST_EFFORT_TIMEOUT, self.request(&attempt, &NoopHandler)).await
         {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::debug!(method, %error, "a request in passing failed"),
-            Err(_) => tracing::debug!(method, "a request in passing was not answered"),
+            Ok(Err(error)) => tracing::debug!(method, %error, "a best-effort request failed"),
+            Err(_) => tracing::debug!(method, "a best-effort request was not answered in time"),
         }
     }
 

@@ -19,7 +19,7 @@ use crate::backend::http::{Endpoint, classify, is_event_stream};
 use crate::backend::stream::sse::Decoder;
 use crate::backend::stream::{
     PendingRequests, ResponseReader, ServerMessageHandler, StreamItem, StreamRouter, delivered,
-    open_get,
+    error_in, open_get,
 };
 use crate::protocol::{Era, Id, Outcome, message};
 
@@ -169,7 +169,9 @@ impl Post {
         match status.as_u16() {
             _ if status.is_success() => Ok(()),
             // The endpoint identifies the session.
-            404 => Err(BackendError::SessionLost { by_status: true }),
+            404 => Err(BackendError::SessionLost {
+                by_status: error_in(&body).is_none(),
+            }),
             _ => Err(self.endpoint.refusal(status, &headers, &body)),
         }
     }

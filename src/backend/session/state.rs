@@ -19,7 +19,7 @@ use crate::protocol::{Era, RawJson};
 /// One session with a backend. Its supervisor connects it; calls wait for the connection.
 ///
 /// A legacy session is initialized for one client and has that client's capabilities for good.
-/// Where clients of both eras stand before the gateway, a legacy backend has two sessions
+/// If the gateway has clients of both eras, a legacy backend has two sessions
 /// (X-ML-01).
 #[derive(Debug)]
 pub struct Session {

@@ -25,7 +25,7 @@ use crate::budget::Charge;
 use crate::call_report::CallTrace;
 use crate::protocol::error::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION, code_of};
 use crate::protocol::message::parse;
-use crate::protocol::{Era, Inbound, Notification, Outcome, RawJson, Request};
+use crate::protocol::{self, Era, Inbound, Notification, Outcome, RawJson, Request};
 
 /// One response that is being read.
 pub struct ResponseReader<'a> {
@@ -102,36 +102,52 @@ impl<'a> ResponseReader<'a> {
         let status = response.status();
         let headers = response.headers().clone();
         let body = Endpoint::beginning(&mut response).await;
-        if self.in_session && status == StatusCode::NOT_FOUND {
+        let refused = match status.as_u16() {
+            401 | 403 | 413 | 429 | 503 => None,
+            _ => error_in(&body),
+        };
+        let ours = refused.as_ref().and_then(|refused| {
+            let outcome = refused.outcome.clone();
+            self.sink.response(refused.id.as_ref()?, Ok(outcome))
+        });
+        if self.in_session && status == StatusCode::NOT_FOUND && ours.is_none() {
             return Err(BackendError::SessionLost { by_status: true });
         }
-        if self.in_session && status == StatusCode::BAD_REQUEST && says_session_lost(&body) {
+        if refused
+            .as_ref()
+            .is_some_and(|refused| self.speaks_other_era(&refused.outcome))
+        {
+            return Err(BackendError::EraChanged);
+        }
+        let session_lost = self.in_session
+            && match status.as_u16() {
+                410 => true,
+                400 | 401 | 403 | 404 => says_session_lost(&body),
+                _ => false,
+            };
+        if session_lost && !matches!(status.as_u16(), 401 | 403) {
             return Err(BackendError::SessionLost { by_status: false });
         }
-        if !matches!(status.as_u16(), 401 | 403 | 413 | 429 | 503)
-            && let Ok(message) = RawJson::parse(body.clone().into())
-            && let Ok(Inbound::Response(answer)) = parse(&message)
-            && matches!(answer.outcome, Outcome::Error(_))
-        {
-            if self.speaks_other_era(&answer.outcome) {
-                return Err(BackendError::EraChanged);
+        match (ours, refused) {
+            (Some(answer), _) => return answer,
+            (None, Some(refused)) if self.probing && refused.id.is_none() => {
+                return Ok(refused.outcome);
             }
-            match answer.id {
-                None if self.probing => return Ok(answer.outcome),
-                None => {}
-                Some(id) => {
-                    if let Some(answer) = self.sink.response(&id, Ok(answer.outcome)) {
-                        return answer;
-                    }
-                }
-            }
+            _ => {}
         }
         // A modern server refuses with a JSON-RPC error under our id (MCP 2026-07-28,
         // basic/transports/streamable-http).
         if self.era == Era::Modern && !self.probing && matches!(status.as_u16(), 400 | 404 | 405) {
             return Err(BackendError::EraChanged);
         }
-        Err(self.endpoint.refusal(status, &headers, &body))
+        let mut error = self.endpoint.refusal(status, &headers, &body);
+        if let BackendError::AuthRequired {
+            session_lost: lost, ..
+        } = &mut error
+        {
+            *lost = session_lost;
+        }
+        Err(error)
     }
 
     /// Whether a server that was legacy at the handshake answers with an error of the modern era.
@@ -389,6 +405,17 @@ impl<'a> ResponseReader<'a> {
             trace.add_received(chunk.len());
         }
         Ok(chunk)
+    }
+}
+
+/// The JSON-RPC error that a body consists of.
+pub(in crate::backend) fn error_in(body: &[u8]) -> Option<protocol::Response> {
+    let message = RawJson::parse(Bytes::copy_from_slice(body)).ok()?;
+    match parse(&message) {
+        Ok(Inbound::Response(response)) if matches!(response.outcome, Outcome::Error(_)) => {
+            Some(response)
+        }
+        _ => None,
     }
 }
 

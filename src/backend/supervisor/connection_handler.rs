@@ -47,7 +47,7 @@ impl ServerMessageHandler for ConnectionHandler {
             }
             _ => tracing::debug!(
                 backend = self.session.name(),
-                "a notification that is nobody's business is dropped"
+                "an unhandled notification is dropped"
             ),
         }
     }

@@ -281,7 +281,7 @@ impl Supervisor {
         for (kind, error) in &stale {
             tracing::warn!(
                 backend = self.handler.session.name(), list = kind.list_method(), %error,
-                "a list can't be had; what was listed at last contact stays"
+                "a list could not be fetched: the previous listing is kept"
             );
         }
         self.listing = Arc::new(listing);

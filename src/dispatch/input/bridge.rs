@@ -223,5 +223,6 @@ fn input_required(result: RawJson) -> Answer {
         outcome: Outcome::Result(result),
         era: Era::Modern,
         result_type: ResultType::InputRequired,
+        bad_request: false,
     }
 }

@@ -210,7 +210,7 @@ impl DetachedCall {
             return Err(capabilities::not_available(&method));
         }
         if state.open.len() == MAX_OPEN {
-            let why = format!("{MAX_OPEN} questions of this call are open already");
+            let why = format!("{MAX_OPEN} server requests of this call are open already");
             return Err(RpcError::new(INTERNAL_ERROR, why));
         }
         state.requests_made += 1;

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_is_read_and_written_again() {
+    fn input_requests_round_trip() {
         let text = r#"{"resultType":"input_required","inputRequests":{"a\n":{"method":"roots/list"},"b":{"method":"elicitation/create","params":{"n": 1.10}}},"requestState":"s\u00e9"}"#;
         let needed = read(text).unwrap();
         assert_eq!(needed.state.unwrap().as_str(), r#""s\u00e9""#);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_asks_nothing_or_nonsense_is_refused() {
+    fn invalid_input_required_is_rejected() {
         assert!(read(r#"{"inputRequests":{},"requestState":"x"}"#).is_ok());
         assert!(read(r#"{"requestState":"x"}"#).is_ok());
         for bad in [

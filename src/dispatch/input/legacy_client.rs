@@ -125,6 +125,7 @@ fn ended(refusal: RawJson) -> Answer {
         outcome: Outcome::Error(refusal),
         era: Era::Legacy,
         result_type: ResultType::Complete,
+        bad_request: false,
     }
 }
 

@@ -172,7 +172,7 @@ impl ParkedCalls {
         let backend = call.detached.call.backend.name();
         tracing::warn!(
             backend,
-            "nobody answered what a call has asked: it is cancelled"
+            "a parked call expired without a retry: it is cancelled"
         );
         call.detached.close();
         let _ = tokio::time::timeout(EXPIRY_TIMEOUT, call.detached.ended()).await;

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_binding_holds_what_is_asked_and_nothing_else() {
+    fn the_fingerprint_covers_method_and_params_only() {
         let first = fingerprint(r#"{"name":"t","arguments":{"a":[1, "x \" y"]},"_meta":{"p":1}}"#);
         let again = r#"{ "inputResponses":{"k":{}}, "arguments" : {"a" : [1,"x \" y"]},"requestState":"s","_meta":{"p":2}, "name":"t"}"#;
         assert_eq!(fingerprint(again), first);

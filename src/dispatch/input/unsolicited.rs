@@ -52,6 +52,9 @@ pub(crate) fn relay(
         });
     } else {
         let method = request.method;
-        tracing::debug!(method, "a question that belongs to no call is refused");
+        tracing::debug!(
+            method,
+            "a server request that belongs to no call is refused"
+        );
     }
 }

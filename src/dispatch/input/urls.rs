@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_no_is_told_from_a_yes() {
+    fn declined_and_accepted_responses_are_distinguished() {
         let params = |text: &'static str| RawJson::trusted(text);
         assert!(!declined(&params("{}")));
         assert!(!declined(&params(

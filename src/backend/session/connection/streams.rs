@@ -24,7 +24,7 @@ impl Connection {
         handler: &dyn ServerMessageHandler,
     ) -> Result<Outcome, BackendError> {
         let (response, _in_flight) = self.endpoint.post(headers, body).await?;
-        attempt.trace.mark_first_byte();
+        attempt.trace.mark_first_byte(response.status().as_u16());
         let rest = ResumeResponse {
             endpoint: &self.endpoint,
             headers: &self.headers,

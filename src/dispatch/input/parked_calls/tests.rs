@@ -109,7 +109,7 @@ fn text(outcome: &Outcome) -> &str {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_comes_back_and_the_backend_is_told_before_its_call_is_cancelled() {
+async fn expiry_answers_open_server_requests_then_cancels_the_call() {
     for (method, to_client_error) in [
         ("elicitation/create", r#"{"action":"cancel"}"#),
         (
@@ -152,7 +152,7 @@ async fn who_comes_back_in_time_finds_the_call_once_and_as_long_as_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_wait_than_there_is_room_for() {
+async fn parked_calls_are_limited() {
     let mut bench = Bench::new();
     for _ in 0..MAX_PARKED {
         bench.waiting("roots/list").await;
@@ -177,7 +177,7 @@ async fn no_more_wait_than_there_is_room_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_whose_question_reached_nobody_is_cancelled() {
+async fn a_call_is_cancelled_if_its_input_required_was_not_sent() {
     let mut bench = Bench::new();
     let (call, key) = bench.begin(ONE);
     let detached = Arc::clone(&call.detached);
@@ -193,13 +193,13 @@ async fn a_call_whose_question_reached_nobody_is_cancelled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_backend_has_so_many_questions_open_and_no_more() {
+async fn open_server_requests_of_a_call_are_limited() {
     let mut bench = Bench::new();
     let (call, _) = bench.begin(ONE);
     let mut answers: Vec<_> = (0..65).map(|_| ask(&call.detached, "roots/list")).collect();
     let to_client_error = answers.pop().unwrap().await.unwrap();
     assert!(
-        text(&to_client_error).contains("64 questions"),
+        text(&to_client_error).contains("64 server requests"),
         "{}",
         text(&to_client_error)
     );
@@ -223,7 +223,7 @@ async fn only_a_call_that_is_alone_on_its_backend_is_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_comes_while_nobody_listens_is_let_go_at_once() {
+async fn messages_of_an_unattached_call_are_dropped() {
     let mut bench = Bench::new();
     let say = |detached: &DetachedCall, method: &str| {
         detached.notification(Notification {
@@ -235,7 +235,7 @@ async fn what_comes_while_nobody_listens_is_let_go_at_once() {
     let detached = bench.parked_calls.only_call_on(ONE).unwrap();
     say(&detached, "notifications/progress");
     assert!(bench.heard.try_recv().is_err());
-    // This is news for others than the call.
+    // Resource updates go to all subscriptions.
     say(&detached, "notifications/resources/updated");
     assert!(matches!(
         bench.heard.try_recv(),
