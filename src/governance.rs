@@ -8,5 +8,5 @@ mod admission;
 mod breaker;
 
 pub use admission::Admission;
-pub(crate) use admission::Refusal;
+pub(crate) use admission::{Permit, Refusal};
 pub(crate) use breaker::Health;

@@ -12,7 +12,7 @@ use crate::backend::retry::Replay;
 use crate::backend::session::{ACKNOWLEDGE_TIMEOUT, Session};
 use crate::backend::session::{Acknowledged, ResourceDemands};
 use crate::backend::stream::NoopHandler;
-use crate::governance::{Admission, Health};
+use crate::governance::{Admission, Health, Permit};
 use crate::protocol::error::{INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND};
 use crate::protocol::{
     Class, ClientProfile, Era, Executed, GatewayData, Outcome, RawJson, RpcError,
@@ -84,7 +84,16 @@ impl HttpBackend {
                     session.resources.set_subscribed(uri);
                 }
             }
-            Era::Modern => self.wait_for_acknowledgement(uri).await?,
+            Era::Modern => {
+                let permit = self.admit(admission)?;
+                let acknowledged = self.wait_for_acknowledgement(uri).await;
+                // An answer either way, or none in time, which is no failure of the server's.
+                permit.settle(match &acknowledged {
+                    Ok(true) | Err(_) => Health::Success,
+                    Ok(false) => Health::Neutral,
+                });
+                acknowledged?;
+            }
         }
         Ok(subscription)
     }
@@ -97,9 +106,7 @@ impl HttpBackend {
     }
 
     async fn request_subscription(&self, uri: &str, admission: &Admission) -> Result<(), RawJson> {
-        let permit = admission
-            .admit(self.id, None)
-            .map_err(|refusal| self.error(&refusal, Class::Unreachable, 0))?;
+        let permit = self.admit(admission)?;
         let params = ResourceDemands::params(uri);
         // One session subscribes, whichever client asks.
         let caller = ClientProfile {
@@ -135,13 +142,19 @@ impl HttpBackend {
         }
     }
 
+    fn admit(&self, admission: &Admission) -> Result<Permit, RawJson> {
+        let admitted = admission.admit(self.id, None);
+        admitted.map_err(|refusal| self.error(&refusal, Class::Unreachable, 0))
+    }
+
     fn error(&self, why: &dyn Display, class: Class, attempts: u32) -> RawJson {
         let data = GatewayData::new(Some(self.name()), class, Executed::No, attempts);
         let error = RpcError::new(INTERNAL_ERROR, format!("{}: {why}", self.name()));
         RawJson::of(&error.with_data(data))
     }
 
-    async fn wait_for_acknowledgement(&self, uri: &str) -> Result<(), RawJson> {
+    /// Whether the server has acknowledged the subscription in time.
+    async fn wait_for_acknowledgement(&self, uri: &str) -> Result<bool, RawJson> {
         let mut acknowledged = self.primary().resources.watch_acknowledged();
         let answered = |said: &Acknowledged| said.refused || said.requested.contains(uri);
         let answer =
@@ -150,8 +163,9 @@ impl HttpBackend {
             Ok(Ok(said)) if said.refused || !said.honoured.contains(uri) => {
                 Err(self.refused(INVALID_PARAMS, "the server does not support it"))
             }
+            Ok(Ok(_)) => Ok(true),
             // A later acknowledgement takes effect all the same.
-            _ => Ok(()),
+            _ => Ok(false),
         }
     }
 

@@ -6,9 +6,11 @@
 //! GET stream, which has no response, is read in the same way. It must not know about retries or
 //! clients; other messages go to a [`ServerMessageHandler`].
 
+mod body;
+mod refusal;
+
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use reqwest::{Response, StatusCode};
 use tokio::task::coop;
 
@@ -16,16 +18,14 @@ use super::handler::{Responder, ResponseSink, ServerMessageHandler};
 use super::messages::{Message, messages};
 use super::resume::{Cursor, Resume};
 use super::server_requests::{ServerRequests, cancelled_request};
-use super::session_lost::{error_says_session_lost, says_session_lost};
+use super::session_lost::error_says_session_lost;
 use super::sse::{Decoder, Event, TooLarge};
 use crate::backend::error::BackendError;
-use crate::backend::http::classify;
 use crate::backend::http::{Endpoint, Media};
 use crate::budget::Charge;
 use crate::call_report::CallTrace;
-use crate::protocol::error::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION, code_of};
-use crate::protocol::message::parse;
-use crate::protocol::{self, Era, Inbound, Notification, Outcome, RawJson, Request};
+use crate::protocol::{Era, Inbound, Notification, Outcome, Request};
+pub(in crate::backend) use refusal::error_in;
 
 /// One response that is being read.
 pub struct ResponseReader<'a> {
@@ -94,69 +94,6 @@ impl<'a> ResponseReader<'a> {
             }
             _ => Ok(outcome),
         }
-    }
-
-    /// A status other than 2xx. A JSON-RPC error under our id in its body is a response too, except
-    /// where the status itself decides.
-    async fn refusal(&self, mut response: Response) -> Result<Outcome, BackendError> {
-        let status = response.status();
-        let headers = response.headers().clone();
-        let body = Endpoint::beginning(&mut response).await;
-        let refused = match status.as_u16() {
-            401 | 403 | 413 | 429 | 503 => None,
-            _ => error_in(&body),
-        };
-        let ours = refused.as_ref().and_then(|refused| {
-            let outcome = refused.outcome.clone();
-            self.sink.response(refused.id.as_ref()?, Ok(outcome))
-        });
-        if self.in_session && status == StatusCode::NOT_FOUND && ours.is_none() {
-            return Err(BackendError::SessionLost { by_status: true });
-        }
-        if refused
-            .as_ref()
-            .is_some_and(|refused| self.speaks_other_era(&refused.outcome))
-        {
-            return Err(BackendError::EraChanged);
-        }
-        let session_lost = self.in_session
-            && match status.as_u16() {
-                410 => true,
-                400 | 401 | 403 | 404 => says_session_lost(&body),
-                _ => false,
-            };
-        if session_lost && !matches!(status.as_u16(), 401 | 403) {
-            return Err(BackendError::SessionLost { by_status: false });
-        }
-        match (ours, refused) {
-            (Some(answer), _) => return answer,
-            (None, Some(refused)) if self.probing && refused.id.is_none() => {
-                return Ok(refused.outcome);
-            }
-            _ => {}
-        }
-        // A modern server refuses with a JSON-RPC error under our id (MCP 2026-07-28,
-        // basic/transports/streamable-http).
-        if self.era == Era::Modern && !self.probing && matches!(status.as_u16(), 400 | 404 | 405) {
-            return Err(BackendError::EraChanged);
-        }
-        let mut error = self.endpoint.refusal(status, &headers, &body);
-        if let BackendError::AuthRequired {
-            session_lost: lost, ..
-        } = &mut error
-        {
-            *lost = session_lost;
-        }
-        Err(error)
-    }
-
-    /// Whether a server that was legacy at the handshake answers with an error of the modern era.
-    fn speaks_other_era(&self, refusal: &Outcome) -> bool {
-        let Outcome::Error(error) = refusal else {
-            return false;
-        };
-        let modern = [HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION];
-        self.era == Era::Legacy && code_of(error).is_some_and(|code| modern.contains(&code))
     }
 
     /// Reads an event stream up to the JSON-RPC response, over as many HTTP responses as it takes.
@@ -348,74 +285,6 @@ impl<'a> ResponseReader<'a> {
                 ReaderItem::Nothing
             }
         }
-    }
-
-    /// The whole body, at most `max_message_bytes`. A body of one chunk is not copied.
-    async fn body(&self, response: &mut Response) -> Result<Bytes, BackendError> {
-        let limit = self.endpoint.max_message_bytes;
-        let announced = response
-            .content_length()
-            .and_then(|length| usize::try_from(length).ok());
-        if announced.is_some_and(|length| length > limit) {
-            return Err(BackendError::TooLarge { limit });
-        }
-        // Charge the announced length first: then the budget can't run out half-way.
-        let announced = announced.unwrap_or_default();
-        let mut charge = self.endpoint.budget.charge();
-        charge.cover(announced)?;
-        let Some(first) = self.chunk(response, true).await? else {
-            return Ok(Bytes::new());
-        };
-        let Some(second) = self.chunk(response, true).await? else {
-            if first.len() > limit {
-                return Err(BackendError::TooLarge { limit });
-            }
-            charge.cover(first.len())?;
-            return Ok(charge.attach_to(first));
-        };
-        let mut body = BytesMut::with_capacity(announced.max(first.len() + second.len()));
-        body.extend_from_slice(&first);
-        body.extend_from_slice(&second);
-        while body.len() <= limit {
-            charge.cover(body.len().max(announced))?;
-            match self.chunk(response, true).await? {
-                Some(chunk) => body.extend_from_slice(&chunk),
-                None => return Ok(charge.attach_to(body.freeze())),
-            }
-        }
-        Err(BackendError::TooLarge { limit })
-    }
-
-    /// The next chunk of the body. `timed`: the idle limit applies, which is not so while the client
-    /// answers a request of the server.
-    async fn chunk(
-        &self,
-        response: &mut Response,
-        timed: bool,
-    ) -> Result<Option<Bytes>, BackendError> {
-        let chunk = response.chunk();
-        let chunk = match self.idle {
-            Some(limit) if timed => tokio::time::timeout(limit, chunk)
-                .await
-                .map_err(|_| BackendError::Idle { limit })?,
-            _ => chunk.await,
-        };
-        let chunk = chunk.map_err(classify)?;
-        if let (Some(trace), Some(chunk)) = (self.trace, &chunk) {
-            trace.add_received(chunk.len());
-        }
-        Ok(chunk)
-    }
-}
-
-/// The JSON-RPC error that a body consists of.
-pub(in crate::backend) fn error_in(body: &[u8]) -> Option<protocol::Response> {
-    let message = RawJson::parse(Bytes::copy_from_slice(body)).ok()?;
-    match parse(&message) {
-        Ok(Inbound::Response(response)) if matches!(response.outcome, Outcome::Error(_)) => {
-            Some(response)
-        }
-        _ => None,
     }
 }
 

@@ -153,12 +153,13 @@ impl ParkedCalls {
 
     fn expire_later(self: &Arc<Self>, handle: RequestState) -> AbortOnDropHandle<()> {
         let parked_calls = Arc::downgrade(self);
-        AbortOnDropHandle::new(tokio::spawn(async move {
+        let expiring = async move {
             tokio::time::sleep(ANSWER_TIMEOUT).await;
             if let Some(parked_calls) = parked_calls.upgrade() {
                 parked_calls.expire(&handle).await;
             }
-        }))
+        };
+        AbortOnDropHandle::new(RequestSpan::spawn(RequestSpan::current(), expiring))
     }
 
     /// No retry came: the open server requests expire; then the call may end, and is cancelled.
