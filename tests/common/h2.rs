@@ -77,6 +77,11 @@ impl Http2Server {
     pub fn on_call(&self, faults: &[Http2Fault]) {
         self.faults.lock().unwrap().extend(faults);
     }
+
+    /// How many of these faults have met no call yet.
+    pub fn faults_left(&self) -> usize {
+        self.faults.lock().unwrap().len()
+    }
 }
 
 struct Connection<S> {

@@ -219,6 +219,8 @@ fn fault_48_h2_refusals(run: &Run<'_>) {
     run.set_variant("refused to the end");
     h2.on_call(&[Http2Fault::RefusedStream; 20]);
     fixture.expect_error("act", UNREACHABLE, 2);
+    // Nothing below the gateway's retries sends a request again.
+    fixture.expect_that(|| h2.faults_left() == 18, "more requests than attempts");
 }
 
 fn fault_49_h2_stall(run: &Run<'_>) {
