@@ -22,7 +22,7 @@ use crate::governance::Admission;
 use crate::protocol::era::ParamHeader;
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::raw::quoted;
-use crate::protocol::{ClientProfile, Era, Executed, Kind, RawJson, RpcError, task};
+use crate::protocol::{ClientProfile, Era, Executed, RawJson, RpcError, task};
 pub(super) use related::RelatedTaskHandler;
 
 /// A call, and the backend that it goes to.
@@ -64,7 +64,7 @@ impl BackendCall {
             }
             _ => params,
         };
-        let tool = route.entry.filter(|_| target.kind == Kind::Tool);
+        let tool = route.tool(target.kind);
         let timeout = tool.map_or(backend.config.timeout, |tool| {
             backend.config.timeout_of(&tool.own_name)
         });

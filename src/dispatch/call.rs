@@ -102,7 +102,7 @@ impl Run<'_> {
             let blocked = blocked(target, snapshot);
             return Err(blocked.unwrap_or_else(|| target.unknown(snapshot, caller.era)));
         };
-        let tool = route.entry.filter(|_| target.kind == Kind::Tool);
+        let tool = route.tool(target.kind);
         RequestSpan::set_target(&route.backend.config.name, tool.map(|tool| &tool.own_name));
         let (method, own_params) = (method.to_owned(), params.clone());
         let admission = &snapshot.admission;

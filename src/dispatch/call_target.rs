@@ -38,11 +38,16 @@ pub(super) struct Route<'a> {
     pub(super) entry: Option<&'a Entry>,
 }
 
-impl Route<'_> {
+impl<'a> Route<'a> {
+    /// The tool that a call of this kind runs, if it runs one.
+    pub(super) fn tool(&self, kind: Kind) -> Option<&'a Entry> {
+        self.entry.filter(|_| kind == Kind::Tool)
+    }
+
     /// Whether a call may run twice. Only tools can do harm; for them the config decides first, then
     /// the tool's annotations.
     pub(super) fn replay(&self, kind: Kind) -> Replay {
-        match self.entry.filter(|_| kind == Kind::Tool) {
+        match self.tool(kind) {
             Some(tool) => {
                 let rule = self.backend.config.retry_of(&tool.own_name);
                 Replay::of_tool(rule, tool.safe_to_repeat)

@@ -17,6 +17,7 @@ use crate::backend::supervisor::{BackendContext, BackendEvent, Sessions};
 use crate::budget::Budget;
 use crate::call_report::BackendId;
 use crate::config::{BackendConfig, Config};
+use crate::governance::{Health, Permit};
 use crate::protocol::{ClientProfile, Era, LogLevel, RawJson};
 use crate::transport::http::Pool;
 
@@ -193,6 +194,15 @@ impl HttpBackend {
             retry_budget: &self.retry_budget,
         };
         call::run(call, &limits, &self.sessions).await
+    }
+
+    /// Makes a call that was admitted, and settles the permit with what the call shows of the
+    /// backend's health. An error of a tool is a response too.
+    pub(crate) async fn call_admitted(&self, permit: Permit, call: &Call<'_>) -> Called {
+        let called = self.call(call).await;
+        let failure = called.result.as_ref().err();
+        permit.settle(failure.map_or(Health::Success, BackendError::health));
+        called
     }
 
     /// Ends its sessions and waits for the best-effort messages on their way.

@@ -125,11 +125,7 @@ impl HttpBackend {
             param_headers: &[],
             handler: &NoopHandler,
         };
-        let called = self.call(&call).await;
-        permit.settle(match &called.result {
-            Ok(_) => Health::Success,
-            Err(error) => error.health(),
-        });
+        let called = self.call_admitted(permit, &call).await;
         match called.result {
             Ok(answer) => match answer.outcome {
                 Outcome::Result(_) => Ok(()),

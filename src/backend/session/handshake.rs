@@ -172,17 +172,11 @@ pub(in crate::backend) async fn initialize(
     let id = fresh_id();
     let body = message::request(&id, "initialize", Some(&initialize_params(client)));
     let sent_at = Instant::now();
-    match post_initialize(endpoint, &id, body.clone()).await {
+    let background = background.clone();
+    let connection = match post_initialize(endpoint, &id, body.clone()).await {
         Ok((outcome, session)) => {
             let negotiated = negotiated(outcome, endpoint, sent_at.elapsed())?;
-            let connection = Connection::legacy(
-                Arc::clone(endpoint),
-                background.clone(),
-                negotiated,
-                session,
-            );
-            connection.notify("notifications/initialized", None).await?;
-            Ok(connection)
+            Connection::legacy(Arc::clone(endpoint), background, negotiated, session)
         }
         Err(
             refused @ BackendError::Refused {
@@ -197,17 +191,12 @@ pub(in crate::backend) async fn initialize(
             };
             let outcome = http_sse.request(&id, body, None, &NoopHandler).await?;
             let negotiated = negotiated(outcome, endpoint, sent_at.elapsed())?;
-            let connection = Connection::old(
-                Arc::clone(endpoint),
-                background.clone(),
-                negotiated,
-                http_sse,
-            );
-            connection.notify("notifications/initialized", None).await?;
-            Ok(connection)
+            Connection::old(Arc::clone(endpoint), background, negotiated, http_sse)
         }
-        Err(error) => Err(error),
-    }
+        Err(error) => return Err(error),
+    };
+    connection.notify("notifications/initialized", None).await?;
+    Ok(connection)
 }
 
 /// `initialize` over Streamable HTTP: the response, and the session id if the server set one.

@@ -7,7 +7,7 @@ use std::fmt::Display;
 
 use crate::backend::{Answer, BackendError, Call, HttpBackend};
 use crate::call_report::CallReport;
-use crate::governance::{Admission, Health, Refusal};
+use crate::governance::{Admission, Refusal};
 use crate::protocol::error::INTERNAL_ERROR;
 use crate::protocol::{Class, Executed, GatewayData, RpcError};
 
@@ -22,12 +22,7 @@ pub(in crate::dispatch) async fn call(
     let permit = admission
         .admit(backend.id, tool)
         .map_err(|refusal| refused(backend, &refusal, is_tool))?;
-    let called = backend.call(call).await;
-    permit.settle(match &called.result {
-        // An error of a tool is a response too.
-        Ok(_) => Health::Success,
-        Err(error) => error.health(),
-    });
+    let called = backend.call_admitted(permit, call).await;
     let report = &called.report;
     called
         .result
