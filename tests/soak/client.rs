@@ -162,6 +162,16 @@ impl Client {
         Ok(unsent)
     }
 
+    /// Sends as many requests at once as may ever be pending, good and flaky ones.
+    pub(crate) fn burst(&self, names: &Names) -> Result<()> {
+        let mut connection = self.connection();
+        for _ in 0..MAX_PENDING {
+            connection.send(|id| traffic::good_request(id, &names.good))?;
+            connection.send(|id| traffic::flaky_request(id, &names.flaky))?;
+        }
+        Ok(())
+    }
+
     /// Waits until everything is answered, or [`TIMEOUT`] is over.
     pub(crate) fn settle(&self) {
         let begun = Instant::now();

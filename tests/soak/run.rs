@@ -40,8 +40,8 @@ const WARM: f64 = 0.5;
 const RUN_UP: Duration = Duration::from_secs(1);
 /// Load without faults at the end, before the gateway becomes idle.
 const FINAL_LOAD: Duration = Duration::from_secs(5);
-/// The most that the gateway may take to close idle connections. Its pool keeps them for 90 s.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+/// The most that the gateway may take to become idle.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The gateway is idle when its number of descriptors is unchanged for so long.
 const STABLE: Duration = Duration::from_secs(2);
 
@@ -117,7 +117,7 @@ impl Baseline {
         client.begin(&backends.names)?;
         let watch = Watch::new(client.pid());
         backends.close_connections()?;
-        wait_until_idle(&watch, usize::MAX)?;
+        wait_until_stable(&watch)?;
         let tasks = client.end()?.log.tasks;
         Ok(Self { tasks })
     }
@@ -168,6 +168,8 @@ impl Soak {
         Ok(())
     }
 
+    /// The slices of the warm-up, and bursts: whenever a machine pauses for a moment, as many
+    /// requests wait as the client allows, and as many connections are opened for them.
     fn round(&mut self) -> Result<()> {
         for slice in 0..=WARM_UP_SLICES {
             let faulty = slice < WARM_UP_SLICES;
@@ -180,6 +182,9 @@ impl Soak {
             while Instant::now() < end {
                 self.pace(SLICE / STEPS as u32)?;
             }
+            self.client.settle();
+            self.client.burst(&self.backends.names)?;
+            self.client.settle();
         }
         Ok(())
     }
@@ -251,8 +256,15 @@ impl Soak {
     fn become_idle(&mut self, descriptors: usize) -> Result<Sample> {
         self.backends.flaky.tell(BackendCommand::NoFaults)?;
         self.client.settle();
-        self.backends.close_connections()?;
-        wait_until_idle(&self.watch, descriptors)
+        let begun = Instant::now();
+        loop {
+            self.backends.close_connections()?;
+            let sample = wait_until_stable(&self.watch)?;
+            // What is fetched on a new connection leaves an idle one for the pool, which keeps it.
+            if sample.descriptors <= descriptors || begun.elapsed() >= IDLE_TIMEOUT {
+                return Ok(sample);
+            }
+        }
     }
 
     fn end(
@@ -283,8 +295,8 @@ impl Soak {
     }
 }
 
-/// Waits until the number of descriptors is stable and at most `descriptors`.
-fn wait_until_idle(watch: &Watch, descriptors: usize) -> Result<Sample> {
+/// Waits until the number of descriptors is stable.
+fn wait_until_stable(watch: &Watch) -> Result<Sample> {
     let begun = Instant::now();
     let mut before = watch.look()?;
     let mut since = Instant::now();
@@ -294,8 +306,7 @@ fn wait_until_idle(watch: &Watch, descriptors: usize) -> Result<Sample> {
         if now.descriptors != before.descriptors {
             (before, since) = (now, Instant::now());
         }
-        let idle = now.descriptors <= descriptors && since.elapsed() >= STABLE;
-        if idle || begun.elapsed() >= IDLE_TIMEOUT {
+        if since.elapsed() >= STABLE || begun.elapsed() >= IDLE_TIMEOUT {
             return Ok(now);
         }
     }
