@@ -273,7 +273,7 @@ impl BackendError {
     }
 
     /// Whether the server understood the request and refused it.
-    pub fn is_refusal(&self) -> bool {
+    pub(crate) fn is_refusal(&self) -> bool {
         matches!(
             self,
             Self::Handshake(_) | Self::Refused { .. } | Self::BadReply(_) | Self::EraChanged
@@ -281,7 +281,7 @@ impl BackendError {
     }
 
     /// Whether the connection can't be used any more.
-    pub fn ends_connection(&self) -> bool {
+    pub(crate) fn ends_connection(&self) -> bool {
         matches!(
             self,
             Self::SessionLost { .. } | Self::EraChanged | Self::Connect { .. }

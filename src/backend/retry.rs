@@ -190,12 +190,12 @@ impl RetryBudget {
     }
 
     /// Counts a call.
-    pub fn deposit(&self) {
+    pub(crate) fn deposit(&self) {
         self.pay_in(1, Self::CEILING);
     }
 
     /// Takes a retry out, if there is one.
-    pub fn withdraw(&self) -> bool {
+    pub(crate) fn withdraw(&self) -> bool {
         let ticks = self.started.elapsed().as_millis() / Self::TICK_MILLIS;
         let ticks = u64::try_from(ticks).unwrap_or(u64::MAX);
         // `fetch_max` assigns each tick to exactly one caller.

@@ -118,7 +118,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// As [`post`](Self::post).
-    pub async fn post_to(
+    pub(crate) async fn post_to(
         &self,
         url: &Url,
         headers: &HeaderMap,
@@ -136,7 +136,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// As [`post`](Self::post).
-    pub async fn post_long_lived(
+    pub(crate) async fn post_long_lived(
         &self,
         headers: &HeaderMap,
         body: Bytes,
@@ -160,7 +160,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// The target without secrets, if it is another origin.
-    pub fn within_origin(&self, target: &str) -> Result<Url, String> {
+    pub(crate) fn within_origin(&self, target: &str) -> Result<Url, String> {
         match self.url.join(target) {
             Ok(url) if url.origin() == self.url.origin() => Ok(url),
             Ok(url) => Err(self.snippet(without_secrets(&url).as_bytes())),
@@ -190,7 +190,7 @@ impl Endpoint {
             url = self.redirect(&response)?;
         }
         Err(BackendError::Redirected {
-            target: "itself, over and over".into(),
+            target: "one address after the other".into(),
         })
     }
 
@@ -212,7 +212,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// When no response came.
-    pub async fn send_empty(
+    pub(crate) async fn send_empty(
         &self,
         method: Method,
         headers: &HeaderMap,
@@ -288,7 +288,7 @@ impl Endpoint {
                 target: self.snippet(without_secrets(&url).as_bytes()),
             }),
             None => Err(BackendError::Redirected {
-                target: "nowhere that can be read".into(),
+                target: "an address that can't be read".into(),
             }),
         }
     }
@@ -305,7 +305,7 @@ impl Drop for InFlightGuard<'_> {
 }
 
 /// Scheme, host and path of a URL: the parts that may be shown.
-pub fn without_secrets(url: &Url) -> String {
+pub(crate) fn without_secrets(url: &Url) -> String {
     let mut url = url.clone();
     url.set_query(None);
     url.set_fragment(None);
