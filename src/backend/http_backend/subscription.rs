@@ -31,7 +31,7 @@ pub enum SubscribeError {
     /// The error object of the server.
     Refused(RawJson),
     /// The request failed.
-    Failed(BackendError, CallReport),
+    Failed(Box<(BackendError, CallReport)>),
 }
 
 /// One subscription to a resource. It ends when this is dropped.
@@ -146,7 +146,7 @@ impl HttpBackend {
                 Outcome::Result(_) => Ok(()),
                 Outcome::Error(error) => Err(SubscribeError::Refused(error)),
             },
-            Err(error) => Err(SubscribeError::Failed(error, called.report)),
+            Err(error) => Err(SubscribeError::Failed(Box::new((error, called.report)))),
         }
     }
 

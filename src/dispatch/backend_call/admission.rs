@@ -53,7 +53,7 @@ pub(in crate::dispatch) fn not_subscribed(backend: &HttpBackend, error: Subscrib
         ),
         SubscribeError::NotHonoured => refusal(INVALID_PARAMS, "the server does not support it"),
         SubscribeError::NotAdmitted(refused_by) => refused(backend, &refused_by, false),
-        SubscribeError::Failed(error, report) => explain(backend, &error, &report, false),
+        SubscribeError::Failed(failed) => explain(backend, &failed.0, &failed.1, false),
     })
 }
 
