@@ -80,6 +80,11 @@ impl Credentials {
         Ok(())
     }
 
+    /// The backend's name in the config.
+    pub(super) fn backend(&self) -> &str {
+        &self.config.name
+    }
+
     /// A number that changes whenever the credentials do.
     pub(crate) fn generation(&self) -> u64 {
         self.current.lock().generation
