@@ -51,10 +51,6 @@ pub(crate) fn relay(
             let _ = answer.send(outcome);
         });
     } else {
-        let method = request.method;
-        tracing::debug!(
-            method,
-            "a server request that belongs to no call is refused"
-        );
+        tracing::debug!("a server request that belongs to no call is refused");
     }
 }
