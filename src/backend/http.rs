@@ -10,6 +10,7 @@ mod media;
 mod transport_error;
 
 pub use credentials::Credentials;
+pub(super) use endpoint::Beginning;
 pub use endpoint::{Endpoint, InFlightGuard};
 
 pub(super) use media::{Media, is_event_stream};
