@@ -188,7 +188,11 @@ impl Endpoint {
         let mut url = url.clone();
         for redirects in 0..=MAX_REDIRECTS {
             if redirects > 0 {
-                tracing::debug!(redirects, "a redirect is followed");
+                tracing::debug!(
+                    backend = self.backend(),
+                    redirects,
+                    "a redirect is followed"
+                );
                 if let Some(trace) = trace {
                     trace.mark_redirected(body.as_ref().map_or(0, Bytes::len));
                 }
