@@ -60,6 +60,16 @@ impl RequestSpan {
         tokio::spawn(CURRENT.scope(span, work))
     }
 
+    /// Carries the span of the current task into another one: log lines of `work` name its request.
+    pub(crate) fn carry<F: Future>(work: F) -> impl Future<Output = F::Output> {
+        CURRENT.scope(Self::current(), work)
+    }
+
+    /// Log lines of `work` name the request of `span`.
+    pub(crate) fn enter<R>(span: Option<Arc<Self>>, work: impl FnOnce() -> R) -> R {
+        CURRENT.sync_scope(span, work)
+    }
+
     /// The span of the current task, if it serves a request.
     pub(crate) fn current() -> Option<Arc<Self>> {
         CURRENT.try_with(Option::clone).ok().flatten()

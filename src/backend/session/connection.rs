@@ -22,6 +22,7 @@ use crate::backend::error::BackendError;
 use crate::backend::http::{Credentials, Endpoint};
 use crate::backend::stream::{NoopHandler, PendingRequests, ServerMessageHandler, delivered};
 use crate::call_report::CallTrace;
+use crate::observe::request_span::RequestSpan;
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::era::{legacy, modern, param_header};
 use crate::protocol::{ClientProfile, Era, Id, LogLevel, Outcome, RawJson, message, task};
@@ -224,7 +225,7 @@ impl Connection {
                     let kind = result.get("resultType");
                     let kind = kind.map(|kind| self.snippet(kind.as_bytes()));
                     let kind = kind.unwrap_or_default();
-                    BackendError::BadReply(format!("resultType {kind} can't be, for {method}"))
+                    BackendError::BadReply(format!("resultType {kind} is not allowed for {method}"))
                 })?
             }
             _ => ResultType::Complete,
@@ -247,7 +248,11 @@ impl Connection {
 
     /// The same in the background: dropped when it can't be delivered in two seconds, or while
     /// [`MAX_BACKGROUND`] other messages are in flight.
-    pub fn notify_in_background(self: &Arc<Self>, method: &'static str, params: Option<RawJson>) {
+    pub(crate) fn notify_in_background(
+        self: &Arc<Self>,
+        method: &'static str,
+        params: Option<RawJson>,
+    ) {
         if self.background.len() >= MAX_BACKGROUND {
             return tracing::debug!(
                 backend = self.backend(),
@@ -256,7 +261,7 @@ impl Connection {
             );
         }
         let connection = Arc::clone(self);
-        self.background.spawn(async move {
+        self.background.spawn(RequestSpan::carry(async move {
             let sent = tokio::time::timeout(
                 BEST_EFFORT_TIMEOUT,
                 connection.notify(method, params.as_ref()),
@@ -264,14 +269,15 @@ impl Connection {
             if let Ok(Err(error)) = sent.await {
                 tracing::debug!(backend = connection.backend(), method, %error, "a notification was not taken");
             }
-        });
+        }));
     }
 
     /// Fire-and-forget request; the response is ignored.
-    pub fn request_in_background(self: &Arc<Self>, method: &'static str, params: RawJson) {
+    pub(crate) fn request_in_background(self: &Arc<Self>, method: &'static str, params: RawJson) {
         let connection = Arc::clone(self);
-        self.background
-            .spawn(async move { connection.request_best_effort(method, &params).await });
+        self.background.spawn(RequestSpan::carry(async move {
+            connection.request_best_effort(method, &params).await;
+        }));
     }
 
     /// The same, but waits up to two seconds for the response.

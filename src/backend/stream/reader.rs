@@ -220,7 +220,7 @@ impl<'a> ResponseReader<'a> {
     ) -> Result<Event, BackendError> {
         let event = event.map_err(|TooLarge { limit }| BackendError::TooLarge { limit })?;
         charge.cover(decoder.held())?;
-        let data = self.endpoint.budget.hold(event.data)?;
+        let data = self.endpoint.budget.charge_bytes(event.data)?;
         Ok(Event { data, ..event })
     }
 
