@@ -8,10 +8,12 @@ mod credentials;
 mod endpoint;
 mod media;
 mod scrub;
+mod side_requests;
 mod transport_error;
 
 pub use credentials::Credentials;
 pub use endpoint::{Endpoint, InFlightGuard};
 
 pub(super) use media::{Media, is_event_stream};
+pub(super) use side_requests::SideRequests;
 pub(super) use transport_error::classify;

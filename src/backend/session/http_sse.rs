@@ -18,7 +18,7 @@ use crate::backend::error::{BackendError, ConnectKind};
 use crate::backend::http::{Endpoint, classify, is_event_stream};
 use crate::backend::stream::sse::Decoder;
 use crate::backend::stream::{
-    PendingRequests, ResponseReader, ServerMessageHandler, StreamItem, StreamRouter, delivered,
+    PendingRequests, ResponseReader, ServerMessageHandler, StreamItem, StreamRouter, deliver,
     error_in, open_get,
 };
 use crate::protocol::{Era, Id, Outcome, message};
@@ -244,7 +244,7 @@ async fn read(
 
 fn answer(post: &Post, id: Id, outcome: Outcome) -> BoxFuture<'_, Result<(), BackendError>> {
     let body = message::response(Some(&id), &outcome);
-    async move { delivered(post.endpoint.backend(), post.send(body).await) }.boxed()
+    deliver(&post.endpoint, post.send(body)).boxed()
 }
 
 async fn within<T>(
