@@ -51,6 +51,9 @@ pub(crate) fn relay(
             let _ = answer.send(outcome);
         });
     } else {
-        tracing::debug!("a server request that belongs to no call is refused");
+        tracing::debug!(
+            ?backend,
+            "a server request that belongs to no call is refused"
+        );
     }
 }
