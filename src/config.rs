@@ -32,7 +32,7 @@ pub(crate) use check::url::is_loopback;
 pub use environment::Environment;
 pub use load::load;
 pub(crate) use lock::LockFile;
-pub use lock::{Lock, Pin};
+pub use lock::{ExposedName, Form, Lock, Pin, Subject};
 pub use overrides::Overrides;
 pub use problem::{Problem, Problems};
 pub(crate) use read::file::SCHEMA;

@@ -14,7 +14,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
 
-pub(crate) use configured::read_configured;
+pub(crate) use configured::{MAX_CERTIFICATES, MAX_SECRET, read_configured};
 
 /// Who may read a file that is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,7 +13,7 @@ mod spellings;
 mod unescape;
 
 pub(crate) use hidden::{is_hidden, visible};
-pub(crate) use json::{MAX_DEPTH, Unclean, clean_json};
+pub(crate) use json::{MAX_DEPTH, Unclean, clean_json, clean_json_as_in_version_1};
 pub(crate) use output::{for_output, keep_from_output};
 pub(crate) use scrub::Scrubber;
 pub(crate) use spellings::Reach;

@@ -11,12 +11,14 @@ use super::rejected::{MAX_ITEMS, MAX_TEMPLATES, RejectReason, Rejected};
 use crate::config::BackendConfig;
 use crate::protocol::era::ParamHeader;
 use crate::protocol::{Freshness, Kind, Listing, RawJson};
+use crate::text::visible;
 
 /// A listing of one backend, read.
 #[derive(Debug, Default)]
 pub struct BackendListing {
     sections: [Section; Kind::ALL.len()],
     freshness: [Freshness; Kind::ALL.len()],
+    instructions: Option<Arc<str>>,
     cleaned: Listing,
 }
 
@@ -30,6 +32,8 @@ struct Section {
 #[derive(Debug)]
 pub(super) struct Candidate {
     pub(super) item: Item,
+    /// The definition as the backend wrote it.
+    pub(super) written: RawJson,
     /// Its parameters that must also be sent as headers.
     pub(super) param_headers: Arc<[ParamHeader]>,
     /// Why it is neither listed nor called, if it is blocked. It keeps its name.
@@ -40,12 +44,17 @@ impl BackendListing {
     /// Reads what a backend listed. Keeps each valid item that the config admits, once.
     pub fn read(config: &BackendConfig, listing: &Listing) -> Self {
         let mut cleaned = Listing::new(listing.param_headers);
+        let instructions = listing.instructions.as_deref();
+        let instructions = instructions.map(|text| instructions_in(text, config));
+        let instructions = instructions.filter(|text| !text.is_empty());
+        cleaned.instructions.clone_from(&instructions);
         Self {
             sections: Kind::ALL.map(|kind| {
                 let valid = cleaned.items_mut(kind);
                 Section::read(kind, config, listing, valid)
             }),
             freshness: Kind::ALL.map(|kind| listing.freshness(kind)),
+            instructions,
             cleaned,
         }
     }
@@ -60,6 +69,15 @@ impl BackendListing {
     pub(crate) fn has_tool(&self, own: &str) -> bool {
         let mut tools = self.items(Kind::Tool).iter();
         tools.any(|candidate| &*candidate.item.own == own)
+    }
+
+    /// What the backend says in its handshake on how to use it, unless that is withheld.
+    pub(crate) fn instructions(&self) -> Option<&Arc<str>> {
+        self.instructions.as_ref()
+    }
+
+    pub(super) fn withhold_instructions(&mut self) {
+        self.instructions = None;
     }
 
     pub(super) fn items(&self, kind: Kind) -> &[Candidate] {
@@ -77,6 +95,11 @@ impl BackendListing {
     pub(super) fn rejected(&self, kind: Kind) -> &[Rejected] {
         &self.sections[kind as usize].rejected
     }
+}
+
+/// Instructions without hidden characters and secrets.
+fn instructions_in(text: &str, config: &BackendConfig) -> Arc<str> {
+    visible(&config.scrubber.message(text)).into()
 }
 
 impl Section {
@@ -123,6 +146,7 @@ impl Section {
             match param_headers {
                 Ok(param_headers) => section.items.push(Candidate {
                     item,
+                    written: raw.clone(),
                     param_headers: param_headers.into(),
                     blocked: None,
                 }),

@@ -15,7 +15,7 @@ use crate::backend::{BackendError, BackendEvent, HttpBackend, State, shutdown_al
 use crate::budget::Budget;
 use crate::call_report::BackendId;
 use crate::catalog::{BackendListing, Built, Catalog, Findings, Names, Pins, Source};
-use crate::config::Config;
+use crate::config::{Config, Subject};
 use crate::protocol::{ClientProfile, Kind};
 use crate::state::ListingCache;
 
@@ -39,6 +39,8 @@ pub(super) struct SurveyedBackend {
     listing: Option<BackendListing>,
     /// If it is down and its listing is from the cache: time of the last contact.
     pub(super) last_contact: Option<SystemTime>,
+    /// Whether it gave instructions, also if they are withheld.
+    has_instructions: bool,
     /// New and changed tools compared to the lock.
     pub(super) findings: Findings,
     /// The lists that failed.
@@ -96,6 +98,7 @@ impl SurveyedBackend {
             connection: Err(why),
             listing: None,
             last_contact: None,
+            has_instructions: false,
             findings: Findings::default(),
             failed_lists: Vec::new(),
         }
@@ -129,7 +132,16 @@ impl SurveyedBackend {
 
     fn compare_pins(&mut self, pins: &mut Pins) {
         if let Some(listing) = &mut self.listing {
+            self.has_instructions = listing.instructions().is_some();
             self.findings = pins.compare(&self.backend.config, listing);
+        }
+    }
+
+    /// Whether it has what is pinned so.
+    pub(super) fn has(&self, subject: &Subject) -> bool {
+        match subject {
+            Subject::Tool(own) => self.has_tool(own),
+            Subject::Instructions => self.has_instructions,
         }
     }
 

@@ -13,6 +13,9 @@ use super::read::file::{Backend, File, Located};
 use super::read::{self, FoundFile, item_path, join};
 use super::{BackendConfig, Config, PinMode};
 
+/// Most backends: each is connected to at the start.
+const MAX_BACKENDS: usize = 1_000;
+
 /// Locates, reads and checks the configuration.
 ///
 /// # Errors
@@ -25,15 +28,7 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
         env,
     )?;
     let mut report = Report::default();
-    let written = match &found.path {
-        Some(path) => {
-            report.file = path.display().to_string();
-            report.text = read::text(path)?;
-            read::document(&mut report)
-        }
-        None => Some(File::default()),
-    };
-    let Some(mut written) = written else {
+    let Some(mut written) = written(&found, &mut report)? else {
         return Err(report.problems);
     };
     apply(overrides, &mut written.backends, &mut report);
@@ -77,6 +72,23 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
         warnings,
         lock: lock.unwrap_or_else(LockFile::none),
     })
+}
+
+/// The file as written; an empty one where there are only flags. `None` if it can't be used, which
+/// is reported.
+fn written(found: &FoundFile, report: &mut Report) -> Result<Option<File>, Problems> {
+    let Some(path) = &found.path else {
+        return Ok(Some(File::default()));
+    };
+    *report = Report::of(path.display().to_string(), read::text(path, found.trusted)?);
+    let written = read::document(report);
+    let count = written.as_ref().map_or(0, |file| file.backends.len());
+    if count > MAX_BACKENDS {
+        let what = format!("{count} backends are more than {MAX_BACKENDS}");
+        report.problems.add(what);
+        return Ok(None);
+    }
+    Ok(written)
 }
 
 /// Why secrets named in the file aren't resolved; `None` where the file is trusted.

@@ -30,9 +30,18 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All problems of a configuration. Displays as one line each.
+/// Most problems that are kept: a file that was merely found may be made of nothing else.
+const MAX_PROBLEMS: usize = 100;
+
+/// The problems of a configuration, the first ones if there are very many. Displays as one line
+/// each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Problems(Vec<Problem>);
+pub struct Problems {
+    /// In the order of the file; flags first.
+    first: Vec<Problem>,
+    /// How many further ones there are.
+    more: usize,
+}
 
 impl Problems {
     /// One problem without a place in a file or a flag.
@@ -57,7 +66,7 @@ impl Problems {
     /// # Errors
     /// These problems, if there are any.
     pub(crate) fn into_result<T>(self, value: T) -> Result<T, Self> {
-        if self.0.is_empty() {
+        if self.first.is_empty() {
             Ok(value)
         } else {
             Err(self)
@@ -66,17 +75,20 @@ impl Problems {
 
     /// In the order of the file; flags first.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
-        self.0.iter()
+        self.first.iter()
     }
 
     /// The first one as one line; empty if there is none.
     pub fn first(&self) -> String {
-        self.0.first().map(Problem::to_string).unwrap_or_default()
+        self.first
+            .first()
+            .map(Problem::to_string)
+            .unwrap_or_default()
     }
 
     fn insert(&mut self, origin: String, offset: usize, key: String, what: String) {
-        let at = self.0.partition_point(|other| other.offset <= offset);
-        self.0.insert(
+        let at = self.first.partition_point(|other| other.offset <= offset);
+        self.first.insert(
             at,
             Problem {
                 origin,
@@ -85,18 +97,25 @@ impl Problems {
                 what,
             },
         );
+        if self.first.len() > MAX_PROBLEMS {
+            self.first.pop();
+            self.more += 1;
+        }
     }
 }
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.0.iter().enumerate() {
+        for (index, problem) in self.first.iter().enumerate() {
             if index > 0 {
                 f.write_str("\n")?;
             }
             problem.fmt(f)?;
         }
-        Ok(())
+        match self.more {
+            0 => Ok(()),
+            more => write!(f, "\nand {more} more problems"),
+        }
     }
 }
 
@@ -114,17 +133,33 @@ pub(super) enum Location {
     Flag(&'static str),
 }
 
+/// Farthest column that is told of a syntax error.
+const MAX_COLUMN: usize = 10_000;
+
 /// Collects the problems of one file and of the flags applied to it.
 #[derive(Default)]
 pub(super) struct Report {
     /// The file's name in problems; empty without a file.
     pub(super) file: String,
-    /// The file's text, for line numbers; empty without a file.
+    /// The file's text; empty without a file.
     pub(super) text: String,
+    /// Where the lines after the first begin.
+    lines: Vec<usize>,
     pub(super) problems: Problems,
 }
 
 impl Report {
+    /// For the problems of this file.
+    pub(super) fn of(file: String, text: String) -> Self {
+        let lines = memchr::memchr_iter(b'\n', text.as_bytes()).map(|end| end + 1);
+        Self {
+            file,
+            lines: lines.collect(),
+            text,
+            problems: Problems::default(),
+        }
+    }
+
     /// Adds a problem with the value at `location`; `key` is its dotted path.
     pub(super) fn add(&mut self, location: &Location, key: &str, what: impl Into<String>) {
         let (origin, offset) = match location {
@@ -143,9 +178,13 @@ impl Report {
     pub(super) fn syntax(&mut self, error: &toml::de::Error) {
         // The error's `Display` would quote the line, which may hold a secret.
         let start = error.span().map_or(0, |span| span.start);
-        let before = self.text.get(..start).unwrap_or_default();
-        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
         let line = self.line(start);
+        let begun = line.checked_sub(2).map_or(0, |before| self.lines[before]);
+        let column = match self.text.get(begun..start) {
+            // Not worth reading a line of any length for.
+            Some(before) if before.len() > MAX_COLUMN => MAX_COLUMN,
+            before => before.unwrap_or_default().chars().count() + 1,
+        };
         let origin = format!("{}:{line}:{column}", self.file);
         let what = format!("not valid TOML: {}", error.message());
         self.problems.insert(origin, start, String::new(), what);
@@ -153,8 +192,7 @@ impl Report {
 
     /// The line of a byte offset in the file, counted from 1.
     pub(super) fn line(&self, offset: usize) -> usize {
-        let before = self.text.as_bytes().get(..offset).unwrap_or_default();
-        memchr::memchr_iter(b'\n', before).count() + 1
+        self.lines.partition_point(|begin| *begin <= offset) + 1
     }
 }
 

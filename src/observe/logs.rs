@@ -12,7 +12,6 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::log_gate::{self, GateLayer};
 use super::request_span::WithRequest;
-use crate::text::for_output;
 
 /// Starts logging at `level`, or as `RUST_LOG` says, or at info; as text or as one JSON object a
 /// line. Other crates log warnings and errors only.
@@ -86,12 +85,9 @@ impl MakeWriter<'_> for NonBlockingStderr {
 }
 
 impl Write for NonBlockingStderr {
-    /// `text` is one line of the log.
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        let line = String::from_utf8_lossy(text);
-        let line = for_output(&line);
         let mut stderr = io::stderr().lock();
-        for chunk in line.as_bytes().chunks(CHUNK) {
+        for chunk in text.chunks(CHUNK) {
             if !is_writable(&stderr) || stderr.write_all(chunk).is_err() {
                 break;
             }

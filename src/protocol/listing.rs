@@ -4,6 +4,8 @@
 //! Owns which methods and members belong to a [`Kind`]. Pure; it must not know how a listing is
 //! fetched or merged.
 
+use std::sync::Arc;
+
 use super::raw::RawJson;
 
 /// A kind of item that a backend can list. Differences between kinds are methods of this type.
@@ -83,11 +85,13 @@ impl Kind {
     }
 }
 
-/// What one backend listed, each item byte for byte as received.
+/// What one backend listed, each item byte for byte as received, and what it said of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
     /// Whether parameters of its tools may have to be repeated in headers, as modern HTTP requires.
     pub(crate) param_headers: bool,
+    /// `instructions` of the handshake.
+    pub(crate) instructions: Option<Arc<str>>,
     items: [Vec<RawJson>; Kind::ALL.len()],
     freshness: [Freshness; Kind::ALL.len()],
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::catalog::{BackendListing, Change, Findings, Pins};
-use crate::config::{BackendConfig, Config, PinMode};
+use crate::config::{BackendConfig, Config, PinMode, Subject};
 use crate::state::StateStore;
 
 /// Most changes of one listing that are logged one by one: more than the log takes in a minute would
@@ -29,8 +29,8 @@ const DIFF_TIME: Duration = Duration::from_millis(20);
 pub(super) struct PinCheck {
     pins: Pins,
     state: StateStore,
-    /// By the names of backend and tool.
-    logged: HashMap<(Arc<str>, Arc<str>), LogHistory>,
+    /// By the name of the backend.
+    logged: HashMap<(Arc<str>, Subject), LogHistory>,
     /// Backends that were logged as having too many tools.
     too_many: HashSet<Arc<str>>,
 }
@@ -65,8 +65,9 @@ impl PinCheck {
             unpinned,
         } = self.pins.compare(config, &mut backend_listing);
         let backend = &*config.name;
-        if !new.is_empty() {
-            let tools = new.len();
+        let tools = new.iter().filter(|pin| pin.subject.tool().is_some());
+        let tools = tools.count();
+        if tools > 0 {
             tracing::info!(
                 backend,
                 tools,
@@ -95,7 +96,11 @@ impl PinCheck {
             }
         };
         for change in changed.iter().take(MAX_LOGGED) {
-            let tool = &*change.now.tool;
+            let tool = change.now.subject.tool().map(|own| &**own);
+            let effect = match tool {
+                Some(_) => effect,
+                None => "`sentinel-gateway pin` accepts them",
+            };
             let diff = (begun.elapsed() < DIFF_TIME).then(|| change.diff(MAX_DIFF_LINES));
             // `debug` escapes line ends: a backend can't write lines of its own into the log.
             tracing::warn!(
@@ -114,8 +119,8 @@ impl PinCheck {
     /// Whether this change is to be logged now. Counts it as logged.
     fn log_once(&mut self, change: &Change) -> bool {
         let now = &change.now;
-        let tool = (Arc::clone(&now.backend), Arc::clone(&now.tool));
-        let logged = self.logged.entry(tool).or_default();
+        let place = (Arc::clone(&now.backend), now.subject.clone());
+        let logged = self.logged.entry(place).or_default();
         if logged.last == now.sha256 || logged.changes == MAX_LOGGED_OF_TOOL {
             return false;
         }

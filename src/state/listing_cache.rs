@@ -181,6 +181,10 @@ fn body(fingerprint: &str, listing: &Listing) -> Vec<u8> {
         listing.param_headers
     )
     .into_bytes();
+    if let Some(instructions) = &listing.instructions {
+        body.extend_from_slice(b",\n\"instructions\":");
+        body.extend_from_slice(&quoted(instructions));
+    }
     for kind in Kind::ALL {
         body.extend_from_slice(b",\n");
         body.extend_from_slice(&quoted(kind.member()));
@@ -218,6 +222,9 @@ fn parse(bytes: Bytes, fingerprint: &str) -> Result<Option<CachedListing>, Strin
         return Ok(None);
     }
     let mut listing = Listing::new(of("mirrors")?.as_str() == "true");
+    // Version 0.1 did not keep them.
+    let instructions = file.get("instructions").and_then(|text| text.text());
+    listing.instructions = instructions.map(Into::into);
     for kind in Kind::ALL {
         let items = elements(&of(kind.member())?);
         *listing.items_mut(kind) =

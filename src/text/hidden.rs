@@ -43,7 +43,7 @@ pub(crate) fn is_hidden(c: char) -> bool {
 ///   writes it.
 ///
 /// Each needs a visible neighbour of its own, so that a run of them hides nothing.
-pub(crate) fn is_needed(text: &[char], at: usize) -> bool {
+fn is_needed(text: &[char], at: usize) -> bool {
     let before = at.checked_sub(1).map(|before| text[before]);
     let after = text.get(at + 1).copied();
     match text[at] {
@@ -58,13 +58,26 @@ pub(crate) fn is_needed(text: &[char], at: usize) -> bool {
     }
 }
 
+/// Whether the character at `at` is removed from a definition.
+pub(super) fn is_removed(text: &[char], at: usize) -> bool {
+    is_hidden(text[at]) && !is_needed(text, at)
+}
+
+/// The same as version 1 of the lock has it.
+pub(super) fn was_removed_in_version_1(text: &[char], at: usize) -> bool {
+    matches!(text[at],
+        '\0'..='\u{8}' | '\u{b}'..='\u{1f}' | '\u{7f}'..='\u{9f}'
+        | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e01ef}')
+}
+
 /// A text without hidden characters; not copied where there are none.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hidden) {
         return Cow::Borrowed(text);
     }
     let all: Vec<char> = text.chars().collect();
-    let shown = (0..all.len()).filter(|&at| !is_hidden(all[at]) || is_needed(&all, at));
+    let shown = (0..all.len()).filter(|&at| !is_removed(&all, at));
     Cow::Owned(shown.map(|at| all[at]).collect())
 }
 

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::hidden::{is_hidden, is_needed};
+use super::hidden::{is_hidden, is_removed, was_removed_in_version_1};
 use super::scrub::{SCRUBBED, Scrubber};
 use super::spellings::{Finder, Reach};
 use super::unescape::View;
@@ -37,8 +37,26 @@ pub(crate) enum Unclean {
 /// # Errors
 /// If a name of a member would change, or it is nested too deep.
 pub(crate) fn clean_json(json: &RawJson, scrubber: &Scrubber) -> Result<RawJson, Unclean> {
-    let (text, finder) = (json.as_str(), scrubber.finder());
-    let finder = finder.as_deref();
+    clean(json, scrubber.finder().as_deref(), is_removed)
+}
+
+/// The text as version 1 of the lock had it, to be compared with a hash in such a lock.
+///
+/// # Errors
+/// Like [`clean_json`].
+pub(crate) fn clean_json_as_in_version_1(json: &RawJson) -> Result<RawJson, Unclean> {
+    clean(json, None, was_removed_in_version_1)
+}
+
+/// Whether a character of a text, by its place in it, is removed.
+type IsRemoved = fn(&[char], usize) -> bool;
+
+fn clean(
+    json: &RawJson,
+    finder: Option<&Finder>,
+    is_removed: IsRemoved,
+) -> Result<RawJson, Unclean> {
+    let text = json.as_str();
     let bytes = text.as_bytes();
     let mut splice = Splice::over(text);
     let mut depth = 0;
@@ -47,7 +65,7 @@ pub(crate) fn clean_json(json: &RawJson, scrubber: &Scrubber) -> Result<RawJson,
         match byte {
             b'"' => {
                 let end = json_scan::string_end(bytes, at).unwrap_or(bytes.len());
-                let changed = clean_string(&mut splice, at + 1..end - 1, finder);
+                let changed = clean_string(&mut splice, at + 1..end - 1, finder, is_removed);
                 if let Some(unclean) = changed
                     && is_key(bytes, end)
                 {
@@ -84,10 +102,11 @@ fn clean_string(
     splice: &mut Splice<'_>,
     inside: Range<usize>,
     finder: Option<&Finder>,
+    is_removed: IsRemoved,
 ) -> Option<Unclean> {
     let written = &splice.text[inside.clone()];
     if !is_plain(written.as_bytes()) {
-        return clean_escaped(splice, inside, finder);
+        return clean_escaped(splice, inside, finder, is_removed);
     }
     let secrets = finder?.places(written, Reach::Everywhere);
     for secret in &secrets {
@@ -104,6 +123,7 @@ fn clean_escaped(
     splice: &mut Splice<'_>,
     inside: Range<usize>,
     finder: Option<&Finder>,
+    is_removed: IsRemoved,
 ) -> Option<Unclean> {
     let Decoded { chars, written } = Decoded::of(&splice.text[inside.clone()]);
     let secrets = finder.map_or_else(Vec::new, |finder| {
@@ -123,7 +143,7 @@ fn clean_escaped(
                     left.next();
                 }
             }
-            _ if is_lone || is_hidden(chars[at]) && !is_needed(&chars, at) => {
+            _ if is_lone || is_removed(&chars, at) => {
                 splice.replace(place, "");
                 has_hidden = true;
             }

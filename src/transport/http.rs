@@ -14,7 +14,7 @@ use std::time::Duration;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, Client, Identity, redirect, retry};
 
-use crate::files::read_configured;
+use crate::files::{MAX_CERTIFICATES, read_configured};
 use crate::sync::Mutex;
 
 /// `User-Agent` of every request, unless the config sets another.
@@ -171,7 +171,7 @@ impl Resolve for LoopbackResolver {
 }
 
 async fn read(path: &Path, key: &str) -> Result<Vec<u8>, String> {
-    read_configured(path)
+    read_configured(path, MAX_CERTIFICATES)
         .await
         .map_err(|why| format!("{key} {why}"))
 }

@@ -108,6 +108,15 @@ impl StateFixture {
         lock["pins"].as_array().unwrap().clone()
     }
 
+    /// The pin of a backend's tool, as JSON.
+    pub(crate) fn pin(&self, backend: &str, tool: &str) -> Value {
+        let pins = self.pins().into_iter();
+        let mut found = pins.filter(|pin| pin["backend"] == backend && pin["tool"] == tool);
+        found
+            .next()
+            .unwrap_or_else(|| panic!("{backend}/{tool} is not pinned"))
+    }
+
     /// The files of the listing cache.
     pub(crate) fn cache_files(&self) -> Vec<PathBuf> {
         let folder = self.path("state/sentinel/catalog");

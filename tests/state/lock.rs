@@ -42,7 +42,7 @@ fn an_unreadable_lock_is_an_error_with_block_and_a_warning_otherwise() {
     for (broken, line) in [
         (conflicted.clone(), 2),
         (fixture.lock().replace("\"sha256\":\"", "\"sha256\":\"x"), 2),
-        (fixture.lock().replace("\"version\":1", "\"version\":2"), 1),
+        (fixture.lock().replace("\"version\":2", "\"version\":3"), 1),
         (String::new(), 1),
     ] {
         fs::write(fixture.path("sentinel.lock"), &broken).unwrap();

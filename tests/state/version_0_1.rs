@@ -63,7 +63,8 @@ fn with_lock(notes: &FakeBackend, mail: &FakeBackend) -> StateFixture {
     let toml = file("sentinel.toml")
         .replace("http://127.0.0.1:18931/mcp", &notes.url())
         .replace("http://127.0.0.1:18932/mcp", &mail.url())
-        .replace("NOTES_TOKEN", "CANARY_BEARER");
+        // The binary is run without variables.
+        .replace("bearer = { env = \"NOTES_TOKEN\" }\n", "");
     let fixture = StateFixture::with(toml);
     fs::write(fixture.path("sentinel.lock"), file("sentinel.lock")).unwrap();
     fixture
@@ -115,6 +116,9 @@ fn its_lock_blocks_what_has_changed_since() {
             "back to what was accepted earlier",
         ),
         ("add_note", ADD.replace("1e300", "1e301"), "inputSchema"),
+        // As doubles they are equal, which 0.1 took for the same.
+        ("add_note", ADD.replace("890123", "890124"), "inputSchema"),
+        ("add_note", ADD.replace("1.0", "1"), "inputSchema"),
         ("report", report("0.2"), "its definition has changed"),
         ("caf__menu", MENU.replace("-5", "-6"), "outputSchema"),
     ] {
@@ -136,6 +140,30 @@ fn its_lock_blocks_what_has_changed_since() {
             refused.message()
         );
     }
+}
+
+#[test]
+fn its_lock_is_written_in_the_current_version_when_something_is_accepted() {
+    let report = report("0.1");
+    let notes = listing(&[EARLIER_SEARCH, ADD, &report, MENU].join(","));
+    let mail = listing(MAIL);
+    let fixture = with_lock(&notes, &mail);
+    let accepted = fixture.binary(&["pin", "notes/search"], "");
+    assert!(
+        accepted.out.contains("0 new, 1 changed"),
+        "{}",
+        accepted.out
+    );
+    let lock = fixture.lock();
+    assert!(lock.starts_with("{\"version\":2,"), "{lock}");
+    let search = fixture.pin("notes", "search");
+    assert_eq!(search["earlier"].as_array().unwrap().len(), 2, "{search}");
+    // What was not accepted anew is still compared by the rules of version 1.
+    assert_eq!(fixture.pin("notes", "report")["form"], 1);
+    assert_eq!(search.get("form"), None);
+    assert_eq!(fixture.tool_names(), NAMES);
+    let again = fixture.binary(&["pin"], "");
+    assert!(again.out.contains("nothing to accept"), "{}", again.out);
 }
 
 #[test]

@@ -5,18 +5,20 @@
 //! are run here and nowhere else. Values are marked sensitive, and the scrubber learns each.
 
 use std::collections::HashMap;
+use std::io::{self, ErrorKind};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::time::Instant;
 
 use crate::backend::backoff::{Backoff, Series};
 use crate::config::{BackendConfig, Secret, SecretSource};
-use crate::files::read_configured;
+use crate::files::{MAX_SECRET, read_configured};
 use crate::sync::Mutex;
 use crate::text::Reach;
 
@@ -240,7 +242,7 @@ fn header_value(text: &str) -> Option<HeaderValue> {
 }
 
 async fn first_line(path: &Path) -> Result<Secret, String> {
-    let bytes = read_configured(path)
+    let bytes = read_configured(path, MAX_SECRET)
         .await
         .map_err(|why| format!("the file {why}"))?;
     let text = String::from_utf8(bytes)
@@ -253,25 +255,42 @@ async fn first_line(path: &Path) -> Result<Secret, String> {
 
 async fn run(command: &[String]) -> Result<Secret, String> {
     let (program, arguments) = command.split_first().ok_or("the command is empty")?;
-    let child = Command::new(program)
-        .args(arguments)
-        // Our stdin is the client's: a command that reads must not take its messages.
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let output = tokio::time::timeout(COMMAND_TIMEOUT, child)
+    let (status, printed) = tokio::time::timeout(COMMAND_TIMEOUT, output(program, arguments))
         .await
         .map_err(|_| format!("the command {program} did not end within {COMMAND_TIMEOUT:?}"))?
         .map_err(|error| format!("the command {program} can't be run: {error}"))?;
-    if !output.status.success() {
-        return Err(format!("the command {program} failed ({})", output.status));
+    if !status.success() {
+        return Err(format!("the command {program} failed ({status})"));
     }
-    match std::str::from_utf8(&output.stdout).map(|text| text.trim_end_matches(['\r', '\n'])) {
+    match std::str::from_utf8(&printed).map(|text| text.trim_end_matches(['\r', '\n'])) {
         Ok("") => Err(format!("the command {program} printed nothing")),
         Ok(text) => Ok(Secret::new(text)),
         Err(_) => Err(format!("the command {program} printed no UTF-8 text")),
     }
+}
+
+/// Runs a program to its end. One that prints too much for a secret is ended.
+async fn output(program: &str, arguments: &[String]) -> io::Result<(ExitStatus, Vec<u8>)> {
+    let mut child = Command::new(program)
+        .args(arguments)
+        // Our stdin is the client's: a command that reads must not take its messages.
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
+    let mut printed = Vec::new();
+    if let Some(stdout) = child.stdout.take() {
+        stdout
+            .take(MAX_SECRET + 1)
+            .read_to_end(&mut printed)
+            .await?;
+    }
+    if printed.len() as u64 > MAX_SECRET {
+        let why = format!("it prints more than {MAX_SECRET} bytes");
+        return Err(io::Error::new(ErrorKind::FileTooLarge, why));
+    }
+    Ok((child.wait().await?, printed))
 }
 
 #[cfg(test)]
@@ -294,6 +313,13 @@ mod tests {
             .await
             .unwrap_err();
         assert!(why.contains("exit status: 3"), "{why}");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_command_that_prints_without_end_is_ended() {
+        let why = run(&["yes".to_owned()]).await.unwrap_err();
+        assert!(why.contains("prints more than 65536 bytes"), "{why}");
     }
 
     #[cfg(unix)]

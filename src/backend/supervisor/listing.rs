@@ -40,6 +40,9 @@ pub(super) async fn fetch(
     );
     let param_headers = connection.era == Era::Modern;
     let (mut listing, mut failed) = (Listing::new(param_headers), Vec::new());
+    listing
+        .instructions
+        .clone_from(&connection.server.instructions);
     for (kind, list) in lists.await {
         let (items, freshness) = list.unwrap_or_else(|error| {
             failed.push((kind, error));

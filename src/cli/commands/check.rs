@@ -205,8 +205,11 @@ fn notes(surveyed: &SurveyedBackend, survey: &BackendSurvey) -> Vec<String> {
     let changed = changed
         .filter(|_| config.tools.pin == PinMode::Warn)
         .map(|change| {
-            let tool = &change.now.tool;
-            format!("tools/list: {tool}: {change}; `sentinel-gateway pin --dry-run` shows it")
+            let what = match change.now.subject.tool() {
+                Some(own) => format!("tools/list: {own}: {change}"),
+                None => change.to_string(),
+            };
+            format!("{what}; `sentinel-gateway pin --dry-run` shows it")
         });
     let rejected = survey
         .built

@@ -118,7 +118,8 @@ impl Selection {
 
     fn has(&self, pin: &Pin) -> bool {
         let is_selected = |(backend, tool): &(String, Option<String>)| {
-            **backend == *pin.backend && tool.as_ref().is_none_or(|tool| **tool == *pin.tool)
+            let named = |tool: &String| pin.subject.tool().is_some_and(|own| **own == **tool);
+            **backend == *pin.backend && tool.as_ref().is_none_or(named)
         };
         self.0.is_empty() || self.0.iter().any(is_selected)
     }
@@ -142,7 +143,8 @@ enum State {
 #[derive(Debug, Serialize)]
 struct Row {
     backend: String,
-    tool: String,
+    /// `null` for the backend's instructions.
+    tool: Option<String>,
     state: State,
     /// A short description of the change, for a changed tool.
     change: Option<String>,
@@ -190,7 +192,11 @@ impl Report {
                 State::Changed => ("changed", BAD),
                 State::Gone => ("gone", DIM),
             };
-            let name = format!("{}/{}", row.backend, one_line(&row.tool));
+            let subject = one_line(&row.current.subject.to_string());
+            let name = match row.tool {
+                Some(_) => format!("{}/{subject}", row.backend),
+                None => format!("{}, its {subject}", row.backend),
+            };
             write!(out, "{style}{word}{style:#} {HEAD}{name}{HEAD:#}")?;
             if let Some(change) = &row.change {
                 write!(out, ": {change}")?;
@@ -228,7 +234,7 @@ fn rows(surveyed: &SurveyedBackend, lock: &Lock) -> Vec<Row> {
     let is_pinned = surveyed.backend.config.tools.pin != PinMode::Off;
     let gone = lock
         .of(backend)
-        .filter(|pin| is_pinned && !surveyed.has_tool(&pin.tool))
+        .filter(|pin| is_pinned && !surveyed.has(&pin.subject))
         .map(|pin| row(State::Gone, pin, None));
     changed.chain(new).chain(gone).collect()
 }
@@ -236,7 +242,7 @@ fn rows(surveyed: &SurveyedBackend, lock: &Lock) -> Vec<Row> {
 fn row(state: State, pin: &Pin, change: Option<&Change>) -> Row {
     Row {
         backend: pin.backend.to_string(),
-        tool: pin.tool.to_string(),
+        tool: pin.subject.tool().map(ToString::to_string),
         state,
         change: change.map(Change::to_string),
         diff: change.map(|change| change.diff(MAX_DIFF_LINES)),

@@ -10,6 +10,9 @@ use crate::config::ToolRules;
 use crate::config::read::file::{Located, Tools};
 use crate::config::read::join;
 
+/// Most globs of one list: each is compiled.
+const MAX_GLOBS: usize = 1_000;
+
 impl Checker<'_> {
     pub(super) fn tools(&mut self, written: &Tools, path: &str) -> ToolRules {
         let (rename, describe) = (&written.rename.0, &written.describe.0);
@@ -24,8 +27,10 @@ impl Checker<'_> {
             describe: pairs(describe, String::clone),
             timeout: pairs(&written.timeout_secs.0, |secs| Duration::from_secs(*secs)),
             retry: {
-                let retry = written.retry.0.iter().filter_map(|(glob, retry)| {
-                    let glob = self.glob(glob, &join(path, "retry"))?;
+                let path = join(path, "retry");
+                let retry = self.within_limit(&written.retry.0, |(glob, _)| glob, &path);
+                let retry = retry.iter().filter_map(|(glob, retry)| {
+                    let glob = self.glob(glob, &path)?;
                     Some((glob.compile_matcher(), retry.value))
                 });
                 retry.collect()
@@ -52,12 +57,35 @@ impl Checker<'_> {
 
     fn globs(&mut self, written: &[Located<String>], path: &str) -> GlobSet {
         let mut set = GlobSetBuilder::new();
+        let written = self.within_limit(written, |glob| glob, path);
         for (index, glob) in written.iter().enumerate() {
             if let Some(glob) = self.glob(glob, &format!("{path}[{index}]")) {
                 set.add(glob);
             }
         }
-        set.build().unwrap_or_default()
+        set.build().unwrap_or_else(|_| {
+            if let Some(first) = written.first() {
+                let what = "the globs are too large together; write fewer or shorter ones";
+                self.report.add(&first.location, path, what);
+            }
+            GlobSet::empty()
+        })
+    }
+
+    /// These entries; none, and a problem, if there are too many.
+    fn within_limit<'a, T>(
+        &mut self,
+        entries: &'a [T],
+        glob: impl Fn(&T) -> &Located<String>,
+        path: &str,
+    ) -> &'a [T] {
+        if entries.len() <= MAX_GLOBS {
+            return entries;
+        }
+        let (first, count) = (&glob(&entries[0]).location, entries.len());
+        let what = format!("{count} globs are more than {MAX_GLOBS}; write wider ones");
+        self.report.add(first, path, what);
+        &[]
     }
 
     fn glob(&mut self, written: &Located<String>, path: &str) -> Option<Glob> {
