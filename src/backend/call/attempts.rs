@@ -4,6 +4,7 @@ use tokio::time::sleep;
 
 use super::handler::CallHandler;
 use super::request::{Call, Called, Limits};
+use crate::backend::backoff::jitter;
 use crate::backend::deadline::Expired;
 use crate::backend::error::BackendError;
 use crate::backend::retry::{Attempts, Replay, RetryDecision};
@@ -71,7 +72,7 @@ impl CallRun<'_> {
                 Err(error) => error,
             };
             let decision = match call.handler.may_be_replayed() {
-                true => attempts.after(error.retry_class(), call.deadline.left(), &mut rand::rng()),
+                true => attempts.after(error.retry_class(), call.deadline.left(), &mut jitter()),
                 false => RetryDecision::GiveUp,
             };
             let RetryDecision::Retry { delay } = decision else {

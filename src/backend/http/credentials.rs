@@ -15,7 +15,7 @@ use tokio::process::Command;
 use tokio::time::Instant;
 
 use super::scrub::Scrubber;
-use crate::backend::backoff::{Backoff, Series};
+use crate::backend::backoff::{Backoff, Series, jitter};
 use crate::config::{BackendConfig, Secret, SecretSource};
 use crate::files::read_configured;
 use crate::sync::Mutex;
@@ -203,7 +203,7 @@ impl Commands {
         let result = run(command).await;
         let holds = match &result {
             Ok(_) => MIN_AGE,
-            Err(_) => failures.next_delay(&mut rand::rng()),
+            Err(_) => failures.next_delay(&mut jitter()),
         };
         if result.is_ok() {
             failures.reset();

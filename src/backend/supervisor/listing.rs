@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use crate::backend::backoff::jitter;
 use crate::backend::error::BackendError;
 use crate::backend::retry::{Attempts, Replay, RetryBudget, RetryDecision};
 use crate::backend::session::{Attempt, Connection, fresh_id};
@@ -147,7 +148,7 @@ async fn page_with_retries(
             Ok(page) => return Ok(page),
             Err(error) => error,
         };
-        let decision = attempts.after(error.retry_class(), PAGE_TIMEOUT, &mut rand::rng());
+        let decision = attempts.after(error.retry_class(), PAGE_TIMEOUT, &mut jitter());
         match decision {
             // The supervisor makes a new connection.
             _ if error.ends_connection() => return Err(error),

@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 
 use super::connection_handler::ConnectionHandler;
 use super::event::BackendEvent;
-use crate::backend::backoff::{Backoff, Series};
+use crate::backend::backoff::{Backoff, Series, jitter};
 use crate::backend::error::{BackendError, ConnectKind};
 use crate::backend::session::State;
 
@@ -43,13 +43,13 @@ impl Pauses {
     /// The least time between two attempts, though calls wait for the second.
     fn least(&self) -> Duration {
         let earlier = self.failures.waits().max(self.losses.waits());
-        Series::ON_DEMAND.delay(earlier.saturating_sub(1), &mut rand::rng())
+        Series::ON_DEMAND.delay(earlier.saturating_sub(1), &mut jitter())
     }
 
     /// After an attempt that failed: reports it, and waits until it is time to try again or a call
     /// needs it.
     pub(super) async fn after_failure(&mut self, handler: &ConnectionHandler, error: BackendError) {
-        let delay = self.failures.next_delay(&mut rand::rng());
+        let delay = self.failures.next_delay(&mut jitter());
         let least = self.least().min(delay);
         let ConnectionHandler { session, context } = handler;
         // The calls that have asked so far get this error.
@@ -72,7 +72,7 @@ impl Pauses {
         if self.losses.waits() == 0 {
             return self.losses.count();
         }
-        let delay = self.losses.next_delay(&mut rand::rng());
+        let delay = self.losses.next_delay(&mut jitter());
         let least = self.least().min(delay);
         let ConnectionHandler { session, context } = handler;
         tokio::select! {

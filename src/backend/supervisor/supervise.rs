@@ -5,6 +5,7 @@
 //! calls.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,11 +18,12 @@ use super::context::BackendContext;
 use super::event::BackendEvent;
 use super::pause::Pauses;
 use super::{get_stream, listing, subscription_stream};
-use crate::backend::backoff::{Backoff, Series};
+use crate::backend::backoff::{Backoff, Series, jitter};
 use crate::backend::error::{BackendError, ConnectKind};
 use crate::backend::http::Endpoint;
 use crate::backend::session::{self, Connection, PROBE_TIMEOUT, Probed, Session, State};
 use crate::config::Protocol;
+use crate::observe::logs::panic_text;
 use crate::protocol::{ClientProfile, Era, Listing, MODERN_VERSION};
 
 /// Time for one handshake.
@@ -29,6 +31,9 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time for a server to say whether it has a GET stream, before the first call goes out: requests
 /// that it sends there earlier are lost.
 const GET_STREAM_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The wait after a panic if waiting panics too.
+const AFTER_TWO_PANICS: Duration = Duration::from_secs(60);
 
 /// What a session is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +65,7 @@ pub(super) async fn supervise(
     };
     tokio::select! {
         () = shutting_down.cancelled() => {}
-        () = supervisor.run() => {}
+        () = supervisor.run_despite_panics() => {}
     }
 }
 
@@ -81,6 +86,20 @@ struct Supervisor {
 }
 
 impl Supervisor {
+    /// A panic takes the backend down like any other failure, and it is tried again.
+    async fn run_despite_panics(&mut self) {
+        while let Err(panic) = AssertUnwindSafe(self.run()).catch_unwind().await {
+            let credentials = &self.handler.context.credentials;
+            let said = credentials.snippet(panic_text(&*panic).as_bytes());
+            let why = format!("the gateway failed on this server ({said})");
+            let error = BackendError::connect(ConnectKind::Internal, why);
+            let pause = self.pauses.after_failure(&self.handler, error);
+            if AssertUnwindSafe(pause).catch_unwind().await.is_err() {
+                tokio::time::sleep(AFTER_TWO_PANICS).await;
+            }
+        }
+    }
+
     async fn run(&mut self) {
         while !self.handler.context.events.is_closed() {
             match self.connect().await {
@@ -281,7 +300,7 @@ impl Supervisor {
 
     /// Changes that come together are fetched once; while they go on, less and less often.
     async fn wait_for_more_changes(&mut self) {
-        let delay = self.changes.next_delay(&mut rand::rng());
+        let delay = self.changes.next_delay(&mut jitter());
         tokio::time::sleep(delay).await;
     }
 
@@ -302,7 +321,7 @@ impl Supervisor {
             );
         }
         self.listing = Arc::new(listing);
-        let again = (!stale.is_empty()).then(|| self.failed_lists.next_delay(&mut rand::rng()));
+        let again = (!stale.is_empty()).then(|| self.failed_lists.next_delay(&mut jitter()));
         if again.is_none() {
             self.failed_lists.reset();
         }
