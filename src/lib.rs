@@ -49,6 +49,7 @@ mod publish;
 mod snapshot;
 mod state;
 mod sync;
+mod text;
 pub mod transport;
 
 use std::sync::Arc;

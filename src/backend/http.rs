@@ -7,7 +7,6 @@
 mod credentials;
 mod endpoint;
 mod media;
-mod scrub;
 mod side_requests;
 mod transport_error;
 

@@ -1,4 +1,4 @@
-//! The log: on stderr, never on stdout, and never blocking.
+//! The log: on stderr, never on stdout, never blocking, and without secrets.
 
 use std::any::Any;
 use std::io::{self, Write};
@@ -13,6 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::log_gate::{self, GateLayer};
 use super::request_span::WithRequest;
+use crate::text::for_output;
 
 /// Starts logging at `level`, or as `RUST_LOG` says, or at info; as text or as one JSON object a
 /// line. Other crates log warnings and errors only.
@@ -90,9 +91,12 @@ impl MakeWriter<'_> for NonBlockingStderr {
 }
 
 impl Write for NonBlockingStderr {
+    /// `text` is one line of the log.
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        let line = String::from_utf8_lossy(text);
+        let line = for_output(&line);
         let mut stderr = io::stderr().lock();
-        for chunk in text.chunks(CHUNK) {
+        for chunk in line.as_bytes().chunks(CHUNK) {
             if !is_writable(&stderr) || stderr.write_all(chunk).is_err() {
                 break;
             }
