@@ -30,6 +30,8 @@ mod common;
 mod background;
 #[path = "faults/connect.rs"]
 mod connect;
+#[path = "faults/deadlines.rs"]
+mod deadlines;
 #[path = "faults/fixture.rs"]
 mod fixture;
 #[path = "faults/http.rs"]
@@ -137,6 +139,7 @@ fn selected_rows(mut arguments: impl Iterator<Item = String>) -> Vec<&'static Ro
         lifecycle::ROWS,
         retry::ROWS,
         background::ROWS,
+        deadlines::ROWS,
         isolation::ROWS,
         security::ROWS,
     ];

@@ -172,11 +172,11 @@ impl HttpBackend {
     }
 
     /// The log level of one modern request, while the guard is held. When this resolves, a legacy
-    /// server has been told, or two seconds have passed.
-    pub async fn want_log_level(&self, level: LogLevel) -> LevelGuard {
+    /// server has been told, or two seconds or `limit` have passed.
+    pub async fn want_log_level(&self, level: LogLevel, limit: Duration) -> LevelGuard {
         self.sessions
             .of_modern_clients()
-            .want_log_level(level)
+            .want_log_level(level, limit)
             .await
     }
 
