@@ -11,6 +11,7 @@ mod side_requests;
 mod transport_error;
 
 pub use credentials::Credentials;
+pub(super) use endpoint::Beginning;
 pub use endpoint::{Endpoint, InFlightGuard};
 
 pub(super) use media::{Media, is_event_stream};

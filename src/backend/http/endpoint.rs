@@ -19,6 +19,7 @@ use super::transport_error;
 use crate::backend::error::{BackendError, Challenge};
 use crate::backend::retry::retry_after;
 use crate::budget::Budget;
+use crate::call_report::CallTrace;
 use crate::clock;
 use crate::config::{BackendConfig, is_loopback};
 use crate::transport::http::{self, ClientKey, Clients, MAX_IDLE_PER_HOST, Pool};
@@ -123,7 +124,7 @@ impl Endpoint {
     }
 
     /// POSTs one JSON-RPC message with these headers and the credentials. Returns a response of any
-    /// status.
+    /// status. `trace` counts the redirects that are followed, where the message is a call.
     ///
     /// # Errors
     /// When no response came, or a redirect that is not followed.
@@ -131,8 +132,9 @@ impl Endpoint {
         &self,
         headers: &HeaderMap,
         body: Bytes,
+        trace: Option<&CallTrace>,
     ) -> Result<(Response, InFlightGuard<'_>), BackendError> {
-        self.post_to(&self.url, headers, body).await
+        self.post_to(&self.url, headers, body, trace).await
     }
 
     /// The same at another address of this origin.
@@ -144,10 +146,11 @@ impl Endpoint {
         url: &Url,
         headers: &HeaderMap,
         body: Bytes,
+        trace: Option<&CallTrace>,
     ) -> Result<(Response, InFlightGuard<'_>), BackendError> {
         let (client, in_flight) = self.client();
         let response = self
-            .send(client, url, &Method::POST, headers, Some(body))
+            .send(client, url, &Method::POST, headers, Some(body), trace)
             .await?;
         Ok((response, in_flight))
     }
@@ -163,7 +166,7 @@ impl Endpoint {
         body: Bytes,
     ) -> Result<Response, BackendError> {
         let client = &self.clients.burst;
-        self.send(client, &self.url, &Method::POST, headers, Some(body))
+        self.send(client, &self.url, &Method::POST, headers, Some(body), None)
             .await
     }
 
@@ -173,7 +176,7 @@ impl Endpoint {
     /// As [`post`](Self::post).
     pub async fn get(&self, headers: &HeaderMap) -> Result<Response, BackendError> {
         let client = &self.clients.burst;
-        self.send(client, &self.url, &Method::GET, headers, None)
+        self.send(client, &self.url, &Method::GET, headers, None, None)
             .await
     }
 
@@ -196,9 +199,20 @@ impl Endpoint {
         method: &Method,
         headers: &HeaderMap,
         body: Option<Bytes>,
+        trace: Option<&CallTrace>,
     ) -> Result<Response, BackendError> {
         let mut url = url.clone();
-        for _ in 0..=MAX_REDIRECTS {
+        for redirects in 0..=MAX_REDIRECTS {
+            if redirects > 0 {
+                tracing::debug!(
+                    backend = self.backend(),
+                    redirects,
+                    "a redirect is followed"
+                );
+                if let Some(trace) = trace {
+                    trace.mark_redirected(body.as_ref().map_or(0, Bytes::len));
+                }
+            }
             let mut request = Request::new(method.clone(), url);
             *request.headers_mut() = headers.clone();
             self.credentials.apply(request.headers_mut());
@@ -279,15 +293,23 @@ impl Endpoint {
     }
 
     /// Reads at most 64 KiB of a body that is not passed on.
-    pub async fn beginning(response: &mut Response) -> Vec<u8> {
+    pub async fn beginning(response: &mut Response) -> Beginning {
         let mut body = Vec::new();
-        while body.len() < ERROR_BODY {
+        let is_whole = loop {
             match response.chunk().await {
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) | Err(_) => break,
+                Ok(None) => break body.len() <= ERROR_BODY,
+                Err(_) => break false,
             }
+            if body.len() > ERROR_BODY {
+                break false;
+            }
+        };
+        body.truncate(ERROR_BODY);
+        Beginning {
+            bytes: body.into(),
+            is_whole,
         }
-        body
     }
 
     /// The target of a redirect that may be followed: 307 or 308 within the same origin. Neither
@@ -326,6 +348,15 @@ impl Endpoint {
             target
         }
     }
+}
+
+/// The beginning of a body.
+#[derive(Debug)]
+pub struct Beginning {
+    /// At most 64 KiB.
+    pub(crate) bytes: Bytes,
+    /// Whether there is no more of it. A body that breaks off is not whole.
+    pub(crate) is_whole: bool,
 }
 
 /// Counts an exchange of the client that keeps its connections; `None` for the other client. To be

@@ -13,9 +13,8 @@ use crate::backend::retry::Replay;
 use crate::backend::session::{ACKNOWLEDGE_TIMEOUT, Session};
 use crate::backend::session::{Acknowledged, ResourceDemands};
 use crate::backend::stream::NoopHandler;
-use crate::call_report::CallReport;
 use crate::governance::{Admission, Health, Permit, Refusal};
-use crate::protocol::{ClientProfile, Era, Executed, Outcome, RawJson};
+use crate::protocol::{ClientProfile, Era, Outcome, RawJson, Tally};
 
 /// Time for a legacy server to answer `resources/subscribe`.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -32,7 +31,7 @@ pub enum SubscribeError {
     /// The error object of the server.
     Refused(RawJson),
     /// The request failed.
-    Failed(Box<(BackendError, CallReport)>),
+    Failed(Box<(BackendError, Tally)>),
 }
 
 /// One subscription to a resource. It ends when this is dropped.
@@ -95,7 +94,7 @@ impl HttpBackend {
                 let _lock = deadline
                     .run(lock.lock())
                     .await
-                    .map_err(|Expired| self.out_of_time(limit))?;
+                    .map_err(|Expired| out_of_time(limit))?;
                 if !session.resources.is_subscribed(uri) {
                     self.request_subscription(uri, admission, &deadline).await?;
                     session.resources.set_subscribed(uri);
@@ -152,15 +151,11 @@ impl HttpBackend {
                 Outcome::Result(_) => Ok(()),
                 Outcome::Error(error) => Err(SubscribeError::Refused(error)),
             },
-            Err(error) => Err(SubscribeError::Failed(Box::new((error, called.report)))),
+            Err(error) => Err(SubscribeError::Failed(Box::new((
+                error,
+                called.report.tally,
+            )))),
         }
-    }
-
-    /// Another subscription to the same resource has taken all the time.
-    fn out_of_time(&self, limit: Duration) -> SubscribeError {
-        let error = BackendError::Deadline { sent: false, limit };
-        let report = CallReport::failed(self.id, error.class(), Executed::No, 0);
-        SubscribeError::Failed(Box::new((error, report)))
     }
 
     fn admit(&self, admission: &Admission) -> Result<Permit, SubscribeError> {
@@ -183,4 +178,10 @@ impl HttpBackend {
             _ => Ok(false),
         }
     }
+}
+
+/// Another subscription to the same resource has taken all the time.
+fn out_of_time(limit: Duration) -> SubscribeError {
+    let error = BackendError::Deadline { sent: false, limit };
+    SubscribeError::Failed(Box::new((error, Tally::NONE)))
 }

@@ -25,7 +25,10 @@ use crate::call_report::CallTrace;
 use crate::observe::request_span::RequestSpan;
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::era::{legacy, modern, param_header};
-use crate::protocol::{ClientProfile, Era, Id, LogLevel, Outcome, RawJson, message, task};
+use crate::protocol::error::{HEADER_MISMATCH, code_of};
+use crate::protocol::{
+    ClientProfile, Era, Executed, Id, LogLevel, Outcome, RawJson, Tally, message, task,
+};
 use crate::sync::Mutex;
 
 mod streams;
@@ -147,7 +150,7 @@ impl Connection {
         let answer = match &self.http_sse {
             Some(http_sse) => {
                 http_sse
-                    .request(attempt.id, body, attempt.idle, handler)
+                    .request(attempt.id, body, attempt.idle, handler, Some(attempt.trace))
                     .await
             }
             None if self.era == Era::Legacy => {
@@ -230,12 +233,30 @@ impl Connection {
             }
             _ => ResultType::Complete,
         };
+        let executed = match (&outcome, &result_type) {
+            (Outcome::Result(_), ResultType::Complete | ResultType::Task) => Executed::Yes,
+            (Outcome::Result(_), ResultType::InputRequired) => Executed::Unknown,
+            (Outcome::Error(error), _) => self.executed(error, attempt.trace),
+        };
+        let attempts = 1;
         Ok(Answer {
             outcome,
             era: self.era,
             result_type,
-            bad_request: attempt.trace.status() == Some(400),
+            tally: Tally { attempts, executed },
         })
+    }
+
+    /// What an error under the request's id says of the request. A modern server refuses a request
+    /// whose headers are wrong with status 400; the error alone may come from a tool.
+    fn executed(&self, error: &RawJson, trace: &CallTrace) -> Executed {
+        let refused = self.era == Era::Modern
+            && trace.status() == Some(400)
+            && code_of(error) == Some(HEADER_MISMATCH);
+        match refused {
+            true => Executed::No,
+            false => Executed::Unknown,
+        }
     }
 
     /// Sends a notification; 202 is right, 200 and 204 are tolerated.
@@ -331,7 +352,7 @@ impl Connection {
         if let Some(http_sse) = &self.http_sse {
             return http_sse.post(body).await;
         }
-        let (mut response, _in_flight) = self.endpoint.post(&self.headers, body).await?;
+        let (mut response, _in_flight) = self.endpoint.post(&self.headers, body, None).await?;
         let (status, headers) = (response.status(), response.headers().clone());
         // Read to the end, so that the connection can be used again.
         let body = Endpoint::beginning(&mut response).await;
@@ -341,7 +362,7 @@ impl Connection {
         if self.in_session && status.as_u16() == 404 {
             return Err(BackendError::SessionLost { by_status: true });
         }
-        Err(self.endpoint.refusal(status, &headers, &body))
+        Err(self.endpoint.refusal(status, &headers, &body.bytes))
     }
 }
 

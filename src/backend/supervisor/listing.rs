@@ -148,7 +148,7 @@ async fn page_with_retries(
             Ok(page) => return Ok(page),
             Err(error) => error,
         };
-        let decision = attempts.after(error.retry_class(), PAGE_TIMEOUT, &mut jitter());
+        let decision = attempts.after(error.retry_class(true), PAGE_TIMEOUT, &mut jitter());
         match decision {
             // The supervisor makes a new connection.
             _ if error.ends_connection() => return Err(error),

@@ -274,9 +274,7 @@ impl Supervisor {
         loop {
             let waiting = session.list_refresh.take();
             let retry_in = self.refresh(connection, client).await;
-            for fetched in waiting {
-                let _ = fetched.send(());
-            }
+            waiting.done();
             let fetched = Instant::now();
             tokio::select! {
                 () = sleep_if(retry_in) => continue,
