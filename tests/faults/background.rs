@@ -330,7 +330,7 @@ fn check_loop(run: &Run<'_>, case: Loop) {
     let command = format!("echo x >> {0}; wc -l < {0}", runs.display());
     let bearer = format!("bearer = {{ command = ['sh', '-c', '{command}'] }}");
     let plan = plan_with(run, Arc::new(case.bad)).entry(&bearer).retries(0);
-    let mut fixture = plan.gateway("startup_wait_ms = 300").start();
+    let mut fixture = plan.start();
     let counts = |fixture: &Fixture<'_>| -> Vec<usize> {
         let of = |kind: &&str| fixture.bad.requests_of(kind).len();
         case.counted.iter().map(of).collect()
