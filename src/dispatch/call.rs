@@ -198,10 +198,12 @@ async fn relisted_snapshot(
 ) -> Option<Arc<Snapshot>> {
     let route = target.route(snapshot)?;
     let relisting = async {
-        snapshots.mark_unchanged();
-        route.backend.refresh_lists().await.then_some(())?;
-        snapshots.changed().await.ok()?;
-        let relisted = Arc::clone(&snapshots.borrow());
+        let (id, number) = (route.backend.id, route.backend.refresh_lists().await?);
+        let has_it = |snapshot: &Arc<Snapshot>| {
+            let latest = snapshot.listing_numbers.get(&id);
+            latest.is_some_and(|latest| *latest >= number)
+        };
+        let relisted = Arc::clone(&*snapshots.wait_for(has_it).await.ok()?);
         target.route(&relisted).is_some().then_some(relisted)
     };
     tokio::time::timeout_at(begun + route.timeout(), relisting)

@@ -146,10 +146,15 @@ impl HttpBackend {
         self.primary().wait_down().await;
     }
 
-    /// Fetches the lists now. `true` when they have been fetched and [`BackendEvent::Listed`] has
-    /// been sent; `false` when that takes longer than ten seconds.
-    pub async fn refresh_lists(&self) -> bool {
+    /// Fetches the lists now. The number of the listing when it has been fetched and
+    /// [`BackendEvent::Listed`] has been sent; `None` when that takes longer than ten seconds.
+    pub async fn refresh_lists(&self) -> Option<u64> {
         self.primary().refresh_lists(REFRESH_TIMEOUT).await
+    }
+
+    /// The gateway has panicked on what this server sent: it is down with this reason, and tried again.
+    pub(crate) fn fail(&self, why: &str) {
+        self.primary().fail(why);
     }
 
     /// Forwards a notification of the legacy client, in the session initialized for it.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
 use super::connection_handler::ConnectionHandler;
@@ -59,6 +59,7 @@ pub(super) async fn supervise(
         handler: ConnectionHandler { session, context },
         client,
         listing: Arc::default(),
+        listings: 0,
         pauses: Pauses::new(role == Role::Primary),
         failed_lists: Backoff::new(Series::RECONNECT),
         changes: Backoff::new(Series::LISTS),
@@ -78,6 +79,8 @@ struct Supervisor {
     era: Option<Era>,
     /// As of last contact.
     listing: Arc<Listing>,
+    /// How many there were.
+    listings: u64,
     pauses: Pauses,
     /// Between fetches of lists of which some failed.
     failed_lists: Backoff,
@@ -89,11 +92,8 @@ impl Supervisor {
     /// A panic takes the backend down like any other failure, and it is tried again.
     async fn run_despite_panics(&mut self) {
         while let Err(panic) = AssertUnwindSafe(self.run()).catch_unwind().await {
-            let credentials = &self.handler.context.credentials;
-            let said = credentials.snippet(panic_text(&*panic).as_bytes());
-            let why = format!("the gateway failed on this server ({said})");
-            let error = BackendError::connect(ConnectKind::Internal, why);
-            let pause = self.pauses.after_failure(&self.handler, error);
+            let why = panic_text(&*panic);
+            let pause = self.pauses.after_panic(&self.handler, why);
             if AssertUnwindSafe(pause).catch_unwind().await.is_err() {
                 tokio::time::sleep(AFTER_TWO_PANICS).await;
             }
@@ -104,12 +104,10 @@ impl Supervisor {
         while !self.handler.context.events.is_closed() {
             match self.connect().await {
                 Ok(connection) => match self.client().await {
-                    Some(client) => {
-                        let begun = Instant::now();
-                        self.serve(&connection, &client).await;
-                        let life = begun.elapsed();
-                        self.pauses.after_loss(&self.handler, life).await;
-                    }
+                    Some(client) => match self.serve(&connection, &client).await {
+                        Some(why) => self.pauses.after_panic(&self.handler, &why).await,
+                        None => self.pauses.after_loss(&self.handler).await,
+                    },
                     // The gateway is gone.
                     None => return,
                 },
@@ -219,7 +217,12 @@ impl Supervisor {
     }
 
     /// While connected: keeps the lists and reads what the server sends, until the connection ends.
-    async fn serve(&mut self, connection: &Arc<Connection>, client: &ClientProfile) {
+    /// Returns the text of a panic elsewhere in the gateway, if that ends it.
+    async fn serve(
+        &mut self,
+        connection: &Arc<Connection>,
+        client: &ClientProfile,
+    ) -> Option<String> {
         let handler = self.handler.clone();
         let session = &handler.session;
         self.pauses.connected();
@@ -256,9 +259,11 @@ impl Supervisor {
             () = up => {}
             () = handler.context.events.closed() => {}
             () = connection.ended() => session.disconnected(connection),
+            why = session.failed() => return Some(why),
             () = server_stream => {}
             () = self.refresh_lists_on_change(connection, client) => {}
         }
+        None
     }
 
     /// Fetches the lists, and again when they change.
@@ -273,8 +278,10 @@ impl Supervisor {
         }
         loop {
             let waiting = session.list_refresh.take();
-            let retry_in = self.refresh(connection, client).await;
-            waiting.done();
+            let (retry_in, taken) = self.refresh(connection, client).await;
+            waiting.done(self.listings);
+            // The lists are not fetched again before those are in use: no more than these two are kept.
+            let _ = taken.await;
             let fetched = Instant::now();
             tokio::select! {
                 () = sleep_if(retry_in) => continue,
@@ -302,12 +309,13 @@ impl Supervisor {
         tokio::time::sleep(delay).await;
     }
 
-    /// Fetches all lists; returns when to try again if some failed.
+    /// Fetches all lists; returns when to try again if some failed, and what resolves when the listing
+    /// is in use.
     async fn refresh(
         &mut self,
         connection: &Arc<Connection>,
         client: &ClientProfile,
-    ) -> Option<Duration> {
+    ) -> (Option<Duration>, oneshot::Receiver<()>) {
         let retries = self.handler.session.config.retries;
         let (listing, stale) = listing::fetch(connection, client, retries, &self.listing).await;
         // A client may call as soon as it sees the list.
@@ -323,13 +331,16 @@ impl Supervisor {
         if again.is_none() {
             self.failed_lists.reset();
         }
-        let listing = Arc::clone(&self.listing);
+        self.listings += 1;
+        let (taken, in_use) = oneshot::channel();
         let _ = self.handler.context.events.send(BackendEvent::Listed {
             backend: self.handler.context.id,
-            listing,
+            number: self.listings,
+            listing: Arc::clone(&self.listing),
             stale,
+            taken,
         });
-        again
+        (again, in_use)
     }
 }
 
