@@ -243,3 +243,98 @@ fn write(
     }
     failed
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, Overrides, load};
+    use crate::protocol::{Kind, RawJson};
+
+    /// A store whose writer is run by the test, and its folder.
+    fn store(folder: &std::path::Path) -> (StateStore, WriterTask, mpsc::Receiver<()>) {
+        let flags = Overrides {
+            backends: vec![("a".to_owned(), "http://127.0.0.1:9/".to_owned())],
+            ..Overrides::default()
+        };
+        let environment = Environment::new(folder).with_state(folder);
+        let config = load(&flags, &environment).unwrap();
+        let (wake, woken) = mpsc::channel(1);
+        let unwritten: Arc<Mutex<Unwritten>> = Arc::default();
+        let listing_cache = ListingCache::of(&config);
+        assert!(listing_cache.is_some());
+        let task = WriterTask {
+            listing_cache: listing_cache.clone(),
+            unwritten: Arc::clone(&unwritten),
+            lock: None,
+            failed: HashSet::new(),
+        };
+        let store = StateStore {
+            listing_cache,
+            unwritten,
+            wake,
+        };
+        (store, task, woken)
+    }
+
+    fn listing(number: usize) -> Arc<Listing> {
+        let mut listing = Listing::default();
+        let tool = RawJson::trusted(format!(r#"{{"name":"t{number}"}}"#));
+        listing.items_mut(Kind::Tool).push(tool);
+        Arc::new(listing)
+    }
+
+    fn backend() -> Arc<BackendConfig> {
+        let flags = Overrides {
+            backends: vec![("a".to_owned(), "http://127.0.0.1:9/".to_owned())],
+            ..Overrides::default()
+        };
+        let config = load(&flags, &Environment::new("no-such-folder")).unwrap();
+        Arc::clone(&config.backends[0])
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn fault_96_of_a_listing_that_always_changes_the_newest_alone_waits_to_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, task, woken) = store(folder.path());
+        let backend = backend();
+        // The disk is slow: nothing is written yet.
+        let listings: Vec<Arc<Listing>> = (0..1_000).map(listing).collect();
+        for listing in &listings {
+            store.keep(&backend, listing);
+        }
+        let kept = |listing: &Arc<Listing>| Arc::strong_count(listing) > 1;
+        assert_eq!(listings.iter().filter(|listing| kept(listing)).count(), 1);
+        assert!(kept(&listings[999]));
+
+        // With nobody left to write for, it is written at once.
+        let cache = store.listing_cache.clone().unwrap();
+        drop(store);
+        let begun = Instant::now();
+        task.run(woken).await;
+        assert!(begun.elapsed() < LATER_BATCH);
+        let written = cache.cached_listing(&backend).unwrap().listing;
+        assert_eq!(&written, &*listings[999]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn fault_96_a_listing_is_written_at_most_every_few_seconds() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, task, woken) = store(folder.path());
+        let (backend, cache) = (backend(), store.listing_cache.clone().unwrap());
+        let writing = tokio::spawn(task.run(woken));
+        let (mut seen, mut writes) = (None, 0);
+        for number in 0..600 {
+            store.keep(&backend, &listing(number));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let now = cache.cached_listing(&backend).map(|cached| cached.listing);
+            if now != seen {
+                (seen, writes) = (now, writes + 1);
+            }
+        }
+        assert!((5..=8).contains(&writes), "{writes} in 30 s");
+        drop(store);
+        writing.await.unwrap();
+        let last = cache.cached_listing(&backend).unwrap().listing;
+        assert_eq!(last, *listing(599));
+    }
+}

@@ -206,7 +206,7 @@ type Case = (&'static str, FakeBackend, fn(&FakeBackend));
 fn after_a_panic_anywhere_in_a_backends_tasks_it_is_used_again() {
     let _one_at_a_time = INJECTING.lock().unwrap_or_else(PoisonError::into_inner);
     let legacy = || FakeBackend::start().tool("act").with_get();
-    let cases: [Case; 4] = [
+    let cases: [Case; 6] = [
         ("a list could not be fetched", legacy(), |bad| {
             bad.on("tools/list", Reply::error(-32000, "no"));
             bad.notify_clients("notifications/tools/list_changed", json!({}));
@@ -214,6 +214,15 @@ fn after_a_panic_anywhere_in_a_backends_tasks_it_is_used_again() {
         ("its stream is opened again", legacy(), |bad| {
             bad.stream(0).text("retry: 0\n\n");
             bad.stream(0).end();
+        }),
+        // While its listing is read, and while the lists of all backends are merged.
+        ("tools seen for the first time", legacy(), |bad| {
+            bad.put_tool("another", json!({}));
+            bad.notify_clients("notifications/tools/list_changed", json!({}));
+        }),
+        ("an item is withheld", legacy(), |bad| {
+            bad.put_tool("\u{202e}", json!({}));
+            bad.notify_clients("notifications/tools/list_changed", json!({}));
         }),
         ("an event is skipped", legacy(), |bad| {
             bad.stream(0).text("data: nonsense\n\n");

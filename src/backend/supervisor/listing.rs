@@ -172,20 +172,21 @@ struct Items {
 }
 
 impl Items {
-    /// Adds one page, within the bounds; returns whether there is room for more. Items are copied,
-    /// so that they don't keep their page alive.
+    /// Adds one page, within the bounds; returns whether there is room for more. Items are copied, so
+    /// that they don't keep their page alive; those of a page share one allocation.
     fn take(&mut self, page: &[RawJson]) -> bool {
-        for item in page {
+        let mut fitting = 0;
+        let room = MAX_ITEMS - self.items.len();
+        for item in page.iter().take(room) {
             self.bytes += item.as_bytes().len();
             if self.bytes > MAX_BYTES {
-                return false;
+                break;
             }
-            self.items.push(item.detached());
-            if self.items.len() >= MAX_ITEMS {
-                return false;
-            }
+            fitting += 1;
         }
-        true
+        self.items
+            .extend(RawJson::detached_together(&page[..fitting]));
+        self.bytes <= MAX_BYTES && self.items.len() < MAX_ITEMS
     }
 }
 
