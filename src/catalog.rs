@@ -102,6 +102,9 @@ struct Section {
     by_name: HashMap<Arc<str>, usize>,
     /// Blocked tools, by the name they would be exposed under.
     blocked: HashMap<Arc<str>, Blocked>,
+    /// The result of a list request of the legacy era.
+    result: Bytes,
+    /// The array in it.
     list: Bytes,
     freshness: Freshness,
 }
@@ -158,6 +161,19 @@ impl Catalog {
     /// in the order it listed them. Built once and shared.
     pub fn list(&self, kind: Kind) -> &Bytes {
         &self.section(kind).list
+    }
+
+    /// The same as the result of a list request: an object with the array as its member.
+    pub(crate) fn list_result(&self, kind: Kind) -> &Bytes {
+        &self.section(kind).result
+    }
+
+    /// Bytes of all lists.
+    pub(crate) fn bytes(&self) -> usize {
+        self.sections
+            .iter()
+            .map(|section| section.result.len())
+            .sum()
     }
 
     /// How long the list may be cached: no longer than its shortest-lived part, and not at all
@@ -226,12 +242,14 @@ impl Section {
                 .map(|backend_listing| backend_listing.freshness(kind))
                 .unwrap_or_default()
         });
-        let list = array_of(&entries);
+        let result = result_of(kind, &entries);
+        let array = beginning_of(kind).len() - 1..result.len() - 1;
         Self {
             entries,
             by_name,
             blocked,
-            list,
+            list: result.slice(array),
+            result,
             freshness: freshness.reduce(Freshness::and).unwrap_or_default(),
         }
     }
@@ -301,19 +319,25 @@ fn lookup<'a>(table: &'a [(String, String)], own: &str) -> Option<&'a str> {
         .map(|(_, value)| value.as_str())
 }
 
-fn array_of(entries: &[Entry]) -> Bytes {
+/// The text of a list result up to its first item.
+fn beginning_of(kind: Kind) -> String {
+    format!("{{\"{}\":[", kind.member())
+}
+
+fn result_of(kind: Kind, entries: &[Entry]) -> Bytes {
+    let beginning = beginning_of(kind);
     let length: usize = entries
         .iter()
         .map(|entry| entry.definition.as_bytes().len() + 1)
         .sum();
-    let mut list = BytesMut::with_capacity(length + 2);
-    list.extend_from_slice(b"[");
+    let mut result = BytesMut::with_capacity(beginning.len() + length + 2);
+    result.extend_from_slice(beginning.as_bytes());
     for (at, entry) in entries.iter().enumerate() {
         if at > 0 {
-            list.extend_from_slice(b",");
+            result.extend_from_slice(b",");
         }
-        list.extend_from_slice(entry.definition.as_bytes());
+        result.extend_from_slice(entry.definition.as_bytes());
     }
-    list.extend_from_slice(b"]");
-    list.freeze()
+    result.extend_from_slice(b"]}");
+    result.freeze()
 }

@@ -224,6 +224,12 @@ impl BackendConfig {
         own.map_or(self.timeout, |(_, timeout)| *timeout)
     }
 
+    /// The longest deadline of a call.
+    pub(crate) fn longest_timeout(&self) -> Duration {
+        let tools = self.tools.timeout.iter().map(|(_, timeout)| *timeout);
+        tools.chain([self.timeout]).max().unwrap_or_default()
+    }
+
     /// The configured retry rule of a tool, by its own name.
     pub(crate) fn retry_of(&self, tool: &str) -> RetryTools {
         let own = self

@@ -173,6 +173,8 @@ pub enum ConnectKind {
     NotTaken,
     /// The gateway is shutting down.
     ShuttingDown,
+    /// The gateway has a bug, which showed with this server.
+    Internal,
     /// Anything else.
     Other,
 }
@@ -254,6 +256,10 @@ impl BackendError {
                 kind: ConnectKind::Refused | ConnectKind::NotTaken,
                 ..
             } => Some(format!("is the server running? try: {}", curl(url))),
+            Self::Connect {
+                kind: ConnectKind::Internal,
+                ..
+            } => Some("please report it".into()),
             Self::Connect { .. } | Self::ServerError { .. } => Some(format!("try: {}", curl(url))),
             Self::Certificate {
                 kind: CertificateKind::Client,

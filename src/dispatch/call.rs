@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::answer::{for_client, shutting_down, to_client_error};
+use super::answer::{for_client, not_settled, shutting_down, to_client_error};
 use super::backend_call::BackendCall;
 use super::call_target::CallTarget;
 use super::exchange::Exchange;
@@ -29,17 +29,21 @@ pub(super) async fn call(
     exchange: Exchange,
     parked: Arc<ParkedCalls>,
 ) -> Outcome {
-    let Some(mut snapshot) = settled(snapshots.clone()).await else {
-        return shutting_down().into();
-    };
     let begun = Instant::now();
     let method = request.method;
+    let mut snapshot = match settled_in_time(&snapshots, begun).await {
+        Ok(snapshot) => snapshot,
+        Err(error) => {
+            let snapshot = Arc::clone(&snapshots.borrow());
+            return to_client_error(error, exchange.client.era, &method, &snapshot);
+        }
+    };
     let params = request.params.unwrap_or_else(|| RawJson::trusted("{}"));
     let target = match CallTarget::read(&method, &params) {
         Ok(target) => target,
         Err(why) => return RpcError::new(INVALID_PARAMS, format!("{method}: {why}")).into(),
     };
-    if let Some(listed) = listed_now(&target, &snapshot, &mut snapshots).await {
+    if let Some(listed) = listed_now(&target, &snapshot, &mut snapshots, begun).await {
         snapshot = listed;
     }
     let run = Run {
@@ -53,7 +57,7 @@ pub(super) async fn call(
     let mut answer = run.on(&snapshot, Tally::NONE).await;
     if let Some(before) = tally_of_header_mismatch(&answer)
         && (before.executed == Executed::No || run.is_safe(&snapshot))
-        && let Some(fresh) = relisted_snapshot(&target, &snapshot, &mut snapshots).await
+        && let Some(fresh) = relisted_snapshot(&target, &snapshot, &mut snapshots, begun).await
     {
         tracing::warn!("the headers of the call were refused: it is sent again, as listed now");
         snapshot = fresh;
@@ -65,6 +69,22 @@ pub(super) async fn call(
             for_client(answer, &exchange.client, &method, uri, &snapshot)
         }
         Err(error) => to_client_error(error, exchange.client.era, &method, &snapshot),
+    }
+}
+
+/// The first snapshot that calls are served from. Where it takes longer than any call may, no backend
+/// can be told yet.
+async fn settled_in_time(snapshots: &Snapshots, begun: Instant) -> Result<Arc<Snapshot>, RpcError> {
+    let current = Arc::clone(&snapshots.borrow());
+    if current.settled {
+        return Ok(current);
+    }
+    let limits = current.config.backends.iter();
+    let limit = limits.map(|backend| backend.longest_timeout()).max();
+    let limit = limit.unwrap_or(current.config.gateway.startup_wait);
+    match tokio::time::timeout_at(begun + limit, settled(snapshots.clone())).await {
+        Ok(settled) => settled.ok_or_else(shutting_down),
+        Err(_) => Err(not_settled(limit)),
     }
 }
 
@@ -130,6 +150,7 @@ async fn listed_now(
     target: &CallTarget,
     snapshot: &Snapshot,
     snapshots: &mut Snapshots,
+    begun: Instant,
 ) -> Option<Arc<Snapshot>> {
     if snapshot.unlisted.is_empty() {
         return None;
@@ -139,8 +160,6 @@ async fn listed_now(
     if snapshot.admission.would_refuse(id) {
         return None;
     }
-    let own_name = route.entry.map_or("", |entry| &entry.own_name);
-    let limit = backend.config.timeout_of(own_name);
     let listing = async {
         backend.era().await.ok()?;
         tokio::select! {
@@ -150,7 +169,9 @@ async fn listed_now(
             () = backend.is_down() => None,
         }
     };
-    tokio::time::timeout(limit, listing).await.ok()?
+    tokio::time::timeout_at(begun + route.timeout(), listing)
+        .await
+        .ok()?
 }
 
 /// The tally of a call whose headers a modern backend has refused: the tool may require other
@@ -167,16 +188,25 @@ fn tally_of_header_mismatch(answer: &Result<Answer, RpcError>) -> Option<Tally> 
     }
 }
 
-/// The snapshot after the backend has listed again (B-M-04); `None` if it no longer has the target.
+/// The snapshot after the backend has listed again (B-M-04); `None` if it no longer has the target, or
+/// that takes too long.
 async fn relisted_snapshot(
     target: &CallTarget,
     snapshot: &Snapshot,
     snapshots: &mut Snapshots,
+    begun: Instant,
 ) -> Option<Arc<Snapshot>> {
-    let backend = target.route(snapshot)?.backend;
-    snapshots.mark_unchanged();
-    backend.refresh_lists().await.then_some(())?;
-    snapshots.changed().await.ok()?;
-    let relisted = Arc::clone(&snapshots.borrow());
-    target.route(&relisted).is_some().then_some(relisted)
+    let route = target.route(snapshot)?;
+    let relisting = async {
+        let (id, number) = (route.backend.id, route.backend.refresh_lists().await?);
+        let has_it = |snapshot: &Arc<Snapshot>| {
+            let latest = snapshot.listing_numbers.get(&id);
+            latest.is_some_and(|latest| *latest >= number)
+        };
+        let relisted = Arc::clone(&*snapshots.wait_for(has_it).await.ok()?);
+        target.route(&relisted).is_some().then_some(relisted)
+    };
+    tokio::time::timeout_at(begun + route.timeout(), relisting)
+        .await
+        .ok()?
 }

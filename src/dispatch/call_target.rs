@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::backend::HttpBackend;
 use crate::backend::retry::Replay;
@@ -42,6 +43,13 @@ impl<'a> Route<'a> {
     /// The tool that a call of this kind runs, if it runs one.
     pub(super) fn tool(&self, kind: Kind) -> Option<&'a Entry> {
         self.entry.filter(|_| kind == Kind::Tool)
+    }
+
+    /// The time that a call has, from the moment it came in.
+    pub(super) fn timeout(&self) -> Duration {
+        let config = &self.backend.config;
+        let tool = self.entry.filter(|entry| entry.kind == Kind::Tool);
+        tool.map_or(config.timeout, |tool| config.timeout_of(&tool.own_name))
     }
 
     /// Whether a call may run twice. Only tools can do harm; for them the config decides first, then

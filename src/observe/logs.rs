@@ -1,5 +1,6 @@
 //! The log: on stderr, never on stdout, never blocking, and without secrets.
 
+use std::any::Any;
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
 
@@ -59,12 +60,16 @@ fn at(level: LevelFilter) -> Targets {
     targets.with_target("sentinel_gateway", level)
 }
 
-/// Logs a panic. Rust's default hook would block on a stderr that isn't read, and all calls with it.
-fn log_panic(panic: &PanicHookInfo<'_>) {
-    let payload = panic.payload();
+/// What a panic says.
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
     let formatted = payload.downcast_ref::<String>().map(String::as_str);
     let literal = payload.downcast_ref::<&str>().copied();
-    let why = formatted.or(literal).unwrap_or("no message");
+    formatted.or(literal).unwrap_or("no message")
+}
+
+/// Logs a panic. Rust's default hook would block on a stderr that isn't read, and all calls with it.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let why = panic_text(panic.payload());
     let at = panic.location().map(ToString::to_string);
     tracing::error!(at, "the gateway has a bug: please report it: {why}");
 }

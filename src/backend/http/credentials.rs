@@ -16,7 +16,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::time::Instant;
 
-use crate::backend::backoff::{Backoff, Series};
+use crate::backend::backoff::{Backoff, Series, jitter};
 use crate::config::{BackendConfig, Secret, SecretSource};
 use crate::files::{MAX_SECRET, read_configured};
 use crate::sync::Mutex;
@@ -219,7 +219,7 @@ impl Commands {
         let result = run(command).await;
         let holds = match &result {
             Ok(_) => MIN_AGE,
-            Err(_) => failures.next_delay(&mut rand::rng()),
+            Err(_) => failures.next_delay(&mut jitter()),
         };
         if result.is_ok() {
             failures.reset();
