@@ -39,6 +39,8 @@ pub(crate) use read::file::SCHEMA;
 pub use read::file::schema;
 pub use secret::{Secret, SecretSource};
 
+use crate::text::Scrubber;
+
 /// The configuration of one run. Replaced whole, never edited.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -186,9 +188,9 @@ pub struct BackendConfig {
     /// The URL to show in messages, since `url` may hold secrets: as written, variables not expanded,
     /// without user, query and fragment.
     pub shown_url: String,
-    /// The values of variables in the URL and the headers. Any of them may be a secret that a server
-    /// repeats in an answer.
-    pub expanded: Vec<Secret>,
+    /// Removes its secrets from what is written of it. Learns those of files and commands when they
+    /// are read.
+    pub(crate) scrubber: Scrubber,
     /// Which revisions of MCP are used.
     pub protocol: Protocol,
     /// Deadline of one call, including queueing, waits and retries.

@@ -26,6 +26,8 @@
 
 mod common;
 
+#[path = "faults/background.rs"]
+mod background;
 #[path = "faults/connect.rs"]
 mod connect;
 #[path = "faults/fixture.rs"]
@@ -124,6 +126,7 @@ fn selected_rows(mut arguments: impl Iterator<Item = String>) -> Vec<&'static Ro
         protocol::ROWS,
         lifecycle::ROWS,
         retry::ROWS,
+        background::ROWS,
         security::ROWS,
     ];
     let rows = sections.into_iter().flatten();

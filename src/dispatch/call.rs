@@ -55,7 +55,6 @@ pub(super) async fn call(
         && (before.executed == Executed::No || run.is_safe(&snapshot))
         && let Some(fresh) = relisted_snapshot(&target, &snapshot, &mut snapshots).await
     {
-        tracing::warn!("the headers of the call were refused: it is sent again, as listed now");
         snapshot = fresh;
         answer = run.on(&snapshot, before).await;
     }
@@ -178,5 +177,10 @@ async fn relisted_snapshot(
     backend.refresh_lists().await.then_some(())?;
     snapshots.changed().await.ok()?;
     let relisted = Arc::clone(&snapshots.borrow());
-    target.route(&relisted).is_some().then_some(relisted)
+    target.route(&relisted)?;
+    tracing::warn!(
+        backend = backend.name(),
+        "the headers of the call were refused: it is sent again, as listed now"
+    );
+    Some(relisted)
 }

@@ -14,10 +14,10 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use tokio::process::Command;
 use tokio::time::Instant;
 
-use super::scrub::Scrubber;
 use crate::config::{BackendConfig, Secret, SecretSource};
 use crate::files::read_configured;
 use crate::sync::Mutex;
+use crate::text::Reach;
 
 /// Time for a command that prints a secret. It may ask a keychain or a person.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,7 +29,6 @@ const MIN_AGE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Credentials {
     config: Arc<BackendConfig>,
-    scrubber: Scrubber,
     current: Mutex<Current>,
     /// Held while sources are read, so that they are read once for all who wait.
     reading: tokio::sync::Mutex<Commands>,
@@ -59,11 +58,8 @@ enum Freshness {
 impl Credentials {
     /// Nothing is read yet; [`resolve`](Self::resolve) does.
     pub fn new(config: Arc<BackendConfig>) -> Self {
-        let scrubber = Scrubber::new(config.url.as_ref().ok(), &config.shown_url);
-        scrubber.learn(&config.expanded);
         Self {
             config,
-            scrubber,
             current: Mutex::default(),
             reading: tokio::sync::Mutex::default(),
         }
@@ -78,6 +74,11 @@ impl Credentials {
         let headers = self.read(&mut commands, Freshness::Cached).await?;
         self.replace(headers);
         Ok(())
+    }
+
+    /// The backend's name in the config.
+    pub(super) fn backend(&self) -> &str {
+        &self.config.name
     }
 
     /// A number that changes whenever the credentials do.
@@ -122,7 +123,7 @@ impl Credentials {
 
     /// The beginning of a text of the backend: short, escaped, without secrets.
     pub fn snippet(&self, text: &[u8]) -> String {
-        self.scrubber.snippet(text)
+        self.config.scrubber.snippet(text)
     }
 
     fn is_renewable(&self) -> bool {
@@ -151,25 +152,43 @@ impl Credentials {
     ) -> Result<HeaderMap, String> {
         let mut headers = HeaderMap::new();
         if let Some(source) = &self.config.bearer {
-            let token = reveal(source, commands, freshness)
+            let token = self
+                .reveal(source, commands, freshness)
                 .await
                 .map_err(|why| format!("bearer: {why}"))?;
             let value = header_value(&format!("Bearer {}", token.reveal()))
                 .ok_or("bearer: the token has characters that no HTTP header can carry")?;
             headers.insert(AUTHORIZATION, value);
-            self.scrubber.learn(&[token]);
         }
         for (name, source) in &self.config.headers {
-            let secret = reveal(source, commands, freshness)
+            let secret = self
+                .reveal(source, commands, freshness)
                 .await
                 .map_err(|why| format!("header {name}: {why}"))?;
             let value = header_value(secret.reveal()).ok_or_else(|| {
                 format!("header {name}: the value has characters that no HTTP header can carry")
             })?;
             headers.append(HeaderName::clone(name), value);
-            self.scrubber.learn(&[secret]);
         }
         Ok(headers)
+    }
+
+    /// The secret of this source. Those that are written in the config are known to the scrubber.
+    async fn reveal(
+        &self,
+        source: &SecretSource,
+        commands: &mut Commands,
+        freshness: Freshness,
+    ) -> Result<Secret, String> {
+        let secret = match source {
+            SecretSource::Value(secret) => return Ok(secret.clone()),
+            SecretSource::Missing(why) => return Err(why.clone()),
+            SecretSource::File(path) => first_line(path).await?,
+            SecretSource::Command(command) => commands.run(command, freshness).await?,
+        };
+        let scrubber = &self.config.scrubber;
+        scrubber.learn_header(secret.reveal(), Reach::Everywhere);
+        Ok(secret)
     }
 }
 
@@ -192,19 +211,6 @@ fn header_value(text: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(text).ok()?;
     value.set_sensitive(true);
     Some(value)
-}
-
-async fn reveal(
-    source: &SecretSource,
-    commands: &mut Commands,
-    freshness: Freshness,
-) -> Result<Secret, String> {
-    match source {
-        SecretSource::Value(secret) => Ok(secret.clone()),
-        SecretSource::Missing(why) => Err(why.clone()),
-        SecretSource::File(path) => first_line(path).await,
-        SecretSource::Command(command) => commands.run(command, freshness).await,
-    }
 }
 
 async fn first_line(path: &Path) -> Result<Secret, String> {

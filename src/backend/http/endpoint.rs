@@ -97,6 +97,11 @@ impl Endpoint {
         &self.credentials
     }
 
+    /// The backend's name in the config.
+    pub(in crate::backend) fn backend(&self) -> &str {
+        self.credentials.backend()
+    }
+
     /// What every POST carries besides credentials: user agent, content type, accepted types.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
@@ -183,7 +188,11 @@ impl Endpoint {
         let mut url = url.clone();
         for redirects in 0..=MAX_REDIRECTS {
             if redirects > 0 {
-                tracing::debug!(redirects, "a redirect is followed");
+                tracing::debug!(
+                    backend = self.backend(),
+                    redirects,
+                    "a redirect is followed"
+                );
                 if let Some(trace) = trace {
                     trace.mark_redirected(body.as_ref().map_or(0, Bytes::len));
                 }
@@ -288,26 +297,39 @@ impl Endpoint {
     }
 
     /// The target of a redirect that may be followed: 307 or 308 within the same origin. Neither
-    /// header nor body is ever sent to another one.
+    /// header nor body is ever sent to another one. A server behind a proxy that ends TLS names
+    /// itself by http: that is followed by https.
     fn redirect(&self, response: &Response) -> Result<Url, BackendError> {
         let location = response
             .headers()
             .get(LOCATION)
             .and_then(|value| value.to_str().ok());
         let target = location.and_then(|location| response.url().join(location).ok());
-        match target {
-            Some(url)
-                if matches!(response.status().as_u16(), 307 | 308)
-                    && url.origin() == self.url.origin() =>
-            {
-                Ok(url)
-            }
+        let followed = matches!(response.status().as_u16(), 307 | 308);
+        match target.map(|target| self.without_downgrade(target)) {
+            Some(url) if followed && url.origin() == self.url.origin() => Ok(url),
             Some(url) => Err(BackendError::Redirected {
                 target: self.snippet(without_secrets(&url).as_bytes()),
             }),
             None => Err(BackendError::Redirected {
                 target: "an address that can't be read".into(),
             }),
+        }
+    }
+
+    /// The same URL with https and our port, if it names our own https server by http.
+    fn without_downgrade(&self, target: Url) -> Url {
+        let named_by_http = self.url.scheme() == "https"
+            && target.scheme() == "http"
+            && target.host() == self.url.host()
+            && (target.port().is_none() || target.port() == self.url.port());
+        let mut upgraded = target.clone();
+        let changed =
+            upgraded.set_scheme("https").is_ok() && upgraded.set_port(self.url.port()).is_ok();
+        if named_by_http && changed {
+            upgraded
+        } else {
+            target
         }
     }
 }
