@@ -8,6 +8,7 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod blackhole;
+pub mod body;
 pub mod canary;
 pub mod chaos_proxy;
 pub mod fake;
