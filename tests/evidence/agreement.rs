@@ -5,11 +5,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::common::PATIENCE;
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::Answer;
 use crate::common::h2::{Http2Fault, Http2Server};
@@ -18,6 +18,8 @@ use crate::common::process::{Process, gateway};
 use crate::common::reply::Reply;
 use crate::common::tls::Authority;
 
+/// Longer than usual: the machine keeps every core busy meanwhile.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// The log lines for a request that is sent again.
 const AGAIN: [&str; 3] = [
     "retrying after transient error",

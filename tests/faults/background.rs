@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -14,6 +14,7 @@ use crate::table::{Row, Run, rows};
 
 pub const ROWS: &[Row] = rows! {
     "93" Config "log lines that a backend causes without end" => "ten a minute of each message and then their number; 1 KiB a line", fault_93_log_flood;
+    "98" Config "a server that makes the gateway connect, open, list or run its secret's command again and again" => "each has a least wait that grows, whatever the server asks for", fault_98_reconnects;
 };
 
 /// Messages of one flood.
@@ -177,4 +178,179 @@ fn check_log(log: &str) -> bool {
         "{most:?} of {lines:#?}"
     );
     left_out
+}
+
+/// How long a loop runs.
+const WINDOW: Duration = Duration::from_millis(1_500);
+/// Attempts of one kind in that time: one is free, the others are 100 ms, 200 ms, … apart.
+const MOST: usize = 8;
+
+/// A backend that causes something again and again, and what is counted.
+struct Loop {
+    variant: &'static str,
+    bad: FakeBackend,
+    counted: &'static [&'static str],
+    /// Makes calls in a loop, each as soon as the last is answered.
+    calls: bool,
+    /// Closes all connections in a loop.
+    cuts: bool,
+}
+
+fn looping(variant: &'static str, bad: FakeBackend, counted: &'static [&'static str]) -> Loop {
+    Loop {
+        variant,
+        bad,
+        counted,
+        calls: false,
+        cuts: false,
+    }
+}
+
+impl Loop {
+    fn with_calls(mut self) -> Self {
+        self.calls = true;
+        self
+    }
+
+    fn with_cuts(mut self) -> Self {
+        self.cuts = true;
+        self
+    }
+}
+
+fn fault_98_reconnects(run: &Run<'_>) {
+    for case in stream_loops().into_iter().chain(connection_loops()) {
+        run.set_variant(case.variant);
+        check_loop(run, case);
+    }
+}
+
+/// Streams that end at once.
+fn stream_loops() -> [Loop; 4] {
+    let ended = |text: &str| Reply::sse().body(text);
+    let other = notification("notifications/other", json!({}));
+    let with_get = |reply: Reply| {
+        let bad = default_backend();
+        bad.always("GET", reply);
+        bad
+    };
+    let acknowledged = notification("notifications/subscriptions/acknowledged", json!({}));
+    let modern = default_backend().modern();
+    modern.always("subscriptions/listen", Reply::sse().event(acknowledged));
+    // Every other GET opens a stream; the session seems to be lost at the next.
+    let mut gets = 0;
+    let lost = default_backend().respond_with(move |request| {
+        (request.http_method == "GET").then(|| {
+            gets += 1;
+            match gets % 2 {
+                1 => Reply::sse().body("retry: 0\n\n"),
+                _ => Reply::status(404),
+            }
+        })
+    });
+    [
+        looping(
+            "GET streams with retry: 0",
+            with_get(ended("retry: 0\n\n")),
+            &["GET"],
+        ),
+        looping(
+            "GET streams of one event, with retry: 0",
+            with_get(ended(&format!("id: 1\nretry: 0\ndata: {other}\n\n"))),
+            &["GET"],
+        ),
+        looping("subscription streams", modern, &["subscriptions/listen"]),
+        looping("retry: 0 and then GET is 404", lost, &["GET", "initialize"]),
+    ]
+}
+
+/// Connections that are lost or never made, and lists that are always out of date.
+fn connection_loops() -> [Loop; 6] {
+    let lost = || {
+        let bad = default_backend();
+        bad.always("tools/call", Reply::status(404));
+        bad
+    };
+    // It lists once; then it refuses to have a session.
+    let mut handshakes = 0;
+    let refusing = default_backend().respond_with(move |request| match request.kind() {
+        "initialize" => {
+            handshakes += 1;
+            (handshakes > 1).then(|| Reply::error(-32000, "not now"))
+        }
+        "tools/call" => Some(Reply::status(404)),
+        _ => None,
+    });
+    let mismatch = default_backend().modern();
+    mismatch.always(
+        "tools/call",
+        Reply::json_as(400, &message::error(-32020, "wrong headers")),
+    );
+    let changing = default_backend().with_get().respond_with(|_| None);
+    [
+        looping("sessions lost at each call", lost(), &["initialize"]).with_calls(),
+        looping(
+            "handshakes refused while calls wait",
+            refusing,
+            &["initialize"],
+        )
+        .with_calls(),
+        looping(
+            "streams of HTTP+SSE that break",
+            default_backend().http_sse(),
+            &["initialize"],
+        )
+        .with_cuts(),
+        looping("calls with the wrong headers", mismatch, &["tools/list"]).with_calls(),
+        looping("credentials refused", unauthorized(), &["initialize"]).with_calls(),
+        looping("lists that always change", changing, &["tools/list"]),
+    ]
+}
+
+/// Accepts the credentials for everything but calls.
+fn unauthorized() -> FakeBackend {
+    let bad = default_backend();
+    bad.always(
+        "tools/call",
+        Reply::status(401).header("www-authenticate", "Bearer"),
+    );
+    bad
+}
+
+fn check_loop(run: &Run<'_>, case: Loop) {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = folder.path().join("runs");
+    let command = format!("echo x >> {0}; wc -l < {0}", runs.display());
+    let bearer = format!("bearer = {{ command = ['sh', '-c', '{command}'] }}");
+    let plan = plan_with(run, Arc::new(case.bad)).entry(&bearer).retries(0);
+    let mut fixture = plan.gateway("startup_wait_ms = 300").start();
+    let counts = |fixture: &Fixture<'_>| -> Vec<usize> {
+        let of = |kind: &&str| fixture.bad.requests_of(kind).len();
+        case.counted.iter().map(of).collect()
+    };
+    let (before, begun) = (counts(&fixture), Instant::now());
+    while begun.elapsed() < WINDOW {
+        if case.calls {
+            let _ = fixture.client().call("look", json!({}));
+        } else if case.variant.starts_with("lists") {
+            change_lists(&fixture, 1);
+        } else {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        if case.cuts {
+            fixture.bad.cut_connections();
+        }
+    }
+    let after = counts(&fixture);
+    for ((kind, before), after) in case.counted.iter().zip(before).zip(after) {
+        let more = after - before;
+        assert!(more <= MOST, "{more} × {kind} in {WINDOW:?}");
+        run.note(format!("{}: {more} × {kind}", case.variant));
+    }
+    fixture.check_good_backend();
+    let ran = std::fs::read_to_string(&runs)
+        .unwrap_or_default()
+        .lines()
+        .count();
+    assert!((1..=2).contains(&ran), "the command ran {ran} times");
 }

@@ -114,10 +114,8 @@ impl<'a> ResponseReader<'a> {
         mut response: Response,
         mut decoder: Decoder,
     ) -> Result<Outcome, BackendError> {
-        let (mut server_requests, mut cursor) = (
-            ServerRequests::new(self.endpoint.backend()),
-            Cursor::default(),
-        );
+        let (mut server_requests, mut cursor) =
+            (ServerRequests::new(self.endpoint.backend()), Cursor::new());
         loop {
             let end = self
                 .one_response(
@@ -140,6 +138,7 @@ impl<'a> ResponseReader<'a> {
                 }
                 None => return Err(broken),
             };
+            cursor.reopened();
             decoder = self.decoder();
         }
     }
