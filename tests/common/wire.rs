@@ -141,7 +141,7 @@ pub(super) async fn write_reply(
     }
     let mut head = head(reply, bytes_of(&steps).len());
     for step in &steps {
-        if !matches!(step, Step::Hold(_)) {
+        if !matches!(step, Step::Hold(_) | Step::Delay(_)) {
             send(stream, &std::mem::take(&mut head), None).await?;
         }
         match step {
@@ -157,7 +157,7 @@ pub(super) async fn write_reply(
                     return None;
                 }
             },
-            Step::Pause(pause) => tokio::select! {
+            Step::Pause(pause) | Step::Delay(pause) => tokio::select! {
                 () = tokio::time::sleep(*pause) => {}
                 () = hung_up(stream) => return None,
             },

@@ -313,6 +313,9 @@ fn http2_agrees() {
         let (.., requests) = expected;
         assert_eq!(20 - h2.faults_left() as u64, requests, "{name}");
         assert_eq!(called.again, requests - 1, "{name}");
+        // The session is as good as before.
+        let handshakes = fake.requests_of("initialize").len();
+        assert_eq!(handshakes, 1, "{name}");
     }
 }
 
