@@ -7,6 +7,7 @@
 mod credentials;
 mod endpoint;
 mod media;
+mod side_requests;
 mod transport_error;
 
 pub use credentials::Credentials;
@@ -14,4 +15,5 @@ pub(super) use endpoint::Beginning;
 pub use endpoint::{Endpoint, InFlightGuard};
 
 pub(super) use media::{Media, is_event_stream};
+pub(super) use side_requests::SideRequests;
 pub(super) use transport_error::classify;

@@ -13,7 +13,7 @@ mod server_requests;
 mod session_lost;
 pub mod sse;
 
-pub(super) use handler::delivered;
+pub(super) use handler::deliver;
 pub use handler::{NoResponse, NoopHandler, Responder, ResponseSink, ServerMessageHandler};
 pub(super) use pending::{PendingRequests, StreamItem, StreamRouter};
 pub(super) use reader::RefusalBody;

@@ -14,6 +14,7 @@ use reqwest::header::{
 use reqwest::{Body, Client, Method, Request, Response, StatusCode, Url};
 
 use super::credentials::Credentials;
+use super::side_requests::SideRequests;
 use super::transport_error;
 use crate::backend::error::{BackendError, Challenge};
 use crate::backend::retry::retry_after;
@@ -31,8 +32,9 @@ const ERROR_BODY: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Endpoint {
     clients: Clients,
-    /// Exchanges in flight.
-    in_flight: AtomicUsize,
+    /// Exchanges in flight of the client that keeps its connections.
+    kept_in_flight: AtomicUsize,
+    side_requests: Arc<SideRequests>,
     url: Url,
     credentials: Arc<Credentials>,
     headers: HeaderMap,
@@ -83,13 +85,27 @@ impl Endpoint {
         );
         Ok(Self {
             clients,
-            in_flight: AtomicUsize::new(0),
+            kept_in_flight: AtomicUsize::new(0),
+            side_requests: Arc::new(SideRequests::new()),
             url,
             credentials,
             headers,
             max_message_bytes,
             budget,
         })
+    }
+
+    /// Shares this limit on exchanges beside calls with other endpoints of the backend.
+    pub(in crate::backend) fn sharing(self, side_requests: Arc<SideRequests>) -> Self {
+        Self {
+            side_requests,
+            ..self
+        }
+    }
+
+    /// The limit on exchanges beside calls.
+    pub(in crate::backend) fn side_requests(&self) -> &SideRequests {
+        &self.side_requests
     }
 
     /// The credentials that every request carries.
@@ -213,18 +229,17 @@ impl Endpoint {
         })
     }
 
-    /// The client for one more exchange, and the guard that counts it.
+    /// The client for one more exchange, and the guard that counts it. While few exchanges of the
+    /// client that keeps its connections are in flight, it is that one: so none of those is idle
+    /// while the other client opens one.
     fn client(&self) -> (&Client, InFlightGuard<'_>) {
-        let others = self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let few = others < MAX_IDLE_PER_HOST;
-        (
-            if few {
-                &self.clients.kept
-            } else {
-                &self.clients.burst
-            },
-            InFlightGuard(&self.in_flight),
-        )
+        let others = self.kept_in_flight.fetch_add(1, Ordering::Relaxed);
+        let kept = InFlightGuard(Some(&self.kept_in_flight));
+        match others < MAX_IDLE_PER_HOST {
+            true => (&self.clients.kept, kept),
+            // Dropping the guard takes the count back.
+            false => (&self.clients.burst, InFlightGuard(None)),
+        }
     }
 
     /// Sends a request without a body, such as DELETE, and returns its status alone.
@@ -239,7 +254,8 @@ impl Endpoint {
         let mut request = Request::new(method, self.url.clone());
         *request.headers_mut() = headers.clone();
         self.credentials.apply(request.headers_mut());
-        let sent = self.clients.kept.execute(request).await;
+        let (client, _in_flight) = self.client();
+        let sent = client.execute(request).await;
         sent.map(|response| response.status())
             .map_err(transport_error::classify)
     }
@@ -343,13 +359,16 @@ pub struct Beginning {
     pub(crate) is_whole: bool,
 }
 
-/// Counts an exchange in flight. To be held until the response has been read.
+/// Counts an exchange of the client that keeps its connections; `None` for the other client. To be
+/// held until the response has been read.
 #[derive(Debug)]
-pub struct InFlightGuard<'a>(&'a AtomicUsize);
+pub struct InFlightGuard<'a>(Option<&'a AtomicUsize>);
 
 impl Drop for InFlightGuard<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        if let Some(in_flight) = self.0 {
+            in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use super::http_sse::HttpSseTransport;
 use super::server_profile::{Negotiated, ServerProfile};
 use crate::backend::error::BackendError;
 use crate::backend::http::{Credentials, Endpoint};
-use crate::backend::stream::{NoopHandler, PendingRequests, ServerMessageHandler, delivered};
+use crate::backend::stream::{NoopHandler, PendingRequests, ServerMessageHandler, deliver};
 use crate::call_report::CallTrace;
 use crate::observe::request_span::RequestSpan;
 use crate::protocol::era::modern::ResultType;
@@ -283,25 +283,15 @@ impl Connection {
         }
         let connection = Arc::clone(self);
         self.background.spawn(RequestSpan::carry(async move {
-            let sent = tokio::time::timeout(
-                BEST_EFFORT_TIMEOUT,
-                connection.notify(method, params.as_ref()),
-            );
-            if let Ok(Err(error)) = sent.await {
+            let side_requests = connection.endpoint.side_requests();
+            let sent = connection.notify(method, params.as_ref());
+            if let Ok(Err(error)) = side_requests.run(BEST_EFFORT_TIMEOUT, sent).await {
                 tracing::debug!(backend = connection.backend(), method, %error, "a notification was not taken");
             }
         }));
     }
 
-    /// Fire-and-forget request; the response is ignored.
-    pub(crate) fn request_in_background(self: &Arc<Self>, method: &'static str, params: RawJson) {
-        let connection = Arc::clone(self);
-        self.background.spawn(RequestSpan::carry(async move {
-            connection.request_best_effort(method, &params).await;
-        }));
-    }
-
-    /// The same, but waits up to two seconds for the response.
+    /// Sends a request whose response changes nothing, and waits up to two seconds for it.
     pub(in crate::backend) async fn request_best_effort(
         self: &Arc<Self>,
         method: &str,
@@ -310,8 +300,9 @@ impl Connection {
         let (id, trace) = (fresh_id(), CallTrace::start());
         let us = ClientProfile::ourselves();
         let attempt = Attempt::plain(&id, method, Some(params), &us, &trace);
-        match tokio::time::timeout(BEST_EFFORT_TIMEOUT, self.request(&attempt, &NoopHandler)).await
-        {
+        let side_requests = self.endpoint.side_requests();
+        let sent = self.request(&attempt, &NoopHandler);
+        match side_requests.run(BEST_EFFORT_TIMEOUT, sent).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => {
                 tracing::debug!(backend = self.backend(), method, %error, "a best-effort request failed");
@@ -346,14 +337,15 @@ impl Connection {
         }
         if self.in_session {
             let delete = self.endpoint.send_empty(Method::DELETE, &self.headers);
-            let _ = tokio::time::timeout(BEST_EFFORT_TIMEOUT, delete).await;
+            let side_requests = self.endpoint.side_requests();
+            let _ = side_requests.run(BEST_EFFORT_TIMEOUT, delete).await;
         }
     }
 
     /// POSTs our response to a request of the server, under the server's own id.
     fn answer(&self, id: Id, outcome: Outcome) -> BoxFuture<'_, Result<(), BackendError>> {
         let body = message::response(Some(&id), &outcome);
-        async move { delivered(self.backend(), self.post(body).await) }.boxed()
+        deliver(&self.endpoint, self.post(body)).boxed()
     }
 
     async fn post(&self, body: Bytes) -> Result<(), BackendError> {

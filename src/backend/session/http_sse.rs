@@ -19,7 +19,7 @@ use crate::backend::http::{Endpoint, classify, is_event_stream};
 use crate::backend::stream::sse::Decoder;
 use crate::backend::stream::{
     PendingRequests, RefusalBody, ResponseReader, ServerMessageHandler, StreamItem, StreamRouter,
-    delivered, open_get,
+    deliver, open_get,
 };
 use crate::call_report::CallTrace;
 use crate::protocol::{Era, Id, Outcome, message};
@@ -247,7 +247,7 @@ async fn read(
 
 fn answer(post: &Post, id: Id, outcome: Outcome) -> BoxFuture<'_, Result<(), BackendError>> {
     let body = message::response(Some(&id), &outcome);
-    async move { delivered(post.endpoint.backend(), post.send(body, None).await) }.boxed()
+    deliver(&post.endpoint, post.send(body, None)).boxed()
 }
 
 async fn within<T>(

@@ -111,7 +111,8 @@ impl Supervisor {
             context.max_message_bytes,
             context.budget,
         );
-        let endpoint = Arc::new(self.limited("give its secrets", resolving).await?);
+        let endpoint = self.limited("give its secrets", resolving).await?;
+        let endpoint = Arc::new(endpoint.sharing(context.side_requests));
         let known = match config.protocol {
             Protocol::Legacy => Some(Era::Legacy),
             Protocol::Auto => self.era,
