@@ -82,6 +82,8 @@ pub(crate) fn success(request: &Request) -> Action {
 /// What a server of this kind does with this request. `may_lose`: it may do what makes the gateway
 /// connect anew.
 pub(crate) fn choose(rng: &mut Rng, kind: Kind, may_lose: bool, request: &Request) -> Action {
+    // One disturbance a wave: it may break the call that ends it too.
+    let first = request.params()["arguments"]["first"] == true;
     let chosen = match rng.below(100) {
         0..14 => success(request),
         14..22 => late_success(rng, request),
@@ -89,8 +91,8 @@ pub(crate) fn choose(rng: &mut Rng, kind: Kind, may_lose: bool, request: &Reques
         30..62 => status(rng, kind, may_lose, request),
         62..84 if !matches!(kind, Kind::HttpSse | Kind::Http2) => cut(rng, request),
         84..90 if kind != Kind::Http2 => nonsense(rng, request),
-        90..94 if kind != Kind::Http2 => cancelled(rng, request),
-        94..97 => disturbed(rng, kind, may_lose, request),
+        91..97 if first => disturbed(rng, kind, may_lose, request),
+        90..95 if kind != Kind::Http2 => cancelled(rng, request),
         97..99 if matches!(kind, Kind::InSession | Kind::WithoutSession) => resumed(rng, request),
         _ if kind == Kind::Http2 => status(rng, kind, may_lose, request),
         _ => action("hang-up", "hangs up", true, hang_up(rng)),

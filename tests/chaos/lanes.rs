@@ -153,7 +153,7 @@ impl Lanes {
             return Vec::new();
         }
         if lane.unproven.is_some() {
-            let call = self.call(at, true);
+            let call = self.call(at, &json!({ "good": true }));
             self.lanes[at].good = Some(self.next - 1);
             return vec![call];
         }
@@ -161,10 +161,13 @@ impl Lanes {
             return Vec::new();
         }
         lane.unproven = Some(Instant::now());
-        (0..WAVE).map(|_| self.call(at, false)).collect()
+        (0..WAVE)
+            .map(|place| self.call(at, &json!({ "first": place == 0 })))
+            .collect()
     }
 
-    fn call(&mut self, at: usize, good: bool) -> String {
+    /// A call with these arguments.
+    fn call(&mut self, at: usize, more: &Value) -> String {
         let number = self.next;
         self.next += 1;
         let lane = &mut self.lanes[at];
@@ -172,7 +175,9 @@ impl Lanes {
         self.lane_of.insert(number, at);
         self.ledger.lock().unwrap().sent(number, &lane.backend);
         let name = format!("{}__act", lane.backend);
-        let mut params = json!({ "name": name, "arguments": { "call": number, "good": good } });
+        let mut arguments = more.clone();
+        arguments["call"] = json!(number);
+        let mut params = json!({ "name": name, "arguments": arguments });
         if self.rng.one_in(2) {
             params["_meta"]["progressToken"] = json!(number);
         }
@@ -185,7 +190,7 @@ impl Lanes {
                 params["_meta"][format!("io.modelcontextprotocol/{key}")] = value;
             }
         }
-        if !good && self.rng.one_in(CANCELLED_AT_ONCE) {
+        if more["good"] != true && self.rng.one_in(CANCELLED_AT_ONCE) {
             // At the end of the run nobody listens any more.
             let _ = self.cancels.send(number);
         }

@@ -217,9 +217,10 @@ fn disturb(fakes: &[Arc<FakeBackend>], disturbances: &Receiver<Disturbance>) {
         match beside {
             Beside::Cancel => {}
             Beside::ForgetSessions => drop(fake.forget_sessions()),
-            Beside::CutConnections => drop(fake.cut_connections()),
-            Beside::ResetConnection => drop(fake.on_connect(&[OnConnect::Reset])),
-            Beside::CloseConnection => drop(fake.on_connect(&[OnConnect::HangUp])),
+            // One broken connection for each disturbance.
+            Beside::CutConnections => drop(fake.set_on_connect(&[]).cut_connections()),
+            Beside::ResetConnection => drop(fake.set_on_connect(&[OnConnect::Reset])),
+            Beside::CloseConnection => drop(fake.set_on_connect(&[OnConnect::HangUp])),
             Beside::ChangeEra => {
                 modern[at] = !modern[at];
                 fake.change_era(modern[at]);
