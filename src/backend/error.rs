@@ -169,7 +169,7 @@ pub enum ConnectKind {
     /// The name can't be resolved.
     Dns,
     /// The server said on an open connection that it does not process the request (RFC 9113,
-    /// section 8.7), or had closed the stream that responses come on.
+    /// section 8.7).
     NotTaken,
     /// The gateway is shutting down.
     ShuttingDown,
@@ -305,12 +305,14 @@ impl BackendError {
         )
     }
 
-    /// Whether the connection can't be used any more.
+    /// Whether the connection can't be used any more. A server that takes no more requests on an
+    /// HTTP/2 connection, or not this one, still knows the session.
     pub(crate) fn ends_connection(&self) -> bool {
-        matches!(
-            self,
-            Self::SessionLost { .. } | Self::EraChanged | Self::Connect { .. }
-        )
+        match self {
+            Self::SessionLost { .. } | Self::EraChanged => true,
+            Self::Connect { kind, .. } => *kind != ConnectKind::NotTaken,
+            _ => false,
+        }
     }
 
     /// What happened and what to do, in one line for `check`, the log and the client.

@@ -59,7 +59,6 @@ pub(super) async fn call(
         && (before.executed == Executed::No || run.is_safe(&snapshot))
         && let Some(fresh) = relisted_snapshot(&target, &snapshot, &mut snapshots, begun).await
     {
-        tracing::warn!("the headers of the call were refused: it is sent again, as listed now");
         snapshot = fresh;
         answer = run.on(&snapshot, before).await;
     }
@@ -206,7 +205,12 @@ async fn relisted_snapshot(
         let relisted = Arc::clone(&*snapshots.wait_for(has_it).await.ok()?);
         target.route(&relisted).is_some().then_some(relisted)
     };
-    tokio::time::timeout_at(begun + route.timeout(), relisting)
+    let relisted = tokio::time::timeout_at(begun + route.timeout(), relisting)
         .await
-        .ok()?
+        .ok()??;
+    tracing::warn!(
+        backend = route.backend.name(),
+        "the headers of the call were refused: it is sent again, as listed now"
+    );
+    Some(relisted)
 }

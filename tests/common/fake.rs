@@ -254,6 +254,12 @@ impl FakeBackend {
         self
     }
 
+    /// Sets the faults of the next connections, in place of those that were set before.
+    pub fn set_on_connect(&self, faults: &[OnConnect]) -> &Self {
+        *self.shared.on_connect.lock().unwrap() = faults.to_vec();
+        self
+    }
+
     /// Removes all sessions, as a restart does.
     pub fn forget_sessions(&self) -> &Self {
         if let Some(sessions) = &mut self.server().sessions {

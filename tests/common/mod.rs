@@ -9,11 +9,14 @@
 
 pub mod beside;
 pub mod blackhole;
+pub mod body;
 pub mod canary;
 pub mod chaos_proxy;
+pub mod duration;
 pub mod fake;
 pub mod gate;
 pub mod gateway;
+pub mod gateway_log;
 pub mod h2;
 pub mod headers;
 mod http_sse;
