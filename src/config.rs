@@ -28,6 +28,7 @@ use reqwest::header::HeaderName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::shell;
 pub(crate) use check::url::is_loopback;
 pub use environment::Environment;
 pub use load::load;
@@ -54,6 +55,23 @@ pub struct Config {
     pub(crate) lock: LockFile,
     /// The folder for state that is kept between runs; `None` where nothing is kept.
     pub(crate) state_folder: Option<PathBuf>,
+}
+
+impl Config {
+    /// What to type to accept the current definition of a backend's tool, or with `None` to see all
+    /// that have changed: for messages. `None` where accepted definitions aren't kept.
+    pub(crate) fn pin_command(&self, backend: &str, tool: Option<&str>) -> Option<String> {
+        let file = self.source.as_ref().filter(|_| self.lock.path.is_ok())?;
+        let what = match tool {
+            Some(tool) => shell::word(&format!("{backend}/{tool}")).into_owned(),
+            None => format!("{backend} --dry-run"),
+        };
+        let file = file.display().to_string();
+        Some(format!(
+            "sentinel-gateway --config {} pin {what}",
+            shell::word(&file)
+        ))
+    }
 }
 
 /// The `[gateway]` table.
@@ -207,6 +225,8 @@ pub struct BackendConfig {
     pub bearer: Option<SecretSource>,
     /// Additional headers of every request, in the order of the file.
     pub headers: Vec<(HeaderName, SecretSource)>,
+    /// Whether the URL, `bearer` or a header holds what a server may take for a credential.
+    pub(crate) has_credentials: bool,
     /// CA and client certificate.
     pub tls: TlsConfig,
     /// Whether credentials may be sent over plain http to another machine.

@@ -42,7 +42,7 @@ pub(super) struct Cli {
     #[command(flatten)]
     config: ConfigArgs,
 
-    /// Level of the log on stderr [default: RUST_LOG, or info]
+    /// Level of the log on stderr [default: RUST_LOG, or info on a terminal, else warn]
     #[arg(long, global = true, value_enum, value_name = "LEVEL")]
     pub(super) log_level: Option<LogLevel>,
 

@@ -24,6 +24,7 @@ const SURVEY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The state of all backends, and the catalog built from their listings.
 pub(super) struct BackendSurvey {
+    pub(super) config: Arc<Config>,
     /// In config order.
     pub(super) members: Vec<SurveyedBackend>,
     /// The catalog as listed to clients, and the rejected items.
@@ -71,7 +72,11 @@ impl BackendSurvey {
         }
         let sources: Vec<Source<'_>> = members.iter().map(SurveyedBackend::source).collect();
         let built = Catalog::build(&config.gateway, &sources, &Names::default());
-        Self { members, built }
+        Self {
+            config,
+            members,
+            built,
+        }
     }
 
     /// The backend with this id.

@@ -97,6 +97,7 @@ impl Checker<'_> {
             retries: written.retries,
             retry_tools: written.retry_tools,
             max_in_flight: written.max_in_flight,
+            has_credentials: has_credentials(&written_url.value, &written),
             bearer,
             headers,
             tls,
@@ -192,19 +193,23 @@ fn is_backend_name(name: &str) -> bool {
 
 /// Credentials are sent to another machine only over https, unless the user allows plain http.
 fn require_encryption(url: Url, written_url: &str, written: &Backend) -> Result<Url, String> {
-    let is_secret = |(name, form): &(Located<String>, Located<HeaderForm>)| match &form.value {
-        HeaderForm::Text(text) => has_variables(text) || url::names_a_secret(&name.value),
-        HeaderForm::Secret(_) => true,
-    };
-    let has_credentials = written.bearer.is_some()
-        || written.headers.0.iter().any(is_secret)
-        || url::has_secret_query(written_url);
     let is_exposed = url.scheme() == "http" && !url::is_loopback(&url);
-    if has_credentials && is_exposed && !written.allow_insecure {
+    if is_exposed && !written.allow_insecure && has_credentials(written_url, written) {
         return Err(
             "credentials would travel unencrypted to another machine; use https, or set allow_insecure = true if the network is trusted"
                 .to_owned(),
         );
     }
     Ok(url)
+}
+
+/// Whether a request carries what probably is a credential.
+fn has_credentials(written_url: &str, written: &Backend) -> bool {
+    let is_secret = |(name, form): &(Located<String>, Located<HeaderForm>)| match &form.value {
+        HeaderForm::Text(text) => has_variables(text) || url::names_a_secret(&name.value),
+        HeaderForm::Secret(_) => true,
+    };
+    written.bearer.is_some()
+        || written.headers.0.iter().any(is_secret)
+        || url::has_secret_query(written_url)
 }

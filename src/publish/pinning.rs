@@ -26,6 +26,7 @@ const DIFF_TIME: Duration = Duration::from_millis(20);
 /// Checks every listing against the pins.
 #[derive(Debug)]
 pub(super) struct PinCheck {
+    config: Arc<Config>,
     pins: Pins,
     state: StateStore,
     /// By the names of backend and tool.
@@ -43,9 +44,10 @@ struct LogHistory {
 }
 
 impl PinCheck {
-    pub(super) fn new(config: &Config, state: StateStore) -> Self {
+    pub(super) fn new(config: Arc<Config>, state: StateStore) -> Self {
         Self {
             pins: Pins::new(Arc::clone(&config.lock.lock)),
+            config,
             state,
             logged: HashMap::new(),
             too_many: HashSet::new(),
@@ -88,9 +90,9 @@ impl PinCheck {
         changed.retain(|change| self.log_once(change));
         let (backend, begun) = (&*config.name, Instant::now());
         let effect = match config.tools.pin {
-            PinMode::Block => "it is withheld until `sentinel-gateway pin` accepts it",
+            PinMode::Block => "it is withheld",
             PinMode::Warn | PinMode::Off => {
-                "it is served; `sentinel-gateway pin` accepts it, tools.pin = \"block\" withholds such tools"
+                "it is served; tools.pin = \"block\" withholds such tools"
             }
         };
         for change in changed.iter().take(MAX_LOGGED) {
@@ -100,13 +102,20 @@ impl PinCheck {
             tracing::warn!(
                 backend,
                 tool,
+                accept = self.config.pin_command(backend, Some(tool)),
                 diff = diff.map(tracing::field::debug),
                 "{change}: {effect}"
             );
         }
         if changed.len() > MAX_LOGGED {
             let tools = changed.len() - MAX_LOGGED;
-            tracing::warn!(backend, tools, "and more tools have changed: {effect}");
+            let show = self.config.pin_command(backend, None);
+            tracing::warn!(
+                backend,
+                tools,
+                show,
+                "and more tools have changed: {effect}"
+            );
         }
     }
 

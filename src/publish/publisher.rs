@@ -85,7 +85,7 @@ impl Publisher {
         let ids = backends.iter().map(|backend| backend.id);
         Self {
             parts: ids.map(|id| (id, Part::default())).collect(),
-            pin_check: PinCheck::new(&config, state.clone()),
+            pin_check: PinCheck::new(Arc::clone(&config), state.clone()),
             state,
             // Without backends there is nothing to wait for.
             settled: backends.is_empty(),
@@ -202,12 +202,15 @@ impl Publisher {
             let Some(cached) = self.cache.get(backend.id, backend.name()) else {
                 continue;
             };
-            tracing::warn!(
-                backend = backend.name(),
-                tools = cached.listing.items(Kind::Tool).len(),
-                last_contact = age(cached.at),
-                "it is not connected yet: what it listed at last contact is served, and a call connects first"
-            );
+            // At the end the wait is cut short, and that says nothing about the backend.
+            if !self.closing {
+                tracing::warn!(
+                    backend = backend.name(),
+                    tools = cached.listing.items(Kind::Tool).len(),
+                    last_contact = age(cached.at),
+                    "it is not connected yet: what it listed at last contact is served, and a call connects first"
+                );
+            }
             let backend_listing = BackendListing::read(&backend.config, &cached.listing);
             part.backend_listing = Some(self.pin_check.check(&backend.config, backend_listing));
         }

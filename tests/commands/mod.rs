@@ -9,6 +9,8 @@ use crate::common::{canary, process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+mod words;
+
 /// The binary with its own config and none of the machine's settings.
 struct Shell {
     folder: TempDir,

@@ -80,6 +80,11 @@ impl Credentials {
         Ok(())
     }
 
+    /// Whether the config has any for this backend.
+    pub(super) fn are_configured(&self) -> bool {
+        self.config.has_credentials
+    }
+
     /// A number that changes whenever the credentials do.
     pub(crate) fn generation(&self) -> u64 {
         self.current.lock().generation

@@ -60,6 +60,8 @@ pub(super) async fn supervise(
         reconnect: Reconnect::default(),
     };
     tokio::select! {
+        // What the end interrupts is not reported.
+        biased;
         () = shutting_down.cancelled() => {}
         () = supervisor.run() => {}
     }
@@ -93,6 +95,10 @@ impl Supervisor {
                     // The gateway is gone.
                     None => return,
                 },
+                Err(BackendError::Connect {
+                    kind: ConnectKind::ShuttingDown,
+                    ..
+                }) => return,
                 Err(error) => self.wait(error).await,
             }
         }

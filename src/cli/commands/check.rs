@@ -11,7 +11,7 @@ use crate::cli::survey::{BackendSurvey, SurveyedBackend};
 use crate::cli::terminal::{
     BAD, CAUTION, Cell, DIM, GOOD, PLAIN, Side, Table, one_line, print_result,
 };
-use crate::config::{Config, PinMode};
+use crate::config::{Config, Pin, PinMode};
 use crate::protocol::Kind;
 use crate::state::age;
 
@@ -206,7 +206,8 @@ fn notes(surveyed: &SurveyedBackend, survey: &BackendSurvey) -> Vec<String> {
         .filter(|_| config.tools.pin == PinMode::Warn)
         .map(|change| {
             let tool = &change.now.tool;
-            format!("tools/list: {tool}: {change}; `sentinel-gateway pin --dry-run` shows it")
+            let accept = accept_hint(survey, &change.now);
+            format!("tools/list: {tool}: {change}{accept}")
         });
     let rejected = survey
         .built
@@ -218,4 +219,10 @@ fn notes(surveyed: &SurveyedBackend, survey: &BackendSurvey) -> Vec<String> {
             format!("{list}: {} is withheld: {}", item.name, item.reason)
         });
     failed.chain(stale).chain(changed).chain(rejected).collect()
+}
+
+/// What to type to accept a changed definition.
+fn accept_hint(survey: &BackendSurvey, now: &Pin) -> String {
+    let command = survey.config.pin_command(&now.backend, Some(&now.tool));
+    command.map_or_else(String::new, |command| format!("; {command} accepts it"))
 }

@@ -47,7 +47,7 @@ pub(super) async fn pin(config: Config, args: &Args) -> u8 {
     let result = if args.json {
         report.print_json(&mut io::stdout().lock())
     } else {
-        report.print(&path, &mut anstream::stdout().lock())
+        report.print(&survey.config, &path, &mut anstream::stdout().lock())
     };
     print_result(result, code)
 }
@@ -179,7 +179,7 @@ impl Report {
         writeln!(out)
     }
 
-    fn print(&self, lock: &Path, out: &mut impl Write) -> io::Result<()> {
+    fn print(&self, config: &Config, lock: &Path, out: &mut impl Write) -> io::Result<()> {
         for row in &self.tools {
             let (word, style) = match row.state {
                 State::New => ("new", GOOD),
@@ -195,6 +195,11 @@ impl Report {
             for line in row.diff.iter().flat_map(|diff| diff.lines()) {
                 writeln!(out, "  {}", lines(line))?;
             }
+            let accept = config.pin_command(&row.backend, Some(&row.tool));
+            let accept = accept.filter(|_| row.state == State::Changed && !self.accepted);
+            if let Some(accept) = accept {
+                writeln!(out, "  {DIM}accept it:{DIM:#} {}", one_line(&accept))?;
+            }
         }
         let count = |state| self.tools.iter().filter(|row| row.state == state).count();
         let (new, changed) = (count(State::New), count(State::Changed));
@@ -207,7 +212,7 @@ impl Report {
             ),
             (_, false) => writeln!(
                 out,
-                "{CAUTION}nothing is accepted yet:{CAUTION:#} {new} new, {changed} changed; without --dry-run they are written to {file}"
+                "{CAUTION}nothing is accepted yet:{CAUTION:#} {new} new, {changed} changed; without --dry-run and without a name, all of them are written to {file}"
             ),
         }
     }
