@@ -2,12 +2,10 @@
 //!
 //! A [`Catalog`] is built from listings, is never changed, and is the same for the same input. A
 //! listing is read once into a [`BackendListing`]; a merge copies no definition that stays the
-//! same. Owns the names that clients see ([`names`]), which definitions they see ([`item`],
-//! [`clean`]) and the mapping from a name or URI back to a backend. Pure; it must not know
+//! same. Owns the names that clients see ([`names`]), which definitions they see ([`item`]) and the mapping from a name or URI back to a backend. Pure; it must not know
 //! connections, sessions or time, and identifies a backend by its [`BackendId`].
 
 mod backend_listing;
-mod clean;
 mod item;
 mod names;
 mod pins;

@@ -40,6 +40,8 @@ pub(crate) use read::file::SCHEMA;
 pub use read::file::schema;
 pub use secret::{Secret, SecretSource};
 
+use crate::text::Scrubber;
+
 /// The configuration of one run. Replaced whole, never edited.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -204,9 +206,9 @@ pub struct BackendConfig {
     /// The URL to show in messages, since `url` may hold secrets: as written, variables not expanded,
     /// without user, query and fragment.
     pub shown_url: String,
-    /// The values of variables in the URL and the headers. Any of them may be a secret that a server
-    /// repeats in an answer.
-    pub expanded: Vec<Secret>,
+    /// Removes its secrets from what is written of it. Learns those of files and commands when they
+    /// are read.
+    pub(crate) scrubber: Scrubber,
     /// Which revisions of MCP are used.
     pub protocol: Protocol,
     /// Deadline of one call, including queueing, waits and retries.
@@ -225,7 +227,7 @@ pub struct BackendConfig {
     pub bearer: Option<SecretSource>,
     /// Additional headers of every request, in the order of the file.
     pub headers: Vec<(HeaderName, SecretSource)>,
-    /// Whether the URL, `bearer` or a header holds what a server may take for a credential.
+    /// Whether requests carry what may be a credential: `bearer`, a header, or a variable in the URL.
     pub(crate) has_credentials: bool,
     /// CA and client certificate.
     pub tls: TlsConfig,

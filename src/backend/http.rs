@@ -7,7 +7,6 @@
 mod credentials;
 mod endpoint;
 mod media;
-mod scrub;
 mod transport_error;
 
 pub use credentials::Credentials;

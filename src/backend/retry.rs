@@ -27,7 +27,7 @@ use rand::Rng;
 use reqwest::header::HeaderValue;
 use tokio::time::Instant;
 
-pub use super::backoff::{Reconnect, backoff};
+pub use super::backoff::{Backoff, Series, backoff};
 pub use super::error::RetryClass;
 use crate::config::RetryTools;
 

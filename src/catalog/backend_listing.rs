@@ -10,13 +10,14 @@ use super::item::{Item, RejectedItem};
 use super::rejected::{MAX_ITEMS, MAX_TEMPLATES, RejectReason, Rejected};
 use crate::config::BackendConfig;
 use crate::protocol::era::ParamHeader;
-use crate::protocol::{Freshness, Kind, Listing};
+use crate::protocol::{Freshness, Kind, Listing, RawJson};
 
 /// A listing of one backend, read.
 #[derive(Debug, Default)]
 pub struct BackendListing {
     sections: [Section; Kind::ALL.len()],
     freshness: [Freshness; Kind::ALL.len()],
+    cleaned: Listing,
 }
 
 #[derive(Debug, Default)]
@@ -38,10 +39,21 @@ pub(super) struct Candidate {
 impl BackendListing {
     /// Reads what a backend listed. Keeps each valid item that the config admits, once.
     pub fn read(config: &BackendConfig, listing: &Listing) -> Self {
+        let mut cleaned = Listing::new(listing.param_headers);
         Self {
-            sections: Kind::ALL.map(|kind| Section::read(kind, config, listing)),
+            sections: Kind::ALL.map(|kind| {
+                let valid = cleaned.items_mut(kind);
+                Section::read(kind, config, listing, valid)
+            }),
             freshness: Kind::ALL.map(|kind| listing.freshness(kind)),
+            cleaned,
         }
+    }
+
+    /// What the backend listed, as it may be kept in a file: the valid items, cleaned, also those
+    /// that the config doesn't admit now. Empty when it was taken before.
+    pub(crate) fn take_cleaned(&mut self) -> Listing {
+        std::mem::take(&mut self.cleaned)
     }
 
     /// Whether it has a tool with this name, as the backend calls it.
@@ -68,7 +80,13 @@ impl BackendListing {
 }
 
 impl Section {
-    fn read(kind: Kind, config: &BackendConfig, listing: &Listing) -> Self {
+    /// Adds the definition of every valid item to `valid`.
+    fn read(
+        kind: Kind,
+        config: &BackendConfig,
+        listing: &Listing,
+        valid: &mut Vec<RawJson>,
+    ) -> Self {
         let mut section = Self::default();
         let mut seen = HashSet::new();
         let items = listing.items(kind);
@@ -82,7 +100,7 @@ impl Section {
                 .push(Rejected::new(config, kind, name, reason))
         };
         for (at, raw) in items.iter().take(limit).enumerate() {
-            let item = match Item::read(kind, raw) {
+            let item = match Item::read(kind, raw, &config.scrubber) {
                 Ok(item) => item,
                 Err(RejectedItem { name, reason }) => {
                     let name = name.unwrap_or_else(|| format!("item {}", at + 1));
@@ -90,6 +108,7 @@ impl Section {
                     continue;
                 }
             };
+            valid.push(item.definition.clone());
             if kind == Kind::Tool && !config.tools.admits(&item.own) {
                 continue;
             }
@@ -98,7 +117,7 @@ impl Section {
                 continue;
             }
             let param_headers = match kind == Kind::Tool && listing.param_headers {
-                true => ParamHeader::of_tool(raw),
+                true => ParamHeader::of_tool(&item.definition),
                 false => Ok(Vec::new()),
             };
             match param_headers {

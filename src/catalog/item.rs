@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::clean::{clean, is_hostile};
 use super::rejected::{MAX_BYTES, MAX_NAME_CHARS, MAX_URI_CHARS, RejectReason};
 use crate::protocol::raw::quoted;
 use crate::protocol::{Kind, RawJson};
+use crate::text::{Scrubber, Unclean, clean_json, visible};
 
 /// A valid item.
 #[derive(Debug)]
@@ -31,7 +31,11 @@ pub(super) struct RejectedItem {
 
 impl Item {
     /// Reads one raw item.
-    pub(super) fn read(kind: Kind, raw: &RawJson) -> Result<Self, RejectedItem> {
+    pub(super) fn read(
+        kind: Kind,
+        raw: &RawJson,
+        scrubber: &Scrubber,
+    ) -> Result<Self, RejectedItem> {
         let key = kind.key();
         let nameless = |reason| RejectedItem { name: None, reason };
         let members = raw
@@ -45,7 +49,7 @@ impl Item {
             .ok_or_else(|| nameless(RejectReason::NoName(key)))?;
         let checked = match names.next() {
             Some(_) => Err(RejectReason::TwoNames(key)),
-            None => check_name(kind, &own).and_then(|()| check_definition(raw)),
+            None => check_name(kind, &own, scrubber).and_then(|()| check_definition(raw, scrubber)),
         };
         match checked {
             Ok(definition) => {
@@ -81,14 +85,17 @@ pub(super) fn exposed_definition(
     definition.with_members(&set, &[])
 }
 
-fn check_name(kind: Kind, own: &str) -> Result<(), RejectReason> {
+fn check_name(kind: Kind, own: &str, scrubber: &Scrubber) -> Result<(), RejectReason> {
     let limit = if kind.is_uri() {
         MAX_URI_CHARS
     } else {
         MAX_NAME_CHARS
     };
-    if own.contains(|c: char| c.is_control() || is_hostile(c)) {
+    let breaks_a_line = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    if own.contains(breaks_a_line) || visible(own) != own {
         Err(RejectReason::HostileName(kind.key()))
+    } else if scrubber.message(own) != own {
+        Err(RejectReason::SecretName(kind.key()))
     } else if own.chars().count() > limit {
         Err(RejectReason::LongName(kind.key(), limit))
     } else {
@@ -96,9 +103,13 @@ fn check_name(kind: Kind, own: &str) -> Result<(), RejectReason> {
     }
 }
 
-fn check_definition(raw: &RawJson) -> Result<RawJson, RejectReason> {
+fn check_definition(raw: &RawJson, scrubber: &Scrubber) -> Result<RawJson, RejectReason> {
     match raw.as_bytes().len() {
-        0..=MAX_BYTES => clean(raw),
+        0..=MAX_BYTES => clean_json(raw, scrubber).map_err(|unclean| match unclean {
+            Unclean::HiddenKey => RejectReason::HostileKey,
+            Unclean::SecretKey => RejectReason::SecretKey,
+            Unclean::TooDeep => RejectReason::TooDeep,
+        }),
         bytes => Err(RejectReason::TooLarge(bytes)),
     }
 }
@@ -134,7 +145,10 @@ mod tests {
     }
 
     fn reason(kind: Kind, text: impl Into<String>) -> RejectReason {
-        Item::read(kind, &raw(text)).err().unwrap().reason
+        Item::read(kind, &raw(text), &Scrubber::default())
+            .err()
+            .unwrap()
+            .reason
     }
 
     #[test]
@@ -162,7 +176,7 @@ mod tests {
             RejectReason::HostileName("uri")
         );
         let long = |chars| format!(r#"{{"name":"{}"}}"#, "é".repeat(chars));
-        assert!(Item::read(Kind::Prompt, &raw(long(128))).is_ok());
+        assert!(Item::read(Kind::Prompt, &raw(long(128)), &Scrubber::default()).is_ok());
         assert_eq!(
             reason(Kind::Prompt, long(129)),
             RejectReason::LongName("name", 128)
@@ -206,7 +220,7 @@ mod tests {
     #[test]
     fn row_73_a_definition_is_bounded_and_a_remote_ref_is_not_resolved() {
         let sized = |bytes: usize| format!(r#"{{"name":"a","d":"{}"}}"#, "x".repeat(bytes - 19));
-        assert!(Item::read(Kind::Tool, &raw(sized(MAX_BYTES))).is_ok());
+        assert!(Item::read(Kind::Tool, &raw(sized(MAX_BYTES)), &Scrubber::default()).is_ok());
         assert_eq!(
             reason(Kind::Tool, sized(MAX_BYTES + 1)),
             RejectReason::TooLarge(MAX_BYTES + 1)
@@ -218,7 +232,9 @@ mod tests {
         );
         assert_eq!(reason(Kind::Tool, deep), RejectReason::TooDeep);
         let text = r#"{"name":"a","inputSchema":{"$ref":"http://evil.example/schema.json"}}"#;
-        let item = Item::read(Kind::Tool, &raw(text)).ok().unwrap();
+        let item = Item::read(Kind::Tool, &raw(text), &Scrubber::default())
+            .ok()
+            .unwrap();
         assert_eq!(item.definition.as_str(), text);
     }
 
@@ -226,7 +242,10 @@ mod tests {
     fn only_the_boolean_true_makes_a_tool_safe_to_repeat() {
         let safe = |kind, annotations: &str| {
             let text = format!(r#"{{"name":"a","uri":"a","annotations":{annotations}}}"#);
-            Item::read(kind, &raw(text)).ok().unwrap().safe_to_repeat
+            Item::read(kind, &raw(text), &Scrubber::default())
+                .ok()
+                .unwrap()
+                .safe_to_repeat
         };
         assert!(safe(Kind::Tool, r#"{"readOnlyHint":true}"#));
         assert!(safe(

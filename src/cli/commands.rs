@@ -14,6 +14,7 @@ use super::exit::OK;
 use super::terminal::{print_result, report_problems};
 use crate::config::{Config, Environment, load};
 use crate::protocol::Kind;
+use crate::text::keep_from_output;
 
 /// Runs the command that the arguments name. Returns the exit status.
 pub(super) async fn run(cli: &Cli) -> u8 {
@@ -23,6 +24,9 @@ pub(super) async fn run(cli: &Cli) -> u8 {
     let config = cli
         .overrides()
         .and_then(|overrides| load(&overrides, &Environment::of_process()));
+    if let Ok(config) = &config {
+        keep_from_output(config.backends.iter().map(|backend| &backend.scrubber));
+    }
     match (&cli.command, config) {
         (None, config) => serve::serve(config).await,
         (Some(_), Err(problems)) => report_problems(&problems),

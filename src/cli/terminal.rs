@@ -4,10 +4,11 @@ mod status;
 mod style;
 mod table;
 
-use std::io;
+use std::io::{self, Write};
 
 use super::exit::{BAD_CONFIG, FAILED};
 use crate::config::Problems;
+use crate::text::for_output;
 
 pub(super) use status::Status;
 pub(super) use style::{BAD, CAUTION, DIM, GOOD, HEAD, PLAIN, lines, one_line};
@@ -15,7 +16,24 @@ pub(super) use table::{Cell, Side, Table};
 
 /// Prints a warning on stderr.
 pub(super) fn warn(what: &str) {
-    anstream::eprintln!("{CAUTION}warning:{CAUTION:#} {what}");
+    print_message(&format!("{CAUTION}warning:{CAUTION:#} {what}"));
+}
+
+/// Prints a line on stderr, without secrets.
+pub(super) fn print_message(what: &str) {
+    anstream::eprintln!("{}", for_output(what));
+}
+
+/// Writes a report, without secrets.
+pub(super) fn print_report(
+    out: &mut impl Write,
+    report: impl FnOnce(&mut Vec<u8>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut text = Vec::new();
+    report(&mut text)?;
+    let text = String::from_utf8_lossy(&text);
+    out.write_all(for_output(&text).as_bytes())?;
+    out.flush()
 }
 
 /// Prints all problems of the config. Returns the exit status.

@@ -1,4 +1,4 @@
-//! The log: on stderr, never on stdout, and never blocking.
+//! The log: on stderr, never on stdout, never blocking, and without secrets.
 
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
@@ -10,7 +10,9 @@ use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::log_gate::{self, GateLayer};
 use super::request_span::WithRequest;
+use crate::text::for_output;
 
 /// Starts logging at `level`, or as `RUST_LOG` says, or at `default`; as text or as one JSON object
 /// a line. Other crates log warnings and errors only.
@@ -27,7 +29,9 @@ pub fn start(level: Option<LevelFilter>, default: LevelFilter, json: bool) {
     };
     let ansi = io::IsTerminal::is_terminal(&io::stderr()) && std::env::var_os("NO_COLOR").is_none();
     let lines = fmt::layer().with_ansi(ansi).with_writer(NonBlockingStderr);
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry()
+        .with(filter)
+        .with(GateLayer::of_process());
     // Fails if logging has been started before, as in tests: the first one stays.
     let _ = if json {
         let format = fmt::format().json().flatten_event(true);
@@ -43,6 +47,11 @@ pub fn start(level: Option<LevelFilter>, default: LevelFilter, json: bool) {
     if let Some(error) = bad_variable {
         tracing::warn!(%error, "RUST_LOG is not used: write e.g. RUST_LOG=sentinel_gateway=debug");
     }
+}
+
+/// Writes what the log still has to say: how many lines were left out.
+pub(crate) fn finish() {
+    log_gate::report_all_counts();
 }
 
 fn at(level: LevelFilter) -> Targets {
@@ -77,9 +86,12 @@ impl MakeWriter<'_> for NonBlockingStderr {
 }
 
 impl Write for NonBlockingStderr {
+    /// `text` is one line of the log.
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        let line = String::from_utf8_lossy(text);
+        let line = for_output(&line);
         let mut stderr = io::stderr().lock();
-        for chunk in text.chunks(CHUNK) {
+        for chunk in line.as_bytes().chunks(CHUNK) {
             if !is_writable(&stderr) || stderr.write_all(chunk).is_err() {
                 break;
             }

@@ -186,11 +186,9 @@ impl Publisher {
                 *whole.items_mut(kind) = cached.listing.items(kind).to_vec();
             }
         }
-        part.backend_listing = Some(
-            self.pin_check
-                .check(config, BackendListing::read(config, &listing)),
-        );
-        self.state.keep(config, &listing);
+        let mut read = BackendListing::read(config, &listing);
+        self.state.keep(config, &Arc::new(read.take_cleaned()));
+        part.backend_listing = Some(self.pin_check.check(config, read));
     }
 
     fn serve_cached_listings(&mut self) {

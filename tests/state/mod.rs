@@ -5,3 +5,4 @@ mod listing_cache;
 mod lock;
 mod pin_command;
 mod pins;
+mod version_0_1;

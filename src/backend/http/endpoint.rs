@@ -96,6 +96,11 @@ impl Endpoint {
         &self.credentials
     }
 
+    /// The backend's name in the config.
+    pub(in crate::backend) fn backend(&self) -> &str {
+        self.credentials.backend()
+    }
+
     /// What every POST carries besides credentials: user agent, content type, accepted types.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers

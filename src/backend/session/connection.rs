@@ -255,6 +255,7 @@ impl Connection {
     ) {
         if self.background.len() >= MAX_BACKGROUND {
             return tracing::debug!(
+                backend = self.backend(),
                 method,
                 "too many background messages are in flight: a notification is dropped"
             );
@@ -266,7 +267,7 @@ impl Connection {
                 connection.notify(method, params.as_ref()),
             );
             if let Ok(Err(error)) = sent.await {
-                tracing::debug!(method, %error, "a notification was not taken");
+                tracing::debug!(backend = connection.backend(), method, %error, "a notification was not taken");
             }
         }));
     }
@@ -291,9 +292,20 @@ impl Connection {
         match tokio::time::timeout(BEST_EFFORT_TIMEOUT, self.request(&attempt, &NoopHandler)).await
         {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::debug!(method, %error, "a best-effort request failed"),
-            Err(_) => tracing::debug!(method, "a best-effort request was not answered in time"),
+            Ok(Err(error)) => {
+                tracing::debug!(backend = self.backend(), method, %error, "a best-effort request failed");
+            }
+            Err(_) => tracing::debug!(
+                backend = self.backend(),
+                method,
+                "a best-effort request was not answered in time"
+            ),
         }
+    }
+
+    /// The backend's name in the config.
+    pub(in crate::backend) fn backend(&self) -> &str {
+        self.endpoint.backend()
     }
 
     /// The credentials that its requests carry.
@@ -320,7 +332,7 @@ impl Connection {
     /// POSTs our response to a request of the server, under the server's own id.
     fn answer(&self, id: Id, outcome: Outcome) -> BoxFuture<'_, Result<(), BackendError>> {
         let body = message::response(Some(&id), &outcome);
-        async move { delivered(self.post(body).await) }.boxed()
+        async move { delivered(self.backend(), self.post(body).await) }.boxed()
     }
 
     async fn post(&self, body: Bytes) -> Result<(), BackendError> {

@@ -25,7 +25,7 @@ use crate::protocol::{Era, RawJson};
 pub struct Session {
     pub(in crate::backend) config: Arc<BackendConfig>,
     state: watch::Sender<State>,
-    /// A call needs the connection now, whatever the reconnect delay.
+    /// A call needs the connection, whatever the reconnect delay.
     pub(in crate::backend) connect_now: Notify,
     /// The server said that a list of its has changed.
     pub(in crate::backend) lists_changed: Notify,
@@ -207,7 +207,10 @@ impl Session {
                     seen = Some(*failures);
                     self.connect_now.notify_one();
                 }
-                State::Connecting { failures } => seen = Some(*failures),
+                State::Connecting { failures } => {
+                    seen = Some(*failures);
+                    self.connect_now.notify_one();
+                }
             }
             if state.changed().await.is_err() {
                 let why = "the gateway is shutting down";

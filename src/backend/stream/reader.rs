@@ -113,7 +113,8 @@ impl<'a> ResponseReader<'a> {
         mut response: Response,
         mut decoder: Decoder,
     ) -> Result<Outcome, BackendError> {
-        let (mut server_requests, mut cursor) = (ServerRequests::default(), Cursor::default());
+        let (mut server_requests, mut cursor) =
+            (ServerRequests::new(self.endpoint.backend()), Cursor::new());
         loop {
             let end = self
                 .one_response(
@@ -136,6 +137,7 @@ impl<'a> ResponseReader<'a> {
                 }
                 None => return Err(broken),
             };
+            cursor.reopened();
             decoder = self.decoder();
         }
     }
@@ -234,7 +236,12 @@ impl<'a> ResponseReader<'a> {
                 // An event of another type than `message` need not be JSON.
                 if event.event.is_none() {
                     let data = self.endpoint.snippet(&event.data);
-                    tracing::warn!(why, data, "an event is skipped");
+                    tracing::warn!(
+                        backend = self.endpoint.backend(),
+                        why,
+                        data,
+                        "an event is skipped"
+                    );
                 }
                 return None;
             }
@@ -262,6 +269,7 @@ impl<'a> ResponseReader<'a> {
             }
             Ok(Inbound::Request(request)) if self.era == Era::Modern => {
                 tracing::warn!(
+                    backend = self.endpoint.backend(),
                     method = self.endpoint.snippet(request.method.as_bytes()),
                     "a request is dropped: a modern server must not send requests"
                 );
@@ -271,6 +279,7 @@ impl<'a> ResponseReader<'a> {
             Ok(Inbound::Response(response)) => (response.id, check_result_object(response.outcome)),
             Err(malformed) => {
                 tracing::warn!(
+                    backend = self.endpoint.backend(),
                     error = malformed.error.message,
                     "a message is dropped: it is not JSON-RPC"
                 );
@@ -281,7 +290,10 @@ impl<'a> ResponseReader<'a> {
         match id.and_then(|id| self.sink.response(&id, answer)) {
             Some(answer) => ReaderItem::Answer(answer),
             None => {
-                tracing::debug!("a response to no pending request is dropped");
+                tracing::debug!(
+                    backend = self.endpoint.backend(),
+                    "a response to no pending request is dropped"
+                );
                 ReaderItem::Nothing
             }
         }

@@ -1,8 +1,8 @@
 //! Keeps one session connected.
 //!
-//! Owns the life of its connection: the first one, the lists, the one re-initialize when a session
-//! is lost, and the waits between attempts while the server is down. One task a session, so that
-//! all calls share the one attempt to connect. It must not know calls.
+//! Owns the life of its connection: the first one, the lists, and the one re-initialize when a session
+//! is lost. One task a session, so that all calls share the one attempt to connect. It must not know
+//! calls.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -15,8 +15,9 @@ use tokio::time::Instant;
 use super::connection_handler::ConnectionHandler;
 use super::context::BackendContext;
 use super::event::BackendEvent;
+use super::pause::Pauses;
 use super::{get_stream, listing, subscription_stream};
-use crate::backend::backoff::Reconnect;
+use crate::backend::backoff::{Backoff, Series};
 use crate::backend::error::{BackendError, ConnectKind};
 use crate::backend::http::Endpoint;
 use crate::backend::session::{self, Connection, PROBE_TIMEOUT, Probed, Session, State};
@@ -28,10 +29,6 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time for a server to say whether it has a GET stream, before the first call goes out: requests
 /// that it sends there earlier are lost.
 const GET_STREAM_TIMEOUT: Duration = Duration::from_millis(500);
-/// A connection that the server ends sooner counts as a failure, with a wait after it.
-const MIN_CONNECTION_LIFE: Duration = Duration::from_secs(1);
-/// Changes within this time are fetched once.
-const DEBOUNCE: Duration = Duration::from_millis(100);
 
 /// What a session is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +54,9 @@ pub(super) async fn supervise(
         handler: ConnectionHandler { session, context },
         client,
         listing: Arc::default(),
-        reconnect: Reconnect::default(),
+        pauses: Pauses::new(role == Role::Primary),
+        failed_lists: Backoff::new(Series::RECONNECT),
+        changes: Backoff::new(Series::LISTS),
     };
     tokio::select! {
         // What the end interrupts is not reported.
@@ -76,7 +75,11 @@ struct Supervisor {
     era: Option<Era>,
     /// As of last contact.
     listing: Arc<Listing>,
-    reconnect: Reconnect,
+    pauses: Pauses,
+    /// Between fetches of lists of which some failed.
+    failed_lists: Backoff,
+    /// Between fetches of lists that change.
+    changes: Backoff,
 }
 
 impl Supervisor {
@@ -87,10 +90,8 @@ impl Supervisor {
                     Some(client) => {
                         let begun = Instant::now();
                         self.serve(&connection, &client).await;
-                        if connection.has_ended() && begun.elapsed() < MIN_CONNECTION_LIFE {
-                            let why = "the server closes its stream at once";
-                            self.wait(BackendError::connection_lost(why)).await;
-                        }
+                        let life = begun.elapsed();
+                        self.pauses.after_loss(&self.handler, life).await;
                     }
                     // The gateway is gone.
                     None => return,
@@ -99,7 +100,7 @@ impl Supervisor {
                     kind: ConnectKind::ShuttingDown,
                     ..
                 }) => return,
-                Err(error) => self.wait(error).await,
+                Err(error) => self.pauses.after_failure(&self.handler, error).await,
             }
         }
     }
@@ -207,7 +208,7 @@ impl Supervisor {
     async fn serve(&mut self, connection: &Arc<Connection>, client: &ClientProfile) {
         let handler = self.handler.clone();
         let session = &handler.session;
-        self.reconnect.reset();
+        self.pauses.connected();
         tracing::info!(
             backend = session.name(),
             server = connection.server.name,
@@ -262,16 +263,31 @@ impl Supervisor {
             for fetched in waiting {
                 let _ = fetched.send(());
             }
+            let fetched = Instant::now();
             tokio::select! {
-                () = sleep_if(retry_in) => {}
-                () = session.list_refresh.needed() => {}
+                () = sleep_if(retry_in) => continue,
+                // A call waits for it: the first is fetched at once.
+                () = session.list_refresh.needed() => {
+                    self.changes.lasted(fetched.elapsed());
+                    match self.changes.waits() {
+                        0 => self.changes.count(),
+                        _ => self.wait_for_more_changes().await,
+                    }
+                }
                 () = session.lists_changed.notified() => {
-                    tokio::time::sleep(DEBOUNCE).await;
-                    // The fetch that follows covers changes that came meanwhile.
-                    let _ = session.lists_changed.notified().now_or_never();
+                    self.changes.lasted(fetched.elapsed());
+                    self.wait_for_more_changes().await;
                 }
             }
+            // The fetch that follows covers changes that came meanwhile.
+            let _ = session.lists_changed.notified().now_or_never();
         }
+    }
+
+    /// Changes that come together are fetched once; while they go on, less and less often.
+    async fn wait_for_more_changes(&mut self) {
+        let delay = self.changes.next_delay(&mut rand::rng());
+        tokio::time::sleep(delay).await;
     }
 
     /// Fetches all lists; returns when to try again if some failed.
@@ -291,9 +307,9 @@ impl Supervisor {
             );
         }
         self.listing = Arc::new(listing);
-        let again = (!stale.is_empty()).then(|| self.reconnect.next_delay(&mut rand::rng()));
+        let again = (!stale.is_empty()).then(|| self.failed_lists.next_delay(&mut rand::rng()));
         if again.is_none() {
-            self.reconnect.reset();
+            self.failed_lists.reset();
         }
         let listing = Arc::clone(&self.listing);
         let _ = self.handler.context.events.send(BackendEvent::Listed {
@@ -302,32 +318,6 @@ impl Supervisor {
             stale,
         });
         again
-    }
-
-    /// While down: reports it, and waits until it is time to try again or a call needs it.
-    async fn wait(&mut self, error: BackendError) {
-        let delay = self.reconnect.next_delay(&mut rand::rng());
-        let ConnectionHandler { session, context } = &self.handler;
-        let why = error.explain(&session.config.shown_url);
-        tracing::warn!(
-            backend = session.name(),
-            error = why,
-            retry_in_ms = delay.as_millis() as u64,
-            "backend is down"
-        );
-        let failures = session.failures() + 1;
-        session.set_state(State::Down { error, failures });
-        if self.role == Role::Primary {
-            let _ = context.events.send(BackendEvent::Down {
-                backend: context.id,
-            });
-        }
-        tokio::select! {
-            () = tokio::time::sleep(delay) => {}
-            () = session.connect_now.notified() => {}
-            () = context.events.closed() => {}
-        }
-        session.set_state(State::Connecting { failures });
     }
 }
 

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use crate::cli::args::Call;
 use crate::cli::exit::{BAD_CONFIG, FAILED, OK};
-use crate::cli::terminal::{Status, lines, print_result, warn};
+use crate::cli::terminal::{Status, lines, print_message, print_result, warn};
 use crate::config::Config;
 use crate::protocol::error::METHOD_NOT_FOUND;
 use crate::protocol::raw::quoted;
@@ -26,7 +26,7 @@ pub(super) async fn call(config: Config, args: &Call) -> u8 {
     let arguments = match arguments::parse(&args.arguments) {
         Ok(arguments) => arguments,
         Err(why) => {
-            anstream::eprintln!("{why}");
+            print_message(&why);
             return BAD_CONFIG;
         }
     };
@@ -38,11 +38,11 @@ pub(super) async fn call(config: Config, args: &Call) -> u8 {
         Ok(Outcome::Error(error)) => {
             let message = error.get("message").and_then(|text| text.read().ok());
             let message: String = message.unwrap_or_else(|| error.as_str().to_owned());
-            anstream::eprintln!("{}", lines(&message));
+            print_message(&lines(&message));
             FAILED
         }
         Err(error) => {
-            anstream::eprintln!("the gateway ended before it answered: {error}");
+            print_message(&format!("the gateway ended before it answered: {error}"));
             FAILED
         }
     }
@@ -71,7 +71,7 @@ fn print(result: &RawJson, args: &Call) -> u8 {
     };
     let written = write!(stdout, "{text}{end}").and_then(|()| stdout.flush());
     if failed {
-        anstream::eprintln!("the tool {} reports an error", args.tool);
+        print_message(&format!("the tool {} reports an error", args.tool));
     }
     print_result(written, if failed { FAILED } else { OK })
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::cli::exit::{FAILED, OK};
 use crate::cli::survey::{BackendSurvey, SurveyedBackend};
 use crate::cli::terminal::{
-    BAD, CAUTION, Cell, DIM, GOOD, PLAIN, Side, Table, one_line, print_result,
+    BAD, CAUTION, Cell, DIM, GOOD, PLAIN, Side, Table, one_line, print_report, print_result,
 };
 use crate::config::{Config, Pin, PinMode};
 use crate::protocol::Kind;
@@ -22,9 +22,9 @@ pub(super) async fn check(config: Config, json: bool) -> u8 {
     let report = Report::of(source, warnings, &survey);
     let all_up = report.backends.iter().all(|backend| backend.up);
     let result = if json {
-        report.print_json(&mut io::stdout().lock())
+        print_report(&mut io::stdout().lock(), |out| report.print_json(out))
     } else {
-        report.print(&mut anstream::stdout().lock())
+        print_report(&mut anstream::stdout().lock(), |out| report.print(out))
     };
     print_result(result, if all_up { OK } else { FAILED })
 }

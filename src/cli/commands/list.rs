@@ -8,7 +8,9 @@ use serde_json::value::RawValue;
 use crate::catalog::Entry;
 use crate::cli::exit::{FAILED, OK};
 use crate::cli::survey::BackendSurvey;
-use crate::cli::terminal::{CAUTION, Cell, DIM, HEAD, Side, Table, one_line, print_result, warn};
+use crate::cli::terminal::{
+    CAUTION, Cell, DIM, HEAD, Side, Table, one_line, print_report, print_result, warn,
+};
 use crate::config::Config;
 use crate::protocol::Kind;
 use crate::state::age;
@@ -21,14 +23,18 @@ pub(super) async fn list(config: Config, kinds: &[Kind], json: bool) -> u8 {
     }
     let survey = BackendSurvey::connect_all(config).await;
     let result = if json {
-        print_json(&survey, kinds, &mut io::stdout().lock())
+        print_report(&mut io::stdout().lock(), |out| {
+            print_json(&survey, kinds, out)
+        })
     } else {
         let width = io::stdout()
             .is_terminal()
             .then(terminal_size::terminal_size)
             .flatten()
             .map(|(width, _)| usize::from(width.0));
-        print(&survey, kinds, &mut anstream::stdout().lock(), width)
+        print_report(&mut anstream::stdout().lock(), |out| {
+            print(&survey, kinds, out, width)
+        })
     };
     let mut code = OK;
     for (surveyed, why) in survey.down() {

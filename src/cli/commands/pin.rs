@@ -13,7 +13,9 @@ use crate::catalog::Change;
 use crate::cli::args::Pin as Args;
 use crate::cli::exit::{BAD_CONFIG, FAILED, OK};
 use crate::cli::survey::{BackendSurvey, SurveyedBackend};
-use crate::cli::terminal::{BAD, CAUTION, DIM, GOOD, HEAD, lines, one_line, print_result, warn};
+use crate::cli::terminal::{
+    BAD, CAUTION, DIM, GOOD, HEAD, lines, one_line, print_message, print_report, print_result, warn,
+};
 use crate::config::{Config, Lock, Pin, PinMode};
 use crate::state::pins;
 
@@ -37,7 +39,7 @@ pub(super) async fn pin(config: Config, args: &Args) -> u8 {
     let changed = report.tools.iter().any(|tool| tool.state == State::Changed);
     if !args.dry_run {
         if let Err(error) = pins::accept(&path, report.acceptable()) {
-            anstream::eprintln!("{}: can't be written: {error}", path.display());
+            print_message(&format!("{}: can't be written: {error}", path.display()));
             return FAILED;
         }
         report.accepted = true;
@@ -45,15 +47,17 @@ pub(super) async fn pin(config: Config, args: &Args) -> u8 {
         code = FAILED;
     }
     let result = if args.json {
-        report.print_json(&mut io::stdout().lock())
+        print_report(&mut io::stdout().lock(), |out| report.print_json(out))
     } else {
-        report.print(&survey.config, &path, &mut anstream::stdout().lock())
+        print_report(&mut anstream::stdout().lock(), |out| {
+            report.print(&survey.config, &path, out)
+        })
     };
     print_result(result, code)
 }
 
 fn refuse(why: &str) -> u8 {
-    anstream::eprintln!("{}", one_line(why));
+    print_message(&one_line(why));
     BAD_CONFIG
 }
 

@@ -2,7 +2,8 @@
 
 use std::io::{self, IsTerminal};
 
-use super::{DIM, one_line};
+use super::{DIM, one_line, print_message};
+use crate::text::for_output;
 
 /// What the command waits for: the last line of a terminal, erased on drop. If stderr is no
 /// terminal, nothing is drawn.
@@ -19,7 +20,7 @@ impl Status {
     pub(in crate::cli) fn update(&mut self, what: String) {
         match &mut self.0 {
             Some(text) => *text = what,
-            None => anstream::eprintln!("{what}"),
+            None => print_message(&what),
         }
         self.draw();
     }
@@ -27,7 +28,7 @@ impl Status {
     /// Prints a line that stays, above the status.
     pub(in crate::cli) fn print_above(&self, line: &str) {
         self.erase();
-        anstream::eprintln!("{line}");
+        print_message(line);
         self.draw();
     }
 
@@ -36,7 +37,8 @@ impl Status {
             // A longer text would wrap, and only its last line would be erased.
             let columns = terminal_size::terminal_size_of(io::stderr());
             let columns = columns.map_or(80, |(width, _)| usize::from(width.0));
-            let text: String = one_line(text).chars().take(columns.max(2) - 2).collect();
+            let text = one_line(&for_output(text));
+            let text: String = text.chars().take(columns.max(2) - 2).collect();
             self.erase();
             anstream::eprint!("{DIM}{text}…{DIM:#}");
         }

@@ -51,9 +51,8 @@ pub(crate) fn relay(
             let _ = answer.send(outcome);
         });
     } else {
-        let method = request.method;
         tracing::debug!(
-            method,
+            ?backend,
             "a server request that belongs to no call is refused"
         );
     }

@@ -7,7 +7,6 @@ use reqwest::header::HeaderMap;
 use super::{Attempt, Connection};
 use crate::backend::error::BackendError;
 use crate::backend::http::{Endpoint, is_event_stream};
-use crate::backend::session::http_sse::HttpSseTransport;
 use crate::backend::stream::{
     NoResponse, Responder, ResponseReader, Resume, ResumeResponse, ServerMessageHandler,
     StreamItem, StreamRouter, open_get,
@@ -157,13 +156,6 @@ impl Connection {
             Some(http_sse) => http_sse.ended().await,
             None => std::future::pending().await,
         }
-    }
-
-    /// Whether that has happened.
-    pub(in crate::backend) fn has_ended(&self) -> bool {
-        self.http_sse
-            .as_ref()
-            .is_some_and(HttpSseTransport::has_ended)
     }
 
     /// Whether the server may have a standalone GET stream.
