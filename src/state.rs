@@ -53,7 +53,7 @@ pub(crate) fn open(config: &Config) -> (StateStore, StateWriter) {
     let listing_cache = ListingCache::of(config);
     let task = WriterTask {
         listing_cache: listing_cache.clone(),
-        lock: config.lock.path.clone().ok(),
+        lock: (config.lock.path.clone().ok()).filter(|_| config.lock.records_new),
         failed: HashSet::new(),
     };
     let writer = StateWriter(tokio::spawn(task.run(taken)));

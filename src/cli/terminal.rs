@@ -4,7 +4,7 @@ mod status;
 mod style;
 mod table;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use super::exit::{BAD_CONFIG, FAILED};
 use crate::config::Problems;
@@ -34,6 +34,14 @@ pub(super) fn print_report(
     let text = String::from_utf8_lossy(&text);
     out.write_all(for_output(&text).as_bytes())?;
     out.flush()
+}
+
+/// The columns of the terminal that stdout is; `None` where it is none, and nothing is to be cut.
+pub(super) fn stdout_width() -> Option<usize> {
+    let size = io::stdout()
+        .is_terminal()
+        .then(terminal_size::terminal_size);
+    size.flatten().map(|(width, _)| usize::from(width.0))
 }
 
 /// Prints all problems of the config. Returns the exit status.

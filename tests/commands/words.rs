@@ -49,7 +49,11 @@ fn a_header_of_the_config_counts_as_a_credential() {
     let fake = FakeBackend::start();
     fake.always("server/discover", Reply::status(401));
     fake.always("initialize", Reply::status(401));
-    let out = bare(&[("one", &fake)], &["check", "--header", "one:X-Api-Key=abc"]).out;
+    let out = bare(
+        &[("one", &fake)],
+        &["check", "--header", "one:X-Api-Key=abc"],
+    )
+    .out;
     assert!(out.contains("refuses our credentials"), "{out}");
 }
 
