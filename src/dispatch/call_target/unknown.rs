@@ -7,7 +7,7 @@ use super::CallTarget;
 use crate::backend::{HttpBackend, State};
 use crate::nearest::nearest_name;
 use crate::protocol::error::{INVALID_PARAMS, RESOURCE_NOT_FOUND};
-use crate::protocol::{Class, Era, Executed, GatewayData, Kind, RpcError};
+use crate::protocol::{Class, Era, GatewayData, Kind, RpcError, Tally};
 use crate::snapshot::Snapshot;
 
 /// Most missing backends that are named.
@@ -35,7 +35,7 @@ impl CallTarget {
             message += &format!("; did you mean {meant:?}?");
         }
         message += &missing(snapshot);
-        let data = GatewayData::new(None, Class::Refused, Executed::No, 0);
+        let data = GatewayData::new(None, Class::Refused, Tally::NONE);
         let data = match self.kind {
             Kind::Resource => data.about(&self.name),
             _ => data,
