@@ -17,6 +17,8 @@ use crate::common::fake::FakeBackend;
 use crate::common::process::{self, gateway};
 use crate::common::reply::Reply;
 
+#[cfg(unix)]
+mod orphan;
 mod quiet;
 
 const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":"i","method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}"#;

@@ -50,7 +50,7 @@ pub(super) async fn serve(config: Result<Config, Problems>) -> u8 {
             return FAILED;
         }
     };
-    match crate::run(config, io, Shutdown::on_signals()).await {
+    match crate::run(config, io, Shutdown::on_signals_and_orphaning()).await {
         ExitReason::EndOfInput | ExitReason::Signal | ExitReason::StdoutClosed => OK,
         ExitReason::SecondSignal | ExitReason::ClientStuck => FAILED,
     }
