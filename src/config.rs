@@ -291,6 +291,34 @@ pub struct ToolRules {
     pub retry: Vec<(globset::GlobMatcher, RetryTools)>,
     /// How to treat a tool whose definition has changed.
     pub pin: PinMode,
+    /// All of the rules as they are written, to tell which match no tool.
+    pub(crate) written: Vec<ToolRule>,
+}
+
+/// One entry of `tools.*` that is about tools of a name or glob.
+#[derive(Debug, Clone)]
+pub(crate) struct ToolRule {
+    /// As in `tools.deny`.
+    pub(crate) key: &'static str,
+    /// The name or glob, as written.
+    pub(crate) pattern: String,
+    /// `None` where it is a name.
+    pub(crate) glob: Option<globset::GlobMatcher>,
+}
+
+impl ToolRule {
+    /// Whether it is about a tool of this own name.
+    pub(crate) fn matches(&self, name: &str) -> bool {
+        match &self.glob {
+            Some(glob) => glob.is_match(name),
+            None => self.pattern == name,
+        }
+    }
+
+    /// Whether it is about one name.
+    pub(crate) fn is_name(&self) -> bool {
+        !self.pattern.contains(['*', '?', '[', '{'])
+    }
 }
 
 impl ToolRules {

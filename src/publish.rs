@@ -8,6 +8,7 @@ mod list_changed;
 mod pinning;
 mod publisher;
 mod reported;
+mod rule_check;
 
 pub(crate) use list_changed::list_changed;
 pub(crate) use publisher::Publisher;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::item::{Item, RejectedItem};
 use super::rejected::{MAX_ITEMS, MAX_TEMPLATES, RejectReason, Rejected};
+use super::unmatched::{UnmatchedRule, unmatched_rules};
 use crate::config::BackendConfig;
 use crate::protocol::era::ParamHeader;
 use crate::protocol::{Freshness, Kind, Listing, RawJson};
@@ -18,6 +19,7 @@ pub struct BackendListing {
     sections: [Section; Kind::ALL.len()],
     freshness: [Freshness; Kind::ALL.len()],
     cleaned: Listing,
+    unmatched: Vec<UnmatchedRule>,
 }
 
 #[derive(Debug, Default)]
@@ -47,7 +49,13 @@ impl BackendListing {
             }),
             freshness: Kind::ALL.map(|kind| listing.freshness(kind)),
             cleaned,
+            unmatched: unmatched_rules(config, listing),
         }
+    }
+
+    /// The rules of the config that match none of its tools.
+    pub(crate) fn unmatched_rules(&self) -> &[UnmatchedRule] {
+        &self.unmatched
     }
 
     /// What the backend listed, as it may be kept in a file: the valid items, cleaned, also those

@@ -3,6 +3,7 @@
 //! It must not know what the commands do.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
@@ -130,9 +131,27 @@ Examples:
     Schema,
 }
 
-/// Output format of a command.
+/// Longest wait for a backend.
+#[derive(Args)]
+pub(super) struct Timeout {
+    /// How long a backend may take to connect and list, in seconds
+    #[arg(long = "timeout", value_name = "SECS", default_value_t = 15,
+        value_parser = clap::value_parser!(u64).range(1..=3600))]
+    secs: u64,
+}
+
+impl Timeout {
+    pub(super) fn duration(&self) -> Duration {
+        Duration::from_secs(self.secs)
+    }
+}
+
+/// Output of a command that reports on all backends.
 #[derive(Args)]
 pub(super) struct Output {
+    #[command(flatten)]
+    pub(super) timeout: Timeout,
+
     /// Print JSON instead of a table
     #[arg(long)]
     pub(super) json: bool,
@@ -200,6 +219,9 @@ pub(super) struct Pin {
     /// Backends, or tools by their own names [default: all]
     #[arg(value_name = "BACKEND[/TOOL]")]
     pub(super) tools: Vec<String>,
+
+    #[command(flatten)]
+    pub(super) timeout: Timeout,
 
     /// Show the changes without accepting them
     #[arg(long)]

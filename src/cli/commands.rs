@@ -39,14 +39,14 @@ pub(super) async fn run(cli: &Cli) -> u8 {
 
 async fn run_with(command: &Command, config: Config) -> u8 {
     match command {
-        Command::Check(output) => check::check(config, output.json).await,
+        Command::Check(output) => check::check(config, output).await,
         Command::Tools(args) => match &args.name {
-            Some(name) => tool::show(config, name, args.output.json).await,
-            None => list::list(config, &[Kind::Tool], args.output.json).await,
+            Some(name) => tool::show(config, name, &args.output).await,
+            None => list::list(config, &[Kind::Tool], &args.output).await,
         },
-        Command::Prompts(output) => list::list(config, &[Kind::Prompt], output.json).await,
+        Command::Prompts(output) => list::list(config, &[Kind::Prompt], output).await,
         Command::Resources(output) => {
-            list::list(config, &[Kind::Resource, Kind::Template], output.json).await
+            list::list(config, &[Kind::Resource, Kind::Template], output).await
         }
         Command::Call(args) => call::call(config, args).await,
         Command::Read(args) => read::read(config, args).await,

@@ -210,10 +210,10 @@ inside
         let result = raw(r#"{"contents":[
             {"uri":"a","text":"x\ny"},
             {"uri":"b\u001b","mimeType":"image/png","blob":"AAEC"}]}"#);
-        let contents = contents(&result).unwrap();
-        let summaries: Vec<String> = contents.iter().map(Content::summary).collect();
+        let read = contents(&result).unwrap();
+        let summaries: Vec<String> = read.iter().map(Content::summary).collect();
         assert_eq!(summaries, ["x\ny", "[resource b , image/png, 3 bytes]"]);
-        assert_eq!(contents[1].as_bytes(), [0, 1, 2]);
+        assert_eq!(read[1].as_bytes(), [0, 1, 2]);
         for (result, why) in [
             (r#"{}"#, "has no contents"),
             (r#"{"contents":{}}"#, "has no contents"),
@@ -223,7 +223,7 @@ inside
                 "neither text nor base64",
             ),
         ] {
-            let error = super::contents(&raw(result)).unwrap_err();
+            let error = contents(&raw(result)).unwrap_err();
             assert!(error.contains(why), "{error}");
         }
     }

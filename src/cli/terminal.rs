@@ -3,6 +3,7 @@
 mod status;
 mod style;
 mod table;
+mod width;
 
 use std::io::{self, IsTerminal, Write};
 
@@ -12,7 +13,8 @@ use crate::text::for_output;
 
 pub(super) use status::Status;
 pub(super) use style::{BAD, CAUTION, DIM, GOOD, HEAD, PLAIN, lines, one_line};
-pub(super) use table::{Cell, Side, Table};
+pub(super) use table::{Cell, Fit, Side, Table};
+pub(super) use width::{cut, width, wrap};
 
 /// Prints a warning on stderr.
 pub(super) fn warn(what: &str) {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::pinning::PinCheck;
 use super::reported::Reported;
+use super::rule_check::RuleCheck;
 use crate::backend::{BackendError, BackendEvent, HttpBackend};
 use crate::call_report::BackendId;
 use crate::catalog::{BackendListing, Catalog, Names, RejectReason, Rejected, Source};
@@ -38,6 +39,7 @@ pub(crate) struct Publisher {
     identity: RawJson,
     /// Rejected items that the log has named.
     reported: Reported,
+    rule_check: RuleCheck,
 }
 
 /// The listings of earlier runs.
@@ -95,6 +97,7 @@ impl Publisher {
             closing: false,
             changed: false,
             reported: Reported::default(),
+            rule_check: RuleCheck::default(),
             identity: identity(&config.gateway),
             config,
             backends: Backends::new(backends),
@@ -188,6 +191,9 @@ impl Publisher {
         }
         let mut read = BackendListing::read(config, &listing);
         self.state.keep(config, &Arc::new(read.take_cleaned()));
+        if fetched(&Kind::Tool) {
+            self.rule_check.check(&config.name, &read);
+        }
         part.backend_listing = Some(self.pin_check.check(config, read));
     }
 

@@ -110,3 +110,25 @@ fn a_wait_for_backends_that_the_end_cuts_short_is_not_reported() {
     assert_eq!(process.exit(), (Some(0), String::new()));
     gate.open();
 }
+
+#[test]
+fn a_rule_that_matches_no_tool_is_logged_once() {
+    let fake = FakeBackend::start().tool("echo");
+    let changed =
+        crate::common::message::notification("notifications/tools/list_changed", json!({}));
+    let reply = Reply::sse()
+        .event(changed)
+        .event(crate::common::message::text("done"));
+    fake.on_tool("echo", reply);
+    let mut process = as_clients_do(&fake.entry("fake", "tools.deny = [\"ecko\"]"));
+    process.send(INITIALIZE);
+    process.call("c", "echo");
+    let _ = [process.answer(), process.answer()];
+    // The change makes it list again.
+    fake.wait_for_requests("tools/list", 2);
+    let (_, log) = process.exit();
+    let lines: Vec<&str> = log.lines().collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    let words = "a rule of the config has no effect: tools.deny: \"ecko\" matches no tool; did you mean \"echo\"?";
+    assert!(lines[0].contains(words), "{log}");
+}

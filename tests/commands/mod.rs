@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 mod one;
+#[cfg(unix)]
+mod terminal;
 mod words;
 
 /// The binary with its own config and none of the machine's settings.

@@ -6,10 +6,12 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::catalog::Entry;
+use crate::cli::args::Output;
 use crate::cli::exit::{FAILED, OK};
 use crate::cli::survey::BackendSurvey;
 use crate::cli::terminal::{
-    CAUTION, Cell, DIM, HEAD, Side, Table, one_line, print_report, print_result, stdout_width, warn,
+    CAUTION, Cell, DIM, Fit, HEAD, Side, Table, one_line, print_report, print_result, stdout_width,
+    warn,
 };
 use crate::config::Config;
 use crate::protocol::Kind;
@@ -17,12 +19,12 @@ use crate::state::age;
 
 /// Prints the entries of these kinds. Backends that are down or lists that failed are warned about on
 /// stderr.
-pub(super) async fn list(config: Config, kinds: &[Kind], json: bool) -> u8 {
+pub(super) async fn list(config: Config, kinds: &[Kind], output: &Output) -> u8 {
     for warning in &config.warnings {
         warn(warning);
     }
-    let survey = BackendSurvey::connect_all(config).await;
-    let result = if json {
+    let survey = BackendSurvey::connect_all(config, output.timeout.duration(), |_, _| ()).await;
+    let result = if output.json {
         print_report(&mut io::stdout().lock(), |out| {
             print_json(&survey, kinds, out)
         })
@@ -121,7 +123,7 @@ fn print(
         columns.push(("OWN NAME", Side::Left));
     }
     columns.push(("DESCRIPTION", Side::Left));
-    let mut table = Table::new(&columns);
+    let mut table = Table::new(&columns, Fit::Cut);
     for entry in entries {
         let mut cells = vec![
             Cell::new(&*entry.exposed, HEAD),
@@ -135,7 +137,7 @@ fn print(
             };
             cells.push(Cell::from(one_line(own)));
         }
-        cells.push(Cell::rest(summary(entry), DIM));
+        cells.push(Cell::rest(summary(entry), DIM, "description"));
         table.row(cells);
     }
     table.print(out, width)

@@ -33,7 +33,7 @@ pub(super) async fn pin(config: Config, args: &Args) -> u8 {
         Err(why) => return refuse(&why),
     };
     let lock = Arc::clone(&config.lock.lock);
-    let survey = BackendSurvey::connect_all(config).await;
+    let survey = BackendSurvey::connect_all(config, args.timeout.duration(), |_, _| ()).await;
     let mut code = warn_of_missing(&survey, &selection);
     let mut report = Report::of(&survey, &lock, &selection);
     let changed = report.tools.iter().any(|tool| tool.state == State::Changed);

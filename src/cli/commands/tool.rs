@@ -4,12 +4,13 @@ use std::io::{self, Write};
 
 use super::list::{Listed, backend_of, warn_of_missing};
 use crate::catalog::Entry;
+use crate::cli::args::Output;
 use crate::cli::exit::{FAILED, OK};
 use crate::cli::parameters::{Parameter, Parameters};
 use crate::cli::survey::BackendSurvey;
 use crate::cli::terminal::{
-    Cell, DIM, HEAD, PLAIN, Side, Table, lines, one_line, print_message, print_report,
-    print_result, stdout_width, warn,
+    Cell, DIM, Fit, HEAD, Side, Table, lines, one_line, print_message, print_report, print_result,
+    stdout_width, warn, width, wrap,
 };
 use crate::config::Config;
 use crate::nearest::nearest_name;
@@ -17,11 +18,11 @@ use crate::protocol::{Kind, RawJson};
 use crate::shell;
 
 /// Shows the tool. Returns the exit status.
-pub(super) async fn show(config: Config, name: &str, json: bool) -> u8 {
+pub(super) async fn show(config: Config, name: &str, output: &Output) -> u8 {
     for warning in &config.warnings {
         warn(warning);
     }
-    let survey = BackendSurvey::connect_all(config).await;
+    let survey = BackendSurvey::connect_all(config, output.timeout.duration(), |_, _| ()).await;
     let catalog = &survey.built.catalog;
     let Some(entry) = catalog.resolve(Kind::Tool, name) else {
         let known = catalog.entries(Kind::Tool).map(|entry| &*entry.exposed);
@@ -33,7 +34,7 @@ pub(super) async fn show(config: Config, name: &str, json: bool) -> u8 {
         warn_of_missing(&survey, &[Kind::Tool]);
         return FAILED;
     };
-    let result = if json {
+    let result = if output.json {
         print_report(&mut io::stdout().lock(), |out| {
             serde_json::to_writer_pretty(&mut *out, &Listed::of(&survey, entry)?)?;
             writeln!(out)
@@ -60,7 +61,16 @@ fn print(survey: &BackendSurvey, entry: &Entry, out: &mut impl Write) -> io::Res
     about.extend(hints(definition).into_iter().map(str::to_owned));
     writeln!(out, "\n{DIM}{}{DIM:#}", about.join(", "))?;
     if let Some(description) = text("description") {
-        writeln!(out, "\n{}", lines(description.trim()))?;
+        let room = stdout_width().unwrap_or(usize::MAX);
+        writeln!(out)?;
+        for line in lines(description.trim()).lines() {
+            // Lines that fit keep their indents.
+            let fitted = match width(line) <= room {
+                true => vec![line.to_owned()],
+                false => wrap(line, room),
+            };
+            writeln!(out, "{}", fitted.join("\n"))?;
+        }
     }
     let mut parameters = Parameters::of_tool(definition).known;
     // Stable: within both, by name.
@@ -79,12 +89,13 @@ fn print(survey: &BackendSurvey, entry: &Entry, out: &mut impl Write) -> io::Res
 }
 
 fn table(parameters: &[Parameter]) -> Table {
-    let mut table = Table::new(&[
+    let columns = [
         ("ARGUMENT", Side::Left),
         ("TYPE", Side::Left),
         ("", Side::Left),
         ("DESCRIPTION", Side::Left),
-    ]);
+    ];
+    let mut table = Table::new(&columns, Fit::Wrap);
     for parameter in parameters {
         let default = parameter.default.as_ref();
         let default = default.map(|default| format!("default {}", one_line(default)));
@@ -97,7 +108,7 @@ fn table(parameters: &[Parameter]) -> Table {
             Cell::new(one_line(&parameter.name), HEAD),
             Cell::from(one_line(&parameter.types.to_string())),
             Cell::from(need),
-            Cell::rest(one_line(description), PLAIN),
+            Cell::from(one_line(description)),
         ]);
     }
     table

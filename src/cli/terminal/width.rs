@@ -147,19 +147,26 @@ mod tests {
 
     #[test]
     fn any_text_fits_and_nothing_is_lost() {
-        let parts = ["a", "bc ", "日本", FAMILY, WAVE, "e\u{301}", "🦀", " ", "x-y_z"];
+        let parts = [
+            "a", "bc ", "日本", FAMILY, WAVE, "e\u{301}", "🦀", " ", "x-y_z",
+        ];
         for seed in 0..2_000_usize {
             let mut state = seed;
             let text: String = (0..seed % 9)
                 .map(|_| {
-                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    state = state
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1);
                     parts[(state >> 33) % parts.len()]
                 })
                 .collect();
             for room in [2, 3, 7, 20] {
                 assert!(width(&cut(&text, room)) <= room, "{text:?} {room}");
                 let lines = wrap(&text, room);
-                assert!(lines.iter().all(|line| width(line) <= room), "{lines:?} {room}");
+                assert!(
+                    lines.iter().all(|line| width(line) <= room),
+                    "{lines:?} {room}"
+                );
                 let letters = |text: &str| text.split_whitespace().collect::<String>();
                 assert_eq!(letters(&lines.concat()), letters(&text));
             }

@@ -3,35 +3,50 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
+use globset::{Glob, GlobBuilder, GlobMatcher, GlobSet, GlobSetBuilder};
 
 use super::Checker;
-use crate::config::ToolRules;
 use crate::config::read::file::{Located, Tools};
 use crate::config::read::join;
+use crate::config::{ToolRule, ToolRules};
 
 impl Checker<'_> {
     pub(super) fn tools(&mut self, written: &Tools, path: &str) -> ToolRules {
         let (rename, describe) = (&written.rename.0, &written.describe.0);
         self.check_exposed_names(rename, &join(path, "rename"));
-        ToolRules {
-            allow: written
-                .allow
-                .as_ref()
-                .map(|globs| self.globs(globs, &join(path, "allow"))),
-            deny: self.globs(&written.deny, &join(path, "deny")),
+        let mut rules = ToolRules {
+            allow: None,
+            deny: GlobSet::default(),
             rename: pairs(rename, String::clone),
             describe: pairs(describe, String::clone),
             timeout: pairs(&written.timeout_secs.0, |secs| Duration::from_secs(*secs)),
-            retry: {
-                let retry = written.retry.0.iter().filter_map(|(glob, retry)| {
-                    let glob = self.glob(glob, &join(path, "retry"))?;
-                    Some((glob.compile_matcher(), retry.value))
-                });
-                retry.collect()
-            },
+            retry: Vec::new(),
             pin: written.pin,
+            written: Vec::new(),
+        };
+        rules.allow = (written.allow.as_ref())
+            .map(|globs| self.globs(globs, "tools.allow", path, &mut rules.written));
+        rules.deny = self.globs(&written.deny, "tools.deny", path, &mut rules.written);
+        let named = [
+            ("tools.rename", keys(rename)),
+            ("tools.describe", keys(describe)),
+            ("tools.timeout_secs", keys(&written.timeout_secs.0)),
+        ];
+        for (key, names) in named {
+            rules.written.extend(names.map(|pattern| ToolRule {
+                key,
+                pattern,
+                glob: None,
+            }));
         }
+        for (written, retry) in &written.retry.0 {
+            if let Some(glob) = self.glob(written, &join(path, "retry")) {
+                let glob = glob.compile_matcher();
+                rules.written.push(rule("tools.retry", written, &glob));
+                rules.retry.push((glob, retry.value));
+            }
+        }
+        rules
     }
 
     /// Exposed names must consist of the allowed characters and be unique within the backend.
@@ -50,10 +65,19 @@ impl Checker<'_> {
         }
     }
 
-    fn globs(&mut self, written: &[Located<String>], path: &str) -> GlobSet {
+    /// The globs at `key` of the backend, which are added to `rules` too.
+    fn globs(
+        &mut self,
+        written: &[Located<String>],
+        key: &'static str,
+        path: &str,
+        rules: &mut Vec<ToolRule>,
+    ) -> GlobSet {
+        let path = join(path, key.trim_start_matches("tools."));
         let mut set = GlobSetBuilder::new();
-        for (index, glob) in written.iter().enumerate() {
-            if let Some(glob) = self.glob(glob, &format!("{path}[{index}]")) {
+        for (index, written) in written.iter().enumerate() {
+            if let Some(glob) = self.glob(written, &format!("{path}[{index}]")) {
+                rules.push(rule(key, written, &glob.compile_matcher()));
                 set.add(glob);
             }
         }
@@ -74,6 +98,18 @@ impl Checker<'_> {
             }
         }
     }
+}
+
+fn rule(key: &'static str, written: &Located<String>, glob: &GlobMatcher) -> ToolRule {
+    ToolRule {
+        key,
+        pattern: written.value.clone(),
+        glob: Some(glob.clone()),
+    }
+}
+
+fn keys<V>(entries: &[(Located<String>, V)]) -> Box<dyn Iterator<Item = String> + '_> {
+    Box::new(entries.iter().map(|(key, _)| key.value.clone()))
 }
 
 fn pairs<V, T>(
