@@ -2,6 +2,8 @@
 
 /// Most names that [`nearest_name`] compares, since servers decide how many there are.
 const MAX_COMPARED: usize = 10_000;
+/// Most of them that are compared letter by letter, which takes some microseconds each.
+const MAX_CLOSE: usize = 1_000;
 /// Most bytes of a name that is compared.
 const MAX_BYTES: usize = 256;
 
@@ -26,7 +28,9 @@ pub(crate) fn nearest_name<'a>(
 ) -> Option<&'a str> {
     let words = letters(name).filter(|_| name.len() <= MAX_BYTES)?;
     let edits = words.len().div_ceil(5).min(4);
-    let rank = |candidate: &&str| {
+    let counted = Letters::of(&words);
+    let mut close = 0;
+    let mut rank = |candidate: &&str| {
         let other = letters(candidate)?;
         if other == words {
             return Some(0);
@@ -34,9 +38,10 @@ pub(crate) fn nearest_name<'a>(
         if is_suffix(name, candidate) || is_suffix(candidate, name) {
             return Some(1);
         }
-        if words.len().abs_diff(other.len()) > edits {
+        if counted.least_edits(&Letters::of(&other)) > edits || close == MAX_CLOSE {
             return None;
         }
+        close += 1;
         let distance = strsim::damerau_levenshtein(&words, &other);
         (distance <= edits && distance < words.len().min(other.len())).then_some(1 + distance)
     };
@@ -52,6 +57,30 @@ fn letters(name: &str) -> Option<String> {
     let letters = name.chars().filter(|c| c.is_alphanumeric());
     let letters: String = letters.flat_map(char::to_lowercase).collect();
     (!letters.is_empty()).then_some(letters)
+}
+
+/// How often each letter is in a name, whatever their order.
+struct Letters([u16; 32]);
+
+impl Letters {
+    fn of(name: &str) -> Self {
+        let mut counts = [0; 32];
+        for byte in name.bytes() {
+            counts[usize::from(byte % 32)] += 1;
+        }
+        Self(counts)
+    }
+
+    /// No fewer edits turn one name into the other: each adds or removes one letter, or both.
+    fn least_edits(&self, other: &Self) -> usize {
+        let (mut more, mut fewer) = (0_u16, 0_u16);
+        for (own, other) in self.0.iter().zip(&other.0) {
+            more += own.saturating_sub(*other);
+            fewer += other.saturating_sub(*own);
+        }
+        // A letter beyond ASCII is several bytes, so one edit may differ in up to four.
+        usize::from(more.max(fewer)).div_ceil(if more.max(fewer) > 16 { 4 } else { 1 })
+    }
 }
 
 /// Whether `long` is `short` with a prefix that ends in a separator, as in `sqlite__read_query`.

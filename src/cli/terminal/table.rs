@@ -292,7 +292,7 @@ empty    5
         let cut = "\
 NAME     N  X
 a      123  é
-名前     4  the last 最後 of all t…
+名前     4  the last 最後 of all th…
 b      runs on and on
 empty    5
 ";
