@@ -13,6 +13,7 @@ mod rejected;
 mod template;
 #[cfg(test)]
 mod tests;
+mod unmatched;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ pub use pins::Pins;
 pub(crate) use pins::{Change, Findings};
 pub(crate) use rejected::{RejectReason, Rejected};
 use template::Template;
+pub(crate) use unmatched::UnmatchedRule;
 
 /// One backend's input to a build.
 #[derive(Debug, Clone, Copy)]

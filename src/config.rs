@@ -28,6 +28,7 @@ use reqwest::header::HeaderName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::shell;
 pub(crate) use check::url::is_loopback;
 pub use environment::Environment;
 pub use load::load;
@@ -56,6 +57,24 @@ pub struct Config {
     pub(crate) lock: LockFile,
     /// The folder for state that is kept between runs; `None` where nothing is kept.
     pub(crate) state_folder: Option<PathBuf>,
+}
+
+impl Config {
+    /// What to type to accept what a backend says now, or with `None` to see all that has changed: for
+    /// messages. `None` where what is accepted isn't kept.
+    pub(crate) fn pin_command(&self, backend: &str, subject: Option<&Subject>) -> Option<String> {
+        let file = self.source.as_ref().filter(|_| self.lock.path.is_ok())?;
+        let what = match subject {
+            Some(Subject::Tool(own)) => shell::word(&format!("{backend}/{own}")).into_owned(),
+            Some(Subject::Instructions) => backend.to_owned(),
+            None => format!("{backend} --dry-run"),
+        };
+        let file = file.display().to_string();
+        Some(format!(
+            "sentinel-gateway --config {} pin {what}",
+            shell::word(&file)
+        ))
+    }
 }
 
 /// The `[gateway]` table.
@@ -209,6 +228,8 @@ pub struct BackendConfig {
     pub bearer: Option<SecretSource>,
     /// Additional headers of every request, in the order of the file.
     pub headers: Vec<(HeaderName, SecretSource)>,
+    /// Whether requests carry what may be a credential: `bearer`, a header, or a variable in the URL.
+    pub(crate) has_credentials: bool,
     /// CA and client certificate.
     pub tls: TlsConfig,
     /// Whether credentials may be sent over plain http to another machine.
@@ -277,6 +298,34 @@ pub struct ToolRules {
     pub retry: Vec<(globset::GlobMatcher, RetryTools)>,
     /// How to treat a tool whose definition has changed.
     pub pin: PinMode,
+    /// All of the rules as they are written, to tell which match no tool.
+    pub(crate) written: Vec<ToolRule>,
+}
+
+/// One entry of `tools.*` that is about tools of a name or glob.
+#[derive(Debug, Clone)]
+pub(crate) struct ToolRule {
+    /// As in `tools.deny`.
+    pub(crate) key: &'static str,
+    /// The name or glob, as written.
+    pub(crate) pattern: String,
+    /// `None` where it is a name.
+    pub(crate) glob: Option<globset::GlobMatcher>,
+}
+
+impl ToolRule {
+    /// Whether it is about a tool of this own name.
+    pub(crate) fn matches(&self, name: &str) -> bool {
+        match &self.glob {
+            Some(glob) => glob.is_match(name),
+            None => self.pattern == name,
+        }
+    }
+
+    /// Whether it is about one name.
+    pub(crate) fn is_name(&self) -> bool {
+        !self.pattern.contains(['*', '?', '[', '{'])
+    }
 }
 
 impl ToolRules {

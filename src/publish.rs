@@ -9,6 +9,7 @@ mod list_changed;
 mod pinning;
 mod publisher;
 mod reported;
+mod rule_check;
 
 pub(crate) use builder::{Built, Publication};
 use list_changed::list_changed;

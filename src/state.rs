@@ -67,7 +67,7 @@ pub(crate) fn open(config: &Config) -> (StateStore, StateWriter) {
     let task = WriterTask {
         listing_cache: listing_cache.clone(),
         unwritten: Arc::clone(&unwritten),
-        lock: config.lock.path.clone().ok(),
+        lock: (config.lock.path.clone().ok()).filter(|_| config.lock.records_new),
         failed: HashSet::new(),
     };
     let writer = StateWriter(tokio::spawn(task.run(woken)));

@@ -72,7 +72,7 @@ fn panic_after(lines: u32) -> (String, String) {
 #[ignore = "the other tests run it in a child process"]
 fn the_process_that_panics() {
     let lines = std::env::var(IN_CHILD).unwrap();
-    logs::start(Some(LevelFilter::INFO), false);
+    logs::start(Some(LevelFilter::INFO), LevelFilter::INFO, false);
     for line in 0..lines.parse().unwrap() {
         // Of each backend, the log takes some lines only.
         let backend = line.to_string();

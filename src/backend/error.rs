@@ -93,10 +93,12 @@ pub enum BackendError {
         retry_after: Option<Duration>,
     },
     /// 401 or 403.
-    #[error("the server refuses our credentials (HTTP {status}){}", quoted(.snippet))]
+    #[error("the server {} (HTTP {status}){}", refusal(*.status, *.anonymous), quoted(.snippet))]
     AuthRequired {
         /// HTTP status.
         status: u16,
+        /// The config has no credentials for this backend.
+        anonymous: bool,
         /// The beginning of the body, escaped; may be empty.
         snippet: String,
         /// `WWW-Authenticate`, as the server wrote it.
@@ -268,6 +270,11 @@ impl BackendError {
                 Some("the server asks for a client certificate of its own choice: client_cert_file, client_key_file".into())
             }
             Self::Certificate { .. } => Some("a private CA goes into ca_file".into()),
+            Self::AuthRequired {
+                anonymous: true, ..
+            } => Some(
+                "give this backend a token: bearer = { env = \"VARIABLE\" } or --bearer-env, or under headers what it asks for".into(),
+            ),
             Self::AuthRequired { status: 401, .. } => {
                 Some("check bearer or headers of this backend".into())
             }
@@ -350,6 +357,15 @@ impl BackendError {
 impl From<BudgetExceeded> for BackendError {
     fn from(BudgetExceeded { limit }: BudgetExceeded) -> Self {
         Self::BudgetExceeded { limit }
+    }
+}
+
+/// What a server with this status does: 401 asks for credentials, 403 need not.
+fn refusal(status: u16, anonymous: bool) -> &'static str {
+    match (status, anonymous) {
+        (_, false) => "refuses our credentials",
+        (401, true) => "wants a sign-in or a token",
+        (_, true) => "refuses access",
     }
 }
 

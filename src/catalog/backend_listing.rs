@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::item::{Item, RejectedItem};
 use super::rejected::{MAX_ITEMS, MAX_TEMPLATES, RejectReason, Rejected};
+use super::unmatched::{UnmatchedRule, unmatched_rules};
 use crate::config::BackendConfig;
 use crate::protocol::era::ParamHeader;
 use crate::protocol::{Freshness, Kind, Listing, RawJson};
@@ -20,6 +21,7 @@ pub struct BackendListing {
     freshness: [Freshness; Kind::ALL.len()],
     instructions: Option<Arc<str>>,
     cleaned: Listing,
+    unmatched: Vec<UnmatchedRule>,
 }
 
 #[derive(Debug, Default)]
@@ -56,7 +58,13 @@ impl BackendListing {
             freshness: Kind::ALL.map(|kind| listing.freshness(kind)),
             instructions,
             cleaned,
+            unmatched: unmatched_rules(config, listing),
         }
+    }
+
+    /// The rules of the config that match none of its tools.
+    pub(crate) fn unmatched_rules(&self) -> &[UnmatchedRule] {
+        &self.unmatched
     }
 
     /// What the backend listed, as it may be kept in a file: the valid items, cleaned, also those

@@ -98,7 +98,7 @@ pub enum RejectReason {
     #[error("backend `{0}` lists it too and owns it; a URI can't be renamed")]
     Taken(Arc<str>),
     /// Its definition differs from the pinned one, and `tools.pin` is `block`.
-    #[error("{0}; `sentinel-gateway pin --dry-run` shows it, `sentinel-gateway pin` accepts it")]
+    #[error("{0}")]
     Changed(String),
     /// The backend has too many pinned tools to pin another one, and `tools.pin` is `block`.
     #[error("no more than {0} tools of one backend can be pinned")]

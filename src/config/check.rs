@@ -100,6 +100,7 @@ impl Checker<'_> {
             retries: written.retries,
             retry_tools: written.retry_tools,
             max_in_flight: written.max_in_flight,
+            has_credentials: secrets::has_credentials(&written, &expanded),
             bearer,
             headers,
             tls,

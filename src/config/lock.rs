@@ -91,6 +91,8 @@ pub struct Lock(BTreeMap<Arc<str>, BTreeMap<Subject, Pin>>);
 pub(crate) struct LockFile {
     /// The file's path, or a message saying why there is none to write to.
     pub(crate) path: Result<PathBuf, String>,
+    /// Whether tools that are seen for the first time are recorded in it as accepted.
+    pub(crate) records_new: bool,
     /// Its content; empty if there is no file.
     pub(crate) lock: Arc<Lock>,
 }
@@ -100,6 +102,7 @@ impl LockFile {
     pub(super) fn none(why: impl Into<String>) -> Self {
         Self {
             path: Err(why.into()),
+            records_new: false,
             lock: Arc::default(),
         }
     }
@@ -113,6 +116,7 @@ impl LockFile {
         Ok(Self {
             lock: Arc::new(Lock::read(&path)?),
             path: Ok(path),
+            records_new: true,
         })
     }
 }

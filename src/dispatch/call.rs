@@ -15,6 +15,8 @@ use super::exchange::Exchange;
 use super::input::{self, ParkedCalls};
 use crate::backend::Answer;
 use crate::backend::retry::Replay;
+use crate::catalog::RejectReason;
+use crate::config::Subject;
 use crate::observe::request_span::RequestSpan;
 use crate::protocol::error::{HEADER_MISMATCH, INVALID_PARAMS, code_of};
 use crate::protocol::{
@@ -137,7 +139,18 @@ fn blocked(target: &CallTarget, snapshot: &Snapshot) -> Option<RpcError> {
     let blocked = snapshot.catalog.blocked(target.kind, &target.name)?;
     let backend = snapshot.backends.get(blocked.backend)?.name();
     let (own, reason) = (&blocked.own_name, &blocked.reason);
-    let message = format!("{backend}: the tool {own} is blocked: {reason}; the tool did not run");
+    let accept = match reason {
+        RejectReason::Changed(_) => {
+            let tool = Subject::Tool(Arc::clone(own));
+            snapshot.config.pin_command(backend, Some(&tool))
+        }
+        _ => None,
+    };
+    let accept = accept.map(|command| format!("; {command} accepts it"));
+    let message = format!(
+        "{backend}: the tool {own} is blocked: {reason}{}; the tool did not run",
+        accept.unwrap_or_default()
+    );
     let data = GatewayData::new(Some(backend), Class::Refused, Tally::NONE);
     Some(RpcError::new(INVALID_PARAMS, message).with_data(data))
 }

@@ -14,18 +14,18 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::log_gate::{self, GateLayer};
 use super::request_span::WithRequest;
 
-/// Starts logging at `level`, or as `RUST_LOG` says, or at info; as text or as one JSON object a
-/// line. Other crates log warnings and errors only.
+/// Starts logging at `level`, or as `RUST_LOG` says, or at `default`; as text or as one JSON object
+/// a line. Other crates log warnings and errors only.
 ///
 /// `RUST_LOG` takes `target=level` pairs, separated by commas. There are no directives for spans:
 /// a filter that has them costs every call.
-pub fn start(level: Option<LevelFilter>, json: bool) {
+pub fn start(level: Option<LevelFilter>, default: LevelFilter, json: bool) {
     let variable = std::env::var("RUST_LOG").unwrap_or_default();
     let (filter, bad_variable) = match (level, variable.parse::<Targets>()) {
         (Some(level), _) => (at(level), None),
         (None, Ok(targets)) if !variable.is_empty() => (targets, None),
-        (None, Ok(_)) => (at(LevelFilter::INFO), None),
-        (None, Err(error)) => (at(LevelFilter::INFO), Some(error)),
+        (None, Ok(_)) => (at(default), None),
+        (None, Err(error)) => (at(default), Some(error)),
     };
     let ansi = io::IsTerminal::is_terminal(&io::stderr()) && std::env::var_os("NO_COLOR").is_none();
     let lines = fmt::layer().with_ansi(ansi).with_writer(NonBlockingStderr);

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::list_changed;
 use super::pinning::PinCheck;
 use super::reported::Reported;
+use super::rule_check::RuleCheck;
 use crate::call_report::BackendId;
 use crate::catalog::{BackendListing, Catalog, Names, RejectReason, Rejected, Source};
 use crate::config::{BackendConfig, Config};
@@ -40,6 +41,7 @@ pub(super) struct Builder {
     identity: RawJson,
     /// Rejected items that the log has named.
     reported: Reported,
+    rule_check: RuleCheck,
     last: Option<Arc<Snapshot>>,
 }
 
@@ -97,7 +99,7 @@ impl Builder {
         state: StateStore,
     ) -> Self {
         Self {
-            pin_check: PinCheck::new(&config, state.clone()),
+            pin_check: PinCheck::new(Arc::clone(&config), state.clone()),
             identity: identity(&config.gateway),
             config,
             backends,
@@ -107,6 +109,7 @@ impl Builder {
             listings: HashMap::new(),
             names: Names::default(),
             reported: Reported::default(),
+            rule_check: RuleCheck::default(),
             last: None,
         }
     }
@@ -138,7 +141,7 @@ impl Builder {
             taken.push(listed.taken);
         }
         let snapshot = || {
-            self.read_cached();
+            self.read_cached(closing);
             let snapshot = self.snapshot(&fetched, numbers, unlisted, settled, closing);
             let snapshot = Arc::new(snapshot);
             let before = self.last.replace(Arc::clone(&snapshot));
@@ -187,12 +190,15 @@ impl Builder {
         let mut read = BackendListing::read(&config, &listing);
         drop(listing);
         self.state.keep(&config, &Arc::new(read.take_cleaned()));
+        if fetched.is_some_and(|fetched| fetched.contains(&Kind::Tool)) {
+            self.rule_check.check(&config.name, &read);
+        }
         let checked = self.pin_check.check(&config, read);
         self.listings.insert(id, checked);
     }
 
     /// For a backend that has not listed, the listing of an earlier run is served.
-    fn read_cached(&mut self) {
+    fn read_cached(&mut self, closing: bool) {
         for backend in &self.backends {
             if self.listings.contains_key(&backend.id) {
                 continue;
@@ -200,12 +206,15 @@ impl Builder {
             let Some(cached) = self.cached.get(backend.id, backend.name()) else {
                 continue;
             };
-            tracing::warn!(
-                backend = backend.name(),
-                tools = cached.listing.items(Kind::Tool).len(),
-                last_contact = age(cached.at),
-                "it is not connected yet: what it listed at last contact is served, and a call connects first"
-            );
+            // At the end the wait is cut short, and that says nothing about the backend.
+            if !closing {
+                tracing::warn!(
+                    backend = backend.name(),
+                    tools = cached.listing.items(Kind::Tool).len(),
+                    last_contact = age(cached.at),
+                    "it is not connected yet: what it listed at last contact is served, and a call connects first"
+                );
+            }
             let read = BackendListing::read(&backend.config, &cached.listing);
             let checked = self.pin_check.check(&backend.config, read);
             self.listings.insert(backend.id, checked);

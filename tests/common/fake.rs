@@ -149,7 +149,14 @@ impl FakeBackend {
 
     /// Adds a prompt.
     pub fn prompt(self, name: &str) -> Self {
-        self.with(|server| server.prompts.push(json!({ "name": name })))
+        self.prompt_with(name, json!({}))
+    }
+
+    /// Adds a prompt with further members, such as `{"arguments": [{"name": "code"}]}`.
+    pub fn prompt_with(self, name: &str, members: Value) -> Self {
+        let mut prompt = json!({ "name": name });
+        merge(&mut prompt, &members);
+        self.with(|server| server.prompts.push(prompt))
     }
 
     /// Adds a resource.

@@ -28,6 +28,8 @@ pub mod modern_client;
 pub mod process;
 pub mod protocol_checker;
 pub mod proxy;
+#[cfg(unix)]
+pub mod pseudo_terminal;
 pub mod reply;
 pub mod rng;
 mod server;

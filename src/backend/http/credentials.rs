@@ -89,6 +89,11 @@ impl Credentials {
         Ok(())
     }
 
+    /// Whether the config has any for this backend.
+    pub(super) fn are_configured(&self) -> bool {
+        self.config.has_credentials
+    }
+
     /// The backend's name in the config.
     pub(super) fn backend(&self) -> &str {
         &self.config.name

@@ -65,6 +65,8 @@ pub(super) async fn supervise(
         changes: Backoff::new(Series::LISTS),
     };
     tokio::select! {
+        // What the end interrupts is not reported.
+        biased;
         () = shutting_down.cancelled() => {}
         () = supervisor.run_despite_panics() => {}
     }
@@ -111,6 +113,10 @@ impl Supervisor {
                     // The gateway is gone.
                     None => return,
                 },
+                Err(BackendError::Connect {
+                    kind: ConnectKind::ShuttingDown,
+                    ..
+                }) => return,
                 Err(error) => self.pauses.after_failure(&self.handler, error).await,
             }
         }

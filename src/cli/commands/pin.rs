@@ -33,7 +33,7 @@ pub(super) async fn pin(config: Config, args: &Args) -> u8 {
         Err(why) => return refuse(&why),
     };
     let lock = Arc::clone(&config.lock.lock);
-    let survey = BackendSurvey::connect_all(config).await;
+    let survey = BackendSurvey::connect_all(config, args.timeout.duration(), |_, _| ()).await;
     let mut code = warn_of_missing(&survey, &selection);
     let mut report = Report::of(&survey, &lock, &selection);
     let changed = report.tools.iter().any(|tool| tool.state == State::Changed);
@@ -50,7 +50,7 @@ pub(super) async fn pin(config: Config, args: &Args) -> u8 {
         print_report(&mut io::stdout().lock(), |out| report.print_json(out))
     } else {
         print_report(&mut anstream::stdout().lock(), |out| {
-            report.print(&path, out)
+            report.print(&survey.config, &path, out)
         })
     };
     print_result(result, code)
@@ -185,7 +185,7 @@ impl Report {
         writeln!(out)
     }
 
-    fn print(&self, lock: &Path, out: &mut impl Write) -> io::Result<()> {
+    fn print(&self, config: &Config, lock: &Path, out: &mut impl Write) -> io::Result<()> {
         for row in &self.tools {
             let (word, style) = match row.state {
                 State::New => ("new", GOOD),
@@ -205,6 +205,11 @@ impl Report {
             for line in row.diff.iter().flat_map(|diff| diff.lines()) {
                 writeln!(out, "  {}", lines(line))?;
             }
+            let accept = config.pin_command(&row.backend, Some(&row.current.subject));
+            let accept = accept.filter(|_| row.state == State::Changed && !self.accepted);
+            if let Some(accept) = accept {
+                writeln!(out, "  {DIM}accept it:{DIM:#} {}", one_line(&accept))?;
+            }
         }
         let count = |state| self.tools.iter().filter(|row| row.state == state).count();
         let (new, changed) = (count(State::New), count(State::Changed));
@@ -217,7 +222,7 @@ impl Report {
             ),
             (_, false) => writeln!(
                 out,
-                "{CAUTION}nothing is accepted yet:{CAUTION:#} {new} new, {changed} changed; without --dry-run they are written to {file}"
+                "{CAUTION}nothing is accepted yet:{CAUTION:#} {new} new, {changed} changed; without --dry-run and without a name, all of them are written to {file}"
             ),
         }
     }
