@@ -25,7 +25,7 @@ use listing_cache::CacheFile;
 pub(crate) use listing_cache::{CachedListing, ListingCache, age};
 
 use crate::call_report::BackendId;
-use crate::config::{BackendConfig, Config, Pin};
+use crate::config::{BackendConfig, Config, NamedTool, Pin};
 use crate::protocol::Listing;
 
 /// How long the first batch is collected: backends connect at about the same time.
@@ -96,7 +96,7 @@ impl CachedListings {
 #[derive(Debug)]
 enum WriteRequest {
     Listed(Arc<BackendConfig>, Arc<Listing>),
-    Pins(Vec<Pin>),
+    Pins(Vec<Pin>, Vec<NamedTool>),
 }
 
 impl StateStore {
@@ -146,10 +146,11 @@ impl StateStore {
         }
     }
 
-    /// Requests that definitions first seen in this run are written as accepted.
-    pub(crate) fn pin(&self, pins: Vec<Pin>) {
+    /// Requests that definitions first seen in this run are written as accepted, with the names that
+    /// all tools have now.
+    pub(crate) fn pin(&self, pins: Vec<Pin>, names: Vec<NamedTool>) {
         if !pins.is_empty() {
-            let _ = self.requests.send(WriteRequest::Pins(pins));
+            let _ = self.requests.send(WriteRequest::Pins(pins, names));
         }
     }
 }
@@ -204,10 +205,14 @@ fn write(
     listing_cache: Option<&ListingCache>,
     lock: Option<PathBuf>,
 ) -> Vec<(PathBuf, io::Error)> {
-    let (mut failed, mut first_seen) = (Vec::new(), Vec::new());
+    let (mut failed, mut first_seen, mut names) = (Vec::new(), Vec::new(), Vec::new());
     for request in requests {
         match (request, listing_cache) {
-            (WriteRequest::Pins(pins), _) => first_seen.extend(pins),
+            (WriteRequest::Pins(pins, named), _) => {
+                first_seen.extend(pins);
+                // Of all tools, so the last ones count.
+                names = named;
+            }
             (WriteRequest::Listed(backend, listing), Some(listing_cache)) => {
                 failed.extend(listing_cache.keep(&backend, &listing).err());
             }
@@ -215,7 +220,7 @@ fn write(
         }
     }
     if let Some(path) = lock.filter(|_| !first_seen.is_empty())
-        && let Err(error) = pins::add(&path, first_seen)
+        && let Err(error) = pins::add(&path, first_seen, &names)
     {
         failed.push((path, error));
     }

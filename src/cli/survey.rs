@@ -72,7 +72,7 @@ impl BackendSurvey {
             surveyed.compare_pins(&mut pins);
         }
         let sources: Vec<Source<'_>> = members.iter().map(SurveyedBackend::source).collect();
-        let built = Catalog::build(&config.gateway, &sources, &Names::default());
+        let built = Catalog::build(&config.gateway, &sources, &Names::recorded(&config));
         Self { members, built }
     }
 

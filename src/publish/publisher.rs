@@ -11,7 +11,7 @@ use super::pinning::PinCheck;
 use super::reported::Reported;
 use crate::backend::{BackendError, BackendEvent, HttpBackend};
 use crate::call_report::BackendId;
-use crate::catalog::{BackendListing, Catalog, Names, RejectReason, Rejected, Source};
+use crate::catalog::{BackendListing, Catalog, Names, RejectReason, Rejected, Source, Takeover};
 use crate::config::Config;
 use crate::governance::Admission;
 use crate::protocol::{Kind, Listing, RawJson};
@@ -90,7 +90,7 @@ impl Publisher {
             // Without backends there is nothing to wait for.
             settled: backends.is_empty(),
             admission: Arc::new(admission),
-            names: Names::default(),
+            names: Names::recorded(&config),
             cache: Cache::Reading(Vec::new()),
             closing: false,
             changed: false,
@@ -242,7 +242,11 @@ impl Publisher {
         if self.settled {
             self.names = built.catalog.names().clone();
         }
+        self.pin_check.write(self.settled.then_some(&self.names));
         self.report(&built.rejected);
+        if self.settled {
+            self.report_takeovers(built.takeovers);
+        }
         let unlisted = self.parts.iter().filter(|(_, part)| !part.has_listed);
         let unlisted = unlisted.map(|(id, _)| *id).collect();
         Arc::new(Snapshot {
@@ -256,6 +260,20 @@ impl Publisher {
             settled: self.settled,
             closing: self.closing,
         })
+    }
+
+    fn report_takeovers(&mut self, takeovers: Vec<Takeover>) {
+        for takeover in takeovers {
+            if self.reported.report_takeover_once(&takeover) {
+                tracing::warn!(
+                    backend = &*takeover.backend,
+                    list = takeover.kind.list_method(),
+                    name = &*takeover.name,
+                    before = &*takeover.before,
+                    "it takes over a name that another backend had: permissions for that name now apply to it"
+                );
+            }
+        }
     }
 
     fn report(&mut self, rejected: &[Rejected]) {

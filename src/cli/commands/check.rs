@@ -193,7 +193,8 @@ impl Row {
     }
 }
 
-/// Failed lists, use of the cache, changed definitions and rejected items of one backend.
+/// Failed lists, use of the cache, changed definitions, rejected items and names taken over of one
+/// backend.
 fn notes(surveyed: &SurveyedBackend, survey: &BackendSurvey) -> Vec<String> {
     let config = &surveyed.backend.config;
     let failed = surveyed.failed_lists().map(|(_, why)| one_line(&why));
@@ -220,5 +221,18 @@ fn notes(surveyed: &SurveyedBackend, survey: &BackendSurvey) -> Vec<String> {
             let list = item.kind.list_method();
             format!("{list}: {} is withheld: {}", item.name, item.reason)
         });
-    failed.chain(stale).chain(changed).chain(rejected).collect()
+    let takeovers = survey.built.takeovers.iter();
+    let takeovers = takeovers.filter(|takeover| *takeover.backend == *config.name);
+    let takeovers = takeovers.map(|takeover| {
+        let (list, name, before) = (
+            takeover.kind.list_method(),
+            &takeover.name,
+            &takeover.before,
+        );
+        format!(
+            "{list}: {name} is a name that {before} had before; `sentinel-gateway pin` accepts that"
+        )
+    });
+    let notes = failed.chain(stale).chain(changed).chain(rejected);
+    notes.chain(takeovers).collect()
 }
