@@ -21,7 +21,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use crate::call_report::BackendId;
-use crate::config::{BackendConfig, GatewayConfig};
+use crate::config::{BackendConfig, GatewayConfig, PinMode};
 use crate::protocol::era::ParamHeader;
 use crate::protocol::{Freshness, Kind, RawJson};
 
@@ -30,6 +30,7 @@ use backend_listing::Candidate;
 use item::exposed_definition;
 use names::Claim;
 pub use names::Names;
+pub(crate) use names::Takeover;
 pub use pins::Pins;
 pub(crate) use pins::{Change, Findings};
 pub(crate) use rejected::{RejectReason, Rejected};
@@ -56,6 +57,8 @@ pub struct Built {
     pub catalog: Catalog,
     /// In the same order for the same sources.
     pub rejected: Vec<Rejected>,
+    /// Names that another backend's item had before.
+    pub(crate) takeovers: Vec<Takeover>,
 }
 
 /// One item that clients see.
@@ -115,13 +118,16 @@ impl Catalog {
     /// Merges the sources, which are in config order.
     ///
     /// Names in `names` stay with their owners. Until a list has been served, build from
-    /// `Names::default()`, so that names follow config order and not the order of connecting; from
-    /// then on, from the [`names`](Self::names) of the previous catalog.
+    /// [`Names::recorded`], so that names follow lock and config order and not the order of
+    /// connecting; from then on, from the [`names`](Self::names) of the previous catalog.
     pub fn build(gateway: &GatewayConfig, sources: &[Source<'_>], names: &Names) -> Built {
         let mut names = names.clone();
-        let mut rejected = Vec::new();
-        let sections =
-            Kind::ALL.map(|kind| Section::build(kind, gateway, sources, &mut names, &mut rejected));
+        let (mut rejected, mut takeovers) = (Vec::new(), Vec::new());
+        let sections = Kind::ALL.map(|kind| {
+            let found = Found::all(kind, sources, &mut rejected);
+            let exposed = exposed(kind, gateway, sources, &found, &mut names, &mut takeovers);
+            Section::build(kind, sources, &found, exposed, &mut rejected)
+        });
         let templates = &sections[Kind::Template as usize].entries;
         let templates = templates
             .iter()
@@ -134,6 +140,7 @@ impl Catalog {
                 names,
             },
             rejected,
+            takeovers,
         }
     }
 
@@ -199,23 +206,76 @@ impl Catalog {
     }
 }
 
+/// The exposed names of the candidates. Tools that the lock has of a backend that has not listed in
+/// this run get names too, so that no other backend gets them: names must not depend on who is up.
+fn exposed(
+    kind: Kind,
+    gateway: &GatewayConfig,
+    sources: &[Source<'_>],
+    found: &[Found<'_>],
+    names: &mut Names,
+    takeovers: &mut Vec<Takeover>,
+) -> Vec<Result<Arc<str>, Arc<str>>> {
+    let mut reserved: Vec<(usize, Arc<str>)> = Vec::new();
+    for (place, source) in sources.iter().enumerate() {
+        let config = source.config;
+        if kind == Kind::Tool && !source.confirmed && config.tools.pin != PinMode::Off {
+            let listed = source.backend_listing;
+            let pinned = names.pinned_tools(&config.name).filter(|own| {
+                config.tools.admits(own) && listed.is_none_or(|listed| !listed.has_tool(own))
+            });
+            reserved.extend(pinned.map(|own| (place, own)));
+        }
+    }
+    let listed = found.iter().map(|found| (found.place, found.own(), true));
+    let reserved = reserved.iter().map(|(place, own)| (*place, own, false));
+    let claims: Vec<Claim<'_>> = listed
+        .chain(reserved)
+        .map(|(place, own, is_listed)| claim(kind, sources, place, own, is_listed))
+        .collect();
+    let backends = sources.iter().map(|source| &source.config.name);
+    let mut exposed = names.assign(kind, gateway, backends, &claims, takeovers);
+    exposed.truncate(found.len());
+    exposed
+}
+
+fn claim<'a>(
+    kind: Kind,
+    sources: &'a [Source<'_>],
+    place: usize,
+    own: &'a Arc<str>,
+    is_listed: bool,
+) -> Claim<'a> {
+    let config = sources[place].config;
+    let renamed = (kind == Kind::Tool)
+        .then(|| lookup(&config.tools.rename, own))
+        .flatten();
+    Claim {
+        backend: &config.name,
+        own,
+        wanted: renamed.unwrap_or(own),
+        place,
+        is_pinned: config.tools.pin != PinMode::Off,
+        is_listed,
+    }
+}
+
 /// A candidate with its source.
 struct Found<'a> {
     source: &'a Source<'a>,
+    /// Of the source.
+    place: usize,
     candidate: &'a Candidate,
 }
 
 impl Section {
     fn build(
         kind: Kind,
-        gateway: &GatewayConfig,
         sources: &[Source<'_>],
-        names: &mut Names,
+        found: &[Found<'_>],
+        exposed: Vec<Result<Arc<str>, Arc<str>>>,
         rejected: &mut Vec<Rejected>,
     ) -> Self {
-        let found = Found::all(kind, sources, rejected);
-        let claims: Vec<Claim<'_>> = found.iter().map(|found| found.claim(kind)).collect();
-        let exposed = names.assign(kind, gateway, &claims);
         let mut entries = Vec::with_capacity(found.len());
         let mut blocked = HashMap::new();
         for (found, exposed) in found.iter().zip(exposed) {
@@ -261,26 +321,22 @@ impl<'a> Found<'a> {
     /// All candidates of a kind; adds the items that were rejected when a listing was read.
     fn all(kind: Kind, sources: &'a [Source<'a>], rejected: &mut Vec<Rejected>) -> Vec<Self> {
         let mut found = Vec::new();
-        for source in sources {
+        for (place, source) in sources.iter().enumerate() {
             if let Some(listing) = source.backend_listing {
                 rejected.extend_from_slice(listing.rejected(kind));
                 let candidates = listing.items(kind).iter();
-                found.extend(candidates.map(|candidate| Self { source, candidate }));
+                found.extend(candidates.map(|candidate| Self {
+                    source,
+                    place,
+                    candidate,
+                }));
             }
         }
         found
     }
 
-    fn claim(&self, kind: Kind) -> Claim<'_> {
-        let own = &self.candidate.item.own;
-        let renamed = (kind == Kind::Tool)
-            .then(|| lookup(&self.source.config.tools.rename, own))
-            .flatten();
-        Claim {
-            backend: &self.source.config.name,
-            own,
-            wanted: renamed.unwrap_or(own),
-        }
+    fn own(&self) -> &Arc<str> {
+        &self.candidate.item.own
     }
 
     fn entry(&self, kind: Kind, exposed: Arc<str>) -> Entry {

@@ -32,8 +32,8 @@ use crate::shell;
 pub(crate) use check::url::is_loopback;
 pub use environment::Environment;
 pub use load::load;
-pub(crate) use lock::LockFile;
-pub use lock::{ExposedName, Form, Lock, Pin, Subject};
+pub use lock::{Form, Lock, Pin, Subject};
+pub(crate) use lock::{LockFile, NamedTool};
 pub use overrides::Overrides;
 pub use problem::{Problem, Problems};
 pub(crate) use read::file::SCHEMA;
@@ -49,6 +49,8 @@ pub struct Config {
     pub gateway: GatewayConfig,
     /// Enabled backends, in the order of the file, which decides who owns a name.
     pub backends: Vec<Arc<BackendConfig>>,
+    /// The names of all backends in the config, in its order.
+    pub(crate) configured: Vec<ConfiguredName>,
     /// The config file, for logs and messages; `None` where there are only command-line flags.
     pub source: Option<PathBuf>,
     /// Messages about what is allowed but probably not intended.
@@ -57,6 +59,15 @@ pub struct Config {
     pub(crate) lock: LockFile,
     /// The folder for state that is kept between runs; `None` where nothing is kept.
     pub(crate) state_folder: Option<PathBuf>,
+}
+
+/// The name of a backend in the config, whether or not it is used in this run.
+#[derive(Debug, Clone)]
+pub(crate) struct ConfiguredName {
+    /// The name.
+    pub(crate) name: Arc<str>,
+    /// `--only` leaves it out of this run.
+    pub(crate) left_out: bool,
 }
 
 impl Config {

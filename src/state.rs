@@ -26,7 +26,7 @@ use listing_cache::CacheFile;
 pub(crate) use listing_cache::{CachedListing, ListingCache, age};
 
 use crate::call_report::BackendId;
-use crate::config::{BackendConfig, Config, Pin};
+use crate::config::{BackendConfig, Config, NamedTool, Pin};
 use crate::protocol::Listing;
 use crate::sync::Mutex;
 
@@ -54,6 +54,8 @@ struct Unwritten {
     /// By the name of the backend.
     listings: HashMap<Arc<str>, (Arc<BackendConfig>, Arc<Listing>)>,
     pins: Vec<Pin>,
+    /// The names that tools have with these pins.
+    names: Vec<NamedTool>,
 }
 
 /// The task that writes, until every [`StateStore`] is dropped.
@@ -166,10 +168,15 @@ impl StateStore {
         }
     }
 
-    /// Requests that definitions first seen in this run are written as accepted.
-    pub(crate) fn pin(&self, pins: Vec<Pin>) {
+    /// Requests that definitions first seen in this run are written as accepted, with the names that
+    /// all tools have now.
+    pub(crate) fn pin(&self, pins: Vec<Pin>, names: Vec<NamedTool>) {
         if !pins.is_empty() {
-            self.unwritten.lock().pins.extend(pins);
+            let mut unwritten = self.unwritten.lock();
+            unwritten.pins.extend(pins);
+            // Of all tools, so the last ones count.
+            unwritten.names = names;
+            drop(unwritten);
             self.wake();
         }
     }
@@ -226,7 +233,11 @@ impl WriterTask {
 
 /// Writes a batch. Returns the files that could not be written, with the error.
 fn write(
-    Unwritten { listings, pins }: Unwritten,
+    Unwritten {
+        listings,
+        pins,
+        names,
+    }: Unwritten,
     listing_cache: Option<&ListingCache>,
     lock: Option<PathBuf>,
 ) -> Vec<(PathBuf, io::Error)> {
@@ -237,7 +248,7 @@ fn write(
         }
     }
     if let Some(path) = lock.filter(|_| !pins.is_empty())
-        && let Err(error) = pins::add(&path, pins)
+        && let Err(error) = pins::add(&path, pins, &names)
     {
         failed.push((path, error));
     }

@@ -200,6 +200,7 @@ impl Now {
             definition: Some(self.definition)
                 .filter(|text| text.as_bytes().len() <= MAX_KEPT_BYTES),
             name: None,
+            lost: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The rules of the merged catalog, tested on whole builds.
 
 mod properties;
+mod recorded;
 
 use globset::{Glob, GlobSetBuilder};
 
@@ -133,12 +134,37 @@ fn prefixed_names_always_include_the_backend() {
 fn prefixed_names_that_collide_get_a_hash() {
     let mut fixture = Fixture::of(Kind::Tool, &[("a", &["b__c"]), ("a__b", &["c"])]);
     fixture.gateway.tool_names = ToolNames::Prefixed;
-    // The first 8 hex digits of SHA-256("a__b" NUL "c"), which must not change: users' configs have
+    // The first 8 hex digits of SHA-256("a" NUL "b__c"), which must not change: users' configs have
     // it.
     assert_eq!(
         exposed(&fixture.fresh(), Kind::Tool),
-        ["a__b__c", "a__b__c_a92700ce"]
+        ["a__b__c_01b8a75b", "a__b__c"]
     );
+}
+
+#[test]
+fn a_name_with_another_backends_prefix_is_that_backends_alone() {
+    for kind in [Kind::Tool, Kind::Prompt] {
+        let fixture = Fixture::of(
+            kind,
+            &[("a", &["x"]), ("b", &["a__x", "a__y", "a.-_z", "c__z"])],
+        );
+        assert_eq!(
+            exposed(&fixture.fresh(), kind),
+            ["x", "b__a__x", "b__a__y", "a_-_z", "c__z"]
+        );
+    }
+    // Also where its characters only become the prefix, and whether or not that backend lists.
+    let mut fixture = Fixture::of(Kind::Tool, &[("a", &["x"]), ("b", &["a..x", "b__y"])]);
+    fixture.backends[0].1 = None;
+    assert_eq!(exposed(&fixture.fresh(), Kind::Tool), ["b__a__x", "b__y"]);
+    // What the user writes in the config is the user's decision.
+    let rename = ToolRules {
+        rename: pairs(&[("y", "a__y")]),
+        ..ToolRules::default()
+    };
+    let fixture = Fixture::of(Kind::Tool, &[("a", &[]), ("b", &["y"])]).rules(1, rename);
+    assert_eq!(exposed(&fixture.fresh(), Kind::Tool), ["a__y"]);
 }
 
 #[test]
@@ -185,17 +211,17 @@ fn long_names_are_cut_and_stay_distinct() {
 
 #[test]
 fn a_tool_named_like_a_hash_causes_no_collision() {
-    let fixture = |first: &[&str]| Fixture::of(Kind::Tool, &[("a", first), ("b", &["x"])]);
-    let catalog = fixture(&["x", "b__x"]).fresh();
-    let hashed = exposed(&catalog, Kind::Tool)[2].to_owned();
-    let catalog = fixture(&["x", "b__x", &hashed]).fresh();
-    let entry = catalog.entries(Kind::Tool).last().unwrap();
-    assert_eq!((entry.backend, &*entry.own_name), (BackendId::new(1), "x"));
-    assert!(entry.exposed.starts_with("b__x_") && *entry.exposed != hashed);
-    assert_eq!(
-        catalog.resolve(Kind::Tool, &hashed).unwrap().backend,
-        BackendId::new(0)
-    );
+    let fixture = |own: &[&str]| Fixture::of(Kind::Tool, &[("a", own)]);
+    let catalog = fixture(&["x_y", "x.y"]).fresh();
+    let hashed = exposed(&catalog, Kind::Tool)[1].to_owned();
+    let catalog = fixture(&["x_y", "x.y", &hashed]).fresh();
+    let named = |own: &str| {
+        let mut entries = catalog.entries(Kind::Tool);
+        let found = entries.find(|entry| &*entry.own_name == own).unwrap();
+        found.exposed.to_string()
+    };
+    assert_eq!(named(&hashed), hashed);
+    assert!(named("x.y").starts_with("x_y_") && named("x.y") != hashed);
 }
 
 #[test]
@@ -359,7 +385,15 @@ fn a_uri_stays_with_its_owner_while_listed_and_then_passes_to_another() {
         BackendId::new(1)
     );
     fixture.backends[1].1 = Some(listing(Kind::Resource, &[]));
-    let third = fixture.build(second.names()).catalog;
+    let built = fixture.build(second.names());
+    let [taken] = &built.takeovers[..] else {
+        panic!("{:?}", built.takeovers)
+    };
+    assert_eq!(
+        (&*taken.name, &*taken.backend, &*taken.before),
+        ("f://1", "a", "b")
+    );
+    let third = built.catalog;
     assert_eq!(
         third.resolve(Kind::Resource, "f://1").unwrap().backend,
         BackendId::new(0),

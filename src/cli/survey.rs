@@ -82,7 +82,7 @@ impl BackendSurvey {
         shutdown_all(members.iter().map(|surveyed| &surveyed.backend)).await;
 
         let sources: Vec<Source<'_>> = members.iter().map(SurveyedBackend::source).collect();
-        let built = Catalog::build(&config.gateway, &sources, &Names::default());
+        let built = Catalog::build(&config.gateway, &sources, &Names::recorded(&config));
         Self {
             config,
             members,

@@ -11,7 +11,7 @@ use super::overrides::{Overrides, apply, apply_only};
 use super::problem::{Location, Problems, Report};
 use super::read::file::{Backend, File, Located};
 use super::read::{self, FoundFile, item_path, join};
-use super::{BackendConfig, Config, PinMode};
+use super::{BackendConfig, Config, ConfiguredName, PinMode};
 
 /// Most backends: each is connected to at the start.
 const MAX_BACKENDS: usize = 1_000;
@@ -35,6 +35,7 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
 
     let gateway = gateway(written.gateway, &mut report);
     check_unique_names(&written.backends, &mut report);
+    let configured = configured(&written.backends, overrides.only.as_deref());
     if let Some(only) = &overrides.only {
         apply_only(only, &mut written.backends, &mut report);
     }
@@ -68,6 +69,7 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
         state_folder: env.state_folder().filter(|_| gateway.catalog_cache),
         gateway,
         backends,
+        configured,
         source: found.path,
         warnings,
         lock: lock.unwrap_or_else(LockFile::none),
@@ -130,6 +132,18 @@ fn lock(
         _ => {}
     }
     lock
+}
+
+fn configured(backends: &[Located<Backend>], only: Option<&[String]>) -> Vec<ConfiguredName> {
+    let names = backends
+        .iter()
+        .filter_map(|backend| backend.value.name.as_ref());
+    names
+        .map(|name| ConfiguredName {
+            name: name.value.as_str().into(),
+            left_out: only.is_some_and(|only| !only.contains(&name.value)),
+        })
+        .collect()
 }
 
 fn check_unique_names(backends: &[Located<Backend>], report: &mut Report) {

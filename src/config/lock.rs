@@ -4,8 +4,8 @@
 //! diff shows which tool changed. Version 1 is read for ever. It must not know when a definition
 //! counts as changed, nor how a name is chosen.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,7 +35,9 @@ pub struct Pin {
     /// `None` where it is too large to keep.
     pub definition: Option<RawJson>,
     /// The name under which clients saw the tool last, if it was written down.
-    pub name: Option<ExposedName>,
+    pub name: Option<Arc<str>>,
+    /// A name that it had before another backend's tool took it.
+    pub lost: Option<Arc<str>>,
 }
 
 /// What of a backend is pinned.
@@ -54,15 +56,6 @@ pub enum Form {
     Rounded,
     /// With every digit as it is written.
     Exact,
-}
-
-/// A name that clients used for a tool.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExposedName {
-    /// The name.
-    pub name: Arc<str>,
-    /// Another backend's tool has taken it since.
-    pub lost: bool,
 }
 
 impl Subject {
@@ -85,6 +78,19 @@ impl fmt::Display for Subject {
 /// All accepted definitions, by backend and subject.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lock(BTreeMap<Arc<str>, BTreeMap<Subject, Pin>>);
+
+/// The name under which clients see a tool.
+#[derive(Debug, Clone)]
+pub(crate) struct NamedTool {
+    /// The backend's name.
+    pub(crate) backend: Arc<str>,
+    /// The tool's own name.
+    pub(crate) tool: Arc<str>,
+    /// The exposed name.
+    pub(crate) name: Arc<str>,
+    /// The lock has that name for another tool, whose reservation has ended.
+    pub(crate) is_taken: bool,
+}
 
 /// The lock that belongs to a configuration.
 #[derive(Debug, Clone)]
@@ -208,8 +214,8 @@ impl Lock {
         }
     }
 
-    /// Adds a pin or replaces the current one, whose hash is appended to `earlier`, and whose name
-    /// is kept.
+    /// Adds a pin or replaces the current one, whose hash is appended to `earlier`, and whose names
+    /// are kept.
     pub(crate) fn accept(&mut self, mut pin: Pin) {
         let pins = self.0.entry(Arc::clone(&pin.backend)).or_default();
         if let Some(before) = pins.remove(&pin.subject) {
@@ -217,9 +223,55 @@ impl Lock {
             if before.sha256 != pin.sha256 {
                 pin.earlier.push(before.sha256);
             }
-            pin.name = pin.name.or(before.name);
+            (pin.name, pin.lost) = (before.name, before.lost);
         }
         pins.insert(pin.subject.clone(), pin);
+    }
+}
+
+impl Lock {
+    /// Writes down the names under which clients see tools. A name that another pin has is only
+    /// given to a tool that has taken it: two gateways may each serve a part of the config.
+    pub(crate) fn write_names(&mut self, names: &[NamedTool]) {
+        let mut holders: HashMap<Arc<str>, (Arc<str>, Subject)> = HashMap::new();
+        for pin in self.pins() {
+            if let Some(name) = &pin.name {
+                let holder = (Arc::clone(&pin.backend), pin.subject.clone());
+                holders.entry(Arc::clone(name)).or_insert(holder);
+            }
+        }
+        for named in names {
+            let subject = Subject::Tool(Arc::clone(&named.tool));
+            let holder = holders.get(&named.name);
+            let other =
+                holder.filter(|(backend, held)| (backend, held) != (&named.backend, &subject));
+            if let Some((backend, held)) = other {
+                if !named.is_taken {
+                    continue;
+                }
+                if let Some(pin) = self.get_mut(backend, held) {
+                    pin.lost = pin.name.take();
+                }
+            }
+            if let Some(pin) = self.get_mut(&named.backend, &subject) {
+                pin.name = Some(Arc::clone(&named.name));
+                holders.insert(
+                    Arc::clone(&named.name),
+                    (Arc::clone(&named.backend), subject),
+                );
+            }
+        }
+    }
+
+    /// Forgets that these names were taken: the user has seen it.
+    pub(crate) fn accept_names(&mut self, is_meant: impl Fn(&str) -> bool) {
+        for pin in self.0.values_mut().flat_map(BTreeMap::values_mut) {
+            pin.lost = pin.lost.take().filter(|name| !is_meant(name));
+        }
+    }
+
+    fn get_mut(&mut self, backend: &str, subject: &Subject) -> Option<&mut Pin> {
+        self.0.get_mut(backend)?.get_mut(subject)
     }
 }
 
@@ -233,8 +285,8 @@ impl Pin {
             ("sha256", Some(json(&self.sha256))),
             ("form", (self.form == Form::Rounded).then(|| "1".to_owned())),
             ("earlier", Some(format!("[{}]", earlier.join(",")))),
-            ("name", self.name_if(false)),
-            ("lost", self.name_if(true)),
+            ("name", self.name.as_deref().map(json)),
+            ("lost", self.lost.as_deref().map(json)),
             (
                 "definition",
                 self.definition
@@ -251,11 +303,6 @@ impl Pin {
             }
         }
         text.push('}');
-    }
-
-    fn name_if(&self, lost: bool) -> Option<String> {
-        let name = self.name.as_ref().filter(|name| name.lost == lost);
-        name.map(|name| json(&name.name))
     }
 }
 
@@ -299,10 +346,6 @@ impl PinEntry<'_> {
         if !hashes.into_iter().all(|hash| is_hash(hash)) {
             return Err(format!("{backend}/{subject}: a sha256 has 64 hex digits"));
         }
-        let name = |name: Option<String>, lost| {
-            let name = name?.into();
-            Some(ExposedName { name, lost })
-        };
         Ok(Pin {
             backend: backend.into(),
             subject,
@@ -313,7 +356,8 @@ impl PinEntry<'_> {
             },
             earlier: self.earlier.into_iter().map(Arc::from).collect(),
             definition: self.definition.map(|raw| slice_of(text, raw)),
-            name: name(self.name, false).or(name(self.lost, true)),
+            name: self.name.map(Into::into),
+            lost: self.lost.map(Into::into),
         })
     }
 }

@@ -16,7 +16,7 @@ use super::pinning::PinCheck;
 use super::reported::Reported;
 use super::rule_check::RuleCheck;
 use crate::call_report::BackendId;
-use crate::catalog::{BackendListing, Catalog, Names, RejectReason, Rejected, Source};
+use crate::catalog::{BackendListing, Catalog, Names, RejectReason, Rejected, Source, Takeover};
 use crate::config::{BackendConfig, Config};
 use crate::governance::Admission;
 use crate::observe::logs::panic_text;
@@ -101,13 +101,13 @@ impl Builder {
         Self {
             pin_check: PinCheck::new(Arc::clone(&config), state.clone()),
             identity: identity(&config.gateway),
+            names: Names::recorded(&config),
             config,
             backends,
             admission,
             state,
             cached: CachedListings::default(),
             listings: HashMap::new(),
-            names: Names::default(),
             reported: Reported::default(),
             rule_check: RuleCheck::default(),
             last: None,
@@ -254,7 +254,11 @@ impl Builder {
         if settled {
             self.names = built.catalog.names().clone();
         }
+        self.pin_check.write(settled.then_some(&self.names));
         self.report(&built.rejected);
+        if settled {
+            self.report_takeovers(built.takeovers);
+        }
         Snapshot {
             config: Arc::clone(&self.config),
             backends: self.backends.clone(),
@@ -266,6 +270,20 @@ impl Builder {
             catalog: built.catalog,
             settled,
             closing,
+        }
+    }
+
+    fn report_takeovers(&mut self, takeovers: Vec<Takeover>) {
+        for takeover in takeovers {
+            if self.reported.report_takeover_once(&takeover) {
+                tracing::warn!(
+                    backend = &*takeover.backend,
+                    list = takeover.kind.list_method(),
+                    name = &*takeover.name,
+                    before = &*takeover.before,
+                    "it takes over a name that another backend had: permissions for that name now apply to it"
+                );
+            }
         }
     }
 

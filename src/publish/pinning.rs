@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::catalog::{BackendListing, Change, Findings, Pins};
-use crate::config::{BackendConfig, Config, PinMode, Subject};
+use crate::catalog::{BackendListing, Change, Findings, Names, Pins};
+use crate::config::{BackendConfig, Config, Pin, PinMode, Subject};
 use crate::state::StateStore;
 
 /// Most changes of one listing that are logged one by one: more than the log takes in a minute would
@@ -30,6 +30,8 @@ pub(super) struct PinCheck {
     config: Arc<Config>,
     pins: Pins,
     state: StateStore,
+    /// Tools seen for the first time that are not written, or not with their names.
+    unwritten: Vec<Pin>,
     /// By the name of the backend.
     logged: HashMap<(Arc<str>, Subject), LogHistory>,
     /// Backends that were logged as having too many tools.
@@ -50,6 +52,7 @@ impl PinCheck {
             pins: Pins::new(Arc::clone(&config.lock.lock)),
             config,
             state,
+            unwritten: Vec::new(),
             logged: HashMap::new(),
             too_many: HashSet::new(),
         }
@@ -76,7 +79,7 @@ impl PinCheck {
                 "tools seen for the first time are accepted as they are"
             );
         }
-        self.state.pin(new);
+        self.unwritten.extend(new);
         self.log_changes(config, changed);
         if unpinned > 0 && self.too_many.insert(Arc::clone(&config.name)) {
             tracing::warn!(
@@ -86,6 +89,22 @@ impl PinCheck {
             );
         }
         backend_listing
+    }
+
+    /// Has the tools that were seen for the first time written down; with the names that tools have,
+    /// once they are final.
+    pub(super) fn write(&mut self, names: Option<&Names>) {
+        if self.unwritten.is_empty() {
+            return;
+        }
+        match names {
+            Some(names) => {
+                let new = std::mem::take(&mut self.unwritten);
+                self.state.pin(new, names.tools().collect());
+            }
+            // The run may end before they are.
+            None => self.state.pin(self.unwritten.clone(), Vec::new()),
+        }
     }
 
     fn log_changes(&mut self, config: &BackendConfig, mut changed: Vec<Change>) {

@@ -16,8 +16,9 @@ use crate::cli::survey::{BackendSurvey, SurveyedBackend};
 use crate::cli::terminal::{
     BAD, CAUTION, DIM, GOOD, HEAD, lines, one_line, print_message, print_report, print_result, warn,
 };
-use crate::config::{Config, Lock, Pin, PinMode};
-use crate::state::pins;
+use crate::config::{Config, Lock, NamedTool, Pin, PinMode};
+use crate::protocol::Kind;
+use crate::state::pins::{self, Accepted};
 
 /// Most lines of one tool's diff.
 const MAX_DIFF_LINES: usize = 200;
@@ -36,9 +37,11 @@ pub(super) async fn pin(config: Config, args: &Args) -> u8 {
     let survey = BackendSurvey::connect_all(config, args.timeout.duration(), |_, _| ()).await;
     let mut code = warn_of_missing(&survey, &selection);
     let mut report = Report::of(&survey, &lock, &selection);
-    let changed = report.tools.iter().any(|tool| tool.state == State::Changed);
+    let changed =
+        report.tools.iter().any(|tool| tool.state == State::Changed) || !report.names.is_empty();
     if !args.dry_run {
-        if let Err(error) = pins::accept(&path, report.acceptable()) {
+        let names: Vec<NamedTool> = survey.built.catalog.names().tools().collect();
+        if let Err(error) = pins::accept(&path, report.accepted(&names)) {
             print_message(&format!("{}: can't be written: {error}", path.display()));
             return FAILED;
         }
@@ -124,6 +127,13 @@ impl Selection {
         self.0.is_empty() || self.0.iter().any(is_selected)
     }
 
+    fn has_tool(&self, backend: &str, own: &str) -> bool {
+        let is_selected = |(name, tool): &(String, Option<String>)| {
+            name == backend && tool.as_ref().is_none_or(|tool| tool == own)
+        };
+        self.0.is_empty() || self.0.iter().any(is_selected)
+    }
+
     fn tools_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let named = self.0.iter().filter(move |(backend, _)| backend == name);
         named.filter_map(|(_, tool)| tool.as_deref())
@@ -154,11 +164,23 @@ struct Row {
     current: Pin,
 }
 
+/// A name that another backend's tool had before.
+#[derive(Debug, Serialize)]
+struct TakenName {
+    name: String,
+    /// The tool that has it now.
+    backend: String,
+    tool: String,
+    /// The backend that had it.
+    before: String,
+}
+
 /// What `pin --json` prints.
 #[derive(Debug, Serialize)]
 struct Report {
     accepted: bool,
     tools: Vec<Row>,
+    names: Vec<TakenName>,
 }
 
 impl Report {
@@ -168,16 +190,35 @@ impl Report {
             .iter()
             .filter(|surveyed| surveyed.connection.is_ok());
         let rows = connected.flat_map(|surveyed| rows(surveyed, lock));
+        let taken = survey.built.takeovers.iter();
+        let taken = taken.filter(|taken| taken.kind == Kind::Tool);
+        let names = taken.filter(|taken| selection.has_tool(&taken.backend, &taken.own));
         Self {
             accepted: false,
             tools: rows.filter(|row| selection.has(&row.current)).collect(),
+            names: names
+                .map(|taken| TakenName {
+                    name: taken.name.to_string(),
+                    backend: taken.backend.to_string(),
+                    tool: taken.own.to_string(),
+                    before: taken.before.to_string(),
+                })
+                .collect(),
         }
     }
 
-    /// The pins to accept. A removed tool keeps its pin, since it may come back.
-    fn acceptable(&self) -> Vec<Pin> {
+    /// What is to be accepted. A removed tool keeps its pin, since it may come back.
+    fn accepted<'a>(&self, names: &'a [NamedTool]) -> Accepted<'a> {
         let present = self.tools.iter().filter(|row| row.state != State::Gone);
-        present.map(|row| row.current.clone()).collect()
+        Accepted {
+            pins: present.map(|row| row.current.clone()).collect(),
+            names,
+            taken: self
+                .names
+                .iter()
+                .map(|taken| taken.name.as_str().into())
+                .collect(),
+        }
     }
 
     fn print_json(&self, out: &mut impl Write) -> io::Result<()> {
@@ -211,10 +252,23 @@ impl Report {
                 writeln!(out, "  {DIM}accept it:{DIM:#} {}", one_line(&accept))?;
             }
         }
+        for TakenName {
+            name,
+            backend,
+            tool,
+            before,
+        } in &self.names
+        {
+            let tool = one_line(tool);
+            writeln!(
+                out,
+                "{CAUTION}name{CAUTION:#} {HEAD}{name}{HEAD:#}: {backend}/{tool} has it, {before} had it before"
+            )?;
+        }
         let count = |state| self.tools.iter().filter(|row| row.state == state).count();
         let (new, changed) = (count(State::New), count(State::Changed));
         let file = lock.display();
-        match (new + changed, self.accepted) {
+        match (new + changed + self.names.len(), self.accepted) {
             (0, _) => writeln!(out, "nothing to accept: all tools are as in {file}"),
             (_, true) => writeln!(
                 out,

@@ -106,8 +106,11 @@ fn print_indented(
 
 /// Commands that accept what has changed; if all is well, what to try.
 fn next(config: &Config, backends: &[Row]) -> Vec<String> {
-    let accept = backends.iter().flat_map(|backend| &backend.changed);
-    let accept: Vec<String> = accept.filter_map(|tool| tool.accept.clone()).collect();
+    let accept = backends.iter().flat_map(|backend| {
+        let changed = backend.changed.iter().map(|tool| &tool.accept);
+        changed.chain(backend.taken_names.iter().map(|name| &name.accept))
+    });
+    let accept: Vec<String> = accept.filter_map(Clone::clone).collect();
     let is_well = backends.iter().all(|row| row.up && row.notes.is_empty());
     if !accept.is_empty() || !is_well || backends.iter().all(|row| row.tools == 0) {
         return accept.into_iter().take(MAX_NEXT).collect();

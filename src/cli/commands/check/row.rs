@@ -1,13 +1,14 @@
 //! The state of one backend, as data and as a row.
 
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use serde::Serialize;
 
-use crate::catalog::{Catalog, Names};
+use crate::catalog::{Catalog, Names, Takeover};
 use crate::cli::survey::{BackendSurvey, SurveyedBackend};
 use crate::cli::terminal::{BAD, Cell, DIM, Fit, GOOD, PLAIN, Side, Table, one_line};
-use crate::config::{Config, PinMode};
+use crate::config::{Config, PinMode, Subject};
 use crate::protocol::{Kind, LATEST_LEGACY};
 use crate::state::age;
 
@@ -37,6 +38,8 @@ pub(super) struct Row {
     pub(super) changed: Vec<ChangedTool>,
     /// Items that are not listed to clients.
     withheld: Vec<Withheld>,
+    /// Names that another backend had before.
+    pub(super) taken_names: Vec<TakenName>,
     /// Rules of the config that match no tool.
     unmatched_rules: Vec<UnmatchedRule>,
     /// The same, and what else there is to know, in words.
@@ -73,6 +76,17 @@ struct Withheld {
     list: &'static str,
     name: String,
     reason: String,
+}
+
+/// A name that another backend's item had before.
+#[derive(Debug, Serialize)]
+pub(super) struct TakenName {
+    list: &'static str,
+    name: String,
+    /// The backend that had it.
+    before: String,
+    /// What to type to accept it; `null` where accepted names aren't kept.
+    pub(super) accept: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -146,6 +160,16 @@ impl Row {
                 list: item.kind.list_method(),
                 name: item.name.clone(),
                 reason: item.reason.to_string(),
+            })
+            .collect();
+        let taken = survey.built.takeovers.iter();
+        row.taken_names = taken
+            .filter(|taken| *taken.backend == *surveyed.backend.config.name)
+            .map(|taken| TakenName {
+                list: taken.kind.list_method(),
+                name: taken.name.to_string(),
+                before: taken.before.to_string(),
+                accept: accept_name(taken, &survey.config),
             })
             .collect();
         row.unmatched_rules = (surveyed.unmatched_rules().iter())
@@ -252,12 +276,24 @@ impl Row {
             let Withheld { list, name, reason } = item;
             format!("{list}: {name} is withheld: {reason}")
         });
+        let taken = self.taken_names.iter().map(|taken| {
+            let TakenName {
+                list, name, before, ..
+            } = taken;
+            format!("{list}: {name} is a name that {before} had before")
+        });
         let rules = surveyed.unmatched_rules().iter().map(ToString::to_string);
         (failed.chain(stale).chain(changed))
             .chain(withheld)
+            .chain(taken)
             .chain(rules)
             .collect()
     }
+}
+
+fn accept_name(taken: &Takeover, config: &Config) -> Option<String> {
+    let tool = (taken.kind == Kind::Tool).then(|| Subject::Tool(Arc::clone(&taken.own)))?;
+    config.pin_command(&taken.backend, Some(&tool))
 }
 
 fn changed(surveyed: &SurveyedBackend, config: &Config) -> Vec<ChangedTool> {
