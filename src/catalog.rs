@@ -2,7 +2,8 @@
 //!
 //! A [`Catalog`] is built from listings, is never changed, and is the same for the same input. A
 //! listing is read once into a [`BackendListing`]; a merge copies no definition that stays the
-//! same. Owns the names that clients see ([`names`]), which definitions they see ([`item`]) and the mapping from a name or URI back to a backend. Pure; it must not know
+//! same. Owns the names that clients see ([`names`]), which definitions they see ([`item`],
+//! [`shapes`]) and the mapping from a name or URI back to a backend. Pure; it must not know
 //! connections, sessions or time, and identifies a backend by its [`BackendId`].
 
 mod backend_listing;
@@ -10,6 +11,7 @@ mod item;
 mod names;
 mod pins;
 mod rejected;
+mod shapes;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -22,7 +24,7 @@ use bytes::{Bytes, BytesMut};
 use crate::call_report::BackendId;
 use crate::config::{BackendConfig, GatewayConfig};
 use crate::protocol::era::ParamHeader;
-use crate::protocol::{Freshness, Kind, RawJson};
+use crate::protocol::{Era, Freshness, Kind, RawJson};
 
 pub use backend_listing::BackendListing;
 use backend_listing::Candidate;
@@ -31,6 +33,7 @@ use names::Claim;
 pub use names::Names;
 pub use pins::Pins;
 pub(crate) use pins::{Change, Findings};
+pub use rejected::Mended;
 pub(crate) use rejected::{RejectReason, Rejected};
 use template::Template;
 
@@ -47,13 +50,15 @@ pub struct Source<'a> {
     pub confirmed: bool,
 }
 
-/// A new catalog, and the items that were rejected.
+/// A new catalog, and the items that were rejected or mended.
 #[derive(Debug)]
 pub struct Built {
     /// The catalog.
     pub catalog: Catalog,
     /// In the same order for the same sources.
     pub rejected: Vec<Rejected>,
+    /// Items that clients see in another form than the backend lists them, likewise.
+    pub mended: Vec<Mended>,
 }
 
 /// One item that clients see.
@@ -71,8 +76,10 @@ pub struct Entry {
     pub(crate) safe_to_repeat: bool,
     /// Its parameters that must also be sent as headers to a modern backend.
     pub(crate) param_headers: Arc<[ParamHeader]>,
-    /// The definition as clients see it.
+    /// The definition as legacy clients see it.
     pub definition: RawJson,
+    /// The definition as modern clients see it.
+    pub modern_definition: RawJson,
 }
 
 /// A tool that keeps its name but is neither listed nor called.
@@ -102,7 +109,8 @@ struct Section {
     by_name: HashMap<Arc<str>, usize>,
     /// Blocked tools, by the name they would be exposed under.
     blocked: HashMap<Arc<str>, Blocked>,
-    list: Bytes,
+    legacy_list: Bytes,
+    modern_list: Bytes,
     freshness: Freshness,
 }
 
@@ -129,6 +137,7 @@ impl Catalog {
                 names,
             },
             rejected,
+            mended: mended(sources),
         }
     }
 
@@ -154,10 +163,14 @@ impl Catalog {
         self.section(Kind::Template).entries.get(at)
     }
 
-    /// All definitions of a kind as the text of a JSON array, in config order and within a backend
-    /// in the order it listed them. Built once and shared.
-    pub fn list(&self, kind: Kind) -> &Bytes {
-        &self.section(kind).list
+    /// All definitions of a kind, as clients of an era see them, as the text of a JSON array: in
+    /// config order and within a backend in the order it listed them. Built once and shared.
+    pub fn list(&self, kind: Kind, era: Era) -> &Bytes {
+        let section = self.section(kind);
+        match era {
+            Era::Legacy => &section.legacy_list,
+            Era::Modern => &section.modern_list,
+        }
     }
 
     /// How long the list may be cached: no longer than its shortest-lived part, and not at all
@@ -226,12 +239,18 @@ impl Section {
                 .map(|backend_listing| backend_listing.freshness(kind))
                 .unwrap_or_default()
         });
-        let list = array_of(&entries);
+        let legacy_list = array_of(&entries, |entry| &entry.definition);
+        let differs = |entry: &Entry| entry.definition != entry.modern_definition;
+        let modern_list = match entries.iter().any(differs) {
+            true => array_of(&entries, |entry| &entry.modern_definition),
+            false => legacy_list.clone(),
+        };
         Self {
             entries,
             by_name,
             blocked,
-            list,
+            legacy_list,
+            modern_list,
             freshness: freshness.reduce(Freshness::and).unwrap_or_default(),
         }
     }
@@ -266,6 +285,7 @@ impl<'a> Found<'a> {
     fn entry(&self, kind: Kind, exposed: Arc<str>) -> Entry {
         let Candidate {
             item,
+            shaped,
             param_headers,
             ..
         } = self.candidate;
@@ -280,7 +300,8 @@ impl<'a> Found<'a> {
             // An annotation from an earlier run does not permit repeats in this one.
             safe_to_repeat: item.safe_to_repeat && self.source.confirmed,
             param_headers: Arc::clone(param_headers),
-            definition: exposed_definition(&item.definition, name, description),
+            definition: exposed_definition(&shaped.legacy, name, description),
+            modern_definition: exposed_definition(&shaped.modern, name, description),
             exposed,
         }
     }
@@ -301,10 +322,17 @@ fn lookup<'a>(table: &'a [(String, String)], own: &str) -> Option<&'a str> {
         .map(|(_, value)| value.as_str())
 }
 
-fn array_of(entries: &[Entry]) -> Bytes {
+/// The items of all sources that clients see in another form.
+fn mended(sources: &[Source<'_>]) -> Vec<Mended> {
+    let listings = sources.iter().filter_map(|source| source.backend_listing);
+    let of = |listing: &BackendListing| Kind::ALL.map(|kind| listing.mended(kind).to_vec());
+    listings.flat_map(of).flatten().collect()
+}
+
+fn array_of(entries: &[Entry], definition: impl Fn(&Entry) -> &RawJson) -> Bytes {
     let length: usize = entries
         .iter()
-        .map(|entry| entry.definition.as_bytes().len() + 1)
+        .map(|entry| definition(entry).as_bytes().len() + 1)
         .sum();
     let mut list = BytesMut::with_capacity(length + 2);
     list.extend_from_slice(b"[");
@@ -312,7 +340,7 @@ fn array_of(entries: &[Entry]) -> Bytes {
         if at > 0 {
             list.extend_from_slice(b",");
         }
-        list.extend_from_slice(entry.definition.as_bytes());
+        list.extend_from_slice(definition(entry).as_bytes());
     }
     list.extend_from_slice(b"]");
     list.freeze()

@@ -53,7 +53,7 @@ pub(crate) async fn settled(mut snapshots: Snapshots) -> Option<Arc<Snapshot>> {
 impl Snapshot {
     /// The result of a list request for a client of this era.
     pub(crate) fn list(&self, kind: Kind, era: Era) -> RawJson {
-        let items = self.catalog.list(kind);
+        let items = self.catalog.list(kind, era);
         let cell = &self.lists.0[kind as usize];
         match era {
             Era::Legacy => cell.legacy.get_or_init(|| list_result(kind, items)),

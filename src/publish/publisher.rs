@@ -11,7 +11,7 @@ use super::pinning::PinCheck;
 use super::reported::Reported;
 use crate::backend::{BackendError, BackendEvent, HttpBackend};
 use crate::call_report::BackendId;
-use crate::catalog::{BackendListing, Catalog, Names, RejectReason, Rejected, Source};
+use crate::catalog::{BackendListing, Built, Catalog, Names, RejectReason, Source};
 use crate::config::Config;
 use crate::governance::Admission;
 use crate::protocol::{Kind, Listing, RawJson};
@@ -38,6 +38,8 @@ pub(crate) struct Publisher {
     identity: RawJson,
     /// Rejected items that the log has named.
     reported: Reported,
+    /// Mended items that the log has named.
+    mended: Reported,
 }
 
 /// The listings of earlier runs.
@@ -95,6 +97,7 @@ impl Publisher {
             closing: false,
             changed: false,
             reported: Reported::default(),
+            mended: Reported::default(),
             identity: identity(&config.gateway),
             config,
             backends: Backends::new(backends),
@@ -242,7 +245,7 @@ impl Publisher {
         if self.settled {
             self.names = built.catalog.names().clone();
         }
-        self.report(&built.rejected);
+        self.report(&built);
         let unlisted = self.parts.iter().filter(|(_, part)| !part.has_listed);
         let unlisted = unlisted.map(|(id, _)| *id).collect();
         Arc::new(Snapshot {
@@ -258,11 +261,29 @@ impl Publisher {
         })
     }
 
-    fn report(&mut self, rejected: &[Rejected]) {
-        for item in rejected {
+    fn report(&mut self, built: &Built) {
+        for item in &built.mended {
+            let (list, what) = (item.kind.list_method(), &item.what);
+            if self
+                .mended
+                .report_once(&item.backend, item.kind, &item.name)
+            {
+                tracing::warn!(
+                    backend = &*item.backend,
+                    list,
+                    item = item.name,
+                    "a malformed item is mended for clients: {what}"
+                );
+            }
+        }
+        for item in &built.rejected {
             // The pin check has logged it, with its diff.
             let is_logged = matches!(item.reason, RejectReason::Changed(_));
-            if !is_logged && self.reported.report_once(item) {
+            if !is_logged
+                && self
+                    .reported
+                    .report_once(&item.backend, item.kind, &item.name)
+            {
                 let (list, reason) = (item.kind.list_method(), &item.reason);
                 tracing::warn!(backend = &*item.backend, list, item = item.name, %reason, "an item is withheld");
             }

@@ -9,7 +9,7 @@ use super::{Fixture, config};
 use crate::call_report::BackendId;
 use crate::catalog::Names;
 use crate::config::{GatewayConfig, NameChars, ToolNames};
-use crate::protocol::Kind;
+use crate::protocol::{Era, Kind};
 
 /// Backends whose tools have names that are likely to collide.
 fn backends() -> impl Strategy<Value = Vec<(&'static str, Vec<String>)>> {
@@ -66,14 +66,14 @@ proptest! {
             prop_assert!(names.insert(&entry.exposed));
             let back = catalog.resolve(Kind::Tool, &entry.exposed).unwrap();
             prop_assert_eq!((back.backend, &back.own_name), (entry.backend, &entry.own_name));
-            let shown: HashMap<String, String> = entry.definition.read().unwrap();
-            prop_assert_eq!(shown["name"].as_str(), &*entry.exposed);
-            prop_assert_eq!(shown["title"].as_str(), &*entry.own_name);
+            let shown: serde_json::Value = entry.definition.read().unwrap();
+            prop_assert_eq!(shown["name"].as_str(), Some(&*entry.exposed));
+            prop_assert_eq!(shown["title"].as_str(), Some(&*entry.own_name));
         }
         let distinct: HashSet<_> = backends.iter().flat_map(|(name, own)| own.iter().map(move |own| (name, own))).collect();
         prop_assert_eq!(names.len(), distinct.len());
         let again = fixture.fresh();
-        prop_assert_eq!(again.list(Kind::Tool), catalog.list(Kind::Tool));
+        prop_assert_eq!(again.list(Kind::Tool, Era::Legacy), catalog.list(Kind::Tool, Era::Legacy));
     }
 
     #[test]
@@ -88,7 +88,7 @@ proptest! {
             joining.backends[at].1 = listings[at].clone();
             last = joining.fresh();
         }
-        prop_assert_eq!(last.list(Kind::Tool), expected.list(Kind::Tool));
+        prop_assert_eq!(last.list(Kind::Tool, Era::Legacy), expected.list(Kind::Tool, Era::Legacy));
     }
 
     #[test]

@@ -193,7 +193,7 @@ impl Row {
     }
 }
 
-/// Failed lists, use of the cache, changed definitions and rejected items of one backend.
+/// Failed lists, use of the cache, changed definitions, rejected and mended items of one backend.
 fn notes(surveyed: &SurveyedBackend, survey: &BackendSurvey) -> Vec<String> {
     let config = &surveyed.backend.config;
     let failed = surveyed.failed_lists().map(|(_, why)| one_line(&why));
@@ -217,5 +217,13 @@ fn notes(surveyed: &SurveyedBackend, survey: &BackendSurvey) -> Vec<String> {
             let list = item.kind.list_method();
             format!("{list}: {} is withheld: {}", item.name, item.reason)
         });
-    failed.chain(stale).chain(changed).chain(rejected).collect()
+    let mended = survey.built.mended.iter();
+    let mended = mended
+        .filter(|item| *item.backend == *config.name)
+        .map(|item| {
+            let list = item.kind.list_method();
+            format!("{list}: {} is mended for clients: {}", item.name, item.what)
+        });
+    let notes = failed.chain(stale).chain(changed);
+    notes.chain(rejected).chain(mended).collect()
 }

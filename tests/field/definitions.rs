@@ -1,0 +1,446 @@
+//! Section 1: definitions that a client can't read. One malformed definition of one backend costs a
+//! client of the TypeScript SDK the lists of all backends.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::schema::{VERSIONS, assert_fits};
+use super::table::{Row, assert_explained, check, rows};
+use crate::common::PATIENCE;
+use crate::common::fake::FakeBackend;
+use crate::common::gateway::TestGateway;
+use crate::common::process::{self, Process};
+use crate::common::reply::Reply;
+
+const ROWS: &[Row] = rows! {
+    "1.01" "no inputSchema, or one that says nothing" => "an object without parameters", no_input_schema;
+    "1.02" "an inputSchema without a type, or with more than one" => "type object, its members kept", input_types;
+    "1.03" "an inputSchema of another type" => "that tool is withheld", input_of_another_type;
+    "1.04" "properties or required that hold nothing" => "an empty object; left out", empty_members;
+    "1.05" "properties or required that can't be read" => "that tool is withheld", unreadable_members;
+    "1.06" "hints that are not true or false" => "left out, never read as true", odd_hints;
+    "1.07" "optional members that are null or of another type" => "left out", odd_optionals;
+    "1.08" "an outputSchema that promises nothing, or no object" => "left out", odd_output_schemas;
+    "1.09" "an outputSchema that can't be compiled" => "left out", broken_output_schemas;
+    "1.10" "any of these" => "said once in the log, always by check", mends_are_said;
+};
+
+#[test]
+fn section_1_definitions() {
+    check(ROWS);
+}
+
+#[test]
+fn section_1_is_explained() {
+    assert_explained("1", ROWS);
+}
+
+const KINDS: [(&str, &str, &str); 4] = [
+    ("tools", "tools/list", "ListToolsResult"),
+    ("prompts", "prompts/list", "ListPromptsResult"),
+    ("resources", "resources/list", "ListResourcesResult"),
+    (
+        "resourceTemplates",
+        "resources/templates/list",
+        "ListResourceTemplatesResult",
+    ),
+];
+
+/// An item as a client sees it, for each item of a backend; `None` for one that is withheld.
+type Expected = [(Value, Option<Value>)];
+
+fn key_of(list: &str) -> &'static str {
+    match list {
+        "resources" => "uri",
+        "resourceTemplates" => "uriTemplate",
+        _ => "name",
+    }
+}
+
+/// The items that a client gets, by their keys. The list is judged by the schema of each version
+/// of the client's era.
+fn listed(gateway: &mut TestGateway, list: &'static str, modern: bool) -> BTreeMap<String, Value> {
+    let versions = match modern {
+        true => &VERSIONS[4..],
+        false => &VERSIONS[..4],
+    };
+    let (_, method, result_type) = KINDS.into_iter().find(|(name, ..)| *name == list).unwrap();
+    let answer = gateway.ask(method, json!({}));
+    for version in versions {
+        assert_fits(version, result_type, answer.result());
+    }
+    let items = answer.result()[list].as_array().unwrap().clone();
+    let key = |item: &Value| item[key_of(list)].as_str().unwrap().to_owned();
+    items.into_iter().map(|item| (key(&item), item)).collect()
+}
+
+/// Backends of both eras list these items, to clients of both eras.
+fn assert_listed(list: &'static str, items: &Expected) {
+    for modern_backend in [false, true] {
+        assert_listed_by(modern_backend, [false, true].as_slice(), list, items);
+    }
+}
+
+/// A backend of this era lists these items, to clients of these eras. They cost neither its own
+/// good item nor that of another backend.
+fn assert_listed_by(modern: bool, clients: &[bool], list: &'static str, items: &Expected) {
+    let good = |name: &str| match list {
+        "tools" => json!({ "name": name, "inputSchema": { "type": "object" } }),
+        "prompts" => json!({ "name": name }),
+        _ => json!({ key_of(list): format!("good:{name}"), "name": name }),
+    };
+    let healthy = FakeBackend::start().item(list, good("healthy"));
+    let mut odd = FakeBackend::start().item(list, good("beside"));
+    for (item, _) in items {
+        odd = odd.item(list, item.clone());
+    }
+    if modern {
+        odd = odd.modern();
+    }
+    let config = healthy.entry("healthy", "") + &odd.entry("odd", "");
+    let mut gateway = TestGateway::with_config(&config);
+    gateway.initialize();
+    for modern_client in clients.iter().copied() {
+        if modern_client {
+            gateway.modern(json!({}));
+        }
+        let to = format!("of a modern backend: {modern}, to a modern client: {modern_client}");
+        let mut seen = listed(&mut gateway, list, modern_client);
+        for item in ["healthy", "beside"].map(good) {
+            let found = seen.remove(item[key_of(list)].as_str().unwrap());
+            assert_eq!(found, Some(item), "a good item {to}");
+        }
+        for (item, expected) in items {
+            let found = item[key_of(list)].as_str().and_then(|key| seen.remove(key));
+            assert_eq!(&found, expected, "{item} {to}");
+        }
+        assert!(seen.is_empty(), "{seen:?}");
+    }
+}
+
+/// Tools with these values of a member, and the values that are listed: `None` is a tool withheld,
+/// and null a member left out.
+fn assert_tools(member: &str, values: &[(Value, Option<Value>)]) {
+    let tool = |at: usize, value: &Value| {
+        let mut tool = json!({ "name": format!("odd{at}"), "inputSchema": { "type": "object" } });
+        tool[member] = value.clone();
+        tool
+    };
+    let items: Vec<(Value, Option<Value>)> = values
+        .iter()
+        .enumerate()
+        .map(|(at, (value, listed))| {
+            let listed = listed.as_ref().map(|listed| {
+                let mut tool = tool(at, listed);
+                if listed.is_null() {
+                    tool.as_object_mut().unwrap().remove(member);
+                }
+                tool
+            });
+            (tool(at, value), listed)
+        })
+        .collect();
+    assert_listed("tools", &items);
+}
+
+fn no_input_schema() {
+    let empty = || json!({ "type": "object", "properties": {} });
+    let values = [json!(null), json!({}), json!([]), json!(true)];
+    assert_tools("inputSchema", &values.map(|value| (value, Some(empty()))));
+    let missing = json!({ "name": "none", "description": "kept" });
+    let mended = json!({ "name": "none", "description": "kept", "inputSchema": empty() });
+    assert_listed("tools", &[(missing, Some(mended))]);
+}
+
+fn input_types() {
+    let properties = json!({ "a": { "type": "string", "nested": [1.5] } });
+    let of = |kind: Value| json!({ "type": kind, "properties": properties, "x-other": [null] });
+    let mut without = of(json!(null));
+    without.as_object_mut().unwrap().remove("type");
+    let listed = || Some(of(json!("object")));
+    assert_tools(
+        "inputSchema",
+        &[
+            (without, listed()),
+            (of(json!(null)), listed()),
+            (of(json!("Object")), listed()),
+            (of(json!(["object", "null"])), listed()),
+            (of(json!(["string", "object"])), listed()),
+            (
+                json!({ "anyOf": [{ "required": ["a"] }] }),
+                Some(json!({ "anyOf": [{ "required": ["a"] }], "type": "object" })),
+            ),
+            (
+                json!({ "$ref": "#/$defs/A", "$defs": { "A": {} } }),
+                Some(json!({ "$ref": "#/$defs/A", "$defs": { "A": {} }, "type": "object" })),
+            ),
+            (
+                json!({ "$schema": null, "type": "object" }),
+                Some(json!({ "type": "object" })),
+            ),
+        ],
+    );
+}
+
+fn input_of_another_type() {
+    let values = [
+        json!({ "type": "string" }),
+        json!({ "type": "array", "items": {} }),
+        json!({ "type": ["string", "null"] }),
+        json!({ "type": [] }),
+        json!({ "type": 7 }),
+        json!("object"),
+        json!(7),
+        json!(false),
+        json!([{ "type": "object" }]),
+    ];
+    assert_tools("inputSchema", &values.map(|value| (value, None)));
+}
+
+fn empty_members() {
+    let with =
+        |member: &str, value: Value| json!({ "type": "object", "title": "kept", member: value });
+    let bare = || Some(json!({ "type": "object", "title": "kept" }));
+    let none = || Some(with("properties", json!({})));
+    assert_tools(
+        "inputSchema",
+        &[
+            (with("properties", json!([])), none()),
+            (with("properties", json!(null)), none()),
+            (with("required", json!(null)), bare()),
+            (with("required", json!({})), bare()),
+            (with("required", json!(false)), bare()),
+            (
+                with("properties", json!({ "a": null, "b": [], "c": true })),
+                Some(with("properties", json!({ "a": {}, "b": {}, "c": {} }))),
+            ),
+            (
+                with("properties", json!({ "a": false })),
+                Some(with("properties", json!({ "a": { "not": {} } }))),
+            ),
+            (
+                json!({ "type": "object", "properties": { "a": {} }, "required": "a" }),
+                Some(json!({ "type": "object", "properties": { "a": {} }, "required": ["a"] })),
+            ),
+        ],
+    );
+}
+
+fn unreadable_members() {
+    let with = |member: &str, value: Value| (json!({ "type": "object", member: value }), None);
+    assert_tools(
+        "inputSchema",
+        &[
+            with("properties", json!(["a"])),
+            with("properties", json!("a")),
+            with("properties", json!({ "a": "string" })),
+            with("properties", json!({ "a": 7 })),
+            with("required", json!("a")),
+            with("required", json!(true)),
+            with("required", json!([1])),
+            with("required", json!([null])),
+        ],
+    );
+}
+
+fn odd_hints() {
+    let none = || Some(json!({}));
+    assert_tools(
+        "annotations",
+        &[
+            (json!({ "readOnlyHint": null }), none()),
+            (
+                json!({ "readOnlyHint": "true", "idempotentHint": 1 }),
+                none(),
+            ),
+            (
+                json!({ "destructiveHint": null, "openWorldHint": "no", "title": "kept" }),
+                Some(json!({ "title": "kept" })),
+            ),
+            (
+                json!({ "title": 7, "readOnlyHint": true }),
+                Some(json!({ "readOnlyHint": true })),
+            ),
+            (json!(null), Some(json!(null))),
+            (json!([]), Some(json!(null))),
+            (json!("readOnly"), Some(json!(null))),
+        ],
+    );
+    // A hint that is left out, beside one that is not, makes no tool safe to repeat.
+    for annotations in [
+        json!({ "readOnlyHint": "true" }),
+        json!({ "readOnlyHint": 1 }),
+        json!({ "readOnlyHint": ["true"] }),
+    ] {
+        let fake = FakeBackend::start().tool_with("once", json!({ "annotations": annotations }));
+        let mut gateway = TestGateway::over(&fake);
+        gateway.initialize();
+        fake.on_tool("once", Reply::hang_up());
+        gateway.call("once", json!({})).error();
+        assert_eq!(fake.runs("once"), 1, "{annotations}");
+    }
+}
+
+fn odd_optionals() {
+    let left_out = |values: Vec<Value>| -> Vec<(Value, Option<Value>)> {
+        values
+            .into_iter()
+            .map(|value| (value, Some(json!(null))))
+            .collect()
+    };
+    for member in ["title", "description"] {
+        assert_tools(
+            member,
+            &left_out(vec![json!(null), json!(7), json!(["words"]), json!({})]),
+        );
+    }
+    assert_tools("_meta", &left_out(vec![json!(null), json!([]), json!("x")]));
+    assert_tools(
+        "icons",
+        &left_out(vec![
+            json!(null),
+            json!({}),
+            json!([null]),
+            json!([{ "src": 7 }]),
+            json!([{}]),
+        ]),
+    );
+    let icon = |more: Value| {
+        let mut icon = json!([{ "src": "data:image/png;base64,AA==" }]);
+        icon[0]
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        icon
+    };
+    assert_tools(
+        "icons",
+        &[
+            (icon(json!({ "sizes": "48x48" })), Some(icon(json!({})))),
+            (
+                icon(json!({ "theme": "blue", "mimeType": null })),
+                Some(icon(json!({}))),
+            ),
+            (
+                icon(json!({ "theme": "dark", "sizes": ["any"] })),
+                Some(icon(json!({ "theme": "dark", "sizes": ["any"] }))),
+            ),
+        ],
+    );
+    assert_tools(
+        "execution",
+        &[
+            (json!(null), Some(json!(null))),
+            (json!({ "taskSupport": "maybe" }), Some(json!({}))),
+            (
+                json!({ "taskSupport": "optional" }),
+                Some(json!({ "taskSupport": "optional" })),
+            ),
+        ],
+    );
+}
+
+fn odd_output_schemas() {
+    let left_out = [
+        json!(null),
+        json!([]),
+        json!(true),
+        json!("object"),
+        json!(7),
+    ];
+    assert_tools(
+        "outputSchema",
+        &left_out.map(|value| (value, Some(json!(null)))),
+    );
+    // Of a legacy server, whose structured content is always an object.
+    let of_legacy = |value: Value, listed: Value| {
+        let tool = |schema: &Value| json!({ "name": "odd", "inputSchema": { "type": "object" }, "outputSchema": schema });
+        let mut expected = tool(&listed);
+        if listed.is_null() {
+            expected.as_object_mut().unwrap().remove("outputSchema");
+        }
+        assert_listed_by(
+            false,
+            &[false, true],
+            "tools",
+            &[(tool(&value), Some(expected))],
+        );
+    };
+    of_legacy(json!({}), json!(null));
+    of_legacy(json!({ "type": "array", "items": {} }), json!(null));
+    of_legacy(json!({ "type": "string" }), json!(null));
+    of_legacy(
+        json!({ "properties": { "a": {} } }),
+        json!({ "properties": { "a": {} }, "type": "object" }),
+    );
+    of_legacy(
+        json!({ "type": ["object", "null"] }),
+        json!({ "type": "object" }),
+    );
+    of_legacy(
+        json!({ "type": "object", "properties": [] }),
+        json!({ "type": "object", "properties": {} }),
+    );
+    of_legacy(
+        json!({ "type": "object", "required": null }),
+        json!({ "type": "object" }),
+    );
+}
+
+fn mends_are_said() {
+    let fake = FakeBackend::start()
+        .with_get()
+        .item("tools", json!({ "name": "mended" }))
+        .item("tools", json!({ "name": "withheld", "inputSchema": 7 }));
+    let folder = tempfile::tempdir().unwrap();
+    let mut check = process::gateway(&folder, &fake.entry("odd", ""));
+    let output = check.arg("check").output().unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    let note = "tools/list: mended is mended for clients: `inputSchema` is missing";
+    assert!(out.contains(note), "{out}");
+    let note = "tools/list: withheld is withheld: its `inputSchema` is not";
+    assert!(out.contains(note), "{out}");
+
+    let command = process::gateway(&folder, &fake.entry("odd", ""));
+    let mut process = Process::start(command, folder, PATIENCE);
+    process.client.initialize();
+    assert_eq!(process.client.tool_names(), ["mended"]);
+    fake.next_request("GET");
+    fake.put_tool("later", json!({}));
+    fake.notify_clients("notifications/tools/list_changed", json!({}));
+    process.client.wait_for_tool("later");
+    let log = process.end().log;
+    assert_eq!(log.matches("item=\"mended\"").count(), 1, "{log}");
+    assert_eq!(log.matches("item=\"withheld\"").count(), 1, "{log}");
+}
+
+fn broken_output_schemas() {
+    let with = |property: Value| {
+        let schema = json!({ "type": "object", "properties": { "a": property } });
+        (schema, Some(json!(null)))
+    };
+    assert_tools(
+        "outputSchema",
+        &[
+            with(json!({ "type": "str" })),
+            with(json!({ "type": ["string", 7] })),
+            with(json!({ "$ref": "#/$defs/Missing" })),
+            with(json!({ "$ref": "https://example.com/schema.json" })),
+            with(json!({ "pattern": "(?P<year>" })),
+            with(json!({ "pattern": "[" })),
+            with(json!({ "enum": [] })),
+            with(json!({ "items": null })),
+            with(json!({ "anyOf": "x" })),
+            with(json!({ "properties": null })),
+            with(json!({ "nullable": true })),
+            with(json!({ "id": "draft-04" })),
+        ],
+    );
+    let kept = json!({
+        "type": "object", "$schema": "http://json-schema.org/draft-07/schema#",
+        "properties": { "a": { "$ref": "#/definitions/A" }, "b": { "pattern": "^[a-z0-9_-]{1,3}$" } },
+        "definitions": { "A": { "type": ["string", "null"], "properties": { "a": { "$ref": "#" } } } },
+    });
+    assert_tools("outputSchema", &[(kept.clone(), Some(kept))]);
+}
