@@ -79,11 +79,14 @@ pub(super) fn shape(kind: Kind, definition: &RawJson, server: Era) -> Result<Sha
             }
         }
         Kind::Resource | Kind::Template => {
+            let key = kind.key();
+            let uri = of(key).and_then(|uri| uri.text()).unwrap_or_default();
+            if kind == Kind::Resource {
+                members::check_uri(&uri).map_err(RejectReason::Unreadable)?;
+            }
             let name = of("name");
             if !name.is_some_and(|name| name.as_str().starts_with('"')) {
-                let key = kind.key();
-                let uri = of(key).and_then(|uri| uri.text()).unwrap_or_default();
-                mends.say("name", format_args!("is missing: the {key} is listed"));
+                mends.say("name", format_args!("is no string: the {key} is listed"));
                 changes.set("name", quoted(&uri));
             }
         }

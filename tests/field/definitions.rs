@@ -24,6 +24,10 @@ const ROWS: &[Row] = rows! {
     "1.08" "an outputSchema that promises nothing, or no object" => "left out", odd_output_schemas;
     "1.09" "an outputSchema that can't be compiled" => "left out", broken_output_schemas;
     "1.10" "any of these" => "said once in the log, always by check", mends_are_said;
+    "1.11" "arguments of a prompt in another form" => "mended; a prompt with one that has no name is withheld", prompt_arguments;
+    "1.12" "a resource or template without a name" => "named by its URI", nameless_resources;
+    "1.13" "optional members of resources and templates that are null or of another type" => "left out", odd_resource_members;
+    "1.14" "a resource whose uri is relative" => "that resource is withheld", relative_uris;
 };
 
 #[test]
@@ -386,6 +390,129 @@ fn odd_output_schemas() {
         json!({ "type": "object", "required": null }),
         json!({ "type": "object" }),
     );
+}
+
+fn prompt_arguments() {
+    let prompt =
+        |at: usize, arguments: &Value| json!({ "name": format!("p{at}"), "arguments": arguments });
+    let name = json!({ "name": "a" });
+    let values = [
+        (json!(null), Some(json!([]))),
+        (json!({}), Some(json!([]))),
+        (json!(["a", "b"]), Some(json!([name, { "name": "b" }]))),
+        (
+            json!([{ "name": "a", "required": null, "description": null, "title": 7 }]),
+            Some(json!([name])),
+        ),
+        (
+            json!([{ "name": "a", "required": "true" }, { "name": "b", "required": 1 }]),
+            Some(json!([{ "name": "a", "required": true }, { "name": "b" }])),
+        ),
+        (json!([{ "description": "no name" }]), None),
+        (json!([null]), None),
+        (json!([{ "name": 7 }]), None),
+        (json!({ "a": {} }), None),
+        (json!("a"), None),
+    ];
+    let items = values.iter().enumerate();
+    let items = items.map(|(at, (value, listed))| {
+        (
+            prompt(at, value),
+            listed.as_ref().map(|listed| prompt(at, listed)),
+        )
+    });
+    let items: Vec<_> = items.collect();
+    assert_listed("prompts", &items);
+    let odd = json!({ "name": "p", "title": 7, "description": null, "_meta": null, "icons": [{}] });
+    assert_listed("prompts", &[(odd, Some(json!({ "name": "p" })))]);
+}
+
+fn nameless_resources() {
+    for (list, uri) in [("resources", "x:a/b.txt"), ("resourceTemplates", "x:{a}/b")] {
+        let with = |at: usize, name: Option<Value>| {
+            let mut item = json!({ key_of(list): format!("{uri}{at}"), "title": "kept" });
+            if let Some(name) = name {
+                item["name"] = name;
+            }
+            item
+        };
+        let names = [None, Some(json!(null)), Some(json!(7)), Some(json!(["n"]))];
+        let items = names.into_iter().enumerate().map(|(at, name)| {
+            let own = json!(format!("{uri}{at}"));
+            (with(at, name), Some(with(at, Some(own))))
+        });
+        let items: Vec<_> = items.collect();
+        assert_listed(list, &items);
+    }
+}
+
+fn odd_resource_members() {
+    for list in ["resources", "resourceTemplates"] {
+        let with = |at: usize, more: &Value| {
+            let uri = format!("x:{at}");
+            let mut item = json!({ key_of(list): uri, "name": uri });
+            item.as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
+            item
+        };
+        let mut values = vec![
+            (
+                json!({ "title": null, "description": 7, "mimeType": [], "_meta": "x", "icons": null }),
+                json!({}),
+            ),
+            (json!({ "annotations": null }), json!({})),
+            (json!({ "annotations": [] }), json!({})),
+            (
+                json!({ "annotations": { "audience": ["user", "admin"], "priority": 0.5 } }),
+                json!({ "annotations": { "priority": 0.5 } }),
+            ),
+            (
+                json!({ "annotations": { "audience": "user", "priority": 7, "lastModified": "yesterday" } }),
+                json!({ "annotations": {} }),
+            ),
+            (
+                json!({ "annotations": { "lastModified": "2025-02-30T00:00:00Z" } }),
+                json!({ "annotations": {} }),
+            ),
+            (
+                json!({ "annotations": { "lastModified": "2025-01-12" } }),
+                json!({ "annotations": {} }),
+            ),
+        ];
+        for kept in [
+            json!({ "annotations": { "audience": ["user", "assistant"], "priority": 1, "lastModified": "2025-01-12T15:00:58Z" } }),
+            json!({ "annotations": { "lastModified": "2024-02-29T15:00:58.123+05:30" } }),
+            json!({ "x-other": null, "mimeType": "text/plain" }),
+        ] {
+            values.push((kept.clone(), kept));
+        }
+        if list == "resources" {
+            for size in [json!(null), json!("12"), json!(1.5), json!(1e300)] {
+                values.push((json!({ "size": size }), json!({})));
+            }
+            values.push((json!({ "size": 12 }), json!({ "size": 12 })));
+        }
+        let items = values.iter().enumerate();
+        let items: Vec<_> = items
+            .map(|(at, (seen, listed))| (with(at, seen), Some(with(at, listed))))
+            .collect();
+        assert_listed(list, &items);
+    }
+}
+
+fn relative_uris() {
+    let uris = [
+        "readme",
+        "/etc/hosts",
+        "http://",
+        "a b:c",
+        "custom://a:99999/",
+    ];
+    let item = |uri: &str| json!({ "uri": uri, "name": "n" });
+    assert_listed("resources", &uris.map(|uri| (item(uri), None)));
+    let uris = ["file:///a b", "x:y", "data:,x", "custom://host/{a}", "x:é"];
+    assert_listed("resources", &uris.map(|uri| (item(uri), Some(item(uri)))));
 }
 
 fn mends_are_said() {

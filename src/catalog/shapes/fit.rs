@@ -10,6 +10,10 @@ use super::mends::Mends;
 use crate::protocol::RawJson;
 use crate::protocol::message::elements;
 
+/// The largest integer up to which doubles hold each one (2^53). Python reads a much larger one as
+/// no integer at all.
+const MAX_INTEGER: f64 = 9_007_199_254_740_992.0;
+
 /// What a value must be.
 pub(super) enum Shape {
     /// A string.
@@ -18,7 +22,7 @@ pub(super) enum Shape {
     Bool,
     /// The same; the words `"true"` and `"false"` mean them. Never of what a call's safety depends on.
     Flag,
-    /// A number without a fraction.
+    /// A number without a fraction, that a double holds exactly.
     Integer,
     /// A number from 0 to 1.
     UnitInterval,
@@ -110,7 +114,10 @@ pub(super) fn fit(shape: &Shape, value: &RawJson, mends: &mut Mends) -> Fit {
     let (fits, wanted) = match shape {
         Shape::Text => (text.starts_with('"'), "a string"),
         Shape::Bool | Shape::Flag => (matches!(text, "true" | "false"), "true or false"),
-        Shape::Integer => (number(text).is_some_and(|n| n.fract() == 0.0), "an integer"),
+        Shape::Integer => (
+            number(text).is_some_and(|n| n.fract() == 0.0 && n.abs() <= MAX_INTEGER),
+            "an integer",
+        ),
         Shape::UnitInterval => (
             number(text).is_some_and(|n| (0.0..=1.0).contains(&n)),
             "a number from 0 to 1",

@@ -103,6 +103,18 @@ static ARGUMENT: [Member; 4] = [
     optional("required", Shape::Flag),
 ];
 
+/// Holds the URI of a resource against RFC 3986, as the WHATWG reads it: the Python SDK (1.x)
+/// refuses all resources for one that is relative, or has no host where it needs one.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn check_uri(uri: &str) -> Result<(), String> {
+    match url::Url::parse(uri) {
+        Ok(_) => Ok(()),
+        Err(why) => Err(format!("its `uri` is not an absolute URI: {why}")),
+    }
+}
+
 /// The arguments of a prompt. One that can't be named can't be given: the prompt is withheld.
 pub(super) fn arguments(value: &RawJson, mends: &mut Mends) -> Fit {
     let is_empty_object = value.members().is_some_and(|members| members.is_empty());
