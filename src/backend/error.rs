@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::budget::BudgetExceeded;
 use crate::governance::Health;
-use crate::protocol::Class;
+use crate::protocol::{Class, Executed};
 pub use challenge::Challenge;
 pub use evidence::RetryClass;
 pub use source::Source;
@@ -187,8 +187,15 @@ pub enum CertificateKind {
 }
 
 impl BackendError {
-    /// The class that the client gets in `data`.
-    pub fn class(&self) -> Class {
+    /// The class that the client gets in `data`, where this is known of the whole call.
+    pub fn class(&self, executed: Executed) -> Class {
+        match self.class_if_sent() {
+            Class::OutcomeUnknown if executed == Executed::No => Class::Unreachable,
+            class => class,
+        }
+    }
+
+    fn class_if_sent(&self) -> Class {
         match self {
             Self::Misconfigured(_) | Self::Connect { .. } | Self::Certificate { .. } => {
                 Class::Unreachable

@@ -7,10 +7,13 @@
 mod credentials;
 mod endpoint;
 mod media;
+mod side_requests;
 mod transport_error;
 
 pub use credentials::Credentials;
+pub(super) use endpoint::Beginning;
 pub use endpoint::{Endpoint, InFlightGuard};
 
 pub(super) use media::{Media, is_event_stream};
+pub(super) use side_requests::SideRequests;
 pub(super) use transport_error::classify;

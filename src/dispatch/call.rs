@@ -18,7 +18,7 @@ use crate::backend::retry::Replay;
 use crate::observe::request_span::RequestSpan;
 use crate::protocol::error::{HEADER_MISMATCH, INVALID_PARAMS, code_of};
 use crate::protocol::{
-    Class, Era, Executed, GatewayData, Kind, Outcome, RawJson, Request, RpcError,
+    Class, Era, Executed, GatewayData, Kind, Outcome, RawJson, Request, RpcError, Tally,
 };
 use crate::snapshot::{Snapshot, Snapshots, settled};
 
@@ -50,13 +50,14 @@ pub(super) async fn call(
         parked: &parked,
         begun,
     };
-    let mut answer = run.on(&snapshot).await;
-    if is_header_mismatch(&answer)
-        && (is_not_taken(&answer) || run.is_safe(&snapshot))
+    let mut answer = run.on(&snapshot, Tally::NONE).await;
+    if let Some(before) = tally_of_header_mismatch(&answer)
+        && (before.executed == Executed::No || run.is_safe(&snapshot))
         && let Some(fresh) = relisted_snapshot(&target, &snapshot, &mut snapshots).await
     {
+        tracing::warn!("the headers of the call were refused: it is sent again, as listed now");
         snapshot = fresh;
-        answer = run.on(&snapshot).await;
+        answer = run.on(&snapshot, before).await;
     }
     match answer {
         Ok(answer) => {
@@ -84,7 +85,8 @@ impl Run<'_> {
         route.is_some_and(|route| route.replay(self.target.kind) == Replay::Safe)
     }
 
-    async fn on(&self, snapshot: &Snapshot) -> Result<Answer, RpcError> {
+    /// Runs it, after what was sent `before`.
+    async fn on(&self, snapshot: &Snapshot, before: Tally) -> Result<Answer, RpcError> {
         let Self {
             method,
             params,
@@ -107,7 +109,7 @@ impl Run<'_> {
         let (method, own_params) = (method.to_owned(), params.clone());
         let admission = &snapshot.admission;
         let call = BackendCall::new(method, own_params, target, &route, admission, caller, begun);
-        input::forward(call, params, exchange, parked).await
+        input::forward(call.after(before), params, exchange, parked).await
     }
 }
 
@@ -117,7 +119,7 @@ fn blocked(target: &CallTarget, snapshot: &Snapshot) -> Option<RpcError> {
     let backend = snapshot.backends.get(blocked.backend)?.name();
     let (own, reason) = (&blocked.own_name, &blocked.reason);
     let message = format!("{backend}: the tool {own} is blocked: {reason}; the tool did not run");
-    let data = GatewayData::new(Some(backend), Class::Refused, Executed::No, 0);
+    let data = GatewayData::new(Some(backend), Class::Refused, Tally::NONE);
     Some(RpcError::new(INVALID_PARAMS, message).with_data(data))
 }
 
@@ -151,25 +153,21 @@ async fn listed_now(
     tokio::time::timeout(limit, listing).await.ok()?
 }
 
-/// Whether a modern backend has refused the headers of a call: the tool may require other parameters
-/// in headers than its last known definition says.
-fn is_header_mismatch(answer: &Result<Answer, RpcError>) -> bool {
+/// The tally of a call whose headers a modern backend has refused: the tool may require other
+/// parameters in headers than its last known definition says. `None` for any other answer.
+fn tally_of_header_mismatch(answer: &Result<Answer, RpcError>) -> Option<Tally> {
     match answer {
         Ok(Answer {
             outcome: Outcome::Error(error),
             era: Era::Modern,
+            tally,
             ..
-        }) => code_of(error) == Some(HEADER_MISMATCH),
-        _ => false,
+        }) => (code_of(error) == Some(HEADER_MISMATCH)).then_some(*tally),
+        _ => None,
     }
 }
 
-/// Whether the status says that the request was not taken: an error alone may come from a tool.
-fn is_not_taken(answer: &Result<Answer, RpcError>) -> bool {
-    answer.as_ref().is_ok_and(|answer| answer.bad_request)
-}
-
-/// The snapshot after the backend has listed again (B-M-04).
+/// The snapshot after the backend has listed again (B-M-04); `None` if it no longer has the target.
 async fn relisted_snapshot(
     target: &CallTarget,
     snapshot: &Snapshot,
@@ -179,5 +177,6 @@ async fn relisted_snapshot(
     snapshots.mark_unchanged();
     backend.refresh_lists().await.then_some(())?;
     snapshots.changed().await.ok()?;
-    Some(Arc::clone(&snapshots.borrow()))
+    let relisted = Arc::clone(&snapshots.borrow());
+    target.route(&relisted).is_some().then_some(relisted)
 }

@@ -12,7 +12,7 @@ use crate::backend::HttpBackend;
 use crate::backend::retry::Replay;
 use crate::catalog::Entry;
 use crate::protocol::error::{INVALID_PARAMS, RESOURCE_NOT_FOUND};
-use crate::protocol::{Class, Era, Executed, GatewayData, Kind, RawJson, RpcError};
+use crate::protocol::{Class, Era, GatewayData, Kind, RawJson, RpcError, Tally};
 use crate::snapshot::Snapshot;
 
 /// What a call is about: the member of its params that says where it goes.
@@ -138,7 +138,7 @@ impl CallTarget {
                 let _ = write!(message, "; {name} has not listed yet: try again");
             }
         }
-        let data = GatewayData::new(None, Class::Refused, Executed::No, 0);
+        let data = GatewayData::new(None, Class::Refused, Tally::NONE);
         let data = match self.kind {
             Kind::Resource => data.about(&self.name),
             _ => data,

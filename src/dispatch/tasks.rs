@@ -14,6 +14,7 @@ use super::backend_call::{RelatedTaskHandler, admission, progress_token};
 use super::exchange::Exchange;
 use crate::backend::retry::Replay;
 use crate::backend::{Answer, Call, HttpBackend, ProgressHighWater};
+use crate::call_report::RunningTally;
 use crate::client::capabilities::tasks_undeclared;
 use crate::governance::Admission;
 use crate::observe::request_span::RequestSpan;
@@ -21,7 +22,7 @@ use crate::protocol::error::INVALID_PARAMS;
 use crate::protocol::message::elements;
 use crate::protocol::pagination::{NextPage, Pages};
 use crate::protocol::raw::quoted;
-use crate::protocol::{Era, Notification, Outcome, RawJson, Request, RpcError, task};
+use crate::protocol::{Era, Notification, Outcome, RawJson, Request, RpcError, Tally, task};
 use crate::snapshot::{Snapshot, Snapshots};
 
 /// The most pages of one backend's tasks that are read.
@@ -163,7 +164,8 @@ async fn ask(
             backend: backend.name(),
         },
     };
-    admission::call(backend, admission, &call, None).await
+    let tally = RunningTally::after(Tally::NONE);
+    admission::call(backend, admission, &call, None, &tally).await
 }
 
 fn named(answer: Answer, backend: &HttpBackend) -> Answer {

@@ -45,10 +45,41 @@ pub struct FakeBackend {
 struct Shared {
     server: Mutex<Server>,
     one_more_request: Condvar,
-    /// Connections made so far.
-    accepted: Mutex<usize>,
+    accepted: Mutex<Accepted>,
     on_connect: Mutex<Vec<OnConnect>>,
     connections: Mutex<TaskGroup>,
+}
+
+/// Connections from clients.
+#[derive(Default)]
+struct Accepted {
+    /// So far.
+    all: usize,
+    open: usize,
+    /// The most that were open at once.
+    most: usize,
+}
+
+/// One connection, counted as open until this is dropped.
+struct OpenConnection<'a>(&'a Mutex<Accepted>);
+
+impl<'a> OpenConnection<'a> {
+    fn count(accepted: &'a Mutex<Accepted>) -> Self {
+        let mut counts = accepted.lock().unwrap();
+        counts.all += 1;
+        counts.open += 1;
+        counts.most = counts.most.max(counts.open);
+        drop(counts);
+        Self(accepted)
+    }
+}
+
+impl Drop for OpenConnection<'_> {
+    fn drop(&mut self) {
+        if let Ok(mut counts) = self.0.lock() {
+            counts.open -= 1;
+        }
+    }
 }
 
 /// The fault of a connection before a request is read.
@@ -90,7 +121,7 @@ impl FakeBackend {
             shared: Arc::new(Shared {
                 server: Mutex::new(Server::new()),
                 one_more_request: Condvar::new(),
-                accepted: Mutex::new(0),
+                accepted: Mutex::default(),
                 on_connect: Mutex::new(Vec::new()),
                 connections: Mutex::new(TaskGroup::new()),
             }),
@@ -337,7 +368,12 @@ impl FakeBackend {
 
     /// How many connections were made.
     pub fn connections(&self) -> usize {
-        *self.shared.accepted.lock().unwrap()
+        self.shared.accepted.lock().unwrap().all
+    }
+
+    /// The most connections that were open at once.
+    pub fn most_connections(&self) -> usize {
+        self.shared.accepted.lock().unwrap().most
     }
 
     /// All requests so far.
@@ -451,7 +487,7 @@ async fn accept(listener: TcpListener, mut guard: TaskGuard, shared: Arc<Shared>
 
 async fn serve(mut stream: TcpStream, shared: &Shared) {
     stream.set_nodelay(true).unwrap();
-    *shared.accepted.lock().unwrap() += 1;
+    let _open = OpenConnection::count(&shared.accepted);
     let fault = {
         let mut faults = shared.on_connect.lock().unwrap();
         (!faults.is_empty()).then(|| faults.remove(0))

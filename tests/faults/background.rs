@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::common::fake::FakeBackend;
+use crate::common::gate::Gate;
 use crate::common::message::{self, notification};
 use crate::common::reply::Reply;
 use crate::fixture::{Fixture, default_backend, plan_with};
@@ -14,6 +15,7 @@ use crate::table::{Row, Run, rows};
 
 pub const ROWS: &[Row] = rows! {
     "93" Config "log lines that a backend causes without end" => "ten a minute of each message and then their number; 1 KiB a line", fault_93_log_flood;
+    "94" Config "messages of a server that each need a connection for their answer, and an old session's cancellations and subscriptions" => "at most max_in_flight + 16 connections to that server", fault_94_connections;
     "98" Config "a server that makes the gateway connect, open, list or run its secret's command again and again" => "each has a least wait that grows, whatever the server asks for", fault_98_reconnects;
 };
 
@@ -353,4 +355,116 @@ fn check_loop(run: &Run<'_>, case: Loop) {
         .lines()
         .count();
     assert!((1..=2).contains(&ran), "the command ran {ran} times");
+}
+
+/// Calls at once to the bad backend, and the most connections beside theirs.
+const CALLS: usize = 8;
+const BESIDE_CALLS: usize = 16;
+
+fn fault_94_connections(run: &Run<'_>) {
+    let subscribable = || {
+        let bad = default_backend().resource("a:b").with_get();
+        bad.capabilities(json!({ "resources": { "subscribe": true } }))
+    };
+    let floods: [Flood; 5] = [
+        ("pings", default_backend().with_get(), |fixture| {
+            flood_stream(fixture, &ping(), FLOOD);
+        }),
+        (
+            "pings whose answers it never takes",
+            default_backend().with_get(),
+            |fixture| {
+                fixture.bad.always("response", Reply::stall());
+                fixture.bad.stream(0).text(&ping().repeat(FLOOD));
+                fixture.bad.wait_for_requests("response", CALLS);
+                fixture.expect_success("act");
+            },
+        ),
+        ("pings in calls", default_backend(), |fixture| {
+            fixture.bad.always("response", Reply::stall());
+            let gate = Gate::new();
+            let pinging = Reply::sse().body(ping().repeat(300)).hold(&gate);
+            fixture
+                .bad
+                .always_tool("look", pinging.event(message::text("done")));
+            let calls: Vec<u64> = (0..CALLS)
+                .map(|_| fixture.client().start_call("look", json!({})))
+                .collect();
+            gate.wait_for(CALLS);
+            fixture.bad.wait_for_requests("response", CALLS);
+            gate.open();
+            for call in calls {
+                assert_eq!(fixture.client().answer(call).text(), "done");
+            }
+        }),
+        (
+            "cancellations that it never takes",
+            default_backend(),
+            |fixture| {
+                fixture
+                    .bad
+                    .always("notifications/cancelled", Reply::stall());
+                for _ in 0..10 {
+                    let gate = Gate::new();
+                    fixture
+                        .bad
+                        .always_tool("act", Reply::text("late").after(&gate));
+                    let start = |_| fixture.client().start_call("act", json!({}));
+                    let calls: Vec<u64> = (0..CALLS).map(start).collect();
+                    gate.wait_for(CALLS);
+                    for call in calls {
+                        fixture.client().cancel(call);
+                    }
+                    gate.wait_for_disconnects(CALLS);
+                }
+                fixture.bad.reset_script("tools/call act");
+                fixture.expect_success("act");
+            },
+        ),
+        (
+            "subscriptions in a new session",
+            subscribable(),
+            |fixture| {
+                for resource in 0..60 {
+                    let params = json!({ "uri": format!("a:{resource}") });
+                    fixture.client().ask("resources/subscribe", params).result();
+                }
+                fixture.bad.always("resources/subscribe", Reply::stall());
+                fixture.bad.forget_sessions();
+                fixture.client().call("look", json!({})).text();
+                fixture.bad.wait_for_requests("resources/subscribe", 64);
+            },
+        ),
+    ];
+    for (variant, bad, flood) in floods {
+        run.set_variant(variant);
+        let entry = format!("max_in_flight = {CALLS}");
+        let mut fixture = plan_with(run, Arc::new(bad)).entry(&entry).start();
+        fixture.expect_success("act");
+        let before = descriptors(&fixture);
+        flood(&mut fixture);
+        let now = descriptors(&fixture);
+        fixture.check_good_backend();
+        let most = fixture.bad.most_connections();
+        run.note(format!(
+            "{variant}: {most} connections, {before} to {now} descriptors"
+        ));
+        assert!(most <= CALLS + BESIDE_CALLS, "{most} connections");
+        assert!(
+            now <= before + CALLS + BESIDE_CALLS,
+            "{before} to {now} descriptors"
+        );
+    }
+}
+
+/// An event with a ping.
+fn ping() -> String {
+    let ping = message::request(json!("p"), "ping", json!({}));
+    format!("data: {ping}\n\n")
+}
+
+/// The open descriptors of the gateway.
+fn descriptors(fixture: &Fixture<'_>) -> usize {
+    let open = format!("/proc/{}/fd", fixture.process().pid());
+    std::fs::read_dir(open).map_or(0, Iterator::count)
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::backend::call::{self, Call, Called, Limits};
 use crate::backend::deadline::{Deadline, SharedPause};
 use crate::backend::error::BackendError;
-use crate::backend::http::Credentials;
+use crate::backend::http::{Credentials, SideRequests};
 use crate::backend::retry::RetryBudget;
 use crate::backend::session::{LevelGuard, Session, State};
 use crate::backend::supervisor::{BackendContext, BackendEvent, Sessions};
@@ -54,6 +54,7 @@ pub fn start_all(
             id: BackendId::new(number),
             pool: pool.clone(),
             credentials: Arc::new(Credentials::new(Arc::clone(entry))),
+            side_requests: Arc::new(SideRequests::new()),
             max_message_bytes: config.gateway.max_message_bytes,
             budget: budget.backend_share(),
             shared_pause: SharedPause::default(),
@@ -92,6 +93,7 @@ impl HttpBackend {
             id,
             pool: Pool::default(),
             credentials: Arc::new(Credentials::new(Arc::clone(&config))),
+            side_requests: Arc::new(SideRequests::new()),
             max_message_bytes: usize::MAX,
             budget: Budget::new(usize::MAX),
             shared_pause: SharedPause::default(),

@@ -106,7 +106,7 @@ async fn discover(endpoint: &Endpoint) -> Result<Outcome, BackendError> {
         HeaderValue::from_static(method),
     );
     let body = message::request(&id, method, Some(&params));
-    let (response, _in_flight) = endpoint.post(&headers, body).await?;
+    let (response, _in_flight) = endpoint.post(&headers, body, None).await?;
     let reading = ResponseReader {
         endpoint,
         sink: &id,
@@ -189,7 +189,9 @@ pub(in crate::backend) async fn initialize(
                 Err(wrong @ BackendError::Handshake(_)) => return Err(wrong),
                 Err(_) => return Err(refused),
             };
-            let outcome = http_sse.request(&id, body, None, &NoopHandler).await?;
+            let outcome = http_sse
+                .request(&id, body, None, &NoopHandler, None)
+                .await?;
             let negotiated = negotiated(outcome, endpoint, sent_at.elapsed())?;
             Connection::old(Arc::clone(endpoint), background, negotiated, http_sse)
         }
@@ -205,7 +207,7 @@ async fn post_initialize(
     id: &Id,
     body: Bytes,
 ) -> Result<(Outcome, Option<HeaderValue>), BackendError> {
-    let (response, _in_flight) = endpoint.post(endpoint.headers(), body).await?;
+    let (response, _in_flight) = endpoint.post(endpoint.headers(), body, None).await?;
     let session = response.headers().get(SESSION_ID).cloned();
     let reading = ResponseReader {
         endpoint,

@@ -2,6 +2,8 @@
 //!
 //! Owns who waits for the next fetch. It must not know how a list is fetched.
 
+use std::mem;
+
 use tokio::sync::{Notify, oneshot};
 
 use crate::sync::Mutex;
@@ -20,8 +22,11 @@ impl ListRefresh {
     }
 
     /// Those to notify when the fetch that begins now is done.
-    pub(in crate::backend) fn take(&self) -> Vec<oneshot::Sender<()>> {
-        std::mem::take(&mut self.waiting.lock())
+    pub(in crate::backend) fn take(&self) -> Waiting<'_> {
+        Waiting {
+            refresh: self,
+            senders: mem::take(&mut self.waiting.lock()),
+        }
     }
 
     /// Requests a fetch. The receiver resolves when it is done.
@@ -30,5 +35,29 @@ impl ListRefresh {
         self.waiting.lock().push(fetched);
         self.needed.notify_one();
         done
+    }
+}
+
+/// Those who wait for a fetch. If it is dropped before the fetch is done, as when the connection is
+/// lost, they wait for the next.
+#[derive(Debug)]
+pub(in crate::backend) struct Waiting<'a> {
+    refresh: &'a ListRefresh,
+    senders: Vec<oneshot::Sender<()>>,
+}
+
+impl Waiting<'_> {
+    /// The lists have been fetched.
+    pub(in crate::backend) fn done(mut self) {
+        for sender in mem::take(&mut self.senders) {
+            // Who no longer waits is not told.
+            let _ = sender.send(());
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.refresh.waiting.lock().append(&mut self.senders);
     }
 }

@@ -1,9 +1,11 @@
 //! The state of one session, shared by its supervisor and the calls in it.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -15,6 +17,9 @@ use super::resource_demand::ResourceDemands;
 use crate::backend::error::{BackendError, ConnectKind};
 use crate::config::BackendConfig;
 use crate::protocol::{Era, RawJson};
+
+/// Subscriptions that are made at once on a new connection.
+const MAX_RESTORING: usize = 4;
 
 /// One session with a backend. Its supervisor connects it; calls wait for the connection.
 ///
@@ -240,11 +245,12 @@ impl Session {
     pub(in crate::backend) fn restore(self: &Arc<Self>, connection: &Arc<Connection>) {
         self.sync_level_in_background();
         if connection.era == Era::Legacy && connection.server.subscribes() {
-            for uri in self.resources.wanted() {
-                self.resources.set_subscribed(&uri);
-                let params = ResourceDemands::params(&uri);
-                connection.request_in_background("resources/subscribe", params);
+            let wanted = self.resources.wanted();
+            for uri in &wanted {
+                self.resources.set_subscribed(uri);
             }
+            let restoring = restore_subscriptions(Arc::clone(self), Arc::clone(connection), wanted);
+            self.background.spawn(restoring);
         }
     }
 
@@ -276,4 +282,27 @@ impl Session {
                 .spawn(async move { session.sync_level(&connection).await });
         }
     }
+}
+
+/// Subscribes to resources on a new connection, for as long as it is the current one.
+async fn restore_subscriptions(
+    session: Arc<Session>,
+    connection: Arc<Connection>,
+    wanted: BTreeSet<String>,
+) {
+    let restoring = wanted.into_iter().map(|uri| {
+        let (session, connection) = (&session, &connection);
+        async move {
+            let current = session.ready();
+            let is_current = current.is_some_and(|current| Arc::ptr_eq(&current, connection));
+            if is_current && session.resources.is_subscribed(&uri) {
+                let params = ResourceDemands::params(&uri);
+                connection
+                    .request_best_effort("resources/subscribe", &params)
+                    .await;
+            }
+        }
+    });
+    let mut restoring = stream::iter(restoring).buffer_unordered(MAX_RESTORING);
+    while restoring.next().await.is_some() {}
 }

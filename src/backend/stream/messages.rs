@@ -12,7 +12,7 @@ pub(super) type Message = Result<Inbound, Malformed>;
 ///
 /// # Errors
 /// Why the text is not JSON, or that it has more than [`MAX_ELEMENTS`] messages.
-pub(super) fn messages(text: &Bytes) -> Result<impl Iterator<Item = Message>, String> {
+pub(super) fn messages(text: &Bytes) -> Result<impl Iterator<Item = Message>, Unreadable> {
     let (one, several) = match parse_fast(text) {
         Some(message) => (Some(Ok(message)), Vec::new()),
         None => (None, texts(text)?),
@@ -22,7 +22,7 @@ pub(super) fn messages(text: &Bytes) -> Result<impl Iterator<Item = Message>, St
 }
 
 /// The text of each message.
-fn texts(text: &Bytes) -> Result<Vec<RawJson>, String> {
+fn texts(text: &Bytes) -> Result<Vec<RawJson>, Unreadable> {
     let texts = match RawJson::parse(text.clone()) {
         Ok(message) if message.as_bytes().starts_with(b"[") => elements(&message),
         Ok(message) => Some(vec![message]),
@@ -35,9 +35,18 @@ fn texts(text: &Bytes) -> Result<Vec<RawJson>, String> {
                 .map(|line| RawJson::parse(text.slice_ref(line)).ok())
                 .collect();
             let lines = lines.filter(|lines| lines.len() > 1);
-            let lines = lines.ok_or_else(|| format!("not JSON ({error})"))?;
+            let lines = lines.ok_or_else(|| Unreadable::NotJson(error.to_string()))?;
             Some(lines).filter(|lines| lines.len() <= MAX_ELEMENTS)
         }
     };
-    texts.ok_or_else(|| format!("more than {MAX_ELEMENTS} messages in one"))
+    texts.ok_or(Unreadable::TooMany)
+}
+
+/// Why a text has no messages that can be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unreadable {
+    #[error("not JSON ({0})")]
+    NotJson(String),
+    #[error("more than {MAX_ELEMENTS} messages in one")]
+    TooMany,
 }

@@ -147,7 +147,7 @@ async fn page_with_retries(
             Ok(page) => return Ok(page),
             Err(error) => error,
         };
-        let decision = attempts.after(error.retry_class(), PAGE_TIMEOUT, &mut rand::rng());
+        let decision = attempts.after(error.retry_class(true), PAGE_TIMEOUT, &mut rand::rng());
         match decision {
             // The supervisor makes a new connection.
             _ if error.ends_connection() => return Err(error),

@@ -111,7 +111,8 @@ impl Supervisor {
             context.max_message_bytes,
             context.budget,
         );
-        let endpoint = Arc::new(self.limited("give its secrets", resolving).await?);
+        let endpoint = self.limited("give its secrets", resolving).await?;
+        let endpoint = Arc::new(endpoint.sharing(context.side_requests));
         let known = match config.protocol {
             Protocol::Legacy => Some(Era::Legacy),
             Protocol::Auto => self.era,
@@ -254,9 +255,7 @@ impl Supervisor {
         loop {
             let waiting = session.list_refresh.take();
             let retry_in = self.refresh(connection, client).await;
-            for fetched in waiting {
-                let _ = fetched.send(());
-            }
+            waiting.done();
             let fetched = Instant::now();
             tokio::select! {
                 () = sleep_if(retry_in) => continue,
