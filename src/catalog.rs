@@ -35,6 +35,8 @@ pub use pins::Pins;
 pub(crate) use pins::{Change, Findings};
 pub use rejected::Mended;
 pub(crate) use rejected::{RejectReason, Rejected};
+pub use shapes::Promise;
+pub(crate) use shapes::shape_unpromised;
 use template::Template;
 
 /// One backend's input to a build.
@@ -76,6 +78,8 @@ pub struct Entry {
     pub(crate) safe_to_repeat: bool,
     /// Its parameters that must also be sent as headers to a modern backend.
     pub(crate) param_headers: Arc<[ParamHeader]>,
+    /// What its results are held against, if the backend lists an `outputSchema`.
+    pub promise: Option<Arc<Promise>>,
     /// The definition as legacy clients see it.
     pub definition: RawJson,
     /// The definition as modern clients see it.
@@ -300,6 +304,7 @@ impl<'a> Found<'a> {
             // An annotation from an earlier run does not permit repeats in this one.
             safe_to_repeat: item.safe_to_repeat && self.source.confirmed,
             param_headers: Arc::clone(param_headers),
+            promise: shaped.promise.clone(),
             definition: exposed_definition(&shaped.legacy, name, description),
             modern_definition: exposed_definition(&shaped.modern, name, description),
             exposed,

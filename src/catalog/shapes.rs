@@ -11,20 +11,29 @@
 //! SDKs also read the lists of older versions by the newest shape.
 
 mod fit;
+mod fits;
 mod members;
 mod mends;
 mod output;
 mod pattern;
+mod promise;
 mod sound;
 #[cfg(test)]
 mod tests;
 mod tool_schema;
+mod wrap;
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
 
 use super::rejected::RejectReason;
 use crate::protocol::raw::quoted;
 use crate::protocol::{Era, Kind, RawJson};
-use fit::fit_members;
+use fit::{Changes, Fit, fit_members};
 use mends::Mends;
+pub use promise::Promise;
+pub(crate) use promise::shape_unpromised;
 
 /// A definition in the shape of each era. Not copied where nothing is changed.
 #[derive(Debug)]
@@ -33,6 +42,8 @@ pub(super) struct Shaped {
     pub(super) legacy: RawJson,
     /// For clients from 2026-07-28.
     pub(super) modern: RawJson,
+    /// What results are held against, if the backend lists an `outputSchema`.
+    pub(super) promise: Option<Arc<Promise>>,
     /// What is changed, printable; `None` if nothing is.
     pub(super) mends: Option<String>,
 }
@@ -42,59 +53,95 @@ pub(super) struct Shaped {
 /// # Errors
 /// Why it is withheld.
 pub(super) fn shape(kind: Kind, definition: &RawJson, server: Era) -> Result<Shaped, RejectReason> {
-    let mut mends = Mends::default();
     let members = definition.members().ok_or(RejectReason::NotAnObject)?;
+    let mut mends = Mends::default();
     let changes = fit_members(members::of(kind), definition, &members, &mut mends);
-    let mut changes = changes.map_err(RejectReason::Unreadable)?;
-    let of = |name: &str| {
-        let last = members.iter().rev().find(|(key, _)| key == name);
-        last.map(|(_, value)| definition.part(value))
+    let work = Work {
+        definition,
+        members,
+        changes: changes.map_err(RejectReason::Unreadable)?,
+        mends,
     };
-    let mut modern_only = None;
-    match kind {
-        Kind::Tool => {
-            let schema = of("inputSchema");
-            let fit = mends.within("inputSchema", |mends| {
-                tool_schema::input(schema.as_ref(), mends)
-            });
-            changes
-                .apply("inputSchema", fit)
-                .map_err(RejectReason::Unreadable)?;
-            if let Some(schema) = of("outputSchema") {
-                let output = mends.within("outputSchema", |mends| {
-                    output::output(&schema, server, mends)
-                });
-                let mut modern = changes.clone();
-                changes.apply_optional("outputSchema", output.legacy);
-                modern.apply_optional("outputSchema", output.modern);
-                modern_only = Some(modern);
-            }
+    let shaped = match kind {
+        Kind::Tool => work.tool(server),
+        Kind::Prompt => work.prompt(),
+        Kind::Resource | Kind::Template => work.resource(kind),
+    };
+    shaped.map_err(RejectReason::Unreadable)
+}
+
+/// A definition whose simple members are held against their shapes already. Errors are sentences.
+struct Work<'a> {
+    definition: &'a RawJson,
+    members: Vec<(String, &'a RawValue)>,
+    changes: Changes,
+    mends: Mends,
+}
+
+impl Work<'_> {
+    /// The value of a member; of duplicates the last one.
+    fn get(&self, name: &str) -> Option<RawJson> {
+        let last = self.members.iter().rev().find(|(key, _)| key == name);
+        last.map(|(_, value)| self.definition.part(value))
+    }
+
+    fn tool(mut self, server: Era) -> Result<Shaped, String> {
+        let schema = self.get("inputSchema");
+        let input = |mends: &mut Mends| tool_schema::input(schema.as_ref(), mends);
+        let fit = self.mends.within("inputSchema", input);
+        self.changes.apply("inputSchema", fit)?;
+        let Some(schema) = self.get("outputSchema") else {
+            return Ok(self.done());
+        };
+        let output = |mends: &mut Mends| output::output(&schema, server, mends);
+        let output = self.mends.within("outputSchema", output);
+        let listed = match &output.modern {
+            Fit::Yes => Some(schema),
+            Fit::As(schema) => Some(schema.clone()),
+            Fit::No(_) => None,
+        };
+        let mut modern = self.changes.clone();
+        modern.apply_optional("outputSchema", output.modern);
+        let modern = modern.apply_to(self.definition);
+        self.changes.apply_optional("outputSchema", output.legacy);
+        Ok(Shaped {
+            modern,
+            promise: Some(Arc::new(Promise::new(listed, output.wrapped))),
+            ..self.done()
+        })
+    }
+
+    fn prompt(mut self) -> Result<Shaped, String> {
+        if let Some(arguments) = self.get("arguments") {
+            let fit = |mends: &mut Mends| members::arguments(&arguments, mends);
+            let fit = self.mends.within("arguments", fit);
+            self.changes.apply("arguments", fit)?;
         }
-        Kind::Prompt => {
-            if let Some(arguments) = of("arguments") {
-                let fit = members::arguments(&arguments, &mut mends);
-                changes
-                    .apply("arguments", fit)
-                    .map_err(RejectReason::Unreadable)?;
-            }
+        Ok(self.done())
+    }
+
+    fn resource(mut self, kind: Kind) -> Result<Shaped, String> {
+        let key = kind.key();
+        let uri = self.get(key).and_then(|uri| uri.text()).unwrap_or_default();
+        if kind == Kind::Resource {
+            members::check_uri(&uri)?;
         }
-        Kind::Resource | Kind::Template => {
-            let key = kind.key();
-            let uri = of(key).and_then(|uri| uri.text()).unwrap_or_default();
-            if kind == Kind::Resource {
-                members::check_uri(&uri).map_err(RejectReason::Unreadable)?;
-            }
-            let name = of("name");
-            if !name.is_some_and(|name| name.as_str().starts_with('"')) {
-                mends.say("name", format_args!("is no string: the {key} is listed"));
-                changes.set("name", quoted(&uri));
-            }
+        let name = self.get("name");
+        if !name.is_some_and(|name| name.as_str().starts_with('"')) {
+            self.mends
+                .say("name", format_args!("is no string: the {key} is listed"));
+            self.changes.set("name", quoted(&uri));
+        }
+        Ok(self.done())
+    }
+
+    fn done(self) -> Shaped {
+        let definition = self.changes.apply_to(self.definition);
+        Shaped {
+            modern: definition.clone(),
+            legacy: definition,
+            promise: None,
+            mends: self.mends.told(),
         }
     }
-    let legacy = changes.apply_to(definition);
-    Ok(Shaped {
-        modern: modern_only.map_or_else(|| legacy.clone(), |changes| changes.apply_to(definition)),
-        legacy,
-        mends: mends.told(),
-    })
 }

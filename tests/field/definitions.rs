@@ -10,6 +10,7 @@ use super::table::{Row, assert_explained, check, rows};
 use crate::common::PATIENCE;
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
+use crate::common::message::{complete, result};
 use crate::common::process::{self, Process};
 use crate::common::reply::Reply;
 
@@ -28,6 +29,9 @@ const ROWS: &[Row] = rows! {
     "1.12" "a resource or template without a name" => "named by its URI", nameless_resources;
     "1.13" "optional members of resources and templates that are null or of another type" => "left out", odd_resource_members;
     "1.14" "a resource whose uri is relative" => "that resource is withheld", relative_uris;
+    "1.15" "an outputSchema and content of a modern server that are no objects" => "wrapped as the SDKs do, for legacy clients", wrapped_content;
+    "1.16" "an error result whose content is not what the tool promised" => "without that content: the words arrive", errors_beside_a_promise;
+    "1.17" "content of a tool without a usable outputSchema that is no object" => "wrapped or left out, for legacy clients", unpromised_content;
 };
 
 #[test]
@@ -513,6 +517,136 @@ fn relative_uris() {
     assert_listed("resources", &uris.map(|uri| (item(uri), None)));
     let uris = ["file:///a b", "x:y", "data:,x", "custom://host/{a}", "x:é"];
     assert_listed("resources", &uris.map(|uri| (item(uri), Some(item(uri)))));
+}
+
+/// A client of each era after its handshake, with the version whose schema judges its results.
+fn clients(fake: &FakeBackend) -> [(TestGateway, &'static str); 2] {
+    let mut legacy = TestGateway::over(fake);
+    legacy.initialize();
+    let mut modern = TestGateway::over(fake);
+    modern.modern(json!({}));
+    [(legacy, "2025-11-25"), (modern, "2026-07-28")]
+}
+
+/// The result of the tool `odd`, judged by the schema of the client's version.
+fn called(client: &mut (TestGateway, &'static str)) -> Value {
+    let (gateway, version) = client;
+    let result = gateway.call("odd", json!({})).result().clone();
+    assert_fits(version, "CallToolResult", &result);
+    result
+}
+
+/// A backend of one era whose tool `odd` has this `outputSchema`, if it isn't null.
+fn promising(schema: &Value, modern: bool) -> FakeBackend {
+    let mut tool = json!({ "name": "odd", "inputSchema": { "type": "object" } });
+    if !schema.is_null() {
+        tool["outputSchema"] = schema.clone();
+    }
+    let fake = FakeBackend::start().item("tools", tool);
+    if modern { fake.modern() } else { fake }
+}
+
+/// The tool answers every call with this content.
+fn answer(fake: &FakeBackend, modern: bool, mut members: Value) {
+    let text = json!([{ "type": "text", "text": "the words" }]);
+    members["content"] = text;
+    let result = if modern {
+        complete(members)
+    } else {
+        result(members)
+    };
+    fake.always_tool("odd", Reply::json(&result));
+}
+
+fn wrapped_content() {
+    let string = json!({ "type": "array", "items": { "$ref": "#/$defs/A" }, "$defs": { "A": { "type": "string" } } });
+    for (schema, content) in [
+        (string, json!(["a"])),
+        (json!({ "type": "integer" }), json!(7)),
+        (json!({ "type": ["object", "null"] }), json!({ "a": 1 })),
+        (
+            json!({ "anyOf": [{ "type": "string" }, { "type": "object" }] }),
+            json!("a"),
+        ),
+        (json!({}), json!(null)),
+    ] {
+        let fake = promising(&schema, true);
+        answer(&fake, true, json!({ "structuredContent": content }));
+        let [mut legacy, mut modern] = clients(&fake);
+        let listed = &legacy.0.list_tools()[0]["outputSchema"];
+        let inner = listed["properties"]["result"].clone();
+        let around =
+            json!({ "type": "object", "properties": { "result": inner }, "required": ["result"] });
+        assert_eq!(*listed, around, "{schema}");
+        let result = called(&mut legacy)["structuredContent"].clone();
+        assert_eq!(result, json!({ "result": content }));
+        let validator = jsonschema::validator_for(listed).unwrap();
+        assert!(validator.is_valid(&result), "{result} by {listed}");
+        assert!(!validator.is_valid(&content), "{content} by {listed}");
+
+        assert_eq!(modern.0.list_tools()[0]["outputSchema"], schema);
+        assert_eq!(called(&mut modern)["structuredContent"], content);
+    }
+}
+
+fn errors_beside_a_promise() {
+    let schema = json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] });
+    for modern in [false, true] {
+        let fake = promising(&schema, modern);
+        for mut client in clients(&fake) {
+            for (content, fits) in [
+                (json!({ "error": "no such n" }), false),
+                (json!({ "n": "one" }), false),
+                (json!({ "n": 1 }), true),
+            ] {
+                answer(
+                    &fake,
+                    modern,
+                    json!({ "structuredContent": content, "isError": true }),
+                );
+                let result = called(&mut client);
+                assert_eq!(result["content"][0]["text"], "the words");
+                assert_eq!(result["isError"], true);
+                let expected = if fits { content } else { json!(null) };
+                assert_eq!(result["structuredContent"], expected);
+            }
+            // Where the call was no error, the promise is the tool's.
+            answer(
+                &fake,
+                modern,
+                json!({ "structuredContent": { "n": "one" } }),
+            );
+            assert_eq!(
+                called(&mut client)["structuredContent"],
+                json!({ "n": "one" })
+            );
+            answer(&fake, modern, json!({ "isError": true }));
+            assert_eq!(called(&mut client)["content"][0]["text"], "the words");
+        }
+    }
+}
+
+fn unpromised_content() {
+    // A tool of a legacy server that declares nothing is not looked at.
+    for (schema, modern) in [
+        (json!(null), true),
+        (json!({ "type": "str" }), true),
+        (json!({ "type": "array" }), false),
+    ] {
+        let fake = promising(&schema, modern);
+        let [mut legacy, _] = clients(&fake);
+        assert_eq!(legacy.0.list_tools()[0].get("outputSchema"), None);
+        for (content, seen) in [
+            (json!([1]), json!({ "result": [1] })),
+            (json!("a"), json!({ "result": "a" })),
+            (json!({ "a": 1 }), json!({ "a": 1 })),
+        ] {
+            answer(&fake, modern, json!({ "structuredContent": content }));
+            assert_eq!(called(&mut legacy)["structuredContent"], seen);
+        }
+        answer(&fake, modern, json!({ "structuredContent": null }));
+        assert_eq!(called(&mut legacy).get("structuredContent"), None);
+    }
 }
 
 fn mends_are_said() {

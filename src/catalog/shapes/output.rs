@@ -1,8 +1,8 @@
 //! The `outputSchema` of a tool.
 //!
 //! Owns what a client of each era is promised. The legacy era has only objects as structured
-//! content; what a modern server promises beyond that is left out for its clients (MCP 2026-07-28,
-//! server/tools). A schema that can't be used is left out: it permits
+//! content; what a modern server promises beyond that is wrapped for its clients, as the official
+//! SDKs do it (MCP 2026-07-28, server/tools). A schema that can't be used is left out: it permits
 //! nothing that is not permitted without it, and the TypeScript SDK refuses the whole list for one
 //! that it can't compile.
 
@@ -10,14 +10,19 @@ use serde_json::Value;
 
 use super::fit::{Changes, Fit, isnt};
 use super::mends::Mends;
-use super::{sound, tool_schema};
+use super::{sound, tool_schema, wrap};
 use crate::protocol::{Era, RawJson};
+
+/// Most bytes of a schema: clients compile it when they list, and error results are held against it.
+const MAX_BYTES: usize = 64 << 10;
 
 /// The schema for clients of each era.
 #[derive(Debug)]
 pub(super) struct Output {
     pub(super) legacy: Fit,
     pub(super) modern: Fit,
+    /// Legacy clients get it wrapped.
+    pub(super) wrapped: bool,
 }
 
 impl Output {
@@ -26,6 +31,7 @@ impl Output {
         Self {
             legacy: Fit::No(String::new()),
             modern: Fit::No(String::new()),
+            wrapped: false,
         }
     }
 }
@@ -45,8 +51,9 @@ pub(super) fn output(schema: &RawJson, server: Era, mends: &mut Mends) -> Output
         .is_some_and(|kind| kind.as_str() == "\"object\"");
     if server == Era::Modern && !is_object {
         return Output {
-            legacy: Fit::No(String::new()),
+            legacy: Fit::As(wrap::schema(&whole)),
             modern: changed(schema, whole),
+            wrapped: true,
         };
     }
     let legacy = match tool_schema::object(&whole, mends) {
@@ -60,13 +67,20 @@ pub(super) fn output(schema: &RawJson, server: Era, mends: &mut Mends) -> Output
         Era::Modern => changed(schema, whole),
         Era::Legacy => legacy.clone(),
     };
-    Output { legacy, modern }
+    Output {
+        legacy,
+        modern,
+        wrapped: false,
+    }
 }
 
 /// The schema without what only some clients can use, if all of them can compile the rest.
 fn usable(schema: &RawJson, server: Era, mends: &mut Mends) -> Result<RawJson, String> {
     if !schema.is_object() {
         return Err(isnt(schema, "an object"));
+    }
+    if schema.as_bytes().len() > MAX_BYTES {
+        return Err(format!("has more than {MAX_BYTES} bytes"));
     }
     let mut changes = Changes::default();
     let mut read: Value = schema

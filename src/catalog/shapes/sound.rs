@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 
 use super::pattern::is_portable_pattern;
 
+/// Most references in one schema: validators follow a chain of them by recursion.
+const MAX_REFERENCES: usize = 256;
+
 /// What the value of a keyword must be.
 #[derive(Clone, Copy)]
 enum Wants {
@@ -106,14 +109,23 @@ pub(super) fn check(root: &Value) -> Result<(), String> {
     let mut check = Check {
         root,
         seen: HashSet::new(),
+        referred: vec![root],
+        references: 0,
     };
-    check.schema(root)
+    // References are followed here and not by recursion: a chain of them may be long.
+    while let Some(schema) = check.referred.pop() {
+        check.schema(schema)?;
+    }
+    Ok(())
 }
 
 struct Check<'a> {
     root: &'a Value,
     /// Addresses of the schemas that were checked, or are.
     seen: HashSet<*const Value>,
+    /// Schemas that are referred to, to be checked.
+    referred: Vec<&'a Value>,
+    references: usize,
 }
 
 impl<'a> Check<'a> {
@@ -195,8 +207,9 @@ impl<'a> Check<'a> {
             (Wants::Type, kind) => is_type(kind),
             (Wants::Reference, Value::String(reference)) => match self.target(reference) {
                 Some(target) => {
-                    self.schema(target)?;
-                    true
+                    self.referred.push(target);
+                    self.references += 1;
+                    self.references <= MAX_REFERENCES
                 }
                 None => false,
             },

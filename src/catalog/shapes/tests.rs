@@ -1,5 +1,6 @@
 use bytes::Bytes;
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use super::pattern::is_portable_pattern;
 use super::*;
@@ -76,6 +77,169 @@ fn an_output_schema_has_no_id() {
     assert_eq!(listed(r#"{"$id":7,"type":"object"}"#), None);
 }
 
+fn value(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+fn wrapped(schema: &Value) -> Value {
+    value(wrap::schema(&RawJson::of(schema)).as_str())
+}
+
+#[test]
+fn references_move_into_the_envelope_and_data_does_not() {
+    let schema = raw(
+        r##"{"$schema":"x", "anyOf":[{"$ref":"#"},{"$ref":"#/$defs/A"},"$ref","#"],"$defs":{"$ref":{"$ref":"#/$defs/A"},"A":{"const":{"$ref":"#/x"},"enum":["#",{"$ref":"#"}]}},"properties":{"const":{"$ref":"#/properties/const"}},"default":{"$ref":"#"},"other":"#/x"}"##,
+    );
+    assert_eq!(
+        wrap::schema(&schema).as_str(),
+        r##"{"$schema":"x","type":"object","properties":{"result":{"$schema":"x", "anyOf":[{"$ref":"#/properties/result"},{"$ref":"#/properties/result/$defs/A"},"$ref","#"],"$defs":{"$ref":{"$ref":"#/properties/result/$defs/A"},"A":{"const":{"$ref":"#/x"},"enum":["#",{"$ref":"#"}]}},"properties":{"const":{"$ref":"#/properties/result/properties/const"}},"default":{"$ref":"#"},"other":"#/x"}},"required":["result"]}"##
+    );
+}
+
+fn result_of(promise: &Promise, text: &str, client: Era) -> String {
+    promise.shape(&raw(text), client).as_str().to_owned()
+}
+
+#[test]
+fn content_that_does_not_fit_is_left_out_of_error_results_alone() {
+    let schema = raw(r#"{"type":"object","properties":{"n":{"type":"integer"}},"required":["n"]}"#);
+    let promise = Promise::new(Some(schema), false);
+    for client in [Era::Legacy, Era::Modern] {
+        let of = |text: &str| result_of(&promise, text, client);
+        let bad = r#"{ "content":[{"type":"text","text":"no n"}],"structuredContent":{"error":"x"},"isError":true, "x":1.10 }"#;
+        assert_eq!(
+            of(bad),
+            r#"{ "content":[{"type":"text","text":"no n"}],"isError":true, "x":1.10 }"#
+        );
+        for same in [
+            r#"{"content":[],"structuredContent":{"n":1},"isError":true}"#,
+            r#"{"content":[],"structuredContent":{"error":"x"},"isError":false}"#,
+            r#"{"content":[],"structuredContent":{"error":"x"}}"#,
+            r#"{"content":[],"isError":true}"#,
+            r#"{"structuredContent":{},"structuredContent":{},"isError":true}"#,
+        ] {
+            assert_eq!(of(same), same);
+        }
+    }
+}
+
+#[test]
+fn legacy_clients_get_objects_as_structured_content() {
+    let wrapped = Promise::new(Some(raw(r#"{"type":"array"}"#)), true);
+    let left_out = Promise::new(None, false);
+    for (promise, content, legacy) in [
+        (
+            &wrapped,
+            "[ 1.10 ]",
+            r#""structuredContent":{"result":[ 1.10 ]}"#,
+        ),
+        (
+            &wrapped,
+            r#"{"a":1}"#,
+            r#""structuredContent":{"result":{"a":1}}"#,
+        ),
+        (&wrapped, "null", r#""structuredContent":{"result":null}"#),
+        (&left_out, "[1]", r#""structuredContent":{"result":[1]}"#),
+        (&left_out, r#""x""#, r#""structuredContent":{"result":"x"}"#),
+        (&left_out, r#"{"a":1}"#, r#""structuredContent":{"a":1}"#),
+    ] {
+        let text = format!(r#"{{"content":[],"structuredContent":{content}}}"#);
+        assert_eq!(
+            result_of(promise, &text, Era::Legacy),
+            format!(r#"{{"content":[],{legacy}}}"#)
+        );
+        assert_eq!(result_of(promise, &text, Era::Modern), text);
+    }
+    let null = r#"{"content":[],"structuredContent":null}"#;
+    assert_eq!(result_of(&left_out, null, Era::Legacy), r#"{"content":[]}"#);
+}
+
+/// Schemas and values that meet often.
+fn any_schema() -> impl Strategy<Value = Value> {
+    let kind = prop::sample::select(vec![
+        "object", "array", "string", "integer", "number", "null", "boolean",
+    ]);
+    let leaf = prop_oneof![
+        Just(json!({})),
+        Just(json!(true)),
+        Just(json!(false)),
+        kind.prop_map(|kind| json!({ "type": kind })),
+        (-2..3).prop_map(|n| json!({ "minimum": n, "type": ["integer", "string"] })),
+        (0..3).prop_map(|n| json!({ "maxLength": n, "minItems": n })),
+        Just(json!({ "enum": [1, "a", null] })),
+        Just(json!({ "const": { "a": 1 } })),
+        Just(json!({ "required": ["a"] })),
+        // Guarded by a property, so that it ends with the value.
+        Just(json!({ "properties": { "b": { "$ref": "#" } } })),
+        Just(json!({ "pattern": "^a" })),
+    ];
+    leaf.prop_recursive(3, 24, 3, |inner| {
+        prop_oneof![
+            (inner.clone(), inner.clone())
+                .prop_map(|(a, b)| json!({ "properties": { "a": a, "b": b } })),
+            (inner.clone(), inner.clone()).prop_map(
+                |(a, more)| json!({ "properties": { "a": a }, "additionalProperties": more })
+            ),
+            inner
+                .clone()
+                .prop_map(|items| json!({ "items": items, "maxItems": 2 })),
+            prop::collection::vec(inner.clone(), 1..3).prop_map(|any| json!({ "anyOf": any })),
+            prop::collection::vec(inner.clone(), 1..3).prop_map(|one| json!({ "oneOf": one })),
+            prop::collection::vec(inner.clone(), 1..3).prop_map(|all| json!({ "allOf": all })),
+            inner.prop_map(|not| json!({ "not": not })),
+        ]
+    })
+}
+
+fn any_value() -> impl Strategy<Value = Value> {
+    let leaf = prop::sample::select(vec![
+        json!(null),
+        json!(true),
+        json!(0),
+        json!(1),
+        json!(1.5),
+        json!("a"),
+        json!("bb"),
+    ]);
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+            prop::collection::hash_map("[ab]", inner, 0..3).prop_map(Value::from_iter),
+        ]
+    })
+}
+
+fn is_valid(schema: &Value, value: &Value) -> bool {
+    jsonschema::validator_for(schema).unwrap().is_valid(value)
+}
+
+/// A chain of references is followed neither by recursion nor without end.
+#[test]
+fn schemas_that_refer_much_are_left_out() {
+    let chain = |length: usize| {
+        let defs: Vec<String> = (0..length)
+            .map(|at| format!(r##""A{at}":{{"$ref":"#/$defs/A{}"}}"##, at + 1))
+            .collect();
+        let schema = format!(
+            r##"{{"type":"object","$ref":"#/$defs/A0","$defs":{{{},"A{length}":{{}}}}}}"##,
+            defs.join(",")
+        );
+        let text =
+            format!(r#"{{"name":"t","inputSchema":{{"type":"object"}},"outputSchema":{schema}}}"#);
+        shaped(Kind::Tool, &text)
+            .legacy
+            .get("outputSchema")
+            .is_some()
+    };
+    assert!(chain(50));
+    assert!(!chain(1_000));
+    assert!(!chain(20_000));
+    let endless = json!({ "$ref": "#" });
+    assert!(!fits::surely_fits(&endless, &json!({})));
+    let twice = json!({ "allOf": [{ "$ref": "#" }, { "$ref": "#" }] });
+    assert!(!fits::surely_fits(&twice, &json!({})));
+}
+
 #[test]
 fn only_the_first_mends_are_named() {
     let properties: Vec<String> = (0..100).map(|at| format!(r#""p{at}":null"#)).collect();
@@ -133,6 +297,24 @@ fn patterns_that_every_client_reads_are_recognized() {
 }
 
 proptest! {
+    #[test]
+    fn what_surely_fits_is_valid(schema in any_schema(), value in any_value()) {
+        let fits = fits::surely_fits(&schema, &value);
+        prop_assert!(!fits || is_valid(&schema, &value), "{} {}", schema, value);
+        // Of what it knows, it is exact.
+        if !schema.to_string().contains("pattern") {
+            prop_assert_eq!(fits, is_valid(&schema, &value), "{} {}", schema, value);
+        }
+    }
+
+    #[test]
+    fn an_envelope_takes_what_its_schema_takes(schema in any_schema(), value in any_value()) {
+        if schema.is_object() {
+            let taken = is_valid(&wrapped(&schema), &json!({ "result": value }));
+            prop_assert_eq!(taken, is_valid(&schema, &value), "{} {}", schema, value);
+        }
+    }
+
     /// Mending is done once: what is listed needs none.
     #[test]
     fn what_is_mended_is_in_shape(
