@@ -6,10 +6,12 @@
 //! [`shapes`]) and the mapping from a name or URI back to a backend. Pure; it must not know
 //! connections, sessions or time, and identifies a backend by its [`BackendId`].
 
+mod advice;
 mod backend_listing;
 mod item;
 mod names;
 mod pins;
+mod portable;
 mod rejected;
 mod shapes;
 mod template;
@@ -297,6 +299,7 @@ impl<'a> Found<'a> {
         let description = (kind == Kind::Tool)
             .then(|| lookup(&self.source.config.tools.describe, &item.own))
             .flatten();
+        let rules = shaped.rules.as_deref();
         Entry {
             backend: self.source.id,
             kind,
@@ -305,8 +308,8 @@ impl<'a> Found<'a> {
             safe_to_repeat: item.safe_to_repeat && self.source.confirmed,
             param_headers: Arc::clone(param_headers),
             promise: shaped.promise.clone(),
-            definition: exposed_definition(&shaped.legacy, name, description),
-            modern_definition: exposed_definition(&shaped.modern, name, description),
+            definition: exposed_definition(&shaped.legacy, name, description, rules),
+            modern_definition: exposed_definition(&shaped.modern, name, description, rules),
             exposed,
         }
     }

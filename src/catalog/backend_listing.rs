@@ -7,9 +7,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::item::{Item, RejectedItem};
+use super::portable::{Portable, portable};
 use super::rejected::{MAX_ITEMS, MAX_TEMPLATES, Mended, RejectReason, Rejected};
 use super::shapes::{Shaped, shape};
-use crate::config::BackendConfig;
+use crate::config::{BackendConfig, Schemas};
 use crate::protocol::era::ParamHeader;
 use crate::protocol::{Era, Freshness, Kind, Listing, RawJson};
 
@@ -117,7 +118,7 @@ impl Section {
             }
             let own = Arc::clone(&item.own);
             let candidate = match seen.insert(Arc::clone(&own)) {
-                true => Candidate::of(kind, item, listing),
+                true => Candidate::of(kind, config, item, listing),
                 false => Err(RejectReason::Duplicate),
             };
             match candidate {
@@ -146,7 +147,12 @@ impl Section {
 
 impl Candidate {
     /// The candidate that an item becomes.
-    fn of(kind: Kind, item: Item, listing: &Listing) -> Result<Self, RejectReason> {
+    fn of(
+        kind: Kind,
+        config: &BackendConfig,
+        item: Item,
+        listing: &Listing,
+    ) -> Result<Self, RejectReason> {
         // Parameters are repeated in headers in the modern era alone.
         let server = match listing.param_headers {
             true => Era::Modern,
@@ -156,11 +162,31 @@ impl Candidate {
             true => ParamHeader::of_tool(&item.definition).map_err(RejectReason::ParamHeader)?,
             false => Vec::new(),
         };
+        let shaped = shape(kind, &item.definition, server)?;
+        let is_portable = kind == Kind::Tool && config.schemas == Schemas::Portable;
         Ok(Self {
-            shaped: shape(kind, &item.definition, server)?,
+            shaped: match is_portable {
+                true => made_portable(shaped),
+                false => shaped,
+            },
             item,
             param_headers: param_headers.into(),
             blocked: None,
         })
+    }
+}
+
+/// A tool with the schema of its arguments as every model's API takes it.
+fn made_portable(shaped: Shaped) -> Shaped {
+    let schema = shaped.legacy.get("inputSchema");
+    let Some(Portable { schema, rules }) = schema.and_then(|schema| portable(&schema)) else {
+        return shaped;
+    };
+    let set = [("inputSchema", schema.into_bytes())];
+    Shaped {
+        legacy: shaped.legacy.with_members(&set, &[]),
+        modern: shaped.modern.with_members(&set, &[]),
+        rules,
+        ..shaped
     }
 }

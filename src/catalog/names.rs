@@ -220,7 +220,7 @@ impl Claim<'_> {
     }
 }
 
-/// The form of names: `tool_names` and `tool_name_chars`.
+/// The form of names: `tool_names`, `tool_name_chars` and `tool_name_max`.
 struct Style {
     prefixed: bool,
     chars: NameChars,
@@ -233,9 +233,11 @@ impl Style {
         Self {
             prefixed: gateway.tool_names == ToolNames::Prefixed,
             chars: gateway.tool_name_chars,
-            max_len: match gateway.tool_name_chars {
-                NameChars::Strict => 64,
-                NameChars::Spec => 128,
+            max_len: match (gateway.tool_name_max, gateway.tool_name_chars) {
+                (0, NameChars::Strict) => 64,
+                (0, NameChars::Spec) => 128,
+                (most, NameChars::Strict) => most.min(64),
+                (most, NameChars::Spec) => most.min(128),
             },
         }
     }

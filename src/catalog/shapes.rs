@@ -32,6 +32,7 @@ use crate::protocol::raw::quoted;
 use crate::protocol::{Era, Kind, RawJson};
 use fit::{Changes, Fit, fit_members};
 use mends::Mends;
+pub(crate) use pattern::is_portable_pattern;
 pub use promise::Promise;
 pub(crate) use promise::shape_unpromised;
 
@@ -46,6 +47,8 @@ pub(super) struct Shaped {
     pub(super) promise: Option<Arc<Promise>>,
     /// What is changed, printable; `None` if nothing is.
     pub(super) mends: Option<String>,
+    /// What the description must say, whatever else it says.
+    pub(super) rules: Option<String>,
 }
 
 /// Brings the definition of a server of this era into shape.
@@ -142,6 +145,7 @@ impl Work<'_> {
             legacy: definition,
             promise: None,
             mends: self.mends.told(),
+            rules: None,
         }
     }
 }

@@ -8,7 +8,9 @@ use std::collections::HashSet;
 
 use super::rejected::MAX_ITEMS;
 use super::*;
-use crate::config::{Config, Environment, NameChars, Overrides, ToolNames, ToolRules, load};
+use crate::config::{
+    Config, Environment, NameChars, Overrides, Schemas, ToolNames, ToolRules, load,
+};
 use crate::protocol::Listing;
 
 /// A config with these backends and default settings.
@@ -430,4 +432,31 @@ fn lists_are_the_definitions_in_order_and_are_shared() {
         catalog.list(Kind::Tool, Era::Legacy).as_ptr()
     );
     assert_eq!(catalog.list(Kind::Prompt, Era::Legacy), "[]");
+}
+
+/// What clients see of a tool is mended or made portable; what is pinned is what the backend wrote.
+#[test]
+fn pins_hold_the_backends_own_definition() {
+    let odd = r#"{"name":"t","title":null,"inputSchema":{"anyOf":[{"required":["a"]},{"required":["b"]}]},"annotations":{"idempotentHint":"true"}}"#;
+    let mut fixture = Fixture::of(Kind::Tool, &[("a", &[])]);
+    let (config, own) = &mut fixture.backends[0];
+    config.schemas = Schemas::Portable;
+    config.tools.pin = crate::config::PinMode::Block;
+    own.as_mut().unwrap().items_mut(Kind::Tool).push(raw(odd));
+    let mut read = BackendListing::read(config, own.as_ref().unwrap());
+    let new = Pins::default().compare(config, &mut read).new;
+    let pinned = new[0].definition.as_ref().unwrap();
+    assert_eq!(
+        pinned.as_str(),
+        r#"{"name":"t","inputSchema":{"anyOf":[{"required":["a"]},{"required":["b"]}]},"annotations":{"idempotentHint":"true"}}"#
+    );
+    let built = fixture.build(&Names::default());
+    let entry = built.catalog.resolve(Kind::Tool, "t").unwrap();
+    assert!(!entry.safe_to_repeat, "a word is no hint");
+    let listed = entry.definition.as_str();
+    assert!(
+        listed.contains("Rules: one of these holds") && !listed.contains("\"anyOf\":"),
+        "{listed}"
+    );
+    assert_eq!(built.mended.len(), 1);
 }

@@ -40,6 +40,8 @@ pub(crate) struct Publisher {
     reported: Reported,
     /// Mended items that the log has named.
     mended: Reported,
+    /// The log has said that there are too many tools.
+    has_advised: bool,
 }
 
 /// The listings of earlier runs.
@@ -98,6 +100,7 @@ impl Publisher {
             changed: false,
             reported: Reported::default(),
             mended: Reported::default(),
+            has_advised: false,
             identity: identity(&config.gateway),
             config,
             backends: Backends::new(backends),
@@ -262,6 +265,13 @@ impl Publisher {
     }
 
     fn report(&mut self, built: &Built) {
+        if self.settled && !self.has_advised && built.catalog.has_too_many_tools() {
+            self.has_advised = true;
+            if let Some(advice) = built.catalog.advice_on_count() {
+                // Once in a run, whatever backends list.
+                tracing::warn!(backends = self.parts.len(), "{advice}");
+            }
+        }
         for item in &built.mended {
             let (list, what) = (item.kind.list_method(), &item.what);
             if self

@@ -32,6 +32,9 @@ const ROWS: &[Row] = rows! {
     "1.15" "an outputSchema and content of a modern server that are no objects" => "wrapped as the SDKs do, for legacy clients", wrapped_content;
     "1.16" "an error result whose content is not what the tool promised" => "without that content: the words arrive", errors_beside_a_promise;
     "1.17" "content of a tool without a usable outputSchema that is no object" => "wrapped or left out, for legacy clients", unpromised_content;
+    "1.18" "schemas that a model's API refuses" => "with schemas = \"portable\" in the words that all take", portable_schemas;
+    "1.19" "names that are too long with the server's name before them" => "cut to tool_name_max, with the hash suffix; check advises", long_names;
+    "1.20" "more than 128 tools" => "a word in check and once in the log, naming tools.allow", too_many_tools;
 };
 
 #[test]
@@ -647,6 +650,125 @@ fn unpromised_content() {
         answer(&fake, modern, json!({ "structuredContent": null }));
         assert_eq!(called(&mut legacy).get("structuredContent"), None);
     }
+}
+
+fn portable_schemas() {
+    let schema = json!({
+        "type": "object", "properties": { "q": { "type": ["string", "null"] } },
+        "anyOf": [{ "required": ["q"] }, { "properties": { "id": { "type": "integer" } }, "required": ["id"] }],
+    });
+    let tool = json!({ "name": "odd", "description": "Finds.", "inputSchema": schema });
+    let annotated = json!({ "name": "other", "inputSchema": { "type": "object", "additionalProperties": false } });
+    let start = || {
+        FakeBackend::start()
+            .item("tools", tool.clone())
+            .item("tools", annotated.clone())
+    };
+
+    let fake = start();
+    let mut gateway = TestGateway::over(&fake);
+    gateway.initialize();
+    assert_eq!(
+        gateway.list_tools(),
+        [tool.clone(), annotated.clone()],
+        "as_is is the default"
+    );
+
+    let fake = start();
+    let toml = "[gateway]\nschemas = \"portable\"\n".to_owned();
+    let describe = "tools.describe = { other = \"Own words.\" }";
+    let mut gateway = TestGateway::with_config(&(toml + &fake.entry("fake", describe)));
+    gateway.initialize();
+    let listed = gateway.list_tools();
+    assert_eq!(
+        listed[0]["inputSchema"],
+        json!({
+            "type": "object",
+            "properties": {
+                "q": { "type": "string", "description": "Rules: may be null", "nullable": true },
+                "id": { "type": "integer" },
+            },
+        })
+    );
+    let description = listed[0]["description"].as_str().unwrap();
+    assert!(
+        description.starts_with("Finds.\n\nRules: one of these holds: {\"required\":[\"q\"]} or "),
+        "{description}"
+    );
+    assert_eq!(
+        listed[1]["description"],
+        "Own words.\n\nRules: no other properties"
+    );
+
+    // A call goes out as it comes.
+    let arguments = json!({ "q": null, "x": 1.5 });
+    gateway.call("odd", arguments.clone()).result();
+    assert_eq!(
+        fake.next_request("tools/call").params()["arguments"],
+        arguments
+    );
+}
+
+fn long_names() {
+    let long = "a".repeat(63);
+    let other = "a".repeat(62) + "b";
+    let start = || FakeBackend::start().tool(&long).tool(&other).tool("short");
+    let fake = start();
+    let mut gateway = TestGateway::over(&fake);
+    gateway.initialize();
+    assert_eq!(gateway.tool_names(), [&*long, &*other, "short"]);
+
+    let fake = start();
+    let toml = "[gateway]\ntool_name_max = 48\n".to_owned() + &fake.entry("fake", "");
+    let folder = tempfile::tempdir().unwrap();
+    let named = || {
+        let mut gateway = TestGateway::in_folder(folder.path(), &toml);
+        gateway.initialize();
+        (gateway.tool_names(), gateway)
+    };
+    let (names, mut gateway) = named();
+    assert_eq!(names[2], "short");
+    assert!(
+        names.iter().all(|name| name.len() <= 48) && names[0] != names[1],
+        "{names:?}"
+    );
+    assert_eq!(
+        gateway.call(&names[1], json!({})).text(),
+        format!("{other} {{}}")
+    );
+    assert_eq!(named().0, names, "the same after a restart");
+
+    let folder = tempfile::tempdir().unwrap();
+    let mut check = process::gateway(&folder, &fake.entry("fake", ""));
+    let out = String::from_utf8(check.arg("check").output().unwrap().stdout).unwrap();
+    assert!(out.contains("tool_name_max = 49"), "{out}");
+}
+
+fn too_many_tools() {
+    let mut fake = FakeBackend::start().with_get();
+    for at in 0..129 {
+        fake = fake.tool(&format!("t{at}"));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut check = process::gateway(&folder, &fake.entry("fake", ""));
+    let out = String::from_utf8(check.args(["check", "--json"]).output().unwrap().stdout).unwrap();
+    let out: Value = serde_json::from_str(&out).unwrap();
+    let warning = out["warnings"][0].as_str().unwrap();
+    assert!(
+        warning.contains("129 tools") && warning.contains("tools.allow"),
+        "{warning}"
+    );
+
+    let command = process::gateway(&folder, &fake.entry("fake", ""));
+    let mut process = Process::start(command, folder, PATIENCE);
+    process.client.initialize();
+    assert_eq!(process.client.tool_names().len(), 129);
+    fake.next_request("GET");
+    fake.put_tool("later", json!({}));
+    fake.notify_clients("notifications/tools/list_changed", json!({}));
+    process.client.wait_for_tool("later");
+    let log = process.end().log;
+    assert_eq!(log.matches("tools are listed").count(), 1, "{log}");
 }
 
 fn mends_are_said() {

@@ -4,7 +4,7 @@
 //! Python reads too. Conservative: a pattern outside of it may be valid.
 
 /// Whether a pattern is in the subset.
-pub(super) fn is_portable_pattern(pattern: &str) -> bool {
+pub(crate) fn is_portable_pattern(pattern: &str) -> bool {
     let mut reader = Reader {
         rest: pattern.chars().rev().collect(),
     };

@@ -27,11 +27,15 @@ fn backends() -> impl Strategy<Value = Vec<(&'static str, Vec<String>)>> {
 fn styles() -> impl Strategy<Value = GatewayConfig> {
     let names = prop_oneof![Just(ToolNames::Bare), Just(ToolNames::Prefixed)];
     let chars = prop_oneof![Just(NameChars::Strict), Just(NameChars::Spec)];
-    (names, chars).prop_map(|(tool_names, tool_name_chars)| GatewayConfig {
-        tool_names,
-        tool_name_chars,
-        ..config(&["any"]).gateway
-    })
+    let longest = prop_oneof![Just(0), Just(24), Just(60), Just(100)];
+    (names, chars, longest).prop_map(
+        |(tool_names, tool_name_chars, tool_name_max)| GatewayConfig {
+            tool_names,
+            tool_name_chars,
+            tool_name_max,
+            ..config(&["any"]).gateway
+        },
+    )
 }
 
 fn fixture(gateway: &GatewayConfig, backends: &[(&'static str, Vec<String>)]) -> Fixture {
@@ -59,6 +63,7 @@ proptest! {
             NameChars::Strict => (false, 64),
             NameChars::Spec => (true, 128),
         };
+        let max = if gateway.tool_name_max == 0 { max } else { max.min(gateway.tool_name_max) };
         let formed = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c) || (dots && c == '.');
         let mut names = HashSet::new();
         for entry in catalog.entries(Kind::Tool) {

@@ -17,8 +17,12 @@ use crate::state::age;
 
 /// Prints a row for each backend.
 pub(super) async fn check(config: Config, json: bool) -> u8 {
-    let (source, warnings) = (config.source.clone(), config.warnings.clone());
+    let (source, mut warnings) = (config.source.clone(), config.warnings.clone());
+    let gateway = config.gateway.clone();
     let survey = BackendSurvey::connect_all(config).await;
+    let catalog = &survey.built.catalog;
+    warnings.extend(catalog.advice_on_count());
+    warnings.extend(catalog.advice_on_names(&gateway));
     let report = Report::of(source, warnings, &survey);
     let all_up = report.backends.iter().all(|backend| backend.up);
     let result = if json {
