@@ -21,7 +21,9 @@ use futures_util::{FutureExt, Stream, StreamExt, stream};
 use sentinel_gateway::backend::sse::Decoder;
 use sentinel_gateway::call_report::BackendId;
 use sentinel_gateway::catalog::{BackendListing, Catalog, Names, Pins, Source};
-use sentinel_gateway::config::{Config, Environment, Lock, Overrides, Pin, load};
+use sentinel_gateway::config::{
+    BackendConfig, Config, Environment, Lock, Overrides, Pin, Schemas, load,
+};
 use sentinel_gateway::protocol::{Era, Kind, Listing, RawJson, message};
 use sse_stream::SseStream;
 
@@ -201,6 +203,18 @@ fn catalog(criterion: &mut Criterion) -> Result<(), String> {
         bencher.iter(|| {
             let read_listings = read(&config, &listings);
             build(&config, &read_listings, &Names::default())
+        });
+    });
+    let mut portable = self::config()?;
+    for backend in &mut portable.backends {
+        let mut config = BackendConfig::clone(backend);
+        config.schemas = Schemas::Portable;
+        *backend = Arc::new(config);
+    }
+    group.bench_function("first build, portable", |bencher| {
+        bencher.iter(|| {
+            let read_listings = read(&portable, &listings);
+            build(&portable, &read_listings, &Names::default())
         });
     });
     let changed = listing(BACKENDS / 2, "Finds rows by text or by date");

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use sentinel_gateway::call_report::BackendId;
 use sentinel_gateway::catalog::{BackendListing, Catalog, Names, Source};
-use sentinel_gateway::config::{Config, Environment, Overrides, load};
+use sentinel_gateway::config::{BackendConfig, Config, Environment, Overrides, Schemas, load};
 use sentinel_gateway::protocol::{Era, Kind, Listing, RawJson};
 use serde_json::{Value, json};
 
@@ -33,11 +33,13 @@ pub struct Listed {
 }
 
 /// Lists these items of one backend to clients.
-pub fn list(kind: Kind, items: Vec<RawJson>, modern_server: bool) -> Listed {
+pub fn list(kind: Kind, items: Vec<RawJson>, modern_server: bool, schemas: Schemas) -> Listed {
     let mut listing = Listing::new(modern_server);
     let raw: Vec<RawJson> = items.clone();
     *listing.items_mut(kind) = items;
-    let config = &CONFIG.backends[0];
+    let mut config = BackendConfig::clone(&CONFIG.backends[0]);
+    config.schemas = schemas;
+    let config = &config;
     let read = BackendListing::read(config, &listing);
     let source = Source {
         id: BackendId::new(0),
@@ -81,11 +83,19 @@ pub fn check(data: &[u8]) {
                     RawJson::of(&definition(kind, &format!("t{at}"), &mut rng))
                 }));
             }
-            let listed = list(kind, items, modern_server);
-            for (seen, is_legacy) in [(&listed.legacy, true), (&listed.modern, false)] {
-                assert_eq!(seen[0], valid(kind, "good"), "a good item stays as it is");
-                for item in seen {
-                    assert_is_read(kind, item, is_legacy);
+            for schemas in [Schemas::AsIs, Schemas::Portable] {
+                let listed = list(kind, items.clone(), modern_server, schemas);
+                for (seen, is_legacy) in [(&listed.legacy, true), (&listed.modern, false)] {
+                    assert_eq!(seen[0], valid(kind, "good"), "a good item stays as it is");
+                    for item in seen {
+                        assert_is_read(kind, item, is_legacy);
+                        let schema = item["inputSchema"].as_object();
+                        let branches = |name: &&str| schema.is_some_and(|s| s.contains_key(*name));
+                        let is_plain = !["anyOf", "oneOf", "allOf", "not", "enum"]
+                            .iter()
+                            .any(branches);
+                        assert!(is_plain || schemas == Schemas::AsIs, "{item}");
+                    }
                 }
             }
         }

@@ -15,18 +15,20 @@ const MAX_TOOLS_OF_CURSOR: usize = 40;
 const MAX_NAME: usize = 64;
 
 impl Catalog {
-    /// A word on too many tools; `None` if there are few. Beyond `MAX_TOOLS_OF_CURSOR` that is all.
+    /// A word on too many tools; `None` if there are few.
     pub(crate) fn advice_on_count(&self) -> Option<String> {
         let tools = self.entries(Kind::Tool).count();
         let narrow = "narrow them with tools.allow or tools.deny";
-        match tools {
-            0..=MAX_TOOLS_OF_CURSOR => None,
-            ..=MAX_TOOLS => Some(format!(
-                "{tools} tools are listed; Cursor uses the first {MAX_TOOLS_OF_CURSOR}: {narrow}"
-            )),
-            _ => Some(format!(
+        if tools > MAX_TOOLS {
+            Some(format!(
                 "{tools} tools are listed; many models take at most {MAX_TOOLS}, Cursor uses the first {MAX_TOOLS_OF_CURSOR}: {narrow}"
-            )),
+            ))
+        } else if tools > MAX_TOOLS_OF_CURSOR {
+            Some(format!(
+                "{tools} tools are listed; Cursor uses the first {MAX_TOOLS_OF_CURSOR}: {narrow}"
+            ))
+        } else {
+            None
         }
     }
 

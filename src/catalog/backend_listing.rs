@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::item::{Item, RejectedItem};
-use super::portable::{Portable, portable};
+use super::portable::{Budget, Portable, portable};
 use super::rejected::{MAX_ITEMS, MAX_TEMPLATES, Mended, RejectReason, Rejected};
 use super::shapes::{Shaped, shape};
 use crate::config::{BackendConfig, Schemas};
@@ -103,6 +103,8 @@ impl Section {
             Kind::Template => MAX_TEMPLATES,
             _ => MAX_ITEMS,
         };
+        let is_portable = kind == Kind::Tool && config.schemas == Schemas::Portable;
+        let mut budget = Budget::default();
         for (at, raw) in items.iter().take(limit).enumerate() {
             let item = match Item::read(kind, raw, &config.scrubber) {
                 Ok(item) => item,
@@ -118,11 +120,14 @@ impl Section {
             }
             let own = Arc::clone(&item.own);
             let candidate = match seen.insert(Arc::clone(&own)) {
-                true => Candidate::of(kind, config, item, listing),
+                true => Candidate::of(kind, item, listing),
                 false => Err(RejectReason::Duplicate),
             };
             match candidate {
-                Ok(candidate) => {
+                Ok(mut candidate) => {
+                    if is_portable {
+                        candidate.shaped = made_portable(candidate.shaped, &mut budget);
+                    }
                     if let Some(what) = &candidate.shaped.mends {
                         let mended = Mended::new(config, kind, &own, what.clone());
                         section.mended.push(mended);
@@ -147,12 +152,7 @@ impl Section {
 
 impl Candidate {
     /// The candidate that an item becomes.
-    fn of(
-        kind: Kind,
-        config: &BackendConfig,
-        item: Item,
-        listing: &Listing,
-    ) -> Result<Self, RejectReason> {
+    fn of(kind: Kind, item: Item, listing: &Listing) -> Result<Self, RejectReason> {
         // Parameters are repeated in headers in the modern era alone.
         let server = match listing.param_headers {
             true => Era::Modern,
@@ -162,13 +162,8 @@ impl Candidate {
             true => ParamHeader::of_tool(&item.definition).map_err(RejectReason::ParamHeader)?,
             false => Vec::new(),
         };
-        let shaped = shape(kind, &item.definition, server)?;
-        let is_portable = kind == Kind::Tool && config.schemas == Schemas::Portable;
         Ok(Self {
-            shaped: match is_portable {
-                true => made_portable(shaped),
-                false => shaped,
-            },
+            shaped: shape(kind, &item.definition, server)?,
             item,
             param_headers: param_headers.into(),
             blocked: None,
@@ -177,10 +172,17 @@ impl Candidate {
 }
 
 /// A tool with the schema of its arguments as every model's API takes it.
-fn made_portable(shaped: Shaped) -> Shaped {
+fn made_portable(shaped: Shaped, budget: &mut Budget) -> Shaped {
     let schema = shaped.legacy.get("inputSchema");
-    let Some(Portable { schema, rules }) = schema.and_then(|schema| portable(&schema)) else {
-        return shaped;
+    let made = schema.and_then(|schema| portable(&schema, budget));
+    let Some(Portable { schema, rules }) = made else {
+        let what = "`inputSchema` is listed as it is, with schemas = \"portable\" too: there is too much of it";
+        let mends = shaped.mends.iter().map(String::as_str).chain([what]);
+        let mends = mends.collect::<Vec<_>>().join("; ");
+        return Shaped {
+            mends: Some(mends),
+            ..shaped
+        };
     };
     let set = [("inputSchema", schema.into_bytes())];
     Shaped {

@@ -39,11 +39,29 @@ pub(super) struct Portable {
     pub(super) rules: Option<String>,
 }
 
-/// Rewrites the schema of a tool's arguments; `None` for one that can't be read.
-pub(super) fn portable(schema: &RawJson) -> Option<Portable> {
+/// How many schemas may still be read and written for one listing. References and alternatives
+/// multiply them, so that a small text can stand for many.
+#[derive(Debug)]
+pub(super) struct Budget(usize);
+
+impl Default for Budget {
+    /// Some hundred milliseconds.
+    fn default() -> Self {
+        Self(100_000)
+    }
+}
+
+/// Rewrites the schema of a tool's arguments; `None` for one that can't be read, or once the budget
+/// is spent.
+pub(super) fn portable(schema: &RawJson, budget: &mut Budget) -> Option<Portable> {
+    if budget.0 == 0 {
+        return None;
+    }
     let read: Node = schema.read().ok()?;
-    let form = Reader::new(&read).read(&read);
-    let (schema, rules) = write::root(form);
+    let mut reader = Reader::new(&read);
+    let form = reader.read(&read);
+    let (schema, rules, written) = write::root(form);
+    budget.0 = budget.0.saturating_sub(reader.forms() + written);
     Some(Portable {
         schema: RawJson::of(&schema),
         rules,

@@ -34,6 +34,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// How many schemas were read.
+    pub(super) fn forms(&self) -> usize {
+        self.forms
+    }
+
     pub(super) fn read(&mut self, schema: &'a Node) -> Form {
         self.forms += 1;
         if self.forms > MAX_FORMS || self.depth == MAX_DEPTH {

@@ -8,7 +8,7 @@ use super::*;
 /// The schema that is listed, and the rules for the tool's description.
 fn listed(schema: &Value) -> (Value, String) {
     let schema = RawJson::parse(Bytes::from(schema.to_string())).unwrap();
-    let Portable { schema, rules } = portable(&schema).unwrap();
+    let Portable { schema, rules } = portable(&schema, &mut Budget::default()).unwrap();
     let schema = schema.read().unwrap();
     assert_is_taken_by_all(&schema, true);
     (schema, rules.unwrap_or_default())
@@ -105,7 +105,9 @@ fn a_plain_schema_says_the_same() {
 #[test]
 fn properties_keep_their_order() {
     let text = r#"{"type":"object","properties":{"z":{"type":"string"},"a":{"type":"string"},"m":{"type":"string"}}}"#;
-    let schema = portable(&RawJson::trusted(text)).unwrap().schema;
+    let schema = portable(&RawJson::trusted(text), &mut Budget::default())
+        .unwrap()
+        .schema;
     assert_eq!(schema.as_str(), text);
 }
 
@@ -183,6 +185,23 @@ fn references_are_inlined_within_bounds() {
     }
     let (schema, _) = listed(&json!({ "type": "object", "properties": { "n": nested } }));
     assert!(schema.to_string().len() < 4 << 20);
+}
+
+/// A listing of many schemas that multiply is not worked on without end.
+#[test]
+fn a_listing_has_one_budget() {
+    let twice = json!({ "allOf": [{ "$ref": "#/$defs/A" }, { "$ref": "#/$defs/A" }] });
+    let many: Vec<Value> = (0..100).map(|_| json!({ "$ref": "#/$defs/B" })).collect();
+    let schema = json!({
+        "type": "object", "properties": { "a": twice },
+        "$defs": { "A": { "anyOf": many }, "B": { "type": "object", "properties": { "x": {}, "y": {} } } },
+    });
+    let schema = RawJson::parse(Bytes::from(schema.to_string())).unwrap();
+    let mut budget = Budget::default();
+    let made = (0..10_000)
+        .filter(|_| portable(&schema, &mut budget).is_some())
+        .count();
+    assert!((10..1_000).contains(&made), "{made}");
 }
 
 #[test]

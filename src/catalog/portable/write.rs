@@ -19,8 +19,9 @@ struct Writer {
     left: usize,
 }
 
-/// The schema of a tool's arguments, and the rules that belong to the tool's description.
-pub(super) fn root(mut form: Form) -> (Node, Option<String>) {
+/// The schema of a tool's arguments, the rules that belong to the tool's description, and how many
+/// schemas were written.
+pub(super) fn root(mut form: Form) -> (Node, Option<String>, usize) {
     let mut writer = Writer { left: MAX_WRITTEN };
     if !form.types.has("object") {
         form.rules.push("no arguments are taken".to_owned());
@@ -40,7 +41,8 @@ pub(super) fn root(mut form: Form) -> (Node, Option<String>) {
     let mut schema = writer.of_type(&mut form, "object", &mut rules);
     rules.splice(0..0, std::mem::take(&mut form.rules));
     describe(&mut schema, description, Vec::new());
-    (Node::Object(schema), sentence(&rules))
+    let written = MAX_WRITTEN - writer.left;
+    (Node::Object(schema), sentence(&rules), written)
 }
 
 /// Adds the properties of alternatives to those that are always there.
