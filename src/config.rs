@@ -110,6 +110,10 @@ pub struct GatewayConfig {
     pub tool_names: ToolNames,
     /// Which characters an exposed name may have.
     pub tool_name_chars: NameChars,
+    /// Most characters of an exposed name; 0 is what `tool_name_chars` allows.
+    pub tool_name_max: usize,
+    /// How the arguments of tools are described.
+    pub schemas: Schemas,
     /// How the gateway reports its own errors on `tools/call`.
     pub tool_errors: ToolErrors,
     /// Whether listings are cached between runs.
@@ -124,6 +128,17 @@ pub enum ToolNames {
     Bare,
     /// Always `backend__tool`.
     Prefixed,
+}
+
+/// `schemas`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Schemas {
+    /// The arguments of tools are described as the backend does it.
+    #[default]
+    AsIs,
+    /// They are described in the words that Claude's, OpenAI's and Gemini's APIs have.
+    Portable,
 }
 
 /// `tool_name_chars`
@@ -247,6 +262,8 @@ pub struct BackendConfig {
     pub allow_insecure: bool,
     /// Filters, renames and per-tool settings.
     pub tools: ToolRules,
+    /// How the arguments of its tools are described: `schemas` of the gateway.
+    pub schemas: Schemas,
 }
 
 impl BackendConfig {

@@ -58,7 +58,7 @@ pub(crate) async fn settled(mut snapshots: Snapshots) -> Option<Arc<Snapshot>> {
 impl Snapshot {
     /// The result of a list request for a client of this era.
     pub(crate) fn list(&self, kind: Kind, era: Era) -> RawJson {
-        let list = || RawJson::trusted(self.catalog.list_result(kind).clone());
+        let list = || RawJson::trusted(self.catalog.list_result(kind, era).clone());
         if era == Era::Legacy {
             return list();
         }
@@ -72,7 +72,7 @@ impl Snapshot {
 
     /// Whether [`list`](Self::list) takes so little that it may be done by the loop.
     pub(crate) fn lists_at_once(&self, kind: Kind, era: Era) -> bool {
-        era == Era::Legacy || self.catalog.list_result(kind).len() <= SMALL_LIST
+        era == Era::Legacy || self.catalog.list_result(kind, era).len() <= SMALL_LIST
     }
 }
 

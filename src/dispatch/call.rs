@@ -15,9 +15,10 @@ use super::exchange::Exchange;
 use super::input::{self, ParkedCalls};
 use crate::backend::Answer;
 use crate::backend::retry::Replay;
-use crate::catalog::RejectReason;
+use crate::catalog::{Promise, RejectReason, shape_unpromised};
 use crate::config::Subject;
 use crate::observe::request_span::RequestSpan;
+use crate::protocol::era::modern::ResultType;
 use crate::protocol::error::{HEADER_MISMATCH, INVALID_PARAMS, code_of};
 use crate::protocol::{
     Class, Era, Executed, GatewayData, Kind, Outcome, RawJson, Request, RpcError, Tally,
@@ -118,7 +119,11 @@ impl Run<'_> {
         } = *self;
         if let Some(resumed) = input::resumed(method, params, exchange, parked) {
             // Rare, and a large future: boxed, it takes no room in every other call.
-            return Box::pin(resumed).await;
+            let answer = Box::pin(resumed).await?;
+            let route = target.route(snapshot);
+            let tool = route.as_ref().and_then(|route| route.tool(target.kind));
+            let promise = tool.and_then(|tool| tool.promise.clone());
+            return Ok(self.shaped(answer, promise));
         }
         let caller = Arc::clone(&exchange.client);
         let Some(route) = target.route(snapshot) else {
@@ -130,7 +135,27 @@ impl Run<'_> {
         let (method, own_params) = (method.to_owned(), params.clone());
         let admission = &snapshot.admission;
         let call = BackendCall::new(method, own_params, target, &route, admission, caller, begun);
-        input::forward(call.after(before), params, exchange, parked).await
+        let promise = tool.and_then(|tool| tool.promise.clone());
+        let answer = input::forward(call.after(before), params, exchange, parked).await?;
+        Ok(self.shaped(answer, promise))
+    }
+
+    /// The answer of a tool, with its structured content as the client can read it.
+    fn shaped(&self, answer: Answer, promise: Option<Arc<Promise>>) -> Answer {
+        let client = self.exchange.client.era;
+        let is_final = answer.result_type == ResultType::Complete && self.target.kind == Kind::Tool;
+        let outcome = match (answer.outcome, promise) {
+            (Outcome::Result(result), Some(promise)) if is_final => {
+                Outcome::Result(promise.shape(&result, client))
+            }
+            (Outcome::Result(result), None)
+                if is_final && (answer.era, client) == (Era::Modern, Era::Legacy) =>
+            {
+                Outcome::Result(shape_unpromised(&result))
+            }
+            (outcome, _) => outcome,
+        };
+        Answer { outcome, ..answer }
     }
 }
 

@@ -16,7 +16,7 @@ use super::pinning::PinCheck;
 use super::reported::Reported;
 use super::rule_check::RuleCheck;
 use crate::call_report::BackendId;
-use crate::catalog::{BackendListing, Catalog, Names, RejectReason, Rejected, Source, Takeover};
+use crate::catalog::{self, BackendListing, Catalog, Names, RejectReason, Source, Takeover};
 use crate::config::{BackendConfig, Config};
 use crate::governance::Admission;
 use crate::observe::logs::panic_text;
@@ -41,6 +41,10 @@ pub(super) struct Builder {
     identity: RawJson,
     /// Rejected items that the log has named.
     reported: Reported,
+    /// Mended items that the log has named.
+    mended: Reported,
+    /// The log has said that there are too many tools.
+    has_advised: bool,
     rule_check: RuleCheck,
     last: Option<Arc<Snapshot>>,
 }
@@ -109,6 +113,8 @@ impl Builder {
             cached: CachedListings::default(),
             listings: HashMap::new(),
             reported: Reported::default(),
+            mended: Reported::default(),
+            has_advised: false,
             rule_check: RuleCheck::default(),
             last: None,
         }
@@ -255,8 +261,9 @@ impl Builder {
             self.names = built.catalog.names().clone();
         }
         self.pin_check.write(settled.then_some(&self.names));
-        self.report(&built.rejected);
+        self.report(&built);
         if settled {
+            self.advise(&built.catalog);
             self.report_takeovers(built.takeovers);
         }
         Snapshot {
@@ -287,11 +294,35 @@ impl Builder {
         }
     }
 
-    fn report(&mut self, rejected: &[Rejected]) {
-        for item in rejected {
+    /// Once in a run, whatever backends list.
+    fn advise(&mut self, catalog: &Catalog) {
+        if !self.has_advised && catalog.has_too_many_tools() {
+            self.has_advised = true;
+            if let Some(advice) = catalog.advice_on_count() {
+                let backends = self.backends.iter().len();
+                tracing::warn!(backends, "{advice}");
+            }
+        }
+    }
+
+    fn report(&mut self, built: &catalog::Built) {
+        for item in &built.mended {
+            let (list, what) = (item.kind.list_method(), &item.what);
+            let mended = &mut self.mended;
+            if mended.report_once(&item.backend, item.kind, &item.name) {
+                tracing::warn!(
+                    backend = &*item.backend,
+                    list,
+                    item = item.name,
+                    "a malformed item is mended for clients: {what}"
+                );
+            }
+        }
+        for item in &built.rejected {
             // The pin check has logged it, with its diff.
             let is_logged = matches!(item.reason, RejectReason::Changed(_));
-            if !is_logged && self.reported.report_once(item) {
+            let reported = &mut self.reported;
+            if !is_logged && reported.report_once(&item.backend, item.kind, &item.name) {
                 let (list, reason) = (item.kind.list_method(), &item.reason);
                 tracing::warn!(backend = &*item.backend, list, item = item.name, %reason, "an item is withheld");
             }

@@ -170,6 +170,21 @@ impl FakeBackend {
         self.with(|server| server.templates.push(template))
     }
 
+    /// Adds an item as it is written, valid or not. `list` is the member of a list result that holds
+    /// it, such as `tools`.
+    pub fn item(self, list: &str, definition: Value) -> Self {
+        self.with(|server| {
+            let items = match list {
+                "tools" => &mut server.tools,
+                "prompts" => &mut server.prompts,
+                "resources" => &mut server.resources,
+                "resourceTemplates" => &mut server.templates,
+                _ => panic!("no list has the member {list}"),
+            };
+            items.push(definition);
+        })
+    }
+
     /// Sends lists in pages of this many entries.
     pub fn page_size(self, size: usize) -> Self {
         self.with(|server| server.page_size = size)

@@ -58,8 +58,9 @@ impl Checker<'_> {
         let mut owners: HashMap<&str, &str> = HashMap::new();
         for (own, exposed) in rename {
             let path = join(path, &own.value);
-            if !self.name_chars.allow(&exposed.value) {
-                let what = format!("clients don't accept this name; use {}", self.name_chars);
+            let name_chars = self.gateway.tool_name_chars;
+            if !name_chars.allow(&exposed.value) {
+                let what = format!("clients don't accept this name; use {name_chars}");
                 self.report.add(&exposed.location, &path, what);
             }
             if let Some(other) = owners.insert(&exposed.value, &own.value) {

@@ -24,6 +24,8 @@ pub(super) struct Report {
     timeout_secs: u64,
     /// In config order.
     backends: Vec<Row>,
+    /// What there is to know of all backends together.
+    notes: Vec<String>,
     /// What to type next.
     next: Vec<String>,
 }
@@ -32,12 +34,16 @@ impl Report {
     pub(super) fn of(survey: &BackendSurvey, timeout: Duration) -> Self {
         let rows = survey.members.iter();
         let backends: Vec<Row> = rows.map(|surveyed| Row::of(surveyed, survey)).collect();
+        let catalog = &survey.built.catalog;
+        let advice_on_count = catalog.advice_on_count();
+        let advice_on_names = catalog.advice_on_names(&survey.config.gateway);
         Self {
             config: survey.config.source.clone(),
             warnings: survey.config.warnings.clone(),
             timeout_secs: timeout.as_secs(),
             next: next(&survey.config, &backends),
             backends,
+            notes: advice_on_count.into_iter().chain(advice_on_names).collect(),
         }
     }
 
@@ -64,7 +70,7 @@ impl Report {
             let notes = backend.notes.iter();
             notes.map(move |note| format!("{}: {note}", backend.name))
         });
-        for (at, note) in notes.enumerate() {
+        for (at, note) in notes.chain(self.notes.iter().cloned()).enumerate() {
             let gap = if at == 0 { "\n" } else { "" };
             write!(out, "{gap}{CAUTION}note:{CAUTION:#} ")?;
             print_indented(out, &one_line(&note), "note: ".len(), room)?;

@@ -38,6 +38,8 @@ pub(super) struct Row {
     pub(super) changed: Vec<ChangedTool>,
     /// Items that are not listed to clients.
     withheld: Vec<Withheld>,
+    /// Items that clients see in another form than the backend lists them.
+    mended: Vec<Mended>,
     /// Names that another backend had before.
     pub(super) taken_names: Vec<TakenName>,
     /// Rules of the config that match no tool.
@@ -76,6 +78,13 @@ struct Withheld {
     list: &'static str,
     name: String,
     reason: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Mended {
+    list: &'static str,
+    name: String,
+    what: String,
 }
 
 /// A name that another backend's item had before.
@@ -160,6 +169,15 @@ impl Row {
                 list: item.kind.list_method(),
                 name: item.name.clone(),
                 reason: item.reason.to_string(),
+            })
+            .collect();
+        let mended = survey.built.mended.iter();
+        row.mended = mended
+            .filter(|item| *item.backend == *surveyed.backend.config.name)
+            .map(|item| Mended {
+                list: item.kind.list_method(),
+                name: item.name.clone(),
+                what: item.what.clone(),
             })
             .collect();
         let taken = survey.built.takeovers.iter();
@@ -276,6 +294,10 @@ impl Row {
             let Withheld { list, name, reason } = item;
             format!("{list}: {name} is withheld: {reason}")
         });
+        let mended = self.mended.iter().map(|item| {
+            let Mended { list, name, what } = item;
+            format!("{list}: {name} is mended for clients: {what}")
+        });
         let taken = self.taken_names.iter().map(|taken| {
             let TakenName {
                 list, name, before, ..
@@ -285,6 +307,7 @@ impl Row {
         let rules = surveyed.unmatched_rules().iter().map(ToString::to_string);
         (failed.chain(stale).chain(changed))
             .chain(withheld)
+            .chain(mended)
             .chain(taken)
             .chain(rules)
             .collect()
