@@ -753,7 +753,7 @@ fn too_many_tools() {
     let mut check = process::gateway(&folder, &fake.entry("fake", ""));
     let out = String::from_utf8(check.args(["check", "--json"]).output().unwrap().stdout).unwrap();
     let out: Value = serde_json::from_str(&out).unwrap();
-    let warning = out["warnings"][0].as_str().unwrap();
+    let warning = out["notes"][0].as_str().unwrap();
     assert!(
         warning.contains("129 tools") && warning.contains("tools.allow"),
         "{warning}"
