@@ -6,5 +6,6 @@
 
 mod definitions;
 mod generated;
+mod handshake;
 mod schema;
 mod table;
