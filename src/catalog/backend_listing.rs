@@ -55,6 +55,7 @@ impl BackendListing {
         let instructions = instructions.map(|text| instructions_in(text, config));
         let instructions = instructions.filter(|text| !text.is_empty());
         cleaned.instructions.clone_from(&instructions);
+        cleaned.contact.clone_from(&listing.contact);
         Self {
             sections: Kind::ALL.map(|kind| {
                 let valid = cleaned.items_mut(kind);
