@@ -9,14 +9,16 @@ mod messages;
 mod pending;
 mod reader;
 mod resume;
+mod router;
 mod server_requests;
 mod session_lost;
 pub mod sse;
 
 pub(super) use handler::deliver;
 pub use handler::{NoResponse, NoopHandler, Responder, ResponseSink, ServerMessageHandler};
-pub(super) use pending::{PendingRequests, StreamItem, StreamRouter};
+pub(super) use pending::{PendingRequests, Takes};
 pub(super) use reader::RefusalBody;
 pub use reader::ResponseReader;
 pub use resume::{Cursor, Resume};
 pub(super) use resume::{ResumeResponse, open_get};
+pub(super) use router::StreamRouter;

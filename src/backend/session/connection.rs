@@ -149,8 +149,9 @@ impl Connection {
         attempt.trace.mark_sent(body.len());
         let answer = match &self.http_sse {
             Some(http_sse) => {
+                let (takes, trace) = (streams::takes(attempt), Some(attempt.trace));
                 http_sse
-                    .request(attempt.id, body, attempt.idle, handler, Some(attempt.trace))
+                    .request(attempt.id, body, attempt.idle, handler, takes, trace)
                     .await
             }
             None if self.era == Era::Legacy => {

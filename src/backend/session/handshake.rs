@@ -19,7 +19,7 @@ use super::http_sse::HttpSseTransport;
 use super::server_profile::{Negotiated, ServerProfile};
 use crate::backend::error::BackendError;
 use crate::backend::http::Endpoint;
-use crate::backend::stream::{NoopHandler, ResponseReader, ServerMessageHandler};
+use crate::backend::stream::{NoopHandler, ResponseReader, ServerMessageHandler, Takes};
 use crate::protocol::era::modern::{self, key};
 use crate::protocol::error::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION, code_of};
 use crate::protocol::message::elements;
@@ -193,7 +193,7 @@ pub(in crate::backend) async fn initialize(
                 Err(_) => return Err(refused),
             };
             let outcome = http_sse
-                .request(&id, body, None, &NoopHandler, None)
+                .request(&id, body, None, &NoopHandler, Takes::Nothing, None)
                 .await?;
             let negotiated = negotiated(outcome, endpoint, sent_at.elapsed())?;
             Connection::old(Arc::clone(endpoint), background, negotiated, http_sse)

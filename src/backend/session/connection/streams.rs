@@ -9,9 +9,23 @@ use crate::backend::error::BackendError;
 use crate::backend::http::{Endpoint, is_event_stream};
 use crate::backend::stream::{
     NoResponse, Responder, ResponseReader, Resume, ResumeResponse, ServerMessageHandler,
-    StreamItem, StreamRouter, open_get,
+    StreamRouter, Takes, open_get,
 };
+use crate::protocol::era::modern;
 use crate::protocol::{Era, Outcome, message};
+
+/// Which server requests outside of its own stream may belong to an attempt.
+pub(super) fn takes(attempt: &Attempt<'_>) -> Takes {
+    match (attempt.method, attempt.caller.era) {
+        ("tasks/result", _) => {
+            let task = attempt.params.and_then(|params| params.get("taskId"));
+            Takes::Named(task.and_then(|task| task.text()))
+        }
+        (method, _) if !modern::may_require_input(method) => Takes::Nothing,
+        (_, Era::Modern) => Takes::WhenAlone,
+        (_, Era::Legacy) => Takes::WhenAloneBeside,
+    }
+}
 
 impl Connection {
     /// One POST and its response, resumed if its stream ends early.
@@ -50,21 +64,24 @@ impl Connection {
         body: Bytes,
         handler: &dyn ServerMessageHandler,
     ) -> Result<Outcome, BackendError> {
-        let mut pending = self.pending.register(attempt.id);
-        let heard = async {
-            while let Some(item) = pending.recv().await {
-                match item {
-                    StreamItem::Answer(answer) => return answer,
-                    StreamItem::Notification(notification) => handler.notification(notification),
+        let mut pending = self.pending.register(attempt.id, takes(attempt));
+        let answer = {
+            let heard = async {
+                match pending.response(handler, None).await {
+                    Ok(Some(answer)) => answer,
+                    // Its own stream still is there.
+                    Ok(None) => std::future::pending().await,
+                    Err(idle) => Err(idle),
                 }
+            };
+            tokio::select! {
+                biased;
+                answer = heard => answer,
+                answer = self.exchange(attempt, &self.headers, body, handler) => answer,
             }
-            std::future::pending().await
         };
-        tokio::select! {
-            biased;
-            answer = heard => answer,
-            answer = self.exchange(attempt, &self.headers, body, handler) => answer,
-        }
+        pending.over();
+        answer
     }
 
     /// A reader of a stream of this server that answers no request.
