@@ -2,17 +2,22 @@
 //!
 //! A [`Catalog`] is built from listings, is never changed, and is the same for the same input. A
 //! listing is read once into a [`BackendListing`]; a merge copies no definition that stays the
-//! same. Owns the names that clients see ([`names`]), which definitions they see ([`item`]) and the mapping from a name or URI back to a backend. Pure; it must not know
+//! same. Owns the names that clients see ([`names`]), which definitions they see ([`item`],
+//! [`shapes`]) and the mapping from a name or URI back to a backend. Pure; it must not know
 //! connections, sessions or time, and identifies a backend by its [`BackendId`].
 
+mod advice;
 mod backend_listing;
 mod item;
 mod names;
 mod pins;
+mod portable;
 mod rejected;
+mod shapes;
 mod template;
 #[cfg(test)]
 mod tests;
+mod unmatched;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,7 +27,7 @@ use bytes::{Bytes, BytesMut};
 use crate::call_report::BackendId;
 use crate::config::{BackendConfig, GatewayConfig, PinMode};
 use crate::protocol::era::ParamHeader;
-use crate::protocol::{Freshness, Kind, RawJson};
+use crate::protocol::{Era, Freshness, Kind, RawJson};
 
 pub use backend_listing::BackendListing;
 use backend_listing::Candidate;
@@ -32,8 +37,12 @@ pub use names::Names;
 pub(crate) use names::Takeover;
 pub use pins::Pins;
 pub(crate) use pins::{Change, Findings};
+pub use rejected::Mended;
 pub(crate) use rejected::{RejectReason, Rejected};
+pub use shapes::Promise;
+pub(crate) use shapes::shape_unpromised;
 use template::Template;
+pub(crate) use unmatched::UnmatchedRule;
 
 /// One backend's input to a build.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +57,7 @@ pub struct Source<'a> {
     pub confirmed: bool,
 }
 
-/// A new catalog, and the items that were rejected.
+/// A new catalog, and the items that were rejected or mended.
 #[derive(Debug)]
 pub struct Built {
     /// The catalog.
@@ -57,6 +66,8 @@ pub struct Built {
     pub rejected: Vec<Rejected>,
     /// Names that another backend's item had before.
     pub(crate) takeovers: Vec<Takeover>,
+    /// Items that clients see in another form than the backend lists them, likewise.
+    pub mended: Vec<Mended>,
 }
 
 /// One item that clients see.
@@ -74,8 +85,12 @@ pub struct Entry {
     pub(crate) safe_to_repeat: bool,
     /// Its parameters that must also be sent as headers to a modern backend.
     pub(crate) param_headers: Arc<[ParamHeader]>,
-    /// The definition as clients see it.
+    /// What its results are held against, if the backend lists an `outputSchema`.
+    pub promise: Option<Arc<Promise>>,
+    /// The definition as legacy clients see it.
     pub definition: RawJson,
+    /// The definition as modern clients see it.
+    pub modern_definition: RawJson,
 }
 
 /// A tool that keeps its name but is neither listed nor called.
@@ -98,6 +113,14 @@ pub struct Catalog {
     names: Names,
 }
 
+/// The definitions of a kind as clients of an era see them.
+#[derive(Debug, Clone)]
+struct List {
+    /// The result of a list request of the legacy era: an object with the array as its member.
+    result: Bytes,
+    array: Bytes,
+}
+
 /// The entries of one kind.
 #[derive(Debug)]
 struct Section {
@@ -105,7 +128,8 @@ struct Section {
     by_name: HashMap<Arc<str>, usize>,
     /// Blocked tools, by the name they would be exposed under.
     blocked: HashMap<Arc<str>, Blocked>,
-    list: Bytes,
+    legacy: List,
+    modern: List,
     freshness: Freshness,
 }
 
@@ -136,6 +160,7 @@ impl Catalog {
             },
             rejected,
             takeovers,
+            mended: mended(sources),
         }
     }
 
@@ -161,10 +186,20 @@ impl Catalog {
         self.section(Kind::Template).entries.get(at)
     }
 
-    /// All definitions of a kind as the text of a JSON array, in config order and within a backend
-    /// in the order it listed them. Built once and shared.
-    pub fn list(&self, kind: Kind) -> &Bytes {
-        &self.section(kind).list
+    /// All definitions of a kind, as clients of an era see them, as the text of a JSON array: in
+    /// config order and within a backend in the order it listed them. Built once and shared.
+    pub fn list(&self, kind: Kind, era: Era) -> &Bytes {
+        &self.section(kind).list(era).array
+    }
+
+    /// The same as the result of a list request: an object with the array as its member.
+    pub(crate) fn list_result(&self, kind: Kind, era: Era) -> &Bytes {
+        &self.section(kind).list(era).result
+    }
+
+    /// Bytes of all lists.
+    pub(crate) fn bytes(&self) -> usize {
+        self.sections.iter().map(Section::bytes).sum()
     }
 
     /// How long the list may be cached: no longer than its shortest-lived part, and not at all
@@ -286,13 +321,35 @@ impl Section {
                 .map(|backend_listing| backend_listing.freshness(kind))
                 .unwrap_or_default()
         });
-        let list = array_of(&entries);
+        let legacy = List::of(kind, &entries, |entry| &entry.definition);
+        let differs = |entry: &Entry| entry.definition != entry.modern_definition;
+        let modern = match entries.iter().any(differs) {
+            true => List::of(kind, &entries, |entry| &entry.modern_definition),
+            false => legacy.clone(),
+        };
         Self {
             entries,
             by_name,
             blocked,
-            list,
+            legacy,
+            modern,
             freshness: freshness.reduce(Freshness::and).unwrap_or_default(),
+        }
+    }
+}
+
+impl Section {
+    fn list(&self, era: Era) -> &List {
+        match era {
+            Era::Legacy => &self.legacy,
+            Era::Modern => &self.modern,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self.legacy.result.as_ptr() == self.modern.result.as_ptr() {
+            true => self.legacy.result.len(),
+            false => self.legacy.result.len() + self.modern.result.len(),
         }
     }
 }
@@ -322,6 +379,7 @@ impl<'a> Found<'a> {
     fn entry(&self, kind: Kind, exposed: Arc<str>) -> Entry {
         let Candidate {
             item,
+            shaped,
             param_headers,
             ..
         } = self.candidate;
@@ -329,6 +387,7 @@ impl<'a> Found<'a> {
         let description = (kind == Kind::Tool)
             .then(|| lookup(&self.source.config.tools.describe, &item.own))
             .flatten();
+        let rules = shaped.rules.as_deref();
         Entry {
             backend: self.source.id,
             kind,
@@ -336,7 +395,9 @@ impl<'a> Found<'a> {
             // An annotation from an earlier run does not permit repeats in this one.
             safe_to_repeat: item.safe_to_repeat && self.source.confirmed,
             param_headers: Arc::clone(param_headers),
-            definition: exposed_definition(&item.definition, name, description),
+            promise: shaped.promise.clone(),
+            definition: exposed_definition(&shaped.legacy, name, description, rules),
+            modern_definition: exposed_definition(&shaped.modern, name, description, rules),
             exposed,
         }
     }
@@ -357,19 +418,34 @@ fn lookup<'a>(table: &'a [(String, String)], own: &str) -> Option<&'a str> {
         .map(|(_, value)| value.as_str())
 }
 
-fn array_of(entries: &[Entry]) -> Bytes {
-    let length: usize = entries
-        .iter()
-        .map(|entry| entry.definition.as_bytes().len() + 1)
-        .sum();
-    let mut list = BytesMut::with_capacity(length + 2);
-    list.extend_from_slice(b"[");
-    for (at, entry) in entries.iter().enumerate() {
-        if at > 0 {
-            list.extend_from_slice(b",");
+/// The items of all sources that clients see in another form.
+fn mended(sources: &[Source<'_>]) -> Vec<Mended> {
+    let listings = sources.iter().filter_map(|source| source.backend_listing);
+    let of = |listing: &BackendListing| Kind::ALL.map(|kind| listing.mended(kind).to_vec());
+    listings.flat_map(of).flatten().collect()
+}
+
+impl List {
+    fn of(kind: Kind, entries: &[Entry], definition: impl Fn(&Entry) -> &RawJson) -> Self {
+        let beginning = format!("{{\"{}\":[", kind.member());
+        let length: usize = entries
+            .iter()
+            .map(|entry| definition(entry).as_bytes().len() + 1)
+            .sum();
+        let mut result = BytesMut::with_capacity(beginning.len() + length + 2);
+        result.extend_from_slice(beginning.as_bytes());
+        for (at, entry) in entries.iter().enumerate() {
+            if at > 0 {
+                result.extend_from_slice(b",");
+            }
+            result.extend_from_slice(definition(entry).as_bytes());
         }
-        list.extend_from_slice(entry.definition.as_bytes());
+        result.extend_from_slice(b"]}");
+        let result = result.freeze();
+        let array = beginning.len() - 1..result.len() - 1;
+        Self {
+            array: result.slice(array),
+            result,
+        }
     }
-    list.extend_from_slice(b"]");
-    list.freeze()
 }

@@ -19,8 +19,6 @@ mod common;
 
 #[path = "evidence/agreement.rs"]
 mod agreement;
-#[path = "evidence/body.rs"]
-mod body;
 #[path = "evidence/combination.rs"]
 mod combination;
 #[path = "evidence/machine.rs"]

@@ -4,12 +4,25 @@
 //! apart: attempts of a call, connections, openings of a stream, fetches of lists, runs of a command.
 //! Whatever a server asks for, each of them has a least wait that grows. Pure: the caller sleeps.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, UNIX_EPOCH};
 
-use rand::{Rng, RngExt};
+use rand::rngs::SmallRng;
+use rand::{Rng, RngExt, SeedableRng};
+
+use crate::clock;
 
 /// What lasted this long after an attempt has worked: the next attempt is the first of a series.
 pub(in crate::backend) const STEADY: Duration = Duration::from_secs(30);
+
+/// Chance for waits, and for nothing else. Unlike the system's source it can't fail: a wait after a
+/// failure must not be another one.
+pub(crate) fn jitter() -> SmallRng {
+    static DRAWN: AtomicU64 = AtomicU64::new(0);
+    let now = clock::wall().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let drawn = DRAWN.fetch_add(1, Relaxed);
+    SmallRng::seed_from_u64(now.as_secs() ^ u64::from(now.subsec_nanos()) << 32 ^ drawn)
+}
 
 /// Waits that double: the first, twice the first and so on, each with up to half of it more at
 /// random, at most `max` in all.

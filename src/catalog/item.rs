@@ -70,13 +70,20 @@ impl Item {
     }
 }
 
-/// The definition that clients see: with this name and description, where given. Not copied if
-/// nothing changes.
+/// The definition that clients see: with this name and description, where given, and these rules at
+/// the end of the description. Not copied if nothing changes.
 pub(super) fn exposed_definition(
     definition: &RawJson,
     name: Option<&str>,
     description: Option<&str>,
+    rules: Option<&str>,
 ) -> RawJson {
+    let own = || definition.get("description").and_then(|own| own.text());
+    let with_rules = rules.map(|rules| match description.map(str::to_owned).or_else(own) {
+        Some(description) => format!("{description}\n\n{rules}"),
+        None => rules.to_owned(),
+    });
+    let description = with_rules.as_deref().or(description);
     let changes = [("name", name), ("description", description)];
     let changes = changes.into_iter();
     let set: Vec<_> = changes
@@ -271,17 +278,17 @@ mod tests {
         let text = r#"{ "title":"T","name" : "own" ,"x":1.10,"description":"old","inputSchema":{"name":"own"} }"#;
         let definition = raw(text);
         assert_eq!(
-            exposed_definition(&definition, None, None)
+            exposed_definition(&definition, None, None, None)
                 .as_bytes()
                 .as_ptr(),
             definition.as_bytes().as_ptr()
         );
         assert_eq!(
-            exposed_definition(&definition, Some("new"), Some("a \"b\"\n")).as_str(),
+            exposed_definition(&definition, Some("new"), Some("a \"b\"\n"), None).as_str(),
             r#"{ "title":"T","name" : "new" ,"x":1.10,"description":"a \"b\"\n","inputSchema":{"name":"own"} }"#
         );
         assert_eq!(
-            exposed_definition(&raw(r#"{"name":"own"}"#), Some("new"), Some("d")).as_str(),
+            exposed_definition(&raw(r#"{"name":"own"}"#), Some("new"), Some("d"), None).as_str(),
             r#"{"name":"new","description":"d"}"#
         );
     }

@@ -1,4 +1,4 @@
-//! Items that clients do not see.
+//! Items that clients do not see, or see in another form.
 //!
 //! Owns the limits on what a backend lists, the reasons for a rejection, and escaping a name for
 //! printing. It must not know how a rejection is reported.
@@ -53,6 +53,31 @@ impl Rejected {
     }
 }
 
+/// An item that clients see in another form than the backend lists it, for the log and for `check`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mended {
+    /// The backend's name.
+    pub(crate) backend: Arc<str>,
+    /// The kind of item.
+    pub(crate) kind: Kind,
+    /// Its name, escaped and shortened: safe to print.
+    pub name: String,
+    /// What is changed: safe to print.
+    pub what: String,
+}
+
+impl Mended {
+    /// `name` is escaped: it may contain any characters.
+    pub(super) fn new(backend: &BackendConfig, kind: Kind, name: &str, what: String) -> Self {
+        Self {
+            backend: backend.name.clone(),
+            kind,
+            name: label(name),
+            what,
+        }
+    }
+}
+
 /// Why clients do not see an item.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -85,6 +110,9 @@ pub enum RejectReason {
     /// The name of a member, at any depth, has a secret of the backend.
     #[error("a property name in its definition contains a credential that is sent to this backend")]
     SecretKey,
+    /// It has not the shape of its kind, and can't be meant in one way only.
+    #[error("{0}; clients could not read their whole list with it")]
+    Unreadable(String),
     /// More than 1 MiB.
     #[error("its definition has {0} bytes, more than {MAX_BYTES}")]
     TooLarge(usize),
@@ -98,7 +126,7 @@ pub enum RejectReason {
     #[error("backend `{0}` lists it too and owns it; a URI can't be renamed")]
     Taken(Arc<str>),
     /// Its definition differs from the pinned one, and `tools.pin` is `block`.
-    #[error("{0}; `sentinel-gateway pin --dry-run` shows it, `sentinel-gateway pin` accepts it")]
+    #[error("{0}")]
     Changed(String),
     /// The backend has too many pinned tools to pin another one, and `tools.pin` is `block`.
     #[error("no more than {0} tools of one backend can be pinned")]
@@ -109,7 +137,7 @@ pub enum RejectReason {
 }
 
 /// A name, escaped and shortened for printing.
-fn label(name: &str) -> String {
+pub(super) fn label(name: &str) -> String {
     let mut chars = name.chars();
     let mut label: String = chars
         .by_ref()

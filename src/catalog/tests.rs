@@ -9,7 +9,9 @@ use std::collections::HashSet;
 
 use super::rejected::MAX_ITEMS;
 use super::*;
-use crate::config::{Config, Environment, NameChars, Overrides, ToolNames, ToolRules, load};
+use crate::config::{
+    Config, Environment, NameChars, Overrides, Schemas, ToolNames, ToolRules, load,
+};
 use crate::protocol::Listing;
 
 /// A config with these backends and default settings.
@@ -29,7 +31,15 @@ fn raw(text: impl Into<String>) -> RawJson {
 /// A listing of tools or prompts by their names, or of resources or templates by their URIs.
 fn listing(kind: Kind, own: &[&str]) -> Listing {
     let mut listing = Listing::default();
-    let item = |own: &&str| raw(serde_json::json!({ kind.key(): own, "title": own }).to_string());
+    let item = |own: &&str| {
+        let mut item = serde_json::json!({ kind.key(): own, "title": own });
+        match kind {
+            Kind::Tool => item["inputSchema"] = serde_json::json!({ "type": "object" }),
+            Kind::Prompt => {}
+            Kind::Resource | Kind::Template => item["name"] = serde_json::json!(own),
+        }
+        raw(item.to_string())
+    };
     *listing.items_mut(kind) = own.iter().map(item).collect();
     listing
 }
@@ -243,7 +253,7 @@ fn rules_filter_rename_and_describe_by_the_backends_own_name() {
     assert_eq!(&*entry.own_name, "read_query");
     assert_eq!(
         entry.definition.as_str(),
-        r#"{"name":"sql_read","title":"read_query","description":"Reads."}"#
+        r#"{"inputSchema":{"type":"object"},"name":"sql_read","title":"read_query","description":"Reads."}"#
     );
     let prompts = Fixture::of(Kind::Prompt, &[("db", tools)])
         .rules(0, rules)
@@ -446,11 +456,41 @@ fn an_unlisted_uri_goes_to_the_first_matching_template() {
 #[test]
 fn lists_are_the_definitions_in_order_and_are_shared() {
     let catalog = Fixture::of(Kind::Tool, &[("a", &["x"]), ("b", &["x"])]).fresh();
-    let list = catalog.list(Kind::Tool);
+    let list = catalog.list(Kind::Tool, Era::Legacy);
     assert_eq!(
         list,
-        r#"[{"name":"x","title":"x"},{"name":"b__x","title":"x"}]"#
+        r#"[{"inputSchema":{"type":"object"},"name":"x","title":"x"},{"inputSchema":{"type":"object"},"name":"b__x","title":"x"}]"#
     );
-    assert_eq!(list.clone().as_ptr(), catalog.list(Kind::Tool).as_ptr());
-    assert_eq!(catalog.list(Kind::Prompt), "[]");
+    assert_eq!(
+        list.clone().as_ptr(),
+        catalog.list(Kind::Tool, Era::Legacy).as_ptr()
+    );
+    assert_eq!(catalog.list(Kind::Prompt, Era::Legacy), "[]");
+}
+
+/// What clients see of a tool is mended or made portable; what is pinned is what the backend wrote.
+#[test]
+fn pins_hold_the_backends_own_definition() {
+    let odd = r#"{"name":"t","title":null,"inputSchema":{"anyOf":[{"required":["a"]},{"required":["b"]}]},"annotations":{"idempotentHint":"true"}}"#;
+    let mut fixture = Fixture::of(Kind::Tool, &[("a", &[])]);
+    let (config, own) = &mut fixture.backends[0];
+    config.schemas = Schemas::Portable;
+    config.tools.pin = crate::config::PinMode::Block;
+    own.as_mut().unwrap().items_mut(Kind::Tool).push(raw(odd));
+    let mut read = BackendListing::read(config, own.as_ref().unwrap());
+    let new = Pins::default().compare(config, &mut read).new;
+    let pinned = new[0].definition.as_ref().unwrap();
+    assert_eq!(
+        pinned.as_str(),
+        r#"{"name":"t","inputSchema":{"anyOf":[{"required":["a"]},{"required":["b"]}]},"annotations":{"idempotentHint":"true"}}"#
+    );
+    let built = fixture.build(&Names::default());
+    let entry = built.catalog.resolve(Kind::Tool, "t").unwrap();
+    assert!(!entry.safe_to_repeat, "a word is no hint");
+    let listed = entry.definition.as_str();
+    assert!(
+        listed.contains("Rules: one of these holds") && !listed.contains("\"anyOf\":"),
+        "{listed}"
+    );
+    assert_eq!(built.mended.len(), 1);
 }

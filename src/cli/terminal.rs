@@ -3,8 +3,9 @@
 mod status;
 mod style;
 mod table;
+mod width;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use super::exit::{BAD_CONFIG, FAILED};
 use crate::config::Problems;
@@ -12,7 +13,8 @@ use crate::text::for_output;
 
 pub(super) use status::Status;
 pub(super) use style::{BAD, CAUTION, DIM, GOOD, HEAD, PLAIN, lines, one_line};
-pub(super) use table::{Cell, Side, Table};
+pub(super) use table::{Cell, Fit, Side, Table};
+pub(super) use width::{cut, width, wrap};
 
 /// Prints a warning on stderr.
 pub(super) fn warn(what: &str) {
@@ -34,6 +36,14 @@ pub(super) fn print_report(
     let text = String::from_utf8_lossy(&text);
     out.write_all(for_output(&text).as_bytes())?;
     out.flush()
+}
+
+/// The columns of the terminal that stdout is; `None` where it is none, and nothing is to be cut.
+pub(super) fn stdout_width() -> Option<usize> {
+    let size = io::stdout()
+        .is_terminal()
+        .then(terminal_size::terminal_size);
+    size.flatten().map(|(width, _)| usize::from(width.0))
 }
 
 /// Prints all problems of the config. Returns the exit status.

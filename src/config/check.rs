@@ -20,8 +20,11 @@ use super::environment::Environment;
 use super::problem::{Location, Report};
 use super::read::file::{Backend, Gateway, Located};
 use super::read::join;
-use super::{BackendConfig, GatewayConfig, NameChars};
+use super::{BackendConfig, GatewayConfig};
 use expand::{Expanded, Unexpanded, expand, has_variables};
+
+/// Least `tool_name_max`: room for a hash and some of the name before it.
+const LEAST_NAME_MAX: usize = 24;
 
 /// Checks the `[gateway]` table.
 pub(super) fn gateway(written: Gateway, report: &mut Report) -> GatewayConfig {
@@ -40,6 +43,14 @@ pub(super) fn gateway(written: Gateway, report: &mut Report) -> GatewayConfig {
             ),
         );
     }
+    let longest = &written.tool_name_max;
+    if (1..LEAST_NAME_MAX).contains(&longest.value) {
+        report.add(
+            &longest.location,
+            "gateway.tool_name_max",
+            format!("must be 0, for no limit, or at least {LEAST_NAME_MAX}: a name that is cut ends in a hash of 8 characters"),
+        );
+    }
     GatewayConfig {
         name: written.name,
         instructions: written.instructions,
@@ -50,6 +61,8 @@ pub(super) fn gateway(written: Gateway, report: &mut Report) -> GatewayConfig {
         drain: Duration::from_millis(written.drain_ms),
         tool_names: written.tool_names,
         tool_name_chars: written.tool_name_chars,
+        tool_name_max: written.tool_name_max.value,
+        schemas: written.schemas,
         tool_errors: written.tool_errors,
         catalog_cache: written.catalog_cache,
     }
@@ -62,8 +75,8 @@ pub(super) struct Checker<'a> {
     pub(super) folder: Option<&'a Path>,
     /// Why secrets named in the file aren't resolved; `None` where the file is trusted.
     pub(super) distrust: Option<&'a str>,
-    /// Which characters exposed names may have.
-    pub(super) name_chars: NameChars,
+    /// The `[gateway]` table, for what applies to all backends.
+    pub(super) gateway: &'a GatewayConfig,
     pub(super) report: &'a mut Report,
 }
 
@@ -100,11 +113,13 @@ impl Checker<'_> {
             retries: written.retries,
             retry_tools: written.retry_tools,
             max_in_flight: written.max_in_flight,
+            has_credentials: secrets::has_credentials(&written, &expanded),
             bearer,
             headers,
             tls,
             allow_insecure: written.allow_insecure,
             tools,
+            schemas: self.gateway.schemas,
         })
     }
 

@@ -44,7 +44,7 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
         env,
         folder: found.path.as_deref().and_then(Path::parent),
         distrust: distrust.as_deref(),
-        name_chars: gateway.tool_name_chars,
+        gateway: &gateway,
         report: &mut report,
     };
     let mut backends: Vec<Arc<BackendConfig>> = Vec::new();

@@ -97,6 +97,8 @@ pub(crate) struct NamedTool {
 pub(crate) struct LockFile {
     /// The file's path, or a message saying why there is none to write to.
     pub(crate) path: Result<PathBuf, String>,
+    /// Whether tools that are seen for the first time are recorded in it as accepted.
+    pub(crate) records_new: bool,
     /// Its content; empty if there is no file.
     pub(crate) lock: Arc<Lock>,
 }
@@ -106,6 +108,7 @@ impl LockFile {
     pub(super) fn none(why: impl Into<String>) -> Self {
         Self {
             path: Err(why.into()),
+            records_new: false,
             lock: Arc::default(),
         }
     }
@@ -119,6 +122,7 @@ impl LockFile {
         Ok(Self {
             lock: Arc::new(Lock::read(&path)?),
             path: Ok(path),
+            records_new: true,
         })
     }
 }

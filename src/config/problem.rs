@@ -11,7 +11,8 @@ use std::ops::Range;
 pub struct Problem {
     /// File and line, or the flag; empty where neither applies.
     origin: String,
-    /// Byte offset in the file, for sorting; 0 for a flag.
+    /// For sorting: the byte offset in the file; 0 for a flag, unless its problem may be due to one of
+    /// the file.
     offset: usize,
     /// The key as a dotted path; may be empty.
     key: String,
@@ -73,7 +74,8 @@ impl Problems {
         }
     }
 
-    /// In the order of the file; flags first.
+    /// In the order of the file, and a cause before its effects. Flags come first, except those that
+    /// name a backend which isn't there.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.first.iter()
     }
@@ -84,6 +86,18 @@ impl Problems {
             .first()
             .map(Problem::to_string)
             .unwrap_or_default()
+    }
+
+    /// At most `limit` of them, one line each, and how many more there are.
+    pub(crate) fn beginning(&self, limit: usize) -> String {
+        let mut lines: Vec<String> = self.iter().take(limit).map(Problem::to_string).collect();
+        let more = self.first.len().saturating_sub(limit) + self.more;
+        if more > 0 {
+            lines.push(format!(
+                "and {more} more; `sentinel-gateway check` shows all"
+            ));
+        }
+        lines.join("\n")
     }
 
     fn insert(&mut self, origin: String, offset: usize, key: String, what: String) {
@@ -174,6 +188,12 @@ impl Report {
             .insert(origin, offset, key.to_owned(), what.into());
     }
 
+    /// Adds a problem of a flag after all others: one of the file may be its cause.
+    pub(super) fn add_last(&mut self, flag: &str, what: impl Into<String>) {
+        let (flag, key) = (flag.to_owned(), String::new());
+        self.problems.insert(flag, usize::MAX, key, what.into());
+    }
+
     /// Adds a TOML syntax error.
     pub(super) fn syntax(&mut self, error: &toml::de::Error) {
         // The error's `Display` would quote the line, which may hold a secret.
@@ -194,17 +214,4 @@ impl Report {
     pub(super) fn line(&self, offset: usize) -> usize {
         self.lines.partition_point(|begin| *begin <= offset) + 1
     }
-}
-
-/// The item of `known` that `name` is probably a misspelling of.
-pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
-        // One edit in a short name lowers its similarity below the threshold.
-        .filter(|(similarity, candidate)| {
-            *similarity >= 0.75 || strsim::damerau_levenshtein(name, candidate) == 1
-        })
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, candidate)| candidate)
 }

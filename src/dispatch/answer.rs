@@ -3,6 +3,8 @@
 //! Owns the translation of a backend's result, and the form of the gateway's own errors. It must not
 //! know how a result came about.
 
+use std::time::Duration;
+
 use super::input;
 use crate::backend::Answer;
 use crate::config::ToolErrors;
@@ -59,6 +61,16 @@ pub(crate) fn cut_off(method: &str, era: Era, snapshot: &Snapshot) -> Outcome {
 pub(super) fn unknown_cursor(method: &str) -> RpcError {
     let message = format!("{method}: unknown cursor; the list is one page");
     RpcError::new(INVALID_PARAMS, message)
+}
+
+/// The error for a call that no backend could be found for within the longest deadline.
+pub(super) fn not_settled(limit: Duration) -> RpcError {
+    let seconds = limit.as_secs_f64();
+    let message = format!(
+        "the gateway's backends have neither connected nor failed within {seconds} s; the tool did not run"
+    );
+    let data = GatewayData::new(None, Class::Deadline, Tally::NONE);
+    RpcError::new(INTERNAL_ERROR, message).with_data(data)
 }
 
 /// The error for a request that the gateway ends before it begins.

@@ -25,6 +25,9 @@ use crate::protocol::raw::quoted;
 use crate::protocol::{ClientProfile, Era, RawJson, RpcError, Tally, task};
 pub(super) use related::RelatedTaskHandler;
 
+/// Setting a log level may take one part in so many of the time that a call has left.
+const LEVEL_SHARE: u32 = 4;
+
 /// A call, and the backend that it goes to.
 pub(super) struct BackendCall {
     pub(super) backend: Arc<HttpBackend>,
@@ -66,15 +69,12 @@ impl BackendCall {
             _ => params,
         };
         let tool = route.tool(target.kind);
-        let timeout = tool.map_or(backend.config.timeout, |tool| {
-            backend.config.timeout_of(&tool.own_name)
-        });
         let own_target = (method != "completion/complete")
             .then(|| own_name.map_or_else(|| target.name.as_str().into(), Arc::clone));
         Self {
             backend: Arc::clone(backend),
             admission: Arc::clone(admission),
-            deadline: backend.deadline(begun, timeout),
+            deadline: backend.deadline(begun, route.timeout()),
             caller,
             tool: tool.map(|tool| Arc::clone(&tool.own_name)),
             is_task: target.is_task,
@@ -134,11 +134,13 @@ impl BackendCall {
     }
 
     /// Has the backend log at the level that a request of this client wants, while the guard is held.
+    /// A server that does not take the level in a part of the time left gets the call without it.
     pub(super) async fn hold_log_level(&self, client: &ClientProfile) -> Option<LevelGuard> {
         match client.log_level {
             Some(level) if client.era == Era::Modern => {
                 // Rare, and a large future.
-                Some(Box::pin(self.backend.want_log_level(level)).await)
+                let limit = self.deadline.left() / LEVEL_SHARE;
+                Some(Box::pin(self.backend.want_log_level(level, limit)).await)
             }
             _ => None,
         }

@@ -140,6 +140,12 @@ impl Listing {
         &self.items[kind as usize]
     }
 
+    /// Bytes of all items.
+    pub(crate) fn bytes(&self) -> usize {
+        let items = self.items.iter().flatten();
+        items.map(|item| item.as_bytes().len()).sum()
+    }
+
     /// The raw items of a kind, mutable.
     pub fn items_mut(&mut self, kind: Kind) -> &mut Vec<RawJson> {
         &mut self.items[kind as usize]

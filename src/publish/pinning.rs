@@ -27,6 +27,7 @@ const DIFF_TIME: Duration = Duration::from_millis(20);
 /// Checks every listing against the pins.
 #[derive(Debug)]
 pub(super) struct PinCheck {
+    config: Arc<Config>,
     pins: Pins,
     state: StateStore,
     /// Tools seen for the first time that are not written, or not with their names.
@@ -46,9 +47,10 @@ struct LogHistory {
 }
 
 impl PinCheck {
-    pub(super) fn new(config: &Config, state: StateStore) -> Self {
+    pub(super) fn new(config: Arc<Config>, state: StateStore) -> Self {
         Self {
             pins: Pins::new(Arc::clone(&config.lock.lock)),
+            config,
             state,
             unwritten: Vec::new(),
             logged: HashMap::new(),
@@ -109,29 +111,37 @@ impl PinCheck {
         changed.retain(|change| self.log_once(change));
         let (backend, begun) = (&*config.name, Instant::now());
         let effect = match config.tools.pin {
-            PinMode::Block => "it is withheld until `sentinel-gateway pin` accepts it",
+            PinMode::Block => "it is withheld",
             PinMode::Warn | PinMode::Off => {
-                "it is served; `sentinel-gateway pin` accepts it, tools.pin = \"block\" withholds such tools"
+                "it is served; tools.pin = \"block\" withholds such tools"
             }
         };
         for change in changed.iter().take(MAX_LOGGED) {
-            let tool = change.now.subject.tool().map(|own| &**own);
-            let effect = match tool {
-                Some(_) => effect,
-                None => "`sentinel-gateway pin` accepts them",
+            let subject = &change.now.subject;
+            let effect = match subject {
+                Subject::Tool(_) => effect,
+                Subject::Instructions if config.tools.pin == PinMode::Block => "they are withheld",
+                Subject::Instructions => "tools.pin = \"block\" withholds such instructions",
             };
             let diff = (begun.elapsed() < DIFF_TIME).then(|| change.diff(MAX_DIFF_LINES));
             // `debug` escapes line ends: a backend can't write lines of its own into the log.
             tracing::warn!(
                 backend,
-                tool,
+                tool = subject.tool().map(|own| &**own),
+                accept = self.config.pin_command(backend, Some(subject)),
                 diff = diff.map(tracing::field::debug),
                 "{change}: {effect}"
             );
         }
         if changed.len() > MAX_LOGGED {
             let tools = changed.len() - MAX_LOGGED;
-            tracing::warn!(backend, tools, "and more tools have changed: {effect}");
+            let show = self.config.pin_command(backend, None);
+            tracing::warn!(
+                backend,
+                tools,
+                show,
+                "and more tools have changed: {effect}"
+            );
         }
     }
 

@@ -5,6 +5,7 @@
 //! backends or MCP.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::future::ready;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -154,7 +155,16 @@ fn build(
     }
     builder
         .build()
-        .map_err(|error| format!("the HTTP client can't be built: {error}"))
+        .map_err(|error| format!("the HTTP client can't be built: {}", cause(&error)))
+}
+
+/// The error underneath all others, which says most.
+fn cause(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
 }
 
 /// Resolves `localhost` and names below it to loopback addresses. Credentials are sent there

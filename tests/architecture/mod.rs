@@ -13,7 +13,7 @@ use source::{Source, read_all};
 /// The floors, from the ground up. A room imports only from floors below its own; rooms of one
 /// floor don't import each other.
 const FLOORS: [&[&str]; 13] = [
-    &["clock", "hex", "sync"],
+    &["clock", "hex", "nearest", "shell", "sync"],
     &["budget", "files"],
     &["protocol"],
     &["call_report", "text"],

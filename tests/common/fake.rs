@@ -149,7 +149,14 @@ impl FakeBackend {
 
     /// Adds a prompt.
     pub fn prompt(self, name: &str) -> Self {
-        self.with(|server| server.prompts.push(json!({ "name": name })))
+        self.prompt_with(name, json!({}))
+    }
+
+    /// Adds a prompt with further members, such as `{"arguments": [{"name": "code"}]}`.
+    pub fn prompt_with(self, name: &str, members: Value) -> Self {
+        let mut prompt = json!({ "name": name });
+        merge(&mut prompt, &members);
+        self.with(|server| server.prompts.push(prompt))
     }
 
     /// Adds a resource.
@@ -161,6 +168,21 @@ impl FakeBackend {
     pub fn template(self, uri: &str) -> Self {
         let template = json!({ "uriTemplate": uri, "name": uri });
         self.with(|server| server.templates.push(template))
+    }
+
+    /// Adds an item as it is written, valid or not. `list` is the member of a list result that holds
+    /// it, such as `tools`.
+    pub fn item(self, list: &str, definition: Value) -> Self {
+        self.with(|server| {
+            let items = match list {
+                "tools" => &mut server.tools,
+                "prompts" => &mut server.prompts,
+                "resources" => &mut server.resources,
+                "resourceTemplates" => &mut server.templates,
+                _ => panic!("no list has the member {list}"),
+            };
+            items.push(definition);
+        })
     }
 
     /// Sends lists in pages of this many entries.
@@ -251,6 +273,12 @@ impl FakeBackend {
     /// Sets the faults of the next connections, in this order.
     pub fn on_connect(&self, faults: &[OnConnect]) -> &Self {
         self.shared.on_connect.lock().unwrap().extend(faults);
+        self
+    }
+
+    /// Sets the faults of the next connections, in place of those that were set before.
+    pub fn set_on_connect(&self, faults: &[OnConnect]) -> &Self {
+        *self.shared.on_connect.lock().unwrap() = faults.to_vec();
         self
     }
 

@@ -5,19 +5,21 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::common::PATIENCE;
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::Answer;
 use crate::common::h2::{Http2Fault, Http2Server};
-use crate::common::message::error;
+use crate::common::message::{error, text};
 use crate::common::process::{Process, gateway};
 use crate::common::reply::Reply;
 use crate::common::tls::Authority;
 
+/// Longer than usual: the machine keeps every core busy meanwhile.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// The log lines for a request that is sent again.
 const AGAIN: [&str; 3] = [
     "retrying after transient error",
@@ -161,6 +163,27 @@ fn a_new_session_agrees() {
     let unknown = ("outcome_unknown", "unknown", 2);
     let replies = vec![Reply::status(404), Reply::status(500)];
     check("404, then 500", legacy(), none, replies, unknown);
+}
+
+/// Over the transport of 2024-11-05 the response to a POST carries no answer, but it may show that the
+/// request was taken.
+#[test]
+fn the_transport_of_2024_agrees() {
+    let old = || FakeBackend::start().http_sse();
+    let (none, one) = (("unsafe", "retries = 0"), ("unsafe", "retries = 1"));
+    let lost = ("refused", "no", 2);
+    check("404", old(), none, vec![Reply::status(404)], lost);
+    let unknown = ("outcome_unknown", "unknown", 1);
+    let result = Reply::json_as(404, &text("ran"));
+    check("404 with a result", old(), none, vec![result], unknown);
+    let cut = Reply::status(404)
+        .body("gone")
+        .length_off_by(9)
+        .then_hang_up();
+    check("404 that is cut off", old(), none, vec![cut], unknown);
+    let limited = ("rate_limited", "no", 2);
+    check("429", old(), one, vec![Reply::status(429)], limited);
+    check("500", old(), one, vec![Reply::status(500)], unknown);
 }
 
 #[test]
@@ -311,6 +334,9 @@ fn http2_agrees() {
         let (.., requests) = expected;
         assert_eq!(20 - h2.faults_left() as u64, requests, "{name}");
         assert_eq!(called.again, requests - 1, "{name}");
+        // The session is as good as before.
+        let handshakes = fake.requests_of("initialize").len();
+        assert_eq!(handshakes, 1, "{name}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::body::Body;
+use crate::common::body::Body;
 use crate::common::reply::Reply;
 
 /// The era of a server, and whether it has sessions.

@@ -1,8 +1,9 @@
 //! Runs the combinations: each on a real gateway, against a server that runs the tool and then answers
 //! so.
 //!
-//! A gateway is started anew for a few calls to each backend, so that neither its breaker nor its
-//! retry budget decides anything: at most four calls of a wave fail, and a good one follows.
+//! A gateway is started anew for a few calls to each backend, so that neither its breaker, nor its
+//! retry budget, nor the pauses between its connections decide anything: at most four calls of a wave
+//! fail, and a good one follows.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -34,6 +35,25 @@ const SHOWN: usize = 40;
 /// Combinations that one backend of one gateway is called with, by their index.
 type Life = Vec<usize>;
 
+/// What there is little of in the life of one backend.
+enum Uses {
+    /// Its retry budget.
+    Budget,
+    /// Its connection, which is lost. Connections keep a distance that grows.
+    Connection,
+    Nothing,
+}
+
+fn uses(combination: &Combination) -> Uses {
+    let verdict = RULES[rule_of(combination)].verdict;
+    match verdict.resent {
+        Resent::Yes => Uses::Budget,
+        Resent::IfSafe if combination.safe => Uses::Budget,
+        Resent::Once | Resent::OnceIfSafe if verdict.client != Client::Answer => Uses::Connection,
+        _ => Uses::Nothing,
+    }
+}
+
 /// What all workers share.
 struct Machine {
     combinations: Vec<Combination>,
@@ -48,30 +68,25 @@ struct Machine {
 impl Machine {
     fn new(combinations: Vec<Combination>) -> Self {
         let lives = Server::ALL.map(|server| {
-            // Calls that use the retry budget come first in each life, and are few enough for it.
-            let (mut retried, mut others) = (Vec::new(), Vec::new());
+            let (mut budget, mut connection, mut none) = (Vec::new(), Vec::new(), Vec::new());
             for (at, combination) in combinations.iter().enumerate() {
                 if combination.server == server {
-                    let resent = RULES[rule_of(combination)].verdict.resent;
-                    let uses_budget = matches!(resent, Resent::Yes | Resent::IfSafe)
-                        && resent.sends(combination.safe, RETRIES) > 1;
-                    if uses_budget {
-                        retried.push(at);
-                    } else {
-                        others.push(at);
+                    match uses(combination) {
+                        Uses::Budget => budget.push(at),
+                        Uses::Connection => connection.push(at),
+                        Uses::Nothing => none.push(at),
                     }
                 }
             }
-            let rest = WAVE * (WAVES - 1);
-            let count = retried
-                .len()
-                .div_ceil(WAVE)
-                .max(others.len().div_ceil(rest));
-            let part = |of: &[usize], size: usize, n: usize| {
-                of.chunks(size).nth(n).unwrap_or_default().to_vec()
-            };
-            let lives =
-                (0..count).map(|n| [part(&retried, WAVE, n), part(&others, rest, n)].concat());
+            let rest = WAVE * (WAVES - 2);
+            let parts = [(budget, WAVE), (connection, WAVE), (none, rest)];
+            let count = parts.iter().map(|(all, size)| all.len().div_ceil(*size));
+            let lives = (0..count.max().unwrap_or(0)).map(|n| {
+                let part = |(all, size): &(Vec<usize>, usize)| {
+                    all.chunks(*size).nth(n).unwrap_or_default().to_vec()
+                };
+                parts.iter().map(part).collect::<Vec<_>>().concat()
+            });
             Mutex::new(lives.collect())
         });
         Self {

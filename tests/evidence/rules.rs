@@ -5,8 +5,8 @@
 
 use std::fmt::Write as _;
 
-use crate::body::{Content, RESERVED};
 use crate::combination::{Combination, RetryAfter, Server};
+use crate::common::body::{Body, Content, RESERVED};
 use crate::verdict::{Client, Resent, Verdict};
 
 use Client::{Answer, Error};
@@ -141,7 +141,6 @@ impl Rule {
 
 impl Bodies {
     fn matches(self, combination: &Combination) -> bool {
-        use crate::body::Body;
         let body = combination.body();
         let ours = body.ours();
         let is_error = matches!(ours, Some(Content::Error(_) | Content::LostError));

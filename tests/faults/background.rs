@@ -85,17 +85,22 @@ fn fault_93_log_flood(run: &Run<'_>) {
                 fixture.client().wait_for_tool("new");
             },
         ),
-        ("lists that fail", legacy(), |fixture| {
-            fixture
-                .bad
-                .always("tools/list", Reply::error(-32000, &"no ".repeat(1_000)));
-            change_lists(fixture, 15);
-        }),
+        (
+            "lists that fail",
+            legacy().prompt("p").resource("a:b"),
+            |fixture| {
+                for list in ["tools", "prompts", "resources", "resources/templates"] {
+                    let refusal = Reply::error(-32000, &"no ".repeat(1_000));
+                    fixture.bad.always(&format!("{list}/list"), refusal);
+                }
+                change_lists(fixture, 4);
+            },
+        ),
         (
             "items that are withheld and tools that change",
             legacy(),
             |fixture| {
-                for round in 0..15 {
+                for round in 0..3 {
                     let before = fixture.bad.requests_of("tools/list").len();
                     for item in 0..30 {
                         let long = format!("{round}{}", "x".repeat(500));
@@ -325,7 +330,7 @@ fn check_loop(run: &Run<'_>, case: Loop) {
     let command = format!("echo x >> {0}; wc -l < {0}", runs.display());
     let bearer = format!("bearer = {{ command = ['sh', '-c', '{command}'] }}");
     let plan = plan_with(run, Arc::new(case.bad)).entry(&bearer).retries(0);
-    let mut fixture = plan.gateway("startup_wait_ms = 300").start();
+    let mut fixture = plan.start();
     let counts = |fixture: &Fixture<'_>| -> Vec<usize> {
         let of = |kind: &&str| fixture.bad.requests_of(kind).len();
         case.counted.iter().map(of).collect()

@@ -52,7 +52,7 @@ fn a_changed_tool_is_served_with_a_warning_that_shows_what_changed() {
         "tool=\"echo\"",
         "-echo, a tool",
         "+WARN all is well",
-        "sentinel-gateway pin",
+        "sentinel.toml pin fake/echo\"",
     ] {
         assert!(line.contains(part), "{part} in {line}");
     }
@@ -80,7 +80,7 @@ fn a_blocked_tool_is_neither_listed_nor_called() {
         "fake",
         "echo",
         "its description has changed",
-        "sentinel-gateway pin",
+        "sentinel.toml pin fake/echo accepts it",
         "did not run",
     ] {
         assert!(refused.message().contains(part), "{}", refused.message());

@@ -4,6 +4,7 @@ use tokio::time::sleep;
 
 use super::handler::CallHandler;
 use super::request::{Call, Called, Limits};
+use crate::backend::backoff::jitter;
 use crate::backend::deadline::Expired;
 use crate::backend::error::BackendError;
 use crate::backend::retry::{Attempts, Replay, RetryDecision};
@@ -76,7 +77,7 @@ impl CallRun<'_> {
             };
             let class = error.retry_class(self.trace.is_sent());
             let decision = match call.handler.may_be_replayed() {
-                true => attempts.after(class, call.deadline.left(), &mut rand::rng()),
+                true => attempts.after(class, call.deadline.left(), &mut jitter()),
                 false => RetryDecision::GiveUp,
             };
             let RetryDecision::Retry { delay } = decision else {

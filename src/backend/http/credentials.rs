@@ -16,7 +16,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::time::Instant;
 
-use crate::backend::backoff::{Backoff, Series};
+use crate::backend::backoff::{Backoff, Series, jitter};
 use crate::config::{BackendConfig, Secret, SecretSource};
 use crate::files::{MAX_SECRET, read_configured};
 use crate::sync::Mutex;
@@ -87,6 +87,11 @@ impl Credentials {
         let headers = self.read(&mut commands, Freshness::Cached).await?;
         self.replace(headers);
         Ok(())
+    }
+
+    /// Whether the config has any for this backend.
+    pub(super) fn are_configured(&self) -> bool {
+        self.config.has_credentials
     }
 
     /// The backend's name in the config.
@@ -219,7 +224,7 @@ impl Commands {
         let result = run(command).await;
         let holds = match &result {
             Ok(_) => MIN_AGE,
-            Err(_) => failures.next_delay(&mut rand::rng()),
+            Err(_) => failures.next_delay(&mut jitter()),
         };
         if result.is_ok() {
             failures.reset();

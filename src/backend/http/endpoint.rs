@@ -270,6 +270,7 @@ impl Endpoint {
         match status {
             401 | 403 => BackendError::AuthRequired {
                 status,
+                anonymous: !self.credentials.are_configured(),
                 snippet,
                 challenge: Challenge::of(values_of(headers, WWW_AUTHENTICATE)),
                 renewed: false,

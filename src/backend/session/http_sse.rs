@@ -238,13 +238,22 @@ async fn read(
         resume: None,
         trace: None,
     };
+    let _closing = CloseOnDrop(&pending);
     let end = reading.events_from(response, decoder).await;
     tracing::debug!(
         backend = post.endpoint.backend(),
         ?end,
         "the stream of a backend has ended"
     );
-    pending.close();
+}
+
+/// Closes all pending requests, also after a panic.
+struct CloseOnDrop<'a>(&'a PendingRequests);
+
+impl Drop for CloseOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 fn answer(post: &Post, id: Id, outcome: Outcome) -> BoxFuture<'_, Result<(), BackendError>> {

@@ -11,7 +11,7 @@ use crate::sync::Mutex;
 /// Those who wait for the next fetch of one backend's lists.
 #[derive(Debug, Default)]
 pub(in crate::backend) struct ListRefresh {
-    waiting: Mutex<Vec<oneshot::Sender<()>>>,
+    waiting: Mutex<Vec<oneshot::Sender<u64>>>,
     needed: Notify,
 }
 
@@ -29,8 +29,8 @@ impl ListRefresh {
         }
     }
 
-    /// Requests a fetch. The receiver resolves when it is done.
-    pub(super) fn wait(&self) -> oneshot::Receiver<()> {
+    /// Requests a fetch. The receiver gets the number of the listing when it is done.
+    pub(super) fn wait(&self) -> oneshot::Receiver<u64> {
         let (fetched, done) = oneshot::channel();
         self.waiting.lock().push(fetched);
         self.needed.notify_one();
@@ -43,15 +43,15 @@ impl ListRefresh {
 #[derive(Debug)]
 pub(in crate::backend) struct Waiting<'a> {
     refresh: &'a ListRefresh,
-    senders: Vec<oneshot::Sender<()>>,
+    senders: Vec<oneshot::Sender<u64>>,
 }
 
 impl Waiting<'_> {
-    /// The lists have been fetched.
-    pub(in crate::backend) fn done(mut self) {
+    /// The lists have been fetched; the listing has this number.
+    pub(in crate::backend) fn done(mut self, number: u64) {
         for sender in mem::take(&mut self.senders) {
             // Who no longer waits is not told.
-            let _ = sender.send(());
+            let _ = sender.send(number);
         }
     }
 }

@@ -17,6 +17,7 @@ use super::resource_demand::ResourceDemands;
 use crate::backend::error::{BackendError, ConnectKind};
 use crate::config::BackendConfig;
 use crate::protocol::{Era, RawJson};
+use crate::sync::Mutex;
 
 /// Subscriptions that are made at once on a new connection.
 const MAX_RESTORING: usize = 4;
@@ -35,6 +36,9 @@ pub struct Session {
     /// The server said that a list of its has changed.
     pub(in crate::backend) lists_changed: Notify,
     pub(in crate::backend) list_refresh: ListRefresh,
+    /// The text of a panic about this server, until it is taken down.
+    failure: Mutex<Option<String>>,
+    has_failed: Notify,
     pub(in crate::backend) log_levels: LogLevels,
     pub(in crate::backend) resources: ResourceDemands,
     /// Best-effort messages on their way.
@@ -73,6 +77,8 @@ impl Session {
             connect_now: Notify::new(),
             lists_changed: Notify::new(),
             list_refresh: ListRefresh::default(),
+            failure: Mutex::default(),
+            has_failed: Notify::new(),
             log_levels,
             resources: ResourceDemands::default(),
             background: TaskTracker::new(),
@@ -224,11 +230,28 @@ impl Session {
         }
     }
 
-    /// Fetches the lists now. `true` when they have been fetched and the event sent; `false` when
-    /// that takes longer than `limit`.
-    pub(in crate::backend) async fn refresh_lists(&self, limit: Duration) -> bool {
+    /// Fetches the lists now. The number of the listing when it has been fetched and its event sent;
+    /// `None` when that takes longer than `limit`.
+    pub(in crate::backend) async fn refresh_lists(&self, limit: Duration) -> Option<u64> {
         let done = tokio::time::timeout(limit, self.list_refresh.wait()).await;
-        matches!(done, Ok(Ok(())))
+        done.ok()?.ok()
+    }
+
+    /// The gateway has panicked about this server outside of its own tasks: it is taken down.
+    pub(in crate::backend) fn fail(&self, why: &str) {
+        *self.failure.lock() = Some(why.to_owned());
+        self.has_failed.notify_one();
+    }
+
+    /// Resolves when that has happened, with the panic's text.
+    pub(in crate::backend) async fn failed(&self) -> String {
+        loop {
+            let failure = self.failure.lock().take();
+            match failure {
+                Some(why) => return why,
+                None => self.has_failed.notified().await,
+            }
+        }
     }
 
     /// Ends the session, after the best-effort messages on their way.

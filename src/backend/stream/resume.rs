@@ -14,7 +14,7 @@ use reqwest::{Response, StatusCode};
 use tokio::time::Instant;
 
 use super::sse::Decoder;
-use crate::backend::backoff::{STEADY, Series, backoff};
+use crate::backend::backoff::{STEADY, Series, backoff, jitter};
 use crate::backend::error::BackendError;
 use crate::backend::http::{Endpoint, is_event_stream};
 
@@ -59,7 +59,7 @@ impl Cursor {
     /// The least wait before the next response, whatever `retry` says: it grows while responses end
     /// soon.
     pub(in crate::backend) fn least_wait(&self) -> Duration {
-        Series::STREAM.delay(self.short_lived.saturating_sub(1), &mut rand::rng())
+        Series::STREAM.delay(self.short_lived.saturating_sub(1), &mut jitter())
     }
 
     /// A message was delivered.
@@ -139,7 +139,7 @@ fn wait(cursor: &Cursor, attempt: u32) -> Duration {
     let asked = asked.max(cursor.least_wait());
     match attempt {
         0 | 1 => asked,
-        more => asked.max(backoff(more - 2, &mut rand::rng())),
+        more => asked.max(backoff(more - 2, &mut jitter())),
     }
 }
 

@@ -13,7 +13,7 @@ use reqwest::Response;
 use tokio::sync::Notify;
 
 use super::connection_handler::ConnectionHandler;
-use crate::backend::backoff::{Backoff, Series};
+use crate::backend::backoff::{Backoff, Series, jitter};
 use crate::backend::error::BackendError;
 use crate::backend::session::Connection;
 use crate::backend::stream::{Cursor, Resume};
@@ -80,7 +80,7 @@ impl Reopening<'_> {
         let empty = cursor.empty_attempts.saturating_sub(1);
         let mut reconnect = Backoff::after(Series::RECONNECT, empty);
         loop {
-            let delay = reconnect.next_delay(&mut rand::rng());
+            let delay = reconnect.next_delay(&mut jitter());
             tokio::time::sleep(delay).await;
             match self
                 .connection
@@ -115,8 +115,7 @@ impl Resume for Reopening<'_> {
 
 /// The server's `retry`, or longer where streams end soon or without an event.
 fn wait(cursor: &Cursor) -> Duration {
-    let backoff =
-        Series::RECONNECT.delay(cursor.empty_attempts.saturating_sub(1), &mut rand::rng());
+    let backoff = Series::RECONNECT.delay(cursor.empty_attempts.saturating_sub(1), &mut jitter());
     let wait = match cursor.retry.map(|asked| asked.min(LONGEST_RETRY)) {
         Some(asked) if cursor.empty_attempts <= 1 => asked,
         Some(asked) => asked.max(backoff),

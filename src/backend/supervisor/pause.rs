@@ -8,10 +8,11 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tokio::time::Instant;
 
 use super::connection_handler::ConnectionHandler;
 use super::event::BackendEvent;
-use crate::backend::backoff::{Backoff, Series};
+use crate::backend::backoff::{Backoff, Series, jitter};
 use crate::backend::error::{BackendError, ConnectKind};
 use crate::backend::session::State;
 
@@ -23,6 +24,8 @@ pub(super) struct Pauses {
     failures: Backoff,
     /// Consecutive ones whose connection ended soon.
     losses: Backoff,
+    /// When the last one succeeded, until its connection ends.
+    connected_at: Option<Instant>,
 }
 
 impl Pauses {
@@ -32,24 +35,51 @@ impl Pauses {
             reports,
             failures: Backoff::new(Series::RECONNECT),
             losses: Backoff::new(Series::RECONNECT),
+            connected_at: None,
         }
     }
 
     /// An attempt has succeeded.
     pub(super) fn connected(&mut self) {
         self.failures.reset();
+        self.connected_at = Some(Instant::now());
+    }
+
+    /// A connection has ended, if there was one.
+    fn disconnected(&mut self) {
+        let life = self.connected_at.take().map(|at| at.elapsed());
+        self.losses.lasted(life.unwrap_or_default());
     }
 
     /// The least time between two attempts, though calls wait for the second.
     fn least(&self) -> Duration {
         let earlier = self.failures.waits().max(self.losses.waits());
-        Series::ON_DEMAND.delay(earlier.saturating_sub(1), &mut rand::rng())
+        Series::ON_DEMAND.delay(earlier.saturating_sub(1), &mut jitter())
     }
 
     /// After an attempt that failed: reports it, and waits until it is time to try again or a call
     /// needs it.
     pub(super) async fn after_failure(&mut self, handler: &ConnectionHandler, error: BackendError) {
-        let delay = self.failures.next_delay(&mut rand::rng());
+        let delay = self.failures.next_delay(&mut jitter());
+        self.stay_down(handler, error, delay).await;
+    }
+
+    /// After a panic of the gateway that has to do with this server: the same.
+    pub(super) async fn after_panic(&mut self, handler: &ConnectionHandler, why: &str) {
+        self.disconnected();
+        let delay = self.losses.next_delay(&mut jitter());
+        let said = handler.context.credentials.snippet(why.as_bytes());
+        let why = format!("the gateway failed on this server ({said})");
+        let error = BackendError::connect(ConnectKind::Internal, why);
+        self.stay_down(handler, error, delay).await;
+    }
+
+    async fn stay_down(
+        &mut self,
+        handler: &ConnectionHandler,
+        error: BackendError,
+        delay: Duration,
+    ) {
         let least = self.least().min(delay);
         let ConnectionHandler { session, context } = handler;
         // The calls that have asked so far get this error.
@@ -66,13 +96,13 @@ impl Pauses {
         session.set_state(State::Connecting { failures });
     }
 
-    /// After a connection that lasted this long. Calls that come meanwhile wait for the next one.
-    pub(super) async fn after_loss(&mut self, handler: &ConnectionHandler, life: Duration) {
-        self.losses.lasted(life);
+    /// After a connection that has ended. Calls that come meanwhile wait for the next one.
+    pub(super) async fn after_loss(&mut self, handler: &ConnectionHandler) {
+        self.disconnected();
         if self.losses.waits() == 0 {
             return self.losses.count();
         }
-        let delay = self.losses.next_delay(&mut rand::rng());
+        let delay = self.losses.next_delay(&mut jitter());
         let least = self.least().min(delay);
         let ConnectionHandler { session, context } = handler;
         tokio::select! {

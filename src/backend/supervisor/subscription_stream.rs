@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::connection_handler::ConnectionHandler;
 use super::get_stream::may_pass;
-use crate::backend::backoff::{Backoff, Series};
+use crate::backend::backoff::{Backoff, Series, jitter};
 use crate::backend::error::BackendError;
 use crate::backend::session::{ACKNOWLEDGE_TIMEOUT, Acknowledged, Attempt, Connection, fresh_id};
 use crate::backend::stream::ServerMessageHandler;
@@ -56,7 +56,7 @@ pub(super) async fn run(
             return;
         }
         reconnect.lasted(opened.elapsed());
-        let delay = reconnect.next_delay(&mut rand::rng());
+        let delay = reconnect.next_delay(&mut jitter());
         tokio::time::sleep(delay).await;
         // Changes that came meanwhile were not announced to us.
         handler.session.lists_changed.notify_one();

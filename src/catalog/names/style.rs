@@ -9,7 +9,7 @@ use crate::config::{GatewayConfig, NameChars, ToolNames};
 /// Hashes that are tried for a tool before a written name is given up.
 const MAX_ATTEMPTS: u32 = 4;
 
-/// The form of names: `tool_names` and `tool_name_chars`.
+/// The form of names: `tool_names`, `tool_name_chars` and `tool_name_max`.
 pub(super) struct Style {
     prefixed: bool,
     chars: NameChars,
@@ -22,9 +22,11 @@ impl Style {
         Self {
             prefixed: gateway.tool_names == ToolNames::Prefixed,
             chars: gateway.tool_name_chars,
-            max_len: match gateway.tool_name_chars {
-                NameChars::Strict => 64,
-                NameChars::Spec => 128,
+            max_len: match (gateway.tool_name_max, gateway.tool_name_chars) {
+                (0, NameChars::Strict) => 64,
+                (0, NameChars::Spec) => 128,
+                (most, NameChars::Strict) => most.min(64),
+                (most, NameChars::Spec) => most.min(128),
             },
         }
     }

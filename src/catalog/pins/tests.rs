@@ -8,7 +8,7 @@ use super::*;
 use crate::call_report::BackendId;
 use crate::catalog::{Catalog, Names, Source};
 use crate::config::{Config, Environment, Overrides, load};
-use crate::protocol::{Kind, Listing};
+use crate::protocol::{Era, Kind, Listing};
 
 const ECHO: &str = r#"{"name":"echo","title":"Echo","description":"says it again","inputSchema":{"type":"object","properties":{"a":{"type":"string"},"b":{"type":"number"}}},"annotations":{"readOnlyHint":true}}"#;
 
@@ -316,7 +316,7 @@ fn a_blocked_tool_is_neither_listed_nor_found_and_keeps_its_name() {
         assert_eq!(
             built
                 .catalog
-                .list(Kind::Tool)
+                .list(Kind::Tool, Era::Legacy)
                 .windows(4)
                 .any(|part| part == b"obey"),
             listed
@@ -464,7 +464,7 @@ fn respelled(value: &Value, out: &mut String) {
 proptest! {
     #[test]
     fn another_spelling_is_not_a_change_and_another_value_is(schema in value(), other in value()) {
-        let tool = |schema: &str| format!(r#"{{"name":"echo","inputSchema":{schema}}}"#);
+        let tool = |schema: &str| format!(r#"{{"name":"echo","inputSchema":{{"const":{schema}}}}}"#);
         let mut spelled = String::new();
         respelled(&schema, &mut spelled);
         let mut pins = Pins::default();
@@ -478,7 +478,7 @@ proptest! {
     #[test]
     fn a_lock_is_equal_after_it_was_written_and_read(schemas in prop::collection::vec(value(), 0..8)) {
         let tools: Vec<String> = schemas.iter().enumerate()
-            .map(|(at, schema)| json!({ "name": format!("t\"{at}"), "inputSchema": schema }).to_string())
+            .map(|(at, schema)| json!({ "name": format!("t\"{at}"), "inputSchema": { "const": schema } }).to_string())
             .collect();
         let tools: Vec<&str> = tools.iter().map(String::as_str).collect();
         let mut lock = Lock::default();

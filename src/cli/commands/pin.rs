@@ -34,7 +34,7 @@ pub(super) async fn pin(config: Config, args: &Args) -> u8 {
         Err(why) => return refuse(&why),
     };
     let lock = Arc::clone(&config.lock.lock);
-    let survey = BackendSurvey::connect_all(config).await;
+    let survey = BackendSurvey::connect_all(config, args.timeout.duration(), |_, _| ()).await;
     let mut code = warn_of_missing(&survey, &selection);
     let mut report = Report::of(&survey, &lock, &selection);
     let changed =
@@ -53,7 +53,7 @@ pub(super) async fn pin(config: Config, args: &Args) -> u8 {
         print_report(&mut io::stdout().lock(), |out| report.print_json(out))
     } else {
         print_report(&mut anstream::stdout().lock(), |out| {
-            report.print(&path, out)
+            report.print(&survey.config, &path, out)
         })
     };
     print_result(result, code)
@@ -226,7 +226,7 @@ impl Report {
         writeln!(out)
     }
 
-    fn print(&self, lock: &Path, out: &mut impl Write) -> io::Result<()> {
+    fn print(&self, config: &Config, lock: &Path, out: &mut impl Write) -> io::Result<()> {
         for row in &self.tools {
             let (word, style) = match row.state {
                 State::New => ("new", GOOD),
@@ -245,6 +245,11 @@ impl Report {
             writeln!(out)?;
             for line in row.diff.iter().flat_map(|diff| diff.lines()) {
                 writeln!(out, "  {}", lines(line))?;
+            }
+            let accept = config.pin_command(&row.backend, Some(&row.current.subject));
+            let accept = accept.filter(|_| row.state == State::Changed && !self.accepted);
+            if let Some(accept) = accept {
+                writeln!(out, "  {DIM}accept it:{DIM:#} {}", one_line(&accept))?;
             }
         }
         for TakenName {
@@ -271,7 +276,7 @@ impl Report {
             ),
             (_, false) => writeln!(
                 out,
-                "{CAUTION}nothing is accepted yet:{CAUTION:#} {new} new, {changed} changed; without --dry-run they are written to {file}"
+                "{CAUTION}nothing is accepted yet:{CAUTION:#} {new} new, {changed} changed; without --dry-run and without a name, all of them are written to {file}"
             ),
         }
     }

@@ -61,7 +61,7 @@ pub(in crate::dispatch) fn not_subscribed(backend: &HttpBackend, error: Subscrib
         SubscribeError::NotAdmitted(refused_by) => {
             refused(backend, &refused_by, Tally::NONE, false)
         }
-        SubscribeError::Failed(failed) => explain(backend, &failed.0, failed.1.tally, false),
+        SubscribeError::Failed(failed) => explain(backend, &failed.0, failed.1, false),
     })
 }
 

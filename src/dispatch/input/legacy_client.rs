@@ -7,7 +7,7 @@
 use futures_util::future::try_join_all;
 
 use super::input_requests::{InputRequest, MAX_ROUNDS, Needed, with_answers};
-use crate::backend::retry::backoff;
+use crate::backend::retry::{backoff, jitter};
 use crate::backend::{Answer, BackendError, Deadline};
 use crate::client::capabilities::{self, MissingCapability};
 use crate::dispatch::backend_call::BackendCall;
@@ -130,7 +130,7 @@ fn ended(refusal: RawJson, tally: Tally) -> Answer {
 
 /// The backend wants a retry without input: a delay before it.
 async fn wait(call: &BackendCall, waits: u32) -> Result<(), RpcError> {
-    let delay = backoff(waits, &mut rand::rng());
+    let delay = backoff(waits, &mut jitter());
     let waited = call.deadline.run(tokio::time::sleep(delay)).await;
     waited.map_err(|_| {
         let limit = call.deadline.limit();

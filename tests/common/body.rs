@@ -7,8 +7,8 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use crate::common::message;
-use crate::common::reply::Reply;
+use super::message;
+use super::reply::Reply;
 
 /// More than the gateway reads of a body that is not passed on.
 const LONG: usize = 70 * 1024;
