@@ -8,6 +8,7 @@ mod handler;
 mod messages;
 mod pending;
 mod reader;
+mod request_id;
 mod resume;
 mod router;
 mod server_requests;
@@ -19,6 +20,7 @@ pub use handler::{NoResponse, NoopHandler, Responder, ResponseSink, ServerMessag
 pub(super) use pending::{PendingRequests, Takes};
 pub(super) use reader::RefusalBody;
 pub use reader::ResponseReader;
+pub use request_id::fresh_id;
 pub use resume::{Cursor, Resume};
 pub(super) use resume::{ResumeResponse, open_get};
 pub(super) use router::StreamRouter;

@@ -13,13 +13,12 @@ use reqwest::header::{HeaderName, HeaderValue};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::attempt::fresh_id;
 use super::connection::{Connection, PROTOCOL_VERSION, SESSION_ID};
 use super::http_sse::HttpSseTransport;
 use super::server_profile::{Negotiated, ServerProfile};
 use crate::backend::error::BackendError;
 use crate::backend::http::Endpoint;
-use crate::backend::stream::{NoopHandler, ResponseReader, ServerMessageHandler, Takes};
+use crate::backend::stream::{NoopHandler, ResponseReader, ServerMessageHandler, Takes, fresh_id};
 use crate::protocol::era::modern::{self, key};
 use crate::protocol::error::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION, code_of};
 use crate::protocol::message::elements;

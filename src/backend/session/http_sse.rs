@@ -222,6 +222,7 @@ async fn read(
     unsolicited: Arc<dyn ServerMessageHandler>,
 ) {
     let router = StreamRouter {
+        backend: post.endpoint.backend(),
         pending: &pending,
         other: &*unsolicited,
     };

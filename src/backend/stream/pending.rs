@@ -4,10 +4,11 @@
 //! server request on that stream belongs to. It must not know who sent the request, nor where the
 //! stream comes from.
 
-use std::collections::{HashMap, VecDeque};
+mod slot;
+
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -17,13 +18,13 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::handler::{ResponseSink, ServerMessageHandler};
+use super::request_id::was_issued;
 use crate::backend::error::BackendError;
-use crate::protocol::{Id, Notification, Outcome, Request};
+use crate::protocol::{Id, Notification, Outcome, RawJson, Request, task};
 use crate::sync::Mutex;
-
-/// Items queued for one request. Progress and server requests beyond this are dropped; the response
-/// never is.
-const MAX_QUEUED: usize = 64;
+pub(super) use slot::ResponseSlot;
+use slot::StreamItem;
+pub(in crate::backend) use slot::{OwnStream, Takes};
 
 /// The requests whose response comes on one stream.
 #[derive(Debug, Default)]
@@ -32,45 +33,19 @@ pub(in crate::backend) struct PendingRequests {
     closed: CancellationToken,
 }
 
+/// The request that a server request belongs to, by what it names.
 #[derive(Debug)]
-enum StreamItem {
-    Notification(Notification),
-    /// A server request, and where its response goes.
-    Request(Request, oneshot::Sender<Outcome>),
-    Answer(Result<Outcome, BackendError>),
-}
-
-/// Which server requests outside of its own stream may belong to a request (X-ML-05).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::backend) enum Takes {
-    /// None: nobody can be asked on its behalf.
-    Nothing,
-    /// Those that name its progress token, or this task.
-    Named(Option<String>),
-    /// Those that name its progress token, and all while it is the only one: its client, which is of
-    /// the modern era, can be asked in no other way.
-    WhenAlone,
-    /// Those that name its progress token. While it is the only one, others end with it if it is
-    /// given up: its client can be asked without it.
-    WhenAloneBeside,
-}
-
-/// What has come for one request and was not taken yet. Every call has one and few get progress, so
-/// it is smaller than a channel with its buffer.
-#[derive(Debug)]
-pub(super) struct ResponseSlot {
-    takes: Takes,
-    state: Mutex<SlotState>,
-}
-
-#[derive(Debug, Default)]
-struct SlotState {
-    items: VecDeque<StreamItem>,
-    /// The stream has ended.
-    closed: bool,
-    waker: Option<Waker>,
-    /// Cancelled if the request is given up before its response; made where that matters.
-    given_up: Option<CancellationToken>,
+pub(super) enum Owner {
+    /// The one that it names.
+    Named(Arc<ResponseSlot>),
+    /// It names one that is over, or on whose behalf nobody can be asked.
+    NoLonger,
+    /// It names none, and there is only this one.
+    Alone(Arc<ResponseSlot>),
+    /// It names none of these, and their client can't be asked without one of them.
+    NoneOf(usize),
+    /// None.
+    Nobody,
 }
 
 impl PendingRequests {
@@ -80,10 +55,7 @@ impl PendingRequests {
         id: &'a Id,
         takes: Takes,
     ) -> PendingResponse<'a> {
-        let slot = Arc::new(ResponseSlot {
-            takes,
-            state: Mutex::default(),
-        });
+        let slot = Arc::new(ResponseSlot::new(takes));
         let mut by_id = self.by_id.lock();
         // Under the lock: no request is registered after `close`.
         match self.closed.is_cancelled() {
@@ -123,96 +95,49 @@ impl PendingRequests {
 
     /// Passes progress to the request whose token it has: an attempt uses its id as its token.
     pub(super) fn progress(&self, token: &Id, notification: Notification) {
-        self.deliver(token, StreamItem::Notification(notification));
+        let slot = self.by_id.lock().get(token).cloned();
+        if let Some(slot) = slot {
+            slot.note_task(notification.params.as_ref());
+            slot.put(StreamItem::Notification(notification));
+        }
     }
 
-    /// The request whose progress token this is, if a server request may belong to it.
-    pub(super) fn with_token(&self, token: &Id) -> Option<Arc<ResponseSlot>> {
+    /// The request that a server request with these params belongs to.
+    pub(super) fn owner(&self, params: Option<&RawJson>) -> Owner {
+        let token = params.and_then(|params| params.at(&["_meta", "progressToken"]));
+        // Any other token is one under which the server itself wants progress.
+        let token = token.and_then(Id::from_raw).filter(was_issued);
+        let task = params.and_then(task::related_task);
         let by_id = self.by_id.lock();
-        let slot = by_id.get(token).filter(|slot| slot.takes != Takes::Nothing);
-        slot.cloned()
-    }
-
-    /// The request about this task.
-    pub(super) fn about_task(&self, task: &str) -> Option<Arc<ResponseSlot>> {
-        let by_id = self.by_id.lock();
-        let is_about = |slot: &&Arc<ResponseSlot>| matches!(&slot.takes, Takes::Named(Some(named)) if named == task);
-        by_id.values().find(is_about).cloned()
-    }
-
-    /// The only request that a server request without a name may belong to.
-    pub(super) fn alone(&self) -> Option<Arc<ResponseSlot>> {
-        let by_id = self.by_id.lock();
+        if let Some(token) = token {
+            let named = by_id.get(&token);
+            let named = named.filter(|slot| slot.takes != Takes::Nothing);
+            return named.map_or(Owner::NoLonger, |slot| Owner::Named(Arc::clone(slot)));
+        }
+        let about = |slot: &&Arc<ResponseSlot>| slot.is_about(task.as_deref());
+        if let Some(about) = only(by_id.values().filter(about)) {
+            return Owner::Named(about);
+        }
         let may_take = |slot: &&Arc<ResponseSlot>| {
             matches!(slot.takes, Takes::WhenAlone | Takes::WhenAloneBeside)
         };
-        let mut there = by_id.values().filter(may_take);
-        let first = there.next()?;
-        there.next().is_none().then(|| Arc::clone(first))
+        match only(by_id.values().filter(may_take)) {
+            Some(alone) if task.is_none() => Owner::Alone(alone),
+            _ => {
+                let needed = by_id.values();
+                match needed.filter(|slot| slot.takes == Takes::WhenAlone).count() {
+                    0 => Owner::Nobody,
+                    several => Owner::NoneOf(several),
+                }
+            }
+        }
     }
 }
 
-impl ResponseSlot {
-    /// Whether server requests belong beside it, not to it.
-    pub(super) fn takes_beside(&self) -> bool {
-        self.takes == Takes::WhenAloneBeside
-    }
-
-    /// Has a server request handled on its behalf. The response is dropped where it can't be.
-    pub(super) fn ask(&self, request: Request) -> oneshot::Receiver<Outcome> {
-        let (answer, answered) = oneshot::channel();
-        self.put(StreamItem::Request(request, answer));
-        answered
-    }
-
-    /// Resolves when it is given up before its response; never, if that comes.
-    pub(super) async fn given_up(&self) {
-        let given_up = self.state.lock().given_up.get_or_insert_default().clone();
-        given_up.cancelled().await;
-    }
-
-    /// Queues an item. The last place is kept for the response; a second response is dropped.
-    fn put(&self, item: StreamItem) {
-        self.change(|state| {
-            let places = match item {
-                StreamItem::Answer(_) => MAX_QUEUED,
-                StreamItem::Notification(_) | StreamItem::Request(..) => MAX_QUEUED - 1,
-            };
-            if state.items.len() < places {
-                state.items.push_back(item);
-            }
-        });
-    }
-
-    fn close(&self) {
-        self.change(|state| state.closed = true);
-    }
-
-    fn change(&self, change: impl FnOnce(&mut SlotState)) {
-        let mut state = self.state.lock();
-        change(&mut state);
-        let waker = state.waker.take();
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    /// The next item; ready with `None` when the stream has ended.
-    fn poll(&self, context: &Context<'_>) -> Poll<Option<StreamItem>> {
-        let mut state = self.state.lock();
-        if let Some(item) = state.items.pop_front() {
-            return Poll::Ready(Some(item));
-        }
-        if state.closed {
-            return Poll::Ready(None);
-        }
-        match &mut state.waker {
-            Some(waker) => waker.clone_from(context.waker()),
-            waker => *waker = Some(context.waker().clone()),
-        }
-        Poll::Pending
-    }
+/// The only one of these.
+fn only<'a>(mut slots: impl Iterator<Item = &'a Arc<ResponseSlot>>) -> Option<Arc<ResponseSlot>> {
+    let first = slots.next()?;
+    slots.next().is_none().then(|| Arc::clone(first))
 }
 
 impl ResponseSink for PendingRequests {
@@ -271,6 +196,17 @@ impl PendingResponse<'_> {
         }
     }
 
+    /// Hands the messages of the request's own stream to `handler`, and notes the task that they name.
+    pub(in crate::backend) fn own_stream<'a>(
+        &self,
+        handler: &'a dyn ServerMessageHandler,
+    ) -> OwnStream<'a> {
+        OwnStream {
+            slot: Arc::clone(&self.slot),
+            handler,
+        }
+    }
+
     /// The request is over: it ends by itself, and is not given up.
     pub(in crate::backend) fn over(&mut self) {
         self.is_over = true;
@@ -286,8 +222,7 @@ impl Drop for PendingResponse<'_> {
         self.pending.by_id.lock().remove(self.id);
         // Rarely does anybody else have it.
         if !self.is_over && Arc::strong_count(&self.slot) > 1 {
-            let mut state = self.slot.state.lock();
-            state.given_up.get_or_insert_default().cancel();
+            self.slot.give_up();
         }
     }
 }
@@ -322,8 +257,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     use super::*;
-    use crate::backend::stream::NoopHandler;
-    use crate::protocol::RawJson;
+    use crate::backend::stream::{NoopHandler, fresh_id};
 
     /// Counts notifications.
     #[derive(Default)]
@@ -359,30 +293,109 @@ mod tests {
         assert_eq!(counted.0.load(Relaxed), MAX_QUEUED - 1);
     }
 
+    fn token(id: &Id) -> RawJson {
+        let id = id.raw().as_str();
+        RawJson::trusted(format!(r#"{{"_meta":{{"progressToken":{id}}}}}"#))
+    }
+
+    fn about(task: &str) -> RawJson {
+        let related = r#""io.modelcontextprotocol/related-task""#;
+        RawJson::trusted(format!(
+            r#"{{"_meta":{{{related}:{{"taskId":"{task}"}}}}}}"#
+        ))
+    }
+
+    /// Registers requests of which each takes so much, and says which of them a server request
+    /// belongs to: by its place, or what else there is to say.
+    fn owner_among(takes: &[Takes], params: impl FnOnce(&[Id]) -> Option<RawJson>) -> String {
+        let requests = PendingRequests::default();
+        let ids: Vec<Id> = takes.iter().map(|_| fresh_id()).collect();
+        let registered: Vec<_> = (ids.iter().zip(takes))
+            .map(|(id, takes)| requests.register(id, takes.clone()))
+            .collect();
+        let place = |slot: &Arc<ResponseSlot>| {
+            let mut all = registered.iter();
+            all.position(|other| Arc::ptr_eq(&other.slot, slot))
+                .unwrap()
+        };
+        match requests.owner(params(&ids).as_ref()) {
+            Owner::Named(slot) => format!("named {}", place(&slot)),
+            Owner::Alone(slot) => format!("alone {}", place(&slot)),
+            Owner::NoLonger => "no longer".into(),
+            Owner::NoneOf(several) => format!("none of {several}"),
+            Owner::Nobody => "nobody".into(),
+        }
+    }
+
     #[test]
     fn a_server_request_belongs_to_the_request_that_it_names_or_that_is_alone() {
-        let requests = PendingRequests::default();
-        let ids: Vec<Id> = (1..=5).map(Id::number).collect();
-        let task = |task: &str| Takes::Named(Some(task.to_owned()));
-        let _list = requests.register(&ids[0], Takes::Nothing);
-        let _result = requests.register(&ids[1], task("t1"));
-        let is = |found: Option<Arc<ResponseSlot>>, other: &PendingResponse<'_>| {
-            found.is_some_and(|found| Arc::ptr_eq(&found, &other.slot))
-        };
-        assert!(requests.with_token(&ids[0]).is_none());
-        assert!(requests.alone().is_none() && requests.about_task("t2").is_none());
-        assert!(is(requests.about_task("t1"), &_result));
-        assert!(is(requests.with_token(&ids[1]), &_result));
-        for takes in [Takes::WhenAlone, Takes::WhenAloneBeside] {
-            let first = requests.register(&ids[2], takes.clone());
-            assert!(is(requests.alone(), &first));
-            let second = requests.register(&ids[3], takes);
-            assert!(requests.alone().is_none());
-            assert!(is(requests.with_token(&ids[3]), &second));
-            drop(first);
-            assert!(is(requests.alone(), &second));
+        let of_task = |task: &str| Takes::Named(Some(task.to_owned()));
+        let (list, result) = (Takes::Nothing, of_task("t1"));
+        let (modern, legacy) = (Takes::WhenAlone, Takes::WhenAloneBeside);
+        let all = |call: &Takes| [list.clone(), result.clone(), call.clone(), call.clone()];
+        let one = |call: &Takes| [list.clone(), result.clone(), call.clone()];
+        for call in [&modern, &legacy] {
+            // By name, however many there are.
+            assert_eq!(
+                owner_among(&all(call), |ids| Some(token(&ids[3]))),
+                "named 3"
+            );
+            assert_eq!(
+                owner_among(&all(call), |ids| Some(token(&ids[1]))),
+                "named 1"
+            );
+            assert_eq!(owner_among(&all(call), |_| Some(about("t1"))), "named 1");
+            // Named, but nobody can be asked there any more.
+            assert_eq!(
+                owner_among(&one(call), |ids| Some(token(&ids[0]))),
+                "no longer"
+            );
+            assert_eq!(
+                owner_among(&one(call), |_| Some(token(&fresh_id()))),
+                "no longer"
+            );
+            // Without a name of ours: a token of the server's own is none.
+            assert_eq!(owner_among(&one(call), |_| None), "alone 2");
+            assert_eq!(
+                owner_among(&one(call), |_| Some(token(&Id::number(3)))),
+                "alone 2"
+            );
         }
-        assert!(requests.alone().is_none());
+        // It names another one than the only one.
+        assert_eq!(
+            owner_among(&one(&modern), |_| Some(about("t2"))),
+            "none of 1"
+        );
+        assert_eq!(owner_among(&one(&legacy), |_| Some(about("t2"))), "nobody");
+        assert_eq!(owner_among(&all(&modern), |_| None), "none of 2");
+        assert_eq!(owner_among(&all(&legacy), |_| None), "nobody");
+        assert_eq!(owner_among(&[list, result.clone()], |_| None), "nobody");
+        // Two that are about the same task.
+        assert_eq!(
+            owner_among(&[result.clone(), result], |_| Some(about("t1"))),
+            "nobody"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_request_is_about_the_task_that_its_own_messages_name() {
+        let requests = PendingRequests::default();
+        let (one, two) = (fresh_id(), fresh_id());
+        let first = requests.register(&one, Takes::WhenAlone);
+        let second = requests.register(&two, Takes::WhenAlone);
+        let is = |found: Owner, other: &PendingResponse<'_>| match found {
+            Owner::Named(slot) => Arc::ptr_eq(&slot, &other.slot),
+            _ => false,
+        };
+        let named = |task: &str| requests.owner(Some(&about(task)));
+        assert!(matches!(named("t1"), Owner::NoneOf(2)));
+        let says = |task: &str| Notification {
+            method: "notifications/message".into(),
+            params: Some(about(task)),
+        };
+        first.own_stream(&NoopHandler).notification(says("t1"));
+        requests.progress(&two, says("t2"));
+        assert!(is(named("t1"), &first) && is(named("t2"), &second));
     }
 
     #[tokio::test]
@@ -391,7 +404,9 @@ mod tests {
         let id = Id::number(1);
         for is_over in [false, true] {
             let mut pending = requests.register(&id, Takes::WhenAloneBeside);
-            let slot = requests.alone().unwrap();
+            let Owner::Alone(slot) = requests.owner(None) else {
+                panic!("it is alone")
+            };
             let mut given_up = std::pin::pin!(slot.given_up());
             assert!(given_up.as_mut().now_or_never().is_none());
             if is_over {

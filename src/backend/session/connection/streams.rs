@@ -9,23 +9,9 @@ use crate::backend::error::BackendError;
 use crate::backend::http::{Endpoint, is_event_stream};
 use crate::backend::stream::{
     NoResponse, Responder, ResponseReader, Resume, ResumeResponse, ServerMessageHandler,
-    StreamRouter, Takes, open_get,
+    StreamRouter, open_get,
 };
-use crate::protocol::era::modern;
 use crate::protocol::{Era, Outcome, message};
-
-/// Which server requests outside of its own stream may belong to an attempt.
-pub(super) fn takes(attempt: &Attempt<'_>) -> Takes {
-    match (attempt.method, attempt.caller.era) {
-        ("tasks/result", _) => {
-            let task = attempt.params.and_then(|params| params.get("taskId"));
-            Takes::Named(task.and_then(|task| task.text()))
-        }
-        (method, _) if !modern::may_require_input(method) => Takes::Nothing,
-        (_, Era::Modern) => Takes::WhenAlone,
-        (_, Era::Legacy) => Takes::WhenAloneBeside,
-    }
-}
 
 impl Connection {
     /// One POST and its response, resumed if its stream ends early.
@@ -64,7 +50,8 @@ impl Connection {
         body: Bytes,
         handler: &dyn ServerMessageHandler,
     ) -> Result<Outcome, BackendError> {
-        let mut pending = self.pending.register(attempt.id, takes(attempt));
+        let mut pending = self.pending.register(attempt.id, attempt.takes());
+        let own_stream = pending.own_stream(handler);
         let answer = {
             let heard = async {
                 match pending.response(handler, None).await {
@@ -77,7 +64,7 @@ impl Connection {
             tokio::select! {
                 biased;
                 answer = heard => answer,
-                answer = self.exchange(attempt, &self.headers, body, handler) => answer,
+                answer = self.exchange(attempt, &self.headers, body, &own_stream) => answer,
             }
         };
         pending.over();
@@ -134,6 +121,7 @@ impl Connection {
     ) -> BackendError {
         let responder = |id, outcome| self.answer(id, outcome);
         let router = StreamRouter {
+            backend: self.backend(),
             pending: &self.pending,
             other: handler,
         };
