@@ -8,7 +8,7 @@ use sentinel_gateway::protocol::{Kind, Outcome, RawJson};
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
 use crate::common::live_stream::LiveStream;
-use crate::common::message::{notification, progress, request, text};
+use crate::common::message::{progress, request, text};
 use crate::common::reply::Reply;
 use crate::notifications::fixture::BackendFixture;
 

@@ -256,6 +256,7 @@ async fn within<T>(
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+    use super::slot::MAX_QUEUED;
     use super::*;
     use crate::backend::stream::{NoopHandler, fresh_id};
 
