@@ -1,10 +1,11 @@
 //! The state of the client.
 //!
 //! Owns the client's handshake ([`Lifecycle`]), its subscriptions ([`Subscriptions`]), the
-//! capabilities that server requests need ([`capabilities`]) and the server requests that wait
-//! until it is initialized ([`PreInitQueue`]). It must not know how a request is served, nor how
+//! capabilities that server requests need ([`capabilities`]), the words that name their backend
+//! ([`attribution`]), and those requests that wait until it is initialized ([`PreInitQueue`]). It must not know how a request is served, nor how
 //! lines are written to the client.
 
+pub(crate) mod attribution;
 pub(crate) mod capabilities;
 mod filter;
 mod lifecycle;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::backend::BackendEvent;
 use crate::client::UnsolicitedRequest;
-use crate::dispatch::{TaskEvent, cut_off, notice_for_client, relay};
+use crate::dispatch::{TaskEvent, cut_off, notice_for_client, relay, server_request_for_client};
 use crate::protocol::message;
 use crate::protocol::{Era, Notification};
 use crate::publish::{BuildOutput, Publication, retire};
@@ -111,9 +111,12 @@ impl Gateway {
                 request,
                 answer,
             } => {
+                let Some(backend) = self.snapshot().backends.get(backend).cloned() else {
+                    return;
+                };
                 let unsolicited = UnsolicitedRequest {
-                    backend,
-                    request,
+                    backend: backend.name().to_owned(),
+                    request: server_request_for_client(request, backend.name()),
                     answer,
                 };
                 // A session for modern clients sends nothing to the legacy one.
@@ -124,7 +127,7 @@ impl Gateway {
                 if legacy.is_some() && !self.lifecycle.is_initialized() {
                     return self.pre_init.push(unsolicited);
                 }
-                relay(unsolicited, legacy, &self.parked, &self.tasks);
+                relay(unsolicited, legacy, &self.tasks);
             }
             listed_or_down => self.publisher.absorb(listed_or_down),
         }

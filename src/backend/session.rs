@@ -15,7 +15,7 @@ mod resource_demand;
 mod server_profile;
 mod state;
 
-pub use attempt::{Answer, Attempt, fresh_id};
+pub use attempt::{Answer, Attempt};
 pub use connection::Connection;
 pub(super) use handshake::Handshake;
 pub use level_guard::LevelGuard;

@@ -60,14 +60,6 @@ const UNKNOWN_REQUEST: MissingCapability = MissingCapability {
     code: METHOD_NOT_FOUND,
 };
 
-/// Whether servers send requests of this method to clients.
-pub(crate) fn is_server_request(method: &str) -> bool {
-    matches!(
-        method,
-        "sampling/createMessage" | "roots/list" | "elicitation/create"
-    )
-}
-
 /// The first capability that this client lacks for this request; `None` if it lacks none (F-L-06,
 /// F-M-12).
 pub(crate) fn missing(

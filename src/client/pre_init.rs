@@ -4,15 +4,14 @@
 
 use tokio::sync::oneshot;
 
-use crate::call_report::BackendId;
 use crate::protocol::{Outcome, Request};
 
 /// A server request that belongs to no call.
 #[derive(Debug)]
 pub(crate) struct UnsolicitedRequest {
-    /// The backend that sent it.
-    pub(crate) backend: BackendId,
-    /// The request as received. Its id is the backend's, and is not sent to the client.
+    /// The name of the backend that sent it, for the log.
+    pub(crate) backend: String,
+    /// The request in the client's terms. Its id is the backend's, and is not sent to the client.
     pub(crate) request: Request,
     /// Receives the response. Dropped if there is none.
     pub(crate) answer: oneshot::Sender<Outcome>,

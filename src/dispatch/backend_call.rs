@@ -5,7 +5,7 @@
 //! how a backend was found, nor when there is another round.
 
 pub(super) mod admission;
-mod related;
+mod relay;
 
 use std::sync::Arc;
 
@@ -18,12 +18,14 @@ use crate::backend::{Answer, BackendError, Call, Deadline, HttpBackend, ServerMe
 use crate::backend::{LevelGuard, ProgressHighWater, ProgressToken};
 use crate::call_report::RunningTally;
 use crate::catalog::Entry;
+use crate::client::attribution::attributed_outcome;
 use crate::governance::Admission;
 use crate::protocol::era::ParamHeader;
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::raw::quoted;
-use crate::protocol::{ClientProfile, Era, RawJson, RpcError, Tally, task};
-pub(super) use related::RelatedTaskHandler;
+use crate::protocol::{ClientProfile, Era, Outcome, RawJson, RpcError, Tally, task};
+pub(super) use relay::RelayHandler;
+pub(crate) use relay::server_request_for_client;
 
 /// Setting a log level may take one part in so many of the time that a call has left.
 const LEVEL_SHARE: u32 = 4;
@@ -114,7 +116,7 @@ impl BackendCall {
             caller: &self.caller,
             target: self.target.as_deref(),
             param_headers: &self.param_headers,
-            handler: &RelatedTaskHandler {
+            handler: &RelayHandler {
                 handler,
                 backend: self.backend.name(),
             },
@@ -122,7 +124,11 @@ impl BackendCall {
         let _level = self.hold_log_level(&self.caller).await;
         let tool = self.tool.as_deref();
         let calling = admission::call(&self.backend, &self.admission, &call, tool, &self.tally);
-        let answer = calling.await?;
+        let mut answer = calling.await?;
+        let is_error = matches!(answer.outcome, Outcome::Error(_));
+        if is_error || answer.result_type == ResultType::InputRequired {
+            answer.outcome = attributed_outcome(answer.outcome, self.backend.name());
+        }
         let is_task = answer.result_type == ResultType::Task || self.is_task;
         Ok(match is_task {
             true => Answer {

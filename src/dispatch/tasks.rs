@@ -10,11 +10,12 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::answer::{for_client, to_client_error, unknown_cursor};
-use super::backend_call::{RelatedTaskHandler, admission, progress_token};
+use super::backend_call::{RelayHandler, admission, progress_token};
 use super::exchange::Exchange;
 use crate::backend::retry::Replay;
 use crate::backend::{Answer, Call, Deadline, HttpBackend, ProgressHighWater};
 use crate::call_report::RunningTally;
+use crate::client::attribution::{attributed_outcome, with_input_requests};
 use crate::client::capabilities::tasks_undeclared;
 use crate::governance::Admission;
 use crate::observe::request_span::RequestSpan;
@@ -129,7 +130,7 @@ pub(crate) fn notice_for_client(notification: Notification, backend: &HttpBacken
     let params = match notification.method.as_str() {
         "notifications/tasks/status" => notification
             .params
-            .map(|params| task::for_client(&params, name)),
+            .map(|params| with_input_requests(task::for_client(&params, name), name)),
         _ => task::related_for_client(notification.params, name),
     };
     Notification {
@@ -181,13 +182,17 @@ impl TaskRequest<'_> {
             caller: &self.exchange.client,
             target,
             param_headers: &[],
-            handler: &RelatedTaskHandler {
+            handler: &RelayHandler {
                 handler: self.exchange,
                 backend: self.backend.name(),
             },
         };
         let tally = RunningTally::after(Tally::NONE);
-        admission::call(self.backend, self.admission, &call, None, &tally).await
+        let mut answer = admission::call(self.backend, self.admission, &call, None, &tally).await?;
+        if method == "tasks/get" || matches!(answer.outcome, Outcome::Error(_)) {
+            answer.outcome = attributed_outcome(answer.outcome, self.backend.name());
+        }
+        Ok(answer)
     }
 }
 

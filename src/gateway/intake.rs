@@ -77,7 +77,7 @@ impl Gateway {
         if self.lifecycle.is_initialized() {
             let legacy = self.lifecycle.client();
             for unsolicited in self.pre_init.release() {
-                relay(unsolicited, legacy, &self.parked, &self.tasks);
+                relay(unsolicited, legacy, &self.tasks);
             }
         }
     }

@@ -8,7 +8,6 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::budget::Budget;
-use crate::call_report::BackendId;
 use crate::client::Lifecycle;
 use crate::config::{Environment, Overrides, load};
 use crate::protocol::{ClientProfile, Id, Outcome, RawJson, Request};
@@ -72,7 +71,7 @@ async fn a_server_request_over_the_budget_is_dropped() {
     let (answer, answered) = oneshot::channel();
     let long = "x".repeat(1000);
     let unsolicited = UnsolicitedRequest {
-        backend: BackendId::new(0),
+        backend: "fake".into(),
         request: Request {
             id: Id::number(1),
             method: "elicitation/create".into(),
@@ -80,7 +79,7 @@ async fn a_server_request_over_the_budget_is_dropped() {
         },
         answer,
     };
-    relay(unsolicited, Some(&client), &gateway.parked, &gateway.tasks);
+    relay(unsolicited, Some(&client), &gateway.tasks);
     let asked = gateway.from_tasks.recv().await.unwrap();
     gateway.task(asked);
     let cancelled = RawJson::trusted(r#"{"action":"cancel"}"#);

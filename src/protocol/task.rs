@@ -54,6 +54,12 @@ pub(crate) fn related_for_client(text: Option<RawJson>, backend: &str) -> Option
     text.map(|text| related(&text, &|task| Some(format!("{backend}:{task}"))))
 }
 
+/// The task that a message belongs to, by the sender's own id.
+pub(crate) fn related_task(params: &RawJson) -> Option<String> {
+    memmem::find(params.as_bytes(), RELATED.as_bytes())?;
+    params.at(&["_meta", RELATED, "taskId"])?.text()
+}
+
 /// A client's response to a server request, with the related task under the backend's own id.
 pub(crate) fn related_for_backend(outcome: Outcome) -> Outcome {
     match outcome {

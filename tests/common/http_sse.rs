@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 
+use serde_json::Value;
+
 use super::live_stream::LiveStream;
 use super::reply::{Reply, Step};
 use super::server::Server;
@@ -22,7 +24,9 @@ impl HttpSse {
     pub fn intercept(server: &mut Server, request: &Request) -> Option<Reply> {
         let transport = server.http_sse.as_mut()?;
         if request.http_method == "GET" {
-            return Some(transport.open());
+            let (reply, live) = transport.open();
+            server.keep_stream(live, Value::Null);
+            return Some(reply);
         }
         let Some(live) = transport.clients.get(&request.target).cloned() else {
             let plain = || Reply::status(405).body("Method Not Allowed");
@@ -37,12 +41,12 @@ impl HttpSse {
         Some(Reply::status(202).body("Accepted"))
     }
 
-    fn open(&mut self) -> Reply {
+    fn open(&mut self) -> (Reply, LiveStream) {
         let target = format!("/messages?client={}", self.clients.len() + 1);
         let live = LiveStream::new();
         let endpoint = format!("event: endpoint\ndata: {target}\n\n");
         self.clients.insert(target, live.clone());
-        Reply::sse().body(endpoint).live(&live)
+        (Reply::sse().body(endpoint).live(&live), live)
     }
 }
 

@@ -69,6 +69,37 @@ pub fn notification(method: &str, params: Value) -> Value {
     json!({ "jsonrpc": "2.0", "method": method, "params": params })
 }
 
+/// The text of a server request as the client gets it: with the name of the backend.
+pub fn asked_by(backend: &str, text: &str) -> String {
+    format!("The server \"{backend}\" asks: {text}")
+}
+
+/// The backend's own words in such a text.
+pub fn own_words(shown: &Value) -> &str {
+    let text = shown.as_str().unwrap_or_default();
+    let words = text
+        .strip_prefix("The server \"")
+        .and_then(|text| text.split_once("\" asks: "));
+    words
+        .unwrap_or_else(|| panic!("no backend is named: {shown}"))
+        .1
+}
+
+/// The params of a server request as the client gets them.
+pub fn attributed(backend: &str, method: &str, mut params: Value) -> Value {
+    params["_meta"]["sentinel-gateway/backend"] = json!(backend);
+    let text = match method {
+        "elicitation/create" => "message",
+        "sampling/createMessage" => "systemPrompt",
+        _ => return params,
+    };
+    params[text] = match params[text].as_str() {
+        Some(own) => json!(asked_by(backend, own)),
+        None => json!(format!("The server \"{backend}\" asks.")),
+    };
+    params
+}
+
 /// A request from the server to the client.
 pub fn request(id: Value, method: &str, params: Value) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })

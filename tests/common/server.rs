@@ -253,11 +253,16 @@ impl Server {
     pub fn open_stream(&mut self, beginning: Reply, filter: Value) -> Reply {
         let live = LiveStream::new();
         let reply = beginning.live(&live);
+        self.keep_stream(live, filter);
+        reply
+    }
+
+    /// Keeps a stream that has been opened.
+    pub fn keep_stream(&mut self, live: LiveStream, filter: Value) {
         if self.discards_requests {
             self.streams.retain(|stream| stream.live.is_open());
         }
         self.streams.push(Stream { live, filter });
-        reply
     }
 
     /// One page; a cursor is the index of the page's first entry.

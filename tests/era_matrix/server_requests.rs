@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
 use crate::common::gateway::TestGateway;
-use crate::common::message::request;
+use crate::common::message::{asked_by, attributed, request};
 use crate::common::reply::Reply;
 use crate::era_matrix::table::Pair;
 
@@ -34,7 +34,8 @@ pub fn sampling(pair: Pair) -> &'static str {
     };
     let mut fixture = Fixture::new(pair, json!({ "sampling": {} }), &server_request);
     let shown = fixture.exchange(&server_request);
-    assert_eq!(shown, server_request.params);
+    let ServerRequest { method, params, .. } = server_request;
+    assert_eq!(shown, attributed("fake", method, params));
     way(pair)
 }
 
@@ -49,7 +50,7 @@ pub fn elicitation_form(pair: Pair) -> &'static str {
     // An empty elicitation capability means forms.
     let mut fixture = Fixture::new(pair, json!({ "elicitation": {} }), &server_request);
     let shown = fixture.exchange(&server_request);
-    assert_eq!(shown["message"], "who?");
+    assert_eq!(shown["message"], asked_by("fake", "who?"));
     assert_eq!(
         shown["requestedSchema"],
         server_request.params["requestedSchema"]
@@ -74,6 +75,7 @@ pub fn elicitation_url(pair: Pair) -> &'static str {
     let shown = fixture.exchange(&server_request);
     assert_eq!(shown["url"], server_request.params["url"]);
     assert_eq!(shown["mode"], "url");
+    assert_eq!(shown["message"], asked_by("fake", "there"));
     if !pair.modern_client() {
         let id = shown["elicitationId"].as_str().unwrap_or_default();
         assert!(!id.is_empty(), "{shown}");
@@ -89,7 +91,8 @@ pub fn roots(pair: Pair) -> &'static str {
         answer: json!({ "roots": [{ "uri": "file:///home", "name": "home" }] }),
     };
     let mut fixture = Fixture::new(pair, json!({ "roots": {} }), &server_request);
-    fixture.exchange(&server_request);
+    let shown = fixture.exchange(&server_request);
+    assert_eq!(shown, attributed("fake", "roots/list", json!({})));
     way(pair)
 }
 

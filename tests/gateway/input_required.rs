@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
 use crate::common::gateway::TestGateway;
-use crate::common::message::{complete_text, error_with, input_required, progress};
+use crate::common::message::{attributed, complete_text, error_with, input_required, progress};
 use crate::common::reply::Reply;
 
 const VERSION: &str = "2025-11-25";
@@ -51,7 +51,11 @@ fn a_legacy_client_gets_all_requests_concurrently_and_the_call_continues() {
     let roots = gateway.next_request("roots/list");
     let sample = gateway.next_request("sampling/createMessage");
     let elicit = gateway.next_request("elicitation/create");
-    assert_eq!(sample.params(), &json!({ "messages": [], "maxTokens": 3 }));
+    let sent_params = json!({ "messages": [], "maxTokens": 3 });
+    assert_eq!(
+        *sample.params(),
+        attributed("fake", "sampling/createMessage", sent_params)
+    );
     gateway.respond(&sample, json!({ "role": "assistant", "x": 1.0 }));
     gateway.respond(
         &elicit,
@@ -351,7 +355,12 @@ fn input_requests_and_responses_pass_unchanged_between_modern_sides() {
     gateway.modern(everything());
     let params = json!({ "name": "ask", "arguments": { "n": 1 } });
     let asked = gateway.ask("tools/call", params.clone());
-    assert_eq!(asked.result()["inputRequests"], input_requests);
+    let mut shown = input_requests.clone();
+    for request in shown.as_object_mut().unwrap().values_mut() {
+        let method = request["method"].as_str().unwrap().to_owned();
+        request["params"] = attributed("fake", &method, request["params"].take());
+    }
+    assert_eq!(asked.result()["inputRequests"], shown);
     assert_eq!(asked.request_state(), Some(&json!("\u{e9} state")));
     let answers = json!({ "k": { "action": "accept" } });
     let again = gateway.retry("tools/call", &params, &asked, answers.clone());

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::{Answer, TestGateway};
 use crate::common::live_stream::LiveStream;
-use crate::common::message::{error, error_with, notification, progress};
+use crate::common::message::{attributed, error, error_with, notification, own_words, progress};
 use crate::common::message::{request, result, text};
 use crate::common::reply::Reply;
 
@@ -97,7 +97,7 @@ fn a_server_request_is_answered_by_a_retry_and_the_tool_runs_once() {
     let asked = fixture.call(&[form(7, "name?")]);
     let (key, input_request) = asked.input_request();
     assert_eq!(input_request["method"], "elicitation/create");
-    assert_eq!(input_request["params"]["message"], "name?");
+    assert_eq!(own_words(&input_request["params"]["message"]), "name?");
     let answers = json!({ key: { "action": "accept", "content": { "name": 1.10 } } });
     let again = fixture.start_retry(&asked, answers);
     let (id, response) = fixture.response();
@@ -141,7 +141,7 @@ fn every_kind_of_server_request_works_over_several_rounds() {
         let (_, input_request) = asked.input_request();
         assert_eq!(
             *input_request,
-            json!({ "method": method, "params": params })
+            json!({ "method": method, "params": attributed("fake", method, params) })
         );
     }
     let again = fixture.start_retry(&asked, yes(&asked));
@@ -155,7 +155,7 @@ fn server_requests_that_come_together_are_one_round() {
     let asked = fixture.call(&[form(1, "one"), form(2, "two"), form(3, "three")]);
     assert_eq!(asked.input_requests().len(), 3);
     let answers = asked.input_requests().iter().map(|(key, input_request)| {
-        let message = input_request["params"]["message"].clone();
+        let message = own_words(&input_request["params"]["message"]);
         (
             key.clone(),
             json!({ "action": "accept", "content": { "m": message } }),
@@ -259,13 +259,19 @@ fn a_server_request_that_the_backend_cancels_is_not_forwarded() {
     let mut fixture = fixture();
     let cancelled = |id: u64| notification("notifications/cancelled", json!({ "requestId": id }));
     let asked = fixture.call(&[form(1, "one"), cancelled(1), form(2, "two")]);
-    assert_eq!(asked.input_request().1["params"]["message"], "two");
+    assert_eq!(
+        own_words(&asked.input_request().1["params"]["message"]),
+        "two"
+    );
     fixture.live.event(&cancelled(2));
     fixture.live.event(&form(3, "three"));
     fixture.live.event(&request(json!(4), "ping", json!({})));
     assert_eq!(fixture.response().0, 4, "a ping is answered meanwhile");
     let next = fixture.retry(&asked, yes(&asked));
-    assert_eq!(next.input_request().1["params"]["message"], "three");
+    assert_eq!(
+        own_words(&next.input_request().1["params"]["message"]),
+        "three"
+    );
     let again = fixture.start_retry(&next, yes(&next));
     assert_eq!(fixture.response().0, 3);
     fixture.live.event(&text("done"));
@@ -517,7 +523,7 @@ fn required_urls_become_input_requests_and_the_call_is_repeated() {
     let shown = json!({ "mode": "url", "url": "https://a.example", "message": "sign in" });
     assert_eq!(
         *input_request,
-        json!({ "method": "elicitation/create", "params": shown })
+        json!({ "method": "elicitation/create", "params": attributed("fake", "elicitation/create", shown) })
     );
     assert_eq!(asked.request_state(), None);
     let answers = json!({ key: { "action": "accept" } });

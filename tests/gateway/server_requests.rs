@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
 use crate::common::gateway::TestGateway;
-use crate::common::message::{notification, progress, request, text};
+use crate::common::message::{attributed, notification, progress, request, text};
 use crate::common::reply::Reply;
 
 const VERSION: &str = "2025-11-25";
@@ -43,7 +43,7 @@ fn server_requests_get_gateway_ids_and_are_answered_under_the_backends_ids() {
         fake.on_tool("ask", asking(method, params.clone(), &gate));
         let call = gateway.start_call("ask", json!({}));
         let server_request = gateway.next_request(method);
-        assert_eq!(*server_request.params(), params);
+        assert_eq!(*server_request.params(), attributed("fake", method, params));
         gateway.respond(&server_request, json!({ "answer": method }));
         let answer = fake.next_request("response");
         assert_eq!(answer.message["id"], 0);

@@ -8,7 +8,7 @@ use sentinel_gateway::protocol::{Kind, Outcome, RawJson};
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
 use crate::common::live_stream::LiveStream;
-use crate::common::message::{notification, progress, request, text};
+use crate::common::message::{progress, request, text};
 use crate::common::reply::Reply;
 use crate::notifications::fixture::BackendFixture;
 
@@ -134,17 +134,9 @@ fn concurrent_calls_work_with_progress_and_server_requests() {
 fn server_requests_outside_of_calls_are_forwarded() {
     let fake = FakeBackend::start().tool("a").http_sse();
     let mut fixture = BackendFixture::connected(&fake);
-    fake.on_tool(
-        "a",
-        Reply::sse()
-            .event(request(json!(5), "roots/list", json!({})))
-            .event(notification(
-                "notifications/message",
-                json!({ "level": "info", "data": "x" }),
-            ))
-            .event(text("done")),
-    );
-    assert_eq!(fixture.call("a").unwrap(), "done");
+    fake.request_client(request(json!(5), "roots/list", json!({})));
+    let message = json!({ "level": "info", "data": "x" });
+    fake.notify_clients("notifications/message", message);
     assert_eq!(
         fixture.next_notification("notifications/message")["data"],
         "x"

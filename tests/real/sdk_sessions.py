@@ -19,6 +19,8 @@ TOOLS = [
     "add", "fail", "progress", "go_on", "log", "ask_name", "ask_twice", "ask_url", "ask_model", "ask_roots", "wait",
     "count", "add_tool", "drop_tool", "write_note",
 ]
+# The questions to the user, and their words.
+QUESTIONS = ["What is your name?", "Which city?", "Which street in Lisbon?", "Sign in", "Who is it for?"]
 EXPECTED = {
     "tools": TOOLS,
     "add": ["5", {"sum": 5}],
@@ -75,7 +77,7 @@ def through_gateway(report, gateways, client, era, version, peer):
     name = f"{client.name}-{era} client, gateway, {peer.name} server"
     config = gateways.config(f"{client.name}-{era}-{peer.name}", peer)
     gateway = [gateways.binary, "--config", config, "--log-format", "json"]
-    check_session(report, gateways.logs, name, client, era, gateway, expectation(version, peer))
+    check_session(report, gateways.logs, name, client, era, gateway, asked_by(peer.name, expectation(version, peer)))
 
 
 def expectation(version, peer):
@@ -84,6 +86,15 @@ def expectation(version, peer):
         # Its server requests name no call. With two calls in flight, the gateway refuses them instead of guessing.
         del expected["ask_side_by_side"]
     return expected
+
+
+def asked_by(name, expected):
+    """The expected results with the server's name before each question, as the gateway shows them."""
+    if isinstance(expected, dict):
+        return {step: asked_by(name, result) for step, result in expected.items()}
+    if isinstance(expected, list):
+        return [asked_by(name, result) for result in expected]
+    return f'The server "{name}" asks: {expected}' if expected in QUESTIONS else expected
 
 
 def check_session(report, logs, name, client, era, target, expected):

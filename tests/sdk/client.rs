@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::mpsc;
 
+use crate::common::message::own_words;
 use crate::common::{canary, process};
 
 use super::server::Server;
@@ -149,7 +150,7 @@ impl ClientHandler for TestClient {
         _: RequestContext<RoleClient>,
     ) -> Result<ElicitResult, ErrorData> {
         let params = serde_json::to_value(request).unwrap();
-        assert_eq!(params["message"], "Which port?");
+        assert_eq!(own_words(&params["message"]), "Which port?");
         Ok(ElicitResult::new(ElicitationAction::Accept).with_content(json!({"port": 8080})))
     }
 

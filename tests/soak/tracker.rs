@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::common::message::own_words;
+
 /// The number of failures that are kept as text.
 const MAX_FAILURES: usize = 20;
 
@@ -304,9 +306,9 @@ fn check(info: &RequestInfo, message: &Value) -> Verdict {
     }
 }
 
-/// The answer to the elicitation of a call. The message is the number of the call.
+/// The answer to the elicitation of a call. The backend's own words are the number of the call.
 fn accepted(message: &Value) -> Value {
-    let call = message.as_str().and_then(|text| text.parse::<u64>().ok());
+    let call = own_words(message).parse::<u64>().ok();
     json!({ "action": "accept", "content": { "call": call } })
 }
 

@@ -1,18 +1,18 @@
 //! One attempt at a request, and its answer.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use reqwest::header::HeaderName;
 
+use crate::backend::stream::Takes;
 use crate::call_report::CallTrace;
-use crate::protocol::era::modern::ResultType;
+use crate::protocol::era::modern::{self, ResultType};
 use crate::protocol::{ClientProfile, Era, Id, Outcome, RawJson, Tally};
 
 /// One attempt at a request.
 #[derive(Debug)]
 pub struct Attempt<'a> {
-    /// From [`fresh_id`].
+    /// From [`fresh_id`](crate::backend::stream::fresh_id).
     pub id: &'a Id,
     /// E.g. `tools/call`.
     pub method: &'a str,
@@ -50,6 +50,20 @@ impl<'a> Attempt<'a> {
             param_headers: &[],
         }
     }
+
+    /// Which server requests outside of its own stream may belong to an self.
+    pub(super) fn takes(&self) -> Takes {
+        match (self.method, self.caller.era) {
+            ("tasks/result", Era::Legacy) => {
+                let task = self.params.and_then(|params| params.get("taskId"));
+                Takes::Named(task.and_then(|task| task.text()))
+            }
+            (method, Era::Modern) if modern::may_require_input(method) => Takes::WhenAlone,
+            (_, Era::Modern) => Takes::Nothing,
+            (method, Era::Legacy) if modern::may_require_input(method) => Takes::WhenAloneBeside,
+            (_, Era::Legacy) => Takes::Named(None),
+        }
+    }
 }
 
 /// A response that can be passed on.
@@ -63,10 +77,4 @@ pub struct Answer {
     pub result_type: ResultType,
     /// The requests that it took, and whether the tool ran.
     pub tally: Tally,
-}
-
-/// A request id that no other request of this process has.
-pub fn fresh_id() -> Id {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    Id::number(NEXT.fetch_add(1, Ordering::Relaxed))
 }

@@ -15,12 +15,14 @@ use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio_util::task::TaskTracker;
 
-use super::attempt::{Answer, Attempt, fresh_id};
+use super::attempt::{Answer, Attempt};
 use super::http_sse::HttpSseTransport;
 use super::server_profile::{Negotiated, ServerProfile};
 use crate::backend::error::BackendError;
 use crate::backend::http::{Credentials, Endpoint};
-use crate::backend::stream::{NoopHandler, PendingRequests, ServerMessageHandler, deliver};
+use crate::backend::stream::{
+    NoopHandler, PendingRequests, ServerMessageHandler, deliver, fresh_id,
+};
 use crate::call_report::CallTrace;
 use crate::observe::request_span::RequestSpan;
 use crate::protocol::era::modern::ResultType;
@@ -152,8 +154,9 @@ impl Connection {
         attempt.trace.mark_sent(body.len());
         let answer = match &self.http_sse {
             Some(http_sse) => {
+                let (takes, trace) = (attempt.takes(), Some(attempt.trace));
                 http_sse
-                    .request(attempt.id, body, attempt.idle, handler, Some(attempt.trace))
+                    .request(attempt.id, body, attempt.idle, handler, takes, trace)
                     .await
             }
             None if self.era == Era::Legacy => {

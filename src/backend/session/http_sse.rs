@@ -3,7 +3,6 @@
 //!
 //! Owns the stream and the endpoint. It must not know what the messages mean.
 
-use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +17,7 @@ use crate::backend::error::{BackendError, ConnectKind};
 use crate::backend::http::{Endpoint, classify, is_event_stream};
 use crate::backend::stream::sse::Decoder;
 use crate::backend::stream::{
-    PendingRequests, RefusalBody, ResponseReader, ServerMessageHandler, StreamItem, StreamRouter,
+    PendingRequests, RefusalBody, ResponseReader, ServerMessageHandler, StreamRouter, Takes,
     deliver, open_get,
 };
 use crate::call_report::CallTrace;
@@ -85,7 +84,8 @@ impl HttpSseTransport {
         })
     }
 
-    /// Sends one request. Its response and progress come on the stream. `trace` counts its redirects.
+    /// Sends one request. Its response and progress come on the stream, and server requests that it
+    /// takes. `trace` counts its redirects.
     ///
     /// # Errors
     /// When the POST fails, or the stream ends before the response.
@@ -95,32 +95,34 @@ impl HttpSseTransport {
         body: Bytes,
         idle: Option<Duration>,
         handler: &dyn ServerMessageHandler,
+        takes: Takes,
         trace: Option<&CallTrace>,
     ) -> Result<Outcome, BackendError> {
         if self.has_ended() {
             let why = "the server has closed its stream".to_owned();
             return Err(BackendError::connect(ConnectKind::Other, why));
         }
-        let mut response = self.pending.register(id);
-        let mut posting = pin!(self.post.send(body, trace));
-        let mut posted = false;
-        loop {
-            tokio::select! {
-                biased;
-                item = within(idle, response.recv()) => match item? {
-                    Some(StreamItem::Answer(answer)) => return answer,
-                    Some(StreamItem::Notification(notification)) => handler.notification(notification),
-                    None => {
-                        let why = "the stream ended without the answer".to_owned();
-                        return Err(BackendError::connection_lost(why));
-                    }
-                },
-                sent = &mut posting, if !posted => {
-                    sent?;
-                    posted = true;
+        let mut pending = self.pending.register(id, takes);
+        let answer = {
+            let mut posting = pin!(self.post.send(body, trace));
+            let mut heard = pin!(pending.response(handler, idle));
+            let mut posted = false;
+            loop {
+                tokio::select! {
+                    biased;
+                    answer = &mut heard => break answer,
+                    sent = &mut posting, if !posted => match sent {
+                        Ok(()) => posted = true,
+                        Err(error) => break Err(error),
+                    },
                 }
             }
-        }
+        };
+        pending.over();
+        answer?.unwrap_or_else(|| {
+            let why = "the stream ended without the answer".to_owned();
+            Err(BackendError::connection_lost(why))
+        })
     }
 
     /// Sends a message that has no response.
@@ -220,6 +222,7 @@ async fn read(
     unsolicited: Arc<dyn ServerMessageHandler>,
 ) {
     let router = StreamRouter {
+        backend: post.endpoint.backend(),
         pending: &pending,
         other: &*unsolicited,
     };
@@ -257,16 +260,4 @@ impl Drop for CloseOnDrop<'_> {
 fn answer(post: &Post, id: Id, outcome: Outcome) -> BoxFuture<'_, Result<(), BackendError>> {
     let body = message::response(Some(&id), &outcome);
     deliver(&post.endpoint, post.send(body, None)).boxed()
-}
-
-async fn within<T>(
-    limit: Option<Duration>,
-    work: impl Future<Output = T>,
-) -> Result<T, BackendError> {
-    match limit {
-        Some(limit) => tokio::time::timeout(limit, work)
-            .await
-            .map_err(|_| BackendError::Idle { limit }),
-        None => Ok(work.await),
-    }
 }

@@ -1,23 +1,30 @@
 //! Pending requests on a stream that carries responses to many of them.
 //!
-//! Owns the map from a request's id to the task that waits for its response. It must not know who
-//! sent the request, nor where the stream comes from.
+//! Owns the map from a request's id to the task that waits for its response, and which of them a
+//! server request on that stream belongs to. It must not know who sent the request, nor where the
+//! stream comes from.
 
-use std::collections::{HashMap, VecDeque};
+mod slot;
+
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::handler::{ResponseSink, ServerMessageHandler};
+use super::request_id::was_issued;
 use crate::backend::error::BackendError;
-use crate::protocol::{Id, Notification, Outcome, Request};
+use crate::protocol::{Id, Notification, Outcome, RawJson, Request, task};
 use crate::sync::Mutex;
-
-/// Items queued for one request. Progress beyond this is dropped; the response never is.
-const MAX_QUEUED: usize = 64;
+pub(super) use slot::ResponseSlot;
+use slot::StreamItem;
+pub(in crate::backend) use slot::{OwnStream, Takes};
 
 /// The requests whose response comes on one stream.
 #[derive(Debug, Default)]
@@ -26,29 +33,29 @@ pub(in crate::backend) struct PendingRequests {
     closed: CancellationToken,
 }
 
+/// The request that a server request belongs to, by what it names.
 #[derive(Debug)]
-pub(in crate::backend) enum StreamItem {
-    Notification(Notification),
-    Answer(Result<Outcome, BackendError>),
-}
-
-/// What has come for one request and was not taken yet. Every call has one and few get progress, so
-/// it is smaller than a channel with its buffer.
-#[derive(Debug, Default)]
-struct ResponseSlot(Mutex<SlotState>);
-
-#[derive(Debug, Default)]
-struct SlotState {
-    items: VecDeque<StreamItem>,
-    /// The stream has ended.
-    closed: bool,
-    waker: Option<Waker>,
+pub(super) enum Owner {
+    /// The one that it names.
+    Named(Arc<ResponseSlot>),
+    /// It names one that is over, or on whose behalf nobody can be asked.
+    NoLonger,
+    /// It names none, and there is only this one.
+    Alone(Arc<ResponseSlot>),
+    /// It names none of these, and their client can't be asked without one of them.
+    NoneOf(usize),
+    /// None.
+    Nobody,
 }
 
 impl PendingRequests {
     /// Registers a request. Do so before it is sent.
-    pub(in crate::backend) fn register<'a>(&'a self, id: &'a Id) -> PendingResponse<'a> {
-        let slot = Arc::<ResponseSlot>::default();
+    pub(in crate::backend) fn register<'a>(
+        &'a self,
+        id: &'a Id,
+        takes: Takes,
+    ) -> PendingResponse<'a> {
+        let slot = Arc::new(ResponseSlot::new(takes));
         let mut by_id = self.by_id.lock();
         // Under the lock: no request is registered after `close`.
         match self.closed.is_cancelled() {
@@ -59,6 +66,7 @@ impl PendingRequests {
             pending: self,
             id,
             slot,
+            is_over: false,
         }
     }
 
@@ -84,51 +92,52 @@ impl PendingRequests {
             slot.put(item);
         }
     }
+
+    /// Passes progress to the request whose token it has: an attempt uses its id as its token.
+    pub(super) fn progress(&self, token: &Id, notification: Notification) {
+        let slot = self.by_id.lock().get(token).cloned();
+        if let Some(slot) = slot {
+            slot.note_task(notification.params.as_ref());
+            slot.put(StreamItem::Notification(notification));
+        }
+    }
+
+    /// The request that a server request with these params belongs to.
+    pub(super) fn owner(&self, params: Option<&RawJson>) -> Owner {
+        let token = params.and_then(|params| params.at(&["_meta", "progressToken"]));
+        // Any other token is one under which the server itself wants progress.
+        let token = token.and_then(Id::from_raw).filter(was_issued);
+        let task = params.and_then(task::related_task);
+        let by_id = self.by_id.lock();
+        if let Some(token) = token {
+            let named = by_id.get(&token);
+            let named = named.filter(|slot| slot.takes != Takes::Nothing);
+            return named.map_or(Owner::NoLonger, |slot| Owner::Named(Arc::clone(slot)));
+        }
+        let about = |slot: &&Arc<ResponseSlot>| slot.is_about(task.as_deref());
+        if let Some(about) = only(by_id.values().filter(about)) {
+            return Owner::Named(about);
+        }
+        let may_take = |slot: &&Arc<ResponseSlot>| {
+            matches!(slot.takes, Takes::WhenAlone | Takes::WhenAloneBeside)
+        };
+        match only(by_id.values().filter(may_take)) {
+            Some(alone) if task.is_none() => Owner::Alone(alone),
+            _ => {
+                let needed = by_id.values();
+                match needed.filter(|slot| slot.takes == Takes::WhenAlone).count() {
+                    0 => Owner::Nobody,
+                    several => Owner::NoneOf(several),
+                }
+            }
+        }
+    }
 }
 
-impl ResponseSlot {
-    /// Queues an item. The last place is kept for the response; a second response is dropped.
-    fn put(&self, item: StreamItem) {
-        self.change(|state| {
-            let places = match item {
-                StreamItem::Answer(_) => MAX_QUEUED,
-                StreamItem::Notification(_) => MAX_QUEUED - 1,
-            };
-            if state.items.len() < places {
-                state.items.push_back(item);
-            }
-        });
-    }
-
-    fn close(&self) {
-        self.change(|state| state.closed = true);
-    }
-
-    fn change(&self, change: impl FnOnce(&mut SlotState)) {
-        let mut state = self.0.lock();
-        change(&mut state);
-        let waker = state.waker.take();
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    /// The next item; ready with `None` when the stream has ended.
-    fn poll(&self, context: &Context<'_>) -> Poll<Option<StreamItem>> {
-        let mut state = self.0.lock();
-        if let Some(item) = state.items.pop_front() {
-            return Poll::Ready(Some(item));
-        }
-        if state.closed {
-            return Poll::Ready(None);
-        }
-        match &mut state.waker {
-            Some(waker) => waker.clone_from(context.waker()),
-            waker => *waker = Some(context.waker().clone()),
-        }
-        Poll::Pending
-    }
+/// The only one of these.
+fn only<'a>(mut slots: impl Iterator<Item = &'a Arc<ResponseSlot>>) -> Option<Arc<ResponseSlot>> {
+    let first = slots.next()?;
+    slots.next().is_none().then(|| Arc::clone(first))
 }
 
 impl ResponseSink for PendingRequests {
@@ -148,11 +157,62 @@ pub(in crate::backend) struct PendingResponse<'a> {
     pending: &'a PendingRequests,
     id: &'a Id,
     slot: Arc<ResponseSlot>,
+    is_over: bool,
 }
 
+/// Server requests that are being handled for one request.
+type Asked<'a> = FuturesUnordered<BoxFuture<'a, ()>>;
+
 impl PendingResponse<'_> {
-    /// The next item; `None` when the stream has ended.
-    pub(in crate::backend) async fn recv(&mut self) -> Option<StreamItem> {
+    /// Handles what comes for the request until its response does; `None` when the stream has ended
+    /// before. `idle` is the longest silence allowed, but for the time that a server request takes.
+    ///
+    /// # Errors
+    /// [`BackendError::Idle`].
+    pub(in crate::backend) async fn response(
+        &mut self,
+        handler: &dyn ServerMessageHandler,
+        idle: Option<Duration>,
+    ) -> Result<Option<Result<Outcome, BackendError>>, BackendError> {
+        // Nearly every request has none.
+        let mut asked: Option<Asked<'_>> = None;
+        loop {
+            let item = match asked.as_mut().filter(|asked| !asked.is_empty()) {
+                None => within(idle, self.recv()).await?,
+                Some(asked) => tokio::select! {
+                    biased;
+                    item = self.recv() => item,
+                    _ = asked.next() => continue,
+                },
+            };
+            match item {
+                None => return Ok(None),
+                Some(StreamItem::Answer(answer)) => return Ok(Some(answer)),
+                Some(StreamItem::Notification(notification)) => handler.notification(notification),
+                Some(StreamItem::Request(request, answer)) => asked
+                    .get_or_insert_with(FuturesUnordered::new)
+                    .push(answered(handler, request, answer).boxed()),
+            }
+        }
+    }
+
+    /// Hands the messages of the request's own stream to `handler`, and notes the task that they name.
+    pub(in crate::backend) fn own_stream<'a>(
+        &self,
+        handler: &'a dyn ServerMessageHandler,
+    ) -> OwnStream<'a> {
+        OwnStream {
+            slot: Arc::clone(&self.slot),
+            handler,
+        }
+    }
+
+    /// The request is over: it ends by itself, and is not given up.
+    pub(in crate::backend) fn over(&mut self) {
+        self.is_over = true;
+    }
+
+    async fn recv(&self) -> Option<StreamItem> {
         poll_fn(|context| self.slot.poll(context)).await
     }
 }
@@ -160,44 +220,65 @@ impl PendingResponse<'_> {
 impl Drop for PendingResponse<'_> {
     fn drop(&mut self) {
         self.pending.by_id.lock().remove(self.id);
+        // Rarely does anybody else have it.
+        if !self.is_over && Arc::strong_count(&self.slot) > 1 {
+            self.slot.give_up();
+        }
     }
 }
 
-/// Passes progress to the request that it belongs to, and everything else to `other`.
-pub(in crate::backend) struct StreamRouter<'a> {
-    pub(in crate::backend) pending: &'a PendingRequests,
-    pub(in crate::backend) other: &'a dyn ServerMessageHandler,
+async fn answered(
+    handler: &dyn ServerMessageHandler,
+    request: Request,
+    mut answer: oneshot::Sender<Outcome>,
+) {
+    let outcome = tokio::select! {
+        biased;
+        () = answer.closed() => return,
+        outcome = handler.request(request) => outcome,
+    };
+    let _ = answer.send(outcome);
 }
 
-impl ServerMessageHandler for StreamRouter<'_> {
-    fn notification(&self, notification: Notification) {
-        if notification.method != "notifications/progress" {
-            return self.other.notification(notification);
-        }
-        let token = notification.params.as_ref();
-        let token = token.and_then(|params| params.get("progressToken"));
-        // An attempt uses its id as its progress token.
-        if let Some(id) = token.and_then(Id::from_raw) {
-            self.pending
-                .deliver(&id, StreamItem::Notification(notification));
-        }
-    }
-
-    fn request(&self, request: Request) -> BoxFuture<'_, Outcome> {
-        self.other.request(request)
+async fn within<T>(
+    limit: Option<Duration>,
+    work: impl Future<Output = T>,
+) -> Result<T, BackendError> {
+    match limit {
+        Some(limit) => tokio::time::timeout(limit, work)
+            .await
+            .map_err(|_| BackendError::Idle { limit }),
+        None => Ok(work.await),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    use super::slot::MAX_QUEUED;
     use super::*;
-    use crate::protocol::RawJson;
+    use crate::backend::stream::{NoopHandler, fresh_id};
+
+    /// Counts notifications.
+    #[derive(Default)]
+    struct Counted(AtomicUsize);
+
+    impl ServerMessageHandler for Counted {
+        fn notification(&self, _: Notification) {
+            self.0.fetch_add(1, Relaxed);
+        }
+
+        fn request(&self, request: Request) -> BoxFuture<'_, Outcome> {
+            NoopHandler.request(request)
+        }
+    }
 
     #[tokio::test]
     async fn a_full_queue_drops_progress_but_never_the_response() {
         let requests = PendingRequests::default();
         let id = Id::number(1);
-        let mut pending = requests.register(&id);
+        let mut pending = requests.register(&id, Takes::Nothing);
         for _ in 0..10 * MAX_QUEUED {
             let notification = Notification {
                 method: "notifications/progress".into(),
@@ -207,30 +288,157 @@ mod tests {
         }
         let answer = Ok(Outcome::Result(RawJson::trusted("{}")));
         assert!(requests.response(&id, answer).is_none());
-        let mut progress = 0;
-        while let Some(StreamItem::Notification(_)) = pending.recv().await {
-            progress += 1;
+        let counted = Counted::default();
+        let answer = pending.response(&counted, None).await.unwrap();
+        assert!(matches!(answer, Some(Ok(_))), "{answer:?}");
+        assert_eq!(counted.0.load(Relaxed), MAX_QUEUED - 1);
+    }
+
+    fn token(id: &Id) -> RawJson {
+        let id = id.raw().as_str();
+        RawJson::trusted(format!(r#"{{"_meta":{{"progressToken":{id}}}}}"#))
+    }
+
+    fn about(task: &str) -> RawJson {
+        let related = r#""io.modelcontextprotocol/related-task""#;
+        RawJson::trusted(format!(
+            r#"{{"_meta":{{{related}:{{"taskId":"{task}"}}}}}}"#
+        ))
+    }
+
+    /// Registers requests of which each takes so much, and says which of them a server request
+    /// belongs to: by its place, or what else there is to say.
+    fn owner_among(takes: &[Takes], params: impl FnOnce(&[Id]) -> Option<RawJson>) -> String {
+        let requests = PendingRequests::default();
+        let ids: Vec<Id> = takes.iter().map(|_| fresh_id()).collect();
+        let registered: Vec<_> = (ids.iter().zip(takes))
+            .map(|(id, takes)| requests.register(id, takes.clone()))
+            .collect();
+        let place = |slot: &Arc<ResponseSlot>| {
+            let mut all = registered.iter();
+            all.position(|other| Arc::ptr_eq(&other.slot, slot))
+                .unwrap()
+        };
+        match requests.owner(params(&ids).as_ref()) {
+            Owner::Named(slot) => format!("named {}", place(&slot)),
+            Owner::Alone(slot) => format!("alone {}", place(&slot)),
+            Owner::NoLonger => "no longer".into(),
+            Owner::NoneOf(several) => format!("none of {several}"),
+            Owner::Nobody => "nobody".into(),
         }
-        assert_eq!(progress, MAX_QUEUED - 1);
+    }
+
+    #[test]
+    fn a_server_request_belongs_to_the_request_that_it_names_or_that_is_alone() {
+        let of_task = |task: &str| Takes::Named(Some(task.to_owned()));
+        let (list, result) = (Takes::Nothing, of_task("t1"));
+        let (modern, legacy) = (Takes::WhenAlone, Takes::WhenAloneBeside);
+        let all = |call: &Takes| [list.clone(), result.clone(), call.clone(), call.clone()];
+        let one = |call: &Takes| [list.clone(), result.clone(), call.clone()];
+        for call in [&modern, &legacy] {
+            // By name, however many there are.
+            assert_eq!(
+                owner_among(&all(call), |ids| Some(token(&ids[3]))),
+                "named 3"
+            );
+            assert_eq!(
+                owner_among(&all(call), |ids| Some(token(&ids[1]))),
+                "named 1"
+            );
+            assert_eq!(owner_among(&all(call), |_| Some(about("t1"))), "named 1");
+            // Named, but nobody can be asked there any more.
+            assert_eq!(
+                owner_among(&one(call), |ids| Some(token(&ids[0]))),
+                "no longer"
+            );
+            assert_eq!(
+                owner_among(&one(call), |_| Some(token(&fresh_id()))),
+                "no longer"
+            );
+            // Without a name of ours: a token of the server's own is none.
+            assert_eq!(owner_among(&one(call), |_| None), "alone 2");
+            assert_eq!(
+                owner_among(&one(call), |_| Some(token(&Id::number(3)))),
+                "alone 2"
+            );
+        }
+        // It names another one than the only one.
+        assert_eq!(
+            owner_among(&one(&modern), |_| Some(about("t2"))),
+            "none of 1"
+        );
+        assert_eq!(owner_among(&one(&legacy), |_| Some(about("t2"))), "nobody");
+        assert_eq!(owner_among(&all(&modern), |_| None), "none of 2");
+        assert_eq!(owner_among(&all(&legacy), |_| None), "nobody");
+        assert_eq!(owner_among(&[list, result.clone()], |_| None), "nobody");
+        // Two that are about the same task.
+        assert_eq!(
+            owner_among(&[result.clone(), result], |_| Some(about("t1"))),
+            "nobody"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_request_is_about_the_task_that_its_own_messages_name() {
+        let requests = PendingRequests::default();
+        let (one, two) = (fresh_id(), fresh_id());
+        let first = requests.register(&one, Takes::WhenAlone);
+        let second = requests.register(&two, Takes::WhenAlone);
+        let is = |found: Owner, other: &PendingResponse<'_>| match found {
+            Owner::Named(slot) => Arc::ptr_eq(&slot, &other.slot),
+            _ => false,
+        };
+        let named = |task: &str| requests.owner(Some(&about(task)));
+        assert!(matches!(named("t1"), Owner::NoneOf(2)));
+        let says = |task: &str| Notification {
+            method: "notifications/message".into(),
+            params: Some(about(task)),
+        };
+        first.own_stream(&NoopHandler).notification(says("t1"));
+        requests.progress(&two, says("t2"));
+        assert!(is(named("t1"), &first) && is(named("t2"), &second));
+    }
+
+    #[tokio::test]
+    async fn only_a_request_that_is_given_up_says_so() {
+        let requests = PendingRequests::default();
+        let id = Id::number(1);
+        for is_over in [false, true] {
+            let mut pending = requests.register(&id, Takes::WhenAloneBeside);
+            let Owner::Alone(slot) = requests.owner(None) else {
+                panic!("it is alone")
+            };
+            let mut given_up = std::pin::pin!(slot.given_up());
+            assert!(given_up.as_mut().now_or_never().is_none());
+            if is_over {
+                pending.over();
+            }
+            drop(pending);
+            assert_eq!(given_up.now_or_never().is_some(), !is_over);
+        }
     }
 
     #[tokio::test]
     async fn a_pending_request_wakes_on_items_and_on_close() {
         let requests = PendingRequests::default();
         let (one, two) = (Id::number(1), Id::number(2));
-        let (mut first, mut second) = (requests.register(&one), requests.register(&two));
+        let mut first = requests.register(&one, Takes::Nothing);
+        let mut second = requests.register(&two, Takes::Nothing);
         let delivering = async {
             let answer = Ok(Outcome::Result(RawJson::trusted("{}")));
             requests.response(&one, answer);
             requests.close();
         };
         // Polled in this order: both wait before anything is delivered.
-        let (item, nothing, ()) = tokio::join!(first.recv(), second.recv(), delivering);
-        assert!(matches!(item, Some(StreamItem::Answer(Ok(_)))), "{item:?}");
-        assert!(nothing.is_none(), "{nothing:?}");
-        assert!(
-            requests.register(&one).recv().await.is_none(),
-            "it is closed"
+        let (answer, nothing, ()) = tokio::join!(
+            first.response(&NoopHandler, None),
+            second.response(&NoopHandler, None),
+            delivering
         );
+        assert!(matches!(answer, Ok(Some(Ok(_)))), "{answer:?}");
+        assert!(matches!(nothing, Ok(None)), "{nothing:?}");
+        let mut late = requests.register(&one, Takes::Nothing);
+        let closed = late.response(&NoopHandler, None).await;
+        assert!(matches!(closed, Ok(None)), "it is closed");
     }
 }

@@ -77,7 +77,7 @@ async fn detach(
         call.params = without_answers(&call.params);
     }
     let method = call.method.clone();
-    let handle = parked.begin(call, exchange.clone());
+    let handle = CallHandle::begin(call, exchange.clone());
     follow(handle, &method, params, exchange, parked, declined).await
 }
 

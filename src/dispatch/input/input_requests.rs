@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 
-use crate::client::capabilities;
+use crate::client::attribution::is_server_request;
 use crate::protocol::RawJson;
 use crate::protocol::raw::quoted;
 
@@ -59,7 +59,7 @@ fn read_input_requests(requests: &RawJson) -> Result<Vec<InputRequest>, String> 
     let read = |(key, request): (String, &serde_json::value::RawValue)| {
         let request = requests.part(request);
         let method = request.get("method").and_then(|method| method.text());
-        let method = method.filter(|method| capabilities::is_server_request(method));
+        let method = method.filter(|method| is_server_request(method));
         Ok(InputRequest {
             method: method.ok_or("an input request has a method that is not allowed")?,
             params: request.get("params").filter(RawJson::is_object),

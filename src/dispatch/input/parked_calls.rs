@@ -1,11 +1,11 @@
-//! Calls of modern clients to legacy backends: those in flight, and those that wait for input.
+//! Calls of modern clients to legacy backends that wait for input.
 //!
 //! Owns which retry resumes a parked call, and how long a call stays parked. A `requestState` is good
 //! for one retry of the request that was answered with it. It must not know what is asked for.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;
@@ -13,7 +13,6 @@ use tokio_util::task::AbortOnDropHandle;
 use super::detached_call::{DetachedCall, RunGuard};
 use super::input_requests::input_required;
 use super::request_state::{RequestFingerprint, RequestState};
-use crate::call_report::BackendId;
 use crate::dispatch::backend_call::BackendCall;
 use crate::dispatch::exchange::{ANSWER_TIMEOUT, Exchange};
 use crate::observe::request_span::RequestSpan;
@@ -25,12 +24,10 @@ const MAX_PARKED: usize = 256;
 /// How long a call may take to end after its server requests expired, before it is cancelled.
 const EXPIRY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// All calls that run beside their requests.
+/// All calls that wait for their clients' input.
 #[derive(Default)]
 pub(crate) struct ParkedCalls {
     parked: Mutex<HashMap<RequestState, Parked>>,
-    /// By the address of the call, with its backend.
-    running: Mutex<HashMap<usize, (BackendId, Weak<DetachedCall>)>>,
 }
 
 /// A call that runs beside the request it was made for. Dropping it cancels the call.
@@ -49,28 +46,18 @@ struct Parked {
     timer: AbortOnDropHandle<()>,
 }
 
-impl ParkedCalls {
+impl CallHandle {
     /// Starts a call on behalf of this request.
-    pub(super) fn begin(self: &Arc<Self>, call: BackendCall, exchange: Exchange) -> CallHandle {
-        let backend = call.backend.id;
+    pub(super) fn begin(call: BackendCall, exchange: Exchange) -> Self {
         let detached = Arc::new(DetachedCall::new(call, exchange));
-        let guard = IndexGuard {
-            parked_calls: Arc::clone(self),
-            key: Arc::as_ptr(&detached) as usize,
-        };
-        self.running
-            .lock()
-            .insert(guard.key, (backend, Arc::downgrade(&detached)));
-        let run = RunGuard::new(&detached);
-        let running = async move {
-            let _guard = guard;
-            run.run().await;
-        };
+        let running = RunGuard::new(&detached).run();
         let task = RequestSpan::spawn(RequestSpan::current(), running);
         let task = AbortOnDropHandle::new(task);
-        CallHandle { detached, task }
+        Self { detached, task }
     }
+}
 
+impl ParkedCalls {
     /// Parks a call until a retry brings the input that it has asked for. The result is for the
     /// request `key`.
     ///
@@ -122,19 +109,6 @@ impl ParkedCalls {
         self.parked.lock().retain(|_, parked| parked.key != key);
     }
 
-    /// The one call in flight on this backend, if there is exactly one.
-    pub(super) fn only_call_on(&self, backend: BackendId) -> Option<Arc<DetachedCall>> {
-        let running = self.running.lock();
-        let mut there = running
-            .values()
-            .filter(|(at, _)| *at == backend)
-            .filter_map(|(_, detached)| detached.upgrade());
-        match (there.next(), there.next()) {
-            (Some(detached), None) => Some(detached),
-            _ => None,
-        }
-    }
-
     /// Cancels all parked calls, and waits until their tasks have ended.
     pub(crate) async fn close(&self) {
         let parked: Vec<Parked> = self
@@ -184,20 +158,7 @@ impl fmt::Debug for ParkedCalls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ParkedCalls")
             .field("parked", &self.parked.lock().len())
-            .field("running", &self.running.lock().len())
             .finish()
-    }
-}
-
-/// Removes a call from those in flight.
-struct IndexGuard {
-    parked_calls: Arc<ParkedCalls>,
-    key: usize,
-}
-
-impl Drop for IndexGuard {
-    fn drop(&mut self) {
-        self.parked_calls.running.lock().remove(&self.key);
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{accept, elicit, everything};
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
-use crate::common::message::{complete_text, error_with, progress};
+use crate::common::message::{complete_text, error_with, own_words, progress};
 use crate::common::reply::Reply;
 use crate::era_matrix::table::{LEGACY, MODERN, Pair};
 
@@ -56,7 +56,7 @@ fn each_round_has_the_latest_state_and_only_its_own_responses() {
     let id = gateway.start_call("ask", json!({ "x": 1 }));
     for message in ["1", "2", "3"] {
         let server_request = gateway.next_request(ELICIT);
-        assert_eq!(server_request.params()["message"], message);
+        assert_eq!(own_words(&server_request.params()["message"]), message);
         gateway.respond(&server_request, accept(message));
     }
     assert_eq!(gateway.answer(id).text(), "done");
@@ -145,7 +145,7 @@ fn an_elicitation_that_fails_at_the_client_counts_as_cancel() {
     let id = gateway.start_call("ask", json!({}));
     for _ in 0..2 {
         let server_request = gateway.next_request(ELICIT);
-        if server_request.params()["message"] == "a" {
+        if own_words(&server_request.params()["message"]) == "a" {
             gateway.refuse(&server_request, -32603, "no screen");
         } else {
             gateway.respond(&server_request, accept("b"));
@@ -273,10 +273,7 @@ fn input_requests_of_two_backends_with_one_key_are_kept_apart() {
     let ids = ["one", "two"].map(|tool| gateway.start_call(tool, json!({})));
     for _ in 0..2 {
         let server_request = gateway.next_request(ELICIT);
-        let message = server_request.params()["message"]
-            .as_str()
-            .unwrap()
-            .to_owned();
+        let message = own_words(&server_request.params()["message"]).to_owned();
         gateway.respond(&server_request, accept(&message));
     }
     for ((id, fake), tool) in ids.into_iter().zip(&fakes).zip(["one", "two"]) {

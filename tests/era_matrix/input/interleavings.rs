@@ -9,7 +9,7 @@ use super::{accept, ask, elicit, everything};
 use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
 use crate::common::gateway::{Answer, TestGateway};
-use crate::common::message::{notification, progress, text};
+use crate::common::message::{notification, own_words, progress, text};
 use crate::common::reply::Reply;
 use crate::common::rng::Rng;
 use crate::era_matrix::table::{LEGACY, MODERN, Pair};
@@ -94,7 +94,7 @@ impl Driver {
         while !pending.is_empty() {
             let message = self.gateway.next_message();
             if message.method() == Some("elicitation/create") {
-                let text = message.params()["message"].as_str().unwrap().to_owned();
+                let text = own_words(&message.params()["message"]).to_owned();
                 self.gateway.respond(&message, accept(&text));
             } else if message.is_response() {
                 let id = message.id().as_u64().unwrap();
@@ -115,7 +115,7 @@ impl Driver {
         let mut answers = Map::new();
         for (key, input_request) in asked.input_requests() {
             if self.rng.below(4) > 0 {
-                let message = input_request["params"]["message"].as_str().unwrap();
+                let message = own_words(&input_request["params"]["message"]);
                 answers.insert(key.clone(), accept(message));
             }
         }
@@ -222,10 +222,7 @@ fn all_pairs_of_eras_work_concurrently() {
         fakes[1].wait_for_requests("tools/call", 4 * round + 2);
         for _ in legacy {
             let server_request = gateway.next_request("elicitation/create");
-            let message = server_request.params()["message"]
-                .as_str()
-                .unwrap()
-                .to_owned();
+            let message = own_words(&server_request.params()["message"]).to_owned();
             gateway.respond(&server_request, accept(&message));
         }
         for (id, tool) in modern.into_iter().zip(["l", "m"]) {
@@ -233,7 +230,7 @@ fn all_pairs_of_eras_work_concurrently() {
             let call = json!({ "name": tool, "arguments": {} });
             while answer.is_input_required() {
                 let (key, input_request) = answer.input_request();
-                let message = input_request["params"]["message"].as_str().unwrap();
+                let message = own_words(&input_request["params"]["message"]);
                 let answers = json!({ key: accept(message) });
                 let id = gateway.retry("tools/call", &call, &answer, answers);
                 answer = gateway.answer(id);

@@ -7,7 +7,7 @@ use super::{accept, ask, everything};
 use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
 use crate::common::gateway::TestGateway;
-use crate::common::message::{request, result, text};
+use crate::common::message::{own_words, request, result, text};
 use crate::common::reply::Reply;
 use crate::era_matrix::table::LEGACY;
 
@@ -73,9 +73,9 @@ fn server_requests_in_two_sessions_reach_their_own_clients() {
     let call = json!({ "name": "two", "arguments": {} });
     let asked = gateway.modern(everything()).ask("tools/call", call.clone());
     let server_request = gateway.next_request("elicitation/create");
-    assert_eq!(server_request.params()["message"], "one");
+    assert_eq!(own_words(&server_request.params()["message"]), "one");
     let (key, shown) = asked.input_request();
-    assert_eq!(shown["params"]["message"], "two");
+    assert_eq!(own_words(&shown["params"]["message"]), "two");
     let answers = json!({ key: accept("two") });
     let modern = gateway.retry("tools/call", &call, &asked, answers);
     let response = fake.next_request("response");
@@ -132,7 +132,7 @@ fn a_server_request_outside_calls_is_refused_without_a_legacy_client() {
 /// Asserts that the request with this id and message reaches the client, and its result the backend.
 fn assert_relayed(gateway: &mut TestGateway, fake: &FakeBackend, id: &str, text: &str) {
     let server_request = gateway.next_request("elicitation/create");
-    assert_eq!(server_request.params()["message"], text);
+    assert_eq!(own_words(&server_request.params()["message"]), text);
     gateway.respond(&server_request, accept("yes"));
     let response = fake.next_request("response").message;
     assert_eq!(

@@ -8,7 +8,7 @@ use super::{accept, ask, asking, everything};
 use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
 use crate::common::gateway::{Answer, TestGateway};
-use crate::common::message::{progress, request, text};
+use crate::common::message::{own_words, progress, request, text};
 use crate::common::reply::Reply;
 use crate::era_matrix::table::{LEGACY, MODERN, Pair};
 
@@ -117,7 +117,7 @@ fn concurrent_server_requests_are_one_round() {
     let answers: serde_json::Map<String, Value> = input_requests
         .iter()
         .map(|(key, input_request)| {
-            let message = input_request["params"]["message"].as_str().unwrap();
+            let message = own_words(&input_request["params"]["message"]);
             (key.clone(), accept(message))
         })
         .collect();
@@ -140,14 +140,20 @@ fn successive_server_requests_are_successive_rounds() {
     });
     let mut asked = parked.call();
     for (nth, message) in [(0, "first"), (1, "second")] {
-        assert_eq!(asked.input_request().1["params"]["message"], message);
+        assert_eq!(
+            own_words(&asked.input_request().1["params"]["message"]),
+            message
+        );
         let id = parked.retry_accepting(&asked);
         parked.fake.wait_for_requests("response", nth + 1);
         assert!(parked.response_to(nth).unwrap()["result"].is_object());
         gates[nth].open();
         asked = parked.gateway.answer(id);
     }
-    assert_eq!(asked.input_request().1["params"]["message"], "third");
+    assert_eq!(
+        own_words(&asked.input_request().1["params"]["message"]),
+        "third"
+    );
     let id = parked.retry_accepting(&asked);
     parked.finish(id);
 }
@@ -159,7 +165,8 @@ fn missing_responses_are_requested_again_and_unknown_keys_ignored() {
     let input_requests = asked.input_requests().clone();
     let key_of = |message: &str| {
         let mut all = input_requests.iter();
-        let found = all.find(|(_, input_request)| input_request["params"]["message"] == message);
+        let found = all
+            .find(|(_, input_request)| own_words(&input_request["params"]["message"]) == message);
         found.unwrap().0.clone()
     };
     let answers = json!({ key_of("a"): accept("a"), "nobody's": accept("x") });
@@ -167,8 +174,8 @@ fn missing_responses_are_requested_again_and_unknown_keys_ignored() {
     let again = parked.gateway.answer(id);
     let (key, input_request) = again.input_request();
     assert_eq!(
-        (key, &input_request["params"]["message"]),
-        (key_of("b").as_str(), &json!("b"))
+        (key, own_words(&input_request["params"]["message"])),
+        (key_of("b").as_str(), "b")
     );
     let id = parked.retry(&again, json!({ key: accept("b") }));
     parked.fake.wait_for_requests("response", 2);
@@ -331,7 +338,7 @@ fn twenty_parked_calls_get_their_own_responses() {
     let mut retries = Vec::new();
     for (name, asked) in names.iter().zip(&asked).rev() {
         let (key, input_request) = asked.input_request();
-        assert_eq!(input_request["params"]["message"], **name);
+        assert_eq!(own_words(&input_request["params"]["message"]), *name);
         let call = json!({ "name": name, "arguments": {} });
         let answers = json!({ key: accept(name) });
         retries.push((name, gateway.retry("tools/call", &call, asked, answers)));

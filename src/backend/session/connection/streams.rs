@@ -9,7 +9,7 @@ use crate::backend::error::BackendError;
 use crate::backend::http::{Endpoint, is_event_stream};
 use crate::backend::stream::{
     NoResponse, Responder, ResponseReader, Resume, ResumeResponse, ServerMessageHandler,
-    StreamItem, StreamRouter, open_get,
+    StreamRouter, open_get,
 };
 use crate::protocol::{Era, Outcome, message};
 
@@ -50,21 +50,25 @@ impl Connection {
         body: Bytes,
         handler: &dyn ServerMessageHandler,
     ) -> Result<Outcome, BackendError> {
-        let mut pending = self.pending.register(attempt.id);
-        let heard = async {
-            while let Some(item) = pending.recv().await {
-                match item {
-                    StreamItem::Answer(answer) => return answer,
-                    StreamItem::Notification(notification) => handler.notification(notification),
+        let mut pending = self.pending.register(attempt.id, attempt.takes());
+        let own_stream = pending.own_stream(handler);
+        let answer = {
+            let heard = async {
+                match pending.response(handler, None).await {
+                    Ok(Some(answer)) => answer,
+                    // Its own stream still is there.
+                    Ok(None) => std::future::pending().await,
+                    Err(idle) => Err(idle),
                 }
+            };
+            tokio::select! {
+                biased;
+                answer = heard => answer,
+                answer = self.exchange(attempt, &self.headers, body, &own_stream) => answer,
             }
-            std::future::pending().await
         };
-        tokio::select! {
-            biased;
-            answer = heard => answer,
-            answer = self.exchange(attempt, &self.headers, body, handler) => answer,
-        }
+        pending.over();
+        answer
     }
 
     /// A reader of a stream of this server that answers no request.
@@ -117,6 +121,7 @@ impl Connection {
     ) -> BackendError {
         let responder = |id, outcome| self.answer(id, outcome);
         let router = StreamRouter {
+            backend: self.backend(),
             pending: &self.pending,
             other: handler,
         };

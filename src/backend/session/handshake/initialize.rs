@@ -14,11 +14,10 @@ use super::refusal;
 use super::search::{No, Offer};
 use crate::backend::error::BackendError;
 use crate::backend::http::Endpoint;
-use crate::backend::session::attempt::fresh_id;
 use crate::backend::session::connection::SESSION_ID;
 use crate::backend::session::http_sse::HttpSseTransport;
 use crate::backend::session::server_profile::Negotiated;
-use crate::backend::stream::{NoopHandler, RefusalBody, ResponseReader};
+use crate::backend::stream::{NoopHandler, RefusalBody, ResponseReader, Takes, fresh_id};
 use crate::protocol::{ClientProfile, Era, Id, LEGACY_VERSIONS, Outcome, RawJson, message};
 
 /// What a server agreed to, and the session id if it set one.
@@ -42,7 +41,7 @@ pub(super) async fn initialize(
     let sent_at = Instant::now();
     let (outcome, session) = match http_sse {
         Some(http_sse) => {
-            let response = http_sse.request(&id, body, None, &NoopHandler, None);
+            let response = http_sse.request(&id, body, None, &NoopHandler, Takes::Nothing, None);
             (response.await.map_err(failed)?, None)
         }
         None => post(endpoint, &id, body, offer).await?,

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::backend::{HttpBackend, ServerMessageHandler};
+use crate::call_report::BackendId;
 use crate::config::{Environment, Overrides, load};
 use crate::dispatch::call_target::{CallTarget, Route};
 use crate::dispatch::exchange::TaskEvent;
@@ -14,30 +15,26 @@ use crate::governance::Admission;
 use crate::protocol::{ClientProfile, Id, Incoming, Notification, Outcome, Request};
 
 struct Bench {
-    backends: Vec<Arc<HttpBackend>>,
+    backend: Arc<HttpBackend>,
     parked_calls: Arc<ParkedCalls>,
     in_flight: Incoming<()>,
     events: mpsc::UnboundedSender<TaskEvent>,
     heard: mpsc::UnboundedReceiver<TaskEvent>,
 }
 
-const ONE: BackendId = BackendId::new(1);
-const TWO: BackendId = BackendId::new(2);
 const PARAMS: &str = r#"{"name":"t"}"#;
 
 impl Bench {
     fn new() -> Self {
-        let url = |name: &str| (name.to_owned(), "http://127.0.0.1:9/".to_owned());
         let flags = Overrides {
-            backends: vec![url("one"), url("two")],
+            backends: vec![("one".into(), "http://127.0.0.1:9/".into())],
             ..Overrides::default()
         };
         let config = load(&flags, &Environment::new("no-such-folder")).unwrap();
-        let backends = config.backends.iter().zip([ONE, TWO]);
-        let backend = |(config, id)| Arc::new(HttpBackend::unsupervised(Arc::clone(config), id));
+        let (config, id) = (Arc::clone(&config.backends[0]), BackendId::new(1));
         let (events, heard) = mpsc::unbounded_channel();
         Self {
-            backends: backends.map(backend).collect(),
+            backend: Arc::new(HttpBackend::unsupervised(config, id)),
             parked_calls: Arc::default(),
             in_flight: Incoming::default(),
             events,
@@ -45,8 +42,8 @@ impl Bench {
         }
     }
 
-    /// A call to this backend in flight, and the key of its request.
-    fn begin(&mut self, backend: BackendId) -> (CallHandle, RequestKey) {
+    /// A call in flight, and the key of its request.
+    fn begin(&mut self) -> (CallHandle, RequestKey) {
         let id = Id::number(self.in_flight.len() as u64);
         let key = self.in_flight.begin(id, ()).unwrap();
         let client = Arc::new(ClientProfile::superset());
@@ -58,7 +55,7 @@ impl Bench {
         let params = RawJson::trusted(PARAMS);
         let target = CallTarget::read("tools/call", &params).unwrap();
         let route = Route {
-            backend: self.backends.iter().find(|it| it.id == backend).unwrap(),
+            backend: &self.backend,
             entry: None,
         };
         let call = BackendCall::new(
@@ -70,17 +67,21 @@ impl Bench {
             client,
             Instant::now(),
         );
-        (self.parked_calls.begin(call, exchange), key)
+        (CallHandle::begin(call, exchange), key)
     }
 
-    /// A parked call: the state it is parked under, and what its backend is answered.
-    async fn waiting(&mut self, method: &'static str) -> (RequestState, JoinHandle<Outcome>) {
-        let (call, key) = self.begin(ONE);
-        let answer = ask(&call.detached, method);
-        assert!(call.detached.next_event().await.is_none());
+    /// A parked call: the state it is parked under, the call, and what its backend is answered.
+    async fn waiting(
+        &mut self,
+        method: &'static str,
+    ) -> (RequestState, Arc<DetachedCall>, JoinHandle<Outcome>) {
+        let (call, key) = self.begin();
+        let detached = Arc::clone(&call.detached);
+        let answer = ask(&detached, method);
+        assert!(detached.next_event().await.is_none());
         let asked = self.parked_calls.park(call, key, fingerprint());
         let asked = asked.unwrap_or_else(|_| panic!("it should wait"));
-        (RequestState::of(&asked).unwrap(), answer)
+        (RequestState::of(&asked).unwrap(), detached, answer)
     }
 }
 
@@ -119,15 +120,13 @@ async fn expiry_answers_open_server_requests_then_cancels_the_call() {
     ] {
         let mut bench = Bench::new();
         let started = Instant::now();
-        let (handle, answer) = bench.waiting(method).await;
-        let detached = bench.parked_calls.only_call_on(ONE).unwrap();
+        let (handle, detached, answer) = bench.waiting(method).await;
         assert_eq!(text(&answer.await.unwrap()), to_client_error);
         let waited = started.elapsed();
         assert!(waited >= ANSWER_TIMEOUT && waited < ANSWER_TIMEOUT + EXPIRY_TIMEOUT);
         detached.ended().await;
         assert!(started.elapsed() <= waited + EXPIRY_TIMEOUT);
         assert!(bench.parked_calls.take(&handle, &fingerprint()).is_none());
-        assert!(bench.parked_calls.running.lock().is_empty());
         let late = ask(&detached, "roots/list").await.unwrap();
         assert!(text(&late).contains("-32601"), "{}", text(&late));
     }
@@ -136,7 +135,7 @@ async fn expiry_answers_open_server_requests_then_cancels_the_call() {
 #[tokio::test(start_paused = true)]
 async fn a_parked_call_is_resumed_once_and_keeps_its_deadline() {
     let mut bench = Bench::new();
-    let (handle, answer) = bench.waiting("roots/list").await;
+    let (handle, _, answer) = bench.waiting("roots/list").await;
     tokio::time::sleep(ANSWER_TIMEOUT - Duration::from_secs(1)).await;
     let other = RequestFingerprint::of("prompts/get", &RawJson::trusted(PARAMS));
     assert!(bench.parked_calls.take(&handle, &other).is_none());
@@ -157,7 +156,7 @@ async fn parked_calls_are_limited() {
     for _ in 0..MAX_PARKED {
         bench.waiting("roots/list").await;
     }
-    let (call, key) = bench.begin(ONE);
+    let (call, key) = bench.begin();
     let answer = ask(&call.detached, "roots/list");
     assert!(call.detached.next_event().await.is_none());
     let goes_on = bench
@@ -179,12 +178,12 @@ async fn parked_calls_are_limited() {
 #[tokio::test(start_paused = true)]
 async fn a_call_is_cancelled_if_its_input_required_was_not_sent() {
     let mut bench = Bench::new();
-    let (call, key) = bench.begin(ONE);
+    let (call, key) = bench.begin();
     let detached = Arc::clone(&call.detached);
     let answer = ask(&detached, "elicitation/create");
     assert!(detached.next_event().await.is_none());
     assert!(bench.parked_calls.park(call, key, fingerprint()).is_ok());
-    let (_, other) = bench.begin(ONE);
+    let (_, other) = bench.begin();
     bench.parked_calls.cancel_parked(other);
     assert!(!answer.is_finished());
     bench.parked_calls.cancel_parked(key);
@@ -195,7 +194,7 @@ async fn a_call_is_cancelled_if_its_input_required_was_not_sent() {
 #[tokio::test(start_paused = true)]
 async fn open_server_requests_of_a_call_are_limited() {
     let mut bench = Bench::new();
-    let (call, _) = bench.begin(ONE);
+    let (call, _) = bench.begin();
     let mut answers: Vec<_> = (0..65).map(|_| ask(&call.detached, "roots/list")).collect();
     let to_client_error = answers.pop().unwrap().await.unwrap();
     assert!(
@@ -207,22 +206,6 @@ async fn open_server_requests_of_a_call_are_limited() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_a_call_that_is_alone_on_its_backend_is_found() {
-    let mut bench = Bench::new();
-    assert!(bench.parked_calls.only_call_on(ONE).is_none());
-    let (first, _) = bench.begin(ONE);
-    let (_elsewhere, _) = bench.begin(TWO);
-    let found = bench.parked_calls.only_call_on(ONE).unwrap();
-    assert!(Arc::ptr_eq(&found, &first.detached));
-    let (second, _) = bench.begin(ONE);
-    assert!(bench.parked_calls.only_call_on(ONE).is_none());
-    let detached = Arc::clone(&second.detached);
-    drop(second);
-    detached.ended().await;
-    assert!(bench.parked_calls.only_call_on(ONE).is_some());
-}
-
-#[tokio::test(start_paused = true)]
 async fn messages_of_an_unattached_call_are_dropped() {
     let mut bench = Bench::new();
     let say = |detached: &DetachedCall, method: &str| {
@@ -231,8 +214,7 @@ async fn messages_of_an_unattached_call_are_dropped() {
             params: Some(RawJson::trusted("{}")),
         });
     };
-    let (_, _answer) = bench.waiting("roots/list").await;
-    let detached = bench.parked_calls.only_call_on(ONE).unwrap();
+    let (_, detached, _answer) = bench.waiting("roots/list").await;
     say(&detached, "notifications/progress");
     assert!(bench.heard.try_recv().is_err());
     // Resource updates go to all subscriptions.
