@@ -232,6 +232,9 @@ Cases without such an answer, each with its test in `tests/evidence/agreement.rs
 | GOAWAY after the request, a reset or a closed connection | if safe | unknown |
 | 401, and the credentials were renewed | once | no |
 | 307 or 308 within the origin, at most three: sent on to the new address, which is another request of the same attempt | by what follows | by what follows |
+
+After 202 or 204 the response may come on the session's stream of GET, where that is read: it is waited for there
+(`tests/field/answers.rs`), and the first row above holds when it can't come.
 ";
 
 /// The page.

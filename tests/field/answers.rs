@@ -16,6 +16,8 @@ const ROWS: &[Row] = rows! {
     "3.05" "an odd id or none on a resumed stream, which may carry other answers" => "never taken", resumed_streams;
     "3.06" "a response with another content type or none" => "taken", content_types;
     "3.07" "a body that is no response with such a type" => "an error that names the type and shows the body", other_bodies;
+    "3.08" "202 or 204, and the answer on the open stream of GET" => "waited for there, within the deadline", answers_on_get;
+    "3.09" "202 or 204 without such a stream, or one that ends for good" => "an error: the call may have run", no_answers_on_get;
 };
 
 #[test]
@@ -262,5 +264,76 @@ fn other_bodies() {
                 );
             }
         }
+    }
+}
+
+/// A call that is answered with this status, and its answer.
+fn taken(backend: &FakeBackend, gateway: &mut TestGateway, status: u16) -> (u64, Value) {
+    backend.on_tool("act", Reply::status(status));
+    let call = gateway.start_call("act", json!({}));
+    let mut answer = text("ran");
+    answer["id"] = backend.next_request("tools/call").message["id"].clone();
+    (call, answer)
+}
+
+fn answers_on_get() {
+    for status in [202, 204] {
+        let backend = FakeBackend::start().tool("act").with_get();
+        let mut gateway = TestGateway::over(&backend);
+        gateway.initialize();
+        let (call, answer) = taken(&backend, &mut gateway, status);
+        // Ids are strict there.
+        let mut others = answer.clone();
+        others["id"] = json!(answer["id"].to_string());
+        backend.request_client(others);
+        backend.request_client(answer);
+        assert_eq!(gateway.answer(call).text(), "ran", "HTTP {status}");
+
+        // The stream ends meanwhile, and is opened again.
+        let (call, answer) = taken(&backend, &mut gateway, status);
+        backend.stream(0).text("retry: 1\n\n");
+        backend.stream(0).end();
+        backend.stream(1).event(&answer);
+        assert_eq!(gateway.answer(call).text(), "ran", "HTTP {status}");
+    }
+}
+
+fn no_answers_on_get() {
+    for status in [202, 204] {
+        let without = FakeBackend::start().tool("act");
+        let mut gateway = TestGateway::over(&without);
+        gateway.initialize();
+        let (call, _) = taken(&without, &mut gateway, status);
+        let got = gateway.answer(call);
+        assert_eq!(
+            got.gateway_error(),
+            ("bad_reply", "unknown", 1),
+            "HTTP {status}"
+        );
+
+        let backend = FakeBackend::start().tool("act").with_get();
+        let mut gateway = TestGateway::with_config(&backend.entry("fake", "timeout_secs = 1"));
+        gateway.initialize();
+        let (call, _) = taken(&backend, &mut gateway, status);
+        let got = gateway.answer(call);
+        assert_eq!(
+            got.gateway_error(),
+            ("deadline", "unknown", 1),
+            "HTTP {status}"
+        );
+
+        let mut gateway = TestGateway::over(&backend);
+        gateway.initialize();
+        let (call, _) = taken(&backend, &mut gateway, status);
+        backend.always("GET", Reply::status(405));
+        let last = backend.stream(backend.streams() - 1);
+        last.text("retry: 1\n\n");
+        last.end();
+        let got = gateway.answer(call);
+        assert_eq!(
+            got.gateway_error(),
+            ("bad_reply", "unknown", 1),
+            "HTTP {status}"
+        );
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::handler::{ResponseSink, ServerMessageHandler};
@@ -31,6 +31,18 @@ pub(in crate::backend) use slot::{OwnStream, Takes};
 pub(in crate::backend) struct PendingRequests {
     by_id: Mutex<HashMap<Id, Arc<ResponseSlot>>>,
     closed: CancellationToken,
+    /// Whether the stream is read now.
+    is_read: watch::Sender<bool>,
+}
+
+/// While it is held, the stream is read.
+#[derive(Debug)]
+pub(in crate::backend) struct ReadGuard<'a>(&'a PendingRequests);
+
+impl Drop for ReadGuard<'_> {
+    fn drop(&mut self) {
+        self.0.is_read.send_replace(false);
+    }
 }
 
 /// The request that a server request belongs to, by what it names.
@@ -80,6 +92,19 @@ impl PendingRequests {
     /// Whether the stream has ended.
     pub(in crate::backend) fn is_closed(&self) -> bool {
         self.closed.is_cancelled()
+    }
+
+    /// The stream is read, or about to be opened again, while the guard is held.
+    pub(in crate::backend) fn read(&self) -> ReadGuard<'_> {
+        self.is_read.send_replace(true);
+        ReadGuard(self)
+    }
+
+    /// Resolves when the stream is not read: no response can come on it.
+    pub(in crate::backend) async fn unread(&self) {
+        let mut is_read = self.is_read.subscribe();
+        // The sender is this one's, so it doesn't close.
+        let _ = is_read.wait_for(|is_read| !is_read).await;
     }
 
     /// Resolves when the stream has ended.

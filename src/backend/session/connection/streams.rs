@@ -43,7 +43,8 @@ impl Connection {
     }
 
     /// The same in a legacy session, where the response may also come on the standalone GET stream:
-    /// some servers write it there if that stream was opened after the request came.
+    /// some servers write it there if that stream was opened after the request came, others always,
+    /// and answer the POST with 202 or 204 (B-L-02).
     pub(super) async fn exchange_or_get_stream(
         &self,
         attempt: &Attempt<'_>,
@@ -61,10 +62,19 @@ impl Connection {
                     Err(idle) => Err(idle),
                 }
             };
-            tokio::select! {
+            let mut heard = std::pin::pin!(heard);
+            let answer = tokio::select! {
                 biased;
-                answer = heard => answer,
+                answer = &mut heard => answer,
                 answer = self.exchange(attempt, &self.headers, body, &own_stream) => answer,
+            };
+            match answer {
+                Err(error) if matches!(attempt.trace.status(), Some(202 | 204)) => tokio::select! {
+                    biased;
+                    answer = heard => answer,
+                    () = self.pending.unread() => Err(error),
+                },
+                answer => answer,
             }
         };
         pending.over();
@@ -130,6 +140,7 @@ impl Connection {
             resume: Some(resume),
             ..self.reading(&router, &responder)
         };
+        let _read = self.pending.read();
         match reading.events(stream).await {
             Err(end) => end,
             Ok(_) => BackendError::BadReply("a response to no pending request".into()),
