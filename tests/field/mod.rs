@@ -7,5 +7,6 @@
 mod definitions;
 mod generated;
 mod handshake;
+mod lists;
 mod schema;
 mod table;
