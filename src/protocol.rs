@@ -21,7 +21,7 @@ pub use error::{Class, Executed, Tally};
 pub(crate) use error::{GatewayData, RpcError};
 pub(crate) use id_remapper::{Incoming, Outgoing, RequestKey};
 pub(crate) use listing::Freshness;
-pub use listing::{Kind, Listing};
+pub use listing::{Kind, Kinds, Listing};
 pub use message::{Id, Notification, Outcome, Request};
 pub(crate) use message::{Inbound, Response};
 pub use raw::RawJson;

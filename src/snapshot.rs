@@ -4,7 +4,7 @@
 //! order, and the results of the four lists, each built once. It must not know requests, nor how a
 //! snapshot is made.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use serde_json::json;
@@ -16,7 +16,7 @@ use crate::catalog::Catalog;
 use crate::config::{Config, GatewayConfig};
 use crate::governance::Admission;
 use crate::protocol::era::modern::{self, ResultStamp};
-use crate::protocol::{Era, Kind, RawJson};
+use crate::protocol::{Era, Kind, Kinds, RawJson};
 
 /// The state that a request is served from. A task keeps the snapshot that it began with.
 #[derive(Debug)]
@@ -33,12 +33,13 @@ pub(crate) struct Snapshot {
     pub(crate) lists: Lists,
     /// The number of the last listing of each backend that has listed in this run.
     pub(crate) listing_numbers: HashMap<BackendId, u64>,
-    /// Backends that have not listed anything yet in this run.
-    pub(crate) unlisted: HashSet<BackendId>,
+    /// The kinds that a backend has not listed yet in this run, for each that has such.
+    pub(crate) unlisted: HashMap<BackendId, Kinds>,
     /// The gateway's `serverInfo` (MCP 2026-07-28, basic, "Per-response protocol fields").
     pub(crate) identity: RawJson,
-    /// Every backend has connected or failed once, or `startup_wait` is over.
-    pub(crate) settled: bool,
+    /// The kinds that every backend has listed, or failed to list, once; all when `startup_wait` is
+    /// over.
+    pub(crate) settled: Kinds,
     /// The gateway is shutting down: a list that still waits is served from the listings so far.
     pub(crate) closing: bool,
 }
@@ -49,13 +50,20 @@ const SMALL_LIST: usize = 256 * 1024;
 /// Receives the current snapshot.
 pub(crate) type Snapshots = watch::Receiver<Arc<Snapshot>>;
 
-/// Waits for a settled snapshot; `None` if the gateway ends before there is one.
-pub(crate) async fn settled(mut snapshots: Snapshots) -> Option<Arc<Snapshot>> {
-    let settled = snapshots.wait_for(|snapshot| snapshot.settled).await;
+/// Waits for a snapshot in which these kinds are settled; `None` if the gateway ends before there is one.
+pub(crate) async fn settled(mut snapshots: Snapshots, kinds: Kinds) -> Option<Arc<Snapshot>> {
+    let is_settled = |snapshot: &Arc<Snapshot>| kinds.without(snapshot.settled).is_empty();
+    let settled = snapshots.wait_for(is_settled).await;
     settled.ok().map(|snapshot| Arc::clone(&snapshot))
 }
 
 impl Snapshot {
+    /// Whether the backend has not listed this kind yet in this run.
+    pub(crate) fn awaits(&self, backend: BackendId, kind: Kind) -> bool {
+        let unlisted = self.unlisted.get(&backend);
+        unlisted.is_some_and(|kinds| kinds.has(kind))
+    }
+
     /// The result of a list request for a client of this era.
     pub(crate) fn list(&self, kind: Kind, era: Era) -> RawJson {
         let list = || RawJson::trusted(self.catalog.list_result(kind, era).clone());

@@ -43,6 +43,8 @@ impl Series {
     pub const STREAM: Self = Self::of_millis(100, 1_000);
     /// Between fetches of lists that change again and again.
     pub const LISTS: Self = Self::of_millis(100, 2_000);
+    /// The same where fetches find no change: at most ten in a minute, the first ones included.
+    pub const UNCHANGED_LISTS: Self = Self::of_millis(400, 12_000);
     /// Between runs of a command that fails to print its secret.
     pub const COMMAND: Self = Self::of_millis(10_000, 300_000);
 

@@ -24,4 +24,4 @@ pub use error::BackendError;
 pub use http_backend::{HttpBackend, SubscribeError, Subscription, shutdown_all, start_all};
 pub use session::{Answer, LevelGuard, State};
 pub use stream::{ServerMessageHandler, sse};
-pub use supervisor::BackendEvent;
+pub use supervisor::{BackendEvent, Incomplete};

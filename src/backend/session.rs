@@ -19,6 +19,7 @@ pub use attempt::{Answer, Attempt};
 pub use connection::Connection;
 pub(super) use handshake::Handshake;
 pub use level_guard::LevelGuard;
+pub(super) use list_refresh::ListsWaiting;
 pub(super) use log_levels::LogLevels;
 pub(super) use resource_demand::{ACKNOWLEDGE_TIMEOUT, Acknowledged, ResourceDemands};
 pub use server_profile::ServerProfile;

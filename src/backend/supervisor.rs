@@ -8,11 +8,12 @@ mod context;
 mod event;
 mod get_stream;
 mod listing;
+mod lists;
 mod pause;
 mod sessions;
 mod subscription_stream;
 mod supervise;
 
 pub(super) use context::BackendContext;
-pub use event::BackendEvent;
+pub use event::{BackendEvent, Incomplete};
 pub(super) use sessions::Sessions;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use super::rejected::MAX_ITEMS;
 use crate::config::{Config, GatewayConfig, NamedTool};
-use crate::protocol::Kind;
+use crate::protocol::{Kind, Kinds};
 pub(super) use claim::Claim;
 use claim::Owner;
 use records::Records;
@@ -59,6 +59,13 @@ impl Names {
         Self {
             tables: Default::default(),
             records: Arc::new(Records::of(config)),
+        }
+    }
+
+    /// Takes over the names of these kinds.
+    pub(crate) fn keep(&mut self, newer: &Self, kinds: Kinds) {
+        for kind in kinds.iter() {
+            self.tables[kind as usize].clone_from(&newer.tables[kind as usize]);
         }
     }
 

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::terminal::Status;
 use crate::backend::session::Connection;
 use crate::backend::{
-    BackendError, BackendEvent, Contacts, HttpBackend, State, shutdown_all, start_all,
+    BackendError, BackendEvent, Contacts, HttpBackend, Incomplete, State, shutdown_all, start_all,
 };
 use crate::budget::Budget;
 use crate::call_report::BackendId;
@@ -20,7 +20,7 @@ use crate::catalog::{
     BackendListing, Built, Catalog, Findings, Names, Pins, Source, UnmatchedRule,
 };
 use crate::config::{Config, Subject};
-use crate::protocol::{ClientProfile, Kind};
+use crate::protocol::{ClientProfile, Kind, Kinds};
 use crate::state::ListingCache;
 
 /// Most backends that the status names.
@@ -50,8 +50,10 @@ pub(super) struct SurveyedBackend {
     has_instructions: bool,
     /// New and changed tools compared to the lock.
     pub(super) findings: Findings,
-    /// The lists that failed.
-    failed_lists: Vec<(Kind, BackendError)>,
+    /// The lists that have come, whole or not.
+    came: Kinds,
+    /// The lists that are not whole.
+    incomplete: Vec<Incomplete>,
 }
 
 impl BackendSurvey {
@@ -147,6 +149,9 @@ impl Receiving<'_> {
         };
         let before = surveyed.is_known.then_some(surveyed.connection.is_ok());
         surveyed.receive(event);
+        if surveyed.waits_for_lists() {
+            return;
+        }
         surveyed.complete(self.config, self.cache.as_ref());
         if before != Some(surveyed.connection.is_ok()) {
             self.status.above(|| (self.changed)(self.config, surveyed));
@@ -162,7 +167,11 @@ impl Receiving<'_> {
                 State::Connecting { .. } | State::Down { .. } => "no answer",
             };
             let secs = timeout.as_secs();
-            surveyed.connection = Err(format!("{what} within {secs} s: try a longer --timeout"));
+            let why = format!("{what} within {secs} s: try a longer --timeout");
+            match &surveyed.connection {
+                Ok(_) => surveyed.miss_lists(secs),
+                Err(_) => surveyed.connection = Err(why),
+            }
             surveyed.complete(self.config, self.cache.as_ref());
             self.status.above(|| (self.changed)(self.config, surveyed));
         }
@@ -190,17 +199,28 @@ impl SurveyedBackend {
             last_contact: None,
             has_instructions: false,
             findings: Findings::default(),
-            failed_lists: Vec::new(),
+            came: Kinds::default(),
+            incomplete: Vec::new(),
         }
     }
 
     fn receive(&mut self, event: BackendEvent) {
         match (event, self.backend.state()) {
-            (BackendEvent::Listed { listing, stale, .. }, State::Ready(connection)) => {
+            (
+                BackendEvent::Listed {
+                    listing,
+                    came,
+                    incomplete,
+                    ..
+                },
+                State::Ready(connection),
+            ) => {
                 self.connection = Ok(connection);
                 self.listing = Some(BackendListing::read(&self.backend.config, &listing));
                 self.last_contact = None;
-                self.failed_lists = stale;
+                self.incomplete.retain(|list| !came.has(list.kind));
+                self.incomplete.extend(incomplete);
+                self.came = self.came.or(came);
             }
             _ => {
                 let why = self.backend.why_down();
@@ -217,6 +237,23 @@ impl SurveyedBackend {
             self.has_instructions = listing.instructions().is_some();
             let mut pins = Pins::new(Arc::clone(&config.lock.lock));
             self.findings = pins.compare(&self.backend.config, listing);
+        }
+    }
+
+    /// Whether it is connected, and some of its lists are still to come.
+    fn waits_for_lists(&self) -> bool {
+        self.connection.is_ok() && !self.came.is_all()
+    }
+
+    /// The lists that have not come in this time are not whole.
+    fn miss_lists(&mut self, secs: u64) {
+        for kind in Kinds::ALL.without(self.came).iter() {
+            let why = format!("no answer within {secs} s: try a longer --timeout");
+            self.incomplete.push(Incomplete {
+                kind,
+                is_partial: false,
+                error: BackendError::Silent(why),
+            });
         }
     }
 
@@ -249,22 +286,17 @@ impl SurveyedBackend {
 
     /// The rules of the config that match none of its tools; empty where these aren't known.
     pub(super) fn unmatched_rules(&self) -> &[UnmatchedRule] {
-        let is_known = self
-            .failed_lists
-            .iter()
-            .all(|(kind, _)| *kind != Kind::Tool)
-            && self.connection.is_ok();
+        let mut incomplete = self.incomplete.iter();
+        let is_known = self.connection.is_ok() && incomplete.all(|list| list.kind != Kind::Tool);
         let listing = self.listing.as_ref().filter(|_| is_known);
         listing.map_or(&[], BackendListing::unmatched_rules)
     }
 
-    /// The lists that failed, each with one line on why.
+    /// The lists that are not whole, each with one line on why.
     pub(super) fn failed_lists(&self) -> impl Iterator<Item = (Kind, String)> {
         let url = &self.backend.config.shown_url;
-        self.failed_lists.iter().map(move |(kind, error)| {
-            let list = kind.list_method();
-            (*kind, format!("{list} failed: {}", error.explain(url)))
-        })
+        let incomplete = self.incomplete.iter();
+        incomplete.map(move |list| (list.kind, list.explain(url)))
     }
 
     /// As the catalog takes it.

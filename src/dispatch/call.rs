@@ -21,7 +21,7 @@ use crate::observe::request_span::RequestSpan;
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::error::{HEADER_MISMATCH, INVALID_PARAMS, code_of};
 use crate::protocol::{
-    Class, Era, Executed, GatewayData, Kind, Outcome, RawJson, Request, RpcError, Tally,
+    Class, Era, Executed, GatewayData, Kind, Kinds, Outcome, RawJson, Request, RpcError, Tally,
 };
 use crate::snapshot::{Snapshot, Snapshots, settled};
 
@@ -34,17 +34,17 @@ pub(super) async fn call(
 ) -> Outcome {
     let begun = Instant::now();
     let method = request.method;
-    let mut snapshot = match settled_in_time(&snapshots, begun).await {
+    let params = request.params.unwrap_or_else(|| RawJson::trusted("{}"));
+    let target = match CallTarget::read(&method, &params) {
+        Ok(target) => target,
+        Err(why) => return RpcError::new(INVALID_PARAMS, format!("{method}: {why}")).into(),
+    };
+    let mut snapshot = match settled_in_time(&snapshots, target.kind, begun).await {
         Ok(snapshot) => snapshot,
         Err(error) => {
             let snapshot = Arc::clone(&snapshots.borrow());
             return to_client_error(error, exchange.client.era, &method, &snapshot);
         }
-    };
-    let params = request.params.unwrap_or_else(|| RawJson::trusted("{}"));
-    let target = match CallTarget::read(&method, &params) {
-        Ok(target) => target,
-        Err(why) => return RpcError::new(INVALID_PARAMS, format!("{method}: {why}")).into(),
     };
     if let Some(listed) = listed_now(&target, &snapshot, &mut snapshots, begun).await {
         snapshot = listed;
@@ -74,17 +74,23 @@ pub(super) async fn call(
     }
 }
 
-/// The first snapshot that calls are served from. Where it takes longer than any call may, no backend
+/// The first snapshot that calls about this kind are served from. Where it takes longer than any call may, no backend
 /// can be told yet.
-async fn settled_in_time(snapshots: &Snapshots, begun: Instant) -> Result<Arc<Snapshot>, RpcError> {
+async fn settled_in_time(
+    snapshots: &Snapshots,
+    kind: Kind,
+    begun: Instant,
+) -> Result<Arc<Snapshot>, RpcError> {
+    // A URI may be listed, or be that of a template.
+    let needed = Kinds::that(|other| other == kind || (other.is_uri() && kind.is_uri()));
     let current = Arc::clone(&snapshots.borrow());
-    if current.settled {
+    if needed.without(current.settled).is_empty() {
         return Ok(current);
     }
     let limits = current.config.backends.iter();
     let limit = limits.map(|backend| backend.longest_timeout()).max();
     let limit = limit.unwrap_or(current.config.gateway.startup_wait);
-    match tokio::time::timeout_at(begun + limit, settled(snapshots.clone())).await {
+    match tokio::time::timeout_at(begun + limit, settled(snapshots.clone(), needed)).await {
         Ok(settled) => settled.ok_or_else(shutting_down),
         Err(_) => Err(not_settled(limit)),
     }
@@ -194,13 +200,13 @@ async fn listed_now(
     }
     let route = target.route(snapshot)?;
     let (backend, id) = (route.backend, route.backend.id);
-    if snapshot.admission.would_refuse(id) {
+    if !snapshot.awaits(id, target.kind) || snapshot.admission.would_refuse(id) {
         return None;
     }
     let listing = async {
         backend.era().await.ok()?;
         tokio::select! {
-            listed = snapshots.wait_for(|snapshot| !snapshot.unlisted.contains(&id)) => {
+            listed = snapshots.wait_for(|snapshot| !snapshot.awaits(id, target.kind)) => {
                 Some(Arc::clone(&*listed.ok()?))
             }
             () = backend.is_down() => None,

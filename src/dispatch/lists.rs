@@ -1,6 +1,6 @@
 //! `tools/list`, `prompts/list`, `resources/list`, `resources/templates/list`.
 //!
-//! Owns how long such a request waits. The results are the snapshot's; it must not know how they are
+//! Owns how long such a request waits: for its own kind of list alone. The results are the snapshot's; it must not know how they are
 //! built.
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::protocol::error::INTERNAL_ERROR;
 use crate::protocol::{Era, Kind, Outcome, Request, RpcError};
 use crate::snapshot::{Snapshot, Snapshots};
 
-/// Serves a list in one page, once the snapshot is settled.
+/// Serves a list in one page, once that kind is settled.
 pub(super) fn list(kind: Kind, request: &Request, era: Era, snapshots: &Snapshots) -> Plan {
     let cursor = request
         .params
@@ -22,7 +22,7 @@ pub(super) fn list(kind: Kind, request: &Request, era: Era, snapshots: &Snapshot
     if cursor.is_some_and(|cursor| cursor.as_str() != "null") {
         return Plan::Reply(unknown_cursor(kind.list_method()).into());
     }
-    let ready = |snapshot: &Arc<Snapshot>| snapshot.settled || snapshot.closing;
+    let ready = move |snapshot: &Arc<Snapshot>| snapshot.settled.has(kind) || snapshot.closing;
     let current = Arc::clone(&snapshots.borrow());
     if ready(&current) && current.lists_at_once(kind, era) {
         return Plan::Reply(Outcome::Result(current.list(kind, era)));

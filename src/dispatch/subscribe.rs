@@ -15,7 +15,7 @@ use crate::backend::Subscription;
 use crate::client::Filter;
 use crate::client::capabilities::tasks_undeclared;
 use crate::protocol::error::INVALID_PARAMS;
-use crate::protocol::{Era, Outcome, RawJson, Request, RpcError, task};
+use crate::protocol::{Era, Kind, Kinds, Outcome, RawJson, Request, RpcError, task};
 use crate::snapshot::{Snapshot, Snapshots, settled};
 
 /// Serves `subscriptions/listen`. The request ends only with its subscription, so that only errors
@@ -34,7 +34,7 @@ pub(super) async fn listen(request: Request, snapshots: Snapshots, exchange: Exc
     // Held for as long as the task runs: dropped, they are withdrawn.
     let mut held = Vec::new();
     if !filter.uris.is_empty()
-        && let Some(snapshot) = settled(snapshots).await
+        && let Some(snapshot) = settled(snapshots, uris()).await
     {
         let uris = std::mem::take(&mut filter.uris);
         let asked = join_all(uris.iter().map(|uri| subscribe_to(uri, &snapshot))).await;
@@ -52,13 +52,18 @@ pub(super) async fn listen(request: Request, snapshots: Snapshots, exchange: Exc
     std::future::pending().await
 }
 
+/// The kinds that say whose a URI is.
+fn uris() -> Kinds {
+    Kinds::that(Kind::is_uri)
+}
+
 /// Serves `resources/subscribe`.
 pub(super) async fn subscribe(
     request: Request,
     snapshots: Snapshots,
     exchange: Exchange,
 ) -> Outcome {
-    let (uri, snapshot) = match (uri_of(&request), settled(snapshots).await) {
+    let (uri, snapshot) = match (uri_of(&request), settled(snapshots, uris()).await) {
         (Ok(uri), Some(snapshot)) => (uri, snapshot),
         (Err(error), _) => return error.into(),
         (_, None) => return shutting_down().into(),

@@ -4,7 +4,10 @@
 //! Owns which methods and members belong to a [`Kind`]. Pure; it must not know how a listing is
 //! fetched or merged.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::contact::Contact;
 use super::raw::RawJson;
@@ -86,6 +89,55 @@ impl Kind {
     }
 }
 
+/// A set of kinds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Kinds([bool; Kind::ALL.len()]);
+
+impl Kinds {
+    /// Every kind.
+    pub(crate) const ALL: Self = Self([true; Kind::ALL.len()]);
+
+    /// The kinds for which this is so.
+    pub(crate) fn that(mut is_so: impl FnMut(Kind) -> bool) -> Self {
+        Self(Kind::ALL.map(&mut is_so))
+    }
+
+    /// Whether the kind is among them.
+    pub(crate) fn has(self, kind: Kind) -> bool {
+        self.0[kind as usize]
+    }
+
+    /// Adds a kind.
+    pub(crate) fn add(&mut self, kind: Kind) {
+        self.0[kind as usize] = true;
+    }
+
+    /// Those of both.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self::that(|kind| self.has(kind) || other.has(kind))
+    }
+
+    /// Those that are not in `other`.
+    pub(crate) fn without(self, other: Self) -> Self {
+        Self::that(|kind| self.has(kind) && !other.has(kind))
+    }
+
+    /// Whether these are all kinds.
+    pub(crate) fn is_all(self) -> bool {
+        self == Self::ALL
+    }
+
+    /// Whether there is none.
+    pub(crate) fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+
+    /// The kinds, in the order of [`Kind::ALL`].
+    pub(crate) fn iter(self) -> impl Iterator<Item = Kind> {
+        Kind::ALL.into_iter().filter(move |kind| self.has(*kind))
+    }
+}
+
 /// What one backend listed, each item byte for byte as received, and what it said of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
@@ -154,6 +206,15 @@ impl Listing {
         &mut self.items[kind as usize]
     }
 
+    /// Adds the items of a kind that it doesn't have, where it has only a part of them.
+    pub(crate) fn complete(&mut self, kind: Kind, others: &[RawJson]) {
+        let key = |item: &RawJson| item.get(kind.key()).map(RawJson::into_bytes);
+        let items = self.items_mut(kind);
+        let has: HashSet<Bytes> = items.iter().filter_map(key).collect();
+        let is_new = |item: &&RawJson| key(item).is_none_or(|key| !has.contains(&key));
+        items.extend(others.iter().filter(is_new).cloned());
+    }
+
     /// The caching hints of all pages of a kind together.
     pub fn freshness(&self, kind: Kind) -> Freshness {
         self.freshness[kind as usize]
@@ -168,6 +229,18 @@ impl Listing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_of_a_list_is_completed_by_what_was_known() {
+        let tool = |name: &str, text: &str| {
+            RawJson::trusted(format!(r#"{{"name":"{name}","description":"{text}"}}"#))
+        };
+        let mut listing = Listing::new(false);
+        *listing.items_mut(Kind::Tool) = vec![tool("a", "new")];
+        listing.complete(Kind::Tool, &[tool("a", "old"), tool("b", "old")]);
+        let expected = [tool("a", "new"), tool("b", "old")];
+        assert_eq!(listing.items(Kind::Tool), expected);
+    }
 
     #[test]
     fn a_list_has_the_shortest_lifetime_of_its_pages() {

@@ -5,7 +5,7 @@
 //! [`Builder`] is moved there with its [`Order`], and comes back in the [`BuildOutput`]. It must not know
 //! when a snapshot is wanted, nor how it is used.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::catalog::{self, BackendListing, Catalog, Names, RejectReason, Source,
 use crate::config::{BackendConfig, Config};
 use crate::governance::Admission;
 use crate::observe::logs::panic_text;
-use crate::protocol::{Kind, Listing, Notification, RawJson};
+use crate::protocol::{Kind, Kinds, Listing, Notification, RawJson};
 use crate::snapshot::{Backends, Lists, Snapshot, identity};
 use crate::state::{CachedListings, StateStore, age};
 
@@ -54,13 +54,14 @@ pub(super) struct Builder {
 pub(super) struct Order {
     /// The listings that came since the last order.
     pub(super) listed: Vec<Listed>,
-    /// The kinds that each backend has listed in this run.
-    pub(super) fetched: HashMap<BackendId, HashSet<Kind>>,
+    /// The kinds that each backend has listed whole in this run.
+    pub(super) fetched: HashMap<BackendId, Kinds>,
     /// The number of the last listing of each backend that has listed in this run.
     pub(super) numbers: HashMap<BackendId, u64>,
-    /// Backends that have listed nothing in this run.
-    pub(super) unlisted: HashSet<BackendId>,
-    pub(super) settled: bool,
+    /// The kinds that backends have not listed in this run.
+    pub(super) unlisted: HashMap<BackendId, Kinds>,
+    /// The kinds that wait for no backend any more.
+    pub(super) settled: Kinds,
     pub(super) closing: bool,
 }
 
@@ -139,7 +140,7 @@ impl Builder {
         } = order;
         for listed in listed {
             let id = listed.backend;
-            let kinds = fetched.get(&id);
+            let kinds = fetched.get(&id).copied().unwrap_or_default();
             let read = || self.read(id, listed.listing, kinds);
             if let Err(panic) = catch_unwind(AssertUnwindSafe(read)) {
                 failed.push((id, panic_text(&*panic).to_owned()));
@@ -158,7 +159,7 @@ impl Builder {
                 notifications,
             }
         };
-        let published = match settled || closing {
+        let published = match closing || !settled.is_empty() {
             true => catch_unwind(AssertUnwindSafe(snapshot)).ok(),
             false => None,
         };
@@ -171,32 +172,35 @@ impl Builder {
     }
 
     /// An empty snapshot, before anything is known.
-    pub(super) fn first(&mut self, unlisted: HashSet<BackendId>, settled: bool) -> Arc<Snapshot> {
+    pub(super) fn first(
+        &mut self,
+        unlisted: HashMap<BackendId, Kinds>,
+        settled: bool,
+    ) -> Arc<Snapshot> {
         let none = HashMap::new();
+        let settled = Kinds::that(|_| settled);
         let snapshot = self.snapshot(&none, HashMap::new(), unlisted, settled, false);
         let snapshot = Arc::new(snapshot);
         self.last = Some(Arc::clone(&snapshot));
         snapshot
     }
 
-    fn read(&mut self, id: BackendId, mut listing: Arc<Listing>, fetched: Option<&HashSet<Kind>>) {
+    fn read(&mut self, id: BackendId, mut listing: Arc<Listing>, fetched: Kinds) {
         let Some(config) = self.config_of(id) else {
             return;
         };
-        let missing = |kind: &Kind| fetched.is_none_or(|fetched| !fetched.contains(kind));
-        let missing: Vec<Kind> = Kind::ALL.into_iter().filter(missing).collect();
-        if missing.is_empty() {
+        if fetched.is_all() {
             self.cached.forget(id);
         } else if let Some(cached) = self.cached.get(id, &config.name) {
             let whole = Arc::make_mut(&mut listing);
-            for kind in missing {
-                *whole.items_mut(kind) = cached.listing.items(kind).to_vec();
+            for kind in Kinds::ALL.without(fetched).iter() {
+                whole.complete(kind, cached.listing.items(kind));
             }
         }
         let mut read = BackendListing::read(&config, &listing);
         drop(listing);
         self.state.keep(&config, &Arc::new(read.take_cleaned()));
-        if fetched.is_some_and(|fetched| fetched.contains(&Kind::Tool)) {
+        if fetched.has(Kind::Tool) {
             self.rule_check.check(&config.name, &read);
         }
         let checked = self.pin_check.check(&config, read);
@@ -232,19 +236,19 @@ impl Builder {
         Some(Arc::clone(&backend.config))
     }
 
-    /// Until settled, names are assigned anew each time, so that they follow config order and not the
+    /// Until a kind is settled, its names are assigned anew each time, so that they follow config order and not the
     /// order of connecting; from then on an owner keeps its name.
     fn snapshot(
         &mut self,
-        fetched: &HashMap<BackendId, HashSet<Kind>>,
+        fetched: &HashMap<BackendId, Kinds>,
         numbers: HashMap<BackendId, u64>,
-        unlisted: HashSet<BackendId>,
-        settled: bool,
+        unlisted: HashMap<BackendId, Kinds>,
+        settled: Kinds,
         closing: bool,
     ) -> Snapshot {
         let has_fetched_tools = |id| {
             let kinds = fetched.get(&id);
-            kinds.is_some_and(|kinds| kinds.contains(&Kind::Tool))
+            kinds.is_some_and(|kinds| kinds.has(Kind::Tool))
         };
         let sources: Vec<Source<'_>> = self
             .backends
@@ -257,15 +261,15 @@ impl Builder {
             })
             .collect();
         let built = Catalog::build(&self.config.gateway, &sources, &self.names);
-        if settled {
-            self.names = built.catalog.names().clone();
-        }
-        self.pin_check.write(settled.then_some(&self.names));
+        self.names.keep(built.catalog.names(), settled);
+        let has_tools = settled.has(Kind::Tool);
+        self.pin_check.write(has_tools.then_some(&self.names));
         self.report(&built);
-        if settled {
+        if has_tools {
             self.advise(&built.catalog);
-            self.report_takeovers(built.takeovers);
         }
+        let takeovers = built.takeovers.into_iter();
+        self.report_takeovers(takeovers.filter(|takeover| settled.has(takeover.kind)));
         Snapshot {
             config: Arc::clone(&self.config),
             backends: self.backends.clone(),
@@ -280,7 +284,7 @@ impl Builder {
         }
     }
 
-    fn report_takeovers(&mut self, takeovers: Vec<Takeover>) {
+    fn report_takeovers(&mut self, takeovers: impl Iterator<Item = Takeover>) {
         for takeover in takeovers {
             if self.reported.report_takeover_once(&takeover) {
                 tracing::warn!(

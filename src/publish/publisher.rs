@@ -4,7 +4,7 @@
 //! is read at once; a large one on another thread, while the last snapshot is served and further
 //! events are gathered. It must not know how a listing was fetched, nor how a snapshot is used.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::builder::{BuildOutput, Builder, Listed, Order, Publication};
-use crate::backend::{BackendError, BackendEvent, HttpBackend};
+use crate::backend::{BackendEvent, HttpBackend};
 use crate::call_report::BackendId;
 use crate::config::Config;
 use crate::governance::Admission;
-use crate::protocol::{Kind, Listing};
+use crate::protocol::{Kinds, Listing};
 use crate::snapshot::{Backends, Snapshot};
 use crate::state::{CachedListings, StateStore};
 use crate::sync::Mutex;
@@ -55,17 +55,27 @@ enum PublisherEvent {
     Close,
 }
 
+/// The lists of one event.
+#[derive(Debug, Clone, Copy)]
+struct Came {
+    all: Kinds,
+    /// Those that are not known to lack anything.
+    whole: Kinds,
+}
+
 /// The state of one backend.
 #[derive(Debug, Default)]
 struct Part {
-    /// It has connected or failed once.
-    reported: bool,
+    /// The lists that have come or failed once; all of them after a failed connection attempt.
+    reported: Kinds,
+    /// The lists that have come, whole or not.
+    listed: Kinds,
     /// Its last connection attempt failed.
     is_down: bool,
     /// The number of its last listing in this run.
     number: Option<u64>,
-    /// The lists that were fetched in this run.
-    fetched: HashSet<Kind>,
+    /// The lists that were fetched whole in this run.
+    fetched: Kinds,
     /// Bytes of its last listing.
     bytes: usize,
 }
@@ -88,7 +98,7 @@ impl Publisher {
         let settled = backends.is_empty();
         let (backends, admission) = (Backends::new(backends), Arc::new(admission));
         let mut builder = Builder::new(config, backends.clone(), Arc::clone(&admission), state);
-        let first = builder.first(parts.keys().copied().collect(), settled);
+        let first = builder.first(parts.keys().map(|id| (*id, Kinds::ALL)).collect(), settled);
         let publisher = Self {
             parts,
             builder: Some(builder),
@@ -143,7 +153,7 @@ impl Publisher {
             PublisherEvent::Settle => self.settled = true,
             PublisherEvent::Close => self.closing = true,
         }
-        if !self.settled && self.parts.values().all(|part| part.reported) {
+        if self.settled_kinds().is_all() {
             self.settled = true;
         }
     }
@@ -154,12 +164,17 @@ impl Publisher {
                 backend,
                 number,
                 listing,
-                stale,
+                came,
+                incomplete,
                 taken,
-            } => self.listed(backend, number, listing, &stale, taken),
+            } => {
+                let whole = Kinds::that(|kind| incomplete.iter().all(|list| list.kind != kind));
+                let came = Came { all: came, whole };
+                self.listed(backend, number, listing, came, taken);
+            }
             BackendEvent::Down { backend } => {
                 if let Some(part) = self.parts.get_mut(&backend) {
-                    part.reported = true;
+                    part.reported = Kinds::ALL;
                     part.is_down = true;
                 }
             }
@@ -173,18 +188,19 @@ impl Publisher {
         backend: BackendId,
         number: u64,
         listing: Arc<Listing>,
-        stale: &[(Kind, BackendError)],
+        came: Came,
         taken: oneshot::Sender<()>,
     ) {
         let Some(part) = self.parts.get_mut(&backend) else {
             return;
         };
-        let fetched = |kind: &Kind| stale.iter().all(|(stale, _)| stale != kind);
-        part.fetched.extend(Kind::ALL.into_iter().filter(fetched));
-        part.reported = true;
+        let whole = Kinds::that(|kind| came.all.has(kind) && came.whole.has(kind));
+        part.fetched = part.fetched.or(whole);
+        part.reported = part.reported.or(came.all);
+        part.listed = part.listed.or(came.all);
         part.number = Some(number);
         // What is missing in it may be taken from an earlier run.
-        let is_whole = part.fetched.len() == Kind::ALL.len();
+        let is_whole = part.fetched.is_all();
         part.bytes = listing.bytes() + if is_whole { 0 } else { part.bytes };
         if std::mem::take(&mut part.is_down) {
             self.admission.reached(backend);
@@ -198,7 +214,13 @@ impl Publisher {
         });
     }
 
-    /// Whether every backend has connected or failed once, or `startup_wait` is over.
+    /// The kinds that need not wait for a backend any more.
+    fn settled_kinds(&self) -> Kinds {
+        let reported = |kind| self.parts.values().all(|part| part.reported.has(kind));
+        Kinds::that(|kind| self.settled || reported(kind))
+    }
+
+    /// Whether every backend has listed or failed once, or `startup_wait` is over.
     pub(crate) fn is_settled(&self) -> bool {
         self.settled
     }
@@ -206,7 +228,7 @@ impl Publisher {
     /// Builds what is to be built: at once if that is little, else on another thread, which
     /// [`built`](Self::built) waits for.
     pub(crate) fn start(&mut self) -> Option<BuildOutput> {
-        let publishes = self.changed && (self.settled || self.closing);
+        let publishes = self.changed && (self.closing || !self.settled_kinds().is_empty());
         if !publishes && self.listed.is_empty() {
             return None;
         }
@@ -239,22 +261,21 @@ impl Publisher {
     fn order(&mut self) -> Order {
         let parts = || self.parts.iter();
         Order {
-            fetched: parts()
-                .map(|(id, part)| (*id, part.fetched.clone()))
-                .collect(),
+            fetched: parts().map(|(id, part)| (*id, part.fetched)).collect(),
             numbers: parts()
                 .filter_map(|(id, part)| Some((*id, part.number?)))
                 .collect(),
             unlisted: self.unlisted(),
-            settled: self.settled,
+            settled: self.settled_kinds(),
             closing: self.closing,
             listed: std::mem::take(&mut self.listed),
         }
     }
 
-    fn unlisted(&self) -> HashSet<BackendId> {
-        let unlisted = self.parts.iter().filter(|(_, part)| part.number.is_none());
-        unlisted.map(|(id, _)| *id).collect()
+    fn unlisted(&self) -> HashMap<BackendId, Kinds> {
+        let unlisted = |part: &Part| Kinds::ALL.without(part.listed);
+        let all = self.parts.iter().map(|(id, part)| (*id, unlisted(part)));
+        all.filter(|(_, kinds)| !kinds.is_empty()).collect()
     }
 
     /// Waits for what is being built on another thread.

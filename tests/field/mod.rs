@@ -8,5 +8,6 @@ mod answers;
 mod definitions;
 mod generated;
 mod handshake;
+mod lists;
 mod schema;
 mod table;

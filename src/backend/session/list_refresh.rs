@@ -22,8 +22,8 @@ impl ListRefresh {
     }
 
     /// Those to notify when the fetch that begins now is done.
-    pub(in crate::backend) fn take(&self) -> Waiting<'_> {
-        Waiting {
+    pub(in crate::backend) fn take(&self) -> ListsWaiting<'_> {
+        ListsWaiting {
             refresh: self,
             senders: mem::take(&mut self.waiting.lock()),
         }
@@ -41,12 +41,12 @@ impl ListRefresh {
 /// Those who wait for a fetch. If it is dropped before the fetch is done, as when the connection is
 /// lost, they wait for the next.
 #[derive(Debug)]
-pub(in crate::backend) struct Waiting<'a> {
+pub(in crate::backend) struct ListsWaiting<'a> {
     refresh: &'a ListRefresh,
     senders: Vec<oneshot::Sender<u64>>,
 }
 
-impl Waiting<'_> {
+impl ListsWaiting<'_> {
     /// The lists have been fetched; the listing has this number.
     pub(in crate::backend) fn done(mut self, number: u64) {
         for sender in mem::take(&mut self.senders) {
@@ -56,7 +56,7 @@ impl Waiting<'_> {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for ListsWaiting<'_> {
     fn drop(&mut self) {
         self.refresh.waiting.lock().append(&mut self.senders);
     }

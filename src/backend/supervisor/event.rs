@@ -6,21 +6,45 @@ use tokio::sync::oneshot;
 
 use crate::backend::error::BackendError;
 use crate::call_report::BackendId;
-use crate::protocol::{Era, Kind, Listing, Notification, Outcome, Request};
+use crate::protocol::{Era, Kind, Kinds, Listing, Notification, Outcome, Request};
+
+/// A list that could not be fetched whole.
+#[derive(Debug, Clone)]
+pub struct Incomplete {
+    /// Which list.
+    pub kind: Kind,
+    /// Some pages were read; the rest is as at last contact.
+    pub is_partial: bool,
+    /// Why the rest could not be fetched.
+    pub error: BackendError,
+}
+
+impl Incomplete {
+    /// In one line; `url` is the backend's, without secrets.
+    pub fn explain(&self, url: &str) -> String {
+        let (list, why) = (self.kind.list_method(), self.error.explain(url));
+        match self.is_partial {
+            true => format!("{list} is not whole: {why}"),
+            false => format!("{list} failed: {why}"),
+        }
+    }
+}
 
 /// Something that happened with a backend outside of calls.
 #[derive(Debug)]
 pub enum BackendEvent {
-    /// It is connected and has listed.
+    /// It is connected, and some of its lists have come.
     Listed {
         /// Which backend.
         backend: BackendId,
         /// Which listing of its primary session, counted from 1.
         number: u64,
-        /// All kinds; those that failed are as at last contact.
+        /// All kinds; those that failed or are still to come are as at last contact.
         listing: Arc<Listing>,
-        /// The lists that failed, and why.
-        stale: Vec<(Kind, BackendError)>,
+        /// The lists that came since the last event, whole or not.
+        came: Kinds,
+        /// Those of them that are not whole, and why.
+        incomplete: Vec<Incomplete>,
         /// To be dropped when the listing is in use, or never will be: the lists are not fetched again
         /// before.
         taken: oneshot::Sender<()>,

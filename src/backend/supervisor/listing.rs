@@ -6,8 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
-
+use super::event::Incomplete;
 use crate::backend::backoff::jitter;
 use crate::backend::error::BackendError;
 use crate::backend::retry::{Attempts, Replay, RetryBudget, RetryDecision};
@@ -27,84 +26,100 @@ const SMALL_PAGE: usize = 32 * 1024;
 /// Time for one page, retries included.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// All lists of the kinds that the server declared, fetched concurrently. A list that fails stays
-/// as it is in `last`, and its error is returned beside.
+/// A list, as far as it was fetched.
+#[derive(Debug)]
+pub(super) struct Fetched {
+    pub(super) kind: Kind,
+    pub(super) items: Vec<RawJson>,
+    freshness: Freshness,
+    /// Why it is not whole, if it is not. With items, they are those of the pages before.
+    pub(super) incomplete: Option<Incomplete>,
+}
+
+/// Fetches one list. After an error of a later page, what was read counts.
 pub(super) async fn fetch(
     connection: &Arc<Connection>,
     client: &ClientProfile,
     retries: u32,
-    last: &Listing,
-) -> (Listing, Vec<(Kind, BackendError)>) {
-    let declared = Kind::ALL
-        .into_iter()
-        .filter(|kind| connection.server.lists(*kind));
-    let lists = join_all(
-        declared.map(|kind| async move { (kind, pages(connection, client, retries, kind).await) }),
-    );
-    let param_headers = connection.era == Era::Modern;
-    let (mut listing, mut failed) = (Listing::new(param_headers), Vec::new());
-    listing
-        .instructions
-        .clone_from(&connection.server.instructions);
-    listing.contact.clone_from(&connection.contact);
-    for (kind, list) in lists.await {
-        let (items, freshness) = list.unwrap_or_else(|error| {
-            failed.push((kind, error));
-            (last.items(kind).to_vec(), Freshness::default())
-        });
-        *listing.items_mut(kind) = items;
-        listing.set_freshness(kind, freshness);
+    kind: Kind,
+) -> Fetched {
+    let mut list = List::new(kind, connection.era);
+    let error = match pages(connection, client, retries, &mut list).await {
+        Ok(()) => None,
+        Err(error) => Some(error),
+    };
+    Fetched {
+        kind,
+        incomplete: error.map(|error| Incomplete {
+            kind,
+            is_partial: list.freshness.is_some(),
+            error,
+        }),
+        items: list.items.items,
+        freshness: list.freshness.unwrap_or_default(),
     }
-    (listing, failed)
 }
 
+/// Puts a list that was fetched into the listing. Where it is not whole, the rest stays as it was.
+pub(super) fn put(listing: &mut Listing, fetched: Fetched) {
+    let kind = fetched.kind;
+    let before = std::mem::replace(listing.items_mut(kind), fetched.items);
+    if fetched.incomplete.is_some() {
+        listing.complete(kind, &before);
+    }
+    listing.set_freshness(kind, fetched.freshness);
+}
+
+/// Reads the pages into the list, which keeps those before an error.
 async fn pages(
     connection: &Arc<Connection>,
     client: &ClientProfile,
     retries: u32,
-    kind: Kind,
-) -> Result<(Vec<RawJson>, Freshness), BackendError> {
-    let mut list = List::new(kind, connection.era);
+    list: &mut List,
+) -> Result<(), BackendError> {
     loop {
         let page = tokio::time::timeout(
             PAGE_TIMEOUT,
-            page_with_retries(connection, client, retries, kind, list.pages.cursor()),
+            page_with_retries(connection, client, retries, list.kind, list.pages.cursor()),
         )
         .await
         .map_err(|_| BackendError::Deadline {
             sent: true,
             limit: PAGE_TIMEOUT,
         })??;
-        let Some(page) = page else { break };
-        let end;
-        (list, end) = read_page(list, page).await?;
-        match end {
+        let Some(page) = page else { return Ok(()) };
+        match read_page(list, page).await? {
             None => {}
-            Some(ListEnd::Complete) => break,
+            Some(ListEnd::Complete) => return Ok(()),
             Some(ListEnd::LeftOut(why)) => {
                 tracing::warn!(
                     backend = connection.backend(),
-                    list = kind.list_method(),
+                    list = list.kind.list_method(),
                     "{why}"
                 );
-                break;
+                return Ok(());
             }
         }
     }
-    Ok((list.items.items, list.freshness.unwrap_or_default()))
 }
 
 /// Reads a page into the list: a large one on another thread, since a server decides how long that
 /// takes.
-async fn read_page(list: List, page: RawJson) -> Result<(List, Option<ListEnd>), BackendError> {
+async fn read_page(list: &mut List, page: RawJson) -> Result<Option<ListEnd>, BackendError> {
     if page.as_bytes().len() <= SMALL_PAGE {
         return list.read(&page);
     }
-    let reading = tokio::task::spawn_blocking(move || list.read(&page));
-    reading.await.unwrap_or_else(|_| {
+    let mut taken = list.take();
+    let reading = tokio::task::spawn_blocking(move || {
+        let end = taken.read(&page);
+        (taken, end)
+    });
+    let Ok((read, end)) = reading.await else {
         let why = "the page can't be read: please report it";
-        Err(BackendError::BadReply(why.to_owned()))
-    })
+        return Err(BackendError::BadReply(why.to_owned()));
+    };
+    *list = read;
+    end
 }
 
 /// A list, as far as it has been read.
@@ -135,8 +150,13 @@ impl List {
         }
     }
 
+    /// Leaves an empty one in its place.
+    fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::new(self.kind, self.era))
+    }
+
     /// Adds a page; `None` if another one follows.
-    fn read(mut self, page: &RawJson) -> Result<(Self, Option<ListEnd>), BackendError> {
+    fn read(&mut self, page: &RawJson) -> Result<Option<ListEnd>, BackendError> {
         let listed = page.get(self.kind.member());
         let Some(listed) = listed.and_then(|list| first_elements(&list)) else {
             let (list, member) = (self.kind.list_method(), self.kind.member());
@@ -153,7 +173,7 @@ impl List {
             let why = format!(
                 "the server lists {MAX_ITEMS} items or {MAX_BYTES} bytes, or more: the rest is left out"
             );
-            return Ok((self, Some(ListEnd::LeftOut(why))));
+            return Ok(Some(ListEnd::LeftOut(why)));
         }
         let left_out = |why: &str| Some(ListEnd::LeftOut(why.to_owned()));
         let end = match self.pages.advance(page) {
@@ -164,7 +184,7 @@ impl List {
                 left_out("the server's list has too many pages: the rest is left out")
             }
         };
-        Ok((self, end))
+        Ok(end)
     }
 }
 

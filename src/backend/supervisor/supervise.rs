@@ -10,20 +10,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::{Notify, oneshot, watch};
-use tokio::time::Instant;
+use tokio::sync::{Notify, watch};
 
 use super::connection_handler::ConnectionHandler;
 use super::context::BackendContext;
-use super::event::BackendEvent;
+use super::lists::Lists;
 use super::pause::Pauses;
-use super::{get_stream, listing, subscription_stream};
-use crate::backend::backoff::{Backoff, Series, jitter};
+use super::{get_stream, subscription_stream};
 use crate::backend::error::{BackendError, ConnectKind};
 use crate::backend::http::Endpoint;
 use crate::backend::session::{Connection, Handshake, Session, State};
 use crate::observe::logs::panic_text;
-use crate::protocol::{ClientProfile, Contact, Era, Listing};
+use crate::protocol::{ClientProfile, Contact, Era};
 
 /// Longest time for one step of a handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -59,11 +57,8 @@ pub(super) async fn supervise(
         role,
         handler: ConnectionHandler { session, context },
         client,
-        listing: Arc::default(),
-        listings: 0,
+        lists: Lists::new(),
         pauses: Pauses::new(role == Role::Primary),
-        failed_lists: Backoff::new(Series::RECONNECT),
-        changes: Backoff::new(Series::LISTS),
     };
     tokio::select! {
         // What the end interrupts is not reported.
@@ -82,15 +77,8 @@ struct Supervisor {
     contact: Option<Contact>,
     /// No connection was attempted yet.
     is_first: bool,
-    /// As of last contact.
-    listing: Arc<Listing>,
-    /// How many there were.
-    listings: u64,
+    lists: Lists,
     pauses: Pauses,
-    /// Between fetches of lists of which some failed.
-    failed_lists: Backoff,
-    /// Between fetches of lists that change.
-    changes: Backoff,
 }
 
 impl Supervisor {
@@ -219,6 +207,12 @@ impl Supervisor {
             // It has no such stream, or the connection has ended.
             std::future::pending().await
         };
+        let lists = async {
+            match self.role {
+                Role::Primary => self.lists.keep(connection, client, &handler).await,
+                Role::OtherEra => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             () = up => {}
@@ -226,92 +220,8 @@ impl Supervisor {
             () = connection.ended() => session.disconnected(connection),
             why = session.failed() => return Some(why),
             () = server_stream => {}
-            () = self.refresh_lists_on_change(connection, client) => {}
+            () = lists => {}
         }
         None
-    }
-
-    /// Fetches the lists, and again when they change.
-    async fn refresh_lists_on_change(
-        &mut self,
-        connection: &Arc<Connection>,
-        client: &ClientProfile,
-    ) {
-        let session = Arc::clone(&self.handler.session);
-        if self.role == Role::OtherEra {
-            return std::future::pending().await;
-        }
-        loop {
-            let waiting = session.list_refresh.take();
-            let (retry_in, taken) = self.refresh(connection, client).await;
-            waiting.done(self.listings);
-            // The lists are not fetched again before those are in use: no more than these two are kept.
-            let _ = taken.await;
-            let fetched = Instant::now();
-            tokio::select! {
-                () = sleep_if(retry_in) => continue,
-                // A call waits for it: the first is fetched at once.
-                () = session.list_refresh.needed() => {
-                    self.changes.lasted(fetched.elapsed());
-                    match self.changes.waits() {
-                        0 => self.changes.count(),
-                        _ => self.wait_for_more_changes().await,
-                    }
-                }
-                () = session.lists_changed.notified() => {
-                    self.changes.lasted(fetched.elapsed());
-                    self.wait_for_more_changes().await;
-                }
-            }
-            // The fetch that follows covers changes that came meanwhile.
-            let _ = session.lists_changed.notified().now_or_never();
-        }
-    }
-
-    /// Changes that come together are fetched once; while they go on, less and less often.
-    async fn wait_for_more_changes(&mut self) {
-        let delay = self.changes.next_delay(&mut jitter());
-        tokio::time::sleep(delay).await;
-    }
-
-    /// Fetches all lists; returns when to try again if some failed, and what resolves when the listing
-    /// is in use.
-    async fn refresh(
-        &mut self,
-        connection: &Arc<Connection>,
-        client: &ClientProfile,
-    ) -> (Option<Duration>, oneshot::Receiver<()>) {
-        let retries = self.handler.session.config.retries;
-        let (listing, stale) = listing::fetch(connection, client, retries, &self.listing).await;
-        // A client may call as soon as it sees the list.
-        self.handler.session.wait_ready().await;
-        for (kind, error) in &stale {
-            tracing::warn!(
-                backend = self.handler.session.name(), list = kind.list_method(), %error,
-                "a list could not be fetched: the previous listing is kept"
-            );
-        }
-        self.listing = Arc::new(listing);
-        let again = (!stale.is_empty()).then(|| self.failed_lists.next_delay(&mut jitter()));
-        if again.is_none() {
-            self.failed_lists.reset();
-        }
-        self.listings += 1;
-        let (taken, in_use) = oneshot::channel();
-        let _ = self.handler.context.events.send(BackendEvent::Listed {
-            backend: self.handler.context.id,
-            number: self.listings,
-            listing: Arc::clone(&self.listing),
-            stale,
-            taken,
-        });
-        (again, in_use)
-    }
-}
-
-async fn sleep_if(delay: Option<Duration>) {
-    match delay {
-        Some(delay) => tokio::time::sleep_until(Instant::now() + delay).await,
-        None => std::future::pending().await,
     }
 }

@@ -34,7 +34,7 @@ impl CallTarget {
         if let Some(meant) = nearest_name(&self.name, known).filter(|_| !self.kind.is_uri()) {
             message += &format!("; did you mean {meant:?}?");
         }
-        message += &missing(snapshot);
+        message += &missing(snapshot, self.kind);
         let data = GatewayData::new(None, Class::Refused, Tally::NONE);
         let data = match self.kind {
             Kind::Resource => data.about(&self.name),
@@ -45,8 +45,8 @@ impl CallTarget {
 }
 
 /// The backends that are down or haven't listed yet; empty if there are none.
-fn missing(snapshot: &Snapshot) -> String {
-    let is_unlisted = |backend: &HttpBackend| snapshot.unlisted.contains(&backend.id);
+fn missing(snapshot: &Snapshot, kind: Kind) -> String {
+    let is_unlisted = |backend: &HttpBackend| snapshot.awaits(backend.id, kind);
     let missing: Vec<&HttpBackend> = (snapshot.backends.iter())
         .map(AsRef::as_ref)
         .filter(|backend| backend.why_down().is_some() || is_unlisted(backend))

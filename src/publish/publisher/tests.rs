@@ -3,7 +3,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 use super::*;
 use crate::config::{Environment, Overrides, load};
 use crate::governance::Health;
-use crate::protocol::RawJson;
+use crate::protocol::{Kind, RawJson};
 
 const ID: BackendId = BackendId::new(0);
 
@@ -36,7 +36,8 @@ fn listed_as(number: u64, listing: Listing) -> (BackendEvent, oneshot::Receiver<
         backend: ID,
         number,
         listing: Arc::new(listing),
-        stale: Vec::new(),
+        came: Kinds::ALL,
+        incomplete: Vec::new(),
         taken,
     };
     (event, in_use)

@@ -142,5 +142,5 @@ fn versions_in(list: Option<RawJson>) -> Option<Vec<String>> {
 }
 
 fn is_legacy(version: &str) -> bool {
-    LEGACY_VERSIONS.contains(&version.as_str())
+    LEGACY_VERSIONS.contains(&version)
 }

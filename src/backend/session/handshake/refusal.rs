@@ -4,7 +4,8 @@
 
 use super::search::{No, Refusal};
 use crate::protocol::error::{
-    HEADER_MISMATCH, METHOD_NOT_FOUND, MISSING_CAPABILITY, UNSUPPORTED_VERSION, code_of,
+    HEADER_MISMATCH, INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, MISSING_CAPABILITY,
+    PARSE_ERROR, UNSUPPORTED_VERSION, code_of,
 };
 use crate::protocol::{LEGACY_VERSIONS, RawJson};
 
@@ -23,8 +24,11 @@ pub(super) fn read(asked: &str, text: &[u8], error: Option<&RawJson>, status: Op
         named,
         of_version,
         of_request: match code {
-            Some(METHOD_NOT_FOUND) => false,
-            Some(_) => true,
+            // -32000 and its like are words of the server's own, about anything.
+            Some(code) => matches!(
+                code,
+                PARSE_ERROR | INVALID_REQUEST | INVALID_PARAMS | INTERNAL_ERROR
+            ),
             None => error.is_some() || matches!(status, Some(400 | 422)),
         },
         modern: matches!(
@@ -71,6 +75,7 @@ mod tests {
         for (text, status, of_request) in [
             (r#"{"code":-32602,"message":"Invalid params"}"#, None, true),
             (r#"{"code":-32603,"message":"oops"}"#, Some(500), true),
+            (r#"{"code":-32000,"message":"not now"}"#, None, false),
             (r#"{"code":-32601,"message":"no such method"}"#, None, false),
             ("Bad Request", Some(400), true),
             ("Not Found", Some(404), false),

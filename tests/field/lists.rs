@@ -1,0 +1,216 @@
+//! Section 4: lists that come late, in part, or say themselves that they have changed.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::table::{Row, assert_explained, check, rows};
+use crate::common::fake::FakeBackend;
+use crate::common::gate::Gate;
+use crate::common::gateway::TestGateway;
+use crate::common::process;
+use crate::common::reply::Reply;
+
+const ROWS: &[Row] = rows! {
+    "4.01" "a list that takes long or never comes, of any kind" => "the others are there at once, to clients and to calls", slow_lists;
+    "4.02" "a page that fails, after others were read" => "those count, the rest is kept as it was, and asked for again", failed_pages;
+    "4.03" "the same at the start, with a last contact" => "completed by what was listed then", failed_pages_at_start;
+    "4.04" "a list that makes the server say list_changed" => "ten lists in a minute at most, and each real change is seen", self_made_changes;
+    "4.05" "check, with lists that fail or never come" => "the backend is up, the list is named", check_names_lists;
+    "4.06" "a list whose answer says that the session is lost" => "a new session, and all lists", session_lost_by_a_list;
+};
+
+#[test]
+fn section_4_lists() {
+    check(ROWS);
+}
+
+#[test]
+fn section_4_is_explained() {
+    assert_explained("4", ROWS);
+}
+
+const KINDS: [(&str, &str); 4] = [
+    ("tools", "tools/list"),
+    ("prompts", "prompts/list"),
+    ("resources", "resources/list"),
+    ("resourceTemplates", "resources/templates/list"),
+];
+
+/// A server with one item of each kind.
+fn full() -> FakeBackend {
+    let fake = FakeBackend::start().tool("t").prompt("p");
+    fake.resource("res:r").template("res:x/{id}")
+}
+
+fn initialized(config: &str) -> TestGateway {
+    let mut gateway = TestGateway::with_config(config);
+    gateway.initialize();
+    gateway
+}
+
+fn count(gateway: &mut TestGateway, (member, method): (&str, &str)) -> usize {
+    let answer = gateway.ask(method, json!({}));
+    answer.result()[member].as_array().unwrap().len()
+}
+
+/// Longer than a test may take: a list that waits for another one fails.
+const NEVER: &str = "[gateway]\nstartup_wait_ms = 60000\n";
+
+fn slow_lists() {
+    for slow in KINDS {
+        let fake = full();
+        let gate = Gate::new();
+        fake.always(slow.1, Reply::result(json!({ slow.0: [] })).after(&gate));
+        let healthy = FakeBackend::start().tool("other");
+        let config = NEVER.to_owned() + &fake.entry("fake", "") + &healthy.entry("healthy", "");
+        let mut gateway = initialized(&config);
+        let pending = gateway.request(slow.1, json!({}));
+        for other in KINDS.into_iter().filter(|kind| *kind != slow) {
+            let expected = if other.0 == "tools" { 2 } else { 1 };
+            assert_eq!(
+                count(&mut gateway, other),
+                expected,
+                "{} beside {}",
+                other.0,
+                slow.0
+            );
+        }
+        if slow.0 != "tools" {
+            assert_eq!(gateway.call("t", json!({})).text(), "t {}");
+        }
+        if slow.0 != "prompts" {
+            gateway.ask("prompts/get", json!({ "name": "p" })).result();
+        }
+        gate.open();
+        let late = gateway.answer(pending);
+        let others = if slow.0 == "tools" { 1 } else { 0 };
+        assert_eq!(late.result()[slow.0].as_array().unwrap().len(), others);
+    }
+}
+
+/// Page by page; the page at this cursor is refused.
+fn paged(fake: &FakeBackend, cursor: &str, first: &[&str], refusal: Reply) {
+    let tool = |name: &&str| json!({ "name": name, "inputSchema": { "type": "object" } });
+    let tools: Vec<Value> = first.iter().map(tool).collect();
+    fake.on(
+        "tools/list",
+        Reply::result(json!({ "tools": tools, "nextCursor": cursor })),
+    );
+    fake.on("tools/list", refusal);
+}
+
+fn refusals() -> Vec<Reply> {
+    vec![
+        Reply::error(-32602, "Invalid cursor"),
+        Reply::error(-32603, "database is locked"),
+        Reply::status(500),
+        Reply::status(400).body("no"),
+        Reply::reset(),
+        Reply::result(json!({})),
+        Reply::status(200).body("<html>"),
+    ]
+}
+
+fn failed_pages() {
+    for cursor in ["2", ""] {
+        for refusal in refusals() {
+            let fake = FakeBackend::start();
+            paged(&fake, cursor, &["a", "b"], refusal);
+            // The list is whole when it is asked for again.
+            fake.set_tools(&["a", "b", "c"]);
+            let mut gateway = initialized(&fake.entry("fake", "retries = 0"));
+            assert_eq!(gateway.tool_names(), ["a", "b"]);
+            gateway.wait_for_tool("c");
+            assert_eq!(gateway.tool_names(), ["a", "b", "c"]);
+        }
+    }
+    // What was known of the page that fails is kept.
+    let fake = FakeBackend::start().tool("a").tool("b").with_get();
+    let mut gateway = initialized(&fake.entry("fake", "retries = 0"));
+    assert_eq!(gateway.tool_names(), ["a", "b"]);
+    let gate = Gate::new();
+    let refused = Reply::error(-32603, "no");
+    paged(&fake, "2", &["new", "a"], refused);
+    fake.set_tools(&["new"]);
+    fake.on(
+        "tools/list",
+        Reply::result(json!({ "tools": [] })).after(&gate),
+    );
+    fake.notify_clients("notifications/tools/list_changed", json!({}));
+    gateway.wait_for_tool("new");
+    assert_eq!(gateway.tool_names(), ["new", "a", "b"]);
+    gate.open();
+    gateway.list_until(&[]);
+}
+
+fn failed_pages_at_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = FakeBackend::start().tool("a").tool("b");
+    let config = fake.entry("fake", "retries = 0");
+    let mut first = TestGateway::with_state(folder.path(), &config);
+    first.initialize();
+    assert_eq!(first.tool_names(), ["a", "b"]);
+    drop(first);
+    for refusal in refusals() {
+        paged(&fake, "2", &["a"], refusal);
+        fake.always("tools/list", Reply::status(500));
+        let mut gateway = TestGateway::with_state(folder.path(), &config);
+        gateway.initialize();
+        assert_eq!(gateway.tool_names(), ["a", "b"]);
+        assert_eq!(gateway.call("b", json!({})).text(), "b {}");
+    }
+}
+
+fn self_made_changes() {
+    let fake = FakeBackend::start().tool("t").with_get();
+    let mut gateway = initialized(&fake.entry("fake", ""));
+    assert_eq!(gateway.tool_names(), ["t"]);
+    // The first real changes are seen at once, whatever the server says in between.
+    let begun = Instant::now();
+    for seen in 2..=4 {
+        fake.notify_clients("notifications/tools/list_changed", json!({}));
+        fake.wait_for_requests("tools/list", seen);
+    }
+    fake.put_tool("new", json!({}));
+    fake.notify_clients("notifications/tools/list_changed", json!({}));
+    gateway.wait_for_tool("new");
+    fake.put_tool("newer", json!({}));
+    fake.notify_clients("notifications/tools/list_changed", json!({}));
+    let changed = Instant::now();
+    gateway.wait_for_tool("newer");
+    // Not after the wait that unchanged lists had reached.
+    assert!(changed.elapsed() < changed - begun + Duration::from_secs(2));
+}
+
+fn check_names_lists() {
+    let fake = full();
+    fake.always("resources/list", Reply::stall());
+    fake.always("prompts/list", Reply::error(-32603, "no prompts today"));
+    let toml = fake.entry("fake", "retries = 0");
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = process::gateway(&folder, &toml);
+    command.args(["check", "--timeout", "2"]);
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    for expected in [
+        "prompts/list failed",
+        "no prompts today",
+        "resources/list failed",
+        "no answer within 2 s",
+    ] {
+        assert!(text.contains(expected), "{text}");
+    }
+    assert!(!text.contains("tools/list"), "{text}");
+}
+
+fn session_lost_by_a_list() {
+    let fake = FakeBackend::start().tool("t").with_get();
+    let mut gateway = initialized(&fake.entry("fake", ""));
+    assert_eq!(gateway.tool_names(), ["t"]);
+    fake.forget_sessions();
+    fake.put_tool("new", json!({}));
+    fake.notify_clients("notifications/tools/list_changed", json!({}));
+    gateway.wait_for_tool("new");
+    assert_eq!(fake.requests_of("initialize").len(), 2);
+}
