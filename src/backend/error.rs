@@ -308,14 +308,6 @@ impl BackendError {
         }
     }
 
-    /// Whether the server understood the request and refused it.
-    pub(crate) fn is_refusal(&self) -> bool {
-        matches!(
-            self,
-            Self::Handshake(_) | Self::Refused { .. } | Self::BadReply(_) | Self::EraChanged { .. }
-        )
-    }
-
     /// Whether the connection can't be used any more. A server that takes no more requests on an
     /// HTTP/2 connection, or not this one, still knows the session.
     pub(crate) fn ends_connection(&self) -> bool {

@@ -7,5 +7,6 @@
 mod answers;
 mod definitions;
 mod generated;
+mod handshake;
 mod schema;
 mod table;

@@ -29,7 +29,7 @@ use crate::protocol::era::modern::ResultType;
 use crate::protocol::era::{legacy, modern, param_header};
 use crate::protocol::error::{HEADER_MISMATCH, code_of};
 use crate::protocol::{
-    ClientProfile, Era, Executed, Id, LogLevel, Outcome, RawJson, Tally, message, task,
+    ClientProfile, Contact, Era, Executed, Id, LogLevel, Outcome, RawJson, Tally, message, task,
 };
 use crate::sync::Mutex;
 
@@ -59,6 +59,8 @@ pub struct Connection {
     background: TaskTracker,
     /// The log level last set on the server.
     pub(super) level: Mutex<Option<LogLevel>>,
+    /// What is remembered of the handshake.
+    pub(in crate::backend) contact: Option<Contact>,
     /// The era of its messages.
     pub era: Era,
     /// The negotiated protocol version.
@@ -89,6 +91,7 @@ impl Connection {
             pending: PendingRequests::default(),
             background,
             level: Mutex::default(),
+            contact: None,
             era: Era::Modern,
             version: negotiated.version,
             server: negotiated.server,

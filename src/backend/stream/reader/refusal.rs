@@ -13,7 +13,7 @@ use crate::backend::stream::messages::{Unreadable, messages};
 use crate::backend::stream::session_lost::says_session_lost;
 use crate::backend::stream::sse::Decoder;
 use crate::protocol::error::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION, code_of};
-use crate::protocol::{Era, Inbound, Outcome, RawJson};
+use crate::protocol::{Era, Id, Inbound, Outcome, RawJson};
 
 /// The body of such a response, as far as it is read.
 pub(in crate::backend) struct RefusalBody {
@@ -164,8 +164,15 @@ impl RefusalBody {
         self.is_whole && self.responses.iter().all(|response| response.id.is_none())
     }
 
+    /// The response to the request with this id, if it can be read.
+    pub(in crate::backend) fn answer_to(&self, id: &Id) -> Option<Outcome> {
+        let own = |response: &&MessageResponse| response.id.as_ref() == Some(id);
+        let own = self.responses.iter().find(own)?;
+        own.answer.clone().ok()
+    }
+
     /// The first JSON-RPC error in it.
-    fn error(&self) -> Option<&RawJson> {
+    pub(in crate::backend) fn error(&self) -> Option<&RawJson> {
         self.errors(|_| true).next()
     }
 
