@@ -1,4 +1,5 @@
-//! A process with a group of backends: five good ones, or three faulty ones.
+//! A process with a group of backends: five good ones, three faulty ones, or the one that only the second
+//! client calls.
 //!
 //! Prints a name and a URL for each, reads a [`BackendCommand`] a line from stdin, and at its end prints how many
 //! calls ran and how many of them ran twice. The faults are in [`super::faults`].
@@ -42,6 +43,10 @@ const FLAKY: [Kind; 3] = [
     ("flaky-modern", |fake| fake.modern()),
 ];
 
+/// The backend of the second client.
+pub(crate) const QUIET: &str = "quiet";
+const OF_SECOND_CLIENT: [Kind; 1] = [(QUIET, |fake| fake)];
+
 /// A command to the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BackendCommand {
@@ -80,6 +85,7 @@ fn kinds(group: &str) -> &'static [Kind] {
     match group {
         "good" => &GOOD,
         "flaky" => &FLAKY,
+        QUIET => &OF_SECOND_CLIENT,
         _ => &[],
     }
 }

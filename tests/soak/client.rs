@@ -41,6 +41,17 @@ struct Connection {
     cancels: VecDeque<(Instant, u64)>,
 }
 
+/// Sends requests beside those of [`Client`].
+#[derive(Clone)]
+pub(crate) struct Line(Arc<Mutex<Connection>>);
+
+impl Line {
+    pub(crate) fn send(&self, request: impl FnOnce(u64) -> Outgoing) -> Result<()> {
+        let mut connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        connection.send(request)
+    }
+}
+
 /// How the gateway ended.
 pub(crate) struct Ended {
     pub(crate) status: Option<ExitStatus>,
@@ -55,11 +66,13 @@ pub(crate) struct Rate {
     pub(crate) flaky: f64,
 }
 
-/// The two groups of backends.
+/// The groups of backends.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
     pub(crate) good: Vec<&'static str>,
     pub(crate) flaky: Vec<&'static str>,
+    /// The one that only the second client calls.
+    pub(crate) quiet: &'static str,
 }
 
 impl Client {
@@ -96,6 +109,11 @@ impl Client {
         self.child.id()
     }
 
+    /// For requests beside its own.
+    pub(crate) fn line(&self) -> Line {
+        Line(Arc::clone(&self.connection))
+    }
+
     /// Makes the handshake, lists tools, and calls each backend in each era. Then the gateway has all
     /// its sessions.
     pub(crate) fn begin(&self, names: &Names) -> Result<()> {
@@ -107,7 +125,8 @@ impl Client {
         self.send(|id| traffic::plain(id, "tools/list", false, listed))?;
         self.settle();
         for modern in [false, true] {
-            for name in names.good.iter().chain(&names.flaky) {
+            let two = names.good.iter().chain(&names.flaky);
+            for name in two.chain([&names.quiet]) {
                 self.send(|id| traffic::echo(id, name, modern))?;
             }
         }

@@ -1,5 +1,5 @@
 //! The soak test: one gateway, a client of both eras, and eight backends of which three are faulty,
-//! for minutes or hours. `tests/soak/run` starts it; it is not part of `cargo test`.
+//! for minutes or hours; and a second client of a ninth backend, which measures what that costs others. `tests/soak/run` starts it; it is not part of `cargo test`.
 //!
 //! Slices with and without faults alternate, so that other load on the machine affects both alike.
 //! Every slice with faults has every fault, so a fault that slows other backends affects them all.
@@ -19,6 +19,7 @@ mod faults;
 mod processes;
 mod report;
 mod run;
+mod second;
 #[path = "../../benches/support/report/stats.rs"]
 mod stats;
 mod tracker;

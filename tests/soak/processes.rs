@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use super::backends::{BackendCommand, names};
+use super::backends::{BackendCommand, QUIET, names};
 use super::client::Names;
 use super::traffic::FLAKY_TIMEOUT;
 use super::{MAX_MESSAGE, Result};
@@ -84,15 +84,17 @@ pub(crate) fn all_names() -> Names {
     Names {
         good: names("good"),
         flaky: names("flaky"),
+        quiet: QUIET,
     }
 }
 
-/// Writes the config with both groups.
-pub(crate) fn config(good: &Group, flaky: &Group) -> Result<PathBuf> {
+/// Writes the config with all groups. Calls to flaky backends have a short timeout.
+pub(crate) fn config(others: [&Group; 2], flaky: &Group) -> Result<PathBuf> {
     let mut text =
         format!("[gateway]\ntool_names = \"prefixed\"\nmax_message_bytes = {MAX_MESSAGE}\n");
     let timeout = format!("timeout_secs = {FLAKY_TIMEOUT}\n");
-    let entries = good.entries.iter().map(|entry| (entry, ""));
+    let entries = others.into_iter().flat_map(|group| &group.entries);
+    let entries = entries.map(|entry| (entry, ""));
     for ((name, url), more) in entries.chain(flaky.entries.iter().map(|entry| (entry, &*timeout))) {
         text += &format!("\n[[backends]]\nname = \"{name}\"\nurl = \"{url}\"\n{more}");
     }

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use super::common::beside::Measured;
 use super::common::gateway_log::GatewayLog;
 use super::processes::Runs;
 use super::run::Slice;
@@ -186,6 +187,7 @@ impl Outcome {
             line("descriptors", self.descriptors()),
             line("tasks", self.tasks()),
             line("p99 with faulty backends", self.slower()),
+            line("another backend's calls and ping", self.beside()),
             line("no panic", none(self.log.panics)),
             line("the gateway exits successfully", self.ending()),
         ]
@@ -232,6 +234,33 @@ impl Outcome {
         (
             format!("{ratio:.2} × that without faults, {SLOWER} allowed"),
             ratio <= SLOWER,
+        )
+    }
+
+    /// By the bounds of the fault table. Every slice with faults has all of them, so the median is
+    /// what they cost, and not what else the machine did.
+    fn beside(&self) -> (String, bool) {
+        let millis = |millis: f64| Duration::from_secs_f64(millis / 1e3);
+        let p99 = |faulty| self.spread(faulty, |slice| slice.second_p99);
+        let ping = self.spread(true, |slice| slice.longest_ping);
+        let (Some(alone), Some(beside), Some(ping)) = (p99(false), p99(true), ping) else {
+            return ("not measured".into(), false);
+        };
+        let measured = Measured {
+            alone: millis(alone.median),
+            beside: millis(beside.median),
+            ping: millis(ping.median),
+            peak_memory: 0,
+        };
+        let calls = self
+            .slices
+            .iter()
+            .map(|slice| slice.second_count)
+            .sum::<usize>();
+        let worst = format!("worst slice {:.1} ms, {:.1} ms", beside.max, ping.max);
+        (
+            format!("{measured} ({calls} calls; {worst})"),
+            measured.holds() && self.slices.iter().all(|slice| slice.second_count >= 100),
         )
     }
 

@@ -6,12 +6,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Result;
-use super::backends::BackendCommand;
+use super::backends::{BackendCommand, QUIET};
 use super::client::{Client, Ended, Names, Rate};
 use super::common::process::executable;
 use super::faults::{STEP, STEPS};
 use super::processes::{self, Group, Runs};
 use super::report::{IdleSamples, Outcome};
+use super::second::SecondClient;
 use super::stats::percentile;
 use super::watch::{Load, Sample, Shares, Watch};
 
@@ -46,13 +47,16 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The gateway is idle when its number of descriptors is unchanged for so long.
 const STABLE: Duration = Duration::from_secs(2);
 
-/// The durations of calls to good backends in one slice.
+/// The durations of calls to good backends in one slice, and those of the second client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slice {
     pub(crate) faulty: bool,
     pub(crate) p50: Duration,
     pub(crate) p99: Duration,
     pub(crate) count: usize,
+    pub(crate) second_p99: Duration,
+    pub(crate) second_count: usize,
+    pub(crate) longest_ping: Duration,
 }
 
 /// Runs for this long. Returns whether every check passed.
@@ -76,6 +80,7 @@ pub(crate) fn run(duration: Duration) -> Result<bool> {
 struct Backends {
     good: Group,
     flaky: Group,
+    quiet: Group,
     names: Names,
     gateway: PathBuf,
     config: PathBuf,
@@ -84,25 +89,28 @@ struct Backends {
 impl Backends {
     fn start() -> Result<Self> {
         let (good, flaky) = (Group::start("good")?, Group::start("flaky")?);
+        let quiet = Group::start(QUIET)?;
         Ok(Self {
-            config: processes::config(&good, &flaky)?,
+            config: processes::config([&good, &quiet], &flaky)?,
             gateway: executable(),
             names: processes::all_names(),
             good,
             flaky,
+            quiet,
         })
     }
 
     fn close_connections(&mut self) -> Result<()> {
         self.good.tell(BackendCommand::CloseConnections)?;
+        self.quiet.tell(BackendCommand::CloseConnections)?;
         self.flaky.tell(BackendCommand::CloseConnections)
     }
 
     fn end(self) -> Result<Runs> {
-        let (good, flaky) = (self.good.end()?, self.flaky.end()?);
+        let groups = [self.good.end()?, self.flaky.end()?, self.quiet.end()?];
         Ok(Runs {
-            all: good.all + flaky.all,
-            twice: good.twice + flaky.twice,
+            all: groups.iter().map(|runs| runs.all).sum(),
+            twice: groups.iter().map(|runs| runs.twice).sum(),
         })
     }
 }
@@ -138,7 +146,9 @@ impl Soak {
     fn begin(client: Client, backends: Backends) -> Result<Self> {
         client.begin(&backends.names)?;
         let own = std::process::id();
-        let pids = vec![own, client.pid(), backends.good.pid(), backends.flaky.pid()];
+        let groups = [&backends.good, &backends.flaky, &backends.quiet];
+        let mut pids = vec![own, client.pid()];
+        pids.extend(groups.map(Group::pid));
         Ok(Self {
             watch: Watch::new(client.pid()),
             load: Load::of(pids)?,
@@ -193,8 +203,16 @@ impl Soak {
     /// Pairs of slices, with and without faults in alternating order, at one rate.
     fn slices(&mut self, end: Instant) -> Result<()> {
         // An idle gateway has to reopen connections, which is not part of the comparison.
+        let second = SecondClient::start(self.client.line(), self.backends.names.quiet);
+        let timed = self.timed_slices(end, &second);
+        second.end()?;
+        timed
+    }
+
+    fn timed_slices(&mut self, end: Instant, second: &SecondClient) -> Result<()> {
         self.drive(RUN_UP)?;
         self.client.times();
+        second.times();
         self.shares.clear();
         self.watch.samples.clear();
         self.load.shares()?;
@@ -204,7 +222,7 @@ impl Soak {
             let rate = self.rate;
             for faulty in [pair % 2 == 1, pair % 2 == 0] {
                 self.rate = rate;
-                self.slice(faulty)?;
+                self.slice(faulty, second)?;
                 if !self.client.is_healthy() {
                     return Ok(());
                 }
@@ -213,7 +231,7 @@ impl Soak {
         Ok(())
     }
 
-    fn slice(&mut self, faulty: bool) -> Result<()> {
+    fn slice(&mut self, faulty: bool, second: &SecondClient) -> Result<()> {
         let command = if faulty {
             BackendCommand::Faults
         } else {
@@ -221,12 +239,15 @@ impl Soak {
         };
         self.backends.flaky.tell(command)?;
         self.pace(SLICE)?;
-        let mut times = self.client.times();
+        let (mut times, mut beside) = (self.client.times(), second.times());
         self.slices.push(Slice {
             faulty,
             p50: percentile(&mut times, 0.5),
             p99: percentile(&mut times, 0.99),
             count: times.len(),
+            second_p99: percentile(&mut beside.calls, 0.99),
+            second_count: beside.calls.len(),
+            longest_ping: beside.pings.into_iter().max().unwrap_or_default(),
         });
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! faulty backends. It must not know processes or clocks: the caller passes the time of a line.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -23,6 +24,8 @@ pub(crate) struct RequestInfo {
     pub(crate) flaky: bool,
     /// Whether its duration is measured.
     pub(crate) timed: bool,
+    /// Gets the duration of the request.
+    pub(crate) answered: Option<Sender<Duration>>,
     pub(crate) limit: Duration,
     /// The number of requests with this id, of which all but one may be refused.
     pub(crate) copies: u32,
@@ -195,6 +198,9 @@ impl Tracker {
         let late = (took > open.info.limit).then(|| open.info.limit);
         if open.info.timed {
             self.times.push(took);
+        }
+        if let Some(answered) = &open.info.answered {
+            let _ = answered.send(took);
         }
         if open.left == 0 {
             self.pending.remove(&id);

@@ -13,7 +13,7 @@ pub(crate) const FLAKY_TIMEOUT: u64 = 3;
 /// The most that a call to a flaky backend may take.
 const FLAKY_LIMIT: Duration = Duration::from_secs(FLAKY_TIMEOUT + 2);
 /// The most that a call to a good backend may take, including an elicitation.
-const LIMIT: Duration = Duration::from_secs(10);
+pub(crate) const LIMIT: Duration = Duration::from_secs(10);
 
 /// A request of the client, what is expected of it, and what follows it.
 pub(crate) struct Outgoing {
@@ -50,7 +50,7 @@ pub(crate) fn good_request(id: u64, backends: &[&'static str]) -> Outgoing {
         10..13 => to("work").outgoing(Then::Copy),
         13..20 => to("progress").outgoing(Then::Nothing),
         20 => plain(id, "tools/list", modern, Expected::Tool("json__echo")),
-        21 => plain(id, "ping", false, Expected::Result),
+        21 => ping(id),
         22 => {
             let mut outgoing = to("no_such_tool").outgoing(Then::Nothing);
             outgoing.info.expected = Expected::Refusal(-32602);
@@ -119,6 +119,11 @@ pub(crate) fn plain(id: u64, method: &str, modern: bool, expected: Expected) -> 
         info: request_info(expected, "the gateway"),
         then: Then::Nothing,
     }
+}
+
+/// A ping of the gateway itself.
+pub(crate) fn ping(id: u64) -> Outgoing {
+    plain(id, "ping", false, Expected::Result)
 }
 
 /// The handshake.
@@ -190,6 +195,7 @@ fn request_info(expected: Expected, backend: &'static str) -> RequestInfo {
         backend,
         flaky: false,
         timed: false,
+        answered: None,
         limit: LIMIT,
         copies: 1,
     }

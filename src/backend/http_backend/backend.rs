@@ -24,8 +24,6 @@ use crate::transport::http::Pool;
 
 /// Time for all backends together to end their sessions.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
-/// Longest wait for lists that a call needs.
-const REFRESH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One HTTP server, with what all calls to it share.
 #[derive(Debug)]
@@ -152,9 +150,10 @@ impl HttpBackend {
     }
 
     /// Fetches the lists now. The number of the listing when it has been fetched and
-    /// [`BackendEvent::Listed`] has been sent; `None` when that takes longer than ten seconds.
+    /// [`BackendEvent::Listed`] has been sent, however long that takes: the caller has a deadline.
+    /// `None` when the gateway ends.
     pub async fn refresh_lists(&self) -> Option<u64> {
-        self.primary().refresh_lists(REFRESH_TIMEOUT).await
+        self.primary().refresh_lists().await
     }
 
     /// The gateway has panicked on what this server sent: it is down with this reason, and tried again.
@@ -220,5 +219,28 @@ impl HttpBackend {
     /// Ends its sessions and waits for the best-effort messages on their way.
     pub async fn shutdown(&self) {
         join_all(self.sessions.all().map(|session| session.shut_down())).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, Overrides, load};
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_call_limits_how_long_it_waits_for_lists() {
+        let flags = Overrides {
+            backends: vec![("one".into(), "http://127.0.0.1:9/".into())],
+            ..Overrides::default()
+        };
+        let config = load(&flags, &Environment::new("no-such-folder")).unwrap();
+        let config = Arc::clone(&config.backends[0]);
+        let backend = Arc::new(HttpBackend::unsupervised(config, BackendId::new(1)));
+        let waiting = Arc::clone(&backend);
+        let waiting = tokio::spawn(async move { waiting.refresh_lists().await });
+        // A busy machine, a slow server, or lists that change again and again.
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        backend.primary().list_refresh.take().done(7);
+        assert_eq!(waiting.await.unwrap(), Some(7));
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
 use tokio::sync::{Notify, watch};
@@ -230,11 +229,10 @@ impl Session {
         }
     }
 
-    /// Fetches the lists now. The number of the listing when it has been fetched and its event sent;
-    /// `None` when that takes longer than `limit`.
-    pub(in crate::backend) async fn refresh_lists(&self, limit: Duration) -> Option<u64> {
-        let done = tokio::time::timeout(limit, self.list_refresh.wait()).await;
-        done.ok()?.ok()
+    /// Fetches the lists now. The number of the listing when it has been fetched and its event sent,
+    /// however long that takes; `None` when the session is gone.
+    pub(in crate::backend) async fn refresh_lists(&self) -> Option<u64> {
+        self.list_refresh.wait().await.ok()
     }
 
     /// The gateway has panicked about this server outside of its own tasks: it is taken down.
