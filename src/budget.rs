@@ -101,8 +101,8 @@ impl Budget {
     ///
     /// # Errors
     /// [`BudgetExceeded`] if there is no room; the bytes are dropped.
-    pub(crate) fn hold(&self, bytes: Bytes) -> Result<Bytes, BudgetExceeded> {
-        self.hold_times(1, bytes)
+    pub(crate) fn charge_bytes(&self, bytes: Bytes) -> Result<Bytes, BudgetExceeded> {
+        self.charge_times(1, bytes)
     }
 
     /// The same, charged twice: once for the copy that is sent on.
@@ -110,10 +110,10 @@ impl Budget {
     /// # Errors
     /// [`BudgetExceeded`] if there is no room; the bytes are dropped.
     pub(crate) fn charge_with_copy(&self, bytes: Bytes) -> Result<Bytes, BudgetExceeded> {
-        self.hold_times(2, bytes)
+        self.charge_times(2, bytes)
     }
 
-    fn hold_times(&self, times: usize, bytes: Bytes) -> Result<Bytes, BudgetExceeded> {
+    fn charge_times(&self, times: usize, bytes: Bytes) -> Result<Bytes, BudgetExceeded> {
         if counted(bytes.len()) == 0 {
             return Ok(bytes);
         }

@@ -109,7 +109,7 @@ impl CallTrace {
     }
 
     /// The call has left the queue.
-    pub fn mark_queued(&self) {
+    pub(crate) fn mark_queued(&self) {
         self.queued.store(self.now(), Relaxed);
     }
 
@@ -122,13 +122,13 @@ impl CallTrace {
 
     /// The attempt's request is handed to the HTTP client, with a body of this many bytes. From
     /// now on the backend may have it.
-    pub fn mark_sent(&self, bytes: usize) {
+    pub(crate) fn mark_sent(&self, bytes: usize) {
         self.sent.store(self.now(), Relaxed);
         self.bytes_sent.fetch_add(bytes as u64, Relaxed);
     }
 
     /// The attempt's response headers have come, with this HTTP status.
-    pub fn mark_first_byte(&self, status: u16) {
+    pub(crate) fn mark_first_byte(&self, status: u16) {
         self.first_byte.store(self.now(), Relaxed);
         self.status.store(status, Relaxed);
     }

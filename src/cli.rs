@@ -42,6 +42,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     #[allow(clippy::disallowed_methods, reason = "here the runtime starts")]
     let code = runtime.block_on(commands::run(&cli));
+    logs::finish();
     // Don't wait for threads that a resolver or a secret's command still blocks.
     runtime.shutdown_background();
     ExitCode::from(code)

@@ -25,7 +25,7 @@ use crate::protocol::{ClientProfile, Era, Kind, Outcome, RawJson, Request, RpcEr
 use crate::snapshot::Snapshots;
 
 pub(crate) use answer::{Full, cut_off};
-pub(crate) use exchange::{Exchange, ServerRequestId, TaskEvent};
+pub(crate) use exchange::{Exchange, ServerRequestId, TaskEvent, failed};
 pub(crate) use input::{ParkedCalls, relay};
 pub(crate) use plan::Plan;
 pub(crate) use tasks::notice_for_client;

@@ -25,6 +25,16 @@ pub(crate) enum Readers {
     Anyone,
 }
 
+/// Whether anything is at this path. Follows symbolic links.
+pub(crate) fn exists(path: &Path) -> bool {
+    path.exists()
+}
+
+/// Whether a regular file is at this path. Follows symbolic links.
+pub(crate) fn is_file(path: &Path) -> bool {
+    path.is_file()
+}
+
 /// Reads a regular file of at most `max_bytes` bytes; `None` if it does not exist.
 ///
 /// # Errors

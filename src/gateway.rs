@@ -39,7 +39,7 @@ impl Gateway {
                 break;
             }
         }
-        self.cut_off_the_rest();
+        self.abort_remaining();
         self.parked.close().await;
         self.ending
     }
@@ -118,7 +118,7 @@ impl Gateway {
                     .client()
                     .filter(|_| client_era == Era::Legacy);
                 if legacy.is_some() && !self.lifecycle.is_initialized() {
-                    return self.pre_init.hold(unsolicited);
+                    return self.pre_init.push(unsolicited);
                 }
                 relay(unsolicited, legacy, &self.parked, &self.tasks);
             }
@@ -133,23 +133,23 @@ impl Gateway {
         {
             let params = notification.params.as_ref();
             let line = message::notification(&notification.method, params);
-            self.replies.tell(&notification.method, line);
+            self.replies.notify(&notification.method, line);
         }
         for line in self.subscriptions.lines(notification) {
-            self.replies.tell(&notification.method, line);
+            self.replies.notify(&notification.method, line);
         }
     }
 
     fn task(&mut self, event: TaskEvent) {
         match event {
-            TaskEvent::Send { key, line, policy } => self.replies.say(key, line, policy),
+            TaskEvent::Send { key, line, policy } => self.replies.send_for(key, line, policy),
             TaskEvent::Listening { key, filter } => {
                 if let Some(id) = self.replies.id(key) {
                     let acknowledged = self.subscriptions.open(key, id, filter);
                     self.replies.send(acknowledged);
                 }
             }
-            TaskEvent::Subscribed { uri, held } => self.subscriptions.hold(uri, held),
+            TaskEvent::Subscribed { uri, held } => self.subscriptions.set(uri, held),
             TaskEvent::Updated { notification } => self.notice(&notification),
             TaskEvent::ServerRequest {
                 key,
@@ -163,10 +163,12 @@ impl Gateway {
                     request_id,
                     answer,
                 };
-                self.replies.ask(open, &method, params.as_ref());
+                self.replies
+                    .send_server_request(open, &method, params.as_ref());
             }
             TaskEvent::CancelServerRequest { request_id } => {
-                self.replies.withdraw(|open| open.request_id == request_id);
+                self.replies
+                    .cancel_server_requests(|open| open.request_id == request_id);
             }
             TaskEvent::Done { key, .. } if self.replies.get(key).is_none() => {
                 self.parked.cancel_parked(key);
@@ -212,7 +214,7 @@ impl Gateway {
     }
 
     /// Every request still in flight gets its response now.
-    fn cut_off_the_rest(&mut self) {
+    fn abort_remaining(&mut self) {
         let snapshot = self.snapshot();
         for key in self.replies.keys() {
             self.replies.end_task(key);

@@ -7,6 +7,6 @@
 mod admission;
 mod breaker;
 
-pub use admission::Admission;
-pub(crate) use admission::{Permit, Refusal};
+pub(crate) use admission::Permit;
+pub use admission::{Admission, Refusal};
 pub(crate) use breaker::Health;

@@ -89,12 +89,14 @@ pub async fn run(config: Config, io: Io, shutdown: Shutdown) -> ExitReason {
     let (outbox, writer) = write_lines(io.writer, budget.clone());
     let lines = read_lines(io.reader, max_message, budget);
     let mut inputs = Inputs::new(lines, from_backends, shutdown, writer, cached);
+    let log_counts = tokio::spawn(observe::log_gate::report_counts());
     let ending = Gateway::new(lifecycle, publisher, outbox.clone())
         .run(&mut inputs)
         .await;
 
     let tasks = Handle::current().metrics().num_alive_tasks();
     tracing::debug!(target: "sentinel_gateway::run", ?ending, tasks, "the gateway ends");
+    log_counts.abort();
     outbox.close();
     if ending != ExitReason::SecondSignal {
         backend::shutdown_all(&backends).await;

@@ -69,35 +69,26 @@ pub(crate) fn open(config: &Config) -> (StateStore, StateWriter) {
 /// The listings of earlier runs. Each is parsed when it is first needed: nearly all backends
 /// connect, and then none is.
 #[derive(Debug, Default)]
-pub(crate) struct CachedListings(HashMap<BackendId, Cached>);
-
-#[derive(Debug)]
-enum Cached {
-    File(CacheFile),
-    Listing(CachedListing),
+pub(crate) struct CachedListings {
+    files: HashMap<BackendId, CacheFile>,
+    listings: HashMap<BackendId, CachedListing>,
 }
 
 impl CachedListings {
     /// The last listing of a backend, if there is one; `backend` is its name.
     pub(crate) fn get(&mut self, id: BackendId, backend: &str) -> Option<&CachedListing> {
-        let listing = match self.0.remove(&id)? {
-            Cached::File(file) => file.parse(backend)?,
-            Cached::Listing(listing) => listing,
-        };
-        match self
-            .0
-            .entry(id)
-            .insert_entry(Cached::Listing(listing))
-            .into_mut()
+        if let Some(file) = self.files.remove(&id)
+            && let Some(listing) = file.parse(backend)
         {
-            Cached::Listing(listing) => Some(listing),
-            Cached::File(_) => None,
+            self.listings.insert(id, listing);
         }
+        self.listings.get(&id)
     }
 
     /// The listing of a backend is no longer needed.
     pub(crate) fn forget(&mut self, id: BackendId) {
-        self.0.remove(&id);
+        self.files.remove(&id);
+        self.listings.remove(&id);
     }
 }
 
@@ -128,10 +119,12 @@ impl StateStore {
             return ready(CachedListings::default()).boxed();
         };
         let reading = tokio::task::spawn_blocking(move || {
-            let read = |(id, config): (_, Arc<BackendConfig>)| {
-                Some((id, Cached::File(listing_cache.read(&config)?)))
-            };
-            CachedListings(backends.into_iter().filter_map(read).collect())
+            let read =
+                |(id, config): (_, Arc<BackendConfig>)| Some((id, listing_cache.read(&config)?));
+            CachedListings {
+                files: backends.into_iter().filter_map(read).collect(),
+                listings: HashMap::new(),
+            }
         });
         async {
             match tokio::time::timeout(READ_TIMEOUT, reading).await {

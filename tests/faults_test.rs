@@ -26,6 +26,8 @@
 
 mod common;
 
+#[path = "faults/background.rs"]
+mod background;
 #[path = "faults/connect.rs"]
 mod connect;
 #[path = "faults/fixture.rs"]
@@ -135,6 +137,7 @@ fn selected_rows(mut arguments: impl Iterator<Item = String>) -> Vec<&'static Ro
         lifecycle::ROWS,
         retry::ROWS,
         isolation::ROWS,
+        background::ROWS,
         security::ROWS,
     ];
     let rows = sections.into_iter().flatten();

@@ -11,7 +11,6 @@
 )]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-#[allow(dead_code, reason = "each test binary uses a part of it")]
 mod common;
 
 use std::alloc::System;

@@ -264,16 +264,28 @@ impl BackendError {
             Self::Refused {
                 status: 404 | 405, ..
             } => Some("is the path of the url right? it is often /mcp".into()),
+            Self::Redirected { target }
+                if url.starts_with("https:") && target.starts_with("http:") =>
+            {
+                Some("put the final address into url, with https".into())
+            }
             Self::Redirected { .. } => Some("put the final address into url".into()),
             Self::BudgetExceeded { .. } => Some("call less at once, or raise it".into()),
             Self::TooLarge { .. } => Some("raise max_message_bytes if you need it".into()),
+            Self::Unavailable {
+                retry_after: Some(wait),
+                ..
+            }
+            | Self::RateLimited {
+                retry_after: Some(wait),
+            } => Some(format!("try again in {}", seconds(wait))),
             Self::Unavailable { .. } | Self::RateLimited { .. } => Some("try again later".into()),
             _ => None,
         }
     }
 
     /// Whether the server understood the request and refused it.
-    pub fn is_refusal(&self) -> bool {
+    pub(crate) fn is_refusal(&self) -> bool {
         matches!(
             self,
             Self::Handshake(_) | Self::Refused { .. } | Self::BadReply(_) | Self::EraChanged
@@ -281,7 +293,7 @@ impl BackendError {
     }
 
     /// Whether the connection can't be used any more.
-    pub fn ends_connection(&self) -> bool {
+    pub(crate) fn ends_connection(&self) -> bool {
         matches!(
             self,
             Self::SessionLost { .. } | Self::EraChanged | Self::Connect { .. }

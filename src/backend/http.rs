@@ -11,6 +11,7 @@ mod scrub;
 mod transport_error;
 
 pub use credentials::Credentials;
-pub use endpoint::{Endpoint, InFlightGuard, without_secrets};
+pub use endpoint::{Endpoint, InFlightGuard};
+
 pub(super) use media::{Media, is_event_stream};
 pub(super) use transport_error::classify;

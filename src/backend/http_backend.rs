@@ -4,4 +4,4 @@ mod backend;
 mod subscription;
 
 pub use backend::{HttpBackend, shutdown_all, start_all};
-pub use subscription::Subscription;
+pub use subscription::{SubscribeError, Subscription};

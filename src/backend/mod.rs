@@ -3,7 +3,7 @@
 //! Owns everything between "this call goes to that backend" and its outcome. From the bottom up:
 //! [`retry`], [`backoff`] and [`deadline`] are policy without I/O, [`http`] sends, [`stream`] reads,
 //! [`session`] is an initialized connection and its state, [`supervisor`] keeps it connected,
-//! [`call`] makes a call of attempts, and [`http_backend`] has the type that stands for one server.
+//! [`call`] makes a call, which is one or more attempts, and [`http_backend`] has the type that stands for one server.
 //! It must not know the client's ids, the catalog, or that there are other backends.
 
 pub mod backoff;
@@ -11,16 +11,16 @@ pub mod call;
 pub mod deadline;
 pub mod error;
 pub mod http;
-pub mod http_backend;
+pub(crate) mod http_backend;
 pub mod retry;
 pub mod session;
 pub mod stream;
-pub mod supervisor;
+pub(crate) mod supervisor;
 
 pub use call::{Call, Called, ProgressHighWater, ProgressToken};
 pub use deadline::Deadline;
 pub use error::BackendError;
-pub use http_backend::{HttpBackend, Subscription, shutdown_all, start_all};
+pub use http_backend::{HttpBackend, SubscribeError, Subscription, shutdown_all, start_all};
 pub use session::{Answer, LevelGuard, State};
 pub use stream::{ServerMessageHandler, sse};
 pub use supervisor::BackendEvent;

@@ -142,14 +142,33 @@ impl<'a> Attempts<'a> {
 }
 
 /// Reads a `Retry-After` value (RFC 9110, section 10.2.3): seconds, or an HTTP date seen
-/// from `now`, where a past one is zero. `None` for what is neither. Not bounded here.
+/// from `now`, where a past one is zero. Servers also write fractions of a second, which are
+/// rounded up, and the unit. `None` for anything else. Not bounded here.
 pub fn retry_after(value: &HeaderValue, now: SystemTime) -> Option<Duration> {
     let value = value.to_str().ok()?.trim();
-    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
+    if let Some(seconds) = seconds(value) {
+        return Some(Duration::from_secs(seconds));
     }
     let date = httpdate::parse_http_date(value).ok()?;
     Some(date.duration_since(now).unwrap_or(Duration::ZERO))
+}
+
+/// `120`, `1.5`, `2 seconds`: whole seconds, rounded up.
+fn seconds(text: &str) -> Option<u64> {
+    const UNITS: [&str; 5] = ["", "s", "sec", "second", "seconds"];
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.');
+    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let known = UNITS
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(unit.trim()));
+    if !known || !is_digits(whole) || !is_digits(fraction) {
+        return None;
+    }
+    let begun = fraction.bytes().any(|digit| digit != b'0');
+    let whole: u64 = whole.parse().unwrap_or(u64::MAX);
+    Some(whole.saturating_add(begun.into()))
 }
 
 /// The wait that the server asks for, if it is at most 30 s and shorter than the time left.
@@ -190,12 +209,12 @@ impl RetryBudget {
     }
 
     /// Counts a call.
-    pub fn deposit(&self) {
+    pub(crate) fn deposit(&self) {
         self.pay_in(1, Self::CEILING);
     }
 
     /// Takes a retry out, if there is one.
-    pub fn withdraw(&self) -> bool {
+    pub(crate) fn withdraw(&self) -> bool {
         let ticks = self.started.elapsed().as_millis() / Self::TICK_MILLIS;
         let ticks = u64::try_from(ticks).unwrap_or(u64::MAX);
         // `fetch_max` assigns each tick to exactly one caller.

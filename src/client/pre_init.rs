@@ -24,7 +24,7 @@ pub(crate) struct PreInitQueue(Vec<UnsolicitedRequest>);
 
 impl PreInitQueue {
     /// Queues a request, and drops requests that were cancelled meanwhile.
-    pub(crate) fn hold(&mut self, unsolicited: UnsolicitedRequest) {
+    pub(crate) fn push(&mut self, unsolicited: UnsolicitedRequest) {
         self.0.retain(|queued| !queued.answer.is_closed());
         self.0.push(unsolicited);
     }

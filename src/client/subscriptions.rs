@@ -47,7 +47,7 @@ impl Subscriptions {
     }
 
     /// Stores the legacy client's subscription to a resource, or removes it (`None`).
-    pub(crate) fn hold(&mut self, uri: String, held: Option<Subscription>) {
+    pub(crate) fn set(&mut self, uri: String, held: Option<Subscription>) {
         match held {
             Some(held) => self.held.insert(uri, held),
             None => self.held.remove(&uri),

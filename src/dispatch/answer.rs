@@ -8,7 +8,7 @@ use crate::backend::Answer;
 use crate::config::ToolErrors;
 use crate::protocol::era::modern::{ResultStamp, ResultType};
 use crate::protocol::era::{legacy, modern};
-use crate::protocol::error::INTERNAL_ERROR;
+use crate::protocol::error::{INTERNAL_ERROR, INVALID_PARAMS};
 use crate::protocol::{Class, ClientProfile, Era, Executed, GatewayData, Outcome, RpcError};
 use crate::snapshot::Snapshot;
 
@@ -48,6 +48,12 @@ pub(crate) fn cut_off(method: &str, era: Era, snapshot: &Snapshot) -> Outcome {
     let data = GatewayData::new(None, Class::ShuttingDown, Executed::Unknown, 0);
     let error = RpcError::new(INTERNAL_ERROR, message).with_data(data);
     to_client_error(error, era, method, snapshot)
+}
+
+/// The error for a list with a cursor: lists are one page, and give none.
+pub(super) fn unknown_cursor(method: &str) -> RpcError {
+    let message = format!("{method}: unknown cursor; the list is one page");
+    RpcError::new(INVALID_PARAMS, message)
 }
 
 /// The error for a request that the gateway ends before it begins.

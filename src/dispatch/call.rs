@@ -53,7 +53,7 @@ pub(super) async fn call(
     let mut answer = run.on(&snapshot).await;
     if is_header_mismatch(&answer)
         && (is_not_taken(&answer) || run.is_safe(&snapshot))
-        && let Some(fresh) = refetched(&target, &snapshot, &mut snapshots).await
+        && let Some(fresh) = relisted_snapshot(&target, &snapshot, &mut snapshots).await
     {
         snapshot = fresh;
         answer = run.on(&snapshot).await;
@@ -170,7 +170,7 @@ fn is_not_taken(answer: &Result<Answer, RpcError>) -> bool {
 }
 
 /// The snapshot after the backend has listed again (B-M-04).
-async fn refetched(
+async fn relisted_snapshot(
     target: &CallTarget,
     snapshot: &Snapshot,
     snapshots: &mut Snapshots,

@@ -63,7 +63,7 @@ impl CallTarget {
     /// # Errors
     /// What is wrong with the params, for a message.
     pub(super) fn read(method: &str, params: &RawJson) -> Result<Self, String> {
-        let twice = |key: &str| format!("{key:?} stands there twice");
+        let twice = |key: &str| format!("duplicate member {key:?}");
         let [name, uri, reference, task, meta] = params
             .locate_members(["name", "uri", "ref", "task", "_meta"])
             .map_err(twice)?;
@@ -152,7 +152,7 @@ fn referred(params: &RawJson, at: Range<usize>) -> Result<(Kind, Range<usize>), 
     let reference = params.slice(at.clone());
     let [kind, name, uri] = reference
         .locate_members(["type", "name", "uri"])
-        .map_err(|key| format!("{key:?} stands twice in \"ref\""))?;
+        .map_err(|key| format!("duplicate member {key:?} in \"ref\""))?;
     let kind = kind.and_then(|kind| reference.slice(kind).text());
     let (kind, inner) = match kind.as_deref() {
         Some("ref/prompt") => (Kind::Prompt, name),

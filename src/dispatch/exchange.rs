@@ -118,7 +118,7 @@ impl ServerMessageHandler for Exchange {
         if !self.forwards(&method, params.as_ref()) {
             tracing::debug!(
                 method,
-                "a notification that is not the client's business is dropped"
+                "a notification that the client does not support is dropped"
             );
             return;
         }
@@ -218,6 +218,12 @@ impl ClientRequester {
             _ => unanswered(&method),
         }
     }
+}
+
+/// The error for a request whose handler panicked.
+pub(crate) fn failed() -> RpcError {
+    let message = "the gateway failed on this call: please report it";
+    RpcError::new(INTERNAL_ERROR, message)
 }
 
 /// The response for a backend whose request the client did not answer.

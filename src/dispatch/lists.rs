@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 
+use super::answer::unknown_cursor;
 use super::plan::Plan;
-use crate::protocol::error::INVALID_PARAMS;
 use crate::protocol::{Era, Kind, Outcome, Request};
 use crate::snapshot::{Snapshot, Snapshots};
 
@@ -19,11 +19,7 @@ pub(super) fn list(kind: Kind, request: &Request, era: Era, snapshots: &Snapshot
         .as_ref()
         .and_then(|params| params.get("cursor"));
     if cursor.is_some_and(|cursor| cursor.as_str() != "null") {
-        let method = kind.list_method();
-        return Plan::refuse(
-            INVALID_PARAMS,
-            format!("{method}: unknown cursor; the list is one page"),
-        );
+        return Plan::Reply(unknown_cursor(kind.list_method()).into());
     }
     let ready = |snapshot: &Arc<Snapshot>| snapshot.settled || snapshot.closing;
     let answer = move |snapshot: &Snapshot| Outcome::Result(snapshot.list(kind, era));

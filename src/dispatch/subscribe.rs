@@ -8,6 +8,7 @@
 use futures_util::future::join_all;
 
 use super::answer::shutting_down;
+use super::backend_call::admission;
 use super::call_target::CallTarget;
 use super::exchange::{Exchange, TaskEvent};
 use crate::backend::Subscription;
@@ -102,7 +103,11 @@ fn uri_of(request: &Request) -> Result<String, RpcError> {
 async fn subscribe_to(uri: &str, snapshot: &Snapshot) -> Result<Subscription, RawJson> {
     let target = CallTarget::of_resource(uri);
     match target.route(snapshot) {
-        Some(route) => route.backend.subscribe(uri, &snapshot.admission).await,
+        Some(route) => {
+            let backend = route.backend;
+            let subscribed = backend.subscribe(uri, &snapshot.admission).await;
+            subscribed.map_err(|error| admission::not_subscribed(backend, error))
+        }
         None => Err(RawJson::of(&target.unknown(snapshot, Era::Legacy))),
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::answer::{for_client, to_client_error};
+use super::answer::{for_client, to_client_error, unknown_cursor};
 use super::backend_call::{RelatedTaskHandler, admission, progress_token};
 use super::exchange::Exchange;
 use crate::backend::retry::Replay;
@@ -59,8 +59,7 @@ pub(super) async fn list(request: Request, snapshots: Snapshots, exchange: Excha
         .as_ref()
         .and_then(|params| params.get("cursor"));
     if cursor.is_some_and(|cursor| cursor.as_str() != "null") {
-        let why = "tasks/list: unknown cursor; the list is one page";
-        return RpcError::new(INVALID_PARAMS, why).into();
+        return unknown_cursor("tasks/list").into();
     }
     let snapshot = Arc::clone(&snapshots.borrow());
     let listing = snapshot

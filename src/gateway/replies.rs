@@ -129,7 +129,7 @@ impl Replies {
     /// Answers a request, if it is still in flight.
     pub(super) fn finish(&mut self, key: RequestKey, outcome: &Outcome) {
         if let Some((id, pending)) = self.in_flight.finish(key) {
-            self.withdraw(|open| open.key == Some(key));
+            self.cancel_server_requests(|open| open.key == Some(key));
             match (pending.batch, message::response_as_is(&id, outcome)) {
                 (None, Written::Whole(line)) => self.send(line),
                 (None, Written::Parts(parts)) => self.outbox.push_parts(parts),
@@ -172,21 +172,24 @@ impl Replies {
 
     /// Sends a server request to the client, unless the client request that it belongs to is over or
     /// the outbox has no room: it then counts as unanswered.
-    pub(super) fn ask(
+    pub(super) fn send_server_request(
         &mut self,
         open: PendingServerRequest,
         method: &str,
         params: Option<&RawJson>,
     ) {
-        if open.key.is_none_or(|key| self.get(key).is_some()) {
+        let key = open.key;
+        if key.is_none_or(|key| self.get(key).is_some()) {
             let id = self.server_requests.issue(open);
             let line = message::request(&id, method, params);
             if !self.outbox.push_with_policy(line, DropPolicy::Keep) {
-                tracing::warn!(
-                    method,
-                    "a server request is dropped: the byte budget is exhausted"
-                );
                 self.server_requests.settle(&id);
+                RequestSpan::enter(key.and_then(|key| self.span(key)), || {
+                    tracing::warn!(
+                        method,
+                        "a server request is dropped: the byte budget is exhausted"
+                    );
+                });
             }
         }
     }
@@ -199,7 +202,7 @@ impl Replies {
     }
 
     /// Cancels server requests (MCP 2025-11-25, basic/utilities/cancellation).
-    pub(super) fn withdraw(&mut self, which: impl Fn(&PendingServerRequest) -> bool) {
+    pub(super) fn cancel_server_requests(&mut self, which: impl Fn(&PendingServerRequest) -> bool) {
         for (id, _) in self.server_requests.take_where(which) {
             let params = format!(
                 r#"{{"requestId":{},"reason":"an answer is no longer needed"}}"#,
@@ -214,14 +217,14 @@ impl Replies {
     }
 
     /// Sends a line about a request, if it is still in flight.
-    pub(super) fn say(&self, key: RequestKey, line: Bytes, policy: DropPolicy) {
+    pub(super) fn send_for(&self, key: RequestKey, line: Bytes, policy: DropPolicy) {
         if self.get(key).is_some() {
             self.outbox.push_with_policy(line, policy);
         }
     }
 
     /// Sends a notification that belongs to no request.
-    pub(super) fn tell(&self, method: &str, line: Bytes) {
+    pub(super) fn notify(&self, method: &str, line: Bytes) {
         let policy = drop_policy::of_notification(method, &line);
         self.outbox.push_with_policy(line, policy);
     }

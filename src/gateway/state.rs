@@ -13,10 +13,9 @@ use tokio::sync::{mpsc, watch};
 use super::events::Deadlines;
 use super::replies::Replies;
 use crate::client::{Lifecycle, PreInitQueue, Subscriptions};
-use crate::dispatch::{ParkedCalls, TaskEvent};
+use crate::dispatch::{ParkedCalls, TaskEvent, failed};
 use crate::observe::request_span::RequestSpan;
-use crate::protocol::error::INTERNAL_ERROR;
-use crate::protocol::{Outcome, RequestKey, RpcError};
+use crate::protocol::{Outcome, RequestKey};
 use crate::publish::Publisher;
 use crate::snapshot::Snapshot;
 use crate::transport::stdio::Outbox;
@@ -83,13 +82,7 @@ impl Gateway {
             let outcome = AssertUnwindSafe(work)
                 .catch_unwind()
                 .await
-                .unwrap_or_else(|_| {
-                    RpcError::new(
-                        INTERNAL_ERROR,
-                        "the gateway failed on this call: please report it",
-                    )
-                    .into()
-                });
+                .unwrap_or_else(|_| failed().into());
             let _ = tasks.send(TaskEvent::Done { key, outcome });
         };
         let task = RequestSpan::spawn(self.replies.span(key), serving);

@@ -29,7 +29,7 @@ pub(crate) struct Permit {
 
 /// Why a call is refused. `Display` does not include the backend's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub struct Refusal {
     /// Time until the same call may be admitted; `None` if that depends on a call in flight.
     pub(crate) retry_after: Option<Duration>,
     rule: breaker::Refusal,

@@ -10,6 +10,7 @@ use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::log_gate::{self, GateLayer};
 use super::request_span::WithRequest;
 
 /// Starts logging at `level`, or as `RUST_LOG` says, or at info; as text or as one JSON object a
@@ -27,7 +28,9 @@ pub fn start(level: Option<LevelFilter>, json: bool) {
     };
     let ansi = io::IsTerminal::is_terminal(&io::stderr()) && std::env::var_os("NO_COLOR").is_none();
     let lines = fmt::layer().with_ansi(ansi).with_writer(NonBlockingStderr);
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry()
+        .with(filter)
+        .with(GateLayer::of_process());
     // Fails if logging has been started before, as in tests: the first one stays.
     let _ = if json {
         let format = fmt::format().json().flatten_event(true);
@@ -43,6 +46,11 @@ pub fn start(level: Option<LevelFilter>, json: bool) {
     if let Some(error) = bad_variable {
         tracing::warn!(%error, "RUST_LOG is not used: write e.g. RUST_LOG=sentinel_gateway=debug");
     }
+}
+
+/// Writes what the log still has to say: how many lines were left out.
+pub(crate) fn finish() {
+    log_gate::report_all_counts();
 }
 
 fn at(level: LevelFilter) -> Targets {

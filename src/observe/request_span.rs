@@ -1,7 +1,7 @@
 //! The request that a log line belongs to.
 //!
 //! Owns [`RequestSpan`], which the task of a request carries, and [`WithRequest`], which adds it to
-//! every line that the task logs. A span of the `tracing` registry does the same, but costs each
+//! every line that the task logs, and keeps each line within its limit. A span of the `tracing` registry does the same, but costs each
 //! call a tenth of its instructions where nothing is logged. It must not know what is logged.
 
 use std::fmt::{self, Write};
@@ -15,6 +15,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::line_limit::{MAX_LINE, boundary, cut, cut_json};
 use crate::protocol::Id;
 use crate::protocol::raw::quoted;
 
@@ -22,6 +23,10 @@ tokio::task_local! {
     static CURRENT: Option<Arc<RequestSpan>>;
 }
 
+/// Ends colours, which a line may be cut within.
+const RESET: &str = "\u{1b}[0m";
+/// Bytes of what a text line says of its request.
+const MAX_REQUEST: usize = 300;
 /// Bytes of a request's id that log lines show.
 const MAX_SHOWN_ID: usize = 64;
 
@@ -55,9 +60,28 @@ impl RequestSpan {
         tokio::spawn(CURRENT.scope(span, work))
     }
 
+    /// Carries the span of the current task into another one: log lines of `work` name its request.
+    pub(crate) fn carry<F: Future>(work: F) -> impl Future<Output = F::Output> {
+        CURRENT.scope(Self::current(), work)
+    }
+
+    /// Log lines of `work` name the request of `span`.
+    pub(crate) fn enter<R>(span: Option<Arc<Self>>, work: impl FnOnce() -> R) -> R {
+        CURRENT.sync_scope(span, work)
+    }
+
     /// The span of the current task, if it serves a request.
     pub(crate) fn current() -> Option<Arc<Self>> {
         CURRENT.try_with(Option::clone).ok().flatten()
+    }
+
+    /// The backend of the current task's request, if it is known.
+    pub(super) fn current_backend() -> Option<String> {
+        let named = |span: &Option<Arc<Self>>| {
+            let (backend, _) = span.as_ref()?.target.get()?;
+            Some(backend.to_string())
+        };
+        CURRENT.try_with(named).ok().flatten()
     }
 
     /// From now on lines of the current task name the backend, and the tool if it runs one.
@@ -83,10 +107,7 @@ impl RequestSpan {
         if id.len() <= MAX_SHOWN_ID {
             return id.to_owned();
         }
-        let end = (0..=MAX_SHOWN_ID)
-            .rev()
-            .find(|end| id.is_char_boundary(*end));
-        let shown = format!("{}…", &id[..end.unwrap_or_default()]);
+        let shown = format!("{}…", &id[..boundary(id, MAX_SHOWN_ID)]);
         json_string(&shown)
     }
 
@@ -153,25 +174,32 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let Some(span) = RequestSpan::current() else {
-            return self.format.format_event(context, writer, event);
-        };
         let mut line = String::new();
         self.format
             .format_event(context, Writer::new(&mut line), event)?;
-        let line = line.trim_end();
-        match line.strip_suffix('}').filter(|_| self.json) {
-            Some(object) => {
-                write!(writer, "{object},\"request\":")?;
-                span.write_json(&mut writer)?;
-                writeln!(writer, "}}")
+        line.truncate(line.trim_end().len());
+        let span = RequestSpan::current();
+        if self.json {
+            if let Some(span) = span
+                && line.ends_with('}')
+            {
+                line.pop();
+                line.push_str(",\"request\":");
+                span.write_json(&mut line)?;
+                line.push('}');
             }
-            None => {
-                write!(writer, "{line} ")?;
-                span.write_text(&mut writer)?;
-                writeln!(writer)
-            }
+            return writeln!(writer, "{}", cut_json(line, MAX_LINE));
         }
+        let mut request = String::new();
+        if let Some(span) = span {
+            request.push(' ');
+            span.write_text(&mut request)?;
+            cut(&mut request, MAX_REQUEST);
+        }
+        let coloured = writer.has_ansi_escapes();
+        let reset = if coloured { RESET } else { "" };
+        cut(&mut line, MAX_LINE - request.len() - reset.len());
+        writeln!(writer, "{line}{reset}{request}")
     }
 }
 

@@ -15,7 +15,7 @@ impl Shutdown {
 
     /// A shutdown that SIGTERM and SIGINT request or, on Windows, Ctrl-C, Ctrl-Break and closing the
     /// console. SIGHUP is ignored. Must be called within a runtime.
-    pub fn on_signals() -> Self {
+    pub(crate) fn on_signals() -> Self {
         let (request, shutdown) = Self::manual();
         forward(request);
         shutdown

@@ -14,8 +14,9 @@ use crate::catalog::{BackendListing, Change, Findings, Pins};
 use crate::config::{BackendConfig, Config, PinMode};
 use crate::state::StateStore;
 
-/// Most changes of one listing that are logged one by one.
-const MAX_LOGGED: usize = 20;
+/// Most changes of one listing that are logged one by one: more than the log takes in a minute would
+/// be compared in vain.
+const MAX_LOGGED: usize = 10;
 /// Most changes of one tool that are logged in one run.
 const MAX_LOGGED_OF_TOOL: u8 = 3;
 /// Most lines of a diff that are logged.

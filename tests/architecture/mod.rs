@@ -270,3 +270,39 @@ fn modules_are_files_beside_their_folder_and_say_what_they_own() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// Rooms whose lines a backend can cause, at any rate.
+const ABOUT_A_BACKEND: [&str; 3] = ["backend", "governance", "publish"];
+
+#[test]
+fn every_log_line_about_a_backend_names_it() {
+    let mut lines = 0;
+    let mut wrong = Vec::new();
+    for source in read_all() {
+        if !ABOUT_A_BACKEND.contains(&source.room()) {
+            continue;
+        }
+        for (at, _) in source.code.match_indices("tracing::") {
+            let call = &source.code[at..];
+            let Some(open) = call.find("!(").filter(|open| *open < 15) else {
+                continue;
+            };
+            let mut depth = 0;
+            let end = call[open..].find(|c| {
+                depth += i32::from(c == '(') - i32::from(c == ')');
+                depth == 0 && c == ')'
+            });
+            let arguments = &call[..open + end.unwrap()];
+            lines += 1;
+            if !arguments.contains("backend") {
+                wrong.push(format!("{}: {arguments}", source.module));
+            }
+        }
+    }
+    assert!(lines > 20, "only {lines} log lines were read");
+    assert!(
+        wrong.is_empty(),
+        "the number of lines is limited for each backend: name it\n{}",
+        wrong.join("\n")
+    );
+}

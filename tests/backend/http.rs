@@ -87,7 +87,11 @@ fn fault_30_redirects_within_the_origin_are_followed_three_times() {
     assert_eq!((fixture.sent("act"), fixture.bad.runs("act")), (8, 3));
 
     fixture.bad.always_tool("act", redirect(307, "/there"));
-    fixture.expect_error("act", ("refused", "unknown", 1), "over and over");
+    fixture.expect_error(
+        "act",
+        ("refused", "unknown", 1),
+        "one address after the other",
+    );
     assert_eq!((fixture.sent("act"), fixture.bad.runs("act")), (12, 3));
 }
 
@@ -112,7 +116,7 @@ fn fault_30_no_byte_reaches_another_origin() {
         (307, &encrypted, &encrypted),
         (302, "/there", "/there"),
         (300, "/there", "/there"),
-        (307, "http://[", "nowhere that can be read"),
+        (307, "http://[", "an address that can't be read"),
         (307, "file:///etc/passwd", "file:///etc/passwd"),
     ] {
         let before = fixture.sent("act");

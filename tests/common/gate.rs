@@ -1,6 +1,7 @@
 //! Points at which a test holds a backend's reply until it opens them.
 
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -40,6 +41,9 @@ impl Gate {
     /// Releases the held replies and all later ones.
     pub fn open(&self) {
         self.inner.open.send_replace(true);
+        // Whoever looks at it does so under this lock.
+        drop(self.inner.count.lock().unwrap());
+        self.inner.one_more.notify_all();
     }
 
     /// Blocks the test until this many replies have reached the gate since it was created.
@@ -58,6 +62,14 @@ impl Gate {
     /// How many clients have disconnected while their replies were held.
     pub fn disconnects(&self) -> usize {
         self.inner.count.lock().unwrap().disconnected
+    }
+
+    /// Blocks the test until it is open, or for this long; returns whether it is.
+    pub fn opens_within(&self, limit: Duration) -> bool {
+        let state = self.inner.count.lock().unwrap();
+        let closed = |_: &mut Count| !*self.inner.open.borrow();
+        let waited = self.inner.one_more.wait_timeout_while(state, limit, closed);
+        !waited.unwrap().1.timed_out()
     }
 
     fn wait(&self, what: &str, wanted: usize, which: impl Fn(&Count) -> usize) {

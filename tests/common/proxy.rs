@@ -1,4 +1,5 @@
-//! A forward proxy that records the request heads that it can read.
+//! Forward proxies that record what they are asked for: an HTTP proxy, and one for SOCKS 5
+//! (RFC 1928).
 
 use std::sync::{Arc, Mutex};
 
@@ -14,15 +15,28 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy to this port of 127.0.0.1.
+    /// An HTTP proxy to this port of 127.0.0.1.
     pub fn to(port: u16) -> Self {
+        Self::with(move |client, heads| relay(client, port, heads))
+    }
+
+    /// A SOCKS proxy to this port of 127.0.0.1. Its heads are the hosts and ports asked for.
+    pub fn socks_to(port: u16) -> Self {
+        Self::with(move |client, heads| async move {
+            let _ = relay_socks(client, port, heads).await;
+        })
+    }
+
+    fn with<F: Future<Output = ()> + Send + 'static>(
+        relay: impl Fn(TcpStream, Arc<Mutex<Vec<String>>>) -> F + Send + 'static,
+    ) -> Self {
         let listener = RUNTIME.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let own = listener.local_addr().unwrap().port();
         let heads = Arc::<Mutex<Vec<String>>>::default();
         let seen = Arc::clone(&heads);
         RUNTIME.spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                RUNTIME.spawn(relay(client, port, Arc::clone(&seen)));
+                RUNTIME.spawn(relay(client, Arc::clone(&seen)));
             }
         });
         Self { port: own, heads }
@@ -30,6 +44,11 @@ impl Proxy {
 
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The same for a SOCKS proxy that resolves names itself.
+    pub fn socks_url(&self) -> String {
+        format!("socks5h://127.0.0.1:{}", self.port)
     }
 
     /// The head of the first request of each connection.
@@ -59,4 +78,28 @@ async fn relay(mut client: TcpStream, port: u16, heads: Arc<Mutex<Vec<String>>>)
     if begun.is_ok() {
         let _ = copy_bidirectional(&mut client, &mut server).await;
     }
+}
+
+/// One connection through a SOCKS proxy without authentication.
+async fn relay_socks(
+    mut client: TcpStream,
+    port: u16,
+    heads: Arc<Mutex<Vec<String>>>,
+) -> std::io::Result<()> {
+    let _version = client.read_u8().await?;
+    let mut methods = vec![0; client.read_u8().await?.into()];
+    client.read_exact(&mut methods).await?;
+    client.write_all(&[5, 0]).await?;
+    let mut request = [0; 4];
+    client.read_exact(&mut request).await?;
+    assert_eq!(request, [5, 1, 0, 3], "CONNECT to a name");
+    let mut host = vec![0; client.read_u8().await?.into()];
+    client.read_exact(&mut host).await?;
+    let asked = client.read_u16().await?;
+    let host = String::from_utf8_lossy(&host).into_owned();
+    heads.lock().unwrap().push(format!("{host}:{asked}"));
+    let mut server = TcpStream::connect(("127.0.0.1", port)).await?;
+    client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await?;
+    copy_bidirectional(&mut client, &mut server).await?;
+    Ok(())
 }

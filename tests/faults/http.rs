@@ -80,7 +80,7 @@ fn fault_30_redirects(run: &Run<'_>) {
         assert_eq!(fixture.call("act").text(), "act {}");
         assert_eq!(fixture.bad.runs("act") - before, 1);
     }
-    let over_and_over = REDIRECTED.with_text("over and over");
+    let over_and_over = REDIRECTED.with_text("one address after the other");
     fixture.bad.always_tool("act", redirect(307, "/there"));
     fixture.expect_error("act", over_and_over, 1);
 }

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use crate::common::fake::FakeBackend;
 use crate::common::proxy::Proxy;
+use crate::common::reply::Reply;
 use crate::common::tls::{Authority, TlsProxy};
-use crate::fixture::{default_backend, plan_with};
+use crate::fixture::{default_backend, expected, plan_with};
 use crate::table::{Row, Run, rows};
 
 pub const ROWS: &[Row] = rows! {
@@ -15,6 +17,8 @@ pub const ROWS: &[Row] = rows! {
     "S3" Config "proxies of the environment, a backend on loopback" => "never used", no_proxy_for_loopback;
     "S4" Config "own CA and client certificate" => "mutual TLS; without it, down", mutual_tls;
     "S5" Config "credentials over plain http to another machine" => "refused, zero bytes", credentials_in_the_clear;
+    "S6" Config "ALL_PROXY=socks5h" => "honoured", socks_proxy;
+    "S7" Config "307 from https to http on the same host" => "followed by https alone", redirect_behind_tls;
 };
 
 const KEY: &str = "headers = { \"X-Key\" = \"a-secret-key\" }";
@@ -59,6 +63,62 @@ fn proxy_for_http(run: &Run<'_>) {
         heads.iter().any(|head| head.starts_with(absolute)),
         "{heads:?}"
     );
+}
+
+fn socks_proxy(run: &Run<'_>) {
+    let bad = Arc::new(default_backend());
+    let proxy = Proxy::socks_to(bad.port());
+    let mut fixture = plan_with(run, bad)
+        .at("http://backend.invalid:8080/mcp")
+        .variable("ALL_PROXY", &proxy.socks_url())
+        .start();
+    fixture.expect_success("act");
+    let asked = proxy.heads();
+    assert!(!asked.is_empty());
+    assert!(
+        asked.iter().all(|asked| asked == "backend.invalid:8080"),
+        "{asked:?}"
+    );
+}
+
+/// A server behind a proxy that ends TLS names itself by http.
+fn redirect_behind_tls(run: &Run<'_>) {
+    let authority = Authority::new();
+    let identity = authority.issue(&["127.0.0.1"]);
+    let bad = Arc::new(default_backend());
+    let front = TlsProxy::before(bad.port(), identity.acceptor(None, None));
+    let other = FakeBackend::start().tool("act");
+    let mut fixture = plan_with(run, bad)
+        .at(&front.url("127.0.0.1"))
+        .trusting(&authority)
+        .entry(KEY)
+        .start();
+    let default_port = "http://127.0.0.1/mcp".to_owned();
+    for to in [
+        front.url("127.0.0.1").replace("https:", "http:"),
+        default_port,
+    ] {
+        run.set_variant(&to);
+        let moved = Reply::status(307).header("location", &to).runs(false);
+        fixture.bad.on_tool("act", moved);
+        assert_eq!(fixture.call("act").text(), "act {}");
+    }
+    let own = front.url("127.0.0.1");
+    let hint = "put the final address into url, with https";
+    for (status, to, text) in [
+        (
+            301,
+            own.replace("https:", "http:"),
+            "redirects to https://127.0.0.1:",
+        ),
+        (307, other.url(), hint),
+        (307, "http://127.0.0.2/mcp".to_owned(), hint),
+    ] {
+        let moved = Reply::status(status).header("location", &to).runs(false);
+        let refused = expected("refused", "unknown", 1).with_text(text);
+        fixture.check_fault(&format!("{status} {to}"), &moved, refused);
+    }
+    assert_eq!(other.connections(), 0);
 }
 
 fn no_proxy_for_loopback(run: &Run<'_>) {

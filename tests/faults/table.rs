@@ -9,6 +9,9 @@ use crate::subject::Subject;
 /// tests run a binary that isn't optimized.
 pub const MEMORY_CEILING: u64 = 96 * 1024;
 
+/// The most bytes of a line in the gateway's log.
+const LONGEST_LINE: usize = 1024;
+
 /// One fault and its expected outcome.
 pub struct Row {
     /// The row's number; `S1` and so on for security rows.
@@ -147,7 +150,11 @@ impl<'a> Run<'a> {
     /// Checks what a process wrote to stderr.
     pub fn check_log(&self, log: &str) {
         if self.subject.is_gateway() {
-            assert!(!log.contains("panicked at"), "it panicked: {log}");
+            for said in ["panicked at", "the gateway has a bug"] {
+                assert!(!log.contains(said), "it panicked: {log}");
+            }
+            let longest = log.lines().map(str::len).max().unwrap_or_default();
+            assert!(longest <= LONGEST_LINE, "a line of {longest} bytes: {log}");
         }
     }
 }

@@ -151,3 +151,31 @@ fn ids_that_are_zero_or_empty_are_valid() {
     gateway.request_as("", "tools/call", call);
     assert_eq!(gateway.answer("").text(), "echo {}");
 }
+
+#[test]
+fn a_refused_subscription_says_which_backend_refuses_and_why() {
+    let without = FakeBackend::start().resource("a:1");
+    let refusing = FakeBackend::start()
+        .resource("b:1")
+        .capabilities(json!({ "resources": { "subscribe": true } }));
+    refusing.always("resources/subscribe", Reply::error(-32002, "no such thing"));
+    let entries = [without.entry("without", ""), refusing.entry("refusing", "")];
+    let mut gateway = TestGateway::with_config(&entries.concat());
+    gateway.initialize();
+    gateway.ask("resources/list", json!({})).result();
+    for (uri, code, message) in [
+        (
+            "a:1",
+            -32601,
+            "without: the server does not offer subscriptions to resources",
+        ),
+        ("b:1", -32002, "no such thing"),
+    ] {
+        let answer = gateway.ask("resources/subscribe", json!({ "uri": uri }));
+        let error = answer.error();
+        assert_eq!(
+            (&error["code"], &error["message"]),
+            (&json!(code), &json!(message))
+        );
+    }
+}

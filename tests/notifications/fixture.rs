@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use sentinel_gateway::backend::retry::Replay;
 use sentinel_gateway::backend::stream::NoopHandler;
-use sentinel_gateway::backend::{self, BackendEvent, Call, HttpBackend, Subscription};
+use sentinel_gateway::backend::{
+    self, BackendEvent, Call, HttpBackend, SubscribeError, Subscription,
+};
 use sentinel_gateway::budget::Budget;
 use sentinel_gateway::config::{Environment, Overrides, load};
 use sentinel_gateway::governance::Admission;
@@ -110,10 +112,9 @@ impl BackendFixture {
         })
     }
 
-    /// Subscribes. An error is returned as JSON.
-    pub fn subscribe(&self, uri: &str) -> Result<Subscription, Value> {
+    /// Subscribes.
+    pub fn subscribe(&self, uri: &str) -> Result<Subscription, SubscribeError> {
         self.wait(self.backend.subscribe(uri, &Admission::default()))
-            .map_err(|error| error.read().unwrap())
     }
 
     /// Calls a tool that must not run twice. Returns its text, or the error as text.

@@ -148,8 +148,9 @@ fn no_rule_has_two_rows_and_decisions_are_numbered_in_order() {
         .collect();
     assert!(twice.is_empty(), "two rows: {twice:?}");
     let decisions = decisions();
-    let expected = (1..=decisions.len()).map(|number| format!("D-{number:02}"));
-    assert_eq!(decisions, expected.collect::<Vec<_>>());
+    let number = |id: &String| id.trim_start_matches("D-").parse::<u32>().unwrap();
+    let numbers: Vec<u32> = decisions.iter().map(number).collect();
+    assert!(numbers.is_sorted_by(|a, b| a < b), "{decisions:?}");
 }
 
 /// Revisions of the specification are written out, with the page.

@@ -7,7 +7,17 @@ mod paths;
 use std::path::{Path, PathBuf};
 
 /// Papers beside `.planning/` that people read.
-const PAPERS: [&str; 3] = ["ARCHITECTURE.md", "README.md", "SECURITY.md"];
+const PAPERS: [&str; 9] = [
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "README.md",
+    "SECURITY.md",
+    "benches/README.md",
+    "fuzz/README.md",
+    "tests/conformance/README.md",
+    "tests/peers/README.md",
+];
 
 /// The repository's root.
 fn root() -> &'static Path {

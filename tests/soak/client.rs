@@ -328,8 +328,9 @@ impl Log {
         let mut log = Self::default();
         for line in BufReader::new(errors).lines().map_while(|line| line.ok()) {
             log.lines += 1;
-            log.retries += u64::from(line.contains("retrying after transient error"));
-            log.panics += u64::from(line.contains("panicked at"));
+            log.retries += retries_in(&line);
+            let panicked = ["panicked at", "the gateway has a bug"];
+            log.panics += u64::from(panicked.iter().any(|said| line.contains(said)));
             if let Some((_, tasks)) = line
                 .split_once("the gateway ends")
                 .and(line.split_once("tasks="))
@@ -343,5 +344,19 @@ impl Log {
             }
         }
         log
+    }
+}
+
+/// How many retries a line of the log stands for: one, or a number of lines that were left out.
+fn retries_in(line: &str) -> u64 {
+    let Some((before, _)) = line.split_once("retrying after transient error") else {
+        return 0;
+    };
+    match before.strip_suffix(" more: ") {
+        Some(before) => {
+            let number = before.rsplit(' ').next().unwrap_or_default();
+            number.parse().expect("the number of lines left out")
+        }
+        None => 1,
     }
 }

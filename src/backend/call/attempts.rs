@@ -20,7 +20,7 @@ pub(in crate::backend) async fn run(
     limits: &Limits<'_>,
     sessions: &Sessions,
 ) -> Called {
-    let mut running = Running {
+    let mut running = CallRun {
         call,
         limits,
         sessions,
@@ -42,7 +42,7 @@ pub(in crate::backend) async fn run(
     }
 }
 
-struct Running<'a> {
+struct CallRun<'a> {
     call: &'a Call<'a>,
     limits: &'a Limits<'a>,
     sessions: &'a Sessions,
@@ -52,7 +52,7 @@ struct Running<'a> {
     attempts: u32,
 }
 
-impl Running<'_> {
+impl CallRun<'_> {
     async fn run(&mut self) -> Result<Answer, BackendError> {
         let (call, limits) = (self.call, self.limits);
         let Ok(Ok(_permit)) = call.deadline.run(limits.permits.acquire()).await else {

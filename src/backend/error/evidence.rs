@@ -73,7 +73,7 @@ impl BackendError {
     }
 
     /// The class of this failure.
-    pub fn retry_class(&self) -> RetryClass {
+    pub(crate) fn retry_class(&self) -> RetryClass {
         match self {
             Self::Connect { .. } | Self::OutOfResources(_) => RetryClass::NotSent,
             Self::RateLimited { retry_after } => RetryClass::NotTaken {

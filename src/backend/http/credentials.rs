@@ -80,14 +80,19 @@ impl Credentials {
         Ok(())
     }
 
+    /// The backend's name in the config.
+    pub(super) fn backend(&self) -> &str {
+        &self.config.name
+    }
+
     /// A number that changes whenever the credentials do.
-    pub fn generation(&self) -> u64 {
+    pub(crate) fn generation(&self) -> u64 {
         self.current.lock().generation
     }
 
     /// Reads files and commands again after a 401, at most once in 10 s, for all callers together. Returns
     /// whether the credentials now differ from those of generation `used`.
-    pub async fn renew(&self, used: u64) -> bool {
+    pub(crate) async fn renew(&self, used: u64) -> bool {
         if !self.is_renewable() {
             return false;
         }

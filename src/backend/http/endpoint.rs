@@ -96,6 +96,11 @@ impl Endpoint {
         &self.credentials
     }
 
+    /// The backend's name in the config.
+    pub(in crate::backend) fn backend(&self) -> &str {
+        self.credentials.backend()
+    }
+
     /// What every POST carries besides credentials: user agent, content type, accepted types.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
@@ -118,7 +123,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// As [`post`](Self::post).
-    pub async fn post_to(
+    pub(crate) async fn post_to(
         &self,
         url: &Url,
         headers: &HeaderMap,
@@ -136,7 +141,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// As [`post`](Self::post).
-    pub async fn post_long_lived(
+    pub(crate) async fn post_long_lived(
         &self,
         headers: &HeaderMap,
         body: Bytes,
@@ -160,7 +165,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// The target without secrets, if it is another origin.
-    pub fn within_origin(&self, target: &str) -> Result<Url, String> {
+    pub(crate) fn within_origin(&self, target: &str) -> Result<Url, String> {
         match self.url.join(target) {
             Ok(url) if url.origin() == self.url.origin() => Ok(url),
             Ok(url) => Err(self.snippet(without_secrets(&url).as_bytes())),
@@ -190,7 +195,7 @@ impl Endpoint {
             url = self.redirect(&response)?;
         }
         Err(BackendError::Redirected {
-            target: "itself, over and over".into(),
+            target: "one address after the other".into(),
         })
     }
 
@@ -212,7 +217,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// When no response came.
-    pub async fn send_empty(
+    pub(crate) async fn send_empty(
         &self,
         method: Method,
         headers: &HeaderMap,
@@ -270,26 +275,39 @@ impl Endpoint {
     }
 
     /// The target of a redirect that may be followed: 307 or 308 within the same origin. Neither
-    /// header nor body is ever sent to another one.
+    /// header nor body is ever sent to another one. A server behind a proxy that ends TLS names
+    /// itself by http: that is followed by https.
     fn redirect(&self, response: &Response) -> Result<Url, BackendError> {
         let location = response
             .headers()
             .get(LOCATION)
             .and_then(|value| value.to_str().ok());
         let target = location.and_then(|location| response.url().join(location).ok());
-        match target {
-            Some(url)
-                if matches!(response.status().as_u16(), 307 | 308)
-                    && url.origin() == self.url.origin() =>
-            {
-                Ok(url)
-            }
+        let followed = matches!(response.status().as_u16(), 307 | 308);
+        match target.map(|target| self.without_downgrade(target)) {
+            Some(url) if followed && url.origin() == self.url.origin() => Ok(url),
             Some(url) => Err(BackendError::Redirected {
                 target: self.snippet(without_secrets(&url).as_bytes()),
             }),
             None => Err(BackendError::Redirected {
-                target: "nowhere that can be read".into(),
+                target: "an address that can't be read".into(),
             }),
+        }
+    }
+
+    /// The same URL with https and our port, if it names our own https server by http.
+    fn without_downgrade(&self, target: Url) -> Url {
+        let named_by_http = self.url.scheme() == "https"
+            && target.scheme() == "http"
+            && target.host() == self.url.host()
+            && (target.port().is_none() || target.port() == self.url.port());
+        let mut upgraded = target.clone();
+        let changed =
+            upgraded.set_scheme("https").is_ok() && upgraded.set_port(self.url.port()).is_ok();
+        if named_by_http && changed {
+            upgraded
+        } else {
+            target
         }
     }
 }
@@ -305,7 +323,7 @@ impl Drop for InFlightGuard<'_> {
 }
 
 /// Scheme, host and path of a URL: the parts that may be shown.
-pub fn without_secrets(url: &Url) -> String {
+pub(crate) fn without_secrets(url: &Url) -> String {
     let mut url = url.clone();
     url.set_query(None);
     url.set_fragment(None);

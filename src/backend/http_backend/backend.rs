@@ -116,7 +116,7 @@ impl HttpBackend {
     }
 
     /// The era of its connection, if it is connected now.
-    pub fn known_era(&self) -> Option<Era> {
+    pub(crate) fn known_era(&self) -> Option<Era> {
         self.primary().known_era()
     }
 

@@ -1,6 +1,5 @@
 //! Subscriptions to single resources of a backend (MCP 2025-11-25, server/resources).
 
-use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,18 +7,32 @@ use tokio::time::Instant;
 
 use super::backend::HttpBackend;
 use crate::backend::call::Call;
+use crate::backend::error::BackendError;
 use crate::backend::retry::Replay;
 use crate::backend::session::{ACKNOWLEDGE_TIMEOUT, Session};
 use crate::backend::session::{Acknowledged, ResourceDemands};
 use crate::backend::stream::NoopHandler;
-use crate::governance::{Admission, Health, Permit};
-use crate::protocol::error::{INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND};
-use crate::protocol::{
-    Class, ClientProfile, Era, Executed, GatewayData, Outcome, RawJson, RpcError,
-};
+use crate::call_report::CallReport;
+use crate::governance::{Admission, Health, Permit, Refusal};
+use crate::protocol::{ClientProfile, Era, Outcome, RawJson};
 
 /// Time for a legacy server to answer `resources/subscribe`.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why there is no subscription.
+#[derive(Debug)]
+pub enum SubscribeError {
+    /// Governance does not admit the request.
+    NotAdmitted(Refusal),
+    /// The server offers no subscriptions to resources.
+    NotOffered,
+    /// The server offers them, but not to this resource.
+    NotHonoured,
+    /// The error object of the server.
+    Refused(RawJson),
+    /// The request failed.
+    Failed(Box<(BackendError, CallReport)>),
+}
 
 /// One subscription to a resource. It ends when this is dropped.
 #[derive(Debug)]
@@ -58,21 +71,19 @@ impl HttpBackend {
     /// held. A backend that is down is told when it is connected.
     ///
     /// # Errors
-    /// The error object of the backend, or ours where it has no subscriptions or `admission`
-    /// refuses the request to it.
+    /// When the server is connected and doesn't take it, or `admission` refuses the request to it.
     pub async fn subscribe(
         &self,
         uri: &str,
         admission: &Admission,
-    ) -> Result<Subscription, RawJson> {
+    ) -> Result<Subscription, SubscribeError> {
         let session = self.primary();
         let Some(connection) = session.ready() else {
             session.resources.add(uri);
             return Ok(self.subscription(uri));
         };
         if !connection.server.subscribes() {
-            let why = "the server does not offer subscriptions to resources";
-            return Err(self.refused(METHOD_NOT_FOUND, why));
+            return Err(SubscribeError::NotOffered);
         }
         let lock = session.resources.add(uri);
         let subscription = self.subscription(uri);
@@ -105,7 +116,11 @@ impl HttpBackend {
         }
     }
 
-    async fn request_subscription(&self, uri: &str, admission: &Admission) -> Result<(), RawJson> {
+    async fn request_subscription(
+        &self,
+        uri: &str,
+        admission: &Admission,
+    ) -> Result<(), SubscribeError> {
         let permit = self.admit(admission)?;
         let params = ResourceDemands::params(uri);
         // One session subscribes, whichever client asks.
@@ -129,44 +144,30 @@ impl HttpBackend {
         match called.result {
             Ok(answer) => match answer.outcome {
                 Outcome::Result(_) => Ok(()),
-                Outcome::Error(refused) => Err(refused),
+                Outcome::Error(error) => Err(SubscribeError::Refused(error)),
             },
-            Err(error) => {
-                let why = error.explain(&self.config.shown_url);
-                Err(self.error(&why, error.class(), called.report.attempts))
-            }
+            Err(error) => Err(SubscribeError::Failed(Box::new((error, called.report)))),
         }
     }
 
-    fn admit(&self, admission: &Admission) -> Result<Permit, RawJson> {
+    fn admit(&self, admission: &Admission) -> Result<Permit, SubscribeError> {
         let admitted = admission.admit(self.id, None);
-        admitted.map_err(|refusal| self.error(&refusal, Class::Unreachable, 0))
-    }
-
-    fn error(&self, why: &dyn Display, class: Class, attempts: u32) -> RawJson {
-        let data = GatewayData::new(Some(self.name()), class, Executed::No, attempts);
-        let error = RpcError::new(INTERNAL_ERROR, format!("{}: {why}", self.name()));
-        RawJson::of(&error.with_data(data))
+        admitted.map_err(SubscribeError::NotAdmitted)
     }
 
     /// Whether the server has acknowledged the subscription in time.
-    async fn wait_for_acknowledgement(&self, uri: &str) -> Result<bool, RawJson> {
+    async fn wait_for_acknowledgement(&self, uri: &str) -> Result<bool, SubscribeError> {
         let mut acknowledged = self.primary().resources.watch_acknowledged();
         let answered = |said: &Acknowledged| said.refused || said.requested.contains(uri);
         let answer =
             tokio::time::timeout(ACKNOWLEDGE_TIMEOUT, acknowledged.wait_for(answered)).await;
         match answer {
             Ok(Ok(said)) if said.refused || !said.honoured.contains(uri) => {
-                Err(self.refused(INVALID_PARAMS, "the server does not support it"))
+                Err(SubscribeError::NotHonoured)
             }
             Ok(Ok(_)) => Ok(true),
             // A later acknowledgement takes effect all the same.
             _ => Ok(false),
         }
-    }
-
-    fn refused(&self, code: i64, why: &str) -> RawJson {
-        let why = format!("{}: {why}", self.name());
-        RawJson::of(&RpcError::new(code, why))
     }
 }

@@ -22,6 +22,7 @@ use crate::backend::error::BackendError;
 use crate::backend::http::{Credentials, Endpoint};
 use crate::backend::stream::{NoopHandler, PendingRequests, ServerMessageHandler, delivered};
 use crate::call_report::CallTrace;
+use crate::observe::request_span::RequestSpan;
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::era::{legacy, modern, param_header};
 use crate::protocol::{ClientProfile, Era, Id, LogLevel, Outcome, RawJson, message, task};
@@ -224,7 +225,7 @@ impl Connection {
                     let kind = result.get("resultType");
                     let kind = kind.map(|kind| self.snippet(kind.as_bytes()));
                     let kind = kind.unwrap_or_default();
-                    BackendError::BadReply(format!("resultType {kind} can't be, for {method}"))
+                    BackendError::BadReply(format!("resultType {kind} is not allowed for {method}"))
                 })?
             }
             _ => ResultType::Complete,
@@ -247,30 +248,36 @@ impl Connection {
 
     /// The same in the background: dropped when it can't be delivered in two seconds, or while
     /// [`MAX_BACKGROUND`] other messages are in flight.
-    pub fn notify_in_background(self: &Arc<Self>, method: &'static str, params: Option<RawJson>) {
+    pub(crate) fn notify_in_background(
+        self: &Arc<Self>,
+        method: &'static str,
+        params: Option<RawJson>,
+    ) {
         if self.background.len() >= MAX_BACKGROUND {
             return tracing::debug!(
+                backend = self.backend(),
                 method,
                 "too many background messages are in flight: a notification is dropped"
             );
         }
         let connection = Arc::clone(self);
-        self.background.spawn(async move {
+        self.background.spawn(RequestSpan::carry(async move {
             let sent = tokio::time::timeout(
                 BEST_EFFORT_TIMEOUT,
                 connection.notify(method, params.as_ref()),
             );
             if let Ok(Err(error)) = sent.await {
-                tracing::debug!(method, %error, "a notification was not taken");
+                tracing::debug!(backend = connection.backend(), method, %error, "a notification was not taken");
             }
-        });
+        }));
     }
 
     /// Fire-and-forget request; the response is ignored.
-    pub fn request_in_background(self: &Arc<Self>, method: &'static str, params: RawJson) {
+    pub(crate) fn request_in_background(self: &Arc<Self>, method: &'static str, params: RawJson) {
         let connection = Arc::clone(self);
-        self.background
-            .spawn(async move { connection.request_best_effort(method, &params).await });
+        self.background.spawn(RequestSpan::carry(async move {
+            connection.request_best_effort(method, &params).await;
+        }));
     }
 
     /// The same, but waits up to two seconds for the response.
@@ -285,9 +292,20 @@ impl Connection {
         match tokio::time::timeout(BEST_EFFORT_TIMEOUT, self.request(&attempt, &NoopHandler)).await
         {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::debug!(method, %error, "a best-effort request failed"),
-            Err(_) => tracing::debug!(method, "a best-effort request was not answered in time"),
+            Ok(Err(error)) => {
+                tracing::debug!(backend = self.backend(), method, %error, "a best-effort request failed");
+            }
+            Err(_) => tracing::debug!(
+                backend = self.backend(),
+                method,
+                "a best-effort request was not answered in time"
+            ),
         }
+    }
+
+    /// The backend's name in the config.
+    pub(in crate::backend) fn backend(&self) -> &str {
+        self.endpoint.backend()
     }
 
     /// The credentials that its requests carry.
@@ -314,7 +332,7 @@ impl Connection {
     /// POSTs our response to a request of the server, under the server's own id.
     fn answer(&self, id: Id, outcome: Outcome) -> BoxFuture<'_, Result<(), BackendError>> {
         let body = message::response(Some(&id), &outcome);
-        async move { delivered(self.post(body).await) }.boxed()
+        async move { delivered(self.backend(), self.post(body).await) }.boxed()
     }
 
     async fn post(&self, body: Bytes) -> Result<(), BackendError> {

@@ -234,13 +234,17 @@ async fn read(
         trace: None,
     };
     let end = reading.events_from(response, decoder).await;
-    tracing::debug!(?end, "the stream of a backend has ended");
+    tracing::debug!(
+        backend = post.endpoint.backend(),
+        ?end,
+        "the stream of a backend has ended"
+    );
     pending.close();
 }
 
 fn answer(post: &Post, id: Id, outcome: Outcome) -> BoxFuture<'_, Result<(), BackendError>> {
     let body = message::response(Some(&id), &outcome);
-    async move { delivered(post.send(body).await) }.boxed()
+    async move { delivered(post.endpoint.backend(), post.send(body).await) }.boxed()
 }
 
 async fn within<T>(

@@ -30,14 +30,14 @@ impl ServerProfile {
     }
 
     /// Whether the server declared a capability, e.g. `logging`.
-    pub fn offers(&self, capability: &str) -> bool {
+    pub(crate) fn offers(&self, capability: &str) -> bool {
         self.capabilities
             .get(capability)
             .is_some_and(|value| value.as_str() != "null")
     }
 
     /// Whether the server sends `notifications/resources/updated` to subscribers.
-    pub fn subscribes(&self) -> bool {
+    pub(crate) fn subscribes(&self) -> bool {
         let declared = self.capabilities.at(&["resources", "subscribe"]);
         declared.is_some_and(|value| value.as_str() == "true")
     }

@@ -66,10 +66,13 @@ impl ResponseSink for NoResponse {
 }
 
 /// Keeps only those errors of sending a response that mean the session is gone; logs the others.
-pub(in crate::backend) fn delivered(posted: Result<(), BackendError>) -> Result<(), BackendError> {
+pub(in crate::backend) fn delivered(
+    backend: &str,
+    posted: Result<(), BackendError>,
+) -> Result<(), BackendError> {
     match posted {
         Err(error) => {
-            tracing::warn!(%error, "an answer to the server was not taken");
+            tracing::warn!(backend, %error, "an answer to the server was not taken");
             if error.ends_connection() {
                 Err(error)
             } else {

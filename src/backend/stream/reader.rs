@@ -113,7 +113,10 @@ impl<'a> ResponseReader<'a> {
         mut response: Response,
         mut decoder: Decoder,
     ) -> Result<Outcome, BackendError> {
-        let (mut server_requests, mut cursor) = (ServerRequests::default(), Cursor::default());
+        let (mut server_requests, mut cursor) = (
+            ServerRequests::new(self.endpoint.backend()),
+            Cursor::default(),
+        );
         loop {
             let end = self
                 .one_response(
@@ -218,7 +221,7 @@ impl<'a> ResponseReader<'a> {
     ) -> Result<Event, BackendError> {
         let event = event.map_err(|TooLarge { limit }| BackendError::TooLarge { limit })?;
         charge.cover(decoder.held())?;
-        let data = self.endpoint.budget.hold(event.data)?;
+        let data = self.endpoint.budget.charge_bytes(event.data)?;
         Ok(Event { data, ..event })
     }
 
@@ -234,7 +237,12 @@ impl<'a> ResponseReader<'a> {
                 // An event of another type than `message` need not be JSON.
                 if event.event.is_none() {
                     let data = self.endpoint.snippet(&event.data);
-                    tracing::warn!(why, data, "an event is skipped");
+                    tracing::warn!(
+                        backend = self.endpoint.backend(),
+                        why,
+                        data,
+                        "an event is skipped"
+                    );
                 }
                 return None;
             }
@@ -262,6 +270,7 @@ impl<'a> ResponseReader<'a> {
             }
             Ok(Inbound::Request(request)) if self.era == Era::Modern => {
                 tracing::warn!(
+                    backend = self.endpoint.backend(),
                     method = self.endpoint.snippet(request.method.as_bytes()),
                     "a request is dropped: a modern server must not send requests"
                 );
@@ -271,6 +280,7 @@ impl<'a> ResponseReader<'a> {
             Ok(Inbound::Response(response)) => (response.id, check_result_object(response.outcome)),
             Err(malformed) => {
                 tracing::warn!(
+                    backend = self.endpoint.backend(),
                     error = malformed.error.message,
                     "a message is dropped: it is not JSON-RPC"
                 );
@@ -281,7 +291,10 @@ impl<'a> ResponseReader<'a> {
         match id.and_then(|id| self.sink.response(&id, answer)) {
             Some(answer) => ReaderItem::Answer(answer),
             None => {
-                tracing::debug!("a response to no pending request is dropped");
+                tracing::debug!(
+                    backend = self.endpoint.backend(),
+                    "a response to no pending request is dropped"
+                );
                 ReaderItem::Nothing
             }
         }

@@ -85,6 +85,7 @@ impl Resume for ResumeResponse<'_> {
             for attempt in cursor.empty_attempts..=MAX_EMPTY_ATTEMPTS {
                 tokio::time::sleep(wait(cursor, attempt)).await;
                 tracing::debug!(
+                    backend = self.endpoint.backend(),
                     attempt,
                     "a stream ended before its answer: asking for the rest"
                 );

@@ -17,13 +17,22 @@ use crate::protocol::{Id, Notification, Request};
 const MAX_OPEN: usize = 256;
 
 /// The open requests of one stream.
-#[derive(Default)]
 pub(super) struct ServerRequests<'a> {
+    /// The backend's name, for the log.
+    backend: &'a str,
     answers: FuturesUnordered<BoxFuture<'a, (Id, Result<(), BackendError>)>>,
     open: Vec<(Id, AbortHandle)>,
 }
 
 impl<'a> ServerRequests<'a> {
+    pub(super) fn new(backend: &'a str) -> Self {
+        Self {
+            backend,
+            answers: FuturesUnordered::new(),
+            open: Vec::new(),
+        }
+    }
+
     /// Has a request answered.
     pub(super) fn add(
         &mut self,
@@ -32,7 +41,10 @@ impl<'a> ServerRequests<'a> {
         request: Request,
     ) {
         if self.open.len() >= MAX_OPEN {
-            tracing::warn!("a request of the server is dropped: it has {MAX_OPEN} open ones");
+            tracing::warn!(
+                backend = self.backend,
+                "a request of the server is dropped: it has {MAX_OPEN} open ones"
+            );
             return;
         }
         let id = request.id.clone();

@@ -85,6 +85,7 @@ async fn pages(
         freshness = Some(freshness.map_or(of_page, |so_far| so_far.and(of_page)));
         if !items.take(&listed) {
             tracing::warn!(
+                backend = connection.backend(),
                 list = kind.list_method(),
                 "the server lists {MAX_ITEMS} items or {MAX_BYTES} bytes, or more: the rest is left out"
             );
@@ -96,7 +97,11 @@ async fn pages(
             NextPage::Repeated => "the server repeats a cursor: its list ends here",
             NextPage::TooMany => "the server's list has too many pages: the rest is left out",
         };
-        tracing::warn!(list = kind.list_method(), "{why}");
+        tracing::warn!(
+            backend = connection.backend(),
+            list = kind.list_method(),
+            "{why}"
+        );
         break;
     }
     Ok((items.items, freshness.unwrap_or_default()))

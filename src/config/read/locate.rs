@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::environment::Environment;
 use crate::config::problem::Problems;
+use crate::files;
 
 /// The result of the search.
 pub(in crate::config) struct FoundFile {
@@ -36,8 +37,8 @@ pub(in crate::config) fn locate(
     }
 
     // Anyone may have created the working folder, and reading a FIFO there would block the start.
-    let working = Some(env.working_file()).filter(|path| path.is_file());
-    if let Some(user) = env.user_file().filter(|path| path.exists()) {
+    let working = Some(env.working_file()).filter(|path| files::is_file(path));
+    if let Some(user) = env.user_file().filter(|path| files::exists(path)) {
         let ignored = working.filter(|path| *path != user);
         return Ok(FoundFile {
             warnings: Vec::from_iter(ignored.map(|path| {

@@ -5,11 +5,11 @@
 
 use std::fmt::Display;
 
-use crate::backend::{Answer, BackendError, Call, HttpBackend};
+use crate::backend::{Answer, BackendError, Call, HttpBackend, SubscribeError};
 use crate::call_report::CallReport;
 use crate::governance::{Admission, Refusal};
-use crate::protocol::error::INTERNAL_ERROR;
-use crate::protocol::{Class, Executed, GatewayData, RpcError};
+use crate::protocol::error::{INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND};
+use crate::protocol::{Class, Executed, GatewayData, RawJson, RpcError};
 
 /// Makes the call, its retries included. `tool` is the backend's own name of the tool that it runs.
 pub(in crate::dispatch) async fn call(
@@ -40,6 +40,21 @@ pub(super) fn explain(
     let (executed, attempts) = (report.executed, report.attempts);
     let data = GatewayData::new(Some(backend.name()), error.class(), executed, attempts);
     to_client_error(backend, &what, executed, is_tool).with_data(data)
+}
+
+/// The error that the client gets when there is no subscription to a resource.
+pub(in crate::dispatch) fn not_subscribed(backend: &HttpBackend, error: SubscribeError) -> RawJson {
+    let refusal = |code, why| RpcError::new(code, format!("{}: {why}", backend.name()));
+    RawJson::of(&match error {
+        SubscribeError::Refused(error) => return error,
+        SubscribeError::NotOffered => refusal(
+            METHOD_NOT_FOUND,
+            "the server does not offer subscriptions to resources",
+        ),
+        SubscribeError::NotHonoured => refusal(INVALID_PARAMS, "the server does not support it"),
+        SubscribeError::NotAdmitted(refused_by) => refused(backend, &refused_by, false),
+        SubscribeError::Failed(failed) => explain(backend, &failed.0, &failed.1, false),
+    })
 }
 
 fn refused(backend: &HttpBackend, refusal: &Refusal, is_tool: bool) -> RpcError {

@@ -16,7 +16,7 @@ use super::input_requests::{InputRequest, MAX_ROUNDS};
 use crate::backend::{Answer, ServerMessageHandler};
 use crate::client::capabilities::{self, MissingCapability};
 use crate::dispatch::backend_call::BackendCall;
-use crate::dispatch::exchange::{Exchange, unanswered};
+use crate::dispatch::exchange::{Exchange, failed, unanswered};
 use crate::protocol::error::INTERNAL_ERROR;
 use crate::protocol::{ClientProfile, Notification, Outcome, RawJson, Request, RpcError};
 use crate::sync::Mutex;
@@ -249,10 +249,9 @@ pub(super) struct RunGuard {
 impl RunGuard {
     /// Not yet sent.
     pub(super) fn new(detached: &Arc<DetachedCall>) -> Self {
-        let failed = "the gateway failed on this call: please report it";
         Self {
             detached: Arc::clone(detached),
-            end: Some(Err(RpcError::new(INTERNAL_ERROR, failed))),
+            end: Some(Err(failed())),
         }
     }
 

@@ -41,7 +41,9 @@ impl Needed {
             None => Vec::new(),
         };
         if input_requests.is_empty() && state.is_none() {
-            return Err("it needs input, but says neither which nor a state".into());
+            return Err(
+                "an input_required result with neither inputRequests nor requestState".into(),
+            );
         }
         Ok(Self {
             input_requests,
@@ -59,7 +61,7 @@ fn read_input_requests(requests: &RawJson) -> Result<Vec<InputRequest>, String> 
         let method = request.get("method").and_then(|method| method.text());
         let method = method.filter(|method| capabilities::is_server_request(method));
         Ok(InputRequest {
-            method: method.ok_or("an input request is of a method that can't be")?,
+            method: method.ok_or("an input request has a method that is not allowed")?,
             params: request.get("params").filter(RawJson::is_object),
             key,
         })

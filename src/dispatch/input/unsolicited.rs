@@ -53,6 +53,7 @@ pub(crate) fn relay(
     } else {
         let method = request.method;
         tracing::debug!(
+            ?backend,
             method,
             "a server request that belongs to no call is refused"
         );

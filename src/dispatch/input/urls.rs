@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_become_questions_without_the_ids_that_only_the_legacy_era_has() {
+    fn urls_become_input_requests_without_legacy_elicitation_ids() {
         let error = RawJson::trusted(
             r#"{"code":-32042,"message":"first","data":{"elicitations":[{"mode":"url","elicitationId":"e","url":"https://a","message":"m"},{"url":"https://b"}]}}"#,
         );

@@ -443,7 +443,7 @@ mod tests {
         let budget = Budget::new(LIMIT);
         let (outbox, mut writer) = write_lines(Box::new(writer), budget.clone());
         let line = |digit: u64| Bytes::from(digit.to_string().repeat(LIMIT / 8));
-        let answer = budget.hold(line(0)).unwrap();
+        let answer = budget.charge_bytes(line(0)).unwrap();
         let kept: Vec<bool> = (1..=30)
             .map(|number| match number % 3 {
                 0 => outbox.push_with_policy(line(1), DropPolicy::Keep),

@@ -96,7 +96,7 @@ fn lines_end_in_lf_cr_or_crlf_and_these_mix() {
 }
 
 #[test]
-fn a_cr_at_the_end_of_a_chunk_ends_the_line_at_once_and_owns_the_lf_to_come() {
+fn a_cr_at_the_end_of_a_chunk_ends_the_line_and_a_following_lf_is_skipped() {
     let mut decoder = Decoder::new(ROOMY);
     assert_eq!(
         feed(&mut decoder, b"data: a\r\n\r").unwrap(),

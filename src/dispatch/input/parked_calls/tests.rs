@@ -134,7 +134,7 @@ async fn expiry_answers_open_server_requests_then_cancels_the_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_comes_back_in_time_finds_the_call_once_and_as_long_as_before() {
+async fn a_parked_call_is_resumed_once_and_keeps_its_deadline() {
     let mut bench = Bench::new();
     let (handle, answer) = bench.waiting("roots/list").await;
     tokio::time::sleep(ANSWER_TIMEOUT - Duration::from_secs(1)).await;
