@@ -11,21 +11,23 @@ mod refusal;
 
 use std::time::Duration;
 
-use reqwest::{Response, StatusCode};
-use tokio::task::coop;
+use reqwest::StatusCode;
 
 use super::handler::{Responder, ResponseSink, ServerMessageHandler};
 use super::messages::{Message, messages};
 use super::resume::{Cursor, Resume};
 use super::server_requests::{ServerRequests, cancelled_request};
 use super::session_lost::error_says_session_lost;
-use super::sse::{Decoder, Event, TooLarge};
+use super::sse::{Decoder, Event, STEP_WORK, Step, TooLarge};
 use crate::backend::error::BackendError;
-use crate::backend::http::{Endpoint, Media};
+use crate::backend::http::{EACH, Endpoint, Media, Response, Turn};
 use crate::budget::Charge;
 use crate::call_report::CallTrace;
 use crate::protocol::{Era, Inbound, Notification, Outcome, Request};
 pub(in crate::backend) use refusal::error_in;
+
+/// Most bytes of a notification's params.
+const MAX_NOTIFICATION: usize = 256 * 1024;
 
 /// One response that is being read.
 pub struct ResponseReader<'a> {
@@ -149,15 +151,16 @@ impl<'a> ResponseReader<'a> {
 
     async fn json_answer(&self, response: &mut Response) -> Result<Outcome, BackendError> {
         let body = self.body(response).await?;
-        let messages = messages(&body).map_err(|why| {
+        let messages = messages(&body, response.turn()).await.map_err(|why| {
             BackendError::BadReply(format!("{why}: {}", self.endpoint.snippet(&body)))
         })?;
         for message in messages {
             match self.classify(message) {
                 ReaderItem::Answer(answer) => return answer,
-                ReaderItem::Notification(notification) => self.handler.notification(notification),
+                ReaderItem::Notification(notification) => self.notification(notification),
                 ReaderItem::Request(_) | ReaderItem::Nothing => {}
             }
+            response.turn().spend(EACH).await;
         }
         Err(BackendError::BadReply("it answers another request".into()))
     }
@@ -171,18 +174,19 @@ impl<'a> ResponseReader<'a> {
     ) -> StreamEnd {
         let mut charge = self.endpoint.budget.charge();
         loop {
-            while let Some(event) = decoder.next() {
-                match self.charged(event, decoder, &mut charge) {
+            loop {
+                let turn = response.turn();
+                let event = match self.next_event(decoder, turn, &mut charge).await {
+                    Ok(Some(event)) => event,
+                    Ok(None) => break,
                     Err(error) => return StreamEnd::Broken(error),
-                    Ok(event) if event.data.is_empty() => {}
-                    Ok(event) => {
-                        cursor.delivered();
-                        if let Some(answer) = self.event(&event, server_requests) {
-                            return StreamEnd::Read(answer);
-                        }
-                        // One chunk may hold thousands of events: other tasks run in between.
-                        coop::consume_budget().await;
-                    }
+                };
+                if event.data.is_empty() {
+                    continue;
+                }
+                cursor.delivered();
+                if let Some(answer) = self.event(&event, server_requests, turn).await {
+                    return StreamEnd::Read(answer);
                 }
             }
             if let Err(error) = charge.cover(decoder.held()) {
@@ -212,26 +216,37 @@ impl<'a> ResponseReader<'a> {
         }
     }
 
-    /// The event with its own share of the byte budget; `charge` keeps what the decoder holds.
-    fn charged(
+    /// The next event, with its own share of the byte budget; `charge` keeps what the decoder holds.
+    /// `None` when more bytes are needed.
+    async fn next_event(
         &self,
-        event: Result<Event, TooLarge>,
-        decoder: &Decoder,
+        decoder: &mut Decoder,
+        turn: &mut Turn,
         charge: &mut Charge,
-    ) -> Result<Event, BackendError> {
-        let event = event.map_err(|TooLarge { limit }| BackendError::TooLarge { limit })?;
-        charge.cover(decoder.held())?;
-        let data = self.endpoint.budget.charge_bytes(event.data)?;
-        Ok(Event { data, ..event })
+    ) -> Result<Option<Event>, BackendError> {
+        loop {
+            match decoder.step() {
+                Ok(Step::Event(event)) => {
+                    turn.spend(EACH).await;
+                    charge.cover(decoder.held())?;
+                    let data = self.endpoint.budget.charge_bytes(event.data)?;
+                    return Ok(Some(Event { data, ..event }));
+                }
+                Ok(Step::Pause) => turn.spend(STEP_WORK).await,
+                Ok(Step::NeedsBytes) => return Ok(None),
+                Err(TooLarge { limit }) => return Err(BackendError::TooLarge { limit }),
+            }
+        }
     }
 
     /// Handles the messages of one event. Returns the response if it is among them.
-    fn event(
+    async fn event(
         &self,
         event: &Event,
         server_requests: &mut ServerRequests<'a>,
+        turn: &mut Turn,
     ) -> Option<Result<Outcome, BackendError>> {
-        let messages = match messages(&event.data) {
+        let messages = match messages(&event.data, turn).await {
             Ok(messages) => messages,
             Err(why) => {
                 // An event of another type than `message` need not be JSON.
@@ -252,15 +267,32 @@ impl<'a> ResponseReader<'a> {
                 ReaderItem::Answer(answer) => return Some(answer),
                 ReaderItem::Notification(notification) => match cancelled_request(&notification) {
                     Some(id) => server_requests.cancel(&id),
-                    None => self.handler.notification(notification),
+                    None => self.notification(notification),
                 },
                 ReaderItem::Request(request) => {
                     server_requests.add(self.handler, self.responder, request)
                 }
                 ReaderItem::Nothing => {}
             }
+            turn.spend(EACH).await;
         }
         None
+    }
+
+    /// Passes on a notification. A larger one would keep the loop for longer than a turn, and nobody
+    /// has asked for it.
+    fn notification(&self, notification: Notification) {
+        let params = notification.params.as_ref();
+        let length = params.map_or(0, |params| params.as_bytes().len());
+        if length <= MAX_NOTIFICATION {
+            return self.handler.notification(notification);
+        }
+        tracing::warn!(
+            backend = self.endpoint.backend(),
+            method = self.endpoint.snippet(notification.method.as_bytes()),
+            length,
+            "a notification is dropped: it is larger than {MAX_NOTIFICATION} bytes"
+        );
     }
 
     fn classify(&self, message: Message) -> ReaderItem {

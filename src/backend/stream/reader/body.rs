@@ -3,11 +3,10 @@
 //! Owns the limits on size, buffered bytes and silence. It must not know what a body contains.
 
 use bytes::{Bytes, BytesMut};
-use reqwest::Response;
 
 use super::ResponseReader;
 use crate::backend::error::BackendError;
-use crate::backend::http::classify;
+use crate::backend::http::Response;
 
 impl ResponseReader<'_> {
     /// The whole body, at most `max_message_bytes`. A body of one chunk is not copied.
@@ -60,7 +59,7 @@ impl ResponseReader<'_> {
                 .map_err(|_| BackendError::Idle { limit })?,
             _ => chunk.await,
         };
-        let chunk = chunk.map_err(classify)?;
+        let chunk = chunk?;
         if let (Some(trace), Some(chunk)) = (self.trace, &chunk) {
             trace.add_received(chunk.len());
         }

@@ -4,11 +4,11 @@
 //! whether the request may be sent again.
 
 use bytes::Bytes;
-use reqwest::{Response, StatusCode};
+use reqwest::StatusCode;
 
 use super::ResponseReader;
 use crate::backend::error::BackendError;
-use crate::backend::http::Endpoint;
+use crate::backend::http::{Endpoint, Response};
 use crate::backend::stream::session_lost::says_session_lost;
 use crate::protocol::error::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION, code_of};
 use crate::protocol::message::parse;
