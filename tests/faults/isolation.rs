@@ -4,8 +4,6 @@
 //! takes meanwhile, compared to the same while the hostile server floods a sink, and what a ping takes.
 //! These rows run one after the other when all others are done.
 
-use std::io::Write;
-
 use flate2::{Compress, Compression, FlushCompress};
 use serde_json::json;
 
@@ -38,27 +36,6 @@ const KINDS: &[Kind] = &[
         gzip_of(SSE, &b"data: 1\n\n".repeat(MIB))
     }),
     kind("gzip: comments", || gzip_of(SSE, &b":\n".repeat(8 * MIB))),
-    kind("gzip: no data", || gzip_of(SSE, b"")),
-    kind("brotli: large events", || {
-        events("content-encoding: br\r\n", b"", brotli(LARGE))
-    }),
-    kind("large events", || {
-        events("", b"", event(&log(&"a".repeat(LARGE))))
-    }),
-    kind("large events of many lines", || {
-        events(
-            "",
-            b"",
-            [b"data:\n".repeat(4 * MIB), b"\n".to_vec()].concat(),
-        )
-    }),
-    kind("large events that are no messages", || {
-        events("", b"", event(&"[1,".repeat(LARGE / 3)))
-    }),
-    kind("large events of many values", || {
-        let values = "{\"a\":1},".repeat(LARGE / 8);
-        events("", b"", event(&log_of(&format!("[{values}0]"))))
-    }),
     kind("deep values", || {
         let deep = format!("{}{}", "[".repeat(MIB), "]".repeat(MIB));
         events("", b"", event(&log_of(&deep)))
@@ -111,12 +88,6 @@ const KINDS: &[Kind] = &[
                 step += 1000;
             }
             exchange.repeat(b"")
-        })
-    }),
-    kind("1xx answers", || {
-        Hostile::new(|exchange| match exchange.method() {
-            "tools/call" => exchange.repeat(&b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(4096)),
-            _ => Ok(false),
         })
     }),
 ];
@@ -182,15 +153,6 @@ fn log_of(data: &str) -> String {
 
 fn event(message: &str) -> Vec<u8> {
     format!("data: {message}\n\n").into_bytes()
-}
-
-/// Log messages of this many bytes.
-fn brotli(length: usize) -> Vec<u8> {
-    let mut packed = brotli::CompressorWriter::new(Vec::new(), 4096, 1, 22);
-    for _ in 0..64 {
-        packed.write_all(&event(&log(&"a".repeat(length)))).unwrap();
-    }
-    packed.into_inner()
 }
 
 fn fault_92_work_in_turns(run: &Run<'_>) {

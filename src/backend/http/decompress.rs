@@ -13,8 +13,8 @@ use compression_codecs::{BrotliDecoder, DecodeV2, GzipDecoder, ZlibDecoder};
 pub(super) const ACCEPTED: &str = "gzip, br, deflate";
 /// Most bytes that one step puts out.
 const STEP: usize = 16 * 1024;
-/// Most bytes that one step takes in. They may be thousands of empty blocks.
-const STEP_INPUT: usize = 4 * 1024;
+/// Most bytes that one step takes in. They may be hundreds of empty blocks.
+const STEP_INPUT: usize = 1024;
 /// A body may become this many times what was received. Text of a tool is rarely packed better than
 /// 50 times; gzip reaches 1,000 times and brotli far more only where the same bytes are repeated
 /// without end.

@@ -14,31 +14,53 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use crate::sync::Mutex;
+
 /// A turn ends after this much work, in bytes.
 const TURN_WORK: usize = 64 * 1024;
 /// A turn ends after this time.
 const TURN_TIME: Duration = Duration::from_micros(300);
 /// The clock is read after this much work. Less is not noticed, and is most of what there is.
-const CLOCK_EVERY: usize = 4 * 1024;
+pub(super) const CLOCK_EVERY: usize = 4 * 1024;
 /// The work of an event or a message, whatever its length, in bytes.
 pub(in crate::backend) const EACH: usize = 256;
 
 /// The turns of one backend.
 #[derive(Debug, Clone)]
-pub(super) struct Turns(Arc<Semaphore>);
+pub(super) struct Turns(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// One, which is never closed.
+    permits: Arc<Semaphore>,
+    /// Of the current turn, whoever has the permit: responses that wait for each other's tasks pass it
+    /// on many times before any other task runs.
+    spent: Mutex<Spent>,
+}
+
+/// What was done in a turn.
+#[derive(Debug, Clone, Copy, Default)]
+struct Spent {
+    /// In bytes.
+    work: usize,
+    time: Duration,
+}
 
 impl Turns {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(1)))
+        Self(Arc::new(Shared {
+            permits: Arc::new(Semaphore::new(1)),
+            spent: Mutex::default(),
+        }))
     }
 
     /// For one more response.
     pub(super) fn begin(&self) -> Turn {
         Turn {
-            turns: self.clone(),
-            work: 0,
+            turns: Arc::clone(&self.0),
+            spent: Spent::default(),
+            since: None,
             clock_at: CLOCK_EVERY,
-            begun: None,
             is_first: true,
             permit: None,
         }
@@ -48,13 +70,13 @@ impl Turns {
 /// The current turn of one response.
 #[derive(Debug)]
 pub(in crate::backend) struct Turn {
-    turns: Turns,
-    /// Work done in this turn, in bytes; the first turn goes on over all waits.
-    work: usize,
+    turns: Arc<Shared>,
+    /// Up to `since`.
+    spent: Spent,
+    /// When time was last counted; `None` while it waits, and before the clock was read.
+    since: Option<Instant>,
     /// The amount of work at which the clock is read next.
     clock_at: usize,
-    /// When the clock was first read in this turn.
-    begun: Option<Instant>,
     /// No permit is needed.
     is_first: bool,
     permit: Option<OwnedSemaphorePermit>,
@@ -70,29 +92,48 @@ impl Turn {
 
     /// Counts work that was done.
     pub(super) fn count(&mut self, work: usize) {
-        self.work += work;
+        self.spent.work += work;
     }
 
     /// Waits for the next turn if this one is over.
     pub(super) async fn go_on(&mut self) {
-        if self.work >= self.clock_at && self.is_over() {
+        loop {
+            if !self.is_first && self.permit.is_none() {
+                self.permit = self.acquire().await;
+                self.join_turn();
+            }
+            if self.spent.work < self.clock_at || !self.is_over() {
+                return;
+            }
             self.is_first = false;
             // With the permit: nobody else of this backend gets a turn before the others had theirs.
             tokio::task::yield_now().await;
+            self.spent = Spent::default();
+            self.since = None;
             self.end();
-        }
-        if !self.is_first && self.permit.is_none() {
-            let permits = Arc::clone(&self.turns.0);
-            // The semaphore is never closed.
-            self.permit = permits.acquire_owned().await.ok();
         }
     }
 
+    /// Goes on with the turn in which another response has stopped.
+    fn join_turn(&mut self) {
+        let before = *self.turns.spent.lock();
+        self.clock_at = before.work + CLOCK_EVERY;
+        self.spent.work += before.work;
+        self.spent.time += before.time;
+        self.since = Some(Instant::now());
+    }
+
+    async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
+        let permits = Arc::clone(&self.turns.permits);
+        permits.acquire_owned().await.ok()
+    }
+
     fn is_over(&mut self) -> bool {
+        self.clock_at = self.spent.work + CLOCK_EVERY;
         let now = Instant::now();
-        self.clock_at = self.work + CLOCK_EVERY;
-        let begun = *self.begun.get_or_insert(now);
-        self.work >= TURN_WORK || now - begun >= TURN_TIME
+        let since = self.since.replace(now).unwrap_or(now);
+        self.spent.time += now - since;
+        self.spent.work >= TURN_WORK || self.spent.time >= TURN_TIME
     }
 
     /// Does work that can't be cut into turns on a thread of its own; `None` if it panics. A backend has
@@ -102,10 +143,8 @@ impl Turn {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
         self.is_first = false;
-        let permit = match self.permit.take() {
-            Some(permit) => Ok(permit),
-            None => Arc::clone(&self.turns.0).acquire_owned().await,
-        };
+        self.end();
+        let permit = self.acquire().await;
         let working = move || {
             let done = work();
             drop(permit);
@@ -114,7 +153,7 @@ impl Turn {
         tokio::task::spawn_blocking(working).await.ok()
     }
 
-    /// Waits for input. Other responses have their turns meanwhile.
+    /// Waits for input. Other responses go on meanwhile.
     pub(super) async fn wait<T>(&mut self, input: impl Future<Output = T>) -> T {
         let mut input = pin!(input);
         std::future::poll_fn(|context| {
@@ -127,13 +166,14 @@ impl Turn {
         .await
     }
 
-    /// Nothing is left to do, or not now.
+    /// Nothing is left to do, or not now. The turn goes on with the next response that has work.
     pub(super) fn end(&mut self) {
-        self.permit = None;
-        self.begun = None;
-        if !self.is_first {
-            self.work = 0;
-            self.clock_at = CLOCK_EVERY;
+        if let Some(since) = self.since.take() {
+            self.spent.time += since.elapsed();
+        }
+        if let Some(permit) = self.permit.take() {
+            *self.turns.spent.lock() = std::mem::take(&mut self.spent);
+            drop(permit);
         }
     }
 }
@@ -192,7 +232,7 @@ mod tests {
         let turns = Turns::new();
         let mut large = turns.begin();
         large.spend(TURN_WORK).await;
-        assert_eq!(turns.0.available_permits(), 0);
+        assert_eq!(turns.0.permits.available_permits(), 0);
         let mut small = turns.begin();
         small.spend(TURN_WORK - 1).await;
         // The second large one waits until the first one does.
@@ -204,9 +244,9 @@ mod tests {
         }
         large.wait(tokio::task::yield_now()).await;
         spending.await;
-        assert_eq!(turns.0.available_permits(), 0);
+        assert_eq!(turns.0.permits.available_permits(), 0);
         drop(second);
-        assert_eq!(turns.0.available_permits(), 1);
+        assert_eq!(turns.0.permits.available_permits(), 1);
     }
 
     #[tokio::test(start_paused = true)]
@@ -218,6 +258,26 @@ mod tests {
         tokio::time::advance(TURN_TIME).await;
         turn.spend(CLOCK_EVERY).await;
         assert!(turn.permit.is_some(), "it goes on in a turn of its own");
+    }
+
+    /// Two tasks that wake each other run without end before the runtime looks for anything else.
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_goes_on_over_short_waits() {
+        let turns = Turns::new();
+        let mut turn = turns.begin();
+        turn.spend(TURN_WORK).await;
+        let mut rounds = 0;
+        for _ in 0..20 {
+            let (sender, receiver) = tokio::sync::oneshot::channel();
+            tokio::spawn(async { sender.send(()) });
+            turn.wait(receiver).await.unwrap();
+            let mut spending = Box::pin(turn.spend(TURN_WORK / 4));
+            while futures_util::poll!(&mut spending).is_pending() {
+                rounds += 1;
+                tokio::task::yield_now().await;
+            }
+        }
+        assert_eq!(rounds, 5);
     }
 
     /// Many small pieces are as much work as one large.
