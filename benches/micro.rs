@@ -21,8 +21,10 @@ use futures_util::{FutureExt, Stream, StreamExt, stream};
 use sentinel_gateway::backend::sse::Decoder;
 use sentinel_gateway::call_report::BackendId;
 use sentinel_gateway::catalog::{BackendListing, Catalog, Names, Pins, Source};
-use sentinel_gateway::config::{Config, Environment, Lock, Overrides, Pin, load};
-use sentinel_gateway::protocol::{Kind, Listing, RawJson, message};
+use sentinel_gateway::config::{
+    BackendConfig, Config, Environment, Lock, Overrides, Pin, Schemas, load,
+};
+use sentinel_gateway::protocol::{Era, Kind, Listing, RawJson, message};
 use sse_stream::SseStream;
 
 fn main() -> Result<(), String> {
@@ -31,7 +33,49 @@ fn main() -> Result<(), String> {
     envelopes(&mut criterion);
     catalog(&mut criterion)?;
     pins(&mut criterion)?;
+    results(&mut criterion)?;
     criterion.final_summary();
+    Ok(())
+}
+
+/// Results of a tool that declares an output schema. Tools without one are not looked at.
+fn results(criterion: &mut Criterion) -> Result<(), String> {
+    let schema = r#"{"type":"object","properties":{"city":{"type":"string"},"degrees":{"type":"number"},"sky":{"enum":["clear","cloudy"]}},"required":["city","degrees"]}"#;
+    let tool = |schema: &str| {
+        let text = format!(
+            r#"{{"name":"weather","inputSchema":{{"type":"object"}},"outputSchema":{schema}}}"#
+        );
+        RawJson::parse(Bytes::from(text)).map_err(|error| error.to_string())
+    };
+    let content = r#"{"city":"Oslo","degrees":-3.5,"sky":"clear"}"#;
+    let text =
+        r#"[{"type":"text","text":"{\"city\":\"Oslo\",\"degrees\":-3.5,\"sky\":\"clear\"}"}]"#;
+    let config = config()?;
+    let mut group = criterion.benchmark_group("result");
+    for (name, schema, content, more) in [
+        ("as promised", schema, content, ""),
+        ("wrapped", r#"{"type":"array"}"#, "[1,2,3]", ""),
+        ("an error that fits", schema, content, r#","isError":true"#),
+        (
+            "an error that doesn't",
+            schema,
+            r#"{"error":"no such city"}"#,
+            r#","isError":true"#,
+        ),
+    ] {
+        let mut listing = Listing::new(true);
+        listing.items_mut(Kind::Tool).push(tool(schema)?);
+        let read = [BackendListing::read(&config.backends[0], &listing)];
+        let catalog = build(&config, &read, &Names::default());
+        let entry = catalog.entries(Kind::Tool).next().ok_or("no tool")?;
+        let promise = entry.promise.as_ref().ok_or("no promise")?;
+        let result = format!(r#"{{"content":{text},"structuredContent":{content}{more}}}"#);
+        let result = RawJson::parse(Bytes::from(result)).map_err(|error| error.to_string())?;
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| promise.shape(black_box(&result), Era::Legacy));
+        });
+    }
+    group.finish();
     Ok(())
 }
 
@@ -159,6 +203,18 @@ fn catalog(criterion: &mut Criterion) -> Result<(), String> {
         bencher.iter(|| {
             let read_listings = read(&config, &listings);
             build(&config, &read_listings, &Names::default())
+        });
+    });
+    let mut portable = self::config()?;
+    for backend in &mut portable.backends {
+        let mut config = BackendConfig::clone(backend);
+        config.schemas = Schemas::Portable;
+        *backend = Arc::new(config);
+    }
+    group.bench_function("first build, portable", |bencher| {
+        bencher.iter(|| {
+            let read_listings = read(&portable, &listings);
+            build(&portable, &read_listings, &Names::default())
         });
     });
     let changed = listing(BACKENDS / 2, "Finds rows by text or by date");

@@ -5,12 +5,12 @@
 //! [`CallTrace`] gathers it while the call runs. The breaker, client errors and logs are made from
 //! it.
 
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::protocol::{Class, Executed};
+use crate::protocol::{Class, Executed, Tally};
 
 /// Identity of a backend within one process. Never reused, and no index: backends may come and go
 /// while the others keep theirs.
@@ -29,10 +29,8 @@ impl BackendId {
 pub struct CallReport {
     /// Where it went.
     pub backend: BackendId,
-    /// Requests that were sent, or would have been had there been a connection.
-    pub attempts: u32,
-    /// Whether any attempt may have run it.
-    pub executed: Executed,
+    /// Its requests, redirects that were followed included.
+    pub tally: Tally,
     /// Why there is no answer; `None` where there is one, be it an error of the backend's own.
     pub class: Option<Class>,
     /// Bytes of the request bodies, over all attempts.
@@ -56,18 +54,38 @@ pub struct CallTimes {
     pub done: Duration,
 }
 
-impl CallReport {
-    /// The report of a call that failed without a trace of its own: a later round of one, or a
-    /// response that came and can't be used.
-    pub fn failed(backend: BackendId, class: Class, executed: Executed, attempts: u32) -> Self {
+/// The tally of a client's request while it goes to its backend in several calls: rounds of
+/// `input_required`, or once more with its tool listed again. Added to through a shared reference.
+#[derive(Debug)]
+pub(crate) struct RunningTally {
+    attempts: AtomicU32,
+    may_have_run: AtomicBool,
+}
+
+impl RunningTally {
+    /// After what was sent before.
+    pub(crate) fn after(before: Tally) -> Self {
         Self {
-            backend,
-            attempts,
-            executed,
-            class: Some(class),
-            bytes_sent: 0,
-            bytes_received: 0,
-            times: CallTimes::default(),
+            attempts: AtomicU32::new(before.attempts),
+            may_have_run: AtomicBool::new(before.executed != Executed::No),
+        }
+    }
+
+    /// One more call is over.
+    pub(crate) fn add(&self, tally: Tally) {
+        self.attempts.fetch_add(tally.attempts, Relaxed);
+        self.may_have_run
+            .fetch_or(tally.executed != Executed::No, Relaxed);
+    }
+
+    /// The tally so far, of a request that has no result.
+    pub(crate) fn so_far(&self) -> Tally {
+        Tally {
+            attempts: self.attempts.load(Relaxed),
+            executed: match self.may_have_run.load(Relaxed) {
+                true => Executed::Unknown,
+                false => Executed::No,
+            },
         }
     }
 }
@@ -82,6 +100,7 @@ pub struct CallTrace {
     first_byte: AtomicU64,
     /// 0 before the headers.
     status: AtomicU16,
+    redirects: AtomicU32,
     bytes_sent: AtomicU64,
     bytes_received: AtomicU64,
 }
@@ -98,6 +117,7 @@ impl CallTrace {
             sent: AtomicU64::new(NEVER),
             first_byte: AtomicU64::new(NEVER),
             status: AtomicU16::new(0),
+            redirects: AtomicU32::new(0),
             bytes_sent: AtomicU64::new(0),
             bytes_received: AtomicU64::new(0),
         }
@@ -127,6 +147,12 @@ impl CallTrace {
         self.bytes_sent.fetch_add(bytes as u64, Relaxed);
     }
 
+    /// The attempt's request is sent again, to the address that a redirect names.
+    pub(crate) fn mark_redirected(&self, bytes: usize) {
+        self.redirects.fetch_add(1, Relaxed);
+        self.bytes_sent.fetch_add(bytes as u64, Relaxed);
+    }
+
     /// The attempt's response headers have come, with this HTTP status.
     pub(crate) fn mark_first_byte(&self, status: u16) {
         self.first_byte.store(self.now(), Relaxed);
@@ -148,7 +174,7 @@ impl CallTrace {
         self.sent.load(Relaxed) != NEVER
     }
 
-    /// The report of the call, which ends now.
+    /// The report of the call, which ends now after this many attempts.
     pub fn finish(
         &self,
         backend: BackendId,
@@ -156,14 +182,14 @@ impl CallTrace {
         executed: Executed,
         attempts: u32,
     ) -> CallReport {
+        let attempts = attempts + self.redirects.load(Relaxed);
         let at = |time: &AtomicU64| match time.load(Relaxed) {
             NEVER => None,
             nanos => Some(Duration::from_nanos(nanos)),
         };
         CallReport {
             backend,
-            attempts,
-            executed,
+            tally: Tally { attempts, executed },
             class,
             bytes_sent: self.bytes_sent.load(Relaxed),
             bytes_received: self.bytes_received.load(Relaxed),

@@ -3,18 +3,21 @@
 //! A [`Catalog`] is built from listings, is never changed, and is the same for the same input. A
 //! listing is read once into a [`BackendListing`]; a merge copies no definition that stays the
 //! same. Owns the names that clients see ([`names`]), which definitions they see ([`item`],
-//! [`clean`]) and the mapping from a name or URI back to a backend. Pure; it must not know
+//! [`shapes`]) and the mapping from a name or URI back to a backend. Pure; it must not know
 //! connections, sessions or time, and identifies a backend by its [`BackendId`].
 
+mod advice;
 mod backend_listing;
-mod clean;
 mod item;
 mod names;
 mod pins;
+mod portable;
 mod rejected;
+mod shapes;
 mod template;
 #[cfg(test)]
 mod tests;
+mod unmatched;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,19 +25,24 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use crate::call_report::BackendId;
-use crate::config::{BackendConfig, GatewayConfig};
+use crate::config::{BackendConfig, GatewayConfig, PinMode};
 use crate::protocol::era::ParamHeader;
-use crate::protocol::{Freshness, Kind, RawJson};
+use crate::protocol::{Era, Freshness, Kind, RawJson};
 
 pub use backend_listing::BackendListing;
 use backend_listing::Candidate;
 use item::exposed_definition;
 use names::Claim;
 pub use names::Names;
+pub(crate) use names::Takeover;
 pub use pins::Pins;
 pub(crate) use pins::{Change, Findings};
+pub use rejected::Mended;
 pub(crate) use rejected::{RejectReason, Rejected};
+pub use shapes::Promise;
+pub(crate) use shapes::shape_unpromised;
 use template::Template;
+pub(crate) use unmatched::UnmatchedRule;
 
 /// One backend's input to a build.
 #[derive(Debug, Clone, Copy)]
@@ -49,13 +57,17 @@ pub struct Source<'a> {
     pub confirmed: bool,
 }
 
-/// A new catalog, and the items that were rejected.
+/// A new catalog, and the items that were rejected or mended.
 #[derive(Debug)]
 pub struct Built {
     /// The catalog.
     pub catalog: Catalog,
     /// In the same order for the same sources.
     pub rejected: Vec<Rejected>,
+    /// Names that another backend's item had before.
+    pub(crate) takeovers: Vec<Takeover>,
+    /// Items that clients see in another form than the backend lists them, likewise.
+    pub mended: Vec<Mended>,
 }
 
 /// One item that clients see.
@@ -73,8 +85,12 @@ pub struct Entry {
     pub(crate) safe_to_repeat: bool,
     /// Its parameters that must also be sent as headers to a modern backend.
     pub(crate) param_headers: Arc<[ParamHeader]>,
-    /// The definition as clients see it.
+    /// What its results are held against, if the backend lists an `outputSchema`.
+    pub promise: Option<Arc<Promise>>,
+    /// The definition as legacy clients see it.
     pub definition: RawJson,
+    /// The definition as modern clients see it.
+    pub modern_definition: RawJson,
 }
 
 /// A tool that keeps its name but is neither listed nor called.
@@ -97,6 +113,14 @@ pub struct Catalog {
     names: Names,
 }
 
+/// The definitions of a kind as clients of an era see them.
+#[derive(Debug, Clone)]
+struct List {
+    /// The result of a list request of the legacy era: an object with the array as its member.
+    result: Bytes,
+    array: Bytes,
+}
+
 /// The entries of one kind.
 #[derive(Debug)]
 struct Section {
@@ -104,7 +128,8 @@ struct Section {
     by_name: HashMap<Arc<str>, usize>,
     /// Blocked tools, by the name they would be exposed under.
     blocked: HashMap<Arc<str>, Blocked>,
-    list: Bytes,
+    legacy: List,
+    modern: List,
     freshness: Freshness,
 }
 
@@ -112,13 +137,16 @@ impl Catalog {
     /// Merges the sources, which are in config order.
     ///
     /// Names in `names` stay with their owners. Until a list has been served, build from
-    /// `Names::default()`, so that names follow config order and not the order of connecting; from
-    /// then on, from the [`names`](Self::names) of the previous catalog.
+    /// [`Names::recorded`], so that names follow lock and config order and not the order of
+    /// connecting; from then on, from the [`names`](Self::names) of the previous catalog.
     pub fn build(gateway: &GatewayConfig, sources: &[Source<'_>], names: &Names) -> Built {
         let mut names = names.clone();
-        let mut rejected = Vec::new();
-        let sections =
-            Kind::ALL.map(|kind| Section::build(kind, gateway, sources, &mut names, &mut rejected));
+        let (mut rejected, mut takeovers) = (Vec::new(), Vec::new());
+        let sections = Kind::ALL.map(|kind| {
+            let found = Found::all(kind, sources, &mut rejected);
+            let exposed = exposed(kind, gateway, sources, &found, &mut names, &mut takeovers);
+            Section::build(kind, sources, &found, exposed, &mut rejected)
+        });
         let templates = &sections[Kind::Template as usize].entries;
         let templates = templates
             .iter()
@@ -131,6 +159,8 @@ impl Catalog {
                 names,
             },
             rejected,
+            takeovers,
+            mended: mended(sources),
         }
     }
 
@@ -156,10 +186,20 @@ impl Catalog {
         self.section(Kind::Template).entries.get(at)
     }
 
-    /// All definitions of a kind as the text of a JSON array, in config order and within a backend
-    /// in the order it listed them. Built once and shared.
-    pub fn list(&self, kind: Kind) -> &Bytes {
-        &self.section(kind).list
+    /// All definitions of a kind, as clients of an era see them, as the text of a JSON array: in
+    /// config order and within a backend in the order it listed them. Built once and shared.
+    pub fn list(&self, kind: Kind, era: Era) -> &Bytes {
+        &self.section(kind).list(era).array
+    }
+
+    /// The same as the result of a list request: an object with the array as its member.
+    pub(crate) fn list_result(&self, kind: Kind, era: Era) -> &Bytes {
+        &self.section(kind).list(era).result
+    }
+
+    /// Bytes of all lists.
+    pub(crate) fn bytes(&self) -> usize {
+        self.sections.iter().map(Section::bytes).sum()
     }
 
     /// How long the list may be cached: no longer than its shortest-lived part, and not at all
@@ -183,23 +223,76 @@ impl Catalog {
     }
 }
 
+/// The exposed names of the candidates. Tools that the lock has of a backend that has not listed in
+/// this run get names too, so that no other backend gets them: names must not depend on who is up.
+fn exposed(
+    kind: Kind,
+    gateway: &GatewayConfig,
+    sources: &[Source<'_>],
+    found: &[Found<'_>],
+    names: &mut Names,
+    takeovers: &mut Vec<Takeover>,
+) -> Vec<Result<Arc<str>, Arc<str>>> {
+    let mut reserved: Vec<(usize, Arc<str>)> = Vec::new();
+    for (place, source) in sources.iter().enumerate() {
+        let config = source.config;
+        if kind == Kind::Tool && !source.confirmed && config.tools.pin != PinMode::Off {
+            let listed = source.backend_listing;
+            let pinned = names.pinned_tools(&config.name).filter(|own| {
+                config.tools.admits(own) && listed.is_none_or(|listed| !listed.has_tool(own))
+            });
+            reserved.extend(pinned.map(|own| (place, own)));
+        }
+    }
+    let listed = found.iter().map(|found| (found.place, found.own(), true));
+    let reserved = reserved.iter().map(|(place, own)| (*place, own, false));
+    let claims: Vec<Claim<'_>> = listed
+        .chain(reserved)
+        .map(|(place, own, is_listed)| claim(kind, sources, place, own, is_listed))
+        .collect();
+    let backends = sources.iter().map(|source| &source.config.name);
+    let mut exposed = names.assign(kind, gateway, backends, &claims, takeovers);
+    exposed.truncate(found.len());
+    exposed
+}
+
+fn claim<'a>(
+    kind: Kind,
+    sources: &'a [Source<'_>],
+    place: usize,
+    own: &'a Arc<str>,
+    is_listed: bool,
+) -> Claim<'a> {
+    let config = sources[place].config;
+    let renamed = (kind == Kind::Tool)
+        .then(|| lookup(&config.tools.rename, own))
+        .flatten();
+    Claim {
+        backend: &config.name,
+        own,
+        wanted: renamed.unwrap_or(own),
+        place,
+        is_pinned: config.tools.pin != PinMode::Off,
+        is_listed,
+    }
+}
+
 /// A candidate with its source.
 struct Found<'a> {
     source: &'a Source<'a>,
+    /// Of the source.
+    place: usize,
     candidate: &'a Candidate,
 }
 
 impl Section {
     fn build(
         kind: Kind,
-        gateway: &GatewayConfig,
         sources: &[Source<'_>],
-        names: &mut Names,
+        found: &[Found<'_>],
+        exposed: Vec<Result<Arc<str>, Arc<str>>>,
         rejected: &mut Vec<Rejected>,
     ) -> Self {
-        let found = Found::all(kind, sources, rejected);
-        let claims: Vec<Claim<'_>> = found.iter().map(|found| found.claim(kind)).collect();
-        let exposed = names.assign(kind, gateway, &claims);
         let mut entries = Vec::with_capacity(found.len());
         let mut blocked = HashMap::new();
         for (found, exposed) in found.iter().zip(exposed) {
@@ -228,13 +321,35 @@ impl Section {
                 .map(|backend_listing| backend_listing.freshness(kind))
                 .unwrap_or_default()
         });
-        let list = array_of(&entries);
+        let legacy = List::of(kind, &entries, |entry| &entry.definition);
+        let differs = |entry: &Entry| entry.definition != entry.modern_definition;
+        let modern = match entries.iter().any(differs) {
+            true => List::of(kind, &entries, |entry| &entry.modern_definition),
+            false => legacy.clone(),
+        };
         Self {
             entries,
             by_name,
             blocked,
-            list,
+            legacy,
+            modern,
             freshness: freshness.reduce(Freshness::and).unwrap_or_default(),
+        }
+    }
+}
+
+impl Section {
+    fn list(&self, era: Era) -> &List {
+        match era {
+            Era::Legacy => &self.legacy,
+            Era::Modern => &self.modern,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self.legacy.result.as_ptr() == self.modern.result.as_ptr() {
+            true => self.legacy.result.len(),
+            false => self.legacy.result.len() + self.modern.result.len(),
         }
     }
 }
@@ -243,31 +358,28 @@ impl<'a> Found<'a> {
     /// All candidates of a kind; adds the items that were rejected when a listing was read.
     fn all(kind: Kind, sources: &'a [Source<'a>], rejected: &mut Vec<Rejected>) -> Vec<Self> {
         let mut found = Vec::new();
-        for source in sources {
+        for (place, source) in sources.iter().enumerate() {
             if let Some(listing) = source.backend_listing {
                 rejected.extend_from_slice(listing.rejected(kind));
                 let candidates = listing.items(kind).iter();
-                found.extend(candidates.map(|candidate| Self { source, candidate }));
+                found.extend(candidates.map(|candidate| Self {
+                    source,
+                    place,
+                    candidate,
+                }));
             }
         }
         found
     }
 
-    fn claim(&self, kind: Kind) -> Claim<'_> {
-        let own = &self.candidate.item.own;
-        let renamed = (kind == Kind::Tool)
-            .then(|| lookup(&self.source.config.tools.rename, own))
-            .flatten();
-        Claim {
-            backend: &self.source.config.name,
-            own,
-            wanted: renamed.unwrap_or(own),
-        }
+    fn own(&self) -> &Arc<str> {
+        &self.candidate.item.own
     }
 
     fn entry(&self, kind: Kind, exposed: Arc<str>) -> Entry {
         let Candidate {
             item,
+            shaped,
             param_headers,
             ..
         } = self.candidate;
@@ -275,6 +387,7 @@ impl<'a> Found<'a> {
         let description = (kind == Kind::Tool)
             .then(|| lookup(&self.source.config.tools.describe, &item.own))
             .flatten();
+        let rules = shaped.rules.as_deref();
         Entry {
             backend: self.source.id,
             kind,
@@ -282,7 +395,9 @@ impl<'a> Found<'a> {
             // An annotation from an earlier run does not permit repeats in this one.
             safe_to_repeat: item.safe_to_repeat && self.source.confirmed,
             param_headers: Arc::clone(param_headers),
-            definition: exposed_definition(&item.definition, name, description),
+            promise: shaped.promise.clone(),
+            definition: exposed_definition(&shaped.legacy, name, description, rules),
+            modern_definition: exposed_definition(&shaped.modern, name, description, rules),
             exposed,
         }
     }
@@ -303,19 +418,34 @@ fn lookup<'a>(table: &'a [(String, String)], own: &str) -> Option<&'a str> {
         .map(|(_, value)| value.as_str())
 }
 
-fn array_of(entries: &[Entry]) -> Bytes {
-    let length: usize = entries
-        .iter()
-        .map(|entry| entry.definition.as_bytes().len() + 1)
-        .sum();
-    let mut list = BytesMut::with_capacity(length + 2);
-    list.extend_from_slice(b"[");
-    for (at, entry) in entries.iter().enumerate() {
-        if at > 0 {
-            list.extend_from_slice(b",");
+/// The items of all sources that clients see in another form.
+fn mended(sources: &[Source<'_>]) -> Vec<Mended> {
+    let listings = sources.iter().filter_map(|source| source.backend_listing);
+    let of = |listing: &BackendListing| Kind::ALL.map(|kind| listing.mended(kind).to_vec());
+    listings.flat_map(of).flatten().collect()
+}
+
+impl List {
+    fn of(kind: Kind, entries: &[Entry], definition: impl Fn(&Entry) -> &RawJson) -> Self {
+        let beginning = format!("{{\"{}\":[", kind.member());
+        let length: usize = entries
+            .iter()
+            .map(|entry| definition(entry).as_bytes().len() + 1)
+            .sum();
+        let mut result = BytesMut::with_capacity(beginning.len() + length + 2);
+        result.extend_from_slice(beginning.as_bytes());
+        for (at, entry) in entries.iter().enumerate() {
+            if at > 0 {
+                result.extend_from_slice(b",");
+            }
+            result.extend_from_slice(definition(entry).as_bytes());
         }
-        list.extend_from_slice(entry.definition.as_bytes());
+        result.extend_from_slice(b"]}");
+        let result = result.freeze();
+        let array = beginning.len() - 1..result.len() - 1;
+        Self {
+            array: result.slice(array),
+            result,
+        }
     }
-    list.extend_from_slice(b"]");
-    list.freeze()
 }

@@ -3,12 +3,18 @@
 //! Owns exit statuses and everything that is printed for people.
 
 mod args;
+mod arguments;
+mod client;
 mod commands;
+mod content;
 mod exit;
+mod outcome;
+mod parameters;
 mod survey;
 mod terminal;
 
 use std::ffi::OsString;
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -29,7 +35,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(BAD_CONFIG));
         }
     };
-    logs::start(log_level(&cli), cli.log_format == LogFormat::Json);
+    logs::start(
+        cli.log_level.map(args::LogLevel::filter),
+        default_log_level(&cli),
+        cli.log_format == LogFormat::Json,
+    );
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -48,9 +58,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Commands print what went wrong, so only errors are logged unless the user sets a level.
-fn log_level(cli: &Cli) -> Option<LevelFilter> {
-    let quiet = cli.command.is_some() && std::env::var_os("RUST_LOG").is_none();
-    let requested = cli.log_level.map(args::LogLevel::filter);
-    requested.or(quiet.then_some(LevelFilter::ERROR))
+/// The level of the log if neither a flag nor `RUST_LOG` sets one. Commands print what went wrong
+/// themselves. A client that starts the gateway shows every line of stderr as an error.
+fn default_log_level(cli: &Cli) -> LevelFilter {
+    match (&cli.command, io::stderr().is_terminal()) {
+        (Some(_), _) => LevelFilter::ERROR,
+        (None, true) => LevelFilter::INFO,
+        (None, false) => LevelFilter::WARN,
+    }
 }

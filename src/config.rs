@@ -28,16 +28,19 @@ use reqwest::header::HeaderName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::shell;
 pub(crate) use check::url::is_loopback;
 pub use environment::Environment;
 pub use load::load;
-pub(crate) use lock::LockFile;
-pub use lock::{Lock, Pin};
+pub use lock::{Form, Lock, Pin, Subject};
+pub(crate) use lock::{LockFile, NamedTool};
 pub use overrides::Overrides;
 pub use problem::{Problem, Problems};
 pub(crate) use read::file::SCHEMA;
 pub use read::file::schema;
 pub use secret::{Secret, SecretSource};
+
+use crate::text::Scrubber;
 
 /// The configuration of one run. Replaced whole, never edited.
 #[derive(Debug, Clone)]
@@ -46,6 +49,8 @@ pub struct Config {
     pub gateway: GatewayConfig,
     /// Enabled backends, in the order of the file, which decides who owns a name.
     pub backends: Vec<Arc<BackendConfig>>,
+    /// The names of all backends in the config, in its order.
+    pub(crate) configured: Vec<ConfiguredName>,
     /// The config file, for logs and messages; `None` where there are only command-line flags.
     pub source: Option<PathBuf>,
     /// Messages about what is allowed but probably not intended.
@@ -54,6 +59,33 @@ pub struct Config {
     pub(crate) lock: LockFile,
     /// The folder for state that is kept between runs; `None` where nothing is kept.
     pub(crate) state_folder: Option<PathBuf>,
+}
+
+/// The name of a backend in the config, whether or not it is used in this run.
+#[derive(Debug, Clone)]
+pub(crate) struct ConfiguredName {
+    /// The name.
+    pub(crate) name: Arc<str>,
+    /// `--only` leaves it out of this run.
+    pub(crate) left_out: bool,
+}
+
+impl Config {
+    /// What to type to accept what a backend says now, or with `None` to see all that has changed: for
+    /// messages. `None` where what is accepted isn't kept.
+    pub(crate) fn pin_command(&self, backend: &str, subject: Option<&Subject>) -> Option<String> {
+        let file = self.source.as_ref().filter(|_| self.lock.path.is_ok())?;
+        let what = match subject {
+            Some(Subject::Tool(own)) => shell::word(&format!("{backend}/{own}")).into_owned(),
+            Some(Subject::Instructions) => backend.to_owned(),
+            None => format!("{backend} --dry-run"),
+        };
+        let file = file.display().to_string();
+        Some(format!(
+            "sentinel-gateway --config {} pin {what}",
+            shell::word(&file)
+        ))
+    }
 }
 
 /// The `[gateway]` table.
@@ -78,6 +110,10 @@ pub struct GatewayConfig {
     pub tool_names: ToolNames,
     /// Which characters an exposed name may have.
     pub tool_name_chars: NameChars,
+    /// Most characters of an exposed name; 0 is what `tool_name_chars` allows.
+    pub tool_name_max: usize,
+    /// How the arguments of tools are described.
+    pub schemas: Schemas,
     /// How the gateway reports its own errors on `tools/call`.
     pub tool_errors: ToolErrors,
     /// Whether listings are cached between runs.
@@ -92,6 +128,17 @@ pub enum ToolNames {
     Bare,
     /// Always `backend__tool`.
     Prefixed,
+}
+
+/// `schemas`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Schemas {
+    /// The arguments of tools are described as the backend does it.
+    #[default]
+    AsIs,
+    /// They are described in the words that Claude's, OpenAI's and Gemini's APIs have.
+    Portable,
 }
 
 /// `tool_name_chars`
@@ -186,9 +233,9 @@ pub struct BackendConfig {
     /// The URL to show in messages, since `url` may hold secrets: as written, variables not expanded,
     /// without user, query and fragment.
     pub shown_url: String,
-    /// The values of variables in the URL and the headers. Any of them may be a secret that a server
-    /// repeats in an answer.
-    pub expanded: Vec<Secret>,
+    /// Removes its secrets from what is written of it. Learns those of files and commands when they
+    /// are read.
+    pub(crate) scrubber: Scrubber,
     /// Which revisions of MCP are used.
     pub protocol: Protocol,
     /// Deadline of one call, including queueing, waits and retries.
@@ -207,12 +254,16 @@ pub struct BackendConfig {
     pub bearer: Option<SecretSource>,
     /// Additional headers of every request, in the order of the file.
     pub headers: Vec<(HeaderName, SecretSource)>,
+    /// Whether requests carry what may be a credential: `bearer`, a header, or a variable in the URL.
+    pub(crate) has_credentials: bool,
     /// CA and client certificate.
     pub tls: TlsConfig,
     /// Whether credentials may be sent over plain http to another machine.
     pub allow_insecure: bool,
     /// Filters, renames and per-tool settings.
     pub tools: ToolRules,
+    /// How the arguments of its tools are described: `schemas` of the gateway.
+    pub schemas: Schemas,
 }
 
 impl BackendConfig {
@@ -220,6 +271,12 @@ impl BackendConfig {
     pub fn timeout_of(&self, tool: &str) -> Duration {
         let own = self.tools.timeout.iter().find(|(name, _)| name == tool);
         own.map_or(self.timeout, |(_, timeout)| *timeout)
+    }
+
+    /// The longest deadline of a call.
+    pub(crate) fn longest_timeout(&self) -> Duration {
+        let tools = self.tools.timeout.iter().map(|(_, timeout)| *timeout);
+        tools.chain([self.timeout]).max().unwrap_or_default()
     }
 
     /// The configured retry rule of a tool, by its own name.
@@ -269,6 +326,34 @@ pub struct ToolRules {
     pub retry: Vec<(globset::GlobMatcher, RetryTools)>,
     /// How to treat a tool whose definition has changed.
     pub pin: PinMode,
+    /// All of the rules as they are written, to tell which match no tool.
+    pub(crate) written: Vec<ToolRule>,
+}
+
+/// One entry of `tools.*` that is about tools of a name or glob.
+#[derive(Debug, Clone)]
+pub(crate) struct ToolRule {
+    /// As in `tools.deny`.
+    pub(crate) key: &'static str,
+    /// The name or glob, as written.
+    pub(crate) pattern: String,
+    /// `None` where it is a name.
+    pub(crate) glob: Option<globset::GlobMatcher>,
+}
+
+impl ToolRule {
+    /// Whether it is about a tool of this own name.
+    pub(crate) fn matches(&self, name: &str) -> bool {
+        match &self.glob {
+            Some(glob) => glob.is_match(name),
+            None => self.pattern == name,
+        }
+    }
+
+    /// Whether it is about one name.
+    pub(crate) fn is_name(&self) -> bool {
+        !self.pattern.contains(['*', '?', '[', '{'])
+    }
 }
 
 impl ToolRules {

@@ -11,10 +11,10 @@
 mod configured;
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Write};
 use std::path::Path;
 
-pub(crate) use configured::read_configured;
+pub(crate) use configured::{MAX_CERTIFICATES, MAX_SECRET, read_configured};
 
 /// Who may read a file that is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,16 +62,42 @@ pub(crate) fn read_up_to(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Opens a regular file for reading; `None` if it does not exist.
+///
+/// # Errors
+/// If it is not a regular file (a symbolic link is not followed) or can't be read.
+pub(crate) fn open(path: &Path) -> io::Result<Option<BufReader<File>>> {
+    if !is_regular(path)? {
+        return Ok(None);
+    }
+    File::open(path).map(BufReader::new).map(Some)
+}
+
 /// Replaces or creates a file atomically and durably: a reader sees the old or the new content,
 /// also after a crash.
 ///
 /// # Errors
 /// If it can't be written, or the path is not a regular file.
 pub(crate) fn replace(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
+    replace_with(path, readers, |file| file.write_all(bytes))
+}
+
+/// The same with content that `write` writes piece by piece.
+///
+/// # Errors
+/// If it can't be written, or the path is not a regular file.
+pub(crate) fn replace_with(
+    path: &Path,
+    readers: Readers,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
     is_regular(path)?;
     let folder = folder_of(path);
     let mut file = temporary(path, readers).tempfile_in(folder)?;
-    file.write_all(bytes)?;
+    let mut buffered = BufWriter::new(file.as_file_mut());
+    write(&mut buffered)?;
+    buffered.flush()?;
+    drop(buffered);
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     // Makes the rename durable, on systems that can open a folder.

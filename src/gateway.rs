@@ -4,8 +4,6 @@
 //! request from the table is the right to answer it: a response whose request is gone is dropped. It
 //! must not know what a method means; that is [`crate::dispatch`].
 
-use std::sync::Arc;
-
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
@@ -14,7 +12,7 @@ use crate::client::UnsolicitedRequest;
 use crate::dispatch::{TaskEvent, cut_off, notice_for_client, relay};
 use crate::protocol::message;
 use crate::protocol::{Era, Notification};
-use crate::publish::list_changed;
+use crate::publish::{Built, Publication, retire};
 use crate::transport::stdio::WriteEnd;
 use events::Event;
 pub(crate) use events::Inputs;
@@ -46,12 +44,14 @@ impl Gateway {
 
     /// The next event. Output is flushed when there is none to be handled at once.
     async fn next(&mut self, inputs: &mut Inputs) -> Event {
-        let next = inputs.next(&mut self.from_tasks, &self.deadlines);
+        let next = inputs.next(&mut self.from_tasks, &mut self.publisher, &self.deadlines);
         if let Some(event) = next.now_or_never() {
             return event;
         }
         self.replies.flush();
-        inputs.next(&mut self.from_tasks, &self.deadlines).await
+        inputs
+            .next(&mut self.from_tasks, &mut self.publisher, &self.deadlines)
+            .await
     }
 
     fn handle(&mut self, event: Event, inputs: &mut Inputs) -> Option<ExitReason> {
@@ -68,6 +68,10 @@ impl Gateway {
             Event::StartupOver => {
                 self.deadlines.startup = None;
                 self.publisher.settle();
+                self.publish_changes();
+            }
+            Event::Built(built) => {
+                self.publish(*built);
                 self.publish_changes();
             }
             Event::CacheRead(cached) => {
@@ -180,16 +184,28 @@ impl Gateway {
     /// Publishes the next snapshot, if requests wait for it: tasks get it, and the client is notified
     /// of changed lists.
     fn publish_changes(&mut self) {
-        if !self.publisher.should_publish() {
-            return;
+        while let Some(built) = self.publisher.start() {
+            self.publish(built);
         }
+    }
+
+    /// Publishes a snapshot that was built.
+    fn publish(&mut self, built: Built) {
+        let (publication, taken) = self.publisher.finish(built);
+        let Some(Publication {
+            snapshot: after,
+            notifications,
+        }) = publication
+        else {
+            return;
+        };
         if self.publisher.is_settled() {
             self.deadlines.startup = None;
         }
-        let after = self.publisher.snapshot();
-        let before = self.snapshots.send_replace(Arc::clone(&after));
+        retire(self.snapshots.send_replace(after));
+        drop(taken);
         if self.deadlines.drain.is_none() {
-            for notification in list_changed(&before, &after) {
+            for notification in notifications {
                 self.notice(&notification);
             }
         }

@@ -2,7 +2,8 @@
 //!
 //! The modules, from the ground up. Each imports only from modules above it in this list:
 //!
-//! - `clock`, `hex`, `sync`: the wall clock, hexadecimal text, locks.
+//! - `clock`, `hex`, `nearest`, `shell`, `sync`: the wall clock, hexadecimal text, misspelt names,
+//!   words of a command line, locks.
 //! - [`budget`], `files`: the limit on buffered bytes; files read within a limit and replaced
 //!   atomically.
 //! - [`protocol`]: JSON-RPC and MCP as data. [`call_report`]: the record of one call.
@@ -43,12 +44,15 @@ mod files;
 mod gateway;
 pub mod governance;
 mod hex;
+mod nearest;
 pub mod observe;
 pub mod protocol;
 mod publish;
+mod shell;
 mod snapshot;
 mod state;
 mod sync;
+mod text;
 pub mod transport;
 
 use std::sync::Arc;

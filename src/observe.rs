@@ -3,5 +3,7 @@
 mod line_limit;
 pub(crate) mod log_gate;
 pub mod logs;
+#[cfg(unix)]
+mod orphan;
 pub(crate) mod request_span;
 pub(crate) mod signals;

@@ -15,7 +15,7 @@ pub(crate) mod task;
 
 pub use era::{ClientProfile, Era, LogLevel};
 pub(crate) use era::{LATEST_LEGACY, LEGACY_VERSIONS, MODERN_VERSION};
-pub use error::{Class, Executed};
+pub use error::{Class, Executed, Tally};
 pub(crate) use error::{GatewayData, RpcError};
 pub(crate) use id_remapper::{Incoming, Outgoing, RequestKey};
 pub(crate) use listing::Freshness;

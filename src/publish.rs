@@ -4,10 +4,13 @@
 //! notifications that a new snapshot requires. It must not know requests, nor how a listing was
 //! fetched.
 
+mod builder;
 mod list_changed;
 mod pinning;
 mod publisher;
 mod reported;
+mod rule_check;
 
-pub(crate) use list_changed::list_changed;
-pub(crate) use publisher::Publisher;
+pub(crate) use builder::{Built, Publication};
+use list_changed::list_changed;
+pub(crate) use publisher::{Publisher, retire};

@@ -31,6 +31,8 @@ pub(crate) struct Snapshot {
     pub(crate) catalog: Catalog,
     /// The results of the four lists.
     pub(crate) lists: Lists,
+    /// The number of the last listing of each backend that has listed in this run.
+    pub(crate) listing_numbers: HashMap<BackendId, u64>,
     /// Backends that have not listed anything yet in this run.
     pub(crate) unlisted: HashSet<BackendId>,
     /// The gateway's `serverInfo` (MCP 2026-07-28, basic, "Per-response protocol fields").
@@ -40,6 +42,9 @@ pub(crate) struct Snapshot {
     /// The gateway is shutting down: a list that still waits is served from the listings so far.
     pub(crate) closing: bool,
 }
+
+/// Largest list that the loop builds the result of, in bytes.
+const SMALL_LIST: usize = 256 * 1024;
 
 /// Receives the current snapshot.
 pub(crate) type Snapshots = watch::Receiver<Arc<Snapshot>>;
@@ -53,33 +58,27 @@ pub(crate) async fn settled(mut snapshots: Snapshots) -> Option<Arc<Snapshot>> {
 impl Snapshot {
     /// The result of a list request for a client of this era.
     pub(crate) fn list(&self, kind: Kind, era: Era) -> RawJson {
-        let items = self.catalog.list(kind);
-        let cell = &self.lists.0[kind as usize];
-        match era {
-            Era::Legacy => cell.legacy.get_or_init(|| list_result(kind, items)),
-            Era::Modern => cell.modern.get_or_init(|| {
-                let hints = modern::caching_hints(self.catalog.freshness(kind));
-                let result = list_result(kind, items).with_members(&hints, &[]);
-                modern::stamp_result(&result, ResultStamp::CompleteAndCacheable, &self.identity)
-            }),
+        let list = || RawJson::trusted(self.catalog.list_result(kind, era).clone());
+        if era == Era::Legacy {
+            return list();
         }
-        .clone()
+        let modern = self.lists.0[kind as usize].get_or_init(|| {
+            let hints = modern::caching_hints(self.catalog.freshness(kind));
+            let result = list().with_members(&hints, &[]);
+            modern::stamp_result(&result, ResultStamp::CompleteAndCacheable, &self.identity)
+        });
+        modern.clone()
+    }
+
+    /// Whether [`list`](Self::list) takes so little that it may be done by the loop.
+    pub(crate) fn lists_at_once(&self, kind: Kind, era: Era) -> bool {
+        era == Era::Legacy || self.catalog.list_result(kind, era).len() <= SMALL_LIST
     }
 }
 
-/// The results of the four lists, each built when it is first requested in its era.
+/// The results of the four lists in the modern era, each built when it is first requested.
 #[derive(Debug, Default)]
-pub(crate) struct Lists([ByEra; Kind::ALL.len()]);
-
-#[derive(Debug, Default)]
-struct ByEra {
-    legacy: OnceLock<RawJson>,
-    modern: OnceLock<RawJson>,
-}
-
-fn list_result(kind: Kind, items: &[u8]) -> RawJson {
-    RawJson::trusted([b"{\"", kind.member().as_bytes(), b"\":", items, b"}"].concat())
-}
+pub(crate) struct Lists([OnceLock<RawJson>; Kind::ALL.len()]);
 
 /// The gateway's `serverInfo`.
 pub(crate) fn identity(config: &GatewayConfig) -> RawJson {

@@ -1,8 +1,8 @@
 //! State that persists between runs: the last listing of each backend, and the accepted definitions
 //! of tools.
 //!
-//! Owns where it is stored and when it is written: in a task of its own, batched, and only if it
-//! has changed. A file that can't be written is logged; the gateway goes on. It must not know how a
+//! Owns where it is stored and when it is written: in a task of its own, at most every few seconds,
+//! the newest only, and only if it has changed. A file that can't be written is logged; the gateway goes on. It must not know how a
 //! listing is used, nor what counts as a change of a definition.
 
 mod listing_cache;
@@ -11,6 +11,7 @@ pub(crate) mod pins;
 use std::collections::{HashMap, HashSet};
 use std::future::ready;
 use std::io;
+use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,13 +26,14 @@ use listing_cache::CacheFile;
 pub(crate) use listing_cache::{CachedListing, ListingCache, age};
 
 use crate::call_report::BackendId;
-use crate::config::{BackendConfig, Config, Pin};
+use crate::config::{BackendConfig, Config, NamedTool, Pin};
 use crate::protocol::Listing;
+use crate::sync::Mutex;
 
 /// How long the first batch is collected: backends connect at about the same time.
 const FIRST_BATCH: Duration = Duration::from_millis(100);
 /// How long every later batch is collected, which limits writes for a backend that changes often.
-const LATER_BATCH: Duration = Duration::from_secs(1);
+const LATER_BATCH: Duration = Duration::from_secs(5);
 
 /// How long the start may wait for the last listings, on a slow disk.
 const READ_TIMEOUT: Duration = Duration::from_secs(2);
@@ -40,7 +42,20 @@ const READ_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub(crate) struct StateStore {
     listing_cache: Option<ListingCache>,
-    requests: mpsc::UnboundedSender<WriteRequest>,
+    unwritten: Arc<Mutex<Unwritten>>,
+    /// Holds at most one wake-up of the writer.
+    wake: mpsc::Sender<()>,
+}
+
+/// What waits to be written: of each backend only the newest listing, so that a slow disk and a
+/// backend that always changes don't fill memory.
+#[derive(Debug, Default)]
+struct Unwritten {
+    /// By the name of the backend.
+    listings: HashMap<Arc<str>, (Arc<BackendConfig>, Arc<Listing>)>,
+    pins: Vec<Pin>,
+    /// The names that tools have with these pins.
+    names: Vec<NamedTool>,
 }
 
 /// The task that writes, until every [`StateStore`] is dropped.
@@ -49,18 +64,20 @@ pub(crate) struct StateWriter(JoinHandle<()>);
 
 /// Opens the state of a config. Reads nothing yet.
 pub(crate) fn open(config: &Config) -> (StateStore, StateWriter) {
-    let (requests, taken) = mpsc::unbounded_channel();
-    let listing_cache = ListingCache::of(config);
+    let (wake, woken) = mpsc::channel(1);
+    let (listing_cache, unwritten) = (ListingCache::of(config), Arc::default());
     let task = WriterTask {
         listing_cache: listing_cache.clone(),
-        lock: config.lock.path.clone().ok(),
+        unwritten: Arc::clone(&unwritten),
+        lock: (config.lock.path.clone().ok()).filter(|_| config.lock.records_new),
         failed: HashSet::new(),
     };
-    let writer = StateWriter(tokio::spawn(task.run(taken)));
+    let writer = StateWriter(tokio::spawn(task.run(woken)));
     (
         StateStore {
             listing_cache,
-            requests,
+            unwritten,
+            wake,
         },
         writer,
     )
@@ -85,18 +102,16 @@ impl CachedListings {
         self.listings.get(&id)
     }
 
+    /// Bytes of the last listing of a backend.
+    pub(crate) fn bytes(&self, id: BackendId) -> usize {
+        self.files.get(&id).map_or(0, CacheFile::bytes)
+    }
+
     /// The listing of a backend is no longer needed.
     pub(crate) fn forget(&mut self, id: BackendId) {
         self.files.remove(&id);
         self.listings.remove(&id);
     }
-}
-
-/// State to be written.
-#[derive(Debug)]
-enum WriteRequest {
-    Listed(Arc<BackendConfig>, Arc<Listing>),
-    Pins(Vec<Pin>),
 }
 
 impl StateStore {
@@ -105,7 +120,8 @@ impl StateStore {
     pub(crate) fn none() -> Self {
         Self {
             listing_cache: None,
-            requests: mpsc::unbounded_channel().0,
+            unwritten: Arc::default(),
+            wake: mpsc::channel(1).0,
         }
     }
 
@@ -138,19 +154,36 @@ impl StateStore {
         .boxed()
     }
 
-    /// Requests that a listing is written.
+    /// Requests that a listing is written, in place of an earlier one that is not written yet.
     pub(crate) fn keep(&self, backend: &Arc<BackendConfig>, listing: &Arc<Listing>) {
         if self.listing_cache.is_some() {
-            let request = WriteRequest::Listed(Arc::clone(backend), Arc::clone(listing));
-            let _ = self.requests.send(request);
+            let entry = (Arc::clone(backend), Arc::clone(listing));
+            let earlier = self
+                .unwritten
+                .lock()
+                .listings
+                .insert(Arc::clone(&backend.name), entry);
+            drop(earlier);
+            self.wake();
         }
     }
 
-    /// Requests that definitions first seen in this run are written as accepted.
-    pub(crate) fn pin(&self, pins: Vec<Pin>) {
+    /// Requests that definitions first seen in this run are written as accepted, with the names that
+    /// all tools have now.
+    pub(crate) fn pin(&self, pins: Vec<Pin>, names: Vec<NamedTool>) {
         if !pins.is_empty() {
-            let _ = self.requests.send(WriteRequest::Pins(pins));
+            let mut unwritten = self.unwritten.lock();
+            unwritten.pins.extend(pins);
+            // Of all tools, so the last ones count.
+            unwritten.names = names;
+            drop(unwritten);
+            self.wake();
         }
+    }
+
+    fn wake(&self) {
+        // It is awake where there is no room.
+        let _ = self.wake.try_send(());
     }
 }
 
@@ -164,21 +197,21 @@ impl StateWriter {
 /// The state of the writer task.
 struct WriterTask {
     listing_cache: Option<ListingCache>,
+    unwritten: Arc<Mutex<Unwritten>>,
     lock: Option<PathBuf>,
     /// Files whose failure was logged.
     failed: HashSet<PathBuf>,
 }
 
 impl WriterTask {
-    async fn run(mut self, mut requests: mpsc::UnboundedReceiver<WriteRequest>) {
+    async fn run(mut self, mut woken: mpsc::Receiver<()>) {
         let mut timeout = FIRST_BATCH;
-        while let Some(first) = requests.recv().await {
-            let mut batch = vec![first];
+        while woken.recv().await.is_some() {
             let until = Instant::now() + timeout;
             timeout = LATER_BATCH;
-            while let Ok(Some(request)) = tokio::time::timeout_at(until, requests.recv()).await {
-                batch.push(request);
-            }
+            // Until the time is over, or nothing more can come.
+            while let Ok(Some(())) = tokio::time::timeout_at(until, woken.recv()).await {}
+            let batch = mem::take(&mut *self.unwritten.lock());
             let (listing_cache, lock) = (self.listing_cache.clone(), self.lock.clone());
             let writing = move || write(batch, listing_cache.as_ref(), lock);
             for (path, error) in tokio::task::spawn_blocking(writing)
@@ -200,24 +233,119 @@ impl WriterTask {
 
 /// Writes a batch. Returns the files that could not be written, with the error.
 fn write(
-    requests: Vec<WriteRequest>,
+    Unwritten {
+        listings,
+        pins,
+        names,
+    }: Unwritten,
     listing_cache: Option<&ListingCache>,
     lock: Option<PathBuf>,
 ) -> Vec<(PathBuf, io::Error)> {
-    let (mut failed, mut first_seen) = (Vec::new(), Vec::new());
-    for request in requests {
-        match (request, listing_cache) {
-            (WriteRequest::Pins(pins), _) => first_seen.extend(pins),
-            (WriteRequest::Listed(backend, listing), Some(listing_cache)) => {
-                failed.extend(listing_cache.keep(&backend, &listing).err());
-            }
-            (WriteRequest::Listed(..), None) => {}
+    let mut failed = Vec::new();
+    for (backend, listing) in listings.into_values() {
+        if let Some(listing_cache) = listing_cache {
+            failed.extend(listing_cache.keep(&backend, &listing).err());
         }
     }
-    if let Some(path) = lock.filter(|_| !first_seen.is_empty())
-        && let Err(error) = pins::add(&path, first_seen)
+    if let Some(path) = lock.filter(|_| !pins.is_empty())
+        && let Err(error) = pins::add(&path, pins, &names)
     {
         failed.push((path, error));
     }
     failed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, Overrides, load};
+    use crate::protocol::{Kind, RawJson};
+
+    /// A store whose writer is run by the test, and its folder.
+    fn store(folder: &std::path::Path) -> (StateStore, WriterTask, mpsc::Receiver<()>) {
+        let flags = Overrides {
+            backends: vec![("a".to_owned(), "http://127.0.0.1:9/".to_owned())],
+            ..Overrides::default()
+        };
+        let environment = Environment::new(folder).with_state(folder);
+        let config = load(&flags, &environment).unwrap();
+        let (wake, woken) = mpsc::channel(1);
+        let unwritten: Arc<Mutex<Unwritten>> = Arc::default();
+        let listing_cache = ListingCache::of(&config);
+        assert!(listing_cache.is_some());
+        let task = WriterTask {
+            listing_cache: listing_cache.clone(),
+            unwritten: Arc::clone(&unwritten),
+            lock: None,
+            failed: HashSet::new(),
+        };
+        let store = StateStore {
+            listing_cache,
+            unwritten,
+            wake,
+        };
+        (store, task, woken)
+    }
+
+    fn listing(number: usize) -> Arc<Listing> {
+        let mut listing = Listing::default();
+        let tool = RawJson::trusted(format!(r#"{{"name":"t{number}"}}"#));
+        listing.items_mut(Kind::Tool).push(tool);
+        Arc::new(listing)
+    }
+
+    fn backend() -> Arc<BackendConfig> {
+        let flags = Overrides {
+            backends: vec![("a".to_owned(), "http://127.0.0.1:9/".to_owned())],
+            ..Overrides::default()
+        };
+        let config = load(&flags, &Environment::new("no-such-folder")).unwrap();
+        Arc::clone(&config.backends[0])
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn fault_96_of_a_listing_that_always_changes_the_newest_alone_waits_to_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, task, woken) = store(folder.path());
+        let backend = backend();
+        // The disk is slow: nothing is written yet.
+        let listings: Vec<Arc<Listing>> = (0..1_000).map(listing).collect();
+        for listing in &listings {
+            store.keep(&backend, listing);
+        }
+        let kept = |listing: &Arc<Listing>| Arc::strong_count(listing) > 1;
+        assert_eq!(listings.iter().filter(|listing| kept(listing)).count(), 1);
+        assert!(kept(&listings[999]));
+
+        // With nobody left to write for, it is written at once.
+        let cache = store.listing_cache.clone().unwrap();
+        drop(store);
+        let begun = Instant::now();
+        task.run(woken).await;
+        assert!(begun.elapsed() < LATER_BATCH);
+        let written = cache.cached_listing(&backend).unwrap().listing;
+        assert_eq!(&written, &*listings[999]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn fault_96_a_listing_is_written_at_most_every_few_seconds() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, task, woken) = store(folder.path());
+        let (backend, cache) = (backend(), store.listing_cache.clone().unwrap());
+        let writing = tokio::spawn(task.run(woken));
+        let (mut seen, mut writes) = (None, 0);
+        for number in 0..600 {
+            store.keep(&backend, &listing(number));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let now = cache.cached_listing(&backend).map(|cached| cached.listing);
+            if now != seen {
+                (seen, writes) = (now, writes + 1);
+            }
+        }
+        assert!((5..=8).contains(&writes), "{writes} in 30 s");
+        drop(store);
+        writing.await.unwrap();
+        let last = cache.cached_listing(&backend).unwrap().listing;
+        assert_eq!(last, *listing(599));
+    }
 }

@@ -1,5 +1,6 @@
 //! The gateway's output shows no secret: not with hostile servers that echo every secret in every
-//! response that becomes one of the gateway's own messages, and not with unreachable servers.
+//! response that becomes one of the gateway's own messages or is kept, and not with unreachable
+//! servers.
 //!
 //! `tests/common/canary.rs` plants and scans for secrets in all tests.
 //!
@@ -17,9 +18,11 @@ mod common;
 
 use std::fs;
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 
 use common::canary::{self, ScannedPipe};
 use common::fake::FakeBackend;
+use common::gateway::TestGateway;
 use common::message;
 use common::process;
 use common::reply::Reply;
@@ -310,6 +313,179 @@ fn secrets_echoed_in_a_call_are_not_shown() {
     assert_none_shown();
 }
 
+/// A server that writes every secret into everything that it says of itself and lists.
+fn boaster(era: &'static str, more: &Arc<Mutex<String>>) -> (FakeBackend, String) {
+    let more = Arc::clone(more);
+    let fake = FakeBackend::start().without_sessions();
+    let fake = match era {
+        "modern" => fake.modern(),
+        _ => fake,
+    };
+    let fake = fake.respond_with(move |request| {
+        let said = sent(request) + &more.lock().unwrap();
+        let secret = canary::secret("file");
+        let capabilities = json!({
+            "tools": {}, "prompts": {}, "resources": {},
+            "extensions": { "example/x": { "said": said }, "example/y": { secret.clone(): 1 } },
+        });
+        let info = json!({ "name": said, "version": said, "title": said });
+        let schema = json!({
+            "type": "object", "description": said,
+            "properties": { "a": { "description": said, "enum": [said], "default": said } },
+        });
+        let result = match request.kind() {
+            "initialize" => json!({
+                "protocolVersion": "2025-11-25", "capabilities": capabilities,
+                "serverInfo": info, "instructions": said,
+            }),
+            "server/discover" if era == "modern" => json!({
+                "resultType": "complete", "supportedVersions": ["2026-07-28"],
+                "capabilities": capabilities, "instructions": said,
+                "_meta": { "io.modelcontextprotocol/serverInfo": info },
+            }),
+            "tools/list" => json!({ "tools": [
+                { "name": "shown", "title": said, "description": said, "inputSchema": schema,
+                  "outputSchema": schema, "annotations": { "title": said }, "_meta": { "m": said },
+                  "icons": [{ "src": said }], "other": [said] },
+                { "name": secret, "inputSchema": { "type": "object" } },
+                { "name": "keyed", "inputSchema": { "type": "object", "properties": { said.clone(): {} } } },
+                { "name": "header", "inputSchema": { "type": "object", "properties": {
+                    "a": { "type": "string", "x-mcp-header": said } } } },
+            ] }),
+            "prompts/list" => json!({ "prompts": [
+                { "name": "shown", "description": said, "arguments": [{ "name": said, "description": said }] },
+                { "name": secret },
+            ] }),
+            "resources/list" => json!({ "resources": [
+                { "uri": "file:///shown", "name": said, "description": said, "mimeType": said },
+                { "uri": format!("file:///{secret}"), "name": "named" },
+            ] }),
+            "resources/templates/list" => json!({ "resourceTemplates": [
+                { "uriTemplate": format!("file:///{{x}}/{secret}"), "name": said },
+            ] }),
+            _ => return None,
+        };
+        Some(Reply::result(result))
+    });
+    let url = fake
+        .url()
+        .replace("/mcp", &format!("/${{{PATH}}}/mcp?key=${{{TEXT}}}"));
+    let entry = format!(
+        "[[backends]]\nname = \"{era}\"\nurl = \"{url}\"\n\
+         headers = {{ Authorization = \"Token ${{{BEARER}}}\", X-Canary-File = {{ file = 'canary' }} }}\n"
+    );
+    (fake, entry)
+}
+
+/// Scans every file below a folder, and returns how many there are.
+fn scan_files(folder: &std::path::Path) -> usize {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    entries
+        .map(|entry| match entry.file_type().unwrap().is_dir() {
+            true => scan_files(&entry.path()),
+            false => {
+                let (path, text) = (entry.path(), fs::read(entry.path()).unwrap());
+                canary::scan("a file", path.as_os_str().as_encoded_bytes());
+                canary::scan("a file", &text);
+                1
+            }
+        })
+        .sum()
+}
+
+#[test]
+fn secrets_in_definitions_are_neither_shown_nor_kept() {
+    let more = Arc::default();
+    let boasters = ["legacy", "modern"].map(|era| boaster(era, &more));
+    let entries: String = boasters.iter().map(|(_, entry)| entry.as_str()).collect();
+    let folder = folder_with(&entries);
+    let state = folder.path().join("state").display().to_string();
+    let run = |arguments: &[&str], input: &str| {
+        output_of(
+            &folder,
+            &with(arguments),
+            input,
+            &[("XDG_STATE_HOME", &state)],
+        )
+    };
+    let mut lines = session(&["shown".into()]);
+    for (id, method) in [
+        ("p", "prompts/list"),
+        ("r", "resources/list"),
+        ("t", "resources/templates/list"),
+    ] {
+        lines += &json!({ "jsonrpc": "2.0", "id": id, "method": method }).to_string();
+        lines.push('\n');
+    }
+    // A call waits for the lists, which are then kept.
+    run(&["call", "shown"], "");
+    let served = run(&[], &lines);
+    assert!(served.out.contains("\"shown\""), "{}", served.out);
+    assert!(served.out.contains("***"), "{}", served.out);
+    run(&["--log-format", "json"], &lines);
+    for arguments in [
+        &["check"][..],
+        &["check", "--json"],
+        &["tools"],
+        &["tools", "--json"],
+        &["prompts"],
+        &["prompts", "--json"],
+        &["resources"],
+        &["resources", "--json"],
+        &["call", "shown"],
+        &["pin", "--dry-run", "--json"],
+        &["pin"],
+    ] {
+        run(arguments, "");
+    }
+    // The definitions change, so that the difference is shown.
+    *more.lock().unwrap() = canary::secret("more");
+    for arguments in [
+        &["pin", "--dry-run"][..],
+        &["pin", "--dry-run", "--json"],
+        &["check"],
+    ] {
+        let shown = run(arguments, "");
+        assert!(shown.out.contains("changed"), "{}", shown.out);
+    }
+    run(&[], &lines);
+
+    fs::remove_file(folder.path().join("canary")).unwrap();
+    assert!(
+        scan_files(folder.path()) >= 4,
+        "config, lock and two cached listings"
+    );
+    assert_none_shown();
+}
+
+#[test]
+fn secrets_in_definitions_do_not_reach_the_client() {
+    let more = Arc::default();
+    let boasters = ["legacy", "modern"].map(|era| boaster(era, &more));
+    let entries: String = boasters.iter().map(|(_, entry)| entry.as_str()).collect();
+    let mut gateway = TestGateway::with_config(&entries);
+    gateway.initialize();
+    let mut lists = String::new();
+    for method in [
+        "tools/list",
+        "prompts/list",
+        "resources/list",
+        "resources/templates/list",
+    ] {
+        lists += &gateway.ask(method, json!({})).result().to_string();
+    }
+    gateway.modern(json!({}));
+    lists += &gateway
+        .ask("server/discover", json!({}))
+        .result()
+        .to_string();
+    for shown in ["\"shown\"", "\"modern__shown\"", "example/x", "***"] {
+        assert!(lists.contains(shown), "{shown} in {lists}");
+    }
+    drop(gateway);
+    assert_none_shown();
+}
+
 #[test]
 fn secrets_of_unreachable_backends_are_not_shown() {
     let (fake, down) = (FakeBackend::start(), FakeBackend::down());
@@ -351,9 +527,9 @@ fn secrets_of_unreachable_backends_are_not_shown() {
         output_of(&folder, &with(arguments), "", &proxies);
     }
     let output = output_of(&folder, &with(&[]), &session(&["x".into()]), &proxies);
-    for name in ["tls", "refused", "proxied", "host", "port"] {
+    for name in ["tls", "refused", "proxied"] {
         assert!(
-            output.out.contains(&format!("{name} is down")),
+            output.out.contains(&format!("{name} (con")),
             "{name}: {}",
             output.out
         );

@@ -30,6 +30,8 @@ mod common;
 mod background;
 #[path = "faults/connect.rs"]
 mod connect;
+#[path = "faults/deadlines.rs"]
+mod deadlines;
 #[path = "faults/fixture.rs"]
 mod fixture;
 #[path = "faults/http.rs"]
@@ -38,6 +40,8 @@ mod http;
 mod isolation;
 #[path = "faults/lifecycle.rs"]
 mod lifecycle;
+#[path = "faults/lists.rs"]
+mod lists;
 #[path = "faults/pipes.rs"]
 mod pipes;
 #[path = "faults/protocol.rs"]
@@ -103,7 +107,8 @@ fn main() -> ExitCode {
 }
 
 fn is_measured(row: &Row) -> bool {
-    isolation::ROWS.iter().any(|measured| measured.id == row.id)
+    let measured = isolation::ROWS.iter().chain(lists::ROWS);
+    measured.into_iter().any(|measured| measured.id == row.id)
 }
 
 /// Flags of test harnesses that are followed by a value, which is not a filter.
@@ -136,8 +141,10 @@ fn selected_rows(mut arguments: impl Iterator<Item = String>) -> Vec<&'static Ro
         protocol::ROWS,
         lifecycle::ROWS,
         retry::ROWS,
-        isolation::ROWS,
         background::ROWS,
+        deadlines::ROWS,
+        isolation::ROWS,
+        lists::ROWS,
         security::ROWS,
     ];
     let rows = sections.into_iter().flatten();

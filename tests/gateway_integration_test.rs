@@ -22,6 +22,7 @@ mod cli;
 mod commands;
 mod config;
 mod era_matrix;
+mod field;
 mod fuzz;
 mod gateway;
 mod harness;

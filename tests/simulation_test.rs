@@ -2,7 +2,8 @@
 //! guarantees.
 //!
 //! Each seed is a complete run of a gateway: calls of both eras, cancellations, server requests,
-//! faults, broken connections, lost sessions, invalid messages, and a shutdown during all of it. The
+//! faults, broken connections, lost sessions, backends that change their era, clients that read
+//! slowly, invalid messages, and a shutdown during all of it. The
 //! simulation advances a paused clock. `SIMULATION_SEEDS=100000` runs more seeds, beginning with
 //! `SIMULATION_FROM`; `SIMULATION_SEED=7` runs one and prints its transcript.
 //!

@@ -9,6 +9,7 @@ use std::ops::Range;
 use rng::Rng;
 
 pub mod config;
+pub mod definitions;
 pub mod edits;
 pub mod envelope;
 pub mod json_scan;
@@ -24,8 +25,9 @@ pub mod www_authenticate;
 pub type Check = fn(&[u8]);
 
 /// Every check, by the name of its target and its corpus.
-pub const ALL: [(&str, Check); 9] = [
+pub const ALL: [(&str, Check); 10] = [
     ("config", config::check),
+    ("definitions", definitions::check),
     ("edits", edits::check),
     ("envelope", envelope::check),
     ("json_scan", json_scan::check),

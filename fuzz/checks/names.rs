@@ -10,7 +10,7 @@ use sentinel_gateway::catalog::{BackendListing, Catalog, Entry, Names, Source};
 use sentinel_gateway::config::{
     BackendConfig, Config, Environment, GatewayConfig, NameChars, Overrides, ToolNames, load,
 };
-use sentinel_gateway::protocol::{Kind, Listing, RawJson};
+use sentinel_gateway::protocol::{Era, Kind, Listing, RawJson};
 use serde_json::{Value, json};
 
 use super::assert_readable;
@@ -114,14 +114,18 @@ fn assert_catalog(kind: Kind, gateway: &GatewayConfig, listings: &[Listing]) {
         let backend = ids.iter().position(|id| *id == entry.backend);
         assert_entry(entry, &listings[backend.expect("a backend")]);
     }
-    let list: Vec<Value> = serde_json::from_slice(catalog.list(kind)).expect("an array");
+    let list: Vec<Value> =
+        serde_json::from_slice(catalog.list(kind, Era::Legacy)).expect("an array");
     assert_eq!(list.len(), exposed);
-    assert!(!catalog.list(kind).contains(&b'\n'), "more than one line");
+    assert!(
+        !catalog.list(kind, Era::Legacy).contains(&b'\n'),
+        "more than one line"
+    );
 
     let again = Catalog::build(gateway, &sources, catalog.names()).catalog;
     assert_eq!(
-        again.list(kind),
-        catalog.list(kind),
+        again.list(kind, Era::Legacy),
+        catalog.list(kind, Era::Legacy),
         "names stay with their owners"
     );
 }

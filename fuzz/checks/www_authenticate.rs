@@ -31,10 +31,8 @@ fn stays_readable(endpoint: &Endpoint, headers: &HeaderMap, body: &[u8]) {
             StatusCode::UNAUTHORIZED => Executed::No,
             _ => Executed::Unknown,
         };
-        assert_eq!(
-            (error.class(), error.executed()),
-            (Class::AuthRequired, executed)
-        );
+        assert_eq!(error.executed(true), executed);
+        assert_eq!(error.class(executed), Class::AuthRequired);
         let message = error.explain("http://127.0.0.1/mcp");
         assert_readable(&message);
         assert!(!message.contains(SECRET), "{message}");

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::budget::BudgetExceeded;
 use crate::governance::Health;
-use crate::protocol::Class;
+use crate::protocol::{Class, Executed};
 pub use challenge::Challenge;
 pub use evidence::RetryClass;
 pub use source::Source;
@@ -93,10 +93,12 @@ pub enum BackendError {
         retry_after: Option<Duration>,
     },
     /// 401 or 403.
-    #[error("the server refuses our credentials (HTTP {status}){}", quoted(.snippet))]
+    #[error("the server {} (HTTP {status}){}", refusal(*.status, *.anonymous), quoted(.snippet))]
     AuthRequired {
         /// HTTP status.
         status: u16,
+        /// The config has no credentials for this backend.
+        anonymous: bool,
         /// The beginning of the body, escaped; may be empty.
         snippet: String,
         /// `WWW-Authenticate`, as the server wrote it.
@@ -140,8 +142,8 @@ pub enum BackendError {
         /// The cap, in bytes.
         limit: usize,
     },
-    /// The response became more than this many times what was received.
-    #[error("the server's answer is compressed more than {ratio} times, as only a bomb is")]
+    /// The response became more than one message may be, and more than this many times what was received.
+    #[error("the server's answer has more than one message and is compressed over {ratio} times")]
     OverRatio {
         /// The cap.
         ratio: u64,
@@ -175,10 +177,12 @@ pub enum ConnectKind {
     /// The name can't be resolved.
     Dns,
     /// The server said on an open connection that it does not process the request (RFC 9113,
-    /// section 8.7), or had closed the stream that responses come on.
+    /// section 8.7).
     NotTaken,
     /// The gateway is shutting down.
     ShuttingDown,
+    /// The gateway has a bug, which showed with this server.
+    Internal,
     /// Anything else.
     Other,
 }
@@ -193,8 +197,15 @@ pub enum CertificateKind {
 }
 
 impl BackendError {
-    /// The class that the client gets in `data`.
-    pub fn class(&self) -> Class {
+    /// The class that the client gets in `data`, where this is known of the whole call.
+    pub fn class(&self, executed: Executed) -> Class {
+        match self.class_if_sent() {
+            Class::OutcomeUnknown if executed == Executed::No => Class::Unreachable,
+            class => class,
+        }
+    }
+
+    fn class_if_sent(&self) -> Class {
         match self {
             Self::Misconfigured(_) | Self::Connect { .. } | Self::Certificate { .. } => {
                 Class::Unreachable
@@ -256,6 +267,10 @@ impl BackendError {
                 kind: ConnectKind::Refused | ConnectKind::NotTaken,
                 ..
             } => Some(format!("is the server running? try: {}", curl(url))),
+            Self::Connect {
+                kind: ConnectKind::Internal,
+                ..
+            } => Some("please report it".into()),
             Self::Connect { .. } | Self::ServerError { .. } => Some(format!("try: {}", curl(url))),
             Self::Certificate {
                 kind: CertificateKind::Client,
@@ -264,6 +279,11 @@ impl BackendError {
                 Some("the server asks for a client certificate of its own choice: client_cert_file, client_key_file".into())
             }
             Self::Certificate { .. } => Some("a private CA goes into ca_file".into()),
+            Self::AuthRequired {
+                anonymous: true, ..
+            } => Some(
+                "give this backend a token: bearer = { env = \"VARIABLE\" } or --bearer-env, or under headers what it asks for".into(),
+            ),
             Self::AuthRequired { status: 401, .. } => {
                 Some("check bearer or headers of this backend".into())
             }
@@ -302,12 +322,14 @@ impl BackendError {
         )
     }
 
-    /// Whether the connection can't be used any more.
+    /// Whether the connection can't be used any more. A server that takes no more requests on an
+    /// HTTP/2 connection, or not this one, still knows the session.
     pub(crate) fn ends_connection(&self) -> bool {
-        matches!(
-            self,
-            Self::SessionLost { .. } | Self::EraChanged | Self::Connect { .. }
-        )
+        match self {
+            Self::SessionLost { .. } | Self::EraChanged => true,
+            Self::Connect { kind, .. } => *kind != ConnectKind::NotTaken,
+            _ => false,
+        }
     }
 
     /// What happened and what to do, in one line for `check`, the log and the client.
@@ -345,6 +367,15 @@ impl BackendError {
 impl From<BudgetExceeded> for BackendError {
     fn from(BudgetExceeded { limit }: BudgetExceeded) -> Self {
         Self::BudgetExceeded { limit }
+    }
+}
+
+/// What a server with this status does: 401 asks for credentials, 403 need not.
+fn refusal(status: u16, anonymous: bool) -> &'static str {
+    match (status, anonymous) {
+        (_, false) => "refuses our credentials",
+        (401, true) => "wants a sign-in or a token",
+        (_, true) => "refuses access",
     }
 }
 

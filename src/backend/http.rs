@@ -9,13 +9,15 @@ mod decompress;
 mod endpoint;
 mod media;
 mod response;
-mod scrub;
+mod side_requests;
 mod transport_error;
 mod turns;
 
 pub use credentials::Credentials;
+pub(super) use endpoint::Beginning;
 pub use endpoint::{Endpoint, InFlightGuard};
 pub use response::Response;
 
 pub(super) use media::{Media, is_event_stream};
-pub(super) use turns::{EACH, Turn};
+pub(super) use side_requests::SideRequests;
+pub(super) use turns::{EACH, Turn, Turns};

@@ -27,7 +27,8 @@ use rand::Rng;
 use reqwest::header::HeaderValue;
 use tokio::time::Instant;
 
-pub use super::backoff::{Reconnect, backoff};
+pub(crate) use super::backoff::jitter;
+pub use super::backoff::{Backoff, Series, backoff};
 pub use super::error::RetryClass;
 use crate::config::RetryTools;
 

@@ -13,10 +13,10 @@ mod server_requests;
 mod session_lost;
 pub mod sse;
 
-pub(super) use handler::delivered;
+pub(super) use handler::deliver;
 pub use handler::{NoResponse, NoopHandler, Responder, ResponseSink, ServerMessageHandler};
 pub(super) use pending::{PendingRequests, StreamItem, StreamRouter};
+pub(super) use reader::RefusalBody;
 pub use reader::ResponseReader;
-pub(super) use reader::error_in;
 pub use resume::{Cursor, Resume};
 pub(super) use resume::{ResumeResponse, open_get};

@@ -8,6 +8,7 @@ mod context;
 mod event;
 mod get_stream;
 mod listing;
+mod pause;
 mod sessions;
 mod subscription_stream;
 mod supervise;

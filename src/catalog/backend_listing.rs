@@ -7,28 +7,40 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::item::{Item, RejectedItem};
-use super::rejected::{MAX_ITEMS, MAX_TEMPLATES, RejectReason, Rejected};
-use crate::config::BackendConfig;
+use super::portable::{Budget, Portable, portable};
+use super::rejected::{MAX_ITEMS, MAX_TEMPLATES, Mended, RejectReason, Rejected};
+use super::shapes::{Shaped, shape};
+use super::unmatched::{UnmatchedRule, unmatched_rules};
+use crate::config::{BackendConfig, Schemas};
 use crate::protocol::era::ParamHeader;
-use crate::protocol::{Freshness, Kind, Listing};
+use crate::protocol::{Era, Freshness, Kind, Listing, RawJson};
+use crate::text::visible;
 
 /// A listing of one backend, read.
 #[derive(Debug, Default)]
 pub struct BackendListing {
     sections: [Section; Kind::ALL.len()],
     freshness: [Freshness; Kind::ALL.len()],
+    instructions: Option<Arc<str>>,
+    cleaned: Listing,
+    unmatched: Vec<UnmatchedRule>,
 }
 
 #[derive(Debug, Default)]
 struct Section {
     items: Vec<Candidate>,
     rejected: Vec<Rejected>,
+    mended: Vec<Mended>,
 }
 
 /// An item that may be listed to clients.
 #[derive(Debug)]
 pub(super) struct Candidate {
     pub(super) item: Item,
+    /// The definition as the backend wrote it.
+    pub(super) written: RawJson,
+    /// Its definition as clients can read it.
+    pub(super) shaped: Shaped,
     /// Its parameters that must also be sent as headers.
     pub(super) param_headers: Arc<[ParamHeader]>,
     /// Why it is neither listed nor called, if it is blocked. It keeps its name.
@@ -38,16 +50,47 @@ pub(super) struct Candidate {
 impl BackendListing {
     /// Reads what a backend listed. Keeps each valid item that the config admits, once.
     pub fn read(config: &BackendConfig, listing: &Listing) -> Self {
+        let mut cleaned = Listing::new(listing.param_headers);
+        let instructions = listing.instructions.as_deref();
+        let instructions = instructions.map(|text| instructions_in(text, config));
+        let instructions = instructions.filter(|text| !text.is_empty());
+        cleaned.instructions.clone_from(&instructions);
         Self {
-            sections: Kind::ALL.map(|kind| Section::read(kind, config, listing)),
+            sections: Kind::ALL.map(|kind| {
+                let valid = cleaned.items_mut(kind);
+                Section::read(kind, config, listing, valid)
+            }),
             freshness: Kind::ALL.map(|kind| listing.freshness(kind)),
+            instructions,
+            cleaned,
+            unmatched: unmatched_rules(config, listing),
         }
+    }
+
+    /// The rules of the config that match none of its tools.
+    pub(crate) fn unmatched_rules(&self) -> &[UnmatchedRule] {
+        &self.unmatched
+    }
+
+    /// What the backend listed, as it may be kept in a file: the valid items, cleaned, also those
+    /// that the config doesn't admit now. Empty when it was taken before.
+    pub(crate) fn take_cleaned(&mut self) -> Listing {
+        std::mem::take(&mut self.cleaned)
     }
 
     /// Whether it has a tool with this name, as the backend calls it.
     pub(crate) fn has_tool(&self, own: &str) -> bool {
         let mut tools = self.items(Kind::Tool).iter();
         tools.any(|candidate| &*candidate.item.own == own)
+    }
+
+    /// What the backend says in its handshake on how to use it, unless that is withheld.
+    pub(crate) fn instructions(&self) -> Option<&Arc<str>> {
+        self.instructions.as_ref()
+    }
+
+    pub(super) fn withhold_instructions(&mut self) {
+        self.instructions = None;
     }
 
     pub(super) fn items(&self, kind: Kind) -> &[Candidate] {
@@ -65,10 +108,25 @@ impl BackendListing {
     pub(super) fn rejected(&self, kind: Kind) -> &[Rejected] {
         &self.sections[kind as usize].rejected
     }
+
+    pub(super) fn mended(&self, kind: Kind) -> &[Mended] {
+        &self.sections[kind as usize].mended
+    }
+}
+
+/// Instructions without hidden characters and secrets.
+fn instructions_in(text: &str, config: &BackendConfig) -> Arc<str> {
+    visible(&config.scrubber.message(text)).into()
 }
 
 impl Section {
-    fn read(kind: Kind, config: &BackendConfig, listing: &Listing) -> Self {
+    /// Adds the definition of every valid item to `valid`.
+    fn read(
+        kind: Kind,
+        config: &BackendConfig,
+        listing: &Listing,
+        valid: &mut Vec<RawJson>,
+    ) -> Self {
         let mut section = Self::default();
         let mut seen = HashSet::new();
         let items = listing.items(kind);
@@ -76,44 +134,93 @@ impl Section {
             Kind::Template => MAX_TEMPLATES,
             _ => MAX_ITEMS,
         };
-        let mut reject = |name: &str, reason| {
-            section
-                .rejected
-                .push(Rejected::new(config, kind, name, reason))
-        };
+        let is_portable = kind == Kind::Tool && config.schemas == Schemas::Portable;
+        let mut budget = Budget::default();
         for (at, raw) in items.iter().take(limit).enumerate() {
-            let item = match Item::read(kind, raw) {
+            let item = match Item::read(kind, raw, &config.scrubber) {
                 Ok(item) => item,
                 Err(RejectedItem { name, reason }) => {
                     let name = name.unwrap_or_else(|| format!("item {}", at + 1));
-                    reject(&name, reason);
+                    section.reject(config, kind, &name, reason);
                     continue;
                 }
             };
+            valid.push(item.definition.clone());
             if kind == Kind::Tool && !config.tools.admits(&item.own) {
                 continue;
             }
-            if !seen.insert(item.own.clone()) {
-                reject(&item.own, RejectReason::Duplicate);
-                continue;
-            }
-            let param_headers = match kind == Kind::Tool && listing.param_headers {
-                true => ParamHeader::of_tool(raw),
-                false => Ok(Vec::new()),
+            let own = Arc::clone(&item.own);
+            let candidate = match seen.insert(Arc::clone(&own)) {
+                true => Candidate::of(kind, item, raw, listing),
+                false => Err(RejectReason::Duplicate),
             };
-            match param_headers {
-                Ok(param_headers) => section.items.push(Candidate {
-                    item,
-                    param_headers: param_headers.into(),
-                    blocked: None,
-                }),
-                Err(why) => reject(&item.own, RejectReason::ParamHeader(why)),
+            match candidate {
+                Ok(mut candidate) => {
+                    if is_portable {
+                        candidate.shaped = made_portable(candidate.shaped, &mut budget);
+                    }
+                    if let Some(what) = &candidate.shaped.mends {
+                        let mended = Mended::new(config, kind, &own, what.clone());
+                        section.mended.push(mended);
+                    }
+                    section.items.push(candidate);
+                }
+                Err(reason) => section.reject(config, kind, &own, reason),
             }
         }
         if items.len() > limit {
             let place = format!("items {} to {}", limit + 1, items.len());
-            reject(&place, RejectReason::TooMany(limit));
+            section.reject(config, kind, &place, RejectReason::TooMany(limit));
         }
         section
+    }
+
+    fn reject(&mut self, config: &BackendConfig, kind: Kind, name: &str, reason: RejectReason) {
+        let rejected = Rejected::new(config, kind, name, reason);
+        self.rejected.push(rejected);
+    }
+}
+
+impl Candidate {
+    /// The candidate that an item becomes; `raw` is how the backend wrote it.
+    fn of(kind: Kind, item: Item, raw: &RawJson, listing: &Listing) -> Result<Self, RejectReason> {
+        // Parameters are repeated in headers in the modern era alone.
+        let server = match listing.param_headers {
+            true => Era::Modern,
+            false => Era::Legacy,
+        };
+        let param_headers = match kind == Kind::Tool && listing.param_headers {
+            true => ParamHeader::of_tool(&item.definition).map_err(RejectReason::ParamHeader)?,
+            false => Vec::new(),
+        };
+        Ok(Self {
+            shaped: shape(kind, &item.definition, server)?,
+            written: raw.clone(),
+            item,
+            param_headers: param_headers.into(),
+            blocked: None,
+        })
+    }
+}
+
+/// A tool with the schema of its arguments as every model's API takes it.
+fn made_portable(shaped: Shaped, budget: &mut Budget) -> Shaped {
+    let schema = shaped.legacy.get("inputSchema");
+    let made = schema.and_then(|schema| portable(&schema, budget));
+    let Some(Portable { schema, rules }) = made else {
+        let what = "`inputSchema` is listed as it is, with schemas = \"portable\" too: there is too much of it";
+        let mends = shaped.mends.iter().map(String::as_str).chain([what]);
+        let mends = mends.collect::<Vec<_>>().join("; ");
+        return Shaped {
+            mends: Some(mends),
+            ..shaped
+        };
+    };
+    let set = [("inputSchema", schema.into_bytes())];
+    Shaped {
+        legacy: shaped.legacy.with_members(&set, &[]),
+        modern: shaped.modern.with_members(&set, &[]),
+        rules,
+        ..shaped
     }
 }

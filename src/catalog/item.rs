@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::clean::{clean, is_hostile};
 use super::rejected::{MAX_BYTES, MAX_NAME_CHARS, MAX_URI_CHARS, RejectReason};
 use crate::protocol::raw::quoted;
 use crate::protocol::{Kind, RawJson};
+use crate::text::{Scrubber, Unclean, clean_json, visible};
 
 /// A valid item.
 #[derive(Debug)]
@@ -31,7 +31,11 @@ pub(super) struct RejectedItem {
 
 impl Item {
     /// Reads one raw item.
-    pub(super) fn read(kind: Kind, raw: &RawJson) -> Result<Self, RejectedItem> {
+    pub(super) fn read(
+        kind: Kind,
+        raw: &RawJson,
+        scrubber: &Scrubber,
+    ) -> Result<Self, RejectedItem> {
         let key = kind.key();
         let nameless = |reason| RejectedItem { name: None, reason };
         let members = raw
@@ -45,7 +49,7 @@ impl Item {
             .ok_or_else(|| nameless(RejectReason::NoName(key)))?;
         let checked = match names.next() {
             Some(_) => Err(RejectReason::TwoNames(key)),
-            None => check_name(kind, &own).and_then(|()| check_definition(raw)),
+            None => check_name(kind, &own, scrubber).and_then(|()| check_definition(raw, scrubber)),
         };
         match checked {
             Ok(definition) => {
@@ -66,13 +70,20 @@ impl Item {
     }
 }
 
-/// The definition that clients see: with this name and description, where given. Not copied if
-/// nothing changes.
+/// The definition that clients see: with this name and description, where given, and these rules at
+/// the end of the description. Not copied if nothing changes.
 pub(super) fn exposed_definition(
     definition: &RawJson,
     name: Option<&str>,
     description: Option<&str>,
+    rules: Option<&str>,
 ) -> RawJson {
+    let own = || definition.get("description").and_then(|own| own.text());
+    let with_rules = rules.map(|rules| match description.map(str::to_owned).or_else(own) {
+        Some(description) => format!("{description}\n\n{rules}"),
+        None => rules.to_owned(),
+    });
+    let description = with_rules.as_deref().or(description);
     let changes = [("name", name), ("description", description)];
     let changes = changes.into_iter();
     let set: Vec<_> = changes
@@ -81,14 +92,17 @@ pub(super) fn exposed_definition(
     definition.with_members(&set, &[])
 }
 
-fn check_name(kind: Kind, own: &str) -> Result<(), RejectReason> {
+fn check_name(kind: Kind, own: &str, scrubber: &Scrubber) -> Result<(), RejectReason> {
     let limit = if kind.is_uri() {
         MAX_URI_CHARS
     } else {
         MAX_NAME_CHARS
     };
-    if own.contains(|c: char| c.is_control() || is_hostile(c)) {
+    let breaks_a_line = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    if own.contains(breaks_a_line) || visible(own) != own {
         Err(RejectReason::HostileName(kind.key()))
+    } else if scrubber.message(own) != own {
+        Err(RejectReason::SecretName(kind.key()))
     } else if own.chars().count() > limit {
         Err(RejectReason::LongName(kind.key(), limit))
     } else {
@@ -96,9 +110,13 @@ fn check_name(kind: Kind, own: &str) -> Result<(), RejectReason> {
     }
 }
 
-fn check_definition(raw: &RawJson) -> Result<RawJson, RejectReason> {
+fn check_definition(raw: &RawJson, scrubber: &Scrubber) -> Result<RawJson, RejectReason> {
     match raw.as_bytes().len() {
-        0..=MAX_BYTES => clean(raw),
+        0..=MAX_BYTES => clean_json(raw, scrubber).map_err(|unclean| match unclean {
+            Unclean::HiddenKey => RejectReason::HostileKey,
+            Unclean::SecretKey => RejectReason::SecretKey,
+            Unclean::TooDeep => RejectReason::TooDeep,
+        }),
         bytes => Err(RejectReason::TooLarge(bytes)),
     }
 }
@@ -134,7 +152,10 @@ mod tests {
     }
 
     fn reason(kind: Kind, text: impl Into<String>) -> RejectReason {
-        Item::read(kind, &raw(text)).err().unwrap().reason
+        Item::read(kind, &raw(text), &Scrubber::default())
+            .err()
+            .unwrap()
+            .reason
     }
 
     #[test]
@@ -162,7 +183,7 @@ mod tests {
             RejectReason::HostileName("uri")
         );
         let long = |chars| format!(r#"{{"name":"{}"}}"#, "é".repeat(chars));
-        assert!(Item::read(Kind::Prompt, &raw(long(128))).is_ok());
+        assert!(Item::read(Kind::Prompt, &raw(long(128)), &Scrubber::default()).is_ok());
         assert_eq!(
             reason(Kind::Prompt, long(129)),
             RejectReason::LongName("name", 128)
@@ -206,7 +227,7 @@ mod tests {
     #[test]
     fn row_73_a_definition_is_bounded_and_a_remote_ref_is_not_resolved() {
         let sized = |bytes: usize| format!(r#"{{"name":"a","d":"{}"}}"#, "x".repeat(bytes - 19));
-        assert!(Item::read(Kind::Tool, &raw(sized(MAX_BYTES))).is_ok());
+        assert!(Item::read(Kind::Tool, &raw(sized(MAX_BYTES)), &Scrubber::default()).is_ok());
         assert_eq!(
             reason(Kind::Tool, sized(MAX_BYTES + 1)),
             RejectReason::TooLarge(MAX_BYTES + 1)
@@ -218,7 +239,9 @@ mod tests {
         );
         assert_eq!(reason(Kind::Tool, deep), RejectReason::TooDeep);
         let text = r#"{"name":"a","inputSchema":{"$ref":"http://evil.example/schema.json"}}"#;
-        let item = Item::read(Kind::Tool, &raw(text)).ok().unwrap();
+        let item = Item::read(Kind::Tool, &raw(text), &Scrubber::default())
+            .ok()
+            .unwrap();
         assert_eq!(item.definition.as_str(), text);
     }
 
@@ -226,7 +249,10 @@ mod tests {
     fn only_the_boolean_true_makes_a_tool_safe_to_repeat() {
         let safe = |kind, annotations: &str| {
             let text = format!(r#"{{"name":"a","uri":"a","annotations":{annotations}}}"#);
-            Item::read(kind, &raw(text)).ok().unwrap().safe_to_repeat
+            Item::read(kind, &raw(text), &Scrubber::default())
+                .ok()
+                .unwrap()
+                .safe_to_repeat
         };
         assert!(safe(Kind::Tool, r#"{"readOnlyHint":true}"#));
         assert!(safe(
@@ -252,17 +278,17 @@ mod tests {
         let text = r#"{ "title":"T","name" : "own" ,"x":1.10,"description":"old","inputSchema":{"name":"own"} }"#;
         let definition = raw(text);
         assert_eq!(
-            exposed_definition(&definition, None, None)
+            exposed_definition(&definition, None, None, None)
                 .as_bytes()
                 .as_ptr(),
             definition.as_bytes().as_ptr()
         );
         assert_eq!(
-            exposed_definition(&definition, Some("new"), Some("a \"b\"\n")).as_str(),
+            exposed_definition(&definition, Some("new"), Some("a \"b\"\n"), None).as_str(),
             r#"{ "title":"T","name" : "new" ,"x":1.10,"description":"a \"b\"\n","inputSchema":{"name":"own"} }"#
         );
         assert_eq!(
-            exposed_definition(&raw(r#"{"name":"own"}"#), Some("new"), Some("d")).as_str(),
+            exposed_definition(&raw(r#"{"name":"own"}"#), Some("new"), Some("d"), None).as_str(),
             r#"{"name":"new","description":"d"}"#
         );
     }

@@ -1,27 +1,39 @@
 //! Assigns exposed names to items.
 //!
 //! Owns [`Names`], the record of assigned names, and the rules for a name. Clients store
-//! permissions by name and models remember names, so the same config always gives the same names,
-//! and a name once served never refers to another tool. It must not know definitions.
+//! permissions by name and models remember names, so the same config and lock always give the same
+//! names, and a name once served never refers to another tool in this process. A name in the lock is
+//! kept for its tool until its backend leaves the config or lists without the tool. It must not know
+//! definitions.
+
+mod claim;
+mod records;
+mod rules;
+mod style;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
 use super::rejected::MAX_ITEMS;
-use crate::config::{GatewayConfig, NameChars, ToolNames};
-use crate::hex::hex;
+use crate::config::{Config, GatewayConfig, NamedTool};
 use crate::protocol::Kind;
+pub(super) use claim::Claim;
+use claim::Owner;
+use records::Records;
+pub(crate) use records::Takeover;
+use rules::{Recorded, Rules};
+use style::Style;
 
 /// Most names that are remembered for one backend and kind, which bounds the memory of a backend
 /// that always lists new names. Past it, names that the backend no longer lists are forgotten.
 const MAX_REMEMBERED: usize = 2 * MAX_ITEMS;
 
-/// The assigned names of each kind. Empty at start; see [`super::Catalog::names`].
+/// The assigned names of each kind, and those in the lock. None is assigned at start; see
+/// [`super::Catalog::names`].
 #[derive(Debug, Clone, Default)]
 pub struct Names {
     tables: [NameTable; Kind::ALL.len()],
+    records: Arc<Records>,
 }
 
 /// Names of one kind.
@@ -33,12 +45,6 @@ struct NameTable {
     assigned: HashMap<Owner, Assignment>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Owner {
-    backend: Arc<str>,
-    own: Arc<str>,
-}
-
 #[derive(Debug, Clone)]
 struct Assignment {
     exposed: Arc<str>,
@@ -47,35 +53,80 @@ struct Assignment {
     preferred: Arc<str>,
 }
 
-/// An item that needs a name. At most one for each backend and own name.
-pub(super) struct Claim<'a> {
-    /// The backend's name.
-    pub(super) backend: &'a Arc<str>,
-    /// The item's own name or URI.
-    pub(super) own: &'a Arc<str>,
-    /// Its name in `tools.rename`, else its own name.
-    pub(super) wanted: &'a str,
-}
-
 impl Names {
-    /// Assigns a name to every claim; claims are in config order. Returns for each claim its
-    /// exposed name or, for a URI that another backend owns, the name of that backend.
-    pub(super) fn assign(
+    /// With the names that the config's lock has for tools.
+    pub fn recorded(config: &Config) -> Self {
+        Self {
+            tables: Default::default(),
+            records: Arc::new(Records::of(config)),
+        }
+    }
+
+    /// Assigns a name to every claim; `backends` are the names of all backends. Returns for each claim
+    /// its exposed name or, for a URI that another backend owns, the name of that backend. Adds what
+    /// has changed hands.
+    pub(super) fn assign<'a>(
         &mut self,
         kind: Kind,
         gateway: &GatewayConfig,
+        backends: impl Iterator<Item = &'a Arc<str>>,
         claims: &[Claim<'_>],
+        takeovers: &mut Vec<Takeover>,
     ) -> Vec<Result<Arc<str>, Arc<str>>> {
         let table = &mut self.tables[kind as usize];
         if kind.is_uri() {
-            table.assign_uris(claims)
-        } else {
-            table
-                .assign_names(&Style::of(gateway), claims)
-                .into_iter()
-                .map(Ok)
-                .collect()
+            return table.assign_uris(kind, claims, takeovers);
         }
+        let none = Records::default();
+        let records = match kind {
+            Kind::Tool => &*self.records,
+            _ => &none,
+        };
+        let rules = Rules {
+            style: Style::of(gateway),
+            records,
+            backends: backends
+                .cloned()
+                .chain(self.records.configured().cloned())
+                .collect(),
+        };
+        let exposed = table.assign_names(&rules, claims);
+        let listed = claims
+            .iter()
+            .zip(&exposed)
+            .filter(|(claim, _)| claim.is_listed);
+        for (claim, name) in listed {
+            if let Some(before) = records.taken_from(name, &claim.owner()) {
+                takeovers.push(Takeover {
+                    kind,
+                    name: Arc::clone(name),
+                    backend: Arc::clone(claim.backend),
+                    own: Arc::clone(claim.own),
+                    before: Arc::clone(&before.backend),
+                });
+            }
+        }
+        exposed.into_iter().map(Ok).collect()
+    }
+
+    /// The tools that the lock knows or that are listed, with their names. Those of the other
+    /// backends that are reserved are among them.
+    pub(crate) fn tools(&self) -> impl Iterator<Item = NamedTool> {
+        let assigned = self.tables[Kind::Tool as usize].assigned.iter();
+        assigned.map(|(owner, assignment)| NamedTool {
+            backend: Arc::clone(&owner.backend),
+            tool: Arc::clone(&owner.own),
+            name: Arc::clone(&assignment.exposed),
+            is_taken: self
+                .records
+                .taken_from(&assignment.exposed, owner)
+                .is_some(),
+        })
+    }
+
+    /// The tools of a backend that the lock has.
+    pub(super) fn pinned_tools(&self, backend: &str) -> impl Iterator<Item = Arc<str>> {
+        self.records.tools_of(backend)
     }
 }
 
@@ -90,7 +141,12 @@ impl Names {
 impl NameTable {
     /// A URI can't be changed, so it has one owner at a time: the previous owner while it lists it,
     /// else the first backend in config order.
-    fn assign_uris(&mut self, claims: &[Claim<'_>]) -> Vec<Result<Arc<str>, Arc<str>>> {
+    fn assign_uris(
+        &mut self,
+        kind: Kind,
+        claims: &[Claim<'_>],
+        takeovers: &mut Vec<Takeover>,
+    ) -> Vec<Result<Arc<str>, Arc<str>>> {
         let before = std::mem::take(&mut self.owners);
         let kept = |claim: &&Claim<'_>| {
             before
@@ -103,26 +159,45 @@ impl NameTable {
                 .or_insert_with(|| claim.owner());
         }
         let owner = |claim: &Claim<'_>| &self.owners[claim.own].backend;
-        let outcome = |claim| match owner(claim) {
-            backend if backend == claim.backend => Ok(claim.own.clone()),
-            backend => Err(backend.clone()),
-        };
-        claims.iter().map(outcome).collect()
+        let mut outcome =
+            |claim: &Claim<'_>| match owner(claim) {
+                backend if backend == claim.backend => {
+                    let other = before.get(claim.own).map(|before| &before.backend);
+                    takeovers.extend(other.filter(|other| *other != backend).map(|other| {
+                        Takeover {
+                            kind,
+                            name: Arc::clone(claim.own),
+                            backend: Arc::clone(backend),
+                            own: Arc::clone(claim.own),
+                            before: Arc::clone(other),
+                        }
+                    }));
+                    Ok(claim.own.clone())
+                }
+                backend => Err(backend.clone()),
+            };
+        claims.iter().map(&mut outcome).collect()
     }
 
-    fn assign_names(&mut self, style: &Style, claims: &[Claim<'_>]) -> Vec<Arc<str>> {
-        let mut exposed: Vec<Option<Arc<str>>> =
-            claims.iter().map(|claim| self.kept(style, claim)).collect();
-        let mut rest: Vec<usize> = (0..claims.len())
-            .filter(|&at| exposed[at].is_none())
+    fn assign_names(&mut self, rules: &Rules<'_>, claims: &[Claim<'_>]) -> Vec<Arc<str>> {
+        let mut exposed: Vec<Option<Arc<str>>> = claims
+            .iter()
+            .map(|claim| self.kept(&rules.style, claim))
             .collect();
-        // Backends go in config order. Within one, names that need no mapping go first, whatever
-        // their order in the list.
-        for group in rest.chunk_by_mut(|&a, &b| claims[a].backend == claims[b].backend) {
-            group.sort_by_key(|&at| style.rank(&claims[at]));
-        }
-        for at in rest {
-            exposed[at] = Some(self.assign_new(style, &claims[at]));
+        let overruled = rules.overruled(claims);
+        let rest = (0..claims.len()).filter(|&at| exposed[at].is_none());
+        let mut rest: Vec<(usize, Recorded)> = rest
+            .map(|at| (at, rules.turn(&claims[at], &overruled)))
+            .collect();
+        // In each turn backends go in config order. Within one, names that need no mapping go first,
+        // whatever their order in the list.
+        rest.sort_by_cached_key(|(at, (turn, _))| {
+            let claim = &claims[*at];
+            (*turn, claim.place, rules.style.rank(claim))
+        });
+        for (at, (_, recorded)) in rest {
+            let free = recorded.filter(|name| !self.owners.contains_key(name));
+            exposed[at] = Some(self.assign_new(rules, &claims[at], free));
         }
         self.forget(claims);
         exposed.into_iter().flatten().collect()
@@ -140,10 +215,15 @@ impl NameTable {
         None
     }
 
-    /// Assigns a free name to a claim that has none.
-    fn assign_new(&mut self, style: &Style, claim: &Claim<'_>) -> Arc<str> {
-        let preferred = style.preferred(claim);
-        let exposed: Arc<str> = self.free_name(style, claim, &preferred).into();
+    /// Assigns a free name to a claim that has none: this one, or one that is found.
+    fn assign_new(
+        &mut self,
+        rules: &Rules<'_>,
+        claim: &Claim<'_>,
+        free: Option<Arc<str>>,
+    ) -> Arc<str> {
+        let preferred = rules.style.preferred(claim);
+        let exposed = free.unwrap_or_else(|| self.free_name(rules, claim, &preferred).into());
         let owner = claim.owner();
         self.owners.insert(exposed.clone(), owner.clone());
         self.assigned.insert(
@@ -156,14 +236,21 @@ impl NameTable {
         exposed
     }
 
-    fn free_name(&self, style: &Style, claim: &Claim<'_>, preferred: &str) -> String {
-        let Some(owner) = self.owners.get(preferred) else {
-            return preferred.to_owned();
+    fn free_name(&self, rules: &Rules<'_>, claim: &Claim<'_>, preferred: &str) -> String {
+        let is_taken = |name: &str| {
+            self.owners.contains_key(name)
+                || rules.records.is_reserved(name)
+                || rules.is_of_another(name, claim)
         };
+        if !is_taken(preferred) {
+            return preferred.to_owned();
+        }
+        let style = &rules.style;
         let mut stem = preferred.to_owned();
-        if owner.backend != *claim.backend {
+        let owner = self.owners.get(preferred);
+        if owner.is_none_or(|owner| owner.backend != *claim.backend) {
             stem = style.prefixed(claim);
-            if !self.owners.contains_key(stem.as_str()) {
+            if !is_taken(&stem) {
                 return stem;
             }
         }
@@ -195,96 +282,5 @@ impl NameTable {
             .retain(|owner, _| !count.contains_key(&owner.backend) || listed.contains(owner));
         self.owners
             .retain(|_, owner| self.assigned.contains_key(owner));
-    }
-}
-
-impl Claim<'_> {
-    fn owner(&self) -> Owner {
-        Owner {
-            backend: self.backend.clone(),
-            own: self.own.clone(),
-        }
-    }
-
-    /// Eight hex digits of a hash of backend and own name: the same on every machine.
-    fn hash(&self, attempt: u32) -> String {
-        let mut hasher = Sha256::new();
-        hasher.update(self.backend.as_bytes());
-        hasher.update([0]); // in no backend's name
-        hasher.update(self.own.as_bytes());
-        if attempt > 0 {
-            hasher.update([0]);
-            hasher.update(attempt.to_be_bytes());
-        }
-        hex(&hasher.finalize()[..4])
-    }
-}
-
-/// The form of names: `tool_names` and `tool_name_chars`.
-struct Style {
-    prefixed: bool,
-    chars: NameChars,
-    /// Most characters of a name, all of them ASCII.
-    max_len: usize,
-}
-
-impl Style {
-    fn of(gateway: &GatewayConfig) -> Self {
-        Self {
-            prefixed: gateway.tool_names == ToolNames::Prefixed,
-            chars: gateway.tool_name_chars,
-            max_len: match gateway.tool_name_chars {
-                NameChars::Strict => 64,
-                NameChars::Spec => 128,
-            },
-        }
-    }
-
-    /// The name a claim gets if it is free.
-    fn preferred(&self, claim: &Claim<'_>) -> String {
-        if self.prefixed {
-            self.prefixed(claim)
-        } else {
-            self.formed(claim.wanted, claim)
-        }
-    }
-
-    fn prefixed(&self, claim: &Claim<'_>) -> String {
-        self.formed(&format!("{}__{}", claim.backend, claim.wanted), claim)
-    }
-
-    fn suffixed(&self, stem: &str, claim: &Claim<'_>, attempt: u32) -> String {
-        let hash = claim.hash(attempt);
-        let kept = stem.len().min(self.max_len - hash.len() - 1);
-        format!("{}_{hash}", &stem[..kept])
-    }
-
-    /// Priority within a backend: renamed by the user, valid unchanged, needs mapping.
-    fn rank(&self, claim: &Claim<'_>) -> u8 {
-        let renamed = claim.wanted != &**claim.own;
-        match (self.chars.allow(claim.wanted), renamed) {
-            (true, true) => 0,
-            (true, false) => 1,
-            (false, _) => 2,
-        }
-    }
-
-    /// `text` in the allowed form: other characters become `_`; text that is too long is cut and
-    /// ends in the claim's hash, so it does not depend on other names that are cut.
-    fn formed(&self, text: &str, claim: &Claim<'_>) -> String {
-        let mut buffer = [0; 4];
-        let map = |c: char| {
-            if self.chars.allow(c.encode_utf8(&mut buffer)) {
-                c
-            } else {
-                '_'
-            }
-        };
-        let formed: String = text.chars().map(map).collect();
-        if formed.len() > self.max_len {
-            self.suffixed(&formed, claim, 0)
-        } else {
-            formed
-        }
     }
 }

@@ -1,5 +1,5 @@
-//! Compares tools with their accepted definitions: a trusted server may change a description, and
-//! models follow descriptions.
+//! Compares tools and instructions with what was accepted: a trusted server may change a
+//! description, and models follow descriptions.
 //!
 //! Owns the comparison, and the definitions first seen in this run. A new tool is accepted. A
 //! difference from the accepted definition is a change, also if the tool was missing in between,
@@ -14,10 +14,12 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
+use self::definition::canonical;
 use super::backend_listing::{BackendListing, Candidate};
 use super::rejected::RejectReason;
-use crate::config::{BackendConfig, Lock, Pin, PinMode};
+use crate::config::{BackendConfig, Form, Lock, Pin, PinMode, Subject};
 use crate::protocol::RawJson;
+use crate::text::{Scrubber, clean_json};
 
 /// Most pinned tools of one backend, which may list 10,000 and rename them at any time.
 const MAX_PINS: usize = 20_000;
@@ -37,15 +39,15 @@ pub struct Pins {
 /// The result of a comparison of one backend's tools.
 #[derive(Debug, Default)]
 pub struct Findings {
-    /// Tools never seen before, which are now accepted.
+    /// Tools, and instructions, never seen before, which are now accepted.
     pub new: Vec<Pin>,
-    /// Tools that differ from their accepted definition.
+    /// Those that differ from what was accepted.
     pub(crate) changed: Vec<Change>,
     /// How many tools were not compared, since the backend has too many.
     pub(crate) unpinned: usize,
 }
 
-/// A tool that differs from its accepted definition.
+/// A tool that differs from its accepted definition, or instructions that do.
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
     /// The accepted definition.
@@ -68,8 +70,8 @@ impl Pins {
         }
     }
 
-    /// Compares the tools of a listing with their accepted definitions, and accepts new tools.
-    /// Blocks tools that changed if `tools.pin` is `block`.
+    /// Compares the tools of a listing, and the backend's instructions, with what was accepted, and
+    /// accepts what is new. Withholds what has changed if `tools.pin` is `block`.
     pub fn compare(
         &mut self,
         config: &BackendConfig,
@@ -81,37 +83,42 @@ impl Pins {
         }
         let blocks = config.tools.pin == PinMode::Block;
         for candidate in backend_listing.tools_mut() {
-            candidate.blocked = self
-                .compare_tool(config, candidate, &mut findings)
-                .filter(|_| blocks);
+            let now = Now::of_tool(candidate);
+            let reason = self.compare_one(config, now, &mut findings);
+            candidate.blocked = reason.filter(|_| blocks);
+        }
+        if let Some(text) = backend_listing.instructions() {
+            let now = Now::of_instructions(text);
+            let reason = self.compare_one(config, now, &mut findings);
+            if reason.is_some() && blocks {
+                backend_listing.withhold_instructions();
+            }
         }
         findings
     }
 
-    /// Why the tool would be blocked; `None` if it is new or has not changed.
-    fn compare_tool(
+    /// Why it would be blocked; `None` if it is new or has not changed.
+    fn compare_one(
         &mut self,
         config: &BackendConfig,
-        candidate: &Candidate,
+        now: Now,
         findings: &mut Findings,
     ) -> Option<RejectReason> {
-        let (backend, tool) = (&config.name, &candidate.item.own);
-        let definition = definition::pinned_parts(&candidate.item.definition);
-        let Some(accepted) = self.pin(backend, tool) else {
+        let backend = &config.name;
+        let Some(accepted) = self.pin(backend, &now.subject) else {
             if self.count(backend) >= MAX_PINS {
                 findings.unpinned += 1;
                 return Some(RejectReason::Unpinned(MAX_PINS));
             }
-            let sha256 = definition::sha256(&definition);
-            let pin = self.add_first_seen(pin_of(backend, tool, sha256, definition));
+            let pin = self.add_first_seen(now.pin(backend));
             findings.new.push(pin);
             return None;
         };
         // The usual case: saves parsing.
-        if accepted.definition.as_ref() == Some(&definition) {
+        if accepted.definition.as_ref() == Some(&now.definition) {
             return None;
         }
-        let change = Change::between(accepted, definition)?;
+        let change = Change::between(accepted, now, &config.scrubber)?;
         let reason = RejectReason::Changed(change.to_string());
         findings.changed.push(change);
         Some(reason)
@@ -127,9 +134,9 @@ impl Pins {
         pin
     }
 
-    fn pin(&self, backend: &str, tool: &str) -> Option<&Pin> {
-        let accepted = self.accepted.get(backend, tool);
-        accepted.or_else(|| self.first_seen.get(backend, tool))
+    fn pin(&self, backend: &str, subject: &Subject) -> Option<&Pin> {
+        let accepted = self.accepted.get(backend, subject);
+        accepted.or_else(|| self.first_seen.get(backend, subject))
     }
 
     fn count(&self, backend: &str) -> usize {
@@ -137,22 +144,101 @@ impl Pins {
     }
 }
 
+/// A definition as the backend has it now.
+struct Now {
+    subject: Subject,
+    /// The parts of it that are pinned.
+    definition: RawJson,
+    /// As the backend wrote it; `None` where version 1 of the lock had no such pins.
+    written: Option<RawJson>,
+}
+
+impl Now {
+    fn of_tool(candidate: &Candidate) -> Self {
+        Self {
+            subject: Subject::Tool(Arc::clone(&candidate.item.own)),
+            definition: definition::pinned_parts(&candidate.item.definition),
+            written: Some(candidate.written.clone()),
+        }
+    }
+
+    fn of_instructions(text: &str) -> Self {
+        Self {
+            subject: Subject::Instructions,
+            definition: definition::instructions(text),
+            written: None,
+        }
+    }
+
+    /// Whether it is what was accepted. The accepted text passes the same cleaning as the one now: it
+    /// may have been kept when less was removed, or before a secret was known. `accepted_now` is that
+    /// text after it.
+    fn is(&self, accepted: &Pin, accepted_now: Option<&RawJson>) -> bool {
+        let as_then = || definition::version_1::pinned_parts(self.written.as_ref()?);
+        let was_rounded = accepted.form == Form::Rounded;
+        match (&accepted.definition, accepted_now) {
+            // Too deep to be compared.
+            (Some(_), None) => false,
+            (Some(text), Some(cleaned)) => {
+                canonical(cleaned) == canonical(&self.definition)
+                    || was_rounded
+                        && as_then().is_some_and(|then| canonical(&then) == canonical(text))
+            }
+            (None, _) if was_rounded => as_then()
+                .is_some_and(|then| definition::version_1::sha256(&then) == accepted.sha256),
+            (None, _) => definition::sha256(&self.definition) == accepted.sha256,
+        }
+    }
+
+    fn pin(self, backend: &Arc<str>) -> Pin {
+        Pin {
+            backend: Arc::clone(backend),
+            subject: self.subject,
+            sha256: definition::sha256(&self.definition),
+            form: Form::Exact,
+            earlier: Vec::new(),
+            definition: Some(self.definition)
+                .filter(|text| text.as_bytes().len() <= MAX_KEPT_BYTES),
+            name: None,
+            lost: None,
+        }
+    }
+}
+
 impl Change {
-    /// `None` if they differ only in order of members or white space.
-    fn between(accepted: &Pin, definition: RawJson) -> Option<Self> {
-        let sha256 = definition::sha256(&definition);
-        if sha256 == accepted.sha256 {
+    /// `None` if they differ only in what doesn't count.
+    fn between(accepted: &Pin, now: Now, scrubber: &Scrubber) -> Option<Self> {
+        let text = accepted.definition.as_ref();
+        let cleaned = text.and_then(|text| clean_json(text, scrubber).ok());
+        if now.is(accepted, cleaned.as_ref()) {
             return None;
         }
-        let before = accepted.definition.as_ref();
+        let then = now
+            .written
+            .as_ref()
+            .and_then(definition::version_1::pinned_parts);
+        let rounded = then.as_ref().map(definition::version_1::sha256);
+        let now = now.pin(&accepted.backend);
+        let was_accepted = |sha256| accepted.earlier.contains(sha256);
         Some(Self {
-            parts: before.map_or_else(Vec::new, |before| {
-                definition::differing(before, &definition)
-            }),
-            is_return: accepted.earlier.contains(&sha256),
-            now: pin_of(&accepted.backend, &accepted.tool, sha256, definition),
-            accepted: accepted.clone(),
+            parts: match (&cleaned, &now.definition) {
+                (Some(before), Some(now)) => definition::differing(before, now),
+                _ => Vec::new(),
+            },
+            is_return: was_accepted(&now.sha256) || rounded.as_ref().is_some_and(was_accepted),
+            now,
+            accepted: Pin {
+                definition: cleaned,
+                ..accepted.clone()
+            },
         })
+    }
+
+    fn write_return(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.is_return {
+            true => f.write_str(", back to what was accepted earlier"),
+            false => Ok(()),
+        }
     }
 
     /// The difference as a unified diff of at most `max_lines` lines, safe to print.
@@ -167,6 +253,10 @@ impl Change {
 /// Names the parts that changed.
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.now.subject == Subject::Instructions {
+            f.write_str("its instructions have changed since they were accepted")?;
+            return self.write_return(f);
+        }
         let what = match self.parts.split_last() {
             None => "definition".to_owned(),
             Some((last, [])) => (*last).to_owned(),
@@ -174,19 +264,6 @@ impl fmt::Display for Change {
         };
         let verb = if self.parts.len() > 1 { "have" } else { "has" };
         write!(f, "its {what} {verb} changed since it was accepted")?;
-        if self.is_return {
-            f.write_str(", back to what was accepted earlier")?;
-        }
-        Ok(())
-    }
-}
-
-fn pin_of(backend: &Arc<str>, tool: &Arc<str>, sha256: Arc<str>, definition: RawJson) -> Pin {
-    Pin {
-        backend: Arc::clone(backend),
-        tool: Arc::clone(tool),
-        sha256,
-        earlier: Vec::new(),
-        definition: Some(definition).filter(|text| text.as_bytes().len() <= MAX_KEPT_BYTES),
+        self.write_return(f)
     }
 }

@@ -1,4 +1,4 @@
-//! Items that clients do not see.
+//! Items that clients do not see, or see in another form.
 //!
 //! Owns the limits on what a backend lists, the reasons for a rejection, and escaping a name for
 //! printing. It must not know how a rejection is reported.
@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::config::BackendConfig;
 use crate::protocol::Kind;
+use crate::text::MAX_DEPTH;
 
 /// Most items of one kind from one backend.
 pub(super) const MAX_ITEMS: usize = 10_000;
@@ -14,10 +15,6 @@ pub(super) const MAX_ITEMS: usize = 10_000;
 pub(super) const MAX_TEMPLATES: usize = 1_000;
 /// Most bytes of one definition.
 pub(super) const MAX_BYTES: usize = 1 << 20;
-/// Most levels of arrays and objects in one definition. Parsers commonly stop at 128 levels of a
-/// message, and a list result adds three levels around a definition: one deeper definition would
-/// make the entire list unreadable for the client.
-pub(super) const MAX_DEPTH: usize = 120;
 /// Most characters of a backend's own name for a tool or prompt (MCP 2025-11-25, server/tools).
 pub(super) const MAX_NAME_CHARS: usize = 128;
 /// Most characters of a URI or URI template.
@@ -50,8 +47,33 @@ impl Rejected {
         Self {
             backend: backend.name.clone(),
             kind,
-            name: label(name),
+            name: label(&backend.scrubber.message(name)),
             reason,
+        }
+    }
+}
+
+/// An item that clients see in another form than the backend lists it, for the log and for `check`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mended {
+    /// The backend's name.
+    pub(crate) backend: Arc<str>,
+    /// The kind of item.
+    pub(crate) kind: Kind,
+    /// Its name, escaped and shortened: safe to print.
+    pub name: String,
+    /// What is changed: safe to print.
+    pub what: String,
+}
+
+impl Mended {
+    /// `name` is escaped: it may contain any characters.
+    pub(super) fn new(backend: &BackendConfig, kind: Kind, name: &str, what: String) -> Self {
+        Self {
+            backend: backend.name.clone(),
+            kind,
+            name: label(name),
+            what,
         }
     }
 }
@@ -73,15 +95,24 @@ pub enum RejectReason {
     /// The identifying member occurs more than once: readers differ on which one counts.
     #[error("it has more than one `{0}`")]
     TwoNames(&'static str),
-    /// The name has control, bidirectional, zero-width or tag characters.
+    /// The name has characters that a person does not see.
     #[error("its `{0}` has control or invisible characters")]
     HostileName(&'static str),
     /// The name is longer than the limit, which is in characters.
     #[error("its `{0}` is longer than {1} characters")]
     LongName(&'static str, usize),
-    /// The name of a member, at any depth, has such characters.
+    /// The name has a secret of the backend: under another name it could not be called.
+    #[error("its `{0}` contains a credential that is sent to this backend")]
+    SecretName(&'static str),
+    /// The name of a member, at any depth, has characters that a person does not see.
     #[error("a property name in its definition has control or invisible characters")]
     HostileKey,
+    /// The name of a member, at any depth, has a secret of the backend.
+    #[error("a property name in its definition contains a credential that is sent to this backend")]
+    SecretKey,
+    /// It has not the shape of its kind, and can't be meant in one way only.
+    #[error("{0}; clients could not read their whole list with it")]
+    Unreadable(String),
     /// More than 1 MiB.
     #[error("its definition has {0} bytes, more than {MAX_BYTES}")]
     TooLarge(usize),
@@ -95,7 +126,7 @@ pub enum RejectReason {
     #[error("backend `{0}` lists it too and owns it; a URI can't be renamed")]
     Taken(Arc<str>),
     /// Its definition differs from the pinned one, and `tools.pin` is `block`.
-    #[error("{0}; `sentinel-gateway pin --dry-run` shows it, `sentinel-gateway pin` accepts it")]
+    #[error("{0}")]
     Changed(String),
     /// The backend has too many pinned tools to pin another one, and `tools.pin` is `block`.
     #[error("no more than {0} tools of one backend can be pinned")]
@@ -106,7 +137,7 @@ pub enum RejectReason {
 }
 
 /// A name, escaped and shortened for printing.
-fn label(name: &str) -> String {
+pub(super) fn label(name: &str) -> String {
     let mut chars = name.chars();
     let mut label: String = chars
         .by_ref()

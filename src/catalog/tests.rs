@@ -1,6 +1,7 @@
 //! The rules of the merged catalog, tested on whole builds.
 
 mod properties;
+mod recorded;
 
 use globset::{Glob, GlobSetBuilder};
 
@@ -8,7 +9,9 @@ use std::collections::HashSet;
 
 use super::rejected::MAX_ITEMS;
 use super::*;
-use crate::config::{Config, Environment, NameChars, Overrides, ToolNames, ToolRules, load};
+use crate::config::{
+    Config, Environment, NameChars, Overrides, Schemas, ToolNames, ToolRules, load,
+};
 use crate::protocol::Listing;
 
 /// A config with these backends and default settings.
@@ -28,7 +31,15 @@ fn raw(text: impl Into<String>) -> RawJson {
 /// A listing of tools or prompts by their names, or of resources or templates by their URIs.
 fn listing(kind: Kind, own: &[&str]) -> Listing {
     let mut listing = Listing::default();
-    let item = |own: &&str| raw(serde_json::json!({ kind.key(): own, "title": own }).to_string());
+    let item = |own: &&str| {
+        let mut item = serde_json::json!({ kind.key(): own, "title": own });
+        match kind {
+            Kind::Tool => item["inputSchema"] = serde_json::json!({ "type": "object" }),
+            Kind::Prompt => {}
+            Kind::Resource | Kind::Template => item["name"] = serde_json::json!(own),
+        }
+        raw(item.to_string())
+    };
     *listing.items_mut(kind) = own.iter().map(item).collect();
     listing
 }
@@ -133,12 +144,37 @@ fn prefixed_names_always_include_the_backend() {
 fn prefixed_names_that_collide_get_a_hash() {
     let mut fixture = Fixture::of(Kind::Tool, &[("a", &["b__c"]), ("a__b", &["c"])]);
     fixture.gateway.tool_names = ToolNames::Prefixed;
-    // The first 8 hex digits of SHA-256("a__b" NUL "c"), which must not change: users' configs have
+    // The first 8 hex digits of SHA-256("a" NUL "b__c"), which must not change: users' configs have
     // it.
     assert_eq!(
         exposed(&fixture.fresh(), Kind::Tool),
-        ["a__b__c", "a__b__c_a92700ce"]
+        ["a__b__c_01b8a75b", "a__b__c"]
     );
+}
+
+#[test]
+fn a_name_with_another_backends_prefix_is_that_backends_alone() {
+    for kind in [Kind::Tool, Kind::Prompt] {
+        let fixture = Fixture::of(
+            kind,
+            &[("a", &["x"]), ("b", &["a__x", "a__y", "a.-_z", "c__z"])],
+        );
+        assert_eq!(
+            exposed(&fixture.fresh(), kind),
+            ["x", "b__a__x", "b__a__y", "a_-_z", "c__z"]
+        );
+    }
+    // Also where its characters only become the prefix, and whether or not that backend lists.
+    let mut fixture = Fixture::of(Kind::Tool, &[("a", &["x"]), ("b", &["a..x", "b__y"])]);
+    fixture.backends[0].1 = None;
+    assert_eq!(exposed(&fixture.fresh(), Kind::Tool), ["b__a__x", "b__y"]);
+    // What the user writes in the config is the user's decision.
+    let rename = ToolRules {
+        rename: pairs(&[("y", "a__y")]),
+        ..ToolRules::default()
+    };
+    let fixture = Fixture::of(Kind::Tool, &[("a", &[]), ("b", &["y"])]).rules(1, rename);
+    assert_eq!(exposed(&fixture.fresh(), Kind::Tool), ["a__y"]);
 }
 
 #[test]
@@ -185,17 +221,17 @@ fn long_names_are_cut_and_stay_distinct() {
 
 #[test]
 fn a_tool_named_like_a_hash_causes_no_collision() {
-    let fixture = |first: &[&str]| Fixture::of(Kind::Tool, &[("a", first), ("b", &["x"])]);
-    let catalog = fixture(&["x", "b__x"]).fresh();
-    let hashed = exposed(&catalog, Kind::Tool)[2].to_owned();
-    let catalog = fixture(&["x", "b__x", &hashed]).fresh();
-    let entry = catalog.entries(Kind::Tool).last().unwrap();
-    assert_eq!((entry.backend, &*entry.own_name), (BackendId::new(1), "x"));
-    assert!(entry.exposed.starts_with("b__x_") && *entry.exposed != hashed);
-    assert_eq!(
-        catalog.resolve(Kind::Tool, &hashed).unwrap().backend,
-        BackendId::new(0)
-    );
+    let fixture = |own: &[&str]| Fixture::of(Kind::Tool, &[("a", own)]);
+    let catalog = fixture(&["x_y", "x.y"]).fresh();
+    let hashed = exposed(&catalog, Kind::Tool)[1].to_owned();
+    let catalog = fixture(&["x_y", "x.y", &hashed]).fresh();
+    let named = |own: &str| {
+        let mut entries = catalog.entries(Kind::Tool);
+        let found = entries.find(|entry| &*entry.own_name == own).unwrap();
+        found.exposed.to_string()
+    };
+    assert_eq!(named(&hashed), hashed);
+    assert!(named("x.y").starts_with("x_y_") && named("x.y") != hashed);
 }
 
 #[test]
@@ -217,7 +253,7 @@ fn rules_filter_rename_and_describe_by_the_backends_own_name() {
     assert_eq!(&*entry.own_name, "read_query");
     assert_eq!(
         entry.definition.as_str(),
-        r#"{"name":"sql_read","title":"read_query","description":"Reads."}"#
+        r#"{"inputSchema":{"type":"object"},"name":"sql_read","title":"read_query","description":"Reads."}"#
     );
     let prompts = Fixture::of(Kind::Prompt, &[("db", tools)])
         .rules(0, rules)
@@ -359,7 +395,15 @@ fn a_uri_stays_with_its_owner_while_listed_and_then_passes_to_another() {
         BackendId::new(1)
     );
     fixture.backends[1].1 = Some(listing(Kind::Resource, &[]));
-    let third = fixture.build(second.names()).catalog;
+    let built = fixture.build(second.names());
+    let [taken] = &built.takeovers[..] else {
+        panic!("{:?}", built.takeovers)
+    };
+    assert_eq!(
+        (&*taken.name, &*taken.backend, &*taken.before),
+        ("f://1", "a", "b")
+    );
+    let third = built.catalog;
     assert_eq!(
         third.resolve(Kind::Resource, "f://1").unwrap().backend,
         BackendId::new(0),
@@ -412,11 +456,41 @@ fn an_unlisted_uri_goes_to_the_first_matching_template() {
 #[test]
 fn lists_are_the_definitions_in_order_and_are_shared() {
     let catalog = Fixture::of(Kind::Tool, &[("a", &["x"]), ("b", &["x"])]).fresh();
-    let list = catalog.list(Kind::Tool);
+    let list = catalog.list(Kind::Tool, Era::Legacy);
     assert_eq!(
         list,
-        r#"[{"name":"x","title":"x"},{"name":"b__x","title":"x"}]"#
+        r#"[{"inputSchema":{"type":"object"},"name":"x","title":"x"},{"inputSchema":{"type":"object"},"name":"b__x","title":"x"}]"#
     );
-    assert_eq!(list.clone().as_ptr(), catalog.list(Kind::Tool).as_ptr());
-    assert_eq!(catalog.list(Kind::Prompt), "[]");
+    assert_eq!(
+        list.clone().as_ptr(),
+        catalog.list(Kind::Tool, Era::Legacy).as_ptr()
+    );
+    assert_eq!(catalog.list(Kind::Prompt, Era::Legacy), "[]");
+}
+
+/// What clients see of a tool is mended or made portable; what is pinned is what the backend wrote.
+#[test]
+fn pins_hold_the_backends_own_definition() {
+    let odd = r#"{"name":"t","title":null,"inputSchema":{"anyOf":[{"required":["a"]},{"required":["b"]}]},"annotations":{"idempotentHint":"true"}}"#;
+    let mut fixture = Fixture::of(Kind::Tool, &[("a", &[])]);
+    let (config, own) = &mut fixture.backends[0];
+    config.schemas = Schemas::Portable;
+    config.tools.pin = crate::config::PinMode::Block;
+    own.as_mut().unwrap().items_mut(Kind::Tool).push(raw(odd));
+    let mut read = BackendListing::read(config, own.as_ref().unwrap());
+    let new = Pins::default().compare(config, &mut read).new;
+    let pinned = new[0].definition.as_ref().unwrap();
+    assert_eq!(
+        pinned.as_str(),
+        r#"{"name":"t","inputSchema":{"anyOf":[{"required":["a"]},{"required":["b"]}]},"annotations":{"idempotentHint":"true"}}"#
+    );
+    let built = fixture.build(&Names::default());
+    let entry = built.catalog.resolve(Kind::Tool, "t").unwrap();
+    assert!(!entry.safe_to_repeat, "a word is no hint");
+    let listed = entry.definition.as_str();
+    assert!(
+        listed.contains("Rules: one of these holds") && !listed.contains("\"anyOf\":"),
+        "{listed}"
+    );
+    assert_eq!(built.mended.len(), 1);
 }

@@ -3,6 +3,7 @@
 //! It must not know what the commands do.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
@@ -42,7 +43,7 @@ pub(super) struct Cli {
     #[command(flatten)]
     config: ConfigArgs,
 
-    /// Level of the log on stderr [default: RUST_LOG, or info]
+    /// Level of the log on stderr [default: RUST_LOG, or info on a terminal, else warn]
     #[arg(long, global = true, value_enum, value_name = "LEVEL")]
     pub(super) log_level: Option<LogLevel>,
 
@@ -83,10 +84,10 @@ pub(super) enum Command {
     ///
     /// Exit status: 0 all backends are up, 1 one is down, 2 the config is bad.
     Check(Output),
-    /// List the tools as clients see them, with the backend of each
+    /// List the tools as clients see them, with the backend of each; or show one tool's arguments
     ///
     /// Exit status 1 if a backend is down and its tools are missing; the others are listed.
-    Tools(Output),
+    Tools(Tools),
     /// List the prompts as clients see them, with the backend of each
     ///
     /// Exit status 1 if a backend is down and its prompts are missing; the others are listed.
@@ -101,8 +102,22 @@ pub(super) enum Command {
     #[command(after_help = "\
 Examples:
   sentinel-gateway call read_query 'query=SELECT 1+1 AS two'
-  sentinel-gateway call read_query '{\"query\": \"SELECT 1+1 AS two\"}' --json")]
+  sentinel-gateway call read_query '{\"query\": \"SELECT 1+1 AS two\"}' --json
+  sentinel-gateway call read_query @arguments.json")]
     Call(Call),
+    /// Read one resource through the whole gateway
+    ///
+    /// Its contents go to stdout: a pipe gets the bytes, a terminal one line for each binary.
+    #[command(after_help = "\
+Examples:
+  sentinel-gateway read memo://insights
+  sentinel-gateway read file:///logo.png > logo.png")]
+    Read(Read),
+    /// Get one prompt, filled in, through the whole gateway
+    #[command(after_help = "\
+Examples:
+  sentinel-gateway prompt review 'code=fn main() {}'")]
+    Prompt(Prompt),
     /// Show how tools have changed since they were accepted, and accept their current definitions
     ///
     /// Connects to every backend and compares its tools to the lock beside the config.
@@ -116,10 +131,65 @@ Examples:
     Schema,
 }
 
-/// Output format of a command.
+/// Longest wait for a backend.
+#[derive(Args)]
+pub(super) struct Timeout {
+    /// How long a backend may take to connect and list, in seconds
+    #[arg(long = "timeout", value_name = "SECS", default_value_t = 15,
+        value_parser = clap::value_parser!(u64).range(1..=3600))]
+    secs: u64,
+}
+
+impl Timeout {
+    pub(super) fn duration(&self) -> Duration {
+        Duration::from_secs(self.secs)
+    }
+}
+
+/// Output of a command that reports on all backends.
 #[derive(Args)]
 pub(super) struct Output {
+    #[command(flatten)]
+    pub(super) timeout: Timeout,
+
     /// Print JSON instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Arguments of `tools`.
+#[derive(Args)]
+pub(super) struct Tools {
+    /// Shows this tool, by its name in the list, and its arguments
+    pub(super) name: Option<String>,
+
+    #[command(flatten)]
+    pub(super) output: Output,
+}
+
+/// Arguments of `read`.
+#[derive(Args)]
+pub(super) struct Read {
+    /// The resource, listed or made from a template
+    pub(super) uri: String,
+
+    /// Print the result as the raw JSON of the backend
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Arguments of `prompt`.
+#[derive(Args)]
+pub(super) struct Prompt {
+    /// The prompt, by its name in the output of `prompts`
+    #[arg(value_name = "NAME")]
+    pub(super) prompt: String,
+
+    /// Its arguments
+    #[arg(value_name = "KEY=VALUE")]
+    pub(super) arguments: Vec<String>,
+
+    /// Print the result as the raw JSON of the backend
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -130,8 +200,12 @@ pub(super) struct Call {
     /// The tool, by its name in the output of `tools`
     pub(super) tool: String,
 
-    /// The arguments: one JSON object, or key=value pairs, where a value that is JSON is taken as JSON
-    #[arg(value_name = "JSON | KEY=VALUE")]
+    /// The arguments: one JSON object, @FILE or - (stdin) that has one, or key=value pairs, each read
+    /// by the tool's schema: a string parameter gets a string, any other takes JSON
+    #[arg(
+        value_name = "JSON | @FILE | - | KEY=VALUE",
+        allow_negative_numbers = true
+    )]
     pub(super) arguments: Vec<String>,
 
     /// Print the result as the raw JSON of the backend
@@ -145,6 +219,9 @@ pub(super) struct Pin {
     /// Backends, or tools by their own names [default: all]
     #[arg(value_name = "BACKEND[/TOOL]")]
     pub(super) tools: Vec<String>,
+
+    #[command(flatten)]
+    pub(super) timeout: Timeout,
 
     /// Show the changes without accepting them
     #[arg(long)]

@@ -4,8 +4,11 @@ mod call;
 mod check;
 mod list;
 mod pin;
+mod prompt;
+mod read;
 pub mod schema;
 mod serve;
+mod tool;
 
 use std::io;
 
@@ -14,6 +17,7 @@ use super::exit::OK;
 use super::terminal::{print_result, report_problems};
 use crate::config::{Config, Environment, load};
 use crate::protocol::Kind;
+use crate::text::keep_from_output;
 
 /// Runs the command that the arguments name. Returns the exit status.
 pub(super) async fn run(cli: &Cli) -> u8 {
@@ -23,6 +27,9 @@ pub(super) async fn run(cli: &Cli) -> u8 {
     let config = cli
         .overrides()
         .and_then(|overrides| load(&overrides, &Environment::of_process()));
+    if let Ok(config) = &config {
+        keep_from_output(config.backends.iter().map(|backend| &backend.scrubber));
+    }
     match (&cli.command, config) {
         (None, config) => serve::serve(config).await,
         (Some(_), Err(problems)) => report_problems(&problems),
@@ -32,13 +39,18 @@ pub(super) async fn run(cli: &Cli) -> u8 {
 
 async fn run_with(command: &Command, config: Config) -> u8 {
     match command {
-        Command::Check(output) => check::check(config, output.json).await,
-        Command::Tools(output) => list::list(config, &[Kind::Tool], output.json).await,
-        Command::Prompts(output) => list::list(config, &[Kind::Prompt], output.json).await,
+        Command::Check(output) => check::check(config, output).await,
+        Command::Tools(args) => match &args.name {
+            Some(name) => tool::show(config, name, &args.output).await,
+            None => list::list(config, &[Kind::Tool], &args.output).await,
+        },
+        Command::Prompts(output) => list::list(config, &[Kind::Prompt], output).await,
         Command::Resources(output) => {
-            list::list(config, &[Kind::Resource, Kind::Template], output.json).await
+            list::list(config, &[Kind::Resource, Kind::Template], output).await
         }
         Command::Call(args) => call::call(config, args).await,
+        Command::Read(args) => read::read(config, args).await,
+        Command::Prompt(args) => prompt::prompt(config, args).await,
         Command::Pin(args) => pin::pin(config, args).await,
         // Handled before a config is loaded, since it needs none.
         Command::Schema => OK,

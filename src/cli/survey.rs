@@ -3,27 +3,30 @@
 //! Owns starting the backends, waiting until each has connected or failed, and closing sessions. It
 //! must not know what is printed.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use super::terminal::Status;
 use crate::backend::session::Connection;
 use crate::backend::{BackendError, BackendEvent, HttpBackend, State, shutdown_all, start_all};
 use crate::budget::Budget;
 use crate::call_report::BackendId;
-use crate::catalog::{BackendListing, Built, Catalog, Findings, Names, Pins, Source};
-use crate::config::Config;
+use crate::catalog::{
+    BackendListing, Built, Catalog, Findings, Names, Pins, Source, UnmatchedRule,
+};
+use crate::config::{Config, Subject};
 use crate::protocol::{ClientProfile, Kind};
 use crate::state::ListingCache;
 
-/// Longest wait for all backends. A handshake has its own timeout; this one bounds slow lists.
-const SURVEY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Most backends that the status names.
+const MAX_NAMED: usize = 4;
 
 /// The state of all backends, and the catalog built from their listings.
 pub(super) struct BackendSurvey {
+    pub(super) config: Arc<Config>,
     /// In config order.
     pub(super) members: Vec<SurveyedBackend>,
     /// The catalog as listed to clients, and the rejected items.
@@ -35,10 +38,14 @@ pub(super) struct SurveyedBackend {
     pub(super) backend: Arc<HttpBackend>,
     /// Its connection, or one line on why it is down and what to do.
     pub(super) connection: Result<Arc<Connection>, String>,
+    /// It has connected or failed, or its time is over.
+    is_known: bool,
     /// Its listing; if it is down, that of the last contact.
     listing: Option<BackendListing>,
     /// If it is down and its listing is from the cache: time of the last contact.
     pub(super) last_contact: Option<SystemTime>,
+    /// Whether it gave instructions, also if they are withheld.
+    has_instructions: bool,
     /// New and changed tools compared to the lock.
     pub(super) findings: Findings,
     /// The lists that failed.
@@ -46,32 +53,41 @@ pub(super) struct SurveyedBackend {
 }
 
 impl BackendSurvey {
-    /// Connects all backends, fetches their lists and closes the sessions.
-    pub(super) async fn connect_all(config: Config) -> Self {
+    /// Connects all backends, fetches their lists and closes the sessions. Each backend has `timeout`.
+    /// `changed` is called for each that is found to be up or down, and again if that changes.
+    pub(super) async fn connect_all(
+        config: Config,
+        timeout: Duration,
+        mut changed: impl FnMut(&Config, &SurveyedBackend),
+    ) -> Self {
         let config = Arc::new(config);
         let cache = ListingCache::of(&config);
         // Kept until the end: supervisors run while the sender exists.
         let (_sender, introduction) = watch::channel(Some(Arc::new(ClientProfile::ourselves())));
         let budget = Budget::new(config.gateway.max_buffered_bytes);
         let (backends, mut events) = start_all(&config, &introduction, &budget);
-        let mut members: Vec<SurveyedBackend> =
-            backends.into_iter().map(SurveyedBackend::pending).collect();
-
-        let status = Status::new(format!("connecting to {} backends", members.len()));
-        let _ = tokio::time::timeout(SURVEY_TIMEOUT, receive_all(&mut members, &mut events)).await;
+        let members = backends.into_iter().map(SurveyedBackend::pending);
+        let mut receiving = Receiving {
+            config: &config,
+            cache,
+            members: members.collect(),
+            status: Status::new("connecting"),
+            changed: &mut changed,
+        };
+        let _ = tokio::time::timeout(timeout, receiving.run(&mut events)).await;
+        receiving.give_up(timeout);
         // Supervisors stop reconnecting when the receiver is closed.
         events.close();
+        let members = receiving.members;
         shutdown_all(members.iter().map(|surveyed| &surveyed.backend)).await;
-        drop(status);
 
-        let mut pins = Pins::new(Arc::clone(&config.lock.lock));
-        for surveyed in &mut members {
-            surveyed.use_cached_listing(cache.as_ref());
-            surveyed.compare_pins(&mut pins);
-        }
         let sources: Vec<Source<'_>> = members.iter().map(SurveyedBackend::source).collect();
-        let built = Catalog::build(&config.gateway, &sources, &Names::default());
-        Self { members, built }
+        let built = Catalog::build(&config.gateway, &sources, &Names::recorded(&config));
+        Self {
+            config,
+            members,
+            built,
+        }
     }
 
     /// The backend with this id.
@@ -88,14 +104,89 @@ impl BackendSurvey {
     }
 }
 
+/// The wait for all backends.
+struct Receiving<'a> {
+    config: &'a Config,
+    cache: Option<ListingCache>,
+    members: Vec<SurveyedBackend>,
+    status: Status,
+    changed: &'a mut dyn FnMut(&Config, &SurveyedBackend),
+}
+
+impl Receiving<'_> {
+    /// Returns when each backend has connected or failed once.
+    async fn run(&mut self, events: &mut mpsc::UnboundedReceiver<BackendEvent>) {
+        let begun = Instant::now();
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        while self.missing().next().is_some() {
+            self.show_missing(begun.elapsed());
+            let event = tokio::select! {
+                event = events.recv() => event,
+                _ = second.tick(), if self.status.is_shown() => continue,
+            };
+            match event {
+                Some(event) => self.receive(event),
+                None => return,
+            }
+        }
+    }
+
+    fn missing(&self) -> impl Iterator<Item = &SurveyedBackend> {
+        self.members.iter().filter(|surveyed| !surveyed.is_known)
+    }
+
+    fn receive(&mut self, event: BackendEvent) {
+        let (BackendEvent::Listed { backend, .. } | BackendEvent::Down { backend }) = event else {
+            return;
+        };
+        let mut members = self.members.iter_mut();
+        let Some(surveyed) = members.find(|surveyed| surveyed.backend.id == backend) else {
+            return;
+        };
+        let before = surveyed.is_known.then_some(surveyed.connection.is_ok());
+        surveyed.receive(event);
+        surveyed.complete(self.config, self.cache.as_ref());
+        if before != Some(surveyed.connection.is_ok()) {
+            self.status.above(|| (self.changed)(self.config, surveyed));
+        }
+    }
+
+    /// The time is over: those that are missing are down for this reason.
+    fn give_up(&mut self, timeout: Duration) {
+        let missing = self.members.iter_mut();
+        for surveyed in missing.filter(|surveyed| !surveyed.is_known) {
+            let what = match surveyed.backend.state() {
+                State::Ready(_) => "it is connected, but its lists have not come",
+                State::Connecting { .. } | State::Down { .. } => "no answer",
+            };
+            let secs = timeout.as_secs();
+            surveyed.connection = Err(format!("{what} within {secs} s: try a longer --timeout"));
+            surveyed.complete(self.config, self.cache.as_ref());
+            self.status.above(|| (self.changed)(self.config, surveyed));
+        }
+    }
+
+    fn show_missing(&mut self, elapsed: Duration) {
+        let names: Vec<&str> = self.missing().map(|m| m.backend.name()).collect();
+        let shown = names[..names.len().min(MAX_NAMED)].join(", ");
+        let more = match names.len().saturating_sub(MAX_NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let text = format!("waiting for {shown}{more} ({} s)", elapsed.as_secs());
+        self.status.show(text);
+    }
+}
+
 impl SurveyedBackend {
     fn pending(backend: Arc<HttpBackend>) -> Self {
-        let why = format!("no answer within {} s", SURVEY_TIMEOUT.as_secs());
         Self {
             backend,
-            connection: Err(why),
+            connection: Err(String::new()),
+            is_known: false,
             listing: None,
             last_contact: None,
+            has_instructions: false,
             findings: Findings::default(),
             failed_lists: Vec::new(),
         }
@@ -106,12 +197,24 @@ impl SurveyedBackend {
             (BackendEvent::Listed { listing, stale, .. }, State::Ready(connection)) => {
                 self.connection = Ok(connection);
                 self.listing = Some(BackendListing::read(&self.backend.config, &listing));
+                self.last_contact = None;
                 self.failed_lists = stale;
             }
             _ => {
                 let why = self.backend.why_down();
                 self.connection = Err(why.unwrap_or_else(|| "the connection does not last".into()));
             }
+        }
+    }
+
+    /// With the listing of the last contact if there is none, and compared to the lock.
+    fn complete(&mut self, config: &Config, cache: Option<&ListingCache>) {
+        self.is_known = true;
+        self.use_cached_listing(cache);
+        if let Some(listing) = &mut self.listing {
+            self.has_instructions = listing.instructions().is_some();
+            let mut pins = Pins::new(Arc::clone(&config.lock.lock));
+            self.findings = pins.compare(&self.backend.config, listing);
         }
     }
 
@@ -127,9 +230,11 @@ impl SurveyedBackend {
         }
     }
 
-    fn compare_pins(&mut self, pins: &mut Pins) {
-        if let Some(listing) = &mut self.listing {
-            self.findings = pins.compare(&self.backend.config, listing);
+    /// Whether it has what is pinned so.
+    pub(super) fn has(&self, subject: &Subject) -> bool {
+        match subject {
+            Subject::Tool(own) => self.has_tool(own),
+            Subject::Instructions => self.has_instructions,
         }
     }
 
@@ -138,6 +243,17 @@ impl SurveyedBackend {
         self.listing
             .as_ref()
             .is_some_and(|listing| listing.has_tool(own))
+    }
+
+    /// The rules of the config that match none of its tools; empty where these aren't known.
+    pub(super) fn unmatched_rules(&self) -> &[UnmatchedRule] {
+        let is_known = self
+            .failed_lists
+            .iter()
+            .all(|(kind, _)| *kind != Kind::Tool)
+            && self.connection.is_ok();
+        let listing = self.listing.as_ref().filter(|_| is_known);
+        listing.map_or(&[], BackendListing::unmatched_rules)
     }
 
     /// The lists that failed, each with one line on why.
@@ -149,32 +265,13 @@ impl SurveyedBackend {
         })
     }
 
-    fn source(&self) -> Source<'_> {
+    /// As the catalog takes it.
+    pub(super) fn source(&self) -> Source<'_> {
         Source {
             id: self.backend.id,
             config: &self.backend.config,
             backend_listing: self.listing.as_ref(),
             confirmed: self.connection.is_ok(),
-        }
-    }
-}
-
-/// Returns when each backend has connected or failed once.
-async fn receive_all(
-    members: &mut [SurveyedBackend],
-    events: &mut mpsc::UnboundedReceiver<BackendEvent>,
-) {
-    let mut seen = HashSet::new();
-    while seen.len() < members.len() {
-        let Some(event) = events.recv().await else {
-            return;
-        };
-        if let BackendEvent::Listed { backend, .. } | BackendEvent::Down { backend } = event {
-            let mut members = members.iter_mut();
-            if let Some(surveyed) = members.find(|surveyed| surveyed.backend.id == backend) {
-                seen.insert(backend);
-                surveyed.receive(event);
-            }
         }
     }
 }

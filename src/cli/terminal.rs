@@ -3,19 +3,47 @@
 mod status;
 mod style;
 mod table;
+mod width;
 
-use std::io;
+use std::io::{self, IsTerminal, Write};
 
 use super::exit::{BAD_CONFIG, FAILED};
 use crate::config::Problems;
+use crate::text::for_output;
 
 pub(super) use status::Status;
 pub(super) use style::{BAD, CAUTION, DIM, GOOD, HEAD, PLAIN, lines, one_line};
-pub(super) use table::{Cell, Side, Table};
+pub(super) use table::{Cell, Fit, Side, Table};
+pub(super) use width::{cut, width, wrap};
 
 /// Prints a warning on stderr.
 pub(super) fn warn(what: &str) {
-    anstream::eprintln!("{CAUTION}warning:{CAUTION:#} {what}");
+    print_message(&format!("{CAUTION}warning:{CAUTION:#} {what}"));
+}
+
+/// Prints a line on stderr, without secrets.
+pub(super) fn print_message(what: &str) {
+    anstream::eprintln!("{}", for_output(what));
+}
+
+/// Writes a report, without secrets.
+pub(super) fn print_report(
+    out: &mut impl Write,
+    report: impl FnOnce(&mut Vec<u8>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut text = Vec::new();
+    report(&mut text)?;
+    let text = String::from_utf8_lossy(&text);
+    out.write_all(for_output(&text).as_bytes())?;
+    out.flush()
+}
+
+/// The columns of the terminal that stdout is; `None` where it is none, and nothing is to be cut.
+pub(super) fn stdout_width() -> Option<usize> {
+    let size = io::stdout()
+        .is_terminal()
+        .then(terminal_size::terminal_size);
+    size.flatten().map(|(width, _)| usize::from(width.0))
 }
 
 /// Prints all problems of the config. Returns the exit status.

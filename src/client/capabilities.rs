@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use crate::protocol::error::{
     INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, MISSING_CAPABILITY,
 };
-use crate::protocol::{Class, ClientProfile, Era, Executed, GatewayData, RawJson, RpcError, task};
+use crate::protocol::{
+    Class, ClientProfile, Era, Executed, GatewayData, RawJson, RpcError, Tally, task,
+};
 
 /// A capability that a server request needs and its client lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,17 +116,17 @@ pub(crate) fn missing_capability_error(
     missing: &[MissingCapability],
     client: &ClientProfile,
     backend: &str,
-    executed: Executed,
+    tally: Tally,
 ) -> RpcError {
     let mut what: Vec<&str> = missing.iter().map(|missing| missing.what).collect();
     what.sort_unstable();
     what.dedup();
     let what = what.join(" and ");
-    let effect = match executed {
+    let effect = match tally.executed {
         Executed::No => "the tool did not run",
         Executed::Unknown | Executed::Yes => "the call is not done",
     };
-    let data = GatewayData::new(Some(backend), Class::Refused, executed, 1);
+    let data = GatewayData::new(Some(backend), Class::Refused, tally);
     match client.era {
         Era::Legacy => {
             let why =

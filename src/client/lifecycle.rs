@@ -17,6 +17,7 @@ use crate::protocol::error::{INVALID_PARAMS, INVALID_REQUEST};
 use crate::protocol::{ClientProfile, Era, LATEST_LEGACY, LEGACY_VERSIONS, LogLevel};
 use crate::protocol::{MODERN_VERSION, Notification, Outcome, RawJson, Request, RpcError, task};
 use crate::snapshot::{Backends, Snapshot, identity};
+use crate::text::clean_json;
 
 /// The state of the handshake, and the profile that is declared to backends.
 #[derive(Debug)]
@@ -227,11 +228,18 @@ fn extensions(snapshot: &Snapshot) -> Value {
     let mut all = Map::new();
     for backend in snapshot.backends.iter().rev() {
         let declared = backend.capability(&["extensions"]);
-        all.extend(
-            declared
-                .and_then(|declared| declared.read::<Map<_, _>>().ok())
-                .unwrap_or_default(),
-        );
+        let members = declared.as_ref().and_then(RawJson::members);
+        for (name, value) in members.unwrap_or_default() {
+            // One that can't be cleaned costs only itself.
+            let alone = RawJson::of(&json!({ name: value }));
+            let clean = clean_json(&alone, &backend.config.scrubber);
+            all.extend(
+                clean
+                    .ok()
+                    .and_then(|clean| clean.read::<Map<_, _>>().ok())
+                    .unwrap_or_default(),
+            );
+        }
     }
     all.entry(task::EXTENSION).or_insert_with(|| json!({}));
     Value::Object(all)

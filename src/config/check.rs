@@ -6,6 +6,7 @@
 
 mod credentials;
 pub(super) mod expand;
+mod secrets;
 mod tools;
 pub(super) mod url;
 
@@ -17,10 +18,13 @@ use reqwest::Url;
 
 use super::environment::Environment;
 use super::problem::{Location, Report};
-use super::read::file::{Backend, Gateway, HeaderForm, Located};
+use super::read::file::{Backend, Gateway, Located};
 use super::read::join;
-use super::{BackendConfig, GatewayConfig, NameChars};
-use expand::{Unexpanded, expand, has_variables};
+use super::{BackendConfig, GatewayConfig};
+use expand::{Expanded, Unexpanded, expand, has_variables};
+
+/// Least `tool_name_max`: room for a hash and some of the name before it.
+const LEAST_NAME_MAX: usize = 24;
 
 /// Checks the `[gateway]` table.
 pub(super) fn gateway(written: Gateway, report: &mut Report) -> GatewayConfig {
@@ -39,6 +43,14 @@ pub(super) fn gateway(written: Gateway, report: &mut Report) -> GatewayConfig {
             ),
         );
     }
+    let longest = &written.tool_name_max;
+    if (1..LEAST_NAME_MAX).contains(&longest.value) {
+        report.add(
+            &longest.location,
+            "gateway.tool_name_max",
+            format!("must be 0, for no limit, or at least {LEAST_NAME_MAX}: a name that is cut ends in a hash of 8 characters"),
+        );
+    }
     GatewayConfig {
         name: written.name,
         instructions: written.instructions,
@@ -49,6 +61,8 @@ pub(super) fn gateway(written: Gateway, report: &mut Report) -> GatewayConfig {
         drain: Duration::from_millis(written.drain_ms),
         tool_names: written.tool_names,
         tool_name_chars: written.tool_name_chars,
+        tool_name_max: written.tool_name_max.value,
+        schemas: written.schemas,
         tool_errors: written.tool_errors,
         catalog_cache: written.catalog_cache,
     }
@@ -61,8 +75,8 @@ pub(super) struct Checker<'a> {
     pub(super) folder: Option<&'a Path>,
     /// Why secrets named in the file aren't resolved; `None` where the file is trusted.
     pub(super) distrust: Option<&'a str>,
-    /// Which characters exposed names may have.
-    pub(super) name_chars: NameChars,
+    /// The `[gateway]` table, for what applies to all backends.
+    pub(super) gateway: &'a GatewayConfig,
     pub(super) report: &'a mut Report,
 }
 
@@ -80,15 +94,17 @@ impl Checker<'_> {
         let tools = self.tools(&written.tools, &join(path, "tools"));
 
         let written_url = written.url.as_ref()?;
+        let expanded = self.expanded_url(written_url);
+        let scrubber = secrets::scrubber(&written, &expanded, bearer.as_ref(), &headers, self.env);
         let url = self
             .url(written_url, &join(path, "url"))?
             .and_then(|url| self.require_trust(url, &written_url.location, &written))
-            .and_then(|url| require_encryption(url, &written_url.value, &written));
+            .and_then(|url| require_encryption(url, &expanded, &written));
         Some(BackendConfig {
             name: name?,
             url,
             shown_url: url::shown(&written_url.value),
-            expanded: self.expanded_values(&written_url.value, &written),
+            scrubber,
             protocol: written.protocol,
             timeout: Duration::from_secs(written.timeout_secs),
             connect_timeout: Duration::from_secs(written.connect_timeout_secs),
@@ -97,11 +113,13 @@ impl Checker<'_> {
             retries: written.retries,
             retry_tools: written.retry_tools,
             max_in_flight: written.max_in_flight,
+            has_credentials: secrets::has_credentials(&written, &expanded),
             bearer,
             headers,
             tls,
             allow_insecure: written.allow_insecure,
             tools,
+            schemas: self.gateway.schemas,
         })
     }
 
@@ -142,10 +160,21 @@ impl Checker<'_> {
             _ if self.distrusts(&written.location) => Some(Err(self.distrusted())),
             Err(Unexpanded::Unset(reason)) => Some(Err(format!("url: {reason}"))),
             Ok(expanded) => Some(
-                url::parse(&expanded)
+                url::parse(&expanded.text)
                     .map_err(|what| format!("url, with its variables expanded: {what}")),
             ),
         }
+    }
+
+    /// The URL with its variables, if it may have them and all are set; else as written.
+    fn expanded_url(&self, written: &Located<String>) -> Expanded {
+        let text = &written.value;
+        let may = !has_variables(text) || !self.distrusts(&written.location);
+        let expanded = Some(expand(text, self.env)).filter(|_| may);
+        expanded.and_then(Result::ok).unwrap_or_else(|| Expanded {
+            text: text.clone(),
+            values: Vec::new(),
+        })
     }
 
     /// An untrusted file must not decide where a secret given by a flag is sent, nor use the user's
@@ -191,18 +220,11 @@ fn is_backend_name(name: &str) -> bool {
 }
 
 /// Credentials are sent to another machine only over https, unless the user allows plain http.
-fn require_encryption(url: Url, written_url: &str, written: &Backend) -> Result<Url, String> {
-    let is_secret = |(name, form): &(Located<String>, Located<HeaderForm>)| match &form.value {
-        HeaderForm::Text(text) => has_variables(text) || url::names_a_secret(&name.value),
-        HeaderForm::Secret(_) => true,
-    };
-    let has_credentials = written.bearer.is_some()
-        || written.headers.0.iter().any(is_secret)
-        || url::has_secret_query(written_url);
+fn require_encryption(url: Url, expanded: &Expanded, written: &Backend) -> Result<Url, String> {
     let is_exposed = url.scheme() == "http" && !url::is_loopback(&url);
-    if has_credentials && is_exposed && !written.allow_insecure {
+    if is_exposed && !written.allow_insecure && secrets::has_credentials(written, expanded) {
         return Err(
-            "credentials would travel unencrypted to another machine; use https, or set allow_insecure = true if the network is trusted"
+            "credentials would travel unencrypted to another machine (a bearer, a header, or what a variable puts into path or query); use https, or set allow_insecure = true if the network is trusted"
                 .to_owned(),
         );
     }

@@ -11,7 +11,10 @@ use super::overrides::{Overrides, apply, apply_only};
 use super::problem::{Location, Problems, Report};
 use super::read::file::{Backend, File, Located};
 use super::read::{self, FoundFile, item_path, join};
-use super::{BackendConfig, Config, PinMode};
+use super::{BackendConfig, Config, ConfiguredName, PinMode};
+
+/// Most backends: each is connected to at the start.
+const MAX_BACKENDS: usize = 1_000;
 
 /// Locates, reads and checks the configuration.
 ///
@@ -25,21 +28,14 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
         env,
     )?;
     let mut report = Report::default();
-    let written = match &found.path {
-        Some(path) => {
-            report.file = path.display().to_string();
-            report.text = read::text(path)?;
-            read::document(&mut report)
-        }
-        None => Some(File::default()),
-    };
-    let Some(mut written) = written else {
+    let Some(mut written) = written(&found, &mut report)? else {
         return Err(report.problems);
     };
     apply(overrides, &mut written.backends, &mut report);
 
     let gateway = gateway(written.gateway, &mut report);
     check_unique_names(&written.backends, &mut report);
+    let configured = configured(&written.backends, overrides.only.as_deref());
     if let Some(only) = &overrides.only {
         apply_only(only, &mut written.backends, &mut report);
     }
@@ -48,7 +44,7 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
         env,
         folder: found.path.as_deref().and_then(Path::parent),
         distrust: distrust.as_deref(),
-        name_chars: gateway.tool_name_chars,
+        gateway: &gateway,
         report: &mut report,
     };
     let mut backends: Vec<Arc<BackendConfig>> = Vec::new();
@@ -73,10 +69,28 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
         state_folder: env.state_folder().filter(|_| gateway.catalog_cache),
         gateway,
         backends,
+        configured,
         source: found.path,
         warnings,
         lock: lock.unwrap_or_else(LockFile::none),
     })
+}
+
+/// The file as written; an empty one where there are only flags. `None` if it can't be used, which
+/// is reported.
+fn written(found: &FoundFile, report: &mut Report) -> Result<Option<File>, Problems> {
+    let Some(path) = &found.path else {
+        return Ok(Some(File::default()));
+    };
+    *report = Report::of(path.display().to_string(), read::text(path, found.trusted)?);
+    let written = read::document(report);
+    let count = written.as_ref().map_or(0, |file| file.backends.len());
+    if count > MAX_BACKENDS {
+        let what = format!("{count} backends are more than {MAX_BACKENDS}");
+        report.problems.add(what);
+        return Ok(None);
+    }
+    Ok(written)
 }
 
 /// Why secrets named in the file aren't resolved; `None` where the file is trusted.
@@ -118,6 +132,18 @@ fn lock(
         _ => {}
     }
     lock
+}
+
+fn configured(backends: &[Located<Backend>], only: Option<&[String]>) -> Vec<ConfiguredName> {
+    let names = backends
+        .iter()
+        .filter_map(|backend| backend.value.name.as_ref());
+    names
+        .map(|name| ConfiguredName {
+            name: name.value.as_str().into(),
+            left_out: only.is_some_and(|only| !only.contains(&name.value)),
+        })
+        .collect()
 }
 
 fn check_unique_names(backends: &[Located<Backend>], report: &mut Report) {

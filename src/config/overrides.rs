@@ -5,8 +5,9 @@
 
 use std::path::PathBuf;
 
-use super::problem::{Location, Report, nearest};
+use super::problem::{Location, Report};
 use super::read::file::{Backend, HeaderForm, Located, SecretForm};
+use crate::nearest::nearest;
 
 /// What command-line flags say about the configuration.
 #[derive(Default, Clone)]
@@ -97,12 +98,15 @@ fn backend_of_flag<'a>(
         return Some(&mut backends[index].value);
     }
     let names = backends.iter().filter_map(|b| b.value.name.as_ref());
-    let hint = match nearest(name, names.map(|name| name.value.as_str())) {
-        Some(nearest) => format!("; did you mean {nearest}?"),
-        None => String::new(),
-    };
-    let what = format!("there is no backend named {name:?}{hint}");
-    report.add(&Location::Flag(flag), "", what);
+    let what = format!("there is no backend named {name:?}");
+    match nearest(name, names.map(|name| name.value.as_str())) {
+        Some(nearest) => {
+            let what = format!("{what}; did you mean {nearest}?");
+            report.add(&Location::Flag(flag), "", what);
+        }
+        // A problem of the file may be why it isn't there.
+        None => report.add_last(flag, what),
+    }
     None
 }
 

@@ -11,7 +11,8 @@ use std::ops::Range;
 pub struct Problem {
     /// File and line, or the flag; empty where neither applies.
     origin: String,
-    /// Byte offset in the file, for sorting; 0 for a flag.
+    /// For sorting: the byte offset in the file; 0 for a flag, unless its problem may be due to one of
+    /// the file.
     offset: usize,
     /// The key as a dotted path; may be empty.
     key: String,
@@ -30,9 +31,18 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All problems of a configuration. Displays as one line each.
+/// Most problems that are kept: a file that was merely found may be made of nothing else.
+const MAX_PROBLEMS: usize = 100;
+
+/// The problems of a configuration, the first ones if there are very many. Displays as one line
+/// each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Problems(Vec<Problem>);
+pub struct Problems {
+    /// In the order of the file; flags first.
+    first: Vec<Problem>,
+    /// How many further ones there are.
+    more: usize,
+}
 
 impl Problems {
     /// One problem without a place in a file or a flag.
@@ -57,26 +67,42 @@ impl Problems {
     /// # Errors
     /// These problems, if there are any.
     pub(crate) fn into_result<T>(self, value: T) -> Result<T, Self> {
-        if self.0.is_empty() {
+        if self.first.is_empty() {
             Ok(value)
         } else {
             Err(self)
         }
     }
 
-    /// In the order of the file; flags first.
+    /// In the order of the file, and a cause before its effects. Flags come first, except those that
+    /// name a backend which isn't there.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
-        self.0.iter()
+        self.first.iter()
     }
 
     /// The first one as one line; empty if there is none.
     pub fn first(&self) -> String {
-        self.0.first().map(Problem::to_string).unwrap_or_default()
+        self.first
+            .first()
+            .map(Problem::to_string)
+            .unwrap_or_default()
+    }
+
+    /// At most `limit` of them, one line each, and how many more there are.
+    pub(crate) fn beginning(&self, limit: usize) -> String {
+        let mut lines: Vec<String> = self.iter().take(limit).map(Problem::to_string).collect();
+        let more = self.first.len().saturating_sub(limit) + self.more;
+        if more > 0 {
+            lines.push(format!(
+                "and {more} more; `sentinel-gateway check` shows all"
+            ));
+        }
+        lines.join("\n")
     }
 
     fn insert(&mut self, origin: String, offset: usize, key: String, what: String) {
-        let at = self.0.partition_point(|other| other.offset <= offset);
-        self.0.insert(
+        let at = self.first.partition_point(|other| other.offset <= offset);
+        self.first.insert(
             at,
             Problem {
                 origin,
@@ -85,18 +111,25 @@ impl Problems {
                 what,
             },
         );
+        if self.first.len() > MAX_PROBLEMS {
+            self.first.pop();
+            self.more += 1;
+        }
     }
 }
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.0.iter().enumerate() {
+        for (index, problem) in self.first.iter().enumerate() {
             if index > 0 {
                 f.write_str("\n")?;
             }
             problem.fmt(f)?;
         }
-        Ok(())
+        match self.more {
+            0 => Ok(()),
+            more => write!(f, "\nand {more} more problems"),
+        }
     }
 }
 
@@ -114,17 +147,33 @@ pub(super) enum Location {
     Flag(&'static str),
 }
 
+/// Farthest column that is told of a syntax error.
+const MAX_COLUMN: usize = 10_000;
+
 /// Collects the problems of one file and of the flags applied to it.
 #[derive(Default)]
 pub(super) struct Report {
     /// The file's name in problems; empty without a file.
     pub(super) file: String,
-    /// The file's text, for line numbers; empty without a file.
+    /// The file's text; empty without a file.
     pub(super) text: String,
+    /// Where the lines after the first begin.
+    lines: Vec<usize>,
     pub(super) problems: Problems,
 }
 
 impl Report {
+    /// For the problems of this file.
+    pub(super) fn of(file: String, text: String) -> Self {
+        let lines = memchr::memchr_iter(b'\n', text.as_bytes()).map(|end| end + 1);
+        Self {
+            file,
+            lines: lines.collect(),
+            text,
+            problems: Problems::default(),
+        }
+    }
+
     /// Adds a problem with the value at `location`; `key` is its dotted path.
     pub(super) fn add(&mut self, location: &Location, key: &str, what: impl Into<String>) {
         let (origin, offset) = match location {
@@ -139,13 +188,23 @@ impl Report {
             .insert(origin, offset, key.to_owned(), what.into());
     }
 
+    /// Adds a problem of a flag after all others: one of the file may be its cause.
+    pub(super) fn add_last(&mut self, flag: &str, what: impl Into<String>) {
+        let (flag, key) = (flag.to_owned(), String::new());
+        self.problems.insert(flag, usize::MAX, key, what.into());
+    }
+
     /// Adds a TOML syntax error.
     pub(super) fn syntax(&mut self, error: &toml::de::Error) {
         // The error's `Display` would quote the line, which may hold a secret.
         let start = error.span().map_or(0, |span| span.start);
-        let before = self.text.get(..start).unwrap_or_default();
-        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
         let line = self.line(start);
+        let begun = line.checked_sub(2).map_or(0, |before| self.lines[before]);
+        let column = match self.text.get(begun..start) {
+            // Not worth reading a line of any length for.
+            Some(before) if before.len() > MAX_COLUMN => MAX_COLUMN,
+            before => before.unwrap_or_default().chars().count() + 1,
+        };
         let origin = format!("{}:{line}:{column}", self.file);
         let what = format!("not valid TOML: {}", error.message());
         self.problems.insert(origin, start, String::new(), what);
@@ -153,20 +212,6 @@ impl Report {
 
     /// The line of a byte offset in the file, counted from 1.
     pub(super) fn line(&self, offset: usize) -> usize {
-        let before = self.text.as_bytes().get(..offset).unwrap_or_default();
-        memchr::memchr_iter(b'\n', before).count() + 1
+        self.lines.partition_point(|begin| *begin <= offset) + 1
     }
-}
-
-/// The item of `known` that `name` is probably a misspelling of.
-pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
-        // One edit in a short name lowers its similarity below the threshold.
-        .filter(|(similarity, candidate)| {
-            *similarity >= 0.75 || strsim::damerau_levenshtein(name, candidate) == 1
-        })
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, candidate)| candidate)
 }

@@ -20,15 +20,19 @@ use super::problem::{Problems, Report};
 use crate::files;
 use file::{File, schema};
 
-/// Most bytes of a config file.
+/// Most bytes of a config file that the user chose.
 const MAX_BYTES: u64 = 16 << 20;
+/// The same of one that was merely found in the working folder: reading TOML takes many times its
+/// size.
+const MAX_FOUND_BYTES: u64 = 1 << 20;
 
 /// Reads the text of a config file.
 ///
 /// # Errors
 /// One problem: the file is missing, can't be read, or isn't UTF-8.
-pub(super) fn text(path: &Path) -> Result<String, Problems> {
-    let bytes = files::read_up_to(path, MAX_BYTES).map_err(|error| {
+pub(super) fn text(path: &Path, trusted: bool) -> Result<String, Problems> {
+    let max_bytes = if trusted { MAX_BYTES } else { MAX_FOUND_BYTES };
+    let bytes = files::read_up_to(path, max_bytes).map_err(|error| {
         let path = path.display();
         Problems::general(if error.kind() == ErrorKind::NotFound {
             format!("{path}: there is no such file; --config, or else $SENTINEL_CONFIG, names it")

@@ -3,13 +3,15 @@
 //! Owns the translation of a backend's result, and the form of the gateway's own errors. It must not
 //! know how a result came about.
 
+use std::time::Duration;
+
 use super::input;
 use crate::backend::Answer;
 use crate::config::ToolErrors;
 use crate::protocol::era::modern::{ResultStamp, ResultType};
 use crate::protocol::era::{legacy, modern};
 use crate::protocol::error::{INTERNAL_ERROR, INVALID_PARAMS};
-use crate::protocol::{Class, ClientProfile, Era, Executed, GatewayData, Outcome, RpcError};
+use crate::protocol::{Class, ClientProfile, Era, Executed, GatewayData, Outcome, RpcError, Tally};
 use crate::snapshot::Snapshot;
 
 /// The limit that a request does not fit into.
@@ -37,15 +39,20 @@ pub(super) fn overloaded(full: Full, method: &str, era: Era, snapshot: &Snapshot
         }
     };
     let message = format!("{why}; it was not sent");
-    let data = GatewayData::new(None, Class::Overloaded, Executed::No, 0);
+    let data = GatewayData::new(None, Class::Overloaded, Tally::NONE);
     let error = RpcError::new(INTERNAL_ERROR, message).with_data(data);
     to_client_error(error, era, method, snapshot)
 }
 
 /// The response to a request that is still in flight when the gateway ends.
 pub(crate) fn cut_off(method: &str, era: Era, snapshot: &Snapshot) -> Outcome {
+    // What its task has done is not known here.
+    let tally = Tally {
+        executed: Executed::Unknown,
+        ..Tally::NONE
+    };
     let message = "the gateway is shutting down; the tool MAY HAVE RUN: check before calling again";
-    let data = GatewayData::new(None, Class::ShuttingDown, Executed::Unknown, 0);
+    let data = GatewayData::new(None, Class::ShuttingDown, tally);
     let error = RpcError::new(INTERNAL_ERROR, message).with_data(data);
     to_client_error(error, era, method, snapshot)
 }
@@ -54,6 +61,16 @@ pub(crate) fn cut_off(method: &str, era: Era, snapshot: &Snapshot) -> Outcome {
 pub(super) fn unknown_cursor(method: &str) -> RpcError {
     let message = format!("{method}: unknown cursor; the list is one page");
     RpcError::new(INVALID_PARAMS, message)
+}
+
+/// The error for a call that no backend could be found for within the longest deadline.
+pub(super) fn not_settled(limit: Duration) -> RpcError {
+    let seconds = limit.as_secs_f64();
+    let message = format!(
+        "the gateway's backends have neither connected nor failed within {seconds} s; the tool did not run"
+    );
+    let data = GatewayData::new(None, Class::Deadline, Tally::NONE);
+    RpcError::new(INTERNAL_ERROR, message).with_data(data)
 }
 
 /// The error for a request that the gateway ends before it begins.

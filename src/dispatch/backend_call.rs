@@ -16,14 +16,17 @@ use super::call_target::{CallTarget, Route};
 use crate::backend::retry::Replay;
 use crate::backend::{Answer, BackendError, Call, Deadline, HttpBackend, ServerMessageHandler};
 use crate::backend::{LevelGuard, ProgressHighWater, ProgressToken};
-use crate::call_report::CallReport;
+use crate::call_report::RunningTally;
 use crate::catalog::Entry;
 use crate::governance::Admission;
 use crate::protocol::era::ParamHeader;
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::raw::quoted;
-use crate::protocol::{ClientProfile, Era, Executed, RawJson, RpcError, task};
+use crate::protocol::{ClientProfile, Era, RawJson, RpcError, Tally, task};
 pub(super) use related::RelatedTaskHandler;
+
+/// Setting a log level may take one part in so many of the time that a call has left.
+const LEVEL_SHARE: u32 = 4;
 
 /// A call, and the backend that it goes to.
 pub(super) struct BackendCall {
@@ -43,6 +46,7 @@ pub(super) struct BackendCall {
     target: Option<Arc<str>>,
     param_headers: Vec<(HeaderName, String)>,
     reached: ProgressHighWater,
+    tally: RunningTally,
 }
 
 impl BackendCall {
@@ -65,15 +69,12 @@ impl BackendCall {
             _ => params,
         };
         let tool = route.tool(target.kind);
-        let timeout = tool.map_or(backend.config.timeout, |tool| {
-            backend.config.timeout_of(&tool.own_name)
-        });
         let own_target = (method != "completion/complete")
             .then(|| own_name.map_or_else(|| target.name.as_str().into(), Arc::clone));
         Self {
             backend: Arc::clone(backend),
             admission: Arc::clone(admission),
-            deadline: backend.deadline(begun, timeout),
+            deadline: backend.deadline(begun, route.timeout()),
             caller,
             tool: tool.map(|tool| Arc::clone(&tool.own_name)),
             is_task: target.is_task,
@@ -82,8 +83,17 @@ impl BackendCall {
             target: own_target,
             param_headers: tool.map_or_else(Vec::new, |tool| param_headers(tool, &params)),
             reached: ProgressHighWater::default(),
+            tally: RunningTally::after(Tally::NONE),
             method,
             params,
+        }
+    }
+
+    /// The same after what was sent `before` for the same request of the client.
+    pub(super) fn after(self, before: Tally) -> Self {
+        Self {
+            tally: RunningTally::after(before),
+            ..self
         }
     }
 
@@ -110,8 +120,9 @@ impl BackendCall {
             },
         };
         let _level = self.hold_log_level(&self.caller).await;
-        let answer =
-            admission::call(&self.backend, &self.admission, &call, self.tool.as_deref()).await?;
+        let tool = self.tool.as_deref();
+        let calling = admission::call(&self.backend, &self.admission, &call, tool, &self.tally);
+        let answer = calling.await?;
         let is_task = answer.result_type == ResultType::Task || self.is_task;
         Ok(match is_task {
             true => Answer {
@@ -123,36 +134,31 @@ impl BackendCall {
     }
 
     /// Has the backend log at the level that a request of this client wants, while the guard is held.
+    /// A server that does not take the level in a part of the time left gets the call without it.
     pub(super) async fn hold_log_level(&self, client: &ClientProfile) -> Option<LevelGuard> {
         match client.log_level {
             Some(level) if client.era == Era::Modern => {
                 // Rare, and a large future.
-                Some(Box::pin(self.backend.want_log_level(level)).await)
+                let limit = self.deadline.left() / LEVEL_SHARE;
+                Some(Box::pin(self.backend.want_log_level(level, limit)).await)
             }
             _ => None,
         }
     }
 
-    /// The error that the client gets.
-    pub(super) fn explain(&self, error: &BackendError, report: &CallReport) -> RpcError {
-        admission::explain(&self.backend, error, report, self.tool.is_some())
+    /// The requests so far, over all rounds, and whether the tool may have run.
+    pub(super) fn tally(&self) -> Tally {
+        self.tally.so_far()
     }
 
-    /// The report for a failure outside of a call to the backend: between two rounds, or of a
-    /// response that came and can't be used.
-    pub(super) fn failed(
-        &self,
-        error: &BackendError,
-        executed: Executed,
-        attempts: u32,
-    ) -> CallReport {
-        CallReport::failed(self.backend.id, error.class(), executed, attempts)
+    /// The error that the client gets for a failure after the rounds so far.
+    pub(super) fn explain(&self, error: &BackendError) -> RpcError {
+        admission::explain(&self.backend, error, self.tally(), self.tool.is_some())
     }
 
     /// The error for a response that came, but can't be used.
     pub(super) fn unusable(&self, why: impl Into<String>) -> RpcError {
-        let error = BackendError::BadReply(why.into());
-        self.explain(&error, &self.failed(&error, error.executed(), 1))
+        self.explain(&BackendError::BadReply(why.into()))
     }
 }
 

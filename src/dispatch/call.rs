@@ -8,17 +8,20 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::answer::{for_client, shutting_down, to_client_error};
+use super::answer::{for_client, not_settled, shutting_down, to_client_error};
 use super::backend_call::BackendCall;
 use super::call_target::CallTarget;
 use super::exchange::Exchange;
 use super::input::{self, ParkedCalls};
 use crate::backend::Answer;
 use crate::backend::retry::Replay;
+use crate::catalog::{Promise, RejectReason, shape_unpromised};
+use crate::config::Subject;
 use crate::observe::request_span::RequestSpan;
+use crate::protocol::era::modern::ResultType;
 use crate::protocol::error::{HEADER_MISMATCH, INVALID_PARAMS, code_of};
 use crate::protocol::{
-    Class, Era, Executed, GatewayData, Kind, Outcome, RawJson, Request, RpcError,
+    Class, Era, Executed, GatewayData, Kind, Outcome, RawJson, Request, RpcError, Tally,
 };
 use crate::snapshot::{Snapshot, Snapshots, settled};
 
@@ -29,17 +32,21 @@ pub(super) async fn call(
     exchange: Exchange,
     parked: Arc<ParkedCalls>,
 ) -> Outcome {
-    let Some(mut snapshot) = settled(snapshots.clone()).await else {
-        return shutting_down().into();
-    };
     let begun = Instant::now();
     let method = request.method;
+    let mut snapshot = match settled_in_time(&snapshots, begun).await {
+        Ok(snapshot) => snapshot,
+        Err(error) => {
+            let snapshot = Arc::clone(&snapshots.borrow());
+            return to_client_error(error, exchange.client.era, &method, &snapshot);
+        }
+    };
     let params = request.params.unwrap_or_else(|| RawJson::trusted("{}"));
     let target = match CallTarget::read(&method, &params) {
         Ok(target) => target,
         Err(why) => return RpcError::new(INVALID_PARAMS, format!("{method}: {why}")).into(),
     };
-    if let Some(listed) = listed_now(&target, &snapshot, &mut snapshots).await {
+    if let Some(listed) = listed_now(&target, &snapshot, &mut snapshots, begun).await {
         snapshot = listed;
     }
     let run = Run {
@@ -50,13 +57,13 @@ pub(super) async fn call(
         parked: &parked,
         begun,
     };
-    let mut answer = run.on(&snapshot).await;
-    if is_header_mismatch(&answer)
-        && (is_not_taken(&answer) || run.is_safe(&snapshot))
-        && let Some(fresh) = relisted_snapshot(&target, &snapshot, &mut snapshots).await
+    let mut answer = run.on(&snapshot, Tally::NONE).await;
+    if let Some(before) = tally_of_header_mismatch(&answer)
+        && (before.executed == Executed::No || run.is_safe(&snapshot))
+        && let Some(fresh) = relisted_snapshot(&target, &snapshot, &mut snapshots, begun).await
     {
         snapshot = fresh;
-        answer = run.on(&snapshot).await;
+        answer = run.on(&snapshot, before).await;
     }
     match answer {
         Ok(answer) => {
@@ -64,6 +71,22 @@ pub(super) async fn call(
             for_client(answer, &exchange.client, &method, uri, &snapshot)
         }
         Err(error) => to_client_error(error, exchange.client.era, &method, &snapshot),
+    }
+}
+
+/// The first snapshot that calls are served from. Where it takes longer than any call may, no backend
+/// can be told yet.
+async fn settled_in_time(snapshots: &Snapshots, begun: Instant) -> Result<Arc<Snapshot>, RpcError> {
+    let current = Arc::clone(&snapshots.borrow());
+    if current.settled {
+        return Ok(current);
+    }
+    let limits = current.config.backends.iter();
+    let limit = limits.map(|backend| backend.longest_timeout()).max();
+    let limit = limit.unwrap_or(current.config.gateway.startup_wait);
+    match tokio::time::timeout_at(begun + limit, settled(snapshots.clone())).await {
+        Ok(settled) => settled.ok_or_else(shutting_down),
+        Err(_) => Err(not_settled(limit)),
     }
 }
 
@@ -84,7 +107,8 @@ impl Run<'_> {
         route.is_some_and(|route| route.replay(self.target.kind) == Replay::Safe)
     }
 
-    async fn on(&self, snapshot: &Snapshot) -> Result<Answer, RpcError> {
+    /// Runs it, after what was sent `before`.
+    async fn on(&self, snapshot: &Snapshot, before: Tally) -> Result<Answer, RpcError> {
         let Self {
             method,
             params,
@@ -95,7 +119,11 @@ impl Run<'_> {
         } = *self;
         if let Some(resumed) = input::resumed(method, params, exchange, parked) {
             // Rare, and a large future: boxed, it takes no room in every other call.
-            return Box::pin(resumed).await;
+            let answer = Box::pin(resumed).await?;
+            let route = target.route(snapshot);
+            let tool = route.as_ref().and_then(|route| route.tool(target.kind));
+            let promise = tool.and_then(|tool| tool.promise.clone());
+            return Ok(self.shaped(answer, promise));
         }
         let caller = Arc::clone(&exchange.client);
         let Some(route) = target.route(snapshot) else {
@@ -107,7 +135,27 @@ impl Run<'_> {
         let (method, own_params) = (method.to_owned(), params.clone());
         let admission = &snapshot.admission;
         let call = BackendCall::new(method, own_params, target, &route, admission, caller, begun);
-        input::forward(call, params, exchange, parked).await
+        let promise = tool.and_then(|tool| tool.promise.clone());
+        let answer = input::forward(call.after(before), params, exchange, parked).await?;
+        Ok(self.shaped(answer, promise))
+    }
+
+    /// The answer of a tool, with its structured content as the client can read it.
+    fn shaped(&self, answer: Answer, promise: Option<Arc<Promise>>) -> Answer {
+        let client = self.exchange.client.era;
+        let is_final = answer.result_type == ResultType::Complete && self.target.kind == Kind::Tool;
+        let outcome = match (answer.outcome, promise) {
+            (Outcome::Result(result), Some(promise)) if is_final => {
+                Outcome::Result(promise.shape(&result, client))
+            }
+            (Outcome::Result(result), None)
+                if is_final && (answer.era, client) == (Era::Modern, Era::Legacy) =>
+            {
+                Outcome::Result(shape_unpromised(&result))
+            }
+            (outcome, _) => outcome,
+        };
+        Answer { outcome, ..answer }
     }
 }
 
@@ -116,8 +164,19 @@ fn blocked(target: &CallTarget, snapshot: &Snapshot) -> Option<RpcError> {
     let blocked = snapshot.catalog.blocked(target.kind, &target.name)?;
     let backend = snapshot.backends.get(blocked.backend)?.name();
     let (own, reason) = (&blocked.own_name, &blocked.reason);
-    let message = format!("{backend}: the tool {own} is blocked: {reason}; the tool did not run");
-    let data = GatewayData::new(Some(backend), Class::Refused, Executed::No, 0);
+    let accept = match reason {
+        RejectReason::Changed(_) => {
+            let tool = Subject::Tool(Arc::clone(own));
+            snapshot.config.pin_command(backend, Some(&tool))
+        }
+        _ => None,
+    };
+    let accept = accept.map(|command| format!("; {command} accepts it"));
+    let message = format!(
+        "{backend}: the tool {own} is blocked: {reason}{}; the tool did not run",
+        accept.unwrap_or_default()
+    );
+    let data = GatewayData::new(Some(backend), Class::Refused, Tally::NONE);
     Some(RpcError::new(INVALID_PARAMS, message).with_data(data))
 }
 
@@ -128,6 +187,7 @@ async fn listed_now(
     target: &CallTarget,
     snapshot: &Snapshot,
     snapshots: &mut Snapshots,
+    begun: Instant,
 ) -> Option<Arc<Snapshot>> {
     if snapshot.unlisted.is_empty() {
         return None;
@@ -137,8 +197,6 @@ async fn listed_now(
     if snapshot.admission.would_refuse(id) {
         return None;
     }
-    let own_name = route.entry.map_or("", |entry| &entry.own_name);
-    let limit = backend.config.timeout_of(own_name);
     let listing = async {
         backend.era().await.ok()?;
         tokio::select! {
@@ -148,36 +206,49 @@ async fn listed_now(
             () = backend.is_down() => None,
         }
     };
-    tokio::time::timeout(limit, listing).await.ok()?
+    tokio::time::timeout_at(begun + route.timeout(), listing)
+        .await
+        .ok()?
 }
 
-/// Whether a modern backend has refused the headers of a call: the tool may require other parameters
-/// in headers than its last known definition says.
-fn is_header_mismatch(answer: &Result<Answer, RpcError>) -> bool {
+/// The tally of a call whose headers a modern backend has refused: the tool may require other
+/// parameters in headers than its last known definition says. `None` for any other answer.
+fn tally_of_header_mismatch(answer: &Result<Answer, RpcError>) -> Option<Tally> {
     match answer {
         Ok(Answer {
             outcome: Outcome::Error(error),
             era: Era::Modern,
+            tally,
             ..
-        }) => code_of(error) == Some(HEADER_MISMATCH),
-        _ => false,
+        }) => (code_of(error) == Some(HEADER_MISMATCH)).then_some(*tally),
+        _ => None,
     }
 }
 
-/// Whether the status says that the request was not taken: an error alone may come from a tool.
-fn is_not_taken(answer: &Result<Answer, RpcError>) -> bool {
-    answer.as_ref().is_ok_and(|answer| answer.bad_request)
-}
-
-/// The snapshot after the backend has listed again (B-M-04).
+/// The snapshot after the backend has listed again (B-M-04); `None` if it no longer has the target, or
+/// that takes too long.
 async fn relisted_snapshot(
     target: &CallTarget,
     snapshot: &Snapshot,
     snapshots: &mut Snapshots,
+    begun: Instant,
 ) -> Option<Arc<Snapshot>> {
-    let backend = target.route(snapshot)?.backend;
-    snapshots.mark_unchanged();
-    backend.refresh_lists().await.then_some(())?;
-    snapshots.changed().await.ok()?;
-    Some(Arc::clone(&snapshots.borrow()))
+    let route = target.route(snapshot)?;
+    let relisting = async {
+        let (id, number) = (route.backend.id, route.backend.refresh_lists().await?);
+        let has_it = |snapshot: &Arc<Snapshot>| {
+            let latest = snapshot.listing_numbers.get(&id);
+            latest.is_some_and(|latest| *latest >= number)
+        };
+        let relisted = Arc::clone(&*snapshots.wait_for(has_it).await.ok()?);
+        target.route(&relisted).is_some().then_some(relisted)
+    };
+    let relisted = tokio::time::timeout_at(begun + route.timeout(), relisting)
+        .await
+        .ok()??;
+    tracing::warn!(
+        backend = route.backend.name(),
+        "the headers of the call were refused: it is sent again, as listed now"
+    );
+    Some(relisted)
 }

@@ -4,15 +4,16 @@
 //! the params it reads only the members that calls are routed by. It must not know how a backend is
 //! called.
 
-use std::fmt::Write as _;
+mod unknown;
+
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::backend::HttpBackend;
 use crate::backend::retry::Replay;
 use crate::catalog::Entry;
-use crate::protocol::error::{INVALID_PARAMS, RESOURCE_NOT_FOUND};
-use crate::protocol::{Class, Era, Executed, GatewayData, Kind, RawJson, RpcError};
+use crate::protocol::{Kind, RawJson};
 use crate::snapshot::Snapshot;
 
 /// What a call is about: the member of its params that says where it goes.
@@ -42,6 +43,13 @@ impl<'a> Route<'a> {
     /// The tool that a call of this kind runs, if it runs one.
     pub(super) fn tool(&self, kind: Kind) -> Option<&'a Entry> {
         self.entry.filter(|_| kind == Kind::Tool)
+    }
+
+    /// The time that a call has, from the moment it came in.
+    pub(super) fn timeout(&self) -> Duration {
+        let config = &self.backend.config;
+        let tool = self.entry.filter(|entry| entry.kind == Kind::Tool);
+        tool.map_or(config.timeout, |tool| config.timeout_of(&tool.own_name))
     }
 
     /// Whether a call may run twice. Only tools can do harm; for them the config decides first, then
@@ -118,32 +126,6 @@ impl CallTarget {
                 .and_then(to)
                 .or_else(|| only_one_with_resources(snapshot)),
         }
-    }
-
-    /// The error where no backend has it; names backends that are down, which may be why.
-    pub(super) fn unknown(&self, snapshot: &Snapshot, era: Era) -> RpcError {
-        let (code, what) = match (self.kind, era) {
-            (Kind::Tool, _) => (INVALID_PARAMS, "tool"),
-            (Kind::Prompt, _) => (INVALID_PARAMS, "prompt"),
-            (Kind::Resource, Era::Legacy) => (RESOURCE_NOT_FOUND, "resource"),
-            (Kind::Resource, Era::Modern) => (INVALID_PARAMS, "resource"),
-            (Kind::Template, _) => (INVALID_PARAMS, "resource template"),
-        };
-        let mut message = format!("unknown {what} {:?}", self.name);
-        for backend in &snapshot.backends {
-            let name = backend.name();
-            if let Some(why) = backend.why_down() {
-                let _ = write!(message, "; {name} is down: {why}");
-            } else if snapshot.unlisted.contains(&backend.id) {
-                let _ = write!(message, "; {name} has not listed yet: try again");
-            }
-        }
-        let data = GatewayData::new(None, Class::Refused, Executed::No, 0);
-        let data = match self.kind {
-            Kind::Resource => data.about(&self.name),
-            _ => data,
-        };
-        RpcError::new(code, message).with_data(data)
     }
 }
 

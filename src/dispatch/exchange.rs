@@ -116,10 +116,7 @@ impl ServerMessageHandler for Exchange {
         }
         let Notification { method, params } = notification;
         if !self.forwards(&method, params.as_ref()) {
-            tracing::debug!(
-                method,
-                "a notification that the client does not support is dropped"
-            );
+            tracing::debug!("a notification that the client does not support is dropped");
             return;
         }
         let policy = match method.as_str() {

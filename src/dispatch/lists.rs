@@ -9,7 +9,8 @@ use futures_util::FutureExt;
 
 use super::answer::unknown_cursor;
 use super::plan::Plan;
-use crate::protocol::{Era, Kind, Outcome, Request};
+use crate::protocol::error::INTERNAL_ERROR;
+use crate::protocol::{Era, Kind, Outcome, Request, RpcError};
 use crate::snapshot::{Snapshot, Snapshots};
 
 /// Serves a list in one page, once the snapshot is settled.
@@ -22,15 +23,25 @@ pub(super) fn list(kind: Kind, request: &Request, era: Era, snapshots: &Snapshot
         return Plan::Reply(unknown_cursor(kind.list_method()).into());
     }
     let ready = |snapshot: &Arc<Snapshot>| snapshot.settled || snapshot.closing;
-    let answer = move |snapshot: &Snapshot| Outcome::Result(snapshot.list(kind, era));
-    if ready(&snapshots.borrow()) {
-        return Plan::Reply(answer(&snapshots.borrow()));
+    let current = Arc::clone(&snapshots.borrow());
+    if ready(&current) && current.lists_at_once(kind, era) {
+        return Plan::Reply(Outcome::Result(current.list(kind, era)));
     }
     let mut snapshots = snapshots.clone();
     let wait = async move {
         let _ = snapshots.wait_for(ready).await;
-        let snapshot = snapshots.borrow();
-        answer(&snapshot)
+        let snapshot = Arc::clone(&snapshots.borrow());
+        if snapshot.lists_at_once(kind, era) {
+            return Outcome::Result(snapshot.list(kind, era));
+        }
+        // A backend decides how long that takes.
+        let listing = tokio::task::spawn_blocking(move || snapshot.list(kind, era));
+        match listing.await {
+            Ok(list) => Outcome::Result(list),
+            Err(_) => {
+                RpcError::new(INTERNAL_ERROR, "the list can't be built: please report it").into()
+            }
+        }
     };
     Plan::Spawn(wait.boxed())
 }

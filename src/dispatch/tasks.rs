@@ -13,7 +13,8 @@ use super::answer::{for_client, to_client_error, unknown_cursor};
 use super::backend_call::{RelatedTaskHandler, admission, progress_token};
 use super::exchange::Exchange;
 use crate::backend::retry::Replay;
-use crate::backend::{Answer, Call, HttpBackend, ProgressHighWater};
+use crate::backend::{Answer, Call, Deadline, HttpBackend, ProgressHighWater};
+use crate::call_report::RunningTally;
 use crate::client::capabilities::tasks_undeclared;
 use crate::governance::Admission;
 use crate::observe::request_span::RequestSpan;
@@ -21,7 +22,7 @@ use crate::protocol::error::INVALID_PARAMS;
 use crate::protocol::message::elements;
 use crate::protocol::pagination::{NextPage, Pages};
 use crate::protocol::raw::quoted;
-use crate::protocol::{Era, Notification, Outcome, RawJson, Request, RpcError, task};
+use crate::protocol::{Era, Notification, Outcome, RawJson, Request, RpcError, Tally, task};
 use crate::snapshot::{Snapshot, Snapshots};
 
 /// The most pages of one backend's tasks that are read.
@@ -29,6 +30,7 @@ const MAX_PAGES: usize = 100;
 
 /// Serves a method about one task.
 pub(super) async fn of_one(request: Request, snapshots: Snapshots, exchange: Exchange) -> Outcome {
+    let begun = Instant::now();
     let snapshot = Arc::clone(&snapshots.borrow());
     let (method, era) = (request.method.as_str(), exchange.client.era);
     let params = request.params.unwrap_or_else(|| RawJson::trusted("{}"));
@@ -40,7 +42,13 @@ pub(super) async fn of_one(request: Request, snapshots: Snapshots, exchange: Exc
             RequestSpan::set_target(&backend.config.name, None);
             let params = params.with_members(&[("taskId", quoted(&own))], &[]);
             let admission = &snapshot.admission;
-            let answer = ask(backend, admission, method, &params, Some(&own), &exchange).await;
+            let request = TaskRequest {
+                backend,
+                admission,
+                exchange: &exchange,
+                deadline: &backend.deadline(begun, backend.config.timeout),
+            };
+            let answer = request.send(method, &params, Some(&own)).await;
             answer.map(|answer| named(answer, backend))
         }
         Err(why) => Err(RpcError::new(INVALID_PARAMS, format!("{method}: {why}"))),
@@ -80,8 +88,16 @@ async fn tasks_of(
     let mut tasks = Vec::new();
     let mut params = RawJson::trusted("{}");
     let mut pages = Pages::new(MAX_PAGES);
+    // One for all pages.
+    let deadline = backend.deadline(Instant::now(), backend.config.timeout);
+    let request = TaskRequest {
+        backend,
+        admission,
+        exchange,
+        deadline: &deadline,
+    };
     loop {
-        let page = match ask(backend, admission, "tasks/list", &params, None, exchange).await {
+        let page = match request.send("tasks/list", &params, None).await {
             Ok(answer) => named(answer, backend).outcome,
             Err(error) => {
                 tracing::warn!(
@@ -137,33 +153,42 @@ fn owner<'a>(
     found.ok_or_else(|| format!("unknown task {task:?}"))
 }
 
-async fn ask(
-    backend: &Arc<HttpBackend>,
-    admission: &Admission,
-    method: &str,
-    params: &RawJson,
-    target: Option<&str>,
-    exchange: &Exchange,
-) -> Result<Answer, RpcError> {
-    let replay = match method {
-        "tasks/update" => Replay::Unsafe,
-        _ => Replay::Safe,
-    };
-    let call = Call {
-        method,
-        params: Some(params),
-        progress: progress_token(params, &ProgressHighWater::default()),
-        replay,
-        deadline: &backend.deadline(Instant::now(), backend.config.timeout),
-        caller: &exchange.client,
-        target,
-        param_headers: &[],
-        handler: &RelatedTaskHandler {
-            handler: exchange,
-            backend: backend.name(),
-        },
-    };
-    admission::call(backend, admission, &call, None).await
+/// A request about tasks to one backend.
+struct TaskRequest<'a> {
+    backend: &'a Arc<HttpBackend>,
+    admission: &'a Admission,
+    exchange: &'a Exchange,
+    deadline: &'a Deadline,
+}
+
+impl TaskRequest<'_> {
+    async fn send(
+        &self,
+        method: &str,
+        params: &RawJson,
+        target: Option<&str>,
+    ) -> Result<Answer, RpcError> {
+        let replay = match method {
+            "tasks/update" => Replay::Unsafe,
+            _ => Replay::Safe,
+        };
+        let call = Call {
+            method,
+            params: Some(params),
+            progress: progress_token(params, &ProgressHighWater::default()),
+            replay,
+            deadline: self.deadline,
+            caller: &self.exchange.client,
+            target,
+            param_headers: &[],
+            handler: &RelatedTaskHandler {
+                handler: self.exchange,
+                backend: self.backend.name(),
+            },
+        };
+        let tally = RunningTally::after(Tally::NONE);
+        admission::call(self.backend, self.admission, &call, None, &tally).await
+    }
 }
 
 fn named(answer: Answer, backend: &HttpBackend) -> Answer {

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::backend::BackendEvent;
 use crate::dispatch::TaskEvent;
 use crate::observe::signals::Shutdown;
+use crate::publish::{Built, Publisher};
 use crate::state::CachedListings;
 use crate::transport::stdio::{StdinEvent, WriteEnd, Writer};
 
@@ -22,6 +23,8 @@ pub(super) enum Event {
     Task(TaskEvent),
     /// Something has happened with a backend.
     Backend(BackendEvent),
+    /// What takes longer was built on another thread.
+    Built(Box<Built>),
     /// The listings of earlier runs are read.
     CacheRead(CachedListings),
     /// Backends have had their time to connect.
@@ -83,6 +86,7 @@ impl Inputs {
     pub(super) async fn next(
         &mut self,
         tasks: &mut mpsc::UnboundedReceiver<TaskEvent>,
+        publisher: &mut Publisher,
         deadlines: &Deadlines,
     ) -> Event {
         self.streak += 1;
@@ -93,7 +97,7 @@ impl Inputs {
             {
                 return Event::Line(line);
             }
-            if let Some(event) = self.others(deadlines).now_or_never() {
+            if let Some(event) = self.others(publisher, deadlines).now_or_never() {
                 return event;
             }
         }
@@ -105,15 +109,16 @@ impl Inputs {
         tokio::select! {
             biased;
             Some(event) = tasks.recv() => Event::Task(event),
-            event = self.others(deadlines) => event,
+            event = self.others(publisher, deadlines) => event,
         }
     }
 
-    async fn others(&mut self, deadlines: &Deadlines) -> Event {
+    async fn others(&mut self, publisher: &mut Publisher, deadlines: &Deadlines) -> Event {
         tokio::select! {
             biased;
             end = self.writer.ended() => Event::WriteEnd(end),
             () = self.shutdown.requested() => Event::Signal,
+            built = publisher.built() => Event::Built(Box::new(built)),
             cached = read(&mut self.cached) => Event::CacheRead(cached),
             Some(event) = self.backends.recv() => Event::Backend(event),
             () = until(deadlines.startup) => Event::StartupOver,

@@ -52,10 +52,14 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     /// With all of its inputs still to come.
-    pub(crate) fn new(lifecycle: Lifecycle, mut publisher: Publisher, outbox: Outbox) -> Self {
+    pub(crate) fn new(
+        lifecycle: Lifecycle,
+        (publisher, first): (Publisher, Arc<Snapshot>),
+        outbox: Outbox,
+    ) -> Self {
         let (tasks, from_tasks) = mpsc::unbounded_channel();
         Self {
-            snapshots: watch::Sender::new(publisher.snapshot()),
+            snapshots: watch::Sender::new(first),
             lifecycle,
             publisher,
             replies: Replies::new(outbox),

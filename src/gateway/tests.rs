@@ -1,6 +1,7 @@
 //! What the loop guarantees, where no backend can provoke it.
 
 use std::io::{BufRead, BufReader, PipeReader, Read};
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;

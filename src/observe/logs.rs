@@ -1,5 +1,6 @@
-//! The log: on stderr, never on stdout, and never blocking.
+//! The log: on stderr, never on stdout, never blocking, and without secrets.
 
+use std::any::Any;
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
 
@@ -13,18 +14,18 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::log_gate::{self, GateLayer};
 use super::request_span::WithRequest;
 
-/// Starts logging at `level`, or as `RUST_LOG` says, or at info; as text or as one JSON object a
-/// line. Other crates log warnings and errors only.
+/// Starts logging at `level`, or as `RUST_LOG` says, or at `default`; as text or as one JSON object
+/// a line. Other crates log warnings and errors only.
 ///
 /// `RUST_LOG` takes `target=level` pairs, separated by commas. There are no directives for spans:
 /// a filter that has them costs every call.
-pub fn start(level: Option<LevelFilter>, json: bool) {
+pub fn start(level: Option<LevelFilter>, default: LevelFilter, json: bool) {
     let variable = std::env::var("RUST_LOG").unwrap_or_default();
     let (filter, bad_variable) = match (level, variable.parse::<Targets>()) {
         (Some(level), _) => (at(level), None),
         (None, Ok(targets)) if !variable.is_empty() => (targets, None),
-        (None, Ok(_)) => (at(LevelFilter::INFO), None),
-        (None, Err(error)) => (at(LevelFilter::INFO), Some(error)),
+        (None, Ok(_)) => (at(default), None),
+        (None, Err(error)) => (at(default), Some(error)),
     };
     let ansi = io::IsTerminal::is_terminal(&io::stderr()) && std::env::var_os("NO_COLOR").is_none();
     let lines = fmt::layer().with_ansi(ansi).with_writer(NonBlockingStderr);
@@ -59,12 +60,16 @@ fn at(level: LevelFilter) -> Targets {
     targets.with_target("sentinel_gateway", level)
 }
 
-/// Logs a panic. Rust's default hook would block on a stderr that isn't read, and all calls with it.
-fn log_panic(panic: &PanicHookInfo<'_>) {
-    let payload = panic.payload();
+/// What a panic says.
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
     let formatted = payload.downcast_ref::<String>().map(String::as_str);
     let literal = payload.downcast_ref::<&str>().copied();
-    let why = formatted.or(literal).unwrap_or("no message");
+    formatted.or(literal).unwrap_or("no message")
+}
+
+/// Logs a panic. Rust's default hook would block on a stderr that isn't read, and all calls with it.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let why = panic_text(panic.payload());
     let at = panic.location().map(ToString::to_string);
     tracing::error!(at, "the gateway has a bug: please report it: {why}");
 }

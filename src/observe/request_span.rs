@@ -4,6 +4,7 @@
 //! every line that the task logs, and keeps each line within its limit. A span of the `tracing` registry does the same, but costs each
 //! call a tenth of its instructions where nothing is logged. It must not know what is logged.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::future::Future;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -18,6 +19,7 @@ use tracing_subscriber::registry::LookupSpan;
 use super::line_limit::{MAX_LINE, boundary, cut, cut_json};
 use crate::protocol::Id;
 use crate::protocol::raw::quoted;
+use crate::text::for_output;
 
 tokio::task_local! {
     static CURRENT: Option<Arc<RequestSpan>>;
@@ -188,18 +190,29 @@ where
                 span.write_json(&mut line)?;
                 line.push('}');
             }
-            return writeln!(writer, "{}", cut_json(line, MAX_LINE));
+            return writeln!(writer, "{}", cut_json(scrubbed(line), MAX_LINE));
         }
         let mut request = String::new();
         if let Some(span) = span {
             request.push(' ');
             span.write_text(&mut request)?;
+            request = scrubbed(request);
             cut(&mut request, MAX_REQUEST);
         }
         let coloured = writer.has_ansi_escapes();
         let reset = if coloured { RESET } else { "" };
+        // Before the cut: half a secret is not recognised.
+        line = scrubbed(line);
         cut(&mut line, MAX_LINE - request.len() - reset.len());
         writeln!(writer, "{line}{reset}{request}")
+    }
+}
+
+/// A part of a line without secrets.
+fn scrubbed(line: String) -> String {
+    match for_output(&line) {
+        Cow::Owned(scrubbed) => scrubbed,
+        Cow::Borrowed(_) => line,
     }
 }
 

@@ -21,6 +21,16 @@ impl Shutdown {
         shutdown
     }
 
+    /// The same, for a gateway whose client has started it: also requested when the client is gone
+    /// though stdin stays open (Unix).
+    pub(crate) fn on_signals_and_orphaning() -> Self {
+        let (request, shutdown) = Self::manual();
+        #[cfg(unix)]
+        super::orphan::watch(request.clone());
+        forward(request);
+        shutdown
+    }
+
     /// Waits for the next request.
     pub(crate) async fn requested(&mut self) {
         if self.0.recv().await.is_none() {

@@ -118,19 +118,14 @@ impl GatewayData {
         }
     }
 
-    /// `attempts` is the number of requests sent, 0 if none was.
-    pub(crate) fn new(
-        backend: Option<&str>,
-        class: Class,
-        executed: Executed,
-        attempts: u32,
-    ) -> Self {
+    /// About a request with this tally.
+    pub(crate) fn new(backend: Option<&str>, class: Class, tally: Tally) -> Self {
         Self {
             source: "gateway",
             backend: backend.map(str::to_owned),
             class,
-            executed,
-            attempts,
+            executed: tally.executed,
+            attempts: tally.attempts,
             uri: None,
         }
     }
@@ -162,8 +157,8 @@ pub enum Class {
     ShuttingDown,
 }
 
-/// Whether the tool ran.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// Whether the tool ran. What the attempts of a call show together is the greatest of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Executed {
     /// It did not.
@@ -172,4 +167,21 @@ pub enum Executed {
     Unknown,
     /// It did.
     Yes,
+}
+
+/// How often a call was sent, and whether it may have run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tally {
+    /// Requests that were sent, or would have been had there been a connection.
+    pub attempts: u32,
+    /// Whether any of them may have run it.
+    pub executed: Executed,
+}
+
+impl Tally {
+    /// Nothing was sent.
+    pub(crate) const NONE: Self = Self {
+        attempts: 0,
+        executed: Executed::No,
+    };
 }

@@ -4,6 +4,8 @@
 //! Owns which methods and members belong to a [`Kind`]. Pure; it must not know how a listing is
 //! fetched or merged.
 
+use std::sync::Arc;
+
 use super::raw::RawJson;
 
 /// A kind of item that a backend can list. Differences between kinds are methods of this type.
@@ -83,11 +85,13 @@ impl Kind {
     }
 }
 
-/// What one backend listed, each item byte for byte as received.
+/// What one backend listed, each item byte for byte as received, and what it said of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
     /// Whether parameters of its tools may have to be repeated in headers, as modern HTTP requires.
     pub(crate) param_headers: bool,
+    /// `instructions` of the handshake.
+    pub(crate) instructions: Option<Arc<str>>,
     items: [Vec<RawJson>; Kind::ALL.len()],
     freshness: [Freshness; Kind::ALL.len()],
 }
@@ -134,6 +138,12 @@ impl Listing {
     /// The raw items of a kind from all pages, in the backend's order.
     pub fn items(&self, kind: Kind) -> &[RawJson] {
         &self.items[kind as usize]
+    }
+
+    /// Bytes of all items.
+    pub(crate) fn bytes(&self) -> usize {
+        let items = self.items.iter().flatten();
+        items.map(|item| item.as_bytes().len()).sum()
     }
 
     /// The raw items of a kind, mutable.

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -58,9 +58,15 @@ impl RawJson {
         Self(self.0.slice_ref(raw.get().as_bytes()))
     }
 
-    /// A copy of the text, which doesn't keep the buffer of the original alive.
-    pub(crate) fn detached(&self) -> Self {
-        Self(Bytes::copy_from_slice(&self.0))
+    /// Copies of these texts, which don't keep the buffer of the originals alive but share one.
+    pub(crate) fn detached_together(texts: &[Self]) -> Vec<Self> {
+        let mut copies = BytesMut::with_capacity(texts.iter().map(|text| text.0.len()).sum());
+        for text in texts {
+            copies.extend_from_slice(&text.0);
+        }
+        let mut copies = copies.freeze();
+        let detached = texts.iter().map(|text| Self(copies.split_to(text.0.len())));
+        detached.collect()
     }
 
     /// The text.

@@ -2,14 +2,15 @@
 //!
 //! Owns the comparison of two snapshots. Pure; it must not know which clients are notified.
 
-use crate::protocol::{Kind, Notification};
+use crate::protocol::{Era, Kind, Notification};
 use crate::snapshot::Snapshot;
 
 /// The notifications for clients that may have listed from `before`, now that `after` is current.
 pub(crate) fn list_changed(before: &Snapshot, after: &Snapshot) -> Vec<Notification> {
     let mut methods = Vec::new();
     for kind in Kind::ALL.into_iter().filter(|_| before.settled) {
-        let changed = before.catalog.list(kind) != after.catalog.list(kind);
+        let differs = |era| before.catalog.list(kind, era) != after.catalog.list(kind, era);
+        let changed = differs(Era::Legacy) || differs(Era::Modern);
         // Resources and templates share a notification.
         if changed && !methods.contains(&kind.list_changed()) {
             methods.push(kind.list_changed());

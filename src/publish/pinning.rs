@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::catalog::{BackendListing, Change, Findings, Pins};
-use crate::config::{BackendConfig, Config, PinMode};
+use crate::catalog::{BackendListing, Change, Findings, Names, Pins};
+use crate::config::{BackendConfig, Config, Pin, PinMode, Subject};
 use crate::state::StateStore;
 
 /// Most changes of one listing that are logged one by one: more than the log takes in a minute would
@@ -27,10 +27,13 @@ const DIFF_TIME: Duration = Duration::from_millis(20);
 /// Checks every listing against the pins.
 #[derive(Debug)]
 pub(super) struct PinCheck {
+    config: Arc<Config>,
     pins: Pins,
     state: StateStore,
-    /// By the names of backend and tool.
-    logged: HashMap<(Arc<str>, Arc<str>), LogHistory>,
+    /// Tools seen for the first time that are not written, or not with their names.
+    unwritten: Vec<Pin>,
+    /// By the name of the backend.
+    logged: HashMap<(Arc<str>, Subject), LogHistory>,
     /// Backends that were logged as having too many tools.
     too_many: HashSet<Arc<str>>,
 }
@@ -44,10 +47,12 @@ struct LogHistory {
 }
 
 impl PinCheck {
-    pub(super) fn new(config: &Config, state: StateStore) -> Self {
+    pub(super) fn new(config: Arc<Config>, state: StateStore) -> Self {
         Self {
             pins: Pins::new(Arc::clone(&config.lock.lock)),
+            config,
             state,
+            unwritten: Vec::new(),
             logged: HashMap::new(),
             too_many: HashSet::new(),
         }
@@ -65,15 +70,16 @@ impl PinCheck {
             unpinned,
         } = self.pins.compare(config, &mut backend_listing);
         let backend = &*config.name;
-        if !new.is_empty() {
-            let tools = new.len();
+        let tools = new.iter().filter(|pin| pin.subject.tool().is_some());
+        let tools = tools.count();
+        if tools > 0 {
             tracing::info!(
                 backend,
                 tools,
                 "tools seen for the first time are accepted as they are"
             );
         }
-        self.state.pin(new);
+        self.unwritten.extend(new);
         self.log_changes(config, changed);
         if unpinned > 0 && self.too_many.insert(Arc::clone(&config.name)) {
             tracing::warn!(
@@ -85,37 +91,65 @@ impl PinCheck {
         backend_listing
     }
 
+    /// Has the tools that were seen for the first time written down; with the names that tools have,
+    /// once they are final.
+    pub(super) fn write(&mut self, names: Option<&Names>) {
+        if self.unwritten.is_empty() {
+            return;
+        }
+        match names {
+            Some(names) => {
+                let new = std::mem::take(&mut self.unwritten);
+                self.state.pin(new, names.tools().collect());
+            }
+            // The run may end before they are.
+            None => self.state.pin(self.unwritten.clone(), Vec::new()),
+        }
+    }
+
     fn log_changes(&mut self, config: &BackendConfig, mut changed: Vec<Change>) {
         changed.retain(|change| self.log_once(change));
         let (backend, begun) = (&*config.name, Instant::now());
         let effect = match config.tools.pin {
-            PinMode::Block => "it is withheld until `sentinel-gateway pin` accepts it",
+            PinMode::Block => "it is withheld",
             PinMode::Warn | PinMode::Off => {
-                "it is served; `sentinel-gateway pin` accepts it, tools.pin = \"block\" withholds such tools"
+                "it is served; tools.pin = \"block\" withholds such tools"
             }
         };
         for change in changed.iter().take(MAX_LOGGED) {
-            let tool = &*change.now.tool;
+            let subject = &change.now.subject;
+            let effect = match subject {
+                Subject::Tool(_) => effect,
+                Subject::Instructions if config.tools.pin == PinMode::Block => "they are withheld",
+                Subject::Instructions => "tools.pin = \"block\" withholds such instructions",
+            };
             let diff = (begun.elapsed() < DIFF_TIME).then(|| change.diff(MAX_DIFF_LINES));
             // `debug` escapes line ends: a backend can't write lines of its own into the log.
             tracing::warn!(
                 backend,
-                tool,
+                tool = subject.tool().map(|own| &**own),
+                accept = self.config.pin_command(backend, Some(subject)),
                 diff = diff.map(tracing::field::debug),
                 "{change}: {effect}"
             );
         }
         if changed.len() > MAX_LOGGED {
             let tools = changed.len() - MAX_LOGGED;
-            tracing::warn!(backend, tools, "and more tools have changed: {effect}");
+            let show = self.config.pin_command(backend, None);
+            tracing::warn!(
+                backend,
+                tools,
+                show,
+                "and more tools have changed: {effect}"
+            );
         }
     }
 
     /// Whether this change is to be logged now. Counts it as logged.
     fn log_once(&mut self, change: &Change) -> bool {
         let now = &change.now;
-        let tool = (Arc::clone(&now.backend), Arc::clone(&now.tool));
-        let logged = self.logged.entry(tool).or_default();
+        let place = (Arc::clone(&now.backend), now.subject.clone());
+        let logged = self.logged.entry(place).or_default();
         if logged.last == now.sha256 || logged.changes == MAX_LOGGED_OF_TOOL {
             return false;
         }

@@ -1,51 +1,50 @@
-//! Builds snapshots from the listings of backends.
+//! Decides when the next snapshot is built, and where.
 //!
-//! Owns the last listing of each backend, if need be from an earlier run, the names that were
-//! assigned, and the admission of calls. It must not know how a listing was fetched, nor how a
-//! snapshot is used.
+//! Owns which backends have connected, failed and listed, and the admission of calls. A small listing
+//! is read at once; a large one on another thread, while the last snapshot is served and further
+//! events are gathered. It must not know how a listing was fetched, nor how a snapshot is used.
 
 use std::collections::{HashMap, HashSet};
+use std::future::pending;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::pinning::PinCheck;
-use super::reported::Reported;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::builder::{Builder, Built, Listed, Order, Publication};
 use crate::backend::{BackendError, BackendEvent, HttpBackend};
 use crate::call_report::BackendId;
-use crate::catalog::{BackendListing, Catalog, Names, RejectReason, Rejected, Source};
 use crate::config::Config;
 use crate::governance::Admission;
-use crate::protocol::{Kind, Listing, RawJson};
-use crate::snapshot::{Backends, Lists, Snapshot, identity};
-use crate::state::{CachedListing, CachedListings, StateStore, age};
+use crate::protocol::{Kind, Listing};
+use crate::snapshot::{Backends, Snapshot};
+use crate::state::{CachedListings, StateStore};
+use crate::sync::Mutex;
 
-/// Builds the next snapshot.
+/// Lists of at most this many bytes, all backends together, are read and merged at once.
+const SMALL: usize = 32 * 1024;
+
+/// Gathers what the next snapshot is built from.
 #[derive(Debug)]
 pub(crate) struct Publisher {
-    config: Arc<Config>,
     backends: Backends,
     admission: Arc<Admission>,
     /// One for each backend.
     parts: HashMap<BackendId, Part>,
-    pin_check: PinCheck,
-    state: StateStore,
-    /// Kept from the first settled snapshot on.
-    names: Names,
-    cache: Cache,
+    /// `None` while it works.
+    builder: Option<Builder>,
+    /// The work on another thread.
+    building: Option<JoinHandle<Option<Built>>>,
+    /// Listings for the next order.
+    listed: Vec<Listed>,
+    /// Events that wait in order until the listings of earlier runs are read, since they may need
+    /// them; `None` from then on.
+    waiting: Option<Vec<PublisherEvent>>,
     settled: bool,
     closing: bool,
     /// The next snapshot differs from the last one.
     changed: bool,
-    identity: RawJson,
-    /// Rejected items that the log has named.
-    reported: Reported,
-}
-
-/// The listings of earlier runs.
-#[derive(Debug)]
-enum Cache {
-    /// They are being read. Events wait in order, since they may need them.
-    Reading(Vec<PublisherEvent>),
-    Read(CachedListings),
 }
 
 /// What changes the next snapshot.
@@ -59,53 +58,62 @@ enum PublisherEvent {
 /// The state of one backend.
 #[derive(Debug, Default)]
 struct Part {
-    /// Its last listing.
-    backend_listing: Option<BackendListing>,
     /// It has connected or failed once.
     reported: bool,
     /// Its last connection attempt failed.
     is_down: bool,
-    /// It has listed in this run.
-    has_listed: bool,
+    /// The number of its last listing in this run.
+    number: Option<u64>,
     /// The lists that were fetched in this run.
     fetched: HashSet<Kind>,
+    /// Bytes of its last listing.
+    bytes: usize,
 }
 
 impl Publisher {
     /// `backends` in config order, none of which has connected yet.
+    /// Returns the snapshot of this moment too.
     pub(crate) fn new(
         config: Arc<Config>,
         backends: Vec<Arc<HttpBackend>>,
         state: StateStore,
-    ) -> Self {
+    ) -> (Self, Arc<Snapshot>) {
         let admission = Admission::default();
         for backend in &backends {
             admission.add(backend.id, backend.name());
         }
         let ids = backends.iter().map(|backend| backend.id);
-        Self {
-            parts: ids.map(|id| (id, Part::default())).collect(),
-            pin_check: PinCheck::new(&config, state.clone()),
-            state,
-            // Without backends there is nothing to wait for.
-            settled: backends.is_empty(),
-            admission: Arc::new(admission),
-            names: Names::default(),
-            cache: Cache::Reading(Vec::new()),
+        let parts: HashMap<BackendId, Part> = ids.map(|id| (id, Part::default())).collect();
+        // Without backends there is nothing to wait for.
+        let settled = backends.is_empty();
+        let (backends, admission) = (Backends::new(backends), Arc::new(admission));
+        let mut builder = Builder::new(config, backends.clone(), Arc::clone(&admission), state);
+        let first = builder.first(parts.keys().copied().collect(), settled);
+        let publisher = Self {
+            parts,
+            builder: Some(builder),
+            building: None,
+            listed: Vec::new(),
+            waiting: Some(Vec::new()),
+            settled,
             closing: false,
             changed: false,
-            reported: Reported::default(),
-            identity: identity(&config.gateway),
-            config,
-            backends: Backends::new(backends),
-        }
+            admission,
+            backends,
+        };
+        (publisher, first)
     }
 
     /// The listings of earlier runs are read; they are needed once.
     pub(crate) fn cache_read(&mut self, cached: CachedListings) {
-        let before = std::mem::replace(&mut self.cache, Cache::Read(cached));
-        if let Cache::Reading(waiting) = before {
-            waiting.into_iter().for_each(|event| self.apply(event));
+        for (id, part) in &mut self.parts {
+            part.bytes = cached.bytes(*id);
+        }
+        if let Some(builder) = &mut self.builder {
+            builder.set_cached(cached);
+        }
+        for event in self.waiting.take().into_iter().flatten() {
+            self.apply(event);
         }
     }
 
@@ -126,7 +134,7 @@ impl Publisher {
     }
 
     fn apply(&mut self, event: PublisherEvent) {
-        if let Cache::Reading(waiting) = &mut self.cache {
+        if let Some(waiting) = &mut self.waiting {
             return waiting.push(event);
         }
         self.changed = true;
@@ -138,18 +146,17 @@ impl Publisher {
         if !self.settled && self.parts.values().all(|part| part.reported) {
             self.settled = true;
         }
-        if self.settled || self.closing {
-            self.serve_cached_listings();
-        }
     }
 
     fn backend(&mut self, event: BackendEvent) {
         match event {
             BackendEvent::Listed {
                 backend,
+                number,
                 listing,
                 stale,
-            } => self.listed(backend, listing, &stale),
+                taken,
+            } => self.listed(backend, number, listing, &stale, taken),
             BackendEvent::Down { backend } => {
                 if let Some(part) = self.parts.get_mut(&backend) {
                     part.reported = true;
@@ -161,61 +168,34 @@ impl Publisher {
         }
     }
 
-    fn listed(&mut self, id: BackendId, listing: Arc<Listing>, stale: &[(Kind, BackendError)]) {
-        let backend = self.backends.get(id);
-        let Some((backend, part)) = backend.zip(self.parts.get_mut(&id)) else {
+    fn listed(
+        &mut self,
+        backend: BackendId,
+        number: u64,
+        listing: Arc<Listing>,
+        stale: &[(Kind, BackendError)],
+        taken: oneshot::Sender<()>,
+    ) {
+        let Some(part) = self.parts.get_mut(&backend) else {
             return;
         };
-        let config = &backend.config;
         let fetched = |kind: &Kind| stale.iter().all(|(stale, _)| stale != kind);
         part.fetched.extend(Kind::ALL.into_iter().filter(fetched));
         part.reported = true;
-        part.has_listed = true;
+        part.number = Some(number);
+        // What is missing in it may be taken from an earlier run.
+        let is_whole = part.fetched.len() == Kind::ALL.len();
+        part.bytes = listing.bytes() + if is_whole { 0 } else { part.bytes };
         if std::mem::take(&mut part.is_down) {
-            self.admission.reached(id);
+            self.admission.reached(backend);
         }
-        let mut listing = listing;
-        if part.fetched.len() == Kind::ALL.len() {
-            self.cache.forget(id);
-        } else if let Some(cached) = self.cache.get(id, &config.name) {
-            let whole = Arc::make_mut(&mut listing);
-            for kind in Kind::ALL
-                .into_iter()
-                .filter(|kind| !part.fetched.contains(kind))
-            {
-                *whole.items_mut(kind) = cached.listing.items(kind).to_vec();
-            }
-        }
-        part.backend_listing = Some(
-            self.pin_check
-                .check(config, BackendListing::read(config, &listing)),
-        );
-        self.state.keep(config, &listing);
-    }
-
-    fn serve_cached_listings(&mut self) {
-        for backend in &self.backends {
-            let part = self.parts.entry(backend.id).or_default();
-            if part.backend_listing.is_some() {
-                continue;
-            }
-            let Some(cached) = self.cache.get(backend.id, backend.name()) else {
-                continue;
-            };
-            tracing::warn!(
-                backend = backend.name(),
-                tools = cached.listing.items(Kind::Tool).len(),
-                last_contact = age(cached.at),
-                "it is not connected yet: what it listed at last contact is served, and a call connects first"
-            );
-            let backend_listing = BackendListing::read(&backend.config, &cached.listing);
-            part.backend_listing = Some(self.pin_check.check(&backend.config, backend_listing));
-        }
-    }
-
-    /// Whether the next snapshot is one that requests wait for.
-    pub(crate) fn should_publish(&self) -> bool {
-        self.changed && (self.settled || self.closing)
+        // Only the newest of a backend matters.
+        self.listed.retain(|listed| listed.backend != backend);
+        self.listed.push(Listed {
+            backend,
+            listing,
+            taken,
+        });
     }
 
     /// Whether every backend has connected or failed once, or `startup_wait` is over.
@@ -223,67 +203,102 @@ impl Publisher {
         self.settled
     }
 
-    /// Builds a snapshot of the current state. Until settled, names are assigned anew each time, so
-    /// that they follow config order and not the order of connecting; from then on an owner keeps
-    /// its name.
-    pub(crate) fn snapshot(&mut self) -> Arc<Snapshot> {
-        self.changed = false;
-        let parts = self.backends.iter().filter_map(|backend| {
-            let part = self.parts.get(&backend.id)?;
-            Some((backend, part))
-        });
-        let sources: Vec<Source<'_>> = parts
-            .map(|(backend, part)| Source {
-                id: backend.id,
-                config: &backend.config,
-                backend_listing: part.backend_listing.as_ref(),
-                confirmed: part.fetched.contains(&Kind::Tool),
-            })
-            .collect();
-        let built = Catalog::build(&self.config.gateway, &sources, &self.names);
-        if self.settled {
-            self.names = built.catalog.names().clone();
+    /// Builds what is to be built: at once if that is little, else on another thread, which
+    /// [`built`](Self::built) waits for.
+    pub(crate) fn start(&mut self) -> Option<Built> {
+        let publishes = self.changed && (self.settled || self.closing);
+        if !publishes && self.listed.is_empty() {
+            return None;
         }
-        self.report(&built.rejected);
-        let unlisted = self.parts.iter().filter(|(_, part)| !part.has_listed);
-        let unlisted = unlisted.map(|(id, _)| *id).collect();
-        Arc::new(Snapshot {
-            config: Arc::clone(&self.config),
-            backends: self.backends.clone(),
-            admission: Arc::clone(&self.admission),
-            lists: Lists::default(),
-            unlisted,
-            identity: self.identity.clone(),
-            catalog: built.catalog,
-            settled: self.settled,
-            closing: self.closing,
-        })
+        let builder = self.builder.take()?;
+        self.changed &= !publishes;
+        let order = self.order();
+        let bytes: usize = self.parts.values().map(|part| part.bytes).sum();
+        if bytes <= SMALL {
+            return Some(builder.build(order));
+        }
+        // Shared, so that it is not lost if there can be no other thread.
+        let work = Arc::new(Mutex::new(Some((builder, order))));
+        let build = {
+            let work = Arc::clone(&work);
+            move || {
+                let (builder, order) = work.lock().take()?;
+                Some(builder.build(order))
+            }
+        };
+        let spawn = AssertUnwindSafe(|| tokio::task::spawn_blocking(build.clone()));
+        match catch_unwind(spawn) {
+            Ok(building) => {
+                self.building = Some(building);
+                None
+            }
+            Err(_) => build(),
+        }
     }
 
-    fn report(&mut self, rejected: &[Rejected]) {
-        for item in rejected {
-            // The pin check has logged it, with its diff.
-            let is_logged = matches!(item.reason, RejectReason::Changed(_));
-            if !is_logged && self.reported.report_once(item) {
-                let (list, reason) = (item.kind.list_method(), &item.reason);
-                tracing::warn!(backend = &*item.backend, list, item = item.name, %reason, "an item is withheld");
+    fn order(&mut self) -> Order {
+        let parts = || self.parts.iter();
+        Order {
+            fetched: parts()
+                .map(|(id, part)| (*id, part.fetched.clone()))
+                .collect(),
+            numbers: parts()
+                .filter_map(|(id, part)| Some((*id, part.number?)))
+                .collect(),
+            unlisted: self.unlisted(),
+            settled: self.settled,
+            closing: self.closing,
+            listed: std::mem::take(&mut self.listed),
+        }
+    }
+
+    fn unlisted(&self) -> HashSet<BackendId> {
+        let unlisted = self.parts.iter().filter(|(_, part)| part.number.is_none());
+        unlisted.map(|(id, _)| *id).collect()
+    }
+
+    /// Waits for what is being built on another thread.
+    pub(crate) async fn built(&mut self) -> Built {
+        let Some(building) = &mut self.building else {
+            return pending().await;
+        };
+        let built = building.await.ok().flatten();
+        self.building = None;
+        match built {
+            Some(built) => built,
+            // The runtime is shutting down.
+            None => pending().await,
+        }
+    }
+
+    /// Takes back what was built. A backend whose listing can't be read is down. The senders are to be
+    /// dropped when the snapshot is published: their backends may be listed again then.
+    pub(crate) fn finish(
+        &mut self,
+        built: Built,
+    ) -> (Option<Publication>, Vec<oneshot::Sender<()>>) {
+        let Built {
+            builder,
+            published,
+            failed,
+            taken,
+        } = built;
+        self.builder = Some(builder);
+        for (id, why) in failed {
+            if let Some(backend) = self.backends.get(id) {
+                backend.fail(&why);
             }
         }
+        (published, taken)
     }
 }
 
-impl Cache {
-    fn get(&mut self, id: BackendId, backend: &str) -> Option<&CachedListing> {
-        match self {
-            Self::Reading(_) => None,
-            Self::Read(cached) => cached.get(id, backend),
-        }
-    }
-
-    fn forget(&mut self, id: BackendId) {
-        if let Self::Read(cached) = self {
-            cached.forget(id);
-        }
+/// Frees a snapshot, on another thread if its lists are large and nothing else holds it.
+pub(crate) fn retire(snapshot: Arc<Snapshot>) {
+    if snapshot.catalog.bytes() > SMALL {
+        let free = AssertUnwindSafe(|| tokio::task::spawn_blocking(|| drop(snapshot)));
+        // Where there can be no other thread, it is freed here.
+        let _ = catch_unwind(free);
     }
 }
 

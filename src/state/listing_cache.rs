@@ -4,7 +4,7 @@
 //! files and a damaged file affects one backend. Their content comes from a backend and is not
 //! trusted. It must not know how a listing is used.
 
-use std::io;
+use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -56,6 +56,11 @@ pub(super) struct CacheFile {
 }
 
 impl CacheFile {
+    /// Bytes of its content.
+    pub(super) fn bytes(&self) -> usize {
+        self.text.as_ref().map_or(0, Bytes::len)
+    }
+
     /// The listing in it; `None` if it can't be used, which is logged, or is another backend's.
     pub(super) fn parse(self, backend: &str) -> Option<CachedListing> {
         let parsed = self.text.and_then(|text| parse(text, &self.fingerprint));
@@ -126,18 +131,21 @@ impl ListingCache {
             return Ok(());
         };
         let path = self.path(backend, &fingerprint);
-        self.write(&path, &body(&fingerprint, listing))
-            .map_err(|error| (path, error))
+        let body = Body {
+            fingerprint: &fingerprint,
+            listing,
+        };
+        self.write(&path, &body).map_err(|error| (path, error))
     }
 
-    fn write(&self, path: &Path, body: &[u8]) -> io::Result<()> {
+    fn write(&self, path: &Path, body: &Body<'_>) -> io::Result<()> {
         let now = clock::wall();
-        if is_kept(path, body, now) {
+        if body.is_kept(path, now).unwrap_or(false) {
             return Ok(());
         }
         let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let text = [HEAD.as_bytes(), seconds.to_string().as_bytes(), body].concat();
-        if text.len() as u64 > MAX_BYTES {
+        let head = format!("{HEAD}{seconds}");
+        if head.len() as u64 + body.length() > MAX_BYTES {
             let why = format!("it would have more than {MAX_BYTES} bytes");
             return Err(io::Error::other(why));
         }
@@ -145,7 +153,10 @@ impl ListingCache {
             files::private_folder(ours)?;
         }
         files::private_folder(&self.folder)?;
-        files::replace(path, &text, Readers::User)
+        files::replace_with(path, Readers::User, |file| {
+            file.write_all(head.as_bytes())?;
+            body.pieces(|piece| file.write_all(piece))
+        })
     }
 
     fn path(&self, backend: &BackendConfig, fingerprint: &str) -> PathBuf {
@@ -174,37 +185,73 @@ fn fingerprint(backend: &BackendConfig) -> Option<String> {
     Some(digest(place.as_bytes()))
 }
 
-/// The text of a file after the time.
-fn body(fingerprint: &str, listing: &Listing) -> Vec<u8> {
-    let mut body = format!(
-        ",\"version\":{VERSION},\"fingerprint\":\"{fingerprint}\",\"mirrors\":{}",
-        listing.param_headers
-    )
-    .into_bytes();
-    for kind in Kind::ALL {
-        body.extend_from_slice(b",\n");
-        body.extend_from_slice(&quoted(kind.member()));
-        body.extend_from_slice(b":[");
-        for (at, item) in listing.items(kind).iter().enumerate() {
-            body.extend_from_slice(if at == 0 { b"\n" } else { b",\n" });
-            body.extend_from_slice(item.as_bytes());
-        }
-        body.push(b']');
-    }
-    body.extend_from_slice(b"}\n");
-    body
+/// The text of a file after the time. It is never in memory as a whole: a listing is large enough.
+struct Body<'a> {
+    fingerprint: &'a str,
+    listing: &'a Listing,
 }
 
-/// Whether the file has this content already and is recent enough.
-fn is_kept(path: &Path, body: &[u8], now: SystemTime) -> bool {
-    let Ok(Some(bytes)) = files::read(path, MAX_BYTES) else {
-        return false;
-    };
-    let Some(kept) = bytes.strip_suffix(body) else {
-        return false;
-    };
-    let at = kept.strip_prefix(HEAD.as_bytes()).and_then(seconds);
-    at.is_some_and(|at| now.duration_since(at).is_ok_and(|age| age < PRECISION))
+impl Body<'_> {
+    /// Passes on the text piece by piece.
+    fn pieces(&self, mut next: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        let beginning = format!(
+            ",\"version\":{VERSION},\"fingerprint\":\"{}\",\"mirrors\":{}",
+            self.fingerprint, self.listing.param_headers
+        );
+        next(beginning.as_bytes())?;
+        if let Some(instructions) = &self.listing.instructions {
+            next(b",\n\"instructions\":")?;
+            next(&quoted(instructions))?;
+        }
+        for kind in Kind::ALL {
+            next(b",\n")?;
+            next(&quoted(kind.member()))?;
+            next(b":[")?;
+            for (at, item) in self.listing.items(kind).iter().enumerate() {
+                next(if at == 0 { b"\n" } else { b",\n" })?;
+                next(item.as_bytes())?;
+            }
+            next(b"]")?;
+        }
+        next(b"}\n")
+    }
+
+    fn length(&self) -> u64 {
+        let mut length = 0;
+        let counted = self.pieces(|piece| {
+            length += piece.len() as u64;
+            Ok(())
+        });
+        counted.map_or(u64::MAX, |()| length)
+    }
+
+    /// Whether the file has this content already and is recent enough.
+    fn is_kept(&self, path: &Path, now: SystemTime) -> io::Result<bool> {
+        let Some(mut file) = files::open(path)? else {
+            return Ok(false);
+        };
+        let mut head = vec![0; HEAD.len()];
+        file.read_exact(&mut head)?;
+        let mut digits = Vec::new();
+        // A time has fewer digits; the comma after it begins the rest.
+        (&mut file).take(32).read_until(b',', &mut digits)?;
+        let at = digits.strip_suffix(b",").and_then(seconds);
+        let is_recent = |at| now.duration_since(at).is_ok_and(|age| age < PRECISION);
+        if head != HEAD.as_bytes() || !at.is_some_and(is_recent) {
+            return Ok(false);
+        }
+        let mut rest = (&b","[..]).chain(file);
+        let mut buffer = Vec::new();
+        self.pieces(|piece| {
+            buffer.resize(piece.len(), 0);
+            rest.read_exact(&mut buffer)?;
+            match buffer == piece {
+                true => Ok(()),
+                false => Err(io::ErrorKind::InvalidData.into()),
+            }
+        })?;
+        Ok(rest.read(&mut [0])? == 0)
+    }
 }
 
 /// The listing in a file; `None` if it is another backend's.
@@ -218,6 +265,9 @@ fn parse(bytes: Bytes, fingerprint: &str) -> Result<Option<CachedListing>, Strin
         return Ok(None);
     }
     let mut listing = Listing::new(of("mirrors")?.as_str() == "true");
+    // Version 0.1 did not keep them.
+    let instructions = file.get("instructions").and_then(|text| text.text());
+    listing.instructions = instructions.map(Into::into);
     for kind in Kind::ALL {
         let items = elements(&of(kind.member())?);
         *listing.items_mut(kind) =

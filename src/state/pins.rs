@@ -6,30 +6,55 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::config::{Lock, Pin};
+use crate::config::{Lock, NamedTool, Pin};
 use crate::files::{self, Readers};
 
-/// Adds pins of tools that have none yet. Existing pins are kept.
+/// Adds pins of tools that have none yet. Existing pins are kept. If one of these is new, or has no
+/// name yet, the names of all tools are written down.
 ///
 /// # Errors
 /// If the file can't be read or written.
-pub(crate) fn add(path: &Path, pins: Vec<Pin>) -> io::Result<()> {
+pub(crate) fn add(path: &Path, pins: Vec<Pin>, names: &[NamedTool]) -> io::Result<()> {
     change(path, |lock| {
-        pins.into_iter()
-            .fold(false, |changed, pin| lock.add(pin) | changed)
+        let mut any = false;
+        for pin in pins {
+            let known = lock.get(&pin.backend, &pin.subject);
+            any |= known.is_none_or(|known| known.name.is_none() && !names.is_empty());
+            lock.add(pin);
+        }
+        if any {
+            lock.write_names(names);
+        }
+        any
     })
 }
 
-/// Accepts these definitions in place of existing ones.
+/// What the user accepts.
+pub(crate) struct Accepted<'a> {
+    /// Definitions in place of existing ones.
+    pub(crate) pins: Vec<Pin>,
+    /// The names that all tools have now.
+    pub(crate) names: &'a [NamedTool],
+    /// Those of them that another backend's tool had before.
+    pub(crate) taken: Vec<Arc<str>>,
+}
+
+/// Writes down what the user accepts, if it is anything.
 ///
 /// # Errors
 /// If the file can't be read or written.
-pub(crate) fn accept(path: &Path, pins: Vec<Pin>) -> io::Result<()> {
+pub(crate) fn accept(path: &Path, accepted: Accepted<'_>) -> io::Result<()> {
+    let Accepted { pins, names, taken } = accepted;
+    if pins.is_empty() && taken.is_empty() {
+        return Ok(());
+    }
     change(path, |lock| {
-        let any = !pins.is_empty();
         pins.into_iter().for_each(|pin| lock.accept(pin));
-        any
+        lock.write_names(names);
+        lock.accept_names(|name| taken.iter().any(|taken| **taken == *name));
+        true
     })
 }
 

@@ -5,6 +5,7 @@
 //! backends or MCP.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::future::ready;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use std::time::Duration;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, Client, Identity, redirect, retry};
 
-use crate::files::read_configured;
+use crate::files::{MAX_CERTIFICATES, read_configured};
 use crate::sync::Mutex;
 
 /// `User-Agent` of every request, unless the config sets another.
@@ -158,7 +159,16 @@ fn build(
     }
     builder
         .build()
-        .map_err(|error| format!("the HTTP client can't be built: {error}"))
+        .map_err(|error| format!("the HTTP client can't be built: {}", cause(&error)))
+}
+
+/// The error underneath all others, which says most.
+fn cause(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
 }
 
 /// Resolves `localhost` and names below it to loopback addresses. Credentials are sent there
@@ -175,7 +185,7 @@ impl Resolve for LoopbackResolver {
 }
 
 async fn read(path: &Path, key: &str) -> Result<Vec<u8>, String> {
-    read_configured(path)
+    read_configured(path, MAX_CERTIFICATES)
         .await
         .map_err(|why| format!("{key} {why}"))
 }

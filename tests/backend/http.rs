@@ -89,7 +89,7 @@ fn fault_30_redirects_within_the_origin_are_followed_three_times() {
     fixture.bad.always_tool("act", redirect(307, "/there"));
     fixture.expect_error(
         "act",
-        ("refused", "unknown", 1),
+        ("refused", "unknown", 4),
         "one address after the other",
     );
     assert_eq!((fixture.sent("act"), fixture.bad.runs("act")), (12, 3));

@@ -17,6 +17,10 @@ use crate::common::fake::FakeBackend;
 use crate::common::process::{self, gateway};
 use crate::common::reply::Reply;
 
+#[cfg(unix)]
+mod orphan;
+mod quiet;
+
 const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":"i","method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}"#;
 const PING: &str = r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#;
 
@@ -36,9 +40,14 @@ impl Process {
 
     fn start_with(toml: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        Self::start_in(folder, toml, arguments, Some("trace"))
+    }
+
+    /// With this `RUST_LOG`.
+    fn start_in(folder: TempDir, toml: &str, arguments: &[&str], log: Option<&str>) -> Self {
         let mut child = process::spawn(
             gateway(&folder, toml)
-                .env("RUST_LOG", "trace")
+                .envs(log.map(|log| ("RUST_LOG", log)))
                 .args(arguments)
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
@@ -104,7 +113,13 @@ impl Process {
     }
 
     /// Waits for its end and returns its exit code and stderr.
-    fn exit(mut self) -> (Option<i32>, String) {
+    fn exit(self) -> (Option<i32>, String) {
+        let (code, log, _) = self.exit_with_folder();
+        (code, log)
+    }
+
+    /// The same, and its folder for another run.
+    fn exit_with_folder(mut self) -> (Option<i32>, String, TempDir) {
         self.stdin = None;
         let mut stderr = ScannedPipe::new("stderr", self.child.stderr.take().unwrap());
         let (ended, end) = channel();
@@ -118,9 +133,8 @@ impl Process {
             let _ = self.child.kill();
         }
         let log = log.expect("the gateway doesn't end");
-        drop(self.folder);
         canary::assert_no_leaks();
-        (self.child.wait().unwrap().code(), log)
+        (self.child.wait().unwrap().code(), log, self.folder)
     }
 }
 
@@ -198,14 +212,38 @@ fn a_bad_config_is_reported_on_stderr_and_to_a_client_on_a_pipe() {
         (&json!("i"), &json!(-32603))
     );
     let message = answer["error"]["message"].as_str().unwrap().to_owned();
-    assert!(
-        message.contains("sentinel.toml") && message.contains("naem"),
-        "{message}"
-    );
+    let problems: Vec<&str> = message.lines().collect();
+    assert_eq!(problems.len(), 3, "{message}");
+    for (problem, words) in problems.iter().zip(["naem", "url: missing", "UPPER.name"]) {
+        assert!(
+            problem.contains("sentinel.toml:") && problem.contains(words),
+            "{message}"
+        );
+    }
     assert!(process.rest().is_empty());
     let (code, log) = process.exit();
     assert_eq!(code, Some(2));
     assert!(log.contains("naem") && log.contains("UPPER"), "{log}");
+}
+
+#[test]
+fn a_client_is_told_ten_problems_with_causes_first() {
+    let typos: String = (0..11).map(|at| format!("kee{at} = 1\n")).collect();
+    let toml = format!("[[backends]]\nname = 'a'\nurll = 'http://127.0.0.1/'\n{typos}");
+    let mut process = Process::start(&toml);
+    process.send(INITIALIZE);
+    let message = process.answer()["error"]["message"].to_string();
+    let lines: Vec<&str> = message.split("\\n").collect();
+    assert_eq!(lines.len(), 11, "{message}");
+    assert!(
+        lines[0].contains("the gateway's config is bad: ")
+            && lines[0].ends_with("backends.a.urll: unknown key; did you mean `url`?"),
+        "{message}"
+    );
+    assert!(lines[1].contains("backends.a.url: missing"), "{message}");
+    assert!(lines[10].starts_with("and 3 more; "), "{message}");
+    let (code, log) = process.exit();
+    assert_eq!((code, log.lines().count()), (Some(2), 13), "{log}");
 }
 
 #[test]

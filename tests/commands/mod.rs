@@ -9,6 +9,11 @@ use crate::common::{canary, process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+mod one;
+#[cfg(unix)]
+mod terminal;
+mod words;
+
 /// The binary with its own config and none of the machine's settings.
 struct Shell {
     folder: TempDir,
@@ -231,20 +236,6 @@ fn call_prints_the_text_and_with_json_the_raw_result() {
     let raw = shell.run(&["call", "t", "--json"]).success();
     assert_eq!(raw, format!("{result}\n"));
     assert_eq!(fake.requests_of("DELETE").len(), 2);
-}
-
-#[test]
-fn call_accepts_pairs_and_json() {
-    let fake = FakeBackend::start().tool("echo");
-    let shell = Shell::over(&[("one", &fake)]);
-    let pairs = shell.run(&["call", "echo", "n=1", "s=a b"]).success();
-    assert_eq!(
-        pairs,
-        shell
-            .run(&["call", "echo", r#"{"n":1,"s":"a b"}"#])
-            .success()
-    );
-    assert!(pairs.contains(r#"{"n":1,"s":"a b"}"#), "{pairs}");
 }
 
 #[test]

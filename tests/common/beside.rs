@@ -51,6 +51,7 @@ pub struct Hostile {
     answer: Arc<Answer>,
     draw: Draw,
     in_parallel: usize,
+    spread: Duration,
     gateway: String,
     entry: String,
 }
@@ -77,6 +78,7 @@ impl Hostile {
             answer: Arc::new(answer),
             draw: Draw::Call,
             in_parallel: 4,
+            spread: Duration::ZERO,
             gateway: String::new(),
             entry: String::new(),
         }
@@ -92,6 +94,12 @@ impl Hostile {
     /// How many calls, and requests of the sink, are open at any time.
     pub fn in_parallel(mut self, count: usize) -> Self {
         self.in_parallel = count;
+        self
+    }
+
+    /// Spreads the calls of a phase over this time, for a server that floods now and then.
+    pub fn spread_over(mut self, phase: Duration) -> Self {
+        self.spread = phase;
         self
     }
 
@@ -171,7 +179,7 @@ fn measure(hostile: &Hostile, command: &impl Fn(&str) -> Command) -> (Measured, 
         hostile.entry,
         good.entry("good", "other"),
     );
-    let mut gateway = Gateway::start(command(&toml), threads);
+    let mut gateway = Gateway::start(command(&toml), hostile.spread, threads);
     let (mut alone, mut beside, mut pings) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let sink = Sink::open(&bad, hostile);
@@ -278,12 +286,14 @@ struct Gateway {
     stderr: Receiver<String>,
     /// Ids of the requests so far, which count up.
     last_id: usize,
+    /// The time over which the calls of a phase are spread.
+    spread: Duration,
     /// Calls of the flood that are open.
     open: Vec<String>,
 }
 
 impl Gateway {
-    fn start(mut command: Command, threads: Threads) -> Self {
+    fn start(mut command: Command, spread: Duration, threads: Threads) -> Self {
         let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = spawn(piped.stderr(Stdio::piped()));
         let stdout = child.stdout.take().unwrap();
@@ -301,6 +311,7 @@ impl Gateway {
             answers,
             threads,
             last_id: 0,
+            spread,
             open: Vec::new(),
         };
         let params = json!({
@@ -379,13 +390,14 @@ impl Gateway {
         for number in 0..WARM_UP + CALLS {
             let call = self.time("tools/call", params);
             let ping = (number % PING_EVERY == 0).then(|| self.time("ping", "{}"));
-            if number >= WARM_UP || begun.elapsed() > PHASE {
+            if number >= WARM_UP || begun.elapsed() > self.spread + PHASE {
                 calls.push(call);
                 pings.extend(ping);
             }
-            if begun.elapsed() > PHASE {
+            if begun.elapsed() > self.spread + PHASE {
                 return;
             }
+            thread::sleep(self.spread / (WARM_UP + CALLS) as u32);
         }
     }
 

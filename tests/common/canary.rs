@@ -26,14 +26,34 @@ static TOKEN: LazyLock<String> = LazyLock::new(|| {
     format!("canary{a:016x}{b:016x}")
 });
 
+/// Each byte of a text in front of this prefix, in hexadecimal.
+fn hex(text: &str, prefix: &str) -> String {
+    text.bytes().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{prefix}{byte:02x}");
+        hex
+    })
+}
+
+/// A text whose every character is escaped for JSON.
+fn json_escaped(text: &str) -> String {
+    text.encode_utf16()
+        .fold(String::new(), |mut escaped, unit| {
+            let _ = write!(escaped, "\\u{unit:04x}");
+            escaped
+        })
+}
+
 /// The token as it is and encoded.
 static PATTERNS: LazyLock<Vec<Finder<'static>>> = LazyLock::new(|| {
-    let hex = TOKEN.bytes().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    });
+    let upper = |text: String| text.to_uppercase().replace("\\U", "\\u");
+    let (hex, percent) = (hex(&TOKEN, ""), hex(&TOKEN, "%"));
+    let json = json_escaped(&TOKEN);
     let reversed = TOKEN.chars().rev().collect();
-    let mut patterns = vec![TOKEN.clone(), TOKEN.to_uppercase(), hex, reversed];
+    let mut patterns = vec![TOKEN.clone(), TOKEN.to_uppercase(), reversed];
+    patterns.extend([hex.clone(), upper(hex)]);
+    patterns.extend([percent.clone(), upper(percent)]);
+    let both = self::hex(&json, "%");
+    patterns.extend([both.clone(), upper(both), json.clone(), upper(json)]);
     // The bytes around it change the outer characters of its base64, not those in the middle.
     for shift in 0..3 {
         let encoded = STANDARD.encode("x".repeat(shift) + &TOKEN);
@@ -61,16 +81,28 @@ pub fn encodings(secret: &str) -> Vec<String> {
         .replace('"', "%22")
         .replace('+', "%2B")
         .replace('=', "%3D");
-    vec![
+    let aligned = ["x", "xy", "Bearer "].map(|before| STANDARD.encode(format!("{before}{secret}")));
+    [
         secret.to_owned(),
+        secret.to_uppercase(),
         json.replace('/', "\\/"),
+        json.replace('\\', "\\\\"),
         json,
+        json_escaped(secret),
         percent.replace('/', "%2F"),
         percent.replace('/', "%2f"),
         secret.replace('"', "%22"),
+        hex(secret, "%"),
+        hex(secret, "%").to_uppercase(),
+        hex(&json_escaped(secret), "%"),
+        hex(secret, ""),
+        hex(secret, "").to_uppercase(),
         STANDARD.encode(secret),
         URL_SAFE.encode(secret).trim_end_matches('=').to_owned(),
     ]
+    .into_iter()
+    .chain(aligned)
+    .collect()
 }
 
 /// The value of a variable in [`VARIABLES`].

@@ -45,10 +45,41 @@ pub struct FakeBackend {
 struct Shared {
     server: Mutex<Server>,
     one_more_request: Condvar,
-    /// Connections made so far.
-    accepted: Mutex<usize>,
+    accepted: Mutex<Accepted>,
     on_connect: Mutex<Vec<OnConnect>>,
     connections: Mutex<TaskGroup>,
+}
+
+/// Connections from clients.
+#[derive(Default)]
+struct Accepted {
+    /// So far.
+    all: usize,
+    open: usize,
+    /// The most that were open at once.
+    most: usize,
+}
+
+/// One connection, counted as open until this is dropped.
+struct OpenConnection<'a>(&'a Mutex<Accepted>);
+
+impl<'a> OpenConnection<'a> {
+    fn count(accepted: &'a Mutex<Accepted>) -> Self {
+        let mut counts = accepted.lock().unwrap();
+        counts.all += 1;
+        counts.open += 1;
+        counts.most = counts.most.max(counts.open);
+        drop(counts);
+        Self(accepted)
+    }
+}
+
+impl Drop for OpenConnection<'_> {
+    fn drop(&mut self) {
+        if let Ok(mut counts) = self.0.lock() {
+            counts.open -= 1;
+        }
+    }
 }
 
 /// The fault of a connection before a request is read.
@@ -90,7 +121,7 @@ impl FakeBackend {
             shared: Arc::new(Shared {
                 server: Mutex::new(Server::new()),
                 one_more_request: Condvar::new(),
-                accepted: Mutex::new(0),
+                accepted: Mutex::default(),
                 on_connect: Mutex::new(Vec::new()),
                 connections: Mutex::new(TaskGroup::new()),
             }),
@@ -118,7 +149,14 @@ impl FakeBackend {
 
     /// Adds a prompt.
     pub fn prompt(self, name: &str) -> Self {
-        self.with(|server| server.prompts.push(json!({ "name": name })))
+        self.prompt_with(name, json!({}))
+    }
+
+    /// Adds a prompt with further members, such as `{"arguments": [{"name": "code"}]}`.
+    pub fn prompt_with(self, name: &str, members: Value) -> Self {
+        let mut prompt = json!({ "name": name });
+        merge(&mut prompt, &members);
+        self.with(|server| server.prompts.push(prompt))
     }
 
     /// Adds a resource.
@@ -130,6 +168,21 @@ impl FakeBackend {
     pub fn template(self, uri: &str) -> Self {
         let template = json!({ "uriTemplate": uri, "name": uri });
         self.with(|server| server.templates.push(template))
+    }
+
+    /// Adds an item as it is written, valid or not. `list` is the member of a list result that holds
+    /// it, such as `tools`.
+    pub fn item(self, list: &str, definition: Value) -> Self {
+        self.with(|server| {
+            let items = match list {
+                "tools" => &mut server.tools,
+                "prompts" => &mut server.prompts,
+                "resources" => &mut server.resources,
+                "resourceTemplates" => &mut server.templates,
+                _ => panic!("no list has the member {list}"),
+            };
+            items.push(definition);
+        })
     }
 
     /// Sends lists in pages of this many entries.
@@ -220,6 +273,12 @@ impl FakeBackend {
     /// Sets the faults of the next connections, in this order.
     pub fn on_connect(&self, faults: &[OnConnect]) -> &Self {
         self.shared.on_connect.lock().unwrap().extend(faults);
+        self
+    }
+
+    /// Sets the faults of the next connections, in place of those that were set before.
+    pub fn set_on_connect(&self, faults: &[OnConnect]) -> &Self {
+        *self.shared.on_connect.lock().unwrap() = faults.to_vec();
         self
     }
 
@@ -322,7 +381,12 @@ impl FakeBackend {
 
     /// How many connections were made.
     pub fn connections(&self) -> usize {
-        *self.shared.accepted.lock().unwrap()
+        self.shared.accepted.lock().unwrap().all
+    }
+
+    /// The most connections that were open at once.
+    pub fn most_connections(&self) -> usize {
+        self.shared.accepted.lock().unwrap().most
     }
 
     /// All requests so far.
@@ -436,7 +500,7 @@ async fn accept(listener: TcpListener, mut guard: TaskGuard, shared: Arc<Shared>
 
 async fn serve(mut stream: TcpStream, shared: &Shared) {
     stream.set_nodelay(true).unwrap();
-    *shared.accepted.lock().unwrap() += 1;
+    let _open = OpenConnection::count(&shared.accepted);
     let fault = {
         let mut faults = shared.on_connect.lock().unwrap();
         (!faults.is_empty()).then(|| faults.remove(0))

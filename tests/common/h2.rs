@@ -41,27 +41,51 @@ pub enum Http2Fault {
 /// An HTTP/2 server over TLS in front of a fake backend.
 pub struct Http2Server {
     front: TlsProxy,
+    /// Of the next tool calls, unless they are chosen.
     faults: Arc<Mutex<VecDeque<Http2Fault>>>,
 }
+
+/// The fault of a tool call, if it has one.
+type Choice = Arc<Mutex<dyn FnMut(&Request) -> Option<Http2Fault> + Send>>;
 
 impl Http2Server {
     /// A server in front of this backend, which must have no sessions.
     pub fn before(fake: &Arc<FakeBackend>, identity: &Identity) -> Self {
         let faults = Arc::<Mutex<VecDeque<_>>>::default();
-        let (fake, next) = (Arc::clone(fake), Arc::clone(&faults));
+        let next = Arc::clone(&faults);
+        let choice = move |_: &Request| next.lock().unwrap().pop_front();
+        Self {
+            front: Self::front(fake, identity, Arc::new(Mutex::new(choice))),
+            faults,
+        }
+    }
+
+    /// The same, where `choose` is asked for the fault of each tool call.
+    pub fn choosing(
+        fake: &Arc<FakeBackend>,
+        identity: &Identity,
+        choose: impl FnMut(&Request) -> Option<Http2Fault> + Send + 'static,
+    ) -> Self {
+        Self {
+            front: Self::front(fake, identity, Arc::new(Mutex::new(choose))),
+            faults: Arc::default(),
+        }
+    }
+
+    fn front(fake: &Arc<FakeBackend>, identity: &Identity, choice: Choice) -> TlsProxy {
+        let fake = Arc::clone(fake);
         let acceptor = identity.acceptor(None, Some(b"h2"));
-        let front = TlsProxy::handling(acceptor, move |stream| {
+        TlsProxy::handling(acceptor, move |stream| {
             let connection = Connection {
                 stream,
                 fake: Arc::clone(&fake),
-                faults: Arc::clone(&next),
+                choice: Arc::clone(&choice),
                 requests: Vec::new(),
             };
             async move {
                 connection.serve().await;
             }
-        });
-        Self { front, faults }
+        })
     }
 
     pub fn url(&self) -> String {
@@ -87,7 +111,7 @@ impl Http2Server {
 struct Connection<S> {
     stream: S,
     fake: Arc<FakeBackend>,
-    faults: Arc<Mutex<VecDeque<Http2Fault>>>,
+    choice: Choice,
     /// Bodies so far, by stream.
     requests: Vec<(u32, Vec<u8>)>,
 }
@@ -135,7 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             body,
         };
         let fault = match request.kind() {
-            "tools/call" => self.faults.lock().unwrap().pop_front(),
+            "tools/call" => self.choice.lock().unwrap()(&request),
             _ => None,
         };
         let go_away = |last: u32| [last.to_be_bytes(), 0_u32.to_be_bytes()].concat();

@@ -26,6 +26,10 @@ impl HttpSse {
             return Some(Reply::status(405).body("Method Not Allowed"));
         };
         let reply = server.reply(request);
+        // A refusal, or no response to the POST at all.
+        if reply.status >= 300 || reply.is_raw() {
+            return Some(reply);
+        }
         tokio::spawn(relay(reply, request.clone(), live));
         Some(Reply::status(202).body("Accepted"))
     }
@@ -52,6 +56,7 @@ async fn relay(reply: Reply, request: Request, live: LiveStream) {
                 }
             }
             Step::Hold(gate) => gate.pass().await,
+            Step::Pause(pause) | Step::Delay(pause) => tokio::time::sleep(pause).await,
             _ => return,
         }
     }

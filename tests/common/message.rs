@@ -26,6 +26,11 @@ pub fn complete_text(text: &str) -> Value {
     complete(json!({ "content": [{ "type": "text", "text": text }] }))
 }
 
+/// The result of a tool that returns this text, in the era of the request.
+pub fn text_of_any_era(text: &str) -> Value {
+    result(json!({ "content": [{ "type": "text", "text": text }], "resultType": "$era" }))
+}
+
 /// A result with `resultType: "input_required"`. `requests` maps a key to an object with `method`
 /// and `params`; null omits `inputRequests`.
 pub fn input_required(requests: &Value, state: Option<&str>) -> Value {

@@ -9,11 +9,14 @@
 
 pub mod beside;
 pub mod blackhole;
+pub mod body;
 pub mod canary;
 pub mod chaos_proxy;
+pub mod duration;
 pub mod fake;
 pub mod gate;
 pub mod gateway;
+pub mod gateway_log;
 pub mod h2;
 pub mod headers;
 mod http_sse;
@@ -25,6 +28,8 @@ pub mod modern_client;
 pub mod process;
 pub mod protocol_checker;
 pub mod proxy;
+#[cfg(unix)]
+pub mod pseudo_terminal;
 pub mod reply;
 pub mod rng;
 mod server;

@@ -24,6 +24,8 @@ pub(super) struct Modern {
     pub scope: String,
     /// The client's protocol violations.
     pub violations: Vec<String>,
+    /// It was of the legacy era before: what a client of that era sends is no violation.
+    pub tolerates_legacy: bool,
 }
 
 impl Default for Modern {
@@ -32,6 +34,7 @@ impl Default for Modern {
             ttl_ms: 60_000,
             scope: "public".into(),
             violations: Vec::new(),
+            tolerates_legacy: false,
         }
     }
 }
@@ -104,7 +107,9 @@ impl Server {
     }
 
     fn violation(&mut self, request: &Request, why: &str) {
-        if let Some(modern) = &mut self.modern {
+        if let Some(modern) = &mut self.modern
+            && (request.is_modern() || !modern.tolerates_legacy)
+        {
             modern.violations.push(format!("{}: {why}", request.kind()));
         }
     }

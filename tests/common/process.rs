@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -114,6 +114,12 @@ pub fn bare_gateway(folder: &TempDir) -> Command {
     command.envs(canary::VARIABLES.map(|name| (name, canary::secret(name))));
     command.current_dir(folder.path());
     command
+}
+
+/// The gateway's executable: the one that `SENTINEL_BIN` names, or the one built with this test.
+pub fn executable() -> PathBuf {
+    let built = || env!("CARGO_BIN_EXE_sentinel-gateway").into();
+    std::env::var_os("SENTINEL_BIN").map_or_else(built, PathBuf::from)
 }
 
 /// Starts a command, and scans its command line for secrets.

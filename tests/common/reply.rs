@@ -45,6 +45,8 @@ pub(super) enum Step {
     Hold(Gate),
     Live(LiveStream),
     Pause(Duration),
+    /// The same before the head is sent.
+    Delay(Duration),
     /// Sends nothing more until the client disconnects.
     Stall,
     HangUp,
@@ -173,6 +175,12 @@ impl Reply {
         self
     }
 
+    /// Sends nothing, not even the head, for this long.
+    pub fn after_pause(mut self, pause: Duration) -> Self {
+        self.steps.insert(0, Step::Delay(pause));
+        self
+    }
+
     /// Continues as a stream that the test writes to.
     pub fn live(mut self, live: &LiveStream) -> Self {
         self.steps.push(Step::Live(live.clone()));
@@ -246,6 +254,11 @@ impl Reply {
     pub(super) fn holds_nothing(&self) -> bool {
         let at_end = matches!(self.steps.last(), Some(Step::Hold(_))) && self.steps.len() > 1;
         at_end && matches!(self.framing, Framing::Length { .. })
+    }
+
+    /// Whether it has no head of its own.
+    pub(super) fn is_raw(&self) -> bool {
+        self.framing == Framing::Raw
     }
 
     pub(super) fn is_stream(&self) -> bool {

@@ -148,6 +148,19 @@ impl FakeBackend {
         !subscribed(&self.server(), method, params).is_empty()
     }
 
+    /// From now on it serves this era only, as a server that is replaced does. What clients of the
+    /// other era send is no violation.
+    pub fn change_era(&self, modern: bool) -> &Self {
+        let mut server = self.server();
+        server.legacy = !modern;
+        server.modern = modern.then(Modern::default);
+        if let Some(modern) = &mut server.modern {
+            modern.tolerates_legacy = true;
+        }
+        drop(server);
+        self
+    }
+
     /// The streams whose clients have subscribed to this notification.
     pub fn subscribed_streams(&self, method: &str, params: &Value) -> Vec<LiveStream> {
         let streams = subscribed(&self.server(), method, params);

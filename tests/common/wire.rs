@@ -10,6 +10,9 @@ use tokio::net::TcpStream;
 use super::live_stream::{LiveStream, Piece};
 use super::reply::{Framing, Reply, Step};
 
+/// In a template: the member that a result has in the era of its request.
+const OF_ANY_ERA: &str = "\"resultType\":\"$era\"";
+
 /// A request as received.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -66,10 +69,17 @@ impl Request {
     pub(super) fn fill_in(&self, template: &str) -> Vec<u8> {
         let id = self.message["id"].to_string();
         let token = self.params()["_meta"]["progressToken"].to_string();
-        template
+        let filled = template
             .replace("\"$id\"", &id)
-            .replace("\"$token\"", &token)
-            .into_bytes()
+            .replace("\"$token\"", &token);
+        if !filled.contains(OF_ANY_ERA) {
+            return filled.into_bytes();
+        }
+        let member = match self.is_modern() {
+            true => "\"resultType\":\"complete\"",
+            false => "\"_meta\":{}",
+        };
+        filled.replace(OF_ANY_ERA, member).into_bytes()
     }
 }
 
@@ -141,7 +151,7 @@ pub(super) async fn write_reply(
     }
     let mut head = head(reply, bytes_of(&steps).len());
     for step in &steps {
-        if !matches!(step, Step::Hold(_)) {
+        if !matches!(step, Step::Hold(_) | Step::Delay(_)) {
             send(stream, &std::mem::take(&mut head), None).await?;
         }
         match step {
@@ -157,7 +167,7 @@ pub(super) async fn write_reply(
                     return None;
                 }
             },
-            Step::Pause(pause) => tokio::select! {
+            Step::Pause(pause) | Step::Delay(pause) => tokio::select! {
                 () = tokio::time::sleep(*pause) => {}
                 () = hung_up(stream) => return None,
             },

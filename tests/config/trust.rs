@@ -1,6 +1,7 @@
 //! Where the configuration is found, and whether it is trusted.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use sentinel_gateway::config::{Overrides, SecretSource};
 
@@ -190,4 +191,61 @@ fn an_untrusted_file_gets_no_secret_of_a_flag() {
     let config = machine.load(&both).unwrap();
     assert!(config.backends[0].url.is_ok());
     assert_eq!(value(config.backends[0].bearer.as_ref().unwrap()), "canary");
+}
+
+#[test]
+fn a_found_file_is_read_up_to_a_mebibyte() {
+    let machine = Machine::new().write(WORKING_FILE, "");
+    let path = machine.path(WORKING_FILE);
+    let sparse = fs::File::create(&path).unwrap();
+    for (bytes, named_too) in [(3 << 30, true), ((1 << 20) + 1, false)] {
+        sparse.set_len(bytes).unwrap();
+        let problem = machine.load(&Overrides::default()).unwrap_err().first();
+        assert!(
+            problem.ends_with("sentinel.toml: can't be read: it has more than 1048576 bytes"),
+            "{problem}"
+        );
+        let named = machine.load(&named(path.clone())).unwrap_err().first();
+        assert_eq!(
+            named.contains("more than 16777216 bytes"),
+            named_too,
+            "{named}"
+        );
+    }
+}
+
+#[test]
+fn a_found_file_is_answered_soon_whatever_it_is_full_of() {
+    const BYTES: usize = 1 << 20;
+    let entry = "[[backends]]\nname = 'a'\nurl = 'http://127.0.0.1:1/'\n";
+    let many = |line: &str| line.repeat(BYTES / line.len());
+    let globs: Vec<String> = (0..20_000).map(|at| format!("'{{a,b}}*{at}'")).collect();
+    for (text, expected) in [
+        (many("x\n"), "problems"),
+        (many("a = 1\n"), "problems"),
+        (many("[[backends]]\n"), "problems"),
+        (many(entry), "are more than 1000"),
+        (format!("a = {}", "[".repeat(BYTES - 9)), "not valid TOML"),
+        (
+            format!("{entry}tools.allow = [{}]", globs.join(",")),
+            "20000 globs are more than 1000",
+        ),
+        (
+            format!(
+                "{entry}[backends.tools.retry]\n{} = 'safe'\n",
+                globs.join(" = 'safe'\n")
+            ),
+            "20000 globs are more than 1000",
+        ),
+    ] {
+        assert!(text.len() <= BYTES);
+        let machine = Machine::new().write(WORKING_FILE, &text);
+        let begun = Instant::now();
+        let problems = machine.load(&Overrides::default()).unwrap_err().to_string();
+        assert!(problems.contains(expected), "{expected} in {problems}");
+        assert!(problems.lines().count() <= 101, "{problems}");
+        // It took minutes.
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(30), "{took:?} for {expected}");
+    }
 }

@@ -187,7 +187,11 @@ fn a_url_made_invalid_by_variables_takes_down_its_backend_and_is_not_quoted() {
 fn credentials_over_plain_http_are_refused() {
     let refused = |url: &str, more: &str| {
         let text = format!("[[backends]]\nname = 'a'\nurl = '{url}'\n{more}\n");
-        let machine = Machine::new().set("TOKEN", "t").set("HOST", "example.com");
+        let machine = Machine::new()
+            .set("TOKEN", "t")
+            .set("HOST", "example.com")
+            .set("URL", "http://example.com/t/mcp")
+            .set("ORIGIN", "http://example.com:8000");
         machine.trusted(&text).unwrap().backends[0].url.is_err()
     };
     let bearer = "bearer = { env = 'TOKEN' }";
@@ -203,6 +207,15 @@ fn credentials_over_plain_http_are_refused() {
         ("http://example.com/", "headers = { X-Api-Key = 'x' }"),
         ("http://example.com/?a=${TOKEN}", ""),
         ("http://example.com/?b=c&api_key=x", ""),
+        ("http://example.com/${TOKEN}/mcp", ""),
+        ("http://example.com/a${TOKEN}", ""),
+        ("http://example.com/?${TOKEN}", ""),
+        ("${URL}", ""),
+        ("http://example.com/", "headers = { X-Tenant = 'acme' }"),
+        (
+            "http://example.com/",
+            "headers = { Accept-Language = 'en' }",
+        ),
     ] {
         assert!(refused(url, more), "{url} {more}");
         assert!(
@@ -210,7 +223,10 @@ fn credentials_over_plain_http_are_refused() {
             "{url} {more}"
         );
         let secure = url.replace("http:", "https:");
-        assert!(!refused(&secure, more), "{secure} {more}");
+        assert!(
+            url == "${URL}" || !refused(&secure, more),
+            "{secure} {more}"
+        );
     }
     for (url, more) in [
         ("http://127.0.0.1/", bearer),
@@ -218,7 +234,10 @@ fn credentials_over_plain_http_are_refused() {
         ("http://[::1]/", bearer),
         ("http://example.com/", ""),
         ("http://${HOST}/?page=1", ""),
-        ("http://example.com/", "headers = { X-Tenant = 'acme' }"),
+        ("http://${HOST}:8000/mcp?a=${UNSET:-b}", ""),
+        ("${ORIGIN}", ""),
+        ("${ORIGIN}/mcp", ""),
+        ("http://example.com/mcp#${TOKEN}", ""),
     ] {
         assert!(!refused(url, more), "{url} {more}");
     }

@@ -82,7 +82,8 @@ fn fault_30_redirects(run: &Run<'_>) {
     }
     let over_and_over = REDIRECTED.with_text("one address after the other");
     fixture.bad.always_tool("act", redirect(307, "/there"));
-    fixture.expect_error("act", over_and_over, 1);
+    // The request and three redirects that were followed.
+    fixture.expect_error("act", over_and_over, 4);
 }
 
 fn fault_31_backend_error(run: &Run<'_>) {

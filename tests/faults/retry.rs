@@ -1,13 +1,14 @@
 //! Section G: retry.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sentinel_gateway::backend::retry::backoff;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::common::gate::Gate;
 use crate::common::reply::Reply;
-use crate::fixture::plan;
+use crate::fixture::{default_backend, plan, plan_with};
 use crate::table::{Row, Run, rows};
 
 pub const ROWS: &[Row] = rows! {
@@ -16,6 +17,7 @@ pub const ROWS: &[Row] = rows! {
     "89" Config "1,000 calls to a dead backend" => "extra attempts ≤ 20 % + 10/s", fault_89_dead_backend;
     "90" Config "waits, queueing, a new session" => "covered by the deadline", fault_90_deadline_covers_all;
     "91" Config "attempt 100" => "backoff saturates", fault_91_backoff_saturates;
+    "100" Config "a code that only the modern era uses, with any status, from a server of either era" => "no evidence: a tool not known to be safe runs once", fault_100_reserved_codes;
 };
 
 /// Replies after which the call may have run, but without an answer.
@@ -217,4 +219,43 @@ fn fault_91_backoff_saturates(run: &Run<'_>) {
         assert_eq!(backoff(attempt, &mut rand::rng()), Duration::from_secs(30));
     }
     plan(run).start().expect_success("act");
+}
+
+fn fault_100_reserved_codes(run: &Run<'_>) {
+    let reply = |status: u16, id: Value, code: i64| {
+        let error = json!({ "code": code, "message": "no" });
+        let message = json!({ "jsonrpc": "2.0", "id": id, "error": error });
+        Reply::json_as(status, &message).runs(true)
+    };
+    let (ours, nobody) = (json!("$id"), Value::Null);
+    // Each makes the gateway ask for the era again, after which it waits before it connects.
+    let legacy = [
+        (400, nobody.clone(), -32022),
+        (409, ours.clone(), -32020),
+        (500, nobody.clone(), -32021),
+        (502, json!("another"), -32022),
+    ];
+    let modern = [
+        (200, ours.clone(), -32020),
+        (404, ours.clone(), -32020),
+        (500, ours, -32020),
+        (405, nobody, -32022),
+    ];
+    let backends = [default_backend(), default_backend().modern()];
+    for (backend, replies) in backends.into_iter().zip([legacy, modern]) {
+        let mut fixture = plan_with(run, Arc::new(backend)).retries(3).start();
+        for (status, id, code) in replies {
+            run.set_variant(&format!("{code} with {status}"));
+            let before = fixture.bad.runs("act");
+            fixture.bad.on_tool("act", reply(status, id, code));
+            let answer = fixture.call("act");
+            run.record_runs(fixture.bad.runs("act") - before);
+            let data = &answer.error()["data"];
+            let executed = data["executed"]
+                .as_str()
+                .unwrap_or("the server's own error");
+            assert_ne!(executed, "no", "{}", answer.0.line);
+            fixture.expect_success("act");
+        }
+    }
 }

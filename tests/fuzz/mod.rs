@@ -6,7 +6,7 @@
 // `checks` includes a file of `common` by its path.
 #[allow(clippy::duplicate_mod)]
 #[path = "../../fuzz/checks/lib.rs"]
-mod checks;
+pub(crate) mod checks;
 
 use std::fs;
 use std::panic::catch_unwind;

@@ -292,7 +292,7 @@ fn an_answered_round_whose_outcome_is_unknown_is_not_sent_again() {
     gateway.respond(&server_request, json!({ "action": "accept" }));
     assert_eq!(
         gateway.answer(call).gateway_error(),
-        ("outcome_unknown", "unknown", 1)
+        ("outcome_unknown", "unknown", 2)
     );
     assert_eq!(fake.requests_of("tools/call").len(), 2);
 }

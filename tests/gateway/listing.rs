@@ -46,14 +46,14 @@ fn fault_68_a_backend_without_handshake_is_down_with_a_reason_and_the_rest_is_li
     let unknown = gateway.call("never", json!({}));
     assert_eq!(unknown.code(), -32602);
     for reason in [
-        "refusing is down: the server refuses initialize",
-        "not today",
-        "foreign is down: it answers initialize with protocol version 1999-01-01",
-        "silent is down",
+        "3 backends are down",
+        "refusing (the server refuses initialize",
+        "foreign (it answers initialize with protocol version 1999-01-01",
+        "silent (",
     ] {
         assert!(unknown.message().contains(reason), "{}", unknown.message());
     }
-    assert!(!unknown.message().contains("good is down"));
+    assert!(!unknown.message().contains("good"));
 }
 
 #[test]

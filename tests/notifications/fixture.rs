@@ -143,7 +143,7 @@ impl BackendFixture {
                 }
                 Outcome::Error(error) => Err(error.as_str().to_owned()),
             },
-            Err(error) => Err(format!("{:?}: {error}", called.report.executed)),
+            Err(error) => Err(format!("{:?}: {error}", called.report.tally.executed)),
         }
     }
 

@@ -54,7 +54,7 @@ fn fault_35_a_server_without_a_get_stream_is_asked_once() {
         let mut fixture = BackendFixture::connected(&fake);
         fake.wait_for_requests("GET", 1);
         assert_eq!(fixture.call("a").unwrap(), "a {}");
-        assert!(fixture.wait(fixture.backend.refresh_lists()));
+        assert!(fixture.wait(fixture.backend.refresh_lists()).is_some());
         tools(&mut fixture);
         assert_eq!(fake.requests_of("GET").len(), 1);
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::model::{Call, Disturbance, Model};
+use super::pipes::Reading;
 use super::script;
 use super::world::{Transcript, World};
 use crate::common::PATIENCE;
@@ -34,6 +35,10 @@ pub struct Driver {
     world: World,
     rng: Rng,
     backends: [FakeBackend; 2],
+    /// Whether each serves the modern era now.
+    modern: [bool; 2],
+    /// Whether backends change their era in this run. Their tools request no input then.
+    changes_eras: bool,
     gates: Vec<Gate>,
     model: Model,
     version: &'static str,
@@ -55,13 +60,14 @@ impl Driver {
             legacy = legacy.with_get();
         }
         let mut backends = [legacy, FakeBackend::start_here().modern()];
+        let changes_eras = rng.one_in(3);
         let (mut tools, mut gates) = (Vec::new(), Vec::new());
         for n in 0..TOOLS {
             let modern = rng.one_in(2);
             let [old, new] = &backends;
             let fake = if modern { new } else { old };
             let name = format!("t{n}");
-            let tool = script::write(fake, name, modern, &mut rng, &mut gates);
+            let tool = script::write(fake, name, (modern, !changes_eras), &mut rng, &mut gates);
             let members = json!({ "annotations": { "readOnlyHint": tool.safe } });
             let add = |fake: FakeBackend| fake.tool_with(&tool.name, members);
             let [old, new] = backends;
@@ -78,6 +84,8 @@ impl Driver {
             world: World::new(&toml, transcript).await,
             rng,
             backends,
+            modern: [false, true],
+            changes_eras,
             gates,
             model: Model::new(tools),
             version,
@@ -142,7 +150,7 @@ impl Driver {
     }
 
     async fn act(&mut self) {
-        match self.rng.below(20) {
+        match self.rng.below(22) {
             0..=5 => self.call(),
             6 | 7 => self.cancel(),
             8 => self.reuse_id(),
@@ -153,6 +161,8 @@ impl Driver {
             16 => self.disturb(),
             17 => self.batch(),
             18 => self.notify("notifications/roots/list_changed", json!({})),
+            19 => self.read_otherwise(),
+            20 => self.change_era(),
             _ => {
                 let times = [1, 40, 150, 1_000, 6_000];
                 let time = Duration::from_millis(*self.rng.pick(&times));
@@ -299,6 +309,33 @@ impl Driver {
         self.model.disturbance(disturbance);
     }
 
+    /// The client reads slowly, not at all, or all again.
+    fn read_otherwise(&mut self) {
+        let reading = match self.rng.below(4) {
+            0 => Reading::Nothing,
+            1 => Reading::Slowly(1 + self.rng.below(200)),
+            _ => Reading::Everything,
+        };
+        self.world.set_reading(reading);
+    }
+
+    /// A backend serves the other era from now on, in the middle of its calls.
+    fn change_era(&mut self) {
+        if !self.changes_eras {
+            return;
+        }
+        let which = self.rng.below(2);
+        self.modern[which] = !self.modern[which];
+        self.backends[which].change_era(self.modern[which]);
+        let era = if self.modern[which] {
+            "modern"
+        } else {
+            "legacy"
+        };
+        self.world.note(format!("  backend {which} is {era} now"));
+        self.model.disturbance(Disturbance::EraChanged);
+    }
+
     /// Passes answers to the model. Most input requests in results are answered.
     fn handle_answers(&mut self) {
         for answer in std::mem::take(&mut self.world.answers) {
@@ -325,6 +362,7 @@ impl Driver {
 
     /// Completes all requests: opens gates, answers server requests, advances the clock.
     async fn complete_all(&mut self) {
+        self.world.set_reading(Reading::Everything);
         while !self.gates.is_empty() {
             self.open_a_gate();
         }
@@ -344,7 +382,8 @@ impl Driver {
     }
 
     async fn finish(mut self, end: End) {
-        // Everything sent before a signal must have been read.
+        // Everything sent before a signal must have been read, and the client reads all to the end.
+        self.world.set_reading(Reading::Everything);
         self.world.catch_up().await;
         self.world.note(format!("  the end: {end:?}"));
         self.world.reads = false;

@@ -31,6 +31,8 @@ pub enum Disturbance {
     SessionsLost,
     /// Connections broke.
     Broken,
+    /// A backend serves another era than before.
+    EraChanged,
 }
 
 pub struct Model {

@@ -75,7 +75,7 @@ impl Drop for Reader {
     }
 }
 
-/// The client's end of stdout. Clones are the same.
+/// The client's end of stdout. Clones are the same. It may read slowly: see [`Reading`].
 #[derive(Clone, Default)]
 pub struct Output(Arc<(Mutex<Written>, Condvar)>);
 
@@ -84,11 +84,38 @@ pub struct Writer(Output);
 
 #[derive(Default)]
 struct Written {
+    /// Not read yet.
     bytes: Vec<u8>,
-    /// The client has stopped reading.
+    /// Read: the beginning of a line.
+    partial: Vec<u8>,
+    reading: Reading,
+    /// The client has stopped reading for good.
     broken: bool,
     /// The writer was dropped.
     ended: bool,
+}
+
+/// How a client reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reading {
+    /// All that is written.
+    #[default]
+    Everything,
+    /// At most this many bytes at a time: the gateway's writer waits in between.
+    Slowly(usize),
+    /// Nothing: the gateway's writer waits.
+    Nothing,
+}
+
+impl Written {
+    /// How many bytes the pipe takes now.
+    fn room(&self) -> usize {
+        match self.reading {
+            Reading::Everything => usize::MAX,
+            Reading::Slowly(most) => most.saturating_sub(self.bytes.len()),
+            Reading::Nothing => 0,
+        }
+    }
 }
 
 pub fn stdout() -> (Writer, Output) {
@@ -111,15 +138,25 @@ impl Output {
     /// The complete lines since the last call.
     pub fn lines(&self) -> Vec<Vec<u8>> {
         let mut written = self.lock();
-        let end = written.bytes.iter().rposition(|byte| *byte == b'\n');
-        let whole: Vec<u8> = end.map_or(Vec::new(), |end| written.bytes.drain(..=end).collect());
+        let bytes = std::mem::take(&mut written.bytes);
+        written.partial.extend(bytes);
+        self.0.1.notify_all();
+        let end = written.partial.iter().rposition(|byte| *byte == b'\n');
+        let whole: Vec<u8> = end.map_or(Vec::new(), |end| written.partial.drain(..=end).collect());
         let lines = whole.split(|byte| *byte == b'\n').map(<[u8]>::to_vec);
         lines.filter(|line| !line.is_empty()).collect()
+    }
+
+    /// Reads so from now on.
+    pub fn set_reading(&self, reading: Reading) {
+        self.lock().reading = reading;
+        self.0.1.notify_all();
     }
 
     /// Stops reading for good.
     pub fn hang_up(&self) {
         self.lock().broken = true;
+        self.0.1.notify_all();
     }
 
     pub fn has_ended(&self) -> bool {
@@ -129,12 +166,15 @@ impl Output {
 
 impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let mut written = self.0.lock();
+        let full = |written: &mut Written| !written.broken && written.room() == 0;
+        let waited = self.0.0.1.wait_while(self.0.lock(), full);
+        let mut written = waited.unwrap();
         if written.broken {
             return Err(Error::from(ErrorKind::BrokenPipe));
         }
         self.0.0.1.notify_all();
-        written.bytes.write(bytes)
+        let room = written.room().min(bytes.len());
+        written.bytes.write(&bytes[..room])
     }
 
     fn flush(&mut self) -> std::io::Result<()> {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
-use crate::common::message::{complete_text, notification, progress, request, text};
+use crate::common::message::{notification, progress, request, text, text_of_any_era};
 use crate::common::reply::Reply;
 use crate::common::rng::Rng;
 
@@ -23,10 +23,11 @@ pub struct Tool {
 }
 
 /// Makes the script of one tool and queues it at its backend. Gates that hold replies are added.
+/// `asks`: it may request input, which each era does in its own way.
 pub fn write(
     fake: &FakeBackend,
     name: String,
-    modern: bool,
+    (modern, asks): (bool, bool),
     rng: &mut Rng,
     gates: &mut Vec<Gate>,
 ) -> Tool {
@@ -44,7 +45,7 @@ pub fn write(
         fake.on_tool(&tool.name, reply);
     }
     match rng.below(4) {
-        0 => {
+        0 if asks => {
             tool.asks = true;
             if modern {
                 modern_input(fake, &tool.name, rng);
@@ -64,8 +65,7 @@ pub fn write(
 }
 
 fn answer(tool: &Tool) -> Value {
-    let make = if tool.modern { complete_text } else { text };
-    make(&tool.name)
+    text_of_any_era(&tool.name)
 }
 
 /// An answer that is held, with progress before it.

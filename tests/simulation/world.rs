@@ -14,13 +14,15 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
-use super::pipes::{Input, Output, stdin, stdout};
+use super::pipes::{Input, Output, Reading, stdin, stdout};
 use crate::common::PATIENCE;
 use crate::common::protocol_checker::{Message, ProtocolChecker};
 
 /// All messages and events, to find the cause of a failure.
 pub type Transcript = Arc<Mutex<Vec<String>>>;
 
+/// The longest time for which a client reads nothing.
+const SILENCE: Duration = Duration::from_secs(20);
 /// Yields that a request on a new connection needs to reach the other end.
 const TURNS: usize = 12;
 
@@ -31,6 +33,8 @@ pub struct World {
     pub shutdown: UnboundedSender<()>,
     /// The gateway reads and answers, since no shutdown was requested.
     pub reads: bool,
+    /// While the client reads nothing: how much time has passed so far.
+    silent: Option<Duration>,
     gateway: JoinHandle<ExitReason>,
     transcript: Transcript,
     pings: usize,
@@ -69,6 +73,7 @@ impl World {
             output,
             shutdown,
             reads: true,
+            silent: None,
             gateway,
             transcript,
             pings: 0,
@@ -95,6 +100,13 @@ impl World {
         self.note(format!("→ {line}"));
     }
 
+    /// The client reads so from now on.
+    pub fn set_reading(&mut self, reading: Reading) {
+        self.note(format!("  the client reads {reading:?}"));
+        self.silent = (reading == Reading::Nothing).then_some(Duration::ZERO);
+        self.output.set_reading(reading);
+    }
+
     /// Yields to all other tasks so many times.
     pub async fn turns(&self, count: usize) {
         for _ in 0..count {
@@ -118,6 +130,9 @@ impl World {
     /// it. Other tasks hardly run meanwhile, so the run doesn't depend on the speed of that thread.
     pub async fn catch_up(&mut self) {
         let begun = Instant::now();
+        if self.silent.is_some() {
+            return;
+        }
         if self.reads {
             self.pings += 1;
             let ping =
@@ -136,6 +151,13 @@ impl World {
 
     /// Advances the clock after [`Self::settle`].
     pub async fn pass(&mut self, time: Duration) {
+        // A gateway may end where its client reads nothing for long.
+        if let Some(silent) = self.silent {
+            self.silent = Some(silent + time);
+            if silent + time > SILENCE {
+                self.set_reading(Reading::Everything);
+            }
+        }
         self.settle().await;
         self.note(format!("  {time:?} pass"));
         tokio::time::advance(time).await;

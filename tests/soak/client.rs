@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::Result;
+use super::common::gateway_log::GatewayLog;
 use super::tracker::{Expected, FollowUp, Tracker};
 use super::traffic::{self, Outgoing, Then};
 
@@ -23,14 +24,12 @@ const CANCEL_AFTER: Duration = Duration::from_millis(10);
 const MAX_PENDING: usize = 256;
 /// The timeout for the last answers, and for the end of the gateway.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// The number of lines of the gateway's log that are kept.
-const LOG_LINES: usize = 30;
 
 pub(crate) struct Client {
     child: Child,
     connection: Arc<Mutex<Connection>>,
     reader: JoinHandle<()>,
-    log: JoinHandle<Log>,
+    log: JoinHandle<GatewayLog>,
 }
 
 /// The gateway's stdin and the pending requests, under one lock so that ids are sent in order.
@@ -42,22 +41,11 @@ struct Connection {
     cancels: VecDeque<(Instant, u64)>,
 }
 
-/// What the gateway wrote to stderr.
-#[derive(Default)]
-pub(crate) struct Log {
-    pub(crate) lines: u64,
-    pub(crate) retries: u64,
-    pub(crate) panics: u64,
-    /// The number of live tasks at the end of the gateway.
-    pub(crate) tasks: Option<u64>,
-    pub(crate) latest: VecDeque<String>,
-}
-
 /// How the gateway ended.
 pub(crate) struct Ended {
     pub(crate) status: Option<ExitStatus>,
     pub(crate) tracker: Tracker,
-    pub(crate) log: Log,
+    pub(crate) log: GatewayLog,
 }
 
 /// Requests a second.
@@ -100,7 +88,7 @@ impl Client {
             child,
             connection,
             reader: thread::spawn(move || read(output, &reader_connection)),
-            log: thread::spawn(move || Log::read(errors)),
+            log: thread::spawn(move || GatewayLog::read(errors)),
         })
     }
 
@@ -320,43 +308,5 @@ fn read(output: impl Read, connection: &Mutex<Connection>) {
             // If the gateway reads no more, the check of lost answers fails.
             let _ = connection.follow_up(follow_up);
         }
-    }
-}
-
-impl Log {
-    fn read(errors: impl Read) -> Self {
-        let mut log = Self::default();
-        for line in BufReader::new(errors).lines().map_while(|line| line.ok()) {
-            log.lines += 1;
-            log.retries += retries_in(&line);
-            let panicked = ["panicked at", "the gateway has a bug"];
-            log.panics += u64::from(panicked.iter().any(|said| line.contains(said)));
-            if let Some((_, tasks)) = line
-                .split_once("the gateway ends")
-                .and(line.split_once("tasks="))
-            {
-                let digits = tasks.split(|c: char| !c.is_ascii_digit()).next();
-                log.tasks = digits.and_then(|digits| digits.parse().ok());
-            }
-            log.latest.push_back(line);
-            if log.latest.len() > LOG_LINES {
-                log.latest.pop_front();
-            }
-        }
-        log
-    }
-}
-
-/// How many retries a line of the log stands for: one, or a number of lines that were left out.
-fn retries_in(line: &str) -> u64 {
-    let Some((before, _)) = line.split_once("retrying after transient error") else {
-        return 0;
-    };
-    match before.strip_suffix(" more: ") {
-        Some(before) => {
-            let number = before.rsplit(' ').next().unwrap_or_default();
-            number.parse().expect("the number of lines left out")
-        }
-        None => 1,
     }
 }

@@ -56,21 +56,11 @@ fn main() -> ExitCode {
 }
 
 fn read_duration(text: &str) -> Result<Duration> {
-    let wrong = || format!("not a duration: {text:?}; write 120s, 2m or 8h");
-    let unit = text.chars().next_back().ok_or_else(wrong)?;
-    let number: u64 = text[..text.len() - unit.len_utf8()]
-        .parse()
-        .map_err(|_| wrong())?;
-    let seconds = match unit {
-        's' => number,
-        'm' => number * 60,
-        'h' => number * 3600,
-        _ => return Err(wrong().into()),
-    };
-    if seconds < 120 {
+    let duration = common::duration::read(text)?;
+    if duration < Duration::from_secs(120) {
         return Err(
             "half of less than two minutes is too short to warm up in: give it 2m or more".into(),
         );
     }
-    Ok(Duration::from_secs(seconds))
+    Ok(duration)
 }

@@ -100,9 +100,3 @@ pub(crate) fn config(good: &Group, flaky: &Group) -> Result<PathBuf> {
     fs::write(&path, text)?;
     Ok(path)
 }
-
-/// The gateway's executable: the one that `SENTINEL_BIN` names, or the one built with this test.
-pub(crate) fn gateway() -> PathBuf {
-    let built = || env!("CARGO_BIN_EXE_sentinel-gateway").into();
-    std::env::var_os("SENTINEL_BIN").map_or_else(built, PathBuf::from)
-}

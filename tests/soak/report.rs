@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use super::client::Log;
+use super::common::gateway_log::GatewayLog;
 use super::processes::Runs;
 use super::run::Slice;
 use super::stats::Spread;
@@ -41,7 +41,7 @@ pub(crate) struct Outcome {
     pub(crate) baseline_tasks: Option<u64>,
     pub(crate) status: Option<ExitStatus>,
     pub(crate) tracker: Tracker,
-    pub(crate) log: Log,
+    pub(crate) log: GatewayLog,
 }
 
 /// A check, its figures, and whether it passed.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::Result;
 use super::backends::BackendCommand;
 use super::client::{Client, Ended, Names, Rate};
+use super::common::process::executable;
 use super::faults::{STEP, STEPS};
 use super::processes::{self, Group, Runs};
 use super::report::{IdleSamples, Outcome};
@@ -85,7 +86,7 @@ impl Backends {
         let (good, flaky) = (Group::start("good")?, Group::start("flaky")?);
         Ok(Self {
             config: processes::config(&good, &flaky)?,
-            gateway: processes::gateway(),
+            gateway: executable(),
             names: processes::all_names(),
             good,
             flaky,

@@ -1,9 +1,9 @@
 //! A folder with a config in which gateways run one after the other, and the state they write.
 
 use std::fs;
-use std::io::{Seek, Write};
+use std::io::{BufRead, BufReader, Seek, Write};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -21,6 +21,16 @@ pub(crate) struct Ended {
     pub(crate) code: i32,
     pub(crate) out: String,
     pub(crate) err: String,
+}
+
+impl Ended {
+    fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
 }
 
 impl StateFixture {
@@ -55,13 +65,18 @@ impl StateFixture {
     /// Runs the real binary with this config, without any of the machine's settings, with `input` on
     /// stdin.
     pub(crate) fn binary(&self, arguments: &[&str], input: &str) -> Ended {
+        let config = self.write_config();
+        let config = config.to_str().unwrap();
+        self.binary_without_config(&[&["--config", config], arguments].concat(), input)
+    }
+
+    fn write_config(&self) -> PathBuf {
         let config = self.path("sentinel.toml");
         // Replaced atomically, since another process may be reading it.
         let mut written = tempfile::NamedTempFile::new_in(self.folder.path()).unwrap();
         written.write_all(self.toml.as_bytes()).unwrap();
         written.persist(&config).unwrap();
-        let config = config.to_str().unwrap();
-        self.binary_without_config(&[&["--config", config], arguments].concat(), input)
+        config
     }
 
     /// The same without `--config`.
@@ -69,22 +84,21 @@ impl StateFixture {
         let stdin = tempfile::tempfile_in(self.folder.path()).unwrap();
         (&stdin).write_all(input.as_bytes()).unwrap();
         (&stdin).rewind().unwrap();
-        let output = Command::new(env!("CARGO_BIN_EXE_sentinel-gateway"))
+        let mut command = self.command(arguments);
+        Ended::of(command.stdin(Stdio::from(stdin)).output().unwrap())
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel-gateway"));
+        command
             .args(arguments)
             .current_dir(self.folder.path())
             .env("HOME", self.path("home"))
             .env("XDG_CONFIG_HOME", self.path("home"))
             .env("XDG_STATE_HOME", self.path("state"))
             .env_remove("RUST_LOG")
-            .env_remove("SENTINEL_CONFIG")
-            .stdin(Stdio::from(stdin))
-            .output()
-            .unwrap();
-        Ended {
-            code: output.status.code().unwrap(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
+            .env_remove("SENTINEL_CONFIG");
+        command
     }
 
     /// Runs the real binary once, to list the tools, and returns its log.
@@ -92,7 +106,21 @@ impl StateFixture {
         let initialize = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}"#;
         let call =
             r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"no such tool"}}"#;
-        let ended = self.binary(&[], &format!("{initialize}\n{call}\n"));
+        let config = self.write_config();
+        let mut child = self
+            .command(&["--config", config.to_str().unwrap()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Its input stays open until both are answered.
+        let mut input = child.stdin.take().unwrap();
+        writeln!(input, "{initialize}\n{call}").unwrap();
+        let answers = BufReader::new(child.stdout.take().unwrap()).lines().take(2);
+        assert_eq!(answers.map(Result::unwrap).count(), 2);
+        drop(input);
+        let ended = Ended::of(child.wait_with_output().unwrap());
         assert_eq!(ended.code, 0, "{}", ended.err);
         ended.err
     }
@@ -106,6 +134,15 @@ impl StateFixture {
     pub(crate) fn pins(&self) -> Vec<Value> {
         let lock: Value = serde_json::from_str(&self.lock()).unwrap();
         lock["pins"].as_array().unwrap().clone()
+    }
+
+    /// The pin of a backend's tool, as JSON.
+    pub(crate) fn pin(&self, backend: &str, tool: &str) -> Value {
+        let pins = self.pins().into_iter();
+        let mut found = pins.filter(|pin| pin["backend"] == backend && pin["tool"] == tool);
+        found
+            .next()
+            .unwrap_or_else(|| panic!("{backend}/{tool} is not pinned"))
     }
 
     /// The files of the listing cache.

@@ -11,6 +11,14 @@ use crate::state::fixture::StateFixture;
 
 const BLOCK: &str = "tools.pin = \"block\"";
 
+/// The input of a client that calls one tool.
+fn request(tool: &str) -> String {
+    let initialize = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}"#;
+    let params = json!({ "name": tool, "arguments": {} });
+    let call = json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params });
+    format!("{initialize}\n{call}\n")
+}
+
 #[test]
 fn two_gateways_keep_each_others_pins() {
     let (first, second) = (FakeBackend::start(), FakeBackend::start());
@@ -20,12 +28,12 @@ fn two_gateways_keep_each_others_pins() {
     second.set_tools(&names);
     let fixture = StateFixture::with(first.entry("first", "") + &second.entry("second", ""));
     // Both use the same config, each with some of its backends, like two entries of a client.
-    let run = |only| fixture.binary(&["--only", only, "call", "no such tool"], "");
+    let run = |only| fixture.binary(&["--only", only], &request("no such tool"));
     std::thread::scope(|scope| {
         for only in ["first", "second", "first", "second"] {
             scope.spawn(move || {
                 let ended = run(only);
-                assert!(ended.err.contains("unknown tool"), "{}", ended.err);
+                assert!(ended.out.contains("unknown tool"), "{}", ended.out);
             });
         }
     });
@@ -42,7 +50,7 @@ fn an_unreadable_lock_is_an_error_with_block_and_a_warning_otherwise() {
     for (broken, line) in [
         (conflicted.clone(), 2),
         (fixture.lock().replace("\"sha256\":\"", "\"sha256\":\"x"), 2),
-        (fixture.lock().replace("\"version\":1", "\"version\":2"), 1),
+        (fixture.lock().replace("\"version\":2", "\"version\":3"), 1),
         (String::new(), 1),
     ] {
         fs::write(fixture.path("sentinel.lock"), &broken).unwrap();
@@ -125,16 +133,16 @@ fn an_unwritable_folder_costs_one_log_line() {
     let gate = Gate::new();
     let tools = json!({ "tools": [{ "name": "echo", "inputSchema": { "type": "object" } }] });
     fake.on("tools/list", Reply::result(tools).after(&gate));
-    let arguments = ["--config", config.to_str().unwrap(), "--log-level", "warn"];
-    let call = [&arguments[..], &["call", "echo"]].concat();
+    let arguments = ["--config", config.to_str().unwrap()];
     let ended = std::thread::scope(|scope| {
-        let running = scope.spawn(|| fixture.binary_without_config(&call, ""));
+        let running = scope.spawn(|| fixture.binary_without_config(&arguments, &request("echo")));
         gate.wait_for(1);
         fs::remove_dir_all(&inner).unwrap();
         gate.open();
         running.join().unwrap()
     });
-    assert_eq!((ended.code, ended.out.as_str()), (0, "echo {}\n"));
+    assert_eq!(ended.code, 0);
+    assert!(ended.out.contains("echo {}"), "{}", ended.out);
     let lines: Vec<&str> = ended.err.lines().collect();
     assert_eq!(lines.len(), 1, "{}", ended.err);
     assert!(lines[0].contains("sentinel.lock"), "{}", ended.err);

@@ -3,5 +3,7 @@
 mod fixture;
 mod listing_cache;
 mod lock;
+mod names;
 mod pin_command;
 mod pins;
+mod version_0_1;

@@ -4,6 +4,7 @@ use tokio::time::sleep;
 
 use super::handler::CallHandler;
 use super::request::{Call, Called, Limits};
+use crate::backend::backoff::jitter;
 use crate::backend::deadline::Expired;
 use crate::backend::error::BackendError;
 use crate::backend::retry::{Attempts, Replay, RetryDecision};
@@ -29,16 +30,20 @@ pub(in crate::backend) async fn run(
         attempts: 0,
     };
     let result = running.run().await;
-    let class = result.as_ref().err().map(BackendError::class);
     let executed = match &result {
-        Ok(_) => Executed::Yes,
+        Ok(answer) => running.executed.max(answer.tally.executed),
         Err(_) => running.executed,
     };
+    let class = result.as_ref().err().map(|error| error.class(executed));
+    let report = running
+        .trace
+        .finish(limits.backend, class, executed, running.attempts);
     Called {
-        report: running
-            .trace
-            .finish(limits.backend, class, executed, running.attempts),
-        result,
+        result: result.map(|answer| Answer {
+            tally: report.tally,
+            ..answer
+        }),
+        report,
     }
 }
 
@@ -70,8 +75,9 @@ impl CallRun<'_> {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
+            let class = error.retry_class(self.trace.is_sent());
             let decision = match call.handler.may_be_replayed() {
-                true => attempts.after(error.retry_class(), call.deadline.left(), &mut rand::rng()),
+                true => attempts.after(class, call.deadline.left(), &mut jitter()),
                 false => RetryDecision::GiveUp,
             };
             let RetryDecision::Retry { delay } = decision else {
@@ -103,15 +109,14 @@ impl CallRun<'_> {
             Ok(Err(error)) => error,
             Err(Expired) => self.out_of_time(self.trace.is_sent()),
         };
-        if error.executed() != Executed::No {
-            self.executed = error.executed();
-        }
+        self.executed = self.executed.max(error.executed(self.trace.is_sent()));
         Err(error)
     }
 
+    /// The end of the call's time; `sent`: while a request was under way.
     fn out_of_time(&self, sent: bool) -> BackendError {
         BackendError::Deadline {
-            sent,
+            sent: sent || self.executed != Executed::No,
             limit: self.call.deadline.limit(),
         }
     }

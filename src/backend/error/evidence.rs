@@ -1,7 +1,7 @@
 //! What a failed attempt proves about its request.
 //!
-//! Owns whether the tool may have run, and the class that the retry policy decides by. It must not
-//! know whether a call may run twice.
+//! Owns whether the tool may have run, and the class that the retry policy decides by. The rules are
+//! those of `.planning/EVIDENCE.md`. It must not know whether a call may run twice.
 
 use std::time::Duration;
 
@@ -35,9 +35,12 @@ pub enum RetryClass {
 
 impl BackendError {
     /// Whether this attempt may have run the tool. `No` only with evidence: the request was not
-    /// sent, or the server says about this request that it did not take it. A status that merely
+    /// `sent`, or the server says about this request that it did not take it. A status that merely
     /// sounds like a refusal is none.
-    pub fn executed(&self) -> Executed {
+    pub fn executed(&self, sent: bool) -> Executed {
+        if !sent {
+            return Executed::No;
+        }
         match self {
             Self::Misconfigured(_)
             | Self::Connect { .. }
@@ -73,8 +76,16 @@ impl BackendError {
         }
     }
 
-    /// The class of this failure.
-    pub(crate) fn retry_class(&self) -> RetryClass {
+    /// The class of this failure, of an attempt whose request was `sent` or not.
+    pub fn retry_class(&self, sent: bool) -> RetryClass {
+        match self.retry_class_if_sent() {
+            // The handshake failed so.
+            RetryClass::MayHaveRun | RetryClass::Unavailable if !sent => RetryClass::NotSent,
+            class => class,
+        }
+    }
+
+    fn retry_class_if_sent(&self) -> RetryClass {
         match self {
             Self::Connect { .. } | Self::OutOfResources(_) => RetryClass::NotSent,
             Self::RateLimited { retry_after } => RetryClass::NotTaken {

@@ -5,31 +5,33 @@
 //! are run here and nowhere else. Values are marked sensitive, and the scrubber learns each.
 
 use std::collections::HashMap;
+use std::io::{self, ErrorKind};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::time::Instant;
 
-use super::scrub::Scrubber;
+use crate::backend::backoff::{Backoff, Series, jitter};
 use crate::config::{BackendConfig, Secret, SecretSource};
-use crate::files::read_configured;
+use crate::files::{MAX_SECRET, read_configured};
 use crate::sync::Mutex;
+use crate::text::Reach;
 
 /// Time for a command that prints a secret. It may ask a keychain or a person.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
-/// The result of a command, a failure included, holds at least this long across reconnects; and a
-/// 401 reads secrets again at most once in this time.
+/// The result of a command holds at least this long across reconnects, and that of one that fails
+/// again and again longer; a 401 reads secrets again at most once in this time.
 const MIN_AGE: Duration = Duration::from_secs(10);
 
 /// The credentials of one backend, shared by its sessions.
 #[derive(Debug)]
 pub struct Credentials {
     config: Arc<BackendConfig>,
-    scrubber: Scrubber,
     current: Mutex<Current>,
     /// Held while sources are read, so that they are read once for all who wait.
     reading: tokio::sync::Mutex<Commands>,
@@ -45,9 +47,18 @@ struct Current {
     renewed_at: Option<Instant>,
 }
 
-/// The last result of each command.
+/// The last run of each command.
 #[derive(Debug, Default)]
-struct Commands(HashMap<Vec<String>, (Instant, Result<Secret, String>)>);
+struct Commands(HashMap<Vec<String>, LastRun>);
+
+#[derive(Debug)]
+struct LastRun {
+    at: Instant,
+    result: Result<Secret, String>,
+    failures: Backoff,
+    /// How long the result holds.
+    holds: Duration,
+}
 
 /// Whether a command's last result may be used while it is younger than [`MIN_AGE`].
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,17 +70,15 @@ enum Freshness {
 impl Credentials {
     /// Nothing is read yet; [`resolve`](Self::resolve) does.
     pub fn new(config: Arc<BackendConfig>) -> Self {
-        let scrubber = Scrubber::new(config.url.as_ref().ok(), &config.shown_url);
-        scrubber.learn(&config.expanded);
         Self {
             config,
-            scrubber,
             current: Mutex::default(),
             reading: tokio::sync::Mutex::default(),
         }
     }
 
-    /// Reads all secrets, before a connection is made. A command runs at most once in 10 s.
+    /// Reads all secrets, before a connection is made. A command runs at most once in 10 s, one that
+    /// fails less and less often.
     ///
     /// # Errors
     /// A message for people: which secret can't be read and why.
@@ -78,6 +87,11 @@ impl Credentials {
         let headers = self.read(&mut commands, Freshness::Cached).await?;
         self.replace(headers);
         Ok(())
+    }
+
+    /// Whether the config has any for this backend.
+    pub(super) fn are_configured(&self) -> bool {
+        self.config.has_credentials
     }
 
     /// The backend's name in the config.
@@ -127,7 +141,7 @@ impl Credentials {
 
     /// The beginning of a text of the backend: short, escaped, without secrets.
     pub fn snippet(&self, text: &[u8]) -> String {
-        self.scrubber.snippet(text)
+        self.config.scrubber.snippet(text)
     }
 
     fn is_renewable(&self) -> bool {
@@ -156,39 +170,72 @@ impl Credentials {
     ) -> Result<HeaderMap, String> {
         let mut headers = HeaderMap::new();
         if let Some(source) = &self.config.bearer {
-            let token = reveal(source, commands, freshness)
+            let token = self
+                .reveal(source, commands, freshness)
                 .await
                 .map_err(|why| format!("bearer: {why}"))?;
             let value = header_value(&format!("Bearer {}", token.reveal()))
                 .ok_or("bearer: the token has characters that no HTTP header can carry")?;
             headers.insert(AUTHORIZATION, value);
-            self.scrubber.learn(&[token]);
         }
         for (name, source) in &self.config.headers {
-            let secret = reveal(source, commands, freshness)
+            let secret = self
+                .reveal(source, commands, freshness)
                 .await
                 .map_err(|why| format!("header {name}: {why}"))?;
             let value = header_value(secret.reveal()).ok_or_else(|| {
                 format!("header {name}: the value has characters that no HTTP header can carry")
             })?;
             headers.append(HeaderName::clone(name), value);
-            self.scrubber.learn(&[secret]);
         }
         Ok(headers)
+    }
+
+    /// The secret of this source. Those that are written in the config are known to the scrubber.
+    async fn reveal(
+        &self,
+        source: &SecretSource,
+        commands: &mut Commands,
+        freshness: Freshness,
+    ) -> Result<Secret, String> {
+        let secret = match source {
+            SecretSource::Value(secret) => return Ok(secret.clone()),
+            SecretSource::Missing(why) => return Err(why.clone()),
+            SecretSource::File(path) => first_line(path).await?,
+            SecretSource::Command(command) => commands.run(command, freshness).await?,
+        };
+        let scrubber = &self.config.scrubber;
+        scrubber.learn_header(secret.reveal(), Reach::Everywhere);
+        Ok(secret)
     }
 }
 
 impl Commands {
     async fn run(&mut self, command: &[String], freshness: Freshness) -> Result<Secret, String> {
-        if let Some((at, result)) = self.0.get(command)
-            && freshness == Freshness::Cached
-            && at.elapsed() < MIN_AGE
+        // A failure holds whoever asks.
+        if let Some(last) = self.0.get(command)
+            && (freshness == Freshness::Cached || last.result.is_err())
+            && last.at.elapsed() < last.holds
         {
-            return result.clone();
+            return last.result.clone();
         }
+        let last = self.0.remove(command);
+        let mut failures = last.map_or(Backoff::new(Series::COMMAND), |last| last.failures);
         let result = run(command).await;
-        let entry = (Instant::now(), result.clone());
-        self.0.insert(command.to_vec(), entry);
+        let holds = match &result {
+            Ok(_) => MIN_AGE,
+            Err(_) => failures.next_delay(&mut jitter()),
+        };
+        if result.is_ok() {
+            failures.reset();
+        }
+        let last = LastRun {
+            at: Instant::now(),
+            result: result.clone(),
+            failures,
+            holds,
+        };
+        self.0.insert(command.to_vec(), last);
         result
     }
 }
@@ -199,21 +246,8 @@ fn header_value(text: &str) -> Option<HeaderValue> {
     Some(value)
 }
 
-async fn reveal(
-    source: &SecretSource,
-    commands: &mut Commands,
-    freshness: Freshness,
-) -> Result<Secret, String> {
-    match source {
-        SecretSource::Value(secret) => Ok(secret.clone()),
-        SecretSource::Missing(why) => Err(why.clone()),
-        SecretSource::File(path) => first_line(path).await,
-        SecretSource::Command(command) => commands.run(command, freshness).await,
-    }
-}
-
 async fn first_line(path: &Path) -> Result<Secret, String> {
-    let bytes = read_configured(path)
+    let bytes = read_configured(path, MAX_SECRET)
         .await
         .map_err(|why| format!("the file {why}"))?;
     let text = String::from_utf8(bytes)
@@ -226,25 +260,42 @@ async fn first_line(path: &Path) -> Result<Secret, String> {
 
 async fn run(command: &[String]) -> Result<Secret, String> {
     let (program, arguments) = command.split_first().ok_or("the command is empty")?;
-    let child = Command::new(program)
-        .args(arguments)
-        // Our stdin is the client's: a command that reads must not take its messages.
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let output = tokio::time::timeout(COMMAND_TIMEOUT, child)
+    let (status, printed) = tokio::time::timeout(COMMAND_TIMEOUT, output(program, arguments))
         .await
         .map_err(|_| format!("the command {program} did not end within {COMMAND_TIMEOUT:?}"))?
         .map_err(|error| format!("the command {program} can't be run: {error}"))?;
-    if !output.status.success() {
-        return Err(format!("the command {program} failed ({})", output.status));
+    if !status.success() {
+        return Err(format!("the command {program} failed ({status})"));
     }
-    match std::str::from_utf8(&output.stdout).map(|text| text.trim_end_matches(['\r', '\n'])) {
+    match std::str::from_utf8(&printed).map(|text| text.trim_end_matches(['\r', '\n'])) {
         Ok("") => Err(format!("the command {program} printed nothing")),
         Ok(text) => Ok(Secret::new(text)),
         Err(_) => Err(format!("the command {program} printed no UTF-8 text")),
     }
+}
+
+/// Runs a program to its end. One that prints too much for a secret is ended.
+async fn output(program: &str, arguments: &[String]) -> io::Result<(ExitStatus, Vec<u8>)> {
+    let mut child = Command::new(program)
+        .args(arguments)
+        // Our stdin is the client's: a command that reads must not take its messages.
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
+    let mut printed = Vec::new();
+    if let Some(stdout) = child.stdout.take() {
+        stdout
+            .take(MAX_SECRET + 1)
+            .read_to_end(&mut printed)
+            .await?;
+    }
+    if printed.len() as u64 > MAX_SECRET {
+        let why = format!("it prints more than {MAX_SECRET} bytes");
+        return Err(io::Error::new(ErrorKind::FileTooLarge, why));
+    }
+    Ok((child.wait().await?, printed))
 }
 
 #[cfg(test)]
@@ -267,6 +318,13 @@ mod tests {
             .await
             .unwrap_err();
         assert!(why.contains("exit status: 3"), "{why}");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_command_that_prints_without_end_is_ended() {
+        let why = run(&["yes".to_owned()]).await.unwrap_err();
+        assert!(why.contains("prints more than 65536 bytes"), "{why}");
     }
 
     #[cfg(unix)]
@@ -300,16 +358,25 @@ mod tests {
             let secret = commands.run(&command, freshness).await.unwrap();
             assert_eq!(secret.reveal().trim(), expected);
         }
-        let failing = [
-            "sh",
-            "-c",
-            &format!("echo x >> {}; exit 1", count.display()),
-        ];
-        let failing = failing.map(String::from);
-        for _ in 0..3 {
-            assert!(commands.run(&failing, Freshness::Cached).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn fault_98_a_command_that_fails_runs_less_and_less_often() {
+        let failing = ["/no/such/program".to_owned()];
+        let mut commands = Commands::default();
+        let begun = Instant::now();
+        let mut runs = Vec::new();
+        while begun.elapsed() < Duration::from_secs(3600) {
+            for freshness in [Freshness::Cached, Freshness::New] {
+                assert!(commands.run(&failing, freshness).await.is_err());
+            }
+            runs.push(commands.0[&failing[..]].at);
+            runs.dedup();
+            tokio::time::advance(Duration::from_secs(1)).await;
         }
-        let lines = std::fs::read_to_string(&count).unwrap().lines().count();
-        assert_eq!(lines, 3, "a failure is kept too");
+        assert!(runs.len() < 20, "{} runs in an hour", runs.len());
+        let waits: Vec<Duration> = runs.windows(2).map(|two| two[1] - two[0]).collect();
+        assert!(waits[0] >= MIN_AGE, "{waits:?}");
+        assert!(waits[3] > waits[0] * 2, "{waits:?}");
     }
 }

@@ -15,11 +15,11 @@ pub(super) const ACCEPTED: &str = "gzip, br, deflate";
 const STEP: usize = 16 * 1024;
 /// Most bytes that one step takes in. They may be hundreds of empty blocks.
 const STEP_INPUT: usize = 1024;
-/// A body may become this many times what was received. Text of a tool is rarely packed better than
-/// 50 times; gzip reaches 1,000 times and brotli far more only where the same bytes are repeated
-/// without end.
+/// More than one message may become this many times what was received. Text of a tool is rarely packed
+/// better than 50 times; gzip reaches 1,000 times and brotli far more only where the same bytes are
+/// repeated without end.
 pub(in crate::backend) const MAX_RATIO: u64 = 200;
-/// So many bytes may come out whatever came in: they cost little.
+/// So many bytes may come out whatever came in, if one message may not be larger.
 const FREE: u64 = 1024 * 1024;
 
 /// Decodes one body.
@@ -33,6 +33,8 @@ pub(super) struct Decompressor {
     ended: bool,
     received: u64,
     produced: u64,
+    /// So many bytes may come out whatever came in.
+    free: u64,
 }
 
 /// Why a body can't be decoded.
@@ -48,8 +50,9 @@ pub(super) enum Undecodable {
 
 impl Decompressor {
     /// The decoder for this `Content-Encoding`; `None` for one that is not known, whose body is left
-    /// as it is.
-    pub(super) fn of(coding: &[u8]) -> Option<Self> {
+    /// as it is. One message may have `max_message` bytes, however well it is packed: a table may hold
+    /// nothing but zeros.
+    pub(super) fn of(coding: &[u8], max_message: usize) -> Option<Self> {
         let codec: Box<dyn DecodeV2 + Send + Sync> = match coding {
             coding if coding.eq_ignore_ascii_case(b"gzip") => Box::new(GzipDecoder::new()),
             coding if coding.eq_ignore_ascii_case(b"br") => Box::new(BrotliDecoder::new()),
@@ -63,6 +66,7 @@ impl Decompressor {
             ended: false,
             received: 0,
             produced: 0,
+            free: FREE.max(max_message as u64),
         })
     }
 
@@ -105,7 +109,7 @@ impl Decompressor {
         let length = output.written_len();
         bytes.truncate(length);
         self.produced += length as u64;
-        if self.produced > FREE.max(self.received.saturating_mul(MAX_RATIO)) {
+        if self.produced > self.free.max(self.received.saturating_mul(MAX_RATIO)) {
             return Err(Undecodable::OverRatio);
         }
         Ok(Some(bytes.into()))
@@ -144,7 +148,7 @@ mod tests {
 
     /// The body that these chunks become.
     fn decode(coding: &str, chunks: &[&[u8]]) -> Result<Vec<u8>, Undecodable> {
-        let mut decompressor = Decompressor::of(coding.as_bytes()).unwrap();
+        let mut decompressor = Decompressor::of(coding.as_bytes(), 0).unwrap();
         let mut body = Vec::new();
         for chunk in chunks {
             decompressor.push(Bytes::copy_from_slice(chunk));
@@ -205,7 +209,7 @@ mod tests {
         let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
         gzip.write_all(&body).unwrap();
         gzip.flush().unwrap();
-        let mut decompressor = Decompressor::of(b"gzip").unwrap();
+        let mut decompressor = Decompressor::of(b"gzip", 0).unwrap();
         decompressor.push(gzip.get_ref().clone().into());
         let mut decoded = Vec::new();
         while let Some(bytes) = decompressor.step().unwrap() {
@@ -218,7 +222,7 @@ mod tests {
     #[test]
     fn fault_40_a_bomb_is_given_up_early() {
         for (coding, packed) in encoded(&vec![b'a'; 64 << 20]) {
-            let mut decompressor = Decompressor::of(coding.as_bytes()).unwrap();
+            let mut decompressor = Decompressor::of(coding.as_bytes(), 0).unwrap();
             decompressor.push(packed.into());
             let mut produced = 0;
             let end = loop {
@@ -230,6 +234,19 @@ mod tests {
             assert!(matches!(end, Err(Undecodable::OverRatio)), "{coding}");
             let limit = FREE.max(MAX_RATIO * decompressor.received);
             assert!(produced <= limit, "{coding}: {produced} bytes");
+        }
+    }
+
+    #[test]
+    fn one_message_may_be_packed_as_well_as_it_can() {
+        for (coding, packed) in encoded(&vec![b'0'; 4 << 20]) {
+            let mut decompressor = Decompressor::of(coding.as_bytes(), 4 << 20).unwrap();
+            decompressor.push(packed.into());
+            let mut produced = 0;
+            while let Some(bytes) = decompressor.step().unwrap() {
+                produced += bytes.len();
+            }
+            assert_eq!(produced, 4 << 20, "{coding}");
         }
     }
 
@@ -252,7 +269,7 @@ mod tests {
             decode("gzip", &[b"{}"]),
             Err(Undecodable::Malformed(_))
         ));
-        assert!(Decompressor::of(b"identity").is_none());
+        assert!(Decompressor::of(b"identity", 0).is_none());
     }
 
     /// Empty blocks of deflate: nothing comes out, and yet each step ends.
@@ -260,7 +277,7 @@ mod tests {
     fn data_that_becomes_nothing_is_taken_in_in_steps() {
         let mut packed = b"\x1f\x8b\x08\0\0\0\0\0\0\xff".to_vec();
         packed.extend(b"\0\0\0\xff\xff".repeat(STEP_INPUT));
-        let mut decompressor = Decompressor::of(b"gzip").unwrap();
+        let mut decompressor = Decompressor::of(b"gzip", 0).unwrap();
         decompressor.push(packed.into());
         let mut steps = 0;
         while let Some(bytes) = decompressor.step().unwrap() {

@@ -16,11 +16,13 @@ use reqwest::{Body, Client, Method, Request, StatusCode, Url};
 use super::credentials::Credentials;
 use super::decompress::ACCEPTED;
 use super::response::Response;
+use super::side_requests::SideRequests;
 use super::transport_error;
 use super::turns::Turns;
 use crate::backend::error::{BackendError, Challenge};
 use crate::backend::retry::retry_after;
 use crate::budget::Budget;
+use crate::call_report::CallTrace;
 use crate::clock;
 use crate::config::{BackendConfig, is_loopback};
 use crate::transport::http::{self, ClientKey, Clients, MAX_IDLE_PER_HOST, Pool};
@@ -33,8 +35,9 @@ const ERROR_BODY: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Endpoint {
     clients: Clients,
-    /// Exchanges in flight.
-    in_flight: AtomicUsize,
+    /// Exchanges in flight of the client that keeps its connections.
+    kept_in_flight: AtomicUsize,
+    side_requests: Arc<SideRequests>,
     turns: Turns,
     url: Url,
     credentials: Arc<Credentials>,
@@ -92,7 +95,8 @@ impl Endpoint {
         );
         Ok(Self {
             clients,
-            in_flight: AtomicUsize::new(0),
+            kept_in_flight: AtomicUsize::new(0),
+            side_requests: Arc::new(SideRequests::new()),
             turns: Turns::new(),
             url,
             credentials,
@@ -100,6 +104,24 @@ impl Endpoint {
             max_message_bytes,
             budget,
         })
+    }
+
+    /// Shares the limit on exchanges beside calls, and the turns, with other endpoints of the backend.
+    pub(in crate::backend) fn sharing(
+        self,
+        side_requests: Arc<SideRequests>,
+        turns: Turns,
+    ) -> Self {
+        Self {
+            side_requests,
+            turns,
+            ..self
+        }
+    }
+
+    /// The limit on exchanges beside calls.
+    pub(in crate::backend) fn side_requests(&self) -> &SideRequests {
+        &self.side_requests
     }
 
     /// The credentials that every request carries.
@@ -118,7 +140,7 @@ impl Endpoint {
     }
 
     /// POSTs one JSON-RPC message with these headers and the credentials. Returns a response of any
-    /// status.
+    /// status. `trace` counts the redirects that are followed, where the message is a call.
     ///
     /// # Errors
     /// When no response came, or a redirect that is not followed.
@@ -126,8 +148,9 @@ impl Endpoint {
         &self,
         headers: &HeaderMap,
         body: Bytes,
+        trace: Option<&CallTrace>,
     ) -> Result<(Response, InFlightGuard<'_>), BackendError> {
-        self.post_to(&self.url, headers, body).await
+        self.post_to(&self.url, headers, body, trace).await
     }
 
     /// The same at another address of this origin.
@@ -139,10 +162,11 @@ impl Endpoint {
         url: &Url,
         headers: &HeaderMap,
         body: Bytes,
+        trace: Option<&CallTrace>,
     ) -> Result<(Response, InFlightGuard<'_>), BackendError> {
         let (client, in_flight) = self.client();
         let response = self
-            .send(client, url, &Method::POST, headers, Some(body))
+            .send(client, url, &Method::POST, headers, Some(body), trace)
             .await?;
         Ok((response, in_flight))
     }
@@ -158,7 +182,7 @@ impl Endpoint {
         body: Bytes,
     ) -> Result<Response, BackendError> {
         let client = &self.clients.burst;
-        self.send(client, &self.url, &Method::POST, headers, Some(body))
+        self.send(client, &self.url, &Method::POST, headers, Some(body), None)
             .await
     }
 
@@ -168,7 +192,7 @@ impl Endpoint {
     /// As [`post`](Self::post).
     pub async fn get(&self, headers: &HeaderMap) -> Result<Response, BackendError> {
         let client = &self.clients.burst;
-        self.send(client, &self.url, &Method::GET, headers, None)
+        self.send(client, &self.url, &Method::GET, headers, None, None)
             .await
     }
 
@@ -191,9 +215,20 @@ impl Endpoint {
         method: &Method,
         headers: &HeaderMap,
         body: Option<Bytes>,
+        trace: Option<&CallTrace>,
     ) -> Result<Response, BackendError> {
         let mut url = url.clone();
-        for _ in 0..=MAX_REDIRECTS {
+        for redirects in 0..=MAX_REDIRECTS {
+            if redirects > 0 {
+                tracing::debug!(
+                    backend = self.backend(),
+                    redirects,
+                    "a redirect is followed"
+                );
+                if let Some(trace) = trace {
+                    trace.mark_redirected(body.as_ref().map_or(0, Bytes::len));
+                }
+            }
             let mut request = Request::new(method.clone(), url);
             *request.headers_mut() = headers.clone();
             self.credentials.apply(request.headers_mut());
@@ -213,21 +248,20 @@ impl Endpoint {
 
     /// A response of this backend, to be read in its turns.
     pub fn response(&self, response: reqwest::Response) -> Response {
-        Response::new(response, self.turns.begin())
+        Response::new(response, self.turns.begin(), self.max_message_bytes)
     }
 
-    /// The client for one more exchange, and the guard that counts it.
+    /// The client for one more exchange, and the guard that counts it. While few exchanges of the
+    /// client that keeps its connections are in flight, it is that one: so none of those is idle
+    /// while the other client opens one.
     fn client(&self) -> (&Client, InFlightGuard<'_>) {
-        let others = self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let few = others < MAX_IDLE_PER_HOST;
-        (
-            if few {
-                &self.clients.kept
-            } else {
-                &self.clients.burst
-            },
-            InFlightGuard(&self.in_flight),
-        )
+        let others = self.kept_in_flight.fetch_add(1, Ordering::Relaxed);
+        let kept = InFlightGuard(Some(&self.kept_in_flight));
+        match others < MAX_IDLE_PER_HOST {
+            true => (&self.clients.kept, kept),
+            // Dropping the guard takes the count back.
+            false => (&self.clients.burst, InFlightGuard(None)),
+        }
     }
 
     /// Sends a request without a body, such as DELETE, and returns its status alone.
@@ -242,7 +276,8 @@ impl Endpoint {
         let mut request = Request::new(method, self.url.clone());
         *request.headers_mut() = headers.clone();
         self.credentials.apply(request.headers_mut());
-        let sent = self.clients.kept.execute(request).await;
+        let (client, _in_flight) = self.client();
+        let sent = client.execute(request).await;
         sent.map(|response| response.status())
             .map_err(transport_error::classify)
     }
@@ -257,6 +292,7 @@ impl Endpoint {
         match status {
             401 | 403 => BackendError::AuthRequired {
                 status,
+                anonymous: !self.credentials.are_configured(),
                 snippet,
                 challenge: Challenge::of(values_of(headers, WWW_AUTHENTICATE)),
                 renewed: false,
@@ -280,15 +316,23 @@ impl Endpoint {
     }
 
     /// Reads at most 64 KiB of a body that is not passed on.
-    pub async fn beginning(response: &mut Response) -> Vec<u8> {
+    pub async fn beginning(response: &mut Response) -> Beginning {
         let mut body = Vec::new();
-        while body.len() < ERROR_BODY {
+        let is_whole = loop {
             match response.chunk().await {
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) | Err(_) => break,
+                Ok(None) => break body.len() <= ERROR_BODY,
+                Err(_) => break false,
             }
+            if body.len() > ERROR_BODY {
+                break false;
+            }
+        };
+        body.truncate(ERROR_BODY);
+        Beginning {
+            bytes: body.into(),
+            is_whole,
         }
-        body
     }
 
     /// The target of a redirect that may be followed: 307 or 308 within the same origin. Neither
@@ -329,13 +373,25 @@ impl Endpoint {
     }
 }
 
-/// Counts an exchange in flight. To be held until the response has been read.
+/// The beginning of a body.
 #[derive(Debug)]
-pub struct InFlightGuard<'a>(&'a AtomicUsize);
+pub struct Beginning {
+    /// At most 64 KiB.
+    pub(crate) bytes: Bytes,
+    /// Whether there is no more of it. A body that breaks off is not whole.
+    pub(crate) is_whole: bool,
+}
+
+/// Counts an exchange of the client that keeps its connections; `None` for the other client. To be
+/// held until the response has been read.
+#[derive(Debug)]
+pub struct InFlightGuard<'a>(Option<&'a AtomicUsize>);
 
 impl Drop for InFlightGuard<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        if let Some(in_flight) = self.0 {
+            in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 

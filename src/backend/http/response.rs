@@ -24,10 +24,12 @@ pub struct Response {
 }
 
 impl Response {
-    pub(super) fn new(inner: reqwest::Response, turn: Turn) -> Self {
+    /// `max_message` is the cap on one message, in bytes.
+    pub(super) fn new(inner: reqwest::Response, turn: Turn, max_message: usize) -> Self {
         let coding = inner.headers().get(CONTENT_ENCODING);
         Self {
-            decompressor: coding.and_then(|coding| Decompressor::of(coding.as_bytes())),
+            decompressor: coding
+                .and_then(|coding| Decompressor::of(coding.as_bytes(), max_message)),
             inner,
             ready: None,
             turn,

@@ -27,7 +27,7 @@ pub(in crate::backend) const EACH: usize = 256;
 
 /// The turns of one backend.
 #[derive(Debug, Clone)]
-pub(super) struct Turns(Arc<Shared>);
+pub(in crate::backend) struct Turns(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -47,7 +47,7 @@ struct Spent {
 }
 
 impl Turns {
-    pub(super) fn new() -> Self {
+    pub(in crate::backend) fn new() -> Self {
         Self(Arc::new(Shared {
             permits: Arc::new(Semaphore::new(1)),
             spent: Mutex::default(),

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::backend::call::{self, Call, Called, Limits};
 use crate::backend::deadline::{Deadline, SharedPause};
 use crate::backend::error::BackendError;
-use crate::backend::http::Credentials;
+use crate::backend::http::{Credentials, SideRequests, Turns};
 use crate::backend::retry::RetryBudget;
 use crate::backend::session::{LevelGuard, Session, State};
 use crate::backend::supervisor::{BackendContext, BackendEvent, Sessions};
@@ -54,6 +54,8 @@ pub fn start_all(
             id: BackendId::new(number),
             pool: pool.clone(),
             credentials: Arc::new(Credentials::new(Arc::clone(entry))),
+            side_requests: Arc::new(SideRequests::new()),
+            turns: Turns::new(),
             max_message_bytes: config.gateway.max_message_bytes,
             budget: budget.backend_share(),
             shared_pause: SharedPause::default(),
@@ -92,6 +94,8 @@ impl HttpBackend {
             id,
             pool: Pool::default(),
             credentials: Arc::new(Credentials::new(Arc::clone(&config))),
+            side_requests: Arc::new(SideRequests::new()),
+            turns: Turns::new(),
             max_message_bytes: usize::MAX,
             budget: Budget::new(usize::MAX),
             shared_pause: SharedPause::default(),
@@ -144,10 +148,15 @@ impl HttpBackend {
         self.primary().wait_down().await;
     }
 
-    /// Fetches the lists now. `true` when they have been fetched and [`BackendEvent::Listed`] has
-    /// been sent; `false` when that takes longer than ten seconds.
-    pub async fn refresh_lists(&self) -> bool {
+    /// Fetches the lists now. The number of the listing when it has been fetched and
+    /// [`BackendEvent::Listed`] has been sent; `None` when that takes longer than ten seconds.
+    pub async fn refresh_lists(&self) -> Option<u64> {
         self.primary().refresh_lists(REFRESH_TIMEOUT).await
+    }
+
+    /// The gateway has panicked on what this server sent: it is down with this reason, and tried again.
+    pub(crate) fn fail(&self, why: &str) {
+        self.primary().fail(why);
     }
 
     /// Forwards a notification of the legacy client, in the session initialized for it.
@@ -170,11 +179,11 @@ impl HttpBackend {
     }
 
     /// The log level of one modern request, while the guard is held. When this resolves, a legacy
-    /// server has been told, or two seconds have passed.
-    pub async fn want_log_level(&self, level: LogLevel) -> LevelGuard {
+    /// server has been told, or two seconds or `limit` have passed.
+    pub async fn want_log_level(&self, level: LogLevel, limit: Duration) -> LevelGuard {
         self.sessions
             .of_modern_clients()
-            .want_log_level(level)
+            .want_log_level(level, limit)
             .await
     }
 

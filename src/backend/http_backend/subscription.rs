@@ -7,14 +7,14 @@ use tokio::time::Instant;
 
 use super::backend::HttpBackend;
 use crate::backend::call::Call;
+use crate::backend::deadline::{Deadline, Expired};
 use crate::backend::error::BackendError;
 use crate::backend::retry::Replay;
 use crate::backend::session::{ACKNOWLEDGE_TIMEOUT, Session};
 use crate::backend::session::{Acknowledged, ResourceDemands};
 use crate::backend::stream::NoopHandler;
-use crate::call_report::CallReport;
 use crate::governance::{Admission, Health, Permit, Refusal};
-use crate::protocol::{ClientProfile, Era, Outcome, RawJson};
+use crate::protocol::{ClientProfile, Era, Outcome, RawJson, Tally};
 
 /// Time for a legacy server to answer `resources/subscribe`.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -31,7 +31,7 @@ pub enum SubscribeError {
     /// The error object of the server.
     Refused(RawJson),
     /// The request failed.
-    Failed(Box<(BackendError, CallReport)>),
+    Failed(Box<(BackendError, Tally)>),
 }
 
 /// One subscription to a resource. It ends when this is dropped.
@@ -89,9 +89,14 @@ impl HttpBackend {
         let subscription = self.subscription(uri);
         match connection.era {
             Era::Legacy => {
-                let _lock = lock.lock().await;
+                let limit = self.config.timeout.min(SUBSCRIBE_TIMEOUT);
+                let deadline = self.deadline(Instant::now(), limit);
+                let _lock = deadline
+                    .run(lock.lock())
+                    .await
+                    .map_err(|Expired| out_of_time(limit))?;
                 if !session.resources.is_subscribed(uri) {
-                    self.request_subscription(uri, admission).await?;
+                    self.request_subscription(uri, admission, &deadline).await?;
                     session.resources.set_subscribed(uri);
                 }
             }
@@ -120,6 +125,7 @@ impl HttpBackend {
         &self,
         uri: &str,
         admission: &Admission,
+        deadline: &Deadline,
     ) -> Result<(), SubscribeError> {
         let permit = self.admit(admission)?;
         let params = ResourceDemands::params(uri);
@@ -128,13 +134,12 @@ impl HttpBackend {
             era: self.primary().client_era(),
             ..ClientProfile::ourselves()
         };
-        let limit = self.config.timeout.min(SUBSCRIBE_TIMEOUT);
         let call = Call {
             method: "resources/subscribe",
             params: Some(&params),
             progress: None,
             replay: Replay::Safe,
-            deadline: &self.deadline(Instant::now(), limit),
+            deadline,
             caller: &caller,
             target: None,
             param_headers: &[],
@@ -146,7 +151,10 @@ impl HttpBackend {
                 Outcome::Result(_) => Ok(()),
                 Outcome::Error(error) => Err(SubscribeError::Refused(error)),
             },
-            Err(error) => Err(SubscribeError::Failed(Box::new((error, called.report)))),
+            Err(error) => Err(SubscribeError::Failed(Box::new((
+                error,
+                called.report.tally,
+            )))),
         }
     }
 
@@ -159,8 +167,8 @@ impl HttpBackend {
     async fn wait_for_acknowledgement(&self, uri: &str) -> Result<bool, SubscribeError> {
         let mut acknowledged = self.primary().resources.watch_acknowledged();
         let answered = |said: &Acknowledged| said.refused || said.requested.contains(uri);
-        let answer =
-            tokio::time::timeout(ACKNOWLEDGE_TIMEOUT, acknowledged.wait_for(answered)).await;
+        let limit = self.config.timeout.min(ACKNOWLEDGE_TIMEOUT);
+        let answer = tokio::time::timeout(limit, acknowledged.wait_for(answered)).await;
         match answer {
             Ok(Ok(said)) if said.refused || !said.honoured.contains(uri) => {
                 Err(SubscribeError::NotHonoured)
@@ -170,4 +178,10 @@ impl HttpBackend {
             _ => Ok(false),
         }
     }
+}
+
+/// Another subscription to the same resource has taken all the time.
+fn out_of_time(limit: Duration) -> SubscribeError {
+    let error = BackendError::Deadline { sent: false, limit };
+    SubscribeError::Failed(Box::new((error, Tally::NONE)))
 }

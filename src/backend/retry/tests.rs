@@ -7,6 +7,7 @@ use reqwest::header::HeaderValue;
 use tokio::time;
 
 use super::*;
+use crate::backend::backoff::STEADY;
 
 const LONG: Duration = Duration::from_secs(3600);
 const ALL: [RetryClass; 8] = [
@@ -220,7 +221,7 @@ fn backoff_doubles_with_jitter_and_saturates() {
 #[test]
 fn reconnects_double_to_a_minute_and_start_over_after_success() {
     let mut rng = rng();
-    let mut reconnect = Reconnect::default();
+    let mut reconnect = Backoff::new(Series::RECONNECT);
     for base in [1, 2, 4, 8, 16, 32] {
         let delay = reconnect.next_delay(&mut rng);
         assert!(delay >= secs(base) && delay <= secs(base * 3 / 2 + 1));
@@ -228,8 +229,35 @@ fn reconnects_double_to_a_minute_and_start_over_after_success() {
     for _ in 0..100 {
         assert_eq!(reconnect.next_delay(&mut rng), secs(60));
     }
-    reconnect.reset();
+    reconnect.lasted(STEADY - Duration::from_millis(1));
+    assert_eq!(reconnect.next_delay(&mut rng), secs(60));
+    reconnect.lasted(STEADY);
     assert!(reconnect.next_delay(&mut rng) < secs(2));
+}
+
+/// Fault 98.
+#[test]
+fn every_series_has_a_least_wait_and_grows_to_its_bound() {
+    let mut rng = rng();
+    for series in [
+        Series::CALL,
+        Series::RECONNECT,
+        Series::ON_DEMAND,
+        Series::STREAM,
+        Series::LISTS,
+        Series::COMMAND,
+    ] {
+        let first = series.delay(0, &mut rng);
+        assert!(first >= Duration::from_millis(100), "{series:?}");
+        let later = series.delay(3, &mut rng);
+        assert!(later > 2 * first, "{series:?} grows: {first:?}, {later:?}");
+        let mut backoff = Backoff::new(series);
+        (0..50).for_each(|_| backoff.count());
+        let most = backoff.next_delay(&mut rng);
+        assert_eq!(most, series.delay(u32::MAX, &mut rng), "{series:?}");
+        assert!(most >= Duration::from_secs(1) && most <= secs(300));
+        assert_eq!(backoff.waits(), 51);
+    }
 }
 
 /// Fault 89: one caller after another, and no time passes.

@@ -7,7 +7,7 @@ use reqwest::header::HeaderName;
 
 use crate::call_report::CallTrace;
 use crate::protocol::era::modern::ResultType;
-use crate::protocol::{ClientProfile, Era, Id, Outcome, RawJson};
+use crate::protocol::{ClientProfile, Era, Id, Outcome, RawJson, Tally};
 
 /// One attempt at a request.
 #[derive(Debug)]
@@ -61,9 +61,8 @@ pub struct Answer {
     pub era: Era,
     /// Always [`ResultType::Complete`] in the legacy era, and for errors.
     pub result_type: ResultType,
-    /// It came with HTTP status 400, by which a modern server says with an error that it did not
-    /// take the request.
-    pub bad_request: bool,
+    /// The requests that it took, and whether the tool ran.
+    pub tally: Tally,
 }
 
 /// A request id that no other request of this process has.

@@ -20,12 +20,15 @@ use super::http_sse::HttpSseTransport;
 use super::server_profile::{Negotiated, ServerProfile};
 use crate::backend::error::BackendError;
 use crate::backend::http::{Credentials, Endpoint};
-use crate::backend::stream::{NoopHandler, PendingRequests, ServerMessageHandler, delivered};
+use crate::backend::stream::{NoopHandler, PendingRequests, ServerMessageHandler, deliver};
 use crate::call_report::CallTrace;
 use crate::observe::request_span::RequestSpan;
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::era::{legacy, modern, param_header};
-use crate::protocol::{ClientProfile, Era, Id, LogLevel, Outcome, RawJson, message, task};
+use crate::protocol::error::{HEADER_MISMATCH, code_of};
+use crate::protocol::{
+    ClientProfile, Era, Executed, Id, LogLevel, Outcome, RawJson, Tally, message, task,
+};
 use crate::sync::Mutex;
 
 mod streams;
@@ -147,7 +150,7 @@ impl Connection {
         let answer = match &self.http_sse {
             Some(http_sse) => {
                 http_sse
-                    .request(attempt.id, body, attempt.idle, handler)
+                    .request(attempt.id, body, attempt.idle, handler, Some(attempt.trace))
                     .await
             }
             None if self.era == Era::Legacy => {
@@ -231,12 +234,30 @@ impl Connection {
             }
             _ => ResultType::Complete,
         };
+        let executed = match (&outcome, &result_type) {
+            (Outcome::Result(_), ResultType::Complete | ResultType::Task) => Executed::Yes,
+            (Outcome::Result(_), ResultType::InputRequired) => Executed::Unknown,
+            (Outcome::Error(error), _) => self.executed(error, attempt.trace),
+        };
+        let attempts = 1;
         Ok(Answer {
             outcome,
             era: self.era,
             result_type,
-            bad_request: attempt.trace.status() == Some(400),
+            tally: Tally { attempts, executed },
         })
+    }
+
+    /// What an error under the request's id says of the request. A modern server refuses a request
+    /// whose headers are wrong with status 400; the error alone may come from a tool.
+    fn executed(&self, error: &RawJson, trace: &CallTrace) -> Executed {
+        let refused = self.era == Era::Modern
+            && trace.status() == Some(400)
+            && code_of(error) == Some(HEADER_MISMATCH);
+        match refused {
+            true => Executed::No,
+            false => Executed::Unknown,
+        }
     }
 
     /// Sends a notification; 202 is right, 200 and 204 are tolerated.
@@ -263,25 +284,15 @@ impl Connection {
         }
         let connection = Arc::clone(self);
         self.background.spawn(RequestSpan::carry(async move {
-            let sent = tokio::time::timeout(
-                BEST_EFFORT_TIMEOUT,
-                connection.notify(method, params.as_ref()),
-            );
-            if let Ok(Err(error)) = sent.await {
+            let side_requests = connection.endpoint.side_requests();
+            let sent = connection.notify(method, params.as_ref());
+            if let Ok(Err(error)) = side_requests.run(BEST_EFFORT_TIMEOUT, sent).await {
                 tracing::debug!(backend = connection.backend(), method, %error, "a notification was not taken");
             }
         }));
     }
 
-    /// Fire-and-forget request; the response is ignored.
-    pub(crate) fn request_in_background(self: &Arc<Self>, method: &'static str, params: RawJson) {
-        let connection = Arc::clone(self);
-        self.background.spawn(RequestSpan::carry(async move {
-            connection.request_best_effort(method, &params).await;
-        }));
-    }
-
-    /// The same, but waits up to two seconds for the response.
+    /// Sends a request whose response changes nothing, and waits up to two seconds for it.
     pub(in crate::backend) async fn request_best_effort(
         self: &Arc<Self>,
         method: &str,
@@ -290,8 +301,9 @@ impl Connection {
         let (id, trace) = (fresh_id(), CallTrace::start());
         let us = ClientProfile::ourselves();
         let attempt = Attempt::plain(&id, method, Some(params), &us, &trace);
-        match tokio::time::timeout(BEST_EFFORT_TIMEOUT, self.request(&attempt, &NoopHandler)).await
-        {
+        let side_requests = self.endpoint.side_requests();
+        let sent = self.request(&attempt, &NoopHandler);
+        match side_requests.run(BEST_EFFORT_TIMEOUT, sent).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => {
                 tracing::debug!(backend = self.backend(), method, %error, "a best-effort request failed");
@@ -326,21 +338,22 @@ impl Connection {
         }
         if self.in_session {
             let delete = self.endpoint.send_empty(Method::DELETE, &self.headers);
-            let _ = tokio::time::timeout(BEST_EFFORT_TIMEOUT, delete).await;
+            let side_requests = self.endpoint.side_requests();
+            let _ = side_requests.run(BEST_EFFORT_TIMEOUT, delete).await;
         }
     }
 
     /// POSTs our response to a request of the server, under the server's own id.
     fn answer(&self, id: Id, outcome: Outcome) -> BoxFuture<'_, Result<(), BackendError>> {
         let body = message::response(Some(&id), &outcome);
-        async move { delivered(self.backend(), self.post(body).await) }.boxed()
+        deliver(&self.endpoint, self.post(body)).boxed()
     }
 
     async fn post(&self, body: Bytes) -> Result<(), BackendError> {
         if let Some(http_sse) = &self.http_sse {
             return http_sse.post(body).await;
         }
-        let (mut response, _in_flight) = self.endpoint.post(&self.headers, body).await?;
+        let (mut response, _in_flight) = self.endpoint.post(&self.headers, body, None).await?;
         let (status, headers) = (response.status(), response.headers().clone());
         // Read to the end, so that the connection can be used again.
         let body = Endpoint::beginning(&mut response).await;
@@ -350,7 +363,7 @@ impl Connection {
         if self.in_session && status.as_u16() == 404 {
             return Err(BackendError::SessionLost { by_status: true });
         }
-        Err(self.endpoint.refusal(status, &headers, &body))
+        Err(self.endpoint.refusal(status, &headers, &body.bytes))
     }
 }
 

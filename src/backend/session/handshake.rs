@@ -27,6 +27,9 @@ use crate::protocol::{
     ClientProfile, Era, Id, LEGACY_VERSIONS, MODERN_VERSION, Outcome, RawJson, message,
 };
 
+/// Most bytes of `instructions` that are read.
+const MAX_INSTRUCTIONS: usize = 32 << 10;
+
 /// How long `server/discover` may take at first.
 pub(in crate::backend) const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -106,7 +109,7 @@ async fn discover(endpoint: &Endpoint) -> Result<Outcome, BackendError> {
         HeaderValue::from_static(method),
     );
     let body = message::request(&id, method, Some(&params));
-    let (response, _in_flight) = endpoint.post(&headers, body).await?;
+    let (response, _in_flight) = endpoint.post(&headers, body, None).await?;
     let reading = ResponseReader {
         endpoint,
         sink: &id,
@@ -189,7 +192,9 @@ pub(in crate::backend) async fn initialize(
                 Err(wrong @ BackendError::Handshake(_)) => return Err(wrong),
                 Err(_) => return Err(refused),
             };
-            let outcome = http_sse.request(&id, body, None, &NoopHandler).await?;
+            let outcome = http_sse
+                .request(&id, body, None, &NoopHandler, None)
+                .await?;
             let negotiated = negotiated(outcome, endpoint, sent_at.elapsed())?;
             Connection::old(Arc::clone(endpoint), background, negotiated, http_sse)
         }
@@ -205,7 +210,7 @@ async fn post_initialize(
     id: &Id,
     body: Bytes,
 ) -> Result<(Outcome, Option<HeaderValue>), BackendError> {
-    let (response, _in_flight) = endpoint.post(endpoint.headers(), body).await?;
+    let (response, _in_flight) = endpoint.post(endpoint.headers(), body, None).await?;
     let session = response.headers().get(SESSION_ID).cloned();
     let reading = ResponseReader {
         endpoint,
@@ -275,9 +280,43 @@ fn profile(result: &RawJson, info: Option<&RawJson>, endpoint: &Endpoint) -> Ser
         endpoint.snippet(value.as_bytes())
     };
     let capabilities = result.get("capabilities").filter(RawJson::is_object);
+    let instructions = result.get("instructions").and_then(|text| text.text());
+    let instructions = instructions.map(|text| beginning(&text, MAX_INSTRUCTIONS).into());
     ServerProfile {
         name: shown("name"),
         version: shown("version"),
         capabilities: capabilities.unwrap_or_else(|| RawJson::trusted("{}")),
+        instructions,
+    }
+}
+
+/// The beginning of a text, cut between two words: a secret that is cut in two can't be recognised.
+fn beginning(text: &str, max_bytes: usize) -> &str {
+    if text.len() <= max_bytes {
+        return text;
+    }
+    let mut spaces = text.match_indices(char::is_whitespace).map(|(at, _)| at);
+    &text[..spaces
+        .by_ref()
+        .take_while(|at| *at <= max_bytes)
+        .last()
+        .unwrap_or(0)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::beginning;
+
+    #[test]
+    fn a_text_is_cut_between_words() {
+        for (text, expected) in [
+            ("one two", "one two"),
+            ("one two three", "one two"),
+            ("one twothree", "one"),
+            ("onetwothree", ""),
+            ("éééé é", ""),
+        ] {
+            assert_eq!(beginning(text, 7), expected, "{text}");
+        }
     }
 }

@@ -18,9 +18,10 @@ use crate::backend::error::{BackendError, ConnectKind};
 use crate::backend::http::{Endpoint, Response, is_event_stream};
 use crate::backend::stream::sse::{Decoder, STEP_WORK, Step};
 use crate::backend::stream::{
-    PendingRequests, ResponseReader, ServerMessageHandler, StreamItem, StreamRouter, delivered,
-    error_in, open_get,
+    PendingRequests, RefusalBody, ResponseReader, ServerMessageHandler, StreamItem, StreamRouter,
+    deliver, open_get,
 };
+use crate::call_report::CallTrace;
 use crate::protocol::{Era, Id, Outcome, message};
 
 /// How long the `endpoint` event may take.
@@ -84,7 +85,7 @@ impl HttpSseTransport {
         })
     }
 
-    /// Sends one request. Its response and progress come on the stream.
+    /// Sends one request. Its response and progress come on the stream. `trace` counts its redirects.
     ///
     /// # Errors
     /// When the POST fails, or the stream ends before the response.
@@ -94,13 +95,14 @@ impl HttpSseTransport {
         body: Bytes,
         idle: Option<Duration>,
         handler: &dyn ServerMessageHandler,
+        trace: Option<&CallTrace>,
     ) -> Result<Outcome, BackendError> {
         if self.has_ended() {
             let why = "the server has closed its stream".to_owned();
             return Err(BackendError::connect(ConnectKind::Other, why));
         }
         let mut response = self.pending.register(id);
-        let mut posting = pin!(self.post.send(body));
+        let mut posting = pin!(self.post.send(body, trace));
         let mut posted = false;
         loop {
             tokio::select! {
@@ -126,7 +128,7 @@ impl HttpSseTransport {
     /// # Errors
     /// When the POST fails.
     pub(super) async fn post(&self, body: Bytes) -> Result<(), BackendError> {
-        self.post.send(body).await
+        self.post.send(body, None).await
     }
 
     /// Closes the stream, which ends the session.
@@ -160,19 +162,20 @@ struct Post {
 }
 
 impl Post {
-    async fn send(&self, body: Bytes) -> Result<(), BackendError> {
+    async fn send(&self, body: Bytes, trace: Option<&CallTrace>) -> Result<(), BackendError> {
         let headers = self.endpoint.headers();
-        let (mut response, _in_flight) = self.endpoint.post_to(&self.url, headers, body).await?;
+        let posted = self.endpoint.post_to(&self.url, headers, body, trace);
+        let (mut response, _in_flight) = posted.await?;
         let (status, headers) = (response.status(), response.headers().clone());
         // Read the body, so that the connection can be reused.
-        let body = Endpoint::beginning(&mut response).await;
+        let body = RefusalBody::read(&mut response).await;
         match status.as_u16() {
             _ if status.is_success() => Ok(()),
             // The endpoint identifies the session.
             404 => Err(BackendError::SessionLost {
-                by_status: error_in(&body).is_none(),
+                by_status: body.has_no_response(),
             }),
-            _ => Err(self.endpoint.refusal(status, &headers, &body)),
+            _ => Err(self.endpoint.refusal(status, &headers, body.bytes())),
         }
     }
 }
@@ -238,18 +241,27 @@ async fn read(
         resume: None,
         trace: None,
     };
+    let _closing = CloseOnDrop(&pending);
     let end = reading.events_from(response, decoder).await;
     tracing::debug!(
         backend = post.endpoint.backend(),
         ?end,
         "the stream of a backend has ended"
     );
-    pending.close();
+}
+
+/// Closes all pending requests, also after a panic.
+struct CloseOnDrop<'a>(&'a PendingRequests);
+
+impl Drop for CloseOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 fn answer(post: &Post, id: Id, outcome: Outcome) -> BoxFuture<'_, Result<(), BackendError>> {
     let body = message::response(Some(&id), &outcome);
-    async move { delivered(post.endpoint.backend(), post.send(body).await) }.boxed()
+    deliver(&post.endpoint, post.send(body, None)).boxed()
 }
 
 async fn within<T>(

@@ -1,6 +1,7 @@
 //! Demands of clients for log messages.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::connection::BEST_EFFORT_TIMEOUT;
 use super::state::{Session, State};
@@ -28,10 +29,11 @@ impl Session {
     }
 
     /// The level of one modern request, while the guard is held. When this resolves, a legacy
-    /// server has been told, or two seconds have passed.
+    /// server has been told, or two seconds or `limit` have passed.
     pub(in crate::backend) async fn want_log_level(
         self: &Arc<Self>,
         level: LogLevel,
+        limit: Duration,
     ) -> LevelGuard {
         self.log_levels.add(level);
         let guard = LevelGuard {
@@ -46,7 +48,7 @@ impl Session {
                 self.sync_level(&connection).await;
             }
         };
-        let _ = tokio::time::timeout(BEST_EFFORT_TIMEOUT, sync).await;
+        let _ = tokio::time::timeout(limit.min(BEST_EFFORT_TIMEOUT), sync).await;
         guard
     }
 }

@@ -1,5 +1,6 @@
 //! What a server declared in the handshake.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::protocol::{Kind, RawJson};
@@ -21,6 +22,8 @@ pub struct ServerProfile {
     pub version: String,
     /// `capabilities`, an object.
     pub capabilities: RawJson,
+    /// `instructions`, the beginning of a long text.
+    pub instructions: Option<Arc<str>>,
 }
 
 impl ServerProfile {

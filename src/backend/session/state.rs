@@ -1,9 +1,11 @@
 //! The state of one session, shared by its supervisor and the calls in it.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -15,6 +17,10 @@ use super::resource_demand::ResourceDemands;
 use crate::backend::error::{BackendError, ConnectKind};
 use crate::config::BackendConfig;
 use crate::protocol::{Era, RawJson};
+use crate::sync::Mutex;
+
+/// Subscriptions that are made at once on a new connection.
+const MAX_RESTORING: usize = 4;
 
 /// One session with a backend. Its supervisor connects it; calls wait for the connection.
 ///
@@ -25,11 +31,14 @@ use crate::protocol::{Era, RawJson};
 pub struct Session {
     pub(in crate::backend) config: Arc<BackendConfig>,
     state: watch::Sender<State>,
-    /// A call needs the connection now, whatever the reconnect delay.
+    /// A call needs the connection, whatever the reconnect delay.
     pub(in crate::backend) connect_now: Notify,
     /// The server said that a list of its has changed.
     pub(in crate::backend) lists_changed: Notify,
     pub(in crate::backend) list_refresh: ListRefresh,
+    /// The text of a panic about this server, until it is taken down.
+    failure: Mutex<Option<String>>,
+    has_failed: Notify,
     pub(in crate::backend) log_levels: LogLevels,
     pub(in crate::backend) resources: ResourceDemands,
     /// Best-effort messages on their way.
@@ -68,6 +77,8 @@ impl Session {
             connect_now: Notify::new(),
             lists_changed: Notify::new(),
             list_refresh: ListRefresh::default(),
+            failure: Mutex::default(),
+            has_failed: Notify::new(),
             log_levels,
             resources: ResourceDemands::default(),
             background: TaskTracker::new(),
@@ -207,7 +218,10 @@ impl Session {
                     seen = Some(*failures);
                     self.connect_now.notify_one();
                 }
-                State::Connecting { failures } => seen = Some(*failures),
+                State::Connecting { failures } => {
+                    seen = Some(*failures);
+                    self.connect_now.notify_one();
+                }
             }
             if state.changed().await.is_err() {
                 let why = "the gateway is shutting down";
@@ -216,11 +230,28 @@ impl Session {
         }
     }
 
-    /// Fetches the lists now. `true` when they have been fetched and the event sent; `false` when
-    /// that takes longer than `limit`.
-    pub(in crate::backend) async fn refresh_lists(&self, limit: Duration) -> bool {
+    /// Fetches the lists now. The number of the listing when it has been fetched and its event sent;
+    /// `None` when that takes longer than `limit`.
+    pub(in crate::backend) async fn refresh_lists(&self, limit: Duration) -> Option<u64> {
         let done = tokio::time::timeout(limit, self.list_refresh.wait()).await;
-        matches!(done, Ok(Ok(())))
+        done.ok()?.ok()
+    }
+
+    /// The gateway has panicked about this server outside of its own tasks: it is taken down.
+    pub(in crate::backend) fn fail(&self, why: &str) {
+        *self.failure.lock() = Some(why.to_owned());
+        self.has_failed.notify_one();
+    }
+
+    /// Resolves when that has happened, with the panic's text.
+    pub(in crate::backend) async fn failed(&self) -> String {
+        loop {
+            let failure = self.failure.lock().take();
+            match failure {
+                Some(why) => return why,
+                None => self.has_failed.notified().await,
+            }
+        }
     }
 
     /// Ends the session, after the best-effort messages on their way.
@@ -237,11 +268,12 @@ impl Session {
     pub(in crate::backend) fn restore(self: &Arc<Self>, connection: &Arc<Connection>) {
         self.sync_level_in_background();
         if connection.era == Era::Legacy && connection.server.subscribes() {
-            for uri in self.resources.wanted() {
-                self.resources.set_subscribed(&uri);
-                let params = ResourceDemands::params(&uri);
-                connection.request_in_background("resources/subscribe", params);
+            let wanted = self.resources.wanted();
+            for uri in &wanted {
+                self.resources.set_subscribed(uri);
             }
+            let restoring = restore_subscriptions(Arc::clone(self), Arc::clone(connection), wanted);
+            self.background.spawn(restoring);
         }
     }
 
@@ -273,4 +305,27 @@ impl Session {
                 .spawn(async move { session.sync_level(&connection).await });
         }
     }
+}
+
+/// Subscribes to resources on a new connection, for as long as it is the current one.
+async fn restore_subscriptions(
+    session: Arc<Session>,
+    connection: Arc<Connection>,
+    wanted: BTreeSet<String>,
+) {
+    let restoring = wanted.into_iter().map(|uri| {
+        let (session, connection) = (&session, &connection);
+        async move {
+            let current = session.ready();
+            let is_current = current.is_some_and(|current| Arc::ptr_eq(&current, connection));
+            if is_current && session.resources.is_subscribed(&uri) {
+                let params = ResourceDemands::params(&uri);
+                connection
+                    .request_best_effort("resources/subscribe", &params)
+                    .await;
+            }
+        }
+    });
+    let mut restoring = stream::iter(restoring).buffer_unordered(MAX_RESTORING);
+    while restoring.next().await.is_some() {}
 }

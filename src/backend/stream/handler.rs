@@ -3,11 +3,18 @@
 //! [`ServerMessageHandler`] receives the server's notifications and requests, [`ResponseSink`] its
 //! responses, and a [`Responder`] sends our response to a request of the server.
 
+use std::future::Future;
+use std::time::Duration;
+
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use crate::backend::error::BackendError;
+use crate::backend::http::Endpoint;
 use crate::protocol::{Id, Notification, Outcome, RawJson, Request, RpcError, error};
+
+/// Time for a server to take our response to a request of its own.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Receives the server's notifications and requests.
 pub trait ServerMessageHandler: Send + Sync {
@@ -65,13 +72,19 @@ impl ResponseSink for NoResponse {
     }
 }
 
-/// Keeps only those errors of sending a response that mean the session is gone; logs the others.
-pub(in crate::backend) fn delivered(
-    backend: &str,
-    posted: Result<(), BackendError>,
+/// Sends a response to a request of the server when it is its turn among the exchanges beside calls.
+/// A response that can't be sent is dropped, which is logged.
+///
+/// # Errors
+/// Only those that mean that the session is gone.
+pub(in crate::backend) async fn deliver(
+    endpoint: &Endpoint,
+    post: impl Future<Output = Result<(), BackendError>>,
 ) -> Result<(), BackendError> {
-    match posted {
-        Err(error) => {
+    let backend = endpoint.backend();
+    match endpoint.side_requests().run(RESPONSE_TIMEOUT, post).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => {
             tracing::warn!(backend, %error, "an answer to the server was not taken");
             if error.ends_connection() {
                 Err(error)
@@ -79,7 +92,10 @@ pub(in crate::backend) fn delivered(
                 Ok(())
             }
         }
-        Ok(()) => Ok(()),
+        Err(why) => {
+            tracing::warn!(backend, %why, "an answer to the server is dropped");
+            Ok(())
+        }
     }
 }
 

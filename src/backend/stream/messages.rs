@@ -38,21 +38,21 @@ impl Iterator for Messages {
 ///
 /// # Errors
 /// Why the text is not JSON, or that it has more than [`MAX_ELEMENTS`] messages.
-pub(super) async fn messages(text: &Bytes, turn: &mut Turn) -> Result<Messages, String> {
+pub(super) async fn messages(text: &Bytes, turn: &mut Turn) -> Result<Messages, Unreadable> {
     if text.len() < LARGE {
         return split(text);
     }
     let text = text.clone();
     let parsing = move || split(&text).map(Iterator::collect::<Vec<Message>>);
     let parsed = turn.off_loop(parsing).await;
-    let parsed = parsed.unwrap_or_else(|| Err("it can't be parsed".to_owned()))?;
+    let parsed = parsed.unwrap_or_else(|| Err(Unreadable::NotJson("it can't be parsed".into())))?;
     Ok(Messages {
         parsed: parsed.into_iter(),
         ..Messages::default()
     })
 }
 
-fn split(text: &Bytes) -> Result<Messages, String> {
+fn split(text: &Bytes) -> Result<Messages, Unreadable> {
     let one = parse_fast(text).map(Ok);
     let texts = match one {
         Some(_) => Vec::new(),
@@ -66,7 +66,7 @@ fn split(text: &Bytes) -> Result<Messages, String> {
 }
 
 /// The text of each message.
-fn texts(text: &Bytes) -> Result<Vec<RawJson>, String> {
+fn texts(text: &Bytes) -> Result<Vec<RawJson>, Unreadable> {
     let texts = match RawJson::parse(text.clone()) {
         Ok(message) if message.as_bytes().starts_with(b"[") => elements(&message),
         Ok(message) => Some(vec![message]),
@@ -79,9 +79,18 @@ fn texts(text: &Bytes) -> Result<Vec<RawJson>, String> {
                 .map(|line| RawJson::parse(text.slice_ref(line)).ok())
                 .collect();
             let lines = lines.filter(|lines| lines.len() > 1);
-            let lines = lines.ok_or_else(|| format!("not JSON ({error})"))?;
+            let lines = lines.ok_or_else(|| Unreadable::NotJson(error.to_string()))?;
             Some(lines).filter(|lines| lines.len() <= MAX_ELEMENTS)
         }
     };
-    texts.ok_or_else(|| format!("more than {MAX_ELEMENTS} messages in one"))
+    texts.ok_or(Unreadable::TooMany)
+}
+
+/// Why a text has no messages that can be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unreadable {
+    #[error("not JSON ({0})")]
+    NotJson(String),
+    #[error("more than {MAX_ELEMENTS} messages in one")]
+    TooMany,
 }

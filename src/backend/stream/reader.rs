@@ -23,8 +23,9 @@ use crate::backend::error::BackendError;
 use crate::backend::http::{EACH, Endpoint, Media, Response, Turn};
 use crate::budget::Charge;
 use crate::call_report::CallTrace;
-use crate::protocol::{Era, Inbound, Notification, Outcome, Request};
-pub(in crate::backend) use refusal::error_in;
+use crate::protocol::message::Malformed;
+use crate::protocol::{self, Era, Id, Inbound, Notification, Outcome, Request};
+pub(in crate::backend) use refusal::RefusalBody;
 
 /// Most bytes of a notification's params.
 const MAX_NOTIFICATION: usize = 256 * 1024;
@@ -84,7 +85,7 @@ impl<'a> ResponseReader<'a> {
                     )
                 };
                 let body = Endpoint::beginning(&mut response).await;
-                let snippet = self.endpoint.snippet(&body);
+                let snippet = self.endpoint.snippet(&body.bytes);
                 return Err(BackendError::BadReply(format!(
                     "{kind} instead of JSON or an event stream: {snippet}"
                 )));
@@ -115,10 +116,8 @@ impl<'a> ResponseReader<'a> {
         mut response: Response,
         mut decoder: Decoder,
     ) -> Result<Outcome, BackendError> {
-        let (mut server_requests, mut cursor) = (
-            ServerRequests::new(self.endpoint.backend()),
-            Cursor::default(),
-        );
+        let (mut server_requests, mut cursor) =
+            (ServerRequests::new(self.endpoint.backend()), Cursor::new());
         loop {
             let end = self
                 .one_response(
@@ -141,6 +140,7 @@ impl<'a> ResponseReader<'a> {
                 }
                 None => return Err(broken),
             };
+            cursor.reopened();
             decoder = self.decoder();
         }
     }
@@ -254,7 +254,7 @@ impl<'a> ResponseReader<'a> {
                     let data = self.endpoint.snippet(&event.data);
                     tracing::warn!(
                         backend = self.endpoint.backend(),
-                        why,
+                        %why,
                         data,
                         "an event is skipped"
                     );
@@ -296,7 +296,7 @@ impl<'a> ResponseReader<'a> {
     }
 
     fn classify(&self, message: Message) -> ReaderItem {
-        let (id, answer) = match message {
+        let MessageResponse { id, answer } = match message {
             Ok(Inbound::Notification(notification)) => {
                 return ReaderItem::Notification(notification);
             }
@@ -309,15 +309,14 @@ impl<'a> ResponseReader<'a> {
                 return ReaderItem::Nothing;
             }
             Ok(Inbound::Request(request)) => return ReaderItem::Request(request),
-            Ok(Inbound::Response(response)) => (response.id, check_result_object(response.outcome)),
+            Ok(Inbound::Response(response)) => response.into(),
             Err(malformed) => {
                 tracing::warn!(
                     backend = self.endpoint.backend(),
                     error = malformed.error.message,
                     "a message is dropped: it is not JSON-RPC"
                 );
-                let answer = Err(BackendError::BadReply(malformed.error.message));
-                (malformed.id, answer)
+                malformed.into()
             }
         };
         match id.and_then(|id| self.sink.response(&id, answer)) {
@@ -329,6 +328,30 @@ impl<'a> ResponseReader<'a> {
                 );
                 ReaderItem::Nothing
             }
+        }
+    }
+}
+
+/// A message as a response, valid or not.
+struct MessageResponse {
+    id: Option<Id>,
+    answer: Result<Outcome, BackendError>,
+}
+
+impl From<protocol::Response> for MessageResponse {
+    fn from(response: protocol::Response) -> Self {
+        Self {
+            id: response.id,
+            answer: check_result_object(response.outcome),
+        }
+    }
+}
+
+impl From<Malformed> for MessageResponse {
+    fn from(malformed: Malformed) -> Self {
+        Self {
+            id: malformed.id,
+            answer: Err(BackendError::BadReply(malformed.error.message)),
         }
     }
 }

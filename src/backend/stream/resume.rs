@@ -11,21 +11,21 @@ use futures_util::future::BoxFuture;
 use reqwest::StatusCode;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
+use tokio::time::Instant;
+
 use super::sse::Decoder;
-use crate::backend::backoff::backoff;
+use crate::backend::backoff::{STEADY, Series, backoff, jitter};
 use crate::backend::error::BackendError;
 use crate::backend::http::{Endpoint, Response, is_event_stream};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The wait where the server sends no `retry`.
 const DEFAULT_RETRY: Duration = Duration::from_secs(1);
-/// The shortest wait, whatever `retry` says.
-const LEAST_RETRY: Duration = Duration::from_millis(10);
 /// Consecutive attempts that deliver nothing new.
 const MAX_EMPTY_ATTEMPTS: u32 = 5;
 
 /// The position in a stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Cursor {
     /// The id of the last complete event, if events have ids.
     pub last_event_id: Option<String>,
@@ -33,9 +33,35 @@ pub struct Cursor {
     pub retry: Option<Duration>,
     /// Consecutive reconnects that delivered no event.
     pub empty_attempts: u32,
+    /// Consecutive responses that ended soon, with or without events.
+    short_lived: u32,
+    /// When the current response began.
+    opened: Instant,
 }
 
 impl Cursor {
+    /// At the beginning of a stream whose first response has begun.
+    pub(in crate::backend) fn new() -> Self {
+        Self {
+            last_event_id: None,
+            retry: None,
+            empty_attempts: 0,
+            short_lived: 0,
+            opened: Instant::now(),
+        }
+    }
+
+    /// The next response of the stream has begun.
+    pub(super) fn reopened(&mut self) {
+        self.opened = Instant::now();
+    }
+
+    /// The least wait before the next response, whatever `retry` says: it grows while responses end
+    /// soon.
+    pub(in crate::backend) fn least_wait(&self) -> Duration {
+        Series::STREAM.delay(self.short_lived.saturating_sub(1), &mut jitter())
+    }
+
     /// A message was delivered.
     pub(super) fn delivered(&mut self) {
         self.empty_attempts = 0;
@@ -44,6 +70,10 @@ impl Cursor {
     /// A response of this stream has ended.
     pub(super) fn ended(&mut self, decoder: &Decoder) {
         self.empty_attempts += 1;
+        self.short_lived = match self.opened.elapsed() < STEADY {
+            true => self.short_lived.saturating_add(1),
+            false => 0,
+        };
         self.retry = decoder.retry().or(self.retry);
         if let Some(id) = decoder.last_event_id()
             && self.last_event_id.as_deref() != Some(id)
@@ -105,10 +135,11 @@ impl Resume for ResumeResponse<'_> {
 
 /// The server's `retry`, or longer after attempts that delivered nothing.
 fn wait(cursor: &Cursor, attempt: u32) -> Duration {
-    let asked = cursor.retry.unwrap_or(DEFAULT_RETRY).max(LEAST_RETRY);
+    let asked = cursor.retry.unwrap_or(DEFAULT_RETRY);
+    let asked = asked.max(cursor.least_wait());
     match attempt {
         0 | 1 => asked,
-        more => asked.max(backoff(more - 2, &mut rand::rng())),
+        more => asked.max(backoff(more - 2, &mut jitter())),
     }
 }
 

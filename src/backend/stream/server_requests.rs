@@ -11,10 +11,13 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::handler::{Responder, ServerMessageHandler};
 use crate::backend::error::BackendError;
-use crate::protocol::{Id, Notification, Request};
+use crate::protocol::error::INTERNAL_ERROR;
+use crate::protocol::{Id, Notification, Request, RpcError};
 
-/// Requests that one stream may have open. More are dropped without an answer.
+/// Requests that one stream may have open. Further ones are answered with an error.
 const MAX_OPEN: usize = 256;
+/// Such errors on their way. Further requests are dropped.
+const MAX_REFUSED: usize = 64;
 
 /// The open requests of one stream.
 pub(super) struct ServerRequests<'a> {
@@ -40,14 +43,10 @@ impl<'a> ServerRequests<'a> {
         responder: &'a Responder<'a>,
         request: Request,
     ) {
-        if self.open.len() >= MAX_OPEN {
-            tracing::warn!(
-                backend = self.backend,
-                "a request of the server is dropped: it has {MAX_OPEN} open ones"
-            );
-            return;
-        }
         let id = request.id.clone();
+        if self.answers.len() >= MAX_OPEN {
+            return self.refuse(responder, id);
+        }
         let (handle, registration) = AbortHandle::new_pair();
         self.open.push((id.clone(), handle));
         let answer = async move {
@@ -59,6 +58,22 @@ impl<'a> ServerRequests<'a> {
             (id, sent)
         };
         self.answers.push(Box::pin(answer));
+    }
+
+    /// Answers a request with an error, if there are not too many of these either.
+    fn refuse(&mut self, responder: &'a Responder<'a>, id: Id) {
+        let is_dropped = self.answers.len() >= MAX_OPEN + MAX_REFUSED;
+        tracing::warn!(
+            backend = self.backend,
+            is_dropped,
+            "a request of the server is refused: it has {MAX_OPEN} open ones"
+        );
+        if !is_dropped {
+            let why = format!("{MAX_OPEN} requests on this stream are open already");
+            let refusal = RpcError::new(INTERNAL_ERROR, why).into();
+            let answer = async move { (id.clone(), responder(id, refusal).await) };
+            self.answers.push(Box::pin(answer));
+        }
     }
 
     /// The server cancels a request of its own (MCP 2025-11-25, basic/utilities/cancellation).
@@ -107,4 +122,70 @@ pub(super) fn cancelled_request(notification: &Notification) -> Option<Id> {
         return None;
     }
     Id::from_raw(notification.params.as_ref()?.get("requestId")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::protocol::{Outcome, RawJson};
+    use crate::sync::Mutex;
+
+    /// Never answers but `ping`.
+    struct Silent;
+
+    impl ServerMessageHandler for Silent {
+        fn notification(&self, _: Notification) {}
+
+        fn request(&self, request: Request) -> BoxFuture<'_, Outcome> {
+            match request.method.as_str() {
+                "ping" => {
+                    let pong = Outcome::Result(RawJson::trusted("{}"));
+                    futures_util::future::ready(pong).boxed()
+                }
+                _ => pending().boxed(),
+            }
+        }
+    }
+
+    fn request(number: u64, method: &str) -> Request {
+        Request {
+            id: Id::number(number),
+            method: method.into(),
+            params: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn fault_94_requests_beyond_the_limit_get_an_error_and_far_beyond_are_dropped() {
+        let sent = Mutex::new(Vec::new());
+        let responder = |id: Id, outcome| {
+            sent.lock().push((id, outcome));
+            futures_util::future::ready(Ok(())).boxed()
+        };
+        let mut requests = ServerRequests::new("fake");
+        for number in 0..1_000 {
+            // All under one id: that must not make more of them fit.
+            let id = if number < 500 { number } else { 7 };
+            requests.add(&Silent, &responder, request(id, "roots/list"));
+        }
+        while let Some(settled) = requests.settled().now_or_never() {
+            settled.unwrap();
+        }
+        let refused: Vec<_> = std::mem::take(&mut *sent.lock());
+        assert_eq!(refused.len(), MAX_REFUSED);
+        for (number, (id, outcome)) in (MAX_OPEN as u64..).zip(refused) {
+            assert_eq!(id, Id::number(number));
+            assert!(matches!(outcome, Outcome::Error(_)), "{outcome:?}");
+        }
+        // When the server cancels some, there is room again.
+        requests.cancel(&Id::number(0));
+        requests.settled().await.unwrap();
+        requests.add(&Silent, &responder, request(2_000, "ping"));
+        requests.settled().await.unwrap();
+        assert!(matches!(&sent.lock()[..], [(id, Outcome::Result(_))] if *id == Id::number(2_000)));
+    }
 }

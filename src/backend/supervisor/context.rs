@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::event::BackendEvent;
 use crate::backend::deadline::SharedPause;
-use crate::backend::http::Credentials;
+use crate::backend::http::{Credentials, SideRequests, Turns};
 use crate::budget::Budget;
 use crate::call_report::BackendId;
 use crate::transport::http::Pool;
@@ -17,6 +17,8 @@ pub(in crate::backend) struct BackendContext {
     pub(in crate::backend) id: BackendId,
     pub(in crate::backend) pool: Pool,
     pub(in crate::backend) credentials: Arc<Credentials>,
+    pub(in crate::backend) side_requests: Arc<SideRequests>,
+    pub(in crate::backend) turns: Turns,
     pub(in crate::backend) max_message_bytes: usize,
     pub(in crate::backend) budget: Budget,
     pub(in crate::backend) shared_pause: SharedPause,

@@ -15,10 +15,15 @@ pub enum BackendEvent {
     Listed {
         /// Which backend.
         backend: BackendId,
+        /// Which listing of its primary session, counted from 1.
+        number: u64,
         /// All kinds; those that failed are as at last contact.
         listing: Arc<Listing>,
         /// The lists that failed, and why.
         stale: Vec<(Kind, BackendError)>,
+        /// To be dropped when the listing is in use, or never will be: the lists are not fetched again
+        /// before.
+        taken: oneshot::Sender<()>,
     },
     /// It sends a notification that belongs to no call: `notifications/message`,
     /// `notifications/resources/updated` and the like.

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
 
 use super::connection_handler::ConnectionHandler;
-use crate::backend::backoff::Reconnect;
+use crate::backend::backoff::{Backoff, Series, jitter};
 use crate::backend::error::BackendError;
 use crate::backend::http::Response;
 use crate::backend::session::Connection;
@@ -36,7 +36,7 @@ pub(super) async fn run(
     let first = connection.open_get_stream(None).await;
     opened.notify_one();
     let stream = match first {
-        Err(error) if may_pass(&error) => reopening.reopen(&Cursor::default()).await,
+        Err(error) if may_pass(&error) => reopening.reopen(&Cursor::new()).await,
         first => first,
     };
     let end = match stream {
@@ -77,9 +77,10 @@ impl Reopening<'_> {
 
     /// After a failure: tries until there is a stream, or the server says that it has none.
     async fn reopen(&self, cursor: &Cursor) -> Result<Response, BackendError> {
-        let mut reconnect = Reconnect::after(cursor.empty_attempts.saturating_sub(1));
+        let empty = cursor.empty_attempts.saturating_sub(1);
+        let mut reconnect = Backoff::after(Series::RECONNECT, empty);
         loop {
-            let delay = reconnect.next_delay(&mut rand::rng());
+            let delay = reconnect.next_delay(&mut jitter());
             tokio::time::sleep(delay).await;
             match self
                 .connection
@@ -112,15 +113,15 @@ impl Resume for Reopening<'_> {
     }
 }
 
-/// The server's `retry`, or longer where streams end without an event.
+/// The server's `retry`, or longer where streams end soon or without an event.
 fn wait(cursor: &Cursor) -> Duration {
-    let backoff =
-        Reconnect::after(cursor.empty_attempts.saturating_sub(1)).next_delay(&mut rand::rng());
-    match cursor.retry.map(|asked| asked.min(LONGEST_RETRY)) {
+    let backoff = Series::RECONNECT.delay(cursor.empty_attempts.saturating_sub(1), &mut jitter());
+    let wait = match cursor.retry.map(|asked| asked.min(LONGEST_RETRY)) {
         Some(asked) if cursor.empty_attempts <= 1 => asked,
         Some(asked) => asked.max(backoff),
         None => backoff,
-    }
+    };
+    wait.max(cursor.least_wait())
 }
 
 /// Whether the server may have a stream later, as far as this error says.

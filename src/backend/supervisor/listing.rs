@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use crate::backend::backoff::jitter;
 use crate::backend::error::BackendError;
 use crate::backend::retry::{Attempts, Replay, RetryBudget, RetryDecision};
 use crate::backend::session::{Attempt, Connection, fresh_id};
@@ -21,6 +22,8 @@ const MAX_PAGES: usize = 1_000;
 const MAX_ITEMS: usize = 10_000;
 /// Bytes of one list, all pages together.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
+/// A page of at most this many bytes is read at once.
+const SMALL_PAGE: usize = 32 * 1024;
 /// Time for one page, retries included.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -40,6 +43,9 @@ pub(super) async fn fetch(
     );
     let param_headers = connection.era == Era::Modern;
     let (mut listing, mut failed) = (Listing::new(param_headers), Vec::new());
+    listing
+        .instructions
+        .clone_from(&connection.server.instructions);
     for (kind, list) in lists.await {
         let (items, freshness) = list.unwrap_or_else(|error| {
             failed.push((kind, error));
@@ -57,13 +63,11 @@ async fn pages(
     retries: u32,
     kind: Kind,
 ) -> Result<(Vec<RawJson>, Freshness), BackendError> {
-    let mut items = Items::default();
-    let mut freshness: Option<Freshness> = None;
-    let mut pages = Pages::new(MAX_PAGES);
+    let mut list = List::new(kind, connection.era);
     loop {
         let page = tokio::time::timeout(
             PAGE_TIMEOUT,
-            page_with_retries(connection, client, retries, kind, pages.cursor()),
+            page_with_retries(connection, client, retries, kind, list.pages.cursor()),
         )
         .await
         .map_err(|_| BackendError::Deadline {
@@ -71,40 +75,96 @@ async fn pages(
             limit: PAGE_TIMEOUT,
         })??;
         let Some(page) = page else { break };
-        let Some(listed) = page
-            .get(kind.member())
-            .and_then(|list| first_elements(&list))
-        else {
-            let why = format!("{} has no array {:?}", kind.list_method(), kind.member());
+        let end;
+        (list, end) = read_page(list, page).await?;
+        match end {
+            None => {}
+            Some(ListEnd::Complete) => break,
+            Some(ListEnd::LeftOut(why)) => {
+                tracing::warn!(
+                    backend = connection.backend(),
+                    list = kind.list_method(),
+                    "{why}"
+                );
+                break;
+            }
+        }
+    }
+    Ok((list.items.items, list.freshness.unwrap_or_default()))
+}
+
+/// Reads a page into the list: a large one on another thread, since a server decides how long that
+/// takes.
+async fn read_page(list: List, page: RawJson) -> Result<(List, Option<ListEnd>), BackendError> {
+    if page.as_bytes().len() <= SMALL_PAGE {
+        return list.read(&page);
+    }
+    let reading = tokio::task::spawn_blocking(move || list.read(&page));
+    reading.await.unwrap_or_else(|_| {
+        let why = "the page can't be read: please report it";
+        Err(BackendError::BadReply(why.to_owned()))
+    })
+}
+
+/// A list, as far as it has been read.
+struct List {
+    kind: Kind,
+    era: Era,
+    items: Items,
+    freshness: Option<Freshness>,
+    pages: Pages,
+}
+
+/// Why no further page is read.
+#[derive(Debug)]
+enum ListEnd {
+    Complete,
+    /// The rest is left out, for this reason.
+    LeftOut(String),
+}
+
+impl List {
+    fn new(kind: Kind, era: Era) -> Self {
+        Self {
+            kind,
+            era,
+            items: Items::default(),
+            freshness: None,
+            pages: Pages::new(MAX_PAGES),
+        }
+    }
+
+    /// Adds a page; `None` if another one follows.
+    fn read(mut self, page: &RawJson) -> Result<(Self, Option<ListEnd>), BackendError> {
+        let listed = page.get(self.kind.member());
+        let Some(listed) = listed.and_then(|list| first_elements(&list)) else {
+            let (list, member) = (self.kind.list_method(), self.kind.member());
+            let why = format!("{list} has no array {member:?}");
             return Err(BackendError::BadReply(why));
         };
-        let of_page = match connection.era {
-            Era::Modern => Freshness::of(&page),
+        let of_page = match self.era {
+            Era::Modern => Freshness::of(page),
             Era::Legacy => Freshness::default(),
         };
-        freshness = Some(freshness.map_or(of_page, |so_far| so_far.and(of_page)));
-        if !items.take(&listed) {
-            tracing::warn!(
-                backend = connection.backend(),
-                list = kind.list_method(),
+        let freshness = self.freshness.map_or(of_page, |before| before.and(of_page));
+        self.freshness = Some(freshness);
+        if !self.items.take(&listed) {
+            let why = format!(
                 "the server lists {MAX_ITEMS} items or {MAX_BYTES} bytes, or more: the rest is left out"
             );
-            break;
+            return Ok((self, Some(ListEnd::LeftOut(why))));
         }
-        let why = match pages.advance(&page) {
-            NextPage::More => continue,
-            NextPage::End => break,
-            NextPage::Repeated => "the server repeats a cursor: its list ends here",
-            NextPage::TooMany => "the server's list has too many pages: the rest is left out",
+        let left_out = |why: &str| Some(ListEnd::LeftOut(why.to_owned()));
+        let end = match self.pages.advance(page) {
+            NextPage::More => None,
+            NextPage::End => Some(ListEnd::Complete),
+            NextPage::Repeated => left_out("the server repeats a cursor: its list ends here"),
+            NextPage::TooMany => {
+                left_out("the server's list has too many pages: the rest is left out")
+            }
         };
-        tracing::warn!(
-            backend = connection.backend(),
-            list = kind.list_method(),
-            "{why}"
-        );
-        break;
+        Ok((self, end))
     }
-    Ok((items.items, freshness.unwrap_or_default()))
 }
 
 /// The items of a list.
@@ -115,20 +175,21 @@ struct Items {
 }
 
 impl Items {
-    /// Adds one page, within the bounds; returns whether there is room for more. Items are copied,
-    /// so that they don't keep their page alive.
+    /// Adds one page, within the bounds; returns whether there is room for more. Items are copied, so
+    /// that they don't keep their page alive; those of a page share one allocation.
     fn take(&mut self, page: &[RawJson]) -> bool {
-        for item in page {
+        let mut fitting = 0;
+        let room = MAX_ITEMS - self.items.len();
+        for item in page.iter().take(room) {
             self.bytes += item.as_bytes().len();
             if self.bytes > MAX_BYTES {
-                return false;
+                break;
             }
-            self.items.push(item.detached());
-            if self.items.len() >= MAX_ITEMS {
-                return false;
-            }
+            fitting += 1;
         }
-        true
+        self.items
+            .extend(RawJson::detached_together(&page[..fitting]));
+        self.bytes <= MAX_BYTES && self.items.len() < MAX_ITEMS
     }
 }
 
@@ -147,7 +208,7 @@ async fn page_with_retries(
             Ok(page) => return Ok(page),
             Err(error) => error,
         };
-        let decision = attempts.after(error.retry_class(), PAGE_TIMEOUT, &mut rand::rng());
+        let decision = attempts.after(error.retry_class(true), PAGE_TIMEOUT, &mut jitter());
         match decision {
             // The supervisor makes a new connection.
             _ if error.ends_connection() => return Err(error),

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::connection_handler::ConnectionHandler;
 use super::get_stream::may_pass;
-use crate::backend::backoff::Reconnect;
+use crate::backend::backoff::{Backoff, Series, jitter};
 use crate::backend::error::BackendError;
 use crate::backend::session::{ACKNOWLEDGE_TIMEOUT, Acknowledged, Attempt, Connection, fresh_id};
 use crate::backend::stream::ServerMessageHandler;
@@ -27,8 +27,6 @@ use crate::sync::Mutex;
 const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
 /// Changes of the filter within this time make one new subscription.
 const DEBOUNCE: Duration = Duration::from_millis(20);
-/// A stream that lasted this long counts as no failure.
-const MIN_STREAM_LIFE: Duration = Duration::from_secs(30);
 
 /// Keeps the stream open for as long as the connection lasts, or until the server refuses it.
 pub(super) async fn run(
@@ -43,7 +41,7 @@ pub(super) async fn run(
     };
     let subscriptions = &handler.session.resources;
     subscriptions.set_acknowledged(Acknowledged::default());
-    let mut reconnect = Reconnect::default();
+    let mut reconnect = Backoff::new(Series::RECONNECT);
     loop {
         let opened = Instant::now();
         if stream.read_until_end().await == Ended::Refused {
@@ -57,10 +55,8 @@ pub(super) async fn run(
             });
             return;
         }
-        if opened.elapsed() > MIN_STREAM_LIFE {
-            reconnect.reset();
-        }
-        let delay = reconnect.next_delay(&mut rand::rng());
+        reconnect.lasted(opened.elapsed());
+        let delay = reconnect.next_delay(&mut jitter());
         tokio::time::sleep(delay).await;
         // Changes that came meanwhile were not announced to us.
         handler.session.lists_changed.notify_one();

@@ -1,26 +1,29 @@
 //! Keeps one session connected.
 //!
-//! Owns the life of its connection: the first one, the lists, the one re-initialize when a session
-//! is lost, and the waits between attempts while the server is down. One task a session, so that
-//! all calls share the one attempt to connect. It must not know calls.
+//! Owns the life of its connection: the first one, the lists, and the one re-initialize when a session
+//! is lost. One task a session, so that all calls share the one attempt to connect. It must not know
+//! calls.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
 use super::connection_handler::ConnectionHandler;
 use super::context::BackendContext;
 use super::event::BackendEvent;
+use super::pause::Pauses;
 use super::{get_stream, listing, subscription_stream};
-use crate::backend::backoff::Reconnect;
+use crate::backend::backoff::{Backoff, Series, jitter};
 use crate::backend::error::{BackendError, ConnectKind};
 use crate::backend::http::Endpoint;
 use crate::backend::session::{self, Connection, PROBE_TIMEOUT, Probed, Session, State};
 use crate::config::Protocol;
+use crate::observe::logs::panic_text;
 use crate::protocol::{ClientProfile, Era, Listing, MODERN_VERSION};
 
 /// Time for one handshake.
@@ -28,10 +31,9 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time for a server to say whether it has a GET stream, before the first call goes out: requests
 /// that it sends there earlier are lost.
 const GET_STREAM_TIMEOUT: Duration = Duration::from_millis(500);
-/// A connection that the server ends sooner counts as a failure, with a wait after it.
-const MIN_CONNECTION_LIFE: Duration = Duration::from_secs(1);
-/// Changes within this time are fetched once.
-const DEBOUNCE: Duration = Duration::from_millis(100);
+
+/// The wait after a panic if waiting panics too.
+const AFTER_TWO_PANICS: Duration = Duration::from_secs(60);
 
 /// What a session is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,11 +59,16 @@ pub(super) async fn supervise(
         handler: ConnectionHandler { session, context },
         client,
         listing: Arc::default(),
-        reconnect: Reconnect::default(),
+        listings: 0,
+        pauses: Pauses::new(role == Role::Primary),
+        failed_lists: Backoff::new(Series::RECONNECT),
+        changes: Backoff::new(Series::LISTS),
     };
     tokio::select! {
+        // What the end interrupts is not reported.
+        biased;
         () = shutting_down.cancelled() => {}
-        () = supervisor.run() => {}
+        () = supervisor.run_despite_panics() => {}
     }
 }
 
@@ -74,26 +81,43 @@ struct Supervisor {
     era: Option<Era>,
     /// As of last contact.
     listing: Arc<Listing>,
-    reconnect: Reconnect,
+    /// How many there were.
+    listings: u64,
+    pauses: Pauses,
+    /// Between fetches of lists of which some failed.
+    failed_lists: Backoff,
+    /// Between fetches of lists that change.
+    changes: Backoff,
 }
 
 impl Supervisor {
+    /// A panic takes the backend down like any other failure, and it is tried again.
+    async fn run_despite_panics(&mut self) {
+        while let Err(panic) = AssertUnwindSafe(self.run()).catch_unwind().await {
+            let why = panic_text(&*panic);
+            let pause = self.pauses.after_panic(&self.handler, why);
+            if AssertUnwindSafe(pause).catch_unwind().await.is_err() {
+                tokio::time::sleep(AFTER_TWO_PANICS).await;
+            }
+        }
+    }
+
     async fn run(&mut self) {
         while !self.handler.context.events.is_closed() {
             match self.connect().await {
                 Ok(connection) => match self.client().await {
-                    Some(client) => {
-                        let begun = Instant::now();
-                        self.serve(&connection, &client).await;
-                        if connection.has_ended() && begun.elapsed() < MIN_CONNECTION_LIFE {
-                            let why = "the server closes its stream at once";
-                            self.wait(BackendError::connection_lost(why)).await;
-                        }
-                    }
+                    Some(client) => match self.serve(&connection, &client).await {
+                        Some(why) => self.pauses.after_panic(&self.handler, &why).await,
+                        None => self.pauses.after_loss(&self.handler).await,
+                    },
                     // The gateway is gone.
                     None => return,
                 },
-                Err(error) => self.wait(error).await,
+                Err(BackendError::Connect {
+                    kind: ConnectKind::ShuttingDown,
+                    ..
+                }) => return,
+                Err(error) => self.pauses.after_failure(&self.handler, error).await,
             }
         }
     }
@@ -110,7 +134,8 @@ impl Supervisor {
             context.max_message_bytes,
             context.budget,
         );
-        let endpoint = Arc::new(self.limited("give its secrets", resolving).await?);
+        let endpoint = self.limited("give its secrets", resolving).await?;
+        let endpoint = Arc::new(endpoint.sharing(context.side_requests, context.turns));
         let known = match config.protocol {
             Protocol::Legacy => Some(Era::Legacy),
             Protocol::Auto => self.era,
@@ -198,10 +223,15 @@ impl Supervisor {
     }
 
     /// While connected: keeps the lists and reads what the server sends, until the connection ends.
-    async fn serve(&mut self, connection: &Arc<Connection>, client: &ClientProfile) {
+    /// Returns the text of a panic elsewhere in the gateway, if that ends it.
+    async fn serve(
+        &mut self,
+        connection: &Arc<Connection>,
+        client: &ClientProfile,
+    ) -> Option<String> {
         let handler = self.handler.clone();
         let session = &handler.session;
-        self.reconnect.reset();
+        self.pauses.connected();
         tracing::info!(
             backend = session.name(),
             server = connection.server.name,
@@ -235,9 +265,11 @@ impl Supervisor {
             () = up => {}
             () = handler.context.events.closed() => {}
             () = connection.ended() => session.disconnected(connection),
+            why = session.failed() => return Some(why),
             () = server_stream => {}
             () = self.refresh_lists_on_change(connection, client) => {}
         }
+        None
     }
 
     /// Fetches the lists, and again when they change.
@@ -252,28 +284,44 @@ impl Supervisor {
         }
         loop {
             let waiting = session.list_refresh.take();
-            let retry_in = self.refresh(connection, client).await;
-            for fetched in waiting {
-                let _ = fetched.send(());
-            }
+            let (retry_in, taken) = self.refresh(connection, client).await;
+            waiting.done(self.listings);
+            // The lists are not fetched again before those are in use: no more than these two are kept.
+            let _ = taken.await;
+            let fetched = Instant::now();
             tokio::select! {
-                () = sleep_if(retry_in) => {}
-                () = session.list_refresh.needed() => {}
+                () = sleep_if(retry_in) => continue,
+                // A call waits for it: the first is fetched at once.
+                () = session.list_refresh.needed() => {
+                    self.changes.lasted(fetched.elapsed());
+                    match self.changes.waits() {
+                        0 => self.changes.count(),
+                        _ => self.wait_for_more_changes().await,
+                    }
+                }
                 () = session.lists_changed.notified() => {
-                    tokio::time::sleep(DEBOUNCE).await;
-                    // The fetch that follows covers changes that came meanwhile.
-                    let _ = session.lists_changed.notified().now_or_never();
+                    self.changes.lasted(fetched.elapsed());
+                    self.wait_for_more_changes().await;
                 }
             }
+            // The fetch that follows covers changes that came meanwhile.
+            let _ = session.lists_changed.notified().now_or_never();
         }
     }
 
-    /// Fetches all lists; returns when to try again if some failed.
+    /// Changes that come together are fetched once; while they go on, less and less often.
+    async fn wait_for_more_changes(&mut self) {
+        let delay = self.changes.next_delay(&mut jitter());
+        tokio::time::sleep(delay).await;
+    }
+
+    /// Fetches all lists; returns when to try again if some failed, and what resolves when the listing
+    /// is in use.
     async fn refresh(
         &mut self,
         connection: &Arc<Connection>,
         client: &ClientProfile,
-    ) -> Option<Duration> {
+    ) -> (Option<Duration>, oneshot::Receiver<()>) {
         let retries = self.handler.session.config.retries;
         let (listing, stale) = listing::fetch(connection, client, retries, &self.listing).await;
         // A client may call as soon as it sees the list.
@@ -285,43 +333,20 @@ impl Supervisor {
             );
         }
         self.listing = Arc::new(listing);
-        let again = (!stale.is_empty()).then(|| self.reconnect.next_delay(&mut rand::rng()));
+        let again = (!stale.is_empty()).then(|| self.failed_lists.next_delay(&mut jitter()));
         if again.is_none() {
-            self.reconnect.reset();
+            self.failed_lists.reset();
         }
-        let listing = Arc::clone(&self.listing);
+        self.listings += 1;
+        let (taken, in_use) = oneshot::channel();
         let _ = self.handler.context.events.send(BackendEvent::Listed {
             backend: self.handler.context.id,
-            listing,
+            number: self.listings,
+            listing: Arc::clone(&self.listing),
             stale,
+            taken,
         });
-        again
-    }
-
-    /// While down: reports it, and waits until it is time to try again or a call needs it.
-    async fn wait(&mut self, error: BackendError) {
-        let delay = self.reconnect.next_delay(&mut rand::rng());
-        let ConnectionHandler { session, context } = &self.handler;
-        let why = error.explain(&session.config.shown_url);
-        tracing::warn!(
-            backend = session.name(),
-            error = why,
-            retry_in_ms = delay.as_millis() as u64,
-            "backend is down"
-        );
-        let failures = session.failures() + 1;
-        session.set_state(State::Down { error, failures });
-        if self.role == Role::Primary {
-            let _ = context.events.send(BackendEvent::Down {
-                backend: context.id,
-            });
-        }
-        tokio::select! {
-            () = tokio::time::sleep(delay) => {}
-            () = session.connect_now.notified() => {}
-            () = context.events.closed() => {}
-        }
-        session.set_state(State::Connecting { failures });
+        (again, in_use)
     }
 }
 

@@ -1,18 +1,26 @@
 //! Compares tool definitions.
 //!
 //! Owns which parts of a definition are pinned, and when two are equal. Order of members, white
-//! space, `_meta` and icons don't count: no model reads them. A duplicate member counts, since
-//! readers differ on which one they use. It must not know what was accepted.
+//! space, the spelling of strings, `_meta` and icons don't count: no model reads them. Every digit of
+//! a number counts, and a duplicate member does, since readers differ on which one they use. It must
+//! not know what was accepted.
+
+mod canonical;
+pub(super) mod version_1;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde::ser::{Serialize, SerializeMap, Serializer};
 use sha2::{Digest, Sha256};
 
 use crate::hex::hex;
 use crate::protocol::RawJson;
+use crate::protocol::raw::quoted;
+pub(super) use canonical::canonical;
+use canonical::indented;
+
+/// The one member of instructions, as they are pinned.
+pub(super) const INSTRUCTIONS: &str = "instructions";
 
 /// The members that are pinned.
 pub(super) const PARTS: [&str; 6] = [
@@ -45,6 +53,11 @@ pub(super) fn pinned_parts(definition: &RawJson) -> RawJson {
     RawJson::trusted(text)
 }
 
+/// The instructions of a backend, as they are pinned.
+pub(super) fn instructions(text: &str) -> RawJson {
+    RawJson::trusted("{}").with_members(&[(INSTRUCTIONS, quoted(text))], &[])
+}
+
 /// The parts in which two of them differ.
 pub(super) fn differing(one: &RawJson, other: &RawJson) -> Vec<&'static str> {
     let values = |definition: &RawJson, part: &str| {
@@ -54,8 +67,8 @@ pub(super) fn differing(one: &RawJson, other: &RawJson) -> Vec<&'static str> {
             .map(|(_, value)| canonical(&definition.part(value)))
             .collect::<Vec<_>>()
     };
-    PARTS
-        .into_iter()
+    let parts = PARTS.into_iter().chain([INSTRUCTIONS]);
+    parts
         .filter(|part| values(one, part) != values(other, part))
         .collect()
 }
@@ -67,108 +80,5 @@ pub(super) fn sha256(definition: &RawJson) -> Arc<str> {
 
 /// A part as text for a person: a string unescaped, anything else as indented JSON.
 pub(super) fn readable(value: &RawJson) -> String {
-    value.text().unwrap_or_else(|| {
-        let read = value.read::<Sorted>().ok();
-        let pretty = read.and_then(|sorted| serde_json::to_string_pretty(&sorted).ok());
-        pretty.unwrap_or_else(|| value.as_str().to_owned())
-    })
-}
-
-/// A text that is equal for equal values. A value that can't be parsed, such as a number out of the
-/// range of a double, is compared by its text.
-fn canonical(value: &RawJson) -> String {
-    let read = value.read::<Sorted>().ok();
-    let text = read.and_then(|sorted| serde_json::to_string(&sorted).ok());
-    text.unwrap_or_else(|| value.as_str().to_owned())
-}
-
-/// A JSON value with sorted members, duplicates included.
-enum Sorted {
-    Null,
-    Bool(bool),
-    Unsigned(u64),
-    Signed(i64),
-    Float(f64),
-    Text(String),
-    Array(Vec<Self>),
-    Object(Vec<(String, Self)>),
-}
-
-impl Serialize for Sorted {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Null => serializer.serialize_unit(),
-            Self::Bool(value) => serializer.serialize_bool(*value),
-            Self::Unsigned(value) => serializer.serialize_u64(*value),
-            Self::Signed(value) => serializer.serialize_i64(*value),
-            Self::Float(value) => serializer.serialize_f64(*value),
-            Self::Text(value) => serializer.serialize_str(value),
-            Self::Array(values) => serializer.collect_seq(values),
-            Self::Object(members) => {
-                let mut map = serializer.serialize_map(Some(members.len()))?;
-                for (name, value) in members {
-                    map.serialize_entry(name, value)?;
-                }
-                map.end()
-            }
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Sorted {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Reader)
-    }
-}
-
-struct Reader;
-
-impl<'de> Visitor<'de> for Reader {
-    type Value = Sorted;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<Sorted, E> {
-        Ok(Sorted::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Sorted, E> {
-        Ok(Sorted::Bool(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Sorted, E> {
-        Ok(Sorted::Unsigned(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Sorted, E> {
-        Ok(Sorted::Signed(value))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Sorted, E> {
-        Ok(Sorted::Float(value))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Sorted, E> {
-        Ok(Sorted::Text(value.to_owned()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Sorted, A::Error> {
-        let mut values = Vec::new();
-        while let Some(value) = seq.next_element()? {
-            values.push(value);
-        }
-        Ok(Sorted::Array(values))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Sorted, A::Error> {
-        let mut members: Vec<(String, Sorted)> = Vec::new();
-        while let Some(member) = map.next_entry()? {
-            members.push(member);
-        }
-        // Stable: members with the same name keep their order.
-        members.sort_by(|(one, _), (other, _)| one.cmp(other));
-        Ok(Sorted::Object(members))
-    }
+    value.text().unwrap_or_else(|| indented(value))
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use similar::TextDiff;
 
 use super::definition::readable;
-use crate::catalog::clean::is_hostile;
 use crate::protocol::RawJson;
+use crate::text::is_hidden;
 
 /// Characters of a line. Longer lines are wrapped, so that a change in a long line is visible.
 const WIDTH: usize = 100;
@@ -65,7 +65,7 @@ fn push_wrapped(line: &str, text: &mut String) {
         if at > 0 && at % WIDTH == 0 {
             text.push('\n');
         }
-        text.push(if is_hostile(c) { '\u{fffd}' } else { c });
+        text.push(if is_hidden(c) { '\u{fffd}' } else { c });
     }
     text.push('\n');
 }

@@ -9,7 +9,7 @@ use super::{Fixture, config};
 use crate::call_report::BackendId;
 use crate::catalog::Names;
 use crate::config::{GatewayConfig, NameChars, ToolNames};
-use crate::protocol::Kind;
+use crate::protocol::{Era, Kind};
 
 /// Backends whose tools have names that are likely to collide.
 fn backends() -> impl Strategy<Value = Vec<(&'static str, Vec<String>)>> {
@@ -27,11 +27,15 @@ fn backends() -> impl Strategy<Value = Vec<(&'static str, Vec<String>)>> {
 fn styles() -> impl Strategy<Value = GatewayConfig> {
     let names = prop_oneof![Just(ToolNames::Bare), Just(ToolNames::Prefixed)];
     let chars = prop_oneof![Just(NameChars::Strict), Just(NameChars::Spec)];
-    (names, chars).prop_map(|(tool_names, tool_name_chars)| GatewayConfig {
-        tool_names,
-        tool_name_chars,
-        ..config(&["any"]).gateway
-    })
+    let longest = prop_oneof![Just(0), Just(24), Just(60), Just(100)];
+    (names, chars, longest).prop_map(
+        |(tool_names, tool_name_chars, tool_name_max)| GatewayConfig {
+            tool_names,
+            tool_name_chars,
+            tool_name_max,
+            ..config(&["any"]).gateway
+        },
+    )
 }
 
 fn fixture(gateway: &GatewayConfig, backends: &[(&'static str, Vec<String>)]) -> Fixture {
@@ -59,6 +63,7 @@ proptest! {
             NameChars::Strict => (false, 64),
             NameChars::Spec => (true, 128),
         };
+        let max = if gateway.tool_name_max == 0 { max } else { max.min(gateway.tool_name_max) };
         let formed = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c) || (dots && c == '.');
         let mut names = HashSet::new();
         for entry in catalog.entries(Kind::Tool) {
@@ -66,14 +71,14 @@ proptest! {
             prop_assert!(names.insert(&entry.exposed));
             let back = catalog.resolve(Kind::Tool, &entry.exposed).unwrap();
             prop_assert_eq!((back.backend, &back.own_name), (entry.backend, &entry.own_name));
-            let shown: HashMap<String, String> = entry.definition.read().unwrap();
-            prop_assert_eq!(shown["name"].as_str(), &*entry.exposed);
-            prop_assert_eq!(shown["title"].as_str(), &*entry.own_name);
+            let shown: serde_json::Value = entry.definition.read().unwrap();
+            prop_assert_eq!(shown["name"].as_str(), Some(&*entry.exposed));
+            prop_assert_eq!(shown["title"].as_str(), Some(&*entry.own_name));
         }
         let distinct: HashSet<_> = backends.iter().flat_map(|(name, own)| own.iter().map(move |own| (name, own))).collect();
         prop_assert_eq!(names.len(), distinct.len());
         let again = fixture.fresh();
-        prop_assert_eq!(again.list(Kind::Tool), catalog.list(Kind::Tool));
+        prop_assert_eq!(again.list(Kind::Tool, Era::Legacy), catalog.list(Kind::Tool, Era::Legacy));
     }
 
     #[test]
@@ -88,7 +93,7 @@ proptest! {
             joining.backends[at].1 = listings[at].clone();
             last = joining.fresh();
         }
-        prop_assert_eq!(last.list(Kind::Tool), expected.list(Kind::Tool));
+        prop_assert_eq!(last.list(Kind::Tool, Era::Legacy), expected.list(Kind::Tool, Era::Legacy));
     }
 
     #[test]

@@ -1,35 +1,43 @@
 //! `tools`, `prompts`, `resources`: the merged catalog as listed to clients.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::catalog::Entry;
+use crate::cli::args::Output;
 use crate::cli::exit::{FAILED, OK};
 use crate::cli::survey::BackendSurvey;
-use crate::cli::terminal::{CAUTION, Cell, DIM, HEAD, Side, Table, one_line, print_result, warn};
+use crate::cli::terminal::{
+    CAUTION, Cell, DIM, Fit, HEAD, Side, Table, one_line, print_report, print_result, stdout_width,
+    warn,
+};
 use crate::config::Config;
 use crate::protocol::Kind;
 use crate::state::age;
 
 /// Prints the entries of these kinds. Backends that are down or lists that failed are warned about on
 /// stderr.
-pub(super) async fn list(config: Config, kinds: &[Kind], json: bool) -> u8 {
+pub(super) async fn list(config: Config, kinds: &[Kind], output: &Output) -> u8 {
     for warning in &config.warnings {
         warn(warning);
     }
-    let survey = BackendSurvey::connect_all(config).await;
-    let result = if json {
-        print_json(&survey, kinds, &mut io::stdout().lock())
+    let survey = BackendSurvey::connect_all(config, output.timeout.duration(), |_, _| ()).await;
+    let result = if output.json {
+        print_report(&mut io::stdout().lock(), |out| {
+            print_json(&survey, kinds, out)
+        })
     } else {
-        let width = io::stdout()
-            .is_terminal()
-            .then(terminal_size::terminal_size)
-            .flatten()
-            .map(|(width, _)| usize::from(width.0));
-        print(&survey, kinds, &mut anstream::stdout().lock(), width)
+        print_report(&mut anstream::stdout().lock(), |out| {
+            print(&survey, kinds, out, stdout_width())
+        })
     };
+    print_result(result, warn_of_missing(&survey, kinds))
+}
+
+/// Warns of backends that are down, and of lists of these kinds that failed. Returns the exit status.
+pub(super) fn warn_of_missing(survey: &BackendSurvey, kinds: &[Kind]) -> u8 {
     let mut code = OK;
     for (surveyed, why) in survey.down() {
         let stale = surveyed.last_contact.map(|at| {
@@ -52,12 +60,12 @@ pub(super) async fn list(config: Config, kinds: &[Kind], json: bool) -> u8 {
             code = FAILED;
         }
     }
-    print_result(result, code)
+    code
 }
 
 /// One element of the JSON output.
 #[derive(Serialize)]
-struct Listed<'a> {
+pub(super) struct Listed<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,11 +80,12 @@ struct Listed<'a> {
     definition: &'a RawValue,
 }
 
-fn print_json(survey: &BackendSurvey, kinds: &[Kind], out: &mut impl Write) -> io::Result<()> {
-    let mut list = Vec::new();
-    for entry in entries(survey, kinds) {
+impl<'a> Listed<'a> {
+    /// # Errors
+    /// If the definition isn't JSON, which it is.
+    pub(super) fn of(survey: &'a BackendSurvey, entry: &'a Entry) -> io::Result<Self> {
         let shown = |applies: bool| applies.then_some(&*entry.exposed);
-        list.push(Listed {
+        Ok(Self {
             name: shown(!entry.kind.is_uri()),
             uri: shown(entry.kind == Kind::Resource),
             uri_template: shown(entry.kind == Kind::Template),
@@ -84,8 +93,13 @@ fn print_json(survey: &BackendSurvey, kinds: &[Kind], out: &mut impl Write) -> i
             own_name: &entry.own_name,
             stale: is_stale(survey, entry),
             definition: entry.definition.read()?,
-        });
+        })
     }
+}
+
+fn print_json(survey: &BackendSurvey, kinds: &[Kind], out: &mut impl Write) -> io::Result<()> {
+    let list = entries(survey, kinds).map(|entry| Listed::of(survey, entry));
+    let list: Vec<Listed<'_>> = list.collect::<io::Result<_>>()?;
     serde_json::to_writer_pretty(&mut *out, &list)?;
     writeln!(out)
 }
@@ -109,7 +123,7 @@ fn print(
         columns.push(("OWN NAME", Side::Left));
     }
     columns.push(("DESCRIPTION", Side::Left));
-    let mut table = Table::new(&columns);
+    let mut table = Table::new(&columns, Fit::Cut);
     for entry in entries {
         let mut cells = vec![
             Cell::new(&*entry.exposed, HEAD),
@@ -123,7 +137,7 @@ fn print(
             };
             cells.push(Cell::from(one_line(own)));
         }
-        cells.push(Cell::rest(summary(entry), DIM));
+        cells.push(Cell::rest(summary(entry), DIM, "description"));
         table.row(cells);
     }
     table.print(out, width)
@@ -134,7 +148,8 @@ fn entries<'a>(survey: &'a BackendSurvey, kinds: &'a [Kind]) -> impl Iterator<It
     kinds.iter().flat_map(|kind| catalog.entries(*kind))
 }
 
-fn backend_of<'a>(survey: &'a BackendSurvey, entry: &Entry) -> &'a str {
+/// The name of an entry's backend.
+pub(super) fn backend_of<'a>(survey: &'a BackendSurvey, entry: &Entry) -> &'a str {
     let surveyed = survey.member(entry.backend);
     surveyed.map_or("", |surveyed| surveyed.backend.name())
 }

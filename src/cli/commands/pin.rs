@@ -13,9 +13,12 @@ use crate::catalog::Change;
 use crate::cli::args::Pin as Args;
 use crate::cli::exit::{BAD_CONFIG, FAILED, OK};
 use crate::cli::survey::{BackendSurvey, SurveyedBackend};
-use crate::cli::terminal::{BAD, CAUTION, DIM, GOOD, HEAD, lines, one_line, print_result, warn};
-use crate::config::{Config, Lock, Pin, PinMode};
-use crate::state::pins;
+use crate::cli::terminal::{
+    BAD, CAUTION, DIM, GOOD, HEAD, lines, one_line, print_message, print_report, print_result, warn,
+};
+use crate::config::{Config, Lock, NamedTool, Pin, PinMode};
+use crate::protocol::Kind;
+use crate::state::pins::{self, Accepted};
 
 /// Most lines of one tool's diff.
 const MAX_DIFF_LINES: usize = 200;
@@ -31,13 +34,15 @@ pub(super) async fn pin(config: Config, args: &Args) -> u8 {
         Err(why) => return refuse(&why),
     };
     let lock = Arc::clone(&config.lock.lock);
-    let survey = BackendSurvey::connect_all(config).await;
+    let survey = BackendSurvey::connect_all(config, args.timeout.duration(), |_, _| ()).await;
     let mut code = warn_of_missing(&survey, &selection);
     let mut report = Report::of(&survey, &lock, &selection);
-    let changed = report.tools.iter().any(|tool| tool.state == State::Changed);
+    let changed =
+        report.tools.iter().any(|tool| tool.state == State::Changed) || !report.names.is_empty();
     if !args.dry_run {
-        if let Err(error) = pins::accept(&path, report.acceptable()) {
-            anstream::eprintln!("{}: can't be written: {error}", path.display());
+        let names: Vec<NamedTool> = survey.built.catalog.names().tools().collect();
+        if let Err(error) = pins::accept(&path, report.accepted(&names)) {
+            print_message(&format!("{}: can't be written: {error}", path.display()));
             return FAILED;
         }
         report.accepted = true;
@@ -45,15 +50,17 @@ pub(super) async fn pin(config: Config, args: &Args) -> u8 {
         code = FAILED;
     }
     let result = if args.json {
-        report.print_json(&mut io::stdout().lock())
+        print_report(&mut io::stdout().lock(), |out| report.print_json(out))
     } else {
-        report.print(&path, &mut anstream::stdout().lock())
+        print_report(&mut anstream::stdout().lock(), |out| {
+            report.print(&survey.config, &path, out)
+        })
     };
     print_result(result, code)
 }
 
 fn refuse(why: &str) -> u8 {
-    anstream::eprintln!("{}", one_line(why));
+    print_message(&one_line(why));
     BAD_CONFIG
 }
 
@@ -114,7 +121,15 @@ impl Selection {
 
     fn has(&self, pin: &Pin) -> bool {
         let is_selected = |(backend, tool): &(String, Option<String>)| {
-            **backend == *pin.backend && tool.as_ref().is_none_or(|tool| **tool == *pin.tool)
+            let named = |tool: &String| pin.subject.tool().is_some_and(|own| **own == **tool);
+            **backend == *pin.backend && tool.as_ref().is_none_or(named)
+        };
+        self.0.is_empty() || self.0.iter().any(is_selected)
+    }
+
+    fn has_tool(&self, backend: &str, own: &str) -> bool {
+        let is_selected = |(name, tool): &(String, Option<String>)| {
+            name == backend && tool.as_ref().is_none_or(|tool| tool == own)
         };
         self.0.is_empty() || self.0.iter().any(is_selected)
     }
@@ -138,7 +153,8 @@ enum State {
 #[derive(Debug, Serialize)]
 struct Row {
     backend: String,
-    tool: String,
+    /// `null` for the backend's instructions.
+    tool: Option<String>,
     state: State,
     /// A short description of the change, for a changed tool.
     change: Option<String>,
@@ -148,11 +164,23 @@ struct Row {
     current: Pin,
 }
 
+/// A name that another backend's tool had before.
+#[derive(Debug, Serialize)]
+struct TakenName {
+    name: String,
+    /// The tool that has it now.
+    backend: String,
+    tool: String,
+    /// The backend that had it.
+    before: String,
+}
+
 /// What `pin --json` prints.
 #[derive(Debug, Serialize)]
 struct Report {
     accepted: bool,
     tools: Vec<Row>,
+    names: Vec<TakenName>,
 }
 
 impl Report {
@@ -162,16 +190,35 @@ impl Report {
             .iter()
             .filter(|surveyed| surveyed.connection.is_ok());
         let rows = connected.flat_map(|surveyed| rows(surveyed, lock));
+        let taken = survey.built.takeovers.iter();
+        let taken = taken.filter(|taken| taken.kind == Kind::Tool);
+        let names = taken.filter(|taken| selection.has_tool(&taken.backend, &taken.own));
         Self {
             accepted: false,
             tools: rows.filter(|row| selection.has(&row.current)).collect(),
+            names: names
+                .map(|taken| TakenName {
+                    name: taken.name.to_string(),
+                    backend: taken.backend.to_string(),
+                    tool: taken.own.to_string(),
+                    before: taken.before.to_string(),
+                })
+                .collect(),
         }
     }
 
-    /// The pins to accept. A removed tool keeps its pin, since it may come back.
-    fn acceptable(&self) -> Vec<Pin> {
+    /// What is to be accepted. A removed tool keeps its pin, since it may come back.
+    fn accepted<'a>(&self, names: &'a [NamedTool]) -> Accepted<'a> {
         let present = self.tools.iter().filter(|row| row.state != State::Gone);
-        present.map(|row| row.current.clone()).collect()
+        Accepted {
+            pins: present.map(|row| row.current.clone()).collect(),
+            names,
+            taken: self
+                .names
+                .iter()
+                .map(|taken| taken.name.as_str().into())
+                .collect(),
+        }
     }
 
     fn print_json(&self, out: &mut impl Write) -> io::Result<()> {
@@ -179,14 +226,18 @@ impl Report {
         writeln!(out)
     }
 
-    fn print(&self, lock: &Path, out: &mut impl Write) -> io::Result<()> {
+    fn print(&self, config: &Config, lock: &Path, out: &mut impl Write) -> io::Result<()> {
         for row in &self.tools {
             let (word, style) = match row.state {
                 State::New => ("new", GOOD),
                 State::Changed => ("changed", BAD),
                 State::Gone => ("gone", DIM),
             };
-            let name = format!("{}/{}", row.backend, one_line(&row.tool));
+            let subject = one_line(&row.current.subject.to_string());
+            let name = match row.tool {
+                Some(_) => format!("{}/{subject}", row.backend),
+                None => format!("{}, its {subject}", row.backend),
+            };
             write!(out, "{style}{word}{style:#} {HEAD}{name}{HEAD:#}")?;
             if let Some(change) = &row.change {
                 write!(out, ": {change}")?;
@@ -195,11 +246,29 @@ impl Report {
             for line in row.diff.iter().flat_map(|diff| diff.lines()) {
                 writeln!(out, "  {}", lines(line))?;
             }
+            let accept = config.pin_command(&row.backend, Some(&row.current.subject));
+            let accept = accept.filter(|_| row.state == State::Changed && !self.accepted);
+            if let Some(accept) = accept {
+                writeln!(out, "  {DIM}accept it:{DIM:#} {}", one_line(&accept))?;
+            }
+        }
+        for TakenName {
+            name,
+            backend,
+            tool,
+            before,
+        } in &self.names
+        {
+            let tool = one_line(tool);
+            writeln!(
+                out,
+                "{CAUTION}name{CAUTION:#} {HEAD}{name}{HEAD:#}: {backend}/{tool} has it, {before} had it before"
+            )?;
         }
         let count = |state| self.tools.iter().filter(|row| row.state == state).count();
         let (new, changed) = (count(State::New), count(State::Changed));
         let file = lock.display();
-        match (new + changed, self.accepted) {
+        match (new + changed + self.names.len(), self.accepted) {
             (0, _) => writeln!(out, "nothing to accept: all tools are as in {file}"),
             (_, true) => writeln!(
                 out,
@@ -207,7 +276,7 @@ impl Report {
             ),
             (_, false) => writeln!(
                 out,
-                "{CAUTION}nothing is accepted yet:{CAUTION:#} {new} new, {changed} changed; without --dry-run they are written to {file}"
+                "{CAUTION}nothing is accepted yet:{CAUTION:#} {new} new, {changed} changed; without --dry-run and without a name, all of them are written to {file}"
             ),
         }
     }
@@ -224,7 +293,7 @@ fn rows(surveyed: &SurveyedBackend, lock: &Lock) -> Vec<Row> {
     let is_pinned = surveyed.backend.config.tools.pin != PinMode::Off;
     let gone = lock
         .of(backend)
-        .filter(|pin| is_pinned && !surveyed.has_tool(&pin.tool))
+        .filter(|pin| is_pinned && !surveyed.has(&pin.subject))
         .map(|pin| row(State::Gone, pin, None));
     changed.chain(new).chain(gone).collect()
 }
@@ -232,7 +301,7 @@ fn rows(surveyed: &SurveyedBackend, lock: &Lock) -> Vec<Row> {
 fn row(state: State, pin: &Pin, change: Option<&Change>) -> Row {
     Row {
         backend: pin.backend.to_string(),
-        tool: pin.tool.to_string(),
+        tool: pin.subject.tool().map(ToString::to_string),
         state,
         change: change.map(Change::to_string),
         diff: change.map(|change| change.diff(MAX_DIFF_LINES)),

@@ -16,13 +16,16 @@ use crate::{ExitReason, Io, Shutdown};
 /// With a bad config: time for the client to send its first request.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Most problems of a config that a client is told.
+const MAX_PROBLEMS: usize = 10;
+
 /// Serves until the client closes stdin or a signal arrives. Returns the exit status.
 pub(super) async fn serve(config: Result<Config, Problems>) -> u8 {
     let config = match config {
         Ok(config) => config,
         Err(problems) => {
             if !io::stdin().is_terminal() {
-                answer_with_problem(&problems).await;
+                answer_with_problems(&problems).await;
             }
             return report_problems(&problems);
         }
@@ -47,15 +50,18 @@ pub(super) async fn serve(config: Result<Config, Problems>) -> u8 {
             return FAILED;
         }
     };
-    match crate::run(config, io, Shutdown::on_signals()).await {
+    match crate::run(config, io, Shutdown::on_signals_and_orphaning()).await {
         ExitReason::EndOfInput | ExitReason::Signal | ExitReason::StdoutClosed => OK,
         ExitReason::SecondSignal | ExitReason::ClientStuck => FAILED,
     }
 }
 
-/// Answers the client's first request with the first problem, since desktop clients show no stderr.
-async fn answer_with_problem(problems: &Problems) {
-    let why = format!("the gateway's config is bad: {}", problems.first());
+/// Answers the client's first request with the problems, since desktop clients show no stderr.
+async fn answer_with_problems(problems: &Problems) {
+    let why = format!(
+        "the gateway's config is bad: {}",
+        problems.beginning(MAX_PROBLEMS)
+    );
     let (answered, done) = oneshot::channel();
     std::thread::spawn(move || {
         for line in io::stdin().lock().split(b'\n').map_while(Result::ok) {

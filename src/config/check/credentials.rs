@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
 use super::Checker;
-use super::expand::{Unexpanded, expand, has_variables, is_variable_name, values, variable};
+use super::expand::{Unexpanded, expand, has_variables, is_variable_name, variable};
 use crate::config::problem::Location;
 use crate::config::read::file::{Backend, Entries, HeaderForm, Located, SecretForm};
 use crate::config::read::join;
@@ -88,7 +88,7 @@ impl Checker<'_> {
                     let what = "holds a character that no header can, such as a line end";
                     self.report.add(location, path, what);
                 }
-                SecretSource::Value(Secret::new(value))
+                SecretSource::Value(Secret::new(value.text))
             }
         }
     }
@@ -129,21 +129,6 @@ impl Checker<'_> {
             *program = self.absolute(program).to_string_lossy().into_owned();
         }
         command
-    }
-
-    /// The values that variables have put into the URL and the headers.
-    pub(super) fn expanded_values(&self, url: &str, written: &Backend) -> Vec<Secret> {
-        let headers = written
-            .headers
-            .0
-            .iter()
-            .filter_map(|(_, form)| match &form.value {
-                HeaderForm::Text(text) => Some(text.as_str()),
-                HeaderForm::Secret(_) => None,
-            });
-        let texts = headers.chain([url]);
-        let values = texts.flat_map(|text| values(text, self.env));
-        values.map(Secret::new).collect()
     }
 
     pub(super) fn tls(&mut self, written: &Backend, path: &str) -> TlsConfig {

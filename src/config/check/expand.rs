@@ -1,6 +1,17 @@
 //! Expansion of `${VAR}` and `${VAR:-default}`. A value is not expanded again.
 
+use std::ops::Range;
+
 use crate::config::environment::Environment;
+
+/// A text with its variables expanded.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Expanded {
+    /// The text.
+    pub(super) text: String,
+    /// The parts of it that are values of variables, in order. A default is none.
+    pub(super) values: Vec<Range<usize>>,
+}
 
 /// Why a text can't be expanded. Holds no value of a variable.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,12 +28,12 @@ pub(super) fn has_variables(text: &str) -> bool {
 }
 
 /// Expands the variables in `text`.
-pub(super) fn expand(text: &str, env: &Environment) -> Result<String, Unexpanded> {
-    let mut expanded = String::with_capacity(text.len());
+pub(super) fn expand(text: &str, env: &Environment) -> Result<Expanded, Unexpanded> {
+    let mut expanded = Expanded::default();
     let mut unset = None;
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
-        expanded.push_str(before);
+        expanded.text.push_str(before);
         let (inside, after) = after
             .split_once('}')
             .ok_or(Unexpanded::Malformed("a `${` has no closing `}`"))?;
@@ -41,25 +52,21 @@ pub(super) fn expand(text: &str, env: &Environment) -> Result<String, Unexpanded
             ));
         }
         match (variable(name, env), default) {
-            (Ok(value), _) => expanded.push_str(&value),
-            (Err(VariableError::NotSet(_)), Some(default)) => expanded.push_str(default),
+            (Ok(value), _) => {
+                let start = expanded.text.len();
+                expanded.text.push_str(&value);
+                expanded.values.push(start..expanded.text.len());
+            }
+            (Err(VariableError::NotSet(_)), Some(default)) => expanded.text.push_str(default),
             (Err(error), _) => unset = unset.or(Some(error.to_string())),
         }
         rest = after;
     }
-    expanded.push_str(rest);
+    expanded.text.push_str(rest);
     match unset {
         Some(reason) => Err(Unexpanded::Unset(reason)),
         None => Ok(expanded),
     }
-}
-
-/// The values of the variables in `text` that are set.
-pub(super) fn values(text: &str, env: &Environment) -> Vec<String> {
-    let inside = text.split("${").skip(1);
-    let inside = inside.filter_map(|part| part.split_once('}'));
-    let names = inside.map(|(inside, _)| inside.split(":-").next().unwrap_or_default());
-    names.filter_map(|name| variable(name, env).ok()).collect()
 }
 
 /// Why a variable has no usable value.
@@ -118,18 +125,22 @@ mod tests {
     }
 
     fn expanded(text: &str) -> Result<String, Unexpanded> {
-        expand(text, &env())
+        expand(text, &env()).map(|expanded| expanded.text)
     }
 
     #[test]
-    fn values_are_only_those_of_set_variables() {
+    fn values_are_where_variables_were() {
         for (text, expected) in [
             ("plain", &[][..]),
-            ("a ${HOST} b ${LINE}${UNSET}", &["example.com", "value"]),
+            (
+                "a ${HOST} b ${LINE}${UNSET:-default}",
+                &["example.com", "value"],
+            ),
             ("${UNSET:-default}${HOST:-default}", &["example.com"]),
-            ("${HOST", &[]),
         ] {
-            assert_eq!(values(text, &env()), expected, "{text}");
+            let Expanded { text, values } = expand(text, &env()).unwrap();
+            let values: Vec<_> = values.into_iter().map(|value| &text[value]).collect();
+            assert_eq!(values, expected, "{text}");
         }
     }
 

@@ -3,35 +3,54 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
+use globset::{Glob, GlobBuilder, GlobMatcher, GlobSet, GlobSetBuilder};
 
 use super::Checker;
-use crate::config::ToolRules;
 use crate::config::read::file::{Located, Tools};
 use crate::config::read::join;
+use crate::config::{ToolRule, ToolRules};
+
+/// Most globs of one list: each is compiled.
+const MAX_GLOBS: usize = 1_000;
 
 impl Checker<'_> {
     pub(super) fn tools(&mut self, written: &Tools, path: &str) -> ToolRules {
         let (rename, describe) = (&written.rename.0, &written.describe.0);
         self.check_exposed_names(rename, &join(path, "rename"));
-        ToolRules {
-            allow: written
-                .allow
-                .as_ref()
-                .map(|globs| self.globs(globs, &join(path, "allow"))),
-            deny: self.globs(&written.deny, &join(path, "deny")),
+        let mut rules = ToolRules {
+            allow: None,
+            deny: GlobSet::default(),
             rename: pairs(rename, String::clone),
             describe: pairs(describe, String::clone),
             timeout: pairs(&written.timeout_secs.0, |secs| Duration::from_secs(*secs)),
-            retry: {
-                let retry = written.retry.0.iter().filter_map(|(glob, retry)| {
-                    let glob = self.glob(glob, &join(path, "retry"))?;
-                    Some((glob.compile_matcher(), retry.value))
-                });
-                retry.collect()
-            },
+            retry: Vec::new(),
             pin: written.pin,
+            written: Vec::new(),
+        };
+        rules.allow = (written.allow.as_ref())
+            .map(|globs| self.globs(globs, "tools.allow", path, &mut rules.written));
+        rules.deny = self.globs(&written.deny, "tools.deny", path, &mut rules.written);
+        let named = [
+            ("tools.rename", keys(rename)),
+            ("tools.describe", keys(describe)),
+            ("tools.timeout_secs", keys(&written.timeout_secs.0)),
+        ];
+        for (key, names) in named {
+            rules.written.extend(names.map(|pattern| ToolRule {
+                key,
+                pattern,
+                glob: None,
+            }));
         }
+        let path = join(path, "retry");
+        for (written, retry) in self.within_limit(&written.retry.0, |(glob, _)| glob, &path) {
+            if let Some(glob) = self.glob(written, &path) {
+                let glob = glob.compile_matcher();
+                rules.written.push(rule("tools.retry", written, &glob));
+                rules.retry.push((glob, retry.value));
+            }
+        }
+        rules
     }
 
     /// Exposed names must consist of the allowed characters and be unique within the backend.
@@ -39,8 +58,9 @@ impl Checker<'_> {
         let mut owners: HashMap<&str, &str> = HashMap::new();
         for (own, exposed) in rename {
             let path = join(path, &own.value);
-            if !self.name_chars.allow(&exposed.value) {
-                let what = format!("clients don't accept this name; use {}", self.name_chars);
+            let name_chars = self.gateway.tool_name_chars;
+            if !name_chars.allow(&exposed.value) {
+                let what = format!("clients don't accept this name; use {name_chars}");
                 self.report.add(&exposed.location, &path, what);
             }
             if let Some(other) = owners.insert(&exposed.value, &own.value) {
@@ -50,14 +70,46 @@ impl Checker<'_> {
         }
     }
 
-    fn globs(&mut self, written: &[Located<String>], path: &str) -> GlobSet {
+    /// The globs at `key` of the backend, which are added to `rules` too.
+    fn globs(
+        &mut self,
+        written: &[Located<String>],
+        key: &'static str,
+        path: &str,
+        rules: &mut Vec<ToolRule>,
+    ) -> GlobSet {
+        let path = join(path, key.trim_start_matches("tools."));
         let mut set = GlobSetBuilder::new();
-        for (index, glob) in written.iter().enumerate() {
-            if let Some(glob) = self.glob(glob, &format!("{path}[{index}]")) {
+        let entries = self.within_limit(written, |glob| glob, &path);
+        for (index, written) in entries.iter().enumerate() {
+            if let Some(glob) = self.glob(written, &format!("{path}[{index}]")) {
+                rules.push(rule(key, written, &glob.compile_matcher()));
                 set.add(glob);
             }
         }
-        set.build().unwrap_or_default()
+        set.build().unwrap_or_else(|_| {
+            if let Some(first) = written.first() {
+                let what = "the globs are too large together; write fewer or shorter ones";
+                self.report.add(&first.location, &path, what);
+            }
+            GlobSet::empty()
+        })
+    }
+
+    /// These entries; none, and a problem, if there are too many.
+    fn within_limit<'a, T>(
+        &mut self,
+        entries: &'a [T],
+        glob: impl Fn(&T) -> &Located<String>,
+        path: &str,
+    ) -> &'a [T] {
+        if entries.len() <= MAX_GLOBS {
+            return entries;
+        }
+        let (first, count) = (&glob(&entries[0]).location, entries.len());
+        let what = format!("{count} globs are more than {MAX_GLOBS}; write wider ones");
+        self.report.add(first, path, what);
+        &[]
     }
 
     fn glob(&mut self, written: &Located<String>, path: &str) -> Option<Glob> {
@@ -74,6 +126,18 @@ impl Checker<'_> {
             }
         }
     }
+}
+
+fn rule(key: &'static str, written: &Located<String>, glob: &GlobMatcher) -> ToolRule {
+    ToolRule {
+        key,
+        pattern: written.value.clone(),
+        glob: Some(glob.clone()),
+    }
+}
+
+fn keys<V>(entries: &[(Located<String>, V)]) -> Box<dyn Iterator<Item = String> + '_> {
+    Box::new(entries.iter().map(|(key, _)| key.value.clone()))
 }
 
 fn pairs<V, T>(

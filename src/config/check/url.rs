@@ -1,4 +1,4 @@
-//! Backend URLs: parsing, the form shown in messages, loopback hosts and credentials in queries.
+//! Backend URLs: parsing, the form shown in messages, and loopback hosts.
 
 use std::net::IpAddr;
 
@@ -57,23 +57,6 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
         Ok(address) => address.to_canonical().is_loopback(),
         Err(_) => host == "localhost" || host.ends_with(".localhost"),
     }
-}
-
-/// Whether the query of a URL as written probably holds a credential.
-pub(super) fn has_secret_query(written: &str) -> bool {
-    let query = written.split_once('?').map_or("", |(_, query)| query);
-    super::expand::has_variables(query)
-        || query
-            .split('&')
-            .any(|pair| names_a_secret(pair.split('=').next().unwrap_or_default()))
-}
-
-/// Whether a header or query parameter of this name probably holds a credential.
-pub(super) fn names_a_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    ["auth", "cookie", "key", "password", "secret", "token"]
-        .iter()
-        .any(|part| name.contains(part))
 }
 
 /// Whether there is a path, even if only `/`.

@@ -12,7 +12,7 @@ use serde::{Deserialize as Derive, Serialize, Serializer};
 use toml::Spanned;
 
 use crate::config::problem::Location;
-use crate::config::{NameChars, PinMode, Protocol, RetryTools, ToolErrors, ToolNames};
+use crate::config::{NameChars, PinMode, Protocol, RetryTools, Schemas, ToolErrors, ToolNames};
 
 /// sentinel.toml: the configuration of Sentinel Gateway.
 #[derive(Default, Derive, JsonSchema)]
@@ -54,6 +54,11 @@ pub(in crate::config) struct Gateway {
     pub(in crate::config) tool_names: ToolNames,
     /// Which characters an exposed name may have.
     pub(in crate::config) tool_name_chars: NameChars,
+    /// Most characters of an exposed name: longer ones are cut, and end in a hash. 0 is what `tool_name_chars` allows. Clients add the gateway's name: Claude Code allows 64 characters of `mcp__sentinel__NAME`.
+    #[schemars(range(max = 128))]
+    pub(in crate::config) tool_name_max: Located<usize>,
+    /// How the arguments of tools are described: as the backend does it, or so that the APIs of Claude, OpenAI and Gemini all take it.
+    pub(in crate::config) schemas: Schemas,
     /// How the gateway reports its own errors of a tool call.
     pub(in crate::config) tool_errors: ToolErrors,
     /// Whether listings are cached on disk, so that a backend that is down or slow at the start is listed as at last contact.
@@ -72,6 +77,8 @@ impl Default for Gateway {
             drain_ms: 2_000,
             tool_names: ToolNames::Bare,
             tool_name_chars: NameChars::Strict,
+            tool_name_max: Located::default_value(0),
+            schemas: Schemas::AsIs,
             tool_errors: ToolErrors::Jsonrpc,
             catalog_cache: true,
         }

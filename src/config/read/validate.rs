@@ -7,7 +7,8 @@ use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
-use crate::config::problem::{Location, Report, nearest};
+use crate::config::problem::{Location, Report};
+use crate::nearest::nearest;
 
 /// Removes from `document` what `schema` doesn't allow, and reports it.
 pub(super) fn prune(document: &mut Spanned<DeTable<'_>>, schema: &Value, report: &mut Report) {
@@ -23,28 +24,18 @@ fn prune_table(
     report: &mut Report,
 ) {
     let required = schema["required"].as_array();
-    for key in required.into_iter().flatten().filter_map(Value::as_str) {
-        if !table.contains_key(key) {
-            let example = example(&schema["properties"][key]).unwrap_or_default();
-            report.add(
-                location,
-                &join(path, key),
-                format!("missing; add it, as in {key} = {example}"),
-            );
-        }
-    }
-    let bound = |key| schema[key].as_u64();
+    let missing: Vec<&str> = (required.into_iter().flatten().filter_map(Value::as_str))
+        .filter(|key| !table.contains_key(*key))
+        .collect();
     let count = table.len() as u64;
-    if bound("minProperties") > Some(count) || bound("maxProperties").is_some_and(|m| m < count) {
-        let keys = known_keys(schema).join("`, `");
-        report.add(location, path, format!("takes exactly one of `{keys}`"));
-    }
+    let mut misspelt: Vec<(Option<&str>, Location)> = Vec::new();
     for (key, mut value) in std::mem::take(table) {
         let path = join(path, key.get_ref());
         match schema_of(schema, key.get_ref()) {
             None => {
-                let what = unknown_key(key.get_ref(), schema);
-                report.add(&Location::File(key.span()), &path, what);
+                let location = Location::File(key.span());
+                report.add(&location, &path, unknown_key(key.get_ref(), schema));
+                misspelt.push((nearest_key(key.get_ref(), schema), location));
             }
             Some(schema) => {
                 if validate(&mut value, schema, &path, report) {
@@ -52,6 +43,26 @@ fn prune_table(
                 }
             }
         }
+    }
+    // What a misspelt key may be the cause of is reported after it.
+    for key in missing {
+        let cause = misspelt.iter().find(|(meant, _)| *meant == Some(key));
+        let example = example(&schema["properties"][key]).unwrap_or_default();
+        report.add(
+            cause.map_or(location, |(_, location)| location),
+            &join(path, key),
+            format!("missing; add it, as in {key} = {example}"),
+        );
+    }
+    let bound = |key| schema[key].as_u64();
+    if bound("minProperties") > Some(count) || bound("maxProperties").is_some_and(|m| m < count) {
+        let keys = known_keys(schema).join("`, `");
+        let cause = misspelt.first();
+        report.add(
+            cause.map_or(location, |(_, location)| location),
+            path,
+            format!("takes exactly one of `{keys}`"),
+        );
     }
 }
 
@@ -152,11 +163,14 @@ fn known_keys(schema: &Value) -> Vec<&str> {
     keys.map(|(key, _)| key.as_str()).collect()
 }
 
+fn nearest_key<'a>(key: &str, schema: &'a Value) -> Option<&'a str> {
+    nearest(key, known_keys(schema))
+}
+
 fn unknown_key(key: &str, schema: &Value) -> String {
-    let known = known_keys(schema);
-    match nearest(key, known.iter().copied()) {
+    match nearest_key(key, schema) {
         Some(nearest) => format!("unknown key; did you mean `{nearest}`?"),
-        None => format!("unknown key; known here: {}", known.join(", ")),
+        None => format!("unknown key; known here: {}", known_keys(schema).join(", ")),
     }
 }
 

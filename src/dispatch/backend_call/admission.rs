@@ -6,40 +6,46 @@
 use std::fmt::Display;
 
 use crate::backend::{Answer, BackendError, Call, HttpBackend, SubscribeError};
-use crate::call_report::CallReport;
+use crate::call_report::RunningTally;
 use crate::governance::{Admission, Refusal};
 use crate::protocol::error::{INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND};
-use crate::protocol::{Class, Executed, GatewayData, RawJson, RpcError};
+use crate::protocol::{Class, Executed, GatewayData, RawJson, RpcError, Tally};
 
-/// Makes the call, its retries included. `tool` is the backend's own name of the tool that it runs.
+/// Makes the call, its retries included. `tool` is the backend's own name of the tool that it runs;
+/// `tally` is that of the client's request, to which the call is added.
 pub(in crate::dispatch) async fn call(
     backend: &HttpBackend,
     admission: &Admission,
     call: &Call<'_>,
     tool: Option<&str>,
+    tally: &RunningTally,
 ) -> Result<Answer, RpcError> {
     let is_tool = tool.is_some();
     let permit = admission
         .admit(backend.id, tool)
-        .map_err(|refusal| refused(backend, &refusal, is_tool))?;
+        .map_err(|refusal| refused(backend, &refusal, tally.so_far(), is_tool))?;
     let called = backend.call_admitted(permit, call).await;
-    let report = &called.report;
-    called
-        .result
-        .map_err(|error| explain(backend, &error, report, is_tool))
+    tally.add(called.report.tally);
+    match called.result {
+        Ok(answer) => Ok(Answer {
+            tally: tally.so_far(),
+            ..answer
+        }),
+        Err(error) => Err(explain(backend, &error, tally.so_far(), is_tool)),
+    }
 }
 
-/// The error that the client gets for a call that failed.
+/// The error that the client gets for a request that failed, after this tally.
 pub(super) fn explain(
     backend: &HttpBackend,
     error: &BackendError,
-    report: &CallReport,
+    tally: Tally,
     is_tool: bool,
 ) -> RpcError {
     let what = error.explain(&backend.config.shown_url);
-    let (executed, attempts) = (report.executed, report.attempts);
-    let data = GatewayData::new(Some(backend.name()), error.class(), executed, attempts);
-    to_client_error(backend, &what, executed, is_tool).with_data(data)
+    let class = error.class(tally.executed);
+    let data = GatewayData::new(Some(backend.name()), class, tally);
+    to_client_error(backend, &what, tally.executed, is_tool).with_data(data)
 }
 
 /// The error that the client gets when there is no subscription to a resource.
@@ -52,14 +58,17 @@ pub(in crate::dispatch) fn not_subscribed(backend: &HttpBackend, error: Subscrib
             "the server does not offer subscriptions to resources",
         ),
         SubscribeError::NotHonoured => refusal(INVALID_PARAMS, "the server does not support it"),
-        SubscribeError::NotAdmitted(refused_by) => refused(backend, &refused_by, false),
-        SubscribeError::Failed(failed) => explain(backend, &failed.0, &failed.1, false),
+        SubscribeError::NotAdmitted(refused_by) => {
+            refused(backend, &refused_by, Tally::NONE, false)
+        }
+        SubscribeError::Failed(failed) => explain(backend, &failed.0, failed.1, false),
     })
 }
 
-fn refused(backend: &HttpBackend, refusal: &Refusal, is_tool: bool) -> RpcError {
-    let data = GatewayData::new(Some(backend.name()), Class::Unreachable, Executed::No, 0);
-    to_client_error(backend, refusal, Executed::No, is_tool).with_data(data)
+/// The error that the client gets for a request that is refused, after this tally.
+fn refused(backend: &HttpBackend, refusal: &Refusal, tally: Tally, is_tool: bool) -> RpcError {
+    let data = GatewayData::new(Some(backend.name()), Class::Unreachable, tally);
+    to_client_error(backend, refusal, tally.executed, is_tool).with_data(data)
 }
 
 /// The message must suffice: clients drop `data`.

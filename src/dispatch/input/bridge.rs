@@ -16,7 +16,7 @@ use crate::dispatch::backend_call::BackendCall;
 use crate::dispatch::exchange::Exchange;
 use crate::protocol::era::modern::{self, ResultType};
 use crate::protocol::error::INVALID_PARAMS;
-use crate::protocol::{ClientProfile, Era, Executed, Outcome, RawJson, RpcError};
+use crate::protocol::{ClientProfile, Era, Outcome, RawJson, RpcError, Tally};
 
 /// Runs a call to its result, which may be `input_required`. `params` are the client's own.
 pub(in crate::dispatch) async fn forward(
@@ -95,8 +95,9 @@ async fn follow(
             return finished(&handle.detached, ended, &exchange.client, declined);
         }
         let fingerprint = RequestFingerprint::of(method, params);
+        let tally = handle.detached.call.tally();
         match parked.park(handle, exchange.key, fingerprint) {
-            Ok(result) => return Ok(input_required(result)),
+            Ok(result) => return Ok(input_required(result, tally)),
             Err(unparked) => handle = unparked,
         }
     }
@@ -157,7 +158,7 @@ fn finished(
             &missing,
             client,
             backend,
-            Executed::Unknown,
+            call.tally(),
         ));
     }
     let urls = match &answer.outcome {
@@ -171,10 +172,10 @@ fn finished(
                 &[URL],
                 client,
                 backend,
-                Executed::No,
+                call.tally(),
             ))
         }
-        Some(result) => Ok(input_required(result)),
+        Some(result) => Ok(input_required(result, call.tally())),
         None => fit(call, answer, client),
     }
 }
@@ -204,9 +205,12 @@ fn fit(call: &BackendCall, answer: Answer, client: &ClientProfile) -> Result<Ans
     if missing.is_empty() {
         return Ok(answer);
     }
-    let (backend, executed) = (call.backend.name(), Executed::Unknown);
+    let backend = call.backend.name();
     Err(capabilities::missing_capability_error(
-        &missing, client, backend, executed,
+        &missing,
+        client,
+        backend,
+        call.tally(),
     ))
 }
 
@@ -215,14 +219,14 @@ async fn era(call: &BackendCall) -> Result<Era, RpcError> {
     let limit = call.deadline.limit();
     let known = call.deadline.run(call.backend.era()).await;
     let known = known.unwrap_or(Err(BackendError::Deadline { sent: false, limit }));
-    known.map_err(|error| call.explain(&error, &call.failed(&error, Executed::No, 1)))
+    known.map_err(|error| call.explain(&error))
 }
 
-fn input_required(result: RawJson) -> Answer {
+fn input_required(result: RawJson, tally: Tally) -> Answer {
     Answer {
         outcome: Outcome::Result(result),
         era: Era::Modern,
         result_type: ResultType::InputRequired,
-        bad_request: false,
+        tally,
     }
 }

@@ -7,14 +7,14 @@
 use futures_util::future::try_join_all;
 
 use super::input_requests::{InputRequest, MAX_ROUNDS, Needed, with_answers};
-use crate::backend::retry::backoff;
+use crate::backend::retry::{backoff, jitter};
 use crate::backend::{Answer, BackendError, Deadline};
 use crate::client::capabilities::{self, MissingCapability};
 use crate::dispatch::backend_call::BackendCall;
 use crate::dispatch::exchange::{CANCELLED, ClientRequester, Exchange};
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::raw::quoted;
-use crate::protocol::{Era, Executed, Outcome, RawJson, RpcError};
+use crate::protocol::{Era, Outcome, RawJson, RpcError, Tally};
 
 /// Runs a call of a legacy client to its end.
 pub(super) async fn run_rounds(
@@ -47,7 +47,7 @@ pub(super) async fn run_rounds(
         check(call, &requester, &needed.input_requests)?;
         let answers = match ask_all(&call.deadline, &requester, &needed.input_requests).await {
             Ok(answers) => answers,
-            Err(refusal) => return Ok(ended(refusal)),
+            Err(refusal) => return Ok(ended(refusal, call.tally())),
         };
         let answers: Vec<_> = needed
             .input_requests
@@ -72,12 +72,11 @@ fn check(
     if missing.is_empty() {
         return Ok(());
     }
-    let (backend, executed) = (call.backend.name(), Executed::Unknown);
     Err(capabilities::missing_capability_error(
         &missing,
         &requester.client,
-        backend,
-        executed,
+        call.backend.name(),
+        call.tally(),
     ))
 }
 
@@ -120,22 +119,22 @@ fn for_legacy(input_request: &InputRequest) -> Option<RawJson> {
 }
 
 /// The client's error as the end of the call, as it wrote it (X-LM-03).
-fn ended(refusal: RawJson) -> Answer {
+fn ended(refusal: RawJson, tally: Tally) -> Answer {
     Answer {
         outcome: Outcome::Error(refusal),
         era: Era::Legacy,
         result_type: ResultType::Complete,
-        bad_request: false,
+        tally,
     }
 }
 
 /// The backend wants a retry without input: a delay before it.
 async fn wait(call: &BackendCall, waits: u32) -> Result<(), RpcError> {
-    let delay = backoff(waits, &mut rand::rng());
+    let delay = backoff(waits, &mut jitter());
     let waited = call.deadline.run(tokio::time::sleep(delay)).await;
     waited.map_err(|_| {
         let limit = call.deadline.limit();
         let error = BackendError::Deadline { sent: true, limit };
-        call.explain(&error, &call.failed(&error, Executed::Unknown, waits + 1))
+        call.explain(&error)
     })
 }

@@ -51,10 +51,8 @@ pub(crate) fn relay(
             let _ = answer.send(outcome);
         });
     } else {
-        let method = request.method;
         tracing::debug!(
             ?backend,
-            method,
             "a server request that belongs to no call is refused"
         );
     }

@@ -6,7 +6,6 @@ use reqwest::header::HeaderMap;
 use super::{Attempt, Connection};
 use crate::backend::error::BackendError;
 use crate::backend::http::{Endpoint, Response, is_event_stream};
-use crate::backend::session::http_sse::HttpSseTransport;
 use crate::backend::stream::{
     NoResponse, Responder, ResponseReader, Resume, ResumeResponse, ServerMessageHandler,
     StreamItem, StreamRouter, open_get,
@@ -22,7 +21,8 @@ impl Connection {
         body: Bytes,
         handler: &dyn ServerMessageHandler,
     ) -> Result<Outcome, BackendError> {
-        let (response, _in_flight) = self.endpoint.post(headers, body).await?;
+        let trace = Some(attempt.trace);
+        let (response, _in_flight) = self.endpoint.post(headers, body, trace).await?;
         attempt.trace.mark_first_byte(response.status().as_u16());
         let rest = ResumeResponse {
             endpoint: &self.endpoint,
@@ -33,7 +33,7 @@ impl Connection {
             sink: attempt.id,
             idle: attempt.idle,
             in_session: self.in_session,
-            trace: Some(attempt.trace),
+            trace,
             // Streams of the modern era can't be resumed (B-M-06).
             resume: (self.era == Era::Legacy).then_some(&rest),
             ..self.reading(handler, &responder)
@@ -103,7 +103,7 @@ impl Connection {
         Err(match status.as_u16() {
             404 if self.in_session => BackendError::SessionLost { by_status: true },
             200..300 => BackendError::BadReply("no event stream".into()),
-            _ => self.endpoint.refusal(status, &headers, &body),
+            _ => self.endpoint.refusal(status, &headers, &body.bytes),
         })
     }
 
@@ -156,13 +156,6 @@ impl Connection {
             Some(http_sse) => http_sse.ended().await,
             None => std::future::pending().await,
         }
-    }
-
-    /// Whether that has happened.
-    pub(in crate::backend) fn has_ended(&self) -> bool {
-        self.http_sse
-            .as_ref()
-            .is_some_and(HttpSseTransport::has_ended)
     }
 
     /// Whether the server may have a standalone GET stream.

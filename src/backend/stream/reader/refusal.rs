@@ -6,60 +6,69 @@
 use bytes::Bytes;
 use reqwest::StatusCode;
 
-use super::ResponseReader;
+use super::{MessageResponse, ResponseReader};
 use crate::backend::error::BackendError;
-use crate::backend::http::{Endpoint, Response};
+use crate::backend::http::{Beginning, Endpoint, Media, Response};
+use crate::backend::stream::messages::{Unreadable, messages};
 use crate::backend::stream::session_lost::says_session_lost;
+use crate::backend::stream::sse::Decoder;
 use crate::protocol::error::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION, code_of};
-use crate::protocol::message::parse;
-use crate::protocol::{self, Era, Inbound, Outcome, RawJson};
+use crate::protocol::{Era, Inbound, Outcome, RawJson};
+
+/// The body of such a response, as far as it is read.
+pub(in crate::backend) struct RefusalBody {
+    beginning: Beginning,
+    responses: Vec<MessageResponse>,
+    /// Whether all responses in it have been read.
+    is_whole: bool,
+}
 
 impl ResponseReader<'_> {
-    /// A status other than 2xx. A JSON-RPC error under our id in its body is a response too, except
-    /// where the status itself decides.
+    /// A status other than 2xx. A JSON-RPC response under our id is the answer whatever the status,
+    /// but for an error where the status itself decides.
     pub(super) async fn refusal(&self, mut response: Response) -> Result<Outcome, BackendError> {
         let status = response.status();
         let headers = response.headers().clone();
-        let body = Endpoint::beginning(&mut response).await;
-        let refused = match status.as_u16() {
-            401 | 403 | 413 | 429 | 503 => None,
-            _ => error_in(&body),
+        let mut body = RefusalBody::read(&mut response).await;
+        let status_decides = matches!(status.as_u16(), 401 | 403 | 413 | 429 | 503);
+        let ours = match self.ours_in(&mut body.responses) {
+            Some(Ok(Outcome::Error(_))) if status_decides => None,
+            Some(Ok(Outcome::Error(error))) => Some(error),
+            None => None,
+            // Only who took the request has a result.
+            Some(answer) => return answer,
         };
-        let ours = refused.as_ref().and_then(|refused| {
-            let outcome = refused.outcome.clone();
-            self.sink.response(refused.id.as_ref()?, Ok(outcome))
-        });
         if self.in_session && status == StatusCode::NOT_FOUND && ours.is_none() {
-            return Err(BackendError::SessionLost { by_status: true });
+            return Err(BackendError::SessionLost {
+                by_status: body.is_whole,
+            });
         }
-        if refused
-            .as_ref()
-            .is_some_and(|refused| self.speaks_other_era(&refused.outcome))
+        let of_others = body.error().filter(|_| !status_decides);
+        if ours
+            .iter()
+            .chain(of_others)
+            .any(|error| self.speaks_other_era(error))
         {
             return Err(BackendError::EraChanged);
         }
         let session_lost = self.in_session
             && match status.as_u16() {
                 410 => true,
-                400 | 401 | 403 | 404 => says_session_lost(&body),
+                400 | 401 | 403 | 404 => says_session_lost(body.bytes()),
                 _ => false,
             };
         if session_lost && !matches!(status.as_u16(), 401 | 403) {
             return Err(BackendError::SessionLost { by_status: false });
         }
-        match (ours, refused) {
-            (Some(answer), _) => return answer,
-            (None, Some(refused)) if self.probing && refused.id.is_none() => {
-                return Ok(refused.outcome);
-            }
-            _ => {}
+        if let Some(error) = ours.or_else(|| body.error_of_nobody().filter(|_| self.probing)) {
+            return Ok(Outcome::Error(error));
         }
         // A modern server refuses with a JSON-RPC error under our id (MCP 2026-07-28,
         // basic/transports/streamable-http).
         if self.era == Era::Modern && !self.probing && matches!(status.as_u16(), 400 | 404 | 405) {
             return Err(BackendError::EraChanged);
         }
-        let mut error = self.endpoint.refusal(status, &headers, &body);
+        let mut error = self.endpoint.refusal(status, &headers, body.bytes());
         if let BackendError::AuthRequired {
             session_lost: lost, ..
         } = &mut error
@@ -69,23 +78,93 @@ impl ResponseReader<'_> {
         Err(error)
     }
 
-    /// Whether a server that was legacy at the handshake answers with an error of the modern era.
-    fn speaks_other_era(&self, refusal: &Outcome) -> bool {
-        let Outcome::Error(error) = refusal else {
-            return false;
+    /// Takes the response under our id out of these.
+    fn ours_in(
+        &self,
+        responses: &mut Vec<MessageResponse>,
+    ) -> Option<Result<Outcome, BackendError>> {
+        let is_ours = |response: &MessageResponse| {
+            let id = response.id.as_ref()?;
+            self.sink.response(id, response.answer.clone())
         };
+        let (at, answer) = (responses.iter().enumerate())
+            .find_map(|(at, response)| Some((at, is_ours(response)?)))?;
+        responses.remove(at);
+        Some(answer)
+    }
+
+    /// Whether a server that was legacy at the handshake answers with an error of the modern era.
+    fn speaks_other_era(&self, error: &RawJson) -> bool {
         let modern = [HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION];
         self.era == Era::Legacy && code_of(error).is_some_and(|code| modern.contains(&code))
     }
 }
 
-/// The JSON-RPC error that a body consists of.
-pub(in crate::backend) fn error_in(body: &[u8]) -> Option<protocol::Response> {
-    let message = RawJson::parse(Bytes::copy_from_slice(body)).ok()?;
-    match parse(&message) {
-        Ok(Inbound::Response(response)) if matches!(response.outcome, Outcome::Error(_)) => {
-            Some(response)
+impl RefusalBody {
+    /// Reads it: at most 64 KiB.
+    pub(in crate::backend) async fn read(response: &mut Response) -> Self {
+        let is_stream = matches!(Media::of(response), Media::EventStream);
+        let beginning = Endpoint::beginning(response).await;
+        let mut is_whole = beginning.is_whole;
+        let texts = if is_stream {
+            let mut decoder = Decoder::new(beginning.bytes.len());
+            decoder.push(beginning.bytes.clone());
+            let events = decoder.by_ref().map_while(Result::ok);
+            let texts: Vec<Bytes> = events.map(|event| event.data).collect();
+            is_whole &= decoder.held() == 0;
+            texts
+        } else {
+            vec![beginning.bytes.clone()]
+        };
+        let mut responses = Vec::new();
+        for text in &texts {
+            match messages(text, response.turn()).await {
+                Ok(messages) => responses.extend(messages.filter_map(|message| match message {
+                    Ok(Inbound::Response(response)) => Some(response.into()),
+                    Ok(_) => None,
+                    Err(malformed) => Some(malformed.into()),
+                })),
+                Err(Unreadable::NotJson(_)) => {}
+                Err(Unreadable::TooMany) => is_whole = false,
+            }
         }
-        _ => None,
+        Self {
+            beginning,
+            responses,
+            is_whole,
+        }
+    }
+
+    /// As much of it as is read.
+    pub(in crate::backend) fn bytes(&self) -> &[u8] {
+        &self.beginning.bytes
+    }
+
+    /// Whether it is known to hold no response to a request.
+    pub(in crate::backend) fn has_no_response(&self) -> bool {
+        self.is_whole && self.responses.iter().all(|response| response.id.is_none())
+    }
+
+    /// The first JSON-RPC error in it.
+    fn error(&self) -> Option<&RawJson> {
+        self.errors(|_| true).next()
+    }
+
+    /// The first without an id.
+    fn error_of_nobody(&self) -> Option<RawJson> {
+        self.errors(|response| response.id.is_none())
+            .next()
+            .cloned()
+    }
+
+    fn errors(&self, which: impl Fn(&MessageResponse) -> bool) -> impl Iterator<Item = &RawJson> {
+        let responses = self
+            .responses
+            .iter()
+            .filter(move |response| which(response));
+        responses.filter_map(|response| match &response.answer {
+            Ok(Outcome::Error(error)) => Some(error),
+            _ => None,
+        })
     }
 }

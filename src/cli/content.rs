@@ -1,9 +1,11 @@
 //! Results, progress and log messages as text for people (MCP 2025-11-25, server/tools,
-//! basic/utilities/progress and server/utilities/logging).
+//! server/resources, server/prompts, basic/utilities/progress and server/utilities/logging).
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
 
-use crate::cli::terminal::one_line;
+use super::terminal::one_line;
 use crate::protocol::RawJson;
 use crate::protocol::message::elements;
 
@@ -20,6 +22,78 @@ pub(super) fn text(result: &RawJson) -> String {
         parts.push(structured.as_str().to_owned());
     }
     parts.join("\n")
+}
+
+/// One of the contents of a resource.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    /// Text, as it was sent.
+    Text(String),
+    /// A binary, decoded, and a line that describes it.
+    Binary(Vec<u8>, String),
+}
+
+impl Content {
+    /// Its text, or one line in place of a binary.
+    pub(super) fn summary(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Binary(_, summary) => summary.clone(),
+        }
+    }
+
+    /// What it consists of.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Binary(bytes, _) => bytes,
+        }
+    }
+}
+
+/// The contents of a `resources/read` result.
+///
+/// # Errors
+/// The content that is neither text nor a binary in base64.
+pub(super) fn contents(result: &RawJson) -> Result<Vec<Content>, String> {
+    let contents = result.get("contents");
+    let contents = contents.and_then(|contents| elements(&contents));
+    let Some(contents) = contents else {
+        return Err("the server's answer has no contents; --json shows it".to_owned());
+    };
+    let read = |content: &RawJson| {
+        if let Some(text) = member(content, "text") {
+            return Ok(Content::Text(text));
+        }
+        let blob: Option<String> = member(content, "blob");
+        let bytes = blob.and_then(|blob| STANDARD.decode(blob).ok());
+        let summary = summary("resource", content);
+        match bytes {
+            Some(bytes) => Ok(Content::Binary(bytes, summary)),
+            None => Err(format!(
+                "{summary} is neither text nor base64; --json shows it"
+            )),
+        }
+    };
+    contents.iter().map(read).collect()
+}
+
+/// The messages of a `prompts/get` result, each under its role.
+pub(super) fn messages(result: &RawJson) -> String {
+    let messages = result
+        .get("messages")
+        .and_then(|messages| elements(&messages))
+        .unwrap_or_default();
+    let shown = messages.iter().map(|message| {
+        let role: Option<String> = member(message, "role");
+        let role = one_line(role.as_deref().unwrap_or("message"));
+        let content = message.get("content");
+        let blocks = content.as_ref().and_then(elements);
+        let blocks = blocks.unwrap_or_else(|| content.into_iter().collect());
+        let blocks: Vec<String> = blocks.iter().map(block_summary).collect();
+        format!("{role}:\n{}", blocks.join("\n"))
+    });
+    shown.collect::<Vec<String>>().join("\n\n")
 }
 
 /// The params of a progress notification: `progress 3/10: copying`.
@@ -54,11 +128,18 @@ fn block_summary(block: &RawJson) -> String {
         return text;
     }
     let kind = member::<String>(block, "type").unwrap_or_else(|| "unknown".to_owned());
-    let resource = block.get("resource").unwrap_or_else(|| block.clone());
+    summary(
+        &kind,
+        &block.get("resource").unwrap_or_else(|| block.clone()),
+    )
+}
+
+/// As in `[image image/png, 4 bytes]`.
+fn summary(kind: &str, holder: &RawJson) -> String {
     let details = [
-        member(&resource, "uri"),
-        member(&resource, "mimeType"),
-        decoded_len(&resource).map(|bytes| format!("{bytes} bytes")),
+        member(holder, "uri"),
+        member(holder, "mimeType"),
+        decoded_len(holder).map(|bytes| format!("{bytes} bytes")),
     ];
     let details: Vec<String> = details.into_iter().flatten().collect();
     one_line(&format!("[{kind} {}", details.join(", ")))
@@ -122,6 +203,50 @@ inside
         let result = r#"{"content":[],"structuredContent":{"b":1.10,"a":2}}"#;
         assert_eq!(text(&raw(result)), r#"{"b":1.10,"a":2}"#);
         assert_eq!(text(&raw("{}")), "");
+    }
+
+    #[test]
+    fn contents_are_text_or_decoded() {
+        let result = raw(r#"{"contents":[
+            {"uri":"a","text":"x\ny"},
+            {"uri":"b\u001b","mimeType":"image/png","blob":"AAEC"}]}"#);
+        let read = contents(&result).unwrap();
+        let summaries: Vec<String> = read.iter().map(Content::summary).collect();
+        assert_eq!(summaries, ["x\ny", "[resource b , image/png, 3 bytes]"]);
+        assert_eq!(read[1].as_bytes(), [0, 1, 2]);
+        for (result, why) in [
+            (r#"{}"#, "has no contents"),
+            (r#"{"contents":{}}"#, "has no contents"),
+            (r#"{"contents":[{"uri":"a"}]}"#, "neither text nor base64"),
+            (
+                r#"{"contents":[{"uri":"a","blob":"*"}]}"#,
+                "neither text nor base64",
+            ),
+        ] {
+            let error = contents(&raw(result)).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn messages_are_shown_under_their_roles() {
+        let result = raw(r#"{"messages":[
+            {"role":"user","content":{"type":"text","text":"Review\nthis"}},
+            {"role":"assistant","content":[{"type":"image","data":"AAAA"},{"type":"text","text":"b"}]},
+            {}]}"#);
+        let expected = "\
+user:
+Review
+this
+
+assistant:
+[image 3 bytes]
+b
+
+message:
+";
+        assert_eq!(messages(&result), expected);
+        assert_eq!(messages(&raw("{}")), "");
     }
 
     #[test]

@@ -1,0 +1,128 @@
+//! The report on all backends.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::row::{Row, table};
+use crate::cli::survey::BackendSurvey;
+use crate::cli::terminal::{CAUTION, DIM, one_line, wrap};
+use crate::config::Config;
+use crate::shell;
+
+/// Most commands of one kind that are suggested.
+const MAX_NEXT: usize = 5;
+
+/// What `check --json` prints.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    /// `null` where there are only flags.
+    config: Option<PathBuf>,
+    warnings: Vec<String>,
+    timeout_secs: u64,
+    /// In config order.
+    backends: Vec<Row>,
+    /// What there is to know of all backends together.
+    notes: Vec<String>,
+    /// What to type next.
+    next: Vec<String>,
+}
+
+impl Report {
+    pub(super) fn of(survey: &BackendSurvey, timeout: Duration) -> Self {
+        let rows = survey.members.iter();
+        let backends: Vec<Row> = rows.map(|surveyed| Row::of(surveyed, survey)).collect();
+        let catalog = &survey.built.catalog;
+        let advice_on_count = catalog.advice_on_count();
+        let advice_on_names = catalog.advice_on_names(&survey.config.gateway);
+        Self {
+            config: survey.config.source.clone(),
+            warnings: survey.config.warnings.clone(),
+            timeout_secs: timeout.as_secs(),
+            next: next(&survey.config, &backends),
+            backends,
+            notes: advice_on_count.into_iter().chain(advice_on_names).collect(),
+        }
+    }
+
+    pub(super) fn is_all_up(&self) -> bool {
+        self.backends.iter().all(|backend| backend.up)
+    }
+
+    pub(super) fn print_json(&self, out: &mut impl Write) -> io::Result<()> {
+        serde_json::to_writer_pretty(&mut *out, self)?;
+        writeln!(out)
+    }
+
+    pub(super) fn print_rows(&self, out: &mut impl Write) -> io::Result<()> {
+        let mut table = table();
+        for backend in &self.backends {
+            table.row(backend.cells());
+        }
+        table.print(out, None)
+    }
+
+    /// What follows the rows: notes, and what to type next.
+    pub(super) fn print_rest(&self, out: &mut impl Write, room: Option<usize>) -> io::Result<()> {
+        let notes = self.backends.iter().flat_map(|backend| {
+            let notes = backend.notes.iter();
+            notes.map(move |note| format!("{}: {note}", backend.name))
+        });
+        for (at, note) in notes.chain(self.notes.iter().cloned()).enumerate() {
+            let gap = if at == 0 { "\n" } else { "" };
+            write!(out, "{gap}{CAUTION}note:{CAUTION:#} ")?;
+            print_indented(out, &one_line(&note), "note: ".len(), room)?;
+        }
+        for (at, next) in self.next.iter().enumerate() {
+            let gap = if at == 0 { "\n" } else { "" };
+            // Not wrapped: it is to be copied.
+            writeln!(out, "{gap}{DIM}next:{DIM:#} {}", one_line(next))?;
+        }
+        Ok(())
+    }
+}
+
+/// What precedes the rows.
+pub(super) fn print_head(config: &Config, out: &mut impl Write) -> io::Result<()> {
+    match &config.source {
+        Some(path) => writeln!(out, "config: {}", path.display())?,
+        None => writeln!(out, "config: none, flags only")?,
+    }
+    for warning in &config.warnings {
+        writeln!(out, "{CAUTION}warning:{CAUTION:#} {warning}")?;
+    }
+    writeln!(out)
+}
+
+/// The rest of a line, wrapped with an indent if there is a width.
+fn print_indented(
+    out: &mut impl Write,
+    text: &str,
+    indent: usize,
+    room: Option<usize>,
+) -> io::Result<()> {
+    let lines = match room {
+        Some(room) => wrap(text, room.saturating_sub(indent).max(2)),
+        None => vec![text.to_owned()],
+    };
+    writeln!(out, "{}", lines.join(&format!("\n{}", " ".repeat(indent))))
+}
+
+/// Commands that accept what has changed; if all is well, what to try.
+fn next(config: &Config, backends: &[Row]) -> Vec<String> {
+    let accept = backends.iter().flat_map(|backend| {
+        let changed = backend.changed.iter().map(|tool| &tool.accept);
+        changed.chain(backend.taken_names.iter().map(|name| &name.accept))
+    });
+    let accept: Vec<String> = accept.filter_map(Clone::clone).collect();
+    let is_well = backends.iter().all(|row| row.up && row.notes.is_empty());
+    if !accept.is_empty() || !is_well || backends.iter().all(|row| row.tools == 0) {
+        return accept.into_iter().take(MAX_NEXT).collect();
+    }
+    // With flags alone they would have to be repeated.
+    let file = config.source.iter().map(|path| path.display().to_string());
+    file.map(|file| format!("sentinel-gateway --config {} tools", shell::word(&file)))
+        .collect()
+}

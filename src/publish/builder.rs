@@ -1,0 +1,331 @@
+//! Reads the listings of backends and builds snapshots of them.
+//!
+//! Owns the last listing of each backend, if need be from an earlier run, and the names that were
+//! assigned. All of this takes time that backends decide, so it may be done on another thread: a
+//! [`Builder`] is moved there with its [`Order`], and comes back in the [`Built`]. It must not know
+//! when a snapshot is wanted, nor how it is used.
+
+use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::list_changed;
+use super::pinning::PinCheck;
+use super::reported::Reported;
+use super::rule_check::RuleCheck;
+use crate::call_report::BackendId;
+use crate::catalog::{self, BackendListing, Catalog, Names, RejectReason, Source, Takeover};
+use crate::config::{BackendConfig, Config};
+use crate::governance::Admission;
+use crate::observe::logs::panic_text;
+use crate::protocol::{Kind, Listing, Notification, RawJson};
+use crate::snapshot::{Backends, Lists, Snapshot, identity};
+use crate::state::{CachedListings, StateStore, age};
+
+/// What a snapshot is built from, and what was built last.
+#[derive(Debug)]
+pub(super) struct Builder {
+    config: Arc<Config>,
+    backends: Backends,
+    admission: Arc<Admission>,
+    pin_check: PinCheck,
+    state: StateStore,
+    /// Of earlier runs.
+    cached: CachedListings,
+    /// The last of each backend.
+    listings: HashMap<BackendId, BackendListing>,
+    /// Kept from the first settled snapshot on.
+    names: Names,
+    identity: RawJson,
+    /// Rejected items that the log has named.
+    reported: Reported,
+    /// Mended items that the log has named.
+    mended: Reported,
+    /// The log has said that there are too many tools.
+    has_advised: bool,
+    rule_check: RuleCheck,
+    last: Option<Arc<Snapshot>>,
+}
+
+/// What is to be built.
+#[derive(Debug, Default)]
+pub(super) struct Order {
+    /// The listings that came since the last order.
+    pub(super) listed: Vec<Listed>,
+    /// The kinds that each backend has listed in this run.
+    pub(super) fetched: HashMap<BackendId, HashSet<Kind>>,
+    /// The number of the last listing of each backend that has listed in this run.
+    pub(super) numbers: HashMap<BackendId, u64>,
+    /// Backends that have listed nothing in this run.
+    pub(super) unlisted: HashSet<BackendId>,
+    pub(super) settled: bool,
+    pub(super) closing: bool,
+}
+
+/// A listing that came.
+#[derive(Debug)]
+pub(super) struct Listed {
+    pub(super) backend: BackendId,
+    pub(super) listing: Arc<Listing>,
+    /// Dropped when it is in a snapshot, or never will be: then the backend is listed again.
+    pub(super) taken: oneshot::Sender<()>,
+}
+
+/// What was built.
+#[derive(Debug)]
+pub(crate) struct Built {
+    pub(super) builder: Builder,
+    /// `None` while lists wait for backends, and after a panic.
+    pub(super) published: Option<Publication>,
+    /// Backends whose listing made the gateway panic, with its text.
+    pub(super) failed: Vec<(BackendId, String)>,
+    /// To be dropped when the snapshot is published.
+    pub(super) taken: Vec<oneshot::Sender<()>>,
+}
+
+/// A snapshot, and what its clients are to be told of it.
+#[derive(Debug)]
+pub(crate) struct Publication {
+    /// The next snapshot.
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// `list_changed` notifications, compared to the snapshot before.
+    pub(crate) notifications: Vec<Notification>,
+}
+
+impl Builder {
+    /// `backends` in config order.
+    pub(super) fn new(
+        config: Arc<Config>,
+        backends: Backends,
+        admission: Arc<Admission>,
+        state: StateStore,
+    ) -> Self {
+        Self {
+            pin_check: PinCheck::new(Arc::clone(&config), state.clone()),
+            identity: identity(&config.gateway),
+            names: Names::recorded(&config),
+            config,
+            backends,
+            admission,
+            state,
+            cached: CachedListings::default(),
+            listings: HashMap::new(),
+            reported: Reported::default(),
+            mended: Reported::default(),
+            has_advised: false,
+            rule_check: RuleCheck::default(),
+            last: None,
+        }
+    }
+
+    /// The listings of earlier runs are read.
+    pub(super) fn set_cached(&mut self, cached: CachedListings) {
+        self.cached = cached;
+    }
+
+    /// Reads the listings that came, and builds a snapshot if requests wait for one. A panic costs the
+    /// listing that it happened in.
+    pub(super) fn build(mut self, order: Order) -> Built {
+        let (mut failed, mut taken) = (Vec::new(), Vec::new());
+        let Order {
+            listed,
+            fetched,
+            numbers,
+            unlisted,
+            settled,
+            closing,
+        } = order;
+        for listed in listed {
+            let id = listed.backend;
+            let kinds = fetched.get(&id);
+            let read = || self.read(id, listed.listing, kinds);
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(read)) {
+                failed.push((id, panic_text(&*panic).to_owned()));
+            }
+            taken.push(listed.taken);
+        }
+        let snapshot = || {
+            self.read_cached(closing);
+            let snapshot = self.snapshot(&fetched, numbers, unlisted, settled, closing);
+            let snapshot = Arc::new(snapshot);
+            let before = self.last.replace(Arc::clone(&snapshot));
+            let notifications =
+                before.map_or_else(Vec::new, |before| list_changed(&before, &snapshot));
+            Publication {
+                snapshot,
+                notifications,
+            }
+        };
+        let published = match settled || closing {
+            true => catch_unwind(AssertUnwindSafe(snapshot)).ok(),
+            false => None,
+        };
+        Built {
+            builder: self,
+            published,
+            failed,
+            taken,
+        }
+    }
+
+    /// An empty snapshot, before anything is known.
+    pub(super) fn first(&mut self, unlisted: HashSet<BackendId>, settled: bool) -> Arc<Snapshot> {
+        let none = HashMap::new();
+        let snapshot = self.snapshot(&none, HashMap::new(), unlisted, settled, false);
+        let snapshot = Arc::new(snapshot);
+        self.last = Some(Arc::clone(&snapshot));
+        snapshot
+    }
+
+    fn read(&mut self, id: BackendId, mut listing: Arc<Listing>, fetched: Option<&HashSet<Kind>>) {
+        let Some(config) = self.config_of(id) else {
+            return;
+        };
+        let missing = |kind: &Kind| fetched.is_none_or(|fetched| !fetched.contains(kind));
+        let missing: Vec<Kind> = Kind::ALL.into_iter().filter(missing).collect();
+        if missing.is_empty() {
+            self.cached.forget(id);
+        } else if let Some(cached) = self.cached.get(id, &config.name) {
+            let whole = Arc::make_mut(&mut listing);
+            for kind in missing {
+                *whole.items_mut(kind) = cached.listing.items(kind).to_vec();
+            }
+        }
+        let mut read = BackendListing::read(&config, &listing);
+        drop(listing);
+        self.state.keep(&config, &Arc::new(read.take_cleaned()));
+        if fetched.is_some_and(|fetched| fetched.contains(&Kind::Tool)) {
+            self.rule_check.check(&config.name, &read);
+        }
+        let checked = self.pin_check.check(&config, read);
+        self.listings.insert(id, checked);
+    }
+
+    /// For a backend that has not listed, the listing of an earlier run is served.
+    fn read_cached(&mut self, closing: bool) {
+        for backend in &self.backends {
+            if self.listings.contains_key(&backend.id) {
+                continue;
+            }
+            let Some(cached) = self.cached.get(backend.id, backend.name()) else {
+                continue;
+            };
+            // At the end the wait is cut short, and that says nothing about the backend.
+            if !closing {
+                tracing::warn!(
+                    backend = backend.name(),
+                    tools = cached.listing.items(Kind::Tool).len(),
+                    last_contact = age(cached.at),
+                    "it is not connected yet: what it listed at last contact is served, and a call connects first"
+                );
+            }
+            let read = BackendListing::read(&backend.config, &cached.listing);
+            let checked = self.pin_check.check(&backend.config, read);
+            self.listings.insert(backend.id, checked);
+        }
+    }
+
+    fn config_of(&self, id: BackendId) -> Option<Arc<BackendConfig>> {
+        let backend = self.backends.get(id)?;
+        Some(Arc::clone(&backend.config))
+    }
+
+    /// Until settled, names are assigned anew each time, so that they follow config order and not the
+    /// order of connecting; from then on an owner keeps its name.
+    fn snapshot(
+        &mut self,
+        fetched: &HashMap<BackendId, HashSet<Kind>>,
+        numbers: HashMap<BackendId, u64>,
+        unlisted: HashSet<BackendId>,
+        settled: bool,
+        closing: bool,
+    ) -> Snapshot {
+        let has_fetched_tools = |id| {
+            let kinds = fetched.get(&id);
+            kinds.is_some_and(|kinds| kinds.contains(&Kind::Tool))
+        };
+        let sources: Vec<Source<'_>> = self
+            .backends
+            .iter()
+            .map(|backend| Source {
+                id: backend.id,
+                config: &backend.config,
+                backend_listing: self.listings.get(&backend.id),
+                confirmed: has_fetched_tools(backend.id),
+            })
+            .collect();
+        let built = Catalog::build(&self.config.gateway, &sources, &self.names);
+        if settled {
+            self.names = built.catalog.names().clone();
+        }
+        self.pin_check.write(settled.then_some(&self.names));
+        self.report(&built);
+        if settled {
+            self.advise(&built.catalog);
+            self.report_takeovers(built.takeovers);
+        }
+        Snapshot {
+            config: Arc::clone(&self.config),
+            backends: self.backends.clone(),
+            admission: Arc::clone(&self.admission),
+            lists: Lists::default(),
+            listing_numbers: numbers,
+            unlisted,
+            identity: self.identity.clone(),
+            catalog: built.catalog,
+            settled,
+            closing,
+        }
+    }
+
+    fn report_takeovers(&mut self, takeovers: Vec<Takeover>) {
+        for takeover in takeovers {
+            if self.reported.report_takeover_once(&takeover) {
+                tracing::warn!(
+                    backend = &*takeover.backend,
+                    list = takeover.kind.list_method(),
+                    name = &*takeover.name,
+                    before = &*takeover.before,
+                    "it takes over a name that another backend had: permissions for that name now apply to it"
+                );
+            }
+        }
+    }
+
+    /// Once in a run, whatever backends list.
+    fn advise(&mut self, catalog: &Catalog) {
+        if !self.has_advised && catalog.has_too_many_tools() {
+            self.has_advised = true;
+            if let Some(advice) = catalog.advice_on_count() {
+                let backends = self.backends.iter().len();
+                tracing::warn!(backends, "{advice}");
+            }
+        }
+    }
+
+    fn report(&mut self, built: &catalog::Built) {
+        for item in &built.mended {
+            let (list, what) = (item.kind.list_method(), &item.what);
+            let mended = &mut self.mended;
+            if mended.report_once(&item.backend, item.kind, &item.name) {
+                tracing::warn!(
+                    backend = &*item.backend,
+                    list,
+                    item = item.name,
+                    "a malformed item is mended for clients: {what}"
+                );
+            }
+        }
+        for item in &built.rejected {
+            // The pin check has logged it, with its diff.
+            let is_logged = matches!(item.reason, RejectReason::Changed(_));
+            let reported = &mut self.reported;
+            if !is_logged && reported.report_once(&item.backend, item.kind, &item.name) {
+                let (list, reason) = (item.kind.list_method(), &item.reason);
+                tracing::warn!(backend = &*item.backend, list, item = item.name, %reason, "an item is withheld");
+            }
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! What this process writes of its own accord: log lines, and what commands print.
+//!
+//! Owns the list of all backends' secrets, which are removed from it whatever else was done before.
+//! It must not know where it is written.
+
+use std::borrow::Cow;
+
+use super::scrub::Scrubber;
+use crate::sync::Mutex;
+
+/// Of all backends that this process has been configured with.
+static SCRUBBERS: Mutex<Vec<Scrubber>> = Mutex::new(Vec::new());
+
+/// From now on also the secrets of these backends are removed.
+pub(crate) fn keep_from_output<'a>(scrubbers: impl Iterator<Item = &'a Scrubber>) {
+    SCRUBBERS.lock().extend(scrubbers.cloned());
+}
+
+/// A text without the secrets of any backend; not copied where it has none.
+pub(crate) fn for_output(text: &str) -> Cow<'_, str> {
+    let mut scrubbed = Cow::Borrowed(text);
+    for scrubber in &*SCRUBBERS.lock() {
+        if let Cow::Owned(changed) = scrubber.message(&scrubbed) {
+            scrubbed = Cow::Owned(changed);
+        }
+    }
+    scrubbed
+}
