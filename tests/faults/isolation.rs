@@ -4,11 +4,15 @@
 //! takes meanwhile, compared to the same while the hostile server floods a sink, and what a ping takes.
 //! These rows run one after the other when all others are done.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
 use flate2::{Compress, Compression, FlushCompress};
 use serde_json::json;
 
 use crate::common::beside::{Exchange, Hostile, beside};
 use crate::common::process;
+use crate::lists;
 use crate::table::{Row, Run, rows};
 
 pub const ROWS: &[Row] = rows! {
@@ -90,6 +94,7 @@ const KINDS: &[Kind] = &[
             exchange.repeat(b"")
         })
     }),
+    kind("gzip: pages of a list", pages),
 ];
 
 const fn kind(name: &'static str, hostile: fn() -> Hostile) -> Kind {
@@ -120,6 +125,34 @@ fn gzip_of(media: &'static str, bytes: &[u8]) -> Hostile {
         exchange.write(HEAD)?;
         exchange.repeat(&repeated)
     })
+}
+
+/// Lists that change all the time, and have large pages without end.
+fn pages() -> Hostile {
+    let rest = format!("{}\"}}}}", "a".repeat(MIB));
+    let (packed, checksum) = lists::deflated(rest.as_bytes());
+    let next = AtomicUsize::new(0);
+    Hostile::new(move |exchange| match exchange.method() {
+        "" if exchange.message.is_null() => lists::announce(exchange),
+        "tools/list" if exchange.goes_on() => {
+            let (id, cursor) = (exchange.id(), next.fetch_add(1, Relaxed));
+            let beginning = format!(
+                r#"{{"id":{id},"jsonrpc":"2.0","result":{{"tools":[],"nextCursor":"{cursor}","more":""#
+            );
+            let page = lists::gzip_of(beginning.as_bytes(), &packed, &checksum);
+            let length = page.len();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: {JSON}\r\ncontent-encoding: gzip\r\ncontent-length: {length}\r\n\r\n"
+            );
+            exchange.write(head.as_bytes())?;
+            exchange.write(&page)?;
+            Ok(true)
+        }
+        _ => Ok(false),
+    })
+    .drawn_by("tools/list")
+    .spread_over(Duration::from_secs(1))
+    .in_parallel(1)
 }
 
 /// Answers calls with this body, as JSON.
