@@ -59,6 +59,9 @@ const KINDS: &[Kind] = &[
     kind("tiny events", || {
         events("", b"", b"data: 1\n\n".repeat(MIB))
     }),
+    kind("large logs", || {
+        events("", b"", event(&log(&"a".repeat(MIB - 1024))))
+    }),
     kind("tiny logs", || {
         events("", b"", event(&log("x")).repeat(1024))
     }),

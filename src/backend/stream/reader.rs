@@ -18,17 +18,16 @@ use super::messages::{Message, messages};
 use super::resume::{Cursor, Resume};
 use super::server_requests::{ServerRequests, cancelled_request};
 use super::session_lost::error_says_session_lost;
-use super::sse::{Decoder, Event, STEP_WORK, Step, TooLarge};
+use super::sse::{Decoder, Event};
 use crate::backend::error::BackendError;
 use crate::backend::http::{EACH, Endpoint, Media, Response, Turn};
-use crate::budget::Charge;
 use crate::call_report::CallTrace;
 use crate::protocol::message::Malformed;
 use crate::protocol::{self, Era, Id, Inbound, Notification, Outcome, Request};
 pub(in crate::backend) use refusal::RefusalBody;
 
 /// Most bytes of a notification's params.
-const MAX_NOTIFICATION: usize = 256 * 1024;
+const MAX_NOTIFICATION: usize = 1024 * 1024;
 
 /// One response that is being read.
 pub struct ResponseReader<'a> {
@@ -39,7 +38,8 @@ pub struct ResponseReader<'a> {
     /// The era of the request. A modern server must not send requests on this stream.
     pub era: Era,
     /// Whether this is `server/discover` to find out the era. Then an error without an id is an
-    /// answer too, since servers don't echo the id of a request that they don't understand.
+    /// answer whatever the status, since servers don't echo the id of a request that they don't
+    /// understand.
     pub probing: bool,
     /// Whether the request had a session id, so that 404 means that the session is lost.
     pub in_session: bool,
@@ -75,21 +75,7 @@ impl<'a> ResponseReader<'a> {
         let outcome = match Media::of(&response) {
             Media::Json => self.json_answer(&mut response).await?,
             Media::EventStream => self.events(response).await?,
-            Media::Other(other) => {
-                let kind = if other.is_empty() {
-                    "no content type".into()
-                } else {
-                    format!(
-                        "content type \"{}\"",
-                        self.endpoint.snippet(other.as_bytes())
-                    )
-                };
-                let body = Endpoint::beginning(&mut response).await;
-                let snippet = self.endpoint.snippet(&body.bytes);
-                return Err(BackendError::BadReply(format!(
-                    "{kind} instead of JSON or an event stream: {snippet}"
-                )));
-            }
+            Media::Other(other) => self.odd_answer(&mut response, &other).await?,
         };
         match &outcome {
             Outcome::Error(error) if self.in_session && error_says_session_lost(error) => {
@@ -155,7 +141,7 @@ impl<'a> ResponseReader<'a> {
             BackendError::BadReply(format!("{why}: {}", self.endpoint.snippet(&body)))
         })?;
         for message in messages {
-            match self.classify(message) {
+            match self.classify(message, self.sink.only()) {
                 ReaderItem::Answer(answer) => return answer,
                 ReaderItem::Notification(notification) => self.notification(notification),
                 ReaderItem::Request(_) | ReaderItem::Nothing => {}
@@ -163,6 +149,35 @@ impl<'a> ResponseReader<'a> {
             response.turn().spend(EACH).await;
         }
         Err(BackendError::BadReply("it answers another request".into()))
+    }
+
+    /// A body of another type: what is a JSON-RPC response counts all the same.
+    async fn odd_answer(
+        &self,
+        response: &mut Response,
+        media_type: &str,
+    ) -> Result<Outcome, BackendError> {
+        let body = self.body(response).await?;
+        let messages = messages(&body, response.turn()).await;
+        for message in messages.into_iter().flatten() {
+            if matches!(message, Ok(Inbound::Response(_)))
+                && let ReaderItem::Answer(answer) = self.classify(message, self.sink.only())
+            {
+                return answer;
+            }
+            response.turn().spend(EACH).await;
+        }
+        let kind = match media_type {
+            "" => "no content type".to_owned(),
+            other => format!(
+                "content type \"{}\"",
+                self.endpoint.snippet(other.as_bytes())
+            ),
+        };
+        let snippet = self.endpoint.snippet(&body);
+        Err(BackendError::BadReply(format!(
+            "{kind} instead of JSON or an event stream: {snippet}"
+        )))
     }
 
     async fn one_response(
@@ -185,7 +200,8 @@ impl<'a> ResponseReader<'a> {
                     continue;
                 }
                 cursor.delivered();
-                if let Some(answer) = self.event(&event, server_requests, turn).await {
+                let only = self.sink.only().filter(|_| cursor.is_first());
+                if let Some(answer) = self.event(&event, server_requests, only, turn).await {
                     return StreamEnd::Read(answer);
                 }
             }
@@ -216,34 +232,13 @@ impl<'a> ResponseReader<'a> {
         }
     }
 
-    /// The next event, with its own share of the byte budget; `charge` keeps what the decoder holds.
-    /// `None` when more bytes are needed.
-    async fn next_event(
-        &self,
-        decoder: &mut Decoder,
-        turn: &mut Turn,
-        charge: &mut Charge,
-    ) -> Result<Option<Event>, BackendError> {
-        loop {
-            match decoder.step() {
-                Ok(Step::Event(event)) => {
-                    turn.spend(EACH).await;
-                    charge.cover(decoder.held())?;
-                    let data = self.endpoint.budget.charge_bytes(event.data)?;
-                    return Ok(Some(Event { data, ..event }));
-                }
-                Ok(Step::Pause) => turn.spend(STEP_WORK).await,
-                Ok(Step::NeedsBytes) => return Ok(None),
-                Err(TooLarge { limit }) => return Err(BackendError::TooLarge { limit }),
-            }
-        }
-    }
-
-    /// Handles the messages of one event. Returns the response if it is among them.
+    /// Handles the messages of one event. Returns the response if it is among them; `only` is the
+    /// request that an error without an id answers.
     async fn event(
         &self,
         event: &Event,
         server_requests: &mut ServerRequests<'a>,
+        only: Option<&Id>,
         turn: &mut Turn,
     ) -> Option<Result<Outcome, BackendError>> {
         let messages = match messages(&event.data, turn).await {
@@ -263,7 +258,7 @@ impl<'a> ResponseReader<'a> {
             }
         };
         for message in messages {
-            match self.classify(message) {
+            match self.classify(message, only) {
                 ReaderItem::Answer(answer) => return Some(answer),
                 ReaderItem::Notification(notification) => match cancelled_request(&notification) {
                     Some(id) => server_requests.cancel(&id),
@@ -295,7 +290,9 @@ impl<'a> ResponseReader<'a> {
         );
     }
 
-    fn classify(&self, message: Message) -> ReaderItem {
+    /// What a message is. `only` is the request whose response this is, where there can be no other:
+    /// then its id is not taken to the letter.
+    fn classify(&self, message: Message, only: Option<&Id>) -> ReaderItem {
         let MessageResponse { id, answer } = match message {
             Ok(Inbound::Notification(notification)) => {
                 return ReaderItem::Notification(notification);
@@ -319,7 +316,19 @@ impl<'a> ResponseReader<'a> {
                 malformed.into()
             }
         };
-        match id.and_then(|id| self.sink.response(&id, answer)) {
+        let own = only.filter(|own| match (&id, &answer) {
+            // Nearly always equal, which costs least.
+            (Some(id), _) => *own != id && own.is_value_of(id),
+            (None, Ok(Outcome::Error(_))) => true,
+            (None, _) => false,
+        });
+        if let (None, Some(_), Some(trace)) = (&id, own, self.trace) {
+            trace.mark_without_id();
+        }
+        match own
+            .or(id.as_ref())
+            .and_then(|id| self.sink.response(id, answer))
+        {
             Some(answer) => ReaderItem::Answer(answer),
             None => {
                 tracing::debug!(

@@ -1,4 +1,4 @@
-//! Reads the bytes of a response body.
+//! Reads the bytes of a response body, and the events of a stream.
 //!
 //! Owns the limits on size, buffered bytes and silence. It must not know what a body contains.
 
@@ -6,7 +6,9 @@ use bytes::{Bytes, BytesMut};
 
 use super::ResponseReader;
 use crate::backend::error::BackendError;
-use crate::backend::http::Response;
+use crate::backend::http::{EACH, Response, Turn};
+use crate::backend::stream::sse::{Decoder, Event, STEP_WORK, Step, TooLarge};
+use crate::budget::Charge;
 
 impl ResponseReader<'_> {
     /// The whole body, at most `max_message_bytes`. A body of one chunk is not copied.
@@ -64,5 +66,28 @@ impl ResponseReader<'_> {
             trace.add_received(chunk.len());
         }
         Ok(chunk)
+    }
+
+    /// The next event, with its own share of the byte budget; `charge` keeps what the decoder holds.
+    /// `None` when more bytes are needed.
+    pub(super) async fn next_event(
+        &self,
+        decoder: &mut Decoder,
+        turn: &mut Turn,
+        charge: &mut Charge,
+    ) -> Result<Option<Event>, BackendError> {
+        loop {
+            match decoder.step() {
+                Ok(Step::Event(event)) => {
+                    turn.spend(EACH).await;
+                    charge.cover(decoder.held())?;
+                    let data = self.endpoint.budget.charge_bytes(event.data)?;
+                    return Ok(Some(Event { data, ..event }));
+                }
+                Ok(Step::Pause) => turn.spend(STEP_WORK).await,
+                Ok(Step::NeedsBytes) => return Ok(None),
+                Err(TooLarge { limit }) => return Err(BackendError::TooLarge { limit }),
+            }
+        }
     }
 }
