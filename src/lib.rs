@@ -69,8 +69,8 @@ use tokio::runtime::Handle;
 pub use transport::stdio::Io;
 use transport::stdio::{read_lines, write_lines};
 
-/// Time for the client to read the last lines.
-const WRITER_TIMEOUT: Duration = Duration::from_secs(1);
+/// The last lines are written for as long as the client takes something of them in this time.
+const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Time for writing the state that the next run reads.
 const STATE_WRITE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -95,7 +95,7 @@ pub async fn run(config: Config, io: Io, shutdown: Shutdown) -> ExitReason {
     let lines = read_lines(io.reader, max_message, budget);
     let mut inputs = Inputs::new(lines, from_backends, shutdown, writer, cached);
     let log_counts = tokio::spawn(observe::log_gate::report_counts());
-    let ending = Gateway::new(lifecycle, publisher, outbox.clone())
+    let mut ending = Gateway::new(lifecycle, publisher, outbox.clone())
         .run(&mut inputs)
         .await;
 
@@ -107,10 +107,24 @@ pub async fn run(config: Config, io: Io, shutdown: Shutdown) -> ExitReason {
         backend::shutdown_all(&backends).await;
     }
     if !matches!(ending, ExitReason::SecondSignal | ExitReason::ClientStuck) {
-        inputs.writer.join(WRITER_TIMEOUT).await;
+        ending = write_last_lines(&mut inputs).await.unwrap_or(ending);
     }
     if ending != ExitReason::SecondSignal {
         state_writer.finish(STATE_WRITE_TIMEOUT).await;
     }
     ending
+}
+
+/// Waits until the client has read the last lines. Returns why it has not.
+async fn write_last_lines(inputs: &mut Inputs) -> Option<ExitReason> {
+    let (why, ending) = tokio::select! {
+        written = inputs.writer.join(LAST_LINES_TIMEOUT) => match written {
+            Ok(()) => return None,
+            Err(_) => ("the client reads nothing of them", ExitReason::ClientStuck),
+        },
+        () = inputs.shutdown.requested() => ("a signal", ExitReason::SecondSignal),
+    };
+    let bytes = inputs.writer.left();
+    tracing::error!(bytes, why, "the last answers can't be written");
+    Some(ending)
 }

@@ -2,14 +2,16 @@
 //! the size limit; and an error that can be shown to the user.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, ready};
 use futures_util::{FutureExt, stream};
 use hyper::http;
-use reqwest::{Body, Response};
-use sentinel_gateway::backend::http::{Credentials, Endpoint};
+use reqwest::Body;
+use sentinel_gateway::backend::http::{Credentials, Endpoint, Response};
 use sentinel_gateway::backend::stream::ResponseReader;
 use sentinel_gateway::backend::{BackendError, ServerMessageHandler};
 use sentinel_gateway::budget::Budget;
@@ -78,7 +80,7 @@ fn holds(
     for era in [Era::Legacy, Era::Modern] {
         for (in_session, probing) in [(false, false), (true, false), (false, true)] {
             let read = |pieces: Vec<&[u8]>| {
-                let response = response(status, media_type, pieces)?;
+                let response = response(endpoint, status, media_type, pieces)?;
                 Some(read(endpoint, response, era, in_session, probing))
             };
             let Some(whole) = read(vec![body]) else {
@@ -99,7 +101,12 @@ fn holds(
         .expect("the whole budget is free");
 }
 
-fn response(status: http::StatusCode, media_type: &str, pieces: Vec<&[u8]>) -> Option<Response> {
+fn response(
+    endpoint: &Endpoint,
+    status: http::StatusCode,
+    media_type: &str,
+    pieces: Vec<&[u8]>,
+) -> Option<Response> {
     let pieces: Vec<_> = pieces
         .into_iter()
         .map(|piece| Ok::<_, Infallible>(Bytes::copy_from_slice(piece)))
@@ -109,7 +116,7 @@ fn response(status: http::StatusCode, media_type: &str, pieces: Vec<&[u8]>) -> O
         .header("content-type", media_type)
         .body(Body::wrap_stream(stream::iter(pieces)))
         .ok()
-        .map(Into::into)
+        .map(|response| endpoint.response(response.into()))
 }
 
 fn read(
@@ -134,9 +141,20 @@ fn read(
         resume: None,
         trace: None,
     };
-    let outcome = reading.answer(response).now_or_never();
-    let outcome = outcome.expect("a complete body needs no waiting");
+    let outcome = soon(reading.answer(response));
     (outcome, received.0.into_inner().unwrap())
+}
+
+/// The result of reading a complete body, which waits for nothing but its turns.
+fn soon<T>(reading: impl Future<Output = T>) -> T {
+    let mut reading = pin!(reading);
+    let mut context = Context::from_waker(Waker::noop());
+    for _ in 0..1000 {
+        if let Poll::Ready(read) = reading.as_mut().poll(&mut context) {
+            return read;
+        }
+    }
+    panic!("a complete body needs no waiting");
 }
 
 fn assert_outcome((outcome, notifications): &Seen, body: &[u8], media_type: &str) {

@@ -146,6 +146,12 @@ pub enum BackendError {
         /// The cap, in bytes.
         limit: usize,
     },
+    /// The response became more than one message may be, and more than this many times what was received.
+    #[error("the server's answer has more than one message and is compressed over {ratio} times")]
+    OverRatio {
+        /// The cap.
+        ratio: u64,
+    },
     /// The gateway's byte budget is exhausted.
     #[error(
         "there was no room for the answer: the gateway holds as much as it may for all calls together, {limit} bytes (max_buffered_bytes)"
@@ -222,7 +228,9 @@ impl BackendError {
             | Self::Redirected { .. }
             | Self::SessionLost { by_status: true } => Class::Refused,
             Self::BadReply(_) | Self::Handshake(_) | Self::Silent(_) => Class::BadReply,
-            Self::TooLarge { .. } | Self::RequestTooLarge => Class::TooLarge,
+            Self::TooLarge { .. } | Self::OverRatio { .. } | Self::RequestTooLarge => {
+                Class::TooLarge
+            }
         }
     }
 
@@ -250,6 +258,7 @@ impl BackendError {
             | Self::EraChanged { .. }
             | Self::BadReply(_)
             | Self::TooLarge { .. }
+            | Self::OverRatio { .. }
             | Self::RequestTooLarge
             | Self::Handshake(_) => Health::Success,
         }
@@ -296,6 +305,7 @@ impl BackendError {
             Self::Redirected { .. } => Some("put the final address into url".into()),
             Self::BudgetExceeded { .. } => Some("call less at once, or raise it".into()),
             Self::TooLarge { .. } => Some("raise max_message_bytes if you need it".into()),
+            Self::OverRatio { .. } => Some("a server can send such an answer uncompressed".into()),
             Self::Unavailable {
                 retry_after: Some(wait),
                 ..

@@ -1,19 +1,23 @@
 //! One HTTP exchange with one backend.
 //!
-//! Owns the [`Endpoint`] (clients, address, credentials), sending, redirects, and the meaning of
-//! an HTTP status. Reading a response body belongs to [`super::stream`]. It must not know retries,
+//! Owns the [`Endpoint`] (clients, address, credentials), sending, redirects, the meaning of an
+//! HTTP status, and the bytes of a body, in turns. What they mean belongs to [`super::stream`]. It must not know retries,
 //! sessions or callers.
 
 mod credentials;
+mod decompress;
 mod endpoint;
 mod media;
+mod response;
 mod side_requests;
 mod transport_error;
+mod turns;
 
 pub use credentials::Credentials;
 pub(super) use endpoint::Beginning;
 pub use endpoint::{Endpoint, InFlightGuard};
+pub use response::Response;
 
 pub(super) use media::{Media, is_event_stream};
 pub(super) use side_requests::SideRequests;
-pub(super) use transport_error::classify;
+pub(super) use turns::{EACH, Turn, Turns};

@@ -135,6 +135,9 @@ impl Section {
             Kind::Template => MAX_TEMPLATES,
             _ => MAX_ITEMS,
         };
+        // As many as there will be: the last step of a vector that grows is half empty.
+        section.items.reserve_exact(items.len().min(limit));
+        valid.reserve_exact(items.len().min(limit));
         let is_portable = kind == Kind::Tool && config.schemas == Schemas::Portable;
         let mut budget = SchemaBudget::default();
         for (at, raw) in items.iter().take(limit).enumerate() {
@@ -169,6 +172,7 @@ impl Section {
                 Err(reason) => section.reject(config, kind, &own, reason),
             }
         }
+        section.items.shrink_to_fit();
         if items.len() > limit {
             let place = format!("items {} to {}", limit + 1, items.len());
             section.reject(config, kind, &place, RejectReason::TooMany(limit));

@@ -41,7 +41,7 @@ pub struct Pins {
 pub struct Findings {
     /// Tools, and instructions, never seen before, which are now accepted.
     pub new: Vec<Pin>,
-    /// Those that differ from what was accepted.
+    /// Those that differ from what was accepted, unless they were passed on one by one.
     pub(crate) changed: Vec<Change>,
     /// How many tools were not compared, since the backend has too many.
     pub(crate) unpinned: usize,
@@ -77,6 +77,22 @@ impl Pins {
         config: &BackendConfig,
         backend_listing: &mut BackendListing,
     ) -> Findings {
+        let mut changed = Vec::new();
+        let findings = self.compare_each(config, backend_listing, |change| changed.push(change));
+        Findings {
+            changed,
+            ..findings
+        }
+    }
+
+    /// The same, but passes on each change when it is found: a change holds two definitions, and a
+    /// backend may change all of its tools.
+    pub(crate) fn compare_each(
+        &mut self,
+        config: &BackendConfig,
+        backend_listing: &mut BackendListing,
+        mut changed: impl FnMut(Change),
+    ) -> Findings {
         let mut findings = Findings::default();
         if config.tools.pin == PinMode::Off {
             return findings;
@@ -84,12 +100,12 @@ impl Pins {
         let blocks = config.tools.pin == PinMode::Block;
         for candidate in backend_listing.tools_mut() {
             let now = Now::of_tool(candidate);
-            let reason = self.compare_one(config, now, &mut findings);
+            let reason = self.compare_one(config, now, &mut findings, &mut changed);
             candidate.blocked = reason.filter(|_| blocks);
         }
         if let Some(text) = backend_listing.instructions() {
             let now = Now::of_instructions(text);
-            let reason = self.compare_one(config, now, &mut findings);
+            let reason = self.compare_one(config, now, &mut findings, &mut changed);
             if reason.is_some() && blocks {
                 backend_listing.withhold_instructions();
             }
@@ -103,6 +119,7 @@ impl Pins {
         config: &BackendConfig,
         now: Now,
         findings: &mut Findings,
+        changed: &mut impl FnMut(Change),
     ) -> Option<RejectReason> {
         let backend = &config.name;
         let Some(accepted) = self.pin(backend, &now.subject) else {
@@ -120,7 +137,7 @@ impl Pins {
         }
         let change = Change::between(accepted, now, &config.scrubber)?;
         let reason = RejectReason::Changed(change.to_string());
-        findings.changed.push(change);
+        changed(change);
         Some(reason)
     }
 

@@ -64,11 +64,17 @@ impl PinCheck {
         config: &BackendConfig,
         mut backend_listing: BackendListing,
     ) -> BackendListing {
-        let Findings {
-            new,
-            changed,
-            unpinned,
-        } = self.pins.compare(config, &mut backend_listing);
+        // Of most changes only the number is needed.
+        let (mut changed, mut more) = (Vec::new(), 0);
+        let logged = &mut self.logged;
+        let findings = (self.pins).compare_each(config, &mut backend_listing, |change| {
+            match log_once(logged, &change) {
+                true if changed.len() < MAX_LOGGED => changed.push(change),
+                true => more += 1,
+                false => {}
+            }
+        });
+        let Findings { new, unpinned, .. } = findings;
         let backend = &*config.name;
         let tools = new.iter().filter(|pin| pin.subject.tool().is_some());
         let tools = tools.count();
@@ -80,7 +86,7 @@ impl PinCheck {
             );
         }
         self.unwritten.extend(new);
-        self.log_changes(config, changed);
+        self.log_changes(config, &changed, more);
         if unpinned > 0 && self.too_many.insert(Arc::clone(&config.name)) {
             tracing::warn!(
                 backend,
@@ -107,8 +113,8 @@ impl PinCheck {
         }
     }
 
-    fn log_changes(&mut self, config: &BackendConfig, mut changed: Vec<Change>) {
-        changed.retain(|change| self.log_once(change));
+    /// Logs these changes, and that there are `more`.
+    fn log_changes(&self, config: &BackendConfig, changed: &[Change], more: usize) {
         let (backend, begun) = (&*config.name, Instant::now());
         let effect = match config.tools.pin {
             PinMode::Block => "it is withheld",
@@ -116,7 +122,7 @@ impl PinCheck {
                 "it is served; tools.pin = \"block\" withholds such tools"
             }
         };
-        for change in changed.iter().take(MAX_LOGGED) {
+        for change in changed {
             let subject = &change.now.subject;
             let effect = match subject {
                 Subject::Tool(_) => effect,
@@ -133,28 +139,27 @@ impl PinCheck {
                 "{change}: {effect}"
             );
         }
-        if changed.len() > MAX_LOGGED {
-            let tools = changed.len() - MAX_LOGGED;
+        if more > 0 {
             let show = self.config.pin_command(backend, None);
             tracing::warn!(
                 backend,
-                tools,
+                tools = more,
                 show,
                 "and more tools have changed: {effect}"
             );
         }
     }
+}
 
-    /// Whether this change is to be logged now. Counts it as logged.
-    fn log_once(&mut self, change: &Change) -> bool {
-        let now = &change.now;
-        let place = (Arc::clone(&now.backend), now.subject.clone());
-        let logged = self.logged.entry(place).or_default();
-        if logged.last == now.sha256 || logged.changes == MAX_LOGGED_OF_TOOL {
-            return false;
-        }
-        logged.last = Arc::clone(&now.sha256);
-        logged.changes += 1;
-        true
+/// Whether this change is to be logged now. Counts it as logged.
+fn log_once(logged: &mut HashMap<(Arc<str>, Subject), LogHistory>, change: &Change) -> bool {
+    let now = &change.now;
+    let place = (Arc::clone(&now.backend), now.subject.clone());
+    let logged = logged.entry(place).or_default();
+    if logged.last == now.sha256 || logged.changes == MAX_LOGGED_OF_TOOL {
+        return false;
     }
+    logged.last = Arc::clone(&now.sha256);
+    logged.changes += 1;
+    true
 }

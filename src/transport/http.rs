@@ -135,6 +135,10 @@ fn build(
         .pool_idle_timeout(idle_timeout)
         .connect_timeout(key.connect_timeout)
         .tcp_nodelay(true)
+        // Bodies are decoded where they are read, in turns and with a limit.
+        .no_gzip()
+        .no_brotli()
+        .no_deflate()
         .http2_keep_alive_interval(KEEP_ALIVE)
         .http2_keep_alive_timeout(KEEP_ALIVE)
         // By default reqwest sends a request again that an HTTP/2 server refused: such attempts

@@ -20,8 +20,10 @@ use serde_json::json;
 use super::process::{ChildGuard, peak_memory, read_to_end, spawn};
 pub use server::Exchange;
 use server::Server;
+use threads::Threads;
 
 mod server;
+mod threads;
 
 /// Another backend's calls may take this long, however fast they are alone.
 pub const CALL_FLOOR: Duration = Duration::from_millis(10);
@@ -162,8 +164,14 @@ pub fn beside(hostile: &Hostile, command: impl Fn(&str) -> Command) -> (Measured
 
 fn measure(hostile: &Hostile, command: &impl Fn(&str) -> Command) -> (Measured, String) {
     let floods_gateway = Arc::new(AtomicBool::new(false));
+    let threads = Threads::default();
     let bad = Server::start(Arc::clone(&hostile.answer), Arc::clone(&floods_gateway));
-    let good = Server::start(Arc::new(|_: &mut Exchange<'_>| Ok(false)), Arc::default());
+    let on_the_way = threads.clone();
+    let healthy = move |_: &mut Exchange<'_>| {
+        on_the_way.add_this();
+        Ok(false)
+    };
+    let good = Server::start(Arc::new(healthy), Arc::default());
     let toml = format!(
         "[gateway]\n{}\n{}{}\n{}",
         hostile.gateway,
@@ -171,7 +179,7 @@ fn measure(hostile: &Hostile, command: &impl Fn(&str) -> Command) -> (Measured, 
         hostile.entry,
         good.entry("good", "other"),
     );
-    let mut gateway = Gateway::start(command(&toml), hostile.spread);
+    let mut gateway = Gateway::start(command(&toml), hostile.spread, threads);
     let (mut alone, mut beside, mut pings) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let sink = Sink::open(&bad, hostile);
@@ -274,6 +282,7 @@ struct Gateway {
     child: ChildGuard,
     stdin: ChildStdin,
     answers: Receiver<(String, Instant)>,
+    threads: Threads,
     stderr: Receiver<String>,
     /// Ids of the requests so far, which count up.
     last_id: usize,
@@ -284,17 +293,23 @@ struct Gateway {
 }
 
 impl Gateway {
-    fn start(mut command: Command, spread: Duration) -> Self {
+    fn start(mut command: Command, spread: Duration, threads: Threads) -> Self {
         let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = spawn(piped.stderr(Stdio::piped()));
         let stdout = child.stdout.take().unwrap();
         let (sender, answers) = channel();
-        thread::spawn(move || read_answers(stdout, &sender));
+        let reader = threads.clone();
+        thread::spawn(move || {
+            reader.add_this();
+            read_answers(stdout, &sender);
+        });
+        threads.add_this();
         let mut gateway = Self {
             stdin: child.stdin.take().unwrap(),
             stderr: read_to_end(child.stderr.take().unwrap()),
             child: ChildGuard::new(child, Duration::from_secs(30)),
             answers,
+            threads,
             last_id: 0,
             spread,
             open: Vec::new(),
@@ -305,6 +320,8 @@ impl Gateway {
         });
         gateway.time("initialize", &params.to_string());
         gateway.send(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+        let pid = gateway.child.pid();
+        gateway.threads.add_all_of(pid);
         gateway
     }
 
@@ -324,14 +341,19 @@ impl Gateway {
         id
     }
 
-    /// The time of one request. Calls of the flood that end meanwhile are made again.
+    /// The time of one request, without that in which a thread on its way was ready to run and others
+    /// had the processors. Calls of the flood that end meanwhile are made again.
     fn time(&mut self, method: &str, params: &str) -> Duration {
+        let waited = self.threads.waited();
         let begun = Instant::now();
         let id = self.request("m", method, params);
         loop {
             let left = HOPELESS.saturating_sub(begun.elapsed());
             match self.answers.recv_timeout(left) {
-                Ok((answered, at)) if answered == id => return at - begun,
+                Ok((answered, at)) if answered == id => {
+                    let waited = self.threads.waited().saturating_sub(waited);
+                    return (at - begun).saturating_sub(waited);
+                }
                 Ok((answered, _)) => self.flood_again(&answered),
                 Err(_) => return HOPELESS,
             }

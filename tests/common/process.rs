@@ -104,9 +104,12 @@ pub fn gateway(folder: &TempDir, toml: &str) -> Command {
     command
 }
 
-/// The same without a config argument; the secrets are in its environment.
+/// The same without a config argument; the secrets are in its environment. `SENTINEL_BIN` names another
+/// build of it.
 pub fn bare_gateway(folder: &TempDir) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sentinel-gateway"));
+    let built = || env!("CARGO_BIN_EXE_sentinel-gateway").into();
+    let program = std::env::var_os("SENTINEL_BIN").unwrap_or_else(built);
+    let mut command = Command::new(program);
     isolate(&mut command, folder.path().as_os_str());
     command.envs(canary::VARIABLES.map(|name| (name, canary::secret(name))));
     command.current_dir(folder.path());

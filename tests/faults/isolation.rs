@@ -4,13 +4,26 @@
 //! takes meanwhile, compared to the same while the hostile server floods a sink, and what a ping takes.
 //! These rows run one after the other when all others are done.
 
-use crate::common::beside::{Hostile, beside};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use flate2::{Compress, Compression, FlushCompress};
+use serde_json::json;
+
+use crate::common::beside::{Exchange, Hostile, beside};
 use crate::common::process;
+use crate::lists;
 use crate::table::{Row, Run, rows};
 
 pub const ROWS: &[Row] = rows! {
     "92" TwoBackends "work of a size that a backend chooses" => "done in turns: another backend and ping are as fast as before", fault_92_work_in_turns;
 };
+
+const MIB: usize = 1 << 20;
+/// Just below `max_message_bytes`.
+const LARGE: usize = 30 * MIB;
+const SSE: &str = "text/event-stream";
+const JSON: &str = "application/json";
 
 /// A kind of flood.
 struct Kind {
@@ -18,19 +31,164 @@ struct Kind {
     hostile: fn() -> Hostile,
 }
 
-const KINDS: &[Kind] = &[kind("tiny chunks", || {
-    Hostile::new(|exchange| {
-        if exchange.method() != "tools/call" {
-            return Ok(false);
-        }
-        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
-        exchange.write(head.as_bytes())?;
-        exchange.repeat(&b"1\r\n:\r\n".repeat(64 * 1024))
-    })
-})];
+const KINDS: &[Kind] = &[
+    kind("gzip: large events", || {
+        gzip_of(SSE, &event(&log(&"a".repeat(LARGE))))
+    }),
+    kind("gzip: a large answer", || gzip_of(JSON, &[b'a'; LARGE])),
+    kind("gzip: tiny events", || {
+        gzip_of(SSE, &b"data: 1\n\n".repeat(MIB))
+    }),
+    kind("gzip: comments", || gzip_of(SSE, &b":\n".repeat(8 * MIB))),
+    kind("deep values", || {
+        let deep = format!("{}{}", "[".repeat(MIB), "]".repeat(MIB));
+        events("", b"", event(&log_of(&deep)))
+    }),
+    kind("wide values", || {
+        let members: String = (0..9_000).map(|name| format!("\"{name}\":0,")).collect();
+        events("", b"", event(&log_of(&format!("{{{members}\"z\":0}}"))))
+    }),
+    kind("arrays of messages", || {
+        let all = vec![log("x"); 9_000].join(",");
+        events("", b"", event(&format!("[{all}]")))
+    }),
+    kind("an array as the answer", || {
+        let all = vec![log("x"); 9_000].join(",");
+        body(format!("[{all}]").into_bytes())
+    }),
+    kind("tiny events", || {
+        events("", b"", b"data: 1\n\n".repeat(MIB))
+    }),
+    kind("large logs", || {
+        events("", b"", event(&log(&"a".repeat(MIB - 1024))))
+    }),
+    kind("tiny logs", || {
+        events("", b"", event(&log("x")).repeat(1024))
+    }),
+    kind("blank lines after a long id", || {
+        let id = format!("id: {}\n", "i".repeat(8 * 1024));
+        events("", b"", [id.into_bytes(), b"\n".repeat(MIB)].concat())
+    }),
+    kind("tiny chunks", || {
+        Hostile::new(|exchange| {
+            if exchange.method() != "tools/call" {
+                return Ok(false);
+            }
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+            exchange.write(head.as_bytes())?;
+            exchange.repeat(&b"1\r\n:\r\n".repeat(64 * 1024))
+        })
+    }),
+    kind("progress of its call", || {
+        Hostile::new(|exchange| {
+            if exchange.method() != "tools/call" {
+                return Ok(false);
+            }
+            exchange.head(SSE, "")?;
+            let (token, mut step) = (exchange.token(), 0);
+            while exchange.goes_on() {
+                let steps = (0..1000).map(|more| {
+                    let progress = step + more;
+                    format!("data: {{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{{\"progressToken\":{token},\"progress\":{progress}}}}}\n\n")
+                });
+                exchange.write(steps.collect::<String>().as_bytes())?;
+                step += 1000;
+            }
+            exchange.repeat(b"")
+        })
+    }),
+    kind("gzip: pages of a list", pages),
+];
 
 const fn kind(name: &'static str, hostile: fn() -> Hostile) -> Kind {
     Kind { name, hostile }
+}
+
+/// Answers calls with an event stream of these bytes, the last of them over and over.
+fn events(headers: &'static str, first: &'static [u8], repeated: Vec<u8>) -> Hostile {
+    on_calls(move |exchange| {
+        exchange.head(SSE, headers)?;
+        exchange.write(first)?;
+        exchange.repeat(&repeated)
+    })
+}
+
+/// Answers calls with a body without end: these bytes over and over, compressed.
+fn gzip_of(media: &'static str, bytes: &[u8]) -> Hostile {
+    // RFC 1952, section 2.3: deflate, no flags, no time, no system.
+    const HEAD: &[u8] = b"\x1f\x8b\x08\0\0\0\0\0\0\xff";
+    let mut packed = Vec::with_capacity(MIB);
+    // A full flush ends at a byte and refers to nothing before it: what follows may be the same again.
+    Compress::new(Compression::best(), false)
+        .compress_vec(bytes, &mut packed, FlushCompress::Full)
+        .unwrap();
+    let repeated = packed.repeat(1 + 4096 / packed.len());
+    on_calls(move |exchange| {
+        exchange.head(media, "content-encoding: gzip\r\n")?;
+        exchange.write(HEAD)?;
+        exchange.repeat(&repeated)
+    })
+}
+
+/// Lists that change all the time, and have large pages without end.
+fn pages() -> Hostile {
+    let rest = format!("{}\"}}}}", "a".repeat(MIB));
+    let (packed, checksum) = lists::deflated(rest.as_bytes());
+    let next = AtomicUsize::new(0);
+    Hostile::new(move |exchange| match exchange.method() {
+        "" if exchange.message.is_null() => lists::announce(exchange),
+        "tools/list" if exchange.goes_on() => {
+            let (id, cursor) = (exchange.id(), next.fetch_add(1, Relaxed));
+            let beginning = format!(
+                r#"{{"id":{id},"jsonrpc":"2.0","result":{{"tools":[],"nextCursor":"{cursor}","more":""#
+            );
+            let page = lists::gzip_of(beginning.as_bytes(), &packed, &checksum);
+            let length = page.len();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: {JSON}\r\ncontent-encoding: gzip\r\ncontent-length: {length}\r\n\r\n"
+            );
+            exchange.write(head.as_bytes())?;
+            exchange.write(&page)?;
+            Ok(true)
+        }
+        _ => Ok(false),
+    })
+    .drawn_by("tools/list")
+    .spread_over(Duration::from_secs(1))
+    .in_parallel(1)
+}
+
+/// Answers calls with this body, as JSON.
+fn body(bytes: Vec<u8>) -> Hostile {
+    on_calls(move |exchange| {
+        exchange.head(JSON, "")?;
+        exchange.write(&bytes)?;
+        Err(std::io::ErrorKind::ConnectionAborted.into())
+    })
+}
+
+fn on_calls(
+    flood: impl Fn(&mut Exchange<'_>) -> std::io::Result<bool> + Send + Sync + 'static,
+) -> Hostile {
+    Hostile::new(move |exchange| match exchange.method() {
+        "tools/call" => flood(exchange),
+        _ => Ok(false),
+    })
+}
+
+fn log(text: &str) -> String {
+    log_of(&json!(text).to_string())
+}
+
+/// A log message with this JSON as its data.
+fn log_of(data: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","method":"notifications/message","params":{{"level":"info","data":{data}}}}}"#
+    )
+}
+
+fn event(message: &str) -> Vec<u8> {
+    format!("data: {message}\n\n").into_bytes()
 }
 
 fn fault_92_work_in_turns(run: &Run<'_>) {

@@ -74,7 +74,7 @@ fn changing_lists(gzip: bool) -> Hostile {
 }
 
 /// The stream of GET, which announces changes.
-fn announce(exchange: &mut Exchange<'_>) -> std::io::Result<bool> {
+pub fn announce(exchange: &mut Exchange<'_>) -> std::io::Result<bool> {
     exchange.head("text/event-stream", "")?;
     loop {
         let changed = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;
@@ -110,12 +110,9 @@ impl List {
                 checksum: None,
             };
         }
-        let mut checksum = Crc::new();
-        checksum.update(text.as_bytes());
-        let mut packed = DeflateEncoder::new(Vec::new(), Compression::fast());
-        packed.write_all(text.as_bytes()).unwrap();
+        let (bytes, checksum) = deflated(text.as_bytes());
         Self {
-            bytes: packed.finish().unwrap(),
+            bytes,
             checksum: Some(checksum),
         }
     }
@@ -141,8 +138,17 @@ impl List {
     }
 }
 
+/// A text, compressed, and its checksum.
+pub fn deflated(text: &[u8]) -> (Vec<u8>, Crc) {
+    let mut checksum = Crc::new();
+    checksum.update(text);
+    let mut packed = DeflateEncoder::new(Vec::new(), Compression::fast());
+    packed.write_all(text).unwrap();
+    (packed.finish().unwrap(), checksum)
+}
+
 /// A gzip file of a short text, stored, and one that is compressed already.
-fn gzip_of(beginning: &[u8], packed: &[u8], checksum: &Crc) -> Vec<u8> {
+pub fn gzip_of(beginning: &[u8], packed: &[u8], checksum: &Crc) -> Vec<u8> {
     let mut whole = Crc::new();
     whole.update(beginning);
     whole.combine(checksum);

@@ -1,6 +1,6 @@
 //! Section A, stdin and stdout: pipes and signals.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,7 @@ pub const ROWS: &[Row] = rows! {
     "17" Config "SIGTERM, SIGINT; a second" => "drains within 2 s; exits immediately", fault_17_signals;
     "18" Config "SIGHUP" => "keeps running", fault_18_sighup, pending "reload";
     "19" Nothing "client killed" => "EOF, exit, no orphan", fault_19_client_killed;
+    "97" Nothing "client reads slowly" => "the last answers come whole; what it doesn't take ends with a reason and status 1", fault_97_slow_client;
 };
 
 fn fault_12_eof_in_flight(run: &Run<'_>) {
@@ -182,6 +183,55 @@ fn fault_18_sighup(run: &Run<'_>) {
     gate.open();
     assert_eq!(fixture.client().answer(id).text(), "done");
     fixture.expect_success("act");
+}
+
+/// Twenty MB of answers, of which the client takes 3 MB a second, after it has closed stdin or the
+/// process was asked to end.
+fn fault_97_slow_client(run: &Run<'_>) {
+    const CALLS: usize = 40;
+    for end in ["EOF", "TERM", "unread"] {
+        run.set_variant(end);
+        let (mut raw, backends) = RawProcess::start(run, plan(run).gateway("drain_ms = 600000"));
+        let large = json!({ "content": [], "x": "x".repeat(500_000) });
+        backends.bad.always_tool("act", Reply::result(large));
+        raw.initialize();
+        for id in 0..CALLS {
+            raw.send(&call(id, "act"));
+        }
+        backends.bad.wait_for_requests("tools/call", CALLS);
+        match end {
+            "TERM" => raw.process.signal("TERM"),
+            _ => drop(raw.take_stdin()),
+        }
+        let mut stdout = raw.take_stdout();
+        if end == "unread" {
+            let (code, log) = raw.end(run);
+            assert_eq!(code, Some(1), "{log}");
+            assert!(log.contains("the last answers can't be written"), "{log}");
+            continue;
+        }
+        let reading = std::thread::spawn(move || {
+            let (mut all, mut part) = (Vec::new(), vec![0; 64 * 1024]);
+            loop {
+                match stdout.read(&mut part).unwrap() {
+                    0 => return all,
+                    length => all.extend_from_slice(&part[..length]),
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let code = raw.end(run).0;
+        let all = String::from_utf8(reading.join().unwrap()).unwrap();
+        let whole = all.lines().filter(|line| {
+            line.ends_with('}') && line.contains("\"result\"") && line.len() > 500_000
+        });
+        assert_eq!(
+            (whole.count(), code),
+            (CALLS, Some(0)),
+            "{} bytes",
+            all.len()
+        );
+    }
 }
 
 /// The client owns both pipes, as clients do, so that its death closes them.

@@ -70,6 +70,7 @@ impl BackendError {
             | Self::EraChanged { .. }
             | Self::BadReply(_)
             | Self::TooLarge { .. }
+            | Self::OverRatio { .. }
             | Self::BudgetExceeded { .. }
             | Self::RequestTooLarge => Executed::Unknown,
         }

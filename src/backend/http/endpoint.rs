@@ -8,14 +8,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use reqwest::header::{
-    ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT,
-    WWW_AUTHENTICATE,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION,
+    RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE,
 };
-use reqwest::{Body, Client, Method, Request, Response, StatusCode, Url};
+use reqwest::{Body, Client, Method, Request, StatusCode, Url};
 
 use super::credentials::Credentials;
+use super::decompress::ACCEPTED;
+use super::response::Response;
 use super::side_requests::SideRequests;
 use super::transport_error;
+use super::turns::Turns;
 use crate::backend::error::{BackendError, Challenge};
 use crate::backend::retry::retry_after;
 use crate::budget::Budget;
@@ -35,6 +38,7 @@ pub struct Endpoint {
     /// Exchanges in flight of the client that keeps its connections.
     kept_in_flight: AtomicUsize,
     side_requests: Arc<SideRequests>,
+    turns: Turns,
     url: Url,
     credentials: Arc<Credentials>,
     headers: HeaderMap,
@@ -75,8 +79,14 @@ impl Endpoint {
         // With room for what the HTTP client, the session and the credentials add, since every
         // request copies it.
         let mut headers = HeaderMap::with_capacity(12);
-        if config.headers.iter().all(|(name, _)| name != USER_AGENT) {
-            headers.insert(USER_AGENT, HeaderValue::from_static(http::USER_AGENT));
+        for (name, value) in [(USER_AGENT, http::USER_AGENT), (ACCEPT_ENCODING, ACCEPTED)] {
+            if config
+                .headers
+                .iter()
+                .all(|(configured, _)| *configured != name)
+            {
+                headers.insert(name, HeaderValue::from_static(value));
+            }
         }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(
@@ -87,6 +97,7 @@ impl Endpoint {
             clients,
             kept_in_flight: AtomicUsize::new(0),
             side_requests: Arc::new(SideRequests::new()),
+            turns: Turns::new(),
             url,
             credentials,
             headers,
@@ -95,10 +106,15 @@ impl Endpoint {
         })
     }
 
-    /// Shares this limit on exchanges beside calls with other endpoints of the backend.
-    pub(in crate::backend) fn sharing(self, side_requests: Arc<SideRequests>) -> Self {
+    /// Shares the limit on exchanges beside calls, and the turns, with other endpoints of the backend.
+    pub(in crate::backend) fn sharing(
+        self,
+        side_requests: Arc<SideRequests>,
+        turns: Turns,
+    ) -> Self {
         Self {
             side_requests,
+            turns,
             ..self
         }
     }
@@ -219,6 +235,7 @@ impl Endpoint {
             *request.body_mut() = body.clone().map(Body::from);
             let sent = client.execute(request).await;
             let response = sent.map_err(transport_error::classify)?;
+            let response = self.response(response);
             if !response.status().is_redirection() {
                 return Ok(response);
             }
@@ -227,6 +244,11 @@ impl Endpoint {
         Err(BackendError::Redirected {
             target: "one address after the other".into(),
         })
+    }
+
+    /// A response of this backend, to be read in its turns.
+    pub fn response(&self, response: reqwest::Response) -> Response {
+        Response::new(response, self.turns.begin(), self.max_message_bytes)
     }
 
     /// The client for one more exchange, and the guard that counts it. While few exchanges of the

@@ -1,7 +1,8 @@
 //! Media types of responses.
 
-use reqwest::Response;
 use reqwest::header::CONTENT_TYPE;
+
+use super::response::Response;
 
 /// The media type of server-sent events.
 const EVENT_STREAM: &str = "text/event-stream";

@@ -9,7 +9,7 @@ use std::io;
 use crate::backend::error::{BackendError, CertificateKind, ConnectKind, Source};
 
 /// What this error shows, where no response came, or only a part of one.
-pub(in crate::backend) fn classify(error: reqwest::Error) -> BackendError {
+pub(super) fn classify(error: reqwest::Error) -> BackendError {
     let cause = causes(&error)
         .last()
         .map_or_else(|| "unknown".into(), |cause| in_short(&cause.to_string()));

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::backend::call::{self, Call, Called, Limits};
 use crate::backend::deadline::{Deadline, SharedPause};
 use crate::backend::error::BackendError;
-use crate::backend::http::{Credentials, SideRequests};
+use crate::backend::http::{Credentials, SideRequests, Turns};
 use crate::backend::retry::RetryBudget;
 use crate::backend::session::{LevelGuard, Session, State};
 use crate::backend::supervisor::{BackendContext, BackendEvent, Sessions};
@@ -56,6 +56,7 @@ pub fn start_all(
             pool: pool.clone(),
             credentials: Arc::new(Credentials::new(Arc::clone(entry))),
             side_requests: Arc::new(SideRequests::new()),
+            turns: Turns::new(),
             max_message_bytes: config.gateway.max_message_bytes,
             budget: budget.backend_share(),
             shared_pause: SharedPause::default(),
@@ -96,6 +97,7 @@ impl HttpBackend {
             pool: Pool::default(),
             credentials: Arc::new(Credentials::new(Arc::clone(&config))),
             side_requests: Arc::new(SideRequests::new()),
+            turns: Turns::new(),
             max_message_bytes: usize::MAX,
             budget: Budget::new(usize::MAX),
             shared_pause: SharedPause::default(),

@@ -168,6 +168,7 @@ impl Connection {
             answer,
             Err(BackendError::Idle { .. }
                 | BackendError::TooLarge { .. }
+                | BackendError::OverRatio { .. }
                 | BackendError::BudgetExceeded { .. })
         );
         self.check_result_type(attempt, answer?)

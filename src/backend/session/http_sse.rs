@@ -10,12 +10,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use reqwest::{Response, Url};
+use reqwest::Url;
 use tokio::task::AbortHandle;
 
 use crate::backend::error::{BackendError, ConnectKind};
-use crate::backend::http::{Endpoint, classify, is_event_stream};
-use crate::backend::stream::sse::Decoder;
+use crate::backend::http::{Endpoint, Response, is_event_stream};
+use crate::backend::stream::sse::{Decoder, STEP_WORK, Step};
 use crate::backend::stream::{
     PendingRequests, RefusalBody, ResponseReader, ServerMessageHandler, StreamRouter, Takes,
     deliver, open_get,
@@ -187,8 +187,13 @@ async fn first_event(
     decoder: &mut Decoder,
 ) -> Result<String, BackendError> {
     loop {
-        if let Some(event) = decoder.next() {
-            let event = event.map_err(|error| BackendError::TooLarge { limit: error.limit })?;
+        let step = decoder.step();
+        let step = step.map_err(|error| BackendError::TooLarge { limit: error.limit })?;
+        if step == Step::Pause {
+            response.turn().spend(STEP_WORK).await;
+            continue;
+        }
+        if let Step::Event(event) = step {
             let target = String::from_utf8_lossy(&event.data).trim().to_owned();
             return match event.event.as_deref() {
                 Some(b"endpoint") => Ok(target),
@@ -208,7 +213,7 @@ async fn first_event(
                     "the stream ended before its first event".into(),
                 ));
             }
-            Err(error) => return Err(classify(error)),
+            Err(error) => return Err(error),
         }
     }
 }

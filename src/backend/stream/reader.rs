@@ -11,22 +11,23 @@ mod refusal;
 
 use std::time::Duration;
 
-use reqwest::{Response, StatusCode};
-use tokio::task::coop;
+use reqwest::StatusCode;
 
 use super::handler::{Responder, ResponseSink, ServerMessageHandler};
 use super::messages::{Message, messages};
 use super::resume::{Cursor, Resume};
 use super::server_requests::{ServerRequests, cancelled_request};
 use super::session_lost::error_says_session_lost;
-use super::sse::{Decoder, Event, TooLarge};
+use super::sse::{Decoder, Event};
 use crate::backend::error::BackendError;
-use crate::backend::http::{Endpoint, Media};
-use crate::budget::Charge;
+use crate::backend::http::{EACH, Endpoint, Media, Response, Turn};
 use crate::call_report::CallTrace;
 use crate::protocol::message::Malformed;
 use crate::protocol::{self, Era, Id, Inbound, Notification, Outcome, Request};
 pub(in crate::backend) use refusal::RefusalBody;
+
+/// Most bytes of a notification's params.
+const MAX_NOTIFICATION: usize = 1024 * 1024;
 
 /// One response that is being read.
 pub struct ResponseReader<'a> {
@@ -136,15 +137,16 @@ impl<'a> ResponseReader<'a> {
 
     async fn json_answer(&self, response: &mut Response) -> Result<Outcome, BackendError> {
         let body = self.body(response).await?;
-        let messages = messages(&body).map_err(|why| {
+        let messages = messages(&body, response.turn()).await.map_err(|why| {
             BackendError::BadReply(format!("{why}: {}", self.endpoint.snippet(&body)))
         })?;
         for message in messages {
             match self.classify(message, self.sink.only()) {
                 ReaderItem::Answer(answer) => return answer,
-                ReaderItem::Notification(notification) => self.handler.notification(notification),
+                ReaderItem::Notification(notification) => self.notification(notification),
                 ReaderItem::Request(_) | ReaderItem::Nothing => {}
             }
+            response.turn().spend(EACH).await;
         }
         Err(BackendError::BadReply("it answers another request".into()))
     }
@@ -156,25 +158,26 @@ impl<'a> ResponseReader<'a> {
         media_type: &str,
     ) -> Result<Outcome, BackendError> {
         let body = self.body(response).await?;
-        let messages = messages(&body).into_iter().flatten();
-        let mut responses = messages.filter(|message| matches!(message, Ok(Inbound::Response(_))));
-        let answer = responses.find_map(|message| match self.classify(message, self.sink.only()) {
-            ReaderItem::Answer(answer) => Some(answer),
-            _ => None,
-        });
-        answer.unwrap_or_else(|| {
-            let kind = match media_type {
-                "" => "no content type".to_owned(),
-                other => format!(
-                    "content type \"{}\"",
-                    self.endpoint.snippet(other.as_bytes())
-                ),
-            };
-            let snippet = self.endpoint.snippet(&body);
-            Err(BackendError::BadReply(format!(
-                "{kind} instead of JSON or an event stream: {snippet}"
-            )))
-        })
+        let messages = messages(&body, response.turn()).await;
+        for message in messages.into_iter().flatten() {
+            if matches!(message, Ok(Inbound::Response(_)))
+                && let ReaderItem::Answer(answer) = self.classify(message, self.sink.only())
+            {
+                return answer;
+            }
+            response.turn().spend(EACH).await;
+        }
+        let kind = match media_type {
+            "" => "no content type".to_owned(),
+            other => format!(
+                "content type \"{}\"",
+                self.endpoint.snippet(other.as_bytes())
+            ),
+        };
+        let snippet = self.endpoint.snippet(&body);
+        Err(BackendError::BadReply(format!(
+            "{kind} instead of JSON or an event stream: {snippet}"
+        )))
     }
 
     async fn one_response(
@@ -186,19 +189,20 @@ impl<'a> ResponseReader<'a> {
     ) -> StreamEnd {
         let mut charge = self.endpoint.budget.charge();
         loop {
-            while let Some(event) = decoder.next() {
-                match self.charged(event, decoder, &mut charge) {
+            loop {
+                let turn = response.turn();
+                let event = match self.next_event(decoder, turn, &mut charge).await {
+                    Ok(Some(event)) => event,
+                    Ok(None) => break,
                     Err(error) => return StreamEnd::Broken(error),
-                    Ok(event) if event.data.is_empty() => {}
-                    Ok(event) => {
-                        cursor.delivered();
-                        let only = self.sink.only().filter(|_| cursor.is_first());
-                        if let Some(answer) = self.event(&event, server_requests, only) {
-                            return StreamEnd::Read(answer);
-                        }
-                        // One chunk may hold thousands of events: other tasks run in between.
-                        coop::consume_budget().await;
-                    }
+                };
+                if event.data.is_empty() {
+                    continue;
+                }
+                cursor.delivered();
+                let only = self.sink.only().filter(|_| cursor.is_first());
+                if let Some(answer) = self.event(&event, server_requests, only, turn).await {
+                    return StreamEnd::Read(answer);
                 }
             }
             if let Err(error) = charge.cover(decoder.held()) {
@@ -228,28 +232,16 @@ impl<'a> ResponseReader<'a> {
         }
     }
 
-    /// The event with its own share of the byte budget; `charge` keeps what the decoder holds.
-    fn charged(
-        &self,
-        event: Result<Event, TooLarge>,
-        decoder: &Decoder,
-        charge: &mut Charge,
-    ) -> Result<Event, BackendError> {
-        let event = event.map_err(|TooLarge { limit }| BackendError::TooLarge { limit })?;
-        charge.cover(decoder.held())?;
-        let data = self.endpoint.budget.charge_bytes(event.data)?;
-        Ok(Event { data, ..event })
-    }
-
     /// Handles the messages of one event. Returns the response if it is among them; `only` is the
     /// request that an error without an id answers.
-    fn event(
+    async fn event(
         &self,
         event: &Event,
         server_requests: &mut ServerRequests<'a>,
         only: Option<&Id>,
+        turn: &mut Turn,
     ) -> Option<Result<Outcome, BackendError>> {
-        let messages = match messages(&event.data) {
+        let messages = match messages(&event.data, turn).await {
             Ok(messages) => messages,
             Err(why) => {
                 // An event of another type than `message` need not be JSON.
@@ -270,15 +262,32 @@ impl<'a> ResponseReader<'a> {
                 ReaderItem::Answer(answer) => return Some(answer),
                 ReaderItem::Notification(notification) => match cancelled_request(&notification) {
                     Some(id) => server_requests.cancel(&id),
-                    None => self.handler.notification(notification),
+                    None => self.notification(notification),
                 },
                 ReaderItem::Request(request) => {
                     server_requests.add(self.handler, self.responder, request)
                 }
                 ReaderItem::Nothing => {}
             }
+            turn.spend(EACH).await;
         }
         None
+    }
+
+    /// Passes on a notification. A larger one would keep the loop for longer than a turn, and nobody
+    /// has asked for it.
+    fn notification(&self, notification: Notification) {
+        let params = notification.params.as_ref();
+        let length = params.map_or(0, |params| params.as_bytes().len());
+        if length <= MAX_NOTIFICATION {
+            return self.handler.notification(notification);
+        }
+        tracing::warn!(
+            backend = self.endpoint.backend(),
+            method = self.endpoint.snippet(notification.method.as_bytes()),
+            length,
+            "a notification is dropped: it is larger than {MAX_NOTIFICATION} bytes"
+        );
     }
 
     /// What a message is. `only` is the request whose response this is, where there can be no other:

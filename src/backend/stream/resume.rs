@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use reqwest::StatusCode;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Response, StatusCode};
 
 use tokio::time::Instant;
 
 use super::sse::Decoder;
 use crate::backend::backoff::{STEADY, Series, backoff, jitter};
 use crate::backend::error::BackendError;
-use crate::backend::http::{Endpoint, is_event_stream};
+use crate::backend::http::{Endpoint, Response, is_event_stream};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The wait where the server sends no `retry`.

@@ -13,12 +13,17 @@ use memchr::{memchr, memchr2};
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 /// A longer id does not fit into the `Last-Event-ID` header.
 const MAX_ID: usize = 8 * 1024;
+/// Most lines that one step reads.
+const STEP_LINES: usize = 256;
+/// The work of a step that ends with [`Step::Pause`], beside that of its bytes: as much as copying so
+/// many.
+pub const STEP_WORK: usize = 16 * STEP_LINES;
 
 /// Turns the chunks of a body into events, each as soon as the blank line after it has come.
 ///
-/// [`push`](Self::push) a chunk, then take events with [`next`](Iterator::next) until it returns
-/// `None`, which means *more bytes are needed*, not *the end*. An event that the body's end cuts
-/// off is never yielded: drop the decoder.
+/// [`push`](Self::push) a chunk, then take events with [`step`](Self::step) until it needs more
+/// bytes; or with [`next`](Iterator::next) until it returns `None`, which means the same, not *the
+/// end*. An event that the body's end cuts off is never yielded: drop the decoder.
 ///
 /// An event with one `data` line inside one chunk shares that chunk's memory. A line that spans
 /// chunks is collected in one buffer: each byte is copied and scanned once.
@@ -39,6 +44,8 @@ pub struct Decoder {
     event: Option<Bytes>,
     /// The id that becomes `last_event_id` at the next blank line.
     id: String,
+    /// It is not that of the last blank line.
+    id_is_new: bool,
     last_event_id: String,
     retry: Option<Duration>,
     broken: bool,
@@ -76,6 +83,7 @@ impl Decoder {
             data: Data::None,
             event: None,
             id: String::new(),
+            id_is_new: false,
             last_event_id: String::new(),
             retry: None,
             broken: false,
@@ -115,48 +123,80 @@ impl Decoder {
     }
 }
 
+/// What one step of a [`Decoder`] has come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// An event is complete.
+    Event(Event),
+    /// So many lines were read that others should have a turn before the next step.
+    Pause,
+    /// More bytes are needed.
+    NeedsBytes,
+}
+
 impl Iterator for Decoder {
     type Item = Result<Event, TooLarge>;
 
     /// The next complete event; `None` when more bytes are needed.
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            match self.next_line()? {
+            match self.step() {
+                Ok(Step::Event(event)) => return Some(Ok(event)),
+                Ok(Step::Pause) => {}
+                Ok(Step::NeedsBytes) => return None,
                 Err(too_large) => return Some(Err(too_large)),
-                Ok(line) if !line.is_empty() => self.field(line),
-                Ok(_) => {
-                    if let Some(event) = self.dispatch() {
-                        return Some(Ok(event));
-                    }
-                }
             }
         }
     }
 }
 
 impl Decoder {
-    /// The next complete line without its line end; comments are skipped.
-    fn next_line(&mut self) -> Option<Result<Bytes, TooLarge>> {
-        if self.at_start && !self.skip_bom() {
-            return None;
-        }
-        loop {
-            self.skip_lf_after_cr();
-            let Some(end) = memchr2(b'\r', b'\n', &self.chunk) else {
-                return self.keep_rest().err().map(Err);
+    /// Reads up to the end of the next event, but a bounded number of lines.
+    ///
+    /// # Errors
+    /// If an event is over the cap.
+    pub fn step(&mut self) -> Result<Step, TooLarge> {
+        for _ in 0..STEP_LINES {
+            let Some(line) = self.next_line()? else {
+                return Ok(Step::NeedsBytes);
             };
-            let mut line = self.chunk.split_to(end);
-            self.after_cr = self.chunk[0] == b'\r';
-            self.chunk.advance(1);
-            if !self.partial.is_empty() {
-                self.partial.extend_from_slice(&line);
-                line = mem::take(&mut self.partial).freeze();
+            match line {
+                Line::Comment => {}
+                Line::Field(line) => self.field(line),
+                Line::Blank => {
+                    if let Some(event) = self.dispatch() {
+                        return Ok(Step::Event(event));
+                    }
+                }
             }
-            if mem::take(&mut self.in_comment) || line.first() == Some(&b':') {
-                continue;
-            }
-            return Some(self.check_size(line.len()).map(|()| line));
         }
+        Ok(Step::Pause)
+    }
+
+    /// The next complete line without its line end.
+    fn next_line(&mut self) -> Result<Option<Line>, TooLarge> {
+        if self.at_start && !self.skip_bom() {
+            return Ok(None);
+        }
+        self.skip_lf_after_cr();
+        let Some(end) = memchr2(b'\r', b'\n', &self.chunk) else {
+            return self.keep_rest().map(|()| None);
+        };
+        let mut line = self.chunk.split_to(end);
+        self.after_cr = self.chunk[0] == b'\r';
+        self.chunk.advance(1);
+        if !self.partial.is_empty() {
+            self.partial.extend_from_slice(&line);
+            line = mem::take(&mut self.partial).freeze();
+        }
+        if mem::take(&mut self.in_comment) || line.first() == Some(&b':') {
+            return Ok(Some(Line::Comment));
+        }
+        self.check_size(line.len())?;
+        Ok(Some(match line.is_empty() {
+            true => Line::Blank,
+            false => Line::Field(line),
+        }))
     }
 
     /// Returns whether there are enough bytes to decide; until then they stay in the chunk.
@@ -237,6 +277,7 @@ impl Decoder {
         {
             self.id.clear();
             self.id.push_str(id);
+            self.id_is_new = true;
         }
     }
 
@@ -255,11 +296,20 @@ impl Decoder {
 
     /// Processes a blank line: the block before it is an event if it had a `data` field.
     fn dispatch(&mut self) -> Option<Event> {
-        self.last_event_id.clone_from(&self.id);
+        // A blank line costs no copy of an id that was sent once.
+        if mem::take(&mut self.id_is_new) {
+            self.last_event_id.clone_from(&self.id);
+        }
         let event = self.event.take();
         let data = mem::take(&mut self.data).join()?;
         Some(Event { event, data })
     }
+}
+
+enum Line {
+    Comment,
+    Blank,
+    Field(Bytes),
 }
 
 /// The `data` lines of the current event. Nearly all events have one line, which is not copied.

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::event::BackendEvent;
 use crate::backend::deadline::SharedPause;
-use crate::backend::http::{Credentials, SideRequests};
+use crate::backend::http::{Credentials, SideRequests, Turns};
 use crate::budget::Budget;
 use crate::call_report::BackendId;
 use crate::state::Contacts;
@@ -19,6 +19,7 @@ pub(in crate::backend) struct BackendContext {
     pub(in crate::backend) pool: Pool,
     pub(in crate::backend) credentials: Arc<Credentials>,
     pub(in crate::backend) side_requests: Arc<SideRequests>,
+    pub(in crate::backend) turns: Turns,
     pub(in crate::backend) max_message_bytes: usize,
     pub(in crate::backend) budget: Budget,
     pub(in crate::backend) shared_pause: SharedPause,

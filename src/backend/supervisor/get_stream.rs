@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use reqwest::Response;
 use tokio::sync::Notify;
 
 use super::connection_handler::ConnectionHandler;
 use crate::backend::backoff::{Backoff, Series, jitter};
 use crate::backend::error::BackendError;
+use crate::backend::http::Response;
 use crate::backend::session::Connection;
 use crate::backend::stream::{Cursor, Resume};
 

@@ -125,7 +125,7 @@ impl Supervisor {
             context.budget,
         );
         let endpoint = self.limited("give its secrets", resolving).await?;
-        let endpoint = Arc::new(endpoint.sharing(context.side_requests));
+        let endpoint = Arc::new(endpoint.sharing(context.side_requests, context.turns));
         if std::mem::take(&mut self.is_first) {
             self.contact = context.contacts.of(&config.name).await;
         }

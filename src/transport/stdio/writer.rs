@@ -2,11 +2,12 @@
 //!
 //! Owns the bound on what is queued for a client that reads slowly. A line with a [`DropPolicy`]
 //! may be replaced or dropped, and is queued only if the budget has room; any other line is kept.
-//! Past a limit, or if one write hangs for too long, the queue is [stuck](WriteEnd::Stuck). It must
-//! not know what a line contains.
+//! Past a limit, or if no byte is taken for too long, the queue is [stuck](WriteEnd::Stuck): a client
+//! that reads slowly is not. It must not know what a line contains.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::mem::take;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
@@ -22,8 +23,12 @@ use crate::sync::{Condvar, Mutex};
 const CHUNK: usize = 64 * 1024;
 /// With more bytes than this queued, or more than a quarter of the budget, the client reads slowly.
 const SLOW: usize = 1024 * 1024;
-/// Longest time that one write may take.
+/// Longest time in which the client takes nothing of what is being written.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Bytes of one write to a client that reads slowly: a write to a pipe returns when all of it is taken.
+const SMALL_WRITE: usize = 4 * 1024;
+/// A write that takes longer goes to such a client.
+const QUICK: Duration = Duration::from_millis(100);
 
 /// What happens to a line if the client reads slowly. Without room in the budget a line with a
 /// policy is dropped.
@@ -59,12 +64,25 @@ pub(crate) struct Outbox {
 pub(crate) struct Writer {
     finished: oneshot::Receiver<()>,
     stuck: oneshot::Receiver<usize>,
+    queue: Arc<Queue>,
 }
 
 struct Queue {
     state: Mutex<State>,
     ready: Condvar,
     budget: Budget,
+    progress: Mutex<Progress>,
+    /// [`WRITE_TIMEOUT`].
+    timeout: Duration,
+}
+
+/// What the client has taken.
+#[derive(Debug, Clone, Copy)]
+struct Progress {
+    /// Bytes so far.
+    taken: u64,
+    /// When it last took some, or had nothing to take.
+    at: Instant,
 }
 
 #[derive(Default)]
@@ -76,7 +94,7 @@ struct State {
     latest: HashMap<u64, usize>,
     /// Bytes not written yet, including those that the writer is writing.
     bytes: usize,
-    writing_since: Option<Instant>,
+    is_writing: bool,
     /// The writer waits: only then it must be woken, which is a system call.
     idle: bool,
     /// Sends the number of queued bytes once the client is found not to read.
@@ -117,6 +135,14 @@ impl Queue {
 /// Starts the writer thread. Queued bytes count against the budget; with more queued than the whole
 /// budget, the queue is stuck.
 pub(crate) fn write_lines(writer: Box<dyn Write + Send>, budget: Budget) -> (Outbox, Writer) {
+    write_within(WRITE_TIMEOUT, writer, budget)
+}
+
+fn write_within(
+    timeout: Duration,
+    writer: Box<dyn Write + Send>,
+    budget: Budget,
+) -> (Outbox, Writer) {
     let (done, finished) = oneshot::channel();
     let (report_stuck, stuck) = oneshot::channel();
     let queue = Arc::new(Queue {
@@ -126,13 +152,18 @@ pub(crate) fn write_lines(writer: Box<dyn Write + Send>, budget: Budget) -> (Out
         }),
         ready: Condvar::default(),
         budget,
+        progress: Mutex::new(Progress {
+            taken: 0,
+            at: Instant::now(),
+        }),
+        timeout,
     });
+    let drained = Arc::clone(&queue);
     let outbox = Outbox {
         queue: Arc::clone(&queue),
     };
     super::spawn("stdout", move || {
-        let mut writer = writer;
-        if let Err(error) = drain(&queue, &mut *writer) {
+        if let Err(error) = drain(&queue, writer) {
             tracing::debug!(%error, "stdout is closed");
         }
         // After an error nothing can be written: later lines are dropped.
@@ -143,7 +174,12 @@ pub(crate) fn write_lines(writer: Box<dyn Write + Send>, budget: Budget) -> (Out
         drop(state);
         let _ = done.send(());
     });
-    (outbox, Writer { finished, stuck })
+    let writer = Writer {
+        finished,
+        stuck,
+        queue: drained,
+    };
+    (outbox, writer)
 }
 
 impl Outbox {
@@ -180,7 +216,7 @@ impl Outbox {
     /// calls here, in the writer and in the client.
     pub(crate) fn flush(&self) {
         let mut state = self.queue.lock();
-        if !state.pieces.is_empty() && std::mem::take(&mut state.idle) {
+        if !state.pieces.is_empty() && take(&mut state.idle) {
             drop(state);
             self.queue.ready.notify_one();
         }
@@ -199,9 +235,9 @@ impl Outbox {
         }
         change(&mut state);
         self.queue.budget.set_waiting(state.bytes);
-        let hangs = |since: Instant| since.elapsed() > WRITE_TIMEOUT;
-        let stuck =
-            state.bytes > self.queue.budget.limit() || state.writing_since.is_some_and(hangs);
+        let queue = &self.queue;
+        let hangs = || queue.progress.lock().at.elapsed() > queue.timeout;
+        let stuck = state.bytes > queue.budget.limit() || state.is_writing && hangs();
         if stuck && let Some(report) = state.stuck.take() {
             let _ = report.send(state.bytes);
         }
@@ -216,7 +252,7 @@ impl State {
         let mut lines = match self.pieces.pop_back() {
             Some(Piece::Gathered(lines)) if lines.len() + text.len() < CHUNK => lines,
             last => {
-                let mut lines = std::mem::take(&mut self.spare);
+                let mut lines = take(&mut self.spare);
                 // After a large part comes little more than the end of its line.
                 if !matches!(last, Some(Piece::Alone { .. })) {
                     lines.reserve_exact(CHUNK);
@@ -280,26 +316,49 @@ impl Writer {
         }
     }
 
-    /// Waits until the last line is written, for at most this time: a client may have stopped
-    /// reading.
-    pub(crate) async fn join(mut self, at_most: Duration) {
-        if !self.finished.is_terminated() {
-            let _ = tokio::time::timeout(at_most, &mut self.finished).await;
+    /// Waits until the last line is written, for as long as the client takes something every
+    /// `at_most`. Nothing is lost if the future is dropped.
+    ///
+    /// # Errors
+    /// The bytes that it does not take.
+    pub(crate) async fn join(&mut self, at_most: Duration) -> Result<(), usize> {
+        let taken = || self.queue.progress.lock().taken;
+        let mut before = taken();
+        while !self.finished.is_terminated()
+            && tokio::time::timeout(at_most, &mut self.finished)
+                .await
+                .is_err()
+        {
+            if taken() == before {
+                return Err(self.left());
+            }
+            before = taken();
         }
+        Ok(())
+    }
+
+    /// Bytes that are not written yet.
+    pub(crate) fn left(&self) -> usize {
+        self.queue.lock().bytes
     }
 }
 
 /// Writes the queue in order, until it is closed and empty.
-fn drain(queue: &Queue, writer: &mut dyn Write) -> std::io::Result<()> {
+fn drain(queue: &Queue, writer: Box<dyn Write + Send>) -> std::io::Result<()> {
+    let mut pipe = Pipe {
+        writer,
+        queue,
+        at_once: SMALL_WRITE,
+    };
     let mut batch = VecDeque::new();
     let mut gathered = Vec::new();
     let mut written = 0;
     loop {
         {
             let mut state = queue.lock();
-            state.bytes -= std::mem::take(&mut written);
+            state.bytes -= take(&mut written);
             queue.budget.set_waiting(state.bytes);
-            state.writing_since = None;
+            state.is_writing = false;
             while state.pieces.is_empty() {
                 if state.closed {
                     return Ok(());
@@ -309,10 +368,11 @@ fn drain(queue: &Queue, writer: &mut dyn Write) -> std::io::Result<()> {
             }
             state.taken += state.pieces.len();
             state.latest.clear();
-            state.writing_since = Some(Instant::now());
+            state.is_writing = true;
+            queue.progress.lock().at = Instant::now();
             std::mem::swap(&mut state.pieces, &mut batch);
             if state.spare.capacity() == 0 {
-                state.spare = std::mem::take(&mut gathered);
+                state.spare = take(&mut gathered);
             }
         }
         for piece in batch.drain(..) {
@@ -321,14 +381,14 @@ fn drain(queue: &Queue, writer: &mut dyn Write) -> std::io::Result<()> {
                 Piece::Gathered(lines) if gathered.capacity() == 0 => gathered = lines,
                 Piece::Gathered(lines) => {
                     if gathered.len() + lines.len() > CHUNK {
-                        write_out(&mut gathered, writer)?;
+                        pipe.write_out(&mut gathered)?;
                     }
                     gathered.extend_from_slice(&lines);
                 }
                 Piece::Alone { text, ends_line } => {
                     if text.len() >= CHUNK {
-                        write_out(&mut gathered, writer)?;
-                        writer.write_all(&text)?;
+                        pipe.write_out(&mut gathered)?;
+                        pipe.write(&text)?;
                     } else {
                         gathered.extend_from_slice(&text);
                     }
@@ -336,18 +396,50 @@ fn drain(queue: &Queue, writer: &mut dyn Write) -> std::io::Result<()> {
                 }
             }
             if gathered.len() >= CHUNK {
-                write_out(&mut gathered, writer)?;
+                pipe.write_out(&mut gathered)?;
             }
         }
-        write_out(&mut gathered, writer)?;
-        writer.flush()?;
+        pipe.write_out(&mut gathered)?;
+        pipe.writer.flush()?;
     }
 }
 
-fn write_out(gathered: &mut Vec<u8>, writer: &mut dyn Write) -> std::io::Result<()> {
-    writer.write_all(gathered)?;
-    gathered.clear();
-    Ok(())
+/// The way to the client. It says how much the client has taken.
+struct Pipe<'a> {
+    writer: Box<dyn Write + Send>,
+    queue: &'a Queue,
+    /// Most bytes of the next write: few while the client reads slowly, so that each is noticed.
+    at_once: usize,
+}
+
+impl Pipe<'_> {
+    fn write_out(&mut self, gathered: &mut Vec<u8>) -> std::io::Result<()> {
+        self.write(gathered)?;
+        gathered.clear();
+        Ok(())
+    }
+
+    fn write(&mut self, mut text: &[u8]) -> std::io::Result<()> {
+        while !text.is_empty() {
+            let part = &text[..text.len().min(self.at_once)];
+            let taken = match self.writer.write(part) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(taken) => taken,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            text = &text[taken..];
+            let now = Instant::now();
+            let mut progress = self.queue.progress.lock();
+            self.at_once = match now - progress.at < QUICK {
+                true => (2 * self.at_once).min(CHUNK),
+                false => SMALL_WRITE,
+            };
+            progress.taken += taken as u64;
+            progress.at = now;
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -362,7 +454,7 @@ mod tests {
     #[tokio::test]
     async fn the_writer_ends_after_writing_all_lines() {
         let (mut reader, writer) = std::io::pipe().unwrap();
-        let (outbox, writer) = write_lines(Box::new(writer), Budget::new(usize::MAX));
+        let (outbox, mut writer) = write_lines(Box::new(writer), Budget::new(usize::MAX));
         let large = "x".repeat(3 * CHUNK);
         let reading = thread::spawn(move || {
             let mut all = String::new();
@@ -373,7 +465,7 @@ mod tests {
         outbox.push(Bytes::from(large.clone()));
         outbox.push(Bytes::from_static(b"two"));
         outbox.close();
-        writer.join(Duration::from_secs(10)).await;
+        writer.join(Duration::from_secs(10)).await.unwrap();
         assert_eq!(reading.join().unwrap(), format!("one\n{large}\ntwo\n"));
     }
 
@@ -389,7 +481,7 @@ mod tests {
             3 * CHUNK,
         ];
         let (reader, writer) = std::io::pipe().unwrap();
-        let (outbox, writer) = write_lines(Box::new(writer), Budget::new(usize::MAX));
+        let (outbox, mut writer) = write_lines(Box::new(writer), Budget::new(usize::MAX));
         let reading = thread::spawn(move || {
             let lines = BufReader::new(reader).lines().map(Result::unwrap);
             lines.collect::<Vec<String>>()
@@ -407,7 +499,7 @@ mod tests {
             }
         }
         outbox.close();
-        writer.join(Duration::from_secs(10)).await;
+        writer.join(Duration::from_secs(10)).await.unwrap();
         assert!(reading.join().unwrap() == expected, "not what was pushed");
         assert_eq!(outbox.queue.lock().bytes, 0);
     }
@@ -419,7 +511,7 @@ mod tests {
     #[tokio::test]
     async fn fault_14_a_slow_client_misses_best_effort_lines_and_never_a_response() {
         let (mut reader, writer) = std::io::pipe().unwrap();
-        let (outbox, writer) = write_lines(Box::new(writer), Budget::new(usize::MAX));
+        let (outbox, mut writer) = write_lines(Box::new(writer), Budget::new(usize::MAX));
         outbox.push(line(&"f".repeat(2 * SLOW)));
         outbox.flush();
         // The first byte was read: the writer is writing this line and blocks.
@@ -433,7 +525,7 @@ mod tests {
         outbox.close();
         let lines: Vec<String> = BufReader::new(reader).lines().map(Result::unwrap).collect();
         assert_eq!(lines[1..], ["p1 999", "p2 999", "answer"]);
-        writer.join(Duration::from_secs(10)).await;
+        writer.join(Duration::from_secs(10)).await.unwrap();
     }
 
     #[tokio::test]
@@ -460,6 +552,75 @@ mod tests {
         let lines = all.lines().count();
         assert_eq!(lines, kept.into_iter().filter(|kept| *kept).count() + 1);
         assert!(all.ends_with("00\n"), "the answer is the last");
+    }
+
+    /// Takes one write in each `pace`, whatever its size.
+    struct SlowReader {
+        pace: Duration,
+        taken: Arc<Mutex<Vec<u8>>>,
+    }
+
+    impl Write for SlowReader {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            thread::sleep(self.pace);
+            self.taken.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    const LIMIT: Duration = Duration::from_millis(500);
+
+    #[tokio::test]
+    async fn fault_97_a_client_that_reads_slowly_is_not_stuck() {
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let reader = SlowReader {
+            pace: LIMIT / 4,
+            taken: Arc::clone(&taken),
+        };
+        let (outbox, mut writer) = write_within(LIMIT, Box::new(reader), Budget::new(usize::MAX));
+        // In writes of 4 KiB it takes four times the limit.
+        let large = "x".repeat(16 * SMALL_WRITE);
+        outbox.push(line(&large));
+        outbox.flush();
+        for _ in 0..30 {
+            tokio::time::sleep(LIMIT / 10).await;
+            outbox.push(line("small"));
+            outbox.flush();
+            assert!(writer.ended().now_or_never().is_none(), "it is stuck");
+        }
+        outbox.close();
+        writer.join(LIMIT).await.unwrap();
+        let all = String::from_utf8(take(&mut *taken.lock())).unwrap();
+        assert!(all == format!("{large}\n{}", "small\n".repeat(30)));
+    }
+
+    #[tokio::test]
+    async fn fault_97_what_a_client_does_not_take_is_told() {
+        let (_reader, writer) = std::io::pipe().unwrap();
+        let (outbox, mut writer) = write_within(LIMIT, Box::new(writer), Budget::new(usize::MAX));
+        outbox.push(line(&"f".repeat(2 * SLOW)));
+        outbox.flush();
+        outbox.close();
+        let left = writer.join(LIMIT).await.unwrap_err();
+        assert!(left > SLOW, "{left}");
+    }
+
+    #[tokio::test]
+    async fn fault_14_a_client_that_takes_nothing_for_too_long_is_stuck() {
+        let (_reader, writer) = std::io::pipe().unwrap();
+        let (outbox, mut writer) = write_within(LIMIT, Box::new(writer), Budget::new(usize::MAX));
+        outbox.push(line(&"f".repeat(2 * SLOW)));
+        outbox.flush();
+        tokio::time::sleep(2 * LIMIT).await;
+        outbox.push(line("small"));
+        let WriteEnd::Stuck { waiting } = writer.ended().await else {
+            panic!("the queue is not closed")
+        };
+        assert!(waiting > SLOW);
     }
 
     #[tokio::test]

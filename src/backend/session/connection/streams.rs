@@ -1,12 +1,11 @@
 //! Reading responses, and streams that answer no request.
 
 use bytes::Bytes;
-use reqwest::Response;
 use reqwest::header::HeaderMap;
 
 use super::{Attempt, Connection};
 use crate::backend::error::BackendError;
-use crate::backend::http::{Endpoint, is_event_stream};
+use crate::backend::http::{Endpoint, Response, is_event_stream};
 use crate::backend::stream::{
     NoResponse, Responder, ResponseReader, Resume, ResumeResponse, ServerMessageHandler,
     StreamRouter, open_get,

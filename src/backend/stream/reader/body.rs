@@ -1,13 +1,14 @@
-//! Reads the bytes of a response body.
+//! Reads the bytes of a response body, and the events of a stream.
 //!
 //! Owns the limits on size, buffered bytes and silence. It must not know what a body contains.
 
 use bytes::{Bytes, BytesMut};
-use reqwest::Response;
 
 use super::ResponseReader;
 use crate::backend::error::BackendError;
-use crate::backend::http::classify;
+use crate::backend::http::{EACH, Response, Turn};
+use crate::backend::stream::sse::{Decoder, Event, STEP_WORK, Step, TooLarge};
+use crate::budget::Charge;
 
 impl ResponseReader<'_> {
     /// The whole body, at most `max_message_bytes`. A body of one chunk is not copied.
@@ -60,10 +61,33 @@ impl ResponseReader<'_> {
                 .map_err(|_| BackendError::Idle { limit })?,
             _ => chunk.await,
         };
-        let chunk = chunk.map_err(classify)?;
+        let chunk = chunk?;
         if let (Some(trace), Some(chunk)) = (self.trace, &chunk) {
             trace.add_received(chunk.len());
         }
         Ok(chunk)
+    }
+
+    /// The next event, with its own share of the byte budget; `charge` keeps what the decoder holds.
+    /// `None` when more bytes are needed.
+    pub(super) async fn next_event(
+        &self,
+        decoder: &mut Decoder,
+        turn: &mut Turn,
+        charge: &mut Charge,
+    ) -> Result<Option<Event>, BackendError> {
+        loop {
+            match decoder.step() {
+                Ok(Step::Event(event)) => {
+                    turn.spend(EACH).await;
+                    charge.cover(decoder.held())?;
+                    let data = self.endpoint.budget.charge_bytes(event.data)?;
+                    return Ok(Some(Event { data, ..event }));
+                }
+                Ok(Step::Pause) => turn.spend(STEP_WORK).await,
+                Ok(Step::NeedsBytes) => return Ok(None),
+                Err(TooLarge { limit }) => return Err(BackendError::TooLarge { limit }),
+            }
+        }
     }
 }

@@ -4,11 +4,11 @@
 //! whether the request may be sent again.
 
 use bytes::Bytes;
-use reqwest::{Response, StatusCode};
+use reqwest::StatusCode;
 
 use super::{MessageResponse, ResponseReader};
 use crate::backend::error::BackendError;
-use crate::backend::http::{Beginning, Endpoint, Media};
+use crate::backend::http::{Beginning, Endpoint, Media, Response};
 use crate::backend::stream::messages::{Unreadable, messages};
 use crate::backend::stream::session_lost::says_session_lost;
 use crate::backend::stream::sse::Decoder;
@@ -137,7 +137,7 @@ impl RefusalBody {
         };
         let mut responses = Vec::new();
         for text in &texts {
-            match messages(text) {
+            match messages(text, response.turn()).await {
                 Ok(messages) => responses.extend(messages.filter_map(|message| match message {
                     Ok(Inbound::Response(response)) => Some(response.into()),
                     Ok(_) => None,
