@@ -184,7 +184,8 @@ pub fn check_error(
 /// A batch with an answer for every id below 10,000, for bodies built before the request is known.
 pub fn answers_to_all(words: &str) -> String {
     let answer = |id: u64| json!({ "jsonrpc": "2.0", "id": id, "result": { "content": [{ "text": words }] } });
-    json!((0..10_000).map(answer).collect::<Vec<_>>()).to_string()
+    // Where our ids begin.
+    json!((1_000_001..1_010_001).map(answer).collect::<Vec<_>>()).to_string()
 }
 
 impl Drop for Fixture {
