@@ -174,6 +174,11 @@ impl Charge {
         Ok(())
     }
 
+    /// Adds bytes, even past the limit.
+    pub(crate) fn add_unchecked(&mut self, bytes: usize) {
+        self.set(self.bytes + bytes);
+    }
+
     /// Binds the charge to these bytes, which release it when dropped.
     pub(crate) fn attach_to(self, bytes: Bytes) -> Bytes {
         if self.bytes == 0 {

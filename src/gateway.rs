@@ -13,7 +13,7 @@ use crate::dispatch::{TaskEvent, cut_off, notice_for_client, relay, server_reque
 use crate::protocol::message;
 use crate::protocol::{Era, Notification};
 use crate::publish::{BuildOutput, Publication, retire};
-use crate::transport::stdio::WriteEnd;
+use crate::transport::stdio::{NoticeSource, WriteEnd};
 use events::Event;
 pub(crate) use events::Inputs;
 use replies::PendingServerRequest;
@@ -102,7 +102,8 @@ impl Gateway {
                 notification,
             } => {
                 if let Some(backend) = self.snapshot().backends.get(backend) {
-                    self.notice(&notice_for_client(notification, backend));
+                    let source = NoticeSource::Backend(backend.id);
+                    self.notice(source, &notice_for_client(notification, backend));
                 }
             }
             BackendEvent::ServerRequest {
@@ -134,16 +135,16 @@ impl Gateway {
     }
 
     /// A notification that belongs to no call, for all who want it.
-    fn notice(&mut self, notification: &Notification) {
+    fn notice(&mut self, source: NoticeSource, notification: &Notification) {
         if self.lifecycle.may_receive(notification)
             && self.subscriptions.concern_legacy_client(notification)
         {
             let params = notification.params.as_ref();
             let line = message::notification(&notification.method, params);
-            self.replies.notify(&notification.method, line);
+            self.replies.notify(source, &notification.method, line);
         }
         for line in self.subscriptions.lines(notification) {
-            self.replies.notify(&notification.method, line);
+            self.replies.notify(source, &notification.method, line);
         }
     }
 
@@ -157,7 +158,9 @@ impl Gateway {
                 }
             }
             TaskEvent::Subscribed { uri, held } => self.subscriptions.set(uri, held),
-            TaskEvent::Updated { notification } => self.notice(&notification),
+            TaskEvent::Updated { notification } => {
+                self.notice(NoticeSource::Calls, &notification);
+            }
             TaskEvent::ServerRequest {
                 key,
                 request_id,
@@ -209,7 +212,7 @@ impl Gateway {
         drop(taken);
         if self.deadlines.drain.is_none() {
             for notification in notifications {
-                self.notice(&notification);
+                self.notice(NoticeSource::Gateway, &notification);
             }
         }
     }
@@ -221,7 +224,12 @@ impl Gateway {
         self.publisher.close();
         self.publish_changes();
         let identity = self.snapshot().identity.clone();
-        for (key, torn_down, end) in self.subscriptions.close_all(&identity) {
+        let ended = self.subscriptions.close_all(&identity);
+        if !ended.is_empty() {
+            // They would come after the end of their subscription.
+            self.replies.drop_notices();
+        }
+        for (key, torn_down, end) in ended {
             self.replies.send(torn_down);
             self.replies.end_task(key);
             self.replies.finish(key, &end);

@@ -7,6 +7,9 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
+use crate::budget::{Budget, Charge};
+use crate::protocol::message::Written;
+
 /// How a message came in.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Origin {
@@ -25,19 +28,48 @@ impl Origin {
 }
 
 /// The batches that are open.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Batches {
     open: HashMap<u64, Batch>,
     issued: u64,
+    budget: Budget,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Batch {
     missing: usize,
+    /// The responses so far, in parts, each with the comma or bracket before it. A large result is not
+    /// copied, so that it stays charged to its backend.
     answers: Vec<Bytes>,
+    /// All of them, also what is too small to be charged alone: there may be 10,000.
+    charge: Charge,
+}
+
+impl Batch {
+    fn add(&mut self, answer: Written) {
+        let before = if self.answers.is_empty() { "[" } else { "," };
+        let first = self.answers.len();
+        self.answers.push(Bytes::from_static(before.as_bytes()));
+        match answer {
+            Written::Whole(line) => self.answers.push(line),
+            Written::Parts(parts) => self.answers.extend(parts),
+        }
+        let added = self.answers[first..].iter();
+        let bytes: usize = added.map(|part| part.len() + size_of::<Bytes>()).sum();
+        self.charge.add_unchecked(bytes);
+    }
 }
 
 impl Batches {
+    /// None. What they hold is charged to this budget.
+    pub(super) fn new(budget: Budget) -> Self {
+        Self {
+            open: HashMap::new(),
+            issued: 0,
+            budget,
+        }
+    }
+
     /// Opens a batch with one part that stays missing until all are read, so that early responses
     /// don't complete it: [`close_part`](Self::close_part) without a response ends the reading.
     pub(super) fn open(&mut self) -> u64 {
@@ -45,6 +77,7 @@ impl Batches {
         let batch = Batch {
             missing: 1,
             answers: Vec::new(),
+            charge: self.budget.charge(),
         };
         self.open.insert(self.issued, batch);
         self.issued
@@ -61,25 +94,32 @@ impl Batches {
     pub(super) fn answer_at_once(&mut self, number: Option<u64>, answer: Bytes) -> Option<Bytes> {
         match number.and_then(|number| self.open.get_mut(&number)) {
             Some(batch) => {
-                batch.answers.push(answer);
+                batch.add(Written::Whole(answer));
                 None
             }
             None => Some(answer),
         }
     }
 
-    /// One part is done; the last one returns the line with all responses.
-    pub(super) fn close_part(&mut self, number: u64, answer: Option<Bytes>) -> Option<Bytes> {
+    /// One part is done; the last one returns the line with all responses, in parts.
+    pub(super) fn close_part(
+        &mut self,
+        number: u64,
+        answer: Option<Written>,
+    ) -> Option<Vec<Bytes>> {
         let batch = self.open.get_mut(&number)?;
-        batch.answers.extend(answer);
+        if let Some(answer) = answer {
+            batch.add(answer);
+        }
         batch.missing -= 1;
         if batch.missing > 0 {
             return None;
         }
-        let answers = self.open.remove(&number)?.answers;
+        let mut answers = self.open.remove(&number)?.answers;
         if answers.is_empty() {
             return None;
         }
-        Some([&b"["[..], &answers.join(&b','), b"]"].concat().into())
+        answers.push(Bytes::from_static(b"]"));
+        Some(answers)
     }
 }

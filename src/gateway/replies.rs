@@ -20,7 +20,7 @@ use crate::protocol::message::{self, Written};
 use crate::protocol::{
     Era, Id, Incoming, Outcome, Outgoing, RawJson, RequestKey, Response, RpcError,
 };
-use crate::transport::stdio::{DropPolicy, Outbox};
+use crate::transport::stdio::{DropPolicy, NoticeSource, Outbox};
 
 /// A request of the client in flight.
 pub(super) struct ClientRequest {
@@ -51,7 +51,7 @@ impl Replies {
         Self {
             in_flight: Incoming::default(),
             server_requests: Outgoing::default(),
-            batches: Batches::default(),
+            batches: Batches::new(outbox.budget()),
             outbox,
         }
     }
@@ -133,9 +133,7 @@ impl Replies {
             match (pending.batch, message::response_as_is(&id, outcome)) {
                 (None, Written::Whole(line)) => self.send(line),
                 (None, Written::Parts(parts)) => self.outbox.push_parts(parts),
-                (Some(batch), _) => {
-                    self.close_part(batch, Some(message::response(Some(&id), outcome)));
-                }
+                (Some(batch), answer) => self.close_part(batch, Some(answer)),
             }
         }
     }
@@ -164,9 +162,9 @@ impl Replies {
     }
 
     /// One part of a batch is done; the last one sends all responses as one array.
-    pub(super) fn close_part(&mut self, number: u64, answer: Option<Bytes>) {
-        if let Some(line) = self.batches.close_part(number, answer) {
-            self.send(line);
+    pub(super) fn close_part(&mut self, number: u64, answer: Option<Written>) {
+        if let Some(parts) = self.batches.close_part(number, answer) {
+            self.outbox.push_all(parts);
         }
     }
 
@@ -223,10 +221,15 @@ impl Replies {
         }
     }
 
-    /// Sends a notification that belongs to no request.
-    pub(super) fn notify(&self, method: &str, line: Bytes) {
+    /// Sends a notification that belongs to no request, after all that does.
+    pub(super) fn notify(&self, source: NoticeSource, method: &str, line: Bytes) {
         let policy = drop_policy::of_notification(method, &line);
-        self.outbox.push_with_policy(line, policy);
+        self.outbox.notify(source, line, policy);
+    }
+
+    /// Drops the notifications that belong to no request and are not written yet.
+    pub(super) fn drop_notices(&self) {
+        self.outbox.drop_notices();
     }
 
     /// Sends a line.

@@ -12,7 +12,7 @@ use std::io::{Read, Write};
 use std::thread;
 
 pub(crate) use reader::{StdinEvent, read_lines};
-pub(crate) use writer::{DropPolicy, Outbox, WriteEnd, Writer, write_lines};
+pub(crate) use writer::{DropPolicy, NoticeSource, Outbox, WriteEnd, Writer, write_lines};
 
 /// The two streams to the client: stdin and stdout, or pipes in a test.
 pub struct Io {

@@ -23,6 +23,7 @@ pub const ROWS: &[Row] = rows! {
     "17" Config "SIGTERM, SIGINT; a second" => "drains within 2 s; exits immediately", fault_17_signals;
     "18" Config "SIGHUP" => "keeps running", fault_18_sighup, pending "reload";
     "19" Nothing "client killed" => "EOF, exit, no orphan", fault_19_client_killed;
+    "95" Nothing "all answers of a batch wait for its last one" => "they are within the budget; what doesn't fit is overloaded", fault_95_waiting_answers;
     "97" Nothing "client reads slowly" => "the last answers come whole; what it doesn't take ends with a reason and status 1", fault_97_slow_client;
 };
 
@@ -183,6 +184,40 @@ fn fault_18_sighup(run: &Run<'_>) {
     gate.open();
     assert_eq!(fixture.client().answer(id).text(), "done");
     fixture.expect_success("act");
+}
+
+/// A batch of calls whose answers are 120 MB in all.
+fn fault_95_waiting_answers(run: &Run<'_>) {
+    const CALLS: usize = 40;
+    let caps = "max_message_bytes = 4194304\nmax_buffered_bytes = 16777216";
+    let (mut raw, backends) = RawProcess::start(run, plan(run).gateway(caps));
+    let large = json!({ "content": [], "x": "x".repeat(3_000_000) });
+    backends.bad.always_tool("act", Reply::result(large));
+    let initialize = INITIALIZE.replace("2025-11-25", "2025-03-26");
+    for line in [&*initialize, INITIALIZED] {
+        raw.send(line);
+    }
+    let calls: Vec<String> = (0..CALLS).map(|id| call(id, "act")).collect();
+    raw.send(&format!("[{}]", calls.join(",")));
+    let lines = raw.lines_until(|line| line.starts_with('['));
+    let answers: Vec<serde_json::Value> = serde_json::from_str(lines.last().unwrap()).unwrap();
+    assert_eq!(answers.len(), CALLS);
+    let (came, refused): (Vec<_>, Vec<_>) =
+        (answers.iter()).partition(|answer| answer["result"]["x"].is_string());
+    assert!(
+        !came.is_empty() && !refused.is_empty(),
+        "{} came",
+        came.len()
+    );
+    for answer in refused {
+        assert_eq!(answer["error"]["data"]["class"], "overloaded", "{answer}");
+    }
+    // The budget is free again.
+    raw.send(&call(CALLS, "act"));
+    let lines = raw.lines_until(|line| line.contains("\"id\":40"));
+    assert!(lines.last().unwrap().contains("xxx"));
+    drop(raw.take_stdin());
+    assert_eq!(raw.end(run).0, Some(0));
 }
 
 /// Twenty MB of answers, of which the client takes 3 MB a second, after it has closed stdin or the

@@ -2,11 +2,10 @@
 //!
 //! Owns the bound on what is queued for a client that reads slowly. A line with a [`DropPolicy`]
 //! may be replaced or dropped, and is queued only if the budget has room; any other line is kept.
-//! Past a limit, or if no byte is taken for too long, the queue is [stuck](WriteEnd::Stuck): a client
+//! What belongs to no request is written when nothing else waits. Past a limit, or if no byte is taken for too long, the queue is [stuck](WriteEnd::Stuck): a client
 //! that reads slowly is not. It must not know what a line contains.
 
-use std::collections::{HashMap, VecDeque};
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::mem::take;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
@@ -17,6 +16,14 @@ use tokio::time::Instant;
 
 use crate::budget::Budget;
 use crate::sync::{Condvar, Mutex};
+use drain::drain;
+pub(crate) use notices::NoticeSource;
+use notices::Notices;
+use queued::{State, line_end};
+
+mod drain;
+mod notices;
+mod queued;
 
 /// Texts below this size are gathered up to this size and written together; larger ones are written
 /// without a copy. In bytes.
@@ -85,47 +92,6 @@ struct Progress {
     at: Instant,
 }
 
-#[derive(Default)]
-struct State {
-    pieces: VecDeque<Piece>,
-    /// Number of pieces ever taken out, which is the number of the first queued piece.
-    taken: usize,
-    /// The number of the last line of each key.
-    latest: HashMap<u64, usize>,
-    /// Bytes not written yet, including those that the writer is writing.
-    bytes: usize,
-    is_writing: bool,
-    /// The writer waits: only then it must be woken, which is a system call.
-    idle: bool,
-    /// Sends the number of queued bytes once the client is found not to read.
-    stuck: Option<oneshot::Sender<usize>>,
-    /// A written buffer, for reuse.
-    spare: Vec<u8>,
-    closed: bool,
-}
-
-/// An entry of the queue.
-enum Piece {
-    /// Small lines and parts of lines, concatenated.
-    Gathered(Vec<u8>),
-    /// A line that another may replace, or a text that is too large to copy.
-    Alone { text: Bytes, ends_line: bool },
-}
-
-impl Piece {
-    /// Length in bytes.
-    fn len(&self) -> usize {
-        match self {
-            Self::Gathered(lines) => lines.len(),
-            Self::Alone { text, ends_line } => text.len() + line_end(*ends_line).len(),
-        }
-    }
-}
-
-fn line_end(ends_line: bool) -> &'static [u8] {
-    if ends_line { b"\n" } else { b"" }
-}
-
 impl Queue {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock()
@@ -170,6 +136,7 @@ fn write_within(
         let mut state = queue.lock();
         state.closed = true;
         state.pieces.clear();
+        state.notices = Notices::default();
         queue.budget.set_waiting(0);
         drop(state);
         let _ = done.send(());
@@ -198,6 +165,39 @@ impl Outbox {
         });
     }
 
+    /// Queues one line given in any number of parts.
+    pub(crate) fn push_all(&self, parts: Vec<Bytes>) {
+        self.change(|state| {
+            let last = parts.len();
+            for (at, text) in (1..).zip(parts) {
+                state.add(text, at == last);
+            }
+        });
+    }
+
+    /// Queues one line that belongs to no request, behind all that do; returns whether there was room
+    /// for it. The same line twice is queued once while the client reads slowly.
+    pub(crate) fn notify(&self, source: NoticeSource, line: Bytes, policy: DropPolicy) -> bool {
+        let budget = &self.queue.budget;
+        let slow = SLOW.min(budget.limit() / 4);
+        let mut kept = false;
+        self.change(|state| {
+            let is_slow = state.bytes + line.len() > slow;
+            let key = match policy {
+                DropPolicy::BestEffort if is_slow => return,
+                DropPolicy::Coalesce(key) if is_slow => Some(key),
+                _ => None,
+            };
+            let length = line.len() + line_end(true).len();
+            if budget.fits(length) {
+                let before = state.notices.len();
+                kept = state.notices.push(source, key, line);
+                state.bytes += length * (state.notices.len() - before);
+            }
+        });
+        kept
+    }
+
     /// Queues one line that may be replaced or dropped; returns whether it was queued.
     pub(crate) fn push_with_policy(&self, line: Bytes, policy: DropPolicy) -> bool {
         let budget = &self.queue.budget;
@@ -212,11 +212,25 @@ impl Outbox {
         kept
     }
 
+    /// Drops what belongs to no request and is not written yet.
+    pub(crate) fn drop_notices(&self) {
+        self.change(|state| {
+            while let Some(line) = state.notices.pop() {
+                state.bytes -= line.len() + line_end(true).len();
+            }
+        });
+    }
+
+    /// Where what is queued is counted.
+    pub(crate) fn budget(&self) -> Budget {
+        self.queue.budget.clone()
+    }
+
     /// Wakes the writer if it waits. Call it once for several lines: each wake-up costs system
     /// calls here, in the writer and in the client.
     pub(crate) fn flush(&self) {
         let mut state = self.queue.lock();
-        if !state.pieces.is_empty() && take(&mut state.idle) {
+        if !state.is_empty() && take(&mut state.idle) {
             drop(state);
             self.queue.ready.notify_one();
         }
@@ -240,62 +254,6 @@ impl Outbox {
         let stuck = state.bytes > queue.budget.limit() || state.is_writing && hangs();
         if stuck && let Some(report) = state.stuck.take() {
             let _ = report.send(state.bytes);
-        }
-    }
-}
-
-impl State {
-    fn add(&mut self, text: Bytes, ends_line: bool) {
-        if text.len() >= CHUNK {
-            return self.add_alone(text, ends_line);
-        }
-        let mut lines = match self.pieces.pop_back() {
-            Some(Piece::Gathered(lines)) if lines.len() + text.len() < CHUNK => lines,
-            last => {
-                let mut lines = take(&mut self.spare);
-                // After a large part comes little more than the end of its line.
-                if !matches!(last, Some(Piece::Alone { .. })) {
-                    lines.reserve_exact(CHUNK);
-                }
-                self.pieces.extend(last);
-                lines
-            }
-        };
-        let before = lines.len();
-        lines.extend_from_slice(&text);
-        lines.extend_from_slice(line_end(ends_line));
-        self.bytes += lines.len() - before;
-        self.pieces.push_back(Piece::Gathered(lines));
-    }
-
-    fn add_alone(&mut self, text: Bytes, ends_line: bool) {
-        let piece = Piece::Alone { text, ends_line };
-        self.bytes += piece.len();
-        self.pieces.push_back(piece);
-    }
-
-    /// Adds a line in place of the last one with its key; with at most `slow` bytes queued, both
-    /// stay.
-    fn put(&mut self, key: u64, line: Bytes, slow: usize) {
-        if let Some(waiting) = self.waiting(key) {
-            let length = line.len();
-            let before = std::mem::replace(waiting, line);
-            self.bytes = self.bytes + length - before.len();
-        } else if self.bytes + line.len() > slow {
-            let number = self.taken + self.pieces.len();
-            self.latest.insert(key, number);
-            self.add_alone(line, true);
-        } else {
-            self.add(line, true);
-        }
-    }
-
-    /// The last line with this key, if it is still queued.
-    fn waiting(&mut self, key: u64) -> Option<&mut Bytes> {
-        let number = self.latest.get(&key)?;
-        match self.pieces.get_mut(number.checked_sub(self.taken)?)? {
-            Piece::Alone { text, .. } => Some(text),
-            Piece::Gathered(_) => None,
         }
     }
 }
@@ -343,105 +301,6 @@ impl Writer {
     }
 }
 
-/// Writes the queue in order, until it is closed and empty.
-fn drain(queue: &Queue, writer: Box<dyn Write + Send>) -> std::io::Result<()> {
-    let mut pipe = Pipe {
-        writer,
-        queue,
-        at_once: SMALL_WRITE,
-    };
-    let mut batch = VecDeque::new();
-    let mut gathered = Vec::new();
-    let mut written = 0;
-    loop {
-        {
-            let mut state = queue.lock();
-            state.bytes -= take(&mut written);
-            queue.budget.set_waiting(state.bytes);
-            state.is_writing = false;
-            while state.pieces.is_empty() {
-                if state.closed {
-                    return Ok(());
-                }
-                state.idle = true;
-                state = queue.ready.wait(state);
-            }
-            state.taken += state.pieces.len();
-            state.latest.clear();
-            state.is_writing = true;
-            queue.progress.lock().at = Instant::now();
-            std::mem::swap(&mut state.pieces, &mut batch);
-            if state.spare.capacity() == 0 {
-                state.spare = take(&mut gathered);
-            }
-        }
-        for piece in batch.drain(..) {
-            written += piece.len();
-            match piece {
-                Piece::Gathered(lines) if gathered.capacity() == 0 => gathered = lines,
-                Piece::Gathered(lines) => {
-                    if gathered.len() + lines.len() > CHUNK {
-                        pipe.write_out(&mut gathered)?;
-                    }
-                    gathered.extend_from_slice(&lines);
-                }
-                Piece::Alone { text, ends_line } => {
-                    if text.len() >= CHUNK {
-                        pipe.write_out(&mut gathered)?;
-                        pipe.write(&text)?;
-                    } else {
-                        gathered.extend_from_slice(&text);
-                    }
-                    gathered.extend_from_slice(line_end(ends_line));
-                }
-            }
-            if gathered.len() >= CHUNK {
-                pipe.write_out(&mut gathered)?;
-            }
-        }
-        pipe.write_out(&mut gathered)?;
-        pipe.writer.flush()?;
-    }
-}
-
-/// The way to the client. It says how much the client has taken.
-struct Pipe<'a> {
-    writer: Box<dyn Write + Send>,
-    queue: &'a Queue,
-    /// Most bytes of the next write: few while the client reads slowly, so that each is noticed.
-    at_once: usize,
-}
-
-impl Pipe<'_> {
-    fn write_out(&mut self, gathered: &mut Vec<u8>) -> std::io::Result<()> {
-        self.write(gathered)?;
-        gathered.clear();
-        Ok(())
-    }
-
-    fn write(&mut self, mut text: &[u8]) -> std::io::Result<()> {
-        while !text.is_empty() {
-            let part = &text[..text.len().min(self.at_once)];
-            let taken = match self.writer.write(part) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(taken) => taken,
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            };
-            text = &text[taken..];
-            let now = Instant::now();
-            let mut progress = self.queue.progress.lock();
-            self.at_once = match now - progress.at < QUICK {
-                true => (2 * self.at_once).min(CHUNK),
-                false => SMALL_WRITE,
-            };
-            progress.taken += taken as u64;
-            progress.at = now;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead, BufReader, Read};
@@ -450,6 +309,7 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
+    use crate::call_report::BackendId;
 
     #[tokio::test]
     async fn the_writer_ends_after_writing_all_lines() {
@@ -552,6 +412,62 @@ mod tests {
         let lines = all.lines().count();
         assert_eq!(lines, kept.into_iter().filter(|kept| *kept).count() + 1);
         assert!(all.ends_with("00\n"), "the answer is the last");
+    }
+
+    #[tokio::test]
+    async fn fault_95_answers_go_first_and_no_source_takes_the_room_of_others() {
+        use NoticeSource::{Backend, Gateway};
+
+        const NOTICES: usize = 2_000;
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let budget = Budget::new(8 * SLOW);
+        let (outbox, mut writer) = write_lines(Box::new(writer), budget.clone());
+        outbox.push(line(&"f".repeat(2 * SLOW)));
+        outbox.flush();
+        reader.read_exact(&mut [0]).unwrap();
+        let [bad, good] = [1, 2].map(|id| Backend(BackendId::new(id)));
+        let coalesce = DropPolicy::Coalesce;
+        let padding = "-".repeat(1024);
+        let kept = (0..NOTICES as u64).filter(|number| {
+            let unique = line(&format!("bad {number} {padding}"));
+            outbox.notify(bad, unique, coalesce(*number))
+        });
+        let kept = kept.count();
+        assert!((100..=256).contains(&kept), "{kept} notices wait");
+        for _ in 0..10 {
+            assert!(outbox.notify(good, line("good"), coalesce(1_000_000)));
+            assert!(outbox.notify(Gateway, line("changed"), coalesce(1_000_001)));
+        }
+        assert!(!outbox.notify(good, line("log"), DropPolicy::BestEffort));
+        let answer = budget
+            .backend_share()
+            .charge_bytes(line(&"a".repeat(4 * SLOW)));
+        outbox.push(answer.unwrap());
+        outbox.close();
+        let lines: Vec<String> = BufReader::new(reader).lines().map(Result::unwrap).collect();
+        writer.join(Duration::from_secs(10)).await.unwrap();
+        assert!(lines[1].starts_with("aaa"), "the answer waits for notices");
+        assert_eq!(lines.len(), 2 + kept + 2);
+        assert!(lines.ends_with(&["good".to_owned(), "changed".to_owned()]));
+        assert_eq!((outbox.queue.lock().bytes, budget.held()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn fault_95_a_queued_answer_stays_charged_to_its_backend() {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let budget = Budget::new(8 * SLOW);
+        let (outbox, mut writer) = write_lines(Box::new(writer), budget.clone());
+        outbox.push(line(&"f".repeat(2 * SLOW)));
+        outbox.flush();
+        reader.read_exact(&mut [0]).unwrap();
+        let share = budget.backend_share();
+        outbox.push(share.charge_bytes(line(&"a".repeat(8 * 1024))).unwrap());
+        assert_eq!(share.held(), 8 * 1024);
+        outbox.close();
+        let reading = thread::spawn(move || reader.read_to_end(&mut Vec::new()));
+        writer.join(Duration::from_secs(10)).await.unwrap();
+        reading.join().unwrap().unwrap();
+        assert_eq!(share.held(), 0);
     }
 
     /// Takes one write in each `pace`, whatever its size.
