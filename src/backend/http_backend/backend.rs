@@ -229,15 +229,35 @@ mod tests {
     use super::*;
     use crate::config::{Environment, Overrides, load};
 
-    #[tokio::test(start_paused = true)]
-    async fn only_the_call_limits_how_long_it_waits_for_lists() {
+    fn backend() -> Arc<HttpBackend> {
         let flags = Overrides {
             backends: vec![("one".into(), "http://127.0.0.1:9/".into())],
             ..Overrides::default()
         };
         let config = load(&flags, &Environment::new("no-such-folder")).unwrap();
         let config = Arc::clone(&config.backends[0]);
-        let backend = Arc::new(HttpBackend::unsupervised(config, BackendId::new(1)));
+        Arc::new(HttpBackend::unsupervised(config, BackendId::new(1)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_waits_for_lists_has_the_connection_made_again() {
+        let backend = backend();
+        let waiting = Arc::clone(&backend);
+        let waiting = tokio::spawn(async move { waiting.refresh_lists().await });
+        let session = backend.primary();
+        for failures in 1..4 {
+            let wanted = tokio::time::timeout(SHUTDOWN_TIMEOUT, session.connect_now.notified());
+            assert!(wanted.await.is_ok(), "after {failures} failures it waits");
+            let error = BackendError::BadReply("no".into());
+            session.set_state(State::Down { error, failures });
+        }
+        session.list_refresh.take().done(7);
+        assert_eq!(waiting.await.unwrap(), Some(7));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_call_limits_how_long_it_waits_for_lists() {
+        let backend = backend();
         let waiting = Arc::clone(&backend);
         let waiting = tokio::spawn(async move { waiting.refresh_lists().await });
         // A busy machine, a slow server, or lists that change again and again.

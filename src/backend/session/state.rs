@@ -232,7 +232,25 @@ impl Session {
     /// Fetches the lists now. The number of the listing when it has been fetched and its event sent,
     /// however long that takes; `None` when the session is gone.
     pub(in crate::backend) async fn refresh_lists(&self) -> Option<u64> {
-        self.list_refresh.wait().await.ok()
+        tokio::select! {
+            biased;
+            number = self.list_refresh.wait() => number.ok(),
+            () = self.want_connection() => None,
+        }
+    }
+
+    /// Has a connection made, and made again, without the waits that end when a call needs one. Never
+    /// resolves before the session is gone.
+    async fn want_connection(&self) {
+        let mut state = self.state.subscribe();
+        loop {
+            if !matches!(*state.borrow_and_update(), State::Ready(_)) {
+                self.connect_now.notify_one();
+            }
+            if state.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// The gateway has panicked about this server outside of its own tasks: it is taken down.
