@@ -4,6 +4,7 @@
 //! gateway_integration_test field:: -- --nocapture` prints the table; `FIELD=1.03` checks that row
 //! alone.
 
+mod answers;
 mod definitions;
 mod generated;
 mod handshake;

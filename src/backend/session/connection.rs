@@ -250,11 +250,12 @@ impl Connection {
         })
     }
 
-    /// What an error under the request's id says of the request. A modern server refuses a request
-    /// whose headers are wrong with status 400; the error alone may come from a tool.
+    /// What an error says of the request. A modern server refuses a request whose headers are wrong
+    /// with status 400, under the request's id; the error alone may come from a tool.
     fn executed(&self, error: &RawJson, trace: &CallTrace) -> Executed {
         let refused = self.era == Era::Modern
             && trace.status() == Some(400)
+            && !trace.is_without_id()
             && code_of(error) == Some(HEADER_MISMATCH);
         match refused {
             true => Executed::No,
