@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::common::fake::FakeBackend;
+use crate::common::gate::Gate;
 use crate::common::gateway::TestGateway;
 use crate::common::message::error;
 use crate::common::reply::Reply;
@@ -102,4 +103,31 @@ fn a_404_in_a_session_with_a_json_rpc_error_to_this_request_is_the_answer() {
     assert_eq!(gateway.call("write", json!({})).message(), "no row");
     assert_eq!(fake.runs("write"), 1);
     assert_eq!(fake.requests_of("initialize").len(), 1);
+}
+
+/// The answer to another call ends the connection meanwhile. Reconnects are slow by then, unless a call
+/// needs the connection.
+#[test]
+fn a_call_that_waits_for_lists_is_sent_again_though_the_connection_is_lost() {
+    let safe = json!({ "annotations": { "readOnlyHint": true } });
+    let fake = FakeBackend::start().modern().tool("write").tool("fine");
+    let fake = fake.tool_with("read", safe);
+    let mut gateway = initialized(&fake);
+    let lose_connection = |gateway: &mut TestGateway| {
+        fake.on_tool("write", Reply::json_as(400, &error_of_nobody(-32600)));
+        assert_eq!(gateway.call("write", json!({})).code(), -32600);
+    };
+    for _ in 0..5 {
+        lose_connection(&mut gateway);
+        assert_eq!(gateway.call("fine", json!({})).text(), "fine {}");
+    }
+    let gate = Gate::new();
+    let listed = Reply::result(json!({ "tools": [] })).after(&gate);
+    fake.on("tools/list", listed);
+    fake.on_tool("read", Reply::json_as(400, &error(-32020, "wrong headers")));
+    let read = gateway.start_call("read", json!({}));
+    gate.wait_for(1);
+    fake.wait_for_requests("tools/call", 11);
+    lose_connection(&mut gateway);
+    assert_eq!(gateway.answer(read).text(), "read {}");
 }
