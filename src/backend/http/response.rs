@@ -14,6 +14,18 @@ use super::transport_error::classify;
 use super::turns::{CLOCK_EVERY, Turn};
 use crate::backend::error::BackendError;
 
+/// Bytes that are read of a body that is not passed on.
+const ERROR_BODY: usize = 64 * 1024;
+
+/// The beginning of a body.
+#[derive(Debug)]
+pub(in crate::backend) struct Beginning {
+    /// At most 64 KiB.
+    pub(in crate::backend) bytes: Bytes,
+    /// Whether there is no more of it. A body that breaks off is not whole.
+    pub(in crate::backend) is_whole: bool,
+}
+
 /// A response of any status. Its body is decoded.
 pub struct Response {
     inner: reqwest::Response,
@@ -97,6 +109,26 @@ impl Response {
                     self.ready = Some(received);
                 }
             }
+        }
+    }
+
+    /// Reads at most 64 KiB of a body that is not passed on.
+    pub(in crate::backend) async fn beginning(&mut self) -> Beginning {
+        let mut body = Vec::new();
+        let is_whole = loop {
+            match self.chunk().await {
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => break body.len() <= ERROR_BODY,
+                Err(_) => break false,
+            }
+            if body.len() > ERROR_BODY {
+                break false;
+            }
+        };
+        body.truncate(ERROR_BODY);
+        Beginning {
+            bytes: body.into(),
+            is_whole,
         }
     }
 

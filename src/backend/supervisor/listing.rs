@@ -44,10 +44,7 @@ pub(super) async fn fetch(
     kind: Kind,
 ) -> Fetched {
     let mut list = List::new(kind, connection.era);
-    let error = match pages(connection, client, retries, &mut list).await {
-        Ok(()) => None,
-        Err(error) => Some(error),
-    };
+    let error = pages(connection, client, retries, &mut list).await.err();
     Fetched {
         kind,
         incomplete: error.map(|error| Incomplete {
