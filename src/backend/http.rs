@@ -4,12 +4,14 @@
 //! an HTTP status. Reading a response body belongs to [`super::stream`]. It must not know retries,
 //! sessions or callers.
 
+mod continuity;
 mod credentials;
 mod endpoint;
 mod media;
 mod side_requests;
 mod transport_error;
 
+pub(super) use continuity::SESSION_ID;
 pub use credentials::Credentials;
 pub(super) use endpoint::Beginning;
 pub use endpoint::{Endpoint, InFlightGuard};

@@ -335,7 +335,7 @@ fn kinds(lists: &[Fetched]) -> Kinds {
 fn is_lost(error: &BackendError) -> bool {
     matches!(
         error,
-        BackendError::SessionLost { .. } | BackendError::EraChanged
+        BackendError::SessionLost { .. } | BackendError::EraChanged { .. }
     )
 }
 
