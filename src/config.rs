@@ -196,6 +196,16 @@ pub enum Protocol {
     Modern,
 }
 
+/// `server_stream`: whether a legacy server's GET stream is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ServerStream {
+    /// Unless the server turns out to serve nothing else while it is open.
+    Auto,
+    /// Never: what the server says outside of calls is not heard.
+    Never,
+}
+
 /// `retry_tools` and `tools.retry`: which tools may be called again after a failure where the call may
 /// have run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -238,6 +248,8 @@ pub struct BackendConfig {
     pub(crate) scrubber: Scrubber,
     /// Which revisions of MCP are used.
     pub protocol: Protocol,
+    /// Whether a legacy server's GET stream is opened.
+    pub server_stream: ServerStream,
     /// Deadline of one call, including queueing, waits and retries.
     pub timeout: Duration,
     /// Timeout of connecting: TCP and TLS together.

@@ -174,7 +174,8 @@ impl SharedPause {
         totals.before + totals.since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    fn is_active(&self) -> bool {
+    /// Whether one is open.
+    pub(super) fn is_active(&self) -> bool {
         self.0.borrow().open > 0
     }
 

@@ -4,6 +4,7 @@
 //! HTTP status, and the bytes of a body, in turns. What they mean belongs to [`super::stream`]. It must not know retries,
 //! sessions or callers.
 
+mod continuity;
 mod credentials;
 mod decompress;
 mod endpoint;
@@ -13,6 +14,7 @@ mod side_requests;
 mod transport_error;
 mod turns;
 
+pub(super) use continuity::SESSION_ID;
 pub use credentials::Credentials;
 pub use endpoint::{Endpoint, InFlightGuard};
 pub(super) use response::Beginning;

@@ -17,6 +17,7 @@ mod state;
 
 pub use attempt::{Answer, Attempt};
 pub use connection::Connection;
+pub(super) use connection::Waits;
 pub(super) use handshake::Handshake;
 pub use level_guard::LevelGuard;
 pub(super) use list_refresh::ListsWaiting;

@@ -14,6 +14,6 @@ mod sessions;
 mod subscription_stream;
 mod supervise;
 
-pub(super) use context::BackendContext;
+pub(super) use context::{BackendContext, OneSlot};
 pub use event::{BackendEvent, Incomplete};
 pub(super) use sessions::Sessions;

@@ -106,6 +106,7 @@ impl Checker<'_> {
             shown_url: url::shown(&written_url.value),
             scrubber,
             protocol: written.protocol,
+            server_stream: written.server_stream,
             timeout: Duration::from_secs(written.timeout_secs),
             connect_timeout: Duration::from_secs(written.connect_timeout_secs),
             idle_timeout: Some(Duration::from_secs(written.idle_timeout_secs))

@@ -10,4 +10,5 @@ mod generated;
 mod handshake;
 mod lists;
 mod schema;
+mod sessions;
 mod table;

@@ -9,6 +9,7 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
@@ -28,11 +29,17 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 /// again and again longer; a 401 reads secrets again at most once in this time.
 const MIN_AGE: Duration = Duration::from_secs(10);
 
+/// Fewest bytes of a cookie's value that is a secret, and most values that are learned.
+const MIN_COOKIE: usize = 8;
+const MAX_COOKIES: usize = 64;
+
 /// The credentials of one backend, shared by its sessions.
 #[derive(Debug)]
 pub struct Credentials {
     config: Arc<BackendConfig>,
     current: Mutex<Current>,
+    /// How many cookies were learned.
+    cookies: AtomicUsize,
     /// Held while sources are read, so that they are read once for all who wait.
     reading: tokio::sync::Mutex<Commands>,
 }
@@ -73,6 +80,7 @@ impl Credentials {
         Self {
             config,
             current: Mutex::default(),
+            cookies: AtomicUsize::new(0),
             reading: tokio::sync::Mutex::default(),
         }
     }
@@ -136,6 +144,15 @@ impl Credentials {
     pub(super) fn apply(&self, headers: &mut HeaderMap) {
         for (name, value) in &self.current.lock().headers {
             headers.append(name.clone(), value.clone());
+        }
+    }
+
+    /// A cookie that the server has set is a secret of this session. Servers may set another one with
+    /// each answer, so not all are learned; a short one is no secret.
+    pub(super) fn learn_cookie(&self, value: &str) {
+        let learned = &self.cookies;
+        if value.len() >= MIN_COOKIE && learned.fetch_add(1, Relaxed) < MAX_COOKIES {
+            self.config.scrubber.learn(value, Reach::Everywhere);
         }
     }
 

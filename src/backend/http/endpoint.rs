@@ -3,16 +3,19 @@
 //! Owns sending one HTTP request: which client, which headers, which redirects are followed, and
 //! what a status other than 2xx means. It must not know retries, sessions or callers.
 
+mod redirect;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION,
-    RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+    USER_AGENT, WWW_AUTHENTICATE,
 };
 use reqwest::{Body, Client, Method, Request, StatusCode, Url};
 
+use super::continuity::Continuity;
 use super::credentials::Credentials;
 use super::decompress::ACCEPTED;
 use super::response::Response;
@@ -39,6 +42,7 @@ pub struct Endpoint {
     turns: Turns,
     url: Url,
     credentials: Arc<Credentials>,
+    continuity: Continuity,
     headers: HeaderMap,
     /// The cap on one response or event, in bytes.
     pub max_message_bytes: usize,
@@ -98,6 +102,7 @@ impl Endpoint {
             turns: Turns::new(),
             url,
             credentials,
+            continuity: Continuity::default(),
             headers,
             max_message_bytes,
             budget,
@@ -194,18 +199,6 @@ impl Endpoint {
             .await
     }
 
-    /// Resolves `target` against the backend's URL, if the origin stays the same.
-    ///
-    /// # Errors
-    /// The target without secrets, if it is another origin.
-    pub(crate) fn within_origin(&self, target: &str) -> Result<Url, String> {
-        match self.url.join(target) {
-            Ok(url) if url.origin() == self.url.origin() => Ok(url),
-            Ok(url) => Err(self.snippet(without_secrets(&url).as_bytes())),
-            Err(_) => Err(self.snippet(target.as_bytes())),
-        }
-    }
-
     async fn send(
         &self,
         client: &Client,
@@ -229,10 +222,13 @@ impl Endpoint {
             }
             let mut request = Request::new(method.clone(), url);
             *request.headers_mut() = headers.clone();
-            self.credentials.apply(request.headers_mut());
+            self.identify(&mut request);
             *request.body_mut() = body.clone().map(Body::from);
             let sent = client.execute(request).await;
             let response = sent.map_err(transport_error::classify)?;
+            for cookie in self.continuity.learn(&response) {
+                self.credentials.learn_cookie(&cookie);
+            }
             let response = self.response(response);
             if !response.status().is_redirection() {
                 return Ok(response);
@@ -247,6 +243,25 @@ impl Endpoint {
     /// A response of this backend, to be read in its turns.
     pub fn response(&self, response: reqwest::Response) -> Response {
         Response::new(response, self.turns.begin(), self.max_message_bytes)
+    }
+
+    /// Adds the credentials, the session id and the cookies.
+    fn identify(&self, request: &mut Request) {
+        let url = request.url().clone();
+        let headers = request.headers_mut();
+        self.credentials.apply(headers);
+        self.continuity.apply(headers, &url);
+    }
+
+    /// A legacy session begins, with this id if the server issued one. From now on every request
+    /// carries the newest id.
+    pub(in crate::backend) fn begin_session(&self, id: Option<HeaderValue>) {
+        self.continuity.begin_session(id);
+    }
+
+    /// Whether requests carry a session id.
+    pub(in crate::backend) fn in_session(&self) -> bool {
+        self.continuity.has_session_id()
     }
 
     /// The client for one more exchange, and the guard that counts it. While few exchanges of the
@@ -273,7 +288,7 @@ impl Endpoint {
     ) -> Result<StatusCode, BackendError> {
         let mut request = Request::new(method, self.url.clone());
         *request.headers_mut() = headers.clone();
-        self.credentials.apply(request.headers_mut());
+        self.identify(&mut request);
         let (client, _in_flight) = self.client();
         let sent = client.execute(request).await;
         sent.map(|response| response.status())
@@ -312,43 +327,6 @@ impl Endpoint {
     pub fn snippet(&self, body: &[u8]) -> String {
         self.credentials.snippet(body)
     }
-
-    /// The target of a redirect that may be followed: 307 or 308 within the same origin. Neither
-    /// header nor body is ever sent to another one. A server behind a proxy that ends TLS names
-    /// itself by http: that is followed by https.
-    fn redirect(&self, response: &Response) -> Result<Url, BackendError> {
-        let location = response
-            .headers()
-            .get(LOCATION)
-            .and_then(|value| value.to_str().ok());
-        let target = location.and_then(|location| response.url().join(location).ok());
-        let followed = matches!(response.status().as_u16(), 307 | 308);
-        match target.map(|target| self.without_downgrade(target)) {
-            Some(url) if followed && url.origin() == self.url.origin() => Ok(url),
-            Some(url) => Err(BackendError::Redirected {
-                target: self.snippet(without_secrets(&url).as_bytes()),
-            }),
-            None => Err(BackendError::Redirected {
-                target: "an address that can't be read".into(),
-            }),
-        }
-    }
-
-    /// The same URL with https and our port, if it names our own https server by http.
-    fn without_downgrade(&self, target: Url) -> Url {
-        let named_by_http = self.url.scheme() == "https"
-            && target.scheme() == "http"
-            && target.host() == self.url.host()
-            && (target.port().is_none() || target.port() == self.url.port());
-        let mut upgraded = target.clone();
-        let changed =
-            upgraded.set_scheme("https").is_ok() && upgraded.set_port(self.url.port()).is_ok();
-        if named_by_http && changed {
-            upgraded
-        } else {
-            target
-        }
-    }
 }
 
 /// Counts an exchange of the client that keeps its connections; `None` for the other client. To be
@@ -362,16 +340,6 @@ impl Drop for InFlightGuard<'_> {
             in_flight.fetch_sub(1, Ordering::Relaxed);
         }
     }
-}
-
-/// Scheme, host and path of a URL: the parts that may be shown.
-pub(crate) fn without_secrets(url: &Url) -> String {
-    let mut url = url.clone();
-    url.set_query(None);
-    url.set_fragment(None);
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.into()
 }
 
 fn values_of(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {

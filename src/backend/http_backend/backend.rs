@@ -13,7 +13,7 @@ use crate::backend::error::BackendError;
 use crate::backend::http::{Credentials, SideRequests, Turns};
 use crate::backend::retry::RetryBudget;
 use crate::backend::session::{LevelGuard, Session, State};
-use crate::backend::supervisor::{BackendContext, BackendEvent, Sessions};
+use crate::backend::supervisor::{BackendContext, BackendEvent, OneSlot, Sessions};
 use crate::budget::Budget;
 use crate::call_report::BackendId;
 use crate::config::{BackendConfig, Config};
@@ -61,6 +61,7 @@ pub fn start_all(
             budget: budget.backend_share(),
             shared_pause: SharedPause::default(),
             contacts: contacts.clone(),
+            one_slot: OneSlot::default(),
             events: events.clone(),
         };
         let backend = HttpBackend::new(Arc::clone(entry), context);
@@ -102,6 +103,7 @@ impl HttpBackend {
             budget: Budget::new(usize::MAX),
             shared_pause: SharedPause::default(),
             contacts: Contacts::none(),
+            one_slot: OneSlot::default(),
             events: mpsc::unbounded_channel().0,
         };
         Self::new(config, context)

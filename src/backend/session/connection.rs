@@ -34,9 +34,10 @@ use crate::protocol::{
 use crate::sync::Mutex;
 
 mod streams;
+mod waits;
 
-/// The header of a legacy session.
-pub(super) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+pub(in crate::backend) use waits::Waits;
+
 const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const MCP_NAME: HeaderName = HeaderName::from_static("mcp-name");
 /// The header with the negotiated version.
@@ -51,12 +52,12 @@ const MAX_BACKGROUND: usize = 1024;
 pub struct Connection {
     endpoint: Arc<Endpoint>,
     headers: HeaderMap,
-    in_session: bool,
     /// The transport of 2024-11-05, where the server has no other.
     http_sse: Option<HttpSseTransport>,
     /// Requests whose response may come on the standalone GET stream.
     pending: PendingRequests,
     background: TaskTracker,
+    pub(in crate::backend) waits: Waits,
     /// The log level last set on the server.
     pub(super) level: Mutex<Option<LogLevel>>,
     /// What is remembered of the handshake.
@@ -86,10 +87,10 @@ impl Connection {
         Self {
             endpoint,
             headers,
-            in_session: false,
             http_sse: None,
             pending: PendingRequests::default(),
             background,
+            waits: Waits::default(),
             level: Mutex::default(),
             contact: None,
             era: Era::Modern,
@@ -106,15 +107,10 @@ impl Connection {
         negotiated: Negotiated,
         session: Option<HeaderValue>,
     ) -> Self {
-        let in_session = session.is_some();
-        let mut connection = Self::modern(endpoint, background, negotiated);
-        connection
-            .headers
-            .extend(session.map(|id| (SESSION_ID, id)));
+        endpoint.begin_session(session);
         Self {
-            in_session,
             era: Era::Legacy,
-            ..connection
+            ..Self::modern(endpoint, background, negotiated)
         }
     }
 
@@ -125,8 +121,9 @@ impl Connection {
         negotiated: Negotiated,
         http_sse: HttpSseTransport,
     ) -> Self {
-        let connection = Self::legacy(Arc::clone(&endpoint), background, negotiated, None);
+        let connection = Self::modern(Arc::clone(&endpoint), background, negotiated);
         Self {
+            era: Era::Legacy,
             headers: endpoint.headers().clone(),
             http_sse: Some(http_sse),
             ..connection
@@ -343,7 +340,7 @@ impl Connection {
         if let Some(http_sse) = &self.http_sse {
             http_sse.close();
         }
-        if self.in_session {
+        if self.endpoint.in_session() {
             let delete = self.endpoint.send_empty(Method::DELETE, &self.headers);
             let side_requests = self.endpoint.side_requests();
             let _ = side_requests.run(BEST_EFFORT_TIMEOUT, delete).await;
@@ -367,7 +364,7 @@ impl Connection {
         if status.is_success() {
             return Ok(());
         }
-        if self.in_session && status.as_u16() == 404 {
+        if self.endpoint.in_session() && status.as_u16() == 404 {
             return Err(BackendError::SessionLost { by_status: true });
         }
         Err(self.endpoint.refusal(status, &headers, &body.bytes))

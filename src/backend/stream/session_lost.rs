@@ -16,8 +16,17 @@ pub(super) fn says_session_lost(body: &[u8]) -> bool {
         "no valid",
         "does not exist",
         "missing",
+        "not exist",
+        "no such",
+        "no longer",
+        "terminated",
+        "closed",
+        "timed out",
+        "ended",
+        "lost",
     ];
     text.contains("server not initialized")
+        || text.contains("server is not initialized")
         || (text.contains("session") && gone.iter().any(|word| text.contains(word)))
 }
 

@@ -1,6 +1,7 @@
 //! What the supervisors of a backend's sessions share.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use tokio::sync::mpsc;
 
@@ -24,5 +25,31 @@ pub(in crate::backend) struct BackendContext {
     pub(in crate::backend) budget: Budget,
     pub(in crate::backend) shared_pause: SharedPause,
     pub(in crate::backend) contacts: Contacts,
+    /// Whether the GET stream is in the way of requests.
+    pub(in crate::backend) one_slot: OneSlot,
     pub(in crate::backend) events: mpsc::UnboundedSender<BackendEvent>,
+}
+
+/// How often the GET stream must have been in the way of requests.
+const CERTAIN: usize = 2;
+
+/// How often the stream of a backend was in the way of its requests. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(in crate::backend) struct OneSlot(Arc<AtomicUsize>);
+
+impl OneSlot {
+    /// Whether the stream stays closed.
+    pub(in crate::backend) fn is_certain(&self) -> bool {
+        self.0.load(Relaxed) >= CERTAIN
+    }
+
+    /// Whether it was once.
+    pub(super) fn is_suspected(&self) -> bool {
+        self.0.load(Relaxed) > 0
+    }
+
+    /// It was once more.
+    pub(super) fn was_in_the_way(&self) {
+        self.0.fetch_add(1, Relaxed);
+    }
 }

@@ -11,6 +11,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
 
+mod one_slot;
+
 use super::connection_handler::ConnectionHandler;
 use crate::backend::backoff::{Backoff, Series, jitter};
 use crate::backend::error::BackendError;
@@ -35,26 +37,44 @@ pub(super) async fn run(
     };
     let first = connection.open_get_stream(None).await;
     opened.notify_one();
-    let stream = match first {
+    let mut stream = match first {
         Err(error) if may_pass(&error) => reopening.reopen(&Cursor::new()).await,
         first => first,
     };
-    let end = match stream {
-        Ok(stream) => connection.read_stream(stream, handler, &reopening).await,
-        // Also on 404: the next call notices a session that is lost so soon, while a server
-        // without such an address would make us reconnect without end.
-        Err(end) => {
-            let backend = handler.session.name();
-            tracing::debug!(backend, %end, "the server has no stream of its own");
+    let (backend, one_slot) = (handler.session.name(), &handler.context.one_slot);
+    let mut trusting = false;
+    let end = loop {
+        let response = match stream {
+            Ok(response) => response,
+            // Also on 404: the next call notices a session that is lost so soon, while a server
+            // without such an address would make us reconnect without end.
+            Err(end) => {
+                tracing::debug!(backend, %end, "the server has no stream of its own");
+                return;
+            }
+        };
+        let pause = &handler.context.shared_pause;
+        let blocked = tokio::select! {
+            biased;
+            end = connection.read_stream(response, handler, &reopening) => break end,
+            blocked = one_slot::blocked(connection, one_slot, pause, trusting) => blocked,
+        };
+        // The stream is closed.
+        trusting = !blocked.is_freed(connection, one_slot).await;
+        if one_slot.is_certain() {
+            tracing::warn!(
+                backend,
+                "the server serves nothing else while its GET stream is open, so that stays closed: what the server says of its own accord is not heard (server_stream = \"never\" spares the search)"
+            );
             return;
         }
+        stream = reopening.open(&Cursor::new()).await;
+        // Changes that came meanwhile were not announced to us.
+        handler.session.lists_changed.notify_one();
     };
     match end {
         BackendError::SessionLost { .. } => handler.session.disconnected(connection),
-        end => {
-            let backend = handler.session.name();
-            tracing::debug!(backend, %end, "the server's own stream has ended");
-        }
+        end => tracing::debug!(backend, %end, "the server's own stream has ended"),
     }
 }
 

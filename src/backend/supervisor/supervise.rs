@@ -20,6 +20,7 @@ use super::{get_stream, subscription_stream};
 use crate::backend::error::{BackendError, ConnectKind};
 use crate::backend::http::Endpoint;
 use crate::backend::session::{Connection, Handshake, Session, State};
+use crate::config::ServerStream;
 use crate::observe::logs::panic_text;
 use crate::protocol::{ClientProfile, Contact, Era};
 
@@ -187,9 +188,12 @@ impl Supervisor {
             protocol = connection.version,
             "connected"
         );
+        let wants_stream = session.config.server_stream == ServerStream::Auto
+            && !handler.context.one_slot.is_certain();
+        let has_get_stream = wants_stream && connection.may_have_get_stream();
         let opened = Notify::new();
         let up = async {
-            if connection.may_have_get_stream() {
+            if has_get_stream {
                 let _ = tokio::time::timeout(GET_STREAM_TIMEOUT, opened.notified()).await;
             }
             session.set_state(State::Ready(Arc::clone(connection)));
@@ -199,7 +203,7 @@ impl Supervisor {
         let server_stream = async {
             match connection.era {
                 Era::Modern => subscription_stream::run(connection, &handler, client).await,
-                Era::Legacy if connection.may_have_get_stream() => {
+                Era::Legacy if has_get_stream => {
                     get_stream::run(connection, &handler, &opened).await
                 }
                 Era::Legacy => {}

@@ -102,6 +102,8 @@ pub(in crate::config) struct Backend {
     pub(in crate::config) enabled: bool,
     /// Which revisions of MCP the backend supports.
     pub(in crate::config) protocol: Protocol,
+    /// Whether the GET stream of a server of a revision up to 2025-11-25 is opened, on which it speaks outside of calls.
+    pub(in crate::config) server_stream: crate::config::ServerStream,
     /// Deadline of one call in seconds, including queueing, waits and retries.
     #[schemars(range(min = 1, max = 86_400))]
     pub(in crate::config) timeout_secs: u64,
@@ -146,6 +148,7 @@ impl Default for Backend {
             url: None,
             enabled: true,
             protocol: Protocol::Auto,
+            server_stream: crate::config::ServerStream::Auto,
             timeout_secs: 300,
             connect_timeout_secs: 5,
             idle_timeout_secs: 0,

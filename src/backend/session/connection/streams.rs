@@ -22,7 +22,13 @@ impl Connection {
         handler: &dyn ServerMessageHandler,
     ) -> Result<Outcome, BackendError> {
         let trace = Some(attempt.trace);
-        let (response, _in_flight) = self.endpoint.post(headers, body, trace).await?;
+        let waiting = self.waits.begin();
+        let posted = self.endpoint.post(headers, body, trace).await;
+        drop(waiting);
+        let (response, _in_flight) = posted?;
+        if !response.status().is_success() {
+            self.waits.fail();
+        }
         attempt.trace.mark_first_byte(response.status().as_u16());
         let rest = ResumeResponse {
             endpoint: &self.endpoint,
@@ -32,7 +38,7 @@ impl Connection {
         let reading = ResponseReader {
             sink: attempt.id,
             idle: attempt.idle,
-            in_session: self.in_session,
+            in_session: self.endpoint.in_session(),
             trace,
             // Streams of the modern era can't be resumed (B-M-06).
             resume: (self.era == Era::Legacy).then_some(&rest),
@@ -115,7 +121,8 @@ impl Connection {
         let (status, headers) = (response.status(), response.headers().clone());
         let body = response.beginning().await;
         Err(match status.as_u16() {
-            404 if self.in_session => BackendError::SessionLost { by_status: true },
+            404 if self.endpoint.in_session() => BackendError::SessionLost { by_status: true },
+            410 if self.endpoint.in_session() => BackendError::SessionLost { by_status: false },
             200..300 => BackendError::BadReply("no event stream".into()),
             _ => self.endpoint.refusal(status, &headers, &body.bytes),
         })

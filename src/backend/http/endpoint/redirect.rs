@@ -1,0 +1,71 @@
+//! Which other addresses of a server are used.
+//!
+//! Owns that neither header nor body ever reaches another origin. It must not know what is sent.
+
+use reqwest::Url;
+use reqwest::header::LOCATION;
+
+use super::Endpoint;
+use super::Response;
+use crate::backend::error::BackendError;
+
+impl Endpoint {
+    /// Resolves `target` against the backend's URL, if the origin stays the same.
+    ///
+    /// # Errors
+    /// The target without secrets, if it is another origin.
+    pub(crate) fn within_origin(&self, target: &str) -> Result<Url, String> {
+        match self.url.join(target) {
+            Ok(url) if url.origin() == self.url.origin() => Ok(url),
+            Ok(url) => Err(self.snippet(without_secrets(&url).as_bytes())),
+            Err(_) => Err(self.snippet(target.as_bytes())),
+        }
+    }
+
+    /// The target of a redirect that may be followed: 307 or 308 within the same origin. Neither
+    /// header nor body is ever sent to another one. A server behind a proxy that ends TLS names
+    /// itself by http: that is followed by https.
+    pub(super) fn redirect(&self, response: &Response) -> Result<Url, BackendError> {
+        let location = response
+            .headers()
+            .get(LOCATION)
+            .and_then(|value| value.to_str().ok());
+        let target = location.and_then(|location| response.url().join(location).ok());
+        let followed = matches!(response.status().as_u16(), 307 | 308);
+        match target.map(|target| self.without_downgrade(target)) {
+            Some(url) if followed && url.origin() == self.url.origin() => Ok(url),
+            Some(url) => Err(BackendError::Redirected {
+                target: self.snippet(without_secrets(&url).as_bytes()),
+            }),
+            None => Err(BackendError::Redirected {
+                target: "an address that can't be read".into(),
+            }),
+        }
+    }
+
+    /// The same URL with https and our port, if it names our own https server by http.
+    fn without_downgrade(&self, target: Url) -> Url {
+        let named_by_http = self.url.scheme() == "https"
+            && target.scheme() == "http"
+            && target.host() == self.url.host()
+            && (target.port().is_none() || target.port() == self.url.port());
+        let mut upgraded = target.clone();
+        let changed =
+            upgraded.set_scheme("https").is_ok() && upgraded.set_port(self.url.port()).is_ok();
+        if named_by_http && changed {
+            upgraded
+        } else {
+            target
+        }
+    }
+}
+
+/// Scheme, host and path of a URL: the parts that may be shown.
+fn without_secrets(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.into()
+}
