@@ -14,8 +14,8 @@ mod transport_error;
 mod turns;
 
 pub use credentials::Credentials;
-pub(super) use endpoint::Beginning;
 pub use endpoint::{Endpoint, InFlightGuard};
+pub(super) use response::Beginning;
 pub use response::Response;
 
 pub(super) use media::{Media, is_event_stream};

@@ -28,8 +28,6 @@ use crate::config::{BackendConfig, is_loopback};
 use crate::transport::http::{self, ClientKey, Clients, MAX_IDLE_PER_HOST, Pool};
 
 const MAX_REDIRECTS: usize = 3;
-/// Bytes of an error response's body that are read.
-const ERROR_BODY: usize = 64 * 1024;
 
 /// The address of one backend, and the way to reach it.
 #[derive(Debug)]
@@ -315,26 +313,6 @@ impl Endpoint {
         self.credentials.snippet(body)
     }
 
-    /// Reads at most 64 KiB of a body that is not passed on.
-    pub async fn beginning(response: &mut Response) -> Beginning {
-        let mut body = Vec::new();
-        let is_whole = loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => break body.len() <= ERROR_BODY,
-                Err(_) => break false,
-            }
-            if body.len() > ERROR_BODY {
-                break false;
-            }
-        };
-        body.truncate(ERROR_BODY);
-        Beginning {
-            bytes: body.into(),
-            is_whole,
-        }
-    }
-
     /// The target of a redirect that may be followed: 307 or 308 within the same origin. Neither
     /// header nor body is ever sent to another one. A server behind a proxy that ends TLS names
     /// itself by http: that is followed by https.
@@ -371,15 +349,6 @@ impl Endpoint {
             target
         }
     }
-}
-
-/// The beginning of a body.
-#[derive(Debug)]
-pub struct Beginning {
-    /// At most 64 KiB.
-    pub(crate) bytes: Bytes,
-    /// Whether there is no more of it. A body that breaks off is not whole.
-    pub(crate) is_whole: bool,
 }
 
 /// Counts an exchange of the client that keeps its connections; `None` for the other client. To be

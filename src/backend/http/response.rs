@@ -14,6 +14,9 @@ use super::transport_error::classify;
 use super::turns::{CLOCK_EVERY, Turn};
 use crate::backend::error::BackendError;
 
+/// Bytes of a body that is not passed on which are read.
+const ERROR_BODY: usize = 64 * 1024;
+
 /// A response of any status. Its body is decoded.
 pub struct Response {
     inner: reqwest::Response,
@@ -100,10 +103,39 @@ impl Response {
         }
     }
 
+    /// Reads at most 64 KiB of a body that is not passed on.
+    pub(in crate::backend) async fn beginning(&mut self) -> Beginning {
+        let mut body = Vec::new();
+        let is_whole = loop {
+            match self.chunk().await {
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => break body.len() <= ERROR_BODY,
+                Err(_) => break false,
+            }
+            if body.len() > ERROR_BODY {
+                break false;
+            }
+        };
+        body.truncate(ERROR_BODY);
+        Beginning {
+            bytes: body.into(),
+            is_whole,
+        }
+    }
+
     /// The turn in which this response is worked on.
     pub(in crate::backend) fn turn(&mut self) -> &mut Turn {
         &mut self.turn
     }
+}
+
+/// The beginning of a body.
+#[derive(Debug)]
+pub(in crate::backend) struct Beginning {
+    /// At most 64 KiB.
+    pub(crate) bytes: Bytes,
+    /// Whether there is no more of it. A body that breaks off is not whole.
+    pub(crate) is_whole: bool,
 }
 
 impl fmt::Debug for Response {

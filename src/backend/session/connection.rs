@@ -360,7 +360,7 @@ impl Connection {
         let (mut response, _in_flight) = self.endpoint.post(&self.headers, body, None).await?;
         let (status, headers) = (response.status(), response.headers().clone());
         // Read to the end, so that the connection can be used again.
-        let body = Endpoint::beginning(&mut response).await;
+        let body = response.beginning().await;
         if status.is_success() {
             return Ok(());
         }

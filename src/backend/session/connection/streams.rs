@@ -5,7 +5,7 @@ use reqwest::header::HeaderMap;
 
 use super::{Attempt, Connection};
 use crate::backend::error::BackendError;
-use crate::backend::http::{Endpoint, Response, is_event_stream};
+use crate::backend::http::{Response, is_event_stream};
 use crate::backend::stream::{
     NoResponse, Responder, ResponseReader, Resume, ResumeResponse, ServerMessageHandler,
     StreamItem, StreamRouter, open_get,
@@ -99,7 +99,7 @@ impl Connection {
             return Ok(response);
         }
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = Endpoint::beginning(&mut response).await;
+        let body = response.beginning().await;
         Err(match status.as_u16() {
             404 if self.in_session => BackendError::SessionLost { by_status: true },
             200..300 => BackendError::BadReply("no event stream".into()),

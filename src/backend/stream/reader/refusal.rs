@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 
 use super::{MessageResponse, ResponseReader};
 use crate::backend::error::BackendError;
-use crate::backend::http::{Beginning, Endpoint, Media, Response};
+use crate::backend::http::{Beginning, Media, Response};
 use crate::backend::stream::messages::{Unreadable, messages};
 use crate::backend::stream::session_lost::says_session_lost;
 use crate::backend::stream::sse::Decoder;
@@ -123,7 +123,7 @@ impl RefusalBody {
     /// Reads it: at most 64 KiB.
     pub(in crate::backend) async fn read(response: &mut Response) -> Self {
         let is_stream = matches!(Media::of(response), Media::EventStream);
-        let beginning = Endpoint::beginning(response).await;
+        let beginning = response.beginning().await;
         let mut is_whole = beginning.is_whole;
         let texts = if is_stream {
             let mut decoder = Decoder::new(beginning.bytes.len());
