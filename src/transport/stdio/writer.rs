@@ -2,12 +2,13 @@
 //!
 //! Owns the bound on what is queued for a client that reads slowly. A line with a [`DropPolicy`]
 //! may be replaced or dropped, and is queued only if the budget has room; any other line is kept.
-//! What belongs to no request is written when nothing else waits. Past a limit, or if no byte is taken for too long, the queue is [stuck](WriteEnd::Stuck): a client
-//! that reads slowly is not. It must not know what a line contains.
+//! What belongs to no request is written when nothing else waits. Past a limit, or if no byte is
+//! taken for too long, the queue is [stuck](WriteEnd::Stuck): a client that reads slowly is not. It
+//! must not know what a line contains.
 
 use std::io::Write;
 use std::mem::take;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,24 +20,16 @@ use crate::sync::{Condvar, Mutex};
 use drain::drain;
 pub(crate) use notices::NoticeSource;
 use notices::Notices;
-use queued::{State, line_end};
+use queued::{Progress, Queue, State, line_end};
 
 mod drain;
 mod notices;
 mod queued;
 
-/// Texts below this size are gathered up to this size and written together; larger ones are written
-/// without a copy. In bytes.
-const CHUNK: usize = 64 * 1024;
 /// With more bytes than this queued, or more than a quarter of the budget, the client reads slowly.
 const SLOW: usize = 1024 * 1024;
 /// Longest time in which the client takes nothing of what is being written.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Bytes of one write to a client that reads slowly: a write to a pipe returns when all of it is taken.
-const SMALL_WRITE: usize = 4 * 1024;
-/// A write that takes longer goes to such a client.
-const QUICK: Duration = Duration::from_millis(100);
-
 /// What happens to a line if the client reads slowly. Without room in the budget a line with a
 /// policy is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,30 +65,6 @@ pub(crate) struct Writer {
     finished: oneshot::Receiver<()>,
     stuck: oneshot::Receiver<usize>,
     queue: Arc<Queue>,
-}
-
-struct Queue {
-    state: Mutex<State>,
-    ready: Condvar,
-    budget: Budget,
-    progress: Mutex<Progress>,
-    /// [`WRITE_TIMEOUT`].
-    timeout: Duration,
-}
-
-/// What the client has taken.
-#[derive(Debug, Clone, Copy)]
-struct Progress {
-    /// Bytes so far.
-    taken: u64,
-    /// When it last took some, or had nothing to take.
-    at: Instant,
-}
-
-impl Queue {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
-    }
 }
 
 /// Starts the writer thread. Queued bytes count against the budget; with more queued than the whole
@@ -308,6 +277,7 @@ mod tests {
 
     use futures_util::FutureExt;
 
+    use super::queued::{CHUNK, SMALL_WRITE};
     use super::*;
     use crate::call_report::BackendId;
 

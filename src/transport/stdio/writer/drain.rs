@@ -6,11 +6,14 @@
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Write};
 use std::mem::take;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::queued::{Piece, line_end};
-use super::{CHUNK, QUICK, Queue, SMALL_WRITE};
+use super::queued::{CHUNK, Piece, Queue, SMALL_WRITE, line_end};
+
+/// A write that takes longer goes to such a client.
+const QUICK: Duration = Duration::from_millis(100);
 
 /// Writes the queue in order, until it is closed and empty.
 pub(super) fn drain(queue: &Queue, writer: Box<dyn Write + Send>) -> std::io::Result<()> {

@@ -1,16 +1,50 @@
 //! What is queued for the client.
 //!
-//! Owns the order of lines, and which line replaces which. It must not know threads or time.
+//! Owns the order of lines, and which line replaces which. It must not know how they are written.
 
 use std::collections::{HashMap, VecDeque};
 use std::mem::take;
+use std::sync::MutexGuard;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::notices::Notices;
-use super::{CHUNK, SMALL_WRITE};
-use crate::budget::FREE_BELOW;
+use crate::budget::{Budget, FREE_BELOW};
+use crate::sync::{Condvar, Mutex};
+
+/// Texts below this size are gathered up to this size and written together; larger ones are written
+/// without a copy. In bytes.
+pub(super) const CHUNK: usize = 64 * 1024;
+/// Bytes of one write to a client that reads slowly: a write to a pipe returns when all of it is taken.
+pub(super) const SMALL_WRITE: usize = 4 * 1024;
+
+/// The queue of both threads.
+pub(super) struct Queue {
+    pub(super) state: Mutex<State>,
+    pub(super) ready: Condvar,
+    pub(super) budget: Budget,
+    pub(super) progress: Mutex<Progress>,
+    /// Longest time in which the client takes nothing of what is being written.
+    pub(super) timeout: Duration,
+}
+
+/// What the client has taken.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Progress {
+    /// Bytes so far.
+    pub(super) taken: u64,
+    /// When it last took some, or had nothing to take.
+    pub(super) at: Instant,
+}
+
+impl Queue {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+}
 
 /// What waits for the writer, and what it does.
 #[derive(Default)]
