@@ -45,7 +45,7 @@ pub(super) async fn discover(endpoint: &Endpoint) -> Result<Discovered, (No, Bac
                 let info = result.at(&["_meta", key::SERVER_INFO]);
                 Ok(Discovered {
                     server: profile(&result, info.as_ref(), endpoint),
-                    is_legacy_too: versions.iter().any(is_legacy),
+                    is_legacy_too: versions.iter().any(|version| is_legacy(version)),
                 })
             }
             Some(versions) => Err(without_our_version(&versions, endpoint)),
@@ -89,7 +89,7 @@ fn not_modern() -> (No, BackendError) {
 
 /// A modern server that lists no modern version of ours may list a legacy one.
 fn without_our_version(versions: &[String], endpoint: &Endpoint) -> (No, BackendError) {
-    if versions.iter().any(is_legacy) {
+    if versions.iter().any(|version| is_legacy(version)) {
         return not_modern();
     }
     let versions = endpoint.snippet(versions.join(", ").as_bytes());
@@ -142,6 +142,6 @@ fn versions_in(list: Option<RawJson>) -> Option<Vec<String>> {
     list.iter().map(RawJson::text).collect()
 }
 
-fn is_legacy(version: &String) -> bool {
-    LEGACY_VERSIONS.contains(&version.as_str())
+fn is_legacy(version: &str) -> bool {
+    LEGACY_VERSIONS.contains(&version)
 }
