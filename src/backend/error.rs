@@ -4,6 +4,7 @@
 //! class, whether the tool may have run, whether the request may be sent again, and what a person
 //! can do. Decisions are made by kind, never by searching a message.
 
+mod certificate;
 mod challenge;
 mod evidence;
 mod source;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use crate::budget::BudgetExceeded;
 use crate::governance::Health;
 use crate::protocol::{Class, Executed, RawJson};
+pub use certificate::CertificateKind;
 pub use challenge::Challenge;
 pub use evidence::RetryClass;
 pub use source::Source;
@@ -191,15 +193,6 @@ pub enum ConnectKind {
     Other,
 }
 
-/// Whose certificate failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CertificateKind {
-    /// The server's: expired, another host's, or of an unknown issuer.
-    Server,
-    /// Ours: the server wants one, or another one.
-    Client,
-}
-
 impl BackendError {
     /// The class that the client gets in `data`, where this is known of the whole call.
     pub fn class(&self, executed: Executed) -> Class {
@@ -276,13 +269,7 @@ impl BackendError {
                 ..
             } => Some("please report it".into()),
             Self::Connect { .. } | Self::ServerError { .. } => Some(format!("try: {}", curl(url))),
-            Self::Certificate {
-                kind: CertificateKind::Client,
-                ..
-            } => {
-                Some("the server asks for a client certificate of its own choice: client_cert_file, client_key_file".into())
-            }
-            Self::Certificate { .. } => Some("a private CA goes into ca_file".into()),
+            Self::Certificate { kind, .. } => Some(kind.hint().into()),
             Self::AuthRequired {
                 anonymous: true, ..
             } => Some(

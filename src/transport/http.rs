@@ -4,6 +4,8 @@
 //! [`ClientKey`], so backends with the same connection settings share a pair. It must not know
 //! backends or MCP.
 
+mod verifier;
+
 use std::collections::HashMap;
 use std::error::Error;
 use std::future::ready;
@@ -13,10 +15,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::{Certificate, Client, Identity, redirect, retry};
+use reqwest::{Client, Identity, redirect, retry};
+use rustls::ClientConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::files::{MAX_CERTIFICATES, read_configured};
 use crate::sync::Mutex;
+use verifier::FileVerifier;
 
 /// `User-Agent` of every request, unless the config sets another.
 pub(crate) const USER_AGENT: &str = concat!("sentinel-gateway/", env!("CARGO_PKG_VERSION"));
@@ -84,8 +90,11 @@ impl Pool {
 /// The contents of the certificate files.
 #[derive(Default)]
 struct Certificates {
-    roots: Vec<Certificate>,
+    /// Of `ca_file`.
+    roots: Vec<CertificateDer<'static>>,
     identity: Option<Identity>,
+    /// The client certificate and its key, as PEM.
+    identity_pem: Vec<u8>,
 }
 
 impl Certificates {
@@ -93,7 +102,8 @@ impl Certificates {
         let mut certificates = Self::default();
         if let Some(path) = &key.ca_file {
             let pem = read(path, "ca_file").await?;
-            let roots = Certificate::from_pem_bundle(&pem).unwrap_or_default();
+            let roots = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+            let roots = roots.unwrap_or_default();
             if roots.is_empty() {
                 let path = path.display();
                 return Err(format!("ca_file {path} holds no PEM certificate"));
@@ -109,6 +119,7 @@ impl Certificates {
                 format!("client_cert_file {certificate} and client_key_file {key} are not a PEM certificate and its key")
             })?;
             certificates.identity = Some(identity);
+            certificates.identity_pem = pem;
         }
         Ok(certificates)
     }
@@ -152,14 +163,39 @@ fn build(
         builder = builder.tls_certs_only([]);
     }
     if !certificates.roots.is_empty() {
-        builder = builder.tls_certs_merge(certificates.roots.clone());
-    }
-    if let Some(identity) = &certificates.identity {
+        builder = builder.tls_backend_preconfigured(trusting_file(certificates)?);
+    } else if let Some(identity) = &certificates.identity {
         builder = builder.identity(identity.clone());
     }
     builder
         .build()
         .map_err(|error| format!("the HTTP client can't be built: {}", cause(&error)))
+}
+
+/// The settings of TLS where there is a `ca_file`.
+fn trusting_file(certificates: &Certificates) -> Result<ClientConfig, String> {
+    let refused = |error: &dyn Error| format!("TLS can't be set up: {}", cause(error));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let roots = certificates.roots.clone();
+    let verifier =
+        FileVerifier::new(roots, Arc::clone(&provider)).map_err(|error| refused(&error))?;
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| refused(&error))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    let pem = &certificates.identity_pem;
+    let mut config = if pem.is_empty() {
+        config.with_no_client_auth()
+    } else {
+        let chain = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
+        let chain = chain.map_err(|error| refused(&error))?;
+        let key = PrivateKeyDer::from_pem_slice(pem).map_err(|error| refused(&error))?;
+        let config = config.with_client_auth_cert(chain, key);
+        config.map_err(|error| refused(&error))?
+    };
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
 }
 
 /// The error underneath all others, which says most.

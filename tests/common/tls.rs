@@ -78,6 +78,27 @@ impl Identity {
         Self::new(&certificate, &key)
     }
 
+    /// One as `openssl req -x509` makes it: that of an authority, though a server has it.
+    pub fn self_signed_authority(names: &[&str]) -> Self {
+        Self::self_signed_with(names, |_| {})
+    }
+
+    /// The same, expired.
+    pub fn self_signed_expired(names: &[&str]) -> Self {
+        Self::self_signed_with(names, |params| {
+            params.not_before = date_time_ymd(2001, 1, 1);
+            params.not_after = date_time_ymd(2002, 1, 1);
+        })
+    }
+
+    fn self_signed_with(names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = params(names);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        change(&mut params);
+        Self::new(&params.self_signed(&key).unwrap(), &key)
+    }
+
     /// Certificate and key as files.
     pub fn files(&self) -> [NamedTempFile; 2] {
         [&self.certificate_pem, &self.key_pem].map(|pem| file(pem))

@@ -36,7 +36,7 @@ type Flood = (&'static str, FakeBackend, fn(&mut Fixture<'_>));
 
 fn fault_93_log_flood(run: &Run<'_>) {
     let legacy = || default_backend().with_get();
-    let floods: [Flood; 8] = [
+    let floods: [Flood; 7] = [
         ("events that are no JSON", legacy(), |fixture| {
             flood_stream(
                 fixture,
@@ -83,17 +83,6 @@ fn fault_93_log_flood(run: &Run<'_>) {
                     .bad
                     .notify_clients("notifications/tools/list_changed", json!({}));
                 fixture.client().wait_for_tool("new");
-            },
-        ),
-        (
-            "lists that fail",
-            legacy().prompt("p").resource("a:b"),
-            |fixture| {
-                for list in ["tools", "prompts", "resources", "resources/templates"] {
-                    let refusal = Reply::error(-32000, &"no ".repeat(1_000));
-                    fixture.bad.always(&format!("{list}/list"), refusal);
-                }
-                change_lists(fixture, 4);
             },
         ),
         (

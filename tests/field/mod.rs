@@ -9,6 +9,7 @@ mod definitions;
 mod generated;
 mod handshake;
 mod lists;
+mod network;
 mod schema;
 mod sessions;
 mod table;

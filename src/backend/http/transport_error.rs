@@ -6,6 +6,8 @@
 use std::error::Error;
 use std::io;
 
+use rustls::CertificateError as Invalid;
+
 use crate::backend::error::{BackendError, CertificateKind, ConnectKind, Source};
 
 /// What this error shows, where no response came, or only a part of one.
@@ -60,6 +62,15 @@ fn connect_error(error: reqwest::Error, cause: &str) -> BackendError {
     if let Some(tls) = find_in_io::<rustls::Error>(&error) {
         let kind = match tls {
             rustls::Error::AlertReceived(_) => CertificateKind::Client,
+            rustls::Error::InvalidCertificate(
+                Invalid::NotValidForName | Invalid::NotValidForNameContext { .. },
+            ) => CertificateKind::ServerName,
+            rustls::Error::InvalidCertificate(
+                Invalid::Expired
+                | Invalid::ExpiredContext { .. }
+                | Invalid::NotValidYet
+                | Invalid::NotValidYetContext { .. },
+            ) => CertificateKind::ServerDates,
             _ => CertificateKind::Server,
         };
         return BackendError::Certificate {

@@ -219,7 +219,7 @@ impl<'a> Run<'a> {
             Err(error) => {
                 tracing::debug!(backend = endpoint.backend(), %error, "the server has no HTTP with SSE transport");
                 self.refused.get_or_insert(error);
-                No::Streamless
+                No::WithoutSse
             }
         };
         self.seen.push((Candidate::Initialize(offer), no));

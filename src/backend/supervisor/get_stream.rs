@@ -60,7 +60,7 @@ pub(super) async fn run(
             blocked = one_slot::blocked(connection, one_slot, pause, trusting) => blocked,
         };
         // The stream is closed.
-        trusting = !blocked.is_freed(connection, one_slot).await;
+        trusting = !blocked.freed(connection, one_slot).await;
         if one_slot.is_certain() {
             tracing::warn!(
                 backend,

@@ -44,10 +44,10 @@ pub(super) async fn fetch(
     kind: Kind,
 ) -> Fetched {
     let mut list = List::new(kind, connection.era);
-    let error = pages(connection, client, retries, &mut list).await.err();
+    let read = pages(connection, client, retries, &mut list).await;
     Fetched {
         kind,
-        incomplete: error.map(|error| Incomplete {
+        incomplete: read.err().map(|error| Incomplete {
             kind,
             is_partial: list.freshness.is_some(),
             error,

@@ -42,7 +42,7 @@ pub(super) enum No {
     /// `initialize` is refused.
     Refused(Refusal),
     /// It has no HTTP with SSE transport.
-    Streamless,
+    WithoutSse,
     /// No other candidate would end otherwise.
     End,
 }
@@ -106,7 +106,7 @@ pub(super) fn next(start: &Start<'_>, seen: &[(Candidate, No)]) -> Option<Candid
 /// Requests that these took, at most.
 fn requests(seen: &[(Candidate, No)]) -> usize {
     let streams = seen.iter().any(|(tried, no)| {
-        matches!(tried, Candidate::Initialize(offer) if offer.http_sse) && *no != No::Streamless
+        matches!(tried, Candidate::Initialize(offer) if offer.http_sse) && *no != No::WithoutSse
     });
     let discovers = seen
         .iter()
@@ -134,7 +134,7 @@ fn next_offer(start: &Start<'_>, seen: &[(Candidate, No)], last: Offer, no: &No)
         let offered = Candidate::Initialize(*offer);
         seen.iter().all(|(tried, _)| *tried != offered)
     };
-    let no_stream = seen.iter().any(|(_, no)| *no == No::Streamless);
+    let no_stream = seen.iter().any(|(_, no)| *no == No::WithoutSse);
     let last = Offer {
         http_sse: last.http_sse && !no_stream,
         ..last
@@ -145,8 +145,8 @@ fn next_offer(start: &Start<'_>, seen: &[(Candidate, No)], last: Offer, no: &No)
         _ => None,
     });
     let refusal = match (no, refusals) {
-        (No::Streamless, None) => return Some(last).filter(is_new),
-        (No::Refused(_) | No::Streamless, Some(refusal)) => refusal,
+        (No::WithoutSse, None) => return Some(last).filter(is_new),
+        (No::Refused(_) | No::WithoutSse, Some(refusal)) => refusal,
         _ => return None,
     };
     let of_version = versions(start, refusal)

@@ -64,7 +64,7 @@ pub(super) async fn blocked<'a>(
 
 impl Blocked<'_> {
     /// After the stream was closed: whether that was in the way.
-    pub(super) async fn is_freed(self, connection: &Arc<Connection>, one_slot: &OneSlot) -> bool {
+    pub(super) async fn freed(self, connection: &Arc<Connection>, one_slot: &OneSlot) -> bool {
         let answered = match self {
             Self::Waiting(ping) => timeout(SOON, ping).await,
             Self::Failed => timeout(SOON, answered_at_last(connection)).await,

@@ -88,7 +88,7 @@ fn a_refused_post_is_followed_by_the_older_transport() {
     for status in [400, 404, 405, 406, 410, 415, 501] {
         let all = tried(&start(), |candidate, _| match candidate {
             Candidate::Discover => No::NotModern,
-            Candidate::Initialize(offer) if offer.http_sse => No::Streamless,
+            Candidate::Initialize(offer) if offer.http_sse => No::WithoutSse,
             Candidate::Initialize(_) => refused(Some(status), ""),
         });
         assert_eq!(all, ["discover", OWN, &format!("{OWN} sse")], "{status}");
@@ -99,7 +99,7 @@ fn a_refused_post_is_followed_by_the_older_transport() {
 fn a_request_that_is_refused_without_a_reason_is_made_simpler() {
     let all = tried(&start(), |candidate, _| match candidate {
         Candidate::Discover => No::NotModern,
-        Candidate::Initialize(offer) if offer.http_sse => No::Streamless,
+        Candidate::Initialize(offer) if offer.http_sse => No::WithoutSse,
         Candidate::Initialize(_) => refused(Some(400), "request"),
     });
     let expected = [
@@ -157,7 +157,7 @@ fn what_is_remembered_comes_first_and_binds_nobody() {
     };
     let all = tried(&remembering, |candidate, _| match candidate {
         Candidate::Discover => No::NotModern,
-        Candidate::Initialize(offer) if offer.http_sse => No::Streamless,
+        Candidate::Initialize(offer) if offer.http_sse => No::WithoutSse,
         Candidate::Initialize(_) => refused(None, "version"),
     });
     let expected = [
@@ -205,7 +205,7 @@ fn every_search_ends() {
         naming(&["2025-06-18"]),
         naming(&["2025-03-26", "2024-11-05"]),
         refused(Some(400), "modern version"),
-        No::Streamless,
+        No::WithoutSse,
     ];
     for seed in 0..20_000_usize {
         let all = tried(&start(), |candidate, nth| {
