@@ -100,6 +100,7 @@ pub struct CallTrace {
     first_byte: AtomicU64,
     /// 0 before the headers.
     status: AtomicU16,
+    without_id: AtomicBool,
     redirects: AtomicU32,
     bytes_sent: AtomicU64,
     bytes_received: AtomicU64,
@@ -117,6 +118,7 @@ impl CallTrace {
             sent: AtomicU64::new(NEVER),
             first_byte: AtomicU64::new(NEVER),
             status: AtomicU16::new(0),
+            without_id: AtomicBool::new(false),
             redirects: AtomicU32::new(0),
             bytes_sent: AtomicU64::new(0),
             bytes_received: AtomicU64::new(0),
@@ -138,6 +140,17 @@ impl CallTrace {
         self.sent.store(NEVER, Relaxed);
         self.first_byte.store(NEVER, Relaxed);
         self.status.store(0, Relaxed);
+        self.without_id.store(false, Relaxed);
+    }
+
+    /// The attempt's answer is an error without an id, which says less about the request.
+    pub(crate) fn mark_without_id(&self) {
+        self.without_id.store(true, Relaxed);
+    }
+
+    /// Whether the attempt's answer has no id.
+    pub(crate) fn is_without_id(&self) -> bool {
+        self.without_id.load(Relaxed)
     }
 
     /// The attempt's request is handed to the HTTP client, with a body of this many bytes. From

@@ -12,7 +12,7 @@ use crate::client::UnsolicitedRequest;
 use crate::dispatch::{TaskEvent, cut_off, notice_for_client, relay};
 use crate::protocol::message;
 use crate::protocol::{Era, Notification};
-use crate::publish::{Built, Publication, retire};
+use crate::publish::{BuildOutput, Publication, retire};
 use crate::transport::stdio::WriteEnd;
 use events::Event;
 pub(crate) use events::Inputs;
@@ -190,7 +190,7 @@ impl Gateway {
     }
 
     /// Publishes a snapshot that was built.
-    fn publish(&mut self, built: Built) {
+    fn publish(&mut self, built: BuildOutput) {
         let (publication, taken) = self.publisher.finish(built);
         let Some(Publication {
             snapshot: after,

@@ -83,8 +83,9 @@ pub async fn run(config: Config, io: Io, shutdown: Shutdown) -> ExitReason {
     let lifecycle = Lifecycle::new(&config.gateway);
     let budget = Budget::new(config.gateway.max_buffered_bytes);
     let introductions = lifecycle.introductions();
-    let (backends, from_backends) = backend::start_all(&config, &introductions, &budget);
     let (state, state_writer) = state::open(&config);
+    let (backends, from_backends) =
+        backend::start_all(&config, &introductions, &budget, &state.contacts());
     let ids = backends
         .iter()
         .map(|backend| (backend.id, Arc::clone(&backend.config)));

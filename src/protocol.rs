@@ -3,6 +3,7 @@
 //! Owns the types of messages and listings, and what each means in either era of MCP. Pure: no
 //! tokio, no I/O. It must not know backends, configs or connections.
 
+pub(crate) mod contact;
 pub(crate) mod era;
 pub mod error;
 pub(crate) mod id_remapper;
@@ -13,6 +14,7 @@ pub(crate) mod pagination;
 pub(crate) mod raw;
 pub(crate) mod task;
 
+pub use contact::Contact;
 pub use era::{ClientProfile, Era, LogLevel};
 pub(crate) use era::{LATEST_LEGACY, LEGACY_VERSIONS, MODERN_VERSION};
 pub use error::{Class, Executed, Tally};

@@ -11,6 +11,6 @@ mod publisher;
 mod reported;
 mod rule_check;
 
-pub(crate) use builder::{Built, Publication};
+pub(crate) use builder::{BuildOutput, Publication};
 use list_changed::list_changed;
 pub(crate) use publisher::{Publisher, retire};

@@ -5,6 +5,7 @@
 //! the newest only, and only if it has changed. A file that can't be written is logged; the gateway goes on. It must not know how a
 //! listing is used, nor what counts as a change of a definition.
 
+mod contacts;
 mod listing_cache;
 pub(crate) mod pins;
 
@@ -22,6 +23,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+pub use contacts::Contacts;
+use contacts::Remembered;
 use listing_cache::CacheFile;
 pub(crate) use listing_cache::{CachedListing, ListingCache, age};
 
@@ -43,6 +46,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) struct StateStore {
     listing_cache: Option<ListingCache>,
     unwritten: Arc<Mutex<Unwritten>>,
+    /// How backends were connected in an earlier run, once that is read.
+    remembered: Remembered,
     /// Holds at most one wake-up of the writer.
     wake: mpsc::Sender<()>,
 }
@@ -77,6 +82,7 @@ pub(crate) fn open(config: &Config) -> (StateStore, StateWriter) {
         StateStore {
             listing_cache,
             unwritten,
+            remembered: Remembered::default(),
             wake,
         },
         writer,
@@ -121,6 +127,7 @@ impl StateStore {
         Self {
             listing_cache: None,
             unwritten: Arc::default(),
+            remembered: Remembered::default(),
             wake: mpsc::channel(1).0,
         }
     }
@@ -131,14 +138,22 @@ impl StateStore {
         &self,
         backends: Vec<(BackendId, Arc<BackendConfig>)>,
     ) -> BoxFuture<'static, CachedListings> {
+        let remembered = self.remembered.clone();
         let Some(listing_cache) = self.listing_cache.clone() else {
+            remembered.set([]);
             return ready(CachedListings::default()).boxed();
         };
         let reading = tokio::task::spawn_blocking(move || {
-            let read =
-                |(id, config): (_, Arc<BackendConfig>)| Some((id, listing_cache.read(&config)?));
+            let (mut files, mut contacts) = (HashMap::new(), Vec::new());
+            for (id, config) in backends {
+                if let Some(file) = listing_cache.read(&config) {
+                    contacts.extend(file.contact().map(|contact| (config.name.clone(), contact)));
+                    files.insert(id, file);
+                }
+            }
+            remembered.set(contacts);
             CachedListings {
-                files: backends.into_iter().filter_map(read).collect(),
+                files,
                 listings: HashMap::new(),
             }
         });
@@ -152,6 +167,12 @@ impl StateStore {
             }
         }
         .boxed()
+    }
+
+    /// How backends were connected in an earlier run, as [`cached_listings`](Self::cached_listings)
+    /// reads it.
+    pub(crate) fn contacts(&self) -> Contacts {
+        self.remembered.contacts()
     }
 
     /// Requests that a listing is written, in place of an earlier one that is not written yet.
@@ -282,6 +303,7 @@ mod tests {
         let store = StateStore {
             listing_cache,
             unwritten,
+            remembered: Remembered::default(),
             wake,
         };
         (store, task, woken)

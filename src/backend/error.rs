@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::budget::BudgetExceeded;
 use crate::governance::Health;
-use crate::protocol::{Class, Executed};
+use crate::protocol::{Class, Executed, RawJson};
 pub use challenge::Challenge;
 pub use evidence::RetryClass;
 pub use source::Source;
@@ -132,7 +132,11 @@ pub enum BackendError {
     /// The server seems to speak another era than at the handshake. That says nothing about this
     /// request.
     #[error("the server no longer speaks the protocol that it did")]
-    EraChanged,
+    EraChanged {
+        /// The error object that it gave without an id. It is the answer if the request is not sent
+        /// again.
+        answer: Option<RawJson>,
+    },
     /// A response that is no MCP response.
     #[error("the server's answer can't be used: {0}")]
     BadReply(String),
@@ -209,7 +213,7 @@ impl BackendError {
             }
             Self::ConnectionLost { .. }
             | Self::ServerError { .. }
-            | Self::EraChanged
+            | Self::EraChanged { .. }
             | Self::SessionLost { by_status: false } => Class::OutcomeUnknown,
             Self::Deadline { .. } | Self::Idle { .. } => Class::Deadline,
             Self::RateLimited { .. } => Class::RateLimited,
@@ -243,7 +247,7 @@ impl BackendError {
             | Self::Refused { .. }
             | Self::Redirected { .. }
             | Self::SessionLost { .. }
-            | Self::EraChanged
+            | Self::EraChanged { .. }
             | Self::BadReply(_)
             | Self::TooLarge { .. }
             | Self::RequestTooLarge
@@ -304,19 +308,11 @@ impl BackendError {
         }
     }
 
-    /// Whether the server understood the request and refused it.
-    pub(crate) fn is_refusal(&self) -> bool {
-        matches!(
-            self,
-            Self::Handshake(_) | Self::Refused { .. } | Self::BadReply(_) | Self::EraChanged
-        )
-    }
-
     /// Whether the connection can't be used any more. A server that takes no more requests on an
     /// HTTP/2 connection, or not this one, still knows the session.
     pub(crate) fn ends_connection(&self) -> bool {
         match self {
-            Self::SessionLost { .. } | Self::EraChanged => true,
+            Self::SessionLost { .. } | Self::EraChanged { .. } => true,
             Self::Connect { kind, .. } => *kind != ConnectKind::NotTaken,
             _ => false,
         }

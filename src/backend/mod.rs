@@ -17,6 +17,7 @@ pub mod session;
 pub mod stream;
 pub(crate) mod supervisor;
 
+pub use crate::state::Contacts;
 pub use call::{Call, Called, ProgressHighWater, ProgressToken};
 pub use deadline::Deadline;
 pub use error::BackendError;

@@ -17,7 +17,7 @@ mod state;
 
 pub use attempt::{Answer, Attempt, fresh_id};
 pub use connection::Connection;
-pub(super) use handshake::{PROBE_TIMEOUT, Probed, initialize, probe};
+pub(super) use handshake::Handshake;
 pub use level_guard::LevelGuard;
 pub(super) use log_levels::LogLevels;
 pub(super) use resource_demand::{ACKNOWLEDGE_TIMEOUT, Acknowledged, ResourceDemands};

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::item::{Item, RejectedItem};
-use super::portable::{Budget, Portable, portable};
+use super::portable::{Portable, SchemaBudget, portable};
 use super::rejected::{MAX_ITEMS, MAX_TEMPLATES, Mended, RejectReason, Rejected};
 use super::shapes::{Shaped, shape};
 use super::unmatched::{UnmatchedRule, unmatched_rules};
@@ -55,6 +55,7 @@ impl BackendListing {
         let instructions = instructions.map(|text| instructions_in(text, config));
         let instructions = instructions.filter(|text| !text.is_empty());
         cleaned.instructions.clone_from(&instructions);
+        cleaned.contact.clone_from(&listing.contact);
         Self {
             sections: Kind::ALL.map(|kind| {
                 let valid = cleaned.items_mut(kind);
@@ -135,7 +136,7 @@ impl Section {
             _ => MAX_ITEMS,
         };
         let is_portable = kind == Kind::Tool && config.schemas == Schemas::Portable;
-        let mut budget = Budget::default();
+        let mut budget = SchemaBudget::default();
         for (at, raw) in items.iter().take(limit).enumerate() {
             let item = match Item::read(kind, raw, &config.scrubber) {
                 Ok(item) => item,
@@ -204,7 +205,7 @@ impl Candidate {
 }
 
 /// A tool with the schema of its arguments as every model's API takes it.
-fn made_portable(shaped: Shaped, budget: &mut Budget) -> Shaped {
+fn made_portable(shaped: Shaped, budget: &mut SchemaBudget) -> Shaped {
     let schema = shaped.legacy.get("inputSchema");
     let made = schema.and_then(|schema| portable(&schema, budget));
     let Some(Portable { schema, rules }) = made else {

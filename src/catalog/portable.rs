@@ -42,9 +42,9 @@ pub(super) struct Portable {
 /// How many schemas may still be read and written for one listing. References and alternatives
 /// multiply them, so that a small text can stand for many.
 #[derive(Debug)]
-pub(super) struct Budget(usize);
+pub(super) struct SchemaBudget(usize);
 
-impl Default for Budget {
+impl Default for SchemaBudget {
     /// Some hundred milliseconds.
     fn default() -> Self {
         Self(100_000)
@@ -53,7 +53,7 @@ impl Default for Budget {
 
 /// Rewrites the schema of a tool's arguments; `None` for one that can't be read, or once the budget
 /// is spent.
-pub(super) fn portable(schema: &RawJson, budget: &mut Budget) -> Option<Portable> {
+pub(super) fn portable(schema: &RawJson, budget: &mut SchemaBudget) -> Option<Portable> {
     if budget.0 == 0 {
         return None;
     }

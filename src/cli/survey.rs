@@ -11,7 +11,9 @@ use tokio::time::Instant;
 
 use super::terminal::Status;
 use crate::backend::session::Connection;
-use crate::backend::{BackendError, BackendEvent, HttpBackend, State, shutdown_all, start_all};
+use crate::backend::{
+    BackendError, BackendEvent, Contacts, HttpBackend, State, shutdown_all, start_all,
+};
 use crate::budget::Budget;
 use crate::call_report::BackendId;
 use crate::catalog::{
@@ -65,7 +67,7 @@ impl BackendSurvey {
         // Kept until the end: supervisors run while the sender exists.
         let (_sender, introduction) = watch::channel(Some(Arc::new(ClientProfile::ourselves())));
         let budget = Budget::new(config.gateway.max_buffered_bytes);
-        let (backends, mut events) = start_all(&config, &introduction, &budget);
+        let (backends, mut events) = start_all(&config, &introduction, &budget, &Contacts::none());
         let members = backends.into_iter().map(SurveyedBackend::pending);
         let mut receiving = Receiving {
             config: &config,

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use crate::config::GatewayConfig;
 use crate::protocol::era::modern::{self, ResultStamp};
 use crate::protocol::era::supported;
-use crate::protocol::error::{INVALID_PARAMS, INVALID_REQUEST};
+use crate::protocol::error::INVALID_PARAMS;
 use crate::protocol::{ClientProfile, Era, LATEST_LEGACY, LEGACY_VERSIONS, LogLevel};
 use crate::protocol::{MODERN_VERSION, Notification, Outcome, RawJson, Request, RpcError, task};
 use crate::snapshot::{Backends, Snapshot, identity};
@@ -29,6 +29,8 @@ pub(crate) struct Lifecycle {
     introduced: watch::Sender<Option<Arc<ClientProfile>>>,
     /// The client of `initialize`, after it was received.
     client: Option<Arc<ClientProfile>>,
+    /// The result of `initialize`, after it was received.
+    answered: Option<RawJson>,
     initialized: bool,
 }
 
@@ -40,6 +42,7 @@ impl Lifecycle {
             instructions: config.instructions.clone(),
             introduced: watch::Sender::new(None),
             client: None,
+            answered: None,
             initialized: false,
         }
     }
@@ -83,11 +86,9 @@ impl Lifecycle {
 
     /// Answers `initialize`: the requested version if it is supported, else the latest legacy one.
     pub(crate) fn initialize(&mut self, request: &Request) -> Outcome {
-        if self.client.is_some() {
-            return refuse(
-                INVALID_REQUEST,
-                "initialize was answered before: a process has one handshake",
-            );
+        // Bridges that share one process say it again for each of their clients (F-L-09).
+        if let Some(answered) = &self.answered {
+            return Outcome::Result(answered.clone());
         }
         let Some(params) = &request.params else {
             return refuse(
@@ -118,7 +119,9 @@ impl Lifecycle {
         });
         self.introduce(|| Arc::clone(&client));
         self.client = Some(client);
-        Outcome::Result(self.initialize_result(version))
+        let result = self.initialize_result(version);
+        self.answered = Some(result.clone());
+        Outcome::Result(result)
     }
 
     /// Answers `server/discover`: the modern counterpart of `initialize`.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::backend::BackendEvent;
 use crate::dispatch::TaskEvent;
 use crate::observe::signals::Shutdown;
-use crate::publish::{Built, Publisher};
+use crate::publish::{BuildOutput, Publisher};
 use crate::state::CachedListings;
 use crate::transport::stdio::{StdinEvent, WriteEnd, Writer};
 
@@ -24,7 +24,7 @@ pub(super) enum Event {
     /// Something has happened with a backend.
     Backend(BackendEvent),
     /// What takes longer was built on another thread.
-    Built(Box<Built>),
+    Built(Box<BuildOutput>),
     /// The listings of earlier runs are read.
     CacheRead(CachedListings),
     /// Backends have had their time to connect.

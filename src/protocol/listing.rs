@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::contact::Contact;
 use super::raw::RawJson;
 
 /// A kind of item that a backend can list. Differences between kinds are methods of this type.
@@ -92,6 +93,8 @@ pub struct Listing {
     pub(crate) param_headers: bool,
     /// `instructions` of the handshake.
     pub(crate) instructions: Option<Arc<str>>,
+    /// How a legacy server was connected; `None` where that is not certain.
+    pub(crate) contact: Option<Contact>,
     items: [Vec<RawJson>; Kind::ALL.len()],
     freshness: [Freshness; Kind::ALL.len()],
 }

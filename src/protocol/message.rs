@@ -44,6 +44,32 @@ impl Id {
         (text.starts_with('"') || integer(text)).then_some(Self(raw))
     }
 
+    /// Takes the id of a response. Any number is one: some servers read ids as numbers and write `7`
+    /// as `7.0`. It equals no id that the gateway has sent.
+    fn of_response(raw: RawJson) -> Option<Self> {
+        let is_number = raw
+            .as_str()
+            .starts_with(|c: char| c == '-' || c.is_ascii_digit());
+        match is_number {
+            true => Some(Self(raw)),
+            false => Self::from_raw(raw),
+        }
+    }
+
+    /// Whether this, which the gateway sent as an integer, is the same value in another JSON type:
+    /// `"7"`, `7.0` or `70e-1` for `7`. To be asked only where no other request can be meant.
+    pub(crate) fn is_value_of(&self, other: &Self) -> bool {
+        let own = self.0.as_str();
+        if let Ok(text) = other.0.read::<String>() {
+            return text == own;
+        }
+        // Doubles tell all integers below 2^53 apart.
+        let own = own.parse::<u64>().ok().filter(|own| *own < 1 << 53);
+        let other = other.0.as_str().parse::<f64>().ok();
+        own.zip(other)
+            .is_some_and(|(own, other)| own as f64 == other)
+    }
+
     /// The exact JSON text.
     pub fn raw(&self) -> &RawJson {
         &self.0
@@ -170,10 +196,13 @@ pub fn parse(message: &RawJson) -> Result<Inbound, Malformed> {
     let id = match envelope.id {
         None => None,
         Some(raw) if raw.get() == "null" && envelope.method.is_none() => None,
-        Some(raw) => Some(
-            Id::from_raw(part(raw))
-                .ok_or_else(|| invalid("the id must be a string or an integer"))?,
-        ),
+        Some(raw) => {
+            let id = match envelope.method {
+                Some(_) => Id::from_raw(part(raw)),
+                None => Id::of_response(part(raw)),
+            };
+            Some(id.ok_or_else(|| invalid("the id must be a string or an integer"))?)
+        }
     };
     if let Some(method) = envelope.method {
         let params = match envelope.params {

@@ -2,7 +2,7 @@
 //!
 //! Owns the last listing of each backend, if need be from an earlier run, and the names that were
 //! assigned. All of this takes time that backends decide, so it may be done on another thread: a
-//! [`Builder`] is moved there with its [`Order`], and comes back in the [`Built`]. It must not know
+//! [`Builder`] is moved there with its [`Order`], and comes back in the [`BuildOutput`]. It must not know
 //! when a snapshot is wanted, nor how it is used.
 
 use std::collections::{HashMap, HashSet};
@@ -75,7 +75,7 @@ pub(super) struct Listed {
 
 /// What was built.
 #[derive(Debug)]
-pub(crate) struct Built {
+pub(crate) struct BuildOutput {
     pub(super) builder: Builder,
     /// `None` while lists wait for backends, and after a panic.
     pub(super) published: Option<Publication>,
@@ -127,7 +127,7 @@ impl Builder {
 
     /// Reads the listings that came, and builds a snapshot if requests wait for one. A panic costs the
     /// listing that it happened in.
-    pub(super) fn build(mut self, order: Order) -> Built {
+    pub(super) fn build(mut self, order: Order) -> BuildOutput {
         let (mut failed, mut taken) = (Vec::new(), Vec::new());
         let Order {
             listed,
@@ -162,7 +162,7 @@ impl Builder {
             true => catch_unwind(AssertUnwindSafe(snapshot)).ok(),
             false => None,
         };
-        Built {
+        BuildOutput {
             builder: self,
             published,
             failed,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::builder::{Builder, Built, Listed, Order, Publication};
+use super::builder::{BuildOutput, Builder, Listed, Order, Publication};
 use crate::backend::{BackendError, BackendEvent, HttpBackend};
 use crate::call_report::BackendId;
 use crate::config::Config;
@@ -35,7 +35,7 @@ pub(crate) struct Publisher {
     /// `None` while it works.
     builder: Option<Builder>,
     /// The work on another thread.
-    building: Option<JoinHandle<Option<Built>>>,
+    building: Option<JoinHandle<Option<BuildOutput>>>,
     /// Listings for the next order.
     listed: Vec<Listed>,
     /// Events that wait in order until the listings of earlier runs are read, since they may need
@@ -205,7 +205,7 @@ impl Publisher {
 
     /// Builds what is to be built: at once if that is little, else on another thread, which
     /// [`built`](Self::built) waits for.
-    pub(crate) fn start(&mut self) -> Option<Built> {
+    pub(crate) fn start(&mut self) -> Option<BuildOutput> {
         let publishes = self.changed && (self.settled || self.closing);
         if !publishes && self.listed.is_empty() {
             return None;
@@ -258,7 +258,7 @@ impl Publisher {
     }
 
     /// Waits for what is being built on another thread.
-    pub(crate) async fn built(&mut self) -> Built {
+    pub(crate) async fn built(&mut self) -> BuildOutput {
         let Some(building) = &mut self.building else {
             return pending().await;
         };
@@ -275,9 +275,9 @@ impl Publisher {
     /// dropped when the snapshot is published: their backends may be listed again then.
     pub(crate) fn finish(
         &mut self,
-        built: Built,
+        built: BuildOutput,
     ) -> (Option<Publication>, Vec<oneshot::Sender<()>>) {
-        let Built {
+        let BuildOutput {
             builder,
             published,
             failed,

@@ -18,7 +18,7 @@ use crate::files::{self, Readers};
 use crate::hex::hex;
 use crate::protocol::message::elements;
 use crate::protocol::raw::quoted;
-use crate::protocol::{Kind, Listing, RawJson};
+use crate::protocol::{Contact, Kind, Listing, RawJson};
 
 /// Most bytes of one file.
 const MAX_BYTES: u64 = 64 << 20;
@@ -26,6 +26,8 @@ const MAX_BYTES: u64 = 64 << 20;
 const PRECISION: Duration = Duration::from_secs(3600);
 /// The text of a file before the time.
 const HEAD: &str = "{\"listed_at\":";
+/// Most bytes of its first line, which says whose file it is.
+const MAX_FIRST_LINE: usize = 4 << 10;
 /// Version of the file format.
 const VERSION: u32 = 1;
 
@@ -59,6 +61,18 @@ impl CacheFile {
     /// Bytes of its content.
     pub(super) fn bytes(&self) -> usize {
         self.text.as_ref().map_or(0, Bytes::len)
+    }
+
+    /// How the backend was connected, if it is this one's file and says so. It is in the first line.
+    pub(super) fn contact(&self) -> Option<Contact> {
+        let text = self.text.as_ref().ok()?;
+        let line = text.iter().take(MAX_FIRST_LINE);
+        let end = line.copied().position(|byte| byte == b'\n')?;
+        let members = text[..end].strip_suffix(b",")?;
+        let head = RawJson::parse([members, b"}"].concat().into()).ok()?;
+        let fingerprint = head.get("fingerprint")?.text()?;
+        let contact = Contact::read(&head.get("initialize")?)?;
+        (fingerprint == self.fingerprint).then_some(contact)
     }
 
     /// The listing in it; `None` if it can't be used, which is logged, or is another backend's.
@@ -199,6 +213,10 @@ impl Body<'_> {
             self.fingerprint, self.listing.param_headers
         );
         next(beginning.as_bytes())?;
+        if let Some(contact) = &self.listing.contact {
+            next(b",\"initialize\":")?;
+            next(contact.to_json().as_bytes())?;
+        }
         if let Some(instructions) = &self.listing.instructions {
             next(b",\n\"instructions\":")?;
             next(&quoted(instructions))?;

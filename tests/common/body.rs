@@ -56,6 +56,9 @@ pub struct Message {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdKind {
     Ours,
+    /// The value of ours in another JSON type.
+    Text,
+    Fraction,
     Other,
     Null,
     Missing,
@@ -80,6 +83,13 @@ pub const ORDINARY: i64 = -1;
 pub const RESERVED: [i64; 3] = [-32020, -32021, -32022];
 /// The code of a session error in some SDKs; by itself it says nothing.
 const SESSION_CODE: i64 = -32001;
+
+impl IdKind {
+    /// Whether it can only be ours on the response to our own POST.
+    fn is_ours(self) -> bool {
+        matches!(self, Self::Ours | Self::Text | Self::Fraction)
+    }
+}
 
 impl Body {
     /// Every kind.
@@ -107,12 +117,19 @@ impl Body {
             .chain(RESERVED)
             .map(Content::Error)
             .chain([Content::LostError, Content::WithoutVersion]);
-        let ids = [IdKind::Ours, IdKind::Other, IdKind::Null, IdKind::Missing];
+        let ids = [
+            IdKind::Ours,
+            IdKind::Text,
+            IdKind::Other,
+            IdKind::Null,
+            IdKind::Missing,
+        ];
         let mut messages: Vec<Message> = errors
             .flat_map(|content| ids.map(|id| Message { id, content }))
             .collect();
         for content in [Content::Result, Content::BadResult] {
-            messages.extend([IdKind::Ours, IdKind::Other].map(|id| Message { id, content }));
+            let ids = [IdKind::Ours, IdKind::Fraction, IdKind::Other, IdKind::Null];
+            messages.extend(ids.map(|id| Message { id, content }));
         }
         for media in [Media::Json, Media::EventStream] {
             all.extend(
@@ -127,11 +144,20 @@ impl Body {
     /// The response under our id that can be read in it, whatever the status.
     pub fn ours(self) -> Option<Content> {
         match self {
-            Self::Message(_, message) | Self::Array(message) if message.id == IdKind::Ours => {
+            Self::Message(_, message) | Self::Array(message) if message.id.is_ours() => {
                 Some(message.content)
             }
             _ => None,
         }
+    }
+
+    /// The error without an id in it, which is JSON-RPC.
+    pub fn of_nobody(self) -> Option<Content> {
+        let Self::Message(_, Message { id, content }) = self else {
+            return None;
+        };
+        let is_error = matches!(content, Content::Error(_) | Content::LostError);
+        (is_error && matches!(id, IdKind::Null | IdKind::Missing)).then_some(content)
     }
 
     /// Whether it is an error with a code of the modern era, under any id.
@@ -233,6 +259,9 @@ impl Message {
         let members = message.as_object_mut().unwrap();
         match self.id {
             IdKind::Ours => {}
+            IdKind::Text | IdKind::Fraction => {
+                drop(members.insert("id".into(), json!("$text_of_id")));
+            }
             IdKind::Other => drop(members.insert("id".into(), json!(4_000_000_000_u64))),
             IdKind::Null => drop(members.insert("id".into(), Value::Null)),
             IdKind::Missing => drop(members.remove("id")),
@@ -240,7 +269,11 @@ impl Message {
         if self.content == Content::WithoutVersion {
             members.remove("jsonrpc");
         }
-        message.to_string()
+        let message = message.to_string();
+        match self.id {
+            IdKind::Fraction => message.replace("\"$text_of_id\"", "$text_of_id.0"),
+            _ => message,
+        }
     }
 }
 

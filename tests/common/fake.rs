@@ -195,6 +195,11 @@ impl FakeBackend {
         self.with(|server| merge(&mut server.capabilities, &more))
     }
 
+    /// Calls itself by another name in the handshake from now on.
+    pub fn rename(&self, name: &str) {
+        self.server().name = name.to_owned();
+    }
+
     /// Answers every `initialize` with this version.
     pub fn version(self, version: &str) -> Self {
         self.with(|server| server.version = Some(version.to_owned()))

@@ -12,6 +12,8 @@ use super::wire::Request;
 #[derive(Default)]
 pub(super) struct HttpSse {
     clients: HashMap<String, LiveStream>,
+    /// The answer to a POST elsewhere; `None`: 405.
+    pub refusal: Option<Reply>,
 }
 
 impl HttpSse {
@@ -23,7 +25,8 @@ impl HttpSse {
             return Some(transport.open());
         }
         let Some(live) = transport.clients.get(&request.target).cloned() else {
-            return Some(Reply::status(405).body("Method Not Allowed"));
+            let plain = || Reply::status(405).body("Method Not Allowed");
+            return Some(transport.refusal.clone().unwrap_or_else(plain));
         };
         let reply = server.reply(request);
         // A refusal, or no response to the POST at all.

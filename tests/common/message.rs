@@ -1,7 +1,7 @@
 //! JSON-RPC messages as a server writes them.
 //!
-//! `"$id"` stands for the id of the request that is being answered, `"$token"` for its progress
-//! token.
+//! `"$id"` stands for the id of the request that is being answered, `$text_of_id` for its text, and
+//! `"$token"` for its progress token.
 
 use serde_json::{Value, json};
 

@@ -36,6 +36,14 @@ impl FakeBackend {
         })
     }
 
+    /// The same, which refuses every other POST so.
+    pub fn http_sse_refusing(self, refusal: Reply) -> Self {
+        self.http_sse().with(|server| {
+            let transport = server.http_sse.as_mut().expect("this transport");
+            transport.refusal = Some(refusal);
+        })
+    }
+
     /// A legacy server with a stream behind GET.
     pub fn with_get(self) -> Self {
         self.with(|server| server.has_get = true)

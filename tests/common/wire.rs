@@ -71,6 +71,7 @@ impl Request {
         let token = self.params()["_meta"]["progressToken"].to_string();
         let filled = template
             .replace("\"$id\"", &id)
+            .replace("$text_of_id", id.trim_matches('"'))
             .replace("\"$token\"", &token);
         if !filled.contains(OF_ANY_ERA) {
             return filled.into_bytes();

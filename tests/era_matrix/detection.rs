@@ -46,10 +46,10 @@ fn a_server_with_an_empty_result_for_the_probe_is_legacy() {
 }
 
 #[test]
-fn a_server_of_both_eras_is_modern() {
+fn a_server_of_both_eras_is_spoken_to_in_that_of_the_client() {
     let fake = FakeBackend::start().tool("t").dual();
     assert_both_eras_served(&fake, "");
-    assert!(fake.requests_of("initialize").is_empty());
+    assert_eq!(fake.requests_of("initialize").len(), 1);
     assert_eq!(fake.requests_of("server/discover").len(), 2);
 }
 
@@ -78,23 +78,26 @@ fn a_server_error_does_not_decide_the_era() {
         fake.on("server/discover", Reply::status(status));
         let mut gateway = TestGateway::over(&fake);
         gateway.modern(json!({}));
-        assert_eq!(gateway.call_until_success("t").text(), "t {}");
-        assert!(fake.requests_of("initialize").is_empty(), "{status}");
+        assert_eq!(gateway.call("t", json!({})).text(), "t {}");
+        assert_eq!(fake.requests_of("initialize").len(), 1, "{status}");
+        assert_eq!(fake.requests_of("server/discover").len(), 2, "{status}");
     }
 }
 
 #[test]
-fn a_server_that_requires_authorization_gets_only_the_probe() {
+fn a_modern_server_that_requires_authorization_is_down_with_that_reason() {
     for status in [401, 403] {
         let fake = FakeBackend::start().tool("t").modern();
         fake.always("server/discover", Reply::status(status));
         let mut gateway = TestGateway::over(&fake);
         gateway.modern(json!({}));
         let answer = gateway.call("t", json!({}));
-        assert!(answer.message().contains("fake is down"), "{answer:?}");
+        let reason = format!("(HTTP {status})");
+        assert!(answer.message().contains(&reason), "{answer:?}");
+        let handshake = ["server/discover", "initialize"];
         let kinds = fake.requests();
-        let kinds = kinds.iter().map(|request| request.kind().to_owned());
-        assert!(kinds.into_iter().all(|kind| kind == "server/discover"));
+        let mut kinds = kinds.iter().map(|request| request.kind().to_owned());
+        assert!(kinds.all(|kind| handshake.contains(&kind.as_str())));
     }
 }
 

@@ -43,10 +43,17 @@ enum Bodies {
     BadResponse,
     /// An error under our id.
     Error,
-    /// An error under our id that says that the session is lost.
-    LostError,
     /// -32020 under our id.
     HeaderMismatch,
+    /// The same and more errors, under our id or none: no other request can be meant.
+    OwnHeaderMismatch,
+    OwnError,
+    /// One that says that the session is lost.
+    OwnLostError,
+    /// An error without an id.
+    ErrorOfNobody,
+    /// The same with -32020 to -32022.
+    ReservedOfNobody,
     /// -32020 to -32022 under any id or none.
     Reserved,
     /// The text speaks of a lost session.
@@ -80,10 +87,10 @@ macro_rules! rules {
 /// All rules, in their order.
 pub const RULES: &[Rule] = rules! {
     Any, Statuses::Of(&[202, 204]), Any, None => Never, Error("unknown", "bad_reply");
-    InSession, SUCCESS, LostError, None => OnceIfSafe, Error("unknown", "outcome_unknown");
-    Modern, SUCCESS, HeaderMismatch, None => OnceIfSafe, Answer;
+    InSession, SUCCESS, OwnLostError, None => OnceIfSafe, Error("unknown", "outcome_unknown");
+    Modern, SUCCESS, OwnHeaderMismatch, None => OnceIfSafe, Answer;
     Any, SUCCESS, Result, None => Never, Answer;
-    Any, SUCCESS, Error, None => Never, Answer;
+    Any, SUCCESS, OwnError, None => Never, Answer;
     Any, SUCCESS, BadResponse, None => Never, Error("unknown", "bad_reply");
     Any, SUCCESS, Long, None => Never, Answer;
     Any, SUCCESS, CutOff, None => IfSafe, Error("unknown", "outcome_unknown");
@@ -105,8 +112,11 @@ pub const RULES: &[Rule] = rules! {
     InSession, Statuses::Of(&[410]), Any, None => OnceIfSafe, Error("unknown", "outcome_unknown");
     InSession, Statuses::Of(&[400, 404]), Lost, None => OnceIfSafe, Error("unknown", "outcome_unknown");
     Modern, Statuses::Of(&[400]), HeaderMismatch, None => Once, Answer;
-    Modern, REFUSALS, HeaderMismatch, None => OnceIfSafe, Answer;
+    Modern, REFUSALS, OwnHeaderMismatch, None => OnceIfSafe, Answer;
     Any, REFUSALS, Error, None => Never, Answer;
+    Modern, Statuses::Of(&[400, 404, 405]), ReservedOfNobody, None => Never, Answer;
+    Modern, Statuses::Of(&[400, 404, 405]), ErrorOfNobody, None => OnceIfSafe, Answer;
+    Any, REFUSALS, ErrorOfNobody, None => Never, Answer;
     Modern, Statuses::Of(&[400, 404, 405]), Any, None => OnceIfSafe, Error("unknown", "outcome_unknown");
     Any, Statuses::Of(&[408, 409, 425, 499]), Any, None => IfSafe, Error("unknown", "refused");
     Any, Statuses::From(500, 599), Any, None => IfSafe, Error("unknown", "outcome_unknown");
@@ -143,6 +153,7 @@ impl Bodies {
     fn matches(self, combination: &Combination) -> bool {
         let body = combination.body();
         let ours = body.ours();
+        let own = ours.or(body.of_nobody());
         let is_error = matches!(ours, Some(Content::Error(_) | Content::LostError));
         match self {
             Self::Any => true,
@@ -151,8 +162,12 @@ impl Bodies {
                 matches!(ours, Some(Content::BadResult | Content::WithoutVersion))
             }
             Self::Error => is_error,
-            Self::LostError => ours == Some(Content::LostError),
+            Self::OwnError => is_error || body.of_nobody().is_some(),
+            Self::OwnLostError => own == Some(Content::LostError),
             Self::HeaderMismatch => ours == Some(Content::Error(RESERVED[0])),
+            Self::OwnHeaderMismatch => own == Some(Content::Error(RESERVED[0])),
+            Self::ErrorOfNobody => body.of_nobody().is_some(),
+            Self::ReservedOfNobody => body.of_nobody().is_some() && body.has_reserved_code(),
             Self::Reserved => body.has_reserved_code(),
             Self::Lost => body.says_session_lost(),
             Self::NoResponse => ours.is_none() && body.is_whole(),
@@ -169,8 +184,14 @@ impl Bodies {
             Self::Result => "a result under our id",
             Self::BadResponse => "an invalid response under our id",
             Self::Error => "an error under our id",
-            Self::LostError => "an error under our id that says that the session is lost",
+            Self::OwnError => "an error under our id or none",
+            Self::OwnLostError => {
+                "an error under our id or none that says that the session is lost"
+            }
             Self::HeaderMismatch => "-32020 under our id",
+            Self::OwnHeaderMismatch => "-32020 under our id or none",
+            Self::ErrorOfNobody => "an error without an id",
+            Self::ReservedOfNobody => "-32020, -32021 or -32022 without an id",
             Self::Reserved => "-32020, -32021 or -32022, under any id or none",
             Self::Lost => "its text says that the session is lost",
             Self::NoResponse => "read to its end, and no response under our id",
@@ -192,7 +213,8 @@ it ran.
 The first row that fits an answer decides. *Sent again*: `yes` is up to `retries` times, within budget and
 deadline; `if safe` is the same for a tool that is known to be safe to run twice, and never for
 another; `once` is beyond `retries`, on a new connection or with the tool fetched again. The last two
-columns say what the client gets if every attempt ends so. *A response* is a JSON-RPC result or error, in
+columns say what the client gets if every attempt ends so. *Our id* is also the same value in another JSON
+type, `7` in quotes or `7.0` for `7`: no other request can be meant. *A response* is a JSON-RPC result or error, in
 JSON or in an event.
 
 No row but those with `executed: no` says that a tool did not run, and a tool that is not known to be safe

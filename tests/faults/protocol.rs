@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::common::fake::FakeBackend;
 use crate::common::malformed::INVALID_RESPONSES;
-use crate::common::message::notification;
+use crate::common::message::{notification, text};
 use crate::common::reply::Reply;
 use crate::fixture::{BAD_REPLY, Fixture, default_backend, plan, plan_with};
 use crate::table::{Row, Run, rows};
@@ -20,7 +20,7 @@ pub const ROWS: &[Row] = rows! {
     "73" Config "1 MB schema, depth bomb, external $ref" => "capped, never fetched", fault_73_schemas;
     "74" Config "list_changed 10k/s" => "debounced", fault_74_list_changed_flood;
     "75" Nothing "result and error, neither, not an object" => "bad_reply", fault_75_invalid_responses;
-    "76" Nothing "id type changed" => "no match", fault_76_id_type_changed;
+    "76" Nothing "id type changed" => "a match, on the response to our own POST", fault_76_id_type_changed;
     "77" Config "unknown resultType" => "bad_reply", fault_77_unknown_result_type;
 };
 
@@ -208,12 +208,12 @@ fn fault_75_invalid_responses(run: &Run<'_>) {
 }
 
 fn fault_76_id_type_changed(run: &Run<'_>) {
-    // "$id" is replaced together with its quotes, so the outer quotes turn the id into a string.
-    let quoted = r#"{"jsonrpc":"2.0","id":""$id"","result":{"content":[]}}"#;
-    let reply = Reply::status(200).header("content-type", "application/json");
-    plan(run)
-        .start()
-        .check_fault("as a string", &reply.body(quoted), BAD_REPLY);
+    let mut fixture = plan(run).start();
+    for id in ["\"$text_of_id\"", "$text_of_id.0"] {
+        let body = text("mine").to_string().replace("\"$id\"", id);
+        let reply = Reply::status(200).header("content-type", "application/json");
+        fixture.expect_text(reply.body(body), "mine");
+    }
 }
 
 fn fault_77_unknown_result_type(run: &Run<'_>) {

@@ -4,7 +4,9 @@
 //! gateway_integration_test field:: -- --nocapture` prints the table; `FIELD=1.03` checks that row
 //! alone.
 
+mod answers;
 mod definitions;
 mod generated;
+mod handshake;
 mod schema;
 mod table;

@@ -42,13 +42,15 @@ fn a_modern_refusal_that_is_no_json_rpc_error_is_not_resent_in_another_era() {
         for (name, reply) in [
             ("empty", Reply::status(status)),
             ("text", Reply::status(status).body("no such thing")),
-            (
-                "error of nobody",
-                Reply::json_as(status, &error_of_nobody(-32600)),
-            ),
         ] {
             runs_once(&fake, &mut gateway, &format!("{status} {name}"), reply);
         }
+        // Its words arrive, and prove no more.
+        let ran = fake.runs("write");
+        let error = Reply::json_as(status, &error_of_nobody(-32600));
+        fake.on_tool("write", error.runs(true));
+        assert_eq!(gateway.call("write", json!({})).code(), -32600);
+        assert_eq!(fake.runs("write"), ran + 1, "{status}");
     }
 }
 

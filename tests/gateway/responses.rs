@@ -42,13 +42,17 @@ fn fault_75_an_invalid_response_is_a_bad_reply() {
 }
 
 #[test]
-fn fault_76_an_id_of_another_type_does_not_match() {
+fn fault_76_an_id_of_another_type_matches_only_with_the_same_value() {
     let fake = FakeBackend::start().tool("odd");
     let mut gateway = over(&fake);
-    fake.on_tool(
-        "odd",
-        json_body(r#"{"jsonrpc":"2.0","id":""$id"","result":{"content":[]}}"#),
-    );
+    let body = |id: &str| {
+        json_body(&format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[]}}}}"#
+        ))
+    };
+    fake.on_tool("odd", body(r#""$text_of_id""#));
+    gateway.call("odd", json!({})).result();
+    fake.on_tool("odd", body(r#""$text_of_id0""#));
     let answer = gateway.call("odd", json!({}));
     assert_eq!(answer.gateway_error(), ("bad_reply", "unknown", 1));
 }

@@ -57,7 +57,8 @@ impl BackendFixture {
         let (client, profiles) = watch::channel(Some(Arc::new(client)));
         let (mut backends, events) = {
             let _entered = runtime.enter();
-            backend::start_all(&config, &profiles, &Budget::new(1 << 20))
+            let contacts = backend::Contacts::none();
+            backend::start_all(&config, &profiles, &Budget::new(1 << 20), &contacts)
         };
         Self {
             backend: backends.remove(0),

@@ -91,6 +91,7 @@ fn an_absolute_endpoint_of_the_same_origin_is_used() {
     let endpoint = format!("event: endpoint\ndata: {absolute}\n\n");
     fake.on("GET", Reply::sse().body(endpoint).live(&live));
     fake.on("initialize", Reply::status(202));
+    fake.on("tools/list", Reply::status(202));
     let mut fixture = BackendFixture::over(&fake);
     fake.wait_for_requests("initialize", 2);
     let posted = fake.requests_of("initialize").pop().unwrap();
@@ -100,6 +101,8 @@ fn an_absolute_endpoint_of_the_same_origin_is_used() {
         "protocolVersion": "2024-11-05", "capabilities": {},
         "serverInfo": { "name": "old", "version": "1" } } }),
     );
+    let id = &fake.next_request("tools/list").message["id"];
+    live.event(&json!({ "jsonrpc": "2.0", "id": id, "result": { "tools": [] } }));
     assert_eq!(fixture.next_listing().items(Kind::Tool).len(), 0);
 }
 

@@ -12,7 +12,8 @@ use crate::backend::session::{Answer, Attempt, Connection, fresh_id};
 use crate::backend::supervisor::Sessions;
 use crate::call_report::CallTrace;
 use crate::observe::request_span::RequestSpan;
-use crate::protocol::Executed;
+use crate::protocol::era::modern::ResultType;
+use crate::protocol::{Era, Executed, Outcome, Tally};
 
 /// Makes a call: waits for a permit and for the connection, sends, and sends again where that is
 /// allowed, all within the call's deadline.
@@ -81,7 +82,7 @@ impl CallRun<'_> {
                 false => RetryDecision::GiveUp,
             };
             let RetryDecision::Retry { delay } = decision else {
-                return Err(error);
+                return self.given_up(error);
             };
             tracing::warn!(
                 backend = &*limits.config.name,
@@ -111,6 +112,25 @@ impl CallRun<'_> {
         };
         self.executed = self.executed.max(error.executed(self.trace.is_sent()));
         Err(error)
+    }
+
+    /// The end of a call that is not sent again: the server's own words, where it has answered.
+    fn given_up(&self, error: BackendError) -> Result<Answer, BackendError> {
+        let BackendError::EraChanged {
+            answer: Some(words),
+        } = error
+        else {
+            return Err(error);
+        };
+        Ok(Answer {
+            outcome: Outcome::Error(words),
+            era: Era::Modern,
+            result_type: ResultType::Complete,
+            tally: Tally {
+                attempts: 1,
+                executed: Executed::Unknown,
+            },
+        })
     }
 
     /// The end of the call's time; `sent`: while a request was under way.

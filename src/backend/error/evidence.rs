@@ -67,7 +67,7 @@ impl BackendError {
             | Self::ServerError { .. }
             | Self::Refused { .. }
             | Self::Redirected { .. }
-            | Self::EraChanged
+            | Self::EraChanged { .. }
             | Self::BadReply(_)
             | Self::TooLarge { .. }
             | Self::BudgetExceeded { .. }
@@ -112,7 +112,7 @@ impl BackendError {
                 renewed: true,
                 ..
             } => RetryClass::Renewed { by_status: true },
-            Self::EraChanged => RetryClass::Renewed { by_status: false },
+            Self::EraChanged { .. } => RetryClass::Renewed { by_status: false },
             Self::SessionLost { by_status } => RetryClass::Renewed {
                 by_status: *by_status,
             },

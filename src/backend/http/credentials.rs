@@ -62,7 +62,7 @@ struct LastRun {
 
 /// Whether a command's last result may be used while it is younger than [`MIN_AGE`].
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Freshness {
+enum SecretAge {
     Cached,
     New,
 }
@@ -84,7 +84,7 @@ impl Credentials {
     /// A message for people: which secret can't be read and why.
     pub async fn resolve(&self) -> Result<(), String> {
         let mut commands = self.reading.lock().await;
-        let headers = self.read(&mut commands, Freshness::Cached).await?;
+        let headers = self.read(&mut commands, SecretAge::Cached).await?;
         self.replace(headers);
         Ok(())
     }
@@ -120,7 +120,7 @@ impl Credentials {
                 return false;
             }
         }
-        let read = self.read(&mut commands, Freshness::New).await;
+        let read = self.read(&mut commands, SecretAge::New).await;
         self.current.lock().renewed_at = Some(Instant::now());
         match read {
             Ok(headers) => self.replace(headers),
@@ -166,7 +166,7 @@ impl Credentials {
     async fn read(
         &self,
         commands: &mut Commands,
-        freshness: Freshness,
+        freshness: SecretAge,
     ) -> Result<HeaderMap, String> {
         let mut headers = HeaderMap::new();
         if let Some(source) = &self.config.bearer {
@@ -196,7 +196,7 @@ impl Credentials {
         &self,
         source: &SecretSource,
         commands: &mut Commands,
-        freshness: Freshness,
+        freshness: SecretAge,
     ) -> Result<Secret, String> {
         let secret = match source {
             SecretSource::Value(secret) => return Ok(secret.clone()),
@@ -211,10 +211,10 @@ impl Credentials {
 }
 
 impl Commands {
-    async fn run(&mut self, command: &[String], freshness: Freshness) -> Result<Secret, String> {
+    async fn run(&mut self, command: &[String], freshness: SecretAge) -> Result<Secret, String> {
         // A failure holds whoever asks.
         if let Some(last) = self.0.get(command)
-            && (freshness == Freshness::Cached || last.result.is_err())
+            && (freshness == SecretAge::Cached || last.result.is_err())
             && last.at.elapsed() < last.holds
         {
             return last.result.clone();
@@ -350,10 +350,10 @@ mod tests {
         let command = ["sh", "-c", &script].map(String::from);
         let mut commands = Commands::default();
         for (freshness, expected) in [
-            (Freshness::Cached, "1"),
-            (Freshness::Cached, "1"),
-            (Freshness::New, "2"),
-            (Freshness::Cached, "2"),
+            (SecretAge::Cached, "1"),
+            (SecretAge::Cached, "1"),
+            (SecretAge::New, "2"),
+            (SecretAge::Cached, "2"),
         ] {
             let secret = commands.run(&command, freshness).await.unwrap();
             assert_eq!(secret.reveal().trim(), expected);
@@ -367,7 +367,7 @@ mod tests {
         let begun = Instant::now();
         let mut runs = Vec::new();
         while begun.elapsed() < Duration::from_secs(3600) {
-            for freshness in [Freshness::Cached, Freshness::New] {
+            for freshness in [SecretAge::Cached, SecretAge::New] {
                 assert!(commands.run(&failing, freshness).await.is_err());
             }
             runs.push(commands.0[&failing[..]].at);

@@ -19,6 +19,7 @@ use crate::call_report::BackendId;
 use crate::config::{BackendConfig, Config};
 use crate::governance::{Health, Permit};
 use crate::protocol::{ClientProfile, Era, LogLevel, RawJson};
+use crate::state::Contacts;
 use crate::transport::http::Pool;
 
 /// Time for all backends together to end their sessions.
@@ -42,10 +43,12 @@ pub struct HttpBackend {
 }
 
 /// Creates every backend of a config, each with its supervisor, and the channel of their events.
+/// `contacts` says how each was connected in an earlier run.
 pub fn start_all(
     config: &Config,
     client: &watch::Receiver<Option<Arc<ClientProfile>>>,
     budget: &Budget,
+    contacts: &Contacts,
 ) -> (Vec<Arc<HttpBackend>>, mpsc::UnboundedReceiver<BackendEvent>) {
     let (events, received) = mpsc::unbounded_channel();
     let pool = Pool::default();
@@ -58,6 +61,7 @@ pub fn start_all(
             max_message_bytes: config.gateway.max_message_bytes,
             budget: budget.backend_share(),
             shared_pause: SharedPause::default(),
+            contacts: contacts.clone(),
             events: events.clone(),
         };
         let backend = HttpBackend::new(Arc::clone(entry), context);
@@ -97,6 +101,7 @@ impl HttpBackend {
             max_message_bytes: usize::MAX,
             budget: Budget::new(usize::MAX),
             shared_pause: SharedPause::default(),
+            contacts: Contacts::none(),
             events: mpsc::unbounded_channel().0,
         };
         Self::new(config, context)

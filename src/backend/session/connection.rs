@@ -27,7 +27,7 @@ use crate::protocol::era::modern::ResultType;
 use crate::protocol::era::{legacy, modern, param_header};
 use crate::protocol::error::{HEADER_MISMATCH, code_of};
 use crate::protocol::{
-    ClientProfile, Era, Executed, Id, LogLevel, Outcome, RawJson, Tally, message, task,
+    ClientProfile, Contact, Era, Executed, Id, LogLevel, Outcome, RawJson, Tally, message, task,
 };
 use crate::sync::Mutex;
 
@@ -57,6 +57,8 @@ pub struct Connection {
     background: TaskTracker,
     /// The log level last set on the server.
     pub(super) level: Mutex<Option<LogLevel>>,
+    /// What is remembered of the handshake.
+    pub(in crate::backend) contact: Option<Contact>,
     /// The era of its messages.
     pub era: Era,
     /// The negotiated protocol version.
@@ -87,6 +89,7 @@ impl Connection {
             pending: PendingRequests::default(),
             background,
             level: Mutex::default(),
+            contact: None,
             era: Era::Modern,
             version: negotiated.version,
             server: negotiated.server,
@@ -247,11 +250,12 @@ impl Connection {
         })
     }
 
-    /// What an error under the request's id says of the request. A modern server refuses a request
-    /// whose headers are wrong with status 400; the error alone may come from a tool.
+    /// What an error says of the request. A modern server refuses a request whose headers are wrong
+    /// with status 400, under the request's id; the error alone may come from a tool.
     fn executed(&self, error: &RawJson, trace: &CallTrace) -> Executed {
         let refused = self.era == Era::Modern
             && trace.status() == Some(400)
+            && !trace.is_without_id()
             && code_of(error) == Some(HEADER_MISMATCH);
         match refused {
             true => Executed::No,

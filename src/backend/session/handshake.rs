@@ -1,322 +1,342 @@
 //! The handshake with a backend, which finds out what it speaks.
 //!
-//! Owns the detection of a server's era (B-C-03, B-C-04): `server/discover` of the modern one
-//! (MCP 2026-07-28, server/discover) and `initialize` of the legacy one (MCP 2025-11-25,
-//! basic/lifecycle). It must not know when to connect, nor whether to try again.
+//! A search (B-C-09, B-L-10): candidates (an era, a version, capabilities, a transport) are tried one after the other,
+//! and [`search`] decides from what the server said which is next. Owns the limits on requests and
+//! time, which error is told, and what is remembered of a success. It must not know when to connect,
+//! nor whether to try again.
 
+mod discover;
+mod initialize;
+mod profile;
+mod refusal;
+mod search;
+
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::FutureExt;
-use reqwest::header::{HeaderName, HeaderValue};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::attempt::fresh_id;
-use super::connection::{Connection, PROTOCOL_VERSION, SESSION_ID};
+use self::search::{Candidate, No, Offer, Start};
+use super::connection::{BEST_EFFORT_TIMEOUT, Connection};
 use super::http_sse::HttpSseTransport;
 use super::server_profile::{Negotiated, ServerProfile};
-use crate::backend::error::BackendError;
+use crate::backend::error::{BackendError, Challenge, ConnectKind};
 use crate::backend::http::Endpoint;
-use crate::backend::stream::{NoopHandler, ResponseReader, ServerMessageHandler};
-use crate::protocol::era::modern::{self, key};
-use crate::protocol::error::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION, code_of};
-use crate::protocol::message::elements;
-use crate::protocol::{
-    ClientProfile, Era, Id, LEGACY_VERSIONS, MODERN_VERSION, Outcome, RawJson, message,
-};
+use crate::backend::stream::ServerMessageHandler;
+use crate::config::Protocol;
+use crate::protocol::{ClientProfile, Contact, Era, MODERN_VERSION};
 
-/// Most bytes of `instructions` that are read.
-const MAX_INSTRUCTIONS: usize = 32 << 10;
+/// How long `server/discover` may take at first, and what is left for it after `initialize`.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Time for all requests of one handshake. The wait for the client does not count.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long `server/discover` may take at first.
-pub(in crate::backend) const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// The era of a server, as far as `server/discover` shows it.
-#[derive(Debug)]
-pub(in crate::backend) enum Probed {
-    /// Modern. The connection is ready.
-    Modern(Arc<Connection>),
-    /// Not modern: `initialize` is next.
-    Legacy,
-    /// No response in time. Some legacy servers don't respond to methods that they don't know;
-    /// others are slow.
-    Silent,
+/// One handshake with one server.
+pub(in crate::backend) struct Handshake<'a> {
+    pub(in crate::backend) endpoint: &'a Arc<Endpoint>,
+    /// Where the connection's background messages run.
+    pub(in crate::backend) background: &'a TaskTracker,
+    /// Takes messages that belong to no call, on the HTTP with SSE transport.
+    pub(in crate::backend) unsolicited: Arc<dyn ServerMessageHandler>,
+    pub(in crate::backend) protocol: Protocol,
+    /// Time for one candidate.
+    pub(in crate::backend) limit: Duration,
+    /// What the server took the last time.
+    pub(in crate::backend) remembered: Option<&'a Contact>,
 }
 
-/// Sends `server/discover`, for at most `patience`.
-///
-/// # Errors
-/// When the response says nothing about the era: the server can't be reached, refuses our
-/// credentials, or fails; or when it is modern and shares no version with us.
-pub(in crate::backend) async fn probe(
-    endpoint: &Arc<Endpoint>,
-    background: &TaskTracker,
-    patience: Duration,
-) -> Result<Probed, BackendError> {
-    let sent_at = Instant::now();
-    let probing = tokio::time::timeout(patience, async {
-        match discover(endpoint).await {
-            // It lists our version all the same: try once more, as the specification says.
-            Ok(Outcome::Error(error)) if offers_our_version(&error) => discover(endpoint).await,
-            other => other,
-        }
-    });
-    let Ok(response) = probing.await else {
-        return Ok(Probed::Silent);
-    };
-    let latency = sent_at.elapsed();
-    match response {
-        Ok(Outcome::Result(result)) => match versions_in(result.get("supportedVersions")) {
-            Some(versions) if versions.iter().any(|version| version == MODERN_VERSION) => {
-                let negotiated = Negotiated {
-                    version: MODERN_VERSION,
-                    server: discovered(&result, endpoint),
-                    latency,
-                };
-                let connection =
-                    Connection::modern(Arc::clone(endpoint), background.clone(), negotiated);
-                Ok(Probed::Modern(Arc::new(connection)))
+impl Handshake<'_> {
+    /// Tries the candidates until one succeeds. `server/discover` is sent at once; the legacy handshake
+    /// waits for the client, since a legacy server gets exactly that client's capabilities.
+    ///
+    /// # Errors
+    /// The error of the last `initialize`, or of `server/discover` where that alone was sent.
+    pub(in crate::backend) async fn run(
+        self,
+        client: &mut watch::Receiver<Option<Arc<ClientProfile>>>,
+    ) -> Result<Connection, BackendError> {
+        let (protocol, remembered) = (self.protocol, self.remembered);
+        let mut run = Run::new(self);
+        if search::begins_with_discover(protocol, remembered) {
+            let found = run.discover(PROBE_TIMEOUT).await;
+            let is_over = matches!(run.seen.last(), Some((_, No::End)));
+            if let Some(connection) = found {
+                return Ok(connection);
             }
-            Some(versions) => legacy_among(&versions, endpoint),
-            // A server that answers any method with a result.
-            None => Ok(Probed::Legacy),
-        },
-        Ok(Outcome::Error(error)) => match code_of(&error) {
-            Some(UNSUPPORTED_VERSION) => legacy_among(&supported_by(&error), endpoint),
-            Some(HEADER_MISMATCH | MISSING_CAPABILITY) => {
-                let why = endpoint.snippet(error.as_bytes());
-                Err(BackendError::Handshake(format!(
-                    "the server refuses server/discover: {why}"
-                )))
+            if let Some(connection) = run.modern.take_if(|_| protocol == Protocol::Modern) {
+                return Ok(connection);
             }
-            _ => Ok(Probed::Legacy),
-        },
-        Err(BackendError::Refused { .. } | BackendError::BadReply(_)) => Ok(Probed::Legacy),
-        Err(other) => Err(other),
-    }
-}
-
-async fn discover(endpoint: &Endpoint) -> Result<Outcome, BackendError> {
-    let method = "server/discover";
-    let params = modern::params_for(None, &ClientProfile::ourselves());
-    let id = fresh_id();
-    let mut headers = endpoint.headers().clone();
-    headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(MODERN_VERSION));
-    headers.insert(
-        HeaderName::from_static("mcp-method"),
-        HeaderValue::from_static(method),
-    );
-    let body = message::request(&id, method, Some(&params));
-    let (response, _in_flight) = endpoint.post(&headers, body, None).await?;
-    let reading = ResponseReader {
-        endpoint,
-        sink: &id,
-        era: Era::Modern,
-        probing: true,
-        in_session: false,
-        idle: None,
-        handler: &NoopHandler,
-        responder: &|_, _| futures_util::future::ready(Ok(())).boxed(),
-        resume: None,
-        trace: None,
-    };
-    reading.answer(response).await
-}
-
-/// A modern server that lists no modern version of ours may list a legacy one.
-fn legacy_among(versions: &[String], endpoint: &Endpoint) -> Result<Probed, BackendError> {
-    let known = |version: &String| LEGACY_VERSIONS.contains(&version.as_str());
-    if versions.iter().any(known) {
-        return Ok(Probed::Legacy);
-    }
-    let versions = endpoint.snippet(versions.join(", ").as_bytes());
-    Err(BackendError::Handshake(format!(
-        "it speaks protocol versions {versions}, none of which this gateway does"
-    )))
-}
-
-fn offers_our_version(error: &RawJson) -> bool {
-    let unsupported = code_of(error) == Some(UNSUPPORTED_VERSION);
-    unsupported
-        && supported_by(error)
-            .iter()
-            .any(|version| version == MODERN_VERSION)
-}
-
-/// `data.supported` of an unsupported-version error.
-fn supported_by(error: &RawJson) -> Vec<String> {
-    versions_in(error.at(&["data", "supported"])).unwrap_or_default()
-}
-
-fn versions_in(list: Option<RawJson>) -> Option<Vec<String>> {
-    let list = elements(&list?)?;
-    list.iter().map(RawJson::text).collect()
-}
-
-fn discovered(result: &RawJson, endpoint: &Endpoint) -> ServerProfile {
-    let info = result.at(&["_meta", key::SERVER_INFO]);
-    profile(result, info.as_ref(), endpoint)
-}
-
-/// The legacy handshake: `initialize` with the client's profile, then `notifications/initialized`.
-/// Where the server refuses the POST, the HTTP with SSE transport of 2024-11-05 is tried (B-L-09);
-/// on it, `unsolicited` takes messages that belong to no call.
-///
-/// # Errors
-/// When the backend can't be reached, refuses, or answers with a version that we don't know.
-pub(in crate::backend) async fn initialize(
-    endpoint: &Arc<Endpoint>,
-    client: &ClientProfile,
-    background: &TaskTracker,
-    unsolicited: Arc<dyn ServerMessageHandler>,
-) -> Result<Connection, BackendError> {
-    let id = fresh_id();
-    let body = message::request(&id, "initialize", Some(&initialize_params(client)));
-    let sent_at = Instant::now();
-    let background = background.clone();
-    let connection = match post_initialize(endpoint, &id, body.clone()).await {
-        Ok((outcome, session)) => {
-            let negotiated = negotiated(outcome, endpoint, sent_at.elapsed())?;
-            Connection::legacy(Arc::clone(endpoint), background, negotiated, session)
+            if is_over || protocol == Protocol::Modern {
+                return Err(run.told());
+            }
         }
-        Err(
-            refused @ BackendError::Refused {
-                status: 400 | 404 | 405,
-                ..
-            },
-        ) => {
-            let http_sse = match HttpSseTransport::open(endpoint, unsolicited).await {
-                Ok(http_sse) => http_sse,
-                Err(wrong @ BackendError::Handshake(_)) => return Err(wrong),
-                Err(_) => return Err(refused),
+        let introduced = client.wait_for(Option::is_some).await;
+        let Some(client) = introduced.ok().and_then(|client| client.clone()) else {
+            let why = "the gateway is shutting down";
+            return Err(BackendError::connect(ConnectKind::ShuttingDown, why));
+        };
+        if let Some(connection) = run.modern.take_if(|_| client.era == Era::Modern) {
+            return Ok(connection);
+        }
+        let start = Start {
+            protocol,
+            version: client.version,
+            has_capabilities: client.capabilities.as_str() != "{}",
+            remembered,
+        };
+        while let Some(candidate) = search::next(&start, &run.seen) {
+            if run.left().is_zero() {
+                break;
+            }
+            let found = match candidate {
+                Candidate::Discover => run.discover(HANDSHAKE_TIMEOUT).await,
+                Candidate::Initialize(offer) => run.initialize(&client, offer).await,
             };
-            let outcome = http_sse
-                .request(&id, body, None, &NoopHandler, None)
-                .await?;
-            let negotiated = negotiated(outcome, endpoint, sent_at.elapsed())?;
-            Connection::old(Arc::clone(endpoint), background, negotiated, http_sse)
+            if let Some(connection) = found {
+                return Ok(connection);
+            }
         }
-        Err(error) => return Err(error),
-    };
-    connection.notify("notifications/initialized", None).await?;
-    Ok(connection)
+        // It refuses the era of the client, though it names it.
+        match run.modern.take() {
+            Some(connection) => Ok(connection),
+            None => Err(run.told()),
+        }
+    }
 }
 
-/// `initialize` over Streamable HTTP: the response, and the session id if the server set one.
-async fn post_initialize(
-    endpoint: &Endpoint,
-    id: &Id,
-    body: Bytes,
-) -> Result<(Outcome, Option<HeaderValue>), BackendError> {
-    let (response, _in_flight) = endpoint.post(endpoint.headers(), body, None).await?;
-    let session = response.headers().get(SESSION_ID).cloned();
-    let reading = ResponseReader {
-        endpoint,
-        sink: id,
-        era: Era::Legacy,
-        probing: false,
-        in_session: false,
-        idle: None,
-        handler: &NoopHandler,
-        responder: &|_, _| futures_util::future::ready(Ok(())).boxed(),
-        resume: None,
-        trace: None,
-    };
-    Ok((reading.answer(response).await?, session))
+/// A handshake under way.
+struct Run<'a> {
+    handshake: Handshake<'a>,
+    seen: Vec<(Candidate, No)>,
+    /// Time that requests took.
+    spent: Duration,
+    /// The error of the last `initialize`.
+    refused: Option<BackendError>,
+    /// The error of the first `server/discover`.
+    probe: Option<BackendError>,
+    /// The connection to a server that is modern and legacy.
+    modern: Option<Connection>,
+    http_sse: Option<HttpSseTransport>,
 }
 
-fn initialize_params(client: &ClientProfile) -> RawJson {
-    let info = client.info.clone();
-    let info = info.unwrap_or_else(|| RawJson::trusted(r#"{"name":"unknown","version":"0"}"#));
-    RawJson::trusted(format!(
-        r#"{{"protocolVersion":"{}","capabilities":{},"clientInfo":{}}}"#,
-        client.version,
-        client.capabilities.as_str(),
-        info.as_str()
-    ))
-}
+impl<'a> Run<'a> {
+    fn new(handshake: Handshake<'a>) -> Self {
+        Self {
+            handshake,
+            seen: Vec::new(),
+            spent: Duration::ZERO,
+            refused: None,
+            probe: None,
+            modern: None,
+            http_sse: None,
+        }
+    }
 
-fn negotiated(
-    outcome: Outcome,
-    endpoint: &Endpoint,
-    latency: Duration,
-) -> Result<Negotiated, BackendError> {
-    match outcome {
-        Outcome::Result(result) => Ok(Negotiated {
-            version: negotiated_version(&result, endpoint)?,
-            server: profile(&result, result.get("serverInfo").as_ref(), endpoint),
+    fn left(&self) -> Duration {
+        HANDSHAKE_TIMEOUT.saturating_sub(self.spent)
+    }
+
+    /// Sends `server/discover`, for at most `patience`. A server of both eras is kept in `modern`.
+    async fn discover(&mut self, patience: Duration) -> Option<Connection> {
+        let endpoint = Arc::clone(self.handshake.endpoint);
+        let sent_at = Instant::now();
+        let limit = patience.min(self.handshake.limit);
+        let silent = |error| (No::Silent, error);
+        let sent = discover::discover(&endpoint);
+        let (no, error) = match self.within(limit, "server/discover", silent, sent).await {
+            Ok(discovered) => {
+                let connection = self.modern_connection(discovered.server, sent_at.elapsed());
+                if !discovered.is_legacy_too {
+                    return Some(connection);
+                }
+                self.modern = Some(connection);
+                self.seen.push((Candidate::Discover, No::AlsoLegacy));
+                return None;
+            }
+            Err(no) => no,
+        };
+        tracing::debug!(backend = endpoint.backend(), ?no, %error, "server/discover is not answered as a modern server does");
+        self.seen.push((Candidate::Discover, no));
+        self.probe.get_or_insert(error);
+        None
+    }
+
+    /// Sends `initialize` with this offer, then `notifications/initialized`.
+    async fn initialize(&mut self, client: &ClientProfile, offer: Offer) -> Option<Connection> {
+        if offer.http_sse && self.http_sse.is_none() && !self.open_http_sse(offer).await {
+            return None;
+        }
+        let endpoint = Arc::clone(self.handshake.endpoint);
+        // Where it may yet turn out to be modern, some time is left for that.
+        let open = (self.seen.iter()).all(|(_, no)| matches!(no, No::Undecided | No::Silent));
+        let reserved = if open { PROBE_TIMEOUT } else { Duration::ZERO };
+        let limit = (self.handshake.limit).min(self.left().saturating_sub(reserved));
+        let transport = self.http_sse.take().filter(|_| offer.http_sse);
+        let silent = |error| (No::Silent, error);
+        let sent = initialize::initialize(&endpoint, client, offer, transport.as_ref());
+        match self.within(limit, "initialize", silent, sent).await {
+            Ok((negotiated, session)) => {
+                let contact = self.contact(client, offer, &negotiated.server);
+                let background = self.handshake.background.clone();
+                let mut connection = match transport {
+                    Some(http_sse) => Connection::old(endpoint, background, negotiated, http_sse),
+                    None => Connection::legacy(endpoint, background, negotiated, session),
+                };
+                connection.contact = contact;
+                self.confirm(&connection, client, offer).await;
+                Some(connection)
+            }
+            Err((no, error)) => {
+                tracing::debug!(backend = endpoint.backend(), ?offer, ?no, %error, "initialize is refused");
+                self.http_sse = transport;
+                self.seen.push((Candidate::Initialize(offer), no));
+                self.refused = Some(error);
+                None
+            }
+        }
+    }
+
+    /// Opens the stream of the HTTP with SSE transport; whether there is one.
+    async fn open_http_sse(&mut self, offer: Offer) -> bool {
+        let endpoint = Arc::clone(self.handshake.endpoint);
+        let unsolicited = Arc::clone(&self.handshake.unsolicited);
+        let silent = |error| error;
+        let limit = self.handshake.limit;
+        let opening = HttpSseTransport::open(&endpoint, unsolicited);
+        let no = match self.within(limit, "GET", silent, opening).await {
+            Ok(http_sse) => {
+                self.http_sse = Some(http_sse);
+                return true;
+            }
+            // It has one, which must not be used.
+            Err(wrong @ BackendError::Handshake(_)) => {
+                self.refused = Some(wrong);
+                No::End
+            }
+            Err(error) => {
+                tracing::debug!(backend = endpoint.backend(), %error, "the server has no HTTP with SSE transport");
+                self.refused.get_or_insert(error);
+                No::NoStream
+            }
+        };
+        self.seen.push((Candidate::Initialize(offer), no));
+        false
+    }
+
+    /// `notifications/initialized`. What a server answers to it changes nothing (B-L-02).
+    async fn confirm(&self, connection: &Connection, client: &ClientProfile, offer: Offer) {
+        let backend = connection.backend();
+        if offer.bare {
+            tracing::warn!(
+                backend,
+                "the server refuses the capabilities of the client, so it is connected without them: it can't ask the client for anything"
+            );
+        } else if offer.version != client.version {
+            tracing::info!(
+                backend,
+                refused = client.version,
+                taken = offer.version,
+                "the server refuses the newest version"
+            );
+        }
+        let sent = connection.notify("notifications/initialized", None);
+        match tokio::time::timeout(BEST_EFFORT_TIMEOUT, sent).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::debug!(backend, %error, "notifications/initialized was not taken");
+            }
+            Err(_) => tracing::debug!(
+                backend,
+                "notifications/initialized was not answered in time"
+            ),
+        }
+    }
+
+    /// What is remembered of this success: nothing where the era is not certain, or where it is the
+    /// client's that decides.
+    fn contact(
+        &self,
+        client: &ClientProfile,
+        offer: Offer,
+        server: &ServerProfile,
+    ) -> Option<Contact> {
+        let is_open = |no: &No| matches!(no, No::Undecided | No::Silent | No::AlsoLegacy);
+        if self.seen.iter().any(|(_, no)| is_open(no)) {
+            return None;
+        }
+        let server = format!("{} {}", server.name, server.version);
+        // A server that was replaced is asked anew the next time.
+        let is_other = (self.handshake.remembered)
+            .is_some_and(|contact| !contact.server.is_empty() && contact.server != server);
+        let version = Some(offer.version).filter(|version| *version != client.version);
+        Some(Contact {
+            version: version.filter(|_| !is_other).map(str::to_owned),
+            bare: offer.bare && !is_other,
+            http_sse: offer.http_sse,
+            server,
+        })
+    }
+
+    fn modern_connection(&self, server: ServerProfile, latency: Duration) -> Connection {
+        let negotiated = Negotiated {
+            version: MODERN_VERSION,
+            server,
             latency,
-        }),
-        Outcome::Error(error) => {
-            let why = endpoint.snippet(error.as_bytes());
-            Err(BackendError::Handshake(format!(
-                "the server refuses initialize: {why}"
-            )))
+        };
+        let (endpoint, background) = (self.handshake.endpoint, self.handshake.background);
+        Connection::modern(Arc::clone(endpoint), background.clone(), negotiated)
+    }
+
+    /// Runs a candidate for at most `limit` of the time that is left, which it takes from.
+    async fn within<T, E>(
+        &mut self,
+        limit: Duration,
+        what: &str,
+        silent: impl FnOnce(BackendError) -> E,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let (begun, limit) = (Instant::now(), limit.min(self.left()));
+        let done = tokio::time::timeout(limit, work).await;
+        self.spent += begun.elapsed();
+        done.unwrap_or_else(|_| {
+            let secs = limit.as_secs();
+            let why = format!("the server does not answer {what} within {secs} s");
+            Err(silent(BackendError::Silent(why)))
+        })
+    }
+
+    /// The error to tell. What a probe said about signing in is kept.
+    fn told(self) -> BackendError {
+        let is_modern = |no: &No| matches!(no, No::Refused(refusal) if refusal.modern);
+        let is_modern = self.seen.iter().any(|(_, no)| is_modern(no));
+        // A modern server has nothing to say about `initialize`.
+        let refused = self.refused.filter(|_| !is_modern || self.probe.is_none());
+        let (probe, mut told) = match (self.probe, refused) {
+            (probe, Some(refused)) => (probe, refused),
+            (Some(probe), None) => return probe,
+            (None, None) => {
+                let why = format!(
+                    "the handshake takes longer than {} s",
+                    HANDSHAKE_TIMEOUT.as_secs()
+                );
+                return BackendError::Silent(why);
+            }
+        };
+        if let BackendError::AuthRequired { challenge, .. } = &mut told
+            && challenge.is_none()
+        {
+            *challenge = probe.and_then(challenge_of);
         }
+        told
     }
 }
 
-fn negotiated_version(result: &RawJson, endpoint: &Endpoint) -> Result<&'static str, BackendError> {
-    let version = result.get("protocolVersion").and_then(|value| value.text());
-    let version = version.ok_or_else(|| {
-        BackendError::Handshake("its initialize result names no protocolVersion".into())
-    })?;
-    let known = LEGACY_VERSIONS.into_iter().find(|known| *known == version);
-    known.ok_or_else(|| {
-        let version = endpoint.snippet(version.as_bytes());
-        BackendError::Handshake(format!(
-            "it answers initialize with protocol version {version}, which this gateway does not speak"
-        ))
-    })
-}
-
-fn profile(result: &RawJson, info: Option<&RawJson>, endpoint: &Endpoint) -> ServerProfile {
-    let shown = |key: &str| {
-        let value = info
-            .and_then(|info| info.get(key)?.text())
-            .unwrap_or_default();
-        endpoint.snippet(value.as_bytes())
-    };
-    let capabilities = result.get("capabilities").filter(RawJson::is_object);
-    let instructions = result.get("instructions").and_then(|text| text.text());
-    let instructions = instructions.map(|text| beginning(&text, MAX_INSTRUCTIONS).into());
-    ServerProfile {
-        name: shown("name"),
-        version: shown("version"),
-        capabilities: capabilities.unwrap_or_else(|| RawJson::trusted("{}")),
-        instructions,
-    }
-}
-
-/// The beginning of a text, cut between two words: a secret that is cut in two can't be recognised.
-fn beginning(text: &str, max_bytes: usize) -> &str {
-    if text.len() <= max_bytes {
-        return text;
-    }
-    let mut spaces = text.match_indices(char::is_whitespace).map(|(at, _)| at);
-    &text[..spaces
-        .by_ref()
-        .take_while(|at| *at <= max_bytes)
-        .last()
-        .unwrap_or(0)]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::beginning;
-
-    #[test]
-    fn a_text_is_cut_between_words() {
-        for (text, expected) in [
-            ("one two", "one two"),
-            ("one two three", "one two"),
-            ("one twothree", "one"),
-            ("onetwothree", ""),
-            ("éééé é", ""),
-        ] {
-            assert_eq!(beginning(text, 7), expected, "{text}");
-        }
+fn challenge_of(error: BackendError) -> Option<Challenge> {
+    match error {
+        BackendError::AuthRequired { challenge, .. } => challenge,
+        _ => None,
     }
 }

@@ -27,16 +27,23 @@ pub struct ServerProfile {
 }
 
 impl ServerProfile {
-    /// Whether the server has lists of this kind.
+    /// Whether the server has lists of this kind, as far as it says. One that declares no kind of list
+    /// may have tools all the same (B-L-10).
     pub fn lists(&self, kind: Kind) -> bool {
-        self.offers(kind.capability())
+        self.offers(kind.capability()) || (kind == Kind::Tool && !self.declares_lists())
+    }
+
+    /// Whether it declares any kind of list.
+    pub(crate) fn declares_lists(&self) -> bool {
+        let mut kinds = Kind::ALL.into_iter();
+        kinds.any(|kind| self.offers(kind.capability()))
     }
 
     /// Whether the server declared a capability, e.g. `logging`.
     pub(crate) fn offers(&self, capability: &str) -> bool {
         self.capabilities
             .get(capability)
-            .is_some_and(|value| value.as_str() != "null")
+            .is_some_and(|value| !matches!(value.as_str(), "null" | "false"))
     }
 
     /// Whether the server sends `notifications/resources/updated` to subscribers.

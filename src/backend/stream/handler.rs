@@ -45,6 +45,11 @@ pub trait ResponseSink: Send + Sync {
         id: &Id,
         answer: Result<Outcome, BackendError>,
     ) -> Option<Result<Outcome, BackendError>>;
+
+    /// The only request that can be answered here; `None` where there may be several, and none.
+    fn only(&self) -> Option<&Id> {
+        None
+    }
 }
 
 /// Takes the response to the one request with this id.
@@ -55,6 +60,10 @@ impl ResponseSink for Id {
         answer: Result<Outcome, BackendError>,
     ) -> Option<Result<Outcome, BackendError>> {
         (id == self).then_some(answer)
+    }
+
+    fn only(&self) -> Option<&Id> {
+        Some(self)
     }
 }
 

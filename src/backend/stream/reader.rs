@@ -37,7 +37,8 @@ pub struct ResponseReader<'a> {
     /// The era of the request. A modern server must not send requests on this stream.
     pub era: Era,
     /// Whether this is `server/discover` to find out the era. Then an error without an id is an
-    /// answer too, since servers don't echo the id of a request that they don't understand.
+    /// answer whatever the status, since servers don't echo the id of a request that they don't
+    /// understand.
     pub probing: bool,
     /// Whether the request had a session id, so that 404 means that the session is lost.
     pub in_session: bool,
@@ -73,21 +74,7 @@ impl<'a> ResponseReader<'a> {
         let outcome = match Media::of(&response) {
             Media::Json => self.json_answer(&mut response).await?,
             Media::EventStream => self.events(response).await?,
-            Media::Other(other) => {
-                let kind = if other.is_empty() {
-                    "no content type".into()
-                } else {
-                    format!(
-                        "content type \"{}\"",
-                        self.endpoint.snippet(other.as_bytes())
-                    )
-                };
-                let body = Endpoint::beginning(&mut response).await;
-                let snippet = self.endpoint.snippet(&body.bytes);
-                return Err(BackendError::BadReply(format!(
-                    "{kind} instead of JSON or an event stream: {snippet}"
-                )));
-            }
+            Media::Other(other) => self.odd_answer(&mut response, &other).await?,
         };
         match &outcome {
             Outcome::Error(error) if self.in_session && error_says_session_lost(error) => {
@@ -153,13 +140,41 @@ impl<'a> ResponseReader<'a> {
             BackendError::BadReply(format!("{why}: {}", self.endpoint.snippet(&body)))
         })?;
         for message in messages {
-            match self.classify(message) {
+            match self.classify(message, self.sink.only()) {
                 ReaderItem::Answer(answer) => return answer,
                 ReaderItem::Notification(notification) => self.handler.notification(notification),
                 ReaderItem::Request(_) | ReaderItem::Nothing => {}
             }
         }
         Err(BackendError::BadReply("it answers another request".into()))
+    }
+
+    /// A body of another type: what is a JSON-RPC response counts all the same.
+    async fn odd_answer(
+        &self,
+        response: &mut Response,
+        media_type: &str,
+    ) -> Result<Outcome, BackendError> {
+        let body = self.body(response).await?;
+        let messages = messages(&body).into_iter().flatten();
+        let mut responses = messages.filter(|message| matches!(message, Ok(Inbound::Response(_))));
+        let answer = responses.find_map(|message| match self.classify(message, self.sink.only()) {
+            ReaderItem::Answer(answer) => Some(answer),
+            _ => None,
+        });
+        answer.unwrap_or_else(|| {
+            let kind = match media_type {
+                "" => "no content type".to_owned(),
+                other => format!(
+                    "content type \"{}\"",
+                    self.endpoint.snippet(other.as_bytes())
+                ),
+            };
+            let snippet = self.endpoint.snippet(&body);
+            Err(BackendError::BadReply(format!(
+                "{kind} instead of JSON or an event stream: {snippet}"
+            )))
+        })
     }
 
     async fn one_response(
@@ -177,7 +192,8 @@ impl<'a> ResponseReader<'a> {
                     Ok(event) if event.data.is_empty() => {}
                     Ok(event) => {
                         cursor.delivered();
-                        if let Some(answer) = self.event(&event, server_requests) {
+                        let only = self.sink.only().filter(|_| cursor.is_first());
+                        if let Some(answer) = self.event(&event, server_requests, only) {
                             return StreamEnd::Read(answer);
                         }
                         // One chunk may hold thousands of events: other tasks run in between.
@@ -225,11 +241,13 @@ impl<'a> ResponseReader<'a> {
         Ok(Event { data, ..event })
     }
 
-    /// Handles the messages of one event. Returns the response if it is among them.
+    /// Handles the messages of one event. Returns the response if it is among them; `only` is the
+    /// request that an error without an id answers.
     fn event(
         &self,
         event: &Event,
         server_requests: &mut ServerRequests<'a>,
+        only: Option<&Id>,
     ) -> Option<Result<Outcome, BackendError>> {
         let messages = match messages(&event.data) {
             Ok(messages) => messages,
@@ -248,7 +266,7 @@ impl<'a> ResponseReader<'a> {
             }
         };
         for message in messages {
-            match self.classify(message) {
+            match self.classify(message, only) {
                 ReaderItem::Answer(answer) => return Some(answer),
                 ReaderItem::Notification(notification) => match cancelled_request(&notification) {
                     Some(id) => server_requests.cancel(&id),
@@ -263,7 +281,9 @@ impl<'a> ResponseReader<'a> {
         None
     }
 
-    fn classify(&self, message: Message) -> ReaderItem {
+    /// What a message is. `only` is the request whose response this is, where there can be no other:
+    /// then its id is not taken to the letter.
+    fn classify(&self, message: Message, only: Option<&Id>) -> ReaderItem {
         let MessageResponse { id, answer } = match message {
             Ok(Inbound::Notification(notification)) => {
                 return ReaderItem::Notification(notification);
@@ -287,7 +307,19 @@ impl<'a> ResponseReader<'a> {
                 malformed.into()
             }
         };
-        match id.and_then(|id| self.sink.response(&id, answer)) {
+        let own = only.filter(|own| match (&id, &answer) {
+            // Nearly always equal, which costs least.
+            (Some(id), _) => *own != id && own.is_value_of(id),
+            (None, Ok(Outcome::Error(_))) => true,
+            (None, _) => false,
+        });
+        if let (None, Some(_), Some(trace)) = (&id, own, self.trace) {
+            trace.mark_without_id();
+        }
+        match own
+            .or(id.as_ref())
+            .and_then(|id| self.sink.response(id, answer))
+        {
             Some(answer) => ReaderItem::Answer(answer),
             None => {
                 tracing::debug!(

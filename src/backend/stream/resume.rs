@@ -37,6 +37,8 @@ pub struct Cursor {
     short_lived: u32,
     /// When the current response began.
     opened: Instant,
+    /// Whether that is the first response, which belongs to the request alone.
+    is_first: bool,
 }
 
 impl Cursor {
@@ -48,12 +50,19 @@ impl Cursor {
             empty_attempts: 0,
             short_lived: 0,
             opened: Instant::now(),
+            is_first: true,
         }
     }
 
     /// The next response of the stream has begun.
     pub(super) fn reopened(&mut self) {
         self.opened = Instant::now();
+        self.is_first = false;
+    }
+
+    /// Whether the first response is being read.
+    pub(super) fn is_first(&self) -> bool {
+        self.is_first
     }
 
     /// The least wait before the next response, whatever `retry` says: it grows while responses end

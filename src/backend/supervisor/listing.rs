@@ -46,6 +46,7 @@ pub(super) async fn fetch(
     listing
         .instructions
         .clone_from(&connection.server.instructions);
+    listing.contact.clone_from(&connection.contact);
     for (kind, list) in lists.await {
         let (items, freshness) = list.unwrap_or_else(|error| {
             failed.push((kind, error));
@@ -235,7 +236,8 @@ async fn page(
             let code = refused
                 .get("code")
                 .and_then(|code| code.as_str().parse::<i64>().ok());
-            if code == Some(error::METHOD_NOT_FOUND) {
+            // Of a list that it did not declare, any refusal says that there is none.
+            if code == Some(error::METHOD_NOT_FOUND) || !connection.server.declares_lists() {
                 return Ok(None);
             }
             let said = connection.snippet(refused.as_bytes());

@@ -21,12 +21,11 @@ use super::{get_stream, listing, subscription_stream};
 use crate::backend::backoff::{Backoff, Series, jitter};
 use crate::backend::error::{BackendError, ConnectKind};
 use crate::backend::http::Endpoint;
-use crate::backend::session::{self, Connection, PROBE_TIMEOUT, Probed, Session, State};
-use crate::config::Protocol;
+use crate::backend::session::{Connection, Handshake, Session, State};
 use crate::observe::logs::panic_text;
-use crate::protocol::{ClientProfile, Era, Listing, MODERN_VERSION};
+use crate::protocol::{ClientProfile, Contact, Era, Listing};
 
-/// Time for one handshake.
+/// Longest time for one step of a handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time for a server to say whether it has a GET stream, before the first call goes out: requests
 /// that it sends there earlier are lost.
@@ -54,7 +53,9 @@ pub(super) async fn supervise(
 ) {
     let shutting_down = session.shutting_down.clone();
     let mut supervisor = Supervisor {
-        era: (role == Role::OtherEra).then_some(Era::Legacy),
+        // The second session is one with a legacy server.
+        contact: (role == Role::OtherEra).then(Contact::default),
+        is_first: role == Role::Primary,
         role,
         handler: ConnectionHandler { session, context },
         client,
@@ -77,8 +78,10 @@ struct Supervisor {
     /// The session, and where its unsolicited messages go.
     handler: ConnectionHandler,
     client: watch::Receiver<Option<Arc<ClientProfile>>>,
-    /// The server's era, so that a reconnect need not probe.
-    era: Option<Era>,
+    /// How the server was connected the last time, so that a reconnect need not search.
+    contact: Option<Contact>,
+    /// No connection was attempted yet.
+    is_first: bool,
     /// As of last contact.
     listing: Arc<Listing>,
     /// How many there were.
@@ -122,8 +125,7 @@ impl Supervisor {
         }
     }
 
-    /// Detects the server's era, at once; the legacy handshake then waits for the client, since a
-    /// legacy server gets exactly that client's capabilities.
+    /// Makes a connection: the handshake begins with what worked the last time.
     async fn connect(&mut self) -> Result<Arc<Connection>, BackendError> {
         let config = Arc::clone(&self.handler.session.config);
         let context = self.handler.context.clone();
@@ -136,67 +138,24 @@ impl Supervisor {
         );
         let endpoint = self.limited("give its secrets", resolving).await?;
         let endpoint = Arc::new(endpoint.sharing(context.side_requests));
-        let known = match config.protocol {
-            Protocol::Legacy => Some(Era::Legacy),
-            Protocol::Auto => self.era,
-            Protocol::Modern => None,
-        };
-        if known == Some(Era::Legacy) {
-            match self.initialize(&endpoint).await {
-                // Its era may have changed.
-                Err(error) if config.protocol == Protocol::Auto && error.is_refusal() => {}
-                connection => return connection,
-            }
+        if std::mem::take(&mut self.is_first) {
+            self.contact = context.contacts.of(&config.name).await;
         }
-        let probed = self.probe(&endpoint, PROBE_TIMEOUT).await?;
-        match probed {
-            Probed::Modern(connection) => Ok(connection),
-            _ if config.protocol == Protocol::Modern => Err(BackendError::Handshake(format!(
-                "the server does not speak {MODERN_VERSION}: leave out protocol = \"modern\""
-            ))),
-            Probed::Legacy => self.initialize(&endpoint).await,
-            Probed::Silent => match self.initialize(&endpoint).await {
-                Ok(connection) => {
-                    // It was too slow to answer the probe: a reconnect probes again.
-                    self.era = None;
-                    Ok(connection)
-                }
-                Err(error) => match self.probe(&endpoint, HANDSHAKE_TIMEOUT).await {
-                    Ok(Probed::Modern(connection)) => Ok(connection),
-                    _ => Err(error),
-                },
-            },
-        }
-    }
-
-    async fn probe(
-        &mut self,
-        endpoint: &Arc<Endpoint>,
-        timeout: Duration,
-    ) -> Result<Probed, BackendError> {
-        let background = self.handler.session.background.clone();
-        let probing = session::probe(endpoint, &background, timeout);
-        let probed = self.limited("answer server/discover", probing).await?;
-        self.era = matches!(probed, Probed::Modern(_)).then_some(Era::Modern);
-        Ok(probed)
-    }
-
-    async fn initialize(
-        &mut self,
-        endpoint: &Arc<Endpoint>,
-    ) -> Result<Arc<Connection>, BackendError> {
-        let Some(client) = self.client().await else {
-            return Err(BackendError::connect(
-                ConnectKind::ShuttingDown,
-                "the gateway is shutting down",
-            ));
+        let handshake = Handshake {
+            endpoint: &endpoint,
+            background: &self.handler.session.background,
+            unsolicited: Arc::new(self.handler.clone()),
+            protocol: config.protocol,
+            limit: HANDSHAKE_TIMEOUT.min(config.timeout),
+            remembered: self.contact.as_ref(),
         };
-        let background = self.handler.session.background.clone();
-        let handler = Arc::new(self.handler.clone());
-        let shaking = session::initialize(endpoint, &client, &background, handler);
-        let connection = self.limited("answer initialize", shaking).await;
-        // After a failure the era is unknown again.
-        self.era = connection.is_ok().then_some(Era::Legacy);
+        let connection = handshake.run(&mut self.client).await;
+        match &connection {
+            Ok(connection) => self.contact.clone_from(&connection.contact),
+            // It says nothing about how to begin.
+            Err(BackendError::Connect { .. }) => {}
+            Err(_) => self.contact = None,
+        }
         connection.map(Arc::new)
     }
 

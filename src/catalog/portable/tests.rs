@@ -8,7 +8,7 @@ use super::*;
 /// The schema that is listed, and the rules for the tool's description.
 fn listed(schema: &Value) -> (Value, String) {
     let schema = RawJson::parse(Bytes::from(schema.to_string())).unwrap();
-    let Portable { schema, rules } = portable(&schema, &mut Budget::default()).unwrap();
+    let Portable { schema, rules } = portable(&schema, &mut SchemaBudget::default()).unwrap();
     let schema = schema.read().unwrap();
     assert_is_taken_by_all(&schema, true);
     (schema, rules.unwrap_or_default())
@@ -105,7 +105,7 @@ fn a_plain_schema_says_the_same() {
 #[test]
 fn properties_keep_their_order() {
     let text = r#"{"type":"object","properties":{"z":{"type":"string"},"a":{"type":"string"},"m":{"type":"string"}}}"#;
-    let schema = portable(&RawJson::trusted(text), &mut Budget::default())
+    let schema = portable(&RawJson::trusted(text), &mut SchemaBudget::default())
         .unwrap()
         .schema;
     assert_eq!(schema.as_str(), text);
@@ -197,7 +197,7 @@ fn a_listing_has_one_budget() {
         "$defs": { "A": { "anyOf": many }, "B": { "type": "object", "properties": { "x": {}, "y": {} } } },
     });
     let schema = RawJson::parse(Bytes::from(schema.to_string())).unwrap();
-    let mut budget = Budget::default();
+    let mut budget = SchemaBudget::default();
     let made = (0..10_000)
         .filter(|_| portable(&schema, &mut budget).is_some())
         .count();

@@ -190,7 +190,7 @@ impl DetachedCall {
             Ok(key) => key,
             Err(refusal) => return refusal.into(),
         };
-        let _guard = CancelGuard {
+        let _guard = WithdrawGuard {
             detached: self,
             key,
         };
@@ -328,12 +328,12 @@ impl OpenRequest {
 }
 
 /// Withdraws a server request whose response the backend needs no more.
-struct CancelGuard<'a> {
+struct WithdrawGuard<'a> {
     detached: &'a DetachedCall,
     key: String,
 }
 
-impl Drop for CancelGuard<'_> {
+impl Drop for WithdrawGuard<'_> {
     fn drop(&mut self) {
         let mut state = self.detached.lock();
         state.open.retain(|open| open.input_request.key != self.key);

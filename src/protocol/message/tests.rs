@@ -81,6 +81,45 @@ fn a_refusal_has_the_id_if_it_can_be_read() {
 }
 
 #[test]
+fn the_same_value_in_another_type_is_told_from_another_value() {
+    let response_id = |id: &str| {
+        let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#);
+        match read(&text) {
+            Ok(Inbound::Response(response)) => response.id.unwrap(),
+            other => panic!("{id}: {other:?}"),
+        }
+    };
+    for (own, same) in [
+        (7, r#""7""#),
+        (7, "7.0"),
+        (7, "70e-1"),
+        (7, r#""\u0037""#),
+        (0, "-0"),
+        ((1 << 53) - 1, "9007199254740991.0"),
+        (u64::MAX, r#""18446744073709551615""#),
+    ] {
+        let own = Id::number(own);
+        assert!(own.is_value_of(&response_id(same)), "{own:?} {same}");
+        assert_ne!(own, response_id(same), "it is not equal");
+    }
+    for (own, other) in [
+        (7, r#""07""#),
+        (7, r#"" 7""#),
+        (7, r#""7.0""#),
+        (7, "7.5"),
+        (7, "-7"),
+        (7, "70"),
+        // Doubles don't tell these apart.
+        (1 << 53, "9007199254740993.0"),
+    ] {
+        assert!(
+            !Id::number(own).is_value_of(&response_id(other)),
+            "{own} {other}"
+        );
+    }
+}
+
+#[test]
 fn a_result_is_put_on_one_line_and_is_otherwise_unchanged() {
     let result = RawJson::parse(Bytes::from_static(b"{\n \"a\": 1.10,\r\n\"s\":\"\\n\"}")).unwrap();
     let line = response(Some(&Id::number(7)), &Outcome::Result(result));

@@ -13,7 +13,7 @@ use crate::backend::stream::messages::{Unreadable, messages};
 use crate::backend::stream::session_lost::says_session_lost;
 use crate::backend::stream::sse::Decoder;
 use crate::protocol::error::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION, code_of};
-use crate::protocol::{Era, Inbound, Outcome, RawJson};
+use crate::protocol::{Era, Id, Inbound, Outcome, RawJson};
 
 /// The body of such a response, as far as it is read.
 pub(in crate::backend) struct RefusalBody {
@@ -49,7 +49,7 @@ impl ResponseReader<'_> {
             .chain(of_others)
             .any(|error| self.speaks_other_era(error))
         {
-            return Err(BackendError::EraChanged);
+            return Err(BackendError::EraChanged { answer: None });
         }
         let session_lost = self.in_session
             && match status.as_u16() {
@@ -60,13 +60,25 @@ impl ResponseReader<'_> {
         if session_lost && !matches!(status.as_u16(), 401 | 403) {
             return Err(BackendError::SessionLost { by_status: false });
         }
-        if let Some(error) = ours.or_else(|| body.error_of_nobody().filter(|_| self.probing)) {
+        if let Some(error) = ours {
             return Ok(Outcome::Error(error));
         }
+        let is_answer = self.probing || !status_decides && self.sink.only().is_some();
+        let of_nobody = body.error_of_nobody().filter(|_| is_answer);
         // A modern server refuses with a JSON-RPC error under our id (MCP 2026-07-28,
         // basic/transports/streamable-http).
-        if self.era == Era::Modern && !self.probing && matches!(status.as_u16(), 400 | 404 | 405) {
-            return Err(BackendError::EraChanged);
+        let may_be_legacy = self.era == Era::Modern
+            && !self.probing
+            && matches!(status.as_u16(), 400 | 404 | 405)
+            && !of_nobody.as_ref().is_some_and(is_modern);
+        if may_be_legacy {
+            return Err(BackendError::EraChanged { answer: of_nobody });
+        }
+        if let Some(error) = of_nobody {
+            if let Some(trace) = self.trace {
+                trace.mark_without_id();
+            }
+            return Ok(Outcome::Error(error));
         }
         let mut error = self.endpoint.refusal(status, &headers, body.bytes());
         if let BackendError::AuthRequired {
@@ -85,7 +97,9 @@ impl ResponseReader<'_> {
     ) -> Option<Result<Outcome, BackendError>> {
         let is_ours = |response: &MessageResponse| {
             let id = response.id.as_ref()?;
-            self.sink.response(id, response.answer.clone())
+            let own = self.sink.only().filter(|own| own.is_value_of(id));
+            self.sink
+                .response(own.unwrap_or(id), response.answer.clone())
         };
         let (at, answer) = (responses.iter().enumerate())
             .find_map(|(at, response)| Some((at, is_ours(response)?)))?;
@@ -95,9 +109,14 @@ impl ResponseReader<'_> {
 
     /// Whether a server that was legacy at the handshake answers with an error of the modern era.
     fn speaks_other_era(&self, error: &RawJson) -> bool {
-        let modern = [HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION];
-        self.era == Era::Legacy && code_of(error).is_some_and(|code| modern.contains(&code))
+        self.era == Era::Legacy && is_modern(error)
     }
+}
+
+/// Whether only a server of the modern era answers with this error.
+fn is_modern(error: &RawJson) -> bool {
+    let modern = [HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION];
+    code_of(error).is_some_and(|code| modern.contains(&code))
 }
 
 impl RefusalBody {
@@ -145,8 +164,15 @@ impl RefusalBody {
         self.is_whole && self.responses.iter().all(|response| response.id.is_none())
     }
 
+    /// The response to the request with this id, if it can be read.
+    pub(in crate::backend) fn answer_to(&self, id: &Id) -> Option<Outcome> {
+        let own = |response: &&MessageResponse| response.id.as_ref() == Some(id);
+        let own = self.responses.iter().find(own)?;
+        own.answer.clone().ok()
+    }
+
     /// The first JSON-RPC error in it.
-    fn error(&self) -> Option<&RawJson> {
+    pub(in crate::backend) fn error(&self) -> Option<&RawJson> {
         self.errors(|_| true).next()
     }
 
