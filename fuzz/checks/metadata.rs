@@ -47,6 +47,6 @@ pub fn check(data: &[u8]) {
                 assert!(url.username().is_empty() && url.password().is_none());
             }
         }
-        Err(why) => assert_readable(&why),
+        Err(error) => assert_readable(&error.to_string()),
     }
 }

@@ -7,10 +7,12 @@
 mod credentials;
 mod endpoint;
 mod media;
+mod redirect;
 mod side_requests;
 mod transport_error;
 
 pub use credentials::Credentials;
+pub(super) use credentials::Renewal;
 pub(super) use endpoint::Beginning;
 pub use endpoint::{Endpoint, InFlightGuard};
 

@@ -101,6 +101,28 @@ fn at(origin: &Url, path: &str) -> Url {
     url
 }
 
+/// Why the metadata of an authorization server can't be used. `Display` is for people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MetadataError {
+    /// It names another issuer than the one that was looked for.
+    #[error("it names the issuer {named}, expected {expected}")]
+    OtherIssuer {
+        /// As a message may quote it.
+        named: String,
+        /// As a message may quote it.
+        expected: String,
+    },
+    /// Anything else.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+impl<T: Into<String>> From<T> for MetadataError {
+    fn from(why: T) -> Self {
+        Self::Unusable(why.into())
+    }
+}
+
 /// What an authorization server says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerMetadata {
@@ -132,16 +154,16 @@ impl ServerMetadata {
     /// Reads the document of the server that `issuer` identifies.
     ///
     /// # Errors
-    /// A message for people: it can't be read, is another server's (RFC 8414, section 3.3), or has a
-    /// URL that may not be used.
-    pub fn read(document: &[u8], issuer: &str, rules: UrlRules) -> Result<Self, String> {
+    /// It can't be read, is another server's (RFC 8414, section 3.3), or has a URL that may not be
+    /// used.
+    pub fn read(document: &[u8], issuer: &str, rules: UrlRules) -> Result<Self, MetadataError> {
         let document = object(document).ok_or("it is no JSON object")?;
         let expected = shown(issuer);
         let named = text(&document, "issuer")
             .ok_or_else(|| format!("it names no issuer, expected {expected}"))?;
         if named != issuer {
             let named = shown(named);
-            return Err(format!("it names the issuer {named}, expected {expected}"));
+            return Err(MetadataError::OtherIssuer { named, expected });
         }
         let url = |member| {
             let text = text(&document, member);
@@ -314,7 +336,8 @@ mod tests {
     }
 
     fn server(document: &serde_json::Value, issuer: &str) -> Result<ServerMetadata, String> {
-        ServerMetadata::read(document.to_string().as_bytes(), issuer, RULES)
+        let read = ServerMetadata::read(document.to_string().as_bytes(), issuer, RULES);
+        read.map_err(|error| error.to_string())
     }
 
     #[test]

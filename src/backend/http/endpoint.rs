@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use reqwest::header::{
-    ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT,
+    ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT,
     WWW_AUTHENTICATE,
 };
 use reqwest::{Body, Client, Method, Request, Response, StatusCode, Url};
 
-use super::credentials::Credentials;
+use super::credentials::{Credentials, Renewal};
 use super::side_requests::SideRequests;
 use super::transport_error;
 use crate::backend::error::{BackendError, Challenge};
@@ -48,7 +48,7 @@ impl Endpoint {
     /// Resolves address, secrets and certificates of a backend. Sends nothing.
     ///
     /// # Errors
-    /// [`BackendError::Misconfigured`] with the reason.
+    /// [`BackendError::Misconfigured`] with the reason, or what a person has to do.
     pub async fn resolve(
         config: &BackendConfig,
         credentials: Arc<Credentials>,
@@ -57,16 +57,14 @@ impl Endpoint {
         budget: Budget,
     ) -> Result<Self, BackendError> {
         let url = config.url.clone().map_err(BackendError::Misconfigured)?;
-        credentials
-            .resolve()
-            .await
-            .map_err(BackendError::Misconfigured)?;
+        credentials.resolve().await?;
         let key = ClientKey {
             connect_timeout: config.connect_timeout,
             loopback: is_loopback(&url),
             https: url.scheme() == "https",
             ca_file: config.tls.ca_file.clone(),
             client_cert: config.tls.client_cert.clone(),
+            public_host: None,
         };
         let clients = pool
             .clients(key)
@@ -106,6 +104,11 @@ impl Endpoint {
     /// The limit on exchanges beside calls.
     pub(in crate::backend) fn side_requests(&self) -> &SideRequests {
         &self.side_requests
+    }
+
+    /// The backend's URL.
+    pub(super) fn url(&self) -> &Url {
+        &self.url
     }
 
     /// The credentials that every request carries.
@@ -192,7 +195,34 @@ impl Endpoint {
         }
     }
 
+    /// Sends a request with a token that holds. What is no call is sent once more where a 401 has
+    /// led to other credentials; the attempts of a call are counted by the call.
     async fn send(
+        &self,
+        client: &Client,
+        url: &Url,
+        method: &Method,
+        headers: &HeaderMap,
+        body: Option<Bytes>,
+        trace: Option<&CallTrace>,
+    ) -> Result<Response, BackendError> {
+        self.credentials.ready().await?;
+        let used = self.credentials.generation();
+        let response = self
+            .follow(client, url, method, headers, body.clone(), trace)
+            .await?;
+        if trace.is_some() || response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(response);
+        }
+        let challenge = Challenge::of(values_of(response.headers(), WWW_AUTHENTICATE));
+        match self.credentials.renew(used, challenge.as_ref()).await {
+            Renewal::Renewed => self.follow(client, url, method, headers, body, trace).await,
+            Renewal::Same => Ok(response),
+            Renewal::Impossible(error) => Err(error),
+        }
+    }
+
+    async fn follow(
         &self,
         client: &Client,
         url: &Url,
@@ -267,12 +297,14 @@ impl Endpoint {
             .get(RETRY_AFTER)
             .and_then(|value| retry_after(value, clock::wall()));
         let status = status.as_u16();
+        let challenge = Challenge::of(values_of(headers, WWW_AUTHENTICATE));
         match status {
             401 | 403 => BackendError::AuthRequired {
                 status,
                 anonymous: !self.credentials.are_configured(),
                 snippet,
-                challenge: Challenge::of(values_of(headers, WWW_AUTHENTICATE)),
+                sign_in: self.credentials.advice(status, challenge.as_ref()),
+                challenge,
                 renewed: false,
                 session_lost: false,
             },
@@ -310,43 +342,6 @@ impl Endpoint {
         Beginning {
             bytes: body.into(),
             is_whole,
-        }
-    }
-
-    /// The target of a redirect that may be followed: 307 or 308 within the same origin. Neither
-    /// header nor body is ever sent to another one. A server behind a proxy that ends TLS names
-    /// itself by http: that is followed by https.
-    fn redirect(&self, response: &Response) -> Result<Url, BackendError> {
-        let location = response
-            .headers()
-            .get(LOCATION)
-            .and_then(|value| value.to_str().ok());
-        let target = location.and_then(|location| response.url().join(location).ok());
-        let followed = matches!(response.status().as_u16(), 307 | 308);
-        match target.map(|target| self.without_downgrade(target)) {
-            Some(url) if followed && url.origin() == self.url.origin() => Ok(url),
-            Some(url) => Err(BackendError::Redirected {
-                target: self.snippet(without_secrets(&url).as_bytes()),
-            }),
-            None => Err(BackendError::Redirected {
-                target: "an address that can't be read".into(),
-            }),
-        }
-    }
-
-    /// The same URL with https and our port, if it names our own https server by http.
-    fn without_downgrade(&self, target: Url) -> Url {
-        let named_by_http = self.url.scheme() == "https"
-            && target.scheme() == "http"
-            && target.host() == self.url.host()
-            && (target.port().is_none() || target.port() == self.url.port());
-        let mut upgraded = target.clone();
-        let changed =
-            upgraded.set_scheme("https").is_ok() && upgraded.set_port(self.url.port()).is_ok();
-        if named_by_http && changed {
-            upgraded
-        } else {
-            target
         }
     }
 }
