@@ -200,8 +200,10 @@ async fn renew_credentials(error: &mut BackendError, connection: &Connection, us
     };
     let credentials = connection.credentials();
     if *status != 401 {
-        if let Some(advice) = sign_in {
-            credentials.lacks(&advice.scopes).await;
+        match sign_in {
+            Some(advice) => credentials.lacks(&advice.scopes).await,
+            None if *session_lost => *error = BackendError::SessionLost { by_status: false },
+            None => {}
         }
         return;
     }
