@@ -159,7 +159,7 @@ fn a_client_registered_by_hand_is_used_as_it_is() {
     let mut gateway = machine.gateway();
     gateway.client.wait_for_tool("act");
     assert_eq!(tool_call(&mut gateway, "act").text(), "act {}");
-    gateway.end();
+    finish(gateway);
 }
 
 #[test]

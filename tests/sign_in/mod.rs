@@ -166,6 +166,7 @@ impl Login {
     fn end(mut self) -> Ended {
         self.out.read_to_string(&mut self.read).unwrap();
         let output = self.child.wait_with_output().unwrap();
+        assert_no_token(&self.read);
         Ended {
             out: self.read,
             ..ended(output)
@@ -174,11 +175,32 @@ impl Login {
 }
 
 fn ended(output: Output) -> Ended {
-    Ended {
+    let ended = Ended {
         code: output.status.code().unwrap(),
         out: String::from_utf8(output.stdout).unwrap(),
         err: String::from_utf8(output.stderr).unwrap(),
+    };
+    assert_no_token(&ended.out);
+    assert_no_token(&ended.err);
+    ended
+}
+
+/// Ends a gateway: neither its log nor what it told its client has a token.
+fn finish(gateway: Process) {
+    let told = gateway.client.transcript();
+    assert_no_token(&told);
+    assert_no_token(&gateway.end().log);
+}
+
+/// The server's tokens begin like this, and so do its codes.
+fn assert_no_token(text: &str) {
+    for beginning in ["access-", "refresh-", "device-"] {
+        assert!(!text.contains(beginning), "a token is shown: {text}");
     }
+    assert!(
+        !text.contains("canary-"),
+        "a client secret is shown: {text}"
+    );
 }
 
 /// A browser: GETs the address and follows redirects. Returns the last page.

@@ -44,7 +44,7 @@ fn a_call_without_a_sign_in_says_what_to_type_and_a_login_is_noticed() {
     assert_eq!(gateway.client.tool_names(), ["act", "write"]);
     assert_eq!(tool_call(&mut gateway, "act").text(), "act {}");
     assert_eq!(machine.server.state().authorizations.len(), 1);
-    gateway.end();
+    finish(gateway);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn the_end_of_a_sign_in_is_told_with_the_command_and_the_token_is_not_sent_again
         assert!(Instant::now() < deadline, "the login is not noticed");
     }
     assert_eq!(machine.server.mcp.runs("act"), 1);
-    gateway.end();
+    finish(gateway);
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn ten_gateways_with_an_expired_token_renew_it_once() {
     );
     assert_eq!(machine.server.state().reused, 0);
     for gateway in gateways {
-        gateway.end();
+        finish(gateway);
     }
 }
 
@@ -151,7 +151,7 @@ fn after_a_401_the_token_is_renewed_once_and_an_unsafe_tool_runs_once() {
     assert!(!form.contains_key("scope"), "a refresh names no scope");
     assert_eq!(form["resource"], machine.server.mcp.url());
     assert_eq!(machine.record()["generation"], 2);
-    gateway.end();
+    finish(gateway);
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn a_passing_fault_of_the_token_endpoint_ends_no_sign_in() {
             ["authorization_code", "refresh_token", "refresh_token"]
         );
         assert_eq!(machine.record()["sign_in"], Value::Null);
-        gateway.end();
+        finish(gateway);
     }
 }
 
@@ -198,7 +198,7 @@ fn a_token_that_is_refused_right_after_it_was_issued_is_not_renewed_for_ever() {
     }
     assert_eq!(machine.server.grants(), ["authorization_code"]);
     assert_eq!(machine.server.mcp.requests_of("tools/call").len(), 1);
-    gateway.end();
+    finish(gateway);
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn missing_scopes_are_named_and_the_next_login_asks_for_them_too() {
     assert_eq!(scope, "notes:read notes:write");
     assert_eq!(machine.record()["pending"], json!([]));
     assert_eq!(tool_call(&mut gateway, "write").text(), "write {}");
-    gateway.end();
+    finish(gateway);
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn a_client_signs_in_for_itself_and_again_when_its_token_ends() {
     let mut gateway = machine.gateway();
     gateway.client.wait_for_tool("act");
     assert_eq!(tool_call(&mut gateway, "act").text(), "act {}");
-    gateway.end();
+    finish(gateway);
     machine.expire_token();
     let mut gateway = machine.gateway();
     gateway.client.wait_for_tool("act");
@@ -249,7 +249,7 @@ fn a_client_signs_in_for_itself_and_again_when_its_token_ends() {
     assert_eq!(machine.server.grants(), ["client_credentials"; 2]);
     let login = machine.run(&["login", "notes"]);
     assert!(login.err.contains("it signs in by itself"), "{}", login.err);
-    gateway.end();
+    finish(gateway);
 }
 
 #[test]
@@ -272,5 +272,5 @@ fn a_gateway_killed_while_it_renews_leaves_a_file_that_the_next_one_reads() {
     gateway.client.wait_for_tool("act");
     assert_eq!(tool_call(&mut gateway, "act").text(), "act {}");
     assert_eq!(machine.record()["refreshing"], Value::Null);
-    gateway.end();
+    finish(gateway);
 }
