@@ -7,6 +7,7 @@
 //! - `read`: which file, its schema, and the keys as written.
 //! - `check`: from the configuration as written to the one that runs; expands variables.
 //! - `problem`: what is wrong with a configuration. `secret`: values that are never printed.
+//! - `sign_in`: how a backend is signed in to.
 //! - `lock`: the accepted definitions of tools.
 
 mod check;
@@ -17,6 +18,7 @@ mod overrides;
 mod problem;
 mod read;
 mod secret;
+mod sign_in;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -39,6 +41,7 @@ pub use problem::{Problem, Problems};
 pub(crate) use read::file::SCHEMA;
 pub use read::file::schema;
 pub use secret::{Secret, SecretSource};
+pub use sign_in::{GrantKind, ResourceParam, SignIn};
 
 use crate::text::Scrubber;
 
@@ -268,6 +271,8 @@ pub struct BackendConfig {
     pub headers: Vec<(HeaderName, SecretSource)>,
     /// Whether requests carry what may be a credential: `bearer`, a header, or a variable in the URL.
     pub(crate) has_credentials: bool,
+    /// How it is signed in to; `None` where nobody can.
+    pub sign_in: Option<Arc<SignIn>>,
     /// CA and client certificate.
     pub tls: TlsConfig,
     /// Whether credentials may be sent over plain http to another machine.

@@ -9,12 +9,14 @@
 )]
 
 mod configured;
+mod lock;
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Write};
 use std::path::Path;
 
 pub(crate) use configured::{MAX_CERTIFICATES, MAX_SECRET, read_configured};
+pub(crate) use lock::{Stamp, remove, try_lock};
 
 /// Who may read a file that is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,6 +10,7 @@
 //! - [`config`]: the checked config. [`transport`]: lines over stdio, HTTP clients.
 //! - [`governance`]: whether a call may be made now. [`observe`]: the log, signals. `state`: what
 //!   persists between runs.
+//! - [`auth`]: signing in to servers.
 //! - [`backend`]: one HTTP server and its calls. [`catalog`]: the lists of all servers, merged.
 //! - `snapshot`: what requests are served from.
 //! - `client`: what is known of the client.
@@ -31,6 +32,7 @@
     )
 )]
 
+pub mod auth;
 pub mod backend;
 pub mod budget;
 pub mod call_report;

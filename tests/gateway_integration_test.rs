@@ -32,4 +32,5 @@ mod pitfalls;
 mod pool;
 mod requirements;
 mod sdk;
+mod sign_in;
 mod state;

@@ -8,33 +8,39 @@ use std::ops::Range;
 
 use rng::Rng;
 
+pub mod challenge;
 pub mod config;
 pub mod definitions;
 pub mod edits;
 pub mod envelope;
 pub mod json_scan;
+pub mod metadata;
 pub mod names;
 pub mod reply;
 pub mod retry_after;
 #[path = "../../tests/common/rng.rs"]
 pub mod rng;
 pub mod sse;
+pub mod token_answer;
 pub mod www_authenticate;
 
 /// The function that a target calls.
 pub type Check = fn(&[u8]);
 
 /// Every check, by the name of its target and its corpus.
-pub const ALL: [(&str, Check); 10] = [
+pub const ALL: [(&str, Check); 13] = [
+    ("challenge", challenge::check),
     ("config", config::check),
     ("definitions", definitions::check),
     ("edits", edits::check),
     ("envelope", envelope::check),
     ("json_scan", json_scan::check),
+    ("metadata", metadata::check),
     ("names", names::check),
     ("reply", reply::check),
     ("retry_after", retry_after::check),
     ("sse", sse::check),
+    ("token_answer", token_answer::check),
     ("www_authenticate", www_authenticate::check),
 ];
 

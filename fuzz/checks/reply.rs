@@ -42,7 +42,7 @@ thread_local! {
         let config = load(&flags, &environment).unwrap();
         let (pool, budget) = (Pool::default(), Budget::new(ROOM));
         let backend = &config.backends[0];
-        let credentials = Arc::new(Credentials::new(Arc::clone(backend)));
+        let credentials = Arc::new(Credentials::new(Arc::clone(backend), &pool));
         let resolved = Endpoint::resolve(backend, credentials, &pool, CAP, budget);
         resolved.now_or_never().expect("it does not wait").unwrap()
     };

@@ -7,10 +7,13 @@
 mod certificate;
 mod challenge;
 mod evidence;
+mod hint;
 mod source;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::auth::Advice;
 use crate::budget::BudgetExceeded;
 use crate::governance::Health;
 use crate::protocol::{Class, Executed, RawJson};
@@ -95,7 +98,7 @@ pub enum BackendError {
         retry_after: Option<Duration>,
     },
     /// 401 or 403.
-    #[error("the server {} (HTTP {status}){}", refusal(*.status, *.anonymous), quoted(.snippet))]
+    #[error("{}", refusal(*.status, *.anonymous, .snippet, certain(.sign_in)))]
     AuthRequired {
         /// HTTP status.
         status: u16,
@@ -109,7 +112,12 @@ pub enum BackendError {
         renewed: bool,
         /// In a session, and the body speaks of a lost one.
         session_lost: bool,
+        /// What a person can do by signing in.
+        sign_in: Option<Arc<Advice>>,
     },
+    /// There is no token to send for now; nothing was sent.
+    #[error("{0}")]
+    SignInUnavailable(String),
     /// Another 4xx.
     #[error("the server refused the request (HTTP {status}){}", quoted(.snippet))]
     Refused {
@@ -204,9 +212,10 @@ impl BackendError {
 
     fn class_if_sent(&self) -> Class {
         match self {
-            Self::Misconfigured(_) | Self::Connect { .. } | Self::Certificate { .. } => {
-                Class::Unreachable
-            }
+            Self::Misconfigured(_)
+            | Self::SignInUnavailable(_)
+            | Self::Connect { .. }
+            | Self::Certificate { .. } => Class::Unreachable,
             Self::OutOfResources(_) | Self::Unavailable { .. } | Self::BudgetExceeded { .. } => {
                 Class::Overloaded
             }
@@ -238,6 +247,7 @@ impl BackendError {
             | Self::Unavailable { .. } => Health::Failure(self.to_string()),
             // Caused by the gateway, or by a call that takes too long.
             Self::Misconfigured(_)
+            | Self::SignInUnavailable(_)
             | Self::OutOfResources(_)
             | Self::BudgetExceeded { .. }
             | Self::Deadline { .. }
@@ -257,52 +267,30 @@ impl BackendError {
         }
     }
 
-    /// What a person can do about it; `url` is the backend's, without secrets.
-    pub fn hint(&self, url: &str) -> Option<String> {
+    /// What a person can do by signing in, where that is what is missing.
+    pub(crate) fn advice(&self) -> Option<&Advice> {
         match self {
-            Self::Connect {
-                kind: ConnectKind::Refused | ConnectKind::NotTaken,
-                ..
-            } => Some(format!("is the server running? try: {}", curl(url))),
-            Self::Connect {
-                kind: ConnectKind::Internal,
-                ..
-            } => Some("please report it".into()),
-            Self::Connect { .. } | Self::ServerError { .. } => Some(format!("try: {}", curl(url))),
-            Self::Certificate { kind, .. } => Some(kind.hint().into()),
-            Self::AuthRequired {
-                anonymous: true, ..
-            } => Some(
-                "give this backend a token: bearer = { env = \"VARIABLE\" } or --bearer-env, or under headers what it asks for".into(),
-            ),
-            Self::AuthRequired { status: 401, .. } => {
-                Some("check bearer or headers of this backend".into())
-            }
-            Self::AuthRequired { .. } => {
-                Some("these credentials are not enough for this server".into())
-            }
-            Self::Refused {
-                status: 404 | 405, ..
-            } => Some("is the path of the url right? it is often /mcp".into()),
-            Self::Redirected { target }
-                if url.starts_with("https:") && target.starts_with("http:") =>
-            {
-                Some("put the final address into url, with https".into())
-            }
-            Self::Redirected { .. } => Some("put the final address into url".into()),
-            Self::BudgetExceeded { .. } => Some("call less at once, or raise it".into()),
-            Self::TooLarge { .. } => Some("raise max_message_bytes if you need it".into()),
-            Self::OverRatio { .. } => Some("a server can send such an answer uncompressed".into()),
-            Self::Unavailable {
-                retry_after: Some(wait),
-                ..
-            }
-            | Self::RateLimited {
-                retry_after: Some(wait),
-            } => Some(format!("try again in {}", seconds(wait))),
-            Self::Unavailable { .. } | Self::RateLimited { .. } => Some("try again later".into()),
+            Self::AuthRequired { sign_in, .. } => certain(sign_in),
             _ => None,
         }
+    }
+
+    /// A person has to sign in before anything is sent.
+    pub(crate) fn sign_in(advice: Arc<Advice>) -> Self {
+        Self::AuthRequired {
+            status: 401,
+            anonymous: false,
+            snippet: String::new(),
+            challenge: None,
+            renewed: false,
+            session_lost: false,
+            sign_in: Some(advice),
+        }
+    }
+
+    /// Whether nothing changes before a person has signed in.
+    pub(crate) fn awaits_sign_in(&self) -> bool {
+        matches!(self, Self::AuthRequired { status: 401, .. }) && self.advice().is_some()
     }
 
     /// Whether the connection can't be used any more. A server that takes no more requests on an
@@ -354,12 +342,20 @@ impl From<BudgetExceeded> for BackendError {
 }
 
 /// What a server with this status does: 401 asks for credentials, 403 need not.
-fn refusal(status: u16, anonymous: bool) -> &'static str {
-    match (status, anonymous) {
+fn refusal(status: u16, anonymous: bool, snippet: &str, advice: Option<&Advice>) -> String {
+    if let Some(advice) = advice {
+        return advice.why.clone();
+    }
+    let does = match (status, anonymous) {
         (_, false) => "refuses our credentials",
         (401, true) => "wants a sign-in or a token",
         (_, true) => "refuses access",
-    }
+    };
+    format!("the server {does} (HTTP {status}){}", quoted(snippet))
+}
+
+fn certain(advice: &Option<Arc<Advice>>) -> Option<&Advice> {
+    advice.as_deref().filter(|advice| advice.is_certain)
 }
 
 fn quoted(snippet: &str) -> String {
@@ -367,44 +363,5 @@ fn quoted(snippet: &str) -> String {
         String::new()
     } else {
         format!(": {snippet}")
-    }
-}
-
-/// A command line that asks this URL. A config may have been written by somebody else, and a
-/// model may run what it reads: a shell must take the URL for one word.
-fn curl(url: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-._~:/[]%@+,=".contains(c);
-    if url.chars().all(plain) {
-        format!("curl -i {url}")
-    } else {
-        format!("curl -i '{}'", url.replace('\'', "%27"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shell_takes_the_url_of_a_hint_for_one_word() {
-        let hint =
-            |url| BackendError::connect(ConnectKind::Refused, "connection refused").hint(url);
-        for (url, command) in [
-            (
-                "http://127.0.0.1:3002/mcp",
-                "curl -i http://127.0.0.1:3002/mcp",
-            ),
-            ("http://[::1]/a%20b", "curl -i http://[::1]/a%20b"),
-            ("http://h/;id", "curl -i 'http://h/;id'"),
-            ("http://h/$(id)", "curl -i 'http://h/$(id)'"),
-            (
-                "http://h/${IFS}-o${IFS}f",
-                "curl -i 'http://h/${IFS}-o${IFS}f'",
-            ),
-            ("http://h/';id;'", "curl -i 'http://h/%27;id;%27'"),
-        ] {
-            let hint = hint(url).unwrap();
-            assert!(hint.ends_with(&format!("try: {command}")), "{hint}");
-        }
     }
 }

@@ -16,6 +16,7 @@ mod turns;
 
 pub(super) use continuity::SESSION_ID;
 pub use credentials::Credentials;
+pub(super) use credentials::Renewal;
 pub use endpoint::{Endpoint, InFlightGuard};
 pub(super) use response::Beginning;
 pub use response::Response;

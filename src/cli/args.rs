@@ -127,6 +127,16 @@ Examples:
   sentinel-gateway pin --dry-run
   sentinel-gateway pin n8n sqlite/read_query")]
     Pin(Pin),
+    /// Sign in to backends: in a browser, or with a code at another device
+    ///
+    /// Running gateways notice it within two seconds. Exit status 1 if it fails.
+    #[command(after_help = "\
+Examples:
+  sentinel-gateway login notes
+  sentinel-gateway login notes --device")]
+    Login(Login),
+    /// Sign out of backends: revoke their tokens and forget them
+    Logout(Logout),
     /// Print the JSON Schema of sentinel.toml
     Schema,
 }
@@ -228,6 +238,63 @@ pub(super) struct Pin {
     pub(super) dry_run: bool,
 
     /// Print JSON instead of text
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Arguments of `login`.
+#[derive(Args)]
+pub(super) struct Login {
+    /// The backends, one after the other
+    #[arg(value_name = "BACKEND", required = true)]
+    pub(super) backends: Vec<String>,
+
+    /// Sign in at another device, by a code that is shown here
+    #[arg(long)]
+    pub(super) device: bool,
+
+    /// Start no browser; the address is printed in any case
+    #[arg(long)]
+    pub(super) no_browser: bool,
+
+    /// Asks for this scope, too; repeatable
+    #[arg(long, value_name = "SCOPE")]
+    pub(super) scope: Vec<String>,
+
+    /// Choose the account anew
+    #[arg(long)]
+    pub(super) switch: bool,
+
+    /// How long to wait for the person, in seconds
+    #[arg(long, value_name = "SECS", default_value_t = 300,
+        value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(super) wait: u64,
+
+    /// Print JSON, one object a line
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Arguments of `logout`.
+#[derive(Args)]
+pub(super) struct Logout {
+    /// The backends
+    #[arg(
+        value_name = "BACKEND",
+        required_unless_present = "all",
+        conflicts_with = "all"
+    )]
+    pub(super) backends: Vec<String>,
+
+    /// All backends
+    #[arg(long)]
+    pub(super) all: bool,
+
+    /// Forget the registration of this client, too
+    #[arg(long)]
+    pub(super) forget: bool,
+
+    /// Print JSON, one object a line
     #[arg(long)]
     pub(super) json: bool,
 }

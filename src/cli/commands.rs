@@ -8,6 +8,7 @@ mod prompt;
 mod read;
 pub mod schema;
 mod serve;
+mod sign_in;
 mod tool;
 
 use std::io;
@@ -52,6 +53,8 @@ async fn run_with(command: &Command, config: Config) -> u8 {
         Command::Read(args) => read::read(config, args).await,
         Command::Prompt(args) => prompt::prompt(config, args).await,
         Command::Pin(args) => pin::pin(config, args).await,
+        Command::Login(args) => sign_in::login(config, args).await,
+        Command::Logout(args) => sign_in::logout(config, args).await,
         // Handled before a config is loaded, since it needs none.
         Command::Schema => OK,
     }

@@ -10,6 +10,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::terminal::Status;
+use crate::auth::status::{Status as SignInStatus, status};
+use crate::backend::error::Challenge;
 use crate::backend::session::Connection;
 use crate::backend::{
     BackendError, BackendEvent, Contacts, HttpBackend, Incomplete, State, shutdown_all, start_all,
@@ -40,6 +42,12 @@ pub(super) struct SurveyedBackend {
     pub(super) backend: Arc<HttpBackend>,
     /// Its connection, or one line on why it is down and what to do.
     pub(super) connection: Result<Arc<Connection>, String>,
+    /// It is down, and a person can sign in.
+    pub(super) awaits_sign_in: bool,
+    /// Who is signed in to it; `None` where nobody can.
+    pub(super) sign_in: Option<SignInStatus>,
+    /// What a 401 or 403 said that took it down.
+    refusal: Option<Option<Challenge>>,
     /// It has connected or failed, or its time is over.
     is_known: bool,
     /// Its listing; if it is down, that of the last contact.
@@ -82,7 +90,10 @@ impl BackendSurvey {
         receiving.give_up(timeout);
         // Supervisors stop reconnecting when the receiver is closed.
         events.close();
-        let members = receiving.members;
+        let mut members = receiving.members;
+        for surveyed in &mut members {
+            surveyed.sign_in = status(&surveyed.backend.config).await;
+        }
         shutdown_all(members.iter().map(|surveyed| &surveyed.backend)).await;
 
         let sources: Vec<Source<'_>> = members.iter().map(SurveyedBackend::source).collect();
@@ -194,6 +205,9 @@ impl SurveyedBackend {
         Self {
             backend,
             connection: Err(String::new()),
+            awaits_sign_in: false,
+            sign_in: None,
+            refusal: None,
             is_known: false,
             listing: None,
             last_contact: None,
@@ -216,13 +230,19 @@ impl SurveyedBackend {
                 State::Ready(connection),
             ) => {
                 self.connection = Ok(connection);
+                self.awaits_sign_in = false;
+                self.refusal = None;
                 self.listing = Some(BackendListing::read(&self.backend.config, &listing));
                 self.last_contact = None;
                 self.incomplete.retain(|list| !came.has(list.kind));
                 self.incomplete.extend(incomplete);
                 self.came = self.came.or(came);
             }
-            _ => {
+            (_, state) => {
+                if let State::Down { error, .. } = &state {
+                    self.awaits_sign_in = error.awaits_sign_in();
+                    self.refusal = refused(error);
+                }
                 let why = self.backend.why_down();
                 self.connection = Err(why.unwrap_or_else(|| "the connection does not last".into()));
             }
@@ -269,6 +289,19 @@ impl SurveyedBackend {
         }
     }
 
+    /// The challenge of a 401 or 403 to its handshake or to one of its lists; `None` where there was
+    /// no such refusal.
+    pub(super) fn auth_challenge(&self) -> Option<Option<&Challenge>> {
+        let of_lists = || {
+            let mut incomplete = self.incomplete.iter();
+            incomplete.find_map(|list| challenge_of(&list.error))
+        };
+        match &self.refusal {
+            Some(challenge) => Some(challenge.as_ref()),
+            None => of_lists(),
+        }
+    }
+
     /// Whether it has what is pinned so.
     pub(super) fn has(&self, subject: &Subject) -> bool {
         match subject {
@@ -307,5 +340,16 @@ impl SurveyedBackend {
             backend_listing: self.listing.as_ref(),
             confirmed: self.connection.is_ok(),
         }
+    }
+}
+
+fn refused(error: &BackendError) -> Option<Option<Challenge>> {
+    challenge_of(error).map(|challenge| challenge.cloned())
+}
+
+fn challenge_of(error: &BackendError) -> Option<Option<&Challenge>> {
+    match error {
+        BackendError::AuthRequired { challenge, .. } => Some(challenge.as_ref()),
+        _ => None,
     }
 }

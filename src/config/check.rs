@@ -6,6 +6,7 @@
 
 mod credentials;
 pub(super) mod expand;
+mod oauth;
 mod secrets;
 mod tools;
 pub(super) mod url;
@@ -73,6 +74,8 @@ pub(super) struct Checker<'a> {
     pub(super) env: &'a Environment,
     /// Folder that relative paths start at; `None` without a file.
     pub(super) folder: Option<&'a Path>,
+    /// The config file; `None` without one.
+    pub(super) source: Option<&'a Path>,
     /// Why secrets named in the file aren't resolved; `None` where the file is trusted.
     pub(super) distrust: Option<&'a str>,
     /// The `[gateway]` table, for what applies to all backends.
@@ -83,7 +86,7 @@ pub(super) struct Checker<'a> {
 impl Checker<'_> {
     /// Checks one backend; `path` is its dotted path in problems. `None` if its name or URL is
     /// unusable, which has then been reported.
-    pub(super) fn backend(&mut self, written: Backend, path: &str) -> Option<BackendConfig> {
+    pub(super) fn backend(&mut self, mut written: Backend, path: &str) -> Option<BackendConfig> {
         let name = self.name(written.name.as_ref()?, path);
         let bearer = written
             .bearer
@@ -93,17 +96,21 @@ impl Checker<'_> {
         let tls = self.tls(&written, path);
         let tools = self.tools(&written.tools, &join(path, "tools"));
 
-        let written_url = written.url.as_ref()?;
+        let written_url = written.url.clone();
+        let written_url = written_url.as_ref()?;
         let expanded = self.expanded_url(written_url);
         let scrubber = secrets::scrubber(&written, &expanded, bearer.as_ref(), &headers, self.env);
         let url = self
             .url(written_url, &join(path, "url"))?
             .and_then(|url| self.require_trust(url, &written_url.location, &written))
             .and_then(|url| require_encryption(url, &expanded, &written));
+        let shown_url = url::shown(&written_url.value);
+        let owner = name.as_deref();
+        let sign_in = self.sign_in(&mut written, owner, url.as_ref(), &shown_url, path);
         Some(BackendConfig {
             name: name?,
             url,
-            shown_url: url::shown(&written_url.value),
+            shown_url,
             scrubber,
             protocol: written.protocol,
             server_stream: written.server_stream,
@@ -117,6 +124,7 @@ impl Checker<'_> {
             has_credentials: secrets::has_credentials(&written, &expanded),
             bearer,
             headers,
+            sign_in: sign_in.map(Arc::new),
             tls,
             allow_insecure: written.allow_insecure,
             tools,

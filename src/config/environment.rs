@@ -7,6 +7,9 @@ use etcetera::BaseStrategy;
 
 type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 
+/// The executable's name, where its path is not known.
+const PROGRAM: &str = "sentinel-gateway";
+
 /// Environment variables, the working folder and the user's folders.
 pub struct Environment {
     variables: Box<Lookup>,
@@ -14,6 +17,7 @@ pub struct Environment {
     home: Option<PathBuf>,
     config_folder: Option<PathBuf>,
     state_folder: Option<PathBuf>,
+    program: PathBuf,
 }
 
 impl Environment {
@@ -29,6 +33,7 @@ impl Environment {
             // Some systems define no state folder; the cache folder is the closest.
             state_folder: folders
                 .map(|folders| folders.state_dir().unwrap_or_else(|| folders.cache_dir())),
+            program: std::env::current_exe().unwrap_or_else(|_| PROGRAM.into()),
         }
     }
 
@@ -40,6 +45,7 @@ impl Environment {
             home: None,
             config_folder: None,
             state_folder: None,
+            program: PROGRAM.into(),
         }
     }
 
@@ -71,6 +77,11 @@ impl Environment {
     /// The gateway's folder in the user's state folder, whether or not it exists.
     pub(super) fn state_folder(&self) -> Option<PathBuf> {
         Some(self.state_folder.as_ref()?.join("sentinel"))
+    }
+
+    /// The executable, for commands that messages show.
+    pub(super) fn program(&self) -> &Path {
+        &self.program
     }
 
     /// The value of a variable that is set and not empty, as in the shell's `${VAR:-…}`.

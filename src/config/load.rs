@@ -43,6 +43,7 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
     let mut checker = Checker {
         env,
         folder: found.path.as_deref().and_then(Path::parent),
+        source: found.path.as_deref(),
         distrust: distrust.as_deref(),
         gateway: &gateway,
         report: &mut report,

@@ -5,6 +5,8 @@
 
 pub(super) mod file;
 mod locate;
+pub(super) mod oauth;
+mod secret_form;
 mod validate;
 
 pub(super) use locate::{FoundFile, locate};

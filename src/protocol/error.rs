@@ -107,9 +107,24 @@ pub(crate) struct GatewayData {
     attempts: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     uri: Option<String>,
+    /// What a person types to sign in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<String>,
+    /// The scopes that the request lacks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    scopes: Vec<String>,
 }
 
 impl GatewayData {
+    /// The same, where a person has to sign in.
+    pub(crate) fn with_sign_in(self, command: &str, scopes: &[String]) -> Self {
+        Self {
+            command: Some(command.to_owned()),
+            scopes: scopes.to_vec(),
+            ..self
+        }
+    }
+
     /// The same, about a resource (MCP 2026-07-28, server/resources, "Error Handling").
     pub(crate) fn about(self, uri: &str) -> Self {
         Self {
@@ -127,6 +142,8 @@ impl GatewayData {
             executed: tally.executed,
             attempts: tally.attempts,
             uri: None,
+            command: None,
+            scopes: Vec::new(),
         }
     }
 }

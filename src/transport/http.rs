@@ -20,6 +20,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::address::is_private;
 use crate::files::{MAX_CERTIFICATES, read_configured};
 use crate::sync::Mutex;
 use verifier::FileVerifier;
@@ -31,6 +32,11 @@ pub(crate) const MAX_IDLE_PER_HOST: usize = 10;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 /// How long the burst client keeps idle connections: from one burst of calls to the next.
 const BURST_IDLE_TIMEOUT: Duration = Duration::from_secs(1);
+/// A host is not asked.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("it is at a private address")]
+pub(crate) struct PrivateAddress;
+
 /// HTTP/2: a connection with an open request and no traffic is pinged after this time, and closed
 /// if the ping is not answered within the same time.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -66,6 +72,8 @@ pub(crate) struct ClientKey {
     pub(crate) ca_file: Option<PathBuf>,
     /// A PEM client certificate chain, and its PEM key.
     pub(crate) client_cert: Option<(PathBuf, PathBuf)>,
+    /// A host whose addresses must all be public. That of a proxy need not be.
+    pub(crate) public_host: Option<String>,
 }
 
 impl Pool {
@@ -158,6 +166,10 @@ fn build(
     if key.loopback {
         builder = builder.no_proxy().dns_resolver(Arc::new(LoopbackResolver));
     }
+    if let Some(host) = &key.public_host {
+        let host = host.clone();
+        builder = builder.dns_resolver(Arc::new(PublicResolver { host }));
+    }
     if key.loopback && !key.https {
         // TLS is not used: don't load the system's roots.
         builder = builder.tls_certs_only([]);
@@ -217,6 +229,27 @@ impl Resolve for LoopbackResolver {
         let addresses = addresses.map(|address: IpAddr| SocketAddr::new(address, 0));
         let addresses: Addrs = Box::new(addresses.into_iter());
         Box::pin(ready(Ok(addresses)))
+    }
+}
+
+/// Resolves names as the system does, but refuses private addresses of one host. What is checked is
+/// what is connected to, so that a second answer can't be another one.
+struct PublicResolver {
+    host: String,
+}
+
+impl Resolve for PublicResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let is_checked = name.as_str().eq_ignore_ascii_case(&self.host);
+        Box::pin(async move {
+            let addresses = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let addresses: Vec<SocketAddr> = addresses.collect();
+            if is_checked && addresses.iter().any(|address| is_private(address.ip())) {
+                return Err(PrivateAddress.into());
+            }
+            let addresses: Addrs = Box::new(addresses.into_iter());
+            Ok(addresses)
+        })
     }
 }
 

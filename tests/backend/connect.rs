@@ -60,7 +60,7 @@ fn fault_23_a_name_that_does_not_resolve_is_unreachable() {
     let config = load(&overrides, &Environment::new(folder.path())).unwrap();
     let backend = Arc::clone(&config.backends[0]);
     let error: BackendError = Runtime::new().unwrap().block_on(async {
-        let credentials = Arc::new(Credentials::new(Arc::clone(&backend)));
+        let credentials = Arc::new(Credentials::new(Arc::clone(&backend), &Pool::default()));
         let (pool, budget) = (Pool::default(), Budget::new(1 << 20));
         let resolved = Endpoint::resolve(&backend, credentials, &pool, 1 << 20, budget);
         let endpoint = resolved.await.unwrap();

@@ -7,6 +7,7 @@
 // Each test binary uses only some of these helpers.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod authorization_server;
 pub mod beside;
 pub mod blackhole;
 pub mod body;

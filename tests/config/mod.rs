@@ -162,6 +162,8 @@ fn the_shipped_file_can_be_uncommented() {
         "headers.*.command",
         "headers.*.env",
         "headers.*.file",
+        "oauth.client_secret.command",
+        "oauth.client_secret.file",
         "type",
     ];
     assert_eq!(unshown, forms.map(|key| format!("backends.{key}")));

@@ -7,6 +7,7 @@ use super::request::{Call, Called, Limits};
 use crate::backend::backoff::jitter;
 use crate::backend::deadline::Expired;
 use crate::backend::error::BackendError;
+use crate::backend::http::Renewal;
 use crate::backend::retry::{Attempts, Replay, RetryDecision};
 use crate::backend::session::{Answer, Attempt, Connection};
 use crate::backend::stream::fresh_id;
@@ -191,13 +192,28 @@ async fn renew_credentials(error: &mut BackendError, connection: &Connection, us
         status,
         renewed,
         session_lost,
+        challenge,
+        sign_in,
         ..
     } = error
     else {
         return;
     };
-    *renewed = *status == 401 && connection.credentials().renew(used).await;
-    if *session_lost && !*renewed {
-        *error = BackendError::SessionLost { by_status: false };
+    let credentials = connection.credentials();
+    if *status != 401 {
+        match sign_in {
+            Some(advice) => credentials.lacks(&advice.scopes).await,
+            None if *session_lost => *error = BackendError::SessionLost { by_status: false },
+            None => {}
+        }
+        return;
+    }
+    let renewal = credentials.renew(used, challenge.as_ref()).await;
+    *renewed = matches!(renewal, Renewal::Renewed);
+    match renewal {
+        Renewal::Renewed => {}
+        _ if *session_lost => *error = BackendError::SessionLost { by_status: false },
+        Renewal::Same => *sign_in = credentials.advice(*status, challenge.as_ref()),
+        Renewal::Impossible(why) => *error = why,
     }
 }

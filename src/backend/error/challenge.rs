@@ -5,6 +5,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::auth::oauth::challenge::BearerChallenge;
+
 /// The `WWW-Authenticate` header values of a 401 or 403 (RFC 9110, section 11.6.1). They come from
 /// the server unchecked, so `Debug` shows none of them.
 #[derive(Clone, PartialEq, Eq)]
@@ -20,6 +22,13 @@ impl Challenge {
     /// The values, as the server wrote them.
     pub fn values(&self) -> impl Iterator<Item = &[u8]> {
         self.0.iter().map(AsRef::as_ref)
+    }
+}
+
+impl Challenge {
+    /// The `Bearer` challenge among them.
+    pub(crate) fn bearer(&self) -> Option<BearerChallenge> {
+        BearerChallenge::first(self.values())
     }
 }
 

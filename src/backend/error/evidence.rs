@@ -43,6 +43,7 @@ impl BackendError {
         }
         match self {
             Self::Misconfigured(_)
+            | Self::SignInUnavailable(_)
             | Self::Connect { .. }
             | Self::Certificate { .. }
             | Self::OutOfResources(_)

@@ -5,26 +5,22 @@
 //! are run here and nowhere else. Values are marked sensitive, and the scrubber learns each.
 
 use std::collections::HashMap;
-use std::io::{self, ErrorKind};
-use std::path::Path;
-use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
-use tokio::io::AsyncReadExt;
-use tokio::process::Command;
 use tokio::time::Instant;
 
+use crate::auth::secrets::{first_line, run};
+use crate::auth::{Advice, AuthError, Tokens};
 use crate::backend::backoff::{Backoff, Series, jitter};
+use crate::backend::error::{BackendError, Challenge};
 use crate::config::{BackendConfig, Secret, SecretSource};
-use crate::files::{MAX_SECRET, read_configured};
 use crate::sync::Mutex;
 use crate::text::Reach;
+use crate::transport::http::Pool;
 
-/// Time for a command that prints a secret. It may ask a keychain or a person.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 /// The result of a command holds at least this long across reconnects, and that of one that fails
 /// again and again longer; a 401 reads secrets again at most once in this time.
 const MIN_AGE: Duration = Duration::from_secs(10);
@@ -37,6 +33,8 @@ const MAX_COOKIES: usize = 64;
 #[derive(Debug)]
 pub struct Credentials {
     config: Arc<BackendConfig>,
+    /// Of a person's sign-in; `None` where nobody can sign in.
+    tokens: Option<Arc<Tokens>>,
     current: Mutex<Current>,
     /// How many cookies were learned.
     cookies: AtomicUsize,
@@ -49,6 +47,8 @@ pub struct Credentials {
 struct Current {
     /// `Authorization` and the configured headers.
     headers: HeaderMap,
+    /// The token in them that a sign-in gave.
+    token: Option<Secret>,
     /// Grows when the headers change.
     generation: u64,
     renewed_at: Option<Instant>,
@@ -76,8 +76,9 @@ enum SecretAge {
 
 impl Credentials {
     /// Nothing is read yet; [`resolve`](Self::resolve) does.
-    pub fn new(config: Arc<BackendConfig>) -> Self {
+    pub fn new(config: Arc<BackendConfig>, pool: &Pool) -> Self {
         Self {
+            tokens: Tokens::of(&config, pool),
             config,
             current: Mutex::default(),
             cookies: AtomicUsize::new(0),
@@ -89,11 +90,33 @@ impl Credentials {
     /// fails less and less often.
     ///
     /// # Errors
-    /// A message for people: which secret can't be read and why.
-    pub async fn resolve(&self) -> Result<(), String> {
+    /// Which secret can't be read and why, or what a person has to do.
+    pub async fn resolve(&self) -> Result<(), BackendError> {
+        let token = match &self.tokens {
+            Some(tokens) => tokens.current().await.map_err(without_token)?,
+            None => None,
+        };
         let mut commands = self.reading.lock().await;
-        let headers = self.read(&mut commands, SecretAge::Cached).await?;
+        let read = self.read(&mut commands, SecretAge::Cached).await;
+        let mut headers = read.map_err(BackendError::Misconfigured)?;
+        if self.tokens.is_some() {
+            set_token(&mut headers, token.as_ref());
+        }
         self.replace(headers);
+        self.current.lock().token = token;
+        Ok(())
+    }
+
+    /// Before a request: the token is renewed if it ends soon, and one that the server has refused is
+    /// not sent again.
+    ///
+    /// # Errors
+    /// Why there is no token to send.
+    pub(super) async fn ready(&self) -> Result<(), BackendError> {
+        if let Some(tokens) = self.tokens.as_ref().filter(|tokens| tokens.is_due()) {
+            let token = tokens.current().await.map_err(without_token)?;
+            self.replace_token(token.as_ref());
+        }
         Ok(())
     }
 
@@ -112,9 +135,76 @@ impl Credentials {
         self.current.lock().generation
     }
 
-    /// Reads files and commands again after a 401, at most once in 10 s, for all callers together. Returns
-    /// whether the credentials now differ from those of generation `used`.
-    pub(crate) async fn renew(&self, used: u64) -> bool {
+    /// After a 401: renews the token of a sign-in, or reads files and commands again, at most once in
+    /// 10 s, for all callers together. Returns whether the credentials now differ from those of
+    /// generation `used`.
+    pub(crate) async fn renew(&self, used: u64, challenge: Option<&Challenge>) -> Renewal {
+        if let Some(tokens) = &self.tokens {
+            return self.renew_token(tokens, used, challenge).await;
+        }
+        match self.read_again(used).await {
+            true => Renewal::Renewed,
+            false => Renewal::Same,
+        }
+    }
+
+    async fn renew_token(
+        &self,
+        tokens: &Arc<Tokens>,
+        used: u64,
+        challenge: Option<&Challenge>,
+    ) -> Renewal {
+        let refused = {
+            let current = self.current.lock();
+            if current.generation != used {
+                return Renewal::Renewed;
+            }
+            current.token.clone()
+        };
+        let challenge = challenge.and_then(Challenge::bearer);
+        match tokens.renew(refused.clone(), challenge).await {
+            Ok(token) => {
+                self.replace_token(token.as_ref());
+                // Another call may have replaced it meanwhile: what was sent is what counts.
+                match token == refused {
+                    true => Renewal::Same,
+                    false => Renewal::Renewed,
+                }
+            }
+            Err(error) => Renewal::Impossible(without_token(error)),
+        }
+    }
+
+    /// What a person can do about a 401 or 403.
+    pub(crate) fn advice(&self, status: u16, challenge: Option<&Challenge>) -> Option<Arc<Advice>> {
+        let challenge = challenge.and_then(Challenge::bearer);
+        let tokens = self.tokens.as_ref()?;
+        tokens.advice(status, challenge.as_ref()).map(Arc::new)
+    }
+
+    /// A call lacked these scopes.
+    pub(crate) async fn lacks(&self, scopes: &[String]) {
+        if let Some(tokens) = &self.tokens {
+            tokens.lacks(scopes).await;
+        }
+    }
+
+    /// Resolves when a person has signed in or out; never where nobody can.
+    pub(in crate::backend) async fn changed(&self) {
+        match &self.tokens {
+            Some(tokens) => tokens.changed().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Resolves when no renewal is under way.
+    pub(in crate::backend) async fn finish(&self) {
+        if let Some(tokens) = &self.tokens {
+            tokens.finish().await;
+        }
+    }
+
+    async fn read_again(&self, used: u64) -> bool {
         if !self.is_renewable() {
             return false;
         }
@@ -159,6 +249,14 @@ impl Credentials {
     /// The beginning of a text of the backend: short, escaped, without secrets.
     pub fn snippet(&self, text: &[u8]) -> String {
         self.config.scrubber.snippet(text)
+    }
+
+    /// Sends this token from now on.
+    fn replace_token(&self, token: Option<&Secret>) {
+        let mut headers = self.current.lock().headers.clone();
+        set_token(&mut headers, token);
+        self.replace(headers);
+        self.current.lock().token = token.cloned();
     }
 
     fn is_renewable(&self) -> bool {
@@ -257,92 +355,42 @@ impl Commands {
     }
 }
 
+/// What a 401 led to.
+#[derive(Debug)]
+pub(crate) enum Renewal {
+    /// The credentials are others now.
+    Renewed,
+    /// They are the same.
+    Same,
+    /// There are none to send.
+    Impossible(BackendError),
+}
+
+fn without_token(error: AuthError) -> BackendError {
+    match error {
+        AuthError::SignIn(advice) => BackendError::sign_in(Arc::new(advice)),
+        AuthError::Unavailable(why) => BackendError::SignInUnavailable(why),
+    }
+}
+
+fn set_token(headers: &mut HeaderMap, token: Option<&Secret>) {
+    // Its characters were checked when it came.
+    let value = token.and_then(|token| header_value(&format!("Bearer {}", token.reveal())));
+    match value {
+        Some(value) => drop(headers.insert(AUTHORIZATION, value)),
+        None => drop(headers.remove(AUTHORIZATION)),
+    }
+}
+
 fn header_value(text: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(text).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
 
-async fn first_line(path: &Path) -> Result<Secret, String> {
-    let bytes = read_configured(path, MAX_SECRET)
-        .await
-        .map_err(|why| format!("the file {why}"))?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| format!("the file {} holds no UTF-8 text", path.display()))?;
-    match text.lines().next().map(str::trim) {
-        Some(line) if !line.is_empty() => Ok(Secret::new(line)),
-        _ => Err(format!("the file {} is empty", path.display())),
-    }
-}
-
-async fn run(command: &[String]) -> Result<Secret, String> {
-    let (program, arguments) = command.split_first().ok_or("the command is empty")?;
-    let (status, printed) = tokio::time::timeout(COMMAND_TIMEOUT, output(program, arguments))
-        .await
-        .map_err(|_| format!("the command {program} did not end within {COMMAND_TIMEOUT:?}"))?
-        .map_err(|error| format!("the command {program} can't be run: {error}"))?;
-    if !status.success() {
-        return Err(format!("the command {program} failed ({status})"));
-    }
-    match std::str::from_utf8(&printed).map(|text| text.trim_end_matches(['\r', '\n'])) {
-        Ok("") => Err(format!("the command {program} printed nothing")),
-        Ok(text) => Ok(Secret::new(text)),
-        Err(_) => Err(format!("the command {program} printed no UTF-8 text")),
-    }
-}
-
-/// Runs a program to its end. One that prints too much for a secret is ended.
-async fn output(program: &str, arguments: &[String]) -> io::Result<(ExitStatus, Vec<u8>)> {
-    let mut child = Command::new(program)
-        .args(arguments)
-        // Our stdin is the client's: a command that reads must not take its messages.
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()?;
-    let mut printed = Vec::new();
-    if let Some(stdout) = child.stdout.take() {
-        stdout
-            .take(MAX_SECRET + 1)
-            .read_to_end(&mut printed)
-            .await?;
-    }
-    if printed.len() as u64 > MAX_SECRET {
-        let why = format!("it prints more than {MAX_SECRET} bytes");
-        return Err(io::Error::new(ErrorKind::FileTooLarge, why));
-    }
-    Ok((child.wait().await?, printed))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test]
-    async fn command_errors_do_not_include_its_output() {
-        let why = run(&["/no/such/program".into()]).await.unwrap_err();
-        assert!(why.contains("/no/such/program can't be run"), "{why}");
-        assert_eq!(run(&[]).await.unwrap_err(), "the command is empty");
-    }
-
-    #[cfg(unix)]
-    #[tokio::test]
-    async fn a_command_gives_its_output_without_the_line_end() {
-        let command = ["sh", "-c", "echo tok-en"].map(String::from);
-        assert_eq!(run(&command).await.unwrap().reveal(), "tok-en");
-        let why = run(&["sh", "-c", "exit 3"].map(String::from))
-            .await
-            .unwrap_err();
-        assert!(why.contains("exit status: 3"), "{why}");
-    }
-
-    #[cfg(unix)]
-    #[tokio::test]
-    async fn a_command_that_prints_without_end_is_ended() {
-        let why = run(&["yes".to_owned()]).await.unwrap_err();
-        assert!(why.contains("prints more than 65536 bytes"), "{why}");
-    }
 
     #[cfg(unix)]
     #[tokio::test]
@@ -350,12 +398,6 @@ mod tests {
         let command = ["sh", "-c", "printf 'canary\\r\\nX-Other: canary'"].map(String::from);
         let token = run(&command).await.unwrap();
         assert!(header_value(token.reveal()).is_none());
-    }
-
-    #[tokio::test]
-    async fn a_missing_file_is_named() {
-        let why = first_line(Path::new("/no/such/file")).await.unwrap_err();
-        assert!(why.contains("/no/such/file can't be read"), "{why}");
     }
 
     #[cfg(unix)]

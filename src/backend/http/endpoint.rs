@@ -16,7 +16,7 @@ use reqwest::header::{
 use reqwest::{Body, Client, Method, Request, StatusCode, Url};
 
 use super::continuity::Continuity;
-use super::credentials::Credentials;
+use super::credentials::{Credentials, Renewal};
 use super::decompress::ACCEPTED;
 use super::response::Response;
 use super::side_requests::SideRequests;
@@ -54,7 +54,7 @@ impl Endpoint {
     /// Resolves address, secrets and certificates of a backend. Sends nothing.
     ///
     /// # Errors
-    /// [`BackendError::Misconfigured`] with the reason.
+    /// [`BackendError::Misconfigured`] with the reason, or what a person has to do.
     pub async fn resolve(
         config: &BackendConfig,
         credentials: Arc<Credentials>,
@@ -63,16 +63,14 @@ impl Endpoint {
         budget: Budget,
     ) -> Result<Self, BackendError> {
         let url = config.url.clone().map_err(BackendError::Misconfigured)?;
-        credentials
-            .resolve()
-            .await
-            .map_err(BackendError::Misconfigured)?;
+        credentials.resolve().await?;
         let key = ClientKey {
             connect_timeout: config.connect_timeout,
             loopback: is_loopback(&url),
             https: url.scheme() == "https",
             ca_file: config.tls.ca_file.clone(),
             client_cert: config.tls.client_cert.clone(),
+            public_host: None,
         };
         let clients = pool
             .clients(key)
@@ -126,7 +124,6 @@ impl Endpoint {
     pub(in crate::backend) fn side_requests(&self) -> &SideRequests {
         &self.side_requests
     }
-
     /// The credentials that every request carries.
     pub fn credentials(&self) -> &Credentials {
         &self.credentials
@@ -199,7 +196,34 @@ impl Endpoint {
             .await
     }
 
+    /// Sends a request with a token that holds. What is no call is sent once more where a 401 has
+    /// led to other credentials; the attempts of a call are counted by the call.
     async fn send(
+        &self,
+        client: &Client,
+        url: &Url,
+        method: &Method,
+        headers: &HeaderMap,
+        body: Option<Bytes>,
+        trace: Option<&CallTrace>,
+    ) -> Result<Response, BackendError> {
+        self.credentials.ready().await?;
+        let used = self.credentials.generation();
+        let response = self
+            .follow(client, url, method, headers, body.clone(), trace)
+            .await?;
+        if trace.is_some() || response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(response);
+        }
+        let challenge = Challenge::of(values_of(response.headers(), WWW_AUTHENTICATE));
+        match self.credentials.renew(used, challenge.as_ref()).await {
+            Renewal::Renewed => self.follow(client, url, method, headers, body, trace).await,
+            Renewal::Same => Ok(response),
+            Renewal::Impossible(error) => Err(error),
+        }
+    }
+
+    async fn follow(
         &self,
         client: &Client,
         url: &Url,
@@ -302,12 +326,14 @@ impl Endpoint {
             .get(RETRY_AFTER)
             .and_then(|value| retry_after(value, clock::wall()));
         let status = status.as_u16();
+        let challenge = Challenge::of(values_of(headers, WWW_AUTHENTICATE));
         match status {
             401 | 403 => BackendError::AuthRequired {
                 status,
                 anonymous: !self.credentials.are_configured(),
                 snippet,
-                challenge: Challenge::of(values_of(headers, WWW_AUTHENTICATE)),
+                sign_in: self.credentials.advice(status, challenge.as_ref()),
+                challenge,
                 renewed: false,
                 session_lost: false,
             },

@@ -54,7 +54,7 @@ pub fn start_all(
         let context = BackendContext {
             id: BackendId::new(number),
             pool: pool.clone(),
-            credentials: Arc::new(Credentials::new(Arc::clone(entry))),
+            credentials: Arc::new(Credentials::new(Arc::clone(entry), &pool)),
             side_requests: Arc::new(SideRequests::new()),
             turns: Turns::new(),
             max_message_bytes: config.gateway.max_message_bytes,
@@ -96,7 +96,7 @@ impl HttpBackend {
         let context = BackendContext {
             id,
             pool: Pool::default(),
-            credentials: Arc::new(Credentials::new(Arc::clone(&config))),
+            credentials: Arc::new(Credentials::new(Arc::clone(&config), &Pool::default())),
             side_requests: Arc::new(SideRequests::new()),
             turns: Turns::new(),
             max_message_bytes: usize::MAX,
@@ -223,6 +223,7 @@ impl HttpBackend {
     /// Ends its sessions and waits for the best-effort messages on their way.
     pub async fn shutdown(&self) {
         join_all(self.sessions.all().map(|session| session.shut_down())).await;
+        self.sessions.finish_renewal().await;
     }
 }
 

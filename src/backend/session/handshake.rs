@@ -23,6 +23,7 @@ use self::search::{Candidate, No, Offer, Start};
 use super::connection::{BEST_EFFORT_TIMEOUT, Connection};
 use super::http_sse::HttpSseTransport;
 use super::server_profile::{Negotiated, ServerProfile};
+use crate::auth::Advice;
 use crate::backend::error::{BackendError, Challenge, ConnectKind};
 use crate::backend::http::Endpoint;
 use crate::backend::stream::ServerMessageHandler;
@@ -325,18 +326,24 @@ impl<'a> Run<'a> {
                 return BackendError::Silent(why);
             }
         };
-        if let BackendError::AuthRequired { challenge, .. } = &mut told
+        if let BackendError::AuthRequired {
+            challenge, sign_in, ..
+        } = &mut told
             && challenge.is_none()
+            && let Some((of_probe, advice)) = probe.and_then(challenge_of)
         {
-            *challenge = probe.and_then(challenge_of);
+            (*challenge, *sign_in) = (Some(of_probe), advice);
         }
         told
     }
 }
 
-fn challenge_of(error: BackendError) -> Option<Challenge> {
+/// What a probe said about signing in, and what a person can do.
+fn challenge_of(error: BackendError) -> Option<(Challenge, Option<Arc<Advice>>)> {
     match error {
-        BackendError::AuthRequired { challenge, .. } => challenge,
+        BackendError::AuthRequired {
+            challenge, sign_in, ..
+        } => Some((challenge?, sign_in)),
         _ => None,
     }
 }

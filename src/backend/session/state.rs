@@ -213,6 +213,11 @@ impl Session {
                 State::Down { error, failures } if seen.is_some_and(|seen| seen != *failures) => {
                     return Err(error.clone());
                 }
+                // Only a person can change that.
+                State::Down { error, .. } if error.awaits_sign_in() => {
+                    self.connect_now.notify_one();
+                    return Err(error.clone());
+                }
                 State::Down { failures, .. } => {
                     seen = Some(*failures);
                     self.connect_now.notify_one();

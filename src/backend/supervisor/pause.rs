@@ -84,10 +84,12 @@ impl Pauses {
         let ConnectionHandler { session, context } = handler;
         // The calls that have asked so far get this error.
         let _ = session.connect_now.notified().now_or_never();
+        let awaits_sign_in = error.awaits_sign_in();
         let failures = self.report_down(handler, error, delay);
         tokio::select! {
             () = context.events.closed() => {}
-            () = tokio::time::sleep(delay) => {}
+            () = context.credentials.changed(), if awaits_sign_in => {}
+            () = tokio::time::sleep(delay), if !awaits_sign_in => {}
             () = async {
                 tokio::time::sleep(least).await;
                 session.connect_now.notified().await;

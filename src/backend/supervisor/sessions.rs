@@ -38,6 +38,11 @@ impl Sessions {
         tokio::spawn(supervise(session, context, Role::Primary, client));
     }
 
+    /// Resolves when no renewal of the credentials is under way.
+    pub(in crate::backend) async fn finish_renewal(&self) {
+        self.context.credentials.finish().await;
+    }
+
     /// The sessions that exist.
     pub(in crate::backend) fn all(&self) -> impl Iterator<Item = &Arc<Session>> {
         std::iter::once(&self.primary).chain(self.other_era.get())

@@ -11,6 +11,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize as Derive, Serialize, Serializer};
 use toml::Spanned;
 
+use super::oauth::OAuthForm;
+pub(in crate::config) use super::secret_form::SecretForm;
 use crate::config::problem::Location;
 use crate::config::{NameChars, PinMode, Protocol, RetryTools, Schemas, ToolErrors, ToolNames};
 
@@ -125,6 +127,8 @@ pub(in crate::config) struct Backend {
     pub(in crate::config) bearer: Option<Located<SecretForm>>,
     /// Additional headers of every request. In text values `${VAR}` and `${VAR:-default}` are expanded.
     pub(in crate::config) headers: Entries<HeaderForm>,
+    /// Signing in with OAuth. By itself where the backend asks for it and has no other token; `false` is never.
+    pub(in crate::config) oauth: Option<Located<OAuthForm>>,
     /// PEM file of CA certificates to trust in addition to the system's.
     #[schemars(example = &"corp.pem")]
     pub(in crate::config) ca_file: Option<Located<String>>,
@@ -157,6 +161,7 @@ impl Default for Backend {
             max_in_flight: 256,
             bearer: None,
             headers: Entries::default(),
+            oauth: None,
             ca_file: None,
             client_cert_file: None,
             client_key_file: None,
@@ -195,30 +200,6 @@ pub(in crate::config) struct Tools {
     pub(in crate::config) retry: Entries<RetryTools>,
     /// How to treat a tool whose definition has changed since it was accepted.
     pub(in crate::config) pin: PinMode,
-}
-
-/// A secret: from the environment, from a file, or from a command. Exactly one of the three.
-#[derive(Default, Derive, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-#[schemars(
-    extend("minProperties" = 1, "maxProperties" = 1),
-    example = SecretExample { env: "TOKEN" }
-)]
-pub(in crate::config) struct SecretForm {
-    /// The environment variable that holds it.
-    #[schemars(regex(pattern = "^[A-Za-z_][A-Za-z0-9_]*$"), example = &"TOKEN")]
-    pub(in crate::config) env: Option<String>,
-    /// The file whose first line is the secret.
-    #[schemars(length(min = 1), example = &"~/.secrets/token")]
-    pub(in crate::config) file: Option<String>,
-    /// The command that prints it, as a list of program and arguments; run when the backend connects.
-    #[schemars(length(min = 1), example = ["pass", "show", "token"])]
-    pub(in crate::config) command: Option<Vec<String>>,
-}
-
-#[derive(Serialize)]
-struct SecretExample {
-    env: &'static str,
 }
 
 /// The value of a header.

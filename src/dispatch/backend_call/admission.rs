@@ -42,9 +42,15 @@ pub(super) fn explain(
     tally: Tally,
     is_tool: bool,
 ) -> RpcError {
-    let what = error.explain(&backend.config.shown_url);
     let class = error.class(tally.executed);
     let data = GatewayData::new(Some(backend.name()), class, tally);
+    if let Some(advice) = error.advice() {
+        let mut answer = to_client_error(backend, error, tally.executed, is_tool);
+        // What a person copies stands at the end.
+        answer.message = format!("{}. In a terminal: {}", answer.message, advice.command);
+        return answer.with_data(data.with_sign_in(&advice.command, &advice.scopes));
+    }
+    let what = error.explain(&backend.config.shown_url);
     to_client_error(backend, &what, tally.executed, is_tool).with_data(data)
 }
 

@@ -117,7 +117,7 @@ fn next(config: &Config, backends: &[Row]) -> Vec<String> {
         changed.chain(backend.taken_names.iter().map(|name| &name.accept))
     });
     let accept: Vec<String> = accept.filter_map(Clone::clone).collect();
-    let is_well = backends.iter().all(|row| row.up && row.notes.is_empty());
+    let is_well = backends.iter().all(Row::is_well);
     if !accept.is_empty() || !is_well || backends.iter().all(|row| row.tools == 0) {
         return accept.into_iter().take(MAX_NEXT).collect();
     }

@@ -1,13 +1,15 @@
 //! The state of one backend, as data and as a row.
 
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
+use url::Url;
 
+use crate::auth::status::{SignInState, Status};
 use crate::catalog::{Catalog, Names, Takeover};
 use crate::cli::survey::{BackendSurvey, SurveyedBackend};
-use crate::cli::terminal::{BAD, Cell, DIM, Fit, GOOD, PLAIN, Side, Table, one_line};
+use crate::cli::terminal::{BAD, CAUTION, Cell, DIM, Fit, GOOD, PLAIN, Side, Table, one_line};
 use crate::config::{Config, PinMode, Subject};
 use crate::protocol::{Kind, LATEST_LEGACY};
 use crate::state::age;
@@ -20,6 +22,11 @@ pub(super) struct Row {
     pub(super) up: bool,
     /// Why the backend is down, and what to do.
     pub(super) error: Option<String>,
+    /// A person has to sign in first.
+    #[serde(skip)]
+    awaits_sign_in: bool,
+    /// Who is signed in; `null` where nobody can.
+    auth: Option<Status>,
     /// `legacy` or `modern`.
     era: Option<&'static str>,
     protocol: Option<&'static str>,
@@ -197,6 +204,10 @@ impl Row {
                 did_you_mean: rule.meant.clone(),
             })
             .collect();
+        row.auth = surveyed.sign_in.clone();
+        if let Some(auth) = row.auth.as_mut().filter(|_| row.awaits_sign_in) {
+            auth.state = SignInState::SignIn;
+        }
         row.notes = row.notes(surveyed);
         row
     }
@@ -231,6 +242,7 @@ impl Row {
         match &surveyed.connection {
             Err(why) => Self {
                 error: Some(why.clone()),
+                awaits_sign_in: surveyed.awaits_sign_in,
                 ..row
             },
             Ok(connection) => Self {
@@ -252,7 +264,10 @@ impl Row {
         let name = Cell::from(self.name.clone());
         let url = Cell::new(self.url.clone(), DIM);
         if let Some(why) = &self.error {
-            let down = Cell::new("down", BAD);
+            let down = match self.awaits_sign_in {
+                true => Cell::new("login", CAUTION),
+                false => Cell::new("down", BAD),
+            };
             let why = Cell::rest(one_line(why), PLAIN, "why");
             return vec![name, down, url, why];
         }
@@ -275,6 +290,18 @@ impl Row {
             Cell::from(format!("{:.0} ms", self.latency_ms.unwrap_or_default())),
             Cell::from(server.unwrap_or_default()),
         ]
+    }
+
+    /// Whether it is up, and there is nothing to do about it.
+    pub(super) fn is_well(&self) -> bool {
+        let sign_in = self.signed_in();
+        self.up && self.notes.iter().all(|note| Some(note) == sign_in.as_ref())
+    }
+
+    /// Who is signed in, in words.
+    fn signed_in(&self) -> Option<String> {
+        let auth = self.auth.as_ref().filter(|_| self.up)?;
+        signed_in(auth)
     }
 
     fn notes(&self, surveyed: &SurveyedBackend) -> Vec<String> {
@@ -305,13 +332,35 @@ impl Row {
             format!("{list}: {name} is a name that {before} had before")
         });
         let rules = surveyed.unmatched_rules().iter().map(ToString::to_string);
+        let sign_in = self.signed_in();
         (failed.chain(stale).chain(changed))
+            .chain(sign_in)
             .chain(withheld)
             .chain(mended)
             .chain(taken)
             .chain(rules)
             .collect()
     }
+}
+
+/// Who is signed in, and how long that holds.
+fn signed_in(auth: &Status) -> Option<String> {
+    if auth.state != SignInState::Ok {
+        return None;
+    }
+    let issuer = auth.issuer.as_deref()?;
+    let host = Url::parse(issuer).ok();
+    let host = host.as_ref().and_then(Url::host_str).unwrap_or(issuer);
+    let until = auth.expires_at.map(|at| {
+        let at = UNIX_EPOCH + Duration::from_secs(at);
+        format!(" until {}", httpdate::fmt_http_date(at))
+    });
+    let renewal = match auth.renewable {
+        true => "renewed by itself",
+        false => "no refresh token: it has to be repeated then",
+    };
+    let until = until.unwrap_or_default();
+    Some(format!("signed in at {}{until}, {renewal}", one_line(host)))
 }
 
 fn accept_name(taken: &Takeover, config: &Config) -> Option<String> {

@@ -1,0 +1,131 @@
+//! A person signs in to a backend, or out.
+//!
+//! Owns the steps from the server's challenge to a token in the store. The listener is bound before
+//! the URL exists, and one process at a time signs in to a backend. It must not know how a person is
+//! shown what to do: [`Step`] says what there is to show.
+
+mod client;
+mod flow;
+mod listener;
+mod logout;
+mod place;
+mod step;
+mod wait;
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::http::Http;
+use super::oauth::challenge::BearerChallenge;
+use super::store::{Purpose, Record, Store};
+use crate::config::BackendConfig;
+use crate::transport::http::Pool;
+use flow::{Failed, Flow};
+pub(crate) use logout::{Revoked, logout};
+use place::{LOCK_TIMEOUT, place};
+pub(crate) use step::{Options, Step};
+
+/// A sign-in that holds.
+#[derive(Debug)]
+pub(crate) struct SignedIn {
+    /// Who issued the token.
+    pub(crate) issuer: String,
+    /// What it allows.
+    pub(crate) scopes: Vec<String>,
+    /// In seconds of Unix time; `None` where the server doesn't say.
+    pub(crate) expires_at: Option<u64>,
+    /// Whether it is renewed by itself.
+    pub(crate) renewable: bool,
+}
+
+/// Signs a person in. `lines` are what the person types: the address that the browser ended at, if
+/// that can't reach this machine.
+///
+/// # Errors
+/// For people: what went wrong, where, and what to do.
+pub(crate) async fn login(
+    backend: &Arc<BackendConfig>,
+    challenge: Option<&BearerChallenge>,
+    options: &Options,
+    lines: &mut mpsc::UnboundedReceiver<String>,
+    step: &mut dyn FnMut(Step<'_>),
+) -> Result<SignedIn, String> {
+    let (sign_in, store) = place(backend)?;
+    let before = generation(store.read().await?.as_ref());
+    let held = match store.try_lock(Purpose::Login).await? {
+        Some(held) => held,
+        None => {
+            step(Step::Busy);
+            let held = store.lock(Purpose::Login, options.wait).await?;
+            let held = held.ok_or("somebody else is still signing in to it")?;
+            if let Some(record) = store.read().await?
+                && generation(Some(&record)) != before
+                && let Some(signed_in) = signed_in(&record)
+            {
+                return Ok(signed_in);
+            }
+            held
+        }
+    };
+    let http = Http::new(&Pool::default(), backend, &sign_in).await?;
+    let mut flow = Flow {
+        backend,
+        sign_in: &sign_in,
+        http,
+        record: store.read().await?.unwrap_or_else(|| store.empty()),
+        options,
+        step,
+    };
+    let outcome = flow.run(challenge, lines).await;
+    let Flow { record, .. } = flow;
+    match outcome {
+        Ok(()) => {
+            save(&store, &record).await?;
+            drop(held);
+            signed_in(&record).ok_or_else(|| "there is no token".to_owned())
+        }
+        Err(Failed { why, forget_client }) => {
+            if forget_client {
+                forget(&store).await?;
+            }
+            Err(why)
+        }
+    }
+}
+
+fn generation(record: Option<&Record>) -> u64 {
+    record.map_or(0, |record| record.generation)
+}
+
+/// What a record says of the sign-in; `None` where it is none that holds.
+fn signed_in(record: &Record) -> Option<SignedIn> {
+    let token = record.token.as_ref().filter(|_| record.sign_in.is_none())?;
+    Some(SignedIn {
+        issuer: record.issuer.clone().unwrap_or_default(),
+        scopes: token.scope.clone(),
+        expires_at: token.expires_at,
+        renewable: token.refresh.is_some(),
+    })
+}
+
+/// Replaces what is kept. A renewal that has come between is not lost: its token is older than ours.
+async fn save(store: &Store, record: &Record) -> Result<(), String> {
+    let _held = store.lock(Purpose::Change, LOCK_TIMEOUT).await?;
+    let current = generation(store.read().await?.as_ref());
+    let mut record = record.clone();
+    record.generation = current.max(record.generation) + 1;
+    store.write(&record).await
+}
+
+/// The next sign-in registers anew.
+async fn forget(store: &Store) -> Result<(), String> {
+    let _held = store.lock(Purpose::Change, LOCK_TIMEOUT).await?;
+    match store.read().await? {
+        Some(mut record) if record.client.is_some() => {
+            record.client = None;
+            store.write(&record).await
+        }
+        _ => Ok(()),
+    }
+}

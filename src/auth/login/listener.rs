@@ -1,0 +1,141 @@
+//! The loopback listener that a browser returns to (RFC 8252, section 7.3).
+//!
+//! Owns one port of this machine while a person signs in. It reads nothing but the target of
+//! requests, and tells a page nothing that a request said.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+/// Most bytes of a request's head.
+const MAX_HEAD: usize = 8 << 10;
+/// Time for one request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections at once. Browsers open some that they don't use.
+const MAX_CONNECTIONS: usize = 32;
+
+const PATH: &str = "/callback";
+
+/// A port that waits.
+#[derive(Debug)]
+pub(super) struct Listener {
+    listener: TcpListener,
+    port: u16,
+}
+
+/// What a browser is told.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Page {
+    /// It is done.
+    Received,
+    /// The server said no, or the answer is of no use.
+    Failed,
+    /// It is the answer to another request.
+    Unknown,
+}
+
+/// A browser that has come back.
+#[derive(Debug)]
+pub(super) struct Visit {
+    /// The query of the address.
+    pub(super) query: String,
+    stream: TcpStream,
+}
+
+impl Listener {
+    /// Binds a port; 0 is any.
+    ///
+    /// # Errors
+    /// If it is taken.
+    pub(super) async fn bind(port: u16) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        let port = listener.local_addr()?.port();
+        Ok(Self { listener, port })
+    }
+
+    /// Where the browser is to return.
+    pub(super) fn redirect_uri(&self) -> String {
+        format!("http://127.0.0.1:{}{PATH}", self.port)
+    }
+
+    /// Passes on each browser that comes back, for ever.
+    pub(super) async fn run(&self, visits: mpsc::Sender<Visit>) {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = self.listener.accept() => {
+                    let Ok((stream, _)) = accepted else {
+                        // Out of descriptors, most likely.
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        continue;
+                    };
+                    if connections.len() < MAX_CONNECTIONS {
+                        let visits = visits.clone();
+                        let reading = tokio::time::timeout(REQUEST_TIMEOUT, read(stream, visits));
+                        connections.spawn(reading);
+                    }
+                }
+                Some(_) = connections.join_next() => {}
+            }
+        }
+    }
+}
+
+impl Visit {
+    /// Answers the browser.
+    pub(super) async fn answer(mut self, page: Page) {
+        let (status, text) = match page {
+            Page::Received => ("200 OK", "Signed in. You can close this window."),
+            Page::Failed => (
+                "400 Bad Request",
+                "The sign-in has failed. The terminal says why.",
+            ),
+            Page::Unknown => (
+                "400 Bad Request",
+                "This is not an answer to the sign-in that is under way.",
+            ),
+        };
+        respond(&mut self.stream, status, text).await;
+    }
+}
+
+async fn read(mut stream: TcpStream, visits: mpsc::Sender<Visit>) {
+    let mut head = Vec::new();
+    while !head.windows(4).any(|four| four == b"\r\n\r\n") {
+        match stream.read_buf(&mut head).await {
+            Ok(read) if read > 0 && head.len() <= MAX_HEAD => {}
+            _ => return,
+        }
+    }
+    let head = String::from_utf8_lossy(&head);
+    let mut words = head.lines().next().unwrap_or_default().split(' ');
+    let (method, target) = (words.next(), words.next().unwrap_or_default());
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    if method != Some("GET") || path != PATH {
+        return respond(&mut stream, "404 Not Found", "There is nothing here.").await;
+    }
+    let query = query.to_owned();
+    let _ = visits.send(Visit { query, stream }).await;
+}
+
+async fn respond(stream: &mut TcpStream, status: &str, text: &str) {
+    let body = format!(
+        "<!doctype html><meta charset=utf-8><title>Sentinel Gateway</title><p>{text}</p>\n"
+    );
+    let response = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\n\
+         Cache-Control: no-store\r\nReferrer-Policy: no-referrer\r\n\
+         Content-Security-Policy: default-src 'none'\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let sending = async {
+        let _ = stream.write_all(response.as_bytes()).await;
+        let _ = stream.shutdown().await;
+    };
+    let _ = tokio::time::timeout(REQUEST_TIMEOUT, sending).await;
+}

@@ -1,0 +1,33 @@
+//! What a person is shown, and how the person wants to sign in.
+
+use std::time::Duration;
+
+use url::Url;
+
+use crate::auth::oauth::token::DeviceAnswer;
+
+/// What a person is to be shown.
+#[derive(Debug)]
+pub(crate) enum Step<'a> {
+    /// This URL is to be opened in a browser.
+    Visit(&'a Url),
+    /// This code is to be entered at that address.
+    Enter(&'a DeviceAnswer),
+    /// Somebody else is signing in to this backend: the wait for that.
+    Busy,
+    /// What was typed is not the address that the browser ended at.
+    NotAnAnswer(String),
+}
+
+/// How to sign in.
+#[derive(Debug)]
+pub(crate) struct Options {
+    /// With a code at another device.
+    pub(crate) device: bool,
+    /// Scopes to ask for besides the usual ones.
+    pub(crate) scopes: Vec<String>,
+    /// The person chooses the account anew.
+    pub(crate) switch: bool,
+    /// How long a person may take.
+    pub(crate) wait: Duration,
+}

@@ -1,0 +1,127 @@
+//! Reads a secret from where the config says that it is.
+//!
+//! Owns reading files and running commands for secrets, within bounds. It must not know what a secret
+//! is for.
+
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::process::Command;
+
+use crate::config::{Secret, SecretSource};
+use crate::files::{MAX_SECRET, read_configured};
+
+/// Time for a command that prints a secret. It may ask a keychain or a person.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The secret of this source.
+///
+/// # Errors
+/// A message for people, without secrets.
+pub(crate) async fn reveal(source: &SecretSource) -> Result<Secret, String> {
+    match source {
+        SecretSource::Value(secret) => Ok(secret.clone()),
+        SecretSource::Missing(why) => Err(why.clone()),
+        SecretSource::File(path) => first_line(path).await,
+        SecretSource::Command(command) => run(command).await,
+    }
+}
+
+/// The first line of a file.
+///
+/// # Errors
+/// A message for people, without what is in the file.
+pub(crate) async fn first_line(path: &Path) -> Result<Secret, String> {
+    let bytes = read_configured(path, MAX_SECRET)
+        .await
+        .map_err(|why| format!("the file {why}"))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| format!("the file {} holds no UTF-8 text", path.display()))?;
+    match text.lines().next().map(str::trim) {
+        Some(line) if !line.is_empty() => Ok(Secret::new(line)),
+        _ => Err(format!("the file {} is empty", path.display())),
+    }
+}
+
+/// What a command prints, without its last line end.
+///
+/// # Errors
+/// A message for people, without what it printed.
+pub(crate) async fn run(command: &[String]) -> Result<Secret, String> {
+    let (program, arguments) = command.split_first().ok_or("the command is empty")?;
+    let (status, printed) = tokio::time::timeout(COMMAND_TIMEOUT, output(program, arguments))
+        .await
+        .map_err(|_| format!("the command {program} did not end within {COMMAND_TIMEOUT:?}"))?
+        .map_err(|error| format!("the command {program} can't be run: {error}"))?;
+    if !status.success() {
+        return Err(format!("the command {program} failed ({status})"));
+    }
+    match std::str::from_utf8(&printed).map(|text| text.trim_end_matches(['\r', '\n'])) {
+        Ok("") => Err(format!("the command {program} printed nothing")),
+        Ok(text) => Ok(Secret::new(text)),
+        Err(_) => Err(format!("the command {program} printed no UTF-8 text")),
+    }
+}
+
+/// Runs a program to its end. One that prints too much for a secret is ended.
+async fn output(program: &str, arguments: &[String]) -> io::Result<(ExitStatus, Vec<u8>)> {
+    let mut child = Command::new(program)
+        .args(arguments)
+        // Our stdin is the client's: a command that reads must not take its messages.
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
+    let mut printed = Vec::new();
+    if let Some(stdout) = child.stdout.take() {
+        stdout
+            .take(MAX_SECRET + 1)
+            .read_to_end(&mut printed)
+            .await?;
+    }
+    if printed.len() as u64 > MAX_SECRET {
+        let why = format!("it prints more than {MAX_SECRET} bytes");
+        return Err(io::Error::new(ErrorKind::FileTooLarge, why));
+    }
+    Ok((child.wait().await?, printed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn command_errors_do_not_include_its_output() {
+        let why = run(&["/no/such/program".into()]).await.unwrap_err();
+        assert!(why.contains("/no/such/program can't be run"), "{why}");
+        assert_eq!(run(&[]).await.unwrap_err(), "the command is empty");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_command_gives_its_output_without_the_line_end() {
+        let command = ["sh", "-c", "echo tok-en"].map(String::from);
+        assert_eq!(run(&command).await.unwrap().reveal(), "tok-en");
+        let why = run(&["sh", "-c", "exit 3"].map(String::from))
+            .await
+            .unwrap_err();
+        assert!(why.contains("exit status: 3"), "{why}");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_command_that_prints_without_end_is_ended() {
+        let why = run(&["yes".to_owned()]).await.unwrap_err();
+        assert!(why.contains("prints more than 65536 bytes"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn a_missing_file_is_named() {
+        let why = first_line(Path::new("/no/such/file")).await.unwrap_err();
+        assert!(why.contains("/no/such/file can't be read"), "{why}");
+    }
+}

@@ -1,0 +1,184 @@
+//! The token of one backend while the gateway runs.
+//!
+//! Owns which token requests carry, its renewal (one at a time in this process and on this machine),
+//! and why a person has to sign in. Nothing runs while nobody calls, but a look at the file each
+//! second while a sign-in is awaited. It must not know requests, and opens no browser and no port.
+
+mod state;
+mod work;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::task::TaskTracker;
+
+use super::exchange::now;
+use super::http::Http;
+use super::oauth::challenge::BearerChallenge;
+use super::oauth::scopes;
+use super::store::{Purpose, Store};
+use crate::config::{BackendConfig, GrantKind, Secret, SignIn};
+use crate::sync::Mutex;
+use crate::transport::http::Pool;
+pub use state::Advice;
+pub(crate) use state::AuthError;
+use state::State;
+
+/// How often the file is looked at while a sign-in is awaited.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// Longest wait for another process that changes the file.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The tokens of one backend, shared by its sessions.
+#[derive(Debug)]
+pub(crate) struct Tokens {
+    backend: Arc<BackendConfig>,
+    sign_in: Arc<SignIn>,
+    store: Store,
+    pool: Pool,
+    state: Mutex<State>,
+    /// Held while the file is read or a token is got: once for all who wait.
+    working: tokio::sync::Mutex<()>,
+    /// A renewal goes on when the call that began it ends.
+    tasks: TaskTracker,
+}
+
+/// Why a token is asked for.
+#[derive(Debug, Clone, Default)]
+struct Cause {
+    /// The token that the server refused with a 401, if requests carried one.
+    refused: Option<Secret>,
+    /// Whether there was a 401.
+    after_401: bool,
+    challenge: Option<BearerChallenge>,
+}
+
+impl Tokens {
+    /// `None` where nobody can sign in to this backend.
+    pub(crate) fn of(backend: &Arc<BackendConfig>, pool: &Pool) -> Option<Arc<Self>> {
+        let sign_in = Arc::clone(backend.sign_in.as_ref()?);
+        let url = backend.url.as_ref().ok()?;
+        Some(Arc::new(Self {
+            store: Store::new(sign_in.folder.clone(), &backend.name, url),
+            backend: Arc::clone(backend),
+            sign_in,
+            pool: pool.clone(),
+            state: Mutex::default(),
+            working: tokio::sync::Mutex::default(),
+            tasks: TaskTracker::new(),
+        }))
+    }
+
+    /// The token for a connection that is made now; `None` where nobody has signed in.
+    ///
+    /// # Errors
+    /// Why there is none that may be sent.
+    pub(crate) async fn current(self: &Arc<Self>) -> Result<Option<Secret>, AuthError> {
+        self.work(Cause::default()).await
+    }
+
+    /// Whether [`current`](Self::current) may have another token than before, or none: to be asked
+    /// before each request. Cheap.
+    pub(crate) fn is_due(&self) -> bool {
+        let state = self.state.lock();
+        state.is_refused() || state.awaits_more() || state.is_due(now(), self.is_for_itself())
+    }
+
+    /// After a 401 to a request that carried this token. Returns the one to send instead.
+    ///
+    /// # Errors
+    /// Why there is no other.
+    pub(crate) async fn renew(
+        self: &Arc<Self>,
+        refused: Option<Secret>,
+        challenge: Option<BearerChallenge>,
+    ) -> Result<Option<Secret>, AuthError> {
+        self.work(Cause {
+            refused,
+            after_401: true,
+            challenge,
+        })
+        .await
+    }
+
+    /// What a person can do about a 401 or 403 with this challenge.
+    pub(crate) fn advice(
+        &self,
+        status: u16,
+        challenge: Option<&BearerChallenge>,
+    ) -> Option<Advice> {
+        if status == 403 {
+            let challenge = challenge.filter(|challenge| challenge.is_insufficient_scope())?;
+            let scopes = challenge.scope.clone().unwrap_or_default();
+            return Some(self.missing_scopes(scopes));
+        }
+        let state = self.state.lock();
+        let is_certain = challenge.is_some() || self.sign_in.is_configured || state.has_token();
+        Some(Advice {
+            why: state.why().unwrap_or_else(|| "needs a sign-in".to_owned()),
+            command: self.sign_in.command.as_str().into(),
+            scopes: Vec::new(),
+            is_certain,
+        })
+    }
+
+    fn missing_scopes(&self, scopes: Vec<String>) -> Advice {
+        let named = self.backend.scrubber.snippet(scopes.join(" ").as_bytes());
+        Advice {
+            why: format!("this wants more rights ({named})"),
+            command: self.sign_in.command.as_str().into(),
+            scopes,
+            is_certain: true,
+        }
+    }
+
+    /// Calls have lacked these scopes: the next sign-in asks for them, too.
+    pub(crate) async fn lacks(&self, lacked: &[String]) {
+        self.state.lock().await_more();
+        let keep = async {
+            let held = self.store.lock(Purpose::Change, LOCK_TIMEOUT).await?;
+            let Some(mut record) = self.store.read().await?.filter(|_| held.is_some()) else {
+                return Ok(());
+            };
+            let pending = scopes::union(&record.pending, lacked.iter().map(String::as_str));
+            if pending == record.pending {
+                return Ok(());
+            }
+            record.pending = pending;
+            self.store.write(&record).await
+        };
+        let kept: Result<(), String> = keep.await;
+        if let Err(why) = kept {
+            tracing::warn!(
+                backend = &*self.backend.name,
+                why,
+                "missing scopes can't be kept"
+            );
+        }
+    }
+
+    /// Resolves when the file has changed since it was last read.
+    pub(crate) async fn changed(&self) {
+        loop {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+            if self.store.stamp().await != self.state.lock().stamp() {
+                return;
+            }
+        }
+    }
+
+    /// Resolves when no renewal is under way.
+    pub(crate) async fn finish(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Whether the client signs in for itself, so that nobody is needed.
+    fn is_for_itself(&self) -> bool {
+        self.sign_in.grant == GrantKind::ClientCredentials
+    }
+
+    async fn http(&self) -> Result<Http, String> {
+        Http::new(&self.pool, &self.backend, &self.sign_in).await
+    }
+}

@@ -1,0 +1,71 @@
+//! `oauth` of a backend as written: its keys with meaning and default.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::secret_form::SecretForm;
+use crate::config::GrantKind;
+
+/// `oauth`
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(example = false)]
+pub(in crate::config) enum OAuthForm {
+    /// Whether people can sign in.
+    Switch(bool),
+    /// How.
+    Settings(Box<OAuthSettings>),
+}
+
+/// How the gateway signs in to a backend. Nothing is needed where the authorization server takes registrations.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct OAuthSettings {
+    /// Who signs in, and where: a person in a browser here, a person at another device, or the client itself.
+    pub(in crate::config) grant: GrantKind,
+    /// The id of a client that was registered by hand.
+    #[schemars(length(min = 1), example = &"sentinel")]
+    pub(in crate::config) client_id: Option<String>,
+    /// Its secret, if it has one.
+    pub(in crate::config) client_secret: Option<SecretForm>,
+    /// The https URL of the client's metadata document, for servers that take such URLs as ids.
+    #[schemars(length(min = 1), example = &"https://example.com/sentinel.json")]
+    pub(in crate::config) client_metadata_url: Option<String>,
+    /// The issuer to use, letter for letter, if the backend names none, several, or another one.
+    #[schemars(length(min = 1), example = &"https://auth.example.com")]
+    pub(in crate::config) issuer: Option<String>,
+    /// The scopes to ask for, in place of those that the backend suggests.
+    #[schemars(example = ["notes:read"])]
+    pub(in crate::config) scopes: Vec<String>,
+    /// The resource that the token is for: as the backend calls itself, not named, or this text.
+    pub(in crate::config) resource: ResourceForm,
+    /// Further parameters of the authorization request.
+    #[schemars(extend("additionalProperties" = { "type": "string" }))]
+    pub(in crate::config) params: BTreeMap<String, String>,
+    /// The port that the browser returns to, if the registration names one.
+    #[schemars(range(min = 1, max = 65_535))]
+    pub(in crate::config) callback_port: Option<u16>,
+    /// Whether a server that says nothing of PKCE is taken to support it.
+    pub(in crate::config) assume_pkce: bool,
+    /// Whether an authorization server may be at a private address, though the backend is not.
+    pub(in crate::config) allow_private: bool,
+}
+
+/// `oauth.resource`
+#[derive(Deserialize, serde::Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(example = false)]
+pub(in crate::config) enum ResourceForm {
+    /// Whether it is named.
+    Switch(bool),
+    /// The text to send.
+    Text(String),
+}
+
+impl Default for ResourceForm {
+    fn default() -> Self {
+        Self::Switch(true)
+    }
+}

@@ -1,0 +1,66 @@
+//! How a person, or the gateway itself, signs in to a backend.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::SecretSource;
+
+/// What it takes to sign in to one backend.
+#[derive(Debug, Clone)]
+pub struct SignIn {
+    /// The folder of the tokens.
+    pub folder: PathBuf,
+    /// What a person types, with absolute paths: for messages.
+    pub command: String,
+    /// Whether the config has an `oauth` table; else a sign-in is offered where the server's 401
+    /// asks for one.
+    pub is_configured: bool,
+    /// `oauth.grant`
+    pub grant: GrantKind,
+    /// `oauth.client_id`
+    pub client_id: Option<String>,
+    /// `oauth.client_secret`
+    pub client_secret: Option<SecretSource>,
+    /// `oauth.client_metadata_url`
+    pub client_metadata_url: Option<String>,
+    /// `oauth.issuer`
+    pub issuer: Option<String>,
+    /// `oauth.scopes`; empty: what the server suggests.
+    pub scopes: Vec<String>,
+    /// `oauth.resource`
+    pub resource: ResourceParam,
+    /// `oauth.params`
+    pub params: Vec<(String, String)>,
+    /// `oauth.callback_port`; `None`: any.
+    pub callback_port: Option<u16>,
+    /// `oauth.assume_pkce`
+    pub assume_pkce: bool,
+    /// `oauth.allow_private`
+    pub allow_private: bool,
+}
+
+/// `oauth.grant`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GrantKind {
+    /// A person signs in with a browser that can reach this machine.
+    #[default]
+    Code,
+    /// A person signs in at any device, with a code that the gateway shows.
+    Device,
+    /// The client signs in for itself; needs `client_id` and `client_secret`.
+    ClientCredentials,
+}
+
+/// `oauth.resource`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ResourceParam {
+    /// As the backend calls itself.
+    Published,
+    /// Not named.
+    Omitted,
+    /// This text.
+    Text(String),
+}

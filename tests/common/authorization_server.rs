@@ -1,0 +1,474 @@
+//! An authorization server with an MCP server behind it, both on one port.
+//!
+//! Owns registrations, codes, tokens and their families: it checks every request by the letter of
+//! OAuth 2.1 and RFC 7636, 7591, 8414, 8628, 8707, 9207 and 9728, and a refresh token that comes
+//! twice ends its family. It consents at once. Tests switch faults on.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use url::Url;
+use url::form_urlencoded::parse;
+
+use super::fake::FakeBackend;
+use super::reply::Reply;
+use super::wire::Request;
+
+/// The server. The MCP server has the tools of [`AuthorizationServer::mcp`].
+pub struct AuthorizationServer {
+    pub mcp: FakeBackend,
+    state: Arc<Mutex<State>>,
+}
+
+/// What it knows, and how it differs from a good server.
+pub struct State {
+    base: String,
+    /// Registered clients: their redirect URIs, secrets and documents.
+    clients: HashMap<String, Client>,
+    codes: HashMap<String, Code>,
+    /// Access tokens that hold, with their scopes and family.
+    access: HashMap<String, (String, usize)>,
+    /// Refresh tokens that hold, with their scopes, client and family.
+    refresh: HashMap<String, (String, String, usize)>,
+    used: HashMap<String, usize>,
+    ended: HashSet<usize>,
+    /// Pending device codes: whether they are approved, and their client and scopes.
+    devices: HashMap<String, (bool, String, String)>,
+    issued: usize,
+    /// Seconds of an access token; `None`: it says nothing.
+    pub life: Option<u64>,
+    /// The scope that the MCP server demands, and says in its challenge.
+    pub scope: String,
+    /// The scope that calls of the tool `write` demand besides.
+    pub write_scope: Option<String>,
+    /// `resource_metadata` and `WWW-Authenticate` are there.
+    pub challenges: bool,
+    /// There is a registration endpoint.
+    pub registers: bool,
+    /// Refresh tokens are issued.
+    pub refreshes: bool,
+    /// Added to its own metadata, over what is there; null removes.
+    pub metadata: Value,
+    /// The same of the resource's.
+    pub resource_metadata: Value,
+    /// Parameters of the answer to the authorization request, over what is there; null removes.
+    pub answer: Value,
+    /// Replies of the token endpoint instead of its own, one after the other.
+    pub token_faults: VecDeque<Reply>,
+    /// A resource must be named in every request.
+    pub wants_resource: bool,
+    /// All forms that the token endpoint got.
+    pub token_requests: Vec<HashMap<String, String>>,
+    /// All queries that the authorization endpoint got.
+    pub authorizations: Vec<HashMap<String, String>>,
+    /// All registrations.
+    pub registrations: Vec<Value>,
+    pub revoked: Vec<String>,
+    /// Families that ended because a refresh token came twice.
+    pub reused: usize,
+}
+
+#[derive(Clone)]
+struct Client {
+    redirect_uris: Vec<String>,
+    secret: Option<String>,
+}
+
+struct Code {
+    client: String,
+    redirect_uri: String,
+    challenge: String,
+    scope: String,
+}
+
+impl AuthorizationServer {
+    /// With the tools `act` and `write`.
+    pub fn start() -> Self {
+        let state = Arc::new(Mutex::new(State::new()));
+        let answering = Arc::clone(&state);
+        let mcp = FakeBackend::start()
+            .without_sessions()
+            .tool("act")
+            .tool("write")
+            .respond_with(move |request| answering.lock().unwrap().reply(request));
+        state.lock().unwrap().base = mcp.url().trim_end_matches("/mcp").to_owned();
+        Self { mcp, state }
+    }
+
+    /// Its state, to be looked at or changed.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// The same with this change.
+    pub fn with(self, change: impl FnOnce(&mut State)) -> Self {
+        change(&mut self.state());
+        self
+    }
+
+    /// `grant_type` of all token requests so far.
+    pub fn grants(&self) -> Vec<String> {
+        let state = self.state();
+        let grants = state.token_requests.iter();
+        grants.map(|form| form["grant_type"].clone()).collect()
+    }
+
+    /// No access token holds any more.
+    pub fn expire_all(&self) {
+        self.state().access.clear();
+    }
+
+    /// All sign-ins end: no token holds.
+    pub fn end_all(&self) {
+        let mut state = self.state();
+        state.access.clear();
+        state.refresh.clear();
+    }
+
+    /// A client that was registered by hand.
+    pub fn put_client(&self, id: &str, secret: Option<&str>) {
+        let client = Client {
+            redirect_uris: vec!["http://127.0.0.1/callback".to_owned()],
+            secret: secret.map(str::to_owned),
+        };
+        self.state().clients.insert(id.to_owned(), client);
+    }
+
+    /// A person enters every code that is shown.
+    pub fn approve_devices(&self) {
+        for (approved, ..) in self.state().devices.values_mut() {
+            *approved = true;
+        }
+    }
+}
+
+impl State {
+    fn new() -> Self {
+        Self {
+            base: String::new(),
+            clients: HashMap::new(),
+            codes: HashMap::new(),
+            access: HashMap::new(),
+            refresh: HashMap::new(),
+            used: HashMap::new(),
+            ended: HashSet::new(),
+            devices: HashMap::new(),
+            issued: 0,
+            life: Some(3600),
+            scope: "notes:read".to_owned(),
+            write_scope: None,
+            challenges: true,
+            registers: true,
+            refreshes: true,
+            metadata: json!({}),
+            resource_metadata: json!({}),
+            answer: json!({}),
+            token_faults: VecDeque::new(),
+            wants_resource: true,
+            token_requests: Vec::new(),
+            authorizations: Vec::new(),
+            registrations: Vec::new(),
+            revoked: Vec::new(),
+            reused: 0,
+        }
+    }
+
+    fn reply(&mut self, request: &Request) -> Option<Reply> {
+        let (path, query) = request
+            .target
+            .split_once('?')
+            .unwrap_or((&request.target, ""));
+        let form = || pairs(&request.body);
+        match (&*request.http_method, path) {
+            ("GET", "/.well-known/oauth-protected-resource/mcp") => Some(self.resource_document()),
+            ("GET", "/.well-known/oauth-authorization-server") => Some(self.server_document()),
+            ("POST", "/register") if self.registers => Some(self.register(&request.message)),
+            ("GET", "/authorize") => Some(self.authorize(pairs(query.as_bytes()))),
+            ("POST", "/token") => Some(self.token(request, form())),
+            ("POST", "/device") => Some(self.device(&form())),
+            ("POST", "/revoke") => {
+                let token = form()["token"].clone();
+                self.access.remove(&token);
+                self.refresh.remove(&token);
+                self.revoked.push(token);
+                Some(Reply::status(200))
+            }
+            (_, "/mcp") => self.guard(request),
+            _ => Some(Reply::status(404)),
+        }
+    }
+
+    fn resource_document(&self) -> Reply {
+        let base = &self.base;
+        let document = json!({
+            "resource": format!("{base}/mcp"), "authorization_servers": [base],
+            "scopes_supported": ["notes:read"],
+        });
+        Reply::json(&over(document, &self.resource_metadata))
+    }
+
+    fn server_document(&self) -> Reply {
+        let base = &self.base;
+        let at = |path: &str| format!("{base}{path}");
+        let mut document = json!({
+            "issuer": base,
+            "authorization_endpoint": at("/authorize"),
+            "token_endpoint": at("/token"),
+            "revocation_endpoint": at("/revoke"),
+            "device_authorization_endpoint": at("/device"),
+            "code_challenge_methods_supported": ["S256"],
+            "authorization_response_iss_parameter_supported": true,
+            "token_endpoint_auth_methods_supported":
+                ["none", "client_secret_basic", "client_secret_post"],
+        });
+        if self.registers {
+            document["registration_endpoint"] = at("/register").into();
+        }
+        Reply::json(&over(document, &self.metadata))
+    }
+
+    fn register(&mut self, document: &Value) -> Reply {
+        self.registrations.push(document.clone());
+        let uris = document["redirect_uris"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let uris: Vec<String> = uris
+            .iter()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect();
+        let is_good = document["application_type"] == "native"
+            && document["token_endpoint_auth_method"] == "none"
+            && !uris.is_empty();
+        if !is_good {
+            return refusal(400, "invalid_client_metadata");
+        }
+        let id = self.fresh("client");
+        let client = Client {
+            redirect_uris: uris,
+            secret: None,
+        };
+        self.clients.insert(id.clone(), client);
+        Reply::json_as(
+            201,
+            &json!({ "client_id": id, "token_endpoint_auth_method": "none" }),
+        )
+    }
+
+    fn authorize(&mut self, query: HashMap<String, String>) -> Reply {
+        self.authorizations.push(query.clone());
+        let get = |name: &str| query.get(name).cloned().unwrap_or_default();
+        let (client, redirect_uri) = (get("client_id"), get("redirect_uri"));
+        let fits = self.clients.get(&client).is_some_and(|client| {
+            client
+                .redirect_uris
+                .iter()
+                .any(|uri| is_same_loopback(uri, &redirect_uri))
+        });
+        let is_good = get("response_type") == "code"
+            && get("code_challenge_method") == "S256"
+            && get("code_challenge").len() == 43
+            && get("state").len() >= 22
+            && self.names_resource(&query);
+        if !fits || !is_good {
+            return Reply::status(400).body("bad authorization request");
+        }
+        let code = self.fresh("code");
+        let entry = Code {
+            client,
+            redirect_uri: redirect_uri.clone(),
+            challenge: get("code_challenge"),
+            scope: get("scope"),
+        };
+        self.codes.insert(code.clone(), entry);
+        let answer = json!({ "code": code, "state": get("state"), "iss": self.base });
+        let answer = over(answer, &self.answer);
+        let mut location = Url::parse(&redirect_uri).unwrap();
+        for (name, value) in answer.as_object().unwrap() {
+            let value = value.as_str().unwrap();
+            location.query_pairs_mut().append_pair(name, value);
+        }
+        Reply::status(302).header("location", location.as_str())
+    }
+
+    fn names_resource(&self, form: &HashMap<String, String>) -> bool {
+        let expected = format!("{}/mcp", self.base);
+        !self.wants_resource || form.get("resource") == Some(&expected)
+    }
+
+    fn token(&mut self, request: &Request, form: HashMap<String, String>) -> Reply {
+        self.token_requests.push(form.clone());
+        if let Some(fault) = self.token_faults.pop_front() {
+            return fault;
+        }
+        let get = |name: &str| form.get(name).cloned().unwrap_or_default();
+        let Some(client) = self.authenticated(request, &form) else {
+            return refusal(401, "invalid_client");
+        };
+        if !self.names_resource(&form) {
+            return refusal(400, "invalid_target");
+        }
+        match &*get("grant_type") {
+            "authorization_code" => {
+                let Some(code) = self.codes.remove(&get("code")) else {
+                    return refusal(400, "invalid_grant");
+                };
+                let digest = Sha256::digest(get("code_verifier"));
+                let is_good = code.client == client
+                    && code.redirect_uri == get("redirect_uri")
+                    && code.challenge == URL_SAFE_NO_PAD.encode(digest);
+                match is_good {
+                    true => self.issue(&code.scope, &client, None),
+                    false => refusal(400, "invalid_grant"),
+                }
+            }
+            "refresh_token" => self.refreshed(&get("refresh_token"), &client),
+            "urn:ietf:params:oauth:grant-type:device_code" => {
+                match self.devices.get(&get("device_code")).cloned() {
+                    Some((true, owner, scope)) if owner == client => {
+                        self.issue(&scope, &client, None)
+                    }
+                    Some((false, ..)) => refusal(400, "authorization_pending"),
+                    _ => refusal(400, "invalid_grant"),
+                }
+            }
+            "client_credentials" if self.clients[&client].secret.is_some() => {
+                self.issue(&get("scope"), &client, None)
+            }
+            _ => refusal(400, "unsupported_grant_type"),
+        }
+    }
+
+    fn authenticated(&self, request: &Request, form: &HashMap<String, String>) -> Option<String> {
+        let basic = request.header("authorization").and_then(|value| {
+            let pair = STANDARD.decode(value.strip_prefix("Basic ")?).ok()?;
+            let pair = String::from_utf8(pair).ok()?;
+            let (id, secret) = pair.split_once(':')?;
+            Some((id.to_owned(), Some(secret.to_owned())))
+        });
+        let posted = || {
+            Some((
+                form.get("client_id")?.clone(),
+                form.get("client_secret").cloned(),
+            ))
+        };
+        let (id, secret) = basic.or_else(posted)?;
+        (self.clients.get(&id)?.secret == secret).then_some(id)
+    }
+
+    fn refreshed(&mut self, token: &str, client: &str) -> Reply {
+        if let Some(family) = self.used.get(token).copied() {
+            // Somebody has two copies of it.
+            self.reused += 1;
+            self.ended.insert(family);
+            self.access.retain(|_, (_, of)| *of != family);
+            self.refresh.retain(|_, (.., of)| *of != family);
+        }
+        match self.refresh.remove(token) {
+            Some((scope, owner, family)) if owner == client => {
+                self.used.insert(token.to_owned(), family);
+                self.issue(&scope, client, Some(family))
+            }
+            _ => refusal(400, "invalid_grant"),
+        }
+    }
+
+    fn issue(&mut self, scope: &str, client: &str, family: Option<usize>) -> Reply {
+        let access = self.fresh("access");
+        let family = family.unwrap_or(self.issued);
+        self.access
+            .insert(access.clone(), (scope.to_owned(), family));
+        let mut answer = json!({ "access_token": access, "token_type": "Bearer", "scope": scope });
+        if let Some(life) = self.life {
+            answer["expires_in"] = life.into();
+        }
+        if self.refreshes {
+            let refresh = self.fresh("refresh");
+            let entry = (scope.to_owned(), client.to_owned(), family);
+            self.refresh.insert(refresh.clone(), entry);
+            answer["refresh_token"] = refresh.into();
+        }
+        Reply::json(&answer)
+    }
+
+    fn device(&mut self, form: &HashMap<String, String>) -> Reply {
+        let code = self.fresh("device");
+        let scope = form.get("scope").cloned().unwrap_or_default();
+        self.devices
+            .insert(code.clone(), (false, form["client_id"].clone(), scope));
+        Reply::json(&json!({
+            "device_code": code, "user_code": "ABCD-EFGH", "interval": 1, "expires_in": 60,
+            "verification_uri": format!("{}/enter", self.base),
+        }))
+    }
+
+    /// `None`: the request may pass.
+    fn guard(&self, request: &Request) -> Option<Reply> {
+        let token = request.header("authorization");
+        let token = token.and_then(|value| value.strip_prefix("Bearer "));
+        let hint = format!("{}/.well-known/oauth-protected-resource/mcp", self.base);
+        let Some((scope, _)) = token.and_then(|token| self.access.get(token)) else {
+            let challenge = format!(
+                "Bearer resource_metadata=\"{hint}\", scope=\"{}\"",
+                self.scope
+            );
+            let reply = Reply::status(401);
+            return Some(match self.challenges {
+                true => reply.header("www-authenticate", &challenge),
+                false => reply,
+            });
+        };
+        let needed = self
+            .write_scope
+            .as_ref()
+            .filter(|_| request.tool() == "write")?;
+        let has = scope.split(' ').any(|one| one == needed);
+        (!has).then(|| {
+            let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{needed}\"");
+            Reply::status(403).header("www-authenticate", &challenge)
+        })
+    }
+
+    fn fresh(&mut self, kind: &str) -> String {
+        self.issued += 1;
+        let digest = Sha256::digest(format!("{}{kind}{}", self.base, self.issued));
+        format!("{kind}-{}", URL_SAFE_NO_PAD.encode(&digest[..15]))
+    }
+}
+
+/// Loopback redirect URIs may have any port (RFC 8252, section 7.3) where none was registered.
+fn is_same_loopback(registered: &str, sent: &str) -> bool {
+    let without_port = |text: &str| {
+        let mut url = Url::parse(text).unwrap();
+        url.set_port(None).unwrap();
+        url
+    };
+    let has_port = Url::parse(registered).unwrap().port().is_some();
+    registered == sent || (!has_port && without_port(registered) == without_port(sent))
+}
+
+fn pairs(text: &[u8]) -> HashMap<String, String> {
+    parse(text).into_owned().collect()
+}
+
+fn over(mut document: Value, more: &Value) -> Value {
+    for (name, value) in more.as_object().unwrap() {
+        match value {
+            Value::Null => drop(document.as_object_mut().unwrap().remove(name)),
+            value => document[name] = value.clone(),
+        }
+    }
+    document
+}
+
+fn refusal(status: u16, error: &str) -> Reply {
+    Reply::json_as(
+        status,
+        &json!({ "error": error, "error_description": "so says the test" }),
+    )
+}

@@ -1,0 +1,250 @@
+//! `login`, `logout` and `check`.
+
+use super::*;
+
+#[test]
+fn a_login_registers_asks_and_keeps_a_token_and_check_shows_it() {
+    let machine = Machine::new(AuthorizationServer::start());
+    let ended = machine.login(&[]);
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    let last = ended.out.lines().last().unwrap();
+    let expected = "signed in to notes at 127.0.0.1: notes:read, renews itself; 2 tools";
+    assert_eq!(last, expected, "{}", ended.out);
+
+    let state = machine.server.state();
+    let registration = &state.registrations[0];
+    assert_eq!(registration["scope"], "notes:read");
+    assert_eq!(registration["client_name"], "Sentinel Gateway");
+    assert_eq!(state.authorizations.len(), 1);
+    let form = &state.token_requests[0];
+    assert_eq!(form["resource"], machine.server.mcp.url());
+    drop(state);
+
+    let check = machine.run(&["check"]);
+    assert_eq!(check.code, 0, "{}", check.out);
+    assert!(
+        check.out.contains("signed in at 127.0.0.1 until "),
+        "{}",
+        check.out
+    );
+    let check = machine.run(&["check", "--json"]);
+    let report: Value = serde_json::from_str(&check.out).unwrap();
+    let auth = &report["backends"][0]["auth"];
+    assert_eq!(
+        (&auth["state"], &auth["renewable"]),
+        (&json!("ok"), &json!(true))
+    );
+    assert_eq!(auth["scopes"], json!(["notes:read"]));
+    for (name, secret) in [("access", "access-"), ("refresh", "refresh-")] {
+        let text = format!("{}{}", ended.out, check.out);
+        assert!(!text.contains(secret), "{name} is printed: {text}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_kept_is_for_the_user_alone() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let machine = Machine::new(AuthorizationServer::start());
+    machine.sign_in();
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode();
+    let file = machine.token_file();
+    assert_eq!(mode(&file) & 0o777, 0o600);
+    assert_eq!(mode(file.parent().unwrap()) & 0o777, 0o700);
+}
+
+#[test]
+fn a_second_login_takes_the_registration_of_the_first() {
+    let machine = Machine::new(AuthorizationServer::start());
+    machine.sign_in();
+    machine.sign_in();
+    let state = machine.server.state();
+    assert_eq!(state.registrations.len(), 1);
+    let uris: Vec<&String> = state
+        .authorizations
+        .iter()
+        .map(|query| &query["redirect_uri"])
+        .collect();
+    assert_eq!(uris[0], uris[1]);
+}
+
+#[test]
+fn two_logins_at_once_make_one_authorization() {
+    let machine = Machine::new(AuthorizationServer::start());
+    let first = machine.start_login(&[]);
+    let second = machine
+        .command(&["login", "notes"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut second = second;
+    let mut waits = String::new();
+    let mut err = BufReader::new(second.stderr.take().unwrap());
+    err.read_line(&mut waits).unwrap();
+    assert!(waits.contains("somebody else is signing in"), "{waits}");
+    visit(&first.url);
+    assert_eq!(first.end().code, 0);
+    let second = ended(second.wait_with_output().unwrap());
+    assert_eq!(second.code, 0, "{}", second.out);
+    assert!(second.out.contains("signed in to notes"), "{}", second.out);
+    assert_eq!(machine.server.state().authorizations.len(), 1);
+}
+
+#[test]
+fn the_address_that_a_browser_elsewhere_ended_at_can_be_pasted() {
+    let machine = Machine::new(AuthorizationServer::start());
+    let mut login = machine.start_login(&[]);
+    let (location, _) = get(&login.url);
+    let location = location.unwrap();
+    let mut stdin = login.child.stdin.take().unwrap();
+    writeln!(stdin, "http://127.0.0.1/callback?code=x&state=other").unwrap();
+    writeln!(stdin, "{location}").unwrap();
+    let ended = login.end();
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    assert!(ended.err.contains("its state is another"), "{}", ended.err);
+}
+
+#[test]
+fn a_code_is_entered_at_another_device() {
+    let machine = Machine::new(AuthorizationServer::start());
+    let mut login = machine
+        .command(&["login", "notes", "--device"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(login.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    assert!(
+        line.contains("/enter") && line.contains("ABCD-EFGH"),
+        "{line}"
+    );
+    machine.server.approve_devices();
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    assert_eq!(login.wait().unwrap().code(), Some(0), "{rest}");
+    assert!(rest.contains("signed in to notes"), "{rest}");
+    let state = machine.server.state();
+    assert!(state.authorizations.is_empty());
+    let grants = state.registrations[0]["grant_types"].as_array().unwrap();
+    assert!(grants.contains(&json!("urn:ietf:params:oauth:grant-type:device_code")));
+}
+
+#[test]
+fn a_client_registered_by_hand_is_used_as_it_is() {
+    let server = AuthorizationServer::start().with(|state| state.registers = false);
+    server.put_client("by-hand", Some("canary-client-secret"));
+    let more = "oauth = { client_id = \"by-hand\", client_secret = { file = \"secret\" } }";
+    let machine = Machine::with(server, more);
+    std::fs::write(
+        machine.folder.path().join("secret"),
+        "canary-client-secret\n",
+    )
+    .unwrap();
+    let ended = machine.login(&[]);
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    assert_eq!(
+        machine.server.state().authorizations[0]["client_id"],
+        "by-hand"
+    );
+    let record = machine.record();
+    assert_eq!(record["client"]["how"], "config");
+    assert_eq!(record["client"]["secret"], Value::Null);
+    let kept = std::fs::read_to_string(machine.token_file()).unwrap();
+    assert!(!kept.contains("canary-client-secret"));
+    // Its refresh authenticates, too.
+    machine.expire_token();
+    let mut gateway = machine.gateway();
+    gateway.client.wait_for_tool("act");
+    assert_eq!(tool_call(&mut gateway, "act").text(), "act {}");
+    finish(gateway);
+}
+
+#[test]
+fn what_the_person_wants_otherwise_is_sent() {
+    let server = AuthorizationServer::start().with(|state| {
+        state.wants_resource = false;
+        state.metadata = json!({ "scopes_supported": ["offline_access"] });
+    });
+    let more =
+        "oauth = { resource = false, scopes = [\"notes:less\"], params = { audience = \"x\" } }";
+    let machine = Machine::with(server, more);
+    let ended = machine.login(&["--scope", "notes:more"]);
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    let state = machine.server.state();
+    let query = &state.authorizations[0];
+    assert_eq!(query["scope"], "notes:less offline_access notes:more");
+    assert_eq!(query["audience"], "x");
+    assert_eq!(query["prompt"], "consent");
+    assert!(!query.contains_key("resource"));
+    assert!(!state.token_requests[0].contains_key("resource"));
+}
+
+#[test]
+fn a_logout_revokes_what_it_forgets() {
+    let machine = Machine::new(AuthorizationServer::start());
+    assert!(
+        machine
+            .run(&["logout", "notes"])
+            .err
+            .contains("nobody was signed in")
+    );
+    machine.sign_in();
+    let token = machine.record()["token"].clone();
+    let ended = machine.run(&["logout", "--all"]);
+    assert_eq!(ended.code, 0);
+    assert!(
+        ended
+            .err
+            .contains("notes: signed out; its tokens are revoked"),
+        "{}",
+        ended.err
+    );
+    let revoked = machine.server.state().revoked.clone();
+    let text = |member: &str| token[member].as_str().unwrap().to_owned();
+    assert_eq!(revoked, [text("refresh"), text("access")]);
+    let record = machine.record();
+    assert_eq!(record["token"], Value::Null);
+    assert_eq!(record["client"]["how"], "dcr", "the registration is kept");
+    assert_eq!(machine.run(&["check"]).code, 1);
+    assert_eq!(machine.run(&["logout", "notes", "--forget"]).code, 0);
+    machine.sign_in();
+    assert_eq!(machine.server.state().registrations.len(), 2);
+}
+
+#[test]
+fn a_misspelt_backend_is_told_and_one_without_a_sign_in_too() {
+    let machine = Machine::with(AuthorizationServer::start(), "oauth = false");
+    let ended = machine.run(&["login", "nots"]);
+    assert_eq!(ended.code, 2);
+    assert!(
+        ended.err.contains("did you mean \"notes\"?"),
+        "{}",
+        ended.err
+    );
+    let ended = machine.run(&["login", "notes"]);
+    assert_eq!(ended.code, 1);
+    assert!(
+        ended.err.contains("nobody can sign in to it"),
+        "{}",
+        ended.err
+    );
+}
+
+#[test]
+fn a_metadata_document_is_the_client_where_the_server_takes_one() {
+    let server = AuthorizationServer::start()
+        .with(|state| state.metadata = json!({ "client_id_metadata_document_supported": true }));
+    let id = "https://client.example/sentinel.json";
+    server.put_client(id, None);
+    let machine = Machine::with(
+        server,
+        &format!("oauth = {{ client_metadata_url = \"{id}\" }}"),
+    );
+    machine.sign_in();
+    let state = machine.server.state();
+    assert_eq!(state.authorizations[0]["client_id"], id);
+    assert!(state.registrations.is_empty());
+}

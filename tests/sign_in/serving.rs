@@ -1,0 +1,276 @@
+//! A gateway that serves: it uses tokens, renews them, and says what is missing.
+
+use std::time::Instant;
+
+use super::*;
+use crate::common::reply::Reply;
+
+#[test]
+fn a_call_without_a_sign_in_says_what_to_type_and_a_login_is_noticed() {
+    let machine = Machine::new(AuthorizationServer::start());
+    let mut gateway = machine.start_gateway();
+    let begun = Instant::now();
+    gateway.client.initialize();
+    assert!(begun.elapsed() < Duration::from_secs(2), "initialize waits");
+    assert!(gateway.client.tool_names().is_empty());
+    let read = gateway
+        .client
+        .ask("resources/read", json!({ "uri": "memo://x" }));
+    assert!(!read.message().is_empty());
+    let check = machine.run(&["check"]);
+    assert_eq!(check.code, 1);
+    assert!(
+        check.out.contains("needs a sign-in: in a terminal: "),
+        "{}",
+        check.out
+    );
+    let row = check
+        .out
+        .lines()
+        .find(|line| line.starts_with("notes"))
+        .unwrap();
+    assert_eq!(row.split_whitespace().nth(1), Some("login"), "{row}");
+
+    machine.sign_in();
+    let signed_in = Instant::now();
+    gateway
+        .client
+        .next_notification("notifications/tools/list_changed");
+    assert!(
+        signed_in.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        signed_in.elapsed()
+    );
+    assert_eq!(gateway.client.tool_names(), ["act", "write"]);
+    assert_eq!(tool_call(&mut gateway, "act").text(), "act {}");
+    assert_eq!(machine.server.state().authorizations.len(), 1);
+    finish(gateway);
+}
+
+#[test]
+fn the_end_of_a_sign_in_is_told_with_the_command_and_the_token_is_not_sent_again() {
+    let machine = Machine::new(AuthorizationServer::start());
+    machine.sign_in();
+    machine.age_token(100);
+    let mut gateway = machine.gateway();
+    gateway.client.wait_for_tool("act");
+    machine.server.end_all();
+    let sent = || machine.server.mcp.requests_of("tools/call").len();
+    for _ in 0..3 {
+        let answer = tool_call(&mut gateway, "act");
+        let message = answer.message().to_owned();
+        assert!(
+            message.starts_with("notes: the sign-in has ended (127.0.0.1: HTTP 400 invalid_grant"),
+            "{message}"
+        );
+        assert!(
+            message.contains("; the tool did not run. In a terminal: "),
+            "{message}"
+        );
+        let (class, executed, _) = answer.gateway_error();
+        assert_eq!((class, executed), ("auth_required", "no"));
+        let data = &answer.error()["data"];
+        let command = data["command"].as_str().unwrap();
+        assert!(
+            message.ends_with(command) && command.ends_with(" login notes"),
+            "{command}"
+        );
+    }
+    assert_eq!(sent(), 1, "a refused token is sent again");
+    assert_eq!(
+        machine.server.grants(),
+        ["authorization_code", "refresh_token"]
+    );
+    assert_eq!(machine.server.mcp.runs("act"), 0);
+
+    // The command of the message is all it takes.
+    let command = command_in(tool_call(&mut gateway, "act").message());
+    assert!(command[0].ends_with("sentinel-gateway"), "{command:?}");
+    assert_eq!(command[1], "--config");
+    machine.sign_in();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while tool_call(&mut gateway, "act")
+        .0
+        .line
+        .contains("auth_required")
+    {
+        assert!(Instant::now() < deadline, "the login is not noticed");
+    }
+    assert_eq!(machine.server.mcp.runs("act"), 1);
+    finish(gateway);
+}
+
+#[test]
+fn ten_gateways_with_an_expired_token_renew_it_once() {
+    let machine = Machine::new(AuthorizationServer::start());
+    machine.sign_in();
+    machine.expire_token();
+    let mut gateways: Vec<Process> = (0..10).map(|_| machine.start_gateway()).collect();
+    for gateway in &mut gateways {
+        gateway.client.initialize();
+    }
+    for gateway in &mut gateways {
+        gateway.client.wait_for_tool("act");
+        let calls: Vec<u64> = (0..20)
+            .map(|_| gateway.client.start_call("act", json!({})))
+            .collect();
+        for call in calls {
+            assert_eq!(gateway.client.answer(call).text(), "act {}");
+        }
+    }
+    assert_eq!(
+        machine.server.grants(),
+        ["authorization_code", "refresh_token"]
+    );
+    assert_eq!(machine.server.state().reused, 0);
+    for gateway in gateways {
+        finish(gateway);
+    }
+}
+
+#[test]
+fn after_a_401_the_token_is_renewed_once_and_an_unsafe_tool_runs_once() {
+    let machine = Machine::new(AuthorizationServer::start());
+    machine.sign_in();
+    machine.age_token(100);
+    let mut gateway = machine.gateway();
+    gateway.client.wait_for_tool("act");
+    machine.server.expire_all();
+    let calls: Vec<u64> = (0..10)
+        .map(|_| gateway.client.start_call("act", json!({})))
+        .collect();
+    for call in calls {
+        assert_eq!(gateway.client.answer(call).text(), "act {}");
+    }
+    assert_eq!(machine.server.mcp.runs("act"), 10);
+    assert_eq!(
+        machine.server.grants(),
+        ["authorization_code", "refresh_token"]
+    );
+    let form = machine.server.state().token_requests[1].clone();
+    assert!(!form.contains_key("scope"), "a refresh names no scope");
+    assert_eq!(form["resource"], machine.server.mcp.url());
+    assert_eq!(machine.record()["generation"], 2);
+    finish(gateway);
+}
+
+#[test]
+fn a_passing_fault_of_the_token_endpoint_ends_no_sign_in() {
+    for fault in [
+        Reply::status(503),
+        Reply::status(429),
+        Reply::status(200).body("<html>"),
+        Reply::json_as(400, &json!({ "error": "temporarily_unavailable" })),
+        Reply::hang_up(),
+    ] {
+        let server = AuthorizationServer::start();
+        let machine = Machine::new(server);
+        machine.sign_in();
+        machine.expire_token();
+        machine.server.state().token_faults.push_back(fault);
+        let mut gateway = machine.gateway();
+        gateway.client.ignore("notifications/tools/list_changed");
+        gateway.client.wait_for_tool("act");
+        assert_eq!(tool_call(&mut gateway, "act").text(), "act {}");
+        assert_eq!(
+            machine.server.grants(),
+            ["authorization_code", "refresh_token", "refresh_token"]
+        );
+        assert_eq!(machine.record()["sign_in"], Value::Null);
+        finish(gateway);
+    }
+}
+
+#[test]
+fn a_token_that_is_refused_right_after_it_was_issued_is_not_renewed_for_ever() {
+    let machine = Machine::new(AuthorizationServer::start());
+    machine.sign_in();
+    let mut gateway = machine.gateway();
+    gateway.client.wait_for_tool("act");
+    machine.server.expire_all();
+    for _ in 0..3 {
+        let answer = tool_call(&mut gateway, "act");
+        let message = answer.message();
+        assert!(
+            message.contains("refuses a token that has just been issued"),
+            "{message}"
+        );
+    }
+    assert_eq!(machine.server.grants(), ["authorization_code"]);
+    assert_eq!(machine.server.mcp.requests_of("tools/call").len(), 1);
+    finish(gateway);
+}
+
+#[test]
+fn missing_scopes_are_named_and_the_next_login_asks_for_them_too() {
+    let server = AuthorizationServer::start();
+    server.state().write_scope = Some("notes:write".to_owned());
+    let machine = Machine::new(server);
+    machine.sign_in();
+    let mut gateway = machine.gateway();
+    gateway.client.wait_for_tool("write");
+    let answer = tool_call(&mut gateway, "write");
+    let message = answer.message().to_owned();
+    assert!(
+        message.starts_with("notes: this wants more rights (notes:write); the tool MAY HAVE RUN"),
+        "{message}"
+    );
+    assert!(message.contains("In a terminal: "), "{message}");
+    assert_eq!(answer.error()["data"]["scopes"], json!(["notes:write"]));
+    assert_eq!(machine.record()["pending"], json!(["notes:write"]));
+    assert_eq!(
+        machine.server.grants(),
+        ["authorization_code"],
+        "a refresh widens nothing"
+    );
+    machine.sign_in();
+    let scope = machine.server.state().authorizations[1]["scope"].clone();
+    assert_eq!(scope, "notes:read notes:write");
+    assert_eq!(machine.record()["pending"], json!([]));
+    assert_eq!(tool_call(&mut gateway, "write").text(), "write {}");
+    finish(gateway);
+}
+
+#[test]
+fn a_client_signs_in_for_itself_and_again_when_its_token_ends() {
+    let server = AuthorizationServer::start().with(|state| state.refreshes = false);
+    server.put_client("robot", Some("canary-robot-secret"));
+    let more = "oauth = { grant = \"client_credentials\", client_id = \"robot\", client_secret = { file = \"secret\" } }";
+    let machine = Machine::with(server, more);
+    std::fs::write(machine.folder.path().join("secret"), "canary-robot-secret").unwrap();
+    let mut gateway = machine.gateway();
+    gateway.client.wait_for_tool("act");
+    assert_eq!(tool_call(&mut gateway, "act").text(), "act {}");
+    finish(gateway);
+    machine.expire_token();
+    let mut gateway = machine.gateway();
+    gateway.client.wait_for_tool("act");
+    assert_eq!(tool_call(&mut gateway, "act").text(), "act {}");
+    assert_eq!(machine.server.grants(), ["client_credentials"; 2]);
+    let login = machine.run(&["login", "notes"]);
+    assert!(login.err.contains("it signs in by itself"), "{}", login.err);
+    finish(gateway);
+}
+
+#[test]
+fn a_gateway_killed_while_it_renews_leaves_a_file_that_the_next_one_reads() {
+    let machine = Machine::new(AuthorizationServer::start());
+    machine.sign_in();
+    machine.expire_token();
+    machine
+        .server
+        .state()
+        .token_faults
+        .push_back(Reply::stall());
+    let stuck = machine.start_gateway();
+    machine.server.mcp.wait_for_requests("POST", 2); // the code, and the refresh
+    let pid = stuck.pid();
+    assert_eq!(machine.record()["refreshing"]["pid"], pid);
+    stuck.signal("KILL");
+    // The lock is free, and the old refresh token, which was never taken, still holds.
+    let mut gateway = machine.gateway();
+    gateway.client.wait_for_tool("act");
+    assert_eq!(tool_call(&mut gateway, "act").text(), "act {}");
+    assert_eq!(machine.record()["refreshing"], Value::Null);
+    finish(gateway);
+}
