@@ -11,7 +11,7 @@ use crate::common::gateway::TestGateway;
 use crate::common::message::request;
 use crate::common::process::ChildGuard;
 use crate::common::reply::Reply;
-use crate::fixture::{ONE_SECOND, plan};
+use crate::fixture::plan;
 use crate::raw_process::{INITIALIZE, INITIALIZED, PING, RawProcess, call};
 use crate::table::{Row, Run, rows};
 
@@ -116,7 +116,9 @@ fn fault_16_stderr_closed_or_full(run: &Run<'_>) {
     drop(fixture);
 
     run.set_variant("full");
-    let plan = plan(run).entry(ONE_SECOND).variable("RUST_LOG", "trace");
+    let plan = plan(run)
+        .entry("timeout_secs = 3")
+        .variable("RUST_LOG", "trace");
     let (mut raw, backends) = RawProcess::start(run, plan);
     let (stdin, stdout) = (raw.take_stdin(), raw.take_stdout());
     let mut client = TestGateway::over_pipes(stdin, stdout, run.subject.timeout());
