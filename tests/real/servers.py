@@ -174,7 +174,7 @@ class FaultProxy:
 
     @contextmanager
     def shedding(self, count):
-        """In the block, the next `count` posts are answered 503 with `Retry-After: 1`, and don't reach the server."""
+        """In the block, the next `count` calls of a tool are answered 503 with `Retry-After: 1`, and don't reach the server."""
         self._to_shed = count
         try:
             yield
@@ -195,11 +195,11 @@ class FaultProxy:
             self._listener.cut_connections()
             self._listener = None
 
-    def take(self, method):
-        """Records a request; returns whether to shed it."""
+    def take(self, method, is_call):
+        """Records a request; returns whether to shed it. Pings and lists are never shed."""
         with self._lock:
             self.methods_seen.append(method)
-            if method != "POST" or self._to_shed == 0:
+            if not is_call or self._to_shed == 0:
                 return False
             self._to_shed -= 1
             return True
@@ -237,7 +237,7 @@ class _ProxyRequest(http.server.BaseHTTPRequestHandler):
 
     def handle_any(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if self.server.proxy.take(self.command):
+        if self.server.proxy.take(self.command, is_call=b'"tools/call"' in body):
             self.answer_busy()
         else:
             self.pass_through(body)
