@@ -244,9 +244,7 @@ impl Endpoint {
                     trace.mark_redirected(body.as_ref().map_or(0, Bytes::len));
                 }
             }
-            let mut request = Request::new(method.clone(), url);
-            *request.headers_mut() = headers.clone();
-            self.identify(&mut request);
+            let mut request = self.request(method.clone(), url, headers);
             *request.body_mut() = body.clone().map(Body::from);
             let sent = client.execute(request).await;
             let response = sent.map_err(transport_error::classify)?;
@@ -269,12 +267,14 @@ impl Endpoint {
         Response::new(response, self.turns.begin(), self.max_message_bytes)
     }
 
-    /// Adds the credentials, the session id and the cookies.
-    fn identify(&self, request: &mut Request) {
-        let url = request.url().clone();
-        let headers = request.headers_mut();
-        self.credentials.apply(headers);
-        self.continuity.apply(headers, &url);
+    /// A request without a body, with the credentials, the session id and the cookies.
+    fn request(&self, method: Method, url: Url, headers: &HeaderMap) -> Request {
+        let mut headers = headers.clone();
+        self.credentials.apply(&mut headers);
+        self.continuity.apply(&mut headers, &url);
+        let mut request = Request::new(method, url);
+        *request.headers_mut() = headers;
+        request
     }
 
     /// A legacy session begins, with this id if the server issued one. From now on every request
@@ -310,9 +310,7 @@ impl Endpoint {
         method: Method,
         headers: &HeaderMap,
     ) -> Result<StatusCode, BackendError> {
-        let mut request = Request::new(method, self.url.clone());
-        *request.headers_mut() = headers.clone();
-        self.identify(&mut request);
+        let request = self.request(method, self.url.clone(), headers);
         let (client, _in_flight) = self.client();
         let sent = client.execute(request).await;
         sent.map(|response| response.status())
