@@ -10,4 +10,5 @@ pub(crate) mod entry;
 mod json;
 pub(crate) mod places;
 pub(crate) mod snippet;
+mod splice;
 mod toml;

@@ -9,8 +9,8 @@ use jsonc_parser::ast::{Object, ObjectProp, Value};
 use jsonc_parser::common::Ranged;
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 
-use super::edit::{Content, Entry, Splice};
 use super::entry::{Layout, Node, quoted};
+use super::splice::{Content, Entry, Splice};
 use page::Page;
 
 /// The file as it would be made for this entry alone.

@@ -33,9 +33,7 @@ mod tests {
             env: vec![],
             passed: vec![],
         };
-        let shown = Client::named("continue")
-            .unwrap()
-            .snippet(&launch, "sentinel");
+        let shown = snippet(Client::named("continue").unwrap(), &launch, "sentinel");
         assert_eq!(
             shown,
             "mcpServers:\n  - name: \"sentinel\"\n    command: \"/s\"\n    args: []\n"

@@ -5,8 +5,8 @@ use std::ops::Range;
 use ::toml::de::{DeTable, DeValue};
 use ::toml::{Spanned, Table};
 
-use super::edit::{Content, Entry, Splice, newline_of};
 use super::entry::toml_key;
+use super::splice::{Content, Entry, Splice, newline_of};
 
 /// # Errors
 /// If it is not TOML, with the line. No text of the file is quoted, which may be a secret.

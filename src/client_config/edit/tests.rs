@@ -1,5 +1,5 @@
 use super::*;
-use crate::client_config::entry::{Launch, Shape};
+use crate::client_config::entry::{Launch, Node, Shape};
 
 fn entry(shape: Shape) -> Node {
     Launch {

@@ -2,8 +2,8 @@
 
 use jsonc_parser::ast::Object;
 
-use crate::client_config::edit::{Splice, newline_of};
 use crate::client_config::entry::{Layout, quoted};
+use crate::client_config::splice::{Splice, newline_of};
 
 /// A text and how it is laid out.
 pub(super) struct Page<'a> {
