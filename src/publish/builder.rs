@@ -21,7 +21,7 @@ use crate::config::{BackendConfig, Config};
 use crate::governance::Admission;
 use crate::observe::logs::panic_text;
 use crate::protocol::{Kind, Kinds, Listing, Notification, RawJson};
-use crate::snapshot::{Backends, Lists, Snapshot, identity};
+use crate::snapshot::{Backends, Lists, NamedUris, Snapshot, identity};
 use crate::state::{CachedListings, StateStore, age};
 
 /// What a snapshot is built from, and what was built last.
@@ -30,6 +30,7 @@ pub(super) struct Builder {
     config: Arc<Config>,
     backends: Backends,
     admission: Arc<Admission>,
+    named_uris: Arc<NamedUris>,
     pin_check: PinCheck,
     state: StateStore,
     /// Of earlier runs.
@@ -110,6 +111,7 @@ impl Builder {
             config,
             backends,
             admission,
+            named_uris: Arc::default(),
             state,
             cached: CachedListings::default(),
             listings: HashMap::new(),
@@ -274,6 +276,7 @@ impl Builder {
             config: Arc::clone(&self.config),
             backends: self.backends.clone(),
             admission: Arc::clone(&self.admission),
+            named_uris: Arc::clone(&self.named_uris),
             lists: Lists::default(),
             listing_numbers: numbers,
             unlisted,
