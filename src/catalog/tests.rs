@@ -436,7 +436,7 @@ fn a_uri_that_looks_like_an_alias_is_not_taken_for_one() {
         "{uris:?}"
     );
     assert_eq!(
-        &*catalog.resolve(Kind::Resource, &uris[2]).unwrap().own_name,
+        &*catalog.resolve(Kind::Resource, uris[2]).unwrap().own_name,
         "f://1"
     );
 }
