@@ -13,10 +13,10 @@ mod names;
 mod pins;
 mod portable;
 mod rejected;
+pub mod search;
 mod shapes;
 #[cfg(test)]
 mod tests;
-mod unmatched;
 mod uris;
 
 use std::collections::{HashMap, HashSet};
@@ -38,10 +38,9 @@ pub(crate) use names::Takeover;
 pub use pins::Pins;
 pub(crate) use pins::{Change, Findings};
 pub use rejected::Mended;
-pub(crate) use rejected::{RejectReason, Rejected};
+pub(crate) use rejected::{RejectReason, Rejected, UnmatchedRule};
 pub use shapes::Promise;
 pub(crate) use shapes::shape_unpromised;
-pub(crate) use unmatched::UnmatchedRule;
 use uris::{AssignedUris, BackendUris, with_tool_uris};
 pub(crate) use uris::{Form, Uris, with_uris};
 
@@ -221,6 +220,11 @@ impl Catalog {
     /// The entries of a kind in the order of the list.
     pub fn entries(&self, kind: Kind) -> impl Iterator<Item = &Entry> {
         self.section(kind).entries.iter()
+    }
+
+    /// The entry at this place of the list.
+    pub(crate) fn entry(&self, kind: Kind, at: usize) -> Option<&Entry> {
+        self.section(kind).entries.get(at)
     }
 
     /// The names assigned up to and including this catalog.

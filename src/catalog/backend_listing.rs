@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::item::{Item, RejectedItem};
 use super::portable::{Portable, SchemaBudget, portable};
 use super::rejected::{MAX_ITEMS, MAX_TEMPLATES, Mended, RejectReason, Rejected};
+use super::rejected::{UnmatchedRule, unmatched_rules};
 use super::shapes::{Shaped, shape};
-use super::unmatched::{UnmatchedRule, unmatched_rules};
 use super::uris::named_by_tool;
 use crate::config::{BackendConfig, Schemas};
 use crate::protocol::era::ParamHeader;
@@ -80,6 +80,12 @@ impl BackendListing {
     /// that the config doesn't admit now. Empty when it was taken before.
     pub(crate) fn take_cleaned(&mut self) -> Listing {
         std::mem::take(&mut self.cleaned)
+    }
+
+    /// Whether a tool of it names the URI of a resource.
+    pub(crate) fn names_uris(&self) -> bool {
+        let mut tools = self.items(Kind::Tool).iter();
+        tools.any(|candidate| !candidate.named.is_empty())
     }
 
     /// Whether it has a tool with this name, as the backend calls it.

@@ -122,6 +122,11 @@ impl Names {
         self.uris.assign(backends)
     }
 
+    /// A result of this backend has named the URI: a backend that lists it later gets an alias.
+    pub(crate) fn reserve_uri(&mut self, backend: &Arc<str>, uri: &Arc<str>) {
+        self.uris.reserve(backend, uri);
+    }
+
     /// The tools that the lock knows or that are listed, with their names. Those of the other
     /// backends that are reserved are among them.
     pub(crate) fn tools(&self) -> impl Iterator<Item = NamedTool> {

@@ -503,14 +503,14 @@ fn what_a_tool_names_is_its_backends_unless_another_has_it() {
     assert_eq!(owner("ui://a/x"), Some((BackendId::new(0), "ui://x")));
     assert_eq!(owner("ui://z"), Some((BackendId::new(2), "ui://z")));
     assert_eq!(owner("ui://d/z"), Some((BackendId::new(3), "ui://z")));
-    // Named first, listed later: who lists it gets it, the namer an alias.
+    // Named first, listed later: a client may already have it from who named it.
     fixture.backends[0].1 = Some(listing(Kind::Resource, &["ui://z"]));
     let later = fixture.build(catalog.names()).catalog;
     assert_eq!(
         exposed(&later, Kind::Resource),
-        ["ui://z", "ui://x", "ui://y"]
+        ["ui://a/z", "ui://x", "ui://y"]
     );
-    let owner = later.uris().named("ui://c/z").map(|(id, own)| (id, &**own));
+    let owner = later.uris().named("ui://z").map(|(id, own)| (id, &**own));
     assert_eq!(owner, Some((BackendId::new(2), "ui://z")));
 }
 

@@ -52,6 +52,11 @@ impl UriRecords {
         }
     }
 
+    /// A result of this backend has named the URI.
+    pub(super) fn reserve(&mut self, backend: &Arc<str>, uri: &Arc<str>) {
+        self.resources.reserve(backend, uri);
+    }
+
     #[cfg(test)]
     pub(super) fn remembered(&self, kind: Kind) -> usize {
         match kind {

@@ -87,6 +87,17 @@ impl NamedUris {
         true
     }
 
+    /// The URIs that are their backends' own names for them.
+    pub(crate) fn own(&self) -> Vec<(BackendId, Arc<str>)> {
+        let tables = self.0.lock();
+        let own = tables
+            .by_exposed
+            .iter()
+            .filter(|(exposed, (_, own))| *exposed == own);
+        own.map(|(uri, (backend, _))| (*backend, Arc::clone(uri)))
+            .collect()
+    }
+
     /// The backend that has named what clients see as this URI, and its own URI; `None` where another
     /// has it meanwhile.
     pub(super) fn owner(&self, exposed: &str, uris: &Uris) -> Option<(BackendId, Arc<str>)> {

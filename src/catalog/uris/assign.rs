@@ -1,8 +1,8 @@
 //! Which backend has a URI, and the alias of another's.
 //!
 //! Owns [`UriNames`], the record of whose each URI is. A URI that one backend alone has stays as it
-//! is. Once given, a URI or an alias stays with its backend in this process, but a URI that a backend
-//! only named goes to one that lists it. It must not know definitions.
+//! is. Of several that list or name it at the same time, one that lists it goes first. Once given, a URI
+//! or an alias stays with its backend in this process. It must not know definitions.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -81,6 +81,17 @@ impl UriNames {
         exposed
     }
 
+    /// A result of this backend has named the URI, which is its own from now on, if nobody has it.
+    pub(super) fn reserve(&mut self, backend: &Arc<str>, uri: &Arc<str>) {
+        let owner = Owner {
+            backend: Arc::clone(backend),
+            own: Arc::clone(uri),
+        };
+        if !self.owners.contains_key(uri) && !self.assigned.contains_key(&owner) {
+            self.insert(owner, Arc::clone(uri), false);
+        }
+    }
+
     /// A URI that a backend only named is not its own any more when another has a template for it.
     fn release_named(&mut self, claim: &UriClaim<'_>) {
         let owner = claim.owner();
@@ -100,15 +111,9 @@ impl UriNames {
         if claim.is_of_template || self.assigned.contains_key(&owner) {
             return;
         }
-        if let Some(other) = self.owners.get(claim.own) {
-            let is_only_named = (self.assigned.get(other)).is_some_and(|other| !other.is_listed);
-            let is_alias = other.own != *claim.own;
-            if !claim.is_listed || !is_only_named || is_alias {
-                return;
-            }
-            self.assigned.remove(other);
+        if !self.owners.contains_key(claim.own) {
+            self.insert(owner, Arc::clone(claim.own), claim.is_listed);
         }
-        self.insert(owner, Arc::clone(claim.own), claim.is_listed);
     }
 
     /// What a claim is to clients; an alias if it has nothing yet.
