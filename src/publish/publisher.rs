@@ -4,7 +4,7 @@
 //! is read at once; a large one on another thread, while the last snapshot is served and further
 //! events are gathered. It must not know how a listing was fetched, nor how a snapshot is used.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::builder::{BuildOutput, Builder, Listed, Order, Publication};
+use super::builder::{BuildOutput, Builder, Listed, Order, Publication, Reconfigured};
 use crate::backend::{BackendEvent, HttpBackend};
 use crate::call_report::BackendId;
 use crate::config::Config;
@@ -38,6 +38,8 @@ pub(crate) struct Publisher {
     building: Option<JoinHandle<Option<BuildOutput>>>,
     /// Listings for the next order.
     listed: Vec<Listed>,
+    /// The config for the next order, where it has changed.
+    reconfigured: Option<Reconfigured>,
     /// Events that wait in order until the listings of earlier runs are read, since they may need
     /// them; `None` from then on.
     waiting: Option<Vec<PublisherEvent>>,
@@ -51,8 +53,23 @@ pub(crate) struct Publisher {
 #[derive(Debug)]
 enum PublisherEvent {
     Backend(BackendEvent),
+    Reconfigure(Box<Reconfiguration>),
     Settle,
     Close,
+}
+
+/// A config that takes the place of another.
+#[derive(Debug)]
+pub(crate) struct Reconfiguration {
+    /// The new one.
+    pub(crate) config: Arc<Config>,
+    /// Its backends, in its order.
+    pub(crate) backends: Vec<Arc<HttpBackend>>,
+    /// Backends that take the place of others at the same URL: until they have listed, what those
+    /// listed holds.
+    pub(crate) successors: HashMap<BackendId, BackendId>,
+    /// Backends that are shown differently: what they listed is read again.
+    pub(crate) reread: HashSet<BackendId>,
 }
 
 /// The lists of one event.
@@ -78,6 +95,8 @@ struct Part {
     fetched: Kinds,
     /// Bytes of its last listing.
     bytes: usize,
+    /// Its last listing in this run.
+    listing: Option<Arc<Listing>>,
 }
 
 impl Publisher {
@@ -104,6 +123,7 @@ impl Publisher {
             builder: Some(builder),
             building: None,
             listed: Vec::new(),
+            reconfigured: None,
             waiting: Some(Vec::new()),
             settled,
             closing: false,
@@ -132,6 +152,17 @@ impl Publisher {
         self.apply(PublisherEvent::Backend(event));
     }
 
+    /// The config has changed: what is served from now on follows the new one.
+    pub(crate) fn reconfigure(&mut self, new: Reconfiguration) {
+        self.apply(PublisherEvent::Reconfigure(Box::new(new)));
+    }
+
+    /// Whether each of these backends has reported all of its lists, or its outage, or is gone.
+    pub(crate) fn have_reported(&self, backends: &[BackendId]) -> bool {
+        let parts = backends.iter().filter_map(|id| self.parts.get(id));
+        parts.into_iter().all(|part| part.reported.is_all())
+    }
+
     /// Lists no longer wait for backends. For a backend that has not listed, the listing of an
     /// earlier run is served.
     pub(crate) fn settle(&mut self) {
@@ -150,6 +181,7 @@ impl Publisher {
         self.changed = true;
         match event {
             PublisherEvent::Backend(event) => self.backend(event),
+            PublisherEvent::Reconfigure(new) => self.take_config(*new),
             PublisherEvent::Settle => self.settled = true,
             PublisherEvent::Close => self.closing = true,
         }
@@ -183,6 +215,48 @@ impl Publisher {
         }
     }
 
+    fn take_config(&mut self, new: Reconfiguration) {
+        let mut before = std::mem::take(&mut self.parts);
+        for backend in &new.backends {
+            let id = backend.id;
+            let successor_of = new.successors.get(&id);
+            let part = match (before.remove(&id), successor_of.map(|id| before.remove(id))) {
+                (Some(part), _) => part,
+                (None, Some(Some(part))) => Part {
+                    bytes: part.bytes,
+                    listing: part.listing,
+                    ..Part::default()
+                },
+                (None, _) => Part::default(),
+            };
+            self.admission.add(id, backend.name());
+            self.parts.insert(id, part);
+        }
+        let before = std::mem::replace(&mut self.backends, Backends::new(new.backends));
+        let is_gone = |id: &BackendId| !self.parts.contains_key(id);
+        for id in before.iter().map(|backend| backend.id).filter(is_gone) {
+            self.admission.remove(id);
+        }
+        for id in new.reread.iter().chain(new.successors.keys()) {
+            let listing = self.parts.get(id).and_then(|part| part.listing.clone());
+            if self.listed.iter().all(|listed| listed.backend != *id) {
+                self.listed.extend(listing.map(|listing| Listed {
+                    backend: *id,
+                    listing,
+                    taken: oneshot::channel().0,
+                }));
+            }
+        }
+        // One that waits for its turn is replaced.
+        let reread = self.reconfigured.take().map(|before| before.reread);
+        let reread = reread.into_iter().flatten().chain(new.reread).collect();
+        self.reconfigured = Some(Reconfigured {
+            config: new.config,
+            backends: self.backends.clone(),
+            reread,
+        });
+    }
+
     fn listed(
         &mut self,
         backend: BackendId,
@@ -199,6 +273,7 @@ impl Publisher {
         part.reported = part.reported.or(came.all);
         part.listed = part.listed.or(came.all);
         part.number = Some(number);
+        part.listing = Some(Arc::clone(&listing));
         // What is missing in it may be taken from an earlier run.
         let is_whole = part.fetched.is_all();
         part.bytes = listing.bytes() + if is_whole { 0 } else { part.bytes };
@@ -269,6 +344,7 @@ impl Publisher {
             settled: self.settled_kinds(),
             closing: self.closing,
             listed: std::mem::take(&mut self.listed),
+            reconfigured: self.reconfigured.take(),
         }
     }
 

@@ -19,7 +19,7 @@ const FLOORS: [&[&str]; 14] = [
     &["call_report", "text"],
     &["config", "transport"],
     &["governance", "observe", "state"],
-    &["auth"],
+    &["auth", "reload"],
     &["backend", "catalog"],
     &["snapshot"],
     &["client"],
