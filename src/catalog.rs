@@ -13,11 +13,11 @@ mod names;
 mod pins;
 mod portable;
 mod rejected;
+pub mod search;
 mod shapes;
 mod template;
 #[cfg(test)]
 mod tests;
-mod unmatched;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,11 +38,10 @@ pub(crate) use names::Takeover;
 pub use pins::Pins;
 pub(crate) use pins::{Change, Findings};
 pub use rejected::Mended;
-pub(crate) use rejected::{RejectReason, Rejected};
+pub(crate) use rejected::{RejectReason, Rejected, UnmatchedRule};
 pub use shapes::Promise;
 pub(crate) use shapes::shape_unpromised;
 use template::Template;
-pub(crate) use unmatched::UnmatchedRule;
 
 /// One backend's input to a build.
 #[derive(Debug, Clone, Copy)]
@@ -211,6 +210,11 @@ impl Catalog {
     /// The entries of a kind in the order of the list.
     pub fn entries(&self, kind: Kind) -> impl Iterator<Item = &Entry> {
         self.section(kind).entries.iter()
+    }
+
+    /// The entry at this place of the list.
+    pub(crate) fn entry(&self, kind: Kind, at: usize) -> Option<&Entry> {
+        self.section(kind).entries.get(at)
     }
 
     /// The names assigned up to and including this catalog.

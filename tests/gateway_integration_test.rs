@@ -32,5 +32,6 @@ mod pitfalls;
 mod pool;
 mod requirements;
 mod sdk;
+mod search;
 mod sign_in;
 mod state;

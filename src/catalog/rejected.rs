@@ -1,13 +1,18 @@
 //! Items that clients do not see, or see in another form.
 //!
-//! Owns the limits on what a backend lists, the reasons for a rejection, and escaping a name for
-//! printing. It must not know how a rejection is reported.
+//! Owns the limits on what a backend lists, the reasons for a rejection, escaping a name for
+//! printing, and rules of the config that match nothing. It must not know how a rejection is
+//! reported.
+
+mod unmatched;
 
 use std::sync::Arc;
 
 use crate::config::BackendConfig;
 use crate::protocol::Kind;
 use crate::text::MAX_DEPTH;
+pub(crate) use unmatched::UnmatchedRule;
+pub(super) use unmatched::unmatched_rules;
 
 /// Most items of one kind from one backend.
 pub(super) const MAX_ITEMS: usize = 10_000;

@@ -2,6 +2,8 @@
 //!
 //! It must not know what the commands do.
 
+mod tools;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
 use crate::config::{Overrides, Problems};
+pub(super) use tools::{Search, Tools};
 
 const VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
@@ -88,6 +91,14 @@ pub(super) enum Command {
     ///
     /// Exit status 1 if a backend is down and its tools are missing; the others are listed.
     Tools(Tools),
+    /// Find tools by what they do, as `search_tools` finds them for a model
+    ///
+    /// Exit status 1 if nothing is found, or a backend is down and its tools are missing.
+    #[command(after_help = "\
+Examples:
+  sentinel-gateway search 'move a document'
+  sentinel-gateway search 'open invoices' --limit 20 --json")]
+    Search(Search),
     /// List the prompts as clients see them, with the backend of each
     ///
     /// Exit status 1 if a backend is down and its prompts are missing; the others are listed.
@@ -165,16 +176,6 @@ pub(super) struct Output {
     /// Print JSON instead of a table
     #[arg(long)]
     pub(super) json: bool,
-}
-
-/// Arguments of `tools`.
-#[derive(Args)]
-pub(super) struct Tools {
-    /// Shows this tool, by its name in the list, and its arguments
-    pub(super) name: Option<String>,
-
-    #[command(flatten)]
-    pub(super) output: Output,
 }
 
 /// Arguments of `read`.

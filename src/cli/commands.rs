@@ -43,8 +43,10 @@ async fn run_with(command: &Command, config: Config) -> u8 {
         Command::Check(output) => check::check(config, output).await,
         Command::Tools(args) => match &args.name {
             Some(name) => tool::show(config, name, &args.output).await,
+            None if args.tokens => list::tokens(config, &args.output).await,
             None => list::list(config, &[Kind::Tool], &args.output).await,
         },
+        Command::Search(args) => list::search(config, args).await,
         Command::Prompts(output) => list::list(config, &[Kind::Prompt], output).await,
         Command::Resources(output) => {
             list::list(config, &[Kind::Resource, Kind::Template], output).await

@@ -13,8 +13,8 @@ use super::backend_call::BackendCall;
 use super::call_target::CallTarget;
 use super::exchange::Exchange;
 use super::input::{self, ParkedCalls};
-use crate::backend::Answer;
 use crate::backend::retry::Replay;
+use crate::backend::{Answer, HttpBackend};
 use crate::catalog::{Promise, RejectReason, shape_unpromised};
 use crate::config::Subject;
 use crate::observe::request_span::RequestSpan;
@@ -46,6 +46,9 @@ pub(super) async fn call(
             return to_client_error(error, exchange.client.era, &method, &snapshot);
         }
     };
+    if let Some(listed) = listed_first(&target, &snapshot, &mut snapshots, begun).await {
+        snapshot = listed;
+    }
     if let Some(listed) = listed_now(&target, &snapshot, &mut snapshots, begun).await {
         snapshot = listed;
     }
@@ -184,6 +187,45 @@ fn blocked(target: &CallTarget, snapshot: &Snapshot) -> Option<RpcError> {
     );
     let data = GatewayData::new(Some(backend), Class::Refused, Tally::NONE);
     Some(RpcError::new(INVALID_PARAMS, message).with_data(data))
+}
+
+/// The snapshot in which each backend that may have the target has listed or failed once, or one
+/// that has the target. A name that is not listed is unknown only then: after `startup_wait` a slow
+/// backend may still be about to list it. `None` where the target is listed or blocked, and where
+/// no backend is being connected for the first time.
+async fn listed_first(
+    target: &CallTarget,
+    snapshot: &Snapshot,
+    snapshots: &mut Snapshots,
+    begun: Instant,
+) -> Option<Arc<Snapshot>> {
+    if snapshot.unlisted.is_empty() || target.route(snapshot).is_some() {
+        return None;
+    }
+    if blocked(target, snapshot).is_some() {
+        return None;
+    }
+    let is_first = |backend: &&Arc<HttpBackend>| {
+        snapshot.awaits(backend.id, target.kind) && backend.failures() == 0
+    };
+    let first: Vec<_> = snapshot.backends.iter().filter(is_first).collect();
+    let limit = first.iter().map(|backend| backend.config.connect_timeout);
+    let limit = begun + limit.max()?;
+    for backend in first {
+        let is_settled = |now: &Arc<Snapshot>| {
+            !now.awaits(backend.id, target.kind) || target.route(now).is_some()
+        };
+        let settled = async {
+            tokio::select! {
+                settled = snapshots.wait_for(is_settled) => settled.is_ok(),
+                () = backend.is_down() => true,
+            }
+        };
+        if !tokio::time::timeout_at(limit, settled).await.ok()? {
+            return None;
+        }
+    }
+    Some(Arc::clone(&snapshots.borrow()))
 }
 
 /// The snapshot in which the target's backend has listed in this run, where so far only an earlier

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 mod one;
+mod search;
 #[cfg(unix)]
 mod terminal;
 mod words;

@@ -95,3 +95,22 @@ impl RawProcess {
         self.process.wait().code()
     }
 }
+
+impl Drop for RawProcess {
+    /// Shows what a failed check has not read: the answers often say what went wrong.
+    fn drop(&mut self) {
+        if !std::thread::panicking() || !self.process.is_alive() {
+            return;
+        }
+        self.process.signal("KILL");
+        self.stdin = None;
+        if let Some(stdout) = &mut self.stdout {
+            let lines = stdout.lines().map_while(Result::ok);
+            lines.for_each(|line| eprintln!("unread answer: {line:.2000}"));
+        }
+        if let Some(stderr) = self.stderr.take() {
+            let lines = BufReader::new(stderr).lines().map_while(Result::ok);
+            lines.for_each(|line| eprintln!("log: {line:.2000}"));
+        }
+    }
+}

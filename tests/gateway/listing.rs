@@ -57,6 +57,21 @@ fn fault_68_a_backend_without_handshake_is_down_with_a_reason_and_the_rest_is_li
 }
 
 #[test]
+fn a_call_waits_for_a_backend_that_is_still_connecting_when_the_first_list_is_answered() {
+    let gate = Gate::new();
+    let slow = FakeBackend::start().tool("echo").without_sessions();
+    let hello = json!({ "protocolVersion": "2025-11-25", "serverInfo": { "name": "slow" },
+        "capabilities": { "tools": {} } });
+    slow.on("initialize", Reply::result(hello).after(&gate));
+    let mut gateway = initialized(&[IMPATIENT.to_owned(), slow.entry("slow", "")].concat());
+    assert!(gateway.tool_names().is_empty());
+    let id = gateway.start_call("echo", json!({}));
+    gateway.ask("ping", json!({})).result();
+    gate.open();
+    assert_eq!(gateway.answer(id).text(), "echo {}");
+}
+
+#[test]
 fn fault_68_a_handshake_that_is_never_answered_fails_with_a_reason() {
     let fake = FakeBackend::start().tool("echo");
     let times = "timeout_secs = 1\ntools.timeout_secs = { echo = 30 }";

@@ -155,6 +155,11 @@ impl HttpBackend {
         self.primary().why_down()
     }
 
+    /// Failed attempts to connect since the last success.
+    pub(crate) fn failures(&self) -> u64 {
+        self.primary().failures()
+    }
+
     /// Resolves when an attempt to connect has failed and none is running.
     pub async fn is_down(&self) {
         self.primary().wait_down().await;

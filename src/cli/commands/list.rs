@@ -1,5 +1,8 @@
 //! `tools`, `prompts`, `resources`: the merged catalog as listed to clients.
 
+mod search;
+mod tokens;
+
 use std::io::{self, Write};
 
 use serde::Serialize;
@@ -16,6 +19,8 @@ use crate::cli::terminal::{
 use crate::config::Config;
 use crate::protocol::Kind;
 use crate::state::age;
+pub(super) use search::search;
+pub(super) use tokens::tokens;
 
 /// Prints the entries of these kinds. Backends that are down or lists that failed are warned about on
 /// stderr.

@@ -35,7 +35,10 @@ impl fmt::Display for UnmatchedRule {
 }
 
 /// The rules that match none of the tools, whether these are listed to clients or not.
-pub(super) fn unmatched_rules(config: &BackendConfig, listing: &Listing) -> Vec<UnmatchedRule> {
+pub(in crate::catalog) fn unmatched_rules(
+    config: &BackendConfig,
+    listing: &Listing,
+) -> Vec<UnmatchedRule> {
     let rules = &config.tools.written;
     if rules.is_empty() {
         return Vec::new();

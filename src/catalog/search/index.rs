@@ -1,0 +1,287 @@
+//! The inverted index and its ranking, BM25F (Zaragoza et al., TREC 2004).
+//!
+//! A term's weight in a document is the sum of its weighted frequencies in the fields, each divided
+//! by what the field's length makes of it. It is computed when the index is built, so that a query
+//! reads one list a term.
+
+use std::collections::HashMap;
+
+use super::document::Document;
+use super::synonyms;
+use super::tokenize::terms;
+
+/// Weight of a synonym in a query, where the word itself has 1.
+const SYNONYM: f32 = 0.35;
+/// How soon a repeated term counts no more.
+const K1: f32 = 1.2;
+/// How much a long field takes from the weight of its terms.
+const B: f32 = 0.75;
+/// Most terms of a query that are looked up.
+const MAX_QUERY_TERMS: usize = 64;
+
+/// A field's text and its weight.
+type Field = (fn(&Document) -> &str, f32);
+
+const FIELDS: [Field; 7] = [
+    (|document| &document.name, 3.0),
+    (|document| &document.title, 1.5),
+    (|document| &document.server, 1.0),
+    (|document| &document.summary, 1.5),
+    (|document| &document.description, 1.0),
+    (|document| &document.parameters, 0.5),
+    (|document| &document.texts, 0.3),
+];
+
+/// One result of a search.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Hit {
+    /// The place of the document in what the index was built from.
+    pub document: usize,
+    /// Higher is better. Comparable within one search only.
+    pub score: f32,
+}
+
+/// An index over documents. Never changed.
+#[derive(Debug, Default)]
+pub struct Index {
+    documents: usize,
+    /// Where the postings of a term are.
+    terms: HashMap<Box<str>, (u32, u32)>,
+    postings: Vec<Posting>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Posting {
+    document: u32,
+    /// Between 0 and 1 + [`K1`]: how much the document is about the term.
+    weight: f32,
+}
+
+/// The frequencies of a term in the fields of one document.
+type Frequencies = [u16; FIELDS.len()];
+
+impl Index {
+    /// Builds it from documents, which are known by their places.
+    pub fn build(documents: &[Document]) -> Self {
+        let mut lengths: Vec<[u32; FIELDS.len()]> = Vec::with_capacity(documents.len());
+        let mut found: HashMap<Box<str>, Vec<(u32, Frequencies)>> = HashMap::new();
+        for (at, document) in (0u32..).zip(documents) {
+            let mut length = [0; FIELDS.len()];
+            for (field, (text, _)) in FIELDS.iter().enumerate() {
+                terms(text(document), |term| {
+                    length[field] += 1;
+                    let list = match found.get_mut(term) {
+                        Some(list) => list,
+                        None => found.entry(term.into()).or_default(),
+                    };
+                    if list.last().is_none_or(|(last, _)| *last != at) {
+                        list.push((at, [0; FIELDS.len()]));
+                    }
+                    if let Some((_, frequencies)) = list.last_mut() {
+                        frequencies[field] = frequencies[field].saturating_add(1);
+                    }
+                });
+            }
+            lengths.push(length);
+        }
+        Self::weighted(found, &lengths)
+    }
+
+    fn weighted(
+        found: HashMap<Box<str>, Vec<(u32, Frequencies)>>,
+        lengths: &[[u32; FIELDS.len()]],
+    ) -> Self {
+        let documents = lengths.len();
+        let averages: [f32; FIELDS.len()] = std::array::from_fn(|field| {
+            let total: u32 = lengths.iter().map(|length| length[field]).sum();
+            (total as f32 / documents.max(1) as f32).max(1.0)
+        });
+        let mut postings = Vec::with_capacity(found.values().map(Vec::len).sum());
+        let mut terms = HashMap::with_capacity(found.len());
+        for (term, list) in found {
+            let start = postings.len() as u32;
+            postings.extend(list.into_iter().map(|(document, frequencies)| {
+                let length = &lengths[document as usize];
+                let mut sum = 0.0;
+                for (field, (_, weight)) in FIELDS.iter().enumerate() {
+                    let norm = 1.0 - B + B * length[field] as f32 / averages[field];
+                    sum += weight * f32::from(frequencies[field]) / norm;
+                }
+                Posting {
+                    document,
+                    weight: sum * (K1 + 1.0) / (K1 + sum),
+                }
+            }));
+            terms.insert(term, (start, postings.len() as u32));
+        }
+        Self {
+            documents,
+            terms,
+            postings,
+        }
+    }
+
+    /// The documents that fit best, best first, at most `limit` of them. Equal ones stay in the order
+    /// that they were given in.
+    pub fn search(&self, query: &str, limit: usize) -> Vec<Hit> {
+        let mut scores = vec![0.0f32; self.documents];
+        for (term, weight) in query_terms(query) {
+            self.add(&term, weight, &mut scores);
+        }
+        let hits = scores.iter().enumerate().filter(|(_, score)| **score > 0.0);
+        let mut hits: Vec<Hit> = hits
+            .map(|(document, &score)| Hit { document, score })
+            .collect();
+        let order = |a: &Hit, b: &Hit| {
+            let by_score = b.score.total_cmp(&a.score);
+            by_score.then(a.document.cmp(&b.document))
+        };
+        if hits.len() > limit && limit > 0 {
+            hits.select_nth_unstable_by(limit - 1, order);
+        }
+        hits.truncate(limit);
+        hits.sort_unstable_by(order);
+        hits
+    }
+
+    fn add(&self, term: &str, weight: f32, scores: &mut [f32]) {
+        let Some(&(start, end)) = self.terms.get(term) else {
+            return;
+        };
+        let postings = &self.postings[start as usize..end as usize];
+        let having = postings.len() as f32;
+        let idf = (1.0 + (self.documents as f32 - having + 0.5) / (having + 0.5)).ln();
+        for posting in postings {
+            scores[posting.document as usize] += weight * idf * posting.weight;
+        }
+    }
+
+    /// How many documents it has.
+    pub fn len(&self) -> usize {
+        self.documents
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.documents == 0
+    }
+
+    /// The memory that it takes, in bytes, about.
+    pub fn bytes(&self) -> usize {
+        let term = size_of::<(Box<str>, (u32, u32))>() + 1;
+        let terms: usize = self.terms.keys().map(|text| text.len()).sum();
+        self.terms.capacity() * term + terms + self.postings.capacity() * size_of::<Posting>()
+    }
+}
+
+/// The terms of a query with their weights, in order: its own, then their synonyms. None twice; the
+/// heavier one counts.
+fn query_terms(query: &str) -> Vec<(String, f32)> {
+    let mut found: Vec<(String, f32)> = Vec::new();
+    let add = |term: &str, weight: f32, found: &mut Vec<(String, f32)>| {
+        if found.len() < MAX_QUERY_TERMS && found.iter().all(|(known, _)| known != term) {
+            found.push((term.to_owned(), weight));
+        }
+    };
+    terms(query, |term| add(term, 1.0, &mut found));
+    for at in 0..found.len() {
+        for synonym in synonyms::of(&found[at].0.clone()) {
+            add(synonym, SYNONYM, &mut found);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::RawJson;
+
+    fn index(tools: &[(&str, &'static str)]) -> Index {
+        let documents: Vec<Document> = tools
+            .iter()
+            .map(|(server, definition)| {
+                let definition = RawJson::trusted(*definition);
+                let own = definition.get("name").unwrap().text().unwrap();
+                Document::of_tool(server, &own, &definition)
+            })
+            .collect();
+        Index::build(&documents)
+    }
+
+    fn found(index: &Index, query: &str) -> Vec<usize> {
+        let hits = index.search(query, 10);
+        hits.iter().map(|hit| hit.document).collect()
+    }
+
+    #[test]
+    fn a_word_in_the_name_counts_more_than_one_in_the_description() {
+        let index = index(&[
+            (
+                "a",
+                r#"{"name":"copy","description":"Copies a file to where invoices are kept."}"#,
+            ),
+            (
+                "a",
+                r#"{"name":"send_invoice","description":"Sends it to the customer."}"#,
+            ),
+            (
+                "a",
+                r#"{"name":"pay","inputSchema":{"properties":{"invoice":{"type":"string"}}}}"#,
+            ),
+        ]);
+        assert_eq!(found(&index, "invoice"), [1, 0, 2]);
+    }
+
+    #[test]
+    fn server_title_and_nested_parameters_are_searched() {
+        let index = index(&[
+            ("github", r#"{"name":"a","title":"Pull requests"}"#),
+            (
+                "b",
+                r#"{"name":"b","inputSchema":{"properties":{"filter":{"type":"object","properties":{"colour":{"enum":["magenta"]}}}}}}"#,
+            ),
+            ("c", r#"{"name":"c","annotations":{"title":"Zebras"}}"#),
+        ]);
+        assert_eq!(found(&index, "github"), [0]);
+        assert_eq!(found(&index, "pulls"), [0]);
+        assert_eq!(found(&index, "colours"), [1]);
+        assert_eq!(found(&index, "magenta"), [1]);
+        assert_eq!(found(&index, "zebra"), [2]);
+    }
+
+    #[test]
+    fn the_word_itself_counts_more_than_its_synonym() {
+        let index = index(&[
+            ("a", r#"{"name":"remove_user"}"#),
+            ("a", r#"{"name":"delete_user"}"#),
+        ]);
+        assert_eq!(found(&index, "delete"), [1, 0]);
+        assert_eq!(found(&index, "removing"), [0, 1]);
+    }
+
+    #[test]
+    fn equal_results_keep_the_order_of_the_tools() {
+        let same = r#"{"name":"same"}"#;
+        let index = index(&[("a", same); 5]);
+        assert_eq!(found(&index, "same"), [0, 1, 2, 3, 4]);
+        assert_eq!(index.search("same", 2).len(), 2);
+    }
+
+    #[test]
+    fn odd_tools_and_queries_are_no_error() {
+        let odd = index(&[
+            ("a", r#"{"name":"x","description":7,"inputSchema":[1]}"#),
+            (
+                "a",
+                r#"{"name":"y","inputSchema":{"properties":[],"items":{"properties":3}}}"#,
+            ),
+        ]);
+        assert_eq!(found(&odd, "x"), [0]);
+        let long = "word ".repeat(100_000);
+        for query in ["", " \u{0}\u{202e}", "the of", "🦀", long.as_str()] {
+            assert!(found(&odd, query).is_empty(), "{}", query.len());
+        }
+        assert!(found(&Index::build(&[]), "x").is_empty());
+    }
+}

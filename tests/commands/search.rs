@@ -1,0 +1,85 @@
+//! `search` and `tools --tokens`.
+
+use super::*;
+
+fn shell() -> (Shell, [FakeBackend; 2]) {
+    let described = |text: &str| json!({ "description": text });
+    let fakes = [
+        FakeBackend::start()
+            .tool_with(
+                "move_document",
+                described("Moves a document to another folder."),
+            )
+            .tool_with("trash", described("Throws a document away.")),
+        FakeBackend::start().tool_with("send_mail", described("Sends a mail.")),
+    ];
+    let shell = Shell::over(&[("drive", &fakes[0]), ("mail", &fakes[1])]);
+    (shell, fakes)
+}
+
+#[test]
+fn search_ranks_the_tools_of_all_backends() {
+    let (shell, _fakes) = shell();
+    let out = shell
+        .run(&["search", "put a file", "elsewhere,", "move it"])
+        .success();
+    let rows: Vec<&str> = out.lines().collect();
+    assert!(
+        rows[0].contains("SCORE") && rows[0].contains("BACKEND"),
+        "{out}"
+    );
+    let first: Vec<&str> = rows[1].split_whitespace().collect();
+    assert_eq!(first[1..3], ["move_document", "drive"], "{out}");
+
+    let found = shell.run(&["search", "email", "--json"]).success();
+    let found: Value = serde_json::from_str(&found).unwrap();
+    assert_eq!(found.as_array().unwrap().len(), 1, "{found}");
+    assert_eq!(found[0]["name"], "send_mail");
+    assert!(found[0]["score"].as_f64().unwrap() > 0.0);
+
+    let one = shell
+        .run(&["search", "document", "--limit", "1", "--json"])
+        .success();
+    let one: Value = serde_json::from_str(&one).unwrap();
+    assert_eq!(one.as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_search_that_finds_nothing_says_so() {
+    let (shell, _fakes) = shell();
+    let ended = shell.run(&["search", "zebra"]);
+    assert_eq!((ended.code, ended.out.as_str()), (1, ""));
+    assert!(
+        ended.err.contains("\"zebra\"") && ended.err.contains("`tools`"),
+        "{}",
+        ended.err
+    );
+}
+
+#[test]
+fn tools_with_tokens_shows_the_dearest_first_and_the_total() {
+    let (shell, _fakes) = shell();
+    let out = shell.run(&["tools", "--tokens"]).success();
+    let names: Vec<&str> = out
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(1))
+        .filter(|word| ["move_document", "trash", "send_mail"].contains(word))
+        .collect();
+    assert_eq!(names[0], "move_document", "{out}");
+    assert_eq!(names.len(), 3, "{out}");
+
+    let costs = shell.run(&["tools", "--tokens", "--json"]).success();
+    let costs: Value = serde_json::from_str(&costs).unwrap();
+    let sum = |list: &str| -> u64 {
+        let list = costs[list].as_array().unwrap();
+        list.iter().map(|one| one["tokens"].as_u64().unwrap()).sum()
+    };
+    assert!(sum("tools") > 30, "{costs}");
+    assert_eq!(costs["total"], sum("tools"));
+    assert_eq!(costs["total"], sum("backends"));
+    assert_eq!(costs["backends"][0]["name"], "drive");
+    assert!(
+        out.contains(&format!("about {} tokens for 3 tools", costs["total"])),
+        "{out}"
+    );
+}
