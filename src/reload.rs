@@ -142,13 +142,18 @@ mod tests {
             };
             half = !half;
             std::fs::write(&file, text).unwrap();
+            let written = Instant::now();
             let taken = tokio::time::timeout(QUIET / 8, reloads.next()).await;
-            assert!(taken.is_err(), "half a file is taken: {taken:?}");
+            // A busy machine may have left the file alone for long enough.
+            assert!(
+                taken.is_err() || written.elapsed() >= QUIET,
+                "half a file is taken: {taken:?}"
+            );
         }
-        std::fs::write(&file, "[gateway]\nname = \"whole\"\n").unwrap();
+        std::fs::write(&file, "[gateway]\nname = \"last\"\n").unwrap();
         let written = Instant::now();
-        let taken = reloads.next().await.unwrap();
-        assert_eq!(taken.gateway.name, "whole");
+        let is_last = |loaded: Loaded| loaded.is_ok_and(|config| config.gateway.name == "last");
+        while !is_last(reloads.next().await) {}
         assert!(written.elapsed() >= QUIET);
     }
 

@@ -194,18 +194,26 @@ fn compare_gateway(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::super::{Environment, Overrides, load};
     use super::*;
+    use crate::sync::Mutex;
+
+    /// Of all configs here, one at a time: messages have its path.
+    static FOLDER: LazyLock<Mutex<tempfile::TempDir>> =
+        LazyLock::new(|| Mutex::new(tempfile::tempdir().unwrap()));
 
     fn config(text: &str) -> Config {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = FOLDER.lock();
         let file = folder.path().join("sentinel.toml");
         std::fs::write(&file, text).unwrap();
         let overrides = Overrides {
             config: Some(file),
             ..Overrides::default()
         };
-        load(&overrides, &Environment::new(folder.path())).unwrap()
+        let environment = Environment::new(folder.path()).with_state(folder.path());
+        load(&overrides, &environment).unwrap()
     }
 
     fn backend(name: &str, more: &str) -> String {
