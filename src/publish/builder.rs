@@ -74,6 +74,8 @@ pub(super) struct Reconfigured {
     pub(super) backends: Backends,
     /// Those whose listing is read again.
     pub(super) reread: HashSet<BackendId>,
+    /// Those that take the place of others.
+    pub(super) successors: HashMap<BackendId, BackendId>,
 }
 
 /// A listing that came.
@@ -226,6 +228,8 @@ impl Builder {
         // One that comes not with this order is of an earlier run, and read from there.
         let is_kept = |id: &BackendId| new.backends.get(*id).is_some() && !new.reread.contains(id);
         self.listings.retain(|id, _| is_kept(id));
+        let is_there = |id| new.backends.get(id).is_some();
+        self.named_uris.reconfigure(&new.successors, is_there);
         self.config = config;
         self.backends = new.backends;
     }

@@ -4,7 +4,9 @@
 //! is read at once; a large one on another thread, while the last snapshot is served and further
 //! events are gathered. It must not know how a listing was fetched, nor how a snapshot is used.
 
-use std::collections::{HashMap, HashSet};
+mod reconfigure;
+
+use std::collections::HashMap;
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use crate::protocol::{Kinds, Listing};
 use crate::snapshot::{Backends, Snapshot};
 use crate::state::{CachedListings, StateStore};
 use crate::sync::Mutex;
+pub(crate) use reconfigure::Reconfiguration;
 
 /// Lists of at most this many bytes, all backends together, are read and merged at once.
 const SMALL: usize = 32 * 1024;
@@ -56,20 +59,6 @@ enum PublisherEvent {
     Reconfigure(Box<Reconfiguration>),
     Settle,
     Close,
-}
-
-/// A config that takes the place of another.
-#[derive(Debug)]
-pub(crate) struct Reconfiguration {
-    /// The new one.
-    pub(crate) config: Arc<Config>,
-    /// Its backends, in its order.
-    pub(crate) backends: Vec<Arc<HttpBackend>>,
-    /// Backends that take the place of others at the same URL: until they have listed, what those
-    /// listed holds.
-    pub(crate) successors: HashMap<BackendId, BackendId>,
-    /// Backends that are shown differently: what they listed is read again.
-    pub(crate) reread: HashSet<BackendId>,
 }
 
 /// The lists of one event.
@@ -213,48 +202,6 @@ impl Publisher {
             // They don't change a snapshot.
             BackendEvent::Notice { .. } | BackendEvent::ServerRequest { .. } => {}
         }
-    }
-
-    fn take_config(&mut self, new: Reconfiguration) {
-        let mut before = std::mem::take(&mut self.parts);
-        for backend in &new.backends {
-            let id = backend.id;
-            let successor_of = new.successors.get(&id);
-            let part = match (before.remove(&id), successor_of.map(|id| before.remove(id))) {
-                (Some(part), _) => part,
-                (None, Some(Some(part))) => Part {
-                    bytes: part.bytes,
-                    listing: part.listing,
-                    ..Part::default()
-                },
-                (None, _) => Part::default(),
-            };
-            self.admission.add(id, backend.name());
-            self.parts.insert(id, part);
-        }
-        let before = std::mem::replace(&mut self.backends, Backends::new(new.backends));
-        let is_gone = |id: &BackendId| !self.parts.contains_key(id);
-        for id in before.iter().map(|backend| backend.id).filter(is_gone) {
-            self.admission.remove(id);
-        }
-        for id in new.reread.iter().chain(new.successors.keys()) {
-            let listing = self.parts.get(id).and_then(|part| part.listing.clone());
-            if self.listed.iter().all(|listed| listed.backend != *id) {
-                self.listed.extend(listing.map(|listing| Listed {
-                    backend: *id,
-                    listing,
-                    taken: oneshot::channel().0,
-                }));
-            }
-        }
-        // One that waits for its turn is replaced.
-        let reread = self.reconfigured.take().map(|before| before.reread);
-        let reread = reread.into_iter().flatten().chain(new.reread).collect();
-        self.reconfigured = Some(Reconfigured {
-            config: new.config,
-            backends: self.backends.clone(),
-            reread,
-        });
     }
 
     fn listed(
