@@ -133,8 +133,7 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
     }
 
     let lock = lock(&found, &backends, &mut report);
-    let mut warnings = found.warnings.clone();
-    warnings.append(&mut report.warnings);
+    let mut warnings = [&found.warnings[..], &report.warnings].concat();
     if let Err(why) = &lock {
         warnings.push(format!(
             "{why}; changes of tools are only detected within this run"
