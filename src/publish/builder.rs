@@ -21,7 +21,9 @@ use crate::config::{BackendConfig, Config};
 use crate::governance::Admission;
 use crate::observe::logs::panic_text;
 use crate::protocol::{Kind, Kinds, Listing, Notification, RawJson};
-use crate::snapshot::{Backends, Lists, NamedUris, Snapshot, identity};
+use crate::snapshot::{
+    Backends, Introduction, Lists, NamedUris, Said, Snapshot, Speaker, identity,
+};
 use crate::state::{CachedListings, StateStore, age};
 
 /// What a snapshot is built from, and what was built last.
@@ -31,6 +33,8 @@ pub(super) struct Builder {
     backends: Backends,
     admission: Arc<Admission>,
     named_uris: Arc<NamedUris>,
+    /// What each backend says of itself, in this run or at last contact.
+    said: HashMap<BackendId, Said>,
     pin_check: PinCheck,
     state: StateStore,
     /// Of earlier runs.
@@ -112,6 +116,7 @@ impl Builder {
             backends,
             admission,
             named_uris: Arc::default(),
+            said: HashMap::new(),
             state,
             cached: CachedListings::default(),
             listings: HashMap::new(),
@@ -125,7 +130,29 @@ impl Builder {
 
     /// The listings of earlier runs are read.
     pub(super) fn set_cached(&mut self, cached: CachedListings) {
+        for backend in &self.backends {
+            if let Some(listing) = cached.said(backend.id) {
+                let read = BackendListing::read(&backend.config, listing);
+                let checked = self.pin_check.check(&backend.config, read);
+                self.said.insert(backend.id, said_in(&checked));
+            }
+        }
         self.cached = cached;
+    }
+
+    /// What clients are told of the backends now.
+    pub(super) fn introduction(&self) -> Introduction {
+        let speakers: Vec<Speaker<'_>> = (self.backends.iter())
+            .map(|backend| Speaker {
+                id: backend.id,
+                name: backend.name(),
+                said: self.said.get(&backend.id),
+                is_experimental: backend.config.experimental,
+            })
+            .collect();
+        let gateway = &self.config.gateway;
+        let own = gateway.instructions.as_deref();
+        Introduction::of(own, gateway.backend_instructions, &speakers)
     }
 
     /// Reads the listings that came, and builds a snapshot if requests wait for one. A panic costs the
@@ -223,6 +250,7 @@ impl Builder {
             self.rule_check.check(&config.name, &read);
         }
         let checked = self.pin_check.check(&config, read);
+        self.said.insert(id, said_in(&checked));
         self.listings.insert(id, checked);
     }
 
@@ -299,6 +327,7 @@ impl Builder {
             backends: self.backends.clone(),
             admission: Arc::clone(&self.admission),
             named_uris: Arc::clone(&self.named_uris),
+            introduction: Arc::new(self.introduction()),
             lists: Lists::default(),
             listing_numbers: numbers,
             unlisted,
@@ -356,5 +385,12 @@ impl Builder {
                 tracing::warn!(backend = &*item.backend, list, item = item.name, %reason, "an item is withheld");
             }
         }
+    }
+}
+
+fn said_in(listing: &BackendListing) -> Said {
+    Said {
+        instructions: listing.instructions().cloned(),
+        declared: listing.declared().cloned(),
     }
 }
