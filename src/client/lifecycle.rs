@@ -50,6 +50,11 @@ impl Lifecycle {
         }
     }
 
+    /// The config has changed. A client that was answered keeps its answer.
+    pub(crate) fn reconfigure(&mut self, config: &GatewayConfig) {
+        self.identity = identity(config);
+    }
+
     /// Receives the profile that is declared to backends.
     pub(crate) fn introductions(&self) -> watch::Receiver<Option<Arc<ClientProfile>>> {
         self.introduced.subscribe()

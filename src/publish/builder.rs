@@ -5,7 +5,9 @@
 //! [`Builder`] is moved there with its [`Order`], and comes back in the [`BuildOutput`]. It must not know
 //! when a snapshot is wanted, nor how it is used.
 
-use std::collections::HashMap;
+mod report;
+
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -16,7 +18,7 @@ use super::pinning::PinCheck;
 use super::reported::Reported;
 use super::rule_check::RuleCheck;
 use crate::call_report::BackendId;
-use crate::catalog::{self, BackendListing, Catalog, Names, RejectReason, Source, Takeover};
+use crate::catalog::{BackendListing, Catalog, Names, Source};
 use crate::config::{BackendConfig, Config};
 use crate::governance::Admission;
 use crate::observe::logs::panic_text;
@@ -68,6 +70,18 @@ pub(super) struct Order {
     /// The kinds that wait for no backend any more.
     pub(super) settled: Kinds,
     pub(super) closing: bool,
+    pub(super) reconfigured: Option<Reconfigured>,
+}
+
+/// The config and the backends from now on, where they have changed.
+#[derive(Debug)]
+pub(super) struct Reconfigured {
+    pub(super) config: Arc<Config>,
+    pub(super) backends: Backends,
+    /// Those whose listing is read again.
+    pub(super) reread: HashSet<BackendId>,
+    /// Those that take the place of others.
+    pub(super) successors: HashMap<BackendId, BackendId>,
 }
 
 /// A listing that came.
@@ -166,7 +180,11 @@ impl Builder {
             unlisted,
             settled,
             closing,
+            reconfigured,
         } = order;
+        if let Some(reconfigured) = reconfigured {
+            self.reconfigure(reconfigured);
+        }
         for listed in listed {
             let id = listed.backend;
             let kinds = fetched.get(&id).copied().unwrap_or_default();
@@ -229,6 +247,26 @@ impl Builder {
         let snapshot = Arc::new(snapshot);
         self.last = Some(Arc::clone(&snapshot));
         snapshot
+    }
+
+    fn reconfigure(&mut self, new: Reconfigured) {
+        let config = new.config;
+        self.identity = identity(&config.gateway);
+        self.names.reconfigure(&config);
+        self.pin_check.reconfigure(&config);
+        // One that comes not with this order is of an earlier run, and read from there.
+        let is_kept = |id: &BackendId| new.backends.get(*id).is_some() && !new.reread.contains(id);
+        self.listings.retain(|id, _| is_kept(id));
+        let is_there = |id| new.backends.get(id).is_some();
+        self.named_uris.reconfigure(&new.successors, is_there);
+        for (new, old) in &new.successors {
+            if let Some(said) = self.said.remove(old) {
+                self.said.insert(*new, said);
+            }
+        }
+        self.said.retain(|id, _| is_there(*id));
+        self.config = config;
+        self.backends = new.backends;
     }
 
     fn read(&mut self, id: BackendId, mut listing: Arc<Listing>, fetched: Kinds) {
@@ -335,55 +373,6 @@ impl Builder {
             catalog: built.catalog,
             settled,
             closing,
-        }
-    }
-
-    fn report_takeovers(&mut self, takeovers: impl Iterator<Item = Takeover>) {
-        for takeover in takeovers {
-            if self.reported.report_takeover_once(&takeover) {
-                tracing::warn!(
-                    backend = &*takeover.backend,
-                    list = takeover.kind.list_method(),
-                    name = &*takeover.name,
-                    before = &*takeover.before,
-                    "it takes over a name that another backend had: permissions for that name now apply to it"
-                );
-            }
-        }
-    }
-
-    /// Once in a run, whatever backends list.
-    fn advise(&mut self, catalog: &Catalog) {
-        if !self.has_advised && catalog.has_too_many_tools() {
-            self.has_advised = true;
-            if let Some(advice) = catalog.advice_on_count() {
-                let backends = self.backends.iter().len();
-                tracing::warn!(backends, "{advice}");
-            }
-        }
-    }
-
-    fn report(&mut self, built: &catalog::Built) {
-        for item in &built.mended {
-            let (list, what) = (item.kind.list_method(), &item.what);
-            let mended = &mut self.mended;
-            if mended.report_once(&item.backend, item.kind, &item.name) {
-                tracing::warn!(
-                    backend = &*item.backend,
-                    list,
-                    item = item.name,
-                    "a malformed item is mended for clients: {what}"
-                );
-            }
-        }
-        for item in &built.rejected {
-            // The pin check has logged it, with its diff.
-            let is_logged = matches!(item.reason, RejectReason::Changed(_));
-            let reported = &mut self.reported;
-            if !is_logged && reported.report_once(&item.backend, item.kind, &item.name) {
-                let (list, reason) = (item.kind.list_method(), &item.reason);
-                tracing::warn!(backend = &*item.backend, list, item = item.name, %reason, "an item is withheld");
-            }
         }
     }
 }
