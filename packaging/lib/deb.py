@@ -65,11 +65,13 @@ def contents(facts, binary):
     files = [
         copy(f"usr/bin/{NAME}", binary.path, run=True),
         copy(f"{doc}/README.md", ROOT / "README.md"),
-        copy(f"{doc}/LICENSE-MIT", ROOT / "LICENSE-MIT"),
         copy(f"{doc}/examples/sentinel.toml", ROOT / "sentinel.toml"),
         File(f"{doc}/changelog.gz", changes),
         File(f"{doc}/copyright", licence.encode()),
     ]
+    for file in project.licences(binary):
+        if file.place != "LICENSE-APACHE":  # Debian has it
+            files.append(File(f"{doc}/{file.place}", file.data))
     shell = project.shell_files()
     for page in sorted((shell / "man").iterdir()):
         files.append(File(f"usr/share/man/man1/{page.name}.gz", gzip.compress(page.read_bytes(), 9, mtime=0)))

@@ -112,7 +112,9 @@ def conversation():
 
 def talk(command, lines, variables):
     """What the command prints to stdout; it must succeed."""
-    done = subprocess.run(command, input=lines, env=variables, capture_output=True, text=True, timeout=60)
+    # A sentinel.toml in this folder would be read.
+    place = {"cwd": variables["HOME"], "env": variables}
+    done = subprocess.run(command, input=lines, **place, capture_output=True, text=True, timeout=60)
     if done.returncode != 0:
         fail(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done.stdout

@@ -6,6 +6,7 @@ Knows nothing of any kind of package.
 import functools
 import gzip
 import io
+import json
 import os
 import re
 import struct
@@ -99,6 +100,12 @@ class Executable:
         return f"{self.os}-{self.arch}{static}"
 
     @property
+    def triple(self):
+        """Rust's name of the target; the C library makes no difference to what is asked by it."""
+        vendor = {"linux": "unknown-linux-gnu", "macos": "apple-darwin", "windows": "pc-windows-msvc"}
+        return f"{self.arch}-{vendor[self.os]}"
+
+    @property
     def file_name(self):
         return NAME + (".exe" if self.os == "windows" else "")
 
@@ -154,6 +161,13 @@ def shell_files():
     return folder
 
 
+def package_readme(facts, install):
+    """The page that a registry shows; npm's and PyPI's entries are recognized by the name at its end."""
+    page = (ROOT / "packaging/README.package.md").read_text()
+    page = page.replace("INSTALL", install).replace("SOURCE", f"{facts.url}/blob/v{facts.version}")
+    return f"{page}\n<!-- mcp-name: {facts.registry_name} -->\n".encode()
+
+
 @dataclass(frozen=True)
 class File:
     """A file of a package: its place there, its contents, and whether it can be run."""
@@ -169,6 +183,34 @@ class File:
 
 def copy(place, source, run=False):
     return File(place, Path(source).read_bytes(), run)
+
+
+@functools.cache
+def licences(binary):
+    """Our licences, and those of every crate that is linked into the executable, which ask to go along."""
+    metadata = ["cargo", "metadata", "--locked", "--format-version=1", f"--filter-platform={binary.triple}"]
+    graph = json.loads(output(*metadata, cwd=ROOT))
+    crates = {crate["id"]: crate for crate in graph["packages"]}
+    nodes = {node["id"]: node for node in graph["resolve"]["nodes"]}
+    linked, waiting = set(), [graph["resolve"]["root"]]
+    while waiting:
+        for dependency in nodes[waiting.pop()]["deps"]:
+            normal = any(kind["kind"] is None for kind in dependency["dep_kinds"])
+            if normal and dependency["pkg"] not in linked:
+                linked.add(dependency["pkg"])
+                waiting.append(dependency["pkg"])
+    texts = {}
+    for crate in sorted((crates[one] for one in linked), key=lambda crate: (crate["name"], crate["version"])):
+        name = f"{crate['name']} {crate['version']} ({crate['license']})"
+        for path in sorted(Path(crate["manifest_path"]).parent.iterdir()):
+            if re.match(r"(LICEN[CS]E|COPYING|COPYRIGHT|NOTICE|UNLICENSE)", path.name, re.I) and path.is_file():
+                texts.setdefault(path.read_text(errors="replace").strip(), []).append(name)
+        if not any(name in names for names in texts.values()):
+            texts.setdefault("(This crate has no file with the text of its licence.)", []).append(name)
+    parts = ["\n".join(names) + "\n\n" + text for text, names in texts.items()]
+    others = f"\n\n{'=' * 80}\n\n".join(parts) + "\n"
+    own = [copy(name, ROOT / name) for name in ("LICENSE-APACHE", "LICENSE-MIT")]
+    return [*own, File("LICENSES-OF-CRATES", others.encode())]
 
 
 def write_folder(folder, files):

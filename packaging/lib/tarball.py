@@ -1,7 +1,7 @@
 """The archive for any Unix (.tar.gz) or Windows (.zip): unpack it, and run the executable."""
 
 from . import project
-from .project import NAME, ROOT, copy
+from .project import NAME, ROOT, File, copy
 
 
 def build(facts, binary, out):
@@ -9,8 +9,9 @@ def build(facts, binary, out):
     files = [copy(f"{top}/{binary.file_name}", binary.path, run=True)]
     files += [
         copy(f"{top}/{name}", ROOT / name)
-        for name in ("README.md", "CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "sentinel.toml")
+        for name in ("README.md", "CHANGELOG.md", "sentinel.toml")
     ]
+    files += [File(f"{top}/{file.place}", file.data) for file in project.licences(binary)]
     for path in sorted(project.shell_files().glob("*/*")):
         files.append(copy(f"{top}/{path.parent.name}/{path.name}", path))
     if binary.os == "windows":
