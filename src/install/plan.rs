@@ -2,7 +2,6 @@
 
 mod apply;
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use super::record::{Installed, Removed, Store, digest};
@@ -10,7 +9,7 @@ use crate::client_config::clients::Client;
 use crate::client_config::edit::{self, Content, Entry};
 use crate::client_config::entry::Node;
 use crate::client_config::servers::is_ours;
-use crate::files::{self, SwapError, SwapStep};
+use crate::files;
 
 /// Most bytes of a client's file.
 const MAX_BYTES: u64 = 64 << 20;
