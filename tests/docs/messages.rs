@@ -134,22 +134,8 @@ fn stands_in(message: &str, text: &str) -> bool {
 /// A file of the source, in which texts that go over several lines are joined.
 fn source(path: &str) -> String {
     let text = std::fs::read_to_string(root().join(path)).unwrap();
-    let mut joined = String::new();
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        match line.strip_suffix('\\') {
-            Some(part) => {
-                joined += if joined.ends_with('\n') {
-                    part
-                } else {
-                    part.trim_start()
-                }
-            }
-            None if joined.ends_with('\n') || joined.is_empty() => joined += &format!("{line}\n"),
-            None => joined += &format!("{}\n", line.trim_start()),
-        }
-    }
-    joined.replace("\\\"", "\"")
+    let parts: Vec<&str> = text.split("\\\n").map(str::trim_start).collect();
+    parts.concat().replace("\\\"", "\"")
 }
 
 fn folder() -> TempDir {
