@@ -83,6 +83,8 @@ pub struct Entry {
     pub exposed: Arc<str>,
     /// A tool annotated `readOnlyHint` or `idempotentHint`, which may run twice.
     pub(crate) safe_to_repeat: bool,
+    /// A tool that a legacy server runs only as a task.
+    pub(crate) requires_task: bool,
     /// Its parameters that must also be sent as headers to a modern backend.
     pub(crate) param_headers: Arc<[ParamHeader]>,
     /// What its results are held against, if the backend lists an `outputSchema`.
@@ -411,6 +413,7 @@ impl<'a> Found<'a> {
             own_name: item.own.clone(),
             // An annotation from an earlier run does not permit repeats in this one.
             safe_to_repeat: item.safe_to_repeat && self.source.confirmed,
+            requires_task: item.requires_task,
             param_headers: Arc::clone(param_headers),
             promise: shaped.promise.clone(),
             definition: exposed_definition(

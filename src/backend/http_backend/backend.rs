@@ -189,6 +189,26 @@ impl HttpBackend {
         }
     }
 
+    /// Sends `tasks/cancel` with these params in the session for clients of this era, without waiting.
+    pub(crate) fn cancel_task(&self, era: Era, params: RawJson) {
+        if tokio::runtime::Handle::try_current().is_err() {
+            return;
+        }
+        let all = || self.shared.sessions.all();
+        let session = all().find(|session| session.client_era() == era);
+        let Some(session) = session.or_else(|| all().next()).cloned() else {
+            return;
+        };
+        let background = session.background.clone();
+        background.spawn(async move {
+            if let Some(connection) = session.ready() {
+                connection
+                    .request_best_effort("tasks/cancel", &params)
+                    .await;
+            }
+        });
+    }
+
     /// Forwards a notification of an extension that the server declares, as the legacy client wrote it.
     pub(crate) fn notify_of_extension(&self, method: &str, params: Option<RawJson>) {
         for session in self.shared.sessions.all() {
