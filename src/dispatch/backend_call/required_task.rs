@@ -1,5 +1,5 @@
 //! A tool that runs only as a task (MCP 2025-11-25, basic/utilities/tasks), called by a client that
-//! asks for none.
+//! asks for none (F-X-05).
 //!
 //! Owns the task: it is made, polled until it ends or needs input, and its result is the call's. Its
 //! id is nobody else's. It must not know how input is requested: the result's stream carries that.
