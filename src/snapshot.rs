@@ -1,8 +1,11 @@
 //! The state that requests are served from.
 //!
 //! Owns [`Snapshot`], which is replaced whole on every change, [`Backends`], the backends in config
-//! order, and the results of the four lists, each built once. It must not know requests, nor how a
-//! snapshot is made.
+//! order, the results of the four lists, each built once, and the URIs that results have named
+//! ([`NamedUris`]). It must not know requests, nor how a snapshot is made.
+
+mod named_uris;
+mod uris;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -17,6 +20,7 @@ use crate::config::{Config, GatewayConfig};
 use crate::governance::Admission;
 use crate::protocol::era::modern::{self, ResultStamp};
 use crate::protocol::{Era, Kind, Kinds, RawJson};
+pub(crate) use named_uris::NamedUris;
 
 /// The state that a request is served from. A task keeps the snapshot that it began with.
 #[derive(Debug)]
@@ -29,6 +33,8 @@ pub(crate) struct Snapshot {
     pub(crate) admission: Arc<Admission>,
     /// All items that clients see, and their backends.
     pub(crate) catalog: Catalog,
+    /// The URIs that results have named. Shared by all snapshots.
+    pub(crate) named_uris: Arc<NamedUris>,
     /// The results of the four lists.
     pub(crate) lists: Lists,
     /// The number of the last listing of each backend that has listed in this run.
