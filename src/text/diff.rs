@@ -38,10 +38,9 @@ fn write_hunk(text: &mut String, hunk: &[DiffOp], old: &[&str], new: &[&str]) ->
     let (Some(first), Some(last)) = (hunk.first(), hunk.last()) else {
         return Ok(());
     };
-    let span = |from: usize, to: usize| (from + 1, to - from);
-    let (old_at, old_lines) = span(first.old_range().start, last.old_range().end);
-    let (new_at, new_lines) = span(first.new_range().start, last.new_range().end);
-    writeln!(text, "@@ -{old_at},{old_lines} +{new_at},{new_lines} @@")?;
+    let old_span = span(first.old_range().start, last.old_range().end);
+    let new_span = span(first.new_range().start, last.new_range().end);
+    writeln!(text, "@@ -{old_span} +{new_span} @@")?;
     for change in hunk.iter().flat_map(|op| op.iter_changes(old, new)) {
         let sign = match change.tag() {
             ChangeTag::Equal => ' ',
@@ -53,6 +52,15 @@ fn write_hunk(text: &mut String, hunk: &[DiffOp], old: &[&str], new: &[&str]) ->
     Ok(())
 }
 
+/// Lines by number, as in a header: the first, and how many if not one. No line is after line 0.
+fn span(from: usize, to: usize) -> String {
+    match to - from {
+        0 => format!("{from},0"),
+        1 => format!("{}", from + 1),
+        lines => format!("{},{lines}", from + 1),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,7 +70,7 @@ mod tests {
         let diff = unified_diff("a\nb\nc\nd\n", "a\nb\nx\nd\n", 1);
         assert_eq!(diff, "@@ -2,3 +2,3 @@\n b\n-c\n+x\n d\n");
         assert_eq!(unified_diff("a\n", "a\n", 1), "");
-        assert_eq!(unified_diff("", "a\n", 1), "@@ -1,0 +1,1 @@\n+a\n");
+        assert_eq!(unified_diff("", "a\n", 1), "@@ -0,0 +1 @@\n+a\n");
     }
 
     /// Lines of few kinds in a random order have a great many ways to be aligned.
