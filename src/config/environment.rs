@@ -2,6 +2,7 @@
 //! can replace them.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use etcetera::BaseStrategy;
 
@@ -10,13 +11,16 @@ type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 /// The executable's name, where its path is not known.
 const PROGRAM: &str = "sentinel-gateway";
 
-/// Environment variables, the working folder and the user's folders.
+/// Environment variables, the working folder and the user's folders. Clones share the lookup of
+/// variables.
+#[derive(Clone)]
 pub struct Environment {
-    variables: Box<Lookup>,
+    variables: Arc<Lookup>,
     working_folder: PathBuf,
     home: Option<PathBuf>,
     config_folder: Option<PathBuf>,
     state_folder: Option<PathBuf>,
+    data_folder: Option<PathBuf>,
     program: PathBuf,
 }
 
@@ -26,10 +30,11 @@ impl Environment {
         let folders = etcetera::choose_base_strategy().ok();
         Self {
             // A value that isn't Unicode can't be used in a URL or header: it counts as not set.
-            variables: Box::new(|name| std::env::var(name).ok()),
+            variables: Arc::new(|name| std::env::var(name).ok()),
             working_folder: std::env::current_dir().unwrap_or_else(|_| ".".into()),
             home: etcetera::home_dir().ok(),
             config_folder: folders.as_ref().map(BaseStrategy::config_dir),
+            data_folder: folders.as_ref().map(BaseStrategy::data_dir),
             // Some systems define no state folder; the cache folder is the closest.
             state_folder: folders
                 .map(|folders| folders.state_dir().unwrap_or_else(|| folders.cache_dir())),
@@ -40,11 +45,12 @@ impl Environment {
     /// One with no variables, no home, no config folder and no state folder.
     pub fn new(working_folder: impl Into<PathBuf>) -> Self {
         Self {
-            variables: Box::new(|_| None),
+            variables: Arc::new(|_| None),
             working_folder: working_folder.into(),
             home: None,
             config_folder: None,
             state_folder: None,
+            data_folder: None,
             program: PROGRAM.into(),
         }
     }
@@ -55,7 +61,7 @@ impl Environment {
         mut self,
         lookup: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
-        self.variables = Box::new(lookup);
+        self.variables = Arc::new(lookup);
         self
     }
 
@@ -75,28 +81,43 @@ impl Environment {
     }
 
     /// The gateway's folder in the user's state folder, whether or not it exists.
-    pub(super) fn state_folder(&self) -> Option<PathBuf> {
+    pub(crate) fn state_folder(&self) -> Option<PathBuf> {
         Some(self.state_folder.as_ref()?.join("sentinel"))
     }
 
+    /// The user's home.
+    pub(crate) fn home(&self) -> Option<&Path> {
+        self.home.as_deref()
+    }
+
+    /// The folder that the gateway was started in.
+    pub(crate) fn working_folder(&self) -> &Path {
+        &self.working_folder
+    }
+
+    /// The user's folder for data of programs, whether or not it exists.
+    pub(crate) fn data_folder(&self) -> Option<&Path> {
+        self.data_folder.as_deref()
+    }
+
     /// The executable, for commands that messages show.
-    pub(super) fn program(&self) -> &Path {
+    pub(crate) fn program(&self) -> &Path {
         &self.program
     }
 
     /// The value of a variable that is set and not empty, as in the shell's `${VAR:-…}`.
-    pub(super) fn variable(&self, name: &str) -> Option<String> {
+    pub(crate) fn variable(&self, name: &str) -> Option<String> {
         (self.variables)(name).filter(|value| !value.is_empty())
     }
 
     /// The config file in the user's config folder, whether or not it exists.
-    pub(super) fn user_file(&self) -> Option<PathBuf> {
+    pub(crate) fn user_file(&self) -> Option<PathBuf> {
         let folder = self.config_folder.as_ref()?;
         Some(folder.join("sentinel").join("sentinel.toml"))
     }
 
     /// The config file in the working folder, whether or not it exists.
-    pub(super) fn working_file(&self) -> PathBuf {
+    pub(crate) fn working_file(&self) -> PathBuf {
         self.working_folder.join("sentinel.toml")
     }
 
