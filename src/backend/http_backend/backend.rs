@@ -17,7 +17,7 @@ use crate::backend::supervisor::{BackendContext, Sessions};
 use crate::call_report::BackendId;
 use crate::config::BackendConfig;
 use crate::governance::{Health, Permit};
-use crate::protocol::{ClientProfile, Era, LogLevel, RawJson};
+use crate::protocol::{ClientProfile, Era, Kind, LogLevel, RawJson};
 
 /// One HTTP server, with what all calls to it share.
 #[derive(Debug)]
@@ -153,6 +153,11 @@ impl HttpBackend {
     /// In one line, why it is not connected; `None` if it is.
     pub fn why_down(&self) -> Option<String> {
         self.primary().why_down()
+    }
+
+    /// In one line, why this list of its could not be fetched whole; `None` if it was, or is to come.
+    pub(crate) fn list_error(&self, kind: Kind) -> Option<String> {
+        self.primary().list_error(kind)
     }
 
     /// Failed attempts to connect since the last success.
