@@ -6,7 +6,7 @@ use super::markdown::Page;
 use super::{markdown_below, root};
 
 /// Pages outside of `docs/` and `.planning/`.
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -14,6 +14,7 @@ const PAGES: [&str; 9] = [
     "SECURITY.md",
     "benches/README.md",
     "fuzz/README.md",
+    "packaging/README.md",
     "tests/conformance/README.md",
     "tests/peers/README.md",
 ];
