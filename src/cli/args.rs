@@ -2,7 +2,12 @@
 //!
 //! It must not know what the commands do.
 
+<<<<<<< HEAD
 mod help;
+=======
+#[cfg(test)]
+mod documented;
+>>>>>>> main
 mod setup;
 mod tools;
 
