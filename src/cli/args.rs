@@ -2,12 +2,9 @@
 //!
 //! It must not know what the commands do.
 
-<<<<<<< HEAD
-mod help;
-=======
 #[cfg(test)]
 mod documented;
->>>>>>> main
+mod help;
 mod setup;
 mod tools;
 
