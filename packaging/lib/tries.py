@@ -75,18 +75,18 @@ def npm(facts, binary, paths):
         quiet = ["--offline", "--no-audit", "--no-fund", "--silent"]
         project.run("npm", "install", *quiet, f"--cache={folder}/cache", *paths, cwd=folder)
         started = folder / "node_modules/.bin" / NAME
-        first_call.check([started], facts.version, folder / "home")
-        ends_on_a_signal(started, folder / "home")
+        node = str(Path(shutil.which("node")).parent)
+        first_call.check([started], facts.version, folder / "home", path=node)
+        ends_on_a_signal(started, first_call.environment(folder / "home", node))
         shutil.rmtree(next((folder / "node_modules").glob(f"@*/{NAME}-*")))
         alone = subprocess.run([started, "--version"], capture_output=True, text=True)
         if alone.returncode != 1 or "--omit=optional" not in alone.stderr:
             project.fail(f"without its platform's package the launcher says {alone.stderr!r}")
 
 
-def ends_on_a_signal(started, home):
+def ends_on_a_signal(started, variables):
     """The launcher ends the gateway when it is ended itself, and both are gone then."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    variables = first_call.environment(home)
     with subprocess.Popen([started, "--backend=none=http://127.0.0.1:9/mcp"], env=variables, **pipes) as launcher:
         launcher.stdin.write(b'{"jsonrpc":"2.0","id":1,"method":"ping"}\n')
         launcher.stdin.flush()
