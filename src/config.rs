@@ -44,6 +44,7 @@ pub use overrides::Overrides;
 pub use problem::{Problem, Problems};
 pub(crate) use read::file::SCHEMA;
 pub use read::file::schema;
+pub(crate) use read::switch;
 pub use secret::{Secret, SecretSource};
 pub use sign_in::{GrantKind, ResourceParam, SignIn};
 
@@ -78,6 +79,8 @@ pub(crate) struct ConfiguredName {
     pub(crate) name: Arc<str>,
     /// `--only` leaves it out of this run.
     pub(crate) left_out: bool,
+    /// `enabled`
+    pub(crate) enabled: bool,
 }
 
 impl Config {
@@ -106,6 +109,8 @@ impl Config {
 /// The `[gateway]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GatewayConfig {
+    /// Whether any backend is used.
+    pub enabled: bool,
     /// `serverInfo.name`.
     pub name: String,
     /// `instructions` of the handshake.

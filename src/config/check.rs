@@ -53,6 +53,7 @@ pub(super) fn gateway(written: Gateway, report: &mut Report) -> GatewayConfig {
         );
     }
     GatewayConfig {
+        enabled: written.enabled,
         name: written.name,
         instructions: written.instructions,
         startup_wait: Duration::from_millis(written.startup_wait_ms),

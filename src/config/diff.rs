@@ -179,6 +179,7 @@ fn compare_gateway(
         )*};
     }
     live!(
+        enabled: "enabled",
         name: "name",
         instructions: "instructions",
         max_in_flight: "max_in_flight",

@@ -7,6 +7,7 @@ pub(super) mod file;
 mod locate;
 pub(super) mod oauth;
 mod secret_form;
+pub(crate) mod switch;
 mod validate;
 
 pub(super) use locate::{FoundFile, locate};
