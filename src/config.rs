@@ -84,11 +84,6 @@ pub(crate) struct ConfiguredName {
 }
 
 impl Config {
-    /// Whether a running gateway takes what is written to its file.
-    pub fn may_change(&self) -> bool {
-        self.origin.is_some()
-    }
-
     /// What to type to accept what a backend says now, or with `None` to see all that has changed: for
     /// messages. `None` where what is accepted isn't kept.
     pub(crate) fn pin_command(&self, backend: &str, subject: Option<&Subject>) -> Option<String> {
@@ -115,6 +110,8 @@ pub struct GatewayConfig {
     pub name: String,
     /// `instructions` of the handshake.
     pub instructions: Option<String>,
+    /// Whether `instructions` of backends are passed on.
+    pub backend_instructions: bool,
     /// Longest wait of the first list for backends that have neither connected nor failed.
     pub startup_wait: Duration,
     /// Most requests in flight; further ones are refused as overloaded.
@@ -270,6 +267,8 @@ pub struct BackendConfig {
     pub protocol: Protocol,
     /// Whether a legacy server's GET stream is opened.
     pub server_stream: ServerStream,
+    /// Whether experimental capabilities pass in both directions.
+    pub experimental: bool,
     /// Deadline of one call, including queueing, waits and retries.
     pub timeout: Duration,
     /// Timeout of connecting: TCP and TLS together.

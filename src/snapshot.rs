@@ -1,9 +1,10 @@
 //! The state that requests are served from.
 //!
 //! Owns [`Snapshot`], which is replaced whole on every change, [`Backends`], the backends in config
-//! order, the results of the four lists, each built once, and the URIs that results have named
-//! ([`NamedUris`]). It must not know requests, nor how a snapshot is made.
+//! order, the results of the four lists, each built once, the URIs that results have named
+//! ([`NamedUris`]), and what clients are told of the backends ([`Introduction`]). It must not know requests, nor how a snapshot is made.
 
+mod introduction;
 mod named_uris;
 mod uris;
 
@@ -20,6 +21,7 @@ use crate::config::{Config, GatewayConfig};
 use crate::governance::Admission;
 use crate::protocol::era::modern::{self, ResultStamp};
 use crate::protocol::{Era, Kind, Kinds, RawJson};
+pub(crate) use introduction::{Introduction, Said, Speaker};
 pub(crate) use named_uris::NamedUris;
 
 /// The state that a request is served from. A task keeps the snapshot that it began with.
@@ -35,6 +37,8 @@ pub(crate) struct Snapshot {
     pub(crate) catalog: Catalog,
     /// The URIs that results have named. Shared by all snapshots.
     pub(crate) named_uris: Arc<NamedUris>,
+    /// What backends have said of themselves.
+    pub(crate) introduction: Arc<Introduction>,
     /// The results of the four lists.
     pub(crate) lists: Lists,
     /// The number of the last listing of each backend that has listed in this run.

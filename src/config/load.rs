@@ -94,6 +94,13 @@ impl fmt::Debug for Origin {
     }
 }
 
+impl Config {
+    /// Whether a running gateway takes what is written to its file.
+    pub fn may_change(&self) -> bool {
+        self.origin.is_some()
+    }
+}
+
 /// Locates, reads and checks the configuration.
 ///
 /// # Errors
