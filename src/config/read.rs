@@ -3,6 +3,7 @@
 //! Owns the keys of sentinel.toml and their schema. It must not know what a value means beyond what
 //! the schema says: that is `check`.
 
+mod client_json;
 pub(super) mod file;
 mod locate;
 pub(super) mod oauth;
@@ -10,6 +11,7 @@ mod secret_form;
 pub(crate) mod switch;
 mod validate;
 
+pub(super) use client_json::is_client_json;
 pub(super) use locate::{FoundFile, locate};
 pub(super) use validate::{item_path, join};
 
@@ -54,6 +56,9 @@ pub(super) fn text(path: &Path, trusted: bool) -> Result<String, Problems> {
 /// Reads the document in `report.text`. What the schema doesn't allow is reported and left out.
 /// `None` if the text isn't TOML.
 pub(super) fn document(report: &mut Report) -> Option<File> {
+    if is_client_json(Path::new(&report.file)) {
+        return client_json::document(report);
+    }
     let text = report.text.clone();
     let (mut document, errors) = DeTable::parse_recoverable(&text);
     if !errors.is_empty() {
