@@ -82,6 +82,12 @@ fn edit(file: &Path, switch: Switch<'_>, on: bool) -> Result<bool, String> {
         String::from_utf8(bytes).map_err(io::Error::other)
     };
     let text = read().map_err(|error| error.to_string())?;
+    if text.trim_start().starts_with('{') {
+        return Err(
+            "it is a client's file, which has no switches; `sentinel-gateway install --import` makes a sentinel.toml of it"
+                .to_owned(),
+        );
+    }
     let Some(edited) = switch::set(&text, switch, on)? else {
         return Ok(false);
     };
