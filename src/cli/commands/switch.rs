@@ -84,7 +84,7 @@ fn edit(file: &Path, switch: Switch<'_>, on: bool) -> Result<bool, String> {
     let text = read().map_err(|error| error.to_string())?;
     if text.trim_start().starts_with('{') {
         return Err(
-            "it is a client's file, which has no switches; `sentinel-gateway install --import` makes a sentinel.toml of it"
+            "it is a client's file, which has no switches; `sentinel-gateway install CLIENT --import` makes a sentinel.toml of it"
                 .to_owned(),
         );
     }
