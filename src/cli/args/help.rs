@@ -35,9 +35,11 @@ Use, through the whole gateway:
 
 Keep safe:
   pin        Show how tools have changed since they were accepted, and accept them
+  disable    Switch backends or tools off, in running gateways, too
+  enable     Switch them on again
 
     sentinel-gateway pin --dry-run
-    sentinel-gateway pin n8n sqlite/read_query
+    sentinel-gateway disable n8n/delete_workflow
 
 Write a config, and have a client serve it:
   schema     Print the JSON Schema of sentinel.toml
