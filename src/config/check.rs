@@ -53,6 +53,7 @@ pub(super) fn gateway(written: Gateway, report: &mut Report) -> GatewayConfig {
         );
     }
     GatewayConfig {
+        enabled: written.enabled,
         name: written.name,
         instructions: written.instructions,
         backend_instructions: written.backend_instructions,
