@@ -8,6 +8,7 @@
 //! - `check`: from the configuration as written to the one that runs; expands variables.
 //! - `problem`: what is wrong with a configuration. `secret`: values that are never printed.
 //! - `sign_in`: how a backend is signed in to.
+//! - `tool_mode`: how many of the tools a client sees.
 //! - `lock`: the accepted definitions of tools.
 
 mod check;
@@ -19,6 +20,7 @@ mod problem;
 mod read;
 mod secret;
 mod sign_in;
+mod tool_mode;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -42,6 +44,8 @@ pub(crate) use read::file::SCHEMA;
 pub use read::file::schema;
 pub use secret::{Secret, SecretSource};
 pub use sign_in::{GrantKind, ResourceParam, SignIn};
+pub(crate) use tool_mode::OWN_TOOLS;
+pub use tool_mode::{SearchExposes, ToolListing, ToolMode};
 
 use crate::text::Scrubber;
 
@@ -117,6 +121,8 @@ pub struct GatewayConfig {
     pub tool_name_max: usize,
     /// How the arguments of tools are described.
     pub schemas: Schemas,
+    /// How many of the tools a client sees.
+    pub tool_listing: ToolListing,
     /// How the gateway reports its own errors on `tools/call`.
     pub tool_errors: ToolErrors,
     /// Whether listings are cached between runs.

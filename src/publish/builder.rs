@@ -21,7 +21,7 @@ use crate::config::{BackendConfig, Config};
 use crate::governance::Admission;
 use crate::observe::logs::panic_text;
 use crate::protocol::{Kind, Kinds, Listing, Notification, RawJson};
-use crate::snapshot::{Backends, Lists, Snapshot, identity};
+use crate::snapshot::{Backends, Lists, Snapshot, ToolViews, Tools, identity};
 use crate::state::{CachedListings, StateStore, age};
 
 /// What a snapshot is built from, and what was built last.
@@ -39,6 +39,7 @@ pub(super) struct Builder {
     /// Kept from the first settled snapshot on.
     names: Names,
     identity: RawJson,
+    views: Arc<ToolViews>,
     /// Rejected items that the log has named.
     reported: Reported,
     /// Mended items that the log has named.
@@ -106,6 +107,7 @@ impl Builder {
         Self {
             pin_check: PinCheck::new(Arc::clone(&config), state.clone()),
             identity: identity(&config.gateway),
+            views: Arc::default(),
             names: Names::recorded(&config),
             config,
             backends,
@@ -275,6 +277,8 @@ impl Builder {
             backends: self.backends.clone(),
             admission: Arc::clone(&self.admission),
             lists: Lists::default(),
+            tools: Tools::default(),
+            views: Arc::clone(&self.views),
             listing_numbers: numbers,
             unlisted,
             identity: self.identity.clone(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use globset::{Glob, GlobBuilder, GlobMatcher, GlobSet, GlobSetBuilder};
 
 use super::Checker;
+use crate::config::problem::Report;
 use crate::config::read::file::{Located, Tools};
 use crate::config::read::join;
 use crate::config::{ToolRule, ToolRules};
@@ -44,7 +45,7 @@ impl Checker<'_> {
         }
         let path = join(path, "retry");
         for (written, retry) in self.within_limit(&written.retry.0, |(glob, _)| glob, &path) {
-            if let Some(glob) = self.glob(written, &path) {
+            if let Some(glob) = glob(written, &path, self.report) {
                 let glob = glob.compile_matcher();
                 rules.written.push(rule("tools.retry", written, &glob));
                 rules.retry.push((glob, retry.value));
@@ -82,7 +83,7 @@ impl Checker<'_> {
         let mut set = GlobSetBuilder::new();
         let entries = self.within_limit(written, |glob| glob, &path);
         for (index, written) in entries.iter().enumerate() {
-            if let Some(glob) = self.glob(written, &format!("{path}[{index}]")) {
+            if let Some(glob) = glob(written, &format!("{path}[{index}]"), self.report) {
                 rules.push(rule(key, written, &glob.compile_matcher()));
                 set.add(glob);
             }
@@ -111,19 +112,40 @@ impl Checker<'_> {
         self.report.add(first, path, what);
         &[]
     }
+}
 
-    fn glob(&mut self, written: &Located<String>, path: &str) -> Option<Glob> {
-        let glob = GlobBuilder::new(&written.value)
-            .literal_separator(false)
-            .backslash_escape(true)
-            .build();
-        match glob {
-            Ok(glob) => Some(glob),
-            Err(error) => {
-                let what = format!("not a glob: {}; write one like \"read_*\"", error.kind());
-                self.report.add(&written.location, path, what);
-                None
-            }
+/// The globs at `path`, for names of any backend's tools.
+pub(super) fn glob_set(written: &[Located<String>], path: &str, report: &mut Report) -> GlobSet {
+    let mut set = GlobSetBuilder::new();
+    for (index, written) in written.iter().take(MAX_GLOBS).enumerate() {
+        if let Some(glob) = glob(written, &format!("{path}[{index}]"), report) {
+            set.add(glob);
+        }
+    }
+    let too_large = || {
+        Some((
+            &written.first()?.location,
+            "too many or too large; write wider ones",
+        ))
+    };
+    let built = set.build().ok().filter(|_| written.len() <= MAX_GLOBS);
+    if let (None, Some((location, what))) = (&built, too_large()) {
+        report.add(location, path, what);
+    }
+    built.unwrap_or_default()
+}
+
+fn glob(written: &Located<String>, path: &str, report: &mut Report) -> Option<Glob> {
+    let glob = GlobBuilder::new(&written.value)
+        .literal_separator(false)
+        .backslash_escape(true)
+        .build();
+    match glob {
+        Ok(glob) => Some(glob),
+        Err(error) => {
+            let what = format!("not a glob: {}; write one like \"read_*\"", error.kind());
+            report.add(&written.location, path, what);
+            None
         }
     }
 }
