@@ -29,7 +29,6 @@ use crate::config::{BackendConfig, GatewayConfig, PinMode};
 use crate::protocol::era::ParamHeader;
 use crate::protocol::{Era, Freshness, Kind, RawJson};
 
-pub(crate) use advice::Cost;
 pub use backend_listing::BackendListing;
 use backend_listing::Candidate;
 use item::exposed_definition;

@@ -50,10 +50,7 @@ pub(super) async fn call(
     };
     let snapshot = match settled_in_time(&snapshots, target.kind, begun).await {
         Ok(snapshot) => snapshot,
-        Err(error) => {
-            let snapshot = Arc::clone(&snapshots.borrow());
-            return to_client_error(error, era, &method, &snapshot);
-        }
+        Err(error) => return to_client_error(error, era, &method, &snapshots.borrow()),
     };
     let own = own_tools::own_tool(&target, &snapshot);
     match own {

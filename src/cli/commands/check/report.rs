@@ -7,7 +7,6 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::row::{Row, table};
-use crate::catalog::Cost;
 use crate::cli::survey::BackendSurvey;
 use crate::cli::terminal::{CAUTION, DIM, one_line, wrap};
 use crate::config::{Config, ToolMode};
@@ -57,7 +56,7 @@ impl Report {
         let cost = catalog.cost(names);
         let is_searched = survey.config.gateway.tool_listing.mode != ToolMode::All;
         let advice_on_cost = (cost.all > DEAR && !is_searched).then(|| {
-            let Cost { all, searching } = cost;
+            let (all, searching) = (cost.all, cost.searching);
             format!("the definitions of the tools take about {all} tokens; with tool_mode = \"search\" about {searching}")
         });
         let advice_on_names = catalog.advice_on_names(&survey.config.gateway);
