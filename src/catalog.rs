@@ -15,11 +15,11 @@ mod portable;
 mod rejected;
 pub mod search;
 mod shapes;
-mod template;
 #[cfg(test)]
 mod tests;
+mod uris;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -41,7 +41,8 @@ pub use rejected::Mended;
 pub(crate) use rejected::{RejectReason, Rejected, UnmatchedRule};
 pub use shapes::Promise;
 pub(crate) use shapes::shape_unpromised;
-use template::Template;
+use uris::{AssignedUris, BackendUris, with_tool_uris};
+pub(crate) use uris::{Form, Uris, with_uris};
 
 /// One backend's input to a build.
 #[derive(Debug, Clone, Copy)]
@@ -107,8 +108,7 @@ pub(crate) struct Blocked {
 #[derive(Debug)]
 pub struct Catalog {
     sections: [Section; Kind::ALL.len()],
-    /// One for each entry of the template section; `None` matches nothing.
-    templates: Vec<Option<Template>>,
+    uris: Uris,
     names: Names,
 }
 
@@ -141,20 +141,25 @@ impl Catalog {
     pub fn build(gateway: &GatewayConfig, sources: &[Source<'_>], names: &Names) -> Built {
         let mut names = names.clone();
         let (mut rejected, mut takeovers) = (Vec::new(), Vec::new());
+        let AssignedUris {
+            resources,
+            templates,
+            uris,
+        } = names.assign_uris(&uris_of(sources));
+        let (mut resources, mut templates) = (Some(resources), Some(templates));
         let sections = Kind::ALL.map(|kind| {
             let found = Found::all(kind, sources, &mut rejected);
-            let exposed = exposed(kind, gateway, sources, &found, &mut names, &mut takeovers);
-            Section::build(kind, sources, &found, exposed, &mut rejected)
+            let exposed = match kind {
+                Kind::Resource => resources.take().unwrap_or_default(),
+                Kind::Template => templates.take().unwrap_or_default(),
+                _ => exposed(kind, gateway, sources, &found, &mut names, &mut takeovers),
+            };
+            Section::build(kind, sources, &found, exposed, &uris, &mut rejected)
         });
-        let templates = &sections[Kind::Template as usize].entries;
-        let templates = templates
-            .iter()
-            .map(|entry| Template::parse(&entry.exposed))
-            .collect();
         Built {
             catalog: Self {
                 sections,
-                templates,
+                uris,
                 names,
             },
             rejected,
@@ -174,15 +179,20 @@ impl Catalog {
         self.section(kind).blocked.get(exposed)
     }
 
-    /// The first template, in list order, that can have expanded to this unlisted URI.
-    pub(crate) fn resolve_template(&self, uri: &str) -> Option<&Entry> {
-        let matches = |template: &Option<Template>| {
-            template
-                .as_ref()
-                .is_some_and(|template| template.matches(uri))
-        };
-        let at = self.templates.iter().position(matches)?;
-        self.section(Kind::Template).entries.get(at)
+    /// The first template that can have expanded to this unlisted URI, and the backend's own URI where
+    /// clients see another.
+    pub(crate) fn resolve_template(&self, uri: &str) -> Option<(&Entry, Option<String>)> {
+        let expansion = self.uris.expansion(uri)?;
+        let entry = self
+            .section(Kind::Template)
+            .entries
+            .get(expansion.template)?;
+        Some((entry, expansion.own))
+    }
+
+    /// The mapping between the URIs of backends and those of clients.
+    pub(crate) fn uris(&self) -> &Uris {
+        &self.uris
     }
 
     /// All definitions of a kind, as clients of an era see them, as the text of a JSON array: in
@@ -236,7 +246,7 @@ fn exposed(
     found: &[Found<'_>],
     names: &mut Names,
     takeovers: &mut Vec<Takeover>,
-) -> Vec<Result<Arc<str>, Arc<str>>> {
+) -> Vec<Arc<str>> {
     let mut reserved: Vec<(usize, Arc<str>)> = Vec::new();
     for (place, source) in sources.iter().enumerate() {
         let config = source.config;
@@ -294,24 +304,20 @@ impl Section {
         kind: Kind,
         sources: &[Source<'_>],
         found: &[Found<'_>],
-        exposed: Vec<Result<Arc<str>, Arc<str>>>,
+        exposed: Vec<Arc<str>>,
+        uris: &Uris,
         rejected: &mut Vec<Rejected>,
     ) -> Self {
         let mut entries = Vec::with_capacity(found.len());
         let mut blocked = HashMap::new();
         for (found, exposed) in found.iter().zip(exposed) {
-            let reason = match (exposed, &found.candidate.blocked) {
-                (Ok(exposed), None) => {
-                    entries.push(found.entry(kind, exposed));
-                    continue;
-                }
-                (Ok(exposed), Some(reason)) => {
-                    blocked.insert(exposed, found.blocked(reason));
-                    reason.clone()
-                }
-                (Err(owner), _) => RejectReason::Taken(owner),
+            let Some(reason) = &found.candidate.blocked else {
+                entries.push(found.entry(kind, exposed, uris));
+                continue;
             };
+            blocked.insert(exposed, found.blocked(reason));
             let own = &found.candidate.item.own;
+            let reason = reason.clone();
             rejected.push(Rejected::new(found.source.config, kind, own, reason));
         }
         let by_name = entries
@@ -380,28 +386,47 @@ impl<'a> Found<'a> {
         &self.candidate.item.own
     }
 
-    fn entry(&self, kind: Kind, exposed: Arc<str>) -> Entry {
+    fn entry(&self, kind: Kind, exposed: Arc<str>, uris: &Uris) -> Entry {
         let Candidate {
             item,
             shaped,
             param_headers,
+            named,
             ..
         } = self.candidate;
+        let id = self.source.id;
+        let has_alias = named.iter().any(|own| uris.alias(id, own).is_some());
+        let definition = |definition: &RawJson| match has_alias {
+            true => with_tool_uris(definition, &mut |own| uris.alias(id, own)),
+            false => definition.clone(),
+        };
         let name = (exposed != item.own).then_some(&*exposed);
         let description = (kind == Kind::Tool)
             .then(|| lookup(&self.source.config.tools.describe, &item.own))
             .flatten();
         let rules = shaped.rules.as_deref();
         Entry {
-            backend: self.source.id,
+            backend: id,
             kind,
             own_name: item.own.clone(),
             // An annotation from an earlier run does not permit repeats in this one.
             safe_to_repeat: item.safe_to_repeat && self.source.confirmed,
             param_headers: Arc::clone(param_headers),
             promise: shaped.promise.clone(),
-            definition: exposed_definition(&shaped.legacy, name, description, rules),
-            modern_definition: exposed_definition(&shaped.modern, name, description, rules),
+            definition: exposed_definition(
+                kind,
+                &definition(&shaped.legacy),
+                name,
+                description,
+                rules,
+            ),
+            modern_definition: exposed_definition(
+                kind,
+                &definition(&shaped.modern),
+                name,
+                description,
+                rules,
+            ),
             exposed,
         }
     }
@@ -413,6 +438,29 @@ impl<'a> Found<'a> {
             reason: reason.clone(),
         }
     }
+}
+
+/// The URIs and templates of each source.
+fn uris_of<'a>(sources: &'a [Source<'a>]) -> Vec<BackendUris<'a>> {
+    let of = |source: &'a Source<'a>| {
+        let items = |kind| {
+            let listing = source.backend_listing;
+            listing
+                .map(|listing| listing.items(kind))
+                .unwrap_or_default()
+        };
+        let own = |kind| items(kind).iter().map(|candidate| &candidate.item.own);
+        let mut seen: HashSet<&Arc<str>> = own(Kind::Resource).collect();
+        let named = items(Kind::Tool).iter().flat_map(|tool| tool.named.iter());
+        BackendUris {
+            id: source.id,
+            name: &source.config.name,
+            resources: own(Kind::Resource).collect(),
+            templates: own(Kind::Template).collect(),
+            named: named.filter(|own| seen.insert(*own)).collect(),
+        }
+    };
+    sources.iter().map(of).collect()
 }
 
 fn lookup<'a>(table: &'a [(String, String)], own: &str) -> Option<&'a str> {

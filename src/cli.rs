@@ -3,13 +3,13 @@
 //! Owns exit statuses and everything that is printed for people.
 
 mod args;
-mod arguments;
 mod client;
 mod commands;
 mod content;
 mod exit;
 mod outcome;
 mod parameters;
+mod setup;
 mod survey;
 mod terminal;
 

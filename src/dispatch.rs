@@ -25,7 +25,9 @@ use crate::protocol::{ClientProfile, Era, Kind, Outcome, RawJson, Request, RpcEr
 use crate::snapshot::Snapshots;
 
 pub(crate) use answer::{Full, cut_off};
-pub(crate) use backend_call::server_request_for_client;
+pub(crate) use backend_call::{
+    request_uris_for_client, server_request_for_client, updated_for_client,
+};
 pub(crate) use exchange::{Exchange, ServerRequestId, TaskEvent, failed};
 pub(crate) use input::{ParkedCalls, relay};
 pub(crate) use plan::Plan;

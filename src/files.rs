@@ -10,6 +10,8 @@
 
 mod configured;
 mod lock;
+mod program;
+mod swap;
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Write};
@@ -17,6 +19,8 @@ use std::path::Path;
 
 pub(crate) use configured::{MAX_CERTIFICATES, MAX_SECRET, read_configured};
 pub(crate) use lock::{Stamp, remove, try_lock};
+pub(crate) use program::place_program;
+pub(crate) use swap::{Step as SwapStep, SwapError, read_if_there, swap, target};
 
 /// Who may read a file that is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

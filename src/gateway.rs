@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::backend::BackendEvent;
 use crate::client::UnsolicitedRequest;
 use crate::dispatch::{TaskEvent, cut_off, notice_for_client, relay, server_request_for_client};
+use crate::dispatch::{request_uris_for_client, updated_for_client};
 use crate::protocol::message;
 use crate::protocol::{Era, Notification};
 use crate::publish::{BuildOutput, Publication, retire};
@@ -101,9 +102,11 @@ impl Gateway {
                 backend,
                 notification,
             } => {
-                if let Some(backend) = self.snapshot().backends.get(backend) {
+                let snapshot = self.snapshot();
+                if let Some(backend) = snapshot.backends.get(backend) {
                     let source = NoticeSource::Backend(backend.id);
-                    self.notice(source, &notice_for_client(notification, backend));
+                    let notification = notice_for_client(notification, backend, &snapshot);
+                    self.notice(source, &notification);
                 }
             }
             BackendEvent::ServerRequest {
@@ -159,6 +162,7 @@ impl Gateway {
             }
             TaskEvent::Subscribed { uri, held } => self.subscriptions.set(uri, held),
             TaskEvent::Updated { notification } => {
+                let notification = updated_for_client(notification, &self.snapshot());
                 self.notice(NoticeSource::Calls, &notification);
             }
             TaskEvent::ServerRequest {
@@ -173,6 +177,7 @@ impl Gateway {
                     request_id,
                     answer,
                 };
+                let params = request_uris_for_client(params, &self.snapshot());
                 self.replies
                     .send_server_request(open, &method, params.as_ref());
             }

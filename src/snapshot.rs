@@ -1,10 +1,13 @@
 //! The state that requests are served from.
 //!
 //! Owns [`Snapshot`], which is replaced whole on every change, [`Backends`], the backends in config
-//! order, and the results of the four lists, each built once; [`tools`] is about tools that are
-//! searched. It must not know requests, nor how a snapshot is made.
+//! order, the results of the four lists, each built once, the URIs that results have named
+//! ([`NamedUris`]), and which tools clients see ([`tools`]). It must not know requests, nor how a
+//! snapshot is made.
 
+mod named_uris;
 mod tools;
+mod uris;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -19,6 +22,7 @@ use crate::config::{Config, GatewayConfig};
 use crate::governance::Admission;
 use crate::protocol::era::modern::{self, ResultStamp};
 use crate::protocol::{Era, Kind, Kinds, RawJson};
+pub(crate) use named_uris::NamedUris;
 pub(crate) use tools::{ToolViews, Tools};
 
 /// The state that a request is served from. A task keeps the snapshot that it began with.
@@ -32,6 +36,8 @@ pub(crate) struct Snapshot {
     pub(crate) admission: Arc<Admission>,
     /// All items that clients see, and their backends.
     pub(crate) catalog: Catalog,
+    /// The URIs that results have named. Shared by all snapshots.
+    pub(crate) named_uris: Arc<NamedUris>,
     /// The results of the four lists.
     pub(crate) lists: Lists,
     /// What is known of the tools, for those who search.

@@ -26,6 +26,7 @@ mod field;
 mod fuzz;
 mod gateway;
 mod harness;
+mod install;
 mod notifications;
 mod papers;
 mod pitfalls;

@@ -11,6 +11,7 @@ use super::portable::{Portable, SchemaBudget, portable};
 use super::rejected::{MAX_ITEMS, MAX_TEMPLATES, Mended, RejectReason, Rejected};
 use super::rejected::{UnmatchedRule, unmatched_rules};
 use super::shapes::{Shaped, shape};
+use super::uris::named_by_tool;
 use crate::config::{BackendConfig, Schemas};
 use crate::protocol::era::ParamHeader;
 use crate::protocol::{Era, Freshness, Kind, Listing, RawJson};
@@ -43,6 +44,8 @@ pub(super) struct Candidate {
     pub(super) shaped: Shaped,
     /// Its parameters that must also be sent as headers.
     pub(super) param_headers: Arc<[ParamHeader]>,
+    /// The URIs of resources that it names, as a tool with a user interface does.
+    pub(super) named: Box<[Arc<str>]>,
     /// Why it is neither listed nor called, if it is blocked. It keeps its name.
     pub(super) blocked: Option<RejectReason>,
 }
@@ -77,6 +80,12 @@ impl BackendListing {
     /// that the config doesn't admit now. Empty when it was taken before.
     pub(crate) fn take_cleaned(&mut self) -> Listing {
         std::mem::take(&mut self.cleaned)
+    }
+
+    /// Whether a tool of it names the URI of a resource.
+    pub(crate) fn names_uris(&self) -> bool {
+        let mut tools = self.items(Kind::Tool).iter();
+        tools.any(|candidate| !candidate.named.is_empty())
     }
 
     /// Whether it has a tool with this name, as the backend calls it.
@@ -201,6 +210,10 @@ impl Candidate {
         Ok(Self {
             shaped: shape(kind, &item.definition, server)?,
             written: raw.clone(),
+            named: match kind {
+                Kind::Tool => named_by_tool(&item.definition),
+                _ => Box::default(),
+            },
             item,
             param_headers: param_headers.into(),
             blocked: None,

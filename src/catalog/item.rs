@@ -70,9 +70,10 @@ impl Item {
     }
 }
 
-/// The definition that clients see: with this name and description, where given, and these rules at
-/// the end of the description. Not copied if nothing changes.
+/// The definition that clients see: with this name or URI and description, where given, and these
+/// rules at the end of the description. Not copied if nothing changes.
 pub(super) fn exposed_definition(
+    kind: Kind,
     definition: &RawJson,
     name: Option<&str>,
     description: Option<&str>,
@@ -84,7 +85,7 @@ pub(super) fn exposed_definition(
         None => rules.to_owned(),
     });
     let description = with_rules.as_deref().or(description);
-    let changes = [("name", name), ("description", description)];
+    let changes = [(kind.key(), name), ("description", description)];
     let changes = changes.into_iter();
     let set: Vec<_> = changes
         .filter_map(|(key, value)| Some((key, quoted(value?))))
@@ -278,17 +279,31 @@ mod tests {
         let text = r#"{ "title":"T","name" : "own" ,"x":1.10,"description":"old","inputSchema":{"name":"own"} }"#;
         let definition = raw(text);
         assert_eq!(
-            exposed_definition(&definition, None, None, None)
+            exposed_definition(Kind::Tool, &definition, None, None, None)
                 .as_bytes()
                 .as_ptr(),
             definition.as_bytes().as_ptr()
         );
         assert_eq!(
-            exposed_definition(&definition, Some("new"), Some("a \"b\"\n"), None).as_str(),
+            exposed_definition(
+                Kind::Tool,
+                &definition,
+                Some("new"),
+                Some("a \"b\"\n"),
+                None
+            )
+            .as_str(),
             r#"{ "title":"T","name" : "new" ,"x":1.10,"description":"a \"b\"\n","inputSchema":{"name":"own"} }"#
         );
         assert_eq!(
-            exposed_definition(&raw(r#"{"name":"own"}"#), Some("new"), Some("d"), None).as_str(),
+            exposed_definition(
+                Kind::Tool,
+                &raw(r#"{"name":"own"}"#),
+                Some("new"),
+                Some("d"),
+                None
+            )
+            .as_str(),
             r#"{"name":"new","description":"d"}"#
         );
     }

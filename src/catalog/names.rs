@@ -2,7 +2,8 @@
 //!
 //! Owns [`Names`], the record of assigned names, and the rules for a name. Clients store
 //! permissions by name and models remember names, so the same config and lock always give the same
-//! names, and a name once served never refers to another tool in this process. A name in the lock is
+//! names, and a name once served never refers to another tool in this process. URIs are in
+//! [`super::uris`]. A name in the lock is
 //! kept for its tool until its backend leaves the config or lists without the tool. It must not know
 //! definitions.
 
@@ -15,6 +16,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::rejected::MAX_ITEMS;
+use super::uris::{AssignedUris, BackendUris, UriRecords};
 use crate::config::{Config, GatewayConfig, NamedTool};
 use crate::protocol::{Kind, Kinds};
 pub(super) use claim::Claim;
@@ -33,15 +35,16 @@ const MAX_REMEMBERED: usize = 2 * MAX_ITEMS;
 #[derive(Debug, Clone, Default)]
 pub struct Names {
     tables: [NameTable; Kind::ALL.len()],
+    uris: UriRecords,
     records: Arc<Records>,
 }
 
 /// Names of one kind.
 #[derive(Debug, Clone, Default)]
 struct NameTable {
-    /// Owner of each exposed name or URI.
+    /// Owner of each exposed name.
     owners: HashMap<Arc<str>, Owner>,
-    /// Name of each owner. Not for URIs, which are exposed unchanged.
+    /// Name of each owner.
     assigned: HashMap<Owner, Assignment>,
 }
 
@@ -58,20 +61,21 @@ impl Names {
     pub fn recorded(config: &Config) -> Self {
         Self {
             tables: Default::default(),
+            uris: UriRecords::default(),
             records: Arc::new(Records::of(config)),
         }
     }
 
     /// Takes over the names of these kinds.
     pub(crate) fn keep(&mut self, newer: &Self, kinds: Kinds) {
-        for kind in kinds.iter() {
+        self.uris.keep(&newer.uris, kinds);
+        for kind in kinds.iter().filter(|kind| !kind.is_uri()) {
             self.tables[kind as usize].clone_from(&newer.tables[kind as usize]);
         }
     }
 
-    /// Assigns a name to every claim; `backends` are the names of all backends. Returns for each claim
-    /// its exposed name or, for a URI that another backend owns, the name of that backend. Adds what
-    /// has changed hands.
+    /// Assigns a name to every claim on a tool or prompt; `backends` are the names of all backends.
+    /// Returns the exposed names, and adds what has changed hands.
     pub(super) fn assign<'a>(
         &mut self,
         kind: Kind,
@@ -79,11 +83,8 @@ impl Names {
         backends: impl Iterator<Item = &'a Arc<str>>,
         claims: &[Claim<'_>],
         takeovers: &mut Vec<Takeover>,
-    ) -> Vec<Result<Arc<str>, Arc<str>>> {
+    ) -> Vec<Arc<str>> {
         let table = &mut self.tables[kind as usize];
-        if kind.is_uri() {
-            return table.assign_uris(kind, claims, takeovers);
-        }
         let none = Records::default();
         let records = match kind {
             Kind::Tool => &*self.records,
@@ -114,7 +115,17 @@ impl Names {
                 });
             }
         }
-        exposed.into_iter().map(Ok).collect()
+        exposed
+    }
+
+    /// What clients see of the URIs of all backends.
+    pub(super) fn assign_uris(&mut self, backends: &[BackendUris<'_>]) -> AssignedUris {
+        self.uris.assign(backends)
+    }
+
+    /// A result of this backend has named the URI: a backend that lists it later gets an alias.
+    pub(crate) fn reserve_uri(&mut self, backend: &Arc<str>, uri: &Arc<str>) {
+        self.uris.reserve(backend, uri);
     }
 
     /// The tools that the lock knows or that are listed, with their names. Those of the other
@@ -141,52 +152,15 @@ impl Names {
 #[cfg(test)]
 impl Names {
     pub(super) fn remembered(&self, kind: Kind) -> usize {
+        if kind.is_uri() {
+            return self.uris.remembered(kind);
+        }
         let table = &self.tables[kind as usize];
         table.assigned.len().max(table.owners.len())
     }
 }
 
 impl NameTable {
-    /// A URI can't be changed, so it has one owner at a time: the previous owner while it lists it,
-    /// else the first backend in config order.
-    fn assign_uris(
-        &mut self,
-        kind: Kind,
-        claims: &[Claim<'_>],
-        takeovers: &mut Vec<Takeover>,
-    ) -> Vec<Result<Arc<str>, Arc<str>>> {
-        let before = std::mem::take(&mut self.owners);
-        let kept = |claim: &&Claim<'_>| {
-            before
-                .get(claim.own)
-                .is_some_and(|owner| owner.backend == *claim.backend)
-        };
-        for claim in claims.iter().filter(kept).chain(claims) {
-            self.owners
-                .entry(claim.own.clone())
-                .or_insert_with(|| claim.owner());
-        }
-        let owner = |claim: &Claim<'_>| &self.owners[claim.own].backend;
-        let mut outcome =
-            |claim: &Claim<'_>| match owner(claim) {
-                backend if backend == claim.backend => {
-                    let other = before.get(claim.own).map(|before| &before.backend);
-                    takeovers.extend(other.filter(|other| *other != backend).map(|other| {
-                        Takeover {
-                            kind,
-                            name: Arc::clone(claim.own),
-                            backend: Arc::clone(backend),
-                            own: Arc::clone(claim.own),
-                            before: Arc::clone(other),
-                        }
-                    }));
-                    Ok(claim.own.clone())
-                }
-                backend => Err(backend.clone()),
-            };
-        claims.iter().map(&mut outcome).collect()
-    }
-
     fn assign_names(&mut self, rules: &Rules<'_>, claims: &[Claim<'_>]) -> Vec<Arc<str>> {
         let mut exposed: Vec<Option<Arc<str>>> =
             claims.iter().map(|claim| self.kept(rules, claim)).collect();

@@ -127,9 +127,6 @@ pub enum RejectReason {
     /// The backend listed the same name earlier in the list.
     #[error("the backend lists it more than once; the first one is kept")]
     Duplicate,
-    /// Another backend, named here, owns this URI. URIs are not rewritten.
-    #[error("backend `{0}` lists it too and owns it; a URI can't be renamed")]
-    Taken(Arc<str>),
     /// Its definition differs from the pinned one, and `tools.pin` is `block`.
     #[error("{0}")]
     Changed(String),

@@ -291,19 +291,15 @@ fn row_71_duplicates_are_kept_once_and_reported() {
         &[("a", &["f://1"]), ("b", &["f://1", "f://2"])],
     );
     let built = fixture.build(&Names::default());
-    assert_eq!(exposed(&built.catalog, Kind::Resource), ["f://1", "f://2"]);
-    assert_eq!(
-        built
-            .catalog
-            .resolve(Kind::Resource, "f://1")
-            .unwrap()
-            .backend,
-        BackendId::new(0)
-    );
-    assert_eq!(
-        rejections(&built),
-        [("b", "f://1", RejectReason::Taken("a".into()))]
-    );
+    let listed = ["f://1", "f://b/1", "f://2"];
+    assert_eq!(exposed(&built.catalog, Kind::Resource), listed);
+    let owners = listed.map(|uri| {
+        let entry = built.catalog.resolve(Kind::Resource, uri).unwrap();
+        (entry.backend, &*entry.own_name)
+    });
+    let [a, b] = [0, 1].map(BackendId::new);
+    assert_eq!(owners, [(a, "f://1"), (b, "f://1"), (b, "f://2")]);
+    assert_eq!(rejections(&built), []);
 }
 
 #[test]
@@ -385,30 +381,137 @@ fn a_changed_config_may_change_names() {
 }
 
 #[test]
-fn a_uri_stays_with_its_owner_while_listed_and_then_passes_to_another() {
+fn a_uri_and_an_alias_stay_with_their_owners_and_are_the_same_after_a_restart() {
+    let all: &[(&str, &[&str])] = &[
+        ("a", &["f://1"]),
+        ("b", &["f://1", "f://a/1"]),
+        ("c", &["f://1"]),
+    ];
+    let shown = ["f://1", "f://b/1", "f://a/1", "f://c/1"];
+    let mut fixture = Fixture::of(Kind::Resource, all);
+    let first = fixture.fresh();
+    assert_eq!(exposed(&first, Kind::Resource), shown);
+    assert_eq!(exposed(&fixture.fresh(), Kind::Resource), shown);
+    // The owner goes: nobody gets what it had, since a client may still read it.
+    fixture.backends[0].1 = Some(listing(Kind::Resource, &[]));
+    let built = fixture.build(first.names());
+    assert_eq!(exposed(&built.catalog, Kind::Resource), shown[1..]);
+    assert!(built.takeovers.is_empty());
+    assert!(built.catalog.resolve(Kind::Resource, "f://1").is_none());
+    fixture.backends[0].1 = Some(listing(Kind::Resource, &["f://1"]));
+    let again = fixture.build(built.catalog.names());
+    assert_eq!(exposed(&again.catalog, Kind::Resource), shown);
+}
+
+#[test]
+fn who_comes_later_gets_the_alias_though_it_is_first_in_the_config() {
     let mut fixture = Fixture::of(Kind::Resource, &[("a", &[]), ("b", &["f://1"])]);
     let first = fixture.fresh();
     fixture.backends[0].1 = Some(listing(Kind::Resource, &["f://1"]));
     let second = fixture.build(first.names()).catalog;
+    assert_eq!(exposed(&second, Kind::Resource), ["f://a/1", "f://1"]);
+    let entry = second.resolve(Kind::Resource, "f://a/1").unwrap();
     assert_eq!(
-        second.resolve(Kind::Resource, "f://1").unwrap().backend,
-        BackendId::new(1)
+        (entry.backend, &*entry.own_name),
+        (BackendId::new(0), "f://1")
     );
-    fixture.backends[1].1 = Some(listing(Kind::Resource, &[]));
-    let built = fixture.build(second.names());
-    let [taken] = &built.takeovers[..] else {
-        panic!("{:?}", built.takeovers)
+    let shown: serde_json::Value = entry.definition.read().unwrap();
+    assert_eq!(
+        (&shown["uri"], &shown["name"]),
+        (&"f://a/1".into(), &"f://1".into())
+    );
+}
+
+#[test]
+fn a_uri_that_looks_like_an_alias_is_not_taken_for_one() {
+    let fixture = Fixture::of(
+        Kind::Resource,
+        &[("a", &["f://1", "f://b/1"]), ("b", &["f://1", "f:///1"])],
+    );
+    let catalog = fixture.fresh();
+    let uris = exposed(&catalog, Kind::Resource);
+    assert_eq!(uris[..2], ["f://1", "f://b/1"]);
+    assert!(
+        uris[2].starts_with("f://b-") && uris[3] == "f:///1",
+        "{uris:?}"
+    );
+    assert_eq!(
+        &*catalog.resolve(Kind::Resource, uris[2]).unwrap().own_name,
+        "f://1"
+    );
+}
+
+#[test]
+fn a_uri_that_an_earlier_backend_has_a_template_for_is_taken() {
+    let mut fixture = Fixture::of(
+        Kind::Resource,
+        &[("a", &["n://0"]), ("b", &["n://1", "m://1"]), ("c", &[])],
+    );
+    let add = |fixture: &mut Fixture, at: usize, template: &str| {
+        let templates = listing(Kind::Template, &[template])
+            .items(Kind::Template)
+            .to_vec();
+        let own = fixture.backends[at].1.as_mut().unwrap();
+        *own.items_mut(Kind::Template) = templates;
     };
+    add(&mut fixture, 0, "n://{id}");
+    add(&mut fixture, 2, "m://{id}");
+    let catalog = fixture.fresh();
     assert_eq!(
-        (&*taken.name, &*taken.backend, &*taken.before),
-        ("f://1", "a", "b")
+        exposed(&catalog, Kind::Resource),
+        ["n://0", "n://b/1", "m://1"]
     );
-    let third = built.catalog;
+}
+
+/// A page that a tool names is its own server's, and a backend can't take another's by naming it.
+#[test]
+fn what_a_tool_names_is_its_backends_unless_another_has_it() {
+    let tool = |uri: &str| {
+        let meta = serde_json::json!({ "ui": { "resourceUri": uri } });
+        raw(
+            serde_json::json!({ "name": "t", "inputSchema": { "type": "object" }, "_meta": meta })
+                .to_string(),
+        )
+    };
+    let mut fixture = Fixture::of(
+        Kind::Resource,
+        &[
+            ("a", &[]),
+            ("b", &["ui://x"]),
+            ("c", &["ui://y"]),
+            ("d", &[]),
+        ],
+    );
+    for (at, uri) in [(0, "ui://x"), (1, "ui://x"), (2, "ui://z"), (3, "ui://z")] {
+        let own = fixture.backends[at].1.as_mut().unwrap();
+        own.items_mut(Kind::Tool).push(tool(uri));
+    }
+    let catalog = fixture.fresh();
+    let named: Vec<String> = catalog
+        .entries(Kind::Tool)
+        .map(|tool| {
+            tool.definition
+                .at(&["_meta", "ui", "resourceUri"])
+                .unwrap()
+                .text()
+                .unwrap()
+        })
+        .collect();
+    assert_eq!(named, ["ui://a/x", "ui://x", "ui://z", "ui://d/z"]);
+    assert_eq!(exposed(&catalog, Kind::Resource), ["ui://x", "ui://y"]);
+    let owner = |uri| catalog.uris().named(uri).map(|(id, own)| (id, &**own));
+    assert_eq!(owner("ui://a/x"), Some((BackendId::new(0), "ui://x")));
+    assert_eq!(owner("ui://z"), Some((BackendId::new(2), "ui://z")));
+    assert_eq!(owner("ui://d/z"), Some((BackendId::new(3), "ui://z")));
+    // Named first, listed later: a client may already have it from who named it.
+    fixture.backends[0].1 = Some(listing(Kind::Resource, &["ui://z"]));
+    let later = fixture.build(catalog.names()).catalog;
     assert_eq!(
-        third.resolve(Kind::Resource, "f://1").unwrap().backend,
-        BackendId::new(0),
-        "no other backend lists it"
+        exposed(&later, Kind::Resource),
+        ["ui://a/z", "ui://x", "ui://y"]
     );
+    let owner = later.uris().named("ui://z").map(|(id, own)| (id, &**own));
+    assert_eq!(owner, Some((BackendId::new(2), "ui://z")));
 }
 
 #[test]
@@ -442,14 +545,9 @@ fn an_unlisted_uri_goes_to_the_first_matching_template() {
     );
     let catalog = fixture.fresh();
     assert_eq!(exposed(&catalog, Kind::Template).len(), 3);
-    assert_eq!(
-        catalog.resolve_template("note://1").unwrap().backend,
-        BackendId::new(0)
-    );
-    assert_eq!(
-        catalog.resolve_template("note://1/2").unwrap().backend,
-        BackendId::new(1)
-    );
+    let backend = |uri| catalog.resolve_template(uri).unwrap().0.backend;
+    assert_eq!(backend("note://1"), BackendId::new(0));
+    assert_eq!(backend("note://1/2"), BackendId::new(1));
     assert!(catalog.resolve_template("bad://x").is_none());
 }
 

@@ -2,6 +2,7 @@
 //!
 //! It must not know what the commands do.
 
+mod setup;
 mod tools;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
 use crate::config::{Overrides, Problems};
+pub(super) use setup::{Install, Uninstall, Writing};
 pub(super) use tools::{Search, Tools};
 
 const VERSION: &str = concat!(
@@ -148,6 +150,20 @@ Examples:
     Login(Login),
     /// Sign out of backends: revoke their tokens and forget them
     Logout(Logout),
+    /// Put the gateway into the config of a client; without a name: show which clients are here
+    ///
+    /// Shows what is to be written and asks. Keeps a backup, and leaves every other byte as it is.
+    #[command(after_help = "\
+Examples:
+  sentinel-gateway install
+  sentinel-gateway install claude-desktop cursor --dry-run")]
+    Install(Install),
+    /// Take the gateway out of the config of a client, and put back what was there before
+    #[command(after_help = "\
+Examples:
+  sentinel-gateway uninstall claude-desktop
+  sentinel-gateway uninstall cursor --restore")]
+    Uninstall(Uninstall),
     /// Print the JSON Schema of sentinel.toml
     Schema,
 }
@@ -461,7 +477,7 @@ mod tests {
 
     #[test]
     fn usage_errors_exit_with_2() {
-        for args in [&["--nonsense"][..], &["call"], &["install"], &["serve"]] {
+        for args in [&["--nonsense"][..], &["call"], &["uninstall"], &["serve"]] {
             assert_eq!(parse(args).map(|_| ()).unwrap_err().exit_code(), 2);
         }
     }

@@ -15,15 +15,23 @@ use std::io;
 
 use super::args::{Cli, Command};
 use super::exit::OK;
+use super::setup;
 use super::terminal::{print_result, report_problems};
-use crate::config::{Config, Environment, load};
+use crate::config::{Config, Environment, Overrides, load};
 use crate::protocol::Kind;
 use crate::text::keep_from_output;
 
 /// Runs the command that the arguments name. Returns the exit status.
 pub(super) async fn run(cli: &Cli) -> u8 {
-    if let Some(Command::Schema) = cli.command {
-        return print_result(schema::print(&mut io::stdout().lock()), OK);
+    match &cli.command {
+        Some(Command::Schema) => {
+            return print_result(schema::print(&mut io::stdout().lock()), OK);
+        }
+        Some(Command::Install(args)) => {
+            return with_overrides(cli, |cli| setup::install(cli, args));
+        }
+        Some(Command::Uninstall(args)) => return setup::uninstall(args),
+        _ => {}
     }
     let config = cli
         .overrides()
@@ -35,6 +43,13 @@ pub(super) async fn run(cli: &Cli) -> u8 {
         (None, config) => serve::serve(config).await,
         (Some(_), Err(problems)) => report_problems(&problems),
         (Some(command), Ok(config)) => run_with(command, config).await,
+    }
+}
+
+fn with_overrides(cli: &Cli, command: impl FnOnce(&Overrides) -> u8) -> u8 {
+    match cli.overrides() {
+        Ok(overrides) => command(&overrides),
+        Err(problems) => report_problems(&problems),
     }
 }
 
@@ -57,7 +72,7 @@ async fn run_with(command: &Command, config: Config) -> u8 {
         Command::Pin(args) => pin::pin(config, args).await,
         Command::Login(args) => sign_in::login(config, args).await,
         Command::Logout(args) => sign_in::logout(config, args).await,
-        // Handled before a config is loaded, since it needs none.
-        Command::Schema => OK,
+        // Handled before a config is loaded, since they need none.
+        Command::Schema | Command::Install(_) | Command::Uninstall(_) => OK,
     }
 }

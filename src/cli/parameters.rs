@@ -4,6 +4,7 @@
 //! have, and how a `key=value` of the command line becomes JSON. It validates nothing beyond that:
 //! the server does. Schemas come from servers: references and branches are followed within bounds.
 
+pub(super) mod arguments;
 mod branches;
 mod types;
 mod value;

@@ -6,6 +6,7 @@
 
 mod credentials;
 pub(super) mod expand;
+mod globs;
 mod oauth;
 mod secrets;
 mod tools;
@@ -52,7 +53,7 @@ pub(super) fn gateway(written: Gateway, report: &mut Report) -> GatewayConfig {
             format!("must be 0, for no limit, or at least {LEAST_NAME_MAX}: a name that is cut ends in a hash of 8 characters"),
         );
     }
-    let always = tools::glob_set(&written.always_listed, "gateway.always_listed", report);
+    let always = globs::glob_set(&written.always_listed, "gateway.always_listed", report);
     GatewayConfig {
         name: written.name,
         instructions: written.instructions,

@@ -17,6 +17,7 @@ pub struct Environment {
     home: Option<PathBuf>,
     config_folder: Option<PathBuf>,
     state_folder: Option<PathBuf>,
+    data_folder: Option<PathBuf>,
     program: PathBuf,
 }
 
@@ -30,6 +31,7 @@ impl Environment {
             working_folder: std::env::current_dir().unwrap_or_else(|_| ".".into()),
             home: etcetera::home_dir().ok(),
             config_folder: folders.as_ref().map(BaseStrategy::config_dir),
+            data_folder: folders.as_ref().map(BaseStrategy::data_dir),
             // Some systems define no state folder; the cache folder is the closest.
             state_folder: folders
                 .map(|folders| folders.state_dir().unwrap_or_else(|| folders.cache_dir())),
@@ -45,6 +47,7 @@ impl Environment {
             home: None,
             config_folder: None,
             state_folder: None,
+            data_folder: None,
             program: PROGRAM.into(),
         }
     }
@@ -75,28 +78,43 @@ impl Environment {
     }
 
     /// The gateway's folder in the user's state folder, whether or not it exists.
-    pub(super) fn state_folder(&self) -> Option<PathBuf> {
+    pub(crate) fn state_folder(&self) -> Option<PathBuf> {
         Some(self.state_folder.as_ref()?.join("sentinel"))
     }
 
+    /// The user's home.
+    pub(crate) fn home(&self) -> Option<&Path> {
+        self.home.as_deref()
+    }
+
+    /// The folder that the gateway was started in.
+    pub(crate) fn working_folder(&self) -> &Path {
+        &self.working_folder
+    }
+
+    /// The user's folder for data of programs, whether or not it exists.
+    pub(crate) fn data_folder(&self) -> Option<&Path> {
+        self.data_folder.as_deref()
+    }
+
     /// The executable, for commands that messages show.
-    pub(super) fn program(&self) -> &Path {
+    pub(crate) fn program(&self) -> &Path {
         &self.program
     }
 
     /// The value of a variable that is set and not empty, as in the shell's `${VAR:-…}`.
-    pub(super) fn variable(&self, name: &str) -> Option<String> {
+    pub(crate) fn variable(&self, name: &str) -> Option<String> {
         (self.variables)(name).filter(|value| !value.is_empty())
     }
 
     /// The config file in the user's config folder, whether or not it exists.
-    pub(super) fn user_file(&self) -> Option<PathBuf> {
+    pub(crate) fn user_file(&self) -> Option<PathBuf> {
         let folder = self.config_folder.as_ref()?;
         Some(folder.join("sentinel").join("sentinel.toml"))
     }
 
     /// The config file in the working folder, whether or not it exists.
-    pub(super) fn working_file(&self) -> PathBuf {
+    pub(crate) fn working_file(&self) -> PathBuf {
         self.working_folder.join("sentinel.toml")
     }
 

@@ -25,7 +25,7 @@ use crate::protocol::era::modern::ResultType;
 use crate::protocol::raw::quoted;
 use crate::protocol::{ClientProfile, Era, Outcome, RawJson, RpcError, Tally, task};
 pub(super) use relay::RelayHandler;
-pub(crate) use relay::server_request_for_client;
+pub(crate) use relay::{request_uris_for_client, server_request_for_client, updated_for_client};
 
 /// Setting a log level may take one part in so many of the time that a call has left.
 const LEVEL_SHARE: u32 = 4;
@@ -63,7 +63,7 @@ impl BackendCall {
         begun: Instant,
     ) -> Self {
         let backend = route.backend;
-        let own_name = route.entry.map(|entry| &entry.own_name);
+        let own_name = route.own_name();
         let params = match own_name {
             Some(own_name) if **own_name != *target.name => {
                 params.with_edits(vec![(target.at.clone(), quoted(own_name))])

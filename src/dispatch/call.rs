@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::answer::{for_client, not_settled, shutting_down, to_client_error};
 use super::backend_call::BackendCall;
-use super::call_target::CallTarget;
+use super::call_target::{CallTarget, Route};
 use super::exchange::Exchange;
 use super::input::{self, ParkedCalls};
 use crate::backend::retry::Replay;
@@ -23,6 +23,7 @@ use crate::config::Subject;
 use crate::observe::request_span::RequestSpan;
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::error::{HEADER_MISMATCH, INVALID_PARAMS, code_of};
+use crate::protocol::raw::quoted;
 use crate::protocol::{
     Class, Era, Executed, GatewayData, Kind, Kinds, Outcome, RawJson, Request, RpcError, Tally,
 };
@@ -168,7 +169,11 @@ impl Run<'_> {
             let route = target.route(snapshot);
             let tool = route.as_ref().and_then(|route| route.tool(target.kind));
             let promise = tool.and_then(|tool| tool.promise.clone());
-            return Ok(self.shaped(answer, promise));
+            let answer = self.shaped(answer, promise);
+            return Ok(match route {
+                Some(route) => self.with_client_uris(answer, &route, snapshot),
+                None => answer,
+            });
         }
         let caller = Arc::clone(&exchange.client);
         let Some(route) = target.route(snapshot) else {
@@ -182,7 +187,24 @@ impl Run<'_> {
         let call = BackendCall::new(method, own_params, target, &route, admission, caller, begun);
         let promise = tool.and_then(|tool| tool.promise.clone());
         let answer = input::forward(call.after(before), params, exchange, parked).await?;
-        Ok(self.shaped(answer, promise))
+        let answer = self.shaped(answer, promise);
+        Ok(self.with_client_uris(answer, &route, snapshot))
+    }
+
+    /// The answer with the URIs that clients use for the backend's resources.
+    fn with_client_uris(&self, answer: Answer, route: &Route<'_>, snapshot: &Snapshot) -> Answer {
+        let outcome = match answer.outcome {
+            Outcome::Result(result) => {
+                Outcome::Result(snapshot.with_client_uris(route.backend, result))
+            }
+            Outcome::Error(error) => Outcome::Error(match route.own_name() {
+                Some(own) if self.target.kind.is_uri() && **own != *self.target.name => {
+                    with_data_uri(error, own, &self.target.name)
+                }
+                _ => error,
+            }),
+        };
+        Answer { outcome, ..answer }
     }
 
     /// The answer of a tool, with its structured content as the client can read it.
@@ -202,6 +224,18 @@ impl Run<'_> {
         };
         Answer { outcome, ..answer }
     }
+}
+
+/// An error about a resource with the client's URI of it in its data.
+fn with_data_uri(error: RawJson, own: &str, shown: &str) -> RawJson {
+    let Some(data) = error.get("data") else {
+        return error;
+    };
+    if data.get("uri").and_then(|uri| uri.text()).as_deref() != Some(own) {
+        return error;
+    }
+    let data = data.with_members(&[("uri", quoted(shown))], &[]);
+    error.with_members(&[("data", data.into_bytes())], &[])
 }
 
 /// The error for a tool that its backend has, but that is blocked.

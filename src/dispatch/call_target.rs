@@ -37,9 +37,17 @@ pub(super) struct Route<'a> {
     pub(super) backend: &'a Arc<HttpBackend>,
     /// `None` for a resource that no backend lists under this URI.
     pub(super) entry: Option<&'a Entry>,
+    /// The backend's own URI, where that of the client is an alias and not listed.
+    pub(super) own_uri: Option<Arc<str>>,
 }
 
 impl<'a> Route<'a> {
+    /// The backend's own name or URI; `None` where the client uses it too.
+    pub(super) fn own_name(&self) -> Option<&Arc<str>> {
+        let listed = self.entry.map(|entry| &entry.own_name);
+        listed.or(self.own_uri.as_ref())
+    }
+
     /// The tool that a call of this kind runs, if it runs one.
     pub(super) fn tool(&self, kind: Kind) -> Option<&'a Entry> {
         self.entry.filter(|_| kind == Kind::Tool)
@@ -102,8 +110,8 @@ impl CallTarget {
         }
     }
 
-    /// The backend that has it, if one does: by its exact name, then by template, then the only backend
-    /// with resources.
+    /// The backend that has it, if one does: by its exact name, then as it was named by a tool or a
+    /// result, then by template, then the only backend with resources.
     pub(super) fn route<'a>(&self, snapshot: &'a Snapshot) -> Option<Route<'a>> {
         let catalog = &snapshot.catalog;
         let to = |entry: &'a Entry| {
@@ -113,6 +121,7 @@ impl CallTarget {
             Some(Route {
                 backend,
                 entry: named,
+                own_uri: named.is_none().then(|| Arc::clone(&entry.own_name)),
             })
         };
         let listed = catalog.resolve(self.kind, &self.name);
@@ -122,10 +131,27 @@ impl CallTarget {
                 .or_else(|| catalog.resolve(Kind::Resource, &self.name))
                 .and_then(to),
             Kind::Resource => listed
-                .or_else(|| catalog.resolve_template(&self.name))
                 .and_then(to)
+                .or_else(|| self.route_unlisted(snapshot))
                 .or_else(|| only_one_with_resources(snapshot)),
         }
+    }
+
+    /// The route of a resource that is in no list, but was named, or is one of a template.
+    fn route_unlisted<'a>(&self, snapshot: &'a Snapshot) -> Option<Route<'a>> {
+        let named = snapshot.owner_of_unlisted(&self.name);
+        let (backend, own_uri) = match named {
+            Some((backend, own)) => (backend, Some(own)),
+            None => {
+                let (template, own) = snapshot.catalog.resolve_template(&self.name)?;
+                (template.backend, own.map(Arc::from))
+            }
+        };
+        Some(Route {
+            backend: snapshot.backends.get(backend)?,
+            entry: None,
+            own_uri: own_uri.filter(|own| **own != *self.name),
+        })
     }
 }
 
@@ -164,6 +190,7 @@ fn only_one_with_resources(snapshot: &Snapshot) -> Option<Route<'_>> {
         (Some(backend), None) => Some(Route {
             backend,
             entry: None,
+            own_uri: None,
         }),
         _ => None,
     }

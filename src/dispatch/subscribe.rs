@@ -110,7 +110,8 @@ async fn subscribe_to(uri: &str, snapshot: &Snapshot) -> Result<Subscription, Ra
     match target.route(snapshot) {
         Some(route) => {
             let backend = route.backend;
-            let subscribed = backend.subscribe(uri, &snapshot.admission).await;
+            let own = route.own_name().map_or(uri, |own| own);
+            let subscribed = backend.subscribe(own, &snapshot.admission).await;
             subscribed.map_err(|error| admission::not_subscribed(backend, error))
         }
         None => Err(RawJson::of(&target.unknown(snapshot, Era::Legacy))),

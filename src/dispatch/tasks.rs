@@ -1,7 +1,7 @@
 //! `tasks/get`, `tasks/result`, `tasks/update`, `tasks/cancel`, `tasks/list`: tasks of backends, under
 //! ids that name their backend.
 //!
-//! Owns these methods, and the task ids in notifications outside of calls. It must not know what such
+//! Owns these methods, and the task ids and URIs in notifications outside of calls. It must not know what such
 //! an id looks like: [`crate::protocol::task`] defines that.
 
 use std::sync::Arc;
@@ -50,7 +50,7 @@ pub(super) async fn of_one(request: Request, snapshots: Snapshots, exchange: Exc
                 deadline: &backend.deadline(begun, backend.config.timeout),
             };
             let answer = request.send(method, &params, Some(&own)).await;
-            answer.map(|answer| named(answer, backend))
+            answer.map(|answer| with_uris(named(answer, backend), backend, &snapshot))
         }
         Err(why) => Err(RpcError::new(INVALID_PARAMS, format!("{method}: {why}"))),
     };
@@ -125,17 +125,28 @@ async fn tasks_of(
 
 /// A notification that a backend sends outside of calls, with its tasks under the ids that clients
 /// use.
-pub(crate) fn notice_for_client(notification: Notification, backend: &HttpBackend) -> Notification {
+pub(crate) fn notice_for_client(
+    notification: Notification,
+    backend: &HttpBackend,
+    snapshot: &Snapshot,
+) -> Notification {
     let name = backend.name();
-    let params = match notification.method.as_str() {
-        "notifications/tasks/status" => notification
-            .params
-            .map(|params| with_input_requests(task::for_client(&params, name), name)),
+    let method = notification.method.as_str();
+    let params = match method {
+        "notifications/tasks/status" => notification.params.map(|params| {
+            let params = with_input_requests(task::for_client(&params, name), name);
+            snapshot.with_client_uris(backend, params)
+        }),
         _ => task::related_for_client(notification.params, name),
     };
-    Notification {
+    let is_updated = method == "notifications/resources/updated";
+    let notification = Notification {
         params,
         ..notification
+    };
+    match is_updated {
+        true => snapshot.with_client_uri(backend, notification),
+        false => notification,
     }
 }
 
@@ -194,6 +205,14 @@ impl TaskRequest<'_> {
         }
         Ok(answer)
     }
+}
+
+fn with_uris(answer: Answer, backend: &HttpBackend, snapshot: &Snapshot) -> Answer {
+    let outcome = match answer.outcome {
+        Outcome::Result(result) => Outcome::Result(snapshot.with_client_uris(backend, result)),
+        error @ Outcome::Error(_) => error,
+    };
+    Answer { outcome, ..answer }
 }
 
 fn named(answer: Answer, backend: &HttpBackend) -> Answer {

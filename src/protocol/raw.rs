@@ -133,6 +133,12 @@ impl RawJson {
         Some(Self(self.0.slice(member.value)))
     }
 
+    /// The values of all members of that name: none for anything but an object.
+    pub(crate) fn every(&self, key: &str) -> impl Iterator<Item = Self> {
+        let members = self.scan().filter(move |member| self.is_named(member, key));
+        members.map(|member| Self(self.0.slice(member.value)))
+    }
+
     /// The value at the end of a path of members, e.g. `["_meta", "progressToken"]`.
     pub(crate) fn at(&self, path: &[&str]) -> Option<Self> {
         let mut found = self.clone();

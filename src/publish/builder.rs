@@ -21,7 +21,7 @@ use crate::config::{BackendConfig, Config};
 use crate::governance::Admission;
 use crate::observe::logs::panic_text;
 use crate::protocol::{Kind, Kinds, Listing, Notification, RawJson};
-use crate::snapshot::{Backends, Lists, Snapshot, ToolViews, Tools, identity};
+use crate::snapshot::{Backends, Lists, NamedUris, Snapshot, ToolViews, Tools, identity};
 use crate::state::{CachedListings, StateStore, age};
 
 /// What a snapshot is built from, and what was built last.
@@ -30,6 +30,7 @@ pub(super) struct Builder {
     config: Arc<Config>,
     backends: Backends,
     admission: Arc<Admission>,
+    named_uris: Arc<NamedUris>,
     pin_check: PinCheck,
     state: StateStore,
     /// Of earlier runs.
@@ -112,6 +113,7 @@ impl Builder {
             config,
             backends,
             admission,
+            named_uris: Arc::default(),
             state,
             cached: CachedListings::default(),
             listings: HashMap::new(),
@@ -149,6 +151,7 @@ impl Builder {
             }
             taken.push(listed.taken);
         }
+        let settled = self.settled_with_uris(settled);
         let snapshot = || {
             self.read_cached(closing);
             let snapshot = self.snapshot(&fetched, numbers, unlisted, settled, closing);
@@ -170,6 +173,22 @@ impl Builder {
             published,
             failed,
             taken,
+        }
+    }
+
+    /// A tool that names the page of its user interface is listed when it is known whose the page's URI
+    /// is. `settled` without such tools otherwise.
+    fn settled_with_uris(&self, settled: Kinds) -> Kinds {
+        let awaited = Kinds::that(Kind::is_uri).without(settled);
+        let was_settled = self
+            .last
+            .as_ref()
+            .is_some_and(|last| last.settled.has(Kind::Tool));
+        let is_awaited = !awaited.is_empty() && !was_settled && self.backends.iter().len() > 1;
+        let names_uris = || self.listings.values().any(BackendListing::names_uris);
+        match is_awaited && names_uris() {
+            true => Kinds::that(|kind| settled.has(kind) && kind != Kind::Tool),
+            false => settled,
         }
     }
 
@@ -262,6 +281,11 @@ impl Builder {
                 confirmed: has_fetched_tools(backend.id),
             })
             .collect();
+        for (id, uri) in self.named_uris.own() {
+            if let Some(backend) = self.backends.get(id) {
+                self.names.reserve_uri(&backend.config.name, &uri);
+            }
+        }
         let built = Catalog::build(&self.config.gateway, &sources, &self.names);
         self.names.keep(built.catalog.names(), settled);
         let has_tools = settled.has(Kind::Tool);
@@ -276,6 +300,7 @@ impl Builder {
             config: Arc::clone(&self.config),
             backends: self.backends.clone(),
             admission: Arc::clone(&self.admission),
+            named_uris: Arc::clone(&self.named_uris),
             lists: Lists::default(),
             tools: Tools::default(),
             views: Arc::clone(&self.views),

@@ -160,6 +160,38 @@ fn check_notes_withheld_tools_and_failed_lists() {
 }
 
 #[test]
+fn uris_that_two_backends_have_are_shown_with_their_aliases() {
+    let app = json!({ "_meta": { "ui": { "resourceUri": "ui://app" } } });
+    let one = FakeBackend::start()
+        .tool_with("a", app.clone())
+        .resource("x://1");
+    let two = FakeBackend::start().tool_with("b", app).resource("x://1");
+    let shell = Shell::over(&[("one", &one), ("two", &two)]);
+    let resources = shell.run(&["resources", "--json"]).json();
+    let shown = resources
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|resource| json!([resource["uri"], resource["backend"], resource["own_name"]]));
+    let expected = json!([["x://1", "one", "x://1"], ["x://two/1", "two", "x://1"]]);
+    assert_eq!(Value::from_iter(shown), expected);
+    let check = shell.run(&["check", "--json"]).json();
+    let expected = json!([
+        { "list": "resources/list", "own": "x://1", "alias": "x://two/1" },
+        { "list": "tools/list", "own": "ui://app", "alias": "ui://two/app" },
+    ]);
+    assert_eq!(check["backends"][0]["aliases"], json!([]));
+    assert_eq!(check["backends"][1]["aliases"], expected);
+    let note = "note: two: other backends have 2 of its URIs too: clients see x://1 as x://two/1, and the others likewise";
+    let out = shell.run(&["check"]).out;
+    assert!(out.contains(note), "{out}");
+    assert_eq!(
+        shell.run(&["read", "x://two/1"]).success(),
+        "contents of \"x://1\""
+    );
+}
+
+#[test]
 fn a_bad_config_ends_every_command_with_2() {
     let shell = Shell::with("[[backends]]\nname = 'one'\nurll = 'http://127.0.0.1:1/mcp'\n");
     for args in [&["check"][..], &["tools"], &["call", "a"]] {

@@ -18,6 +18,7 @@ mod server_requests;
 mod subscriptions;
 mod table;
 mod tasks;
+mod uris;
 mod versions;
 
 use std::sync::LazyLock;
@@ -34,6 +35,9 @@ const FEATURES: &[Feature] = &[
     ("unknown tool", catalogue::unknown_tool),
     ("resources: list, read, templates", catalogue::resources),
     ("unknown resource", catalogue::unknown_resource),
+    ("resources under aliases", uris::under_alias),
+    ("resources that only results name", uris::unlisted),
+    ("user interfaces of tools", uris::apps),
     ("prompts: list and get", catalogue::prompts),
     ("completion of prompts and templates", catalogue::completion),
     ("pages of a list", catalogue::pages),
@@ -47,6 +51,7 @@ const FEATURES: &[Feature] = &[
     ("cancellation", lifecycle::cancellation),
     ("changed lists", lifecycle::changed_lists),
     ("updated resources", lifecycle::updated_resources),
+    ("updated resources under aliases", uris::subscribed),
     ("interrupted responses", lifecycle::interrupted_responses),
     ("sampling", server_requests::sampling),
     ("elicitation by form", server_requests::elicitation_form),

@@ -3,12 +3,12 @@
 use std::io;
 
 use crate::cli::args::Call;
-use crate::cli::arguments::{self, Arguments};
 use crate::cli::client::{Client, with_gateway};
 use crate::cli::content;
 use crate::cli::exit::{BAD_CONFIG, FAILED, OK};
 use crate::cli::outcome::{print_error, print_gone, print_text};
 use crate::cli::parameters::Parameters;
+use crate::cli::parameters::arguments::{self, Arguments};
 use crate::cli::terminal::{print_message, print_result};
 use crate::config::Config;
 use crate::protocol::raw::quoted;

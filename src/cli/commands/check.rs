@@ -1,5 +1,6 @@
 //! `check`: reports the state of every backend, and what to do about those that are down.
 
+mod aliases;
 mod report;
 mod row;
 

@@ -1,12 +1,12 @@
 //! `prompt`: one prompt, filled in, through the whole gateway.
 
 use crate::cli::args::Prompt;
-use crate::cli::arguments::pairs_of;
 use crate::cli::client::with_gateway;
 use crate::cli::content;
 use crate::cli::exit::{BAD_CONFIG, OK};
 use crate::cli::outcome::{print_error, print_gone, print_text};
 use crate::cli::parameters::Parameters;
+use crate::cli::parameters::arguments::pairs_of;
 use crate::cli::terminal::{print_message, print_result};
 use crate::config::Config;
 use crate::protocol::raw::quoted;

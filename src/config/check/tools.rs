@@ -3,16 +3,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use globset::{Glob, GlobBuilder, GlobMatcher, GlobSet, GlobSetBuilder};
+use globset::{GlobMatcher, GlobSet, GlobSetBuilder};
 
 use super::Checker;
-use crate::config::problem::Report;
+use super::globs::{MAX_GLOBS, glob};
 use crate::config::read::file::{Located, Tools};
 use crate::config::read::join;
 use crate::config::{ToolRule, ToolRules};
-
-/// Most globs of one list: each is compiled.
-const MAX_GLOBS: usize = 1_000;
 
 impl Checker<'_> {
     pub(super) fn tools(&mut self, written: &Tools, path: &str) -> ToolRules {
@@ -111,42 +108,6 @@ impl Checker<'_> {
         let what = format!("{count} globs are more than {MAX_GLOBS}; write wider ones");
         self.report.add(first, path, what);
         &[]
-    }
-}
-
-/// The globs at `path`, for names of any backend's tools.
-pub(super) fn glob_set(written: &[Located<String>], path: &str, report: &mut Report) -> GlobSet {
-    let mut set = GlobSetBuilder::new();
-    for (index, written) in written.iter().take(MAX_GLOBS).enumerate() {
-        if let Some(glob) = glob(written, &format!("{path}[{index}]"), report) {
-            set.add(glob);
-        }
-    }
-    let too_large = || {
-        Some((
-            &written.first()?.location,
-            "too many or too large; write wider ones",
-        ))
-    };
-    let built = set.build().ok().filter(|_| written.len() <= MAX_GLOBS);
-    if let (None, Some((location, what))) = (&built, too_large()) {
-        report.add(location, path, what);
-    }
-    built.unwrap_or_default()
-}
-
-fn glob(written: &Located<String>, path: &str, report: &mut Report) -> Option<Glob> {
-    let glob = GlobBuilder::new(&written.value)
-        .literal_separator(false)
-        .backslash_escape(true)
-        .build();
-    match glob {
-        Ok(glob) => Some(glob),
-        Err(error) => {
-            let what = format!("not a glob: {}; write one like \"read_*\"", error.kind());
-            report.add(&written.location, path, what);
-            None
-        }
     }
 }
 

@@ -1,14 +1,19 @@
 //! What a backend sends during a call, in the terms of the client.
 //!
-//! Owns the translation in both directions: related tasks have the names that each side uses, and a
-//! server request says which backend it is from. It must not know what the messages are about.
+//! Owns the translation in both directions: related tasks and URIs have the names that each side uses,
+//! and a server request says which backend it is from. It must not know what the messages are about.
+
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use crate::backend::ServerMessageHandler;
+use crate::backend::{HttpBackend, ServerMessageHandler};
 use crate::client::attribution::attributed;
-use crate::protocol::{Notification, Outcome, Request, task};
+use crate::protocol::era::modern::{self, key};
+use crate::protocol::raw::quoted;
+use crate::protocol::{Notification, Outcome, RawJson, Request, task};
+use crate::snapshot::Snapshot;
 
 /// Passes server messages on to another handler, in the client's terms.
 pub(in crate::dispatch) struct RelayHandler<'a> {
@@ -20,8 +25,13 @@ pub(in crate::dispatch) struct RelayHandler<'a> {
 
 impl ServerMessageHandler for RelayHandler<'_> {
     fn notification(&self, notification: Notification) {
+        let mut params = task::related_for_client(notification.params, self.backend);
+        if notification.method == "notifications/resources/updated" {
+            // It goes to all subscriptions, which must know whose URI it is.
+            params = params.map(|params| of_backend(&params, self.backend));
+        }
         self.handler.notification(Notification {
-            params: task::related_for_client(notification.params, self.backend),
+            params,
             ..notification
         });
     }
@@ -35,6 +45,49 @@ impl ServerMessageHandler for RelayHandler<'_> {
     fn may_be_replayed(&self) -> bool {
         self.handler.may_be_replayed()
     }
+}
+
+/// Params that say in `_meta` which backend they are from.
+fn of_backend(params: &RawJson, backend: &str) -> RawJson {
+    let meta = params.get("_meta").filter(RawJson::is_object);
+    let meta = meta.unwrap_or_else(|| RawJson::trusted("{}"));
+    let meta = meta.with_members(&[(key::BACKEND, quoted(backend))], &[]);
+    params.with_members(&[("_meta", meta.into_bytes())], &[])
+}
+
+/// The backend that params are from, by its name in `_meta`.
+fn backend_in<'a>(params: &RawJson, snapshot: &'a Snapshot) -> Option<&'a Arc<HttpBackend>> {
+    let name = params.at(&["_meta", key::BACKEND])?.text()?;
+    let mut backends = snapshot.backends.iter();
+    backends.find(|backend| backend.name() == name)
+}
+
+/// `notifications/resources/updated` of a call, with the URI that clients use.
+pub(crate) fn updated_for_client(notification: Notification, snapshot: &Snapshot) -> Notification {
+    let Some(params) = &notification.params else {
+        return notification;
+    };
+    let backend = backend_in(params, snapshot);
+    let notification = Notification {
+        params: Some(modern::without_key(params, key::BACKEND)),
+        ..notification
+    };
+    match backend {
+        Some(backend) => snapshot.with_client_uri(backend, notification),
+        None => notification,
+    }
+}
+
+/// The params of a server request, which say whose they are, with the URIs that clients use.
+pub(crate) fn request_uris_for_client(
+    params: Option<RawJson>,
+    snapshot: &Snapshot,
+) -> Option<RawJson> {
+    let params = params?;
+    Some(match backend_in(&params, snapshot) {
+        Some(backend) => snapshot.with_client_uris(backend, params),
+        None => params,
+    })
 }
 
 /// A server request in the client's terms. The response is translated back by

@@ -180,7 +180,12 @@ pub(crate) fn stamp_result(result: &RawJson, stamp: ResultStamp, gateway: &RawJs
 
 /// The params of a notification without the id of the gateway's own subscription at the server.
 pub(crate) fn without_subscription_id(params: &RawJson) -> RawJson {
-    without_members(params, &[], &[key::SUBSCRIPTION_ID])
+    without_key(params, key::SUBSCRIPTION_ID)
+}
+
+/// An object without this key of its `_meta`.
+pub(crate) fn without_key(object: &RawJson, key: &str) -> RawJson {
+    without_members(object, &[], &[key])
 }
 
 /// An object without these members and without these keys of its `_meta`. A `_meta` that becomes

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::request::ClientRequest;
 use super::{Message, RequestsById};
@@ -124,7 +124,12 @@ fn matches_filter(listen: &ClientRequest, method: &str, params: &Value) -> bool 
         "notifications/tools/list_changed" => filter["toolsListChanged"] == true,
         "notifications/prompts/list_changed" => filter["promptsListChanged"] == true,
         "notifications/resources/list_changed" => filter["resourcesListChanged"] == true,
-        "notifications/resources/updated" => has("resourceSubscriptions", &params["uri"]),
+        "notifications/resources/updated" => {
+            // A part of what was subscribed to may be named (server/resources).
+            let uri = params["uri"].as_str().unwrap_or_default();
+            let whole = uri.trim_end_matches("/part");
+            has("resourceSubscriptions", &json!(uri)) || has("resourceSubscriptions", &json!(whole))
+        }
         "notifications/tasks" => has("taskIds", &params["taskId"]),
         _ => false,
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde::Serialize;
 use url::Url;
 
+use super::aliases::{Alias, aliases, note};
 use crate::auth::status::{SignInState, Status};
 use crate::catalog::{Catalog, Names, Takeover};
 use crate::cli::survey::{BackendSurvey, SurveyedBackend};
@@ -49,6 +50,8 @@ pub(super) struct Row {
     mended: Vec<Mended>,
     /// Names that another backend had before.
     pub(super) taken_names: Vec<TakenName>,
+    /// URIs that clients see under an alias, since another backend has them too.
+    aliases: Vec<Alias>,
     /// Rules of the config that match no tool.
     unmatched_rules: Vec<UnmatchedRule>,
     /// The same, and what else there is to know, in words.
@@ -204,6 +207,7 @@ impl Row {
                 did_you_mean: rule.meant.clone(),
             })
             .collect();
+        row.aliases = aliases(&survey.built.catalog, surveyed.backend.id);
         row.auth = surveyed.sign_in.clone();
         if let Some(auth) = row.auth.as_mut().filter(|_| row.awaits_sign_in) {
             auth.state = SignInState::SignIn;
@@ -212,8 +216,7 @@ impl Row {
         row
     }
 
-    /// With what it alone lists, before all backends are known. A URI that another backend owns is
-    /// counted here.
+    /// With what it alone lists, before all backends are known.
     pub(super) fn of_alone(config: &Config, surveyed: &SurveyedBackend) -> Self {
         let sources = [surveyed.source()];
         let built = Catalog::build(&config.gateway, &sources, &Names::default());
@@ -294,8 +297,8 @@ impl Row {
 
     /// Whether it is up, and there is nothing to do about it.
     pub(super) fn is_well(&self) -> bool {
-        let sign_in = self.signed_in();
-        self.up && self.notes.iter().all(|note| Some(note) == sign_in.as_ref())
+        let facts = [self.signed_in(), note(&self.aliases)];
+        self.up && (self.notes.iter()).all(|note| facts.iter().flatten().any(|fact| fact == note))
     }
 
     /// Who is signed in, in words.
@@ -338,6 +341,7 @@ impl Row {
             .chain(withheld)
             .chain(mended)
             .chain(taken)
+            .chain(note(&self.aliases))
             .chain(rules)
             .collect()
     }

@@ -57,6 +57,7 @@ impl Bench {
         let route = Route {
             backend: &self.backend,
             entry: None,
+            own_uri: None,
         };
         let call = BackendCall::new(
             "tools/call".into(),

@@ -11,7 +11,7 @@ use crate::protocol::RawJson;
 
 /// What the command line gives.
 #[derive(Debug)]
-pub(super) enum Arguments {
+pub(in crate::cli) enum Arguments {
     /// A JSON object.
     Object(RawJson),
     /// `key=value` pairs, to be read by a schema. Each key is there once.
@@ -23,7 +23,7 @@ pub(super) enum Arguments {
 ///
 /// # Errors
 /// The problem and the fix.
-pub(super) fn parse(args: &[String], limit: usize) -> Result<Arguments, String> {
+pub(in crate::cli) fn parse(args: &[String], limit: usize) -> Result<Arguments, String> {
     match args {
         [] => Ok(Arguments::Object(RawJson::trusted("{}"))),
         [stdin] if stdin == "-" => {
@@ -85,7 +85,7 @@ fn as_object(json: &RawJson, place: &str) -> Result<RawJson, String> {
 ///
 /// # Errors
 /// The argument that is none, or the key that is given twice.
-pub(super) fn pairs_of(args: &[String]) -> Result<Vec<(String, String)>, String> {
+pub(in crate::cli) fn pairs_of(args: &[String]) -> Result<Vec<(String, String)>, String> {
     let mut keys = HashSet::new();
     let mut pairs = Vec::new();
     for arg in args {

@@ -58,16 +58,31 @@ impl Template {
         Some(Self { parts })
     }
 
+    /// The same, while steps are left; `false` then. Takes the steps that it needs.
+    pub(super) fn matches_within(&self, uri: &str, steps: &mut usize) -> bool {
+        if !self.begins(uri.as_bytes()) {
+            return false;
+        }
+        let Some(left) = steps.checked_sub(self.parts.len() * uri.len()) else {
+            return false;
+        };
+        *steps = left;
+        self.matches(uri)
+    }
+
+    /// Whether it can have expanded to a URI that begins like this one. Most that don't match differ
+    /// in their first literal.
+    fn begins(&self, uri: &[u8]) -> bool {
+        match self.parts.first() {
+            Some(Part::Literal(first)) => uri.starts_with(first.as_bytes()),
+            _ => true,
+        }
+    }
+
     /// Whether the template can have expanded to this URI.
     pub(super) fn matches(&self, uri: &str) -> bool {
         let uri = uri.as_bytes();
-        if uri.len() > MAX_URI {
-            return false;
-        }
-        // Most templates that don't match differ in their first literal.
-        if let Some(Part::Literal(first)) = self.parts.first()
-            && !uri.starts_with(first.as_bytes())
-        {
+        if uri.len() > MAX_URI || !self.begins(uri) {
             return false;
         }
         // reached[i]: the parts so far can have expanded to the first i bytes.

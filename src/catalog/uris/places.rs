@@ -1,0 +1,250 @@
+//! Where URIs of resources stand in what a server sends.
+//!
+//! Owns the places: content blocks (MCP 2025-11-25, server/tools and server/prompts), contents of
+//! reads (server/resources), and the keys of `_meta` that name a tool's user interface (MCP Apps).
+//! Text and structured content are never changed. It must not know whose a URI is.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use memchr::memmem;
+
+use crate::protocol::RawJson;
+use crate::protocol::message::elements;
+use crate::protocol::raw::quoted;
+
+/// Keys of `_meta` whose value is a URI.
+const META_KEYS: [&str; 2] = ["ui/resourceUri", "openai/outputTemplate"];
+/// How deep results may be in a task, and content in the result of a tool that a model called.
+const MAX_DEPTH: usize = 4;
+
+/// A result, or the params of a request to a client, in which `map` has replaced the URIs of
+/// resources; `None` leaves one as it is. The text is not copied if nothing changes.
+pub(crate) fn with_uris(text: RawJson, map: &mut dyn FnMut(&str) -> Option<Arc<str>>) -> RawJson {
+    if !may_have(&text) {
+        return text;
+    }
+    let mut places = Places::of(&text, map);
+    places.result(&text, 0);
+    let edits = places.edits;
+    text.with_edits(edits)
+}
+
+/// The same for the definition of a tool.
+pub(crate) fn with_tool_uris(
+    definition: &RawJson,
+    map: &mut dyn FnMut(&str) -> Option<Arc<str>>,
+) -> RawJson {
+    if !may_have(definition) {
+        return definition.clone();
+    }
+    let mut places = Places::of(definition, map);
+    places.meta(definition);
+    let edits = places.edits;
+    definition.with_edits(edits)
+}
+
+/// The URIs that a tool's definition names, each once.
+pub(crate) fn named_by_tool(definition: &RawJson) -> Box<[Arc<str>]> {
+    let mut named: Vec<Arc<str>> = Vec::new();
+    with_tool_uris(definition, &mut |uri| {
+        if !named.iter().any(|known| **known == *uri) {
+            named.push(uri.into());
+        }
+        None
+    });
+    named.into()
+}
+
+/// Whether there can be a URI at all: one or two searches instead of reading the text.
+fn may_have(text: &RawJson) -> bool {
+    let has = |part: &str| memmem::find(text.as_bytes(), part.as_bytes()).is_some();
+    // Of `uri` and of `resourceUri`.
+    has("ri\"") || has("openai/outputTemplate\"")
+}
+
+/// The URIs found so far.
+struct Places<'a> {
+    whole: &'a [u8],
+    map: &'a mut dyn FnMut(&str) -> Option<Arc<str>>,
+    edits: Vec<(Range<usize>, Bytes)>,
+}
+
+impl<'a> Places<'a> {
+    fn of(text: &'a RawJson, map: &'a mut dyn FnMut(&str) -> Option<Arc<str>>) -> Self {
+        Self {
+            whole: text.as_bytes(),
+            map,
+            edits: Vec::new(),
+        }
+    }
+
+    fn result(&mut self, result: &RawJson, depth: usize) {
+        for content in result.every("content") {
+            self.content(&content, depth);
+        }
+        for contents in result.every("contents") {
+            for resource in elements(&contents).unwrap_or_default() {
+                self.resource(&resource);
+            }
+        }
+        for messages in result.every("messages") {
+            for message in elements(&messages).unwrap_or_default() {
+                for content in message.every("content") {
+                    self.content(&content, depth);
+                }
+            }
+        }
+        if depth < MAX_DEPTH {
+            self.inner(result, depth + 1);
+        }
+        self.meta(result);
+    }
+
+    /// The result of a task, and the messages of requests for a model.
+    fn inner(&mut self, result: &RawJson, depth: usize) {
+        for inner in result.every("result") {
+            self.result(&inner, depth);
+        }
+        for requests in result.every("inputRequests") {
+            let requests = requests.members().map(|members| {
+                let values = members.into_iter();
+                values
+                    .map(|(_, value)| requests.part(value))
+                    .collect::<Vec<_>>()
+            });
+            for request in requests.unwrap_or_default() {
+                for params in request.every("params") {
+                    self.result(&params, depth);
+                }
+            }
+        }
+    }
+
+    /// A content block, or several.
+    fn content(&mut self, content: &RawJson, depth: usize) {
+        match elements(content) {
+            Some(blocks) => blocks.iter().for_each(|block| self.block(block, depth)),
+            None => self.block(content, depth),
+        }
+    }
+
+    fn block(&mut self, block: &RawJson, depth: usize) {
+        let kind = block.get("type").and_then(|kind| kind.text());
+        match kind.as_deref() {
+            Some("resource_link") => self.resource(block),
+            Some("resource") => {
+                for resource in block.every("resource") {
+                    self.resource(&resource);
+                }
+                self.meta(block);
+            }
+            Some("tool_result") if depth < MAX_DEPTH => {
+                for content in block.every("content") {
+                    self.content(&content, depth + 1);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn resource(&mut self, resource: &RawJson) {
+        for uri in resource.every("uri") {
+            self.uri(&uri);
+        }
+        self.meta(resource);
+    }
+
+    fn meta(&mut self, object: &RawJson) {
+        for meta in object.every("_meta") {
+            for ui in meta.every("ui") {
+                for uri in ui.every("resourceUri") {
+                    self.uri(&uri);
+                }
+            }
+            for key in META_KEYS {
+                for uri in meta.every(key) {
+                    self.uri(&uri);
+                }
+            }
+        }
+    }
+
+    /// Each value under a key counts: readers differ on which one they take.
+    fn uri(&mut self, value: &RawJson) {
+        let Some(exposed) = value.text().and_then(|own| (self.map)(&own)) else {
+            return;
+        };
+        let start = value.as_bytes().as_ptr() as usize - self.whole.as_ptr() as usize;
+        let range = start..start + value.as_bytes().len();
+        self.edits.push((range, quoted(&exposed)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mapped(text: &'static str) -> String {
+        let mut map = |uri: &str| {
+            uri.strip_prefix("ui:")
+                .map(|rest| format!("UI:{rest}").into())
+        };
+        let shown = with_uris(RawJson::trusted(text), &mut map);
+        shown.as_str().to_owned()
+    }
+
+    #[test]
+    fn uris_are_mapped_in_every_place_and_every_other_byte_stays() {
+        for (own, shown) in [
+            (
+                r#"{ "content":[{"type":"resource_link","uri":"ui:a","name":"ui:a"},{"type":"text","text":"ui:a","uri":"ui:a"}],"structuredContent":{"uri":"ui:a"}}"#,
+                r#"{ "content":[{"type":"resource_link","uri":"UI:a","name":"ui:a"},{"type":"text","text":"ui:a","uri":"ui:a"}],"structuredContent":{"uri":"ui:a"}}"#,
+            ),
+            (
+                r#"{"content":[{"type":"resource","resource":{"uri":"u\u0069:a","text":"ui:a"}}]}"#,
+                r#"{"content":[{"type":"resource","resource":{"uri":"UI:a","text":"ui:a"}}]}"#,
+            ),
+            (
+                r#"{"messages":[{"role":"user","content":{"type":"resource_link","uri":"ui:a"}},{"content":[{"type":"tool_result","content":[{"type":"resource_link","uri":"ui:b"}]}]}]}"#,
+                r#"{"messages":[{"role":"user","content":{"type":"resource_link","uri":"UI:a"}},{"content":[{"type":"tool_result","content":[{"type":"resource_link","uri":"UI:b"}]}]}]}"#,
+            ),
+            (
+                r#"{"contents":[{"uri":"ui:a","uri":"ui:b","blob":""},7]}"#,
+                r#"{"contents":[{"uri":"UI:a","uri":"UI:b","blob":""},7]}"#,
+            ),
+            (
+                r#"{"_meta":{"ui":{"resourceUri":"ui:a"},"ui/resourceUri":"ui:b","openai/outputTemplate":"ui:c"},"content":[]}"#,
+                r#"{"_meta":{"ui":{"resourceUri":"UI:a"},"ui/resourceUri":"UI:b","openai/outputTemplate":"UI:c"},"content":[]}"#,
+            ),
+            (
+                r#"{"inputRequests":{"k":{"method":"sampling/createMessage","params":{"messages":[{"content":{"type":"resource_link","uri":"ui:a"}}]}}}}"#,
+                r#"{"inputRequests":{"k":{"method":"sampling/createMessage","params":{"messages":[{"content":{"type":"resource_link","uri":"UI:a"}}]}}}}"#,
+            ),
+            (
+                r#"{"taskId":"1","result":{"content":[{"type":"resource_link","uri":"ui:a"}]}}"#,
+                r#"{"taskId":"1","result":{"content":[{"type":"resource_link","uri":"UI:a"}]}}"#,
+            ),
+        ] {
+            assert_eq!(mapped(own), shown);
+        }
+    }
+
+    #[test]
+    fn a_text_without_uris_is_not_copied() {
+        let text = RawJson::trusted(r#"{"content":[{"type":"text","text":"a"}]}"#);
+        let shown = with_uris(text.clone(), &mut |_| panic!("there is none"));
+        assert_eq!(shown.as_bytes().as_ptr(), text.as_bytes().as_ptr());
+    }
+
+    #[test]
+    fn a_tool_names_the_uris_of_its_meta_alone() {
+        let tool = r#"{"name":"t","uri":"x:0","_meta":{"ui":{"resourceUri":"x:1"},"ui/resourceUri":"x:1","openai/outputTemplate":"x:2"}}"#;
+        let named = named_by_tool(&RawJson::trusted(tool));
+        assert_eq!(
+            named.iter().map(|uri| &**uri).collect::<Vec<_>>(),
+            ["x:1", "x:2"]
+        );
+    }
+}

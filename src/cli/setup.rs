@@ -1,0 +1,110 @@
+//! `install` and `uninstall`: the gateway's entry in the files of clients.
+//!
+//! Owns what is shown before a file is written, and the question whether to. What is written and kept
+//! for the way back is `crate::install`'s.
+
+mod changes;
+mod consent;
+mod install;
+mod overview;
+mod uninstall;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use super::exit::FAILED;
+use super::terminal::{one_line, print_message, print_report};
+use crate::client_config::clients::Client;
+use crate::client_config::places::{Places, System};
+use crate::config::Environment;
+use crate::files;
+
+pub(super) use install::install;
+pub(super) use uninstall::uninstall;
+
+/// The user's machine, as the commands need it.
+struct Machine {
+    env: Environment,
+    home: PathBuf,
+    /// The gateway's folder for what is kept between runs.
+    state: PathBuf,
+}
+
+impl Machine {
+    /// # Errors
+    /// If the user has no home.
+    fn here() -> Result<Self, String> {
+        let env = Environment::of_process();
+        let why = "the home folder of this user is not known: set HOME";
+        let home = env.home().ok_or(why)?.to_owned();
+        let state = env.state_folder().ok_or(why)?;
+        Ok(Self { env, home, state })
+    }
+
+    /// The file of a client: the one that exists, or else the one to be made.
+    ///
+    /// # Errors
+    /// If a project's is wanted and the client has none.
+    fn file(&self, client: &Client, project: bool) -> Result<PathBuf, String> {
+        if project {
+            let path = client.project.ok_or_else(|| {
+                format!(
+                    "{} has no files in projects: leave --project out",
+                    client.name
+                )
+            })?;
+            return Ok(self.env.working_folder().join(path));
+        }
+        let mut candidates = self.candidates(client);
+        let found = candidates.iter().position(|path| files::exists(path));
+        Ok(candidates.swap_remove(found.unwrap_or(0)))
+    }
+
+    /// The paths that the client's own file may have; at least one.
+    fn candidates(&self, client: &Client) -> Vec<PathBuf> {
+        self.with_places(|places| places.user_files(client))
+    }
+
+    /// Whether there are traces of the client.
+    fn has(&self, client: &Client) -> bool {
+        let traces = self.with_places(|places| places.traces(client));
+        traces.iter().any(|path| files::exists(path))
+    }
+
+    fn with_places<T>(&self, work: impl FnOnce(&Places<'_>) -> T) -> T {
+        work(&Places {
+            system: System::HERE,
+            home: &self.home,
+            variable: &|name| self.env.variable(name),
+        })
+    }
+}
+
+/// The clients of these names.
+///
+/// # Errors
+/// A message about the first name that is none.
+fn named(ids: &[String]) -> Result<Vec<&'static Client>, String> {
+    let mut clients: Vec<&Client> = Vec::new();
+    for id in ids {
+        let client = Client::named(id)?;
+        if !clients.iter().any(|known| known.id == client.id) {
+            clients.push(client);
+        }
+    }
+    Ok(clients)
+}
+
+/// Prints why a command has failed. Returns the exit status.
+fn failed(why: &str) -> u8 {
+    print_message(&one_line(why));
+    FAILED
+}
+
+/// Prints on stdout. A reader that has gone is no reason to stop.
+fn print(text: &str) {
+    let _ = print_report(
+        &mut anstream::stdout().lock(),
+        |out: &mut Vec<u8>| -> io::Result<()> { out.write_all(text.as_bytes()) },
+    );
+}

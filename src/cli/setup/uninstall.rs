@@ -1,0 +1,76 @@
+//! `uninstall`: takes the entry out again.
+
+use super::changes::changes;
+use super::consent::wants;
+use super::{Machine, failed, named, print};
+use crate::cli::args::Uninstall;
+use crate::cli::exit::{BAD_CONFIG, FAILED, OK};
+use crate::cli::terminal::HEAD;
+use crate::client_config::clients::{Client, Format};
+use crate::install::{Place, plan_uninstall};
+
+/// Takes the entry out of each client's file.
+pub(in crate::cli) fn uninstall(args: &Uninstall) -> u8 {
+    let machine = match Machine::here() {
+        Ok(machine) => machine,
+        Err(why) => return failed(&why),
+    };
+    let clients = match named(&args.clients) {
+        Ok(clients) => clients,
+        Err(why) => {
+            failed(&why);
+            return BAD_CONFIG;
+        }
+    };
+    let mut code = OK;
+    for client in clients {
+        match uninstall_from(client, &machine, args) {
+            Ok(true) => {}
+            Ok(false) if args.writing.dry_run => {}
+            Ok(false) => code = FAILED,
+            Err(why) => code = failed(&why),
+        }
+    }
+    code
+}
+
+/// Returns whether the entry is out.
+fn uninstall_from(
+    client: &'static Client,
+    machine: &Machine,
+    args: &Uninstall,
+) -> Result<bool, String> {
+    let writing = &args.writing;
+    let file = machine.file(client, writing.project)?;
+    if client.format == Format::Yaml {
+        return Err(format!(
+            "files of {} are not edited: take {:?} out of {} by hand",
+            client.name,
+            writing.name,
+            file.display()
+        ));
+    }
+    let place = Place::read(client, &file, &machine.state)?;
+    let plan = plan_uninstall(place, &writing.name, args.restore, args.force)?;
+    let file = plan.place().file.display().to_string();
+    print(&format!("{HEAD}{}{HEAD:#} {file}\n", client.name));
+    if plan.removes_file() {
+        print("the file goes, which was made for the entry\n");
+    } else if args.restore {
+        print("the file becomes what it was before, byte for byte\n");
+    }
+    let changes = changes(&plan);
+    if !changes.is_empty() {
+        print(&format!("{changes}\n"));
+    }
+    if !wants("Write it?", writing) {
+        return Ok(false);
+    }
+    let done = plan.apply()?;
+    let backup = match &done.backup {
+        Some(path) => format!("; what it held is kept in {}", path.display()),
+        None => String::new(),
+    };
+    print(&format!("done{backup}\n"));
+    Ok(true)
+}

@@ -1,0 +1,188 @@
+//! The clients: their names, the format of their files, and where their servers stand in them.
+
+use super::entry::Shape;
+use crate::nearest::nearest;
+
+/// The format of a client's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// JSON, with or without comments and trailing commas: what stands in a file is kept.
+    Json,
+    /// TOML.
+    Toml,
+    /// YAML, which is not edited: the entry is shown.
+    Yaml,
+}
+
+/// One client.
+#[derive(Debug)]
+pub(crate) struct Client {
+    /// As it is typed.
+    pub(crate) id: &'static str,
+    /// As its maker writes it.
+    pub(crate) name: &'static str,
+    /// Of its file.
+    pub(crate) format: Format,
+    /// The key of its servers.
+    pub(crate) key: &'static str,
+    /// Of an entry.
+    pub(crate) shape: Shape,
+    /// Its file in a project, from the project's folder; `None` where it has none.
+    pub(crate) project: Option<&'static str>,
+    /// Whether it is a program with a window, which gets few of a shell's variables.
+    pub(crate) is_desktop: bool,
+}
+
+/// All clients, in the order in which they are shown.
+pub(crate) const CLIENTS: [Client; 12] = [
+    client(
+        "claude-desktop",
+        "Claude Desktop",
+        "mcpServers",
+        Shape::Plain,
+        None,
+    )
+    .desktop(),
+    client(
+        "claude-code",
+        "Claude Code",
+        "mcpServers",
+        Shape::ClaudeCode,
+        Some(".mcp.json"),
+    ),
+    client(
+        "cursor",
+        "Cursor",
+        "mcpServers",
+        Shape::Plain,
+        Some(".cursor/mcp.json"),
+    )
+    .desktop(),
+    client(
+        "vscode",
+        "VS Code",
+        "servers",
+        Shape::VsCode,
+        Some(".vscode/mcp.json"),
+    )
+    .desktop(),
+    client(
+        "codex",
+        "Codex",
+        "mcp_servers",
+        Shape::Codex,
+        Some(".codex/config.toml"),
+    )
+    .in_format(Format::Toml),
+    client("windsurf", "Windsurf", "mcpServers", Shape::Plain, None).desktop(),
+    client(
+        "zed",
+        "Zed",
+        "context_servers",
+        Shape::Zed,
+        Some(".zed/settings.json"),
+    )
+    .desktop(),
+    client(
+        "gemini",
+        "Gemini CLI",
+        "mcpServers",
+        Shape::Plain,
+        Some(".gemini/settings.json"),
+    ),
+    client(
+        "opencode",
+        "OpenCode",
+        "mcp",
+        Shape::OpenCode,
+        Some("opencode.jsonc"),
+    ),
+    client(
+        "copilot",
+        "Copilot CLI",
+        "mcpServers",
+        Shape::Copilot,
+        Some(".mcp.json"),
+    ),
+    client(
+        "goose",
+        "Goose",
+        "extensions",
+        Shape::Goose,
+        Some(".goose/config.yaml"),
+    )
+    .in_format(Format::Yaml),
+    client(
+        "continue",
+        "Continue",
+        "mcpServers",
+        Shape::Continue,
+        Some(".continue/mcpServers/sentinel.yaml"),
+    )
+    .in_format(Format::Yaml),
+];
+
+const fn client(
+    id: &'static str,
+    name: &'static str,
+    key: &'static str,
+    shape: Shape,
+    project: Option<&'static str>,
+) -> Client {
+    Client {
+        id,
+        name,
+        format: Format::Json,
+        key,
+        shape,
+        project,
+        is_desktop: false,
+    }
+}
+
+impl Client {
+    const fn desktop(mut self) -> Self {
+        self.is_desktop = true;
+        self
+    }
+
+    const fn in_format(mut self, format: Format) -> Self {
+        self.format = format;
+        self
+    }
+
+    /// The client of this id.
+    ///
+    /// # Errors
+    /// A message that names the nearest one, or all.
+    pub(crate) fn named(id: &str) -> Result<&'static Self, String> {
+        let mut clients = CLIENTS.iter();
+        clients.find(|client| client.id == id).ok_or_else(|| {
+            let ids = || CLIENTS.iter().map(|client| client.id);
+            match nearest(id, ids()) {
+                Some(meant) => format!("there is no client {id:?}; did you mean {meant}?"),
+                None => {
+                    let all: Vec<&str> = ids().collect();
+                    format!("there is no client {id:?}; there are {}", all.join(", "))
+                }
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_found_by_its_id_and_a_misspelt_one_is_explained() {
+        assert_eq!(Client::named("zed").unwrap().name, "Zed");
+        let wrong = Client::named("claude-destop").unwrap_err();
+        assert!(wrong.ends_with("did you mean claude-desktop?"), "{wrong}");
+        let wrong = Client::named("emacs").unwrap_err();
+        assert!(
+            wrong.contains("claude-desktop, claude-code, cursor"),
+            "{wrong}"
+        );
+    }
+}

@@ -1,0 +1,12 @@
+//! Puts the gateway's entry into files of clients, and takes it out again.
+//!
+//! Owns the order of what is written (backup, record, file), what is kept for the way back, and the
+//! place of the executable that an entry names. It must not ask anybody anything, print, or run what a
+//! client's file names.
+
+pub(crate) mod executable;
+mod plan;
+mod record;
+pub(crate) mod running;
+
+pub(crate) use plan::{Place, Plan, Wanted, is_ours, plan_install, plan_uninstall};

@@ -1,0 +1,424 @@
+//! What is to be written into a client's file, and writing it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::record::{Installed, Removed, Store, digest};
+use crate::client_config::clients::Client;
+use crate::client_config::edit::{self, Content, Entry};
+use crate::client_config::entry::Node;
+use crate::files::{self, SwapError, SwapStep};
+
+/// Most bytes of a client's file.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// A client's file.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    /// Whose it is.
+    pub(crate) client: &'static Client,
+    /// Its path, over symbolic links.
+    pub(crate) file: PathBuf,
+    store: Store,
+    /// What it holds; `None` if it is not there.
+    old: Option<Vec<u8>>,
+}
+
+impl Place {
+    /// Reads the file at this path. What is kept of it is in the gateway's state folder.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub(crate) fn read(client: &'static Client, path: &Path, state: &Path) -> Result<Self, String> {
+        let failed = |error| format!("{} can't be read: {error}", path.display());
+        let file = files::target(path).map_err(failed)?;
+        let old = files::read_if_there(&file, MAX_BYTES).map_err(failed)?;
+        Ok(Self {
+            client,
+            store: Store::new(state, client.id, &file),
+            file,
+            old,
+        })
+    }
+
+    /// Whether the file is there.
+    pub(crate) fn exists(&self) -> bool {
+        self.old.is_some()
+    }
+
+    /// The servers in it.
+    ///
+    /// # Errors
+    /// If it doesn't parse.
+    pub(crate) fn entries(&self) -> Result<Vec<Entry>, String> {
+        edit::entries(self.client, self.text()?).map_err(|why| self.refusal(&why))
+    }
+
+    fn text(&self) -> Result<&str, String> {
+        let bytes = self.old.as_deref().unwrap_or_default();
+        str::from_utf8(bytes).map_err(|_| self.refusal("it is not UTF-8: save it as UTF-8"))
+    }
+
+    fn refusal(&self, why: &str) -> String {
+        format!("{}: {why}; nothing was changed", self.file.display())
+    }
+}
+
+/// A change of a client's file.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    place: Place,
+    /// What the file is to hold; `None` is no file.
+    new: Option<Vec<u8>>,
+    /// What is known of it afterwards.
+    after: After,
+}
+
+#[derive(Debug)]
+enum After {
+    /// `again`: the entry had been written before, so the first backup stays the way back.
+    Installed {
+        installed: Box<Installed>,
+        again: bool,
+    },
+    Uninstalled,
+}
+
+/// What is to stand in a client's file.
+#[derive(Debug)]
+pub(crate) struct Wanted<'a> {
+    /// The entry's name.
+    pub(crate) name: &'a str,
+    /// The entry.
+    pub(crate) entry: &'a Node,
+    /// Entries that are to go, since they have become backends.
+    pub(crate) remove: &'a [String],
+}
+
+/// Plans to write an entry.
+///
+/// # Errors
+/// If the file doesn't parse or the entry can't be written; nothing is changed then.
+pub(crate) fn plan_install(place: Place, wanted: &Wanted<'_>) -> Result<Plan, String> {
+    let record = place.store.read()?;
+    let (text, client) = (place.text()?, place.client);
+    let found = place.entries()?;
+    let refused = |why: String| place.refusal(&why);
+    let (new, removed) = without(client, text, &found, wanted).map_err(refused)?;
+    let content = Content::Node(wanted.entry);
+    let new = edit::set(client, &new, wanted.name, &content).map_err(refused)?;
+    let written = edit::entries(client, &new).map_err(refused)?;
+    let written = written.into_iter().find(|entry| entry.name == wanted.name);
+
+    let current = found.iter().find(|entry| entry.name == wanted.name);
+    // A record of an entry that was never written, since the process was killed, says nothing.
+    let earlier = record.installed.filter(|earlier| {
+        let before = backup(&place, earlier);
+        !before.is_ok_and(|before| before == place.old)
+    });
+    if let Some(other) = earlier
+        .as_ref()
+        .filter(|earlier| earlier.name != wanted.name)
+    {
+        return Err(refused(format!(
+            "it has our entry {:?}; take that out first, by `sentinel-gateway uninstall {}`",
+            other.name, client.id
+        )));
+    }
+    let again = earlier.is_some();
+    let installed = Installed {
+        name: wanted.name.to_owned(),
+        entry: written.map(|entry| entry.raw).unwrap_or_default(),
+        before: match &earlier {
+            Some(earlier) if current.is_none_or(is_ours) => earlier.before.clone(),
+            _ => current.map(|entry| entry.raw.clone()),
+        },
+        made_servers: match &earlier {
+            Some(earlier) => earlier.made_servers,
+            None => !edit::has_servers(client, text),
+        },
+        backup: earlier.as_ref().and_then(|earlier| earlier.backup),
+        edited_between: earlier.as_ref().is_some_and(|earlier| {
+            let now = place.old.as_deref().map(digest);
+            earlier.edited_between || now.is_some_and(|now| now != earlier.written)
+        }),
+        removed: {
+            let mut all = earlier.map_or_else(Vec::new, |earlier| earlier.removed);
+            all.retain(|old| !removed.iter().any(|new| new.name == old.name));
+            all.extend(removed);
+            all
+        },
+        written: digest(new.as_bytes()),
+    };
+    Ok(Plan {
+        new: Some(new.into_bytes()),
+        after: After::Installed {
+            installed: Box::new(installed),
+            again,
+        },
+        place,
+    })
+}
+
+/// The text without the entries that are to go, and these.
+fn without(
+    client: &Client,
+    text: &str,
+    found: &[Entry],
+    wanted: &Wanted<'_>,
+) -> Result<(String, Vec<Removed>), String> {
+    let mut new = text.to_owned();
+    let mut removed = Vec::new();
+    for entry in found {
+        // Without its text it could not come back.
+        if entry.name != wanted.name && wanted.remove.contains(&entry.name) && !entry.raw.is_empty()
+        {
+            new = edit::remove(client, &new, &entry.name)?;
+            removed.push(Removed {
+                name: entry.name.clone(),
+                raw: entry.raw.clone(),
+            });
+        }
+    }
+    Ok((new, removed))
+}
+
+/// Plans to put the entry back as it was written.
+///
+/// # Errors
+/// If none was written, or the file doesn't parse.
+#[cfg(test)]
+pub(crate) fn plan_fix(place: Place) -> Result<Plan, String> {
+    let record = place.store.read()?;
+    let Some(mut installed) = record.installed else {
+        return Err(format!(
+            "no entry was written into {}: `sentinel-gateway install {}` writes one",
+            place.file.display(),
+            place.client.id
+        ));
+    };
+    let content = Content::Raw(&installed.entry);
+    let new = edit::set(place.client, place.text()?, &installed.name, &content)
+        .map_err(|why| place.refusal(&why))?;
+    installed.edited_between = true;
+    installed.written = digest(new.as_bytes());
+    Ok(Plan {
+        new: Some(new.into_bytes()),
+        after: After::Installed {
+            installed: Box::new(installed),
+            again: true,
+        },
+        place,
+    })
+}
+
+/// Plans to take the entry out: `name` where nothing is known of it. With `restore` the whole file
+/// becomes what it was before, also where it has been changed since if `force` is set.
+///
+/// # Errors
+/// If there is nothing to take out, the file doesn't parse, or it has been changed and is to be
+/// restored without force.
+pub(crate) fn plan_uninstall(
+    place: Place,
+    name: &str,
+    restore: bool,
+    force: bool,
+) -> Result<Plan, String> {
+    let record = place.store.read()?;
+    let Some(installed) = record.installed else {
+        return plan_uninstall_unknown(place, name, restore);
+    };
+    let is_unchanged = !installed.edited_between
+        && place.old.as_deref().map(digest).as_ref() == Some(&installed.written);
+    if is_unchanged || (restore && force) {
+        return match backup(&place, &installed) {
+            Ok(new) => Ok(Plan {
+                place,
+                new,
+                after: After::Uninstalled,
+            }),
+            Err(why) if restore => Err(why),
+            Err(_) => take_out(place, &installed),
+        };
+    }
+    if restore {
+        return Err(format!(
+            "{file} has been changed since the entry was written, and the backup lacks that: \
+             without --restore the entry alone is taken out; --force restores the backup all the same",
+            file = place.file.display()
+        ));
+    }
+    take_out(place, &installed)
+}
+
+/// What the file held before; `None` where there was none.
+fn backup(place: &Place, installed: &Installed) -> Result<Option<Vec<u8>>, String> {
+    let Some(number) = installed.backup else {
+        return Ok(None);
+    };
+    let path = place.store.backup(number);
+    let read = files::read(&path, MAX_BYTES).ok().flatten();
+    let missing = || format!("the backup {} can't be read", path.display());
+    read.map(Some).ok_or_else(missing)
+}
+
+/// Takes the entry out of a file that others have changed, too.
+fn take_out(place: Place, installed: &Installed) -> Result<Plan, String> {
+    let client = place.client;
+    let refused = |why: String| place.refusal(&why);
+    let found = place.entries()?;
+    let mut new = place.text()?.to_owned();
+    let current = found.iter().find(|entry| entry.name == installed.name);
+    // What stands there now may be somebody else's, who has the name since.
+    if current.is_some_and(|entry| is_ours(entry) || entry.raw == installed.entry) {
+        new = match &installed.before {
+            Some(before) => edit::set(client, &new, &installed.name, &Content::Raw(before)),
+            None => edit::remove(client, &new, &installed.name),
+        }
+        .map_err(refused)?;
+    }
+    for removed in &installed.removed {
+        if !found.iter().any(|entry| entry.name == removed.name) {
+            let content = Content::Raw(&removed.raw);
+            new = edit::set(client, &new, &removed.name, &content).map_err(refused)?;
+        }
+    }
+    if installed.made_servers {
+        new = edit::remove_empty(client, &new).map_err(refused)?;
+    }
+    // A file that is gone comes back only for what was taken out of it.
+    let is_there = place.old.is_some() || !installed.removed.is_empty();
+    let new = is_there.then(|| new.into_bytes());
+    Ok(Plan {
+        new,
+        after: After::Uninstalled,
+        place,
+    })
+}
+
+/// Takes out an entry that nothing is known of, if it is one of this gateway.
+fn plan_uninstall_unknown(place: Place, name: &str, restore: bool) -> Result<Plan, String> {
+    let shown = place.file.display();
+    if restore {
+        return Err(format!("there is no backup of {shown}"));
+    }
+    let found = place.entries()?;
+    match found.iter().find(|entry| entry.name == name) {
+        None => Err(format!("{shown} has no entry {name:?}")),
+        Some(entry) if !is_ours(entry) => Err(format!(
+            "the entry {name:?} of {shown} starts another program: it stays"
+        )),
+        Some(_) => {
+            let new = edit::remove(place.client, place.text()?, name);
+            let new = new.map_err(|why| place.refusal(&why))?;
+            Ok(Plan {
+                new: Some(new.into_bytes()),
+                after: After::Uninstalled,
+                place,
+            })
+        }
+    }
+}
+
+/// Whether an entry starts this gateway.
+pub(crate) fn is_ours(entry: &Entry) -> bool {
+    let command = &entry.value["command"];
+    let program = command.as_str().or_else(|| command[0].as_str());
+    let stem = program.map(|program| {
+        let file = program.rsplit(['/', '\\']).next().unwrap_or_default();
+        file.strip_suffix(".exe").unwrap_or(file)
+    });
+    stem == Some("sentinel-gateway")
+}
+
+/// What was done.
+#[derive(Debug)]
+pub(crate) struct Done {
+    /// The backup of what the file held; `None` where there was no file.
+    pub(crate) backup: Option<PathBuf>,
+}
+
+impl Plan {
+    /// The file.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Whether the file holds already what it is to hold.
+    pub(crate) fn changes_nothing(&self) -> bool {
+        self.place.old == self.new
+    }
+
+    /// Whether the file is to go.
+    pub(crate) fn removes_file(&self) -> bool {
+        self.place.old.is_some() && self.new.is_none()
+    }
+
+    /// The texts before and after.
+    pub(crate) fn texts(&self) -> (String, String) {
+        let text = |bytes: &Option<Vec<u8>>| {
+            String::from_utf8_lossy(bytes.as_deref().unwrap_or_default()).into_owned()
+        };
+        (text(&self.place.old), text(&self.new))
+    }
+
+    /// Writes a backup, the record and the file.
+    ///
+    /// # Errors
+    /// A message for people. The file then holds what it held, or what another program wrote.
+    pub(crate) fn apply(self) -> Result<Done, String> {
+        self.apply_with(&mut |_| Ok(()))
+    }
+
+    /// The same, with something done before each step.
+    pub(super) fn apply_with(
+        self,
+        before: &mut dyn FnMut(SwapStep) -> io::Result<()>,
+    ) -> Result<Done, String> {
+        let Self { place, new, after } = self;
+        let shown = place.file.display();
+        let store = &place.store;
+        let _lock = store.lock()?;
+        let known = store.read()?;
+        let mut record = known.clone();
+        let failed = |error: io::Error| {
+            format!("the way back for {shown} can't be kept: {error}; nothing was changed")
+        };
+        let mut backup = None;
+        if let Some(old) = &place.old {
+            let number = store.back_up(&mut record, old).map_err(failed)?;
+            backup = Some(number);
+        }
+        let uninstalls = matches!(after, After::Uninstalled);
+        if let After::Installed { installed, again } = after {
+            record.installed = Some(Installed {
+                backup: if again { installed.backup } else { backup },
+                ..*installed
+            });
+        }
+        // Before the file: a crash in between leaves a record of an entry that is not there, which
+        // takes nothing out. Until the entry is taken out, the way back is kept.
+        store.write(&record).map_err(failed)?;
+        match files::swap(&place.file, place.old.as_deref(), new.as_deref(), before) {
+            Ok(()) => {}
+            Err(error @ (SwapError::Changed | SwapError::Io(_))) => {
+                // What was known before is true again; the new backup may stay.
+                record.installed = known.installed;
+                let _ = store.write(&record);
+                return Err(format!("{shown}: {error}"));
+            }
+            Err(error @ SwapError::Overwritten) => return Err(format!("{shown}: {error}")),
+        }
+        if uninstalls {
+            record.installed = None;
+            let failed = |error| format!("{shown} is written, but its record is not: {error}");
+            store.write(&record).map_err(failed)?;
+        }
+        Ok(Done {
+            backup: backup.map(|number| store.backup(number)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,220 @@
+//! URIs that results, prompts and reads have named, though no list has them.
+//!
+//! Owns which backend each is of, up to a limit for each backend. It must not know where in a message
+//! a URI stands, nor how it is read.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::call_report::BackendId;
+use crate::catalog::{Form, Uris};
+use crate::sync::Mutex;
+
+/// Most URIs of one backend; the oldest make room.
+const MAX_URIS: usize = 1_000;
+/// Most bytes of the URIs of one backend.
+const MAX_BYTES: usize = 256 * 1024;
+
+/// The URIs that each backend has named. Shared by all snapshots.
+#[derive(Debug, Default)]
+pub(crate) struct NamedUris(Mutex<Tables>);
+
+#[derive(Debug, Default)]
+struct Tables {
+    /// By what clients see: the backend, and its own URI.
+    by_exposed: HashMap<Arc<str>, (BackendId, Arc<str>)>,
+    backends: HashMap<BackendId, Named>,
+}
+
+/// The URIs of one backend.
+#[derive(Debug, Default)]
+struct Named {
+    /// What clients see, by its own URI.
+    exposed: HashMap<Arc<str>, Arc<str>>,
+    /// Its own URIs, oldest first.
+    order: VecDeque<Arc<str>>,
+    bytes: usize,
+}
+
+/// Who names a URI.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Namer<'a> {
+    pub(super) id: BackendId,
+    pub(super) name: &'a str,
+    /// It can be asked for resources. Else a URI that it names is none that it could be read from.
+    pub(super) has_resources: bool,
+}
+
+impl NamedUris {
+    /// What clients see of a URI that a backend has named and doesn't list: an alias where another
+    /// backend has it, else `None`. It is remembered, so that reads reach this backend.
+    pub(super) fn name(&self, namer: Namer<'_>, own: &str, uris: &Uris) -> Option<Arc<str>> {
+        let mut tables = self.0.lock();
+        let is_of_another =
+            tables.is_of_another(namer.id, own) || uris.is_of_another(namer.id, own);
+        if let Some(exposed) = tables.exposed(namer.id, own) {
+            if !is_of_another || *exposed != *own {
+                return Some(exposed).filter(|exposed| **exposed != *own);
+            }
+            tables.remove(namer.id, own);
+        }
+        let own: Arc<str> = own.into();
+        if !is_of_another {
+            if namer.has_resources {
+                tables.add(namer.id, &own, Arc::clone(&own));
+            }
+            return None;
+        }
+        let alias = (0..).find_map(|attempt| {
+            let alias = Form::new(&own, namer.name, attempt).alias(&own)?;
+            let is_free = !uris.is_exposed(&alias) && !tables.by_exposed.contains_key(&*alias);
+            is_free.then(|| Arc::<str>::from(alias))
+        })?;
+        tables.add(namer.id, &own, Arc::clone(&alias));
+        Some(alias)
+    }
+
+    /// Remembers this alias for a URI, in the place of any other, if it is free.
+    pub(super) fn set_alias(&self, backend: BackendId, own: &str, alias: Arc<str>) -> bool {
+        let mut tables = self.0.lock();
+        if tables.is_of_another(backend, &alias) {
+            return false;
+        }
+        if tables.exposed(backend, own).as_ref() != Some(&alias) {
+            tables.remove(backend, own);
+            tables.add(backend, &own.into(), alias);
+        }
+        true
+    }
+
+    /// The URIs that are their backends' own names for them.
+    pub(crate) fn own(&self) -> Vec<(BackendId, Arc<str>)> {
+        let tables = self.0.lock();
+        let own = tables
+            .by_exposed
+            .iter()
+            .filter(|(exposed, (_, own))| *exposed == own);
+        own.map(|(uri, (backend, _))| (*backend, Arc::clone(uri)))
+            .collect()
+    }
+
+    /// The backend that has named what clients see as this URI, and its own URI; `None` where another
+    /// has it meanwhile.
+    pub(super) fn owner(&self, exposed: &str, uris: &Uris) -> Option<(BackendId, Arc<str>)> {
+        let owner = self.0.lock().by_exposed.get(exposed).cloned();
+        owner.filter(|(backend, own)| **own != *exposed || !uris.is_of_another(*backend, own))
+    }
+}
+
+impl Tables {
+    fn exposed(&self, backend: BackendId, own: &str) -> Option<Arc<str>> {
+        let named = self.backends.get(&backend)?;
+        named.exposed.get(own).cloned()
+    }
+
+    fn is_of_another(&self, backend: BackendId, uri: &str) -> bool {
+        let owner = self.by_exposed.get(uri);
+        owner.is_some_and(|(owner, _)| *owner != backend)
+    }
+
+    fn add(&mut self, backend: BackendId, own: &Arc<str>, exposed: Arc<str>) {
+        let named = self.backends.entry(backend).or_default();
+        let bytes = own.len() + exposed.len();
+        while !named.order.is_empty()
+            && (named.order.len() >= MAX_URIS || named.bytes + bytes > MAX_BYTES)
+        {
+            if let Some(exposed) = named.forget_oldest() {
+                self.by_exposed.remove(&exposed);
+            }
+        }
+        if bytes > MAX_BYTES {
+            return;
+        }
+        named.bytes += bytes;
+        named.order.push_back(Arc::clone(own));
+        named.exposed.insert(Arc::clone(own), Arc::clone(&exposed));
+        let owner = (backend, Arc::clone(own));
+        self.by_exposed.insert(exposed, owner);
+    }
+
+    fn remove(&mut self, backend: BackendId, own: &str) {
+        let Some(named) = self.backends.get_mut(&backend) else {
+            return;
+        };
+        named.order.retain(|known| **known != *own);
+        if let Some(exposed) = named.exposed.remove(own) {
+            named.bytes -= own.len() + exposed.len();
+            self.by_exposed.remove(&exposed);
+        }
+    }
+}
+
+impl Named {
+    /// Returns what clients see of the URI that is forgotten.
+    fn forget_oldest(&mut self) -> Option<Arc<str>> {
+        let own = self.order.pop_front()?;
+        let exposed = self.exposed.remove(&own)?;
+        self.bytes -= own.len() + exposed.len();
+        Some(exposed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: BackendId = BackendId::new(0);
+    const B: BackendId = BackendId::new(1);
+
+    fn name(table: &NamedUris, id: BackendId, own: &str) -> Option<String> {
+        let name = if id == A { "a" } else { "b" };
+        let namer = Namer {
+            id,
+            name,
+            has_resources: true,
+        };
+        let shown = table.name(namer, own, &Uris::default());
+        shown.map(|alias| (*alias).to_owned())
+    }
+
+    fn owner(table: &NamedUris, exposed: &str) -> Option<(BackendId, String)> {
+        let owner = table.owner(exposed, &Uris::default());
+        owner.map(|(backend, own)| (backend, (*own).to_owned()))
+    }
+
+    #[test]
+    fn who_names_a_uri_first_has_it_and_the_other_gets_an_alias() {
+        let table = NamedUris::default();
+        assert_eq!(name(&table, A, "x:1"), None);
+        for _ in 0..2 {
+            assert_eq!(name(&table, B, "x:1").as_deref(), Some("x:b/1"));
+            assert_eq!(name(&table, A, "x:1"), None);
+        }
+        assert_eq!(owner(&table, "x:1"), Some((A, "x:1".into())));
+        assert_eq!(owner(&table, "x:b/1"), Some((B, "x:1".into())));
+        // A backend can't take another's alias.
+        let taken = name(&table, A, "x:b/1").unwrap();
+        assert_eq!(owner(&table, &taken), Some((A, "x:b/1".into())));
+        assert_eq!(owner(&table, "x:b/1"), Some((B, "x:1".into())));
+    }
+
+    #[test]
+    fn what_one_backend_names_is_bounded_and_costs_no_other() {
+        let table = NamedUris::default();
+        name(&table, B, "x:b");
+        for number in 0..3 * MAX_URIS {
+            name(&table, A, &format!("x:{number}"));
+        }
+        assert_eq!(owner(&table, "x:0"), None);
+        assert!(owner(&table, &format!("x:{}", 3 * MAX_URIS - 1)).is_some());
+        assert!(owner(&table, "x:b").is_some());
+        let long = "y".repeat(8 * 1024);
+        for number in 0..MAX_URIS {
+            name(&table, A, &format!("x:{number}{long}"));
+        }
+        let tables = table.0.lock();
+        let named = &tables.backends[&A];
+        assert!(named.bytes <= MAX_BYTES && named.order.len() == named.exposed.len());
+        assert_eq!(tables.by_exposed.len(), named.exposed.len() + 1);
+    }
+}

@@ -1,0 +1,83 @@
+//! URIs of backends in the terms of clients, and back.
+//!
+//! Owns the order in which the tables are asked: lists and tools first, then what was named in
+//! results. With one backend nothing is mapped, and nothing is remembered.
+
+use std::sync::Arc;
+
+use super::Snapshot;
+use super::named_uris::Namer;
+use crate::backend::HttpBackend;
+use crate::call_report::BackendId;
+use crate::catalog::with_uris;
+use crate::protocol::raw::quoted;
+use crate::protocol::{Notification, RawJson};
+
+impl Snapshot {
+    /// A result, or the params of a request to a client, with the URIs that clients use for this
+    /// backend's resources. URIs that no list has are remembered, so that reads of them reach it.
+    pub(crate) fn with_client_uris(&self, backend: &HttpBackend, text: RawJson) -> RawJson {
+        if !self.catalog.uris().are_several() {
+            return text;
+        }
+        with_uris(text, &mut |own| self.client_uri(backend, own))
+    }
+
+    /// The URI that clients use for this one of a backend; `None` if it is the same.
+    pub(crate) fn client_uri(&self, backend: &HttpBackend, own: &str) -> Option<Arc<str>> {
+        let uris = self.catalog.uris();
+        let id = backend.id;
+        if !uris.are_several() || uris.is_own(id, own) {
+            return None;
+        }
+        uris.alias(id, own).or_else(|| {
+            let namer = Namer {
+                id,
+                name: backend.name(),
+                has_resources: backend.capability(&["resources"]).is_some(),
+            };
+            self.named_uris.name(namer, own, uris)
+        })
+    }
+
+    /// `notifications/resources/updated` of a backend as clients know the resource, which may be a part
+    /// of a listed one.
+    pub(crate) fn with_client_uri(
+        &self,
+        backend: &HttpBackend,
+        notification: Notification,
+    ) -> Notification {
+        let Some(params) = &notification.params else {
+            return notification;
+        };
+        let own = params.get("uri").and_then(|uri| uri.text());
+        let Some(shown) = own.and_then(|own| self.client_uri_of_part(backend, &own)) else {
+            return notification;
+        };
+        let params = params.with_members(&[("uri", quoted(&shown))], &[]);
+        Notification {
+            params: Some(params),
+            ..notification
+        }
+    }
+
+    fn client_uri_of_part(&self, backend: &HttpBackend, own: &str) -> Option<Arc<str>> {
+        let (uris, id) = (self.catalog.uris(), backend.id);
+        let is_whole = uris.is_own(id, own) || uris.alias(id, own).is_some();
+        if let Some(alias) = uris.alias_of_part(id, own).filter(|_| !is_whole) {
+            let alias: Arc<str> = alias.into();
+            if self.named_uris.set_alias(id, own, Arc::clone(&alias)) {
+                return Some(alias);
+            }
+        }
+        self.client_uri(backend, own)
+    }
+
+    /// The backend that clients know an unlisted URI of, by its tools or results, and its own URI.
+    pub(crate) fn owner_of_unlisted(&self, exposed: &str) -> Option<(BackendId, Arc<str>)> {
+        let uris = self.catalog.uris();
+        let by_tool = uris.named(exposed);
+        let by_tool = by_tool.map(|(backend, own)| (backend, Arc::clone(own)));
+        by_tool.or_else(|| self.named_uris.owner(exposed, uris))
+    }
+}

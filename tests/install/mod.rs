@@ -1,0 +1,270 @@
+//! `install` and `uninstall` with the real binary, in a home of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::common::process;
+
+/// A user's home with the folders of clients.
+struct Home {
+    folder: TempDir,
+}
+
+struct Ended {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+const CONFIG: &str = "[[backends]]\nname = \"notes\"\nurl = \"http://127.0.0.1:9/mcp\"\n";
+
+impl Home {
+    /// With a sentinel.toml in the user's config folder, which is the home itself.
+    fn new() -> Self {
+        let home = Self::empty();
+        home.write("sentinel/sentinel.toml", CONFIG);
+        home
+    }
+
+    fn empty() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = process::bare_gateway(&self.folder);
+        command.args(args).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Ended {
+        let output = self.command(args).output().unwrap();
+        Ended {
+            code: output.status.code().unwrap(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// The same, which must succeed.
+    fn does(&self, args: &[&str]) -> String {
+        let ended = self.run(args);
+        assert_eq!(ended.code, 0, "{args:?}: {}{}", ended.out, ended.err);
+        ended.out
+    }
+}
+
+/// The clients whose files are edited, each with its file and one as a user has it.
+const FILES: [(&str, &str, &str); 10] = [
+    (
+        "claude-desktop",
+        "Claude/claude_desktop_config.json",
+        "{\n  \"globalShortcut\": \"\",\n  \"mcpServers\": {\n    \"files\": { \"command\": \"npx\", \"env\": { \"KEY\": \"hidden-1\" } }\n  }\n}\n",
+    ),
+    (
+        "claude-code",
+        ".claude.json",
+        "{\"numStartups\":7,\"mcpServers\":{},\"projects\":{\"/a\":{\"mcpServers\":{}}}}",
+    ),
+    (
+        "cursor",
+        ".cursor/mcp.json",
+        "{\r\n\t\"mcpServers\": {\r\n\t\t\"a\": { \"url\": \"http://a\", \"headers\": { \"X\": \"hidden-2\" } }\r\n\t}\r\n}",
+    ),
+    (
+        "vscode",
+        "Code/User/mcp.json",
+        "// mine\n{\n  \"inputs\": [],\n  \"servers\": {\n    \"a\": { \"type\": \"http\", \"url\": \"http://a\" }, // one\n  },\n}\n",
+    ),
+    (
+        "codex",
+        ".codex/config.toml",
+        "model = \"o\" # mine\n\n[mcp_servers.a]\ncommand = \"x\"\n[mcp_servers.a.env]\nK = \"hidden-3\"\n",
+    ),
+    ("windsurf", ".codeium/windsurf/mcp_config.json", ""),
+    (
+        "zed",
+        "zed/settings.json",
+        "{\n  // theme\n  \"theme\": \"One\",\n}\n",
+    ),
+    (
+        "gemini",
+        ".gemini/settings.json",
+        "\u{feff}{\n    \"security\": {}\n}",
+    ),
+    (
+        "opencode",
+        "opencode/opencode.jsonc",
+        "{\n  \"$schema\": \"https://opencode.ai/config.json\",\n  \"mcp\": {},\n}\n",
+    ),
+    (
+        "copilot",
+        ".copilot/mcp-config.json",
+        "{ \"mcpServers\": { } }",
+    ),
+];
+
+#[test]
+fn every_client_gets_an_entry_and_its_file_comes_back_byte_for_byte() {
+    let home = Home::new();
+    for (_, file, text) in FILES {
+        home.write(file, text);
+    }
+    let clients: Vec<&str> = FILES.iter().map(|(client, ..)| *client).collect();
+    let shown = home.does(&[&["install", "--yes"], &*clients].concat());
+    assert!(!shown.contains("hidden-"), "{shown}");
+    for (client, file, _) in FILES {
+        let text = home.read(file);
+        assert!(text.contains("sentinel"), "{client}: {text}");
+        assert!(text.contains("sentinel.toml"), "{client}: {text}");
+    }
+    let again = home.does(&[&["install", "--yes"], &*clients].concat());
+    assert_eq!(
+        again.matches("has this entry already").count(),
+        10,
+        "{again}"
+    );
+    let listed = home.does(&["install"]);
+    assert_eq!(listed.matches("has sentinel").count(), 10, "{listed}");
+
+    home.does(&[&["uninstall", "--yes"], &*clients].concat());
+    for (client, file, text) in FILES {
+        assert_eq!(home.read(file), text, "{client}");
+    }
+}
+
+#[test]
+fn the_entry_starts_a_copy_that_stays_and_names_the_config() {
+    let home = Home::new();
+    home.does(&["install", "claude-desktop", "--only", "notes", "--yes"]);
+    let entry: Value =
+        serde_json::from_str(&home.read("Claude/claude_desktop_config.json")).unwrap();
+    let entry = &entry["mcpServers"]["sentinel"];
+    let command = Path::new(entry["command"].as_str().unwrap());
+    assert!(command.is_absolute());
+    let built = process::executable();
+    assert!(
+        !command.starts_with(built.parent().unwrap()),
+        "a build is no place to stay"
+    );
+    let config = home.path("sentinel/sentinel.toml");
+    assert_eq!(
+        entry["args"],
+        serde_json::json!(["--config", config, "--only", "notes"])
+    );
+    let version = Command::new(command).arg("--version").output().unwrap();
+    assert!(version.status.success());
+}
+
+#[test]
+fn nothing_is_written_without_a_yes() {
+    let home = Home::new();
+    let (client, file, text) = FILES[0];
+    home.write(file, text);
+    let shown = home.does(&["install", client, "--dry-run"]);
+    assert!(shown.contains("+ sentinel"), "{shown}");
+    let asked = home.run(&["install", client]);
+    assert_eq!(asked.code, 1);
+    assert!(asked.err.contains("--yes"), "{}", asked.err);
+    assert_eq!(home.read(file), text);
+    assert!(!home.path("sentinel/install").exists());
+    assert!(!home.path(".local").exists(), "no executable was copied");
+}
+
+#[test]
+fn what_cannot_be_installed_is_explained() {
+    let home = Home::new();
+    let unknown = home.run(&["install", "claude-destop"]);
+    assert_eq!(unknown.code, 2);
+    assert!(
+        unknown.err.contains("did you mean claude-desktop?"),
+        "{}",
+        unknown.err
+    );
+    home.write(".cursor/mcp.json", "{ \"mcpServers\": { \"a\": \"hidden\" ");
+    let broken = home.run(&["install", "cursor", "--yes"]);
+    assert_eq!(broken.code, 1);
+    assert!(
+        broken.err.contains("not valid JSON: line 1"),
+        "{}",
+        broken.err
+    );
+    assert!(!broken.err.contains("hidden"));
+    let flags = home.run(&["install", "cursor", "--backend", "a=http://127.0.0.1:9/mcp"]);
+    assert_eq!(flags.code, 2);
+    assert!(flags.err.contains("sentinel.toml"), "{}", flags.err);
+    home.write("sentinel/sentinel.toml", "backend = 1\n");
+    assert_eq!(
+        home.run(&["install", "zed", "--yes"]).code,
+        2,
+        "the config doesn't run"
+    );
+    let none = home.run(&["uninstall", "zed", "--yes"]);
+    assert_eq!(none.code, 1);
+    assert!(none.err.contains("has no entry"), "{}", none.err);
+}
+
+#[test]
+fn a_yaml_client_gets_the_text_to_paste() {
+    let home = Home::new();
+    home.write("goose/config.yaml", "extensions: {}\n");
+    let shown = home.does(&["install", "goose", "continue", "--dry-run"]);
+    assert!(
+        shown.contains("extensions:\n  sentinel:\n    name: \"sentinel\"\n"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("mcpServers:\n  - name: \"sentinel\"\n"),
+        "{shown}"
+    );
+    assert_eq!(home.read("goose/config.yaml"), "extensions: {}\n");
+}
+
+#[test]
+fn a_project_has_its_own_file() {
+    let home = Home::new();
+    home.does(&["install", "vscode", "--project", "--name", "team", "--yes"]);
+    let written = home.read(".vscode/mcp.json");
+    assert!(written.contains("\"team\""), "{written}");
+    assert!(!home.path("Code/User/mcp.json").exists());
+    let none = home.run(&["install", "windsurf", "--project", "--yes"]);
+    assert!(none.err.contains("no files in projects"), "{}", none.err);
+    home.does(&["uninstall", "vscode", "--project", "--yes"]);
+    assert!(!home.path(".vscode/mcp.json").exists());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_running_claude_desktop_is_found() {
+    use std::os::unix::process::CommandExt;
+
+    let home = Home::new();
+    let mut desktop = Command::new("cat")
+        .arg0("/opt/Claude/claude-desktop")
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let warned = home.run(&["install", "claude-desktop", "--dry-run"]);
+    drop(desktop.stdin.take());
+    desktop.wait().unwrap();
+    assert!(warned.err.contains("quit it first"), "{}", warned.err);
+}
