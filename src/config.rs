@@ -10,8 +10,10 @@
 //! - `sign_in`: how a backend is signed in to.
 //! - `tool_mode`: how many of the tools a client sees.
 //! - `lock`: the accepted definitions of tools.
+//! - `diff`: what a changed file changes while the gateway runs.
 
 mod check;
+mod diff;
 mod environment;
 mod load;
 mod lock;
@@ -34,8 +36,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::shell;
 pub(crate) use check::url::is_loopback;
+pub use diff::{Change, Changes, diff};
 pub use environment::Environment;
 pub use load::load;
+pub(crate) use load::{Origin, Stamps};
 pub use lock::{Form, Lock, Pin, Subject};
 pub(crate) use lock::{LockFile, NamedTool};
 pub use overrides::Overrides;
@@ -66,10 +70,13 @@ pub struct Config {
     pub(crate) lock: LockFile,
     /// The folder for state that is kept between runs; `None` where nothing is kept.
     pub(crate) state_folder: Option<PathBuf>,
+    /// How it is loaded again when its file changes; `None` where it stays as it is: it comes from
+    /// flags alone, or its file was merely found in the working folder.
+    pub(crate) origin: Option<Arc<Origin>>,
 }
 
 /// The name of a backend in the config, whether or not it is used in this run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ConfiguredName {
     /// The name.
     pub(crate) name: Arc<str>,
@@ -78,6 +85,11 @@ pub(crate) struct ConfiguredName {
 }
 
 impl Config {
+    /// Whether a running gateway takes what is written to its file.
+    pub fn may_change(&self) -> bool {
+        self.origin.is_some()
+    }
+
     /// What to type to accept what a backend says now, or with `None` to see all that has changed: for
     /// messages. `None` where what is accepted isn't kept.
     pub(crate) fn pin_command(&self, backend: &str, subject: Option<&Subject>) -> Option<String> {
@@ -96,7 +108,7 @@ impl Config {
 }
 
 /// The `[gateway]` table.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GatewayConfig {
     /// `serverInfo.name`.
     pub name: String,

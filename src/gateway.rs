@@ -17,6 +17,7 @@ use crate::publish::{BuildOutput, Publication, retire};
 use crate::transport::stdio::{NoticeSource, WriteEnd};
 use events::Event;
 pub(crate) use events::Inputs;
+pub(crate) use fleet::Fleet;
 use replies::PendingServerRequest;
 pub use state::ExitReason;
 pub(crate) use state::Gateway;
@@ -24,13 +25,16 @@ pub(crate) use state::Gateway;
 mod batch;
 mod drop_policy;
 mod events;
+mod fleet;
 mod intake;
+mod reload;
 mod replies;
 mod state;
 
 impl Gateway {
-    /// Runs until nothing is left to answer, or the client is gone.
-    pub(crate) async fn run(mut self, inputs: &mut Inputs) -> ExitReason {
+    /// Runs until nothing is left to answer, or the client is gone. Returns the backends of the end
+    /// too.
+    pub(crate) async fn run(mut self, inputs: &mut Inputs) -> (ExitReason, Option<Fleet>) {
         while !self.is_drained() {
             let event = self.next(inputs).await;
             if let Some(end) = self.handle(event, inputs) {
@@ -40,7 +44,7 @@ impl Gateway {
         }
         self.abort_remaining();
         self.parked.close().await;
-        self.ending
+        (self.ending, self.fleet.take())
     }
 
     /// The next event. Output is flushed when there is none to be handled at once.
@@ -71,6 +75,8 @@ impl Gateway {
                 self.publisher.settle();
                 self.publish_changes();
             }
+            Event::Reloaded(loaded) => self.reload(loaded),
+            Event::Announce => self.announce(),
             Event::Built(built) => {
                 self.publish(*built);
                 self.publish_changes();
@@ -216,9 +222,7 @@ impl Gateway {
         retire(self.snapshots.send_replace(after));
         drop(taken);
         if self.deadlines.drain.is_none() {
-            for notification in notifications {
-                self.notice(NoticeSource::Gateway, &notification);
-            }
+            self.list_changed(notifications);
         }
     }
 

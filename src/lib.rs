@@ -10,7 +10,7 @@
 //! - [`config`]: the checked config. [`transport`]: lines over stdio, HTTP clients.
 //! - [`governance`]: whether a call may be made now. [`observe`]: the log, signals. `state`: what
 //!   persists between runs.
-//! - [`auth`]: signing in to servers.
+//! - [`auth`]: signing in to servers. `reload`: notices that the config has changed.
 //! - [`backend`]: one HTTP server and its calls. [`catalog`]: the lists of all servers, merged.
 //! - `snapshot`: what requests are served from.
 //! - `client`: what is known of the client.
@@ -52,6 +52,7 @@ mod nearest;
 pub mod observe;
 pub mod protocol;
 mod publish;
+mod reload;
 mod shell;
 mod snapshot;
 mod state;
@@ -62,13 +63,15 @@ pub mod transport;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backend::Launcher;
 use budget::Budget;
 use client::Lifecycle;
 use config::Config;
 pub use gateway::ExitReason;
-use gateway::{Gateway, Inputs};
+use gateway::{Fleet, Gateway, Inputs};
 pub use observe::signals::Shutdown;
 use publish::Publisher;
+use reload::Reloads;
 use tokio::runtime::Handle;
 pub use transport::stdio::Io;
 use transport::stdio::{read_lines, write_lines};
@@ -80,26 +83,31 @@ const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(5);
 const STATE_WRITE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Serves MCP over `io` until the input ends, the output breaks or `shutdown` requests it.
-pub async fn run(config: Config, io: Io, shutdown: Shutdown) -> ExitReason {
+pub async fn run(config: Config, io: Io, mut shutdown: Shutdown) -> ExitReason {
     let config = Arc::new(config);
     let lifecycle = Lifecycle::new(&config.gateway);
     let budget = Budget::new(config.gateway.max_buffered_bytes);
     let introductions = lifecycle.introductions();
     let (state, state_writer) = state::open(&config);
-    let (backends, from_backends) =
-        backend::start_all(&config, &introductions, &budget, &state.contacts());
+    let contacts = state.contacts();
+    let (mut launcher, from_backends) = Launcher::new(&config, &introductions, &budget, &contacts);
+    let backends = config.backends.iter().map(|entry| launcher.start(entry));
+    let backends: Vec<_> = backends.collect();
     let ids = backends
         .iter()
         .map(|backend| (backend.id, Arc::clone(&backend.config)));
     let cached = state.cached_listings(ids.collect());
     let publisher = Publisher::new(Arc::clone(&config), backends.clone(), state);
     let max_message = config.gateway.max_message_bytes;
+    let reloads = Reloads::watch(&config, shutdown.hangups());
+    let fleet = Fleet::new(config, backends, launcher);
 
     let (outbox, writer) = write_lines(io.writer, budget.clone());
     let lines = read_lines(io.reader, max_message, budget);
-    let mut inputs = Inputs::new(lines, from_backends, shutdown, writer, cached);
+    let mut inputs = Inputs::new(lines, from_backends, shutdown, writer, reloads, cached);
     let log_counts = tokio::spawn(observe::log_gate::report_counts());
-    let mut ending = Gateway::new(lifecycle, publisher, outbox.clone())
+    let (mut ending, fleet) = Gateway::new(lifecycle, publisher, outbox.clone())
+        .with_fleet(fleet)
         .run(&mut inputs)
         .await;
 
@@ -107,8 +115,8 @@ pub async fn run(config: Config, io: Io, shutdown: Shutdown) -> ExitReason {
     tracing::debug!(target: "sentinel_gateway::run", ?ending, tasks, "the gateway ends");
     log_counts.abort();
     outbox.close();
-    if ending != ExitReason::SecondSignal {
-        backend::shutdown_all(&backends).await;
+    if let Some(fleet) = fleet.filter(|_| ending != ExitReason::SecondSignal) {
+        fleet.shutdown().await;
     }
     if !matches!(ending, ExitReason::SecondSignal | ExitReason::ClientStuck) {
         ending = write_last_lines(&mut inputs).await.unwrap_or(ending);

@@ -13,4 +13,4 @@ mod rule_check;
 
 pub(crate) use builder::{BuildOutput, Publication};
 use list_changed::list_changed;
-pub(crate) use publisher::{Publisher, retire};
+pub(crate) use publisher::{Publisher, Reconfiguration, retire};

@@ -1,4 +1,4 @@
-//! Calls leave no memory behind, whatever becomes of them.
+//! Calls and reloads of the config leave nothing behind, whatever becomes of them.
 //!
 //! A separate binary: it counts every allocation of its process, the gateway's and the fake
 //! backends', with nothing else beside them. Resident memory can't show a small leak, since an
@@ -15,6 +15,8 @@ mod common;
 
 use std::alloc::System;
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write, pipe};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -22,6 +24,8 @@ use sentinel_gateway::config::{Environment, Overrides, load};
 use sentinel_gateway::{ExitReason, Io, Shutdown};
 use serde_json::{Value, json};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::UnboundedSender;
 
 use common::PATIENCE;
 use common::fake::FakeBackend;
@@ -41,8 +45,21 @@ const ROUNDS: u64 = 5;
 /// the number of connections that end late differs, and each holds 9 KB.
 const ALLOWED: isize = 40_000;
 
+/// Reloads that are counted, after those in which buffers and maps get their size.
+const RELOADS: u64 = 500;
+const FIRST_RELOADS: u64 = 100;
+/// The bytes that these may leave, which is 120 for each: a connection more or less holds 13 KB.
+const ALLOWED_OF_RELOADS: isize = 60_000;
+/// One reload in so many is of a file that was saved, which must stay the same for a while; the others
+/// are asked for.
+const RELOADS_A_SAVE: u64 = 10;
+
+/// What is measured is the process's: one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
 #[test]
 fn calls_leave_no_memory_behind() {
+    let _alone = ALONE.lock().unwrap();
     let json = FakeBackend::start().tool("echo").with_get();
     let sse = FakeBackend::start().tool("echo").sse();
     let modern = FakeBackend::start().tool("echo").modern();
@@ -65,6 +82,86 @@ fn calls_leave_no_memory_behind() {
         after - before
     );
     assert_eq!(client.end(), ExitReason::EndOfInput);
+}
+
+/// At each reload one backend gets a new connection, and at some another one new rules, while a third
+/// comes or goes.
+#[test]
+fn reloads_leave_no_memory_tasks_or_descriptors_behind() {
+    let _alone = ALONE.lock().unwrap();
+    // The round in which its last session began.
+    let connected = Arc::new(AtomicU64::new(0));
+    let seen = Arc::clone(&connected);
+    let backends = ["kept", "connected", "changed", "comes"].map(|name| {
+        let fake = FakeBackend::start().tool("echo").without_recording();
+        let seen = Arc::clone(&seen);
+        let fake = fake.respond_with(move |request| {
+            if let (Some(round), "initialize") = (request.header("x-round"), request.kind()) {
+                seen.store(round.parse().unwrap(), Relaxed);
+            }
+            None
+        });
+        (name, fake)
+    });
+    let config = |round: u64| -> String {
+        let all = backends.iter().take(3 + round as usize % 2);
+        let entries = all.map(|(name, fake)| match *name {
+            "connected" => fake.entry(name, "headers = { X-Round = \"${ROUND}\" }"),
+            "changed" => fake.entry(name, &format!("timeout_secs = {}", 100 + round % 7)),
+            _ => fake.entry(name, ""),
+        });
+        let entries: String = entries.collect();
+        format!("[gateway]\ntool_names = \"prefixed\"\n{entries}")
+    };
+    let round = Arc::new(AtomicU64::new(0));
+    let current = Arc::clone(&round);
+    let mut client = Client::start_with(&config(0), move |name| match name {
+        "ROUND" => Some(current.load(Relaxed).to_string()),
+        _ => common::canary::variable(name),
+    });
+    let reload = |client: &mut Client| {
+        let now = round.fetch_add(1, Relaxed) + 1;
+        if now.is_multiple_of(RELOADS_A_SAVE) {
+            client.save_config(&config(now / RELOADS_A_SAVE));
+        } else {
+            client.hangups.send(()).unwrap();
+        }
+        let begun = Instant::now();
+        while connected.load(Relaxed) != now {
+            assert!(begun.elapsed() < PATIENCE, "reload {now} is not taken");
+            client.call_echo("connected");
+        }
+        client.call_echo("changed");
+    };
+    for _ in 0..FIRST_RELOADS {
+        reload(&mut client);
+    }
+    let before = live_bytes(&backends, isize::MIN);
+    let (tasks, open) = (client.tasks(), descriptors());
+    for _ in 0..RELOADS {
+        reload(&mut client);
+    }
+    let after = live_bytes(&backends, before + ALLOWED_OF_RELOADS);
+    assert!(
+        after <= before + ALLOWED_OF_RELOADS,
+        "{RELOADS} reloads leave {} bytes, {ALLOWED_OF_RELOADS} allowed",
+        after - before
+    );
+    let begun = Instant::now();
+    while client.tasks() > tasks || descriptors() > open {
+        let now = (client.tasks(), descriptors());
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "{tasks} tasks, {open} descriptors, then {now:?}"
+        );
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(client.end(), ExitReason::EndOfInput);
+}
+
+/// The open descriptors of this process; 0 where the system doesn't say.
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }
 
 /// What becomes of a call is in its arguments.
@@ -93,31 +190,43 @@ struct Client {
     line: Vec<u8>,
     next: u64,
     gateway: JoinHandle<ExitReason>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
+    runtime: Handle,
+    /// Each has the config loaded again.
+    hangups: UnboundedSender<()>,
 }
 
 impl Client {
     fn start(backends: &[(&str, FakeBackend)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("sentinel.toml");
         let entries = backends.iter().map(|(name, fake)| fake.entry(name, ""));
         let gateway = "[gateway]\ntool_names = \"prefixed\"\n".to_owned();
         let toml: String = std::iter::once(gateway).chain(entries).collect();
-        std::fs::write(&file, common::canary::plant(&toml, folder.path())).unwrap();
+        Self::start_with(&toml, common::canary::variable)
+    }
+
+    fn start_with(
+        toml: &str,
+        variables: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("sentinel.toml");
+        std::fs::write(&file, common::canary::plant(toml, folder.path())).unwrap();
         let overrides = Overrides {
             config: Some(file),
             ..Overrides::default()
         };
-        let environment = Environment::new(folder.path()).with_variables(common::canary::variable);
+        let environment = Environment::new(folder.path()).with_variables(variables);
         let config = load(&overrides, &environment).unwrap();
         let (reader, input) = pipe().unwrap();
         let (output, writer) = pipe().unwrap();
+        let (_request, shutdown) = Shutdown::manual();
+        let (hangups, shutdown) = shutdown.with_hangups();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let handle = runtime.handle().clone();
         let gateway = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            let (_request, shutdown) = Shutdown::manual();
             let io = Io {
                 reader: Box::new(reader),
                 writer: Box::new(writer),
@@ -130,7 +239,9 @@ impl Client {
             line: Vec::new(),
             next: 1,
             gateway,
-            _folder: folder,
+            folder,
+            runtime: handle,
+            hangups,
         };
         client.send(&json!({
             "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
@@ -141,6 +252,29 @@ impl Client {
         client.read_responses(1);
         client.send(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }));
         client
+    }
+
+    fn save_config(&self, toml: &str) {
+        let folder = self.folder.path();
+        common::gateway::save(folder, &common::canary::plant(toml, folder));
+    }
+
+    /// Makes a call that succeeds.
+    fn call_echo(&mut self, backend: &str) {
+        let id = self.next;
+        self.next += 1;
+        self.send(&json!({
+            "jsonrpc": "2.0", "id": id, "method": "tools/call",
+            "params": { "name": format!("{backend}__echo"), "arguments": {} },
+        }));
+        self.read_responses(1);
+        let line = String::from_utf8_lossy(&self.line);
+        assert!(line.contains("\"result\":"), "{line}");
+    }
+
+    /// The tasks that the gateway has now.
+    fn tasks(&self) -> usize {
+        self.runtime.metrics().num_alive_tasks()
     }
 
     /// Makes [`CALLS`] calls.

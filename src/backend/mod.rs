@@ -21,7 +21,9 @@ pub use crate::state::Contacts;
 pub use call::{Call, Called, ProgressHighWater, ProgressToken};
 pub use deadline::Deadline;
 pub use error::BackendError;
-pub use http_backend::{HttpBackend, SubscribeError, Subscription, shutdown_all, start_all};
+pub use http_backend::{
+    HttpBackend, Launcher, SubscribeError, Subscription, shutdown_all, start_all,
+};
 pub use session::{Answer, LevelGuard, State};
 pub use stream::{ServerMessageHandler, sse};
 pub use supervisor::{BackendEvent, Incomplete};

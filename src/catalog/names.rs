@@ -66,6 +66,11 @@ impl Names {
         }
     }
 
+    /// The config or its lock has changed. Names that were assigned are kept.
+    pub(crate) fn reconfigure(&mut self, config: &Config) {
+        self.records = Arc::new(Records::of(config));
+    }
+
     /// Takes over the names of these kinds.
     pub(crate) fn keep(&mut self, newer: &Self, kinds: Kinds) {
         self.uris.keep(&newer.uris, kinds);

@@ -70,6 +70,11 @@ impl Pins {
         }
     }
 
+    /// The lock has changed. What was first seen in this run stays accepted unless the lock has it.
+    pub(crate) fn reload(&mut self, accepted: Arc<Lock>) {
+        self.accepted = accepted;
+    }
+
     /// Compares the tools of a listing, and the backend's instructions, with what was accepted, and
     /// accepts what is new. Withholds what has changed if `tools.pin` is `block`.
     pub fn compare(

@@ -40,6 +40,8 @@ pub(super) async fn with_gateway<T: Send + 'static>(
     config.gateway.tool_listing.mode = ToolMode::All;
     // Accepting a tool is a decision of the user, which `pin` and a running gateway record.
     config.lock.records_new = false;
+    // It ends before anybody could change it.
+    config.origin = None;
     let (reader, input) = io::pipe()?;
     let (output, writer) = io::pipe()?;
     let io = Io {

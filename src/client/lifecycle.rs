@@ -47,6 +47,12 @@ impl Lifecycle {
         }
     }
 
+    /// The config has changed. A client that was answered keeps its answer.
+    pub(crate) fn reconfigure(&mut self, config: &GatewayConfig) {
+        self.identity = identity(config);
+        self.instructions.clone_from(&config.instructions);
+    }
+
     /// Receives the profile that is declared to backends.
     pub(crate) fn introductions(&self) -> watch::Receiver<Option<Arc<ClientProfile>>> {
         self.introduced.subscribe()

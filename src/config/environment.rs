@@ -2,6 +2,7 @@
 //! can replace them.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use etcetera::BaseStrategy;
 
@@ -10,9 +11,11 @@ type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 /// The executable's name, where its path is not known.
 const PROGRAM: &str = "sentinel-gateway";
 
-/// Environment variables, the working folder and the user's folders.
+/// Environment variables, the working folder and the user's folders. Clones share the lookup of
+/// variables.
+#[derive(Clone)]
 pub struct Environment {
-    variables: Box<Lookup>,
+    variables: Arc<Lookup>,
     working_folder: PathBuf,
     home: Option<PathBuf>,
     config_folder: Option<PathBuf>,
@@ -27,7 +30,7 @@ impl Environment {
         let folders = etcetera::choose_base_strategy().ok();
         Self {
             // A value that isn't Unicode can't be used in a URL or header: it counts as not set.
-            variables: Box::new(|name| std::env::var(name).ok()),
+            variables: Arc::new(|name| std::env::var(name).ok()),
             working_folder: std::env::current_dir().unwrap_or_else(|_| ".".into()),
             home: etcetera::home_dir().ok(),
             config_folder: folders.as_ref().map(BaseStrategy::config_dir),
@@ -42,7 +45,7 @@ impl Environment {
     /// One with no variables, no home, no config folder and no state folder.
     pub fn new(working_folder: impl Into<PathBuf>) -> Self {
         Self {
-            variables: Box::new(|_| None),
+            variables: Arc::new(|_| None),
             working_folder: working_folder.into(),
             home: None,
             config_folder: None,
@@ -58,7 +61,7 @@ impl Environment {
         mut self,
         lookup: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
-        self.variables = Box::new(lookup);
+        self.variables = Arc::new(lookup);
         self
     }
 

@@ -1,7 +1,8 @@
 //! Loads the configuration: locate, read, apply the flags, check.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::check::{Checker, gateway};
@@ -12,9 +13,81 @@ use super::problem::{Location, Problems, Report};
 use super::read::file::{Backend, File, Located};
 use super::read::{self, FoundFile, item_path, join};
 use super::{BackendConfig, Config, ConfiguredName, PinMode};
+use crate::files::Stamp;
 
 /// Most backends: each is connected to at the start.
 const MAX_BACKENDS: usize = 1_000;
+
+/// What a configuration was loaded from, to load it again.
+pub(crate) struct Origin {
+    /// With the path of the file, which need not be the one that a new search would find.
+    overrides: Overrides,
+    env: Environment,
+    /// The config file, an absolute path.
+    file: PathBuf,
+    /// The lock beside it, where it is used.
+    lock: Option<PathBuf>,
+    /// As of the moment before they were read.
+    read: Stamps,
+}
+
+/// What changes whenever the config file, or its lock, does.
+pub(crate) type Stamps = [Option<Stamp>; 2];
+
+impl Origin {
+    /// Loads the configuration as it is written now. Blocks.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub(crate) fn load(&self) -> Result<Config, Problems> {
+        load(&self.overrides, &self.env)
+    }
+
+    /// Of the files as they were when this was loaded.
+    pub(crate) fn stamps_read(&self) -> Stamps {
+        self.read
+    }
+
+    /// Of the files as they are now. Blocks.
+    pub(crate) fn stamps_now(&self) -> Stamps {
+        stamps(&self.file, self.lock.as_deref())
+    }
+
+    /// That of the file that was found; `None` where there is none that the user chose.
+    fn of(
+        found: &FoundFile,
+        overrides: &Overrides,
+        env: &Environment,
+        lock: Option<&PathBuf>,
+        read: Stamps,
+    ) -> Option<Arc<Self>> {
+        let file = found.path.clone().filter(|_| found.trusted)?;
+        let overrides = Overrides {
+            config: Some(file.clone()),
+            ..overrides.clone()
+        };
+        Some(Arc::new(Self {
+            overrides,
+            env: env.clone(),
+            file,
+            read: [read[0], read[1].filter(|_| lock.is_some())],
+            lock: lock.cloned(),
+        }))
+    }
+}
+
+fn stamps(file: &Path, lock: Option<&Path>) -> Stamps {
+    [Stamp::of(file), lock.and_then(Stamp::of)]
+}
+
+/// Shows only what is no secret.
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Origin")
+            .field("file", &self.file)
+            .finish_non_exhaustive()
+    }
+}
 
 /// Locates, reads and checks the configuration.
 ///
@@ -27,6 +100,9 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
         !overrides.backends.is_empty(),
         env,
     )?;
+    let read = found.path.as_deref().map_or([None; 2], |file| {
+        stamps(file, Some(&LockFile::path_beside(file)))
+    });
     let mut report = Report::default();
     let Some(mut written) = written(&found, &mut report)? else {
         return Err(report.problems);
@@ -57,7 +133,7 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
     }
 
     let lock = lock(&found, &backends, &mut report);
-    let mut warnings = found.warnings;
+    let mut warnings = found.warnings.clone();
     if let Err(why) = &lock {
         warnings.push(format!(
             "{why}; changes of tools are only detected within this run"
@@ -66,14 +142,16 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
     if backends.is_empty() {
         warnings.push("no backend is enabled: there is nothing to serve".to_owned());
     }
+    let lock = lock.unwrap_or_else(LockFile::none);
     report.problems.into_result(Config {
+        origin: Origin::of(&found, overrides, env, lock.path.as_ref().ok(), read),
         state_folder: env.state_folder().filter(|_| gateway.catalog_cache),
         gateway,
         backends,
         configured,
         source: found.path,
         warnings,
-        lock: lock.unwrap_or_else(LockFile::none),
+        lock,
     })
 }
 

@@ -113,12 +113,17 @@ impl LockFile {
         }
     }
 
+    /// Where the lock of the config file at `config` is.
+    pub(super) fn path_beside(config: &Path) -> PathBuf {
+        config.with_extension("lock")
+    }
+
     /// Reads the lock of the config file at `config`.
     ///
     /// # Errors
     /// File, line and problem, in one line, if there is a lock that can't be read.
     pub(super) fn beside(config: &Path) -> Result<Self, String> {
-        let path = config.with_extension("lock");
+        let path = Self::path_beside(config);
         Ok(Self {
             lock: Arc::new(Lock::read(&path)?),
             path: Ok(path),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::SecretSource;
 
 /// What it takes to sign in to one backend.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignIn {
     /// The folder of the tokens.
     pub folder: PathBuf,

@@ -11,6 +11,7 @@ use crate::backend::BackendEvent;
 use crate::dispatch::TaskEvent;
 use crate::observe::signals::Shutdown;
 use crate::publish::{BuildOutput, Publisher};
+use crate::reload::{Loaded, Reloads};
 use crate::state::CachedListings;
 use crate::transport::stdio::{StdinEvent, WriteEnd, Writer};
 
@@ -29,6 +30,10 @@ pub(super) enum Event {
     CacheRead(CachedListings),
     /// Backends have had their time to connect.
     StartupOver,
+    /// The config was loaded again.
+    Reloaded(Loaded),
+    /// New backends have had their time to list.
+    Announce,
     /// The client has sent a line.
     Line(StdinEvent),
     /// The client sends no more.
@@ -47,6 +52,7 @@ pub(crate) struct Inputs {
     pub(crate) backends: mpsc::UnboundedReceiver<BackendEvent>,
     pub(crate) shutdown: Shutdown,
     pub(crate) writer: Writer,
+    reloads: Reloads,
     /// `None` once it is read.
     cached: Option<BoxFuture<'static, CachedListings>>,
     /// Consecutive events not caused by client input.
@@ -60,6 +66,8 @@ pub(super) struct Deadlines {
     pub(super) startup: Option<Instant>,
     /// End of `drain`; `Some` from the end of input or a signal on.
     pub(super) drain: Option<Instant>,
+    /// When clients are told which lists a reload has changed.
+    pub(super) announce: Option<Instant>,
 }
 
 impl Inputs {
@@ -68,6 +76,7 @@ impl Inputs {
         backends: mpsc::UnboundedReceiver<BackendEvent>,
         shutdown: Shutdown,
         writer: Writer,
+        reloads: Reloads,
         cached: BoxFuture<'static, CachedListings>,
     ) -> Self {
         Self {
@@ -75,6 +84,7 @@ impl Inputs {
             backends,
             shutdown,
             writer,
+            reloads,
             cached: Some(cached),
             streak: 0,
         }
@@ -123,6 +133,8 @@ impl Inputs {
             Some(event) = self.backends.recv() => Event::Backend(event),
             () = until(deadlines.startup) => Event::StartupOver,
             () = until(deadlines.drain) => Event::DrainOver,
+            loaded = self.reloads.next() => Event::Reloaded(loaded),
+            () = until(deadlines.announce) => Event::Announce,
             line = self.lines.recv(), if deadlines.drain.is_none() => {
                 self.streak = 0;
                 line.map_or(Event::EndOfInput, Event::Line)

@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 
 use super::events::Deadlines;
+use super::fleet::Fleet;
 use super::replies::Replies;
 use crate::client::{Lifecycle, PreInitQueue, Subscriptions};
 use crate::dispatch::{ParkedCalls, TaskEvent, failed};
@@ -48,6 +49,8 @@ pub(crate) struct Gateway {
     pub(super) from_tasks: mpsc::UnboundedReceiver<TaskEvent>,
     pub(super) deadlines: Deadlines,
     pub(super) ending: ExitReason,
+    /// `None` where the config stays as it is.
+    pub(super) fleet: Option<Fleet>,
 }
 
 impl Gateway {
@@ -70,6 +73,15 @@ impl Gateway {
             from_tasks,
             deadlines: Deadlines::default(),
             ending: ExitReason::EndOfInput,
+            fleet: None,
+        }
+    }
+
+    /// One whose config may be loaded again.
+    pub(crate) fn with_fleet(self, fleet: Fleet) -> Self {
+        Self {
+            fleet: Some(fleet),
+            ..self
         }
     }
 

@@ -42,6 +42,11 @@ impl Admission {
         self.breakers.lock().entry(backend).or_insert_with(new);
     }
 
+    /// Forgets the state of a backend that no longer exists.
+    pub(crate) fn remove(&self, backend: BackendId) {
+        self.breakers.lock().remove(&backend);
+    }
+
     /// Admits a call now; `_tool` is the backend's own name of the tool, for rules about single
     /// tools.
     ///

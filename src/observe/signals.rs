@@ -4,44 +4,81 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 
 /// Receives requests to shut down. After the second one the gateway ends without waiting.
 #[derive(Debug)]
-pub struct Shutdown(mpsc::UnboundedReceiver<()>);
+pub struct Shutdown {
+    requests: mpsc::UnboundedReceiver<()>,
+    /// Until they are taken.
+    hangups: Hangups,
+}
+
+/// Requests to load the config again: SIGHUP, where signals are handled at all.
+#[derive(Debug, Default)]
+pub(crate) struct Hangups(Option<mpsc::UnboundedReceiver<()>>);
+
+impl Hangups {
+    /// Calls `reload` for each.
+    pub(crate) fn forward(self, reload: impl Fn() + Send + 'static) {
+        if let Some(mut hangups) = self.0 {
+            drop(tokio::spawn(async move {
+                while hangups.recv().await.is_some() {
+                    reload();
+                }
+            }));
+        }
+    }
+}
 
 impl Shutdown {
     /// A shutdown that code requests by sending on the returned channel.
     pub fn manual() -> (UnboundedSender<()>, Self) {
         let (request, requests) = mpsc::unbounded_channel();
-        (request, Self(requests))
+        let shutdown = Self {
+            requests,
+            hangups: Hangups::default(),
+        };
+        (request, shutdown)
+    }
+
+    /// The same with a channel for requests to load the config again, as SIGHUP is one.
+    pub fn with_hangups(self) -> (UnboundedSender<()>, Self) {
+        let (hangup, hangups) = mpsc::unbounded_channel();
+        let hangups = Hangups(Some(hangups));
+        (hangup, Self { hangups, ..self })
     }
 
     /// A shutdown that SIGTERM and SIGINT request or, on Windows, Ctrl-C, Ctrl-Break and closing the
-    /// console. SIGHUP is ignored. Must be called within a runtime.
+    /// console. SIGHUP has the config loaded again. Must be called within a runtime.
     pub(crate) fn on_signals() -> Self {
-        let (request, shutdown) = Self::manual();
-        forward(request);
+        let (request, mut shutdown) = Self::manual();
+        shutdown.hangups = forward(request);
         shutdown
     }
 
     /// The same, for a gateway whose client has started it: also requested when the client is gone
     /// though stdin stays open (Unix).
     pub(crate) fn on_signals_and_orphaning() -> Self {
-        let (request, shutdown) = Self::manual();
+        let (request, mut shutdown) = Self::manual();
         #[cfg(unix)]
         super::orphan::watch(request.clone());
-        forward(request);
+        shutdown.hangups = forward(request);
         shutdown
+    }
+
+    /// The requests to load the config again; the second time there are none.
+    pub(crate) fn hangups(&mut self) -> Hangups {
+        std::mem::take(&mut self.hangups)
     }
 
     /// Waits for the next request.
     pub(crate) async fn requested(&mut self) {
-        if self.0.recv().await.is_none() {
+        if self.requests.recv().await.is_none() {
             std::future::pending::<()>().await;
         }
     }
 }
 
-/// Sends a request for every signal that asks the process to end.
+/// Sends a request for every signal that asks the process to end. Returns the hangups.
 #[cfg(unix)]
-fn forward(requests: UnboundedSender<()>) {
+fn forward(requests: UnboundedSender<()>) -> Hangups {
     use tokio::signal::unix::{SignalKind, signal};
 
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
@@ -54,16 +91,21 @@ fn forward(requests: UnboundedSender<()>) {
         }
     }
     // A closed terminal must not kill calls in flight: EOF on stdin ends the gateway in order.
-    if let Ok(mut hangups) = signal(SignalKind::hangup()) {
+    let (hangup, hangups) = mpsc::unbounded_channel();
+    if let Ok(mut signals) = signal(SignalKind::hangup()) {
         drop(tokio::spawn(async move {
-            while hangups.recv().await.is_some() {}
+            while signals.recv().await.is_some() {
+                // Nobody may want to know.
+                let _ = hangup.send(());
+            }
         }));
     }
+    Hangups(Some(hangups))
 }
 
 /// Sends a request for every console event that asks the process to end.
 #[cfg(windows)]
-fn forward(requests: UnboundedSender<()>) {
+fn forward(requests: UnboundedSender<()>) -> Hangups {
     use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close};
 
     macro_rules! forward_event {
@@ -79,4 +121,5 @@ fn forward(requests: UnboundedSender<()>) {
     forward_event!(ctrl_c());
     forward_event!(ctrl_break());
     forward_event!(ctrl_close());
+    Hangups::default()
 }

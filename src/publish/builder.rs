@@ -5,7 +5,7 @@
 //! [`Builder`] is moved there with its [`Order`], and comes back in the [`BuildOutput`]. It must not know
 //! when a snapshot is wanted, nor how it is used.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -65,6 +65,18 @@ pub(super) struct Order {
     /// The kinds that wait for no backend any more.
     pub(super) settled: Kinds,
     pub(super) closing: bool,
+    pub(super) reconfigured: Option<Reconfigured>,
+}
+
+/// The config and the backends from now on, where they have changed.
+#[derive(Debug)]
+pub(super) struct Reconfigured {
+    pub(super) config: Arc<Config>,
+    pub(super) backends: Backends,
+    /// Those whose listing is read again.
+    pub(super) reread: HashSet<BackendId>,
+    /// Those that take the place of others.
+    pub(super) successors: HashMap<BackendId, BackendId>,
 }
 
 /// A listing that came.
@@ -141,7 +153,11 @@ impl Builder {
             unlisted,
             settled,
             closing,
+            reconfigured,
         } = order;
+        if let Some(reconfigured) = reconfigured {
+            self.reconfigure(reconfigured);
+        }
         for listed in listed {
             let id = listed.backend;
             let kinds = fetched.get(&id).copied().unwrap_or_default();
@@ -204,6 +220,20 @@ impl Builder {
         let snapshot = Arc::new(snapshot);
         self.last = Some(Arc::clone(&snapshot));
         snapshot
+    }
+
+    fn reconfigure(&mut self, new: Reconfigured) {
+        let config = new.config;
+        self.identity = identity(&config.gateway);
+        self.names.reconfigure(&config);
+        self.pin_check.reconfigure(&config);
+        // One that comes not with this order is of an earlier run, and read from there.
+        let is_kept = |id: &BackendId| new.backends.get(*id).is_some() && !new.reread.contains(id);
+        self.listings.retain(|id, _| is_kept(id));
+        let is_there = |id| new.backends.get(id).is_some();
+        self.named_uris.reconfigure(&new.successors, is_there);
+        self.config = config;
+        self.backends = new.backends;
     }
 
     fn read(&mut self, id: BackendId, mut listing: Arc<Listing>, fetched: Kinds) {

@@ -58,6 +58,12 @@ impl PinCheck {
         }
     }
 
+    /// The config or its lock has changed.
+    pub(super) fn reconfigure(&mut self, config: &Arc<Config>) {
+        self.config = Arc::clone(config);
+        self.pins.reload(Arc::clone(&config.lock.lock));
+    }
+
     /// Returns the listing, with changed tools blocked if `tools.pin` is `block`.
     pub(super) fn check(
         &mut self,

@@ -4,6 +4,8 @@
 //! is read at once; a large one on another thread, while the last snapshot is served and further
 //! events are gathered. It must not know how a listing was fetched, nor how a snapshot is used.
 
+mod reconfigure;
+
 use std::collections::HashMap;
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,7 +14,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::builder::{BuildOutput, Builder, Listed, Order, Publication};
+use super::builder::{BuildOutput, Builder, Listed, Order, Publication, Reconfigured};
 use crate::backend::{BackendEvent, HttpBackend};
 use crate::call_report::BackendId;
 use crate::config::Config;
@@ -21,6 +23,7 @@ use crate::protocol::{Kinds, Listing};
 use crate::snapshot::{Backends, Snapshot};
 use crate::state::{CachedListings, StateStore};
 use crate::sync::Mutex;
+pub(crate) use reconfigure::Reconfiguration;
 
 /// Lists of at most this many bytes, all backends together, are read and merged at once.
 const SMALL: usize = 32 * 1024;
@@ -38,6 +41,8 @@ pub(crate) struct Publisher {
     building: Option<JoinHandle<Option<BuildOutput>>>,
     /// Listings for the next order.
     listed: Vec<Listed>,
+    /// The config for the next order, where it has changed.
+    reconfigured: Option<Reconfigured>,
     /// Events that wait in order until the listings of earlier runs are read, since they may need
     /// them; `None` from then on.
     waiting: Option<Vec<PublisherEvent>>,
@@ -51,6 +56,7 @@ pub(crate) struct Publisher {
 #[derive(Debug)]
 enum PublisherEvent {
     Backend(BackendEvent),
+    Reconfigure(Box<Reconfiguration>),
     Settle,
     Close,
 }
@@ -78,6 +84,8 @@ struct Part {
     fetched: Kinds,
     /// Bytes of its last listing.
     bytes: usize,
+    /// Its last listing in this run.
+    listing: Option<Arc<Listing>>,
 }
 
 impl Publisher {
@@ -104,6 +112,7 @@ impl Publisher {
             builder: Some(builder),
             building: None,
             listed: Vec::new(),
+            reconfigured: None,
             waiting: Some(Vec::new()),
             settled,
             closing: false,
@@ -132,6 +141,17 @@ impl Publisher {
         self.apply(PublisherEvent::Backend(event));
     }
 
+    /// The config has changed: what is served from now on follows the new one.
+    pub(crate) fn reconfigure(&mut self, new: Reconfiguration) {
+        self.apply(PublisherEvent::Reconfigure(Box::new(new)));
+    }
+
+    /// Whether each of these backends has reported all of its lists, or its outage, or is gone.
+    pub(crate) fn have_reported(&self, backends: &[BackendId]) -> bool {
+        let parts = backends.iter().filter_map(|id| self.parts.get(id));
+        parts.into_iter().all(|part| part.reported.is_all())
+    }
+
     /// Lists no longer wait for backends. For a backend that has not listed, the listing of an
     /// earlier run is served.
     pub(crate) fn settle(&mut self) {
@@ -150,6 +170,7 @@ impl Publisher {
         self.changed = true;
         match event {
             PublisherEvent::Backend(event) => self.backend(event),
+            PublisherEvent::Reconfigure(new) => self.take_config(*new),
             PublisherEvent::Settle => self.settled = true,
             PublisherEvent::Close => self.closing = true,
         }
@@ -199,6 +220,7 @@ impl Publisher {
         part.reported = part.reported.or(came.all);
         part.listed = part.listed.or(came.all);
         part.number = Some(number);
+        part.listing = Some(Arc::clone(&listing));
         // What is missing in it may be taken from an earlier run.
         let is_whole = part.fetched.is_all();
         part.bytes = listing.bytes() + if is_whole { 0 } else { part.bytes };
@@ -269,6 +291,7 @@ impl Publisher {
             settled: self.settled_kinds(),
             closing: self.closing,
             listed: std::mem::take(&mut self.listed),
+            reconfigured: self.reconfigured.take(),
         }
     }
 

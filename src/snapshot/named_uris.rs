@@ -87,6 +87,27 @@ impl NamedUris {
         true
     }
 
+    /// The backends have changed: each of these takes the place of another, with its URIs, and what is
+    /// not there is forgotten.
+    pub(crate) fn reconfigure(
+        &self,
+        successors: &HashMap<BackendId, BackendId>,
+        is_there: impl Fn(BackendId) -> bool,
+    ) {
+        let mut tables = self.0.lock();
+        for (new, old) in successors {
+            if let Some(named) = tables.backends.remove(old) {
+                tables.backends.insert(*new, named);
+            }
+        }
+        let new: HashMap<_, _> = successors.iter().map(|(new, old)| (*old, *new)).collect();
+        for (backend, _) in tables.by_exposed.values_mut() {
+            *backend = *new.get(backend).unwrap_or(backend);
+        }
+        tables.by_exposed.retain(|_, (id, _)| is_there(*id));
+        tables.backends.retain(|id, _| is_there(*id));
+    }
+
     /// The URIs that are their backends' own names for them.
     pub(crate) fn own(&self) -> Vec<(BackendId, Arc<str>)> {
         let tables = self.0.lock();
@@ -196,6 +217,20 @@ mod tests {
         let taken = name(&table, A, "x:b/1").unwrap();
         assert_eq!(owner(&table, &taken), Some((A, "x:b/1".into())));
         assert_eq!(owner(&table, "x:b/1"), Some((B, "x:1".into())));
+    }
+
+    #[test]
+    fn a_backend_in_the_place_of_another_has_its_uris_and_one_that_is_gone_has_none() {
+        let (table, c) = (NamedUris::default(), BackendId::new(2));
+        name(&table, A, "x:1");
+        name(&table, A, "x:2");
+        name(&table, B, "x:1");
+        table.reconfigure(&HashMap::from([(c, A)]), |id| id == c);
+        assert_eq!(owner(&table, "x:1"), Some((c, "x:1".into())));
+        assert_eq!(owner(&table, "x:2"), Some((c, "x:2".into())));
+        assert_eq!(owner(&table, "x:b/1"), None);
+        let tables = table.0.lock();
+        assert_eq!((tables.by_exposed.len(), tables.backends.len()), (2, 1));
     }
 
     #[test]

@@ -11,9 +11,16 @@ use crate::sync::Mutex;
 /// Of all backends that this process has been configured with.
 static SCRUBBERS: Mutex<Vec<Scrubber>> = Mutex::new(Vec::new());
 
-/// From now on also the secrets of these backends are removed.
+/// From now on also the secrets of these backends are removed, and no longer those of backends that
+/// are gone.
 pub(crate) fn keep_from_output<'a>(scrubbers: impl Iterator<Item = &'a Scrubber>) {
-    SCRUBBERS.lock().extend(scrubbers.cloned());
+    let mut kept = SCRUBBERS.lock();
+    kept.retain(Scrubber::is_shared);
+    for scrubber in scrubbers {
+        if !kept.iter().any(|known| known.is_same(scrubber)) {
+            kept.push(scrubber.clone());
+        }
+    }
 }
 
 /// A text without the secrets of any backend; not copied where it has none.

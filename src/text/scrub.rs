@@ -33,6 +33,16 @@ struct State {
 }
 
 impl Scrubber {
+    /// Whether it has clones.
+    pub(super) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
+    /// Whether both are clones of one.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Adds a secret.
     pub(crate) fn learn(&self, secret: &str, reach: Reach) {
         let mut state = self.0.lock();

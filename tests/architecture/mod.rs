@@ -19,7 +19,7 @@ const FLOORS: [&[&str]; 14] = [
     &["call_report", "client_config", "text"],
     &["config", "transport"],
     &["governance", "install", "observe", "state"],
-    &["auth"],
+    &["auth", "reload"],
     &["backend", "catalog"],
     &["snapshot"],
     &["client"],

@@ -78,6 +78,18 @@ impl TestGateway {
         gateway
     }
 
+    /// Saves another config, as editors do: a new file takes the place of the old one.
+    pub fn save_config(&self, toml: &str) {
+        let folder = self.folder.as_ref().expect("its folder is the caller's");
+        save(folder.path(), &canary::plant(toml, folder.path()));
+    }
+
+    /// The folder of its config.
+    pub fn folder(&self) -> &Path {
+        let folder = self.folder.as_ref().expect("its folder is the caller's");
+        folder.path()
+    }
+
     /// The same with its config in this folder, which is kept.
     pub fn in_folder(folder: &Path, toml: &str) -> Self {
         let environment = Environment::new(folder);
@@ -513,6 +525,13 @@ impl Drop for TestGateway {
         }
         canary::assert_no_leaks();
     }
+}
+
+/// Replaces the config in this folder.
+pub fn save(folder: &Path, toml: &str) {
+    let new = folder.join("sentinel.toml.new");
+    std::fs::write(&new, toml).unwrap();
+    std::fs::rename(new, folder.join("sentinel.toml")).unwrap();
 }
 
 /// Writes lines from a thread, so that a gateway that doesn't read can't block the test.

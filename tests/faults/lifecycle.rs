@@ -11,7 +11,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
-use crate::common::gateway::TestGateway;
+use crate::common::gateway::{TestGateway, save};
 use crate::common::process::Process;
 use crate::common::reply::Reply;
 use crate::fixture::{
@@ -24,7 +24,7 @@ pub const ROWS: &[Row] = rows! {
     "79" Config "flapping" => "breaker", fault_79_flapping;
     "80" Nothing "restart between calls, 100 waiters" => "one re-initialize", fault_80_restart;
     "81" TwoBackends "one hangs" => "the others' p99 unchanged", fault_81_one_hangs;
-    "82" Config "reload mid-call; a bad config" => "the call ends under its old config; the old config stays", fault_82_reload, pending "reload";
+    "82" Config "reload mid-call; a bad config" => "the call ends under its old config; the old config stays", fault_82_reload;
     "83" Config "10k concurrent calls" => "caps, fair queue, exactly 10k answers", fault_83_ten_thousand_at_once;
     "84" Config "cancel before, during, after, twice, unknown" => "at most one response, slot freed", fault_84_cancel;
     "85" Config "clock jumps" => "monotonic deadlines", fault_85_clock_jumps;
@@ -143,12 +143,29 @@ fn fault_82_reload(run: &Run<'_>) {
         .on_tool("act", Reply::text("as it began").after(&gate));
     let call = fixture.client().start_call("act", json!({}));
     gate.wait_for(1);
-    let config = fixture.process().folder().join("sentinel.toml");
-    std::fs::write(config, "nonsense").unwrap();
+    let folder = fixture.process().folder().to_owned();
+    let good = std::fs::read_to_string(folder.join("sentinel.toml")).unwrap();
+
+    run.set_variant("a bad config");
+    save(&folder, "nonsense");
     fixture.process().signal("HUP");
     fixture.check_good_backend();
+    assert_eq!(fixture.client().tool_names().len(), 4);
+
+    run.set_variant("without the backend that is called");
+    let (before, of_bad) = good.split_at(good.find("name = \"bad\"").unwrap());
+    let disabled = of_bad.replacen("\n", "\nenabled = false\n", 1);
+    save(&folder, &(before.to_owned() + &disabled));
+    fixture
+        .client()
+        .next_notification("notifications/tools/list_changed");
+    assert_eq!(fixture.client().tool_names().len(), 2);
     gate.open();
     assert_eq!(fixture.client().answer(call).text(), "as it began");
+
+    run.set_variant("as it was");
+    save(&folder, &good);
+    fixture.client().wait_for_tool("act");
     fixture.expect_success("act");
 }
 

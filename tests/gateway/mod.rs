@@ -13,6 +13,7 @@ mod load;
 mod log;
 mod malformed_input;
 mod parked;
+mod reload;
 mod responses;
 mod retry;
 mod server_requests;

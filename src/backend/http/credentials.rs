@@ -204,6 +204,11 @@ impl Credentials {
         }
     }
 
+    /// Reads files and commands again, since the config has changed. What can't be read stays as it was.
+    pub(in crate::backend) async fn reload(&self) {
+        self.read_anew(&mut *self.reading.lock().await).await;
+    }
+
     async fn read_again(&self, used: u64) -> bool {
         if !self.is_renewable() {
             return false;
@@ -218,7 +223,12 @@ impl Credentials {
                 return false;
             }
         }
-        let read = self.read(&mut commands, SecretAge::New).await;
+        self.read_anew(&mut commands).await
+    }
+
+    /// Whether that has changed anything.
+    async fn read_anew(&self, commands: &mut Commands) -> bool {
+        let read = self.read(commands, SecretAge::New).await;
         self.current.lock().renewed_at = Some(Instant::now());
         match read {
             Ok(headers) => self.replace(headers),
@@ -259,7 +269,8 @@ impl Credentials {
         self.current.lock().token = token.cloned();
     }
 
-    fn is_renewable(&self) -> bool {
+    /// Whether any of them is read from a file or a command.
+    pub(in crate::backend) fn is_renewable(&self) -> bool {
         let bearer = self.config.bearer.iter();
         let headers = self.config.headers.iter().map(|(_, source)| source);
         bearer

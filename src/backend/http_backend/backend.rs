@@ -4,26 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::backend::call::{self, Call, Called, Limits};
 use crate::backend::deadline::{Deadline, SharedPause};
 use crate::backend::error::BackendError;
-use crate::backend::http::{Credentials, SideRequests, Turns};
 use crate::backend::retry::RetryBudget;
 use crate::backend::session::{LevelGuard, Session, State};
-use crate::backend::supervisor::{BackendContext, BackendEvent, OneSlot, Sessions};
-use crate::budget::Budget;
+use crate::backend::supervisor::{BackendContext, Sessions};
 use crate::call_report::BackendId;
-use crate::config::{BackendConfig, Config};
+use crate::config::BackendConfig;
 use crate::governance::{Health, Permit};
 use crate::protocol::{ClientProfile, Era, LogLevel, RawJson};
-use crate::state::Contacts;
-use crate::transport::http::Pool;
-
-/// Time for all backends together to end their sessions.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One HTTP server, with what all calls to it share.
 #[derive(Debug)]
@@ -32,80 +26,93 @@ pub struct HttpBackend {
     pub id: BackendId,
     /// Its entry of the config.
     pub config: Arc<BackendConfig>,
+    shared: Arc<Shared>,
+    /// Cancels [`Shared::unused`] when the last of those that share it is dropped.
+    _in_use: Arc<DropGuard>,
+}
+
+/// What stays when only the rules in the config change.
+#[derive(Debug)]
+pub(super) struct Shared {
     /// `max_in_flight`, first come first served.
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     retry_budget: RetryBudget,
     /// Stops the deadlines of all calls while a server request that belongs to no call is open.
     shared_pause: SharedPause,
     sessions: Sessions,
+    /// Cancelled when no snapshot and no call has the backend any more.
+    pub(super) unused: CancellationToken,
 }
 
-/// Creates every backend of a config, each with its supervisor, and the channel of their events.
-/// `contacts` says how each was connected in an earlier run.
-pub fn start_all(
-    config: &Config,
-    client: &watch::Receiver<Option<Arc<ClientProfile>>>,
-    budget: &Budget,
-    contacts: &Contacts,
-) -> (Vec<Arc<HttpBackend>>, mpsc::UnboundedReceiver<BackendEvent>) {
-    let (events, received) = mpsc::unbounded_channel();
-    let pool = Pool::default();
-    let start = |(number, entry): (u32, &Arc<BackendConfig>)| {
-        let context = BackendContext {
-            id: BackendId::new(number),
-            pool: pool.clone(),
-            credentials: Arc::new(Credentials::new(Arc::clone(entry), &pool)),
-            side_requests: Arc::new(SideRequests::new()),
-            turns: Turns::new(),
-            max_message_bytes: config.gateway.max_message_bytes,
-            budget: budget.backend_share(),
-            shared_pause: SharedPause::default(),
-            contacts: contacts.clone(),
-            one_slot: OneSlot::default(),
-            events: events.clone(),
-        };
-        let backend = HttpBackend::new(Arc::clone(entry), context);
-        backend.sessions.start(client.clone());
-        Arc::new(backend)
-    };
-    let backends = (0..).zip(&config.backends).map(start).collect();
-    (backends, received)
-}
-
-/// Ends the sessions of all of them, within a second in all.
-pub async fn shutdown_all(backends: impl IntoIterator<Item = &Arc<HttpBackend>>) {
-    let all = backends.into_iter().map(|backend| backend.shutdown());
-    let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, join_all(all)).await;
+impl Shared {
+    /// Ends the sessions and waits for the best-effort messages on their way.
+    pub(super) async fn shutdown(&self) {
+        join_all(self.sessions.all().map(|session| session.shut_down())).await;
+        self.sessions.finish_renewal().await;
+    }
 }
 
 impl HttpBackend {
-    fn new(config: Arc<BackendConfig>, context: BackendContext) -> Self {
+    /// Not started yet.
+    pub(super) fn new(config: Arc<BackendConfig>, context: BackendContext) -> Self {
+        let unused = CancellationToken::new();
         Self {
             id: context.id,
-            permits: Semaphore::new(config.max_in_flight),
-            retry_budget: RetryBudget::default(),
-            shared_pause: context.shared_pause.clone(),
-            sessions: Sessions::new(Arc::clone(&config), context),
+            _in_use: Arc::new(unused.clone().drop_guard()),
+            shared: Arc::new(Shared {
+                permits: Arc::new(Semaphore::new(config.max_in_flight)),
+                retry_budget: RetryBudget::default(),
+                shared_pause: context.shared_pause.clone(),
+                sessions: Sessions::new(Arc::clone(&config), context),
+                unused,
+            }),
             config,
         }
+    }
+
+    /// Starts its supervisor, for the client that comes first.
+    pub(super) fn start(&self, client: watch::Receiver<Option<Arc<ClientProfile>>>) {
+        self.shared.sessions.start(client);
+    }
+
+    /// What remains of it when nothing else has it any more.
+    pub(super) fn into_shared(self: Arc<Self>) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    /// The same backend under other rules: calls that began under the old ones end under them.
+    pub(crate) fn with_rules(&self, config: Arc<BackendConfig>) -> Self {
+        let (before, now) = (self.config.max_in_flight, config.max_in_flight);
+        let permits = &self.shared.permits;
+        permits.add_permits(now.saturating_sub(before));
+        let fewer = u32::try_from(before.saturating_sub(now)).unwrap_or(u32::MAX);
+        if fewer > 0 {
+            // They are taken away as calls end, before calls that wait.
+            let taking = Arc::clone(permits).acquire_many_owned(fewer);
+            let unused = self.shared.unused.clone();
+            tokio::spawn(unused.run_until_cancelled_owned(async {
+                if let Ok(taken) = taking.await {
+                    taken.forget();
+                }
+            }));
+        }
+        Self {
+            id: self.id,
+            config,
+            shared: Arc::clone(&self.shared),
+            _in_use: Arc::clone(&self._in_use),
+        }
+    }
+
+    /// Files and commands with secrets are read again, and where there is no connection one is made.
+    pub(crate) fn read_secrets_again(&self) {
+        self.shared.sessions.read_secrets_again();
     }
 
     /// A backend that is never connected.
     #[cfg(test)]
     pub(crate) fn unsupervised(config: Arc<BackendConfig>, id: BackendId) -> Self {
-        let context = BackendContext {
-            id,
-            pool: Pool::default(),
-            credentials: Arc::new(Credentials::new(Arc::clone(&config), &Pool::default())),
-            side_requests: Arc::new(SideRequests::new()),
-            turns: Turns::new(),
-            max_message_bytes: usize::MAX,
-            budget: Budget::new(usize::MAX),
-            shared_pause: SharedPause::default(),
-            contacts: Contacts::none(),
-            one_slot: OneSlot::default(),
-            events: mpsc::unbounded_channel().0,
-        };
+        let context = BackendContext::unsupervised(&config, id);
         Self::new(config, context)
     }
 
@@ -116,7 +123,7 @@ impl HttpBackend {
 
     /// The session that lists, subscribes and reports.
     pub(super) fn primary(&self) -> &Arc<Session> {
-        &self.sessions.primary
+        &self.shared.sessions.primary
     }
 
     /// The state of its connection now.
@@ -172,7 +179,7 @@ impl HttpBackend {
 
     /// Forwards a notification of the legacy client, in the session initialized for it.
     pub fn notify(&self, method: &'static str) {
-        for session in self.sessions.all() {
+        for session in self.shared.sessions.all() {
             if let Some(connection) = session.ready()
                 && connection.era == Era::Legacy
                 && session.client_era() == Era::Legacy
@@ -184,7 +191,7 @@ impl HttpBackend {
 
     /// The log level of the client of the handshake, now and after every reconnect.
     pub fn set_log_level(&self, level: LogLevel) {
-        for session in self.sessions.all() {
+        for session in self.shared.sessions.all() {
             session.set_log_level(level);
         }
     }
@@ -192,7 +199,8 @@ impl HttpBackend {
     /// The log level of one modern request, while the guard is held. When this resolves, a legacy
     /// server has been told, or two seconds or `limit` have passed.
     pub async fn want_log_level(&self, level: LogLevel, limit: Duration) -> LevelGuard {
-        self.sessions
+        self.shared
+            .sessions
             .of_modern_clients()
             .want_log_level(level, limit)
             .await
@@ -200,7 +208,7 @@ impl HttpBackend {
 
     /// The deadline of a call that has `begun`.
     pub fn deadline(&self, begun: Instant, limit: Duration) -> Deadline {
-        Deadline::since(begun, limit, self.shared_pause.clone())
+        Deadline::since(begun, limit, self.shared.shared_pause.clone())
     }
 
     /// Calls the backend: waits for a permit and for the connection, sends, and sends again where
@@ -210,10 +218,10 @@ impl HttpBackend {
         let limits = Limits {
             backend: self.id,
             config: &self.config,
-            permits: &self.permits,
-            retry_budget: &self.retry_budget,
+            permits: &self.shared.permits,
+            retry_budget: &self.shared.retry_budget,
         };
-        call::run(call, &limits, &self.sessions).await
+        call::run(call, &limits, &self.shared.sessions).await
     }
 
     /// Makes a call that was admitted, and settles the permit with what the call shows of the
@@ -227,8 +235,7 @@ impl HttpBackend {
 
     /// Ends its sessions and waits for the best-effort messages on their way.
     pub async fn shutdown(&self) {
-        join_all(self.sessions.all().map(|session| session.shut_down())).await;
-        self.sessions.finish_renewal().await;
+        self.shared.shutdown().await;
     }
 }
 
@@ -254,7 +261,8 @@ mod tests {
         let waiting = tokio::spawn(async move { waiting.refresh_lists().await });
         let session = backend.primary();
         for failures in 1..4 {
-            let wanted = tokio::time::timeout(SHUTDOWN_TIMEOUT, session.connect_now.notified());
+            let wanted =
+                tokio::time::timeout(Duration::from_secs(1), session.connect_now.notified());
             assert!(wanted.await.is_ok(), "after {failures} failures it waits");
             let error = BackendError::BadReply("no".into());
             session.set_state(State::Down { error, failures });

@@ -10,6 +10,8 @@ use crate::backend::deadline::SharedPause;
 use crate::backend::http::{Credentials, SideRequests, Turns};
 use crate::budget::Budget;
 use crate::call_report::BackendId;
+#[cfg(test)]
+use crate::config::BackendConfig;
 use crate::state::Contacts;
 use crate::transport::http::Pool;
 
@@ -28,6 +30,26 @@ pub(in crate::backend) struct BackendContext {
     /// Whether the GET stream is in the way of requests.
     pub(in crate::backend) one_slot: OneSlot,
     pub(in crate::backend) events: mpsc::UnboundedSender<BackendEvent>,
+}
+
+#[cfg(test)]
+impl BackendContext {
+    /// That of a backend that is never connected.
+    pub(in crate::backend) fn unsupervised(config: &Arc<BackendConfig>, id: BackendId) -> Self {
+        Self {
+            id,
+            pool: Pool::default(),
+            credentials: Arc::new(Credentials::new(Arc::clone(config), &Pool::default())),
+            side_requests: Arc::new(SideRequests::new()),
+            turns: Turns::new(),
+            max_message_bytes: usize::MAX,
+            budget: Budget::new(usize::MAX),
+            shared_pause: SharedPause::default(),
+            contacts: Contacts::none(),
+            one_slot: OneSlot::default(),
+            events: mpsc::unbounded_channel().0,
+        }
+    }
 }
 
 /// How often the GET stream must have been in the way of requests.

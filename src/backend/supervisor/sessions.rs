@@ -38,6 +38,18 @@ impl Sessions {
         tokio::spawn(supervise(session, context, Role::Primary, client));
     }
 
+    /// Files and commands with secrets are read again, and where there is no connection one is made.
+    pub(in crate::backend) fn read_secrets_again(&self) {
+        let credentials = Arc::clone(&self.context.credentials);
+        if credentials.is_renewable() {
+            let reading = async move { credentials.reload().await };
+            self.primary.background.spawn(reading);
+        }
+        for session in self.all().filter(|session| session.ready().is_none()) {
+            session.connect_now.notify_one();
+        }
+    }
+
     /// Resolves when no renewal of the credentials is under way.
     pub(in crate::backend) async fn finish_renewal(&self) {
         self.context.credentials.finish().await;

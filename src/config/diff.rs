@@ -1,0 +1,323 @@
+//! What a changed config changes while the gateway runs.
+//!
+//! Owns the comparison of two configs, and which keys need a restart. What is the same stays the
+//! same value, so that nothing else is touched. Pure; it must not know how a change is carried out.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{BackendConfig, Config, GatewayConfig, ToolRules};
+
+/// A new config compared to the one that runs.
+#[derive(Debug)]
+pub struct Changes {
+    /// What runs from now on: the new config, but the old values of the keys in
+    /// [`needs_restart`](Self::needs_restart), and the old entries of unchanged backends.
+    pub config: Config,
+    /// One for each backend of it, in its order.
+    pub backends: Vec<Change>,
+    /// The names of the backends that are gone.
+    pub removed: Vec<Arc<str>>,
+    /// The keys of `[gateway]` that have changed.
+    pub gateway: Vec<&'static str>,
+    /// The keys that have changed and count only from the next start on.
+    pub needs_restart: Vec<&'static str>,
+    /// The backends stand in another order, or others are configured but not used.
+    pub order: bool,
+    /// The lock has changed.
+    pub lock: bool,
+}
+
+/// What has changed of one backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing.
+    None,
+    /// How it is called and what of it is shown; its connection stays.
+    Rules,
+    /// How it is connected: calls in flight end on the connection they have.
+    Connection {
+        /// It has the URL that it had, so what it listed still holds.
+        same_url: bool,
+    },
+    /// It is new.
+    Added,
+}
+
+impl Changes {
+    /// Whether nothing has changed that counts while the gateway runs.
+    pub fn is_empty(&self) -> bool {
+        let same = |change: &Change| *change == Change::None;
+        let backends = self.removed.is_empty() && self.backends.iter().all(same);
+        backends && self.gateway.is_empty() && !self.order && !self.lock
+    }
+
+    /// The names of the backends with such a change.
+    pub fn named(&self, wanted: impl Fn(Change) -> bool) -> Vec<&str> {
+        let backends = self.config.backends.iter().zip(&self.backends);
+        let wanted = backends.filter(|(_, change)| wanted(**change));
+        wanted.map(|(backend, _)| &*backend.name).collect()
+    }
+}
+
+/// Compares the config that runs with a new one.
+pub fn diff(old: &Config, mut new: Config) -> Changes {
+    let before: HashMap<&str, &Arc<BackendConfig>> = (old.backends.iter())
+        .map(|backend| (&*backend.name, backend))
+        .collect();
+    let mut changes = Vec::new();
+    for backend in &mut new.backends {
+        let change = match before.get(&*backend.name) {
+            None => Change::Added,
+            Some(old) => compare(old, backend),
+        };
+        match (change, before.get(&*backend.name)) {
+            (Change::None, Some(old)) => *backend = Arc::clone(old),
+            (Change::Rules, Some(old)) => {
+                // It knows the secrets that were read since.
+                Arc::make_mut(backend).scrubber = old.scrubber.clone();
+            }
+            _ => {}
+        }
+        changes.push(change);
+    }
+    let is_there = |name: &str| new.backends.iter().any(|backend| *backend.name == *name);
+    let removed = old.backends.iter().map(|backend| &backend.name);
+    let removed = removed.filter(|name| !is_there(name)).cloned().collect();
+    let (gateway, needs_restart) = compare_gateway(&old.gateway, &mut new.gateway);
+    new.state_folder.clone_from(&old.state_folder);
+    Changes {
+        removed,
+        gateway,
+        needs_restart,
+        order: old.configured != new.configured,
+        lock: old.lock.lock != new.lock.lock,
+        backends: changes,
+        config: new,
+    }
+}
+
+fn compare(old: &BackendConfig, new: &BackendConfig) -> Change {
+    if !is_connected_alike(old, new) {
+        let same_url = old.url == new.url;
+        return Change::Connection { same_url };
+    }
+    match is_used_alike(old, new) {
+        true => Change::None,
+        false => Change::Rules,
+    }
+}
+
+/// Whether connections and sessions of one serve the other.
+fn is_connected_alike(old: &BackendConfig, new: &BackendConfig) -> bool {
+    let place = old.url == new.url && old.shown_url == new.shown_url && old.tls == new.tls;
+    let credentials = old.bearer == new.bearer
+        && old.headers == new.headers
+        && old.has_credentials == new.has_credentials
+        && old.allow_insecure == new.allow_insecure
+        && old.sign_in == new.sign_in;
+    let protocol = old.protocol == new.protocol && old.server_stream == new.server_stream;
+    place && credentials && protocol && old.connect_timeout == new.connect_timeout
+}
+
+fn is_used_alike(old: &BackendConfig, new: &BackendConfig) -> bool {
+    let times = old.timeout == new.timeout && old.idle_timeout == new.idle_timeout;
+    let retries = old.retries == new.retries && old.retry_tools == new.retry_tools;
+    let limits = old.max_in_flight == new.max_in_flight;
+    times && retries && limits && old.schemas == new.schemas && are_rules_alike(old, new)
+}
+
+fn are_rules_alike(old: &BackendConfig, new: &BackendConfig) -> bool {
+    let (old, new) = (&old.tools, &new.tools);
+    // Compiled globs can't be compared; all of them are in here.
+    let written = |rules: &ToolRules| -> Vec<(&'static str, String)> {
+        let written = rules.written.iter();
+        written
+            .map(|rule| (rule.key, rule.pattern.clone()))
+            .collect()
+    };
+    let retry = |rules: &ToolRules| -> Vec<_> {
+        let rules = rules.retry.iter();
+        rules.map(|(_, rule)| *rule).collect()
+    };
+    old.allow.is_some() == new.allow.is_some()
+        && written(old) == written(new)
+        && old.rename == new.rename
+        && old.describe == new.describe
+        && old.timeout == new.timeout
+        && retry(old) == retry(new)
+        && old.pin == new.pin
+}
+
+/// The keys that have changed, and those of them that can't while the gateway runs: these get their
+/// old values.
+fn compare_gateway(
+    old: &GatewayConfig,
+    new: &mut GatewayConfig,
+) -> (Vec<&'static str>, Vec<&'static str>) {
+    let mut needs_restart = Vec::new();
+    macro_rules! fixed {
+        ($($key:ident: $written:literal),*) => {$(
+            if old.$key != new.$key {
+                needs_restart.push($written);
+                new.$key = old.$key;
+            }
+        )*};
+    }
+    fixed!(
+        startup_wait: "startup_wait_ms",
+        max_message_bytes: "max_message_bytes",
+        max_buffered_bytes: "max_buffered_bytes",
+        catalog_cache: "catalog_cache"
+    );
+    let mut changed = Vec::new();
+    macro_rules! live {
+        ($($key:ident: $written:literal),*) => {$(
+            if old.$key != new.$key {
+                changed.push($written);
+            }
+        )*};
+    }
+    live!(
+        name: "name",
+        instructions: "instructions",
+        max_in_flight: "max_in_flight",
+        drain: "drain_ms",
+        tool_names: "tool_names",
+        tool_name_chars: "tool_name_chars",
+        tool_name_max: "tool_name_max",
+        schemas: "schemas",
+        tool_errors: "tool_errors"
+    );
+    (changed, needs_restart)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use super::super::{Environment, Overrides, load};
+    use super::*;
+    use crate::sync::Mutex;
+
+    /// Of all configs here, one at a time: messages have its path.
+    static FOLDER: LazyLock<Mutex<tempfile::TempDir>> =
+        LazyLock::new(|| Mutex::new(tempfile::tempdir().unwrap()));
+
+    fn config(text: &str) -> Config {
+        let folder = FOLDER.lock();
+        let file = folder.path().join("sentinel.toml");
+        std::fs::write(&file, text).unwrap();
+        let overrides = Overrides {
+            config: Some(file),
+            ..Overrides::default()
+        };
+        let environment = Environment::new(folder.path()).with_state(folder.path());
+        load(&overrides, &environment).unwrap()
+    }
+
+    fn backend(name: &str, more: &str) -> String {
+        format!("[[backends]]\nname = \"{name}\"\nurl = \"http://127.0.0.1:9/{name}\"\n{more}\n")
+    }
+
+    /// What a change of this entry is.
+    fn change(before: &str, after: &str) -> Change {
+        let old = config(&backend("a", before));
+        let changes = diff(&old, config(&backend("a", after)));
+        assert_eq!(changes.is_empty(), changes.backends == [Change::None]);
+        changes.backends[0]
+    }
+
+    #[test]
+    fn what_is_the_same_is_the_same_value() {
+        let text = backend("a", "tools.deny = [\"x*\"]") + &backend("b", "");
+        let old = config(&text);
+        let changes = diff(&old, config(&("# a comment\n".to_owned() + &text)));
+        assert!(changes.is_empty() && changes.needs_restart.is_empty());
+        for (old, new) in old.backends.iter().zip(&changes.config.backends) {
+            assert!(Arc::ptr_eq(old, new));
+        }
+    }
+
+    #[test]
+    fn each_key_of_a_backend_changes_its_rules_or_its_connection() {
+        let rules = [
+            "timeout_secs = 7",
+            "idle_timeout_secs = 7",
+            "retries = 7",
+            "retry_tools = \"never\"",
+            "max_in_flight = 7",
+            "tools.allow = []",
+            "tools.allow = [\"a\"]",
+            "tools.deny = [\"a\"]",
+            "tools.rename = { a = \"b\" }",
+            "tools.describe = { a = \"b\" }",
+            "tools.timeout_secs = { a = 7 }",
+            "tools.retry = { a = \"never\" }",
+            "tools.pin = \"off\"",
+        ];
+        for key in rules {
+            assert_eq!(change("", key), Change::Rules, "{key}");
+            assert_eq!(change(key, ""), Change::Rules, "{key}");
+        }
+        let connection = [
+            "protocol = \"legacy\"",
+            "server_stream = \"never\"",
+            "connect_timeout_secs = 7",
+            "bearer = { file = \"/t\" }",
+            "headers = { A = \"b\" }",
+            "oauth = false",
+            "ca_file = \"/c\"",
+            "allow_insecure = true",
+        ];
+        for key in connection {
+            let expected = Change::Connection { same_url: true };
+            assert_eq!(change("", key), expected, "{key}");
+            assert_eq!(change(key, key), Change::None, "{key}");
+        }
+        let [deny, retry] = ["tools.deny = [\"a\"]", "tools.retry = { a = \"always\" }"];
+        assert_eq!(change(deny, "tools.deny = [\"b\"]"), Change::Rules);
+        assert_eq!(change(deny, "tools.allow = [\"a\"]"), Change::Rules);
+        assert_eq!(
+            change(retry, "tools.retry = { a = \"never\" }"),
+            Change::Rules
+        );
+    }
+
+    #[test]
+    fn backends_come_go_and_change_place() {
+        let old = config(&(backend("a", "") + &backend("b", "") + &backend("c", "")));
+        let moved = backend("b", "").replace("/b", "/elsewhere");
+        let new = config(&(backend("c", "") + &backend("d", "") + &moved));
+        let changes = diff(&old, new);
+        let elsewhere = Change::Connection { same_url: false };
+        assert_eq!(changes.backends, [Change::None, Change::Added, elsewhere]);
+        assert_eq!(changes.removed, ["a".into()]);
+        assert_eq!(changes.named(|change| change == Change::Added), ["d"]);
+        let turned = config(&(backend("b", "") + &backend("a", "") + &backend("c", "")));
+        let changes = diff(&old, turned);
+        assert!(changes.order && !changes.is_empty());
+        let disabled =
+            config(&(backend("a", "enabled = false") + &backend("b", "") + &backend("c", "")));
+        assert_eq!(diff(&old, disabled).removed, ["a".into()]);
+    }
+
+    #[test]
+    fn what_a_running_gateway_can_not_change_keeps_its_value_and_is_named() {
+        let old = config("");
+        let new = "[gateway]\nmax_buffered_bytes = 100000000\nmax_message_bytes = 2000\nstartup_wait_ms = 1\n\
+                   catalog_cache = false\nname = \"other\"\nmax_in_flight = 5\n";
+        let changes = diff(&old, config(new));
+        let fixed = [
+            "startup_wait_ms",
+            "max_message_bytes",
+            "max_buffered_bytes",
+            "catalog_cache",
+        ];
+        assert_eq!(changes.needs_restart, fixed);
+        assert_eq!(changes.gateway, ["name", "max_in_flight"]);
+        let now = &changes.config.gateway;
+        assert_eq!(now.max_buffered_bytes, old.gateway.max_buffered_bytes);
+        assert_eq!((now.max_in_flight, &*now.name), (5, "other"));
+    }
+}
