@@ -7,8 +7,7 @@
 //! - `read`: which file, its schema, and the keys as written.
 //! - `check`: from the configuration as written to the one that runs; expands variables.
 //! - `problem`: what is wrong with a configuration. `secret`: values that are never printed.
-//! - `sign_in`: how a backend is signed in to.
-//! - `tool_mode`: how many of the tools a client sees.
+//! - `settings`: how a backend is signed in to, how many of the tools a client sees.
 //! - `lock`: the accepted definitions of tools.
 //! - `diff`: what a changed file changes while the gateway runs.
 
@@ -21,8 +20,7 @@ mod overrides;
 mod problem;
 mod read;
 mod secret;
-mod sign_in;
-mod tool_mode;
+mod settings;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -47,9 +45,8 @@ pub use problem::{Problem, Problems};
 pub(crate) use read::file::SCHEMA;
 pub use read::file::schema;
 pub use secret::{Secret, SecretSource};
-pub use sign_in::{GrantKind, ResourceParam, SignIn};
-pub(crate) use tool_mode::OWN_TOOLS;
-pub use tool_mode::{SearchExposes, ToolListing, ToolMode};
+pub(crate) use settings::OWN_TOOLS;
+pub use settings::{GrantKind, ResourceParam, SearchExposes, SignIn, ToolListing, ToolMode};
 
 use crate::text::Scrubber;
 

@@ -70,6 +70,9 @@ pub(super) fn gateway(written: Gateway, report: &mut Report) -> GatewayConfig {
             mode: written.tool_mode,
             exposes: written.search_exposes,
             always,
+            written: (written.always_listed.into_iter())
+                .map(|glob| glob.value)
+                .collect(),
             auto_over_tokens: written.auto_over_tokens,
             reserves_names: written.tool_mode != ToolMode::All,
         },

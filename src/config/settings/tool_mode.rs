@@ -40,6 +40,8 @@ pub struct ToolListing {
     pub exposes: SearchExposes,
     /// Exposed names of tools that are listed in any mode.
     pub always: GlobSet,
+    /// The globs of `always`, as written.
+    pub(crate) written: Vec<String>,
     /// With `auto`: tokens of all definitions from which on a client gets those that search.
     pub auto_over_tokens: usize,
     /// Whether the gateway's own tools keep their names for themselves.
@@ -47,8 +49,31 @@ pub struct ToolListing {
 }
 
 impl ToolListing {
+    /// The keys whose values differ.
+    pub(crate) fn changed_keys(&self, other: &Self) -> Vec<&'static str> {
+        let keys = [
+            ("tool_mode", self.mode != other.mode),
+            ("search_exposes", self.exposes != other.exposes),
+            ("always_listed", self.written != other.written),
+            (
+                "auto_over_tokens",
+                self.auto_over_tokens != other.auto_over_tokens,
+            ),
+        ];
+        let changed = keys.into_iter().filter(|(_, differs)| *differs);
+        changed.map(|(key, _)| key).collect()
+    }
+
     /// Whether a backend's tool can't have this name.
     pub(crate) fn reserves(&self, name: &str) -> bool {
         self.reserves_names && OWN_TOOLS.contains(&name)
     }
 }
+
+impl PartialEq for ToolListing {
+    fn eq(&self, other: &Self) -> bool {
+        self.changed_keys(other).is_empty()
+    }
+}
+
+impl Eq for ToolListing {}
