@@ -42,7 +42,7 @@ pub(crate) use rejected::{RejectReason, Rejected, UnmatchedRule};
 pub use shapes::Promise;
 pub(crate) use shapes::shape_unpromised;
 use uris::{AssignedUris, BackendUris, with_tool_uris};
-pub(crate) use uris::{Form, Uris, with_uris};
+pub(crate) use uris::{Form, Uris, own_directory, with_skill_uris, with_uris};
 
 /// One backend's input to a build.
 #[derive(Debug, Clone, Copy)]

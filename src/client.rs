@@ -13,6 +13,6 @@ mod pre_init;
 mod subscriptions;
 
 pub(crate) use filter::Filter;
-pub(crate) use lifecycle::Lifecycle;
+pub(crate) use lifecycle::{Lifecycle, discovered};
 pub(crate) use pre_init::{PreInitQueue, UnsolicitedRequest};
 pub(crate) use subscriptions::Subscriptions;

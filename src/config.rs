@@ -111,6 +111,8 @@ pub struct GatewayConfig {
     pub name: String,
     /// `instructions` of the handshake.
     pub instructions: Option<String>,
+    /// Whether `instructions` of backends are passed on.
+    pub backend_instructions: bool,
     /// Longest wait of the first list for backends that have neither connected nor failed.
     pub startup_wait: Duration,
     /// Most requests in flight; further ones are refused as overloaded.
@@ -268,6 +270,8 @@ pub struct BackendConfig {
     pub protocol: Protocol,
     /// Whether a legacy server's GET stream is opened.
     pub server_stream: ServerStream,
+    /// Whether experimental capabilities pass in both directions.
+    pub experimental: bool,
     /// Deadline of one call, including queueing, waits and retries.
     pub timeout: Duration,
     /// Timeout of connecting: TCP and TLS together.

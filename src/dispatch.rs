@@ -9,29 +9,30 @@ mod backend_call;
 mod call;
 mod call_target;
 mod exchange;
+mod extensions;
 mod input;
 mod lists;
 mod plan;
 mod subscribe;
-mod tasks;
 
 use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use crate::client::Lifecycle;
+use crate::client::{Lifecycle, discovered};
+use crate::protocol::error::METHOD_NOT_FOUND;
 use crate::protocol::{ClientProfile, Era, Kind, Outcome, RawJson, Request, RpcError};
-use crate::snapshot::Snapshots;
+use crate::snapshot::{Introduction, Snapshot, Snapshots};
 
 pub(crate) use answer::{Full, cut_off};
 pub(crate) use backend_call::{
     request_uris_for_client, server_request_for_client, updated_for_client,
 };
 pub(crate) use exchange::{Exchange, ServerRequestId, TaskEvent, failed};
+pub(crate) use extensions::{forward_notification, notice_for_client};
 pub(crate) use input::{ParkedCalls, relay};
 pub(crate) use plan::Plan;
-pub(crate) use tasks::notice_for_client;
 
 /// Decides what is to be done about a request. `asking` is the client's profile where the request
 /// carries it, as modern ones do (F-C-01). `exchange` gives a task its way to the client, or says
@@ -46,7 +47,7 @@ pub(crate) fn route(
 ) -> Plan {
     let client = match asking {
         Some(Ok(client)) => {
-            lifecycle.modern_request_received();
+            lifecycle.modern_request_received(&client);
             Arc::new(client)
         }
         Some(Err(error)) => return Plan::Reply(error.into()),
@@ -64,12 +65,17 @@ pub(crate) fn route(
         return lists::list(kind, &request, client, snapshots);
     }
     match (method, era) {
-        ("server/discover", Era::Modern) => Plan::Reply(lifecycle.discover(&snapshots.borrow())),
+        ("server/discover", Era::Modern) => discover(lifecycle, snapshots),
         ("logging/setLevel", Era::Legacy) => {
             Plan::Reply(lifecycle.set_level(&request, &snapshots.borrow().backends))
         }
-        _ => match (handler(method, era), exchange(client)) {
-            (None, _) => Plan::unknown(method),
+        _ => match (
+            handler(method, era, lifecycle.introduction()),
+            exchange(client),
+        ) {
+            (None, exchange) => {
+                foreign(request, era, lifecycle.introduction(), snapshots, exchange)
+            }
             (Some(_), Err(full)) => {
                 Plan::Reply(answer::overloaded(full, method, era, &snapshots.borrow()))
             }
@@ -81,10 +87,55 @@ pub(crate) fn route(
     }
 }
 
+/// A request whose method the gateway does not know: for the one backend that declares the extension
+/// it belongs to (F-X-04).
+fn foreign(
+    request: Request,
+    era: Era,
+    introduction: &Introduction,
+    snapshots: &Snapshots,
+    exchange: Result<Exchange, Full>,
+) -> Plan {
+    let method = request.method.as_str();
+    match (&introduction.backends_of(method)[..], exchange) {
+        ([], _) => Plan::unknown(method),
+        ([_], Err(full)) => Plan::Reply(answer::overloaded(full, method, era, &snapshots.borrow())),
+        ([backend], Ok(exchange)) => {
+            let sent = extensions::call(request, *backend, snapshots.clone(), exchange);
+            Plan::Spawn(sent.boxed())
+        }
+        (several, _) => {
+            let count = several.len();
+            let why = format!(
+                "{count} servers have the extension that {method:?} belongs to: the gateway does not know which is meant"
+            );
+            Plan::refuse(METHOD_NOT_FOUND, why)
+        }
+    }
+}
+
+/// Answers `server/discover`: at once where every backend has been connected, in this run or an
+/// earlier one, else when the first list of tools would be answered (F-X-01).
+fn discover(lifecycle: &Lifecycle, snapshots: &Snapshots) -> Plan {
+    let current = Arc::clone(&snapshots.borrow());
+    let introduction = lifecycle.introduction();
+    let is_ready = |snapshot: &Arc<Snapshot>| snapshot.settled.has(Kind::Tool) || snapshot.closing;
+    if introduction.is_complete || is_ready(&current) {
+        return Plan::Reply(discovered(introduction, &current.identity));
+    }
+    let mut snapshots = snapshots.clone();
+    let wait = async move {
+        let _ = snapshots.wait_for(is_ready).await;
+        let snapshot = Arc::clone(&snapshots.borrow());
+        discovered(&snapshot.introduction, &snapshot.identity)
+    };
+    Plan::Spawn(wait.boxed())
+}
+
 /// Serves a request in a task of its own.
 type Handler = fn(Request, Snapshots, Exchange, Arc<ParkedCalls>) -> BoxFuture<'static, Outcome>;
 
-fn handler(method: &str, era: Era) -> Option<Handler> {
+fn handler(method: &str, era: Era, introduction: &Introduction) -> Option<Handler> {
     Some(match (method, era) {
         ("tools/call" | "resources/read" | "prompts/get" | "completion/complete", _) => {
             |request, snapshots, exchange, parked| {
@@ -100,14 +151,25 @@ fn handler(method: &str, era: Era) -> Option<Handler> {
         ("resources/unsubscribe", Era::Legacy) => {
             |request, _, exchange, _| subscribe::unsubscribe(request, exchange).boxed()
         }
-        ("tasks/list", Era::Legacy) => {
-            |request, snapshots, exchange, _| tasks::list(request, snapshots, exchange).boxed()
-        }
+        ("tasks/list", Era::Legacy) => |request, snapshots, exchange, _| {
+            extensions::list_tasks(request, snapshots, exchange).boxed()
+        },
         ("tasks/get" | "tasks/cancel", _)
         | ("tasks/result", Era::Legacy)
         | ("tasks/update", Era::Modern) => {
-            |request, snapshots, exchange, _| tasks::of_one(request, snapshots, exchange).boxed()
+            |request, snapshots, exchange, _| extensions::task(request, snapshots, exchange).boxed()
         }
+        ("skills/list" | "skills/get" | "resources/directory/read", _)
+            if introduction.declaring(extensions::SKILLS).is_empty() =>
+        {
+            return None;
+        }
+        ("skills/list", _) => |request, snapshots, exchange, _| {
+            extensions::list_skills(request, snapshots, exchange).boxed()
+        },
+        ("skills/get" | "resources/directory/read", _) => |request, snapshots, exchange, _| {
+            extensions::skill_or_directory(request, snapshots, exchange).boxed()
+        },
         _ => return None,
     })
 }

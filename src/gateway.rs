@@ -4,6 +4,8 @@
 //! request from the table is the right to answer it: a response whose request is gone is dropped. It
 //! must not know what a method means; that is [`crate::dispatch`].
 
+use std::sync::Arc;
+
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
@@ -83,6 +85,9 @@ impl Gateway {
             }
             Event::CacheRead(cached) => {
                 self.publisher.cache_read(cached);
+                if let Some(introduction) = self.publisher.introduction() {
+                    self.lifecycle.set_introduction(Arc::new(introduction));
+                }
                 self.publish_changes();
             }
             Event::Line(intake) => self.intake(intake),
@@ -219,6 +224,8 @@ impl Gateway {
         if self.publisher.is_settled() {
             self.deadlines.startup = None;
         }
+        self.lifecycle
+            .set_introduction(Arc::clone(&after.introduction));
         retire(self.snapshots.send_replace(after));
         drop(taken);
         if self.deadlines.drain.is_none() {

@@ -2,9 +2,10 @@
 //!
 //! Owns [`Snapshot`], which is replaced whole on every change, [`Backends`], the backends in config
 //! order, the results of the four lists, each built once, the URIs that results have named
-//! ([`NamedUris`]), and which tools clients see ([`tools`]). It must not know requests, nor how a
-//! snapshot is made.
+//! ([`NamedUris`]), what clients are told of the backends ([`Introduction`]), and which tools they see
+//! ([`tools`]). It must not know requests, nor how a snapshot is made.
 
+mod introduction;
 mod named_uris;
 mod tools;
 mod uris;
@@ -22,6 +23,7 @@ use crate::config::{Config, GatewayConfig};
 use crate::governance::Admission;
 use crate::protocol::era::modern::{self, ResultStamp};
 use crate::protocol::{Era, Kind, Kinds, RawJson};
+pub(crate) use introduction::{Introduction, Said, Speaker};
 pub(crate) use named_uris::NamedUris;
 pub(crate) use tools::{ToolViews, Tools};
 
@@ -38,6 +40,8 @@ pub(crate) struct Snapshot {
     pub(crate) catalog: Catalog,
     /// The URIs that results have named. Shared by all snapshots.
     pub(crate) named_uris: Arc<NamedUris>,
+    /// What backends have said of themselves.
+    pub(crate) introduction: Arc<Introduction>,
     /// The results of the four lists.
     pub(crate) lists: Lists,
     /// What is known of the tools, for those who search.

@@ -95,9 +95,15 @@ pub(crate) fn open(config: &Config) -> (StateStore, StateWriter) {
 pub(crate) struct CachedListings {
     files: HashMap<BackendId, CacheFile>,
     listings: HashMap<BackendId, CachedListing>,
+    said: HashMap<BackendId, Listing>,
 }
 
 impl CachedListings {
+    /// What a backend said of itself at last contact: a listing without items.
+    pub(crate) fn said(&self, id: BackendId) -> Option<&Listing> {
+        self.said.get(&id)
+    }
+
     /// The last listing of a backend, if there is one; `backend` is its name.
     pub(crate) fn get(&mut self, id: BackendId, backend: &str) -> Option<&CachedListing> {
         if let Some(file) = self.files.remove(&id)
@@ -145,9 +151,11 @@ impl StateStore {
         };
         let reading = tokio::task::spawn_blocking(move || {
             let (mut files, mut contacts) = (HashMap::new(), Vec::new());
+            let mut said = HashMap::new();
             for (id, config) in backends {
                 if let Some(file) = listing_cache.read(&config) {
                     contacts.extend(file.contact().map(|contact| (config.name.clone(), contact)));
+                    said.extend(file.said().map(|listing| (id, listing)));
                     files.insert(id, file);
                 }
             }
@@ -155,6 +163,7 @@ impl StateStore {
             CachedListings {
                 files,
                 listings: HashMap::new(),
+                said,
             }
         });
         async {

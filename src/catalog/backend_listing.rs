@@ -6,6 +6,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
 use super::item::{Item, RejectedItem};
 use super::portable::{Portable, SchemaBudget, portable};
 use super::rejected::{MAX_ITEMS, MAX_TEMPLATES, Mended, RejectReason, Rejected};
@@ -15,7 +18,12 @@ use super::uris::named_by_tool;
 use crate::config::{BackendConfig, Schemas};
 use crate::protocol::era::ParamHeader;
 use crate::protocol::{Era, Freshness, Kind, Listing, RawJson};
-use crate::text::visible;
+use crate::text::{clean_json, visible};
+
+/// Most extensions, and most experimental capabilities, of one backend.
+const MAX_DECLARED: usize = 64;
+/// Most bytes of one of them.
+const MAX_DECLARED_BYTES: usize = 4 * 1024;
 
 /// A listing of one backend, read.
 #[derive(Debug, Default)]
@@ -23,6 +31,7 @@ pub struct BackendListing {
     sections: [Section; Kind::ALL.len()],
     freshness: [Freshness; Kind::ALL.len()],
     instructions: Option<Arc<str>>,
+    declared: Option<RawJson>,
     cleaned: Listing,
     unmatched: Vec<UnmatchedRule>,
 }
@@ -58,6 +67,9 @@ impl BackendListing {
         let instructions = instructions.map(|text| instructions_in(text, config));
         let instructions = instructions.filter(|text| !text.is_empty());
         cleaned.instructions.clone_from(&instructions);
+        let declared = listing.declared.as_ref();
+        let declared = declared.and_then(|declared| cleaned_declared(declared, config));
+        cleaned.declared.clone_from(&declared);
         cleaned.contact.clone_from(&listing.contact);
         Self {
             sections: Kind::ALL.map(|kind| {
@@ -66,6 +78,7 @@ impl BackendListing {
             }),
             freshness: Kind::ALL.map(|kind| listing.freshness(kind)),
             instructions,
+            declared,
             cleaned,
             unmatched: unmatched_rules(config, listing),
         }
@@ -99,6 +112,11 @@ impl BackendListing {
         self.instructions.as_ref()
     }
 
+    /// The extensions and experimental capabilities that it declares.
+    pub(crate) fn declared(&self) -> Option<&RawJson> {
+        self.declared.as_ref()
+    }
+
     pub(super) fn withhold_instructions(&mut self) {
         self.instructions = None;
     }
@@ -122,6 +140,30 @@ impl BackendListing {
     pub(super) fn mended(&self, kind: Kind) -> &[Mended] {
         &self.sections[kind as usize].mended
     }
+}
+
+/// What a backend declares, each capability cleaned. One that can't be, or is too large, costs only
+/// itself.
+fn cleaned_declared(declared: &RawJson, config: &BackendConfig) -> Option<RawJson> {
+    let mut kept = Vec::new();
+    for key in ["extensions", "experimental"] {
+        let members = declared.get(key);
+        let members = members.as_ref().and_then(RawJson::members);
+        let members = members.unwrap_or_default().into_iter().take(MAX_DECLARED);
+        let clean = members.filter_map(|(name, value)| {
+            let alone = RawJson::trusted("{}");
+            let value = Bytes::copy_from_slice(value.get().as_bytes());
+            let alone = alone.with_members(&[(&name, value)], &[]);
+            let fits = alone.as_bytes().len() <= MAX_DECLARED_BYTES;
+            let clean = fits.then(|| clean_json(&alone, &config.scrubber).ok())?;
+            clean?.read::<Map<String, Value>>().ok()
+        });
+        let clean: Map<String, Value> = clean.flatten().collect();
+        if !clean.is_empty() {
+            kept.push((key, RawJson::of(&clean).into_bytes()));
+        }
+    }
+    (!kept.is_empty()).then(|| RawJson::trusted("{}").with_members(&kept, &[]))
 }
 
 /// Instructions without hidden characters and secrets.

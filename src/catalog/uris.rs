@@ -16,7 +16,7 @@ use crate::call_report::BackendId;
 use crate::protocol::{Kind, Kinds};
 use assign::{UriClaim, UriNames};
 pub(crate) use form::Form;
-pub(crate) use places::{named_by_tool, with_tool_uris, with_uris};
+pub(crate) use places::{named_by_tool, with_skill_uris, with_tool_uris, with_uris};
 use template::Template;
 
 /// Most steps of matching URIs against templates in one build. Past it, no template counts as having
@@ -285,6 +285,22 @@ impl Uris {
         Some(format!("{alias}{}", &own[whole.len()..]))
     }
 
+    /// The backend whose aliases are in this directory, as clients see it, and its own directory; `None`
+    /// if there are several.
+    pub(crate) fn beneath(&self, directory: &str) -> Option<(BackendId, String)> {
+        let all = self.aliases.iter().flat_map(|(backend, aliases)| {
+            aliases
+                .by_own
+                .iter()
+                .map(move |(own, alias)| (alias, *backend, own))
+        });
+        let mut found = all.filter_map(|(alias, backend, own)| {
+            Some((backend, own_directory(directory, alias, own)?))
+        });
+        let first = found.next()?;
+        found.all(|other| other == first).then_some(first)
+    }
+
     /// Whether the backend has this URI under its own name, by its list or a tool.
     pub(crate) fn is_own(&self, backend: BackendId, uri: &str) -> bool {
         self.owners.get(uri) == Some(&backend)
@@ -318,4 +334,13 @@ impl Uris {
         let own = of.form.as_ref().and_then(|form| form.own(uri));
         Some(Expansion { template, own })
     }
+}
+
+/// A backend's own URI of a directory that clients see as `directory`, by a file in it that they see as
+/// `exposed`; `None` if that is not in it.
+pub(crate) fn own_directory(directory: &str, exposed: &str, own: &str) -> Option<String> {
+    let rest = exposed
+        .strip_prefix(directory)
+        .filter(|rest| rest.starts_with('/'))?;
+    own.strip_suffix(rest).map(str::to_owned)
 }

@@ -1,13 +1,12 @@
 //! The handshake with the client: `initialize` of the legacy era (MCP 2025-11-25, basic/lifecycle)
-//! and `server/discover` of the modern one (MCP 2026-07-28, server/discover). Neither waits for a
-//! backend.
+//! and `server/discover` of the modern one (MCP 2026-07-28, server/discover).
 //!
 //! Owns the client's profile, and the profile that is declared to backends. It must not know other
 //! requests of the client.
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::config::GatewayConfig;
@@ -15,15 +14,15 @@ use crate::protocol::era::modern::{self, ResultStamp};
 use crate::protocol::era::supported;
 use crate::protocol::error::INVALID_PARAMS;
 use crate::protocol::{ClientProfile, Era, LATEST_LEGACY, LEGACY_VERSIONS, LogLevel};
-use crate::protocol::{MODERN_VERSION, Notification, Outcome, RawJson, Request, RpcError, task};
-use crate::snapshot::{Backends, Snapshot, identity};
-use crate::text::clean_json;
+use crate::protocol::{MODERN_VERSION, Notification, Outcome, RawJson, Request, RpcError};
+use crate::snapshot::{Backends, Introduction, identity};
 
 /// The state of the handshake, and the profile that is declared to backends.
 #[derive(Debug)]
 pub(crate) struct Lifecycle {
     identity: RawJson,
-    instructions: Option<String>,
+    /// What is known of the backends.
+    introduction: Arc<Introduction>,
     /// The profile that is declared to backends, which wait for it. It is set once: by `initialize`
     /// to the client's, or by a modern request to [`ClientProfile::superset`].
     introduced: watch::Sender<Option<Arc<ClientProfile>>>,
@@ -39,7 +38,11 @@ impl Lifecycle {
     pub(crate) fn new(config: &GatewayConfig) -> Self {
         Self {
             identity: identity(config),
-            instructions: config.instructions.clone(),
+            introduction: Arc::new(Introduction::of(
+                config.instructions.as_deref(),
+                config.backend_instructions,
+                &[],
+            )),
             introduced: watch::Sender::new(None),
             client: None,
             answered: None,
@@ -50,7 +53,6 @@ impl Lifecycle {
     /// The config has changed. A client that was answered keeps its answer.
     pub(crate) fn reconfigure(&mut self, config: &GatewayConfig) {
         self.identity = identity(config);
-        self.instructions.clone_from(&config.instructions);
     }
 
     /// Receives the profile that is declared to backends.
@@ -69,8 +71,8 @@ impl Lifecycle {
     }
 
     /// A modern request was received, which has its client's profile in `_meta`.
-    pub(crate) fn modern_request_received(&self) {
-        self.introduce(|| Arc::new(ClientProfile::superset()));
+    pub(crate) fn modern_request_received(&self, client: &ClientProfile) {
+        self.introduce(|| Arc::new(ClientProfile::superset_for(client)));
     }
 
     fn introduce(&self, client: impl FnOnce() -> Arc<ClientProfile>) {
@@ -130,18 +132,14 @@ impl Lifecycle {
         Outcome::Result(result)
     }
 
-    /// Answers `server/discover`: the modern counterpart of `initialize`.
-    pub(crate) fn discover(&self, snapshot: &Snapshot) -> Outcome {
-        let mut result = json!({
-            "supportedVersions": supported(),
-            "capabilities": capabilities(Era::Modern, MODERN_VERSION),
-        });
-        result["capabilities"]["extensions"] = extensions(snapshot);
-        if let Some(instructions) = &self.instructions {
-            result["instructions"] = json!(instructions);
-        }
-        let (result, stamp) = (RawJson::of(&result), ResultStamp::CompleteAndCacheable);
-        Outcome::Result(modern::stamp_result(&result, stamp, &snapshot.identity))
+    /// More is known of the backends.
+    pub(crate) fn set_introduction(&mut self, introduction: Arc<Introduction>) {
+        self.introduction = introduction;
+    }
+
+    /// What is known of the backends.
+    pub(crate) fn introduction(&self) -> &Introduction {
+        &self.introduction
     }
 
     /// `notifications/initialized` was received.
@@ -204,9 +202,7 @@ impl Lifecycle {
             "protocolVersion": version,
             "capabilities": capabilities(Era::Legacy, version),
         });
-        if let Some(instructions) = &self.instructions {
-            result["instructions"] = json!(instructions);
-        }
+        introduce(&mut result, &self.introduction, Era::Legacy);
         let identity = ("serverInfo", self.identity.clone().into_bytes());
         RawJson::of(&result).with_members(&[identity], &[])
     }
@@ -231,27 +227,35 @@ fn capabilities(era: Era, version: &str) -> Value {
     capabilities
 }
 
-/// The extensions that connected backends declare; of several declarations of one extension, the
-/// first in config order counts.
-fn extensions(snapshot: &Snapshot) -> Value {
-    let mut all = Map::new();
-    for backend in snapshot.backends.iter().rev() {
-        let declared = backend.capability(&["extensions"]);
-        let members = declared.as_ref().and_then(RawJson::members);
-        for (name, value) in members.unwrap_or_default() {
-            // One that can't be cleaned costs only itself.
-            let alone = RawJson::of(&json!({ name: value }));
-            let clean = clean_json(&alone, &backend.config.scrubber);
-            all.extend(
-                clean
-                    .ok()
-                    .and_then(|clean| clean.read::<Map<_, _>>().ok())
-                    .unwrap_or_default(),
-            );
+/// The answer to `server/discover`, the modern counterpart of `initialize`.
+pub(crate) fn discovered(introduction: &Introduction, identity: &RawJson) -> Outcome {
+    let mut result = json!({
+        "supportedVersions": supported(),
+        "capabilities": capabilities(Era::Modern, MODERN_VERSION),
+    });
+    introduce(&mut result, introduction, Era::Modern);
+    let (result, stamp) = (RawJson::of(&result), ResultStamp::CompleteAndCacheable);
+    Outcome::Result(modern::stamp_result(&result, stamp, identity))
+}
+
+/// Adds to the result of a handshake what backends say of themselves.
+fn introduce(result: &mut Value, introduction: &Introduction, era: Era) {
+    let extensions = match era {
+        Era::Legacy => introduction.extensions.clone(),
+        Era::Modern => introduction.modern_extensions(),
+    };
+    let members = [
+        ("extensions", &extensions),
+        ("experimental", &introduction.experimental),
+    ];
+    for (key, members) in members {
+        if !members.is_empty() {
+            result["capabilities"][key] = json!(members);
         }
     }
-    all.entry(task::EXTENSION).or_insert_with(|| json!({}));
-    Value::Object(all)
+    if let Some(instructions) = &introduction.instructions {
+        result["instructions"] = json!(instructions);
+    }
 }
 
 fn refuse(code: i64, message: &str) -> Outcome {

@@ -57,6 +57,7 @@ pub(super) fn gateway(written: Gateway, report: &mut Report) -> GatewayConfig {
     GatewayConfig {
         name: written.name,
         instructions: written.instructions,
+        backend_instructions: written.backend_instructions,
         startup_wait: Duration::from_millis(written.startup_wait_ms),
         max_in_flight: written.max_in_flight,
         max_message_bytes: one.value,
@@ -126,6 +127,7 @@ impl Checker<'_> {
             scrubber,
             protocol: written.protocol,
             server_stream: written.server_stream,
+            experimental: written.experimental,
             timeout: Duration::from_secs(written.timeout_secs),
             connect_timeout: Duration::from_secs(written.connect_timeout_secs),
             idle_timeout: Some(Duration::from_secs(written.idle_timeout_secs))

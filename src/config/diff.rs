@@ -116,7 +116,9 @@ fn is_connected_alike(old: &BackendConfig, new: &BackendConfig) -> bool {
         && old.has_credentials == new.has_credentials
         && old.allow_insecure == new.allow_insecure
         && old.sign_in == new.sign_in;
-    let protocol = old.protocol == new.protocol && old.server_stream == new.server_stream;
+    let protocol = old.protocol == new.protocol
+        && old.server_stream == new.server_stream
+        && old.experimental == new.experimental;
     place && credentials && protocol && old.connect_timeout == new.connect_timeout
 }
 
@@ -184,6 +186,7 @@ fn compare_gateway(
     live!(
         name: "name",
         instructions: "instructions",
+        backend_instructions: "backend_instructions",
         max_in_flight: "max_in_flight",
         drain: "drain_ms",
         tool_names: "tool_names",
@@ -287,6 +290,7 @@ mod tests {
         let connection = [
             "protocol = \"legacy\"",
             "server_stream = \"never\"",
+            "experimental = true",
             "connect_timeout_secs = 7",
             "bearer = { file = \"/t\" }",
             "headers = { A = \"b\" }",

@@ -108,7 +108,10 @@ pub(super) fn for_client(
     uri: Option<&str>,
     snapshot: &Snapshot,
 ) -> Outcome {
-    let cacheable = method == "resources/read";
+    let cacheable = matches!(
+        method,
+        "resources/read" | "skills/get" | "resources/directory/read"
+    );
     let outcome = match (answer.era, client.era) {
         (Era::Legacy, Era::Legacy) => return input::for_legacy_client(answer.outcome, client),
         (Era::Modern, Era::Legacy) => {

@@ -142,10 +142,13 @@ impl CallTarget {
         let named = snapshot.owner_of_unlisted(&self.name);
         let (backend, own_uri) = match named {
             Some((backend, own)) => (backend, Some(own)),
-            None => {
-                let (template, own) = snapshot.catalog.resolve_template(&self.name)?;
-                (template.backend, own.map(Arc::from))
-            }
+            None => match snapshot.catalog.resolve_template(&self.name) {
+                Some((template, own)) => (template.backend, own.map(Arc::from)),
+                None => {
+                    let (backend, own) = snapshot.owner_beside(&self.name)?;
+                    (backend, Some(Arc::from(own)))
+                }
+            },
         };
         Some(Route {
             backend: snapshot.backends.get(backend)?,

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::backend::{ServerMessageHandler, Subscription};
 use crate::client::{Filter, capabilities};
+use crate::protocol::era::extension::is_foreign;
 use crate::protocol::error::INTERNAL_ERROR;
 use crate::protocol::message;
 use crate::protocol::{ClientProfile, Era, LogLevel, Notification, Outcome, RawJson, Request};
@@ -124,6 +125,7 @@ impl ServerMessageHandler for Exchange {
             // The newest progress makes earlier ones obsolete.
             "notifications/progress" => DropPolicy::Coalesce(self.key.number()),
             "notifications/message" => DropPolicy::BestEffort,
+            method if is_foreign(method) => DropPolicy::BestEffort,
             _ => DropPolicy::Keep,
         };
         let line = message::notification(&method, params.as_ref());
@@ -158,7 +160,8 @@ impl Exchange {
             }
             "notifications/progress" | "notifications/message" => true,
             "notifications/elicitation/complete" => self.client.era == Era::Legacy,
-            _ => false,
+            // The backend's session has seen that it is of an extension of that server.
+            _ => is_foreign(method),
         }
     }
 

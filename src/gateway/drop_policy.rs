@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use bytes::Bytes;
 
+use crate::protocol::era::extension::is_foreign;
 use crate::transport::stdio::DropPolicy;
 
 /// The policy for a notification of this method. The same change twice is coalesced.
@@ -12,7 +13,11 @@ pub(super) fn of_notification(method: &str, line: &Bytes) -> DropPolicy {
         "notifications/message" | "notifications/tasks/status" => DropPolicy::BestEffort,
         _ => {
             let mut hasher = DefaultHasher::new();
-            line.hash(&mut hasher);
+            // Of an extension's, the newest of a method is enough: what it means is not known.
+            match is_foreign(method) {
+                true => method.hash(&mut hasher),
+                false => line.hash(&mut hasher),
+            }
             DropPolicy::Coalesce(hasher.finish())
         }
     }
@@ -33,6 +38,11 @@ mod tests {
         assert_ne!(
             of_notification(updated, &line("a")),
             of_notification(updated, &line("b"))
+        );
+        let custom = "notifications/x/changed";
+        assert_eq!(
+            of_notification(custom, &line("a")),
+            of_notification(custom, &line("b"))
         );
         assert_eq!(
             of_notification("notifications/message", &line("a")),

@@ -2,6 +2,8 @@
 //!
 //! Owns the sources of events, and the deadlines of the loop. It must not know how an event is handled.
 
+use std::time::Duration;
+
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
@@ -17,6 +19,9 @@ use crate::transport::stdio::{StdinEvent, WriteEnd, Writer};
 
 /// Consecutive events not caused by client input before a line of the client is taken.
 const FAIRNESS: u32 = 64;
+
+/// How long the client's first line waits for the listings of earlier runs.
+const HOLD: Duration = Duration::from_millis(200);
 
 /// What the loop handles, one at a time.
 pub(super) enum Event {
@@ -55,6 +60,9 @@ pub(crate) struct Inputs {
     reloads: Reloads,
     /// `None` once it is read.
     cached: Option<BoxFuture<'static, CachedListings>>,
+    /// Until when no line is taken before the listings of earlier runs are read: the answer to a
+    /// handshake says what is in them.
+    hold: Option<Instant>,
     /// Consecutive events not caused by client input.
     streak: u32,
 }
@@ -86,6 +94,7 @@ impl Inputs {
             writer,
             reloads,
             cached: Some(cached),
+            hold: Some(Instant::now() + HOLD),
             streak: 0,
         }
     }
@@ -103,6 +112,7 @@ impl Inputs {
         if self.streak > FAIRNESS {
             self.streak = 0;
             if deadlines.drain.is_none()
+                && !self.is_held()
                 && let Ok(line) = self.lines.try_recv()
             {
                 return Event::Line(line);
@@ -123,7 +133,25 @@ impl Inputs {
         }
     }
 
+    /// Whether no line is taken yet.
+    fn is_held(&self) -> bool {
+        self.cached.is_some() && self.hold.is_some()
+    }
+
     async fn others(&mut self, publisher: &mut Publisher, deadlines: &Deadlines) -> Event {
+        if self.is_held() {
+            let limit = self.hold;
+            tokio::select! {
+                biased;
+                event = self.others_at_once(publisher, deadlines) => return event,
+                () = until(limit) => self.hold = None,
+            }
+        }
+        self.others_at_once(publisher, deadlines).await
+    }
+
+    async fn others_at_once(&mut self, publisher: &mut Publisher, deadlines: &Deadlines) -> Event {
+        let is_held = self.is_held();
         tokio::select! {
             biased;
             end = self.writer.ended() => Event::WriteEnd(end),
@@ -135,7 +163,7 @@ impl Inputs {
             () = until(deadlines.drain) => Event::DrainOver,
             loaded = self.reloads.next() => Event::Reloaded(loaded),
             () = until(deadlines.announce) => Event::Announce,
-            line = self.lines.recv(), if deadlines.drain.is_none() => {
+            line = self.lines.recv(), if deadlines.drain.is_none() && !is_held => {
                 self.streak = 0;
                 line.map_or(Event::EndOfInput, Event::Line)
             }

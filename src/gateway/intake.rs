@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::batch::Origin;
 use super::state::Gateway;
-use crate::dispatch::{Exchange, Full, Plan, relay, route};
+use crate::dispatch::{Exchange, Full, Plan, forward_notification, relay, route};
 use crate::protocol::era::modern;
 use crate::protocol::error::INVALID_REQUEST;
 use crate::protocol::message::{self, Malformed};
@@ -129,6 +129,9 @@ impl Gateway {
                 for backend in &self.snapshot().backends {
                     backend.notify("notifications/roots/list_changed");
                 }
+            }
+            _ if self.lifecycle.is_initialized() => {
+                forward_notification(notification, &self.snapshot());
             }
             method => tracing::debug!(method, "an unknown notification is ignored"),
         }

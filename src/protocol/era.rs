@@ -6,6 +6,7 @@
 //! [`modern`]) and the headers that repeat parameters in modern HTTP ([`param_header`]). Pure; it must not know connections.
 
 pub(crate) mod client;
+pub(crate) mod extension;
 pub(crate) mod legacy;
 pub(crate) mod log_level;
 pub(crate) mod modern;

@@ -145,6 +145,8 @@ pub struct Listing {
     pub(crate) param_headers: bool,
     /// `instructions` of the handshake.
     pub(crate) instructions: Option<Arc<str>>,
+    /// `extensions` and `experimental` of its capabilities, an object; `None` if it has neither.
+    pub(crate) declared: Option<RawJson>,
     /// How a legacy server was connected; `None` where that is not certain.
     pub(crate) contact: Option<Contact>,
     items: [Vec<RawJson>; Kind::ALL.len()],

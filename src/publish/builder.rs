@@ -5,6 +5,8 @@
 //! [`Builder`] is moved there with its [`Order`], and comes back in the [`BuildOutput`]. It must not know
 //! when a snapshot is wanted, nor how it is used.
 
+mod report;
+
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -16,12 +18,14 @@ use super::pinning::PinCheck;
 use super::reported::Reported;
 use super::rule_check::RuleCheck;
 use crate::call_report::BackendId;
-use crate::catalog::{self, BackendListing, Catalog, Names, RejectReason, Source, Takeover};
+use crate::catalog::{BackendListing, Catalog, Names, Source};
 use crate::config::{BackendConfig, Config};
 use crate::governance::Admission;
 use crate::observe::logs::panic_text;
 use crate::protocol::{Kind, Kinds, Listing, Notification, RawJson};
-use crate::snapshot::{Backends, Lists, NamedUris, Snapshot, ToolViews, Tools, identity};
+use crate::snapshot::{
+    Backends, Introduction, Lists, NamedUris, Said, Snapshot, Speaker, ToolViews, Tools, identity,
+};
 use crate::state::{CachedListings, StateStore, age};
 
 /// What a snapshot is built from, and what was built last.
@@ -31,6 +35,8 @@ pub(super) struct Builder {
     backends: Backends,
     admission: Arc<Admission>,
     named_uris: Arc<NamedUris>,
+    /// What each backend says of itself, in this run or at last contact.
+    said: HashMap<BackendId, Said>,
     pin_check: PinCheck,
     state: StateStore,
     /// Of earlier runs.
@@ -126,6 +132,7 @@ impl Builder {
             backends,
             admission,
             named_uris: Arc::default(),
+            said: HashMap::new(),
             state,
             cached: CachedListings::default(),
             listings: HashMap::new(),
@@ -139,7 +146,29 @@ impl Builder {
 
     /// The listings of earlier runs are read.
     pub(super) fn set_cached(&mut self, cached: CachedListings) {
+        for backend in &self.backends {
+            if let Some(listing) = cached.said(backend.id) {
+                let read = BackendListing::read(&backend.config, listing);
+                let checked = self.pin_check.check(&backend.config, read);
+                self.said.insert(backend.id, said_in(&checked));
+            }
+        }
         self.cached = cached;
+    }
+
+    /// What clients are told of the backends now.
+    pub(super) fn introduction(&self) -> Introduction {
+        let speakers: Vec<Speaker<'_>> = (self.backends.iter())
+            .map(|backend| Speaker {
+                id: backend.id,
+                name: backend.name(),
+                said: self.said.get(&backend.id),
+                is_experimental: backend.config.experimental,
+            })
+            .collect();
+        let gateway = &self.config.gateway;
+        let own = gateway.instructions.as_deref();
+        Introduction::of(own, gateway.backend_instructions, &speakers)
     }
 
     /// Reads the listings that came, and builds a snapshot if requests wait for one. A panic costs the
@@ -232,6 +261,12 @@ impl Builder {
         self.listings.retain(|id, _| is_kept(id));
         let is_there = |id| new.backends.get(id).is_some();
         self.named_uris.reconfigure(&new.successors, is_there);
+        for (new, old) in &new.successors {
+            if let Some(said) = self.said.remove(old) {
+                self.said.insert(*new, said);
+            }
+        }
+        self.said.retain(|id, _| is_there(*id));
         self.config = config;
         self.backends = new.backends;
     }
@@ -255,6 +290,7 @@ impl Builder {
             self.rule_check.check(&config.name, &read);
         }
         let checked = self.pin_check.check(&config, read);
+        self.said.insert(id, said_in(&checked));
         self.listings.insert(id, checked);
     }
 
@@ -331,6 +367,7 @@ impl Builder {
             backends: self.backends.clone(),
             admission: Arc::clone(&self.admission),
             named_uris: Arc::clone(&self.named_uris),
+            introduction: Arc::new(self.introduction()),
             lists: Lists::default(),
             tools: Tools::default(),
             views: Arc::clone(&self.views),
@@ -342,53 +379,11 @@ impl Builder {
             closing,
         }
     }
+}
 
-    fn report_takeovers(&mut self, takeovers: impl Iterator<Item = Takeover>) {
-        for takeover in takeovers {
-            if self.reported.report_takeover_once(&takeover) {
-                tracing::warn!(
-                    backend = &*takeover.backend,
-                    list = takeover.kind.list_method(),
-                    name = &*takeover.name,
-                    before = &*takeover.before,
-                    "it takes over a name that another backend had: permissions for that name now apply to it"
-                );
-            }
-        }
-    }
-
-    /// Once in a run, whatever backends list.
-    fn advise(&mut self, catalog: &Catalog) {
-        if !self.has_advised && catalog.has_too_many_tools() {
-            self.has_advised = true;
-            if let Some(advice) = catalog.advice_on_count() {
-                let backends = self.backends.iter().len();
-                tracing::warn!(backends, "{advice}");
-            }
-        }
-    }
-
-    fn report(&mut self, built: &catalog::Built) {
-        for item in &built.mended {
-            let (list, what) = (item.kind.list_method(), &item.what);
-            let mended = &mut self.mended;
-            if mended.report_once(&item.backend, item.kind, &item.name) {
-                tracing::warn!(
-                    backend = &*item.backend,
-                    list,
-                    item = item.name,
-                    "a malformed item is mended for clients: {what}"
-                );
-            }
-        }
-        for item in &built.rejected {
-            // The pin check has logged it, with its diff.
-            let is_logged = matches!(item.reason, RejectReason::Changed(_));
-            let reported = &mut self.reported;
-            if !is_logged && reported.report_once(&item.backend, item.kind, &item.name) {
-                let (list, reason) = (item.kind.list_method(), &item.reason);
-                tracing::warn!(backend = &*item.backend, list, item = item.name, %reason, "an item is withheld");
-            }
-        }
+fn said_in(listing: &BackendListing) -> Said {
+    Said {
+        instructions: listing.instructions().cloned(),
+        declared: listing.declared().cloned(),
     }
 }

@@ -20,7 +20,7 @@ use crate::call_report::BackendId;
 use crate::config::Config;
 use crate::governance::Admission;
 use crate::protocol::{Kinds, Listing};
-use crate::snapshot::{Backends, Snapshot};
+use crate::snapshot::{Backends, Introduction, Snapshot};
 use crate::state::{CachedListings, StateStore};
 use crate::sync::Mutex;
 pub(crate) use reconfigure::Reconfiguration;
@@ -134,6 +134,11 @@ impl Publisher {
         for event in self.waiting.take().into_iter().flatten() {
             self.apply(event);
         }
+    }
+
+    /// What clients are told of the backends; `None` while a snapshot is being built, which has it.
+    pub(crate) fn introduction(&self) -> Option<Introduction> {
+        self.builder.as_ref().map(Builder::introduction)
     }
 
     /// Applies a backend event.

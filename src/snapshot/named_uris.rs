@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::call_report::BackendId;
-use crate::catalog::{Form, Uris};
+use crate::catalog::{Form, Uris, own_directory};
 use crate::sync::Mutex;
 
 /// Most URIs of one backend; the oldest make room.
@@ -34,6 +34,8 @@ struct Named {
     /// Its own URIs, oldest first.
     order: VecDeque<Arc<str>>,
     bytes: usize,
+    /// How many of them clients see under an alias.
+    aliases: usize,
 }
 
 /// Who names a URI.
@@ -59,6 +61,13 @@ impl NamedUris {
             tables.remove(namer.id, own);
         }
         let own: Arc<str> = own.into();
+        if let Some(alias) = tables.alias_beside(namer.id, &own) {
+            let alias: Arc<str> = alias.into();
+            if !uris.is_exposed(&alias) && !tables.by_exposed.contains_key(&alias) {
+                tables.add(namer.id, &own, Arc::clone(&alias));
+                return Some(alias);
+            }
+        }
         if !is_of_another {
             if namer.has_resources {
                 tables.add(namer.id, &own, Arc::clone(&own));
@@ -85,6 +94,20 @@ impl NamedUris {
             tables.add(backend, &own.into(), alias);
         }
         true
+    }
+
+    /// The backend that has named files in this directory, as clients see it, and its own directory;
+    /// `None` if there are several. With `aliased` only aliases count.
+    pub(super) fn beneath(&self, directory: &str, aliased: bool) -> Option<(BackendId, String)> {
+        let tables = self.0.lock();
+        let all = tables.by_exposed.iter();
+        let mut found = all.filter_map(|(exposed, (backend, own))| {
+            let counts = !aliased || exposed != own;
+            let directory = own_directory(directory, exposed, own).filter(|_| counts)?;
+            Some((*backend, directory))
+        });
+        let first = found.next()?;
+        found.all(|other| other == first).then_some(first)
     }
 
     /// The backends have changed: each of these takes the place of another, with its URIs, and what is
@@ -138,6 +161,21 @@ impl Tables {
         owner.is_some_and(|(owner, _)| *owner != backend)
     }
 
+    /// The alias that fits those of the backend's files in the same directory, or one above it: a text
+    /// refers to them by relative paths.
+    fn alias_beside(&self, backend: BackendId, own: &str) -> Option<String> {
+        let named = self.backends.get(&backend)?;
+        if named.aliases == 0 {
+            return None;
+        }
+        parents(own).find_map(|directory| {
+            let aliases = named.exposed.iter().filter(|(own, exposed)| own != exposed);
+            let mut shown =
+                aliases.filter_map(|(own, exposed)| own_directory(directory, own, exposed));
+            Some(format!("{}{}", shown.next()?, &own[directory.len()..]))
+        })
+    }
+
     fn add(&mut self, backend: BackendId, own: &Arc<str>, exposed: Arc<str>) {
         let named = self.backends.entry(backend).or_default();
         let bytes = own.len() + exposed.len();
@@ -152,6 +190,7 @@ impl Tables {
             return;
         }
         named.bytes += bytes;
+        named.aliases += usize::from(*own != exposed);
         named.order.push_back(Arc::clone(own));
         named.exposed.insert(Arc::clone(own), Arc::clone(&exposed));
         let owner = (backend, Arc::clone(own));
@@ -165,6 +204,7 @@ impl Tables {
         named.order.retain(|known| **known != *own);
         if let Some(exposed) = named.exposed.remove(own) {
             named.bytes -= own.len() + exposed.len();
+            named.aliases -= usize::from(*own != *exposed);
             self.by_exposed.remove(&exposed);
         }
     }
@@ -176,8 +216,22 @@ impl Named {
         let own = self.order.pop_front()?;
         let exposed = self.exposed.remove(&own)?;
         self.bytes -= own.len() + exposed.len();
+        self.aliases -= usize::from(own != exposed);
         Some(exposed)
     }
+}
+
+/// How many directories up a file is looked for.
+const MAX_PARENTS: usize = 8;
+
+/// The directories that a URI is in, nearest first.
+pub(super) fn parents(uri: &str) -> impl Iterator<Item = &str> {
+    fn up(directory: &str) -> Option<&str> {
+        directory.rfind('/').map(|end| &directory[..end])
+    }
+    let all = std::iter::successors(up(uri), |directory| up(directory));
+    all.take_while(|directory| !directory.ends_with([':', '/']))
+        .take(MAX_PARENTS)
 }
 
 #[cfg(test)]
@@ -217,6 +271,26 @@ mod tests {
         let taken = name(&table, A, "x:b/1").unwrap();
         assert_eq!(owner(&table, &taken), Some((A, "x:b/1".into())));
         assert_eq!(owner(&table, "x:b/1"), Some((B, "x:1".into())));
+    }
+
+    #[test]
+    fn files_beside_an_aliased_one_are_aliased_likewise() {
+        let table = NamedUris::default();
+        assert_eq!(name(&table, A, "s://git/SKILL.md"), None);
+        let alias = name(&table, B, "s://git/SKILL.md");
+        assert_eq!(alias.as_deref(), Some("s://b/git/SKILL.md"));
+        let beside = name(&table, B, "s://git/a/b.md");
+        assert_eq!(beside.as_deref(), Some("s://b/git/a/b.md"));
+        assert_eq!(name(&table, B, "s://other/a"), None);
+        let found = table.beneath("s://b/git", true);
+        assert_eq!(found, Some((B, "s://git".into())));
+        assert_eq!(table.beneath("s://git", true), None);
+        assert_eq!(table.beneath("s://git", false), Some((A, "s://git".into())));
+        assert_eq!(
+            parents("s://git/a/b.md").collect::<Vec<_>>(),
+            ["s://git/a", "s://git"]
+        );
+        assert_eq!(parents("m://1").count() + parents("x:1").count(), 0);
     }
 
     #[test]

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use super::Snapshot;
-use super::named_uris::Namer;
+use super::named_uris::{Namer, parents};
 use crate::backend::HttpBackend;
 use crate::call_report::BackendId;
-use crate::catalog::with_uris;
+use crate::catalog::{with_skill_uris, with_uris};
 use crate::protocol::raw::quoted;
 use crate::protocol::{Notification, RawJson};
 
@@ -21,6 +21,14 @@ impl Snapshot {
             return text;
         }
         with_uris(text, &mut |own| self.client_uri(backend, own))
+    }
+
+    /// The same for a skill, or a result with skills or the files of a directory.
+    pub(crate) fn with_client_skill_uris(&self, backend: &HttpBackend, text: RawJson) -> RawJson {
+        if !self.catalog.uris().are_several() {
+            return text;
+        }
+        with_skill_uris(text, &mut |own| self.client_uri(backend, own))
     }
 
     /// The URI that clients use for this one of a backend; `None` if it is the same.
@@ -79,5 +87,27 @@ impl Snapshot {
         let by_tool = uris.named(exposed);
         let by_tool = by_tool.map(|(backend, own)| (backend, Arc::clone(own)));
         by_tool.or_else(|| self.named_uris.owner(exposed, uris))
+    }
+
+    /// The backend that has files in this directory by its aliases or by what it has named, and its own
+    /// URI of it.
+    pub(crate) fn owner_beneath(&self, directory: &str) -> Option<(BackendId, String)> {
+        let listed = self.catalog.uris().beneath(directory);
+        listed.or_else(|| self.named_uris.beneath(directory, false))
+    }
+
+    /// The backend of a file beside others whose URIs are aliases, and its own URI of it: what a text
+    /// refers to by a relative path.
+    pub(crate) fn owner_beside(&self, exposed: &str) -> Option<(BackendId, String)> {
+        let uris = self.catalog.uris();
+        let (directory, backend, own) = parents(exposed).find_map(|directory| {
+            let found = uris.beneath(directory);
+            let (backend, own) = found.or_else(|| self.named_uris.beneath(directory, true))?;
+            Some((directory, backend, own))
+        })?;
+        let own = format!("{own}{}", &exposed[directory.len()..]);
+        // What is read says its own URI.
+        self.named_uris.set_alias(backend, &own, exposed.into());
+        Some((backend, own))
     }
 }

@@ -28,6 +28,8 @@ const PRECISION: Duration = Duration::from_secs(3600);
 const HEAD: &str = "{\"listed_at\":";
 /// Most bytes of its first line, which says whose file it is.
 const MAX_FIRST_LINE: usize = 4 << 10;
+/// Most bytes of a line that holds what the backend said of itself.
+const MAX_SAID: usize = 1 << 20;
 /// Version of the file format.
 const VERSION: u32 = 1;
 
@@ -73,6 +75,36 @@ impl CacheFile {
         let fingerprint = head.get("fingerprint")?.text()?;
         let contact = Contact::read(&head.get("initialize")?)?;
         (fingerprint == self.fingerprint).then_some(contact)
+    }
+
+    /// What the backend said of itself, if it is this one's file: the lines before the first list. It
+    /// is a listing without items.
+    pub(super) fn said(&self) -> Option<Listing> {
+        let text = self.text.as_ref().ok()?;
+        let line = |from: usize| {
+            let rest = text.get(from..)?;
+            let end = rest.iter().take(MAX_SAID).position(|byte| *byte == b'\n')?;
+            Some(from + end + 1)
+        };
+        let mut end = line(0)?;
+        while let Some(next) = line(end).filter(|_| {
+            ["instructions", "declared"].iter().any(|key| {
+                let key = format!("\"{key}\":");
+                text[end..].starts_with(key.as_bytes())
+            })
+        }) {
+            end = next;
+        }
+        let members = text[..end].strip_suffix(b",\n")?;
+        let head = RawJson::parse([members, b"}"].concat().into()).ok()?;
+        if head.get("fingerprint")?.text()? != self.fingerprint {
+            return None;
+        }
+        let mut said = Listing::default();
+        let instructions = head.get("instructions").and_then(|text| text.text());
+        said.instructions = instructions.map(Into::into);
+        said.declared = head.get("declared").filter(RawJson::is_object);
+        Some(said)
     }
 
     /// The listing in it; `None` if it can't be used, which is logged, or is another backend's.
@@ -221,6 +253,10 @@ impl Body<'_> {
             next(b",\n\"instructions\":")?;
             next(&quoted(instructions))?;
         }
+        if let Some(declared) = &self.listing.declared {
+            next(b",\n\"declared\":")?;
+            next(declared.as_bytes())?;
+        }
         for kind in Kind::ALL {
             next(b",\n")?;
             next(&quoted(kind.member()))?;
@@ -286,6 +322,7 @@ fn parse(bytes: Bytes, fingerprint: &str) -> Result<Option<CachedListing>, Strin
     // Version 0.1 did not keep them.
     let instructions = file.get("instructions").and_then(|text| text.text());
     listing.instructions = instructions.map(Into::into);
+    listing.declared = file.get("declared").filter(RawJson::is_object);
     for kind in Kind::ALL {
         let items = elements(&of(kind.member())?);
         *listing.items_mut(kind) =

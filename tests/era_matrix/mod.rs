@@ -10,6 +10,7 @@ mod bad_clients;
 mod catalogue;
 mod detection;
 mod edge_cases;
+mod extensions;
 mod input;
 mod lifecycle;
 mod passthrough;
@@ -61,6 +62,17 @@ const FEATURES: &[Feature] = &[
     ("undeclared capabilities", server_requests::undeclared),
     ("tasks of 2025-11-25", tasks::of_2025),
     ("tasks of the extension", tasks::of_2026),
+    (
+        "instructions and extensions of backends",
+        extensions::introduction,
+    ),
+    ("extensions of clients", extensions::of_clients),
+    ("methods of other extensions", extensions::methods),
+    (
+        "notifications of other extensions",
+        extensions::notifications,
+    ),
+    ("skills", extensions::skills),
     ("end of the client's input", lifecycle::shutdown),
 ];
 

@@ -6,6 +6,7 @@ use futures_util::future::BoxFuture;
 use super::request::Call;
 use crate::backend::session::Session;
 use crate::backend::stream::ServerMessageHandler;
+use crate::protocol::era::extension::is_foreign;
 use crate::protocol::{Id, Kind, Notification, Outcome, RawJson, Request};
 
 /// Passes on what concerns the client, and handles what concerns the backend.
@@ -21,6 +22,12 @@ impl ServerMessageHandler for CallHandler<'_> {
         let method = notification.method.as_str();
         if Kind::ALL.iter().any(|kind| kind.list_changed() == method) {
             return self.session.lists_changed.notify_one();
+        }
+        if is_foreign(method) && !self.session.declares_method(method) {
+            return tracing::debug!(
+                backend = self.session.name(),
+                "a notification of no extension that the server declares is dropped"
+            );
         }
         if method != "notifications/progress" {
             return self.call.handler.notification(notification);

@@ -189,6 +189,19 @@ impl HttpBackend {
         }
     }
 
+    /// Forwards a notification of an extension that the server declares, as the legacy client wrote it.
+    pub(crate) fn notify_of_extension(&self, method: &str, params: Option<RawJson>) {
+        for session in self.shared.sessions.all() {
+            if let Some(connection) = session.ready()
+                && connection.era == Era::Legacy
+                && session.client_era() == Era::Legacy
+                && session.declares_method(method)
+            {
+                connection.notify_in_background(method.to_owned(), params.clone());
+            }
+        }
+    }
+
     /// The log level of the client of the handshake, now and after every reconnect.
     pub fn set_log_level(&self, level: LogLevel) {
         for session in self.shared.sessions.all() {

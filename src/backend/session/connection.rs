@@ -276,22 +276,23 @@ impl Connection {
     /// [`MAX_BACKGROUND`] other messages are in flight.
     pub(crate) fn notify_in_background(
         self: &Arc<Self>,
-        method: &'static str,
+        method: impl Into<Cow<'static, str>>,
         params: Option<RawJson>,
     ) {
+        let method = method.into();
         if self.background.len() >= MAX_BACKGROUND {
             return tracing::debug!(
                 backend = self.backend(),
-                method,
+                method = &*method,
                 "too many background messages are in flight: a notification is dropped"
             );
         }
         let connection = Arc::clone(self);
         self.background.spawn(RequestSpan::carry(async move {
             let side_requests = connection.endpoint.side_requests();
-            let sent = connection.notify(method, params.as_ref());
+            let sent = connection.notify(&method, params.as_ref());
             if let Ok(Err(error)) = side_requests.run(BEST_EFFORT_TIMEOUT, sent).await {
-                tracing::debug!(backend = connection.backend(), method, %error, "a notification was not taken");
+                tracing::debug!(backend = connection.backend(), method = &*method, %error, "a notification was not taken");
             }
         }));
     }

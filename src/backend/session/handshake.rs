@@ -45,6 +45,8 @@ pub(in crate::backend) struct Handshake<'a> {
     pub(in crate::backend) protocol: Protocol,
     /// Time for one candidate.
     pub(in crate::backend) limit: Duration,
+    /// Whether the client's experimental capabilities are declared.
+    pub(in crate::backend) passes_experimental: bool,
     /// What the server took the last time.
     pub(in crate::backend) remembered: Option<&'a Contact>,
 }
@@ -60,6 +62,7 @@ impl Handshake<'_> {
         client: &mut watch::Receiver<Option<Arc<ClientProfile>>>,
     ) -> Result<Connection, BackendError> {
         let (protocol, remembered) = (self.protocol, self.remembered);
+        let passes_experimental = self.passes_experimental;
         let mut run = Run::new(self);
         if search::begins_with_discover(protocol, remembered) {
             let found = run.discover(PROBE_TIMEOUT).await;
@@ -78,6 +81,10 @@ impl Handshake<'_> {
         let Some(client) = introduced.ok().and_then(|client| client.clone()) else {
             let why = "the gateway is shutting down";
             return Err(BackendError::connect(ConnectKind::ShuttingDown, why));
+        };
+        let client = match passes_experimental {
+            true => client,
+            false => Arc::new(client.without_experimental()),
         };
         if let Some(connection) = run.modern.take_if(|_| client.era == Era::Modern) {
             return Ok(connection);

@@ -46,6 +46,17 @@ impl ServerProfile {
             .is_some_and(|value| !matches!(value.as_str(), "null" | "false"))
     }
 
+    /// `extensions` and `experimental` of its capabilities; `None` if it has neither.
+    pub(crate) fn declared(&self) -> Option<RawJson> {
+        let keys = ["extensions", "experimental"].into_iter();
+        let has = keys.filter_map(|key| {
+            let value = self.capabilities.get(key).filter(RawJson::is_object)?;
+            Some((key, value.into_bytes()))
+        });
+        let has: Vec<_> = has.collect();
+        (!has.is_empty()).then(|| RawJson::trusted("{}").with_members(&has, &[]))
+    }
+
     /// Whether the server sends `notifications/resources/updated` to subscribers.
     pub(crate) fn subscribes(&self) -> bool {
         let declared = self.capabilities.at(&["resources", "subscribe"]);

@@ -15,6 +15,7 @@ use super::log_levels::LogLevels;
 use super::resource_demand::ResourceDemands;
 use crate::backend::error::{BackendError, ConnectKind};
 use crate::config::BackendConfig;
+use crate::protocol::era::extension;
 use crate::protocol::{Era, RawJson};
 use crate::sync::Mutex;
 
@@ -124,6 +125,18 @@ impl Session {
             _ => None,
         };
         declared.filter(|value| value.as_str() != "null")
+    }
+
+    /// Whether the server declares the extension that a method belongs to, or the experimental capability
+    /// where the config passes these on; `false` while it is not connected.
+    pub(in crate::backend) fn declares_method(&self, method: &str) -> bool {
+        match &*self.state.borrow() {
+            State::Ready(connection) => {
+                let capabilities = &connection.server.capabilities;
+                extension::is_declared(method, capabilities, self.config.experimental)
+            }
+            _ => false,
+        }
     }
 
     /// In one line, why there is no connection; `None` if there is one.

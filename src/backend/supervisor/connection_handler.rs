@@ -26,30 +26,30 @@ impl ServerMessageHandler for ConnectionHandler {
         if Kind::ALL.iter().any(|kind| kind.list_changed() == method) {
             return self.session.lists_changed.notify_one();
         }
-        match method {
+        let is_forwarded = match method {
             "notifications/message"
             | "notifications/resources/updated"
             | "notifications/tasks/status"
-            | "notifications/elicitation/complete"
-                if self.session.forwards_unsolicited() =>
-            {
-                let params = notification
-                    .params
-                    .as_ref()
-                    .map(modern::without_subscription_id);
-                let _ = self.context.events.send(BackendEvent::Notice {
-                    backend: self.context.id,
-                    notification: Notification {
-                        params,
-                        ..notification
-                    },
-                });
-            }
-            _ => tracing::debug!(
+            | "notifications/elicitation/complete" => true,
+            _ => self.session.declares_method(method),
+        };
+        if !is_forwarded || !self.session.forwards_unsolicited() {
+            return tracing::debug!(
                 backend = self.session.name(),
                 "an unhandled notification is dropped"
-            ),
+            );
         }
+        let params = notification
+            .params
+            .as_ref()
+            .map(modern::without_subscription_id);
+        let _ = self.context.events.send(BackendEvent::Notice {
+            backend: self.context.id,
+            notification: Notification {
+                params,
+                ..notification
+            },
+        });
     }
 
     fn request(&self, request: Request) -> BoxFuture<'_, Outcome> {

@@ -120,6 +120,7 @@ impl Lists {
         listing
             .instructions
             .clone_from(&connection.server.instructions);
+        listing.declared = connection.server.declared();
         listing.contact.clone_from(&connection.contact);
         for kind in Kinds::ALL.without(declared).iter() {
             listing.items_mut(kind).clear();

@@ -95,7 +95,7 @@ impl Sessions {
 
     fn start_other(&self, caller: &ClientProfile) -> Arc<Session> {
         let client = match caller.era {
-            Era::Modern => ClientProfile::superset(),
+            Era::Modern => ClientProfile::superset_for(caller),
             Era::Legacy => caller.clone(),
         };
         let config = Arc::clone(&self.primary.config);

@@ -136,6 +136,7 @@ impl Supervisor {
             unsolicited: Arc::new(self.handler.clone()),
             protocol: config.protocol,
             limit: HANDSHAKE_TIMEOUT.min(config.timeout),
+            passes_experimental: config.experimental,
             remembered: self.contact.as_ref(),
         };
         let connection = handshake.run(&mut self.client).await;

@@ -31,6 +31,20 @@ pub(crate) fn with_uris(text: RawJson, map: &mut dyn FnMut(&str) -> Option<Arc<s
     text.with_edits(edits)
 }
 
+/// The same for a skill, or a result with skills or the files of a directory (SEP-2640).
+pub(crate) fn with_skill_uris(
+    text: RawJson,
+    map: &mut dyn FnMut(&str) -> Option<Arc<str>>,
+) -> RawJson {
+    let mut places = Places::of(&text, map);
+    places.skill(&text);
+    for skill in text.every("skill") {
+        places.skill(&skill);
+    }
+    let edits = places.edits;
+    text.with_edits(edits)
+}
+
 /// The same for the definition of a tool.
 pub(crate) fn with_tool_uris(
     definition: &RawJson,
@@ -149,6 +163,16 @@ impl<'a> Places<'a> {
         }
     }
 
+    /// The file of a skill itself, and those beside it.
+    fn skill(&mut self, skill: &RawJson) {
+        self.resource(skill);
+        for files in skill.every("resources") {
+            for file in elements(&files).unwrap_or_default() {
+                self.resource(&file);
+            }
+        }
+    }
+
     fn resource(&mut self, resource: &RawJson) {
         for uri in resource.every("uri") {
             self.uri(&uri);
@@ -228,6 +252,29 @@ mod tests {
             ),
         ] {
             assert_eq!(mapped(own), shown);
+        }
+    }
+
+    #[test]
+    fn uris_of_skills_and_their_files_are_mapped() {
+        let mut map = |uri: &str| {
+            uri.strip_prefix("ui:")
+                .map(|rest| format!("UI:{rest}").into())
+        };
+        for (own, shown) in [
+            (
+                r#"{"uri":"ui:a","frontmatter":{"uri":"ui:a"},"resources":[{"uri":"ui:b"}]}"#,
+                r#"{"uri":"UI:a","frontmatter":{"uri":"ui:a"},"resources":[{"uri":"UI:b"}]}"#,
+            ),
+            (
+                r#"{"skill":{"uri":"ui:a"},"resources":[{"uri":"ui:b","name":"ui:b"}]}"#,
+                r#"{"skill":{"uri":"UI:a"},"resources":[{"uri":"UI:b","name":"ui:b"}]}"#,
+            ),
+        ] {
+            assert_eq!(
+                with_skill_uris(RawJson::trusted(own), &mut map).as_str(),
+                shown
+            );
         }
     }
 

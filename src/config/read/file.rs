@@ -38,6 +38,8 @@ pub(in crate::config) struct Gateway {
     /// Instructions for clients on using the gateway: `instructions`.
     #[schemars(example = &"Query before you write.")]
     pub(in crate::config) instructions: Option<String>,
+    /// Whether `instructions` of backends are passed on to clients, each under its backend's name.
+    pub(in crate::config) backend_instructions: bool,
     /// Longest time in milliseconds that the first list waits for backends that have neither connected nor failed.
     #[schemars(range(max = 600_000))]
     pub(in crate::config) startup_wait_ms: u64,
@@ -82,6 +84,7 @@ impl Default for Gateway {
         Self {
             name: "sentinel".to_owned(),
             instructions: None,
+            backend_instructions: true,
             startup_wait_ms: 2_000,
             max_in_flight: 4_096,
             max_message_bytes: Located::default_value(32 * 1024 * 1024),
@@ -120,6 +123,8 @@ pub(in crate::config) struct Backend {
     pub(in crate::config) protocol: Protocol,
     /// Whether the GET stream of a server of a revision up to 2025-11-25 is opened, on which it speaks outside of calls.
     pub(in crate::config) server_stream: crate::config::ServerStream,
+    /// Whether experimental capabilities pass between the backend and clients, with the methods and notifications that begin with their names.
+    pub(in crate::config) experimental: bool,
     /// Deadline of one call in seconds, including queueing, waits and retries.
     #[schemars(range(min = 1, max = 86_400))]
     pub(in crate::config) timeout_secs: u64,
@@ -167,6 +172,7 @@ impl Default for Backend {
             enabled: true,
             protocol: Protocol::Auto,
             server_stream: crate::config::ServerStream::Auto,
+            experimental: false,
             timeout_secs: 300,
             connect_timeout_secs: 5,
             idle_timeout_secs: 0,

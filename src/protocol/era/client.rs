@@ -3,7 +3,7 @@
 //! Owns [`ClientProfile`]. Pure; it must not know when or how a profile was received.
 
 use super::{Era, LATEST_LEGACY, LogLevel};
-use crate::protocol::RawJson;
+use crate::protocol::{RawJson, task};
 
 /// A client: declared by `initialize` for the whole process, or by the `_meta` of a modern request
 /// for that request alone.
@@ -33,6 +33,31 @@ impl ClientProfile {
             ),
             info: Some(Self::gateway()),
             log_level: None,
+        }
+    }
+
+    /// The same with the extensions of this modern client, but for tasks, which are other ones in the
+    /// legacy era.
+    pub(crate) fn superset_for(client: &Self) -> Self {
+        let all = Self::superset();
+        let extensions = client.capabilities.get("extensions");
+        let extensions = extensions.filter(RawJson::is_object);
+        let extensions = extensions.map(|all| all.with_members(&[], &[task::EXTENSION]));
+        match extensions.filter(|extensions| extensions.as_str() != "{}") {
+            Some(extensions) => Self {
+                capabilities: (all.capabilities)
+                    .with_members(&[("extensions", extensions.into_bytes())], &[]),
+                ..all
+            },
+            None => all,
+        }
+    }
+
+    /// The client without its experimental capabilities.
+    pub(crate) fn without_experimental(&self) -> Self {
+        Self {
+            capabilities: self.capabilities.with_members(&[], &["experimental"]),
+            ..self.clone()
         }
     }
 

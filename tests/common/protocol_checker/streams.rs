@@ -49,6 +49,8 @@ pub(super) fn check(
                 "the gateway may not cancel this: {line}"
             );
         }
+        // An extension's of a backend, during a request.
+        "notifications/x/step" => assert!(requests.values().any(RequestsById::is_open), "{line}"),
         method => {
             assert!(
                 legacy.initialized,

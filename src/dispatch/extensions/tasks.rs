@@ -9,28 +9,30 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::answer::{for_client, to_client_error, unknown_cursor};
-use super::backend_call::{RelayHandler, admission, progress_token};
-use super::exchange::Exchange;
+use super::request::ExtensionRequest;
 use crate::backend::retry::Replay;
-use crate::backend::{Answer, Call, Deadline, HttpBackend, ProgressHighWater};
-use crate::call_report::RunningTally;
+use crate::backend::{Answer, HttpBackend};
 use crate::client::attribution::{attributed_outcome, with_input_requests};
 use crate::client::capabilities::tasks_undeclared;
-use crate::governance::Admission;
+use crate::dispatch::answer::{for_client, to_client_error, unknown_cursor};
+use crate::dispatch::exchange::Exchange;
 use crate::observe::request_span::RequestSpan;
 use crate::protocol::error::INVALID_PARAMS;
 use crate::protocol::message::elements;
 use crate::protocol::pagination::{NextPage, Pages};
 use crate::protocol::raw::quoted;
-use crate::protocol::{Era, Notification, Outcome, RawJson, Request, RpcError, Tally, task};
+use crate::protocol::{Era, Notification, Outcome, RawJson, Request, RpcError, task};
 use crate::snapshot::{Snapshot, Snapshots};
 
 /// The most pages of one backend's tasks that are read.
 const MAX_PAGES: usize = 100;
 
 /// Serves a method about one task.
-pub(super) async fn of_one(request: Request, snapshots: Snapshots, exchange: Exchange) -> Outcome {
+pub(in crate::dispatch) async fn of_one(
+    request: Request,
+    snapshots: Snapshots,
+    exchange: Exchange,
+) -> Outcome {
     let begun = Instant::now();
     let snapshot = Arc::clone(&snapshots.borrow());
     let (method, era) = (request.method.as_str(), exchange.client.era);
@@ -42,14 +44,8 @@ pub(super) async fn of_one(request: Request, snapshots: Snapshots, exchange: Exc
         Ok((backend, own)) => {
             RequestSpan::set_target(&backend.config.name, None);
             let params = params.with_members(&[("taskId", quoted(&own))], &[]);
-            let admission = &snapshot.admission;
-            let request = TaskRequest {
-                backend,
-                admission,
-                exchange: &exchange,
-                deadline: &backend.deadline(begun, backend.config.timeout),
-            };
-            let answer = request.send(method, &params, Some(&own)).await;
+            let request = ExtensionRequest::new(backend, &snapshot, &exchange, begun);
+            let answer = send(&request, method, &params, Some(&own)).await;
             answer.map(|answer| with_uris(named(answer, backend), backend, &snapshot))
         }
         Err(why) => Err(RpcError::new(INVALID_PARAMS, format!("{method}: {why}"))),
@@ -62,7 +58,11 @@ pub(super) async fn of_one(request: Request, snapshots: Snapshots, exchange: Exc
 
 /// Serves `tasks/list`: the tasks of every backend that lists them, in config order. A backend that
 /// fails costs its own tasks only, and is logged.
-pub(super) async fn list(request: Request, snapshots: Snapshots, exchange: Exchange) -> Outcome {
+pub(in crate::dispatch) async fn list(
+    request: Request,
+    snapshots: Snapshots,
+    exchange: Exchange,
+) -> Outcome {
     let cursor = request
         .params
         .as_ref()
@@ -75,30 +75,22 @@ pub(super) async fn list(request: Request, snapshots: Snapshots, exchange: Excha
         .backends
         .iter()
         .filter(|backend| backend.capability(&["tasks", "list"]).is_some());
-    let all =
-        join_all(listing.map(|backend| tasks_of(backend, &snapshot.admission, &exchange))).await;
+    let all = join_all(listing.map(|backend| tasks_of(backend, &snapshot, &exchange))).await;
     let tasks = task::array(all.into_iter().flatten());
     Outcome::Result(RawJson::trusted("{}").with_members(&[("tasks", tasks)], &[]))
 }
 
 async fn tasks_of(
     backend: &Arc<HttpBackend>,
-    admission: &Admission,
+    snapshot: &Snapshot,
     exchange: &Exchange,
 ) -> Vec<RawJson> {
     let mut tasks = Vec::new();
     let mut params = RawJson::trusted("{}");
     let mut pages = Pages::new(MAX_PAGES);
-    // One for all pages.
-    let deadline = backend.deadline(Instant::now(), backend.config.timeout);
-    let request = TaskRequest {
-        backend,
-        admission,
-        exchange,
-        deadline: &deadline,
-    };
+    let request = ExtensionRequest::new(backend, snapshot, exchange, Instant::now());
     loop {
-        let page = match request.send("tasks/list", &params, None).await {
+        let page = match send(&request, "tasks/list", &params, None).await {
             Ok(answer) => named(answer, backend).outcome,
             Err(error) => {
                 tracing::warn!(
@@ -165,46 +157,22 @@ fn owner<'a>(
     found.ok_or_else(|| format!("unknown task {task:?}"))
 }
 
-/// A request about tasks to one backend.
-struct TaskRequest<'a> {
-    backend: &'a Arc<HttpBackend>,
-    admission: &'a Admission,
-    exchange: &'a Exchange,
-    deadline: &'a Deadline,
-}
-
-impl TaskRequest<'_> {
-    async fn send(
-        &self,
-        method: &str,
-        params: &RawJson,
-        target: Option<&str>,
-    ) -> Result<Answer, RpcError> {
-        let replay = match method {
-            "tasks/update" => Replay::Unsafe,
-            _ => Replay::Safe,
-        };
-        let call = Call {
-            method,
-            params: Some(params),
-            progress: progress_token(params, &ProgressHighWater::default()),
-            replay,
-            deadline: self.deadline,
-            caller: &self.exchange.client,
-            target,
-            param_headers: &[],
-            handler: &RelayHandler {
-                handler: self.exchange,
-                backend: self.backend.name(),
-            },
-        };
-        let tally = RunningTally::after(Tally::NONE);
-        let mut answer = admission::call(self.backend, self.admission, &call, None, &tally).await?;
-        if method == "tasks/get" || matches!(answer.outcome, Outcome::Error(_)) {
-            answer.outcome = attributed_outcome(answer.outcome, self.backend.name());
-        }
-        Ok(answer)
+/// Sends a request about tasks.
+async fn send(
+    request: &ExtensionRequest<'_>,
+    method: &str,
+    params: &RawJson,
+    target: Option<&str>,
+) -> Result<Answer, RpcError> {
+    let replay = match method {
+        "tasks/update" => Replay::Unsafe,
+        _ => Replay::Safe,
+    };
+    let mut answer = request.send(method, params, target, replay).await?;
+    if method == "tasks/get" || matches!(answer.outcome, Outcome::Error(_)) {
+        answer.outcome = attributed_outcome(answer.outcome, request.backend.name());
     }
+    Ok(answer)
 }
 
 fn with_uris(answer: Answer, backend: &HttpBackend, snapshot: &Snapshot) -> Answer {

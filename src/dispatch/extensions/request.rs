@@ -1,0 +1,65 @@
+//! A request of an extension's method to one backend.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::backend::retry::Replay;
+use crate::backend::{Answer, Call, Deadline, HttpBackend, ProgressHighWater};
+use crate::call_report::RunningTally;
+use crate::dispatch::backend_call::{RelayHandler, admission, progress_token};
+use crate::dispatch::exchange::Exchange;
+use crate::governance::Admission;
+use crate::protocol::{RawJson, RpcError, Tally};
+use crate::snapshot::Snapshot;
+
+/// Requests to one backend, which share a deadline.
+pub(super) struct ExtensionRequest<'a> {
+    pub(super) backend: &'a Arc<HttpBackend>,
+    admission: &'a Admission,
+    exchange: &'a Exchange,
+    deadline: Deadline,
+}
+
+impl<'a> ExtensionRequest<'a> {
+    /// The deadline is that of the backend's calls, from `begun` on.
+    pub(super) fn new(
+        backend: &'a Arc<HttpBackend>,
+        snapshot: &'a Snapshot,
+        exchange: &'a Exchange,
+        begun: Instant,
+    ) -> Self {
+        Self {
+            backend,
+            admission: &snapshot.admission,
+            exchange,
+            deadline: backend.deadline(begun, backend.config.timeout),
+        }
+    }
+
+    /// Sends one; `target` is the backend's own name of what it is about, for a header.
+    pub(super) async fn send(
+        &self,
+        method: &str,
+        params: &RawJson,
+        target: Option<&str>,
+        replay: Replay,
+    ) -> Result<Answer, RpcError> {
+        let call = Call {
+            method,
+            params: Some(params),
+            progress: progress_token(params, &ProgressHighWater::default()),
+            replay,
+            deadline: &self.deadline,
+            caller: &self.exchange.client,
+            target,
+            param_headers: &[],
+            handler: &RelayHandler {
+                handler: self.exchange,
+                backend: self.backend.name(),
+            },
+        };
+        let tally = RunningTally::after(Tally::NONE);
+        admission::call(self.backend, self.admission, &call, None, &tally).await
+    }
+}

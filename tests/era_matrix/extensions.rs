@@ -1,0 +1,202 @@
+//! What backends say of themselves, and extensions: declared, routed, and nothing else.
+
+use serde_json::{Value, json};
+
+use crate::common::fake::FakeBackend;
+use crate::common::gateway::TestGateway;
+use crate::common::message::{complete, notification};
+use crate::common::reply::Reply;
+use crate::era_matrix::table::Pair;
+
+const UI: &str = "io.modelcontextprotocol/ui";
+const SKILLS: &str = "io.modelcontextprotocol/skills";
+
+/// A backend with these instructions.
+fn saying(pair: Pair, instructions: &str) -> FakeBackend {
+    let fake = pair.fake().tool("t");
+    let extensions = json!({ UI: { "mimeTypes": ["text/html;profile=mcp-app"] } });
+    let capabilities = json!({ "tools": {}, "extensions": extensions });
+    if pair.modern_backend() {
+        let discovered = json!({ "supportedVersions": [pair.backend], "capabilities": capabilities,
+            "instructions": instructions, "ttlMs": 0, "cacheScope": "private" });
+        fake.always("server/discover", Reply::json(&complete(discovered)));
+    } else {
+        let initialized = json!({ "protocolVersion": pair.backend, "capabilities": capabilities,
+            "serverInfo": { "name": "fake", "version": "1" }, "instructions": instructions });
+        fake.always("initialize", Reply::result(initialized));
+    }
+    fake
+}
+
+fn handshake(pair: Pair, gateway: &mut TestGateway) -> Value {
+    if pair.modern_client() {
+        gateway.modern(json!({}));
+        return gateway.discover().result().clone();
+    }
+    let answer = gateway.initialize_with(pair.client, json!({}));
+    answer.result().clone()
+}
+
+/// A modern client is told at once what is known or comes soon, a legacy one what was said at last
+/// contact.
+pub fn introduction(pair: Pair) -> &'static str {
+    let (one, two) = (saying(pair, "Use one."), saying(pair, "Use two.\nAlways."));
+    let folder = tempfile::tempdir().unwrap();
+    let toml = "[gateway]\ninstructions = 'Ours.'\n".to_owned();
+    let toml = toml + &one.entry("a", "") + &two.entry("b", "");
+    let expected = "Ours.\n\nThe server \"a\" says:\n> Use one.\n\nThe server \"b\" says:\n> Use two.\n> Always.";
+    for is_first in [true, false] {
+        let mut gateway = TestGateway::with_state(folder.path(), &toml);
+        let said = handshake(pair, &mut gateway);
+        if is_first && !pair.modern_client() {
+            assert_eq!(said["instructions"], "Ours.");
+        } else {
+            assert_eq!(said["instructions"], expected);
+            let declared = &said["capabilities"]["extensions"][UI]["mimeTypes"][0];
+            assert_eq!(*declared, "text/html;profile=mcp-app");
+        }
+        gateway.list_tools();
+        gateway.shut_down();
+        gateway.exit();
+    }
+    let off = toml.replace(
+        "instructions =",
+        "backend_instructions = false\ninstructions =",
+    );
+    let mut gateway = TestGateway::with_state(folder.path(), &off);
+    assert_eq!(handshake(pair, &mut gateway)["instructions"], "Ours.");
+    gateway.list_tools();
+    pair.pick("at last contact", "at last contact", "merged", "merged")
+}
+
+/// What the client declares reaches the backend.
+pub fn of_clients(pair: Pair) -> &'static str {
+    let fake = pair.fake().tool("t");
+    let ui = json!({ "mimeTypes": ["text/html;profile=mcp-app"] });
+    let mut gateway = pair.gateway_for(&fake, json!({ "extensions": { UI: ui } }));
+    gateway.call("t", json!({})).result();
+    let declared = if pair.modern_backend() {
+        fake.next_request("tools/call")
+            .meta("clientCapabilities")
+            .clone()
+    } else {
+        fake.next_request("initialize").params()["capabilities"].clone()
+    };
+    assert_eq!(declared["extensions"][UI], ui);
+    "declared to the backend"
+}
+
+/// A method goes to the one backend that declares its extension, with what it sends meanwhile.
+pub fn methods(pair: Pair) -> &'static str {
+    let extension = json!({ "extensions": { "com.example/x": {} } });
+    let one = pair.fake().tool("one").capabilities(extension.clone());
+    let two = pair.fake().tool("two");
+    let done = pair.result(json!({ "n": 1.5 }));
+    one.always(
+        "x/run",
+        Reply::sse()
+            .event(notification("notifications/x/step", json!({ "s": 1 })))
+            .event(notification("notifications/y/step", json!({})))
+            .event(done),
+    );
+    let toml = one.entry("a", "") + &two.entry("b", "");
+    let mut gateway = pair.gateway_with(&toml, json!({}));
+    gateway.list_tools();
+    let answer = gateway.ask("x/run", json!({ "a": [1] }));
+    assert_eq!(answer.result()["n"], 1.5);
+    assert_eq!(one.next_request("x/run").params()["a"], json!([1]));
+    let step = gateway.next_notification("notifications/x/step");
+    assert_eq!(step.params()["s"], 1);
+    for unknown in ["y/run", "tools/run", "x"] {
+        assert_eq!(gateway.ask(unknown, json!({})).code(), -32601, "{unknown}");
+    }
+    drop(gateway);
+    let both = pair.fake().tool("two").capabilities(extension);
+    let toml = one.entry("a", "") + &both.entry("b", "");
+    let mut gateway = pair.gateway_with(&toml, json!({}));
+    gateway.list_tools();
+    assert_eq!(gateway.ask("x/run", json!({})).code(), -32601);
+    "to the backend that declares it"
+}
+
+/// Notifications pass outside of calls where the eras have a way for them.
+pub fn notifications(pair: Pair) -> &'static str {
+    let capabilities = json!({ "experimental": { "x": {} } });
+    let one = pair.fake().tool("one").capabilities(capabilities.clone());
+    let two = pair.fake().tool("two").capabilities(capabilities);
+    let toml = one.entry("a", "experimental = true") + &two.entry("b", "");
+    let mut gateway = pair.gateway_with(&toml, json!({ "experimental": { "x": {} } }));
+    gateway.list_tools();
+    if pair.modern_client() || pair.modern_backend() {
+        return "in calls";
+    }
+    let declared =
+        |fake: &FakeBackend| fake.next_request("initialize").params()["capabilities"].clone();
+    assert_eq!(declared(&one)["experimental"], json!({ "x": {} }));
+    assert_eq!(declared(&two)["experimental"], Value::Null);
+    gateway.notify("notifications/x/hello", json!({ "n": 1 }));
+    assert_eq!(one.next_request("notifications/x/hello").params()["n"], 1);
+    two.notify_clients("notifications/x/changed", json!({ "from": "two" }));
+    one.notify_clients("notifications/x/changed", json!({ "from": "one" }));
+    let changed = gateway.next_notification("notifications/x/changed");
+    assert_eq!(changed.params()["from"], "one");
+    assert!(two.requests_of("notifications/x/hello").is_empty());
+    "in both directions"
+}
+
+/// Skills of all backends in one list, each read from its own.
+pub fn skills(pair: Pair) -> &'static str {
+    let extension = json!({ "resources": {}, "extensions": { SKILLS: { "directoryRead": true } } });
+    let fake = |own: &str| {
+        let fake = pair.fake().tool(own).capabilities(extension.clone());
+        let entry = json!({ "uri": "skill://git/SKILL.md", "frontmatter": { "name": "git" },
+            "resources": [{ "uri": "skill://git/SKILL.md", "digest": own },
+                { "uri": "skill://git/a/b.md", "digest": own }] });
+        let listed = json!({ "skills": [entry] });
+        fake.always("skills/list", Reply::json(&pair.result(listed)));
+        fake.always(
+            "skills/get",
+            Reply::json(&pair.result(json!({ "skill": entry }))),
+        );
+        let files = json!({ "resources": [{ "uri": "skill://git/a", "name": own }] });
+        fake.always("resources/directory/read", Reply::json(&pair.result(files)));
+        let contents = json!({ "contents": [{ "uri": "skill://git/a/c.md", "text": own }] });
+        fake.always("resources/read", Reply::json(&pair.result(contents)));
+        fake
+    };
+    let (one, two) = (fake("one"), fake("two"));
+    let mut gateway = pair.gateway_with(&(one.entry("a", "") + &two.entry("b", "")), json!({}));
+    gateway.list_tools();
+    let listed = gateway.ask("skills/list", json!({}));
+    let listed = listed.result()["skills"].as_array().unwrap().clone();
+    assert_eq!(listed.len(), 2);
+    for ((skill, own), fake) in listed.iter().zip(["one", "two"]).zip([&one, &two]) {
+        assert_eq!(skill["resources"][1]["digest"], own);
+        let uri = skill["uri"].as_str().unwrap();
+        let root = uri.strip_suffix("/SKILL.md").unwrap();
+        assert_eq!(root == "skill://git", own == "one");
+        assert!(
+            root.ends_with("/git"),
+            "the last segment is the skill's name"
+        );
+        let got = gateway.ask("skills/get", json!({ "uri": uri }));
+        assert_eq!(got.result()["skill"], *skill);
+        assert_eq!(
+            fake.next_request("skills/get").params()["uri"],
+            "skill://git/SKILL.md"
+        );
+        let files = gateway.ask("resources/directory/read", json!({ "uri": root }));
+        assert_eq!(files.result()["resources"][0]["name"], own);
+        assert_eq!(files.result()["resources"][0]["uri"], format!("{root}/a"));
+        let asked = fake.next_request("resources/directory/read");
+        assert_eq!(asked.params()["uri"], "skill://git");
+        // A file that is in no list, beside others of an alias.
+        if own == "two" {
+            let file = format!("{root}/a/c.md");
+            let read = gateway.ask("resources/read", json!({ "uri": file }));
+            assert_eq!(read.result()["contents"][0]["text"], own);
+            assert_eq!(read.result()["contents"][0]["uri"], file);
+        }
+    }
+    "merged, each read from its own"
+}
