@@ -17,13 +17,18 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Command, CommandFactory, Parser};
 use tracing::level_filters::LevelFilter;
 
 use crate::observe::logs;
 use args::{Cli, LogFormat};
 pub use commands::schema;
 use exit::{BAD_CONFIG, FAILED};
+
+/// The command line, as clap describes it: for the man pages and the shell completions of the packages.
+pub fn command() -> Command {
+    Cli::command()
+}
 
 /// Runs the program with these arguments, of which the first is its own name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {

@@ -7,8 +7,10 @@
 pub(crate) mod clients;
 pub(crate) mod edit;
 pub(crate) mod entry;
+pub(crate) mod import;
 mod json;
 pub(crate) mod places;
+pub(crate) mod servers;
 pub(crate) mod snippet;
 mod splice;
 mod toml;

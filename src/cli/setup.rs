@@ -5,6 +5,7 @@
 
 mod changes;
 mod consent;
+mod import;
 mod install;
 mod overview;
 mod uninstall;

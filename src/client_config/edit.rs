@@ -32,6 +32,16 @@ pub(crate) fn entries(client: &Client, text: &str) -> Result<Vec<Entry>, String>
     }
 }
 
+/// The servers under this key of a JSON file; `None` if it has no such key.
+///
+/// # Errors
+/// Why it can't be read, without text of the file.
+pub(crate) fn json_entries(text: &str, key: &str) -> Result<Option<Vec<Entry>>, String> {
+    let (_, text) = without_bom(text);
+    let entries = json::entries(text, key)?;
+    Ok(json::has_servers(text, key).then_some(entries))
+}
+
 /// The text with this entry, in the place of the one of that name or after the others.
 ///
 /// # Errors

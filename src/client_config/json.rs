@@ -114,7 +114,7 @@ pub(super) fn entries(text: &str, key: &str) -> Result<Vec<Entry>, String> {
             name: server.name.as_str().to_owned(),
             value: value_of(&server.value),
             raw: text[range.start..range.end].to_owned(),
-            line: text[..server.range.start].matches('\n').count() + 1,
+            start: server.range.start,
         }
     });
     Ok(entries.collect())

@@ -13,8 +13,8 @@ pub(crate) struct Entry {
     pub(crate) value: serde_json::Value,
     /// Its text in the file, without the name where the format is JSON. May hold secrets.
     pub(crate) raw: String,
-    /// The line where it begins, counted from 1.
-    pub(crate) line: usize,
+    /// Where it begins: a byte of the text after any mark at the beginning.
+    pub(crate) start: usize,
 }
 
 /// What is written as an entry.

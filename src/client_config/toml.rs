@@ -46,7 +46,7 @@ pub(super) fn entries(text: &str, key: &str) -> Result<Vec<Entry>, String> {
                 name: name.to_owned(),
                 value: value.unwrap_or_default(),
                 raw,
-                line: text[..start].matches('\n').count() + 1,
+                start,
             },
         ));
     }

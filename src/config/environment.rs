@@ -123,7 +123,7 @@ impl Environment {
 
     /// Makes `path` absolute: `~` is the home; a relative path starts at `base` or, if that is
     /// `None`, at the working folder.
-    pub(super) fn absolute(&self, path: &Path, base: Option<&Path>) -> PathBuf {
+    pub(crate) fn absolute(&self, path: &Path, base: Option<&Path>) -> PathBuf {
         if let (Ok(rest), Some(home)) = (path.strip_prefix("~"), &self.home) {
             return home.join(rest);
         }

@@ -133,7 +133,7 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
     }
 
     let lock = lock(&found, &backends, &mut report);
-    let mut warnings = found.warnings.clone();
+    let mut warnings = [&found.warnings[..], &report.warnings].concat();
     if let Err(why) = &lock {
         warnings.push(format!(
             "{why}; changes of tools are only detected within this run"
@@ -194,6 +194,9 @@ fn lock(
             "the config comes from flags alone, so there is no file to keep a lock beside",
         ));
     };
+    if read::is_client_json(file) {
+        return Ok(LockFile::none("no lock is written beside a client's file"));
+    }
     let is_used = |mode| backends.iter().any(|backend| backend.tools.pin == mode);
     if !is_used(PinMode::Warn) && !is_used(PinMode::Block) {
         return Ok(LockFile::none("tools.pin is \"off\" for every backend"));

@@ -160,6 +160,8 @@ pub(super) struct Report {
     /// Where the lines after the first begin.
     lines: Vec<usize>,
     pub(super) problems: Problems,
+    /// What is allowed but worth a word.
+    pub(super) warnings: Vec<String>,
 }
 
 impl Report {
@@ -171,6 +173,7 @@ impl Report {
             lines: lines.collect(),
             text,
             problems: Problems::default(),
+            warnings: Vec::new(),
         }
     }
 

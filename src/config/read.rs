@@ -3,12 +3,14 @@
 //! Owns the keys of sentinel.toml and their schema. It must not know what a value means beyond what
 //! the schema says: that is `check`.
 
+mod client_json;
 pub(super) mod file;
 mod locate;
 pub(super) mod oauth;
 mod secret_form;
 mod validate;
 
+pub(super) use client_json::is_client_json;
 pub(super) use locate::{FoundFile, locate};
 pub(super) use validate::{item_path, join};
 
@@ -53,6 +55,9 @@ pub(super) fn text(path: &Path, trusted: bool) -> Result<String, Problems> {
 /// Reads the document in `report.text`. What the schema doesn't allow is reported and left out.
 /// `None` if the text isn't TOML.
 pub(super) fn document(report: &mut Report) -> Option<File> {
+    if is_client_json(Path::new(&report.file)) {
+        return client_json::document(report);
+    }
     let text = report.text.clone();
     let (mut document, errors) = DeTable::parse_recoverable(&text);
     if !errors.is_empty() {

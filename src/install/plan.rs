@@ -7,6 +7,7 @@ use super::record::{Installed, Removed, Store, digest};
 use crate::client_config::clients::Client;
 use crate::client_config::edit::{self, Content, Entry};
 use crate::client_config::entry::Node;
+use crate::client_config::servers::is_ours;
 use crate::files::{self, SwapError, SwapStep};
 
 /// Most bytes of a client's file.
@@ -318,17 +319,6 @@ fn plan_uninstall_unknown(place: Place, name: &str, restore: bool) -> Result<Pla
             })
         }
     }
-}
-
-/// Whether an entry starts this gateway.
-pub(crate) fn is_ours(entry: &Entry) -> bool {
-    let command = &entry.value["command"];
-    let program = command.as_str().or_else(|| command[0].as_str());
-    let stem = program.map(|program| {
-        let file = program.rsplit(['/', '\\']).next().unwrap_or_default();
-        file.strip_suffix(".exe").unwrap_or(file)
-    });
-    stem == Some("sentinel-gateway")
 }
 
 /// What was done.

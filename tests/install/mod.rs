@@ -9,6 +9,8 @@ use tempfile::TempDir;
 
 use crate::common::process;
 
+mod import;
+
 /// A user's home with the folders of clients.
 struct Home {
     folder: TempDir,

@@ -1,6 +1,8 @@
 //! Arguments of the commands that put the gateway into clients.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+
+use crate::client_config::import::Tokens;
 
 /// Arguments of `install`.
 #[derive(Args)]
@@ -10,8 +12,38 @@ pub(in crate::cli) struct Install {
     #[arg(value_name = "CLIENT")]
     pub(in crate::cli) clients: Vec<String>,
 
+    /// Make backends of the clients' HTTP servers, and of their mcp-remote and mcp-proxy entries
+    #[arg(long, requires = "clients")]
+    pub(in crate::cli) import: bool,
+
+    /// With --import: leave the clients' own entries where they are
+    #[arg(long, requires = "import")]
+    pub(in crate::cli) keep: bool,
+
+    /// With --import: where tokens go that stand in the clients' files
+    #[arg(long, value_enum, value_name = "PLACE", default_value_t = TokenPlace::File, requires = "import")]
+    pub(in crate::cli) tokens: TokenPlace,
+
     #[command(flatten)]
     pub(in crate::cli) writing: Writing,
+}
+
+/// `--tokens`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum TokenPlace {
+    /// Files beside sentinel.toml that only the user can read.
+    File,
+    /// The `env` of the new entry.
+    Env,
+}
+
+impl TokenPlace {
+    pub(in crate::cli) fn tokens(self) -> Tokens {
+        match self {
+            Self::File => Tokens::Files,
+            Self::Env => Tokens::Env,
+        }
+    }
 }
 
 /// Arguments of `uninstall`.

@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 
 use crate::cli::terminal::{BAD, CAUTION, GOOD, one_line};
 use crate::client_config::edit::{self, Entry};
-use crate::install::{Plan, is_ours};
+use crate::client_config::servers::is_ours;
+use crate::install::Plan;
 
 /// What stands for a value that may be a secret.
 const HIDDEN: &str = "\"…\"";

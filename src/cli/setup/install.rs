@@ -4,14 +4,16 @@ use std::path::{Path, PathBuf};
 
 use super::changes::changes;
 use super::consent::wants;
+use super::import::Import;
 use super::{Machine, failed, named, overview, print};
 use crate::cli::args::{Install, Writing};
 use crate::cli::exit::{BAD_CONFIG, FAILED, OK};
-use crate::cli::terminal::{DIM, HEAD, report_problems, warn};
+use crate::cli::terminal::{DIM, HEAD, one_line, report_problems, warn};
 use crate::client_config::clients::{Client, Format};
 use crate::client_config::entry::Launch;
 use crate::client_config::snippet::snippet;
-use crate::config::{Environment, Overrides, load};
+use crate::config::{Config, Environment, Overrides, load};
+use crate::files;
 use crate::install::executable::Executable;
 use crate::install::running::is_claude_desktop_running;
 use crate::install::{Place, Wanted, plan_install};
@@ -33,22 +35,13 @@ pub(in crate::cli) fn install(overrides: &Overrides, args: &Install) -> u8 {
     if clients.is_empty() {
         return overview::show(&machine, &args.writing);
     }
-    let config = match usable_config(overrides) {
-        Ok(config) => config,
+    let job = match Job::of(machine, &clients, overrides, args) {
+        Ok(job) => job,
         Err(code) => return code,
-    };
-    let executable = match executable(&machine.env) {
-        Ok(executable) => executable,
-        Err(why) => return failed(&why),
-    };
-    let launch = match launch(&executable, &config, overrides) {
-        Ok(launch) => launch,
-        Err(why) => return failed(&why),
     };
     let mut code = OK;
     for client in clients {
-        let installed = install_into(client, &machine, &executable, &launch, &args.writing);
-        match installed {
+        match job.install_into(client) {
             Ok(true) => {}
             Ok(false) if args.writing.dry_run => {}
             Ok(false) => code = FAILED,
@@ -58,8 +51,171 @@ pub(in crate::cli) fn install(overrides: &Overrides, args: &Install) -> u8 {
     code
 }
 
-/// The path of the config that the flags and the environment name, which must be one that runs.
-fn usable_config(overrides: &Overrides) -> Result<PathBuf, u8> {
+/// What every client of one command gets.
+struct Job<'a> {
+    machine: Machine,
+    args: &'a Install,
+    executable: Executable,
+    launch: Launch,
+    import: Import,
+}
+
+impl<'a> Job<'a> {
+    /// Finds the config, and takes over the servers of the clients if that is asked for.
+    fn of(
+        machine: Machine,
+        clients: &[&'static Client],
+        overrides: &Overrides,
+        args: &'a Install,
+    ) -> Result<Self, u8> {
+        let config = usable_config(overrides, &machine.env, args.import)?;
+        let executable = executable(&machine.env).map_err(|why| failed(&why))?;
+        let mut launch =
+            launch(&executable, &config.path, overrides).map_err(|why| failed(&why))?;
+        let mut import = Import::default();
+        if args.import {
+            for client in clients
+                .iter()
+                .filter(|client| client.format != Format::Yaml)
+            {
+                let entries = machine
+                    .file(client, args.writing.project)
+                    .and_then(|file| Place::read(client, &file, &machine.state))
+                    .and_then(|place| place.entries());
+                let entries = entries.map_err(|why| failed(&why))?;
+                import.add(
+                    client,
+                    &entries,
+                    config.config.as_ref(),
+                    args.tokens.tokens(),
+                );
+            }
+            launch.env = import.env();
+            launch.passed = import.needs();
+        }
+        let job = Self {
+            machine,
+            args,
+            executable,
+            launch,
+            import,
+        };
+        job.write_config(&config)?;
+        Ok(job)
+    }
+
+    fn write_config(&self, config: &Found) -> Result<(), u8> {
+        if !self.args.import {
+            return Ok(());
+        }
+        print(&format!(
+            "{HEAD}Backends{HEAD:#} {}\n{}",
+            config.path.display(),
+            self.import.shown()
+        ));
+        if self.import.is_empty() {
+            if config.config.is_none() {
+                failed(
+                    "there is no server to take over, and no config yet: `sentinel-gateway init` writes one",
+                );
+                return Err(FAILED);
+            }
+            return Ok(());
+        }
+        if self.args.writing.dry_run {
+            return Ok(());
+        }
+        if !wants("Write these backends?", &self.args.writing) {
+            return Err(FAILED);
+        }
+        self.import
+            .write(&config.path, &self.args.writing.name)
+            .map_err(|why| failed(&why))
+    }
+
+    /// The entries of a client that go, since they are backends now; only with consent.
+    fn to_remove(&self, client: &Client) -> &[String] {
+        let became = self.import.became(client);
+        if self.args.keep || became.is_empty() {
+            return &[];
+        }
+        if self.args.writing.dry_run || self.args.writing.yes {
+            return became;
+        }
+        let question = format!(
+            "Take {} out of {}, which would start them twice? `uninstall` puts them back.",
+            one_line(&became.join(", ")),
+            client.name
+        );
+        if wants(&question, &self.args.writing) {
+            became
+        } else {
+            &[]
+        }
+    }
+
+    /// Returns whether the client has the entry now.
+    fn install_into(&self, client: &'static Client) -> Result<bool, String> {
+        let (executable, launch, writing) = (&self.executable, &self.launch, &self.args.writing);
+        let file = self.machine.file(client, writing.project)?;
+        if client.format == Format::Yaml {
+            show_snippet(client, &file, launch, &writing.name);
+            return settled(executable, writing);
+        }
+        let place = Place::read(client, &file, &self.machine.state)?;
+        let entry = launch.entry(client.shape, &writing.name);
+        let plan = plan_install(
+            place,
+            &Wanted {
+                name: &writing.name,
+                entry: &entry,
+                remove: self.to_remove(client),
+            },
+        )?;
+        let file = plan.place().file.display().to_string();
+        print(&format!("{HEAD}{}{HEAD:#} {file}\n", client.name));
+        if plan.changes_nothing() {
+            print("it has this entry already\n");
+            return settled(executable, writing);
+        }
+        print(&format!("{}\n", changes(&plan)));
+        if let Some(note) = executable.note() {
+            print(&format!("{DIM}note:{DIM:#} {note}\n"));
+        }
+        let runs = client.id == "claude-desktop" && is_claude_desktop_running();
+        if runs {
+            warn(
+                "Claude Desktop is running, and may write its file anew from memory: quit it first. \
+             The same command puts an entry back that is gone",
+            );
+        }
+        if !wants("Write it?", writing) {
+            return Ok(false);
+        }
+        executable.settle()?;
+        let done = plan.apply()?;
+        let backup = match &done.backup {
+            Some(path) => format!("; backup: {}", path.display()),
+            None => String::new(),
+        };
+        print(&format!(
+            "written{backup}\nStart {} anew to see it. `sentinel-gateway uninstall {}` takes it out again.\n",
+            client.name, client.id
+        ));
+        Ok(true)
+    }
+}
+
+/// The config that the entry will name.
+struct Found {
+    path: PathBuf,
+    /// `None` if it is not there yet.
+    config: Option<Config>,
+}
+
+/// The config that the flags and the environment name, which must be one that runs, or with `or_new` one
+/// that can be made.
+fn usable_config(overrides: &Overrides, env: &Environment, or_new: bool) -> Result<Found, u8> {
     if !overrides.backends.is_empty()
         || !overrides.headers.is_empty()
         || !overrides.bearer_env.is_empty()
@@ -67,13 +223,24 @@ fn usable_config(overrides: &Overrides) -> Result<PathBuf, u8> {
         failed("an entry names a config file: put the backends into sentinel.toml, not into flags");
         return Err(BAD_CONFIG);
     }
-    let config = load(overrides, &Environment::of_process())
-        .map_err(|problems| report_problems(&problems))?;
+    let named = overrides.config.clone();
+    let named = named.or_else(|| env.variable("SENTINEL_CONFIG").map(PathBuf::from));
+    let place = match named {
+        Some(path) => Some(env.absolute(&path, None)),
+        None => env.user_file(),
+    };
+    if let Some(path) = place.filter(|path| or_new && !files::exists(path)) {
+        return Ok(Found { path, config: None });
+    }
+    let config = load(overrides, env).map_err(|problems| report_problems(&problems))?;
     keep_from_output(config.backends.iter().map(|backend| &backend.scrubber));
     for warning in &config.warnings {
         warn(warning);
     }
-    config.source.ok_or(BAD_CONFIG)
+    Ok(Found {
+        path: config.source.clone().ok_or(BAD_CONFIG)?,
+        config: Some(config),
+    })
 }
 
 fn executable(env: &Environment) -> Result<Executable, String> {
@@ -104,62 +271,6 @@ fn launch(executable: &Executable, config: &Path, overrides: &Overrides) -> Resu
         env: Vec::new(),
         passed: Vec::new(),
     })
-}
-
-/// Returns whether the client has the entry now.
-fn install_into(
-    client: &'static Client,
-    machine: &Machine,
-    executable: &Executable,
-    launch: &Launch,
-    writing: &Writing,
-) -> Result<bool, String> {
-    let file = machine.file(client, writing.project)?;
-    if client.format == Format::Yaml {
-        show_snippet(client, &file, launch, &writing.name);
-        return settled(executable, writing);
-    }
-    let place = Place::read(client, &file, &machine.state)?;
-    let entry = launch.entry(client.shape, &writing.name);
-    let plan = plan_install(
-        place,
-        &Wanted {
-            name: &writing.name,
-            entry: &entry,
-            remove: &[],
-        },
-    )?;
-    let file = plan.place().file.display().to_string();
-    print(&format!("{HEAD}{}{HEAD:#} {file}\n", client.name));
-    if plan.changes_nothing() {
-        print("it has this entry already\n");
-        return settled(executable, writing);
-    }
-    print(&format!("{}\n", changes(&plan)));
-    if let Some(note) = executable.note() {
-        print(&format!("{DIM}note:{DIM:#} {note}\n"));
-    }
-    let runs = client.id == "claude-desktop" && is_claude_desktop_running();
-    if runs {
-        warn(
-            "Claude Desktop is running, and may write its file anew from memory: quit it first. \
-             The same command puts an entry back that is gone",
-        );
-    }
-    if !wants("Write it?", writing) {
-        return Ok(false);
-    }
-    executable.settle()?;
-    let done = plan.apply()?;
-    let backup = match &done.backup {
-        Some(path) => format!("; backup: {}", path.display()),
-        None => String::new(),
-    };
-    print(&format!(
-        "written{backup}\nStart {} anew to see it. `sentinel-gateway uninstall {}` takes it out again.\n",
-        client.name, client.id
-    ));
-    Ok(true)
 }
 
 /// What is to be pasted by hand.

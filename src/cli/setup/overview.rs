@@ -5,8 +5,9 @@ use crate::cli::args::Writing;
 use crate::cli::exit::OK;
 use crate::cli::terminal::{Cell, DIM, Fit, PLAIN, Side, Table, stdout_width};
 use crate::client_config::clients::{CLIENTS, Client, Format};
+use crate::client_config::servers::is_ours;
 use crate::files;
-use crate::install::{Place, is_ours};
+use crate::install::Place;
 
 /// Prints a row for each client that is here.
 pub(super) fn show(machine: &Machine, writing: &Writing) -> u8 {

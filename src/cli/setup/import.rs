@@ -1,0 +1,259 @@
+//! `install --import`: servers of clients become backends.
+//!
+//! Owns what is shown of it, and that sentinel.toml and the files of tokens are written before anything
+//! is taken out of a client's file.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use url::Url;
+
+use crate::cli::terminal::{CAUTION, GOOD, one_line};
+use crate::client_config::clients::Client;
+use crate::client_config::edit::Entry;
+use crate::client_config::import::{FOLDER, Imported, Tokens, backend, backend_name};
+use crate::client_config::servers::{Remote, Server, has_variables, server};
+use crate::config::{Config, Environment, Overrides, load};
+use crate::files::{self, Readers};
+
+/// Most bytes of a sentinel.toml.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// What is taken over from clients.
+#[derive(Debug, Default)]
+pub(super) struct Import {
+    /// The new backends, with the servers that they were.
+    new: Vec<(Remote, Imported)>,
+    /// By client: the entries that are backends now.
+    became: Vec<(&'static str, Vec<String>)>,
+    /// What is to be said.
+    shown: String,
+}
+
+impl Import {
+    /// Reads a client's entries. `known` is the config that there is already.
+    pub(super) fn add(
+        &mut self,
+        client: &'static Client,
+        entries: &[Entry],
+        known: Option<&Config>,
+        tokens: Tokens,
+    ) {
+        let mut became = Vec::new();
+        for entry in entries {
+            let shown = one_line(&entry.name);
+            match server(entry) {
+                Server::Ours => {}
+                Server::Stays(why) => {
+                    let _ = writeln!(self.shown, "  {shown} stays: {why}");
+                }
+                Server::Remote(remote) => {
+                    let (name, is_new) = self.backend_of(&remote, entry, client, known, tokens);
+                    became.push(entry.name.clone());
+                    let sign = if is_new { "+" } else { "=" };
+                    let renamed = match name == entry.name {
+                        true => String::new(),
+                        false => format!(", as {shown} is no name for a backend"),
+                    };
+                    let already = if is_new { "" } else { " already there" };
+                    let url = shown_url(&remote.url);
+                    let _ = writeln!(
+                        self.shown,
+                        "{GOOD}{sign} {name}{GOOD:#} {url}{renamed}{already}"
+                    );
+                }
+            }
+        }
+        self.became.push((client.id, became));
+    }
+
+    /// The backend that a server becomes, or is already.
+    fn backend_of(
+        &mut self,
+        remote: &Remote,
+        entry: &Entry,
+        client: &Client,
+        known: Option<&Config>,
+        tokens: Tokens,
+    ) -> (String, bool) {
+        if let Some((_, same)) = self.new.iter().find(|(other, _)| other == remote) {
+            return (same.name.clone(), false);
+        }
+        let plain = backend_name(&entry.name, &[]);
+        let known = known.map_or(&[][..], |config| &config.backends);
+        let is_same = |url: &Url| Url::parse(&remote.url).is_ok_and(|own| own == *url);
+        let same = known.iter().find(|backend| {
+            let stem = backend
+                .name
+                .strip_prefix(&*plain)
+                .map(|rest| rest.trim_start_matches('-'));
+            let is_named = stem.is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()));
+            is_named && backend.url.as_ref().is_ok_and(is_same)
+        });
+        if let Some(same) = same {
+            return (same.name.to_string(), false);
+        }
+        let taken = known.iter().map(|backend| backend.name.to_string());
+        let own = self.new.iter().map(|(_, new)| new.name.clone());
+        let taken: Vec<String> = taken.chain(own).collect();
+        let name = backend_name(&entry.name, &taken);
+        let origin = format!("From {} ({:?}).", client.name, entry.name);
+        let imported = backend(remote, &name, &origin, tokens);
+        self.new.push((remote.clone(), imported));
+        (name, true)
+    }
+
+    /// The entries of a client that are backends now.
+    pub(super) fn became(&self, client: &Client) -> &[String] {
+        let mut all = self.became.iter();
+        all.find(|(id, _)| *id == client.id)
+            .map_or(&[], |(_, names)| names)
+    }
+
+    /// Whether sentinel.toml gets anything.
+    pub(super) fn is_empty(&self) -> bool {
+        self.new.is_empty()
+    }
+
+    /// Variables with tokens for the `env` of the entry.
+    pub(super) fn env(&self) -> Vec<(String, String)> {
+        self.new
+            .iter()
+            .flat_map(|(_, new)| new.env.clone())
+            .collect()
+    }
+
+    /// Variables that the client has to pass on.
+    pub(super) fn needs(&self) -> Vec<String> {
+        let mut needs: Vec<String> = self
+            .new
+            .iter()
+            .flat_map(|(_, new)| new.needs.clone())
+            .collect();
+        needs.sort();
+        needs.dedup();
+        needs
+    }
+
+    /// What is taken over, and what stays.
+    pub(super) fn shown(&self) -> String {
+        let mut shown = self.shown.clone();
+        let files = self
+            .new
+            .iter()
+            .map(|(_, new)| new.files.len())
+            .sum::<usize>();
+        let variables = self.env().len();
+        if files > 0 {
+            let _ = writeln!(
+                shown,
+                "  tokens go into {files} files below {FOLDER}/, for you alone"
+            );
+        }
+        if variables > 0 {
+            let _ = writeln!(shown, "  tokens go into {variables} variables of the entry");
+        }
+        for need in self.needs() {
+            let _ = writeln!(
+                shown,
+                "{CAUTION}  {need}{CAUTION:#} has to be set where the client is started, or in the env of the entry"
+            );
+        }
+        shown
+    }
+
+    /// Writes the files of tokens and the backends at the end of this sentinel.toml, which has to run
+    /// then. What was written is taken back if it doesn't.
+    ///
+    /// # Errors
+    /// A message for people; sentinel.toml is what it was.
+    pub(super) fn write(&self, path: &Path, entry_name: &str) -> Result<(), String> {
+        let shown = path.display();
+        let unreadable = |error| format!("{shown} can't be read: {error}");
+        let target = files::target(path).map_err(unreadable)?;
+        let old = files::read_if_there(&target, MAX_BYTES).map_err(unreadable)?;
+        let mut new = match &old {
+            Some(old) => {
+                String::from_utf8(old.clone()).map_err(|_| format!("{shown} is not UTF-8"))?
+            }
+            None => head(entry_name),
+        };
+        for (_, backend) in &self.new {
+            if !new.is_empty() && !new.ends_with('\n') {
+                new.push('\n');
+            }
+            new.push('\n');
+            new.push_str(&backend.toml);
+        }
+        let made = self.write_tokens(files::folder_of(&target))?;
+        let undo = |why: String| {
+            made.iter().for_each(|path| drop(files::remove(path)));
+            why
+        };
+        let swap = |from: Option<&[u8]>, to: Option<&[u8]>| {
+            files::swap(&target, from, to, &mut |_| Ok(()))
+        };
+        let written = swap(old.as_deref(), Some(new.as_bytes()));
+        written.map_err(|error| undo(format!("{shown}: {error}")))?;
+        let overrides = Overrides {
+            config: Some(target.clone()),
+            ..Overrides::default()
+        };
+        load(&overrides, &Environment::of_process())
+            .map(|_| ())
+            .map_err(|problems| {
+                let back = swap(Some(new.as_bytes()), old.as_deref());
+                let back = back
+                    .err()
+                    .map(|error| format!("; {shown}: {error}"))
+                    .unwrap_or_default();
+                undo(format!("the backends can't be used: {problems}{back}"))
+            })
+    }
+
+    /// Returns the files that were made.
+    fn write_tokens(&self, folder: &Path) -> Result<Vec<PathBuf>, String> {
+        let mut made: Vec<PathBuf> = Vec::new();
+        for (name, secret) in self.new.iter().flat_map(|(_, new)| &new.files) {
+            let path = folder.join(name);
+            let written = match files::exists(&path) {
+                true => Err(io::Error::from(io::ErrorKind::AlreadyExists)),
+                false => files::private_folder(&folder.join(FOLDER)).and_then(|()| {
+                    files::replace(&path, format!("{secret}\n").as_bytes(), Readers::User)
+                }),
+            };
+            if let Err(error) = written {
+                made.iter().for_each(|path| drop(files::remove(path)));
+                return Err(format!("{} can't be written: {error}", path.display()));
+            }
+            made.push(path);
+        }
+        Ok(made)
+    }
+}
+
+/// The beginning of a new sentinel.toml.
+fn head(entry_name: &str) -> String {
+    // Clients put mcp__NAME__ before the name of a tool, and APIs take 64 characters in all.
+    let room = 64 - "mcp____".len() - entry_name.len();
+    format!(
+        "# Sentinel Gateway. `sentinel-gateway schema` prints every key, `sentinel-gateway check` tries the backends.\n\n\
+         [gateway]\ntool_name_max = {room}  # clients put \"mcp__{entry_name}__\" before it\n"
+    )
+}
+
+/// Without user and query, which may be secrets.
+fn shown_url(url: &str) -> String {
+    if has_variables(url) {
+        return one_line(url.split('?').next().unwrap_or_default());
+    }
+    match Url::parse(url) {
+        Ok(url) => one_line(&format!(
+            "{}{}",
+            url.origin().ascii_serialization(),
+            url.path()
+        )),
+        Err(_) => String::new(),
+    }
+}

@@ -1,0 +1,236 @@
+//! Servers of clients as backends of a sentinel.toml.
+//!
+//! Owns their names, and that no token is written into that file: it goes into a file of its own or into
+//! a variable.
+
+use super::entry::{quoted, toml_key};
+use super::servers::{Remote, has_variables};
+
+/// Where tokens go that stand in a client's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tokens {
+    /// Each into a file, for the user alone.
+    Files,
+    /// Into the `env` of the entry that starts the gateway.
+    Env,
+}
+
+/// A server as a backend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Imported {
+    /// Its name as a backend.
+    pub(crate) name: String,
+    /// Its lines in sentinel.toml.
+    pub(crate) toml: String,
+    /// Files to be made, below the folder of sentinel.toml, with their secrets.
+    pub(crate) files: Vec<(String, String)>,
+    /// Variables for the `env` of the entry, with their secrets.
+    pub(crate) env: Vec<(String, String)>,
+    /// The variables that it needs and that nobody sets here.
+    pub(crate) needs: Vec<String>,
+}
+
+/// The folder of token files, beside sentinel.toml.
+pub(crate) const FOLDER: &str = "secrets";
+
+/// A valid name for a backend, like this one, and none of `taken`.
+pub(crate) fn backend_name(name: &str, taken: &[String]) -> String {
+    let mut valid = String::new();
+    for c in name.to_lowercase().chars() {
+        match c {
+            'a'..='z' | '0'..='9' | '_' => valid.push(c),
+            _ if valid.is_empty() || valid.ends_with('-') => {}
+            _ => valid.push('-'),
+        }
+    }
+    let valid = valid.trim_end_matches('-').trim_start_matches('_');
+    let valid = if valid.is_empty() { "server" } else { valid };
+    let is_free = |name: &String| !taken.contains(name);
+    let numbered = (2..).map(|number| format!("{valid}-{number}"));
+    std::iter::once(valid.to_owned())
+        .chain(numbered)
+        .find(is_free)
+        .unwrap_or_default()
+}
+
+/// A server as a backend of this name; `origin` says for people where it comes from.
+pub(crate) fn backend(remote: &Remote, name: &str, origin: &str, tokens: Tokens) -> Imported {
+    let mut imported = Imported {
+        name: name.to_owned(),
+        toml: format!(
+            "# {}\n[[backends]]\nname = {}\nurl = {}\n",
+            origin.replace(|c: char| c.is_control(), " "),
+            quoted(name),
+            quoted(&remote.url)
+        ),
+        files: Vec::new(),
+        env: Vec::new(),
+        needs: variables(&remote.url),
+    };
+    let mut headers = Vec::new();
+    for (key, value) in &remote.headers {
+        imported.needs.extend(variables(value));
+        let bearer = value.strip_prefix("Bearer ").map(str::trim);
+        let bearer = bearer.filter(|_| key.eq_ignore_ascii_case("authorization"));
+        match bearer {
+            Some(token) if only_variable(token).is_some() => {
+                let variable = only_variable(token).unwrap_or_default();
+                imported.toml += &format!("bearer = {{ env = {} }}\n", quoted(variable));
+            }
+            Some(token) if !has_variables(token) => {
+                let secret = imported.keep(key, token, tokens);
+                imported.toml += &format!("bearer = {secret}\n");
+            }
+            _ if !has_variables(value) && is_secret(key, value) => {
+                let secret = imported.keep(key, value, tokens);
+                headers.push(format!("{} = {secret}", toml_key(key)));
+            }
+            _ => headers.push(format!("{} = {}", toml_key(key), quoted(value))),
+        }
+    }
+    if !headers.is_empty() {
+        imported.toml += &format!("headers = {{ {} }}\n", headers.join(", "));
+    }
+    if remote.allow_insecure && remote.url.starts_with("http://") && !remote.headers.is_empty() {
+        imported.toml += "allow_insecure = true\n";
+    }
+    imported.needs.sort();
+    imported.needs.dedup();
+    imported
+}
+
+impl Imported {
+    /// Keeps a secret elsewhere. Returns how it is named in sentinel.toml.
+    fn keep(&mut self, key: &str, secret: &str, tokens: Tokens) -> String {
+        let plain = backend_name(key, &[]);
+        match tokens {
+            Tokens::Files => {
+                let file = format!("{FOLDER}/{}-{plain}", self.name);
+                let named = format!("{{ file = {} }}", quoted(&file));
+                self.files.push((file, secret.to_owned()));
+                named
+            }
+            Tokens::Env => {
+                let variable = format!("{}_{plain}", self.name)
+                    .to_uppercase()
+                    .replace('-', "_");
+                let variable = match variable.starts_with(|c: char| c.is_ascii_digit()) {
+                    true => format!("_{variable}"),
+                    false => variable,
+                };
+                self.env.push((variable.clone(), secret.to_owned()));
+                format!("{{ env = {} }}", quoted(&variable))
+            }
+        }
+    }
+}
+
+/// The variable that is the whole text.
+fn only_variable(text: &str) -> Option<&str> {
+    let inside = text.strip_prefix("${")?.strip_suffix('}')?;
+    (!inside.contains(['$', '{', ':'])).then_some(inside)
+}
+
+/// The variables of a text that have no default.
+fn variables(text: &str) -> Vec<String> {
+    let parts = text.split("${").skip(1);
+    let names = parts.filter_map(|part| part.split_once('}').map(|(name, _)| name));
+    names
+        .filter(|name| !name.contains(":-"))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Whether a header's value is to be kept out of sentinel.toml: by its name, or by its looks.
+fn is_secret(key: &str, value: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    let names = [
+        "auth", "key", "token", "secret", "cookie", "pass", "cred", "session", "sign",
+    ];
+    let is_like_a_key = value.len() >= 12
+        && !value.contains(' ')
+        && value.bytes().any(|b| b.is_ascii_digit())
+        && value.bytes().any(|b| b.is_ascii_alphabetic());
+    names.iter().any(|name| key.contains(name)) || is_like_a_key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_made_valid_and_unique() {
+        let taken = ["a".to_owned(), "a-2".to_owned()];
+        for (name, valid) in [
+            ("Context7 Docs", "context7-docs"),
+            ("github", "github"),
+            ("A", "a-3"),
+            ("__x__", "x__"),
+            ("Ünï — c/ö", "n-c"),
+            ("日本", "server"),
+        ] {
+            assert_eq!(backend_name(name, &taken), valid, "{name}");
+        }
+    }
+
+    fn remote(headers: &[(&str, &str)]) -> Remote {
+        let headers = headers
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        Remote {
+            url: "http://h/mcp".to_owned(),
+            headers: headers.collect(),
+            allow_insecure: true,
+        }
+    }
+
+    #[test]
+    fn no_token_stays_in_the_file() {
+        let remote = remote(&[
+            ("Authorization", "Bearer hidden"),
+            ("X-Api-Key", "hidden"),
+            ("X-Id", "a1b2c3d4e5f6g7"),
+            ("X-Tenant", "acme"),
+            ("X-Other", "${OTHER} ${MORE:-x}"),
+        ]);
+        let imported = backend(&remote, "my-docs", "from\nX", Tokens::Files);
+        assert_eq!(
+            imported.toml,
+            "# from X\n[[backends]]\nname = \"my-docs\"\nurl = \"http://h/mcp\"\n\
+             bearer = { file = \"secrets/my-docs-authorization\" }\n\
+             headers = { X-Api-Key = { file = \"secrets/my-docs-x-api-key\" }, \
+             X-Id = { file = \"secrets/my-docs-x-id\" }, X-Tenant = \"acme\", \
+             X-Other = \"${OTHER} ${MORE:-x}\" }\nallow_insecure = true\n"
+        );
+        assert_eq!(imported.files.len(), 3);
+        assert_eq!(imported.needs, ["OTHER"]);
+        let imported = backend(&remote, "my-docs", "", Tokens::Env);
+        assert!(
+            imported
+                .toml
+                .contains("bearer = { env = \"MY_DOCS_AUTHORIZATION\" }")
+        );
+        assert_eq!(
+            imported.env[0],
+            ("MY_DOCS_AUTHORIZATION".to_owned(), "hidden".to_owned())
+        );
+        assert!(!imported.toml.contains("hidden"));
+    }
+
+    #[test]
+    fn a_token_from_a_variable_stays_one() {
+        let imported = backend(
+            &remote(&[("authorization", "Bearer ${T}")]),
+            "a",
+            "",
+            Tokens::Files,
+        );
+        assert!(
+            imported.toml.contains("bearer = { env = \"T\" }"),
+            "{}",
+            imported.toml
+        );
+        assert_eq!(imported.needs, ["T"]);
+        assert_eq!(imported.files, []);
+    }
+}

@@ -1,0 +1,61 @@
+//! Texts with variables, from the spellings of clients to `${VAR}` and `${VAR:-default}`.
+
+/// Whether a text, as converted, has a variable.
+pub(crate) fn has_variables(text: &str) -> bool {
+    text.contains("${")
+}
+
+/// The text in our spelling. A variable that the entry itself sets is its value.
+///
+/// # Errors
+/// If it needs something that only the client has, or can't be meant as text.
+pub(super) fn converted(text: &str, variables: &[(String, String)]) -> Result<String, String> {
+    let mut converted = String::new();
+    let mut rest = text;
+    // OpenCode writes {env:VAR}; all others put a dollar before the brace.
+    while let Some(at) = rest
+        .find("${")
+        .into_iter()
+        .chain(rest.find("{env:"))
+        .chain(rest.find("{file:"))
+        .min()
+    {
+        converted.push_str(&rest[..at]);
+        let inside = rest[at..].trim_start_matches('$');
+        let (inside, after) = inside[1..]
+            .split_once('}')
+            .ok_or("a variable in it has no closing brace")?;
+        let (name, default) = match inside
+            .strip_prefix("env:")
+            .unwrap_or(inside)
+            .split_once(":-")
+        {
+            Some((name, default)) => (name, Some(default)),
+            None => (inside.strip_prefix("env:").unwrap_or(inside), None),
+        };
+        if !is_variable(name) {
+            return Err(match inside.split_once(':') {
+                Some(("input", _)) => "it asks for a value when it starts".to_owned(),
+                _ => "it has a variable that only the client knows".to_owned(),
+            });
+        }
+        let own = variables.iter().find(|(known, _)| known == name);
+        match (own, default) {
+            // Else it would be taken for a variable.
+            (Some((_, value)), _) if has_variables(value) => {
+                return Err("a variable in it holds another one".to_owned());
+            }
+            (Some((_, value)), _) => converted.push_str(value),
+            (None, Some(default)) => converted.push_str(&format!("${{{name}:-{default}}}")),
+            (None, None) => converted.push_str(&format!("${{{name}}}")),
+        }
+        rest = after;
+    }
+    converted.push_str(rest);
+    Ok(converted)
+}
+
+fn is_variable(name: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    !name.is_empty() && !name.as_bytes()[0].is_ascii_digit() && name.bytes().all(fits)
+}

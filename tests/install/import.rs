@@ -1,0 +1,241 @@
+//! From a client's file of many servers to a first call through the gateway.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::Home;
+use crate::common::fake::FakeBackend;
+use crate::common::process::Process;
+
+const DESKTOP: &str = "Claude/claude_desktop_config.json";
+
+/// Two servers by mcp-remote, one with a token, one by mcp-proxy, two programs, and one of another kind.
+fn six_servers(notes: &FakeBackend, docs: &FakeBackend, tasks: &FakeBackend) -> String {
+    let [notes, docs, tasks] = [notes, docs, tasks].map(FakeBackend::url);
+    format!(
+        r#"{{
+  "globalShortcut": "Ctrl+Space",
+  "mcpServers": {{
+    "notes": {{ "command": "npx", "args": ["-y", "mcp-remote", "{notes}"] }},
+    "Context7 Docs": {{
+      "command": "npx",
+      "args": ["mcp-remote@latest", "{docs}", "--header", "Authorization:${{AUTH}}"],
+      "env": {{ "AUTH": "Bearer hidden-token-1" }}
+    }},
+    "files": {{ "command": "npx", "args": ["-y", "server-files", "/"], "env": {{ "KEY": "hidden-key" }} }},
+    "tasks": {{ "command": "mcp-proxy", "args": ["-H", "X-Api-Key", "hidden-key-2", "{tasks}"] }},
+    "memory": {{ "command": "uvx", "args": ["memory"] }},
+    "old": {{ "command": "touch", "args": ["ran"], "disabled": true }}
+  }}
+}}
+"#
+    )
+}
+
+fn entry(home: &Home) -> Value {
+    let file: Value = serde_json::from_str(&home.read(DESKTOP)).unwrap();
+    file["mcpServers"]["sentinel"].clone()
+}
+
+/// Starts what the written entry says, as the client would.
+fn start(home: &Home) -> Process {
+    let entry = entry(home);
+    let mut command = Command::new(entry["command"].as_str().unwrap());
+    let args = entry["args"].as_array().unwrap();
+    command.args(args.iter().map(|arg| arg.as_str().unwrap()));
+    command
+        .env_clear()
+        .env("HOME", home.folder.path())
+        .current_dir("/");
+    for (name, value) in entry["env"].as_object().into_iter().flatten() {
+        command.env(name, value.as_str().unwrap());
+    }
+    Process::start(
+        command,
+        tempfile::tempdir().unwrap(),
+        Duration::from_secs(20),
+    )
+}
+
+#[test]
+fn from_an_empty_home_with_six_servers_to_a_first_call() {
+    let (notes, docs, tasks) = (
+        FakeBackend::start().tool("note"),
+        FakeBackend::start().tool("look_up"),
+        FakeBackend::start().tool("do"),
+    );
+    let home = Home::empty();
+    let before = six_servers(&notes, &docs, &tasks);
+    home.write(DESKTOP, &before);
+
+    let shown = home.does(&["install", "claude-desktop", "--import", "--yes"]);
+    assert!(!shown.contains("hidden"), "{shown}");
+    for said in [
+        "+ notes",
+        "+ context7-docs",
+        "as Context7 Docs is no name",
+        "+ tasks",
+        "files stays",
+        "memory stays",
+        "old stays",
+        "- Context7 Docs",
+        "+ sentinel",
+    ] {
+        assert!(shown.contains(said), "{said} in {shown}");
+    }
+    let left: Value = serde_json::from_str(&home.read(DESKTOP)).unwrap();
+    let mut names: Vec<&String> = left["mcpServers"].as_object().unwrap().keys().collect();
+    names.sort();
+    assert_eq!(names, ["files", "memory", "old", "sentinel"]);
+    let config = home.read("sentinel/sentinel.toml");
+    assert!(!config.contains("hidden"), "{config}");
+    assert!(config.contains("tool_name_max = 49"), "{config}");
+
+    let mut gateway = start(&home);
+    gateway.client.initialize();
+    assert_eq!(gateway.client.tool_names(), ["note", "look_up", "do"]);
+    for tool in ["note", "look_up", "do"] {
+        gateway.client.call(tool, json!({})).result();
+    }
+    gateway.end();
+    let sent = |fake: &FakeBackend, name: &str| {
+        let call = fake.requests_of("tools/call").remove(0);
+        call.header(name).map(str::to_owned)
+    };
+    assert_eq!(
+        sent(&docs, "authorization").as_deref(),
+        Some("Bearer hidden-token-1")
+    );
+    assert_eq!(sent(&tasks, "x-api-key").as_deref(), Some("hidden-key-2"));
+    assert!(
+        !home.path("ran").exists(),
+        "nothing of a client's file is run"
+    );
+
+    // The same command again takes nothing twice.
+    home.does(&["install", "claude-desktop", "--import", "--yes"]);
+    assert_eq!(home.read("sentinel/sentinel.toml"), config);
+    home.does(&["uninstall", "claude-desktop", "--yes"]);
+    assert_eq!(home.read(DESKTOP), before);
+}
+
+#[cfg(unix)]
+#[test]
+fn tokens_are_for_the_user_alone_or_in_the_entry() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let (notes, docs, tasks) = (
+        FakeBackend::start().tool("note"),
+        FakeBackend::start().tool("look_up"),
+        FakeBackend::start().tool("do"),
+    );
+    let home = Home::empty();
+    home.write(DESKTOP, &six_servers(&notes, &docs, &tasks));
+    home.does(&["install", "claude-desktop", "--import", "--keep", "--yes"]);
+    let mode = |name: &str| fs::metadata(home.path(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode("sentinel/sentinel.toml"), 0o600);
+    assert_eq!(mode("sentinel/secrets"), 0o700);
+    assert_eq!(mode("sentinel/secrets/context7-docs-authorization"), 0o600);
+    assert_eq!(
+        home.read("sentinel/secrets/context7-docs-authorization"),
+        "hidden-token-1\n"
+    );
+    assert!(
+        home.read(DESKTOP).contains("Context7 Docs"),
+        "--keep leaves the entries"
+    );
+
+    let home = Home::empty();
+    home.write(DESKTOP, &six_servers(&notes, &docs, &tasks));
+    let shown = home.does(&[
+        "install",
+        "claude-desktop",
+        "--import",
+        "--tokens",
+        "env",
+        "--yes",
+    ]);
+    assert!(!shown.contains("hidden"), "{shown}");
+    assert_eq!(
+        entry(&home)["env"]["CONTEXT7_DOCS_AUTHORIZATION"],
+        "hidden-token-1"
+    );
+    assert!(!home.path("sentinel/secrets").exists());
+    let mut gateway = start(&home);
+    gateway.client.initialize();
+    gateway.client.call_until_success("look_up");
+    gateway.end();
+}
+
+#[test]
+fn an_import_that_cannot_be_used_changes_nothing() {
+    let home = Home::empty();
+    let text = "{ \"mcpServers\": { \"a\": { \"url\": \"http://127.0.0.1:9/mcp\", \"headers\": { \"Bad Name\": \"x\" } } } }";
+    home.write(".cursor/mcp.json", text);
+    let refused = home.run(&["install", "cursor", "--import", "--yes"]);
+    assert_eq!(refused.code, 1, "{}{}", refused.out, refused.err);
+    assert!(refused.err.contains("can't be used"), "{}", refused.err);
+    assert_eq!(home.read(".cursor/mcp.json"), text);
+    assert!(!home.path("sentinel/sentinel.toml").exists());
+
+    let asked = home.run(&["install", "cursor", "--import"]);
+    assert_eq!(asked.code, 1);
+    assert!(!home.path("sentinel/sentinel.toml").exists());
+    home.write(".cursor/mcp.json", "{}");
+    let nothing = home.run(&["install", "cursor", "--import", "--yes"]);
+    assert!(
+        nothing.err.contains("no server to take over"),
+        "{}",
+        nothing.err
+    );
+}
+
+#[test]
+fn a_clients_file_is_a_config_as_it_is() {
+    let (notes, docs, tasks) = (
+        FakeBackend::start().tool("note"),
+        FakeBackend::start().tool("look_up"),
+        FakeBackend::start().tool("do"),
+    );
+    let home = Home::empty();
+    home.write("mcp.json", &six_servers(&notes, &docs, &tasks));
+    let report = home.does(&["--config", "mcp.json", "check"]);
+    for said in [
+        "notes",
+        "context7-docs",
+        "tasks",
+        "\"files\" is left out: it is a program",
+    ] {
+        assert!(report.contains(said), "{said} in {report}");
+    }
+    assert!(!report.contains("hidden"), "{report}");
+    home.does(&["--config", "mcp.json", "call", "look_up"]);
+    assert!(!home.path("mcp.lock").exists());
+    assert!(!home.path("ran").exists());
+
+    home.write(
+        "vscode.jsonc",
+        "// mine\n{ \"servers\": { \"a\": { \"url\": \"ftp://h\" }, } }",
+    );
+    let report = home.run(&["--config", "vscode.jsonc", "check"]);
+    assert!(
+        report.out.contains("neither http nor https"),
+        "{}{}",
+        report.out,
+        report.err
+    );
+    home.write("broken.json", "{ \"mcpServers\": { \"a\": \"hidden\" ");
+    let broken = home.run(&["--config", "broken.json", "check"]);
+    assert_eq!(broken.code, 2);
+    assert!(broken.err.contains("not valid JSON"), "{}", broken.err);
+    assert!(!broken.err.contains("hidden"));
+    home.write("none.json", "{}");
+    assert!(
+        home.run(&["--config", "none.json", "check"])
+            .err
+            .contains("it has no servers")
+    );
+}
