@@ -27,6 +27,8 @@ use bytes::{Bytes, BytesMut};
 use crate::call_report::BackendId;
 use crate::config::{BackendConfig, GatewayConfig, PinMode};
 use crate::protocol::era::ParamHeader;
+use crate::protocol::era::modern::key;
+use crate::protocol::raw::quoted;
 use crate::protocol::{Era, Freshness, Kind, RawJson};
 
 pub use backend_listing::BackendListing;
@@ -43,6 +45,9 @@ pub use shapes::Promise;
 pub(crate) use shapes::shape_unpromised;
 use uris::{AssignedUris, BackendUris, with_tool_uris};
 pub(crate) use uris::{Form, Uris, own_directory, with_skill_uris, with_uris};
+
+/// Bytes that the name of its backend adds to a definition.
+const ATTRIBUTION: usize = 40;
 
 /// One backend's input to a build.
 #[derive(Debug, Clone, Copy)]
@@ -83,6 +88,8 @@ pub struct Entry {
     pub exposed: Arc<str>,
     /// A tool annotated `readOnlyHint` or `idempotentHint`, which may run twice.
     pub(crate) safe_to_repeat: bool,
+    /// A tool that a legacy server runs only as a task.
+    pub(crate) requires_task: bool,
     /// Its parameters that must also be sent as headers to a modern backend.
     pub(crate) param_headers: Arc<[ParamHeader]>,
     /// What its results are held against, if the backend lists an `outputSchema`.
@@ -331,10 +338,15 @@ impl Section {
                 .map(|backend_listing| backend_listing.freshness(kind))
                 .unwrap_or_default()
         });
-        let legacy = List::of(kind, &entries, |entry| &entry.definition);
+        // With one backend there is nothing to tell apart.
+        let names: HashMap<BackendId, &str> = match uris.are_several() {
+            true => sources.iter().map(|of| (of.id, &*of.config.name)).collect(),
+            false => HashMap::new(),
+        };
+        let legacy = List::of(kind, &entries, &names, |entry| &entry.definition);
         let differs = |entry: &Entry| entry.definition != entry.modern_definition;
         let modern = match entries.iter().any(differs) {
-            true => List::of(kind, &entries, |entry| &entry.modern_definition),
+            true => List::of(kind, &entries, &names, |entry| &entry.modern_definition),
             false => legacy.clone(),
         };
         Self {
@@ -411,6 +423,7 @@ impl<'a> Found<'a> {
             own_name: item.own.clone(),
             // An annotation from an earlier run does not permit repeats in this one.
             safe_to_repeat: item.safe_to_repeat && self.source.confirmed,
+            requires_task: item.requires_task,
             param_headers: Arc::clone(param_headers),
             promise: shaped.promise.clone(),
             definition: exposed_definition(
@@ -438,6 +451,14 @@ impl<'a> Found<'a> {
             reason: reason.clone(),
         }
     }
+}
+
+/// A definition that says in `_meta` which backend it is from.
+fn attributed(definition: &RawJson, backend: &str) -> RawJson {
+    let meta = definition.get("_meta").filter(RawJson::is_object);
+    let meta = meta.unwrap_or_else(|| RawJson::trusted("{}"));
+    let meta = meta.with_members(&[(key::BACKEND, quoted(backend))], &[]);
+    definition.with_members(&[("_meta", meta.into_bytes())], &[])
 }
 
 /// The URIs and templates of each source.
@@ -478,11 +499,21 @@ fn mended(sources: &[Source<'_>]) -> Vec<Mended> {
 }
 
 impl List {
-    fn of(kind: Kind, entries: &[Entry], definition: impl Fn(&Entry) -> &RawJson) -> Self {
+    /// Each definition says in `_meta` which of these backends it is from.
+    fn of(
+        kind: Kind,
+        entries: &[Entry],
+        names: &HashMap<BackendId, &str>,
+        definition: impl Fn(&Entry) -> &RawJson,
+    ) -> Self {
         let beginning = format!("{{\"{}\":[", kind.member());
         let length: usize = entries
             .iter()
-            .map(|entry| definition(entry).as_bytes().len() + 1)
+            .map(|entry| {
+                let name = names.get(&entry.backend);
+                let name = name.map_or(0, |name| name.len() + ATTRIBUTION);
+                definition(entry).as_bytes().len() + 1 + name
+            })
             .sum();
         let mut result = BytesMut::with_capacity(beginning.len() + length + 2);
         result.extend_from_slice(beginning.as_bytes());
@@ -490,7 +521,11 @@ impl List {
             if at > 0 {
                 result.extend_from_slice(b",");
             }
-            result.extend_from_slice(definition(entry).as_bytes());
+            let own = definition(entry);
+            match names.get(&entry.backend) {
+                Some(name) => result.extend_from_slice(attributed(own, name).as_bytes()),
+                None => result.extend_from_slice(own.as_bytes()),
+            }
         }
         result.extend_from_slice(b"]}");
         let result = result.freeze();

@@ -157,9 +157,10 @@ impl Tokens {
         }
     }
 
-    /// Resolves when the file has changed since it was last read.
-    pub(crate) async fn changed(&self) {
-        loop {
+    /// Resolves when the file has changed since it was last read, or `is_other` says that its token
+    /// is in use already.
+    pub(crate) async fn changed(&self, is_other: impl Fn() -> bool) {
+        while !is_other() {
             tokio::time::sleep(LOOK_INTERVAL).await;
             if self.store.stamp().await != self.state.lock().stamp() {
                 return;

@@ -21,6 +21,8 @@ pub(super) struct Item {
     pub(super) definition: RawJson,
     /// Annotated as read-only or idempotent.
     pub(super) safe_to_repeat: bool,
+    /// `execution.taskSupport` is `required`.
+    pub(super) requires_task: bool,
 }
 
 /// An invalid item: its name, if it could be read, and the reason.
@@ -60,6 +62,7 @@ impl Item {
                     own: own.into(),
                     definition,
                     safe_to_repeat,
+                    requires_task: kind == Kind::Tool && requires_task(raw),
                 })
             }
             Err(reason) => Err(RejectedItem {
@@ -68,6 +71,11 @@ impl Item {
             }),
         }
     }
+}
+
+fn requires_task(tool: &RawJson) -> bool {
+    let support = tool.at(&["execution", "taskSupport"]);
+    support.is_some_and(|support| support.as_str() == r#""required""#)
 }
 
 /// The definition that clients see: with this name or URI and description, where given, and these

@@ -557,7 +557,7 @@ fn lists_are_the_definitions_in_order_and_are_shared() {
     let list = catalog.list(Kind::Tool, Era::Legacy);
     assert_eq!(
         list,
-        r#"[{"inputSchema":{"type":"object"},"name":"x","title":"x"},{"inputSchema":{"type":"object"},"name":"b__x","title":"x"}]"#
+        r#"[{"inputSchema":{"type":"object"},"name":"x","title":"x","_meta":{"sentinel-gateway/backend":"a"}},{"inputSchema":{"type":"object"},"name":"b__x","title":"x","_meta":{"sentinel-gateway/backend":"b"}}]"#
     );
     assert_eq!(
         list.clone().as_ptr(),

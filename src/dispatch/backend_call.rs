@@ -6,6 +6,7 @@
 
 pub(super) mod admission;
 mod relay;
+mod required_task;
 
 use std::sync::Arc;
 
@@ -43,6 +44,8 @@ pub(super) struct BackendCall {
     /// The backend's own name of the tool that it runs, if it runs one.
     tool: Option<Arc<str>>,
     is_task: bool,
+    /// The tool runs only as a task, and the client asks for none.
+    requires_task: bool,
     has_meta: bool,
     replay: Replay,
     target: Option<Arc<str>>,
@@ -80,6 +83,7 @@ impl BackendCall {
             caller,
             tool: tool.map(|tool| Arc::clone(&tool.own_name)),
             is_task: target.is_task,
+            requires_task: tool.is_some_and(|tool| tool.requires_task) && !target.is_task,
             has_meta: target.has_meta,
             replay: route.replay(target.kind),
             target: own_target,
@@ -105,13 +109,28 @@ impl BackendCall {
         params: &RawJson,
         handler: &dyn ServerMessageHandler,
     ) -> Result<Answer, RpcError> {
+        if self.requires_task && self.needs_task().await {
+            // Rare, and a large future.
+            return Box::pin(self.send_as_task(params, handler)).await;
+        }
+        self.request(&self.method, params, self.replay, handler)
+            .await
+    }
+
+    async fn request(
+        &self,
+        method: &str,
+        params: &RawJson,
+        replay: Replay,
+        handler: &dyn ServerMessageHandler,
+    ) -> Result<Answer, RpcError> {
         let call = Call {
-            method: &self.method,
+            method,
             params: Some(params),
             progress: (self.has_meta)
                 .then(|| progress_token(params, &self.reached))
                 .flatten(),
-            replay: self.replay,
+            replay,
             deadline: &self.deadline,
             caller: &self.caller,
             target: self.target.as_deref(),

@@ -12,7 +12,7 @@ use super::raw::quoted;
 use super::{Outcome, RawJson};
 
 /// The key of `_meta` that names the task a message belongs to.
-const RELATED: &str = "io.modelcontextprotocol/related-task";
+pub(crate) const RELATED: &str = "io.modelcontextprotocol/related-task";
 
 /// The extension's name among a client's or server's `extensions`.
 pub(crate) const EXTENSION: &str = "io.modelcontextprotocol/tasks";

@@ -45,6 +45,8 @@ pub struct State {
     pub scope: String,
     /// The scope that calls of the tool `write` demand besides.
     pub write_scope: Option<String>,
+    /// Methods of the MCP server that need no token.
+    pub open: Vec<&'static str>,
     /// `resource_metadata` and `WWW-Authenticate` are there.
     pub challenges: bool,
     /// There is a registration endpoint.
@@ -161,6 +163,7 @@ impl State {
             life: Some(3600),
             scope: "notes:read".to_owned(),
             write_scope: None,
+            open: Vec::new(),
             challenges: true,
             registers: true,
             refreshes: true,
@@ -197,6 +200,7 @@ impl State {
                 self.revoked.push(token);
                 Some(Reply::status(200))
             }
+            (_, "/mcp") if self.open.contains(&request.kind()) => None,
             (_, "/mcp") => self.guard(request),
             _ => Some(Reply::status(404)),
         }

@@ -61,6 +61,7 @@ const FEATURES: &[Feature] = &[
     ("changed roots", lifecycle::changed_roots),
     ("undeclared capabilities", server_requests::undeclared),
     ("tasks of 2025-11-25", tasks::of_2025),
+    ("tools that run only as tasks", tasks::required),
     ("tasks of the extension", tasks::of_2026),
     (
         "instructions and extensions of backends",

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
-use crate::common::message::{asked_by, complete, result};
+use crate::common::live_stream::LiveStream;
+use crate::common::message::{asked_by, complete, request, result};
 use crate::common::reply::Reply;
 use crate::era_matrix::table::Pair;
 
@@ -71,6 +72,77 @@ pub fn of_2025(pair: Pair) -> &'static str {
     let unknown = gateway.ask("tasks/get", json!({ "taskId": "unknown" }));
     assert_eq!(unknown.code(), -32602);
     "under gateway ids"
+}
+
+/// A tool that runs only as a task is called by a client that asks for none.
+pub fn required(pair: Pair) -> &'static str {
+    if pair.modern_backend() {
+        return "plain call";
+    }
+    let can = json!({ "tasks": { "cancel": {}, "requests": { "tools": { "call": {} } } } });
+    let task = |status: &str| {
+        json!({ "taskId": "1", "status": status, "ttl": 1000, "pollInterval": 50,
+        "createdAt": "2026-01-01T00:00:00Z", "lastUpdatedAt": "2026-01-01T00:00:00Z" })
+    };
+    let fake = pair.fake().capabilities(can);
+    let fake = fake.tool_with("t", json!({ "execution": { "taskSupport": "required" } }));
+    let made = json!({ "task": task("working") });
+    fake.on_tool("t", Reply::result(made.clone()));
+    fake.on("tasks/get", Reply::result(task("working")));
+    fake.on("tasks/get", Reply::result(task("input_required")));
+    let answers = LiveStream::new();
+    fake.on("tasks/result", Reply::sse().live(&answers));
+    let mut gateway = pair.gateway_for(&fake, json!({ "elicitation": {} }));
+    gateway.list_tools();
+    let params = json!({ "name": "t", "arguments": { "a": 1 } });
+    let id = gateway.request("tools/call", params.clone());
+    let called = fake.next_request("tools/call");
+    assert!(
+        called.params()["task"]["ttl"].is_u64(),
+        "{:?}",
+        called.params()
+    );
+    assert_eq!(called.params()["arguments"]["a"], 1);
+    assert_eq!(fake.next_request("tasks/result").params()["taskId"], "1");
+    assert_eq!(fake.requests_of("tasks/get").len(), 2);
+    let related = json!({ RELATED: { "taskId": "1" } });
+    answers.event(&request(
+        json!(9),
+        "elicitation/create",
+        json!({ "message": "?", "requestedSchema": {}, "_meta": related }),
+    ));
+    let accepted = json!({ "action": "accept", "content": {} });
+    let id = if pair.modern_client() {
+        let asked = gateway.answer(id);
+        let (key, _) = asked.input_request();
+        let mut retried = params.clone();
+        retried["inputResponses"] = json!({ key: accepted });
+        retried["requestState"] = asked.request_state().unwrap().clone();
+        gateway.request("tools/call", retried)
+    } else {
+        let asked = gateway.next_request("elicitation/create");
+        gateway.respond(&asked, accepted);
+        id
+    };
+    assert_eq!(
+        fake.next_request("response").message["result"]["action"],
+        "accept"
+    );
+    let done = json!({ "content": [{ "type": "text", "text": "done" }], "_meta": related });
+    answers.event(&json!({ "jsonrpc": "2.0", "id": "$id", "result": done }));
+    answers.end();
+    let answer = gateway.answer(id);
+    assert_eq!(answer.text(), "done");
+    assert_eq!(answer.result()["_meta"][RELATED], Value::Null);
+    assert_eq!(fake.runs("t"), 1);
+
+    fake.on_tool("t", Reply::result(made));
+    fake.always("tasks/get", Reply::result(task("working")));
+    let id = gateway.request("tools/call", params);
+    fake.wait_for_requests("tasks/get", 3);
+    gateway.cancel(id);
+    assert_eq!(fake.next_request("tasks/cancel").params()["taskId"], "1");
+    "as a task of the gateway's own"
 }
 
 pub fn of_2026(pair: Pair) -> &'static str {

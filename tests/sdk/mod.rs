@@ -94,12 +94,17 @@ async fn tools_of_two_servers_are_listed_with_complete_definitions() {
         .await
         .unwrap();
 
-    let mut expected = Server::tools();
-    expected.extend(Server::tools().into_iter().map(|mut tool| {
-        tool.name = format!("json__{}", tool.name).into();
-        tool
-    }));
-    assert_eq!(as_json(&listed), as_json(&expected));
+    let own = as_json(&Server::tools());
+    let expected = [("stream", ""), ("json", "json__")].map(|(server, prefix)| {
+        let mut tools = own.as_array().unwrap().clone();
+        for tool in &mut tools {
+            let name = format!("{prefix}{}", tool["name"].as_str().unwrap());
+            tool["name"] = json!(name);
+            tool["_meta"]["sentinel-gateway/backend"] = json!(server);
+        }
+        tools
+    });
+    assert_eq!(as_json(&listed), json!(expected.concat()));
     session.close().await;
 }
 

@@ -48,6 +48,24 @@ fn a_call_without_a_sign_in_says_what_to_type_and_a_login_is_noticed() {
 }
 
 #[test]
+fn lists_that_need_a_sign_in_say_what_to_type_and_are_fetched_after_it() {
+    let server = AuthorizationServer::start();
+    server.state().open = vec!["initialize", "notifications/initialized", "GET"];
+    let machine = Machine::new(server);
+    let mut gateway = machine.start_gateway();
+    gateway.client.initialize();
+    assert!(gateway.client.tool_names().is_empty());
+    let unknown = tool_call(&mut gateway, "act");
+    let message = unknown.message();
+    let why = "; notes: tools/list failed: needs a sign-in: in a terminal: ";
+    assert!(message.contains(why), "{message}");
+    machine.sign_in();
+    gateway.client.wait_for_tool("act");
+    assert_eq!(tool_call(&mut gateway, "act").text(), "act {}");
+    finish(gateway);
+}
+
+#[test]
 fn the_end_of_a_sign_in_is_told_with_the_command_and_the_token_is_not_sent_again() {
     let machine = Machine::new(AuthorizationServer::start());
     machine.sign_in();

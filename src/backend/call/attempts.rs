@@ -177,7 +177,8 @@ async fn send(
     let credentials = connection.credentials().generation();
     let mut answer = connection.request(&attempt, &handler).await;
     if let Err(error) = &mut answer {
-        renew_credentials(error, &connection, credentials).await;
+        // Rare: boxed, it takes no room in every call.
+        Box::pin(renew_credentials(error, &connection, credentials)).await;
         if error.ends_connection() {
             session.disconnected(&connection);
         }

@@ -189,10 +189,10 @@ impl Credentials {
         }
     }
 
-    /// Resolves when a person has signed in or out; never where nobody can.
-    pub(in crate::backend) async fn changed(&self) {
+    /// Resolves when a person has signed in or out since generation `used`; never where nobody can.
+    pub(in crate::backend) async fn changed(&self, used: u64) {
         match &self.tokens {
-            Some(tokens) => tokens.changed().await,
+            Some(tokens) => tokens.changed(|| self.generation() != used).await,
             None => std::future::pending().await,
         }
     }

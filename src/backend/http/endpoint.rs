@@ -216,8 +216,12 @@ impl Endpoint {
             return Ok(response);
         }
         let challenge = Challenge::of(values_of(response.headers(), WWW_AUTHENTICATE));
-        match self.credentials.renew(used, challenge.as_ref()).await {
-            Renewal::Renewed => self.follow(client, url, method, headers, body, trace).await,
+        // Rare: boxed, these futures take no room in every call.
+        let renewal = Box::pin(self.credentials.renew(used, challenge.as_ref()));
+        match renewal.await {
+            Renewal::Renewed => {
+                Box::pin(self.follow(client, url, method, headers, body, trace)).await
+            }
             Renewal::Same => Ok(response),
             Renewal::Impossible(error) => Err(error),
         }

@@ -17,7 +17,7 @@ use crate::backend::supervisor::{BackendContext, Sessions};
 use crate::call_report::BackendId;
 use crate::config::BackendConfig;
 use crate::governance::{Health, Permit};
-use crate::protocol::{ClientProfile, Era, LogLevel, RawJson};
+use crate::protocol::{ClientProfile, Era, Kind, LogLevel, RawJson};
 
 /// One HTTP server, with what all calls to it share.
 #[derive(Debug)]
@@ -155,6 +155,11 @@ impl HttpBackend {
         self.primary().why_down()
     }
 
+    /// In one line, why this list of its could not be fetched whole; `None` if it was, or is to come.
+    pub(crate) fn list_error(&self, kind: Kind) -> Option<String> {
+        self.primary().list_error(kind)
+    }
+
     /// Failed attempts to connect since the last success.
     pub(crate) fn failures(&self) -> u64 {
         self.primary().failures()
@@ -187,6 +192,26 @@ impl HttpBackend {
                 connection.notify_in_background(method, None);
             }
         }
+    }
+
+    /// Sends `tasks/cancel` with these params in the session for clients of this era, without waiting.
+    pub(crate) fn cancel_task(&self, era: Era, params: RawJson) {
+        if tokio::runtime::Handle::try_current().is_err() {
+            return;
+        }
+        let all = || self.shared.sessions.all();
+        let session = all().find(|session| session.client_era() == era);
+        let Some(session) = session.or_else(|| all().next()).cloned() else {
+            return;
+        };
+        let background = session.background.clone();
+        background.spawn(async move {
+            if let Some(connection) = session.ready() {
+                connection
+                    .request_best_effort("tasks/cancel", &params)
+                    .await;
+            }
+        });
     }
 
     /// Forwards a notification of an extension that the server declares, as the legacy client wrote it.

@@ -16,7 +16,7 @@ use super::resource_demand::ResourceDemands;
 use crate::backend::error::{BackendError, ConnectKind};
 use crate::config::BackendConfig;
 use crate::protocol::era::extension;
-use crate::protocol::{Era, RawJson};
+use crate::protocol::{Era, Kind, RawJson};
 use crate::sync::Mutex;
 
 /// Subscriptions that are made at once on a new connection.
@@ -39,6 +39,8 @@ pub struct Session {
     /// The text of a panic about this server, until it is taken down.
     failure: Mutex<Option<String>>,
     has_failed: Notify,
+    /// Why a list is not whole, by its kind.
+    list_errors: Mutex<[Option<String>; Kind::ALL.len()]>,
     pub(in crate::backend) log_levels: LogLevels,
     pub(in crate::backend) resources: ResourceDemands,
     /// Best-effort messages on their way.
@@ -79,6 +81,7 @@ impl Session {
             list_refresh: ListRefresh::default(),
             failure: Mutex::default(),
             has_failed: Notify::new(),
+            list_errors: Mutex::default(),
             log_levels,
             resources: ResourceDemands::default(),
             background: TaskTracker::new(),
@@ -147,6 +150,16 @@ impl Session {
             State::Connecting { .. } => Some("connecting again".into()),
             State::Ready(_) => None,
         }
+    }
+
+    /// In one line, why this list could not be fetched whole; `None` if it was, or is to come.
+    pub(in crate::backend) fn list_error(&self, kind: Kind) -> Option<String> {
+        self.list_errors.lock()[kind as usize].clone()
+    }
+
+    /// What became of the last fetch of this list.
+    pub(in crate::backend) fn set_list_error(&self, kind: Kind, error: Option<String>) {
+        self.list_errors.lock()[kind as usize] = error;
     }
 
     /// The era of the client that the session is initialized for.

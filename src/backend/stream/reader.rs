@@ -63,7 +63,7 @@ impl<'a> ResponseReader<'a> {
     pub async fn answer(&self, mut response: Response) -> Result<Outcome, BackendError> {
         let status = response.status();
         if !status.is_success() {
-            return self.refusal(response).await;
+            return Box::pin(self.refusal(response)).await;
         }
         if matches!(status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT) {
             let why = format!(
@@ -72,10 +72,11 @@ impl<'a> ResponseReader<'a> {
             );
             return Err(BackendError::BadReply(why));
         }
+        // What is not the most frequent answer is boxed: its larger future takes no room in every call.
         let outcome = match Media::of(&response) {
             Media::Json => self.json_answer(&mut response).await?,
-            Media::EventStream => self.events(response).await?,
-            Media::Other(other) => self.odd_answer(&mut response, &other).await?,
+            Media::EventStream => Box::pin(self.events(response)).await?,
+            Media::Other(other) => Box::pin(self.odd_answer(&mut response, &other)).await?,
         };
         match &outcome {
             Outcome::Error(error) if self.in_session && error_says_session_lost(error) => {

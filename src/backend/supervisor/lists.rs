@@ -73,6 +73,7 @@ impl Lists {
         // A kind that it doesn't have is known with the first that it has.
         let mut known = Kinds::ALL.without(declared);
         loop {
+            let used = fetching.credentials;
             tokio::select! {
                 () = fetching.came(), if !fetching.is_idle() => {
                     let (came, again) = fetching.take();
@@ -98,6 +99,11 @@ impl Lists {
                 () = sleep_if(plan.retry_at) => {
                     plan.retry_at = None;
                     fetching.start(mem::take(&mut plan.retried));
+                }
+                () = connection.credentials().changed(used), if !plan.signed_out.is_empty() => {
+                    // If they can't be read, the fetch says so.
+                    let _ = connection.credentials().resolve().await;
+                    fetching.start(mem::take(&mut plan.signed_out));
                 }
                 () = sleep_if(plan.refetch_at) => {
                     plan = Plan::default();
@@ -146,15 +152,22 @@ impl Lists {
         incomplete
     }
 
-    /// Lists that are not whole are fetched again after a wait.
+    /// Lists that are not whole are fetched again after a wait, or once a person has signed in.
     fn plan_retry(&mut self, plan: &mut Plan, incomplete: &[Incomplete], fetching: &Fetching<'_>) {
+        let mut is_timed = false;
         for list in incomplete {
-            plan.retried.add(list.kind);
+            match list.error.awaits_sign_in() {
+                true => plan.signed_out.add(list.kind),
+                false => {
+                    plan.retried.add(list.kind);
+                    is_timed = true;
+                }
+            }
         }
-        if !incomplete.is_empty() {
+        if is_timed {
             let delay = self.failures.next_delay(&mut jitter());
             plan.retry_at = Some(Instant::now() + delay);
-        } else if plan.retried.is_empty() && fetching.is_idle() {
+        } else if incomplete.is_empty() && plan.retried.is_empty() && fetching.is_idle() {
             self.failures.reset();
         }
     }
@@ -210,6 +223,13 @@ impl Lists {
             }
         }
         let failed = Kinds::that(|kind| incomplete.iter().any(|list| list.kind == kind));
+        for kind in came.iter() {
+            let list = incomplete.iter().find(|list| list.kind == kind);
+            session.set_list_error(
+                kind,
+                list.map(|list| list.explain(&session.config.shown_url)),
+            );
+        }
         self.logged = self.logged.without(came).or(failed);
         self.reports += 1;
         let (taken, in_use) = oneshot::channel();
@@ -239,6 +259,8 @@ struct Plan {
     /// Those that are not whole.
     retry_at: Option<Instant>,
     retried: Kinds,
+    /// Those that a person must sign in for.
+    signed_out: Kinds,
     /// When one came last.
     fetched_at: Instant,
     /// Whether this fetch of all has found a change is counted.
@@ -251,6 +273,7 @@ impl Default for Plan {
             refetch_at: None,
             retry_at: None,
             retried: Kinds::default(),
+            signed_out: Kinds::default(),
             fetched_at: Instant::now(),
             is_counted: false,
         }
@@ -269,6 +292,8 @@ struct Fetching<'a> {
     came: Vec<Fetched>,
     /// Until when others are waited for.
     until: Instant,
+    /// The generation of the credentials that they carry, of the oldest of them.
+    credentials: u64,
 }
 
 impl<'a> Fetching<'a> {
@@ -282,11 +307,15 @@ impl<'a> Fetching<'a> {
             again: Kinds::default(),
             came: Vec::new(),
             until: Instant::now(),
+            credentials: 0,
         }
     }
 
     /// Fetches these; those that are being fetched now once more.
     fn start(&mut self, kinds: Kinds) {
+        if self.is_idle() {
+            self.credentials = self.connection.credentials().generation();
+        }
         for kind in kinds.iter() {
             if self.running.has(kind) {
                 self.again.add(kind);

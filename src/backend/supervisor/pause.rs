@@ -85,10 +85,11 @@ impl Pauses {
         // The calls that have asked so far get this error.
         let _ = session.connect_now.notified().now_or_never();
         let awaits_sign_in = error.awaits_sign_in();
+        let used = context.credentials.generation();
         let failures = self.report_down(handler, error, delay);
         tokio::select! {
             () = context.events.closed() => {}
-            () = context.credentials.changed(), if awaits_sign_in => {}
+            () = context.credentials.changed(used), if awaits_sign_in => {}
             () = tokio::time::sleep(delay), if !awaits_sign_in => {}
             () = async {
                 tokio::time::sleep(least).await;

@@ -3,20 +3,14 @@
 //! Owns the bounds on its size, and the removal of characters that control a terminal, since a
 //! backend writes the text. It must not know what counts as a change.
 
-use std::time::Duration;
-
-use similar::TextDiff;
-
 use super::definition::readable;
 use crate::protocol::RawJson;
-use crate::text::is_hidden;
+use crate::text::{is_hidden, unified_diff};
 
 /// Characters of a line. Longer lines are wrapped, so that a change in a long line is visible.
 const WIDTH: usize = 100;
 /// Unchanged lines shown around a change.
 const CONTEXT: usize = 1;
-/// Time limit, since a text may be made to be slow to compare. Past it the difference is coarser.
-const TIMEOUT: Duration = Duration::from_millis(5);
 
 /// The difference of these parts as unified diffs, each under its part's name, in at most
 /// `max_lines` lines and one that counts the rest.
@@ -30,14 +24,7 @@ pub(super) fn of_parts(
     for part in parts {
         lines.push(format!("{part}:"));
         let (old, new) = (lines_of(old, part), lines_of(new, part));
-        let diff = TextDiff::configure()
-            .timeout(TIMEOUT)
-            .diff_lines(&old, &new);
-        let text = diff
-            .unified_diff()
-            .context_radius(CONTEXT)
-            .missing_newline_hint(false)
-            .to_string();
+        let text = unified_diff(&old, &new, CONTEXT);
         lines.extend(text.lines().map(str::to_owned));
     }
     let left_out = lines.len().saturating_sub(max_lines);

@@ -46,21 +46,26 @@ impl CallTarget {
 
 /// The backends that are down or haven't listed yet; empty if there are none.
 fn missing(snapshot: &Snapshot, kind: Kind) -> String {
-    let is_unlisted = |backend: &HttpBackend| snapshot.awaits(backend.id, kind);
+    let is_missing = |backend: &HttpBackend| {
+        backend.why_down().is_some()
+            || backend.list_error(kind).is_some()
+            || snapshot.awaits(backend.id, kind)
+    };
     let missing: Vec<&HttpBackend> = (snapshot.backends.iter())
         .map(AsRef::as_ref)
-        .filter(|backend| backend.why_down().is_some() || is_unlisted(backend))
+        .filter(|backend| is_missing(backend))
         .collect();
     match missing.as_slice() {
         [] => String::new(),
-        [one] => match one.why_down() {
-            Some(why) => format!("; {} is down: {why}", one.name()),
-            None => format!("; {} has not listed yet: try again", one.name()),
+        [one] => match (one.why_down(), one.list_error(kind)) {
+            (Some(why), _) => format!("; {} is down: {why}", one.name()),
+            (None, Some(why)) => format!("; {}: {why}", one.name()),
+            (None, None) => format!("; {} has not listed yet: try again", one.name()),
         },
         several => {
             let named = several.iter().take(MAX_NAMED);
             let named: Vec<String> = named
-                .map(|backend| format!("{} ({})", backend.name(), reason(backend)))
+                .map(|backend| format!("{} ({})", backend.name(), reason(backend, kind)))
                 .collect();
             let more = match several.len() - named.len() {
                 0 => String::new(),
@@ -76,11 +81,14 @@ fn missing(snapshot: &Snapshot, kind: Kind) -> String {
 }
 
 /// Why a backend is missing, without what to do.
-fn reason(backend: &HttpBackend) -> String {
+fn reason(backend: &HttpBackend, kind: Kind) -> String {
     match backend.state() {
         State::Down { error, .. } => beginning(&error.to_string(), MAX_REASON_CHARS),
         State::Connecting { .. } => "not connected yet".to_owned(),
-        State::Ready(_) => "not listed yet".to_owned(),
+        State::Ready(_) => match backend.list_error(kind) {
+            Some(why) => beginning(&why, MAX_REASON_CHARS),
+            None => "not listed yet".to_owned(),
+        },
     }
 }
 

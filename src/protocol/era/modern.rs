@@ -28,7 +28,7 @@ pub(crate) mod key {
     pub(crate) const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
     /// Of every message of a subscription: the id of its `subscriptions/listen` request.
     pub(crate) const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
-    /// Of a server request: the name in the config of the backend that it is from.
+    /// Of a server request or a definition: the name in the config of the backend that it is from.
     pub(crate) const BACKEND: &str = "sentinel-gateway/backend";
     /// Of a result of the gateway: name and version of the backend.
     pub(crate) const BACKEND_INFO: &str = "sentinel-gateway/serverInfo";
