@@ -157,7 +157,7 @@ pub enum Schemas {
     /// The arguments of tools are described as the backend does it.
     #[default]
     AsIs,
-    /// They are described in the words that Claude's, OpenAI's and Gemini's APIs have.
+    /// They are described in the words that Claude's, OpenAI's and Gemini's APIs all take, and the rest as rules in the descriptions.
     Portable,
 }
 
@@ -208,7 +208,7 @@ pub enum ToolErrors {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
-    /// Detected with a probe request.
+    /// Detected with one harmless request.
     Auto,
     /// Revisions up to 2025-11-25, which begin with `initialize`.
     Legacy,
@@ -220,7 +220,7 @@ pub enum Protocol {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ServerStream {
-    /// Unless the server turns out to serve nothing else while it is open.
+    /// Open, unless the server turns out to serve nothing else while it is; that is noticed after a few seconds.
     Auto,
     /// Never: what the server says outside of calls is not heard.
     Never,

@@ -53,7 +53,7 @@ fn started(backends: &[(&str, &FakeBackend)]) -> Process {
     process
 }
 
-/// The memory limit in KiB by the README's formula: the budget, the same again for output that waits
+/// The memory limit in KiB by the formula of docs/limits.md: the budget, the same again for output that waits
 /// for the client, the line being read, one message being rewritten, the read buffers of the
 /// connections, and the process itself. `before` is the peak before the load.
 fn ceiling(before: u64) -> u64 {

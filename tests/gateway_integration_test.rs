@@ -21,6 +21,7 @@ mod architecture;
 mod cli;
 mod commands;
 mod config;
+mod docs;
 mod era_matrix;
 mod field;
 mod fuzz;

@@ -2,6 +2,8 @@
 //!
 //! It must not know what the commands do.
 
+#[cfg(test)]
+mod documented;
 mod setup;
 mod tools;
 

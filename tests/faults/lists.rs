@@ -22,7 +22,7 @@ const DESCRIPTION: usize = 600;
 const PACE: Duration = Duration::from_millis(50);
 /// Lists that differ in each description.
 const VERSIONS: usize = 4;
-/// The most memory that the README states for such lists, at twice the size of an optimized binary at
+/// The most memory that docs/limits.md states for such lists, at twice the size of an optimized binary at
 /// rest and with a body of unknown length beside them, in KiB.
 const MEMORY: usize = (24 << 10) + (6 + 3) * TOOLS * (DESCRIPTION + 80) / 1024 + 4 * TOOLS;
 

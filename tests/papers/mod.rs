@@ -30,13 +30,14 @@ struct Text {
     text: String,
 }
 
-/// Every paper: those beside `.planning/`, and all in it.
+/// Every paper: those beside `.planning/`, all in it, and the pages for users in `docs/`.
 fn papers() -> Vec<Text> {
     let mut papers: Vec<Text> = PAPERS
         .iter()
         .map(|path| text_of(&root().join(path)))
         .collect();
     papers.extend(texts_below(".planning"));
+    papers.extend(texts_below("docs"));
     papers
 }
 

@@ -38,9 +38,9 @@ pub(in crate::config) struct Gateway {
     /// Instructions for clients on using the gateway: `instructions`.
     #[schemars(example = &"Query before you write.")]
     pub(in crate::config) instructions: Option<String>,
-    /// Whether `instructions` of backends are passed on to clients, each under its backend's name.
+    /// Whether `instructions` of backends are passed on to clients, after the gateway's own, each under its backend's name: at most 2 KiB of each and 8 KiB in all.
     pub(in crate::config) backend_instructions: bool,
-    /// Longest time in milliseconds that the first list waits for backends that have neither connected nor failed.
+    /// Longest time in milliseconds that the first list waits for backends that have neither connected nor failed. A call of a name that is not listed yet waits for them for `connect_timeout_secs`.
     #[schemars(range(max = 600_000))]
     pub(in crate::config) startup_wait_ms: u64,
     /// Most requests in flight. Further ones are refused.
@@ -49,7 +49,7 @@ pub(in crate::config) struct Gateway {
     /// Most bytes of one input line, and of one response or SSE event of a backend, after decompression.
     #[schemars(range(min = 1024, max = 1_073_741_824))]
     pub(in crate::config) max_message_bytes: Located<usize>,
-    /// Most bytes of all buffered messages together.
+    /// Most bytes of all buffered messages together: being read, in flight, or waiting for the client.
     #[schemars(range(min = 1024, max = 4_294_967_295u64))]
     pub(in crate::config) max_buffered_bytes: Located<usize>,
     /// Milliseconds that calls in flight get to finish after stdin closes or a signal arrives.
@@ -57,12 +57,12 @@ pub(in crate::config) struct Gateway {
     pub(in crate::config) drain_ms: u64,
     /// How tools and prompts are named towards clients.
     pub(in crate::config) tool_names: ToolNames,
-    /// Which characters an exposed name may have.
+    /// Which characters an exposed name may have. Other names are mapped, and mapped back on a call.
     pub(in crate::config) tool_name_chars: NameChars,
-    /// Most characters of an exposed name: longer ones are cut, and end in a hash. 0 is what `tool_name_chars` allows. Clients add the gateway's name: Claude Code allows 64 characters of `mcp__sentinel__NAME`.
+    /// Most characters of an exposed name, at least 24: longer ones are cut, and end in a hash. 0 is what `tool_name_chars` allows. Clients add the gateway's name: many take 64 characters of `mcp__sentinel__NAME`, so 49 fits all.
     #[schemars(range(max = 128))]
     pub(in crate::config) tool_name_max: Located<usize>,
-    /// How the arguments of tools are described: as the backend does it, or so that the APIs of Claude, OpenAI and Gemini all take it.
+    /// How the arguments of tools are described: as the backend does it, or so that the APIs of Claude, OpenAI and Gemini all take it. Only the listing changes, not the calls.
     pub(in crate::config) schemas: Schemas,
     /// How many of the tools a client sees.
     pub(in crate::config) tool_mode: ToolMode,
@@ -125,7 +125,7 @@ pub(in crate::config) struct Backend {
     pub(in crate::config) server_stream: crate::config::ServerStream,
     /// Whether experimental capabilities pass between the backend and clients, with the methods and notifications that begin with their names.
     pub(in crate::config) experimental: bool,
-    /// Deadline of one call in seconds, including queueing, waits and retries.
+    /// Deadline of one call in seconds from its arrival, including the first connection, queueing, waits, retries and a new session. It is paused while the client answers a server request.
     #[schemars(range(min = 1, max = 86_400))]
     pub(in crate::config) timeout_secs: u64,
     /// Timeout of connecting in seconds, including TLS.
@@ -142,13 +142,13 @@ pub(in crate::config) struct Backend {
     /// Most concurrent calls. Further ones wait in FIFO order, up to their deadline.
     #[schemars(range(min = 1, max = 65_536))]
     pub(in crate::config) max_in_flight: usize,
-    /// The token of `Authorization: Bearer …`.
+    /// The token of `Authorization: Bearer …`, a secret.
     pub(in crate::config) bearer: Option<Located<SecretForm>>,
-    /// Additional headers of every request. In text values `${VAR}` and `${VAR:-default}` are expanded.
+    /// Additional headers of every request: text or secrets. In text `${VAR}` and `${VAR:-default}` are expanded.
     pub(in crate::config) headers: Entries<HeaderForm>,
     /// Signing in with OAuth. By itself where the backend asks for it and has no other token; `false` is never.
     pub(in crate::config) oauth: Option<Located<OAuthForm>>,
-    /// PEM file of CA certificates to trust in addition to the system's.
+    /// PEM file of certificates to trust in addition to the system's: of authorities, or the server's own.
     #[schemars(example = &"corp.pem")]
     pub(in crate::config) ca_file: Option<Located<String>>,
     /// PEM file of the client certificate and its chain; requires `client_key_file`.
@@ -157,7 +157,7 @@ pub(in crate::config) struct Backend {
     /// PEM file of the client certificate's key; requires `client_cert_file`.
     #[schemars(example = &"client.key")]
     pub(in crate::config) client_key_file: Option<Located<String>>,
-    /// Whether credentials may be sent over plain http to another machine.
+    /// Whether credentials may be sent over plain http to another machine: a bearer, any header, what a `${VAR}` puts into path or query.
     pub(in crate::config) allow_insecure: bool,
     /// Which of its tools are listed and callable, and how.
     pub(in crate::config) tools: Tools,
