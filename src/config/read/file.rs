@@ -70,6 +70,7 @@ pub(in crate::config) struct Gateway {
     #[schemars(example = ["read_*"])]
     pub(in crate::config) always_listed: Vec<Located<String>>,
     /// With `tool_mode = "auto"`: tokens of all definitions, about, from which on the tools are searched.
+    #[schemars(range(max = 10_000_000))]
     pub(in crate::config) auto_over_tokens: usize,
     /// What happens with tools that are found.
     pub(in crate::config) search_exposes: SearchExposes,
