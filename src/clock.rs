@@ -1,9 +1,9 @@
-//! The wall clock.
+//! The wall clock, and deadlines for libraries that know nothing of the runtime's clock.
 //!
 //! Owns the one place that reads it. Waits and deadlines use [`tokio::time::Instant`], which tests
 //! can pause and which never jumps; the wall clock is for dates in files and from other machines.
 
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 /// The current time.
 #[allow(
@@ -12,4 +12,9 @@ use std::time::SystemTime;
 )]
 pub(crate) fn wall() -> SystemTime {
     SystemTime::now()
+}
+
+/// The moment after this time, for a library that works until then; `None` if it is too far away.
+pub(crate) fn std_deadline(time: Duration) -> Option<Instant> {
+    tokio::time::Instant::now().into_std().checked_add(time)
 }

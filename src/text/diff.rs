@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use similar::algorithms::{Capture, Replace, myers};
 use similar::{ChangeTag, DiffOp, group_diff_ops};
-use tokio::time::Instant;
+
+use crate::clock;
 
 /// Time limit, since a text may be made to be slow to compare. Past it the difference is coarser.
 const TIMEOUT: Duration = Duration::from_millis(5);
@@ -18,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_millis(5);
 pub(crate) fn unified_diff(old: &str, new: &str, context: usize) -> String {
     let (old, new) = (lines(old), lines(new));
     let mut changes = Replace::new(Capture::new());
-    let deadline = Instant::now().into_std().checked_add(TIMEOUT);
+    let deadline = clock::std_deadline(TIMEOUT);
     let (all_old, all_new) = (0..old.len(), 0..new.len());
     let found = myers::diff_deadline(&mut changes, &old[..], all_old, &new[..], all_new, deadline);
     found.unwrap_or_else(|never| match never {});
@@ -63,6 +64,8 @@ fn span(from: usize, to: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
 
     #[test]
