@@ -29,6 +29,7 @@ mod gateway;
 mod harness;
 mod install;
 mod notifications;
+mod packaging;
 mod papers;
 mod pitfalls;
 mod pool;

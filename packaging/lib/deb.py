@@ -1,5 +1,6 @@
 """The Debian package, made by dpkg-deb: executable, man pages, completions, and an example config."""
 
+import email.utils
 import gzip
 import shutil
 
@@ -30,12 +31,16 @@ def build(facts, binary, out):
     return [path]
 
 
+def maintainer(facts):
+    return f"{facts.owner} <{facts.owner}@users.noreply.github.com>"
+
+
 def control(facts, binary, architecture, size):
     lines = [
         f"Package: {NAME}",
         f"Version: {facts.version}-1",
         f"Architecture: {architecture}",
-        f"Maintainer: {facts.owner} <{facts.owner}@users.noreply.github.com>",
+        f"Maintainer: {maintainer(facts)}",
         f"Installed-Size: {size}",
         "Section: net",
         "Priority: optional",
@@ -56,10 +61,15 @@ def control(facts, binary, architecture, size):
 def contents(facts, binary):
     doc = f"usr/share/doc/{NAME}"
     changes = gzip.compress((ROOT / "CHANGELOG.md").read_bytes(), 9, mtime=0)
+    when = email.utils.formatdate(project.epoch())
+    history = (
+        f"{NAME} ({facts.version}-1) stable; urgency=medium\n\n  * Release {facts.version}: see changelog.gz.\n\n"
+        f" -- {maintainer(facts)}  {when}\n"
+    )
     licence = (
         "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n"
         f"Upstream-Name: {NAME}\nSource: {facts.url}\n\n"
-        "Files: *\nCopyright: the authors of Sentinel Gateway\nLicense: MIT or Apache-2.0\n"
+        "Files: *\nCopyright: (c) The Sentinel Gateway authors\nLicense: MIT or Apache-2.0\n"
         f" Apache-2.0 is in /usr/share/common-licenses/Apache-2.0, MIT in /{doc}/LICENSE-MIT.\n"
     )
     files = [
@@ -67,6 +77,7 @@ def contents(facts, binary):
         copy(f"{doc}/README.md", ROOT / "README.md"),
         copy(f"{doc}/examples/sentinel.toml", ROOT / "sentinel.toml"),
         File(f"{doc}/changelog.gz", changes),
+        File(f"{doc}/changelog.Debian.gz", gzip.compress(history.encode(), 9, mtime=0)),
         File(f"{doc}/copyright", licence.encode()),
     ]
     for file in project.licences(binary):

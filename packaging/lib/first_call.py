@@ -56,20 +56,21 @@ class Server(BaseHTTPRequestHandler):
         pass
 
 
-def environment(home):
-    """What a new user's shell has: no variables of this one, no config, no cache."""
+def environment(home, path=None):
+    """What a new user's shell has: no variables of this one, no config, no cache. `path` goes before PATH."""
     home.mkdir(parents=True, exist_ok=True)
-    return {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME": str(home), "LANG": "C.UTF-8"}
+    folders = [path] if path else []
+    folders += ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"]
+    return {"PATH": os.pathsep.join(folders), "HOME": str(home), "LANG": "C.UTF-8"}
 
 
-def check(command, version, home, *, config=None, path=""):
+def check(command, version, home, *, config=None, path=None):
     """Runs the gateway as `command`, and fails unless its version is `version` and a call gets its result.
 
     `config` is the path at which the config is written; the caller then passes the same file as an argument
     in `command`. Without it the server is named by a flag. `path` goes before PATH.
     """
-    variables = environment(home)
-    variables["PATH"] = f"{path}{os.pathsep if path else ''}{variables['PATH']}"
+    variables = environment(home, path)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/mcp"

@@ -21,7 +21,7 @@ def scope(facts):
 
 def build(facts, binary, out):
     platform = PLATFORMS.get((binary.os, binary.arch)) or project.fail(f"npm has no package for {binary.target}")
-    return [main_package(facts, binary, out), platform_package(facts, binary, platform, out)]
+    return [main_package(facts, out), platform_package(facts, binary, platform, out)]
 
 
 def platform_package(facts, binary, platform, out):
@@ -31,10 +31,10 @@ def platform_package(facts, binary, platform, out):
         manifest["libc"] = ["glibc"]
     about = f"The executable of {scope(facts)}/{NAME} for {platform}. Install that package instead.\n"
     files = [copy(f"bin/{binary.file_name}", binary.path, run=True), File("README.md", about.encode())]
-    return pack(manifest, binary, files, out)
+    return pack(manifest, files + project.licences(binary), out)
 
 
-def main_package(facts, binary, out):
+def main_package(facts, out):
     manifest = common(facts, NAME) | {
         "mcpName": facts.registry_name,
         "bin": {NAME: "launcher.js"},
@@ -44,10 +44,10 @@ def main_package(facts, binary, out):
             f"{scope(facts)}/{NAME}-{platform}": facts.version for platform in PLATFORMS.values()
         },
     }
-    launcher = (ROOT / "packaging/npm/launcher.js").read_text()
+    launcher = (ROOT / "packaging/npm/launcher.js").read_text("utf-8")
     readme = project.package_readme(facts, f"npm install --global {scope(facts)}/{NAME}")
     files = [File("launcher.js", launcher.encode(), run=True), File("README.md", readme)]
-    return pack(manifest, binary, files, out)
+    return pack(manifest, files + project.own_licences(), out)
 
 
 def common(facts, name):
@@ -61,9 +61,9 @@ def common(facts, name):
     }
 
 
-def pack(manifest, binary, files, out):
+def pack(manifest, files, out):
     """What `npm pack` makes: an archive with everything below `package/`, named after scope and name."""
-    files = files + project.licences(binary) + [File("package.json", json.dumps(manifest, indent=2).encode() + b"\n")]
+    files = files + [File("package.json", json.dumps(manifest, indent=2).encode() + b"\n")]
     name = manifest["name"].removeprefix("@").replace("/", "-")
     path = out / f"{name}-{manifest['version']}.tgz"
     project.write_tar_gz(path, [File(f"package/{file.place}", file.data, file.run) for file in files])

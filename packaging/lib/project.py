@@ -65,12 +65,12 @@ class Project:
 
 
 def project():
-    text = (ROOT / "Cargo.toml").read_text()
+    text = (ROOT / "Cargo.toml").read_text("utf-8")
 
     def fact(key):
         return re.search(rf'^{key} = "(.*)"$', text, re.M).group(1)
 
-    repository = os.environ.get("SENTINEL_REPOSITORY") or (ROOT / "packaging/repository").read_text().strip()
+    repository = os.environ.get("SENTINEL_REPOSITORY") or (ROOT / "packaging/repository").read_text("utf-8").strip()
     if not re.fullmatch(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+", repository):
         fail(f"SENTINEL_REPOSITORY is {repository!r}; it must be OWNER/REPOSITORY")
     return Project(fact("version"), fact("description"), repository)
@@ -163,7 +163,7 @@ def shell_files():
 
 def package_readme(facts, install):
     """The page that a registry shows; npm's and PyPI's entries are recognized by the name at its end."""
-    page = (ROOT / "packaging/README.package.md").read_text()
+    page = (ROOT / "packaging/README.package.md").read_text("utf-8")
     page = page.replace("INSTALL", install).replace("SOURCE", f"{facts.url}/blob/v{facts.version}")
     return f"{page}\n<!-- mcp-name: {facts.registry_name} -->\n".encode()
 
@@ -185,6 +185,10 @@ def copy(place, source, run=False):
     return File(place, Path(source).read_bytes(), run)
 
 
+def own_licences():
+    return [copy(name, ROOT / name) for name in ("LICENSE-APACHE", "LICENSE-MIT")]
+
+
 @functools.cache
 def licences(binary):
     """Our licences, and those of every crate that is linked into the executable, which ask to go along."""
@@ -204,13 +208,12 @@ def licences(binary):
         name = f"{crate['name']} {crate['version']} ({crate['license']})"
         for path in sorted(Path(crate["manifest_path"]).parent.iterdir()):
             if re.match(r"(LICEN[CS]E|COPYING|COPYRIGHT|NOTICE|UNLICENSE)", path.name, re.I) and path.is_file():
-                texts.setdefault(path.read_text(errors="replace").strip(), []).append(name)
+                texts.setdefault(path.read_text("utf-8", "replace").strip(), []).append(name)
         if not any(name in names for names in texts.values()):
             texts.setdefault("(This crate has no file with the text of its licence.)", []).append(name)
     parts = ["\n".join(names) + "\n\n" + text for text, names in texts.items()]
     others = f"\n\n{'=' * 80}\n\n".join(parts) + "\n"
-    own = [copy(name, ROOT / name) for name in ("LICENSE-APACHE", "LICENSE-MIT")]
-    return [*own, File("LICENSES-OF-CRATES", others.encode())]
+    return [*own_licences(), File("LICENSES-OF-CRATES", others.encode())]
 
 
 def write_folder(folder, files):

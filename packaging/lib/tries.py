@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import tempfile
@@ -15,6 +14,17 @@ from . import clean_root, first_call, project
 from .project import NAME
 
 MCPB_TOOL = "2.1.2"
+JSON_SCHEMA = "4.26.0"
+REGISTRY_SCHEMAS = "0.22.0"
+# The schema is the one with the address that the entry itself names.
+CHECK_SCHEMA = """
+import glob, json, sys, sysconfig
+import jsonschema
+entry = json.load(open(sys.argv[1]))
+schemas = glob.glob(sysconfig.get_path("purelib") + "/skillsaw/schemas/mcp_registry/*/server.schema.json")
+schema = next(schema for schema in map(json.load, map(open, schemas)) if schema["$id"] == entry["$schema"])
+jsonschema.validators.validator_for(schema)(schema).validate(entry)
+"""
 
 
 def tarball(facts, binary, paths):
@@ -75,18 +85,18 @@ def npm(facts, binary, paths):
         quiet = ["--offline", "--no-audit", "--no-fund", "--silent"]
         project.run("npm", "install", *quiet, f"--cache={folder}/cache", *paths, cwd=folder)
         started = folder / "node_modules/.bin" / NAME
-        first_call.check([started], facts.version, folder / "home")
-        ends_on_a_signal(started, folder / "home")
+        node = str(Path(shutil.which("node")).parent)
+        first_call.check([started], facts.version, folder / "home", path=node)
+        ends_on_a_signal(started, first_call.environment(folder / "home", node))
         shutil.rmtree(next((folder / "node_modules").glob(f"@*/{NAME}-*")))
         alone = subprocess.run([started, "--version"], capture_output=True, text=True)
         if alone.returncode != 1 or "--omit=optional" not in alone.stderr:
             project.fail(f"without its platform's package the launcher says {alone.stderr!r}")
 
 
-def ends_on_a_signal(started, home):
+def ends_on_a_signal(started, variables):
     """The launcher ends the gateway when it is ended itself, and both are gone then."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    variables = first_call.environment(home)
     with subprocess.Popen([started, "--backend=none=http://127.0.0.1:9/mcp"], env=variables, **pipes) as launcher:
         launcher.stdin.write(b'{"jsonrpc":"2.0","id":1,"method":"ping"}\n')
         launcher.stdin.flush()
@@ -124,17 +134,35 @@ def mcpb(facts, binary, paths):
         first_call.check(command, facts.version, folder / "home", config=config)
 
 
-def mcpb_tool():
-    """The official tool, installed once into the cache that the gate keeps its tools in."""
+def tool_folder(name):
+    """A folder in the cache that the gate keeps its tools in."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     tools = Path(os.environ.get("SENTINEL_TOOLS_CACHE") or Path(cache) / "sentinel-gateway-tools")
-    folder = tools / f"mcpb-{MCPB_TOOL}"
+    return tools / name
+
+
+def mcpb_tool():
+    """The official tool, installed once."""
+    folder = tool_folder(f"mcpb-{MCPB_TOOL}")
     tool = folder / "node_modules/.bin/mcpb"
     if not tool.exists():
         folder.mkdir(parents=True, exist_ok=True)
         quiet = ["--no-audit", "--no-fund", "--silent", f"--prefix={folder}"]
         project.run("npm", "install", *quiet, f"@anthropic-ai/mcpb@{MCPB_TOOL}")
     return tool
+
+
+def schema_checker():
+    """A Python with a JSON Schema library, and with a linter that carries the released schemas of the registry."""
+    folder = tool_folder(f"registry-schemas-{REGISTRY_SCHEMAS}")
+    python = folder / "bin/python"
+    if not (folder / "done").exists():
+        project.run("python3", "-m", "venv", "--clear", folder)
+        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        project.run(*pip, f"jsonschema=={JSON_SCHEMA}")
+        project.run(*pip, "--no-deps", f"skillsaw=={REGISTRY_SCHEMAS}")
+        (folder / "done").touch()
+    return python
 
 
 def image(facts, binary, paths):
@@ -157,12 +185,11 @@ def image(facts, binary, paths):
 
 
 def registry(facts, binary, paths):
-    """The rules of the registry for an entry, and that it names what was built."""
-    entry = json.loads(paths[0].read_text())
+    """The entry keeps to the registry's schema, and names what was built."""
     text = paths[0].read_text()
+    entry = json.loads(text)
+    project.run(schema_checker(), "-c", CHECK_SCHEMA, paths[0])
     problems = []
-    if not re.fullmatch(r"[a-zA-Z0-9.-]+/[a-zA-Z0-9._-]+", entry["name"]):
-        problems.append("the name")
     for package in entry["packages"]:
         named = package["identifier"].rsplit("/", 1)[-1]
         if package["registryType"] == "mcpb":
