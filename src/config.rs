@@ -44,6 +44,7 @@ pub use overrides::Overrides;
 pub use problem::{Problem, Problems};
 pub(crate) use read::file::SCHEMA;
 pub use read::file::schema;
+pub(crate) use read::switch;
 pub use secret::{Secret, SecretSource};
 pub(crate) use settings::OWN_TOOLS;
 pub use settings::{GrantKind, ResourceParam, SearchExposes, SignIn, ToolListing, ToolMode};
@@ -79,14 +80,11 @@ pub(crate) struct ConfiguredName {
     pub(crate) name: Arc<str>,
     /// `--only` leaves it out of this run.
     pub(crate) left_out: bool,
+    /// `enabled`
+    pub(crate) enabled: bool,
 }
 
 impl Config {
-    /// Whether a running gateway takes what is written to its file.
-    pub fn may_change(&self) -> bool {
-        self.origin.is_some()
-    }
-
     /// What to type to accept what a backend says now, or with `None` to see all that has changed: for
     /// messages. `None` where what is accepted isn't kept.
     pub(crate) fn pin_command(&self, backend: &str, subject: Option<&Subject>) -> Option<String> {
@@ -107,6 +105,8 @@ impl Config {
 /// The `[gateway]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GatewayConfig {
+    /// Whether any backend is used.
+    pub enabled: bool,
     /// `serverInfo.name`.
     pub name: String,
     /// `instructions` of the handshake.

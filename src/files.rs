@@ -15,7 +15,7 @@ mod swap;
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub(crate) use configured::{MAX_CERTIFICATES, MAX_SECRET, read_configured};
 pub(crate) use lock::{Stamp, remove, try_lock};
@@ -29,6 +29,14 @@ pub(crate) enum Readers {
     User,
     /// Everyone that the user's umask allows.
     Anyone,
+}
+
+/// The file that a path leads to, without symbolic links.
+///
+/// # Errors
+/// If there is none.
+pub(crate) fn resolve(path: &Path) -> io::Result<PathBuf> {
+    path.canonicalize()
 }
 
 /// Whether anything is at this path. Follows symbolic links.

@@ -71,6 +71,12 @@ impl Names {
         self.records = Arc::new(Records::of(config));
     }
 
+    /// Whose a name is or was in this run: the backend's name, and its own name for the item.
+    pub(crate) fn owner(&self, kind: Kind, exposed: &str) -> Option<(&Arc<str>, &Arc<str>)> {
+        let owner = self.tables[kind as usize].owners.get(exposed)?;
+        Some((&owner.backend, &owner.own))
+    }
+
     /// Takes over the names of these kinds.
     pub(crate) fn keep(&mut self, newer: &Self, kinds: Kinds) {
         self.uris.keep(&newer.uris, kinds);

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod documented;
 mod setup;
+mod sign_in;
+mod switch;
 mod tools;
 
 use std::path::PathBuf;
@@ -15,6 +17,8 @@ use tracing::level_filters::LevelFilter;
 
 use crate::config::{Overrides, Problems};
 pub(super) use setup::{Install, Uninstall, Writing};
+pub(super) use sign_in::{Login, Logout};
+pub(super) use switch::Switched;
 pub(super) use tools::{Search, Tools};
 
 const VERSION: &str = concat!(
@@ -142,6 +146,16 @@ Examples:
   sentinel-gateway pin --dry-run
   sentinel-gateway pin n8n sqlite/read_query")]
     Pin(Pin),
+    /// Switch a backend, one of its tools or everything off, in the config and every gateway that runs with it
+    ///
+    /// Running gateways take it within a second. A tool is named as its backend names it.
+    #[command(after_help = "\
+Examples:
+  sentinel-gateway disable sqlite/drop_table
+  sentinel-gateway disable --all")]
+    Disable(Switched),
+    /// Switch on again what `disable` has switched off
+    Enable(Switched),
     /// Sign in to backends: in a browser, or with a code at another device
     ///
     /// Running gateways notice it within two seconds. Exit status 1 if it fails.
@@ -257,63 +271,6 @@ pub(super) struct Pin {
     pub(super) dry_run: bool,
 
     /// Print JSON instead of text
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-/// Arguments of `login`.
-#[derive(Args)]
-pub(super) struct Login {
-    /// The backends, one after the other
-    #[arg(value_name = "BACKEND", required = true)]
-    pub(super) backends: Vec<String>,
-
-    /// Sign in at another device, by a code that is shown here
-    #[arg(long)]
-    pub(super) device: bool,
-
-    /// Start no browser; the address is printed in any case
-    #[arg(long)]
-    pub(super) no_browser: bool,
-
-    /// Asks for this scope, too; repeatable
-    #[arg(long, value_name = "SCOPE")]
-    pub(super) scope: Vec<String>,
-
-    /// Choose the account anew
-    #[arg(long)]
-    pub(super) switch: bool,
-
-    /// How long to wait for the person, in seconds
-    #[arg(long, value_name = "SECS", default_value_t = 300,
-        value_parser = clap::value_parser!(u64).range(1..=3600))]
-    pub(super) wait: u64,
-
-    /// Print JSON, one object a line
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-/// Arguments of `logout`.
-#[derive(Args)]
-pub(super) struct Logout {
-    /// The backends
-    #[arg(
-        value_name = "BACKEND",
-        required_unless_present = "all",
-        conflicts_with = "all"
-    )]
-    pub(super) backends: Vec<String>,
-
-    /// All backends
-    #[arg(long)]
-    pub(super) all: bool,
-
-    /// Forget the registration of this client, too
-    #[arg(long)]
-    pub(super) forget: bool,
-
-    /// Print JSON, one object a line
     #[arg(long)]
     pub(super) json: bool,
 }

@@ -4,11 +4,10 @@ mod call;
 mod check;
 mod list;
 mod pin;
-mod prompt;
-mod read;
 pub mod schema;
 mod serve;
 mod sign_in;
+mod switch;
 mod tool;
 
 use std::io;
@@ -67,9 +66,11 @@ async fn run_with(command: &Command, config: Config) -> u8 {
             list::list(config, &[Kind::Resource, Kind::Template], output).await
         }
         Command::Call(args) => call::call(config, args).await,
-        Command::Read(args) => read::read(config, args).await,
-        Command::Prompt(args) => prompt::prompt(config, args).await,
+        Command::Read(args) => call::read(config, args).await,
+        Command::Prompt(args) => call::prompt(config, args).await,
         Command::Pin(args) => pin::pin(config, args).await,
+        Command::Disable(args) => switch::switch(&config, args, false),
+        Command::Enable(args) => switch::switch(&config, args, true),
         Command::Login(args) => sign_in::login(config, args).await,
         Command::Logout(args) => sign_in::logout(config, args).await,
         // Handled before a config is loaded, since they need none.

@@ -55,6 +55,7 @@ pub(super) fn gateway(written: Gateway, report: &mut Report) -> GatewayConfig {
     }
     let always = globs::glob_set(&written.always_listed, "gateway.always_listed", report);
     GatewayConfig {
+        enabled: written.enabled,
         name: written.name,
         instructions: written.instructions,
         backend_instructions: written.backend_instructions,

@@ -184,6 +184,7 @@ fn compare_gateway(
         )*};
     }
     live!(
+        enabled: "enabled",
         name: "name",
         instructions: "instructions",
         backend_instructions: "backend_instructions",

@@ -12,7 +12,7 @@ use super::overrides::{Overrides, apply, apply_only};
 use super::problem::{Location, Problems, Report};
 use super::read::file::{Backend, File, Located};
 use super::read::{self, FoundFile, item_path, join};
-use super::{BackendConfig, Config, ConfiguredName, PinMode};
+use super::{BackendConfig, Config, ConfiguredName, GatewayConfig, PinMode};
 use crate::files::Stamp;
 
 /// Most backends: each is connected to at the start.
@@ -41,6 +41,11 @@ impl Origin {
     /// As [`load`].
     pub(crate) fn load(&self) -> Result<Config, Problems> {
         load(&self.overrides, &self.env)
+    }
+
+    /// The config file.
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
     }
 
     /// Of the files as they were when this was loaded.
@@ -89,6 +94,13 @@ impl fmt::Debug for Origin {
     }
 }
 
+impl Config {
+    /// Whether a running gateway takes what is written to its file.
+    pub fn may_change(&self) -> bool {
+        self.origin.is_some()
+    }
+}
+
 /// Locates, reads and checks the configuration.
 ///
 /// # Errors
@@ -129,7 +141,7 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
         let enabled = backend.value.enabled;
         let path = path_of(&backend.value, index);
         let checked = checker.backend(backend.value, &path);
-        backends.extend(checked.filter(|_| enabled).map(Arc::new));
+        backends.extend(checked.filter(|_| enabled && gateway.enabled).map(Arc::new));
     }
 
     let lock = lock(&found, &backends, &mut report);
@@ -139,9 +151,7 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
             "{why}; changes of tools are only detected within this run"
         ));
     }
-    if backends.is_empty() {
-        warnings.push("no backend is enabled: there is nothing to serve".to_owned());
-    }
+    warnings.extend(nothing_to_serve(&gateway, &backends).map(str::to_owned));
     let lock = lock.unwrap_or_else(LockFile::none);
     report.problems.into_result(Config {
         origin: Origin::of(&found, overrides, env, lock.path.as_ref().ok(), read),
@@ -153,6 +163,20 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
         warnings,
         lock,
     })
+}
+
+/// Why no backend is used; `None` where one is.
+fn nothing_to_serve(
+    gateway: &GatewayConfig,
+    backends: &[Arc<BackendConfig>],
+) -> Option<&'static str> {
+    match backends {
+        _ if !gateway.enabled => Some(
+            "everything is switched off by enabled = false in [gateway]; `sentinel-gateway enable --all` switches it on",
+        ),
+        [] => Some("no backend is enabled: there is nothing to serve"),
+        _ => None,
+    }
 }
 
 /// The file as written; an empty one where there are only flags. `None` if it can't be used, which
@@ -219,10 +243,11 @@ fn lock(
 fn configured(backends: &[Located<Backend>], only: Option<&[String]>) -> Vec<ConfiguredName> {
     let names = backends
         .iter()
-        .filter_map(|backend| backend.value.name.as_ref());
+        .filter_map(|backend| Some((backend.value.name.as_ref()?, backend.value.enabled)));
     names
-        .map(|name| ConfiguredName {
+        .map(|(name, enabled)| ConfiguredName {
             name: name.value.as_str().into(),
+            enabled,
             left_out: only.is_some_and(|only| !only.contains(&name.value)),
         })
         .collect()

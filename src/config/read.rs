@@ -8,6 +8,7 @@ pub(super) mod file;
 mod locate;
 pub(super) mod oauth;
 mod secret_form;
+pub(crate) mod switch;
 mod validate;
 
 pub(super) use client_json::is_client_json;

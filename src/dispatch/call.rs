@@ -177,7 +177,7 @@ impl Run<'_> {
         }
         let caller = Arc::clone(&exchange.client);
         let Some(route) = target.route(snapshot) else {
-            let blocked = blocked(target, snapshot);
+            let blocked = blocked(target, snapshot).or_else(|| target.switched_off(snapshot));
             return Err(blocked.unwrap_or_else(|| target.unknown(snapshot, caller.era)));
         };
         let tool = route.tool(target.kind);

@@ -4,6 +4,7 @@
 //! the params it reads only the members that calls are routed by. It must not know how a backend is
 //! called.
 
+mod switched_off;
 mod unknown;
 
 use std::ops::Range;

@@ -17,4 +17,5 @@ mod reload;
 mod responses;
 mod retry;
 mod server_requests;
+mod switches;
 mod unsolicited;

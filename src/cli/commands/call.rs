@@ -1,4 +1,8 @@
-//! `call`: one tool call through the whole gateway, with this command as its client.
+//! `call`: one tool call through the whole gateway, with this command as its client. `read` and `prompt`
+//! are one request, too.
+
+mod prompt;
+mod read;
 
 use std::io;
 
@@ -13,6 +17,8 @@ use crate::cli::terminal::{print_message, print_result};
 use crate::config::Config;
 use crate::protocol::raw::quoted;
 use crate::protocol::{Outcome, RawJson};
+pub(super) use prompt::prompt;
+pub(super) use read::read;
 
 /// Calls the tool and prints its result. Returns the exit status.
 pub(super) async fn call(config: Config, args: &Call) -> u8 {

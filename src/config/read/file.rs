@@ -32,6 +32,8 @@ pub(in crate::config) struct File {
 #[derive(Derive, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Gateway {
+    /// Whether any backend is used. `sentinel-gateway disable --all` sets it to `false`.
+    pub(in crate::config) enabled: bool,
     /// The gateway's name towards clients: `serverInfo.name`.
     #[schemars(length(min = 1))]
     pub(in crate::config) name: String,
@@ -83,6 +85,7 @@ pub(in crate::config) struct Gateway {
 impl Default for Gateway {
     fn default() -> Self {
         Self {
+            enabled: true,
             name: "sentinel".to_owned(),
             instructions: None,
             backend_instructions: true,

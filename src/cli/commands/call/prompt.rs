@@ -13,7 +13,7 @@ use crate::protocol::raw::quoted;
 use crate::protocol::{Outcome, RawJson};
 
 /// Gets the prompt and prints its messages. Returns the exit status.
-pub(super) async fn prompt(config: Config, args: &Prompt) -> u8 {
+pub(in crate::cli::commands) async fn prompt(config: Config, args: &Prompt) -> u8 {
     let pairs = match pairs_of(&args.arguments) {
         Ok(pairs) => pairs,
         Err(why) => {

@@ -13,7 +13,7 @@ use crate::protocol::raw::quoted;
 use crate::protocol::{Outcome, RawJson};
 
 /// Reads the resource and prints its contents. Returns the exit status.
-pub(super) async fn read(config: Config, args: &Read) -> u8 {
+pub(in crate::cli::commands) async fn read(config: Config, args: &Read) -> u8 {
     let params = RawJson::trusted(format!(
         r#"{{"uri":{},"_meta":{{"progressToken":1}}}}"#,
         RawJson::trusted(quoted(&args.uri)).as_str(),

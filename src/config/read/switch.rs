@@ -1,0 +1,368 @@
+//! Switches in the text of sentinel.toml: `enabled` and `tools.deny`.
+//!
+//! Owns where a switch is written: as a range that is replaced, so that comments and every other byte
+//! stay. What comes of it is read again and compared with what was meant. Pure; it must not know
+//! which file the text is from.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeArray, DeTable, DeValue};
+use toml::value::{Array, Table, Value};
+
+/// What is switched.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Switch<'a> {
+    /// The whole gateway.
+    All,
+    /// A backend, by its name.
+    Backend(&'a str),
+    /// A tool, by its backend's name and its own.
+    Tool(&'a str, &'a str),
+}
+
+/// A replacement in a text.
+struct Edit {
+    at: Range<usize>,
+    text: String,
+}
+
+/// The text with the switch set; `None` where it is so already.
+///
+/// # Errors
+/// What is not there, or can't be edited, for a message.
+pub(crate) fn set(text: &str, switch: Switch<'_>, on: bool) -> Result<Option<String>, String> {
+    let not_toml = |_| "it is not valid TOML".to_owned();
+    let document = DeTable::parse(text).map_err(not_toml)?;
+    let root = document.get_ref();
+    let mut meant: Table = text.parse().map_err(not_toml)?;
+    let edit = match switch {
+        Switch::All => all(text, root, &mut meant, on),
+        Switch::Backend(name) => {
+            let at = position(root, name)?;
+            let (entry, meant) = (entry(root, at), entry_of(&mut meant, at));
+            entry
+                .zip(meant)
+                .and_then(|(entry, meant)| set_enabled(text, entry, meant, on))
+        }
+        Switch::Tool(name, tool) => {
+            let at = position(root, name)?;
+            let (entry, meant) = (entry(root, at), entry_of(&mut meant, at));
+            let pattern = globset::escape(tool);
+            let (entry, meant) = entry.zip(meant).ok_or("it has no such backend")?;
+            match on {
+                true => allow(entry, meant, &pattern),
+                false => deny(text, entry, meant, &pattern)?,
+            }
+        }
+    };
+    let Some(Edit { at, text: new }) = edit else {
+        return Ok(None);
+    };
+    let mut edited = text.to_owned();
+    edited.replace_range(at, &new);
+    // What was not understood of the file is left to its owner.
+    match edited.parse::<Table>() {
+        Ok(read) if read == meant => Ok(Some(edited)),
+        _ => Err("it is written in a way that can't be edited here; change it by hand".to_owned()),
+    }
+}
+
+/// The text that a value is denied by, alone.
+pub(crate) fn pattern_of(tool: &str) -> String {
+    globset::escape(tool)
+}
+
+fn all(text: &str, root: &DeTable<'_>, meant: &mut Table, on: bool) -> Option<Edit> {
+    let gateway = meant
+        .entry("gateway")
+        .or_insert_with(|| Table::new().into());
+    let now = gateway.as_table_mut()?;
+    match root.get("gateway") {
+        Some(written) => set_enabled(text, written, now, on),
+        None if on => None,
+        None => {
+            now.insert("enabled".to_owned(), Value::Boolean(false));
+            let newline = newline_of(text);
+            let end = if text.is_empty() || text.ends_with('\n') {
+                ""
+            } else {
+                newline
+            };
+            Some(Edit {
+                at: text.len()..text.len(),
+                text: format!("{end}{newline}[gateway]{newline}enabled = false{newline}"),
+            })
+        }
+    }
+}
+
+/// The place of a backend among the entries.
+fn position(root: &DeTable<'_>, name: &str) -> Result<usize, String> {
+    let entries = root
+        .get("backends")
+        .and_then(|entries| entries.get_ref().as_array());
+    let is_it = |entry: &Spanned<DeValue<'_>>| {
+        let own = entry
+            .get_ref()
+            .get("name")
+            .and_then(|own| own.get_ref().as_str());
+        own == Some(name)
+    };
+    let place = entries.and_then(|entries| entries.iter().position(is_it));
+    place.ok_or_else(|| format!("it has no backend named {name:?}"))
+}
+
+fn entry<'a, 'b>(root: &'a DeTable<'b>, at: usize) -> Option<&'a Spanned<DeValue<'b>>> {
+    root.get("backends")?.get_ref().as_array()?.get(at)
+}
+
+fn entry_of(root: &mut Table, at: usize) -> Option<&mut Table> {
+    root.get_mut("backends")?
+        .as_array_mut()?
+        .get_mut(at)?
+        .as_table_mut()
+}
+
+fn set_enabled(
+    text: &str,
+    table: &Spanned<DeValue<'_>>,
+    meant: &mut Table,
+    on: bool,
+) -> Option<Edit> {
+    let written = table.get_ref().as_table()?.get("enabled");
+    let is_on = written.is_none_or(|written| written.get_ref().as_bool() != Some(false));
+    if is_on == on {
+        return None;
+    }
+    meant.insert("enabled".to_owned(), Value::Boolean(on));
+    match written {
+        Some(written) => Some(Edit {
+            at: written.span(),
+            text: on.to_string(),
+        }),
+        None => insert(text, table, "gateway", "enabled", &on.to_string()),
+    }
+}
+
+fn deny(
+    text: &str,
+    entry: &Spanned<DeValue<'_>>,
+    meant: &mut Table,
+    pattern: &str,
+) -> Result<Option<Edit>, String> {
+    let tools = entry.get_ref().get("tools");
+    let denied = tools.and_then(|tools| tools.get_ref().get("deny"));
+    if positions(denied, pattern).next().is_some() {
+        return Ok(None);
+    }
+    let rules = meant.entry("tools").or_insert_with(|| Table::new().into());
+    let rules = rules.as_table_mut().ok_or("tools is no table")?;
+    let list = rules.entry("deny").or_insert_with(|| Array::new().into());
+    let list = list.as_array_mut().ok_or("tools.deny is no list")?;
+    list.push(Value::String(pattern.to_owned()));
+    let quoted = Value::String(pattern.to_owned()).to_string();
+    let last = array(denied).and_then(|denied| denied.iter().last());
+    Ok(match (denied, last, tools) {
+        (Some(_), Some(last), _) => Some(Edit {
+            at: last.span().end..last.span().end,
+            text: format!(", {quoted}"),
+        }),
+        (Some(denied), None, _) => Some(Edit {
+            at: denied.span().start + 1..denied.span().start + 1,
+            text: quoted,
+        }),
+        (None, _, Some(tools)) if has_own_place(text, tools) => {
+            insert(text, tools, "tools", "deny", &format!("[{quoted}]"))
+        }
+        (None, ..) => insert(text, entry, "", "tools.deny", &format!("[{quoted}]")),
+    })
+}
+
+fn allow(entry: &Spanned<DeValue<'_>>, meant: &mut Table, pattern: &str) -> Option<Edit> {
+    let denied = entry.get_ref().get("tools")?.get_ref().get("deny");
+    let list = array(denied)?;
+    let at = positions(denied, pattern).next()?;
+    let span = |at: usize| list.get(at).map(Spanned::span);
+    let own = span(at)?;
+    let range = match (at.checked_sub(1).and_then(span), span(at + 1)) {
+        (_, Some(next)) => own.start..next.start,
+        (Some(before), None) => before.end..own.end,
+        (None, None) => own,
+    };
+    let rules = meant.get_mut("tools")?.get_mut("deny")?.as_array_mut()?;
+    rules.remove(at);
+    Some(Edit {
+        at: range,
+        text: String::new(),
+    })
+}
+
+fn array<'a, 'b>(value: Option<&'a Spanned<DeValue<'b>>>) -> Option<&'a DeArray<'b>> {
+    value?.get_ref().as_array()
+}
+
+/// Where the pattern stands in a list.
+fn positions<'a>(
+    list: Option<&'a Spanned<DeValue<'_>>>,
+    pattern: &'a str,
+) -> impl Iterator<Item = usize> {
+    let items = array(list)
+        .into_iter()
+        .flat_map(|list| list.iter().enumerate());
+    let is_it = move |item: &Spanned<DeValue<'_>>| item.get_ref().as_str() == Some(pattern);
+    items.filter(move |(_, item)| is_it(item)).map(|(at, _)| at)
+}
+
+/// Whether a table has a header of its own or braces, where keys can be put; else its keys are dotted.
+fn has_own_place(text: &str, table: &Spanned<DeValue<'_>>) -> bool {
+    let written = &text[table.span()];
+    let header = written.trim_matches(['[', ']', ' ', '\t']);
+    written.starts_with('{') || written.starts_with('[') && header.ends_with("tools")
+}
+
+/// Puts a key into a table: below its name, if it has one, else below its header or at its beginning.
+/// `path` is that of a table at the root, in case its keys are dotted.
+fn insert(
+    text: &str,
+    table: &Spanned<DeValue<'_>>,
+    path: &str,
+    key: &str,
+    value: &str,
+) -> Option<Edit> {
+    let span = table.span();
+    let newline = newline_of(text);
+    let members = table.get_ref().as_table()?;
+    let name = members.get("name").map(|name| name.span().end);
+    let written = &text[span.clone()];
+    if written.starts_with('{') {
+        let more = if members.is_empty() { " " } else { "," };
+        let at = span.start + 1;
+        return Some(Edit {
+            at: at..at,
+            text: format!(" {key} = {value}{more}"),
+        });
+    }
+    if written.starts_with('[') {
+        let begun = name.unwrap_or(span.end);
+        let line = text[begun..]
+            .find('\n')
+            .map_or(text.len(), |length| begun + length);
+        let at = line - usize::from(text[..line].ends_with('\r'));
+        return Some(Edit {
+            at: at..at,
+            text: format!("{newline}{key} = {value}"),
+        });
+    }
+    let line = text[..span.start]
+        .rfind('\n')
+        .map_or(0, |before| before + 1);
+    Some(Edit {
+        at: line..line,
+        text: format!("{path}.{key} = {value}{newline}"),
+    })
+}
+
+fn newline_of(text: &str) -> &'static str {
+    match text.contains("\r\n") {
+        true => "\r\n",
+        false => "\n",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "# mine\n[[backends]] # first\nname = \"a\" # its name\nurl = 'u'\n\n\
+        [[backends]]\nname = 'b'\nenabled = true # yes\ntools.deny = [\n  \"x\", # why\n  \"y\",\n]\n\
+        [backends.tools.rename]\nq = \"r\"\n\n[[backends]]\nname = 'c'\n[backends.tools]\nallow = []\n";
+
+    fn off(text: &str, switch: Switch<'_>) -> String {
+        set(text, switch, false).unwrap().expect("a change")
+    }
+
+    /// Off and on again gives this text; setting it twice changes nothing.
+    fn there_and_back(text: &str, switch: Switch<'_>) -> String {
+        let off = off(text, switch);
+        assert_eq!(set(&off, switch, false), Ok(None));
+        let on = set(&off, switch, true).unwrap().expect("a change");
+        assert_eq!(set(&on, switch, true), Ok(None));
+        on
+    }
+
+    #[test]
+    fn a_backend_is_switched_where_it_is_written() {
+        let a = off(FILE, Switch::Backend("a"));
+        let expected = "name = \"a\" # its name\nenabled = false\nurl";
+        assert!(a.contains(expected) && a.len() == FILE.len() + 16, "{a}");
+        let b = off(FILE, Switch::Backend("b"));
+        assert_eq!(
+            b,
+            FILE.replace("enabled = true # yes", "enabled = false # yes")
+        );
+        assert_eq!(there_and_back(FILE, Switch::Backend("b")), FILE);
+        let inline = "backends = [{name = 'a', url = 'u'}, {name = 'b'}] # c\n";
+        let expected = inline.replace("{name = 'b'}", "{ enabled = false,name = 'b'}");
+        assert_eq!(off(inline, Switch::Backend("b")), expected);
+        let missing = set(FILE, Switch::Backend("z"), false).unwrap_err();
+        assert_eq!(missing, "it has no backend named \"z\"");
+    }
+
+    #[test]
+    fn a_tool_is_denied_by_a_pattern_of_its_own() {
+        let tool = |backend| Switch::Tool(backend, "drop[1]");
+        let pattern = pattern_of("drop[1]");
+        for (backend, expected) in [
+            (
+                "a",
+                format!("# its name\ntools.deny = [\"{pattern}\"]\nurl"),
+            ),
+            ("b", format!("\"x\", # why\n  \"y\", \"{pattern}\",\n]")),
+            (
+                "c",
+                format!("[backends.tools]\ndeny = [\"{pattern}\"]\nallow"),
+            ),
+        ] {
+            let denied = off(FILE, tool(backend));
+            assert!(denied.contains(&expected), "{denied}");
+            let back = there_and_back(FILE, tool(backend));
+            assert!(!back.contains("drop") && back.contains("\"x\", # why\n  \"y\""));
+        }
+        assert_eq!(there_and_back(FILE, tool("b")), FILE);
+        let first = set(FILE, Switch::Tool("b", "x"), true).unwrap().unwrap();
+        assert_eq!(first, FILE.replace("\"x\", # why\n  ", ""));
+        let dos = FILE.replace('\n', "\r\n");
+        assert_eq!(
+            off(&dos, tool("a")).replace("\r\n", "\n"),
+            off(FILE, tool("a"))
+        );
+    }
+
+    #[test]
+    fn the_whole_gateway_is_switched_in_any_form_of_its_table() {
+        for (text, expected) in [
+            ("", "\n[gateway]\nenabled = false\n"),
+            (
+                "[[backends]]",
+                "[[backends]]\n\n[gateway]\nenabled = false\n",
+            ),
+            ("[gateway] # c\n", "[gateway] # c\nenabled = false\n"),
+            (
+                "[gateway]\nname = 'x'",
+                "[gateway]\nname = 'x'\nenabled = false",
+            ),
+            (
+                "gateway = { name = 'x' }\n",
+                "gateway = { enabled = false, name = 'x' }\n",
+            ),
+            (
+                "gateway.name = 'x'\n",
+                "gateway.enabled = false\ngateway.name = 'x'\n",
+            ),
+        ] {
+            assert_eq!(off(text, Switch::All), expected);
+            there_and_back(text, Switch::All);
+        }
+    }
+}

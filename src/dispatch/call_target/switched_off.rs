@@ -1,0 +1,41 @@
+//! The error for a call that comes too late: what it names was served in this run, and the config has
+//! switched it off since.
+//!
+//! Owns its words. It must not know how a switch is set.
+
+use super::CallTarget;
+use crate::protocol::error::INTERNAL_ERROR;
+use crate::protocol::{Class, GatewayData, Kind, RpcError, Tally};
+use crate::snapshot::Snapshot;
+
+impl CallTarget {
+    /// The error, where the target was a tool or a prompt of this run that is switched off now.
+    pub(in crate::dispatch) fn switched_off(&self, snapshot: &Snapshot) -> Option<RpcError> {
+        let (backend, own) = snapshot.catalog.names().owner(self.kind, &self.name)?;
+        let why = why(snapshot, backend, own, self.kind)?;
+        let fate = match self.kind {
+            Kind::Tool => "; the tool did not run",
+            _ => "",
+        };
+        let data = GatewayData::new(Some(&**backend), Class::Refused, Tally::NONE);
+        let message = format!("{backend}: {why}{fate}");
+        Some(RpcError::new(INTERNAL_ERROR, message).with_data(data))
+    }
+}
+
+/// Which switch it is; `None` where it is none.
+fn why(snapshot: &Snapshot, backend: &str, own: &str, kind: Kind) -> Option<String> {
+    let config = &snapshot.config;
+    if !config.gateway.enabled {
+        return Some("everything is switched off by the user".to_owned());
+    }
+    let Some(entry) = config.backends.iter().find(|entry| *entry.name == *backend) else {
+        let mut configured = config.configured.iter();
+        return Some(match configured.any(|known| *known.name == *backend) {
+            true => "this backend is switched off by the user".to_owned(),
+            false => "this backend was removed from the config".to_owned(),
+        });
+    };
+    let is_denied = kind == Kind::Tool && !entry.tools.admits(own);
+    is_denied.then(|| format!("the tool {own} is switched off by the user"))
+}
