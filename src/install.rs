@@ -9,4 +9,4 @@ mod plan;
 mod record;
 pub(crate) mod running;
 
-pub(crate) use plan::{Place, Plan, Wanted, plan_install, plan_uninstall};
+pub(crate) use plan::{Place, Plan, Wanted, plan_fix, plan_install, plan_uninstall};

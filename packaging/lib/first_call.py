@@ -64,11 +64,12 @@ def environment(home, path=None):
     return {"PATH": os.pathsep.join(folders), "HOME": str(home), "LANG": "C.UTF-8"}
 
 
-def check(command, version, home, *, config=None, path=None):
+def check(command, version, home, *, config=None, path=None, attempts=1):
     """Runs the gateway as `command`, and fails unless its version is `version` and a call gets its result.
 
     `config` is the path at which the config is written; the caller then passes the same file as an argument
-    in `command`. Without it the server is named by a flag. `path` goes before PATH.
+    in `command`. Without it the server is named by a flag. `path` goes before PATH. `attempts` is for a runner that
+    may lose what a program prints: so often it is started until it prints anything.
     """
     variables = environment(home, path)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
@@ -81,13 +82,13 @@ def check(command, version, home, *, config=None, path=None):
     else:
         command += ["--backend", f"greeter={url}"]
 
-    shown = talk(command + ["--version"], "", variables)
+    shown = talk(command + ["--version"], "", variables, attempts)
     if f" {version} " not in shown.splitlines()[0]:
         fail(f"--version says {shown!r}, not {version}")
-    if "greeter" not in talk(command + ["check"], "", variables):
+    if "greeter" not in talk(command + ["check"], "", variables, attempts):
         fail("check doesn't name the backend")
     answers = {}
-    for line in talk(command, conversation(), variables).splitlines():
+    for line in talk(command, conversation(), variables, attempts).splitlines():
         message = json.loads(line)
         if "id" in message and "method" not in message:
             answers[message["id"]] = message
@@ -111,11 +112,13 @@ def conversation():
     return "".join(json.dumps({"jsonrpc": "2.0"} | message) + "\n" for message in messages)
 
 
-def talk(command, lines, variables):
+def talk(command, lines, variables, attempts):
     """What the command prints to stdout; it must succeed."""
     # A sentinel.toml in this folder would be read.
     place = {"cwd": variables["HOME"], "env": variables}
     done = subprocess.run(command, input=lines, **place, capture_output=True, text=True, timeout=60)
+    if not done.stdout and attempts > 1:
+        return talk(command, lines, variables, attempts - 1)
     if done.returncode != 0:
         fail(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done.stdout

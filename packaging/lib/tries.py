@@ -175,10 +175,15 @@ def image(facts, binary, paths):
         config = folder / "config"
         mount = ["--isolation=chroot", f"--volume={config}:{packages.image.CONFIG}", container, "--"]
         run = [*buildah, "run", *mount, *entry]
-        first_call.check(run, facts.version, folder / "home", config=config / "sentinel.toml")
+        # buildah 1.28 now and then ends before it has passed on what the program printed.
+        attempts = 10
+        first_call.check(run, facts.version, folder / "home", config=config / "sentinel.toml", attempts=attempts)
         # Nothing listens there; without roots of CAs the reason would be another one.
         secure = [*run, "--backend", "secure=https://127.0.0.1:9/mcp", "--only", "secure", "check"]
-        shown = subprocess.run(secure, capture_output=True, text=True, timeout=60).stdout
+        for _ in range(attempts):
+            shown = subprocess.run(secure, capture_output=True, text=True, timeout=60).stdout
+            if shown.strip():
+                break
         project.run(*buildah, "rm", container, stdout=-3)
         if "refused" not in shown:
             project.fail(f"a server with TLS is reported as:\n{shown}")

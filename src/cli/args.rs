@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod documented;
+mod help;
 mod setup;
 mod sign_in;
 mod switch;
@@ -16,7 +17,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
 use crate::config::{Overrides, Problems};
-pub(super) use setup::{Install, Uninstall, Writing};
+use help::HELP;
+pub(super) use setup::{Check, Init, Install, Uninstall, Writing};
 pub(super) use sign_in::{Login, Logout};
 pub(super) use switch::Switched;
 pub(super) use tools::{Search, Tools};
@@ -28,24 +30,13 @@ const VERSION: &str = concat!(
     ")\nMCP protocol versions: 2024-11-05, 2025-03-26, 2025-06-18, 2025-11-25, 2026-07-28"
 );
 
-const EXAMPLES: &str = "\
-Examples:
-  sentinel-gateway check
-      Try every backend of the config, and report problems and how to fix them.
-  sentinel-gateway --backend sqlite=http://127.0.0.1:3002/mcp tools
-      List the tools of one server, without a config file.
-  sentinel-gateway --config ~/mcp/sentinel.toml --only n8n,sqlite
-      Serve two backends of a file on stdin and stdout: the line for a client's config.
-
-Exit status: 0 success, 1 something failed at run time, 2 bad config or usage.";
-
 /// One stdio MCP server in front of many HTTP MCP servers.
 ///
 /// Without a command it serves MCP on stdin and stdout, as MCP clients start it.
 /// The config is --config, else $SENTINEL_CONFIG, else sentinel/sentinel.toml in the
 /// user's config folder, else ./sentinel.toml.
 #[derive(Parser)]
-#[command(name = "sentinel-gateway", version = VERSION, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "sentinel-gateway", version = VERSION, help_template = HELP, max_term_width = 100)]
 pub(super) struct Cli {
     /// The command; `None` is to serve.
     #[command(subcommand)]
@@ -94,7 +85,7 @@ pub(super) enum Command {
     /// Check the config, connect to every backend, and report its state
     ///
     /// Exit status: 0 all backends are up, 1 one is down, 2 the config is bad.
-    Check(Output),
+    Check(Check),
     /// List the tools as clients see them, with the backend of each; or show one tool's arguments
     ///
     /// Exit status 1 if a backend is down and its tools are missing; the others are listed.
@@ -180,6 +171,14 @@ Examples:
   sentinel-gateway uninstall claude-desktop
   sentinel-gateway uninstall cursor --restore")]
     Uninstall(Uninstall),
+    /// Write a first sentinel.toml, and try its servers
+    ///
+    /// Exit status 1 if one of them is down; the file is written all the same.
+    #[command(after_help = "\
+Examples:
+  sentinel-gateway init
+  sentinel-gateway init notes=https://notes.example.com/mcp --bearer-env notes=NOTES_TOKEN --yes")]
+    Init(Init),
     /// Print the JSON Schema of sentinel.toml
     Schema,
 }
@@ -432,6 +431,29 @@ mod tests {
              --header: must have the form 'NAME:Key=value'\n\
              --header: must have the form 'NAME:Key=value'"
         );
+    }
+
+    #[test]
+    fn the_help_has_every_command_with_two_examples_a_group() {
+        let command = Cli::command();
+        for subcommand in command.get_subcommands() {
+            let name = subcommand.get_name();
+            assert!(HELP.contains(&format!("\n  {name} ")), "{name}");
+        }
+        let groups = HELP
+            .split("\n\n")
+            .filter(|part| part.starts_with("    sentinel-gateway"));
+        for examples in groups {
+            assert_eq!(examples.lines().count(), 2, "{examples}");
+            for example in examples.lines() {
+                let example = example.replace("'query=SELECT 1+1 AS two'", "query=1");
+                let words: Vec<&str> = example
+                    .split_whitespace()
+                    .take_while(|word| *word != ">")
+                    .collect();
+                assert!(Cli::try_parse_from(words).is_ok(), "{example}");
+            }
+        }
     }
 
     #[test]

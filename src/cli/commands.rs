@@ -10,10 +10,10 @@ mod sign_in;
 mod switch;
 mod tool;
 
-use std::io;
+use std::io::{self, IsTerminal};
 
 use super::args::{Cli, Command};
-use super::exit::OK;
+use super::exit::{BAD_CONFIG, OK};
 use super::setup;
 use super::terminal::{print_result, report_problems};
 use crate::config::{Config, Environment, Overrides, load};
@@ -30,11 +30,35 @@ pub(super) async fn run(cli: &Cli) -> u8 {
             return with_overrides(cli, |cli| setup::install(cli, args));
         }
         Some(Command::Uninstall(args)) => return setup::uninstall(args),
+        Some(Command::Init(args)) => {
+            return match cli.overrides() {
+                Ok(overrides) => setup::init(&overrides, args).await,
+                Err(problems) => report_problems(&problems),
+            };
+        }
+        Some(Command::Check(args)) if args.client.is_some() => {
+            let client = args.client.as_deref().unwrap_or_default();
+            return match setup::config_of_client(client, args.fix) {
+                Ok(config) => {
+                    keep_from_output(config.backends.iter().map(|backend| &backend.scrubber));
+                    check::check(config, &args.output).await
+                }
+                Err(code) => code,
+            };
+        }
         _ => {}
     }
-    let config = cli
-        .overrides()
-        .and_then(|overrides| load(&overrides, &Environment::of_process()));
+    let env = Environment::of_process();
+    let overrides = cli.overrides();
+    // A client gets the problem as an answer; a person is told what to type.
+    if let (None, Ok(overrides)) = (&cli.command, &overrides)
+        && io::stdin().is_terminal()
+        && setup::has_no_config(overrides, &env)
+    {
+        setup::introduce();
+        return BAD_CONFIG;
+    }
+    let config = overrides.and_then(|overrides| load(&overrides, &env));
     if let Ok(config) = &config {
         keep_from_output(config.backends.iter().map(|backend| &backend.scrubber));
     }
@@ -54,7 +78,7 @@ fn with_overrides(cli: &Cli, command: impl FnOnce(&Overrides) -> u8) -> u8 {
 
 async fn run_with(command: &Command, config: Config) -> u8 {
     match command {
-        Command::Check(output) => check::check(config, output).await,
+        Command::Check(args) => check::check(config, &args.output).await,
         Command::Tools(args) => match &args.name {
             Some(name) => tool::show(config, name, &args.output).await,
             None if args.tokens => list::tokens(config, &args.output).await,
@@ -74,6 +98,6 @@ async fn run_with(command: &Command, config: Config) -> u8 {
         Command::Login(args) => sign_in::login(config, args).await,
         Command::Logout(args) => sign_in::logout(config, args).await,
         // Handled before a config is loaded, since they need none.
-        Command::Schema | Command::Install(_) | Command::Uninstall(_) => OK,
+        Command::Schema | Command::Install(_) | Command::Uninstall(_) | Command::Init(_) => OK,
     }
 }

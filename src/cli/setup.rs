@@ -1,11 +1,14 @@
-//! `install` and `uninstall`: the gateway's entry in the files of clients.
+//! `install`, `uninstall`, `init` and `check --client`: the gateway's entry in the files of clients.
 //!
 //! Owns what is shown before a file is written, and the question whether to. What is written and kept
 //! for the way back is `crate::install`'s.
 
 mod changes;
+mod client_check;
 mod consent;
+mod first_run;
 mod import;
+mod init;
 mod install;
 mod overview;
 mod uninstall;
@@ -20,6 +23,9 @@ use crate::client_config::places::{Places, System};
 use crate::config::Environment;
 use crate::files;
 
+pub(super) use client_check::config_of_client;
+pub(super) use first_run::{has_no_config, introduce};
+pub(super) use init::init;
 pub(super) use install::install;
 pub(super) use uninstall::uninstall;
 

@@ -38,7 +38,7 @@ pub(crate) fn server(entry: &Entry) -> Server {
     let url = ["url", "serverUrl", "httpUrl", "uri"]
         .iter()
         .find_map(|key| value[key].as_str());
-    let found = match (words(value), url) {
+    let found = match (command_line(value), url) {
         (Some(words), _) => match bridge::target(&words) {
             Some(target) => target.remote(&variables(value)),
             None => Err(PROGRAM.to_owned()),
@@ -54,14 +54,14 @@ pub(crate) fn server(entry: &Entry) -> Server {
 
 /// Whether an entry starts this gateway.
 pub(crate) fn is_ours(entry: &Entry) -> bool {
-    let words = words(&entry.value).unwrap_or_default();
+    let words = command_line(&entry.value).unwrap_or_default();
     words
         .first()
         .is_some_and(|program| bridge::program(program) == "sentinel-gateway")
 }
 
-/// Command and arguments, in any of the two spellings.
-fn words(value: &Value) -> Option<Vec<String>> {
+/// Command and arguments of an entry, in any of the two spellings.
+pub(crate) fn command_line(value: &Value) -> Option<Vec<String>> {
     let texts = |list: &Value| -> Vec<String> {
         let items = list.as_array().into_iter().flatten();
         items
@@ -79,7 +79,7 @@ fn words(value: &Value) -> Option<Vec<String>> {
 }
 
 /// The variables that an entry sets.
-fn variables(value: &Value) -> Vec<(String, String)> {
+pub(crate) fn variables(value: &Value) -> Vec<(String, String)> {
     let blocks = ["env", "environment", "envs"]
         .iter()
         .filter_map(|key| value[key].as_object());
@@ -123,8 +123,11 @@ fn remote(value: &Value, url: &str) -> Result<Remote, String> {
     })
 }
 
-/// What can be a backend.
-fn checked(mut remote: Remote) -> Result<Remote, String> {
+/// The server, if it can be a backend.
+///
+/// # Errors
+/// Why it can't.
+pub(crate) fn checked(mut remote: Remote) -> Result<Remote, String> {
     if has_variables(&remote.url) {
         return Ok(remote);
     }

@@ -65,6 +65,13 @@ impl Environment {
         self
     }
 
+    /// Sets the working folder.
+    #[must_use]
+    pub(crate) fn with_working_folder(mut self, folder: &Path) -> Self {
+        folder.clone_into(&mut self.working_folder);
+        self
+    }
+
     /// Sets the user's home and config folder.
     #[must_use]
     pub fn with_home(mut self, home: impl Into<PathBuf>, config: impl Into<PathBuf>) -> Self {

@@ -1,6 +1,7 @@
-//! What is to be written into a client's file, and writing it.
+//! What is to be written into a client's file.
 
-use std::io;
+mod apply;
+
 use std::path::{Path, PathBuf};
 
 use super::record::{Installed, Removed, Store, digest};
@@ -8,7 +9,7 @@ use crate::client_config::clients::Client;
 use crate::client_config::edit::{self, Content, Entry};
 use crate::client_config::entry::Node;
 use crate::client_config::servers::is_ours;
-use crate::files::{self, SwapError, SwapStep};
+use crate::files;
 
 /// Most bytes of a client's file.
 const MAX_BYTES: u64 = 64 << 20;
@@ -53,6 +54,11 @@ impl Place {
     /// If it doesn't parse.
     pub(crate) fn entries(&self) -> Result<Vec<Entry>, String> {
         edit::entries(self.client, self.text()?).map_err(|why| self.refusal(&why))
+    }
+
+    /// The name of the entry that was written into it; `None` where none was.
+    pub(crate) fn installed(&self) -> Option<String> {
+        Some(self.store.read().ok()?.installed?.name)
     }
 
     fn text(&self) -> Result<&str, String> {
@@ -188,7 +194,6 @@ fn without(
 ///
 /// # Errors
 /// If none was written, or the file doesn't parse.
-#[cfg(test)]
 pub(crate) fn plan_fix(place: Place) -> Result<Plan, String> {
     let record = place.store.read()?;
     let Some(mut installed) = record.installed else {
@@ -318,95 +323,6 @@ fn plan_uninstall_unknown(place: Place, name: &str, restore: bool) -> Result<Pla
                 place,
             })
         }
-    }
-}
-
-/// What was done.
-#[derive(Debug)]
-pub(crate) struct Done {
-    /// The backup of what the file held; `None` where there was no file.
-    pub(crate) backup: Option<PathBuf>,
-}
-
-impl Plan {
-    /// The file.
-    pub(crate) fn place(&self) -> &Place {
-        &self.place
-    }
-
-    /// Whether the file holds already what it is to hold.
-    pub(crate) fn changes_nothing(&self) -> bool {
-        self.place.old == self.new
-    }
-
-    /// Whether the file is to go.
-    pub(crate) fn removes_file(&self) -> bool {
-        self.place.old.is_some() && self.new.is_none()
-    }
-
-    /// The texts before and after.
-    pub(crate) fn texts(&self) -> (String, String) {
-        let text = |bytes: &Option<Vec<u8>>| {
-            String::from_utf8_lossy(bytes.as_deref().unwrap_or_default()).into_owned()
-        };
-        (text(&self.place.old), text(&self.new))
-    }
-
-    /// Writes a backup, the record and the file.
-    ///
-    /// # Errors
-    /// A message for people. The file then holds what it held, or what another program wrote.
-    pub(crate) fn apply(self) -> Result<Done, String> {
-        self.apply_with(&mut |_| Ok(()))
-    }
-
-    /// The same, with something done before each step.
-    pub(super) fn apply_with(
-        self,
-        before: &mut dyn FnMut(SwapStep) -> io::Result<()>,
-    ) -> Result<Done, String> {
-        let Self { place, new, after } = self;
-        let shown = place.file.display();
-        let store = &place.store;
-        let _lock = store.lock()?;
-        let known = store.read()?;
-        let mut record = known.clone();
-        let failed = |error: io::Error| {
-            format!("the way back for {shown} can't be kept: {error}; nothing was changed")
-        };
-        let mut backup = None;
-        if let Some(old) = &place.old {
-            let number = store.back_up(&mut record, old).map_err(failed)?;
-            backup = Some(number);
-        }
-        let uninstalls = matches!(after, After::Uninstalled);
-        if let After::Installed { installed, again } = after {
-            record.installed = Some(Installed {
-                backup: if again { installed.backup } else { backup },
-                ..*installed
-            });
-        }
-        // Before the file: a crash in between leaves a record of an entry that is not there, which
-        // takes nothing out. Until the entry is taken out, the way back is kept.
-        store.write(&record).map_err(failed)?;
-        match files::swap(&place.file, place.old.as_deref(), new.as_deref(), before) {
-            Ok(()) => {}
-            Err(error @ (SwapError::Changed | SwapError::Io(_))) => {
-                // What was known before is true again; the new backup may stay.
-                record.installed = known.installed;
-                let _ = store.write(&record);
-                return Err(format!("{shown}: {error}"));
-            }
-            Err(error @ SwapError::Overwritten) => return Err(format!("{shown}: {error}")),
-        }
-        if uninstalls {
-            record.installed = None;
-            let failed = |error| format!("{shown} is written, but its record is not: {error}");
-            store.write(&record).map_err(failed)?;
-        }
-        Ok(Done {
-            backup: backup.map(|number| store.backup(number)),
-        })
     }
 }
 

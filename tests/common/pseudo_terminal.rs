@@ -1,7 +1,7 @@
 //! A terminal of a chosen width, on which a program is started.
 
 use std::fs::{File, OpenOptions};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -19,6 +19,8 @@ pub enum OnTerminal {
     Stdout,
     Stderr,
     Both,
+    /// Its input, too.
+    All,
 }
 
 /// A program whose output is a terminal.
@@ -26,6 +28,7 @@ pub struct PseudoTerminal {
     pub child: Child,
     output: Receiver<Vec<u8>>,
     seen: String,
+    input: File,
 }
 
 impl PseudoTerminal {
@@ -52,17 +55,19 @@ impl PseudoTerminal {
             false => Stdio::null(),
         };
         let child = command
-            .stdin(Stdio::null())
+            .stdin(stream(on == OnTerminal::All))
             .stdout(stream(on != OnTerminal::Stderr))
             .stderr(stream(on != OnTerminal::Stdout))
             .env("TERM", "xterm-256color")
             .spawn()
             .unwrap();
         // The command keeps copies of the terminal, which would keep it open.
+        command.stdin(Stdio::null());
         command.stdout(Stdio::null()).stderr(Stdio::null());
         drop(terminal);
         Self {
             child,
+            input: File::from(controller.try_clone().unwrap()),
             output: read(controller),
             seen: String::new(),
         }
@@ -71,6 +76,11 @@ impl PseudoTerminal {
     /// Waits until this has been written.
     pub fn wait_for(&mut self, text: &str) {
         self.read_until(|seen| seen.contains(text));
+    }
+
+    /// Types a line.
+    pub fn type_line(&mut self, line: &str) {
+        writeln!(self.input, "{line}").unwrap();
     }
 
     /// Waits for its end; returns its exit code, and what it wrote without colours.

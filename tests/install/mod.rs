@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use crate::common::process;
 
 mod import;
+mod people;
 
 /// A user's home with the folders of clients.
 struct Home {

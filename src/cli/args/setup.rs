@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
+use super::Output;
 use crate::client_config::import::Tokens;
 
 /// Arguments of `install`.
@@ -44,6 +45,49 @@ impl TokenPlace {
             Self::Env => Tokens::Env,
         }
     }
+}
+
+/// Arguments of `init`.
+#[derive(Args)]
+pub(in crate::cli) struct Init {
+    /// MCP servers over HTTP; on a terminal they are asked for
+    #[arg(value_name = "NAME=URL")]
+    pub(in crate::cli) servers: Vec<String>,
+
+    /// Show what would be written, and write nothing
+    #[arg(long, conflicts_with = "yes")]
+    pub(in crate::cli) dry_run: bool,
+
+    /// Write without asking
+    #[arg(long, short)]
+    yes: bool,
+}
+
+impl Init {
+    /// How it is written.
+    pub(in crate::cli) fn writing(&self) -> Writing {
+        Writing {
+            dry_run: self.dry_run,
+            yes: self.yes,
+            project: false,
+            name: "sentinel".to_owned(),
+        }
+    }
+}
+
+/// Arguments of `check`.
+#[derive(Args)]
+pub(in crate::cli) struct Check {
+    /// Check the gateway as this client starts it: its entry, variables, folder and config
+    #[arg(long, value_name = "CLIENT")]
+    pub(in crate::cli) client: Option<String>,
+
+    /// With --client: put the entry back if it is gone
+    #[arg(long, requires = "client")]
+    pub(in crate::cli) fix: bool,
+
+    #[command(flatten)]
+    pub(in crate::cli) output: Output,
 }
 
 /// Arguments of `uninstall`.

@@ -68,6 +68,22 @@ impl Import {
         self.became.push((client.id, became));
     }
 
+    /// Takes a server that a person has named.
+    pub(super) fn add_named(&mut self, name: &str, remote: &Remote, tokens: Tokens) {
+        let imported = backend(
+            remote,
+            name,
+            "More keys: `sentinel-gateway schema`.",
+            tokens,
+        );
+        let _ = writeln!(
+            self.shown,
+            "{GOOD}+ {name}{GOOD:#} {}",
+            shown_url(&remote.url)
+        );
+        self.new.push((remote.clone(), imported));
+    }
+
     /// The backend that a server becomes, or is already.
     fn backend_of(
         &mut self,

@@ -186,7 +186,7 @@ impl<'a> Job<'a> {
         if runs {
             warn(
                 "Claude Desktop is running, and may write its file anew from memory: quit it first. \
-             The same command puts an entry back that is gone",
+             `sentinel-gateway check --client claude-desktop --fix` puts an entry back that is gone",
             );
         }
         if !wants("Write it?", writing) {

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::fs;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use proptest::prelude::*;
@@ -11,6 +12,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::client_config::clients::{CLIENTS, Format};
 use crate::client_config::entry::Launch;
+use crate::files::SwapStep;
 
 const NAME: &str = "sentinel";
 

@@ -1,0 +1,54 @@
+//! The text of `--help`.
+
+/// The commands by what people want to do: clap has no groups of commands.
+pub(super) const HELP: &str = "\
+{about-with-newline}
+{usage-heading} {usage}
+
+Set up:
+  init       Write a first sentinel.toml, and try its servers
+  install    Put the gateway into clients, with their own servers by --import
+  uninstall  Take it out again
+  login      Sign in to backends
+  logout     Sign out of backends
+
+    sentinel-gateway install claude-desktop --import
+    sentinel-gateway login notes
+
+Look:
+  check      Try every backend, and report problems and how to fix them
+  tools      List the tools as clients see them, or show one
+  search     Find tools by what they do
+  prompts    List the prompts
+  resources  List the resources
+
+    sentinel-gateway check
+    sentinel-gateway --backend sqlite=http://127.0.0.1:3002/mcp tools
+
+Use, through the whole gateway:
+  call       Call one tool
+  read       Read one resource
+  prompt     Get one prompt, filled in
+
+    sentinel-gateway call read_query 'query=SELECT 1+1 AS two'
+    sentinel-gateway read memo://insights
+
+Keep safe:
+  pin        Show how tools have changed since they were accepted, and accept them
+  disable    Switch backends or tools off, in running gateways, too
+  enable     Switch them on again
+
+    sentinel-gateway pin --dry-run
+    sentinel-gateway disable n8n/delete_workflow
+
+Write a config, and have a client serve it:
+  schema     Print the JSON Schema of sentinel.toml
+  help       Print the help of a command
+
+    sentinel-gateway schema > sentinel.schema.json
+    sentinel-gateway --config ~/mcp/sentinel.toml --only n8n,sqlite
+
+Options:
+{options}
+
+Exit status: 0 success, 1 something failed at run time, 2 bad config or usage.";

@@ -1,0 +1,137 @@
+//! `check --client`: the gateway as a client would start it.
+//!
+//! Owns whether the client's entry is there, and which variables and folder its gateway would have. What
+//! the backends say then is the usual check.
+
+use std::path::Path;
+
+use clap::Parser;
+
+use super::{Machine, failed, named};
+use crate::cli::args::Cli;
+use crate::cli::exit::BAD_CONFIG;
+use crate::cli::terminal::{one_line, print_message, report_problems, warn};
+use crate::client_config::clients::{Client, Format};
+use crate::client_config::edit::Entry;
+use crate::client_config::servers::{command_line, is_ours, variables};
+use crate::config::{Config, Environment, load};
+use crate::files;
+use crate::install::{Place, plan_fix};
+
+/// What a client with a window passes on of the user's environment, as far as is known.
+const PASSED: [&str; 11] = [
+    "HOME",
+    "PATH",
+    "USER",
+    "LOGNAME",
+    "LANG",
+    "TMPDIR",
+    "APPDATA",
+    "LOCALAPPDATA",
+    "USERPROFILE",
+    "XDG_CONFIG_HOME",
+    "XDG_STATE_HOME",
+];
+
+/// The config that the client's gateway would run with. With `fix` an entry that is gone is put back.
+///
+/// # Errors
+/// The exit status, once the reason has been printed.
+pub(in crate::cli) fn config_of_client(id: &str, fix: bool) -> Result<Config, u8> {
+    let machine = Machine::here().map_err(|why| failed(&why))?;
+    let client = named(&[id.to_owned()]).map_err(|why| {
+        failed(&why);
+        BAD_CONFIG
+    })?[0];
+    let (entry, file) = entry(&machine, client, fix).map_err(|why| failed(&why))?;
+    print_message(&one_line(&format!(
+        "client: {}, entry {} of {file}",
+        client.name, entry.name
+    )));
+    let words = command_line(&entry.value).unwrap_or_default();
+    let program = words.first().map_or("", String::as_str);
+    if Path::new(program).is_absolute() && !files::is_file(Path::new(program)) {
+        return Err(failed(&format!(
+            "its program {program} is gone: `sentinel-gateway install {id}` names the one that runs now"
+        )));
+    }
+    if !Path::new(program).is_absolute() && client.is_desktop {
+        warn(&format!(
+            "{} may not find {program}, since it has another PATH than a shell",
+            client.name
+        ));
+    }
+    let overrides = Cli::try_parse_from(&words)
+        .map_err(|_| failed("the arguments of the entry are none of this gateway"))?
+        .overrides()
+        .map_err(|problems| report_problems(&problems))?;
+    let env = surroundings(client, &entry, &machine);
+    let config = load(&overrides, &env).map_err(|problems| report_problems(&problems))?;
+    if let (Some(used), Some(own)) = (&config.source, machine.env.user_file())
+        && *used != own
+        && files::exists(&own)
+    {
+        warn(&format!(
+            "the entry uses {}, a shell {}",
+            used.display(),
+            own.display()
+        ));
+    }
+    Ok(config)
+}
+
+/// The client's entry of this gateway, and the file that it stands in.
+fn entry(machine: &Machine, client: &'static Client, fix: bool) -> Result<(Entry, String), String> {
+    if client.format == Format::Yaml {
+        return Err(format!(
+            "files of {} are not read by this command",
+            client.name
+        ));
+    }
+    let file = machine.file(client, false)?;
+    let place = Place::read(client, &file, &machine.state)?;
+    let shown = place.file.display().to_string();
+    if let Some(found) = place.entries()?.into_iter().find(is_ours) {
+        return Ok((found, shown));
+    }
+    let installed = place.installed();
+    match installed {
+        None => Err(format!(
+            "{shown} has no entry of this gateway: `sentinel-gateway install {}` writes one",
+            client.id
+        )),
+        Some(name) if !fix => Err(format!(
+            "the entry {name} is gone from {shown}: some clients write their file anew. \
+             Quit {} and type `sentinel-gateway check --client {} --fix`",
+            client.name, client.id
+        )),
+        Some(name) => {
+            plan_fix(place)?.apply()?;
+            print_message(&format!("the entry {name} is back in {shown}"));
+            let place = Place::read(client, &file, &machine.state)?;
+            let found = place.entries()?.into_iter().find(is_ours);
+            found
+                .map(|entry| (entry, shown))
+                .ok_or_else(|| format!("the entry {name} starts another program"))
+        }
+    }
+}
+
+/// The variables and the folder that the client starts its servers with.
+fn surroundings(client: &Client, entry: &Entry, machine: &Machine) -> Environment {
+    let own = variables(&entry.value);
+    let is_desktop = client.is_desktop;
+    let env = Environment::of_process().with_variables(move |name| {
+        let set = own.iter().find(|(known, _)| known == name);
+        let inherited = || {
+            std::env::var(name)
+                .ok()
+                .filter(|_| !is_desktop || PASSED.contains(&name))
+        };
+        set.map(|(_, value)| value.clone()).or_else(inherited)
+    });
+    match is_desktop {
+        true => env.with_working_folder(&machine.home),
+        false => env,
+    }
+}

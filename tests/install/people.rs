@@ -1,0 +1,170 @@
+//! `check --client`, `init`, and the first start by a person.
+
+use std::fs;
+
+use super::Home;
+use crate::common::fake::FakeBackend;
+
+const DESKTOP: &str = "Claude/claude_desktop_config.json";
+
+#[test]
+fn a_client_is_checked_as_it_starts_the_gateway() {
+    let fake = FakeBackend::start().tool("note");
+    let home = Home::empty();
+    let toml = fake.entry("notes", "headers = { \"X-Key\" = \"${NOTES_KEY}\" }");
+    home.write("sentinel/sentinel.toml", &toml);
+    let none = home.run(&["check", "--client", "claude-desktop"]);
+    assert_eq!(none.code, 1);
+    assert!(
+        none.err
+            .contains("`sentinel-gateway install claude-desktop` writes one"),
+        "{}",
+        none.err
+    );
+
+    home.does(&["install", "claude-desktop", "--yes"]);
+    let check = |variable: &str| {
+        let mut command = home.command(&["check", "--client", "claude-desktop"]);
+        let output = command.env("NOTES_KEY", variable).output().unwrap();
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    // A shell has the variable, a program with a window doesn't.
+    let (code, shown) = check("hidden");
+    assert_eq!(code, 1, "{shown}");
+    assert!(shown.contains("NOTES_KEY is not set"), "{shown}");
+    assert!(
+        shown.contains("client: Claude Desktop, entry sentinel"),
+        "{shown}"
+    );
+    let entry = home.read(DESKTOP).replace(
+        "\"args\"",
+        "\"env\": { \"NOTES_KEY\": \"hidden\" },\n      \"args\"",
+    );
+    home.write(DESKTOP, &entry);
+    let (code, shown) = check("");
+    assert_eq!(code, 0, "{shown}");
+    assert!(!shown.contains("hidden"), "{shown}");
+}
+
+#[test]
+fn an_entry_that_is_gone_is_told_and_put_back() {
+    let fake = FakeBackend::start().tool("note");
+    let home = Home::empty();
+    home.write("sentinel/sentinel.toml", &fake.entry("notes", ""));
+    home.write(DESKTOP, "{ \"mcpServers\": { \"a\": {} } }");
+    home.does(&["install", "claude-desktop", "--yes"]);
+    // What Claude Desktop does while it runs.
+    home.write(DESKTOP, "{ \"theme\": 1 }");
+    let gone = home.run(&["check", "--client", "claude-desktop"]);
+    assert_eq!(gone.code, 1);
+    assert!(
+        gone.err.contains("is gone from") && gone.err.contains("--fix"),
+        "{}",
+        gone.err
+    );
+    home.does(&["check", "--client", "claude-desktop", "--fix"]);
+    let back = home.read(DESKTOP);
+    assert!(
+        back.contains("sentinel") && back.contains("theme"),
+        "{back}"
+    );
+    fs::remove_file(home.path(".local/share/sentinel/bin/sentinel-gateway")).unwrap();
+    let program = home.run(&["check", "--client", "claude-desktop"]);
+    assert!(program.err.contains("is gone"), "{}", program.err);
+}
+
+#[test]
+fn a_first_config_is_written_from_arguments_and_tried() {
+    let fake = FakeBackend::start().tool("note");
+    let home = Home::empty();
+    let notes = format!("notes={}", fake.url());
+    let shown = home.does(&["init", &notes, "--header", "notes:X-Tenant=acme", "--yes"]);
+    assert!(shown.contains("notes is up"), "{shown}");
+    let written = home.read("sentinel/sentinel.toml");
+    assert!(written.contains("X-Tenant = \"acme\""), "{written}");
+    assert!(written.starts_with("# "), "{written}");
+    home.does(&["check"]);
+
+    let again = home.run(&["init", &notes, "--yes"]);
+    assert_eq!(again.code, 2);
+    assert!(again.err.contains("is there already"), "{}", again.err);
+    assert_eq!(home.read("sentinel/sentinel.toml"), written);
+    let down = home.run(&[
+        "--config",
+        "other.toml",
+        "init",
+        "a=http://127.0.0.1:9/mcp",
+        "--yes",
+    ]);
+    assert_eq!(down.code, 1);
+    assert!(down.out.contains("a is down"), "{}{}", down.out, down.err);
+    for wrong in ["a=ftp://h", "A b=http://h", "a=nonsense"] {
+        let wrong = home.run(&["--config", "third.toml", "init", wrong, "--yes"]);
+        assert_eq!(wrong.code, 2, "{}", wrong.err);
+    }
+    assert_eq!(
+        home.run(&["--config", "third.toml", "init", "--yes"]).code,
+        2
+    );
+    assert!(!home.path("third.toml").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_person_without_a_config_is_told_what_to_type() {
+    use crate::common::pseudo_terminal::{OnTerminal, PseudoTerminal};
+
+    let home = Home::empty();
+    let terminal = PseudoTerminal::start(&mut home.command(&[]), 120, OnTerminal::All);
+    let (code, said) = terminal.end();
+    assert_eq!(code, 2);
+    assert_eq!(said.trim_end().lines().count(), 5, "{said}");
+    assert!(
+        said.contains("install") && said.contains("--import"),
+        "{said}"
+    );
+    // A client gets an answer instead.
+    let piped = home.run(&[]);
+    assert!(piped.err.contains("no configuration"), "{}", piped.err);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_person_is_asked_for_a_first_config_and_before_a_file_is_written() {
+    use crate::common::pseudo_terminal::{OnTerminal, PseudoTerminal};
+
+    let fake = FakeBackend::start().tool("note");
+    let home = Home::empty();
+    let mut terminal = PseudoTerminal::start(&mut home.command(&["init"]), 120, OnTerminal::All);
+    let url = fake.url();
+    for (question, answer) in [
+        ("URL of an MCP server", &*url),
+        ("Name (empty: server)", "notes"),
+        ("Token, if it wants one", "hidden-token"),
+        ("URL of another one", ""),
+        ("Write it?", "y"),
+    ] {
+        terminal.wait_for(question);
+        terminal.type_line(answer);
+    }
+    let (code, said) = terminal.end();
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("notes is up"), "{said}");
+    assert_eq!(
+        home.read("sentinel/secrets/notes-authorization"),
+        "hidden-token\n"
+    );
+
+    let mut terminal = PseudoTerminal::start(
+        &mut home.command(&["install", "cursor"]),
+        120,
+        OnTerminal::All,
+    );
+    terminal.wait_for("Write it?");
+    terminal.type_line("n");
+    assert_eq!(terminal.end().0, 1);
+    assert!(!home.path(".cursor/mcp.json").exists());
+}
