@@ -1,5 +1,5 @@
 //! How well the gateway's tool search finds tools: recall at 1, 3, 5 and 10, the mean reciprocal rank,
-//! and the time of a query.
+//! the tokens that searching saves, and the time of a query.
 //!
 //! ```text
 //! cargo run --release --example retrieval -- SET.json [--half first|second] [--misses]
@@ -13,7 +13,9 @@
 //! ```
 //!
 //! `relevant` is a list of needs; a need is a list of tools, written `server:name`, any of which meets
-//! it. The recall of a query is the share of its needs that are met by the first k results.
+//! it. The recall of a query is the share of its needs that are met by k results, as `search_tools`
+//! gives them: of one server at most three of five, while others have results. Tokens are estimates:
+//! all definitions, and the list of those that search with three answers of five results.
 //! `--half` uses the queries at even or at odd places only. Intervals are those of 95 % of 2,000
 //! resamples of the queries, always the same ones.
 
@@ -28,7 +30,9 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use sentinel_gateway::catalog::search::{Document, Index};
+use sentinel_gateway::catalog::search::{
+    Document, Found, Hit, Index, estimate_tokens, own_tools, results,
+};
 use sentinel_gateway::protocol::RawJson;
 use serde::Deserialize;
 use serde_json::Value;
@@ -87,18 +91,33 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .filter(|(at, _)| !(has("first") && at % 2 == 1 || has("second") && at % 2 == 0));
     let queries: Vec<&Query> = queries.map(|(_, query)| query).collect();
     let mut rows: Vec<[f64; 5]> = Vec::new();
+    let mut answers: Vec<usize> = Vec::new();
+    let names =
+        |hits: &[Hit]| -> Vec<&str> { hits.iter().map(|hit| ids[hit.document].as_str()).collect() };
     for query in &queries {
-        let hits = index.search(&query.query, set.tools.len());
-        let found: Vec<&str> = hits.iter().map(|hit| ids[hit.document].as_str()).collect();
-        rows.push(measure(query, &found));
-        if has("--misses") && rows.last().unwrap()[2] < 1.0 {
+        let server = |at: usize| set.tools[at].server.as_str();
+        let found = |limit: usize| {
+            let each = (limit * 3).div_ceil(5);
+            index.search_spread(&query.query, limit, each, server)
+        };
+        let recalls = DEPTHS.map(|depth| recall(query, &names(&found(depth))));
+        let rank = reciprocal_rank(query, &names(&index.search(&query.query, set.tools.len())));
+        let [one, three, five, ten] = recalls;
+        rows.push([one, three, five, ten, rank]);
+        let five = found(5);
+        if has("--misses") && recalls[2] < 1.0 {
+            let wanted = &query.relevant;
             println!(
-                "{}\n  wanted {:?}\n  found  {:?}",
+                "{}\n  wanted {wanted:?}\n  found  {:?}",
                 query.query,
-                query.relevant,
-                &found[..found.len().min(5)]
+                names(&five)
             );
         }
+        let five = five.iter().map(|hit| Found {
+            server: server(hit.document),
+            definition: &definitions[hit.document],
+        });
+        answers.push(estimate_tokens(&results(&five.collect::<Vec<_>>(), false)));
     }
     println!("{} tools, {} queries", set.tools.len(), queries.len());
     for (at, name) in ["recall@1", "recall@3", "recall@5", "recall@10", "MRR"]
@@ -116,6 +135,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         index.bytes() / index.len().max(1)
     );
     println!("query      {micros:.1} µs");
+    print_tokens(&set, &definitions, answers);
     Ok(())
 }
 
@@ -126,27 +146,42 @@ fn definition(tool: &Tool) -> RawJson {
     RawJson::parse(Bytes::from(definition.to_string())).unwrap()
 }
 
-/// The recalls at all depths, and the reciprocal rank of the first tool that meets a need.
-fn measure(query: &Query, found: &[&str]) -> [f64; 5] {
-    let meets = |need: &[String], id: &str| need.iter().any(|tool| tool == id);
-    let recall = |depth: usize| {
-        let first = &found[..depth.min(found.len())];
-        let met = query
-            .relevant
-            .iter()
-            .filter(|need| first.iter().any(|id| meets(need, id)));
-        met.count() as f64 / query.relevant.len() as f64
-    };
+/// The share of the needs that these tools meet.
+fn recall(query: &Query, found: &[&str]) -> f64 {
+    let met = query
+        .relevant
+        .iter()
+        .filter(|need| found.iter().any(|id| meets(need, id)));
+    met.count() as f64 / query.relevant.len() as f64
+}
+
+/// Of the first tool that meets a need.
+fn reciprocal_rank(query: &Query, found: &[&str]) -> f64 {
     let is_relevant = |id: &&str| query.relevant.iter().any(|need| meets(need, id));
     let rank = found.iter().position(is_relevant);
-    let [one, three, five, ten] = DEPTHS.map(recall);
-    [
-        one,
-        three,
-        five,
-        ten,
-        rank.map_or(0.0, |rank| 1.0 / (rank + 1) as f64),
-    ]
+    rank.map_or(0.0, |rank| 1.0 / (rank + 1) as f64)
+}
+
+fn meets(need: &[String], id: &str) -> bool {
+    need.iter().any(|tool| tool == id)
+}
+
+/// What all definitions take, and what searching takes.
+fn print_tokens(set: &Set, definitions: &[RawJson], mut answers: Vec<usize>) {
+    let mut servers: Vec<&str> = set.tools.iter().map(|tool| tool.server.as_str()).collect();
+    servers.dedup();
+    let tokens =
+        |all: &[RawJson]| -> usize { all.iter().map(|one| estimate_tokens(one.as_str())).sum() };
+    let (all, list) = (
+        tokens(definitions),
+        tokens(&own_tools(servers.into_iter(), true)),
+    );
+    answers.sort_unstable();
+    let median = answers.get(answers.len() / 2).copied().unwrap_or_default();
+    let searching = list + 3 * median;
+    let saved = 100.0 - 100.0 * searching as f64 / all.max(1) as f64;
+    println!("tokens     {all} before; {list} for the list, {median} an answer (median)");
+    println!("saved      {saved:.1} % with three searches");
 }
 
 fn mean(values: &[f64]) -> f64 {

@@ -7,7 +7,7 @@
 //! - `read`: which file, its schema, and the keys as written.
 //! - `check`: from the configuration as written to the one that runs; expands variables.
 //! - `problem`: what is wrong with a configuration. `secret`: values that are never printed.
-//! - `sign_in`: how a backend is signed in to.
+//! - `settings`: how a backend is signed in to, how many of the tools a client sees.
 //! - `lock`: the accepted definitions of tools.
 //! - `diff`: what a changed file changes while the gateway runs.
 
@@ -20,7 +20,7 @@ mod overrides;
 mod problem;
 mod read;
 mod secret;
-mod sign_in;
+mod settings;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -46,7 +46,8 @@ pub(crate) use read::file::SCHEMA;
 pub use read::file::schema;
 pub(crate) use read::switch;
 pub use secret::{Secret, SecretSource};
-pub use sign_in::{GrantKind, ResourceParam, SignIn};
+pub(crate) use settings::OWN_TOOLS;
+pub use settings::{GrantKind, ResourceParam, SearchExposes, SignIn, ToolListing, ToolMode};
 
 use crate::text::Scrubber;
 
@@ -131,6 +132,8 @@ pub struct GatewayConfig {
     pub tool_name_max: usize,
     /// How the arguments of tools are described.
     pub schemas: Schemas,
+    /// How many of the tools a client sees.
+    pub tool_listing: ToolListing,
     /// How the gateway reports its own errors on `tools/call`.
     pub tool_errors: ToolErrors,
     /// Whether listings are cached between runs.

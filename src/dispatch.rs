@@ -62,7 +62,7 @@ pub(crate) fn route(
     };
     let (method, era) = (request.method.as_str(), client.era);
     if let Some(kind) = Kind::of_list_method(method) {
-        return lists::list(kind, &request, era, snapshots);
+        return lists::list(kind, &request, client, snapshots);
     }
     match (method, era) {
         ("server/discover", Era::Modern) => discover(lifecycle, snapshots),

@@ -2,10 +2,12 @@
 //!
 //! Owns [`Snapshot`], which is replaced whole on every change, [`Backends`], the backends in config
 //! order, the results of the four lists, each built once, the URIs that results have named
-//! ([`NamedUris`]), and what clients are told of the backends ([`Introduction`]). It must not know requests, nor how a snapshot is made.
+//! ([`NamedUris`]), what clients are told of the backends ([`Introduction`]), and which tools they see
+//! ([`tools`]). It must not know requests, nor how a snapshot is made.
 
 mod introduction;
 mod named_uris;
+mod tools;
 mod uris;
 
 use std::collections::HashMap;
@@ -23,6 +25,7 @@ use crate::protocol::era::modern::{self, ResultStamp};
 use crate::protocol::{Era, Kind, Kinds, RawJson};
 pub(crate) use introduction::{Introduction, Said, Speaker};
 pub(crate) use named_uris::NamedUris;
+pub(crate) use tools::{ToolViews, Tools};
 
 /// The state that a request is served from. A task keeps the snapshot that it began with.
 #[derive(Debug)]
@@ -41,6 +44,10 @@ pub(crate) struct Snapshot {
     pub(crate) introduction: Arc<Introduction>,
     /// The results of the four lists.
     pub(crate) lists: Lists,
+    /// What is known of the tools, for those who search.
+    pub(crate) tools: Tools,
+    /// Which tools each client sees. Shared by all snapshots.
+    pub(crate) views: Arc<ToolViews>,
     /// The number of the last listing of each backend that has listed in this run.
     pub(crate) listing_numbers: HashMap<BackendId, u64>,
     /// The kinds that a backend has not listed yet in this run, for each that has such.
@@ -75,7 +82,7 @@ impl Snapshot {
     }
 
     /// The result of a list request for a client of this era.
-    pub(crate) fn list(&self, kind: Kind, era: Era) -> RawJson {
+    fn list(&self, kind: Kind, era: Era) -> RawJson {
         let list = || RawJson::trusted(self.catalog.list_result(kind, era).clone());
         if era == Era::Legacy {
             return list();
@@ -88,9 +95,11 @@ impl Snapshot {
         modern.clone()
     }
 
-    /// Whether [`list`](Self::list) takes so little that it may be done by the loop.
+    /// Whether [`list_for`](Self::list_for) takes so little that it may be done by the loop.
     pub(crate) fn lists_at_once(&self, kind: Kind, era: Era) -> bool {
-        era == Era::Legacy || self.catalog.list_result(kind, era).len() <= SMALL_LIST
+        let is_small = || self.catalog.list_result(kind, era).len() <= SMALL_LIST;
+        let is_built = era == Era::Legacy && (kind != Kind::Tool || self.is_summarized());
+        is_built || is_small()
     }
 }
 

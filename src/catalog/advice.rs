@@ -1,9 +1,11 @@
 //! What users should know about the catalog as a whole.
 //!
-//! Owns the limits of clients on the number of tools and the length of their names. Pure; it must
+//! Owns the limits of clients on the number of tools and the length of their names, and what tools
+//! cost. Pure; it must
 //! not know where the advice is told.
 
 use super::Catalog;
+use super::search::{estimate_tokens, own_tools};
 use crate::config::GatewayConfig;
 use crate::protocol::Kind;
 
@@ -14,11 +16,32 @@ const MAX_TOOLS_OF_CURSOR: usize = 40;
 /// Most characters of a tool's name in the APIs of OpenAI and Gemini, and for Claude Code.
 const MAX_NAME: usize = 64;
 
+/// What the definitions of tools cost a model, in tokens, about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cost {
+    /// Of all tools.
+    pub(crate) all: usize,
+    /// Of what a client gets that searches.
+    pub(crate) searching: usize,
+}
+
 impl Catalog {
+    /// What the tools of these backends cost. Those that are listed in any mode are not counted.
+    pub(crate) fn cost<'a>(&self, backends: impl Iterator<Item = &'a str>) -> Cost {
+        let all = self.entries(Kind::Tool);
+        let own = own_tools(backends, true);
+        Cost {
+            all: all
+                .map(|entry| estimate_tokens(entry.definition.as_str()))
+                .sum(),
+            searching: own.iter().map(|tool| estimate_tokens(tool.as_str())).sum(),
+        }
+    }
+
     /// A word on too many tools; `None` if there are few.
     pub(crate) fn advice_on_count(&self) -> Option<String> {
         let tools = self.entries(Kind::Tool).count();
-        let narrow = "narrow them with tools.allow or tools.deny";
+        let narrow = "narrow them with tools.allow or tools.deny, or set tool_mode";
         if tools > MAX_TOOLS {
             Some(format!(
                 "{tools} tools are listed; many models take at most {MAX_TOOLS}, Cursor uses the first {MAX_TOOLS_OF_CURSOR}: {narrow}"

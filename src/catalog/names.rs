@@ -102,6 +102,7 @@ impl Names {
             _ => &none,
         };
         let rules = Rules {
+            own_tools: (kind == Kind::Tool).then_some(&gateway.tool_listing),
             style: Style::of(gateway),
             records,
             backends: backends
@@ -172,10 +173,8 @@ impl Names {
 
 impl NameTable {
     fn assign_names(&mut self, rules: &Rules<'_>, claims: &[Claim<'_>]) -> Vec<Arc<str>> {
-        let mut exposed: Vec<Option<Arc<str>>> = claims
-            .iter()
-            .map(|claim| self.kept(&rules.style, claim))
-            .collect();
+        let mut exposed: Vec<Option<Arc<str>>> =
+            claims.iter().map(|claim| self.kept(rules, claim)).collect();
         let overruled = rules.overruled(claims);
         let rest = (0..claims.len()).filter(|&at| exposed[at].is_none());
         let mut rest: Vec<(usize, Recorded)> = rest
@@ -188,7 +187,8 @@ impl NameTable {
             (*turn, claim.place, rules.style.rank(claim))
         });
         for (at, (_, recorded)) in rest {
-            let free = recorded.filter(|name| !self.owners.contains_key(name));
+            let is_free = |name: &Arc<str>| !self.owners.contains_key(name) && !rules.is_own(name);
+            let free = recorded.filter(is_free);
             exposed[at] = Some(self.assign_new(rules, &claims[at], free));
         }
         self.forget(claims);
@@ -196,10 +196,11 @@ impl NameTable {
     }
 
     /// The name that this claim has already. A name that no longer matches the config is released.
-    fn kept(&mut self, style: &Style, claim: &Claim<'_>) -> Option<Arc<str>> {
+    fn kept(&mut self, rules: &Rules<'_>, claim: &Claim<'_>) -> Option<Arc<str>> {
         let owner = claim.owner();
         let assigned = self.assigned.get(&owner)?;
-        if *assigned.preferred == *style.preferred(claim) {
+        let is_preferred = *assigned.preferred == *rules.style.preferred(claim);
+        if is_preferred && !rules.is_own(&assigned.exposed) {
             return Some(assigned.exposed.clone());
         }
         let released = self.assigned.remove(&owner)?;
@@ -233,6 +234,7 @@ impl NameTable {
             self.owners.contains_key(name)
                 || rules.records.is_reserved(name)
                 || rules.is_of_another(name, claim)
+                || rules.is_own(name)
         };
         if !is_taken(preferred) {
             return preferred.to_owned();

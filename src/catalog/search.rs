@@ -2,11 +2,15 @@
 //!
 //! Owns [`Index`]: BM25F over the name, title, server, description, and the names and texts of the
 //! parameters of each tool. Names are split into words, words are stemmed, and a fixed table has
-//! words of one meaning. The same tools and the same query always give the same ranking. Pure; it
-//! must not know clients, nor how a result is written.
+//! words of one meaning. The same tools and the same query always give the same ranking. It owns the
+//! form of results for models, too, and the definitions of the gateway's own tools. Pure; it must not
+//! know clients.
 
 mod document;
 mod index;
+mod own_tools;
+mod results;
+mod signature;
 mod synonyms;
 mod tokenize;
 mod tokens;
@@ -14,5 +18,9 @@ mod tools;
 
 pub use document::Document;
 pub use index::{Hit, Index};
+pub use own_tools::own_tools;
+pub use results::{Found, results};
+pub use signature::signature;
+pub(crate) use signature::{parameters, required};
 pub use tokens::estimate_tokens;
 pub(crate) use tools::{Search, ToolIndex};

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::content;
 use super::terminal::{Status, warn};
-use crate::config::Config;
+use crate::config::{Config, ToolMode};
 use crate::protocol::error::METHOD_NOT_FOUND;
 use crate::protocol::{
     Id, Inbound, LATEST_LEGACY, Notification, Outcome, RawJson, Request, RpcError, message,
@@ -36,6 +36,8 @@ pub(super) async fn with_gateway<T: Send + 'static>(
         warn(warning);
     }
     config.gateway.startup_wait = config.gateway.startup_wait.max(STARTUP_WAIT);
+    // A command names its tool.
+    config.gateway.tool_listing.mode = ToolMode::All;
     // Accepting a tool is a decision of the user, which `pin` and a running gateway record.
     config.lock.records_new = false;
     // It ends before anybody could change it.

@@ -6,6 +6,7 @@
 
 mod credentials;
 pub(super) mod expand;
+mod globs;
 mod oauth;
 mod secrets;
 mod tools;
@@ -21,7 +22,7 @@ use super::environment::Environment;
 use super::problem::{Location, Report};
 use super::read::file::{Backend, Gateway, Located};
 use super::read::join;
-use super::{BackendConfig, GatewayConfig};
+use super::{BackendConfig, GatewayConfig, ToolListing, ToolMode};
 use expand::{Expanded, Unexpanded, expand, has_variables};
 
 /// Least `tool_name_max`: room for a hash and some of the name before it.
@@ -52,6 +53,7 @@ pub(super) fn gateway(written: Gateway, report: &mut Report) -> GatewayConfig {
             format!("must be 0, for no limit, or at least {LEAST_NAME_MAX}: a name that is cut ends in a hash of 8 characters"),
         );
     }
+    let always = globs::glob_set(&written.always_listed, "gateway.always_listed", report);
     GatewayConfig {
         enabled: written.enabled,
         name: written.name,
@@ -66,6 +68,16 @@ pub(super) fn gateway(written: Gateway, report: &mut Report) -> GatewayConfig {
         tool_name_chars: written.tool_name_chars,
         tool_name_max: written.tool_name_max.value,
         schemas: written.schemas,
+        tool_listing: ToolListing {
+            mode: written.tool_mode,
+            exposes: written.search_exposes,
+            always,
+            written: (written.always_listed.into_iter())
+                .map(|glob| glob.value)
+                .collect(),
+            auto_over_tokens: written.auto_over_tokens,
+            reserves_names: written.tool_mode != ToolMode::All,
+        },
         tool_errors: written.tool_errors,
         catalog_cache: written.catalog_cache,
     }

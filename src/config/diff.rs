@@ -172,6 +172,9 @@ fn compare_gateway(
         max_buffered_bytes: "max_buffered_bytes",
         catalog_cache: "catalog_cache"
     );
+    // What a client has been given to see stays, so that it can keep it in its prompts.
+    needs_restart.extend(old.tool_listing.changed_keys(&new.tool_listing));
+    new.tool_listing = old.tool_listing.clone();
     let mut changed = Vec::new();
     macro_rules! live {
         ($($key:ident: $written:literal),*) => {$(
@@ -230,6 +233,27 @@ mod tests {
         let changes = diff(&old, config(&backend("a", after)));
         assert_eq!(changes.is_empty(), changes.backends == [Change::None]);
         changes.backends[0]
+    }
+
+    #[test]
+    fn which_tools_clients_see_needs_a_restart() {
+        let old = config("[gateway]\ntool_mode = \"search\"\n");
+        let keys = "tool_mode = \"auto\"\nalways_listed = [\"a\"]\nauto_over_tokens = 1\nsearch_exposes = \"activate\"\n";
+        let changes = diff(&old, config(&format!("[gateway]\n{keys}")));
+        assert_eq!(
+            changes.needs_restart,
+            [
+                "tool_mode",
+                "search_exposes",
+                "always_listed",
+                "auto_over_tokens"
+            ]
+        );
+        assert!(changes.gateway.is_empty());
+        assert_eq!(
+            changes.config.gateway.tool_listing,
+            old.gateway.tool_listing
+        );
     }
 
     #[test]

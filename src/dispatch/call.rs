@@ -4,6 +4,9 @@
 //! only what calls are routed by; the rest stays the client's bytes. It must not know how input is
 //! requested in between.
 
+mod explain;
+mod own_tools;
+
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -25,6 +28,7 @@ use crate::protocol::{
     Class, Era, Executed, GatewayData, Kind, Kinds, Outcome, RawJson, Request, RpcError, Tally,
 };
 use crate::snapshot::{Snapshot, Snapshots, settled};
+use own_tools::OwnTool;
 
 /// Serves one call.
 pub(super) async fn call(
@@ -35,23 +39,34 @@ pub(super) async fn call(
 ) -> Outcome {
     let begun = Instant::now();
     let method = request.method;
-    let params = request.params.unwrap_or_else(|| RawJson::trusted("{}"));
-    let target = match CallTarget::read(&method, &params) {
+    let mut params = request.params.unwrap_or_else(|| RawJson::trusted("{}"));
+    let era = exchange.client.era;
+    let read = |params: &RawJson| {
+        let invalid = |why| RpcError::new(INVALID_PARAMS, format!("{method}: {why}"));
+        CallTarget::read(&method, params).map_err(invalid)
+    };
+    let mut target = match read(&params) {
         Ok(target) => target,
-        Err(why) => return RpcError::new(INVALID_PARAMS, format!("{method}: {why}")).into(),
+        Err(error) => return error.into(),
     };
-    let mut snapshot = match settled_in_time(&snapshots, target.kind, begun).await {
+    let snapshot = match settled_in_time(&snapshots, target.kind, begun).await {
         Ok(snapshot) => snapshot,
-        Err(error) => {
-            let snapshot = Arc::clone(&snapshots.borrow());
-            return to_client_error(error, exchange.client.era, &method, &snapshot);
-        }
+        Err(error) => return to_client_error(error, era, &method, &snapshots.borrow()),
     };
-    if let Some(listed) = listed_first(&target, &snapshot, &mut snapshots, begun).await {
-        snapshot = listed;
-    }
-    if let Some(listed) = listed_now(&target, &snapshot, &mut snapshots, begun).await {
-        snapshot = listed;
+    let own = own_tools::own_tool(&target, &snapshot);
+    match own {
+        None => {}
+        Some(OwnTool::Call) => {
+            params = match own_tools::unwrapped(&params) {
+                Ok(params) => params,
+                Err(why) => return own_tools::answer(Err(why), era, &snapshot),
+            };
+            target = match read(&params) {
+                Ok(target) => target,
+                Err(error) => return error.into(),
+            };
+        }
+        Some(tool) => return own_tools::serve(tool, &params, &exchange, snapshot).await,
     }
     let run = Run {
         method: &method,
@@ -61,20 +76,17 @@ pub(super) async fn call(
         parked: &parked,
         begun,
     };
-    let mut answer = run.on(&snapshot, Tally::NONE).await;
-    if let Some(before) = tally_of_header_mismatch(&answer)
-        && (before.executed == Executed::No || run.is_safe(&snapshot))
-        && let Some(fresh) = relisted_snapshot(&target, &snapshot, &mut snapshots, begun).await
-    {
-        snapshot = fresh;
-        answer = run.on(&snapshot, before).await;
-    }
+    let (answer, snapshot) = run.to_the_end(snapshot, &mut snapshots).await;
+    let answer = match own {
+        Some(_) => explain::explained(answer, &target, &snapshot, &params),
+        None => answer,
+    };
     match answer {
         Ok(answer) => {
             let uri = (target.kind == Kind::Resource).then_some(target.name.as_str());
             for_client(answer, &exchange.client, &method, uri, &snapshot)
         }
-        Err(error) => to_client_error(error, exchange.client.era, &method, &snapshot),
+        Err(error) => to_client_error(error, era, &method, &snapshot),
     }
 }
 
@@ -115,6 +127,30 @@ impl Run<'_> {
     fn is_safe(&self, snapshot: &Snapshot) -> bool {
         let route = self.target.route(snapshot);
         route.is_some_and(|route| route.replay(self.target.kind) == Replay::Safe)
+    }
+
+    /// Runs it by what its backend lists now. Returns the snapshot that it was routed by, too.
+    async fn to_the_end(
+        &self,
+        mut snapshot: Arc<Snapshot>,
+        snapshots: &mut Snapshots,
+    ) -> (Result<Answer, RpcError>, Arc<Snapshot>) {
+        let (target, begun) = (self.target, self.begun);
+        if let Some(listed) = listed_first(target, &snapshot, snapshots, begun).await {
+            snapshot = listed;
+        }
+        if let Some(listed) = listed_now(target, &snapshot, snapshots, begun).await {
+            snapshot = listed;
+        }
+        let mut answer = self.on(&snapshot, Tally::NONE).await;
+        if let Some(before) = tally_of_header_mismatch(&answer)
+            && (before.executed == Executed::No || self.is_safe(&snapshot))
+            && let Some(fresh) = relisted_snapshot(target, &snapshot, snapshots, begun).await
+        {
+            snapshot = fresh;
+            answer = self.on(&snapshot, before).await;
+        }
+        (answer, snapshot)
     }
 
     /// Runs it, after what was sent `before`.

@@ -54,9 +54,10 @@ pub(crate) enum TaskEvent {
         /// Held until the client unsubscribes; `None` when it does.
         held: Option<Subscription>,
     },
-    /// `notifications/resources/updated`: for all subscriptions to the resource.
+    /// A notification for all who want it: `notifications/resources/updated` as a backend wrote it, or
+    /// that the list of tools has changed.
     Updated {
-        /// As the backend wrote it.
+        /// The whole of it.
         notification: Notification,
     },
     /// A server request for the client.

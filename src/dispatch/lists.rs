@@ -10,11 +10,17 @@ use futures_util::FutureExt;
 use super::answer::unknown_cursor;
 use super::plan::Plan;
 use crate::protocol::error::INTERNAL_ERROR;
-use crate::protocol::{Era, Kind, Outcome, Request, RpcError};
+use crate::protocol::{ClientProfile, Kind, Outcome, Request, RpcError};
 use crate::snapshot::{Snapshot, Snapshots};
 
 /// Serves a list in one page, once that kind is settled.
-pub(super) fn list(kind: Kind, request: &Request, era: Era, snapshots: &Snapshots) -> Plan {
+pub(super) fn list(
+    kind: Kind,
+    request: &Request,
+    client: Arc<ClientProfile>,
+    snapshots: &Snapshots,
+) -> Plan {
+    let era = client.era;
     let cursor = request
         .params
         .as_ref()
@@ -25,17 +31,17 @@ pub(super) fn list(kind: Kind, request: &Request, era: Era, snapshots: &Snapshot
     let ready = move |snapshot: &Arc<Snapshot>| snapshot.settled.has(kind) || snapshot.closing;
     let current = Arc::clone(&snapshots.borrow());
     if ready(&current) && current.lists_at_once(kind, era) {
-        return Plan::Reply(Outcome::Result(current.list(kind, era)));
+        return Plan::Reply(Outcome::Result(current.list_for(kind, &client)));
     }
     let mut snapshots = snapshots.clone();
     let wait = async move {
         let _ = snapshots.wait_for(ready).await;
         let snapshot = Arc::clone(&snapshots.borrow());
         if snapshot.lists_at_once(kind, era) {
-            return Outcome::Result(snapshot.list(kind, era));
+            return Outcome::Result(snapshot.list_for(kind, &client));
         }
         // A backend decides how long that takes.
-        let listing = tokio::task::spawn_blocking(move || snapshot.list(kind, era));
+        let listing = tokio::task::spawn_blocking(move || snapshot.list_for(kind, &client));
         match listing.await {
             Ok(list) => Outcome::Result(list),
             Err(_) => {

@@ -24,7 +24,7 @@ use crate::governance::Admission;
 use crate::observe::logs::panic_text;
 use crate::protocol::{Kind, Kinds, Listing, Notification, RawJson};
 use crate::snapshot::{
-    Backends, Introduction, Lists, NamedUris, Said, Snapshot, Speaker, identity,
+    Backends, Introduction, Lists, NamedUris, Said, Snapshot, Speaker, ToolViews, Tools, identity,
 };
 use crate::state::{CachedListings, StateStore, age};
 
@@ -46,6 +46,7 @@ pub(super) struct Builder {
     /// Kept from the first settled snapshot on.
     names: Names,
     identity: RawJson,
+    views: Arc<ToolViews>,
     /// Rejected items that the log has named.
     reported: Reported,
     /// Mended items that the log has named.
@@ -125,6 +126,7 @@ impl Builder {
         Self {
             pin_check: PinCheck::new(Arc::clone(&config), state.clone()),
             identity: identity(&config.gateway),
+            views: Arc::default(),
             names: Names::recorded(&config),
             config,
             backends,
@@ -367,6 +369,8 @@ impl Builder {
             named_uris: Arc::clone(&self.named_uris),
             introduction: Arc::new(self.introduction()),
             lists: Lists::default(),
+            tools: Tools::default(),
+            views: Arc::clone(&self.views),
             listing_numbers: numbers,
             unlisted,
             identity: self.identity.clone(),

@@ -2,14 +2,17 @@
 //!
 //! Owns the comparison of two snapshots. Pure; it must not know which clients are notified.
 
-use crate::protocol::{Era, Notification};
+use crate::protocol::{Era, Kind, Notification};
 use crate::snapshot::Snapshot;
 
 /// The notifications for clients that may have listed from `before`, now that `after` is current.
 pub(crate) fn list_changed(before: &Snapshot, after: &Snapshot) -> Vec<Notification> {
     let mut methods = Vec::new();
     for kind in before.settled.iter() {
-        let differs = |era| before.catalog.list(kind, era) != after.catalog.list(kind, era);
+        let differs = |era| match kind == Kind::Tool && after.all_search() {
+            true => before.search_list(era) != after.search_list(era),
+            false => before.catalog.list(kind, era) != after.catalog.list(kind, era),
+        };
         let changed = differs(Era::Legacy) || differs(Era::Modern);
         // Resources and templates share a notification.
         if changed && !methods.contains(&kind.list_changed()) {

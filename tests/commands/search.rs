@@ -83,3 +83,31 @@ fn tools_with_tokens_shows_the_dearest_first_and_the_total() {
         "{out}"
     );
 }
+
+#[test]
+fn check_says_what_the_tools_cost_and_what_searching_would_save() {
+    let long = json!({ "description": "word ".repeat(6_000) });
+    let fake = FakeBackend::start().tool_with("long", long);
+    let shell = Shell::over(&[("one", &fake)]);
+    let ended = shell.run(&["check"]);
+    let note = ended
+        .out
+        .lines()
+        .find(|line| line.contains("tokens; with tool_mode"))
+        .unwrap();
+    assert!(note.contains("take about 60"), "{note}");
+    let report = shell.run(&["check", "--json"]).json();
+    assert!(report["tokens"]["all"].as_u64().unwrap() > 6_000);
+    assert!(report["tokens"]["search"].as_u64().unwrap() < 400);
+}
+
+#[test]
+fn a_command_calls_a_tool_by_its_name_in_any_mode() {
+    let fake = FakeBackend::start().tool("echo");
+    let shell = Shell::with(&format!(
+        "[gateway]\ntool_mode = \"search\"\n{}",
+        fake.entry("one", "")
+    ));
+    let out = shell.run(&["call", "echo", "a=1"]).success();
+    assert_eq!(out.trim(), r#"echo {"a":1}"#);
+}

@@ -2,6 +2,9 @@
 //! servers, and queries that were written before the ranking was tuned. The queries at even places
 //! are for tuning; only those at odd places count here.
 
+mod gateway;
+mod modes;
+
 use std::path::Path;
 
 use bytes::Bytes;

@@ -8,9 +8,12 @@ use std::sync::Arc;
 use super::claim::{Claim, Owner};
 use super::records::Records;
 use super::style::Style;
+use crate::config::ToolListing;
 
 /// What names are assigned by.
 pub(super) struct Rules<'a> {
+    /// For names of tools: which the gateway's own tools have.
+    pub(super) own_tools: Option<&'a ToolListing>,
     pub(super) style: Style,
     pub(super) records: &'a Records,
     /// What begins with the name of one and `__` is of that backend.
@@ -18,6 +21,11 @@ pub(super) struct Rules<'a> {
 }
 
 impl Rules<'_> {
+    /// Whether a name is that of one of the gateway's own tools.
+    pub(super) fn is_own(&self, name: &str) -> bool {
+        self.own_tools.is_some_and(|own| own.reserves(name))
+    }
+
     /// Whether a name looks like one with another backend's prefix. The longest prefix counts. What
     /// the user has named is the user's.
     pub(super) fn is_of_another(&self, name: &str, claim: &Claim<'_>) -> bool {

@@ -144,6 +144,31 @@ impl Index {
         hits
     }
 
+    /// The same, with at most `limit_each` of one group while other groups have results: those of the
+    /// group that are over come last. `group` is that of a document.
+    pub fn search_spread<G: PartialEq>(
+        &self,
+        query: &str,
+        limit: usize,
+        limit_each: usize,
+        group: impl Fn(usize) -> G,
+    ) -> Vec<Hit> {
+        let (mut kept, mut over): (Vec<(G, Hit)>, Vec<Hit>) = (Vec::new(), Vec::new());
+        for hit in self.search(query, self.documents) {
+            let own = group(hit.document);
+            let same = kept.iter().filter(|(other, _)| *other == own).count();
+            match same < limit_each {
+                true => kept.push((own, hit)),
+                false => over.push(hit),
+            }
+            if kept.len() == limit {
+                break;
+            }
+        }
+        let kept = kept.into_iter().map(|(_, hit)| hit);
+        kept.chain(over).take(limit).collect()
+    }
+
     fn add(&self, term: &str, weight: f32, scores: &mut [f32]) {
         let Some(&(start, end)) = self.terms.get(term) else {
             return;
@@ -258,6 +283,21 @@ mod tests {
         ]);
         assert_eq!(found(&index, "delete"), [1, 0]);
         assert_eq!(found(&index, "removing"), [0, 1]);
+    }
+
+    #[test]
+    fn one_group_does_not_crowd_out_the_others() {
+        let same = r#"{"name":"same"}"#;
+        let groups = ["a", "a", "a", "a", "b", "c"];
+        let index = index(&groups.map(|server| (server, same)));
+        let spread = |limit, each| {
+            let hits = index.search_spread("same", limit, each, |at| groups[at]);
+            hits.iter().map(|hit| hit.document).collect::<Vec<_>>()
+        };
+        assert_eq!(spread(5, 3), [0, 1, 2, 4, 5]);
+        assert_eq!(spread(6, 3), [0, 1, 2, 4, 5, 3]);
+        assert_eq!(spread(2, 1), [0, 4]);
+        assert_eq!(spread(5, 5), [0, 1, 2, 3, 4]);
     }
 
     #[test]

@@ -1,13 +1,10 @@
 //! The tools of a catalog, searchable.
 
 use super::document::Document;
-use super::index::{Hit, Index};
+use super::index::Index;
 use crate::call_report::BackendId;
 use crate::catalog::{Catalog, Entry};
 use crate::protocol::Kind;
-
-/// Most results that are looked at for those that are kept.
-const MAX_HITS: usize = 200;
 
 /// An index over all tools that clients may call; blocked and denied ones are not among them.
 #[derive(Debug)]
@@ -22,7 +19,7 @@ pub(crate) struct Search<'a> {
     pub(crate) backend: Option<BackendId>,
     /// Most results.
     pub(crate) limit: usize,
-    /// Most results of one backend.
+    /// Most results of one backend while others have some.
     pub(crate) limit_each: usize,
 }
 
@@ -52,24 +49,20 @@ impl ToolIndex {
             limit,
             limit_each,
         } = search;
-        let most = match backend {
-            Some(_) => usize::MAX,
-            None => MAX_HITS,
-        };
-        let mut found: Vec<(&Entry, f32)> = Vec::new();
-        for Hit { document, score } in self.0.search(query, most) {
-            let Some(entry) = catalog.entry(Kind::Tool, document) else {
-                continue;
-            };
-            let is_wanted = backend.is_none_or(|backend| backend == entry.backend);
-            let of_backend = |(other, _): &&(&Entry, f32)| other.backend == entry.backend;
-            if is_wanted && found.iter().filter(of_backend).count() < limit_each {
-                found.push((entry, score));
-                if found.len() == limit {
-                    break;
-                }
+        let entry = |at| catalog.entry(Kind::Tool, at);
+        let hits = match backend {
+            Some(_) => self.0.search(query, self.0.len()),
+            None => {
+                let group = |at| entry(at).map(|entry| entry.backend);
+                self.0.search_spread(query, limit, limit_each, group)
             }
-        }
+        };
+        let found = hits
+            .iter()
+            .filter_map(|hit| Some((entry(hit.document)?, hit.score)));
         found
+            .filter(|(entry, _)| backend.is_none_or(|backend| backend == entry.backend))
+            .take(limit)
+            .collect()
     }
 }

@@ -3,15 +3,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use globset::{Glob, GlobBuilder, GlobMatcher, GlobSet, GlobSetBuilder};
+use globset::{GlobMatcher, GlobSet, GlobSetBuilder};
 
 use super::Checker;
+use super::globs::{MAX_GLOBS, glob};
 use crate::config::read::file::{Located, Tools};
 use crate::config::read::join;
 use crate::config::{ToolRule, ToolRules};
-
-/// Most globs of one list: each is compiled.
-const MAX_GLOBS: usize = 1_000;
 
 impl Checker<'_> {
     pub(super) fn tools(&mut self, written: &Tools, path: &str) -> ToolRules {
@@ -44,7 +42,7 @@ impl Checker<'_> {
         }
         let path = join(path, "retry");
         for (written, retry) in self.within_limit(&written.retry.0, |(glob, _)| glob, &path) {
-            if let Some(glob) = self.glob(written, &path) {
+            if let Some(glob) = glob(written, &path, self.report) {
                 let glob = glob.compile_matcher();
                 rules.written.push(rule("tools.retry", written, &glob));
                 rules.retry.push((glob, retry.value));
@@ -82,7 +80,7 @@ impl Checker<'_> {
         let mut set = GlobSetBuilder::new();
         let entries = self.within_limit(written, |glob| glob, &path);
         for (index, written) in entries.iter().enumerate() {
-            if let Some(glob) = self.glob(written, &format!("{path}[{index}]")) {
+            if let Some(glob) = glob(written, &format!("{path}[{index}]"), self.report) {
                 rules.push(rule(key, written, &glob.compile_matcher()));
                 set.add(glob);
             }
@@ -110,21 +108,6 @@ impl Checker<'_> {
         let what = format!("{count} globs are more than {MAX_GLOBS}; write wider ones");
         self.report.add(first, path, what);
         &[]
-    }
-
-    fn glob(&mut self, written: &Located<String>, path: &str) -> Option<Glob> {
-        let glob = GlobBuilder::new(&written.value)
-            .literal_separator(false)
-            .backslash_escape(true)
-            .build();
-        match glob {
-            Ok(glob) => Some(glob),
-            Err(error) => {
-                let what = format!("not a glob: {}; write one like \"read_*\"", error.kind());
-                self.report.add(&written.location, path, what);
-                None
-            }
-        }
     }
 }
 

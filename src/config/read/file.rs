@@ -14,7 +14,8 @@ use toml::Spanned;
 use super::oauth::OAuthForm;
 pub(in crate::config) use super::secret_form::SecretForm;
 use crate::config::problem::Location;
-use crate::config::{NameChars, PinMode, Protocol, RetryTools, Schemas, ToolErrors, ToolNames};
+use crate::config::{NameChars, PinMode, Protocol, RetryTools, Schemas};
+use crate::config::{SearchExposes, ToolErrors, ToolMode, ToolNames};
 
 /// sentinel.toml: the configuration of Sentinel Gateway.
 #[derive(Default, Derive, JsonSchema)]
@@ -65,6 +66,16 @@ pub(in crate::config) struct Gateway {
     pub(in crate::config) tool_name_max: Located<usize>,
     /// How the arguments of tools are described: as the backend does it, or so that the APIs of Claude, OpenAI and Gemini all take it. Only the listing changes, not the calls.
     pub(in crate::config) schemas: Schemas,
+    /// How many of the tools a client sees.
+    pub(in crate::config) tool_mode: ToolMode,
+    /// Globs of exposed names of tools that are listed in any mode.
+    #[schemars(example = ["read_*"])]
+    pub(in crate::config) always_listed: Vec<Located<String>>,
+    /// With `tool_mode = "auto"`: tokens of all definitions, about, from which on the tools are searched.
+    #[schemars(range(max = 10_000_000))]
+    pub(in crate::config) auto_over_tokens: usize,
+    /// What happens with tools that are found.
+    pub(in crate::config) search_exposes: SearchExposes,
     /// How the gateway reports its own errors of a tool call.
     pub(in crate::config) tool_errors: ToolErrors,
     /// Whether listings are cached on disk, so that a backend that is down or slow at the start is listed as at last contact.
@@ -87,6 +98,10 @@ impl Default for Gateway {
             tool_name_chars: NameChars::Strict,
             tool_name_max: Located::default_value(0),
             schemas: Schemas::AsIs,
+            tool_mode: ToolMode::All,
+            always_listed: Vec::new(),
+            auto_over_tokens: 10_000,
+            search_exposes: SearchExposes::Call,
             tool_errors: ToolErrors::Jsonrpc,
             catalog_cache: true,
         }

@@ -80,6 +80,11 @@ impl ClientProfile {
         ))
     }
 
+    /// Its name in `clientInfo`.
+    pub(crate) fn name(&self) -> Option<String> {
+        self.info.as_ref()?.get("name")?.text()
+    }
+
     /// Whether the client declared the capability at this path, e.g. `["sampling"]` or
     /// `["elicitation", "url"]`. `null` counts as not declared.
     pub(crate) fn declares(&self, path: &[&str]) -> bool {

@@ -9,9 +9,11 @@ use serde::Serialize;
 use super::row::{Row, table};
 use crate::cli::survey::BackendSurvey;
 use crate::cli::terminal::{CAUTION, DIM, one_line, wrap};
-use crate::config::Config;
+use crate::config::{Config, ToolMode};
 use crate::shell;
 
+/// Tokens of all definitions from which on it is worth a word.
+const DEAR: usize = 5_000;
 /// Most commands of one kind that are suggested.
 const MAX_NEXT: usize = 5;
 
@@ -24,10 +26,21 @@ pub(super) struct Report {
     timeout_secs: u64,
     /// In config order.
     backends: Vec<Row>,
+    /// What the definitions of all tools cost a model.
+    tokens: Tokens,
     /// What there is to know of all backends together.
     notes: Vec<String>,
     /// What to type next.
     next: Vec<String>,
+}
+
+/// Tokens of the listed tools, about.
+#[derive(Debug, Serialize)]
+struct Tokens {
+    /// With `tool_mode = "all"`.
+    all: usize,
+    /// With `tool_mode = "search"`.
+    search: usize,
 }
 
 impl Report {
@@ -36,6 +49,16 @@ impl Report {
         let backends: Vec<Row> = rows.map(|surveyed| Row::of(surveyed, survey)).collect();
         let catalog = &survey.built.catalog;
         let advice_on_count = catalog.advice_on_count();
+        let names = survey
+            .members
+            .iter()
+            .map(|surveyed| surveyed.backend.name());
+        let cost = catalog.cost(names);
+        let is_searched = survey.config.gateway.tool_listing.mode != ToolMode::All;
+        let advice_on_cost = (cost.all > DEAR && !is_searched).then(|| {
+            let (all, searching) = (cost.all, cost.searching);
+            format!("the definitions of the tools take about {all} tokens; with tool_mode = \"search\" about {searching}")
+        });
         let advice_on_names = catalog.advice_on_names(&survey.config.gateway);
         Self {
             config: survey.config.source.clone(),
@@ -43,7 +66,14 @@ impl Report {
             timeout_secs: timeout.as_secs(),
             next: next(&survey.config, &backends),
             backends,
-            notes: advice_on_count.into_iter().chain(advice_on_names).collect(),
+            tokens: Tokens {
+                all: cost.all,
+                search: cost.searching,
+            },
+            notes: (advice_on_count.into_iter())
+                .chain(advice_on_cost)
+                .chain(advice_on_names)
+                .collect(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::SecretSource;
+use crate::config::SecretSource;
 
 /// What it takes to sign in to one backend.
 #[derive(Debug, Clone, PartialEq, Eq)]

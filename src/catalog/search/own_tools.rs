@@ -1,0 +1,123 @@
+//! The definitions of the gateway's own tools, as clients see them.
+
+use serde_json::{Value, json};
+
+use crate::protocol::RawJson;
+
+/// Most servers that the description of `search_tools` names.
+const MAX_SERVERS: usize = 40;
+
+/// `search_tools`, `describe_tool` and, unless tools that are found join the list, `call_tool`. The
+/// same for the same servers.
+pub fn own_tools<'a>(servers: impl Iterator<Item = &'a str>, with_call: bool) -> Vec<RawJson> {
+    let servers: Vec<&str> = servers.collect();
+    let named = servers[..servers.len().min(MAX_SERVERS)].join(", ");
+    let more = match servers.len().saturating_sub(MAX_SERVERS) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let then = match with_call {
+        true => "Run one with call_tool.",
+        false => "They join the list of tools; call them by name.",
+    };
+    let search = format!(
+        "Finds tools for a task among those of: {named}{more}. {then} Search before saying that something can't be done."
+    );
+    let mut tools = vec![
+        definition(
+            "search_tools",
+            &search,
+            json!({
+                "query": text("What the tool is to do, in a few words"),
+                "server": text("Only tools of this server"),
+                "limit": { "type": "integer", "description": "Most results, 5 by default" },
+                "detail": { "type": "string", "enum": ["signature", "full"] },
+            }),
+            &["query"],
+            true,
+        ),
+        definition(
+            "describe_tool",
+            "Shows a tool's whole description and schema.",
+            json!({ "name": text("As in search_tools") }),
+            &["name"],
+            true,
+        ),
+    ];
+    if with_call {
+        tools.push(definition(
+            "call_tool",
+            "Runs a tool that search_tools found. It may change things.",
+            json!({
+                "name": text("As in search_tools"),
+                "arguments": { "type": "object", "description": "By the tool's signature" },
+            }),
+            &["name", "arguments"],
+            false,
+        ));
+    }
+    tools
+}
+
+fn text(description: &str) -> Value {
+    json!({ "type": "string", "description": description })
+}
+
+fn definition(
+    name: &str,
+    description: &str,
+    properties: Value,
+    required: &[&str],
+    only_reads: bool,
+) -> RawJson {
+    let annotations = match only_reads {
+        true => json!({ "readOnlyHint": true, "openWorldHint": false }),
+        // What it calls may do anything.
+        false => json!({ "readOnlyHint": false, "destructiveHint": true, "openWorldHint": true }),
+    };
+    RawJson::of(&json!({
+        "name": name,
+        "description": description,
+        "inputSchema": { "type": "object", "properties": properties, "required": required },
+        "annotations": annotations,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::search::estimate_tokens;
+
+    fn tokens(servers: &[&str]) -> usize {
+        let tools = own_tools(servers.iter().copied(), true);
+        tools
+            .iter()
+            .map(|tool| estimate_tokens(tool.as_str()))
+            .sum()
+    }
+
+    #[test]
+    fn they_take_few_tokens_however_many_servers_there_are() {
+        let names: Vec<String> = (0..1_000).map(|at| format!("server{at:03}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        assert!(tokens(&names[..12]) <= 400, "{}", tokens(&names[..12]));
+        assert!(tokens(&names) <= 700, "{}", tokens(&names));
+    }
+
+    #[test]
+    fn only_call_tool_may_write() {
+        for tool in own_tools(["a"].into_iter(), true) {
+            let name = tool.get("name").unwrap().text().unwrap();
+            let hint = |key| {
+                tool.at(&["annotations", key])
+                    .map(|hint| hint.as_str().to_owned())
+            };
+            let reads = hint("readOnlyHint").unwrap() == "true";
+            assert_eq!(reads, name != "call_tool");
+            assert_eq!(
+                hint("destructiveHint").is_some_and(|hint| hint == "true"),
+                !reads
+            );
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! Which tools each client sees, and the index that they are found by.
+//!
+//! Owns the choice between all tools and those that search, which is made once for each client, and
+//! which tools a client has activated by finding them. It must not know requests.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use super::Snapshot;
+use crate::catalog::Entry;
+use crate::catalog::search::{ToolIndex, estimate_tokens, own_tools};
+use crate::config::{SearchExposes, ToolMode};
+use crate::protocol::era::modern::{self, ResultStamp};
+use crate::protocol::{ClientProfile, Era, Kind, RawJson};
+use crate::sync::Mutex;
+
+/// Most clients whose choice is remembered; modern ones give any name with each request.
+const MAX_CLIENTS: usize = 256;
+/// Most characters of a client's name that is remembered.
+const MAX_NAME: usize = 200;
+/// Most tools that are activated at a time; the oldest leave the list first.
+const MAX_ACTIVATED: usize = 64;
+
+/// How the names of clients begin that search tools by themselves, in lower case. A client behind
+/// another endpoint may have its search turned off, which can't be seen here.
+const SEARCH_THEMSELVES: [&str; 4] = ["claude-code", "codex", "copilot", "github-copilot"];
+
+/// What clients have been given to see. One for the run, shared by all snapshots.
+#[derive(Debug, Default)]
+pub(crate) struct ToolViews {
+    /// Whether a client got the tools that search, by its era and name.
+    chosen: Mutex<HashMap<(Era, String), bool>>,
+    /// The exposed names of the tools that the legacy client has activated, oldest first.
+    activated: Mutex<Vec<Arc<str>>>,
+}
+
+/// What is computed of the tools of a snapshot when it is first needed.
+#[derive(Debug, Default)]
+pub(crate) struct Tools {
+    summary: OnceLock<Summary>,
+    index: OnceLock<ToolIndex>,
+}
+
+#[derive(Debug)]
+struct Summary {
+    /// Of all definitions, about.
+    tokens: usize,
+    /// Places of the tools that are listed in any mode.
+    always: Vec<usize>,
+}
+
+impl ToolViews {
+    /// Adds tools to the list of the legacy client. Returns whether the list has changed.
+    pub(crate) fn activate<'a>(&self, found: impl Iterator<Item = &'a Arc<str>>) -> bool {
+        let mut activated = self.activated.lock();
+        let before = activated.len();
+        for name in found {
+            if !activated.contains(name) {
+                activated.push(Arc::clone(name));
+            }
+        }
+        let is_changed = activated.len() > before;
+        let over = activated.len().saturating_sub(MAX_ACTIVATED);
+        activated.drain(..over);
+        is_changed
+    }
+
+    fn choose(&self, client: &ClientProfile, is_large: impl FnOnce() -> bool) -> bool {
+        let name = client.name().unwrap_or_default();
+        let name: String = name.chars().take(MAX_NAME).collect();
+        let mut chosen = self.chosen.lock();
+        let key = (client.era, name);
+        if let Some(searches) = chosen.get(&key) {
+            return *searches;
+        }
+        let searches = !searches_itself(&key.1) && is_large();
+        if chosen.len() < MAX_CLIENTS {
+            chosen.insert(key, searches);
+        }
+        searches
+    }
+}
+
+fn searches_itself(name: &str) -> bool {
+    let name = name.to_ascii_lowercase().replace([' ', '_'], "-");
+    SEARCH_THEMSELVES
+        .iter()
+        .any(|beginning| name.starts_with(beginning))
+}
+
+impl Snapshot {
+    /// Whether the gateway has tools of its own, for some clients at least.
+    pub(crate) fn has_own_tools(&self) -> bool {
+        self.config.gateway.tool_listing.mode != ToolMode::All
+    }
+
+    /// Whether this client sees the tools that search. Chosen at its first list, and the same from
+    /// then on.
+    fn searches(&self, client: &ClientProfile) -> bool {
+        let listing = &self.config.gateway.tool_listing;
+        match listing.mode {
+            ToolMode::All => false,
+            ToolMode::Search => true,
+            ToolMode::Auto => {
+                let is_large = || self.summary().tokens > listing.auto_over_tokens;
+                self.views.choose(client, is_large)
+            }
+        }
+    }
+
+    /// Whether all clients that have listed tools see those that search.
+    pub(crate) fn all_search(&self) -> bool {
+        match self.config.gateway.tool_listing.mode {
+            ToolMode::All => false,
+            ToolMode::Search => true,
+            ToolMode::Auto => {
+                let chosen = self.views.chosen.lock();
+                !chosen.is_empty() && chosen.values().all(|searches| *searches)
+            }
+        }
+    }
+
+    /// Whether found tools join the list of a client of this era.
+    pub(crate) fn activates(&self, era: Era) -> bool {
+        let exposes = self.config.gateway.tool_listing.exposes;
+        exposes == SearchExposes::Activate && era == Era::Legacy
+    }
+
+    /// The result of a list request for this client.
+    pub(crate) fn list_for(&self, kind: Kind, client: &ClientProfile) -> RawJson {
+        match kind == Kind::Tool && self.searches(client) {
+            true => self.search_list(client.era),
+            false => self.list(kind, client.era),
+        }
+    }
+
+    /// The list of those who search: the gateway's own tools, those that are always listed, and those
+    /// that were activated.
+    pub(crate) fn search_list(&self, era: Era) -> RawJson {
+        let activates = self.activates(era);
+        let servers = self.config.backends.iter().map(|backend| &*backend.name);
+        let mut definitions = own_tools(servers, !activates);
+        let always = self.summary().always.iter();
+        let mut listed: Vec<&Entry> = always
+            .filter_map(|at| self.catalog.entry(Kind::Tool, *at))
+            .collect();
+        if activates {
+            let activated = self.views.activated.lock();
+            let activated = activated.iter();
+            let found = activated.filter_map(|name| self.catalog.resolve(Kind::Tool, name));
+            for entry in found {
+                if listed.iter().all(|other| other.exposed != entry.exposed) {
+                    listed.push(entry);
+                }
+            }
+        }
+        definitions.extend(listed.into_iter().map(|entry| match era {
+            Era::Legacy => entry.definition.clone(),
+            Era::Modern => entry.modern_definition.clone(),
+        }));
+        let definitions: Vec<&str> = definitions.iter().map(RawJson::as_str).collect();
+        let result = RawJson::trusted(format!(r#"{{"tools":[{}]}}"#, definitions.join(",")));
+        if era == Era::Legacy {
+            return result;
+        }
+        let hints = modern::caching_hints(self.catalog.freshness(Kind::Tool));
+        let result = result.with_members(&hints, &[]);
+        modern::stamp_result(&result, ResultStamp::CompleteAndCacheable, &self.identity)
+    }
+
+    /// Whether what a list of tools needs was computed before.
+    pub(super) fn is_summarized(&self) -> bool {
+        !self.has_own_tools() || self.tools.summary.get().is_some()
+    }
+
+    /// The index over the tools. The first time it takes as long as backends decide.
+    pub(crate) fn tool_index(&self) -> &ToolIndex {
+        self.tools.index.get_or_init(|| {
+            let name = |id| self.backends.get(id).map_or("", |backend| backend.name());
+            ToolIndex::build(&self.catalog, name)
+        })
+    }
+
+    /// Whether [`tool_index`](Self::tool_index) takes no time.
+    pub(crate) fn is_indexed(&self) -> bool {
+        self.tools.index.get().is_some()
+    }
+
+    fn summary(&self) -> &Summary {
+        self.tools.summary.get_or_init(|| {
+            let listing = &self.config.gateway.tool_listing;
+            let entries = || self.catalog.entries(Kind::Tool);
+            let is_always = |entry: &Entry| {
+                let wish = entry.definition.at(&["_meta", "anthropic/alwaysLoad"]);
+                listing.always.is_match(&*entry.exposed)
+                    || wish.is_some_and(|wish| wish.as_str() == "true")
+            };
+            let always = entries()
+                .enumerate()
+                .filter(|(_, entry)| is_always(entry))
+                .map(|(at, _)| at);
+            let cost = |entry: &Entry| estimate_tokens(entry.definition.as_str());
+            Summary {
+                tokens: match listing.mode {
+                    ToolMode::Auto => entries().map(cost).sum(),
+                    ToolMode::All | ToolMode::Search => 0,
+                },
+                always: always.collect(),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(name: &str) -> ClientProfile {
+        ClientProfile {
+            info: Some(RawJson::of(&serde_json::json!({ "name": name }))),
+            ..ClientProfile::ourselves()
+        }
+    }
+
+    #[test]
+    fn a_choice_is_made_once_for_a_client() {
+        let views = ToolViews::default();
+        assert!(!views.choose(&client("small"), || false));
+        assert!(!views.choose(&client("small"), || true));
+        assert!(views.choose(&client("large"), || true));
+        assert!(views.choose(&client("large"), || false));
+        for name in [
+            "claude-code",
+            "Claude Code",
+            "codex-mcp-client",
+            "copilot-cli",
+        ] {
+            assert!(!views.choose(&client(name), || true), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_names_of_clients_take_bounded_memory() {
+        let views = ToolViews::default();
+        for number in 0..2 * MAX_CLIENTS {
+            let long = format!("{number}{}", "ä".repeat(1_000));
+            assert!(views.choose(&client(&long), || true));
+        }
+        let chosen = views.chosen.lock();
+        assert_eq!(chosen.len(), MAX_CLIENTS);
+        assert!(
+            chosen
+                .keys()
+                .all(|(_, name)| name.chars().count() <= MAX_NAME)
+        );
+    }
+
+    #[test]
+    fn only_the_newest_tools_stay_activated() {
+        let views = ToolViews::default();
+        let names: Vec<Arc<str>> = (0..MAX_ACTIVATED + 5)
+            .map(|at| at.to_string().into())
+            .collect();
+        assert!(views.activate(names[..3].iter()));
+        assert!(!views.activate(names[..3].iter()));
+        assert!(views.activate(names.iter()));
+        let activated = views.activated.lock();
+        assert_eq!(activated.len(), MAX_ACTIVATED);
+        assert_eq!(*activated[0], *names[5]);
+    }
+}
