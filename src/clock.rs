@@ -3,7 +3,7 @@
 //! Owns the one place that reads it. Waits and deadlines use [`tokio::time::Instant`], which tests
 //! can pause and which never jumps; the wall clock is for dates in files and from other machines.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 /// The current time.
 #[allow(
@@ -15,6 +15,10 @@ pub(crate) fn wall() -> SystemTime {
 }
 
 /// The moment after this time, for a library that works until then; `None` if it is too far away.
-pub(crate) fn std_deadline(time: Duration) -> Option<Instant> {
+#[allow(
+    clippy::disallowed_types,
+    reason = "the library takes no other, and the runtime's clock decides"
+)]
+pub(crate) fn std_deadline(time: Duration) -> Option<std::time::Instant> {
     tokio::time::Instant::now().into_std().checked_add(time)
 }
