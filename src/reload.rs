@@ -92,6 +92,7 @@ impl Watch {
             if self.loaded.is_closed() {
                 return;
             }
+            let before = self.seen;
             let mut now = self.origin.stamps_now();
             if now == self.seen && !is_asked {
                 continue;
@@ -102,6 +103,10 @@ impl Watch {
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
                 self.seen = std::mem::replace(&mut now, self.origin.stamps_now());
+            }
+            // What the gateway itself has written down is in use.
+            if self.origin.after_own_writes(before) == self.seen && !is_asked {
+                continue;
             }
             // Noticed at the next look if nobody wants it any more.
             let _ = self.loaded.send(self.origin.load().map(Box::new));

@@ -29,7 +29,7 @@ use listing_cache::CacheFile;
 pub(crate) use listing_cache::{CachedListing, ListingCache, age};
 
 use crate::call_report::BackendId;
-use crate::config::{BackendConfig, Config, NamedTool, Pin};
+use crate::config::{BackendConfig, Config, NamedTool, Origin, Pin};
 use crate::protocol::Listing;
 use crate::sync::Mutex;
 
@@ -75,6 +75,7 @@ pub(crate) fn open(config: &Config) -> (StateStore, StateWriter) {
         listing_cache: listing_cache.clone(),
         unwritten: Arc::clone(&unwritten),
         lock: (config.lock.path.clone().ok()).filter(|_| config.lock.records_new),
+        origin: config.origin.clone(),
         failed: HashSet::new(),
     };
     let writer = StateWriter(tokio::spawn(task.run(woken)));
@@ -229,6 +230,8 @@ struct WriterTask {
     listing_cache: Option<ListingCache>,
     unwritten: Arc<Mutex<Unwritten>>,
     lock: Option<PathBuf>,
+    /// Told of what is written to the lock.
+    origin: Option<Arc<Origin>>,
     /// Files whose failure was logged.
     failed: HashSet<PathBuf>,
 }
@@ -243,7 +246,8 @@ impl WriterTask {
             while let Ok(Some(())) = tokio::time::timeout_at(until, woken.recv()).await {}
             let batch = mem::take(&mut *self.unwritten.lock());
             let (listing_cache, lock) = (self.listing_cache.clone(), self.lock.clone());
-            let writing = move || write(batch, listing_cache.as_ref(), lock);
+            let origin = self.origin.clone();
+            let writing = move || write(batch, listing_cache.as_ref(), lock, origin.as_deref());
             for (path, error) in tokio::task::spawn_blocking(writing)
                 .await
                 .unwrap_or_default()
@@ -270,6 +274,7 @@ fn write(
     }: Unwritten,
     listing_cache: Option<&ListingCache>,
     lock: Option<PathBuf>,
+    origin: Option<&Origin>,
 ) -> Vec<(PathBuf, io::Error)> {
     let mut failed = Vec::new();
     for (backend, listing) in listings.into_values() {
@@ -277,10 +282,16 @@ fn write(
             failed.extend(listing_cache.keep(&backend, &listing).err());
         }
     }
-    if let Some(path) = lock.filter(|_| !pins.is_empty())
-        && let Err(error) = pins::add(&path, pins, &names)
-    {
-        failed.push((path, error));
+    if let Some(path) = lock.filter(|_| !pins.is_empty()) {
+        match pins::add(&path, pins, &names) {
+            Ok(Some(written)) => {
+                if let Some(origin) = origin {
+                    origin.wrote_lock(written);
+                }
+            }
+            Ok(None) => {}
+            Err(error) => failed.push((path, error)),
+        }
     }
     failed
 }
@@ -307,6 +318,7 @@ mod tests {
             listing_cache: listing_cache.clone(),
             unwritten: Arc::clone(&unwritten),
             lock: None,
+            origin: None,
             failed: HashSet::new(),
         };
         let store = StateStore {

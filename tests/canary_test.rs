@@ -326,7 +326,7 @@ fn boaster(era: &'static str, more: &Arc<Mutex<String>>) -> (FakeBackend, String
         let secret = canary::secret("file");
         let capabilities = json!({
             "tools": {}, "prompts": {}, "resources": {},
-            "extensions": { "example/x": { "said": said }, "example/y": { secret.clone(): 1 } },
+            "extensions": { "example/x": { "said": secret }, "example/y": { secret.clone(): 1 } },
         });
         let info = json!({ "name": said, "version": said, "title": said });
         let schema = json!({

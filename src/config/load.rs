@@ -1,6 +1,6 @@
 //! Loads the configuration: locate, read, apply the flags, check.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use super::read::file::{Backend, File, Located};
 use super::read::{self, FoundFile, item_path, join};
 use super::{BackendConfig, Config, ConfiguredName, GatewayConfig, PinMode};
 use crate::files::Stamp;
+use crate::sync::Mutex;
 
 /// Most backends: each is connected to at the start.
 const MAX_BACKENDS: usize = 1_000;
@@ -29,7 +30,12 @@ pub(crate) struct Origin {
     lock: Option<PathBuf>,
     /// As of the moment before they were read.
     read: Stamps,
+    /// What this process has written to the lock, before and after, the newest last.
+    own_writes: Mutex<VecDeque<Stamps>>,
 }
+
+/// Most writes of its own that are remembered, where nobody looks at the files.
+const MAX_OWN_WRITES: usize = 64;
 
 /// What changes whenever the config file, or its lock, does.
 pub(crate) type Stamps = [Option<Stamp>; 2];
@@ -58,6 +64,26 @@ impl Origin {
         stamps(&self.file, self.lock.as_deref())
     }
 
+    /// The lock was written by this process: what it was before and after.
+    pub(crate) fn wrote_lock(&self, written: Stamps) {
+        let mut own = self.own_writes.lock();
+        own.push_back(written);
+        if own.len() > MAX_OWN_WRITES {
+            own.pop_front();
+        }
+    }
+
+    /// What the files are after the writes of this process alone, if they were `seen`.
+    pub(crate) fn after_own_writes(&self, seen: Stamps) -> Stamps {
+        let [file, mut lock] = seen;
+        for [before, after] in self.own_writes.lock().drain(..) {
+            if before == lock {
+                lock = after;
+            }
+        }
+        [file, lock]
+    }
+
     /// That of the file that was found; `None` where there is none that the user chose.
     fn of(
         found: &FoundFile,
@@ -77,6 +103,7 @@ impl Origin {
             file,
             read: [read[0], read[1].filter(|_| lock.is_some())],
             lock: lock.cloned(),
+            own_writes: Mutex::default(),
         }))
     }
 }
@@ -279,4 +306,35 @@ fn check_unique_names(backends: &[Located<Backend>], report: &mut Report) {
 fn path_of(backend: &Backend, index: usize) -> String {
     let name = backend.name.as_ref().map(|name| name.value.as_str());
     item_path("backends", index, name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A lock that this process has written, though another one has written before it.
+    #[test]
+    fn what_the_gateway_writes_to_its_lock_is_no_change_of_the_config() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("sentinel.toml"), "").unwrap();
+        let overrides = Overrides {
+            config: Some(path("sentinel.toml")),
+            ..Overrides::default()
+        };
+        let config = load(&overrides, &Environment::new(".")).unwrap();
+        let origin = config.origin.unwrap();
+        let stamp = |length: usize| {
+            std::fs::write(path("x"), "x".repeat(length)).unwrap();
+            Stamp::of(&path("x"))
+        };
+        let [none, one, two, three] = [None, stamp(1), stamp(2), stamp(3)];
+        let file = origin.stamps_read()[0];
+        origin.wrote_lock([none, one]);
+        origin.wrote_lock([one, two]);
+        assert_eq!(origin.after_own_writes([file, none]), [file, two]);
+        // Another program has written between what was seen and what was written here.
+        origin.wrote_lock([three, one]);
+        assert_eq!(origin.after_own_writes([file, two]), [file, two]);
+    }
 }

@@ -9,7 +9,7 @@ mod reconfigure;
 use std::collections::HashMap;
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -84,8 +84,9 @@ struct Part {
     fetched: Kinds,
     /// Bytes of its last listing.
     bytes: usize,
-    /// Its last listing in this run.
-    listing: Option<Arc<Listing>>,
+    /// Its last listing in this run, as long as it is the supervisor's too: while that one takes in a new
+    /// one, no other copy is kept.
+    listing: Weak<Listing>,
 }
 
 impl Publisher {
@@ -225,7 +226,7 @@ impl Publisher {
         part.reported = part.reported.or(came.all);
         part.listed = part.listed.or(came.all);
         part.number = Some(number);
-        part.listing = Some(Arc::clone(&listing));
+        part.listing = Arc::downgrade(&listing);
         // What is missing in it may be taken from an earlier run.
         let is_whole = part.fetched.is_all();
         part.bytes = listing.bytes() + if is_whole { 0 } else { part.bytes };

@@ -9,14 +9,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::{Lock, NamedTool, Pin};
-use crate::files::{self, Readers};
+use crate::files::{self, Readers, Stamp};
 
 /// Adds pins of tools that have none yet. Existing pins are kept. If one of these is new, or has no
-/// name yet, the names of all tools are written down.
+/// name yet, the names of all tools are written down. Returns what the file was and is, where it was
+/// written.
 ///
 /// # Errors
 /// If the file can't be read or written.
-pub(crate) fn add(path: &Path, pins: Vec<Pin>, names: &[NamedTool]) -> io::Result<()> {
+pub(crate) fn add(path: &Path, pins: Vec<Pin>, names: &[NamedTool]) -> io::Result<Option<Written>> {
     change(path, |lock| {
         let mut any = false;
         for pin in pins {
@@ -56,19 +57,25 @@ pub(crate) fn accept(path: &Path, accepted: Accepted<'_>) -> io::Result<()> {
         lock.accept_names(|name| taken.iter().any(|taken| **taken == *name));
         true
     })
+    .map(|_| ())
 }
 
+/// The file before and after it was written.
+pub(crate) type Written = [Option<Stamp>; 2];
+
 /// `change` returns whether it has changed anything.
-fn change(path: &Path, change: impl FnOnce(&mut Lock) -> bool) -> io::Result<()> {
+fn change(path: &Path, change: impl FnOnce(&mut Lock) -> bool) -> io::Result<Option<Written>> {
     let _guard = files::guard(files::folder_of(path));
+    let before = Stamp::of(path);
     let mut lock = Lock::read(path).map_err(io::Error::other)?;
     if !change(&mut lock) {
-        return Ok(());
+        return Ok(None);
     }
     let text = lock.text();
     if text.len() as u64 > Lock::MAX_BYTES {
         let why = format!("it would have more than {} bytes", Lock::MAX_BYTES);
         return Err(io::Error::other(why));
     }
-    files::replace(path, text.as_bytes(), Readers::Anyone)
+    files::replace(path, text.as_bytes(), Readers::Anyone)?;
+    Ok(Some([before, Stamp::of(path)]))
 }

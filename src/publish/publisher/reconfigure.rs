@@ -54,7 +54,7 @@ impl Publisher {
             self.admission.remove(id);
         }
         for id in new.reread.iter().chain(new.successors.keys()) {
-            let listing = self.parts.get(id).and_then(|part| part.listing.clone());
+            let listing = self.parts.get(id).and_then(|part| part.listing.upgrade());
             if self.listed.iter().all(|listed| listed.backend != *id) {
                 self.listed.extend(listing.map(|listing| Listed {
                     backend: *id,
