@@ -5,7 +5,7 @@ Unlike the sessions of the SDKs, these checks look at the messages themselves.
 
 import json
 
-from driver import error_of, require, require_equal, result_of, run_command, text_of
+from driver import error_of, require, require_equal, require_listed, result_of, run_command, text_of
 from peers import datasette_server, everything_server
 from processes import wait_until
 from servers import list_tools_of
@@ -68,8 +68,10 @@ def modern_servers_for_a_legacy_client(report, gateways, instance, datasette):
         with report.check("legacy client, modern servers: their tools are listed as they list them"):
             gateway.initialize()
             listed = {tool["name"]: tool for tool in gateway.tools()}
-            for own in list_tools_of(datasette.url) + list_tools_of(instance.url, instance.key):
-                require_equal(f"tool {own['name']}", own, listed.get(own["name"]))
+            of_instance = list_tools_of(instance.url, instance.key)
+            for server, tools in ((datasette, list_tools_of(datasette.url)), (instance, of_instance)):
+                for own in tools:
+                    require_listed(server, own, listed.get(own["name"]))
 
         with report.check("legacy client, modern servers: their tools answer"):
             answer = gateway.call("execute_sql", {"database": "fruit", "sql": FRUIT})
@@ -85,7 +87,7 @@ def legacy_servers_for_a_modern_client(report, gateways, n8n, sqlite, everything
             listed = {tool["name"]: tool for tool in gateway.tools()}
             for server in (n8n, sqlite, everything):
                 for own in list_tools_of(server.url):
-                    require_equal(f"tool {own['name']}", own, listed.get(own["name"]))
+                    require_listed(server, own, listed.get(own["name"]))
 
         with report.check("modern client, legacy servers: their tools answer"):
             require_equal("n8n", "42", gateway.call_text("Calculator", {"input": "6*7"}))

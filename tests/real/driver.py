@@ -269,5 +269,11 @@ def require(condition, why):
         raise Failure(why)
 
 
+def require_listed(server, own, listed):
+    """That a tool is listed as its server lists it, but for the server's name, which the gateway adds."""
+    named = {**own, "_meta": {**own.get("_meta", {}), "sentinel-gateway/backend": server.name}}
+    require_equal(f"tool {own['name']} of {server.name}", named, listed)
+
+
 def require_equal(what, expected, found):
     require(found == expected, f"{what}: expected {expected!r}, found {found!r}")

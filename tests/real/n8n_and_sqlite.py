@@ -6,7 +6,7 @@ Each of the two is down, connects later, restarts, fails or is busy while the ot
 import json
 from contextlib import ExitStack
 
-from driver import error_of, require, require_equal, run_command, text_of
+from driver import error_of, require, require_equal, require_listed, run_command, text_of
 from processes import wait_until
 from servers import FaultProxy, list_tools_of
 
@@ -81,11 +81,11 @@ def catalog(report, gateways, n8n, sqlite):
         with report.check(f"catalog in config order ({order}), each tool as its server lists it"):
             with gateways.legacy("catalog", first, second) as gateway:
                 gateway.initialize()
-                expected = list_tools_of(first.url) + list_tools_of(second.url)
+                expected = [(server, own) for server in (first, second) for own in list_tools_of(server.url)]
                 found = gateway.tools()
-                require_equal("tool names", names(expected), names(found))
-                for own, listed in zip(expected, found, strict=True):
-                    require_equal(f"tool {own['name']}", own, listed)
+                require_equal("tool names", names(own for _, own in expected), names(found))
+                for (server, own), listed in zip(expected, found, strict=True):
+                    require_listed(server, own, listed)
                 gateway.close()
 
 
