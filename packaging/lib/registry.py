@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+import os
 
 from . import image, npm, wheel
 from .project import NAME, TITLE, fail
 
 SCHEMA = "https://static.modelcontextprotocol.io/schemas/2025-12-11/server.schema.json"
 DESCRIPTION_MAX = 100  # characters, by the schema
+# The host of the image, which a release names.
+IMAGES = os.environ.get("SENTINEL_IMAGES") or "images.example"
 
 
 def build(facts, binary, out):
@@ -29,7 +32,7 @@ def build(facts, binary, out):
         ),
         package(
             "oci",
-            f"ghcr.io/{facts.repository.lower()}:{facts.version}",
+            f"{IMAGES}/{facts.repository.lower()}:{facts.version}",
             runtimeHint="docker",
             runtimeArguments=[
                 argument(
