@@ -16,7 +16,8 @@ mod uninstall;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use super::exit::FAILED;
+use super::args::Writing;
+use super::exit::{BAD_CONFIG, FAILED, OK};
 use super::terminal::{one_line, print_message, print_report};
 use crate::client_config::clients::Client;
 use crate::client_config::places::{Places, System};
@@ -100,6 +101,37 @@ fn named(ids: &[String]) -> Result<Vec<&'static Client>, String> {
         }
     }
     Ok(clients)
+}
+
+/// The machine and the clients of these ids, for a command that writes their files.
+///
+/// # Errors
+/// The exit status, after the reason is printed.
+fn begin(ids: &[String]) -> Result<(Machine, Vec<&'static Client>), u8> {
+    let machine = Machine::here().map_err(|why| failed(&why))?;
+    let clients = named(ids).map_err(|why| {
+        failed(&why);
+        BAD_CONFIG
+    })?;
+    Ok((machine, clients))
+}
+
+/// Writes the file of each client. `write` returns whether it is as wanted; nothing is written in a dry
+/// run. Returns the exit status.
+fn for_each(
+    clients: Vec<&'static Client>,
+    writing: &Writing,
+    write: impl Fn(&'static Client) -> Result<bool, String>,
+) -> u8 {
+    let mut code = OK;
+    for client in clients {
+        match write(client) {
+            Ok(is_done) if is_done || writing.dry_run => {}
+            Ok(_) => code = FAILED,
+            Err(why) => code = failed(&why),
+        }
+    }
+    code
 }
 
 /// Prints why a command has failed. Returns the exit status.

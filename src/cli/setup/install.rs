@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use super::changes::changes;
 use super::consent::wants;
 use super::import::Import;
-use super::{Machine, failed, named, overview, print};
+use super::{Machine, begin, failed, for_each, overview, print};
 use crate::cli::args::{Install, Writing};
-use crate::cli::exit::{BAD_CONFIG, FAILED, OK};
+use crate::cli::exit::{BAD_CONFIG, FAILED};
 use crate::cli::terminal::{DIM, HEAD, one_line, report_problems, warn};
 use crate::client_config::clients::{Client, Format};
 use crate::client_config::entry::Launch;
@@ -21,16 +21,9 @@ use crate::text::keep_from_output;
 
 /// Writes the entry into each client's file, or shows what is here where none is named.
 pub(in crate::cli) fn install(overrides: &Overrides, args: &Install) -> u8 {
-    let machine = match Machine::here() {
-        Ok(machine) => machine,
-        Err(why) => return failed(&why),
-    };
-    let clients = match named(&args.clients) {
-        Ok(clients) => clients,
-        Err(why) => {
-            failed(&why);
-            return BAD_CONFIG;
-        }
+    let (machine, clients) = match begin(&args.clients) {
+        Ok(begun) => begun,
+        Err(code) => return code,
     };
     if clients.is_empty() {
         return overview::show(&machine, &args.writing);
@@ -39,16 +32,7 @@ pub(in crate::cli) fn install(overrides: &Overrides, args: &Install) -> u8 {
         Ok(job) => job,
         Err(code) => return code,
     };
-    let mut code = OK;
-    for client in clients {
-        match job.install_into(client) {
-            Ok(true) => {}
-            Ok(false) if args.writing.dry_run => {}
-            Ok(false) => code = FAILED,
-            Err(why) => code = failed(&why),
-        }
-    }
-    code
+    for_each(clients, &args.writing, |client| job.install_into(client))
 }
 
 /// What every client of one command gets.

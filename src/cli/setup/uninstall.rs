@@ -2,36 +2,21 @@
 
 use super::changes::changes;
 use super::consent::wants;
-use super::{Machine, failed, named, print};
+use super::{Machine, begin, for_each, print};
 use crate::cli::args::Uninstall;
-use crate::cli::exit::{BAD_CONFIG, FAILED, OK};
 use crate::cli::terminal::HEAD;
 use crate::client_config::clients::{Client, Format};
 use crate::install::{Place, plan_uninstall};
 
 /// Takes the entry out of each client's file.
 pub(in crate::cli) fn uninstall(args: &Uninstall) -> u8 {
-    let machine = match Machine::here() {
-        Ok(machine) => machine,
-        Err(why) => return failed(&why),
+    let (machine, clients) = match begin(&args.clients) {
+        Ok(begun) => begun,
+        Err(code) => return code,
     };
-    let clients = match named(&args.clients) {
-        Ok(clients) => clients,
-        Err(why) => {
-            failed(&why);
-            return BAD_CONFIG;
-        }
-    };
-    let mut code = OK;
-    for client in clients {
-        match uninstall_from(client, &machine, args) {
-            Ok(true) => {}
-            Ok(false) if args.writing.dry_run => {}
-            Ok(false) => code = FAILED,
-            Err(why) => code = failed(&why),
-        }
-    }
-    code
+    for_each(clients, &args.writing, |client| {
+        uninstall_from(client, &machine, args)
+    })
 }
 
 /// Returns whether the entry is out.
