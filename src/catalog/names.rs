@@ -16,7 +16,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::rejected::MAX_ITEMS;
-use super::uris::{AssignedUris, BackendUris, UriRecords};
+use super::uris::{AssignedUris, BackendUris, UriRecords, having_more};
 use crate::config::{Config, GatewayConfig, NamedTool};
 use crate::protocol::{Kind, Kinds};
 pub(super) use claim::Claim;
@@ -263,17 +263,14 @@ impl NameTable {
         if self.assigned.len() <= MAX_REMEMBERED {
             return;
         }
-        let mut count: HashMap<Arc<str>, usize> = HashMap::new();
-        for owner in self.assigned.keys() {
-            *count.entry(owner.backend.clone()).or_default() += 1;
-        }
-        count.retain(|_, names| *names > MAX_REMEMBERED);
-        if count.is_empty() {
+        let owners = self.assigned.keys();
+        let full = having_more(owners.map(|owner| &owner.backend), MAX_REMEMBERED);
+        if full.is_empty() {
             return;
         }
         let listed: HashSet<Owner> = claims.iter().map(Claim::owner).collect();
         self.assigned
-            .retain(|owner, _| !count.contains_key(&owner.backend) || listed.contains(owner));
+            .retain(|owner, _| !full.contains(&owner.backend) || listed.contains(owner));
         self.owners
             .retain(|_, owner| self.assigned.contains_key(owner));
     }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use crate::call_report::BackendId;
 use crate::protocol::{Kind, Kinds};
+pub(super) use assign::having_more;
 use assign::{UriClaim, UriNames};
 pub(crate) use form::Form;
 pub(crate) use places::{named_by_tool, with_skill_uris, with_tool_uris, with_uris};

@@ -144,17 +144,14 @@ impl UriNames {
         if self.assigned.len() <= MAX_REMEMBERED {
             return;
         }
-        let mut count: HashMap<Arc<str>, usize> = HashMap::new();
-        for owner in self.assigned.keys() {
-            *count.entry(Arc::clone(&owner.backend)).or_default() += 1;
-        }
-        count.retain(|_, uris| *uris > MAX_REMEMBERED);
-        if count.is_empty() {
+        let owners = self.assigned.keys();
+        let full = having_more(owners.map(|owner| &owner.backend), MAX_REMEMBERED);
+        if full.is_empty() {
             return;
         }
         let claimed: HashSet<Owner> = claims.iter().map(UriClaim::owner).collect();
         self.assigned
-            .retain(|owner, _| !count.contains_key(&owner.backend) || claimed.contains(owner));
+            .retain(|owner, _| !full.contains(&owner.backend) || claimed.contains(owner));
         self.owners
             .retain(|_, owner| self.assigned.contains_key(owner));
     }
@@ -163,4 +160,17 @@ impl UriNames {
     pub(in crate::catalog) fn remembered(&self) -> usize {
         self.assigned.len().max(self.owners.len())
     }
+}
+
+/// The backends that have more than this many of the assigned names or URIs.
+pub(in crate::catalog) fn having_more<'a>(
+    backends: impl Iterator<Item = &'a Arc<str>>,
+    most: usize,
+) -> HashSet<Arc<str>> {
+    let mut count: HashMap<&Arc<str>, usize> = HashMap::new();
+    for backend in backends {
+        *count.entry(backend).or_default() += 1;
+    }
+    let full = count.into_iter().filter(|(_, assigned)| *assigned > most);
+    full.map(|(backend, _)| Arc::clone(backend)).collect()
 }
