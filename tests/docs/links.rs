@@ -4,20 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::markdown::Page;
 use super::{markdown_below, root};
-
-/// Pages outside of `docs/` and `.planning/`.
-const PAGES: [&str; 10] = [
-    "ARCHITECTURE.md",
-    "CHANGELOG.md",
-    "CONTRIBUTING.md",
-    "README.md",
-    "SECURITY.md",
-    "benches/README.md",
-    "fuzz/README.md",
-    "packaging/README.md",
-    "tests/conformance/README.md",
-    "tests/peers/README.md",
-];
+use crate::papers::PAPERS;
 
 /// The problem with a link of a page, if there is one.
 fn problem(page: &Page, target: &str) -> Option<String> {
@@ -61,7 +48,7 @@ fn normal(path: &Path) -> Option<PathBuf> {
 
 #[test]
 fn every_link_leads_somewhere() {
-    let mut paths: Vec<PathBuf> = PAGES.map(PathBuf::from).into();
+    let mut paths: Vec<PathBuf> = PAPERS.map(PathBuf::from).into();
     paths.extend(markdown_below("docs"));
     paths.extend(markdown_below(".planning"));
     let mut dead = Vec::new();

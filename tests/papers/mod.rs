@@ -7,7 +7,7 @@ mod paths;
 use std::path::{Path, PathBuf};
 
 /// Papers beside `.planning/` that people read.
-const PAPERS: [&str; 9] = [
+pub const PAPERS: [&str; 10] = [
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -15,6 +15,7 @@ const PAPERS: [&str; 9] = [
     "SECURITY.md",
     "benches/README.md",
     "fuzz/README.md",
+    "packaging/README.md",
     "tests/conformance/README.md",
     "tests/peers/README.md",
 ];
