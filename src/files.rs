@@ -18,7 +18,7 @@ use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 pub(crate) use configured::{MAX_CERTIFICATES, MAX_SECRET, read_configured};
-pub(crate) use lock::{Stamp, remove, try_lock};
+pub(crate) use lock::{Stamp, Written, remove, try_lock};
 pub(crate) use program::place_program;
 pub(crate) use swap::{Step as SwapStep, SwapError, read_if_there, swap, target};
 

@@ -13,7 +13,7 @@ use super::problem::{Location, Problems, Report};
 use super::read::file::{Backend, File, Located};
 use super::read::{self, FoundFile, item_path, join};
 use super::{BackendConfig, Config, ConfiguredName, GatewayConfig, PinMode};
-use crate::files::Stamp;
+use crate::files::{Stamp, Written};
 use crate::sync::Mutex;
 
 /// Most backends: each is connected to at the start.
@@ -30,8 +30,8 @@ pub(crate) struct Origin {
     lock: Option<PathBuf>,
     /// As of the moment before they were read.
     read: Stamps,
-    /// What this process has written to the lock, before and after, the newest last.
-    own_writes: Mutex<VecDeque<Stamps>>,
+    /// What this process has written to the lock, the newest last.
+    own_writes: Mutex<VecDeque<Written>>,
 }
 
 /// Most writes of its own that are remembered, where nobody looks at the files.
@@ -64,8 +64,8 @@ impl Origin {
         stamps(&self.file, self.lock.as_deref())
     }
 
-    /// The lock was written by this process: what it was before and after.
-    pub(crate) fn wrote_lock(&self, written: Stamps) {
+    /// The lock was written by this process.
+    pub(crate) fn wrote_lock(&self, written: Written) {
         let mut own = self.own_writes.lock();
         own.push_back(written);
         if own.len() > MAX_OWN_WRITES {
@@ -76,7 +76,7 @@ impl Origin {
     /// What the files are after the writes of this process alone, if they were `seen`.
     pub(crate) fn after_own_writes(&self, seen: Stamps) -> Stamps {
         let [file, mut lock] = seen;
-        for [before, after] in self.own_writes.lock().drain(..) {
+        for Written { before, after } in self.own_writes.lock().drain(..) {
             if before == lock {
                 lock = after;
             }
@@ -328,13 +328,14 @@ mod tests {
             std::fs::write(path("x"), "x".repeat(length)).unwrap();
             Stamp::of(&path("x"))
         };
+        let written = |before, after| Written { before, after };
         let [none, one, two, three] = [None, stamp(1), stamp(2), stamp(3)];
         let file = origin.stamps_read()[0];
-        origin.wrote_lock([none, one]);
-        origin.wrote_lock([one, two]);
+        origin.wrote_lock(written(none, one));
+        origin.wrote_lock(written(one, two));
         assert_eq!(origin.after_own_writes([file, none]), [file, two]);
         // Another program has written between what was seen and what was written here.
-        origin.wrote_lock([three, one]);
+        origin.wrote_lock(written(three, one));
         assert_eq!(origin.after_own_writes([file, two]), [file, two]);
     }
 }

@@ -35,6 +35,15 @@ pub(crate) struct Stamp {
     number: u64,
 }
 
+/// What a file was and is, where this process has written it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Written {
+    /// Before.
+    pub(crate) before: Option<Stamp>,
+    /// After.
+    pub(crate) after: Option<Stamp>,
+}
+
 impl Stamp {
     /// Of the file at this path now.
     pub(crate) fn of(path: &Path) -> Option<Self> {

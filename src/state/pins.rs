@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::{Lock, NamedTool, Pin};
-use crate::files::{self, Readers, Stamp};
+use crate::files::{self, Readers, Stamp, Written};
 
 /// Adds pins of tools that have none yet. Existing pins are kept. If one of these is new, or has no
 /// name yet, the names of all tools are written down. Returns what the file was and is, where it was
@@ -60,9 +60,6 @@ pub(crate) fn accept(path: &Path, accepted: Accepted<'_>) -> io::Result<()> {
     .map(|_| ())
 }
 
-/// The file before and after it was written.
-pub(crate) type Written = [Option<Stamp>; 2];
-
 /// `change` returns whether it has changed anything.
 fn change(path: &Path, change: impl FnOnce(&mut Lock) -> bool) -> io::Result<Option<Written>> {
     let _guard = files::guard(files::folder_of(path));
@@ -77,5 +74,6 @@ fn change(path: &Path, change: impl FnOnce(&mut Lock) -> bool) -> io::Result<Opt
         return Err(io::Error::other(why));
     }
     files::replace(path, text.as_bytes(), Readers::Anyone)?;
-    Ok(Some([before, Stamp::of(path)]))
+    let after = Stamp::of(path);
+    Ok(Some(Written { before, after }))
 }
