@@ -145,6 +145,17 @@ pub(crate) fn string_end(text: &[u8], at: usize) -> Option<usize> {
         }
         let block = Block::new(*block);
         let (all_quotes, backslashes) = (block.is(b'"'), block.is(b'\\'));
+        if backslashes == 0 && !escapes_next {
+            // As most blocks are: nothing in it is escaped.
+            if block.is_control() & below_lowest(all_quotes) != 0 {
+                return None;
+            }
+            if all_quotes != 0 {
+                return Some(at + all_quotes.trailing_zeros() as usize + 1);
+            }
+            at += BLOCK;
+            continue;
+        }
         let (escaped, still_escapes) = escaped_in(backslashes, escapes_next);
         let quotes = all_quotes & !escaped;
         let inside = below_lowest(quotes);
