@@ -47,7 +47,9 @@ pub use read::file::schema;
 pub(crate) use read::switch;
 pub use secret::{Secret, SecretSource};
 pub(crate) use settings::OWN_TOOLS;
-pub use settings::{GrantKind, ResourceParam, SearchExposes, SignIn, ToolListing, ToolMode};
+pub use settings::{
+    GrantKind, ResourceParam, SearchExposes, SignIn, TelemetryConfig, ToolListing, ToolMode,
+};
 
 use crate::text::Scrubber;
 
@@ -56,6 +58,8 @@ use crate::text::Scrubber;
 pub struct Config {
     /// The `[gateway]` table.
     pub gateway: GatewayConfig,
+    /// Where traces and metrics go; `None` where none are sent.
+    pub telemetry: Option<TelemetryConfig>,
     /// Enabled backends, in the order of the file, which decides who owns a name.
     pub backends: Vec<Arc<BackendConfig>>,
     /// The names of all backends in the config, in its order.

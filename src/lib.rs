@@ -8,6 +8,7 @@
 //!   atomically.
 //! - [`protocol`]: JSON-RPC and MCP as data. [`call_report`]: the record of one call.
 //! - [`config`]: the checked config. [`transport`]: lines over stdio, HTTP clients.
+//! - `telemetry`: traces and metrics.
 //! - [`governance`]: whether a call may be made now. [`observe`]: the log, signals. `state`: what
 //!   persists between runs.
 //! - [`auth`]: signing in to servers. `reload`: notices that the config has changed.
@@ -57,6 +58,7 @@ mod shell;
 mod snapshot;
 mod state;
 mod sync;
+mod telemetry;
 mod text;
 pub mod transport;
 

@@ -9,6 +9,7 @@ pub(super) mod expand;
 mod globs;
 mod oauth;
 mod secrets;
+mod telemetry;
 mod tools;
 pub(super) mod url;
 

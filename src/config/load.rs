@@ -171,6 +171,8 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
         backends.extend(checked.filter(|_| enabled && gateway.enabled).map(Arc::new));
     }
 
+    let telemetry = checker.telemetry(&written.telemetry);
+
     let lock = lock(&found, &backends, &mut report);
     let mut warnings = [&found.warnings[..], &report.warnings].concat();
     if let Err(why) = &lock {
@@ -184,6 +186,7 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
         origin: Origin::of(&found, overrides, env, lock.path.as_ref().ok(), read),
         state_folder: env.state_folder().filter(|_| gateway.catalog_cache),
         gateway,
+        telemetry,
         backends,
         configured,
         source: found.path,

@@ -9,6 +9,7 @@ mod locate;
 pub(super) mod oauth;
 mod secret_form;
 pub(crate) mod switch;
+pub(super) mod telemetry;
 mod validate;
 
 pub(super) use client_json::is_client_json;

@@ -135,6 +135,7 @@ impl BackendCall {
             caller: &self.caller,
             target: self.target.as_deref(),
             param_headers: &self.param_headers,
+            request: None,
             handler: &RelayHandler {
                 handler,
                 backend: self.backend.name(),

@@ -13,6 +13,7 @@ pub mod blackhole;
 pub mod body;
 pub mod canary;
 pub mod chaos_proxy;
+pub mod collector;
 pub mod duration;
 pub mod fake;
 pub mod gate;

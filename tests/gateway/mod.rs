@@ -18,4 +18,5 @@ mod responses;
 mod retry;
 mod server_requests;
 mod switches;
+mod telemetry;
 mod unsolicited;

@@ -15,7 +15,9 @@ use crate::backend::supervisor::Sessions;
 use crate::call_report::CallTrace;
 use crate::observe::request_span::RequestSpan;
 use crate::protocol::era::modern::ResultType;
-use crate::protocol::{Era, Executed, Outcome, Tally};
+use crate::protocol::error::code_of;
+use crate::protocol::{Era, Executed, Id, Kind, Outcome, Tally};
+use crate::telemetry::{AttemptEnd, AttemptTrace, Peer, TOOL_ERROR, is_tool_error};
 
 /// Makes a call: waits for a permit and for the connection, sends, and sends again where that is
 /// allowed, all within the call's deadline.
@@ -105,15 +107,39 @@ impl CallRun<'_> {
         self.attempts += 1;
         self.trace.begin_attempt();
         RequestSpan::set_attempt(self.attempts);
+        let id = fresh_id();
+        let mut span = self.span(&id);
+        let attempt = (&id, span.as_ref());
         // Boxed here, so that calls that wait for a permit take no room for it.
-        let sending = Box::pin(send(self.call, self.limits, self.sessions, &self.trace));
-        let error = match self.call.deadline.run(sending).await {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) => error,
-            Err(Expired) => self.out_of_time(self.trace.is_sent()),
+        let sending = send(self.call, self.limits, self.sessions, &self.trace, attempt);
+        let result = match self.call.deadline.run(Box::pin(sending)).await {
+            Ok(result) => result,
+            Err(Expired) => Err(self.out_of_time(self.trace.is_sent())),
         };
-        self.executed = self.executed.max(error.executed(self.trace.is_sent()));
-        Err(error)
+        let executed = (result.as_ref().err()).map(|error| error.executed(self.trace.is_sent()));
+        self.executed = self.executed.max(executed.unwrap_or(Executed::No));
+        if let Some(span) = &mut span {
+            end_span(span, &result, self.executed);
+        }
+        result
+    }
+
+    /// The span of the current attempt, where the call is part of a trace.
+    fn span(&self, id: &Id) -> Option<AttemptTrace> {
+        let (call, config) = (self.call, self.limits.config);
+        let kind = match call.method {
+            "tools/call" => Some(Kind::Tool),
+            "prompts/get" => Some(Kind::Prompt),
+            _ => None,
+        };
+        let peer = Peer {
+            backend: &config.name,
+            url: config.url.as_ref().ok(),
+            method: call.method,
+            target: kind.zip(call.target),
+            attempt: self.attempts,
+        };
+        call.request.map(|request| request.attempt(id, &peer))
     }
 
     /// The end of a call that is not sent again: the server's own words, where it has answered.
@@ -144,14 +170,32 @@ impl CallRun<'_> {
     }
 }
 
+/// An attempt has ended with this result; the call may have run so far, or not.
+fn end_span(span: &mut AttemptTrace, result: &Result<Answer, BackendError>, executed: Executed) {
+    let message = result.as_ref().err().map(ToString::to_string);
+    let (failure, code) = match result {
+        Ok(answer) => match &answer.outcome {
+            Outcome::Error(error) => (None, code_of(error)),
+            Outcome::Result(result) => (is_tool_error(result).then_some(TOOL_ERROR), None),
+        },
+        Err(error) => (Some(error.class(executed).name()), None),
+    };
+    span.end(&AttemptEnd {
+        code,
+        failure,
+        message: message.as_deref(),
+    });
+}
+
+/// Sends one attempt: its id, and its span.
 async fn send(
     call: &Call<'_>,
     limits: &Limits<'_>,
     sessions: &Sessions,
     trace: &CallTrace,
+    (id, span): (&Id, Option<&AttemptTrace>),
 ) -> Result<Answer, BackendError> {
     let (session, connection) = sessions.connection_for(call.caller).await?;
-    let id = fresh_id();
     let own_token = call
         .progress
         .as_ref()
@@ -159,20 +203,26 @@ async fn send(
         .map(|(progress, params)| {
             params.with_edits(vec![(progress.at.clone(), id.raw().clone().into_bytes())])
         });
+    let params = own_token.as_ref().or(call.params);
+    let traced = span.map(|span| {
+        span.connected(connection.version);
+        span.params(params)
+    });
     let attempt = Attempt {
-        id: &id,
+        id,
         method: call.method,
-        params: own_token.as_ref().or(call.params),
+        params: traced.as_ref().or(params),
         idle: limits.config.idle_timeout,
         trace,
         caller: call.caller,
         target: call.target,
         param_headers: call.param_headers,
+        span,
     };
     let handler = CallHandler {
         session,
         call,
-        id: &id,
+        id,
     };
     let credentials = connection.credentials().generation();
     let mut answer = connection.request(&attempt, &handler).await;

@@ -12,6 +12,7 @@ use crate::backend::stream::ServerMessageHandler;
 use crate::call_report::{BackendId, CallReport};
 use crate::config::BackendConfig;
 use crate::protocol::{ClientProfile, RawJson};
+use crate::telemetry::RequestTrace;
 
 /// A request to a backend, retries included.
 pub struct Call<'a> {
@@ -31,6 +32,8 @@ pub struct Call<'a> {
     pub target: Option<&'a str>,
     /// Headers that repeat parameters, for a modern backend (`x-mcp-header`).
     pub param_headers: &'a [(HeaderName, String)],
+    /// The trace that its attempts are part of, if there is one.
+    pub(crate) request: Option<&'a RequestTrace>,
     /// Receives progress and logs, and answers requests of the server.
     pub handler: &'a dyn ServerMessageHandler,
 }

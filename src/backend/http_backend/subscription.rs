@@ -143,6 +143,7 @@ impl HttpBackend {
             caller: &caller,
             target: None,
             param_headers: &[],
+            request: None,
             handler: &NoopHandler,
         };
         let called = self.call_admitted(permit, &call).await;

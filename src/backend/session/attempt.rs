@@ -8,6 +8,7 @@ use crate::backend::stream::Takes;
 use crate::call_report::CallTrace;
 use crate::protocol::era::modern::{self, ResultType};
 use crate::protocol::{ClientProfile, Era, Id, Outcome, RawJson, Tally};
+use crate::telemetry::AttemptTrace;
 
 /// One attempt at a request.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub struct Attempt<'a> {
     pub target: Option<&'a str>,
     /// Headers that repeat parameters, for a modern server (`x-mcp-header`).
     pub param_headers: &'a [(HeaderName, String)],
+    /// Its span, whose context the server gets.
+    pub(crate) span: Option<&'a AttemptTrace>,
 }
 
 impl<'a> Attempt<'a> {
@@ -48,6 +51,7 @@ impl<'a> Attempt<'a> {
             caller,
             target: None,
             param_headers: &[],
+            span: None,
         }
     }
 

@@ -176,6 +176,17 @@ impl Connection {
         &'a self,
         attempt: &Attempt<'a>,
     ) -> (Cow<'a, HeaderMap>, Option<RawJson>) {
+        let (mut headers, params) = self.encode_in_era(attempt);
+        if let Some(span) = attempt.span {
+            headers.to_mut().extend(span.headers());
+        }
+        (headers, params)
+    }
+
+    fn encode_in_era<'a>(
+        &'a self,
+        attempt: &Attempt<'a>,
+    ) -> (Cow<'a, HeaderMap>, Option<RawJson>) {
         if self.era == Era::Legacy {
             let params = attempt.params.map(|params| match attempt.caller.era {
                 Era::Modern => legacy::params_from_modern(params),

@@ -12,6 +12,7 @@ use serde::{Deserialize as Derive, Serialize, Serializer};
 use toml::Spanned;
 
 use super::oauth::OAuthForm;
+use super::telemetry::Telemetry;
 pub(in crate::config) use super::secret_form::SecretForm;
 use crate::config::problem::Location;
 use crate::config::{NameChars, PinMode, Protocol, RetryTools, Schemas};
@@ -24,6 +25,8 @@ use crate::config::{SearchExposes, ToolErrors, ToolMode, ToolNames};
 pub(in crate::config) struct File {
     /// The gateway itself.
     pub(in crate::config) gateway: Gateway,
+    /// Traces and metrics for OpenTelemetry. Nothing is sent unless `otlp_endpoint` is set.
+    pub(in crate::config) telemetry: Telemetry,
     /// The MCP servers behind the gateway. Their order decides which backend keeps a name that several have.
     pub(in crate::config) backends: Vec<Located<Backend>>,
 }

@@ -54,6 +54,7 @@ impl<'a> ExtensionRequest<'a> {
             caller: &self.exchange.client,
             target,
             param_headers: &[],
+            request: None,
             handler: &RelayHandler {
                 handler: self.exchange,
                 backend: self.backend.name(),

@@ -1,0 +1,323 @@
+//! Checks `[telemetry]`, and reads the variables `OTEL_*` where the config says so.
+//!
+//! Owns which of the variables of the OpenTelemetry specification ("Environment variables", "OTLP
+//! exporter") count. What is wrong with a variable is a warning: nothing is sent then.
+
+use std::time::Duration;
+
+use reqwest::Url;
+use reqwest::header::{HeaderName, HeaderValue};
+
+use super::Checker;
+use super::url::is_loopback;
+use crate::config::environment::Environment;
+use crate::config::read::file::Located;
+use crate::config::read::telemetry::Telemetry;
+use crate::config::{Secret, SecretSource, TelemetryConfig};
+
+/// Time limit of a batch (OTLP exporter, "Timeout").
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Where a collector on this machine listens (OTLP/HTTP, "Default port").
+const LOCAL: &str = "http://localhost:4318";
+/// The value of `otlp_endpoint` with which variables decide.
+const BY_ENVIRONMENT: &str = "env";
+
+const ENDPOINT: &str = "telemetry.otlp_endpoint";
+
+impl Checker<'_> {
+    /// `None` where nothing is sent.
+    pub(in crate::config) fn telemetry(&mut self, written: &Telemetry) -> Option<TelemetryConfig> {
+        let endpoint = written.otlp_endpoint.as_ref()?;
+        if self.distrusts(&endpoint.location) {
+            let why = format!("nothing is sent to otlp_endpoint: {}", self.distrusted());
+            self.report.warnings.push(why);
+            return None;
+        }
+        if endpoint.value == BY_ENVIRONMENT {
+            return match by_environment(self.env) {
+                Ok(config) => config,
+                Err(why) => {
+                    let why = format!("no traces and metrics are sent: {why}");
+                    self.report.warnings.push(why);
+                    None
+                }
+            };
+        }
+        let base = self.collector(endpoint)?;
+        let headers = self.headers(&written.headers, false, "telemetry.headers");
+        if !headers.is_empty() && is_exposed(&base) {
+            let what = "headers would travel unencrypted to another machine; use https, or a collector on this machine that passes on what it gets";
+            self.report.add(&endpoint.location, ENDPOINT, what);
+            return None;
+        }
+        Some(TelemetryConfig {
+            traces: Some(under(&base, "v1/traces")),
+            metrics: Some(under(&base, "v1/metrics")),
+            headers,
+            sample_per_million: per_million(written.sample),
+            follows_parent: true,
+            service_name: written.service_name.clone(),
+            attributes: Vec::new(),
+            timeout: TIMEOUT,
+            interval: Duration::from_secs(written.interval_secs),
+        })
+    }
+
+    fn collector(&mut self, endpoint: &Located<String>) -> Option<Url> {
+        match url(&endpoint.value) {
+            Ok(url) => Some(url),
+            Err(what) => {
+                self.report.add(&endpoint.location, ENDPOINT, what);
+                None
+            }
+        }
+    }
+}
+
+fn url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).ok();
+    let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let url = url.ok_or("not the URL of a collector; it looks like http://127.0.0.1:4318")?;
+    match url.username().is_empty() && url.password().is_none() {
+        true => Ok(url),
+        false => Err("user and password don't belong in a URL; use headers".to_owned()),
+    }
+}
+
+fn is_exposed(url: &Url) -> bool {
+    url.scheme() == "http" && !is_loopback(url)
+}
+
+/// The address of a kind of data below that of the collector.
+fn under(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
+    url
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "it is between 0 and a million"
+)]
+fn per_million(share: f64) -> u32 {
+    (share.clamp(0.0, 1.0) * 1e6).round() as u32
+}
+
+/// What the variables say; `Ok(None)` if they switch everything off.
+fn by_environment(env: &Environment) -> Result<Option<TelemetryConfig>, String> {
+    let set = |name: &str| env.variable(name).filter(|value| !value.trim().is_empty());
+    if set("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+        return Ok(None);
+    }
+    let headers = match set("OTEL_EXPORTER_OTLP_HEADERS") {
+        Some(list) => headers(&list)?,
+        None => Vec::new(),
+    };
+    let traces = endpoint(&set, "TRACES", "v1/traces")?;
+    let metrics = endpoint(&set, "METRICS", "v1/metrics")?;
+    let exposed = [&traces, &metrics];
+    if !headers.is_empty() && exposed.into_iter().flatten().any(is_exposed) {
+        return Err(
+            "the headers of OTEL_EXPORTER_OTLP_HEADERS would travel unencrypted to another machine; use https".to_owned(),
+        );
+    }
+    if traces.is_none() && metrics.is_none() {
+        return Ok(None);
+    }
+    let sampler = set("OTEL_TRACES_SAMPLER").unwrap_or_else(|| "parentbased_always_on".to_owned());
+    let (share, follows_parent) = share(&sampler, set("OTEL_TRACES_SAMPLER_ARG"))?;
+    let attributes = match set("OTEL_RESOURCE_ATTRIBUTES") {
+        Some(list) => pairs(&list, "OTEL_RESOURCE_ATTRIBUTES")?,
+        None => Vec::new(),
+    };
+    let named = attributes.iter().find(|(name, _)| name == "service.name");
+    let named = named.map(|(_, name)| name.clone());
+    let name = set("OTEL_SERVICE_NAME").or(named);
+    Ok(Some(TelemetryConfig {
+        traces,
+        metrics,
+        headers,
+        sample_per_million: per_million(share),
+        follows_parent,
+        service_name: name.unwrap_or_else(|| env!("CARGO_PKG_NAME").to_owned()),
+        attributes,
+        timeout: millis(&set, "OTEL_EXPORTER_OTLP_TIMEOUT", TIMEOUT)?,
+        interval: millis(
+            &set,
+            "OTEL_METRIC_EXPORT_INTERVAL",
+            Duration::from_secs(60),
+        )?,
+    }))
+}
+
+/// The address for one kind of data; `None` if it isn't sent.
+fn endpoint(
+    set: &dyn Fn(&str) -> Option<String>,
+    kind: &str,
+    path: &str,
+) -> Result<Option<Url>, String> {
+    let exporter = format!("OTEL_{kind}_EXPORTER");
+    match set(&exporter).as_deref() {
+        None | Some("otlp") => {}
+        Some("none") => return Ok(None),
+        Some(other) => return Err(format!("{exporter}={other}: only otlp and none are known")),
+    }
+    let own = format!("OTEL_EXPORTER_OTLP_{kind}_PROTOCOL");
+    for name in [own.as_str(), "OTEL_EXPORTER_OTLP_PROTOCOL"] {
+        match set(name).as_deref() {
+            Some("http/protobuf") => break,
+            None => {}
+            Some(other) => {
+                return Err(format!(
+                    "{name}={other}: the gateway speaks http/protobuf alone, which collectors take on port 4318"
+                ));
+            }
+        }
+    }
+    let own = format!("OTEL_EXPORTER_OTLP_{kind}_ENDPOINT");
+    if let Some(text) = set(&own) {
+        return url(&text).map(Some).map_err(|why| format!("{own}: {why}"));
+    }
+    let base = set("OTEL_EXPORTER_OTLP_ENDPOINT");
+    let base = url(base.as_deref().unwrap_or(LOCAL))
+        .map_err(|why| format!("OTEL_EXPORTER_OTLP_ENDPOINT: {why}"))?;
+    Ok(Some(under(&base, path)))
+}
+
+/// The share of traces that is sent, and whether a client's decision counts.
+fn share(sampler: &str, argument: Option<String>) -> Result<(f64, bool), String> {
+    let (follows_parent, kind) = match sampler.strip_prefix("parentbased_") {
+        Some(kind) => (true, kind),
+        None => (false, sampler),
+    };
+    let share = match kind {
+        "always_on" => 1.0,
+        "always_off" => 0.0,
+        "traceidratio" => {
+            let argument = argument.unwrap_or_else(|| "1".to_owned());
+            let share = argument.trim().parse().ok();
+            let share = share.filter(|share| (0.0..=1.0).contains(share));
+            share.ok_or_else(|| {
+                format!("OTEL_TRACES_SAMPLER_ARG={argument}: it must be a number from 0 to 1")
+            })?
+        }
+        _ => {
+            return Err(format!(
+                "OTEL_TRACES_SAMPLER={sampler}: known are always_on, always_off and traceidratio, each with or without parentbased_ before it"
+            ));
+        }
+    };
+    Ok((share, follows_parent))
+}
+
+fn millis(
+    set: &dyn Fn(&str) -> Option<String>,
+    name: &str,
+    default: Duration,
+) -> Result<Duration, String> {
+    let Some(text) = set(name) else {
+        return Ok(default);
+    };
+    let number = text.trim().parse().ok().filter(|number| *number > 0);
+    let wrong = || format!("{name}={text}: it must be a number of milliseconds");
+    number.map(Duration::from_millis).ok_or_else(wrong)
+}
+
+fn headers(list: &str) -> Result<Vec<(HeaderName, SecretSource)>, String> {
+    let name = "OTEL_EXPORTER_OTLP_HEADERS";
+    let header = |(key, value): (String, String)| {
+        let key = HeaderName::from_bytes(key.as_bytes()).ok()?;
+        HeaderValue::from_str(&value).ok()?;
+        Some((key, SecretSource::Value(Secret::new(value))))
+    };
+    // A value may be a secret: it isn't shown.
+    let wrong = || format!("{name}: it must look like name=value,name=value");
+    let pairs = pairs(list, name)?;
+    pairs
+        .into_iter()
+        .map(|pair| header(pair).ok_or_else(wrong))
+        .collect()
+}
+
+/// `name=value,name=value`, each percent-encoded (W3C Baggage).
+fn pairs(list: &str, name: &str) -> Result<Vec<(String, String)>, String> {
+    let decoded = |text: &str| {
+        let text = percent_encoding::percent_decode_str(text.trim()).decode_utf8();
+        text.ok().map(std::borrow::Cow::into_owned)
+    };
+    let pair = |pair: &str| {
+        let (key, value) = pair.split_once('=')?;
+        Some((decoded(key)?, decoded(value)?)).filter(|(key, _)| !key.is_empty())
+    };
+    let parts = list.split(',').filter(|part| !part.trim().is_empty());
+    let wrong = || format!("{name}: it must look like name=value,name=value");
+    parts.map(|part| pair(part).ok_or_else(wrong)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(variables: &[(&str, &str)]) -> Result<Option<TelemetryConfig>, String> {
+        let variables: Vec<(String, String)> = (variables.iter())
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let lookup = move |name: &str| {
+            let found = variables.iter().find(|(known, _)| known == name);
+            found.map(|(_, value)| value.clone())
+        };
+        by_environment(&Environment::new(".").with_variables(lookup))
+    }
+
+    #[test]
+    fn variables_say_where_and_how_much() {
+        let config = environment(&[]).unwrap().unwrap();
+        let traces = config.traces.unwrap();
+        assert_eq!(traces.as_str(), "http://localhost:4318/v1/traces");
+        assert_eq!((config.sample_per_million, config.follows_parent), (1_000_000, true));
+        let config = environment(&[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://c.example/base/"),
+            ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://127.0.0.1:1/m"),
+            ("OTEL_TRACES_SAMPLER", "traceidratio"),
+            ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
+            ("OTEL_SERVICE_NAME", "mine"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "team=a%20b, service.name=other"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "1500"),
+        ]);
+        let config = config.unwrap().unwrap();
+        let shown = |url: Option<Url>| url.unwrap().to_string();
+        assert_eq!(shown(config.traces), "https://c.example/base/v1/traces");
+        assert_eq!(shown(config.metrics), "http://127.0.0.1:1/m");
+        assert_eq!((config.sample_per_million, config.follows_parent), (250_000, false));
+        assert_eq!(config.service_name, "mine");
+        assert_eq!(config.attributes[0], ("team".into(), "a b".into()));
+        assert_eq!(config.timeout, Duration::from_millis(1500));
+        assert_eq!(environment(&[("OTEL_SDK_DISABLED", "TRUE")]).unwrap(), None);
+        let off = [("OTEL_TRACES_EXPORTER", "none"), ("OTEL_METRICS_EXPORTER", "none")];
+        assert_eq!(environment(&off).unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_variable_is_said_without_a_secret() {
+        for (name, value, expected) in [
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "http/protobuf"),
+            ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json", "http/protobuf"),
+            ("OTEL_TRACES_SAMPLER", "xray", "traceidratio"),
+            ("OTEL_METRICS_EXPORTER", "prometheus", "otlp"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "milliseconds"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4317", "URL"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "hunter2", "name=value"),
+        ] {
+            let error = environment(&[(name, value)]).unwrap_err();
+            assert!(error.contains(name) && error.contains(expected), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+        let exposed = environment(&[
+            ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=hunter2"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c.example"),
+        ]);
+        let error = exposed.unwrap_err();
+        assert!(error.contains("https") && !error.contains("hunter2"), "{error}");
+    }
+}

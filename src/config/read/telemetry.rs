@@ -1,0 +1,38 @@
+//! `[telemetry]` as written: its keys with meaning and default.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::file::{Entries, HeaderForm, Located};
+
+/// Traces and metrics for OpenTelemetry. Nothing is sent unless `otlp_endpoint` is set.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Telemetry {
+    /// The address of a collector that takes OTLP over HTTP; `/v1/traces` and `/v1/metrics` are appended. With `"env"` the standard variables `OTEL_*` decide all of this; else none of them counts, since clients hand theirs to every program that they start.
+    #[schemars(length(min = 1), example = &"http://127.0.0.1:4318")]
+    pub(in crate::config) otlp_endpoint: Option<Located<String>>,
+    /// Headers of every request to the collector: text or secrets. In text `${VAR}` and `${VAR:-default}` are expanded.
+    pub(in crate::config) headers: Entries<HeaderForm>,
+    /// The share of traces that is sent, from 0 to 1. For a trace that the client has begun the client decides.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub(in crate::config) sample: f64,
+    /// `service.name` of what is sent.
+    #[schemars(length(min = 1))]
+    pub(in crate::config) service_name: String,
+    /// Seconds between two exports of metrics.
+    #[schemars(range(min = 1, max = 3_600))]
+    pub(in crate::config) interval_secs: u64,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self {
+            otlp_endpoint: None,
+            headers: Entries::default(),
+            sample: 1.0,
+            service_name: env!("CARGO_PKG_NAME").to_owned(),
+            interval_secs: 60,
+        }
+    }
+}

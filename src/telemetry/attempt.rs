@@ -1,0 +1,148 @@
+//! One attempt at a request to a backend: its span, the context that the backend gets, and its
+//! duration.
+
+use std::sync::OnceLock;
+
+use tokio::time::Instant;
+
+use opentelemetry::KeyValue;
+use opentelemetry::trace::{
+    Span as _, SpanBuilder, SpanKind, Status, TraceContextExt, Tracer,
+};
+use opentelemetry_sdk::trace::Span;
+use reqwest::Url;
+use reqwest::header::{HeaderName, HeaderValue};
+
+use super::context::{self, Carried};
+use super::operation::{RequestTrace, error_type, failed, named, plain};
+use super::{Telemetry, names};
+use crate::protocol::{Id, Kind, RawJson};
+
+/// Where an attempt goes.
+#[derive(Debug)]
+pub(crate) struct Peer<'a> {
+    pub(crate) backend: &'a str,
+    pub(crate) url: Option<&'a Url>,
+    pub(crate) method: &'a str,
+    /// The backend's own name of the tool or prompt.
+    pub(crate) target: Option<(Kind, &'a str)>,
+    /// The first is 1.
+    pub(crate) attempt: u32,
+}
+
+/// The span of an attempt that is under way. Dropped without an end, it counts as cancelled.
+#[derive(Debug)]
+pub(crate) struct AttemptTrace {
+    telemetry: Telemetry,
+    span: Option<Span>,
+    carried: Carried,
+    shared: Vec<KeyValue>,
+    /// The version of MCP towards the backend, once there is a connection.
+    protocol_version: OnceLock<&'static str>,
+    begun: Instant,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Default)]
+pub(crate) struct AttemptEnd<'a> {
+    /// The code of the JSON-RPC error.
+    pub(crate) code: Option<i64>,
+    /// As in [`Ended`](super::Ended).
+    pub(crate) failure: Option<&'a str>,
+    pub(crate) message: Option<&'a str>,
+}
+
+impl RequestTrace {
+    /// Begins an attempt.
+    pub(crate) fn attempt(&self, id: &Id, peer: &Peer<'_>) -> AttemptTrace {
+        let name = match peer.target {
+            Some((Kind::Tool | Kind::Prompt, target)) => format!("{} {target}", peer.method),
+            _ => peer.method.to_owned(),
+        };
+        let builder = SpanBuilder::from_name(name).with_kind(SpanKind::Client);
+        let tracer = &self.telemetry.0.tracer;
+        let mut span = tracer.build_with_context(builder, &self.context);
+        let remote = span.span_context().clone();
+        let carried = context::carried(&self.context.with_remote_span_context(remote));
+        let mut shared = vec![
+            KeyValue::new(names::METHOD, peer.method.to_owned()),
+            KeyValue::new(names::TRANSPORT, "tcp"),
+            KeyValue::new(names::NETWORK_PROTOCOL, "http"),
+        ];
+        shared.extend(named(peer.target, true));
+        if let Some(url) = peer.url {
+            let host = url.host_str().unwrap_or_default().to_owned();
+            shared.push(KeyValue::new(names::SERVER_ADDRESS, host));
+            let port = url.port_or_known_default().map(i64::from);
+            shared.extend(port.map(|port| KeyValue::new(names::SERVER_PORT, port)));
+        }
+        if span.is_recording() {
+            span.set_attributes([
+                KeyValue::new(names::BACKEND, peer.backend.to_owned()),
+                KeyValue::new(names::ATTEMPT, i64::from(peer.attempt)),
+                KeyValue::new(names::REQUEST_ID, plain(id)),
+            ]);
+        }
+        AttemptTrace {
+            telemetry: self.telemetry.clone(),
+            span: Some(span),
+            carried,
+            shared,
+            protocol_version: OnceLock::new(),
+            begun: Instant::now(),
+        }
+    }
+}
+
+impl AttemptTrace {
+    /// It goes over a connection with this version of MCP.
+    pub(crate) fn connected(&self, version: &'static str) {
+        // An attempt goes over one connection.
+        let _ = self.protocol_version.set(version);
+    }
+
+    /// The params as the backend gets them: in the trace of this attempt.
+    pub(crate) fn params(&self, params: Option<&RawJson>) -> RawJson {
+        context::with_carried(params, &self.carried)
+    }
+
+    /// The same as headers, which many servers read alone.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        self.carried.iter().filter_map(|(name, value)| {
+            let value = HeaderValue::from_str(value).ok()?;
+            Some((HeaderName::from_static(name), value))
+        })
+    }
+
+    /// The attempt has ended so.
+    pub(crate) fn end(&mut self, end: &AttemptEnd<'_>) {
+        let Some(mut span) = self.span.take() else {
+            return;
+        };
+        let error = error_type(end.failure, end.code);
+        let mut shared = std::mem::take(&mut self.shared);
+        shared.extend(failed(error.as_deref(), end.code));
+        if let Some(version) = self.protocol_version.get() {
+            shared.push(KeyValue::new(names::PROTOCOL_VERSION, *version));
+        }
+        let seconds = self.begun.elapsed().as_secs_f64();
+        self.telemetry.0.instruments.client.record(seconds, &shared);
+        if span.is_recording() {
+            span.set_attributes(shared);
+            if error.is_some() {
+                span.set_status(Status::error(end.message.unwrap_or_default().to_owned()));
+            }
+        }
+        span.end();
+    }
+}
+
+/// An attempt whose call is dropped was cancelled.
+impl Drop for AttemptTrace {
+    fn drop(&mut self) {
+        self.end(&AttemptEnd {
+            failure: Some("cancelled"),
+            ..AttemptEnd::default()
+        });
+    }
+}

@@ -1,0 +1,43 @@
+//! Names of attributes and metrics.
+//!
+//! Those without the prefix `sentinel.` are of the OpenTelemetry semantic convention for MCP, which is in
+//! development: a name that moves changes here alone.
+
+/// Bounds of the buckets of durations, in seconds.
+pub(super) const BOUNDS: [f64; 14] = [
+    0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
+];
+
+pub(super) const SERVER_DURATION: &str = "mcp.server.operation.duration";
+pub(super) const CLIENT_DURATION: &str = "mcp.client.operation.duration";
+pub(super) const RETRIES: &str = "sentinel.retries";
+pub(super) const IN_FLIGHT: &str = "sentinel.calls.in_flight";
+
+pub(super) const METHOD: &str = "mcp.method.name";
+pub(super) const PROTOCOL_VERSION: &str = "mcp.protocol.version";
+pub(super) const RESOURCE_URI: &str = "mcp.resource.uri";
+pub(super) const TOOL: &str = "gen_ai.tool.name";
+pub(super) const PROMPT: &str = "gen_ai.prompt.name";
+pub(super) const OPERATION: &str = "gen_ai.operation.name";
+pub(super) const REQUEST_ID: &str = "jsonrpc.request.id";
+pub(super) const STATUS_CODE: &str = "rpc.response.status_code";
+pub(super) const ERROR_TYPE: &str = "error.type";
+pub(super) const TRANSPORT: &str = "network.transport";
+pub(super) const NETWORK_PROTOCOL: &str = "network.protocol.name";
+pub(super) const SERVER_ADDRESS: &str = "server.address";
+pub(super) const SERVER_PORT: &str = "server.port";
+pub(super) const BACKEND: &str = "sentinel.backend";
+pub(super) const ATTEMPT: &str = "sentinel.attempt";
+pub(super) const ATTEMPTS: &str = "sentinel.attempts";
+pub(super) const EXECUTED: &str = "sentinel.executed";
+pub(super) const QUEUE_MS: &str = "sentinel.queue_ms";
+
+pub(super) const SERVICE_VERSION: &str = "service.version";
+pub(super) const PROCESS_ID: &str = "process.pid";
+
+/// The value of [`ERROR_TYPE`] for a tool's own error.
+pub(crate) const TOOL_ERROR: &str = "tool_error";
+/// The value of [`OPERATION`] for `tools/call`.
+pub(super) const EXECUTE_TOOL: &str = "execute_tool";
+/// A name that no backend has: it may be anything.
+pub(super) const OTHER: &str = "_OTHER";
