@@ -318,6 +318,12 @@ impl Builder {
         }
     }
 
+    fn pins_changed(&self) -> HashMap<BackendId, usize> {
+        let backends = self.backends.iter();
+        let changed = backends.map(|backend| (backend.id, self.pin_check.changed(backend.name())));
+        changed.filter(|(_, changed)| *changed > 0).collect()
+    }
+
     fn config_of(&self, id: BackendId) -> Option<Arc<BackendConfig>> {
         let backend = self.backends.get(id)?;
         Some(Arc::clone(&backend.config))
@@ -372,6 +378,7 @@ impl Builder {
             tools: Tools::default(),
             views: Arc::clone(&self.views),
             listing_numbers: numbers,
+            pins_changed: self.pins_changed(),
             unlisted,
             identity: self.identity.clone(),
             catalog: built.catalog,

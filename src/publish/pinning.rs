@@ -34,6 +34,8 @@ pub(super) struct PinCheck {
     unwritten: Vec<Pin>,
     /// By the name of the backend.
     logged: HashMap<(Arc<str>, Subject), LogHistory>,
+    /// How many definitions of each backend's last listing differ from what was accepted, by its name.
+    changed: HashMap<Arc<str>, usize>,
     /// Backends that were logged as having too many tools.
     too_many: HashSet<Arc<str>>,
 }
@@ -54,6 +56,7 @@ impl PinCheck {
             state,
             unwritten: Vec::new(),
             logged: HashMap::new(),
+            changed: HashMap::new(),
             too_many: HashSet::new(),
         }
     }
@@ -71,15 +74,17 @@ impl PinCheck {
         mut backend_listing: BackendListing,
     ) -> BackendListing {
         // Of most changes only the number is needed.
-        let (mut changed, mut more) = (Vec::new(), 0);
+        let (mut changed, mut more, mut all) = (Vec::new(), 0, 0);
         let logged = &mut self.logged;
         let findings = (self.pins).compare_each(config, &mut backend_listing, |change| {
+            all += 1;
             match log_once(logged, &change) {
                 true if changed.len() < MAX_LOGGED => changed.push(change),
                 true => more += 1,
                 false => {}
             }
         });
+        self.changed.insert(Arc::clone(&config.name), all);
         let Findings { new, unpinned, .. } = findings;
         let backend = &*config.name;
         let tools = new.iter().filter(|pin| pin.subject.tool().is_some());
@@ -101,6 +106,11 @@ impl PinCheck {
             );
         }
         backend_listing
+    }
+
+    /// How many definitions of a backend differ from what was accepted.
+    pub(super) fn changed(&self, backend: &str) -> usize {
+        self.changed.get(backend).copied().unwrap_or_default()
     }
 
     /// Has the tools that were seen for the first time written down; with the names that tools have,
