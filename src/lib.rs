@@ -73,6 +73,7 @@ use gateway::{Fleet, Gateway, Inputs};
 pub use observe::signals::Shutdown;
 use publish::Publisher;
 use reload::Reloads;
+use snapshot::KeptResults;
 #[cfg(unix)]
 use status::{Facts, StatusServer};
 use tokio::runtime::Handle;
@@ -100,7 +101,12 @@ pub async fn run(config: Config, io: Io, mut shutdown: Shutdown) -> ExitReason {
         .iter()
         .map(|backend| (backend.id, Arc::clone(&backend.config)));
     let cached = state.cached_listings(ids.collect());
-    let publisher = Publisher::new(Arc::clone(&config), backends.clone(), state);
+    let publisher = Publisher::new(
+        Arc::clone(&config),
+        backends.clone(),
+        state,
+        KeptResults::new(&budget),
+    );
     let socket_folders = config.socket_folders.clone();
     let max_message = config.gateway.max_message_bytes;
     let reloads = Reloads::watch(&config, shutdown.hangups());

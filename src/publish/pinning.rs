@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::call_report::BackendId;
 use crate::catalog::{BackendListing, Change, Findings, Names, Pins};
 use crate::config::{BackendConfig, Config, Pin, PinMode, Subject};
+use crate::snapshot::Backends;
 use crate::state::StateStore;
 
 /// Most changes of one listing that are logged one by one: more than the log takes in a minute would
@@ -108,9 +110,13 @@ impl PinCheck {
         backend_listing
     }
 
-    /// How many definitions of a backend differ from what was accepted.
-    pub(super) fn changed(&self, backend: &str) -> usize {
-        self.changed.get(backend).copied().unwrap_or_default()
+    /// How many definitions of these backends differ from what was accepted, where some do.
+    pub(super) fn changed(&self, backends: &Backends) -> HashMap<BackendId, usize> {
+        let changed = backends.iter().filter_map(|backend| {
+            let changed = self.changed.get(backend.name()).copied()?;
+            (changed > 0).then_some((backend.id, changed))
+        });
+        changed.collect()
     }
 
     /// Has the tools that were seen for the first time written down; with the names that tools have,

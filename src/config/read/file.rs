@@ -225,6 +225,9 @@ pub(in crate::config) struct Tools {
     pub(in crate::config) timeout_secs: Entries<u64>,
     /// `retry_tools` by glob of own names; the first match counts.
     pub(in crate::config) retry: Entries<RetryTools>,
+    /// Most tokens, about, of the text of a result, by glob of own names; the first match counts. What is over is kept for the tool `read_more`. 0 is no limit; else at least 256.
+    #[schemars(extend("additionalProperties" = { "type": "integer", "minimum": 0, "maximum": 10_000_000 }))]
+    pub(in crate::config) max_result_tokens: Entries<u64>,
     /// How to treat a tool whose definition has changed since it was accepted.
     pub(in crate::config) pin: PinMode,
 }
