@@ -23,7 +23,7 @@ const FLOORS: [&[&str]; 15] = [
     &["auth", "reload"],
     &["backend", "catalog"],
     &["snapshot"],
-    &["client"],
+    &["client", "status"],
     &["dispatch", "publish"],
     &["gateway"],
     &["lib"],

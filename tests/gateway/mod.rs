@@ -7,6 +7,7 @@ mod breaker;
 mod denied_tools;
 mod evidence;
 mod input_required;
+mod large_results;
 mod lifecycle;
 mod listing;
 mod load;
@@ -17,6 +18,8 @@ mod reload;
 mod responses;
 mod retry;
 mod server_requests;
+#[cfg(unix)]
+mod status;
 mod switches;
 mod telemetry;
 mod unsolicited;

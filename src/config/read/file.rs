@@ -83,6 +83,8 @@ pub(in crate::config) struct Gateway {
     pub(in crate::config) tool_errors: ToolErrors,
     /// Whether listings are cached on disk, so that a backend that is down or slow at the start is listed as at last contact.
     pub(in crate::config) catalog_cache: bool,
+    /// Whether `sentinel-gateway status` and `top` of the same user can see this gateway while it runs, through a private socket.
+    pub(in crate::config) status: bool,
 }
 
 impl Default for Gateway {
@@ -107,6 +109,7 @@ impl Default for Gateway {
             search_exposes: SearchExposes::Call,
             tool_errors: ToolErrors::Jsonrpc,
             catalog_cache: true,
+            status: true,
         }
     }
 }
@@ -225,6 +228,9 @@ pub(in crate::config) struct Tools {
     pub(in crate::config) timeout_secs: Entries<u64>,
     /// `retry_tools` by glob of own names; the first match counts.
     pub(in crate::config) retry: Entries<RetryTools>,
+    /// Most tokens, about, of the text of a result, by glob of own names; the first match counts. What is over is kept for the tool `read_more`. 0 is no limit; else at least 256.
+    #[schemars(extend("additionalProperties" = { "type": "integer", "minimum": 0, "maximum": 10_000_000 }))]
+    pub(in crate::config) max_result_tokens: Entries<u64>,
     /// How to treat a tool whose definition has changed since it was accepted.
     pub(in crate::config) pin: PinMode,
 }
