@@ -23,6 +23,7 @@ mod secret;
 mod settings;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,6 +62,8 @@ pub struct Config {
     pub gateway: GatewayConfig,
     /// Where traces and metrics go; `None` where none are sent.
     pub telemetry: Option<TelemetryConfig>,
+    /// Where metrics are served over HTTP; `None` where they aren't.
+    pub listen: Option<SocketAddr>,
     /// Enabled backends, in the order of the file, which decides who owns a name.
     pub backends: Vec<Arc<BackendConfig>>,
     /// The names of all backends in the config, in its order.

@@ -59,7 +59,7 @@ mod snapshot;
 mod state;
 mod status;
 mod sync;
-mod telemetry;
+pub mod telemetry;
 mod text;
 pub mod transport;
 
@@ -77,7 +77,8 @@ use publish::Publisher;
 use reload::Reloads;
 use snapshot::KeptResults;
 #[cfg(unix)]
-use status::{Facts, StatusServer};
+use status::StatusServer;
+use status::{Facts, HttpServer};
 use tokio::runtime::Handle;
 pub use transport::stdio::Io;
 use transport::stdio::{read_lines, write_lines};
@@ -120,16 +121,16 @@ pub async fn run(config: Config, io: Io, mut shutdown: Shutdown) -> ExitReason {
     let log_counts = tokio::spawn(observe::log_gate::report_counts());
     let clients = lifecycle.clients();
     let gateway = Gateway::new(lifecycle, publisher, outbox.clone()).with_fleet(fleet);
+    let facts = Facts::new(gateway.snapshots(), clients, budget);
+    let metrics = HttpServer::start(facts.clone());
     #[cfg(unix)]
-    let status = {
-        let facts = Facts::new(gateway.snapshots(), clients, budget);
-        StatusServer::start(facts, socket_folders)
-    };
+    let status = StatusServer::start(facts, socket_folders);
     let (mut ending, fleet) = gateway.run(&mut inputs).await;
 
     let tasks = Handle::current().metrics().num_alive_tasks();
     tracing::debug!(target: "sentinel_gateway::run", ?ending, tasks, "the gateway ends");
     log_counts.abort();
+    drop(metrics);
     #[cfg(unix)]
     status.finish().await;
     outbox.close();

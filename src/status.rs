@@ -6,9 +6,12 @@
 //!
 //! - `document`: the document as data. `gather`: makes it from a snapshot.
 //! - `server`: the socket of a running gateway. `reader`: asks all of them. Both on Unix only.
+//! - `metrics`: the document as metrics. `http`: serves them, for Prometheus.
 
 mod document;
 mod gather;
+mod http;
+mod metrics;
 #[cfg(unix)]
 mod place;
 #[cfg(unix)]
@@ -18,6 +21,7 @@ mod server;
 
 pub(crate) use document::{BackendStatus, GatewayStatus, State};
 pub(crate) use gather::Facts;
+pub(crate) use http::HttpServer;
 #[cfg(unix)]
 pub(crate) use reader::{Unread, read_all};
 #[cfg(unix)]

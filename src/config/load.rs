@@ -163,13 +163,13 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
         gateway: &gateway,
         report: &mut report,
     };
+    let telemetry = checker.telemetry(&written.telemetry);
+    let listen = checker.listen(&written.telemetry);
     let backends = checker.backends(written.backends);
     let limit = backends
         .iter()
         .find_map(|backend| backend.tools.least_max_result_tokens());
     gateway.tool_listing.reads_more = limit.is_some();
-
-    let telemetry = checker.telemetry(&written.telemetry);
 
     let lock = lock(&found, &backends, &mut report);
     let mut warnings = [&found.warnings[..], &report.warnings].concat();
@@ -186,6 +186,7 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
         socket_folders: env.socket_folders(),
         gateway,
         telemetry,
+        listen,
         backends,
         configured,
         source: found.path,

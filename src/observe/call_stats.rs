@@ -4,6 +4,7 @@
 //! memory is fixed, and counting takes a few relaxed atomic operations: only an error takes a lock. It
 //! must not know where the numbers are shown.
 
+mod durations;
 mod histogram;
 
 use std::sync::OnceLock;
@@ -16,6 +17,8 @@ use crate::call_report::CallReport;
 use crate::clock;
 use crate::protocol::Class;
 use crate::sync::Mutex;
+use durations::Durations;
+pub(crate) use durations::{BOUNDS, DurationTotals};
 use histogram::Recent;
 
 /// Most bytes of the last error's text.
@@ -29,6 +32,7 @@ pub(crate) struct CallStats {
     in_flight: AtomicU32,
     calls: AtomicU64,
     errors: AtomicU64,
+    durations: Durations,
     /// Made by the first call, so that a backend that is not called takes no room.
     recent: OnceLock<Box<Recent>>,
     last_error: Mutex<Option<LastError>>,
@@ -54,6 +58,8 @@ pub(crate) struct CallNumbers {
     pub(crate) calls: u64,
     /// Those of them without an answer of the backend. An error that the backend itself sent is an answer.
     pub(crate) errors: u64,
+    /// How long the calls took.
+    pub(crate) durations: DurationTotals,
     /// Calls that ended in the last minute.
     pub(crate) per_minute: f64,
     /// Half of the calls of the last five minutes took no longer; `None` where there was none.
@@ -79,6 +85,7 @@ impl CallStats {
             in_flight: AtomicU32::new(0),
             calls: AtomicU64::new(0),
             errors: AtomicU64::new(0),
+            durations: Durations::new(),
             recent: OnceLock::new(),
             last_error: Mutex::default(),
         }
@@ -96,6 +103,7 @@ impl CallStats {
     /// A call is over. `why` is asked only where there is no answer.
     pub(crate) fn record(&self, report: &CallReport, why: impl FnOnce() -> String) {
         self.calls.fetch_add(1, Relaxed);
+        self.durations.add(report.times.done);
         let recent = self.recent.get_or_init(Box::default);
         recent.add(self.started.elapsed(), report.times.done);
         if let Some(class) = report.class {
@@ -121,6 +129,7 @@ impl CallStats {
             in_flight: self.in_flight.load(Relaxed),
             calls: self.calls.load(Relaxed),
             errors: self.errors.load(Relaxed),
+            durations: self.durations.totals(),
             per_minute: recent.map_or(0.0, |recent| recent.per_minute(now)),
             p50: times.quantile(50),
             p99: times.quantile(99),

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::observe::call_stats::DurationTotals;
+
 /// One running gateway.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -88,6 +90,9 @@ pub(crate) struct BackendStatus {
     pub(crate) calls: u64,
     /// Those of them that the backend has not answered.
     pub(crate) errors: u64,
+    /// How long they took; not part of the JSON.
+    #[serde(skip)]
+    pub(crate) durations: DurationTotals,
     pub(crate) calls_per_minute: f64,
     /// Of the last five minutes, queueing and retries included; `null` where there was no call.
     pub(crate) p50_ms: Option<f64>,

@@ -1,6 +1,7 @@
 //! Makes the document from what the gateway has.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::process;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -51,6 +52,22 @@ impl Facts {
     pub(super) async fn wait_until_shown(&mut self, shown: bool) -> bool {
         let is_so = |snapshot: &Arc<Snapshot>| snapshot.config.gateway.status == shown;
         self.snapshots.wait_for(is_so).await.is_ok()
+    }
+
+    /// Where metrics are served, as the config says now.
+    pub(super) fn listen_address(&self) -> Option<SocketAddr> {
+        self.snapshots.borrow().config.listen
+    }
+
+    /// Resolves when that is no longer this address; `false` when the gateway ends.
+    pub(super) async fn listens_elsewhere(&mut self, address: Option<SocketAddr>) -> bool {
+        let is_other = |snapshot: &Arc<Snapshot>| snapshot.config.listen != address;
+        self.snapshots.wait_for(is_other).await.is_ok()
+    }
+
+    /// Whether every backend has listed, or failed to list, once.
+    pub(super) fn are_lists_settled(&self) -> bool {
+        self.snapshots.borrow().settled.is_all()
     }
 
     /// The document of now. How long it takes depends on the config and on what backends list, so other
@@ -139,6 +156,7 @@ fn of_backend(backend: &HttpBackend, snapshot: &Snapshot, tools: usize) -> Backe
         max_in_flight: backend.config.max_in_flight,
         calls: numbers.calls,
         errors: numbers.errors,
+        durations: numbers.durations,
         calls_per_minute: rounded(numbers.per_minute),
         p50_ms: numbers.p50.map(milliseconds),
         p99_ms: numbers.p99.map(milliseconds),

@@ -6,9 +6,7 @@ use std::sync::OnceLock;
 use tokio::time::Instant;
 
 use opentelemetry::KeyValue;
-use opentelemetry::trace::{
-    Span as _, SpanBuilder, SpanKind, Status, TraceContextExt, Tracer,
-};
+use opentelemetry::trace::{Span as _, SpanBuilder, SpanKind, Status, TraceContextExt, Tracer};
 use opentelemetry_sdk::trace::Span;
 use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};

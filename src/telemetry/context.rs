@@ -32,8 +32,10 @@ struct Values(Carried);
 impl Injector for Values {
     fn set(&mut self, key: &str, value: String) {
         let name = NAMES.iter().find(|name| **name == key);
-        self.0
-            .extend(name.filter(|_| !value.is_empty()).map(|name| (*name, value)));
+        self.0.extend(
+            name.filter(|_| !value.is_empty())
+                .map(|name| (*name, value)),
+        );
     }
 }
 

@@ -96,7 +96,10 @@ impl Exporter {
             let deadline = Instant::now() + inner.timeout;
             let sent = timeout_at(deadline, inner.deliver(body.into())).await;
             let sent = sent.unwrap_or_else(|_| {
-                Err(format!("no answer within {} s", inner.timeout.as_secs_f64()))
+                Err(format!(
+                    "no answer within {} s",
+                    inner.timeout.as_secs_f64()
+                ))
             });
             let outcome = sent.and_then(|answer| match rejected(&answer) {
                 Some((count, why)) => Err(format!("{count} were not taken: {why}")),
@@ -141,11 +144,17 @@ impl Inner {
 
     async fn attempt(&self, body: bytes::Bytes) -> Result<Vec<u8>, Failure> {
         let connection = self.connection.get_or_try_init(|| (self.connect)());
-        let connection = connection.await.map_err(|why| Failure { why, again: None })?;
+        let connection = connection
+            .await
+            .map_err(|why| Failure { why, again: None })?;
         let request = connection.client.post(self.url.clone());
         let protobuf = HeaderValue::from_static("application/x-protobuf");
         let request = request.headers(connection.headers.clone());
-        let response = request.header(CONTENT_TYPE, protobuf).body(body).send().await;
+        let response = request
+            .header(CONTENT_TYPE, protobuf)
+            .body(body)
+            .send()
+            .await;
         let mut response = response.map_err(|error| Failure {
             why: cause(&error),
             again: Some(Duration::ZERO),
@@ -181,7 +190,9 @@ impl Inner {
                 %error,
                 "the collector does not take {what}: they are dropped; see otlp_endpoint in [telemetry]"
             ),
-            Ok(()) if was_failing => tracing::info!(url = %self.url, "the collector takes {what} again"),
+            Ok(()) if was_failing => {
+                tracing::info!(url = %self.url, "the collector takes {what} again")
+            }
             _ => {}
         }
         outcome

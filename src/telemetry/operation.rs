@@ -7,12 +7,12 @@ use opentelemetry::trace::{Span as _, SpanBuilder, SpanKind, Status, TraceContex
 use opentelemetry::{Context, KeyValue};
 
 use super::{Telemetry, context, names};
-use tokio::time::Instant;
 use crate::protocol::{Id, Kind, RawJson};
+use tokio::time::Instant;
 
 /// The span of a request that is in flight. Dropped without an end, it counts as cancelled.
 #[derive(Debug)]
-pub(crate) struct RequestTrace {
+pub struct RequestTrace {
     pub(super) telemetry: Telemetry,
     pub(super) context: Context,
     method: String,
@@ -178,7 +178,9 @@ pub(super) fn named(
         Some((Kind::Prompt, _)) => (Some(names::PROMPT), false),
         _ => (None, false),
     };
-    let named = key.zip(target).map(|(key, (_, target))| KeyValue::new(key, name(target)));
+    let named = key
+        .zip(target)
+        .map(|(key, (_, target))| KeyValue::new(key, name(target)));
     let operation = operation.then(|| KeyValue::new(names::OPERATION, names::EXECUTE_TOOL));
     named.into_iter().chain(operation)
 }

@@ -1,7 +1,7 @@
 //! A collector of OpenTelemetry: takes OTLP over HTTP as protobuf, and answers as the test says.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -76,9 +76,17 @@ impl Collector {
             if let Some(found) = find(&exports) {
                 return found;
             }
-            let (now, waited) = self.shared.one_more.wait_timeout(exports, PATIENCE).unwrap();
+            let (now, waited) = self
+                .shared
+                .one_more
+                .wait_timeout(exports, PATIENCE)
+                .unwrap();
             exports = now;
-            assert!(!waited.timed_out(), "nothing such in {} exports", exports.len());
+            assert!(
+                !waited.timed_out(),
+                "nothing such in {} exports",
+                exports.len()
+            );
         }
     }
 
@@ -106,7 +114,10 @@ impl Shared {
             };
             let mut writer = stream;
             let head = format!("{head}\r\ncontent-length: {}\r\n\r\n", body.len());
-            if writer.write_all(&[head.as_bytes(), &body].concat()).is_err() {
+            if writer
+                .write_all(&[head.as_bytes(), &body].concat())
+                .is_err()
+            {
                 return;
             }
         }
@@ -152,7 +163,8 @@ pub fn spans(exports: &[Export]) -> Vec<Span> {
 /// The attributes of each point of a histogram in these requests, and how many values it has.
 pub fn histogram(exports: &[Export], name: &str) -> Vec<(Vec<KeyValue>, u64)> {
     let metrics = exports.iter().filter(|export| export.path == "/v1/metrics");
-    let requests = metrics.map(|export| ExportMetricsServiceRequest::decode(&*export.body).unwrap());
+    let requests =
+        metrics.map(|export| ExportMetricsServiceRequest::decode(&*export.body).unwrap());
     let resources = requests.flat_map(|request| request.resource_metrics);
     let scopes = resources.flat_map(|resource| resource.scope_metrics);
     let metrics = scopes.flat_map(|scope| scope.metrics);
@@ -161,7 +173,9 @@ pub fn histogram(exports: &[Export], name: &str) -> Vec<(Vec<KeyValue>, u64)> {
         Some(Data::Histogram(histogram)) => histogram.data_points,
         other => panic!("{name} is {other:?}"),
     });
-    points.map(|point| (point.attributes, point.count)).collect()
+    points
+        .map(|point| (point.attributes, point.count))
+        .collect()
 }
 
 /// An attribute's value as text; empty where there is none.

@@ -13,6 +13,7 @@ mod listing;
 mod load;
 mod log;
 mod malformed_input;
+mod metrics;
 mod parked;
 mod reload;
 mod responses;

@@ -43,17 +43,25 @@ fn hex(bytes: &[u8]) -> String {
 
 #[test]
 fn a_request_and_each_attempt_have_a_span_in_the_clients_trace() {
-    let backend = FakeBackend::start().tool_with("act", json!({ "annotations": { "readOnlyHint": true } }));
+    let backend =
+        FakeBackend::start().tool_with("act", json!({ "annotations": { "readOnlyHint": true } }));
     backend.on_tool("act", Reply::status(503));
     let collector = Collector::start([]);
     let mut gateway = TestGateway::with_config(&config(&collector, "", &backend));
     gateway.initialize();
-    let meta = json!({ "traceparent": format!("00-{TRACE}-{PARENT}-01"), "tracestate": "v=1", "x": 1 });
-    let id = gateway.request("tools/call", json!({ "name": "act", "arguments": {}, "_meta": meta }));
+    let meta =
+        json!({ "traceparent": format!("00-{TRACE}-{PARENT}-01"), "tracestate": "v=1", "x": 1 });
+    let id = gateway.request(
+        "tools/call",
+        json!({ "name": "act", "arguments": {}, "_meta": meta }),
+    );
     gateway.answer(id).result();
 
     let request = span(&collector, SERVER, "tools/call act");
-    assert_eq!((hex(&request.trace_id), hex(&request.parent_span_id)), (TRACE.into(), PARENT.into()));
+    assert_eq!(
+        (hex(&request.trace_id), hex(&request.parent_span_id)),
+        (TRACE.into(), PARENT.into())
+    );
     for (key, expected) in [
         ("mcp.method.name", "tools/call"),
         ("gen_ai.tool.name", "act"),
@@ -66,7 +74,10 @@ fn a_request_and_each_attempt_have_a_span_in_the_clients_trace() {
     ] {
         assert_eq!(attribute(&request.attributes, key), expected, "{key}");
     }
-    assert_eq!(attribute(&request.attributes, "jsonrpc.request.id"), id.to_string());
+    assert_eq!(
+        attribute(&request.attributes, "jsonrpc.request.id"),
+        id.to_string()
+    );
 
     // The backend is in the trace of the attempt that it got.
     let attempts = collector.wait_for(|exports| {
@@ -83,13 +94,22 @@ fn a_request_and_each_attempt_have_a_span_in_the_clients_trace() {
         let expected = format!("00-{TRACE}-{}-01", hex(&attempt.span_id));
         let meta = &call.message["params"]["_meta"];
         assert_eq!(meta["traceparent"], *expected);
-        assert_eq!((&meta["tracestate"], &meta["x"]), (&json!("v=1"), &json!(1)));
+        assert_eq!(
+            (&meta["tracestate"], &meta["x"]),
+            (&json!("v=1"), &json!(1))
+        );
         assert_eq!(call.header("traceparent"), Some(&*expected));
         assert_eq!(call.header("tracestate"), Some("v=1"));
         let attributes = &attempt.attributes;
-        assert_eq!(attribute(attributes, "sentinel.attempt"), (number + 1).to_string());
+        assert_eq!(
+            attribute(attributes, "sentinel.attempt"),
+            (number + 1).to_string()
+        );
         assert_eq!(attribute(attributes, "server.address"), "127.0.0.1");
-        assert_eq!(attribute(attributes, "server.port"), backend.port().to_string());
+        assert_eq!(
+            attribute(attributes, "server.port"),
+            backend.port().to_string()
+        );
         assert_eq!(attribute(attributes, "network.transport"), "tcp");
         assert!(!attribute(attributes, "mcp.protocol.version").is_empty());
     }
@@ -105,7 +125,10 @@ fn durations_are_counted_by_method_tool_and_error() {
     let mut gateway = TestGateway::with_config(&config(&collector, "sample = 0", &backend));
     gateway.initialize();
     gateway.call("act", json!({})).result();
-    backend.on_tool("act", Reply::result(json!({ "content": [], "isError": true })));
+    backend.on_tool(
+        "act",
+        Reply::result(json!({ "content": [], "isError": true })),
+    );
     gateway.call("act", json!({})).result();
     assert_eq!(gateway.call("no-such-tool", json!({})).code(), -32602);
     let count = |name: &str, tool: &str, error: &str| {
@@ -137,7 +160,10 @@ fn without_a_collector_the_trace_context_passes_as_it_is() {
     let mut gateway = TestGateway::over(&backend);
     gateway.initialize();
     let meta = json!({ "traceparent": format!("00-{TRACE}-{PARENT}-01") });
-    let id = gateway.request("tools/call", json!({ "name": "act", "arguments": {}, "_meta": meta }));
+    let id = gateway.request(
+        "tools/call",
+        json!({ "name": "act", "arguments": {}, "_meta": meta }),
+    );
     gateway.answer(id).result();
     let call = &backend.requests_of("tools/call")[0];
     assert_eq!(call.message["params"]["_meta"], meta);
@@ -153,10 +179,25 @@ fn a_collector_that_refuses_lies_or_hangs_costs_no_call_anything() {
         }),
     };
     for (what, answer) in [
-        ("refuses", Answer::With("HTTP/1.1 403 Forbidden", Vec::new())),
-        ("takes a part", Answer::With("HTTP/1.1 200 OK", lie.encode_to_vec())),
-        ("answers nonsense", Answer::With("HTTP/1.1 200 OK", vec![b'{'; 200_000])),
-        ("redirects", Answer::With("HTTP/1.1 307 Moved\r\nlocation: http://127.0.0.1:9/", Vec::new())),
+        (
+            "refuses",
+            Answer::With("HTTP/1.1 403 Forbidden", Vec::new()),
+        ),
+        (
+            "takes a part",
+            Answer::With("HTTP/1.1 200 OK", lie.encode_to_vec()),
+        ),
+        (
+            "answers nonsense",
+            Answer::With("HTTP/1.1 200 OK", vec![b'{'; 200_000]),
+        ),
+        (
+            "redirects",
+            Answer::With(
+                "HTTP/1.1 307 Moved\r\nlocation: http://127.0.0.1:9/",
+                Vec::new(),
+            ),
+        ),
         ("hangs", Answer::Hang),
     ] {
         let backend = FakeBackend::start().tool("act");

@@ -133,6 +133,7 @@ impl BackendFixture {
             caller: &client,
             target: Some(tool),
             param_headers: &[],
+            request: None,
             handler: &NoopHandler,
         };
         let called = self.wait(self.backend.call(&call));

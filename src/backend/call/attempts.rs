@@ -221,11 +221,7 @@ async fn send(
         param_headers: call.param_headers,
         span,
     };
-    let handler = CallHandler {
-        session,
-        call,
-        id,
-    };
+    let handler = CallHandler { session, call, id };
     let credentials = connection.credentials().generation();
     let mut answer = connection.request(&attempt, &handler).await;
     if let Err(error) = &mut answer {

@@ -34,7 +34,7 @@ pub struct Call<'a> {
     /// Headers that repeat parameters, for a modern backend (`x-mcp-header`).
     pub param_headers: &'a [(HeaderName, String)],
     /// The trace that its attempts are part of, if there is one.
-    pub(crate) request: Option<&'a RequestTrace>,
+    pub request: Option<&'a RequestTrace>,
     /// Receives progress and logs, and answers requests of the server.
     pub handler: &'a dyn ServerMessageHandler,
 }

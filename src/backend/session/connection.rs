@@ -183,10 +183,7 @@ impl Connection {
         (headers, params)
     }
 
-    fn encode_in_era<'a>(
-        &'a self,
-        attempt: &Attempt<'a>,
-    ) -> (Cow<'a, HeaderMap>, Option<RawJson>) {
+    fn encode_in_era<'a>(&'a self, attempt: &Attempt<'a>) -> (Cow<'a, HeaderMap>, Option<RawJson>) {
         if self.era == Era::Legacy {
             let params = attempt.params.map(|params| match attempt.caller.era {
                 Era::Modern => legacy::params_from_modern(params),

@@ -3,6 +3,7 @@
 //! Owns which of the variables of the OpenTelemetry specification ("Environment variables", "OTLP
 //! exporter") count. What is wrong with a variable is a warning: nothing is sent then.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use reqwest::Url;
@@ -61,6 +62,22 @@ impl Checker<'_> {
             timeout: TIMEOUT,
             interval: Duration::from_secs(written.interval_secs),
         })
+    }
+
+    /// `None` where no metrics are served.
+    pub(in crate::config) fn listen(&mut self, written: &Telemetry) -> Option<SocketAddr> {
+        let listen = written.listen.as_ref()?;
+        if self.distrusts(&listen.location) {
+            let why = format!("no metrics are served: {}", self.distrusted());
+            self.report.warnings.push(why);
+            return None;
+        }
+        let address = listen.value.parse().ok();
+        if address.is_none() {
+            let what = "not an address and a port, such as 127.0.0.1:9464";
+            self.report.add(&listen.location, "telemetry.listen", what);
+        }
+        address
     }
 
     fn collector(&mut self, endpoint: &Located<String>) -> Option<Url> {
@@ -143,11 +160,7 @@ fn by_environment(env: &Environment) -> Result<Option<TelemetryConfig>, String> 
         service_name: name.unwrap_or_else(|| env!("CARGO_PKG_NAME").to_owned()),
         attributes,
         timeout: millis(&set, "OTEL_EXPORTER_OTLP_TIMEOUT", TIMEOUT)?,
-        interval: millis(
-            &set,
-            "OTEL_METRIC_EXPORT_INTERVAL",
-            Duration::from_secs(60),
-        )?,
+        interval: millis(&set, "OTEL_METRIC_EXPORT_INTERVAL", Duration::from_secs(60))?,
     }))
 }
 
@@ -275,10 +288,16 @@ mod tests {
         let config = environment(&[]).unwrap().unwrap();
         let traces = config.traces.unwrap();
         assert_eq!(traces.as_str(), "http://localhost:4318/v1/traces");
-        assert_eq!((config.sample_per_million, config.follows_parent), (1_000_000, true));
+        assert_eq!(
+            (config.sample_per_million, config.follows_parent),
+            (1_000_000, true)
+        );
         let config = environment(&[
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://c.example/base/"),
-            ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://127.0.0.1:1/m"),
+            (
+                "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+                "http://127.0.0.1:1/m",
+            ),
             ("OTEL_TRACES_SAMPLER", "traceidratio"),
             ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
             ("OTEL_SERVICE_NAME", "mine"),
@@ -289,12 +308,18 @@ mod tests {
         let shown = |url: Option<Url>| url.unwrap().to_string();
         assert_eq!(shown(config.traces), "https://c.example/base/v1/traces");
         assert_eq!(shown(config.metrics), "http://127.0.0.1:1/m");
-        assert_eq!((config.sample_per_million, config.follows_parent), (250_000, false));
+        assert_eq!(
+            (config.sample_per_million, config.follows_parent),
+            (250_000, false)
+        );
         assert_eq!(config.service_name, "mine");
         assert_eq!(config.attributes[0], ("team".into(), "a b".into()));
         assert_eq!(config.timeout, Duration::from_millis(1500));
         assert_eq!(environment(&[("OTEL_SDK_DISABLED", "TRUE")]).unwrap(), None);
-        let off = [("OTEL_TRACES_EXPORTER", "none"), ("OTEL_METRICS_EXPORTER", "none")];
+        let off = [
+            ("OTEL_TRACES_EXPORTER", "none"),
+            ("OTEL_METRICS_EXPORTER", "none"),
+        ];
         assert_eq!(environment(&off).unwrap(), None);
     }
 
@@ -302,7 +327,11 @@ mod tests {
     fn what_is_wrong_with_a_variable_is_said_without_a_secret() {
         for (name, value, expected) in [
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "http/protobuf"),
-            ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json", "http/protobuf"),
+            (
+                "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+                "http/json",
+                "http/protobuf",
+            ),
             ("OTEL_TRACES_SAMPLER", "xray", "traceidratio"),
             ("OTEL_METRICS_EXPORTER", "prometheus", "otlp"),
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "milliseconds"),
@@ -318,6 +347,9 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c.example"),
         ]);
         let error = exposed.unwrap_err();
-        assert!(error.contains("https") && !error.contains("hunter2"), "{error}");
+        assert!(
+            error.contains("https") && !error.contains("hunter2"),
+            "{error}"
+        );
     }
 }

@@ -12,8 +12,8 @@ use serde::{Deserialize as Derive, Serialize, Serializer};
 use toml::Spanned;
 
 use super::oauth::OAuthForm;
-use super::telemetry::Telemetry;
 pub(in crate::config) use super::secret_form::SecretForm;
+use super::telemetry::Telemetry;
 use crate::config::problem::Location;
 use crate::config::{NameChars, PinMode, Protocol, RetryTools, Schemas};
 use crate::config::{SearchExposes, ToolErrors, ToolMode, ToolNames};
