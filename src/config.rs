@@ -7,7 +7,7 @@
 //! - `read`: which file, its schema, and the keys as written.
 //! - `check`: from the configuration as written to the one that runs; expands variables.
 //! - `problem`: what is wrong with a configuration. `secret`: values that are never printed.
-//! - `settings`: how a backend is signed in to, how many of the tools a client sees.
+//! - `settings`: how a backend is signed in to, how many of the tools a client sees, rules for tools.
 //! - `lock`: the accepted definitions of tools.
 //! - `diff`: what a changed file changes while the gateway runs.
 
@@ -46,8 +46,9 @@ pub(crate) use read::file::SCHEMA;
 pub use read::file::schema;
 pub(crate) use read::switch;
 pub use secret::{Secret, SecretSource};
-pub(crate) use settings::OWN_TOOLS;
-pub use settings::{GrantKind, ResourceParam, SearchExposes, SignIn, ToolListing, ToolMode};
+pub use settings::{GrantKind, RateLimit, ResourceParam, SearchExposes, SignIn};
+pub(crate) use settings::{OWN_TOOLS, ToolRule};
+pub use settings::{ToolListing, ToolMode, ToolRules};
 
 use crate::text::Scrubber;
 
@@ -138,6 +139,8 @@ pub struct GatewayConfig {
     pub tool_errors: ToolErrors,
     /// Whether listings are cached between runs.
     pub catalog_cache: bool,
+    /// Most calls a minute of one tool with the same arguments; 0 is no limit.
+    pub repeat_limit: u32,
 }
 
 /// `tool_names`
@@ -284,6 +287,10 @@ pub struct BackendConfig {
     pub retry_tools: RetryTools,
     /// Most concurrent calls; further ones wait in FIFO order, up to their deadline.
     pub max_in_flight: usize,
+    /// How often it is called; `None` is no limit.
+    pub rate: Option<RateLimit>,
+    /// Most calls a minute of one tool with the same arguments; 0 is no limit.
+    pub repeat_limit: u32,
     /// `Authorization: Bearer …`.
     pub bearer: Option<SecretSource>,
     /// Additional headers of every request, in the order of the file.
@@ -343,58 +350,4 @@ pub struct TlsConfig {
     pub ca_file: Option<PathBuf>,
     /// PEM files of the client certificate chain and of its key.
     pub client_cert: Option<(PathBuf, PathBuf)>,
-}
-
-/// `tools.*` of a backend. All globs match the backend's own names.
-#[derive(Debug, Clone, Default)]
-pub struct ToolRules {
-    /// Allowed tools; `None` is all.
-    pub allow: Option<globset::GlobSet>,
-    /// Denied tools; applied after `allow`.
-    pub deny: globset::GlobSet,
-    /// Own name → exposed name.
-    pub rename: Vec<(String, String)>,
-    /// Own name → exposed description.
-    pub describe: Vec<(String, String)>,
-    /// Own name → deadline of a call.
-    pub timeout: Vec<(String, Duration)>,
-    /// Globs that override `retry_tools`; the first match counts.
-    pub retry: Vec<(globset::GlobMatcher, RetryTools)>,
-    /// How to treat a tool whose definition has changed.
-    pub pin: PinMode,
-    /// All of the rules as they are written, to tell which match no tool.
-    pub(crate) written: Vec<ToolRule>,
-}
-
-/// One entry of `tools.*` that is about tools of a name or glob.
-#[derive(Debug, Clone)]
-pub(crate) struct ToolRule {
-    /// As in `tools.deny`.
-    pub(crate) key: &'static str,
-    /// The name or glob, as written.
-    pub(crate) pattern: String,
-    /// `None` where it is a name.
-    pub(crate) glob: Option<globset::GlobMatcher>,
-}
-
-impl ToolRule {
-    /// Whether it is about a tool of this own name.
-    pub(crate) fn matches(&self, name: &str) -> bool {
-        match &self.glob {
-            Some(glob) => glob.is_match(name),
-            None => self.pattern == name,
-        }
-    }
-
-    /// Whether it is about one name.
-    pub(crate) fn is_name(&self) -> bool {
-        !self.pattern.contains(['*', '?', '[', '{'])
-    }
-}
-
-impl ToolRules {
-    /// Whether a tool, by its own name, is listed and callable.
-    pub fn admits(&self, name: &str) -> bool {
-        self.allow.as_ref().is_none_or(|allow| allow.is_match(name)) && !self.deny.is_match(name)
-    }
 }

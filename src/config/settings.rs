@@ -2,10 +2,14 @@
 //!
 //! - `sign_in`: how a backend is signed in to.
 //! - `tool_mode`: how many of the tools a client sees.
+//! - `tool_rules`: which tools of a backend are served, how, and how often.
 
 mod sign_in;
 mod tool_mode;
+mod tool_rules;
 
 pub use sign_in::{GrantKind, ResourceParam, SignIn};
 pub(crate) use tool_mode::OWN_TOOLS;
 pub use tool_mode::{SearchExposes, ToolListing, ToolMode};
+pub(crate) use tool_rules::ToolRule;
+pub use tool_rules::{RateLimit, ToolRules};

@@ -8,6 +8,7 @@ mod denied_tools;
 mod evidence;
 mod input_required;
 mod lifecycle;
+mod limits;
 mod listing;
 mod load;
 mod log;

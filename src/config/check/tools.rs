@@ -7,7 +7,7 @@ use globset::{GlobMatcher, GlobSet, GlobSetBuilder};
 
 use super::Checker;
 use super::globs::{MAX_GLOBS, glob};
-use crate::config::read::file::{Located, Tools};
+use crate::config::read::file::{Entries, Located, Tools};
 use crate::config::read::join;
 use crate::config::{ToolRule, ToolRules};
 
@@ -22,6 +22,9 @@ impl Checker<'_> {
             describe: pairs(describe, String::clone),
             timeout: pairs(&written.timeout_secs.0, |secs| Duration::from_secs(*secs)),
             retry: Vec::new(),
+            rate: Vec::new(),
+            max_in_flight: Vec::new(),
+            repeat_limit: Vec::new(),
             pin: written.pin,
             written: Vec::new(),
         };
@@ -40,14 +43,12 @@ impl Checker<'_> {
                 glob: None,
             }));
         }
-        let path = join(path, "retry");
-        for (written, retry) in self.within_limit(&written.retry.0, |(glob, _)| glob, &path) {
-            if let Some(glob) = glob(written, &path, self.report) {
-                let glob = glob.compile_matcher();
-                rules.written.push(rule("tools.retry", written, &glob));
-                rules.retry.push((glob, retry.value));
-            }
-        }
+        let all = &mut rules.written;
+        rules.retry = self.by_glob(&written.retry, "tools.retry", path, all);
+        rules.rate = self.rates(written, path, all);
+        rules.max_in_flight =
+            self.by_glob(&written.max_in_flight, "tools.max_in_flight", path, all);
+        rules.repeat_limit = self.by_glob(&written.repeat_limit, "tools.repeat_limit", path, all);
         rules
     }
 
@@ -66,6 +67,26 @@ impl Checker<'_> {
                 self.report.add(&exposed.location, &path, what);
             }
         }
+    }
+
+    /// The values by glob at `key` of the backend, whose globs are added to `rules` too.
+    pub(super) fn by_glob<V: Copy>(
+        &mut self,
+        written: &Entries<V>,
+        key: &'static str,
+        path: &str,
+        rules: &mut Vec<ToolRule>,
+    ) -> Vec<(GlobMatcher, V)> {
+        let path = join(path, key.trim_start_matches("tools."));
+        let mut values = Vec::new();
+        for (written, value) in self.within_limit(&written.0, |(glob, _)| glob, &path) {
+            if let Some(glob) = glob(written, &path, self.report) {
+                let glob = glob.compile_matcher();
+                rules.push(rule(key, written, &glob));
+                values.push((glob, value.value));
+            }
+        }
+        values
     }
 
     /// The globs at `key` of the backend, which are added to `rules` too.

@@ -1,0 +1,79 @@
+//! `tools.*` of a backend: which of its tools are served, how, and how often.
+//!
+//! Owns the meaning of "the first match counts". It must not know where a rule is applied.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use globset::{GlobMatcher, GlobSet};
+
+use crate::config::{PinMode, RetryTools};
+
+/// `rate_per_minute` and `burst`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Calls a minute over a long time.
+    pub per_minute: NonZeroU32,
+    /// Most calls at once, after a pause.
+    pub burst: NonZeroU32,
+}
+
+/// `tools.*` of a backend. All globs match the backend's own names.
+#[derive(Debug, Clone, Default)]
+pub struct ToolRules {
+    /// Allowed tools; `None` is all.
+    pub allow: Option<GlobSet>,
+    /// Denied tools; applied after `allow`.
+    pub deny: GlobSet,
+    /// Own name → exposed name.
+    pub rename: Vec<(String, String)>,
+    /// Own name → exposed description.
+    pub describe: Vec<(String, String)>,
+    /// Own name → deadline of a call.
+    pub timeout: Vec<(String, Duration)>,
+    /// Globs that override `retry_tools`; the first match counts.
+    pub retry: Vec<(GlobMatcher, RetryTools)>,
+    /// Globs with how often the tools of each are called, together; the first match counts.
+    pub rate: Vec<(GlobMatcher, RateLimit)>,
+    /// Globs with the most concurrent calls of the tools of each, together; the first match counts.
+    pub max_in_flight: Vec<(GlobMatcher, usize)>,
+    /// Globs that override `repeat_limit`; the first match counts.
+    pub repeat_limit: Vec<(GlobMatcher, u32)>,
+    /// How to treat a tool whose definition has changed.
+    pub pin: PinMode,
+    /// All of the rules as they are written, to tell which match no tool.
+    pub(crate) written: Vec<ToolRule>,
+}
+
+/// One entry of `tools.*` that is about tools of a name or glob.
+#[derive(Debug, Clone)]
+pub(crate) struct ToolRule {
+    /// As in `tools.deny`.
+    pub(crate) key: &'static str,
+    /// The name or glob, as written.
+    pub(crate) pattern: String,
+    /// `None` where it is a name.
+    pub(crate) glob: Option<GlobMatcher>,
+}
+
+impl ToolRule {
+    /// Whether it is about a tool of this own name.
+    pub(crate) fn matches(&self, name: &str) -> bool {
+        match &self.glob {
+            Some(glob) => glob.is_match(name),
+            None => self.pattern == name,
+        }
+    }
+
+    /// Whether it is about one name.
+    pub(crate) fn is_name(&self) -> bool {
+        !self.pattern.contains(['*', '?', '[', '{'])
+    }
+}
+
+impl ToolRules {
+    /// Whether a tool, by its own name, is listed and callable.
+    pub fn admits(&self, name: &str) -> bool {
+        self.allow.as_ref().is_none_or(|allow| allow.is_match(name)) && !self.deny.is_match(name)
+    }
+}
