@@ -10,7 +10,7 @@ mod named_uris;
 mod tools;
 mod uris;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use serde_json::json;
@@ -51,7 +51,7 @@ pub(crate) struct Snapshot {
     /// The number of the last listing of each backend that has listed in this run.
     pub(crate) listing_numbers: HashMap<BackendId, u64>,
     /// The kinds that a backend has not listed yet in this run, for each that has such.
-    pub(crate) unlisted: HashMap<BackendId, Kinds>,
+    pub(crate) unlisted: BTreeMap<BackendId, Kinds>,
     /// The gateway's `serverInfo` (MCP 2026-07-28, basic, "Per-response protocol fields").
     pub(crate) identity: RawJson,
     /// The kinds that every backend has listed, or failed to list, once; all when `startup_wait` is
@@ -119,7 +119,7 @@ pub(crate) struct Backends(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     in_order: Vec<Arc<HttpBackend>>,
-    places: HashMap<BackendId, usize>,
+    places: BTreeMap<BackendId, usize>,
 }
 
 impl Backends {

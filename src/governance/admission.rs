@@ -3,7 +3,7 @@
 //! Owns the state of the rules for each [`BackendId`]. It is independent of snapshots, so a new
 //! catalog or config resets no failure count. It must not know how a rule works.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub struct Admission {
 
 #[derive(Debug, Default)]
 struct Inner {
-    backends: HashMap<BackendId, Rules>,
+    backends: BTreeMap<BackendId, Rules>,
     book: LimitBook,
 }
 

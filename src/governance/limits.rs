@@ -7,7 +7,7 @@
 mod rate;
 mod repeats;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -28,11 +28,11 @@ type RateKey = (Arc<str>, Option<Arc<str>>);
 /// Everything that has been counted in this process.
 #[derive(Debug, Default)]
 pub(super) struct LimitBook {
-    rates: HashMap<RateKey, Arc<Rate>>,
+    rates: BTreeMap<RateKey, Arc<Rate>>,
     repeats: Arc<Repeats>,
     keys: RandomState,
     /// By backend, the calls that have asked their client for input, and whose next round has not come.
-    open_rounds: HashMap<Arc<str>, Arc<AtomicU32>>,
+    open_rounds: BTreeMap<Arc<str>, Arc<AtomicU32>>,
 }
 
 /// The limits of one backend.

@@ -7,7 +7,7 @@
 
 mod report;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -67,7 +67,7 @@ pub(super) struct Order {
     /// The number of the last listing of each backend that has listed in this run.
     pub(super) numbers: HashMap<BackendId, u64>,
     /// The kinds that backends have not listed in this run.
-    pub(super) unlisted: HashMap<BackendId, Kinds>,
+    pub(super) unlisted: BTreeMap<BackendId, Kinds>,
     /// The kinds that wait for no backend any more.
     pub(super) settled: Kinds,
     pub(super) closing: bool,
@@ -240,7 +240,7 @@ impl Builder {
     /// An empty snapshot, before anything is known.
     pub(super) fn first(
         &mut self,
-        unlisted: HashMap<BackendId, Kinds>,
+        unlisted: BTreeMap<BackendId, Kinds>,
         settled: bool,
     ) -> Arc<Snapshot> {
         let none = HashMap::new();
@@ -329,7 +329,7 @@ impl Builder {
         &mut self,
         fetched: &HashMap<BackendId, Kinds>,
         numbers: HashMap<BackendId, u64>,
-        unlisted: HashMap<BackendId, Kinds>,
+        unlisted: BTreeMap<BackendId, Kinds>,
         settled: Kinds,
         closing: bool,
     ) -> Snapshot {

@@ -6,7 +6,7 @@
 
 mod reconfigure;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
@@ -301,7 +301,7 @@ impl Publisher {
         }
     }
 
-    fn unlisted(&self) -> HashMap<BackendId, Kinds> {
+    fn unlisted(&self) -> BTreeMap<BackendId, Kinds> {
         let unlisted = |part: &Part| Kinds::ALL.without(part.listed);
         let all = self.parts.iter().map(|(id, part)| (*id, unlisted(part)));
         all.filter(|(_, kinds)| !kinds.is_empty()).collect()

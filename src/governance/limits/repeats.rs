@@ -2,7 +2,7 @@
 //!
 //! Owns how many of them were the same. It must not know what makes two calls the same.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -24,7 +24,7 @@ struct Recent {
     /// In the order of time.
     calls: VecDeque<(Instant, u64)>,
     /// How often each of them occurs in it.
-    counts: HashMap<u64, u32>,
+    counts: BTreeMap<u64, u32>,
 }
 
 impl Repeats {
