@@ -7,7 +7,7 @@
 //! - `read`: which file, its schema, and the keys as written.
 //! - `check`: from the configuration as written to the one that runs; expands variables.
 //! - `problem`: what is wrong with a configuration. `secret`: values that are never printed.
-//! - `settings`: how a backend is signed in to, how many of the tools a client sees, rules for tools.
+//! - `settings`: how a backend is signed in to, how many of the tools a client sees, `tools.*`.
 //! - `lock`: the accepted definitions of tools.
 //! - `diff`: what a changed file changes while the gateway runs.
 
@@ -47,7 +47,7 @@ pub use read::file::schema;
 pub(crate) use read::switch;
 pub use secret::{Secret, SecretSource};
 pub use settings::{GrantKind, RateLimit, ResourceParam, SearchExposes, SignIn};
-pub(crate) use settings::{OWN_TOOLS, ToolRule};
+pub(crate) use settings::{READ_MORE, ToolRule};
 pub use settings::{ToolListing, ToolMode, ToolRules};
 
 use crate::text::Scrubber;
@@ -330,6 +330,13 @@ impl BackendConfig {
             .iter()
             .find(|(glob, _)| glob.is_match(tool));
         own.map_or(self.retry_tools, |(_, rule)| *rule)
+    }
+
+    /// Most tokens of a result's text, of a tool by its own name; `None` is no limit.
+    pub(crate) fn max_result_tokens_of(&self, tool: &str) -> Option<usize> {
+        let mut rules = self.tools.max_result_tokens.iter();
+        let (_, tokens) = rules.find(|(glob, _)| glob.is_match(tool))?;
+        Some(*tokens).filter(|tokens| *tokens > 0)
     }
 }
 

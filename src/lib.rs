@@ -72,6 +72,7 @@ use gateway::{Fleet, Gateway, Inputs};
 pub use observe::signals::Shutdown;
 use publish::Publisher;
 use reload::Reloads;
+use snapshot::KeptResults;
 use tokio::runtime::Handle;
 pub use transport::stdio::Io;
 use transport::stdio::{read_lines, write_lines};
@@ -97,7 +98,12 @@ pub async fn run(config: Config, io: Io, mut shutdown: Shutdown) -> ExitReason {
         .iter()
         .map(|backend| (backend.id, Arc::clone(&backend.config)));
     let cached = state.cached_listings(ids.collect());
-    let publisher = Publisher::new(Arc::clone(&config), backends.clone(), state);
+    let publisher = Publisher::new(
+        Arc::clone(&config),
+        backends.clone(),
+        state,
+        KeptResults::new(&budget),
+    );
     let max_message = config.gateway.max_message_bytes;
     let reloads = Reloads::watch(&config, shutdown.hangups());
     let fleet = Fleet::new(config, backends, launcher);

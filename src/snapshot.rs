@@ -2,10 +2,11 @@
 //!
 //! Owns [`Snapshot`], which is replaced whole on every change, [`Backends`], the backends in config
 //! order, the results of the four lists, each built once, the URIs that results have named
-//! ([`NamedUris`]), what clients are told of the backends ([`Introduction`]), and which tools they see
+//! ([`NamedUris`]), results that were too large ([`KeptResults`]), what clients are told of the backends ([`Introduction`]), and which tools they see
 //! ([`tools`]). It must not know requests, nor how a snapshot is made.
 
 mod introduction;
+mod kept_results;
 mod named_uris;
 mod tools;
 mod uris;
@@ -24,6 +25,7 @@ use crate::governance::Admission;
 use crate::protocol::era::modern::{self, ResultStamp};
 use crate::protocol::{Era, Kind, Kinds, RawJson};
 pub(crate) use introduction::{Introduction, Said, Speaker};
+pub(crate) use kept_results::{KeptResults, LargeText, Page, Piece};
 pub(crate) use named_uris::NamedUris;
 pub(crate) use tools::{ToolViews, Tools};
 
@@ -40,6 +42,8 @@ pub(crate) struct Snapshot {
     pub(crate) catalog: Catalog,
     /// The URIs that results have named. Shared by all snapshots.
     pub(crate) named_uris: Arc<NamedUris>,
+    /// Results that were too large. Shared by all snapshots.
+    pub(crate) kept_results: Arc<KeptResults>,
     /// What backends have said of themselves.
     pub(crate) introduction: Arc<Introduction>,
     /// The results of the four lists.
@@ -83,7 +87,10 @@ impl Snapshot {
 
     /// The result of a list request for a client of this era.
     fn list(&self, kind: Kind, era: Era) -> RawJson {
-        let list = || RawJson::trusted(self.catalog.list_result(kind, era).clone());
+        let list = || match kind == Kind::Tool && self.reads_more() {
+            true => self.tools_and_read_more(era),
+            false => RawJson::trusted(self.catalog.list_result(kind, era).clone()),
+        };
         if era == Era::Legacy {
             return list();
         }
@@ -98,7 +105,8 @@ impl Snapshot {
     /// Whether [`list_for`](Self::list_for) takes so little that it may be done by the loop.
     pub(crate) fn lists_at_once(&self, kind: Kind, era: Era) -> bool {
         let is_small = || self.catalog.list_result(kind, era).len() <= SMALL_LIST;
-        let is_built = era == Era::Legacy && (kind != Kind::Tool || self.is_summarized());
+        let is_tools = kind == Kind::Tool;
+        let is_built = era == Era::Legacy && (!is_tools || self.is_summarized());
         is_built || is_small()
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use globset::GlobMatcher;
 
-use super::{BackendConfig, Config, GatewayConfig, ToolRules};
+use super::{BackendConfig, Config, GatewayConfig, ToolListing, ToolRules};
 
 /// A new config compared to the one that runs.
 #[derive(Debug)]
@@ -151,6 +151,7 @@ fn are_rules_alike(old: &BackendConfig, new: &BackendConfig) -> bool {
         && values(&old.rate) == values(&new.rate)
         && values(&old.max_in_flight) == values(&new.max_in_flight)
         && values(&old.repeat_limit) == values(&new.repeat_limit)
+        && values(&old.max_result_tokens) == values(&new.max_result_tokens)
         && old.pin == new.pin
 }
 
@@ -181,7 +182,10 @@ fn compare_gateway(
     );
     // What a client has been given to see stays, so that it can keep it in its prompts.
     needs_restart.extend(old.tool_listing.changed_keys(&new.tool_listing));
-    new.tool_listing = old.tool_listing.clone();
+    new.tool_listing = ToolListing {
+        reads_more: new.tool_listing.reads_more,
+        ..old.tool_listing.clone()
+    };
     let mut changed = Vec::new();
     macro_rules! live {
         ($($key:ident: $written:literal),*) => {$(
@@ -294,6 +298,7 @@ mod tests {
             "tools.rate_per_minute = { a = 7 }",
             "tools.max_in_flight = { a = 7 }",
             "tools.repeat_limit = { a = 7 }",
+            "tools.max_result_tokens = { a = 700 }",
             "tools.pin = \"off\"",
         ];
         for key in rules {
@@ -331,6 +336,9 @@ mod tests {
         let [deny, retry] = ["tools.deny = [\"a\"]", "tools.retry = { a = \"always\" }"];
         assert_eq!(change(deny, "tools.deny = [\"b\"]"), Change::Rules);
         assert_eq!(change(deny, "tools.allow = [\"a\"]"), Change::Rules);
+        let [limit, other] =
+            [700, 800].map(|tokens| format!("tools.max_result_tokens = {{ a = {tokens} }}"));
+        assert_eq!(change(&limit, &other), Change::Rules);
         assert_eq!(
             change(retry, "tools.retry = { a = \"never\" }"),
             Change::Rules

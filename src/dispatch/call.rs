@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::answer::{Place, limit_later, limited};
 use super::answer::{for_client, not_settled, shutting_down, to_client_error};
 use super::backend_call::BackendCall;
 use super::call_target::{CallTarget, Route};
@@ -57,7 +58,7 @@ pub(super) async fn call(
     match own {
         None => {}
         Some(OwnTool::Call) => {
-            params = match own_tools::unwrapped(&params) {
+            params = match own_tools::unwrapped(&params, &snapshot) {
                 Ok(params) => params,
                 Err(why) => return own_tools::answer(Err(why), era, &snapshot),
             };
@@ -88,6 +89,27 @@ pub(super) async fn call(
         }
         Err(error) => to_client_error(error, era, &method, &snapshot),
     }
+}
+
+/// The answer of a tool whose results may be limited.
+async fn within_limit(
+    answer: Result<Answer, RpcError>,
+    target: &CallTarget,
+    snapshot: &Snapshot,
+) -> Result<Answer, RpcError> {
+    let answer = answer?;
+    let Some(route) = target.route(snapshot) else {
+        return Ok(answer);
+    };
+    let tool = route.tool(target.kind);
+    let tokens = tool.and_then(|tool| route.backend.config.max_result_tokens_of(&tool.own_name));
+    if target.is_task || answer.result_type == ResultType::Task {
+        limit_later(&answer, tokens, snapshot);
+    }
+    Ok(match tokens {
+        Some(tokens) => limited(answer, tokens, Place::Whole, snapshot).await,
+        None => answer,
+    })
 }
 
 /// The first snapshot that calls about this kind are served from. Where it takes longer than any call may, no backend
@@ -149,6 +171,10 @@ impl Run<'_> {
         {
             snapshot = fresh;
             answer = self.on(&snapshot, before).await;
+        }
+        if snapshot.reads_more() && target.kind == Kind::Tool {
+            // Rare, and a large future.
+            answer = Box::pin(within_limit(answer, target, &snapshot)).await;
         }
         (answer, snapshot)
     }

@@ -24,7 +24,8 @@ use crate::governance::Admission;
 use crate::observe::logs::panic_text;
 use crate::protocol::{Kind, Kinds, Listing, Notification, RawJson};
 use crate::snapshot::{
-    Backends, Introduction, Lists, NamedUris, Said, Snapshot, Speaker, ToolViews, Tools, identity,
+    Backends, Introduction, KeptResults, Lists, NamedUris, Said, Snapshot, Speaker, ToolViews,
+    Tools, identity,
 };
 use crate::state::{CachedListings, StateStore, age};
 
@@ -35,6 +36,7 @@ pub(super) struct Builder {
     backends: Backends,
     admission: Arc<Admission>,
     named_uris: Arc<NamedUris>,
+    kept_results: Arc<KeptResults>,
     /// What each backend says of itself, in this run or at last contact.
     said: HashMap<BackendId, Said>,
     pin_check: PinCheck,
@@ -122,6 +124,7 @@ impl Builder {
         backends: Backends,
         admission: Arc<Admission>,
         state: StateStore,
+        kept_results: KeptResults,
     ) -> Self {
         Self {
             pin_check: PinCheck::new(Arc::clone(&config), state.clone()),
@@ -132,6 +135,7 @@ impl Builder {
             backends,
             admission,
             named_uris: Arc::default(),
+            kept_results: Arc::new(kept_results),
             said: HashMap::new(),
             state,
             cached: CachedListings::default(),
@@ -367,6 +371,7 @@ impl Builder {
             backends: self.backends.clone(),
             admission: Arc::clone(&self.admission),
             named_uris: Arc::clone(&self.named_uris),
+            kept_results: Arc::clone(&self.kept_results),
             introduction: Arc::new(self.introduction()),
             lists: Lists::default(),
             tools: Tools::default(),

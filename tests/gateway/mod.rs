@@ -7,6 +7,7 @@ mod breaker;
 mod denied_tools;
 mod evidence;
 mod input_required;
+mod large_results;
 mod lifecycle;
 mod limits;
 mod listing;

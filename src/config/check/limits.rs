@@ -43,7 +43,7 @@ impl Checker<'_> {
             let burst = bursts.find(|(written, _)| written.value == glob.glob().glob());
             burst.map(|(_, burst)| burst.value)
         };
-        let rates = self.by_glob(rates, "tools.rate_per_minute", path, rules);
+        let rates = self.values_by_glob(rates, "tools.rate_per_minute", path, rules);
         let rates = rates.into_iter().map(|(glob, per_minute)| {
             let burst = burst_of(&glob);
             (glob, limit(per_minute, burst))

@@ -11,6 +11,9 @@ use crate::config::read::file::{Entries, Located, Tools};
 use crate::config::read::join;
 use crate::config::{ToolRule, ToolRules};
 
+/// Least limit on a result: room for some text before the words on how to go on.
+const LEAST_RESULT_TOKENS: u64 = 256;
+
 impl Checker<'_> {
     pub(super) fn tools(&mut self, written: &Tools, path: &str) -> ToolRules {
         let (rename, describe) = (&written.rename.0, &written.describe.0);
@@ -25,6 +28,7 @@ impl Checker<'_> {
             rate: Vec::new(),
             max_in_flight: Vec::new(),
             repeat_limit: Vec::new(),
+            max_result_tokens: Vec::new(),
             pin: written.pin,
             written: Vec::new(),
         };
@@ -44,12 +48,28 @@ impl Checker<'_> {
             }));
         }
         let all = &mut rules.written;
-        rules.retry = self.by_glob(&written.retry, "tools.retry", path, all);
+        rules.retry = self.values_by_glob(&written.retry, "tools.retry", path, all);
         rules.rate = self.rates(written, path, all);
-        rules.max_in_flight =
-            self.by_glob(&written.max_in_flight, "tools.max_in_flight", path, all);
-        rules.repeat_limit = self.by_glob(&written.repeat_limit, "tools.repeat_limit", path, all);
+        let (in_flight, repeats) = (&written.max_in_flight, &written.repeat_limit);
+        rules.max_in_flight = self.values_by_glob(in_flight, "tools.max_in_flight", path, all);
+        rules.repeat_limit = self.values_by_glob(repeats, "tools.repeat_limit", path, all);
+        self.result_limits(&written.max_result_tokens, path, &mut rules);
         rules
+    }
+
+    /// `max_result_tokens`
+    fn result_limits(&mut self, written: &Entries<u64>, path: &str, rules: &mut ToolRules) {
+        const KEY: &str = "tools.max_result_tokens";
+        for (glob, tokens) in self.by_glob(written, KEY, path, &mut rules.written) {
+            let least = LEAST_RESULT_TOKENS;
+            if (1..least).contains(&tokens.value) {
+                let what = format!("must be 0, for no limit, or at least {least}");
+                let path = join(&join(path, "max_result_tokens"), glob.glob().glob());
+                self.report.add(&tokens.location, &path, what);
+            }
+            let tokens = usize::try_from(tokens.value).unwrap_or(usize::MAX);
+            rules.max_result_tokens.push((glob, tokens));
+        }
     }
 
     /// Exposed names must consist of the allowed characters and be unique within the backend.
@@ -70,20 +90,32 @@ impl Checker<'_> {
     }
 
     /// The values by glob at `key` of the backend, whose globs are added to `rules` too.
-    pub(super) fn by_glob<V: Copy>(
+    pub(super) fn values_by_glob<V: Copy>(
         &mut self,
         written: &Entries<V>,
         key: &'static str,
         path: &str,
         rules: &mut Vec<ToolRule>,
     ) -> Vec<(GlobMatcher, V)> {
+        let entries = self.by_glob(written, key, path, rules).into_iter();
+        entries.map(|(glob, value)| (glob, value.value)).collect()
+    }
+
+    /// The same, with where they are written.
+    fn by_glob<'a, V>(
+        &mut self,
+        written: &'a Entries<V>,
+        key: &'static str,
+        path: &str,
+        rules: &mut Vec<ToolRule>,
+    ) -> Vec<(GlobMatcher, &'a Located<V>)> {
         let path = join(path, key.trim_start_matches("tools."));
         let mut values = Vec::new();
         for (written, value) in self.within_limit(&written.0, |(glob, _)| glob, &path) {
             if let Some(glob) = glob(written, &path, self.report) {
                 let glob = glob.compile_matcher();
                 rules.push(rule(key, written, &glob));
-                values.push((glob, value.value));
+                values.push((glob, value));
             }
         }
         values

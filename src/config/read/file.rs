@@ -247,6 +247,9 @@ pub(in crate::config) struct Tools {
     /// `repeat_limit` by glob of own names; the first match counts.
     #[schemars(extend("additionalProperties" = { "type": "integer", "minimum": 0, "maximum": 1_000 }))]
     pub(in crate::config) repeat_limit: Entries<u32>,
+    /// Most tokens, about, of the text of a result, by glob of own names; the first match counts. What is over is kept for the tool `read_more`. 0 is no limit; else at least 256.
+    #[schemars(extend("additionalProperties" = { "type": "integer", "minimum": 0, "maximum": 10_000_000 }))]
+    pub(in crate::config) max_result_tokens: Entries<u64>,
     /// How to treat a tool whose definition has changed since it was accepted.
     pub(in crate::config) pin: PinMode,
 }

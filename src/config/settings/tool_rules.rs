@@ -39,6 +39,8 @@ pub struct ToolRules {
     pub max_in_flight: Vec<(GlobMatcher, usize)>,
     /// Globs that override `repeat_limit`; the first match counts.
     pub repeat_limit: Vec<(GlobMatcher, u32)>,
+    /// Globs, each with the most tokens of a result's text, or 0 for no limit; the first match counts.
+    pub max_result_tokens: Vec<(GlobMatcher, usize)>,
     /// How to treat a tool whose definition has changed.
     pub pin: PinMode,
     /// All of the rules as they are written, to tell which match no tool.
@@ -75,5 +77,11 @@ impl ToolRules {
     /// Whether a tool, by its own name, is listed and callable.
     pub fn admits(&self, name: &str) -> bool {
         self.allow.as_ref().is_none_or(|allow| allow.is_match(name)) && !self.deny.is_match(name)
+    }
+
+    /// The least limit on results; `None` where no tool has one.
+    pub(crate) fn least_max_result_tokens(&self) -> Option<usize> {
+        let limits = self.max_result_tokens.iter().map(|(_, tokens)| *tokens);
+        limits.filter(|tokens| *tokens > 0).min()
     }
 }
