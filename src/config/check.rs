@@ -84,6 +84,7 @@ pub(super) fn gateway(written: Gateway, report: &mut Report) -> GatewayConfig {
         tool_errors: written.tool_errors,
         catalog_cache: written.catalog_cache,
         repeat_limit: written.repeat_limit,
+        status: written.status,
     }
 }
 

@@ -206,7 +206,8 @@ fn compare_gateway(
         tool_name_max: "tool_name_max",
         schemas: "schemas",
         tool_errors: "tool_errors",
-        repeat_limit: "repeat_limit"
+        repeat_limit: "repeat_limit",
+        status: "status"
     );
     (changed, needs_restart)
 }

@@ -11,6 +11,7 @@ use crate::backend::session::Answer;
 use crate::backend::stream::ServerMessageHandler;
 use crate::call_report::{BackendId, CallReport};
 use crate::config::BackendConfig;
+use crate::observe::call_stats::CallStats;
 use crate::protocol::{ClientProfile, RawJson};
 
 /// A request to a backend, retries included.
@@ -58,4 +59,5 @@ pub(in crate::backend) struct Limits<'a> {
     pub(in crate::backend) config: &'a BackendConfig,
     pub(in crate::backend) queues: &'a Queues,
     pub(in crate::backend) retry_budget: &'a RetryBudget,
+    pub(in crate::backend) stats: &'a CallStats,
 }

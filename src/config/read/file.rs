@@ -84,6 +84,8 @@ pub(in crate::config) struct Gateway {
     /// Most calls a minute of the same tool with the same arguments; further ones are refused, so that a model that repeats itself does something else. 0 is no limit.
     #[schemars(range(max = 1_000))]
     pub(in crate::config) repeat_limit: u32,
+    /// Whether `sentinel-gateway status` and `top` of the same user can see this gateway while it runs, through a private socket.
+    pub(in crate::config) status: bool,
 }
 
 impl Default for Gateway {
@@ -109,6 +111,7 @@ impl Default for Gateway {
             tool_errors: ToolErrors::Jsonrpc,
             catalog_cache: true,
             repeat_limit: 0,
+            status: true,
         }
     }
 }
