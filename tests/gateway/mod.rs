@@ -20,5 +20,6 @@ mod retry;
 mod server_requests;
 #[cfg(unix)]
 mod status;
+mod status_tool;
 mod switches;
 mod unsolicited;
