@@ -46,11 +46,11 @@ pub(crate) use read::file::SCHEMA;
 pub use read::file::schema;
 pub(crate) use read::switch;
 pub use secret::{Secret, SecretSource};
+pub(crate) use settings::{GATEWAY_STATUS, READ_MORE, ToolRule};
 pub use settings::{
     GrantKind, NameChars, RateLimit, ResourceParam, SearchExposes, SignIn, ToolListing, ToolMode,
     ToolNames, ToolRules,
 };
-pub(crate) use settings::{READ_MORE, ToolRule};
 
 use crate::text::Scrubber;
 

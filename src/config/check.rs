@@ -80,6 +80,7 @@ pub(super) fn gateway(written: Gateway, report: &mut Report) -> GatewayConfig {
             reserves_names: written.tool_mode != ToolMode::All,
             // The backends say it.
             reads_more: false,
+            tells_status: written.gateway_status,
         },
         tool_errors: written.tool_errors,
         catalog_cache: written.catalog_cache,

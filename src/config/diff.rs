@@ -184,9 +184,13 @@ fn compare_gateway(
     needs_restart.extend(old.tool_listing.changed_keys(&new.tool_listing));
     new.tool_listing = ToolListing {
         reads_more: new.tool_listing.reads_more,
+        tells_status: new.tool_listing.tells_status,
         ..old.tool_listing.clone()
     };
     let mut changed = Vec::new();
+    if old.tool_listing.tells_status != new.tool_listing.tells_status {
+        changed.push("gateway_status");
+    }
     macro_rules! live {
         ($($key:ident: $written:literal),*) => {$(
             if old.$key != new.$key {

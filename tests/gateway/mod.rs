@@ -21,5 +21,6 @@ mod retry;
 mod server_requests;
 #[cfg(unix)]
 mod status;
+mod status_tool;
 mod switches;
 mod unsolicited;

@@ -77,6 +77,8 @@ pub(in crate::config) struct Gateway {
     pub(in crate::config) auto_over_tokens: usize,
     /// What happens with tools that are found.
     pub(in crate::config) search_exposes: SearchExposes,
+    /// Whether clients get a tool `gateway_status`, by which a model learns which backends are connected, and why others are not.
+    pub(in crate::config) gateway_status: bool,
     /// How the gateway reports its own errors of a tool call.
     pub(in crate::config) tool_errors: ToolErrors,
     /// Whether listings are cached on disk, so that a backend that is down or slow at the start is listed as at last contact.
@@ -108,6 +110,7 @@ impl Default for Gateway {
             always_listed: Vec::new(),
             auto_over_tokens: 10_000,
             search_exposes: SearchExposes::Call,
+            gateway_status: false,
             tool_errors: ToolErrors::Jsonrpc,
             catalog_cache: true,
             repeat_limit: 0,
