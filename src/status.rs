@@ -20,7 +20,7 @@ mod reader;
 mod server;
 
 pub(crate) use document::{BackendStatus, GatewayStatus, State};
-pub(crate) use gather::Facts;
+pub(crate) use gather::{Facts, backends};
 pub(crate) use http::HttpServer;
 #[cfg(unix)]
 pub(crate) use reader::{Unread, read_all};

@@ -9,6 +9,7 @@ mod evidence;
 mod input_required;
 mod large_results;
 mod lifecycle;
+mod limits;
 mod listing;
 mod load;
 mod log;
@@ -21,6 +22,7 @@ mod retry;
 mod server_requests;
 #[cfg(unix)]
 mod status;
+mod status_tool;
 mod switches;
 mod telemetry;
 mod unsolicited;
