@@ -163,8 +163,7 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
         gateway: &gateway,
         report: &mut report,
     };
-    let telemetry = checker.telemetry(&written.telemetry);
-    let listen = checker.listen(&written.telemetry);
+    let (telemetry, listen) = checker.telemetry(&written.telemetry);
     let backends = checker.backends(written.backends);
     let limit = backends
         .iter()

@@ -9,7 +9,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::metrics::{MetricType, TypedMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::document::{BackendStatus, GatewayStatus, State};
@@ -61,7 +61,7 @@ impl Collector for Gateway {
         ];
         for (name, help, unit, value) in gauges {
             let metric = gauge(value);
-            let kind = metric.metric_type();
+            let kind = MetricType::Gauge;
             metric.encode(encoder.encode_descriptor(name, help, Some(&unit), kind)?)?;
         }
         let backends = &status.backends;

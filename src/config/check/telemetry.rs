@@ -26,8 +26,15 @@ const BY_ENVIRONMENT: &str = "env";
 const ENDPOINT: &str = "telemetry.otlp_endpoint";
 
 impl Checker<'_> {
-    /// `None` where nothing is sent.
-    pub(in crate::config) fn telemetry(&mut self, written: &Telemetry) -> Option<TelemetryConfig> {
+    /// Where traces and metrics are sent, and where metrics are served; `None` where they aren't.
+    pub(in crate::config) fn telemetry(
+        &mut self,
+        written: &Telemetry,
+    ) -> (Option<TelemetryConfig>, Option<SocketAddr>) {
+        (self.sent(written), self.listen(written))
+    }
+
+    fn sent(&mut self, written: &Telemetry) -> Option<TelemetryConfig> {
         let endpoint = written.otlp_endpoint.as_ref()?;
         if self.distrusts(&endpoint.location) {
             let why = format!("nothing is sent to otlp_endpoint: {}", self.distrusted());
@@ -64,8 +71,7 @@ impl Checker<'_> {
         })
     }
 
-    /// `None` where no metrics are served.
-    pub(in crate::config) fn listen(&mut self, written: &Telemetry) -> Option<SocketAddr> {
+    fn listen(&mut self, written: &Telemetry) -> Option<SocketAddr> {
         let listen = written.listen.as_ref()?;
         if self.distrusts(&listen.location) {
             let why = format!("no metrics are served: {}", self.distrusted());

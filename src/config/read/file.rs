@@ -13,7 +13,7 @@ use serde::{Deserialize as Derive, Serialize, Serializer};
 use toml::Spanned;
 
 use super::oauth::OAuthForm;
-pub(in crate::config) use super::secret_form::SecretForm;
+pub(in crate::config) use super::secret_form::{HeaderForm, SecretForm};
 use super::telemetry::Telemetry;
 use crate::config::problem::Location;
 use crate::config::{NameChars, PinMode, Protocol, RetryTools, Schemas};
@@ -261,17 +261,6 @@ pub(in crate::config) struct Tools {
     pub(in crate::config) max_result_tokens: Entries<u64>,
     /// How to treat a tool whose definition has changed since it was accepted.
     pub(in crate::config) pin: PinMode,
-}
-
-/// The value of a header.
-#[derive(Derive, JsonSchema)]
-#[serde(untagged)]
-#[schemars(example = &"acme")]
-pub(in crate::config) enum HeaderForm {
-    /// Text in which `${VAR}` and `${VAR:-default}` are expanded.
-    Text(String),
-    /// A secret.
-    Secret(SecretForm),
 }
 
 /// The JSON Schema of sentinel.toml, as text. A test generates it from the types here and compares:

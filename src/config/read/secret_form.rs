@@ -1,4 +1,4 @@
-//! A secret as written: where it comes from.
+//! A secret as written: where it comes from; and a header, whose value may be one.
 
 use schemars::JsonSchema;
 use serde::{Deserialize as Derive, Serialize};
@@ -25,4 +25,15 @@ pub(in crate::config) struct SecretForm {
 #[derive(Serialize)]
 struct SecretExample {
     env: &'static str,
+}
+
+/// The value of a header.
+#[derive(Derive, JsonSchema)]
+#[serde(untagged)]
+#[schemars(example = &"acme")]
+pub(in crate::config) enum HeaderForm {
+    /// Text in which `${VAR}` and `${VAR:-default}` are expanded.
+    Text(String),
+    /// A secret.
+    Secret(SecretForm),
 }
