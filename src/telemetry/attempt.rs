@@ -3,16 +3,15 @@
 
 use std::sync::OnceLock;
 
-use tokio::time::Instant;
-
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{Span as _, SpanBuilder, SpanKind, Status, TraceContextExt, Tracer};
 use opentelemetry_sdk::trace::Span;
 use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
+use tokio::time::Instant;
 
 use super::context::{self, Carried};
-use super::operation::{RequestTrace, error_type, failed, named, plain};
+use super::operation::{RequestTrace, error_type, failed, named, plain, shown};
 use super::{Telemetry, names};
 use crate::protocol::{Id, Kind, RawJson};
 
@@ -54,7 +53,9 @@ impl RequestTrace {
     /// Begins an attempt.
     pub(crate) fn attempt(&self, id: &Id, peer: &Peer<'_>) -> AttemptTrace {
         let name = match peer.target {
-            Some((Kind::Tool | Kind::Prompt, target)) => format!("{} {target}", peer.method),
+            Some((Kind::Tool | Kind::Prompt, target)) => {
+                format!("{} {}", peer.method, shown(target))
+            }
             _ => peer.method.to_owned(),
         };
         let builder = SpanBuilder::from_name(name).with_kind(SpanKind::Client);
@@ -128,7 +129,7 @@ impl AttemptTrace {
         if span.is_recording() {
             span.set_attributes(shared);
             if error.is_some() {
-                span.set_status(Status::error(end.message.unwrap_or_default().to_owned()));
+                span.set_status(Status::error(shown(end.message.unwrap_or_default())));
             }
         }
         span.end();

@@ -1,14 +1,16 @@
 //! A request of the client: its span, and its duration.
 
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use opentelemetry::trace::{Span as _, SpanBuilder, SpanKind, Status, TraceContextExt, Tracer};
 use opentelemetry::{Context, KeyValue};
+use tokio::time::Instant;
 
 use super::{Telemetry, context, names};
 use crate::protocol::{Id, Kind, RawJson};
-use tokio::time::Instant;
+use crate::text::for_output;
 
 /// The span of a request that is in flight. Dropped without an end, it counts as cancelled.
 #[derive(Debug)]
@@ -17,7 +19,7 @@ pub struct RequestTrace {
     pub(super) context: Context,
     method: String,
     begun: Instant,
-    has_ended: bool,
+    has_ended: AtomicBool,
 }
 
 /// How a request ended.
@@ -63,7 +65,7 @@ impl Telemetry {
             context: parent.with_span(span),
             method: method.to_owned(),
             begun: Instant::now(),
-            has_ended: false,
+            has_ended: AtomicBool::new(false),
         }
     }
 }
@@ -75,8 +77,8 @@ impl RequestTrace {
     }
 
     /// The request has ended so.
-    pub(crate) fn end(&mut self, ended: &Ended<'_>) {
-        if std::mem::replace(&mut self.has_ended, true) {
+    pub(crate) fn end(&self, ended: &Ended<'_>) {
+        if self.has_ended.swap(true, Relaxed) {
             return;
         }
         let instruments = &self.telemetry.0.instruments;
@@ -106,8 +108,10 @@ impl RequestTrace {
         span.set_attributes(shared);
         if let Some((kind, target)) = ended.target {
             match kind {
-                Kind::Tool | Kind::Prompt => span.update_name(format!("{} {target}", self.method)),
-                _ => span.set_attribute(KeyValue::new(names::RESOURCE_URI, target.to_owned())),
+                Kind::Tool | Kind::Prompt => {
+                    span.update_name(format!("{} {}", self.method, shown(target)))
+                }
+                _ => span.set_attribute(KeyValue::new(names::RESOURCE_URI, shown(target))),
             }
         }
         if let Some(backend) = ended.backend {
@@ -119,7 +123,7 @@ impl RequestTrace {
             ]);
         }
         if error.is_some() {
-            span.set_status(Status::error(ended.message.unwrap_or_default().to_owned()));
+            span.set_status(Status::error(shown(ended.message.unwrap_or_default())));
         }
         span.end();
     }
@@ -139,6 +143,11 @@ impl Drop for RequestTrace {
 pub(crate) fn is_tool_error(result: &RawJson) -> bool {
     let is_error = result.get("isError");
     is_error.is_some_and(|is_error| is_error.as_str() == "true")
+}
+
+/// A text as the collector gets it: without secrets of the config.
+pub(super) fn shown(text: &str) -> String {
+    for_output(text).into_owned()
 }
 
 /// An id as the convention has it: a string without quotes.
@@ -170,7 +179,7 @@ pub(super) fn named(
     is_known: bool,
 ) -> impl Iterator<Item = KeyValue> {
     let name = |name: &str| match is_known {
-        true => name.to_owned(),
+        true => shown(name),
         false => names::OTHER.to_owned(),
     };
     let (key, operation) = match target {

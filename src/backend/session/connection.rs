@@ -25,8 +25,8 @@ use crate::backend::stream::{
 };
 use crate::call_report::CallTrace;
 use crate::observe::request_span::RequestSpan;
-use crate::protocol::era::modern::ResultType;
 use crate::protocol::era::modern;
+use crate::protocol::era::modern::ResultType;
 use crate::protocol::error::{HEADER_MISMATCH, code_of};
 use crate::protocol::{
     ClientProfile, Contact, Era, Executed, Id, LogLevel, Outcome, RawJson, Tally, message, task,
