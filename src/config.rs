@@ -48,7 +48,7 @@ pub(crate) use read::switch;
 pub use secret::{Secret, SecretSource};
 pub use settings::ToolRules;
 pub use settings::{GrantKind, ResourceParam, SearchExposes, SignIn, ToolListing, ToolMode};
-pub(crate) use settings::{READ_MORE, ToolRule};
+pub(crate) use settings::{READ_MORE, ToolRule, View};
 
 use crate::text::Scrubber;
 
@@ -79,7 +79,7 @@ pub struct Config {
 pub(crate) struct ConfiguredName {
     /// The name.
     pub(crate) name: Arc<str>,
-    /// `--only` leaves it out of this run.
+    /// `--only` or `--profile` leaves it out of this run.
     pub(crate) left_out: bool,
     /// `enabled`
     pub(crate) enabled: bool,

@@ -11,5 +11,5 @@ mod tool_rules;
 pub use sign_in::{GrantKind, ResourceParam, SignIn};
 pub(crate) use tool_mode::READ_MORE;
 pub use tool_mode::{SearchExposes, ToolListing, ToolMode};
-pub(crate) use tool_rules::ToolRule;
 pub use tool_rules::ToolRules;
+pub(crate) use tool_rules::{ToolRule, View};

@@ -27,6 +27,7 @@ impl Checker<'_> {
             retry: Vec::new(),
             max_result_tokens: Vec::new(),
             pin: written.pin,
+            view: None,
             written: Vec::new(),
         };
         rules.allow = (written.allow.as_ref())
