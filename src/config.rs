@@ -46,8 +46,10 @@ pub(crate) use read::file::SCHEMA;
 pub use read::file::schema;
 pub(crate) use read::switch;
 pub use secret::{Secret, SecretSource};
-pub use settings::ToolRules;
-pub use settings::{GrantKind, ResourceParam, SearchExposes, SignIn, ToolListing, ToolMode};
+pub use settings::{
+    GrantKind, NameChars, ResourceParam, SearchExposes, SignIn, ToolListing, ToolMode, ToolNames,
+    ToolRules,
+};
 pub(crate) use settings::{READ_MORE, ToolRule, View};
 
 use crate::text::Scrubber;
@@ -69,6 +71,8 @@ pub struct Config {
     pub(crate) lock: LockFile,
     /// The folder for state that is kept between runs; `None` where nothing is kept.
     pub(crate) state_folder: Option<PathBuf>,
+    /// The folders for the socket that shows the gateway's state, the best first.
+    pub(crate) socket_folders: Vec<PathBuf>,
     /// How it is loaded again when its file changes; `None` where it stays as it is: it comes from
     /// flags alone, or its file was merely found in the working folder.
     pub(crate) origin: Option<Arc<Origin>>,
@@ -139,16 +143,8 @@ pub struct GatewayConfig {
     pub tool_errors: ToolErrors,
     /// Whether listings are cached between runs.
     pub catalog_cache: bool,
-}
-
-/// `tool_names`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ToolNames {
-    /// A tool keeps its own name; a later backend's tool of a taken name becomes `backend__tool`.
-    Bare,
-    /// Always `backend__tool`.
-    Prefixed,
+    /// Whether the gateway can be seen while it runs.
+    pub status: bool,
 }
 
 /// `schemas`
@@ -160,39 +156,6 @@ pub enum Schemas {
     AsIs,
     /// They are described in the words that Claude's, OpenAI's and Gemini's APIs all take, and the rest as rules in the descriptions.
     Portable,
-}
-
-/// `tool_name_chars`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum NameChars {
-    /// `[A-Za-z0-9_-]{1,64}`: what every client accepts.
-    Strict,
-    /// `[A-Za-z0-9_.-]{1,128}`: what the specification allows.
-    Spec,
-}
-
-impl NameChars {
-    /// Whether `name` may be an exposed name.
-    pub(crate) fn allow(self, name: &str) -> bool {
-        let (max_len, dot) = match self {
-            Self::Strict => (64, false),
-            Self::Spec => (128, true),
-        };
-        let allowed =
-            |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-' || dot && b == b'.';
-        (1..=max_len).contains(&name.len()) && name.bytes().all(allowed)
-    }
-}
-
-/// As a regular expression.
-impl fmt::Display for NameChars {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Strict => "[A-Za-z0-9_-]{1,64}",
-            Self::Spec => "[A-Za-z0-9_.-]{1,128}",
-        })
-    }
 }
 
 /// `tool_errors`

@@ -1,5 +1,6 @@
-//! The log on stderr, and shutdown requests from the operating system.
+//! The log on stderr, the numbers of calls, and shutdown requests from the operating system.
 
+pub(crate) mod call_stats;
 mod line_limit;
 pub(crate) mod log_gate;
 pub mod logs;

@@ -83,6 +83,7 @@ pub(super) fn gateway(written: Gateway, report: &mut Report) -> GatewayConfig {
         },
         tool_errors: written.tool_errors,
         catalog_cache: written.catalog_cache,
+        status: written.status,
     }
 }
 

@@ -207,7 +207,8 @@ fn compare_gateway(
         tool_name_chars: "tool_name_chars",
         tool_name_max: "tool_name_max",
         schemas: "schemas",
-        tool_errors: "tool_errors"
+        tool_errors: "tool_errors",
+        status: "status"
     );
     (changed, needs_restart)
 }

@@ -18,7 +18,7 @@ use crate::dispatch::{ParkedCalls, TaskEvent, failed};
 use crate::observe::request_span::RequestSpan;
 use crate::protocol::{Outcome, RequestKey};
 use crate::publish::Publisher;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, Snapshots};
 use crate::transport::stdio::Outbox;
 
 /// Why a run ended.
@@ -83,6 +83,11 @@ impl Gateway {
             fleet: Some(fleet),
             ..self
         }
+    }
+
+    /// Receives each snapshot.
+    pub(crate) fn snapshots(&self) -> Snapshots {
+        self.snapshots.subscribe()
     }
 
     /// The snapshot of now.

@@ -18,5 +18,7 @@ mod reload;
 mod responses;
 mod retry;
 mod server_requests;
+#[cfg(unix)]
+mod status;
 mod switches;
 mod unsolicited;

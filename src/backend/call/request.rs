@@ -11,6 +11,7 @@ use crate::backend::session::Answer;
 use crate::backend::stream::ServerMessageHandler;
 use crate::call_report::{BackendId, CallReport};
 use crate::config::BackendConfig;
+use crate::observe::call_stats::CallStats;
 use crate::protocol::{ClientProfile, RawJson};
 
 /// A request to a backend, retries included.
@@ -52,4 +53,5 @@ pub(in crate::backend) struct Limits<'a> {
     /// `max_in_flight`, first come first served.
     pub(in crate::backend) permits: &'a Semaphore,
     pub(in crate::backend) retry_budget: &'a RetryBudget,
+    pub(in crate::backend) stats: &'a CallStats,
 }

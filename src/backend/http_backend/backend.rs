@@ -17,6 +17,7 @@ use crate::backend::supervisor::{BackendContext, Sessions};
 use crate::call_report::BackendId;
 use crate::config::BackendConfig;
 use crate::governance::{Health, Permit};
+use crate::observe::call_stats::{CallNumbers, CallStats};
 use crate::protocol::{ClientProfile, Era, Kind, LogLevel, RawJson};
 
 /// One HTTP server, with what all calls to it share.
@@ -39,6 +40,7 @@ pub(super) struct Shared {
     retry_budget: RetryBudget,
     /// Stops the deadlines of all calls while a server request that belongs to no call is open.
     shared_pause: SharedPause,
+    stats: CallStats,
     sessions: Sessions,
     /// Cancelled when no snapshot and no call has the backend any more.
     pub(super) unused: CancellationToken,
@@ -63,6 +65,7 @@ impl HttpBackend {
                 permits: Arc::new(Semaphore::new(config.max_in_flight)),
                 retry_budget: RetryBudget::default(),
                 shared_pause: context.shared_pause.clone(),
+                stats: CallStats::new(),
                 sessions: Sessions::new(Arc::clone(&config), context),
                 unused,
             }),
@@ -258,8 +261,21 @@ impl HttpBackend {
             config: &self.config,
             permits: &self.shared.permits,
             retry_budget: &self.shared.retry_budget,
+            stats: &self.shared.stats,
         };
-        call::run(call, &limits, &self.shared.sessions).await
+        let called = call::run(call, &limits, &self.shared.sessions).await;
+        self.shared.stats.record(&called.report, || {
+            let error = called.result.as_ref().err();
+            let why = error.map(|error| error.explain(&self.config.shown_url));
+            let why = why.unwrap_or_default();
+            self.config.scrubber.message(&why).into_owned()
+        });
+        called
+    }
+
+    /// What became of its calls, in numbers.
+    pub(crate) fn call_numbers(&self) -> CallNumbers {
+        self.shared.stats.numbers()
     }
 
     /// Makes a call that was admitted, and settles the permit with what the call shows of the

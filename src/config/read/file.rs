@@ -82,6 +82,8 @@ pub(in crate::config) struct Gateway {
     pub(in crate::config) tool_errors: ToolErrors,
     /// Whether listings are cached on disk, so that a backend that is down or slow at the start is listed as at last contact.
     pub(in crate::config) catalog_cache: bool,
+    /// Whether `sentinel-gateway status` and `top` of the same user can see this gateway while it runs, through a private socket.
+    pub(in crate::config) status: bool,
 }
 
 impl Default for Gateway {
@@ -106,6 +108,7 @@ impl Default for Gateway {
             search_exposes: SearchExposes::Call,
             tool_errors: ToolErrors::Jsonrpc,
             catalog_cache: true,
+            status: true,
         }
     }
 }
