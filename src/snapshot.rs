@@ -89,8 +89,9 @@ impl Snapshot {
 
     /// The result of a list request for a client of this era.
     fn list(&self, kind: Kind, era: Era) -> RawJson {
-        let list = || match kind == Kind::Tool && self.reads_more() {
-            true => self.tools_and_read_more(era),
+        let has_more = self.config.gateway.tool_listing.has_more_tools();
+        let list = || match kind == Kind::Tool && has_more {
+            true => self.tools_and_own(era),
             false => RawJson::trusted(self.catalog.list_result(kind, era).clone()),
         };
         if era == Era::Legacy {

@@ -17,7 +17,7 @@ mod reader;
 mod server;
 
 pub(crate) use document::{BackendStatus, GatewayStatus, State};
-pub(crate) use gather::Facts;
+pub(crate) use gather::{Facts, backends};
 #[cfg(unix)]
 pub(crate) use reader::{Unread, read_all};
 #[cfg(unix)]

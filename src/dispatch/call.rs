@@ -6,6 +6,7 @@
 
 mod explain;
 mod own_tools;
+mod status_tool;
 
 use std::sync::Arc;
 

@@ -85,7 +85,7 @@ impl Facts {
 }
 
 /// All backends in config order, without who is signed in to them, which is in files.
-fn backends(snapshot: &Snapshot) -> Vec<BackendStatus> {
+pub(crate) fn backends(snapshot: &Snapshot) -> Vec<BackendStatus> {
     let mut tools: HashMap<BackendId, usize> = HashMap::new();
     for entry in snapshot.catalog.entries(Kind::Tool) {
         *tools.entry(entry.backend).or_default() += 1;

@@ -9,6 +9,7 @@ mod evidence;
 mod input_required;
 mod large_results;
 mod lifecycle;
+mod limits;
 mod listing;
 mod load;
 mod log;
@@ -20,5 +21,6 @@ mod retry;
 mod server_requests;
 #[cfg(unix)]
 mod status;
+mod status_tool;
 mod switches;
 mod unsolicited;

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::common::PATIENCE;
+use crate::common::authorization_server::AuthorizationServer;
 use crate::common::canary;
 use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
@@ -193,6 +194,71 @@ fn a_running_gateway_shows_its_client_and_what_its_backends_do() {
     assert_eq!(folder.mode() & 0o777, 0o700);
     gateway.end();
     assert_eq!(place.count_sockets(), 0);
+}
+
+#[test]
+fn sign_in_and_changed_definitions_are_shown_and_modern_clients_named() {
+    let server = AuthorizationServer::start();
+    let one = FakeBackend::start().tool("a");
+    let toml = one.entry("one", "") + &server.mcp.entry("notes", "");
+    let place = Place::with_runtime_folder();
+    // Without planted secrets, which would be sent instead of a token.
+    let folder = TempDir::new().unwrap();
+    save(folder.path(), &toml);
+    let mut command = process::bare_gateway(&folder);
+    command
+        .arg("--config")
+        .arg(folder.path().join("sentinel.toml"));
+    place.environment(&mut command);
+    let mut gateway = Process::start(command, folder, PATIENCE);
+    gateway.client.initialize();
+    assert_eq!(gateway.client.tool_names(), ["a"]);
+    one.put_tool("a", json!({ "description": "another" }));
+    one.forget_sessions();
+    gateway.client.call("a", json!({}));
+    gateway
+        .client
+        .next_notification("notifications/tools/list_changed");
+    let shown = place.until(1, |gateways| {
+        let backends = &gateways[0]["backends"];
+        backends[0]["pins_changed"] == 1 && backends[1]["awaits_sign_in"] == true
+    });
+    let notes = &shown[0]["backends"][1];
+    assert_eq!(
+        (&notes["state"], &notes["sign_in"]["state"]),
+        (&json!("down"), &json!("sign_in"))
+    );
+    let text = place.text();
+    let has = |beginning: &str, end: &str| {
+        let mut lines = text.lines();
+        assert!(
+            lines.any(|line| line.starts_with(beginning) && line.ends_with(end)),
+            "{beginning} … {end} in {text}"
+        );
+    };
+    has("notes    login  ", "login notes");
+    has(
+        "note: one: 1 of its definitions have changed",
+        "pin one --dry-run",
+    );
+    gateway.end();
+
+    let folder = TempDir::new().unwrap();
+    let mut command = process::gateway(&folder, &one.entry("one", "tools.pin = \"off\""));
+    place.environment(&mut command);
+    let mut gateway = Process::start(command, folder, PATIENCE);
+    let shown = place.until(1, |_| true);
+    assert_eq!(shown[0]["client"], Value::Null);
+    gateway.client.modern(json!({}));
+    assert_eq!(gateway.client.tool_names(), ["a"]);
+    let shown = place.until(1, |_| true);
+    let client = &shown[0]["client"];
+    assert_eq!(
+        (&client["era"], &client["protocol"]),
+        (&json!("modern"), &json!("2026-07-28"))
+    );
+    assert_eq!(client["name"], "test");
+    gateway.end();
 }
 
 #[test]
