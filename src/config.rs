@@ -7,7 +7,7 @@
 //! - `read`: which file, its schema, and the keys as written.
 //! - `check`: from the configuration as written to the one that runs; expands variables.
 //! - `problem`: what is wrong with a configuration. `secret`: values that are never printed.
-//! - `settings`: how a backend is signed in to, how many of the tools a client sees.
+//! - `settings`: how a backend is signed in to, how many of the tools a client sees, files that are written.
 //! - `lock`: the accepted definitions of tools.
 //! - `diff`: what a changed file changes while the gateway runs.
 
@@ -47,7 +47,10 @@ pub use read::file::schema;
 pub(crate) use read::switch;
 pub use secret::{Secret, SecretSource};
 pub(crate) use settings::OWN_TOOLS;
-pub use settings::{GrantKind, ResourceParam, SearchExposes, SignIn, ToolListing, ToolMode};
+pub use settings::{AuditArguments, AuditConfig, FileLevel, LogConfig, OnFailure, RotatingFile};
+pub use settings::{
+    GrantKind, NameChars, ResourceParam, SearchExposes, SignIn, ToolListing, ToolMode, ToolNames,
+};
 
 use crate::text::Scrubber;
 
@@ -56,6 +59,10 @@ use crate::text::Scrubber;
 pub struct Config {
     /// The `[gateway]` table.
     pub gateway: GatewayConfig,
+    /// The `[audit]` table.
+    pub audit: AuditConfig,
+    /// The `[log]` table.
+    pub log: LogConfig,
     /// Enabled backends, in the order of the file, which decides who owns a name.
     pub backends: Vec<Arc<BackendConfig>>,
     /// The names of all backends in the config, in its order.
@@ -140,16 +147,6 @@ pub struct GatewayConfig {
     pub catalog_cache: bool,
 }
 
-/// `tool_names`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ToolNames {
-    /// A tool keeps its own name; a later backend's tool of a taken name becomes `backend__tool`.
-    Bare,
-    /// Always `backend__tool`.
-    Prefixed,
-}
-
 /// `schemas`
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -159,39 +156,6 @@ pub enum Schemas {
     AsIs,
     /// They are described in the words that Claude's, OpenAI's and Gemini's APIs all take, and the rest as rules in the descriptions.
     Portable,
-}
-
-/// `tool_name_chars`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum NameChars {
-    /// `[A-Za-z0-9_-]{1,64}`: what every client accepts.
-    Strict,
-    /// `[A-Za-z0-9_.-]{1,128}`: what the specification allows.
-    Spec,
-}
-
-impl NameChars {
-    /// Whether `name` may be an exposed name.
-    pub(crate) fn allow(self, name: &str) -> bool {
-        let (max_len, dot) = match self {
-            Self::Strict => (64, false),
-            Self::Spec => (128, true),
-        };
-        let allowed =
-            |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-' || dot && b == b'.';
-        (1..=max_len).contains(&name.len()) && name.bytes().all(allowed)
-    }
-}
-
-/// As a regular expression.
-impl fmt::Display for NameChars {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Strict => "[A-Za-z0-9_-]{1,64}",
-            Self::Spec => "[A-Za-z0-9_.-]{1,128}",
-        })
-    }
 }
 
 /// `tool_errors`

@@ -69,9 +69,11 @@ use client::Lifecycle;
 use config::Config;
 pub use gateway::ExitReason;
 use gateway::{Fleet, Gateway, Inputs};
+use observe::audit::Audit;
 pub use observe::signals::Shutdown;
 use publish::Publisher;
 use reload::Reloads;
+use text::keep_from_output;
 use tokio::runtime::Handle;
 pub use transport::stdio::Io;
 use transport::stdio::{read_lines, write_lines};
@@ -81,6 +83,9 @@ const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Time for writing the state that the next run reads.
 const STATE_WRITE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Time for writing the last records of calls.
+const AUDIT_WRITE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Serves MCP over `io` until the input ends, the output breaks or `shutdown` requests it.
 pub async fn run(config: Config, io: Io, mut shutdown: Shutdown) -> ExitReason {
@@ -100,14 +105,17 @@ pub async fn run(config: Config, io: Io, mut shutdown: Shutdown) -> ExitReason {
     let publisher = Publisher::new(Arc::clone(&config), backends.clone(), state);
     let max_message = config.gateway.max_message_bytes;
     let reloads = Reloads::watch(&config, shutdown.hangups());
+    keep_from_output(config.backends.iter().map(|entry| &entry.scrubber));
+    let audit = Audit::start(&config.audit);
     let fleet = Fleet::new(config, backends, launcher);
 
     let (outbox, writer) = write_lines(io.writer, budget.clone());
     let lines = read_lines(io.reader, max_message, budget);
     let mut inputs = Inputs::new(lines, from_backends, shutdown, writer, reloads, cached);
     let log_counts = tokio::spawn(observe::log_gate::report_counts());
-    let (mut ending, fleet) = Gateway::new(lifecycle, publisher, outbox.clone())
+    let (mut ending, fleet, audit) = Gateway::new(lifecycle, publisher, outbox.clone())
         .with_fleet(fleet)
+        .with_audit(audit)
         .run(&mut inputs)
         .await;
 
@@ -122,7 +130,10 @@ pub async fn run(config: Config, io: Io, mut shutdown: Shutdown) -> ExitReason {
         ending = write_last_lines(&mut inputs).await.unwrap_or(ending);
     }
     if ending != ExitReason::SecondSignal {
-        state_writer.finish(STATE_WRITE_TIMEOUT).await;
+        tokio::join!(
+            state_writer.finish(STATE_WRITE_TIMEOUT),
+            audit.finish(AUDIT_WRITE_TIMEOUT)
+        );
     }
     ending
 }

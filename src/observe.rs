@@ -1,6 +1,8 @@
-//! The log on stderr, and shutdown requests from the operating system.
+//! The log, the record of each call, and shutdown requests from the operating system.
 
+pub(crate) mod audit;
 mod line_limit;
+mod line_writer;
 pub(crate) mod log_gate;
 pub mod logs;
 #[cfg(unix)]

@@ -8,6 +8,7 @@ mod credentials;
 pub(super) mod expand;
 mod globs;
 mod oauth;
+pub(super) mod outputs;
 mod secrets;
 mod tools;
 pub(super) mod url;

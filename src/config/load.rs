@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::check::outputs::Outputs;
 use super::check::{Checker, gateway};
 use super::environment::Environment;
 use super::lock::LockFile;
@@ -155,6 +156,13 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
         apply_only(only, &mut written.backends, &mut report);
     }
     let distrust = distrust(&found);
+    let (audit, log) = Outputs {
+        env,
+        folder: found.path.as_deref().and_then(Path::parent),
+        distrust: distrust.as_deref(),
+        report: &mut report,
+    }
+    .check(written.audit, written.log);
     let mut checker = Checker {
         env,
         folder: found.path.as_deref().and_then(Path::parent),
@@ -184,6 +192,8 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
         origin: Origin::of(&found, overrides, env, lock.path.as_ref().ok(), read),
         state_folder: env.state_folder().filter(|_| gateway.catalog_cache),
         gateway,
+        audit,
+        log,
         backends,
         configured,
         source: found.path,

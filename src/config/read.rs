@@ -7,6 +7,7 @@ mod client_json;
 pub(super) mod file;
 mod locate;
 pub(super) mod oauth;
+pub(super) mod outputs;
 mod secret_form;
 pub(crate) mod switch;
 mod validate;

@@ -1,11 +1,17 @@
 //! Values of keys that belong together.
 //!
+//! - `names`: how exposed names are formed.
+//! - `outputs`: the audit file and the log file.
 //! - `sign_in`: how a backend is signed in to.
 //! - `tool_mode`: how many of the tools a client sees.
 
+mod names;
+mod outputs;
 mod sign_in;
 mod tool_mode;
 
+pub use names::{NameChars, ToolNames};
+pub use outputs::{AuditArguments, AuditConfig, FileLevel, LogConfig, OnFailure, RotatingFile};
 pub use sign_in::{GrantKind, ResourceParam, SignIn};
 pub(crate) use tool_mode::OWN_TOOLS;
 pub use tool_mode::{SearchExposes, ToolListing, ToolMode};

@@ -20,6 +20,7 @@ use crate::backend::retry::Replay;
 use crate::backend::{Answer, HttpBackend};
 use crate::catalog::{Promise, RejectReason, shape_unpromised};
 use crate::config::Subject;
+use crate::observe::audit::OpenRecord;
 use crate::observe::request_span::RequestSpan;
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::error::{HEADER_MISMATCH, INVALID_PARAMS, code_of};
@@ -49,9 +50,16 @@ pub(super) async fn call(
         Ok(target) => target,
         Err(error) => return error.into(),
     };
+    let record = exchange.record.as_deref();
+    if let Some(record) = record {
+        record.set_target(&target.name);
+    }
     let snapshot = match settled_in_time(&snapshots, target.kind, begun).await {
         Ok(snapshot) => snapshot,
-        Err(error) => return to_client_error(error, era, &method, &snapshots.borrow()),
+        Err(error) => {
+            exchange.note(&Err(error.clone()));
+            return to_client_error(error, era, &method, &snapshots.borrow());
+        }
     };
     let own = own_tools::own_tool(&target, &snapshot);
     match own {
@@ -59,14 +67,23 @@ pub(super) async fn call(
         Some(OwnTool::Call) => {
             params = match own_tools::unwrapped(&params) {
                 Ok(params) => params,
-                Err(why) => return own_tools::answer(Err(why), era, &snapshot),
+                Err(why) => {
+                    return answered_here(own_tools::answer(Err(why), era, &snapshot), record);
+                }
             };
             target = match read(&params) {
                 Ok(target) => target,
                 Err(error) => return error.into(),
             };
+            if let Some(record) = record {
+                record.set_target(&target.name);
+                record.set_params(&params);
+            }
         }
-        Some(tool) => return own_tools::serve(tool, &params, &exchange, snapshot).await,
+        Some(tool) => {
+            let outcome = own_tools::serve(tool, &params, &exchange, snapshot).await;
+            return answered_here(outcome, record);
+        }
     }
     let run = Run {
         method: &method,
@@ -81,6 +98,7 @@ pub(super) async fn call(
         Some(_) => explain::explained(answer, &target, &snapshot, &params),
         None => answer,
     };
+    exchange.note(&answer);
     match answer {
         Ok(answer) => {
             let uri = (target.kind == Kind::Resource).then_some(target.name.as_str());
@@ -88,6 +106,14 @@ pub(super) async fn call(
         }
         Err(error) => to_client_error(error, era, &method, &snapshot),
     }
+}
+
+/// An answer of the gateway's own, noted for the record.
+fn answered_here(outcome: Outcome, record: Option<&OpenRecord>) -> Outcome {
+    if let Some(record) = record {
+        record.answered_here(&outcome);
+    }
+    outcome
 }
 
 /// The first snapshot that calls about this kind are served from. Where it takes longer than any call may, no backend
@@ -164,9 +190,12 @@ impl Run<'_> {
             begun,
         } = *self;
         if let Some(resumed) = input::resumed(method, params, exchange, parked) {
+            let route = target.route(snapshot);
+            if let Some(route) = &route {
+                note_route(exchange, route);
+            }
             // Rare, and a large future: boxed, it takes no room in every other call.
             let answer = Box::pin(resumed).await?;
-            let route = target.route(snapshot);
             let tool = route.as_ref().and_then(|route| route.tool(target.kind));
             let promise = tool.and_then(|tool| tool.promise.clone());
             let answer = self.shaped(answer, promise);
@@ -181,12 +210,14 @@ impl Run<'_> {
             return Err(blocked.unwrap_or_else(|| target.unknown(snapshot, caller.era)));
         };
         let tool = route.tool(target.kind);
+        note_route(exchange, &route);
         RequestSpan::set_target(&route.backend.config.name, tool.map(|tool| &tool.own_name));
         let (method, own_params) = (method.to_owned(), params.clone());
         let admission = &snapshot.admission;
         let call = BackendCall::new(method, own_params, target, &route, admission, caller, begun);
         let promise = tool.and_then(|tool| tool.promise.clone());
-        let answer = input::forward(call.after(before), params, exchange, parked).await?;
+        let call = call.after(before, exchange.record.as_deref());
+        let answer = input::forward(call, params, exchange, parked).await?;
         let answer = self.shaped(answer, promise);
         Ok(self.with_client_uris(answer, &route, snapshot))
     }
@@ -223,6 +254,15 @@ impl Run<'_> {
             (outcome, _) => outcome,
         };
         Answer { outcome, ..answer }
+    }
+}
+
+/// Notes where the call goes, for its record.
+fn note_route(exchange: &Exchange, route: &Route<'_>) {
+    if let Some(record) = &exchange.record {
+        let backend = route.backend;
+        let (name, era) = (&backend.config.name, backend.known_era());
+        record.set_backend(name, era, route.own_name());
     }
 }
 

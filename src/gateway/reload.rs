@@ -41,6 +41,7 @@ impl Gateway {
         if changes.is_empty() {
             return fleet.read_secrets_again();
         }
+        self.audit.reconfigure(&changes.config.audit);
         let new = fleet.take(changes);
         keep_from_output(
             fleet
@@ -107,7 +108,8 @@ fn log(changes: &Changes) {
         named(&|change| change == Change::Rules),
     );
     let reconnected = named(&|change| matches!(change, Change::Connection { .. }));
-    let (removed, keys) = (removed.join(", "), changes.gateway.join(", "));
+    let keys = [&changes.gateway[..], &changes.outputs].concat().join(", ");
+    let removed = removed.join(", ");
     match changes.is_empty() {
         true => tracing::info!("the config was loaded again and has not changed"),
         false => tracing::info!(

@@ -78,6 +78,20 @@ impl RpcError {
         }
     }
 
+    /// How the request failed, where this is an error of the gateway's own about it.
+    pub(crate) fn failure(&self) -> Option<(Class, Tally)> {
+        match self.data.as_deref()? {
+            ErrorData::Gateway(data) => Some((
+                data.class,
+                Tally {
+                    attempts: data.attempts,
+                    executed: data.executed,
+                },
+            )),
+            ErrorData::Specified(_) => None,
+        }
+    }
+
     /// The same, with the `data` that the specification requires.
     pub(crate) fn specified(self, data: serde_json::Value) -> Self {
         Self {
@@ -174,6 +188,24 @@ pub enum Class {
     ShuttingDown,
 }
 
+impl Class {
+    /// As `data` of an error has it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::OutcomeUnknown => "outcome_unknown",
+            Self::Deadline => "deadline",
+            Self::BadReply => "bad_reply",
+            Self::Overloaded => "overloaded",
+            Self::AuthRequired => "auth_required",
+            Self::TooLarge => "too_large",
+            Self::RateLimited => "rate_limited",
+            Self::Refused => "refused",
+            Self::ShuttingDown => "shutting_down",
+        }
+    }
+}
+
 /// Whether the tool ran. What the attempts of a call show together is the greatest of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -184,6 +216,17 @@ pub enum Executed {
     Unknown,
     /// It did.
     Yes,
+}
+
+impl Executed {
+    /// As `data` of an error has it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::Unknown => "unknown",
+            Self::Yes => "yes",
+        }
+    }
 }
 
 /// How often a call was sent, and whether it may have run.

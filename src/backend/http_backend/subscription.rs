@@ -145,7 +145,7 @@ impl HttpBackend {
             param_headers: &[],
             handler: &NoopHandler,
         };
-        let called = self.call_admitted(permit, &call).await;
+        let called = self.call_admitted(permit, &call, None).await;
         match called.result {
             Ok(answer) => match answer.outcome {
                 Outcome::Result(_) => Ok(()),

@@ -12,6 +12,7 @@ use serde::{Deserialize as Derive, Serialize, Serializer};
 use toml::Spanned;
 
 use super::oauth::OAuthForm;
+use super::outputs::{Audit, Log};
 pub(in crate::config) use super::secret_form::SecretForm;
 use crate::config::problem::Location;
 use crate::config::{NameChars, PinMode, Protocol, RetryTools, Schemas};
@@ -24,6 +25,10 @@ use crate::config::{SearchExposes, ToolErrors, ToolMode, ToolNames};
 pub(in crate::config) struct File {
     /// The gateway itself.
     pub(in crate::config) gateway: Gateway,
+    /// The record of each call.
+    pub(in crate::config) audit: Audit,
+    /// The log file.
+    pub(in crate::config) log: Log,
     /// The MCP servers behind the gateway. Their order decides which backend keeps a name that several have.
     pub(in crate::config) backends: Vec<Located<Backend>>,
 }

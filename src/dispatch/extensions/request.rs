@@ -10,6 +10,7 @@ use crate::call_report::RunningTally;
 use crate::dispatch::backend_call::{RelayHandler, admission, progress_token};
 use crate::dispatch::exchange::Exchange;
 use crate::governance::Admission;
+use crate::observe::audit::OpenRecord;
 use crate::protocol::{RawJson, RpcError, Tally};
 use crate::snapshot::Snapshot;
 
@@ -59,7 +60,15 @@ impl<'a> ExtensionRequest<'a> {
                 backend: self.backend.name(),
             },
         };
-        let tally = RunningTally::after(Tally::NONE);
-        admission::call(self.backend, self.admission, &call, None, &tally).await
+        let record = self.exchange.record.as_deref();
+        if let Some(record) = record {
+            let (backend, era) = (&self.backend.config.name, self.backend.known_era());
+            let own: Option<Arc<str>> = target.map(Arc::from);
+            record.set_backend(backend, era, own.as_ref());
+        }
+        let tally = RunningTally::after(Tally::NONE).summed(record.map(OpenRecord::sums));
+        let answer = admission::call(self.backend, self.admission, &call, None, &tally).await;
+        self.exchange.note(&answer);
+        answer
     }
 }
