@@ -7,7 +7,7 @@
 //! - `read`: which file, its schema, and the keys as written.
 //! - `check`: from the configuration as written to the one that runs; expands variables.
 //! - `problem`: what is wrong with a configuration. `secret`: values that are never printed.
-//! - `settings`: how a backend is signed in to, how many of the tools a client sees, files that are written.
+//! - `settings`: how a backend is signed in to, how many of the tools a client sees, `tools.*`, files that are written.
 //! - `lock`: the accepted definitions of tools.
 //! - `diff`: what a changed file changes while the gateway runs.
 
@@ -46,11 +46,12 @@ pub(crate) use read::file::SCHEMA;
 pub use read::file::schema;
 pub(crate) use read::switch;
 pub use secret::{Secret, SecretSource};
-pub(crate) use settings::OWN_TOOLS;
 pub use settings::{AuditArguments, AuditConfig, FileLevel, LogConfig, OnFailure, RotatingFile};
 pub use settings::{
     GrantKind, NameChars, ResourceParam, SearchExposes, SignIn, ToolListing, ToolMode, ToolNames,
+    ToolRules,
 };
+pub(crate) use settings::{READ_MORE, ToolRule};
 
 use crate::text::Scrubber;
 
@@ -288,6 +289,13 @@ impl BackendConfig {
             .find(|(glob, _)| glob.is_match(tool));
         own.map_or(self.retry_tools, |(_, rule)| *rule)
     }
+
+    /// Most tokens of a result's text, of a tool by its own name; `None` is no limit.
+    pub(crate) fn max_result_tokens_of(&self, tool: &str) -> Option<usize> {
+        let mut rules = self.tools.max_result_tokens.iter();
+        let (_, tokens) = rules.find(|(glob, _)| glob.is_match(tool))?;
+        Some(*tokens).filter(|tokens| *tokens > 0)
+    }
 }
 
 /// Shows only what is no secret.
@@ -307,58 +315,4 @@ pub struct TlsConfig {
     pub ca_file: Option<PathBuf>,
     /// PEM files of the client certificate chain and of its key.
     pub client_cert: Option<(PathBuf, PathBuf)>,
-}
-
-/// `tools.*` of a backend. All globs match the backend's own names.
-#[derive(Debug, Clone, Default)]
-pub struct ToolRules {
-    /// Allowed tools; `None` is all.
-    pub allow: Option<globset::GlobSet>,
-    /// Denied tools; applied after `allow`.
-    pub deny: globset::GlobSet,
-    /// Own name → exposed name.
-    pub rename: Vec<(String, String)>,
-    /// Own name → exposed description.
-    pub describe: Vec<(String, String)>,
-    /// Own name → deadline of a call.
-    pub timeout: Vec<(String, Duration)>,
-    /// Globs that override `retry_tools`; the first match counts.
-    pub retry: Vec<(globset::GlobMatcher, RetryTools)>,
-    /// How to treat a tool whose definition has changed.
-    pub pin: PinMode,
-    /// All of the rules as they are written, to tell which match no tool.
-    pub(crate) written: Vec<ToolRule>,
-}
-
-/// One entry of `tools.*` that is about tools of a name or glob.
-#[derive(Debug, Clone)]
-pub(crate) struct ToolRule {
-    /// As in `tools.deny`.
-    pub(crate) key: &'static str,
-    /// The name or glob, as written.
-    pub(crate) pattern: String,
-    /// `None` where it is a name.
-    pub(crate) glob: Option<globset::GlobMatcher>,
-}
-
-impl ToolRule {
-    /// Whether it is about a tool of this own name.
-    pub(crate) fn matches(&self, name: &str) -> bool {
-        match &self.glob {
-            Some(glob) => glob.is_match(name),
-            None => self.pattern == name,
-        }
-    }
-
-    /// Whether it is about one name.
-    pub(crate) fn is_name(&self) -> bool {
-        !self.pattern.contains(['*', '?', '[', '{'])
-    }
-}
-
-impl ToolRules {
-    /// Whether a tool, by its own name, is listed and callable.
-    pub fn admits(&self, name: &str) -> bool {
-        self.allow.as_ref().is_none_or(|allow| allow.is_match(name)) && !self.deny.is_match(name)
-    }
 }

@@ -70,9 +70,11 @@ use config::Config;
 pub use gateway::ExitReason;
 use gateway::{Fleet, Gateway, Inputs};
 use observe::audit::Audit;
+use observe::log_file;
 pub use observe::signals::Shutdown;
 use publish::Publisher;
 use reload::Reloads;
+use snapshot::KeptResults;
 use text::keep_from_output;
 use tokio::runtime::Handle;
 pub use transport::stdio::Io;
@@ -102,10 +104,16 @@ pub async fn run(config: Config, io: Io, mut shutdown: Shutdown) -> ExitReason {
         .iter()
         .map(|backend| (backend.id, Arc::clone(&backend.config)));
     let cached = state.cached_listings(ids.collect());
-    let publisher = Publisher::new(Arc::clone(&config), backends.clone(), state);
+    let publisher = Publisher::new(
+        Arc::clone(&config),
+        backends.clone(),
+        state,
+        KeptResults::new(&budget),
+    );
     let max_message = config.gateway.max_message_bytes;
     let reloads = Reloads::watch(&config, shutdown.hangups());
     keep_from_output(config.backends.iter().map(|entry| &entry.scrubber));
+    log_file::reconfigure(&config.log, true);
     let audit = Audit::start(&config.audit);
     let fleet = Fleet::new(config, backends, launcher);
 

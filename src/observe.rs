@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 mod line_limit;
 mod line_writer;
+pub(crate) mod log_file;
 pub(crate) mod log_gate;
 pub mod logs;
 #[cfg(unix)]

@@ -2,15 +2,16 @@
 //!
 //! Owns [`Snapshot`], which is replaced whole on every change, [`Backends`], the backends in config
 //! order, the results of the four lists, each built once, the URIs that results have named
-//! ([`NamedUris`]), what clients are told of the backends ([`Introduction`]), and which tools they see
+//! ([`NamedUris`]), results that were too large ([`KeptResults`]), what clients are told of the backends ([`Introduction`]), and which tools they see
 //! ([`tools`]). It must not know requests, nor how a snapshot is made.
 
 mod introduction;
+mod kept_results;
 mod named_uris;
 mod tools;
 mod uris;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use serde_json::json;
@@ -24,6 +25,7 @@ use crate::governance::Admission;
 use crate::protocol::era::modern::{self, ResultStamp};
 use crate::protocol::{Era, Kind, Kinds, RawJson};
 pub(crate) use introduction::{Introduction, Said, Speaker};
+pub(crate) use kept_results::{KeptResults, LargeText, Page, Piece};
 pub(crate) use named_uris::NamedUris;
 pub(crate) use tools::{ToolViews, Tools};
 
@@ -40,6 +42,8 @@ pub(crate) struct Snapshot {
     pub(crate) catalog: Catalog,
     /// The URIs that results have named. Shared by all snapshots.
     pub(crate) named_uris: Arc<NamedUris>,
+    /// Results that were too large. Shared by all snapshots.
+    pub(crate) kept_results: Arc<KeptResults>,
     /// What backends have said of themselves.
     pub(crate) introduction: Arc<Introduction>,
     /// The results of the four lists.
@@ -51,7 +55,7 @@ pub(crate) struct Snapshot {
     /// The number of the last listing of each backend that has listed in this run.
     pub(crate) listing_numbers: HashMap<BackendId, u64>,
     /// The kinds that a backend has not listed yet in this run, for each that has such.
-    pub(crate) unlisted: HashMap<BackendId, Kinds>,
+    pub(crate) unlisted: BTreeMap<BackendId, Kinds>,
     /// The gateway's `serverInfo` (MCP 2026-07-28, basic, "Per-response protocol fields").
     pub(crate) identity: RawJson,
     /// The kinds that every backend has listed, or failed to list, once; all when `startup_wait` is
@@ -83,7 +87,10 @@ impl Snapshot {
 
     /// The result of a list request for a client of this era.
     fn list(&self, kind: Kind, era: Era) -> RawJson {
-        let list = || RawJson::trusted(self.catalog.list_result(kind, era).clone());
+        let list = || match kind == Kind::Tool && self.reads_more() {
+            true => self.tools_and_read_more(era),
+            false => RawJson::trusted(self.catalog.list_result(kind, era).clone()),
+        };
         if era == Era::Legacy {
             return list();
         }
@@ -98,7 +105,8 @@ impl Snapshot {
     /// Whether [`list_for`](Self::list_for) takes so little that it may be done by the loop.
     pub(crate) fn lists_at_once(&self, kind: Kind, era: Era) -> bool {
         let is_small = || self.catalog.list_result(kind, era).len() <= SMALL_LIST;
-        let is_built = era == Era::Legacy && (kind != Kind::Tool || self.is_summarized());
+        let is_tools = kind == Kind::Tool;
+        let is_built = era == Era::Legacy && (!is_tools || self.is_summarized());
         is_built || is_small()
     }
 }
@@ -119,7 +127,7 @@ pub(crate) struct Backends(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     in_order: Vec<Arc<HttpBackend>>,
-    places: HashMap<BackendId, usize>,
+    places: BTreeMap<BackendId, usize>,
 }
 
 impl Backends {

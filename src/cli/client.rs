@@ -5,6 +5,7 @@
 //! like any client.
 
 use std::io::{self, BufRead, BufReader, PipeReader, PipeWriter, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -38,6 +39,10 @@ pub(super) async fn with_gateway<T: Send + 'static>(
     config.gateway.startup_wait = config.gateway.startup_wait.max(STARTUP_WAIT);
     // A command names its tool.
     config.gateway.tool_listing.mode = ToolMode::All;
+    // A person reads a result whole.
+    for backend in &mut config.backends {
+        Arc::make_mut(backend).tools.max_result_tokens.clear();
+    }
     // Accepting a tool is a decision of the user, which `pin` and a running gateway record.
     config.lock.records_new = false;
     // It ends before anybody could change it.

@@ -78,6 +78,8 @@ pub(super) fn gateway(written: Gateway, report: &mut Report) -> GatewayConfig {
                 .collect(),
             auto_over_tokens: written.auto_over_tokens,
             reserves_names: written.tool_mode != ToolMode::All,
+            // The backends say it.
+            reads_more: false,
         },
         tool_errors: written.tool_errors,
         catalog_cache: written.catalog_cache,

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{BackendConfig, Config, GatewayConfig, ToolRules};
+use super::{BackendConfig, Config, GatewayConfig, ToolListing, ToolRules};
 
 /// A new config compared to the one that runs.
 #[derive(Debug)]
@@ -151,12 +151,17 @@ fn are_rules_alike(old: &BackendConfig, new: &BackendConfig) -> bool {
         let rules = rules.retry.iter();
         rules.map(|(_, rule)| *rule).collect()
     };
+    let max_tokens = |rules: &ToolRules| -> Vec<_> {
+        let rules = rules.max_result_tokens.iter();
+        rules.map(|(_, tokens)| *tokens).collect()
+    };
     old.allow.is_some() == new.allow.is_some()
         && written(old) == written(new)
         && old.rename == new.rename
         && old.describe == new.describe
         && old.timeout == new.timeout
         && retry(old) == retry(new)
+        && max_tokens(old) == max_tokens(new)
         && old.pin == new.pin
 }
 
@@ -183,7 +188,10 @@ fn compare_gateway(
     );
     // What a client has been given to see stays, so that it can keep it in its prompts.
     needs_restart.extend(old.tool_listing.changed_keys(&new.tool_listing));
-    new.tool_listing = old.tool_listing.clone();
+    new.tool_listing = ToolListing {
+        reads_more: new.tool_listing.reads_more,
+        ..old.tool_listing.clone()
+    };
     let mut changed = Vec::new();
     macro_rules! live {
         ($($key:ident: $written:literal),*) => {$(
@@ -291,6 +299,7 @@ mod tests {
             "tools.describe = { a = \"b\" }",
             "tools.timeout_secs = { a = 7 }",
             "tools.retry = { a = \"never\" }",
+            "tools.max_result_tokens = { a = 700 }",
             "tools.pin = \"off\"",
         ];
         for key in rules {
@@ -316,6 +325,9 @@ mod tests {
         let [deny, retry] = ["tools.deny = [\"a\"]", "tools.retry = { a = \"always\" }"];
         assert_eq!(change(deny, "tools.deny = [\"b\"]"), Change::Rules);
         assert_eq!(change(deny, "tools.allow = [\"a\"]"), Change::Rules);
+        let [limit, other] =
+            [700, 800].map(|tokens| format!("tools.max_result_tokens = {{ a = {tokens} }}"));
+        assert_eq!(change(&limit, &other), Change::Rules);
         assert_eq!(
             change(retry, "tools.retry = { a = \"never\" }"),
             Change::Rules

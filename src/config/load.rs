@@ -149,35 +149,28 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
     };
     apply(overrides, &mut written.backends, &mut report);
 
-    let gateway = gateway(written.gateway, &mut report);
+    let mut gateway = gateway(written.gateway, &mut report);
     check_unique_names(&written.backends, &mut report);
     let configured = configured(&written.backends, overrides.only.as_deref());
     if let Some(only) = &overrides.only {
         apply_only(only, &mut written.backends, &mut report);
     }
     let distrust = distrust(&found);
-    let (audit, log) = Outputs {
-        env,
-        folder: found.path.as_deref().and_then(Path::parent),
-        distrust: distrust.as_deref(),
-        report: &mut report,
-    }
-    .check(written.audit, written.log);
+    let mut outputs = Outputs::new(env, found.folder(), distrust.as_deref(), &mut report);
+    let (audit, log) = outputs.check(written.audit, written.log);
     let mut checker = Checker {
         env,
-        folder: found.path.as_deref().and_then(Path::parent),
+        folder: found.folder(),
         source: found.path.as_deref(),
         distrust: distrust.as_deref(),
         gateway: &gateway,
         report: &mut report,
     };
-    let mut backends: Vec<Arc<BackendConfig>> = Vec::new();
-    for (index, backend) in written.backends.into_iter().enumerate() {
-        let enabled = backend.value.enabled;
-        let path = path_of(&backend.value, index);
-        let checked = checker.backend(backend.value, &path);
-        backends.extend(checked.filter(|_| enabled && gateway.enabled).map(Arc::new));
-    }
+    let backends = checker.backends(written.backends);
+    let limit = backends
+        .iter()
+        .find_map(|backend| backend.tools.least_max_result_tokens());
+    gateway.tool_listing.reads_more = limit.is_some();
 
     let lock = lock(&found, &backends, &mut report);
     let mut warnings = [&found.warnings[..], &report.warnings].concat();
@@ -200,6 +193,20 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
         warnings,
         lock,
     })
+}
+
+impl Checker<'_> {
+    /// The backends that are used, in the order of the file.
+    fn backends(&mut self, written: Vec<Located<Backend>>) -> Vec<Arc<BackendConfig>> {
+        let mut backends = Vec::new();
+        for (index, backend) in written.into_iter().enumerate() {
+            let enabled = backend.value.enabled && self.gateway.enabled;
+            let path = path_of(&backend.value, index);
+            let checked = self.backend(backend.value, &path);
+            backends.extend(checked.filter(|_| enabled).map(Arc::new));
+        }
+        backends
+    }
 }
 
 /// Why no backend is used; `None` where one is.

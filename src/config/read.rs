@@ -6,6 +6,7 @@
 mod client_json;
 pub(super) mod file;
 mod locate;
+mod located;
 pub(super) mod oauth;
 pub(super) mod outputs;
 mod secret_form;

@@ -4,14 +4,18 @@
 //! - `outputs`: the audit file and the log file.
 //! - `sign_in`: how a backend is signed in to.
 //! - `tool_mode`: how many of the tools a client sees.
+//! - `tool_rules`: `tools.*` of a backend.
 
 mod names;
 mod outputs;
 mod sign_in;
 mod tool_mode;
+mod tool_rules;
 
 pub use names::{NameChars, ToolNames};
 pub use outputs::{AuditArguments, AuditConfig, FileLevel, LogConfig, OnFailure, RotatingFile};
 pub use sign_in::{GrantKind, ResourceParam, SignIn};
-pub(crate) use tool_mode::OWN_TOOLS;
+pub(crate) use tool_mode::READ_MORE;
 pub use tool_mode::{SearchExposes, ToolListing, ToolMode};
+pub(crate) use tool_rules::ToolRule;
+pub use tool_rules::ToolRules;

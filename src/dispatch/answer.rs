@@ -3,6 +3,8 @@
 //! Owns the translation of a backend's result, and the form of the gateway's own errors. It must not
 //! know how a result came about.
 
+mod limited;
+
 use std::time::Duration;
 
 use super::input;
@@ -13,6 +15,7 @@ use crate::protocol::era::{legacy, modern};
 use crate::protocol::error::{INTERNAL_ERROR, INVALID_PARAMS};
 use crate::protocol::{Class, ClientProfile, Era, Executed, GatewayData, Outcome, RpcError, Tally};
 use crate::snapshot::Snapshot;
+pub(super) use limited::{Place, limit_later, limit_of_task, limited, page};
 
 /// The limit that a request does not fit into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,6 +5,8 @@
 //! server request to a legacy client and waits for the response. All of it travels on the channel that
 //! the response to the call takes, so that nothing is reordered. It must not know what a call is about.
 
+mod noted;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,11 +16,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::backend::{Answer, ServerMessageHandler, Subscription};
+use crate::backend::{ServerMessageHandler, Subscription};
 use crate::client::{Filter, capabilities};
 use crate::observe::audit::OpenRecord;
 use crate::protocol::era::extension::is_foreign;
-use crate::protocol::era::modern::ResultType;
 use crate::protocol::error::INTERNAL_ERROR;
 use crate::protocol::message;
 use crate::protocol::{ClientProfile, Era, LogLevel, Notification, Outcome, RawJson, Request};
@@ -166,18 +167,6 @@ impl Exchange {
             "notifications/elicitation/complete" => self.client.era == Era::Legacy,
             // The backend's session has seen that it is of an extension of that server.
             _ => is_foreign(method),
-        }
-    }
-
-    /// Notes the answer of a backend, or why there is none, for the record of the request.
-    pub(super) fn note(&self, answer: &Result<Answer, RpcError>) {
-        let Some(record) = &self.record else { return };
-        match answer {
-            Ok(answer) => {
-                let needs_input = answer.result_type == ResultType::InputRequired;
-                record.answered(&answer.outcome, answer.era, needs_input);
-            }
-            Err(error) => record.failed(error),
         }
     }
 

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::batch::Origin;
 use super::state::Gateway;
 use crate::dispatch::{Exchange, Full, Plan, forward_notification, is_call, relay, route};
+use crate::observe::log_file;
 use crate::protocol::era::modern;
 use crate::protocol::error::INVALID_REQUEST;
 use crate::protocol::message::{self, Malformed};
@@ -92,6 +93,8 @@ impl Gateway {
             return;
         };
         let first = !self.lifecycle.has_introduced();
+        let modern = asking.as_ref().filter(|_| first);
+        let modern = modern.and_then(|asking| asking.as_ref().ok()?.info.clone());
         let snapshots = self.snapshots.subscribe();
         let many = self.replies.len() > self.snapshot().config.gateway.max_in_flight;
         let (events, lifecycle) = (&self.tasks, &mut self.lifecycle);
@@ -122,6 +125,11 @@ impl Gateway {
         match route(request, asking, lifecycle, &snapshots, parked, exchange) {
             Plan::Reply(outcome) => self.replies.finish(key, &outcome),
             Plan::Spawn(work) => self.spawn(key, work),
+        }
+        if first && self.lifecycle.has_introduced() {
+            let legacy = self.lifecycle.client();
+            let legacy = legacy.and_then(|client| client.info.as_ref());
+            log_file::set_client(modern.as_ref().or(legacy));
         }
         if first && self.lifecycle.has_introduced() && !self.publisher.is_settled() {
             let wait = self.snapshot().config.gateway.startup_wait;

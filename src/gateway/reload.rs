@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::state::Gateway;
 use crate::config::{Change, Changes, diff};
+use crate::observe::log_file;
 use crate::protocol::Notification;
 use crate::reload::Loaded;
 use crate::text::keep_from_output;
@@ -42,6 +43,9 @@ impl Gateway {
             return fleet.read_secrets_again();
         }
         self.audit.reconfigure(&changes.config.audit);
+        if changes.outputs.contains(&"log") {
+            log_file::reconfigure(&changes.config.log, false);
+        }
         let new = fleet.take(changes);
         keep_from_output(
             fleet

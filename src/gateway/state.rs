@@ -102,7 +102,7 @@ impl Gateway {
     /// the request only.
     pub(super) fn spawn(&mut self, key: RequestKey, work: BoxFuture<'static, Outcome>) {
         let tasks = self.tasks.clone();
-        let record = self.replies.record(key).map(RecordHalf::of_task);
+        let record = (self.replies.record(key)).map(|record| RecordHalf::of(record.record()));
         let serving = async move {
             let _record = record;
             let outcome = AssertUnwindSafe(work)

@@ -12,6 +12,7 @@ use crate::client::Lifecycle;
 use crate::config::{Environment, Overrides, load};
 use crate::protocol::{ClientProfile, Id, Outcome, RawJson, Request};
 use crate::publish::Publisher;
+use crate::snapshot::KeptResults;
 use crate::state::StateStore;
 use crate::transport::stdio::{Outbox, write_lines};
 
@@ -26,9 +27,14 @@ fn gateway(budget: Budget) -> (Gateway, Outbox, PipeReader) {
     };
     let config = Arc::new(load(&overrides, &Environment::new(folder.path())).unwrap());
     let (reader, writer) = std::io::pipe().unwrap();
-    let (outbox, _writer) = write_lines(Box::new(writer), budget);
+    let (outbox, _writer) = write_lines(Box::new(writer), budget.clone());
     let lifecycle = Lifecycle::new(&config.gateway);
-    let publisher = Publisher::new(config, Vec::new(), StateStore::none());
+    let publisher = Publisher::new(
+        config,
+        Vec::new(),
+        StateStore::none(),
+        KeptResults::new(&budget),
+    );
     let gateway = Gateway::new(lifecycle, publisher, outbox.clone());
     (gateway, outbox, reader)
 }

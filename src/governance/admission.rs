@@ -3,7 +3,7 @@
 //! Owns the state of the rules for each [`BackendId`]. It is independent of snapshots, so a new
 //! catalog or config resets no failure count. It must not know how a rule works.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::sync::Mutex;
 /// admitted.
 #[derive(Debug, Default)]
 pub struct Admission {
-    breakers: Mutex<HashMap<BackendId, Arc<Breaker>>>,
+    breakers: Mutex<BTreeMap<BackendId, Arc<Breaker>>>,
 }
 
 /// Permission for one call, to be [settled](Permit::settle) with its health signal. Dropping it

@@ -7,22 +7,18 @@
 mod open;
 mod record;
 mod redact;
+mod sink;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::config::{AuditArguments, AuditConfig, OnFailure};
-use crate::observe::line_writer::{Ended, LineWriter, Place, Purpose};
+use crate::config::{AuditConfig, OnFailure};
+use crate::observe::line_writer::{Ended, LineWriter, Purpose};
 use crate::protocol::Request;
 pub(crate) use open::{OpenRecord, RecordHalf};
-use record::{Gateway, Record};
-
-/// Log lines about calls have this target.
-pub(super) const TARGET: &str = "sentinel_gateway::calls";
-
-/// How many bytes of arguments and results may wait.
-const MAX_WAITING_BYTES: usize = 16 << 20;
+use record::Gateway;
+pub(super) use record::TARGET;
+use sink::Sink;
 
 const PURPOSE: Purpose = Purpose {
     file: "audit file",
@@ -39,19 +35,6 @@ pub(crate) struct Audit {
     ended: Vec<Ended>,
 }
 
-/// Where records go.
-#[derive(Debug)]
-struct Sink {
-    gateway: Gateway,
-    arguments: AuditArguments,
-    /// `None` where they go to the log alone.
-    writer: Option<LineWriter>,
-    /// Bytes of arguments and results that wait for the writer.
-    waiting_bytes: Arc<AtomicU64>,
-    /// The number of the last record.
-    number: Arc<AtomicU64>,
-}
-
 impl Audit {
     /// Opens the file, if there is one. Blocks for a moment.
     pub(crate) fn start(config: &AuditConfig) -> Self {
@@ -60,7 +43,8 @@ impl Audit {
         audit
     }
 
-    /// The config has changed. Requests that have begun keep what they began with, but for the file.
+    /// The config has changed. Requests that have begun keep what they began with, but for the file,
+    /// which the writer's thread opens.
     pub(crate) fn reconfigure(&mut self, config: &AuditConfig) {
         if self.sink.is_some() && self.config == *config {
             return;
@@ -74,7 +58,7 @@ impl Audit {
                 }
                 Some(writer)
             }
-            (Some(file), None) => match LineWriter::start(file, PURPOSE) {
+            (Some(file), None) => match LineWriter::start(file, PURPOSE, self.sink.is_none()) {
                 Ok((writer, ended)) => {
                     self.ended.push(ended);
                     Some(writer)
@@ -132,39 +116,5 @@ impl Audit {
         if tokio::time::timeout(timeout, ended).await.is_err() {
             tracing::error!("the last records of the audit file can't be written in time");
         }
-    }
-}
-
-impl Sink {
-    /// A place for one record in the file; `None` where there is no file or no place.
-    fn place(&self) -> Option<Place> {
-        self.writer.as_ref()?.place()
-    }
-
-    /// Whether arguments and results of so many bytes may wait; they count from now on.
-    fn has_room(&self, bytes: usize) -> bool {
-        let before = self.waiting_bytes.fetch_add(bytes as u64, Relaxed);
-        let fits = before.saturating_add(bytes as u64) <= MAX_WAITING_BYTES as u64;
-        if !fits {
-            self.waiting_bytes.fetch_sub(bytes as u64, Relaxed);
-        }
-        fits
-    }
-
-    /// Writes a record: to the log, and to the file if it has a place there.
-    fn write(&self, mut record: Record, place: Option<Place>) {
-        record.number = self.number.fetch_add(1, Relaxed) + 1;
-        record.log();
-        let Some(writer) = &self.writer else { return };
-        let Some(place) = place else {
-            return writer.note_missing();
-        };
-        let (gateway, arguments) = (self.gateway.clone(), self.arguments);
-        let (waiting, bytes) = (Arc::clone(&self.waiting_bytes), record.value_bytes());
-        place.write(Box::new(move || {
-            let line = record.line(&gateway, arguments);
-            waiting.fetch_sub(bytes as u64, Relaxed);
-            line
-        }));
     }
 }

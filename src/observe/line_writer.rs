@@ -62,11 +62,15 @@ struct Status {
 }
 
 impl LineWriter {
-    /// Opens the file and starts the thread.
+    /// Starts the thread, and opens the file: `at_once` before this returns, else in the thread.
     ///
     /// # Errors
     /// If there can't be a thread. That the file can't be opened is no error: it is tried again.
-    pub(super) fn start(file: &RotatingFile, purpose: Purpose) -> io::Result<(Self, Ended)> {
+    pub(super) fn start(
+        file: &RotatingFile,
+        purpose: Purpose,
+        at_once: bool,
+    ) -> io::Result<(Self, Ended)> {
         let (jobs, queue) = channel();
         let status = Arc::new(Status::default());
         let (end, ended) = oneshot::channel();
@@ -75,7 +79,9 @@ impl LineWriter {
             purpose,
             status: Arc::clone(&status),
         };
-        thread.open();
+        if at_once {
+            thread.open();
+        }
         thread::Builder::new().name("lines".into()).spawn(move || {
             thread.run(&queue);
             let _ = end.send(());

@@ -22,6 +22,7 @@ pub(super) struct Member {
 
 /// Reads the member that follows the brace or comma at `at`; `None` if there is no valid one.
 /// `text` must be UTF-8. The caller checks the byte at [`Member::end`].
+#[inline]
 pub(super) fn member(text: &[u8], at: usize) -> Option<Member> {
     let start = at + 1;
     let name = skip_space(text, start);
@@ -38,6 +39,7 @@ pub(super) fn member(text: &[u8], at: usize) -> Option<Member> {
 
 /// The end of the value that begins at `at`, after any white space; `None` if there is no valid
 /// one. `text` must be UTF-8.
+#[inline]
 pub fn value_end(text: &[u8], mut at: usize) -> Option<usize> {
     let mut nesting = Nesting::default();
     loop {
@@ -100,6 +102,7 @@ struct Nesting {
 }
 
 impl Nesting {
+    #[inline]
     fn push(&mut self, object: bool) {
         if self.depth < u64::BITS {
             self.bits = self.bits << 1 | u64::from(object);
@@ -110,11 +113,13 @@ impl Nesting {
     }
 
     /// Whether the innermost one is an object; `None` if none is open.
+    #[inline]
     fn last(&self) -> Option<bool> {
         let shallow = (self.depth > 0).then_some(self.bits & 1 == 1);
         self.deeper.last().copied().or(shallow)
     }
 
+    #[inline]
     fn pop(&mut self) {
         if self.deeper.pop().is_none() {
             self.bits >>= 1;
@@ -140,6 +145,17 @@ pub(crate) fn string_end(text: &[u8], at: usize) -> Option<usize> {
         }
         let block = Block::new(*block);
         let (all_quotes, backslashes) = (block.is(b'"'), block.is(b'\\'));
+        if backslashes == 0 && !escapes_next {
+            // As most blocks are: nothing in it is escaped.
+            if block.is_control() & below_lowest(all_quotes) != 0 {
+                return None;
+            }
+            if all_quotes != 0 {
+                return Some(at + all_quotes.trailing_zeros() as usize + 1);
+            }
+            at += BLOCK;
+            continue;
+        }
         let (escaped, still_escapes) = escaped_in(backslashes, escapes_next);
         let quotes = all_quotes & !escaped;
         let inside = below_lowest(quotes);
@@ -179,6 +195,7 @@ fn prefetch(text: &[u8]) {
 
 /// The end of a string whose first byte after the quote is at `at`, if it is shorter than 16 bytes
 /// and has no escapes, as nearly all names are.
+#[inline]
 fn short_string(text: &[u8], at: usize) -> Option<usize> {
     let few = u8x16::new(*text.get(at..)?.first_chunk()?);
     let special = few.simd_lt(u8x16::splat(0x20)) | few.simd_eq(u8x16::splat(b'\\'));
@@ -251,6 +268,7 @@ fn is_escape(text: &[u8], at: usize) -> bool {
 }
 
 /// The index of the first byte from `at` on that is not white space.
+#[inline]
 pub fn skip_space(text: &[u8], mut at: usize) -> usize {
     while matches!(text.get(at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
         at += 1;
@@ -259,20 +277,24 @@ pub fn skip_space(text: &[u8], mut at: usize) -> usize {
 }
 
 /// The end of a member's name and its colon.
+#[inline]
 fn key_end(text: &[u8], at: usize) -> Option<usize> {
     colon(text, string_end(text, at)?)
 }
 
 /// The end of a colon, after any white space.
+#[inline]
 fn colon(text: &[u8], at: usize) -> Option<usize> {
     let at = skip_space(text, at);
     (text.get(at) == Some(&b':')).then_some(at + 1)
 }
 
+#[inline]
 fn literal_end(text: &[u8], at: usize, word: &[u8]) -> Option<usize> {
     text[at..].starts_with(word).then_some(at + word.len())
 }
 
+#[inline]
 fn number_end(text: &[u8], mut at: usize) -> Option<usize> {
     if text.get(at) == Some(&b'-') {
         at += 1;
@@ -295,6 +317,7 @@ fn number_end(text: &[u8], mut at: usize) -> Option<usize> {
 }
 
 /// The end of one or more digits.
+#[inline]
 fn digits_end(text: &[u8], at: usize) -> Option<usize> {
     let count = text
         .get(at..)?

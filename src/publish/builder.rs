@@ -7,7 +7,7 @@
 
 mod report;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -24,7 +24,8 @@ use crate::governance::Admission;
 use crate::observe::logs::panic_text;
 use crate::protocol::{Kind, Kinds, Listing, Notification, RawJson};
 use crate::snapshot::{
-    Backends, Introduction, Lists, NamedUris, Said, Snapshot, Speaker, ToolViews, Tools, identity,
+    Backends, Introduction, KeptResults, Lists, NamedUris, Said, Snapshot, Speaker, ToolViews,
+    Tools, identity,
 };
 use crate::state::{CachedListings, StateStore, age};
 
@@ -35,6 +36,7 @@ pub(super) struct Builder {
     backends: Backends,
     admission: Arc<Admission>,
     named_uris: Arc<NamedUris>,
+    kept_results: Arc<KeptResults>,
     /// What each backend says of itself, in this run or at last contact.
     said: HashMap<BackendId, Said>,
     pin_check: PinCheck,
@@ -67,7 +69,7 @@ pub(super) struct Order {
     /// The number of the last listing of each backend that has listed in this run.
     pub(super) numbers: HashMap<BackendId, u64>,
     /// The kinds that backends have not listed in this run.
-    pub(super) unlisted: HashMap<BackendId, Kinds>,
+    pub(super) unlisted: BTreeMap<BackendId, Kinds>,
     /// The kinds that wait for no backend any more.
     pub(super) settled: Kinds,
     pub(super) closing: bool,
@@ -122,6 +124,7 @@ impl Builder {
         backends: Backends,
         admission: Arc<Admission>,
         state: StateStore,
+        kept_results: KeptResults,
     ) -> Self {
         Self {
             pin_check: PinCheck::new(Arc::clone(&config), state.clone()),
@@ -132,6 +135,7 @@ impl Builder {
             backends,
             admission,
             named_uris: Arc::default(),
+            kept_results: Arc::new(kept_results),
             said: HashMap::new(),
             state,
             cached: CachedListings::default(),
@@ -240,7 +244,7 @@ impl Builder {
     /// An empty snapshot, before anything is known.
     pub(super) fn first(
         &mut self,
-        unlisted: HashMap<BackendId, Kinds>,
+        unlisted: BTreeMap<BackendId, Kinds>,
         settled: bool,
     ) -> Arc<Snapshot> {
         let none = HashMap::new();
@@ -329,7 +333,7 @@ impl Builder {
         &mut self,
         fetched: &HashMap<BackendId, Kinds>,
         numbers: HashMap<BackendId, u64>,
-        unlisted: HashMap<BackendId, Kinds>,
+        unlisted: BTreeMap<BackendId, Kinds>,
         settled: Kinds,
         closing: bool,
     ) -> Snapshot {
@@ -367,6 +371,7 @@ impl Builder {
             backends: self.backends.clone(),
             admission: Arc::clone(&self.admission),
             named_uris: Arc::clone(&self.named_uris),
+            kept_results: Arc::clone(&self.kept_results),
             introduction: Arc::new(self.introduction()),
             lists: Lists::default(),
             tools: Tools::default(),

@@ -9,7 +9,9 @@ use crate::snapshot::Snapshot;
 pub(crate) fn list_changed(before: &Snapshot, after: &Snapshot) -> Vec<Notification> {
     let mut methods = Vec::new();
     for kind in before.settled.iter() {
-        let differs = |era| match kind == Kind::Tool && after.all_search() {
+        let is_tools = kind == Kind::Tool;
+        let differs = |era| match is_tools && after.all_search() {
+            _ if is_tools && before.reads_more() != after.reads_more() => true,
             true => before.search_list(era) != after.search_list(era),
             false => before.catalog.list(kind, era) != after.catalog.list(kind, era),
         };

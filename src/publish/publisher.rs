@@ -6,7 +6,7 @@
 
 mod reconfigure;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
@@ -20,7 +20,7 @@ use crate::call_report::BackendId;
 use crate::config::Config;
 use crate::governance::Admission;
 use crate::protocol::{Kinds, Listing};
-use crate::snapshot::{Backends, Introduction, Snapshot};
+use crate::snapshot::{Backends, Introduction, KeptResults, Snapshot};
 use crate::state::{CachedListings, StateStore};
 use crate::sync::Mutex;
 pub(crate) use reconfigure::Reconfiguration;
@@ -96,6 +96,7 @@ impl Publisher {
         config: Arc<Config>,
         backends: Vec<Arc<HttpBackend>>,
         state: StateStore,
+        kept_results: KeptResults,
     ) -> (Self, Arc<Snapshot>) {
         let admission = Admission::default();
         for backend in &backends {
@@ -106,7 +107,8 @@ impl Publisher {
         // Without backends there is nothing to wait for.
         let settled = backends.is_empty();
         let (backends, admission) = (Backends::new(backends), Arc::new(admission));
-        let mut builder = Builder::new(config, backends.clone(), Arc::clone(&admission), state);
+        let shared = Arc::clone(&admission);
+        let mut builder = Builder::new(config, backends.clone(), shared, state, kept_results);
         let first = builder.first(parts.keys().map(|id| (*id, Kinds::ALL)).collect(), settled);
         let publisher = Self {
             parts,
@@ -301,7 +303,7 @@ impl Publisher {
         }
     }
 
-    fn unlisted(&self) -> HashMap<BackendId, Kinds> {
+    fn unlisted(&self) -> BTreeMap<BackendId, Kinds> {
         let unlisted = |part: &Part| Kinds::ALL.without(part.listed);
         let all = self.parts.iter().map(|(id, part)| (*id, unlisted(part)));
         all.filter(|(_, kinds)| !kinds.is_empty()).collect()

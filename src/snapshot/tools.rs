@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::Snapshot;
 use crate::catalog::Entry;
-use crate::catalog::search::{ToolIndex, estimate_tokens, own_tools};
+use crate::catalog::search::{ToolIndex, estimate_tokens, own_tools, read_more};
 use crate::config::{SearchExposes, ToolMode};
 use crate::protocol::era::modern::{self, ResultStamp};
 use crate::protocol::{ClientProfile, Era, Kind, RawJson};
@@ -38,6 +38,8 @@ pub(crate) struct ToolViews {
 #[derive(Debug, Default)]
 pub(crate) struct Tools {
     summary: OnceLock<Summary>,
+    /// The result of a list request of the legacy era, with `read_more` at its end.
+    with_read_more: OnceLock<RawJson>,
     index: OnceLock<ToolIndex>,
 }
 
@@ -92,6 +94,32 @@ impl Snapshot {
     /// Whether the gateway has tools of its own, for some clients at least.
     pub(crate) fn has_own_tools(&self) -> bool {
         self.config.gateway.tool_listing.mode != ToolMode::All
+    }
+
+    /// Whether results of some tools are limited, and the gateway has a tool that shows the rest.
+    pub(crate) fn reads_more(&self) -> bool {
+        self.config.gateway.tool_listing.reads_more
+    }
+
+    /// All tools, and `read_more`.
+    pub(super) fn tools_and_read_more(&self, era: Era) -> RawJson {
+        let list = || {
+            let tools = self.catalog.list(Kind::Tool, era);
+            let mut list = Vec::with_capacity(tools.len() + 512);
+            list.extend_from_slice(b"{\"tools\":");
+            list.extend_from_slice(&tools[..tools.len() - 1]);
+            if tools.len() > b"[]".len() {
+                list.push(b',');
+            }
+            list.extend_from_slice(read_more().as_bytes());
+            list.extend_from_slice(b"]}");
+            RawJson::trusted(list)
+        };
+        match era {
+            Era::Legacy => self.tools.with_read_more.get_or_init(list).clone(),
+            // Kept with its stamp.
+            Era::Modern => list(),
+        }
     }
 
     /// Whether this client sees the tools that search. Chosen at its first list, and the same from
@@ -154,6 +182,9 @@ impl Snapshot {
                 }
             }
         }
+        if self.reads_more() {
+            definitions.push(read_more());
+        }
         definitions.extend(listed.into_iter().map(|entry| match era {
             Era::Legacy => entry.definition.clone(),
             Era::Modern => entry.modern_definition.clone(),
@@ -170,7 +201,8 @@ impl Snapshot {
 
     /// Whether what a list of tools needs was computed before.
     pub(super) fn is_summarized(&self) -> bool {
-        !self.has_own_tools() || self.tools.summary.get().is_some()
+        let is_listed = !self.reads_more() || self.tools.with_read_more.get().is_some();
+        is_listed && (!self.has_own_tools() || self.tools.summary.get().is_some())
     }
 
     /// The index over the tools. The first time it takes as long as backends decide.

@@ -111,3 +111,15 @@ fn a_command_calls_a_tool_by_its_name_in_any_mode() {
     let out = shell.run(&["call", "echo", "a=1"]).success();
     assert_eq!(out.trim(), r#"echo {"a":1}"#);
 }
+
+/// A person reads a result whole, and has no second call in the same process.
+#[test]
+fn a_command_shows_a_result_whole_whatever_its_limit() {
+    let fake = FakeBackend::start().tool("log");
+    let text = "one line of many\n".repeat(500);
+    fake.always_tool("log", Reply::text(&text));
+    let limit = "tools.max_result_tokens = { \"*\" = 256 }\n";
+    let shell = Shell::with(&fake.entry("one", limit));
+    let out = shell.run(&["call", "log"]).success();
+    assert_eq!(out.trim(), text.trim());
+}

@@ -127,6 +127,8 @@ pub struct Measured {
     pub ping: Duration,
     /// Peak resident memory of the gateway, in KiB.
     pub peak_memory: u64,
+    /// The same when it had just answered `initialize`.
+    pub memory_at_rest: u64,
 }
 
 impl Measured {
@@ -201,6 +203,7 @@ fn measure(hostile: &Hostile, command: &impl Fn(&str) -> Command) -> (Measured, 
         beside: p99(&mut beside),
         ping: pings.into_iter().max().unwrap_or_default(),
         peak_memory: peak_memory(gateway.child.pid()),
+        memory_at_rest: gateway.memory_at_rest,
     };
     (measured, gateway.end())
 }
@@ -290,6 +293,8 @@ struct Gateway {
     spread: Duration,
     /// Calls of the flood that are open.
     open: Vec<String>,
+    /// In KiB.
+    memory_at_rest: u64,
 }
 
 impl Gateway {
@@ -313,6 +318,7 @@ impl Gateway {
             last_id: 0,
             spread,
             open: Vec::new(),
+            memory_at_rest: 0,
         };
         let params = json!({
             "protocolVersion": "2025-11-25", "capabilities": {},
@@ -322,6 +328,7 @@ impl Gateway {
         gateway.send(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
         let pid = gateway.child.pid();
         gateway.threads.add_all_of(pid);
+        gateway.memory_at_rest = peak_memory(pid);
         gateway
     }
 

@@ -4,6 +4,8 @@ use reqwest::header::CONTENT_TYPE;
 
 use super::response::Response;
 
+/// The media type of JSON, as nearly all servers write it.
+const JSON: &str = "application/json";
 /// The media type of server-sent events.
 const EVENT_STREAM: &str = "text/event-stream";
 
@@ -18,10 +20,13 @@ pub(in crate::backend) enum Media {
 impl Media {
     pub(in crate::backend) fn of(response: &Response) -> Self {
         let value = response.headers().get(CONTENT_TYPE);
+        if value.is_some_and(|value| value.as_bytes() == JSON.as_bytes()) {
+            return Self::Json;
+        }
         let value = value.and_then(|value| value.to_str().ok());
         let kind = value.and_then(|value| value.split(';').next());
         match kind.unwrap_or_default().trim() {
-            kind if kind.eq_ignore_ascii_case("application/json") => Self::Json,
+            kind if kind.eq_ignore_ascii_case(JSON) => Self::Json,
             kind if kind.eq_ignore_ascii_case(EVENT_STREAM) => Self::EventStream,
             other => Self::Other(other.to_owned()),
         }

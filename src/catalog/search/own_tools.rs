@@ -59,6 +59,20 @@ pub fn own_tools<'a>(servers: impl Iterator<Item = &'a str>, with_call: bool) ->
     tools
 }
 
+/// `read_more`: the rest of a result that was cut.
+pub(crate) fn read_more() -> RawJson {
+    definition(
+        "read_more",
+        "Shows more of a tool's result that was cut. The end of such a result says how.",
+        json!({
+            "handle": text("As the result says"),
+            "offset": { "type": "integer", "description": "As the result says" },
+        }),
+        &["handle", "offset"],
+        true,
+    )
+}
+
 fn text(description: &str) -> Value {
     json!({ "type": "string", "description": description })
 }

@@ -6,27 +6,61 @@
 
 /// The estimate. The same for the same text.
 pub fn estimate_tokens(text: &str) -> usize {
-    let (mut tenths, mut run, mut kind) = (0, 0, Class::Space);
-    for c in text.chars() {
-        let next = Class::of(c);
-        if next == Class::Other {
-            tenths += 8;
-            continue;
-        }
-        if next != kind {
-            tenths += kind.tenths(run);
-            (run, kind) = (0, next);
-        }
-        run += 1;
-    }
-    (tenths + kind.tenths(run)).div_ceil(10)
+    let mut count = TokenCount::default();
+    text.chars().for_each(|c| count.push(c));
+    count.tokens()
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The tokens of a text that comes in parts, about.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct TokenCount {
+    /// Of what is before the run.
+    tenths: usize,
+    /// Characters of the same class in a row.
+    run: usize,
+    kind: Class,
+}
+
+impl TokenCount {
+    /// Adds characters of `text` as long as there are no more than `most` tokens. Returns how many bytes
+    /// were added.
+    pub(crate) fn add(&mut self, text: &str, most: usize) -> usize {
+        for (at, c) in text.char_indices() {
+            let before = *self;
+            self.push(c);
+            if self.tokens() > most {
+                *self = before;
+                return at;
+            }
+        }
+        text.len()
+    }
+
+    /// The tokens so far.
+    pub(crate) fn tokens(&self) -> usize {
+        (self.tenths + self.kind.tenths(self.run)).div_ceil(10)
+    }
+
+    fn push(&mut self, c: char) {
+        let next = Class::of(c);
+        if next == Class::Other {
+            self.tenths += 8;
+            return;
+        }
+        if next != self.kind {
+            self.tenths += self.kind.tenths(self.run);
+            (self.run, self.kind) = (0, next);
+        }
+        self.run += 1;
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Class {
     Letter,
     Digit,
     Sign,
+    #[default]
     Space,
     /// Outside of ASCII: each counts alone.
     Other,
@@ -58,6 +92,26 @@ impl Class {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn as_much_is_added_as_fits() {
+        let text = "two words, 漢字 and  12345 digits\n";
+        let all = estimate_tokens(text);
+        for most in 0..=all {
+            let mut count = TokenCount::default();
+            let added = count.add(text, most);
+            assert!(count.tokens() <= most);
+            assert_eq!(count.tokens(), estimate_tokens(&text[..added]));
+            let next = text[added..].chars().next();
+            let longer = added + next.map_or(0, char::len_utf8);
+            assert!(most == all && next.is_none() || estimate_tokens(&text[..longer]) > most);
+        }
+        let mut parts = TokenCount::default();
+        for part in ["two wo", "rds, 漢", "字 and ", " 12345 digits\n"] {
+            assert_eq!(parts.add(part, usize::MAX), part.len());
+        }
+        assert_eq!(parts.tokens(), all);
+    }
 
     #[test]
     fn it_is_close_to_a_real_tokenizer() {

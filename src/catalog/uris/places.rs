@@ -5,10 +5,10 @@
 //! Text and structured content are never changed. It must not know whose a URI is.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use memchr::memmem;
+use memchr::memmem::Finder;
 
 use crate::protocol::RawJson;
 use crate::protocol::message::elements;
@@ -73,9 +73,12 @@ pub(crate) fn named_by_tool(definition: &RawJson) -> Box<[Arc<str>]> {
 
 /// Whether there can be a URI at all: one or two searches instead of reading the text.
 fn may_have(text: &RawJson) -> bool {
-    let has = |part: &str| memmem::find(text.as_bytes(), part.as_bytes()).is_some();
-    // Of `uri` and of `resourceUri`.
-    has("ri\"") || has("openai/outputTemplate\"")
+    // Of `uri` and of `resourceUri`. Made once: making one takes longer than a search in a small result.
+    static URI: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("ri\""));
+    static TEMPLATE: LazyLock<Finder<'_>> =
+        LazyLock::new(|| Finder::new("openai/outputTemplate\""));
+    let has = |part: &Finder<'_>| part.find(text.as_bytes()).is_some();
+    has(&URI) || has(&TEMPLATE)
 }
 
 /// The URIs found so far.

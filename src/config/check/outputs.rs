@@ -9,15 +9,30 @@ use crate::config::{AuditConfig, Environment, LogConfig, RotatingFile};
 
 /// What the paths of files depend on.
 pub(in crate::config) struct Outputs<'a> {
-    pub(in crate::config) env: &'a Environment,
+    env: &'a Environment,
     /// Folder that relative paths start at; `None` without a file.
-    pub(in crate::config) folder: Option<&'a Path>,
+    folder: Option<&'a Path>,
     /// Why the file isn't trusted: it then names no file to write.
-    pub(in crate::config) distrust: Option<&'a str>,
-    pub(in crate::config) report: &'a mut Report,
+    distrust: Option<&'a str>,
+    report: &'a mut Report,
 }
 
-impl Outputs<'_> {
+impl<'a> Outputs<'a> {
+    /// Of one file.
+    pub(in crate::config) fn new(
+        env: &'a Environment,
+        folder: Option<&'a Path>,
+        distrust: Option<&'a str>,
+        report: &'a mut Report,
+    ) -> Self {
+        Self {
+            env,
+            folder,
+            distrust,
+            report,
+        }
+    }
+
     /// The checked form of both.
     pub(in crate::config) fn check(&mut self, audit: Audit, log: Log) -> (AuditConfig, LogConfig) {
         let rotating = |path, max_bytes, keep| RotatingFile {

@@ -11,6 +11,9 @@ use crate::config::read::file::{Located, Tools};
 use crate::config::read::join;
 use crate::config::{ToolRule, ToolRules};
 
+/// Least limit on a result: room for some text before the words on how to go on.
+const LEAST_RESULT_TOKENS: u64 = 256;
+
 impl Checker<'_> {
     pub(super) fn tools(&mut self, written: &Tools, path: &str) -> ToolRules {
         let (rename, describe) = (&written.rename.0, &written.describe.0);
@@ -22,6 +25,7 @@ impl Checker<'_> {
             describe: pairs(describe, String::clone),
             timeout: pairs(&written.timeout_secs.0, |secs| Duration::from_secs(*secs)),
             retry: Vec::new(),
+            max_result_tokens: Vec::new(),
             pin: written.pin,
             written: Vec::new(),
         };
@@ -40,15 +44,50 @@ impl Checker<'_> {
                 glob: None,
             }));
         }
-        let path = join(path, "retry");
-        for (written, retry) in self.within_limit(&written.retry.0, |(glob, _)| glob, &path) {
+        let by_glob = self.by_glob(&written.retry.0, "tools.retry", path, &mut rules.written);
+        rules.retry = by_glob.map(|(glob, retry)| (glob, retry.value)).collect();
+        self.result_limits(&written.max_result_tokens.0, path, &mut rules);
+        rules
+    }
+
+    /// `max_result_tokens`
+    fn result_limits(
+        &mut self,
+        written: &[(Located<String>, Located<u64>)],
+        path: &str,
+        rules: &mut ToolRules,
+    ) {
+        const KEY: &str = "tools.max_result_tokens";
+        for (glob, tokens) in self.by_glob(written, KEY, path, &mut rules.written) {
+            let least = LEAST_RESULT_TOKENS;
+            if (1..least).contains(&tokens.value) {
+                let what = format!("must be 0, for no limit, or at least {least}");
+                let path = join(&join(path, "max_result_tokens"), glob.glob().glob());
+                self.report.add(&tokens.location, &path, what);
+            }
+            let tokens = usize::try_from(tokens.value).unwrap_or(usize::MAX);
+            rules.max_result_tokens.push((glob, tokens));
+        }
+    }
+
+    /// The values by glob at `key` of the backend; the globs are added to `rules` too.
+    fn by_glob<'a, V>(
+        &mut self,
+        written: &'a [(Located<String>, V)],
+        key: &'static str,
+        path: &str,
+        rules: &mut Vec<ToolRule>,
+    ) -> std::vec::IntoIter<(GlobMatcher, &'a V)> {
+        let path = join(path, key.trim_start_matches("tools."));
+        let mut values = Vec::new();
+        for (written, value) in self.within_limit(written, |(glob, _)| glob, &path) {
             if let Some(glob) = glob(written, &path, self.report) {
                 let glob = glob.compile_matcher();
-                rules.written.push(rule("tools.retry", written, &glob));
-                rules.retry.push((glob, retry.value));
+                rules.push(rule(key, written, &glob));
+                values.push((glob, value));
             }
         }
-        rules
+        values.into_iter()
     }
 
     /// Exposed names must consist of the allowed characters and be unique within the backend.

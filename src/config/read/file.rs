@@ -8,9 +8,9 @@ use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde::{Deserialize as Derive, Serialize, Serializer};
-use toml::Spanned;
+use serde::{Deserialize as Derive, Serialize};
 
+pub(in crate::config) use super::located::Located;
 use super::oauth::OAuthForm;
 use super::outputs::{Audit, Log};
 pub(in crate::config) use super::secret_form::SecretForm;
@@ -227,6 +227,9 @@ pub(in crate::config) struct Tools {
     pub(in crate::config) timeout_secs: Entries<u64>,
     /// `retry_tools` by glob of own names; the first match counts.
     pub(in crate::config) retry: Entries<RetryTools>,
+    /// Most tokens, about, of the text of a result, by glob of own names; the first match counts. What is over is kept for the tool `read_more`. 0 is no limit; else at least 256.
+    #[schemars(extend("additionalProperties" = { "type": "integer", "minimum": 0, "maximum": 10_000_000 }))]
+    pub(in crate::config) max_result_tokens: Entries<u64>,
     /// How to treat a tool whose definition has changed since it was accepted.
     pub(in crate::config) pin: PinMode,
 }
@@ -250,51 +253,6 @@ pub(crate) const SCHEMA: &str = include_str!("../schema.json");
 pub fn schema() -> serde_json::Value {
     // Can't fail: a test parses it.
     serde_json::from_str(SCHEMA).unwrap_or_default()
-}
-
-/// A value and where it was written.
-#[derive(Debug, Clone)]
-pub(in crate::config) struct Located<T> {
-    pub(in crate::config) value: T,
-    pub(in crate::config) location: Location,
-}
-
-impl<T> Located<T> {
-    fn default_value(value: T) -> Self {
-        Self {
-            value,
-            location: Location::Default,
-        }
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Located<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let spanned = Spanned::deserialize(deserializer)?;
-        Ok(Self {
-            location: Location::File(spanned.span()),
-            value: spanned.into_inner(),
-        })
-    }
-}
-
-/// For the defaults in the schema.
-impl<T: Serialize> Serialize for Located<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.value.serialize(serializer)
-    }
-}
-
-impl<T: JsonSchema> JsonSchema for Located<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        T::schema_name()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        T::json_schema(generator)
-    }
 }
 
 /// A table with keys chosen by the user, in the order of the file.

@@ -5,7 +5,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The names of the gateway's own tools. No backend's tool gets them while the gateway has such tools.
-pub(crate) const OWN_TOOLS: [&str; 3] = ["search_tools", "describe_tool", "call_tool"];
+const OWN_TOOLS: [&str; 3] = ["search_tools", "describe_tool", "call_tool"];
+
+/// The name of the gateway's own tool that shows the rest of a large result. Reserved while results are limited.
+pub(crate) const READ_MORE: &str = "read_more";
 
 /// `tool_mode`
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -46,6 +49,8 @@ pub struct ToolListing {
     pub auto_over_tokens: usize,
     /// Whether the gateway's own tools keep their names for themselves.
     pub(crate) reserves_names: bool,
+    /// Whether [`READ_MORE`] is listed: results of some tools are limited.
+    pub(crate) reads_more: bool,
 }
 
 impl ToolListing {
@@ -66,7 +71,7 @@ impl ToolListing {
 
     /// Whether a backend's tool can't have this name.
     pub(crate) fn reserves(&self, name: &str) -> bool {
-        self.reserves_names && OWN_TOOLS.contains(&name)
+        self.reserves_names && OWN_TOOLS.contains(&name) || self.reads_more && name == READ_MORE
     }
 }
 

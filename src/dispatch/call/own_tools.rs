@@ -1,4 +1,4 @@
-//! The gateway's own tools: `search_tools`, `describe_tool` and `call_tool`.
+//! The gateway's own tools: `search_tools`, `describe_tool`, `call_tool` and `read_more`.
 //!
 //! Owns their arguments and answers. `call_tool` becomes a call of the tool that it names, so that
 //! everything on the way to a backend treats both alike. It must not know how tools are ranked.
@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use crate::call_report::BackendId;
 use crate::catalog::Entry;
 use crate::catalog::search::{Found, Search, results};
-use crate::config::OWN_TOOLS;
+use crate::config::READ_MORE;
+use crate::dispatch::answer::page;
 use crate::dispatch::call_target::CallTarget;
 use crate::dispatch::exchange::{Exchange, TaskEvent};
 use crate::nearest::nearest_name;
@@ -33,14 +34,17 @@ pub(super) enum OwnTool {
     Search,
     Describe,
     Call,
+    ReadMore,
 }
 
 /// The own tool that a call is about, if there is one.
 pub(super) fn own_tool(target: &CallTarget, snapshot: &Snapshot) -> Option<OwnTool> {
-    if target.kind != Kind::Tool || !snapshot.has_own_tools() {
+    if target.kind != Kind::Tool || !snapshot.has_own_tools() && !snapshot.reads_more() {
         return None;
     }
     match target.name.as_str() {
+        READ_MORE if snapshot.reads_more() => Some(OwnTool::ReadMore),
+        _ if !snapshot.has_own_tools() => None,
         "search_tools" => Some(OwnTool::Search),
         "describe_tool" => Some(OwnTool::Describe),
         "call_tool" => Some(OwnTool::Call),
@@ -53,14 +57,14 @@ pub(super) fn own_tool(target: &CallTarget, snapshot: &Snapshot) -> Option<OwnTo
 ///
 /// # Errors
 /// What is wrong with the arguments, for a model.
-pub(super) fn unwrapped(params: &RawJson) -> Result<RawJson, String> {
+pub(super) fn unwrapped(params: &RawJson, snapshot: &Snapshot) -> Result<RawJson, String> {
     let wanted = params.get("arguments").filter(RawJson::is_object);
     let wanted = wanted.unwrap_or_else(|| RawJson::trusted("{}"));
     let name = wanted.get("name").and_then(|name| name.text());
     let name = name.ok_or(
         r#"call_tool needs "name", a string: that of a tool which search_tools has found"#,
     )?;
-    if OWN_TOOLS.contains(&name.as_str()) {
+    if snapshot.config.gateway.tool_listing.reserves(&name) {
         return Err(format!(
             "call_tool runs tools of servers: call {name} itself"
         ));
@@ -105,6 +109,7 @@ pub(super) async fn serve(
     };
     let era = exchange.client.era;
     let text = match tool {
+        OwnTool::ReadMore => return answer_with(read_more(&arguments, &snapshot), era, &snapshot),
         OwnTool::Search => search(&arguments, exchange, &snapshot),
         OwnTool::Describe | OwnTool::Call => describe(&arguments, era, &snapshot),
     };
@@ -113,9 +118,15 @@ pub(super) async fn serve(
 
 /// A text as the result of a tool; an error as one that the model sees.
 pub(super) fn answer(text: Result<String, String>, era: Era, snapshot: &Snapshot) -> Outcome {
-    let is_error = text.is_err();
-    let text = text.unwrap_or_else(|why| why);
-    let mut result = json!({ "content": [{ "type": "text", "text": text }] });
+    let block = |text| json!([{ "type": "text", "text": text }]);
+    answer_with(text.map(block), era, snapshot)
+}
+
+/// Content as the result of a tool.
+fn answer_with(content: Result<Value, String>, era: Era, snapshot: &Snapshot) -> Outcome {
+    let is_error = content.is_err();
+    let content = content.unwrap_or_else(|why| json!([{ "type": "text", "text": why }]));
+    let mut result = json!({ "content": content });
     if is_error {
         result["isError"] = true.into();
     }
@@ -124,6 +135,15 @@ pub(super) fn answer(text: Result<String, String>, era: Era, snapshot: &Snapshot
         Era::Legacy => result,
         Era::Modern => modern::stamp_result(&result, ResultStamp::Complete, &snapshot.identity),
     })
+}
+
+fn read_more(arguments: &Value, snapshot: &Snapshot) -> Result<Value, String> {
+    let handle = arguments.get("handle").and_then(Value::as_str);
+    let offset = arguments.get("offset").map_or(Some(0), number);
+    match (handle, offset) {
+        (Some(handle), Some(offset)) => page(handle, offset, &snapshot.kept_results),
+        _ => Err(r#"read_more needs "handle", a string, and "offset", a number: the end of the result that was cut says both"#.into()),
+    }
 }
 
 /// Builds the index on another thread, since backends decide how long it takes.

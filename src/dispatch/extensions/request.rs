@@ -60,12 +60,9 @@ impl<'a> ExtensionRequest<'a> {
                 backend: self.backend.name(),
             },
         };
+        let own: Option<Arc<str>> = target.map(Arc::from);
+        self.exchange.note_backend(self.backend, own.as_ref());
         let record = self.exchange.record.as_deref();
-        if let Some(record) = record {
-            let (backend, era) = (&self.backend.config.name, self.backend.known_era());
-            let own: Option<Arc<str>> = target.map(Arc::from);
-            record.set_backend(backend, era, own.as_ref());
-        }
         let tally = RunningTally::after(Tally::NONE).summed(record.map(OpenRecord::sums));
         let answer = admission::call(self.backend, self.admission, &call, None, &tally).await;
         self.exchange.note(&answer);

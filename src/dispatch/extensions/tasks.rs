@@ -14,6 +14,7 @@ use crate::backend::retry::Replay;
 use crate::backend::{Answer, HttpBackend};
 use crate::client::attribution::{attributed_outcome, with_input_requests};
 use crate::client::capabilities::tasks_undeclared;
+use crate::dispatch::answer::{Place, limit_of_task, limited};
 use crate::dispatch::answer::{for_client, to_client_error, unknown_cursor};
 use crate::dispatch::exchange::Exchange;
 use crate::observe::request_span::RequestSpan;
@@ -51,8 +52,33 @@ pub(in crate::dispatch) async fn of_one(
         Err(why) => Err(RpcError::new(INVALID_PARAMS, format!("{method}: {why}"))),
     };
     match answer {
-        Ok(answer) => for_client(answer, &exchange.client, method, None, &snapshot),
+        Ok(mut answer) => {
+            if snapshot.reads_more() {
+                // Rare, and a large future.
+                answer = Box::pin(within_limit(answer, &params, method, &snapshot)).await;
+            }
+            for_client(answer, &exchange.client, method, None, &snapshot)
+        }
         Err(error) => to_client_error(error, era, method, &snapshot),
+    }
+}
+
+/// The answer to a request about a task, with the result of its tool within its limit.
+async fn within_limit(
+    answer: Answer,
+    params: &RawJson,
+    method: &str,
+    snapshot: &Snapshot,
+) -> Answer {
+    let place = match method {
+        "tasks/result" => Place::Whole,
+        "tasks/get" => Place::Member("result"),
+        _ => return answer,
+    };
+    let id = params.get("taskId").and_then(|id| id.text());
+    match id.and_then(|id| limit_of_task(&id, snapshot)) {
+        Some(tokens) => limited(answer, tokens, place, snapshot).await,
+        None => answer,
     }
 }
 

@@ -5,30 +5,25 @@
 //! request count as well.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering::AcqRel, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, Ordering::AcqRel};
 
-use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::Sink;
 use super::record::{Ending, Record};
+use super::sink::Sink;
 use crate::call_report::CallSums;
 use crate::clock;
-use crate::config::AuditArguments;
 use crate::observe::line_writer::Place;
 use crate::protocol::error::{INTERNAL_ERROR, code_of};
 use crate::protocol::{Class, ClientProfile, Era, Executed, Outcome, RawJson, Request, RpcError};
 use crate::sync::Mutex;
-
-/// Longest arguments, and longest result, that a record has.
-const MAX_VALUE: usize = 64 << 10;
 
 /// What is known of a request so far.
 #[derive(Debug)]
 pub(crate) struct OpenRecord {
     sink: Arc<Sink>,
     began: Instant,
-    /// The loop's, and that of the task if there is one.
+    /// The loop's, that of the task if there is one, and that of a call which runs beside it.
     halves: AtomicU8,
     sums: Arc<CallSums>,
     state: Mutex<State>,
@@ -37,6 +32,8 @@ pub(crate) struct OpenRecord {
 #[derive(Debug)]
 struct State {
     record: Record,
+    /// With the name of what it is about, and the arguments.
+    params: Option<RawJson>,
     /// There is a record of it.
     is_wanted: bool,
     place: Option<Place>,
@@ -59,7 +56,6 @@ impl OpenRecord {
             at: clock::wall(),
             method: request.method.clone(),
             trace_id: trace.and_then(|trace| trace_id(&trace)),
-            arguments: params.and_then(|params| sink.copy(params, "arguments")),
             ..Record::default()
         };
         let place = sink.place();
@@ -70,6 +66,7 @@ impl OpenRecord {
             sums: Arc::default(),
             state: Mutex::new(State {
                 record,
+                params: request.params.clone(),
                 is_wanted: is_call,
                 place,
                 client: None,
@@ -85,16 +82,11 @@ impl OpenRecord {
         self.state.lock().client = Some(Arc::clone(client));
     }
 
-    /// What it is about, as the client names it.
-    pub(crate) fn set_target(&self, name: &str) {
-        self.state.lock().record.target = Some(name.to_owned());
-    }
-
-    /// The arguments of the tool, where they stand elsewhere in the request.
-    pub(crate) fn set_params(&self, params: &RawJson) {
-        let arguments = self.sink.copy(params, "arguments");
-        let replaced = std::mem::replace(&mut self.state.lock().record.arguments, arguments);
-        self.sink.free(replaced.as_ref());
+    /// What it is about, as the client names it, and the params that say so.
+    pub(crate) fn set_target(&self, name: &str, params: &RawJson) {
+        let mut state = self.state.lock();
+        state.record.target = Some(name.to_owned());
+        state.params = Some(params.clone());
     }
 
     /// It goes to this backend, whose own name of the target is `own`.
@@ -166,7 +158,7 @@ impl OpenRecord {
         let (place, ended) = (state.place.take(), state.ended.unwrap_or_else(Instant::now));
         let sums = state.sums.take();
         let sum = sums.as_ref().unwrap_or(&self.sums).sum();
-        let ending = state.ending.take();
+        let (ending, params) = (state.ending.take(), state.params.take());
         if let Some(client) = state.client.take() {
             record.client_era = Some(client.era);
             record.client = client
@@ -179,7 +171,15 @@ impl OpenRecord {
         let is_wanted = state.is_wanted;
         drop(state);
         if !is_wanted {
-            return self.sink.free_all(&record);
+            return self.sink.free(record.result.as_ref());
+        }
+        if let Some(params) = params {
+            // Of a request that was refused before it was read.
+            let named = |key: &str| params.get(key)?.text();
+            record.target = record
+                .target
+                .or_else(|| named("name").or_else(|| named("uri")));
+            record.arguments = self.sink.copy(&params, "arguments");
         }
         let ending = ending.unwrap_or_else(|| Ending::of("ok"));
         record.executed = ending.executed.or(sum.executed).unwrap_or(Executed::No);
@@ -204,10 +204,10 @@ impl RecordHalf {
         &self.0
     }
 
-    /// The half of a task, which keeps the record open as well.
-    pub(crate) fn of_task(&self) -> Self {
-        self.0.halves.fetch_add(1, AcqRel);
-        Self(Arc::clone(&self.0))
+    /// One more, while there is one.
+    pub(crate) fn of(record: &Arc<OpenRecord>) -> Self {
+        record.halves.fetch_add(1, AcqRel);
+        Self(Arc::clone(record))
     }
 
     /// Whether there is a place for the record in the file.
@@ -265,43 +265,6 @@ impl Drop for RecordHalf {
         if self.0.halves.fetch_sub(1, AcqRel) == 1 {
             self.0.make();
         }
-    }
-}
-
-impl Sink {
-    /// A copy of one member of `params`, if records have it: the message itself counts for its backend
-    /// and must not wait for a disk.
-    fn copy(&self, params: &RawJson, key: &str) -> Option<Bytes> {
-        match self.keeps_values() {
-            true => self.copy_whole(&params.get(key)?),
-            false => None,
-        }
-    }
-
-    fn copy_whole(&self, value: &RawJson) -> Option<Bytes> {
-        if !self.keeps_values() {
-            return None;
-        }
-        let bytes = value.as_bytes();
-        if bytes.len() <= MAX_VALUE && self.has_room(bytes.len()) {
-            return Some(Bytes::copy_from_slice(bytes));
-        }
-        let left_out = format!("\"{} bytes are left out\"", bytes.len());
-        self.has_room(left_out.len()).then(|| left_out.into())
-    }
-
-    fn keeps_values(&self) -> bool {
-        self.writer.is_some() && self.arguments != AuditArguments::None
-    }
-
-    fn free(&self, value: Option<&Bytes>) {
-        let bytes = value.map_or(0, Bytes::len) as u64;
-        self.waiting_bytes.fetch_sub(bytes, Relaxed);
-    }
-
-    fn free_all(&self, record: &Record) {
-        self.free(record.arguments.as_ref());
-        self.free(record.result.as_ref());
     }
 }
 

@@ -16,6 +16,9 @@ use crate::protocol::raw::quoted;
 use crate::protocol::{Class, Era, Executed};
 use crate::text::for_output;
 
+/// Log lines about calls have this target.
+pub(in crate::observe) const TARGET: &str = "sentinel_gateway::calls";
+
 /// The gateway that writes: several may share a file.
 #[derive(Debug, Clone)]
 pub(super) struct Gateway {
@@ -180,7 +183,7 @@ impl Record {
     pub(super) fn log(&self) {
         let first_byte = self.first_byte.map(millis);
         tracing::info!(
-            target: super::TARGET,
+            target: TARGET,
             method = self.method,
             backend = self.backend.as_deref(),
             tool = self.target.as_deref(),

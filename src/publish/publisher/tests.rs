@@ -1,6 +1,7 @@
 use tokio::sync::oneshot::error::TryRecvError;
 
 use super::*;
+use crate::budget::Budget;
 use crate::config::{Environment, Overrides, load};
 use crate::governance::Health;
 use crate::protocol::{Kind, RawJson};
@@ -22,7 +23,8 @@ fn new_publisher() -> (Publisher, Arc<Snapshot>) {
     };
     let config = Arc::new(load(&flags, &Environment::new("no-such-folder")).unwrap());
     let backend = HttpBackend::unsupervised(Arc::clone(&config.backends[0]), ID);
-    Publisher::new(config, vec![Arc::new(backend)], StateStore::none())
+    let kept = KeptResults::new(&Budget::new(usize::MAX));
+    Publisher::new(config, vec![Arc::new(backend)], StateStore::none(), kept)
 }
 
 fn listed() -> BackendEvent {

@@ -1,0 +1,69 @@
+//! `tools.*` of a backend.
+
+use std::time::Duration;
+
+use globset::{GlobMatcher, GlobSet};
+
+use crate::config::{PinMode, RetryTools};
+
+/// `tools.*` of a backend. All globs match the backend's own names.
+#[derive(Debug, Clone, Default)]
+pub struct ToolRules {
+    /// Allowed tools; `None` is all.
+    pub allow: Option<GlobSet>,
+    /// Denied tools; applied after `allow`.
+    pub deny: GlobSet,
+    /// Own name → exposed name.
+    pub rename: Vec<(String, String)>,
+    /// Own name → exposed description.
+    pub describe: Vec<(String, String)>,
+    /// Own name → deadline of a call.
+    pub timeout: Vec<(String, Duration)>,
+    /// Globs that override `retry_tools`; the first match counts.
+    pub retry: Vec<(GlobMatcher, RetryTools)>,
+    /// Globs, each with the most tokens of a result's text, or 0 for no limit; the first match counts.
+    pub max_result_tokens: Vec<(GlobMatcher, usize)>,
+    /// How to treat a tool whose definition has changed.
+    pub pin: PinMode,
+    /// All of the rules as they are written, to tell which match no tool.
+    pub(crate) written: Vec<ToolRule>,
+}
+
+/// One entry of `tools.*` that is about tools of a name or glob.
+#[derive(Debug, Clone)]
+pub(crate) struct ToolRule {
+    /// As in `tools.deny`.
+    pub(crate) key: &'static str,
+    /// The name or glob, as written.
+    pub(crate) pattern: String,
+    /// `None` where it is a name.
+    pub(crate) glob: Option<GlobMatcher>,
+}
+
+impl ToolRule {
+    /// Whether it is about a tool of this own name.
+    pub(crate) fn matches(&self, name: &str) -> bool {
+        match &self.glob {
+            Some(glob) => glob.is_match(name),
+            None => self.pattern == name,
+        }
+    }
+
+    /// Whether it is about one name.
+    pub(crate) fn is_name(&self) -> bool {
+        !self.pattern.contains(['*', '?', '[', '{'])
+    }
+}
+
+impl ToolRules {
+    /// Whether a tool, by its own name, is listed and callable.
+    pub fn admits(&self, name: &str) -> bool {
+        self.allow.as_ref().is_none_or(|allow| allow.is_match(name)) && !self.deny.is_match(name)
+    }
+
+    /// The least limit on results; `None` where no tool has one.
+    pub(crate) fn least_max_result_tokens(&self) -> Option<usize> {
+        let limits = self.max_result_tokens.iter().map(|(_, tokens)| *tokens);
+        limits.filter(|tokens| *tokens > 0).min()
+    }
+}

@@ -1,0 +1,74 @@
+use super::*;
+
+fn text(bytes: usize) -> LargeText {
+    LargeText::over(0, ["x".repeat(bytes)].into_iter()).unwrap()
+}
+
+fn keep(kept: &KeptResults, bytes: usize) -> Option<String> {
+    let charge = kept.reserve(bytes)?;
+    Some(kept.keep(text(bytes), 256, charge))
+}
+
+#[test]
+fn the_least_recently_read_goes_first() {
+    let budget = Budget::new(400_000);
+    let kept = KeptResults::new(&budget);
+    let handles: Vec<String> = (0..3).map(|_| keep(&kept, 30_000).unwrap()).collect();
+    assert_eq!(budget.held(), 90_000);
+    assert!(kept.get(&handles[0]).is_some());
+    let newest = keep(&kept, 30_000).unwrap();
+    assert!(kept.get(&handles[1]).is_none());
+    for handle in [&handles[0], &handles[2], &newest] {
+        assert_eq!(kept.get(handle).unwrap().text.len(), 30_000);
+    }
+    assert_eq!(budget.held(), 90_000);
+}
+
+#[test]
+fn what_is_larger_than_their_share_is_not_kept_and_costs_no_other() {
+    let budget = Budget::new(400_000);
+    let kept = KeptResults::new(&budget);
+    let handle = keep(&kept, 50_000).unwrap();
+    assert_eq!(keep(&kept, 100_001), None);
+    assert!(kept.get(&handle).is_some());
+    assert!(keep(&kept, 100_000).is_some());
+    assert!(kept.get(&handle).is_none());
+}
+
+#[test]
+fn where_the_budget_is_used_up_nothing_is_kept() {
+    let budget = Budget::new(400_000);
+    let kept = KeptResults::new(&budget);
+    let mut others = budget.backend_share().charge();
+    others.cover(280_000).unwrap();
+    let first = keep(&kept, 80_000).unwrap();
+    // The first one makes room.
+    let second = keep(&kept, 90_000).unwrap();
+    assert!(kept.get(&first).is_none() && kept.get(&second).is_some());
+    others.add_unchecked(110_000);
+    assert_eq!(keep(&kept, 20_000), None);
+}
+
+#[test]
+fn small_ones_are_bounded_by_their_number() {
+    let kept = KeptResults::new(&Budget::new(400_000));
+    let handles: Vec<String> = (0..=MAX_RESULTS)
+        .map(|_| keep(&kept, 10).unwrap())
+        .collect();
+    assert!(kept.get(&handles[0]).is_none());
+    assert!(handles[1..].iter().all(|handle| kept.get(handle).is_some()));
+}
+
+#[test]
+fn limits_of_tasks_are_bounded_by_their_number_and_by_the_length_of_ids() {
+    let kept = KeptResults::new(&Budget::new(400_000));
+    kept.limit_task("x".repeat(MAX_TASK_ID + 1), Some(1));
+    assert!(kept.task_limits.lock().is_empty());
+    for at in 0..=MAX_TASKS {
+        kept.limit_task(at.to_string(), Some(at));
+        kept.limit_task(at.to_string(), None);
+    }
+    assert_eq!(kept.task_limit("0"), None);
+    assert_eq!(kept.task_limit("1"), Some(None));
+    assert_eq!(kept.task_limits.lock().len(), MAX_TASKS);
+}
