@@ -134,6 +134,12 @@ impl Budget {
         self.0.totals.waiting.store(bytes, Relaxed);
     }
 
+    /// Bytes that are taken, those queued for the client included.
+    pub(crate) fn used(&self) -> usize {
+        let totals = &self.0.totals;
+        totals.held.load(Relaxed) + totals.waiting.load(Relaxed)
+    }
+
     #[cfg(test)]
     pub(crate) fn held(&self) -> usize {
         self.0.totals.held.load(Relaxed)

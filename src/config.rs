@@ -47,11 +47,11 @@ pub use read::file::schema;
 pub(crate) use read::switch;
 pub use secret::{Secret, SecretSource};
 pub use settings::{AuditArguments, AuditConfig, FileLevel, LogConfig, OnFailure, RotatingFile};
+pub(crate) use settings::{GATEWAY_STATUS, READ_MORE, ToolRule};
 pub use settings::{
-    GrantKind, NameChars, ResourceParam, SearchExposes, SignIn, ToolListing, ToolMode, ToolNames,
-    ToolRules,
+    GrantKind, NameChars, RateLimit, ResourceParam, SearchExposes, SignIn, ToolListing, ToolMode,
+    ToolNames, ToolRules,
 };
-pub(crate) use settings::{READ_MORE, ToolRule};
 
 use crate::text::Scrubber;
 
@@ -76,6 +76,8 @@ pub struct Config {
     pub(crate) lock: LockFile,
     /// The folder for state that is kept between runs; `None` where nothing is kept.
     pub(crate) state_folder: Option<PathBuf>,
+    /// The folders for the socket that shows the gateway's state, the best first.
+    pub(crate) socket_folders: Vec<PathBuf>,
     /// How it is loaded again when its file changes; `None` where it stays as it is: it comes from
     /// flags alone, or its file was merely found in the working folder.
     pub(crate) origin: Option<Arc<Origin>>,
@@ -146,6 +148,10 @@ pub struct GatewayConfig {
     pub tool_errors: ToolErrors,
     /// Whether listings are cached between runs.
     pub catalog_cache: bool,
+    /// Most calls a minute of one tool with the same arguments; 0 is no limit.
+    pub repeat_limit: u32,
+    /// Whether the gateway can be seen while it runs.
+    pub status: bool,
 }
 
 /// `schemas`
@@ -249,6 +255,10 @@ pub struct BackendConfig {
     pub retry_tools: RetryTools,
     /// Most concurrent calls; further ones wait in FIFO order, up to their deadline.
     pub max_in_flight: usize,
+    /// How often it is called; `None` is no limit.
+    pub rate: Option<RateLimit>,
+    /// Most calls a minute of one tool with the same arguments; 0 is no limit.
+    pub repeat_limit: u32,
     /// `Authorization: Bearer …`.
     pub bearer: Option<SecretSource>,
     /// Additional headers of every request, in the order of the file.

@@ -12,6 +12,8 @@ mod append;
 mod configured;
 mod lock;
 mod program;
+#[cfg(unix)]
+mod sockets;
 mod swap;
 
 use std::fs::{self, File};
@@ -22,6 +24,8 @@ pub(crate) use append::AppendFile;
 pub(crate) use configured::{MAX_CERTIFICATES, MAX_SECRET, read_configured};
 pub(crate) use lock::{Stamp, Written, remove, try_lock};
 pub(crate) use program::place_program;
+#[cfg(unix)]
+pub(crate) use sockets::{owned_folder, rename, sockets};
 pub(crate) use swap::{Step as SwapStep, SwapError, read_if_there, swap, target};
 
 /// Who may read a file that is created.

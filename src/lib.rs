@@ -13,7 +13,7 @@
 //! - [`auth`]: signing in to servers. `reload`: notices that the config has changed.
 //! - [`backend`]: one HTTP server and its calls. [`catalog`]: the lists of all servers, merged.
 //! - `snapshot`: what requests are served from.
-//! - `client`: what is known of the client.
+//! - `client`: what is known of the client. `status`: what a running gateway says of itself.
 //! - `dispatch`: serves requests. `publish`: builds the next snapshot from listings.
 //! - `gateway`: the loop that owns the requests in flight.
 //! - [`run`]: connects all of them. [`cli`]: the commands.
@@ -56,6 +56,7 @@ mod reload;
 mod shell;
 mod snapshot;
 mod state;
+mod status;
 mod sync;
 mod text;
 pub mod transport;
@@ -75,6 +76,8 @@ pub use observe::signals::Shutdown;
 use publish::Publisher;
 use reload::Reloads;
 use snapshot::KeptResults;
+#[cfg(unix)]
+use status::{Facts, StatusServer};
 use text::keep_from_output;
 use tokio::runtime::Handle;
 pub use transport::stdio::Io;
@@ -110,6 +113,7 @@ pub async fn run(config: Config, io: Io, mut shutdown: Shutdown) -> ExitReason {
         state,
         KeptResults::new(&budget),
     );
+    let socket_folders = config.socket_folders.clone();
     let max_message = config.gateway.max_message_bytes;
     let reloads = Reloads::watch(&config, shutdown.hangups());
     keep_from_output(config.backends.iter().map(|entry| &entry.scrubber));
@@ -118,18 +122,25 @@ pub async fn run(config: Config, io: Io, mut shutdown: Shutdown) -> ExitReason {
     let fleet = Fleet::new(config, backends, launcher);
 
     let (outbox, writer) = write_lines(io.writer, budget.clone());
-    let lines = read_lines(io.reader, max_message, budget);
+    let lines = read_lines(io.reader, max_message, budget.clone());
     let mut inputs = Inputs::new(lines, from_backends, shutdown, writer, reloads, cached);
     let log_counts = tokio::spawn(observe::log_gate::report_counts());
-    let (mut ending, fleet, audit) = Gateway::new(lifecycle, publisher, outbox.clone())
+    let clients = lifecycle.clients();
+    let gateway = Gateway::new(lifecycle, publisher, outbox.clone())
         .with_fleet(fleet)
-        .with_audit(audit)
-        .run(&mut inputs)
-        .await;
+        .with_audit(audit);
+    #[cfg(unix)]
+    let status = {
+        let facts = Facts::new(gateway.snapshots(), clients, budget);
+        StatusServer::start(facts, socket_folders)
+    };
+    let (mut ending, fleet, audit) = gateway.run(&mut inputs).await;
 
     let tasks = Handle::current().metrics().num_alive_tasks();
     tracing::debug!(target: "sentinel_gateway::run", ?ending, tasks, "the gateway ends");
     log_counts.abort();
+    #[cfg(unix)]
+    status.finish().await;
     outbox.close();
     if let Some(fleet) = fleet.filter(|_| ending != ExitReason::SecondSignal) {
         fleet.shutdown().await;

@@ -1,6 +1,7 @@
-//! The log, the record of each call, and shutdown requests from the operating system.
+//! The log, the record and the numbers of calls, and shutdown requests from the operating system.
 
 pub(crate) mod audit;
+pub(crate) mod call_stats;
 mod line_limit;
 mod line_writer;
 pub(crate) mod log_file;

@@ -54,6 +54,8 @@ pub(crate) struct Snapshot {
     pub(crate) views: Arc<ToolViews>,
     /// The number of the last listing of each backend that has listed in this run.
     pub(crate) listing_numbers: HashMap<BackendId, u64>,
+    /// How many definitions of a backend differ from what was accepted, for each that has such.
+    pub(crate) pins_changed: HashMap<BackendId, usize>,
     /// The kinds that a backend has not listed yet in this run, for each that has such.
     pub(crate) unlisted: BTreeMap<BackendId, Kinds>,
     /// The gateway's `serverInfo` (MCP 2026-07-28, basic, "Per-response protocol fields").
@@ -87,8 +89,9 @@ impl Snapshot {
 
     /// The result of a list request for a client of this era.
     fn list(&self, kind: Kind, era: Era) -> RawJson {
-        let list = || match kind == Kind::Tool && self.reads_more() {
-            true => self.tools_and_read_more(era),
+        let has_more = self.config.gateway.tool_listing.has_more_tools();
+        let list = || match kind == Kind::Tool && has_more {
+            true => self.tools_and_own(era),
             false => RawJson::trusted(self.catalog.list_result(kind, era).clone()),
         };
         if era == Era::Legacy {

@@ -19,7 +19,7 @@ mod tools;
 pub use document::Document;
 pub use index::{Hit, Index};
 pub use own_tools::own_tools;
-pub(crate) use own_tools::read_more;
+pub(crate) use own_tools::{gateway_status, read_more};
 pub use results::{Found, results};
 pub use signature::signature;
 pub(crate) use signature::{parameters, required};

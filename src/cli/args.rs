@@ -7,6 +7,7 @@ mod documented;
 mod help;
 mod setup;
 mod sign_in;
+mod status;
 mod switch;
 mod tools;
 
@@ -20,6 +21,7 @@ use crate::config::{Overrides, Problems};
 use help::HELP;
 pub(super) use setup::{Check, Init, Install, Uninstall, Writing};
 pub(super) use sign_in::{Login, Logout};
+pub(super) use status::StatusArgs;
 pub(super) use switch::Switched;
 pub(super) use tools::{Search, Tools};
 
@@ -86,6 +88,10 @@ pub(super) enum Command {
     ///
     /// Exit status: 0 all backends are up, 1 one is down, 2 the config is bad.
     Check(Check),
+    /// Show the gateways that run now: their clients, and the state and the calls of each backend
+    ///
+    /// Exit status 1 if no gateway runs, or a backend of one is not connected.
+    Status(StatusArgs),
     /// List the tools as clients see them, with the backend of each; or show one tool's arguments
     ///
     /// Exit status 1 if a backend is down and its tools are missing; the others are listed.

@@ -7,6 +7,7 @@ mod pin;
 pub mod schema;
 mod serve;
 mod sign_in;
+mod status;
 mod switch;
 mod tool;
 
@@ -33,6 +34,13 @@ pub(super) async fn run(cli: &Cli) -> u8 {
         Some(Command::Init(args)) => {
             return match cli.overrides() {
                 Ok(overrides) => setup::init(&overrides, args).await,
+                Err(problems) => report_problems(&problems),
+            };
+        }
+        Some(Command::Status(args)) => {
+            let env = Environment::of_process();
+            return match cli.overrides() {
+                Ok(overrides) => status::status(&env, overrides.config.as_deref(), args).await,
                 Err(problems) => report_problems(&problems),
             };
         }
@@ -98,6 +106,10 @@ async fn run_with(command: &Command, config: Config) -> u8 {
         Command::Login(args) => sign_in::login(config, args).await,
         Command::Logout(args) => sign_in::logout(config, args).await,
         // Handled before a config is loaded, since they need none.
-        Command::Schema | Command::Install(_) | Command::Uninstall(_) | Command::Init(_) => OK,
+        Command::Schema
+        | Command::Status(_)
+        | Command::Install(_)
+        | Command::Uninstall(_)
+        | Command::Init(_) => OK,
     }
 }

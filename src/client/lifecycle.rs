@@ -26,6 +26,8 @@ pub(crate) struct Lifecycle {
     /// The profile that is declared to backends, which wait for it. It is set once: by `initialize`
     /// to the client's, or by a modern request to [`ClientProfile::superset`].
     introduced: watch::Sender<Option<Arc<ClientProfile>>>,
+    /// Who the client is, for reports: that of `initialize`, or of the first modern request.
+    seen: watch::Sender<Option<Arc<ClientProfile>>>,
     /// The client of `initialize`, after it was received.
     client: Option<Arc<ClientProfile>>,
     /// The result of `initialize`, after it was received.
@@ -44,6 +46,7 @@ impl Lifecycle {
                 &[],
             )),
             introduced: watch::Sender::new(None),
+            seen: watch::Sender::new(None),
             client: None,
             answered: None,
             initialized: false,
@@ -60,6 +63,11 @@ impl Lifecycle {
         self.introduced.subscribe()
     }
 
+    /// Receives who the client is, once it has said so.
+    pub(crate) fn clients(&self) -> watch::Receiver<Option<Arc<ClientProfile>>> {
+        self.seen.subscribe()
+    }
+
     /// Whether the profile that is declared to backends is set.
     pub(crate) fn has_introduced(&self) -> bool {
         self.introduced.borrow().is_some()
@@ -72,7 +80,10 @@ impl Lifecycle {
 
     /// A modern request was received, which has its client's profile in `_meta`.
     pub(crate) fn modern_request_received(&self, client: &ClientProfile) {
-        self.introduce(|| Arc::new(ClientProfile::superset_for(client)));
+        self.introduce(|| {
+            self.seen.send_replace(Some(Arc::new(client.clone())));
+            Arc::new(ClientProfile::superset_for(client))
+        });
     }
 
     fn introduce(&self, client: impl FnOnce() -> Arc<ClientProfile>) {
@@ -126,6 +137,7 @@ impl Lifecycle {
             log_level: None,
         });
         self.introduce(|| Arc::clone(&client));
+        self.seen.send_replace(Some(Arc::clone(&client)));
         self.client = Some(client);
         let result = self.initialize_result(version);
         self.answered = Some(result.clone());

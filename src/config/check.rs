@@ -7,6 +7,7 @@
 mod credentials;
 pub(super) mod expand;
 mod globs;
+mod limits;
 mod oauth;
 pub(super) mod outputs;
 mod secrets;
@@ -80,9 +81,12 @@ pub(super) fn gateway(written: Gateway, report: &mut Report) -> GatewayConfig {
             reserves_names: written.tool_mode != ToolMode::All,
             // The backends say it.
             reads_more: false,
+            tells_status: written.gateway_status,
         },
         tool_errors: written.tool_errors,
         catalog_cache: written.catalog_cache,
+        repeat_limit: written.repeat_limit,
+        status: written.status,
     }
 }
 
@@ -112,6 +116,7 @@ impl Checker<'_> {
         let headers = self.headers(&written.headers, bearer.is_some(), &join(path, "headers"));
         let tls = self.tls(&written, path);
         let tools = self.tools(&written.tools, &join(path, "tools"));
+        let rate = self.rate(&written, path);
 
         let written_url = written.url.clone();
         let written_url = written_url.as_ref()?;
@@ -139,6 +144,8 @@ impl Checker<'_> {
             retries: written.retries,
             retry_tools: written.retry_tools,
             max_in_flight: written.max_in_flight,
+            rate,
+            repeat_limit: self.gateway.repeat_limit,
             has_credentials: secrets::has_credentials(&written, &expanded),
             bearer,
             headers,

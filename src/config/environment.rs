@@ -92,6 +92,17 @@ impl Environment {
         Some(self.state_folder.as_ref()?.join("sentinel"))
     }
 
+    /// The folders for sockets of running gateways, whether or not they exist: in the user's runtime
+    /// folder, and in the state folder for those that have none. A client may start the gateway without
+    /// the variable that a terminal has, so a reader looks at all of them.
+    pub(crate) fn socket_folders(&self) -> Vec<PathBuf> {
+        let runtime = self.variable("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let runtime = runtime.filter(|folder| folder.is_absolute());
+        let runtime = runtime.map(|folder| folder.join("sentinel-gateway"));
+        let state = self.state_folder().map(|folder| folder.join("run"));
+        runtime.into_iter().chain(state).collect()
+    }
+
     /// The user's home.
     pub(crate) fn home(&self) -> Option<&Path> {
         self.home.as_deref()

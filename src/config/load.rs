@@ -184,6 +184,7 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
     report.problems.into_result(Config {
         origin: Origin::of(&found, overrides, env, lock.path.as_ref().ok(), read),
         state_folder: env.state_folder().filter(|_| gateway.catalog_cache),
+        socket_folders: env.socket_folders(),
         gateway,
         audit,
         log,

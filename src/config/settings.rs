@@ -4,7 +4,7 @@
 //! - `outputs`: the audit file and the log file.
 //! - `sign_in`: how a backend is signed in to.
 //! - `tool_mode`: how many of the tools a client sees.
-//! - `tool_rules`: `tools.*` of a backend.
+//! - `tool_rules`: which tools of a backend are served, how, and how often.
 
 mod names;
 mod outputs;
@@ -15,7 +15,7 @@ mod tool_rules;
 pub use names::{NameChars, ToolNames};
 pub use outputs::{AuditArguments, AuditConfig, FileLevel, LogConfig, OnFailure, RotatingFile};
 pub use sign_in::{GrantKind, ResourceParam, SignIn};
-pub(crate) use tool_mode::READ_MORE;
+pub(crate) use tool_mode::{GATEWAY_STATUS, READ_MORE};
 pub use tool_mode::{SearchExposes, ToolListing, ToolMode};
 pub(crate) use tool_rules::ToolRule;
-pub use tool_rules::ToolRules;
+pub use tool_rules::{RateLimit, ToolRules};

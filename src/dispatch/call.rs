@@ -7,6 +7,7 @@
 mod explain;
 mod listed;
 mod own_tools;
+mod status_tool;
 
 use std::sync::Arc;
 

@@ -19,7 +19,7 @@ use crate::observe::audit::{Audit, RecordHalf};
 use crate::observe::request_span::RequestSpan;
 use crate::protocol::{Outcome, RequestKey};
 use crate::publish::Publisher;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, Snapshots};
 use crate::transport::stdio::Outbox;
 
 /// Why a run ended.
@@ -91,6 +91,11 @@ impl Gateway {
     /// One that keeps records of calls.
     pub(crate) fn with_audit(self, audit: Audit) -> Self {
         Self { audit, ..self }
+    }
+
+    /// Receives each snapshot.
+    pub(crate) fn snapshots(&self) -> Snapshots {
+        self.snapshots.subscribe()
     }
 
     /// The snapshot of now.

@@ -377,6 +377,7 @@ impl Builder {
             tools: Tools::default(),
             views: Arc::clone(&self.views),
             listing_numbers: numbers,
+            pins_changed: self.pin_check.changed(&self.backends),
             unlisted,
             identity: self.identity.clone(),
             catalog: built.catalog,

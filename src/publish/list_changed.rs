@@ -11,7 +11,7 @@ pub(crate) fn list_changed(before: &Snapshot, after: &Snapshot) -> Vec<Notificat
     for kind in before.settled.iter() {
         let is_tools = kind == Kind::Tool;
         let differs = |era| match is_tools && after.all_search() {
-            _ if is_tools && before.reads_more() != after.reads_more() => true,
+            _ if is_tools && has_other_tools(before, after) => true,
             true => before.search_list(era) != after.search_list(era),
             false => before.catalog.list(kind, era) != after.catalog.list(kind, era),
         };
@@ -26,4 +26,13 @@ pub(crate) fn list_changed(before: &Snapshot, after: &Snapshot) -> Vec<Notificat
         params: None,
     };
     methods.into_iter().map(notification).collect()
+}
+
+/// Whether the gateway's own tools that are listed in any mode are other ones.
+fn has_other_tools(before: &Snapshot, after: &Snapshot) -> bool {
+    let of = |snapshot: &Snapshot| {
+        let listing = &snapshot.config.gateway.tool_listing;
+        (listing.reads_more, listing.tells_status)
+    };
+    of(before) != of(after)
 }

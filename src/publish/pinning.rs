@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::call_report::BackendId;
 use crate::catalog::{BackendListing, Change, Findings, Names, Pins};
 use crate::config::{BackendConfig, Config, Pin, PinMode, Subject};
+use crate::snapshot::Backends;
 use crate::state::StateStore;
 
 /// Most changes of one listing that are logged one by one: more than the log takes in a minute would
@@ -34,6 +36,8 @@ pub(super) struct PinCheck {
     unwritten: Vec<Pin>,
     /// By the name of the backend.
     logged: HashMap<(Arc<str>, Subject), LogHistory>,
+    /// How many definitions of each backend's last listing differ from what was accepted, by its name.
+    changed: HashMap<Arc<str>, usize>,
     /// Backends that were logged as having too many tools.
     too_many: HashSet<Arc<str>>,
 }
@@ -54,6 +58,7 @@ impl PinCheck {
             state,
             unwritten: Vec::new(),
             logged: HashMap::new(),
+            changed: HashMap::new(),
             too_many: HashSet::new(),
         }
     }
@@ -71,15 +76,17 @@ impl PinCheck {
         mut backend_listing: BackendListing,
     ) -> BackendListing {
         // Of most changes only the number is needed.
-        let (mut changed, mut more) = (Vec::new(), 0);
+        let (mut changed, mut more, mut all) = (Vec::new(), 0, 0);
         let logged = &mut self.logged;
         let findings = (self.pins).compare_each(config, &mut backend_listing, |change| {
+            all += 1;
             match log_once(logged, &change) {
                 true if changed.len() < MAX_LOGGED => changed.push(change),
                 true => more += 1,
                 false => {}
             }
         });
+        self.changed.insert(Arc::clone(&config.name), all);
         let Findings { new, unpinned, .. } = findings;
         let backend = &*config.name;
         let tools = new.iter().filter(|pin| pin.subject.tool().is_some());
@@ -101,6 +108,15 @@ impl PinCheck {
             );
         }
         backend_listing
+    }
+
+    /// How many definitions of these backends differ from what was accepted, where some do.
+    pub(super) fn changed(&self, backends: &Backends) -> HashMap<BackendId, usize> {
+        let changed = backends.iter().filter_map(|backend| {
+            let changed = self.changed.get(backend.name()).copied()?;
+            (changed > 0).then_some((backend.id, changed))
+        });
+        changed.collect()
     }
 
     /// Has the tools that were seen for the first time written down; with the names that tools have,

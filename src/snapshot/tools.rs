@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::Snapshot;
 use crate::catalog::Entry;
-use crate::catalog::search::{ToolIndex, estimate_tokens, own_tools, read_more};
+use crate::catalog::search::{ToolIndex, estimate_tokens, gateway_status, own_tools, read_more};
 use crate::config::{SearchExposes, ToolMode};
 use crate::protocol::era::modern::{self, ResultStamp};
 use crate::protocol::{ClientProfile, Era, Kind, RawJson};
@@ -38,8 +38,8 @@ pub(crate) struct ToolViews {
 #[derive(Debug, Default)]
 pub(crate) struct Tools {
     summary: OnceLock<Summary>,
-    /// The result of a list request of the legacy era, with `read_more` at its end.
-    with_read_more: OnceLock<RawJson>,
+    /// The result of a list request of the legacy era, with the gateway's own tools at its end.
+    with_own: OnceLock<RawJson>,
     index: OnceLock<ToolIndex>,
 }
 
@@ -101,22 +101,32 @@ impl Snapshot {
         self.config.gateway.tool_listing.reads_more
     }
 
-    /// All tools, and `read_more`.
-    pub(super) fn tools_and_read_more(&self, era: Era) -> RawJson {
+    /// Tools of the gateway's own that are listed in any mode.
+    fn more_tools(&self) -> impl Iterator<Item = RawJson> {
+        let listing = &self.config.gateway.tool_listing;
+        let status = listing.tells_status.then(gateway_status);
+        let more = listing.reads_more.then(read_more);
+        status.into_iter().chain(more)
+    }
+
+    /// All tools, and those of the gateway's own that are listed in any mode, of which there are some.
+    pub(super) fn tools_and_own(&self, era: Era) -> RawJson {
         let list = || {
             let tools = self.catalog.list(Kind::Tool, era);
             let mut list = Vec::with_capacity(tools.len() + 512);
             list.extend_from_slice(b"{\"tools\":");
             list.extend_from_slice(&tools[..tools.len() - 1]);
-            if tools.len() > b"[]".len() {
-                list.push(b',');
+            for own in self.more_tools() {
+                if list.last() != Some(&b'[') {
+                    list.push(b',');
+                }
+                list.extend_from_slice(own.as_bytes());
             }
-            list.extend_from_slice(read_more().as_bytes());
             list.extend_from_slice(b"]}");
             RawJson::trusted(list)
         };
         match era {
-            Era::Legacy => self.tools.with_read_more.get_or_init(list).clone(),
+            Era::Legacy => self.tools.with_own.get_or_init(list).clone(),
             // Kept with its stamp.
             Era::Modern => list(),
         }
@@ -182,9 +192,7 @@ impl Snapshot {
                 }
             }
         }
-        if self.reads_more() {
-            definitions.push(read_more());
-        }
+        definitions.extend(self.more_tools());
         definitions.extend(listed.into_iter().map(|entry| match era {
             Era::Legacy => entry.definition.clone(),
             Era::Modern => entry.modern_definition.clone(),
@@ -201,7 +209,8 @@ impl Snapshot {
 
     /// Whether what a list of tools needs was computed before.
     pub(super) fn is_summarized(&self) -> bool {
-        let is_listed = !self.reads_more() || self.tools.with_read_more.get().is_some();
+        let has_more = self.config.gateway.tool_listing.has_more_tools();
+        let is_listed = !has_more || self.tools.with_own.get().is_some();
         is_listed && (!self.has_own_tools() || self.tools.summary.get().is_some())
     }
 

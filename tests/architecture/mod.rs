@@ -22,7 +22,7 @@ const FLOORS: [&[&str]; 14] = [
     &["auth", "reload"],
     &["backend", "catalog"],
     &["snapshot"],
-    &["client"],
+    &["client", "status"],
     &["dispatch", "publish"],
     &["gateway"],
     &["lib"],

@@ -10,6 +10,7 @@ mod evidence;
 mod input_required;
 mod large_results;
 mod lifecycle;
+mod limits;
 mod listing;
 mod load;
 mod log;
@@ -20,5 +21,8 @@ mod reload;
 mod responses;
 mod retry;
 mod server_requests;
+#[cfg(unix)]
+mod status;
+mod status_tool;
 mod switches;
 mod unsolicited;

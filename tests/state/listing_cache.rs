@@ -236,7 +236,7 @@ fn with_catalog_cache_off_nothing_is_written_or_read() {
     );
     let mut fixture = StateFixture::with(off.clone());
     fixture.tool_names();
-    assert!(!fixture.path("state").exists());
+    assert!(!fixture.path("state/sentinel/catalog").exists());
     fixture.rewrite(fake.entry("fake", NO_RETRIES));
     fixture.tool_names();
     assert_eq!(fixture.cache_files().len(), 1);

@@ -84,10 +84,12 @@ impl Drop for CallRun<'_> {
 impl CallRun<'_> {
     async fn run(&mut self) -> Result<Answer, BackendError> {
         let (call, limits) = (self.call, self.limits);
-        let Ok(Ok(_permit)) = call.deadline.run(limits.permits.acquire()).await else {
+        let mut counted = limits.stats.begin();
+        let Ok(Some(_places)) = call.deadline.run(limits.queues.enter(call.tool())).await else {
             return Err(self.out_of_time(false));
         };
         self.trace.mark_queued();
+        counted.leave_queue();
         let mut attempts = Attempts::new(call.replay, limits.config.retries, limits.retry_budget);
         if call.replay == Replay::Unsafe {
             // Events that have arrived by now are handled first: a connection that its server has

@@ -73,6 +73,17 @@ pub(crate) fn read_more() -> RawJson {
     )
 }
 
+/// `gateway_status`: which servers are connected.
+pub(crate) fn gateway_status() -> RawJson {
+    definition(
+        "gateway_status",
+        "Says which servers are connected, and why others are not. For when a tool is missing or calls fail.",
+        json!({ "server": text("Only this server") }),
+        &[],
+        true,
+    )
+}
+
 fn text(description: &str) -> Value {
     json!({ "type": "string", "description": description })
 }

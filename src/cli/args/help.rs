@@ -17,6 +17,7 @@ Set up:
 
 Look:
   check      Try every backend, and report problems and how to fix them
+  status     Show the gateways that run now, and what their backends do
   tools      List the tools as clients see them, or show one
   search     Find tools by what they do
   prompts    List the prompts

@@ -10,6 +10,10 @@ const OWN_TOOLS: [&str; 3] = ["search_tools", "describe_tool", "call_tool"];
 /// The name of the gateway's own tool that shows the rest of a large result. Reserved while results are limited.
 pub(crate) const READ_MORE: &str = "read_more";
 
+/// The name of the gateway's own tool that says which backends are connected. Reserved with
+/// `gateway_status = true`.
+pub(crate) const GATEWAY_STATUS: &str = "gateway_status";
+
 /// `tool_mode`
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -51,6 +55,8 @@ pub struct ToolListing {
     pub(crate) reserves_names: bool,
     /// Whether [`READ_MORE`] is listed: results of some tools are limited.
     pub(crate) reads_more: bool,
+    /// Whether [`GATEWAY_STATUS`] is listed.
+    pub(crate) tells_status: bool,
 }
 
 impl ToolListing {
@@ -71,7 +77,14 @@ impl ToolListing {
 
     /// Whether a backend's tool can't have this name.
     pub(crate) fn reserves(&self, name: &str) -> bool {
-        self.reserves_names && OWN_TOOLS.contains(&name) || self.reads_more && name == READ_MORE
+        self.reserves_names && OWN_TOOLS.contains(&name)
+            || self.reads_more && name == READ_MORE
+            || self.tells_status && name == GATEWAY_STATUS
+    }
+
+    /// Whether there are tools of the gateway's own that are listed in any mode.
+    pub(crate) fn has_more_tools(&self) -> bool {
+        self.reads_more || self.tells_status
     }
 }
 

@@ -1,4 +1,4 @@
-//! The gateway's own tools: `search_tools`, `describe_tool`, `call_tool` and `read_more`.
+//! The gateway's own tools: `search_tools`, `describe_tool`, `call_tool`, `read_more` and `gateway_status`.
 //!
 //! Owns their arguments and answers. `call_tool` becomes a call of the tool that it names, so that
 //! everything on the way to a backend treats both alike. It must not know how tools are ranked.
@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::status_tool::status;
 use crate::call_report::BackendId;
 use crate::catalog::Entry;
 use crate::catalog::search::{Found, Search, results};
-use crate::config::READ_MORE;
+use crate::config::{GATEWAY_STATUS, READ_MORE};
 use crate::dispatch::answer::page;
 use crate::dispatch::call_target::CallTarget;
 use crate::dispatch::exchange::{Exchange, TaskEvent};
@@ -35,15 +36,18 @@ pub(super) enum OwnTool {
     Describe,
     Call,
     ReadMore,
+    Status,
 }
 
 /// The own tool that a call is about, if there is one.
 pub(super) fn own_tool(target: &CallTarget, snapshot: &Snapshot) -> Option<OwnTool> {
-    if target.kind != Kind::Tool || !snapshot.has_own_tools() && !snapshot.reads_more() {
+    let listing = &snapshot.config.gateway.tool_listing;
+    if target.kind != Kind::Tool || !snapshot.has_own_tools() && !listing.has_more_tools() {
         return None;
     }
     match target.name.as_str() {
-        READ_MORE if snapshot.reads_more() => Some(OwnTool::ReadMore),
+        READ_MORE if listing.reads_more => Some(OwnTool::ReadMore),
+        GATEWAY_STATUS if listing.tells_status => Some(OwnTool::Status),
         _ if !snapshot.has_own_tools() => None,
         "search_tools" => Some(OwnTool::Search),
         "describe_tool" => Some(OwnTool::Describe),
@@ -110,6 +114,7 @@ pub(super) async fn serve(
     let era = exchange.client.era;
     let text = match tool {
         OwnTool::ReadMore => return answer_with(read_more(&arguments, &snapshot), era, &snapshot),
+        OwnTool::Status => status(&arguments, &snapshot).await,
         OwnTool::Search => search(&arguments, exchange, &snapshot),
         OwnTool::Describe | OwnTool::Call => describe(&arguments, era, &snapshot),
     };

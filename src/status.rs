@@ -1,0 +1,24 @@
+//! What a gateway says of itself while it runs, and the private sockets on which it says it.
+//!
+//! Owns the document: which facts there are, and what they are made from. A gateway listens on a socket
+//! that only its user can reach, and answers each connection with one document; it takes no orders there.
+//! Neither arguments nor results of calls are in it. It must not know how the document is shown.
+//!
+//! - `document`: the document as data. `gather`: makes it from a snapshot.
+//! - `server`: the socket of a running gateway. `reader`: asks all of them. Both on Unix only.
+
+mod document;
+mod gather;
+#[cfg(unix)]
+mod place;
+#[cfg(unix)]
+mod reader;
+#[cfg(unix)]
+mod server;
+
+pub(crate) use document::{BackendStatus, GatewayStatus, State};
+pub(crate) use gather::{Facts, backends};
+#[cfg(unix)]
+pub(crate) use reader::{Unread, read_all};
+#[cfg(unix)]
+pub(crate) use server::StatusServer;

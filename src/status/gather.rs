@@ -1,0 +1,212 @@
+//! Makes the document from what the gateway has.
+
+use std::collections::HashMap;
+use std::process;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::document::{BackendStatus, ClientStatus, ErrorStatus, GatewayStatus};
+use super::document::{SignInStatus, State};
+use crate::auth::status::status as sign_in_status;
+use crate::backend::{HttpBackend, State as Connected};
+use crate::budget::Budget;
+use crate::call_report::BackendId;
+use crate::clock;
+use crate::config::{BackendConfig, Config};
+use crate::protocol::{ClientProfile, Kind};
+use crate::snapshot::{Snapshot, Snapshots};
+
+/// What the document of a gateway is made from.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    snapshots: Snapshots,
+    client: watch::Receiver<Option<Arc<ClientProfile>>>,
+    budget: Budget,
+    started: Instant,
+    started_at: SystemTime,
+}
+
+impl Facts {
+    /// Of a gateway that starts now.
+    pub(crate) fn new(
+        snapshots: Snapshots,
+        client: watch::Receiver<Option<Arc<ClientProfile>>>,
+        budget: Budget,
+    ) -> Self {
+        Self {
+            snapshots,
+            client,
+            budget,
+            started: Instant::now(),
+            started_at: clock::wall(),
+        }
+    }
+
+    /// Resolves when the config allows that the gateway is seen, or no longer does; `false` when the
+    /// gateway ends.
+    pub(super) async fn wait_until_shown(&mut self, shown: bool) -> bool {
+        let is_so = |snapshot: &Arc<Snapshot>| snapshot.config.gateway.status == shown;
+        self.snapshots.wait_for(is_so).await.is_ok()
+    }
+
+    /// The document of now. How long it takes depends on the config and on what backends list, so other
+    /// threads do it.
+    pub(super) async fn document(&self) -> GatewayStatus {
+        let snapshot = Arc::clone(&self.snapshots.borrow());
+        let config = Arc::clone(&snapshot.config);
+        let gathering = tokio::task::spawn_blocking(move || backends(&snapshot));
+        let mut backends = gathering.await.unwrap_or_default();
+        for status in &mut backends {
+            let entry = config
+                .backends
+                .iter()
+                .find(|entry| *entry.name == *status.name);
+            if let Some(entry) = entry {
+                status.sign_in = sign_in(entry, status.awaits_sign_in).await;
+            }
+        }
+        GatewayStatus {
+            pid: process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            commit: env!("SENTINEL_COMMIT").to_owned(),
+            config: (config.source.as_ref()).map(|path| path.display().to_string()),
+            started_at: unix_time(self.started_at),
+            uptime_secs: self.started.elapsed().as_secs(),
+            client: self.client.borrow().as_deref().map(client),
+            buffered_bytes: self.budget.used() as u64,
+            max_buffered_bytes: self.budget.limit() as u64,
+            backends,
+        }
+    }
+}
+
+/// All backends in config order, without who is signed in to them, which is in files.
+pub(crate) fn backends(snapshot: &Snapshot) -> Vec<BackendStatus> {
+    let mut tools: HashMap<BackendId, usize> = HashMap::new();
+    for entry in snapshot.catalog.entries(Kind::Tool) {
+        *tools.entry(entry.backend).or_default() += 1;
+    }
+    let used: HashMap<&str, &Arc<HttpBackend>> = (snapshot.backends.iter())
+        .map(|backend| (backend.name(), backend))
+        .collect();
+    let configured = snapshot.config.configured.iter().map(|known| &*known.name);
+    let flags = snapshot.backends.iter().map(|backend| backend.name());
+    let flags = flags.filter(|name| {
+        let mut configured = snapshot.config.configured.iter();
+        configured.all(|known| *known.name != **name)
+    });
+    let all = configured.chain(flags).map(|name| match used.get(name) {
+        Some(backend) => of_backend(
+            backend,
+            snapshot,
+            tools.get(&backend.id).copied().unwrap_or_default(),
+        ),
+        None => BackendStatus {
+            name: name.to_owned(),
+            state: State::Disabled,
+            why: Some(why_off(name, &snapshot.config)),
+            ..BackendStatus::default()
+        },
+    });
+    all.collect()
+}
+
+fn of_backend(backend: &HttpBackend, snapshot: &Snapshot, tools: usize) -> BackendStatus {
+    let numbers = backend.call_numbers();
+    let (state, connection, awaits_sign_in) = match backend.state() {
+        Connected::Ready(connection) => (State::Up, Some(connection), false),
+        Connected::Connecting { .. } => (State::Connecting, None, false),
+        Connected::Down { error, .. } => (State::Down, None, error.awaits_sign_in()),
+    };
+    BackendStatus {
+        name: backend.name().to_owned(),
+        url: backend.config.shown_url.clone(),
+        state,
+        why: (state != State::Up).then(|| backend.why_down()).flatten(),
+        awaits_sign_in,
+        refuses_calls: state == State::Up && snapshot.admission.would_refuse(backend.id),
+        era: connection.as_ref().map(|made| made.era.name().to_owned()),
+        protocol: connection.as_ref().map(|made| made.version.to_owned()),
+        sign_in: None,
+        tools,
+        pins_changed: (snapshot.pins_changed.get(&backend.id).copied()).unwrap_or_default(),
+        in_flight: numbers.in_flight,
+        queued: numbers.queued,
+        max_in_flight: backend.config.max_in_flight,
+        calls: numbers.calls,
+        errors: numbers.errors,
+        calls_per_minute: rounded(numbers.per_minute),
+        p50_ms: numbers.p50.map(milliseconds),
+        p99_ms: numbers.p99.map(milliseconds),
+        last_error: numbers.last_error.map(|error| ErrorStatus {
+            at: unix_time(error.at),
+            class: name_of(&error.class),
+            message: error.text,
+        }),
+    }
+}
+
+/// Why a backend of the config is not used, and what to do.
+fn why_off(name: &str, config: &Config) -> String {
+    let known = config.configured.iter().find(|known| *known.name == *name);
+    match known {
+        _ if !config.gateway.enabled => {
+            "everything is switched off: sentinel-gateway enable --all".to_owned()
+        }
+        Some(known) if known.left_out => "left out by --only".to_owned(),
+        _ => format!("switched off: sentinel-gateway enable {name}"),
+    }
+}
+
+async fn sign_in(entry: &BackendConfig, awaits: bool) -> Option<SignInStatus> {
+    let status = sign_in_status(entry).await?;
+    Some(SignInStatus {
+        state: match awaits {
+            true => "sign_in".to_owned(),
+            false => name_of(&status.state),
+        },
+        expires_at: status.expires_at,
+        why: status.why,
+    })
+}
+
+fn client(profile: &ClientProfile) -> ClientStatus {
+    let said = |key: &str| {
+        let info = profile.info.as_ref();
+        let text = info.and_then(|info| info.get(key)?.text());
+        text.unwrap_or_default().chars().take(MAX_NAME).collect()
+    };
+    ClientStatus {
+        name: said("name"),
+        version: said("version"),
+        era: profile.era.name().to_owned(),
+        protocol: profile.version.to_owned(),
+    }
+}
+
+/// Most characters of a client's name, and of its version.
+const MAX_NAME: usize = 100;
+
+/// The name that a value has in JSON.
+fn name_of(value: &impl Serialize) -> String {
+    let value = serde_json::to_value(value).unwrap_or_default();
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn unix_time(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    rounded(time.as_secs_f64() * 1e3)
+}
+
+/// To two digits after the point.
+fn rounded(number: f64) -> f64 {
+    (number * 100.0).round() / 100.0
+}
