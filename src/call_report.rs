@@ -5,12 +5,14 @@
 //! [`CallTrace`] gathers it while the call runs. The breaker, client errors and logs are made from
 //! it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::protocol::{Class, Executed, Tally};
+use crate::sync::Mutex;
 
 /// Identity of a backend within one process. Never reused, and no index: backends may come and go
 /// while the others keep theirs.
@@ -54,12 +56,56 @@ pub struct CallTimes {
     pub done: Duration,
 }
 
+/// Adds up the reports of the calls that one request of the client makes: rounds of
+/// `input_required`, or once more with its tool listed again.
+#[derive(Debug, Default)]
+pub(crate) struct CallSums(Mutex<Sum>);
+
+/// The sum of some reports.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sum {
+    /// All requests.
+    pub(crate) attempts: u32,
+    /// Whether any of them may have run it; `None` where no call was made.
+    pub(crate) executed: Option<Executed>,
+    /// As in [`CallReport::bytes_sent`].
+    pub(crate) bytes_sent: u64,
+    /// As in [`CallReport::bytes_received`].
+    pub(crate) bytes_received: u64,
+    /// Time in the queue of `max_in_flight`, over all calls.
+    pub(crate) queued: Duration,
+    /// When the headers of the last response came.
+    pub(crate) first_byte: Option<Instant>,
+}
+
+impl CallSums {
+    /// The sum so far.
+    pub(crate) fn sum(&self) -> Sum {
+        self.0.lock().clone()
+    }
+
+    fn add(&self, report: &CallReport) {
+        let mut sum = self.0.lock();
+        sum.attempts += report.tally.attempts;
+        sum.executed = sum.executed.max(Some(report.tally.executed));
+        sum.bytes_sent += report.bytes_sent;
+        sum.bytes_received += report.bytes_received;
+        sum.queued += report.times.queued;
+        let since = |first_byte| report.times.done.saturating_sub(first_byte);
+        if let Some(first_byte) = report.times.first_byte {
+            sum.first_byte = Instant::now().checked_sub(since(first_byte));
+        }
+    }
+}
+
 /// The tally of a client's request while it goes to its backend in several calls: rounds of
 /// `input_required`, or once more with its tool listed again. Added to through a shared reference.
 #[derive(Debug)]
 pub(crate) struct RunningTally {
     attempts: AtomicU32,
     may_have_run: AtomicBool,
+    /// Where reports go, if anybody wants them.
+    sums: Option<Arc<CallSums>>,
 }
 
 impl RunningTally {
@@ -68,11 +114,26 @@ impl RunningTally {
         Self {
             attempts: AtomicU32::new(before.attempts),
             may_have_run: AtomicBool::new(before.executed != Executed::No),
+            sums: None,
         }
     }
 
+    /// The same, whose reports are added up there.
+    pub(crate) fn summed(self, sums: Option<Arc<CallSums>>) -> Self {
+        Self { sums, ..self }
+    }
+
+    /// Where reports are added up, if they are.
+    pub(crate) fn sums(&self) -> Option<&Arc<CallSums>> {
+        self.sums.as_ref()
+    }
+
     /// One more call is over.
-    pub(crate) fn add(&self, tally: Tally) {
+    pub(crate) fn add(&self, report: &CallReport) {
+        let tally = report.tally;
+        if let Some(sums) = &self.sums {
+            sums.add(report);
+        }
         self.attempts.fetch_add(tally.attempts, Relaxed);
         self.may_have_run
             .fetch_or(tally.executed != Executed::No, Relaxed);

@@ -56,8 +56,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     #[allow(clippy::disallowed_methods, reason = "here the runtime starts")]
-    let code = runtime.block_on(commands::run(&cli));
-    logs::finish();
+    let code = runtime.block_on(async {
+        let code = commands::run(&cli).await;
+        logs::finish().await;
+        code
+    });
     // Don't wait for threads that a resolver or a secret's command still blocks.
     runtime.shutdown_background();
     ExitCode::from(code)

@@ -1,6 +1,6 @@
 //! The wall clock, and deadlines for libraries that know nothing of the runtime's clock.
 //!
-//! Owns the one place that reads it. Waits and deadlines use [`tokio::time::Instant`], which tests
+//! Owns the one place that reads it, and how its times are written. Waits and deadlines use [`tokio::time::Instant`], which tests
 //! can pause and which never jumps; the wall clock is for dates in files and from other machines.
 
 use std::time::{Duration, SystemTime};
@@ -21,4 +21,56 @@ pub(crate) fn wall() -> SystemTime {
 )]
 pub(crate) fn std_deadline(time: Duration) -> Option<std::time::Instant> {
     tokio::time::Instant::now().into_std().checked_add(time)
+}
+
+/// A time as RFC 3339 has it, in UTC, with milliseconds. One before 1970 counts as its beginning.
+pub(crate) fn rfc3339(time: SystemTime) -> String {
+    let since = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    let (days, seconds) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
+    // Years that begin in March, in eras of 400 years: the leap day is the last one of a year.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let from_march = (5 * day + 2) / 153;
+    let day = day - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 {
+        from_march + 3
+    } else {
+        from_march - 9
+    };
+    let year = era * 400 + year + u64::from(month <= 2);
+    let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    let millis = since.subsec_millis();
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_written_as_rfc_3339_has_it() {
+        for (millis, expected) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_399_999, "2000-02-28T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (951_868_800_000, "2000-03-01T00:00:00.000Z"),
+            (1_709_164_800_001, "2024-02-29T00:00:00.001Z"),
+            (1_735_689_599_000, "2024-12-31T23:59:59.000Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+        ] {
+            let time = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
+            assert_eq!(rfc3339(time), expected);
+            // A second implementation.
+            let seconds = SystemTime::UNIX_EPOCH + Duration::from_secs(millis / 1_000);
+            let date = httpdate::fmt_http_date(seconds);
+            assert!(
+                date.contains(&expected[11..19]) && date.contains(&expected[..4]),
+                "{date}"
+            );
+        }
+    }
 }

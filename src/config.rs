@@ -7,7 +7,7 @@
 //! - `read`: which file, its schema, and the keys as written.
 //! - `check`: from the configuration as written to the one that runs; expands variables.
 //! - `problem`: what is wrong with a configuration. `secret`: values that are never printed.
-//! - `settings`: how a backend is signed in to, how many of the tools a client sees, `tools.*`.
+//! - `settings`: how a backend is signed in to, how many of the tools a client sees, `tools.*`, files that are written.
 //! - `lock`: the accepted definitions of tools.
 //! - `diff`: what a changed file changes while the gateway runs.
 
@@ -47,6 +47,7 @@ pub(crate) use read::file::SCHEMA;
 pub use read::file::schema;
 pub(crate) use read::switch;
 pub use secret::{Secret, SecretSource};
+pub use settings::{AuditArguments, AuditConfig, FileLevel, LogConfig, OnFailure, RotatingFile};
 pub(crate) use settings::{GATEWAY_STATUS, READ_MORE, ToolRule, View};
 pub use settings::{
     GrantKind, NameChars, RateLimit, ResourceParam, SearchExposes, SignIn, TelemetryConfig,
@@ -60,6 +61,10 @@ use crate::text::Scrubber;
 pub struct Config {
     /// The `[gateway]` table.
     pub gateway: GatewayConfig,
+    /// The `[audit]` table.
+    pub audit: AuditConfig,
+    /// The `[log]` table.
+    pub log: LogConfig,
     /// Where traces and metrics go; `None` where none are sent.
     pub telemetry: Option<TelemetryConfig>,
     /// Where metrics are served over HTTP; `None` where they aren't.

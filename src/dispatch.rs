@@ -132,6 +132,14 @@ fn discover(lifecycle: &Lifecycle, snapshots: &Snapshots) -> Plan {
     Plan::Spawn(wait.boxed())
 }
 
+/// Whether a request of this method is a call of what a backend has.
+pub(crate) fn is_call(method: &str) -> bool {
+    matches!(
+        method,
+        "tools/call" | "resources/read" | "prompts/get" | "completion/complete"
+    )
+}
+
 /// Serves a request in a task of its own.
 type Handler = fn(Request, Snapshots, Exchange, Arc<ParkedCalls>) -> BoxFuture<'static, Outcome>;
 

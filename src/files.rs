@@ -8,6 +8,7 @@
     reason = "the one place that blocks on files; callers are off the runtime's thread"
 )]
 
+mod append;
 mod configured;
 mod lock;
 mod program;
@@ -19,6 +20,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
+pub(crate) use append::AppendFile;
 pub(crate) use configured::{MAX_CERTIFICATES, MAX_SECRET, read_configured};
 pub(crate) use lock::{Stamp, Written, remove, try_lock};
 pub(crate) use program::place_program;

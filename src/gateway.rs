@@ -13,6 +13,7 @@ use crate::backend::BackendEvent;
 use crate::client::UnsolicitedRequest;
 use crate::dispatch::{TaskEvent, cut_off, notice_for_client, relay, server_request_for_client};
 use crate::dispatch::{request_uris_for_client, updated_for_client};
+use crate::observe::audit::Audit;
 use crate::protocol::message;
 use crate::protocol::{Era, Notification};
 use crate::publish::{BuildOutput, Publication, retire};
@@ -35,8 +36,8 @@ mod state;
 
 impl Gateway {
     /// Runs until nothing is left to answer, or the client is gone. Returns the backends of the end
-    /// too.
-    pub(crate) async fn run(mut self, inputs: &mut Inputs) -> (ExitReason, Option<Fleet>) {
+    /// and the records too.
+    pub(crate) async fn run(mut self, inputs: &mut Inputs) -> (ExitReason, Option<Fleet>, Audit) {
         while !self.is_drained() {
             let event = self.next(inputs).await;
             if let Some(end) = self.handle(event, inputs) {
@@ -46,7 +47,7 @@ impl Gateway {
         }
         self.abort_remaining();
         self.parked.close().await;
-        (self.ending, self.fleet.take())
+        (self.ending, self.fleet.take(), self.audit)
     }
 
     /// The next event. Output is flushed when there is none to be handled at once.
@@ -261,6 +262,9 @@ impl Gateway {
         let snapshot = self.snapshot();
         for key in self.replies.keys() {
             self.replies.end_task(key);
+            if let Some(record) = self.replies.record(key) {
+                record.cut_off();
+            }
             if let Some(pending) = self.replies.get(key) {
                 let outcome = cut_off(&pending.method, pending.era, &snapshot);
                 self.replies.finish(key, &outcome);

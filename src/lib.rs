@@ -72,6 +72,8 @@ use client::Lifecycle;
 use config::Config;
 pub use gateway::ExitReason;
 use gateway::{Fleet, Gateway, Inputs};
+use observe::audit::Audit;
+use observe::log_file;
 pub use observe::signals::Shutdown;
 use publish::Publisher;
 use reload::Reloads;
@@ -79,6 +81,7 @@ use snapshot::KeptResults;
 #[cfg(unix)]
 use status::StatusServer;
 use status::{Facts, HttpServer};
+use text::keep_from_output;
 use tokio::runtime::Handle;
 pub use transport::stdio::Io;
 use transport::stdio::{read_lines, write_lines};
@@ -88,6 +91,9 @@ const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Time for writing the state that the next run reads.
 const STATE_WRITE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Time for writing the last records of calls.
+const AUDIT_WRITE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Serves MCP over `io` until the input ends, the output breaks or `shutdown` requests it.
 pub async fn run(config: Config, io: Io, mut shutdown: Shutdown) -> ExitReason {
@@ -113,6 +119,9 @@ pub async fn run(config: Config, io: Io, mut shutdown: Shutdown) -> ExitReason {
     let socket_folders = config.socket_folders.clone();
     let max_message = config.gateway.max_message_bytes;
     let reloads = Reloads::watch(&config, shutdown.hangups());
+    keep_from_output(config.backends.iter().map(|entry| &entry.scrubber));
+    log_file::reconfigure(&config.log, true);
+    let audit = Audit::start(&config.audit);
     let fleet = Fleet::new(config, backends, launcher);
 
     let (outbox, writer) = write_lines(io.writer, budget.clone());
@@ -120,12 +129,14 @@ pub async fn run(config: Config, io: Io, mut shutdown: Shutdown) -> ExitReason {
     let mut inputs = Inputs::new(lines, from_backends, shutdown, writer, reloads, cached);
     let log_counts = tokio::spawn(observe::log_gate::report_counts());
     let clients = lifecycle.clients();
-    let gateway = Gateway::new(lifecycle, publisher, outbox.clone()).with_fleet(fleet);
+    let gateway = Gateway::new(lifecycle, publisher, outbox.clone())
+        .with_fleet(fleet)
+        .with_audit(audit);
     let facts = Facts::new(gateway.snapshots(), clients, budget);
     let metrics = HttpServer::start(facts.clone());
     #[cfg(unix)]
     let status = StatusServer::start(facts, socket_folders);
-    let (mut ending, fleet) = gateway.run(&mut inputs).await;
+    let (mut ending, fleet, audit) = gateway.run(&mut inputs).await;
 
     let tasks = Handle::current().metrics().num_alive_tasks();
     tracing::debug!(target: "sentinel_gateway::run", ?ending, tasks, "the gateway ends");
@@ -141,7 +152,10 @@ pub async fn run(config: Config, io: Io, mut shutdown: Shutdown) -> ExitReason {
         ending = write_last_lines(&mut inputs).await.unwrap_or(ending);
     }
     if ending != ExitReason::SecondSignal {
-        state_writer.finish(STATE_WRITE_TIMEOUT).await;
+        tokio::join!(
+            state_writer.finish(STATE_WRITE_TIMEOUT),
+            audit.finish(AUDIT_WRITE_TIMEOUT)
+        );
     }
     ending
 }

@@ -1,7 +1,10 @@
-//! The log on stderr, the numbers of calls, and shutdown requests from the operating system.
+//! The log, the record and the numbers of calls, and shutdown requests from the operating system.
 
+pub(crate) mod audit;
 pub(crate) mod call_stats;
 mod line_limit;
+mod line_writer;
+pub(crate) mod log_file;
 pub(crate) mod log_gate;
 pub mod logs;
 #[cfg(unix)]

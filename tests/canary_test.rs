@@ -313,6 +313,63 @@ fn secrets_echoed_in_a_call_are_not_shown() {
     assert_none_shown();
 }
 
+/// The client itself gets results unchanged, so that its side isn't scanned.
+#[test]
+fn secrets_in_arguments_and_results_are_in_neither_audit_file_nor_log_file() {
+    use std::io::Write;
+
+    let echo: Echo = ("result", |output| Reply::text(output));
+    let (_fake, entry) = hostile(echo, at_call);
+    let outputs = "[gateway]\ndrain_ms = 4000\n[audit]\nfile = \"logs/audit.jsonl\"\narguments = \"all\"\n\
+                   [log]\nfile = \"logs/gateway.log\"\nlevel = \"trace\"\n";
+    let folder = folder_with(&(outputs.to_owned() + &entry));
+    let logs = folder.path().join("logs");
+    fs::create_dir(&logs).unwrap();
+    let mut lines = session(&["echo".into()]);
+    for name in [PATH, TEXT, BEARER] {
+        let arguments =
+            json!({ "a": canary::secret(name), canary::secret(name): [canary::secret("file")] });
+        let params = json!({ "name": "echo", "arguments": arguments });
+        lines += &json!({ "jsonrpc": "2.0", "id": name, "method": "tools/call", "params": params })
+            .to_string();
+        lines.push('\n');
+    }
+    let mut child = process::spawn(
+        process::bare_gateway(&folder)
+            .args(CONFIG)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null()),
+    );
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(lines.as_bytes())
+        .unwrap();
+    assert!(child.wait().unwrap().success());
+    let audit = fs::read_to_string(logs.join("audit.jsonl")).unwrap();
+    let records: Vec<Value> = (audit.lines())
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(records.len(), 4);
+    for record in &records {
+        assert!(record["result"].to_string().contains("***"), "{record}");
+    }
+    assert!(
+        records[1]["arguments"].to_string().contains("***"),
+        "{}",
+        records[1]
+    );
+    assert!(
+        fs::read_to_string(logs.join("gateway.log"))
+            .unwrap()
+            .contains("tool=\"echo\"")
+    );
+    assert_eq!(scan_files(&logs), 2);
+    assert_none_shown();
+}
+
 /// A server that writes every secret into everything that it says of itself and lists.
 fn boaster(era: &'static str, more: &Arc<Mutex<String>>) -> (FakeBackend, String) {
     let more = Arc::clone(more);

@@ -48,6 +48,8 @@ mod pipes;
 mod protocol;
 #[path = "faults/raw_process.rs"]
 mod raw_process;
+#[path = "faults/records.rs"]
+mod records;
 #[path = "faults/report.rs"]
 mod report;
 #[path = "faults/retry.rs"]
@@ -145,6 +147,7 @@ fn selected_rows(mut arguments: impl Iterator<Item = String>) -> Vec<&'static Ro
         deadlines::ROWS,
         isolation::ROWS,
         lists::ROWS,
+        records::ROWS,
         security::ROWS,
     ];
     let rows = sections.into_iter().flatten();

@@ -22,6 +22,8 @@ pub struct Changes {
     pub removed: Vec<Arc<str>>,
     /// The keys of `[gateway]` that have changed.
     pub gateway: Vec<&'static str>,
+    /// Which of the tables `audit` and `log` have changed.
+    pub outputs: Vec<&'static str>,
     /// The keys that have changed and count only from the next start on.
     pub needs_restart: Vec<&'static str>,
     /// The backends stand in another order, or others are configured but not used.
@@ -51,7 +53,8 @@ impl Changes {
     pub fn is_empty(&self) -> bool {
         let same = |change: &Change| *change == Change::None;
         let backends = self.removed.is_empty() && self.backends.iter().all(same);
-        backends && self.gateway.is_empty() && !self.order && !self.lock
+        let gateway = self.gateway.is_empty() && self.outputs.is_empty();
+        backends && gateway && !self.order && !self.lock
     }
 
     /// The names of the backends with such a change.
@@ -88,9 +91,15 @@ pub fn diff(old: &Config, mut new: Config) -> Changes {
     let removed = removed.filter(|name| !is_there(name)).cloned().collect();
     let (gateway, needs_restart) = compare_gateway(&old.gateway, &mut new.gateway);
     new.state_folder.clone_from(&old.state_folder);
+    let outputs = [
+        ("audit", old.audit != new.audit),
+        ("log", old.log != new.log),
+    ];
+    let outputs = outputs.into_iter().filter(|(_, changed)| *changed);
     Changes {
         removed,
         gateway,
+        outputs: outputs.map(|(table, _)| table).collect(),
         needs_restart,
         order: old.configured != new.configured,
         lock: old.lock.lock != new.lock.lock,

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::check::outputs::Outputs;
 use super::check::profiles::{self, Chosen};
 use super::check::{Checker, gateway};
 use super::environment::Environment;
@@ -157,9 +158,11 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
         apply_only(only, &mut written.backends, &mut report);
     }
     let distrust = distrust(&found);
+    let mut outputs = Outputs::new(env, found.folder(), distrust.as_deref(), &mut report);
+    let (audit, log) = outputs.check(written.audit, written.log);
     let mut checker = Checker {
         env,
-        folder: found.path.as_deref().and_then(Path::parent),
+        folder: found.folder(),
         source: found.path.as_deref(),
         distrust: distrust.as_deref(),
         gateway: &gateway,
@@ -186,6 +189,8 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
         state_folder: env.state_folder().filter(|_| gateway.catalog_cache),
         socket_folders: env.socket_folders(),
         gateway,
+        audit,
+        log,
         telemetry,
         listen,
         backends,

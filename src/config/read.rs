@@ -6,7 +6,9 @@
 mod client_json;
 pub(super) mod file;
 mod locate;
+mod located;
 pub(super) mod oauth;
+pub(super) mod outputs;
 mod secret_form;
 pub(crate) mod switch;
 pub(super) mod telemetry;

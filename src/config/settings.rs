@@ -1,18 +1,21 @@
 //! Values of keys that belong together.
 //!
 //! - `names`: how exposed names are formed.
+//! - `outputs`: the audit file and the log file.
 //! - `sign_in`: how a backend is signed in to.
 //! - `telemetry`: where traces and metrics go.
 //! - `tool_mode`: how many of the tools a client sees.
 //! - `tool_rules`: which tools of a backend are served, how, and how often.
 
 mod names;
+mod outputs;
 mod sign_in;
 mod telemetry;
 mod tool_mode;
 mod tool_rules;
 
 pub use names::{NameChars, ToolNames};
+pub use outputs::{AuditArguments, AuditConfig, FileLevel, LogConfig, OnFailure, RotatingFile};
 pub use sign_in::{GrantKind, ResourceParam, SignIn};
 pub use telemetry::TelemetryConfig;
 pub(crate) use tool_mode::{GATEWAY_STATUS, READ_MORE};

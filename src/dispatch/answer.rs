@@ -24,6 +24,18 @@ pub(crate) enum Full {
     Calls,
     /// `max_buffered_bytes`.
     Bytes,
+    /// The audit file, with `on_failure = "refuse"`.
+    Records,
+}
+
+impl Full {
+    /// That of the error.
+    pub(crate) fn class(self) -> Class {
+        match self {
+            Self::Calls | Self::Bytes => Class::Overloaded,
+            Self::Records => Class::Refused,
+        }
+    }
 }
 
 /// The response to a request that does not fit into a limit.
@@ -40,9 +52,16 @@ pub(super) fn overloaded(full: Full, method: &str, era: Era, snapshot: &Snapshot
                 "it doesn't fit into the {cap} bytes for all calls together (max_buffered_bytes)"
             )
         }
+        Full::Records => {
+            let file = snapshot.config.audit.file.as_ref();
+            let file = file.map_or_else(String::new, |file| file.path.display().to_string());
+            format!(
+                "no record of it can be written to the audit file {file}, and on_failure is \"refuse\""
+            )
+        }
     };
     let message = format!("{why}; it was not sent");
-    let data = GatewayData::new(None, Class::Overloaded, Tally::NONE);
+    let data = GatewayData::new(None, full.class(), Tally::NONE);
     let error = RpcError::new(INTERNAL_ERROR, message).with_data(data);
     to_client_error(error, era, method, snapshot)
 }

@@ -18,10 +18,11 @@ use super::call_target::{CallTarget, Route};
 use crate::backend::retry::Replay;
 use crate::backend::{Answer, BackendError, Call, Deadline, HttpBackend, ServerMessageHandler};
 use crate::backend::{LevelGuard, ProgressHighWater, ProgressToken};
-use crate::call_report::RunningTally;
+use crate::call_report::{CallSums, RunningTally};
 use crate::catalog::Entry;
 use crate::client::attribution::attributed_outcome;
 use crate::governance::{Admission, ClientCall};
+use crate::observe::audit::OpenRecord;
 use crate::protocol::era::ParamHeader;
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::raw::quoted;
@@ -99,13 +100,19 @@ impl BackendCall {
         }
     }
 
-    /// The same after what was sent `before` for the same request of the client.
-    pub(super) fn after(self, before: Tally) -> Self {
+    /// The same after what was sent `before` for the same request of the client. Its reports are added
+    /// up for the record of that request, if there is one.
+    pub(super) fn after(self, before: Tally, record: Option<&OpenRecord>) -> Self {
         Self {
-            tally: RunningTally::after(before),
+            tally: RunningTally::after(before).summed(record.map(OpenRecord::sums)),
             is_counted: AtomicBool::new(before.attempts > 0),
             ..self
         }
+    }
+
+    /// Where its reports are added up, if they are.
+    pub(super) fn sums(&self) -> Option<&Arc<CallSums>> {
+        self.tally.sums()
     }
 
     /// One round, with these params.

@@ -5,6 +5,7 @@
 //! requested in between.
 
 mod explain;
+mod listed;
 mod own_tools;
 mod status_tool;
 
@@ -13,23 +14,21 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::answer::{Place, limit_later, limited};
-use super::answer::{for_client, not_settled, shutting_down, to_client_error};
+use super::answer::{for_client, to_client_error};
 use super::backend_call::BackendCall;
 use super::call_target::{CallTarget, Route};
 use super::exchange::Exchange;
 use super::input::{self, ParkedCalls};
+use crate::backend::Answer;
 use crate::backend::retry::Replay;
-use crate::backend::{Answer, HttpBackend};
-use crate::catalog::{Promise, RejectReason, shape_unpromised};
-use crate::config::Subject;
+use crate::catalog::{Promise, shape_unpromised};
 use crate::observe::request_span::RequestSpan;
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::error::{HEADER_MISMATCH, INVALID_PARAMS, code_of};
 use crate::protocol::raw::quoted;
-use crate::protocol::{
-    Class, Era, Executed, GatewayData, Kind, Kinds, Outcome, RawJson, Request, RpcError, Tally,
-};
-use crate::snapshot::{Snapshot, Snapshots, settled};
+use crate::protocol::{Era, Executed, Kind, Outcome, RawJson, Request, RpcError, Tally};
+use crate::snapshot::{Snapshot, Snapshots};
+use listed::{blocked, listed_first, listed_now, relisted_snapshot, settled_in_time};
 use own_tools::OwnTool;
 
 /// Serves one call.
@@ -43,9 +42,11 @@ pub(super) async fn call(
     let method = request.method;
     let mut params = request.params.unwrap_or_else(|| RawJson::trusted("{}"));
     let era = exchange.client.era;
-    let read = |params: &RawJson| {
+    let read = |params: &RawJson| -> Result<CallTarget, RpcError> {
         let invalid = |why| RpcError::new(INVALID_PARAMS, format!("{method}: {why}"));
-        CallTarget::read(&method, params).map_err(invalid)
+        let target = CallTarget::read(&method, params).map_err(invalid)?;
+        exchange.note_target(&target.name, params);
+        Ok(target)
     };
     let mut target = match read(&params) {
         Ok(target) => target,
@@ -53,7 +54,7 @@ pub(super) async fn call(
     };
     let snapshot = match settled_in_time(&snapshots, target.kind, begun).await {
         Ok(snapshot) => snapshot,
-        Err(error) => return to_client_error(error, era, &method, &snapshots.borrow()),
+        Err(error) => return response(Err(error), &exchange, None, &method, &snapshots.borrow()),
     };
     let own = own_tools::own_tool(&target, &snapshot);
     match own {
@@ -61,14 +62,20 @@ pub(super) async fn call(
         Some(OwnTool::Call) => {
             params = match own_tools::unwrapped(&params, &snapshot) {
                 Ok(params) => params,
-                Err(why) => return own_tools::answer(Err(why), era, &snapshot),
+                Err(why) => {
+                    let answer = own_tools::answer(Err(why), era, &snapshot);
+                    return exchange.noted_answer(answer);
+                }
             };
             target = match read(&params) {
                 Ok(target) => target,
                 Err(error) => return error.into(),
             };
         }
-        Some(tool) => return own_tools::serve(tool, &params, &exchange, snapshot).await,
+        Some(tool) => {
+            let answer = own_tools::serve(tool, &params, &exchange, snapshot).await;
+            return exchange.noted_answer(answer);
+        }
     }
     let run = Run {
         method: &method,
@@ -83,12 +90,22 @@ pub(super) async fn call(
         Some(_) => explain::explained(answer, &target, &snapshot, &params),
         None => answer,
     };
+    let uri = (target.kind == Kind::Resource).then_some(target.name.as_str());
+    response(answer, &exchange, uri, &method, &snapshot)
+}
+
+/// What the client gets; `uri` is that of the resource it is about, if it is about one.
+fn response(
+    answer: Result<Answer, RpcError>,
+    exchange: &Exchange,
+    uri: Option<&str>,
+    method: &str,
+    snapshot: &Snapshot,
+) -> Outcome {
+    exchange.note(&answer);
     match answer {
-        Ok(answer) => {
-            let uri = (target.kind == Kind::Resource).then_some(target.name.as_str());
-            for_client(answer, &exchange.client, &method, uri, &snapshot)
-        }
-        Err(error) => to_client_error(error, era, &method, &snapshot),
+        Ok(answer) => for_client(answer, &exchange.client, method, uri, snapshot),
+        Err(error) => to_client_error(error, exchange.client.era, method, snapshot),
     }
 }
 
@@ -111,28 +128,6 @@ async fn within_limit(
         Some(tokens) => limited(answer, tokens, Place::Whole, snapshot).await,
         None => answer,
     })
-}
-
-/// The first snapshot that calls about this kind are served from. Where it takes longer than any call may, no backend
-/// can be told yet.
-async fn settled_in_time(
-    snapshots: &Snapshots,
-    kind: Kind,
-    begun: Instant,
-) -> Result<Arc<Snapshot>, RpcError> {
-    // A URI may be listed, or be that of a template.
-    let needed = Kinds::that(|other| other == kind || (other.is_uri() && kind.is_uri()));
-    let current = Arc::clone(&snapshots.borrow());
-    if needed.without(current.settled).is_empty() {
-        return Ok(current);
-    }
-    let limits = current.config.backends.iter();
-    let limit = limits.map(|backend| backend.longest_timeout()).max();
-    let limit = limit.unwrap_or(current.config.gateway.startup_wait);
-    match tokio::time::timeout_at(begun + limit, settled(snapshots.clone(), needed)).await {
-        Ok(settled) => settled.ok_or_else(shutting_down),
-        Err(_) => Err(not_settled(limit)),
-    }
 }
 
 /// One call, whatever snapshot it is routed by.
@@ -190,10 +185,13 @@ impl Run<'_> {
             parked,
             begun,
         } = *self;
+        let route = target.route(snapshot);
+        if let Some(route) = &route {
+            exchange.note_backend(route.backend, route.own_name());
+        }
         if let Some(resumed) = input::resumed(method, params, exchange, parked) {
             // Rare, and a large future: boxed, it takes no room in every other call.
             let answer = Box::pin(resumed).await?;
-            let route = target.route(snapshot);
             let tool = route.as_ref().and_then(|route| route.tool(target.kind));
             let promise = tool.and_then(|tool| tool.promise.clone());
             let answer = self.shaped(answer, promise);
@@ -203,7 +201,7 @@ impl Run<'_> {
             });
         }
         let caller = Arc::clone(&exchange.client);
-        let Some(route) = target.route(snapshot) else {
+        let Some(route) = route else {
             let blocked = blocked(target, snapshot).or_else(|| target.switched_off(snapshot));
             return Err(blocked.unwrap_or_else(|| target.unknown(snapshot, caller.era)));
         };
@@ -213,7 +211,8 @@ impl Run<'_> {
         let admission = &snapshot.admission;
         let call = BackendCall::new(method, own_params, target, &route, admission, caller, begun);
         let promise = tool.and_then(|tool| tool.promise.clone());
-        let answer = input::forward(call.after(before), params, exchange, parked).await?;
+        let call = call.after(before, exchange.record.as_deref());
+        let answer = input::forward(call, params, exchange, parked).await?;
         let answer = self.shaped(answer, promise);
         Ok(self.with_client_uris(answer, &route, snapshot))
     }
@@ -265,97 +264,6 @@ fn with_data_uri(error: RawJson, own: &str, shown: &str) -> RawJson {
     error.with_members(&[("data", data.into_bytes())], &[])
 }
 
-/// The error for a tool that its backend has, but that is blocked.
-fn blocked(target: &CallTarget, snapshot: &Snapshot) -> Option<RpcError> {
-    let blocked = snapshot.catalog.blocked(target.kind, &target.name)?;
-    let backend = snapshot.backends.get(blocked.backend)?.name();
-    let (own, reason) = (&blocked.own_name, &blocked.reason);
-    let accept = match reason {
-        RejectReason::Changed(_) => {
-            let tool = Subject::Tool(Arc::clone(own));
-            snapshot.config.pin_command(backend, Some(&tool))
-        }
-        _ => None,
-    };
-    let accept = accept.map(|command| format!("; {command} accepts it"));
-    let message = format!(
-        "{backend}: the tool {own} is blocked: {reason}{}; the tool did not run",
-        accept.unwrap_or_default()
-    );
-    let data = GatewayData::new(Some(backend), Class::Refused, Tally::NONE);
-    Some(RpcError::new(INVALID_PARAMS, message).with_data(data))
-}
-
-/// The snapshot in which each backend that may have the target has listed or failed once, or one
-/// that has the target. A name that is not listed is unknown only then: after `startup_wait` a slow
-/// backend may still be about to list it. `None` where the target is listed or blocked, and where
-/// no backend is being connected for the first time.
-async fn listed_first(
-    target: &CallTarget,
-    snapshot: &Snapshot,
-    snapshots: &mut Snapshots,
-    begun: Instant,
-) -> Option<Arc<Snapshot>> {
-    if snapshot.unlisted.is_empty() || target.route(snapshot).is_some() {
-        return None;
-    }
-    if blocked(target, snapshot).is_some() {
-        return None;
-    }
-    let is_first = |backend: &&Arc<HttpBackend>| {
-        snapshot.awaits(backend.id, target.kind) && backend.failures() == 0
-    };
-    let first: Vec<_> = snapshot.backends.iter().filter(is_first).collect();
-    let limit = first.iter().map(|backend| backend.config.connect_timeout);
-    let limit = begun + limit.max()?;
-    for backend in first {
-        let is_settled = |now: &Arc<Snapshot>| {
-            !now.awaits(backend.id, target.kind) || target.route(now).is_some()
-        };
-        let settled = async {
-            tokio::select! {
-                settled = snapshots.wait_for(is_settled) => settled.is_ok(),
-                () = backend.is_down() => true,
-            }
-        };
-        if !tokio::time::timeout_at(limit, settled).await.ok()? {
-            return None;
-        }
-    }
-    Some(Arc::clone(&snapshots.borrow()))
-}
-
-/// The snapshot in which the target's backend has listed in this run, where so far only an earlier
-/// run's listing is known: a tool may have changed since. `None` where that is not needed, or the
-/// backend can't be reached or would be refused; the call itself then fails.
-async fn listed_now(
-    target: &CallTarget,
-    snapshot: &Snapshot,
-    snapshots: &mut Snapshots,
-    begun: Instant,
-) -> Option<Arc<Snapshot>> {
-    if snapshot.unlisted.is_empty() {
-        return None;
-    }
-    let route = target.route(snapshot)?;
-    let (backend, id) = (route.backend, route.backend.id);
-    if !snapshot.awaits(id, target.kind) || snapshot.admission.would_refuse(id) {
-        return None;
-    }
-    let listing = async {
-        backend.era().await.ok()?;
-        tokio::select! {
-            listed = snapshots.wait_for(|snapshot| !snapshot.awaits(id, target.kind)) => {
-                Some(Arc::clone(&*listed.ok()?))
-            }
-            () = backend.is_down() => None,
-        }
-    };
-    tokio::time::timeout_at(begun + route.timeout(), listing)
-        .await
-        .ok()?
-}
-
 /// The tally of a call whose headers a modern backend has refused: the tool may require other
 /// parameters in headers than its last known definition says. `None` for any other answer.
 fn tally_of_header_mismatch(answer: &Result<Answer, RpcError>) -> Option<Tally> {
@@ -368,32 +276,4 @@ fn tally_of_header_mismatch(answer: &Result<Answer, RpcError>) -> Option<Tally> 
         }) => (code_of(error) == Some(HEADER_MISMATCH)).then_some(*tally),
         _ => None,
     }
-}
-
-/// The snapshot after the backend has listed again (B-M-04); `None` if it no longer has the target, or
-/// that takes too long.
-async fn relisted_snapshot(
-    target: &CallTarget,
-    snapshot: &Snapshot,
-    snapshots: &mut Snapshots,
-    begun: Instant,
-) -> Option<Arc<Snapshot>> {
-    let route = target.route(snapshot)?;
-    let relisting = async {
-        let (id, number) = (route.backend.id, route.backend.refresh_lists().await?);
-        let has_it = |snapshot: &Arc<Snapshot>| {
-            let latest = snapshot.listing_numbers.get(&id);
-            latest.is_some_and(|latest| *latest >= number)
-        };
-        let relisted = Arc::clone(&*snapshots.wait_for(has_it).await.ok()?);
-        target.route(&relisted).is_some().then_some(relisted)
-    };
-    let relisted = tokio::time::timeout_at(begun + route.timeout(), relisting)
-        .await
-        .ok()??;
-    tracing::warn!(
-        backend = route.backend.name(),
-        "the headers of the call were refused: it is sent again, as listed now"
-    );
-    Some(relisted)
 }

@@ -5,6 +5,8 @@
 //! server request to a legacy client and waits for the response. All of it travels on the channel that
 //! the response to the call takes, so that nothing is reordered. It must not know what a call is about.
 
+mod noted;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::backend::{ServerMessageHandler, Subscription};
 use crate::client::{Filter, capabilities};
+use crate::observe::audit::OpenRecord;
 use crate::protocol::era::extension::is_foreign;
 use crate::protocol::error::INTERNAL_ERROR;
 use crate::protocol::message;
@@ -107,6 +110,8 @@ pub(crate) struct Exchange {
     pub(crate) client: Arc<ClientProfile>,
     /// To the loop.
     pub(crate) events: mpsc::UnboundedSender<TaskEvent>,
+    /// What is written down of the request; `None` where nobody reads it.
+    pub(crate) record: Option<Arc<OpenRecord>>,
 }
 
 impl ServerMessageHandler for Exchange {

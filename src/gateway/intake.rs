@@ -2,12 +2,15 @@
 //!
 //! Owns no state. It must not know backends, nor how a request is served.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::batch::Origin;
 use super::state::Gateway;
-use crate::dispatch::{Exchange, Full, Plan, forward_notification, relay, route};
+use crate::dispatch::{Exchange, Full, Plan, forward_notification, is_call, relay, route};
+use crate::observe::log_file;
 use crate::protocol::era::modern;
 use crate::protocol::error::INVALID_REQUEST;
 use crate::protocol::message::{self, Malformed};
@@ -85,26 +88,48 @@ impl Gateway {
     fn request(&mut self, request: Request, origin: Origin) {
         let asking = modern::client_of(request.params.as_ref());
         let era = asking.as_ref().map_or(Era::Legacy, |_| Era::Modern);
-        let Some(key) = self.replies.begin(&request, era, origin.batch) else {
+        let record = self.audit.begin(&request, is_call(&request.method));
+        let Some(key) = self.replies.begin(&request, era, origin.batch, record) else {
             return;
         };
         let first = !self.lifecycle.has_introduced();
+        let modern = asking.as_ref().filter(|_| first);
+        let modern = modern.and_then(|asking| asking.as_ref().ok()?.info.clone());
         let snapshots = self.snapshots.subscribe();
         let many = self.replies.len() > self.snapshot().config.gateway.max_in_flight;
         let (events, lifecycle) = (&self.tasks, &mut self.lifecycle);
-        let exchange = |client| match (many, origin.over_budget) {
-            (true, _) => Err(Full::Calls),
-            (_, true) => Err(Full::Bytes),
-            _ => Ok(Exchange {
-                key,
-                client,
-                events: events.clone(),
-            }),
+        let (audit, record) = (&self.audit, self.replies.record(key));
+        let exchange = |client| {
+            if let Some(record) = record {
+                record.record().set_client(&client);
+            }
+            let full = match (many, origin.over_budget) {
+                (true, _) => Full::Calls,
+                (_, true) => Full::Bytes,
+                _ if audit.refuses(record) => Full::Records,
+                _ => {
+                    return Ok(Exchange {
+                        key,
+                        client,
+                        events: events.clone(),
+                        record: record.map(|half| Arc::clone(half.record())),
+                    });
+                }
+            };
+            if let Some(record) = record {
+                record.refused(full.class());
+            }
+            Err(full)
         };
         let parked = &self.parked;
         match route(request, asking, lifecycle, &snapshots, parked, exchange) {
             Plan::Reply(outcome) => self.replies.finish(key, &outcome),
             Plan::Spawn(work) => self.spawn(key, work),
+        }
+        if first && self.lifecycle.has_introduced() {
+            let legacy = self.lifecycle.client();
+            let legacy = legacy.and_then(|client| client.info.as_ref());
+            log_file::set_client(modern.as_ref().or(legacy));
         }
         if first && self.lifecycle.has_introduced() && !self.publisher.is_settled() {
             let wait = self.snapshot().config.gateway.startup_wait;

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::state::Gateway;
 use crate::config::{Change, Changes, diff};
+use crate::observe::log_file;
 use crate::protocol::Notification;
 use crate::reload::Loaded;
 use crate::text::keep_from_output;
@@ -40,6 +41,10 @@ impl Gateway {
         log(&changes);
         if changes.is_empty() {
             return fleet.read_secrets_again();
+        }
+        self.audit.reconfigure(&changes.config.audit);
+        if changes.outputs.contains(&"log") {
+            log_file::reconfigure(&changes.config.log, false);
         }
         let new = fleet.take(changes);
         keep_from_output(
@@ -107,7 +112,8 @@ fn log(changes: &Changes) {
         named(&|change| change == Change::Rules),
     );
     let reconnected = named(&|change| matches!(change, Change::Connection { .. }));
-    let (removed, keys) = (removed.join(", "), changes.gateway.join(", "));
+    let keys = [&changes.gateway[..], &changes.outputs].concat().join(", ");
+    let removed = removed.join(", ");
     match changes.is_empty() {
         true => tracing::info!("the config was loaded again and has not changed"),
         false => tracing::info!(

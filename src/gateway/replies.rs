@@ -13,6 +13,7 @@ use tokio::task::AbortHandle;
 use super::batch::Batches;
 use super::drop_policy;
 use crate::dispatch::ServerRequestId;
+use crate::observe::audit::RecordHalf;
 use crate::observe::request_span::RequestSpan;
 use crate::protocol::Request;
 use crate::protocol::error::INVALID_REQUEST;
@@ -29,6 +30,8 @@ pub(super) struct ClientRequest {
     pub(super) era: Era,
     task: Option<AbortHandle>,
     batch: Option<u64>,
+    /// `None` where nobody reads records.
+    record: Option<RecordHalf>,
 }
 
 /// A server request that the client has not answered.
@@ -62,6 +65,7 @@ impl Replies {
         request: &Request,
         era: Era,
         batch: Option<u64>,
+        record: Option<RecordHalf>,
     ) -> Option<RequestKey> {
         let id = &request.id;
         let pending = ClientRequest {
@@ -69,6 +73,7 @@ impl Replies {
             era,
             task: None,
             batch,
+            record,
         };
         let Some(key) = self.in_flight.begin(id.clone(), pending) else {
             let why = format!("the id {} is in flight already", id.raw().as_str());
@@ -106,6 +111,11 @@ impl Replies {
         Some(RequestSpan::new(id.clone(), Arc::clone(&pending.method)))
     }
 
+    /// The record of a request, if it is in flight and there is one.
+    pub(super) fn record(&self, key: RequestKey) -> Option<&RecordHalf> {
+        self.in_flight.get(key)?.record.as_ref()
+    }
+
     /// The request in flight under this id.
     pub(super) fn key(&self, id: &Id) -> Option<RequestKey> {
         self.in_flight.key(id)
@@ -130,6 +140,9 @@ impl Replies {
     pub(super) fn finish(&mut self, key: RequestKey, outcome: &Outcome) {
         if let Some((id, pending)) = self.in_flight.finish(key) {
             self.cancel_server_requests(|open| open.key == Some(key));
+            if let Some(record) = pending.record {
+                record.finished(outcome);
+            }
             match (pending.batch, message::response_as_is(&id, outcome)) {
                 (None, Written::Whole(line)) => self.send(line),
                 (None, Written::Parts(parts)) => self.outbox.push_parts(parts),
@@ -141,9 +154,13 @@ impl Replies {
     /// Ends a request without a response. Dropping its task cancels the call.
     pub(super) fn cancel(&mut self, key: RequestKey) {
         self.end_task(key);
-        if let Some((_, pending)) = self.in_flight.finish(key)
-            && let Some(batch) = pending.batch
-        {
+        let Some((_, pending)) = self.in_flight.finish(key) else {
+            return;
+        };
+        if let Some(record) = pending.record {
+            record.cancelled();
+        }
+        if let Some(batch) = pending.batch {
             self.close_part(batch, None);
         }
     }

@@ -15,6 +15,7 @@ use super::fleet::Fleet;
 use super::replies::Replies;
 use crate::client::{Lifecycle, PreInitQueue, Subscriptions};
 use crate::dispatch::{ParkedCalls, TaskEvent, failed};
+use crate::observe::audit::{Audit, RecordHalf};
 use crate::observe::request_span::RequestSpan;
 use crate::protocol::{Outcome, RequestKey};
 use crate::publish::Publisher;
@@ -51,6 +52,7 @@ pub(crate) struct Gateway {
     pub(super) ending: ExitReason,
     /// `None` where the config stays as it is.
     pub(super) fleet: Option<Fleet>,
+    pub(super) audit: Audit,
 }
 
 impl Gateway {
@@ -74,6 +76,7 @@ impl Gateway {
             deadlines: Deadlines::default(),
             ending: ExitReason::EndOfInput,
             fleet: None,
+            audit: Audit::default(),
         }
     }
 
@@ -83,6 +86,11 @@ impl Gateway {
             fleet: Some(fleet),
             ..self
         }
+    }
+
+    /// One that keeps records of calls.
+    pub(crate) fn with_audit(self, audit: Audit) -> Self {
+        Self { audit, ..self }
     }
 
     /// Receives each snapshot.
@@ -99,7 +107,9 @@ impl Gateway {
     /// the request only.
     pub(super) fn spawn(&mut self, key: RequestKey, work: BoxFuture<'static, Outcome>) {
         let tasks = self.tasks.clone();
+        let record = (self.replies.record(key)).map(|record| RecordHalf::of(record.record()));
         let serving = async move {
+            let _record = record;
             let outcome = AssertUnwindSafe(work)
                 .catch_unwind()
                 .await

@@ -52,7 +52,10 @@ async fn fault_86_a_panic_costs_the_one_call_it_happens_in() {
             method: "tools/call".into(),
             params: None,
         };
-        let key = gateway.replies.begin(&request, Era::Legacy, None).unwrap();
+        let key = gateway
+            .replies
+            .begin(&request, Era::Legacy, None, None)
+            .unwrap();
         gateway.spawn(key, work);
     }
     for _ in 0..2 {

@@ -18,6 +18,7 @@ use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
+use super::audit::TARGET;
 use super::request_span::RequestSpan;
 use crate::sync::Mutex;
 
@@ -28,8 +29,9 @@ const WINDOW: Duration = Duration::from_secs(60);
 const MAX_COUNTS: usize = 1024;
 /// Bytes of a message that the line with the number repeats.
 const MAX_MESSAGE: usize = 200;
-/// Lines from here are about the command line and the user's own config.
-const NOT_COUNTED: &str = "sentinel_gateway::cli";
+/// Lines from here are about the command line and the user's own config, or are the record of a call:
+/// one for each request of the client.
+const NOT_COUNTED: [&str; 2] = ["sentinel_gateway::cli", TARGET];
 
 /// The gate of this process.
 static GATE: Gate = Gate::new();
@@ -52,7 +54,10 @@ impl GateLayer {
 impl<S: Subscriber> Layer<S> for GateLayer {
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
         let metadata = event.metadata();
-        if metadata.target().starts_with(NOT_COUNTED) || REPORTING.get() {
+        let is_counted = !NOT_COUNTED
+            .iter()
+            .any(|target| metadata.target().starts_with(target));
+        if !is_counted || REPORTING.get() {
             return true;
         }
         let mut about = About::default();

@@ -1,18 +1,28 @@
-//! The log: on stderr, never on stdout, never blocking, and without secrets.
+//! The log: on stderr and in the log file, never on stdout, never blocking, and without secrets.
 
 use std::any::Any;
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
+use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
+use tracing::{Metadata, Subscriber};
+use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::fmt::{self, MakeWriter};
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::log_file;
 use super::log_gate::{self, GateLayer};
 use super::request_span::WithRequest;
+
+/// The target of lines of this program begins with this.
+const OWN: &str = "sentinel_gateway";
+/// Time for writing the last lines of the log file.
+const FILE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Starts logging at `level`, or as `RUST_LOG` says, or at `default`; as text or as one JSON object
 /// a line. Other crates log warnings and errors only.
@@ -28,9 +38,13 @@ pub fn start(level: Option<LevelFilter>, default: LevelFilter, json: bool) {
         (None, Err(error)) => (at(default), Some(error)),
     };
     let ansi = io::IsTerminal::is_terminal(&io::stderr()) && std::env::var_os("NO_COLOR").is_none();
-    let lines = fmt::layer().with_ansi(ansi).with_writer(NonBlockingStderr);
+    let filter = Arc::new(filter);
+    let lines = fmt::layer().with_ansi(ansi).with_writer(Outputs {
+        stderr: Arc::clone(&filter),
+        json,
+    });
     let registry = tracing_subscriber::registry()
-        .with(filter)
+        .with(Levels { stderr: filter })
         .with(GateLayer::of_process());
     // Fails if logging has been started before, as in tests: the first one stays.
     let _ = if json {
@@ -49,15 +63,96 @@ pub fn start(level: Option<LevelFilter>, default: LevelFilter, json: bool) {
     }
 }
 
-/// Writes what the log still has to say: how many lines were left out.
-pub(crate) fn finish() {
+/// Writes what the log still has to say: how many lines were left out. Then waits for the log file, but
+/// not for long.
+pub(crate) async fn finish() {
     log_gate::report_all_counts();
+    // Without a word: the file would be where it is said.
+    let _ = tokio::time::timeout(FILE_TIMEOUT, log_file::finish()).await;
 }
 
 fn at(level: LevelFilter) -> Targets {
     let others = level.min(LevelFilter::WARN);
     let targets = Targets::new().with_default(others);
-    targets.with_target("sentinel_gateway", level)
+    targets.with_target(OWN, level)
+}
+
+/// Whether a line with this target is of this program.
+pub(super) fn is_own(target: &str) -> bool {
+    target.starts_with(OWN)
+}
+
+/// Enables what stderr or the log file wants. The latter changes while the gateway runs.
+struct Levels {
+    stderr: Arc<Targets>,
+}
+
+impl<S: Subscriber> Layer<S> for Levels {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        on_stderr(&self.stderr, metadata) || log_file::admits(metadata)
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        let levels = self.stderr.iter().map(|(_, level)| level);
+        let levels = levels.chain(self.stderr.default_level());
+        levels.chain([log_file::level()]).max()
+    }
+}
+
+fn on_stderr(targets: &Targets, metadata: &Metadata<'_>) -> bool {
+    targets.would_enable(metadata.target(), metadata.level())
+}
+
+/// Writes a line where it is wanted.
+struct Outputs {
+    stderr: Arc<Targets>,
+    /// A line is a JSON object.
+    json: bool,
+}
+
+/// Of one line.
+struct LineOutputs {
+    stderr: Option<NonBlockingStderr>,
+    file: bool,
+    json: bool,
+}
+
+impl MakeWriter<'_> for Outputs {
+    type Writer = LineOutputs;
+
+    fn make_writer(&self) -> LineOutputs {
+        LineOutputs {
+            stderr: Some(NonBlockingStderr),
+            file: false,
+            json: self.json,
+        }
+    }
+
+    fn make_writer_for(&self, metadata: &Metadata<'_>) -> LineOutputs {
+        LineOutputs {
+            stderr: on_stderr(&self.stderr, metadata).then_some(NonBlockingStderr),
+            file: log_file::admits(metadata),
+            json: self.json,
+        }
+    }
+}
+
+impl Write for LineOutputs {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.file {
+            let text = String::from_utf8_lossy(line);
+            let plain = anstream::adapter::strip_str(&text).to_string();
+            log_file::write(&plain, self.json);
+        }
+        match &mut self.stderr {
+            Some(stderr) => stderr.write(line),
+            None => Ok(line.len()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What a panic says.
@@ -80,14 +175,6 @@ struct NonBlockingStderr;
 
 /// A pipe that polls as writable accepts this many bytes without blocking (`pipe(7)`, PIPE_BUF).
 const CHUNK: usize = 4096;
-
-impl MakeWriter<'_> for NonBlockingStderr {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        Self
-    }
-}
 
 impl Write for NonBlockingStderr {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {

@@ -90,6 +90,9 @@ fn forward(requests: UnboundedSender<()>) -> Hangups {
             Err(error) => tracing::warn!(%error, "a signal handler can't be installed"),
         }
     }
+    // A file that may not grow any more is an error of the write, not the end of the process.
+    let no_room = rustix::process::Signal::XFSZ.as_raw();
+    drop(signal(SignalKind::from_raw(no_room)));
     // A closed terminal must not kill calls in flight: EOF on stdin ends the gateway in order.
     let (hangup, hangups) = mpsc::unbounded_channel();
     if let Ok(mut signals) = signal(SignalKind::hangup()) {

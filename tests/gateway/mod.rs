@@ -3,6 +3,7 @@
 //! A test named `fault_NN_…` covers row NN of the fault table. In every test the protocol checker
 //! also checks each line of the gateway, and that no request stays without a response.
 
+mod audit;
 mod breaker;
 mod denied_tools;
 mod evidence;
@@ -13,6 +14,7 @@ mod limits;
 mod listing;
 mod load;
 mod log;
+mod log_file;
 mod malformed_input;
 mod metrics;
 mod parked;

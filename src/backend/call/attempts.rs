@@ -12,7 +12,7 @@ use crate::backend::retry::{Attempts, Replay, RetryDecision};
 use crate::backend::session::{Answer, Attempt, Connection};
 use crate::backend::stream::fresh_id;
 use crate::backend::supervisor::Sessions;
-use crate::call_report::CallTrace;
+use crate::call_report::{CallTrace, RunningTally};
 use crate::observe::request_span::RequestSpan;
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::error::code_of;
@@ -20,11 +20,13 @@ use crate::protocol::{Era, Executed, Id, Kind, Outcome, Tally};
 use crate::telemetry::{AttemptEnd, AttemptTrace, Peer, TOOL_ERROR, is_tool_error};
 
 /// Makes a call: waits for a permit and for the connection, sends, and sends again where that is
-/// allowed, all within the call's deadline.
+/// allowed, all within the call's deadline. `dropped` gets the report of a call that is dropped before
+/// its end, if it adds reports up.
 pub(in crate::backend) async fn run(
     call: &Call<'_>,
     limits: &Limits<'_>,
     sessions: &Sessions,
+    dropped: Option<&RunningTally>,
 ) -> Called {
     let mut running = CallRun {
         call,
@@ -33,8 +35,10 @@ pub(in crate::backend) async fn run(
         trace: CallTrace::start(),
         executed: Executed::No,
         attempts: 0,
+        dropped: dropped.filter(|tally| tally.sums().is_some()),
     };
     let result = running.run().await;
+    running.dropped = None;
     let executed = match &result {
         Ok(answer) => running.executed.max(answer.tally.executed),
         Err(_) => running.executed,
@@ -60,6 +64,23 @@ struct CallRun<'a> {
     /// Whether any attempt so far may have run it.
     executed: Executed,
     attempts: u32,
+    /// Gets the report where this is dropped.
+    dropped: Option<&'a RunningTally>,
+}
+
+/// A cancelled call leaves a report as well.
+impl Drop for CallRun<'_> {
+    fn drop(&mut self) {
+        if let Some(tally) = self.dropped {
+            let now = match self.trace.is_sent() {
+                true => Executed::Unknown,
+                false => Executed::No,
+            };
+            let executed = self.executed.max(now);
+            let report = (self.trace).finish(self.limits.backend, None, executed, self.attempts);
+            tally.add(&report);
+        }
+    }
 }
 
 impl CallRun<'_> {

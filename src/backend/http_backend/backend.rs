@@ -14,7 +14,7 @@ use crate::backend::error::BackendError;
 use crate::backend::retry::RetryBudget;
 use crate::backend::session::{LevelGuard, Session, State};
 use crate::backend::supervisor::{BackendContext, Sessions};
-use crate::call_report::BackendId;
+use crate::call_report::{BackendId, RunningTally};
 use crate::config::BackendConfig;
 use crate::governance::{Health, Permit};
 use crate::observe::call_stats::{CallNumbers, CallStats};
@@ -243,6 +243,11 @@ impl HttpBackend {
     /// that is allowed, all within the call's deadline. An error of the backend's own is an
     /// [`Outcome`](crate::protocol::Outcome), not a failure.
     pub async fn call(&self, call: &Call<'_>) -> Called {
+        self.call_for(call, None).await
+    }
+
+    /// The same. `dropped` gets the report of a call that is dropped before its end, if it adds reports up.
+    async fn call_for(&self, call: &Call<'_>, dropped: Option<&RunningTally>) -> Called {
         let limits = Limits {
             backend: self.id,
             config: &self.config,
@@ -250,7 +255,7 @@ impl HttpBackend {
             retry_budget: &self.shared.retry_budget,
             stats: &self.shared.stats,
         };
-        let called = call::run(call, &limits, &self.shared.sessions).await;
+        let called = call::run(call, &limits, &self.shared.sessions, dropped).await;
         self.shared.stats.record(&called.report, || {
             let error = called.result.as_ref().err();
             let why = error.map(|error| error.explain(&self.config.shown_url));
@@ -266,9 +271,15 @@ impl HttpBackend {
     }
 
     /// Makes a call that was admitted, and settles the permit with what the call shows of the
-    /// backend's health. An error of a tool is a response too.
-    pub(crate) async fn call_admitted(&self, permit: Permit, call: &Call<'_>) -> Called {
-        let called = self.call(call).await;
+    /// backend's health. An error of a tool is a response too. `dropped` gets the report of a call that
+    /// is dropped before its end.
+    pub(crate) async fn call_admitted(
+        &self,
+        permit: Permit,
+        call: &Call<'_>,
+        dropped: Option<&RunningTally>,
+    ) -> Called {
+        let called = self.call_for(call, dropped).await;
         let failure = called.result.as_ref().err();
         permit.settle(failure.map_or(Health::Success, BackendError::health));
         called

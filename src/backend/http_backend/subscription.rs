@@ -146,7 +146,7 @@ impl HttpBackend {
             request: None,
             handler: &NoopHandler,
         };
-        let called = self.call_admitted(permit, &call).await;
+        let called = self.call_admitted(permit, &call, None).await;
         match called.result {
             Ok(answer) => match answer.outcome {
                 Outcome::Result(_) => Ok(()),

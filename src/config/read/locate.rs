@@ -17,6 +17,13 @@ pub(in crate::config) struct FoundFile {
     pub(in crate::config) warnings: Vec<String>,
 }
 
+impl FoundFile {
+    /// The folder that relative paths start at; `None` without a file.
+    pub(in crate::config) fn folder(&self) -> Option<&Path> {
+        self.path.as_deref().and_then(Path::parent)
+    }
+}
+
 /// Searches `--config`, `$SENTINEL_CONFIG`, the user's config folder and the working folder, in this
 /// order. Finding none is an error unless `optional`; whether a named file exists is not checked.
 pub(in crate::config) fn locate(

@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::file::{Entries, HeaderForm, Located};
+use super::located::{Entries, Located};
+use super::secret_form::HeaderForm;
 
 /// Traces and metrics for OpenTelemetry. Nothing is sent unless `otlp_endpoint` is set.
 #[derive(Deserialize, JsonSchema)]

@@ -25,8 +25,8 @@ pub(in crate::dispatch) async fn call(
     let permit = admission
         .admit(backend.id, counted)
         .map_err(|refusal| refused(backend, &refusal, tally.so_far(), is_tool))?;
-    let called = backend.call_admitted(permit, call).await;
-    tally.add(called.report.tally);
+    let called = backend.call_admitted(permit, call, Some(tally)).await;
+    tally.add(&called.report);
     match called.result {
         Ok(answer) => Ok(Answer {
             tally: tally.so_far(),

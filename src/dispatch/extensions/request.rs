@@ -10,6 +10,7 @@ use crate::call_report::RunningTally;
 use crate::dispatch::backend_call::{RelayHandler, admission, progress_token};
 use crate::dispatch::exchange::Exchange;
 use crate::governance::{Admission, ClientCall};
+use crate::observe::audit::OpenRecord;
 use crate::protocol::{RawJson, RpcError, Tally};
 use crate::snapshot::Snapshot;
 
@@ -71,9 +72,15 @@ impl<'a> ExtensionRequest<'a> {
                 backend: self.backend.name(),
             },
         };
-        let tally = RunningTally::after(Tally::NONE);
+        let own: Option<Arc<str>> = target.map(Arc::from);
+        self.exchange.note_backend(self.backend, own.as_ref());
+        let record = self.exchange.record.as_deref();
+        let tally = RunningTally::after(Tally::NONE).summed(record.map(OpenRecord::sums));
         let call_of_client = (self.is_call).then_some(ClientCall { tool: None, params });
         let (backend, admission) = (self.backend, self.admission);
-        admission::call(backend, admission, &call, false, call_of_client, &tally).await
+        let answer =
+            admission::call(backend, admission, &call, false, call_of_client, &tally).await;
+        self.exchange.note(&answer);
+        answer
     }
 }

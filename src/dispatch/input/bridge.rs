@@ -115,6 +115,9 @@ async fn resume(
         .map_err(|why| RpcError::new(INVALID_PARAMS, format!("{method}: {why}")))?;
     let handle = parked.take(&request_state, &RequestFingerprint::of(method, params));
     let handle = handle.ok_or_else(|| request_state::refusal(method))?;
+    if let Some(record) = &exchange.record {
+        record.take_over(handle.detached.call.sums());
+    }
     // Before the backend continues.
     let _level = handle.detached.call.hold_log_level(&exchange.client).await;
     let answer = |key: &str| {

@@ -17,6 +17,7 @@ use crate::backend::{Answer, ServerMessageHandler};
 use crate::client::capabilities::{self, MissingCapability};
 use crate::dispatch::backend_call::BackendCall;
 use crate::dispatch::exchange::{Exchange, failed, unanswered};
+use crate::observe::audit::RecordHalf;
 use crate::protocol::error::INTERNAL_ERROR;
 use crate::protocol::{ClientProfile, Notification, Outcome, RawJson, Request, RpcError};
 use crate::sync::Mutex;
@@ -39,6 +40,8 @@ pub(super) struct DetachedCall {
 struct State {
     /// The client request that the call is, or was last, attached to.
     exchange: Exchange,
+    /// Keeps the record of that request open while it is in flight.
+    record: Option<RecordHalf>,
     /// The progress token of that request.
     token: Token,
     /// Whether that request is in flight. Progress meanwhile is dropped.
@@ -73,6 +76,7 @@ impl DetachedCall {
         Self {
             call,
             state: Mutex::new(State {
+                record: exchange.keep_record(),
                 exchange,
                 token: Token::Original,
                 attached: true,
@@ -137,6 +141,7 @@ impl DetachedCall {
         }
         state.rounds += 1;
         state.attached = false;
+        state.record = None;
         Some(
             state
                 .open
@@ -154,6 +159,7 @@ impl DetachedCall {
         answer: impl Fn(&str) -> Option<RawJson>,
     ) {
         let mut state = self.lock();
+        state.record = exchange.keep_record();
         state.exchange = exchange;
         state.token = Token::Replaced(token);
         state.attached = true;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::row::{Row, table};
 use crate::cli::survey::BackendSurvey;
 use crate::cli::terminal::{CAUTION, DIM, one_line, wrap};
-use crate::config::{Config, ToolMode};
+use crate::config::{Config, RotatingFile, ToolMode};
 use crate::shell;
 
 /// Tokens of all definitions from which on it is worth a word.
@@ -22,6 +22,12 @@ const MAX_NEXT: usize = 5;
 pub(super) struct Report {
     /// `null` where there are only flags.
     config: Option<PathBuf>,
+    /// The audit file, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit: Option<PathBuf>,
+    /// The log file, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<PathBuf>,
     warnings: Vec<String>,
     timeout_secs: u64,
     /// In config order.
@@ -62,6 +68,8 @@ impl Report {
         let advice_on_names = catalog.advice_on_names(&survey.config.gateway);
         Self {
             config: survey.config.source.clone(),
+            audit: path_of(survey.config.audit.file.as_ref()),
+            log: path_of(survey.config.log.file.as_ref()),
             warnings: survey.config.warnings.clone(),
             timeout_secs: timeout.as_secs(),
             next: next(&survey.config, &backends),
@@ -114,11 +122,21 @@ impl Report {
     }
 }
 
+fn path_of(file: Option<&RotatingFile>) -> Option<PathBuf> {
+    file.map(|file| file.path.clone())
+}
+
 /// What precedes the rows.
 pub(super) fn print_head(config: &Config, out: &mut impl Write) -> io::Result<()> {
     match &config.source {
         Some(path) => writeln!(out, "config: {}", path.display())?,
         None => writeln!(out, "config: none, flags only")?,
+    }
+    let files = [("audit", &config.audit.file), ("log", &config.log.file)];
+    for (what, file) in files {
+        if let Some(path) = path_of(file.as_ref()) {
+            writeln!(out, "{what}: {}", path.display())?;
+        }
     }
     for warning in &config.warnings {
         writeln!(out, "{CAUTION}warning:{CAUTION:#} {warning}")?;

@@ -51,6 +51,7 @@ impl Bench {
             key,
             client: Arc::clone(&client),
             events: self.events.clone(),
+            record: None,
         };
         let params = RawJson::trusted(PARAMS);
         let target = CallTarget::read("tools/call", &params).unwrap();

@@ -1,0 +1,324 @@
+//! What the record of a call says, as a line of JSON and as a line of the log.
+//!
+//! Owns the names of its members. It must not know where the lines go.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+
+use super::redact::rendered;
+use crate::clock;
+use crate::config::AuditArguments;
+use crate::hex::hex;
+use crate::protocol::raw::quoted;
+use crate::protocol::{Class, Era, Executed};
+use crate::text::for_output;
+
+/// Log lines about calls have this target.
+pub(in crate::observe) const TARGET: &str = "sentinel_gateway::calls";
+
+/// The gateway that writes: several may share a file.
+#[derive(Debug, Clone)]
+pub(super) struct Gateway {
+    pid: u32,
+    /// Another one for each run, since process ids are used again.
+    instance: Arc<str>,
+}
+
+impl Gateway {
+    pub(super) fn of_process() -> Self {
+        Self {
+            pid: std::process::id(),
+            instance: hex(&rand::random::<[u8; 4]>()).into(),
+        }
+    }
+}
+
+/// How a request ended.
+#[derive(Debug, Default)]
+pub(super) struct Ending {
+    /// `ok`, `tool_error`, `error`, `input_required` or `cancelled`.
+    pub(super) outcome: &'static str,
+    /// Of the JSON-RPC error.
+    pub(super) code: Option<i64>,
+    /// Of an error of the gateway's own.
+    pub(super) class: Option<Class>,
+    /// Where it is known better than from its calls.
+    pub(super) executed: Option<Executed>,
+    /// The same.
+    pub(super) attempts: Option<u32>,
+}
+
+impl Ending {
+    pub(super) fn of(outcome: &'static str) -> Self {
+        Self {
+            outcome,
+            ..Self::default()
+        }
+    }
+
+    /// With a JSON-RPC error.
+    pub(super) fn failed(code: Option<i64>) -> Self {
+        Self {
+            code,
+            ..Self::of("error")
+        }
+    }
+}
+
+/// The record of one request.
+#[derive(Debug)]
+pub(super) struct Record {
+    /// Among those of this gateway, from 1 on: a gap shows that one is missing.
+    pub(super) number: u64,
+    /// When it came in.
+    pub(super) at: SystemTime,
+    pub(super) client: Option<String>,
+    pub(super) client_version: Option<String>,
+    pub(super) client_era: Option<Era>,
+    pub(super) method: String,
+    pub(super) backend: Option<Arc<str>>,
+    pub(super) backend_era: Option<Era>,
+    /// The name or URI that the client uses.
+    pub(super) target: Option<String>,
+    /// That of the backend.
+    pub(super) own_target: Option<Arc<str>>,
+    pub(super) ending: Ending,
+    pub(super) executed: Executed,
+    pub(super) attempts: u32,
+    pub(super) bytes_sent: u64,
+    pub(super) bytes_received: u64,
+    pub(super) queued: Duration,
+    /// Since it came in.
+    pub(super) first_byte: Option<Duration>,
+    pub(super) total: Duration,
+    pub(super) trace_id: Option<String>,
+    /// JSON, as the client wrote it.
+    pub(super) arguments: Option<Bytes>,
+    /// JSON, as the backend wrote it.
+    pub(super) result: Option<Bytes>,
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Self {
+            number: 0,
+            at: SystemTime::UNIX_EPOCH,
+            client: None,
+            client_version: None,
+            client_era: None,
+            method: String::new(),
+            backend: None,
+            backend_era: None,
+            target: None,
+            own_target: None,
+            ending: Ending::default(),
+            executed: Executed::No,
+            attempts: 0,
+            bytes_sent: 0,
+            bytes_received: 0,
+            queued: Duration::ZERO,
+            first_byte: None,
+            total: Duration::ZERO,
+            trace_id: None,
+            arguments: None,
+            result: None,
+        }
+    }
+}
+
+impl Record {
+    /// Bytes of arguments and result.
+    pub(super) fn value_bytes(&self) -> usize {
+        let values = [&self.arguments, &self.result];
+        values
+            .iter()
+            .map(|value| value.as_ref().map_or(0, Bytes::len))
+            .sum()
+    }
+
+    /// As a line of JSON, with its end and without secrets of the config.
+    pub(super) fn line(&self, gateway: &Gateway, arguments: AuditArguments) -> Vec<u8> {
+        let mut object = Object::of(gateway, clock::rfc3339(self.at));
+        object.number("seq", self.number);
+        object.text("client", self.client.as_deref());
+        object.text("client_version", self.client_version.as_deref());
+        object.text("client_era", self.client_era.map(era));
+        object.text("method", Some(&self.method));
+        object.text("backend", self.backend.as_deref());
+        object.text("backend_era", self.backend_era.map(era));
+        let (shown, own) = self.target_keys();
+        object.text(shown, self.target.as_deref());
+        object.text(own, self.own_target.as_deref().or(self.routed_target()));
+        object.text("outcome", Some(self.ending.outcome));
+        if let Some(code) = self.ending.code {
+            object.member("code", &code.to_string());
+        }
+        object.text("class", self.ending.class.map(Class::name));
+        object.text("executed", Some(self.executed.name()));
+        object.number("attempts", self.attempts.into());
+        object.number("bytes_sent", self.bytes_sent);
+        object.number("bytes_received", self.bytes_received);
+        object.member("queued_ms", &millis(self.queued));
+        if let Some(first_byte) = self.first_byte {
+            object.member("first_byte_ms", &millis(first_byte));
+        }
+        object.member("total_ms", &millis(self.total));
+        object.text("trace_id", self.trace_id.as_deref());
+        for (key, value) in [("arguments", &self.arguments), ("result", &self.result)] {
+            let of_arguments = key == "arguments";
+            let value = value
+                .as_ref()
+                .and_then(|value| rendered(value, arguments, of_arguments));
+            if let Some(value) = value {
+                object.member(key, &value);
+            }
+        }
+        object.end()
+    }
+
+    /// As a line of the log.
+    pub(super) fn log(&self) {
+        let first_byte = self.first_byte.map(millis);
+        tracing::info!(
+            target: TARGET,
+            method = self.method,
+            backend = self.backend.as_deref(),
+            tool = self.target.as_deref(),
+            client = self.client.as_deref(),
+            code = self.ending.code,
+            class = self.ending.class.map(Class::name),
+            executed = self.executed.name(),
+            attempts = self.attempts,
+            bytes_sent = self.bytes_sent,
+            bytes_received = self.bytes_received,
+            queued_ms = millis(self.queued),
+            first_byte_ms = first_byte,
+            total_ms = millis(self.total),
+            trace_id = self.trace_id,
+            "{}",
+            self.ending.outcome
+        );
+    }
+
+    fn target_keys(&self) -> (&'static str, &'static str) {
+        match self.method.as_str() {
+            "tools/call" => ("tool", "own_tool"),
+            "prompts/get" => ("prompt", "own_prompt"),
+            _ => ("target", "own_target"),
+        }
+    }
+
+    /// The client's name, where a backend has the target and uses it too.
+    fn routed_target(&self) -> Option<&str> {
+        self.target.as_deref().filter(|_| self.backend.is_some())
+    }
+}
+
+/// A line that says how many records are missing before it.
+pub(super) fn missing(count: u64) -> Vec<u8> {
+    let mut object = Object::of(&Gateway::of_process(), clock::rfc3339(clock::wall()));
+    object.number("missing", count);
+    object.end()
+}
+
+/// The text of a JSON object while it grows.
+struct Object(String);
+
+impl Object {
+    fn of(gateway: &Gateway, time: String) -> Self {
+        let mut object = Self(String::with_capacity(512));
+        object.0.push('{');
+        object.text("time", Some(&time));
+        object.number("pid", gateway.pid.into());
+        object.text("instance", Some(&gateway.instance));
+        object
+    }
+
+    fn member(&mut self, key: &str, json: &str) {
+        if self.0.len() > 1 {
+            self.0.push(',');
+        }
+        let _ = write!(self.0, "\"{key}\":{json}"); // writing to a String can't fail
+    }
+
+    fn number(&mut self, key: &str, number: u64) {
+        self.member(key, &number.to_string());
+    }
+
+    fn text(&mut self, key: &str, text: Option<&str>) {
+        if let Some(text) = text {
+            self.member(key, &String::from_utf8_lossy(&quoted(text)));
+        }
+    }
+
+    fn end(mut self) -> Vec<u8> {
+        self.0.push('}');
+        let mut line = for_output(&self.0).into_owned().into_bytes();
+        line.push(b'\n');
+        line
+    }
+}
+
+fn era(era: Era) -> &'static str {
+    match era {
+        Era::Legacy => "legacy",
+        Era::Modern => "modern",
+    }
+}
+
+/// In milliseconds, with those of microseconds after the point.
+fn millis(time: Duration) -> String {
+    let micros = time.as_micros();
+    format!("{}.{:03}", micros / 1000, micros % 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read(line: &[u8]) -> Value {
+        assert_eq!(line.last(), Some(&b'\n'));
+        assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
+        serde_json::from_slice(line).unwrap()
+    }
+
+    #[test]
+    fn a_record_is_one_line_of_json_whatever_it_holds() {
+        let odd = "a\"b\\\n\u{1}\u{2028}é";
+        let record = Record {
+            number: 7,
+            client: Some(odd.into()),
+            method: "tools/call".into(),
+            backend: Some("db".into()),
+            target: Some(odd.into()),
+            arguments: Some(Bytes::from("{\n \"a\" : 1\n}")),
+            queued: Duration::from_micros(12),
+            total: Duration::from_micros(1_234_567),
+            ..Record::default()
+        };
+        let read = read(&record.line(&Gateway::of_process(), AuditArguments::All));
+        assert_eq!(read["client"], odd);
+        assert_eq!(
+            (&read["tool"], &read["own_tool"]),
+            (&json!(odd), &json!(odd))
+        );
+        assert_eq!(read["arguments"], json!({ "a": 1 }));
+        assert_eq!(
+            (&read["queued_ms"], &read["total_ms"]),
+            (&json!(0.012), &json!(1234.567))
+        );
+        assert_eq!(read["seq"], 7);
+    }
+
+    #[test]
+    fn what_is_missing_is_a_line_too() {
+        let read = read(&missing(3));
+        assert_eq!(read["missing"], 3);
+        assert!(read["pid"].is_number() && read["time"].is_string());
+    }
+}
