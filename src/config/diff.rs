@@ -22,7 +22,7 @@ pub struct Changes {
     pub removed: Vec<Arc<str>>,
     /// The keys of `[gateway]` that have changed.
     pub gateway: Vec<&'static str>,
-    /// Which of the tables `audit` and `log` have changed.
+    /// Which of the tables `audit` and `log`, and of the key `telemetry.listen`, have changed.
     pub outputs: Vec<&'static str>,
     /// The keys that have changed and count only from the next start on.
     pub needs_restart: Vec<&'static str>,
@@ -89,12 +89,17 @@ pub fn diff(old: &Config, mut new: Config) -> Changes {
     let is_there = |name: &str| new.backends.iter().any(|backend| *backend.name == *name);
     let removed = old.backends.iter().map(|backend| &backend.name);
     let removed = removed.filter(|name| !is_there(name)).cloned().collect();
-    let (gateway, needs_restart) = compare_gateway(&old.gateway, &mut new.gateway);
+    let (gateway, mut needs_restart) = compare_gateway(&old.gateway, &mut new.gateway);
     new.state_folder.clone_from(&old.state_folder);
     let outputs = [
         ("audit", old.audit != new.audit),
         ("log", old.log != new.log),
+        ("telemetry.listen", old.listen != new.listen),
     ];
+    if old.telemetry != new.telemetry {
+        needs_restart.push("telemetry.otlp_endpoint");
+        new.telemetry.clone_from(&old.telemetry);
+    }
     let outputs = outputs.into_iter().filter(|(_, changed)| *changed);
     Changes {
         removed,

@@ -54,6 +54,8 @@ pub(super) struct BackendCall {
     param_headers: Vec<(HeaderName, String)>,
     reached: ProgressHighWater,
     tally: RunningTally,
+    /// Its calls are in the trace of this one.
+    record: Option<Arc<OpenRecord>>,
     /// Limits have counted it.
     is_counted: AtomicBool,
 }
@@ -94,6 +96,7 @@ impl BackendCall {
             param_headers: tool.map_or_else(Vec::new, |tool| param_headers(tool, &params)),
             reached: ProgressHighWater::default(),
             tally: RunningTally::after(Tally::NONE),
+            record: None,
             is_counted: AtomicBool::new(false),
             method,
             params,
@@ -102,9 +105,10 @@ impl BackendCall {
 
     /// The same after what was sent `before` for the same request of the client. Its reports are added
     /// up for the record of that request, if there is one.
-    pub(super) fn after(self, before: Tally, record: Option<&OpenRecord>) -> Self {
+    pub(super) fn after(self, before: Tally, record: Option<&Arc<OpenRecord>>) -> Self {
         Self {
-            tally: RunningTally::after(before).summed(record.map(OpenRecord::sums)),
+            tally: RunningTally::after(before).summed(record.map(|record| record.sums())),
+            record: record.map(Arc::clone),
             is_counted: AtomicBool::new(before.attempts > 0),
             ..self
         }
@@ -147,7 +151,7 @@ impl BackendCall {
             caller: &self.caller,
             target: self.target.as_deref(),
             param_headers: &self.param_headers,
-            request: None,
+            request: self.record.as_ref().and_then(|record| record.trace()),
             handler: &RelayHandler {
                 handler,
                 backend: self.backend.name(),

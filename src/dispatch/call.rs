@@ -211,7 +211,7 @@ impl Run<'_> {
         let admission = &snapshot.admission;
         let call = BackendCall::new(method, own_params, target, &route, admission, caller, begun);
         let promise = tool.and_then(|tool| tool.promise.clone());
-        let call = call.after(before, exchange.record.as_deref());
+        let call = call.after(before, exchange.record.as_ref());
         let answer = input::forward(call, params, exchange, parked).await?;
         let answer = self.shaped(answer, promise);
         Ok(self.with_client_uris(answer, &route, snapshot))

@@ -102,7 +102,7 @@ fn log(changes: &Changes) {
         let keys = changes.needs_restart.join(", ");
         tracing::warn!(
             keys,
-            "these keys of [gateway] can't change while the gateway runs: they count from its next start on"
+            "these keys can't change while the gateway runs: they count from its next start on"
         );
     }
     let named = |wanted: &dyn Fn(Change) -> bool| changes.named(wanted).join(", ");

@@ -1,4 +1,5 @@
-//! One record of each call: a line of the log and, where the config names a file, a line in it.
+//! One record of each call: a line of the log and, where the config names a file, a line in it. For a
+//! collector it is a span.
 //!
 //! Owns when there are records at all, where they go, and whether calls are refused while they can't
 //! be written. A record is made when a client's request has ended and its task is gone. It must not
@@ -15,6 +16,7 @@ use std::time::Duration;
 use crate::config::{AuditConfig, OnFailure};
 use crate::observe::line_writer::{Ended, LineWriter, Purpose};
 use crate::protocol::Request;
+use crate::telemetry::Telemetry;
 pub(crate) use open::{OpenRecord, RecordHalf};
 use record::Gateway;
 pub(super) use record::TARGET;
@@ -26,19 +28,27 @@ const PURPOSE: Purpose = Purpose {
     missing: record::missing,
 };
 
+/// Time for sending the last spans and durations.
+const TELEMETRY_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Begins the records of requests.
 #[derive(Debug, Default)]
 pub(crate) struct Audit {
     config: AuditConfig,
     sink: Option<Arc<Sink>>,
+    /// Gets what records say as spans and durations.
+    telemetry: Option<Telemetry>,
     /// One for each file that was written in this run.
     ended: Vec<Ended>,
 }
 
 impl Audit {
     /// Opens the file, if there is one. Blocks for a moment.
-    pub(crate) fn start(config: &AuditConfig) -> Self {
-        let mut audit = Self::default();
+    pub(crate) fn start(config: &AuditConfig, telemetry: Option<Telemetry>) -> Self {
+        let mut audit = Self {
+            telemetry,
+            ..Self::default()
+        };
         audit.reconfigure(config);
         audit
     }
@@ -83,6 +93,7 @@ impl Audit {
             writer,
             waiting_bytes,
             number,
+            telemetry: self.telemetry.clone(),
         }));
         self.config = config.clone();
     }
@@ -91,7 +102,8 @@ impl Audit {
     /// wherever it goes; of other requests only if they go to a backend.
     pub(crate) fn begin(&self, request: &Request, is_call: bool) -> Option<RecordHalf> {
         let sink = self.sink.as_ref()?;
-        if sink.writer.is_none() && !tracing::enabled!(target: TARGET, tracing::Level::INFO) {
+        let is_read = sink.writer.is_some() || sink.telemetry.is_some();
+        if !is_read && !tracing::enabled!(target: TARGET, tracing::Level::INFO) {
             return None;
         }
         Some(OpenRecord::begin(Arc::clone(sink), request, is_call))
@@ -112,6 +124,9 @@ impl Audit {
     /// Waits until all records are written, for at most `timeout`. Requests must have ended.
     pub(crate) async fn finish(mut self, timeout: Duration) {
         self.sink = None;
+        if let Some(telemetry) = self.telemetry.take() {
+            telemetry.finish(TELEMETRY_TIMEOUT).await;
+        }
         let ended = futures_util::future::join_all(self.ended);
         if tokio::time::timeout(timeout, ended).await.is_err() {
             tracing::error!("the last records of the audit file can't be written in time");

@@ -24,8 +24,8 @@ const OWN: &str = "sentinel_gateway";
 /// Time for writing the last lines of the log file.
 const FILE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Starts logging at `level`, or as `RUST_LOG` says, or at `default`; as text or as one JSON object
-/// a line. Other crates log warnings and errors only.
+/// Starts logging at `level`, or as `RUST_LOG` says, or at `default` and without a line for each call; as
+/// text or as one JSON object a line. Other crates log warnings and errors only.
 ///
 /// `RUST_LOG` takes `target=level` pairs, separated by commas. There are no directives for spans:
 /// a filter that has them costs every call.
@@ -34,8 +34,8 @@ pub fn start(level: Option<LevelFilter>, default: LevelFilter, json: bool) {
     let (filter, bad_variable) = match (level, variable.parse::<Targets>()) {
         (Some(level), _) => (at(level), None),
         (None, Ok(targets)) if !variable.is_empty() => (targets, None),
-        (None, Ok(_)) => (at(default), None),
-        (None, Err(error)) => (at(default), Some(error)),
+        (None, Ok(_)) => (without_calls(default), None),
+        (None, Err(error)) => (without_calls(default), Some(error)),
     };
     let ansi = io::IsTerminal::is_terminal(&io::stderr()) && std::env::var_os("NO_COLOR").is_none();
     let filter = Arc::new(filter);
@@ -75,6 +75,13 @@ fn at(level: LevelFilter) -> Targets {
     let others = level.min(LevelFilter::WARN);
     let targets = Targets::new().with_default(others);
     targets.with_target(OWN, level)
+}
+
+/// The same without a line for each call: to write one takes longer than anything else that the gateway
+/// does for a call, and nobody has asked for it.
+fn without_calls(level: LevelFilter) -> Targets {
+    let calls = level.min(LevelFilter::WARN);
+    at(level).with_target(super::audit::TARGET, calls)
 }
 
 /// Whether a line with this target is of this program.

@@ -36,8 +36,6 @@ pub(crate) struct Ended<'a> {
     /// Why it failed, in a word: the class of the gateway's own errors. `tool_error` for a result that
     /// is one.
     pub(crate) failure: Option<&'a str>,
-    /// The message of the error.
-    pub(crate) message: Option<&'a str>,
     /// Requests to the backend.
     pub(crate) attempts: u32,
     /// `no`, `unknown` or `yes`.
@@ -123,7 +121,7 @@ impl RequestTrace {
             ]);
         }
         if error.is_some() {
-            span.set_status(Status::error(shown(ended.message.unwrap_or_default())));
+            span.set_status(Status::error(""));
         }
         span.end();
     }

@@ -66,7 +66,7 @@ impl<'a> ExtensionRequest<'a> {
             caller: &self.exchange.client,
             target,
             param_headers: &[],
-            request: None,
+            request: self.exchange.record.as_deref().and_then(OpenRecord::trace),
             handler: &RelayHandler {
                 handler: self.exchange,
                 backend: self.backend.name(),

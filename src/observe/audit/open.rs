@@ -17,12 +17,15 @@ use crate::observe::line_writer::Place;
 use crate::protocol::error::{INTERNAL_ERROR, code_of};
 use crate::protocol::{Class, ClientProfile, Era, Executed, Outcome, RawJson, Request, RpcError};
 use crate::sync::Mutex;
+use crate::telemetry::{RequestTrace, is_tool_error};
 
 /// What is known of a request so far.
 #[derive(Debug)]
 pub(crate) struct OpenRecord {
     sink: Arc<Sink>,
     began: Instant,
+    /// Its span, where there is a collector.
+    trace: Option<RequestTrace>,
     /// The loop's, that of the task if there is one, and that of a call which runs beside it.
     halves: AtomicU8,
     sums: Arc<CallSums>,
@@ -51,17 +54,23 @@ pub(crate) struct RecordHalf(Arc<OpenRecord>);
 impl OpenRecord {
     pub(super) fn begin(sink: Arc<Sink>, request: &Request, is_call: bool) -> RecordHalf {
         let params = request.params.as_ref();
-        let trace = params.and_then(|params| params.at(&["_meta", "traceparent"])?.text());
+        let telemetry = sink.telemetry.as_ref();
+        let trace = telemetry.map(|to| to.begin(&request.id, &request.method, params));
+        let sent = || params?.at(&["_meta", "traceparent"])?.text();
         let record = Record {
             at: clock::wall(),
             method: request.method.clone(),
-            trace_id: trace.and_then(|trace| trace_id(&trace)),
+            trace_id: match &trace {
+                Some(trace) => Some(trace.trace_id()),
+                None => sent().and_then(|sent| trace_id(&sent)),
+            },
             ..Record::default()
         };
         let place = sink.place();
         RecordHalf(Arc::new(Self {
             sink,
             began: Instant::now(),
+            trace,
             halves: AtomicU8::new(1),
             sums: Arc::default(),
             state: Mutex::new(State {
@@ -98,6 +107,11 @@ impl OpenRecord {
         state.record.own_target = own.cloned();
     }
 
+    /// Its span, for the calls that it makes.
+    pub(crate) fn trace(&self) -> Option<&RequestTrace> {
+        self.trace.as_ref()
+    }
+
     /// Where the reports of its calls are added up.
     pub(crate) fn sums(&self) -> Arc<CallSums> {
         Arc::clone(&self.sums)
@@ -113,7 +127,7 @@ impl OpenRecord {
         let ending = match outcome {
             Outcome::Error(error) => Ending::failed(code_of(error)),
             Outcome::Result(_) if needs_input => Ending::of("input_required"),
-            Outcome::Result(result) if is_error(result) => Ending::of("tool_error"),
+            Outcome::Result(result) if is_tool_error(result) => Ending::of("tool_error"),
             Outcome::Result(_) => Ending::of("ok"),
         };
         let result = match outcome {
@@ -135,7 +149,7 @@ impl OpenRecord {
     pub(crate) fn answered_here(&self, outcome: &Outcome) {
         self.state.lock().ending = Some(match outcome {
             Outcome::Error(error) => Ending::failed(code_of(error)),
-            Outcome::Result(result) if is_error(result) => Ending::of("tool_error"),
+            Outcome::Result(result) if is_tool_error(result) => Ending::of("tool_error"),
             Outcome::Result(_) => Ending::of("ok"),
         });
     }
@@ -167,19 +181,19 @@ impl OpenRecord {
                 .and_then(|info| info.get("name")?.text());
             let version = |info: &RawJson| info.get("version")?.text();
             record.client_version = client.info.as_ref().and_then(version);
+            record.protocol_version = Some(client.version);
         }
         let is_wanted = state.is_wanted;
         drop(state);
-        if !is_wanted {
-            return self.sink.free(record.result.as_ref());
-        }
         if let Some(params) = params {
             // Of a request that was refused before it was read.
             let named = |key: &str| params.get(key)?.text();
             record.target = record
                 .target
                 .or_else(|| named("name").or_else(|| named("uri")));
-            record.arguments = self.sink.copy(&params, "arguments");
+            record.arguments = is_wanted
+                .then(|| self.sink.copy(&params, "arguments"))
+                .flatten();
         }
         let ending = ending.unwrap_or_else(|| Ending::of("ok"));
         record.executed = ending.executed.or(sum.executed).unwrap_or(Executed::No);
@@ -194,7 +208,13 @@ impl OpenRecord {
         record.first_byte =
             (sum.first_byte).map(|first_byte| first_byte.saturating_duration_since(self.began));
         record.total = ended.saturating_duration_since(self.began);
-        self.sink.write(record, place);
+        if let Some(trace) = &self.trace {
+            trace.end(&record.for_span());
+        }
+        match is_wanted {
+            true => self.sink.write(record, place),
+            false => self.sink.free(record.result.as_ref()),
+        }
     }
 }
 
@@ -266,11 +286,6 @@ impl Drop for RecordHalf {
             self.0.make();
         }
     }
-}
-
-fn is_error(result: &RawJson) -> bool {
-    let flag = result.get("isError");
-    flag.is_some_and(|flag| flag.as_str() == "true")
 }
 
 /// The trace id in a `traceparent` (W3C Trace Context, 3.2).

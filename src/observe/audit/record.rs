@@ -13,7 +13,8 @@ use crate::clock;
 use crate::config::AuditArguments;
 use crate::hex::hex;
 use crate::protocol::raw::quoted;
-use crate::protocol::{Class, Era, Executed};
+use crate::protocol::{Class, Era, Executed, Kind};
+use crate::telemetry::Ended;
 use crate::text::for_output;
 
 /// Log lines about calls have this target.
@@ -78,6 +79,8 @@ pub(super) struct Record {
     pub(super) client: Option<String>,
     pub(super) client_version: Option<String>,
     pub(super) client_era: Option<Era>,
+    /// The version of MCP that the client speaks.
+    pub(super) protocol_version: Option<&'static str>,
     pub(super) method: String,
     pub(super) backend: Option<Arc<str>>,
     pub(super) backend_era: Option<Era>,
@@ -109,6 +112,7 @@ impl Default for Record {
             client: None,
             client_version: None,
             client_era: None,
+            protocol_version: None,
             method: String::new(),
             backend: None,
             backend_era: None,
@@ -177,6 +181,29 @@ impl Record {
             }
         }
         object.end()
+    }
+
+    /// As a span ends with it.
+    pub(super) fn for_span(&self) -> Ended<'_> {
+        let kind = match self.method.as_str() {
+            "tools/call" => Some(Kind::Tool),
+            "prompts/get" => Some(Kind::Prompt),
+            _ => Some(Kind::Resource),
+        };
+        let failure = match self.ending.outcome {
+            outcome @ ("tool_error" | "cancelled") => Some(outcome),
+            _ => self.ending.class.map(Class::name),
+        };
+        Ended {
+            target: kind.zip(self.target.as_deref()),
+            backend: self.backend.as_deref(),
+            protocol_version: self.protocol_version,
+            code: self.ending.code,
+            failure,
+            attempts: self.attempts,
+            executed: self.executed.name(),
+            queued: self.queued,
+        }
     }
 
     /// As a line of the log.

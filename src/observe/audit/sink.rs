@@ -11,6 +11,7 @@ use super::record::{Gateway, Record};
 use crate::config::AuditArguments;
 use crate::observe::line_writer::{LineWriter, Place};
 use crate::protocol::RawJson;
+use crate::telemetry::Telemetry;
 
 /// How many bytes of arguments and results may wait.
 const MAX_WAITING_BYTES: usize = 16 << 20;
@@ -28,6 +29,7 @@ pub(super) struct Sink {
     pub(super) waiting_bytes: Arc<AtomicU64>,
     /// The number of the last record.
     pub(super) number: Arc<AtomicU64>,
+    pub(super) telemetry: Option<Telemetry>,
 }
 
 impl Sink {
