@@ -116,9 +116,7 @@ pub async fn run(config: Config, io: Io, mut shutdown: Shutdown) -> ExitReason {
     let socket_folders = config.socket_folders.clone();
     let max_message = config.gateway.max_message_bytes;
     let reloads = Reloads::watch(&config, shutdown.hangups());
-    keep_from_output(config.backends.iter().map(|entry| &entry.scrubber));
-    log_file::reconfigure(&config.log, true);
-    let audit = Audit::start(&config.audit);
+    let audit = open_files(&config);
     let fleet = Fleet::new(config, backends, launcher);
 
     let (outbox, writer) = write_lines(io.writer, budget.clone());
@@ -149,12 +147,17 @@ pub async fn run(config: Config, io: Io, mut shutdown: Shutdown) -> ExitReason {
         ending = write_last_lines(&mut inputs).await.unwrap_or(ending);
     }
     if ending != ExitReason::SecondSignal {
-        tokio::join!(
-            state_writer.finish(STATE_WRITE_TIMEOUT),
-            audit.finish(AUDIT_WRITE_TIMEOUT)
-        );
+        let state = state_writer.finish(STATE_WRITE_TIMEOUT);
+        tokio::join!(state, audit.finish(AUDIT_WRITE_TIMEOUT));
     }
     ending
+}
+
+/// Opens the files that are written while the gateway runs. No secret of the config is written to them.
+fn open_files(config: &Config) -> Audit {
+    keep_from_output(config.backends.iter().map(|entry| &entry.scrubber));
+    log_file::reconfigure(&config.log, true);
+    Audit::start(&config.audit)
 }
 
 /// Waits until the client has read the last lines. Returns why it has not.

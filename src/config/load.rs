@@ -167,10 +167,8 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
         report: &mut report,
     };
     let backends = checker.backends(written.backends);
-    let limit = backends
-        .iter()
-        .find_map(|backend| backend.tools.least_max_result_tokens());
-    gateway.tool_listing.reads_more = limit.is_some();
+    let limit = |of: &Arc<BackendConfig>| of.tools.least_max_result_tokens();
+    gateway.tool_listing.reads_more = backends.iter().find_map(limit).is_some();
 
     let lock = lock(&found, &backends, &mut report);
     let mut warnings = [&found.warnings[..], &report.warnings].concat();
