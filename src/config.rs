@@ -47,7 +47,7 @@ pub use read::file::schema;
 pub(crate) use read::switch;
 pub use secret::{Secret, SecretSource};
 pub use settings::{AuditArguments, AuditConfig, FileLevel, LogConfig, OnFailure, RotatingFile};
-pub(crate) use settings::{GATEWAY_STATUS, READ_MORE, ToolRule};
+pub(crate) use settings::{GATEWAY_STATUS, READ_MORE, ToolRule, View};
 pub use settings::{
     GrantKind, NameChars, RateLimit, ResourceParam, SearchExposes, SignIn, ToolListing, ToolMode,
     ToolNames, ToolRules,
@@ -88,7 +88,7 @@ pub struct Config {
 pub(crate) struct ConfiguredName {
     /// The name.
     pub(crate) name: Arc<str>,
-    /// `--only` leaves it out of this run.
+    /// `--only` or `--profile` leaves it out of this run.
     pub(crate) left_out: bool,
     /// `enabled`
     pub(crate) enabled: bool,

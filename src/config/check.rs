@@ -10,6 +10,7 @@ mod globs;
 mod limits;
 mod oauth;
 pub(super) mod outputs;
+pub(super) mod profiles;
 mod secrets;
 mod tools;
 pub(super) mod url;
