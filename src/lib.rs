@@ -12,7 +12,7 @@
 //! - [`governance`]: whether a call may be made now. [`observe`]: the log, signals. `state`: what
 //!   persists between runs.
 //! - [`auth`]: signing in to servers. `reload`: notices that the config has changed.
-//! - [`backend`]: one HTTP server and its calls. [`catalog`]: the lists of all servers, merged.
+//! - `collector`: how telemetry is sent. [`backend`]: one HTTP server and its calls. [`catalog`]: the lists of all servers, merged.
 //! - `snapshot`: what requests are served from.
 //! - `client`: what is known of the client. `status`: what a running gateway says of itself.
 //! - `dispatch`: serves requests. `publish`: builds the next snapshot from listings.
@@ -42,6 +42,7 @@ pub mod cli;
 mod client;
 mod client_config;
 mod clock;
+mod collector;
 pub mod config;
 mod dispatch;
 mod files;
@@ -66,11 +67,10 @@ pub mod transport;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth::secrets::reveal;
 use backend::Launcher;
 use budget::Budget;
 use client::Lifecycle;
-use config::{Config, is_loopback};
+use config::Config;
 pub use gateway::ExitReason;
 use gateway::{Fleet, Gateway, Inputs};
 use observe::audit::Audit;
@@ -78,15 +78,12 @@ use observe::log_file;
 pub use observe::signals::Shutdown;
 use publish::Publisher;
 use reload::Reloads;
-use reqwest::header::{HeaderMap, HeaderValue};
 use snapshot::KeptResults;
 #[cfg(unix)]
 use status::StatusServer;
 use status::{Facts, HttpServer};
-use telemetry::{Connect, Connection, Telemetry};
-use text::{Reach, Scrubber, keep_from_output};
+use text::keep_from_output;
 use tokio::runtime::Handle;
-use transport::http::{ClientKey, Pool};
 pub use transport::stdio::Io;
 use transport::stdio::{read_lines, write_lines};
 
@@ -95,9 +92,6 @@ const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Time for writing the state that the next run reads.
 const STATE_WRITE_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Time for connecting to a collector, including TLS.
-const COLLECTOR_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Time for writing the last records of calls.
 const AUDIT_WRITE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -126,9 +120,7 @@ pub async fn run(config: Config, io: Io, mut shutdown: Shutdown) -> ExitReason {
     let socket_folders = config.socket_folders.clone();
     let max_message = config.gateway.max_message_bytes;
     let reloads = Reloads::watch(&config, shutdown.hangups());
-    keep_from_output(config.backends.iter().map(|entry| &entry.scrubber));
-    log_file::reconfigure(&config.log, true);
-    let audit = Audit::start(&config.audit, telemetry(&config));
+    let audit = open_files(&config);
     let fleet = Fleet::new(config, backends, launcher);
 
     let (outbox, writer) = write_lines(io.writer, budget.clone());
@@ -159,48 +151,18 @@ pub async fn run(config: Config, io: Io, mut shutdown: Shutdown) -> ExitReason {
         ending = write_last_lines(&mut inputs).await.unwrap_or(ending);
     }
     if ending != ExitReason::SecondSignal {
-        tokio::join!(
-            state_writer.finish(STATE_WRITE_TIMEOUT),
-            audit.finish(AUDIT_WRITE_TIMEOUT)
-        );
+        let state = state_writer.finish(STATE_WRITE_TIMEOUT);
+        tokio::join!(state, audit.finish(AUDIT_WRITE_TIMEOUT));
     }
     ending
 }
 
-/// Sends traces and metrics, if the config says where.
-fn telemetry(config: &Config) -> Option<Telemetry> {
-    let telemetry = config.telemetry.as_ref()?;
-    let url = telemetry.traces.as_ref().or(telemetry.metrics.as_ref())?;
-    let (url, headers) = (url.clone(), telemetry.headers.clone());
-    let (pool, secrets) = (Pool::default(), Scrubber::default());
-    keep_from_output([&secrets].into_iter());
-    let connect: Connect = Arc::new(move || {
-        let (url, headers) = (url.clone(), headers.clone());
-        let (pool, secrets) = (pool.clone(), secrets.clone());
-        Box::pin(async move {
-            let mut revealed = HeaderMap::new();
-            for (name, source) in headers {
-                let secret = reveal(&source).await?;
-                secrets.learn_header(secret.reveal(), Reach::Everywhere);
-                let value = HeaderValue::from_str(secret.reveal());
-                let value = value.map_err(|_| format!("{name}: no header can hold this value"))?;
-                revealed.insert(name, value);
-            }
-            let key = ClientKey {
-                connect_timeout: COLLECTOR_TIMEOUT,
-                loopback: is_loopback(&url),
-                https: url.scheme() == "https",
-                ca_file: None,
-                client_cert: None,
-                public_host: None,
-            };
-            Ok(Connection {
-                client: pool.clients(key).await?.kept,
-                headers: revealed,
-            })
-        })
-    });
-    Some(Telemetry::start(telemetry, &connect))
+/// Opens the files that are written while the gateway runs, and begins to send telemetry. No secret of the config is written to them.
+fn open_files(config: &Config) -> Audit {
+    keep_from_output(config.backends.iter().map(|entry| &entry.scrubber));
+    log_file::reconfigure(&config.log, true);
+    let telemetry = collector::telemetry(config.telemetry.as_ref());
+    Audit::start(&config.audit, telemetry)
 }
 
 /// Waits until the client has read the last lines. Returns why it has not.

@@ -12,7 +12,6 @@ mod oauth;
 pub(super) mod outputs;
 pub(super) mod profiles;
 mod secrets;
-mod telemetry;
 mod tools;
 pub(super) mod url;
 

@@ -170,10 +170,8 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
     };
     let (telemetry, listen) = checker.telemetry(&written.telemetry);
     let backends = checker.backends(written.backends, profile.as_ref());
-    let limit = backends
-        .iter()
-        .find_map(|backend| backend.tools.least_max_result_tokens());
-    gateway.tool_listing.reads_more = limit.is_some();
+    let limit = |of: &Arc<BackendConfig>| of.tools.least_max_result_tokens();
+    gateway.tool_listing.reads_more = backends.iter().find_map(limit).is_some();
 
     let lock = lock(&found, &backends, &mut report);
     let mut warnings = [&found.warnings[..], &report.warnings].concat();

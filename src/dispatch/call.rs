@@ -63,8 +63,7 @@ pub(super) async fn call(
             params = match own_tools::unwrapped(&params, &snapshot) {
                 Ok(params) => params,
                 Err(why) => {
-                    let answer = own_tools::answer(Err(why), era, &snapshot);
-                    return exchange.noted_answer(answer);
+                    return exchange.noted_answer(own_tools::answer(Err(why), era, &snapshot));
                 }
             };
             target = match read(&params) {

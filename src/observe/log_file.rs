@@ -10,13 +10,14 @@ use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
 
 use super::line_writer::{Ended, LineWriter, Purpose};
-use super::logs::is_own;
 use crate::clock;
 use crate::config::{FileLevel, LogConfig, RotatingFile};
 use crate::protocol::RawJson;
 use crate::protocol::raw::quoted;
 use crate::sync::Mutex;
 
+/// The target of lines of this program begins with this.
+pub(super) const OWN: &str = "sentinel_gateway";
 /// Characters of a client's name that a line shows.
 const MAX_CLIENT: usize = 64;
 
@@ -102,7 +103,7 @@ pub(super) fn level() -> LevelFilter {
 /// Whether lines of this kind are in the file. Other crates log warnings and errors only.
 pub(super) fn admits(metadata: &Metadata<'_>) -> bool {
     let level = level();
-    let level = match is_own(metadata.target()) {
+    let level = match metadata.target().starts_with(OWN) {
         true => level,
         false => level.min(LevelFilter::WARN),
     };

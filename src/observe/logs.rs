@@ -15,12 +15,10 @@ use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::log_file;
+use super::log_file::{self, OWN};
 use super::log_gate::{self, GateLayer};
 use super::request_span::WithRequest;
 
-/// The target of lines of this program begins with this.
-const OWN: &str = "sentinel_gateway";
 /// Time for writing the last lines of the log file.
 const FILE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -82,11 +80,6 @@ fn at(level: LevelFilter) -> Targets {
 fn without_calls(level: LevelFilter) -> Targets {
     let calls = level.min(LevelFilter::WARN);
     at(level).with_target(super::audit::TARGET, calls)
-}
-
-/// Whether a line with this target is of this program.
-pub(super) fn is_own(target: &str) -> bool {
-    target.starts_with(OWN)
 }
 
 /// Enables what stderr or the log file wants. The latter changes while the gateway runs.

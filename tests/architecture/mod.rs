@@ -21,7 +21,7 @@ const FLOORS: [&[&str]; 15] = [
     &["telemetry"],
     &["governance", "install", "observe", "state"],
     &["auth", "reload"],
-    &["backend", "catalog"],
+    &["backend", "catalog", "collector"],
     &["snapshot"],
     &["client", "status"],
     &["dispatch", "publish"],

@@ -167,7 +167,9 @@ fn the_shipped_file_can_be_uncommented() {
         "oauth.client_secret.file",
         "type",
     ];
-    assert_eq!(unshown, forms.map(|key| format!("backends.{key}")));
+    let of_backends = forms.map(|key| format!("backends.{key}"));
+    let others = ["command", "file"].map(|key| format!("telemetry.headers.*.{key}"));
+    assert_eq!(unshown, [&of_backends[..], &others].concat());
 }
 
 #[test]

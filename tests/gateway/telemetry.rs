@@ -122,7 +122,7 @@ fn a_request_and_each_attempt_have_a_span_in_the_clients_trace() {
 fn durations_are_counted_by_method_tool_and_error() {
     let backend = FakeBackend::start().tool("act");
     let collector = Collector::start([]);
-    let mut gateway = TestGateway::with_config(&config(&collector, "sample = 0", &backend));
+    let mut gateway = TestGateway::with_config(&config(&collector, "sample_percent = 0", &backend));
     gateway.initialize();
     gateway.call("act", json!({})).result();
     backend.on_tool(

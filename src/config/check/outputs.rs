@@ -1,4 +1,6 @@
-//! Checks `[audit]` and `[log]`.
+//! Checks `[audit]` and `[log]`, and `[telemetry]`.
+
+mod telemetry;
 
 use std::path::{Path, PathBuf};
 

@@ -15,9 +15,9 @@ pub(in crate::config) struct Telemetry {
     pub(in crate::config) otlp_endpoint: Option<Located<String>>,
     /// Headers of every request to the collector: text or secrets. In text `${VAR}` and `${VAR:-default}` are expanded.
     pub(in crate::config) headers: Entries<HeaderForm>,
-    /// The share of traces that is sent, from 0 to 1. For a trace that the client has begun the client decides.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub(in crate::config) sample: f64,
+    /// How many of a hundred traces are sent. For a trace that the client has begun the client decides.
+    #[schemars(range(max = 100))]
+    pub(in crate::config) sample_percent: u32,
     /// `service.name` of what is sent.
     #[schemars(length(min = 1))]
     pub(in crate::config) service_name: String,
@@ -34,7 +34,7 @@ impl Default for Telemetry {
         Self {
             otlp_endpoint: None,
             headers: Entries::default(),
-            sample: 1.0,
+            sample_percent: 100,
             service_name: env!("CARGO_PKG_NAME").to_owned(),
             interval_secs: 60,
             listen: None,

@@ -53,6 +53,7 @@ impl Connection {
     pub(super) async fn exchange_or_get_stream(
         &self,
         attempt: &Attempt<'_>,
+        headers: &HeaderMap,
         body: Bytes,
         handler: &dyn ServerMessageHandler,
     ) -> Result<Outcome, BackendError> {
@@ -71,7 +72,7 @@ impl Connection {
             let answer = tokio::select! {
                 biased;
                 answer = &mut heard => answer,
-                answer = self.exchange(attempt, &self.headers, body, &own_stream) => answer,
+                answer = self.exchange(attempt, headers, body, &own_stream) => answer,
             };
             match answer {
                 Err(error) if matches!(attempt.trace.status(), Some(202 | 204)) => tokio::select! {

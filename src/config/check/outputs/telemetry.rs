@@ -9,8 +9,8 @@ use std::time::Duration;
 use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 
-use super::Checker;
-use super::url::is_loopback;
+use crate::config::check::Checker;
+use crate::config::check::url::is_loopback;
 use crate::config::environment::Environment;
 use crate::config::read::file::Located;
 use crate::config::read::telemetry::Telemetry;
@@ -62,7 +62,7 @@ impl Checker<'_> {
             traces: Some(under(&base, "v1/traces")),
             metrics: Some(under(&base, "v1/metrics")),
             headers,
-            sample_per_million: per_million(written.sample),
+            sample_per_million: written.sample_percent * 10_000,
             follows_parent: true,
             service_name: written.service_name.clone(),
             attributes: Vec::new(),
