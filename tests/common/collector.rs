@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
+use std::time::Instant;
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -71,16 +72,15 @@ impl Collector {
 
     /// Waits until there are requests that this finds something in.
     pub fn wait_for<T>(&self, find: impl Fn(&[Export]) -> Option<T>) -> T {
+        let deadline = Instant::now() + PATIENCE;
         let mut exports = self.shared.exports.lock().unwrap();
         loop {
             if let Some(found) = find(&exports) {
                 return found;
             }
-            let (now, waited) = self
-                .shared
-                .one_more
-                .wait_timeout(exports, PATIENCE)
-                .unwrap();
+            let left = deadline.saturating_duration_since(Instant::now());
+            let waiting = self.shared.one_more.wait_timeout(exports, left);
+            let (now, waited) = waiting.unwrap();
             exports = now;
             assert!(
                 !waited.timed_out(),

@@ -145,7 +145,7 @@ fn durations_are_counted_by_method_tool_and_error() {
     let server = "mcp.server.operation.duration";
     assert_eq!(count(server, "act", ""), 1);
     assert_eq!(count(server, "act", "tool_error"), 1);
-    assert_eq!(count(server, "_OTHER", "-32602"), 1);
+    assert_eq!(count(server, "_OTHER", "refused"), 1);
     assert_eq!(count("mcp.client.operation.duration", "act", ""), 1);
     // Nothing was sampled; the backend is told so.
     assert!(collector::spans(&collector.exports()).is_empty());

@@ -156,7 +156,8 @@ impl Connection {
                     .await
             }
             None if self.era == Era::Legacy => {
-                self.exchange_or_get_stream(attempt, &headers, body, handler).await
+                self.exchange_or_get_stream(attempt, &headers, body, handler)
+                    .await
             }
             None => self.exchange(attempt, &headers, body, handler).await,
         };
