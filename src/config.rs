@@ -48,8 +48,8 @@ pub(crate) use read::switch;
 pub use secret::{Secret, SecretSource};
 pub(crate) use settings::{GATEWAY_STATUS, READ_MORE, ToolRule};
 pub use settings::{
-    GrantKind, NameChars, ResourceParam, SearchExposes, SignIn, ToolListing, ToolMode, ToolNames,
-    ToolRules,
+    GrantKind, NameChars, RateLimit, ResourceParam, SearchExposes, SignIn, ToolListing, ToolMode,
+    ToolNames, ToolRules,
 };
 
 use crate::text::Scrubber;
@@ -143,6 +143,8 @@ pub struct GatewayConfig {
     pub tool_errors: ToolErrors,
     /// Whether listings are cached between runs.
     pub catalog_cache: bool,
+    /// Most calls a minute of one tool with the same arguments; 0 is no limit.
+    pub repeat_limit: u32,
     /// Whether the gateway can be seen while it runs.
     pub status: bool,
 }
@@ -248,6 +250,10 @@ pub struct BackendConfig {
     pub retry_tools: RetryTools,
     /// Most concurrent calls; further ones wait in FIFO order, up to their deadline.
     pub max_in_flight: usize,
+    /// How often it is called; `None` is no limit.
+    pub rate: Option<RateLimit>,
+    /// Most calls a minute of one tool with the same arguments; 0 is no limit.
+    pub repeat_limit: u32,
     /// `Authorization: Bearer …`.
     pub bearer: Option<SecretSource>,
     /// Additional headers of every request, in the order of the file.

@@ -7,9 +7,11 @@
 mod attempts;
 mod handler;
 mod progress;
+mod queues;
 mod request;
 
 pub(super) use attempts::run;
 pub use progress::{ProgressHighWater, ProgressToken};
+pub(super) use queues::Queues;
 pub(super) use request::Limits;
 pub use request::{Call, Called};

@@ -7,6 +7,7 @@
 mod credentials;
 pub(super) mod expand;
 mod globs;
+mod limits;
 mod oauth;
 mod secrets;
 mod tools;
@@ -83,6 +84,7 @@ pub(super) fn gateway(written: Gateway, report: &mut Report) -> GatewayConfig {
         },
         tool_errors: written.tool_errors,
         catalog_cache: written.catalog_cache,
+        repeat_limit: written.repeat_limit,
         status: written.status,
     }
 }
@@ -113,6 +115,7 @@ impl Checker<'_> {
         let headers = self.headers(&written.headers, bearer.is_some(), &join(path, "headers"));
         let tls = self.tls(&written, path);
         let tools = self.tools(&written.tools, &join(path, "tools"));
+        let rate = self.rate(&written, path);
 
         let written_url = written.url.clone();
         let written_url = written_url.as_ref()?;
@@ -140,6 +143,8 @@ impl Checker<'_> {
             retries: written.retries,
             retry_tools: written.retry_tools,
             max_in_flight: written.max_in_flight,
+            rate,
+            repeat_limit: self.gateway.repeat_limit,
             has_credentials: secrets::has_credentials(&written, &expanded),
             bearer,
             headers,

@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use globset::GlobMatcher;
+
 use super::{BackendConfig, Config, GatewayConfig, ToolListing, ToolRules};
 
 /// A new config compared to the one that runs.
@@ -125,7 +127,9 @@ fn is_connected_alike(old: &BackendConfig, new: &BackendConfig) -> bool {
 fn is_used_alike(old: &BackendConfig, new: &BackendConfig) -> bool {
     let times = old.timeout == new.timeout && old.idle_timeout == new.idle_timeout;
     let retries = old.retries == new.retries && old.retry_tools == new.retry_tools;
-    let limits = old.max_in_flight == new.max_in_flight;
+    let limits = old.max_in_flight == new.max_in_flight
+        && old.rate == new.rate
+        && old.repeat_limit == new.repeat_limit;
     times && retries && limits && old.schemas == new.schemas && are_rules_alike(old, new)
 }
 
@@ -138,22 +142,21 @@ fn are_rules_alike(old: &BackendConfig, new: &BackendConfig) -> bool {
             .map(|rule| (rule.key, rule.pattern.clone()))
             .collect()
     };
-    let retry = |rules: &ToolRules| -> Vec<_> {
-        let rules = rules.retry.iter();
-        rules.map(|(_, rule)| *rule).collect()
-    };
-    let max_tokens = |rules: &ToolRules| -> Vec<_> {
-        let rules = rules.max_result_tokens.iter();
-        rules.map(|(_, tokens)| *tokens).collect()
-    };
     old.allow.is_some() == new.allow.is_some()
         && written(old) == written(new)
         && old.rename == new.rename
         && old.describe == new.describe
         && old.timeout == new.timeout
-        && retry(old) == retry(new)
-        && max_tokens(old) == max_tokens(new)
+        && values(&old.retry) == values(&new.retry)
+        && values(&old.rate) == values(&new.rate)
+        && values(&old.max_in_flight) == values(&new.max_in_flight)
+        && values(&old.repeat_limit) == values(&new.repeat_limit)
+        && values(&old.max_result_tokens) == values(&new.max_result_tokens)
         && old.pin == new.pin
+}
+
+fn values<T>(rules: &[(GlobMatcher, T)]) -> Vec<&T> {
+    rules.iter().map(|(_, value)| value).collect()
 }
 
 /// The keys that have changed, and those of them that can't while the gateway runs: these get their
@@ -207,6 +210,7 @@ fn compare_gateway(
         tool_name_max: "tool_name_max",
         schemas: "schemas",
         tool_errors: "tool_errors",
+        repeat_limit: "repeat_limit",
         status: "status"
     );
     (changed, needs_restart)
@@ -288,6 +292,7 @@ mod tests {
             "retries = 7",
             "retry_tools = \"never\"",
             "max_in_flight = 7",
+            "rate_per_minute = 7",
             "tools.allow = []",
             "tools.allow = [\"a\"]",
             "tools.deny = [\"a\"]",
@@ -295,6 +300,9 @@ mod tests {
             "tools.describe = { a = \"b\" }",
             "tools.timeout_secs = { a = 7 }",
             "tools.retry = { a = \"never\" }",
+            "tools.rate_per_minute = { a = 7 }",
+            "tools.max_in_flight = { a = 7 }",
+            "tools.repeat_limit = { a = 7 }",
             "tools.max_result_tokens = { a = 700 }",
             "tools.pin = \"off\"",
         ];
@@ -317,6 +325,18 @@ mod tests {
             let expected = Change::Connection { same_url: true };
             assert_eq!(change("", key), expected, "{key}");
             assert_eq!(change(key, key), Change::None, "{key}");
+        }
+        let rate = "rate_per_minute = 7\ntools.rate_per_minute = { a = 7 }\n";
+        for burst in ["burst = 2", "tools.burst = { a = 2 }"] {
+            assert_eq!(
+                change(rate, &format!("{rate}{burst}")),
+                Change::Rules,
+                "{burst}"
+            );
+        }
+        for key in ["rate_per_minute", "max_in_flight", "repeat_limit"] {
+            let one = |n: u32| format!("tools.{key} = {{ a = {n} }}");
+            assert_eq!(change(&one(1), &one(2)), Change::Rules, "{key}");
         }
         let [deny, retry] = ["tools.deny = [\"a\"]", "tools.retry = { a = \"always\" }"];
         assert_eq!(change(deny, "tools.deny = [\"b\"]"), Change::Rules);

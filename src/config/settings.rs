@@ -3,7 +3,7 @@
 //! - `names`: how exposed names are formed.
 //! - `sign_in`: how a backend is signed in to.
 //! - `tool_mode`: how many of the tools a client sees.
-//! - `tool_rules`: `tools.*` of a backend.
+//! - `tool_rules`: which tools of a backend are served, how, and how often.
 
 mod names;
 mod sign_in;
@@ -15,4 +15,4 @@ pub use sign_in::{GrantKind, ResourceParam, SignIn};
 pub(crate) use tool_mode::{GATEWAY_STATUS, READ_MORE};
 pub use tool_mode::{SearchExposes, ToolListing, ToolMode};
 pub(crate) use tool_rules::ToolRule;
-pub use tool_rules::ToolRules;
+pub use tool_rules::{RateLimit, ToolRules};

@@ -9,6 +9,7 @@ mod relay;
 mod required_task;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use reqwest::header::HeaderName;
 use tokio::time::Instant;
@@ -20,7 +21,7 @@ use crate::backend::{LevelGuard, ProgressHighWater, ProgressToken};
 use crate::call_report::RunningTally;
 use crate::catalog::Entry;
 use crate::client::attribution::attributed_outcome;
-use crate::governance::Admission;
+use crate::governance::{Admission, ClientCall};
 use crate::protocol::era::ParamHeader;
 use crate::protocol::era::modern::ResultType;
 use crate::protocol::raw::quoted;
@@ -52,6 +53,8 @@ pub(super) struct BackendCall {
     param_headers: Vec<(HeaderName, String)>,
     reached: ProgressHighWater,
     tally: RunningTally,
+    /// Limits have counted it.
+    is_counted: AtomicBool,
 }
 
 impl BackendCall {
@@ -90,6 +93,7 @@ impl BackendCall {
             param_headers: tool.map_or_else(Vec::new, |tool| param_headers(tool, &params)),
             reached: ProgressHighWater::default(),
             tally: RunningTally::after(Tally::NONE),
+            is_counted: AtomicBool::new(false),
             method,
             params,
         }
@@ -99,6 +103,7 @@ impl BackendCall {
     pub(super) fn after(self, before: Tally) -> Self {
         Self {
             tally: RunningTally::after(before),
+            is_counted: AtomicBool::new(before.attempts > 0),
             ..self
         }
     }
@@ -142,7 +147,12 @@ impl BackendCall {
         };
         let _level = self.hold_log_level(&self.caller).await;
         let tool = self.tool.as_deref();
-        let calling = admission::call(&self.backend, &self.admission, &call, tool, &self.tally);
+        // Rounds, and requests about a task of the gateway's own, belong to the same call.
+        let is_first = !self.is_counted.swap(true, Relaxed);
+        let counted = is_first.then_some(ClientCall { tool, params });
+        let (backend, admission) = (&self.backend, &self.admission);
+        let is_tool = tool.is_some();
+        let calling = admission::call(backend, admission, &call, is_tool, counted, &self.tally);
         let mut answer = calling.await?;
         let is_error = matches!(answer.outcome, Outcome::Error(_));
         if is_error || answer.result_type == ResultType::InputRequired {
@@ -169,6 +179,11 @@ impl BackendCall {
             }
             _ => None,
         }
+    }
+
+    /// The client is asked for input, and continues the call with another request.
+    pub(super) fn expect_round(&self) {
+        self.admission.expect_round(self.backend.id);
     }
 
     /// The requests so far, over all rounds, and whether the tool may have run.

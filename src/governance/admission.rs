@@ -9,14 +9,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::breaker::{self, Breaker, Health};
+use super::limits::{self, ClientCall, LimitBook, Limits};
 use crate::call_report::BackendId;
+use crate::config::BackendConfig;
+use crate::protocol::Class;
 use crate::sync::Mutex;
 
 /// Decides which calls may be made. Every call to a backend that was not [added](Self::add) is
 /// admitted.
 #[derive(Debug, Default)]
 pub struct Admission {
-    breakers: Mutex<BTreeMap<BackendId, Arc<Breaker>>>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    backends: BTreeMap<BackendId, Rules>,
+    book: LimitBook,
+}
+
+/// The rules for one backend.
+#[derive(Debug, Clone)]
+struct Rules {
+    breaker: Arc<Breaker>,
+    /// `None` if the config sets none.
+    limits: Option<Arc<Limits>>,
 }
 
 /// Permission for one call, to be [settled](Permit::settle) with its health signal. Dropping it
@@ -32,53 +49,85 @@ pub(crate) struct Permit {
 pub struct Refusal {
     /// Time until the same call may be admitted; `None` if that depends on a call in flight.
     pub(crate) retry_after: Option<Duration>,
-    rule: breaker::Refusal,
+    rule: Rule,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Rule {
+    Breaker(breaker::Refusal),
+    Limit(limits::Refusal),
 }
 
 impl Admission {
-    /// Applies the rules to a backend, unless they apply already. `name` is for the log.
-    pub(crate) fn add(&self, backend: BackendId, name: &str) {
-        let new = || Arc::new(Breaker::new(name));
-        self.breakers.lock().entry(backend).or_insert_with(new);
+    /// Applies the rules to a backend, with the limits that this config sets. What is known of the
+    /// backend, and what has been counted under the same limits, stays.
+    pub(crate) fn add(&self, backend: BackendId, config: &BackendConfig) {
+        let mut inner = self.inner.lock();
+        let limits = inner.book.of(config);
+        let breaker = match inner.backends.get(&backend) {
+            Some(rules) => Arc::clone(&rules.breaker),
+            None => Arc::new(Breaker::new(&*config.name)),
+        };
+        inner.backends.insert(backend, Rules { breaker, limits });
     }
 
-    /// Forgets the state of a backend that no longer exists.
+    /// Forgets the state of a backend that no longer exists, but not what its limits have counted.
     pub(crate) fn remove(&self, backend: BackendId) {
-        self.breakers.lock().remove(&backend);
+        self.inner.lock().backends.remove(&backend);
     }
 
-    /// Admits a call now; `_tool` is the backend's own name of the tool, for rules about single
-    /// tools.
+    /// Admits a request now. `call` is what it asks for where it begins a call of a client; other
+    /// requests belong to a call that was admitted, or to none, and count for no limit.
     ///
     /// # Errors
     /// [`Refusal`] if a rule refuses it.
-    pub(crate) fn admit(&self, backend: BackendId, _tool: Option<&str>) -> Result<Permit, Refusal> {
-        let permit = self.breaker(backend).map(|breaker| breaker.admit());
-        match permit.transpose() {
-            Ok(breaker) => Ok(Permit { breaker }),
-            Err(rule) => Err(Refusal {
-                retry_after: rule.wait,
-                rule,
-            }),
+    pub(crate) fn admit(
+        &self,
+        backend: BackendId,
+        call: Option<ClientCall<'_>>,
+    ) -> Result<Permit, Refusal> {
+        let Some(rules) = self.rules(backend) else {
+            return Ok(Permit { breaker: None });
+        };
+        let permit = rules.breaker.admit().map_err(|refusal| Refusal {
+            retry_after: refusal.wait,
+            rule: Rule::Breaker(refusal),
+        })?;
+        if let (Some(limits), Some(call)) = (&rules.limits, call) {
+            limits.admit(call).map_err(|refusal| Refusal {
+                retry_after: Some(refusal.wait),
+                rule: Rule::Limit(refusal),
+            })?;
+        }
+        Ok(Permit {
+            breaker: Some(permit),
+        })
+    }
+
+    /// A call to this backend has asked its client for input, which comes with another request: that
+    /// one is not counted.
+    pub(crate) fn expect_round(&self, backend: BackendId) {
+        if let Some(limits) = self.rules(backend).and_then(|rules| rules.limits) {
+            limits.expect_round();
         }
     }
 
-    /// Whether a call would be refused now. Does not use up a probe.
+    /// Whether the circuit breaker would refuse a call now. Does not use up a probe.
     pub(crate) fn would_refuse(&self, backend: BackendId) -> bool {
-        let breaker = self.breaker(backend);
-        breaker.is_some_and(|breaker| breaker.would_refuse())
+        let rules = self.rules(backend);
+        rules.is_some_and(|rules| rules.breaker.would_refuse())
     }
 
     /// The backend was reached by something other than a call: the next call is admitted as a
     /// probe.
     pub(crate) fn reached(&self, backend: BackendId) {
-        if let Some(breaker) = self.breaker(backend) {
-            breaker.reached();
+        if let Some(rules) = self.rules(backend) {
+            rules.breaker.reached();
         }
     }
 
-    fn breaker(&self, backend: BackendId) -> Option<Arc<Breaker>> {
-        self.breakers.lock().get(&backend).cloned()
+    fn rules(&self, backend: BackendId) -> Option<Rules> {
+        self.inner.lock().backends.get(&backend).cloned()
     }
 }
 
@@ -91,15 +140,29 @@ impl Permit {
     }
 }
 
+impl Refusal {
+    /// The kind of failure that it is to a client.
+    pub(crate) fn class(&self) -> Class {
+        match self.rule {
+            Rule::Breaker(_) => Class::Unreachable,
+            Rule::Limit(_) => Class::Refused,
+        }
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.rule.fmt(f)
+        match &self.rule {
+            Rule::Breaker(refusal) => refusal.fmt(f),
+            Rule::Limit(refusal) => refusal.fmt(f),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::breaker::{FAILURES, FIRST_WAIT};
+    use super::super::limits::tests::config;
     use super::*;
 
     const ONE: BackendId = BackendId::new(1);
@@ -115,11 +178,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn failures_of_one_backend_refuse_calls_to_that_backend_only() {
         let admission = Admission::default();
-        admission.add(ONE, "one");
-        admission.add(OTHER, "other");
+        admission.add(ONE, &config("one", ""));
+        admission.add(OTHER, &config("other", ""));
         fail(&admission, ONE, FAILURES);
         assert!(admission.would_refuse(ONE) && !admission.would_refuse(OTHER));
-        let refusal = admission.admit(ONE, Some("echo")).unwrap_err();
+        let refusal = admission.admit(ONE, None).unwrap_err();
         assert_eq!(refusal.retry_after, Some(FIRST_WAIT));
         assert!(refusal.to_string().ends_with("tried again in 1 s"));
         assert!(admission.admit(OTHER, None).is_ok());
@@ -133,9 +196,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn adding_a_backend_again_forgets_nothing() {
         let admission = Admission::default();
-        admission.add(ONE, "one");
+        admission.add(ONE, &config("one", ""));
         fail(&admission, ONE, FAILURES);
-        admission.add(ONE, "one");
+        admission.add(ONE, &config("one", ""));
         assert!(admission.would_refuse(ONE));
     }
 

@@ -3,6 +3,8 @@
 //! Owns the error codes and the `data` that marks an error as the gateway's own. It must not know
 //! what causes an error.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::raw::RawJson;
@@ -113,6 +115,9 @@ pub(crate) struct GatewayData {
     /// The scopes that the request lacks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     scopes: Vec<String>,
+    /// Milliseconds until the same call may be admitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
 }
 
 impl GatewayData {
@@ -133,6 +138,16 @@ impl GatewayData {
         }
     }
 
+    /// The same, of a call that may be made again after this time.
+    pub(crate) fn with_retry_after(self, wait: Option<Duration>) -> Self {
+        // Rounded up: a call a moment too early is refused again.
+        let millis = wait.map(|wait| wait.as_nanos().div_ceil(1_000_000));
+        Self {
+            retry_after_ms: millis.and_then(|millis| u64::try_from(millis).ok()),
+            ..self
+        }
+    }
+
     /// About a request with this tally.
     pub(crate) fn new(backend: Option<&str>, class: Class, tally: Tally) -> Self {
         Self {
@@ -144,6 +159,7 @@ impl GatewayData {
             uri: None,
             command: None,
             scopes: Vec::new(),
+            retry_after_ms: None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! JSON text that is passed on without being parsed.
 //!
 //! Owns [`RawJson`], a shared slice of bytes known to be one JSON value, and finding members in it;
-//! [`edit`] changes a few places. It must not know MCP.
+//! [`edit`] changes a few places, [`fingerprint`] compares values. It must not know MCP.
 
 use std::fmt;
 use std::ops::Range;
@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use super::json_scan::{self, Member};
 
 mod edit;
+mod fingerprint;
 
 /// Most members of an object that are split up: each takes many times the memory of its text.
 const MAX_MEMBERS: usize = 10_000;

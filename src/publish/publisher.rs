@@ -100,7 +100,7 @@ impl Publisher {
     ) -> (Self, Arc<Snapshot>) {
         let admission = Admission::default();
         for backend in &backends {
-            admission.add(backend.id, backend.name());
+            admission.add(backend.id, &backend.config);
         }
         let ids = backends.iter().map(|backend| backend.id);
         let parts: HashMap<BackendId, Part> = ids.map(|id| (id, Part::default())).collect();

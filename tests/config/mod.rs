@@ -202,6 +202,7 @@ fn the_schema_refuses_what_a_schema_can_express() {
         "buffers",
         "buffers-both",
         "headers",
+        "limits",
         "name-max",
         "tools",
         "urls",

@@ -9,6 +9,7 @@ mod evidence;
 mod input_required;
 mod large_results;
 mod lifecycle;
+mod limits;
 mod listing;
 mod load;
 mod log;

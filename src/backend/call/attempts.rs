@@ -64,7 +64,7 @@ impl CallRun<'_> {
     async fn run(&mut self) -> Result<Answer, BackendError> {
         let (call, limits) = (self.call, self.limits);
         let mut counted = limits.stats.begin();
-        let Ok(Ok(_permit)) = call.deadline.run(limits.permits.acquire()).await else {
+        let Ok(Some(_places)) = call.deadline.run(limits.queues.enter(call.tool())).await else {
             return Err(self.out_of_time(false));
         };
         self.trace.mark_queued();

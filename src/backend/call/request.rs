@@ -1,9 +1,9 @@
 //! A call, and what became of it.
 
 use reqwest::header::HeaderName;
-use tokio::sync::Semaphore;
 
 use super::progress::ProgressToken;
+use super::queues::Queues;
 use crate::backend::deadline::Deadline;
 use crate::backend::error::BackendError;
 use crate::backend::retry::{Replay, RetryBudget};
@@ -36,6 +36,13 @@ pub struct Call<'a> {
     pub handler: &'a dyn ServerMessageHandler,
 }
 
+impl Call<'_> {
+    /// The backend's own name of the tool that it runs, if it runs one.
+    pub(super) fn tool(&self) -> Option<&str> {
+        self.target.filter(|_| self.method == "tools/call")
+    }
+}
+
 /// What became of a call.
 #[derive(Debug)]
 pub struct Called {
@@ -50,8 +57,7 @@ pub struct Called {
 pub(in crate::backend) struct Limits<'a> {
     pub(in crate::backend) backend: BackendId,
     pub(in crate::backend) config: &'a BackendConfig,
-    /// `max_in_flight`, first come first served.
-    pub(in crate::backend) permits: &'a Semaphore,
+    pub(in crate::backend) queues: &'a Queues,
     pub(in crate::backend) retry_budget: &'a RetryBudget,
     pub(in crate::backend) stats: &'a CallStats,
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::backend::call::{self, Call, Called, Limits};
+use crate::backend::call::{self, Call, Called, Limits, Queues};
 use crate::backend::deadline::{Deadline, SharedPause};
 use crate::backend::error::BackendError;
 use crate::backend::retry::RetryBudget;
@@ -27,6 +27,7 @@ pub struct HttpBackend {
     pub id: BackendId,
     /// Its entry of the config.
     pub config: Arc<BackendConfig>,
+    queues: Queues,
     shared: Arc<Shared>,
     /// Cancels [`Shared::unused`] when the last of those that share it is dropped.
     _in_use: Arc<DropGuard>,
@@ -35,8 +36,6 @@ pub struct HttpBackend {
 /// What stays when only the rules in the config change.
 #[derive(Debug)]
 pub(super) struct Shared {
-    /// `max_in_flight`, first come first served.
-    permits: Arc<Semaphore>,
     retry_budget: RetryBudget,
     /// Stops the deadlines of all calls while a server request that belongs to no call is open.
     shared_pause: SharedPause,
@@ -61,8 +60,8 @@ impl HttpBackend {
         Self {
             id: context.id,
             _in_use: Arc::new(unused.clone().drop_guard()),
+            queues: Queues::new(&config),
             shared: Arc::new(Shared {
-                permits: Arc::new(Semaphore::new(config.max_in_flight)),
                 retry_budget: RetryBudget::default(),
                 shared_pause: context.shared_pause.clone(),
                 stats: CallStats::new(),
@@ -85,22 +84,10 @@ impl HttpBackend {
 
     /// The same backend under other rules: calls that began under the old ones end under them.
     pub(crate) fn with_rules(&self, config: Arc<BackendConfig>) -> Self {
-        let (before, now) = (self.config.max_in_flight, config.max_in_flight);
-        let permits = &self.shared.permits;
-        permits.add_permits(now.saturating_sub(before));
-        let fewer = u32::try_from(before.saturating_sub(now)).unwrap_or(u32::MAX);
-        if fewer > 0 {
-            // They are taken away as calls end, before calls that wait.
-            let taking = Arc::clone(permits).acquire_many_owned(fewer);
-            let unused = self.shared.unused.clone();
-            tokio::spawn(unused.run_until_cancelled_owned(async {
-                if let Ok(taken) = taking.await {
-                    taken.forget();
-                }
-            }));
-        }
+        let unused = &self.shared.unused;
         Self {
             id: self.id,
+            queues: self.queues.resized(&self.config, &config, unused),
             config,
             shared: Arc::clone(&self.shared),
             _in_use: Arc::clone(&self._in_use),
@@ -259,7 +246,7 @@ impl HttpBackend {
         let limits = Limits {
             backend: self.id,
             config: &self.config,
-            permits: &self.shared.permits,
+            queues: &self.queues,
             retry_budget: &self.shared.retry_budget,
             stats: &self.shared.stats,
         };

@@ -1,6 +1,7 @@
 //! `check`: reports the state of every backend, and what to do about those that are down.
 
 mod aliases;
+mod limits;
 mod report;
 mod row;
 

@@ -7,7 +7,7 @@ use globset::{GlobMatcher, GlobSet, GlobSetBuilder};
 
 use super::Checker;
 use super::globs::{MAX_GLOBS, glob};
-use crate::config::read::file::{Located, Tools};
+use crate::config::read::file::{Entries, Located, Tools};
 use crate::config::read::join;
 use crate::config::{ToolRule, ToolRules};
 
@@ -25,6 +25,9 @@ impl Checker<'_> {
             describe: pairs(describe, String::clone),
             timeout: pairs(&written.timeout_secs.0, |secs| Duration::from_secs(*secs)),
             retry: Vec::new(),
+            rate: Vec::new(),
+            max_in_flight: Vec::new(),
+            repeat_limit: Vec::new(),
             max_result_tokens: Vec::new(),
             pin: written.pin,
             written: Vec::new(),
@@ -44,19 +47,18 @@ impl Checker<'_> {
                 glob: None,
             }));
         }
-        let by_glob = self.by_glob(&written.retry.0, "tools.retry", path, &mut rules.written);
-        rules.retry = by_glob.map(|(glob, retry)| (glob, retry.value)).collect();
-        self.result_limits(&written.max_result_tokens.0, path, &mut rules);
+        let all = &mut rules.written;
+        rules.retry = self.values_by_glob(&written.retry, "tools.retry", path, all);
+        rules.rate = self.rates(written, path, all);
+        let (in_flight, repeats) = (&written.max_in_flight, &written.repeat_limit);
+        rules.max_in_flight = self.values_by_glob(in_flight, "tools.max_in_flight", path, all);
+        rules.repeat_limit = self.values_by_glob(repeats, "tools.repeat_limit", path, all);
+        self.result_limits(&written.max_result_tokens, path, &mut rules);
         rules
     }
 
     /// `max_result_tokens`
-    fn result_limits(
-        &mut self,
-        written: &[(Located<String>, Located<u64>)],
-        path: &str,
-        rules: &mut ToolRules,
-    ) {
+    fn result_limits(&mut self, written: &Entries<u64>, path: &str, rules: &mut ToolRules) {
         const KEY: &str = "tools.max_result_tokens";
         for (glob, tokens) in self.by_glob(written, KEY, path, &mut rules.written) {
             let least = LEAST_RESULT_TOKENS;
@@ -68,26 +70,6 @@ impl Checker<'_> {
             let tokens = usize::try_from(tokens.value).unwrap_or(usize::MAX);
             rules.max_result_tokens.push((glob, tokens));
         }
-    }
-
-    /// The values by glob at `key` of the backend; the globs are added to `rules` too.
-    fn by_glob<'a, V>(
-        &mut self,
-        written: &'a [(Located<String>, V)],
-        key: &'static str,
-        path: &str,
-        rules: &mut Vec<ToolRule>,
-    ) -> std::vec::IntoIter<(GlobMatcher, &'a V)> {
-        let path = join(path, key.trim_start_matches("tools."));
-        let mut values = Vec::new();
-        for (written, value) in self.within_limit(written, |(glob, _)| glob, &path) {
-            if let Some(glob) = glob(written, &path, self.report) {
-                let glob = glob.compile_matcher();
-                rules.push(rule(key, written, &glob));
-                values.push((glob, value));
-            }
-        }
-        values.into_iter()
     }
 
     /// Exposed names must consist of the allowed characters and be unique within the backend.
@@ -105,6 +87,38 @@ impl Checker<'_> {
                 self.report.add(&exposed.location, &path, what);
             }
         }
+    }
+
+    /// The values by glob at `key` of the backend, whose globs are added to `rules` too.
+    pub(super) fn values_by_glob<V: Copy>(
+        &mut self,
+        written: &Entries<V>,
+        key: &'static str,
+        path: &str,
+        rules: &mut Vec<ToolRule>,
+    ) -> Vec<(GlobMatcher, V)> {
+        let entries = self.by_glob(written, key, path, rules).into_iter();
+        entries.map(|(glob, value)| (glob, value.value)).collect()
+    }
+
+    /// The same, with where they are written.
+    fn by_glob<'a, V>(
+        &mut self,
+        written: &'a Entries<V>,
+        key: &'static str,
+        path: &str,
+        rules: &mut Vec<ToolRule>,
+    ) -> Vec<(GlobMatcher, &'a Located<V>)> {
+        let path = join(path, key.trim_start_matches("tools."));
+        let mut values = Vec::new();
+        for (written, value) in self.within_limit(&written.0, |(glob, _)| glob, &path) {
+            if let Some(glob) = glob(written, &path, self.report) {
+                let glob = glob.compile_matcher();
+                rules.push(rule(key, written, &glob));
+                values.push((glob, value));
+            }
+        }
+        values
     }
 
     /// The globs at `key` of the backend, which are added to `rules` too.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU32;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -82,6 +83,9 @@ pub(in crate::config) struct Gateway {
     pub(in crate::config) tool_errors: ToolErrors,
     /// Whether listings are cached on disk, so that a backend that is down or slow at the start is listed as at last contact.
     pub(in crate::config) catalog_cache: bool,
+    /// Most calls a minute of the same tool with the same arguments; further ones are refused, so that a model that repeats itself does something else. 0 is no limit.
+    #[schemars(range(max = 1_000))]
+    pub(in crate::config) repeat_limit: u32,
     /// Whether `sentinel-gateway status` and `top` of the same user can see this gateway while it runs, through a private socket.
     pub(in crate::config) status: bool,
 }
@@ -109,6 +113,7 @@ impl Default for Gateway {
             gateway_status: false,
             tool_errors: ToolErrors::Jsonrpc,
             catalog_cache: true,
+            repeat_limit: 0,
             status: true,
         }
     }
@@ -152,6 +157,12 @@ pub(in crate::config) struct Backend {
     /// Most concurrent calls. Further ones wait in FIFO order, up to their deadline.
     #[schemars(range(min = 1, max = 65_536))]
     pub(in crate::config) max_in_flight: usize,
+    /// Most calls a minute over a long time; no limit if unset. Each call of a client counts once; every gateway process counts for itself.
+    #[schemars(range(min = 1, max = 1_000_000), example = &60)]
+    pub(in crate::config) rate_per_minute: Option<Located<NonZeroU32>>,
+    /// Most calls at once after a pause; `rate_per_minute` if unset.
+    #[schemars(range(min = 1, max = 1_000_000), example = &10)]
+    pub(in crate::config) burst: Option<Located<NonZeroU32>>,
     /// The token of `Authorization: Bearer …`, a secret.
     pub(in crate::config) bearer: Option<Located<SecretForm>>,
     /// Additional headers of every request: text or secrets. In text `${VAR}` and `${VAR:-default}` are expanded.
@@ -189,6 +200,8 @@ impl Default for Backend {
             retries: 3,
             retry_tools: RetryTools::Safe,
             max_in_flight: 256,
+            rate_per_minute: None,
+            burst: None,
             bearer: None,
             headers: Entries::default(),
             oauth: None,
@@ -228,6 +241,18 @@ pub(in crate::config) struct Tools {
     pub(in crate::config) timeout_secs: Entries<u64>,
     /// `retry_tools` by glob of own names; the first match counts.
     pub(in crate::config) retry: Entries<RetryTools>,
+    /// `rate_per_minute` by glob of own names, for the tools of a glob together; the first match counts. The backend's own limit holds too.
+    #[schemars(extend("additionalProperties" = { "type": "integer", "minimum": 1, "maximum": 1_000_000 }))]
+    pub(in crate::config) rate_per_minute: Entries<NonZeroU32>,
+    /// `burst` by a glob of `tools.rate_per_minute`.
+    #[schemars(extend("additionalProperties" = { "type": "integer", "minimum": 1, "maximum": 1_000_000 }))]
+    pub(in crate::config) burst: Entries<NonZeroU32>,
+    /// `max_in_flight` by glob of own names, for the tools of a glob together; the first match counts. The backend's own limit holds too.
+    #[schemars(extend("additionalProperties" = { "type": "integer", "minimum": 1, "maximum": 65_536 }))]
+    pub(in crate::config) max_in_flight: Entries<usize>,
+    /// `repeat_limit` by glob of own names; the first match counts.
+    #[schemars(extend("additionalProperties" = { "type": "integer", "minimum": 0, "maximum": 1_000 }))]
+    pub(in crate::config) repeat_limit: Entries<u32>,
     /// Most tokens, about, of the text of a result, by glob of own names; the first match counts. What is over is kept for the tool `read_more`. 0 is no limit; else at least 256.
     #[schemars(extend("additionalProperties" = { "type": "integer", "minimum": 0, "maximum": 10_000_000 }))]
     pub(in crate::config) max_result_tokens: Entries<u64>,

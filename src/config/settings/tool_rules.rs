@@ -1,10 +1,22 @@
-//! `tools.*` of a backend.
+//! `tools.*` of a backend: which of its tools are served, how, and how often.
+//!
+//! Owns the meaning of "the first match counts". It must not know where a rule is applied.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use globset::{GlobMatcher, GlobSet};
 
 use crate::config::{PinMode, RetryTools};
+
+/// `rate_per_minute` and `burst`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Calls a minute over a long time.
+    pub per_minute: NonZeroU32,
+    /// Most calls at once, after a pause.
+    pub burst: NonZeroU32,
+}
 
 /// `tools.*` of a backend. All globs match the backend's own names.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +33,12 @@ pub struct ToolRules {
     pub timeout: Vec<(String, Duration)>,
     /// Globs that override `retry_tools`; the first match counts.
     pub retry: Vec<(GlobMatcher, RetryTools)>,
+    /// Globs with how often the tools of each are called, together; the first match counts.
+    pub rate: Vec<(GlobMatcher, RateLimit)>,
+    /// Globs with the most concurrent calls of the tools of each, together; the first match counts.
+    pub max_in_flight: Vec<(GlobMatcher, usize)>,
+    /// Globs that override `repeat_limit`; the first match counts.
+    pub repeat_limit: Vec<(GlobMatcher, u32)>,
     /// Globs, each with the most tokens of a result's text, or 0 for no limit; the first match counts.
     pub max_result_tokens: Vec<(GlobMatcher, usize)>,
     /// How to treat a tool whose definition has changed.

@@ -7,22 +7,23 @@ use std::fmt::Display;
 
 use crate::backend::{Answer, BackendError, Call, HttpBackend, SubscribeError};
 use crate::call_report::RunningTally;
-use crate::governance::{Admission, Refusal};
+use crate::governance::{Admission, ClientCall, Refusal};
 use crate::protocol::error::{INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND};
 use crate::protocol::{Class, Executed, GatewayData, RawJson, RpcError, Tally};
 
-/// Makes the call, its retries included. `tool` is the backend's own name of the tool that it runs;
-/// `tally` is that of the client's request, to which the call is added.
+/// Makes the call, its retries included. `is_tool`: it is part of a client's call of a tool; `counted`
+/// is what the client asks for, where limits have not counted it yet; `tally` is that of the client's
+/// request, to which the call is added.
 pub(in crate::dispatch) async fn call(
     backend: &HttpBackend,
     admission: &Admission,
     call: &Call<'_>,
-    tool: Option<&str>,
+    is_tool: bool,
+    counted: Option<ClientCall<'_>>,
     tally: &RunningTally,
 ) -> Result<Answer, RpcError> {
-    let is_tool = tool.is_some();
     let permit = admission
-        .admit(backend.id, tool)
+        .admit(backend.id, counted)
         .map_err(|refusal| refused(backend, &refusal, tally.so_far(), is_tool))?;
     let called = backend.call_admitted(permit, call).await;
     tally.add(called.report.tally);
@@ -73,7 +74,12 @@ pub(in crate::dispatch) fn not_subscribed(backend: &HttpBackend, error: Subscrib
 
 /// The error that the client gets for a request that is refused, after this tally.
 fn refused(backend: &HttpBackend, refusal: &Refusal, tally: Tally, is_tool: bool) -> RpcError {
-    let data = GatewayData::new(Some(backend.name()), Class::Unreachable, tally);
+    let class = refusal.class();
+    if class == Class::Refused {
+        tracing::warn!(backend = backend.name(), "a limit is reached: {refusal}");
+    }
+    let data = GatewayData::new(Some(backend.name()), class, tally);
+    let data = data.with_retry_after(refusal.retry_after);
     to_client_error(backend, refusal, tally.executed, is_tool).with_data(data)
 }
 

@@ -31,7 +31,7 @@ pub(in crate::dispatch) async fn call(
     RequestSpan::set_target(&backend.config.name, None);
     let method = request.method.as_str();
     let params = request.params.unwrap_or_else(|| RawJson::trusted("{}"));
-    let sent = ExtensionRequest::new(backend, &snapshot, &exchange, begun);
+    let sent = ExtensionRequest::new(backend, &snapshot, &exchange, begun).counted();
     match sent.send(method, &params, None, Replay::Unsafe).await {
         Ok(answer) => {
             let outcome = match answer.outcome {

@@ -9,7 +9,7 @@ use crate::backend::{Answer, Call, Deadline, HttpBackend, ProgressHighWater};
 use crate::call_report::RunningTally;
 use crate::dispatch::backend_call::{RelayHandler, admission, progress_token};
 use crate::dispatch::exchange::Exchange;
-use crate::governance::Admission;
+use crate::governance::{Admission, ClientCall};
 use crate::protocol::{RawJson, RpcError, Tally};
 use crate::snapshot::Snapshot;
 
@@ -19,6 +19,8 @@ pub(super) struct ExtensionRequest<'a> {
     admission: &'a Admission,
     exchange: &'a Exchange,
     deadline: Deadline,
+    /// It is a call of the client's, for limits.
+    is_call: bool,
 }
 
 impl<'a> ExtensionRequest<'a> {
@@ -34,6 +36,15 @@ impl<'a> ExtensionRequest<'a> {
             admission: &snapshot.admission,
             exchange,
             deadline: backend.deadline(begun, backend.config.timeout),
+            is_call: false,
+        }
+    }
+
+    /// The same, as a call that limits count.
+    pub(super) fn counted(self) -> Self {
+        Self {
+            is_call: true,
+            ..self
         }
     }
 
@@ -60,6 +71,8 @@ impl<'a> ExtensionRequest<'a> {
             },
         };
         let tally = RunningTally::after(Tally::NONE);
-        admission::call(self.backend, self.admission, &call, None, &tally).await
+        let call_of_client = (self.is_call).then_some(ClientCall { tool: None, params });
+        let (backend, admission) = (self.backend, self.admission);
+        admission::call(backend, admission, &call, false, call_of_client, &tally).await
     }
 }

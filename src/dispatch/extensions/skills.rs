@@ -145,7 +145,7 @@ pub(in crate::dispatch) async fn of_uri(
     };
     RequestSpan::set_target(&backend.config.name, None);
     let params = params.with_members(&[("uri", quoted(&own))], &[]);
-    let sent = ExtensionRequest::new(backend, &snapshot, &exchange, begun);
+    let sent = ExtensionRequest::new(backend, &snapshot, &exchange, begun).counted();
     match sent.send(method, &params, None, Replay::Safe).await {
         Ok(answer) => {
             let outcome = match answer.outcome {

@@ -175,7 +175,10 @@ fn finished(
                 call.tally(),
             ))
         }
-        Some(result) => Ok(input_required(result, call.tally())),
+        Some(result) => {
+            call.expect_round();
+            Ok(input_required(result, call.tally()))
+        }
         None => fit(call, answer, client),
     }
 }
@@ -203,6 +206,7 @@ fn fit(call: &BackendCall, answer: Answer, client: &ClientProfile) -> Result<Ans
         .filter_map(|q| capabilities::missing(client, &q.method, q.params.as_ref()))
         .collect();
     if missing.is_empty() {
+        call.expect_round();
         return Ok(answer);
     }
     let backend = call.backend.name();

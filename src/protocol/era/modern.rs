@@ -251,6 +251,12 @@ pub(crate) fn may_require_input(method: &str) -> bool {
     matches!(method, "tools/call" | "prompts/get" | "resources/read")
 }
 
+/// Whether a request with these params continues one that was answered with `input_required`.
+pub(crate) fn is_next_round(params: &RawJson) -> bool {
+    let has = |key| params.get(key).is_some();
+    has("inputResponses") || has("requestState")
+}
+
 /// A legacy client's capabilities as declared to a modern server: without tasks and
 /// `roots.listChanged`, which that era has in another form (X-LM-01, X-LM-10).
 pub(crate) fn capabilities_of_legacy(capabilities: &RawJson) -> RawJson {

@@ -45,7 +45,7 @@ impl Publisher {
                 },
                 (None, _) => Part::default(),
             };
-            self.admission.add(id, backend.name());
+            self.admission.add(id, &backend.config);
             self.parts.insert(id, part);
         }
         let before = std::mem::replace(&mut self.backends, Backends::new(new.backends));

@@ -7,6 +7,7 @@ use serde::Serialize;
 use url::Url;
 
 use super::aliases::{Alias, aliases, note};
+use super::limits::{self, Limits, limits};
 use crate::auth::status::{SignInState, Status};
 use crate::catalog::{Catalog, Names, Takeover};
 use crate::cli::survey::{BackendSurvey, SurveyedBackend};
@@ -52,6 +53,8 @@ pub(super) struct Row {
     pub(super) taken_names: Vec<TakenName>,
     /// URIs that clients see under an alias, since another backend has them too.
     aliases: Vec<Alias>,
+    /// The limits that the config sets on its calls.
+    limits: Option<Limits>,
     /// Rules of the config that match no tool.
     unmatched_rules: Vec<UnmatchedRule>,
     /// The same, and what else there is to know, in words.
@@ -207,6 +210,7 @@ impl Row {
                 did_you_mean: rule.meant.clone(),
             })
             .collect();
+        row.limits = Some(limits(&surveyed.backend.config));
         row.aliases = aliases(&survey.built.catalog, surveyed.backend.id);
         row.auth = surveyed.sign_in.clone();
         if let Some(auth) = row.auth.as_mut().filter(|_| row.awaits_sign_in) {
@@ -297,7 +301,7 @@ impl Row {
 
     /// Whether it is up, and there is nothing to do about it.
     pub(super) fn is_well(&self) -> bool {
-        let facts = [self.signed_in(), note(&self.aliases)];
+        let facts = [self.signed_in(), note(&self.aliases), self.limited()];
         self.up && (self.notes.iter()).all(|note| facts.iter().flatten().any(|fact| fact == note))
     }
 
@@ -305,6 +309,11 @@ impl Row {
     fn signed_in(&self) -> Option<String> {
         let auth = self.auth.as_ref().filter(|_| self.up)?;
         signed_in(auth)
+    }
+
+    /// Its limits, in words.
+    fn limited(&self) -> Option<String> {
+        self.limits.as_ref().and_then(limits::note)
     }
 
     fn notes(&self, surveyed: &SurveyedBackend) -> Vec<String> {
@@ -342,6 +351,7 @@ impl Row {
             .chain(mended)
             .chain(taken)
             .chain(note(&self.aliases))
+            .chain(self.limited())
             .chain(rules)
             .collect()
     }
