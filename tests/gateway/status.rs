@@ -177,7 +177,7 @@ fn a_running_gateway_shows_its_client_and_what_its_backends_do() {
         assert!(begins(line), "{line:?} in {text}");
     }
     for line in [
-        "note: one: 1 calls wait for max_in_flight = 1",
+        "note: one: calls that wait for a place: 1 (max_in_flight = 1,",
         "note: one: last error ",
     ] {
         assert!(begins(line), "{line:?} in {text}");
@@ -239,7 +239,7 @@ fn sign_in_and_changed_definitions_are_shown_and_modern_clients_named() {
     };
     has("notes    login  ", "login notes");
     has(
-        "note: one: 1 of its definitions have changed",
+        "note: one: definitions that have changed since they were accepted: 1; ",
         "pin one --dry-run",
     );
     gateway.end();
@@ -508,7 +508,7 @@ fn top_shows_what_runs_and_switches_a_tool_off_and_on_again() {
     let mut gateway = place.gateway(&one.entry("one", "# kept"));
     assert_eq!(gateway.client.tool_names(), ["a", "z"]);
     let mut terminal = place.top();
-    terminal.wait_for("1 gateways, 1 of 1 backends up");
+    terminal.wait_for("gateways: 1  backends up: 1 of 1");
     terminal.wait_for("legacy");
     // Details, the second tool, off, yes.
     terminal.type_keys("\rjxy");
@@ -544,7 +544,7 @@ fn top_needs_a_terminal_and_leaves_it_as_it_was() {
     assert!(said.contains("sentinel-gateway status"), "{said}");
 
     let mut terminal = place.top();
-    terminal.wait_for("0 gateways, 0 of 0 backends up");
+    terminal.wait_for("gateways: 0  backends up: 0 of 0");
     let pid = terminal.child.id().to_string();
     let sent = Command::new("kill").args(["-s", "TERM", &pid]).status();
     assert!(sent.unwrap().success());

@@ -88,7 +88,7 @@ fn title(top: &Top, room: usize) -> String {
     let up = backends().filter(|backend| backend.state == State::Up);
     let per_minute: f64 = backends().map(|backend| backend.calls_per_minute).sum();
     let text = format!(
-        "{} gateways, {} of {} backends up, {} calls/min",
+        "gateways: {}  backends up: {} of {}  calls/min: {}",
         top.gateways.len(),
         up.count(),
         used.count(),
@@ -440,7 +440,7 @@ mod tests {
         press(&mut top, KeyCode::Down);
         let shown = screen(&top, 80, 24);
         let expected = [
-            "2 gateways, 2 of 3 backends up, 480 calls/min",
+            "gateways: 2  backends up: 2 of 3  calls/min: 480",
             "BACKEND         STATE      ERA    TOOLS   BUSY  CALLS  ERR  /MIN     P50     P99",
             "4711 claude-code 2.1.0 legacy 2025-11-25, up 2 h 5 min",
         ];
@@ -459,7 +459,10 @@ mod tests {
         }
         assert!(shown[5].starts_with("off "), "{shown:#?}");
         assert!(shown[6].starts_with("4712 "), "{shown:#?}");
-        assert!(shown[20].contains("99 calls wait"), "{shown:#?}");
+        assert!(
+            shown[20].contains("wait for a place: 99 (max_in_flight = 256"),
+            "{shown:#?}"
+        );
         assert!(shown[21].contains("no answer within 300 s"), "{shown:#?}");
         assert_eq!(
             shown[23],
