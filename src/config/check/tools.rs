@@ -30,6 +30,7 @@ impl Checker<'_> {
             repeat_limit: Vec::new(),
             max_result_tokens: Vec::new(),
             pin: written.pin,
+            view: None,
             written: Vec::new(),
         };
         rules.allow = (written.allow.as_ref())
