@@ -176,7 +176,7 @@ fn why_off(name: &str, config: &Config) -> String {
         _ if !config.gateway.enabled => {
             "everything is switched off: sentinel-gateway enable --all".to_owned()
         }
-        Some(known) if known.left_out => "left out by --only".to_owned(),
+        Some(known) if known.left_out => "left out by --only or --profile".to_owned(),
         _ => format!("switched off: sentinel-gateway enable {name}"),
     }
 }
