@@ -79,9 +79,7 @@ pub use observe::signals::Shutdown;
 use publish::Publisher;
 use reload::Reloads;
 use snapshot::KeptResults;
-#[cfg(unix)]
-use status::StatusServer;
-use status::{Facts, HttpServer};
+use status::{Facts, HttpServer, StatusServer};
 use text::keep_from_output;
 use tokio::runtime::Handle;
 pub use transport::stdio::Io;
@@ -133,7 +131,6 @@ pub async fn run(config: Config, io: Io, mut shutdown: Shutdown) -> ExitReason {
         .with_audit(audit);
     let facts = Facts::new(gateway.snapshots(), clients, budget);
     let metrics = HttpServer::start(facts.clone());
-    #[cfg(unix)]
     let status = StatusServer::start(facts, socket_folders);
     let (mut ending, fleet, audit) = gateway.run(&mut inputs).await;
 
@@ -141,7 +138,6 @@ pub async fn run(config: Config, io: Io, mut shutdown: Shutdown) -> ExitReason {
     tracing::debug!(target: "sentinel_gateway::run", ?ending, tasks, "the gateway ends");
     log_counts.abort();
     drop(metrics);
-    #[cfg(unix)]
     status.finish().await;
     outbox.close();
     if let Some(fleet) = fleet.filter(|_| ending != ExitReason::SecondSignal) {

@@ -8,10 +8,14 @@
 //! - `server`: the socket of a running gateway. `reader`: asks all of them. Both on Unix only.
 //! - `metrics`: the document as metrics. `http`: serves them, for Prometheus.
 
+#[cfg_attr(not(unix), allow(dead_code, reason = "sockets alone show it all"))]
 mod document;
+#[cfg_attr(not(unix), allow(dead_code, reason = "sockets alone show it all"))]
 mod gather;
 mod http;
 mod metrics;
+#[cfg(not(unix))]
+mod no_server;
 #[cfg(unix)]
 mod place;
 #[cfg(unix)]
@@ -19,9 +23,16 @@ mod reader;
 #[cfg(unix)]
 mod server;
 
-pub(crate) use document::{BackendStatus, GatewayStatus, State};
+#[cfg(unix)]
+pub(crate) use document::GatewayStatus;
+pub(crate) use document::{BackendStatus, State};
+#[cfg(test)]
+#[cfg(unix)]
+pub(crate) use document::{ClientStatus, ErrorStatus};
 pub(crate) use gather::{Facts, backends};
 pub(crate) use http::HttpServer;
+#[cfg(not(unix))]
+pub(crate) use no_server::StatusServer;
 #[cfg(unix)]
 pub(crate) use reader::{Unread, read_all};
 #[cfg(unix)]
