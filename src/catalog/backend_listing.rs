@@ -3,11 +3,15 @@
 //! Owns which of its items are valid and admitted by the config, and why others are rejected. It
 //! must not know other backends.
 
+mod guarded_args;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
+
+use guarded_args::with_guarded_args;
 
 use super::item::{Item, RejectedItem};
 use super::portable::{Portable, SchemaBudget, portable};
@@ -15,7 +19,7 @@ use super::rejected::{MAX_ITEMS, MAX_TEMPLATES, Mended, RejectReason, Rejected};
 use super::rejected::{UnmatchedRule, unmatched_rules};
 use super::shapes::{Shaped, shape};
 use super::uris::named_by_tool;
-use crate::config::{BackendConfig, Schemas};
+use crate::config::{ArgRule, BackendConfig, Schemas};
 use crate::protocol::era::ParamHeader;
 use crate::protocol::{Era, Freshness, Kind, Listing, RawJson};
 use crate::text::{clean_json, visible};
@@ -211,6 +215,9 @@ impl Section {
             };
             match candidate {
                 Ok(mut candidate) => {
+                    if let Some(rules) = guarded_args(kind, config, &own) {
+                        candidate.shaped = with_guarded_args(candidate.shaped, rules);
+                    }
                     if is_portable {
                         candidate.shaped = made_portable(candidate.shaped, &mut budget);
                     }
@@ -261,6 +268,11 @@ impl Candidate {
             blocked: None,
         })
     }
+}
+
+/// The arguments of this item that are guarded, if it is a tool that has such.
+fn guarded_args<'a>(kind: Kind, config: &'a BackendConfig, own: &str) -> Option<&'a [ArgRule]> {
+    config.tools.args_of(own).filter(|_| kind == Kind::Tool)
 }
 
 /// A tool with the schema of its arguments as every model's API takes it.

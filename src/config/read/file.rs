@@ -12,6 +12,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize as Derive, Serialize, Serializer};
 use toml::Spanned;
 
+pub(in crate::config) use super::arg_value::ArgValue;
 use super::oauth::OAuthForm;
 pub(in crate::config) use super::secret_form::SecretForm;
 use crate::config::problem::Location;
@@ -232,6 +233,8 @@ pub(in crate::config) struct Tools {
     /// Globs of the denied tools; applied after `allow`.
     #[schemars(example = ["drop_*"])]
     pub(in crate::config) deny: Vec<Located<String>>,
+    /// Values of arguments, by glob of own names; the first match counts. One value: it is filled in, and the argument hidden. Several: it must be one of them. None: it is hidden, and must not be given.
+    pub(in crate::config) args: Entries<Entries<Vec<Located<ArgValue>>>>,
     /// Exposed names, by own name.
     pub(in crate::config) rename: Entries<String>,
     /// Exposed descriptions, by own name.

@@ -3,10 +3,12 @@
 //! Owns the meaning of "the first match counts". It must not know where a rule is applied.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use globset::{GlobMatcher, GlobSet};
 
+use super::ArgRule;
 use crate::config::{PinMode, RetryTools};
 
 /// `rate_per_minute` and `burst`.
@@ -41,6 +43,8 @@ pub struct ToolRules {
     pub repeat_limit: Vec<(GlobMatcher, u32)>,
     /// Globs, each with the most tokens of a result's text, or 0 for no limit; the first match counts.
     pub max_result_tokens: Vec<(GlobMatcher, usize)>,
+    /// Globs with the arguments that are guarded; the first match counts.
+    pub(crate) args: Vec<(GlobMatcher, Arc<[ArgRule]>)>,
     /// How to treat a tool whose definition has changed.
     pub pin: PinMode,
     /// All of the rules as they are written, to tell which match no tool.
@@ -77,6 +81,13 @@ impl ToolRules {
     /// Whether a tool, by its own name, is listed and callable.
     pub fn admits(&self, name: &str) -> bool {
         self.allow.as_ref().is_none_or(|allow| allow.is_match(name)) && !self.deny.is_match(name)
+    }
+
+    /// The arguments of a tool, by its own name, that are guarded.
+    pub(crate) fn args_of(&self, tool: &str) -> Option<&[ArgRule]> {
+        let mut rules = self.args.iter();
+        let rule = rules.find(|(glob, _)| glob.is_match(tool));
+        rule.map(|(_, args)| &**args)
     }
 
     /// The least limit on results; `None` where no tool has one.
