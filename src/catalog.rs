@@ -318,6 +318,9 @@ impl Section {
         let mut entries = Vec::with_capacity(found.len());
         let mut blocked = HashMap::new();
         for (found, exposed) in found.iter().zip(exposed) {
+            if found.candidate.is_hidden {
+                continue;
+            }
             let Some(reason) = &found.candidate.blocked else {
                 entries.push(found.entry(kind, exposed, uris));
                 continue;

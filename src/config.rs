@@ -46,7 +46,7 @@ pub(crate) use read::file::SCHEMA;
 pub use read::file::schema;
 pub(crate) use read::switch;
 pub use secret::{Secret, SecretSource};
-pub(crate) use settings::{ArgRule, ArgUse, GATEWAY_STATUS, READ_MORE, ToolRule};
+pub(crate) use settings::{ArgRule, ArgUse, GATEWAY_STATUS, READ_MORE, ToolRule, View};
 pub use settings::{
     GrantKind, NameChars, RateLimit, ResourceParam, SearchExposes, SignIn, ToolListing, ToolMode,
     ToolNames, ToolRules,
@@ -83,7 +83,7 @@ pub struct Config {
 pub(crate) struct ConfiguredName {
     /// The name.
     pub(crate) name: Arc<str>,
-    /// `--only` leaves it out of this run.
+    /// `--only` or `--profile` leaves it out of this run.
     pub(crate) left_out: bool,
     /// `enabled`
     pub(crate) enabled: bool,

@@ -61,6 +61,8 @@ pub(super) struct Candidate {
     pub(super) named: Box<[Arc<str>]>,
     /// Why it is neither listed nor called, if it is blocked. It keeps its name.
     pub(super) blocked: Option<RejectReason>,
+    /// The chosen profile has not this tool: it is neither listed nor called, and keeps its name.
+    pub(super) is_hidden: bool,
 }
 
 impl BackendListing {
@@ -218,6 +220,8 @@ impl Section {
                     if let Some(rules) = guarded_args(kind, config, &own) {
                         candidate.shaped = with_guarded_args(candidate.shaped, rules);
                     }
+                    let hidden_by = || config.tools.hidden_by(&own);
+                    candidate.is_hidden = kind == Kind::Tool && hidden_by().is_some();
                     if is_portable {
                         candidate.shaped = made_portable(candidate.shaped, &mut budget);
                     }
@@ -266,6 +270,7 @@ impl Candidate {
             item,
             param_headers: param_headers.into(),
             blocked: None,
+            is_hidden: false,
         })
     }
 }

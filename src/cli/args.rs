@@ -79,6 +79,10 @@ struct ConfigArgs {
     /// Uses only these backends
     #[arg(long, global = true, value_name = "NAME,NAME", value_delimiter = ',')]
     only: Option<Vec<String>>,
+
+    /// Uses only what this profile of the config file has
+    #[arg(long, global = true, value_name = "NAME")]
+    profile: Option<String>,
 }
 
 /// A command; without one the gateway serves.
@@ -357,6 +361,7 @@ impl Cli {
             bearer_env,
             headers,
             only: self.config.only.clone(),
+            profile: self.config.profile.clone(),
         })
     }
 }

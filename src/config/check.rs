@@ -10,6 +10,7 @@ pub(super) mod expand;
 mod globs;
 mod limits;
 mod oauth;
+pub(super) mod profiles;
 mod secrets;
 mod tools;
 pub(super) mod url;

@@ -142,7 +142,12 @@ fn are_rules_alike(old: &BackendConfig, new: &BackendConfig) -> bool {
             .map(|rule| (rule.key, rule.pattern.clone()))
             .collect()
     };
+    let view = |rules: &ToolRules| {
+        let view = rules.view.as_ref();
+        view.map(|view| (Arc::clone(&view.profile), view.written.clone()))
+    };
     old.allow.is_some() == new.allow.is_some()
+        && view(old) == view(new)
         && written(old) == written(new)
         && old.rename == new.rename
         && old.describe == new.describe

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::check::profiles::{self, Chosen};
 use super::check::{Checker, gateway};
 use super::environment::Environment;
 use super::lock::LockFile;
@@ -147,11 +148,12 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
         return Err(report.problems);
     };
     apply(overrides, &mut written.backends, &mut report);
-
+    let profile = profiles::chosen(overrides.profile.as_deref(), &mut written, &mut report);
     let mut gateway = gateway(written.gateway, &mut report);
     check_unique_names(&written.backends, &mut report);
-    let configured = configured(&written.backends, overrides.only.as_deref());
-    if let Some(only) = &overrides.only {
+    let only = overrides.only.as_deref();
+    let configured = configured(&written.backends, only, profile.as_ref());
+    if let Some(only) = only {
         apply_only(only, &mut written.backends, &mut report);
     }
     let distrust = distrust(&found);
@@ -163,7 +165,7 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
         gateway: &gateway,
         report: &mut report,
     };
-    let backends = checker.backends(written.backends);
+    let backends = checker.backends(written.backends, profile.as_ref());
     let limit = backends
         .iter()
         .find_map(|backend| backend.tools.least_max_result_tokens());
@@ -193,13 +195,22 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
 
 impl Checker<'_> {
     /// The backends that are used, in the order of the file.
-    fn backends(&mut self, written: Vec<Located<Backend>>) -> Vec<Arc<BackendConfig>> {
+    fn backends(
+        &mut self,
+        written: Vec<Located<Backend>>,
+        profile: Option<&Chosen>,
+    ) -> Vec<Arc<BackendConfig>> {
         let mut backends = Vec::new();
         for (index, backend) in written.into_iter().enumerate() {
-            let enabled = backend.value.enabled && self.gateway.enabled;
+            let name = backend.value.name.as_ref();
+            let is_chosen = name.is_some_and(|name| is_chosen(profile, name));
+            let enabled = backend.value.enabled && self.gateway.enabled && is_chosen;
             let path = path_of(&backend.value, index);
-            let checked = self.backend(backend.value, &path);
-            backends.extend(checked.filter(|_| enabled).map(Arc::new));
+            let Some(mut checked) = self.backend(backend.value, &path).filter(|_| enabled) else {
+                continue;
+            };
+            checked.tools.view = profile.and_then(|profile| profile.view(&checked.name));
+            backends.push(Arc::new(checked));
         }
         backends
     }
@@ -280,7 +291,15 @@ fn lock(
     lock
 }
 
-fn configured(backends: &[Located<Backend>], only: Option<&[String]>) -> Vec<ConfiguredName> {
+fn is_chosen(profile: Option<&Chosen>, backend: &Located<String>) -> bool {
+    profile.is_none_or(|profile| profile.has(backend))
+}
+
+fn configured(
+    backends: &[Located<Backend>],
+    only: Option<&[String]>,
+    profile: Option<&Chosen>,
+) -> Vec<ConfiguredName> {
     let names = backends
         .iter()
         .filter_map(|backend| Some((backend.value.name.as_ref()?, backend.value.enabled)));
@@ -288,7 +307,8 @@ fn configured(backends: &[Located<Backend>], only: Option<&[String]>) -> Vec<Con
         .map(|(name, enabled)| ConfiguredName {
             name: name.value.as_str().into(),
             enabled,
-            left_out: only.is_some_and(|only| !only.contains(&name.value)),
+            left_out: only.is_some_and(|only| !only.contains(&name.value))
+                || !is_chosen(profile, name),
         })
         .collect()
 }

@@ -22,6 +22,8 @@ pub struct Overrides {
     pub headers: Vec<(String, String, String)>,
     /// `--only NAME,NAME`: all other backends are disabled.
     pub only: Option<Vec<String>>,
+    /// `--profile NAME`: only what this profile of the file has.
+    pub profile: Option<String>,
 }
 
 /// Applies all flags but `--only` to the backends of the file.

@@ -17,5 +17,5 @@ pub use names::{NameChars, ToolNames};
 pub use sign_in::{GrantKind, ResourceParam, SignIn};
 pub(crate) use tool_mode::{GATEWAY_STATUS, READ_MORE};
 pub use tool_mode::{SearchExposes, ToolListing, ToolMode};
-pub(crate) use tool_rules::ToolRule;
 pub use tool_rules::{RateLimit, ToolRules};
+pub(crate) use tool_rules::{ToolRule, View};

@@ -113,6 +113,40 @@ fn check_shows_the_state_of_a_backend_and_ends_its_session() {
 }
 
 #[test]
+fn commands_take_a_profile() {
+    let (one, two) = (
+        FakeBackend::start().tool("read").tool("write"),
+        FakeBackend::start().tool("other"),
+    );
+    let entries = one.entry("one", "") + &two.entry("two", "");
+    let profile = "[profiles.work]\nbackends = [\"one\"]\nallow = [\"one/r*\"]\n";
+    let shell = Shell::with(&(entries + profile));
+    let listed = shell.run(&["--profile", "work", "tools"]).success();
+    assert!(listed.contains("read") && !listed.contains("write") && !listed.contains("other"));
+    let report = shell
+        .run(&["check", "--profile", "work", "--json"])
+        .success();
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["backends"].as_array().unwrap().len(), 1);
+    assert_eq!(report["backends"][0]["tools"], 1);
+    let found = shell
+        .run(&["search", "read write", "--profile", "work"])
+        .success();
+    assert!(!found.contains("write"), "{found}");
+    shell.run(&["call", "read", "--profile", "work"]).success();
+    let refused = shell.run(&["call", "write", "--profile", "work"]);
+    assert_eq!(refused.code, 1);
+    assert!(
+        refused.err.contains("the profile work has no tool write"),
+        "{}",
+        refused.err
+    );
+    let unknown = shell.run(&["tools", "--profile", "wrk"]);
+    assert_eq!(unknown.code, 2);
+    assert!(unknown.err.contains("did you mean work"), "{}", unknown.err);
+}
+
+#[test]
 fn check_shows_the_cause_and_a_hint_for_a_backend_that_is_down() {
     let (up, down) = (FakeBackend::start().tool("a"), FakeBackend::down());
     let shell = Shell::over(&[("up", &up), ("gone", &down)]);

@@ -93,21 +93,27 @@ impl TestGateway {
     /// The same with its config in this folder, which is kept.
     pub fn in_folder(folder: &Path, toml: &str) -> Self {
         let environment = Environment::new(folder);
-        Self::start(folder, toml, environment)
+        Self::start(folder, toml, environment, None)
+    }
+
+    /// The same with `--profile`, and `state` in this folder as its state folder.
+    pub fn with_profile(folder: &Path, toml: &str, profile: Option<&str>) -> Self {
+        let environment = Environment::new(folder).with_state(folder.join("state"));
+        Self::start(folder, toml, environment, profile)
     }
 
     /// The same with `state` in this folder as its state folder, so that it reads the state of
     /// earlier runs.
     pub fn with_state(folder: &Path, toml: &str) -> Self {
-        let environment = Environment::new(folder).with_state(folder.join("state"));
-        Self::start(folder, toml, environment)
+        Self::with_profile(folder, toml, None)
     }
 
-    fn start(folder: &Path, toml: &str, environment: Environment) -> Self {
+    fn start(folder: &Path, toml: &str, environment: Environment, profile: Option<&str>) -> Self {
         let file = folder.join("sentinel.toml");
         std::fs::write(&file, canary::plant(toml, folder)).unwrap();
         let overrides = Overrides {
             config: Some(file),
+            profile: profile.map(str::to_owned),
             ..Overrides::default()
         };
         canary::watch_log();

@@ -1,6 +1,6 @@
 //! Flags, variables, paths and secrets in the configuration.
 
-use sentinel_gateway::config::{Overrides, Secret, SecretSource};
+use sentinel_gateway::config::{Overrides, Secret, SecretSource, ToolMode};
 
 use crate::config::machine::*;
 
@@ -72,6 +72,57 @@ fn only_selects_backends_in_the_files_order() {
     assert_eq!(
         problems.to_string(),
         "--only: one is disabled: it has enabled = false"
+    );
+}
+
+fn with_profile(name: &str) -> Overrides {
+    Overrides {
+        profile: Some(name.to_owned()),
+        ..Overrides::default()
+    }
+}
+
+#[test]
+fn a_profile_selects_backends_tools_and_the_mode() {
+    const PROFILES: &str = "[profiles.work]\nbackends = ['two']\ntool_mode = 'search'\n\
+                            [profiles.rest]\ndeny = ['*']\n";
+    let machine = Machine::new().write(USER_FILE, &format!("{ONE}{TWO}{PROFILES}"));
+    let config = machine.load(&with_profile("work")).unwrap();
+    assert_eq!(names(&config), ["two"]);
+    assert_eq!(config.gateway.tool_listing.mode, ToolMode::Search);
+    let all = machine.load(&Overrides::default()).unwrap();
+    assert_eq!(names(&all), ["one", "two"]);
+    assert_eq!(all.gateway.tool_listing.mode, ToolMode::All);
+    // Of a profile and `--only`, both hold; what a flag adds is in every profile.
+    let overrides = Overrides {
+        profile: Some("work".to_owned()),
+        ..with_backends(&[("three", "http://127.0.0.1:3/")])
+    };
+    assert_eq!(names(&machine.load(&overrides).unwrap()), ["two", "three"]);
+    let overrides = Overrides {
+        only: Some(vec!["one".to_owned()]),
+        ..with_profile("work")
+    };
+    assert_eq!(names(&machine.load(&overrides).unwrap()), [""; 0]);
+}
+
+#[test]
+fn a_profile_that_is_not_there_is_a_problem_with_the_nearest_name() {
+    let machine = Machine::new().write(USER_FILE, &format!("{ONE}[profiles.work]\n"));
+    let problem = |name| machine.load(&with_profile(name)).unwrap_err().to_string();
+    let file = machine.path(USER_FILE).display().to_string();
+    let expected =
+        format!("--profile: there is no profile \"wrok\" in {file}; did you mean work (line 4)?");
+    assert_eq!(problem("wrok"), expected);
+    let expected = format!("--profile: there is no profile \"other\" in {file}; there are: work");
+    assert_eq!(problem("other"), expected);
+    let flags = Overrides {
+        profile: Some("work".to_owned()),
+        ..with_backends(&[("a", "http://127.0.0.1:1/")])
+    };
+    assert_eq!(
+        Machine::new().load(&flags).unwrap_err().to_string(),
+        "--profile: there is no profile \"work\": profiles are tables of a config file"
     );
 }
 

@@ -137,8 +137,10 @@ fn tables() -> String {
     let mut sections: Vec<_> = object(&schema, "properties").iter().collect();
     sections.sort_by_key(|(name, _)| (*name != "gateway", *name != "backends"));
     for (name, section) in sections {
+        let named = &section["additionalProperties"];
         let (heading, keys) = match section["items"].is_object() {
             true => (format!("[[{name}]]"), &section["items"]),
+            false if named.is_object() => (format!("[{name}.NAME]"), named),
             false => (format!("[{name}]"), section),
         };
         let about = section["description"].as_str().unwrap_or_default();

@@ -158,7 +158,10 @@ fn every_client_gets_an_entry_and_its_file_comes_back_byte_for_byte() {
 #[test]
 fn the_entry_starts_a_copy_that_stays_and_names_the_config() {
     let home = Home::new();
-    home.does(&["install", "claude-desktop", "--only", "notes", "--yes"]);
+    let profile = "[profiles.work]\nbackends = [\"notes\"]\n";
+    home.write("sentinel/sentinel.toml", &format!("{CONFIG}{profile}"));
+    let flags = ["--only", "notes", "--profile", "work", "--yes"];
+    home.does(&[&["install", "claude-desktop"], &flags[..]].concat());
     let entry: Value =
         serde_json::from_str(&home.read("Claude/claude_desktop_config.json")).unwrap();
     let entry = &entry["mcpServers"]["sentinel"];
@@ -172,7 +175,7 @@ fn the_entry_starts_a_copy_that_stays_and_names_the_config() {
     let config = home.path("sentinel/sentinel.toml");
     assert_eq!(
         entry["args"],
-        serde_json::json!(["--config", config, "--only", "notes"])
+        serde_json::json!(["--config", config, "--only", "notes", "--profile", "work"])
     );
     let version = Command::new(command).arg("--version").output().unwrap();
     assert!(version.status.success());

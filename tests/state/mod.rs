@@ -6,4 +6,5 @@ mod lock;
 mod names;
 mod pin_command;
 mod pins;
+mod profiles;
 mod version_0_1;

@@ -249,6 +249,9 @@ fn launch(executable: &Executable, config: &Path, overrides: &Overrides) -> Resu
     if let Some(only) = &overrides.only {
         args.extend(["--only".to_owned(), only.join(",")]);
     }
+    if let Some(profile) = &overrides.profile {
+        args.extend(["--profile".to_owned(), profile.clone()]);
+    }
     Ok(Launch {
         command: text(&executable.path)?,
         args,

@@ -31,6 +31,7 @@ impl Checker<'_> {
             max_result_tokens: Vec::new(),
             args: Vec::new(),
             pin: written.pin,
+            view: None,
             written: Vec::new(),
         };
         rules.allow = (written.allow.as_ref())

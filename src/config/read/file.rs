@@ -28,6 +28,8 @@ pub(in crate::config) struct File {
     pub(in crate::config) gateway: Gateway,
     /// The MCP servers behind the gateway. Their order decides which backend keeps a name that several have.
     pub(in crate::config) backends: Vec<Located<Backend>>,
+    /// A part of the backends and tools, by name: what `--profile NAME` chooses for one client. Names of tools are the same in every profile.
+    pub(in crate::config) profiles: Entries<Profile>,
 }
 
 /// The gateway itself.
@@ -213,6 +215,23 @@ impl Default for Backend {
             tools: Tools::default(),
         }
     }
+}
+
+/// A part of the backends and tools.
+#[derive(Default, Derive, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Profile {
+    /// The names of its backends; all if unset.
+    #[schemars(example = ["sqlite"])]
+    pub(in crate::config) backends: Option<Vec<Located<String>>>,
+    /// Globs of its tools; all if unset. A glob is of own names, at all backends, or `BACKEND/NAME` of globs.
+    #[schemars(example = ["read_*", "sqlite/*"])]
+    pub(in crate::config) allow: Option<Vec<Located<String>>>,
+    /// Globs of tools that it has not; applied after `allow`.
+    #[schemars(example = ["*/drop_*"])]
+    pub(in crate::config) deny: Vec<Located<String>>,
+    /// In place of the gateway's `tool_mode`.
+    pub(in crate::config) tool_mode: Option<ToolMode>,
 }
 
 /// `type`

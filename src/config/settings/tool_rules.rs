@@ -47,8 +47,24 @@ pub struct ToolRules {
     pub(crate) args: Vec<(GlobMatcher, Arc<[ArgRule]>)>,
     /// How to treat a tool whose definition has changed.
     pub pin: PinMode,
+    /// What the chosen profile has of the tools; `None` is all.
+    pub(crate) view: Option<View>,
     /// All of the rules as they are written, to tell which match no tool.
     pub(crate) written: Vec<ToolRule>,
+}
+
+/// The tools of a backend that the chosen profile has. The others keep their names, and are neither
+/// listed nor called.
+#[derive(Debug, Clone)]
+pub(crate) struct View {
+    /// The profile's name.
+    pub(crate) profile: Arc<str>,
+    /// `None` is all.
+    pub(crate) allow: Option<GlobSet>,
+    /// Applied after `allow`.
+    pub(crate) deny: GlobSet,
+    /// The globs of both as written, to compare them.
+    pub(crate) written: [Option<Vec<String>>; 2],
 }
 
 /// One entry of `tools.*` that is about tools of a name or glob.
@@ -88,6 +104,13 @@ impl ToolRules {
         let mut rules = self.args.iter();
         let rule = rules.find(|(glob, _)| glob.is_match(tool));
         rule.map(|(_, args)| &**args)
+    }
+
+    /// The chosen profile, if it has not this tool, by its own name.
+    pub(crate) fn hidden_by(&self, name: &str) -> Option<&Arc<str>> {
+        let view = self.view.as_ref()?;
+        let is_allowed = view.allow.as_ref().is_none_or(|allow| allow.is_match(name));
+        (!is_allowed || view.deny.is_match(name)).then_some(&view.profile)
     }
 
     /// The least limit on results; `None` where no tool has one.

@@ -36,6 +36,12 @@ fn why(snapshot: &Snapshot, backend: &str, own: &str, kind: Kind) -> Option<Stri
             false => "this backend was removed from the config".to_owned(),
         });
     };
-    let is_denied = kind == Kind::Tool && !entry.tools.admits(own);
-    is_denied.then(|| format!("the tool {own} is switched off by the user"))
+    if kind != Kind::Tool {
+        return None;
+    }
+    match (entry.tools.admits(own), entry.tools.hidden_by(own)) {
+        (false, _) => Some(format!("the tool {own} is switched off by the user")),
+        (true, Some(profile)) => Some(format!("the profile {profile} has no tool {own}")),
+        (true, None) => None,
+    }
 }
