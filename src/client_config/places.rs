@@ -87,6 +87,26 @@ impl Places<'_> {
         }
     }
 
+    /// Further files in which a client has rules about tools; those of projects are relative paths.
+    pub(crate) fn rule_files(&self, client: &Client) -> Vec<PathBuf> {
+        match client.id {
+            "claude-code" => {
+                let folder = (self.variable)("CLAUDE_CONFIG_DIR");
+                let folder = folder.map_or_else(|| self.home.join(".claude"), PathBuf::from);
+                let folders = [folder, PathBuf::from(".claude")];
+                let files = folders.iter().flat_map(|folder| {
+                    ["settings.json", "settings.local.json"].map(|file| folder.join(file))
+                });
+                files.collect()
+            }
+            "cursor" => vec![
+                self.home.join(".cursor/cli-config.json"),
+                PathBuf::from(".cursor/cli.json"),
+            ],
+            _ => Vec::new(),
+        }
+    }
+
     /// What is there if the client is: its folder, or a file that it makes by itself.
     pub(crate) fn traces(&self, client: &Client) -> Vec<PathBuf> {
         let files = self.user_files(client);

@@ -6,6 +6,7 @@
 mod bridge;
 mod remote;
 mod text;
+pub(crate) mod tool_rules;
 
 use serde_json::Value;
 use url::Url;

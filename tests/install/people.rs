@@ -168,3 +168,51 @@ fn a_person_is_asked_for_a_first_config_and_before_a_file_is_written() {
     assert_eq!(terminal.end().0, 1);
     assert!(!home.path(".cursor/mcp.json").exists());
 }
+
+#[test]
+fn rules_of_a_client_that_call_tool_goes_past_are_told() {
+    let fake = FakeBackend::start().tool("drop_all");
+    let home = Home::empty();
+    let config = |gateway: &str| {
+        let toml = format!("[gateway]\n{gateway}\n{}", fake.entry("notes", ""));
+        home.write("sentinel/sentinel.toml", &toml);
+    };
+    config("tool_mode = \"search\"");
+    home.does(&["install", "claude-code", "codex", "--yes"]);
+    let warning = |client: &str| {
+        let ended = home.run(&["check", "--client", client]);
+        assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+        let shown = ended.out + &ended.err;
+        let mut lines = shown.lines();
+        lines
+            .find(|line| line.contains("rules of its own"))
+            .map(str::to_owned)
+    };
+    assert_eq!(warning("claude-code"), None);
+    home.write(
+        ".claude/settings.json",
+        r#"{"permissions":{"deny":["mcp__sentinel__drop_all"],"allow":["mcp__sentinel__call_tool","mcp__other__x"]}}"#,
+    );
+    let told = warning("claude-code").unwrap();
+    for words in [
+        "drop_all, call_tool in ",
+        ".claude/settings.json",
+        "tools.deny",
+    ] {
+        assert!(told.contains(words), "{told}");
+    }
+    let codex = home.read(".codex/config.toml");
+    let limited = codex.replace("args =", "enabled_tools = [\"note\"]\nargs =");
+    assert_ne!(limited, codex);
+    home.write(".codex/config.toml", &limited);
+    let told = warning("codex").unwrap();
+    assert!(told.contains("(note in "), "{told}");
+    // Where tools are called by their own names, rules hold.
+    for holds in [
+        "tool_mode = \"all\"",
+        "tool_mode = \"search\"\nsearch_exposes = \"activate\"",
+    ] {
+        config(holds);
+        assert_eq!(warning("claude-code"), None, "{holds}");
+    }
+}

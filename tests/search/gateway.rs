@@ -6,7 +6,7 @@ use super::{everyday, text};
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
 use crate::common::live_stream::LiveStream;
-use crate::common::message::{progress, request, text as text_result};
+use crate::common::message::{complete, progress, request, text as text_result};
 use crate::common::reply::Reply;
 
 pub(super) const SEARCH: &str = "[gateway]\ntool_mode = \"search\"\n";
@@ -290,6 +290,68 @@ fn a_parked_call_tool_is_resumed_by_its_retry() {
     live.event(&text_result("done"));
     assert_eq!(gateway.answer(id).text(), "done");
     assert_eq!(fake.requests_of("tools/call").len(), 1);
+}
+
+/// Tasks of 2025-11-25 between legacy sides, and those of the extension between modern ones.
+#[test]
+fn a_task_asked_of_call_tool_is_one_of_the_tool() {
+    let task = json!({ "taskId": "1", "status": "working",
+        "createdAt": "2026-01-01T00:00:00Z", "lastUpdatedAt": "2026-01-01T00:00:00Z" });
+    let extension = json!({ "extensions": { "io.modelcontextprotocol/tasks": {} } });
+    for is_modern in [false, true] {
+        let mut task = task.clone();
+        task[if is_modern { "ttlMs" } else { "ttl" }] = json!(1000);
+        let fake = match is_modern {
+            true => drive().modern().capabilities(extension.clone()),
+            false => drive().capabilities(
+                json!({ "tasks": { "cancel": {}, "requests": { "tools": { "call": {} } } } }),
+            ),
+        };
+        let optional = json!({ "execution": { "taskSupport": "optional" } });
+        fake.put_tool("slow", optional);
+        let mut created = task.clone();
+        created["resultType"] = json!("task");
+        fake.on_tool(
+            "slow",
+            match is_modern {
+                true => Reply::result(created),
+                false => Reply::result(json!({ "task": task })),
+            },
+        );
+        fake.always(
+            "tasks/cancel",
+            match is_modern {
+                true => Reply::json(&complete(json!({}))),
+                false => Reply::result(task.clone()),
+            },
+        );
+        let mut gateway = TestGateway::with_config(&(SEARCH.to_owned() + &fake.entry("drive", "")));
+        let mut params =
+            json!({ "name": "call_tool", "arguments": call_tool("slow", json!({ "a": 1 })) });
+        match is_modern {
+            true => {
+                gateway.modern(extension.clone());
+            }
+            false => {
+                gateway.initialize();
+                params["task"] = json!({ "ttl": 1000 });
+            }
+        }
+        let answer = gateway.ask("tools/call", params.clone());
+        let sent = fake.next_request("tools/call");
+        assert_eq!(sent.params()["name"], "slow");
+        assert_eq!(sent.params()["arguments"], json!({ "a": 1 }));
+        assert_eq!(sent.params()["task"], params["task"]);
+        let id = match is_modern {
+            true => &answer.result()["taskId"],
+            false => &answer.result()["task"]["taskId"],
+        };
+        assert_eq!(id, "drive:1");
+        gateway
+            .ask("tasks/cancel", json!({ "taskId": id }))
+            .result();
+        assert_eq!(fake.next_request("tasks/cancel").params()["taskId"], "1");
+    }
 }
 
 #[test]

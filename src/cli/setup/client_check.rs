@@ -1,9 +1,9 @@
 //! `check --client`: the gateway as a client would start it.
 //!
-//! Owns whether the client's entry is there, and which variables and folder its gateway would have. What
-//! the backends say then is the usual check.
+//! Owns whether the client's entry is there, which variables and folder its gateway would have, and
+//! whether the client's own rules about tools hold. What the backends say then is the usual check.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
@@ -13,8 +13,8 @@ use crate::cli::exit::BAD_CONFIG;
 use crate::cli::terminal::{one_line, print_message, report_problems, warn};
 use crate::client_config::clients::{Client, Format};
 use crate::client_config::edit::Entry;
-use crate::client_config::servers::{command_line, is_ours, variables};
-use crate::config::{Config, Environment, load};
+use crate::client_config::servers::{command_line, is_ours, tool_rules, variables};
+use crate::config::{Config, Environment, SearchExposes, ToolMode, load};
 use crate::files;
 use crate::install::{Place, plan_fix};
 
@@ -32,6 +32,11 @@ const PASSED: [&str; 11] = [
     "XDG_CONFIG_HOME",
     "XDG_STATE_HOME",
 ];
+
+/// Most bytes of a file with rules of a client.
+const MAX_SETTINGS: u64 = 64 << 20;
+/// Most of a client's rules that are named.
+const MAX_NAMED: usize = 5;
 
 /// The config that the client's gateway would run with. With `fix` an entry that is gone is put back.
 ///
@@ -66,7 +71,9 @@ pub(in crate::cli) fn config_of_client(id: &str, fix: bool) -> Result<Config, u8
         .overrides()
         .map_err(|problems| report_problems(&problems))?;
     let env = surroundings(client, &entry, &machine);
-    let config = load(&overrides, &env).map_err(|problems| report_problems(&problems))?;
+    let mut config = load(&overrides, &env).map_err(|problems| report_problems(&problems))?;
+    let rules = past_rules(&config, || rules(&machine, client, &entry, &file));
+    config.warnings.extend(rules);
     if let (Some(used), Some(own)) = (&config.source, machine.env.user_file())
         && *used != own
         && files::exists(&own)
@@ -78,6 +85,49 @@ pub(in crate::cli) fn config_of_client(id: &str, fix: bool) -> Result<Config, u8
         ));
     }
     Ok(config)
+}
+
+/// A rule of the client about a tool, and the file that it stands in.
+type Rule = (String, String);
+
+/// The client's rules about single tools of this gateway.
+fn rules(machine: &Machine, client: &Client, entry: &Entry, file: &str) -> Vec<Rule> {
+    let in_entry = tool_rules::in_entry(&entry.value).into_iter();
+    let mut rules: Vec<Rule> = in_entry.map(|tool| (tool, file.to_owned())).collect();
+    let further = machine.with_places(|places| places.rule_files(client));
+    let folder = machine.env.working_folder();
+    let further = further.into_iter().map(|path| folder.join(path));
+    for path in std::iter::once(PathBuf::from(file)).chain(further) {
+        let text = files::read_up_to(&path, MAX_SETTINGS).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let tools = tool_rules::in_text(client, &entry.name, &text).into_iter();
+        let shown = path.display().to_string();
+        rules.extend(tools.map(|tool| (tool, shown.clone())));
+    }
+    rules
+}
+
+/// What to know of these rules where tools are called by `call_tool`; `None` where they hold.
+fn past_rules(config: &Config, rules: impl FnOnce() -> Vec<Rule>) -> Option<String> {
+    let listing = &config.gateway.tool_listing;
+    let mode = match listing.mode {
+        _ if listing.exposes == SearchExposes::Activate => return None,
+        ToolMode::All => return None,
+        ToolMode::Search => "search",
+        ToolMode::Auto => "auto",
+    };
+    let rules = rules();
+    let (_, file) = rules.first()?;
+    let tools: Vec<&str> = rules.iter().map(|(tool, _)| tool.as_str()).collect();
+    let named = tools[..tools.len().min(MAX_NAMED)].join(", ");
+    let more = match tools.len().saturating_sub(MAX_NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(one_line(&format!(
+        "the client has rules of its own about tools ({named}{more} in {file}): with tool_mode = \"{mode}\" tools are called by call_tool, past rules that name them, and a rule for call_tool is one for every tool. \
+         tools.deny holds in any case; search_exposes = \"activate\" has found tools called by their own names"
+    )))
 }
 
 /// The client's entry of this gateway, and the file that it stands in.
