@@ -19,7 +19,7 @@ use super::rejected::{MAX_ITEMS, MAX_TEMPLATES, Mended, RejectReason, Rejected};
 use super::rejected::{UnmatchedRule, unmatched_rules};
 use super::shapes::{Shaped, shape};
 use super::uris::named_by_tool;
-use crate::config::{ArgRule, BackendConfig, Schemas};
+use crate::config::{BackendConfig, Schemas};
 use crate::protocol::era::ParamHeader;
 use crate::protocol::{Era, Freshness, Kind, Listing, RawJson};
 use crate::text::{clean_json, visible};
@@ -195,8 +195,8 @@ impl Section {
         // As many as there will be: the last step of a vector that grows is half empty.
         section.items.reserve_exact(items.len().min(limit));
         valid.reserve_exact(items.len().min(limit));
-        let is_portable = kind == Kind::Tool && config.schemas == Schemas::Portable;
-        let mut budget = SchemaBudget::default();
+        let is_portable = config.schemas == Schemas::Portable;
+        let mut portable = is_portable.then(SchemaBudget::default);
         for (at, raw) in items.iter().take(limit).enumerate() {
             let item = match Item::read(kind, raw, &config.scrubber) {
                 Ok(item) => item,
@@ -216,15 +216,8 @@ impl Section {
                 false => Err(RejectReason::Duplicate),
             };
             match candidate {
-                Ok(mut candidate) => {
-                    if let Some(rules) = guarded_args(kind, config, &own) {
-                        candidate.shaped = with_guarded_args(candidate.shaped, rules);
-                    }
-                    let hidden_by = || config.tools.hidden_by(&own);
-                    candidate.is_hidden = kind == Kind::Tool && hidden_by().is_some();
-                    if is_portable {
-                        candidate.shaped = made_portable(candidate.shaped, &mut budget);
-                    }
+                Ok(candidate) => {
+                    let candidate = candidate.under(kind, config, portable.as_mut());
                     if let Some(what) = &candidate.shaped.mends {
                         let mended = Mended::new(config, kind, &own, what.clone());
                         section.mended.push(mended);
@@ -249,6 +242,31 @@ impl Section {
 }
 
 impl Candidate {
+    /// The same with what the config says of a tool; items of other kinds stay. With a budget, its
+    /// schema is made portable.
+    fn under(
+        self,
+        kind: Kind,
+        config: &BackendConfig,
+        portable: Option<&mut SchemaBudget>,
+    ) -> Self {
+        if kind != Kind::Tool {
+            return self;
+        }
+        let (own, mut shaped) = (&self.item.own, self.shaped);
+        if let Some(rules) = config.tools.args_of(own) {
+            shaped = with_guarded_args(shaped, rules);
+        }
+        if let Some(budget) = portable {
+            shaped = made_portable(shaped, budget);
+        }
+        Self {
+            is_hidden: config.tools.hidden_by(own).is_some(),
+            shaped,
+            ..self
+        }
+    }
+
     /// The candidate that an item becomes; `raw` is how the backend wrote it.
     fn of(kind: Kind, item: Item, raw: &RawJson, listing: &Listing) -> Result<Self, RejectReason> {
         // Parameters are repeated in headers in the modern era alone.
@@ -273,11 +291,6 @@ impl Candidate {
             is_hidden: false,
         })
     }
-}
-
-/// The arguments of this item that are guarded, if it is a tool that has such.
-fn guarded_args<'a>(kind: Kind, config: &'a BackendConfig, own: &str) -> Option<&'a [ArgRule]> {
-    config.tools.args_of(own).filter(|_| kind == Kind::Tool)
 }
 
 /// A tool with the schema of its arguments as every model's API takes it.

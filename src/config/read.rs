@@ -11,6 +11,7 @@ pub(super) mod oauth;
 mod secret_form;
 pub(crate) mod switch;
 mod validate;
+mod written;
 
 pub(super) use client_json::is_client_json;
 pub(super) use locate::{FoundFile, locate};
