@@ -1,12 +1,14 @@
 //! Values of keys that belong together.
 //!
 //! - `names`: how exposed names are formed.
+//! - `arg_rule`: which values an argument of a tool may have.
 //! - `outputs`: the audit file and the log file.
 //! - `sign_in`: how a backend is signed in to.
 //! - `telemetry`: where traces and metrics go.
 //! - `tool_mode`: how many of the tools a client sees.
 //! - `tool_rules`: which tools of a backend are served, how, and how often.
 
+mod arg_rule;
 mod names;
 mod outputs;
 mod sign_in;
@@ -14,6 +16,7 @@ mod telemetry;
 mod tool_mode;
 mod tool_rules;
 
+pub(crate) use arg_rule::{ArgRule, ArgUse};
 pub use names::{NameChars, ToolNames};
 pub use outputs::{AuditArguments, AuditConfig, FileLevel, LogConfig, OnFailure, RotatingFile};
 pub use sign_in::{GrantKind, ResourceParam, SignIn};

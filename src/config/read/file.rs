@@ -8,11 +8,11 @@ use std::num::NonZeroU32;
 use schemars::JsonSchema;
 use serde::{Deserialize as Derive, Serialize};
 
-pub(in crate::config) use super::located::{Entries, Located};
+pub(in crate::config) use super::arg_value::ArgValue;
 use super::oauth::OAuthForm;
-use super::outputs::{Audit, Log};
+use super::outputs::{Audit, Log, Telemetry};
 pub(in crate::config) use super::secret_form::{HeaderForm, SecretForm};
-use super::telemetry::Telemetry;
+pub(in crate::config) use super::written::{Entries, Located};
 use crate::config::{NameChars, PinMode, Protocol, RetryTools, Schemas};
 use crate::config::{SearchExposes, ToolErrors, ToolMode, ToolNames};
 
@@ -255,6 +255,8 @@ pub(in crate::config) struct Tools {
     /// Globs of the denied tools; applied after `allow`.
     #[schemars(example = ["drop_*"])]
     pub(in crate::config) deny: Vec<Located<String>>,
+    /// Values of arguments, by glob of own names; the first match counts. One value: it is filled in, and the argument hidden. Several: it must be one of them. None: it is hidden, and must not be given.
+    pub(in crate::config) args: Entries<Entries<Vec<Located<ArgValue>>>>,
     /// Exposed names, by own name.
     pub(in crate::config) rename: Entries<String>,
     /// Exposed descriptions, by own name.

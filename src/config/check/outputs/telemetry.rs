@@ -13,7 +13,7 @@ use crate::config::check::Checker;
 use crate::config::check::url::is_loopback;
 use crate::config::environment::Environment;
 use crate::config::read::file::Located;
-use crate::config::read::telemetry::Telemetry;
+use crate::config::read::outputs::Telemetry;
 use crate::config::{Secret, SecretSource, TelemetryConfig};
 
 /// Time limit of a batch (OTLP exporter, "Timeout").

@@ -1,4 +1,4 @@
-//! A value of the file, with its place in it, and a table whose keys the user chooses.
+//! Values of the file with where they are written.
 
 use std::collections::BTreeMap;
 use std::fmt;
