@@ -46,8 +46,8 @@ pub(crate) use read::file::SCHEMA;
 pub use read::file::schema;
 pub(crate) use read::switch;
 pub use secret::{Secret, SecretSource};
+pub(crate) use settings::{ArgRule, ArgUse, GATEWAY_STATUS, READ_MORE, ToolRule, View};
 pub use settings::{AuditArguments, AuditConfig, FileLevel, LogConfig, OnFailure, RotatingFile};
-pub(crate) use settings::{GATEWAY_STATUS, READ_MORE, ToolRule, View};
 pub use settings::{
     GrantKind, NameChars, RateLimit, ResourceParam, SearchExposes, SignIn, ToolListing, ToolMode,
     ToolNames, ToolRules,

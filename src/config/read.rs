@@ -3,15 +3,16 @@
 //! Owns the keys of sentinel.toml and their schema. It must not know what a value means beyond what
 //! the schema says: that is `check`.
 
+mod arg_value;
 mod client_json;
 pub(super) mod file;
 mod locate;
-mod located;
 pub(super) mod oauth;
 pub(super) mod outputs;
 mod secret_form;
 pub(crate) mod switch;
 mod validate;
+mod written;
 
 pub(super) use client_json::is_client_json;
 pub(super) use locate::{FoundFile, locate};

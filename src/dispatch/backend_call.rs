@@ -5,6 +5,7 @@
 //! how a backend was found, nor when there is another round.
 
 pub(super) mod admission;
+mod arguments;
 mod relay;
 mod required_task;
 
@@ -60,6 +61,9 @@ pub(super) struct BackendCall {
 
 impl BackendCall {
     /// Its deadline counts from `begun`.
+    ///
+    /// # Errors
+    /// If the config does not allow its arguments.
     pub(super) fn new(
         method: String,
         params: RawJson,
@@ -68,7 +72,7 @@ impl BackendCall {
         admission: &Arc<Admission>,
         caller: Arc<ClientProfile>,
         begun: Instant,
-    ) -> Self {
+    ) -> Result<Self, RpcError> {
         let backend = route.backend;
         let own_name = route.own_name();
         let params = match own_name {
@@ -78,9 +82,13 @@ impl BackendCall {
             _ => params,
         };
         let tool = route.tool(target.kind);
+        let params = match tool {
+            Some(tool) => arguments::guarded(params, tool, backend)?,
+            None => params,
+        };
         let own_target = (method != "completion/complete")
             .then(|| own_name.map_or_else(|| target.name.as_str().into(), Arc::clone));
-        Self {
+        Ok(Self {
             backend: Arc::clone(backend),
             admission: Arc::clone(admission),
             deadline: backend.deadline(begun, route.timeout()),
@@ -97,7 +105,7 @@ impl BackendCall {
             is_counted: AtomicBool::new(false),
             method,
             params,
-        }
+        })
     }
 
     /// The same after what was sent `before` for the same request of the client. Its reports are added

@@ -7,6 +7,7 @@ mod audit;
 mod breaker;
 mod denied_tools;
 mod evidence;
+mod guarded_args;
 mod input_required;
 mod large_results;
 mod lifecycle;

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize as Derive;
 
-use super::located::Located;
+use super::written::Located;
 use crate::config::{AuditArguments, FileLevel, OnFailure};
 
 const DEFAULT_BYTES: u64 = 64 * 1024 * 1024;
