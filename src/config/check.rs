@@ -4,15 +4,14 @@
 //! Owns the distinction between two kinds of problem: what is wrong in every environment is reported
 //! as a problem of the file; what the environment lacks is the reason why one backend is down.
 
-mod args;
 mod credentials;
 pub(super) mod expand;
 mod globs;
 mod limits;
 mod oauth;
-pub(super) mod outputs;
 pub(super) mod profiles;
 mod secrets;
+mod telemetry;
 mod tools;
 pub(super) mod url;
 

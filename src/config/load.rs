@@ -1,11 +1,12 @@
 //! Loads the configuration: locate, read, apply the flags, check.
 
+mod outputs;
+
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::check::outputs::Outputs;
 use super::check::profiles::{self, Chosen};
 use super::check::{Checker, gateway};
 use super::environment::Environment;
@@ -17,6 +18,7 @@ use super::read::{self, FoundFile, item_path, join};
 use super::{BackendConfig, Config, ConfiguredName, GatewayConfig, PinMode};
 use crate::files::{Stamp, Written};
 use crate::sync::Mutex;
+use outputs::Outputs;
 
 /// Most backends: each is connected to at the start.
 const MAX_BACKENDS: usize = 1_000;
@@ -175,11 +177,8 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
 
     let lock = lock(&found, &backends, &mut report);
     let mut warnings = [&found.warnings[..], &report.warnings].concat();
-    if let Err(why) = &lock {
-        warnings.push(format!(
-            "{why}; changes of tools are only detected within this run"
-        ));
-    }
+    let unkept = |why| format!("{why}; changes of tools are only detected within this run");
+    warnings.extend(lock.as_ref().err().map(unkept));
     warnings.extend(nothing_to_serve(&gateway, &backends).map(str::to_owned));
     let lock = lock.unwrap_or_else(LockFile::none);
     report.problems.into_result(Config {

@@ -90,7 +90,7 @@ const MESSAGES: &[(&str, Shown)] = &[
         "the changed config is not used",
         In("src/gateway/reload.rs"),
     ),
-    ("these keys of [gateway]", In("src/gateway/reload.rs")),
+    ("these keys can't change", In("src/gateway/reload.rs")),
     ("unknown tool", By(|| call(&up(), "ecko", ""))),
     ("the tool MAY HAVE RUN", By(lost_answer)),
     ("not called", By(open_breaker)),

@@ -1,5 +1,7 @@
 //! Checks `tools.*` of a backend: globs and exposed names.
 
+mod args;
+
 use std::collections::HashMap;
 use std::time::Duration;
 

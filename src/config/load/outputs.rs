@@ -1,6 +1,4 @@
-//! Checks `[audit]` and `[log]`, and `[telemetry]`.
-
-mod telemetry;
+//! Checks `[audit]` and `[log]`.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +8,7 @@ use crate::config::read::outputs::{Audit, Log};
 use crate::config::{AuditConfig, Environment, LogConfig, RotatingFile};
 
 /// What the paths of files depend on.
-pub(in crate::config) struct Outputs<'a> {
+pub(super) struct Outputs<'a> {
     env: &'a Environment,
     /// Folder that relative paths start at; `None` without a file.
     folder: Option<&'a Path>,
@@ -21,7 +19,7 @@ pub(in crate::config) struct Outputs<'a> {
 
 impl<'a> Outputs<'a> {
     /// Of one file.
-    pub(in crate::config) fn new(
+    pub(super) fn new(
         env: &'a Environment,
         folder: Option<&'a Path>,
         distrust: Option<&'a str>,
@@ -36,7 +34,7 @@ impl<'a> Outputs<'a> {
     }
 
     /// The checked form of both.
-    pub(in crate::config) fn check(&mut self, audit: Audit, log: Log) -> (AuditConfig, LogConfig) {
+    pub(super) fn check(&mut self, audit: Audit, log: Log) -> (AuditConfig, LogConfig) {
         let rotating = |path, max_bytes, keep| RotatingFile {
             path,
             max_bytes,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use globset::GlobMatcher;
 use serde_json::{Map, Number, Value};
 
-use super::Checker;
 use crate::config::ArgRule;
 use crate::config::ToolRule;
+use crate::config::check::Checker;
 use crate::config::read::file::{ArgValue, Entries, Located};
 use crate::config::read::{item_path, join};
 
