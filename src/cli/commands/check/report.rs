@@ -22,6 +22,8 @@ const MAX_NEXT: usize = 5;
 pub(super) struct Report {
     /// `null` where there are only flags.
     config: Option<PathBuf>,
+    /// `null` where none is chosen.
+    profile: Option<String>,
     warnings: Vec<String>,
     timeout_secs: u64,
     /// In config order.
@@ -62,6 +64,7 @@ impl Report {
         let advice_on_names = catalog.advice_on_names(&survey.config.gateway);
         Self {
             config: survey.config.source.clone(),
+            profile: survey.config.profile.as_deref().map(str::to_owned),
             warnings: survey.config.warnings.clone(),
             timeout_secs: timeout.as_secs(),
             next: next(&survey.config, &backends),
@@ -120,6 +123,9 @@ pub(super) fn print_head(config: &Config, out: &mut impl Write) -> io::Result<()
         Some(path) => writeln!(out, "config: {}", path.display())?,
         None => writeln!(out, "config: none, flags only")?,
     }
+    if let Some(profile) = &config.profile {
+        writeln!(out, "profile: {profile}")?;
+    }
     for warning in &config.warnings {
         writeln!(out, "{CAUTION}warning:{CAUTION:#} {warning}")?;
     }
@@ -153,6 +159,12 @@ fn next(config: &Config, backends: &[Row]) -> Vec<String> {
     }
     // With flags alone they would have to be repeated.
     let file = config.source.iter().map(|path| path.display().to_string());
-    file.map(|file| format!("sentinel-gateway --config {} tools", shell::word(&file)))
-        .collect()
+    let profile = config.profile.as_deref().map(shell::word);
+    let profile = profile.map(|profile| format!(" --profile {profile}"));
+    let profile = profile.unwrap_or_default();
+    file.map(|file| {
+        let file = shell::word(&file);
+        format!("sentinel-gateway --config {file}{profile} tools")
+    })
+    .collect()
 }
