@@ -74,7 +74,6 @@ pub use observe::signals::Shutdown;
 use publish::Publisher;
 use reload::Reloads;
 use snapshot::KeptResults;
-#[cfg(unix)]
 use status::{Facts, StatusServer};
 use tokio::runtime::Handle;
 pub use transport::stdio::Io;
@@ -118,17 +117,13 @@ pub async fn run(config: Config, io: Io, mut shutdown: Shutdown) -> ExitReason {
     let log_counts = tokio::spawn(observe::log_gate::report_counts());
     let clients = lifecycle.clients();
     let gateway = Gateway::new(lifecycle, publisher, outbox.clone()).with_fleet(fleet);
-    #[cfg(unix)]
-    let status = {
-        let facts = Facts::new(gateway.snapshots(), clients, budget);
-        StatusServer::start(facts, socket_folders)
-    };
+    let facts = Facts::new(gateway.snapshots(), clients, budget);
+    let status = StatusServer::start(facts, socket_folders);
     let (mut ending, fleet) = gateway.run(&mut inputs).await;
 
     let tasks = Handle::current().metrics().num_alive_tasks();
     tracing::debug!(target: "sentinel_gateway::run", ?ending, tasks, "the gateway ends");
     log_counts.abort();
-    #[cfg(unix)]
     status.finish().await;
     outbox.close();
     if let Some(fleet) = fleet.filter(|_| ending != ExitReason::SecondSignal) {

@@ -7,8 +7,12 @@
 //! - `document`: the document as data. `gather`: makes it from a snapshot.
 //! - `server`: the socket of a running gateway. `reader`: asks all of them. Both on Unix only.
 
+#[cfg_attr(not(unix), allow(dead_code, reason = "sockets alone show it all"))]
 mod document;
+#[cfg_attr(not(unix), allow(dead_code, reason = "sockets alone show it all"))]
 mod gather;
+#[cfg(not(unix))]
+mod no_server;
 #[cfg(unix)]
 mod place;
 #[cfg(unix)]
@@ -16,8 +20,15 @@ mod reader;
 #[cfg(unix)]
 mod server;
 
-pub(crate) use document::{BackendStatus, GatewayStatus, State};
+#[cfg(unix)]
+pub(crate) use document::GatewayStatus;
+pub(crate) use document::{BackendStatus, State};
+#[cfg(test)]
+#[cfg(unix)]
+pub(crate) use document::{ClientStatus, ErrorStatus};
 pub(crate) use gather::{Facts, backends};
+#[cfg(not(unix))]
+pub(crate) use no_server::StatusServer;
 #[cfg(unix)]
 pub(crate) use reader::{Unread, read_all};
 #[cfg(unix)]

@@ -96,6 +96,10 @@ pub(super) enum Command {
     ///
     /// Exit status 1 if no gateway runs, or a backend of one is not connected.
     Status(StatusArgs),
+    /// Watch the gateways that run: load, times and errors of each backend, and switches
+    ///
+    /// Keys: arrows, s to sort, Enter for details, x to switch a backend or a tool off or on, u to undo that, q.
+    Top,
     /// List the tools as clients see them, with the backend of each; or show one tool's arguments
     ///
     /// Exit status 1 if a backend is down and its tools are missing; the others are listed.

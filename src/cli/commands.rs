@@ -44,6 +44,13 @@ pub(super) async fn run(cli: &Cli) -> u8 {
                 Err(problems) => report_problems(&problems),
             };
         }
+        Some(Command::Top) => {
+            let env = Environment::of_process();
+            return match cli.overrides() {
+                Ok(overrides) => status::top(&env, overrides.config.as_deref()).await,
+                Err(problems) => report_problems(&problems),
+            };
+        }
         Some(Command::Check(args)) if args.client.is_some() => {
             let client = args.client.as_deref().unwrap_or_default();
             return match setup::config_of_client(client, args.fix) {
@@ -108,6 +115,7 @@ async fn run_with(command: &Command, config: Config) -> u8 {
         // Handled before a config is loaded, since they need none.
         Command::Schema
         | Command::Status(_)
+        | Command::Top
         | Command::Install(_)
         | Command::Uninstall(_)
         | Command::Init(_) => OK,

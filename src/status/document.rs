@@ -14,6 +14,8 @@ pub(crate) struct GatewayStatus {
     pub(crate) commit: String,
     /// Its config file; `null` where there are only flags.
     pub(crate) config: Option<String>,
+    /// Whether it takes its config again when the file changes.
+    pub(crate) follows_config: bool,
     /// In seconds of Unix time.
     pub(crate) started_at: u64,
     pub(crate) uptime_secs: u64,
@@ -77,6 +79,8 @@ pub(crate) struct BackendStatus {
     pub(crate) sign_in: Option<SignInStatus>,
     /// Its tools that clients can call.
     pub(crate) tools: usize,
+    /// Their own names, of the first ones.
+    pub(crate) tool_names: Vec<String>,
     /// Definitions that differ from what was accepted.
     pub(crate) pins_changed: usize,
     /// Calls that are sent, or wait to be sent again.

@@ -20,6 +20,17 @@ use crate::config::{BackendConfig, Config};
 use crate::protocol::{ClientProfile, Kind};
 use crate::snapshot::{Snapshot, Snapshots};
 
+/// Most names of tools of a backend, and bytes of all names from which on no more are told.
+const MAX_TOOL_NAMES: usize = 500;
+const MAX_NAME_BYTES: usize = 1 << 20;
+
+/// The tools of one backend that clients can call.
+#[derive(Debug, Default)]
+struct Tools {
+    count: usize,
+    names: Vec<String>,
+}
+
 /// What the document of a gateway is made from.
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
@@ -74,6 +85,7 @@ impl Facts {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: env!("SENTINEL_COMMIT").to_owned(),
             config: (config.source.as_ref()).map(|path| path.display().to_string()),
+            follows_config: config.origin.is_some(),
             started_at: unix_time(self.started_at),
             uptime_secs: self.started.elapsed().as_secs(),
             client: self.client.borrow().as_deref().map(client),
@@ -86,9 +98,15 @@ impl Facts {
 
 /// All backends in config order, without who is signed in to them, which is in files.
 pub(crate) fn backends(snapshot: &Snapshot) -> Vec<BackendStatus> {
-    let mut tools: HashMap<BackendId, usize> = HashMap::new();
+    let mut tools: HashMap<BackendId, Tools> = HashMap::new();
+    let mut bytes = 0;
     for entry in snapshot.catalog.entries(Kind::Tool) {
-        *tools.entry(entry.backend).or_default() += 1;
+        let tools = tools.entry(entry.backend).or_default();
+        tools.count += 1;
+        if tools.names.len() < MAX_TOOL_NAMES && bytes < MAX_NAME_BYTES {
+            bytes += entry.own_name.len();
+            tools.names.push(entry.own_name.to_string());
+        }
     }
     let used: HashMap<&str, &Arc<HttpBackend>> = (snapshot.backends.iter())
         .map(|backend| (backend.name(), backend))
@@ -103,7 +121,7 @@ pub(crate) fn backends(snapshot: &Snapshot) -> Vec<BackendStatus> {
         Some(backend) => of_backend(
             backend,
             snapshot,
-            tools.get(&backend.id).copied().unwrap_or_default(),
+            tools.remove(&backend.id).unwrap_or_default(),
         ),
         None => BackendStatus {
             name: name.to_owned(),
@@ -115,7 +133,7 @@ pub(crate) fn backends(snapshot: &Snapshot) -> Vec<BackendStatus> {
     all.collect()
 }
 
-fn of_backend(backend: &HttpBackend, snapshot: &Snapshot, tools: usize) -> BackendStatus {
+fn of_backend(backend: &HttpBackend, snapshot: &Snapshot, tools: Tools) -> BackendStatus {
     let numbers = backend.call_numbers();
     let (state, connection, awaits_sign_in) = match backend.state() {
         Connected::Ready(connection) => (State::Up, Some(connection), false),
@@ -132,7 +150,8 @@ fn of_backend(backend: &HttpBackend, snapshot: &Snapshot, tools: usize) -> Backe
         era: connection.as_ref().map(|made| made.era.name().to_owned()),
         protocol: connection.as_ref().map(|made| made.version.to_owned()),
         sign_in: None,
-        tools,
+        tools: tools.count,
+        tool_names: tools.names,
         pins_changed: (snapshot.pins_changed.get(&backend.id).copied()).unwrap_or_default(),
         in_flight: numbers.in_flight,
         queued: numbers.queued,
@@ -157,7 +176,7 @@ fn why_off(name: &str, config: &Config) -> String {
         _ if !config.gateway.enabled => {
             "everything is switched off: sentinel-gateway enable --all".to_owned()
         }
-        Some(known) if known.left_out => "left out by --only".to_owned(),
+        Some(known) if known.left_out => "left out by --only or --profile".to_owned(),
         _ => format!("switched off: sentinel-gateway enable {name}"),
     }
 }

@@ -83,6 +83,11 @@ impl PseudoTerminal {
         writeln!(self.input, "{line}").unwrap();
     }
 
+    /// Types keys, as a program gets them that reads each at once.
+    pub fn type_keys(&mut self, keys: &str) {
+        self.input.write_all(keys.as_bytes()).unwrap();
+    }
+
     /// Waits for its end; returns its exit code, and what it wrote without colours.
     pub fn end(mut self) -> (i32, String) {
         self.read_until(|_| false);

@@ -18,6 +18,7 @@ use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
 use crate::common::gateway::save;
 use crate::common::process::{self, Process};
+use crate::common::pseudo_terminal::{OnTerminal, PseudoTerminal};
 use crate::common::reply::Reply;
 
 /// What `status` is asked in: a home, and a runtime folder where it has one.
@@ -176,7 +177,7 @@ fn a_running_gateway_shows_its_client_and_what_its_backends_do() {
         assert!(begins(line), "{line:?} in {text}");
     }
     for line in [
-        "note: one: 1 calls wait for max_in_flight = 1",
+        "note: one: calls that wait for a place: 1 (max_in_flight = 1,",
         "note: one: last error ",
     ] {
         assert!(begins(line), "{line:?} in {text}");
@@ -238,7 +239,7 @@ fn sign_in_and_changed_definitions_are_shown_and_modern_clients_named() {
     };
     has("notes    login  ", "login notes");
     has(
-        "note: one: 1 of its definitions have changed",
+        "note: one: definitions that have changed since they were accepted: 1; ",
         "pin one --dry-run",
     );
     gateway.end();
@@ -486,4 +487,67 @@ fn a_gateway_is_shown_only_while_the_config_allows_it() {
         place.until(count, |_| true);
     }
     gateway.end();
+}
+
+impl Place {
+    /// `top` on a terminal.
+    fn top(&self) -> PseudoTerminal {
+        let mut command = Command::new(process::executable());
+        command.arg("top").env_clear().env("HOME", self.home.path());
+        self.environment(&mut command);
+        PseudoTerminal::start(&mut command, 80, OnTerminal::All)
+    }
+}
+
+const LEAVE_SCREEN: &str = "\u{1b}[?1049l";
+
+#[test]
+fn top_shows_what_runs_and_switches_a_tool_off_and_on_again() {
+    let one = FakeBackend::start().tool("a").tool("z");
+    let place = Place::with_runtime_folder();
+    let mut gateway = place.gateway(&one.entry("one", "# kept"));
+    assert_eq!(gateway.client.tool_names(), ["a", "z"]);
+    let mut terminal = place.top();
+    terminal.wait_for("gateways: 1  backends up: 1 of 1");
+    terminal.wait_for("legacy");
+    // Details, the second tool, off, yes.
+    terminal.type_keys("\rjxy");
+    gateway
+        .client
+        .next_notification("notifications/tools/list_changed");
+    assert_eq!(gateway.client.tool_names(), ["a"]);
+    let file = gateway.folder().join("sentinel.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(
+        text.contains("# kept") && text.contains("deny = [\"z\"]"),
+        "{text}"
+    );
+    // No is no; then it is undone.
+    terminal.type_keys("xnu");
+    gateway
+        .client
+        .next_notification("notifications/tools/list_changed");
+    assert_eq!(gateway.client.tool_names(), ["a", "z"]);
+    terminal.type_keys("q");
+    terminal.wait_for(LEAVE_SCREEN);
+    let (code, _) = terminal.end();
+    assert_eq!(code, 0);
+    gateway.end();
+}
+
+#[test]
+fn top_needs_a_terminal_and_leaves_it_as_it_was() {
+    let place = Place::with_runtime_folder();
+    let output = place.run(&["top"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("sentinel-gateway status"), "{said}");
+
+    let mut terminal = place.top();
+    terminal.wait_for("gateways: 0  backends up: 0 of 0");
+    let pid = terminal.child.id().to_string();
+    let sent = Command::new("kill").args(["-s", "TERM", &pid]).status();
+    assert!(sent.unwrap().success());
+    terminal.wait_for(LEAVE_SCREEN);
+    assert_eq!(terminal.end().0, 0);
 }

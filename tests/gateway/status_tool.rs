@@ -42,10 +42,10 @@ fn it_says_which_servers_are_down_and_why() {
             lines[3].starts_with("- off: off, by the user's config: "),
             "{lines:?}"
         );
-        assert_eq!(lines[4], "- one: connected, 1 tools");
+        assert_eq!(lines[4], "- one: connected, tools: 1");
 
         let answer = gateway.call("gateway_status", json!({ "server": "One" }));
-        let expected = "1 of 4 servers can be called.\n- one: connected, 1 tools\n";
+        let expected = "1 of 4 servers can be called.\n- one: connected, tools: 1\n";
         assert_eq!(answer.text(), expected);
         let answer = gateway.call("gateway_status", json!({ "server": "two" }));
         assert_eq!(answer.result()["isError"], true);
@@ -114,7 +114,7 @@ fn clients_that_search_get_it_beside_the_tools_that_search() {
     ];
     assert_eq!(gateway.tool_names(), own);
     let text = gateway.call("gateway_status", json!({})).text().to_owned();
-    assert!(text.contains("- one: connected, 1 tools"), "{text}");
+    assert!(text.contains("- one: connected, tools: 1"), "{text}");
     let wrapped = json!({ "name": "gateway_status", "arguments": {} });
     let answer = gateway.call("call_tool", wrapped);
     assert!(answer.text().contains("call gateway_status itself"));

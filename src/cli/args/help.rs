@@ -18,6 +18,7 @@ Set up:
 Look:
   check      Try every backend, and report problems and how to fix them
   status     Show the gateways that run now, and what their backends do
+  top        Watch them, and switch backends and tools off
   tools      List the tools as clients see them, or show one
   search     Find tools by what they do
   prompts    List the prompts

@@ -74,6 +74,16 @@ fn not_editable(config: &Config) -> String {
     }
 }
 
+/// Sets a switch in the config file at this path; symbolic links are followed. Whether the file was changed.
+///
+/// # Errors
+/// Why it can't be edited.
+#[cfg(unix)]
+pub(super) fn set_in(path: &Path, switch: Switch<'_>, on: bool) -> Result<bool, String> {
+    let file = files::resolve(path).map_err(|error| error.to_string())?;
+    edit(&file, switch, on)
+}
+
 /// Whether the file was changed. Other commands that edit it wait meanwhile.
 fn edit(file: &Path, switch: Switch<'_>, on: bool) -> Result<bool, String> {
     let _guard = files::guard(files::folder_of(file));

@@ -60,7 +60,7 @@ fn line(backend: &BackendStatus) -> String {
                 "connected, but its last calls have failed, and calls are refused for now: {last}"
             )
         }
-        State::Up => format!("connected, {} tools", backend.tools),
+        State::Up => format!("connected, tools: {}", backend.tools),
         State::Connecting => format!("being connected: {why}"),
         State::Down if backend.awaits_sign_in => {
             format!("down until the user signs in, in a terminal: {why}")

@@ -173,13 +173,13 @@ pub(super) fn notes(backend: &BackendStatus, config: Option<&str>) -> Vec<String
     }
     if backend.queued > 0 {
         notes.push(format!(
-            "{} calls wait for max_in_flight = {}",
+            "calls that wait for a place: {} (max_in_flight = {}, or that of their tool)",
             backend.queued, backend.max_in_flight
         ));
     }
     if backend.pins_changed > 0 {
         notes.push(format!(
-            "{} of its definitions have changed since they were accepted: {}",
+            "definitions that have changed since they were accepted: {}; see {}",
             backend.pins_changed,
             command(&format!("pin {} --dry-run", backend.name))
         ));

@@ -31,6 +31,15 @@ pub(super) fn bytes(bytes: u64) -> String {
     }
 }
 
+/// A number in at most six characters.
+pub(super) fn count(number: u64) -> String {
+    match number {
+        0..100_000 => number.to_string(),
+        100_000..10_000_000 => format!("{}k", number / 1_000),
+        _ => format!("{}M", number / 1_000_000),
+    }
+}
+
 /// A time in milliseconds, with two digits at least.
 pub(super) fn time(milliseconds: f64) -> String {
     match milliseconds {
@@ -76,6 +85,10 @@ mod tests {
         assert_eq!(
             [0.04, 9.9, 9.96, 1_234.0, 300_000.0].map(time),
             ["0.0 ms", "9.9 ms", "10 ms", "1234 ms", "300 s"]
+        );
+        assert_eq!(
+            [0, 99_999, 100_000, 9_999_999, 10_000_000].map(count),
+            ["0", "99999", "100k", "9999k", "10M"]
         );
         assert_eq!([0.0, 1.25, 60.4].map(rate), ["0", "1.2", "60"]);
     }

@@ -1,0 +1,427 @@
+//! What `top` shows, and what keys mean.
+
+use std::cmp::Reverse;
+use std::path::PathBuf;
+
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use crate::cli::terminal::one_line;
+use crate::status::{BackendStatus, GatewayStatus, State, Unread};
+
+/// Lines of a page.
+const PAGE: usize = 10;
+
+/// What is shown.
+#[derive(Debug, Default)]
+pub(super) struct Top {
+    pub(super) gateways: Vec<GatewayStatus>,
+    /// What could not be read.
+    pub(super) unread: Vec<String>,
+    pub(super) sort: Sort,
+    /// Details of the selected backend, and its tools.
+    pub(super) details: bool,
+    /// The selected backend, by its place among all that are shown.
+    pub(super) at: usize,
+    /// The selected tool.
+    pub(super) tool: usize,
+    /// What is done if the user says yes.
+    pub(super) question: Option<Order>,
+    /// What the last key has led to.
+    pub(super) message: Option<String>,
+    /// The last switch that was set.
+    last: Option<Order>,
+}
+
+/// A switch to be set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Order {
+    pub(super) file: PathBuf,
+    pub(super) backend: String,
+    /// Its own name; `None` is the backend.
+    pub(super) tool: Option<String>,
+    pub(super) on: bool,
+}
+
+/// What a key asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    None,
+    Quit,
+    Do(Order),
+}
+
+/// The order of the backends of a gateway.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Sort {
+    #[default]
+    Config,
+    Calls,
+    Busy,
+    Errors,
+    Slowest,
+    Name,
+}
+
+impl Sort {
+    const ALL: [Self; 6] = [
+        Self::Config,
+        Self::Calls,
+        Self::Busy,
+        Self::Errors,
+        Self::Slowest,
+        Self::Name,
+    ];
+
+    /// In a word.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Calls => "calls/min",
+            Self::Busy => "busy",
+            Self::Errors => "errors",
+            Self::Slowest => "p99",
+            Self::Name => "name",
+        }
+    }
+
+    fn next(self) -> Self {
+        let at = Self::ALL.iter().position(|sort| *sort == self);
+        Self::ALL[at.map_or(0, |at| (at + 1) % Self::ALL.len())]
+    }
+
+    fn sort(self, backends: &mut [&BackendStatus]) {
+        // All are stable: what is alike stays in config order.
+        match self {
+            Self::Config => {}
+            Self::Calls => backends.sort_by(|a, b| {
+                let (a, b) = (a.calls_per_minute, b.calls_per_minute);
+                b.total_cmp(&a)
+            }),
+            Self::Busy => {
+                backends.sort_by_key(|b| Reverse(u64::from(b.in_flight) + u64::from(b.queued)))
+            }
+            Self::Errors => backends.sort_by_key(|backend| Reverse(backend.errors)),
+            Self::Slowest => backends.sort_by(|a, b| {
+                let of = |backend: &BackendStatus| backend.p99_ms.unwrap_or(-1.0);
+                of(b).total_cmp(&of(a))
+            }),
+            Self::Name => backends.sort_by(|a, b| a.name.cmp(&b.name)),
+        }
+    }
+}
+
+impl Order {
+    /// What it is about.
+    pub(super) fn subject(&self) -> String {
+        match &self.tool {
+            Some(tool) => format!("{}/{}", self.backend, one_line(tool)),
+            None => self.backend.clone(),
+        }
+    }
+
+    /// Where it leads.
+    pub(super) fn word(&self) -> &'static str {
+        if self.on { "on" } else { "off" }
+    }
+}
+
+impl Top {
+    /// The gateways say something new. The same backend stays selected.
+    pub(super) fn update(&mut self, gateways: Vec<GatewayStatus>, unread: Vec<Unread>) {
+        let place = |top: &Self| {
+            let (gateway, backend) = top.selected()?;
+            Some((gateway.pid, backend.name.clone()))
+        };
+        let before = place(self);
+        self.gateways = gateways;
+        let unread = unread.into_iter();
+        self.unread = unread
+            .map(|unread| format!("{}: {}", unread.path.display(), unread.why))
+            .collect();
+        self.reselect(before);
+    }
+
+    /// Each gateway with its backends in the order that is shown.
+    pub(super) fn shown(&self) -> Vec<(&GatewayStatus, Vec<&BackendStatus>)> {
+        let gateways = self.gateways.iter().map(|gateway| {
+            let mut backends: Vec<&BackendStatus> = gateway.backends.iter().collect();
+            self.sort.sort(&mut backends);
+            (gateway, backends)
+        });
+        gateways.collect()
+    }
+
+    /// The selected backend.
+    pub(super) fn selected(&self) -> Option<(&GatewayStatus, &BackendStatus)> {
+        self.in_order().into_iter().nth(self.at)
+    }
+
+    fn in_order(&self) -> Vec<(&GatewayStatus, &BackendStatus)> {
+        let shown = self.shown().into_iter();
+        shown
+            .flat_map(|(gateway, backends)| {
+                backends.into_iter().map(move |backend| (gateway, backend))
+            })
+            .collect()
+    }
+
+    fn reselect(&mut self, place: Option<(u32, String)>) {
+        let all = self.in_order();
+        let at = place.and_then(|(pid, name)| {
+            let is_it = |(gateway, backend): &(&GatewayStatus, &BackendStatus)| {
+                gateway.pid == pid && backend.name == name
+            };
+            all.iter().position(is_it)
+        });
+        let last = all.len().saturating_sub(1);
+        // Another one in its place must not be mistaken for it.
+        if at.is_none() {
+            self.details = false;
+            self.question = None;
+        }
+        self.at = at.unwrap_or(self.at.min(last));
+        let tools = self.selected().map_or(0, |(_, b)| b.tool_names.len());
+        self.tool = self.tool.min(tools.saturating_sub(1));
+    }
+
+    /// A key was pressed.
+    pub(super) fn key(&mut self, key: KeyEvent) -> Effect {
+        let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
+        if is_control && key.code == KeyCode::Char('c') {
+            return Effect::Quit;
+        }
+        self.message = None;
+        if let Some(order) = self.question.take() {
+            return match key.code {
+                KeyCode::Char('y' | 'Y') | KeyCode::Enter => Effect::Do(order),
+                _ => Effect::None,
+            };
+        }
+        match key.code {
+            KeyCode::Char('q') => return Effect::Quit,
+            KeyCode::Esc | KeyCode::Left | KeyCode::Char('h') if self.details => {
+                self.details = false
+            }
+            KeyCode::Esc => return Effect::Quit,
+            KeyCode::Up | KeyCode::Char('k') => self.move_by(|at| at.saturating_sub(1)),
+            KeyCode::Down | KeyCode::Char('j') => self.move_by(|at| at + 1),
+            KeyCode::PageUp => self.move_by(|at| at.saturating_sub(PAGE)),
+            KeyCode::PageDown => self.move_by(|at| at + PAGE),
+            KeyCode::Home | KeyCode::Char('g') => self.move_by(|_| 0),
+            KeyCode::End | KeyCode::Char('G') => self.move_by(|_| usize::MAX),
+            KeyCode::Enter | KeyCode::Right | KeyCode::Char('l') if self.selected().is_some() => {
+                (self.details, self.tool) = (true, 0);
+            }
+            KeyCode::Char('s') if !self.details => {
+                let selected = self.selected();
+                let place = selected.map(|(gateway, backend)| (gateway.pid, backend.name.clone()));
+                self.sort = self.sort.next();
+                self.reselect(place);
+            }
+            KeyCode::Char('x') => self.ask(),
+            KeyCode::Char('u') => match self.last.take() {
+                Some(last) => {
+                    let on = !last.on;
+                    return Effect::Do(Order { on, ..last });
+                }
+                None => {
+                    self.message = Some("nothing was switched here that could be undone".into())
+                }
+            },
+            _ => {}
+        }
+        Effect::None
+    }
+
+    fn move_by(&mut self, to: impl Fn(usize) -> usize) {
+        let tools = self.selected().map_or(0, |(_, b)| b.tool_names.len());
+        let (place, count) = match self.details {
+            true => (&mut self.tool, tools),
+            false => {
+                let count = self.gateways.iter().map(|gateway| gateway.backends.len());
+                let count = count.sum();
+                (&mut self.at, count)
+            }
+        };
+        *place = to(*place).min(count.saturating_sub(1));
+    }
+
+    /// Asks whether what is selected is to be switched.
+    fn ask(&mut self) {
+        let Some((gateway, backend)) = self.selected() else {
+            return;
+        };
+        let tool = match self.details {
+            true => backend.tool_names.get(self.tool).cloned(),
+            false => None,
+        };
+        let order = |file: &String| Order {
+            file: file.into(),
+            backend: backend.name.clone(),
+            on: tool.is_none() && backend.state == State::Disabled,
+            tool: tool.clone(),
+        };
+        let order = gateway
+            .config
+            .as_ref()
+            .filter(|_| gateway.follows_config)
+            .map(order);
+        match order {
+            None => {
+                self.message = Some(
+                    "this gateway takes no changes: its config is flags, or a file that was only found in its folder"
+                        .to_owned(),
+                );
+            }
+            order => self.question = order,
+        }
+    }
+
+    /// A switch was set, or not; `set`: whether the file was changed, or why it could not be.
+    pub(super) fn done(&mut self, order: Order, set: Result<bool, String>) {
+        let (subject, word) = (order.subject(), order.word());
+        self.message = Some(match set {
+            Ok(true) => {
+                self.last = Some(order);
+                format!("{subject} is switched {word}; u undoes it")
+            }
+            Ok(false) => format!("{subject} is switched {word} already"),
+            Err(why) => format!("{}: {why}", order.file.display()),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn backend(name: &str, calls: f64, p99: Option<f64>, errors: u64, busy: u32) -> BackendStatus {
+        BackendStatus {
+            name: name.to_owned(),
+            state: State::Up,
+            calls_per_minute: calls,
+            p99_ms: p99,
+            errors,
+            in_flight: busy,
+            ..BackendStatus::default()
+        }
+    }
+
+    fn gateway(pid: u32, backends: Vec<BackendStatus>) -> GatewayStatus {
+        GatewayStatus {
+            pid,
+            backends,
+            config: Some("/a.toml".to_owned()),
+            follows_config: true,
+            ..GatewayStatus::default()
+        }
+    }
+
+    fn three() -> Vec<BackendStatus> {
+        vec![
+            backend("c", 1.0, None, 5, 0),
+            backend("a", 3.0, Some(2.0), 0, 7),
+            backend("b", 2.0, Some(9.0), 0, 9),
+        ]
+    }
+
+    fn press(top: &mut Top, code: KeyCode) -> Effect {
+        top.key(KeyEvent::from(code))
+    }
+
+    fn selected(top: &Top) -> (u32, &str) {
+        let (gateway, backend) = top.selected().unwrap();
+        (gateway.pid, &backend.name)
+    }
+
+    #[test]
+    fn backends_are_sorted_within_their_gateway_and_the_selected_one_stays() {
+        let mut top = Top::default();
+        top.update(vec![gateway(1, three()), gateway(2, three())], Vec::new());
+        press(&mut top, KeyCode::End);
+        assert_eq!(selected(&top), (2, "b"));
+        for (word, order) in [
+            ("calls/min", "abc"),
+            ("busy", "bac"),
+            ("errors", "cab"),
+            ("p99", "bac"),
+            ("name", "abc"),
+            ("config", "cab"),
+        ] {
+            press(&mut top, KeyCode::Char('s'));
+            assert_eq!(top.sort.word(), word);
+            for (_, backends) in top.shown() {
+                let names: String = backends.iter().map(|backend| &*backend.name).collect();
+                assert_eq!(names, order, "{word}");
+            }
+            assert_eq!(selected(&top), (2, "b"));
+        }
+    }
+
+    #[test]
+    fn a_question_is_about_what_was_selected_when_it_was_asked() {
+        let mut top = Top::default();
+        top.update(vec![gateway(1, three())], Vec::new());
+        press(&mut top, KeyCode::Down);
+        press(&mut top, KeyCode::Char('x'));
+        // It moves; it is the same one.
+        let mut moved = three();
+        moved.swap(0, 1);
+        top.update(vec![gateway(1, moved)], Vec::new());
+        assert_eq!(selected(&top), (1, "a"));
+        let Effect::Do(order) = press(&mut top, KeyCode::Char('y')) else {
+            panic!("nothing is done");
+        };
+        assert_eq!((order.subject(), order.on), ("a".to_owned(), false));
+        // It goes: nobody is asked about another one.
+        press(&mut top, KeyCode::Char('x'));
+        top.update(vec![gateway(1, three()[2..].to_vec())], Vec::new());
+        assert_eq!(top.question, None);
+        assert_eq!(selected(&top), (1, "b"));
+        top.update(Vec::new(), Vec::new());
+        for code in [
+            KeyCode::Char('x'),
+            KeyCode::Enter,
+            KeyCode::Down,
+            KeyCode::Char('u'),
+        ] {
+            assert_eq!(press(&mut top, code), Effect::None);
+        }
+        assert!(!top.details);
+    }
+
+    #[test]
+    fn what_is_off_is_switched_on_and_what_follows_no_file_is_not_switched() {
+        let mut off = three();
+        off[0].state = State::Disabled;
+        let mut top = Top::default();
+        top.update(vec![gateway(1, off)], Vec::new());
+        press(&mut top, KeyCode::Char('x'));
+        assert!(top.question.as_ref().is_some_and(|order| order.on));
+        let fixed = GatewayStatus {
+            follows_config: false,
+            ..gateway(2, three())
+        };
+        top.update(vec![fixed], Vec::new());
+        press(&mut top, KeyCode::Char('x'));
+        assert_eq!(top.question, None);
+        assert!(
+            top.message
+                .as_ref()
+                .is_some_and(|why| why.contains("flags"))
+        );
+        let order = Order {
+            file: "/a.toml".into(),
+            backend: "a".to_owned(),
+            tool: None,
+            on: false,
+        };
+        top.done(order, Err("it is read-only".to_owned()));
+        assert_eq!(top.message.as_deref(), Some("/a.toml: it is read-only"));
+        for code in [KeyCode::Char('q'), KeyCode::Esc] {
+            assert_eq!(press(&mut top, code), Effect::Quit);
+        }
+        let control_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
+        assert_eq!(top.key(control_c), Effect::Quit);
+    }
+}
