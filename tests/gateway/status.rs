@@ -536,6 +536,35 @@ fn top_shows_what_runs_and_switches_a_tool_off_and_on_again() {
 }
 
 #[test]
+fn a_gateway_that_does_not_answer_delays_no_key_of_top() {
+    let place = Place::with_runtime_folder();
+    let folder = place.sockets();
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o700)).unwrap();
+    let silent = UnixListener::bind(folder.join("1-silent.sock")).unwrap();
+    let mut terminal = place.top();
+    // It is asked, and takes it.
+    let asked = silent.accept().unwrap();
+    let begun = Instant::now();
+    terminal.type_keys("q");
+    assert_eq!(terminal.end().0, 0);
+    assert!(begun.elapsed() < Duration::from_secs(3));
+    drop(asked);
+    // Others are shown, and it is named, when its time is over.
+    let one = FakeBackend::start().tool("a");
+    let gateway = place.gateway(&one.entry("one", ""));
+    place.until(1, |_| true);
+    let output = place.run(&["status"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("1-silent.sock: no answer within 5 s"),
+        "{said}"
+    );
+    assert!(String::from_utf8(output.stdout).unwrap().contains("one"));
+    gateway.end();
+}
+
+#[test]
 fn top_needs_a_terminal_and_leaves_it_as_it_was() {
     let place = Place::with_runtime_folder();
     let output = place.run(&["top"]);

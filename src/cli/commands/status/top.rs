@@ -8,6 +8,7 @@ mod view;
 
 use std::future::Future;
 use std::io::{self, Stdout, stdout};
+use std::pin::Pin;
 use std::thread;
 use std::time::Duration;
 
@@ -42,8 +43,8 @@ where
 {
     let mut shutdown = Shutdown::on_signals();
     let mut top = Top::default();
-    let (gateways, unread) = read().await;
-    top.update(gateways, unread);
+    // One that is slow to answer delays no key.
+    let mut reading = None;
     let mut screen = Screen::open()?;
     let mut events = read_events();
     let mut ticks = tokio::time::interval(INTERVAL);
@@ -52,9 +53,12 @@ where
         screen.draw(&top)?;
         let event = tokio::select! {
             event = events.recv() => event,
-            _ = ticks.tick() => {
-                let (gateways, unread) = read().await;
+            (gateways, unread) = finished(&mut reading) => {
                 top.update(gateways, unread);
+                continue;
+            }
+            _ = ticks.tick(), if reading.is_none() => {
+                reading = Some(Box::pin(read()));
                 continue;
             }
             () = shutdown.requested() => return Ok(()),
@@ -70,6 +74,18 @@ where
             Effect::Quit => return Ok(()),
             Effect::Do(order) => carry_out(&mut top, order).await,
         }
+    }
+}
+
+/// What was read, once it is.
+async fn finished<R: Future>(reading: &mut Option<Pin<Box<R>>>) -> R::Output {
+    match reading {
+        Some(running) => {
+            let read = running.await;
+            *reading = None;
+            read
+        }
+        None => std::future::pending().await,
     }
 }
 

@@ -14,6 +14,8 @@ const PAGE: usize = 10;
 /// What is shown.
 #[derive(Debug, Default)]
 pub(super) struct Top {
+    /// Whether it was read once.
+    pub(super) is_read: bool,
     pub(super) gateways: Vec<GatewayStatus>,
     /// What could not be read.
     pub(super) unread: Vec<String>,
@@ -133,6 +135,7 @@ impl Top {
             Some((gateway.pid, backend.name.clone()))
         };
         let before = place(self);
+        self.is_read = true;
         self.gateways = gateways;
         let unread = unread.into_iter();
         self.unread = unread

@@ -32,6 +32,10 @@ pub(super) fn draw(top: &Top, area: Rect, out: &mut Buffer) {
     }
     let room = usize::from(area.width);
     let height = usize::from(area.height);
+    if !top.is_read {
+        put(out, area, height - 1, &keys(top, room));
+        return;
+    }
     put(out, area, 0, &Line::styled(title(top, room), HEAD));
     let (body, selected, head) = match (top.details, top.selected()) {
         (true, Some((gateway, backend))) => details(top, gateway, backend, room),
@@ -498,7 +502,10 @@ mod tests {
                 }
             }
         }
-        let empty = screen(&Top::default(), 60, 20);
+        assert!(!screen(&Top::default(), 60, 20).concat().contains("gateway"));
+        let mut none = Top::default();
+        none.update(Vec::new(), Vec::new());
+        let empty = screen(&none, 60, 20);
         assert!(
             empty.concat().contains("no gateway of yours runs"),
             "{empty:#?}"
