@@ -3,11 +3,15 @@
 //! Owns which of its items are valid and admitted by the config, and why others are rejected. It
 //! must not know other backends.
 
+mod guarded_args;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
+
+use guarded_args::with_guarded_args;
 
 use super::item::{Item, RejectedItem};
 use super::portable::{Portable, SchemaBudget, portable};
@@ -191,8 +195,8 @@ impl Section {
         // As many as there will be: the last step of a vector that grows is half empty.
         section.items.reserve_exact(items.len().min(limit));
         valid.reserve_exact(items.len().min(limit));
-        let is_portable = kind == Kind::Tool && config.schemas == Schemas::Portable;
-        let mut budget = SchemaBudget::default();
+        let is_portable = config.schemas == Schemas::Portable;
+        let mut portable = is_portable.then(SchemaBudget::default);
         for (at, raw) in items.iter().take(limit).enumerate() {
             let item = match Item::read(kind, raw, &config.scrubber) {
                 Ok(item) => item,
@@ -212,12 +216,8 @@ impl Section {
                 false => Err(RejectReason::Duplicate),
             };
             match candidate {
-                Ok(mut candidate) => {
-                    let hidden_by = || config.tools.hidden_by(&own);
-                    candidate.is_hidden = kind == Kind::Tool && hidden_by().is_some();
-                    if is_portable {
-                        candidate.shaped = made_portable(candidate.shaped, &mut budget);
-                    }
+                Ok(candidate) => {
+                    let candidate = candidate.under(kind, config, portable.as_mut());
                     if let Some(what) = &candidate.shaped.mends {
                         let mended = Mended::new(config, kind, &own, what.clone());
                         section.mended.push(mended);
@@ -242,6 +242,31 @@ impl Section {
 }
 
 impl Candidate {
+    /// The same with what the config says of a tool; items of other kinds stay. With a budget, its
+    /// schema is made portable.
+    fn under(
+        self,
+        kind: Kind,
+        config: &BackendConfig,
+        portable: Option<&mut SchemaBudget>,
+    ) -> Self {
+        if kind != Kind::Tool {
+            return self;
+        }
+        let (own, mut shaped) = (&self.item.own, self.shaped);
+        if let Some(rules) = config.tools.args_of(own) {
+            shaped = with_guarded_args(shaped, rules);
+        }
+        if let Some(budget) = portable {
+            shaped = made_portable(shaped, budget);
+        }
+        Self {
+            is_hidden: config.tools.hidden_by(own).is_some(),
+            shaped,
+            ..self
+        }
+    }
+
     /// The candidate that an item becomes; `raw` is how the backend wrote it.
     fn of(kind: Kind, item: Item, raw: &RawJson, listing: &Listing) -> Result<Self, RejectReason> {
         // Parameters are repeated in headers in the modern era alone.

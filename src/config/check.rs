@@ -4,6 +4,7 @@
 //! Owns the distinction between two kinds of problem: what is wrong in every environment is reported
 //! as a problem of the file; what the environment lacks is the reason why one backend is down.
 
+mod args;
 mod credentials;
 pub(super) mod expand;
 mod globs;

@@ -157,6 +157,7 @@ fn are_rules_alike(old: &BackendConfig, new: &BackendConfig) -> bool {
         && values(&old.max_in_flight) == values(&new.max_in_flight)
         && values(&old.repeat_limit) == values(&new.repeat_limit)
         && values(&old.max_result_tokens) == values(&new.max_result_tokens)
+        && values(&old.args) == values(&new.args)
         && old.pin == new.pin
 }
 
@@ -307,6 +308,7 @@ mod tests {
             "tools.retry = { a = \"never\" }",
             "tools.rate_per_minute = { a = 7 }",
             "tools.max_in_flight = { a = 7 }",
+            "tools.args = { a = { x = [1] } }",
             "tools.repeat_limit = { a = 7 }",
             "tools.max_result_tokens = { a = 700 }",
             "tools.pin = \"off\"",
@@ -339,6 +341,9 @@ mod tests {
                 "{burst}"
             );
         }
+        let args = |values: &str| format!("tools.args = {{ a = {{ x = {values} }} }}");
+        assert_eq!(change(&args("[1]"), &args("[2]")), Change::Rules);
+        assert_eq!(change(&args("[1]"), &args("[1.0]")), Change::Rules);
         for key in ["rate_per_minute", "max_in_flight", "repeat_limit"] {
             let one = |n: u32| format!("tools.{key} = {{ a = {n} }}");
             assert_eq!(change(&one(1), &one(2)), Change::Rules, "{key}");

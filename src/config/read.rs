@@ -3,6 +3,7 @@
 //! Owns the keys of sentinel.toml and their schema. It must not know what a value means beyond what
 //! the schema says: that is `check`.
 
+mod arg_value;
 mod client_json;
 pub(super) mod file;
 mod locate;
@@ -10,6 +11,7 @@ pub(super) mod oauth;
 mod secret_form;
 pub(crate) mod switch;
 mod validate;
+mod written;
 
 pub(super) use client_json::is_client_json;
 pub(super) use locate::{FoundFile, locate};

@@ -5,6 +5,7 @@
 //! how a backend was found, nor when there is another round.
 
 pub(super) mod admission;
+mod arguments;
 mod relay;
 mod required_task;
 
@@ -59,6 +60,9 @@ pub(super) struct BackendCall {
 
 impl BackendCall {
     /// Its deadline counts from `begun`.
+    ///
+    /// # Errors
+    /// If the config does not allow its arguments.
     pub(super) fn new(
         method: String,
         params: RawJson,
@@ -67,7 +71,7 @@ impl BackendCall {
         admission: &Arc<Admission>,
         caller: Arc<ClientProfile>,
         begun: Instant,
-    ) -> Self {
+    ) -> Result<Self, RpcError> {
         let backend = route.backend;
         let own_name = route.own_name();
         let params = match own_name {
@@ -77,9 +81,13 @@ impl BackendCall {
             _ => params,
         };
         let tool = route.tool(target.kind);
+        let params = match tool {
+            Some(tool) => arguments::guarded(params, tool, backend)?,
+            None => params,
+        };
         let own_target = (method != "completion/complete")
             .then(|| own_name.map_or_else(|| target.name.as_str().into(), Arc::clone));
-        Self {
+        Ok(Self {
             backend: Arc::clone(backend),
             admission: Arc::clone(admission),
             deadline: backend.deadline(begun, route.timeout()),
@@ -96,7 +104,7 @@ impl BackendCall {
             is_counted: AtomicBool::new(false),
             method,
             params,
-        }
+        })
     }
 
     /// The same after what was sent `before` for the same request of the client.

@@ -211,7 +211,7 @@ impl Run<'_> {
         RequestSpan::set_target(&route.backend.config.name, tool.map(|tool| &tool.own_name));
         let (method, own_params) = (method.to_owned(), params.clone());
         let admission = &snapshot.admission;
-        let call = BackendCall::new(method, own_params, target, &route, admission, caller, begun);
+        let call = BackendCall::new(method, own_params, target, &route, admission, caller, begun)?;
         let promise = tool.and_then(|tool| tool.promise.clone());
         let answer = input::forward(call.after(before), params, exchange, parked).await?;
         let answer = self.shaped(answer, promise);

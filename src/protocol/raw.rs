@@ -1,7 +1,7 @@
 //! JSON text that is passed on without being parsed.
 //!
 //! Owns [`RawJson`], a shared slice of bytes known to be one JSON value, and finding members in it;
-//! [`edit`] changes a few places, [`fingerprint`] compares values. It must not know MCP.
+//! [`edit`] changes a few places, [`fingerprint`] and [`same`] compare values. It must not know MCP.
 
 use std::fmt;
 use std::ops::Range;
@@ -11,9 +11,11 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::json_scan::{self, Member};
+pub(crate) use same::same_value;
 
 mod edit;
 mod fingerprint;
+mod same;
 
 /// Most members of an object that are split up: each takes many times the memory of its text.
 const MAX_MEMBERS: usize = 10_000;

@@ -201,25 +201,27 @@ fn check_notes_withheld_tools_and_failed_lists() {
 fn check_shows_the_limits_on_calls() {
     let fake = FakeBackend::start().tool("send_mail");
     let keys = "rate_per_minute = 60\nburst = 10\ntools.rate_per_minute = { \"send_*\" = 5 }\n\
-                tools.max_in_flight = { \"send_*\" = 1 }\ntools.repeat_limit = { send_mail = 0 }";
+                tools.max_in_flight = { \"send_*\" = 1 }\ntools.repeat_limit = { send_mail = 0 }\n\
+                tools.args = { send_mail = { from = [\"me@example.com\"], bcc = [] } }";
     let entries = fake.entry("mail", keys) + &fake.entry("free", "");
     let shell = Shell::with(&format!("[gateway]\nrepeat_limit = 3\n{entries}"));
     let check = shell.run(&["check", "--json"]).json();
     let tool = |glob: &str, rate: Value, in_flight: Value, repeat: Value| {
         json!({ "glob": glob, "rate_per_minute": rate, "burst": rate,
-                "max_in_flight": in_flight, "repeat_limit": repeat })
+                "max_in_flight": in_flight, "repeat_limit": repeat, "args": {} })
     };
-    let tools = [
+    let mut tools = [
         tool("send_*", json!(5), json!(1), Value::Null),
         tool("send_mail", Value::Null, Value::Null, json!(0)),
     ];
+    tools[1]["args"] = json!({ "from": ["me@example.com"], "bcc": [] });
     let limits = json!({ "rate_per_minute": 60, "burst": 10, "max_in_flight": 256,
                          "repeat_limit": 3, "tools": tools });
     assert_eq!(check["backends"][0]["limits"], limits);
     let out = shell.run(&["check"]).success();
     let note = "note: mail: calls are limited, counted by each running gateway: 60 a minute, 10 at once; \
                 3 of the same a minute; send_*: 5 a minute, 5 at once, 1 in flight; \
-                send_mail: any number of the same";
+                send_mail: any number of the same, bcc is hidden, from is filled in";
     assert!(out.contains(note), "{out}");
     assert!(out.contains(
         "note: free: calls are limited, counted by each running gateway: 3 of the same a minute"

@@ -71,6 +71,9 @@ fn add_rows(rows: &mut String, key: &str, schema: &Value, required: bool) {
 
 /// What may stand behind `=`.
 fn value_of(schema: &Value) -> String {
+    if *schema == Value::Bool(true) {
+        return "a value".to_owned();
+    }
     if is_secret(schema) {
         return "a secret".to_owned();
     }

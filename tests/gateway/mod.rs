@@ -6,6 +6,7 @@
 mod breaker;
 mod denied_tools;
 mod evidence;
+mod guarded_args;
 mod input_required;
 mod large_results;
 mod lifecycle;

@@ -1,13 +1,14 @@
-//! Rules of the config that match none of a backend's tools.
+//! Rules of the config that match none of a backend's tools, or none of a tool's arguments.
 //!
 //! A misspelt `tools.deny` lets a tool through, so such rules are told to the user. Pure; it must not
 //! know how.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::config::{BackendConfig, ToolRule};
 use crate::nearest::nearest_name;
-use crate::protocol::{Kind, Listing};
+use crate::protocol::{Kind, Listing, RawJson};
 
 /// Most names that rules are compared with, all rules together: the backend chooses how many tools
 /// it lists. Rules that are not compared to the end count as matching.
@@ -20,13 +21,19 @@ pub(crate) struct UnmatchedRule {
     pub(crate) key: &'static str,
     /// The name or glob, as written.
     pub(crate) pattern: String,
-    /// The tool that was probably meant.
+    /// The tool or the argument that was probably meant.
     pub(crate) meant: Option<String>,
+    /// What it does not match.
+    what: &'static str,
 }
 
 impl fmt::Display for UnmatchedRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {:?} matches no tool", self.key, self.pattern)?;
+        write!(
+            f,
+            "{}: {:?} matches no {}",
+            self.key, self.pattern, self.what
+        )?;
         match &self.meant {
             Some(meant) => write!(f, "; did you mean {meant:?}?"),
             None => Ok(()),
@@ -59,8 +66,54 @@ pub(in crate::catalog) fn unmatched_rules(
         meant: nearest_name(&rule.pattern, names.iter().map(String::as_str))
             .filter(|_| rule.is_name())
             .map(str::to_owned),
+        what: "tool",
     });
-    unmatched.collect()
+    let mut unmatched: Vec<UnmatchedRule> = unmatched.collect();
+    unmatched.extend(unmatched_args(config, listing));
+    unmatched
+}
+
+/// The guarded arguments that none of the tools of their glob has: a misspelt one guards nothing.
+fn unmatched_args(config: &BackendConfig, listing: &Listing) -> Vec<UnmatchedRule> {
+    let guarded = &config.tools.args;
+    let known = if guarded.is_empty() {
+        &[]
+    } else {
+        listing.items(Kind::Tool)
+    };
+    // Names of arguments, over all tools of each glob; `None` where a tool lists none.
+    let mut names: Vec<Option<BTreeSet<String>>> = vec![Some(BTreeSet::new()); guarded.len()];
+    let mut left = MAX_COMPARED;
+    for tool in known {
+        let name = tool.get("name").and_then(|name| name.text());
+        let which = name.and_then(|name| guarded.iter().position(|(glob, _)| glob.is_match(&name)));
+        let Some(which) = which else { continue };
+        let properties = tool.at(&["inputSchema", "properties"]);
+        let of_tool = properties.as_ref().and_then(RawJson::members);
+        left = left.saturating_sub(of_tool.as_ref().map_or(0, Vec::len));
+        match (of_tool, &mut names[which]) {
+            (Some(of_tool), Some(all)) if left > 0 => {
+                all.extend(of_tool.into_iter().map(|(name, _)| name));
+            }
+            (_, all) => *all = None,
+        }
+    }
+    let mut unmatched = Vec::new();
+    for ((glob, rules), names) in guarded.iter().zip(&names) {
+        let Some(names) = names.as_ref().filter(|names| !names.is_empty()) else {
+            continue;
+        };
+        for rule in rules.iter().filter(|rule| !names.contains(&rule.name)) {
+            let meant = nearest_name(&rule.name, names.iter().map(String::as_str));
+            unmatched.push(UnmatchedRule {
+                key: "tools.args",
+                pattern: format!("{}.{}", glob.glob().glob(), rule.name),
+                meant: meant.map(str::to_owned),
+                what: "argument",
+            });
+        }
+    }
+    unmatched
 }
 
 #[cfg(test)]
@@ -69,7 +122,6 @@ mod tests {
 
     use super::*;
     use crate::config::{Environment, Overrides, load};
-    use crate::protocol::RawJson;
 
     fn unmatched(rules: &str, tools: &[&str]) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
@@ -83,7 +135,10 @@ mod tests {
         let config = load(&overrides, &Environment::new(folder.path())).unwrap();
         let mut listing = Listing::new(false);
         for tool in tools {
-            let tool = format!("{{\"name\":{tool:?}}}");
+            let tool = match tool.starts_with('{') {
+                true => (*tool).to_owned(),
+                false => format!("{{\"name\":{tool:?}}}"),
+            };
             let tool = RawJson::parse(Bytes::from(tool)).unwrap();
             listing.items_mut(Kind::Tool).push(tool);
         }
@@ -114,6 +169,36 @@ mod tests {
         );
         assert_eq!(unmatched("tools.deny = ['a']", &[]).len(), 1);
         assert!(unmatched("", &["a"]).is_empty());
+    }
+
+    #[test]
+    fn an_argument_that_no_tool_of_its_glob_has_is_told() {
+        let tool = |name: &str, properties: &str| {
+            format!(r#"{{"name":"{name}","inputSchema":{{"properties":{properties}}}}}"#)
+        };
+        let tools = [
+            tool("a1", r#"{"owner":{}}"#),
+            tool("a2", r#"{"path":{}}"#),
+            tool("b", r#"{"owner":{}}"#),
+            tool("c", "{}"),
+        ];
+        let mut tools: Vec<&str> = tools.iter().map(String::as_str).collect();
+        let rules = "
+            tools.args.'a*' = { owner = [1], path = [], ownr = [1] }
+            tools.args.b = { path = [1] }
+            tools.args.c = { x = [1] }
+            tools.args.nosuch = { x = [1] }";
+        assert_eq!(
+            unmatched(rules, &tools),
+            [
+                "tools.args: \"nosuch\" matches no tool",
+                "tools.args: \"a*.ownr\" matches no argument; did you mean \"owner\"?",
+                "tools.args: \"b.path\" matches no argument",
+            ]
+        );
+        // One that lists no arguments may take any.
+        tools.push("a3");
+        assert_eq!(unmatched(rules, &tools).len(), 2);
     }
 
     #[test]

@@ -29,6 +29,7 @@ impl Checker<'_> {
             max_in_flight: Vec::new(),
             repeat_limit: Vec::new(),
             max_result_tokens: Vec::new(),
+            args: Vec::new(),
             pin: written.pin,
             view: None,
             written: Vec::new(),
@@ -54,6 +55,7 @@ impl Checker<'_> {
         let (in_flight, repeats) = (&written.max_in_flight, &written.repeat_limit);
         rules.max_in_flight = self.values_by_glob(in_flight, "tools.max_in_flight", path, all);
         rules.repeat_limit = self.values_by_glob(repeats, "tools.repeat_limit", path, all);
+        rules.args = self.args(&written.args, path, all);
         self.result_limits(&written.max_result_tokens, path, &mut rules);
         rules
     }
@@ -103,7 +105,7 @@ impl Checker<'_> {
     }
 
     /// The same, with where they are written.
-    fn by_glob<'a, V>(
+    pub(super) fn by_glob<'a, V>(
         &mut self,
         written: &'a Entries<V>,
         key: &'static str,

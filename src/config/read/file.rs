@@ -3,18 +3,15 @@
 //! Owns the description of the file: the JSON Schema in `schema.json` is generated from these types
 //! and their doc comments. It must not know whether a value makes sense: that is `check`.
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::num::NonZeroU32;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde::{Deserialize as Derive, Serialize, Serializer};
-use toml::Spanned;
+use schemars::JsonSchema;
+use serde::{Deserialize as Derive, Serialize};
 
+pub(in crate::config) use super::arg_value::ArgValue;
 use super::oauth::OAuthForm;
 pub(in crate::config) use super::secret_form::SecretForm;
-use crate::config::problem::Location;
+pub(in crate::config) use super::written::{Entries, Located};
 use crate::config::{NameChars, PinMode, Protocol, RetryTools, Schemas};
 use crate::config::{SearchExposes, ToolErrors, ToolMode, ToolNames};
 
@@ -251,6 +248,8 @@ pub(in crate::config) struct Tools {
     /// Globs of the denied tools; applied after `allow`.
     #[schemars(example = ["drop_*"])]
     pub(in crate::config) deny: Vec<Located<String>>,
+    /// Values of arguments, by glob of own names; the first match counts. One value: it is filled in, and the argument hidden. Several: it must be one of them. None: it is hidden, and must not be given.
+    pub(in crate::config) args: Entries<Entries<Vec<Located<ArgValue>>>>,
     /// Exposed names, by own name.
     pub(in crate::config) rename: Entries<String>,
     /// Exposed descriptions, by own name.
@@ -300,108 +299,11 @@ pub fn schema() -> serde_json::Value {
     serde_json::from_str(SCHEMA).unwrap_or_default()
 }
 
-/// A value and where it was written.
-#[derive(Debug, Clone)]
-pub(in crate::config) struct Located<T> {
-    pub(in crate::config) value: T,
-    pub(in crate::config) location: Location,
-}
-
-impl<T> Located<T> {
-    fn default_value(value: T) -> Self {
-        Self {
-            value,
-            location: Location::Default,
-        }
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Located<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let spanned = Spanned::deserialize(deserializer)?;
-        Ok(Self {
-            location: Location::File(spanned.span()),
-            value: spanned.into_inner(),
-        })
-    }
-}
-
-/// For the defaults in the schema.
-impl<T: Serialize> Serialize for Located<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.value.serialize(serializer)
-    }
-}
-
-impl<T: JsonSchema> JsonSchema for Located<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        T::schema_name()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        T::json_schema(generator)
-    }
-}
-
-/// A table with keys chosen by the user, in the order of the file.
-pub(in crate::config) struct Entries<V>(pub(in crate::config) Vec<(Located<String>, Located<V>)>);
-
-impl<V> Default for Entries<V> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<'de, V: Deserialize<'de>> Deserialize<'de> for Entries<V> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct EntriesVisitor<V>(std::marker::PhantomData<V>);
-
-        impl<'de, V: Deserialize<'de>> Visitor<'de> for EntriesVisitor<V> {
-            type Value = Entries<V>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a table")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut entries: Vec<(Located<String>, Located<V>)> = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                // The parser sorts keys by name.
-                entries.sort_by_key(|(key, _)| match &key.location {
-                    Location::File(bytes) => bytes.start,
-                    _ => 0,
-                });
-                Ok(Entries(entries))
-            }
-        }
-
-        deserializer.deserialize_map(EntriesVisitor(std::marker::PhantomData))
-    }
-}
-
-impl<V: JsonSchema> JsonSchema for Entries<V> {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        BTreeMap::<String, V>::schema_name()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "object",
-            "additionalProperties": generator.subschema_for::<V>(),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
+    use schemars::Schema;
     use schemars::generate::SchemaSettings;
     use schemars::transform::RecursiveTransform;
 

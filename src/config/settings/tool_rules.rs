@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use globset::{GlobMatcher, GlobSet};
 
+use super::ArgRule;
 use crate::config::{PinMode, RetryTools};
 
 /// `rate_per_minute` and `burst`.
@@ -42,6 +43,8 @@ pub struct ToolRules {
     pub repeat_limit: Vec<(GlobMatcher, u32)>,
     /// Globs, each with the most tokens of a result's text, or 0 for no limit; the first match counts.
     pub max_result_tokens: Vec<(GlobMatcher, usize)>,
+    /// Globs with the arguments that are guarded; the first match counts.
+    pub(crate) args: Vec<(GlobMatcher, Arc<[ArgRule]>)>,
     /// How to treat a tool whose definition has changed.
     pub pin: PinMode,
     /// What the chosen profile has of the tools; `None` is all.
@@ -94,6 +97,13 @@ impl ToolRules {
     /// Whether a tool, by its own name, is listed and callable.
     pub fn admits(&self, name: &str) -> bool {
         self.allow.as_ref().is_none_or(|allow| allow.is_match(name)) && !self.deny.is_match(name)
+    }
+
+    /// The arguments of a tool, by its own name, that are guarded.
+    pub(crate) fn args_of(&self, tool: &str) -> Option<&[ArgRule]> {
+        let mut rules = self.args.iter();
+        let rule = rules.find(|(glob, _)| glob.is_match(tool));
+        rule.map(|(_, args)| &**args)
     }
 
     /// The chosen profile, if it has not this tool, by its own name.

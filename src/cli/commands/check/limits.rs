@@ -1,9 +1,12 @@
 //! The limits that the config sets on the calls of a backend.
 
+use std::collections::BTreeMap;
+
 use globset::GlobMatcher;
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::config::{BackendConfig, RateLimit};
+use crate::config::{ArgRule, BackendConfig, RateLimit};
 
 /// The limits of a backend and of its tools. Numbers that aren't set are `null`.
 #[derive(Debug, Serialize)]
@@ -24,6 +27,8 @@ struct ToolLimit {
     burst: Option<u32>,
     max_in_flight: Option<usize>,
     repeat_limit: Option<u32>,
+    /// The values that arguments may have, by name.
+    args: BTreeMap<String, Vec<Value>>,
 }
 
 /// Those of this config.
@@ -33,7 +38,8 @@ pub(super) fn limits(config: &BackendConfig) -> Limits {
     let bounded = rules.max_in_flight.iter().map(|(glob, _)| glob);
     let repeated = rules.repeat_limit.iter().map(|(glob, _)| glob);
     let mut globs: Vec<&str> = Vec::new();
-    for glob in rated.chain(bounded).chain(repeated) {
+    let guarded = rules.args.iter().map(|(glob, _)| glob);
+    for glob in rated.chain(bounded).chain(repeated).chain(guarded) {
         if !globs.contains(&pattern(glob)) {
             globs.push(pattern(glob));
         }
@@ -45,6 +51,7 @@ pub(super) fn limits(config: &BackendConfig) -> Limits {
             burst: rate.map(|rate| rate.burst.get()),
             max_in_flight: of(&rules.max_in_flight, glob),
             repeat_limit: of(&rules.repeat_limit, glob),
+            args: args_of(config, glob),
             glob: glob.to_owned(),
         }
     });
@@ -67,6 +74,25 @@ fn of<T: Copy>(rules: &[(GlobMatcher, T)], glob: &str) -> Option<T> {
     rule.map(|(_, value)| *value)
 }
 
+fn args_of(config: &BackendConfig, glob: &str) -> BTreeMap<String, Vec<Value>> {
+    let mut guarded = config.tools.args.iter();
+    let rules = guarded.find(|(other, _)| pattern(other) == glob);
+    let rules = rules.into_iter().flat_map(|(_, rules)| rules.iter());
+    let values = |rule: &ArgRule| rule.values().cloned().collect();
+    rules
+        .map(|rule| (rule.name.clone(), values(rule)))
+        .collect()
+}
+
+/// What may be done with an argument, in words.
+fn arg(name: &str, values: &[Value]) -> String {
+    match values {
+        [] => format!("{name} is hidden"),
+        [_] => format!("{name} is filled in"),
+        values => format!("{name} is one of {} values", values.len()),
+    }
+}
+
 /// The same in words; `None` where only the default of `max_in_flight` holds.
 pub(super) fn note(limits: &Limits) -> Option<String> {
     let rate = |per_minute: Option<u32>, burst: Option<u32>| {
@@ -82,7 +108,9 @@ pub(super) fn note(limits: &Limits) -> Option<String> {
     let tools = limits.tools.iter().map(|tool| {
         let parts = rate(tool.rate_per_minute, tool.burst).into_iter();
         let parts = parts.chain(tool.max_in_flight.map(|max| format!("{max} in flight")));
-        let parts: Vec<String> = parts.chain(tool.repeat_limit.map(repeat)).collect();
+        let parts = parts.chain(tool.repeat_limit.map(repeat));
+        let args = tool.args.iter().map(|(name, values)| arg(name, values));
+        let parts: Vec<String> = parts.chain(args).collect();
         format!("{}: {}", tool.glob, parts.join(", "))
     });
     let parts: Vec<String> = all.chain(tools).collect();

@@ -68,7 +68,7 @@ impl Bench {
             client,
             Instant::now(),
         );
-        (CallHandle::begin(call, exchange), key)
+        (CallHandle::begin(call.unwrap(), exchange), key)
     }
 
     /// A parked call: the state it is parked under, the call, and what its backend is answered.

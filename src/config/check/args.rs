@@ -1,0 +1,80 @@
+//! Checks which values the arguments of tools may have.
+
+use std::sync::Arc;
+
+use globset::GlobMatcher;
+use serde_json::{Map, Number, Value};
+
+use super::Checker;
+use crate::config::ArgRule;
+use crate::config::ToolRule;
+use crate::config::read::file::{ArgValue, Entries, Located};
+use crate::config::read::{item_path, join};
+
+impl Checker<'_> {
+    /// `tools.args`. The globs are added to `rules` too.
+    pub(super) fn args(
+        &mut self,
+        written: &Entries<Entries<Vec<Located<ArgValue>>>>,
+        path: &str,
+        rules: &mut Vec<ToolRule>,
+    ) -> Vec<(GlobMatcher, Arc<[ArgRule]>)> {
+        let by_glob = self.by_glob(written, "tools.args", path, rules);
+        let path = join(path, "args");
+        let mut checked = Vec::new();
+        for (glob, args) in by_glob {
+            let path = join(&path, glob.glob().glob());
+            let mut of_tool: Vec<ArgRule> = Vec::new();
+            for (name, values) in &args.value.0 {
+                let path = join(&path, &name.value);
+                let twice = of_tool.iter().find(|other| other.is_meant_by(&name.value));
+                if let Some(other) = twice {
+                    let what = format!(
+                        "differs from {:?} only in case, and both are guarded as one; keep one of them",
+                        other.name
+                    );
+                    self.report.add(&name.location, &path, what);
+                }
+                let values = values.value.iter().enumerate();
+                let values: Vec<Value> = values
+                    .filter_map(|(at, value)| self.value(value, &item_path(&path, at, None)))
+                    .collect();
+                of_tool.push(ArgRule::new(&name.value, values));
+            }
+            checked.push((glob, of_tool.into()));
+        }
+        checked
+    }
+
+    /// The value as JSON.
+    fn value(&mut self, written: &Located<ArgValue>, path: &str) -> Option<Value> {
+        let value = as_json(&written.value.0);
+        if let Err(what) = &value {
+            self.report.add(&written.location, path, *what);
+        }
+        value.ok()
+    }
+}
+
+fn as_json(value: &toml::Value) -> Result<Value, &'static str> {
+    Ok(match value {
+        toml::Value::String(text) => Value::String(text.clone()),
+        toml::Value::Integer(number) => Value::Number((*number).into()),
+        toml::Value::Boolean(flag) => Value::Bool(*flag),
+        toml::Value::Float(number) => {
+            let number = Number::from_f64(*number);
+            Value::Number(number.ok_or("JSON has no such number")?)
+        }
+        toml::Value::Datetime(_) => {
+            return Err("JSON has no dates; write it in quotes, as the tool takes it");
+        }
+        toml::Value::Array(values) => {
+            Value::Array(values.iter().map(as_json).collect::<Result<_, _>>()?)
+        }
+        toml::Value::Table(members) => {
+            let members = members.iter();
+            let members = members.map(|(name, value)| Ok((name.clone(), as_json(value)?)));
+            Value::Object(members.collect::<Result<Map<_, _>, &'static str>>()?)
+        }
+    })
+}
