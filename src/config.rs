@@ -75,6 +75,8 @@ pub struct Config {
     pub(crate) configured: Vec<ConfiguredName>,
     /// The config file, for logs and messages; `None` where there are only command-line flags.
     pub source: Option<PathBuf>,
+    /// The profile that `--profile` has chosen.
+    pub(crate) profile: Option<Arc<str>>,
     /// Messages about what is allowed but probably not intended.
     pub warnings: Vec<String>,
     /// The accepted definitions of tools, and the file they are kept in.

@@ -193,6 +193,7 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
         backends,
         configured,
         source: found.path,
+        profile: profile.map(|profile| profile.name),
         warnings,
         lock,
     })

@@ -129,6 +129,10 @@ fn commands_take_a_profile() {
     let report: Value = serde_json::from_str(&report).unwrap();
     assert_eq!(report["backends"].as_array().unwrap().len(), 1);
     assert_eq!(report["backends"][0]["tools"], 1);
+    assert_eq!(report["profile"], "work");
+    let shown = shell.run(&["check", "--profile", "work"]).success();
+    assert!(shown.contains("\nprofile: work\n"), "{shown}");
+    assert!(shown.contains(" --profile work tools"), "{shown}");
     let found = shell
         .run(&["search", "read write", "--profile", "work"])
         .success();

@@ -218,6 +218,23 @@ fn a_result_within_the_limit_passes_byte_for_byte() {
     );
 }
 
+/// Half of a surrogate pair is valid JSON, and no character.
+#[test]
+fn a_text_that_is_no_unicode_is_cut_too() {
+    let fake = FakeBackend::start().tool("t");
+    let mut gateway = TestGateway::with_config(&fake.entry("one", LIMIT));
+    gateway.initialize();
+    let text = format!("\\ud800{}", "line\\n".repeat(400));
+    let result = format!(r#"{{"content":[{{"type":"text","text":"{text}"}}]}}"#);
+    let body = format!(r#"{{"jsonrpc":"2.0","id":"$id","result":{result}}}"#);
+    let reply = Reply::status(200).header("content-type", "application/json");
+    fake.always_tool("t", reply.body(body));
+    let answer = gateway.call("t", json!({}));
+    let all = read_all(&mut gateway, &answer).concat().concat();
+    assert!(all.starts_with('\u{fffd}'), "{all}");
+    assert_eq!(all.lines().count(), 400);
+}
+
 #[test]
 fn read_more_is_listed_only_where_results_are_limited_and_its_name_is_reserved() {
     let fake = FakeBackend::start().tool("t").tool("read_more");

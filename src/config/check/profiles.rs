@@ -19,7 +19,7 @@ const FLAG: &str = "--profile";
 
 /// A profile that was chosen.
 pub(in crate::config) struct Chosen {
-    name: Arc<str>,
+    pub(in crate::config) name: Arc<str>,
     backends: Option<Vec<String>>,
     allow: Option<Vec<ToolGlob>>,
     deny: Vec<ToolGlob>,

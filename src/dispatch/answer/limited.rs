@@ -4,8 +4,11 @@
 //! resources and structured content stay as they are, and a result within its limit stays byte for
 //! byte. It must not know where a page ends, nor how long the rest is kept.
 
+use std::fmt;
 use std::sync::Arc;
 
+use serde::Deserializer;
+use serde::de::Visitor;
 use serde_json::{Value, json};
 
 use crate::backend::Answer;
@@ -100,7 +103,7 @@ pub(in crate::dispatch) fn limit_of_task(id: &str, snapshot: &Snapshot) -> Optio
 ///
 /// # Errors
 /// What is wrong with the handle or the place, for a model.
-pub(in crate::dispatch) fn page(
+pub(in crate::dispatch) async fn page(
     handle: &str,
     offset: usize,
     kept: &KeptResults,
@@ -108,12 +111,20 @@ pub(in crate::dispatch) fn page(
     let result = kept.get(handle).ok_or_else(|| {
         format!("there is no result {handle:?} any more: newer ones took its place, or it is of an earlier run. Call the tool again")
     })?;
-    let tokens = result.page_tokens.saturating_sub(NOTICE);
-    let page = result.text.page(offset, tokens).ok_or_else(|| {
-        let bytes = result.text.len();
+    let bytes = result.text.len();
+    let page = move || {
+        let tokens = result.page_tokens.saturating_sub(NOTICE);
+        result.text.page(offset, tokens)
+    };
+    let page = match bytes <= SMALL {
+        true => page(),
+        // The elements of an array are counted from its beginning.
+        false => tokio::task::spawn_blocking(page).await.ok().flatten(),
+    };
+    let page = page.ok_or_else(|| {
         format!("nothing follows offset {offset}: the result {handle:?} has {bytes} bytes")
     })?;
-    let notice = notice(&page, result.text.len(), Some(handle));
+    let notice = notice(&page, bytes, Some(handle));
     let mut pieces = page.pieces;
     let own_block = add_notice(&mut pieces, notice, &page.next);
     let texts = pieces.into_iter().map(|piece| piece.text).chain(own_block);
@@ -145,9 +156,27 @@ fn cut(result: &RawJson, tokens: usize, kept: &KeptResults) -> Option<RawJson> {
 /// The text of a block, if it is one of text.
 fn text_of(block: &RawJson) -> Option<String> {
     let kind = block.get("type")?;
-    (kind.as_str() == "\"text\"")
-        .then(|| block.get("text")?.text())
-        .flatten()
+    let text = (kind.as_str() == "\"text\"").then(|| block.get("text"))??;
+    text.text().or_else(|| lossy(&text))
+}
+
+/// A JSON string in which escapes are no characters, such as half of a surrogate pair: a mark stands in
+/// place of each.
+fn lossy(text: &RawJson) -> Option<String> {
+    struct Lossy;
+    impl Visitor<'_> for Lossy {
+        type Value = String;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string")
+        }
+
+        fn visit_bytes<E>(self, bytes: &[u8]) -> Result<String, E> {
+            Ok(String::from_utf8_lossy(bytes).into_owned())
+        }
+    }
+    let mut text = serde_json::Deserializer::from_slice(text.as_bytes());
+    text.deserialize_bytes(Lossy).ok()
 }
 
 /// Adds the notice to the last piece, or returns it where that is JSON, or whole.

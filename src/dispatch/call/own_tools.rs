@@ -113,7 +113,9 @@ pub(super) async fn serve(
     };
     let era = exchange.client.era;
     let text = match tool {
-        OwnTool::ReadMore => return answer_with(read_more(&arguments, &snapshot), era, &snapshot),
+        OwnTool::ReadMore => {
+            return answer_with(read_more(&arguments, &snapshot).await, era, &snapshot);
+        }
         OwnTool::Status => status(&arguments, &snapshot).await,
         OwnTool::Search => search(&arguments, exchange, &snapshot),
         OwnTool::Describe | OwnTool::Call => describe(&arguments, era, &snapshot),
@@ -142,11 +144,11 @@ fn answer_with(content: Result<Value, String>, era: Era, snapshot: &Snapshot) ->
     })
 }
 
-fn read_more(arguments: &Value, snapshot: &Snapshot) -> Result<Value, String> {
+async fn read_more(arguments: &Value, snapshot: &Snapshot) -> Result<Value, String> {
     let handle = arguments.get("handle").and_then(Value::as_str);
     let offset = arguments.get("offset").map_or(Some(0), number);
     match (handle, offset) {
-        (Some(handle), Some(offset)) => page(handle, offset, &snapshot.kept_results),
+        (Some(handle), Some(offset)) => page(handle, offset, &snapshot.kept_results).await,
         _ => Err(r#"read_more needs "handle", a string, and "offset", a number: the end of the result that was cut says both"#.into()),
     }
 }
