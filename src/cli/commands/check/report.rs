@@ -22,6 +22,119 @@ const MAX_NEXT: usize = 5;
 pub(super) struct Report {
     /// `null` where there are only flags.
     config: Option<PathBuf>,
+    /// `null` where none is chosen.
+    profile: Option<String>,
+    /// The audit file, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit: Option<PathBuf>,
+    /// The log file, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<PathBuf>,
+    warnings: Vec<String>,
+    timeout_secs: u64,
+    /// In config order.
+    backends: Vec<Row>,
+    /// What the definitions of all tools cost a model.
+    tokens: Tokens,
+    /// What there is to know of all backends together.
+    notes: Vec<String>,
+    /// What to type next.
+    next: Vec<String>,
+}
+
+/// Tokens of the listed tools, about.
+#[derive(Debug, Serialize)]
+struct Tokens {
+    /// With `tool_mode = "all"`.
+    all: usize,
+    /// With `tool_mode = "search"`.
+    search: usize,
+}
+
+impl Report {
+    pub(super) fn of(survey: &BackendSurvey, timeout: Duration) -> Self {
+        let rows = survey.members.iter();
+        let backends: Vec<Row> = rows.map(|surveyed| Row::of(surveyed, survey)).collect();
+        let catalog = &survey.built.catalog;
+        let advice_on_count = catalog.advice_on_count();
+        let names = survey
+            .members
+            .iter()
+            .map(|surveyed| surveyed.backend.name());
+        let cost = catalog.cost(names);
+        let is_searched = survey.config.gateway.tool_listing.mode != ToolMode::All;
+        let advice_on_cost = (cost.all > DEAR && !is_searched).then(|| {
+            let (all, searching) = (cost.all, cost.searching);
+            format!("the definitions of the tools take about {all} tokens; with tool_mode = \"search\" about {searching}")
+        });
+        let advice_on_names = catalog.advice_on_names(&survey.config.gateway);
+        Self {
+            config: survey.config.source.clone(),
+            profile: survey.config.profile.as_deref().map(str::to_owned),
+            audit: path_of(survey.config.audit.file.as_ref()),
+            log: path_of(survey.config.log.file.as_ref()),
+            warnings: survey.config.warnings.clone(),
+            timeout_secs: timeout.as_secs(),
+            next: next(&survey.config, &backends),
+            backends,
+            tokens: Tokens {
+                all: cost.all,
+                search: cost.searching,
+            },
+            notes: (advice_on_count.into_iter())
+                .chain(advice_on_cost)
+                .chain(advice_on_names)
+                .collect(),
+        }
+    }
+
+    pub(super) fn is_all_up(&self) -> bool {
+        self.backends.iter().all(|backend| backend.up)
+    }
+
+    pub(super) fn print_json(&self, out: &mut impl Write) -> io::Result<()> {
+        serde_json::to_writer_pretty(&mut *out, self)?;
+        writeln!(out)
+    }
+
+    pub(super) fn print_rows(&self, out: &mut impl Write) -> io::Result<()> {
+        let mut table = table();
+        for backend in &self.backends {
+            table.row(backend.cells());
+        }
+        table.print(out, None)
+    }
+
+    /// What follows the rows: notes, and what to type next.
+    pub(super) fn print_rest(&self, out: &mut impl Write, room: Option<usize>) -> io::Result<()> {
+        let notes = self.backends.iter().flat_map(|backend| {
+            let notes = backend.notes.iter();
+            notes.map(move |note| format!("{}: {note}", backend.name))
+        });
+        for (at, note) in notes.chain(self.notes.iter().cloned()).enumerate() {
+            let gap = if at == 0 { "\n" } else { "" };
+            write!(out, "{gap}{CAUTION}note:{CAUTION:#} ")?;
+            print_indented(out, &one_line(&note), "note: ".len(), room)?;
+        }
+        for (at, next) in self.next.iter().enumerate() {
+            let gap = if at == 0 { "\n" } else { "" };
+            // Not wrapped: it is to be copied.
+            writeln!(out, "{gap}{DIM}next:{DIM:#} {}", one_line(next))?;
+        }
+        Ok(())
+    }
+}
+
+fn path_of(file: Option<&RotatingFile>) -> Option<PathBuf> {
+    file.map(|file| file.path.clone())
+}
+
+/// What precedes the rows.
+pub(super) fn print_head(config: &Config, out: &mut impl Write) -> io::Result<()> {
+    match &config.source {
+        Some(path) => writeln!(out, "config: {}", path.display())?,
+        None => writeln!(out, "config: none, flags only")?,
+    }
     if let Some(profile) = &config.profile {
         writeln!(out, "profile: {profile}")?;
     }
@@ -32,7 +145,10 @@ pub(super) struct Report {
         }
     }
     if let Some(telemetry) = &config.telemetry {
-        let to = [("traces", &telemetry.traces), ("metrics", &telemetry.metrics)];
+        let to = [
+            ("traces", &telemetry.traces),
+            ("metrics", &telemetry.metrics),
+        ];
         for (what, url) in to {
             if let Some(url) = url {
                 writeln!(out, "{what}: sent to {url}")?;
