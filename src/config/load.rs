@@ -174,7 +174,6 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
     let backends = checker.backends(written.backends, profile.as_ref());
     let limit = |of: &Arc<BackendConfig>| of.tools.least_max_result_tokens();
     gateway.tool_listing.reads_more = backends.iter().find_map(limit).is_some();
-
     let lock = lock(&found, &backends, &mut report);
     let mut warnings = [&found.warnings[..], &report.warnings].concat();
     let unkept = |why| format!("{why}; changes of tools are only detected within this run");
