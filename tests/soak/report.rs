@@ -251,6 +251,7 @@ impl Outcome {
             beside: millis(beside.median),
             ping: millis(ping.median),
             peak_memory: 0,
+            memory_at_rest: 0,
         };
         let calls = self
             .slices
