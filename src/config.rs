@@ -47,7 +47,7 @@ pub(crate) use read::file::SCHEMA;
 pub use read::file::schema;
 pub(crate) use read::switch;
 pub use secret::{Secret, SecretSource};
-pub(crate) use settings::{ArgRule, ArgUse, GATEWAY_STATUS, READ_MORE, ToolRule, View};
+pub(crate) use settings::{ArgRule, ArgUse, GATEWAY_STATUS, READ_MORE, ToolRule, View, folded};
 pub use settings::{AuditArguments, AuditConfig, FileLevel, LogConfig, OnFailure, RotatingFile};
 pub use settings::{
     GrantKind, NameChars, RateLimit, ResourceParam, SearchExposes, SignIn, TelemetryConfig,

@@ -146,14 +146,17 @@ pub async fn run(config: Config, io: Io, mut shutdown: Shutdown) -> ExitReason {
     if !matches!(ending, ExitReason::SecondSignal | ExitReason::ClientStuck) {
         ending = write_last_lines(&mut inputs).await.unwrap_or(ending);
     }
-    if ending != ExitReason::SecondSignal {
+    if ending == ExitReason::SecondSignal {
+        audit.abandon();
+    } else {
         let state = state_writer.finish(STATE_WRITE_TIMEOUT);
         tokio::join!(state, audit.finish(AUDIT_WRITE_TIMEOUT));
     }
     ending
 }
 
-/// Opens the files that are written while the gateway runs, and begins to send telemetry. No secret of the config is written to them.
+/// Opens the files that are written while the gateway runs, and begins to send telemetry. No secret of the
+/// config is written to them.
 fn open_files(config: &Config) -> Audit {
     keep_from_output(config.backends.iter().map(|entry| &entry.scrubber));
     log_file::reconfigure(&config.log, true);

@@ -48,6 +48,7 @@ struct Inner {
     traces: SdkTracerProvider,
     metrics: SdkMeterProvider,
     instruments: Instruments,
+    sends_traces: bool,
 }
 
 /// What is measured.
@@ -105,18 +106,22 @@ impl Telemetry {
             instruments: Instruments::new(&metrics, scope),
             traces,
             metrics,
+            sends_traces: config.traces.is_some(),
         }))
     }
 
     /// Sends what is left, for at most this time.
     pub(crate) async fn finish(self, limit: Duration) {
-        let inner = self.0;
-        let shut_down = move || {
-            // What can't be sent has been logged by the exporter.
-            let _ = inner.traces.shutdown_with_timeout(limit);
-            let _ = inner.metrics.shutdown_with_timeout(limit);
-        };
-        let _ = tokio::time::timeout(limit, tokio::task::spawn_blocking(shut_down)).await;
+        // Each waits for its own thread, which may wait for a collector that hangs.
+        let (traces, metrics) = (Arc::clone(&self.0), self.0);
+        let traces = move || traces.traces.shutdown_with_timeout(limit);
+        let metrics = move || metrics.metrics.shutdown_with_timeout(limit);
+        let (traces, metrics) = (
+            tokio::task::spawn_blocking(traces),
+            tokio::task::spawn_blocking(metrics),
+        );
+        // What can't be sent has been logged by the exporter.
+        let _ = tokio::time::timeout(limit, async { tokio::join!(traces, metrics) }).await;
     }
 }
 
@@ -169,6 +174,7 @@ fn resource(config: &TelemetryConfig) -> Resource {
 fn sampler(config: &TelemetryConfig) -> Sampler {
     let ratio = Sampler::TraceIdRatioBased(f64::from(config.sample_per_million) / 1e6);
     match config.follows_parent {
+        _ if config.traces.is_none() => Sampler::AlwaysOff,
         true => Sampler::ParentBased(Box::new(ratio)),
         false => ratio,
     }

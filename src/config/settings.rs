@@ -16,7 +16,7 @@ mod telemetry;
 mod tool_mode;
 mod tool_rules;
 
-pub(crate) use arg_rule::{ArgRule, ArgUse};
+pub(crate) use arg_rule::{ArgRule, ArgUse, folded};
 pub use names::{NameChars, ToolNames};
 pub use outputs::{AuditArguments, AuditConfig, FileLevel, LogConfig, OnFailure, RotatingFile};
 pub use sign_in::{GrantKind, ResourceParam, SignIn};

@@ -68,6 +68,15 @@ impl Replies {
         record: Option<RecordHalf>,
     ) -> Option<RequestKey> {
         let id = &request.id;
+        if self.in_flight.key(id).is_some() {
+            let why = format!("the id {} is in flight already", id.raw().as_str());
+            let outcome = RpcError::new(INVALID_REQUEST, why).into();
+            if let Some(record) = record {
+                record.finished(&outcome);
+            }
+            self.answer_now(Some(id), &outcome, batch);
+            return None;
+        }
         let pending = ClientRequest {
             method: request.method.as_str().into(),
             era,
@@ -75,12 +84,7 @@ impl Replies {
             batch,
             record,
         };
-        let Some(key) = self.in_flight.begin(id.clone(), pending) else {
-            let why = format!("the id {} is in flight already", id.raw().as_str());
-            let refusal = RpcError::new(INVALID_REQUEST, why);
-            self.answer_now(Some(id), &refusal.into(), batch);
-            return None;
-        };
+        let key = self.in_flight.begin(id.clone(), pending)?;
         self.batches.expect_one_more(batch);
         Some(key)
     }

@@ -121,6 +121,13 @@ impl Audit {
         }
     }
 
+    /// The process ends at once. Telemetry is not dropped: that waits for its threads, whose requests run on
+    /// the loop that ends.
+    pub(crate) fn abandon(mut self) {
+        self.sink = None;
+        std::mem::forget(self.telemetry.take());
+    }
+
     /// Waits until all records are written, for at most `timeout`. Requests must have ended.
     pub(crate) async fn finish(mut self, timeout: Duration) {
         self.sink = None;

@@ -126,7 +126,7 @@ async fn connection(stream: TcpStream, address: SocketAddr, facts: Facts) {
 async fn answer(request: &Request<Incoming>, ip: IpAddr, facts: &Facts) -> Response<Full<Bytes>> {
     let plain = "text/plain; charset=utf-8";
     let say = |status, text: &'static str| response(status, plain, text.into());
-    if ip.is_loopback() && !is_of_this_machine(request) {
+    if ip.to_canonical().is_loopback() && !is_of_this_machine(request) {
         // A page in a browser can have a name that leads here.
         return say(
             StatusCode::FORBIDDEN,

@@ -11,7 +11,7 @@ use reqwest::header::{HeaderName, HeaderValue};
 use tokio::time::Instant;
 
 use super::context::{self, Carried};
-use super::operation::{RequestTrace, error_type, failed, named, plain, shown};
+use super::operation::{RequestTrace, error_type, failed, known, named, plain, shown};
 use super::{Telemetry, names};
 use crate::protocol::{Id, Kind, RawJson};
 
@@ -46,7 +46,6 @@ pub(crate) struct AttemptEnd<'a> {
     pub(crate) code: Option<i64>,
     /// As in [`Ended`](super::Ended).
     pub(crate) failure: Option<&'a str>,
-    pub(crate) message: Option<&'a str>,
 }
 
 impl RequestTrace {
@@ -62,9 +61,12 @@ impl RequestTrace {
         let tracer = &self.telemetry.0.tracer;
         let mut span = tracer.build_with_context(builder, &self.context);
         let remote = span.span_context().clone();
-        let carried = context::carried(&self.context.with_remote_span_context(remote));
+        let carried = match self.telemetry.0.sends_traces {
+            true => context::carried(&self.context.with_remote_span_context(remote)),
+            false => Vec::new(),
+        };
         let mut shared = vec![
-            KeyValue::new(names::METHOD, peer.method.to_owned()),
+            KeyValue::new(names::METHOD, known(peer.method)),
             KeyValue::new(names::TRANSPORT, "tcp"),
             KeyValue::new(names::NETWORK_PROTOCOL, "http"),
         ];
@@ -100,9 +102,10 @@ impl AttemptTrace {
         let _ = self.protocol_version.set(version);
     }
 
-    /// The params as the backend gets them: in the trace of this attempt.
-    pub(crate) fn params(&self, params: Option<&RawJson>) -> RawJson {
-        context::with_carried(params, &self.carried)
+    /// The params as the backend gets them: in the trace of this attempt. `None` where no traces are sent:
+    /// the client's own context stays.
+    pub(crate) fn params(&self, params: Option<&RawJson>) -> Option<RawJson> {
+        (!self.carried.is_empty()).then(|| context::with_carried(params, &self.carried))
     }
 
     /// The same as headers, which many servers read alone.
@@ -129,7 +132,7 @@ impl AttemptTrace {
         if span.is_recording() {
             span.set_attributes(shared);
             if error.is_some() {
-                span.set_status(Status::error(shown(end.message.unwrap_or_default())));
+                span.set_status(Status::error(""));
             }
         }
         span.end();

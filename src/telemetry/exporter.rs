@@ -28,8 +28,9 @@ use prost::Message;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Url};
 use tokio::runtime::Handle;
-use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::sync::Mutex;
 
 /// How the collector is reached.
 #[derive(Debug, Clone)]
@@ -39,9 +40,9 @@ pub(crate) struct Connection {
     pub(crate) headers: HeaderMap,
 }
 
-/// Makes a [`Connection`]; an error says what to do.
+/// Makes a [`Connection`] to this address; an error says what to do.
 pub(crate) type Connect =
-    Arc<dyn Fn() -> BoxFuture<'static, Result<Connection, String>> + Send + Sync>;
+    Arc<dyn Fn(Url) -> BoxFuture<'static, Result<Connection, String>> + Send + Sync>;
 
 /// The pause before the second attempt, doubled before each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -57,7 +58,8 @@ struct Inner {
     url: Url,
     timeout: Duration,
     connect: Connect,
-    connection: OnceCell<Connection>,
+    /// Made anew where the collector takes its credentials no more.
+    connection: Mutex<Option<Connection>>,
     resource: std::sync::OnceLock<ResourceAttributesWithSchema>,
     /// The last batch was not taken: it is logged once.
     is_failing: AtomicBool,
@@ -77,7 +79,7 @@ impl Exporter {
             url,
             timeout,
             connect,
-            connection: OnceCell::new(),
+            connection: Mutex::default(),
             resource: std::sync::OnceLock::new(),
             is_failing: AtomicBool::new(false),
             runtime: Handle::current(),
@@ -134,7 +136,7 @@ impl Inner {
             let Some(wanted) = failure.again else {
                 return Err(failure.why);
             };
-            if wanted.max(pause) * 2 > self.timeout {
+            if wanted.max(pause) > self.timeout / 2 {
                 return Err(failure.why);
             }
             sleep(wanted.max(pause)).await;
@@ -142,11 +144,17 @@ impl Inner {
         }
     }
 
+    async fn connection(&self) -> Result<Connection, String> {
+        if let Some(made) = &*self.connection.lock() {
+            return Ok(made.clone());
+        }
+        let made = (self.connect)(self.url.clone()).await?;
+        Ok(self.connection.lock().insert(made).clone())
+    }
+
     async fn attempt(&self, body: bytes::Bytes) -> Result<Vec<u8>, Failure> {
-        let connection = self.connection.get_or_try_init(|| (self.connect)());
-        let connection = connection
-            .await
-            .map_err(|why| Failure { why, again: None })?;
+        let connection = self.connection().await;
+        let connection = connection.map_err(|why| Failure { why, again: None })?;
         let request = connection.client.post(self.url.clone());
         let protobuf = HeaderValue::from_static("application/x-protobuf");
         let request = request.headers(connection.headers.clone());
@@ -163,6 +171,9 @@ impl Inner {
         if !status.is_success() {
             let wanted = response.headers().get(RETRY_AFTER);
             let wanted = wanted.and_then(|value| value.to_str().ok()?.parse().ok());
+            if matches!(status.as_u16(), 401 | 403) {
+                *self.connection.lock() = None;
+            }
             // OTLP/HTTP, "Retryable response codes".
             let may_repeat = matches!(status.as_u16(), 429 | 502..=504);
             return Err(Failure {

@@ -41,3 +41,30 @@ pub(crate) const TOOL_ERROR: &str = "tool_error";
 pub(super) const EXECUTE_TOOL: &str = "execute_tool";
 /// A name that no backend has: it may be anything.
 pub(super) const OTHER: &str = "_OTHER";
+
+/// The methods that a client may request.
+pub(super) const METHODS: [&str; 23] = [
+    "initialize",
+    "ping",
+    "server/discover",
+    "tools/list",
+    "tools/call",
+    "prompts/list",
+    "prompts/get",
+    "resources/list",
+    "resources/templates/list",
+    "resources/read",
+    "resources/subscribe",
+    "resources/unsubscribe",
+    "completion/complete",
+    "logging/setLevel",
+    "subscriptions/listen",
+    "tasks/list",
+    "tasks/get",
+    "tasks/result",
+    "tasks/cancel",
+    "tasks/update",
+    "skills/list",
+    "skills/get",
+    "skills/directory/read",
+];

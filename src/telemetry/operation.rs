@@ -17,7 +17,7 @@ use crate::text::for_output;
 pub struct RequestTrace {
     pub(super) telemetry: Telemetry,
     pub(super) context: Context,
-    method: String,
+    method: &'static str,
     begun: Instant,
     has_ended: AtomicBool,
 }
@@ -48,20 +48,17 @@ impl Telemetry {
     /// Begins the span of a request.
     pub(crate) fn begin(&self, id: &Id, method: &str, params: Option<&RawJson>) -> RequestTrace {
         let parent = context::of_params(params);
-        let builder = SpanBuilder::from_name(method.to_owned()).with_kind(SpanKind::Server);
+        let method = known(method);
+        let builder = SpanBuilder::from_name(method).with_kind(SpanKind::Server);
         let mut span = self.0.tracer.build_with_context(builder, &parent);
         if span.is_recording() {
-            span.set_attributes([
-                KeyValue::new(names::METHOD, method.to_owned()),
-                KeyValue::new(names::REQUEST_ID, plain(id)),
-                KeyValue::new(names::TRANSPORT, "pipe"),
-            ]);
+            span.set_attribute(KeyValue::new(names::REQUEST_ID, plain(id)));
         }
         self.0.instruments.in_flight.add(1, &[]);
         RequestTrace {
             telemetry: self.clone(),
             context: parent.with_span(span),
-            method: method.to_owned(),
+            method,
             begun: Instant::now(),
             has_ended: AtomicBool::new(false),
         }
@@ -83,7 +80,7 @@ impl RequestTrace {
         instruments.in_flight.add(-1, &[]);
         let error = error_type(ended.failure, ended.code);
         let mut shared = vec![
-            KeyValue::new(names::METHOD, self.method.clone()),
+            KeyValue::new(names::METHOD, self.method),
             KeyValue::new(names::TRANSPORT, "pipe"),
         ];
         shared.extend(named(ended.target, ended.backend.is_some()));
@@ -143,22 +140,43 @@ pub(crate) fn is_tool_error(result: &RawJson) -> bool {
     is_error.is_some_and(|is_error| is_error.as_str() == "true")
 }
 
-/// A text as the collector gets it: without secrets of the config.
+/// Most bytes of a text that the collector gets.
+const MAX_TEXT: usize = 256;
+
+/// A text as the collector gets it: without secrets of the config, and not long.
 pub(super) fn shown(text: &str) -> String {
-    for_output(text).into_owned()
+    let mut text = for_output(text).into_owned();
+    let fits = (0..=MAX_TEXT).rev().find(|at| text.is_char_boundary(*at));
+    text.truncate(fits.unwrap_or_default());
+    text
+}
+
+/// A method of the specification as it is; any other may be anything.
+pub(super) fn known(method: &str) -> &'static str {
+    let methods = names::METHODS.into_iter();
+    let mut known = methods.filter(|known| *known == method);
+    known.next().unwrap_or(names::OTHER)
+}
+
+/// An error code as it may be counted by: servers may send any.
+fn counted(code: i64) -> String {
+    match (-32_768..=-32_000).contains(&code) {
+        true => code.to_string(),
+        false => names::OTHER.to_owned(),
+    }
 }
 
 /// An id as the convention has it: a string without quotes.
 pub(super) fn plain(id: &Id) -> String {
     let raw = id.raw();
-    raw.text().unwrap_or_else(|| raw.as_str().to_owned())
+    shown(&raw.text().unwrap_or_else(|| raw.as_str().to_owned()))
 }
 
 /// `error.type`: few values, so that it can be counted by.
 pub(super) fn error_type(failure: Option<&str>, code: Option<i64>) -> Option<Cow<'_, str>> {
     match (failure, code) {
         (Some(failure), _) => Some(failure.into()),
-        (None, Some(code)) => Some(code.to_string().into()),
+        (None, Some(code)) => Some(counted(code).into()),
         (None, None) => None,
     }
 }
@@ -166,7 +184,7 @@ pub(super) fn error_type(failure: Option<&str>, code: Option<i64>) -> Option<Cow
 /// The attributes of an error.
 pub(super) fn failed(error: Option<&str>, code: Option<i64>) -> impl Iterator<Item = KeyValue> {
     let error = error.map(|error| KeyValue::new(names::ERROR_TYPE, error.to_owned()));
-    let code = code.map(|code| KeyValue::new(names::STATUS_CODE, code.to_string()));
+    let code = code.map(|code| KeyValue::new(names::STATUS_CODE, counted(code)));
     error.into_iter().chain(code)
 }
 

@@ -226,6 +226,25 @@ fn retries_count_and_what_no_backend_was_sent_has_a_record() {
 }
 
 #[test]
+fn a_call_with_an_id_in_flight_has_a_record_of_its_refusal() {
+    let fake = FakeBackend::start().tool("t");
+    let mut fixture = Fixture::new(&audit(""), &fake.entry("db", ""));
+    let gate = Gate::new();
+    fake.on_tool("t", Reply::text("late").after(&gate));
+    let call = fixture.gateway.start_call("t", json!({}));
+    gate.wait_for(1);
+    let params = json!({ "name": "t", "arguments": {} });
+    fixture.gateway.request_as(call, "tools/call", params);
+    assert_eq!(fixture.gateway.answer(call).code(), -32600);
+    let record = fixture.record(1);
+    let ending = (&record["outcome"], &record["code"], &record["executed"]);
+    assert_eq!(ending, (&json!("error"), &json!(-32600), &json!("no")));
+    gate.open();
+    assert_eq!(fixture.gateway.answer(call).text(), "late");
+    assert_eq!(fixture.record(2)["outcome"], "ok");
+}
+
+#[test]
 fn a_cancelled_call_has_a_record_of_what_was_sent() {
     let fake = FakeBackend::start().tool("t");
     let mut fixture = Fixture::new(&audit(""), &fake.entry("db", ""));
@@ -319,6 +338,8 @@ fn a_call_that_needs_input_has_a_record_for_each_request_of_its_client() {
         (&json!("input_required"), &json!("modern"))
     );
     assert_eq!(first["backend_era"], "legacy");
+    // The tool runs, and waits for the answer.
+    assert_eq!(first["executed"], "unknown");
     let mut gateway = fixture.gateway;
     let key = asked.input_requests().keys().next().unwrap().clone();
     let answers = json!({ key: { "action": "accept", "content": {} } });

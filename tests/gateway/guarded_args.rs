@@ -172,3 +172,26 @@ fn guarded_arguments_hold_however_a_tool_is_called() {
     assert!(!described.text().contains("owner"), "{}", described.text());
     assert_eq!(fake.runs("delete_branch"), 1);
 }
+
+/// A server that doesn't tell upper from lower case would take them for the tool's name and arguments.
+#[test]
+fn members_that_could_be_taken_for_the_arguments_are_refused() {
+    let fake = fake();
+    let mut gateway = started(&fake.entry("git", ARGS));
+    for (member, value) in [
+        ("Arguments", r#"{"owner":"you"}"#),
+        ("ARGUMENTS", "null"),
+        (r"\u0041rguments", r#"{"owner":"you"}"#),
+        ("Name", r#""delete_repo""#),
+    ] {
+        let params = format!(
+            r#"{{"name":"delete_branch","arguments":{{"why":"x","branch":"a"}},"{member}":{value}}}"#
+        );
+        gateway.send_raw(format!(
+            r#"{{"jsonrpc":"2.0","id":"{member}","method":"tools/call","params":{params}}}"#
+        ));
+        let id: Value = serde_json::from_str(&format!("\"{member}\"")).unwrap();
+        refused(&gateway.answer(id), "is not taken beside");
+    }
+    assert_eq!(fake.runs("delete_branch"), 0);
+}

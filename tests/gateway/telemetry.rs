@@ -79,6 +79,12 @@ fn a_request_and_each_attempt_have_a_span_in_the_clients_trace() {
         id.to_string()
     );
 
+    let mut keys: Vec<&str> = (request.attributes.iter())
+        .map(|attribute| attribute.key.as_str())
+        .collect();
+    keys.sort_unstable();
+    assert!(keys.is_sorted_by(|one, next| one < next), "{keys:?}");
+
     // The backend is in the trace of the attempt that it got.
     let attempts = collector.wait_for(|exports| {
         let spans = collector::spans(exports).into_iter();
@@ -147,6 +153,10 @@ fn durations_are_counted_by_method_tool_and_error() {
     assert_eq!(count(server, "act", "tool_error"), 1);
     assert_eq!(count(server, "_OTHER", "refused"), 1);
     assert_eq!(count("mcp.client.operation.duration", "act", ""), 1);
+    // What a client or a server may choose makes no series of its own.
+    backend.on_tool("act", Reply::error(7, "odd"));
+    assert_eq!(gateway.call("act", json!({})).code(), 7);
+    assert_eq!(count(server, "act", "_OTHER"), 1);
     // Nothing was sampled; the backend is told so.
     assert!(collector::spans(&collector.exports()).is_empty());
     let call = &backend.requests_of("tools/call")[0];
@@ -195,6 +205,13 @@ fn a_collector_that_refuses_lies_or_hangs_costs_no_call_anything() {
             "redirects",
             Answer::With(
                 "HTTP/1.1 307 Moved\r\nlocation: http://127.0.0.1:9/",
+                Vec::new(),
+            ),
+        ),
+        (
+            "asks for a pause without end",
+            Answer::With(
+                "HTTP/1.1 503 Unavailable\r\nretry-after: 18446744073709551615",
                 Vec::new(),
             ),
         ),

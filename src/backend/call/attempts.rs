@@ -195,7 +195,6 @@ impl CallRun<'_> {
 
 /// An attempt has ended with this result; the call may have run so far, or not.
 fn end_span(span: &mut AttemptTrace, result: &Result<Answer, BackendError>, executed: Executed) {
-    let message = result.as_ref().err().map(ToString::to_string);
     let (failure, code) = match result {
         Ok(answer) => match &answer.outcome {
             Outcome::Error(error) => (None, code_of(error)),
@@ -203,11 +202,7 @@ fn end_span(span: &mut AttemptTrace, result: &Result<Answer, BackendError>, exec
         },
         Err(error) => (Some(error.class(executed).name()), None),
     };
-    span.end(&AttemptEnd {
-        code,
-        failure,
-        message: message.as_deref(),
-    });
+    span.end(&AttemptEnd { code, failure });
 }
 
 /// Sends one attempt: its id, and its span.
@@ -227,7 +222,7 @@ async fn send(
             params.with_edits(vec![(progress.at.clone(), id.raw().clone().into_bytes())])
         });
     let params = own_token.as_ref().or(call.params);
-    let traced = span.map(|span| {
+    let traced = span.and_then(|span| {
         span.connected(connection.version);
         span.params(params)
     });

@@ -101,9 +101,10 @@ fn url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).ok();
     let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     let url = url.ok_or("not the URL of a collector; it looks like http://127.0.0.1:4318")?;
-    match url.username().is_empty() && url.password().is_none() {
+    let is_plain = url.username().is_empty() && url.password().is_none();
+    match is_plain && url.query().is_none() && url.fragment().is_none() {
         true => Ok(url),
-        false => Err("user and password don't belong in a URL; use headers".to_owned()),
+        false => Err("user, password and query don't belong in this URL; use headers".to_owned()),
     }
 }
 

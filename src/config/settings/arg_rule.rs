@@ -95,7 +95,7 @@ impl ArgRule {
 
 /// The name without the difference of upper and lower case. First to upper case: some letters, such
 /// as `ſ`, have one of another letter.
-fn folded(name: &str) -> String {
+pub(crate) fn folded(name: &str) -> String {
     let upper = name.chars().flat_map(char::to_uppercase);
     upper.flat_map(char::to_lowercase).collect()
 }

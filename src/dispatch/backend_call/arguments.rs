@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::backend::HttpBackend;
 use crate::catalog::Entry;
-use crate::config::{ArgRule, ArgUse};
+use crate::config::{ArgRule, ArgUse, folded};
 use crate::protocol::error::INVALID_PARAMS;
 use crate::protocol::{Class, GatewayData, RawJson, RpcError, Tally};
 
@@ -36,7 +36,27 @@ pub(super) fn guarded(
     })
 }
 
+/// Refuses a member that a server which doesn't tell upper from lower case takes for the tool's name or
+/// for its arguments.
+fn check_members(params: &RawJson) -> Result<(), String> {
+    let members = params
+        .members()
+        .ok_or("its params have a name that can't be read, or too many of them")?;
+    for (name, _) in &members {
+        let meant = ["arguments", "name"]
+            .into_iter()
+            .find(|meant| folded(name) == *meant);
+        if let Some(meant) = meant.filter(|meant| name != meant) {
+            return Err(format!(
+                "the member {name:?} is not taken beside {meant:?}: leave it out"
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn apply(params: &RawJson, rules: &[ArgRule]) -> Result<RawJson, String> {
+    check_members(params)?;
     let [at] = params
         .locate_members(["arguments"])
         .map_err(|_| "\"arguments\" stands twice".to_owned())?;

@@ -196,7 +196,12 @@ impl OpenRecord {
                 .flatten();
         }
         let ending = ending.unwrap_or_else(|| Ending::of("ok"));
-        record.executed = ending.executed.or(sum.executed).unwrap_or(Executed::No);
+        // The call of a request that needs input goes on beside it, and has not reported.
+        let unreported = match ending.outcome {
+            "input_required" => Executed::Unknown,
+            _ => Executed::No,
+        };
+        record.executed = ending.executed.or(sum.executed).unwrap_or(unreported);
         if ["ok", "tool_error"].contains(&ending.outcome) && sum.executed.is_some() {
             record.executed = Executed::Yes;
         }

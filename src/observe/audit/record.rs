@@ -188,7 +188,10 @@ impl Record {
         let kind = match self.method.as_str() {
             "tools/call" => Some(Kind::Tool),
             "prompts/get" => Some(Kind::Prompt),
-            _ => Some(Kind::Resource),
+            "resources/read" | "resources/subscribe" | "resources/unsubscribe" => {
+                Some(Kind::Resource)
+            }
+            _ => None,
         };
         let failure = match self.ending.outcome {
             outcome @ ("tool_error" | "cancelled") => Some(outcome),

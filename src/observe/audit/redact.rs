@@ -67,12 +67,14 @@ fn redacted(value: Value) -> Value {
         Value::Array(values) => values.into_iter().map(redacted).collect(),
         Value::Object(members) => {
             // `{ "name": "API_KEY", "value": "…" }`, as lists of headers and variables are written.
-            let names_secret = NAMING.iter().any(|key| {
-                let name = members.get(*key).and_then(Value::as_str);
+            let names_secret = members.iter().any(|(key, name)| {
+                let name = name
+                    .as_str()
+                    .filter(|_| NAMING.contains(&plain(key).as_str()));
                 name.is_some_and(is_secret_name)
             });
             let member = |(key, value): (String, Value)| {
-                let is_secret = is_secret(&key, &value) || (names_secret && key == "value");
+                let is_secret = is_secret(&key, &value) || (names_secret && plain(&key) == "value");
                 let value = if is_secret {
                     hidden(value)
                 } else {
@@ -125,6 +127,25 @@ fn plain(name: &str) -> String {
     letters.flat_map(char::to_lowercase).collect()
 }
 
+/// Names of secrets that are two words in a text.
+const TWO_WORDS: [&str; 7] = [
+    "api key",
+    "access key",
+    "private key",
+    "signing key",
+    "encryption key",
+    "session id",
+    "connection string",
+];
+
+/// Whether a text holds a private key in PEM of some kind, such as `BEGIN RSA PRIVATE KEY`.
+fn is_named_key(text: &str) -> bool {
+    text.match_indices("begin ").any(|(at, begin)| {
+        let words = text[at + begin.len()..].split(' ').take(3);
+        words.into_iter().any(|word| word.starts_with("privatekey"))
+    })
+}
+
 /// Whether a text has such a name with `:` or `=` after it, or a bearer token.
 fn says_secret(text: &str) -> bool {
     let kept = |letter: &char| letter.is_alphanumeric() || [' ', ':', '='].contains(letter);
@@ -133,13 +154,17 @@ fn says_secret(text: &str) -> bool {
         .filter(kept)
         .flat_map(char::to_lowercase)
         .collect();
+    let text = TWO_WORDS.iter().fold(text, |text, name| {
+        text.replace(name, &name.replace(' ', ""))
+    });
     let names = SECRET_NAMES.iter().any(|name| {
         text.match_indices(name).any(|(at, _)| {
             let after = text[at + name.len()..].trim_start_matches(char::is_alphanumeric);
             after.trim_start().starts_with([':', '='])
         })
     });
-    names || text.contains("bearer ")
+    // A key in PEM has its name in dashes, and no colon.
+    names || text.contains("bearer ") || is_named_key(&text)
 }
 
 #[cfg(test)]
@@ -204,6 +229,11 @@ mod tests {
             "{\"password\": \"hunter2\"} and more",
             "{\"deep\":[{\"password\":\"hunter2\"}]}",
             "bearer hunter2",
+            "The API key: hunter2",
+            "Session ID = hunter2",
+            "-----BEGIN PRIVATE KEY-----\nhunter2",
+            "-----BEGIN RSA PRIVATE KEY-----\nhunter2",
+            "{\"Key\":\"DB_PASSWORD\",\"Value\":\"hunter2\"}",
         ] {
             let shown = redact(&json!({ "text": text })).to_string();
             assert!(!shown.contains("hunter2"), "{shown}");

@@ -54,6 +54,8 @@ impl Sink {
         record.log();
         let Some(writer) = &self.writer else { return };
         let Some(place) = place else {
+            self.free(record.arguments.as_ref());
+            self.free(record.result.as_ref());
             return writer.note_missing();
         };
         let (gateway, arguments) = (self.gateway.clone(), self.arguments);

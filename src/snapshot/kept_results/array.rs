@@ -17,6 +17,9 @@ pub(super) struct Array {
     pub(super) count: usize,
 }
 
+/// Most objects that are around the array, one in the other.
+const MAX_AROUND: usize = 16;
+
 impl Array {
     /// The array in this JSON text: the text itself, or the largest value in an object, or in an
     /// object in it, and so on. `None` where there is none, or it is less than half of the text.
@@ -30,7 +33,13 @@ impl Array {
         if skip_space(bytes, end) != bytes.len() {
             return None;
         }
+        // Each object around the array is read to its end once more.
+        let mut around = 0;
         while bytes[at] == b'{' {
+            around += 1;
+            if around > MAX_AROUND || end - at < bytes.len() / 2 {
+                return None;
+            }
             Range { start: at, end } = largest_member(bytes, at)?;
         }
         if bytes[at] != b'[' || end - at < bytes.len() / 2 {
@@ -101,6 +110,21 @@ fn largest_member(text: &[u8], object: usize) -> Option<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_array_deep_in_objects_is_not_looked_for() {
+        let deep = |objects: usize| {
+            let items = "[1,2]".repeat(2_000).replace("][", ",");
+            format!(
+                "{}{items}{}",
+                "{\"a\":".repeat(objects),
+                "}".repeat(objects)
+            )
+        };
+        assert!(Array::find(&deep(MAX_AROUND)).is_some());
+        // Each of them would be read to its end: some 10^9 bytes.
+        assert!(Array::find(&deep(40_000)).is_none());
+    }
 
     #[test]
     fn the_array_is_the_text_or_the_most_of_it() {

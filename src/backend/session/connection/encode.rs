@@ -19,7 +19,9 @@ impl Connection {
     ) -> (Cow<'a, HeaderMap>, Option<RawJson>) {
         let (mut headers, params) = self.encode_in_era(attempt);
         if let Some(span) = attempt.span {
-            headers.to_mut().extend(span.headers());
+            for (name, value) in span.headers() {
+                headers.to_mut().insert(name, value);
+            }
         }
         (headers, params)
     }
