@@ -356,11 +356,11 @@ fn secrets_in_arguments_and_results_are_in_neither_audit_file_nor_log_file() {
     for record in &records {
         assert!(record["result"].to_string().contains("***"), "{record}");
     }
-    assert!(
-        records[1]["arguments"].to_string().contains("***"),
-        "{}",
-        records[1]
-    );
+    // Calls end in any order; one has no arguments.
+    let hidden = records
+        .iter()
+        .filter(|record| record["arguments"].to_string().contains("***"));
+    assert_eq!(hidden.count(), 3, "{audit}");
     assert!(
         fs::read_to_string(logs.join("gateway.log"))
             .unwrap()

@@ -195,7 +195,7 @@ impl Tracker {
         }
         let took = now.duration_since(open.sent);
         let verdict = check(&open.info, message);
-        let late = (took > open.info.limit).then(|| open.info.limit);
+        let late = (took > open.info.limit).then_some(open.info.limit);
         if open.info.timed {
             self.times.push(took);
         }
