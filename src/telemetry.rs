@@ -28,8 +28,8 @@ pub(crate) use attempt::{AttemptEnd, AttemptTrace, Peer};
 use exporter::Exporter;
 pub(crate) use exporter::{Connect, Connection};
 pub(crate) use names::TOOL_ERROR;
+pub(crate) use operation::Ended;
 pub use operation::RequestTrace;
-pub(crate) use operation::{Ended, is_tool_error};
 
 /// Spans that wait to be sent; more are dropped.
 const MAX_WAITING_SPANS: usize = 2_048;

@@ -40,6 +40,12 @@ pub(crate) fn code_of(error: &RawJson) -> Option<i64> {
     error.get("code")?.as_str().parse().ok()
 }
 
+/// Whether a result is an error of the tool's own.
+pub(crate) fn is_tool_error(result: &RawJson) -> bool {
+    let is_error = result.get("isError");
+    is_error.is_some_and(|is_error| is_error.as_str() == "true")
+}
+
 /// A JSON-RPC error object.
 #[derive(Debug, Clone, Serialize)]
 pub struct RpcError {

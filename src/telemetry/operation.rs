@@ -134,12 +134,6 @@ impl Drop for RequestTrace {
     }
 }
 
-/// Whether a result is an error of the tool's own.
-pub(crate) fn is_tool_error(result: &RawJson) -> bool {
-    let is_error = result.get("isError");
-    is_error.is_some_and(|is_error| is_error.as_str() == "true")
-}
-
 /// Most bytes of a text that the collector gets.
 const MAX_TEXT: usize = 256;
 

@@ -15,9 +15,9 @@ use crate::backend::supervisor::Sessions;
 use crate::call_report::{CallTrace, RunningTally};
 use crate::observe::request_span::RequestSpan;
 use crate::protocol::era::modern::ResultType;
-use crate::protocol::error::code_of;
+use crate::protocol::error::{code_of, is_tool_error};
 use crate::protocol::{Era, Executed, Id, Kind, Outcome, Tally};
-use crate::telemetry::{AttemptEnd, AttemptTrace, Peer, TOOL_ERROR, is_tool_error};
+use crate::telemetry::{AttemptEnd, AttemptTrace, Peer, TOOL_ERROR};
 
 /// Makes a call: waits for a permit and for the connection, sends, and sends again where that is
 /// allowed, all within the call's deadline. `dropped` gets the report of a call that is dropped before

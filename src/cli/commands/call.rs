@@ -15,6 +15,7 @@ use crate::cli::parameters::Parameters;
 use crate::cli::parameters::arguments::{self, Arguments};
 use crate::cli::terminal::{print_message, print_result};
 use crate::config::Config;
+use crate::protocol::error::is_tool_error;
 use crate::protocol::raw::quoted;
 use crate::protocol::{Outcome, RawJson};
 pub(super) use prompt::prompt;
@@ -79,9 +80,7 @@ fn params(tool: &str, arguments: &RawJson) -> RawJson {
 }
 
 fn print(result: &RawJson, args: &Call) -> u8 {
-    let failed = result
-        .get("isError")
-        .is_some_and(|flag| flag.as_str() == "true");
+    let failed = is_tool_error(result);
     let text = if args.json {
         result.as_str().to_owned()
     } else {

@@ -251,12 +251,10 @@ fn headers(list: &str) -> Result<Vec<(HeaderName, SecretSource)>, String> {
         HeaderValue::from_str(&value).ok()?;
         Some((key, SecretSource::Value(Secret::new(value))))
     };
-    // A value may be a secret: it isn't shown.
-    let wrong = || format!("{name}: it must look like name=value,name=value");
     let pairs = pairs(list, name)?;
     pairs
         .into_iter()
-        .map(|pair| header(pair).ok_or_else(wrong))
+        .map(|pair| header(pair).ok_or_else(|| no_pairs(name)))
         .collect()
 }
 
@@ -271,8 +269,14 @@ fn pairs(list: &str, name: &str) -> Result<Vec<(String, String)>, String> {
         Some((decoded(key)?, decoded(value)?)).filter(|(key, _)| !key.is_empty())
     };
     let parts = list.split(',').filter(|part| !part.trim().is_empty());
-    let wrong = || format!("{name}: it must look like name=value,name=value");
-    parts.map(|part| pair(part).ok_or_else(wrong)).collect()
+    parts
+        .map(|part| pair(part).ok_or_else(|| no_pairs(name)))
+        .collect()
+}
+
+/// A value may be a secret: it isn't shown.
+fn no_pairs(name: &str) -> String {
+    format!("{name}: it must look like name=value,name=value")
 }
 
 #[cfg(test)]

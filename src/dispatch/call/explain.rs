@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::backend::Answer;
 use crate::catalog::search::{parameters, required};
 use crate::dispatch::call_target::CallTarget;
-use crate::protocol::error::{INVALID_PARAMS, code_of};
+use crate::protocol::error::{INVALID_PARAMS, code_of, is_tool_error};
 use crate::protocol::raw::quoted;
 use crate::protocol::{Kind, Outcome, RawJson, RpcError};
 use crate::snapshot::Snapshot;
@@ -38,18 +38,13 @@ pub(super) fn explained(
             let message = format!("{}; {wants}", message.unwrap_or_default());
             Outcome::Error(error.with_members(&[("message", quoted(&message))], &[]))
         }
-        Outcome::Result(result) if is_error(&result) => Outcome::Result(match misfit() {
+        Outcome::Result(result) if is_tool_error(&result) => Outcome::Result(match misfit() {
             Some(wants) => with_text(&result, &wants),
             None => result,
         }),
         outcome => outcome,
     };
     Ok(answer)
-}
-
-fn is_error(result: &RawJson) -> bool {
-    let flag = result.get("isError");
-    flag.is_some_and(|flag| flag.as_str() == "true")
 }
 
 /// The result with one more block of text.

@@ -15,7 +15,7 @@ use crate::client::capabilities::{self, MissingCapability, URL};
 use crate::dispatch::backend_call::BackendCall;
 use crate::dispatch::exchange::Exchange;
 use crate::protocol::era::modern::{self, ResultType};
-use crate::protocol::error::INVALID_PARAMS;
+use crate::protocol::error::{INVALID_PARAMS, is_tool_error};
 use crate::protocol::{ClientProfile, Era, Outcome, RawJson, RpcError, Tally};
 
 /// Runs a call to its result, which may be `input_required`. `params` are the client's own.
@@ -189,9 +189,7 @@ fn finished(
 /// Whether the backend says that the call failed.
 fn has_failed(outcome: &Outcome) -> bool {
     match outcome {
-        Outcome::Result(result) => result
-            .get("isError")
-            .is_some_and(|is| is.as_str() == "true"),
+        Outcome::Result(result) => is_tool_error(result),
         Outcome::Error(_) => true,
     }
 }

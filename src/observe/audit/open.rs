@@ -14,10 +14,10 @@ use super::sink::Sink;
 use crate::call_report::CallSums;
 use crate::clock;
 use crate::observe::line_writer::Place;
-use crate::protocol::error::{INTERNAL_ERROR, code_of};
+use crate::protocol::error::INTERNAL_ERROR;
 use crate::protocol::{Class, ClientProfile, Era, Executed, Outcome, RawJson, Request, RpcError};
 use crate::sync::Mutex;
-use crate::telemetry::{RequestTrace, is_tool_error};
+use crate::telemetry::RequestTrace;
 
 /// What is known of a request so far.
 #[derive(Debug)]
@@ -125,10 +125,8 @@ impl OpenRecord {
     /// Its backend has answered in this era; `needs_input`: with requests for input.
     pub(crate) fn answered(&self, outcome: &Outcome, era: Era, needs_input: bool) {
         let ending = match outcome {
-            Outcome::Error(error) => Ending::failed(code_of(error)),
             Outcome::Result(_) if needs_input => Ending::of("input_required"),
-            Outcome::Result(result) if is_tool_error(result) => Ending::of("tool_error"),
-            Outcome::Result(_) => Ending::of("ok"),
+            outcome => Ending::with(outcome),
         };
         let result = match outcome {
             Outcome::Result(result) => self.sink.copy_whole(result),
@@ -147,11 +145,7 @@ impl OpenRecord {
 
     /// The gateway has answered it itself.
     pub(crate) fn answered_here(&self, outcome: &Outcome) {
-        self.state.lock().ending = Some(match outcome {
-            Outcome::Error(error) => Ending::failed(code_of(error)),
-            Outcome::Result(result) if is_tool_error(result) => Ending::of("tool_error"),
-            Outcome::Result(_) => Ending::of("ok"),
-        });
+        self.state.lock().ending = Some(Ending::with(outcome));
     }
 
     /// There is no answer but this error of the gateway's own.
@@ -165,7 +159,7 @@ impl OpenRecord {
         self.state.lock().ending = Some(ending);
     }
 
-    /// Makes the record. Both halves are gone.
+    /// Makes the record. The last half is gone.
     fn make(&self) {
         let mut state = self.state.lock();
         let mut record = std::mem::take(&mut state.record);
@@ -267,10 +261,8 @@ impl RecordHalf {
     /// The request was answered with this.
     pub(crate) fn finished(self, outcome: &Outcome) {
         let mut state = self.0.state.lock();
-        if state.ending.is_none()
-            && let Outcome::Error(error) = outcome
-        {
-            state.ending = Some(Ending::failed(code_of(error)));
+        if state.ending.is_none() && matches!(outcome, Outcome::Error(_)) {
+            state.ending = Some(Ending::with(outcome));
         }
         drop(state);
         self.ended();

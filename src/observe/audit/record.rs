@@ -12,8 +12,9 @@ use super::redact::rendered;
 use crate::clock;
 use crate::config::AuditArguments;
 use crate::hex::hex;
+use crate::protocol::error::{code_of, is_tool_error};
 use crate::protocol::raw::quoted;
-use crate::protocol::{Class, Era, Executed, Kind};
+use crate::protocol::{Class, Era, Executed, Kind, Outcome};
 use crate::telemetry::Ended;
 use crate::text::for_output;
 
@@ -57,6 +58,15 @@ impl Ending {
         Self {
             outcome,
             ..Self::default()
+        }
+    }
+
+    /// With this answer.
+    pub(super) fn with(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Error(error) => Self::failed(code_of(error)),
+            Outcome::Result(result) if is_tool_error(result) => Self::of("tool_error"),
+            Outcome::Result(_) => Self::of("ok"),
         }
     }
 
