@@ -3,7 +3,11 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-const REAL: &str = "tests/real/run: ";
+/// Checks of real programs, by the folder of the run.
+const REAL: [(&str, &str); 2] = [
+    ("tests/real/run: ", "tests/real"),
+    ("tests/fleet/run: ", "tests/fleet"),
+];
 const PACKAGE: &str = "packaging/try: ";
 
 fn read(path: impl AsRef<Path>) -> Option<String> {
@@ -40,12 +44,15 @@ fn files(module: &str) -> Vec<PathBuf> {
 }
 
 fn exists(name: &str) -> bool {
-    if let Some(check) = name.strip_prefix(REAL) {
+    let real = |(prefix, folder): &(&'static str, &'static str)| {
+        Some((name.strip_prefix(prefix)?, *folder))
+    };
+    if let Some((check, folder)) = REAL.iter().find_map(real) {
         let called = [
             format!("check(\"{check}\")"),
             format!("check(f\"{check}\")"),
         ];
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
         let pages = std::fs::read_dir(folder)
             .unwrap()
             .filter_map(|page| read(page.unwrap().path()));
