@@ -28,7 +28,7 @@ use crate::protocol::error::{HEADER_MISMATCH, INVALID_PARAMS, code_of};
 use crate::protocol::raw::quoted;
 use crate::protocol::{Era, Executed, Kind, Outcome, RawJson, Request, RpcError, Tally};
 use crate::snapshot::{Snapshot, Snapshots};
-use listed::{blocked, listed_first, listed_now, relisted_snapshot, settled_in_time};
+use listed::{blocked, listed, relisted_snapshot, settled_in_time};
 use own_tools::OwnTool;
 
 /// Serves one call.
@@ -153,12 +153,7 @@ impl Run<'_> {
         snapshots: &mut Snapshots,
     ) -> (Result<Answer, RpcError>, Arc<Snapshot>) {
         let (target, begun) = (self.target, self.begun);
-        if let Some(listed) = listed_first(target, &snapshot, snapshots, begun).await {
-            snapshot = listed;
-        }
-        if let Some(listed) = listed_now(target, &snapshot, snapshots, begun).await {
-            snapshot = listed;
-        }
+        snapshot = listed(target, snapshot, snapshots, begun).await;
         let mut answer = self.on(&snapshot, Tally::NONE).await;
         if let Some(before) = tally_of_header_mismatch(&answer)
             && (before.executed == Executed::No || self.is_safe(&snapshot))

@@ -8,8 +8,15 @@ use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use super::try_lock;
+
+/// How often a file that another process rotates is looked at again, and how long the pause is before each.
+/// After that the line goes to the full file: a process that is stopped holds up nobody for long.
+const LOOKS: u32 = 40;
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Appends lines to the file at one path.
 #[derive(Debug)]
@@ -75,9 +82,7 @@ impl AppendFile {
     /// in part; the next line begins on a line of its own.
     pub(crate) fn append(&mut self, line: &[u8]) -> io::Result<()> {
         let bytes = line.len() as u64;
-        if !self.has_room(bytes)? {
-            self.rotate(bytes)?;
-        }
+        self.make_room(bytes)?;
         let Some(file) = &mut self.open else {
             return Err(ErrorKind::NotFound.into());
         };
@@ -111,17 +116,31 @@ impl AppendFile {
         Ok(length == 0 || length.saturating_add(bytes) <= self.max_bytes)
     }
 
+    /// Opens a file that so many bytes fit into. One process rotates, the others wait for it.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "lines are appended on a thread of their own"
+    )]
+    fn make_room(&mut self, bytes: u64) -> io::Result<()> {
+        for _ in 0..LOOKS {
+            if self.has_room(bytes)? {
+                return Ok(());
+            }
+            match try_lock(&beside(&self.path, "lock")) {
+                Ok(None) => thread::sleep(PAUSE),
+                Ok(lock) => return self.rotate(bytes, lock),
+                // On a file system without locks two may rotate at once: one file is then shorter.
+                Err(_) => return self.rotate(bytes, None),
+            }
+        }
+        Ok(())
+    }
+
     /// Renames the file to the first of the older ones and opens a new one for so many bytes, unless
-    /// another process has done so or is about to.
-    fn rotate(&mut self, bytes: u64) -> io::Result<()> {
-        let lock = match try_lock(&beside(&self.path, "lock")) {
-            Ok(None) => return Ok(()), // Another process is at it.
-            Ok(lock) => lock,
-            // On a file system without locks two may do it at once: one file is then shorter.
-            Err(_) => None,
-        };
+    /// another process has done so.
+    fn rotate(&mut self, bytes: u64, lock: Option<File>) -> io::Result<()> {
         if self.has_room(bytes)? {
-            return Ok(()); // Another process has done it.
+            return Ok(());
         }
         for number in (1..self.keep).rev() {
             let older = |number: u32| beside(&self.path, &number.to_string());
@@ -294,6 +313,32 @@ mod tests {
             };
             assert_eq!(xs.len(), number.parse::<usize>().unwrap() % 50, "{line}");
         }
+    }
+
+    #[test]
+    fn a_line_waits_for_another_process_that_rotates_but_not_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let mut file = AppendFile::new(path.clone(), 20, 2);
+        file.append(b"the file is full by this\n").unwrap();
+        let rotates = try_lock(&beside(&path, "lock")).unwrap().unwrap();
+        let (began, begins) = std::sync::mpsc::channel();
+        let appends = thread::spawn(move || {
+            began.send(()).unwrap();
+            file.append(b"waited\n").unwrap();
+            file
+        });
+        begins.recv().unwrap();
+        fs::rename(&path, beside(&path, "1")).unwrap();
+        let mut file = appends.join().unwrap();
+        assert_eq!(lines(&beside(&path, "1")), ["the file is full by this"]);
+        assert_eq!(lines(&path), ["waited"]);
+        // A process that is stopped within a rotation holds nobody up.
+        file.append(b"more than has room\n").unwrap();
+        assert_eq!(lines(&path), ["waited", "more than has room"]);
+        drop(rotates);
+        file.append(b"next\n").unwrap();
+        assert_eq!(lines(&path), ["next"]);
     }
 
     #[test]

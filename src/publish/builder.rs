@@ -359,9 +359,9 @@ impl Builder {
         let built = Catalog::build(&self.config.gateway, &sources, &self.names);
         self.names.keep(built.catalog.names(), settled);
         let has_tools = settled.has(Kind::Tool);
-        self.pin_check.write(has_tools.then_some(&self.names));
         self.report(&built);
         if has_tools {
+            self.pin_check.write(&self.names);
             self.advise(&built.catalog);
         }
         let takeovers = built.takeovers.into_iter();

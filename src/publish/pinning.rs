@@ -119,19 +119,13 @@ impl PinCheck {
         changed.collect()
     }
 
-    /// Has the tools that were seen for the first time written down; with the names that tools have,
-    /// once they are final.
-    pub(super) fn write(&mut self, names: Option<&Names>) {
-        if self.unwritten.is_empty() {
-            return;
-        }
-        match names {
-            Some(names) => {
-                let new = std::mem::take(&mut self.unwritten);
-                self.state.pin(new, names.tools().collect());
-            }
-            // The run may end before they are.
-            None => self.state.pin(self.unwritten.clone(), Vec::new()),
+    /// Has the tools that were seen for the first time written down, with the names that tools have: to be
+    /// called once these are final. A tool without a name in the lock would get one before the tools of
+    /// backends that have not listed yet.
+    pub(super) fn write(&mut self, names: &Names) {
+        if !self.unwritten.is_empty() {
+            let new = std::mem::take(&mut self.unwritten);
+            self.state.pin(new, names.tools().collect());
         }
     }
 

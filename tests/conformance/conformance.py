@@ -74,7 +74,7 @@ class ServerRun:
     def scenarios(self, tools, binary):
         (other,) = REVISION.keys() - {self.back}
         with tools.example(self.back) as first, tools.example(other) as second:
-            config = write_config(tools.folder, {"first": first.url, "second": second.url})
+            config = write_config(tools.folder / output_name(self.name), {"first": first.url, "second": second.url})
             with tools.bridge(self.front, binary, "--config", config) as bridge:
                 return test_server(self.name, tools, REVISION[self.front], bridge.url)
 
@@ -130,11 +130,17 @@ def test_server(run, tools, revision, url):
 
 def output_paths(run, tools):
     """The name of a run's log, and the folder for its results."""
-    name = run.replace(" ", "-").replace("/", "-")
+    name = output_name(run)
     return name, tools.folder / f"{name}-results"
 
 
+def output_name(run):
+    return run.replace(" ", "-").replace("/", "-")
+
+
 def write_config(folder, backends):
+    """The config of a run, in a folder of its own: the lock beside it must not decide the names of another run."""
+    folder.mkdir()
     path = folder / "sentinel.toml"
     entries = [f'[[backends]]\nname = "{name}"\nurl = "{url}"\n' for name, url in backends.items()]
     path.write_text("\n".join(["[gateway]\nstartup_wait_ms = 10000\n", *entries]))

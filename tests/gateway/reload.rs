@@ -141,6 +141,41 @@ fn header(fake: &FakeBackend, kind: &str, nth: usize) -> Option<String> {
     requests[nth].header("x-new").map(str::to_owned)
 }
 
+/// The backend of a call is connected for the first time, or anew, and is replaced once more while the call
+/// waits for it.
+#[test]
+fn fault_82_a_call_waits_for_what_its_backend_becomes() {
+    for is_new in [false, true] {
+        let (old, new) = (FakeBackend::start().tool("t"), FakeBackend::start());
+        let mut gateway = TestGateway::with_config(&old.entry("db", ""));
+        gateway.initialize();
+        assert_eq!(gateway.tool_names(), ["t"]);
+        let (fake, tool) = if is_new { (&new, "u") } else { (&old, "t") };
+        let gate = Gate::new();
+        let tools = json!({ "tools": [{ "name": tool, "inputSchema": { "type": "object" } }] });
+        for _ in 0..2 {
+            fake.on("tools/list", Reply::result(tools.clone()).after(&gate));
+        }
+        fake.set_tools(&[tool]);
+        let save = |gateway: &mut TestGateway, header: &str| {
+            let entry = |name| fake.entry(name, &format!("headers = {{ X-New = \"{header}\" }}"));
+            gateway.save_config(&match is_new {
+                false => entry("db"),
+                true => old.entry("db", "") + &entry("another"),
+            });
+        };
+        save(&mut gateway, "first");
+        gate.wait_for(1);
+        let call = gateway.start_call(tool, json!({}));
+        save(&mut gateway, "second");
+        gate.wait_for(2);
+        gate.open();
+        gateway.answer(call).result();
+        assert_eq!(header(fake, "tools/call", 0), Some("second".to_owned()));
+        assert_eq!(fake.runs(tool), 1);
+    }
+}
+
 #[test]
 fn fault_82_a_bad_config_changes_nothing_and_a_good_one_after_it_does() {
     let fake = FakeBackend::start().tool("a");

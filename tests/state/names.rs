@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
+use crate::common::PATIENCE;
 use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
 use crate::common::reply::Reply;
@@ -125,4 +126,46 @@ fn a_name_that_is_taken_over_is_in_the_log_and_in_check_until_it_is_accepted() {
     let log = fixture.log_of_a_run();
     assert!(!log.contains("takes over"), "{log}");
     assert_eq!(fixture.tool_names(), ["search", "second__search", "add"]);
+}
+
+#[test]
+fn a_run_that_ends_before_all_have_listed_gives_no_names_away() {
+    let (first, second) = (FakeBackend::start(), FakeBackend::start());
+    first.set_tools(&["search"]);
+    second.set_tools(&["search", "add"]);
+    let toml = [
+        "[gateway]\nstartup_wait_ms = 60000\n",
+        &first.entry("first", NO_RETRIES),
+        &second.entry("second", NO_RETRIES),
+    ];
+    let fixture = StateFixture::with(toml.concat());
+    let gate = Gate::new();
+    let tools = json!({ "tools": [{ "name": "search", "inputSchema": { "type": "object" } }] });
+    first.on("tools/list", Reply::result(tools).after(&gate));
+    let mut gateway = fixture.gateway();
+    second.wait_for_requests("tools/list", 1);
+    // It is saved beside what is being done.
+    let begun = std::time::Instant::now();
+    while fixture.cache_files().is_empty() {
+        assert!(begun.elapsed() < PATIENCE, "nothing was saved");
+        std::thread::yield_now();
+    }
+    gateway.eof();
+    gateway.exit();
+    gate.open();
+    assert_eq!(fixture.tool_names(), ["search", "second__search", "add"]);
+}
+
+#[test]
+fn a_command_for_some_backends_gives_no_names_away() {
+    for command in [&["check"][..], &["tools"], &["call", "add", "{}"]] {
+        let (first, second) = (FakeBackend::start(), FakeBackend::start());
+        first.set_tools(&["search"]);
+        second.set_tools(&["search", "add"]);
+        let toml = first.entry("first", NO_RETRIES) + &second.entry("second", NO_RETRIES);
+        let fixture = StateFixture::with(toml);
+        let ended = fixture.binary(&[command, &["--only", "second"]].concat(), "");
+        assert_eq!(ended.code, 0, "{command:?}: {}", ended.err);
+        assert_eq!(fixture.tool_names(), ["search", "second__search", "add"]);
+    }
 }

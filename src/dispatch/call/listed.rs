@@ -8,10 +8,11 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::backend::HttpBackend;
+use crate::call_report::BackendId;
 use crate::catalog::RejectReason;
 use crate::config::Subject;
 use crate::dispatch::answer::{not_settled, shutting_down};
-use crate::dispatch::call_target::CallTarget;
+use crate::dispatch::call_target::{CallTarget, Route};
 use crate::protocol::error::INVALID_PARAMS;
 use crate::protocol::{Class, GatewayData, Kind, Kinds, RpcError, Tally};
 use crate::snapshot::{Snapshot, Snapshots, settled};
@@ -59,19 +60,37 @@ pub(super) fn blocked(target: &CallTarget, snapshot: &Snapshot) -> Option<RpcErr
     Some(RpcError::new(INVALID_PARAMS, message).with_data(data))
 }
 
+/// The snapshot to route the call by: its backend has listed in this run, where it can be waited for. A reload
+/// may replace the backend while it is waited for; the new one is waited for then.
+pub(super) async fn listed(
+    target: &CallTarget,
+    mut snapshot: Arc<Snapshot>,
+    snapshots: &mut Snapshots,
+    begun: Instant,
+) -> Arc<Snapshot> {
+    while !snapshot.unlisted.is_empty() {
+        let newer = match target.route(&snapshot) {
+            Some(route) => listed_now(target, route, &snapshot, snapshots, begun).await,
+            None => listed_first(target, &snapshot, snapshots, begun).await,
+        };
+        match newer {
+            Some(newer) if !Arc::ptr_eq(&newer, &snapshot) => snapshot = newer,
+            _ => break,
+        }
+    }
+    snapshot
+}
+
 /// The snapshot in which each backend that may have the target has listed or failed once, or one
 /// that has the target. A name that is not listed is unknown only then: after `startup_wait` a slow
-/// backend may still be about to list it. `None` where the target is listed or blocked, and where
+/// backend may still be about to list it. `None` where the target is blocked, and where
 /// no backend is being connected for the first time.
-pub(super) async fn listed_first(
+async fn listed_first(
     target: &CallTarget,
     snapshot: &Snapshot,
     snapshots: &mut Snapshots,
     begun: Instant,
 ) -> Option<Arc<Snapshot>> {
-    if snapshot.unlisted.is_empty() || target.route(snapshot).is_some() {
-        return None;
-    }
     if blocked(target, snapshot).is_some() {
         return None;
     }
@@ -101,27 +120,28 @@ pub(super) async fn listed_first(
 /// The snapshot in which the target's backend has listed in this run, where so far only an earlier
 /// run's listing is known: a tool may have changed since. `None` where that is not needed, or the
 /// backend can't be reached or would be refused; the call itself then fails.
-pub(super) async fn listed_now(
+async fn listed_now(
     target: &CallTarget,
+    route: Route<'_>,
     snapshot: &Snapshot,
     snapshots: &mut Snapshots,
     begun: Instant,
 ) -> Option<Arc<Snapshot>> {
-    if snapshot.unlisted.is_empty() {
-        return None;
-    }
-    let route = target.route(snapshot)?;
     let (backend, id) = (route.backend, route.backend.id);
     if !snapshot.awaits(id, target.kind) || snapshot.admission.would_refuse(id) {
         return None;
     }
+    let is_listed_or_replaced = |snapshot: &Arc<Snapshot>| !snapshot.awaits(id, target.kind);
+    let is_unreachable = async {
+        if backend.era().await.is_ok() {
+            backend.is_down().await;
+        }
+    };
     let listing = async {
-        backend.era().await.ok()?;
         tokio::select! {
-            listed = snapshots.wait_for(|snapshot| !snapshot.awaits(id, target.kind)) => {
-                Some(Arc::clone(&*listed.ok()?))
-            }
-            () = backend.is_down() => None,
+            biased;
+            newer = snapshots.wait_for(is_listed_or_replaced) => Some(Arc::clone(&*newer.ok()?)),
+            () = is_unreachable => None,
         }
     };
     tokio::time::timeout_at(begun + route.timeout(), listing)
