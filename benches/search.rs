@@ -11,14 +11,15 @@
     reason = "the bans are about the gateway's runtime"
 )]
 
+#[path = "../tests/search/set.rs"]
+mod set;
+
 use std::hint::black_box;
-use std::path::Path;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use sentinel_gateway::catalog::search::{Document, Index};
 use sentinel_gateway::protocol::RawJson;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use set::{Query, Set, Tool};
 
 /// Numbers of tools: those of seventy public servers, and what a list may have at most.
 const SIZES: [usize; 2] = [527, 10_000];
@@ -27,38 +28,11 @@ const SIZES: [usize; 2] = [527, 10_000];
 const LIMIT: usize = 5;
 const LIMIT_EACH: usize = 3;
 
-#[derive(Deserialize)]
-struct Set {
-    tools: Vec<Tool>,
-    queries: Vec<Query>,
-}
-
-#[derive(Deserialize)]
-struct Tool {
-    server: String,
-    name: String,
-    #[serde(default)]
-    description: String,
-    #[serde(rename = "inputSchema", default)]
-    schema: Value,
-}
-
-#[derive(Deserialize)]
-struct Query {
-    query: String,
-}
-
-/// A tool as a server lists it.
-struct Listed {
-    server: String,
-    name: String,
-    definition: RawJson,
-}
+/// A tool and its definition.
+type Listed = (Tool, RawJson);
 
 fn main() -> Result<(), String> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/search/everyday.json");
-    let text = std::fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-    let set: Set = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+    let set = Set::everyday()?;
     let mut criterion = Criterion::default().configure_from_args();
     for size in SIZES {
         let tools = listed(&set.tools, size);
@@ -74,19 +48,14 @@ fn listed(tools: &[Tool], size: usize) -> Vec<Listed> {
     let all = tools.iter().cycle().take(size).enumerate();
     let listed = all.map(|(at, tool)| {
         let round = at / tools.len();
-        let name = match round {
-            0 => tool.name.clone(),
-            round => format!("{}_{}", tool.name, tools[round % tools.len()].server),
-        };
-        Listed {
-            server: format!("{}{round}", tool.server),
-            definition: RawJson::of(&json!({
-                "name": name,
-                "description": tool.description,
-                "inputSchema": tool.schema,
-            })),
-            name,
+        let mut tool = tool.clone();
+        if round > 0 {
+            let other = &tools[round % tools.len()].server;
+            tool.name = format!("{}_{other}", tool.name);
+            tool.server = format!("{}{round}", tool.server);
         }
+        let definition = tool.definition();
+        (tool, definition)
     });
     listed.collect()
 }
@@ -94,7 +63,7 @@ fn listed(tools: &[Tool], size: usize) -> Vec<Listed> {
 fn index(tools: &[Listed]) -> Index {
     let documents = tools
         .iter()
-        .map(|tool| Document::of_tool(&tool.server, &tool.name, &tool.definition));
+        .map(|(tool, definition)| Document::of_tool(&tool.server, &tool.name, definition));
     Index::build(&documents.collect::<Vec<_>>())
 }
 
@@ -118,11 +87,15 @@ fn query(criterion: &mut Criterion, tools: &[Listed], queries: &[Query]) -> Resu
     let index = index(tools);
     let mut next = queries.iter().cycle();
     let found = |query: &Query| {
-        let group = |at: usize| tools.get(at).map(|tool| &tool.server);
-        index.search_spread(&query.query, LIMIT, LIMIT_EACH, group)
+        let group = |at: usize| tools.get(at).map(|(tool, _)| &tool.server);
+        index.search_spread(&query.text, LIMIT, LIMIT_EACH, group)
     };
-    if queries.iter().all(|query| found(query).is_empty()) {
-        return Err("no query finds anything".to_owned());
+    let ids = |query: &Query| -> Vec<String> {
+        let hits = found(query).into_iter();
+        hits.map(|hit| tools[hit.document].0.id()).collect()
+    };
+    if queries.iter().all(|query| query.recall(&ids(query)) == 0.0) {
+        return Err("no query finds what is wanted".to_owned());
     }
     let mut group = criterion.benchmark_group("query");
     group.bench_function(BenchmarkId::from_parameter(tools.len()), |bencher| {

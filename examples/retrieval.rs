@@ -2,10 +2,11 @@
 //! the tokens that searching saves, and the time of a query.
 //!
 //! ```text
-//! cargo run --release --example retrieval -- SET.json [--half first|second] [--misses]
+//! cargo run --release --example retrieval -- [SET.json] [--half first|second] [--misses]
+//!     [--against RANKING.json]
 //! ```
 //!
-//! A set is one JSON object:
+//! A set, that of `tests/search/everyday.json` where none is named, is one JSON object:
 //!
 //! ```json
 //! { "tools": [ { "server": "drive", "name": "drive_move", "description": "…", "inputSchema": { … } } ],
@@ -18,6 +19,11 @@
 //! all definitions, and the list of those that search with three answers of five results.
 //! `--half` uses the queries at even or at odd places only. Intervals are those of 95 % of 2,000
 //! resamples of the queries, always the same ones.
+//!
+//! `--against` compares with another ranking of the same tools, an object with the ids that it finds
+//! for each query, best first: `{ "put it elsewhere": ["drive:drive_copy"] }`. Of the difference of the
+//! recalls it prints the mean, its interval in a paired bootstrap, and the share of resamples in which
+//! ours is not above the other.
 
 #![allow(
     clippy::disallowed_methods,
@@ -27,39 +33,21 @@
     reason = "a program for a terminal, which reads one file"
 )]
 
+#[path = "../tests/search/set.rs"]
+mod set;
+
+use std::collections::HashMap;
+use std::path::Path;
 use std::time::Instant;
 
-use bytes::Bytes;
 use sentinel_gateway::catalog::search::{
     Document, Found, Hit, Index, estimate_tokens, own_tools, results,
 };
 use sentinel_gateway::protocol::RawJson;
-use serde::Deserialize;
-use serde_json::Value;
+use set::{Query, Set};
 
-#[derive(Deserialize)]
-struct Set {
-    tools: Vec<Tool>,
-    queries: Vec<Query>,
-}
-
-#[derive(Deserialize)]
-struct Tool {
-    server: String,
-    name: String,
-    #[serde(alias = "desc", default)]
-    description: String,
-    #[serde(rename = "inputSchema", alias = "schema", default)]
-    schema: Value,
-}
-
-#[derive(Deserialize)]
-struct Query {
-    #[serde(alias = "q")]
-    query: String,
-    #[serde(alias = "groups")]
-    relevant: Vec<Vec<String>>,
-}
+/// What another ranking finds, by query.
+type Ranking = HashMap<String, Vec<String>>;
 
 /// The depths at which recall is measured.
 const DEPTHS: [usize; 4] = [1, 3, 5, 10];
@@ -67,15 +55,14 @@ const RESAMPLES: usize = 2_000;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let file = arguments.first().ok_or("usage: retrieval SET.json")?;
+    let file = arguments.first().filter(|first| !first.starts_with("--"));
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
-    let set: Set = serde_json::from_slice(&std::fs::read(file)?)?;
-    let ids: Vec<String> = set
-        .tools
-        .iter()
-        .map(|tool| format!("{}:{}", tool.server, tool.name))
-        .collect();
-    let definitions: Vec<RawJson> = set.tools.iter().map(definition).collect();
+    let set = match file {
+        Some(file) => Set::read(Path::new(file))?,
+        None => Set::everyday()?,
+    };
+    let ids: Vec<String> = set.tools.iter().map(set::Tool::id).collect();
+    let definitions: Vec<RawJson> = set.tools.iter().map(set::Tool::definition).collect();
 
     let begun = Instant::now();
     let documents: Vec<Document> = (set.tools.iter().zip(&definitions))
@@ -98,10 +85,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let server = |at: usize| set.tools[at].server.as_str();
         let found = |limit: usize| {
             let each = (limit * 3).div_ceil(5);
-            index.search_spread(&query.query, limit, each, server)
+            index.search_spread(&query.text, limit, each, server)
         };
-        let recalls = DEPTHS.map(|depth| recall(query, &names(&found(depth))));
-        let rank = reciprocal_rank(query, &names(&index.search(&query.query, set.tools.len())));
+        let recalls = DEPTHS.map(|depth| query.recall(&names(&found(depth))));
+        let rank = reciprocal_rank(query, &names(&index.search(&query.text, set.tools.len())));
         let [one, three, five, ten] = recalls;
         rows.push([one, three, five, ten, rank]);
         let five = found(5);
@@ -109,7 +96,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let wanted = &query.relevant;
             println!(
                 "{}\n  wanted {wanted:?}\n  found  {:?}",
-                query.query,
+                query.text,
                 names(&five)
             );
         }
@@ -128,6 +115,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (low, high) = interval(&values);
         println!("{name:<10} {:.3}  ({low:.3} to {high:.3})", mean(&values));
     }
+    let against = arguments
+        .iter()
+        .position(|argument| argument == "--against");
+    if let Some(at) = against {
+        let file = arguments.get(at + 1).ok_or("--against needs a file")?;
+        let other: Ranking = serde_json::from_slice(&std::fs::read(file)?)?;
+        compare(&queries, &rows, &other)?;
+    }
     let micros = time_of_a_query(&index, &queries);
     println!(
         "index      {:.1} ms, {} bytes a tool",
@@ -139,31 +134,37 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn definition(tool: &Tool) -> RawJson {
-    let definition = serde_json::json!({
-        "name": tool.name, "description": tool.description, "inputSchema": tool.schema,
-    });
-    RawJson::parse(Bytes::from(definition.to_string())).unwrap()
-}
-
-/// The share of the needs that these tools meet.
-fn recall(query: &Query, found: &[&str]) -> f64 {
-    let met = query
-        .relevant
-        .iter()
-        .filter(|need| found.iter().any(|id| meets(need, id)));
-    met.count() as f64 / query.relevant.len() as f64
+/// How much better the recalls of `rows` are than those of another ranking.
+fn compare(queries: &[&Query], rows: &[[f64; 5]], other: &Ranking) -> Result<(), String> {
+    for (at, depth) in DEPTHS.iter().enumerate() {
+        let mut differences = Vec::new();
+        let mut others = Vec::new();
+        for (query, row) in queries.iter().zip(rows) {
+            let found = other.get(&query.text);
+            let found = found.ok_or_else(|| format!("the ranking has no {:?}", query.text))?;
+            let recall = query.recall(&found[..found.len().min(*depth)]);
+            differences.push(row[at] - recall);
+            others.push(recall);
+        }
+        let means = resampled(&differences);
+        let not_above = means.iter().filter(|mean| **mean <= 0.0).count();
+        println!(
+            "against@{depth:<2} {:.3}; ours {:+.3}  ({:+.3} to {:+.3}), not above in {:.1} % of resamples",
+            mean(&others),
+            mean(&differences),
+            means[RESAMPLES / 40],
+            means[RESAMPLES - RESAMPLES / 40],
+            100.0 * not_above as f64 / RESAMPLES as f64,
+        );
+    }
+    Ok(())
 }
 
 /// Of the first tool that meets a need.
 fn reciprocal_rank(query: &Query, found: &[&str]) -> f64 {
-    let is_relevant = |id: &&str| query.relevant.iter().any(|need| meets(need, id));
+    let is_relevant = |id: &&str| query.relevant.iter().flatten().any(|tool| tool == id);
     let rank = found.iter().position(is_relevant);
     rank.map_or(0.0, |rank| 1.0 / (rank + 1) as f64)
-}
-
-fn meets(need: &[String], id: &str) -> bool {
-    need.iter().any(|tool| tool == id)
 }
 
 /// What all definitions take, and what searching takes.
@@ -190,6 +191,12 @@ fn mean(values: &[f64]) -> f64 {
 
 /// The 95 % interval of the mean, by bootstrap.
 fn interval(values: &[f64]) -> (f64, f64) {
+    let means = resampled(values);
+    (means[RESAMPLES / 40], means[RESAMPLES - RESAMPLES / 40])
+}
+
+/// The means of resamples of these values, lowest first.
+fn resampled(values: &[f64]) -> Vec<f64> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = || {
         state = state
@@ -197,18 +204,13 @@ fn interval(values: &[f64]) -> (f64, f64) {
             .wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize
     };
-    let mut means: Vec<f64> = (0..RESAMPLES)
-        .map(|_| {
-            mean(
-                &values
-                    .iter()
-                    .map(|_| values[next() % values.len()])
-                    .collect::<Vec<_>>(),
-            )
-        })
-        .collect();
+    let mut resample = || -> Vec<f64> {
+        let places = values.iter().map(|_| next() % values.len());
+        places.map(|at| values[at]).collect()
+    };
+    let mut means: Vec<f64> = (0..RESAMPLES).map(|_| mean(&resample())).collect();
     means.sort_by(f64::total_cmp);
-    (means[RESAMPLES / 40], means[RESAMPLES - RESAMPLES / 40])
+    means
 }
 
 /// The mean time of a query in microseconds.
@@ -217,7 +219,7 @@ fn time_of_a_query(index: &Index, queries: &[&Query]) -> f64 {
     let begun = Instant::now();
     for _ in 0..rounds {
         for query in queries {
-            std::hint::black_box(index.search(&query.query, 10));
+            std::hint::black_box(index.search(&query.text, 10));
         }
     }
     begun.elapsed().as_secs_f64() * 1e6 / (rounds * queries.len().max(1)) as f64

@@ -1,14 +1,15 @@
 //! Ranks tools by a few words of what is wanted.
 //!
 //! Owns [`Index`]: BM25F over the name, title, server, description, and the names and texts of the
-//! parameters of each tool. Names are split into words, words are stemmed, and a fixed table has
-//! words of one meaning. The same tools and the same query always give the same ranking. It owns the
+//! parameters of each tool. Names are split into words, words are stemmed, a fixed table has
+//! words of one meaning, and a misspelt word finds the one that it is an edit from. The same tools and the same query always give the same ranking. It owns the
 //! form of results for models, too, and the definitions of the gateway's own tools. Pure; it must not
 //! know clients.
 
 mod document;
 mod index;
 mod own_tools;
+mod query;
 mod results;
 mod signature;
 mod synonyms;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{everyday, text};
+use super::everyday;
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
 use crate::common::live_stream::LiveStream;
@@ -14,15 +14,13 @@ pub(super) const SEARCH: &str = "[gateway]\ntool_mode = \"search\"\n";
 /// The servers of the set, each with its name.
 pub(super) fn servers() -> Vec<(String, FakeBackend)> {
     let mut servers: Vec<(String, FakeBackend)> = Vec::new();
-    for tool in everyday()["tools"].as_array().unwrap() {
-        let server = text(&tool["server"]);
-        if servers.iter().all(|(name, _)| name != server) {
-            servers.push((server.to_owned(), FakeBackend::start()));
+    for tool in everyday().tools {
+        if servers.iter().all(|(name, _)| *name != tool.server) {
+            servers.push((tool.server.clone(), FakeBackend::start()));
         }
-        let (_, fake) = servers.iter().find(|(name, _)| name == server).unwrap();
-        let mut members = tool.clone();
-        members.as_object_mut().unwrap().remove("server");
-        fake.put_tool(text(&tool["name"]), members);
+        let mut of_tool = servers.iter().filter(|(name, _)| *name == tool.server);
+        let (_, fake) = of_tool.next().unwrap();
+        fake.put_tool(&tool.name, tool.definition().read().unwrap());
     }
     servers
 }

@@ -5,8 +5,8 @@ use std::time::Instant;
 use sentinel_gateway::catalog::search::estimate_tokens;
 use serde_json::{Value, json};
 
+use super::everyday;
 use super::gateway::{SEARCH, call_tool, everyday_gateway, search, servers};
-use super::{everyday, text};
 use crate::common::PATIENCE;
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
@@ -123,17 +123,11 @@ fn three_searches_and_the_list_save_most_of_the_tokens() {
     gateway.initialize();
     let list = tokens_of(&gateway.list_tools());
     let set = everyday();
-    let mut answers: Vec<usize> = set["queries"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|query| {
-            estimate_tokens(&search(
-                &mut gateway,
-                json!({ "query": text(&query["query"]) }),
-            ))
-        })
-        .collect();
+    let answers = set.queries.iter().map(|query| {
+        let answer = search(&mut gateway, json!({ "query": query.text }));
+        estimate_tokens(&answer)
+    });
+    let mut answers: Vec<usize> = answers.collect();
     answers.sort_unstable();
     let median = answers[answers.len() / 2];
     assert!((50..=400).contains(&median), "{median}");

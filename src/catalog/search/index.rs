@@ -2,22 +2,25 @@
 //!
 //! A term's weight in a document is the sum of its weighted frequencies in the fields, each divided
 //! by what the field's length makes of it. It is computed when the index is built, so that a query
-//! reads one list a term.
+//! reads one list a term. A word of a query counts once in a document, by the best of its
+//! [`Forms`](super::query::Forms).
 
 use std::collections::HashMap;
 
 use super::document::Document;
-use super::synonyms;
+use super::query::{Forms, is_typo, words};
 use super::tokenize::terms;
 
-/// Weight of a synonym in a query, where the word itself has 1.
-const SYNONYM: f32 = 0.35;
 /// How soon a repeated term counts no more.
 const K1: f32 = 1.2;
 /// How much a long field takes from the weight of its terms.
-const B: f32 = 0.75;
-/// Most terms of a query that are looked up.
-const MAX_QUERY_TERMS: usize = 64;
+const B: f32 = 0.6;
+/// The part of a score that is in proportion to how many of the query's words a document has.
+const COVERAGE: f32 = 0.4;
+/// Weight of a term that is one edit from a word, where the word itself has 1.
+const TYPO: f32 = 0.7;
+/// Most terms that stand for a word which nothing has.
+const MAX_TYPOS: usize = 8;
 
 /// A field's text and its weight.
 type Field = (fn(&Document) -> &str, f32);
@@ -27,7 +30,7 @@ const FIELDS: [Field; 7] = [
     (|document| &document.title, 1.5),
     (|document| &document.server, 1.0),
     (|document| &document.summary, 1.5),
-    (|document| &document.description, 1.0),
+    (|document| &document.description, 0.5),
     (|document| &document.parameters, 0.5),
     (|document| &document.texts, 0.3),
 ];
@@ -45,8 +48,8 @@ pub struct Hit {
 #[derive(Debug, Default)]
 pub struct Index {
     documents: usize,
-    /// Where the postings of a term are.
-    terms: HashMap<Box<str>, (u32, u32)>,
+    /// Where the postings of each term are, in the order of the terms.
+    terms: Vec<(Box<str>, (u32, u32))>,
     postings: Vec<Posting>,
 }
 
@@ -97,7 +100,7 @@ impl Index {
             (total as f32 / documents.max(1) as f32).max(1.0)
         });
         let mut postings = Vec::with_capacity(found.values().map(Vec::len).sum());
-        let mut terms = HashMap::with_capacity(found.len());
+        let mut terms = Vec::with_capacity(found.len());
         for (term, list) in found {
             let start = postings.len() as u32;
             postings.extend(list.into_iter().map(|(document, frequencies)| {
@@ -112,8 +115,9 @@ impl Index {
                     weight: sum * (K1 + 1.0) / (K1 + sum),
                 }
             }));
-            terms.insert(term, (start, postings.len() as u32));
+            terms.push((term, (start, postings.len() as u32)));
         }
+        terms.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         Self {
             documents,
             terms,
@@ -124,10 +128,7 @@ impl Index {
     /// The documents that fit best, best first, at most `limit` of them. Equal ones stay in the order
     /// that they were given in.
     pub fn search(&self, query: &str, limit: usize) -> Vec<Hit> {
-        let mut scores = vec![0.0f32; self.documents];
-        for (term, weight) in query_terms(query) {
-            self.add(&term, weight, &mut scores);
-        }
+        let scores = self.scores(&words(query));
         let hits = scores.iter().enumerate().filter(|(_, score)| **score > 0.0);
         let mut hits: Vec<Hit> = hits
             .map(|(document, &score)| Hit { document, score })
@@ -169,16 +170,81 @@ impl Index {
         kept.chain(over).take(limit).collect()
     }
 
-    fn add(&self, term: &str, weight: f32, scores: &mut [f32]) {
-        let Some(&(start, end)) = self.terms.get(term) else {
+    /// The score of each document.
+    fn scores(&self, query: &[Forms]) -> Vec<f32> {
+        let mut scores = vec![0.0f32; self.documents];
+        let mut covered = vec![0u8; self.documents];
+        let mut best = vec![0.0f32; self.documents];
+        let mut having: Vec<u32> = Vec::new();
+        for word in query {
+            let own = self.postings(&word.term);
+            let mut add = |postings: &[Posting], weight: f32| {
+                // A rare synonym says no more than the word that stands in the query.
+                let rarity = self.rarity(postings).min(match own {
+                    Some(own) => self.rarity(own),
+                    None => f32::INFINITY,
+                });
+                for posting in postings {
+                    let best = &mut best[posting.document as usize];
+                    if *best == 0.0 {
+                        having.push(posting.document);
+                    }
+                    *best = best.max(weight * rarity * posting.weight);
+                }
+            };
+            match own {
+                Some(own) => add(own, 1.0),
+                None => self.typos(&word.term, |postings| add(postings, TYPO)),
+            }
+            for (synonym, weight) in &word.synonyms {
+                if let Some(postings) = self.postings(synonym) {
+                    add(postings, *weight);
+                }
+            }
+            for document in having.drain(..).map(|document| document as usize) {
+                scores[document] += std::mem::take(&mut best[document]);
+                covered[document] += 1;
+            }
+        }
+        let words = query.len().max(1) as f32;
+        for (score, covered) in scores.iter_mut().zip(covered) {
+            *score *= 1.0 - COVERAGE + COVERAGE * f32::from(covered) / words;
+        }
+        scores
+    }
+
+    fn postings(&self, term: &str) -> Option<&[Posting]> {
+        let at = self
+            .terms
+            .binary_search_by(|(known, _)| (**known).cmp(term));
+        Some(self.postings_at(at.ok()?))
+    }
+
+    fn postings_at(&self, at: usize) -> &[Posting] {
+        let (start, end) = self.terms[at].1;
+        &self.postings[start as usize..end as usize]
+    }
+
+    /// Calls `each` with the postings of terms that this one is probably a misspelling of: those with
+    /// the same first letter and one edit between them.
+    fn typos<'a>(&'a self, term: &str, each: impl FnMut(&'a [Posting])) {
+        let Some(first) = term.chars().next() else {
             return;
         };
-        let postings = &self.postings[start as usize..end as usize];
+        let start = self
+            .terms
+            .partition_point(|(known, _)| **known < *term.get(..first.len_utf8()).unwrap_or(term));
+        let alike = self.terms[start..].iter().zip(start..);
+        let alike = alike.take_while(|((known, _), _)| known.starts_with(first));
+        let typos = alike.filter(|((known, _), _)| is_typo(term, known));
+        let postings = typos.map(|(_, at)| self.postings_at(at));
+        postings.take(MAX_TYPOS).for_each(each);
+    }
+
+    /// How much it says that a document has a term, by how many have it: the inverse document frequency.
+    fn rarity(&self, postings: &[Posting]) -> f32 {
         let having = postings.len() as f32;
-        let idf = (1.0 + (self.documents as f32 - having + 0.5) / (having + 0.5)).ln();
-        for posting in postings {
-            scores[posting.document as usize] += weight * idf * posting.weight;
-        }
+        (1.0 + (self.documents as f32 - having + 0.5) / (having + 0.5)).ln()
     }
 
     /// How many documents it has.
@@ -193,28 +259,10 @@ impl Index {
 
     /// The memory that it takes, in bytes, about.
     pub fn bytes(&self) -> usize {
-        let term = size_of::<(Box<str>, (u32, u32))>() + 1;
-        let terms: usize = self.terms.keys().map(|text| text.len()).sum();
+        let term = size_of::<(Box<str>, (u32, u32))>();
+        let terms: usize = self.terms.iter().map(|(text, _)| text.len()).sum();
         self.terms.capacity() * term + terms + self.postings.capacity() * size_of::<Posting>()
     }
-}
-
-/// The terms of a query with their weights, in order: its own, then their synonyms. None twice; the
-/// heavier one counts.
-fn query_terms(query: &str) -> Vec<(String, f32)> {
-    let mut found: Vec<(String, f32)> = Vec::new();
-    let add = |term: &str, weight: f32, found: &mut Vec<(String, f32)>| {
-        if found.len() < MAX_QUERY_TERMS && found.iter().all(|(known, _)| known != term) {
-            found.push((term.to_owned(), weight));
-        }
-    };
-    terms(query, |term| add(term, 1.0, &mut found));
-    for at in 0..found.len() {
-        for synonym in synonyms::of(&found[at].0.clone()) {
-            add(synonym, SYNONYM, &mut found);
-        }
-    }
-    found
 }
 
 #[cfg(test)]
@@ -283,6 +331,67 @@ mod tests {
         ]);
         assert_eq!(found(&index, "delete"), [1, 0]);
         assert_eq!(found(&index, "removing"), [0, 1]);
+    }
+
+    #[test]
+    fn a_word_counts_once_however_many_of_its_synonyms_a_tool_has() {
+        let index = index(&[
+            (
+                "a",
+                r#"{"name":"a","description":"Get, fetch, retrieve, read, show, view it."}"#,
+            ),
+            (
+                "a",
+                r#"{"name":"b","description":"Get the invoice as it was."}"#,
+            ),
+            (
+                "a",
+                r#"{"name":"c","description":"Fetch, retrieve, read, show, view it."}"#,
+            ),
+        ]);
+        assert_eq!(found(&index, "get invoice"), [1, 0, 2]);
+    }
+
+    #[test]
+    fn a_rare_synonym_says_no_more_than_the_word_itself() {
+        let mut tools = vec![("a", r#"{"name":"delete_it"}"#); 20];
+        tools.push(("a", r#"{"name":"purge_it"}"#));
+        let index = index(&tools);
+        assert_eq!(index.search("delete", 1)[0].document, 0);
+    }
+
+    #[test]
+    fn of_two_tools_the_one_with_more_words_of_the_query_is_first() {
+        let index = index(&[
+            ("a", r#"{"name":"gamma_gamma_gamma"}"#),
+            ("a", r#"{"name":"x","description":"alpha and beta"}"#),
+            ("a", r#"{"name":"gamma"}"#),
+            ("a", r#"{"name":"alpha"}"#),
+        ]);
+        assert_eq!(found(&index, "alpha beta gamma")[0], 1);
+    }
+
+    #[test]
+    fn a_misspelt_word_finds_what_was_meant_and_a_known_one_only_itself() {
+        let index = index(&[
+            ("a", r#"{"name":"calculate"}"#),
+            ("a", r#"{"name":"trending"}"#),
+            ("a", r#"{"name":"invoice"}"#),
+            ("a", r#"{"name":"invoke"}"#),
+        ]);
+        for (query, expected) in [
+            ("caculate", &[0][..]),
+            ("claculate", &[0]),
+            ("calculatee", &[0]),
+            ("treendings", &[1]),
+            ("invoise", &[2]),
+            ("nvoice", &[]),
+            ("cat", &[]),
+        ] {
+            assert_eq!(found(&index, query), expected, "{query}");
+        }
+        assert_eq!(found(&index, "invoke")[0], 3);
+        assert!(!found(&index, "invoke").contains(&2));
     }
 
     #[test]

@@ -33,24 +33,30 @@ fn is_stop_word(word: &str) -> bool {
 fn words(text: &str, mut each: impl FnMut(&str)) {
     let mut lower = String::new();
     for run in text.split(|c: char| !c.is_alphanumeric()) {
-        if run.is_empty() {
-            continue;
+        let mut rest = run;
+        while let Some(first) = rest.chars().next() {
+            let border = rest.find(|c| is_unspaced(c) != is_unspaced(first));
+            let (part, after) = rest.split_at(border.unwrap_or(rest.len()));
+            rest = after;
+            match is_unspaced(first) {
+                true => pairs(part, &mut each),
+                false => parts(part, &mut lower, &mut each),
+            }
         }
-        if run.chars().any(is_unspaced) {
-            pairs(run, &mut each);
-            continue;
-        }
-        let mut parts = 0;
-        let mut start = 0;
-        for end in humps(run) {
-            lower_case(&run[start..end], &mut lower);
-            each(&lower);
-            (start, parts) = (end, parts + 1);
-        }
-        if parts > 1 {
-            lower_case(run, &mut lower);
-            each(&lower);
-        }
+    }
+}
+
+/// The parts of a word, and the word itself where it has several.
+fn parts(word: &str, lower: &mut String, each: &mut impl FnMut(&str)) {
+    let (mut count, mut start) = (0, 0);
+    for end in humps(word) {
+        lower_case(&word[start..end], lower);
+        each(lower);
+        (start, count) = (end, count + 1);
+    }
+    if count > 1 {
+        lower_case(word, lower);
+        each(lower);
     }
 }
 
@@ -171,6 +177,8 @@ mod tests {
     fn text_without_spaces_is_split_into_pairs() {
         assert_eq!(words_of("読み取り"), ["読み", "み取", "取り"]);
         assert_eq!(words_of("読"), ["読"]);
+        let mixed = words_of("時間。startTimeとend");
+        assert_eq!(mixed, ["時間", "start", "time", "starttime", "と", "end"]);
     }
 
     #[test]
