@@ -8,7 +8,6 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::backend::HttpBackend;
-use crate::call_report::BackendId;
 use crate::catalog::RejectReason;
 use crate::config::Subject;
 use crate::dispatch::answer::{not_settled, shutting_down};
