@@ -1,7 +1,7 @@
 """Implements `tests/clients/run`: each client talks to servers through the gateway, as a stand-in for its model asks.
 
-Each check prints `ok CLIENT: what` or `FAILED CLIENT: what: why`; the last line counts them, and the exit code is 0
-only if all passed. All processes are stopped at the end, also if the run is interrupted.
+Each check prints `ok CLIENT: what` or `FAILED CLIENT: what: why`, and what a client can't do `not tried CLIENT: what:
+why`. The last line counts the checks, and the exit code is 0 only if all passed. All processes are stopped at the end, also if the run is interrupted.
 """
 
 import argparse
@@ -65,6 +65,9 @@ class ReportOf:
 
     def check(self, name):
         return self.report.check(f"{self.client.title}: {name}")
+
+    def not_tried(self, name, why):
+        print(f"not tried {self.client.title}: {name}: {why}", flush=True)
 
 
 class Interrupted(BaseException):

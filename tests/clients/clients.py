@@ -25,10 +25,12 @@ class Client:
     """A client with an empty home. Subclasses say how it differs:
 
     `name` (that of `install`), `title`, `package` (npm), `api`, `off_switches` (variables), `listing` (a pattern of the
-    line that its list of servers has for us), `command()`, `prompt()`, and `tool(name)`, the name of our tool for models.
+    line that its list of servers has for us), `command()`, `prompt()`, `tool(name)`, the name of our tool for models, and
+    `list_is_fixed`, why its list of tools can't change while it runs.
     """
 
     off_switches = {}
+    list_is_fixed = ""
 
     def __init__(self, modules, binary, folder):
         self.modules = modules
@@ -95,6 +97,7 @@ class Client:
 class ClaudeCode(Client):
     name = "claude-code"
     title = "Claude Code"
+    list_is_fixed = "it speaks revision 2026-07-28, in which a list may not depend on earlier calls"
     listing = r"^sentinel: .* ✔ Connected$"
     package = "@anthropic-ai/claude-code"
     api = Messages
@@ -119,6 +122,7 @@ class ClaudeCode(Client):
 class Codex(Client):
     name = "codex"
     title = "Codex"
+    list_is_fixed = "it ignores list_changed"
     listing = r"^sentinel .* enabled "
     package = "@openai/codex"
     api = Responses
@@ -233,6 +237,7 @@ class GeminiCli(Client):
 class CopilotCli(Client):
     name = "copilot"
     title = "Copilot CLI"
+    list_is_fixed = "it speaks revision 2026-07-28, in which a list may not depend on earlier calls"
     listing = r"^  sentinel \(local\)$"
     package = "@github/copilot"
     api = Completions

@@ -153,7 +153,27 @@ def searching(report, stage):
             require_error(incomplete, "no amount is given", "amount: string")
 
 
-GROUPS = [listing, one_server, bad_neighbours, nothing_up, searching]
+def activating(report, stage):
+    """`search_exposes = "activate"`: a tool that was found is listed under its own name, where a list may change."""
+    with ledger() as server, archive() as other:
+        stage.configure('tool_mode = "search"\nsearch_exposes = "activate"', ledger=server.url, archive=other.url)
+        search = ("search_tools", {"query": "put money on an account", "limit": 1})
+        why = stage.client.list_is_fixed
+        if why:
+            report.not_tried("activate: a tool that was found is called by its own name", why)
+            model = stage.converse(report, search, ("call_tool", {"name": "book_amount", "arguments": BOOK}))
+            with report.check("activate: a client whose list stays as it is has call_tool"):
+                require_equal("tools", ["call_tool", "describe_tool", "search_tools"], stage.offered(model, -1))
+                require_words(model.results[1], BOOKED)
+        else:
+            model = stage.converse(report, search, ("book_amount", BOOK))
+            with report.check("activate: a tool that was found is offered in the next request, and called by its own name"):
+                require_equal("tools before", ["describe_tool", "search_tools"], stage.offered(model))
+                require_equal("tools after", ["book_amount", "describe_tool", "search_tools"], stage.offered(model, 1))
+                require_words(model.results[1], BOOKED)
+
+
+GROUPS = [listing, one_server, bad_neighbours, nothing_up, searching, activating]
 
 
 def require_words(result, *expected):
