@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use super::error::{INVALID_REQUEST, PARSE_ERROR, RpcError};
 use super::raw::{RawJson, put_quoted};
 pub use array::elements;
-pub(crate) use array::{MAX_ELEMENTS, first_elements};
+pub(crate) use array::{MAX_ELEMENTS, each_element, first_elements};
 pub use fast_path::parse_fast;
 
 mod array;

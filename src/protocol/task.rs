@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use memchr::memmem;
 
-use super::message::elements;
+use super::message::each_element;
 use super::raw::quoted;
 use super::{Outcome, RawJson};
 
@@ -39,10 +39,9 @@ pub(crate) fn for_client(text: &RawJson, backend: &str) -> RawJson {
     if let Some(task) = text.get("task") {
         set.extend(with_name(&task, &name).map(|task| ("task", task.into_bytes())));
     }
-    if let Some(tasks) = text.get("tasks").and_then(|tasks| elements(&tasks)) {
-        let tasks = tasks
-            .iter()
-            .map(|task| with_name(task, &name).unwrap_or_else(|| task.clone()));
+    let tasks = text.get("tasks");
+    if let Some(tasks) = tasks.filter(|tasks| tasks.as_str().starts_with('[')) {
+        let tasks = each_element(&tasks).map(|task| with_name(&task, &name).unwrap_or(task));
         set.push(("tasks", array(tasks)));
     }
     related(&text.with_members(&set, &[]), &name)

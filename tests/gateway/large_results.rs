@@ -220,6 +220,27 @@ fn a_result_within_the_limit_passes_byte_for_byte() {
 
 /// Half of a surrogate pair is valid JSON, and no character.
 #[test]
+fn a_result_of_more_blocks_than_a_list_may_have_is_cut_too() {
+    in_all_eras("", |gateway, server| {
+        let image = json!({ "type": "image", "data": "aGk=", "mimeType": "image/png" });
+        let mut blocks: Vec<Value> = (0..10_500)
+            .map(|at| block(&format!("block {at}")))
+            .collect();
+        blocks.push(image.clone());
+        server.answer_with(&json!({ "content": blocks }));
+        let first = gateway.call("t", json!({}));
+        let content = first.result()["content"].as_array().unwrap();
+        assert!(content.len() < 200, "{}", content.len());
+        assert_eq!(content.last(), Some(&image));
+        let shown = texts(&first);
+        assert_eq!(shown[0], "block 0");
+        let (_, more) = split(shown.last().unwrap());
+        let next = gateway.call("read_more", more.unwrap());
+        assert_eq!(texts(&next)[0], format!("block {}", shown.len() - 1));
+    });
+}
+
+#[test]
 fn a_text_that_is_no_unicode_is_cut_too() {
     let fake = FakeBackend::start().tool("t");
     let mut gateway = TestGateway::with_config(&fake.entry("one", LIMIT));

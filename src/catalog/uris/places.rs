@@ -11,7 +11,7 @@ use bytes::Bytes;
 use memchr::memmem::Finder;
 
 use crate::protocol::RawJson;
-use crate::protocol::message::elements;
+use crate::protocol::message::each_element;
 use crate::protocol::raw::quoted;
 
 /// Keys of `_meta` whose value is a URI.
@@ -102,12 +102,12 @@ impl<'a> Places<'a> {
             self.content(&content, depth);
         }
         for contents in result.every("contents") {
-            for resource in elements(&contents).unwrap_or_default() {
+            for resource in each_element(&contents) {
                 self.resource(&resource);
             }
         }
         for messages in result.every("messages") {
-            for message in elements(&messages).unwrap_or_default() {
+            for message in each_element(&messages) {
                 for content in message.every("content") {
                     self.content(&content, depth);
                 }
@@ -141,9 +141,10 @@ impl<'a> Places<'a> {
 
     /// A content block, or several.
     fn content(&mut self, content: &RawJson, depth: usize) {
-        match elements(content) {
-            Some(blocks) => blocks.iter().for_each(|block| self.block(block, depth)),
-            None => self.block(content, depth),
+        if content.as_str().trim_start().starts_with('[') {
+            each_element(content).for_each(|block| self.block(&block, depth));
+        } else {
+            self.block(content, depth);
         }
     }
 
@@ -170,7 +171,7 @@ impl<'a> Places<'a> {
     fn skill(&mut self, skill: &RawJson) {
         self.resource(skill);
         for files in skill.every("resources") {
-            for file in elements(&files).unwrap_or_default() {
+            for file in each_element(&files) {
                 self.resource(&file);
             }
         }
@@ -256,6 +257,20 @@ mod tests {
         ] {
             assert_eq!(mapped(own), shown);
         }
+    }
+
+    #[test]
+    fn uris_are_mapped_however_many_there_are() {
+        let block = r#"{"type":"resource_link","uri":"a://b"}"#;
+        let result =
+            |block: &str| format!(r#"{{"content":[{}]}}"#, [block].repeat(10_001).join(","));
+        let mut count = 0;
+        let mapped = with_uris(RawJson::trusted(result(block)), &mut |_| {
+            count += 1;
+            Some("c://d".into())
+        });
+        assert_eq!(count, 10_001);
+        assert_eq!(mapped.as_str(), result(&block.replace("a://b", "c://d")));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::backend::Answer;
 use crate::protocol::era::modern::ResultType;
-use crate::protocol::message::elements;
+use crate::protocol::message::each_element;
 use crate::protocol::raw::quoted;
 use crate::protocol::{Outcome, RawJson, task};
 use crate::snapshot::{KeptResults, LargeText, Page, Piece, Snapshot};
@@ -139,9 +139,8 @@ fn text_block(text: String) -> Value {
 /// within them already.
 fn cut(result: &RawJson, tokens: usize, kept: &KeptResults) -> Option<RawJson> {
     let content = result.get("content")?;
-    let blocks = elements(&content)?;
-    let texts = || blocks.iter().filter_map(text_of);
-    let text = LargeText::over(tokens, texts())?;
+    let texts = each_element(&content).filter_map(|block| text_of(&block));
+    let text = LargeText::over(tokens, texts)?;
     let page = text.page(0, tokens.saturating_sub(NOTICE))?;
     let bytes = text.len();
     let charge = kept.reserve(bytes);
@@ -149,7 +148,7 @@ fn cut(result: &RawJson, tokens: usize, kept: &KeptResults) -> Option<RawJson> {
     let notice = notice(&page, bytes, handle.as_deref());
     let mut pieces = page.pieces;
     let own_block = add_notice(&mut pieces, notice, &page.next);
-    let content = with_pieces(&blocks, pieces, own_block);
+    let content = with_pieces(&content, pieces, own_block);
     Some(result.with_members(&[("content", content)], &[]))
 }
 
@@ -201,28 +200,28 @@ fn add_notice(
 }
 
 /// The blocks, those of text with what the page has of them: the others are left out.
-fn with_pieces(blocks: &[RawJson], pieces: Vec<Piece>, last: Option<String>) -> bytes::Bytes {
+fn with_pieces(content: &RawJson, pieces: Vec<Piece>, last: Option<String>) -> bytes::Bytes {
     let mut pieces = pieces.into_iter().peekable();
-    let mut content = Vec::new();
+    let mut kept = Vec::new();
     let mut number = 0;
     let mut notice = last;
-    for block in blocks {
-        let Some(text) = text_of(block) else {
-            content.push(block.clone());
+    for block in each_element(content) {
+        let Some(text) = text_of(&block) else {
+            kept.push(block);
             continue;
         };
         if let Some(piece) = pieces.next_if(|piece| piece.block == number) {
-            content.push(match piece.text == text {
-                true => block.clone(),
+            kept.push(match piece.text == text {
+                true => block,
                 false => block.with_members(&[("text", quoted(&piece.text))], &[]),
             });
             if pieces.peek().is_none() {
-                content.extend(notice.take().map(|notice| RawJson::of(&text_block(notice))));
+                kept.extend(notice.take().map(|notice| RawJson::of(&text_block(notice))));
             }
         }
         number += 1;
     }
-    task::array(content.into_iter())
+    task::array(kept.into_iter())
 }
 
 /// How to go on after a page; `None` if it is the last one.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::protocol::RawJson;
+use crate::protocol::json_scan::{skip_space, value_end};
 
 /// Most elements that are read from one array.
 pub(crate) const MAX_ELEMENTS: usize = 10_000;
@@ -25,6 +26,25 @@ pub fn elements(array: &RawJson) -> Option<Vec<RawJson>> {
 pub(crate) fn first_elements(array: &RawJson) -> Option<Vec<RawJson>> {
     let read: Array<'_> = array.read().ok()?;
     Some(read.parts_of(array))
+}
+
+/// The elements of an array, however many, one after the other; none if it is not an array. None is
+/// kept, so that it takes no memory.
+pub(crate) fn each_element(array: &RawJson) -> impl Iterator<Item = RawJson> {
+    let text = array.as_bytes();
+    // Of the bracket or comma before an element.
+    let mut at = skip_space(text, 0);
+    let mut before = b'[';
+    std::iter::from_fn(move || {
+        if *text.get(at)? != before {
+            return None;
+        }
+        let start = skip_space(text, at + 1);
+        let end = value_end(text, start)?;
+        at = skip_space(text, end);
+        before = b',';
+        Some(array.slice(start..end))
+    })
 }
 
 struct Array<'a> {
@@ -93,6 +113,10 @@ mod tests {
         ] {
             assert_eq!(count(elements(&zeros(written))), all, "{written}");
             assert_eq!(count(first_elements(&zeros(written))), Some(first));
+            assert_eq!(each_element(&zeros(written)).count(), written);
+        }
+        for none in ["{}", "0", " [ ] ", "\"[1]\""] {
+            assert_eq!(each_element(&RawJson::trusted(none)).count(), 0, "{none}");
         }
         assert_eq!(elements(&RawJson::trusted("{}")), None);
         assert_eq!(first_elements(&RawJson::trusted("0")), None);
@@ -107,5 +131,7 @@ mod tests {
             .map(|element| element.as_str().to_owned())
             .collect();
         assert_eq!(texts, ["1.10", r#"{"a":1,"a":2}"#, r#""\ud800""#]);
+        let each: Vec<RawJson> = each_element(&array).collect();
+        assert_eq!(Some(each), elements(&array));
     }
 }
