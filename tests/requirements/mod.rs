@@ -3,11 +3,8 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// Checks of real programs, by the folder of the run.
-const REAL: [(&str, &str); 2] = [
-    ("tests/real/run: ", "tests/real"),
-    ("tests/fleet/run: ", "tests/fleet"),
-];
+/// Suites in Python, by their folders. What they check is named in a call of `check`.
+const SUITES: [&str; 3] = ["tests/real", "tests/clients", "tests/fleet"];
 const PACKAGE: &str = "packaging/try: ";
 
 fn read(path: impl AsRef<Path>) -> Option<String> {
@@ -44,10 +41,11 @@ fn files(module: &str) -> Vec<PathBuf> {
 }
 
 fn exists(name: &str) -> bool {
-    let real = |(prefix, folder): &(&'static str, &'static str)| {
-        Some((name.strip_prefix(prefix)?, *folder))
-    };
-    if let Some((check, folder)) = REAL.iter().find_map(real) {
+    let suite = SUITES.iter().find_map(|folder| {
+        let check = name.strip_prefix(folder)?.strip_prefix("/run: ")?;
+        Some((folder, check))
+    });
+    if let Some((folder, check)) = suite {
         let called = [
             format!("check(\"{check}\")"),
             format!("check(f\"{check}\")"),
@@ -80,6 +78,9 @@ fn a_name_without_a_test_is_detected() {
         "tests/no_such.rs::exists",
         "backend::retry::tests::no_such",
         "tests/real/run: no such check",
+        "tests/clients/run: no such check",
+        // Of the other suite.
+        "tests/clients/run: sqlite: create_table, write_query, read_query",
         "packaging/try: no_such",
     ] {
         assert!(!exists(name), "{name}");
