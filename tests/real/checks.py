@@ -14,6 +14,7 @@ from pathlib import Path
 
 import both_eras
 import n8n_and_sqlite
+import one_catalog
 import restarts
 import sdk_sessions
 from gateways import Gateways, Report
@@ -55,10 +56,14 @@ def parse_arguments():
         help="the official SDKs' clients and servers without the gateway, as the reference",
     )
     parser.add_argument("--sdks", action="store_true", help="only the official SDKs, without the other servers")
+    parser.add_argument("--catalog", action="store_true", help="only MCP Apps, skills, links in results and tasks")
     return parser.parse_args()
 
 
 def run_checks(report, gateways, installed, arguments, running):
+    if arguments.catalog:
+        one_catalog.run(report, gateways, installed, running)
+        return
     peers = start_peers(installed, gateways.logs, running)
     if arguments.direct:
         sdk_sessions.run_direct(report, gateways, installed, peers)
@@ -74,6 +79,7 @@ def run_checks(report, gateways, installed, arguments, running):
         running.callback(server.stop)
     n8n_and_sqlite.run(report, gateways, n8n, sqlite)
     both_eras.run(report, gateways, installed, n8n, sqlite, peers, running)
+    one_catalog.run(report, gateways, installed, running)
 
 
 class Interrupted(BaseException):
