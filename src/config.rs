@@ -71,6 +71,8 @@ pub struct Config {
     pub listen: Option<SocketAddr>,
     /// Enabled backends, in the order of the file, which decides who owns a name.
     pub backends: Vec<Arc<BackendConfig>>,
+    /// The administrator's file, if there is one.
+    pub(crate) administered: Option<Administered>,
     /// The names of all backends in the config, in its order.
     pub(crate) configured: Vec<ConfiguredName>,
     /// The config file, for logs and messages; `None` where there are only command-line flags.
@@ -85,8 +87,7 @@ pub struct Config {
     pub(crate) state_folder: Option<PathBuf>,
     /// The folders for the socket that shows the gateway's state, the best first.
     pub(crate) socket_folders: Vec<PathBuf>,
-    /// How it is loaded again when its file changes; `None` where it stays as it is: it comes from
-    /// flags alone, or its file was merely found in the working folder.
+    /// How it is loaded again when its files change; `None` where it stays as it is.
     pub(crate) origin: Option<Arc<Origin>>,
 }
 
@@ -99,6 +100,17 @@ pub(crate) struct ConfiguredName {
     pub(crate) left_out: bool,
     /// `enabled`
     pub(crate) enabled: bool,
+    /// Why the administrator's file keeps it out, if it does.
+    pub(crate) held: Option<Arc<str>>,
+}
+
+/// What the administrator's file has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Administered {
+    /// Its path.
+    pub(crate) file: PathBuf,
+    /// The names of its backends, and their URLs to show.
+    pub(crate) backends: Vec<(Arc<str>, String)>,
 }
 
 impl Config {
@@ -282,6 +294,8 @@ pub struct BackendConfig {
     pub tools: ToolRules,
     /// How the arguments of its tools are described: `schemas` of the gateway.
     pub schemas: Schemas,
+    /// Whether it is one of the administrator's file.
+    pub(crate) of_administrator: bool,
 }
 
 impl BackendConfig {

@@ -11,6 +11,7 @@
 mod append;
 mod configured;
 mod lock;
+mod of_root;
 mod program;
 #[cfg(unix)]
 mod sockets;
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use append::AppendFile;
 pub(crate) use configured::{MAX_CERTIFICATES, MAX_SECRET, read_configured};
 pub(crate) use lock::{Stamp, Written, remove, try_lock};
+pub(crate) use of_root::read_of_root;
 pub(crate) use program::place_program;
 #[cfg(unix)]
 pub(crate) use sockets::{owned_folder, rename, sockets};

@@ -2,9 +2,11 @@
 //!
 //! Owns which characters hide text ([`hidden`]), which spellings of a secret are recognised
 //! ([`spellings`], [`unescape`]), and the removal of both from messages ([`Scrubber`]) and from JSON
-//! definitions ([`clean_json`]); and the difference of two texts ([`unified_diff`]). Everything that is logged, kept or printed of a backend passes here.
+//! definitions ([`clean_json`]); the difference of two texts
+//! ([`unified_diff`]), and where a text may be cut ([`beginning`]). Everything that is logged, kept or printed of a backend passes here.
 //! Pure; it must not know where a text comes from nor where it goes.
 
+mod cut;
 mod diff;
 mod hidden;
 mod json;
@@ -13,6 +15,7 @@ mod scrub;
 mod spellings;
 mod unescape;
 
+pub(crate) use cut::beginning;
 pub(crate) use diff::unified_diff;
 pub(crate) use hidden::{is_hidden, visible};
 pub(crate) use json::{MAX_DEPTH, Unclean, clean_json, clean_json_as_in_version_1};

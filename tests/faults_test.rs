@@ -34,6 +34,8 @@ mod connect;
 mod deadlines;
 #[path = "faults/fixture.rs"]
 mod fixture;
+#[path = "faults/fleet.rs"]
+mod fleet;
 #[path = "faults/http.rs"]
 mod http;
 #[path = "faults/isolation.rs"]
@@ -148,6 +150,7 @@ fn selected_rows(mut arguments: impl Iterator<Item = String>) -> Vec<&'static Ro
         isolation::ROWS,
         lists::ROWS,
         records::ROWS,
+        fleet::ROWS,
         security::ROWS,
     ];
     let rows = sections.into_iter().flatten();

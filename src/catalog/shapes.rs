@@ -30,7 +30,7 @@ use serde_json::value::RawValue;
 use super::rejected::RejectReason;
 use crate::protocol::raw::quoted;
 use crate::protocol::{Era, Kind, RawJson};
-use fit::{Changes, Fit, fit_members};
+use fit::{Changes, Fit, fit_members, has_huge_number};
 use mends::Mends;
 pub(crate) use pattern::is_portable_pattern;
 pub use promise::Promise;
@@ -56,8 +56,9 @@ pub(super) struct Shaped {
 /// # Errors
 /// Why it is withheld.
 pub(super) fn shape(kind: Kind, definition: &RawJson, server: Era) -> Result<Shaped, RejectReason> {
-    let members = definition.members().ok_or(RejectReason::NotAnObject)?;
     let mut mends = Mends::default();
+    let definition = &with_readable_numbers(kind, definition, &mut mends)?;
+    let members = definition.members().ok_or(RejectReason::NotAnObject)?;
     let changes = fit_members(members::of(kind), definition, &members, &mut mends);
     let work = Work {
         definition,
@@ -71,6 +72,38 @@ pub(super) fn shape(kind: Kind, definition: &RawJson, server: Era) -> Result<Sha
         Kind::Resource | Kind::Template => work.resource(kind),
     };
     shaped.map_err(RejectReason::Unreadable)
+}
+
+/// The definition without optional members that have a number which is too large to be read.
+///
+/// # Errors
+/// Such a number is elsewhere.
+fn with_readable_numbers(
+    kind: Kind,
+    definition: &RawJson,
+    mends: &mut Mends,
+) -> Result<RawJson, RejectReason> {
+    if !has_huge_number(definition) {
+        return Ok(definition.clone());
+    }
+    let optional = members::of(kind).iter().map(|member| member.name);
+    let optional = optional.chain((kind == Kind::Tool).then_some("outputSchema"));
+    let is_huge = |name: &&str| {
+        definition
+            .get(name)
+            .is_some_and(|value| has_huge_number(&value))
+    };
+    let left_out: Vec<&str> = optional.filter(is_huge).collect();
+    for name in &left_out {
+        mends.say(name, "has a number that is too large to be read: left out");
+    }
+    let definition = definition.with_members(&[], &left_out);
+    match has_huge_number(&definition) {
+        true => Err(RejectReason::Unreadable(
+            "it has a number that is too large to be read".into(),
+        )),
+        false => Ok(definition),
+    }
 }
 
 /// A definition whose simple members are held against their shapes already. Errors are sentences.

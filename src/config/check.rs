@@ -155,6 +155,7 @@ impl Checker<'_> {
             allow_insecure: written.allow_insecure,
             tools,
             schemas: self.gateway.schemas,
+            of_administrator: false,
         })
     }
 

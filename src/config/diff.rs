@@ -106,7 +106,7 @@ pub fn diff(old: &Config, mut new: Config) -> Changes {
         gateway,
         outputs: outputs.map(|(table, _)| table).collect(),
         needs_restart,
-        order: old.configured != new.configured,
+        order: old.configured != new.configured || old.administered != new.administered,
         lock: old.lock.lock != new.lock.lock,
         backends: changes,
         config: new,
@@ -144,7 +144,8 @@ fn is_used_alike(old: &BackendConfig, new: &BackendConfig) -> bool {
     let limits = old.max_in_flight == new.max_in_flight
         && old.rate == new.rate
         && old.repeat_limit == new.repeat_limit;
-    times && retries && limits && old.schemas == new.schemas && are_rules_alike(old, new)
+    let place = old.schemas == new.schemas && old.of_administrator == new.of_administrator;
+    times && retries && limits && place && are_rules_alike(old, new)
 }
 
 fn are_rules_alike(old: &BackendConfig, new: &BackendConfig) -> bool {
@@ -161,6 +162,7 @@ fn are_rules_alike(old: &BackendConfig, new: &BackendConfig) -> bool {
         view.map(|view| (Arc::clone(&view.profile), view.written.clone()))
     };
     old.allow.is_some() == new.allow.is_some()
+        && old.narrowed.is_some() == new.narrowed.is_some()
         && view(old) == view(new)
         && written(old) == written(new)
         && old.rename == new.rename

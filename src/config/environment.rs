@@ -11,6 +11,20 @@ type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 /// The executable's name, where its path is not known.
 const PROGRAM: &str = "sentinel-gateway";
 
+/// Where the administrator's file is. No variable names the folder: it would be the user's to set.
+#[cfg(not(windows))]
+const ADMINISTRATORS_FILE: &str = "/etc/sentinel/sentinel.toml";
+#[cfg(windows)]
+const ADMINISTRATORS_FILE: &str = r"C:\Program Files\Sentinel Gateway\sentinel.toml";
+
+/// The administrator's file.
+#[derive(Clone)]
+pub(super) struct AdministratorsFile {
+    pub(super) path: PathBuf,
+    /// Whether it has to be root's.
+    pub(super) is_checked: bool,
+}
+
 /// Environment variables, the working folder and the user's folders. Clones share the lookup of
 /// variables.
 #[derive(Clone)]
@@ -22,6 +36,7 @@ pub struct Environment {
     state_folder: Option<PathBuf>,
     data_folder: Option<PathBuf>,
     program: PathBuf,
+    administrators_file: Option<AdministratorsFile>,
 }
 
 impl Environment {
@@ -39,10 +54,14 @@ impl Environment {
             state_folder: folders
                 .map(|folders| folders.state_dir().unwrap_or_else(|| folders.cache_dir())),
             program: std::env::current_exe().unwrap_or_else(|_| PROGRAM.into()),
+            administrators_file: Some(AdministratorsFile {
+                path: ADMINISTRATORS_FILE.into(),
+                is_checked: true,
+            }),
         }
     }
 
-    /// One with no variables, no home, no config folder and no state folder.
+    /// One with no variables, no home, no config folder, no state folder and no administrator.
     pub fn new(working_folder: impl Into<PathBuf>) -> Self {
         Self {
             variables: Arc::new(|_| None),
@@ -52,6 +71,7 @@ impl Environment {
             state_folder: None,
             data_folder: None,
             program: PROGRAM.into(),
+            administrators_file: None,
         }
     }
 
@@ -85,6 +105,26 @@ impl Environment {
     pub fn with_state(mut self, folder: impl Into<PathBuf>) -> Self {
         self.state_folder = Some(folder.into());
         self
+    }
+
+    /// Sets the administrator's file, whoever it belongs to: for tests. The executable has no such choice.
+    #[must_use]
+    pub fn with_administrators_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.administrators_file = Some(AdministratorsFile {
+            path: path.into(),
+            is_checked: false,
+        });
+        self
+    }
+
+    /// The administrator's file, whether or not it exists; `None` where there can't be one.
+    pub(crate) fn administrators_path(&self) -> Option<&Path> {
+        self.administrators_file.as_ref().map(|file| &*file.path)
+    }
+
+    /// The same, and whether it is checked.
+    pub(super) fn administrators_file(&self) -> Option<&AdministratorsFile> {
+        self.administrators_file.as_ref()
     }
 
     /// The gateway's folder in the user's state folder, whether or not it exists.

@@ -1,10 +1,11 @@
 //! Loads the configuration: locate, read, apply the flags, check.
 
+mod administrator;
+mod checked;
+mod origin;
 mod outputs;
 
-use std::collections::{HashMap, VecDeque};
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::check::profiles::{self, Chosen};
@@ -16,119 +17,29 @@ use super::problem::{Location, Problems, Report};
 use super::read::file::{Backend, File, Located};
 use super::read::{self, FoundFile, item_path, join};
 use super::{BackendConfig, Config, ConfiguredName, GatewayConfig, PinMode};
-use crate::files::{Stamp, Written};
-use crate::sync::Mutex;
-use outputs::Outputs;
+use crate::files::Stamp;
+use administrator::Administrator;
+use checked::{Checked, MAX_BACKENDS};
+use origin::UserFile;
+pub(crate) use origin::{Origin, Stamps};
+use outputs::Surroundings;
 
-/// Most backends: each is connected to at the start.
-const MAX_BACKENDS: usize = 1_000;
-
-/// What a configuration was loaded from, to load it again.
-pub(crate) struct Origin {
-    /// With the path of the file, which need not be the one that a new search would find.
-    overrides: Overrides,
-    env: Environment,
-    /// The config file, an absolute path.
-    file: PathBuf,
-    /// The lock beside it, where it is used.
-    lock: Option<PathBuf>,
+/// Where the parts of a configuration come from.
+struct Sources {
+    administrator: Administrator,
+    found: FoundFile,
+    /// The text of the file that was found.
+    text: Option<String>,
     /// As of the moment before they were read.
     read: Stamps,
-    /// What this process has written to the lock, the newest last.
-    own_writes: Mutex<VecDeque<Written>>,
-}
-
-/// Most writes of its own that are remembered, where nobody looks at the files.
-const MAX_OWN_WRITES: usize = 64;
-
-/// What changes whenever the config file, or its lock, does.
-pub(crate) type Stamps = [Option<Stamp>; 2];
-
-impl Origin {
-    /// Loads the configuration as it is written now. Blocks.
-    ///
-    /// # Errors
-    /// As [`load`].
-    pub(crate) fn load(&self) -> Result<Config, Problems> {
-        load(&self.overrides, &self.env)
-    }
-
-    /// The config file.
-    pub(crate) fn file(&self) -> &Path {
-        &self.file
-    }
-
-    /// Of the files as they were when this was loaded.
-    pub(crate) fn stamps_read(&self) -> Stamps {
-        self.read
-    }
-
-    /// Of the files as they are now. Blocks.
-    pub(crate) fn stamps_now(&self) -> Stamps {
-        stamps(&self.file, self.lock.as_deref())
-    }
-
-    /// The lock was written by this process.
-    pub(crate) fn wrote_lock(&self, written: Written) {
-        let mut own = self.own_writes.lock();
-        own.push_back(written);
-        if own.len() > MAX_OWN_WRITES {
-            own.pop_front();
-        }
-    }
-
-    /// What the files are after the writes of this process alone, if they were `seen`.
-    pub(crate) fn after_own_writes(&self, seen: Stamps) -> Stamps {
-        let [file, mut lock] = seen;
-        for Written { before, after } in self.own_writes.lock().drain(..) {
-            if before == lock {
-                lock = after;
-            }
-        }
-        [file, lock]
-    }
-
-    /// That of the file that was found; `None` where there is none that the user chose.
-    fn of(
-        found: &FoundFile,
-        overrides: &Overrides,
-        env: &Environment,
-        lock: Option<&PathBuf>,
-        read: Stamps,
-    ) -> Option<Arc<Self>> {
-        let file = found.path.clone().filter(|_| found.trusted)?;
-        let overrides = Overrides {
-            config: Some(file.clone()),
-            ..overrides.clone()
-        };
-        Some(Arc::new(Self {
-            overrides,
-            env: env.clone(),
-            file,
-            read: [read[0], read[1].filter(|_| lock.is_some())],
-            lock: lock.cloned(),
-            own_writes: Mutex::default(),
-        }))
-    }
-}
-
-fn stamps(file: &Path, lock: Option<&Path>) -> Stamps {
-    [Stamp::of(file), lock.and_then(Stamp::of)]
-}
-
-/// Shows only what is no secret.
-impl fmt::Debug for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Origin")
-            .field("file", &self.file)
-            .finish_non_exhaustive()
-    }
 }
 
 impl Config {
     /// Whether a running gateway takes what is written to its file.
     pub fn may_change(&self) -> bool {
-        self.origin.is_some()
+        self.origin
+            .as_ref()
+            .is_some_and(|origin| origin.file().is_some())
     }
 }
 
@@ -138,63 +49,165 @@ impl Config {
 /// Every problem of the file and the flags. What affects one backend only (a variable that isn't
 /// set, a file that isn't trusted with secrets) is no error: that backend is down for this reason.
 pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems> {
-    let found = read::locate(
-        overrides.config.as_deref(),
-        !overrides.backends.is_empty(),
-        env,
-    )?;
-    let read = found.path.as_deref().map_or([None; 2], |file| {
-        stamps(file, Some(&LockFile::path_beside(file)))
-    });
-    let mut report = Report::default();
-    let Some(mut written) = written(&found, &mut report)? else {
-        return Err(report.problems);
+    let (stamp, administrator) = administrators(env)?;
+    let is_optional = !overrides.backends.is_empty() || !administrator.written.backends.is_empty();
+    let found = read::locate(overrides.config.as_deref(), is_optional, env)?;
+    let read = origin::stamps_before(&found, stamp);
+    let sources = Sources {
+        administrator,
+        text: text_of(&found)?,
+        found,
+        read,
     };
-    apply(overrides, &mut written.backends, &mut report);
-    let profile = profiles::chosen(overrides.profile.as_deref(), &mut written, &mut report);
-    let mut gateway = gateway(written.gateway, &mut report);
-    check_unique_names(&written.backends, &mut report);
-    let only = overrides.only.as_deref();
-    let configured = configured(&written.backends, only, profile.as_ref());
-    if let Some(only) = only {
-        apply_only(only, &mut written.backends, &mut report);
+    load_from(sources, overrides, env)
+}
+
+impl Origin {
+    /// Loads the configuration as it is written now. Blocks.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub(crate) fn load(&self) -> Result<Config, Problems> {
+        let (stamp, administrator) = administrators(&self.env)?;
+        let (found, text) = match &self.user {
+            UserFile::Chosen(path) => {
+                let found = FoundFile::chosen(path.clone());
+                let text = text_of(&found)?;
+                (found, text)
+            }
+            UserFile::Kept(found, text) => (found.clone(), text.clone()),
+        };
+        let read = origin::stamps_before(&found, stamp);
+        let sources = Sources {
+            administrator,
+            text,
+            found,
+            read,
+        };
+        load_from(sources, &self.overrides, &self.env)
     }
+}
+
+/// The administrator's file, and its stamp before it was read.
+fn administrators(env: &Environment) -> Result<(Option<Stamp>, Administrator), Problems> {
+    let file = env.administrators_file();
+    let stamp = file.and_then(|file| Stamp::of(&file.path));
+    Ok((stamp, Administrator::read(env)?))
+}
+
+fn text_of(found: &FoundFile) -> Result<Option<String>, Problems> {
+    let path = found.path.as_ref();
+    path.map(|path| read::text(path, found.trusted)).transpose()
+}
+
+fn load_from(
+    sources: Sources,
+    overrides: &Overrides,
+    env: &Environment,
+) -> Result<Config, Problems> {
+    let (found, text) = (sources.found, sources.text);
+    let Prepared {
+        mut administrator,
+        mut written,
+        mut report,
+        mut gateway,
+        mut configured,
+        profile,
+    } = prepare(sources.administrator, &found, text.as_deref(), overrides)?;
     let distrust = distrust(&found);
-    let mut outputs = Outputs::new(env, found.folder(), distrust.as_deref(), &mut report);
-    let (audit, log) = outputs.check(written.audit, written.log);
-    let mut checker = Checker {
-        env,
-        folder: found.folder(),
-        source: found.path.as_deref(),
-        distrust: distrust.as_deref(),
-        gateway: &gateway,
-        report: &mut report,
-    };
-    let (telemetry, listen) = checker.telemetry(&written.telemetry);
-    let backends = checker.backends(written.backends, profile.as_ref());
+    let surroundings = Surroundings::new(env, &found, distrust.as_deref());
+    let outputs = surroundings.outputs(&mut administrator, &mut written, &gateway, &mut report);
+    let own = std::mem::take(&mut administrator.written.backends);
+    let own = surroundings
+        .of_administrator(&gateway, &mut administrator)
+        .backends(own, profile.as_ref());
+    let users = surroundings
+        .of_user(&gateway, &mut report)
+        .backends(written.backends, profile.as_ref());
+    let administered = administrator.administered(&own);
+    let backends = administrator.merge(own, users, &mut configured, &mut report);
     let limit = |of: &Arc<BackendConfig>| of.tools.least_max_result_tokens();
     gateway.tool_listing.reads_more = backends.iter().find_map(limit).is_some();
     let lock = lock(&found, &backends, &mut report);
-    let mut warnings = [&found.warnings[..], &report.warnings].concat();
+    let of_administrator = &administrator.report.warnings[..];
+    let mut warnings = [of_administrator, &found.warnings, &report.warnings].concat();
     let unkept = |why| format!("{why}; changes of tools are only detected within this run");
     warnings.extend(lock.as_ref().err().map(unkept));
     warnings.extend(nothing_to_serve(&gateway, &backends).map(str::to_owned));
     let lock = lock.unwrap_or_else(LockFile::none);
-    report.problems.into_result(Config {
-        origin: Origin::of(&found, overrides, env, lock.path.as_ref().ok(), read),
+    let problems = administrator.report.problems.followed_by(report.problems);
+    problems.into_result(Config {
         state_folder: env.state_folder().filter(|_| gateway.catalog_cache),
         socket_folders: env.socket_folders(),
         gateway,
-        audit,
-        log,
-        telemetry,
-        listen,
+        audit: outputs.audit,
+        log: outputs.log,
+        telemetry: outputs.telemetry,
+        listen: outputs.listen,
         backends,
         configured,
-        source: found.path,
+        administered,
+        source: found.path.clone(),
         profile: profile.map(|profile| profile.name),
         warnings,
+        origin: Origin::of(
+            found,
+            text,
+            (overrides, env),
+            lock.path.as_ref().ok(),
+            sources.read,
+        ),
         lock,
+    })
+}
+
+/// Both files as written, with the flags applied.
+struct Prepared {
+    administrator: Administrator,
+    written: File,
+    report: Report,
+    gateway: GatewayConfig,
+    configured: Vec<ConfiguredName>,
+    profile: Option<Chosen>,
+}
+
+/// # Errors
+/// If the user's file can't be read at all; other problems are in the reports.
+fn prepare(
+    mut administrator: Administrator,
+    found: &FoundFile,
+    text: Option<&str>,
+    overrides: &Overrides,
+) -> Result<Prepared, Problems> {
+    let mut report = Report::default();
+    let Some(mut written) = written(found, text, &mut report) else {
+        let problems = administrator.report.problems;
+        return Err(problems.followed_by(report.problems));
+    };
+    let permitted = administrator.permitted(overrides, &mut report);
+    apply(&permitted, &mut written.backends, &mut report);
+    let (wanted, names) = (overrides.profile.as_deref(), administrator.names());
+    let profile = profiles::chosen(wanted, &mut written, &names, &mut report);
+    let mut gateway = gateway(std::mem::take(&mut written.gateway), &mut report);
+    administrator.hold_gateway(&mut gateway);
+    check_unique_names(&administrator.written.backends, &mut administrator.report);
+    check_unique_names(&written.backends, &mut report);
+    let only = overrides.only.as_deref();
+    let own = &mut administrator.written.backends;
+    let mut configured = configured([own, &written.backends], only, profile.as_ref());
+    administrator.hold_names(&mut configured);
+    if let Some(only) = only {
+        let own = administrator.written.backends.iter_mut();
+        let mut all: Vec<_> = own.chain(&mut written.backends).collect();
+        apply_only(only, &mut all, &mut report);
+    }
+    Ok(Prepared {
+        administrator,
+        written,
+        report,
+        gateway,
+        configured,
+        profile,
     })
 }
 
@@ -204,18 +217,25 @@ impl Checker<'_> {
         &mut self,
         written: Vec<Located<Backend>>,
         profile: Option<&Chosen>,
-    ) -> Vec<Arc<BackendConfig>> {
+    ) -> Vec<Checked> {
         let mut backends = Vec::new();
-        for (index, backend) in written.into_iter().enumerate() {
+        for (index, mut backend) in written.into_iter().enumerate() {
             let name = backend.value.name.as_ref();
             let is_chosen = name.is_some_and(|name| is_chosen(profile, name));
-            let enabled = backend.value.enabled && self.gateway.enabled && is_chosen;
+            let is_enabled = backend.value.enabled;
             let path = path_of(&backend.value, index);
-            let Some(mut checked) = self.backend(backend.value, &path).filter(|_| enabled) else {
+            let keys = std::mem::take(&mut backend.value.keys);
+            let Some(mut checked) = self.backend(backend.value, &path) else {
                 continue;
             };
             checked.tools.view = profile.and_then(|profile| profile.view(&checked.name));
-            backends.push(Arc::new(checked));
+            backends.push(Checked {
+                config: checked,
+                is_enabled,
+                is_used: is_enabled && self.gateway.enabled && is_chosen,
+                keys,
+                location: backend.location,
+            });
         }
         backends
     }
@@ -237,19 +257,19 @@ fn nothing_to_serve(
 
 /// The file as written; an empty one where there are only flags. `None` if it can't be used, which
 /// is reported.
-fn written(found: &FoundFile, report: &mut Report) -> Result<Option<File>, Problems> {
-    let Some(path) = &found.path else {
-        return Ok(Some(File::default()));
+fn written(found: &FoundFile, text: Option<&str>, report: &mut Report) -> Option<File> {
+    let (Some(path), Some(text)) = (&found.path, text) else {
+        return Some(File::default());
     };
-    *report = Report::of(path.display().to_string(), read::text(path, found.trusted)?);
+    *report = Report::of(path.display().to_string(), text.to_owned());
     let written = read::document(report);
     let count = written.as_ref().map_or(0, |file| file.backends.len());
     if count > MAX_BACKENDS {
         let what = format!("{count} backends are more than {MAX_BACKENDS}");
         report.problems.add(what);
-        return Ok(None);
+        return None;
     }
-    Ok(written)
+    written
 }
 
 /// Why secrets named in the file aren't resolved; `None` where the file is trusted.
@@ -271,7 +291,7 @@ fn lock(
 ) -> Result<LockFile, String> {
     let Some(file) = &found.path else {
         return Ok(LockFile::none(
-            "the config comes from flags alone, so there is no file to keep a lock beside",
+            "there is no config file of the user's to keep a lock beside",
         ));
     };
     if read::is_client_json(file) {
@@ -300,22 +320,32 @@ fn is_chosen(profile: Option<&Chosen>, backend: &Located<String>) -> bool {
     profile.is_none_or(|profile| profile.has(backend))
 }
 
+/// The names in the administrator's file, and the further ones in the user's.
 fn configured(
-    backends: &[Located<Backend>],
+    files: [&[Located<Backend>]; 2],
     only: Option<&[String]>,
     profile: Option<&Chosen>,
 ) -> Vec<ConfiguredName> {
-    let names = backends
-        .iter()
-        .filter_map(|backend| Some((backend.value.name.as_ref()?, backend.value.enabled)));
-    names
-        .map(|(name, enabled)| ConfiguredName {
-            name: name.value.as_str().into(),
-            enabled,
-            left_out: only.is_some_and(|only| !only.contains(&name.value))
-                || !is_chosen(profile, name),
-        })
-        .collect()
+    let mut configured: Vec<ConfiguredName> = Vec::new();
+    for backend in files.into_iter().flatten() {
+        let Some(name) = &backend.value.name else {
+            continue;
+        };
+        let known = configured
+            .iter_mut()
+            .find(|known| *known.name == *name.value);
+        match known {
+            Some(known) => known.enabled &= backend.value.enabled,
+            None => configured.push(ConfiguredName {
+                name: name.value.as_str().into(),
+                enabled: backend.value.enabled,
+                left_out: only.is_some_and(|only| !only.contains(&name.value))
+                    || !is_chosen(profile, name),
+                held: None,
+            }),
+        }
+    }
+    configured
 }
 
 fn check_unique_names(backends: &[Located<Backend>], report: &mut Report) {
@@ -344,36 +374,4 @@ fn check_unique_names(backends: &[Located<Backend>], report: &mut Report) {
 fn path_of(backend: &Backend, index: usize) -> String {
     let name = backend.name.as_ref().map(|name| name.value.as_str());
     item_path("backends", index, name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A lock that this process has written, though another one has written before it.
-    #[test]
-    fn what_the_gateway_writes_to_its_lock_is_no_change_of_the_config() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        std::fs::write(path("sentinel.toml"), "").unwrap();
-        let overrides = Overrides {
-            config: Some(path("sentinel.toml")),
-            ..Overrides::default()
-        };
-        let config = load(&overrides, &Environment::new(".")).unwrap();
-        let origin = config.origin.unwrap();
-        let stamp = |length: usize| {
-            std::fs::write(path("x"), "x".repeat(length)).unwrap();
-            Stamp::of(&path("x"))
-        };
-        let written = |before, after| Written { before, after };
-        let [none, one, two, three] = [None, stamp(1), stamp(2), stamp(3)];
-        let file = origin.stamps_read()[0];
-        origin.wrote_lock(written(none, one));
-        origin.wrote_lock(written(one, two));
-        assert_eq!(origin.after_own_writes([file, none]), [file, two]);
-        // Another program has written between what was seen and what was written here.
-        origin.wrote_lock(written(three, one));
-        assert_eq!(origin.after_own_writes([file, two]), [file, two]);
-    }
 }

@@ -75,10 +75,25 @@ pub(super) fn apply(
 }
 
 /// Disables the backends that `--only` doesn't name.
-pub(super) fn apply_only(only: &[String], backends: &mut [Located<Backend>], report: &mut Report) {
+pub(super) fn apply_only(
+    only: &[String],
+    backends: &mut [&mut Located<Backend>],
+    report: &mut Report,
+) {
     const FLAG: &str = "--only";
+    let named = |name: &str, backend: &&mut Located<Backend>| {
+        let own = backend.value.name.as_ref();
+        own.is_some_and(|own| own.value == name)
+    };
     for name in only {
-        if backend_of_flag(backends, name, FLAG, report).is_some_and(|backend| !backend.enabled) {
+        let mut of_name = backends
+            .iter()
+            .filter(|backend| named(name, backend))
+            .peekable();
+        if of_name.peek().is_none() {
+            let names = backends.iter().filter_map(|b| b.value.name.as_ref());
+            unknown(name, names, FLAG, report);
+        } else if of_name.any(|backend| !backend.value.enabled) {
             let what = format!("{name} is disabled: it has enabled = false");
             report.add(&Location::Flag(FLAG), "", what);
         }
@@ -100,6 +115,17 @@ fn backend_of_flag<'a>(
         return Some(&mut backends[index].value);
     }
     let names = backends.iter().filter_map(|b| b.value.name.as_ref());
+    unknown(name, names, flag, report);
+    None
+}
+
+/// Reports that no backend has this name.
+fn unknown<'a>(
+    name: &str,
+    names: impl Iterator<Item = &'a Located<String>>,
+    flag: &'static str,
+    report: &mut Report,
+) {
     let what = format!("there is no backend named {name:?}");
     match nearest(name, names.map(|name| name.value.as_str())) {
         Some(nearest) => {
@@ -109,7 +135,6 @@ fn backend_of_flag<'a>(
         // A problem of the file may be why it isn't there.
         None => report.add_last(flag, what),
     }
-    None
 }
 
 fn position(backends: &[Located<Backend>], name: &str) -> Option<usize> {

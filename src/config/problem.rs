@@ -62,6 +62,15 @@ impl Problems {
         self.insert(flag.to_owned(), 0, String::new(), what.into());
     }
 
+    /// These, and then those.
+    pub(super) fn followed_by(mut self, others: Self) -> Self {
+        self.more += others.more;
+        self.first.extend(others.first);
+        self.more += self.first.len().saturating_sub(MAX_PROBLEMS);
+        self.first.truncate(MAX_PROBLEMS);
+        self
+    }
+
     /// `value` if there are no problems.
     ///
     /// # Errors

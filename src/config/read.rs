@@ -24,12 +24,12 @@ use std::path::Path;
 use serde::de::Deserialize;
 use toml::de::DeTable;
 
-use super::problem::{Problems, Report};
+use super::problem::{Location, Problems, Report};
 use crate::files;
-use file::{File, schema};
+use file::{File, Located, schema};
 
 /// Most bytes of a config file that the user chose.
-const MAX_BYTES: u64 = 16 << 20;
+pub(super) const MAX_BYTES: u64 = 16 << 20;
 /// The same of one that was merely found in the working folder: reading TOML takes many times its
 /// size.
 const MAX_FOUND_BYTES: u64 = 1 << 20;
@@ -69,11 +69,39 @@ pub(super) fn document(report: &mut Report) -> Option<File> {
         return None;
     }
     validate::prune(&mut document, &schema(), report);
+    let root = keys(document.get_ref());
+    let of_backends = document.get_ref().get("backends");
+    let of_backends = of_backends.and_then(|list| list.get_ref().as_array());
+    let of_backends: Vec<_> = (of_backends.into_iter().flatten())
+        .map(|entry| entry.get_ref().as_table().map(keys).unwrap_or_default())
+        .collect();
     match File::deserialize(toml::de::Deserializer::from(document)) {
-        Ok(file) => Some(file),
+        Ok(mut file) => {
+            file.keys = root;
+            for (backend, keys) in file.backends.iter_mut().zip(of_backends) {
+                backend.value.keys = keys;
+            }
+            Some(file)
+        }
         Err(error) => {
             report.syntax(&error);
             None
         }
     }
+}
+
+/// The keys of a table, and of tables in it.
+fn keys(table: &DeTable<'_>) -> Vec<Located<String>> {
+    let mut keys = Vec::new();
+    for (key, value) in table {
+        let at = |name: String, span| Located {
+            value: name,
+            location: Location::File(span),
+        };
+        keys.push(at(key.get_ref().to_string(), key.span()));
+        for (inner, _) in value.get_ref().as_table().into_iter().flatten() {
+            keys.push(at(join(key.get_ref(), inner.get_ref()), inner.span()));
+        }
+    }
+    keys
 }

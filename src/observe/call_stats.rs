@@ -17,6 +17,7 @@ use crate::call_report::CallReport;
 use crate::clock;
 use crate::protocol::Class;
 use crate::sync::Mutex;
+use crate::text::beginning;
 use durations::Durations;
 pub(crate) use durations::{BOUNDS, DurationTotals};
 use histogram::Recent;
@@ -109,8 +110,7 @@ impl CallStats {
         if let Some(class) = report.class {
             self.errors.fetch_add(1, Relaxed);
             let mut text = why();
-            let fits = (0..=MAX_TEXT).rev().find(|at| text.is_char_boundary(*at));
-            text.truncate(fits.unwrap_or_default());
+            text.truncate(beginning(&text, MAX_TEXT).len());
             *self.last_error.lock() = Some(LastError {
                 at: clock::wall(),
                 class,

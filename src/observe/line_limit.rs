@@ -5,20 +5,12 @@
 
 use serde_json::{Map, Value};
 
+use crate::text::beginning;
+
 /// Most bytes of one line, its end not counted.
 pub(super) const MAX_LINE: usize = 1024;
 /// Lengths that the strings of a JSON line are cut to, until the line fits.
 const STRING_LENGTHS: [usize; 6] = [512, 256, 128, 64, 32, 0];
-
-/// The end of the longest part from the beginning of `text` that has at most `limit` bytes and ends
-/// between two characters.
-pub(super) fn boundary(text: &str, limit: usize) -> usize {
-    let mut end = limit.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    end
-}
 
 /// Cuts a text to at most `limit` bytes and says how many are missing.
 pub(super) fn cut(text: &mut String, limit: usize) {
@@ -27,7 +19,7 @@ pub(super) fn cut(text: &mut String, limit: usize) {
     }
     // The number has no more digits than that of all bytes.
     let room = limit.saturating_sub(marker(text.len()).len());
-    let end = boundary(text, room);
+    let end = beginning(text, room).len();
     let marker = marker(text.len() - end);
     text.truncate(end);
     text.push_str(&marker);
@@ -56,7 +48,7 @@ pub(super) fn cut_json(object: String, limit: usize) -> String {
 fn cut_strings(value: &mut Value, length: usize) {
     match value {
         Value::String(text) if text.len() > length => {
-            let end = boundary(text, length);
+            let end = beginning(text, length).len();
             let marker = marker(text.len() - end);
             text.truncate(end);
             text.push_str(&marker);

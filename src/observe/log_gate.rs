@@ -21,6 +21,7 @@ use tracing_subscriber::layer::Context;
 use super::audit::TARGET;
 use super::request_span::RequestSpan;
 use crate::sync::Mutex;
+use crate::text::beginning;
 
 /// Lines of one message about one backend in one [`WINDOW`].
 const LINES: u32 = 10;
@@ -271,7 +272,7 @@ impl Visit for Message {
 impl Write for Message {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let room = MAX_MESSAGE.saturating_sub(self.0.len());
-        let end = super::line_limit::boundary(text, room);
+        let end = beginning(text, room).len();
         self.0.push_str(&text[..end]);
         match end == text.len() {
             true => Ok(()),

@@ -16,10 +16,10 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::line_limit::{MAX_LINE, boundary, cut, cut_json};
+use super::line_limit::{MAX_LINE, cut, cut_json};
 use crate::protocol::Id;
 use crate::protocol::raw::quoted;
-use crate::text::for_output;
+use crate::text::{beginning, for_output};
 
 tokio::task_local! {
     static CURRENT: Option<Arc<RequestSpan>>;
@@ -109,7 +109,7 @@ impl RequestSpan {
         if id.len() <= MAX_SHOWN_ID {
             return id.to_owned();
         }
-        let shown = format!("{}…", &id[..boundary(id, MAX_SHOWN_ID)]);
+        let shown = format!("{}…", beginning(id, MAX_SHOWN_ID));
         json_string(&shown)
     }
 

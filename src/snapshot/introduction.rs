@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::call_report::BackendId;
 use crate::protocol::era::extension;
 use crate::protocol::{RawJson, task};
+use crate::text::beginning;
 
 /// Most bytes of one backend's instructions that clients get.
 const MAX_INSTRUCTIONS: usize = 2 * 1024;
@@ -118,7 +119,7 @@ impl Introduction {
     /// Each line is quoted, so that no backend can speak in another's name.
     fn add_instructions(&mut self, name: &str, text: &str, left: &mut usize) {
         let limit = MAX_INSTRUCTIONS.min(*left);
-        let shown = beginning(text, limit);
+        let shown = beginning(text.trim(), limit);
         if shown.is_empty() {
             return;
         }
@@ -157,14 +158,6 @@ impl Introduction {
         }
         names
     }
-}
-
-/// The beginning of a text, cut before a character that doesn't fit.
-fn beginning(text: &str, max_bytes: usize) -> &str {
-    let text = text.trim();
-    let fits = |at: &usize| *at <= max_bytes;
-    let ends = text.char_indices().map(|(at, c)| at + c.len_utf8());
-    &text[..ends.take_while(fits).last().unwrap_or(0)]
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ pub(crate) struct GatewayStatus {
     pub(crate) commit: String,
     /// Its config file; `null` where there are only flags.
     pub(crate) config: Option<String>,
+    /// The administrator's file, which holds beside it; `null` where there is none.
+    pub(crate) administrators_file: Option<String>,
     /// Whether it takes its config again when the file changes.
     pub(crate) follows_config: bool,
     /// In seconds of Unix time.

@@ -17,7 +17,7 @@ use crate::backend::{HttpBackend, State as Connected};
 use crate::budget::Budget;
 use crate::call_report::BackendId;
 use crate::clock;
-use crate::config::{BackendConfig, Config};
+use crate::config::{BackendConfig, Config, ConfiguredName};
 use crate::protocol::{ClientProfile, Kind};
 use crate::snapshot::{Snapshot, Snapshots};
 
@@ -102,7 +102,9 @@ impl Facts {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: env!("SENTINEL_COMMIT").to_owned(),
             config: (config.source.as_ref()).map(|path| path.display().to_string()),
-            follows_config: config.origin.is_some(),
+            administrators_file: (config.administered.as_ref())
+                .map(|administered| administered.file.display().to_string()),
+            follows_config: config.may_change(),
             started_at: unix_time(self.started_at),
             uptime_secs: self.started.elapsed().as_secs(),
             client: self.client.borrow().as_deref().map(client),
@@ -194,6 +196,9 @@ fn why_off(name: &str, config: &Config) -> String {
         _ if !config.gateway.enabled => {
             "everything is switched off: sentinel-gateway enable --all".to_owned()
         }
+        Some(ConfiguredName {
+            held: Some(why), ..
+        }) => why.to_string(),
         Some(known) if known.left_out => "left out by --only or --profile".to_owned(),
         _ => format!("switched off: sentinel-gateway enable {name}"),
     }

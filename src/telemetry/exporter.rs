@@ -4,7 +4,6 @@
 //! Owns when a request is sent again, and what is logged of a collector that doesn't take it. The
 //! collector slows nothing: what can't be sent in time is dropped.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -31,6 +30,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::sync::Mutex;
+use crate::transport::http::cause;
 
 /// How the collector is reached.
 #[derive(Debug, Clone)]
@@ -208,15 +208,6 @@ impl Inner {
         }
         outcome
     }
-}
-
-/// The innermost cause of an error, which names no URL.
-fn cause(error: &reqwest::Error) -> String {
-    let mut error: &dyn Error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }
 
 impl SpanExporter for Exporter {

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{Telemetry, context, names};
 use crate::protocol::{Id, Kind, RawJson};
-use crate::text::for_output;
+use crate::text::{beginning, for_output};
 
 /// The span of a request that is in flight. Dropped without an end, it counts as cancelled.
 #[derive(Debug)]
@@ -140,8 +140,7 @@ const MAX_TEXT: usize = 256;
 /// A text as the collector gets it: without secrets of the config, and not long.
 pub(super) fn shown(text: &str) -> String {
     let mut text = for_output(text).into_owned();
-    let fits = (0..=MAX_TEXT).rev().find(|at| text.is_char_boundary(*at));
-    text.truncate(fits.unwrap_or_default());
+    text.truncate(beginning(&text, MAX_TEXT).len());
     text
 }
 

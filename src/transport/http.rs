@@ -210,8 +210,8 @@ fn trusting_file(certificates: &Certificates) -> Result<ClientConfig, String> {
     Ok(config)
 }
 
-/// The error underneath all others, which says most.
-fn cause(error: &dyn Error) -> String {
+/// The error underneath all others, which says most, and names no URL.
+pub(crate) fn cause(error: &dyn Error) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;

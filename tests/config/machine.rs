@@ -52,6 +52,7 @@ impl Machine {
         let variables = self.variables.clone();
         let env = Environment::new(self.path("project"))
             .with_home(self.path("home"), self.path("home/.config"))
+            .with_administrators_file(self.path(ADMINISTRATORS_FILE))
             .with_variables(move |name| {
                 let (_, value) = variables.iter().find(|(known, _)| *known == name)?;
                 Some(value.clone())
@@ -66,6 +67,7 @@ impl Machine {
 }
 
 pub(crate) const USER_FILE: &str = "home/.config/sentinel/sentinel.toml";
+pub(crate) const ADMINISTRATORS_FILE: &str = "etc/sentinel/sentinel.toml";
 pub(crate) const WORKING_FILE: &str = "project/sentinel.toml";
 
 pub(crate) fn names(config: &Config) -> Vec<&str> {

@@ -255,7 +255,8 @@ pub struct Backends {
     pub good: FakeBackend,
 }
 
-fn launched(launcher: &[String], command: &Command) -> Command {
+/// The command with this one before it, to which its program and arguments are appended.
+pub fn launched(launcher: &[String], command: &Command) -> Command {
     let mut whole = Command::new(&launcher[0]);
     whole
         .args(&launcher[1..])

@@ -35,6 +35,7 @@ const ROWS: &[Row] = rows! {
     "1.18" "schemas that a model's API refuses" => "with schemas = \"portable\" in the words that all take", portable_schemas;
     "1.19" "names that are too long with the server's name before them" => "cut to tool_name_max, with the hash suffix; check advises", long_names;
     "1.20" "more than 128 tools" => "a word in check and once in the log, naming tools.allow", too_many_tools;
+    "1.21" "a number that no double holds" => "left out with its member; elsewhere that item is withheld", huge_numbers;
 };
 
 #[test]
@@ -825,12 +826,50 @@ fn broken_output_schemas() {
             with(json!({ "properties": null })),
             with(json!({ "nullable": true })),
             with(json!({ "id": "draft-04" })),
+            // Circles, which Ajv follows without end.
+            with(json!({ "$ref": "#/properties/a" })),
+            with(
+                json!({ "anyOf": [{ "type": "string" }, { "not": { "$ref": "#/properties/a" } }] }),
+            ),
+            with(json!({ "dependentSchemas": { "b": { "if": { "$ref": "#/properties/a" } } } })),
         ],
     );
     let kept = json!({
         "type": "object", "$schema": "http://json-schema.org/draft-07/schema#",
-        "properties": { "a": { "$ref": "#/definitions/A" }, "b": { "pattern": "^[a-z0-9_-]{1,3}$" } },
+        "properties": {
+            "a": { "$ref": "#/definitions/A" }, "b": { "pattern": "^[a-z0-9_-]{1,3}$" },
+            "c": { "allOf": [{ "$ref": "#/definitions/A" }, { "$ref": "#/definitions/A" }] },
+        },
         "definitions": { "A": { "type": ["string", "null"], "properties": { "a": { "$ref": "#" } } } },
     });
     assert_tools("outputSchema", &[(kept.clone(), Some(kept))]);
+}
+
+fn huge_numbers() {
+    let long = "7".repeat(5000);
+    for huge in ["1e999", &long] {
+        let tools = format!(
+            r#"[{{"name":"mended","inputSchema":{{"type":"object"}},"_meta":{{"at":{huge}}}}},
+            {{"name":"withheld","inputSchema":{{"type":"object","maximum":{huge}}}}},
+            {{"name":"good","inputSchema":{{"type":"object"}}}}]"#
+        );
+        let list = format!(r#"{{"jsonrpc":"2.0","id":"$id","result":{{"tools":{tools}}}}}"#);
+        let fake = FakeBackend::start();
+        let answer = Reply::status(200).header("content-type", "application/json");
+        fake.always("tools/list", answer.body(list));
+        let other = FakeBackend::start().tool("healthy");
+        let config = fake.entry("odd", "") + &other.entry("other", "");
+        let mut gateway = TestGateway::with_config(&config);
+        gateway.initialize();
+        for modern_client in [false, true] {
+            if modern_client {
+                gateway.modern(json!({}));
+            }
+            let listed = listed(&mut gateway, "tools", modern_client);
+            let names: Vec<&String> = listed.keys().collect();
+            assert_eq!(names, ["good", "healthy", "mended"]);
+            let mended = json!({ "name": "mended", "inputSchema": { "type": "object" } });
+            assert_eq!(listed["mended"], mended);
+        }
+    }
 }

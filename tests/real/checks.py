@@ -13,6 +13,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import both_eras
+import frameworks
+import malformed
 import n8n_and_sqlite
 import one_catalog
 import restarts
@@ -55,8 +57,13 @@ def parse_arguments():
         "--direct", action="store_true",
         help="the official SDKs' clients and servers without the gateway, as the reference",
     )
-    parser.add_argument("--sdks", action="store_true", help="only the official SDKs, without the other servers")
     parser.add_argument("--catalog", action="store_true", help="only MCP Apps, skills, links in results and tasks")
+    parser.add_argument("--sdks", action="store_true", help="only the official SDKs and FastMCP, without the other servers")
+    parser.add_argument("--malformed", action="store_true", help="only the malformed definitions")
+    parser.add_argument(
+        "--definitions", type=int, default=200, metavar="COUNT", help="how many malformed definitions are generated (200)"
+    )
+    parser.add_argument("--definition", metavar="NAME", help="only the malformed definition of this name or number")
     return parser.parse_args()
 
 
@@ -64,6 +71,11 @@ def run_checks(report, gateways, installed, arguments, running):
     if arguments.catalog:
         one_catalog.run(report, gateways, installed, running)
         return
+    if not arguments.direct:
+        malformed.run(report, gateways, installed, arguments.definitions, arguments.definition)
+        if arguments.malformed or arguments.definition:
+            return
+
     peers = start_peers(installed, gateways.logs, running)
     if arguments.direct:
         sdk_sessions.run_direct(report, gateways, installed, peers)
@@ -71,6 +83,7 @@ def run_checks(report, gateways, installed, arguments, running):
 
     sdk_sessions.run(report, gateways, installed, peers)
     restarts.run(report, gateways, peers)
+    frameworks.run(report, gateways, installed, running)
     if arguments.sdks:
         return
 

@@ -20,7 +20,6 @@ HERE = Path(__file__).resolve().parent
 SQLITE_REQUIREMENTS = HERE / "requirements.txt"
 SDK_REQUIREMENTS = HERE / "peers" / "requirements.txt"
 TYPESCRIPT_PACKAGES = HERE / "peers" / "package.json"
-CATALOG_REQUIREMENTS = HERE / "catalog" / "requirements.txt"
 CATALOG_PACKAGES = HERE / "catalog" / "package.json"
 NODE = "24.21.0"
 N8N = "2.40.5"
@@ -34,8 +33,7 @@ class Installed(NamedTuple):
     python: Path
     sdk: Path
     typescript: Path
-    catalog_python: Path
-    catalog_node: Path
+    catalog: Path
     n8n: Path
 
     @property
@@ -60,8 +58,7 @@ def install_all(cache):
             python=install_python(cache, "python", SQLITE_REQUIREMENTS),
             sdk=install_python(cache, "python-sdk", SDK_REQUIREMENTS),
             typescript=install_node(cache, "typescript", TYPESCRIPT_PACKAGES),
-            catalog_python=install_python(cache, "python-catalog", CATALOG_REQUIREMENTS),
-            catalog_node=install_node(cache, "typescript-catalog", CATALOG_PACKAGES),
+            catalog=install_node(cache, "catalog", CATALOG_PACKAGES),
             n8n=install_once(cache, "n8n", n8n_versions(), "4 to 10 minutes, 2.3 GB", install_n8n),
         )
 

@@ -48,7 +48,7 @@ class AppServer(Server):
 
 
 def app_server(name, installed, logs):
-    package = installed.catalog_node / "node_modules" / "@modelcontextprotocol" / f"server-basic-{name}"
+    package = installed.catalog / "node_modules" / "@modelcontextprotocol" / f"server-basic-{name}"
     program = [installed.node, "--require", PEERS / "loopback.cjs", package / "dist" / "index.js"]
     server = AppServer(name, "/mcp", logs / f"app-{name}.log", program, {"PORT": "{port}"})
     server.page = (package / "dist" / "mcp-app.html").read_text()
@@ -63,7 +63,7 @@ def skills_server(name, installed, logs):
         head = f"---\nname: {skill}\ndescription: {description_of(skill, name)}\n---\n"
         (folder / skill / "SKILL.md").write_text(f"{head}\nFollow the [list](list.md).\n")
         (folder / skill / "list.md").write_text(f"The list of {skill} of {name}.\n")
-    program = [installed.catalog_python / "bin" / "python", "-B", FILES / "skills_server.py", "{port}", name, folder]
+    program = [installed.sdk / "bin" / "python", "-B", FILES / "skills_server.py", "{port}", name, folder]
     return Server(name, "/mcp", logs / f"skills-{name}.log", program)
 
 
@@ -77,9 +77,9 @@ class Clients:
     def __init__(self, gateways, installed):
         self._gateway = gateways.binary
         self._inspector = [
-            installed.node, installed.catalog_node / "node_modules" / ".bin" / "mcp-inspector", "--cli", "--quiet",
+            installed.node, installed.catalog / "node_modules" / ".bin" / "mcp-inspector", "--cli", "--quiet",
         ]
-        self._sdk = [installed.catalog_python / "bin" / "python", "-B", FILES / "client.py"]
+        self._sdk = [installed.sdk / "bin" / "python", "-B", FILES / "client.py"]
         # The inspector keeps files in the home folder.
         self._home = gateways.logs / "home"
         self._home.mkdir()

@@ -6,6 +6,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 
+use crate::text::beginning;
+
 /// A JSON value.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Node {
@@ -76,8 +78,7 @@ impl Node {
         let mut text = String::new();
         self.write(&mut text, most);
         if text.len() > most {
-            let cut = (0..=most).rev().find(|at| text.is_char_boundary(*at));
-            text.truncate(cut.unwrap_or(0));
+            text.truncate(beginning(&text, most).len());
             text.push('…');
         }
         text

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::protocol::RawJson;
+use crate::text::beginning;
 
 /// Depth of nested objects whose parameters are searched.
 const MAX_DEPTH: usize = 3;
@@ -102,13 +103,4 @@ pub(super) fn first_sentence(text: &str) -> &str {
         .filter_map(|end| rest.find(end).map(|at| at + 1))
         .min();
     &text[..start + sentence.unwrap_or(line).min(line)]
-}
-
-/// At most so many bytes of a text, cut between two characters.
-pub(super) fn beginning(text: &str, bytes: usize) -> &str {
-    let mut end = bytes.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }

@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::document::{beginning, first_sentence};
+use super::document::first_sentence;
 use super::tokens::estimate_tokens;
 use crate::protocol::RawJson;
+use crate::text::beginning;
 
 /// Most bytes of the description.
 const MAX_SUMMARY: usize = 160;

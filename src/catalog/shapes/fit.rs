@@ -7,12 +7,14 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::mends::Mends;
-use crate::protocol::RawJson;
 use crate::protocol::message::elements;
+use crate::protocol::{RawJson, json_scan};
 
 /// The largest integer up to which doubles hold each one (2^53). Python reads a much larger one as
 /// no integer at all.
 const MAX_INTEGER: f64 = 9_007_199_254_740_992.0;
+/// A number with fewer digits, and without an exponent, is one that doubles hold.
+const SURE_DIGITS: usize = 300;
 
 /// What a value must be.
 pub(super) enum Shape {
@@ -225,6 +227,33 @@ pub(super) fn isnt(value: &RawJson, wanted: &str) -> String {
         "null" => "is null".to_owned(),
         _ => format!("is not {wanted}"),
     }
+}
+
+/// Whether it has a number, at any depth, that is too large for a double. Parsers of Python (from 4,300
+/// digits) and Rust refuse the whole message for one, so that the client's request is never answered.
+pub(super) fn has_huge_number(value: &RawJson) -> bool {
+    let text = value.as_str();
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => at = json_scan::string_end(bytes, at).unwrap_or(bytes.len()),
+            b'0'..=b'9' => {
+                let is_part =
+                    |byte: &&u8| matches!(byte, b'0'..=b'9' | b'.' | b'+' | b'-' | b'e' | b'E');
+                let length = bytes[at..].iter().take_while(is_part).count();
+                let number = &text[at..at + length];
+                if (length >= SURE_DIGITS || number.contains(['e', 'E']))
+                    && self::number(number).is_none()
+                {
+                    return true;
+                }
+                at += length;
+            }
+            _ => at += 1,
+        }
+    }
+    false
 }
 
 fn number(text: &str) -> Option<f64> {

@@ -1,10 +1,10 @@
 //! Whether a client can compile a JSON Schema.
 //!
 //! Owns which keywords need which values (JSON Schema 2020-12 and draft-07, the two that the SDKs'
-//! validators read), that references resolve within the schema, and that patterns are read alike
-//! everywhere. Stricter than any one validator: what is refused here is only left out.
+//! validators read), that references resolve within the schema and don't go round in a circle, and
+//! that patterns are read alike everywhere. Stricter than any one validator: what is refused here is only left out.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
@@ -108,7 +108,7 @@ const TYPES: [&str; 7] = [
 pub(super) fn check(root: &Value) -> Result<(), String> {
     let mut check = Check {
         root,
-        seen: HashSet::new(),
+        seen: HashMap::new(),
         referred: vec![root],
         references: 0,
     };
@@ -116,13 +116,16 @@ pub(super) fn check(root: &Value) -> Result<(), String> {
     while let Some(schema) = check.referred.pop() {
         check.schema(schema)?;
     }
-    Ok(())
+    match check.is_endless() {
+        true => Err("has a schema that refers to itself for the same value".into()),
+        false => Ok(()),
+    }
 }
 
 struct Check<'a> {
     root: &'a Value,
-    /// Addresses of the schemas that were checked, or are.
-    seen: HashSet<*const Value>,
+    /// The schemas that were checked, or are, by their addresses.
+    seen: HashMap<*const Value, &'a Value>,
     /// Schemas that are referred to, to be checked.
     referred: Vec<&'a Value>,
     references: usize,
@@ -132,8 +135,10 @@ impl<'a> Check<'a> {
     fn schema(&mut self, schema: &'a Value) -> Result<(), String> {
         match schema {
             Value::Bool(_) => Ok(()),
-            Value::Object(members) if self.seen.insert(schema) => self.members(members),
-            Value::Object(_) => Ok(()),
+            Value::Object(members) => match self.seen.insert(schema, schema) {
+                None => self.members(members),
+                Some(_) => Ok(()),
+            },
             _ => Err("has a schema in it that is neither an object nor true or false".into()),
         }
     }
@@ -215,6 +220,55 @@ impl<'a> Check<'a> {
             },
             _ => false,
         })
+    }
+
+    /// Whether a schema that was checked applies itself to the same value again: compilers that follow
+    /// references don't end, and what it would mean is not defined.
+    fn is_endless(&self) -> bool {
+        // Takes away each schema that none of the others applies, until there is none.
+        let mut appliers: HashMap<*const Value, usize> = HashMap::new();
+        for schema in self
+            .seen
+            .values()
+            .flat_map(|schema| self.applied_by(schema))
+        {
+            *appliers.entry(schema).or_default() += 1;
+        }
+        let is_free = |schema: &&&Value| !appliers.contains_key(&std::ptr::from_ref(**schema));
+        let mut free: Vec<&Value> = self.seen.values().filter(is_free).copied().collect();
+        while let Some(schema) = free.pop() {
+            for applied in self.applied_by(schema) {
+                if let Some(count) = appliers.get_mut(&std::ptr::from_ref(applied)) {
+                    *count -= 1;
+                    if *count == 0 {
+                        appliers.remove(&std::ptr::from_ref(applied));
+                        free.push(applied);
+                    }
+                }
+            }
+        }
+        !appliers.is_empty()
+    }
+
+    /// The schemas that this one applies to the same value as itself.
+    fn applied_by(&self, schema: &'a Value) -> Vec<&'a Value> {
+        let mut applied = Vec::new();
+        for (name, value) in schema.as_object().into_iter().flatten() {
+            match &**name {
+                "$ref" => {
+                    applied.extend(value.as_str().and_then(|reference| self.target(reference)))
+                }
+                "allOf" | "anyOf" | "oneOf" => {
+                    applied.extend(value.as_array().into_iter().flatten())
+                }
+                "not" | "if" | "then" | "else" => applied.push(value),
+                "dependentSchemas" | "dependencies" => {
+                    applied.extend(value.as_object().into_iter().flat_map(Map::values));
+                }
+                _ => {}
+            }
+        }
+        applied
     }
 
     /// What a reference within the schema points to.

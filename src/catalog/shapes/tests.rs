@@ -15,11 +15,11 @@ fn shaped(kind: Kind, text: &str) -> Shaped {
 
 #[test]
 fn bytes_outside_of_a_mended_member_stay() {
-    let text = r#"{ "x" : 1.10,"name":"t", "description":null ,"inputSchema":{ "properties" : {"b": { "n":2e400 },"a":null} , "required":["b"]},"z":"\ud83d\ude00" }"#;
+    let text = r#"{ "x" : 1.10,"name":"t", "description":null ,"inputSchema":{ "properties" : {"b": { "n":2e40 },"a":null} , "required":["b"]},"z":"\ud83d\ude00" }"#;
     let mended = shaped(Kind::Tool, text);
     assert_eq!(
         mended.legacy.as_str(),
-        r#"{ "x" : 1.10,"name":"t","inputSchema":{ "properties" : {"b": { "n":2e400 },"a":{}} , "required":["b"],"type":"object"},"z":"\ud83d\ude00" }"#
+        r#"{ "x" : 1.10,"name":"t","inputSchema":{ "properties" : {"b": { "n":2e40 },"a":{}} , "required":["b"],"type":"object"},"z":"\ud83d\ude00" }"#
     );
     assert_eq!(
         mended.mends.unwrap(),
@@ -52,6 +52,53 @@ fn of_duplicate_members_the_last_one_counts() {
         Era::Legacy,
     );
     assert!(matches!(withheld, Err(RejectReason::Unreadable(_))));
+}
+
+/// Python's parser refuses a message with more than 4,300 digits, that of Rust each infinite number.
+#[test]
+fn a_number_that_no_double_holds_is_never_listed() {
+    let long = format!("-{}", "9".repeat(5000));
+    for huge in [
+        "1e999",
+        "-1E+999",
+        &long,
+        &format!("{long}.5e3"),
+        "[[2e400]]",
+    ] {
+        for member in ["_meta", "annotations", "title", "outputSchema", "icons"] {
+            let text = format!(
+                r#"{{"name":"t","inputSchema":{{"type":"object"}},"{member}":{{"a":{huge}}}}}"#
+            );
+            let seen = shaped(Kind::Tool, &text);
+            assert_eq!(
+                seen.legacy.as_str(),
+                r#"{"name":"t","inputSchema":{"type":"object"}}"#
+            );
+            assert_eq!(seen.modern, seen.legacy);
+            let mends = seen.mends.unwrap();
+            assert_eq!(
+                mends,
+                format!("`{member}` has a number that is too large to be read: left out")
+            );
+        }
+        for text in [
+            format!(r#"{{"name":"t","inputSchema":{{"type":"object","maximum":{huge}}}}}"#),
+            format!(r#"{{"name":"t","inputSchema":{{"type":"object"}},"other":{huge}}}"#),
+        ] {
+            let withheld = shape(Kind::Tool, &raw(text), Era::Modern);
+            assert!(
+                matches!(withheld, Err(RejectReason::Unreadable(_))),
+                "{huge}"
+            );
+        }
+    }
+    let sound = format!(
+        r#"{{"name":"t","title":"1e999 \" 1e999","inputSchema":{{"type":"object","a":[0.{},1e-999,-0,1e300,{}]}}}}"#,
+        "1".repeat(5000),
+        "1".repeat(305),
+    );
+    let seen = shaped(Kind::Tool, &sound);
+    assert_eq!((seen.legacy.as_str(), seen.mends), (&*sound, None));
 }
 
 /// Ajv keeps a schema for each `$id`, and refuses a second one that differs.

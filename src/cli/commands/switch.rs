@@ -8,8 +8,8 @@ use std::path::Path;
 use crate::cli::args::Switched;
 use crate::cli::exit::{BAD_CONFIG, FAILED, OK};
 use crate::cli::terminal::{print_message, warn};
-use crate::config::Config;
 use crate::config::switch::{self, Switch};
+use crate::config::{Administered, Config};
 use crate::files::{self, Readers};
 
 /// Most bytes of a config file.
@@ -23,18 +23,19 @@ pub(super) fn switch(config: &Config, args: &Switched, on: bool) -> u8 {
         Some((backend, tool)) => Switch::Tool(backend, tool),
         None => Switch::Backend(what),
     };
-    let Some(origin) = &config.origin else {
+    let origin = config.origin.as_ref();
+    let Some(path) = origin.and_then(|origin| origin.file()) else {
         print_message(&not_editable(config));
         return BAD_CONFIG;
     };
-    let file = match files::resolve(origin.file()) {
+    let file = match files::resolve(path) {
         Ok(file) => file,
         Err(error) => {
-            print_message(&format!("{}: {error}", origin.file().display()));
+            print_message(&format!("{}: {error}", path.display()));
             return FAILED;
         }
     };
-    let done = match edit(&file, switch, on) {
+    let done = match edit(&file, switch, on, config.administered.as_ref()) {
         Ok(done) => done,
         Err(why) => {
             print_message(&format!("{}: {why}", file.display()));
@@ -66,6 +67,11 @@ fn not_editable(config: &Config) -> String {
              yours, name it with --config {file}",
             file = file.display()
         ),
+        None if config.administered.is_some() => {
+            "there is no config file of yours to edit: make an empty one with \
+             `mkdir -p ~/.config/sentinel && touch ~/.config/sentinel/sentinel.toml`"
+                .to_owned()
+        }
         None => {
             "there is no config file to edit: the config comes from flags alone; write it into a \
                  file, or start without --backend"
@@ -81,11 +87,17 @@ fn not_editable(config: &Config) -> String {
 #[cfg(unix)]
 pub(super) fn set_in(path: &Path, switch: Switch<'_>, on: bool) -> Result<bool, String> {
     let file = files::resolve(path).map_err(|error| error.to_string())?;
-    edit(&file, switch, on)
+    edit(&file, switch, on, None)
 }
 
-/// Whether the file was changed. Other commands that edit it wait meanwhile.
-fn edit(file: &Path, switch: Switch<'_>, on: bool) -> Result<bool, String> {
+/// Whether the file was changed. Other commands that edit it wait meanwhile. A backend of the administrator's
+/// gets an entry that takes away.
+fn edit(
+    file: &Path,
+    switch: Switch<'_>,
+    on: bool,
+    administered: Option<&Administered>,
+) -> Result<bool, String> {
     let _guard = files::guard(files::folder_of(file));
     let read = || -> io::Result<String> {
         let bytes = files::read_up_to(file, MAX_BYTES)?;
@@ -98,12 +110,29 @@ fn edit(file: &Path, switch: Switch<'_>, on: bool) -> Result<bool, String> {
                 .to_owned(),
         );
     }
-    let Some(edited) = switch::set(&text, switch, on)? else {
+    let of_administrator = administered.and_then(|administered| {
+        let mut backends = administered.backends.iter();
+        backends.find(|(name, _)| backend_of(switch) == Some(&**name))
+    });
+    let edited = match of_administrator.filter(|(name, _)| !switch::has_backend(&text, name)) {
+        // The administrator alone has it, so the user's file switches nothing off.
+        Some(_) if on => None,
+        Some((name, url)) => switch::set(&switch::with_entry(&text, name, url), switch, on)?,
+        None => switch::set(&text, switch, on)?,
+    };
+    let Some(edited) = edited else {
         return Ok(false);
     };
     let written = files::replace(file, edited.as_bytes(), Readers::Anyone);
     written.map_err(|error| error.to_string())?;
     Ok(true)
+}
+
+fn backend_of<'a>(switch: Switch<'a>) -> Option<&'a str> {
+    match switch {
+        Switch::All => None,
+        Switch::Backend(name) | Switch::Tool(name, _) => Some(name),
+    }
 }
 
 fn subject(switch: Switch<'_>) -> String {
@@ -130,7 +159,9 @@ fn still_off(config: &Config, switch: Switch<'_>) -> Vec<String> {
         .configured
         .iter()
         .find(|known| *known.name == *backend);
-    if tool.is_some() && known.is_some_and(|known| !known.enabled) {
+    if let Some(why) = known.and_then(|known| known.held.as_ref()) {
+        reasons.push(format!("{backend} is still switched off: {why}"));
+    } else if tool.is_some() && known.is_some_and(|known| !known.enabled) {
         reasons.push(format!(
             "{backend} is still switched off: `sentinel-gateway enable {backend}`"
         ));
@@ -148,7 +179,8 @@ fn still_off(config: &Config, switch: Switch<'_>) -> Vec<String> {
                 rule.pattern
             )
         }));
-        if (entry.tools.allow.as_ref()).is_some_and(|allow| !allow.is_match(tool)) {
+        let allowed = [&entry.tools.allow, &entry.tools.narrowed];
+        if (allowed.into_iter().flatten()).any(|allow| !allow.is_match(tool)) {
             reasons.push(format!("{backend}/{tool} is not among tools.allow"));
         }
     }

@@ -14,9 +14,10 @@ Sentinel Gateway: one MCP server for your client, in front of many MCP servers o
 /// Whether neither the flags nor any of the usual places have a config.
 pub(in crate::cli) fn has_no_config(overrides: &Overrides, env: &Environment) -> bool {
     let is_named = overrides.config.is_some() || env.variable("SENTINEL_CONFIG").is_some();
+    let is_administered = env.administrators_path().is_some_and(files::exists);
     let is_there = env.user_file().is_some_and(|path| files::exists(&path))
         || files::is_file(&env.working_file());
-    !is_named && !is_there && overrides.backends.is_empty()
+    !is_named && !is_there && !is_administered && overrides.backends.is_empty()
 }
 
 /// Prints it on stderr.

@@ -10,7 +10,7 @@ use globset::{Glob, GlobMatcher, GlobSet, GlobSetBuilder};
 use super::globs::{MAX_GLOBS, glob};
 use crate::config::View;
 use crate::config::problem::{Location, Report};
-use crate::config::read::file::{Backend, File, Located, Profile};
+use crate::config::read::file::{File, Located, Profile};
 use crate::config::read::join;
 use crate::nearest::nearest;
 
@@ -34,10 +34,12 @@ struct ToolGlob {
     tool: Glob,
 }
 
-/// Checks all profiles. Returns the wanted one, whose `tool_mode` is now that of the gateway.
+/// Checks all profiles, where there are `further` backends than those of the file. Returns the wanted one, whose
+/// `tool_mode` is now that of the gateway.
 pub(in crate::config) fn chosen(
     wanted: Option<&str>,
     file: &mut File,
+    further: &[String],
     report: &mut Report,
 ) -> Option<Chosen> {
     let mut chosen = None;
@@ -45,7 +47,10 @@ pub(in crate::config) fn chosen(
     for (name, profile) in std::mem::take(&mut file.profiles).0 {
         let path = join("profiles", &name.value);
         let mode = profile.value.tool_mode;
-        let checked = checked(&name.value, profile.value, &path, &file.backends, report);
+        let own = file.backends.iter();
+        let own = own.filter_map(|backend| Some(backend.value.name.as_ref()?.value.as_str()));
+        let known: Vec<&str> = own.chain(further.iter().map(String::as_str)).collect();
+        let checked = checked(&name.value, profile.value, &path, &known, report);
         if wanted == Some(&name.value) {
             file.gateway.tool_mode = mode.unwrap_or(file.gateway.tool_mode);
             chosen = Some(checked);
@@ -89,20 +94,14 @@ fn checked(
     name: &str,
     profile: Profile,
     path: &str,
-    backends: &[Located<Backend>],
+    known: &[&str],
     report: &mut Report,
 ) -> Chosen {
-    let known = || {
-        let names = backends
-            .iter()
-            .filter_map(|backend| backend.value.name.as_ref());
-        names.map(|name| name.value.as_str())
-    };
     for (index, named) in profile.backends.iter().flatten().enumerate() {
-        if known().any(|known| known == named.value) {
+        if known.contains(&named.value.as_str()) {
             continue;
         }
-        let meant = nearest(&named.value, known());
+        let meant = nearest(&named.value, known.iter().copied());
         let meant = meant.map(|meant| format!("; did you mean {meant}?"));
         let what = format!(
             "there is no backend named {:?}{}",

@@ -22,6 +22,7 @@ impl Checker<'_> {
         self.check_exposed_names(rename, &join(path, "rename"));
         let mut rules = ToolRules {
             allow: None,
+            narrowed: None,
             deny: GlobSet::default(),
             rename: pairs(rename, String::clone),
             describe: pairs(describe, String::clone),

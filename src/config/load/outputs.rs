@@ -1,11 +1,142 @@
-//! Checks `[audit]` and `[log]`.
+//! Checks what tells others what the gateway does: `[audit]`, `[log]` and `[telemetry]`.
+//!
+//! Owns that the administrator's `[audit]` and `[log]` take the place of the user's, whole, and that of
+//! `[telemetry]` the administrator says where it is sent, unless only `listen` is there.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::administrator::Administrator;
+use crate::config::check::Checker;
 use crate::config::problem::Report;
-use crate::config::read::file::Located;
+use crate::config::read::FoundFile;
+use crate::config::read::file::{File, Located};
 use crate::config::read::outputs::{Audit, Log};
-use crate::config::{AuditConfig, Environment, LogConfig, RotatingFile};
+use crate::config::{
+    AuditConfig, Environment, GatewayConfig, LogConfig, RotatingFile, TelemetryConfig,
+};
+
+/// What a configuration depends on beside its text.
+pub(super) struct Surroundings<'a> {
+    env: &'a Environment,
+    found: &'a FoundFile,
+    /// Why secrets named in the user's file aren't resolved; `None` where it is trusted.
+    distrust: Option<&'a str>,
+}
+
+/// The checked form of the three tables.
+pub(super) struct Checked {
+    pub(super) audit: AuditConfig,
+    pub(super) log: LogConfig,
+    pub(super) telemetry: Option<TelemetryConfig>,
+    pub(super) listen: Option<SocketAddr>,
+}
+
+impl<'a> Surroundings<'a> {
+    /// `distrust` says why secrets named in the user's file aren't resolved.
+    pub(super) fn new(
+        env: &'a Environment,
+        found: &'a FoundFile,
+        distrust: Option<&'a str>,
+    ) -> Self {
+        Self {
+            env,
+            found,
+            distrust,
+        }
+    }
+
+    /// Checks what the user's file has.
+    pub(super) fn of_user<'b>(
+        &'b self,
+        gateway: &'b GatewayConfig,
+        report: &'b mut Report,
+    ) -> Checker<'b> {
+        Checker {
+            env: self.env,
+            folder: self.found.folder(),
+            source: self.found.path.as_deref(),
+            distrust: self.distrust,
+            gateway,
+            report,
+        }
+    }
+
+    /// Checks what the administrator's file has.
+    pub(super) fn of_administrator<'b>(
+        &'b self,
+        gateway: &'b GatewayConfig,
+        administrator: &'b mut Administrator,
+    ) -> Checker<'b> {
+        Checker {
+            env: self.env,
+            folder: administrator.file.as_deref().and_then(Path::parent),
+            source: self.found.path.as_deref(),
+            distrust: None,
+            gateway,
+            report: &mut administrator.report,
+        }
+    }
+
+    /// Checks the tables of both files, and says which of the user's don't count.
+    pub(super) fn outputs(
+        &self,
+        administrator: &mut Administrator,
+        users: &mut File,
+        gateway: &GatewayConfig,
+        report: &mut Report,
+    ) -> Checked {
+        let own = &mut administrator.written;
+        let (audit, log) = (std::mem::take(&mut own.audit), std::mem::take(&mut own.log));
+        let telemetry = std::mem::take(&mut own.telemetry);
+        let folder = administrator.file.as_deref().and_then(Path::parent);
+        let mut files = Outputs::new(self.env, folder, None, &mut administrator.report);
+        let (own_audit, own_log) = files.check(audit, log);
+        let mut checker = self.of_administrator(gateway, administrator);
+        let (own_telemetry, own_listen) = checker.telemetry(&telemetry);
+
+        let (audit, log) = (
+            std::mem::take(&mut users.audit),
+            std::mem::take(&mut users.log),
+        );
+        let mut files = Outputs::new(self.env, self.found.folder(), self.distrust, report);
+        let (audit, log) = files.check(audit, log);
+        let telemetry = std::mem::take(&mut users.telemetry);
+        let (telemetry, listen) = self.of_user(gateway, report).telemetry(&telemetry);
+
+        let is_sent = |key: &str| key.starts_with("telemetry.") && key != "telemetry.listen";
+        let sends = (administrator.written.keys.iter()).any(|key| is_sent(&key.value));
+        let has = |key| administrator.has(key);
+        let mut replaced = vec![("audit", has("audit")), ("log", has("log"))];
+        replaced.push(("telemetry.listen", has("telemetry.listen")));
+        replaced.retain(|(key, has)| *has && users.keys.iter().any(|own| own.value == *key));
+        if sends && users.keys.iter().any(|own| is_sent(&own.value)) {
+            replaced.push(("telemetry.otlp_endpoint", true));
+        }
+        report.warnings.extend(replaced.into_iter().map(|(key, _)| {
+            format!("{key} is that of the administrator's file; what the user's file says of it is not used")
+        }));
+        let checked = Checked {
+            audit: if has("audit") { own_audit } else { audit },
+            log: if has("log") { own_log } else { log },
+            telemetry: if sends { own_telemetry } else { telemetry },
+            listen: if has("telemetry.listen") {
+                own_listen
+            } else {
+                listen
+            },
+        };
+        let path = |file: &Option<RotatingFile>| file.as_ref().map(|file| file.path.clone());
+        if has("audit") != has("log") && path(&checked.audit.file).is_some() {
+            let is_same = path(&checked.audit.file) == path(&checked.log.file);
+            if is_same {
+                let what = "log.file is audit.file of the other file: each needs its own";
+                report.problems.add(what);
+            }
+        }
+        checked
+    }
+}
 
 /// What the paths of files depend on.
 pub(super) struct Outputs<'a> {

@@ -33,6 +33,10 @@ pub(in crate::config) struct File {
     pub(in crate::config) backends: Vec<Located<Backend>>,
     /// A part of the backends and tools, by name: what `--profile NAME` chooses for one client. Names of tools are the same in every profile.
     pub(in crate::config) profiles: Entries<Profile>,
+    /// The tables and keys that are written, as `gateway` and `gateway.name`.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub(in crate::config) keys: Vec<Located<String>>,
 }
 
 /// The gateway itself.
@@ -188,6 +192,10 @@ pub(in crate::config) struct Backend {
     pub(in crate::config) allow_insecure: bool,
     /// Which of its tools are listed and callable, and how.
     pub(in crate::config) tools: Tools,
+    /// The keys that are written, as `url` and `tools.deny`.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub(in crate::config) keys: Vec<Located<String>>,
 }
 
 impl Default for Backend {
@@ -216,6 +224,7 @@ impl Default for Backend {
             client_key_file: None,
             allow_insecure: false,
             tools: Tools::default(),
+            keys: Vec::new(),
         }
     }
 }

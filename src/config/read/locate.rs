@@ -7,6 +7,7 @@ use crate::config::problem::Problems;
 use crate::files;
 
 /// The result of the search.
+#[derive(Clone)]
 pub(in crate::config) struct FoundFile {
     /// Absolute path; `None` where command-line flags alone make the configuration.
     pub(in crate::config) path: Option<PathBuf>,
@@ -18,6 +19,15 @@ pub(in crate::config) struct FoundFile {
 }
 
 impl FoundFile {
+    /// One that the user chose, by its absolute path.
+    pub(in crate::config) fn chosen(path: PathBuf) -> Self {
+        Self {
+            path: Some(path),
+            trusted: true,
+            warnings: Vec::new(),
+        }
+    }
+
     /// The folder that relative paths start at; `None` without a file.
     pub(in crate::config) fn folder(&self) -> Option<&Path> {
         self.path.as_deref().and_then(Path::parent)
@@ -36,11 +46,7 @@ pub(in crate::config) fn locate(
         None => env.variable("SENTINEL_CONFIG").map(PathBuf::from),
     };
     if let Some(path) = named {
-        return Ok(FoundFile {
-            path: Some(env.absolute(&path, None)),
-            trusted: true,
-            warnings: Vec::new(),
-        });
+        return Ok(FoundFile::chosen(env.absolute(&path, None)));
     }
 
     // Anyone may have created the working folder, and reading a FIFO there would block the start.

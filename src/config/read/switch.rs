@@ -68,6 +68,24 @@ pub(crate) fn set(text: &str, switch: Switch<'_>, on: bool) -> Result<Option<Str
     }
 }
 
+/// Whether the text has a backend of this name.
+pub(crate) fn has_backend(text: &str, name: &str) -> bool {
+    let document = DeTable::parse(text);
+    document.is_ok_and(|document| position(document.get_ref(), name).is_ok())
+}
+
+/// The text with an entry for this backend at its end.
+pub(crate) fn with_entry(text: &str, name: &str, url: &str) -> String {
+    let newline = newline_of(text);
+    let gap = match text {
+        "" => "",
+        _ if text.ends_with('\n') => newline,
+        _ => &newline.repeat(2),
+    };
+    let [name, url] = [name, url].map(|text| Value::String(text.to_owned()).to_string());
+    format!("{text}{gap}[[backends]]{newline}name = {name}{newline}url = {url}{newline}")
+}
+
 /// The text that a value is denied by, alone.
 pub(crate) fn pattern_of(tool: &str) -> String {
     globset::escape(tool)

@@ -6,10 +6,13 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use globset::{GlobMatcher, GlobSet};
+use globset::{Glob, GlobMatcher, GlobSet, GlobSetBuilder};
 
 use super::ArgRule;
 use crate::config::{PinMode, RetryTools};
+
+const ALLOW: &str = "tools.allow";
+const DENY: &str = "tools.deny";
 
 /// `rate_per_minute` and `burst`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +30,8 @@ pub struct ToolRules {
     pub allow: Option<GlobSet>,
     /// Denied tools; applied after `allow`.
     pub deny: GlobSet,
+    /// What the user allows of an administrator's backend; applied before `deny`.
+    pub(crate) narrowed: Option<GlobSet>,
     /// Own name → exposed name.
     pub rename: Vec<(String, String)>,
     /// Own name → exposed description.
@@ -96,7 +101,31 @@ impl ToolRule {
 impl ToolRules {
     /// Whether a tool, by its own name, is listed and callable.
     pub fn admits(&self, name: &str) -> bool {
-        self.allow.as_ref().is_none_or(|allow| allow.is_match(name)) && !self.deny.is_match(name)
+        let mut allowed = [&self.allow, &self.narrowed].into_iter().flatten();
+        allowed.all(|allow| allow.is_match(name)) && !self.deny.is_match(name)
+    }
+
+    /// Takes away what `other` neither allows nor leaves undenied, and nothing else of it.
+    pub(crate) fn narrow(&mut self, other: &Self) {
+        self.narrowed.clone_from(&other.allow);
+        let rules = other.written.iter();
+        let rules = rules.filter(|rule| [ALLOW, DENY].contains(&rule.key));
+        self.written
+            .extend(rules.cloned().map(|rule| match rule.key {
+                ALLOW => ToolRule {
+                    key: "tools.allow of the user",
+                    ..rule
+                },
+                _ => rule,
+            }));
+        let denied = self.written.iter().filter(|rule| rule.key == DENY);
+        let mut all = GlobSetBuilder::new();
+        for glob in denied.filter_map(|rule| rule.glob.as_ref()) {
+            all.add(glob.glob().clone());
+        }
+        // Too many globs deny all, rather than allow it.
+        let everything = || GlobSet::new([Glob::new("*").ok()?]).ok();
+        self.deny = all.build().ok().or_else(everything).unwrap_or_default();
     }
 
     /// The arguments of a tool, by its own name, that are guarded.

@@ -31,15 +31,21 @@ fn why(snapshot: &Snapshot, backend: &str, own: &str, kind: Kind) -> Option<Stri
     }
     let Some(entry) = config.backends.iter().find(|entry| *entry.name == *backend) else {
         let mut configured = config.configured.iter();
-        return Some(match configured.any(|known| *known.name == *backend) {
-            true => "this backend is switched off by the user".to_owned(),
-            false => "this backend was removed from the config".to_owned(),
+        return Some(match configured.find(|known| *known.name == *backend) {
+            Some(known) if known.held.is_some() => {
+                "this backend is switched off by the administrator".to_owned()
+            }
+            Some(_) => "this backend is switched off by the user".to_owned(),
+            None => "this backend was removed from the config".to_owned(),
         });
     };
     if kind != Kind::Tool {
         return None;
     }
     match (entry.tools.admits(own), entry.tools.hidden_by(own)) {
+        (false, _) if entry.of_administrator => {
+            Some(format!("the tool {own} is switched off by the config"))
+        }
         (false, _) => Some(format!("the tool {own} is switched off by the user")),
         (true, Some(profile)) => Some(format!("the profile {profile} has no tool {own}")),
         (true, None) => None,

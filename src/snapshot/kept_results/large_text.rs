@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use super::array::Array;
 use crate::catalog::search::TokenCount;
+use crate::text::beginning;
 
 /// All text of one result.
 #[derive(Debug)]
@@ -81,7 +82,7 @@ impl LargeText {
 
     /// What follows `from`, in bytes, within so many tokens; `None` if nothing does.
     pub(crate) fn page(&self, from: usize, tokens: usize) -> Option<Page> {
-        let mut at = floor(&self.text, from);
+        let mut at = beginning(&self.text, from).len();
         let mut left = tokens;
         let mut pieces = Vec::new();
         for number in 0..self.blocks.len() {
@@ -223,15 +224,6 @@ fn border(text: &str, tokens: usize) -> usize {
     line.filter(is_enough)
         .or_else(|| word().filter(is_enough))
         .unwrap_or(fits)
-}
-
-/// The nearest border of a character at or before this place.
-fn floor(text: &str, at: usize) -> usize {
-    let at = at.min(text.len());
-    (0..=at)
-        .rev()
-        .find(|at| text.is_char_boundary(*at))
-        .unwrap_or(0)
 }
 
 #[cfg(test)]

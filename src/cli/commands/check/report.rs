@@ -22,6 +22,9 @@ const MAX_NEXT: usize = 5;
 pub(super) struct Report {
     /// `null` where there are only flags.
     config: Option<PathBuf>,
+    /// What holds beside it, if there is such a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    administrator: Option<Administrators>,
     /// `null` where none is chosen.
     profile: Option<String>,
     /// The audit file, if there is one.
@@ -40,6 +43,14 @@ pub(super) struct Report {
     notes: Vec<String>,
     /// What to type next.
     next: Vec<String>,
+}
+
+/// The administrator's file.
+#[derive(Debug, Serialize)]
+struct Administrators {
+    file: PathBuf,
+    /// The names of its backends.
+    backends: Vec<String>,
 }
 
 /// Tokens of the listed tools, about.
@@ -70,6 +81,13 @@ impl Report {
         let advice_on_names = catalog.advice_on_names(&survey.config.gateway);
         Self {
             config: survey.config.source.clone(),
+            administrator: survey.config.administered.as_ref().map(|administered| {
+                let names = administered.backends.iter().map(|(name, _)| name);
+                Administrators {
+                    file: administered.file.clone(),
+                    backends: names.map(|name| name.to_string()).collect(),
+                }
+            }),
             profile: survey.config.profile.as_deref().map(str::to_owned),
             audit: path_of(survey.config.audit.file.as_ref()),
             log: path_of(survey.config.log.file.as_ref()),
@@ -133,7 +151,18 @@ fn path_of(file: Option<&RotatingFile>) -> Option<PathBuf> {
 pub(super) fn print_head(config: &Config, out: &mut impl Write) -> io::Result<()> {
     match &config.source {
         Some(path) => writeln!(out, "config: {}", path.display())?,
+        None if config.administered.is_some() => {
+            writeln!(out, "config: none of the user's")?;
+        }
         None => writeln!(out, "config: none, flags only")?,
+    }
+    if let Some(administered) = &config.administered {
+        let file = administered.file.display();
+        let names = administered.backends.iter().map(|(name, _)| &**name);
+        match names.collect::<Vec<&str>>().join(", ").as_str() {
+            "" => writeln!(out, "administrator: {file}, without backends")?,
+            names => writeln!(out, "administrator: {file}, which has {names}")?,
+        }
     }
     if let Some(profile) = &config.profile {
         writeln!(out, "profile: {profile}")?;

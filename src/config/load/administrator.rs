@@ -1,0 +1,321 @@
+//! The administrator's file: what it says holds, whatever the user's file and the flags say.
+//!
+//! Owns which of its keys count, when a user's backend is the same server as one of it, and what is left
+//! of such an entry: it may take away, never add. It is a policy for people who keep to it, no sandbox.
+
+use std::sync::Arc;
+
+use reqwest::Url;
+
+use super::checked::{Checked, MAX_BACKENDS};
+use crate::config::check::url::is_loopback;
+use crate::config::environment::Environment;
+use crate::config::overrides::Overrides;
+use crate::config::problem::{Location, Problems, Report};
+use crate::config::read::file::File;
+use crate::config::read::{self, MAX_BYTES};
+use crate::config::{Administered, BackendConfig, ConfiguredName, GatewayConfig};
+use crate::files::{self, read_of_root};
+
+/// The keys of `[gateway]` that it may have.
+const OF_GATEWAY: [&str; 2] = ["enabled", "repeat_limit"];
+/// The keys of a user's entry for one of its backends that count.
+const OF_ENTRY: [&str; 7] = [
+    "name",
+    "type",
+    "url",
+    "enabled",
+    "tools",
+    "tools.allow",
+    "tools.deny",
+];
+
+/// The administrator's file as written; an empty one where there is none.
+#[derive(Default)]
+pub(super) struct Administrator {
+    /// `None` where there is none.
+    pub(super) file: Option<std::path::PathBuf>,
+    pub(super) written: File,
+    pub(super) report: Report,
+}
+
+impl Administrator {
+    /// # Errors
+    /// If it is there and can't be used: who can't read what holds for them is not served.
+    pub(super) fn read(env: &Environment) -> Result<Self, Problems> {
+        let Some(place) = env.administrators_file() else {
+            return Ok(Self::default());
+        };
+        let shown = place.path.display();
+        let failed = |why: &dyn std::fmt::Display| {
+            Problems::general(format!("{shown}: the administrator's file {why}"))
+        };
+        let bytes = match place.is_checked {
+            true => read_of_root(&place.path, MAX_BYTES).map_err(|error| failed(&error))?,
+            false => {
+                files::read_if_there(&place.path, MAX_BYTES).map_err(|error| failed(&error))?
+            }
+        };
+        let Some(bytes) = bytes else {
+            return Ok(Self::default());
+        };
+        let text = String::from_utf8(bytes).map_err(|_| failed(&"is not UTF-8"))?;
+        let mut report = Report::of(shown.to_string(), text);
+        let Some(written) = read::document(&mut report) else {
+            return Err(report.problems);
+        };
+        let mut read = Self {
+            file: Some(place.path.clone()),
+            written,
+            report,
+        };
+        read.check_keys();
+        Ok(read)
+    }
+
+    fn check_keys(&mut self) {
+        for key in &self.written.keys {
+            let what = match key.value.split_once('.') {
+                None if key.value == "profiles" => "profiles are for the files of users",
+                Some(("gateway", of)) if !OF_GATEWAY.contains(&of) => {
+                    "is for the files of users; of [gateway] only enabled and repeat_limit count here"
+                }
+                _ => continue,
+            };
+            self.report.add(&key.location, &key.value, what);
+        }
+        let count = self.written.backends.len();
+        if count > MAX_BACKENDS {
+            let what = format!("{count} backends are more than {MAX_BACKENDS}");
+            self.report.problems.add(what);
+            self.written.backends.clear();
+        }
+    }
+
+    /// Whether it has this table or key.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.written.keys.iter().any(|written| written.value == key)
+    }
+
+    /// The names of its backends.
+    pub(super) fn names(&self) -> Vec<String> {
+        let backends = self.written.backends.iter();
+        let names = backends.filter_map(|backend| Some(backend.value.name.as_ref()?.value.clone()));
+        names.collect()
+    }
+
+    /// The flags without those that would change its backends, which are reported.
+    pub(super) fn permitted(&self, overrides: &Overrides, report: &mut Report) -> Overrides {
+        let names = self.names();
+        let mut permitted = overrides.clone();
+        let mut keep = |flag, name: &String| {
+            let is_own = names.contains(name);
+            if is_own {
+                let what = format!(
+                    "{name} is a backend of the administrator's file {}: no flag changes its URL and headers",
+                    self.shown()
+                );
+                report.add(&Location::Flag(flag), "", what);
+            }
+            !is_own
+        };
+        (permitted.backends).retain(|(name, _)| keep("--backend", name));
+        (permitted.bearer_env).retain(|(name, _)| keep("--bearer-env", name));
+        (permitted.headers).retain(|(name, ..)| keep("--header", name));
+        permitted
+    }
+
+    fn shown(&self) -> String {
+        let file = self.file.as_ref();
+        file.map(|file| file.display().to_string())
+            .unwrap_or_default()
+    }
+
+    /// Holds `[gateway]` to what it says.
+    pub(super) fn hold_gateway(&self, gateway: &mut GatewayConfig) {
+        let own = &self.written.gateway;
+        gateway.enabled &= own.enabled;
+        gateway.repeat_limit = stricter(gateway.repeat_limit, own.repeat_limit);
+    }
+
+    /// Its backends, and then those of the user that are not the same servers. What is taken away of its
+    /// own ones is taken away; what else a user says of them is told in `report`.
+    pub(super) fn merge(
+        &self,
+        mut own: Vec<Checked>,
+        users: Vec<Checked>,
+        configured: &mut [ConfiguredName],
+        report: &mut Report,
+    ) -> Vec<Arc<BackendConfig>> {
+        let limit = self.written.gateway.repeat_limit;
+        let mut rest = Vec::new();
+        for mut user in users {
+            let of_name = own
+                .iter_mut()
+                .find(|own| own.config.name == user.config.name);
+            if let Some(own) = of_name {
+                own.is_used &= user.is_used;
+                own.config.tools.narrow(&user.config.tools);
+                self.tell_unused(&user, &own.config, report);
+                continue;
+            }
+            let same = own
+                .iter()
+                .find(|own| are_one_server(&own.config, &user.config));
+            if let Some(same) = same {
+                let why = self.why_left_out(same);
+                let name = &user.config.name;
+                if user.is_used {
+                    let line = user.place(report);
+                    let what = format!("{line}{name} is left out: {why}");
+                    report.warnings.push(what);
+                }
+                let known = configured.iter_mut().find(|known| known.name == *name);
+                known.into_iter().for_each(|known| {
+                    known.held = Some(why.as_str().into());
+                });
+                continue;
+            }
+            for (_, repeats) in &mut user.config.tools.repeat_limit {
+                *repeats = stricter(*repeats, limit);
+            }
+            rest.push(user);
+        }
+        own.iter_mut()
+            .for_each(|own| own.config.of_administrator = true);
+        let used = own.into_iter().chain(rest).filter(|entry| entry.is_used);
+        used.map(|entry| Arc::new(entry.config)).collect()
+    }
+
+    fn why_left_out(&self, same: &Checked) -> String {
+        let (file, name) = (self.shown(), &same.config.name);
+        match same.is_enabled {
+            true => format!("the administrator's file {file} has the same server as {name}"),
+            false => {
+                format!("the administrator's file {file} has switched its server off, as {name}")
+            }
+        }
+    }
+
+    /// What of a user's entry for one of its backends doesn't count.
+    fn tell_unused(&self, user: &Checked, own: &BackendConfig, report: &mut Report) {
+        let mut unused: Vec<&str> = (user.keys.iter())
+            .map(|key| key.value.as_str())
+            .filter(|key| !key.contains('.') || key.starts_with("tools."))
+            .filter(|key| !OF_ENTRY.contains(key))
+            .collect();
+        if user.config.shown_url != own.shown_url {
+            unused.insert(0, "url");
+        }
+        if unused.is_empty() {
+            return;
+        }
+        let (line, name) = (user.place(report), &own.name);
+        report.warnings.push(format!(
+            "{line}{name} is a backend of the administrator's file {}, so this entry's {} {} not used: only enabled, tools.allow and tools.deny are, to take away",
+            self.shown(),
+            unused.join(", "),
+            if unused.len() == 1 { "is" } else { "are" },
+        ));
+    }
+
+    /// What others are told of it.
+    pub(super) fn administered(&self, backends: &[Checked]) -> Option<Administered> {
+        let backends = backends.iter();
+        Some(Administered {
+            file: self.file.clone()?,
+            backends: backends
+                .map(|own| (Arc::clone(&own.config.name), own.config.shown_url.clone()))
+                .collect(),
+        })
+    }
+
+    /// Notes which backends it has itself switched off.
+    pub(super) fn hold_names(&self, configured: &mut [ConfiguredName]) {
+        for own in &self.written.backends {
+            let Some(name) = own.value.name.as_ref().filter(|_| !own.value.enabled) else {
+                continue;
+            };
+            let why = format!(
+                "the administrator's file {} has switched it off",
+                self.shown()
+            );
+            let known = configured
+                .iter_mut()
+                .find(|known| *known.name == *name.value);
+            known
+                .into_iter()
+                .for_each(|known| known.held = Some(why.as_str().into()));
+        }
+    }
+}
+
+/// Of two limits, where 0 is none.
+fn stricter(one: u32, other: u32) -> u32 {
+    match (one, other) {
+        (0, limit) | (limit, 0) => limit,
+        (one, other) => one.min(other),
+    }
+}
+
+fn are_one_server(one: &BackendConfig, other: &BackendConfig) -> bool {
+    match (&one.url, &other.url) {
+        (Ok(one), Ok(other)) => place_of(one) == place_of(other),
+        _ => false,
+    }
+}
+
+/// Host, port and path of a URL, in one form where several mean the same. Neither the scheme nor the query
+/// makes another server.
+fn place_of(url: &Url) -> (String, Option<u16>, Vec<String>) {
+    let host = match is_loopback(url) {
+        true => "localhost",
+        false => url.host_str().unwrap_or_default().trim_end_matches('.'),
+    };
+    let path = percent_encoding::percent_decode_str(url.path()).decode_utf8_lossy();
+    let steps = path.split('/').filter(|step| !step.is_empty());
+    (
+        host.to_owned(),
+        url.port().filter(|port| ![80, 443].contains(port)),
+        steps.map(str::to_owned).collect(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_way_to_write_a_url_is_no_other_server() {
+        let place = |url: &str| place_of(&Url::parse(url).unwrap());
+        let own = place("https://mcp.example.com/mcp");
+        for same in [
+            "https://MCP.Example.com/mcp",
+            "https://mcp.example.com./mcp",
+            "https://mcp.example.com:443/mcp/",
+            "http://mcp.example.com/mcp",
+            "http://mcp.example.com:443/mcp",
+            "https://mcp.example.com//mcp?a=b#c",
+            "https://mcp.example.com/x/../%6dcp",
+        ] {
+            assert_eq!(place(same), own, "{same}");
+        }
+        for other in [
+            "https://mcp.example.org/mcp",
+            "https://mcp.example.com:8443/mcp",
+            "https://mcp.example.com/MCP",
+            "https://mcp.example.com/mcp/v2",
+        ] {
+            assert_ne!(place(other), own, "{other}");
+        }
+        let local = place("http://localhost:3000/mcp");
+        for same in [
+            "http://127.0.0.1:3000/mcp",
+            "http://[::1]:3000/mcp",
+            "http://0x7f.1:3000/mcp",
+        ] {
+            assert_eq!(place(same), local, "{same}");
+        }
+        assert_eq!([stricter(0, 5), stricter(9, 5), stricter(3, 0)], [5, 5, 3]);
+    }
+}
