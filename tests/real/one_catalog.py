@@ -80,9 +80,12 @@ class Clients:
             installed.node, installed.catalog / "node_modules" / ".bin" / "mcp-inspector", "--cli", "--quiet",
         ]
         self._sdk = [installed.sdk / "bin" / "python", "-B", FILES / "client.py"]
-        # The inspector keeps files in the home folder.
-        self._home = gateways.logs / "home"
-        self._home.mkdir()
+        # The inspector keeps files in the home folder, and starts the gateway with few variables. The gateways share
+        # their state, since a legacy handshake is answered at once, with the extensions of the last contact.
+        home = gateways.logs / "home"
+        state = home / ".local" / "state"
+        state.mkdir(parents=True)
+        self._env = {**clean_environment(), "HOME": str(home), "XDG_STATE_HOME": str(state), "RUST_LOG": "error"}
 
     def inspect(self, config, era, *arguments):
         """The lines that the inspector prints, each a JSON value."""
@@ -95,10 +98,9 @@ class Clients:
         return json.loads(self._run([*self._sdk, *arguments, self._gateway, "--config", config]))
 
     def _run(self, command):
-        env = {**clean_environment(), "HOME": str(self._home), "RUST_LOG": "error"}
         done = subprocess.run(
             [str(part) for part in command], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=CLIENT_SECONDS, env=env, check=False,
+            timeout=CLIENT_SECONDS, env=self._env, check=False,
         )
         require(done.returncode == 0, f"exit code {done.returncode}: {done.stderr[-800:] or done.stdout[-800:]}")
         return done.stdout
