@@ -5,6 +5,7 @@
 //! ([`NamedUris`]), results that were too large ([`KeptResults`]), what clients are told of the backends ([`Introduction`]), and which tools they see
 //! ([`tools`]). It must not know requests, nor how a snapshot is made.
 
+mod activated;
 mod introduction;
 mod kept_results;
 mod named_uris;

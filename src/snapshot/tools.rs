@@ -1,12 +1,13 @@
 //! Which tools each client sees, and the index that they are found by.
 //!
-//! Owns the choice between all tools and those that search, which is made once for each client, and
-//! which tools a client has activated by finding them. It must not know requests.
+//! Owns the choice between all tools and those that search, which is made once for each client. It must
+//! not know requests.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use super::Snapshot;
+use super::activated::Activated;
 use crate::catalog::Entry;
 use crate::catalog::search::{ToolIndex, estimate_tokens, gateway_status, own_tools, read_more};
 use crate::config::{SearchExposes, ToolMode};
@@ -18,20 +19,20 @@ use crate::sync::Mutex;
 const MAX_CLIENTS: usize = 256;
 /// Most characters of a client's name that is remembered.
 const MAX_NAME: usize = 200;
-/// Most tools that are activated at a time; the oldest leave the list first.
-const MAX_ACTIVATED: usize = 64;
 
 /// How the names of clients begin that search tools by themselves, in lower case. A client behind
 /// another endpoint may have its search turned off, which can't be seen here.
 const SEARCH_THEMSELVES: [&str; 4] = ["claude-code", "codex", "copilot", "github-copilot"];
+/// The same of those that list once and ignore `list_changed`, so that nothing can join their list.
+const LIST_ONCE: [&str; 1] = ["codex"];
 
 /// What clients have been given to see. One for the run, shared by all snapshots.
 #[derive(Debug, Default)]
 pub(crate) struct ToolViews {
     /// Whether a client got the tools that search, by its era and name.
     chosen: Mutex<HashMap<(Era, String), bool>>,
-    /// The exposed names of the tools that the legacy client has activated, oldest first.
-    activated: Mutex<Vec<Arc<str>>>,
+    /// The tools that the legacy client has activated.
+    pub(crate) activated: Activated,
 }
 
 /// What is computed of the tools of a snapshot when it is first needed.
@@ -52,21 +53,6 @@ struct Summary {
 }
 
 impl ToolViews {
-    /// Adds tools to the list of the legacy client. Returns whether the list has changed.
-    pub(crate) fn activate<'a>(&self, found: impl Iterator<Item = &'a Arc<str>>) -> bool {
-        let mut activated = self.activated.lock();
-        let before = activated.len();
-        for name in found {
-            if !activated.contains(name) {
-                activated.push(Arc::clone(name));
-            }
-        }
-        let is_changed = activated.len() > before;
-        let over = activated.len().saturating_sub(MAX_ACTIVATED);
-        activated.drain(..over);
-        is_changed
-    }
-
     fn choose(&self, client: &ClientProfile, is_large: impl FnOnce() -> bool) -> bool {
         let name = client.name().unwrap_or_default();
         let name: String = name.chars().take(MAX_NAME).collect();
@@ -75,7 +61,7 @@ impl ToolViews {
         if let Some(searches) = chosen.get(&key) {
             return *searches;
         }
-        let searches = !searches_itself(&key.1) && is_large();
+        let searches = !is_one_of(&key.1, &SEARCH_THEMSELVES) && is_large();
         if chosen.len() < MAX_CLIENTS {
             chosen.insert(key, searches);
         }
@@ -83,11 +69,10 @@ impl ToolViews {
     }
 }
 
-fn searches_itself(name: &str) -> bool {
+/// Whether the name of a client begins like one of these.
+fn is_one_of(name: &str, clients: &[&str]) -> bool {
     let name = name.to_ascii_lowercase().replace([' ', '_'], "-");
-    SEARCH_THEMSELVES
-        .iter()
-        .any(|beginning| name.starts_with(beginning))
+    clients.iter().any(|beginning| name.starts_with(beginning))
 }
 
 impl Snapshot {
@@ -158,38 +143,46 @@ impl Snapshot {
         }
     }
 
-    /// Whether found tools join the list of a client of this era.
-    pub(crate) fn activates(&self, era: Era) -> bool {
+    /// Whether found tools join the list of this client.
+    pub(crate) fn activates(&self, client: &ClientProfile) -> bool {
+        let lists_once = || is_one_of(&client.name().unwrap_or_default(), &LIST_ONCE);
+        self.may_activate(client.era) && !lists_once()
+    }
+
+    /// Whether found tools join the list of some clients of this era.
+    fn may_activate(&self, era: Era) -> bool {
         let exposes = self.config.gateway.tool_listing.exposes;
         exposes == SearchExposes::Activate && era == Era::Legacy
     }
 
     /// The result of a list request for this client.
     pub(crate) fn list_for(&self, kind: Kind, client: &ClientProfile) -> RawJson {
-        match kind == Kind::Tool && self.searches(client) {
-            true => self.search_list(client.era),
-            false => self.list(kind, client.era),
+        if kind != Kind::Tool || !self.searches(client) {
+            return self.list(kind, client.era);
         }
+        let activated = || self.views.activated.listed();
+        self.searching(client.era, self.activates(client).then(activated))
     }
 
-    /// The list of those who search: the gateway's own tools, those that are always listed, and those
-    /// that were activated.
+    /// The longest list of a client of this era that searches.
     pub(crate) fn search_list(&self, era: Era) -> RawJson {
-        let activates = self.activates(era);
+        let activated = || self.views.activated.names();
+        self.searching(era, self.may_activate(era).then(activated))
+    }
+
+    /// The list of those who search: the gateway's own tools, those that are always listed, and, where
+    /// found tools are activated, these in place of `call_tool`.
+    fn searching(&self, era: Era, activated: Option<Vec<Arc<str>>>) -> RawJson {
         let servers = self.config.backends.iter().map(|backend| &*backend.name);
-        let mut definitions = own_tools(servers, !activates);
+        let mut definitions = own_tools(servers, activated.is_none());
         let always = self.summary().always.iter();
         let mut listed: Vec<&Entry> = always
             .filter_map(|at| self.catalog.entry(Kind::Tool, *at))
             .collect();
-        if activates {
-            let activated = self.views.activated.lock();
-            let activated = activated.iter();
-            let found = activated.filter_map(|name| self.catalog.resolve(Kind::Tool, name));
-            for entry in found {
-                if listed.iter().all(|other| other.exposed != entry.exposed) {
-                    listed.push(entry);
-                }
+        let found = activated.iter().flatten();
+        for entry in found.filter_map(|name| self.catalog.resolve(Kind::Tool, name)) {
+            if listed.iter().all(|other| other.exposed != entry.exposed) {
+                listed.push(entry);
             }
         }
         definitions.extend(self.more_tools());
@@ -294,19 +287,5 @@ mod tests {
                 .keys()
                 .all(|(_, name)| name.chars().count() <= MAX_NAME)
         );
-    }
-
-    #[test]
-    fn only_the_newest_tools_stay_activated() {
-        let views = ToolViews::default();
-        let names: Vec<Arc<str>> = (0..MAX_ACTIVATED + 5)
-            .map(|at| at.to_string().into())
-            .collect();
-        assert!(views.activate(names[..3].iter()));
-        assert!(!views.activate(names[..3].iter()));
-        assert!(views.activate(names.iter()));
-        let activated = views.activated.lock();
-        assert_eq!(activated.len(), MAX_ACTIVATED);
-        assert_eq!(*activated[0], *names[5]);
     }
 }

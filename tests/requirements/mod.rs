@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-const REAL: &str = "tests/real/run: ";
+/// Suites in Python, by their folders. What they check is named in a call of `check`.
+const SUITES: [&str; 2] = ["tests/real", "tests/clients"];
 const PACKAGE: &str = "packaging/try: ";
 
 fn read(path: impl AsRef<Path>) -> Option<String> {
@@ -40,12 +41,16 @@ fn files(module: &str) -> Vec<PathBuf> {
 }
 
 fn exists(name: &str) -> bool {
-    if let Some(check) = name.strip_prefix(REAL) {
+    let suite = SUITES.iter().find_map(|folder| {
+        let check = name.strip_prefix(folder)?.strip_prefix("/run: ")?;
+        Some((folder, check))
+    });
+    if let Some((folder, check)) = suite {
         let called = [
             format!("check(\"{check}\")"),
             format!("check(f\"{check}\")"),
         ];
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
         let pages = std::fs::read_dir(folder)
             .unwrap()
             .filter_map(|page| read(page.unwrap().path()));
@@ -73,6 +78,9 @@ fn a_name_without_a_test_is_detected() {
         "tests/no_such.rs::exists",
         "backend::retry::tests::no_such",
         "tests/real/run: no such check",
+        "tests/clients/run: no such check",
+        // Of the other suite.
+        "tests/clients/run: sqlite: create_table, write_query, read_query",
         "packaging/try: no_such",
     ] {
         assert!(!exists(name), "{name}");

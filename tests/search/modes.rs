@@ -221,3 +221,34 @@ fn a_tool_that_is_found_joins_the_list_where_that_is_wanted() {
     assert!(found.contains("call_tool"), "{found}");
     assert_eq!(gateway.tool_names(), OWN);
 }
+
+#[test]
+fn a_found_tool_is_listed_before_its_search_is_answered() {
+    let fake = FakeBackend::start().tool("move_file").tool("send_mail");
+    let entry = fake.entry("one", "");
+    let config = format!("{SEARCH}search_exposes = \"activate\"\n{entry}");
+    let mut gateway = TestGateway::with_config(&config);
+    gateway.initialize();
+    assert_eq!(gateway.tool_names(), OWN[..2]);
+    let search = gateway.start_call("search_tools", json!({ "query": "mail" }));
+    gateway.next_notification("notifications/tools/list_changed");
+    let list = gateway.request("tools/list", json!({}));
+    // What is answered first is what the client has when its model goes on.
+    let ids = [(); 2].map(|()| gateway.next_message().id().clone());
+    assert_eq!(ids, [json!(list), json!(search)]);
+}
+
+#[test]
+fn a_client_that_ignores_changes_of_its_list_gets_call_tool() {
+    let fake = FakeBackend::start().tool("move_file").tool("send_mail");
+    let entry = fake.entry("one", "");
+    let config = format!("{SEARCH}search_exposes = \"activate\"\n{entry}");
+    let mut gateway = TestGateway::with_config(&config);
+    initialize_as(&mut gateway, "codex-mcp-client");
+    assert_eq!(gateway.tool_names(), OWN);
+    let found = search(&mut gateway, json!({ "query": "mail" }));
+    assert!(found.contains("call_tool"), "{found}");
+    let answer = gateway.call("call_tool", call_tool("send_mail", json!({})));
+    assert_eq!(answer.text(), "send_mail {}");
+    assert_eq!(gateway.tool_names(), OWN);
+}

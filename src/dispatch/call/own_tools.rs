@@ -117,7 +117,7 @@ pub(super) async fn serve(
             return answer_with(read_more(&arguments, &snapshot).await, era, &snapshot);
         }
         OwnTool::Status => status(&arguments, &snapshot).await,
-        OwnTool::Search => search(&arguments, exchange, &snapshot),
+        OwnTool::Search => search(&arguments, exchange, &snapshot).await,
         OwnTool::Describe | OwnTool::Call => describe(&arguments, era, &snapshot),
     };
     answer(text, era, &snapshot)
@@ -164,7 +164,11 @@ async fn indexed(snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
     snapshot
 }
 
-fn search(arguments: &Value, exchange: &Exchange, snapshot: &Snapshot) -> Result<String, String> {
+async fn search(
+    arguments: &Value,
+    exchange: &Exchange,
+    snapshot: &Snapshot,
+) -> Result<String, String> {
     let text = |key: &str| arguments.get(key).and_then(Value::as_str);
     let query = text("query").unwrap_or_default();
     let server = text("server").filter(|server| !server.is_empty());
@@ -197,18 +201,9 @@ fn search(arguments: &Value, exchange: &Exchange, snapshot: &Snapshot) -> Result
     if found.is_empty() {
         return Ok(nothing_found(query, snapshot));
     }
-    let activates = snapshot.activates(exchange.client.era);
-    if activates
-        && snapshot
-            .views
-            .activate(found.iter().map(|entry| &entry.exposed))
-    {
-        let _ = exchange.events.send(TaskEvent::Updated {
-            notification: Notification {
-                method: Kind::Tool.list_changed().to_owned(),
-                params: None,
-            },
-        });
+    let activates = snapshot.activates(&exchange.client);
+    if activates {
+        activate(&found, exchange, snapshot).await;
     }
     let full = text("detail").is_some_and(|detail| detail == "full");
     let mut text = written(&found, full, exchange.client.era, snapshot);
@@ -218,6 +213,21 @@ fn search(arguments: &Value, exchange: &Exchange, snapshot: &Snapshot) -> Result
         (false, false) => "Run one with call_tool; describe_tool shows one whole.",
     };
     Ok(text)
+}
+
+/// Lists these for the client under their own names, and waits until it has seen that.
+async fn activate(found: &[&Entry], exchange: &Exchange, snapshot: &Snapshot) {
+    let activated = &snapshot.views.activated;
+    let names = found.iter().map(|entry| &entry.exposed);
+    if let Some(before) = activated.add(names) {
+        let _ = exchange.events.send(TaskEvent::Updated {
+            notification: Notification {
+                method: Kind::Tool.list_changed().to_owned(),
+                params: None,
+            },
+        });
+        activated.relisted(before).await;
+    }
 }
 
 /// A number, or the text of one.
