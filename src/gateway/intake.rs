@@ -3,6 +3,7 @@
 //! Owns no state. It must not know backends, nor how a request is served.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -14,8 +15,23 @@ use crate::observe::log_file;
 use crate::protocol::era::modern;
 use crate::protocol::error::INVALID_REQUEST;
 use crate::protocol::message::{self, Malformed};
-use crate::protocol::{Era, Id, Inbound, Notification, Request, RpcError};
+use crate::protocol::{ClientProfile, Era, Id, Inbound, Notification, Request, RpcError};
 use crate::transport::stdio::StdinEvent;
+
+/// The longest wait of the first list that a hasty client gets less of; who sets more wants it.
+const USUAL_WAIT: Duration = Duration::from_secs(2);
+/// How long the first list of a client waits that goes on without it after a second.
+const HASTY_WAIT: Duration = Duration::from_millis(800);
+
+/// How long the first list waits for backends: `startup_wait_ms`, but not longer than the client does.
+fn startup_wait(configured: Duration, client: Option<&ClientProfile>) -> Duration {
+    match client {
+        Some(client) if client.lists_once() && configured <= USUAL_WAIT => {
+            configured.min(HASTY_WAIT)
+        }
+        _ => configured,
+    }
+}
 
 impl Gateway {
     pub(super) fn intake(&mut self, intake: StdinEvent) {
@@ -132,7 +148,8 @@ impl Gateway {
             log_file::set_client(modern.as_ref().or(legacy));
         }
         if first && self.lifecycle.has_introduced() && !self.publisher.is_settled() {
-            let wait = self.snapshot().config.gateway.startup_wait;
+            let configured = self.snapshot().config.gateway.startup_wait;
+            let wait = startup_wait(configured, self.lifecycle.client().map(Arc::as_ref));
             self.deadlines.startup = Some(Instant::now() + wait);
         }
     }
@@ -160,5 +177,26 @@ impl Gateway {
             }
             method => tracing::debug!(method, "an unknown notification is ignored"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::RawJson;
+
+    #[test]
+    fn the_first_list_waits_no_longer_than_the_client() {
+        let client = |name: &str| ClientProfile {
+            info: Some(RawJson::of(&serde_json::json!({ "name": name }))),
+            ..ClientProfile::ourselves()
+        };
+        let (codex, other) = (client("codex-mcp-client"), client("claude-code"));
+        let wait = |millis, client| startup_wait(Duration::from_millis(millis), client).as_millis();
+        assert_eq!(wait(2_000, Some(&codex)), 800);
+        assert_eq!(wait(300, Some(&codex)), 300);
+        assert_eq!(wait(5_000, Some(&codex)), 5_000);
+        assert_eq!(wait(2_000, Some(&other)), 2_000);
+        assert_eq!(wait(2_000, None), 2_000);
     }
 }

@@ -23,8 +23,6 @@ const MAX_NAME: usize = 200;
 /// How the names of clients begin that search tools by themselves, in lower case. A client behind
 /// another endpoint may have its search turned off, which can't be seen here.
 const SEARCH_THEMSELVES: [&str; 4] = ["claude-code", "codex", "copilot", "github-copilot"];
-/// The same of those that list once and ignore `list_changed`, so that nothing can join their list.
-const LIST_ONCE: [&str; 1] = ["codex"];
 
 /// What clients have been given to see. One for the run, shared by all snapshots.
 #[derive(Debug, Default)]
@@ -61,18 +59,12 @@ impl ToolViews {
         if let Some(searches) = chosen.get(&key) {
             return *searches;
         }
-        let searches = !is_one_of(&key.1, &SEARCH_THEMSELVES) && is_large();
+        let searches = !client.is_one_of(&SEARCH_THEMSELVES) && is_large();
         if chosen.len() < MAX_CLIENTS {
             chosen.insert(key, searches);
         }
         searches
     }
-}
-
-/// Whether the name of a client begins like one of these.
-fn is_one_of(name: &str, clients: &[&str]) -> bool {
-    let name = name.to_ascii_lowercase().replace([' ', '_'], "-");
-    clients.iter().any(|beginning| name.starts_with(beginning))
 }
 
 impl Snapshot {
@@ -145,8 +137,7 @@ impl Snapshot {
 
     /// Whether found tools join the list of this client.
     pub(crate) fn activates(&self, client: &ClientProfile) -> bool {
-        let lists_once = || is_one_of(&client.name().unwrap_or_default(), &LIST_ONCE);
-        self.may_activate(client.era) && !lists_once()
+        self.may_activate(client.era) && !client.lists_once()
     }
 
     /// Whether found tools join the list of some clients of this era.

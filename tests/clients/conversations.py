@@ -116,6 +116,16 @@ def bad_neighbours(report, stage):
             require_words(model.results[-1], BOOKED)
 
 
+def silent_neighbour(report, stage):
+    """A healthy server beside one that takes connections and never answers."""
+    with ledger() as healthy, silent() as never:
+        stage.configure("", silent=never, ledger=healthy.url)
+        model = stage.converse(report, ("book_amount", BOOK))
+        with report.check("offers and calls healthy tools beside a server that never answers"):
+            require_equal("tools", LEDGER, stage.offered(model))
+            require_words(model.results[0], BOOKED)
+
+
 def nothing_up(report, stage):
     """No server is up."""
     with refusing() as down, silent() as never:
@@ -173,7 +183,7 @@ def activating(report, stage):
                 require_words(model.results[1], BOOKED)
 
 
-GROUPS = [listing, one_server, bad_neighbours, nothing_up, searching, activating]
+GROUPS = [listing, one_server, bad_neighbours, silent_neighbour, nothing_up, searching, activating]
 
 
 def require_words(result, *expected):

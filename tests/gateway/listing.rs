@@ -1,5 +1,8 @@
 //! What the client sees of the backends' lists, and when.
 
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use crate::common::fake::FakeBackend;
@@ -98,6 +101,27 @@ fn fault_69_a_list_that_fails_keeps_its_last_content() {
     assert_eq!(gateway.tool_names(), ["old"]);
     gateway.wait_for_tool("new");
     assert_eq!(fake.requests_of("tools/list").len(), 3);
+}
+
+/// Codex goes on without any tool after a second.
+#[test]
+fn a_hasty_client_gets_its_list_though_a_server_is_silent() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/mcp", silent.local_addr().unwrap());
+    let healthy = FakeBackend::start().tool("a");
+    let silent = format!("[[backends]]\nname = \"silent\"\nurl = \"{url}\"\n");
+    let first_list = |client: &str| {
+        let mut gateway = TestGateway::with_config(&(healthy.entry("healthy", "") + &silent));
+        let about = json!({ "name": client, "version": "1" });
+        let params =
+            json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": about });
+        let begun = Instant::now();
+        gateway.ask("initialize", params);
+        assert_eq!(gateway.tool_names(), ["a"]);
+        begun.elapsed()
+    };
+    assert!(first_list("claude-code") >= Duration::from_secs(2));
+    assert!(first_list("codex-mcp-client") < Duration::from_secs(2));
 }
 
 #[test]

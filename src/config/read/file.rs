@@ -53,7 +53,7 @@ pub(in crate::config) struct Gateway {
     pub(in crate::config) instructions: Option<String>,
     /// Whether `instructions` of backends are passed on to clients, after the gateway's own, each under its backend's name: at most 2 KiB of each and 8 KiB in all.
     pub(in crate::config) backend_instructions: bool,
-    /// Longest time in milliseconds that the first list waits for backends that have neither connected nor failed. A call of a name that is not listed yet waits for them for `connect_timeout_secs`.
+    /// Longest time in milliseconds that the first list waits for backends that have neither connected nor failed. A call of a name that is not listed yet waits for them for `connect_timeout_secs`. Codex goes on without tools after a second: up to 2000 it waits 800 at most.
     #[schemars(range(max = 600_000))]
     pub(in crate::config) startup_wait_ms: u64,
     /// Most requests in flight. Further ones are refused.

@@ -1,9 +1,14 @@
 //! The profile of a client, as it declares it.
 //!
-//! Owns [`ClientProfile`]. Pure; it must not know when or how a profile was received.
+//! Owns [`ClientProfile`], and which clients are known to list once. Pure; it must not know when or how a
+//! profile was received.
 
 use super::{Era, LATEST_LEGACY, LogLevel};
 use crate::protocol::{RawJson, task};
+
+/// How the names of clients begin that list once and ignore `list_changed`, in lower case. Nothing can
+/// join their list, and where a server takes longer than a second they go on without it.
+const LIST_ONCE: [&str; 1] = ["codex"];
 
 /// A client: declared by `initialize` for the whole process, or by the `_meta` of a modern request
 /// for that request alone.
@@ -83,6 +88,20 @@ impl ClientProfile {
     /// Its name in `clientInfo`.
     pub(crate) fn name(&self) -> Option<String> {
         self.info.as_ref()?.get("name")?.text()
+    }
+
+    /// Whether its name begins like one of these, which are in lower case with dashes.
+    pub(crate) fn is_one_of(&self, beginnings: &[&str]) -> bool {
+        let name = self.name().unwrap_or_default();
+        let name = name.to_ascii_lowercase().replace([' ', '_'], "-");
+        beginnings
+            .iter()
+            .any(|beginning| name.starts_with(beginning))
+    }
+
+    /// Whether it is known to list once, as early as it can.
+    pub(crate) fn lists_once(&self) -> bool {
+        self.is_one_of(&LIST_ONCE)
     }
 
     /// Whether the client declared the capability at this path, e.g. `["sampling"]` or
