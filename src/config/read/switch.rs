@@ -358,6 +358,31 @@ mod tests {
     }
 
     #[test]
+    fn a_backend_of_another_file_gets_an_entry_to_switch() {
+        for text in ["", "# mine", FILE, &FILE.replace('\n', "\r\n")] {
+            assert!(!has_backend(text, "team"));
+            let added = with_entry(text, "team", "http://h/mcp");
+            assert!(added.starts_with(text) && has_backend(&added, "team"));
+            let denied = off(&added, Switch::Tool("team", "drop"));
+            let denied: Table = off(&denied, Switch::Backend("team")).parse().unwrap();
+            let entry = denied["backends"].as_array().unwrap().last().unwrap();
+            assert_eq!(entry["enabled"].as_bool(), Some(false));
+            assert_eq!(entry["url"].as_str(), Some("http://h/mcp"));
+            assert_eq!(entry["tools"]["deny"][0].as_str(), Some("drop"));
+        }
+        // An inline list has no room for a table of its own.
+        let inline = "backends = [{name = 'a', url = 'u'}]\n";
+        assert!(
+            set(
+                &with_entry(inline, "team", "u"),
+                Switch::Backend("team"),
+                false
+            )
+            .is_err()
+        );
+    }
+
+    #[test]
     fn the_whole_gateway_is_switched_in_any_form_of_its_table() {
         for (text, expected) in [
             ("", "\n[gateway]\nenabled = false\n"),
