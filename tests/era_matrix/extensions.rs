@@ -165,7 +165,8 @@ pub fn skills(pair: Pair) -> &'static str {
         fake
     };
     let (one, two) = (fake("one"), fake("two"));
-    let mut gateway = pair.gateway_with(&(one.entry("a", "") + &two.entry("b", "")), json!({}));
+    let toml = one.entry("a", "") + &two.entry("b", "");
+    let mut gateway = pair.gateway_with(&toml, json!({}));
     gateway.list_tools();
     let listed = gateway.ask("skills/list", json!({}));
     let listed = listed.result()["skills"].as_array().unwrap().clone();
@@ -198,5 +199,24 @@ pub fn skills(pair: Pair) -> &'static str {
             assert_eq!(read.result()["contents"][0]["uri"], file);
         }
     }
+    drop(gateway);
+    skills_at_once(pair, &toml);
     "merged, each read from its own"
+}
+
+/// A client that knows of skills from the last contact may ask for them before any server is connected.
+fn skills_at_once(pair: Pair, toml: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    for is_first in [true, false] {
+        let mut gateway = TestGateway::with_state(folder.path(), toml);
+        let said = handshake(pair, &mut gateway);
+        if !is_first {
+            assert!(said["capabilities"]["extensions"].get(SKILLS).is_some());
+            let listed = gateway.ask("skills/list", json!({}));
+            assert_eq!(listed.result()["skills"].as_array().unwrap().len(), 2);
+        }
+        gateway.list_tools();
+        gateway.shut_down();
+        gateway.exit();
+    }
 }

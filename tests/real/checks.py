@@ -16,6 +16,7 @@ import both_eras
 import frameworks
 import malformed
 import n8n_and_sqlite
+import one_catalog
 import restarts
 import sdk_sessions
 from gateways import Gateways, Report
@@ -56,6 +57,7 @@ def parse_arguments():
         "--direct", action="store_true",
         help="the official SDKs' clients and servers without the gateway, as the reference",
     )
+    parser.add_argument("--catalog", action="store_true", help="only MCP Apps, skills, links in results and tasks")
     parser.add_argument("--sdks", action="store_true", help="only the official SDKs and FastMCP, without the other servers")
     parser.add_argument("--malformed", action="store_true", help="only the malformed definitions")
     parser.add_argument(
@@ -66,6 +68,9 @@ def parse_arguments():
 
 
 def run_checks(report, gateways, installed, arguments, running):
+    if arguments.catalog:
+        one_catalog.run(report, gateways, installed, running)
+        return
     if not arguments.direct:
         malformed.run(report, gateways, installed, arguments.definitions, arguments.definition)
         if arguments.malformed or arguments.definition:
@@ -87,6 +92,7 @@ def run_checks(report, gateways, installed, arguments, running):
         running.callback(server.stop)
     n8n_and_sqlite.run(report, gateways, n8n, sqlite)
     both_eras.run(report, gateways, installed, n8n, sqlite, peers, running)
+    one_catalog.run(report, gateways, installed, running)
 
 
 class Interrupted(BaseException):

@@ -20,6 +20,7 @@ HERE = Path(__file__).resolve().parent
 SQLITE_REQUIREMENTS = HERE / "requirements.txt"
 SDK_REQUIREMENTS = HERE / "peers" / "requirements.txt"
 TYPESCRIPT_PACKAGES = HERE / "peers" / "package.json"
+CATALOG_PACKAGES = HERE / "catalog" / "package.json"
 NODE = "24.21.0"
 N8N = "2.40.5"
 QUIET = ["--no-audit", "--no-fund"]
@@ -32,6 +33,7 @@ class Installed(NamedTuple):
     python: Path
     sdk: Path
     typescript: Path
+    catalog: Path
     n8n: Path
 
     @property
@@ -49,13 +51,14 @@ def cache_folder(of="real"):
 
 
 def install_all(cache):
-    """Installs what is missing: the SQLite server, the official SDKs with their servers, and n8n with its Node."""
+    """Installs what is missing: the SQLite server, the official SDKs with their servers, those of `catalog/`, n8n, Node."""
     cache.mkdir(parents=True, exist_ok=True)
     with locked(cache / "lock"):
         return Installed(
             python=install_python(cache, "python", SQLITE_REQUIREMENTS),
             sdk=install_python(cache, "python-sdk", SDK_REQUIREMENTS),
-            typescript=install_once(cache, "typescript", typescript_versions(), "some seconds", install_typescript),
+            typescript=install_node(cache, "typescript", TYPESCRIPT_PACKAGES),
+            catalog=install_node(cache, "catalog", CATALOG_PACKAGES),
             n8n=install_once(cache, "n8n", n8n_versions(), "4 to 10 minutes, 2.3 GB", install_n8n),
         )
 
@@ -68,10 +71,6 @@ def n8n_environment(folder):
 
 def node_programs(n8n):
     return n8n / "node" / "node_modules" / "node" / "bin"
-
-
-def typescript_versions():
-    return TYPESCRIPT_PACKAGES.read_text()
 
 
 def n8n_versions():
@@ -87,6 +86,14 @@ def install_python(cache, name, requirements):
         step([folder / "bin" / "python", "-m", "pip", "install", "-r", requirements], folder)
 
     return install_once(cache, name, versions, "half a minute", install)
+
+
+def install_node(cache, name, packages):
+    def install(step, folder):
+        shutil.copy(packages, folder)
+        step(["npm", "install", NO_SCRIPTS, *QUIET], folder)
+
+    return install_once(cache, name, packages.read_text(), "some seconds", install)
 
 
 def install_once(cache, name, versions, duration, install):
@@ -109,11 +116,6 @@ def install_once(cache, name, versions, duration, install):
     stamp.write_text(versions)
     print(f"installed {name} in {time.monotonic() - began:.0f} s", flush=True)
     return folder
-
-
-def install_typescript(step, folder):
-    shutil.copy(TYPESCRIPT_PACKAGES, folder)
-    step(["npm", "install", NO_SCRIPTS, *QUIET], folder)
 
 
 def install_n8n(step, folder):

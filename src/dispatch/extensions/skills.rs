@@ -42,7 +42,10 @@ pub(in crate::dispatch) async fn list(
     if cursor.is_some_and(|cursor| cursor.as_str() != "null") {
         return unknown_cursor("skills/list").into();
     }
-    let snapshot = Arc::clone(&snapshots.borrow());
+    // Until the first listings, no snapshot says which backends have skills.
+    let current = Arc::clone(&snapshots.borrow());
+    let snapshot = settled(snapshots, Kinds::that(Kind::is_uri)).await;
+    let snapshot = snapshot.unwrap_or(current);
     let ids = snapshot.introduction.declaring(EXTENSION).into_iter();
     let backends: Vec<_> = ids.filter_map(|id| snapshot.backends.get(id)).collect();
     let all = backends
