@@ -38,6 +38,8 @@ pub struct Endpoint {
     clients: Clients,
     /// Exchanges in flight of the client that keeps its connections.
     kept_in_flight: AtomicUsize,
+    /// Redirects and repeats that may be followed.
+    repeats: AtomicUsize,
     side_requests: Arc<SideRequests>,
     turns: Turns,
     url: Url,
@@ -96,6 +98,7 @@ impl Endpoint {
         Ok(Self {
             clients,
             kept_in_flight: AtomicUsize::new(0),
+            repeats: AtomicUsize::new(usize::MAX),
             side_requests: Arc::new(SideRequests::new()),
             turns: Turns::new(),
             url,
@@ -118,6 +121,24 @@ impl Endpoint {
             turns,
             ..self
         }
+    }
+
+    /// From now on at most so many redirects and repeats with other credentials are followed, in all;
+    /// without a limit at first, and with `usize::MAX`. Returns how many were left until now.
+    pub(in crate::backend) fn limit_repeats(&self, most: usize) -> usize {
+        self.repeats.swap(most, Ordering::Relaxed)
+    }
+
+    /// Whether a request may be sent once more; counts it.
+    fn may_repeat(&self) -> bool {
+        let less = |left: usize| match left {
+            usize::MAX => Some(left),
+            left => left.checked_sub(1),
+        };
+        let taken = self
+            .repeats
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        taken.is_ok()
     }
 
     /// The limit on exchanges beside calls.
@@ -219,10 +240,10 @@ impl Endpoint {
         // Rare: boxed, these futures take no room in every call.
         let renewal = Box::pin(self.credentials.renew(used, challenge.as_ref()));
         match renewal.await {
-            Renewal::Renewed => {
+            Renewal::Renewed if self.may_repeat() => {
                 Box::pin(self.follow(client, url, method, headers, body, trace)).await
             }
-            Renewal::Same => Ok(response),
+            Renewal::Renewed | Renewal::Same => Ok(response),
             Renewal::Impossible(error) => Err(error),
         }
     }
@@ -239,6 +260,9 @@ impl Endpoint {
         let mut url = url.clone();
         for redirects in 0..=MAX_REDIRECTS {
             if redirects > 0 {
+                if !self.may_repeat() {
+                    break;
+                }
                 tracing::debug!(
                     backend = self.backend(),
                     redirects,

@@ -10,6 +10,8 @@ mod initialize;
 mod profile;
 mod refusal;
 mod search;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -61,10 +63,21 @@ impl Handshake<'_> {
         self,
         client: &mut watch::Receiver<Option<Arc<ClientProfile>>>,
     ) -> Result<Connection, BackendError> {
+        let endpoint = Arc::clone(self.endpoint);
+        let done = self.search(client).await;
+        endpoint.limit_repeats(usize::MAX);
+        done
+    }
+
+    async fn search(
+        self,
+        client: &mut watch::Receiver<Option<Arc<ClientProfile>>>,
+    ) -> Result<Connection, BackendError> {
         let (protocol, remembered) = (self.protocol, self.remembered);
         let passes_experimental = self.passes_experimental;
         let mut run = Run::new(self);
         if search::begins_with_discover(protocol, remembered) {
+            run.allow_repeats(search::FIRST_REPEATS);
             let found = run.discover(PROBE_TIMEOUT).await;
             let is_over = matches!(run.seen.last(), Some((_, No::End)));
             if let Some(connection) = found {
@@ -95,7 +108,7 @@ impl Handshake<'_> {
             has_capabilities: client.capabilities.as_str() != "{}",
             remembered,
         };
-        while let Some(candidate) = search::next(&start, &run.seen) {
+        while let Some(candidate) = run.next(&start) {
             if run.left().is_zero() {
                 break;
             }
@@ -121,6 +134,10 @@ struct Run<'a> {
     seen: Vec<(Candidate, No)>,
     /// Time that requests took.
     spent: Duration,
+    /// Redirects and repeats that the candidates before this one took.
+    repeats: usize,
+    /// Those that this one may take.
+    allowed_repeats: usize,
     /// The error of the last `initialize`.
     refused: Option<BackendError>,
     /// The error of the first `server/discover`.
@@ -136,11 +153,27 @@ impl<'a> Run<'a> {
             handshake,
             seen: Vec::new(),
             spent: Duration::ZERO,
+            repeats: 0,
+            allowed_repeats: 0,
             refused: None,
             probe: None,
             modern: None,
             http_sse: None,
         }
+    }
+
+    /// The next candidate, which may take the redirects and repeats that are left.
+    fn next(&mut self, start: &Start<'_>) -> Option<Candidate> {
+        let allowed = std::mem::take(&mut self.allowed_repeats);
+        self.repeats += allowed.saturating_sub(self.handshake.endpoint.limit_repeats(0));
+        let (candidate, repeats) = search::next(start, &self.seen, self.repeats)?;
+        self.allow_repeats(repeats);
+        Some(candidate)
+    }
+
+    fn allow_repeats(&mut self, most: usize) {
+        self.allowed_repeats = most;
+        self.handshake.endpoint.limit_repeats(most);
     }
 
     fn left(&self) -> Duration {

@@ -6,8 +6,10 @@
 use crate::config::Protocol;
 use crate::protocol::{Contact, LEGACY_VERSIONS};
 
-/// Most requests of one handshake. The last one is for `notifications/initialized`.
+/// Most requests of one handshake, with redirects, repeats and `notifications/initialized`.
 const MAX_REQUESTS: usize = 10;
+/// Redirects and repeats that the first `server/discover` may take: an `initialize` must be possible after it.
+pub(super) const FIRST_REPEATS: usize = MAX_REQUESTS - 4;
 
 /// One way to begin with a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,11 +85,28 @@ pub(super) fn begins_with_discover(protocol: Protocol, remembered: Option<&Conta
     }
 }
 
-/// The next candidate after these; `None` if there is none.
-pub(super) fn next(start: &Start<'_>, seen: &[(Candidate, No)]) -> Option<Candidate> {
-    if requests(seen) + 1 >= MAX_REQUESTS {
-        return None;
+/// The next candidate after these, which took so many redirects and repeats beside their requests, and
+/// how many it may take; `None` if there is none, or not enough requests are left for it.
+pub(super) fn next(
+    start: &Start<'_>,
+    seen: &[(Candidate, No)],
+    repeats: usize,
+) -> Option<(Candidate, usize)> {
+    let candidate = candidate(start, seen)?;
+    let left = MAX_REQUESTS.checked_sub(requests(seen) + repeats)?;
+    Some((candidate, left.checked_sub(most_of(candidate, seen))?))
+}
+
+/// Requests that a candidate takes at most, repeats aside; with `notifications/initialized`.
+fn most_of(candidate: Candidate, seen: &[(Candidate, No)]) -> usize {
+    match candidate {
+        // Where it lists our version in a refusal, it is sent twice.
+        Candidate::Discover => 2,
+        Candidate::Initialize(offer) => 2 + usize::from(offer.http_sse && !has_stream(seen)),
     }
+}
+
+fn candidate(start: &Start<'_>, seen: &[(Candidate, No)]) -> Option<Candidate> {
     let Some((last, no)) = seen.last() else {
         return Some(Candidate::Initialize(first_offer(start)));
     };
@@ -105,14 +124,17 @@ pub(super) fn next(start: &Start<'_>, seen: &[(Candidate, No)]) -> Option<Candid
 
 /// Requests that these took, at most.
 fn requests(seen: &[(Candidate, No)]) -> usize {
-    let streams = seen.iter().any(|(tried, no)| {
-        matches!(tried, Candidate::Initialize(offer) if offer.http_sse) && *no != No::WithoutSse
-    });
     let discovers = seen
         .iter()
         .filter(|(tried, _)| *tried == Candidate::Discover);
-    // Where it lists our version in a refusal, `server/discover` is sent twice.
-    seen.len() + discovers.count() + usize::from(streams)
+    seen.len() + discovers.count() + usize::from(has_stream(seen))
+}
+
+/// Whether the stream of the HTTP with SSE transport was opened.
+fn has_stream(seen: &[(Candidate, No)]) -> bool {
+    seen.iter().any(|(tried, no)| {
+        matches!(tried, Candidate::Initialize(offer) if offer.http_sse) && *no != No::WithoutSse
+    })
 }
 
 fn first_offer(start: &Start<'_>) -> Offer {

@@ -36,7 +36,7 @@ fn tried(start: &Start<'_>, server: impl Fn(Candidate, usize) -> No) -> Vec<Stri
     if begins_with_discover(start.protocol, start.remembered) {
         seen.push((Candidate::Discover, server(Candidate::Discover, 0)));
     }
-    while let Some(candidate) = next(start, &seen) {
+    while let Some((candidate, _)) = next(start, &seen, 0) {
         let no = server(candidate, seen.len());
         seen.push((candidate, no));
     }
