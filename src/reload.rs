@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::config::{Config, Origin, Problems, Stamps};
 use crate::observe::signals::Hangups;
@@ -21,7 +22,12 @@ const TICK: Duration = Duration::from_millis(500);
 const QUIET: Duration = Duration::from_millis(200);
 
 /// What was loaded after a change.
-pub(crate) type Loaded = Result<Box<Config>, Problems>;
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// When the change counted, before the files were read.
+    pub(crate) noticed: Instant,
+    pub(crate) config: Result<Box<Config>, Problems>,
+}
 
 /// Receives what was loaded. The thread ends when this is dropped.
 #[derive(Debug)]
@@ -108,8 +114,10 @@ impl Watch {
             if self.origin.after_own_writes(before) == self.seen && !is_asked {
                 continue;
             }
+            let noticed = Instant::now();
+            let config = self.origin.load().map(Box::new);
             // Noticed at the next look if nobody wants it any more.
-            let _ = self.loaded.send(self.origin.load().map(Box::new));
+            let _ = self.loaded.send(Loaded { noticed, config });
         }
     }
 }
@@ -117,7 +125,6 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-    use std::time::Instant;
 
     use super::*;
     use crate::config::{Environment, Overrides, load};
@@ -157,7 +164,8 @@ mod tests {
         }
         std::fs::write(&file, "[gateway]\nname = \"last\"\n").unwrap();
         let written = Instant::now();
-        let is_last = |loaded: Loaded| loaded.is_ok_and(|config| config.gateway.name == "last");
+        let is_last =
+            |loaded: Loaded| (loaded.config).is_ok_and(|config| config.gateway.name == "last");
         while !is_last(reloads.next().await) {}
         assert!(written.elapsed() >= QUIET);
     }
@@ -177,11 +185,11 @@ mod tests {
         // As Kubernetes does it.
         std::os::unix::fs::symlink(path("two"), path("new")).unwrap();
         std::fs::rename(path("new"), &file).unwrap();
-        assert_eq!(reloads.next().await.unwrap().gateway.name, "two");
+        assert_eq!(reloads.next().await.config.unwrap().gateway.name, "two");
         std::fs::remove_file(&file).unwrap();
-        let missing = reloads.next().await.unwrap_err();
+        let missing = reloads.next().await.config.unwrap_err();
         assert!(missing.first().contains("no such file"), "{missing}");
         std::fs::write(&file, text("six")).unwrap();
-        assert_eq!(reloads.next().await.unwrap().gateway.name, "six");
+        assert_eq!(reloads.next().await.config.unwrap().gateway.name, "six");
     }
 }

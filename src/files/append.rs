@@ -49,8 +49,8 @@ impl AppendFile {
         &self.path
     }
 
-    /// Opens the file that is at the path now, and creates it for the user alone if there is none.
-    /// Returns its length.
+    /// Opens the file that is at the path now, and creates it for the user alone if there is none, and so its
+    /// folder. Returns its length.
     ///
     /// # Errors
     /// If it can't be opened, or is no regular file (a symbolic link is not followed).
@@ -67,7 +67,13 @@ impl AppendFile {
         }
         self.open = None;
         super::is_regular(&self.path)?;
-        let file = options().open(&self.path)?;
+        let file = match options().open(&self.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                super::make_folder(super::folder_of(&self.path))?;
+                options().open(&self.path)?
+            }
+            opened => opened?,
+        };
         let length = file.metadata()?.len();
         self.open = Some(file);
         self.is_torn = false;
@@ -137,9 +143,29 @@ impl AppendFile {
     }
 
     /// Renames the file to the first of the older ones and opens a new one for so many bytes, unless
-    /// another process has done so.
+    /// another process has done so. A file that can't be renamed leaves the older ones as they are.
     fn rotate(&mut self, bytes: u64, lock: Option<File>) -> io::Result<()> {
         if self.has_room(bytes)? {
+            return Ok(());
+        }
+        let next = beside(&self.path, "next");
+        // Where a rotation was broken off.
+        self.shift(&next)?;
+        let permissions = fs::symlink_metadata(&self.path)?.permissions();
+        fs::rename(&self.path, &next)?;
+        self.shift(&next)?;
+        self.open()?;
+        if let Some(file) = &self.open {
+            // A reader who was let in stays.
+            file.set_permissions(permissions)?;
+        }
+        drop(lock);
+        Ok(())
+    }
+
+    /// Gives `next`, if it is there, its place among the older ones.
+    fn shift(&self, next: &Path) -> io::Result<()> {
+        if !super::is_regular(next)? {
             return Ok(());
         }
         for number in (1..self.keep).rev() {
@@ -149,15 +175,7 @@ impl AppendFile {
                 _ => {}
             }
         }
-        let permissions = fs::symlink_metadata(&self.path)?.permissions();
-        fs::rename(&self.path, beside(&self.path, "1"))?;
-        self.open()?;
-        if let Some(file) = &self.open {
-            // A reader who was let in stays.
-            file.set_permissions(permissions)?;
-        }
-        drop(lock);
-        Ok(())
+        fs::rename(next, beside(&self.path, "1"))
     }
 }
 
@@ -278,6 +296,36 @@ mod tests {
         assert_eq!((mode(&path), mode(&beside(&path, "1"))), (0o640, 0o640));
     }
 
+    #[test]
+    fn a_file_that_cannot_be_renamed_leaves_the_older_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let older = |number: &str| lines(&beside(&path, number));
+        let mut file = AppendFile::new(path.clone(), 4, 2);
+        for line in ["one\n", "two\n", "three\n"] {
+            file.append(line.as_bytes()).unwrap();
+        }
+        let before = (older("1"), older("2"));
+        assert_eq!(before, (vec!["two".to_owned()], vec!["one".to_owned()]));
+        // The file can't get the name that it would have meanwhile.
+        let next = beside(&path, "next");
+        fs::create_dir(&next).unwrap();
+        for _ in 0..3 {
+            file.append(b"four\n").unwrap_err();
+            assert_eq!((older("1"), older("2")), before);
+        }
+        fs::remove_dir(&next).unwrap();
+        // A rotation that was broken off is finished first.
+        fs::write(&next, "between\n").unwrap();
+        file.append(b"four\n").unwrap();
+        assert_eq!(lines(&path), ["four"]);
+        assert_eq!(
+            (older("1"), older("2")),
+            (vec!["three".into()], vec!["between".into()])
+        );
+        assert!(!next.exists());
+    }
+
     /// Each with many lines, all of them at once.
     #[test]
     fn of_lines_that_several_write_none_is_lost_or_torn() {
@@ -352,7 +400,13 @@ mod tests {
             assert!(file.append(b"x\n").is_err(), "{}", path.display());
         }
         assert!(lines(&target).is_empty());
-        let missing = folder.path().join("no/such");
-        assert!(AppendFile::new(missing, 1000, 2).append(b"x\n").is_err());
+        let below = target.join("no/such");
+        assert!(AppendFile::new(below, 1000, 2).append(b"x\n").is_err());
+        // A folder that is missing is made, for the user alone.
+        let missing = folder.path().join("new/one/a");
+        let mut file = AppendFile::new(missing.clone(), 1000, 2);
+        file.append(b"x\n").unwrap();
+        assert_eq!(lines(&missing), ["x"]);
+        assert_eq!(mode(missing.parent().unwrap()), 0o700);
     }
 }

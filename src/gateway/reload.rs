@@ -28,7 +28,7 @@ impl Gateway {
         let Some(fleet) = &mut self.fleet else {
             return;
         };
-        let new = match loaded {
+        let new = match loaded.config {
             _ if self.deadlines.drain.is_some() => return,
             Ok(new) => *new,
             Err(problems) => {
@@ -57,6 +57,8 @@ impl Gateway {
         self.publisher.reconfigure(new);
         self.deadlines.announce = Some(Instant::now() + GATHERING);
         self.publish_changes();
+        let took_ms = loaded.noticed.elapsed().as_millis() as u64;
+        tracing::debug!(took_ms, "the change of the config has taken effect");
     }
 
     /// Tells clients which lists have changed: after a reload not before new backends have listed.

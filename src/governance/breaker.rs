@@ -3,7 +3,8 @@
 //! Owns one state machine for each backend. After [`FAILURES`] consecutive failures it opens and
 //! refuses calls immediately; after a wait it is half-open and admits one call as a probe, which
 //! closes it or opens it again for twice as long. A result counts only in the state that its call
-//! was admitted in, so a late one changes nothing. It must not know what a call is: it gets the
+//! was admitted in, so a late one changes nothing. Calls that fail together, as those do that one replica
+//! of a backend had when it died, are one failure. It must not know what a call is: it gets the
 //! [`Health`] signal of a finished call.
 
 use std::fmt;
@@ -22,6 +23,9 @@ pub(super) const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The longest time that it stays open, and the longest time that one probe blocks other calls: a
 /// slow tool does not mean that the backend is down.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// A failure within this time of another one, of a call that was in flight then, has the same cause.
+const SAME_EVENT: Duration = Duration::from_secs(1);
 
 /// Health signal derived from a finished call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +51,8 @@ struct Inner {
     state: State,
     /// Number of state changes. A permit counts only in the epoch that it was issued in.
     epoch: u64,
+    /// Number of permits issued.
+    permits: u64,
     /// Number of probes issued, which numbers the one in flight.
     probes: u64,
 }
@@ -57,6 +63,7 @@ enum State {
     Closed {
         /// Consecutive.
         failures: u32,
+        last: Option<Failed>,
     },
     /// All calls are refused.
     Open {
@@ -68,6 +75,22 @@ enum State {
         probe: Option<Probe>,
         streak: FailureStreak,
     },
+}
+
+/// The last failure that counts.
+#[derive(Debug, Clone, Copy)]
+struct Failed {
+    at: Instant,
+    /// How many permits had been issued: those calls may be in flight.
+    permits: u64,
+}
+
+impl State {
+    /// As at the beginning, and after a success.
+    const HEALTHY: Self = Self::Closed {
+        failures: 0,
+        last: None,
+    };
 }
 
 /// Why the breaker is not closed.
@@ -93,6 +116,8 @@ struct Probe {
 #[must_use = "a dropped permit counts as neutral"]
 pub(super) struct Permit {
     breaker: Arc<Breaker>,
+    /// Among all permits.
+    number: u64,
     epoch: u64,
     probe: Option<u64>,
 }
@@ -131,8 +156,9 @@ impl Breaker {
         Self {
             name: name.into(),
             inner: Mutex::new(Inner {
-                state: State::Closed { failures: 0 },
+                state: State::HEALTHY,
                 epoch: 0,
+                permits: 0,
                 probes: 0,
             }),
         }
@@ -156,13 +182,15 @@ impl Breaker {
             State::HalfOpen { .. } => Some(inner.start_probe(now)),
             State::Closed { .. } | State::Open { .. } => None,
         };
-        let epoch = inner.epoch;
+        inner.permits += 1;
+        let (epoch, number) = (inner.epoch, inner.permits);
         drop(inner);
         if probe.is_some() {
             tracing::debug!(backend = self.name, "one call is admitted as a probe");
         }
         Ok(Permit {
             breaker: Arc::clone(self),
+            number,
             epoch,
             probe,
         })
@@ -193,7 +221,7 @@ impl Permit {
         }
         match health {
             Health::Success => {
-                let was = mem::replace(&mut inner.state, State::Closed { failures: 0 });
+                let was = mem::replace(&mut inner.state, State::HEALTHY);
                 if let State::HalfOpen { .. } = was {
                     inner.epoch += 1;
                     tracing::info!(
@@ -202,7 +230,7 @@ impl Permit {
                     );
                 }
             }
-            Health::Failure(reason) => inner.failed(reason, &self.breaker.name),
+            Health::Failure(reason) => inner.failed(self.number, reason, &self.breaker.name),
             // Dropping the permit frees the probe.
             Health::Neutral => {}
         }
@@ -252,9 +280,13 @@ impl Inner {
         number
     }
 
-    fn failed(&mut self, reason: String, name: &str) {
+    fn failed(&mut self, permit: u64, reason: String, name: &str) {
+        let now = Instant::now();
         let (failures, wait) = match &self.state {
-            State::Closed { failures } => (failures + 1, FIRST_WAIT),
+            State::Closed {
+                last: Some(last), ..
+            } if permit <= last.permits && now < last.at + SAME_EVENT => return,
+            State::Closed { failures, .. } => (failures + 1, FIRST_WAIT),
             State::HalfOpen { streak, .. } => (
                 streak.failures.saturating_add(1),
                 (streak.wait * 2).min(LONGEST_WAIT),
@@ -263,7 +295,11 @@ impl Inner {
             State::Open { .. } => return,
         };
         if failures < FAILURES {
-            self.state = State::Closed { failures };
+            let last = Some(Failed {
+                at: now,
+                permits: self.permits,
+            });
+            self.state = State::Closed { failures, last };
             return;
         }
         tracing::warn!(
@@ -275,7 +311,7 @@ impl Inner {
         );
         self.epoch += 1;
         self.state = State::Open {
-            until: Instant::now() + wait,
+            until: now + wait,
             streak: FailureStreak {
                 failures,
                 reason: reason.into(),

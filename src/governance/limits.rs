@@ -173,6 +173,8 @@ impl Limits {
             return Ok(None);
         }
         let arguments = call.params.get("arguments");
+        // None, `null` and an empty object are one and the same call.
+        let arguments = arguments.filter(|arguments| !is_empty(arguments));
         let arguments = arguments.map(|arguments| arguments.fingerprint(&self.keys));
         let number = self.keys.hash_one((&self.backend, tool, arguments));
         match self.repeats.check(number, limit) {
@@ -186,6 +188,14 @@ impl Limits {
             }),
         }
     }
+}
+
+fn is_empty(arguments: &RawJson) -> bool {
+    let text = arguments.as_str().trim();
+    let object = text
+        .strip_prefix('{')
+        .and_then(|text| text.strip_suffix('}'));
+    text == "null" || object.is_some_and(|members| members.trim().is_empty())
 }
 
 fn first_match<'a, T>(rules: &'a [(GlobMatcher, T)], tool: &str) -> Option<&'a (GlobMatcher, T)> {

@@ -81,22 +81,26 @@ impl Facts {
         self.snapshots.borrow().settled.is_all()
     }
 
-    /// The document of now. How long it takes depends on the config and on what backends list, so other
-    /// threads do it.
+    /// The document of now.
     pub(super) async fn document(&self) -> GatewayStatus {
-        let snapshot = Arc::clone(&self.snapshots.borrow());
-        let config = Arc::clone(&snapshot.config);
-        let gathering = tokio::task::spawn_blocking(move || backends(&snapshot));
-        let mut backends = gathering.await.unwrap_or_default();
-        for status in &mut backends {
-            let entry = config
-                .backends
-                .iter()
-                .find(|entry| *entry.name == *status.name);
-            if let Some(entry) = entry {
+        let config = Arc::clone(&self.snapshots.borrow().config);
+        let mut document = self.numbers().await;
+        for status in &mut document.backends {
+            let mut entries = config.backends.iter();
+            if let Some(entry) = entries.find(|entry| *entry.name == *status.name) {
                 status.sign_in = sign_in(entry, status.awaits_sign_in).await;
             }
         }
+        document
+    }
+
+    /// The same without who is signed in, which is in files. How long it takes depends on the config and on
+    /// what backends list, so another thread does it.
+    pub(super) async fn numbers(&self) -> GatewayStatus {
+        let snapshot = Arc::clone(&self.snapshots.borrow());
+        let config = Arc::clone(&snapshot.config);
+        let gathering = tokio::task::spawn_blocking(move || backends(&snapshot));
+        let backends = gathering.await.unwrap_or_default();
         GatewayStatus {
             pid: process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

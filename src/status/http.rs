@@ -18,7 +18,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::gather::Facts;
@@ -89,14 +89,17 @@ async fn serve(address: SocketAddr, facts: &Facts) {
     };
     tracing::info!(%address, "metrics are at /metrics");
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    // They end with the listener: who may read a new address may not have been meant by the old one.
+    let mut connections = JoinSet::new();
     loop {
+        while connections.try_join_next().is_some() {}
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
             return;
         };
         match listener.accept().await {
             Ok((stream, _)) => {
                 let facts = facts.clone();
-                tokio::spawn(async move {
+                connections.spawn(async move {
                     let _permit = permit;
                     let _ = timeout(CONNECTION_TIMEOUT, connection(stream, address, facts)).await;
                 });
@@ -138,7 +141,7 @@ async fn answer(request: &Request<Incoming>, ip: IpAddr, facts: &Facts) -> Respo
     }
     match request.uri().path() {
         "/metrics" => {
-            let text = metrics::text(facts.document().await);
+            let text = metrics::text(facts.numbers().await);
             let text = for_output(&text).into_owned();
             response(StatusCode::OK, metrics::CONTENT_TYPE, text)
         }

@@ -9,6 +9,8 @@ import socket
 import threading
 from contextlib import contextmanager
 
+from listener import Listener
+
 REVISION = "2025-11-25"
 METHOD_NOT_FOUND, INVALID_PARAMS, BUSINESS_ERROR = -32601, -32602, -32000
 
@@ -36,23 +38,21 @@ class Server:
         self.definitions = definitions
         self.calls = calls
         self.called = []
-        self._listener = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Request)
-        self._listener.daemon_threads = True
-        self._listener.served = self
-        self._is_open = False
+        self._listener = Listener(_Request, self)
+        self.is_open = False
         self.url = f"http://127.0.0.1:{self._listener.server_port}/mcp"
 
     def __enter__(self):
         threading.Thread(target=self._listener.serve_forever, args=(0.02,), daemon=True).start()
-        self._is_open = True
+        self.is_open = True
         return self
 
     def __exit__(self, *_):
         self.stop()
 
     def stop(self):
-        if self._is_open:
-            self._is_open = False
+        if self.is_open:
+            self.is_open = False
             self._listener.shutdown()
             self._listener.server_close()
 
@@ -79,8 +79,8 @@ class _Request(http.server.BaseHTTPRequestHandler):
         message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if "id" not in message:
             return self.send(202, b"")
-        served = self.server.served
-        if not served._is_open:
+        served = self.server.owner
+        if not served.is_open:
             return self.drop()
         answer = {"jsonrpc": "2.0", "id": message["id"]}
         try:

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from clients import CLIENTS
-from conversations import GROUPS, Stage
+from conversations import GROUPS, Broken, Stage
 from installed import PACKAGES, Failure, installed_clients
 from gateways import Report  # `installed` extends the path
 
@@ -33,16 +33,27 @@ def main():
         for client in chosen:
             print(f"{client.title} {versions[client.package]}", flush=True)
             for group in GROUPS:
-                name = group.__name__
-                group(ReportOf(client, report), Stage(name, client(modules, binary, logs / client.name / name)))
+                folder = logs / client.name / group.__name__
+                run_group(group, ReportOf(client, report), client(modules, binary, folder))
     except (Failure, Interrupted) as error:
         report.fail("the run", str(error))
     if report.failed:
         print(f"logs: {logs}", flush=True)
     else:
-        shutil.rmtree(logs)
+        shutil.rmtree(logs, ignore_errors=True)
     print(f"{report.passed} passed, {report.failed} failed", flush=True)
     return 1 if report.failed else 0
+
+
+def run_group(group, report, client):
+    """Runs the checks of one group. Homes are large, since clients unpack themselves: one without a failure goes."""
+    name, failed = group.__name__, report.failed
+    try:
+        group(report, Stage(name, client))
+    except Broken:
+        report.not_tried(f"the other checks of {name}", "the conversation failed")
+    if report.failed == failed:
+        shutil.rmtree(client.folder, ignore_errors=True)
 
 
 def parse_arguments():
@@ -65,6 +76,10 @@ class ReportOf:
 
     def check(self, name):
         return self.report.check(f"{self.client.title}: {name}")
+
+    @property
+    def failed(self):
+        return self.report.failed
 
     def not_tried(self, name, why):
         print(f"not tried {self.client.title}: {name}: {why}", flush=True)

@@ -37,6 +37,7 @@ class Client:
         self.binary = binary
         self.folder = folder
         self.listed = ""
+        self.written = {}
         self.home = folder / "home"
         self.work = folder / "work"
         self.config = self.home / FOLDERS["CONFIG"] / "sentinel" / "sentinel.toml"
@@ -77,9 +78,11 @@ class Client:
         return {}
 
     def write(self, path, text):
+        """Writes a file of the client's own. All of them are in `written`, by path."""
         path = self.home / path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+        self.written[path] = text
 
     def _run(self, what, command, env, seconds=180):
         log = self.folder / f"{what}.log"
@@ -184,8 +187,10 @@ class OpenCode(Client):
         return f"{ENTRY}_{name}"
 
 
+# OpenCode would add the first member itself.
 OPENCODE_CONFIG = """\
 {
+  "$schema": "https://opencode.ai/config.json",
   // The model of the test.
   "model": "test/%(model)s",
   "small_model": "test/%(model)s",

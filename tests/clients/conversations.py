@@ -14,6 +14,10 @@ BOOKED = "booked 12 on rent"
 LEDGER = ["book_amount", "close_year", "print_page", "send_report"]
 
 
+class Broken(Exception):
+    """A conversation failed, and the report has it: what was to be checked of it can't be."""
+
+
 class Stage:
     """Gives a group of checks its client, which has a home of its own, and conversations with it."""
 
@@ -32,11 +36,16 @@ class Stage:
         Returns what the model has been sent.
         """
         script = [Call(self.client.tool(name), *rest) for name, *rest in calls]
+        has_ended = False
         with report.check(f"{self.group}: its conversation ends"), Model(self.client.api, script) as model:
             self.client.set_up_model(model.url)
             self.client.gateway("install", self.client.name, "--yes")
             self.client.converse(model)
+            require(model.offered, "the client has asked its model for nothing")
             require_equal("number of results", len(script), len(model.results))
+            has_ended = True
+        if not has_ended:
+            raise Broken
         return model
 
     def offered(self, model, request=0):
@@ -83,6 +92,11 @@ def one_server(report, stage):
         with report.check("its model is told that a call whose connection broke may have run, and it ran once"):
             require_error(model.results[3], "ledger: connection lost", "the tool MAY HAVE RUN")
             require_equal("calls", 1, [name for name, _ in server.called].count("send_report"))
+        if stage.client.written:
+            with report.check("its own files are as before when the entry is taken out"):
+                stage.client.gateway("uninstall", stage.client.name, "--yes")
+                for path, text in stage.client.written.items():
+                    require_equal(str(path), text, path.read_text())
 
 
 def bad_neighbours(report, stage):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from apis import JSON
+from listener import Listener
 
 # What a client may ask beside the conversation: how many tokens a text has.
 TOKEN_COUNTS = {"count_tokens": {"input_tokens": 10}, ":countTokens": {"totalTokens": 10}}
@@ -33,9 +34,7 @@ class Model:
         self.offered = []
         self.results = []
         self._lock = threading.Lock()
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Request)
-        self._server.daemon_threads = True
-        self._server.model = self
+        self._server = Listener(_Request, self)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self):
@@ -70,7 +69,7 @@ class _Request(http.server.BaseHTTPRequestHandler):
         if count:
             self.send(200, JSON, json.dumps(count))
         else:
-            self.send(200, *self.server.model.answer(self.path, json.loads(body)))
+            self.send(200, *self.server.owner.answer(self.path, json.loads(body)))
 
     def do_GET(self):
         self.send(404, JSON, "{}")

@@ -8,6 +8,7 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod authorization_server;
+pub mod balancer;
 pub mod beside;
 pub mod blackhole;
 pub mod body;

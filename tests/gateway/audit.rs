@@ -623,16 +623,22 @@ fn a_config_that_was_merely_found_names_no_file_to_write() {
 #[test]
 fn with_refuse_calls_are_refused_while_there_can_be_no_record() {
     let fake = FakeBackend::start().tool("t");
-    let table = "[audit]\nfile = \"logs/audit.jsonl\"\non_failure = \"refuse\"\n";
-    let mut fixture = Fixture::new(table, &fake.entry("db", ""));
+    let place = tempfile::tempdir().unwrap();
+    // No folder, so the file can't be made.
+    let folder = place.path().join("logs");
+    std::fs::write(&folder, "").unwrap();
+    let file = folder.join("audit.jsonl").display().to_string();
+    let table = format!("[audit]\nfile = '{file}'\non_failure = \"refuse\"\n");
+    let mut fixture = Fixture::new(&table, &fake.entry("db", ""));
     let refused = fixture.gateway.call("t", json!({}));
     assert_eq!(refused.gateway_error(), ("refused", "no", 0));
     for said in ["logs/audit.jsonl", "on_failure", "it was not sent"] {
         assert!(refused.message().contains(said), "{}", refused.message());
     }
     assert_eq!(fake.runs("t"), 0);
-    let folder = fixture.gateway.folder().join("logs");
-    std::fs::create_dir(&folder).unwrap();
+    std::fs::remove_file(&folder).unwrap();
+    // The gateway may be faster.
+    std::fs::create_dir_all(&folder).unwrap();
     fixture.gateway.call_until_success("t");
     let begun = Instant::now();
     let outcomes = || read(&folder.join("audit.jsonl"));

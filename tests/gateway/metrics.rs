@@ -132,6 +132,29 @@ fn only_programs_of_this_machine_are_answered_and_only_what_there_is() {
     assert!(get(address, "/health").starts_with("HTTP/1.1 200"));
 }
 
+/// A connection that was kept open to the old address would go on reading.
+#[test]
+fn connections_end_when_the_address_changes() {
+    let fake = FakeBackend::start();
+    let [before, after] = [free_address(), free_address()];
+    let mut gateway = TestGateway::with_config(&config(before, &[("one", &fake)]));
+    gateway.initialize();
+    get(before, "/health");
+    let mut kept = TcpStream::connect(before).unwrap();
+    kept.set_read_timeout(Some(PATIENCE)).unwrap();
+    kept.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .unwrap();
+    let mut some = [0; 12];
+    kept.read_exact(&mut some).unwrap();
+    assert_eq!(&some, b"HTTP/1.1 200");
+    let begun = Instant::now();
+    gateway.save_config(&config(after, &[("one", &fake)]));
+    // To the end, which must come long before that of a connection that is kept.
+    kept.read_to_end(&mut Vec::new()).unwrap();
+    assert!(begun.elapsed() < PATIENCE);
+    assert!(get(after, "/health").starts_with("HTTP/1.1 200"));
+}
+
 #[test]
 fn an_address_that_is_taken_is_no_failure() {
     let fake = FakeBackend::start().tool("act");

@@ -20,6 +20,7 @@ mod malformed_input;
 mod metrics;
 mod parked;
 mod reload;
+mod replicas;
 mod responses;
 mod retry;
 mod server_requests;

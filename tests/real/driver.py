@@ -23,10 +23,11 @@ class Gateway:
     """One running gateway over stdio, used in the legacy era."""
 
     def __init__(self, binary, config, log):
-        command = [binary, "--config", config, "--log-format", "json"]
-        self.process = Process(
-            Path(log).stem, command, log, env=clean_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+        self._start([binary, "--config", config, "--log-format", "json"], log, clean_environment())
+
+    def _start(self, command, log, env):
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self.process = Process(Path(log).stem, command, log, env=env, **pipes)
         self._messages = Messages(self.violation_of)
         self._next_id = 1000
         self._reader = threading.Thread(target=self._read, daemon=True)

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// Suites in Python, by their folders. What they check is named in a call of `check`.
-const SUITES: [&str; 2] = ["tests/real", "tests/clients"];
+const SUITES: [&str; 3] = ["tests/real", "tests/clients", "tests/fleet"];
 const PACKAGE: &str = "packaging/try: ";
 
 fn read(path: impl AsRef<Path>) -> Option<String> {

@@ -12,6 +12,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod backends;
+mod changes;
 mod client;
 #[path = "../common/mod.rs"]
 mod common;

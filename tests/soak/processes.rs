@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use super::backends::{BackendCommand, QUIET, names};
+use super::changes;
 use super::client::Names;
 use super::traffic::FLAKY_TIMEOUT;
 use super::{MAX_MESSAGE, Result};
@@ -88,16 +89,23 @@ pub(crate) fn all_names() -> Names {
     }
 }
 
-/// Writes the config with all groups. Calls to flaky backends have a short timeout.
+/// Writes the config with all groups. Calls to flaky backends have a short timeout; the rules of the first backend
+/// change, and another one at its URL is switched on and off.
 pub(crate) fn config(others: [&Group; 2], flaky: &Group) -> Result<PathBuf> {
     let mut text =
         format!("[gateway]\ntool_names = \"prefixed\"\nmax_message_bytes = {MAX_MESSAGE}\n");
     let timeout = format!("timeout_secs = {FLAKY_TIMEOUT}\n");
     let entries = others.into_iter().flat_map(|group| &group.entries);
-    let entries = entries.map(|entry| (entry, ""));
+    let (_, first) = others[0].entries.first().ok_or("no backend")?;
+    let (rule, switched) = changes::entries(first);
+    let entries = entries.enumerate().map(|(at, entry)| match at {
+        0 => (entry, &*rule),
+        _ => (entry, ""),
+    });
     for ((name, url), more) in entries.chain(flaky.entries.iter().map(|entry| (entry, &*timeout))) {
         text += &format!("\n[[backends]]\nname = \"{name}\"\nurl = \"{url}\"\n{more}");
     }
+    text += &switched;
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("soak.toml");
     fs::write(&path, text)?;
     Ok(path)

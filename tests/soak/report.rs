@@ -38,6 +38,9 @@ pub(crate) struct Outcome {
     pub(crate) idle: IdleSamples,
     /// The peak memory, in MiB.
     pub(crate) peak: f64,
+    /// How often the config was changed, and a switch set.
+    pub(crate) reloads: u64,
+    pub(crate) switches: u64,
     /// The tasks of a gateway without load.
     pub(crate) baseline_tasks: Option<u64>,
     pub(crate) status: Option<ExitStatus>,
@@ -103,6 +106,10 @@ impl Outcome {
             (
                 "share of the machine",
                 format!("{own:.0} %, {others:.0} % to others"),
+            ),
+            (
+                "changes of the config, switches",
+                format!("{}, {}", self.reloads, self.switches),
             ),
             (
                 "requests, answers",

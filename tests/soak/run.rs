@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Result;
 use super::backends::{BackendCommand, QUIET};
+use super::changes::Changes;
 use super::client::{Client, Ended, Names, Rate};
 use super::common::process::executable;
 use super::faults::{STEP, STEPS};
@@ -138,6 +139,7 @@ struct Soak {
     rate: Rate,
     load: Load,
     watch: Watch,
+    changes: Changes,
     slices: Vec<Slice>,
     shares: Vec<Shares>,
 }
@@ -156,6 +158,7 @@ impl Soak {
                 good: FIRST_RATE,
                 flaky: FLAKY_RATE,
             },
+            changes: Changes::of(backends.config.clone())?,
             slices: Vec::new(),
             shares: Vec::new(),
             client,
@@ -269,14 +272,23 @@ impl Soak {
             client,
             backends,
             watch,
+            changes,
             ..
         } = self;
-        client.drive(&backends.names, self.rate, until, || watch.tick())
+        let mut changed = Ok(());
+        let unsent = client.drive(&backends.names, self.rate, until, || {
+            watch.tick();
+            if changed.is_ok() {
+                changed = changes.tick();
+            }
+        });
+        changed.and(unsent)
     }
 
     /// Waits until everything is answered and every unneeded connection is closed.
     fn become_idle(&mut self, descriptors: usize) -> Result<Sample> {
         self.backends.flaky.tell(BackendCommand::NoFaults)?;
+        self.changes.undo()?;
         self.client.settle();
         let begun = Instant::now();
         loop {
@@ -309,6 +321,8 @@ impl Soak {
             runs: self.backends.end()?,
             idle,
             peak,
+            reloads: self.changes.reloads,
+            switches: self.changes.switches,
             baseline_tasks,
             status,
             tracker,

@@ -136,6 +136,32 @@ async fn late_results_change_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn calls_that_fail_together_are_one_failure() {
+    let breaker = closed();
+    let admit = |count: u32| -> Vec<Permit> {
+        let permits = (0..count).map(|_| breaker.admit().unwrap());
+        permits.collect()
+    };
+    for _ in 1..FAILURES {
+        let together = admit(10 * FAILURES);
+        for permit in together {
+            permit.settle(failing());
+        }
+        assert!(!breaker.would_refuse(), "opened by one event");
+    }
+    breaker.admit().unwrap().settle(failing());
+    assert!(breaker.would_refuse(), "it fails again and again");
+    // Calls that are in flight together and fail one after another are not.
+    sleep(FIRST_WAIT).await;
+    breaker.admit().unwrap().settle(Health::Success);
+    for permit in admit(FAILURES) {
+        sleep(SAME_EVENT).await;
+        permit.settle(failing());
+    }
+    assert!(breaker.would_refuse());
+}
+
+#[tokio::test(start_paused = true)]
 async fn would_refuse_does_not_use_up_a_probe() {
     let breaker = after_failures(FAILURES);
     assert!(breaker.would_refuse());

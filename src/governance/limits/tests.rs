@@ -131,6 +131,24 @@ async fn the_same_call_is_refused_and_another_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn calls_without_arguments_are_the_same_however_that_is_written() {
+    let limits = LimitBook::default().of(&config("a", "tools.repeat_limit = { \"*\" = 3 }"));
+    let limits = limits.unwrap();
+    let admit = |params: &str| {
+        let params = &raw(params);
+        let tool = Some("t");
+        limits.admit(ClientCall { tool, params })
+    };
+    for params in ["{}", r#"{"arguments":null}"#, r#"{"arguments":{ }}"#] {
+        admit(params).unwrap();
+    }
+    for params in ["{}", r#"{"arguments": {}}"#, r#"{"arguments": null }"#] {
+        admit(params).unwrap_err();
+    }
+    admit(r#"{"arguments":{"a":null}}"#).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_as_many_rounds_as_were_asked_for_are_not_counted() {
     let limits = LimitBook::default().of(&config("a", "rate_per_minute = 1"));
     let limits = limits.unwrap();

@@ -16,7 +16,7 @@ use crate::protocol::error::{code_of, is_tool_error};
 use crate::protocol::raw::quoted;
 use crate::protocol::{Class, Era, Executed, Kind, Outcome};
 use crate::telemetry::Ended;
-use crate::text::for_output;
+use crate::text::{beginning, for_output};
 
 /// Log lines about calls have this target.
 pub(in crate::observe) const TARGET: &str = "sentinel_gateway::calls";
@@ -37,6 +37,9 @@ impl Gateway {
         }
     }
 }
+
+/// Most bytes of a name or URI in a record.
+const MAX_TEXT: usize = 2_048;
 
 /// How a request ended.
 #[derive(Debug, Default)]
@@ -288,9 +291,14 @@ impl Object {
         self.member(key, &number.to_string());
     }
 
+    /// At most [`MAX_TEXT`] bytes of it: names and URIs are as long as a client makes them.
     fn text(&mut self, key: &str, text: Option<&str>) {
         if let Some(text) = text {
-            self.member(key, &String::from_utf8_lossy(&quoted(text)));
+            let cut = match text.len() > MAX_TEXT {
+                true => &format!("{}…", beginning(text, MAX_TEXT)),
+                false => text,
+            };
+            self.member(key, &String::from_utf8_lossy(&quoted(cut)));
         }
     }
 
@@ -353,6 +361,22 @@ mod tests {
             (&json!(0.012), &json!(1234.567))
         );
         assert_eq!(read["seq"], 7);
+    }
+
+    #[test]
+    fn names_are_cut_to_a_bound() {
+        let long = "é".repeat(MAX_TEXT);
+        let record = Record {
+            client: Some(long.clone()),
+            method: "tools/call".into(),
+            target: Some(long),
+            ..Record::default()
+        };
+        let line = record.line(&Gateway::of_process(), AuditArguments::None);
+        assert!(line.len() < 3 * MAX_TEXT, "{} bytes", line.len());
+        let tool = read(&line)["tool"].as_str().unwrap().to_owned();
+        assert_eq!(tool.len(), MAX_TEXT + "…".len());
+        assert!(tool.ends_with("é…"));
     }
 
     #[test]
