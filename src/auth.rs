@@ -7,10 +7,11 @@
 //! - `secrets`: secrets that the config names. `discovery`: where to sign in.
 //! - `tokens`: the token of a backend while the gateway runs. It opens no browser and no port.
 //! - `login`: a person signs in, or out. `status`: who is signed in.
-//! - `exchange`: one exchange with the token endpoint.
+//! - `client`: a client that the config names. `exchange`: one exchange with the token endpoint.
 //!
 //! It must not know calls, sessions or what is printed.
 
+mod client;
 mod discovery;
 mod exchange;
 mod http;

@@ -5,6 +5,7 @@ use std::time::UNIX_EPOCH;
 use url::Url;
 
 use super::http::{Fetched, Http};
+use super::oauth::authorization::OneTime;
 use super::oauth::client::Client;
 use super::oauth::token::{Grant, Refusal, TokenAnswer, TokenError, read_token};
 use super::store::StoredToken;
@@ -71,7 +72,8 @@ pub(crate) async fn send(
     client: &Client,
     mut form: Vec<(&'static str, String)>,
 ) -> Result<Fetched, String> {
-    let authorization = client.authenticate(&mut form);
+    let nonce = OneTime::new().state;
+    let authorization = client.authenticate(&mut form, now(), nonce.reveal())?;
     http.post_form(endpoint, &form, authorization.as_ref())
         .await
 }

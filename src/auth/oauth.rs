@@ -3,6 +3,7 @@
 //! Owns the checks that the specifications demand of a client. Pure: what it reads comes from
 //! servers and is not trusted.
 
+pub mod assertion;
 pub mod authorization;
 pub mod challenge;
 pub mod client;

@@ -6,9 +6,11 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use url::Url;
@@ -39,6 +41,8 @@ pub struct State {
     /// Pending device codes: whether they are approved, and their client and scopes.
     devices: HashMap<String, (bool, String, String)>,
     issued: usize,
+    /// `jti` of assertions that were used.
+    assertions: HashSet<String>,
     /// Seconds of an access token; `None`: it says nothing.
     pub life: Option<u64>,
     /// The scope that the MCP server demands, and says in its challenge.
@@ -78,6 +82,14 @@ pub struct State {
 struct Client {
     redirect_uris: Vec<String>,
     secret: Option<String>,
+    /// The public half of a P-256 key.
+    key: Option<Vec<u8>>,
+}
+
+impl Client {
+    fn is_confidential(&self) -> bool {
+        self.secret.is_some() || self.key.is_some()
+    }
 }
 
 struct Code {
@@ -136,8 +148,16 @@ impl AuthorizationServer {
         let client = Client {
             redirect_uris: vec!["http://127.0.0.1/callback".to_owned()],
             secret: secret.map(str::to_owned),
+            key: None,
         };
         self.state().clients.insert(id.to_owned(), client);
+    }
+
+    /// The same with the public half of a P-256 key, by which it signs assertions.
+    pub fn put_client_with_key(&self, id: &str, public: &[u8]) {
+        self.put_client(id, None);
+        let mut state = self.state();
+        state.clients.get_mut(id).unwrap().key = Some(public.to_owned());
     }
 
     /// A person enters every code that is shown.
@@ -160,6 +180,7 @@ impl State {
             ended: HashSet::new(),
             devices: HashMap::new(),
             issued: 0,
+            assertions: HashSet::new(),
             life: Some(3600),
             scope: "notes:read".to_owned(),
             write_scope: None,
@@ -227,7 +248,7 @@ impl State {
             "code_challenge_methods_supported": ["S256"],
             "authorization_response_iss_parameter_supported": true,
             "token_endpoint_auth_methods_supported":
-                ["none", "client_secret_basic", "client_secret_post"],
+                ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"],
         });
         if self.registers {
             document["registration_endpoint"] = at("/register").into();
@@ -256,6 +277,7 @@ impl State {
         let client = Client {
             redirect_uris: uris,
             secret: None,
+            key: None,
         };
         self.clients.insert(id.clone(), client);
         Reply::json_as(
@@ -341,14 +363,23 @@ impl State {
                     _ => refusal(400, "invalid_grant"),
                 }
             }
-            "client_credentials" if self.clients[&client].secret.is_some() => {
+            "client_credentials" if self.clients[&client].is_confidential() => {
                 self.issue(&get("scope"), &client, None)
             }
             _ => refusal(400, "unsupported_grant_type"),
         }
     }
 
-    fn authenticated(&self, request: &Request, form: &HashMap<String, String>) -> Option<String> {
+    fn authenticated(
+        &mut self,
+        request: &Request,
+        form: &HashMap<String, String>,
+    ) -> Option<String> {
+        if let Some(assertion) = form.get("client_assertion") {
+            let is_jwt = form["client_assertion_type"]
+                == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+            return self.asserted(assertion).filter(|_| is_jwt);
+        }
         let basic = request.header("authorization").and_then(|value| {
             let pair = STANDARD.decode(value.strip_prefix("Basic ")?).ok()?;
             let pair = String::from_utf8(pair).ok()?;
@@ -362,7 +393,30 @@ impl State {
             ))
         };
         let (id, secret) = basic.or_else(posted)?;
-        (self.clients.get(&id)?.secret == secret).then_some(id)
+        let client = self.clients.get(&id)?;
+        (client.key.is_none() && client.secret == secret).then_some(id)
+    }
+
+    /// The client whose key signed an assertion that holds, is for this server, and was not used before
+    /// (RFC 7523, section 3).
+    fn asserted(&mut self, assertion: &str) -> Option<String> {
+        let (signed, signature) = assertion.rsplit_once('.')?;
+        let (header, claims) = signed.split_once('.')?;
+        let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).ok();
+        let part = |text| serde_json::from_slice::<Value>(&decode(text)?).ok();
+        let (header, claims) = (part(header)?, part(claims)?);
+        let id = claims["sub"].as_str()?;
+        let key = self.clients.get(id)?.key.as_ref()?;
+        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key);
+        key.verify(signed.as_bytes(), &decode(signature)?).ok()?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
+        let life = claims["exp"].as_u64()?.checked_sub(now)?;
+        let is_ours = header["alg"] == "ES256"
+            && claims["iss"] == id
+            && claims["aud"] == *self.base
+            && life <= 300
+            && self.assertions.insert(claims["jti"].as_str()?.to_owned());
+        is_ours.then(|| id.to_owned())
     }
 
     fn refreshed(&mut self, token: &str, client: &str) -> Reply {

@@ -164,6 +164,8 @@ fn the_shipped_file_can_be_uncommented() {
         "headers.*.command",
         "headers.*.env",
         "headers.*.file",
+        "oauth.client_key_file", // in place of client_secret
+        "oauth.client_key_id",
         "oauth.client_secret.command",
         "oauth.client_secret.file",
         "type",

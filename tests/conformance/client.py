@@ -57,7 +57,7 @@ def main():
         # A sign-in holds for all gateways with the same state.
         os.environ["XDG_STATE_HOME"] = folder
         config = Path(folder) / "sentinel.toml"
-        backend = f'[[backends]]\nname = "suite"\nurl = "{url}"\n{oauth(scenario, context)}'
+        backend = f'[[backends]]\nname = "suite"\nurl = "{url}"\n{oauth(scenario, context, Path(folder))}'
         config.write_text(f"[gateway]\nstartup_wait_ms = 10000\n\n{backend}")
         with Host(os.environ["SENTINEL_BIN"], config, era) as host:
             host.open()
@@ -68,8 +68,8 @@ def main():
     print("done")
 
 
-def oauth(scenario, context):
-    """What a person would write into the config for the server of this scenario."""
+def oauth(scenario, context, folder):
+    """What a person would write into the config in `folder` for the server of this scenario."""
     keys = {}
     if scenario == "auth/basic-cimd":
         keys["client_metadata_url"] = "https://conformance-test.local/client-metadata.json"
@@ -77,6 +77,9 @@ def oauth(scenario, context):
         keys["client_id"] = context["client_id"]
     if "client_secret" in context:
         os.environ["SUITE_SECRET"] = context["client_secret"]
+    if "private_key_pem" in context:
+        keys["client_key_file"] = "client-key.pem"
+        (folder / keys["client_key_file"]).write_text(context["private_key_pem"])
     if scenario.startswith("auth/client-credentials"):
         keys["grant"] = "client_credentials"
     lines = [f"{key} = {json.dumps(value)}" for key, value in keys.items()]

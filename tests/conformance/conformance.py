@@ -1,9 +1,10 @@
 """The runs of the official MCP conformance suite with the gateway, and their report.
 
 A run is named after the tested side of the gateway, and the eras of its client and its backend: `server legacy/modern`
-tests it as the server of a legacy client, with a modern backend. Each scenario prints `ok` or `FAILED … why`; the last
-lines are counts. The exit code is 0 only if every applicable scenario passed, and every scenario of the baseline had
-the listed outcome. All processes are stopped at the end, also if the run is interrupted.
+tests it as the server of a legacy client, with a modern backend. Each scenario prints `ok`, `FAILED … why`, or
+`LACKING … why` where the gateway lacks what it tests; the last lines are counts. The exit code is 0 only if every
+applicable scenario passed, and every scenario of the baseline had the listed outcome. All processes are stopped at the
+end, also if the run is interrupted.
 """
 
 import shutil
@@ -47,7 +48,7 @@ def main():
         print(f"logs: {logs}")
     else:
         shutil.rmtree(logs)
-    print(f"{report.passed} passed, {report.failed} failed", flush=True)
+    print(f"{report.passed} passed, {report.failed} failed, {report.lacking} lacking", flush=True)
     return 1 if report.failed else 0
 
 
@@ -153,6 +154,7 @@ class Report:
     def __init__(self):
         self.passed = 0
         self.failed = 0
+        self.lacking = 0
         self._baseline = Baseline()
         self._summaries = []
         self._inapplicable = {}
@@ -173,7 +175,10 @@ class Report:
         if not found:
             return False
         (entry, name), complaint = found, scenario.complaint()
-        if entry["outcome"] in ("varies", "fails" if complaint else "passes"):
+        if entry["outcome"] == "lacking" and complaint:
+            self.lacking += 1
+            print(f"LACKING {run.name}: {scenario.name}: {entry['reason']}", flush=True)
+        elif entry["outcome"] in ("varies", "fails" if complaint else "passes"):
             self._inapplicable.setdefault(entry["reason"], {}).setdefault(run.name, Counter())[name] += 1
         else:
             self.fail(f"{run.name}: {scenario.name}", complaint or "it passes, but the baseline lists it as failing")

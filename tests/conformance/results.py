@@ -1,7 +1,7 @@
 """The suite's result files, and the baseline.
 
 A scenario passes if at least one of its checks succeeded and none failed or warned. The baseline lists the scenarios
-that don't apply to the gateway, each with its reason and its outcome.
+that don't apply to the gateway, each with its reason and its outcome, and those of what it lacks.
 """
 
 import json
@@ -52,10 +52,12 @@ def read_scenarios(folder, side, required):
 
 
 class Baseline:
-    """The scenarios that don't apply, with the reason and the outcome of each."""
+    """The scenarios that don't apply, with the reason and the outcome of each, and those of what is lacking."""
 
     def __init__(self):
-        self._entries = tomllib.loads(BASELINE.read_text())["inapplicable"]
+        tables = tomllib.loads(BASELINE.read_text())
+        lacking = [{**entry, "outcome": "lacking"} for entry in tables["lacking"]]
+        self._entries = [*lacking, *tables["inapplicable"]]
 
     def find(self, run, scenario):
         """The first entry with the scenario, and the name or pattern that matches it, or `None`."""

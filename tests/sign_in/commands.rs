@@ -109,23 +109,9 @@ fn the_address_that_a_browser_elsewhere_ended_at_can_be_pasted() {
 #[test]
 fn a_code_is_entered_at_another_device() {
     let machine = Machine::new(AuthorizationServer::start());
-    let mut login = machine
-        .command(&["login", "notes", "--device"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut out = BufReader::new(login.stdout.take().unwrap());
-    let mut line = String::new();
-    out.read_line(&mut line).unwrap();
-    assert!(
-        line.contains("/enter") && line.contains("ABCD-EFGH"),
-        "{line}"
-    );
-    machine.server.approve_devices();
-    let mut rest = String::new();
-    out.read_to_string(&mut rest).unwrap();
-    assert_eq!(login.wait().unwrap().code(), Some(0), "{rest}");
-    assert!(rest.contains("signed in to notes"), "{rest}");
+    let ended = machine.login_at_a_device();
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    assert!(ended.out.contains("signed in to notes"), "{}", ended.out);
     let state = machine.server.state();
     assert!(state.authorizations.is_empty());
     let grants = state.registrations[0]["grant_types"].as_array().unwrap();
@@ -160,6 +146,32 @@ fn a_client_registered_by_hand_is_used_as_it_is() {
     gateway.client.wait_for_tool("act");
     assert_eq!(tool_call(&mut gateway, "act").text(), "act {}");
     finish(gateway);
+}
+
+#[test]
+fn a_client_with_a_key_signs_every_request() {
+    let pair = rcgen::KeyPair::generate().unwrap();
+    for is_device in [false, true] {
+        let server = AuthorizationServer::start().with(|state| state.registers = false);
+        server.put_client_with_key("by-hand", pair.public_key_raw());
+        let more = "oauth = { client_id = \"by-hand\", client_key_file = \"key.pem\" }";
+        let machine = Machine::with(server, more);
+        std::fs::write(machine.folder.path().join("key.pem"), pair.serialize_pem()).unwrap();
+        let ended = match is_device {
+            false => machine.login(&[]),
+            true => machine.login_at_a_device(),
+        };
+        assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+        assert_eq!(machine.record()["client"]["auth"], "private_key_jwt");
+        machine.expire_token();
+        let mut gateway = machine.gateway();
+        gateway.client.wait_for_tool("act");
+        assert_eq!(tool_call(&mut gateway, "act").text(), "act {}");
+        finish(gateway);
+        let logout = machine.run(&["logout", "notes"]);
+        assert_eq!(logout.code, 0, "{}{}", logout.out, logout.err);
+        assert_eq!(machine.server.state().revoked.len(), 2);
+    }
 }
 
 #[test]

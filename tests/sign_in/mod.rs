@@ -34,6 +34,28 @@ impl Machine {
         Self::with(server, "")
     }
 
+    /// `login --device`, and a person who enters the code.
+    fn login_at_a_device(&self) -> Ended {
+        let mut login = self
+            .command(&["login", "notes", "--device"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut out = BufReader::new(login.stdout.take().unwrap());
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        assert!(
+            line.contains("/enter") && line.contains("ABCD-EFGH"),
+            "{line}"
+        );
+        self.server.approve_devices();
+        out.read_to_string(&mut line).unwrap();
+        let mut ended = ended(login.wait_with_output().unwrap());
+        ended.out = line;
+        ended
+    }
+
     /// With further lines in the backend's entry.
     fn with(server: AuthorizationServer, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();

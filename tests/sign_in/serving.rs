@@ -271,6 +271,35 @@ fn a_client_signs_in_for_itself_and_again_when_its_token_ends() {
 }
 
 #[test]
+fn a_client_signs_in_for_itself_with_its_key() {
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let server = AuthorizationServer::start().with(|state| state.refreshes = false);
+    server.put_client_with_key("robot", pair.public_key_raw());
+    let more = "oauth = { grant = \"client_credentials\", client_id = \"robot\", client_key_file = \"key.pem\", client_key_id = \"k1\" }";
+    let machine = Machine::with(server, more);
+    let check = machine.run(&["check"]);
+    let expected = format!(
+        "oauth.client_key_file: the file {} can't be read",
+        machine.folder.path().join("key.pem").display()
+    );
+    assert!(check.out.contains(&expected), "{}", check.out);
+    std::fs::write(machine.folder.path().join("key.pem"), pair.serialize_pem()).unwrap();
+    for _ in 0..2 {
+        let mut gateway = machine.gateway();
+        gateway.client.wait_for_tool("act");
+        assert_eq!(tool_call(&mut gateway, "act").text(), "act {}");
+        finish(gateway);
+        machine.expire_token();
+    }
+    let state = machine.server.state();
+    assert_eq!(state.token_requests.len(), 2);
+    for form in &state.token_requests {
+        assert_eq!(form.get("client_id"), None, "the assertion says who it is");
+        assert_eq!(form.get("client_secret"), None);
+    }
+}
+
+#[test]
 fn a_gateway_killed_while_it_renews_leaves_a_file_that_the_next_one_reads() {
     let machine = Machine::new(AuthorizationServer::start());
     machine.sign_in();

@@ -65,7 +65,7 @@ pub(crate) const TARGETS: [Target; 23] = [
     target("time of a huge answer",                 Huge,                 Wall,                  None,                    at_most(RELAY, 1.2)),
     target("first notification of a call",          Progress,             ProgressP50,           None,                    at_most(ITSELF, 1.0)),
     target("memory with 10,000 concurrent calls",   Crowd,                Peak,                  None,                    at_most(ITSELF, 64.0)),
-    target("10,000 tools at start",                 Fleet,                Listed,                None,                    at_most(Of::Past(150.0, Route::Direct), 1.5)),
+    target("10,000 tools at start",                 Fleet,                Listed,                at_most(Of::Past(150.0, Route::Direct), 1.5), at_most(Of::Past(150.0, Route::Direct), 1.5)),
     target("10,000 tools from memory",              Fleet,                ListAgain,             at_most(ITSELF, 10.0),   at_most(ITSELF, 5.0)),
     target("round trips within the modern era",     ModernToModern,       RequestsPerCall,       None,                    at_most(ITSELF, 1.0)),
     target("round trips from legacy to modern",     LegacyToModern,       RequestsPerCall,       None,                    at_most(ITSELF, 1.0)),

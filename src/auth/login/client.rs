@@ -1,11 +1,11 @@
 //! Who the gateway is to an authorization server: by hand, by document, or registered, in this order
 //! (MCP 2026-07-28, basic/authorization/client-registration).
 
+use crate::auth::client::by_hand;
 use crate::auth::exchange::now;
 use crate::auth::http::{Http, shown};
 use crate::auth::oauth::client::{Client, ClientAuth, Registration, read_registration};
 use crate::auth::oauth::metadata::ServerMetadata;
-use crate::auth::secrets::reveal;
 use crate::auth::store::{How, StoredClient};
 use crate::config::{BackendConfig, SignIn};
 use crate::text::Reach;
@@ -30,14 +30,17 @@ impl ClientChoice<'_> {
     /// # Errors
     /// For people: why there is none, and what to do.
     pub(super) async fn client(&self) -> Result<(StoredClient, bool), String> {
-        if let Some(id) = &self.sign_in.client_id {
-            return Ok((self.by_hand(id).await?, false));
+        if self.sign_in.client_id.is_some() {
+            let (issuer, methods) = (&self.server.issuer, &self.server.token_auth_methods);
+            let client = by_hand(self.backend, self.sign_in, issuer, methods.as_deref()).await?;
+            return Ok((self.stored(client, How::Config, None), false));
         }
         let document = self.sign_in.client_metadata_url.as_ref();
         if let Some(url) = document.filter(|_| self.server.takes_client_documents) {
             let client = Client {
                 id: url.clone(),
                 secret: None,
+                key: None,
                 auth: ClientAuth::None,
             };
             return Ok((self.stored(client, How::Document, None), false));
@@ -52,28 +55,8 @@ impl ClientChoice<'_> {
         }
     }
 
-    async fn by_hand(&self, id: &str) -> Result<StoredClient, String> {
-        let secret = match &self.sign_in.client_secret {
-            Some(source) => {
-                let secret = reveal(source).await;
-                Some(secret.map_err(|why| format!("oauth.client_secret: {why}"))?)
-            }
-            None => None,
-        };
-        if let Some(secret) = &secret {
-            self.learn(secret.reveal());
-        }
-        let methods = self.server.token_auth_methods.as_deref();
-        let client = Client {
-            id: id.to_owned(),
-            auth: ClientAuth::choose(secret.is_some(), methods),
-            secret,
-        };
-        Ok(self.stored(client, How::Config, None))
-    }
-
     async fn register(&self) -> Result<StoredClient, String> {
-        let by_hand = || {
+        let advice = || {
             format!(
                 "register a client there with the redirect URI {}, then set oauth.client_id (and client_secret) of this backend",
                 self.redirect_uri_by_hand()
@@ -81,7 +64,7 @@ impl ClientChoice<'_> {
         };
         let issuer = &self.server.issuer;
         let Some(endpoint) = &self.server.registration_endpoint else {
-            return Err(format!("{issuer} takes no registrations: {}", by_hand()));
+            return Err(format!("{issuer} takes no registrations: {}", advice()));
         };
         let registration = Registration {
             redirect_uri: self.redirect_uri,
@@ -98,7 +81,7 @@ impl ClientChoice<'_> {
             format!(
                 "{} refuses the registration ({why}): {}",
                 shown(endpoint),
-                by_hand()
+                advice()
             )
         })?;
         if let Some(secret) = &registered.client.secret {

@@ -218,7 +218,10 @@ impl Flow<'_> {
                 .clone()
                 .map(|resource| ("resource", resource)),
         );
-        if matches!(client.client.auth, ClientAuth::Basic) {
+        if matches!(
+            client.client.auth,
+            ClientAuth::Basic | ClientAuth::PrivateKey
+        ) {
             form.push(("client_id", client.client.id.clone()));
         }
         let fetched = exchange::send(&self.http, endpoint, &client.client, form).await?;
@@ -303,6 +306,7 @@ impl Flow<'_> {
 fn without_configured_secret(mut client: StoredClient) -> StoredClient {
     if client.how == How::Config {
         client.client.secret = None;
+        client.client.key = None;
     }
     client
 }

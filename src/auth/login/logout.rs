@@ -5,11 +5,11 @@ use std::sync::Arc;
 use url::Url;
 
 use super::place::{LOCK_TIMEOUT, place};
+use crate::auth::client::kept;
 use crate::auth::exchange::{learn, send};
 use crate::auth::http::Http;
 use crate::auth::oauth::token::Refusal;
-use crate::auth::secrets::reveal;
-use crate::auth::store::{How, Purpose, Record};
+use crate::auth::store::{Purpose, Record};
 use crate::config::{BackendConfig, SignIn};
 use crate::transport::http::Pool;
 
@@ -68,12 +68,8 @@ async fn revoke(
     let endpoint = record.revocation_endpoint.as_deref();
     let endpoint = endpoint.ok_or("the server has no revocation_endpoint")?;
     let endpoint = Url::parse(endpoint).map_err(|_| "its revocation_endpoint is no URL")?;
-    let mut client = stored.client.clone();
-    if stored.how == How::Config
-        && let Some(source) = &sign_in.client_secret
-    {
-        client.secret = Some(reveal(source).await?);
-    }
+    let issuer = record.issuer.as_deref().unwrap_or_default();
+    let client = kept(stored, backend, sign_in, issuer).await?;
     let http = Http::new(&Pool::default(), backend, sign_in).await?;
     let mut refused = None;
     let refresh = token.refresh.iter().map(|token| (token, "refresh_token"));

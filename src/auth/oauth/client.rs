@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use url::form_urlencoded::byte_serialize;
 
+use super::assertion::{ASSERTION_TYPE, ClientKey};
 use super::token::Refusal;
 use super::{number, object, text};
 use crate::config::Secret;
@@ -22,12 +23,14 @@ pub enum ClientAuth {
     Basic,
     /// The secret in the form.
     Post,
+    /// An assertion in the form, signed with its key.
+    PrivateKey,
 }
 
 impl ClientAuth {
     /// By the name of RFC 7591; `None` for a method that we don't have.
     pub fn of_name(name: &str) -> Option<Self> {
-        [Self::None, Self::Basic, Self::Post]
+        [Self::None, Self::Basic, Self::Post, Self::PrivateKey]
             .into_iter()
             .find(|method| method.name() == name)
     }
@@ -38,6 +41,7 @@ impl ClientAuth {
             Self::None => "none",
             Self::Basic => "client_secret_basic",
             Self::Post => "client_secret_post",
+            Self::PrivateKey => "private_key_jwt",
         }
     }
 
@@ -60,25 +64,47 @@ pub struct Client {
     pub id: String,
     /// `client_secret`
     pub secret: Option<Secret>,
+    /// What it signs assertions with.
+    pub key: Option<ClientKey>,
     /// How it authenticates.
     pub auth: ClientAuth,
 }
 
 impl Client {
-    /// Adds what identifies the client to a form. Returns the value of `Authorization`, where it is
-    /// sent so (RFC 6749, section 2.3.1).
-    pub fn authenticate(&self, form: &mut Vec<(&'static str, String)>) -> Option<Secret> {
+    /// Adds what identifies the client to a form that is sent at this time, in seconds of Unix time; `nonce`
+    /// is another each time. Returns the value of `Authorization`, where it is sent so (RFC 6749, section
+    /// 2.3.1).
+    ///
+    /// # Errors
+    /// If its key can't sign, or it has none and needs one.
+    pub fn authenticate(
+        &self,
+        form: &mut Vec<(&'static str, String)>,
+        at: u64,
+        nonce: &str,
+    ) -> Result<Option<Secret>, String> {
+        if self.auth == ClientAuth::PrivateKey {
+            let key = self.key.as_ref();
+            let key = key.ok_or("the client has no key")?;
+            // The assertion says whose it is.
+            form.push(("client_assertion_type", ASSERTION_TYPE.to_owned()));
+            form.push(("client_assertion", key.assertion(&self.id, at, nonce)?));
+            return Ok(None);
+        }
         let secret = self.secret.as_ref().map(Secret::reveal).unwrap_or_default();
         if self.auth == ClientAuth::Basic {
             let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
             let pair = format!("{}:{}", encoded(&self.id), encoded(secret));
-            return Some(Secret::new(format!("Basic {}", STANDARD.encode(pair))));
+            return Ok(Some(Secret::new(format!(
+                "Basic {}",
+                STANDARD.encode(pair)
+            ))));
         }
         form.push(("client_id", self.id.clone()));
         if self.auth == ClientAuth::Post {
             form.push(("client_secret", secret.to_owned()));
         }
-        None
+        Ok(None)
     }
 }
 
@@ -102,7 +128,7 @@ impl Registration<'_> {
         if self.device {
             grants.push(super::token::DEVICE_GRANT);
         }
-        let known = |name: &String| ClientAuth::of_name(name);
+        let known = |name: &String| registrable(name);
         let method = match self.auth_methods {
             Some(methods) if !methods.iter().any(|name| name == "none") => {
                 methods.iter().find_map(known).unwrap_or(ClientAuth::None)
@@ -122,6 +148,11 @@ impl Registration<'_> {
         }
         document.to_string()
     }
+}
+
+/// A method that a client which registers itself can have: it has no key.
+fn registrable(name: &str) -> Option<ClientAuth> {
+    ClientAuth::of_name(name).filter(|method| *method != ClientAuth::PrivateKey)
 }
 
 /// A client that has been registered.
@@ -145,7 +176,7 @@ pub fn read_registration(status: u16, body: &[u8]) -> Result<Registered, String>
     let id = text(&document, "client_id").ok_or("the answer has no client_id")?;
     let secret = text(&document, "client_secret").map(Secret::new);
     let auth = match text(&document, "token_endpoint_auth_method") {
-        Some(name) => ClientAuth::of_name(name).ok_or_else(|| {
+        Some(name) => registrable(name).ok_or_else(|| {
             format!(
                 "it wants the client to authenticate by {}",
                 super::shown(name)
@@ -160,6 +191,7 @@ pub fn read_registration(status: u16, body: &[u8]) -> Result<Registered, String>
         client: Client {
             id: id.to_owned(),
             secret,
+            key: None,
             auth,
         },
         secret_expires_at: number(&document, "client_secret_expires_at").filter(|at| *at > 0),
@@ -176,6 +208,7 @@ mod tests {
         Client {
             id: "a:b c".to_owned(),
             secret: Some(Secret::new("s%+ä")),
+            key: None,
             auth,
         }
     }
@@ -183,7 +216,10 @@ mod tests {
     #[test]
     fn basic_encodes_id_and_secret_before_they_are_joined() {
         let mut form = Vec::new();
-        let header = client(ClientAuth::Basic).authenticate(&mut form).unwrap();
+        let header = client(ClientAuth::Basic)
+            .authenticate(&mut form, 0, "")
+            .unwrap()
+            .unwrap();
         let pair = STANDARD.encode("a%3Ab+c:s%25%2B%C3%A4");
         assert_eq!(header.reveal(), format!("Basic {pair}"));
         assert!(form.is_empty());
@@ -192,7 +228,8 @@ mod tests {
     #[test]
     fn a_form_has_the_secret_only_where_that_is_the_method() {
         let mut form = Vec::new();
-        assert_eq!(client(ClientAuth::Post).authenticate(&mut form), None);
+        let header = client(ClientAuth::Post).authenticate(&mut form, 0, "");
+        assert_eq!(header, Ok(None));
         assert_eq!(
             form,
             [
@@ -201,7 +238,8 @@ mod tests {
             ]
         );
         form.clear();
-        assert_eq!(client(ClientAuth::None).authenticate(&mut form), None);
+        let header = client(ClientAuth::None).authenticate(&mut form, 0, "");
+        assert_eq!(header, Ok(None));
         assert_eq!(form, [("client_id", "a:b c".into())]);
     }
 

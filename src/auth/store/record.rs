@@ -218,6 +218,7 @@ fn read_client(object: &Map<String, Value>) -> Option<StoredClient> {
         client: Client {
             id: text(object, "id")?,
             secret: text(object, "secret").map(Secret::new),
+            key: None,
             auth: ClientAuth::of_name(&text(object, "auth")?)?,
         },
         how: How::ALL.into_iter().find(|known| known.name() == how)?,

@@ -6,15 +6,14 @@ use url::Url;
 
 use super::state::{Advice, AuthError};
 use super::{Cause, LOCK_TIMEOUT, Tokens};
+use crate::auth::client::{by_hand, kept};
 use crate::auth::discovery::{Found, discover};
 use crate::auth::exchange::{self, ExchangeError, learn, now, stored};
-use crate::auth::oauth::client::{Client, ClientAuth};
+use crate::auth::oauth::client::Client;
 use crate::auth::oauth::scopes::Choice;
 use crate::auth::oauth::token::Grant;
-use crate::auth::secrets::reveal;
 use crate::auth::store::{How, Purpose, Reason, Record, StoredClient};
 use crate::config::Secret;
-use crate::text::Reach;
 
 impl Tokens {
     /// In a task of its own, so that a call that is given up doesn't end a renewal.
@@ -147,10 +146,9 @@ impl Tokens {
             self.state.lock().refuse(why.to_owned());
             return Err(self.sign_in_again(Some(why.to_owned())));
         };
-        let client = self
-            .client(&stored_client)
-            .await
-            .map_err(AuthError::Unavailable)?;
+        let issuer = record.issuer.as_deref().unwrap_or_default();
+        let client = kept(&stored_client, &self.backend, &self.sign_in, issuer).await;
+        let client = client.map_err(AuthError::Unavailable)?;
         let asked_at = now();
         record.refreshing = Some(asked_at);
         self.keep(&record).await.map_err(AuthError::Unavailable)?;
@@ -243,21 +241,9 @@ impl Tokens {
             let challenge = cause.challenge.as_ref();
             let known = record.issuer.as_deref();
             let found = discover(&http, &self.sign_in, challenge, known).await?;
-            let secret = match &self.sign_in.client_secret {
-                Some(source) => Some(reveal(source).await?),
-                None => None,
-            };
-            if let Some(secret) = &secret {
-                self.backend
-                    .scrubber
-                    .learn(secret.reveal(), Reach::Everywhere);
-            }
             let methods = found.server.token_auth_methods.as_deref();
-            let client = Client {
-                id: self.sign_in.client_id.clone().unwrap_or_default(),
-                auth: ClientAuth::choose(secret.is_some(), methods),
-                secret,
-            };
+            let issuer = &found.server.issuer;
+            let client = by_hand(&self.backend, &self.sign_in, issuer, methods).await?;
             let scopes = Choice {
                 configured: &self.sign_in.scopes,
                 challenged: challenge.and_then(|challenge| challenge.scope.as_deref()),
@@ -287,21 +273,6 @@ impl Tokens {
         }
     }
 
-    /// The client with the secret that the config names.
-    async fn client(&self, stored: &StoredClient) -> Result<Client, String> {
-        let mut client = stored.client.clone();
-        if stored.how == How::Config
-            && let Some(source) = &self.sign_in.client_secret
-        {
-            let secret = reveal(source).await?;
-            self.backend
-                .scrubber
-                .learn(secret.reveal(), Reach::Everywhere);
-            client.secret = Some(secret);
-        }
-        Ok(client)
-    }
-
     /// Writes the record, and takes it for what was read.
     async fn keep(&self, record: &Record) -> Result<(), String> {
         self.store.write(record).await?;
@@ -319,6 +290,7 @@ fn note_server(record: &mut Record, found: Found, client: Client) {
     record.client = Some(StoredClient {
         client: Client {
             secret: None,
+            key: None,
             ..client
         },
         how: How::Config,

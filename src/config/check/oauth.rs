@@ -79,6 +79,8 @@ impl Checker<'_> {
             grant: written.grant,
             client_id: written.client_id,
             client_secret,
+            client_key_file: (written.client_key_file.as_ref()).map(|file| self.absolute(file)),
+            client_key_id: written.client_key_id,
             client_metadata_url: written.client_metadata_url,
             issuer: written.issuer,
             scopes: written.scopes,
@@ -115,18 +117,27 @@ impl Checker<'_> {
                 "not a URL; it must look like https://auth.example.com",
             );
         }
-        let has_client = written.client_id.is_some() && has_secret;
+        let has_key = written.client_key_file.is_some();
+        let has_client = written.client_id.is_some() && (has_secret || has_key);
         if written.grant == GrantKind::ClientCredentials && !has_client {
             wrong(
                 "grant",
-                "client_credentials needs client_id and client_secret",
+                "client_credentials needs client_id, and client_secret or client_key_file",
             );
         }
-        if has_secret && written.client_id.is_none() {
-            wrong(
-                "client_secret",
-                "works only together with client_id; add it",
-            );
+        let keys = [("client_secret", has_secret), ("client_key_file", has_key)];
+        for (key, _) in keys.into_iter().filter(|(_, is_set)| *is_set) {
+            if written.client_id.is_none() {
+                wrong(key, "works only together with client_id; add it");
+            }
+        }
+        if has_secret && has_key {
+            let what = "this client has a client_secret, too; keep one of the two";
+            wrong("client_key_file", what);
+        }
+        if written.client_key_id.is_some() && !has_key {
+            let what = "works only together with client_key_file; add it";
+            wrong("client_key_id", what);
         }
         if let Some(bad) = written
             .scopes

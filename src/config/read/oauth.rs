@@ -30,6 +30,12 @@ pub(in crate::config) struct OAuthSettings {
     pub(in crate::config) client_id: Option<String>,
     /// Its secret, if it has one.
     pub(in crate::config) client_secret: Option<SecretForm>,
+    /// The PEM file of its private key, if it proves itself with one (`private_key_jwt`): Ed25519, P-256, P-384 or RSA.
+    #[schemars(length(min = 1), example = &"client-key.pem")]
+    pub(in crate::config) client_key_file: Option<String>,
+    /// The id that the server has for the key.
+    #[schemars(length(min = 1), example = &"key-1")]
+    pub(in crate::config) client_key_id: Option<String>,
     /// The https URL of the client's metadata document, for servers that take such URLs as ids.
     #[schemars(length(min = 1), example = &"https://example.com/sentinel.json")]
     pub(in crate::config) client_metadata_url: Option<String>,

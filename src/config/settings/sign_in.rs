@@ -23,6 +23,10 @@ pub struct SignIn {
     pub client_id: Option<String>,
     /// `oauth.client_secret`
     pub client_secret: Option<SecretSource>,
+    /// `oauth.client_key_file`
+    pub client_key_file: Option<PathBuf>,
+    /// `oauth.client_key_id`
+    pub client_key_id: Option<String>,
     /// `oauth.client_metadata_url`
     pub client_metadata_url: Option<String>,
     /// `oauth.issuer`
@@ -50,7 +54,7 @@ pub enum GrantKind {
     Code,
     /// A person signs in at any device, with a code that the gateway shows.
     Device,
-    /// The client signs in for itself; needs `client_id` and `client_secret`.
+    /// The client signs in for itself; needs `client_id`, and `client_secret` or `client_key_file`.
     ClientCredentials,
 }
 
