@@ -69,20 +69,26 @@ pub fn introduction(pair: Pair) -> &'static str {
     pair.pick("at last contact", "at last contact", "merged", "merged")
 }
 
-/// What the client declares reaches the backend.
+/// What the client declares reaches the backend, experimental capabilities only where the config says so.
 pub fn of_clients(pair: Pair) -> &'static str {
-    let fake = pair.fake().tool("t");
+    let (one, two) = (pair.fake().tool("one"), pair.fake().tool("two"));
+    let toml = one.entry("a", "experimental = true") + &two.entry("b", "");
     let ui = json!({ "mimeTypes": ["text/html;profile=mcp-app"] });
-    let mut gateway = pair.gateway_for(&fake, json!({ "extensions": { UI: ui } }));
-    gateway.call("t", json!({})).result();
-    let declared = if pair.modern_backend() {
-        fake.next_request("tools/call")
-            .meta("clientCapabilities")
-            .clone()
-    } else {
-        fake.next_request("initialize").params()["capabilities"].clone()
-    };
-    assert_eq!(declared["extensions"][UI], ui);
+    let experimental = json!({ "x": { "n": 1 } });
+    let capabilities = json!({ "extensions": { UI: ui }, "experimental": experimental });
+    let mut gateway = pair.gateway_with(&toml, capabilities);
+    for (fake, tool, expected) in [(&one, "one", &experimental), (&two, "two", &Value::Null)] {
+        gateway.call(tool, json!({})).result();
+        let declared = if pair.modern_backend() {
+            fake.next_request("tools/call")
+                .meta("clientCapabilities")
+                .clone()
+        } else {
+            fake.next_request("initialize").params()["capabilities"].clone()
+        };
+        assert_eq!(declared["extensions"][UI], ui, "{tool}");
+        assert_eq!(declared["experimental"], *expected, "{tool}");
+    }
     "declared to the backend"
 }
 

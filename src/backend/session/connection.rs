@@ -61,6 +61,8 @@ pub struct Connection {
     pub(super) level: Mutex<Option<LogLevel>>,
     /// What is remembered of the handshake.
     pub(in crate::backend) contact: Option<Contact>,
+    /// Whether the server gets the experimental capabilities of clients with their requests.
+    passes_experimental: bool,
     /// The era of its messages.
     pub era: Era,
     /// The negotiated protocol version.
@@ -92,10 +94,19 @@ impl Connection {
             waits: Waits::default(),
             level: Mutex::default(),
             contact: None,
+            passes_experimental: false,
             era: Era::Modern,
             version: negotiated.version,
             server: negotiated.server,
             latency: negotiated.latency,
+        }
+    }
+
+    /// The same, with the experimental capabilities of clients if they pass.
+    pub(super) fn with_experimental(self, passes_experimental: bool) -> Self {
+        Self {
+            passes_experimental,
+            ..self
         }
     }
 

@@ -329,6 +329,7 @@ impl<'a> Run<'a> {
         };
         let (endpoint, background) = (self.handshake.endpoint, self.handshake.background);
         Connection::modern(Arc::clone(endpoint), background.clone(), negotiated)
+            .with_experimental(self.handshake.passes_experimental)
     }
 
     /// Runs a candidate for at most `limit` of the time that is left, which it takes from.

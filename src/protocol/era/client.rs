@@ -3,12 +3,17 @@
 //! Owns [`ClientProfile`], and which clients are known to list once. Pure; it must not know when or how a
 //! profile was received.
 
+use bytes::Bytes;
+
 use super::{Era, LATEST_LEGACY, LogLevel};
 use crate::protocol::{RawJson, task};
 
 /// How the names of clients begin that list once and ignore `list_changed`, in lower case. Nothing can
 /// join their list, and where a server takes longer than a second they go on without it.
 const LIST_ONCE: [&str; 1] = ["codex"];
+
+/// The member of capabilities for what is not standardized.
+const EXPERIMENTAL: &str = "experimental";
 
 /// A client: declared by `initialize` for the whole process, or by the `_meta` of a modern request
 /// for that request alone.
@@ -41,27 +46,38 @@ impl ClientProfile {
         }
     }
 
-    /// The same with the extensions of this modern client, but for tasks, which are other ones in the
-    /// legacy era.
+    /// The same with the extensions and the experimental capabilities of this modern client, but for
+    /// tasks, which are other ones in the legacy era.
     pub(crate) fn superset_for(client: &Self) -> Self {
         let all = Self::superset();
-        let extensions = client.capabilities.get("extensions");
-        let extensions = extensions.filter(RawJson::is_object);
-        let extensions = extensions.map(|all| all.with_members(&[], &[task::EXTENSION]));
-        match extensions.filter(|extensions| extensions.as_str() != "{}") {
-            Some(extensions) => Self {
-                capabilities: (all.capabilities)
-                    .with_members(&[("extensions", extensions.into_bytes())], &[]),
-                ..all
-            },
-            None => all,
+        let declared = |key| client.capabilities.get(key).filter(RawJson::is_object);
+        let extensions =
+            declared("extensions").map(|all| all.with_members(&[], &[task::EXTENSION]));
+        let set = [
+            ("extensions", extensions),
+            (EXPERIMENTAL, declared(EXPERIMENTAL)),
+        ];
+        let set: Vec<(&str, Bytes)> = set
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value?)))
+            .filter(|(_, value)| value.as_str() != "{}")
+            .map(|(key, value)| (key, value.into_bytes()))
+            .collect();
+        Self {
+            capabilities: all.capabilities.with_members(&set, &[]),
+            ..all
         }
+    }
+
+    /// Whether it has experimental capabilities.
+    pub(crate) fn has_experimental(&self) -> bool {
+        self.capabilities.get(EXPERIMENTAL).is_some()
     }
 
     /// The client without its experimental capabilities.
     pub(crate) fn without_experimental(&self) -> Self {
         Self {
-            capabilities: self.capabilities.with_members(&[], &["experimental"]),
+            capabilities: self.capabilities.with_members(&[], &[EXPERIMENTAL]),
             ..self.clone()
         }
     }

@@ -131,6 +131,19 @@ pub(crate) fn params_for(params: Option<&RawJson>, client: &ClientProfile) -> Ra
     params.with_members(&[("_meta", meta.into_bytes())], &[])
 }
 
+/// The params of a request without the experimental capabilities of the client in `_meta`.
+pub(crate) fn without_experimental(params: &RawJson) -> RawJson {
+    let without = |key: &str| {
+        let meta = params.get("_meta")?;
+        let capabilities = meta.get(key)?.with_members(&[], &["experimental"]);
+        Some(meta.with_members(&[(key, capabilities.into_bytes())], &[]))
+    };
+    match without(key::CLIENT_CAPABILITIES) {
+        Some(meta) => params.with_members(&[("_meta", meta.into_bytes())], &[]),
+        None => params.clone(),
+    }
+}
+
 /// The caching hints of a result, as its members (MCP 2026-07-28, server/utilities/caching).
 pub(crate) fn caching_hints(freshness: Freshness) -> [(&'static str, Bytes); 2] {
     let scope = if freshness.public {

@@ -59,6 +59,10 @@ impl Connection {
         let params = stamped
             .cloned()
             .unwrap_or_else(|| modern::params_for(attempt.params, attempt.caller));
+        let params = match !self.passes_experimental && attempt.caller.has_experimental() {
+            true => modern::without_experimental(&params),
+            false => params,
+        };
         (Cow::Owned(headers), Some(params))
     }
 }
