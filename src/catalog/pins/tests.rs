@@ -110,7 +110,7 @@ fn every_digit_of_a_number_is_compared() {
     let of =
         |number: &str| ECHO.replacen(r#""type":"number""#, &format!(r#""maximum":{number}"#), 1);
     for (one, other) in [
-        ("1e400", "1e401"),
+        ("1e300", "1e301"),
         ("1", "1.0"),
         ("0.1", "0.1000000000000000055511151231257827"),
         ("12345678901234567890", "12345678901234567891"),
