@@ -197,9 +197,10 @@ fn prepare(
     let mut configured = configured([own, &written.backends], only, profile.as_ref());
     administrator.hold_names(&mut configured);
     if let Some(only) = only {
+        let denied = administrator.denied();
         let own = administrator.written.backends.iter_mut();
         let mut all: Vec<_> = own.chain(&mut written.backends).collect();
-        apply_only(only, &mut all, &mut report);
+        apply_only(only, &denied, &mut all, &mut report);
     }
     Ok(Prepared {
         administrator,

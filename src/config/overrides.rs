@@ -74,9 +74,11 @@ pub(super) fn apply(
     }
 }
 
-/// Disables the backends that `--only` doesn't name.
+/// Disables the backends that `--only` doesn't name. One that is named and disabled is a problem, unless the
+/// administrator has switched it off: a denial must not keep itself from being taken.
 pub(super) fn apply_only(
     only: &[String],
+    denied: &[String],
     backends: &mut [&mut Located<Backend>],
     report: &mut Report,
 ) {
@@ -93,7 +95,7 @@ pub(super) fn apply_only(
         if of_name.peek().is_none() {
             let names = backends.iter().filter_map(|b| b.value.name.as_ref());
             unknown(name, names, FLAG, report);
-        } else if of_name.any(|backend| !backend.value.enabled) {
+        } else if !denied.contains(name) && of_name.any(|backend| !backend.value.enabled) {
             let what = format!("{name} is disabled: it has enabled = false");
             report.add(&Location::Flag(FLAG), "", what);
         }

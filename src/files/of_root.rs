@@ -99,9 +99,10 @@ fn read(
     max_bytes: u64,
     check: &dyn Fn(&Path, &Metadata) -> Result<(), NotOfRoot>,
 ) -> Result<Option<Vec<u8>>, NotOfRoot> {
-    let Some(path) = walk(path, check)? else {
+    let Some((path, found)) = walk(path, check)? else {
         return Ok(None);
     };
+    found?;
     // Another kind of file could block the opening.
     if !fs::metadata(&path)?.is_file() {
         return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file").into());
@@ -118,13 +119,14 @@ fn read(
 }
 
 #[cfg(unix)]
-/// Where the path leads, each step of which is checked; `None` where there is nothing.
+/// Where the path leads, and whether each step is of root; `None` where there is nothing, whoever could have
+/// written it: in a user namespace root itself has another number.
 fn walk(
     path: &Path,
     check: &dyn Fn(&Path, &Metadata) -> Result<(), NotOfRoot>,
-) -> Result<Option<PathBuf>, NotOfRoot> {
+) -> Result<Option<(PathBuf, Result<(), NotOfRoot>)>, NotOfRoot> {
     let mut here = PathBuf::from("/");
-    check(&here, &fs::metadata(&here)?)?;
+    let mut of_root = check(&here, &fs::metadata(&here)?);
     let mut left = steps(path);
     let mut links = 0;
     while let Some(step) = left.pop() {
@@ -143,7 +145,7 @@ fn walk(
             }
         };
         if !found.is_symlink() {
-            check(&at, &found)?;
+            of_root = of_root.and_then(|()| check(&at, &found));
             here = at;
             continue;
         }
@@ -157,7 +159,7 @@ fn walk(
         }
         left.extend(steps(&target));
     }
-    Ok(Some(here))
+    Ok(Some((here, of_root)))
 }
 
 #[cfg(unix)]
@@ -209,6 +211,8 @@ mod tests {
         assert_eq!(read("etc/sentinel/a.toml").unwrap().unwrap(), b"x");
         assert!(read("etc/other/a.toml").unwrap().is_none());
         assert!(read("etc/sentinel/a.toml/b").unwrap().is_none());
+        // Where there is no file, it doesn't matter who could write one.
+        assert!(read("open/deep/b.toml").unwrap().is_none());
         assert_eq!(blamed(read("open/deep/a.toml")), path("open"));
         // The link's own folder is fine, and so is where it ends; what is between them is not.
         symlink(path("real/a.toml"), path("open/link")).unwrap();

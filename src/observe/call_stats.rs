@@ -17,7 +17,7 @@ use crate::call_report::CallReport;
 use crate::clock;
 use crate::protocol::Class;
 use crate::sync::Mutex;
-use crate::text::beginning;
+use crate::text::{beginning, for_output};
 use durations::Durations;
 pub(crate) use durations::{BOUNDS, DurationTotals};
 use histogram::Recent;
@@ -109,8 +109,8 @@ impl CallStats {
         recent.add(self.started.elapsed(), report.times.done);
         if let Some(class) = report.class {
             self.errors.fetch_add(1, Relaxed);
-            let mut text = why();
-            text.truncate(beginning(&text, MAX_TEXT).len());
+            // A secret that is cut in two can't be recognised.
+            let text = beginning(&for_output(&why()), MAX_TEXT).to_owned();
             *self.last_error.lock() = Some(LastError {
                 at: clock::wall(),
                 class,

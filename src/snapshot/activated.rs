@@ -41,14 +41,20 @@ impl Activated {
     pub(crate) fn add<'a>(&self, found: impl Iterator<Item = &'a Arc<str>>) -> Option<Before> {
         let mut names = self.names.lock();
         let before = names.len();
-        for name in found {
+        let found: Vec<&Arc<str>> = found.collect();
+        for name in &found {
             if !names.contains(name) {
                 names.push(Arc::clone(name));
             }
         }
         let is_changed = names.len() > before;
-        let over = names.len().saturating_sub(MAX_ACTIVATED);
-        names.drain(..over);
+        let mut over = names.len().saturating_sub(MAX_ACTIVATED);
+        // What is found again stays: the model is told that it is in the list.
+        names.retain(|name| {
+            let goes = over > 0 && !found.contains(&name);
+            over -= usize::from(goes);
+            !goes
+        });
         is_changed.then(|| Before(self.lists.borrow().count))
     }
 
@@ -106,8 +112,14 @@ mod tests {
         let names = names(0, MAX_ACTIVATED + 5);
         assert!(activated.add(names[..3].iter()).is_some());
         assert!(activated.add(names[..3].iter()).is_none());
-        assert!(activated.add(names.iter()).is_some());
-        assert_eq!(activated.names(), names[5..]);
+        assert!(activated.add(names[3..MAX_ACTIVATED].iter()).is_some());
+        // The oldest goes, and what is found again stays.
+        let found = [&names[0], &names[MAX_ACTIVATED]];
+        assert!(activated.add(found.into_iter()).is_some());
+        let stays = activated.names();
+        assert_eq!(stays.len(), MAX_ACTIVATED);
+        assert!(stays.contains(&names[0]) && !stays.contains(&names[1]));
+        assert_eq!(stays.last(), Some(&names[MAX_ACTIVATED]));
     }
 
     #[tokio::test(start_paused = true)]

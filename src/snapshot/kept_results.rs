@@ -54,21 +54,21 @@ impl KeptResults {
         }
     }
 
-    /// Makes room for a text of so many bytes; `None` if there can't be enough.
+    /// Makes room for a text that takes so many bytes; `None` if there can't be enough.
     pub(crate) fn reserve(&self, bytes: usize) -> Option<Charge> {
         let limit = self.budget.limit() / SHARE;
         if bytes > limit {
             return None;
         }
         let mut results = self.results.lock();
-        let mut held: usize = results.iter().map(|(_, kept)| kept.text.len()).sum();
+        let mut held: usize = results.iter().map(|(_, kept)| kept.text.held()).sum();
         let mut charge = self.budget.charge();
         while held.saturating_add(bytes) > limit
             || results.len() >= MAX_RESULTS
             || charge.cover(bytes).is_err()
         {
             let (_, oldest) = results.pop_front()?;
-            held -= oldest.text.len();
+            held -= oldest.text.held();
         }
         Some(charge)
     }
@@ -76,7 +76,7 @@ impl KeptResults {
     /// Keeps a text in the room that was made for it. Returns the handle.
     pub(crate) fn keep(&self, text: LargeText, page_tokens: usize, mut charge: Charge) -> String {
         // It is no larger than what was reserved.
-        let _ = charge.cover(text.len());
+        let _ = charge.cover(text.held());
         let kept = KeptResult {
             text,
             page_tokens,

@@ -45,6 +45,8 @@ pub(super) struct Namer<'a> {
     pub(super) name: &'a str,
     /// It can be asked for resources. Else a URI that it names is none that it could be read from.
     pub(super) has_resources: bool,
+    /// Whether a file gets the alias of what is beside it: that takes looking through what was named.
+    pub(super) looks_beside: bool,
 }
 
 impl NamedUris {
@@ -61,7 +63,8 @@ impl NamedUris {
             tables.remove(namer.id, own);
         }
         let own: Arc<str> = own.into();
-        if let Some(alias) = tables.alias_beside(namer.id, &own) {
+        let beside = namer.looks_beside.then(|| tables.alias_beside(namer.id, &own));
+        if let Some(alias) = beside.flatten() {
             let alias: Arc<str> = alias.into();
             if !uris.is_exposed(&alias) && !tables.by_exposed.contains_key(&alias) {
                 tables.add(namer.id, &own, Arc::clone(&alias));
@@ -247,6 +250,7 @@ mod tests {
             id,
             name,
             has_resources: true,
+            looks_beside: true,
         };
         let shown = table.name(namer, own, &Uris::default());
         shown.map(|alias| (*alias).to_owned())

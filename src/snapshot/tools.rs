@@ -137,7 +137,7 @@ impl Snapshot {
 
     /// Whether found tools join the list of this client.
     pub(crate) fn activates(&self, client: &ClientProfile) -> bool {
-        self.may_activate(client.era) && !client.lists_once()
+        self.may_activate(client.era) && !client.lists_once() && self.searches(client)
     }
 
     /// Whether found tools join the list of some clients of this era.

@@ -13,6 +13,10 @@ use crate::catalog::{with_skill_uris, with_uris};
 use crate::protocol::raw::quoted;
 use crate::protocol::{Notification, RawJson};
 
+/// URIs of one message that are held against what was named before: as many as are remembered. A server
+/// decides how many there are.
+const MAX_BESIDE: usize = 1_000;
+
 impl Snapshot {
     /// A result, or the params of a request to a client, with the URIs that clients use for this
     /// backend's resources. URIs that no list has are remembered, so that reads of them reach it.
@@ -20,7 +24,7 @@ impl Snapshot {
         if !self.catalog.uris().are_several() {
             return text;
         }
-        with_uris(text, &mut |own| self.client_uri(backend, own))
+        with_uris(text, &mut self.mapping(backend))
     }
 
     /// The same for a skill, or a result with skills or the files of a directory.
@@ -28,11 +32,29 @@ impl Snapshot {
         if !self.catalog.uris().are_several() {
             return text;
         }
-        with_skill_uris(text, &mut |own| self.client_uri(backend, own))
+        with_skill_uris(text, &mut self.mapping(backend))
+    }
+
+    /// The URIs that clients use for those of one message.
+    fn mapping(&self, backend: &HttpBackend) -> impl FnMut(&str) -> Option<Arc<str>> {
+        let mut count = 0;
+        move |own| {
+            count += 1;
+            self.client_uri_where(backend, own, count <= MAX_BESIDE)
+        }
     }
 
     /// The URI that clients use for this one of a backend; `None` if it is the same.
     pub(crate) fn client_uri(&self, backend: &HttpBackend, own: &str) -> Option<Arc<str>> {
+        self.client_uri_where(backend, own, true)
+    }
+
+    fn client_uri_where(
+        &self,
+        backend: &HttpBackend,
+        own: &str,
+        looks_beside: bool,
+    ) -> Option<Arc<str>> {
         let uris = self.catalog.uris();
         let id = backend.id;
         if !uris.are_several() || uris.is_own(id, own) {
@@ -43,6 +65,7 @@ impl Snapshot {
                 id,
                 name: backend.name(),
                 has_resources: backend.capability(&["resources"]).is_some(),
+                looks_beside,
             };
             self.named_uris.name(namer, own, uris)
         })

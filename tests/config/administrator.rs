@@ -18,6 +18,12 @@ allow_insecure = true
 name = 'gone'
 url = 'http://gone.example/mcp'
 enabled = false
+
+[[backends]]
+name = 'exposed'
+url = 'http://exposed.example/mcp'
+bearer.env = 'UNSET'
+enabled = false
 ";
 
 fn machine(users: &str) -> Machine {
@@ -154,6 +160,15 @@ fn administrator_denial_of_a_backend_holds_by_name_and_by_url() {
         ..Overrides::default()
     };
     assert_eq!(names(&machine("").load(&flags).unwrap()), ["db"]);
+    // Also where the administrator's entry could not be used itself.
+    let same = "[[backends]]\nname = 'mine'\nurl = 'http://exposed.example/MCP'\n";
+    assert_eq!(names(&load(same)), ["db"]);
+    // A gateway that serves it alone takes the denial, too.
+    let only = Overrides {
+        only: Some(vec!["gone".into()]),
+        ..Overrides::default()
+    };
+    assert!(names(&machine("").load(&only).unwrap()).is_empty());
 }
 
 #[test]

@@ -21,6 +21,8 @@ const COVERAGE: f32 = 0.4;
 const TYPO: f32 = 0.7;
 /// Most terms that stand for a word which nothing has.
 const MAX_TYPOS: usize = 8;
+/// Terms that a word is held against for that: a server decides how many there are.
+const MAX_ALIKE: usize = 50_000;
 
 /// A field's text and its weight.
 type Field = (fn(&Document) -> &str, f32);
@@ -236,6 +238,7 @@ impl Index {
             .partition_point(|(known, _)| **known < *term.get(..first.len_utf8()).unwrap_or(term));
         let alike = self.terms[start..].iter().zip(start..);
         let alike = alike.take_while(|((known, _), _)| known.starts_with(first));
+        let alike = alike.take(MAX_ALIKE);
         let typos = alike.filter(|((known, _), _)| is_typo(term, known));
         let postings = typos.map(|(_, at)| self.postings_at(at));
         postings.take(MAX_TYPOS).for_each(each);

@@ -52,7 +52,8 @@ pub(super) fn is_typo(term: &str, known: &str) -> bool {
         true => (term.as_bytes(), known.as_bytes()),
         false => (known.as_bytes(), term.as_bytes()),
     };
-    if term.len() < MIN_MISSPELT || long.len() - short.len() > 1 {
+    // Bytes are letters of Latin words alone.
+    if !term.is_ascii() || term.len() < MIN_MISSPELT || long.len() - short.len() > 1 {
         return false;
     }
     let same = short.iter().zip(long).take_while(|(a, b)| a == b).count();
@@ -107,6 +108,8 @@ mod tests {
             ("letsret", "letters", false),
             ("form", "from", false),
             ("", "a", false),
+            // A letter has more than one byte.
+            ("漢字", "漢孖", false),
         ] {
             assert_eq!(is_typo(term, known), expected, "{term} {known}");
         }

@@ -3,12 +3,12 @@
 //! Owns which of its keys count, when a user's backend is the same server as one of it, and what is left
 //! of such an entry: it may take away, never add. It is a policy for people who keep to it, no sandbox.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use reqwest::Url;
 
 use super::checked::{Checked, MAX_BACKENDS};
-use crate::config::check::url::is_loopback;
 use crate::config::environment::Environment;
 use crate::config::overrides::Overrides;
 use crate::config::problem::{Location, Problems, Report};
@@ -101,6 +101,14 @@ impl Administrator {
     pub(super) fn names(&self) -> Vec<String> {
         let backends = self.written.backends.iter();
         let names = backends.filter_map(|backend| Some(backend.value.name.as_ref()?.value.clone()));
+        names.collect()
+    }
+
+    /// The names of the backends that it has itself switched off.
+    pub(super) fn denied(&self) -> Vec<String> {
+        let backends = self.written.backends.iter();
+        let denied = backends.filter(|backend| !backend.value.enabled);
+        let names = denied.filter_map(|backend| Some(backend.value.name.as_ref()?.value.clone()));
         names.collect()
     }
 
@@ -259,26 +267,47 @@ fn stricter(one: u32, other: u32) -> u32 {
 }
 
 fn are_one_server(one: &BackendConfig, other: &BackendConfig) -> bool {
-    match (&one.url, &other.url) {
-        (Ok(one), Ok(other)) => place_of(one) == place_of(other),
-        _ => false,
-    }
+    let place = |backend: &BackendConfig| match &backend.url {
+        Ok(url) => Some(place_of(url)),
+        // It is a server all the same where it can't be used as it is written.
+        Err(_) => Url::parse(&backend.shown_url).ok().as_ref().map(place_of),
+    };
+    place(one).is_some_and(|one| Some(one) == place(other))
 }
 
-/// Host, port and path of a URL, in one form where several mean the same. Neither the scheme nor the query
-/// makes another server.
+/// Host, port and path of a URL, in one form where several mean the same to some server. Neither the scheme,
+/// the query nor the case of letters makes another server.
 fn place_of(url: &Url) -> (String, Option<u16>, Vec<String>) {
-    let host = match is_loopback(url) {
-        true => "localhost",
-        false => url.host_str().unwrap_or_default().trim_end_matches('.'),
-    };
     let path = percent_encoding::percent_decode_str(url.path()).decode_utf8_lossy();
-    let steps = path.split('/').filter(|step| !step.is_empty());
+    let mut steps = Vec::new();
+    for step in path.split(['/', '\\']) {
+        match step {
+            "" | "." => {}
+            ".." => drop(steps.pop()),
+            step => steps.push(step.to_lowercase()),
+        }
+    }
     (
-        host.to_owned(),
+        host_of(url),
         url.port().filter(|port| ![80, 443].contains(port)),
-        steps.map(str::to_owned).collect(),
+        steps,
     )
+}
+
+/// The host, `localhost` for every address that leads to this machine.
+fn host_of(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    let address = address.parse().map(|address: IpAddr| address.to_canonical());
+    let is_here = match address {
+        Ok(address) => address.is_loopback() || address.is_unspecified(),
+        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+    };
+    match address {
+        _ if is_here => "localhost".to_owned(),
+        Ok(address) => address.to_string(),
+        Err(_) => host.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -297,14 +326,17 @@ mod tests {
             "http://mcp.example.com:443/mcp",
             "https://mcp.example.com//mcp?a=b#c",
             "https://mcp.example.com/x/../%6dcp",
+            "https://mcp.example.com/MCP",
+            "https://mcp.example.com/x/..%2fmcp",
+            "https://mcp.example.com/.%5cmcp",
         ] {
             assert_eq!(place(same), own, "{same}");
         }
         for other in [
             "https://mcp.example.org/mcp",
             "https://mcp.example.com:8443/mcp",
-            "https://mcp.example.com/MCP",
             "https://mcp.example.com/mcp/v2",
+            "https://mcp.example.com/%2e%2e%2f..",
         ] {
             assert_ne!(place(other), own, "{other}");
         }
@@ -313,9 +345,15 @@ mod tests {
             "http://127.0.0.1:3000/mcp",
             "http://[::1]:3000/mcp",
             "http://0x7f.1:3000/mcp",
+            "http://0:3000/mcp",
+            "http://[::]:3000/mcp",
+            "http://[::ffff:127.0.0.1]:3000/mcp",
+            "http://a.localhost.:3000/mcp",
         ] {
             assert_eq!(place(same), local, "{same}");
         }
+        let address = place("http://10.0.0.5:3000/mcp");
+        assert_eq!(place("http://[::ffff:10.0.0.5]:3000/mcp"), address);
         assert_eq!([stricter(0, 5), stricter(9, 5), stricter(3, 0)], [5, 5, 3]);
     }
 }

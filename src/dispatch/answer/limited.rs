@@ -143,7 +143,7 @@ fn cut(result: &RawJson, tokens: usize, kept: &KeptResults) -> Option<RawJson> {
     let text = LargeText::over(tokens, texts)?;
     let page = text.page(0, tokens.saturating_sub(NOTICE))?;
     let bytes = text.len();
-    let charge = kept.reserve(bytes);
+    let charge = kept.reserve(text.held());
     let handle = charge.map(|charge| kept.keep(text, tokens, charge));
     let notice = notice(&page, bytes, handle.as_deref());
     let mut pieces = page.pieces;

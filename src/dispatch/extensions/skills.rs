@@ -21,7 +21,7 @@ use crate::protocol::message::elements;
 use crate::protocol::pagination::{NextPage, Pages};
 use crate::protocol::raw::quoted;
 use crate::protocol::{Era, Kind, Kinds, Outcome, RawJson, Request, RpcError, task};
-use crate::snapshot::{Snapshot, Snapshots, settled};
+use crate::snapshot::{Snapshot, Snapshots};
 
 /// The extension's name.
 pub(in crate::dispatch) const EXTENSION: &str = "io.modelcontextprotocol/skills";
@@ -34,7 +34,7 @@ const MAX_SKILLS: usize = 10_000;
 /// fails costs its own skills only, and is logged.
 pub(in crate::dispatch) async fn list(
     request: Request,
-    snapshots: Snapshots,
+    mut snapshots: Snapshots,
     exchange: Exchange,
 ) -> Outcome {
     let params = request.params.unwrap_or_else(|| RawJson::trusted("{}"));
@@ -44,8 +44,12 @@ pub(in crate::dispatch) async fn list(
     }
     // Until the first listings, no snapshot says which backends have skills.
     let current = Arc::clone(&snapshots.borrow());
-    let snapshot = settled(snapshots, Kinds::that(Kind::is_uri)).await;
-    let snapshot = snapshot.unwrap_or(current);
+    let kinds = Kinds::that(Kind::is_uri);
+    let ready = |snapshot: &Arc<Snapshot>| {
+        snapshot.closing || kinds.without(snapshot.settled).is_empty()
+    };
+    let snapshot = snapshots.wait_for(ready).await;
+    let snapshot = snapshot.map_or(current, |ready| Arc::clone(&ready));
     let ids = snapshot.introduction.declaring(EXTENSION).into_iter();
     let backends: Vec<_> = ids.filter_map(|id| snapshot.backends.get(id)).collect();
     let all = backends

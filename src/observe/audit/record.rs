@@ -295,7 +295,8 @@ impl Object {
     fn text(&mut self, key: &str, text: Option<&str>) {
         if let Some(text) = text {
             let cut = match text.len() > MAX_TEXT {
-                true => &format!("{}…", beginning(text, MAX_TEXT)),
+                // A secret that is cut in two can't be recognised.
+                true => &format!("{}…", beginning(&for_output(text), MAX_TEXT)),
                 false => text,
             };
             self.member(key, &String::from_utf8_lossy(&quoted(cut)));

@@ -75,6 +75,11 @@ impl LargeText {
         })
     }
 
+    /// The bytes of memory that it takes: a server may send more blocks than text.
+    pub(crate) fn held(&self) -> usize {
+        self.text.len() + self.blocks.len() * size_of::<Block>()
+    }
+
     /// How many bytes it has.
     pub(crate) fn len(&self) -> usize {
         self.text.len()
