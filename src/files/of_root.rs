@@ -99,10 +99,10 @@ fn read(
     max_bytes: u64,
     check: &dyn Fn(&Path, &Metadata) -> Result<(), NotOfRoot>,
 ) -> Result<Option<Vec<u8>>, NotOfRoot> {
-    let Some((path, found)) = walk(path, check)? else {
+    let Some(Found { path, of_root }) = walk(path, check)? else {
         return Ok(None);
     };
-    found?;
+    of_root?;
     // Another kind of file could block the opening.
     if !fs::metadata(&path)?.is_file() {
         return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file").into());
@@ -119,12 +119,20 @@ fn read(
 }
 
 #[cfg(unix)]
+struct Found {
+    /// Where the path leads.
+    path: PathBuf,
+    /// Whether each step is of root.
+    of_root: Result<(), NotOfRoot>,
+}
+
+#[cfg(unix)]
 /// Where the path leads, and whether each step is of root; `None` where there is nothing, whoever could have
 /// written it: in a user namespace root itself has another number.
 fn walk(
     path: &Path,
     check: &dyn Fn(&Path, &Metadata) -> Result<(), NotOfRoot>,
-) -> Result<Option<(PathBuf, Result<(), NotOfRoot>)>, NotOfRoot> {
+) -> Result<Option<Found>, NotOfRoot> {
     let mut here = PathBuf::from("/");
     let mut of_root = check(&here, &fs::metadata(&here)?);
     let mut left = steps(path);
@@ -159,7 +167,10 @@ fn walk(
         }
         left.extend(steps(&target));
     }
-    Ok(Some((here, of_root)))
+    Ok(Some(Found {
+        path: here,
+        of_root,
+    }))
 }
 
 #[cfg(unix)]

@@ -63,7 +63,9 @@ impl NamedUris {
             tables.remove(namer.id, own);
         }
         let own: Arc<str> = own.into();
-        let beside = namer.looks_beside.then(|| tables.alias_beside(namer.id, &own));
+        let beside = namer
+            .looks_beside
+            .then(|| tables.alias_beside(namer.id, &own));
         if let Some(alias) = beside.flatten() {
             let alias: Arc<str> = alias.into();
             if !uris.is_exposed(&alias) && !tables.by_exposed.contains_key(&alias) {

@@ -298,7 +298,9 @@ fn place_of(url: &Url) -> (String, Option<u16>, Vec<String>) {
 fn host_of(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default().trim_end_matches('.');
     let address = host.trim_start_matches('[').trim_end_matches(']');
-    let address = address.parse().map(|address: IpAddr| address.to_canonical());
+    let address = address
+        .parse()
+        .map(|address: IpAddr| address.to_canonical());
     let is_here = match address {
         Ok(address) => address.is_loopback() || address.is_unspecified(),
         Err(_) => host == "localhost" || host.ends_with(".localhost"),

@@ -34,7 +34,7 @@ const MAX_SKILLS: usize = 10_000;
 /// fails costs its own skills only, and is logged.
 pub(in crate::dispatch) async fn list(
     request: Request,
-    mut snapshots: Snapshots,
+    snapshots: Snapshots,
     exchange: Exchange,
 ) -> Outcome {
     let params = request.params.unwrap_or_else(|| RawJson::trusted("{}"));
@@ -44,12 +44,7 @@ pub(in crate::dispatch) async fn list(
     }
     // Until the first listings, no snapshot says which backends have skills.
     let current = Arc::clone(&snapshots.borrow());
-    let kinds = Kinds::that(Kind::is_uri);
-    let ready = |snapshot: &Arc<Snapshot>| {
-        snapshot.closing || kinds.without(snapshot.settled).is_empty()
-    };
-    let snapshot = snapshots.wait_for(ready).await;
-    let snapshot = snapshot.map_or(current, |ready| Arc::clone(&ready));
+    let snapshot = with_uris_listed(snapshots).await.unwrap_or(current);
     let ids = snapshot.introduction.declaring(EXTENSION).into_iter();
     let backends: Vec<_> = ids.filter_map(|id| snapshot.backends.get(id)).collect();
     let all = backends
@@ -142,7 +137,7 @@ pub(in crate::dispatch) async fn of_uri(
         return RpcError::new(INVALID_PARAMS, why).into();
     };
     let current = Arc::clone(&snapshots.borrow());
-    let snapshot = settled(snapshots, Kinds::that(Kind::is_uri)).await;
+    let snapshot = with_uris_listed(snapshots).await;
     let snapshot = snapshot.unwrap_or(current);
     let Some((backend, own)) = owner(&uri, &snapshot) else {
         let target = CallTarget::of_resource(&uri);
@@ -187,4 +182,13 @@ fn owner<'a>(uri: &str, snapshot: &'a Snapshot) -> Option<(&'a Arc<HttpBackend>,
         [only] => Some((snapshot.backends.get(only)?, uri.to_owned())),
         _ => None,
     }
+}
+
+/// The first snapshot in which what has a URI is listed, or the last one of a gateway that ends.
+async fn with_uris_listed(mut snapshots: Snapshots) -> Option<Arc<Snapshot>> {
+    let kinds = Kinds::that(Kind::is_uri);
+    let is_ready =
+        |snapshot: &Arc<Snapshot>| snapshot.closing || kinds.without(snapshot.settled).is_empty();
+    let ready = snapshots.wait_for(is_ready).await.ok()?;
+    Some(Arc::clone(&ready))
 }
