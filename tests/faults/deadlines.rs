@@ -122,7 +122,8 @@ fn at_the_start(run: &Run<'_>) {
 
 fn calls() -> [Step; 6] {
     let queue = |bad: FakeBackend| Step {
-        entry: "max_in_flight = 1",
+        // The call before it holds the queue for longer than this one waits.
+        entry: "max_in_flight = 1\ntools.timeout_secs = { look = 3 }",
         ..step(
             "the queue",
             bad,
