@@ -45,6 +45,15 @@ impl Fixture {
         read(&self.gateway.folder().join("audit.jsonl"))
     }
 
+    /// Begins a call of `t` that is held until the gate opens.
+    fn held_call(&mut self, fake: &FakeBackend) -> (Gate, u64) {
+        let gate = Gate::new();
+        fake.on_tool("t", Reply::text("late").after(&gate));
+        let call = self.gateway.start_call("t", json!({}));
+        gate.wait_for(1);
+        (gate, call)
+    }
+
     /// Waits for the record with this number.
     fn record(&self, number: usize) -> Value {
         let begun = Instant::now();
@@ -198,10 +207,7 @@ fn retries_count_and_what_no_backend_was_sent_has_a_record() {
         (&json!(3), &json!("ok"))
     );
 
-    let gate = Gate::new();
-    fake.on_tool("t", Reply::text("late").after(&gate));
-    let held = fixture.gateway.start_call("t", json!({}));
-    gate.wait_for(1);
+    let (gate, held) = fixture.held_call(&fake);
     let (answer, record) = fixture.call(2, "t");
     assert_eq!(answer.gateway_error().0, "overloaded");
     assert_eq!(
@@ -229,10 +235,7 @@ fn retries_count_and_what_no_backend_was_sent_has_a_record() {
 fn a_call_with_an_id_in_flight_has_a_record_of_its_refusal() {
     let fake = FakeBackend::start().tool("t");
     let mut fixture = Fixture::new(&audit(""), &fake.entry("db", ""));
-    let gate = Gate::new();
-    fake.on_tool("t", Reply::text("late").after(&gate));
-    let call = fixture.gateway.start_call("t", json!({}));
-    gate.wait_for(1);
+    let (gate, call) = fixture.held_call(&fake);
     let params = json!({ "name": "t", "arguments": {} });
     fixture.gateway.request_as(call, "tools/call", params);
     assert_eq!(fixture.gateway.answer(call).code(), -32600);
@@ -248,10 +251,7 @@ fn a_call_with_an_id_in_flight_has_a_record_of_its_refusal() {
 fn a_cancelled_call_has_a_record_of_what_was_sent() {
     let fake = FakeBackend::start().tool("t");
     let mut fixture = Fixture::new(&audit(""), &fake.entry("db", ""));
-    let gate = Gate::new();
-    fake.on_tool("t", Reply::text("late").after(&gate));
-    let call = fixture.gateway.start_call("t", json!({}));
-    gate.wait_for(1);
+    let (gate, call) = fixture.held_call(&fake);
     fixture.gateway.cancel(call);
     let record = fixture.record(1);
     assert_eq!(

@@ -12,7 +12,7 @@ use super::checked::{Checked, MAX_BACKENDS};
 use crate::config::environment::Environment;
 use crate::config::overrides::Overrides;
 use crate::config::problem::{Location, Problems, Report};
-use crate::config::read::file::File;
+use crate::config::read::file::{Backend, File};
 use crate::config::read::{self, MAX_BYTES};
 use crate::config::{Administered, BackendConfig, ConfiguredName, GatewayConfig};
 use crate::files::{self, read_of_root};
@@ -99,16 +99,18 @@ impl Administrator {
 
     /// The names of its backends.
     pub(super) fn names(&self) -> Vec<String> {
-        let backends = self.written.backends.iter();
-        let names = backends.filter_map(|backend| Some(backend.value.name.as_ref()?.value.clone()));
-        names.collect()
+        self.names_of(|_| true)
     }
 
     /// The names of the backends that it has itself switched off.
     pub(super) fn denied(&self) -> Vec<String> {
-        let backends = self.written.backends.iter();
-        let denied = backends.filter(|backend| !backend.value.enabled);
-        let names = denied.filter_map(|backend| Some(backend.value.name.as_ref()?.value.clone()));
+        self.names_of(|backend| !backend.enabled)
+    }
+
+    fn names_of(&self, wanted: impl Fn(&Backend) -> bool) -> Vec<String> {
+        let backends = self.written.backends.iter().map(|backend| &backend.value);
+        let wanted = backends.filter(|backend| wanted(backend));
+        let names = wanted.filter_map(|backend| Some(backend.name.as_ref()?.value.clone()));
         names.collect()
     }
 
@@ -240,17 +242,12 @@ impl Administrator {
 
     /// Notes which backends it has itself switched off.
     pub(super) fn hold_names(&self, configured: &mut [ConfiguredName]) {
-        for own in &self.written.backends {
-            let Some(name) = own.value.name.as_ref().filter(|_| !own.value.enabled) else {
-                continue;
-            };
+        for name in self.denied() {
             let why = format!(
                 "the administrator's file {} has switched it off",
                 self.shown()
             );
-            let known = configured
-                .iter_mut()
-                .find(|known| *known.name == *name.value);
+            let known = configured.iter_mut().find(|known| *known.name == *name);
             known
                 .into_iter()
                 .for_each(|known| known.held = Some(why.as_str().into()));
