@@ -88,6 +88,11 @@ impl Snapshot {
         unlisted.is_some_and(|kinds| kinds.has(kind))
     }
 
+    /// Whether these kinds can be listed: every backend has listed them, or failed to, or the gateway ends.
+    pub(crate) fn can_list(&self, kinds: Kinds) -> bool {
+        self.closing || kinds.without(self.settled).is_empty()
+    }
+
     /// The result of a list request for a client of this era.
     fn list(&self, kind: Kind, era: Era) -> RawJson {
         let has_more = self.config.gateway.tool_listing.has_more_tools();

@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use super::answer::unknown_cursor;
 use super::plan::Plan;
 use crate::protocol::error::INTERNAL_ERROR;
-use crate::protocol::{ClientProfile, Kind, Outcome, Request, RpcError};
+use crate::protocol::{ClientProfile, Kind, Kinds, Outcome, Request, RpcError};
 use crate::snapshot::{Snapshot, Snapshots};
 
 /// Serves a list in one page, once that kind is settled.
@@ -28,7 +28,8 @@ pub(super) fn list(
     if cursor.is_some_and(|cursor| cursor.as_str() != "null") {
         return Plan::Reply(unknown_cursor(kind.list_method()).into());
     }
-    let ready = move |snapshot: &Arc<Snapshot>| snapshot.settled.has(kind) || snapshot.closing;
+    let kinds = Kinds::that(|other| other == kind);
+    let ready = move |snapshot: &Arc<Snapshot>| snapshot.can_list(kinds);
     let current = Arc::clone(&snapshots.borrow());
     if ready(&current) && current.lists_at_once(kind, era) {
         return Plan::Reply(Outcome::Result(current.list_for(kind, &client)));

@@ -187,8 +187,7 @@ fn owner<'a>(uri: &str, snapshot: &'a Snapshot) -> Option<(&'a Arc<HttpBackend>,
 /// The first snapshot in which what has a URI is listed, or the last one of a gateway that ends.
 async fn with_uris_listed(mut snapshots: Snapshots) -> Option<Arc<Snapshot>> {
     let kinds = Kinds::that(Kind::is_uri);
-    let is_ready =
-        |snapshot: &Arc<Snapshot>| snapshot.closing || kinds.without(snapshot.settled).is_empty();
-    let ready = snapshots.wait_for(is_ready).await.ok()?;
+    let ready = snapshots.wait_for(|snapshot| snapshot.can_list(kinds));
+    let ready = ready.await.ok()?;
     Some(Arc::clone(&ready))
 }
