@@ -23,9 +23,11 @@ const PAGE: &str = "docs/troubleshooting.md";
 /// What stands for any text.
 const ANY: char = '…';
 
-/// Beginnings of the messages, enough of each to tell it from the others, and what the gateway prints
-/// or answers in each case.
-const MESSAGES: &[(&str, fn() -> String)] = &[
+/// The beginning of a message, enough to tell it from the others, and what the gateway prints or
+/// answers in that case.
+type Shown = (&'static str, fn() -> String);
+
+const MESSAGES: &[Shown] = &[
     ("connection refused", || check(&FakeBackend::down(), "")),
     ("the name can't be resolved", no_such_name),
     ("connect timeout", connect_timeout),

@@ -14,6 +14,8 @@ mod messages;
 #[cfg(unix)]
 mod outputs;
 #[cfg(unix)]
+mod pictures;
+#[cfg(unix)]
 mod rules;
 #[cfg(unix)]
 mod screen;
