@@ -363,8 +363,11 @@ impl Endpoint {
                 renewed: false,
                 session_lost: false,
             },
-            413 => BackendError::RequestTooLarge,
-            429 => BackendError::RateLimited { retry_after },
+            413 => BackendError::RequestTooLarge { snippet },
+            429 => BackendError::RateLimited {
+                retry_after,
+                snippet,
+            },
             503 => BackendError::Unavailable {
                 retry_after,
                 snippet,
