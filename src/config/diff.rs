@@ -30,6 +30,8 @@ pub struct Changes {
     pub order: bool,
     /// The lock has changed.
     pub lock: bool,
+    /// Other parts of the files and flags are not used.
+    pub unused: bool,
 }
 
 /// What has changed of one backend.
@@ -51,6 +53,11 @@ pub enum Change {
 impl Changes {
     /// Whether nothing has changed that counts while the gateway runs.
     pub fn is_empty(&self) -> bool {
+        self.is_same_use() && !self.unused
+    }
+
+    /// Whether what is used is the same.
+    pub(crate) fn is_same_use(&self) -> bool {
         let same = |change: &Change| *change == Change::None;
         let backends = self.removed.is_empty() && self.backends.iter().all(same);
         let gateway = self.gateway.is_empty() && self.outputs.is_empty();
@@ -108,6 +115,7 @@ pub fn diff(old: &Config, mut new: Config) -> Changes {
         needs_restart,
         order: old.configured != new.configured || old.administered != new.administered,
         lock: old.lock.lock != new.lock.lock,
+        unused: old.unused != new.unused,
         backends: changes,
         config: new,
     }

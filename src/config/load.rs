@@ -1,6 +1,7 @@
 //! Loads the configuration: locate, read, apply the flags, check.
 
 mod administrator;
+mod again;
 mod checked;
 mod origin;
 mod outputs;
@@ -17,10 +18,10 @@ use super::problem::{Location, Problems, Report};
 use super::read::file::{Backend, File, Located};
 use super::read::{self, FoundFile, item_path, join};
 use super::{BackendConfig, Config, ConfiguredName, GatewayConfig, PinMode};
-use crate::files::Stamp;
 use administrator::Administrator;
+use again::Occasion;
 use checked::{Checked, MAX_BACKENDS};
-use origin::UserFile;
+use origin::Good;
 pub(crate) use origin::{Origin, Stamps};
 use outputs::Surroundings;
 
@@ -30,8 +31,6 @@ struct Sources {
     found: FoundFile,
     /// The text of the file that was found.
     text: Option<String>,
-    /// As of the moment before they were read.
-    read: Stamps,
 }
 
 impl Config {
@@ -49,50 +48,19 @@ impl Config {
 /// Every problem of the file and the flags. What affects one backend only (a variable that isn't
 /// set, a file that isn't trusted with secrets) is no error: that backend is down for this reason.
 pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems> {
-    let (stamp, administrator) = administrators(env)?;
+    let (stamp, text) = administrator::text(env);
+    let administrator = Administrator::read(env, text?)?;
     let is_optional = !overrides.backends.is_empty() || !administrator.written.backends.is_empty();
     let found = read::locate(overrides.config.as_deref(), is_optional, env)?;
     let read = origin::stamps_before(&found, stamp);
     let sources = Sources {
         administrator,
         text: text_of(&found)?,
-        found,
-        read,
+        found: found.clone(),
     };
-    load_from(sources, overrides, env)
-}
-
-impl Origin {
-    /// Loads the configuration as it is written now. Blocks.
-    ///
-    /// # Errors
-    /// As [`load`].
-    pub(crate) fn load(&self) -> Result<Config, Problems> {
-        let (stamp, administrator) = administrators(&self.env)?;
-        let (found, text) = match &self.user {
-            UserFile::Chosen(path) => {
-                let found = FoundFile::chosen(path.clone());
-                let text = text_of(&found)?;
-                (found, text)
-            }
-            UserFile::Kept(found, text) => (found.clone(), text.clone()),
-        };
-        let read = origin::stamps_before(&found, stamp);
-        let sources = Sources {
-            administrator,
-            text,
-            found,
-            read,
-        };
-        load_from(sources, &self.overrides, &self.env)
-    }
-}
-
-/// The administrator's file, and its stamp before it was read.
-fn administrators(env: &Environment) -> Result<(Option<Stamp>, Administrator), Problems> {
-    let file = env.administrators_file();
-    let stamp = file.and_then(|file| Stamp::of(&file.path));
-    Ok((stamp, Administrator::read(env)?))
+    let (mut config, good) = load_from(sources, overrides, env, Occasion::Start)?;
+    config.origin = Origin::of(found, good, (overrides, env), read);
+    Ok(config)
 }
 
 fn text_of(found: &FoundFile) -> Result<Option<String>, Problems> {
@@ -100,11 +68,13 @@ fn text_of(found: &FoundFile) -> Result<Option<String>, Problems> {
     path.map(|path| read::text(path, found.trusted)).transpose()
 }
 
+/// The configuration, without its origin, and what it was made of.
 fn load_from(
     sources: Sources,
     overrides: &Overrides,
     env: &Environment,
-) -> Result<Config, Problems> {
+    occasion: Occasion<'_>,
+) -> Result<(Config, Good), Problems> {
     let (found, text) = (sources.found, sources.text);
     let Prepared {
         mut administrator,
@@ -113,7 +83,12 @@ fn load_from(
         mut gateway,
         mut configured,
         profile,
-    } = prepare(sources.administrator, &found, text.as_deref(), overrides)?;
+    } = prepare(
+        sources.administrator,
+        (&found, text.as_deref()),
+        overrides,
+        occasion,
+    )?;
     let distrust = distrust(&found);
     let surroundings = Surroundings::new(env, &found, distrust.as_deref());
     let outputs = surroundings.outputs(&mut administrator, &mut written, &gateway, &mut report);
@@ -134,9 +109,14 @@ fn load_from(
     let unkept = |why| format!("{why}; changes of tools are only detected within this run");
     warnings.extend(lock.as_ref().err().map(unkept));
     warnings.extend(nothing_to_serve(&gateway, &backends).map(str::to_owned));
-    let lock = lock.unwrap_or_else(LockFile::none);
-    let problems = administrator.report.problems.followed_by(report.problems);
-    problems.into_result(Config {
+    let lock = lock.unwrap_or_else(|why| occasion.lock_before().unwrap_or(LockFile::none(why)));
+    let (problems, unused) = occasion.sort(&mut administrator.report, report);
+    let good = Good {
+        administrators: administrator.text(),
+        users: text,
+        lock: lock.clone(),
+    };
+    let config = Config {
         state_folder: env.state_folder().filter(|_| gateway.catalog_cache),
         socket_folders: env.socket_folders(),
         gateway,
@@ -150,15 +130,11 @@ fn load_from(
         source: found.path.clone(),
         profile: profile.map(|profile| profile.name),
         warnings,
-        origin: Origin::of(
-            found,
-            text,
-            (overrides, env),
-            lock.path.as_ref().ok(),
-            sources.read,
-        ),
+        unused,
+        origin: None,
         lock,
-    })
+    };
+    problems.into_result((config, good))
 }
 
 /// Both files as written, with the flags applied.
@@ -175,15 +151,16 @@ struct Prepared {
 /// If the user's file can't be read at all; other problems are in the reports.
 fn prepare(
     mut administrator: Administrator,
-    found: &FoundFile,
-    text: Option<&str>,
+    (found, text): (&FoundFile, Option<&str>),
     overrides: &Overrides,
+    occasion: Occasion<'_>,
 ) -> Result<Prepared, Problems> {
     let mut report = Report::default();
     let Some(mut written) = written(found, text, &mut report) else {
         let problems = administrator.report.problems;
         return Err(problems.followed_by(report.problems));
     };
+    report.leaves_out_flags = !matches!(occasion, Occasion::Start);
     let permitted = administrator.permitted(overrides, &mut report);
     apply(&permitted, &mut written.backends, &mut report);
     let (wanted, names) = (overrides.profile.as_deref(), administrator.names());
