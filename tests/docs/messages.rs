@@ -90,6 +90,10 @@ const MESSAGES: &[(&str, Shown)] = &[
         "the changed config is not used",
         In("src/gateway/reload.rs"),
     ),
+    (
+        "not all of the changed config is used",
+        In("src/gateway/reload.rs"),
+    ),
     ("these keys can't change", In("src/gateway/reload.rs")),
     ("unknown tool", By(|| call(&up(), "ecko", ""))),
     ("the tool MAY HAVE RUN", By(lost_answer)),

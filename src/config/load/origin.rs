@@ -2,7 +2,7 @@
 //!
 //! Owns which files count, and which changes of them are the gateway's own. A file that was merely
 //! found in the working folder is kept as it was: only the administrator's part of such a configuration
-//! is read again. How, is the part of `again`.
+//! is read again. How, is the part of `load`.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -48,6 +48,21 @@ pub(super) struct Good {
     /// `None` where there is no file of the user's.
     pub(super) users: Option<String>,
     pub(super) lock: LockFile,
+}
+
+impl Good {
+    pub(super) fn of(
+        administrators: Option<String>,
+        users: Option<String>,
+        lock: &LockFile,
+    ) -> Self {
+        let lock = lock.clone();
+        Self {
+            administrators,
+            users,
+            lock,
+        }
+    }
 }
 
 /// Most writes of its own that are remembered, where nobody looks at the files.
