@@ -53,15 +53,15 @@ pub enum Change {
 impl Changes {
     /// Whether nothing has changed that counts while the gateway runs.
     pub fn is_empty(&self) -> bool {
-        self.is_same_use() && !self.unused
+        self.is_same_use() && !self.lock && !self.unused
     }
 
-    /// Whether what is used is the same.
+    /// Whether what the files say is used as before.
     pub(crate) fn is_same_use(&self) -> bool {
         let same = |change: &Change| *change == Change::None;
         let backends = self.removed.is_empty() && self.backends.iter().all(same);
         let gateway = self.gateway.is_empty() && self.outputs.is_empty();
-        backends && gateway && !self.order && !self.lock
+        backends && gateway && !self.order
     }
 
     /// The names of the backends with such a change.
