@@ -6,9 +6,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use globset::GlobMatcher;
-
 use super::{BackendConfig, Config, GatewayConfig, ToolListing, ToolRules};
+use crate::text::Glob;
 
 /// A new config compared to the one that runs.
 #[derive(Debug)]
@@ -185,7 +184,7 @@ fn are_rules_alike(old: &BackendConfig, new: &BackendConfig) -> bool {
         && old.pin == new.pin
 }
 
-fn values<T>(rules: &[(GlobMatcher, T)]) -> Vec<&T> {
+fn values<T>(rules: &[(Glob, T)]) -> Vec<&T> {
     rules.iter().map(|(_, value)| value).collect()
 }
 
