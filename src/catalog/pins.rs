@@ -70,8 +70,15 @@ impl Pins {
         }
     }
 
-    /// The lock has changed. What was first seen in this run stays accepted unless the lock has it.
+    /// The lock has changed. What was first seen in this run stays accepted; what the lock has too is
+    /// kept, and counted, once.
     pub(crate) fn reload(&mut self, accepted: Arc<Lock>) {
+        self.first_seen.remove_those_of(&accepted);
+        let left = self
+            .first_seen
+            .pins()
+            .filter_map(|pin| pin.definition.as_ref());
+        self.first_seen_bytes = left.map(|text| text.as_bytes().len()).sum();
         self.accepted = accepted;
     }
 

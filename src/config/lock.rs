@@ -202,6 +202,13 @@ impl Lock {
         self.0.get(backend).map_or(0, BTreeMap::len)
     }
 
+    /// Removes the pins that `other` has, too.
+    pub(crate) fn remove_those_of(&mut self, other: &Self) {
+        for (backend, pins) in &mut self.0 {
+            pins.retain(|subject, _| other.get(backend, subject).is_none());
+        }
+    }
+
     /// All pins, sorted by backend and subject.
     pub fn pins(&self) -> impl Iterator<Item = &Pin> {
         self.0.values().flat_map(BTreeMap::values)

@@ -494,3 +494,28 @@ proptest! {
         prop_assert!(again.new.is_empty() && again.changed.is_empty());
     }
 }
+
+#[test]
+fn what_the_lock_has_after_a_reload_is_kept_and_counted_once() {
+    let (_, backend) = configured(PinMode::Warn);
+    let mut pins = Pins::default();
+    let other = with("name", json!("other"));
+    let mut listed = |pins: &mut Pins, tools: &[&str]| {
+        pins.compare(&backend, &mut backend_listing(&backend, tools))
+    };
+    let found = listed(&mut pins, &[ECHO, &other]);
+    assert_eq!((found.new.len(), pins.count("one")), (2, 2));
+    let before = pins.first_seen_bytes;
+    // Another gateway, or this one, has written the first of them down.
+    let mut lock = Lock::default();
+    lock.add(found.new.into_iter().next().unwrap());
+    pins.reload(Arc::new(lock));
+    assert_eq!(pins.count("one"), 2);
+    assert!(pins.first_seen_bytes < before && pins.first_seen_bytes > 0);
+    // Both are still accepted.
+    let again = listed(&mut pins, &[ECHO, &other]);
+    assert!(
+        again.new.is_empty() && again.changed.is_empty(),
+        "{again:?}"
+    );
+}
