@@ -500,7 +500,7 @@ fn what_the_lock_has_after_a_reload_is_kept_and_counted_once() {
     let (_, backend) = configured(PinMode::Warn);
     let mut pins = Pins::default();
     let other = with("name", json!("other"));
-    let mut listed = |pins: &mut Pins, tools: &[&str]| {
+    let listed = |pins: &mut Pins, tools: &[&str]| {
         pins.compare(&backend, &mut backend_listing(&backend, tools))
     };
     let found = listed(&mut pins, &[ECHO, &other]);
