@@ -50,8 +50,8 @@ pub use secret::{Secret, SecretSource};
 pub(crate) use settings::{ArgRule, ArgUse, GATEWAY_STATUS, READ_MORE, ToolRule, View, folded};
 pub use settings::{AuditArguments, AuditConfig, FileLevel, LogConfig, OnFailure, RotatingFile};
 pub use settings::{
-    GrantKind, NameChars, RateLimit, ResourceParam, SearchExposes, SignIn, TelemetryConfig,
-    ToolListing, ToolMode, ToolNames, ToolRules,
+    CallbackHost, GrantKind, NameChars, RateLimit, ResourceParam, SearchExposes, SignIn,
+    TelemetryConfig, ToolListing, ToolMode, ToolNames, ToolRules,
 };
 
 use crate::text::Scrubber;

@@ -118,6 +118,7 @@ impl Store {
             let path = store.file();
             let wrong = |error| format!("{} can't be written: {error}", path.display());
             store.make_folders().map_err(wrong)?;
+            files::remove_leftovers(&store.folder);
             files::replace(&path, text.as_bytes(), Readers::User).map_err(wrong)
         })
         .await

@@ -4,13 +4,15 @@
 //! requests, and tells a page nothing that a request said.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+
+use crate::config::CallbackHost;
 
 /// Most bytes of a request's head.
 const MAX_HEAD: usize = 8 << 10;
@@ -24,7 +26,9 @@ const PATH: &str = "/callback";
 /// A port that waits.
 #[derive(Debug)]
 pub(super) struct Listener {
-    listener: TcpListener,
+    v4: TcpListener,
+    /// Where the browser is sent to `localhost`, which may mean either.
+    v6: Option<TcpListener>,
     port: u16,
 }
 
@@ -53,14 +57,37 @@ impl Listener {
     /// # Errors
     /// If it is taken.
     pub(super) async fn bind(port: u16) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-        let port = listener.local_addr()?.port();
-        Ok(Self { listener, port })
+        let v4 = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        let port = v4.local_addr()?.port();
+        Ok(Self { v4, v6: None, port })
     }
 
-    /// Where the browser is to return.
-    pub(super) fn redirect_uri(&self) -> String {
-        format!("http://127.0.0.1:{}{PATH}", self.port)
+    /// Binds the same port of IPv6, where this machine has IPv6.
+    ///
+    /// # Errors
+    /// If it is taken: a browser could get there.
+    pub(super) async fn bind_ipv6(&mut self) -> io::Result<()> {
+        match TcpListener::bind((Ipv6Addr::LOCALHOST, self.port)).await {
+            Ok(v6) => self.v6 = Some(v6),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Where the browser is to return, by this name of the machine.
+    pub(super) fn redirect_uri(&self, host: CallbackHost) -> String {
+        format!("http://{}:{}{PATH}", host.name(), self.port)
+    }
+
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        match &self.v6 {
+            None => self.v4.accept().await,
+            Some(v6) => tokio::select! {
+                accepted = self.v4.accept() => accepted,
+                accepted = v6.accept() => accepted,
+            },
+        }
     }
 
     /// Passes on each browser that comes back, for ever.
@@ -68,7 +95,7 @@ impl Listener {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
-                accepted = self.listener.accept() => {
+                accepted = self.accept() => {
                     let Ok((stream, _)) = accepted else {
                         // Out of descriptors, most likely.
                         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -93,7 +120,7 @@ impl Visit {
             Page::Received => ("200 OK", "Signed in. You can close this window."),
             Page::Failed => (
                 "400 Bad Request",
-                "The sign-in has failed. The terminal says why.",
+                "The sign-in has failed. The program that asked for it says why.",
             ),
             Page::Unknown => (
                 "400 Bad Request",

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::secret_form::SecretForm;
-use crate::config::GrantKind;
+use crate::config::{CallbackHost, GrantKind};
 
 /// `oauth`
 #[derive(Deserialize, JsonSchema)]
@@ -53,10 +53,14 @@ pub(in crate::config) struct OAuthSettings {
     /// The port that the browser returns to, if the registration names one.
     #[schemars(range(min = 1, max = 65_535))]
     pub(in crate::config) callback_port: Option<u16>,
+    /// How the redirect URI names this machine. Without it `127.0.0.1`, and `localhost` where a server refuses to register that.
+    pub(in crate::config) callback_host: Option<CallbackHost>,
     /// Whether a server that says nothing of PKCE is taken to support it.
     pub(in crate::config) assume_pkce: bool,
     /// Whether an authorization server may be at a private address, though the backend is not.
     pub(in crate::config) allow_private: bool,
+    /// Whether a call that needs a sign-in offers it through the client: one that supports elicitation by URL shows the address to its user.
+    pub(in crate::config) ask_client: bool,
 }
 
 /// `oauth.resource`

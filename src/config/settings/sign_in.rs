@@ -39,10 +39,14 @@ pub struct SignIn {
     pub params: Vec<(String, String)>,
     /// `oauth.callback_port`; `None`: any.
     pub callback_port: Option<u16>,
+    /// `oauth.callback_host`; `None`: `127.0.0.1`, or `localhost` where a registration is refused with it.
+    pub callback_host: Option<CallbackHost>,
     /// `oauth.assume_pkce`
     pub assume_pkce: bool,
     /// `oauth.allow_private`
     pub allow_private: bool,
+    /// `oauth.ask_client`
+    pub ask_client: bool,
 }
 
 /// `oauth.grant`
@@ -56,6 +60,27 @@ pub enum GrantKind {
     Device,
     /// The client signs in for itself; needs `client_id`, and `client_secret` or `client_key_file`.
     ClientCredentials,
+}
+
+/// `oauth.callback_host`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CallbackHost {
+    /// As the specifications recommend (RFC 8252, section 7.3).
+    #[serde(rename = "127.0.0.1")]
+    Address,
+    /// By name, for servers that take nothing else.
+    #[serde(rename = "localhost")]
+    Name,
+}
+
+impl CallbackHost {
+    /// As it stands in a redirect URI.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Address => "127.0.0.1",
+            Self::Name => "localhost",
+        }
+    }
 }
 
 /// `oauth.resource`

@@ -77,6 +77,7 @@ async fn login_to(
         scopes: args.scope.clone(),
         switch: args.switch,
         wait: Duration::from_secs(args.wait),
+        instead_of: None,
     };
     let mut step = |step: Step<'_>| show(step, args);
     let signed_in = sign_in(backend, challenge.as_ref(), &options, lines, &mut step).await?;
