@@ -7,6 +7,7 @@
 //! - `secrets`: secrets that the config names. `discovery`: where to sign in.
 //! - `tokens`: the token of a backend while the gateway runs. It opens no browser and no port.
 //! - `login`: a person signs in, or out. `status`: who is signed in.
+//! - `mcp_remote`: sign-ins that mcp-remote keeps.
 //! - `client`: a client that the config names. `exchange`: one exchange with the token endpoint.
 //!
 //! It must not know calls, sessions or what is printed.
@@ -16,6 +17,7 @@ mod discovery;
 mod exchange;
 mod http;
 pub(crate) mod login;
+pub(crate) mod mcp_remote;
 pub mod oauth;
 pub(crate) mod secrets;
 pub(crate) mod status;
