@@ -223,6 +223,12 @@ impl FakeBackend {
         self.with(|server| server.responder = Some(Box::new(responder)))
     }
 
+    /// Answers requests with this function before the server sees them, where it returns a reply, as a
+    /// front does.
+    pub fn behind(self, front: impl FnMut(&Request) -> Option<Reply> + Send + 'static) -> Self {
+        self.with(|server| server.front = Some(Box::new(front)))
+    }
+
     /// Records no requests, so that it can serve for hours; the methods about requests find none.
     pub fn without_recording(self) -> Self {
         self.with(|server| server.discards_requests = true)

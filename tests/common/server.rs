@@ -60,6 +60,8 @@ pub(super) struct Server {
     pub runs: HashMap<String, usize>,
     /// Answers requests for which nothing is scripted.
     pub responder: Option<Box<Responder>>,
+    /// Answers requests before the server sees them.
+    pub front: Option<Box<Responder>>,
     /// Does not keep requests.
     pub discards_requests: bool,
 }
@@ -103,6 +105,7 @@ impl Server {
             taken: HashMap::new(),
             runs: HashMap::new(),
             responder: None,
+            front: None,
             discards_requests: false,
         }
     }
@@ -115,6 +118,9 @@ impl Server {
         if request.kind() == "response" {
             let gate = self.response_gates.get(&request.message["id"].to_string());
             gate.into_iter().for_each(Gate::open);
+        }
+        if let Some(reply) = self.front.as_mut().and_then(|front| front(request)) {
+            return reply;
         }
         if let Some(reply) = HttpSse::intercept(self, request) {
             return reply;

@@ -1,5 +1,6 @@
 //! Section 2: a handshake that does not end at the first oddity.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -24,6 +25,7 @@ const ROWS: &[Row] = rows! {
     "2.10" "a server of both eras" => "spoken to in the era of the client", both_eras;
     "2.11" "a server that refuses everything" => "down after ten requests at most, the last error told", refuses_everything;
     "2.12" "a client that says initialize again" => "the same answer under the new id", second_initialize;
+    "2.13" "a server behind two redirects that refuses the first version" => "connected within ten requests; the session stays at the last address", behind_redirects;
 };
 
 #[test]
@@ -336,4 +338,137 @@ fn second_initialize() {
     gateway.notify("notifications/initialized", json!({}));
     assert_eq!(gateway.call("t", json!({})).text(), "t {}");
     assert_eq!(fake.requests_of("initialize").len(), 1);
+}
+
+/// Where a request goes, without the query of the fake's URL.
+fn path(request: &Request) -> &str {
+    request.target.split('?').next().unwrap_or_default()
+}
+
+fn redirect(status: u16, to: &str) -> Reply {
+    Reply::status(status).header("location", to).runs(false)
+}
+
+/// A server at `place`, to which two redirects lead from `/mcp`, that speaks only the version `taken`.
+fn behind_redirects_to(
+    place: &'static str,
+    status: u16,
+    taken: &'static str,
+    refusal: Reply,
+) -> impl FnMut(&Request) -> Option<Reply> {
+    move |request| match path(request) {
+        "/mcp" => Some(redirect(status, "/mcp/")),
+        "/mcp/" => Some(redirect(status, place)),
+        _ => (offered(request)? != taken).then(|| refusal.clone()),
+    }
+}
+
+fn behind_redirects() {
+    let refusals = [
+        Reply::error(-32602, "Unsupported protocol version"),
+        Reply::json_as(400, &error(-32602, "Unsupported protocol version")),
+    ];
+    for (status, refusal) in [307, 308].into_iter().zip(refusals) {
+        let server = behind_redirects_to("/in/mcp", status, "2024-11-05", refusal);
+        let fake = FakeBackend::start().tool("t").behind(server);
+        let gateway = assert_serves(&fake);
+        let targets = |kind: &str| -> Vec<String> {
+            let requests = fake.requests_of(kind);
+            requests
+                .iter()
+                .map(|request| path(request).to_owned())
+                .collect()
+        };
+        assert_eq!(targets("server/discover"), ["/mcp", "/mcp/", "/in/mcp"]);
+        assert_eq!(targets("initialize"), ["/in/mcp"; 4]);
+        assert_eq!(targets("notifications/initialized"), ["/in/mcp"]);
+        // What the session asks afterwards needs no redirect either.
+        for kind in ["tools/list", "tools/call", "GET"] {
+            assert!(
+                targets(kind).iter().all(|target| target == "/in/mcp"),
+                "{kind}"
+            );
+        }
+        drop(gateway);
+        fake.wait_for_requests("DELETE", 1);
+        assert_eq!(targets("DELETE"), ["/in/mcp"]);
+    }
+}
+
+/// A confirmation that is redirected once more arrives, after as many refusals as there are versions.
+#[test]
+fn the_confirmation_of_a_handshake_follows_a_redirect_of_its_own() {
+    let refusal = Reply::error(-32602, "Unsupported protocol version");
+    let mut inner = behind_redirects_to("/in/mcp", 307, "2024-11-05", refusal);
+    let fake = FakeBackend::start().tool("t").behind(move |request| {
+        let is_confirmation = request.kind() == "notifications/initialized";
+        match path(request) {
+            "/in/mcp" if is_confirmation => Some(redirect(307, "/other")),
+            _ => inner(request),
+        }
+    });
+    drop(assert_serves(&fake));
+    let confirmations = fake.requests_of("notifications/initialized");
+    let targets: Vec<&str> = confirmations.iter().map(path).collect();
+    assert_eq!(targets, ["/in/mcp", "/other"]);
+    let handshake =
+        fake.requests_of("server/discover").len() + fake.requests_of("initialize").len();
+    assert_eq!(handshake, 7);
+}
+
+/// An address that is no longer there is forgotten, and the configured one leads on.
+#[test]
+fn an_address_that_a_redirect_led_to_is_left_when_it_is_gone() {
+    let has_moved = Arc::new(AtomicBool::new(false));
+    let moved = Arc::clone(&has_moved);
+    let fake = FakeBackend::start().tool("t").behind(move |request| {
+        let moved = moved.load(Ordering::Relaxed);
+        match path(request) {
+            "/mcp" => Some(redirect(307, if moved { "/new" } else { "/old" })),
+            "/old" if moved => Some(Reply::status(404).runs(false)),
+            _ => None,
+        }
+    });
+    let fake = fake.without_sessions();
+    let mut gateway = assert_serves(&fake);
+    has_moved.store(true, Ordering::Relaxed);
+    let refused = gateway.call("t", json!({}));
+    assert!(refused.message().contains("404"), "{}", refused.message());
+    assert_eq!(gateway.call("t", json!({})).text(), "t {}");
+}
+
+/// A page that a redirect leads to, as gates have, is no place of the server.
+#[test]
+fn a_redirect_of_the_probe_to_a_page_leads_no_other_request() {
+    let fake = FakeBackend::start().tool("t").behind(|request| {
+        let page = Reply::status(200)
+            .header("content-type", "text/html")
+            .body("<html>");
+        match path(request) {
+            "/login" => Some(page),
+            _ if request.kind() == "server/discover" => Some(redirect(307, "/login")),
+            _ => None,
+        }
+    });
+    drop(assert_serves(&fake));
+    assert_eq!(fake.requests_of("initialize").len(), 1);
+}
+
+/// The endpoint of the HTTP with SSE transport is relative to where its stream came from.
+#[test]
+fn an_endpoint_is_relative_to_where_redirects_led_to() {
+    let endpoint = Reply::sse().body("event: endpoint\ndata: messages\n\n");
+    let fake = FakeBackend::start().behind(move |request| {
+        Some(match path(request) {
+            "/mcp" if request.kind() == "GET" => redirect(307, "/front/sse"),
+            "/front/sse" => endpoint.clone().then_stall(),
+            _ => Reply::status(405),
+        })
+    });
+    let mut gateway = TestGateway::over(&fake);
+    gateway.initialize();
+    assert!(gateway.tool_names().is_empty());
+    let offers = fake.requests_of("initialize");
+    let targets: Vec<&str> = offers.iter().map(path).collect();
+    assert!(targets.contains(&"/front/messages"), "{targets:?}");
 }

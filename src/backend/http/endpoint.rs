@@ -3,6 +3,7 @@
 //! Owns sending one HTTP request: which client, which headers, which redirects are followed, and
 //! what a status other than 2xx means. It must not know retries, sessions or callers.
 
+mod addresses;
 mod redirect;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use reqwest::header::{
 };
 use reqwest::{Body, Client, Method, Request, StatusCode, Url};
 
+use self::addresses::Addresses;
 use super::continuity::Continuity;
 use super::credentials::{Credentials, Renewal};
 use super::decompress::ACCEPTED;
@@ -38,8 +40,7 @@ pub struct Endpoint {
     clients: Clients,
     /// Exchanges in flight of the client that keeps its connections.
     kept_in_flight: AtomicUsize,
-    /// Redirects and repeats that may be followed.
-    repeats: AtomicUsize,
+    addresses: Addresses,
     side_requests: Arc<SideRequests>,
     turns: Turns,
     url: Url,
@@ -98,7 +99,7 @@ impl Endpoint {
         Ok(Self {
             clients,
             kept_in_flight: AtomicUsize::new(0),
-            repeats: AtomicUsize::new(usize::MAX),
+            addresses: Addresses::new(),
             side_requests: Arc::new(SideRequests::new()),
             turns: Turns::new(),
             url,
@@ -123,28 +124,16 @@ impl Endpoint {
         }
     }
 
-    /// From now on at most so many redirects and repeats with other credentials are followed, in all;
-    /// without a limit at first, and with `usize::MAX`. Returns how many were left until now.
-    pub(in crate::backend) fn limit_repeats(&self, most: usize) -> usize {
-        self.repeats.swap(most, Ordering::Relaxed)
-    }
-
-    /// Whether a request may be sent once more; counts it.
-    fn may_repeat(&self) -> bool {
-        let less = |left: usize| match left {
-            usize::MAX => Some(left),
-            left => left.checked_sub(1),
-        };
-        let taken = self
-            .repeats
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-        taken.is_ok()
-    }
-
     /// The limit on exchanges beside calls.
     pub(in crate::backend) fn side_requests(&self) -> &SideRequests {
         &self.side_requests
     }
+
+    /// Where requests begin, and how often a handshake may repeat them.
+    pub(in crate::backend) fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
     /// The credentials that every request carries.
     pub fn credentials(&self) -> &Credentials {
         &self.credentials
@@ -240,7 +229,7 @@ impl Endpoint {
         // Rare: boxed, these futures take no room in every call.
         let renewal = Box::pin(self.credentials.renew(used, challenge.as_ref()));
         match renewal.await {
-            Renewal::Renewed if self.may_repeat() => {
+            Renewal::Renewed if self.addresses.may_repeat() => {
                 Box::pin(self.follow(client, url, method, headers, body, trace)).await
             }
             Renewal::Renewed | Renewal::Same => Ok(response),
@@ -251,16 +240,16 @@ impl Endpoint {
     async fn follow(
         &self,
         client: &Client,
-        url: &Url,
+        asked: &Url,
         method: &Method,
         headers: &HeaderMap,
         body: Option<Bytes>,
         trace: Option<&CallTrace>,
     ) -> Result<Response, BackendError> {
-        let mut url = url.clone();
+        let mut url = self.addresses.of(method, asked);
         for redirects in 0..=MAX_REDIRECTS {
             if redirects > 0 {
-                if !self.may_repeat() {
+                if !self.addresses.may_repeat() {
                     break;
                 }
                 tracing::debug!(
@@ -281,6 +270,10 @@ impl Endpoint {
             }
             let response = self.response(response);
             if !response.status().is_redirection() {
+                match redirects {
+                    0 => self.addresses.check(asked, &response),
+                    _ => self.addresses.learn(method, asked, &response),
+                }
                 return Ok(response);
             }
             url = self.redirect(&response)?;
@@ -338,7 +331,8 @@ impl Endpoint {
         method: Method,
         headers: &HeaderMap,
     ) -> Result<StatusCode, BackendError> {
-        let request = self.request(method, self.url.clone(), headers);
+        let url = self.addresses.of(&method, &self.url);
+        let request = self.request(method, url, headers);
         let (client, _in_flight) = self.client();
         let sent = client.execute(request).await;
         sent.map(|response| response.status())

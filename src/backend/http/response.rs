@@ -67,7 +67,7 @@ impl Response {
     }
 
     /// The address that answered.
-    pub(super) fn url(&self) -> &reqwest::Url {
+    pub(in crate::backend) fn url(&self) -> &reqwest::Url {
         self.inner.url()
     }
 

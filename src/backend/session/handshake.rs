@@ -65,7 +65,7 @@ impl Handshake<'_> {
     ) -> Result<Connection, BackendError> {
         let endpoint = Arc::clone(self.endpoint);
         let done = self.search(client).await;
-        endpoint.limit_repeats(usize::MAX);
+        endpoint.addresses().limit_repeats(usize::MAX);
         done
     }
 
@@ -136,8 +136,10 @@ struct Run<'a> {
     spent: Duration,
     /// Redirects and repeats that the candidates before this one took.
     repeats: usize,
-    /// Those that this one may take.
+    /// Those that this one may take, besides `kept`.
     allowed_repeats: usize,
+    /// A repeat that only `notifications/initialized` may take.
+    kept: usize,
     /// The error of the last `initialize`.
     refused: Option<BackendError>,
     /// The error of the first `server/discover`.
@@ -155,6 +157,7 @@ impl<'a> Run<'a> {
             spent: Duration::ZERO,
             repeats: 0,
             allowed_repeats: 0,
+            kept: 0,
             refused: None,
             probe: None,
             modern: None,
@@ -165,15 +168,18 @@ impl<'a> Run<'a> {
     /// The next candidate, which may take the redirects and repeats that are left.
     fn next(&mut self, start: &Start<'_>) -> Option<Candidate> {
         let allowed = std::mem::take(&mut self.allowed_repeats);
-        self.repeats += allowed.saturating_sub(self.handshake.endpoint.limit_repeats(0));
+        self.repeats +=
+            allowed.saturating_sub(self.handshake.endpoint.addresses().limit_repeats(0));
         let (candidate, repeats) = search::next(start, &self.seen, self.repeats)?;
-        self.allow_repeats(repeats);
+        let confirms = matches!(candidate, Candidate::Initialize(_));
+        self.kept = usize::from(confirms && repeats > 0);
+        self.allow_repeats(repeats - self.kept);
         Some(candidate)
     }
 
     fn allow_repeats(&mut self, most: usize) {
         self.allowed_repeats = most;
-        self.handshake.endpoint.limit_repeats(most);
+        self.handshake.endpoint.addresses().limit_repeats(most);
     }
 
     fn left(&self) -> Duration {
@@ -283,6 +289,8 @@ impl<'a> Run<'a> {
                 "the server refuses the newest version"
             );
         }
+        let addresses = self.handshake.endpoint.addresses();
+        addresses.limit_repeats(addresses.limit_repeats(0) + self.kept);
         let sent = connection.notify("notifications/initialized", None);
         match tokio::time::timeout(BEST_EFFORT_TIMEOUT, sent).await {
             Ok(Ok(())) => {}

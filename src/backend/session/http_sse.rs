@@ -60,7 +60,8 @@ impl HttpSseTransport {
         let target = tokio::time::timeout(ENDPOINT_TIMEOUT, first)
             .await
             .map_err(|_| silent())??;
-        let url = endpoint.within_origin(&target).map_err(|other| {
+        let url = endpoint.within_origin(response.url(), &target);
+        let url = url.map_err(|other| {
             BackendError::Handshake(format!(
                 "the server wants its messages at {other}, which is another origin"
             ))

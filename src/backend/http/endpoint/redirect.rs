@@ -10,12 +10,12 @@ use super::Response;
 use crate::backend::error::BackendError;
 
 impl Endpoint {
-    /// Resolves `target` against the backend's URL, if the origin stays the same.
+    /// Resolves `target` against the URL of the response that names it, if the origin is the backend's.
     ///
     /// # Errors
     /// The target without secrets, if it is another origin.
-    pub(crate) fn within_origin(&self, target: &str) -> Result<Url, String> {
-        match self.url.join(target) {
+    pub(crate) fn within_origin(&self, named_by: &Url, target: &str) -> Result<Url, String> {
+        match named_by.join(target) {
             Ok(url) if url.origin() == self.url.origin() => Ok(url),
             Ok(url) => Err(self.snippet(without_secrets(&url).as_bytes())),
             Err(_) => Err(self.snippet(target.as_bytes())),

@@ -35,7 +35,11 @@ pub(super) struct Discovered {
 pub(super) async fn discover(endpoint: &Endpoint) -> Result<Discovered, (No, BackendError)> {
     let response = match send(endpoint).await {
         // It lists our version all the same: try once more, as the specification says.
-        Ok(Outcome::Error(error)) if offers_our_version(&error) => send(endpoint).await,
+        Ok(Outcome::Error(error))
+            if offers_our_version(&error) && endpoint.addresses().may_repeat() =>
+        {
+            send(endpoint).await
+        }
         other => other,
     };
     match response {

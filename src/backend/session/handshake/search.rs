@@ -8,8 +8,9 @@ use crate::protocol::{Contact, LEGACY_VERSIONS};
 
 /// Most requests of one handshake, with redirects, repeats and `notifications/initialized`.
 const MAX_REQUESTS: usize = 10;
-/// Redirects and repeats that the first `server/discover` may take: an `initialize` must be possible after it.
-pub(super) const FIRST_REPEATS: usize = MAX_REQUESTS - 4;
+/// Redirects and repeats that the first `server/discover` may take: an `initialize` and its
+/// confirmation must be possible after it, each with one repeat.
+pub(super) const FIRST_REPEATS: usize = MAX_REQUESTS - 5;
 
 /// One way to begin with a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +87,7 @@ pub(super) fn begins_with_discover(protocol: Protocol, remembered: Option<&Conta
 }
 
 /// The next candidate after these, which took so many redirects and repeats beside their requests, and
-/// how many it may take; `None` if there is none, or not enough requests are left for it.
+/// how many it may take, its confirmation included; `None` if there is none, or not enough requests are left for it.
 pub(super) fn next(
     start: &Start<'_>,
     seen: &[(Candidate, No)],
@@ -100,8 +101,7 @@ pub(super) fn next(
 /// Requests that a candidate takes at most, repeats aside; with `notifications/initialized`.
 fn most_of(candidate: Candidate, seen: &[(Candidate, No)]) -> usize {
     match candidate {
-        // Where it lists our version in a refusal, it is sent twice.
-        Candidate::Discover => 2,
+        Candidate::Discover => 1,
         Candidate::Initialize(offer) => 2 + usize::from(offer.http_sse && !has_stream(seen)),
     }
 }
@@ -122,12 +122,9 @@ fn candidate(start: &Start<'_>, seen: &[(Candidate, No)]) -> Option<Candidate> {
     }
 }
 
-/// Requests that these took, at most.
+/// Requests that these took, repeats aside.
 fn requests(seen: &[(Candidate, No)]) -> usize {
-    let discovers = seen
-        .iter()
-        .filter(|(tried, _)| *tried == Candidate::Discover);
-    seen.len() + discovers.count() + usize::from(has_stream(seen))
+    seen.len() + usize::from(has_stream(seen))
 }
 
 /// Whether the stream of the HTTP with SSE transport was opened.

@@ -218,10 +218,8 @@ fn every_search_ends() {
         });
         let mut offers: Vec<&String> = all.iter().filter(|tried| *tried != "discover").collect();
         let discovers = all.len() - offers.len();
-        assert!(
-            discovers <= 2 && all.len() + discovers <= MAX_REQUESTS,
-            "{all:?}"
-        );
+        // The last could have been confirmed.
+        assert!(discovers <= 2 && all.len() < MAX_REQUESTS, "{all:?}");
         let count = offers.len();
         offers.sort();
         offers.dedup();
