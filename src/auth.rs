@@ -3,11 +3,10 @@
 //! Owns how a backend's authorization server is found, and how tokens are got, kept and renewed:
 //!
 //! - `oauth`: the protocol as data, pure. `http`: exchanges with authorization servers.
-//! - `store`: the tokens of this user, and the locks between processes.
+//! - `store`: the tokens of this user, the locks between processes, and what mcp-remote keeps.
 //! - `secrets`: secrets that the config names. `discovery`: where to sign in.
 //! - `tokens`: the token of a backend while the gateway runs. It opens no browser and no port.
 //! - `login`: a person signs in, or out. `status`: who is signed in.
-//! - `mcp_remote`: sign-ins that mcp-remote keeps.
 //! - `client`: a client that the config names. `exchange`: one exchange with the token endpoint.
 //!
 //! It must not know calls, sessions or what is printed.
@@ -17,11 +16,10 @@ mod discovery;
 mod exchange;
 mod http;
 pub(crate) mod login;
-pub(crate) mod mcp_remote;
 pub mod oauth;
 pub(crate) mod secrets;
 pub(crate) mod status;
-mod store;
+pub(crate) mod store;
 mod tokens;
 
 pub use tokens::Advice;

@@ -18,8 +18,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::http::Http;
-use super::mcp_remote::{release, restore};
 use super::oauth::challenge::BearerChallenge;
+use super::store::mcp_remote::{release, restore};
 use super::store::{Purpose, Record, Store};
 use crate::config::BackendConfig;
 use crate::transport::http::Pool;
@@ -27,7 +27,7 @@ use flow::{Failed, Flow};
 pub(crate) use logout::{Revoked, logout};
 use mcp_remote::Basis;
 use place::{LOCK_TIMEOUT, place};
-pub(crate) use step::{Options, Step, Take};
+pub(crate) use step::{Options, Step, Take, Taken};
 
 /// A sign-in that holds.
 #[derive(Debug)]
@@ -42,18 +42,6 @@ pub(crate) struct SignedIn {
     pub(crate) renewable: bool,
     /// What was taken over from mcp-remote.
     pub(crate) taken: Taken,
-}
-
-/// What was taken over from mcp-remote.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Taken {
-    /// Nothing: the sign-in is a new one.
-    #[default]
-    Nothing,
-    /// Its registration; the sign-in is a new one.
-    Client,
-    /// Its tokens.
-    Tokens,
 }
 
 /// Signs a person in. `lines` are what the person types: the address that the browser ended at, if
@@ -150,14 +138,6 @@ async fn save(store: &Store, record: &Record, basis: &Basis) -> Result<(), Strin
         restore(tokens).await?;
     }
     written
-}
-
-/// Keeps which client of mcp-remote a sign-in uses.
-async fn note_tried(store: &Store, id: &str) -> Result<(), String> {
-    let _held = store.lock(Purpose::Change, LOCK_TIMEOUT).await?;
-    let mut record = store.read().await?.unwrap_or_else(|| store.empty());
-    record.tried_client = Some(id.to_owned());
-    store.write(&record).await
 }
 
 /// The next sign-in registers anew.

@@ -3,12 +3,12 @@
 use tokio::sync::mpsc;
 
 use super::flow::{Failed, Flow};
-use super::step::{Step, Take};
-use super::{Taken, note_tried};
+use super::place::LOCK_TIMEOUT;
+use super::step::{Step, Take, Taken};
 use crate::auth::discovery::Found;
 use crate::auth::exchange::{learn, now};
-use crate::auth::mcp_remote::{Kept, KeptTokens, find};
-use crate::auth::store::{How, StoredClient, StoredToken};
+use crate::auth::store::mcp_remote::{Kept, KeptTokens, find};
+use crate::auth::store::{How, Purpose, Store, StoredClient, StoredToken};
 use crate::text::Reach;
 
 /// What a sign-in stands on.
@@ -144,6 +144,14 @@ impl Flow<'_> {
         self.record.client = Some(stored(kept));
         Ok(Basis::Client)
     }
+}
+
+/// Keeps which client of mcp-remote a sign-in uses.
+async fn note_tried(store: &Store, id: &str) -> Result<(), String> {
+    let _held = store.lock(Purpose::Change, LOCK_TIMEOUT).await?;
+    let mut record = store.read().await?.unwrap_or_else(|| store.empty());
+    record.tried_client = Some(id.to_owned());
+    store.write(&record).await
 }
 
 fn stored(kept: Kept) -> StoredClient {

@@ -51,3 +51,15 @@ pub(crate) enum Take {
     /// The person is asked.
     Ask,
 }
+
+/// What was taken over from mcp-remote.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// Nothing: the sign-in is a new one.
+    #[default]
+    Nothing,
+    /// Its registration; the sign-in is a new one.
+    Client,
+    /// Its tokens.
+    Tokens,
+}

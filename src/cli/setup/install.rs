@@ -6,7 +6,7 @@ use super::changes::changes;
 use super::consent::wants;
 use super::import::Import;
 use super::{Machine, begin, failed, for_each, overview, print};
-use crate::auth::mcp_remote::is_signed_in;
+use crate::auth::store::mcp_remote::is_signed_in;
 use crate::cli::args::{Install, Writing};
 use crate::cli::exit::{BAD_CONFIG, FAILED};
 use crate::cli::terminal::{DIM, HEAD, one_line, report_problems, warn};

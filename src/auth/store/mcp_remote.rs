@@ -10,7 +10,7 @@ use md5::{Digest, Md5};
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::oauth::client::{Client, read_registration};
+use crate::auth::oauth::client::{Client, read_registration};
 use crate::config::{ResourceParam, Secret, SignIn};
 use crate::files;
 use crate::hex::hex;
