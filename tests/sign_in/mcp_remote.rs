@@ -1,5 +1,7 @@
 //! Sign-ins of mcp-remote: `login` takes over its registration, and its tokens only with consent.
 
+use std::path::Path;
+
 use md5::{Digest, Md5};
 
 use super::*;
@@ -25,48 +27,66 @@ type Extra = fn(&str) -> Value;
 
 /// Puts a registration there, which the authorization server knows. Returns its redirect URI.
 fn put_client(machine: &Machine, folder: &str, host: &str) -> String {
+    put_client_in(machine.folder.path(), &machine.server, folder, host)
+}
+
+fn put_client_in(home: &Path, server: &AuthorizationServer, folder: &str, host: &str) -> String {
     let port = std::net::TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
         .unwrap()
         .port();
     let uri = format!("http://{host}:{port}/oauth/callback");
-    machine.server.put_client_at(CLIENT, &uri);
+    server.put_client_at(CLIENT, &uri);
     let mut client = json!({
         "redirect_uris": [uri], "token_endpoint_auth_method": "none", "client_id": CLIENT,
         "grant_types": ["authorization_code", "refresh_token"], "response_types": ["code"],
         "client_name": "MCP CLI Proxy", "client_id_issued_at": 1_700_000_000,
     });
     if folder == "mcp-remote-v1" {
-        client["issuer"] = issuer(machine).into();
+        client["issuer"] = issuer(server).into();
     }
-    write(machine, folder, "client_info", &client);
+    write(home, server, folder, "client_info", &client);
     uri
 }
 
 /// Puts tokens there, which the authorization server has issued to that client.
 fn put_tokens(machine: &Machine, folder: &str, more: Value) {
-    let mut tokens = machine.server.issue_to(CLIENT);
+    put_tokens_in(machine.folder.path(), &machine.server, folder, more);
+}
+
+fn put_tokens_in(home: &Path, server: &AuthorizationServer, folder: &str, more: Value) {
+    let mut tokens = server.issue_to(CLIENT);
     for (name, value) in more.as_object().unwrap() {
         tokens[name] = value.clone();
     }
-    write(machine, folder, "tokens", &tokens);
+    write(home, server, folder, "tokens", &tokens);
 }
 
-fn issuer(machine: &Machine) -> String {
-    machine.server.mcp.url().replace("/mcp", "")
+/// Signs mcp-remote in for a user with this home.
+pub(crate) fn sign_in(home: &Path, server: &AuthorizationServer) {
+    put_client_in(home, server, "mcp-remote-v1", "localhost");
+    put_tokens_in(home, server, "mcp-remote-v1", json!({}));
+}
+
+fn issuer(server: &AuthorizationServer) -> String {
+    server.mcp.url().replace("/mcp", "")
 }
 
 fn path(machine: &Machine, folder: &str, what: &str) -> PathBuf {
-    let digest: String = Md5::digest(machine.server.mcp.url())
+    path_in(machine.folder.path(), &machine.server, folder, what)
+}
+
+fn path_in(home: &Path, server: &AuthorizationServer, folder: &str, what: &str) -> PathBuf {
+    let digest: String = Md5::digest(server.mcp.url())
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    let folder = machine.folder.path().join(".mcp-auth").join(folder);
+    let folder = home.join(".mcp-auth").join(folder);
     folder.join(format!("{digest}_{what}.json"))
 }
 
-fn write(machine: &Machine, folder: &str, what: &str, document: &Value) {
-    let path = path(machine, folder, what);
+fn write(home: &Path, server: &AuthorizationServer, folder: &str, what: &str, document: &Value) {
+    let path = path_in(home, server, folder, what);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, format!("{document:#}")).unwrap();
 }
@@ -83,7 +103,7 @@ fn a_registration_is_used_and_the_sign_in_is_a_new_one() {
     {
         let machine = Machine::new(AuthorizationServer::start());
         let uri = put_client(&machine, folder, host);
-        put_tokens(&machine, folder, extra(&issuer(&machine)));
+        put_tokens(&machine, folder, extra(&issuer(&machine.server)));
         let before = tokens(&machine, folder);
         let ended = machine.login(&[]);
         assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
@@ -112,7 +132,7 @@ fn tokens_are_taken_over_with_consent_and_have_one_user() {
     for (folder, extra) in LAYOUTS {
         let machine = Machine::new(AuthorizationServer::start());
         put_client(&machine, folder, "localhost");
-        put_tokens(&machine, folder, extra(&issuer(&machine)));
+        put_tokens(&machine, folder, extra(&issuer(&machine.server)));
         let mut before = tokens(&machine, folder);
         let ended = machine.run(&["login", "notes", "--take-tokens", "--json"]);
         assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
@@ -139,7 +159,7 @@ fn tokens_are_taken_over_with_consent_and_have_one_user() {
 }
 
 /// The files below a folder that hold this text.
-fn files_with(folder: &std::path::Path, text: &str) -> Vec<PathBuf> {
+fn files_with(folder: &Path, text: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -240,7 +260,7 @@ fn what_is_not_ours_to_use_is_left_alone() {
         if case == "issuer" {
             let path = path(&machine, "mcp-remote-v1", "client_info");
             let text = std::fs::read_to_string(&path).unwrap();
-            let other = text.replace(&issuer(&machine), "https://other.example");
+            let other = text.replace(&issuer(&machine.server), "https://other.example");
             std::fs::write(path, other).unwrap();
         }
         // A terminal is not there, so nobody is asked.

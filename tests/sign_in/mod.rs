@@ -14,7 +14,7 @@ use crate::common::authorization_server::AuthorizationServer;
 use crate::common::process::{self, Process};
 
 mod commands;
-mod mcp_remote;
+pub(crate) mod mcp_remote;
 mod refusals;
 mod serving;
 
@@ -227,7 +227,7 @@ fn assert_no_token(text: &str) {
 }
 
 /// A browser: GETs the address and follows redirects. Returns the last page.
-fn visit(url: &str) -> String {
+pub(super) fn visit(url: &str) -> String {
     let mut url = url.to_owned();
     loop {
         let (location, body) = get(&url);
