@@ -4,7 +4,7 @@ use tokio::sync::mpsc;
 
 use super::client::ClientChoice;
 use super::listener::Listener;
-use super::mcp_remote::Basis;
+use super::mcp_remote::{Basis, Takeover};
 use super::step::{Options, Step};
 use super::wait;
 use crate::auth::discovery::{Found, discover};
@@ -60,7 +60,15 @@ impl Flow<'_> {
         let known = self.record.issuer.clone();
         let found = discover(&self.http, self.sign_in, challenge, known.as_deref()).await?;
         self.check_issuer(&found)?;
-        let basis = match self.basis(&found, lines).await? {
+        let takeover = Takeover {
+            backend: self.backend,
+            sign_in: self.sign_in,
+            record: &mut self.record,
+            store: self.store,
+            options: self.options,
+            step: &mut *self.step,
+        };
+        let basis = match takeover.basis(&found, lines).await? {
             basis @ Basis::Tokens(_) => return Ok(basis),
             basis => basis,
         };

@@ -2,13 +2,13 @@
 
 use tokio::sync::mpsc;
 
-use super::flow::{Failed, Flow};
 use super::place::LOCK_TIMEOUT;
-use super::step::{Step, Take, Taken};
+use super::step::{Options, Step, Take, Taken};
 use crate::auth::discovery::Found;
 use crate::auth::exchange::{learn, now};
 use crate::auth::store::mcp_remote::{Kept, KeptTokens, find};
-use crate::auth::store::{How, Purpose, Store, StoredClient, StoredToken};
+use crate::auth::store::{How, Purpose, Record, Store, StoredClient, StoredToken};
+use crate::config::{BackendConfig, SignIn};
 use crate::text::Reach;
 
 /// What a sign-in stands on.
@@ -31,17 +31,28 @@ impl Basis {
     }
 }
 
-impl Flow<'_> {
+/// One sign-in, as far as mcp-remote's matters to it.
+pub(super) struct Takeover<'a> {
+    pub(super) backend: &'a BackendConfig,
+    pub(super) sign_in: &'a SignIn,
+    /// As it will be kept.
+    pub(super) record: &'a mut Record,
+    pub(super) store: &'a Store,
+    pub(super) options: &'a Options,
+    pub(super) step: &'a mut dyn FnMut(Step<'_>),
+}
+
+impl Takeover<'_> {
     /// Takes over what there is of this issuer and is wanted. A client that the config names, or one that
     /// we have already, stays.
     ///
     /// # Errors
     /// If a note of it can't be kept.
     pub(super) async fn basis(
-        &mut self,
+        mut self,
         found: &Found,
         lines: &mut mpsc::UnboundedReceiver<String>,
-    ) -> Result<Basis, Failed> {
+    ) -> Result<Basis, String> {
         let kept = match self.sign_in.client_id {
             None => self.kept(&found.server.issuer).await,
             Some(_) => None,
@@ -131,7 +142,7 @@ impl Flow<'_> {
 
     /// Uses the registration, once: the note is kept before a browser is sent there, so that a server which
     /// doesn't know it any more stops one sign-in at most.
-    async fn adopt(&mut self, found: &Found, kept: Kept) -> Result<Basis, Failed> {
+    async fn adopt(&mut self, found: &Found, kept: Kept) -> Result<Basis, String> {
         let issuer = &found.server.issuer;
         let is_needed = self.record.client_of(issuer, now()).is_none() && !self.options.device;
         let is_tried = self.record.tried_client.as_ref() == Some(&kept.client.id);
