@@ -67,6 +67,7 @@ const MESSAGES: &[Shown] = &[
         check(&up(), "tools.deny = [\"ecko\"]")
     }),
     ("the changed config is not used", changed_config),
+    ("not all of the changed config is used", changed_config),
     ("these keys can't change", changed_config),
     ("unknown tool", || call(&up(), "ecko", "")),
     ("the tool MAY HAVE RUN", lost_answer),
@@ -300,7 +301,8 @@ fn changed_config() -> String {
     let good = backend.entry("fake", "");
     save(folder.path(), &good);
     let mut command = bare(&folder);
-    command.args(["--config", "sentinel.toml", "--log-level", "info"]);
+    command.args(["--config", "sentinel.toml", "--only", "fake"]);
+    command.args(["--log-level", "info"]);
     let mut terminal = PseudoTerminal::start(&mut command, 200, OnTerminal::All);
     terminal.wait_for("JSON-RPC");
     save(folder.path(), &(good.clone() + "timeout_sec = 1\n"));
@@ -310,6 +312,8 @@ fn changed_config() -> String {
         &format!("[gateway]\nmax_message_bytes = 8000\n{good}"),
     );
     terminal.wait_for("can't change");
+    save(folder.path(), &(good + "enabled = false\n"));
+    terminal.wait_for("not all of");
     terminal.type_keys("\u{4}");
     terminal.end().1
 }
