@@ -16,6 +16,7 @@ use crate::common::process::{self, Process};
 
 mod commands;
 mod crashes;
+pub(crate) mod mcp_remote;
 mod refusals;
 mod refused;
 mod serving;

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
-use super::step::{Options, Step};
+use super::step::{Options, Step, Take};
 use crate::auth::oauth::challenge::BearerChallenge;
 use crate::config::BackendConfig;
 
@@ -60,6 +60,7 @@ impl Offer {
                 switch: false,
                 wait: WAIT,
                 instead_of: Some(instead_of),
+                take: Take::No,
             };
             // Nobody types here.
             let (_, mut lines) = mpsc::unbounded_channel();
@@ -135,7 +136,8 @@ impl Stage {
                 code: Some(answer.user_code.clone()),
             }),
             Step::Busy => Some(Self::Elsewhere),
-            Step::NotAnAnswer(_) => None,
+            // Of a terminal.
+            _ => None,
         }
     }
 

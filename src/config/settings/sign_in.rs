@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::SecretSource;
+use crate::config::{Secret, SecretSource};
 
 /// What it takes to sign in to one backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +47,11 @@ pub struct SignIn {
     pub allow_private: bool,
     /// `oauth.ask_client`
     pub ask_client: bool,
+    /// The folder where mcp-remote keeps its sign-ins, whether or not it exists.
+    pub mcp_remote: Option<PathBuf>,
+    /// Headers with plain values as they are written, variables and all: mcp-remote names its files by
+    /// them.
+    pub written_headers: Vec<(String, Secret)>,
 }
 
 /// `oauth.grant`
