@@ -179,7 +179,7 @@ impl Machine {
     }
 }
 
-/// Tokens are in their own files alone.
+/// Tokens are in their own files alone, ours and those of mcp-remote.
 impl Drop for Machine {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -189,7 +189,8 @@ impl Drop for Machine {
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
-                if path.is_dir() && !path.ends_with("sentinel/auth") {
+                let is_for_tokens = [".mcp-auth", "sentinel/auth"];
+                if path.is_dir() && !is_for_tokens.iter().any(|end| path.ends_with(end)) {
                     folders.push(path);
                 } else if path.is_file() && !path.ends_with("secret") {
                     let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
