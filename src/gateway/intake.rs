@@ -172,10 +172,12 @@ impl Gateway {
                     backend.notify("notifications/roots/list_changed");
                 }
             }
-            _ if self.lifecycle.is_initialized() => {
-                forward_notification(notification, &self.snapshot());
-            }
-            method => tracing::debug!(method, "an unknown notification is ignored"),
+            method => match self.lifecycle.client() {
+                Some(client) if self.lifecycle.is_initialized() => {
+                    forward_notification(notification, client, &self.snapshot());
+                }
+                _ => tracing::debug!(method, "an unknown notification is ignored"),
+            },
         }
     }
 }
