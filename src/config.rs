@@ -81,6 +81,8 @@ pub struct Config {
     pub(crate) profile: Option<Arc<str>>,
     /// Messages about what is allowed but probably not intended.
     pub warnings: Vec<String>,
+    /// What of the files and flags is not used as it is now, though the gateway runs, and why. Empty at the start.
+    pub unused: Vec<String>,
     /// The accepted definitions of tools, and the file they are kept in.
     pub(crate) lock: LockFile,
     /// The folder for state that is kept between runs; `None` where nothing is kept.

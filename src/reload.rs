@@ -2,8 +2,8 @@
 //!
 //! Owns the thread that looks at the config file and its lock, and when a change counts: once the
 //! files stay the same for a moment, so that a file that is being written is not taken half. Looking
-//! from time to time works on every file system, through links, and where a file is replaced. It must
-//! not know what is done with a config.
+//! from time to time works on every file system, through links, and where a file is replaced. A file that is
+//! saved all the time is taken as it is after a while. It must not know what is done with a config.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -20,6 +20,8 @@ use crate::observe::signals::Hangups;
 const TICK: Duration = Duration::from_millis(500);
 /// How long files must stay the same.
 const QUIET: Duration = Duration::from_millis(200);
+/// How long that is waited for: one file that never stays the same must not hide what another one says.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// What was loaded after a change.
 #[derive(Debug)]
@@ -103,7 +105,8 @@ impl Watch {
             if now == self.seen && !is_asked {
                 continue;
             }
-            while now != self.seen {
+            let begun = Instant::now();
+            while now != self.seen && begun.elapsed() < LONGEST_WAIT {
                 match woken.recv_timeout(QUIET) {
                     Ok(()) | Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => return,
@@ -170,6 +173,29 @@ mod tests {
         assert!(written.elapsed() >= QUIET);
     }
 
+    /// The file is saved each time before it has stayed the same for long enough.
+    #[tokio::test]
+    async fn a_file_that_is_saved_all_the_time_is_taken_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("sentinel.toml");
+        std::fs::write(&file, "").unwrap();
+        let mut reloads = watch(&file);
+        let (begun, mut saved) = (Instant::now(), 0);
+        let loaded = loop {
+            assert!(begun.elapsed() < 4 * LONGEST_WAIT, "it is never taken");
+            saved += 1;
+            // In one step, so that no half of it can be taken.
+            let new = folder.path().join("new");
+            std::fs::write(&new, format!("[gateway]\nname = \"saved-{saved:09}\"")).unwrap();
+            std::fs::rename(&new, &file).unwrap();
+            if let Ok(loaded) = tokio::time::timeout(QUIET / 8, reloads.next()).await {
+                break loaded;
+            }
+        };
+        let name = loaded.config.unwrap().gateway.name.clone();
+        assert!(name.starts_with("saved-"), "{name}");
+    }
+
     #[cfg(unix)]
     #[tokio::test]
     async fn a_link_to_another_file_and_a_file_that_comes_back_are_noticed() {
@@ -187,8 +213,13 @@ mod tests {
         std::fs::rename(path("new"), &file).unwrap();
         assert_eq!(reloads.next().await.config.unwrap().gateway.name, "two");
         std::fs::remove_file(&file).unwrap();
-        let missing = reloads.next().await.config.unwrap_err();
-        assert!(missing.first().contains("no such file"), "{missing}");
+        let missing = reloads.next().await.config.unwrap();
+        assert_eq!(missing.gateway.name, "two", "what it said before stays");
+        assert!(
+            missing.unused[0].contains("no such file"),
+            "{:?}",
+            missing.unused
+        );
         std::fs::write(&file, text("six")).unwrap();
         assert_eq!(reloads.next().await.config.unwrap().gateway.name, "six");
     }

@@ -92,10 +92,12 @@ pub enum BackendError {
         snippet: String,
     },
     /// 429.
-    #[error("the server asks for fewer requests (HTTP 429)")]
+    #[error("the server asks for fewer requests (HTTP 429){}", quoted(.snippet))]
     RateLimited {
         /// `Retry-After`, where the server gave one that can be read.
         retry_after: Option<Duration>,
+        /// The beginning of the body, escaped; may be empty.
+        snippet: String,
     },
     /// 401 or 403.
     #[error("{}", refusal(*.status, *.anonymous, .snippet, certain(.sign_in)))]
@@ -171,8 +173,11 @@ pub enum BackendError {
         limit: usize,
     },
     /// 413: the request is over a cap of the server.
-    #[error("the request is too large for the server (HTTP 413)")]
-    RequestTooLarge,
+    #[error("the request is too large for the server (HTTP 413){}", quoted(.snippet))]
+    RequestTooLarge {
+        /// The beginning of the body, escaped; may be empty.
+        snippet: String,
+    },
     /// The handshake failed, though the connection works.
     #[error("{0}")]
     Handshake(String),
@@ -230,7 +235,7 @@ impl BackendError {
             | Self::Redirected { .. }
             | Self::SessionLost { by_status: true } => Class::Refused,
             Self::BadReply(_) | Self::Handshake(_) | Self::Silent(_) => Class::BadReply,
-            Self::TooLarge { .. } | Self::OverRatio { .. } | Self::RequestTooLarge => {
+            Self::TooLarge { .. } | Self::OverRatio { .. } | Self::RequestTooLarge { .. } => {
                 Class::TooLarge
             }
         }
@@ -262,7 +267,7 @@ impl BackendError {
             | Self::BadReply(_)
             | Self::TooLarge { .. }
             | Self::OverRatio { .. }
-            | Self::RequestTooLarge
+            | Self::RequestTooLarge { .. }
             | Self::Handshake(_) => Health::Success,
         }
     }

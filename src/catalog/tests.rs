@@ -3,8 +3,6 @@
 mod properties;
 mod recorded;
 
-use globset::{Glob, GlobSetBuilder};
-
 use std::collections::HashSet;
 
 use super::rejected::MAX_ITEMS;
@@ -13,6 +11,7 @@ use crate::config::{
     Config, Environment, NameChars, Overrides, Schemas, ToolNames, ToolRules, load,
 };
 use crate::protocol::Listing;
+use crate::text::{Glob, GlobSet};
 
 /// A config with these backends and default settings.
 fn config(backends: &[&str]) -> Config {
@@ -111,12 +110,9 @@ fn pairs(table: &[(&str, &str)]) -> Vec<(String, String)> {
         .collect()
 }
 
-fn globs(patterns: &[&str]) -> globset::GlobSet {
-    let mut set = GlobSetBuilder::new();
-    for pattern in patterns {
-        set.add(Glob::new(pattern).unwrap());
-    }
-    set.build().unwrap()
+fn globs(patterns: &[&str]) -> GlobSet {
+    let globs = patterns.iter().map(|pattern| Glob::new(pattern).unwrap());
+    globs.collect()
 }
 
 #[test]

@@ -60,6 +60,8 @@ pub(super) struct SurveyedBackend {
     pub(super) findings: Findings,
     /// The lists that have come, whole or not.
     came: Kinds,
+    /// Those of which the first pages have come.
+    coming: Kinds,
     /// The lists that are not whole.
     incomplete: Vec<Incomplete>,
 }
@@ -214,6 +216,7 @@ impl SurveyedBackend {
             has_instructions: false,
             findings: Findings::default(),
             came: Kinds::default(),
+            coming: Kinds::default(),
             incomplete: Vec::new(),
         }
     }
@@ -224,6 +227,7 @@ impl SurveyedBackend {
                 BackendEvent::Listed {
                     listing,
                     came,
+                    coming,
                     incomplete,
                     ..
                 },
@@ -237,6 +241,7 @@ impl SurveyedBackend {
                 self.incomplete.retain(|list| !came.has(list.kind));
                 self.incomplete.extend(incomplete);
                 self.came = self.came.or(came);
+                self.coming = self.coming.or(coming);
             }
             (_, state) => {
                 if let State::Down { error, .. } = &state {
@@ -271,7 +276,7 @@ impl SurveyedBackend {
             let why = format!("no answer within {secs} s: try a longer --timeout");
             self.incomplete.push(Incomplete {
                 kind,
-                is_partial: false,
+                is_partial: self.coming.has(kind),
                 error: BackendError::Silent(why),
             });
         }

@@ -6,9 +6,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use globset::GlobMatcher;
-
 use super::{BackendConfig, Config, GatewayConfig, ToolListing, ToolRules};
+use crate::text::Glob;
 
 /// A new config compared to the one that runs.
 #[derive(Debug)]
@@ -30,6 +29,8 @@ pub struct Changes {
     pub order: bool,
     /// The lock has changed.
     pub lock: bool,
+    /// Other parts of the files and flags are not used.
+    pub unused: bool,
 }
 
 /// What has changed of one backend.
@@ -51,10 +52,15 @@ pub enum Change {
 impl Changes {
     /// Whether nothing has changed that counts while the gateway runs.
     pub fn is_empty(&self) -> bool {
+        self.is_same_use() && !self.lock && !self.unused
+    }
+
+    /// Whether what the files say is used as before.
+    pub(crate) fn is_same_use(&self) -> bool {
         let same = |change: &Change| *change == Change::None;
         let backends = self.removed.is_empty() && self.backends.iter().all(same);
         let gateway = self.gateway.is_empty() && self.outputs.is_empty();
-        backends && gateway && !self.order && !self.lock
+        backends && gateway && !self.order
     }
 
     /// The names of the backends with such a change.
@@ -108,6 +114,7 @@ pub fn diff(old: &Config, mut new: Config) -> Changes {
         needs_restart,
         order: old.configured != new.configured || old.administered != new.administered,
         lock: old.lock.lock != new.lock.lock,
+        unused: old.unused != new.unused,
         backends: changes,
         config: new,
     }
@@ -177,7 +184,7 @@ fn are_rules_alike(old: &BackendConfig, new: &BackendConfig) -> bool {
         && old.pin == new.pin
 }
 
-fn values<T>(rules: &[(GlobMatcher, T)]) -> Vec<&T> {
+fn values<T>(rules: &[(Glob, T)]) -> Vec<&T> {
     rules.iter().map(|(_, value)| value).collect()
 }
 

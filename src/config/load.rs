@@ -1,38 +1,28 @@
 //! Loads the configuration: locate, read, apply the flags, check.
+//!
+//! Owns what becomes of the rest when a part can't be used while the gateway runs: each file keeps what it last
+//! said until it can be, and what the other one says takes effect all the same. So neither a user's mistake keeps
+//! an administrator's denial from them, nor the other way round.
 
 mod administrator;
 mod checked;
+mod merge;
+mod occasion;
 mod origin;
 mod outputs;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::check::profiles::{self, Chosen};
-use super::check::{Checker, gateway};
+use super::Config;
 use super::environment::Environment;
-use super::lock::LockFile;
-use super::overrides::{Overrides, apply, apply_only};
-use super::problem::{Location, Problems, Report};
-use super::read::file::{Backend, File, Located};
-use super::read::{self, FoundFile, item_path, join};
-use super::{BackendConfig, Config, ConfiguredName, GatewayConfig, PinMode};
-use crate::files::Stamp;
+use super::overrides::Overrides;
+use super::problem::Problems;
+use super::read::{self, FoundFile};
 use administrator::Administrator;
-use checked::{Checked, MAX_BACKENDS};
+use merge::{Sources, merge};
+use occasion::Occasion;
 use origin::UserFile;
 pub(crate) use origin::{Origin, Stamps};
-use outputs::Surroundings;
-
-/// Where the parts of a configuration come from.
-struct Sources {
-    administrator: Administrator,
-    found: FoundFile,
-    /// The text of the file that was found.
-    text: Option<String>,
-    /// As of the moment before they were read.
-    read: Stamps,
-}
 
 impl Config {
     /// Whether a running gateway takes what is written to its file.
@@ -49,330 +39,70 @@ impl Config {
 /// Every problem of the file and the flags. What affects one backend only (a variable that isn't
 /// set, a file that isn't trusted with secrets) is no error: that backend is down for this reason.
 pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems> {
-    let (stamp, administrator) = administrators(env)?;
+    let (stamp, text) = administrator::text(env);
+    let administrator = Administrator::read(env, text?)?;
     let is_optional = !overrides.backends.is_empty() || !administrator.written.backends.is_empty();
     let found = read::locate(overrides.config.as_deref(), is_optional, env)?;
     let read = origin::stamps_before(&found, stamp);
     let sources = Sources {
         administrator,
         text: text_of(&found)?,
-        found,
-        read,
+        found: found.clone(),
     };
-    load_from(sources, overrides, env)
+    let (mut config, good) = merge(sources, overrides, env, Occasion::Start)?;
+    config.origin = Origin::of(found, good, (overrides, env), read);
+    Ok(config)
 }
+
+/// What a file says; the problems, if it can't be read.
+type Text = Result<Option<String>, Problems>;
 
 impl Origin {
-    /// Loads the configuration as it is written now. Blocks.
+    /// Loads the configuration as it is written now, or as much of it as can be used: `unused` of the result
+    /// says what can't. Blocks.
     ///
     /// # Errors
-    /// As [`load`].
-    pub(crate) fn load(&self) -> Result<Config, Problems> {
-        let (stamp, administrator) = administrators(&self.env)?;
-        let (found, text) = match &self.user {
+    /// As [`load`], if nothing of what is written now can be used.
+    pub(crate) fn load(self: &Arc<Self>) -> Result<Config, Problems> {
+        let before = self.good.lock().clone();
+        let (_, administrators) = administrator::text(&self.env);
+        let (found, users) = match &self.user {
             UserFile::Chosen(path) => {
                 let found = FoundFile::chosen(path.clone());
-                let text = text_of(&found)?;
+                let text = text_of(&found);
                 (found, text)
             }
-            UserFile::Kept(found, text) => (found.clone(), text.clone()),
+            UserFile::Kept(found) => (found.clone(), Ok(before.users.clone())),
         };
-        let read = origin::stamps_before(&found, stamp);
-        let sources = Sources {
-            administrator,
-            text,
-            found,
-            read,
+        let load = |administrators: &Text, users: &Text, occasion| {
+            let sources = Sources {
+                administrator: Administrator::read(&self.env, administrators.clone()?)?,
+                found: found.clone(),
+                text: users.clone()?,
+            };
+            merge(sources, &self.overrides, &self.env, occasion)
         };
-        load_from(sources, &self.overrides, &self.env)
+        let (mut config, good) =
+            load(&administrators, &users, Occasion::Change).or_else(|why| {
+                let users_before = Occasion::UsersAsBefore(&before.lock);
+                let (mut config, good) =
+                    load(&administrators, &Ok(before.users.clone()), users_before)
+                        .or_else(|_| {
+                            let administrators = Ok(before.administrators.clone());
+                            load(&administrators, &users, Occasion::Change)
+                        })
+                        .map_err(|_| why.clone())?;
+                let because = why.iter().map(ToString::to_string);
+                config.unused = because.chain(config.unused).collect();
+                Ok((config, good))
+            })?;
+        *self.good.lock() = good;
+        config.origin = Some(Arc::clone(self));
+        Ok(config)
     }
-}
-
-/// The administrator's file, and its stamp before it was read.
-fn administrators(env: &Environment) -> Result<(Option<Stamp>, Administrator), Problems> {
-    let file = env.administrators_file();
-    let stamp = file.and_then(|file| Stamp::of(&file.path));
-    Ok((stamp, Administrator::read(env)?))
 }
 
 fn text_of(found: &FoundFile) -> Result<Option<String>, Problems> {
     let path = found.path.as_ref();
     path.map(|path| read::text(path, found.trusted)).transpose()
-}
-
-fn load_from(
-    sources: Sources,
-    overrides: &Overrides,
-    env: &Environment,
-) -> Result<Config, Problems> {
-    let (found, text) = (sources.found, sources.text);
-    let Prepared {
-        mut administrator,
-        mut written,
-        mut report,
-        mut gateway,
-        mut configured,
-        profile,
-    } = prepare(sources.administrator, &found, text.as_deref(), overrides)?;
-    let distrust = distrust(&found);
-    let surroundings = Surroundings::new(env, &found, distrust.as_deref());
-    let outputs = surroundings.outputs(&mut administrator, &mut written, &gateway, &mut report);
-    let own = std::mem::take(&mut administrator.written.backends);
-    let own = surroundings
-        .of_administrator(&gateway, &mut administrator)
-        .backends(own, profile.as_ref());
-    let users = surroundings
-        .of_user(&gateway, &mut report)
-        .backends(written.backends, profile.as_ref());
-    let administered = administrator.administered(&own);
-    let backends = administrator.merge(own, users, &mut configured, &mut report);
-    let limit = |of: &Arc<BackendConfig>| of.tools.least_max_result_tokens();
-    gateway.tool_listing.reads_more = backends.iter().find_map(limit).is_some();
-    let lock = lock(&found, &backends, &mut report);
-    let of_administrator = &administrator.report.warnings[..];
-    let mut warnings = [of_administrator, &found.warnings, &report.warnings].concat();
-    let unkept = |why| format!("{why}; changes of tools are only detected within this run");
-    warnings.extend(lock.as_ref().err().map(unkept));
-    warnings.extend(nothing_to_serve(&gateway, &backends).map(str::to_owned));
-    let lock = lock.unwrap_or_else(LockFile::none);
-    let problems = administrator.report.problems.followed_by(report.problems);
-    problems.into_result(Config {
-        state_folder: env.state_folder().filter(|_| gateway.catalog_cache),
-        socket_folders: env.socket_folders(),
-        gateway,
-        audit: outputs.audit,
-        log: outputs.log,
-        telemetry: outputs.telemetry,
-        listen: outputs.listen,
-        backends,
-        configured,
-        administered,
-        source: found.path.clone(),
-        profile: profile.map(|profile| profile.name),
-        warnings,
-        origin: Origin::of(
-            found,
-            text,
-            (overrides, env),
-            lock.path.as_ref().ok(),
-            sources.read,
-        ),
-        lock,
-    })
-}
-
-/// Both files as written, with the flags applied.
-struct Prepared {
-    administrator: Administrator,
-    written: File,
-    report: Report,
-    gateway: GatewayConfig,
-    configured: Vec<ConfiguredName>,
-    profile: Option<Chosen>,
-}
-
-/// # Errors
-/// If the user's file can't be read at all; other problems are in the reports.
-fn prepare(
-    mut administrator: Administrator,
-    found: &FoundFile,
-    text: Option<&str>,
-    overrides: &Overrides,
-) -> Result<Prepared, Problems> {
-    let mut report = Report::default();
-    let Some(mut written) = written(found, text, &mut report) else {
-        let problems = administrator.report.problems;
-        return Err(problems.followed_by(report.problems));
-    };
-    let permitted = administrator.permitted(overrides, &mut report);
-    apply(&permitted, &mut written.backends, &mut report);
-    let (wanted, names) = (overrides.profile.as_deref(), administrator.names());
-    let profile = profiles::chosen(wanted, &mut written, &names, &mut report);
-    let mut gateway = gateway(std::mem::take(&mut written.gateway), &mut report);
-    administrator.hold_gateway(&mut gateway);
-    check_unique_names(&administrator.written.backends, &mut administrator.report);
-    check_unique_names(&written.backends, &mut report);
-    let only = overrides.only.as_deref();
-    let own = &mut administrator.written.backends;
-    let mut configured = configured([own, &written.backends], only, profile.as_ref());
-    administrator.hold_names(&mut configured);
-    if let Some(only) = only {
-        let denied = administrator.denied();
-        let own = administrator.written.backends.iter_mut();
-        let mut all: Vec<_> = own.chain(&mut written.backends).collect();
-        apply_only(only, &denied, &mut all, &mut report);
-    }
-    Ok(Prepared {
-        administrator,
-        written,
-        report,
-        gateway,
-        configured,
-        profile,
-    })
-}
-
-impl Checker<'_> {
-    /// The backends that are used, in the order of the file.
-    fn backends(
-        &mut self,
-        written: Vec<Located<Backend>>,
-        profile: Option<&Chosen>,
-    ) -> Vec<Checked> {
-        let mut backends = Vec::new();
-        for (index, mut backend) in written.into_iter().enumerate() {
-            let name = backend.value.name.as_ref();
-            let is_chosen = name.is_some_and(|name| is_chosen(profile, name));
-            let is_enabled = backend.value.enabled;
-            let path = path_of(&backend.value, index);
-            let keys = std::mem::take(&mut backend.value.keys);
-            let Some(mut checked) = self.backend(backend.value, &path) else {
-                continue;
-            };
-            checked.tools.view = profile.and_then(|profile| profile.view(&checked.name));
-            backends.push(Checked {
-                config: checked,
-                is_enabled,
-                is_used: is_enabled && self.gateway.enabled && is_chosen,
-                keys,
-                location: backend.location,
-            });
-        }
-        backends
-    }
-}
-
-/// Why no backend is used; `None` where one is.
-fn nothing_to_serve(
-    gateway: &GatewayConfig,
-    backends: &[Arc<BackendConfig>],
-) -> Option<&'static str> {
-    match backends {
-        _ if !gateway.enabled => Some(
-            "everything is switched off by enabled = false in [gateway]; `sentinel-gateway enable --all` switches it on",
-        ),
-        [] => Some("no backend is enabled: there is nothing to serve"),
-        _ => None,
-    }
-}
-
-/// The file as written; an empty one where there are only flags. `None` if it can't be used, which
-/// is reported.
-fn written(found: &FoundFile, text: Option<&str>, report: &mut Report) -> Option<File> {
-    let (Some(path), Some(text)) = (&found.path, text) else {
-        return Some(File::default());
-    };
-    *report = Report::of(path.display().to_string(), text.to_owned());
-    let written = read::document(report);
-    let count = written.as_ref().map_or(0, |file| file.backends.len());
-    if count > MAX_BACKENDS {
-        let what = format!("{count} backends are more than {MAX_BACKENDS}");
-        report.problems.add(what);
-        return None;
-    }
-    written
-}
-
-/// Why secrets named in the file aren't resolved; `None` where the file is trusted.
-fn distrust(found: &FoundFile) -> Option<String> {
-    let path = found.path.as_ref().filter(|_| !found.trusted)?;
-    Some(format!(
-        "{path} was only found in the working folder, so it is not trusted with secrets; \
-         if it is yours, start the gateway with --config {path}",
-        path = path.display()
-    ))
-}
-
-/// Reads the lock beside the config file. A lock that can't be read is a problem where a backend
-/// has `tools.pin = "block"`; other configurations run without it and leave the file as it is.
-fn lock(
-    found: &FoundFile,
-    backends: &[Arc<BackendConfig>],
-    report: &mut Report,
-) -> Result<LockFile, String> {
-    let Some(file) = &found.path else {
-        return Ok(LockFile::none(
-            "there is no config file of the user's to keep a lock beside",
-        ));
-    };
-    if read::is_client_json(file) {
-        return Ok(LockFile::none("no lock is written beside a client's file"));
-    }
-    let is_used = |mode| backends.iter().any(|backend| backend.tools.pin == mode);
-    if !is_used(PinMode::Warn) && !is_used(PinMode::Block) {
-        return Ok(LockFile::none("tools.pin is \"off\" for every backend"));
-    }
-    if !found.trusted {
-        return Ok(LockFile::none(format!(
-            "{file} was only found in the working folder, and no lock beside it is read or written; \
-             if it is yours, name it with --config {file}",
-            file = file.display()
-        )));
-    }
-    let lock = LockFile::beside(file);
-    match &lock {
-        Err(why) if is_used(PinMode::Block) => report.problems.add(why),
-        _ => {}
-    }
-    lock
-}
-
-fn is_chosen(profile: Option<&Chosen>, backend: &Located<String>) -> bool {
-    profile.is_none_or(|profile| profile.has(backend))
-}
-
-/// The names in the administrator's file, and the further ones in the user's.
-fn configured(
-    files: [&[Located<Backend>]; 2],
-    only: Option<&[String]>,
-    profile: Option<&Chosen>,
-) -> Vec<ConfiguredName> {
-    let mut configured: Vec<ConfiguredName> = Vec::new();
-    for backend in files.into_iter().flatten() {
-        let Some(name) = &backend.value.name else {
-            continue;
-        };
-        let known = configured
-            .iter_mut()
-            .find(|known| *known.name == *name.value);
-        match known {
-            Some(known) => known.enabled &= backend.value.enabled,
-            None => configured.push(ConfiguredName {
-                name: name.value.as_str().into(),
-                enabled: backend.value.enabled,
-                left_out: only.is_some_and(|only| !only.contains(&name.value))
-                    || !is_chosen(profile, name),
-                held: None,
-            }),
-        }
-    }
-    configured
-}
-
-fn check_unique_names(backends: &[Located<Backend>], report: &mut Report) {
-    let mut first_lines: HashMap<&str, usize> = HashMap::new();
-    for (index, backend) in backends.iter().enumerate() {
-        // A name given by `--backend` is either new or that of a backend in the file.
-        let Some((name, Location::File(bytes))) = backend
-            .value
-            .name
-            .as_ref()
-            .map(|name| (&name.value, &name.location))
-        else {
-            continue;
-        };
-        if let Some(line) = first_lines.get(name.as_str()) {
-            let what =
-                format!("the backend of line {line} has this name already; give each its own");
-            let path = join(&path_of(&backend.value, index), "name");
-            report.add(&Location::File(bytes.clone()), &path, what);
-        } else {
-            first_lines.insert(name, report.line(bytes.start));
-        }
-    }
-}
-
-fn path_of(backend: &Backend, index: usize) -> String {
-    let name = backend.name.as_ref().map(|name| name.value.as_str());
-    item_path("backends", index, name)
 }

@@ -97,7 +97,7 @@ pub(super) fn apply_only(
             unknown(name, names, FLAG, report);
         } else if !denied.contains(name) && of_name.any(|backend| !backend.value.enabled) {
             let what = format!("{name} is disabled: it has enabled = false");
-            report.add(&Location::Flag(FLAG), "", what);
+            report.misfit(FLAG, what);
         }
     }
     for backend in backends {
@@ -132,10 +132,10 @@ fn unknown<'a>(
     match nearest(name, names.map(|name| name.value.as_str())) {
         Some(nearest) => {
             let what = format!("{what}; did you mean {nearest}?");
-            report.add(&Location::Flag(flag), "", what);
+            report.misfit(flag, what);
         }
         // A problem of the file may be why it isn't there.
-        None => report.add_last(flag, what),
+        None => report.misfit_last(flag, what),
     }
 }
 

@@ -171,6 +171,10 @@ pub(super) struct Report {
     pub(super) problems: Problems,
     /// What is allowed but worth a word.
     pub(super) warnings: Vec<String>,
+    /// Flags that don't fit the files are left out; else they are problems.
+    pub(super) leaves_out_flags: bool,
+    /// The flags that are left out, and why.
+    pub(super) misfits: Vec<String>,
 }
 
 impl Report {
@@ -181,8 +185,7 @@ impl Report {
             file,
             lines: lines.collect(),
             text,
-            problems: Problems::default(),
-            warnings: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -198,6 +201,22 @@ impl Report {
         };
         self.problems
             .insert(origin, offset, key.to_owned(), what.into());
+    }
+
+    /// A flag doesn't fit what the files have.
+    pub(super) fn misfit(&mut self, flag: &'static str, what: impl Into<String>) {
+        match self.leaves_out_flags {
+            true => self.misfits.push(format!("{flag}: {}", what.into())),
+            false => self.add(&Location::Flag(flag), "", what),
+        }
+    }
+
+    /// The same, told after all others: a problem of the file may be its cause.
+    pub(super) fn misfit_last(&mut self, flag: &'static str, what: impl Into<String>) {
+        match self.leaves_out_flags {
+            true => self.misfit(flag, what),
+            false => self.add_last(flag, what),
+        }
     }
 
     /// Adds a problem of a flag after all others: one of the file may be its cause.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::state::Gateway;
-use crate::config::{Change, Changes, diff};
+use crate::config::{Change, Changes, Config, diff};
 use crate::observe::log_file;
 use crate::protocol::Notification;
 use crate::reload::Loaded;
@@ -23,7 +23,7 @@ const GATHERING: Duration = Duration::from_millis(250);
 const MAX_PROBLEMS: usize = 10;
 
 impl Gateway {
-    /// The config was loaded again. A bad one changes nothing.
+    /// The config was loaded again. One of which nothing can be used changes nothing.
     pub(super) fn reload(&mut self, loaded: Loaded) {
         let Some(fleet) = &mut self.fleet else {
             return;
@@ -31,11 +31,10 @@ impl Gateway {
         let new = match loaded.config {
             _ if self.deadlines.drain.is_some() => return,
             Ok(new) => *new,
-            Err(problems) => {
-                let problems = problems.beginning(MAX_PROBLEMS);
-                tracing::error!("the changed config is not used, the one before stays: {problems}");
-                return;
-            }
+            Err(problems) => Config {
+                unused: problems.iter().map(ToString::to_string).collect(),
+                ..Config::clone(&fleet.config)
+            },
         };
         let changes = diff(&fleet.config, new);
         log(&changes);
@@ -97,6 +96,19 @@ impl Gateway {
 
 /// Names what has changed, and what can't.
 fn log(changes: &Changes) {
+    let unused = &changes.config.unused;
+    if !unused.is_empty() {
+        let shown = unused.iter().take(MAX_PROBLEMS).map(String::as_str);
+        let mut shown = shown.collect::<Vec<_>>().join("\n");
+        if unused.len() > MAX_PROBLEMS {
+            shown += "\nand more; `sentinel-gateway status` shows all";
+        }
+        if changes.is_same_use() {
+            tracing::error!("the changed config is not used, the one before stays: {shown}");
+            return;
+        }
+        tracing::error!("not all of the changed config is used, what it replaces stays: {shown}");
+    }
     for warning in &changes.config.warnings {
         tracing::warn!("{warning}");
     }

@@ -14,11 +14,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-use globset::GlobMatcher;
-
 use crate::config::{BackendConfig, RateLimit};
 use crate::protocol::RawJson;
 use crate::protocol::era::modern;
+use crate::text::Glob;
 use rate::Rate;
 use repeats::Repeats;
 
@@ -40,9 +39,9 @@ pub(super) struct LimitBook {
 pub(super) struct Limits {
     backend: Arc<str>,
     rate: Option<Arc<Rate>>,
-    tools: Vec<(GlobMatcher, Arc<Rate>)>,
+    tools: Vec<(Glob, Arc<Rate>)>,
     repeat_limit: u32,
-    repeat_limit_of: Vec<(GlobMatcher, u32)>,
+    repeat_limit_of: Vec<(Glob, u32)>,
     repeats: Arc<Repeats>,
     keys: RandomState,
     open_rounds: Arc<AtomicU32>,
@@ -95,7 +94,7 @@ impl LimitBook {
         let open_rounds = Arc::clone(open_rounds);
         let rate = config.rate.map(|limit| self.rate(backend, None, limit));
         let tools = rules.rate.iter().map(|(glob, limit)| {
-            let pattern = Some(glob.glob().glob().into());
+            let pattern = Some(glob.written().into());
             (glob.clone(), self.rate(backend, pattern, *limit))
         });
         Some(Arc::new(Limits {
@@ -133,7 +132,7 @@ impl Limits {
         let repeated = self.repeated(call)?;
         let of_tool = call.tool.and_then(|tool| first_match(&self.tools, tool));
         if let Some((glob, rate)) = of_tool {
-            let glob = || Some(glob.glob().glob().to_owned());
+            let glob = || Some(glob.written().to_owned());
             take(rate, glob)?;
         }
         if let Some(rate) = &self.rate
@@ -198,7 +197,7 @@ fn is_empty(arguments: &RawJson) -> bool {
     text == "null" || object.is_some_and(|members| members.trim().is_empty())
 }
 
-fn first_match<'a, T>(rules: &'a [(GlobMatcher, T)], tool: &str) -> Option<&'a (GlobMatcher, T)> {
+fn first_match<'a, T>(rules: &'a [(Glob, T)], tool: &str) -> Option<&'a (Glob, T)> {
     rules.iter().find(|(glob, _)| glob.is_match(tool))
 }
 

@@ -47,10 +47,11 @@ impl Pages {
         self.cursor.as_ref()
     }
 
-    /// Reads `nextCursor` of a result. An empty string is a cursor; null and absence end the list.
+    /// Reads `nextCursor` of a result. Any value is a cursor, an empty string too; null, false and
+    /// absence end the list.
     pub(crate) fn advance(&mut self, result: &RawJson) -> NextPage {
         let next = result.get("nextCursor");
-        let Some(next) = next.filter(|cursor| cursor.as_str() != "null") else {
+        let Some(next) = next.filter(|cursor| !matches!(cursor.as_str(), "null" | "false")) else {
             return NextPage::End;
         };
         if !self.seen.insert(self.hasher.hash_one(next.as_bytes())) {
@@ -79,6 +80,7 @@ mod tests {
         assert_eq!(pages.advance(&result(r#""""#)), NextPage::More);
         assert_eq!(pages.cursor().map(RawJson::as_str), Some(r#""""#));
         assert_eq!(pages.advance(&result("null")), NextPage::End);
+        assert_eq!(pages.advance(&result("false")), NextPage::End);
         assert_eq!(pages.advance(&RawJson::trusted("{}")), NextPage::End);
         assert_eq!(pages.advance(&result(r#""a""#)), NextPage::More);
         assert_eq!(pages.advance(&result(r#""""#)), NextPage::Repeated);

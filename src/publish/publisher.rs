@@ -194,11 +194,15 @@ impl Publisher {
                 number,
                 listing,
                 came,
+                coming,
                 incomplete,
                 taken,
             } => {
-                let whole = Kinds::that(|kind| incomplete.iter().all(|list| list.kind != kind));
-                let came = Came { all: came, whole };
+                let failed = |kind| incomplete.iter().any(|list| list.kind == kind);
+                let came = Came {
+                    all: came.or(coming),
+                    whole: Kinds::that(|kind| !failed(kind) && !coming.has(kind)),
+                };
                 self.listed(backend, number, listing, came, taken);
             }
             BackendEvent::Down { backend } => {

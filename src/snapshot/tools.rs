@@ -217,7 +217,7 @@ impl Snapshot {
             let entries = || self.catalog.entries(Kind::Tool);
             let is_always = |entry: &Entry| {
                 let wish = entry.definition.at(&["_meta", "anthropic/alwaysLoad"]);
-                listing.always.is_match(&*entry.exposed)
+                listing.always.is_match(&entry.exposed)
                     || wish.is_some_and(|wish| wish.as_str() == "true")
             };
             let always = entries()

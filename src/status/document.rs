@@ -18,6 +18,8 @@ pub(crate) struct GatewayStatus {
     pub(crate) config: Option<String>,
     /// The administrator's file, which holds beside it; `null` where there is none.
     pub(crate) administrators_file: Option<String>,
+    /// What of the files and flags is not used as it is now, and why.
+    pub(crate) unused_config: Vec<String>,
     /// Whether it takes its config again when the file changes.
     pub(crate) follows_config: bool,
     /// In seconds of Unix time.

@@ -108,6 +108,7 @@ impl Facts {
             config: (config.source.as_ref()).map(|path| path.display().to_string()),
             administrators_file: (config.administered.as_ref())
                 .map(|administered| administered.file.display().to_string()),
+            unused_config: config.unused.clone(),
             follows_config: config.may_change(),
             started_at: unix_time(self.started_at),
             uptime_secs: self.started.elapsed().as_secs(),

@@ -96,6 +96,15 @@ impl TestGateway {
         Self::start(folder, toml, environment, None)
     }
 
+    /// With the administrator's file and perhaps a config of the user's in this folder, and `state` in it as the
+    /// state folder. The config is merely found there, unless the flags name it.
+    pub fn administered(folder: &Path, overrides: &Overrides) -> Self {
+        let environment = Environment::new(folder)
+            .with_state(folder.join("state"))
+            .with_administrators_file(folder.join(ADMINISTRATORS_FILE));
+        Self::run(environment, overrides)
+    }
+
     /// The same with `--profile`, and `state` in this folder as its state folder.
     pub fn with_profile(folder: &Path, toml: &str, profile: Option<&str>) -> Self {
         let environment = Environment::new(folder).with_state(folder.join("state"));
@@ -116,10 +125,13 @@ impl TestGateway {
             profile: profile.map(str::to_owned),
             ..Overrides::default()
         };
+        Self::run(environment, &overrides)
+    }
+
+    fn run(environment: Environment, overrides: &Overrides) -> Self {
         canary::watch_log();
         let environment = environment.with_variables(canary::variable);
-        let config = load(&overrides, &environment)
-            .unwrap_or_else(|problems| panic!("{problems}\nin:\n{toml}"));
+        let config = load(overrides, &environment).unwrap_or_else(|problems| panic!("{problems}"));
 
         let (reader, to_gateway) = std::io::pipe().unwrap();
         let (from_gateway, writer) = std::io::pipe().unwrap();
@@ -533,11 +545,23 @@ impl Drop for TestGateway {
     }
 }
 
+/// The administrator's file in a folder of [`TestGateway::administered`].
+pub const ADMINISTRATORS_FILE: &str = "administrator.toml";
+
 /// Replaces the config in this folder.
 pub fn save(folder: &Path, toml: &str) {
-    let new = folder.join("sentinel.toml.new");
-    std::fs::write(&new, toml).unwrap();
-    std::fs::rename(new, folder.join("sentinel.toml")).unwrap();
+    replace(&folder.join("sentinel.toml"), toml);
+}
+
+/// Replaces the administrator's file in this folder.
+pub fn save_administrators(folder: &Path, toml: &str) {
+    replace(&folder.join(ADMINISTRATORS_FILE), toml);
+}
+
+fn replace(file: &Path, text: &str) {
+    let new = file.with_extension("new");
+    std::fs::write(&new, text).unwrap();
+    std::fs::rename(new, file).unwrap();
 }
 
 /// Writes lines from a thread, so that a gateway that doesn't read can't block the test.

@@ -89,11 +89,17 @@ impl PseudoTerminal {
     }
 
     /// Waits for its end; returns its exit code, and what it wrote without colours.
-    pub fn end(mut self) -> (i32, String) {
+    pub fn end(self) -> (i32, String) {
+        let (code, written) = self.end_with_controls();
+        let plain = anstream::adapter::strip_str(&written).to_string();
+        (code, plain.replace("\r\n", "\n"))
+    }
+
+    /// The same, with control sequences.
+    pub fn end_with_controls(mut self) -> (i32, String) {
         self.read_until(|_| false);
         let code = self.child.wait().unwrap().code().unwrap();
-        let plain = anstream::adapter::strip_str(&self.seen).to_string();
-        (code, plain.replace("\r\n", "\n"))
+        (code, self.seen)
     }
 
     /// What it has written, with control sequences.

@@ -347,11 +347,7 @@ fn entries_keep_the_order_of_the_file() {
     );
     let config = Machine::new().trusted(&text).unwrap();
     let tools = &config.backends[0].tools;
-    let globs: Vec<_> = tools
-        .retry
-        .iter()
-        .map(|(glob, _)| glob.glob().glob())
-        .collect();
+    let globs: Vec<_> = tools.retry.iter().map(|(glob, _)| glob.written()).collect();
     assert_eq!(globs, ["z_*", "*", "a"]);
     let rename: Vec<_> = tools.rename.iter().map(|(own, _)| own.as_str()).collect();
     assert_eq!(rename, ["z", "a"]);

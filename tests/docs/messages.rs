@@ -1,5 +1,4 @@
-//! Every message in `docs/troubleshooting.md` is one that the gateway gives: each is provoked, or,
-//! where that takes more than one process, found in the source.
+//! Every message in `docs/troubleshooting.md` is one that the gateway gives: each is provoked.
 //!
 //! A heading that is code is a message; `…` stands for what differs.
 
@@ -10,11 +9,13 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::markdown::Page;
-use super::root;
+use crate::common::PATIENCE;
+use crate::common::authorization_server::AuthorizationServer;
 use crate::common::blackhole::Blackhole;
 use crate::common::fake::FakeBackend;
-use crate::common::gateway::TestGateway;
-use crate::common::process;
+use crate::common::gateway::{TestGateway, save};
+use crate::common::process::{self, ChildGuard};
+use crate::common::pseudo_terminal::{OnTerminal, PseudoTerminal};
 use crate::common::reply::Reply;
 use crate::common::tls::{Authority, Identity, TlsProxy};
 
@@ -22,87 +23,61 @@ const PAGE: &str = "docs/troubleshooting.md";
 /// What stands for any text.
 const ANY: char = '…';
 
-/// How a message is shown to be real.
-enum Shown {
-    /// What the gateway prints or answers in this case.
-    By(fn() -> String),
-    /// It stands in this file of the source, and other tests cause it.
-    In(&'static str),
-}
-use Shown::{By, In};
+/// The beginning of a message, enough to tell it from the others, and what the gateway prints or
+/// answers in that case.
+type Shown = (&'static str, fn() -> String);
 
-/// Beginnings of the messages: enough of each to tell it from the others.
-const MESSAGES: &[(&str, Shown)] = &[
-    ("connection refused", By(|| check(&FakeBackend::down(), ""))),
-    (
-        "the name can't be resolved",
-        In("src/backend/http/transport_error.rs"),
-    ),
-    ("connect timeout", By(connect_timeout)),
-    ("a private CA", By(|| certificate(false))),
-    ("the url must use a name", By(|| certificate(true))),
-    (
-        "the server refused the request (HTTP 404)",
-        By(|| refused(Reply::status(404), "")),
-    ),
-    ("the server redirects", By(redirect)),
-    ("the server's answer can't be used", By(not_mcp)),
-    ("no answer within … s: try", By(slow_to_connect)),
-    (
-        "the server wants a sign-in",
-        By(|| refused(Reply::status(401), "")),
-    ),
-    (
-        "the server refuses our credentials",
-        By(|| refused(Reply::status(401), "headers = { \"X-Key\" = \"abc\" }")),
-    ),
-    ("needs a sign-in", In("src/auth/tokens.rs")),
-    (
-        "the environment variable … is not set",
-        By(|| check(&up(), "bearer = { env = \"NOT_SET\" }")),
-    ),
-    ("the environment variable … holds", By(literal_variable)),
+const MESSAGES: &[Shown] = &[
+    ("connection refused", || check(&FakeBackend::down(), "")),
+    ("the name can't be resolved", no_such_name),
+    ("connect timeout", connect_timeout),
+    ("a private CA", || certificate(false)),
+    ("the url must use a name", || certificate(true)),
+    ("the server refused the request (HTTP 404)", || {
+        refused(Reply::status(404), "")
+    }),
+    ("the server redirects", redirect),
+    ("the server's answer can't be used", not_mcp),
+    ("no answer within … s: try", slow_to_connect),
+    ("the server wants a sign-in", || {
+        refused(Reply::status(401), "")
+    }),
+    ("the server refuses our credentials", || {
+        refused(Reply::status(401), "headers = { \"X-Key\" = \"abc\" }")
+    }),
+    ("needs a sign-in", not_signed_in),
+    ("the environment variable … is not set", || {
+        check(&up(), "bearer = { env = \"NOT_SET\" }")
+    }),
+    ("the environment variable … holds", literal_variable),
     (
         "… was only found in the working folder",
-        By(found_in_the_working_folder),
+        found_in_the_working_folder,
     ),
-    (
-        "credentials would travel unencrypted",
-        By(|| {
-            check_config(
-                "[[backends]]\nname = \"a\"\nurl = \"http://192.0.2.1/mcp\"\nheaders = { \"X-Key\" = \"abc\" }",
-            )
-        }),
-    ),
-    (
-        "no configuration",
-        By(|| print(bare(&folder()).arg("check"))),
-    ),
-    (
-        "unknown key",
-        By(|| check_config("[gateway]\ntool_name = \"bare\"")),
-    ),
-    (
-        "… matches no tool",
-        By(|| check(&up(), "tools.deny = [\"ecko\"]")),
-    ),
-    (
-        "the changed config is not used",
-        In("src/gateway/reload.rs"),
-    ),
-    ("these keys can't change", In("src/gateway/reload.rs")),
-    ("unknown tool", By(|| call(&up(), "ecko", ""))),
-    ("the tool MAY HAVE RUN", By(lost_answer)),
-    ("not called", By(open_breaker)),
-    ("no answer within … s", By(slow_tool)),
-    ("the server's answer is larger", By(large_answer)),
-    (
-        "there was no room for the answer",
-        In("src/backend/error.rs"),
-    ),
-    ("its description has changed", By(changed_tool)),
-    ("Claude Desktop is running", In("src/cli/setup/install.rs")),
-    ("nothing was written", By(nobody_to_ask)),
+    ("credentials would travel unencrypted", || {
+        check_config(
+            "[[backends]]\nname = \"a\"\nurl = \"http://192.0.2.1/mcp\"\nheaders = { \"X-Key\" = \"abc\" }",
+        )
+    }),
+    ("no configuration", || print(bare(&folder()).arg("check"))),
+    ("unknown key", || {
+        check_config("[gateway]\ntool_name = \"bare\"")
+    }),
+    ("… matches no tool", || {
+        check(&up(), "tools.deny = [\"ecko\"]")
+    }),
+    ("the changed config is not used", changed_config),
+    ("not all of the changed config is used", changed_config),
+    ("these keys can't change", changed_config),
+    ("unknown tool", || call(&up(), "ecko", "")),
+    ("the tool MAY HAVE RUN", lost_answer),
+    ("not called", open_breaker),
+    ("no answer within … s", slow_tool),
+    ("the server's answer is larger", large_answer),
+    ("there was no room for the answer", no_room),
+    ("its description has changed", changed_tool),
+    ("Claude Desktop is running", running_client),
+    ("nothing was written", nobody_to_ask),
 ];
 
 /// The messages that the page explains, in order.
@@ -129,13 +104,6 @@ fn stands_in(message: &str, text: &str) -> bool {
         }
         None => false,
     })
-}
-
-/// A file of the source, in which texts that go over several lines are joined.
-fn source(path: &str) -> String {
-    let text = std::fs::read_to_string(root().join(path)).unwrap();
-    let parts: Vec<&str> = text.split("\\\n").map(str::trim_start).collect();
-    parts.concat().replace("\\\"", "\"")
 }
 
 fn folder() -> TempDir {
@@ -313,6 +281,66 @@ fn nobody_to_ask() -> String {
     print(bare(&folder).args(["--config", "own.toml", "install", "cursor"]))
 }
 
+/// A name with a part that is too long for DNS: no name server is asked.
+fn no_such_name() -> String {
+    let name = "x".repeat(64);
+    check_config(&format!(
+        "[[backends]]\nname = \"a\"\nurl = \"http://{name}.example/mcp\"\nretries = 0\n"
+    ))
+}
+
+fn not_signed_in() -> String {
+    let server = AuthorizationServer::start();
+    check(&server.mcp, "")
+}
+
+/// A gateway on a terminal, whose config is saved with a mistake, and then with a key that counts from
+/// the next start on.
+fn changed_config() -> String {
+    let (folder, backend) = (folder(), up());
+    let good = backend.entry("fake", "");
+    save(folder.path(), &good);
+    let mut command = bare(&folder);
+    command.args(["--config", "sentinel.toml", "--only", "fake"]);
+    command.args(["--log-level", "info"]);
+    let mut terminal = PseudoTerminal::start(&mut command, 200, OnTerminal::All);
+    terminal.wait_for("JSON-RPC");
+    save(folder.path(), &(good.clone() + "timeout_sec = 1\n"));
+    terminal.wait_for("is not used");
+    save(
+        folder.path(),
+        &format!("[gateway]\nmax_message_bytes = 8000\n{good}"),
+    );
+    terminal.wait_for("can't change");
+    save(folder.path(), &(good + "enabled = false\n"));
+    terminal.wait_for("not all of");
+    terminal.type_keys("\u{4}");
+    terminal.end().1
+}
+
+/// An answer that takes more of the budget than one backend may.
+fn no_room() -> String {
+    let backend = up();
+    backend.always_tool("echo", Reply::text(&"x".repeat(90_000)));
+    let toml = format!(
+        "[gateway]\nmax_message_bytes = 100000\nmax_buffered_bytes = 100000\n{}",
+        backend.entry("fake", "retries = 0")
+    );
+    print_with(&toml, &["call", "echo"])
+}
+
+/// `install` beside a process that is called as the client's.
+fn running_client() -> String {
+    use std::os::unix::process::CommandExt;
+
+    let mut client = Command::new("sleep");
+    let client = client.arg0("claude-desktop").arg("60").spawn().unwrap();
+    let _client = ChildGuard::new(client, PATIENCE);
+    let folder = folder();
+    std::fs::write(folder.path().join("own.toml"), up().entry("fake", "")).unwrap();
+    print(bare(&folder).args(["--config", "own.toml", "install", "claude-desktop", "--yes"]))
+}
+
 #[test]
 fn every_message_in_troubleshooting_is_real() {
     let page = Page::read(Path::new(PAGE));
@@ -329,15 +357,8 @@ fn every_message_in_troubleshooting_is_real() {
             message.starts_with(beginning),
             "{message} comes where {beginning} is expected"
         );
-        let text = match shown {
-            By(provoke) => provoke(),
-            In(path) => source(path),
-        };
+        let text = shown();
         if !stands_in(message, &text) {
-            let text = match shown {
-                By(_) => text,
-                In(path) => (*path).to_owned(),
-            };
             wrong.push(format!("{message}\n  is not in: {text}"));
         }
     }

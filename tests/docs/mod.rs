@@ -1,4 +1,5 @@
-//! README and `docs/`: links lead somewhere, configs load, keys and messages are the real ones.
+//! README and `docs/`: links lead somewhere, configs load, commands run, and keys, messages and
+//! outputs are the real ones.
 //!
 //! `BLESS=1 cargo test --test gateway_integration_test docs::` writes the key tables of
 //! `docs/configuration.md`. Command lines are checked where the command line is defined: see
@@ -8,7 +9,18 @@ mod configs;
 mod keys;
 mod links;
 mod markdown;
+#[cfg(unix)]
 mod messages;
+#[cfg(unix)]
+mod outputs;
+#[cfg(unix)]
+mod pictures;
+#[cfg(unix)]
+mod rules;
+#[cfg(unix)]
+mod screen;
+#[cfg(unix)]
+mod world;
 
 use std::path::{Path, PathBuf};
 

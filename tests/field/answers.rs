@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::table::{Row, assert_explained, check, rows};
 use crate::common::fake::FakeBackend;
+use crate::common::gate::Gate;
 use crate::common::gateway::{Answer, TestGateway};
 use crate::common::message::{complete_text, error, text};
 use crate::common::reply::Reply;
@@ -71,6 +72,15 @@ fn ran(modern: bool) -> Value {
 }
 
 fn other_types() {
+    for id in ["\"$text_of_id\"", "$text_of_id.0"] {
+        for modern in [false, true] {
+            let fake = with_ids(id, modern);
+            let mut gateway = TestGateway::over(&fake);
+            gateway.initialize();
+            assert_eq!(gateway.tool_names(), ["act"], "{id}, modern {modern}");
+            assert_eq!(gateway.call("act", json!({})).text(), "ran");
+        }
+    }
     for id in [
         "\"$text_of_id\"",
         "$text_of_id.0",
@@ -94,6 +104,42 @@ fn other_types() {
             }
         }
     }
+}
+
+/// All answers of a server, the handshake's and the lists' too, carry the id in this form.
+fn with_ids(id: &'static str, modern: bool) -> FakeBackend {
+    let fake = FakeBackend::start().without_sessions();
+    let fake = if modern { fake.modern() } else { fake };
+    fake.respond_with(move |request| {
+        if modern != request.is_modern() {
+            return None;
+        }
+        let tool = json!({ "name": "act", "inputSchema": { "type": "object" } });
+        let mut result = match request.kind() {
+            "initialize" => json!({
+                "protocolVersion": "2025-11-25", "capabilities": { "tools": {} },
+                "serverInfo": { "name": "s", "version": "1" },
+            }),
+            "server/discover" => json!({
+                "supportedVersions": ["2026-07-28"], "capabilities": { "tools": {} },
+            }),
+            "tools/list" => json!({ "tools": [tool] }),
+            "tools/call" => json!({ "content": [{ "type": "text", "text": "ran" }] }),
+            _ => return None,
+        };
+        if modern {
+            result["resultType"] = json!("complete");
+            result["ttlMs"] = json!(0);
+            result["cacheScope"] = json!("private");
+        }
+        let message = json!({ "jsonrpc": "2.0", "id": "$id", "result": result });
+        let body = message.to_string().replace("\"$id\"", id);
+        Some(
+            Reply::status(200)
+                .header("content-type", "application/json")
+                .body(body),
+        )
+    })
 }
 
 fn other_ids() {
@@ -146,6 +192,22 @@ fn errors_without_id() {
             }
             drop(backend);
         }
+        // Where the status says what became of the call, the words are in the message.
+        for status in [403, 413, 429, 503] {
+            for (modern, backend) in servers() {
+                let refused = error(-32_000, "quota of the team is used up");
+                let [reply, _] = replies(status, &refused, id);
+                backend.always_tool("act", reply);
+                let mut gateway = TestGateway::with_config(&backend.entry("fake", "retries = 0"));
+                gateway.initialize();
+                let answer = gateway.call("act", json!({}));
+                let message = answer.message();
+                assert!(
+                    message.contains("quota of the team is used up"),
+                    "{id:?}, HTTP {status}, modern {modern}: {message}"
+                );
+            }
+        }
     }
 }
 
@@ -183,8 +245,10 @@ fn resumed_streams() {
     assert_eq!(gateway.answer(call).text(), "mine");
 }
 
-const TYPES: [Option<&str>; 8] = [
+const TYPES: [Option<&str>; 10] = [
     None,
+    Some("APPLICATION/JSON"),
+    Some("application/json;charset=utf-8"),
     Some("text/plain"),
     Some("text/plain; charset=utf-8"),
     Some("application/problem+json"),
@@ -295,6 +359,49 @@ fn answers_on_get() {
         backend.stream(0).end();
         backend.stream(1).event(&answer);
         assert_eq!(gateway.answer(call).text(), "ran", "HTTP {status}");
+        lists_on_get(status);
+        early_answers_on_get(status);
+    }
+}
+
+/// Every request of the session is answered so, the lists too.
+fn lists_on_get(status: u16) {
+    let backend = FakeBackend::start().tool("act").with_get();
+    let mut gateway = TestGateway::over(&backend);
+    gateway.initialize();
+    gateway.list_until(&["act"]);
+    backend.on("tools/list", Reply::status(status));
+    backend.notify_clients("notifications/tools/list_changed", json!({}));
+    backend.wait_for_requests("tools/list", 2);
+    let list = backend.requests_of("tools/list").pop().unwrap();
+    let tool = json!({ "name": "late", "inputSchema": { "type": "object" } });
+    backend.stream(0).event(&json!({
+        "jsonrpc": "2.0", "id": list.message["id"], "result": { "tools": [tool] }
+    }));
+    gateway.wait_for_tool("late");
+}
+
+/// An answer that comes before the status of the request: the request's own answer wins.
+fn early_answers_on_get(status: u16) {
+    for own in [None, Some("own")] {
+        let backend = FakeBackend::start().tool("act").with_get();
+        let mut gateway = TestGateway::over(&backend);
+        gateway.initialize();
+        let gate = Gate::new();
+        let reply = match own {
+            None => Reply::status(status),
+            Some(own) => Reply::json(&text(own)),
+        };
+        backend.on_tool("act", reply.after(&gate));
+        let call = gateway.start_call("act", json!({}));
+        let mut answer = text("early");
+        answer["id"] = backend.next_request("tools/call").message["id"].clone();
+        backend.stream(0).event(&answer);
+        // What follows on the stream has been read when the answer has.
+        backend.notify_clients("notifications/tools/list_changed", json!({}));
+        backend.wait_for_requests("tools/list", 2);
+        gate.open();
+        assert_eq!(gateway.answer(call).text(), own.unwrap_or("early"));
     }
 }
 

@@ -1,5 +1,6 @@
 //! Section 4: lists that come late, in part, or say themselves that they have changed.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -8,6 +9,8 @@ use super::table::{Row, assert_explained, check, rows};
 use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
 use crate::common::gateway::TestGateway;
+use crate::common::live_stream::LiveStream;
+use crate::common::message::{complete, notification};
 use crate::common::process;
 use crate::common::reply::Reply;
 
@@ -18,6 +21,8 @@ const ROWS: &[Row] = rows! {
     "4.04" "a list that makes the server say list_changed" => "ten lists in a minute at most, and each real change is seen", self_made_changes;
     "4.05" "check, with lists that fail or never come" => "the backend is up, the list is named", check_names_lists;
     "4.06" "a list whose answer says that the session is lost" => "a new session, and all lists", session_lost_by_a_list;
+    "4.07" "a page that is slow or never comes, after others were read" => "those are there, the rest as it was until it comes", slow_pages;
+    "4.08" "a nextCursor that is null, false, a number, an object or empty" => "null and false end the list, others are cursors", odd_cursors;
 };
 
 #[test]
@@ -58,10 +63,14 @@ fn count(gateway: &mut TestGateway, (member, method): (&str, &str)) -> usize {
 const NEVER: &str = "[gateway]\nstartup_wait_ms = 60000\n";
 
 fn slow_lists() {
-    for slow in KINDS {
-        let fake = full();
+    for (slow, modern) in KINDS
+        .into_iter()
+        .flat_map(|kind| [(kind, false), (kind, true)])
+    {
+        let fake = if modern { full().modern() } else { full() };
         let gate = Gate::new();
-        fake.always(slow.1, Reply::result(json!({ slow.0: [] })).after(&gate));
+        let empty = json!({ slow.0: [], "ttlMs": 0, "cacheScope": "private" });
+        fake.always(slow.1, Reply::json(&complete(empty)).after(&gate));
         let healthy = FakeBackend::start().tool("other");
         let config = NEVER.to_owned() + &fake.entry("fake", "") + &healthy.entry("healthy", "");
         let mut gateway = initialized(&config);
@@ -125,6 +134,7 @@ fn failed_pages() {
             assert_eq!(gateway.tool_names(), ["a", "b", "c"]);
         }
     }
+    failed_pages_of_other_lists();
     // What was known of the page that fails is kept.
     let fake = FakeBackend::start().tool("a").tool("b").with_get();
     let mut gateway = initialized(&fake.entry("fake", "retries = 0"));
@@ -142,6 +152,93 @@ fn failed_pages() {
     assert_eq!(gateway.tool_names(), ["new", "a", "b"]);
     gate.open();
     gateway.list_until(&[]);
+}
+
+/// The other kinds of list, and the other era.
+fn failed_pages_of_other_lists() {
+    for (member, method) in KINDS {
+        for modern in [false, true] {
+            let fake = full();
+            let fake = if modern { fake.modern() } else { fake };
+            let item = match member {
+                "tools" => json!({ "name": "first", "inputSchema": { "type": "object" } }),
+                "prompts" => json!({ "name": "first" }),
+                "resources" => json!({ "name": "first", "uri": "res:first" }),
+                _ => json!({ "name": "first", "uriTemplate": "res:first/{id}" }),
+            };
+            let page = json!({
+                member: [item], "nextCursor": "2", "ttlMs": 0, "cacheScope": "private"
+            });
+            fake.on(method, Reply::json(&complete(page)));
+            fake.always(method, Reply::error(-32603, "no"));
+            let mut gateway = initialized(&fake.entry("fake", "retries = 0"));
+            assert_eq!(
+                count(&mut gateway, (member, method)),
+                1,
+                "{method}, {modern}"
+            );
+        }
+    }
+}
+
+/// A page that is slow, or never comes, after others were read.
+fn slow_pages() {
+    let fake = FakeBackend::start();
+    let gate = Gate::new();
+    let tool = |name: &str| json!({ "name": name, "inputSchema": { "type": "object" } });
+    for (at, name) in ["a", "b"].into_iter().enumerate() {
+        let page = json!({ "tools": [tool(name)], "nextCursor": at.to_string() });
+        fake.on("tools/list", Reply::result(page));
+    }
+    let last = json!({ "tools": [tool("c")] });
+    fake.on("tools/list", Reply::result(last).after(&gate));
+    let mut gateway = initialized(&(NEVER.to_owned() + &fake.entry("fake", "")));
+    assert_eq!(gateway.tool_names(), ["a", "b"]);
+    assert_eq!(fake.requests_of("tools/list").len(), 3);
+    gate.open();
+    gateway.wait_for_tool("c");
+    assert_eq!(gateway.tool_names(), ["a", "b", "c"]);
+    // It was not asked for again.
+    assert_eq!(fake.requests_of("tools/list").len(), 3);
+
+    // What was known of a page that is slow is kept until it comes.
+    let fake = FakeBackend::start().tool("old").with_get();
+    let mut gateway = initialized(&fake.entry("fake", ""));
+    assert_eq!(gateway.tool_names(), ["old"]);
+    let page = json!({ "tools": [tool("new")], "nextCursor": "2" });
+    fake.on("tools/list", Reply::result(page));
+    let gate = Gate::new();
+    fake.on(
+        "tools/list",
+        Reply::result(json!({ "tools": [] })).after(&gate),
+    );
+    fake.notify_clients("notifications/tools/list_changed", json!({}));
+    gateway.wait_for_tool("new");
+    assert_eq!(gateway.tool_names(), ["new", "old"]);
+    gate.open();
+    gateway.list_until(&["new"]);
+}
+
+/// `nextCursor` in other forms.
+fn odd_cursors() {
+    for (cursor, pages) in [
+        (json!(null), 1),
+        (json!(2), 2),
+        (json!({ "page": 2 }), 2),
+        (json!(false), 1),
+        (json!(""), 2),
+    ] {
+        let fake = FakeBackend::start();
+        let tool = |name: &str| json!({ "name": name, "inputSchema": { "type": "object" } });
+        let page = json!({ "tools": [tool("a")], "nextCursor": cursor });
+        fake.on("tools/list", Reply::result(page));
+        fake.on("tools/list", Reply::result(json!({ "tools": [tool("b")] })));
+        let mut gateway = initialized(&fake.entry("fake", ""));
+        assert_eq!(gateway.tool_names(), ["a", "b"][..pages], "{cursor}");
+        for asked in fake.requests_of("tools/list").iter().skip(1) {
+            assert_eq!(asked.params()["cursor"], cursor);
+        }
+    }
 }
 
 fn failed_pages_at_start() {
@@ -163,6 +260,7 @@ fn failed_pages_at_start() {
 }
 
 fn self_made_changes() {
+    changes_said_by_lists();
     let fake = FakeBackend::start().tool("t").with_get();
     let mut gateway = initialized(&fake.entry("fake", ""));
     assert_eq!(gateway.tool_names(), ["t"]);
@@ -181,6 +279,37 @@ fn self_made_changes() {
     gateway.wait_for_tool("newer");
     // Not after the wait that unchanged lists had reached.
     assert!(changed.elapsed() < changed - begun + Duration::from_secs(2));
+}
+
+/// Fetching makes the server say at once that the lists have changed.
+fn changes_said_by_lists() {
+    let open: Arc<Mutex<Option<LiveStream>>> = Arc::default();
+    let fake = full().respond_with(move |request| {
+        if request.kind() == "GET" {
+            let live = LiveStream::new();
+            *open.lock().unwrap() = Some(live.clone());
+            return Some(Reply::sse().live(&live));
+        }
+        if let Some((_, method)) = KINDS.iter().find(|(_, method)| *method == request.kind()) {
+            let kind = method.split('/').next().unwrap();
+            let changed = format!("notifications/{kind}/list_changed");
+            let live = open.lock().unwrap();
+            let said = live.iter();
+            said.for_each(|live| live.event(&notification(&changed, json!({}))));
+        }
+        None
+    });
+    let mut gateway = initialized(&fake.entry("fake", ""));
+    gateway.list_until(&["t"]);
+    // A while in which lists that really change would be fetched ten times.
+    for _ in 0..2 {
+        fake.on_tool("t", Reply::text("done").after_pause(Duration::from_secs(6)));
+        assert_eq!(gateway.call("t", json!({})).text(), "done");
+    }
+    for (_, method) in KINDS {
+        let fetched = fake.requests_of(method).len();
+        assert!((3..=8).contains(&fetched), "{fetched} × {method} in 12 s");
+    }
 }
 
 fn check_names_lists() {

@@ -9,7 +9,7 @@ use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
 use crate::common::gateway::TestGateway;
 use crate::common::live_stream::LiveStream;
-use crate::common::message::{error, text};
+use crate::common::message::{complete_text, error, text};
 use crate::common::reply::Reply;
 use crate::common::wire::Request;
 
@@ -62,6 +62,7 @@ fn pinned(fake: FakeBackend, cookie: &'static str) -> FakeBackend {
 }
 
 fn sticky_cookie() {
+    cookies_of_any_answer();
     for cookie in [
         "AWSALB=abcdefghijklmnop; Path=/; Secure; HttpOnly; SameSite=None",
         "route=1.2; Domain=.example.org; Expires=Fri, 01 Jan 2038 00:00:00 GMT",
@@ -79,6 +80,68 @@ fn sticky_cookie() {
         let _ = gateway.call("t", json!({}));
         let last = fake.requests_of("tools/call").pop().unwrap();
         assert!(last.header("cookie").unwrap().contains("AWSALB=moved"));
+    }
+}
+
+/// A cookie that comes with any answer of the session counts, and goes to no other origin.
+fn cookies_of_any_answer() {
+    for modern in [false, true] {
+        let fake = FakeBackend::start().tool("t");
+        let fake = if modern { fake.modern() } else { fake };
+        let elsewhere = FakeBackend::start();
+        let mut gateway = initialized(&fake.entry("fake", "retries = 0"));
+        assert_eq!(gateway.tool_names(), ["t"]);
+        let refused = Reply::json_as(429, &error(-32_000, "later"));
+        let answer = if modern {
+            complete_text("x")
+        } else {
+            text("x")
+        };
+        let event = Reply::sse().event(answer);
+        for (nth, reply) in [refused, Reply::status(500), event].into_iter().enumerate() {
+            let value = format!("value-number-{nth}");
+            let reply = reply.header("set-cookie", &format!("lb={value}; Path=/"));
+            fake.on_tool("t", reply);
+            let _ = gateway.call("t", json!({}));
+            // It is a secret, also where a server shows it.
+            let echo = Reply::status(500).body(format!("no worker {value} here"));
+            fake.on_tool("t", echo);
+            let answer = gateway.call("t", json!({}));
+            assert!(
+                answer.message().contains("no worker"),
+                "{}",
+                answer.message()
+            );
+            assert!(!answer.message().contains(&value), "{}", answer.message());
+            let sent = fake.requests_of("tools/call").pop().unwrap();
+            assert_eq!(
+                sent.header("cookie"),
+                Some(&*format!("lb={value}")),
+                "{nth}"
+            );
+        }
+        // Within the origin a redirect is followed with it; to another one nothing goes.
+        let moved = Reply::status(307).header("location", &fake.url());
+        fake.on_tool("t", moved.runs(false));
+        gateway.call("t", json!({})).result();
+        let sent = fake.requests_of("tools/call").pop().unwrap();
+        assert_eq!(sent.header("cookie"), Some("lb=value-number-2"));
+        let moved = Reply::status(307).header("location", &elsewhere.url());
+        fake.on_tool("t", moved.runs(false));
+        gateway.call("t", json!({})).error();
+        assert!(elsewhere.requests().is_empty());
+        // One that is taken back is sent no more.
+        let gone = Reply::text("x").header("set-cookie", "lb=; Path=/; Max-Age=0");
+        let gone = if modern {
+            Reply::json(&complete_text("x")).header("set-cookie", "lb=; Path=/; Max-Age=0")
+        } else {
+            gone
+        };
+        fake.on_tool("t", gone);
+        gateway.call("t", json!({})).result();
+        gateway.call("t", json!({})).result();
+        let sent = fake.requests_of("tools/call").pop().unwrap();
+        assert_eq!(sent.header("cookie"), None);
     }
 }
 
@@ -163,6 +226,14 @@ fn moving_session() {
         assert_eq!(gateway.call("t", json!({})).text(), "done");
     }
     assert_eq!(fake.requests_of("initialize").len(), 1);
+    // The session that ends is the newest.
+    drop(gateway);
+    let ended = fake.next_request("DELETE");
+    let last = fake.requests_of("tools/call").len() + 2;
+    assert_eq!(
+        ended.header("mcp-session-id"),
+        Some(&*format!("session-{last}"))
+    );
 }
 
 fn lost_sessions() {
@@ -218,11 +289,23 @@ fn lost_sessions() {
 
 fn not_lost() {
     let fake = FakeBackend::start().tool("t");
-    let refusal = error(-32601, "Method not found");
-    fake.on_tool("t", Reply::json_as(404, &refusal));
     let mut gateway = initialized(&fake.entry("fake", ""));
-    let answer = gateway.call("t", json!({}));
-    assert_eq!(answer.code(), -32601);
+    for (status, code) in [
+        (404, -32601),
+        (404, -32602),
+        (410, -32601),
+        (400, -32601),
+        (405, -32601),
+    ] {
+        let refusal = error(code, "Method not found");
+        fake.on_tool("t", Reply::json_as(status, &refusal));
+        let answer = gateway.call("t", json!({}));
+        assert_eq!(
+            (answer.code(), answer.message()),
+            (code, "Method not found"),
+            "{status}"
+        );
+    }
     assert_eq!(gateway.call("t", json!({})).text(), "t {}");
     assert_eq!(fake.requests_of("initialize").len(), 1);
     let kinds: Vec<Value> = fake

@@ -3,6 +3,7 @@
 //! A test named `fault_NN_…` covers row NN of the fault table. In every test the protocol checker
 //! also checks each line of the gateway, and that no request stays without a response.
 
+mod administrator;
 mod audit;
 mod breaker;
 mod denied_tools;

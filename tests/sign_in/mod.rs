@@ -226,7 +226,7 @@ fn assert_no_token(text: &str) {
 }
 
 /// A browser: GETs the address and follows redirects. Returns the last page.
-fn visit(url: &str) -> String {
+pub(super) fn visit(url: &str) -> String {
     let mut url = url.to_owned();
     loop {
         let (location, body) = get(&url);

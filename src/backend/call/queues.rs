@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use globset::GlobMatcher;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::BackendConfig;
+use crate::text::Glob;
 
 /// The queues of one backend.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(in crate::backend) struct Queues {
 /// That of the tools of a glob.
 #[derive(Debug)]
 struct ToolQueue {
-    glob: GlobMatcher,
+    glob: Glob,
     max_in_flight: usize,
     places: Arc<Semaphore>,
 }
@@ -57,9 +57,9 @@ impl Queues {
     ) -> Self {
         resize(&self.all, before.max_in_flight, now.max_in_flight, unused);
         let tools = now.tools.max_in_flight.iter().map(|(glob, max)| {
-            let pattern = glob.glob().glob();
+            let pattern = glob.written();
             let mut known = self.tools.iter();
-            let known = known.find(|queue| queue.glob.glob().glob() == pattern);
+            let known = known.find(|queue| queue.glob.written() == pattern);
             let places = match known {
                 Some(queue) => {
                     resize(&queue.places, queue.max_in_flight, *max, unused);

@@ -73,7 +73,7 @@ impl BackendError {
             | Self::TooLarge { .. }
             | Self::OverRatio { .. }
             | Self::BudgetExceeded { .. }
-            | Self::RequestTooLarge => Executed::Unknown,
+            | Self::RequestTooLarge { .. } => Executed::Unknown,
         }
     }
 
@@ -89,7 +89,7 @@ impl BackendError {
     fn retry_class_if_sent(&self) -> RetryClass {
         match self {
             Self::Connect { .. } | Self::OutOfResources(_) => RetryClass::NotSent,
-            Self::RateLimited { retry_after } => RetryClass::NotTaken {
+            Self::RateLimited { retry_after, .. } => RetryClass::NotTaken {
                 retry_after: *retry_after,
             },
             Self::Unavailable {

@@ -42,6 +42,7 @@ impl BackendError {
             }
             | Self::RateLimited {
                 retry_after: Some(wait),
+                ..
             } => Some(format!("try again in {}", seconds(wait))),
             Self::Unavailable { .. } | Self::RateLimited { .. } => Some("try again later".into()),
             _ => None,

@@ -342,13 +342,11 @@ impl Endpoint {
     /// The error for a status other than 2xx. `body` is the beginning of the response's body.
     pub fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> BackendError {
         let snippet = self.snippet(body);
-        let retry_after = headers
-            .get(RETRY_AFTER)
-            .and_then(|value| retry_after(value, clock::wall()));
-        let status = status.as_u16();
+        let asked = headers.get(RETRY_AFTER);
+        let retry_after = asked.and_then(|value| retry_after(value, clock::wall()));
         let challenge = Challenge::of(values_of(headers, WWW_AUTHENTICATE));
-        match status {
-            401 | 403 => BackendError::AuthRequired {
+        match status.as_u16() {
+            status @ (401 | 403) => BackendError::AuthRequired {
                 status,
                 anonymous: !self.credentials.are_configured(),
                 snippet,
@@ -357,15 +355,18 @@ impl Endpoint {
                 renewed: false,
                 session_lost: false,
             },
-            413 => BackendError::RequestTooLarge,
-            429 => BackendError::RateLimited { retry_after },
+            413 => BackendError::RequestTooLarge { snippet },
+            429 => BackendError::RateLimited {
+                retry_after,
+                snippet,
+            },
             503 => BackendError::Unavailable {
                 retry_after,
                 snippet,
             },
-            500..=599 => BackendError::ServerError { status, snippet },
-            400..=499 => BackendError::Refused { status, snippet },
-            _ => BackendError::BadReply(format!("HTTP {status} is no answer to a request")),
+            status @ 500..=599 => BackendError::ServerError { status, snippet },
+            status @ 400..=499 => BackendError::Refused { status, snippet },
+            status => BackendError::BadReply(format!("HTTP {status} is no answer to a request")),
         }
     }
 

@@ -43,6 +43,8 @@ pub enum BackendEvent {
         listing: Arc<Listing>,
         /// The lists that came since the last event, whole or not.
         came: Kinds,
+        /// The lists of which the first pages have come; the rest is to come, and as at last contact.
+        coming: Kinds,
         /// Those of them that are not whole, and why.
         incomplete: Vec<Incomplete>,
         /// To be dropped when the listing is in use, or never will be: the lists are not fetched again

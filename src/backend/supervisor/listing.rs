@@ -6,6 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::{sleep, timeout};
+
 use super::event::Incomplete;
 use crate::backend::backoff::jitter;
 use crate::backend::error::BackendError;
@@ -23,6 +26,8 @@ const MAX_ITEMS: usize = 10_000;
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// A page of at most this many bytes is read at once.
 const SMALL_PAGE: usize = 32 * 1024;
+/// After this wait for a page, those before it are reported. Each time in one list it doubles.
+const SLOW_PAGE: Duration = Duration::from_millis(500);
 /// Time for one page, retries included.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -32,39 +37,51 @@ pub(super) struct Fetched {
     pub(super) kind: Kind,
     pub(super) items: Vec<RawJson>,
     freshness: Freshness,
-    /// Why it is not whole, if it is not. With items, they are those of the pages before.
-    pub(super) incomplete: Option<Incomplete>,
+    pub(super) extent: Extent,
 }
 
-/// Fetches one list. After an error of a later page, what was read counts.
+/// How much of a list was fetched.
+#[derive(Debug)]
+pub(super) enum Extent {
+    Whole,
+    /// The first pages; the next one is slow.
+    Coming,
+    /// No more than the pages before one that failed, if there are any.
+    Failed(Incomplete),
+}
+
+/// Fetches one list. After an error of a later page, what was read counts. While one is slow, what was
+/// read until then goes to `first_pages`.
 pub(super) async fn fetch(
     connection: &Arc<Connection>,
     client: &ClientProfile,
     retries: u32,
     kind: Kind,
+    first_pages: UnboundedSender<Fetched>,
 ) -> Fetched {
     let mut list = List::new(kind, connection.era);
-    let read = pages(connection, client, retries, &mut list).await;
-    Fetched {
-        kind,
-        incomplete: read.err().map(|error| Incomplete {
+    let read = pages(connection, client, retries, &mut list, &first_pages).await;
+    let extent = match read {
+        Ok(()) => Extent::Whole,
+        Err(error) => Extent::Failed(Incomplete {
             kind,
             is_partial: list.freshness.is_some(),
             error,
         }),
-        items: list.items.items,
-        freshness: list.freshness.unwrap_or_default(),
-    }
+    };
+    list.into_fetched(extent)
 }
 
-/// Puts a list that was fetched into the listing. Where it is not whole, the rest stays as it was.
-pub(super) fn put(listing: &mut Listing, fetched: Fetched) {
+/// Puts a list that was fetched into the listing, and says whether that is another one now. Where it
+/// is not whole, the rest stays as it was.
+pub(super) fn put(listing: &mut Listing, fetched: Fetched) -> bool {
     let kind = fetched.kind;
     let before = std::mem::replace(listing.items_mut(kind), fetched.items);
-    if fetched.incomplete.is_some() {
+    if !matches!(fetched.extent, Extent::Whole) {
         listing.complete(kind, &before);
     }
     listing.set_freshness(kind, fetched.freshness);
+    listing.items(kind) != before
 }
 
 /// Reads the pages into the list, which keeps those before an error.
@@ -73,14 +90,26 @@ async fn pages(
     client: &ClientProfile,
     retries: u32,
     list: &mut List,
+    first_pages: &UnboundedSender<Fetched>,
 ) -> Result<(), BackendError> {
+    let mut patience = SLOW_PAGE;
     loop {
-        let page = tokio::time::timeout(
-            PAGE_TIMEOUT,
-            page_with_retries(connection, client, retries, list.kind, list.pages.cursor()),
-        )
-        .await
-        .map_err(|_| BackendError::Deadline {
+        let page = {
+            let cursor = list.pages.cursor();
+            let page = page_with_retries(connection, client, retries, list.kind, cursor);
+            let mut page = std::pin::pin!(timeout(PAGE_TIMEOUT, page));
+            tokio::select! {
+                biased;
+                page = &mut page => page,
+                () = sleep(patience), if list.freshness.is_some() => {
+                    patience *= 2;
+                    // Without a receiver nobody waits for them.
+                    let _ = first_pages.send(list.clone_fetched());
+                    page.await
+                }
+            }
+        };
+        let page = page.map_err(|_| BackendError::Deadline {
             sent: true,
             limit: PAGE_TIMEOUT,
         })??;
@@ -144,6 +173,25 @@ impl List {
             items: Items::default(),
             freshness: None,
             pages: Pages::new(MAX_PAGES),
+        }
+    }
+
+    fn into_fetched(self, extent: Extent) -> Fetched {
+        Fetched {
+            kind: self.kind,
+            items: self.items.items,
+            freshness: self.freshness.unwrap_or_default(),
+            extent,
+        }
+    }
+
+    /// What was read until now.
+    fn clone_fetched(&self) -> Fetched {
+        Fetched {
+            kind: self.kind,
+            items: self.items.items.clone(),
+            freshness: self.freshness.unwrap_or_default(),
+            extent: Extent::Coming,
         }
     }
 

@@ -4,26 +4,24 @@
 //! whole again after a wait, and less and less often where nothing changes. Each is reported when it
 //! has come, whatever the others do. It must not know how a list is fetched, nor how it is used.
 
+mod fetching;
+
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 use super::connection_handler::ConnectionHandler;
 use super::event::{BackendEvent, Incomplete};
-use super::listing::{self, Fetched};
+use super::listing::{self, Extent, Fetched};
 use crate::backend::backoff::{Backoff, Series, jitter};
 use crate::backend::error::BackendError;
 use crate::backend::session::{Connection, ListsWaiting};
 use crate::protocol::{ClientProfile, Era, Kind, Kinds, Listing};
-
-/// Lists that come within this time after the first are reported with it.
-const TOGETHER: Duration = Duration::from_millis(20);
+use fetching::{Came, Fetching};
 
 /// The lists of a server, over all of its connections.
 #[derive(Debug)]
@@ -76,9 +74,9 @@ impl Lists {
             let used = fetching.credentials;
             tokio::select! {
                 () = fetching.came(), if !fetching.is_idle() => {
-                    let (came, again) = fetching.take();
-                    known = known.or(kinds(&came));
-                    let incomplete = self.put(came, &mut plan);
+                    let Came { lists, over, coming, again } = fetching.take();
+                    known = known.or(over);
+                    let incomplete = self.put(lists, &mut plan);
                     if incomplete.iter().any(|list| is_lost(&list.error)) {
                         session.disconnected(connection);
                         return std::future::pending().await;
@@ -86,7 +84,7 @@ impl Lists {
                     self.plan_retry(&mut plan, &incomplete, &fetching);
                     // A client may call as soon as it sees the list.
                     session.wait_ready().await;
-                    let in_use = self.report(handler, mem::take(&mut known), incomplete);
+                    let in_use = self.report(handler, mem::take(&mut known), coming, incomplete);
                     if !again.has(Kind::Tool) && !fetching.running.has(Kind::Tool) {
                         self.done(&mut waiting);
                     }
@@ -139,9 +137,10 @@ impl Lists {
         let mut incomplete = Vec::new();
         let mut has_changed = false;
         for list in came {
-            has_changed |= listing.items(list.kind) != list.items;
-            incomplete.extend(list.incomplete.clone());
-            listing::put(listing, list);
+            if let Extent::Failed(why) = &list.extent {
+                incomplete.push(why.clone());
+            }
+            has_changed |= listing::put(listing, list);
         }
         if has_changed {
             self.unchanged.reset();
@@ -208,6 +207,7 @@ impl Lists {
         &mut self,
         handler: &ConnectionHandler,
         came: Kinds,
+        coming: Kinds,
         incomplete: Vec<Incomplete>,
     ) -> oneshot::Receiver<()> {
         let session = &handler.session;
@@ -238,6 +238,7 @@ impl Lists {
             number: self.reports,
             listing: Arc::clone(&self.listing),
             came,
+            coming,
             incomplete,
             taken,
         });
@@ -278,87 +279,6 @@ impl Default for Plan {
             is_counted: false,
         }
     }
-}
-
-/// The lists that are being fetched.
-struct Fetching<'a> {
-    connection: &'a Arc<Connection>,
-    client: &'a ClientProfile,
-    retries: u32,
-    requests: FuturesUnordered<BoxFuture<'a, Fetched>>,
-    running: Kinds,
-    /// Those of them that are fetched once more after that.
-    again: Kinds,
-    came: Vec<Fetched>,
-    /// Until when others are waited for.
-    until: Instant,
-    /// The generation of the credentials that they carry, of the oldest of them.
-    credentials: u64,
-}
-
-impl<'a> Fetching<'a> {
-    fn new(connection: &'a Arc<Connection>, client: &'a ClientProfile, retries: u32) -> Self {
-        Self {
-            connection,
-            client,
-            retries,
-            requests: FuturesUnordered::new(),
-            running: Kinds::default(),
-            again: Kinds::default(),
-            came: Vec::new(),
-            until: Instant::now(),
-            credentials: 0,
-        }
-    }
-
-    /// Fetches these; those that are being fetched now once more.
-    fn start(&mut self, kinds: Kinds) {
-        if self.is_idle() {
-            self.credentials = self.connection.credentials().generation();
-        }
-        for kind in kinds.iter() {
-            if self.running.has(kind) {
-                self.again.add(kind);
-                continue;
-            }
-            self.running.add(kind);
-            let fetch = listing::fetch(self.connection, self.client, self.retries, kind);
-            self.requests.push(fetch.boxed());
-        }
-    }
-
-    fn is_idle(&self) -> bool {
-        self.requests.is_empty() && self.came.is_empty()
-    }
-
-    /// Resolves when some have come, and those that come with them. May be dropped and called again.
-    async fn came(&mut self) {
-        if self.came.is_empty()
-            && let Some(list) = self.requests.next().await
-        {
-            self.until = Instant::now() + TOGETHER;
-            self.came.push(list);
-        }
-        while !self.requests.is_empty()
-            && let Ok(Some(list)) = timeout_at(self.until, self.requests.next()).await
-        {
-            self.came.push(list);
-        }
-    }
-
-    /// Takes those that have come, and says which of them are to be fetched once more.
-    fn take(&mut self) -> (Vec<Fetched>, Kinds) {
-        let came = mem::take(&mut self.came);
-        let over = kinds(&came);
-        self.running = self.running.without(over);
-        let again = Kinds::that(|kind| over.has(kind) && self.again.has(kind));
-        self.again = self.again.without(again);
-        (came, again)
-    }
-}
-
-fn kinds(lists: &[Fetched]) -> Kinds {
-    Kinds::that(|kind| lists.iter().any(|list| list.kind == kind))
 }
 
 /// Whether the connection can't be used any more, though the server can be reached.

@@ -107,7 +107,7 @@ fn unmatched_args(config: &BackendConfig, listing: &Listing) -> Vec<UnmatchedRul
             let meant = nearest_name(&rule.name, names.iter().map(String::as_str));
             unmatched.push(UnmatchedRule {
                 key: "tools.args",
-                pattern: format!("{}.{}", glob.glob().glob(), rule.name),
+                pattern: format!("{}.{}", glob.written(), rule.name),
                 meant: meant.map(str::to_owned),
                 what: "argument",
             });

@@ -183,7 +183,7 @@ impl<'a> Job<'a> {
             None => String::new(),
         };
         print(&format!(
-            "written{backup}\nStart {} anew to see it. `sentinel-gateway uninstall {}` takes it out again.\n",
+            "written{backup}\nStart {} anew to see it.\n`sentinel-gateway uninstall {}` takes it out again.\n",
             client.name, client.id
         ));
         Ok(true)

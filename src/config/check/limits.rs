@@ -2,12 +2,11 @@
 
 use std::num::NonZeroU32;
 
-use globset::GlobMatcher;
-
 use super::Checker;
 use crate::config::read::file::{Backend, Tools};
 use crate::config::read::join;
 use crate::config::{RateLimit, ToolRule};
+use crate::text::Glob;
 
 impl Checker<'_> {
     /// `rate_per_minute` and `burst` of a backend.
@@ -28,7 +27,7 @@ impl Checker<'_> {
         written: &Tools,
         path: &str,
         rules: &mut Vec<ToolRule>,
-    ) -> Vec<(GlobMatcher, RateLimit)> {
+    ) -> Vec<(Glob, RateLimit)> {
         let (rates, bursts) = (&written.rate_per_minute, &written.burst.0);
         for (glob, _) in bursts {
             if rates.0.iter().all(|(rated, _)| rated.value != glob.value) {
@@ -38,9 +37,9 @@ impl Checker<'_> {
                 self.report.add(&glob.location, &path, what);
             }
         }
-        let burst_of = |glob: &GlobMatcher| {
+        let burst_of = |glob: &Glob| {
             let mut bursts = bursts.iter();
-            let burst = bursts.find(|(written, _)| written.value == glob.glob().glob());
+            let burst = bursts.find(|(written, _)| written.value == glob.written());
             burst.map(|(_, burst)| burst.value)
         };
         let rates = self.values_by_glob(rates, "tools.rate_per_minute", path, rules);

@@ -5,14 +5,13 @@
 
 use std::sync::Arc;
 
-use globset::{Glob, GlobMatcher, GlobSet, GlobSetBuilder};
-
-use super::globs::{MAX_GLOBS, glob};
+use super::globs::{glob, within_limit};
 use crate::config::View;
 use crate::config::problem::{Location, Report};
 use crate::config::read::file::{File, Located, Profile};
 use crate::config::read::join;
 use crate::nearest::nearest;
+use crate::text::{Glob, GlobSet};
 
 /// The flag that chooses one.
 const FLAG: &str = "--profile";
@@ -29,7 +28,7 @@ pub(in crate::config) struct Chosen {
 struct ToolGlob {
     written: String,
     /// Of names of backends; `None` is all.
-    backend: Option<GlobMatcher>,
+    backend: Option<Glob>,
     /// Of own names.
     tool: Glob,
 }
@@ -113,13 +112,8 @@ fn checked(
     }
     let mut globs = |written: &[Located<String>], key| -> Vec<ToolGlob> {
         let path = join(path, key);
-        if written.len() > MAX_GLOBS {
-            let count = written.len();
-            let what = format!("{count} globs are more than {MAX_GLOBS}; write wider ones");
-            report.add(&written[0].location, &path, what);
-            return Vec::new();
-        }
-        let globs = written.iter().enumerate();
+        let globs = within_limit(written, |glob| glob, &path, report).iter();
+        let globs = globs.enumerate();
         let globs = globs
             .filter_map(|(index, written)| tool_glob(written, &format!("{path}[{index}]"), report));
         globs.collect()
@@ -144,7 +138,7 @@ fn tool_glob(written: &Located<String>, path: &str, report: &mut Report) -> Opti
         None => (None, written.clone()),
     };
     let backend = match backend {
-        Some(backend) => Some(glob(&backend, path, report)?.compile_matcher()),
+        Some(backend) => Some(glob(&backend, path, report)?),
         None => None,
     };
     Some(ToolGlob {
@@ -167,27 +161,22 @@ impl Chosen {
         if self.allow.is_none() && self.deny.is_empty() {
             return None;
         }
-        let of_backend = |globs: &[ToolGlob]| {
-            let mut set = GlobSetBuilder::new();
+        let of_backend = |globs: &[ToolGlob]| -> GlobSet {
             let is_meant = |at: &&ToolGlob| match &at.backend {
                 Some(glob) => glob.is_match(backend),
                 None => true,
             };
-            for glob in globs.iter().filter(is_meant) {
-                set.add(glob.tool.clone());
-            }
-            set.build()
+            let meant = globs.iter().filter(is_meant);
+            meant.map(|glob| glob.tool.clone()).collect()
         };
         let written = |globs: &[ToolGlob]| {
             let written = globs.iter().map(|glob| glob.written.clone());
             written.collect::<Vec<_>>()
         };
-        // Too many globs deny all, rather than allow it.
-        let all = || GlobSet::new([Glob::new("*").ok()?]).ok();
         Some(View {
             profile: Arc::clone(&self.name),
-            allow: (self.allow.as_deref()).map(|globs| of_backend(globs).unwrap_or_default()),
-            deny: of_backend(&self.deny).ok().or_else(all).unwrap_or_default(),
+            allow: (self.allow.as_deref()).map(of_backend),
+            deny: of_backend(&self.deny),
             written: [
                 self.allow.as_deref().map(written),
                 Some(written(&self.deny)),

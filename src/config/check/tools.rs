@@ -5,13 +5,12 @@ mod args;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use globset::{GlobMatcher, GlobSet, GlobSetBuilder};
-
 use super::Checker;
-use super::globs::{MAX_GLOBS, glob};
+use super::globs::{glob, glob_set, within_limit};
 use crate::config::read::file::{Entries, Located, Tools};
 use crate::config::read::join;
 use crate::config::{ToolRule, ToolRules};
+use crate::text::{Glob, GlobSet};
 
 /// Least limit on a result: room for some text before the words on how to go on.
 const LEAST_RESULT_TOKENS: u64 = 256;
@@ -70,7 +69,7 @@ impl Checker<'_> {
             let least = LEAST_RESULT_TOKENS;
             if (1..least).contains(&tokens.value) {
                 let what = format!("must be 0, for no limit, or at least {least}");
-                let path = join(&join(path, "max_result_tokens"), glob.glob().glob());
+                let path = join(&join(path, "max_result_tokens"), glob.written());
                 self.report.add(&tokens.location, &path, what);
             }
             let tokens = usize::try_from(tokens.value).unwrap_or(usize::MAX);
@@ -102,7 +101,7 @@ impl Checker<'_> {
         key: &'static str,
         path: &str,
         rules: &mut Vec<ToolRule>,
-    ) -> Vec<(GlobMatcher, V)> {
+    ) -> Vec<(Glob, V)> {
         let entries = self.by_glob(written, key, path, rules).into_iter();
         entries.map(|(glob, value)| (glob, value.value)).collect()
     }
@@ -114,13 +113,12 @@ impl Checker<'_> {
         key: &'static str,
         path: &str,
         rules: &mut Vec<ToolRule>,
-    ) -> Vec<(GlobMatcher, &'a Located<V>)> {
+    ) -> Vec<(Glob, &'a Located<V>)> {
         let path = join(path, key.trim_start_matches("tools."));
         let mut values = Vec::new();
-        for (written, value) in self.within_limit(&written.0, |(glob, _)| glob, &path) {
+        for (written, value) in within_limit(&written.0, |(glob, _)| glob, &path, self.report) {
             if let Some(glob) = glob(written, &path, self.report) {
-                let glob = glob.compile_matcher();
-                rules.push(rule(key, written, &glob));
+                rules.push(rule(key, &glob));
                 values.push((glob, value));
             }
         }
@@ -136,44 +134,16 @@ impl Checker<'_> {
         rules: &mut Vec<ToolRule>,
     ) -> GlobSet {
         let path = join(path, key.trim_start_matches("tools."));
-        let mut set = GlobSetBuilder::new();
-        let entries = self.within_limit(written, |glob| glob, &path);
-        for (index, written) in entries.iter().enumerate() {
-            if let Some(glob) = glob(written, &format!("{path}[{index}]"), self.report) {
-                rules.push(rule(key, written, &glob.compile_matcher()));
-                set.add(glob);
-            }
-        }
-        set.build().unwrap_or_else(|_| {
-            if let Some(first) = written.first() {
-                let what = "the globs are too large together; write fewer or shorter ones";
-                self.report.add(&first.location, &path, what);
-            }
-            GlobSet::empty()
-        })
-    }
-
-    /// These entries; none, and a problem, if there are too many.
-    fn within_limit<'a, T>(
-        &mut self,
-        entries: &'a [T],
-        glob: impl Fn(&T) -> &Located<String>,
-        path: &str,
-    ) -> &'a [T] {
-        if entries.len() <= MAX_GLOBS {
-            return entries;
-        }
-        let (first, count) = (&glob(&entries[0]).location, entries.len());
-        let what = format!("{count} globs are more than {MAX_GLOBS}; write wider ones");
-        self.report.add(first, path, what);
-        &[]
+        let set = glob_set(written, &path, self.report);
+        rules.extend(set.iter().map(|glob| rule(key, glob)));
+        set
     }
 }
 
-fn rule(key: &'static str, written: &Located<String>, glob: &GlobMatcher) -> ToolRule {
+fn rule(key: &'static str, glob: &Glob) -> ToolRule {
     ToolRule {
         key,
-        pattern: written.value.clone(),
+        pattern: glob.written().to_owned(),
         glob: Some(glob.clone()),
     }
 }

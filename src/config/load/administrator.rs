@@ -11,11 +11,11 @@ use reqwest::Url;
 use super::checked::{Checked, MAX_BACKENDS};
 use crate::config::environment::Environment;
 use crate::config::overrides::Overrides;
-use crate::config::problem::{Location, Problems, Report};
+use crate::config::problem::{Problems, Report};
 use crate::config::read::file::{Backend, File};
 use crate::config::read::{self, MAX_BYTES};
 use crate::config::{Administered, BackendConfig, ConfiguredName, GatewayConfig};
-use crate::files::{self, read_of_root};
+use crate::files::{self, Stamp, read_of_root};
 
 /// The keys of `[gateway]` that it may have.
 const OF_GATEWAY: [&str; 2] = ["enabled", "repeat_limit"];
@@ -39,27 +39,39 @@ pub(super) struct Administrator {
     pub(super) report: Report,
 }
 
+/// The stamp of the file before it was read, and its text; none where there is no such file.
+///
+/// The text is an error if the file is there and can't be used.
+pub(super) fn text(env: &Environment) -> (Option<Stamp>, Result<Option<String>, Problems>) {
+    let Some(place) = env.administrators_file() else {
+        return (None, Ok(None));
+    };
+    let stamp = Stamp::of(&place.path);
+    let failed = |why: &dyn std::fmt::Display| {
+        let shown = place.path.display();
+        Problems::general(format!("{shown}: the administrator's file {why}"))
+    };
+    let bytes = match place.is_checked {
+        true => read_of_root(&place.path, MAX_BYTES).map_err(|error| failed(&error)),
+        false => files::read_if_there(&place.path, MAX_BYTES).map_err(|error| failed(&error)),
+    };
+    let text = bytes.and_then(|bytes| {
+        let text = bytes.map(String::from_utf8).transpose();
+        text.map_err(|_| failed(&"is not UTF-8"))
+    });
+    (stamp, text)
+}
+
 impl Administrator {
+    /// `text` is that of the file, [`text`].
+    ///
     /// # Errors
-    /// If it is there and can't be used: who can't read what holds for them is not served.
-    pub(super) fn read(env: &Environment) -> Result<Self, Problems> {
-        let Some(place) = env.administrators_file() else {
+    /// If it is not TOML: who can't read what holds for them is not served.
+    pub(super) fn read(env: &Environment, text: Option<String>) -> Result<Self, Problems> {
+        let (Some(place), Some(text)) = (env.administrators_file(), text) else {
             return Ok(Self::default());
         };
         let shown = place.path.display();
-        let failed = |why: &dyn std::fmt::Display| {
-            Problems::general(format!("{shown}: the administrator's file {why}"))
-        };
-        let bytes = match place.is_checked {
-            true => read_of_root(&place.path, MAX_BYTES).map_err(|error| failed(&error))?,
-            false => {
-                files::read_if_there(&place.path, MAX_BYTES).map_err(|error| failed(&error))?
-            }
-        };
-        let Some(bytes) = bytes else {
-            return Ok(Self::default());
-        };
-        let text = String::from_utf8(bytes).map_err(|_| failed(&"is not UTF-8"))?;
         let mut report = Report::of(shown.to_string(), text);
         let Some(written) = read::document(&mut report) else {
             return Err(report.problems);
@@ -71,6 +83,11 @@ impl Administrator {
         };
         read.check_keys();
         Ok(read)
+    }
+
+    /// The text that it was read from; `None` where there is none.
+    pub(super) fn text(&self) -> Option<String> {
+        self.file.as_ref().map(|_| self.report.text.clone())
     }
 
     fn check_keys(&mut self) {
@@ -125,7 +142,7 @@ impl Administrator {
                     "{name} is a backend of the administrator's file {}: no flag changes its URL and headers",
                     self.shown()
                 );
-                report.add(&Location::Flag(flag), "", what);
+                report.misfit(flag, what);
             }
             !is_own
         };

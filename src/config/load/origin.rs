@@ -2,7 +2,7 @@
 //!
 //! Owns which files count, and which changes of them are the gateway's own. A file that was merely
 //! found in the working folder is kept as it was: only the administrator's part of such a configuration
-//! is read again.
+//! is read again. How, is the part of `load`.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -22,6 +22,8 @@ pub(crate) struct Origin {
     pub(super) env: Environment,
     /// What is not looked for again.
     pub(super) user: UserFile,
+    /// What is used where a file can't be, as it is now.
+    pub(super) good: Mutex<Good>,
     /// The lock beside the user's file, where it is used.
     lock: Option<PathBuf>,
     /// As of the moment before they were read.
@@ -34,8 +36,33 @@ pub(crate) struct Origin {
 pub(super) enum UserFile {
     /// This file, an absolute path, as it is now.
     Chosen(PathBuf),
-    /// What was read at the start.
-    Kept(FoundFile, Option<String>),
+    /// What was read at the start: its text is [`Good::users`].
+    Kept(FoundFile),
+}
+
+/// What the files said when each was last in use.
+#[derive(Clone)]
+pub(super) struct Good {
+    /// `None` where there is no administrator's file.
+    pub(super) administrators: Option<String>,
+    /// `None` where there is no file of the user's.
+    pub(super) users: Option<String>,
+    pub(super) lock: LockFile,
+}
+
+impl Good {
+    pub(super) fn of(
+        administrators: Option<String>,
+        users: Option<String>,
+        lock: &LockFile,
+    ) -> Self {
+        let lock = lock.clone();
+        Self {
+            administrators,
+            users,
+            lock,
+        }
+    }
 }
 
 /// Most writes of its own that are remembered, where nobody looks at the files.
@@ -92,24 +119,25 @@ impl Origin {
     /// can change.
     pub(super) fn of(
         found: FoundFile,
-        text: Option<String>,
+        good: Good,
         (overrides, env): (&Overrides, &Environment),
-        lock: Option<&PathBuf>,
         read: Stamps,
     ) -> Option<Arc<Self>> {
         let user = match found.path.clone().filter(|_| found.trusted) {
             Some(path) => UserFile::Chosen(path),
-            None => UserFile::Kept(found, text),
+            None => UserFile::Kept(found),
         };
         if matches!(user, UserFile::Kept(..)) && env.administrators_file().is_none() {
             return None;
         }
+        let lock = good.lock.path.clone().ok();
         Some(Arc::new(Self {
             overrides: overrides.clone(),
             env: env.clone(),
             user,
             read: [read[0], read[1].filter(|_| lock.is_some()), read[2]],
-            lock: lock.cloned(),
+            lock,
+            good: Mutex::new(good),
             own_writes: Mutex::default(),
         }))
     }

@@ -10,6 +10,8 @@ use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 use toml::value::{Array, Table, Value};
 
+use crate::text::escape_glob;
+
 /// What is switched.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Switch<'a> {
@@ -48,7 +50,7 @@ pub(crate) fn set(text: &str, switch: Switch<'_>, on: bool) -> Result<Option<Str
         Switch::Tool(name, tool) => {
             let at = position(root, name)?;
             let (entry, meant) = (entry(root, at), entry_of(&mut meant, at));
-            let pattern = globset::escape(tool);
+            let pattern = escape_glob(tool);
             let (entry, meant) = entry.zip(meant).ok_or("it has no such backend")?;
             match on {
                 true => allow(entry, meant, &pattern),
@@ -88,7 +90,7 @@ pub(crate) fn with_entry(text: &str, name: &str, url: &str) -> String {
 
 /// The text that a value is denied by, alone.
 pub(crate) fn pattern_of(tool: &str) -> String {
-    globset::escape(tool)
+    escape_glob(tool)
 }
 
 fn all(text: &str, root: &DeTable<'_>, meant: &mut Table, on: bool) -> Option<Edit> {

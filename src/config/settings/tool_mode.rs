@@ -1,8 +1,9 @@
 //! `tool_mode` and what belongs to it: how many of the tools a client sees.
 
-use globset::GlobSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::text::GlobSet;
 
 /// The names of the gateway's own tools. No backend's tool gets them while the gateway has such tools.
 const OWN_TOOLS: [&str; 3] = ["search_tools", "describe_tool", "call_tool"];

@@ -6,10 +6,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use globset::{Glob, GlobMatcher, GlobSet, GlobSetBuilder};
-
 use super::ArgRule;
 use crate::config::{PinMode, RetryTools};
+use crate::text::{Glob, GlobSet};
 
 const ALLOW: &str = "tools.allow";
 const DENY: &str = "tools.deny";
@@ -39,17 +38,17 @@ pub struct ToolRules {
     /// Own name → deadline of a call.
     pub timeout: Vec<(String, Duration)>,
     /// Globs that override `retry_tools`; the first match counts.
-    pub retry: Vec<(GlobMatcher, RetryTools)>,
+    pub retry: Vec<(Glob, RetryTools)>,
     /// Globs with how often the tools of each are called, together; the first match counts.
-    pub rate: Vec<(GlobMatcher, RateLimit)>,
+    pub rate: Vec<(Glob, RateLimit)>,
     /// Globs with the most concurrent calls of the tools of each, together; the first match counts.
-    pub max_in_flight: Vec<(GlobMatcher, usize)>,
+    pub max_in_flight: Vec<(Glob, usize)>,
     /// Globs that override `repeat_limit`; the first match counts.
-    pub repeat_limit: Vec<(GlobMatcher, u32)>,
+    pub repeat_limit: Vec<(Glob, u32)>,
     /// Globs, each with the most tokens of a result's text, or 0 for no limit; the first match counts.
-    pub max_result_tokens: Vec<(GlobMatcher, usize)>,
+    pub max_result_tokens: Vec<(Glob, usize)>,
     /// Globs with the arguments that are guarded; the first match counts.
-    pub(crate) args: Vec<(GlobMatcher, Arc<[ArgRule]>)>,
+    pub(crate) args: Vec<(Glob, Arc<[ArgRule]>)>,
     /// How to treat a tool whose definition has changed.
     pub pin: PinMode,
     /// What the chosen profile has of the tools; `None` is all.
@@ -80,7 +79,7 @@ pub(crate) struct ToolRule {
     /// The name or glob, as written.
     pub(crate) pattern: String,
     /// `None` where it is a name.
-    pub(crate) glob: Option<GlobMatcher>,
+    pub(crate) glob: Option<Glob>,
 }
 
 impl ToolRule {
@@ -119,13 +118,7 @@ impl ToolRules {
                 _ => rule,
             }));
         let denied = self.written.iter().filter(|rule| rule.key == DENY);
-        let mut all = GlobSetBuilder::new();
-        for glob in denied.filter_map(|rule| rule.glob.as_ref()) {
-            all.add(glob.glob().clone());
-        }
-        // Too many globs deny all, rather than allow it.
-        let everything = || GlobSet::new([Glob::new("*").ok()?]).ok();
-        self.deny = all.build().ok().or_else(everything).unwrap_or_default();
+        self.deny = denied.filter_map(|rule| rule.glob.clone()).collect();
     }
 
     /// The arguments of a tool, by its own name, that are guarded.

@@ -63,7 +63,7 @@ fn line(backend: &BackendStatus) -> String {
         State::Up => format!("connected, tools: {}", backend.tools),
         State::Connecting => format!("being connected: {why}"),
         State::Down if backend.awaits_sign_in => {
-            format!("down until the user signs in, in a terminal: {why}")
+            format!("down until the user signs in: {why}")
         }
         State::Down | State::Unknown => format!("down: {why}"),
         State::Disabled => format!("off, by the user's config: {why}"),

@@ -39,6 +39,7 @@ fn listed_as(number: u64, listing: Listing) -> (BackendEvent, oneshot::Receiver<
         number,
         listing: Arc::new(listing),
         came: Kinds::ALL,
+        coming: Kinds::default(),
         incomplete: Vec::new(),
         taken,
     };

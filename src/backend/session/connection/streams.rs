@@ -1,7 +1,10 @@
 //! Reading responses, and streams that answer no request.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
+use tokio::time::timeout;
 
 use super::{Attempt, Connection};
 use crate::backend::error::BackendError;
@@ -11,6 +14,9 @@ use crate::backend::stream::{
     StreamRouter, open_get,
 };
 use crate::protocol::{Era, Outcome, message};
+
+/// How long the answer of a POST itself is waited for once the GET stream has brought one.
+const OWN_ANSWER_WAIT: Duration = Duration::from_secs(1);
 
 impl Connection {
     /// One POST and its response, resumed if its stream ends early.
@@ -49,7 +55,8 @@ impl Connection {
 
     /// The same in a legacy session, where the response may also come on the standalone GET stream:
     /// some servers write it there if that stream was opened after the request came, others always,
-    /// and answer the POST with 202 or 204 (B-L-02).
+    /// and answer the POST with 202 or 204. One that comes there first counts where the POST says so,
+    /// fails, or brings no answer of its own.
     pub(super) async fn exchange_or_get_stream(
         &self,
         attempt: &Attempt<'_>,
@@ -69,18 +76,21 @@ impl Connection {
                 }
             };
             let mut heard = std::pin::pin!(heard);
-            let answer = tokio::select! {
+            let mut own = std::pin::pin!(self.exchange(attempt, headers, body, &own_stream));
+            tokio::select! {
                 biased;
-                answer = &mut heard => answer,
-                answer = self.exchange(attempt, headers, body, &own_stream) => answer,
-            };
-            match answer {
-                Err(error) if matches!(attempt.trace.status(), Some(202 | 204)) => tokio::select! {
-                    biased;
-                    answer = heard => answer,
-                    () = self.pending.unread() => Err(error),
+                answer = &mut own => match answer {
+                    Err(error) if matches!(attempt.trace.status(), Some(202 | 204)) => tokio::select! {
+                        biased;
+                        answer = heard => answer,
+                        () = self.pending.unread() => Err(error),
+                    },
+                    answer => answer,
                 },
-                answer => answer,
+                early = &mut heard => match timeout(OWN_ANSWER_WAIT, own).await {
+                    Ok(Ok(answer)) => Ok(answer),
+                    Ok(Err(_)) | Err(_) => early,
+                },
             }
         };
         pending.over();

@@ -78,7 +78,7 @@ fn unanswered(error: BackendError) -> (No, BackendError) {
         | BackendError::RateLimited { .. }
         | BackendError::Redirected { .. }
         | BackendError::ConnectionLost { .. }
-        | BackendError::RequestTooLarge
+        | BackendError::RequestTooLarge { .. }
         | BackendError::TooLarge { .. } => (No::Undecided, error),
         _ => (No::End, error),
     }

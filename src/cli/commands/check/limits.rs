@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use globset::GlobMatcher;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::config::{ArgRule, BackendConfig, RateLimit};
+use crate::text::Glob;
 
 /// The limits of a backend and of its tools. Numbers that aren't set are `null`.
 #[derive(Debug, Serialize)]
@@ -64,11 +64,11 @@ pub(super) fn limits(config: &BackendConfig) -> Limits {
     }
 }
 
-fn pattern(glob: &GlobMatcher) -> &str {
-    glob.glob().glob()
+fn pattern(glob: &Glob) -> &str {
+    glob.written()
 }
 
-fn of<T: Copy>(rules: &[(GlobMatcher, T)], glob: &str) -> Option<T> {
+fn of<T: Copy>(rules: &[(Glob, T)], glob: &str) -> Option<T> {
     let mut rules = rules.iter();
     let rule = rules.find(|(other, _)| pattern(other) == glob);
     rule.map(|(_, value)| *value)

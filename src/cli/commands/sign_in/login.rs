@@ -149,7 +149,7 @@ fn visit(url: &Url, args: &Login) {
     ));
     let opened = !args.no_browser && browser::is_there() && browser::open(url);
     let more = match opened {
-        true => "A browser has been started. ",
+        true => "A browser has been started.\n",
         false => "",
     };
     print(&format!(

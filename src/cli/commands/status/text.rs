@@ -70,11 +70,24 @@ fn print_head(
     };
     let lines = lines.join(&format!("\n{}", " ".repeat(indent)));
     writeln!(out, "{HEAD}{name}{HEAD:#}: {lines}")?;
-    match &gateway.config {
-        Some(config) => writeln!(out, "config: {}\n", one_line(config)),
-        None => writeln!(out, "config: none, flags only\n"),
+    let config = match (&gateway.config, &gateway.administrators_file) {
+        (Some(config), _) => config,
+        (None, Some(_)) => "none of the user's",
+        (None, None) => "none, flags only",
+    };
+    writeln!(out, "config: {}", one_line(config))?;
+    if let Some(file) = &gateway.administrators_file {
+        writeln!(out, "administrator's file: {}", one_line(file))?;
     }
+    writeln!(out)?;
+    for problem in &gateway.unused_config {
+        print_note(&format!("{NOT_USED}{problem}"), room, out)?;
+    }
+    Ok(())
 }
+
+/// Before what of the config is not used.
+pub(super) const NOT_USED: &str = "not used, what held before stays: ";
 
 /// Who the client is, in words.
 pub(super) fn client(gateway: &GatewayStatus) -> String {
@@ -144,21 +157,27 @@ fn print_notes(
     room: Option<usize>,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    const LABEL: &str = "note: ";
     let notes = gateway.backends.iter().flat_map(|backend| {
         let notes = notes(backend, gateway.config.as_deref()).into_iter();
         notes.map(|note| format!("{}: {note}", backend.name))
     });
     for (at, note) in notes.enumerate() {
-        let gap = if at == 0 { "\n" } else { "" };
-        let lines = match room {
-            Some(room) => wrap(&one_line(&note), room.saturating_sub(LABEL.len()).max(2)),
-            None => vec![one_line(&note)],
-        };
-        let lines = lines.join(&format!("\n{}", " ".repeat(LABEL.len())));
-        writeln!(out, "{gap}{CAUTION}note:{CAUTION:#} {lines}")?;
+        if at == 0 {
+            writeln!(out)?;
+        }
+        print_note(&note, room, out)?;
     }
     Ok(())
+}
+
+fn print_note(note: &str, room: Option<usize>, out: &mut impl Write) -> io::Result<()> {
+    const LABEL: &str = "note: ";
+    let lines = match room {
+        Some(room) => wrap(&one_line(note), room.saturating_sub(LABEL.len()).max(2)),
+        None => vec![one_line(note)],
+    };
+    let lines = lines.join(&format!("\n{}", " ".repeat(LABEL.len())));
+    writeln!(out, "{CAUTION}note:{CAUTION:#} {lines}")
 }
 
 /// What there is to know of a backend beside its row.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use globset::GlobMatcher;
 use serde_json::{Map, Number, Value};
 
 use crate::config::ArgRule;
@@ -10,6 +9,7 @@ use crate::config::ToolRule;
 use crate::config::check::Checker;
 use crate::config::read::file::{ArgValue, Entries, Located};
 use crate::config::read::{item_path, join};
+use crate::text::Glob;
 
 impl Checker<'_> {
     /// `tools.args`. The globs are added to `rules` too.
@@ -18,12 +18,12 @@ impl Checker<'_> {
         written: &Entries<Entries<Vec<Located<ArgValue>>>>,
         path: &str,
         rules: &mut Vec<ToolRule>,
-    ) -> Vec<(GlobMatcher, Arc<[ArgRule]>)> {
+    ) -> Vec<(Glob, Arc<[ArgRule]>)> {
         let by_glob = self.by_glob(written, "tools.args", path, rules);
         let path = join(path, "args");
         let mut checked = Vec::new();
         for (glob, args) in by_glob {
-            let path = join(&path, glob.glob().glob());
+            let path = join(&path, glob.written());
             let mut of_tool: Vec<ArgRule> = Vec::new();
             for (name, values) in &args.value.0 {
                 let path = join(&path, &name.value);

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 
-use super::super::text::{busy, client, notes, state};
+use super::super::text::{NOT_USED, busy, client, notes, state};
 use super::super::words::{bytes, count, lasting, rate, time};
 use super::state::Top;
 use crate::cli::terminal::{cut, one_line, width, wrap};
@@ -234,6 +234,8 @@ fn notes_on_selected(top: &Top, room: usize) -> Vec<Line<'static>> {
     let mut texts: Vec<String> = Vec::new();
     if let Some((gateway, backend)) = top.selected() {
         texts.extend(backend.why.clone());
+        let unused = gateway.unused_config.iter();
+        texts.extend(unused.map(|problem| format!("{NOT_USED}{problem}")));
         texts.extend(notes(backend, gateway.config.as_deref()));
     }
     let wrapped = texts.iter().flat_map(|text| wrap(&one_line(text), room));
@@ -306,6 +308,12 @@ fn facts(gateway: &GatewayStatus, backend: &BackendStatus) -> Vec<(&'static str,
     );
     let config = gateway.config.as_deref().unwrap_or("flags only");
     fact("config", config.to_owned());
+    if let Some(file) = &gateway.administrators_file {
+        fact("admin file", file.clone());
+    }
+    for problem in &gateway.unused_config {
+        fact("note", format!("{NOT_USED}{problem}"));
+    }
     let shown = backend.tool_names.len();
     fact(
         "tools",

@@ -1,0 +1,43 @@
+//! Why a configuration is loaded, and which problems count then.
+
+use crate::config::LockFile;
+use crate::config::problem::{Problems, Report};
+
+/// Why a configuration is loaded.
+#[derive(Clone, Copy)]
+pub(super) enum Occasion<'a> {
+    /// The gateway starts: every problem counts.
+    Start,
+    /// A file may have changed: flags that don't fit are left out.
+    Change,
+    /// The user's file is not used as it is now, or doesn't fit the administrator's. It was good beside another
+    /// one, so what of it doesn't fit is left out.
+    UsersAsBefore(&'a LockFile),
+}
+
+impl Occasion<'_> {
+    /// The lock in place of one that can't be read.
+    pub(super) fn lock_before(self) -> Option<LockFile> {
+        match self {
+            Self::UsersAsBefore(lock) => Some(lock.clone()),
+            Self::Start | Self::Change => None,
+        }
+    }
+
+    /// The problems that keep the configuration from being used, and those of what is left out.
+    pub(super) fn sort(
+        self,
+        administrators: &mut Report,
+        users: Report,
+    ) -> (Problems, Vec<String>) {
+        let own = std::mem::take(&mut administrators.problems);
+        let mut unused = users.misfits;
+        match self {
+            Self::Start | Self::Change => (own.followed_by(users.problems), unused),
+            Self::UsersAsBefore(_) => {
+                unused.extend(users.problems.iter().map(ToString::to_string));
+                (own, unused)
+            }
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! The administrator's file changes while gateways run: what it says takes effect, whatever state the user's
+//! part of the config is in.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use sentinel_gateway::config::Overrides;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::common::PATIENCE;
+use crate::common::fake::FakeBackend;
+use crate::common::gateway::{ADMINISTRATORS_FILE, TestGateway, save, save_administrators};
+use crate::common::process;
+
+const LIST_CHANGED: &str = "notifications/tools/list_changed";
+
+/// A change takes effect within this time.
+const SOON: Duration = Duration::from_secs(1);
+
+fn chosen(folder: &Path) -> Overrides {
+    Overrides {
+        config: Some(folder.join("sentinel.toml")),
+        ..Overrides::default()
+    }
+}
+
+/// A gateway of these files, initialized.
+fn start(
+    folder: &Path,
+    administrators: &str,
+    users: Option<&str>,
+    flags: &Overrides,
+) -> TestGateway {
+    save_administrators(folder, administrators);
+    if let Some(users) = users {
+        save(folder, users);
+    }
+    let mut gateway = TestGateway::administered(folder, flags);
+    gateway.initialize();
+    gateway
+}
+
+/// Saves the administrator's file and waits until only these tools are listed. Returns how long that took.
+fn until_listed(
+    gateway: &mut TestGateway,
+    folder: &Path,
+    administrators: &str,
+    tools: &[&str],
+) -> Duration {
+    save_administrators(folder, administrators);
+    let begun = Instant::now();
+    gateway.next_notification(LIST_CHANGED);
+    let took = begun.elapsed();
+    assert_eq!(gateway.tool_names(), tools);
+    took
+}
+
+/// What `status --json` says of the one gateway whose state folder is there.
+#[cfg(unix)]
+fn status(folder: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new(process::executable());
+    command.env_clear().env("HOME", folder).current_dir(folder);
+    command.env("XDG_STATE_HOME", folder.join("state"));
+    let output = command.arg("status").args(arguments).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[cfg(unix)]
+fn unused(folder: &Path) -> Vec<String> {
+    let gateways: Value = serde_json::from_str(&status(folder, &["--json"])).unwrap();
+    assert_eq!(gateways.as_array().unwrap().len(), 1, "{gateways}");
+    serde_json::from_value(gateways[0]["unused_config"].clone()).unwrap()
+}
+
+/// Waits until that holds of what is not used.
+#[cfg(unix)]
+fn until_unused(folder: &Path, holds: impl Fn(&[String]) -> bool) -> Vec<String> {
+    let begun = Instant::now();
+    loop {
+        let unused = unused(folder);
+        if holds(&unused) {
+            return unused;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{unused:?}");
+    }
+}
+
+#[test]
+fn fault_103_a_denial_takes_effect_while_the_users_file_has_a_problem() {
+    let (team, own) = (
+        FakeBackend::start().tool("act").tool("look"),
+        FakeBackend::start().tool("mine"),
+    );
+    let free = team.entry("team", "");
+    let denied = team.entry("team", "tools.deny = [\"act\"]");
+    let users = own.entry("own", "");
+    let mut times = Vec::new();
+    for bad in [
+        Some(&b"[[backends]"[..]),
+        Some(b"nonsense = 1\n"),
+        Some(b"[[backends]]\nname = \"own\"\n"),
+        Some(b"\xff"),
+        None,
+    ] {
+        let folder = TempDir::new().unwrap();
+        let folder = folder.path();
+        let mut gateway = start(folder, &free, Some(&users), &chosen(folder));
+        assert_eq!(gateway.tool_names(), ["act", "look", "mine"]);
+        let file = folder.join("sentinel.toml");
+        match bad {
+            Some(bad) => fs::write(&file, bad).unwrap(),
+            None => fs::remove_file(&file).unwrap(),
+        }
+        #[cfg(unix)]
+        {
+            let said = until_unused(folder, |unused| !unused.is_empty());
+            assert!(said[0].contains("sentinel.toml"), "{said:?}");
+        }
+        times.push(until_listed(
+            &mut gateway,
+            folder,
+            &denied,
+            &["look", "mine"],
+        ));
+        assert_eq!(gateway.call("act", json!({})).code(), -32603);
+        assert_eq!(gateway.call("mine", json!({})).text(), "mine {}");
+        // The whole file takes effect once it is mended.
+        save(
+            folder,
+            &own.entry("own", "tools.rename = { mine = \"ours\" }"),
+        );
+        gateway.next_notification(LIST_CHANGED);
+        assert_eq!(gateway.tool_names(), ["look", "ours"]);
+        #[cfg(unix)]
+        until_unused(folder, <[String]>::is_empty);
+    }
+    // Any of them may be slow on a busy machine.
+    assert!(times.iter().min().unwrap() < &SOON, "{times:?}");
+}
+
+#[test]
+fn fault_103_a_users_switch_takes_effect_while_the_administrators_file_has_a_problem() {
+    let (team, own) = (
+        FakeBackend::start().tool("act").tool("look"),
+        FakeBackend::start().tool("mine"),
+    );
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let denied = team.entry("team", "tools.deny = [\"act\"]");
+    let mut gateway = start(
+        folder,
+        &denied,
+        Some(&own.entry("own", "")),
+        &chosen(folder),
+    );
+    assert_eq!(gateway.tool_names(), ["look", "mine"]);
+    save_administrators(folder, "[[backends]");
+    #[cfg(unix)]
+    {
+        let said = until_unused(folder, |unused| !unused.is_empty());
+        assert!(said[0].contains(ADMINISTRATORS_FILE), "{said:?}");
+    }
+    save(folder, &own.entry("own", "enabled = false"));
+    gateway.next_notification(LIST_CHANGED);
+    assert_eq!(
+        gateway.tool_names(),
+        ["look"],
+        "what was denied stays denied"
+    );
+    let more = team.entry("team", "tools.deny = [\"*\"]");
+    until_listed(&mut gateway, folder, &more, &[]);
+    #[cfg(unix)]
+    until_unused(folder, <[String]>::is_empty);
+}
+
+#[test]
+fn fault_103_a_denial_takes_effect_though_flags_no_longer_fit() {
+    let [team, own, more, x, theirs] = [
+        &["act", "look"][..],
+        &["mine"],
+        &["more"],
+        &["x"],
+        &["theirs"],
+    ]
+    .map(|tools| {
+        let fake = FakeBackend::start();
+        fake.set_tools(tools);
+        fake
+    });
+    let text = |text: &str| text.to_owned();
+    let administrators = team.entry("team", "") + &more.entry("more", "");
+    let users = own.entry("own", "");
+    let denial = "tools.deny = [\"act\"]";
+    let mine = Overrides {
+        backends: vec![(text("x"), x.url())],
+        ..Overrides::default()
+    };
+    let only = Overrides {
+        only: Some(vec![text("team"), text("more")]),
+        ..Overrides::default()
+    };
+    let header = Overrides {
+        headers: vec![(text("own"), text("X-Team"), text("mine"))],
+        ..Overrides::default()
+    };
+    let token = Overrides {
+        bearer_env: vec![(text("own"), text("UNSET"))],
+        ..Overrides::default()
+    };
+    let own_url = own.url();
+    let taken = format!("[[backends]]\nname = \"own\"\nurl = \"{own_url}\"\n");
+    for (flag, flags, users, changed, before, after) in [
+        // The administrator's `x` is another server, or none at all.
+        (
+            "--backend",
+            mine.clone(),
+            None,
+            team.entry("team", denial) + &theirs.entry("x", ""),
+            &["act", "look", "more", "x"][..],
+            &["look", "theirs"][..],
+        ),
+        (
+            "--backend",
+            mine,
+            Some(&users),
+            team.entry("team", denial) + &theirs.entry("x", "enabled = false"),
+            &["act", "look", "more", "mine", "x"],
+            &["look", "mine"],
+        ),
+        (
+            "--only",
+            only,
+            Some(&users),
+            team.entry("team", denial),
+            &["act", "look", "more"],
+            &["look"],
+        ),
+        (
+            "--header",
+            header,
+            Some(&users),
+            team.entry("team", denial) + &taken,
+            &["act", "look", "more", "mine"],
+            &["look", "mine"],
+        ),
+        (
+            "--bearer-env",
+            token,
+            Some(&users),
+            team.entry("team", denial) + &taken,
+            &["act", "look", "more"],
+            &["look", "mine"],
+        ),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let folder = folder.path();
+        let mut flags = flags;
+        flags.config = users.map(|_| folder.join("sentinel.toml"));
+        let users = users.map(String::as_str);
+        let mut gateway = start(folder, &administrators, users, &flags);
+        gateway.list_until(before);
+        save_administrators(folder, &changed);
+        gateway.list_until(after);
+        assert_eq!(gateway.call("act", json!({})).code(), -32603);
+        #[cfg(unix)]
+        {
+            let said = until_unused(folder, |unused| !unused.is_empty());
+            assert!(said[0].starts_with(flag), "{said:?}");
+        }
+        // It fits again.
+        save_administrators(folder, &administrators);
+        gateway.wait_for_tool("act");
+        #[cfg(unix)]
+        until_unused(folder, <[String]>::is_empty);
+    }
+}
+
+/// A switch in the user's own file is a denial, too.
+#[test]
+fn a_backend_that_a_flag_names_is_switched_off_while_it_runs() {
+    let (one, two) = (
+        FakeBackend::start().tool("a"),
+        FakeBackend::start().tool("b"),
+    );
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let flags = Overrides {
+        only: Some(vec!["one".to_owned()]),
+        ..chosen(folder)
+    };
+    let config = |more: &str| one.entry("one", more) + &two.entry("two", "");
+    let mut gateway = start(folder, "", Some(&config("")), &flags);
+    assert_eq!(gateway.tool_names(), ["a"]);
+    save(folder, &config("enabled = false"));
+    gateway.list_until(&[]);
+    save(folder, &config(""));
+    gateway.list_until(&["a"]);
+}
+
+#[test]
+fn a_profile_that_is_gone_shows_no_more_than_before() {
+    let (team, own) = (
+        FakeBackend::start().tool("act").tool("look"),
+        FakeBackend::start().tool("mine").tool("other"),
+    );
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let flags = Overrides {
+        profile: Some("work".to_owned()),
+        ..chosen(folder)
+    };
+    let profile =
+        "[profiles.work]\nbackends = [\"own\", \"team\"]\nallow = [\"mine\", \"act\", \"look\"]\n";
+    let users = own.entry("own", "");
+    let mut gateway = start(
+        folder,
+        &team.entry("team", ""),
+        Some(&(users.clone() + profile)),
+        &flags,
+    );
+    assert_eq!(gateway.tool_names(), ["act", "look", "mine"]);
+    save(folder, &users);
+    #[cfg(unix)]
+    until_unused(folder, |unused| !unused.is_empty());
+    until_listed(
+        &mut gateway,
+        folder,
+        &team.entry("team", "tools.deny = [\"act\"]"),
+        &["look", "mine"],
+    );
+    // A backend that the profile names is gone.
+    save(folder, &(users + profile));
+    until_listed(&mut gateway, folder, "", &["mine"]);
+}
+
+#[test]
+fn fault_103_a_denial_takes_effect_with_flags_alone_and_with_a_config_that_was_found() {
+    let (team, own) = (
+        FakeBackend::start().tool("act").tool("look"),
+        FakeBackend::start().tool("mine"),
+    );
+    let flags = Overrides {
+        backends: vec![("own".to_owned(), own.url())],
+        ..Overrides::default()
+    };
+    let users = own.entry("own", "");
+    for (users, flags) in [(None, flags), (Some(&users), Overrides::default())] {
+        let folder = TempDir::new().unwrap();
+        let folder = folder.path();
+        let free = team.entry("team", "");
+        let mut gateway = start(folder, &free, users.map(String::as_str), &flags);
+        assert_eq!(gateway.tool_names(), ["act", "look", "mine"]);
+        let denied = team.entry("team", "tools.deny = [\"act\"]");
+        until_listed(&mut gateway, folder, &denied, &["look", "mine"]);
+        // The found file is kept as it was, also where it is gone.
+        let _ = fs::remove_file(folder.join("sentinel.toml"));
+        let none = team.entry("team", "enabled = false");
+        until_listed(&mut gateway, folder, &none, &["mine"]);
+        #[cfg(unix)]
+        {
+            let shown = status(folder, &[]);
+            let file = folder.join(ADMINISTRATORS_FILE);
+            let line = format!("\nadministrator's file: {}\n", file.display());
+            assert!(shown.contains(&line), "{shown}");
+            assert_eq!(unused(folder), [""; 0]);
+        }
+        fs::remove_file(folder.join(ADMINISTRATORS_FILE)).unwrap();
+        assert_eq!(gateway.call("mine", json!({})).text(), "mine {}");
+    }
+}
