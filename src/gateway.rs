@@ -14,6 +14,7 @@ use crate::client::UnsolicitedRequest;
 use crate::dispatch::{TaskEvent, cut_off, notice_for_client, relay, server_request_for_client};
 use crate::dispatch::{request_uris_for_client, updated_for_client};
 use crate::observe::audit::Audit;
+use crate::protocol::era::extension::is_foreign;
 use crate::protocol::message;
 use crate::protocol::{Era, Notification, RawJson};
 use crate::publish::{BuildOutput, Publication, retire};
@@ -117,6 +118,9 @@ impl Gateway {
                 let snapshot = self.snapshot();
                 if let Some(backend) = snapshot.backends.get(backend) {
                     match notice_for_client(notification, backend, &snapshot) {
+                        Ok(notification) if self.waits_for_client(&notification) => {
+                            self.pre_init.keep(backend.id, notification);
+                        }
                         Ok(notification) => {
                             self.notice(NoticeSource::Backend(backend.id), &notification);
                         }
@@ -159,6 +163,14 @@ impl Gateway {
             }
             listed_or_down => self.publisher.absorb(listed_or_down),
         }
+    }
+
+    /// Whether it is one of an extension, for a client that has said `initialize` and may not be sent it
+    /// yet: nothing else tells what it says.
+    fn waits_for_client(&self, notification: &Notification) -> bool {
+        self.lifecycle.client().is_some()
+            && !self.lifecycle.may_receive(notification)
+            && is_foreign(&notification.method)
     }
 
     /// A notification that belongs to no call, for all who want it.

@@ -16,7 +16,7 @@ use crate::protocol::era::modern;
 use crate::protocol::error::INVALID_REQUEST;
 use crate::protocol::message::{self, Malformed};
 use crate::protocol::{ClientProfile, Era, Id, Inbound, Notification, Request, RpcError};
-use crate::transport::stdio::StdinEvent;
+use crate::transport::stdio::{NoticeSource, StdinEvent};
 
 /// The longest wait of the first list that a hasty client gets less of; who sets more wants it.
 const USUAL_WAIT: Duration = Duration::from_secs(2);
@@ -98,6 +98,9 @@ impl Gateway {
             for unsolicited in self.pre_init.release() {
                 relay(unsolicited, legacy, &self.tasks);
             }
+            for (backend, notification) in self.pre_init.release_notices() {
+                self.notice(NoticeSource::Backend(backend), &notification);
+            }
         }
     }
 
@@ -172,12 +175,10 @@ impl Gateway {
                     backend.notify("notifications/roots/list_changed");
                 }
             }
-            method => match self.lifecycle.client() {
-                Some(client) if self.lifecycle.is_initialized() => {
-                    forward_notification(notification, client, &self.snapshot());
-                }
-                _ => tracing::debug!(method, "an unknown notification is ignored"),
-            },
+            _ if self.lifecycle.is_initialized() => {
+                forward_notification(notification, &self.snapshot());
+            }
+            method => tracing::debug!(method, "an unknown notification is ignored"),
         }
     }
 }

@@ -185,7 +185,8 @@ impl HttpBackend {
     pub fn notify(&self, method: &'static str) {
         for session in self.shared.sessions.all() {
             if let Some(connection) = session.ready()
-                && (connection.era == Era::Modern || session.client_era() == Era::Legacy)
+                && connection.era == Era::Legacy
+                && session.client_era() == Era::Legacy
             {
                 connection.notify_in_background(method, None);
             }
@@ -212,21 +213,15 @@ impl HttpBackend {
         });
     }
 
-    /// Forwards a notification of the legacy client that belongs to an extension which the server
-    /// declares.
-    pub(crate) fn notify_of_extension(
-        &self,
-        caller: &Arc<ClientProfile>,
-        method: &str,
-        params: Option<RawJson>,
-    ) {
+    /// Forwards a notification of an extension that the server declares, as the legacy client wrote it.
+    pub(crate) fn notify_of_extension(&self, method: &str, params: Option<RawJson>) {
         for session in self.shared.sessions.all() {
             if let Some(connection) = session.ready()
                 && connection.era == Era::Legacy
                 && session.client_era() == Era::Legacy
                 && session.declares_method(method)
             {
-                connection.notify_for(Arc::clone(caller), method.to_owned(), params.clone());
+                connection.notify_in_background(method.to_owned(), params.clone());
             }
         }
     }

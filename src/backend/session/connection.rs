@@ -250,26 +250,7 @@ impl Connection {
         method: impl Into<Cow<'static, str>>,
         params: Option<RawJson>,
     ) {
-        self.in_background(method.into(), params, None);
-    }
-
-    /// The same for a notification of this client, in the era of the server: a modern one gets the
-    /// headers and the metadata that a request has (MCP 2026-07-28, basic/transports/streamable-http).
-    pub(crate) fn notify_for(
-        self: &Arc<Self>,
-        caller: Arc<ClientProfile>,
-        method: String,
-        params: Option<RawJson>,
-    ) {
-        self.in_background(method.into(), params, Some(caller));
-    }
-
-    fn in_background(
-        self: &Arc<Self>,
-        method: Cow<'static, str>,
-        params: Option<RawJson>,
-        caller: Option<Arc<ClientProfile>>,
-    ) {
+        let method = method.into();
         if self.background.len() >= MAX_BACKGROUND {
             return tracing::debug!(
                 backend = self.backend(),
@@ -280,17 +261,7 @@ impl Connection {
         let connection = Arc::clone(self);
         self.background.spawn(RequestSpan::carry(async move {
             let side_requests = connection.endpoint.side_requests();
-            let (id, trace) = (fresh_id(), CallTrace::start());
-            let (headers, params) = match &caller {
-                None => (Cow::Borrowed(&connection.headers), params),
-                Some(caller) => {
-                    let attempt =
-                        Attempt::plain(&id, &method, params.as_ref(), caller, &trace);
-                    connection.encode_request(&attempt)
-                }
-            };
-            let body = message::notification(&method, params.as_ref());
-            let sent = connection.post_with(&headers, body);
+            let sent = connection.notify(&method, params.as_ref());
             if let Ok(Err(error)) = side_requests.run(BEST_EFFORT_TIMEOUT, sent).await {
                 tracing::debug!(backend = connection.backend(), method = &*method, %error, "a notification was not taken");
             }
@@ -355,14 +326,10 @@ impl Connection {
     }
 
     async fn post(&self, body: Bytes) -> Result<(), BackendError> {
-        self.post_with(&self.headers, body).await
-    }
-
-    async fn post_with(&self, headers: &HeaderMap, body: Bytes) -> Result<(), BackendError> {
         if let Some(http_sse) = &self.http_sse {
             return http_sse.post(body).await;
         }
-        let (mut response, _in_flight) = self.endpoint.post(headers, body, None).await?;
+        let (mut response, _in_flight) = self.endpoint.post(&self.headers, body, None).await?;
         let (status, headers) = (response.status(), response.headers().clone());
         // Read to the end, so that the connection can be used again.
         let body = response.beginning().await;

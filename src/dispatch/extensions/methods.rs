@@ -3,8 +3,6 @@
 //! Owns whom they go to: the one backend that declares the extension they belong to. It must not know
 //! what they mean.
 
-use std::sync::Arc;
-
 use tokio::time::Instant;
 
 use super::request::ExtensionRequest;
@@ -14,7 +12,7 @@ use crate::call_report::BackendId;
 use crate::dispatch::answer::{for_client, shutting_down, to_client_error};
 use crate::dispatch::exchange::Exchange;
 use crate::observe::request_span::RequestSpan;
-use crate::protocol::{ClientProfile, Notification, Outcome, RawJson, Request};
+use crate::protocol::{Notification, Outcome, RawJson, Request};
 use crate::snapshot::{Snapshot, Snapshots};
 
 /// Passes a request on to this backend. What its method does is not known, so that it is never sent
@@ -26,7 +24,7 @@ pub(in crate::dispatch) async fn call(
     exchange: Exchange,
 ) -> Outcome {
     let begun = Instant::now();
-    let snapshot = Arc::clone(&snapshots.borrow());
+    let snapshot = std::sync::Arc::clone(&snapshots.borrow());
     let Some(backend) = snapshot.backends.get(backend) else {
         return shutting_down().into();
     };
@@ -51,11 +49,7 @@ pub(in crate::dispatch) async fn call(
 
 /// Passes a notification of the legacy client on to the backends that declare the extension it
 /// belongs to.
-pub(crate) fn forward_notification(
-    notification: &Notification,
-    client: &Arc<ClientProfile>,
-    snapshot: &Snapshot,
-) {
+pub(crate) fn forward_notification(notification: &Notification, snapshot: &Snapshot) {
     let method = &notification.method;
     let backends = snapshot.introduction.backends_of(method);
     if backends.is_empty() {
@@ -63,7 +57,7 @@ pub(crate) fn forward_notification(
     }
     for id in backends {
         if let Some(backend) = snapshot.backends.get(id) {
-            backend.notify_of_extension(client, method, notification.params.clone());
+            backend.notify_of_extension(method, notification.params.clone());
         }
     }
 }
