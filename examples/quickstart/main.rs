@@ -34,18 +34,15 @@ use client::Client;
 const GATEWAY: &str = "sentinel-gateway";
 
 /// The next steps: the same gateway, launched by a real client.
-const NEXT_STEPS: &str = r#"To do the same from your own client: run `cargo install --path .`, write a sentinel.toml like
-the one above that names your servers, and add this entry to the client's configuration (for
-Claude Desktop that is claude_desktop_config.json; most clients read the same form):
+const NEXT_STEPS: &str = "\
+To do the same from your own client:
 
-  {
-    "mcpServers": {
-      "sentinel": {
-        "command": "sentinel-gateway",
-        "args": ["--config", "/path/to/sentinel.toml"]
-      }
-    }
-  }"#;
+  cargo install --locked --path .             puts sentinel-gateway into ~/.cargo/bin
+  sentinel-gateway init                       asks for your servers, and writes a sentinel.toml
+  sentinel-gateway install claude-desktop     shows what it writes into the client's file, and asks
+
+`sentinel-gateway install` alone names the clients that are on this machine. With --import it takes
+over the servers that a client has.";
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1).peekable();

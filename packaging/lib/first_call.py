@@ -112,13 +112,13 @@ def conversation():
     return "".join(json.dumps({"jsonrpc": "2.0"} | message) + "\n" for message in messages)
 
 
-def talk(command, lines, variables, attempts):
-    """What the command prints to stdout; it must succeed."""
+def talk(command, lines, variables, attempts, cwd=None):
+    """What the command prints to stdout; it must succeed. `cwd` is the home, unless the home is one in a chroot."""
     # A sentinel.toml in this folder would be read.
-    place = {"cwd": variables["HOME"], "env": variables}
+    place = {"cwd": cwd or variables["HOME"], "env": variables}
     done = subprocess.run(command, input=lines, **place, capture_output=True, text=True, timeout=60)
     if not done.stdout and attempts > 1:
-        return talk(command, lines, variables, attempts - 1)
+        return talk(command, lines, variables, attempts - 1, cwd)
     if done.returncode != 0:
         fail(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done.stdout

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import lib as packages
 
-from . import clean_root, first_call, project
+from . import clean_root, first_call, first_minute, project
 from .project import NAME
 
 MCPB_TOOL = "2.1.2"
@@ -41,7 +41,7 @@ def deb(facts, binary, paths):
     with empty_folder() as folder:
         root = folder / "root"
         clean_root.make(root, binary)
-        clean_root.install_deb(root, paths[0])
+        first_minute.check(root, lambda: clean_root.install_deb(root, paths[0]))
         first_call.check(["chroot", root, f"/usr/bin/{NAME}"], facts.version, folder / "home")
         share = root / "usr/share"
         read_shell_files(share / "man/man1", share / "bash-completion/completions" / NAME)

@@ -72,12 +72,22 @@ impl BackendSurvey {
     pub(super) async fn connect_all(
         config: Config,
         timeout: Duration,
+        changed: impl FnMut(&Config, &SurveyedBackend),
+    ) -> Self {
+        Self::connect_all_as(ClientProfile::ourselves(), config, timeout, changed).await
+    }
+
+    /// The same as this client.
+    pub(super) async fn connect_all_as(
+        client: ClientProfile,
+        config: Config,
+        timeout: Duration,
         mut changed: impl FnMut(&Config, &SurveyedBackend),
     ) -> Self {
         let config = Arc::new(config);
         let cache = ListingCache::of(&config);
         // Kept until the end: supervisors run while the sender exists.
-        let (_sender, introduction) = watch::channel(Some(Arc::new(ClientProfile::ourselves())));
+        let (_sender, introduction) = watch::channel(Some(Arc::new(client)));
         let budget = Budget::new(config.gateway.max_buffered_bytes);
         let (backends, mut events) = start_all(&config, &introduction, &budget, &Contacts::none());
         let members = backends.into_iter().map(SurveyedBackend::pending);

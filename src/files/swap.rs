@@ -26,19 +26,6 @@ pub(crate) enum Step {
     ReadBack,
 }
 
-impl Step {
-    /// In their order.
-    #[cfg(test)]
-    pub(crate) const ALL: [Self; 6] = [
-        Self::Write,
-        Self::Sync,
-        Self::Verify,
-        Self::Compare,
-        Self::Rename,
-        Self::ReadBack,
-    ];
-}
-
 /// Why a file was not swapped.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SwapError {

@@ -18,8 +18,8 @@ use crate::common::process::{self, gateway};
 use crate::common::reply::Reply;
 
 #[cfg(unix)]
-mod orphan;
-mod quiet;
+pub(crate) mod orphan;
+pub(crate) mod quiet;
 
 const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":"i","method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}"#;
 const PING: &str = r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#;
@@ -202,7 +202,7 @@ fn lone_surrogates_of_a_backend_are_forwarded_unchanged() {
 }
 
 #[test]
-fn a_bad_config_is_reported_on_stderr_and_to_a_client_on_a_pipe() {
+pub(crate) fn a_bad_config_is_reported_on_stderr_and_to_a_client_on_a_pipe() {
     let mut process = Process::start("[gateway]\nnaem = 1\n\n[[backends]]\nname = 'UPPER'\n");
     process.send(r#"{"jsonrpc":"2.0","method":"notifications/early"}"#);
     process.send(INITIALIZE);
@@ -227,7 +227,7 @@ fn a_bad_config_is_reported_on_stderr_and_to_a_client_on_a_pipe() {
 }
 
 #[test]
-fn a_client_is_told_ten_problems_with_causes_first() {
+pub(crate) fn a_client_is_told_ten_problems_with_causes_first() {
     let typos: String = (0..11).map(|at| format!("kee{at} = 1\n")).collect();
     let toml = format!("[[backends]]\nname = 'a'\nurll = 'http://127.0.0.1/'\n{typos}");
     let mut process = Process::start(&toml);

@@ -17,7 +17,7 @@ fn answer(stdout: &mut impl BufRead, id: &str) {
 }
 
 #[test]
-fn fault_19_a_gateway_leaves_when_its_parent_has_changed_and_nobody_reads() {
+pub(crate) fn fault_19_a_gateway_leaves_when_its_parent_has_changed_and_nobody_reads() {
     let fake = FakeBackend::start().tool("slow");
     fake.on_tool(
         "slow",

@@ -9,7 +9,7 @@ fn as_clients_do(toml: &str) -> Process {
 }
 
 #[test]
-fn a_healthy_run_writes_nothing_to_stderr() {
+pub(crate) fn a_healthy_run_writes_nothing_to_stderr() {
     let fake = FakeBackend::start().tool("echo");
     let mut process = as_clients_do(&fake.entry("fake", ""));
     process.send(INITIALIZE);
@@ -20,7 +20,7 @@ fn a_healthy_run_writes_nothing_to_stderr() {
 }
 
 #[test]
-fn a_problem_is_still_written() {
+pub(crate) fn a_problem_is_still_written() {
     let mut process = as_clients_do(&FakeBackend::down().entry("gone", ""));
     process.send(INITIALIZE);
     process.send(r#"{"jsonrpc":"2.0","id":"l","method":"tools/list"}"#);
@@ -31,7 +31,7 @@ fn a_problem_is_still_written() {
 }
 
 #[test]
-fn a_level_of_the_user_counts() {
+pub(crate) fn a_level_of_the_user_counts() {
     let fake = FakeBackend::start();
     for (arguments, log) in [(&["--log-level", "info"][..], None), (&[], Some("info"))] {
         let folder = tempfile::tempdir().unwrap();
@@ -59,7 +59,7 @@ fn logged_at_the_end(mut process: Process, by_signal: bool) -> String {
 
 #[cfg(unix)]
 #[test]
-fn what_the_end_interrupts_is_not_reported() {
+pub(crate) fn what_the_end_interrupts_is_not_reported() {
     for by_signal in [false, true] {
         let waiting = ["a", "b", "c", "d", "e", "f"].map(|name| (name, FakeBackend::start()));
         let entries = waiting.iter().map(|(name, fake)| fake.entry(name, ""));
@@ -91,7 +91,7 @@ fn what_the_end_interrupts_is_not_reported() {
 }
 
 #[test]
-fn a_wait_for_backends_that_the_end_cuts_short_is_not_reported() {
+pub(crate) fn a_wait_for_backends_that_the_end_cuts_short_is_not_reported() {
     let (gate, fake) = (Gate::new(), FakeBackend::start().tool("t"));
     let toml = fake.entry("fake", "");
     let folder = tempfile::tempdir().unwrap();
@@ -112,7 +112,7 @@ fn a_wait_for_backends_that_the_end_cuts_short_is_not_reported() {
 }
 
 #[test]
-fn a_rule_that_matches_no_tool_is_logged_once() {
+pub(crate) fn a_rule_that_matches_no_tool_is_logged_once() {
     let fake = FakeBackend::start().tool("echo");
     let changed =
         crate::common::message::notification("notifications/tools/list_changed", json!({}));

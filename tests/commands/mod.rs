@@ -9,11 +9,11 @@ use crate::common::{canary, process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-mod one;
+pub(crate) mod one;
 mod search;
 #[cfg(unix)]
-mod terminal;
-mod words;
+pub(crate) mod terminal;
+pub(crate) mod words;
 
 /// The binary with its own config and none of the machine's settings.
 struct Shell {

@@ -131,7 +131,7 @@ fn arguments_come_from_a_file_or_from_stdin() {
 }
 
 #[test]
-fn call_and_the_like_accept_no_tool() {
+pub(crate) fn call_and_the_like_accept_no_tool() {
     let fake = typed().resource("file:///a").prompt("p");
     fake.always("resources/read", Reply::result(json!({ "contents": [] })));
     fake.always("prompts/get", Reply::result(json!({ "messages": [] })));

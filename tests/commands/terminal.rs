@@ -57,7 +57,7 @@ fn initialized(server: &str) -> Reply {
 }
 
 #[test]
-fn check_fits_the_terminal_and_prints_rows_as_they_come() {
+pub(crate) fn check_fits_the_terminal_and_prints_rows_as_they_come() {
     let up = FakeBackend::start().without_sessions();
     let (up, down) = (up.tool("echo").tool("echo"), FakeBackend::down());
     let rules = "retries = 0\ntools.deny = [\"drop_*\", \"ecko\"]";
@@ -80,7 +80,7 @@ fn check_fits_the_terminal_and_prints_rows_as_they_come() {
 }
 
 #[test]
-fn lists_and_tools_fit_the_terminal() {
+pub(crate) fn lists_and_tools_fit_the_terminal() {
     let long = "Reads rows of the 表 with a SELECT. It never writes, and returns at most a thousand rows of them.";
     let fake = FakeBackend::start().tool_with(
         "a_tool_whose_name_is_as_long_as_clients_take_it",
@@ -111,7 +111,7 @@ fn lists_and_tools_fit_the_terminal() {
 }
 
 #[test]
-fn progress_names_the_backends_that_are_missing() {
+pub(crate) fn progress_names_the_backends_that_are_missing() {
     let (up, gate) = (FakeBackend::start(), Gate::new());
     let silent = [0; 6].map(|_| FakeBackend::start());
     let names = ["s1", "s2", "s3", "s4", "s5", "s6"];
@@ -135,7 +135,7 @@ fn progress_names_the_backends_that_are_missing() {
 }
 
 #[test]
-fn a_silent_backend_costs_the_timeout_and_says_so() {
+pub(crate) fn a_silent_backend_costs_the_timeout_and_says_so() {
     let (gate, up) = (Gate::new(), FakeBackend::start().tool("a"));
     let [silent, slow] = [0; 2].map(|_| FakeBackend::start().tool("b"));
     silent.on("initialize", initialized("s").after(&gate));
@@ -169,7 +169,7 @@ fn a_silent_backend_costs_the_timeout_and_says_so() {
 }
 
 #[test]
-fn check_says_what_matches_nothing_and_what_to_type_next() {
+pub(crate) fn check_says_what_matches_nothing_and_what_to_type_next() {
     let fake = FakeBackend::start().tool("echo").tool("add");
     let rules =
         "tools.deny = [\"nosuch_*\", \"ecko\"]\ntools.rename = { add = \"plus\", sub = \"minus\" }";
@@ -202,7 +202,7 @@ fn check_says_what_matches_nothing_and_what_to_type_next() {
 }
 
 #[test]
-fn rules_without_effect_are_not_told_where_the_tools_are_not_known() {
+pub(crate) fn rules_without_effect_are_not_told_where_the_tools_are_not_known() {
     let (failing, down) = (FakeBackend::start().tool("a"), FakeBackend::down());
     failing.always("tools/list", Reply::error(-32000, "not today"));
     let rules = "retries = 0\ntools.deny = [\"x\"]";

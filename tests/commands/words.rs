@@ -18,7 +18,7 @@ fn bare(fakes: &[(&str, &FakeBackend)], args: &[&str]) -> Ended {
 }
 
 #[test]
-fn a_401_without_credentials_says_which_key_it_needs() {
+pub(crate) fn a_401_without_credentials_says_which_key_it_needs() {
     let fake = FakeBackend::start();
     for (status, anonymous, with_token) in [
         (
@@ -45,7 +45,7 @@ fn a_401_without_credentials_says_which_key_it_needs() {
 }
 
 #[test]
-fn a_header_of_the_config_counts_as_a_credential() {
+pub(crate) fn a_header_of_the_config_counts_as_a_credential() {
     let fake = FakeBackend::start();
     fake.always("server/discover", Reply::status(401));
     fake.always("initialize", Reply::status(401));
@@ -58,7 +58,7 @@ fn a_header_of_the_config_counts_as_a_credential() {
 }
 
 #[test]
-fn a_misspelt_tool_is_answered_with_the_one_that_was_meant() {
+pub(crate) fn a_misspelt_tool_is_answered_with_the_one_that_was_meant() {
     let fake = FakeBackend::start().tool("read_query").tool("write_query");
     let shell = Shell::over(&[("one", &fake)]);
     let meant = |name: &str| shell.run(&["call", name]).err;
@@ -74,7 +74,7 @@ fn a_misspelt_tool_is_answered_with_the_one_that_was_meant() {
 }
 
 #[test]
-fn an_unknown_tool_costs_one_short_line_however_many_backends_are_down() {
+pub(crate) fn an_unknown_tool_costs_one_short_line_however_many_backends_are_down() {
     let up = FakeBackend::start().tool("echo");
     let down: Vec<(String, FakeBackend)> = (0..8)
         .map(|at| (format!("down{at}"), FakeBackend::down()))

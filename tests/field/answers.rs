@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::table::{Row, assert_explained, check, rows};
+use super::table::{Row, check, rows};
 use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
 use crate::common::gateway::{Answer, TestGateway};
 use crate::common::message::{complete_text, error, text};
 use crate::common::reply::Reply;
 
-const ROWS: &[Row] = rows! {
+pub(super) const ROWS: &[Row] = rows! {
     "3.01" "the id of the request in another JSON type" => "taken, where no other request can be meant", other_types;
     "3.02" "another id, also in the other type" => "never taken", other_ids;
     "3.03" "an error whose id is null or missing" => "the answer: its code and words arrive", errors_without_id;
@@ -24,11 +24,6 @@ const ROWS: &[Row] = rows! {
 #[test]
 fn section_3_answers() {
     check(ROWS);
-}
-
-#[test]
-fn section_3_is_explained() {
-    assert_explained("3", ROWS);
 }
 
 /// A legacy server that answers in JSON or in events, and a modern one.

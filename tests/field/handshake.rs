@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use super::table::{Row, assert_explained, check, rows};
+use super::table::{Row, check, rows};
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
 use crate::common::message::{error, error_with};
 use crate::common::reply::Reply;
 use crate::common::wire::Request;
 
-const ROWS: &[Row] = rows! {
+pub(super) const ROWS: &[Row] = rows! {
     "2.01" "server/discover answered by 401, 403, 5xx, a redirect, a reset" => "initialize is tried", odd_probe_answers;
     "2.02" "the same, and initialize fails too" => "its own error is told", error_of_initialize;
     "2.03" "an era that was chosen after such an answer" => "not remembered: the next connection probes again", provisional_era;
@@ -31,11 +31,6 @@ const ROWS: &[Row] = rows! {
 #[test]
 fn section_2_handshake() {
     check(ROWS);
-}
-
-#[test]
-fn section_2_is_explained() {
-    assert_explained("2", ROWS);
 }
 
 /// A gateway that lists and calls the tool `t`.

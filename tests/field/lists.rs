@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::table::{Row, assert_explained, check, rows};
+use super::table::{Row, check, rows};
 use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
 use crate::common::gateway::TestGateway;
@@ -14,7 +14,7 @@ use crate::common::message::{complete, notification};
 use crate::common::process;
 use crate::common::reply::Reply;
 
-const ROWS: &[Row] = rows! {
+pub(super) const ROWS: &[Row] = rows! {
     "4.01" "a list that takes long or never comes, of any kind" => "the others are there at once, to clients and to calls", slow_lists;
     "4.02" "a page that fails, after others were read" => "those count, the rest is kept as it was, and asked for again", failed_pages;
     "4.03" "the same at the start, with a last contact" => "completed by what was listed then", failed_pages_at_start;
@@ -28,11 +28,6 @@ const ROWS: &[Row] = rows! {
 #[test]
 fn section_4_lists() {
     check(ROWS);
-}
-
-#[test]
-fn section_4_is_explained() {
-    assert_explained("4", ROWS);
 }
 
 const KINDS: [(&str, &str); 4] = [

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use super::table::{Row, assert_explained, check, rows};
+use super::table::{Row, check, rows};
 use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
 use crate::common::gateway::TestGateway;
@@ -13,7 +13,7 @@ use crate::common::message::{complete_text, error, text};
 use crate::common::reply::Reply;
 use crate::common::wire::Request;
 
-const ROWS: &[Row] = rows! {
+pub(super) const ROWS: &[Row] = rows! {
     "5.01" "a cookie of a load balancer that pins by it" => "sent back with every request of the session", sticky_cookie;
     "5.02" "cookies of two backends on one origin, and of two sessions" => "never mixed", separate_jars;
     "5.03" "a cookie beside a configured cookie header" => "the configured one wins", configured_cookie;
@@ -27,11 +27,6 @@ const ROWS: &[Row] = rows! {
 #[test]
 fn section_5_sessions() {
     check(ROWS);
-}
-
-#[test]
-fn section_5_is_explained() {
-    assert_explained("5", ROWS);
 }
 
 fn initialized(config: &str) -> TestGateway {

@@ -169,7 +169,11 @@ fn every_defence_names_code_and_tests_that_exist() {
     assert!(defences > 20, "only {defences} defences were read");
 }
 
-/// Every fault number is in the fault table, with a check whose name begins with that number.
+/// The rows of the fault table, which are numbered from 1.
+const FAULTS: u32 = 106;
+
+/// Every fault number is in the fault table, with a check whose name begins with that number; and the
+/// pages say how many there are.
 #[test]
 fn every_fault_has_a_test() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -177,11 +181,20 @@ fn every_fault_has_a_test() {
     for entry in std::fs::read_dir(root.join("tests/faults")).unwrap() {
         source += &std::fs::read_to_string(entry.unwrap().path()).unwrap();
     }
-    let missing: Vec<u32> = (1..=106)
+    let missing: Vec<u32> = (1..=FAULTS)
         .filter(|row| {
             let check = source.contains(&format!("fn fault_{row:02}_"));
             !check || source.matches(&format!("    \"{row}\" ")).count() != 1
         })
         .collect();
     assert!(missing.is_empty(), "faults without a test: {missing:?}");
+    for (page, text) in [
+        ("README.md", format!("with {FAULTS} faults")),
+        ("docs/testing.md", format!("applies {FAULTS} faults")),
+        ("docs/testing.md", format!("{FAULTS} of {FAULTS}")),
+    ] {
+        let page = root.join(page);
+        let has = std::fs::read_to_string(&page).unwrap().contains(&text);
+        assert!(has, "{} doesn't say {text:?}", page.display());
+    }
 }

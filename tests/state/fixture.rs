@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Seek, Write};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::common::gateway::TestGateway;
@@ -48,8 +48,13 @@ impl StateFixture {
 
     /// A gateway after the handshake.
     pub(crate) fn gateway(&self) -> TestGateway {
+        self.gateway_with(json!({}))
+    }
+
+    /// The same of a client with these capabilities.
+    pub(crate) fn gateway_with(&self, capabilities: Value) -> TestGateway {
         let mut gateway = TestGateway::with_state(self.folder.path(), &self.toml);
-        gateway.initialize();
+        gateway.initialize_with("2025-11-25", capabilities);
         gateway
     }
 

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::common::fake::FakeBackend;
+use crate::common::reply::Reply;
 use crate::state::fixture::StateFixture;
 
 const BLOCK: &str = "tools.pin = \"block\"";
@@ -137,4 +138,52 @@ fn check_and_tools_show_withheld_tools() {
         .collect();
     assert_eq!(names, ["same", "new"]);
     assert_eq!(fixture.pins().len(), 3, "check and tools accept nothing");
+}
+
+/// A server that has `ask` only for clients that can be asked.
+fn for_able_clients(description: &'static str) -> FakeBackend {
+    let mut is_able = false;
+    FakeBackend::start().respond_with(move |request| {
+        if request.kind() == "initialize" {
+            is_able = request.params()["capabilities"]["elicitation"].is_object();
+        }
+        let tool = |name: &str, description: &str| {
+            json!({
+                "name": name, "description": description, "inputSchema": { "type": "object" },
+            })
+        };
+        let mut tools = vec![tool("all", "for all")];
+        tools.extend(is_able.then(|| tool("ask", description)));
+        (request.kind() == "tools/list").then(|| Reply::result(json!({ "tools": tools })))
+    })
+}
+
+#[test]
+pub(crate) fn a_tool_for_able_clients_is_not_gone_and_can_be_accepted() {
+    let fake = for_able_clients("first");
+    let mut fixture = StateFixture::with(fake.entry("fake", BLOCK));
+    let listed = |fixture: &StateFixture| {
+        let capabilities = json!({ "elicitation": {} });
+        let mut gateway = fixture.gateway_with(capabilities);
+        gateway.tool_names()
+    };
+    assert_eq!(listed(&fixture), ["all", "ask"]);
+    let shown = fixture.binary(&["pin", "--dry-run"], "");
+    assert!(shown.out.starts_with("nothing to accept"), "{}", shown.out);
+    assert_eq!(shown.code, 0);
+
+    let changed = for_able_clients("second");
+    fixture.rewrite(changed.entry("fake", BLOCK));
+    assert_eq!(listed(&fixture), ["all"]);
+    let accepted = fixture.binary(&["pin", "fake/ask"], "");
+    assert!(
+        accepted.out.contains("1 changed"),
+        "{}{}",
+        accepted.out,
+        accepted.err
+    );
+    assert_eq!(listed(&fixture), ["all", "ask"]);
+    // A client that can't be asked doesn't take it away for others.
+    assert_eq!(fixture.tool_names(), ["all"]);
+    assert_eq!(listed(&fixture), ["all", "ask"]);
 }

@@ -71,7 +71,7 @@ fn with_lock(notes: &FakeBackend, mail: &FakeBackend) -> StateFixture {
 }
 
 #[test]
-fn its_config_is_read() {
+pub(crate) fn its_config_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sentinel.toml");
     fs::write(&path, file("sentinel.toml")).unwrap();
@@ -93,7 +93,7 @@ fn its_config_is_read() {
 }
 
 #[test]
-fn its_lock_accepts_what_it_accepted_under_the_same_names() {
+pub(crate) fn its_lock_accepts_what_it_accepted_under_the_same_names() {
     let report = report("0.1");
     let notes = listing(&[SEARCH, ADD, &report, MENU].join(","));
     let mail = listing(MAIL);
@@ -107,7 +107,7 @@ fn its_lock_accepts_what_it_accepted_under_the_same_names() {
 }
 
 #[test]
-fn its_lock_blocks_what_has_changed_since() {
+pub(crate) fn its_lock_blocks_what_has_changed_since() {
     let mail = listing(MAIL);
     for (name, tool, why) in [
         (
@@ -167,7 +167,7 @@ fn its_lock_is_written_in_the_current_version_when_something_is_accepted() {
 }
 
 #[test]
-fn its_cached_listings_are_served() {
+pub(crate) fn its_cached_listings_are_served() {
     let fixture = StateFixture::with(file("sentinel.toml").replace("NOTES_TOKEN", "CANARY_BEARER"));
     let folder = fixture.path("state/sentinel/catalog");
     fs::create_dir_all(&folder).unwrap();

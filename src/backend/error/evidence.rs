@@ -34,6 +34,16 @@ pub enum RetryClass {
 }
 
 impl BackendError {
+    /// The wait that the server asks for with `Retry-After`.
+    pub(in crate::backend) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after, .. } | Self::Unavailable { retry_after, .. } => {
+                *retry_after
+            }
+            _ => None,
+        }
+    }
+
     /// Whether this attempt may have run the tool. `No` only with evidence: the request was not
     /// `sent`, or the server says about this request that it did not take it. A status that merely
     /// sounds like a refusal is none.

@@ -16,6 +16,9 @@ use crate::backend::backoff::{Backoff, Series, jitter};
 use crate::backend::error::{BackendError, ConnectKind};
 use crate::backend::session::State;
 
+/// The longest wait between attempts that a server may ask for with `Retry-After`.
+const LONGEST_ASKED: Duration = Duration::from_secs(300);
+
 /// The attempts to connect one session.
 pub(super) struct Pauses {
     /// Whether the session's outages are reported.
@@ -57,10 +60,12 @@ impl Pauses {
         Series::ON_DEMAND.delay(earlier.saturating_sub(1), &mut jitter())
     }
 
-    /// After an attempt that failed: reports it, and waits until it is time to try again or a call
-    /// needs it.
+    /// After an attempt that failed: reports it, and waits until it is time to try again, as the server
+    /// asks or later, or a call needs it.
     pub(super) async fn after_failure(&mut self, handler: &ConnectionHandler, error: BackendError) {
+        let asked = error.retry_after().unwrap_or_default();
         let delay = self.failures.next_delay(&mut jitter());
+        let delay = delay.max(asked.min(LONGEST_ASKED));
         self.stay_down(handler, error, delay).await;
     }
 

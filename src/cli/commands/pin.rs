@@ -17,7 +17,7 @@ use crate::cli::terminal::{
     BAD, CAUTION, DIM, GOOD, HEAD, lines, one_line, print_message, print_report, print_result, warn,
 };
 use crate::config::{Config, Lock, NamedTool, Pin, PinMode};
-use crate::protocol::Kind;
+use crate::protocol::{ClientProfile, Kind};
 use crate::state::pins::{self, Accepted};
 
 /// Most lines of one tool's diff.
@@ -34,7 +34,10 @@ pub(super) async fn pin(config: Config, args: &Args) -> u8 {
         Err(why) => return refuse(&why),
     };
     let lock = Arc::clone(&config.lock.lock);
-    let survey = BackendSurvey::connect_all(config, args.timeout.duration(), |_, _| ()).await;
+    // Tools that are listed only for clients with a capability can be accepted too.
+    let client = ClientProfile::ourselves_able();
+    let timeout = args.timeout.duration();
+    let survey = BackendSurvey::connect_all_as(client, config, timeout, |_, _| ()).await;
     let mut code = warn_of_missing(&survey, &selection);
     let mut report = Report::of(&survey, &lock, &selection);
     let changed =

@@ -7,6 +7,21 @@ use super::{After, Place, Plan};
 use crate::files::{self, SwapError, SwapStep};
 use crate::install::record::Installed;
 
+/// A step of writing a plan, before it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// What the file holds is kept.
+    BackUp,
+    /// The record says what is about to be written.
+    Record,
+    /// The file is written.
+    Swap(SwapStep),
+    /// The record says that the entry has been taken out.
+    Settle,
+    /// What the record said before is written again, since the file can't be written.
+    TakeBack,
+}
+
 /// What was done.
 #[derive(Debug)]
 pub(crate) struct Done {
@@ -49,7 +64,7 @@ impl Plan {
     /// The same, with something done before each step.
     pub(super) fn apply_with(
         self,
-        before: &mut dyn FnMut(SwapStep) -> io::Result<()>,
+        before: &mut dyn FnMut(Step) -> io::Result<()>,
     ) -> Result<Done, String> {
         let Self { place, new, after } = self;
         let shown = place.file.display();
@@ -62,7 +77,8 @@ impl Plan {
         };
         let mut backup = None;
         if let Some(old) = &place.old {
-            let number = store.back_up(&mut record, old).map_err(failed)?;
+            let kept = before(Step::BackUp).and_then(|()| store.back_up(&mut record, old));
+            let number = kept.map_err(failed)?;
             backup = Some(number);
         }
         let uninstalls = matches!(after, After::Uninstalled);
@@ -74,13 +90,16 @@ impl Plan {
         }
         // Before the file: a crash in between leaves a record of an entry that is not there, which
         // takes nothing out. Until the entry is taken out, the way back is kept.
-        store.write(&record).map_err(failed)?;
-        match files::swap(&place.file, place.old.as_deref(), new.as_deref(), before) {
+        let kept = before(Step::Record).and_then(|()| store.write(&record));
+        kept.map_err(failed)?;
+        let mut swaps = |step| before(Step::Swap(step));
+        let (old, new) = (place.old.as_deref(), new.as_deref());
+        match files::swap(&place.file, old, new, &mut swaps) {
             Ok(()) => {}
             Err(error @ (SwapError::Changed | SwapError::Io(_))) => {
                 // What was known before is true again; the new backup may stay.
                 record.installed = known.installed;
-                let _ = store.write(&record);
+                let _ = before(Step::TakeBack).and_then(|()| store.write(&record));
                 return Err(format!("{shown}: {error}"));
             }
             Err(error @ SwapError::Overwritten) => return Err(format!("{shown}: {error}")),
@@ -88,7 +107,8 @@ impl Plan {
         if uninstalls {
             record.installed = None;
             let failed = |error| format!("{shown} is written, but its record is not: {error}");
-            store.write(&record).map_err(failed)?;
+            let kept = before(Step::Settle).and_then(|()| store.write(&record));
+            kept.map_err(failed)?;
         }
         Ok(Done {
             backup: backup.map(|number| store.backup(number)),

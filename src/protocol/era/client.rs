@@ -93,6 +93,15 @@ impl ClientProfile {
         }
     }
 
+    /// The same with all capabilities that the gateway can relay: some servers list tools only for
+    /// clients that have them.
+    pub(crate) fn ourselves_able() -> Self {
+        Self {
+            capabilities: Self::superset().capabilities,
+            ..Self::ourselves()
+        }
+    }
+
     fn gateway() -> RawJson {
         RawJson::trusted(concat!(
             r#"{"name":"sentinel-gateway","version":""#,
