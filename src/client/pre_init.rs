@@ -75,9 +75,10 @@ mod tests {
     fn notifications_that_wait_are_bounded_and_come_in_order() {
         let notice = |number: usize, more: usize| Notification {
             method: "notifications/x".into(),
-            params: Some(RawJson::trusted(
-                format!("[{number},"{}"]", "x".repeat(more)),
-            )),
+            params: Some(RawJson::trusted(format!(
+                r#"[{number},"{}"]"#,
+                "x".repeat(more)
+            ))),
         };
         let mut queue = PreInitQueue::default();
         let backend = BackendId::new(0);
@@ -89,7 +90,7 @@ mod tests {
         let first = released
             .first()
             .and_then(|(_, notice)| notice.params.clone());
-        assert_eq!(first.unwrap().as_str(), "[0,""]");
+        assert_eq!(first.unwrap().as_str(), r#"[0,""]"#);
         for number in 0..4 {
             queue.keep(backend, notice(number, MAX_NOTICE_BYTES / 3));
         }
