@@ -3,7 +3,7 @@
 //! Owns how a backend's authorization server is found, and how tokens are got, kept and renewed:
 //!
 //! - `oauth`: the protocol as data, pure. `http`: exchanges with authorization servers.
-//! - `store`: the tokens of this user, and the locks between processes.
+//! - `store`: the tokens of this user, the locks between processes, and what mcp-remote keeps.
 //! - `secrets`: secrets that the config names. `discovery`: where to sign in.
 //! - `tokens`: the token of a backend while the gateway runs. It opens no browser and no port.
 //! - `login`: a person signs in, or out. `status`: who is signed in.
@@ -19,7 +19,7 @@ pub(crate) mod login;
 pub mod oauth;
 pub(crate) mod secrets;
 pub(crate) mod status;
-mod store;
+pub(crate) mod store;
 mod tokens;
 
 pub use tokens::Advice;

@@ -57,6 +57,22 @@ pub(crate) fn is_file(path: &Path) -> bool {
     path.is_file()
 }
 
+/// The folders in a folder whose names begin so, at most `most` of them; none where it can't be read.
+/// Symbolic links are left out.
+pub(crate) fn folders(folder: &Path, prefix: &str, most: usize) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let folders = entries.filter(|entry| {
+        let is_named = entry.file_name().to_string_lossy().starts_with(prefix);
+        is_named && entry.file_type().is_ok_and(|kind| kind.is_dir())
+    });
+    folders.take(most).map(|entry| entry.path()).collect()
+}
+
+/// When a file was written last; `None` where that is not known.
+pub(crate) fn modified(path: &Path) -> Option<std::time::SystemTime> {
+    fs::metadata(path).ok()?.modified().ok()
+}
+
 /// Reads a regular file of at most `max_bytes` bytes; `None` if it does not exist.
 ///
 /// # Errors

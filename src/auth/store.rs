@@ -2,8 +2,9 @@
 //!
 //! Owns the files (0600 in a folder of 0700, replaced whole and synced) and the locks that let one
 //! process at a time change them. A killed process leaves the old or the new file, and no lock. It
-//! must not know how a token is got.
+//! must not know how a token is got. `mcp_remote` is the store of another program.
 
+pub(crate) mod mcp_remote;
 mod record;
 
 use std::fs::File;

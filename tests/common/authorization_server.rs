@@ -153,6 +153,26 @@ impl AuthorizationServer {
         self.state().clients.insert(id.to_owned(), client);
     }
 
+    /// A client that was registered with this redirect URI.
+    pub fn put_client_at(&self, id: &str, redirect_uri: &str) {
+        self.put_client(id, None);
+        let mut state = self.state();
+        let client = state.clients.get_mut(id).unwrap();
+        client.redirect_uris = vec![redirect_uri.to_owned()];
+    }
+
+    /// The server has forgotten a client.
+    pub fn remove_client(&self, id: &str) {
+        self.state().clients.remove(id);
+    }
+
+    /// The answer of the token endpoint with new tokens for this client.
+    pub fn issue_to(&self, id: &str) -> Value {
+        let mut state = self.state();
+        let scope = state.scope.clone();
+        state.issued_to(&scope, id, None)
+    }
+
     /// The same with the public half of a P-256 key, by which it signs assertions.
     pub fn put_client_with_key(&self, id: &str, public: &[u8]) {
         self.put_client(id, None);
@@ -442,6 +462,10 @@ impl State {
     }
 
     fn issue(&mut self, scope: &str, client: &str, family: Option<usize>) -> Reply {
+        Reply::json(&self.issued_to(scope, client, family))
+    }
+
+    fn issued_to(&mut self, scope: &str, client: &str, family: Option<usize>) -> Value {
         let access = self.fresh("access");
         let family = family.unwrap_or(self.issued);
         self.access
@@ -456,7 +480,7 @@ impl State {
             self.refresh.insert(refresh.clone(), entry);
             answer["refresh_token"] = refresh.into();
         }
-        Reply::json(&answer)
+        answer
     }
 
     fn device(&mut self, form: &HashMap<String, String>) -> Reply {

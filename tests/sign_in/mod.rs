@@ -14,6 +14,7 @@ use crate::common::authorization_server::AuthorizationServer;
 use crate::common::process::{self, Process};
 
 mod commands;
+pub(crate) mod mcp_remote;
 mod refusals;
 mod serving;
 

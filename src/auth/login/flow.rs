@@ -1,10 +1,10 @@
 //! The steps of one sign-in, in a browser or at another device.
 
 use tokio::sync::mpsc;
-use url::Url;
 
 use super::client::ClientChoice;
 use super::listener::Listener;
+use super::mcp_remote::{Basis, Takeover};
 use super::step::{Options, Step};
 use super::wait;
 use crate::auth::discovery::{Found, discover};
@@ -15,7 +15,7 @@ use crate::auth::oauth::challenge::BearerChallenge;
 use crate::auth::oauth::client::{Client, ClientAuth};
 use crate::auth::oauth::scopes::{self, Choice};
 use crate::auth::oauth::token::{Grant, TokenAnswer, read_device};
-use crate::auth::store::{How, Record, StoredClient};
+use crate::auth::store::{How, Record, Store, StoredClient};
 use crate::config::{BackendConfig, GrantKind, SignIn};
 use crate::text::Reach;
 
@@ -42,6 +42,7 @@ pub(super) struct Flow<'a> {
     pub(super) http: Http,
     /// As it will be kept.
     pub(super) record: Record,
+    pub(super) store: &'a Store,
     pub(super) options: &'a Options,
     pub(super) step: &'a mut dyn FnMut(Step<'_>),
 }
@@ -55,10 +56,22 @@ impl Flow<'_> {
         &mut self,
         challenge: Option<&BearerChallenge>,
         lines: &mut mpsc::UnboundedReceiver<String>,
-    ) -> Result<(), Failed> {
+    ) -> Result<Basis, Failed> {
         let known = self.record.issuer.clone();
         let found = discover(&self.http, self.sign_in, challenge, known.as_deref()).await?;
         self.check_issuer(&found)?;
+        let takeover = Takeover {
+            backend: self.backend,
+            sign_in: self.sign_in,
+            record: &mut self.record,
+            store: self.store,
+            options: self.options,
+            step: &mut *self.step,
+        };
+        let basis = match takeover.basis(&found, lines).await? {
+            basis @ Basis::Tokens(_) => return Ok(basis),
+            basis => basis,
+        };
         let scopes = self.scopes(challenge, &found);
         let device = self.options.device || self.sign_in.grant == GrantKind::Device;
         let (client, answer, asked_at) = match device {
@@ -78,7 +91,7 @@ impl Flow<'_> {
         record.pending = Vec::new();
         record.refreshing = None;
         record.sign_in = None;
-        Ok(())
+        Ok(basis)
     }
 
     /// A client that was registered by hand belongs to one issuer.
@@ -179,9 +192,8 @@ impl Flow<'_> {
         }
         let registered = self.record.client_of(issuer, now());
         let registered = registered.and_then(|client| client.redirect_uri.as_deref());
-        let port = registered.and_then(|uri| Url::parse(uri).ok()?.port());
-        let bound = match port {
-            Some(port) => Listener::bind(port).await.ok(),
+        let bound = match registered {
+            Some(uri) => Listener::at(uri).await.ok(),
             None => None,
         };
         match bound {

@@ -4,13 +4,14 @@
 //! requests, and tells a page nothing that a request said.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use url::Url;
 
 /// Most bytes of a request's head.
 const MAX_HEAD: usize = 8 << 10;
@@ -25,7 +26,11 @@ const PATH: &str = "/callback";
 #[derive(Debug)]
 pub(super) struct Listener {
     listener: TcpListener,
-    port: u16,
+    /// The same port of IPv6, where a name can mean both.
+    of_ipv6: Option<TcpListener>,
+    redirect_uri: String,
+    /// That of the redirect URI.
+    path: String,
 }
 
 /// What a browser is told.
@@ -55,12 +60,54 @@ impl Listener {
     pub(super) async fn bind(port: u16) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let port = listener.local_addr()?.port();
-        Ok(Self { listener, port })
+        Ok(Self {
+            listener,
+            of_ipv6: None,
+            redirect_uri: format!("http://127.0.0.1:{port}{PATH}"),
+            path: PATH.to_owned(),
+        })
+    }
+
+    /// Binds the port of this redirect URI.
+    ///
+    /// # Errors
+    /// If it is taken, or the URI is none of this machine.
+    pub(super) async fn at(redirect_uri: &str) -> io::Result<Self> {
+        let not_here = || io::Error::new(io::ErrorKind::InvalidInput, "it is not of this machine");
+        let url = Url::parse(redirect_uri).map_err(|_| not_here())?;
+        let port = url.port().ok_or_else(not_here)?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        let of_ipv6 = match url.host_str() {
+            Some("127.0.0.1") => None,
+            Some("localhost") => match TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await {
+                // Whoever has it would get the answer.
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
+                bound => bound.ok(),
+            },
+            _ => return Err(not_here()),
+        };
+        Ok(Self {
+            listener,
+            of_ipv6,
+            redirect_uri: redirect_uri.to_owned(),
+            path: url.path().to_owned(),
+        })
     }
 
     /// Where the browser is to return.
     pub(super) fn redirect_uri(&self) -> String {
-        format!("http://127.0.0.1:{}{PATH}", self.port)
+        self.redirect_uri.clone()
+    }
+
+    async fn accept(&self) -> io::Result<TcpStream> {
+        let accepted = match &self.of_ipv6 {
+            Some(other) => tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                accepted = other.accept() => accepted,
+            },
+            None => self.listener.accept().await,
+        };
+        accepted.map(|(stream, _)| stream)
     }
 
     /// Passes on each browser that comes back, for ever.
@@ -68,15 +115,16 @@ impl Listener {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
-                accepted = self.listener.accept() => {
-                    let Ok((stream, _)) = accepted else {
+                accepted = self.accept() => {
+                    let Ok(stream) = accepted else {
                         // Out of descriptors, most likely.
                         tokio::time::sleep(Duration::from_millis(100)).await;
                         continue;
                     };
                     if connections.len() < MAX_CONNECTIONS {
                         let visits = visits.clone();
-                        let reading = tokio::time::timeout(REQUEST_TIMEOUT, read(stream, visits));
+                        let reading = read(stream, self.path.clone(), visits);
+                        let reading = tokio::time::timeout(REQUEST_TIMEOUT, reading);
                         connections.spawn(reading);
                     }
                 }
@@ -104,7 +152,7 @@ impl Visit {
     }
 }
 
-async fn read(mut stream: TcpStream, visits: mpsc::Sender<Visit>) {
+async fn read(mut stream: TcpStream, own_path: String, visits: mpsc::Sender<Visit>) {
     let mut head = Vec::new();
     while !head.windows(4).any(|four| four == b"\r\n\r\n") {
         match stream.read_buf(&mut head).await {
@@ -116,7 +164,7 @@ async fn read(mut stream: TcpStream, visits: mpsc::Sender<Visit>) {
     let mut words = head.lines().next().unwrap_or_default().split(' ');
     let (method, target) = (words.next(), words.next().unwrap_or_default());
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    if method != Some("GET") || path != PATH {
+    if method != Some("GET") || path != own_path {
         return respond(&mut stream, "404 Not Found", "There is nothing here.").await;
     }
     let query = query.to_owned();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::SecretSource;
+use crate::config::{Secret, SecretSource};
 
 /// What it takes to sign in to one backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +43,11 @@ pub struct SignIn {
     pub assume_pkce: bool,
     /// `oauth.allow_private`
     pub allow_private: bool,
+    /// The folder where mcp-remote keeps its sign-ins, whether or not it exists.
+    pub mcp_remote: Option<PathBuf>,
+    /// Headers with plain values as they are written, variables and all: mcp-remote names its files by
+    /// them.
+    pub written_headers: Vec<(String, Secret)>,
 }
 
 /// `oauth.grant`
