@@ -143,6 +143,44 @@ pub(crate) fn replace_with(
     Ok(())
 }
 
+/// Whether both paths lead to one file, whether or not it is there yet: by links of folders on the way, or as two names
+/// of one file.
+pub(crate) fn lead_to_one(one: &Path, other: &Path) -> bool {
+    resolved(one) == resolved(other) || are_one(one, other)
+}
+
+/// The path without links, as far as it exists.
+fn resolved(path: &Path) -> PathBuf {
+    let mut missing = Vec::new();
+    for above in path.ancestors() {
+        if let Ok(found) = fs::canonicalize(above) {
+            return missing
+                .iter()
+                .rev()
+                .fold(found, |path, name| path.join(name));
+        }
+        missing.extend(above.file_name());
+    }
+    path.to_owned()
+}
+
+#[cfg(unix)]
+fn are_one(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+
+    let id = |path: &Path| {
+        fs::metadata(path)
+            .ok()
+            .map(|found| (found.dev(), found.ino()))
+    };
+    id(one).is_some_and(|one| Some(one) == id(other))
+}
+
+#[cfg(not(unix))]
+fn are_one(_: &Path, _: &Path) -> bool {
+    false
+}
+
 /// Locks a folder until the result is dropped, so that no other gateway changes its files. `None`
 /// if it can't be locked (Windows, some network file systems).
 pub(crate) fn guard(folder: &Path) -> Option<File> {
@@ -211,8 +249,9 @@ fn temporary(_: &Path, _: Readers) -> tempfile::Builder<'static, 'static> {
     builder
 }
 
+/// Creates a folder, and those above it, for the user alone; one that is there stays as it is.
 #[cfg(unix)]
-fn make_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
 
     fs::DirBuilder::new()
@@ -222,7 +261,7 @@ fn make_folder(path: &Path) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn make_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)
 }
 

@@ -156,6 +156,7 @@ impl Checker<'_> {
             tools,
             schemas: self.gateway.schemas,
             of_administrator: false,
+            closed: Arc::default(),
         })
     }
 

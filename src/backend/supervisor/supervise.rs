@@ -181,6 +181,8 @@ impl Supervisor {
         let handler = self.handler.clone();
         let session = &handler.session;
         self.pauses.connected();
+        // Dropped as it is where the session is shut down.
+        let mut timer = handler.context.session_times.begin(connection.version);
         tracing::info!(
             backend = session.name(),
             server = connection.server.name,
@@ -219,15 +221,19 @@ impl Supervisor {
                 Role::OtherEra => std::future::pending().await,
             }
         };
-        tokio::select! {
+        let why = tokio::select! {
             biased;
-            () = up => {}
-            () = handler.context.events.closed() => {}
-            () = connection.ended() => session.disconnected(connection),
-            why = session.failed() => return Some(why),
-            () = server_stream => {}
-            () = lists => {}
-        }
-        None
+            () = up => None,
+            () = handler.context.events.closed() => return None,
+            () = connection.ended() => {
+                session.disconnected(connection);
+                None
+            }
+            why = session.failed() => Some(why),
+            () = server_stream => None,
+            () = lists => None,
+        };
+        timer.lose();
+        why
     }
 }
