@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::context::BackendContext;
 use super::supervise::{Role, supervise};
 use crate::backend::error::BackendError;
+use crate::backend::http::Turns;
 use crate::backend::session::{Connection, LogLevels, Session};
 use crate::config::BackendConfig;
 use crate::protocol::{ClientProfile, Era};
@@ -48,6 +49,11 @@ impl Sessions {
         for session in self.all().filter(|session| session.ready().is_none()) {
             session.connect_now.notify_one();
         }
+    }
+
+    /// The turns of its responses.
+    pub(in crate::backend) fn turns(&self) -> &Turns {
+        &self.context.turns
     }
 
     /// Resolves when no renewal of the credentials is under way.
