@@ -57,6 +57,7 @@ pub(crate) async fn login(
     step: &mut dyn FnMut(Step<'_>),
 ) -> Result<SignedIn, String> {
     let (sign_in, store) = place(backend)?;
+    store.ready().await?;
     let before = generation(store.read().await?.as_ref());
     let held = match store.try_lock(Purpose::Login).await? {
         Some(held) => held,

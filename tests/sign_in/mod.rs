@@ -16,6 +16,7 @@ use crate::common::process::{self, Process};
 mod commands;
 pub(crate) mod mcp_remote;
 mod refusals;
+mod sealed;
 mod serving;
 
 /// A person's machine: a config with the backend `notes`, and the state folder that all gateways use.

@@ -97,6 +97,7 @@ impl Checker<'_> {
             callback_port: written.callback_port,
             assume_pkce: written.assume_pkce,
             allow_private: written.allow_private,
+            key_command: self.gateway.auth_key_command.clone(),
             mcp_remote: None,
             written_headers: Vec::new(),
         }
