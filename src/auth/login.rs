@@ -59,6 +59,7 @@ pub(crate) async fn login(
     step: &mut (dyn FnMut(Step<'_>) + Send + Sync),
 ) -> Result<SignedIn, String> {
     let (sign_in, store) = place(backend)?;
+    store.ready().await?;
     let mut before = options.instead_of;
     let held = match store.try_lock(Purpose::Login).await? {
         Some(held) => held,

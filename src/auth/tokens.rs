@@ -68,7 +68,7 @@ impl Tokens {
         let sign_in = Arc::clone(backend.sign_in.as_ref()?);
         let url = backend.url.as_ref().ok()?;
         Some(Arc::new(Self {
-            store: Store::new(sign_in.folder.clone(), &backend.name, url),
+            store: Store::of(&sign_in, &backend.name, url),
             backend: Arc::clone(backend),
             sign_in,
             pool: pool.clone(),

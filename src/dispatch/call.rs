@@ -173,7 +173,7 @@ impl Run<'_> {
     }
 
     /// Runs it, after what was sent `before`.
-    async fn on(&self, snapshot: &Snapshot, before: Tally) -> Result<Answer, RpcError> {
+    async fn on(&self, snapshot: &Arc<Snapshot>, before: Tally) -> Result<Answer, RpcError> {
         let Self {
             method,
             params,
@@ -194,7 +194,7 @@ impl Run<'_> {
             let promise = tool.and_then(|tool| tool.promise.clone());
             let answer = self.shaped(answer, promise);
             return Ok(match route {
-                Some(route) => self.with_client_uris(answer, &route, snapshot),
+                Some(route) => self.with_client_uris(answer, &route, snapshot).await,
                 None => answer,
             });
         }
@@ -212,14 +212,19 @@ impl Run<'_> {
         let call = call.after(before, exchange.record.as_ref());
         let answer = input::forward(call, params, exchange, parked).await?;
         let answer = self.shaped(answer, promise);
-        Ok(self.with_client_uris(answer, &route, snapshot))
+        Ok(self.with_client_uris(answer, &route, snapshot).await)
     }
 
     /// The answer with the URIs that clients use for the backend's resources.
-    fn with_client_uris(&self, answer: Answer, route: &Route<'_>, snapshot: &Snapshot) -> Answer {
+    async fn with_client_uris(
+        &self,
+        answer: Answer,
+        route: &Route<'_>,
+        snapshot: &Arc<Snapshot>,
+    ) -> Answer {
         let outcome = match answer.outcome {
             Outcome::Result(result) => {
-                Outcome::Result(snapshot.with_client_uris(route.backend, result))
+                Outcome::Result(snapshot.with_client_uris(route.backend, result).await)
             }
             Outcome::Error(error) => Outcome::Error(match route.own_name() {
                 Some(own) if self.target.kind.is_uri() && **own != *self.target.name => {

@@ -387,7 +387,12 @@ impl State {
         }
         let get = |name: &str| form.get(name).cloned().unwrap_or_default();
         let Some(client) = self.authenticated(request, &form) else {
-            return refusal(401, "invalid_client");
+            // Some quote what they refuse.
+            let quoted = form.get("client_assertion").map(|assertion| {
+                let error = json!({ "error": "invalid_client", "error_description": format!("unknown: {assertion}") });
+                Reply::json_as(401, &error)
+            });
+            return quoted.unwrap_or_else(|| refusal(401, "invalid_client"));
         };
         if !self.names_resource(&form) {
             return refusal(400, "invalid_target");

@@ -19,6 +19,7 @@ mod crashes;
 pub(crate) mod mcp_remote;
 mod refusals;
 mod refused;
+mod sealed;
 mod serving;
 mod through_client;
 

@@ -192,7 +192,7 @@ mod tests {
 
     fn state(access: &str, obtained_at: u64, expires_at: Option<u64>) -> State {
         let url = url::Url::parse("https://h/mcp").unwrap();
-        let mut record = Store::new("x".into(), "a", &url).empty();
+        let mut record = Store::new("x".into(), "a", &url, None).empty();
         record.token = Some(StoredToken {
             access: Secret::new(access),
             refresh: Some(Secret::new("r")),

@@ -109,6 +109,15 @@ impl HttpBackend {
         Self::new(config, context)
     }
 
+    /// Does work of a size that the server has chosen on a thread of its own, one at a time; `None` if
+    /// it panics.
+    pub(crate) async fn off_loop<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        self.shared.sessions.turns().off_loop(work).await
+    }
+
     /// Its name in the config.
     pub fn name(&self) -> &str {
         &self.config.name

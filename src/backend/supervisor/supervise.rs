@@ -194,6 +194,7 @@ impl Supervisor {
         let wants_stream = session.config.server_stream == ServerStream::Auto
             && !handler.context.one_slot.is_certain();
         let has_get_stream = wants_stream && connection.may_have_get_stream();
+        session.begin_serving(connection);
         let opened = Notify::new();
         let up = async {
             if has_get_stream {

@@ -3,10 +3,38 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::secret_form::SecretForm;
 use crate::config::{CallbackHost, GrantKind};
+
+/// `gateway.auth_store`
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(example = &"file")]
+pub(in crate::config) enum AuthStoreForm {
+    /// By a name.
+    Named(NamedStore),
+    /// Sealed.
+    Sealed(KeyForm),
+}
+
+/// Stores that need nothing else.
+#[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum NamedStore {
+    /// In files as they are.
+    File,
+}
+
+/// What seals the files.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct KeyForm {
+    /// The command that prints the key, at least 32 random characters, as a list of program and arguments; run when a token is first read or written.
+    #[schemars(length(min = 1), example = ["pass", "show", "sentinel"])]
+    pub(in crate::config) key_command: Vec<String>,
+}
 
 /// `oauth`
 #[derive(Deserialize, JsonSchema)]

@@ -1,6 +1,7 @@
 //! How a person, or the gateway itself, signs in to a backend.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,8 @@ pub struct SignIn {
     pub allow_private: bool,
     /// `oauth.ask_client`
     pub ask_client: bool,
+    /// `gateway.auth_store.key_command`: prints the key that seals the files; `None`: they are not sealed.
+    pub key_command: Option<Arc<[String]>>,
     /// The folder where mcp-remote keeps its sign-ins, whether or not it exists.
     pub mcp_remote: Option<PathBuf>,
     /// Headers with plain values as they are written, variables and all: mcp-remote names its files by
