@@ -44,7 +44,9 @@ pub(crate) use rejected::{RejectReason, Rejected, UnmatchedRule};
 pub use shapes::Promise;
 pub(crate) use shapes::shape_unpromised;
 use uris::{AssignedUris, BackendUris, with_tool_uris};
-pub(crate) use uris::{Form, Uris, own_directory, with_skill_uris, with_uris};
+pub(crate) use uris::{
+    Form, Uris, Whose, may_have_uris, own_directory, with_skill_uris, with_uris,
+};
 
 /// Bytes that the name of its backend adds to a definition.
 const ATTRIBUTION: usize = 40;
@@ -410,9 +412,11 @@ impl<'a> Found<'a> {
             ..
         } = self.candidate;
         let id = self.source.id;
-        let has_alias = named.iter().any(|own| uris.alias(id, own).is_some());
+        let has_alias = named
+            .iter()
+            .any(|own| uris.alias_of_tool(id, own).is_some());
         let definition = |definition: &RawJson| match has_alias {
-            true => with_tool_uris(definition, &mut |own| uris.alias(id, own)),
+            true => with_tool_uris(definition, &mut |own| uris.alias_of_tool(id, own)),
             false => definition.clone(),
         };
         let name = (exposed != item.own).then_some(&*exposed);

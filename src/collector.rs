@@ -20,11 +20,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Sends traces and metrics, if the config says where.
 pub(crate) fn telemetry(config: Option<&TelemetryConfig>) -> Option<Telemetry> {
     let telemetry = config?;
-    let headers = telemetry.headers.clone();
     let (pool, secrets) = (Pool::default(), Scrubber::default());
     keep_from_output([&secrets].into_iter());
-    let connect: Connect = Arc::new(move |url| {
-        let headers = headers.clone();
+    let connect: Connect = Arc::new(move |to| {
+        let (url, headers) = (to.url.clone(), to.headers.clone());
         let (pool, secrets) = (pool.clone(), secrets.clone());
         Box::pin(async move {
             let mut revealed = HeaderMap::new();

@@ -47,11 +47,13 @@ pub(crate) use read::file::SCHEMA;
 pub use read::file::schema;
 pub(crate) use read::switch;
 pub use secret::{Secret, SecretSource};
-pub(crate) use settings::{ArgRule, ArgUse, GATEWAY_STATUS, READ_MORE, ToolRule, View, folded};
+pub(crate) use settings::{
+    ArgRule, ArgUse, GATEWAY_STATUS, Place, READ_MORE, ToolRule, View, folded,
+};
 pub use settings::{AuditArguments, AuditConfig, FileLevel, LogConfig, OnFailure, RotatingFile};
 pub use settings::{
-    GrantKind, NameChars, RateLimit, ResourceParam, SearchExposes, SignIn, TelemetryConfig,
-    ToolListing, ToolMode, ToolNames, ToolRules,
+    CallbackHost, Destination, GrantKind, NameChars, RateLimit, ResourceParam, SearchExposes,
+    SignIn, TelemetryConfig, ToolListing, ToolMode, ToolNames, ToolRules,
 };
 
 use crate::text::Scrubber;
@@ -119,13 +121,16 @@ impl Config {
     /// What to type to accept what a backend says now, or with `None` to see all that has changed: for
     /// messages. `None` where what is accepted isn't kept.
     pub(crate) fn pin_command(&self, backend: &str, subject: Option<&Subject>) -> Option<String> {
-        let file = self.source.as_ref().filter(|_| self.lock.path.is_ok())?;
+        self.lock.path.as_ref().ok()?;
         let what = match subject {
             Some(Subject::Tool(own)) => shell::word(&format!("{backend}/{own}")).into_owned(),
             Some(Subject::Instructions) => backend.to_owned(),
             None => format!("{backend} --dry-run"),
         };
-        let file = file.display().to_string();
+        if self.lock.is_administrators {
+            return Some(format!("sentinel-gateway pin {what}"));
+        }
+        let file = self.source.as_ref()?.display().to_string();
         Some(format!(
             "sentinel-gateway --config {} pin {what}",
             shell::word(&file)
@@ -169,6 +174,8 @@ pub struct GatewayConfig {
     pub tool_errors: ToolErrors,
     /// Whether listings are cached between runs.
     pub catalog_cache: bool,
+    /// `gateway.auth_store.key_command`; `None`: tokens are kept as they are.
+    pub auth_key_command: Option<Arc<[String]>>,
     /// Most calls a minute of one tool with the same arguments; 0 is no limit.
     pub repeat_limit: u32,
     /// Whether the gateway can be seen while it runs.
@@ -298,6 +305,8 @@ pub struct BackendConfig {
     pub schemas: Schemas,
     /// Whether it is one of the administrator's file.
     pub(crate) of_administrator: bool,
+    /// Where none of its redirects may lead: servers of the administrator's file, at its host.
+    pub(crate) closed: Arc<[Place]>,
 }
 
 impl BackendConfig {

@@ -10,6 +10,7 @@
 
 mod append;
 mod configured;
+mod leftovers;
 mod lock;
 mod of_root;
 mod program;
@@ -23,12 +24,16 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use append::AppendFile;
 pub(crate) use configured::{MAX_CERTIFICATES, MAX_SECRET, read_configured};
+pub(crate) use leftovers::remove_leftovers;
 pub(crate) use lock::{Stamp, Written, remove, try_lock};
 pub(crate) use of_root::read_of_root;
 pub(crate) use program::place_program;
 #[cfg(unix)]
 pub(crate) use sockets::{owned_folder, rename, sockets};
 pub(crate) use swap::{Step as SwapStep, SwapError, read_if_there, swap, target};
+
+/// How the names of files begin that are to replace others.
+const TEMPORARY: &str = ".sentinel-";
 
 /// Who may read a file that is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +60,22 @@ pub(crate) fn exists(path: &Path) -> bool {
 /// Whether a regular file is at this path. Follows symbolic links.
 pub(crate) fn is_file(path: &Path) -> bool {
     path.is_file()
+}
+
+/// The folders in a folder whose names begin so, at most `most` of them; none where it can't be read.
+/// Symbolic links are left out.
+pub(crate) fn folders(folder: &Path, prefix: &str, most: usize) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let folders = entries.filter(|entry| {
+        let is_named = entry.file_name().to_string_lossy().starts_with(prefix);
+        is_named && entry.file_type().is_ok_and(|kind| kind.is_dir())
+    });
+    folders.take(most).map(|entry| entry.path()).collect()
+}
+
+/// When a file was written last; `None` where that is not known.
+pub(crate) fn modified(path: &Path) -> Option<std::time::SystemTime> {
+    fs::metadata(path).ok()?.modified().ok()
 }
 
 /// Reads a regular file of at most `max_bytes` bytes; `None` if it does not exist.
@@ -127,6 +148,44 @@ pub(crate) fn replace_with(
     Ok(())
 }
 
+/// Whether both paths lead to one file, whether or not it is there yet: by links of folders on the way, or as two names
+/// of one file.
+pub(crate) fn lead_to_one(one: &Path, other: &Path) -> bool {
+    resolved(one) == resolved(other) || are_one(one, other)
+}
+
+/// The path without links, as far as it exists.
+fn resolved(path: &Path) -> PathBuf {
+    let mut missing = Vec::new();
+    for above in path.ancestors() {
+        if let Ok(found) = fs::canonicalize(above) {
+            return missing
+                .iter()
+                .rev()
+                .fold(found, |path, name| path.join(name));
+        }
+        missing.extend(above.file_name());
+    }
+    path.to_owned()
+}
+
+#[cfg(unix)]
+fn are_one(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+
+    let id = |path: &Path| {
+        fs::metadata(path)
+            .ok()
+            .map(|found| (found.dev(), found.ino()))
+    };
+    id(one).is_some_and(|one| Some(one) == id(other))
+}
+
+#[cfg(not(unix))]
+fn are_one(_: &Path, _: &Path) -> bool {
+    false
+}
+
 /// Locks a folder until the result is dropped, so that no other gateway changes its files. `None`
 /// if it can't be locked (Windows, some network file systems).
 pub(crate) fn guard(folder: &Path) -> Option<File> {
@@ -184,19 +243,20 @@ fn temporary(path: &Path, readers: Readers) -> tempfile::Builder<'static, 'stati
         (Readers::Anyone, Err(_)) => fs::Permissions::from_mode(0o666),
     };
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".sentinel-").permissions(permissions);
+    builder.prefix(TEMPORARY).permissions(permissions);
     builder
 }
 
 #[cfg(not(unix))]
 fn temporary(_: &Path, _: Readers) -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".sentinel-");
+    builder.prefix(TEMPORARY);
     builder
 }
 
+/// Creates a folder, and those above it, for the user alone; one that is there stays as it is.
 #[cfg(unix)]
-fn make_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
 
     fs::DirBuilder::new()
@@ -206,7 +266,7 @@ fn make_folder(path: &Path) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn make_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)
 }
 

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
-use crate::backend::BackendEvent;
+use crate::backend::{BackendEvent, HttpBackend};
 use crate::client::UnsolicitedRequest;
 use crate::dispatch::{TaskEvent, cut_off, notice_for_client, relay, server_request_for_client};
 use crate::dispatch::{request_uris_for_client, updated_for_client};
 use crate::observe::audit::Audit;
+use crate::protocol::era::extension::is_foreign;
 use crate::protocol::message;
-use crate::protocol::{Era, Notification};
+use crate::protocol::{Era, Notification, RawJson};
 use crate::publish::{BuildOutput, Publication, retire};
 use crate::transport::stdio::{NoticeSource, WriteEnd};
 use events::Event;
@@ -116,9 +117,24 @@ impl Gateway {
             } => {
                 let snapshot = self.snapshot();
                 if let Some(backend) = snapshot.backends.get(backend) {
-                    let source = NoticeSource::Backend(backend.id);
-                    let notification = notice_for_client(notification, backend, &snapshot);
-                    self.notice(source, &notification);
+                    match notice_for_client(notification, backend, &snapshot) {
+                        Ok(notification) if self.waits_for_client(&notification) => {
+                            self.pre_init.keep(backend.id, notification);
+                        }
+                        Ok(notification) => {
+                            self.notice(NoticeSource::Backend(backend.id), &notification);
+                        }
+                        Err(Notification { method, params }) => {
+                            let id = backend.id;
+                            self.map_elsewhere(backend, params, move |params| {
+                                let notification = Notification { method, params };
+                                TaskEvent::Notice {
+                                    backend: id,
+                                    notification,
+                                }
+                            });
+                        }
+                    }
                 }
             }
             BackendEvent::ServerRequest {
@@ -149,6 +165,14 @@ impl Gateway {
         }
     }
 
+    /// Whether it is one of an extension, for a client that has said `initialize` and may not be sent it
+    /// yet: nothing else tells what it says.
+    fn waits_for_client(&self, notification: &Notification) -> bool {
+        self.lifecycle.client().is_some()
+            && !self.lifecycle.may_receive(notification)
+            && is_foreign(&notification.method)
+    }
+
     /// A notification that belongs to no call, for all who want it.
     fn notice(&mut self, source: NoticeSource, notification: &Notification) {
         if self.lifecycle.may_receive(notification)
@@ -177,11 +201,18 @@ impl Gateway {
                 let notification = updated_for_client(notification, &self.snapshot());
                 self.notice(NoticeSource::Calls, &notification);
             }
+            TaskEvent::Notice {
+                backend,
+                notification,
+            } => self.notice(NoticeSource::Backend(backend), &notification),
+            // Whoever asked has given up while the params were mapped.
+            TaskEvent::ServerRequest { answer, .. } if answer.is_closed() => {}
             TaskEvent::ServerRequest {
                 key,
                 request_id,
                 method,
                 params,
+                is_mapped,
                 answer,
             } => {
                 let open = PendingServerRequest {
@@ -189,9 +220,7 @@ impl Gateway {
                     request_id,
                     answer,
                 };
-                let params = request_uris_for_client(params, &self.snapshot());
-                self.replies
-                    .send_server_request(open, &method, params.as_ref());
+                self.server_request(open, method, params, is_mapped);
             }
             TaskEvent::CancelServerRequest { request_id } => {
                 self.replies
@@ -202,6 +231,56 @@ impl Gateway {
             }
             TaskEvent::Done { key, outcome } => self.replies.finish(key, &outcome),
         }
+    }
+
+    /// Sends a server request to the client, at once where its URIs are mapped or few.
+    fn server_request(
+        &mut self,
+        open: PendingServerRequest,
+        method: String,
+        params: Option<RawJson>,
+        is_mapped: bool,
+    ) {
+        let params = match is_mapped {
+            true => Ok(params),
+            false => request_uris_for_client(params, &self.snapshot()),
+        };
+        match params {
+            Ok(params) => {
+                self.replies
+                    .send_server_request(open, &method, params.as_ref());
+            }
+            Err((backend, large)) => {
+                self.map_elsewhere(&backend, Some(large), move |params| {
+                    TaskEvent::ServerRequest {
+                        key: open.key,
+                        request_id: open.request_id,
+                        method,
+                        params,
+                        is_mapped: true,
+                        answer: open.answer,
+                    }
+                });
+            }
+        }
+    }
+
+    /// Has a task map the URIs of large params of a backend; they come back in this event.
+    fn map_elsewhere(
+        &self,
+        backend: &Arc<HttpBackend>,
+        params: Option<RawJson>,
+        event: impl FnOnce(Option<RawJson>) -> TaskEvent + Send + 'static,
+    ) {
+        let (snapshot, backend) = (self.snapshot(), Arc::clone(backend));
+        let events = self.tasks.clone();
+        tokio::spawn(async move {
+            let mapped = match params {
+                Some(params) => Some(snapshot.with_client_uris(&backend, params).await),
+                None => None,
+            };
+            let _ = events.send(event(mapped));
+        });
     }
 
     /// Publishes the next snapshot, if requests wait for it: tasks get it, and the client is notified

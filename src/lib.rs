@@ -79,7 +79,9 @@ pub use observe::signals::Shutdown;
 use publish::Publisher;
 use reload::Reloads;
 use snapshot::KeptResults;
+use state::StateWriter;
 use status::{Facts, HttpServer, StatusServer};
+use telemetry::Telemetry;
 use text::keep_from_output;
 use tokio::runtime::Handle;
 pub use transport::stdio::Io;
@@ -102,7 +104,9 @@ pub async fn run(config: Config, io: Io, mut shutdown: Shutdown) -> ExitReason {
     let introductions = lifecycle.introductions();
     let (state, state_writer) = state::open(&config);
     let contacts = state.contacts();
-    let (mut launcher, from_backends) = Launcher::new(&config, &introductions, &budget, &contacts);
+    let telemetry = collector::telemetry(config.telemetry.as_ref());
+    let (launcher, from_backends) = Launcher::new(&config, &introductions, &budget, &contacts);
+    let mut launcher = launcher.with_telemetry(telemetry.clone());
     let backends = config.backends.iter().map(|entry| launcher.start(entry));
     let backends: Vec<_> = backends.collect();
     let ids = backends
@@ -118,7 +122,7 @@ pub async fn run(config: Config, io: Io, mut shutdown: Shutdown) -> ExitReason {
     let socket_folders = config.socket_folders.clone();
     let max_message = config.gateway.max_message_bytes;
     let reloads = Reloads::watch(&config, shutdown.hangups());
-    let audit = open_files(&config);
+    let audit = open_files(&config, telemetry.clone());
     let fleet = Fleet::new(config, backends, launcher);
 
     let (outbox, writer) = write_lines(io.writer, budget.clone());
@@ -126,12 +130,14 @@ pub async fn run(config: Config, io: Io, mut shutdown: Shutdown) -> ExitReason {
     let mut inputs = Inputs::new(lines, from_backends, shutdown, writer, reloads, cached);
     let log_counts = tokio::spawn(observe::log_gate::report_counts());
     let clients = lifecycle.clients();
+    let records = audit.counts();
     let gateway = Gateway::new(lifecycle, publisher, outbox.clone())
         .with_fleet(fleet)
         .with_audit(audit);
-    let facts = Facts::new(gateway.snapshots(), clients, budget);
+    let facts = Facts::new(gateway.snapshots(), clients, budget, records);
+    facts.tell(telemetry.as_ref());
     let metrics = HttpServer::start(facts.clone());
-    let status = StatusServer::start(facts, socket_folders);
+    let status = StatusServer::start(facts.clone(), socket_folders);
     let (mut ending, fleet, audit) = gateway.run(&mut inputs).await;
 
     let tasks = Handle::current().metrics().num_alive_tasks();
@@ -146,21 +152,24 @@ pub async fn run(config: Config, io: Io, mut shutdown: Shutdown) -> ExitReason {
     if !matches!(ending, ExitReason::SecondSignal | ExitReason::ClientStuck) {
         ending = write_last_lines(&mut inputs).await.unwrap_or(ending);
     }
-    if ending == ExitReason::SecondSignal {
-        audit.abandon();
-    } else {
-        let state = state_writer.finish(STATE_WRITE_TIMEOUT);
-        tokio::join!(state, audit.finish(AUDIT_WRITE_TIMEOUT));
-    }
+    facts.tell_end(telemetry.as_ref(), ending.failure());
+    finish_files(ending, state_writer, audit).await;
     ending
 }
 
-/// Opens the files that are written while the gateway runs, and begins to send telemetry. No secret of the
-/// config is written to them.
-fn open_files(config: &Config) -> Audit {
+/// Waits until what is written is in the files, and what is told has been sent.
+async fn finish_files(ending: ExitReason, state: StateWriter, audit: Audit) {
+    if ending == ExitReason::SecondSignal {
+        return audit.abandon();
+    }
+    let state = state.finish(STATE_WRITE_TIMEOUT);
+    tokio::join!(state, audit.finish(AUDIT_WRITE_TIMEOUT));
+}
+
+/// Opens the files that are written while the gateway runs. No secret of the config is written to them.
+fn open_files(config: &Config, telemetry: Option<Telemetry>) -> Audit {
     keep_from_output(config.backends.iter().map(|entry| &entry.scrubber));
     log_file::reconfigure(&config.log, true);
-    let telemetry = collector::telemetry(config.telemetry.as_ref());
     Audit::start(&config.audit, telemetry)
 }
 

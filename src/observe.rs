@@ -11,3 +11,5 @@ pub mod logs;
 mod orphan;
 pub(crate) mod request_span;
 pub(crate) mod signals;
+
+pub(crate) use line_writer::LineCounts;

@@ -1,4 +1,5 @@
-//! OpenTelemetry: a span for each request and each attempt, and how long they took.
+//! OpenTelemetry: a span for each request and each attempt, how long they and sessions took, and numbers that are
+//! kept anyway.
 //!
 //! Owns the names of the semantic convention for MCP ([`names`]), the trace context of requests
 //! (W3C Trace Context, in `_meta` as MCP 2026-07-28 has it), and sending both to a collector
@@ -8,13 +9,15 @@
 mod attempt;
 mod context;
 mod exporter;
+mod levels;
 mod names;
 mod operation;
+mod session;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use opentelemetry::metrics::{Counter, Histogram, MeterProvider, UpDownCounter};
+use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider, UpDownCounter};
 use opentelemetry::trace::TracerProvider;
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::Resource;
@@ -27,6 +30,7 @@ use crate::config::TelemetryConfig;
 pub(crate) use attempt::{AttemptEnd, AttemptTrace, Peer};
 use exporter::Exporter;
 pub(crate) use exporter::{Connect, Connection};
+pub(crate) use levels::{BackendLevels, Levels};
 pub(crate) use names::TOOL_ERROR;
 pub(crate) use operation::Ended;
 pub use operation::RequestTrace;
@@ -48,6 +52,7 @@ struct Inner {
     traces: SdkTracerProvider,
     metrics: SdkMeterProvider,
     instruments: Instruments,
+    meter: Meter,
     sends_traces: bool,
 }
 
@@ -58,6 +63,10 @@ struct Instruments {
     server: Histogram<f64>,
     /// Seconds of attempts at a backend.
     client: Histogram<f64>,
+    /// Seconds of the session with the client.
+    server_session: Histogram<f64>,
+    /// Seconds of sessions with backends.
+    client_session: Histogram<f64>,
     /// Attempts after the first.
     retries: Counter<u64>,
     /// Requests that have not ended.
@@ -69,9 +78,9 @@ impl Telemetry {
     /// something to send. To be called in the runtime that requests to the collector run in.
     pub(crate) fn start(config: &TelemetryConfig, connect: &Connect) -> Self {
         let resource = resource(config);
-        let export = |url: &Option<_>, what| {
-            url.clone()
-                .map(|url| Exporter::new(what, url, config.timeout, Arc::clone(connect)))
+        let export = |to: &Option<_>, what| {
+            to.clone()
+                .map(|to| Exporter::new(what, to, Arc::clone(connect)))
         };
         // Each setting is given: what is left out is read from variables that a client hands to
         // every child.
@@ -101,9 +110,12 @@ impl Telemetry {
         let scope = InstrumentationScope::builder(env!("CARGO_PKG_NAME"))
             .with_version(env!("CARGO_PKG_VERSION"))
             .build();
+        let tracer = traces.tracer_with_scope(scope.clone());
+        let meter = metrics.meter_with_scope(scope);
         Self(Arc::new(Inner {
-            tracer: traces.tracer_with_scope(scope.clone()),
-            instruments: Instruments::new(&metrics, scope),
+            tracer,
+            instruments: Instruments::new(&meter),
+            meter,
             traces,
             metrics,
             sends_traces: config.traces.is_some(),
@@ -126,8 +138,7 @@ impl Telemetry {
 }
 
 impl Instruments {
-    fn new(metrics: &SdkMeterProvider, scope: InstrumentationScope) -> Self {
-        let meter = metrics.meter_with_scope(scope);
+    fn new(meter: &Meter) -> Self {
         let seconds = |name: &'static str, what: &'static str| {
             meter
                 .f64_histogram(name)
@@ -144,6 +155,14 @@ impl Instruments {
             client: seconds(
                 names::CLIENT_DURATION,
                 "Duration of an attempt at a request to a backend",
+            ),
+            server_session: seconds(
+                names::SERVER_SESSION,
+                "Duration of the session with the client",
+            ),
+            client_session: seconds(
+                names::CLIENT_SESSION,
+                "Duration of a session with a backend",
             ),
             retries: meter
                 .u64_counter(names::RETRIES)

@@ -8,6 +8,8 @@ mod client;
 mod flow;
 mod listener;
 mod logout;
+mod mcp_remote;
+mod offer;
 mod place;
 mod step;
 mod wait;
@@ -18,13 +20,16 @@ use tokio::sync::mpsc;
 
 use super::http::Http;
 use super::oauth::challenge::BearerChallenge;
+use super::store::mcp_remote::{release, restore};
 use super::store::{Purpose, Record, Store};
 use crate::config::BackendConfig;
 use crate::transport::http::Pool;
 use flow::{Failed, Flow};
 pub(crate) use logout::{Revoked, logout};
+use mcp_remote::Basis;
+pub(crate) use offer::{Offer, Stage};
 use place::{LOCK_TIMEOUT, place};
-pub(crate) use step::{Options, Step};
+pub(crate) use step::{Options, Step, Take, Taken};
 
 /// A sign-in that holds.
 #[derive(Debug)]
@@ -37,6 +42,8 @@ pub(crate) struct SignedIn {
     pub(crate) expires_at: Option<u64>,
     /// Whether it is renewed by itself.
     pub(crate) renewable: bool,
+    /// What was taken over from mcp-remote.
+    pub(crate) taken: Taken,
 }
 
 /// Signs a person in. `lines` are what the person types: the address that the browser ended at, if
@@ -49,41 +56,49 @@ pub(crate) async fn login(
     challenge: Option<&BearerChallenge>,
     options: &Options,
     lines: &mut mpsc::UnboundedReceiver<String>,
-    step: &mut dyn FnMut(Step<'_>),
+    step: &mut (dyn FnMut(Step<'_>) + Send + Sync),
 ) -> Result<SignedIn, String> {
     let (sign_in, store) = place(backend)?;
-    let before = generation(store.read().await?.as_ref());
+    store.ready().await?;
+    let mut before = options.instead_of;
     let held = match store.try_lock(Purpose::Login).await? {
         Some(held) => held,
         None => {
+            let found = generation(store.read().await?.as_ref());
+            before = before.or(Some(found));
             step(Step::Busy);
             let held = store.lock(Purpose::Login, options.wait).await?;
-            let held = held.ok_or("somebody else is still signing in to it")?;
-            if let Some(record) = store.read().await?
-                && generation(Some(&record)) != before
-                && let Some(signed_in) = signed_in(&record)
-            {
-                return Ok(signed_in);
-            }
-            held
+            held.ok_or("somebody else is still signing in to it")?
         }
     };
+    let record = store.read().await?;
+    if let Some(record) = &record
+        && before.is_some_and(|before| before != record.generation)
+        && let Some(signed_in) = signed_in(record)
+    {
+        return Ok(signed_in);
+    }
     let http = Http::new(&Pool::default(), backend, &sign_in).await?;
     let mut flow = Flow {
         backend,
         sign_in: &sign_in,
         http,
-        record: store.read().await?.unwrap_or_else(|| store.empty()),
+        record: record.unwrap_or_else(|| store.empty()),
+        store: &store,
         options,
         step,
     };
     let outcome = flow.run(challenge, lines).await;
     let Flow { record, .. } = flow;
     match outcome {
-        Ok(()) => {
-            save(&store, &record).await?;
+        Ok(basis) => {
+            save(&store, &record, &basis).await?;
             drop(held);
-            signed_in(&record).ok_or_else(|| "there is no token".to_owned())
+            let signed_in = signed_in(&record).ok_or_else(|| "there is no token".to_owned())?;
+            Ok(SignedIn {
+                taken: basis.taken(),
+                ..signed_in
+            })
         }
         Err(Failed { why, forget_client }) => {
             if forget_client {
@@ -106,16 +121,28 @@ fn signed_in(record: &Record) -> Option<SignedIn> {
         scopes: token.scope.clone(),
         expires_at: token.expires_at,
         renewable: token.refresh.is_some(),
+        taken: Taken::Nothing,
     })
 }
 
 /// Replaces what is kept. A renewal that has come between is not lost: its token is older than ours.
-async fn save(store: &Store, record: &Record) -> Result<(), String> {
+/// Tokens of mcp-remote are ours only when they are not its any more: a crash between may lose a sign-in,
+/// but never leaves a token with two users.
+async fn save(store: &Store, record: &Record, basis: &Basis) -> Result<(), String> {
     let _held = store.lock(Purpose::Change, LOCK_TIMEOUT).await?;
     let current = generation(store.read().await?.as_ref());
     let mut record = record.clone();
     record.generation = current.max(record.generation) + 1;
-    store.write(&record).await
+    let Basis::Tokens(tokens) = basis else {
+        return store.write(&record).await;
+    };
+    let released = release(tokens).await;
+    released.map_err(|why| format!("mcp-remote's sign-in can't be taken over: {why}"))?;
+    let written = store.write(&record).await;
+    if written.is_err() {
+        restore(tokens).await?;
+    }
+    written
 }
 
 /// The next sign-in registers anew.

@@ -133,6 +133,8 @@ pub enum BackendError {
     Redirected {
         /// Scheme, host and path, without query.
         target: String,
+        /// The administrator's file has the server there for itself.
+        is_closed: bool,
     },
     /// The server no longer knows our session.
     #[error("the server has lost the session")]

@@ -17,12 +17,25 @@ use crate::protocol::{Kind, Kinds};
 pub(super) use assign::having_more;
 use assign::{UriClaim, UriNames};
 pub(crate) use form::Form;
-pub(crate) use places::{named_by_tool, with_skill_uris, with_tool_uris, with_uris};
+pub(crate) use places::{may_have_uris, named_by_tool, with_skill_uris, with_tool_uris, with_uris};
 use template::Template;
 
 /// Most steps of matching URIs against templates in one build. Past it, no template counts as having
 /// a URI.
 const MAX_STEPS: usize = 20_000_000;
+/// How many of the last separators of a URI may be where a resource ends that it is a part of.
+const MAX_PARTS_DEEP: usize = 64;
+
+/// Whose a URI is that a backend has named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// Another backend has it: it lists it, a tool of it names it, or it has a template for it.
+    Another,
+    /// No other backend has it.
+    NoOther,
+    /// There were not enough steps to find out.
+    Unknown,
+}
 
 /// The URIs of one backend, each once.
 #[derive(Debug)]
@@ -260,30 +273,45 @@ impl Uris {
         named
     }
 
-    /// The alias of a backend's URI, if it has one by its lists or tools.
-    pub(crate) fn alias(&self, backend: BackendId, own: &str) -> Option<Arc<str>> {
+    /// The alias of a backend's URI, if it has one by its lists or tools. Takes steps for what is
+    /// held against templates; past them no template has it.
+    pub(crate) fn alias(
+        &self,
+        backend: BackendId,
+        own: &str,
+        steps: &mut usize,
+    ) -> Option<Arc<str>> {
         let aliases = self.aliases.get(&backend)?;
         if let Some(alias) = aliases.by_own.get(own) {
             return Some(Arc::clone(alias));
         }
-        if self.owners.get(own) == Some(&backend) {
+        if self.owners.get(own) == Some(&backend) || !take(steps, aliases.templates.len()) {
             return None;
         }
         let mut templates = aliases.templates.iter();
-        let (_, form) = templates.find(|(template, _)| template.matches(own))?;
+        let (_, form) = templates.find(|(template, _)| template.matches_within(own, steps))?;
         form.alias(own).map(Arc::from)
+    }
+
+    /// The alias that a tool's definition has for a URI.
+    pub(super) fn alias_of_tool(&self, backend: BackendId, own: &str) -> Option<Arc<str>> {
+        self.alias(backend, own, &mut { MAX_STEPS })
     }
 
     /// The alias of the resource that this is a part of, with the part (MCP 2025-11-25,
     /// server/resources: a server may report a part of what was subscribed to).
     pub(crate) fn alias_of_part(&self, backend: BackendId, own: &str) -> Option<String> {
-        let aliases = self.aliases.get(&backend)?.by_own.iter();
-        let whole = aliases.filter(|(whole, _)| {
-            let rest = own.strip_prefix(&***whole);
-            rest.is_some_and(|rest| whole.ends_with('/') || rest.starts_with(['/', '#', '?']))
-        });
-        let (whole, alias) = whole.max_by_key(|(whole, _)| whole.len())?;
-        Some(format!("{alias}{}", &own[whole.len()..]))
+        let aliases = &self.aliases.get(&backend)?.by_own;
+        if aliases.is_empty() {
+            return None;
+        }
+        // The longest first. A slash is of the whole, or of the part.
+        let ends = own.rmatch_indices(['/', '#', '?']).take(MAX_PARTS_DEEP);
+        let ends = ends.flat_map(|(at, end)| [(end == "/").then_some(at + 1), Some(at)]);
+        ends.flatten().find_map(|end| {
+            let alias = aliases.get(&own[..end])?;
+            Some(format!("{alias}{}", &own[end..]))
+        })
     }
 
     /// The backend whose aliases are in this directory, as clients see it, and its own directory; `None`
@@ -307,13 +335,23 @@ impl Uris {
         self.owners.get(uri) == Some(&backend)
     }
 
-    /// Whether another backend has this URI: it lists it, a tool of it names it, or it has a template
-    /// for it.
-    pub(crate) fn is_of_another(&self, backend: BackendId, uri: &str) -> bool {
+    /// Whose this URI is, which the backend has named. Takes steps for what is held against templates.
+    pub(crate) fn whose(&self, backend: BackendId, uri: &str, steps: &mut usize) -> Whose {
         let owner = self.owners.get(uri);
-        let mut steps = MAX_STEPS;
-        owner.is_some_and(|owner| *owner != backend)
-            || self.has_template(uri, |other| other != backend, &mut steps)
+        if owner.is_some_and(|owner| *owner != backend) {
+            return Whose::Another;
+        }
+        let has_left = take(steps, self.templates.len());
+        match has_left && self.has_template(uri, |other| other != backend, steps) {
+            true => Whose::Another,
+            false if !has_left || *steps == 0 => Whose::Unknown,
+            false => Whose::NoOther,
+        }
+    }
+
+    /// Whether another backend has this URI.
+    pub(crate) fn is_of_another(&self, backend: BackendId, uri: &str) -> bool {
+        self.whose(backend, uri, &mut { MAX_STEPS }) == Whose::Another
     }
 
     /// Whether clients see this URI in a list or a tool.
@@ -335,6 +373,13 @@ impl Uris {
         let own = of.form.as_ref().and_then(|form| form.own(uri));
         Some(Expansion { template, own })
     }
+}
+
+/// Takes so many steps. Where they are not left, none are any more.
+fn take(steps: &mut usize, count: usize) -> bool {
+    let left = steps.checked_sub(count);
+    *steps = left.unwrap_or(0);
+    left.is_some()
 }
 
 /// A backend's own URI of a directory that clients see as `directory`, by a file in it that they see as

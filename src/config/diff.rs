@@ -138,7 +138,8 @@ fn is_connected_alike(old: &BackendConfig, new: &BackendConfig) -> bool {
         && old.headers == new.headers
         && old.has_credentials == new.has_credentials
         && old.allow_insecure == new.allow_insecure
-        && old.sign_in == new.sign_in;
+        && old.sign_in == new.sign_in
+        && old.closed == new.closed;
     let protocol = old.protocol == new.protocol
         && old.server_stream == new.server_stream
         && old.experimental == new.experimental;
@@ -240,6 +241,7 @@ fn compare_gateway(
         schemas: "schemas",
         tool_errors: "tool_errors",
         repeat_limit: "repeat_limit",
+        auth_key_command: "auth_store",
         status: "status"
     );
     (changed, needs_restart)

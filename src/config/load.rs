@@ -43,7 +43,7 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
     let administrator = Administrator::read(env, text?)?;
     let is_optional = !overrides.backends.is_empty() || !administrator.written.backends.is_empty();
     let found = read::locate(overrides.config.as_deref(), is_optional, env)?;
-    let read = origin::stamps_before(&found, stamp);
+    let read = origin::stamps_before(&found, env, stamp);
     let sources = Sources {
         administrator,
         text: text_of(&found)?,

@@ -4,10 +4,12 @@
 //! diff shows which tool changed. Version 1 is read for ever. It must not know when a definition
 //! counts as changed, nor how a name is chosen.
 
+mod lock_file;
+
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,6 +19,7 @@ use serde_json::value::RawValue;
 use crate::files;
 use crate::protocol::RawJson;
 use crate::protocol::raw::quoted;
+pub(crate) use lock_file::LockFile;
 
 /// The accepted definition of one tool, or the accepted instructions of a backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,46 +93,6 @@ pub(crate) struct NamedTool {
     pub(crate) name: Arc<str>,
     /// The lock has that name for another tool, whose reservation has ended.
     pub(crate) is_taken: bool,
-}
-
-/// The lock that belongs to a configuration.
-#[derive(Debug, Clone)]
-pub(crate) struct LockFile {
-    /// The file's path, or a message saying why there is none to write to.
-    pub(crate) path: Result<PathBuf, String>,
-    /// Whether tools that are seen for the first time are recorded in it as accepted.
-    pub(crate) records_new: bool,
-    /// Its content; empty if there is no file.
-    pub(crate) lock: Arc<Lock>,
-}
-
-impl LockFile {
-    /// No file: definitions are only kept while the gateway runs. `why` is a message for people.
-    pub(super) fn none(why: impl Into<String>) -> Self {
-        Self {
-            path: Err(why.into()),
-            records_new: false,
-            lock: Arc::default(),
-        }
-    }
-
-    /// Where the lock of the config file at `config` is.
-    pub(super) fn path_beside(config: &Path) -> PathBuf {
-        config.with_extension("lock")
-    }
-
-    /// Reads the lock of the config file at `config`.
-    ///
-    /// # Errors
-    /// File, line and problem, in one line, if there is a lock that can't be read.
-    pub(super) fn beside(config: &Path) -> Result<Self, String> {
-        let path = Self::path_beside(config);
-        Ok(Self {
-            lock: Arc::new(Lock::read(&path)?),
-            path: Ok(path),
-            records_new: true,
-        })
-    }
 }
 
 impl Lock {

@@ -3,6 +3,7 @@
 //! - `names`: how exposed names are formed.
 //! - `arg_rule`: which values an argument of a tool may have.
 //! - `outputs`: the audit file and the log file.
+//! - `place`: where a server is, whichever way its URL is written.
 //! - `sign_in`: how a backend is signed in to.
 //! - `telemetry`: where traces and metrics go.
 //! - `tool_mode`: how many of the tools a client sees.
@@ -11,6 +12,7 @@
 mod arg_rule;
 mod names;
 mod outputs;
+mod place;
 mod sign_in;
 mod telemetry;
 mod tool_mode;
@@ -19,8 +21,9 @@ mod tool_rules;
 pub(crate) use arg_rule::{ArgRule, ArgUse, folded};
 pub use names::{NameChars, ToolNames};
 pub use outputs::{AuditArguments, AuditConfig, FileLevel, LogConfig, OnFailure, RotatingFile};
-pub use sign_in::{GrantKind, ResourceParam, SignIn};
-pub use telemetry::TelemetryConfig;
+pub(crate) use place::Place;
+pub use sign_in::{CallbackHost, GrantKind, ResourceParam, SignIn};
+pub use telemetry::{Destination, TelemetryConfig};
 pub(crate) use tool_mode::{GATEWAY_STATUS, READ_MORE};
 pub use tool_mode::{SearchExposes, ToolListing, ToolMode};
 pub use tool_rules::{RateLimit, ToolRules};

@@ -7,6 +7,7 @@
 mod explain;
 mod listed;
 mod own_tools;
+mod sign_in;
 mod status_tool;
 
 use std::sync::Arc;
@@ -38,8 +39,7 @@ pub(super) async fn call(
     exchange: Exchange,
     parked: Arc<ParkedCalls>,
 ) -> Outcome {
-    let begun = Instant::now();
-    let method = request.method;
+    let (begun, method) = (Instant::now(), request.method);
     let mut params = request.params.unwrap_or_else(|| RawJson::trusted("{}"));
     let era = exchange.client.era;
     let read = |params: &RawJson| -> Result<CallTarget, RpcError> {
@@ -83,8 +83,9 @@ pub(super) async fn call(
         exchange: &exchange,
         parked: &parked,
         begun,
+        before: Tally::NONE,
     };
-    let (answer, snapshot) = run.to_the_end(snapshot, &mut snapshots).await;
+    let (answer, snapshot) = run.with_sign_in(snapshot, &mut snapshots).await;
     let answer = match own {
         Some(_) => explain::explained(answer, &target, &snapshot, &params),
         None => answer,
@@ -137,6 +138,8 @@ struct Run<'a> {
     exchange: &'a Exchange,
     parked: &'a Arc<ParkedCalls>,
     begun: Instant,
+    /// What was sent for it before a sign-in.
+    before: Tally,
 }
 
 impl Run<'_> {
@@ -154,7 +157,7 @@ impl Run<'_> {
     ) -> (Result<Answer, RpcError>, Arc<Snapshot>) {
         let (target, begun) = (self.target, self.begun);
         snapshot = listed(target, snapshot, snapshots, begun).await;
-        let mut answer = self.on(&snapshot, Tally::NONE).await;
+        let mut answer = self.on(&snapshot, self.before).await;
         if let Some(before) = tally_of_header_mismatch(&answer)
             && (before.executed == Executed::No || self.is_safe(&snapshot))
             && let Some(fresh) = relisted_snapshot(target, &snapshot, snapshots, begun).await
@@ -170,7 +173,7 @@ impl Run<'_> {
     }
 
     /// Runs it, after what was sent `before`.
-    async fn on(&self, snapshot: &Snapshot, before: Tally) -> Result<Answer, RpcError> {
+    async fn on(&self, snapshot: &Arc<Snapshot>, before: Tally) -> Result<Answer, RpcError> {
         let Self {
             method,
             params,
@@ -178,6 +181,7 @@ impl Run<'_> {
             exchange,
             parked,
             begun,
+            before: _,
         } = *self;
         let route = target.route(snapshot);
         if let Some(route) = &route {
@@ -190,7 +194,7 @@ impl Run<'_> {
             let promise = tool.and_then(|tool| tool.promise.clone());
             let answer = self.shaped(answer, promise);
             return Ok(match route {
-                Some(route) => self.with_client_uris(answer, &route, snapshot),
+                Some(route) => self.with_client_uris(answer, &route, snapshot).await,
                 None => answer,
             });
         }
@@ -208,14 +212,19 @@ impl Run<'_> {
         let call = call.after(before, exchange.record.as_ref());
         let answer = input::forward(call, params, exchange, parked).await?;
         let answer = self.shaped(answer, promise);
-        Ok(self.with_client_uris(answer, &route, snapshot))
+        Ok(self.with_client_uris(answer, &route, snapshot).await)
     }
 
     /// The answer with the URIs that clients use for the backend's resources.
-    fn with_client_uris(&self, answer: Answer, route: &Route<'_>, snapshot: &Snapshot) -> Answer {
+    async fn with_client_uris(
+        &self,
+        answer: Answer,
+        route: &Route<'_>,
+        snapshot: &Arc<Snapshot>,
+    ) -> Answer {
         let outcome = match answer.outcome {
             Outcome::Result(result) => {
-                Outcome::Result(snapshot.with_client_uris(route.backend, result))
+                Outcome::Result(snapshot.with_client_uris(route.backend, result).await)
             }
             Outcome::Error(error) => Outcome::Error(match route.own_name() {
                 Some(own) if self.target.kind.is_uri() && **own != *self.target.name => {

@@ -17,6 +17,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::backend::{ServerMessageHandler, Subscription};
+use crate::call_report::BackendId;
 use crate::client::{Filter, capabilities};
 use crate::observe::audit::OpenRecord;
 use crate::protocol::era::extension::is_foreign;
@@ -63,6 +64,13 @@ pub(crate) enum TaskEvent {
         /// The whole of it.
         notification: Notification,
     },
+    /// A notification of a backend outside of calls, in the client's terms.
+    Notice {
+        /// The backend.
+        backend: BackendId,
+        /// The whole of it.
+        notification: Notification,
+    },
     /// A server request for the client.
     ServerRequest {
         /// The request in flight that it belongs to, if it belongs to one.
@@ -71,8 +79,10 @@ pub(crate) enum TaskEvent {
         request_id: ServerRequestId,
         /// As the backend wrote it.
         method: String,
-        /// As the backend wrote them.
+        /// As the backend wrote them, or with the URIs that clients use.
         params: Option<RawJson>,
+        /// The URIs are those that clients use.
+        is_mapped: bool,
         /// Where the client's response goes.
         answer: oneshot::Sender<Outcome>,
     },
@@ -214,6 +224,7 @@ impl ClientRequester {
             request_id,
             method: method.clone(),
             params,
+            is_mapped: false,
             answer,
         });
         match tokio::time::timeout(ANSWER_TIMEOUT, answered).await {

@@ -14,7 +14,8 @@ use std::time::Duration;
 use super::try_lock;
 
 /// How often a file that another process rotates is looked at again, and how long the pause is before each.
-/// After that the line goes to the full file: a process that is stopped holds up nobody for long.
+/// After that lines go to the full file without a pause, until it is twice as long as it may be: a process that is
+/// stopped holds up nobody for long, and lets no file grow without end.
 const LOOKS: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -29,6 +30,8 @@ pub(crate) struct AppendFile {
     open: Option<File>,
     /// A line was written in part, and could not be taken back.
     is_torn: bool,
+    /// Another process has been waited for in vain.
+    is_stalled: bool,
 }
 
 impl AppendFile {
@@ -41,6 +44,7 @@ impl AppendFile {
             keep: keep.max(1),
             open: None,
             is_torn: false,
+            is_stalled: false,
         }
     }
 
@@ -128,18 +132,31 @@ impl AppendFile {
         reason = "lines are appended on a thread of their own"
     )]
     fn make_room(&mut self, bytes: u64) -> io::Result<()> {
-        for _ in 0..LOOKS {
+        let looks = if self.is_stalled { 1 } else { LOOKS };
+        for look in 1..=looks {
             if self.has_room(bytes)? {
+                self.is_stalled = false;
                 return Ok(());
             }
-            match try_lock(&beside(&self.path, "lock")) {
-                Ok(None) => thread::sleep(PAUSE),
-                Ok(lock) => return self.rotate(bytes, lock),
+            let lock = match try_lock(&beside(&self.path, "lock")) {
+                Ok(None) if look < looks => {
+                    thread::sleep(PAUSE);
+                    continue;
+                }
+                Ok(None) => break,
                 // On a file system without locks two may rotate at once: one file is then shorter.
-                Err(_) => return self.rotate(bytes, None),
-            }
+                lock => lock.unwrap_or_default(),
+            };
+            self.is_stalled = false;
+            return self.rotate(bytes, lock);
         }
-        Ok(())
+        self.is_stalled = true;
+        match self.open()?.saturating_add(bytes) <= self.max_bytes.saturating_mul(2) {
+            true => Ok(()),
+            false => Err(io::Error::other(
+                "it is full, and a process that has begun to start it anew does not go on",
+            )),
+        }
     }
 
     /// Renames the file to the first of the older ones and opens a new one for so many bytes, unless
@@ -384,6 +401,18 @@ mod tests {
         // A process that is stopped within a rotation holds nobody up.
         file.append(b"more than has room\n").unwrap();
         assert_eq!(lines(&path), ["waited", "more than has room"]);
+        // It was waited for once: each of these would wait for 200 ms. The file doesn't grow without end.
+        let begun = std::time::Instant::now();
+        file.append(b"no pause\n").unwrap();
+        for _ in 0..100 {
+            file.append(b"no room at all\n").unwrap_err();
+        }
+        assert!(
+            begun.elapsed() < 25 * LOOKS * PAUSE,
+            "{:?}",
+            begun.elapsed()
+        );
+        assert_eq!(lines(&path), ["waited", "more than has room", "no pause"]);
         drop(rotates);
         file.append(b"next\n").unwrap();
         assert_eq!(lines(&path), ["next"]);

@@ -16,7 +16,7 @@ use crate::protocol::era::modern;
 use crate::protocol::error::INVALID_REQUEST;
 use crate::protocol::message::{self, Malformed};
 use crate::protocol::{ClientProfile, Era, Id, Inbound, Notification, Request, RpcError};
-use crate::transport::stdio::StdinEvent;
+use crate::transport::stdio::{NoticeSource, StdinEvent};
 
 /// The longest wait of the first list that a hasty client gets less of; who sets more wants it.
 const USUAL_WAIT: Duration = Duration::from_secs(2);
@@ -97,6 +97,9 @@ impl Gateway {
             let legacy = self.lifecycle.client();
             for unsolicited in self.pre_init.release() {
                 relay(unsolicited, legacy, &self.tasks);
+            }
+            for (backend, notification) in self.pre_init.release_notices() {
+                self.notice(NoticeSource::Backend(backend), &notification);
             }
         }
     }

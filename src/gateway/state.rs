@@ -37,6 +37,17 @@ pub enum ExitReason {
     SecondSignal,
 }
 
+impl ExitReason {
+    /// The name of the failure; `None` where the client or the system wanted the end.
+    pub(crate) fn failure(self) -> Option<&'static str> {
+        match self {
+            Self::EndOfInput | Self::Signal | Self::SecondSignal => None,
+            Self::StdoutClosed => Some("stdout_closed"),
+            Self::ClientStuck => Some("client_stuck"),
+        }
+    }
+}
+
 /// The loop, and everything that it alone may change.
 pub(crate) struct Gateway {
     pub(super) lifecycle: Lifecycle,

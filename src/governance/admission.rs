@@ -118,6 +118,11 @@ impl Admission {
         rules.is_some_and(|rules| rules.breaker.would_refuse())
     }
 
+    /// How many calls of clients to the backend of this name the limits have refused.
+    pub(crate) fn refused_by_limits(&self, backend: &str) -> u64 {
+        self.inner.lock().book.refused(backend)
+    }
+
     /// The backend was reached by something other than a call: the next call is admitted as a
     /// probe.
     pub(crate) fn reached(&self, backend: BackendId) {

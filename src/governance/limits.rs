@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::config::{BackendConfig, RateLimit};
@@ -32,6 +32,8 @@ pub(super) struct LimitBook {
     keys: RandomState,
     /// By backend, the calls that have asked their client for input, and whose next round has not come.
     open_rounds: BTreeMap<Arc<str>, Arc<AtomicU32>>,
+    /// By backend, the calls that were refused.
+    refused: BTreeMap<Arc<str>, Arc<AtomicU64>>,
 }
 
 /// The limits of one backend.
@@ -45,6 +47,7 @@ pub(super) struct Limits {
     repeats: Arc<Repeats>,
     keys: RandomState,
     open_rounds: Arc<AtomicU32>,
+    refused: Arc<AtomicU64>,
 }
 
 /// A call of a client, to be counted once.
@@ -76,6 +79,12 @@ enum Rule {
 }
 
 impl LimitBook {
+    /// How many calls to the backend of this name were refused.
+    pub(super) fn refused(&self, backend: &str) -> u64 {
+        let refused = self.refused.get(backend);
+        refused.map_or(0, |refused| refused.load(Relaxed))
+    }
+
     /// The limits that this config sets, with what has been counted under the same numbers; `None` if
     /// it sets none.
     pub(super) fn of(&mut self, config: &BackendConfig) -> Option<Arc<Limits>> {
@@ -92,6 +101,8 @@ impl LimitBook {
             .retain(|_, open| Arc::strong_count(open) > 1);
         let open_rounds = self.open_rounds.entry(Arc::clone(backend)).or_default();
         let open_rounds = Arc::clone(open_rounds);
+        let refused = self.refused.entry(Arc::clone(backend)).or_default();
+        let refused = Arc::clone(refused);
         let rate = config.rate.map(|limit| self.rate(backend, None, limit));
         let tools = rules.rate.iter().map(|(glob, limit)| {
             let pattern = Some(glob.written().into());
@@ -105,6 +116,7 @@ impl LimitBook {
             repeats: Arc::clone(&self.repeats),
             keys: self.keys.clone(),
             open_rounds,
+            refused,
             backend: Arc::clone(backend),
         }))
     }
@@ -126,6 +138,12 @@ impl Limits {
     /// # Errors
     /// The refusal of the narrowest limit that is reached; then nothing is counted.
     pub(super) fn admit(&self, call: ClientCall<'_>) -> Result<(), Refusal> {
+        self.count(call).inspect_err(|_| {
+            self.refused.fetch_add(1, Relaxed);
+        })
+    }
+
+    fn count(&self, call: ClientCall<'_>) -> Result<(), Refusal> {
         if self.is_next_round(call) {
             return Ok(());
         }

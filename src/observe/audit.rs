@@ -13,8 +13,8 @@ mod sink;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{AuditConfig, OnFailure};
-use crate::observe::line_writer::{Ended, LineWriter, Purpose};
+use crate::config::{AuditConfig, OnFailure, RotatingFile};
+use crate::observe::line_writer::{Ended, LineCounts, LineWriter, Purpose};
 use crate::protocol::Request;
 use crate::telemetry::Telemetry;
 pub(crate) use open::{OpenRecord, RecordHalf};
@@ -38,6 +38,7 @@ pub(crate) struct Audit {
     sink: Option<Arc<Sink>>,
     /// Gets what records say as spans and durations.
     telemetry: Option<Telemetry>,
+    counts: Arc<LineCounts>,
     /// One for each file that was written in this run.
     ended: Vec<Ended>,
 }
@@ -68,16 +69,7 @@ impl Audit {
                 }
                 Some(writer)
             }
-            (Some(file), None) => match LineWriter::start(file, PURPOSE, self.sink.is_none()) {
-                Ok((writer, ended)) => {
-                    self.ended.push(ended);
-                    Some(writer)
-                }
-                Err(error) => {
-                    tracing::error!(%error, "the audit file is not written");
-                    None
-                }
-            },
+            (Some(file), None) => self.writer(file),
         };
         let (gateway, waiting_bytes, number) = match &self.sink {
             Some(sink) => (
@@ -96,6 +88,25 @@ impl Audit {
             telemetry: self.telemetry.clone(),
         }));
         self.config = config.clone();
+    }
+
+    fn writer(&mut self, file: &RotatingFile) -> Option<LineWriter> {
+        let counts = Arc::clone(&self.counts);
+        match LineWriter::start(file, PURPOSE, counts, self.sink.is_none()) {
+            Ok((writer, ended)) => {
+                self.ended.push(ended);
+                Some(writer)
+            }
+            Err(error) => {
+                tracing::error!(%error, "the audit file is not written");
+                None
+            }
+        }
+    }
+
+    /// How many records there were, in files.
+    pub(crate) fn counts(&self) -> Arc<LineCounts> {
+        Arc::clone(&self.counts)
     }
 
     /// Begins the record of a request; `None` where nobody reads it. `is_call`: there is a record

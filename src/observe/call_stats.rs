@@ -6,6 +6,7 @@
 
 mod durations;
 mod histogram;
+mod sessions;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -21,6 +22,7 @@ use crate::text::{beginning, for_output};
 use durations::Durations;
 pub(crate) use durations::{BOUNDS, DurationTotals};
 use histogram::Recent;
+pub(crate) use sessions::SessionTimes;
 
 /// Most bytes of the last error's text.
 const MAX_TEXT: usize = 512;

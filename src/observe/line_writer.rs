@@ -41,6 +41,25 @@ pub(super) struct Purpose {
     pub(super) missing: fn(u64) -> Vec<u8>,
 }
 
+/// How many lines there were.
+#[derive(Debug, Default)]
+pub(crate) struct LineCounts {
+    written: AtomicU64,
+    missing: AtomicU64,
+}
+
+impl LineCounts {
+    /// Lines that are in the file, those that say what is missing left out.
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Relaxed)
+    }
+
+    /// Lines that had no room, or could not be written.
+    pub(crate) fn missing(&self) -> u64 {
+        self.missing.load(Relaxed)
+    }
+}
+
 /// Queues lines. Clones share one thread, which ends when all of them are dropped.
 #[derive(Debug, Clone)]
 pub(super) struct LineWriter {
@@ -59,20 +78,33 @@ struct Status {
     missing: AtomicU64,
     /// The last attempt to write has failed.
     is_failing: AtomicBool,
+    counts: Arc<LineCounts>,
+}
+
+impl Status {
+    fn note_missing(&self) {
+        self.missing.fetch_add(1, Relaxed);
+        self.counts.missing.fetch_add(1, Relaxed);
+    }
 }
 
 impl LineWriter {
-    /// Starts the thread, and opens the file: `at_once` before this returns, else in the thread.
+    /// Starts the thread, and opens the file: `at_once` before this returns, else in the thread. Lines are counted
+    /// in `counts`.
     ///
     /// # Errors
     /// If there can't be a thread. That the file can't be opened is no error: it is tried again.
     pub(super) fn start(
         file: &RotatingFile,
         purpose: Purpose,
+        counts: Arc<LineCounts>,
         at_once: bool,
     ) -> io::Result<(Self, Ended)> {
         let (jobs, queue) = channel();
-        let status = Arc::new(Status::default());
+        let status = Arc::new(Status {
+            counts,
+            ..Status::default()
+        });
         let (end, ended) = oneshot::channel();
         let mut thread = WriterThread {
             file: append_file(file),
@@ -104,7 +136,7 @@ impl LineWriter {
 
     /// A line had no place.
     pub(super) fn note_missing(&self) {
-        self.status.missing.fetch_add(1, Relaxed);
+        self.status.note_missing();
     }
 
     /// Whether the file can't be written.
@@ -188,8 +220,11 @@ impl WriterThread {
     fn write(&mut self, line: &[u8]) {
         self.say_missing();
         let written = self.file.append(line);
-        if written.is_err() {
-            self.status.missing.fetch_add(1, Relaxed);
+        match written {
+            Ok(()) => {
+                self.status.counts.written.fetch_add(1, Relaxed);
+            }
+            Err(_) => self.status.note_missing(),
         }
         self.note(written);
     }

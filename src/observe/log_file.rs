@@ -53,7 +53,7 @@ pub(crate) fn reconfigure(config: &LogConfig, at_once: bool) {
             let file = file.clone();
             Some(Open { file, ..open })
         }
-        (Some(file), None) => match LineWriter::start(file, PURPOSE, at_once) {
+        (Some(file), None) => match LineWriter::start(file, PURPOSE, Arc::default(), at_once) {
             Ok((writer, ended)) => Some(Open {
                 file: file.clone(),
                 writer,

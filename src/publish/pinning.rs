@@ -98,7 +98,9 @@ impl PinCheck {
                 "tools seen for the first time are accepted as they are"
             );
         }
-        self.unwritten.extend(new);
+        if config.of_administrator || !self.config.lock.is_administrators {
+            self.unwritten.extend(new);
+        }
         self.log_changes(config, &changed, more);
         if unpinned > 0 && self.too_many.insert(Arc::clone(&config.name)) {
             tracing::warn!(

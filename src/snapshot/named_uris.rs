@@ -3,11 +3,12 @@
 //! Owns which backend each is of, up to a limit for each backend. It must not know where in a message
 //! a URI stands, nor how it is read.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::ops::Bound::{Included, Unbounded};
 use std::sync::Arc;
 
 use crate::call_report::BackendId;
-use crate::catalog::{Form, Uris, own_directory};
+use crate::catalog::{Form, Uris, Whose, own_directory};
 use crate::sync::Mutex;
 
 /// Most URIs of one backend; the oldest make room.
@@ -34,8 +35,8 @@ struct Named {
     /// Its own URIs, oldest first.
     order: VecDeque<Arc<str>>,
     bytes: usize,
-    /// How many of them clients see under an alias.
-    aliases: usize,
+    /// Those of its own URIs that clients see under an alias.
+    aliased: BTreeSet<Arc<str>>,
 }
 
 /// Who names a URI.
@@ -45,17 +46,22 @@ pub(super) struct Namer<'a> {
     pub(super) name: &'a str,
     /// It can be asked for resources. Else a URI that it names is none that it could be read from.
     pub(super) has_resources: bool,
-    /// Whether a file gets the alias of what is beside it: that takes looking through what was named.
-    pub(super) looks_beside: bool,
 }
 
 impl NamedUris {
     /// What clients see of a URI that a backend has named and doesn't list: an alias where another
-    /// backend has it, else `None`. It is remembered, so that reads reach this backend.
-    pub(super) fn name(&self, namer: Namer<'_>, own: &str, uris: &Uris) -> Option<Arc<str>> {
+    /// backend has it, or may have it, else `None`. It is remembered, so that reads reach this backend.
+    /// Takes steps for what is held against templates.
+    pub(super) fn name(
+        &self,
+        namer: Namer<'_>,
+        own: &str,
+        uris: &Uris,
+        steps: &mut usize,
+    ) -> Option<Arc<str>> {
+        let whose = uris.whose(namer.id, own, steps);
         let mut tables = self.0.lock();
-        let is_of_another =
-            tables.is_of_another(namer.id, own) || uris.is_of_another(namer.id, own);
+        let is_of_another = whose == Whose::Another || tables.is_of_another(namer.id, own);
         if let Some(exposed) = tables.exposed(namer.id, own) {
             if !is_of_another || *exposed != *own {
                 return Some(exposed).filter(|exposed| **exposed != *own);
@@ -63,17 +69,14 @@ impl NamedUris {
             tables.remove(namer.id, own);
         }
         let own: Arc<str> = own.into();
-        let beside = namer
-            .looks_beside
-            .then(|| tables.alias_beside(namer.id, &own));
-        if let Some(alias) = beside.flatten() {
+        if let Some(alias) = tables.alias_beside(namer.id, &own) {
             let alias: Arc<str> = alias.into();
             if !uris.is_exposed(&alias) && !tables.by_exposed.contains_key(&alias) {
                 tables.add(namer.id, &own, Arc::clone(&alias));
                 return Some(alias);
             }
         }
-        if !is_of_another {
+        if !is_of_another && whose != Whose::Unknown {
             if namer.has_resources {
                 tables.add(namer.id, &own, Arc::clone(&own));
             }
@@ -170,14 +173,19 @@ impl Tables {
     /// refers to them by relative paths.
     fn alias_beside(&self, backend: BackendId, own: &str) -> Option<String> {
         let named = self.backends.get(&backend)?;
-        if named.aliases == 0 {
+        if named.aliased.is_empty() {
             return None;
         }
         parents(own).find_map(|directory| {
-            let aliases = named.exposed.iter().filter(|(own, exposed)| own != exposed);
-            let mut shown =
-                aliases.filter_map(|(own, exposed)| own_directory(directory, own, exposed));
-            Some(format!("{}{}", shown.next()?, &own[directory.len()..]))
+            // With the slash after it.
+            let inside = &own[..=directory.len()];
+            let after = named.aliased.range::<str, _>((Included(inside), Unbounded));
+            let files = after.take_while(|file| file.starts_with(inside));
+            let shown = files.take(MAX_BESIDE).find_map(|file| {
+                let exposed = named.exposed.get(file)?;
+                own_directory(directory, file, exposed)
+            });
+            Some(format!("{}{}", shown?, &own[directory.len()..]))
         })
     }
 
@@ -195,7 +203,9 @@ impl Tables {
             return;
         }
         named.bytes += bytes;
-        named.aliases += usize::from(*own != exposed);
+        if *own != exposed {
+            named.aliased.insert(Arc::clone(own));
+        }
         named.order.push_back(Arc::clone(own));
         named.exposed.insert(Arc::clone(own), Arc::clone(&exposed));
         let owner = (backend, Arc::clone(own));
@@ -206,10 +216,10 @@ impl Tables {
         let Some(named) = self.backends.get_mut(&backend) else {
             return;
         };
-        named.order.retain(|known| **known != *own);
         if let Some(exposed) = named.exposed.remove(own) {
+            named.order.retain(|known| **known != *own);
             named.bytes -= own.len() + exposed.len();
-            named.aliases -= usize::from(*own != *exposed);
+            named.aliased.remove(own);
             self.by_exposed.remove(&exposed);
         }
     }
@@ -221,11 +231,13 @@ impl Named {
         let own = self.order.pop_front()?;
         let exposed = self.exposed.remove(&own)?;
         self.bytes -= own.len() + exposed.len();
-        self.aliases -= usize::from(own != exposed);
+        self.aliased.remove(&own);
         Some(exposed)
     }
 }
 
+/// How many files of a directory are asked for its alias.
+const MAX_BESIDE: usize = 16;
 /// How many directories up a file is looked for.
 const MAX_PARENTS: usize = 8;
 
@@ -252,9 +264,8 @@ mod tests {
             id,
             name,
             has_resources: true,
-            looks_beside: true,
         };
-        let shown = table.name(namer, own, &Uris::default());
+        let shown = table.name(namer, own, &Uris::default(), &mut { 1_000 });
         shown.map(|alias| (*alias).to_owned())
     }
 
@@ -277,6 +288,24 @@ mod tests {
         let taken = name(&table, A, "x:b/1").unwrap();
         assert_eq!(owner(&table, &taken), Some((A, "x:b/1".into())));
         assert_eq!(owner(&table, "x:b/1"), Some((B, "x:1".into())));
+    }
+
+    /// Where it can't be found out in the steps that are left, a URI is never taken for the backend's own,
+    /// so that no backend catches the reads of another.
+    #[test]
+    fn what_may_be_of_another_gets_an_alias() {
+        let table = NamedUris::default();
+        assert_eq!(name(&table, A, "x:1"), None);
+        let namer = Namer {
+            id: A,
+            name: "a",
+            has_resources: true,
+        };
+        let shown = |own| table.name(namer, own, &Uris::default(), &mut { 0 });
+        assert_eq!(shown("x:1"), None, "it is remembered");
+        assert_eq!(shown("x:2").as_deref(), Some("x:a/2"));
+        assert_eq!(owner(&table, "x:2"), None);
+        assert_eq!(owner(&table, "x:a/2"), Some((A, "x:2".into())));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! URIs of backends in the terms of clients, and back.
 //!
 //! Owns the order in which the tables are asked: lists and tools first, then what was named in
-//! results. With one backend nothing is mapped, and nothing is remembered.
+//! results; and how much of that the loop does. With one backend nothing is mapped, and nothing is
+//! remembered.
 
 use std::sync::Arc;
 
@@ -9,65 +10,126 @@ use super::Snapshot;
 use super::named_uris::{Namer, parents};
 use crate::backend::HttpBackend;
 use crate::call_report::BackendId;
-use crate::catalog::{with_skill_uris, with_uris};
+use crate::catalog::{may_have_uris, with_skill_uris, with_uris};
 use crate::protocol::raw::quoted;
 use crate::protocol::{Notification, RawJson};
 
-/// URIs of one message that are held against what was named before: as many as are remembered. A server
-/// decides how many there are.
-const MAX_BESIDE: usize = 1_000;
+/// Largest message whose URIs the loop maps, in bytes: some hundreds. A server decides how many there are.
+const SMALL: usize = 16 * 1024;
+/// Largest message that the loop searches for URIs at all, in bytes.
+const SEARCHED: usize = 256 * 1024;
+/// Steps of matching the URIs of one message against templates: about two milliseconds. Past them, an
+/// unlisted URI gets an alias, as if another backend had it.
+const MESSAGE_STEPS: usize = 1_000_000;
 
 impl Snapshot {
     /// A result, or the params of a request to a client, with the URIs that clients use for this
     /// backend's resources. URIs that no list has are remembered, so that reads of them reach it.
-    pub(crate) fn with_client_uris(&self, backend: &HttpBackend, text: RawJson) -> RawJson {
-        if !self.catalog.uris().are_several() {
-            return text;
+    pub(crate) async fn with_client_uris(
+        self: &Arc<Self>,
+        backend: &Arc<HttpBackend>,
+        text: RawJson,
+    ) -> RawJson {
+        match self.with_client_uris_at_once(backend, text) {
+            Ok(mapped) => mapped,
+            Err(large) => {
+                let work = |snapshot: &Self, backend: &HttpBackend, text| {
+                    with_uris(text, &mut snapshot.mapping(backend))
+                };
+                // Rare, and a large future.
+                Box::pin(self.off_loop(backend, large, work)).await
+            }
         }
-        with_uris(text, &mut self.mapping(backend))
     }
 
-    /// The same for a skill, or a result with skills or the files of a directory.
-    pub(crate) fn with_client_skill_uris(&self, backend: &HttpBackend, text: RawJson) -> RawJson {
+    /// The same, where it takes so little that the loop may do it.
+    ///
+    /// # Errors
+    /// The text as it is, where it takes more.
+    pub(crate) fn with_client_uris_at_once(
+        &self,
+        backend: &HttpBackend,
+        text: RawJson,
+    ) -> Result<RawJson, RawJson> {
         if !self.catalog.uris().are_several() {
-            return text;
+            return Ok(text);
         }
-        with_skill_uris(text, &mut self.mapping(backend))
+        match text.as_bytes().len() {
+            ..=SMALL => Ok(with_uris(text, &mut self.mapping(backend))),
+            ..=SEARCHED if !may_have_uris(&text) => Ok(text),
+            _ => Err(text),
+        }
+    }
+
+    /// The same for skills, or a result with skills or the files of a directory.
+    pub(crate) async fn with_client_skill_uris<T>(
+        self: &Arc<Self>,
+        backend: &Arc<HttpBackend>,
+        texts: T,
+    ) -> T
+    where
+        T: AsRef<[RawJson]> + AsMut<[RawJson]> + Clone + Send + 'static,
+    {
+        if !self.catalog.uris().are_several() {
+            return texts;
+        }
+        let work = |snapshot: &Self, backend: &HttpBackend, mut texts: T| {
+            let mut map = snapshot.mapping(backend);
+            for text in texts.as_mut() {
+                *text = with_skill_uris(text.clone(), &mut map);
+            }
+            texts
+        };
+        let sizes = texts.as_ref().iter().map(|text| text.as_bytes().len());
+        let size: usize = sizes.sum();
+        match size {
+            ..=SMALL => work(self, backend, texts),
+            _ => Box::pin(self.off_loop(backend, texts, work)).await,
+        }
+    }
+
+    /// Maps on another thread, one at a time for each backend. What is mapped stays as it is where that
+    /// fails.
+    async fn off_loop<T: Clone + Send + 'static>(
+        self: &Arc<Self>,
+        backend: &Arc<HttpBackend>,
+        own: T,
+        work: impl FnOnce(&Self, &HttpBackend, T) -> T + Send + 'static,
+    ) -> T {
+        let (snapshot, mapped_by, taken) = (Arc::clone(self), Arc::clone(backend), own.clone());
+        let mapping = move || work(&snapshot, &mapped_by, taken);
+        backend.off_loop(mapping).await.unwrap_or(own)
     }
 
     /// The URIs that clients use for those of one message.
     fn mapping(&self, backend: &HttpBackend) -> impl FnMut(&str) -> Option<Arc<str>> {
-        let mut count = 0;
-        move |own| {
-            count += 1;
-            self.client_uri_where(backend, own, count <= MAX_BESIDE)
-        }
+        let mut steps = MESSAGE_STEPS;
+        move |own| self.client_uri_within(backend, own, &mut steps)
     }
 
     /// The URI that clients use for this one of a backend; `None` if it is the same.
     pub(crate) fn client_uri(&self, backend: &HttpBackend, own: &str) -> Option<Arc<str>> {
-        self.client_uri_where(backend, own, true)
+        self.client_uri_within(backend, own, &mut { MESSAGE_STEPS })
     }
 
-    fn client_uri_where(
+    fn client_uri_within(
         &self,
         backend: &HttpBackend,
         own: &str,
-        looks_beside: bool,
+        steps: &mut usize,
     ) -> Option<Arc<str>> {
         let uris = self.catalog.uris();
         let id = backend.id;
         if !uris.are_several() || uris.is_own(id, own) {
             return None;
         }
-        uris.alias(id, own).or_else(|| {
+        uris.alias(id, own, steps).or_else(|| {
             let namer = Namer {
                 id,
                 name: backend.name(),
                 has_resources: backend.capability(&["resources"]).is_some(),
-                looks_beside,
             };
-            self.named_uris.name(namer, own, uris)
+            self.named_uris.name(namer, own, uris, steps)
         })
     }
 
@@ -94,7 +156,8 @@ impl Snapshot {
 
     fn client_uri_of_part(&self, backend: &HttpBackend, own: &str) -> Option<Arc<str>> {
         let (uris, id) = (self.catalog.uris(), backend.id);
-        let is_whole = uris.is_own(id, own) || uris.alias(id, own).is_some();
+        let mut steps = MESSAGE_STEPS;
+        let is_whole = uris.is_own(id, own) || uris.alias(id, own, &mut steps).is_some();
         if let Some(alias) = uris.alias_of_part(id, own).filter(|_| !is_whole) {
             let alias: Arc<str> = alias.into();
             if self.named_uris.set_alias(id, own, Arc::clone(&alias)) {

@@ -62,6 +62,7 @@ pub(crate) fn accept(path: &Path, accepted: Accepted<'_>) -> io::Result<()> {
 
 /// `change` returns whether it has changed anything.
 fn change(path: &Path, change: impl FnOnce(&mut Lock) -> bool) -> io::Result<Option<Written>> {
+    files::make_folder(files::folder_of(path))?;
     let _guard = files::guard(files::folder_of(path));
     let before = Stamp::of(path);
     let mut lock = Lock::read(path).map_err(io::Error::other)?;

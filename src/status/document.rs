@@ -30,6 +30,9 @@ pub(crate) struct GatewayStatus {
     /// Bytes of all buffered messages, and `max_buffered_bytes`.
     pub(crate) buffered_bytes: u64,
     pub(crate) max_buffered_bytes: u64,
+    /// Records in the audit file, and those that are missing there.
+    pub(crate) records_written: u64,
+    pub(crate) records_missing: u64,
     /// In config order, those that are switched off included.
     pub(crate) backends: Vec<BackendStatus>,
 }
@@ -98,6 +101,11 @@ pub(crate) struct BackendStatus {
     pub(crate) calls: u64,
     /// Those of them that the backend has not answered.
     pub(crate) errors: u64,
+    /// Calls that limits have refused.
+    pub(crate) rate_limited: u64,
+    /// How long sessions lasted; not part of the JSON.
+    #[serde(skip)]
+    pub(crate) sessions: DurationTotals,
     /// How long they took; not part of the JSON.
     #[serde(skip)]
     pub(crate) durations: DurationTotals,

@@ -18,8 +18,10 @@ use crate::budget::Budget;
 use crate::call_report::BackendId;
 use crate::clock;
 use crate::config::{BackendConfig, Config, ConfiguredName};
+use crate::observe::LineCounts;
 use crate::protocol::{ClientProfile, Kind};
 use crate::snapshot::{Snapshot, Snapshots};
+use crate::telemetry::{BackendLevels, Levels, Telemetry};
 
 /// Most names of tools of a backend, and bytes of all names from which on no more are told.
 const MAX_TOOL_NAMES: usize = 500;
@@ -38,6 +40,7 @@ pub(crate) struct Facts {
     snapshots: Snapshots,
     client: watch::Receiver<Option<Arc<ClientProfile>>>,
     budget: Budget,
+    records: Arc<LineCounts>,
     started: Instant,
     started_at: SystemTime,
 }
@@ -48,11 +51,13 @@ impl Facts {
         snapshots: Snapshots,
         client: watch::Receiver<Option<Arc<ClientProfile>>>,
         budget: Budget,
+        records: Arc<LineCounts>,
     ) -> Self {
         Self {
             snapshots,
             client,
             budget,
+            records,
             started: Instant::now(),
             started_at: clock::wall(),
         }
@@ -94,6 +99,36 @@ impl Facts {
         document
     }
 
+    fn levels(&self) -> Levels {
+        let snapshot = Arc::clone(&self.snapshots.borrow());
+        let backends = snapshot.backends.iter().map(|backend| BackendLevels {
+            name: backend.name().to_owned(),
+            refuses_calls: snapshot.admission.would_refuse(backend.id),
+            rate_limited: snapshot.admission.refused_by_limits(backend.name()),
+        });
+        Levels {
+            records_written: self.records.written(),
+            records_missing: self.records.missing(),
+            backends: backends.collect(),
+        }
+    }
+
+    /// Has a collector, if there is one, told of numbers with each batch of metrics.
+    pub(crate) fn tell(&self, telemetry: Option<&Telemetry>) {
+        if let Some(telemetry) = telemetry {
+            let facts = self.clone();
+            telemetry.observe(move || facts.levels());
+        }
+    }
+
+    /// The session with the client has ended, for this reason if it is a failure.
+    pub(crate) fn tell_end(&self, telemetry: Option<&Telemetry>, failure: Option<&'static str>) {
+        if let Some(telemetry) = telemetry {
+            let version = self.client.borrow().as_ref().map(|client| client.version);
+            telemetry.session_with_client(version, self.started.elapsed(), failure);
+        }
+    }
+
     /// The same without who is signed in, which is in files. How long it takes depends on the config and on
     /// what backends list, so another thread does it.
     pub(super) async fn numbers(&self) -> GatewayStatus {
@@ -115,6 +150,8 @@ impl Facts {
             client: self.client.borrow().as_deref().map(client),
             buffered_bytes: self.budget.used() as u64,
             max_buffered_bytes: self.budget.limit() as u64,
+            records_written: self.records.written(),
+            records_missing: self.records.missing(),
             backends,
         }
     }
@@ -182,6 +219,8 @@ fn of_backend(backend: &HttpBackend, snapshot: &Snapshot, tools: Tools) -> Backe
         max_in_flight: backend.config.max_in_flight,
         calls: numbers.calls,
         errors: numbers.errors,
+        rate_limited: snapshot.admission.refused_by_limits(backend.name()),
+        sessions: backend.session_totals(),
         durations: numbers.durations,
         calls_per_minute: rounded(numbers.per_minute),
         p50_ms: numbers.p50.map(milliseconds),

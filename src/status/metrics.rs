@@ -64,6 +64,7 @@ impl Collector for Gateway {
             let kind = MetricType::Gauge;
             metric.encode(encoder.encode_descriptor(name, help, Some(&unit), kind)?)?;
         }
+        records(&mut encoder, status)?;
         let backends = &status.backends;
         counters(&mut encoder, backends)?;
         levels(&mut encoder, backends)?;
@@ -73,14 +74,40 @@ impl Collector for Gateway {
         let mut durations = encoder.encode_descriptor("call_duration", help, unit, kind)?;
         each(&mut durations, backends, |metric, backend| {
             histogram(metric, &backend.durations)
+        })?;
+        let help = "How long sessions lasted that have ended";
+        let mut sessions = encoder.encode_descriptor("session_duration", help, unit, kind)?;
+        each(&mut sessions, backends, |metric, backend| {
+            histogram(metric, &backend.sessions)
         })
     }
+}
+
+/// Of the audit file.
+fn records(encoder: &mut DescriptorEncoder<'_>, status: &GatewayStatus) -> fmt::Result {
+    let records = [
+        (
+            "audit_records",
+            "Records in the audit file",
+            status.records_written,
+        ),
+        (
+            "audit_records_dropped",
+            "Records that are missing in the audit file",
+            status.records_missing,
+        ),
+    ];
+    for (name, help, count) in records {
+        let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        ConstCounter::new(count).encode(metric)?;
+    }
+    Ok(())
 }
 
 /// What only grows.
 fn counters(encoder: &mut DescriptorEncoder<'_>, backends: &[BackendStatus]) -> fmt::Result {
     type Count = fn(&BackendStatus) -> u64;
-    let counters: [(&str, &str, Count); 2] = [
+    let counters: [(&str, &str, Count); 3] = [
         (
             "calls",
             "Calls that are over, without those that the client cancelled",
@@ -90,6 +117,11 @@ fn counters(encoder: &mut DescriptorEncoder<'_>, backends: &[BackendStatus]) -> 
             "call_errors",
             "Calls that the backend has not answered",
             |backend| backend.errors,
+        ),
+        (
+            "calls_rate_limited",
+            "Calls of clients that limits have refused",
+            |backend| backend.rate_limited,
         ),
     ];
     for (name, help, count) in counters {

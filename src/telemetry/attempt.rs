@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::context::{self, Carried};
 use super::operation::{RequestTrace, error_type, failed, known, named, plain, shown};
+use super::session::address;
 use super::{Telemetry, names};
 use crate::protocol::{Id, Kind, RawJson};
 
@@ -71,12 +72,7 @@ impl RequestTrace {
             KeyValue::new(names::NETWORK_PROTOCOL, "http"),
         ];
         shared.extend(named(peer.target, true));
-        if let Some(url) = peer.url {
-            let host = url.host_str().unwrap_or_default().to_owned();
-            shared.push(KeyValue::new(names::SERVER_ADDRESS, host));
-            let port = url.port_or_known_default().map(i64::from);
-            shared.extend(port.map(|port| KeyValue::new(names::SERVER_PORT, port)));
-        }
+        shared.extend(peer.url.into_iter().flat_map(address));
         if span.is_recording() {
             span.set_attributes([
                 KeyValue::new(names::BACKEND, peer.backend.to_owned()),

@@ -24,11 +24,12 @@ use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use prost::Message;
+use reqwest::Client;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Url};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::config::Destination;
 use crate::sync::Mutex;
 use crate::transport::http::cause;
 
@@ -40,9 +41,9 @@ pub(crate) struct Connection {
     pub(crate) headers: HeaderMap,
 }
 
-/// Makes a [`Connection`] to this address; an error says what to do.
+/// Makes a [`Connection`] to this destination; an error says what to do.
 pub(crate) type Connect =
-    Arc<dyn Fn(Url) -> BoxFuture<'static, Result<Connection, String>> + Send + Sync>;
+    Arc<dyn Fn(&Destination) -> BoxFuture<'static, Result<Connection, String>> + Send + Sync>;
 
 /// The pause before the second attempt, doubled before each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -55,8 +56,7 @@ pub(super) struct Exporter(Arc<Inner>);
 
 struct Inner {
     what: &'static str,
-    url: Url,
-    timeout: Duration,
+    to: Destination,
     connect: Connect,
     /// Made anew where the collector takes its credentials no more.
     connection: Mutex<Option<Connection>>,
@@ -73,11 +73,10 @@ impl std::fmt::Debug for Exporter {
 }
 
 impl Exporter {
-    pub(super) fn new(what: &'static str, url: Url, timeout: Duration, connect: Connect) -> Self {
+    pub(super) fn new(what: &'static str, to: Destination, connect: Connect) -> Self {
         Self(Arc::new(Inner {
             what,
-            url,
-            timeout,
+            to,
             connect,
             connection: Mutex::default(),
             resource: std::sync::OnceLock::new(),
@@ -95,12 +94,12 @@ impl Exporter {
     ) -> OTelSdkResult {
         let inner = Arc::clone(&self.0);
         let sending = self.0.runtime.spawn(async move {
-            let deadline = Instant::now() + inner.timeout;
+            let deadline = Instant::now() + inner.to.timeout;
             let sent = timeout_at(deadline, inner.deliver(body.into())).await;
             let sent = sent.unwrap_or_else(|_| {
                 Err(format!(
                     "no answer within {} s",
-                    inner.timeout.as_secs_f64()
+                    inner.to.timeout.as_secs_f64()
                 ))
             });
             let outcome = sent.and_then(|answer| match rejected(&answer) {
@@ -136,7 +135,7 @@ impl Inner {
             let Some(wanted) = failure.again else {
                 return Err(failure.why);
             };
-            if wanted.max(pause) > self.timeout / 2 {
+            if wanted.max(pause) > self.to.timeout / 2 {
                 return Err(failure.why);
             }
             sleep(wanted.max(pause)).await;
@@ -148,14 +147,14 @@ impl Inner {
         if let Some(made) = &*self.connection.lock() {
             return Ok(made.clone());
         }
-        let made = (self.connect)(self.url.clone()).await?;
+        let made = (self.connect)(&self.to).await?;
         Ok(self.connection.lock().insert(made).clone())
     }
 
     async fn attempt(&self, body: bytes::Bytes) -> Result<Vec<u8>, Failure> {
         let connection = self.connection().await;
         let connection = connection.map_err(|why| Failure { why, again: None })?;
-        let request = connection.client.post(self.url.clone());
+        let request = connection.client.post(self.to.url.clone());
         let protobuf = HeaderValue::from_static("application/x-protobuf");
         let request = request.headers(connection.headers.clone());
         let response = request
@@ -197,12 +196,12 @@ impl Inner {
         let was_failing = self.is_failing.swap(outcome.is_err(), Relaxed);
         match &outcome {
             Err(error) if !was_failing => tracing::warn!(
-                url = %self.url,
+                url = %self.to.url,
                 %error,
                 "the collector does not take {what}: they are dropped; see otlp_endpoint in [telemetry]"
             ),
             Ok(()) if was_failing => {
-                tracing::info!(url = %self.url, "the collector takes {what} again")
+                tracing::info!(url = %self.to.url, "the collector takes {what} again")
             }
             _ => {}
         }

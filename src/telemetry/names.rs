@@ -10,8 +10,14 @@ pub(super) const BOUNDS: [f64; 14] = [
 
 pub(super) const SERVER_DURATION: &str = "mcp.server.operation.duration";
 pub(super) const CLIENT_DURATION: &str = "mcp.client.operation.duration";
+pub(super) const SERVER_SESSION: &str = "mcp.server.session.duration";
+pub(super) const CLIENT_SESSION: &str = "mcp.client.session.duration";
 pub(super) const RETRIES: &str = "sentinel.retries";
 pub(super) const IN_FLIGHT: &str = "sentinel.calls.in_flight";
+pub(super) const RECORDS_WRITTEN: &str = "sentinel.audit.written";
+pub(super) const RECORDS_DROPPED: &str = "sentinel.audit.dropped";
+pub(super) const BREAKER_OPEN: &str = "sentinel.breaker.open";
+pub(super) const RATE_LIMITED: &str = "sentinel.rate_limited";
 
 pub(super) const METHOD: &str = "mcp.method.name";
 pub(super) const PROTOCOL_VERSION: &str = "mcp.protocol.version";
@@ -37,6 +43,8 @@ pub(super) const PROCESS_ID: &str = "process.pid";
 
 /// The value of [`ERROR_TYPE`] for a tool's own error.
 pub(crate) const TOOL_ERROR: &str = "tool_error";
+/// The value of [`ERROR_TYPE`] for a session with a backend that ended though nobody wanted it to.
+pub(super) const LOST: &str = "disconnected";
 /// The value of [`OPERATION`] for `tools/call`.
 pub(super) const EXECUTE_TOOL: &str = "execute_tool";
 /// A name that no backend has: it may be anything.

@@ -49,6 +49,7 @@ const TRIES: usize = 3;
 #[derive(Clone)]
 pub struct Hostile {
     answer: Arc<Answer>,
+    healthy: Arc<Answer>,
     draw: Draw,
     in_parallel: usize,
     spread: Duration,
@@ -76,11 +77,23 @@ impl Hostile {
     ) -> Self {
         Self {
             answer: Arc::new(answer),
+            healthy: Arc::new(|_| Ok(false)),
             draw: Draw::Call,
             in_parallel: 4,
             spread: Duration::ZERO,
             gateway: String::new(),
             entry: String::new(),
+        }
+    }
+
+    /// The healthy server answers so, where this doesn't return false.
+    pub fn beside(
+        self,
+        healthy: impl Fn(&mut Exchange<'_>) -> std::io::Result<bool> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            healthy: Arc::new(healthy),
+            ..self
         }
     }
 
@@ -169,9 +182,10 @@ fn measure(hostile: &Hostile, command: &impl Fn(&str) -> Command) -> (Measured, 
     let threads = Threads::default();
     let bad = Server::start(Arc::clone(&hostile.answer), Arc::clone(&floods_gateway));
     let on_the_way = threads.clone();
-    let healthy = move |_: &mut Exchange<'_>| {
+    let answer = Arc::clone(&hostile.healthy);
+    let healthy = move |exchange: &mut Exchange<'_>| {
         on_the_way.add_this();
-        Ok(false)
+        answer(exchange)
     };
     let good = Server::start(Arc::new(healthy), Arc::default());
     let toml = format!(

@@ -11,6 +11,7 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequ
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 
@@ -162,6 +163,36 @@ pub fn spans(exports: &[Export]) -> Vec<Span> {
 
 /// The attributes of each point of a histogram in these requests, and how many values it has.
 pub fn histogram(exports: &[Export], name: &str) -> Vec<(Vec<KeyValue>, u64)> {
+    let points = metrics(exports, name)
+        .into_iter()
+        .flat_map(|data| match data {
+            Data::Histogram(histogram) => histogram.data_points,
+            other => panic!("{name} is {other:?}"),
+        });
+    points
+        .map(|point| (point.attributes, point.count))
+        .collect()
+}
+
+/// The same of a counter or a gauge of whole numbers, and its values.
+pub fn numbers(exports: &[Export], name: &str) -> Vec<(Vec<KeyValue>, i64)> {
+    let points = metrics(exports, name)
+        .into_iter()
+        .flat_map(|data| match data {
+            Data::Sum(sum) => sum.data_points,
+            Data::Gauge(gauge) => gauge.data_points,
+            other => panic!("{name} is {other:?}"),
+        });
+    let number = |value| match value {
+        Some(number_data_point::Value::AsInt(number)) => number,
+        other => panic!("{name} is {other:?}"),
+    };
+    points
+        .map(|point| (point.attributes, number(point.value)))
+        .collect()
+}
+
+fn metrics(exports: &[Export], name: &str) -> Vec<Data> {
     let metrics = exports.iter().filter(|export| export.path == "/v1/metrics");
     let requests =
         metrics.map(|export| ExportMetricsServiceRequest::decode(&*export.body).unwrap());
@@ -169,13 +200,7 @@ pub fn histogram(exports: &[Export], name: &str) -> Vec<(Vec<KeyValue>, u64)> {
     let scopes = resources.flat_map(|resource| resource.scope_metrics);
     let metrics = scopes.flat_map(|scope| scope.metrics);
     let named = metrics.filter(|metric| metric.name == name);
-    let points = named.flat_map(|metric| match metric.data {
-        Some(Data::Histogram(histogram)) => histogram.data_points,
-        other => panic!("{name} is {other:?}"),
-    });
-    points
-        .map(|point| (point.attributes, point.count))
-        .collect()
+    named.filter_map(|metric| metric.data).collect()
 }
 
 /// An attribute's value as text; empty where there is none.

@@ -271,12 +271,81 @@ fn administrator_says_where_records_and_telemetry_go() {
     assert_eq!(file.path, machine.path("home/audit.jsonl"));
     let telemetry = config.telemetry.as_ref().unwrap();
     let traces = telemetry.traces.as_ref().unwrap();
-    assert_eq!(traces.as_str(), "http://127.0.0.1:4318/v1/traces");
+    assert_eq!(traces.url.as_str(), "http://127.0.0.1:4318/v1/traces");
     assert!(config.listen.is_some(), "the port is the user's");
     for key in ["audit", "telemetry.otlp_endpoint"] {
         let said = format!("{key} is that of the administrator's file");
         assert!(warned(&config, &[&said]), "{:?}", config.warnings);
     }
+}
+
+/// By its own path, by a link of a folder on the way, and as a second name of the file.
+#[cfg(unix)]
+#[test]
+fn administrator_records_and_a_users_log_are_two_files() {
+    let machine = Machine::new()
+        .write(
+            ADMINISTRATORS_FILE,
+            "[audit]\nfile = '~/records/audit.jsonl'\n",
+        )
+        .write("home/records/other", "");
+    std::os::unix::fs::symlink("records", machine.path("home/link")).unwrap();
+    let with_log = |machine: Machine, log: &str| {
+        let users = format!("[log]\nfile = '~/{log}'\n{ONE}");
+        let machine = machine.write(USER_FILE, &users);
+        let loaded = machine.load(&Overrides::default());
+        (machine, loaded)
+    };
+    let mut machine = machine;
+    for same in [
+        "records/audit.jsonl",
+        "link/audit.jsonl",
+        "link/./audit.jsonl",
+    ] {
+        let (after, loaded) = with_log(machine, same);
+        let problems = loaded.unwrap_err();
+        assert!(
+            problems.first().contains("each needs its own"),
+            "{problems}"
+        );
+        machine = after;
+    }
+    let (machine, loaded) = with_log(machine, "link/log");
+    loaded.unwrap();
+    let machine = machine.write("home/records/audit.jsonl", "");
+    std::fs::hard_link(
+        machine.path("home/records/audit.jsonl"),
+        machine.path("home/name"),
+    )
+    .unwrap();
+    let (machine, loaded) = with_log(machine, "name");
+    assert!(loaded.is_err());
+    let users = format!("[audit]\nfile = '~/records/log'\n[log]\nfile = '~/link/log'\n{ONE}");
+    let machine = machine
+        .write(ADMINISTRATORS_FILE, "")
+        .write(USER_FILE, &users);
+    let problems = machine.load(&Overrides::default()).unwrap_err();
+    assert!(
+        problems.first().contains("log.file: is that of audit.file"),
+        "{problems}"
+    );
+}
+
+/// Where nothing can be kept between runs, a pin that blocks would hold nothing.
+#[test]
+fn administrator_pins_need_a_place_where_they_are_kept() {
+    let pinned = "[[backends]]\nname = 'db'\nurl = 'http://127.0.0.1:3/mcp'\ntools.pin = ";
+    let machine = Machine::new().write(ADMINISTRATORS_FILE, &format!("{pinned}'block'\n"));
+    let problems = machine.load(&Overrides::default()).unwrap_err();
+    let said = problems.first();
+    assert!(
+        said.starts_with("db: tools.pin") && said.contains("XDG_STATE_HOME"),
+        "{said}"
+    );
+    let machine = machine.write(USER_FILE, "");
+    machine.load(&Overrides::default()).unwrap();
+    let warns = Machine::new().write(ADMINISTRATORS_FILE, &format!("{pinned}'warn'\n"));
+    warns.load(&Overrides::default()).unwrap();
 }
 
 #[test]

@@ -98,6 +98,7 @@ const KINDS: &[Kind] = &[
         })
     }),
     kind("gzip: pages of a list", pages),
+    kind("links beside an alias", links),
 ];
 
 const fn kind(name: &'static str, hostile: fn() -> Hostile) -> Kind {
@@ -156,6 +157,50 @@ fn pages() -> Hostile {
     .drawn_by("tools/list")
     .spread_over(Duration::from_secs(1))
     .in_parallel(1)
+}
+
+/// Results with as many links as fit, each to another file beside one that another backend has too.
+fn links() -> Hostile {
+    let link = |number: usize| {
+        format!(r#"{{"type":"resource_link","uri":"s://shared/{number}","name":"n"}}"#)
+    };
+    let all = (0..MIB / link(100_000).len()).map(link);
+    let all = all.collect::<Vec<_>>().join(",");
+    let first = link(0);
+    Hostile::new(move |exchange| match exchange.method() {
+        "tools/call" if exchange.goes_on() => {
+            answer(exchange, &format!(r#"{{"content":[{all}]}}"#))
+        }
+        _ => with_resources(exchange),
+    })
+    .beside(move |exchange| match exchange.method() {
+        "tools/call" => answer(exchange, &format!(r#"{{"content":[{first}]}}"#)),
+        _ => with_resources(exchange),
+    })
+    .in_parallel(16)
+}
+
+/// The handshake and the lists of a server whose resources no list has.
+fn with_resources(exchange: &mut Exchange<'_>) -> std::io::Result<bool> {
+    match exchange.method() {
+        "initialize" => answer(
+            exchange,
+            r#"{"protocolVersion":"2025-11-25","capabilities":{"tools":{},"resources":{}},"serverInfo":{"name":"s","version":"1"}}"#,
+        ),
+        "resources/list" => answer(exchange, r#"{"resources":[]}"#),
+        "resources/templates/list" => answer(exchange, r#"{"resourceTemplates":[]}"#),
+        _ => Ok(false),
+    }
+}
+
+/// Answers with this result.
+fn answer(exchange: &mut Exchange<'_>, result: &str) -> std::io::Result<bool> {
+    let response = format!(
+        r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#,
+        exchange.id()
+    );
+    exchange.answer("200 OK", JSON, &response)?;
+    Ok(true)
 }
 
 /// Answers calls with this body, as JSON.

@@ -14,6 +14,7 @@ use crate::common::PATIENCE;
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::{ADMINISTRATORS_FILE, TestGateway, save, save_administrators};
 use crate::common::process;
+use crate::common::reply::Reply;
 
 const LIST_CHANGED: &str = "notifications/tools/list_changed";
 
@@ -369,5 +370,58 @@ fn fault_103_a_denial_takes_effect_with_flags_alone_and_with_a_config_that_was_f
         }
         fs::remove_file(folder.join(ADMINISTRATORS_FILE)).unwrap();
         assert_eq!(gateway.call("mine", json!({})).text(), "mine {}");
+    }
+}
+
+/// What was accepted in one run holds in the next, though the user has no file to keep it beside.
+#[test]
+fn what_the_administrator_pins_is_kept_for_users_without_a_file() {
+    let (team, own) = (
+        FakeBackend::start().tool("act").tool("look"),
+        FakeBackend::start().tool("mine"),
+    );
+    let flags = Overrides {
+        backends: vec![("own".to_owned(), own.url())],
+        ..Overrides::default()
+    };
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let pinned = team.entry("team", "tools.pin = \"block\"");
+    let mut gateway = start(folder, &pinned, None, &flags);
+    assert_eq!(gateway.tool_names(), ["act", "look", "mine"]);
+    gateway.eof();
+    gateway.exit();
+    let lock = folder.join("state/sentinel/administrator.lock");
+    let text = fs::read_to_string(lock).unwrap();
+    assert!(text.contains("\"act\"") && !text.contains("mine"), "{text}");
+    // Another definition of both, and of the user's.
+    team.set_tools(&["act", "look", "new"]);
+    own.set_tools(&["mine"]);
+    let mut gateway = start(folder, &pinned, None, &flags);
+    assert_eq!(gateway.tool_names(), ["new", "mine"]);
+    assert_eq!(gateway.call("act", json!({})).code(), -32602);
+}
+
+/// A server at one path of a host sends its requests on to another path, which the administrator has for themselves.
+#[test]
+fn fault_103_a_redirect_leads_to_no_server_of_the_administrators_file() {
+    for administrators in ["enabled = false", "tools.deny = [\"act\"]"] {
+        for taken in ["/team", "/x/..//TEAM/?x", "/away"] {
+            let server = FakeBackend::start().tool("act").behind(move |request| {
+                let is_asked = request.target == "/mcp";
+                is_asked.then(|| Reply::status(307).header("location", taken).runs(false))
+            });
+            let folder = TempDir::new().unwrap();
+            let folder = folder.path();
+            let team = server.url().replace("/mcp", "/team");
+            let team =
+                format!("[[backends]]\nname = \"team\"\nurl = \"{team}\"\n{administrators}\n");
+            let users = server.entry("mine", "");
+            let mut gateway = start(folder, &team, Some(&users), &chosen(folder));
+            let names = gateway.tool_names();
+            let is_there = names.iter().any(|name| name.ends_with("act"));
+            // Another path is the server's own matter.
+            assert_eq!(is_there, taken == "/away", "{taken}: {names:?}");
+        }
     }
 }

@@ -7,8 +7,9 @@ use std::time::Instant;
 use serde_json::json;
 
 use crate::common::PATIENCE;
+use crate::common::canary;
 use crate::common::fake::FakeBackend;
-use crate::common::gateway::TestGateway;
+use crate::common::gateway::{TestGateway, save};
 use crate::common::reply::Reply;
 
 /// An address that is free now.
@@ -43,6 +44,68 @@ fn ask(address: SocketAddr, head: &str) -> String {
 
 fn get(address: SocketAddr, path: &str) -> String {
     ask(address, &format!("GET {path} HTTP/1.1\r\nhost: {address}"))
+}
+
+/// What limits have refused, what the audit file has and lacks, and sessions that have ended.
+#[test]
+fn a_scrape_has_refusals_records_and_sessions() {
+    let one = FakeBackend::start().tool("act");
+    let address = free_address();
+    let folder = tempfile::tempdir().unwrap();
+    let config = |limit: &str, header: &str| {
+        let backend = one.entry(
+            "one",
+            &format!("{limit}headers = {{ X-New = \"{header}\" }}"),
+        );
+        format!("[telemetry]\nlisten = \"{address}\"\n[audit]\nfile = \"audit.jsonl\"\n{backend}")
+    };
+    let limit = "rate_per_minute = 1\n";
+    let mut gateway = TestGateway::in_folder(folder.path(), &config(limit, "a"));
+    gateway.initialize();
+    gateway.call("act", json!({})).result();
+    for _ in 0..2 {
+        gateway.call("act", json!({})).error();
+    }
+    let until = |lines: &[&str]| {
+        let begun = Instant::now();
+        loop {
+            let text = get(address, "/metrics");
+            match lines.iter().find(|line| !text.contains(**line)) {
+                None => return,
+                Some(line) => assert!(begun.elapsed() < PATIENCE, "{line}: {text}"),
+            }
+        }
+    };
+    until(&[
+        r#"sentinel_calls_rate_limited_total{backend="one"} 2"#,
+        "sentinel_audit_records_total 3",
+        "sentinel_audit_records_dropped_total 0",
+        r#"sentinel_session_duration_seconds_count{backend="one"} 0"#,
+    ]);
+    // The file can't be written: a folder is in its place.
+    let file = folder.path().join("audit.jsonl");
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    gateway.call("act", json!({})).error();
+    until(&[
+        "sentinel_audit_records_dropped_total 1",
+        "sentinel_audit_records_total 3",
+    ]);
+    // The session is lost with all connections, and there is another one.
+    one.forget_sessions();
+    save(
+        folder.path(),
+        &canary::plant(&config("", "a"), folder.path()),
+    );
+    gateway.call_until_success("act");
+    until(&[
+        r#"sentinel_session_duration_seconds_count{backend="one"} 1"#,
+        // There were more of them before the limit was gone.
+        "sentinel_calls_rate_limited_total{backend=\"one\"} ",
+    ]);
+    let text = get(address, "/metrics");
+    let refused = r#"sentinel_calls_rate_limited_total{backend="one"} 0"#;
+    assert!(!text.contains(refused), "what was counted stays: {text}");
 }
 
 #[test]

@@ -239,3 +239,52 @@ fn a_backends_log_message_is_sent_before_the_response() {
     );
     gateway.answer(call).result();
 }
+
+/// Messages that are too large for the loop have the URIs of clients all the same.
+#[test]
+fn the_uris_of_large_messages_are_those_of_clients() {
+    const LINKS: usize = 1_000;
+    let link = json!({ "type": "resource_link", "uri": "file:///a", "name": "a link" });
+    let links = vec![link; LINKS];
+    let shown = |links: &Value| {
+        let links = links.as_array().unwrap();
+        let is_shown = |link: &&Value| link["uri"] == "file://b/a";
+        assert_eq!(links.iter().filter(is_shown).count(), LINKS);
+    };
+    let one = FakeBackend::start().tool("one").resource("file:///a");
+    let two = FakeBackend::start().tool("two").resource("file:///a");
+    let two = two.with_get();
+    let sampling = json!({ "messages": [{ "role": "user", "content": links }], "maxTokens": 7 });
+    let result = json!({ "content": links });
+    let reply = || {
+        let asked = request(json!(0), "sampling/createMessage", sampling.clone());
+        Reply::sse().event(asked)
+    };
+    let gate = Gate::new();
+    two.on_tool("two", reply().hold(&gate).event(answered(&result)));
+    let mut gateway = TestGateway::with_config(&(one.entry("a", "") + &two.entry("b", "")));
+    gateway.initialize_with(VERSION, json!({ "sampling": {} }));
+    let listed = gateway.ask("resources/list", json!({})).result().clone();
+    assert_eq!(listed["resources"][1]["uri"], "file://b/a");
+
+    let call = gateway.start_call("two", json!({}));
+    let asked = gateway.next_request("sampling/createMessage");
+    shown(&asked.params()["messages"][0]["content"]);
+    gateway.respond(&asked, json!({}));
+    gate.open();
+    shown(&gateway.answer(call).result()["content"]);
+
+    let task = json!({ "taskId": "7", "status": "working", "result": result });
+    let status = "notifications/tasks/status";
+    two.stream(0).event(&notification(status, task));
+    shown(&gateway.next_notification(status).params()["result"]["content"]);
+
+    // One that is given up while its URIs are mapped isn't asked for.
+    two.on_tool("two", reply().then_hang_up());
+    gateway.call("two", json!({})).error();
+    gateway.ask("ping", json!({})).result();
+}
+
+fn answered(result: &Value) -> Value {
+    json!({ "jsonrpc": "2.0", "id": "$id", "result": result })
+}

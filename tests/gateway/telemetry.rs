@@ -7,9 +7,10 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use serde_json::json;
 
+use crate::common::canary;
 use crate::common::collector::{self, Answer, Collector, attribute};
 use crate::common::fake::FakeBackend;
-use crate::common::gateway::TestGateway;
+use crate::common::gateway::{TestGateway, save};
 use crate::common::reply::Reply;
 
 /// Of the W3C's examples.
@@ -161,6 +162,65 @@ fn durations_are_counted_by_method_tool_and_error() {
     assert!(collector::spans(&collector.exports()).is_empty());
     let call = &backend.requests_of("tools/call")[0];
     assert!(call.header("traceparent").unwrap().ends_with("-00"));
+}
+
+#[test]
+fn sessions_refusals_records_and_the_breaker_are_told() {
+    let backend = FakeBackend::start().tool("act");
+    let collector = Collector::start([]);
+    let folder = tempfile::tempdir().unwrap();
+    let toml = config(&collector, "[audit]\nfile = \"audit.jsonl\"", &backend);
+    let mut gateway =
+        TestGateway::in_folder(folder.path(), &(toml.clone() + "rate_per_minute = 1\n"));
+    gateway.initialize();
+    gateway.call("act", json!({})).result();
+    for _ in 0..2 {
+        gateway.call("act", json!({})).error();
+    }
+    let until = |name: &str, backend: &str, expected: i64| {
+        collector.wait_for(|exports| {
+            let mut points = collector::numbers(exports, name).into_iter();
+            points.find(|(attributes, number)| {
+                attribute(attributes, "sentinel.backend") == backend && *number == expected
+            })
+        });
+    };
+    until("sentinel.rate_limited", "one", 2);
+    until("sentinel.audit.written", "", 3);
+    until("sentinel.audit.dropped", "", 0);
+    until("sentinel.breaker.open", "one", 0);
+
+    // The session is lost, and another one takes its place.
+    backend.forget_sessions();
+    save(
+        folder.path(),
+        &canary::plant(&(toml + "retries = 0\n"), folder.path()),
+    );
+    gateway.call_until_success("act");
+    for _ in 0..5 {
+        backend.on_tool("act", Reply::status(503));
+        gateway.call("act", json!({})).error();
+    }
+    until("sentinel.breaker.open", "one", 1);
+    gateway.eof();
+    gateway.exit();
+    let ended = |name: &str, transport: &str, error: &str| {
+        collector.wait_for(|exports| {
+            let points = collector::histogram(exports, name).into_iter();
+            let mut points = points.filter(|(attributes, _)| {
+                attribute(attributes, "network.transport") == transport
+                    && attribute(attributes, "mcp.protocol.version") == "2025-11-25"
+                    && attribute(attributes, "error.type") == error
+            });
+            points.next().map(|(_, count)| count)
+        })
+    };
+    assert_eq!(
+        ended("mcp.client.session.duration", "tcp", "disconnected"),
+        1
+    );
+    assert_eq!(ended("mcp.client.session.duration", "tcp", ""), 1);
+    assert_eq!(ended("mcp.server.session.duration", "pipe", ""), 1);
 }
 
 /// What passed between client and server before is unchanged without a collector.

@@ -329,3 +329,38 @@ fn a_legacy_client_is_told_who_asks_and_the_request_ends_with_the_call_that_it_n
         assert_eq!(gateway.answer(b).text(), "b");
     });
 }
+
+/// What a backend says of an extension before its first listing, and before the client is initialized,
+/// reaches the client.
+#[test]
+fn early_notifications_of_extensions_are_not_lost() {
+    let changed = |number: u64| notification("notifications/x/changed", json!({ "n": number }));
+    let fake = || {
+        let fake = FakeBackend::start().tool("t").with_get();
+        fake.capabilities(json!({ "extensions": { "com.example/x": {} } }))
+    };
+    // On the stream before anything else, while the list is not answered.
+    let gate = Gate::new();
+    let early = fake();
+    early.on("GET", Reply::sse().event(changed(1)).then_stall());
+    early.on("tools/list", Reply::json(&json!({})).after(&gate));
+    let mut gateway = TestGateway::over(&early);
+    gateway.initialize();
+    let first = gateway.next_notification("notifications/x/changed");
+    assert_eq!(first.params()["n"], 1);
+    gate.open();
+
+    // Before the client is initialized.
+    let fake = fake();
+    let mut gateway = TestGateway::over(&fake);
+    gateway.send_initialize("2025-11-25", json!({}));
+    let stream = fake.stream(0);
+    stream.event(&changed(2));
+    // It has been read when this is answered, and the loop has had it when the client's ping is.
+    stream.event(&request(json!(1), "ping", json!({})));
+    fake.next_request("response");
+    gateway.ask("ping", json!({})).result();
+    gateway.notify("notifications/initialized", json!({}));
+    let next = gateway.next_notification("notifications/x/changed");
+    assert_eq!(next.params()["n"], 2);
+}

@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
+use md5::{Digest, Md5};
 use serde_json::{Value, json};
 
 use super::Home;
@@ -70,10 +71,26 @@ fn from_an_empty_home_with_six_servers_to_a_first_call() {
     let home = Home::empty();
     let before = six_servers(&notes, &docs, &tasks);
     home.write(DESKTOP, &before);
+    let digest = Md5::digest(notes.url());
+    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    for (what, text) in [
+        ("client_info", r#"{"client_id":"c"}"#),
+        (
+            "tokens",
+            r#"{"access_token":"hidden","refresh_token":"hidden"}"#,
+        ),
+    ] {
+        let path = format!(".mcp-auth/mcp-remote-v1/{digest}_{what}.json");
+        let path = home.folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
 
     let shown = home.does(&["install", "claude-desktop", "--import", "--yes"]);
     assert!(!shown.contains("hidden"), "{shown}");
     for said in [
+        "notes: mcp-remote is signed in to it.",
+        "login notes --take-tokens",
         "+ notes",
         "+ context7-docs",
         "as Context7 Docs is no name",

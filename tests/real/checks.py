@@ -19,6 +19,7 @@ import n8n_and_sqlite
 import one_catalog
 import restarts
 import sdk_sessions
+import signing_in
 from gateways import Gateways, Report
 from binary import gateway_binary
 from install import cache_folder, install_all
@@ -58,6 +59,7 @@ def parse_arguments():
         help="the official SDKs' clients and servers without the gateway, as the reference",
     )
     parser.add_argument("--catalog", action="store_true", help="only MCP Apps, skills, links in results and tasks")
+    parser.add_argument("--sign-in", action="store_true", help="only signing in at real authorization servers")
     parser.add_argument("--sdks", action="store_true", help="only the official SDKs and FastMCP, without the other servers")
     parser.add_argument("--malformed", action="store_true", help="only the malformed definitions")
     parser.add_argument(
@@ -70,6 +72,9 @@ def parse_arguments():
 def run_checks(report, gateways, installed, arguments, running):
     if arguments.catalog:
         one_catalog.run(report, gateways, installed, running)
+        return
+    if arguments.sign_in:
+        signing_in.run(report, gateways, installed, running)
         return
     if not arguments.direct:
         malformed.run(report, gateways, installed, arguments.definitions, arguments.definition)
@@ -93,6 +98,7 @@ def run_checks(report, gateways, installed, arguments, running):
     n8n_and_sqlite.run(report, gateways, n8n, sqlite)
     both_eras.run(report, gateways, installed, n8n, sqlite, peers, running)
     one_catalog.run(report, gateways, installed, running)
+    signing_in.run(report, gateways, installed, running)
 
 
 class Interrupted(BaseException):

@@ -21,6 +21,7 @@ SQLITE_REQUIREMENTS = HERE / "requirements.txt"
 SDK_REQUIREMENTS = HERE / "peers" / "requirements.txt"
 TYPESCRIPT_PACKAGES = HERE / "peers" / "package.json"
 CATALOG_PACKAGES = HERE / "catalog" / "package.json"
+SIGN_IN_PACKAGES = HERE / "sign_in" / "package.json"
 NODE = "24.21.0"
 N8N = "2.40.5"
 QUIET = ["--no-audit", "--no-fund"]
@@ -34,6 +35,7 @@ class Installed(NamedTuple):
     sdk: Path
     typescript: Path
     catalog: Path
+    sign_in: Path
     n8n: Path
 
     @property
@@ -51,7 +53,7 @@ def cache_folder(of="real"):
 
 
 def install_all(cache):
-    """Installs what is missing: the SQLite server, the official SDKs with their servers, those of `catalog/`, n8n, Node."""
+    """Installs what is missing: the SQLite server, the official SDKs with their servers, those of `catalog/` and `sign_in/`, n8n, Node."""
     cache.mkdir(parents=True, exist_ok=True)
     with locked(cache / "lock"):
         return Installed(
@@ -59,6 +61,7 @@ def install_all(cache):
             sdk=install_python(cache, "python-sdk", SDK_REQUIREMENTS),
             typescript=install_node(cache, "typescript", TYPESCRIPT_PACKAGES),
             catalog=install_node(cache, "catalog", CATALOG_PACKAGES),
+            sign_in=install_node(cache, "sign-in", SIGN_IN_PACKAGES),
             n8n=install_once(cache, "n8n", n8n_versions(), "4 to 10 minutes, 2.3 GB", install_n8n),
         )
 

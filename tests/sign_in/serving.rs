@@ -299,6 +299,28 @@ fn a_client_signs_in_for_itself_with_its_key() {
     }
 }
 
+/// An authorization server that quotes the assertion in its refusal shows it to nobody.
+#[test]
+fn an_assertion_that_is_refused_is_in_no_output() {
+    let (own, other) = (
+        rcgen::KeyPair::generate().unwrap(),
+        rcgen::KeyPair::generate().unwrap(),
+    );
+    let server = AuthorizationServer::start();
+    server.put_client_with_key("robot", other.public_key_raw());
+    let more = "oauth = { grant = \"client_credentials\", client_id = \"robot\", client_key_file = \"key.pem\" }";
+    let machine = Machine::with(server, more);
+    std::fs::write(machine.folder.path().join("key.pem"), own.serialize_pem()).unwrap();
+    let check = machine.run(&["check"]);
+    let shown = check.out + &check.err;
+    assert!(shown.contains("unknown: ***"), "{shown}");
+    let state = machine.server.state();
+    assert!(!state.token_requests.is_empty());
+    for form in &state.token_requests {
+        assert!(!shown.contains(&form["client_assertion"]), "{shown}");
+    }
+}
+
 #[test]
 fn a_gateway_killed_while_it_renews_leaves_a_file_that_the_next_one_reads() {
     let machine = Machine::new(AuthorizationServer::start());
@@ -320,4 +342,29 @@ fn a_gateway_killed_while_it_renews_leaves_a_file_that_the_next_one_reads() {
     assert_eq!(tool_call(&mut gateway, "act").text(), "act {}");
     assert_eq!(machine.record()["refreshing"], Value::Null);
     finish(gateway);
+}
+
+/// The bound is for a build without optimization on a busy machine; the time is printed.
+#[test]
+fn initialize_waits_for_none_of_eight_backends_that_nobody_has_signed_in_to() {
+    let machine = Machine::new(AuthorizationServer::start());
+    let url = machine.server.mcp.url();
+    let entry = |at| format!("[[backends]]\nname = \"notes{at}\"\nurl = \"{url}\"\n");
+    let toml: String = (0..8).map(entry).collect();
+    std::fs::write(machine.folder.path().join("sentinel.toml"), toml).unwrap();
+    let mut times: Vec<Duration> = (0..5)
+        .map(|_| {
+            let mut gateway = machine.start_gateway();
+            gateway.client.ask("ping", json!({}));
+            let begun = Instant::now();
+            gateway.client.initialize();
+            let time = begun.elapsed();
+            finish(gateway);
+            time
+        })
+        .collect();
+    times.sort_unstable();
+    eprintln!("initialize takes {:?} to {:?}", times[0], times[4]);
+    assert!(times[0] < Duration::from_millis(500), "{times:?}");
+    assert!(machine.server.state().authorizations.is_empty());
 }

@@ -4,13 +4,16 @@
 //! requests, and tells a page nothing that a request said.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use url::Url;
+
+use crate::config::CallbackHost;
 
 /// Most bytes of a request's head.
 const MAX_HEAD: usize = 8 << 10;
@@ -24,8 +27,12 @@ const PATH: &str = "/callback";
 /// A port that waits.
 #[derive(Debug)]
 pub(super) struct Listener {
-    listener: TcpListener,
+    v4: TcpListener,
+    /// The same port of IPv6, where a name can mean both.
+    v6: Option<TcpListener>,
     port: u16,
+    /// That of the redirect URI.
+    path: String,
 }
 
 /// What a browser is told.
@@ -53,14 +60,62 @@ impl Listener {
     /// # Errors
     /// If it is taken.
     pub(super) async fn bind(port: u16) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-        let port = listener.local_addr()?.port();
-        Ok(Self { listener, port })
+        let v4 = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        let port = v4.local_addr()?.port();
+        Ok(Self {
+            v4,
+            v6: None,
+            port,
+            path: PATH.to_owned(),
+        })
     }
 
-    /// Where the browser is to return.
-    pub(super) fn redirect_uri(&self) -> String {
-        format!("http://127.0.0.1:{}{PATH}", self.port)
+    /// Binds the port of this redirect URI.
+    ///
+    /// # Errors
+    /// If it is taken, or the URI is none of this machine.
+    pub(super) async fn at(redirect_uri: &str) -> io::Result<Self> {
+        let not_here = || io::Error::new(io::ErrorKind::InvalidInput, "it is not of this machine");
+        let url = Url::parse(redirect_uri).map_err(|_| not_here())?;
+        let port = url.port().ok_or_else(not_here)?;
+        let mut listener = Self::bind(port).await?;
+        url.path().clone_into(&mut listener.path);
+        match url.host_str() {
+            Some("127.0.0.1") => {}
+            Some("localhost") => listener.bind_ipv6().await?,
+            _ => return Err(not_here()),
+        }
+        Ok(listener)
+    }
+
+    /// Binds the same port of IPv6, where this machine has IPv6.
+    ///
+    /// # Errors
+    /// If it is taken: whoever has it would get the answer.
+    pub(super) async fn bind_ipv6(&mut self) -> io::Result<()> {
+        if self.v6.is_none() {
+            self.v6 = match TcpListener::bind((Ipv6Addr::LOCALHOST, self.port)).await {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
+                bound => bound.ok(),
+            };
+        }
+        Ok(())
+    }
+
+    /// Where the browser is to return, by this name of the machine.
+    pub(super) fn redirect_uri(&self, host: CallbackHost) -> String {
+        format!("http://{}:{}{}", host.name(), self.port, self.path)
+    }
+
+    async fn accept(&self) -> io::Result<TcpStream> {
+        let accepted = match &self.v6 {
+            Some(v6) => tokio::select! {
+                accepted = self.v4.accept() => accepted,
+                accepted = v6.accept() => accepted,
+            },
+            None => self.v4.accept().await,
+        };
+        accepted.map(|(stream, _)| stream)
     }
 
     /// Passes on each browser that comes back, for ever.
@@ -68,15 +123,16 @@ impl Listener {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
-                accepted = self.listener.accept() => {
-                    let Ok((stream, _)) = accepted else {
+                accepted = self.accept() => {
+                    let Ok(stream) = accepted else {
                         // Out of descriptors, most likely.
                         tokio::time::sleep(Duration::from_millis(100)).await;
                         continue;
                     };
                     if connections.len() < MAX_CONNECTIONS {
                         let visits = visits.clone();
-                        let reading = tokio::time::timeout(REQUEST_TIMEOUT, read(stream, visits));
+                        let reading = read(stream, self.path.clone(), visits);
+                        let reading = tokio::time::timeout(REQUEST_TIMEOUT, reading);
                         connections.spawn(reading);
                     }
                 }
@@ -93,7 +149,7 @@ impl Visit {
             Page::Received => ("200 OK", "Signed in. You can close this window."),
             Page::Failed => (
                 "400 Bad Request",
-                "The sign-in has failed. The terminal says why.",
+                "The sign-in has failed. The program that asked for it says why.",
             ),
             Page::Unknown => (
                 "400 Bad Request",
@@ -104,7 +160,7 @@ impl Visit {
     }
 }
 
-async fn read(mut stream: TcpStream, visits: mpsc::Sender<Visit>) {
+async fn read(mut stream: TcpStream, own_path: String, visits: mpsc::Sender<Visit>) {
     let mut head = Vec::new();
     while !head.windows(4).any(|four| four == b"\r\n\r\n") {
         match stream.read_buf(&mut head).await {
@@ -116,7 +172,7 @@ async fn read(mut stream: TcpStream, visits: mpsc::Sender<Visit>) {
     let mut words = head.lines().next().unwrap_or_default().split(' ');
     let (method, target) = (words.next(), words.next().unwrap_or_default());
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    if method != Some("GET") || path != PATH {
+    if method != Some("GET") || path != own_path {
         return respond(&mut stream, "404 Not Found", "There is nothing here.").await;
     }
     let query = query.to_owned();

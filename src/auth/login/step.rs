@@ -15,6 +15,12 @@ pub(crate) enum Step<'a> {
     Enter(&'a DeviceAnswer),
     /// Somebody else is signing in to this backend: the wait for that.
     Busy,
+    /// mcp-remote is signed in, too: whether that sign-in is to be taken over.
+    Offer,
+    /// mcp-remote is signed in, and stays so beside this sign-in.
+    Beside,
+    /// mcp-remote has no sign-in that can be taken over.
+    NothingToTake,
     /// What was typed is not the address that the browser ended at.
     NotAnAnswer(String),
 }
@@ -30,4 +36,33 @@ pub(crate) struct Options {
     pub(crate) switch: bool,
     /// How long a person may take.
     pub(crate) wait: Duration,
+    /// The generation of the sign-in that is not enough: a newer one is taken as it is. `None`: the person
+    /// wants a new one.
+    pub(crate) instead_of: Option<u64>,
+    /// What becomes of mcp-remote's sign-in.
+    pub(crate) take: Take,
+}
+
+/// Whether the tokens of mcp-remote are taken over. It has to sign in anew then: two users of a token
+/// that rotates would end each other's sign-in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Take {
+    /// The person has said so.
+    Yes,
+    /// Not without being asked.
+    No,
+    /// The person is asked.
+    Ask,
+}
+
+/// What was taken over from mcp-remote.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// Nothing: the sign-in is a new one.
+    #[default]
+    Nothing,
+    /// Its registration; the sign-in is a new one.
+    Client,
+    /// Its tokens.
+    Tokens,
 }

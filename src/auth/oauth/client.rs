@@ -11,6 +11,9 @@ use super::token::Refusal;
 use super::{number, object, text};
 use crate::config::Secret;
 
+/// The member of a form that says who the client is, signed by its key (RFC 7523, section 2.2).
+pub(crate) const CLIENT_ASSERTION: &str = "client_assertion";
+
 /// The name that people see when they are asked.
 pub(crate) const CLIENT_NAME: &str = "Sentinel Gateway";
 
@@ -88,7 +91,7 @@ impl Client {
             let key = key.ok_or("the client has no key")?;
             // The assertion says whose it is.
             form.push(("client_assertion_type", ASSERTION_TYPE.to_owned()));
-            form.push(("client_assertion", key.assertion(&self.id, at, nonce)?));
+            form.push((CLIENT_ASSERTION, key.assertion(&self.id, at, nonce)?));
             return Ok(None);
         }
         let secret = self.secret.as_ref().map(Secret::reveal).unwrap_or_default();

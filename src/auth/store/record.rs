@@ -76,6 +76,8 @@ pub(crate) struct Record {
     pub(crate) refreshing: Option<u64>,
     /// Set where the token is of no use any more.
     pub(crate) sign_in: Option<Reason>,
+    /// The id of the client of mcp-remote that a sign-in has used: not used a second time.
+    pub(crate) tried_client: Option<String>,
     /// The document as it was read.
     rest: Map<String, Value>,
 }
@@ -96,6 +98,7 @@ impl Record {
             pending: Vec::new(),
             refreshing: None,
             sign_in: None,
+            tried_client: None,
             rest: Map::new(),
         }
     }
@@ -136,6 +139,7 @@ impl Record {
                     why: self::text(object, "why")?,
                 })
             }),
+            tried_client: text("tried_client"),
             rest,
         })
     }
@@ -181,6 +185,7 @@ impl Record {
             ("pending", json!(self.pending)),
             ("refreshing", json!(refreshing)),
             ("sign_in", json!(sign_in)),
+            ("tried_client", json!(self.tried_client)),
         ];
         let mut document = self.rest.clone();
         for (name, value) in members {

@@ -27,7 +27,10 @@ impl BackendError {
             Self::Refused {
                 status: 404 | 405, ..
             } => Some("is the path of the url right? it is often /mcp".into()),
-            Self::Redirected { target }
+            Self::Redirected {
+                is_closed: true, ..
+            } => Some("the administrator's file has the server there for itself".into()),
+            Self::Redirected { target, .. }
                 if url.starts_with("https:") && target.starts_with("http:") =>
             {
                 Some("put the final address into url, with https".into())

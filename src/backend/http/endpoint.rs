@@ -29,7 +29,7 @@ use crate::backend::retry::retry_after;
 use crate::budget::Budget;
 use crate::call_report::CallTrace;
 use crate::clock;
-use crate::config::{BackendConfig, is_loopback};
+use crate::config::{BackendConfig, Place, is_loopback};
 use crate::transport::http::{self, ClientKey, Clients, MAX_IDLE_PER_HOST, Pool};
 
 const MAX_REDIRECTS: usize = 3;
@@ -44,6 +44,8 @@ pub struct Endpoint {
     side_requests: Arc<SideRequests>,
     turns: Turns,
     url: Url,
+    /// Where no redirect may lead.
+    closed: Arc<[Place]>,
     credentials: Arc<Credentials>,
     continuity: Continuity,
     headers: HeaderMap,
@@ -103,6 +105,7 @@ impl Endpoint {
             side_requests: Arc::new(SideRequests::new()),
             turns: Turns::new(),
             url,
+            closed: Arc::clone(&config.closed),
             credentials,
             continuity: Continuity::default(),
             headers,
@@ -280,6 +283,7 @@ impl Endpoint {
         }
         Err(BackendError::Redirected {
             target: "one address after the other".into(),
+            is_closed: false,
         })
     }
 

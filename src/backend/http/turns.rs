@@ -38,6 +38,13 @@ struct Shared {
     spent: Mutex<Spent>,
 }
 
+impl Shared {
+    async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
+        let permits = Arc::clone(&self.permits);
+        permits.acquire_owned().await.ok()
+    }
+}
+
 /// What was done in a turn.
 #[derive(Debug, Clone, Copy, Default)]
 struct Spent {
@@ -52,6 +59,21 @@ impl Turns {
             permits: Arc::new(Semaphore::new(1)),
             spent: Mutex::default(),
         }))
+    }
+
+    /// Does work that can't be cut into turns on a thread of its own; `None` if it panics. A backend has
+    /// one such thread at a time, even when this future is dropped before it is done.
+    pub(in crate::backend) async fn off_loop<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let permit = self.0.acquire().await;
+        let working = move || {
+            let done = work();
+            drop(permit);
+            done
+        };
+        tokio::task::spawn_blocking(working).await.ok()
     }
 
     /// For one more response.
@@ -99,7 +121,7 @@ impl Turn {
     pub(super) async fn go_on(&mut self) {
         loop {
             if !self.is_first && self.permit.is_none() {
-                self.permit = self.acquire().await;
+                self.permit = self.turns.acquire().await;
                 self.join_turn();
             }
             if self.spent.work < self.clock_at || !self.is_over() {
@@ -123,11 +145,6 @@ impl Turn {
         self.since = Some(Instant::now());
     }
 
-    async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
-        let permits = Arc::clone(&self.turns.permits);
-        permits.acquire_owned().await.ok()
-    }
-
     fn is_over(&mut self) -> bool {
         self.clock_at = self.spent.work + CLOCK_EVERY;
         let now = Instant::now();
@@ -136,21 +153,14 @@ impl Turn {
         self.spent.work >= TURN_WORK || self.spent.time >= TURN_TIME
     }
 
-    /// Does work that can't be cut into turns on a thread of its own; `None` if it panics. A backend has
-    /// one such thread at a time, even when this future is dropped before it is done.
+    /// Ends the turn, and works on as [`Turns::off_loop`] does.
     pub(in crate::backend) async fn off_loop<T: Send + 'static>(
         &mut self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
         self.is_first = false;
         self.end();
-        let permit = self.acquire().await;
-        let working = move || {
-            let done = work();
-            drop(permit);
-            done
-        };
-        tokio::task::spawn_blocking(working).await.ok()
+        Turns(Arc::clone(&self.turns)).off_loop(work).await
     }
 
     /// Waits for input. Other responses go on meanwhile.

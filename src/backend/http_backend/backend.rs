@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::auth::Wanting;
 use crate::backend::call::{self, Call, Called, Limits, Queues};
 use crate::backend::deadline::{Deadline, SharedPause};
 use crate::backend::error::BackendError;
@@ -17,7 +18,7 @@ use crate::backend::supervisor::{BackendContext, Sessions};
 use crate::call_report::{BackendId, RunningTally};
 use crate::config::BackendConfig;
 use crate::governance::{Health, Permit};
-use crate::observe::call_stats::{CallNumbers, CallStats};
+use crate::observe::call_stats::{CallNumbers, CallStats, DurationTotals, SessionTimes};
 use crate::protocol::{ClientProfile, Era, Kind, LogLevel, RawJson};
 
 /// One HTTP server, with what all calls to it share.
@@ -40,6 +41,7 @@ pub(super) struct Shared {
     /// Stops the deadlines of all calls while a server request that belongs to no call is open.
     shared_pause: SharedPause,
     stats: CallStats,
+    session_times: SessionTimes,
     sessions: Sessions,
     /// Cancelled when no snapshot and no call has the backend any more.
     pub(super) unused: CancellationToken,
@@ -65,6 +67,7 @@ impl HttpBackend {
                 retry_budget: RetryBudget::default(),
                 shared_pause: context.shared_pause.clone(),
                 stats: CallStats::new(),
+                session_times: context.session_times.clone(),
                 sessions: Sessions::new(Arc::clone(&config), context),
                 unused,
             }),
@@ -106,6 +109,15 @@ impl HttpBackend {
         Self::new(config, context)
     }
 
+    /// Does work of a size that the server has chosen on a thread of its own, one at a time; `None` if
+    /// it panics.
+    pub(crate) async fn off_loop<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        self.shared.sessions.turns().off_loop(work).await
+    }
+
     /// Its name in the config.
     pub fn name(&self) -> &str {
         &self.config.name
@@ -133,6 +145,16 @@ impl HttpBackend {
     pub async fn era(&self) -> Result<Era, BackendError> {
         let connection = self.primary().connection().await;
         connection.map(|connection| connection.era)
+    }
+
+    /// What a sign-in by a person begins with; `None` where none is wanted.
+    pub(crate) fn wanting(&self) -> Option<Wanting> {
+        self.shared.sessions.wanting()
+    }
+
+    /// After a sign-in: resolves when it is connected, or the attempt with the new token has failed.
+    pub(crate) async fn signed_in(&self) {
+        let _ = self.primary().next_connection().await;
     }
 
     /// The value at this path of its capabilities, if it is connected and declared one.
@@ -263,6 +285,11 @@ impl HttpBackend {
             self.config.scrubber.message(&why).into_owned()
         });
         called
+    }
+
+    /// How long its sessions lasted that have ended.
+    pub(crate) fn session_totals(&self) -> DurationTotals {
+        self.shared.session_times.totals()
     }
 
     /// What became of its calls, in numbers.

@@ -18,8 +18,10 @@ use crate::backend::supervisor::{BackendContext, BackendEvent, OneSlot};
 use crate::budget::Budget;
 use crate::call_report::BackendId;
 use crate::config::{BackendConfig, Config};
+use crate::observe::call_stats::SessionTimes;
 use crate::protocol::ClientProfile;
 use crate::state::Contacts;
+use crate::telemetry::Telemetry;
 use crate::transport::http::Pool;
 
 /// Time for all backends together to end their sessions.
@@ -33,6 +35,7 @@ pub struct Launcher {
     contacts: Contacts,
     max_message_bytes: usize,
     pool: Pool,
+    telemetry: Option<Telemetry>,
     events: mpsc::UnboundedSender<BackendEvent>,
     next: u32,
     /// Those that wait for their last call.
@@ -56,12 +59,18 @@ impl Launcher {
             contacts: contacts.clone(),
             max_message_bytes: config.gateway.max_message_bytes,
             pool: Pool::default(),
+            telemetry: None,
             events,
             next: 0,
             retired: TaskTracker::new(),
             ending: CancellationToken::new(),
         };
         (launcher, received)
+    }
+
+    /// How long sessions last is told to a collector, if there is one.
+    pub(crate) fn with_telemetry(self, telemetry: Option<Telemetry>) -> Self {
+        Self { telemetry, ..self }
     }
 
     /// Starts a backend with its supervisor.
@@ -78,6 +87,7 @@ impl Launcher {
             contacts: self.contacts.clone(),
             one_slot: OneSlot::default(),
             events: self.events.clone(),
+            session_times: SessionTimes::new(entry.url.clone().ok(), self.telemetry.clone()),
         };
         self.next += 1;
         let backend = HttpBackend::new(Arc::clone(entry), context);

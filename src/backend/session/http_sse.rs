@@ -62,9 +62,7 @@ impl HttpSseTransport {
             .map_err(|_| silent())??;
         let url = endpoint.within_origin(response.url(), &target);
         let url = url.map_err(|other| {
-            BackendError::Handshake(format!(
-                "the server wants its messages at {other}, which is another origin"
-            ))
+            BackendError::Handshake(format!("the server wants its messages at {other}"))
         })?;
         let post = Post {
             endpoint: Arc::clone(endpoint),

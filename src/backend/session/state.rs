@@ -31,6 +31,8 @@ const MAX_RESTORING: usize = 4;
 pub struct Session {
     pub(in crate::backend) config: Arc<BackendConfig>,
     state: watch::Sender<State>,
+    /// The connection on which the server may speak: from before it is ready until it has ended.
+    served: Mutex<Option<Arc<Connection>>>,
     /// A call needs the connection, whatever the reconnect delay.
     pub(in crate::backend) connect_now: Notify,
     /// The server said that a list of its has changed.
@@ -76,6 +78,7 @@ impl Session {
         Self {
             config,
             state: watch::Sender::new(State::Connecting { failures: 0 }),
+            served: Mutex::default(),
             connect_now: Notify::new(),
             lists_changed: Notify::new(),
             list_refresh: ListRefresh::default(),
@@ -110,7 +113,15 @@ impl Session {
     }
 
     pub(in crate::backend) fn set_state(&self, state: State) {
+        if !matches!(state, State::Ready(_)) {
+            *self.served.lock() = None;
+        }
         self.state.send_replace(state);
+    }
+
+    /// From now on the server may speak on this connection, which is not ready yet.
+    pub(in crate::backend) fn begin_serving(&self, connection: &Arc<Connection>) {
+        *self.served.lock() = Some(Arc::clone(connection));
     }
 
     /// The era of the connection, if there is one now.
@@ -133,13 +144,11 @@ impl Session {
     /// Whether the server declares the extension that a method belongs to, or the experimental capability
     /// where the config passes these on; `false` while it is not connected.
     pub(in crate::backend) fn declares_method(&self, method: &str) -> bool {
-        match &*self.state.borrow() {
-            State::Ready(connection) => {
-                let capabilities = &connection.server.capabilities;
-                extension::is_declared(method, capabilities, self.config.experimental)
-            }
-            _ => false,
-        }
+        let served = self.served.lock();
+        served.as_ref().is_some_and(|connection| {
+            let capabilities = &connection.server.capabilities;
+            extension::is_declared(method, capabilities, self.config.experimental)
+        })
     }
 
     /// In one line, why there is no connection; `None` if there is one.
@@ -231,17 +240,29 @@ impl Session {
     /// # Errors
     /// The reason, when the attempt fails.
     pub(in crate::backend) async fn connection(&self) -> Result<Arc<Connection>, BackendError> {
+        if let State::Down { error, .. } = &*self.state.borrow()
+            && error.awaits_sign_in()
+        {
+            // Only a person can change that.
+            self.connect_now.notify_one();
+            return Err(error.clone());
+        }
+        self.next_connection().await
+    }
+
+    /// The same, and waits where a sign-in is awaited, too.
+    ///
+    /// # Errors
+    /// The reason, when the attempt fails.
+    pub(in crate::backend) async fn next_connection(
+        &self,
+    ) -> Result<Arc<Connection>, BackendError> {
         let mut state = self.state.subscribe();
         let mut seen = None;
         loop {
             match &*state.borrow_and_update() {
                 State::Ready(connection) => return Ok(Arc::clone(connection)),
                 State::Down { error, failures } if seen.is_some_and(|seen| seen != *failures) => {
-                    return Err(error.clone());
-                }
-                // Only a person can change that.
-                State::Down { error, .. } if error.awaits_sign_in() => {
-                    self.connect_now.notify_one();
                     return Err(error.clone());
                 }
                 State::Down { failures, .. } => {

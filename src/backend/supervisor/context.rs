@@ -12,6 +12,7 @@ use crate::budget::Budget;
 use crate::call_report::BackendId;
 #[cfg(test)]
 use crate::config::BackendConfig;
+use crate::observe::call_stats::SessionTimes;
 use crate::state::Contacts;
 use crate::transport::http::Pool;
 
@@ -30,6 +31,7 @@ pub(in crate::backend) struct BackendContext {
     /// Whether the GET stream is in the way of requests.
     pub(in crate::backend) one_slot: OneSlot,
     pub(in crate::backend) events: mpsc::UnboundedSender<BackendEvent>,
+    pub(in crate::backend) session_times: SessionTimes,
 }
 
 #[cfg(test)]
@@ -48,6 +50,7 @@ impl BackendContext {
             contacts: Contacts::none(),
             one_slot: OneSlot::default(),
             events: mpsc::unbounded_channel().0,
+            session_times: SessionTimes::new(None, None),
         }
     }
 }

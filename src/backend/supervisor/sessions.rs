@@ -8,7 +8,9 @@ use tokio::sync::watch;
 
 use super::context::BackendContext;
 use super::supervise::{Role, supervise};
+use crate::auth::Wanting;
 use crate::backend::error::BackendError;
+use crate::backend::http::Turns;
 use crate::backend::session::{Connection, LogLevels, Session};
 use crate::config::BackendConfig;
 use crate::protocol::{ClientProfile, Era};
@@ -48,6 +50,16 @@ impl Sessions {
         for session in self.all().filter(|session| session.ready().is_none()) {
             session.connect_now.notify_one();
         }
+    }
+
+    /// What a sign-in by a person begins with, where one is wanted.
+    pub(in crate::backend) fn wanting(&self) -> Option<Wanting> {
+        self.context.credentials.tokens.as_ref()?.wanting()
+    }
+
+    /// The turns of its responses.
+    pub(in crate::backend) fn turns(&self) -> &Turns {
+        &self.context.turns
     }
 
     /// Resolves when no renewal of the credentials is under way.

@@ -181,6 +181,8 @@ impl Supervisor {
         let handler = self.handler.clone();
         let session = &handler.session;
         self.pauses.connected();
+        // Dropped as it is where the session is shut down.
+        let mut timer = handler.context.session_times.begin(connection.version);
         tracing::info!(
             backend = session.name(),
             server = connection.server.name,
@@ -192,6 +194,7 @@ impl Supervisor {
         let wants_stream = session.config.server_stream == ServerStream::Auto
             && !handler.context.one_slot.is_certain();
         let has_get_stream = wants_stream && connection.may_have_get_stream();
+        session.begin_serving(connection);
         let opened = Notify::new();
         let up = async {
             if has_get_stream {
@@ -218,15 +221,19 @@ impl Supervisor {
                 Role::OtherEra => std::future::pending().await,
             }
         };
-        tokio::select! {
+        let why = tokio::select! {
             biased;
-            () = up => {}
-            () = handler.context.events.closed() => {}
-            () = connection.ended() => session.disconnected(connection),
-            why = session.failed() => return Some(why),
-            () = server_stream => {}
-            () = lists => {}
-        }
-        None
+            () = up => None,
+            () = handler.context.events.closed() => return None,
+            () = connection.ended() => {
+                session.disconnected(connection);
+                None
+            }
+            why = session.failed() => Some(why),
+            () = server_stream => None,
+            () = lists => None,
+        };
+        timer.lose();
+        why
     }
 }

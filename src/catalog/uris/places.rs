@@ -22,7 +22,7 @@ const MAX_DEPTH: usize = 4;
 /// A result, or the params of a request to a client, in which `map` has replaced the URIs of
 /// resources; `None` leaves one as it is. The text is not copied if nothing changes.
 pub(crate) fn with_uris(text: RawJson, map: &mut dyn FnMut(&str) -> Option<Arc<str>>) -> RawJson {
-    if !may_have(&text) {
+    if !may_have_uris(&text) {
         return text;
     }
     let mut places = Places::of(&text, map);
@@ -50,7 +50,7 @@ pub(crate) fn with_tool_uris(
     definition: &RawJson,
     map: &mut dyn FnMut(&str) -> Option<Arc<str>>,
 ) -> RawJson {
-    if !may_have(definition) {
+    if !may_have_uris(definition) {
         return definition.clone();
     }
     let mut places = Places::of(definition, map);
@@ -72,7 +72,7 @@ pub(crate) fn named_by_tool(definition: &RawJson) -> Box<[Arc<str>]> {
 }
 
 /// Whether there can be a URI at all: one or two searches instead of reading the text.
-fn may_have(text: &RawJson) -> bool {
+pub(crate) fn may_have_uris(text: &RawJson) -> bool {
     // Of `uri` and of `resourceUri`. Made once: making one takes longer than a search in a small result.
     static URI: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("ri\""));
     static TEMPLATE: LazyLock<Finder<'_>> =

@@ -58,12 +58,14 @@ impl Template {
         Some(Self { parts })
     }
 
-    /// The same, while steps are left; `false` then. Takes the steps that it needs.
+    /// The same, while steps are left. Takes the steps that it needs; where they are not left, it takes
+    /// all that are, and the answer is `false`.
     pub(super) fn matches_within(&self, uri: &str, steps: &mut usize) -> bool {
         if !self.begins(uri.as_bytes()) {
             return false;
         }
         let Some(left) = steps.checked_sub(self.parts.len() * uri.len()) else {
+            *steps = 0;
             return false;
         };
         *steps = left;

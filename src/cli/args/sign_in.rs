@@ -25,6 +25,10 @@ pub(in crate::cli) struct Login {
     #[arg(long)]
     pub(in crate::cli) switch: bool,
 
+    /// Take over the sign-in of mcp-remote, which has to sign in anew then
+    #[arg(long, conflicts_with_all = ["switch", "scope"])]
+    pub(in crate::cli) take_tokens: bool,
+
     /// How long to wait for the person, in seconds
     #[arg(long, value_name = "SECS", default_value_t = 300,
         value_parser = clap::value_parser!(u64).range(1..=3600))]

@@ -132,6 +132,11 @@ impl Import {
         self.new.is_empty()
     }
 
+    /// Whether this backend is a new one.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.new.iter().any(|(_, new)| new.name == name)
+    }
+
     /// Variables with tokens for the `env` of the entry.
     pub(super) fn env(&self) -> Vec<(String, String)> {
         self.new

@@ -6,6 +6,7 @@ use super::changes::changes;
 use super::consent::wants;
 use super::import::Import;
 use super::{Machine, begin, failed, for_each, overview, print};
+use crate::auth::store::mcp_remote::is_signed_in;
 use crate::cli::args::{Install, Writing};
 use crate::cli::exit::{BAD_CONFIG, FAILED};
 use crate::cli::terminal::{DIM, HEAD, one_line, report_problems, warn};
@@ -114,7 +115,9 @@ impl<'a> Job<'a> {
         }
         self.import
             .write(&config.path, &self.args.writing.name)
-            .map_err(|why| failed(&why))
+            .map_err(|why| failed(&why))?;
+        offer_sign_ins(&config.path, &self.machine.env, &self.import);
+        Ok(())
     }
 
     /// The entries of a client that go, since they are backends now; only with consent.
@@ -187,6 +190,27 @@ impl<'a> Job<'a> {
             client.name, client.id
         ));
         Ok(true)
+    }
+}
+
+/// Says which sign-ins of mcp-remote can be taken over, and how.
+fn offer_sign_ins(config: &Path, env: &Environment, import: &Import) {
+    let overrides = Overrides {
+        config: Some(config.to_owned()),
+        ..Overrides::default()
+    };
+    let Ok(config) = load(&overrides, env) else {
+        return; // It was loaded right before.
+    };
+    for backend in config.backends.iter().filter(|one| import.has(&one.name)) {
+        if let (Some(sign_in), Ok(url)) = (&backend.sign_in, &backend.url)
+            && is_signed_in(sign_in, url)
+        {
+            print(&format!(
+                "{}: mcp-remote is signed in to it. This takes that sign-in over, and mcp-remote has to sign in anew then:\n  {} --take-tokens\n",
+                backend.name, sign_in.command
+            ));
+        }
     }
 }
 

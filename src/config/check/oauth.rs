@@ -1,15 +1,17 @@
 //! Checks how a backend is signed in to.
 
+use std::path::PathBuf;
+
 use reqwest::Url;
 use reqwest::header::AUTHORIZATION;
 
 use super::Checker;
 use super::url::is_loopback;
 use crate::config::problem::Location;
-use crate::config::read::file::Backend;
+use crate::config::read::file::{Backend, HeaderForm};
 use crate::config::read::join;
 use crate::config::read::oauth::{OAuthForm, OAuthSettings, ResourceForm};
-use crate::config::{GrantKind, ResourceParam, SignIn};
+use crate::config::{GrantKind, ResourceParam, Secret, SignIn};
 use crate::shell;
 
 impl Checker<'_> {
@@ -57,6 +59,8 @@ impl Checker<'_> {
         Some(SignIn {
             folder: self.env.state_folder()?.join("auth"),
             command: self.login_command(name?, shown_url, from_flag),
+            mcp_remote: self.mcp_remote(),
+            written_headers: plain_headers(written),
             ..sign_in
         })
     }
@@ -91,9 +95,24 @@ impl Checker<'_> {
             },
             params: written.params.into_iter().collect(),
             callback_port: written.callback_port,
+            callback_host: written.callback_host,
             assume_pkce: written.assume_pkce,
             allow_private: written.allow_private,
+            ask_client: written.ask_client,
+            key_command: self.gateway.auth_key_command.clone(),
+            mcp_remote: None,
+            written_headers: Vec::new(),
         }
+    }
+
+    /// As mcp-remote itself looks for it.
+    fn mcp_remote(&self) -> Option<PathBuf> {
+        let named = self
+            .env
+            .variable("MCP_REMOTE_CONFIG_DIR")
+            .map(PathBuf::from);
+        let named = named.filter(|folder| folder.is_absolute());
+        named.or_else(|| Some(self.env.home()?.join(".mcp-auth")))
     }
 
     fn check_settings(
@@ -124,6 +143,10 @@ impl Checker<'_> {
                 "grant",
                 "client_credentials needs client_id, and client_secret or client_key_file",
             );
+        }
+        if written.grant == GrantKind::ClientCredentials && written.ask_client {
+            let what = "grant = \"client_credentials\" signs in without a person; leave it out";
+            wrong("ask_client", what);
         }
         let keys = [("client_secret", has_secret), ("client_key_file", has_key)];
         for (key, _) in keys.into_iter().filter(|(_, is_set)| *is_set) {
@@ -163,4 +186,14 @@ impl Checker<'_> {
         words.extend(["login".to_owned(), word(name)]);
         words.join(" ")
     }
+}
+
+/// The headers whose values are plain text.
+fn plain_headers(written: &Backend) -> Vec<(String, Secret)> {
+    let headers = written.headers.0.iter();
+    let plain = headers.filter_map(|(key, form)| match &form.value {
+        HeaderForm::Text(text) => Some((key.value.clone(), Secret::new(text))),
+        HeaderForm::Secret(_) => None,
+    });
+    plain.collect()
 }

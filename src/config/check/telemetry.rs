@@ -14,7 +14,7 @@ use crate::config::check::url::is_loopback;
 use crate::config::environment::Environment;
 use crate::config::read::file::Located;
 use crate::config::read::outputs::Telemetry;
-use crate::config::{Secret, SecretSource, TelemetryConfig};
+use crate::config::{Destination, Secret, SecretSource, TelemetryConfig};
 
 /// Time limit of a batch (OTLP exporter, "Timeout").
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -58,15 +58,20 @@ impl Checker<'_> {
             self.report.add(&endpoint.location, ENDPOINT, what);
             return None;
         }
+        let to = |path| {
+            Some(Destination {
+                url: under(&base, path),
+                headers: headers.clone(),
+                timeout: TIMEOUT,
+            })
+        };
         Some(TelemetryConfig {
-            traces: Some(under(&base, "v1/traces")),
-            metrics: Some(under(&base, "v1/metrics")),
-            headers,
+            traces: to("v1/traces"),
+            metrics: to("v1/metrics"),
             sample_per_million: written.sample_percent * 10_000,
             follows_parent: true,
             service_name: written.service_name.clone(),
             attributes: Vec::new(),
-            timeout: TIMEOUT,
             interval: Duration::from_secs(written.interval_secs),
         })
     }
@@ -134,18 +139,8 @@ fn by_environment(env: &Environment) -> Result<Option<TelemetryConfig>, String> 
     if set("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
         return Ok(None);
     }
-    let headers = match set("OTEL_EXPORTER_OTLP_HEADERS") {
-        Some(list) => headers(&list)?,
-        None => Vec::new(),
-    };
-    let traces = endpoint(&set, "TRACES", "v1/traces")?;
-    let metrics = endpoint(&set, "METRICS", "v1/metrics")?;
-    let exposed = [&traces, &metrics];
-    if !headers.is_empty() && exposed.into_iter().flatten().any(is_exposed) {
-        return Err(
-            "the headers of OTEL_EXPORTER_OTLP_HEADERS would travel unencrypted to another machine; use https".to_owned(),
-        );
-    }
+    let traces = destination(&set, "TRACES", "v1/traces")?;
+    let metrics = destination(&set, "METRICS", "v1/metrics")?;
     if traces.is_none() && metrics.is_none() {
         return Ok(None);
     }
@@ -161,13 +156,54 @@ fn by_environment(env: &Environment) -> Result<Option<TelemetryConfig>, String> 
     Ok(Some(TelemetryConfig {
         traces,
         metrics,
-        headers,
         sample_per_million: per_million(share),
         follows_parent,
         service_name: name.unwrap_or_else(|| env!("CARGO_PKG_NAME").to_owned()),
         attributes,
-        timeout: millis(&set, "OTEL_EXPORTER_OTLP_TIMEOUT", TIMEOUT)?,
-        interval: millis(&set, "OTEL_METRIC_EXPORT_INTERVAL", Duration::from_secs(60))?,
+        interval: millis(
+            set("OTEL_METRIC_EXPORT_INTERVAL"),
+            "OTEL_METRIC_EXPORT_INTERVAL",
+        )?
+        .unwrap_or(Duration::from_secs(60)),
+    }))
+}
+
+/// Where one kind of data goes, and how; `None` if it isn't sent. What a variable of this kind says takes the place
+/// of what that of all kinds says, whole ("OTLP exporter": each option is overridable by a signal-specific one).
+fn destination(
+    set: &dyn Fn(&str) -> Option<String>,
+    kind: &str,
+    path: &str,
+) -> Result<Option<Destination>, String> {
+    let Some(url) = endpoint(set, kind, path)? else {
+        return Ok(None);
+    };
+    // The value, and the name of the variable that has it.
+    let option = |of: &str| {
+        let names = [
+            format!("OTEL_EXPORTER_OTLP_{kind}_{of}"),
+            format!("OTEL_EXPORTER_OTLP_{of}"),
+        ];
+        names.into_iter().find_map(|name| Some((set(&name)?, name)))
+    };
+    let headers = match option("HEADERS") {
+        Some((list, name)) if is_exposed(&url) => {
+            headers(&list, &name)?;
+            return Err(format!(
+                "the headers of {name} would travel unencrypted to another machine; use https"
+            ));
+        }
+        Some((list, name)) => headers(&list, &name)?,
+        None => Vec::new(),
+    };
+    let timeout = match option("TIMEOUT") {
+        Some((text, name)) => millis(Some(text), &name)?,
+        None => None,
+    };
+    Ok(Some(Destination {
+        url,
+        headers,
+        timeout: timeout.unwrap_or(TIMEOUT),
     }))
 }
 
@@ -231,21 +267,19 @@ fn share(sampler: &str, argument: Option<String>) -> Result<(f64, bool), String>
     Ok((share, follows_parent))
 }
 
-fn millis(
-    set: &dyn Fn(&str) -> Option<String>,
-    name: &str,
-    default: Duration,
-) -> Result<Duration, String> {
-    let Some(text) = set(name) else {
-        return Ok(default);
+/// A time that a variable of this name says.
+fn millis(text: Option<String>, name: &str) -> Result<Option<Duration>, String> {
+    let Some(text) = text else {
+        return Ok(None);
     };
     let number = text.trim().parse().ok().filter(|number| *number > 0);
     let wrong = || format!("{name}={text}: it must be a number of milliseconds");
-    number.map(Duration::from_millis).ok_or_else(wrong)
+    number
+        .map(|number| Some(Duration::from_millis(number)))
+        .ok_or_else(wrong)
 }
 
-fn headers(list: &str) -> Result<Vec<(HeaderName, SecretSource)>, String> {
-    let name = "OTEL_EXPORTER_OTLP_HEADERS";
+fn headers(list: &str, name: &str) -> Result<Vec<(HeaderName, SecretSource)>, String> {
     let header = |(key, value): (String, String)| {
         let key = HeaderName::from_bytes(key.as_bytes()).ok()?;
         HeaderValue::from_str(&value).ok()?;
@@ -298,7 +332,8 @@ mod tests {
     fn variables_say_where_and_how_much() {
         let config = environment(&[]).unwrap().unwrap();
         let traces = config.traces.unwrap();
-        assert_eq!(traces.as_str(), "http://localhost:4318/v1/traces");
+        assert_eq!(traces.url.as_str(), "http://localhost:4318/v1/traces");
+        assert_eq!((traces.headers, traces.timeout), (Vec::new(), TIMEOUT));
         assert_eq!(
             (config.sample_per_million, config.follows_parent),
             (1_000_000, true)
@@ -316,22 +351,75 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "1500"),
         ]);
         let config = config.unwrap().unwrap();
-        let shown = |url: Option<Url>| url.unwrap().to_string();
-        assert_eq!(shown(config.traces), "https://c.example/base/v1/traces");
-        assert_eq!(shown(config.metrics), "http://127.0.0.1:1/m");
+        let (traces, metrics) = (config.traces.unwrap(), config.metrics.unwrap());
+        assert_eq!(traces.url.as_str(), "https://c.example/base/v1/traces");
+        assert_eq!(metrics.url.as_str(), "http://127.0.0.1:1/m");
         assert_eq!(
             (config.sample_per_million, config.follows_parent),
             (250_000, false)
         );
         assert_eq!(config.service_name, "mine");
         assert_eq!(config.attributes[0], ("team".into(), "a b".into()));
-        assert_eq!(config.timeout, Duration::from_millis(1500));
+        assert_eq!(traces.timeout, Duration::from_millis(1500));
         assert_eq!(environment(&[("OTEL_SDK_DISABLED", "TRUE")]).unwrap(), None);
         let off = [
             ("OTEL_TRACES_EXPORTER", "none"),
             ("OTEL_METRICS_EXPORTER", "none"),
         ];
         assert_eq!(environment(&off).unwrap(), None);
+    }
+
+    #[test]
+    fn variables_of_one_kind_take_the_place_of_those_of_all() {
+        let config = environment(&[
+            ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=all,team=a"),
+            ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "api-key=of%20traces"),
+            ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", " "),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "1500"),
+            ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "20"),
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://t.example"),
+        ]);
+        let config = config.unwrap().unwrap();
+        let (traces, metrics) = (config.traces.unwrap(), config.metrics.unwrap());
+        let shown = |of: &Destination| {
+            let value = |source: &SecretSource| match source {
+                SecretSource::Value(secret) => secret.reveal().to_owned(),
+                other => panic!("{other:?}"),
+            };
+            let headers = of.headers.iter();
+            headers
+                .map(|(name, source)| format!("{name}: {}", value(source)))
+                .collect::<Vec<_>>()
+        };
+        // The whole address, without a path below it.
+        assert_eq!(traces.url.as_str(), "https://t.example/");
+        assert_eq!(shown(&traces), ["api-key: of traces"]);
+        assert_eq!(traces.timeout, Duration::from_millis(1500));
+        assert_eq!(metrics.url.as_str(), "http://localhost:4318/v1/metrics");
+        assert_eq!(
+            shown(&metrics),
+            ["api-key: all", "team: a"],
+            "an empty one is not set"
+        );
+        assert_eq!(metrics.timeout, Duration::from_millis(20));
+
+        // What is sent of one kind counts for that kind alone.
+        let own = ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "api-key=hunter2");
+        let away = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://t.example/");
+        assert!(environment(&[own, away]).unwrap().is_some());
+        for (name, value, expected) in [
+            ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "hunter2", "name=value"),
+            (
+                "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+                "api-key=hunter2",
+                "https",
+            ),
+            ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "0", "milliseconds"),
+        ] {
+            let error = environment(&[(name, value), away]).unwrap_err();
+            assert!(error.contains(name) && error.contains(expected), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
     }
 
     #[test]

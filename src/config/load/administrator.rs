@@ -3,7 +3,6 @@
 //! Owns which of its keys count, when a user's backend is the same server as one of it, and what is left
 //! of such an entry: it may take away, never add. It is a policy for people who keep to it, no sandbox.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use reqwest::Url;
@@ -14,7 +13,7 @@ use crate::config::overrides::Overrides;
 use crate::config::problem::{Problems, Report};
 use crate::config::read::file::{Backend, File};
 use crate::config::read::{self, MAX_BYTES};
-use crate::config::{Administered, BackendConfig, ConfiguredName, GatewayConfig};
+use crate::config::{Administered, BackendConfig, ConfiguredName, GatewayConfig, Place};
 use crate::files::{self, Stamp, read_of_root};
 
 /// The keys of `[gateway]` that it may have.
@@ -208,8 +207,18 @@ impl Administrator {
             }
             rest.push(user);
         }
-        own.iter_mut()
-            .for_each(|own| own.config.of_administrator = true);
+        for user in &mut rest {
+            user.config.closed = places_beside(&user.config, own.iter());
+        }
+        let denied = own.iter().map(|entry| {
+            let denied = own.iter().filter(|other| !other.is_enabled);
+            places_beside(&entry.config, denied)
+        });
+        let denied: Vec<_> = denied.collect();
+        for (entry, denied) in own.iter_mut().zip(denied) {
+            entry.config.of_administrator = true;
+            entry.config.closed = denied;
+        }
         let used = own.into_iter().chain(rest).filter(|entry| entry.is_used);
         used.map(|entry| Arc::new(entry.config)).collect()
     }
@@ -281,49 +290,29 @@ fn stricter(one: u32, other: u32) -> u32 {
 }
 
 fn are_one_server(one: &BackendConfig, other: &BackendConfig) -> bool {
-    let place = |backend: &BackendConfig| match &backend.url {
-        Ok(url) => Some(place_of(url)),
+    place_of(one).is_some_and(|one| Some(one) == place_of(other))
+}
+
+fn place_of(backend: &BackendConfig) -> Option<Place> {
+    match &backend.url {
+        Ok(url) => Some(Place::of(url)),
         // It is a server all the same where it can't be used as it is written.
-        Err(_) => Url::parse(&backend.shown_url).ok().as_ref().map(place_of),
-    };
-    place(one).is_some_and(|one| Some(one) == place(other))
+        Err(_) => Url::parse(&backend.shown_url).ok().as_ref().map(Place::of),
+    }
 }
 
-/// Host, port and path of a URL, in one form where several mean the same to some server. Neither the scheme,
-/// the query nor the case of letters makes another server.
-fn place_of(url: &Url) -> (String, Option<u16>, Vec<String>) {
-    let path = percent_encoding::percent_decode_str(url.path()).decode_utf8_lossy();
-    let mut steps = Vec::new();
-    for step in path.split(['/', '\\']) {
-        match step {
-            "" | "." => {}
-            ".." => drop(steps.pop()),
-            step => steps.push(step.to_lowercase()),
-        }
-    }
-    (
-        host_of(url),
-        url.port().filter(|port| ![80, 443].contains(port)),
-        steps,
-    )
-}
-
-/// The host, `localhost` for every address that leads to this machine.
-fn host_of(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default().trim_end_matches('.');
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    let address = address
-        .parse()
-        .map(|address: IpAddr| address.to_canonical());
-    let is_here = match address {
-        Ok(address) => address.is_loopback() || address.is_unspecified(),
-        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+/// The places of these backends that a redirect of another one of the same host could lead to.
+fn places_beside<'a>(
+    backend: &BackendConfig,
+    others: impl Iterator<Item = &'a Checked>,
+) -> Arc<[Place]> {
+    let Some(own) = place_of(backend) else {
+        return Arc::default();
     };
-    match address {
-        _ if is_here => "localhost".to_owned(),
-        Ok(address) => address.to_string(),
-        Err(_) => host.to_owned(),
-    }
+    let places = others.filter_map(|other| place_of(&other.config));
+    places
+        .filter(|place| *place != own && place.is_beside(&own))
+        .collect()
 }
 
 #[cfg(test)]
@@ -331,45 +320,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_way_to_write_a_url_is_no_other_server() {
-        let place = |url: &str| place_of(&Url::parse(url).unwrap());
-        let own = place("https://mcp.example.com/mcp");
-        for same in [
-            "https://MCP.Example.com/mcp",
-            "https://mcp.example.com./mcp",
-            "https://mcp.example.com:443/mcp/",
-            "http://mcp.example.com/mcp",
-            "http://mcp.example.com:443/mcp",
-            "https://mcp.example.com//mcp?a=b#c",
-            "https://mcp.example.com/x/../%6dcp",
-            "https://mcp.example.com/MCP",
-            "https://mcp.example.com/x/..%2fmcp",
-            "https://mcp.example.com/.%5cmcp",
-        ] {
-            assert_eq!(place(same), own, "{same}");
-        }
-        for other in [
-            "https://mcp.example.org/mcp",
-            "https://mcp.example.com:8443/mcp",
-            "https://mcp.example.com/mcp/v2",
-            "https://mcp.example.com/%2e%2e%2f..",
-        ] {
-            assert_ne!(place(other), own, "{other}");
-        }
-        let local = place("http://localhost:3000/mcp");
-        for same in [
-            "http://127.0.0.1:3000/mcp",
-            "http://[::1]:3000/mcp",
-            "http://0x7f.1:3000/mcp",
-            "http://0:3000/mcp",
-            "http://[::]:3000/mcp",
-            "http://[::ffff:127.0.0.1]:3000/mcp",
-            "http://a.localhost.:3000/mcp",
-        ] {
-            assert_eq!(place(same), local, "{same}");
-        }
-        let address = place("http://10.0.0.5:3000/mcp");
-        assert_eq!(place("http://[::ffff:10.0.0.5]:3000/mcp"), address);
+    fn of_two_limits_the_stricter_counts_and_none_is_no_limit() {
         assert_eq!([stricter(0, 5), stricter(9, 5), stricter(3, 0)], [5, 5, 3]);
     }
 }

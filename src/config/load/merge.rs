@@ -3,6 +3,7 @@
 //! Owns the order of the steps: read both, apply the flags, check, hold the user's part to the administrator's.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::administrator::Administrator;
@@ -61,7 +62,7 @@ pub(super) fn merge(
     let backends = administrator.merge(own, users, &mut configured, &mut report);
     let limit = |of: &Arc<BackendConfig>| of.tools.least_max_result_tokens();
     gateway.tool_listing.reads_more = backends.iter().find_map(limit).is_some();
-    let lock = lock(&found, &backends, &mut report);
+    let lock = lock(&found, env, &backends, &mut report);
     let mut warnings = std::mem::take(&mut administrator.report.warnings);
     warnings.extend(found.warnings.iter().chain(&report.warnings).cloned());
     let unkept = |why| format!("{why}; changes of tools are only detected within this run");
@@ -213,38 +214,61 @@ fn distrust(found: &FoundFile) -> Option<String> {
     ))
 }
 
-/// Reads the lock beside the config file. A lock that can't be read is a problem where a backend
-/// has `tools.pin = "block"`; other configurations run without it and leave the file as it is.
+/// Reads the lock beside the config file or, where there can be none, that for the administrator's backends. A lock
+/// that can't be read or kept is a problem where a backend has `tools.pin = "block"`; other configurations run
+/// without it and leave the file as it is.
 fn lock(
     found: &FoundFile,
+    env: &Environment,
     backends: &[Arc<BackendConfig>],
     report: &mut Report,
 ) -> Result<LockFile, String> {
-    let Some(file) = &found.path else {
-        return Ok(LockFile::none(
-            "there is no config file of the user's to keep a lock beside",
-        ));
-    };
-    if read::is_client_json(file) {
-        return Ok(LockFile::none("no lock is written beside a client's file"));
-    }
     let is_used = |mode| backends.iter().any(|backend| backend.tools.pin == mode);
-    if !is_used(PinMode::Warn) && !is_used(PinMode::Block) {
-        return Ok(LockFile::none("tools.pin is \"off\" for every backend"));
-    }
-    if !found.trusted {
-        return Ok(LockFile::none(format!(
-            "{file} was only found in the working folder, and no lock beside it is read or written; \
-             if it is yours, name it with --config {file}",
-            file = file.display()
-        )));
-    }
-    let lock = LockFile::beside(file);
+    let is_pinned = is_used(PinMode::Warn) || is_used(PinMode::Block);
+    let own = backends.iter().filter(|backend| backend.of_administrator);
+    let own: Vec<_> = own.filter(|own| own.tools.pin != PinMode::Off).collect();
+    let lock = match (lock_of_user(found), env.state_folder()) {
+        (Ok(_) | Err(_), _) if !is_pinned => {
+            return Ok(LockFile::none("tools.pin is \"off\" for every backend"));
+        }
+        (Ok(file), _) => LockFile::beside(file),
+        (Err(_), Some(state)) if !own.is_empty() => {
+            let names: Vec<&str> = own.iter().map(|own| &*own.name).collect();
+            LockFile::of_administrator(LockFile::administrators_path(&state), &names)
+        }
+        (Err(why), _) => {
+            if let Some(own) = own.iter().find(|own| own.tools.pin == PinMode::Block) {
+                report.problems.add(format!(
+                    "{}: tools.pin = \"block\" needs a place for what is accepted: {why}, nor a folder for state; set HOME or XDG_STATE_HOME",
+                    own.name
+                ));
+            }
+            return Ok(LockFile::none(why));
+        }
+    };
     match &lock {
         Err(why) if is_used(PinMode::Block) => report.problems.add(why),
         _ => {}
     }
     lock
+}
+
+/// The user's config file that a lock can stand beside; else why there is none.
+fn lock_of_user(found: &FoundFile) -> Result<&Path, String> {
+    let Some(file) = &found.path else {
+        return Err("there is no config file of the user's to keep a lock beside".to_owned());
+    };
+    if read::is_client_json(file) {
+        return Err("no lock is written beside a client's file".to_owned());
+    }
+    match found.trusted {
+        true => Ok(file),
+        false => Err(format!(
+            "{file} was only found in the working folder, and no lock beside it is read or written; \
+             if it is yours, name it with --config {file}",
+            file = file.display()
+        )),
+    }
 }
 
 fn is_chosen(profile: Option<&Chosen>, backend: &Located<String>) -> bool {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::config::LockFile;
 use crate::config::environment::Environment;
 use crate::config::overrides::Overrides;
-use crate::config::read::FoundFile;
+use crate::config::read::{FoundFile, is_client_json};
 use crate::files::{Stamp, Written};
 use crate::sync::Mutex;
 
@@ -143,10 +143,18 @@ impl Origin {
     }
 }
 
-/// Of the user's file and the lock beside it before they are read, and that of the administrator's file.
-pub(super) fn stamps_before(found: &FoundFile, administrators: Option<Stamp>) -> Stamps {
+/// Of the user's file and the lock before they are read, and that of the administrator's file.
+pub(super) fn stamps_before(
+    found: &FoundFile,
+    env: &Environment,
+    administrators: Option<Stamp>,
+) -> Stamps {
     let file = found.path.as_deref().filter(|_| found.trusted);
-    let lock = file.map(LockFile::path_beside);
+    let beside = file.filter(|file| !is_client_json(file));
+    let lock = match beside {
+        Some(file) => Some(LockFile::path_beside(file)),
+        None => (env.state_folder()).map(|state| LockFile::administrators_path(&state)),
+    };
     [
         file.and_then(Stamp::of),
         lock.as_deref().and_then(Stamp::of),

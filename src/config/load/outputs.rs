@@ -15,6 +15,7 @@ use crate::config::read::outputs::{Audit, Log};
 use crate::config::{
     AuditConfig, Environment, GatewayConfig, LogConfig, RotatingFile, TelemetryConfig,
 };
+use crate::files::lead_to_one;
 
 /// What a configuration depends on beside its text.
 pub(super) struct Surroundings<'a> {
@@ -116,7 +117,7 @@ impl<'a> Surroundings<'a> {
         report.warnings.extend(replaced.into_iter().map(|(key, _)| {
             format!("{key} is that of the administrator's file; what the user's file says of it is not used")
         }));
-        let checked = Checked {
+        let mut checked = Checked {
             audit: if has("audit") { own_audit } else { audit },
             log: if has("log") { own_log } else { log },
             telemetry: if sends { own_telemetry } else { telemetry },
@@ -126,13 +127,14 @@ impl<'a> Surroundings<'a> {
                 listen
             },
         };
-        let path = |file: &Option<RotatingFile>| file.as_ref().map(|file| file.path.clone());
-        if has("audit") != has("log") && path(&checked.audit.file).is_some() {
-            let is_same = path(&checked.audit.file) == path(&checked.log.file);
-            if is_same {
-                let what = "log.file is audit.file of the other file: each needs its own";
-                report.problems.add(what);
-            }
+        if has("audit") != has("log")
+            && let (Some(audit), Some(log)) = (&checked.audit.file, &checked.log.file)
+            && lead_to_one(&audit.path, &log.path)
+        {
+            let what = "log.file is audit.file of the other file: each needs its own";
+            report.problems.add(what);
+            // Records stay whole where the rest is used all the same.
+            checked.log.file = None;
         }
         checked
     }
@@ -174,7 +176,7 @@ impl<'a> Outputs<'a> {
         let audit_path = self.path(audit.file.as_ref(), "audit.file");
         let log_path = self.path(log.file.as_ref(), "log.file");
         if let (Some(one), Some(file)) = (&audit_path, &log.file)
-            && Some(one) == log_path.as_ref()
+            && log_path.as_ref().is_some_and(|log| lead_to_one(one, log))
         {
             let what = "is that of audit.file: each needs its own";
             self.report.add(&file.location, "log.file", what);

@@ -11,11 +11,9 @@ use crate::config::SecretSource;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TelemetryConfig {
     /// Where traces go; `None` where none are sent.
-    pub traces: Option<Url>,
+    pub traces: Option<Destination>,
     /// Where metrics go, likewise.
-    pub metrics: Option<Url>,
-    /// Of every request to the collector.
-    pub headers: Vec<(HeaderName, SecretSource)>,
+    pub metrics: Option<Destination>,
     /// How many of a million traces are sent.
     pub sample_per_million: u32,
     /// A trace that the client has begun is sent if the client says so.
@@ -24,8 +22,17 @@ pub struct TelemetryConfig {
     pub service_name: String,
     /// Further attributes of the resource.
     pub attributes: Vec<(String, String)>,
-    /// Time limit of one batch, its repetitions included.
-    pub timeout: Duration,
     /// Metrics are sent so often, and traces at least.
     pub interval: Duration,
+}
+
+/// Where one kind of data goes, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destination {
+    /// The whole address.
+    pub url: Url,
+    /// Of every request.
+    pub headers: Vec<(HeaderName, SecretSource)>,
+    /// Time limit of one batch, its repetitions included.
+    pub timeout: Duration,
 }

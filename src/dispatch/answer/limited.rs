@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::Deserializer;
-use serde::de::Visitor;
+use serde::de::{IgnoredAny, Visitor};
 use serde_json::{Value, json};
 
 use crate::backend::Answer;
@@ -154,9 +154,21 @@ fn cut(result: &RawJson, tokens: usize, kept: &KeptResults) -> Option<RawJson> {
 
 /// The text of a block, if it is one of text.
 fn text_of(block: &RawJson) -> Option<String> {
-    let kind = block.get("type")?;
-    let text = (kind.as_str() == "\"text\"").then(|| block.get("text"))??;
+    let text = raw_text_of(block)?;
     text.text().or_else(|| lossy(&text))
+}
+
+/// Whether a block has text: the same without a copy of it.
+fn has_text(block: &RawJson) -> bool {
+    raw_text_of(block).is_some_and(|text| {
+        let is_string = text.as_bytes().first() == Some(&b'"');
+        is_string && serde_json::from_slice::<IgnoredAny>(text.as_bytes()).is_ok()
+    })
+}
+
+fn raw_text_of(block: &RawJson) -> Option<RawJson> {
+    let kind = block.get("type")?;
+    (kind.as_str() == "\"text\"").then(|| block.get("text"))?
 }
 
 /// A JSON string in which escapes are no characters, such as half of a surrogate pair: a mark stands in
@@ -206,12 +218,13 @@ fn with_pieces(content: &RawJson, pieces: Vec<Piece>, last: Option<String>) -> b
     let mut number = 0;
     let mut notice = last;
     for block in each_element(content) {
-        let Some(text) = text_of(&block) else {
+        if !has_text(&block) {
             kept.push(block);
             continue;
-        };
+        }
         if let Some(piece) = pieces.next_if(|piece| piece.block == number) {
-            kept.push(match piece.text == text {
+            // Those that are left out are not read.
+            kept.push(match text_of(&block).as_ref() == Some(&piece.text) {
                 true => block,
                 false => block.with_members(&[("text", quoted(&piece.text))], &[]),
             });

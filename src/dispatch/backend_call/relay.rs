@@ -79,15 +79,23 @@ pub(crate) fn updated_for_client(notification: Notification, snapshot: &Snapshot
 }
 
 /// The params of a server request, which say whose they are, with the URIs that clients use.
+///
+/// # Errors
+/// The params as they are, and their backend, where mapping them is no work for the loop.
 pub(crate) fn request_uris_for_client(
     params: Option<RawJson>,
     snapshot: &Snapshot,
-) -> Option<RawJson> {
-    let params = params?;
-    Some(match backend_in(&params, snapshot) {
-        Some(backend) => snapshot.with_client_uris(backend, params),
-        None => params,
-    })
+) -> Result<Option<RawJson>, (Arc<HttpBackend>, RawJson)> {
+    let Some(params) = params else {
+        return Ok(None);
+    };
+    match backend_in(&params, snapshot) {
+        Some(backend) => match snapshot.with_client_uris_at_once(backend, params) {
+            Ok(mapped) => Ok(Some(mapped)),
+            Err(large) => Err((Arc::clone(backend), large)),
+        },
+        None => Ok(Some(params)),
+    }
 }
 
 /// A server request in the client's terms. The response is translated back by

@@ -219,15 +219,18 @@ async fn search(
 async fn activate(found: &[&Entry], exchange: &Exchange, snapshot: &Snapshot) {
     let activated = &snapshot.views.activated;
     let names = found.iter().map(|entry| &entry.exposed);
-    if let Some(before) = activated.add(names) {
+    let Some(unlisted) = activated.add(names) else {
+        return;
+    };
+    if unlisted.is_new {
         let _ = exchange.events.send(TaskEvent::Updated {
             notification: Notification {
                 method: Kind::Tool.list_changed().to_owned(),
                 params: None,
             },
         });
-        activated.relisted(before).await;
     }
+    activated.relisted(unlisted).await;
 }
 
 /// A number, or the text of one.

@@ -36,7 +36,7 @@ pub(in crate::dispatch) async fn call(
         Ok(answer) => {
             let outcome = match answer.outcome {
                 Outcome::Result(result) => {
-                    Outcome::Result(snapshot.with_client_uris(backend, result))
+                    Outcome::Result(snapshot.with_client_uris(backend, result).await)
                 }
                 error @ Outcome::Error(_) => error,
             };

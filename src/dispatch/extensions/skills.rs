@@ -53,9 +53,7 @@ pub(in crate::dispatch) async fn list(
     // One after the other, so that URIs are given out in config order.
     let mut skills = Vec::new();
     for (backend, listed) in backends.iter().zip(join_all(all).await) {
-        for skill in listed {
-            skills.push(snapshot.with_client_skill_uris(backend, skill));
-        }
+        skills.extend(snapshot.with_client_skill_uris(backend, listed).await);
     }
     let skills = task::array(skills.into_iter());
     let result = RawJson::trusted("{}").with_members(&[("skills", skills)], &[]);
@@ -152,7 +150,9 @@ pub(in crate::dispatch) async fn of_uri(
         Ok(answer) => {
             let outcome = match answer.outcome {
                 Outcome::Result(result) => {
-                    Outcome::Result(snapshot.with_client_skill_uris(backend, result))
+                    let mapping = snapshot.with_client_skill_uris(backend, [result]);
+                    let [mapped] = mapping.await;
+                    Outcome::Result(mapped)
                 }
                 error @ Outcome::Error(_) => error,
             };

@@ -25,6 +25,7 @@ use crate::protocol::raw::quoted;
 use crate::protocol::{Era, Notification, Outcome, RawJson, Request, RpcError, task};
 use crate::snapshot::{Snapshot, Snapshots};
 
+const TASK_STATUS: &str = "notifications/tasks/status";
 /// The most pages of one backend's tasks that are read.
 const MAX_PAGES: usize = 100;
 
@@ -47,7 +48,10 @@ pub(in crate::dispatch) async fn of_one(
             let params = params.with_members(&[("taskId", quoted(&own))], &[]);
             let request = ExtensionRequest::new(backend, &snapshot, &exchange, begun);
             let answer = send(&request, method, &params, Some(&own)).await;
-            answer.map(|answer| with_uris(named(answer, backend), backend, &snapshot))
+            match answer {
+                Ok(answer) => Ok(with_uris(named(answer, backend), backend, &snapshot).await),
+                error @ Err(_) => error,
+            }
         }
         Err(why) => Err(RpcError::new(INVALID_PARAMS, format!("{method}: {why}"))),
     };
@@ -143,28 +147,36 @@ async fn tasks_of(
 
 /// A notification that a backend sends outside of calls, with its tasks under the ids that clients
 /// use.
+///
+/// # Errors
+/// The notification without clients' URIs, where mapping them is no work for the loop.
 pub(crate) fn notice_for_client(
     notification: Notification,
     backend: &HttpBackend,
     snapshot: &Snapshot,
-) -> Notification {
+) -> Result<Notification, Notification> {
     let name = backend.name();
-    let method = notification.method.as_str();
-    let params = match method {
-        "notifications/tasks/status" => notification.params.map(|params| {
-            let params = with_input_requests(task::for_client(&params, name), name);
-            snapshot.with_client_uris(backend, params)
-        }),
-        _ => task::related_for_client(notification.params, name),
+    let Notification { method, params } = notification;
+    if method != TASK_STATUS {
+        let params = task::related_for_client(params, name);
+        let is_updated = method == "notifications/resources/updated";
+        let notification = Notification { method, params };
+        return Ok(match is_updated {
+            true => snapshot.with_client_uri(backend, notification),
+            false => notification,
+        });
+    }
+    let Some(params) = params else {
+        return Ok(Notification { method, params });
     };
-    let is_updated = method == "notifications/resources/updated";
-    let notification = Notification {
-        params,
-        ..notification
+    let params = with_input_requests(task::for_client(&params, name), name);
+    let of_client = |params| Notification {
+        method,
+        params: Some(params),
     };
-    match is_updated {
-        true => snapshot.with_client_uri(backend, notification),
-        false => notification,
+    match snapshot.with_client_uris_at_once(backend, params) {
+        Ok(mapped) => Ok(of_client(mapped)),
+        Err(large) => Err(of_client(large)),
     }
 }
 
@@ -201,9 +213,11 @@ async fn send(
     Ok(answer)
 }
 
-fn with_uris(answer: Answer, backend: &HttpBackend, snapshot: &Snapshot) -> Answer {
+async fn with_uris(answer: Answer, backend: &Arc<HttpBackend>, snapshot: &Arc<Snapshot>) -> Answer {
     let outcome = match answer.outcome {
-        Outcome::Result(result) => Outcome::Result(snapshot.with_client_uris(backend, result)),
+        Outcome::Result(result) => {
+            Outcome::Result(snapshot.with_client_uris(backend, result).await)
+        }
         error @ Outcome::Error(_) => error,
     };
     Answer { outcome, ..answer }

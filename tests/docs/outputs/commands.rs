@@ -7,7 +7,7 @@ use crate::common::authorization_server::AuthorizationServer;
 use crate::docs::markdown::Block;
 use crate::docs::rules::is_whole;
 use crate::docs::world::{Busy, N8N, NOBODY, SQLITE, World, n8n, sqlite};
-use crate::sign_in::visit;
+use crate::sign_in::{mcp_remote, visit};
 
 pub(super) const CASES: &[Case] = &[
     ("docs/commands.md", "$ sentinel-gateway check", |block| {
@@ -21,7 +21,16 @@ pub(super) const CASES: &[Case] = &[
     ("docs/commands.md", "$ sentinel-gateway call", |block| {
         run(block, &World::usual(), 0)
     }),
-    ("docs/sign-in.md", "$ sentinel-gateway login", login),
+    ("docs/sign-in.md", "$ sentinel-gateway login notes\n", login),
+    (
+        "docs/sign-in.md",
+        "$ sentinel-gateway login notes --take-tokens",
+        |block| {
+            let (world, server) = with_sign_in("");
+            mcp_remote::sign_in(&world.path(""), &server);
+            run(block, &world, 0)
+        },
+    ),
     ("docs/operating.md", "$ sentinel-gateway status", status),
 ];
 

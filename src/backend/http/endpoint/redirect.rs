@@ -1,6 +1,7 @@
 //! Which other addresses of a server are used.
 //!
-//! Owns that neither header nor body ever reaches another origin. It must not know what is sent.
+//! Owns that neither header nor body ever reaches another origin, or a server at this origin that the
+//! administrator's file has for itself. It must not know what is sent.
 
 use reqwest::Url;
 use reqwest::header::LOCATION;
@@ -8,17 +9,28 @@ use reqwest::header::LOCATION;
 use super::Endpoint;
 use super::Response;
 use crate::backend::error::BackendError;
+use crate::config::Place;
 
 impl Endpoint {
     /// Resolves `target` against the URL of the response that names it, if the origin is the backend's.
     ///
     /// # Errors
-    /// The target without secrets, if it is another origin.
+    /// The target without secrets, and what keeps it from being used.
     pub(crate) fn within_origin(&self, named_by: &Url, target: &str) -> Result<Url, String> {
         match named_by.join(target) {
-            Ok(url) if url.origin() == self.url.origin() => Ok(url),
-            Ok(url) => Err(self.snippet(without_secrets(&url).as_bytes())),
-            Err(_) => Err(self.snippet(target.as_bytes())),
+            Ok(url) if url.origin() == self.url.origin() && !self.is_closed(&url) => Ok(url),
+            Ok(url) => {
+                let why = match self.is_closed(&url) {
+                    true => "which the administrator's file has for itself",
+                    false => "which is another origin",
+                };
+                let shown = self.snippet(without_secrets(&url).as_bytes());
+                Err(format!("{shown}, {why}"))
+            }
+            Err(_) => {
+                let shown = self.snippet(target.as_bytes());
+                Err(format!("{shown}, which is no address"))
+            }
         }
     }
 
@@ -33,14 +45,23 @@ impl Endpoint {
         let target = location.and_then(|location| response.url().join(location).ok());
         let followed = matches!(response.status().as_u16(), 307 | 308);
         match target.map(|target| self.without_downgrade(target)) {
-            Some(url) if followed && url.origin() == self.url.origin() => Ok(url),
+            Some(url) if followed && url.origin() == self.url.origin() && !self.is_closed(&url) => {
+                Ok(url)
+            }
             Some(url) => Err(BackendError::Redirected {
                 target: self.snippet(without_secrets(&url).as_bytes()),
+                is_closed: self.is_closed(&url),
             }),
             None => Err(BackendError::Redirected {
                 target: "an address that can't be read".into(),
+                is_closed: false,
             }),
         }
+    }
+
+    /// Whether the administrator's file has the server there for itself.
+    fn is_closed(&self, url: &Url) -> bool {
+        !self.closed.is_empty() && self.closed.contains(&Place::of(url))
     }
 
     /// The same URL with https and our port, if it names our own https server by http.

@@ -178,9 +178,9 @@ pub(super) fn print_head(config: &Config, out: &mut impl Write) -> io::Result<()
             ("traces", &telemetry.traces),
             ("metrics", &telemetry.metrics),
         ];
-        for (what, url) in to {
-            if let Some(url) = url {
-                writeln!(out, "{what}: sent to {url}")?;
+        for (what, to) in to {
+            if let Some(to) = to {
+                writeln!(out, "{what}: sent to {}", to.url)?;
             }
         }
     }

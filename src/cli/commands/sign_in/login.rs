@@ -1,6 +1,6 @@
 //! `login`: a person signs in to a backend, and it is tried.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +9,10 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::browser;
-use crate::auth::login::{Options, SignedIn, Step, login as sign_in};
+use crate::auth::login::{Options, SignedIn, Step, Take, Taken, login as sign_in};
 use crate::auth::oauth::challenge::BearerChallenge;
 use crate::auth::oauth::token::DeviceAnswer;
+use crate::auth::status::{SignInState, status};
 use crate::cli::args::Login;
 use crate::cli::exit::{BAD_CONFIG, FAILED, OK};
 use crate::cli::survey::BackendSurvey;
@@ -77,11 +78,30 @@ async fn login_to(
         scopes: args.scope.clone(),
         switch: args.switch,
         wait: Duration::from_secs(args.wait),
+        instead_of: None,
+        take: match args.take_tokens {
+            true => Take::Yes,
+            false if io::stdin().is_terminal() && !args.json => Take::Ask,
+            false => Take::No,
+        },
     };
     let mut step = |step: Step<'_>| show(step, args);
     let signed_in = sign_in(backend, challenge.as_ref(), &options, lines, &mut step).await?;
-    let tried =
-        BackendSurvey::connect_all(with(config, Arc::clone(backend)), TRY_TIMEOUT, |_, _| ()).await;
+    let attempt = || {
+        let one = with(config, Arc::clone(backend));
+        BackendSurvey::connect_all(one, TRY_TIMEOUT, |_, _| ())
+    };
+    let mut tried = attempt().await;
+    let mut signed_in = signed_in;
+    if signed_in.taken == Taken::Tokens && is_refused(backend, &tried).await {
+        print_message("mcp-remote's sign-in has ended: this one is a new one");
+        let options = Options {
+            take: Take::No,
+            ..options
+        };
+        signed_in = sign_in(backend, challenge.as_ref(), &options, lines, &mut step).await?;
+        tried = attempt().await;
+    }
     let tools = tried
         .built
         .catalog
@@ -93,6 +113,14 @@ async fn login_to(
         Some(why) => Err(format!("signed in, but it is down: {why}")),
         None => Ok(()),
     }
+}
+
+/// Whether the attempt has shown that a person has to sign in again.
+async fn is_refused(backend: &BackendConfig, tried: &BackendSurvey) -> bool {
+    let mut members = tried.members.iter();
+    let is_challenged = members.any(|member| member.auth_challenge().is_some());
+    let status = status(backend).await;
+    is_challenged || status.is_some_and(|status| status.state == SignInState::SignIn)
 }
 
 /// The config with this backend alone.
@@ -136,6 +164,17 @@ fn show(step: Step<'_>, args: &Login) {
         Step::Visit(url) => visit(url, args),
         Step::Enter(answer) => enter(answer, args),
         Step::Busy => print_message("somebody else is signing in to it: waiting for that"),
+        Step::Offer => {
+            print(
+                "mcp-remote is signed in to it. Take that sign-in over? mcp-remote has to sign in anew then. [y/N]\n",
+            );
+        }
+        Step::Beside => print_message(
+            "mcp-remote is signed in to it, and stays so: this sign-in is a new one (--take-tokens takes that one over)",
+        ),
+        Step::NothingToTake => {
+            print_message("mcp-remote has no sign-in for it: this one is a new one");
+        }
         Step::NotAnAnswer(why) => print_message(&one_line(&why)),
     }
 }
@@ -191,6 +230,11 @@ fn report(
             "scopes": signed_in.scopes,
             "expires_at": signed_in.expires_at,
             "renewable": signed_in.renewable,
+            "from_mcp_remote": match signed_in.taken {
+                Taken::Nothing => None,
+                Taken::Client => Some("registration"),
+                Taken::Tokens => Some("tokens"),
+            },
             "tools": down.is_none().then_some(tools),
         }));
     }
@@ -211,8 +255,13 @@ fn report(
         None => format!("; {tools} tools"),
         Some(_) => String::new(),
     };
+    let taken = match signed_in.taken {
+        Taken::Nothing => "",
+        Taken::Client => ", with mcp-remote's registration",
+        Taken::Tokens => ", taken over from mcp-remote",
+    };
     let line = one_line(&format!(
-        "signed in to {name} at {host}{scopes}, {renews}{tools}"
+        "signed in to {name} at {host}{scopes}, {renews}{taken}{tools}"
     ));
     print(&format!("{line}\n"));
 }

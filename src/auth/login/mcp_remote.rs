@@ -1,0 +1,175 @@
+//! What a sign-in takes over from mcp-remote: its registration, and with consent its tokens.
+
+use tokio::sync::mpsc;
+
+use super::place::LOCK_TIMEOUT;
+use super::step::{Options, Step, Take, Taken};
+use crate::auth::discovery::Found;
+use crate::auth::exchange::{learn, now};
+use crate::auth::store::mcp_remote::{Kept, KeptTokens, find};
+use crate::auth::store::{How, Purpose, Record, Store, StoredClient, StoredToken};
+use crate::config::{BackendConfig, SignIn};
+use crate::text::Reach;
+
+/// What a sign-in stands on.
+pub(super) enum Basis {
+    /// Nothing of mcp-remote.
+    Here,
+    /// Its registration.
+    Client,
+    /// These tokens, which are still in its file.
+    Tokens(Box<KeptTokens>),
+}
+
+impl Basis {
+    pub(super) fn taken(&self) -> Taken {
+        match self {
+            Self::Here => Taken::Nothing,
+            Self::Client => Taken::Client,
+            Self::Tokens(_) => Taken::Tokens,
+        }
+    }
+}
+
+/// One sign-in, as far as mcp-remote's matters to it.
+pub(super) struct Takeover<'a> {
+    pub(super) backend: &'a BackendConfig,
+    pub(super) sign_in: &'a SignIn,
+    /// As it will be kept.
+    pub(super) record: &'a mut Record,
+    pub(super) store: &'a Store,
+    pub(super) options: &'a Options,
+    pub(super) step: &'a mut (dyn FnMut(Step<'_>) + Send + Sync),
+}
+
+impl Takeover<'_> {
+    /// Takes over what there is of this issuer and is wanted. A client that the config names, or one that
+    /// we have already, stays.
+    ///
+    /// # Errors
+    /// If a note of it can't be kept.
+    pub(super) async fn basis(
+        mut self,
+        found: &Found,
+        lines: &mut mpsc::UnboundedReceiver<String>,
+    ) -> Result<Basis, String> {
+        let kept = match self.sign_in.client_id {
+            None => self.kept(&found.server.issuer).await,
+            Some(_) => None,
+        };
+        let Some(mut kept) = kept else {
+            if self.options.take == Take::Yes {
+                (self.step)(Step::NothingToTake);
+            }
+            return Ok(Basis::Here);
+        };
+        match kept.tokens.take() {
+            Some(tokens) if self.wants(lines).await => {
+                self.take(found, kept, &tokens);
+                return Ok(Basis::Tokens(Box::new(tokens)));
+            }
+            None if self.options.take == Take::Yes => (self.step)(Step::NothingToTake),
+            _ => {}
+        }
+        self.adopt(found, kept).await
+    }
+
+    /// What mcp-remote keeps of this server, if this issuer may see it: newer releases say whose it is, and
+    /// older ones ask, as we do, the server that the URL leads to.
+    async fn kept(&self, issuer: &str) -> Option<Kept> {
+        let url = self.backend.url.as_ref().ok()?;
+        let kept = find(self.sign_in, url).await?;
+        let is_of_issuer = kept.issuer.as_ref().is_none_or(|of| of == issuer);
+        let is_valid = kept.secret_expires_at.is_none_or(|at| at > now());
+        if !is_of_issuer || !is_valid {
+            return None;
+        }
+        if let Some(secret) = &kept.client.secret {
+            let scrubber = &self.backend.scrubber;
+            scrubber.learn(secret.reveal(), Reach::Everywhere);
+        }
+        Some(kept)
+    }
+
+    /// Whether the person wants mcp-remote's tokens. Where we have been signed in, they are another
+    /// sign-in, which stays what it is.
+    async fn wants(&mut self, lines: &mut mpsc::UnboundedReceiver<String>) -> bool {
+        let is_new = self.record.token.is_none() && self.record.sign_in.is_none();
+        let asks_otherwise = self.options.switch || !self.options.scopes.is_empty();
+        match self.options.take {
+            Take::Yes => true,
+            Take::Ask if is_new && !asks_otherwise => {
+                (self.step)(Step::Offer);
+                let answer = lines.recv().await.unwrap_or_default();
+                let is_wanted = ["y", "yes"].contains(&answer.trim().to_lowercase().as_str());
+                if !is_wanted {
+                    (self.step)(Step::Beside);
+                }
+                is_wanted
+            }
+            Take::Ask | Take::No => {
+                if is_new {
+                    (self.step)(Step::Beside);
+                }
+                false
+            }
+        }
+    }
+
+    fn take(&mut self, found: &Found, kept: Kept, tokens: &KeptTokens) {
+        let server = &found.server;
+        let record = &mut self.record;
+        record.issuer = Some(server.issuer.clone());
+        record.token_endpoint = Some(server.token_endpoint.to_string());
+        record.revocation_endpoint = server.revocation_endpoint.as_ref().map(ToString::to_string);
+        record.resource.clone_from(&found.resource);
+        record.tried_client = Some(kept.client.id.clone());
+        record.client = Some(stored(kept));
+        let token = StoredToken {
+            access: tokens.access.clone(),
+            refresh: Some(tokens.refresh.clone()),
+            obtained_at: tokens.obtained_at,
+            expires_at: tokens.expires_at,
+            scope: tokens.scope.clone(),
+        };
+        learn(self.backend, &token);
+        record.requested.clone_from(&token.scope);
+        record.token = Some(token);
+        record.pending = Vec::new();
+        record.refreshing = None;
+        record.sign_in = None;
+    }
+
+    /// Uses the registration, once: the note is kept before a browser is sent there, so that a server which
+    /// doesn't know it any more stops one sign-in at most.
+    async fn adopt(&mut self, found: &Found, kept: Kept) -> Result<Basis, String> {
+        let issuer = &found.server.issuer;
+        let is_needed = self.record.client_of(issuer, now()).is_none() && !self.options.device;
+        let is_tried = self.record.tried_client.as_ref() == Some(&kept.client.id);
+        if !is_needed || is_tried || kept.redirect_uri.is_none() {
+            return Ok(Basis::Here);
+        }
+        self.record.tried_client = Some(kept.client.id.clone());
+        note_tried(self.store, &kept.client.id).await?;
+        self.record.issuer = Some(issuer.clone());
+        self.record.client = Some(stored(kept));
+        Ok(Basis::Client)
+    }
+}
+
+/// Keeps which client of mcp-remote a sign-in uses.
+async fn note_tried(store: &Store, id: &str) -> Result<(), String> {
+    let _held = store.lock(Purpose::Change, LOCK_TIMEOUT).await?;
+    let mut record = store.read().await?.unwrap_or_else(|| store.empty());
+    record.tried_client = Some(id.to_owned());
+    store.write(&record).await
+}
+
+fn stored(kept: Kept) -> StoredClient {
+    StoredClient {
+        client: kept.client,
+        how: How::Registered,
+        redirect_uri: kept.redirect_uri,
+        secret_expires_at: kept.secret_expires_at,
+    }
+}
