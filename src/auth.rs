@@ -6,7 +6,7 @@
 //! - `store`: the tokens of this user, the locks between processes, and what mcp-remote keeps.
 //! - `secrets`: secrets that the config names. `discovery`: where to sign in.
 //! - `tokens`: the token of a backend while the gateway runs. It opens no browser and no port.
-//! - `login`: a person signs in, or out. `status`: who is signed in.
+//! - `login`: a person signs in, or out, at a terminal or through a client. `status`: who is signed in.
 //! - `client`: a client that the config names. `exchange`: one exchange with the token endpoint.
 //!
 //! It must not know calls, sessions or what is printed.
@@ -23,4 +23,4 @@ pub(crate) mod store;
 mod tokens;
 
 pub use tokens::Advice;
-pub(crate) use tokens::{AuthError, Tokens};
+pub(crate) use tokens::{AuthError, Tokens, Wanting};

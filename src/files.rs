@@ -10,6 +10,7 @@
 
 mod append;
 mod configured;
+mod leftovers;
 mod lock;
 mod of_root;
 mod program;
@@ -23,12 +24,16 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use append::AppendFile;
 pub(crate) use configured::{MAX_CERTIFICATES, MAX_SECRET, read_configured};
+pub(crate) use leftovers::remove_leftovers;
 pub(crate) use lock::{Stamp, Written, remove, try_lock};
 pub(crate) use of_root::read_of_root;
 pub(crate) use program::place_program;
 #[cfg(unix)]
 pub(crate) use sockets::{owned_folder, rename, sockets};
 pub(crate) use swap::{Step as SwapStep, SwapError, read_if_there, swap, target};
+
+/// How the names of files begin that are to replace others.
+const TEMPORARY: &str = ".sentinel-";
 
 /// Who may read a file that is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -238,14 +243,14 @@ fn temporary(path: &Path, readers: Readers) -> tempfile::Builder<'static, 'stati
         (Readers::Anyone, Err(_)) => fs::Permissions::from_mode(0o666),
     };
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".sentinel-").permissions(permissions);
+    builder.prefix(TEMPORARY).permissions(permissions);
     builder
 }
 
 #[cfg(not(unix))]
 fn temporary(_: &Path, _: Readers) -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".sentinel-");
+    builder.prefix(TEMPORARY);
     builder
 }
 

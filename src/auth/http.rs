@@ -11,6 +11,7 @@ use reqwest::{Client, Method, Request};
 use url::Url;
 
 use super::oauth::UrlRules;
+use super::oauth::token::Refusal;
 use crate::config::{BackendConfig, Secret, SignIn, is_loopback};
 use crate::protocol::LATEST_LEGACY;
 use crate::transport::address::{address_of, is_private};
@@ -178,6 +179,16 @@ impl Http {
             }
         }
         let status = response.status().as_u16();
+        if Refusal::of(status, &body).is_some() {
+            // Whole, before a quote cuts a secret in two that the server repeats.
+            let text = String::from_utf8_lossy(&body);
+            body = self
+                .backend
+                .scrubber
+                .message(&text)
+                .into_owned()
+                .into_bytes();
+        }
         Ok((Fetched { status, body }, location))
     }
 

@@ -9,6 +9,7 @@ mod flow;
 mod listener;
 mod logout;
 mod mcp_remote;
+mod offer;
 mod place;
 mod step;
 mod wait;
@@ -26,6 +27,7 @@ use crate::transport::http::Pool;
 use flow::{Failed, Flow};
 pub(crate) use logout::{Revoked, logout};
 use mcp_remote::Basis;
+pub(crate) use offer::{Offer, Stage};
 use place::{LOCK_TIMEOUT, place};
 pub(crate) use step::{Options, Step, Take, Taken};
 
@@ -54,31 +56,34 @@ pub(crate) async fn login(
     challenge: Option<&BearerChallenge>,
     options: &Options,
     lines: &mut mpsc::UnboundedReceiver<String>,
-    step: &mut dyn FnMut(Step<'_>),
+    step: &mut (dyn FnMut(Step<'_>) + Send + Sync),
 ) -> Result<SignedIn, String> {
     let (sign_in, store) = place(backend)?;
-    let before = generation(store.read().await?.as_ref());
+    store.ready().await?;
+    let mut before = options.instead_of;
     let held = match store.try_lock(Purpose::Login).await? {
         Some(held) => held,
         None => {
+            let found = generation(store.read().await?.as_ref());
+            before = before.or(Some(found));
             step(Step::Busy);
             let held = store.lock(Purpose::Login, options.wait).await?;
-            let held = held.ok_or("somebody else is still signing in to it")?;
-            if let Some(record) = store.read().await?
-                && generation(Some(&record)) != before
-                && let Some(signed_in) = signed_in(&record)
-            {
-                return Ok(signed_in);
-            }
-            held
+            held.ok_or("somebody else is still signing in to it")?
         }
     };
+    let record = store.read().await?;
+    if let Some(record) = &record
+        && before.is_some_and(|before| before != record.generation)
+        && let Some(signed_in) = signed_in(record)
+    {
+        return Ok(signed_in);
+    }
     let http = Http::new(&Pool::default(), backend, &sign_in).await?;
     let mut flow = Flow {
         backend,
         sign_in: &sign_in,
         http,
-        record: store.read().await?.unwrap_or_else(|| store.empty()),
+        record: record.unwrap_or_else(|| store.empty()),
         store: &store,
         options,
         step,

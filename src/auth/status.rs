@@ -12,6 +12,8 @@ pub(crate) struct Status {
     pub(crate) state: SignInState,
     /// Who issued the token.
     pub(crate) issuer: Option<String>,
+    /// How it is kept: `file` or `sealed`.
+    pub(crate) store: &'static str,
     /// What it allows.
     pub(crate) scopes: Vec<String>,
     /// In seconds of Unix time; `null` where the server doesn't say.
@@ -42,10 +44,14 @@ pub(crate) enum SignInState {
 pub(crate) async fn status(backend: &BackendConfig) -> Option<Status> {
     let sign_in = backend.sign_in.as_ref()?;
     let url = backend.url.as_ref().ok()?;
-    let store = Store::new(sign_in.folder.clone(), &backend.name, url);
+    let store = Store::of(sign_in, &backend.name, url);
     let mut status = Status {
         state: SignInState::None,
         issuer: None,
+        store: match sign_in.key_command {
+            Some(_) => "sealed",
+            None => "file",
+        },
         scopes: Vec::new(),
         expires_at: None,
         renewable: false,

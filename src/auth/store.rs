@@ -6,6 +6,7 @@
 
 pub(crate) mod mcp_remote;
 mod record;
+mod seal;
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -16,9 +17,11 @@ use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep};
 use url::Url;
 
+use crate::config::SignIn;
 use crate::files::{self, Readers, Stamp};
 use crate::hex::hex;
 pub(crate) use record::{How, Reason, Record, StoredClient, StoredToken};
+use seal::{KeyCommand, Sealed, seal};
 
 /// Most bytes of one file.
 const MAX_BYTES: u64 = 1 << 20;
@@ -33,6 +36,8 @@ pub(crate) struct Store {
     stem: String,
     /// The backend's URL without query, which the file names.
     url: String,
+    /// What seals the file.
+    key: Option<KeyCommand>,
 }
 
 /// Which of the two locks of a backend.
@@ -54,8 +59,14 @@ pub(crate) struct Held {
 }
 
 impl Store {
-    /// In this folder, for the backend of this name and URL.
-    pub(crate) fn new(folder: PathBuf, name: &str, url: &Url) -> Self {
+    /// For the backend of this name and URL.
+    pub(crate) fn of(sign_in: &SignIn, name: &str, url: &Url) -> Self {
+        let key = sign_in.key_command.clone().map(KeyCommand::new);
+        Self::new(sign_in.folder.clone(), name, url, key)
+    }
+
+    /// In this folder, sealed by this key if there is one.
+    pub(super) fn new(folder: PathBuf, name: &str, url: &Url, key: Option<KeyCommand>) -> Self {
         let place = format!(
             "{}://{}:{}{}",
             url.scheme(),
@@ -71,6 +82,18 @@ impl Store {
             folder,
             stem: format!("{name}-{}", &digest[..12]),
             url: shown.into(),
+            key,
+        }
+    }
+
+    /// Whether the file can be sealed, before there is anything to seal.
+    ///
+    /// # Errors
+    /// For people: why the key is not to be had.
+    pub(crate) async fn ready(&self) -> Result<(), String> {
+        match &self.key {
+            Some(key) => key.get().await.map(drop),
+            None => Ok(()),
         }
     }
 
@@ -87,26 +110,59 @@ impl Store {
             .ok()?
     }
 
-    /// What the file holds; `None` where there is none.
+    /// What the file holds; `None` where there is none. Of one that is sealed with a key that we don't
+    /// have, only that a person has to sign in again.
     ///
     /// # Errors
     /// A message for people, without what is in the file.
     pub(crate) async fn read(&self) -> Result<Option<Record>, String> {
-        let (path, url) = (self.file(), self.url.clone());
-        blocking(move || {
-            let shown = path.display().to_string();
-            let bytes = files::read(&path, MAX_BYTES)
-                .map_err(|error| format!("{shown} can't be read: {error}"))?;
-            let record = bytes.map(|bytes| Record::read(&bytes)).transpose();
-            let record = record.map_err(|why| format!("{shown} can't be used: {why}"))?;
-            match record {
-                Some(record) if record.url != url => {
-                    Err(format!("{shown} can't be used: it is of {}", record.url))
-                }
-                record => Ok(record),
-            }
-        })
-        .await
+        let path = self.file();
+        let shown = path.display().to_string();
+        let bytes = blocking(move || {
+            files::read(&path, MAX_BYTES)
+                .map_err(|error| format!("{} can't be read: {error}", path.display()))
+        });
+        let Some(bytes) = bytes.await? else {
+            return Ok(None);
+        };
+        let unusable = |why: String| format!("{shown} can't be used: {why}");
+        let bytes = match Sealed::read(&bytes) {
+            Some(sealed) => match self.open(&sealed).await.map_err(unusable)? {
+                Ok(bytes) => bytes,
+                Err(why) => return Ok(Some(self.closed(why))),
+            },
+            None => bytes,
+        };
+        let record = Record::read(&bytes).map_err(unusable)?;
+        match record.url == self.url {
+            true => Ok(Some(record)),
+            false => Err(unusable(format!("it is of {}", record.url))),
+        }
+    }
+
+    /// The content of a sealed file, or why it stays closed.
+    async fn open(&self, sealed: &Sealed) -> Result<Result<Vec<u8>, &'static str>, String> {
+        let Some(key) = &self.key else {
+            return Ok(Err(
+                "the tokens are sealed, and gateway.auth_store names no key_command",
+            ));
+        };
+        if let Some(bytes) = sealed.open(&key.get().await?, &self.stem) {
+            return Ok(Ok(bytes));
+        }
+        // The key may have been replaced while we run.
+        let opened = sealed.open(&key.renewed().await?, &self.stem);
+        Ok(opened.ok_or("the tokens are sealed with another key than gateway.auth_store gives"))
+    }
+
+    /// What is known of a file that stays closed.
+    fn closed(&self, why: &str) -> Record {
+        let mut record = self.empty();
+        record.sign_in = Some(Reason {
+            since: 0,
+            why: why.to_owned(),
+        });
+        record
     }
 
     /// Replaces the file.
@@ -114,11 +170,16 @@ impl Store {
     /// # Errors
     /// A message for people.
     pub(crate) async fn write(&self, record: &Record) -> Result<(), String> {
-        let (store, text) = (self.clone(), record.text());
+        let text = match &self.key {
+            Some(key) => seal(&key.get().await?, &self.stem, &self.url, &record.text())?,
+            None => record.text(),
+        };
+        let store = self.clone();
         blocking(move || {
             let path = store.file();
             let wrong = |error| format!("{} can't be written: {error}", path.display());
             store.make_folders().map_err(wrong)?;
+            files::remove_leftovers(&store.folder);
             files::replace(&path, text.as_bytes(), Readers::User).map_err(wrong)
         })
         .await
@@ -219,7 +280,7 @@ mod tests {
 
     fn store(folder: &Path) -> Store {
         let url = Url::parse("https://h.example/mcp?key=hidden").unwrap();
-        Store::new(folder.join("sentinel/auth"), "notes", &url)
+        Store::new(folder.join("sentinel/auth"), "notes", &url, None)
     }
 
     fn record(store: &Store, access: &str) -> Record {
@@ -263,8 +324,9 @@ mod tests {
 
     #[test]
     fn another_name_or_another_url_is_another_file() {
-        let file =
-            |name, url: &str| Store::new(PathBuf::new(), name, &Url::parse(url).unwrap()).file();
+        let file = |name, url: &str| {
+            Store::new(PathBuf::new(), name, &Url::parse(url).unwrap(), None).file()
+        };
         let one = file("a", "https://h/mcp");
         assert_eq!(one, file("a", "https://H:443/mcp?x=y"));
         for (name, url) in [

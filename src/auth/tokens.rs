@@ -43,6 +43,15 @@ pub(crate) struct Tokens {
     tasks: TaskTracker,
 }
 
+/// A sign-in that is not enough for the server.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanting {
+    /// What the server said, if it has said something.
+    pub(crate) challenge: Option<BearerChallenge>,
+    /// Of the sign-in; 0 where there is none.
+    pub(crate) generation: u64,
+}
+
 /// Why a token is asked for.
 #[derive(Debug, Clone, Default)]
 struct Cause {
@@ -59,7 +68,7 @@ impl Tokens {
         let sign_in = Arc::clone(backend.sign_in.as_ref()?);
         let url = backend.url.as_ref().ok()?;
         Some(Arc::new(Self {
-            store: Store::new(sign_in.folder.clone(), &backend.name, url),
+            store: Store::of(&sign_in, &backend.name, url),
             backend: Arc::clone(backend),
             sign_in,
             pool: pool.clone(),
@@ -107,6 +116,7 @@ impl Tokens {
         status: u16,
         challenge: Option<&BearerChallenge>,
     ) -> Option<Advice> {
+        self.state.lock().note_challenge(challenge);
         if status == 403 {
             let challenge = challenge.filter(|challenge| challenge.is_insufficient_scope())?;
             let scopes = challenge.scope.clone().unwrap_or_default();
@@ -119,6 +129,17 @@ impl Tokens {
             command: self.sign_in.command.as_str().into(),
             scopes: Vec::new(),
             is_certain,
+        })
+    }
+
+    /// What a sign-in by a person begins with; `None` where the token that is known now has not been found
+    /// wanting.
+    pub(crate) fn wanting(&self) -> Option<Wanting> {
+        let state = self.state.lock();
+        let is_wanting = !state.has_token() || state.is_refused() || state.awaits_more();
+        is_wanting.then(|| Wanting {
+            challenge: state.challenge().cloned(),
+            generation: state.generation(),
         })
     }
 

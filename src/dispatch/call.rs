@@ -7,6 +7,7 @@
 mod explain;
 mod listed;
 mod own_tools;
+mod sign_in;
 mod status_tool;
 
 use std::sync::Arc;
@@ -38,8 +39,7 @@ pub(super) async fn call(
     exchange: Exchange,
     parked: Arc<ParkedCalls>,
 ) -> Outcome {
-    let begun = Instant::now();
-    let method = request.method;
+    let (begun, method) = (Instant::now(), request.method);
     let mut params = request.params.unwrap_or_else(|| RawJson::trusted("{}"));
     let era = exchange.client.era;
     let read = |params: &RawJson| -> Result<CallTarget, RpcError> {
@@ -83,8 +83,9 @@ pub(super) async fn call(
         exchange: &exchange,
         parked: &parked,
         begun,
+        before: Tally::NONE,
     };
-    let (answer, snapshot) = run.to_the_end(snapshot, &mut snapshots).await;
+    let (answer, snapshot) = run.with_sign_in(snapshot, &mut snapshots).await;
     let answer = match own {
         Some(_) => explain::explained(answer, &target, &snapshot, &params),
         None => answer,
@@ -137,6 +138,8 @@ struct Run<'a> {
     exchange: &'a Exchange,
     parked: &'a Arc<ParkedCalls>,
     begun: Instant,
+    /// What was sent for it before a sign-in.
+    before: Tally,
 }
 
 impl Run<'_> {
@@ -154,7 +157,7 @@ impl Run<'_> {
     ) -> (Result<Answer, RpcError>, Arc<Snapshot>) {
         let (target, begun) = (self.target, self.begun);
         snapshot = listed(target, snapshot, snapshots, begun).await;
-        let mut answer = self.on(&snapshot, Tally::NONE).await;
+        let mut answer = self.on(&snapshot, self.before).await;
         if let Some(before) = tally_of_header_mismatch(&answer)
             && (before.executed == Executed::No || self.is_safe(&snapshot))
             && let Some(fresh) = relisted_snapshot(target, &snapshot, snapshots, begun).await
@@ -178,6 +181,7 @@ impl Run<'_> {
             exchange,
             parked,
             begun,
+            before: _,
         } = *self;
         let route = target.route(snapshot);
         if let Some(route) = &route {

@@ -4,7 +4,7 @@
 //! they are. [`bridge`] chooses where they can't: [`legacy_client`] turns the `input_required` results
 //! of a modern backend into requests to a legacy client; a [`detached_call`] turns the requests of a
 //! legacy backend into `input_required` results for a modern client, and [`parked_calls`] keeps it
-//! between the client's requests. It must not know which backend has what the call is about.
+//! between the client's requests. [`sign_in`] has a person sign in to the backend of a call. It must not know which backend has what the call is about.
 
 mod bridge;
 mod detached_call;
@@ -12,10 +12,12 @@ mod input_requests;
 mod legacy_client;
 mod parked_calls;
 mod request_state;
+mod sign_in;
 mod unsolicited;
 mod urls;
 
 pub(super) use bridge::{forward, resumed};
 pub(crate) use parked_calls::ParkedCalls;
+pub(super) use sign_in::{Offered, Resumed, Unsigned, after_sign_in, may_offer, offer};
 pub(crate) use unsolicited::relay;
 pub(super) use urls::for_legacy_client;

@@ -100,6 +100,15 @@ impl RpcError {
         }
     }
 
+    /// What was sent, where a person can do something about it by signing in.
+    pub(crate) fn awaits_sign_in(&self) -> Option<Tally> {
+        let awaits = matches!(
+            self.data.as_deref()?,
+            ErrorData::Gateway(data) if data.class == Class::AuthRequired && data.command.is_some()
+        );
+        self.failure().filter(|_| awaits).map(|(_, tally)| tally)
+    }
+
     /// The same, with the `data` that the specification requires.
     pub(crate) fn specified(self, data: serde_json::Value) -> Self {
         Self {

@@ -16,11 +16,21 @@ use sha2::{Digest, Sha256};
 use url::Url;
 use url::form_urlencoded::parse;
 
+use super::canary;
 use super::fake::FakeBackend;
 use super::reply::Reply;
 use super::wire::Request;
 
-/// The server. The MCP server has the tools of [`AuthorizationServer::mcp`].
+/// The verifiers that clients of all servers have sent.
+static VERIFIERS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Whether a text shows a verifier that was sent to a server of this process.
+pub fn shows_verifier(text: &str) -> bool {
+    let verifiers = VERIFIERS.lock().unwrap();
+    verifiers.iter().any(|verifier| text.contains(verifier))
+}
+
+/// The server. Its codes and tokens have the canary in them. The MCP server has the tools of [`AuthorizationServer::mcp`].
 pub struct AuthorizationServer {
     pub mcp: FakeBackend,
     state: Arc<Mutex<State>>,
@@ -55,6 +65,8 @@ pub struct State {
     pub challenges: bool,
     /// There is a registration endpoint.
     pub registers: bool,
+    /// Redirect URIs must name the machine: an address is refused.
+    pub wants_localhost: bool,
     /// Refresh tokens are issued.
     pub refreshes: bool,
     /// Added to its own metadata, over what is there; null removes.
@@ -65,6 +77,8 @@ pub struct State {
     pub answer: Value,
     /// Replies of the token endpoint instead of its own, one after the other.
     pub token_faults: VecDeque<Reply>,
+    /// A parameter of token requests whose value the refusal of each repeats.
+    pub repeats: Option<&'static str>,
     /// A resource must be named in every request.
     pub wants_resource: bool,
     /// All forms that the token endpoint got.
@@ -134,6 +148,11 @@ impl AuthorizationServer {
     /// No access token holds any more.
     pub fn expire_all(&self) {
         self.state().access.clear();
+    }
+
+    /// No client is registered any more.
+    pub fn forget_clients(&self) {
+        self.state().clients.clear();
     }
 
     /// All sign-ins end: no token holds.
@@ -207,11 +226,13 @@ impl State {
             open: Vec::new(),
             challenges: true,
             registers: true,
+            wants_localhost: false,
             refreshes: true,
             metadata: json!({}),
             resource_metadata: json!({}),
             answer: json!({}),
             token_faults: VecDeque::new(),
+            repeats: None,
             wants_resource: true,
             token_requests: Vec::new(),
             authorizations: Vec::new(),
@@ -293,6 +314,9 @@ impl State {
         if !is_good {
             return refusal(400, "invalid_client_metadata");
         }
+        if self.wants_localhost && uris.iter().any(|uri| !uri.starts_with("http://localhost")) {
+            return refusal(400, "invalid_redirect_uri");
+        }
         let id = self.fresh("client");
         let client = Client {
             redirect_uris: uris,
@@ -349,6 +373,15 @@ impl State {
 
     fn token(&mut self, request: &Request, form: HashMap<String, String>) -> Reply {
         self.token_requests.push(form.clone());
+        if let Some(verifier) = form.get("code_verifier") {
+            VERIFIERS.lock().unwrap().push(verifier.clone());
+        }
+        if let Some(value) = self.repeats.and_then(|name| form.get(name)) {
+            // So long that a quote of it ends within the value.
+            let description = format!("{value} {}{value}", "x".repeat(80));
+            let refusal = json!({ "error": "invalid_grant", "error_description": description });
+            return Reply::json_as(400, &refusal);
+        }
         if let Some(fault) = self.token_faults.pop_front() {
             return fault;
         }
@@ -524,7 +557,12 @@ impl State {
     fn fresh(&mut self, kind: &str) -> String {
         self.issued += 1;
         let digest = Sha256::digest(format!("{}{kind}{}", self.base, self.issued));
-        format!("{kind}-{}", URL_SAFE_NO_PAD.encode(&digest[..15]))
+        let id = URL_SAFE_NO_PAD.encode(&digest[..15]);
+        match kind {
+            // Anybody may know it.
+            "client" => format!("{kind}-{id}"),
+            _ => format!("{kind}-{}-{id}", canary::token()),
+        }
     }
 }
 

@@ -73,6 +73,11 @@ pub fn secret(name: &str) -> String {
     format!("{name}\"{}/+=", *TOKEN)
 }
 
+/// What every secret contains.
+pub fn token() -> &'static str {
+    &TOKEN
+}
+
 /// The encodings in which a server may echo a secret.
 pub fn encodings(secret: &str) -> Vec<String> {
     let json = serde_json::Value::from(secret).to_string();

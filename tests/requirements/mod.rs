@@ -133,6 +133,25 @@ fn every_verified_statement_names_tests_that_exist() {
     }
 }
 
+#[test]
+fn every_complaint_about_signing_in_names_tests_that_exist() {
+    let page = read(".planning/SIGNIN.md").unwrap();
+    let rows = rows(&page);
+    assert!(rows.len() >= 32, "only {} complaints", rows.len());
+    for row in rows {
+        let [complaint, here, tests] = row[..] else {
+            panic!("not three cells: {row:?}");
+        };
+        assert!(
+            !here.is_empty() && !names(tests).is_empty(),
+            "{complaint}: no test"
+        );
+        for name in names(tests) {
+            assert!(exists(name), "{complaint}: there is no {name}");
+        }
+    }
+}
+
 /// Whether a name of SECURITY.md is that of a test, or of a row of the fault table.
 fn is_test_or_row(name: &str) -> bool {
     let Some(row) = name.strip_prefix("row ") else {

@@ -260,3 +260,87 @@ fn a_metadata_document_is_the_client_where_the_server_takes_one() {
     assert_eq!(state.authorizations[0]["client_id"], id);
     assert!(state.registrations.is_empty());
 }
+
+#[test]
+fn a_registration_that_is_refused_with_an_address_is_tried_once_with_localhost() {
+    let server = AuthorizationServer::start().with(|state| state.wants_localhost = true);
+    let machine = Machine::new(server);
+    machine.sign_in();
+    let uri = |at: usize| {
+        let uri = machine.server.state().registrations[at]["redirect_uris"][0].clone();
+        Url::parse(uri.as_str().unwrap()).unwrap()
+    };
+    assert_eq!(
+        (uri(0).host_str(), uri(1).host_str()),
+        (Some("127.0.0.1"), Some("localhost"))
+    );
+    assert_eq!(uri(0).port(), uri(1).port());
+    let sent = machine.server.state().authorizations[0]["redirect_uri"].clone();
+    assert_eq!(sent, uri(1).as_str());
+    // The next login takes that registration, and is there on both addresses of the name.
+    let login = machine.start_login(&[]);
+    let (location, _) = get(&login.url);
+    let location = location.unwrap();
+    assert!(location.starts_with(uri(1).as_str()), "{location}");
+    let by_address = |address: &str| location.replace("localhost", address);
+    if TcpListener::bind("[::1]:0").is_ok() {
+        let page = visit(&by_address("[::1]").replace("state=", "state=x"));
+        assert!(page.contains("not an answer"), "{page}");
+    }
+    visit(&by_address("127.0.0.1"));
+    assert_eq!(login.end().code, 0);
+    assert_eq!(machine.server.state().registrations.len(), 2);
+}
+
+#[test]
+fn a_refused_registration_is_not_repeated_for_ever_and_the_config_decides_the_host() {
+    let server = AuthorizationServer::start().with(|state| state.wants_localhost = true);
+    let machine = Machine::with(server, "oauth = { callback_host = \"127.0.0.1\" }");
+    let ended = machine.run(&["login", "notes"]);
+    assert_eq!(ended.code, 1);
+    let expected = "refuses the registration (HTTP 400 invalid_redirect_uri";
+    assert!(ended.err.contains(expected), "{}", ended.err);
+    assert_eq!(machine.server.state().registrations.len(), 1);
+    let server = AuthorizationServer::start();
+    let machine = Machine::with(server, "oauth = { callback_host = \"localhost\" }");
+    machine.sign_in();
+    let sent = machine.server.state().authorizations[0]["redirect_uri"].clone();
+    assert!(sent.starts_with("http://localhost:"), "{sent}");
+}
+
+#[test]
+fn a_registration_that_the_server_has_forgotten_is_made_anew() {
+    let machine = Machine::new(AuthorizationServer::start());
+    machine.sign_in();
+    // At a renewal the server says so.
+    machine.expire_token();
+    machine.server.forget_clients();
+    let check = machine.run(&["check"]);
+    let expected = "the sign-in has ended (127.0.0.1: HTTP 401 invalid_client";
+    assert!(check.out.contains(expected), "{}", check.out);
+    assert_eq!(machine.record()["client"], Value::Null);
+    machine.sign_in();
+    assert_eq!(machine.server.state().registrations.len(), 2);
+    // At a login it shows a page, and no browser comes back.
+    machine.server.forget_clients();
+    let ended = machine.login(&["--wait", "2"]);
+    assert_eq!(ended.code, 1);
+    assert!(
+        ended.err.contains("within 2 s; start again"),
+        "{}",
+        ended.err
+    );
+    machine.sign_in();
+    assert_eq!(machine.server.state().registrations.len(), 3);
+}
+
+#[test]
+fn the_issuer_of_the_config_comes_before_what_the_backend_names() {
+    let elsewhere = json!({ "authorization_servers": ["https://wrong.example"] });
+    let server = AuthorizationServer::start().with(|state| state.resource_metadata = elsewhere);
+    let url = server.mcp.url();
+    let issuer = url.trim_end_matches("/mcp");
+    let machine = Machine::with(server, &format!("oauth = {{ issuer = \"{issuer}\" }}"));
+    machine.sign_in();
+    assert_eq!(machine.record()["issuer"], *issuer);
+}

@@ -1,7 +1,7 @@
 //! Signing in, with the real binary against an authorization server that checks by the letter.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -10,13 +10,18 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use url::Url;
 
-use crate::common::authorization_server::AuthorizationServer;
+use crate::common::authorization_server::{AuthorizationServer, shows_verifier};
+use crate::common::canary;
 use crate::common::process::{self, Process};
 
 mod commands;
+mod crashes;
 pub(crate) mod mcp_remote;
 mod refusals;
+mod refused;
+mod sealed;
 mod serving;
+mod through_client;
 
 /// A person's machine: a config with the backend `notes`, and the state folder that all gateways use.
 struct Machine {
@@ -83,10 +88,8 @@ impl Machine {
     fn login(&self, args: &[&str]) -> Ended {
         let login = self.start_login(args);
         let page = visit(&login.url);
-        assert!(
-            page.contains("sign-in") || page.contains("Signed in"),
-            "{page}"
-        );
+        let pages = ["sign-in", "Signed in", "bad authorization request"];
+        assert!(pages.iter().any(|part| page.contains(part)), "{page}");
         login.end()
     }
 
@@ -177,6 +180,28 @@ impl Machine {
     }
 }
 
+/// Tokens are in their own files alone, ours and those of mcp-remote.
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let mut folders = vec![self.folder.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                let is_for_tokens = [".mcp-auth", "sentinel/auth"];
+                if path.is_dir() && !is_for_tokens.iter().any(|end| path.ends_with(end)) {
+                    folders.push(path);
+                } else if path.is_file() && !path.ends_with("secret") {
+                    let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+                    assert_no_token(&text);
+                }
+            }
+        }
+    }
+}
+
 /// A `login` that waits for a person.
 struct Login {
     child: Child,
@@ -215,11 +240,19 @@ fn finish(gateway: Process) {
     assert_no_token(&gateway.end().log);
 }
 
-/// The server's tokens begin like this, and so do its codes.
+/// The server's tokens and codes begin like this, and have the canary in them.
 fn assert_no_token(text: &str) {
-    for beginning in ["access-", "refresh-", "device-"] {
+    canary::scan("output", text.as_bytes());
+    canary::assert_no_leaks();
+    for beginning in [
+        "access-canary",
+        "refresh-canary",
+        "device-canary",
+        "code-canary",
+    ] {
         assert!(!text.contains(beginning), "a token is shown: {text}");
     }
+    assert!(!shows_verifier(text), "a verifier is shown: {text}");
     assert!(
         !text.contains("canary-"),
         "a client secret is shown: {text}"
@@ -241,8 +274,8 @@ pub(super) fn visit(url: &str) -> String {
 /// GETs a page: its `Location` and its body.
 fn get(url: &str) -> (Option<String>, String) {
     let url = Url::parse(url).unwrap();
-    let address = (url.host_str().unwrap(), url.port().unwrap());
-    let mut stream = TcpStream::connect(address).unwrap();
+    let addresses = url.socket_addrs(|| None).unwrap();
+    let mut stream = TcpStream::connect(&*addresses).unwrap();
     let target = &url[url::Position::BeforePath..];
     let host = url.host_str().unwrap();
     write!(

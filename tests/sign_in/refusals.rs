@@ -143,3 +143,41 @@ fn a_server_without_a_challenge_is_found_where_the_specification_says() {
     ];
     assert_eq!(targets, expected);
 }
+
+#[test]
+fn what_a_server_repeats_of_secrets_is_not_shown() {
+    let more = "oauth = { client_id = \"by-hand\", client_secret = { file = \"secret\" } }";
+    for name in ["code", "code_verifier", "client_secret", "refresh_token"] {
+        let server = AuthorizationServer::start().with(|state| {
+            state.metadata =
+                json!({ "token_endpoint_auth_methods_supported": ["client_secret_post"] });
+        });
+        let secret = format!("secret-{}", canary::token());
+        server.put_client("by-hand", Some(&secret));
+        let machine = Machine::with(server, more);
+        std::fs::write(machine.folder.path().join("secret"), &secret).unwrap();
+        let said = match name {
+            "refresh_token" => {
+                machine.sign_in();
+                machine.expire_token();
+                machine.server.state().repeats = Some(name);
+                let mut gateway = machine.gateway();
+                gateway
+                    .client
+                    .ask("resources/read", json!({ "uri": "memo://x" }));
+                let check = machine.run(&["check"]);
+                finish(gateway);
+                check.out
+            }
+            _ => {
+                machine.server.state().repeats = Some(name);
+                let ended = machine.login(&[]);
+                assert_eq!(ended.code, 1);
+                ended.err
+            }
+        };
+        assert!(said.contains("invalid_grant \"*** xxx"), "{name}: {said}");
+        let shown = said.replace("***", "");
+        assert!(!shown.contains(&canary::token()[..10]), "{name}: {said}");
+    }
+}

@@ -343,3 +343,28 @@ fn a_gateway_killed_while_it_renews_leaves_a_file_that_the_next_one_reads() {
     assert_eq!(machine.record()["refreshing"], Value::Null);
     finish(gateway);
 }
+
+/// The bound is for a build without optimization on a busy machine; the time is printed.
+#[test]
+fn initialize_waits_for_none_of_eight_backends_that_nobody_has_signed_in_to() {
+    let machine = Machine::new(AuthorizationServer::start());
+    let url = machine.server.mcp.url();
+    let entry = |at| format!("[[backends]]\nname = \"notes{at}\"\nurl = \"{url}\"\n");
+    let toml: String = (0..8).map(entry).collect();
+    std::fs::write(machine.folder.path().join("sentinel.toml"), toml).unwrap();
+    let mut times: Vec<Duration> = (0..5)
+        .map(|_| {
+            let mut gateway = machine.start_gateway();
+            gateway.client.ask("ping", json!({}));
+            let begun = Instant::now();
+            gateway.client.initialize();
+            let time = begun.elapsed();
+            finish(gateway);
+            time
+        })
+        .collect();
+    times.sort_unstable();
+    eprintln!("initialize takes {:?} to {:?}", times[0], times[4]);
+    assert!(times[0] < Duration::from_millis(500), "{times:?}");
+    assert!(machine.server.state().authorizations.is_empty());
+}

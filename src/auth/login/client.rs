@@ -1,13 +1,15 @@
 //! Who the gateway is to an authorization server: by hand, by document, or registered, in this order
 //! (MCP 2026-07-28, basic/authorization/client-registration).
 
+use url::Url;
+
 use crate::auth::client::by_hand;
 use crate::auth::exchange::now;
 use crate::auth::http::{Http, shown};
 use crate::auth::oauth::client::{Client, ClientAuth, Registration, read_registration};
 use crate::auth::oauth::metadata::ServerMetadata;
 use crate::auth::store::{How, StoredClient};
-use crate::config::{BackendConfig, SignIn};
+use crate::config::{BackendConfig, CallbackHost, SignIn};
 use crate::text::Reach;
 
 /// What the choice depends on.
@@ -19,6 +21,8 @@ pub(super) struct ClientChoice<'a> {
     /// Kept of an earlier sign-in at the same issuer.
     pub(super) known: Option<&'a StoredClient>,
     pub(super) redirect_uri: &'a str,
+    /// Registered where the first is refused.
+    pub(super) other_uri: Option<&'a str>,
     pub(super) scopes: &'a [String],
     /// For the device grant.
     pub(super) device: bool,
@@ -33,7 +37,7 @@ impl ClientChoice<'_> {
         if self.sign_in.client_id.is_some() {
             let (issuer, methods) = (&self.server.issuer, &self.server.token_auth_methods);
             let client = by_hand(self.backend, self.sign_in, issuer, methods.as_deref()).await?;
-            return Ok((self.stored(client, How::Config, None), false));
+            return Ok((self.stored(client, How::Config, self.redirect_uri), false));
         }
         let document = self.sign_in.client_metadata_url.as_ref();
         if let Some(url) = document.filter(|_| self.server.takes_client_documents) {
@@ -43,11 +47,12 @@ impl ClientChoice<'_> {
                 key: None,
                 auth: ClientAuth::None,
             };
-            return Ok((self.stored(client, How::Document, None), false));
+            return Ok((self.stored(client, How::Document, self.redirect_uri), false));
         }
         let earlier = self.known.filter(|known| {
-            let fits = known.redirect_uri.as_deref() == Some(self.redirect_uri);
-            known.how == How::Registered && fits
+            let uri = known.redirect_uri.as_deref();
+            let fits = uri == Some(self.redirect_uri) || uri == self.other_uri;
+            known.how == How::Registered && uri.is_some() && fits
         });
         match earlier {
             Some(earlier) => Ok((earlier.clone(), true)),
@@ -66,45 +71,68 @@ impl ClientChoice<'_> {
         let Some(endpoint) = &self.server.registration_endpoint else {
             return Err(format!("{issuer} takes no registrations: {}", advice()));
         };
+        let refused = match self.register_with(endpoint, self.redirect_uri).await? {
+            Ok(client) => return Ok(client),
+            Err(refused) => refused,
+        };
+        // Some servers want a name (RFC 7591, section 3.2.2: a refusal is a 400).
+        if let Some(other) = self.other_uri.filter(|_| refused.0 == 400)
+            && let Ok(client) = self.register_with(endpoint, other).await?
+        {
+            return Ok(client);
+        }
+        let (shown, why) = (shown(endpoint), refused.1);
+        Err(format!(
+            "{shown} refuses the registration ({why}): {}",
+            advice()
+        ))
+    }
+
+    /// Registers with this redirect URI; or the status and the words of the refusal.
+    async fn register_with(
+        &self,
+        endpoint: &Url,
+        redirect_uri: &str,
+    ) -> Result<Result<StoredClient, (u16, String)>, String> {
         let registration = Registration {
-            redirect_uri: self.redirect_uri,
+            redirect_uri,
             scopes: self.scopes,
             device: self.device,
             auth_methods: self.server.token_auth_methods.as_deref(),
         };
-        let answer = self
-            .http
-            .post_json(endpoint, registration.document())
-            .await?;
-        let registered = read_registration(answer.status, &answer.body);
-        let registered = registered.map_err(|why| {
-            format!(
-                "{} refuses the registration ({why}): {}",
-                shown(endpoint),
-                advice()
-            )
-        })?;
+        let document = registration.document();
+        let answer = self.http.post_json(endpoint, document).await?;
+        let registered = match read_registration(answer.status, &answer.body) {
+            Ok(registered) => registered,
+            Err(why) => return Ok(Err((answer.status, why))),
+        };
         if let Some(secret) = &registered.client.secret {
             self.learn(secret.reveal());
         }
         let expires_at = registered.secret_expires_at.filter(|at| *at > now());
-        Ok(self.stored(registered.client, How::Registered, expires_at))
+        let client = self.stored(registered.client, How::Registered, redirect_uri);
+        Ok(Ok(StoredClient {
+            secret_expires_at: expires_at,
+            ..client
+        }))
     }
 
     /// With the port only where it is fixed: loopback ports may differ (RFC 8252, section 7.3).
     fn redirect_uri_by_hand(&self) -> String {
+        let host = self.sign_in.callback_host.unwrap_or(CallbackHost::Address);
+        let host = host.name();
         match self.sign_in.callback_port {
-            Some(port) => format!("http://127.0.0.1:{port}/callback"),
-            None => "http://127.0.0.1/callback".to_owned(),
+            Some(port) => format!("http://{host}:{port}/callback"),
+            None => format!("http://{host}/callback"),
         }
     }
 
-    fn stored(&self, client: Client, how: How, secret_expires_at: Option<u64>) -> StoredClient {
+    fn stored(&self, client: Client, how: How, redirect_uri: &str) -> StoredClient {
         StoredClient {
             client,
             how,
-            redirect_uri: Some(self.redirect_uri.to_owned()),
-            secret_expires_at,
+            redirect_uri: Some(redirect_uri.to_owned()),
+            secret_expires_at: None,
         }
     }
 

@@ -16,7 +16,7 @@ use crate::auth::oauth::client::{Client, ClientAuth};
 use crate::auth::oauth::scopes::{self, Choice};
 use crate::auth::oauth::token::{Grant, TokenAnswer, read_device};
 use crate::auth::store::{How, Record, Store, StoredClient};
-use crate::config::{BackendConfig, GrantKind, SignIn};
+use crate::config::{BackendConfig, CallbackHost, GrantKind, SignIn};
 use crate::text::Reach;
 
 /// Why there is no sign-in.
@@ -44,7 +44,7 @@ pub(super) struct Flow<'a> {
     pub(super) record: Record,
     pub(super) store: &'a Store,
     pub(super) options: &'a Options,
-    pub(super) step: &'a mut dyn FnMut(Step<'_>),
+    pub(super) step: &'a mut (dyn FnMut(Step<'_>) + Send + Sync),
 }
 
 impl Flow<'_> {
@@ -139,13 +139,13 @@ impl Flow<'_> {
                 "{issuer} says nothing of PKCE (code_challenge_methods_supported): oauth.assume_pkce = true if you know better"
             ).into());
         }
-        let listener = self.listen(issuer).await?;
-        let redirect_uri = listener.redirect_uri();
-        let (client, is_reused) = self.client(found, &redirect_uri, scopes, false).await?;
+        let mut listener = self.listen(issuer).await?;
+        let (client, redirect_uri, is_reused) =
+            self.client_at(&mut listener, found, scopes).await?;
         let one_time = OneTime::new();
-        for secret in [&one_time.state, &one_time.verifier] {
-            self.backend.scrubber.learn(secret.reveal(), Reach::Quotes);
-        }
+        let scrubber = &self.backend.scrubber;
+        scrubber.learn(one_time.state.reveal(), Reach::Quotes);
+        scrubber.learn(one_time.verifier.reveal(), Reach::Everywhere);
         let url = AuthorizationRequest {
             endpoint,
             client_id: &client.client.id,
@@ -168,6 +168,7 @@ impl Flow<'_> {
             forget_client: is_reused && error.timed_out,
             why: error.why,
         })?;
+        scrubber.learn(code.reveal(), Reach::Everywhere);
         let asked_at = now();
         let grant = Grant::Code {
             code: code.reveal(),
@@ -180,6 +181,27 @@ impl Flow<'_> {
             why: self.explain(found, &error),
         })?;
         Ok((client, answer, asked_at))
+    }
+
+    /// The client that a browser brings back to this listener, at which URI, and whether it was registered
+    /// earlier.
+    async fn client_at(
+        &self,
+        listener: &mut Listener,
+        found: &Found,
+        scopes: &[String],
+    ) -> Result<(StoredClient, String, bool), String> {
+        let by_name = listener.redirect_uri(CallbackHost::Name);
+        let host = self.sign_in.callback_host;
+        let first = listener.redirect_uri(host.unwrap_or(CallbackHost::Address));
+        let other = host.is_none().then_some(&*by_name);
+        let (client, is_reused) = self.client(found, (&first, other), scopes, false).await?;
+        let redirect_uri = client.redirect_uri.clone().unwrap_or(first);
+        if redirect_uri == by_name {
+            let bound = listener.bind_ipv6().await;
+            bound.map_err(|error| format!("the port of {by_name} is not free: {error}"))?;
+        }
+        Ok((client, redirect_uri, is_reused))
     }
 
     /// Binds the port of the config, else that of the registration, else any.
@@ -218,7 +240,7 @@ impl Flow<'_> {
             )
         })?;
         let (client, _) = self
-            .client(found, "http://127.0.0.1/callback", scopes, true)
+            .client(found, ("http://127.0.0.1/callback", None), scopes, true)
             .await?;
         let mut form: Vec<(&'static str, String)> = Vec::new();
         if !scopes.is_empty() {
@@ -280,7 +302,7 @@ impl Flow<'_> {
     async fn client(
         &self,
         found: &Found,
-        redirect_uri: &str,
+        (redirect_uri, other_uri): (&str, Option<&str>),
         scopes: &[String],
         device: bool,
     ) -> Result<(StoredClient, bool), String> {
@@ -291,6 +313,7 @@ impl Flow<'_> {
             server: &found.server,
             known: self.record.client_of(&found.server.issuer, now()),
             redirect_uri,
+            other_uri,
             scopes,
             device,
         };

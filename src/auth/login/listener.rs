@@ -13,6 +13,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use url::Url;
 
+use crate::config::CallbackHost;
+
 /// Most bytes of a request's head.
 const MAX_HEAD: usize = 8 << 10;
 /// Time for one request.
@@ -25,10 +27,10 @@ const PATH: &str = "/callback";
 /// A port that waits.
 #[derive(Debug)]
 pub(super) struct Listener {
-    listener: TcpListener,
+    v4: TcpListener,
     /// The same port of IPv6, where a name can mean both.
-    of_ipv6: Option<TcpListener>,
-    redirect_uri: String,
+    v6: Option<TcpListener>,
+    port: u16,
     /// That of the redirect URI.
     path: String,
 }
@@ -58,12 +60,12 @@ impl Listener {
     /// # Errors
     /// If it is taken.
     pub(super) async fn bind(port: u16) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-        let port = listener.local_addr()?.port();
+        let v4 = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        let port = v4.local_addr()?.port();
         Ok(Self {
-            listener,
-            of_ipv6: None,
-            redirect_uri: format!("http://127.0.0.1:{port}{PATH}"),
+            v4,
+            v6: None,
+            port,
             path: PATH.to_owned(),
         })
     }
@@ -76,36 +78,42 @@ impl Listener {
         let not_here = || io::Error::new(io::ErrorKind::InvalidInput, "it is not of this machine");
         let url = Url::parse(redirect_uri).map_err(|_| not_here())?;
         let port = url.port().ok_or_else(not_here)?;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-        let of_ipv6 = match url.host_str() {
-            Some("127.0.0.1") => None,
-            Some("localhost") => match TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await {
-                // Whoever has it would get the answer.
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
-                bound => bound.ok(),
-            },
+        let mut listener = Self::bind(port).await?;
+        url.path().clone_into(&mut listener.path);
+        match url.host_str() {
+            Some("127.0.0.1") => {}
+            Some("localhost") => listener.bind_ipv6().await?,
             _ => return Err(not_here()),
-        };
-        Ok(Self {
-            listener,
-            of_ipv6,
-            redirect_uri: redirect_uri.to_owned(),
-            path: url.path().to_owned(),
-        })
+        }
+        Ok(listener)
     }
 
-    /// Where the browser is to return.
-    pub(super) fn redirect_uri(&self) -> String {
-        self.redirect_uri.clone()
+    /// Binds the same port of IPv6, where this machine has IPv6.
+    ///
+    /// # Errors
+    /// If it is taken: whoever has it would get the answer.
+    pub(super) async fn bind_ipv6(&mut self) -> io::Result<()> {
+        if self.v6.is_none() {
+            self.v6 = match TcpListener::bind((Ipv6Addr::LOCALHOST, self.port)).await {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
+                bound => bound.ok(),
+            };
+        }
+        Ok(())
+    }
+
+    /// Where the browser is to return, by this name of the machine.
+    pub(super) fn redirect_uri(&self, host: CallbackHost) -> String {
+        format!("http://{}:{}{}", host.name(), self.port, self.path)
     }
 
     async fn accept(&self) -> io::Result<TcpStream> {
-        let accepted = match &self.of_ipv6 {
-            Some(other) => tokio::select! {
-                accepted = self.listener.accept() => accepted,
-                accepted = other.accept() => accepted,
+        let accepted = match &self.v6 {
+            Some(v6) => tokio::select! {
+                accepted = self.v4.accept() => accepted,
+                accepted = v6.accept() => accepted,
             },
-            None => self.listener.accept().await,
+            None => self.v4.accept().await,
         };
         accepted.map(|(stream, _)| stream)
     }
@@ -141,7 +149,7 @@ impl Visit {
             Page::Received => ("200 OK", "Signed in. You can close this window."),
             Page::Failed => (
                 "400 Bad Request",
-                "The sign-in has failed. The terminal says why.",
+                "The sign-in has failed. The program that asked for it says why.",
             ),
             Page::Unknown => (
                 "400 Bad Request",

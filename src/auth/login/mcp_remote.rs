@@ -39,7 +39,7 @@ pub(super) struct Takeover<'a> {
     pub(super) record: &'a mut Record,
     pub(super) store: &'a Store,
     pub(super) options: &'a Options,
-    pub(super) step: &'a mut dyn FnMut(Step<'_>),
+    pub(super) step: &'a mut (dyn FnMut(Step<'_>) + Send + Sync),
 }
 
 impl Takeover<'_> {

@@ -22,6 +22,6 @@ pub(super) fn place(backend: &BackendConfig) -> Result<(Arc<SignIn>, Store), Str
     if sign_in.grant == GrantKind::ClientCredentials {
         return Err("it signs in by itself (oauth.grant = \"client_credentials\")".to_owned());
     }
-    let store = Store::new(sign_in.folder.clone(), &backend.name, url);
+    let store = Store::of(sign_in, &backend.name, url);
     Ok((Arc::clone(sign_in), store))
 }

@@ -36,6 +36,9 @@ pub(crate) struct Options {
     pub(crate) switch: bool,
     /// How long a person may take.
     pub(crate) wait: Duration,
+    /// The generation of the sign-in that is not enough: a newer one is taken as it is. `None`: the person
+    /// wants a new one.
+    pub(crate) instead_of: Option<u64>,
     /// What becomes of mcp-remote's sign-in.
     pub(crate) take: Take,
 }

@@ -28,7 +28,7 @@ pub(super) async fn for_code(
     expected: &Expected,
     lines: &mut mpsc::UnboundedReceiver<String>,
     limit: Duration,
-    step: &mut dyn FnMut(Step<'_>),
+    step: &mut (dyn FnMut(Step<'_>) + Send + Sync),
 ) -> Result<Secret, NoCode> {
     let (visits, mut visited) = mpsc::channel(1);
     let ended = |error: AnswerError| NoCode {

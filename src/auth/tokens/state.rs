@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::auth::oauth::challenge::BearerChallenge;
 use crate::auth::store::{Record, StoredToken};
 use crate::config::Secret;
 use crate::files::Stamp;
@@ -49,6 +50,8 @@ pub(super) struct State {
     refused: Option<String>,
     /// Calls have lacked scopes: a new token is looked for.
     awaits_more: bool,
+    /// What the server last said to a request that was not signed in well enough.
+    challenge: Option<BearerChallenge>,
     failures: u32,
     retry_at: Option<Instant>,
     why_unavailable: String,
@@ -101,6 +104,20 @@ impl State {
 
     pub(super) fn awaits_more(&self) -> bool {
         self.awaits_more
+    }
+
+    pub(super) fn note_challenge(&mut self, challenge: Option<&BearerChallenge>) {
+        if challenge.is_some() {
+            self.challenge = challenge.cloned();
+        }
+    }
+
+    pub(super) fn challenge(&self) -> Option<&BearerChallenge> {
+        self.challenge.as_ref()
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.record.as_ref().map_or(0, |record| record.generation)
     }
 
     pub(super) fn is_refused(&self) -> bool {
@@ -175,7 +192,7 @@ mod tests {
 
     fn state(access: &str, obtained_at: u64, expires_at: Option<u64>) -> State {
         let url = url::Url::parse("https://h/mcp").unwrap();
-        let mut record = Store::new("x".into(), "a", &url).empty();
+        let mut record = Store::new("x".into(), "a", &url, None).empty();
         record.token = Some(StoredToken {
             access: Secret::new(access),
             refresh: Some(Secret::new("r")),

@@ -34,7 +34,7 @@ const MAX_COOKIES: usize = 64;
 pub struct Credentials {
     config: Arc<BackendConfig>,
     /// Of a person's sign-in; `None` where nobody can sign in.
-    tokens: Option<Arc<Tokens>>,
+    pub(in crate::backend) tokens: Option<Arc<Tokens>>,
     current: Mutex<Current>,
     /// How many cookies were learned.
     cookies: AtomicUsize,

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::auth::Wanting;
 use crate::backend::call::{self, Call, Called, Limits, Queues};
 use crate::backend::deadline::{Deadline, SharedPause};
 use crate::backend::error::BackendError;
@@ -144,6 +145,16 @@ impl HttpBackend {
     pub async fn era(&self) -> Result<Era, BackendError> {
         let connection = self.primary().connection().await;
         connection.map(|connection| connection.era)
+    }
+
+    /// What a sign-in by a person begins with; `None` where none is wanted.
+    pub(crate) fn wanting(&self) -> Option<Wanting> {
+        self.shared.sessions.wanting()
+    }
+
+    /// After a sign-in: resolves when it is connected, or the attempt with the new token has failed.
+    pub(crate) async fn signed_in(&self) {
+        let _ = self.primary().next_connection().await;
     }
 
     /// The value at this path of its capabilities, if it is connected and declared one.

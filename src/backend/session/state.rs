@@ -240,17 +240,29 @@ impl Session {
     /// # Errors
     /// The reason, when the attempt fails.
     pub(in crate::backend) async fn connection(&self) -> Result<Arc<Connection>, BackendError> {
+        if let State::Down { error, .. } = &*self.state.borrow()
+            && error.awaits_sign_in()
+        {
+            // Only a person can change that.
+            self.connect_now.notify_one();
+            return Err(error.clone());
+        }
+        self.next_connection().await
+    }
+
+    /// The same, and waits where a sign-in is awaited, too.
+    ///
+    /// # Errors
+    /// The reason, when the attempt fails.
+    pub(in crate::backend) async fn next_connection(
+        &self,
+    ) -> Result<Arc<Connection>, BackendError> {
         let mut state = self.state.subscribe();
         let mut seen = None;
         loop {
             match &*state.borrow_and_update() {
                 State::Ready(connection) => return Ok(Arc::clone(connection)),
                 State::Down { error, failures } if seen.is_some_and(|seen| seen != *failures) => {
-                    return Err(error.clone());
-                }
-                // Only a person can change that.
-                State::Down { error, .. } if error.awaits_sign_in() => {
-                    self.connect_now.notify_one();
                     return Err(error.clone());
                 }
                 State::Down { failures, .. } => {

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::context::BackendContext;
 use super::supervise::{Role, supervise};
+use crate::auth::Wanting;
 use crate::backend::error::BackendError;
 use crate::backend::http::Turns;
 use crate::backend::session::{Connection, LogLevels, Session};
@@ -49,6 +50,11 @@ impl Sessions {
         for session in self.all().filter(|session| session.ready().is_none()) {
             session.connect_now.notify_one();
         }
+    }
+
+    /// What a sign-in by a person begins with, where one is wanted.
+    pub(in crate::backend) fn wanting(&self) -> Option<Wanting> {
+        self.context.credentials.tokens.as_ref()?.wanting()
     }
 
     /// The turns of its responses.

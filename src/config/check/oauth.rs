@@ -95,8 +95,11 @@ impl Checker<'_> {
             },
             params: written.params.into_iter().collect(),
             callback_port: written.callback_port,
+            callback_host: written.callback_host,
             assume_pkce: written.assume_pkce,
             allow_private: written.allow_private,
+            ask_client: written.ask_client,
+            key_command: self.gateway.auth_key_command.clone(),
             mcp_remote: None,
             written_headers: Vec::new(),
         }
@@ -140,6 +143,10 @@ impl Checker<'_> {
                 "grant",
                 "client_credentials needs client_id, and client_secret or client_key_file",
             );
+        }
+        if written.grant == GrantKind::ClientCredentials && written.ask_client {
+            let what = "grant = \"client_credentials\" signs in without a person; leave it out";
+            wrong("ask_client", what);
         }
         let keys = [("client_secret", has_secret), ("client_key_file", has_key)];
         for (key, _) in keys.into_iter().filter(|(_, is_set)| *is_set) {

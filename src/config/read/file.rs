@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize as Derive, Serialize};
 
 pub(in crate::config) use super::arg_value::ArgValue;
-use super::oauth::OAuthForm;
+use super::oauth::{AuthStoreForm, NamedStore, OAuthForm};
 use super::outputs::{Audit, Log, Telemetry};
 pub(in crate::config) use super::secret_form::{HeaderForm, SecretForm};
 pub(in crate::config) use super::written::{Entries, Located};
@@ -89,6 +89,8 @@ pub(in crate::config) struct Gateway {
     pub(in crate::config) search_exposes: SearchExposes,
     /// Whether clients get a tool `gateway_status`, by which a model learns which backends are connected, and why others are not.
     pub(in crate::config) gateway_status: bool,
+    /// Where the tokens of sign-ins are kept: in files of the user alone, or in such files sealed with a key that a command prints.
+    pub(in crate::config) auth_store: Located<AuthStoreForm>,
     /// How the gateway reports its own errors of a tool call.
     pub(in crate::config) tool_errors: ToolErrors,
     /// Whether listings are cached on disk, so that a backend that is down or slow at the start is listed as at last contact.
@@ -121,6 +123,7 @@ impl Default for Gateway {
             auto_over_tokens: 10_000,
             search_exposes: SearchExposes::Call,
             gateway_status: false,
+            auth_store: Located::default_value(AuthStoreForm::Named(NamedStore::File)),
             tool_errors: ToolErrors::Jsonrpc,
             catalog_cache: true,
             repeat_limit: 0,

@@ -3,10 +3,38 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::secret_form::SecretForm;
-use crate::config::GrantKind;
+use crate::config::{CallbackHost, GrantKind};
+
+/// `gateway.auth_store`
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(example = &"file")]
+pub(in crate::config) enum AuthStoreForm {
+    /// By a name.
+    Named(NamedStore),
+    /// Sealed.
+    Sealed(KeyForm),
+}
+
+/// Stores that need nothing else.
+#[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum NamedStore {
+    /// In files as they are.
+    File,
+}
+
+/// What seals the files.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct KeyForm {
+    /// The command that prints the key, at least 32 random characters, as a list of program and arguments; run when a token is first read or written.
+    #[schemars(length(min = 1), example = ["pass", "show", "sentinel"])]
+    pub(in crate::config) key_command: Vec<String>,
+}
 
 /// `oauth`
 #[derive(Deserialize, JsonSchema)]
@@ -53,10 +81,14 @@ pub(in crate::config) struct OAuthSettings {
     /// The port that the browser returns to, if the registration names one.
     #[schemars(range(min = 1, max = 65_535))]
     pub(in crate::config) callback_port: Option<u16>,
+    /// How the redirect URI names this machine. Without it `127.0.0.1`, and `localhost` where a server refuses to register that.
+    pub(in crate::config) callback_host: Option<CallbackHost>,
     /// Whether a server that says nothing of PKCE is taken to support it.
     pub(in crate::config) assume_pkce: bool,
     /// Whether an authorization server may be at a private address, though the backend is not.
     pub(in crate::config) allow_private: bool,
+    /// Whether a call that needs a sign-in offers it through the client: one that supports elicitation by URL shows the address to its user.
+    pub(in crate::config) ask_client: bool,
 }
 
 /// `oauth.resource`

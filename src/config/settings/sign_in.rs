@@ -1,6 +1,7 @@
 //! How a person, or the gateway itself, signs in to a backend.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -39,10 +40,16 @@ pub struct SignIn {
     pub params: Vec<(String, String)>,
     /// `oauth.callback_port`; `None`: any.
     pub callback_port: Option<u16>,
+    /// `oauth.callback_host`; `None`: `127.0.0.1`, or `localhost` where a registration is refused with it.
+    pub callback_host: Option<CallbackHost>,
     /// `oauth.assume_pkce`
     pub assume_pkce: bool,
     /// `oauth.allow_private`
     pub allow_private: bool,
+    /// `oauth.ask_client`
+    pub ask_client: bool,
+    /// `gateway.auth_store.key_command`: prints the key that seals the files; `None`: they are not sealed.
+    pub key_command: Option<Arc<[String]>>,
     /// The folder where mcp-remote keeps its sign-ins, whether or not it exists.
     pub mcp_remote: Option<PathBuf>,
     /// Headers with plain values as they are written, variables and all: mcp-remote names its files by
@@ -61,6 +68,27 @@ pub enum GrantKind {
     Device,
     /// The client signs in for itself; needs `client_id`, and `client_secret` or `client_key_file`.
     ClientCredentials,
+}
+
+/// `oauth.callback_host`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CallbackHost {
+    /// As the specifications recommend (RFC 8252, section 7.3).
+    #[serde(rename = "127.0.0.1")]
+    Address,
+    /// By name, for servers that take nothing else.
+    #[serde(rename = "localhost")]
+    Name,
+}
+
+impl CallbackHost {
+    /// As it stands in a redirect URI.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Address => "127.0.0.1",
+            Self::Name => "localhost",
+        }
+    }
 }
 
 /// `oauth.resource`

@@ -13,6 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::detached_call::{DetachedCall, RunGuard};
 use super::input_requests::input_required;
 use super::request_state::{RequestFingerprint, RequestState};
+use super::sign_in::SignIns;
 use crate::dispatch::backend_call::BackendCall;
 use crate::dispatch::exchange::{ANSWER_TIMEOUT, Exchange};
 use crate::observe::request_span::RequestSpan;
@@ -28,6 +29,8 @@ const EXPIRY_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub(crate) struct ParkedCalls {
     parked: Mutex<HashMap<RequestState, Parked>>,
+    /// Calls may wait for a person who signs in, too.
+    pub(in crate::dispatch) sign_ins: SignIns,
 }
 
 /// A call that runs beside the request it was made for. Dropping it cancels the call.
@@ -111,6 +114,7 @@ impl ParkedCalls {
 
     /// Cancels all parked calls, and waits until their tasks have ended.
     pub(crate) async fn close(&self) {
+        self.sign_ins.close();
         let parked: Vec<Parked> = self
             .parked
             .lock()

@@ -374,7 +374,12 @@ fn signed_in(auth: &Status) -> Option<String> {
         false => "no refresh token: it has to be repeated then",
     };
     let until = until.unwrap_or_default();
-    Some(format!("signed in at {}{until}, {renewal}", one_line(host)))
+    let sealed = match auth.store {
+        "sealed" => ", sealed",
+        _ => "",
+    };
+    let host = one_line(host);
+    Some(format!("signed in at {host}{until}, {renewal}{sealed}"))
 }
 
 fn accept_name(taken: &Takeover, config: &Config) -> Option<String> {

@@ -78,6 +78,7 @@ async fn login_to(
         scopes: args.scope.clone(),
         switch: args.switch,
         wait: Duration::from_secs(args.wait),
+        instead_of: None,
         take: match args.take_tokens {
             true => Take::Yes,
             false if io::stdin().is_terminal() && !args.json => Take::Ask,
