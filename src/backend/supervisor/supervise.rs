@@ -96,7 +96,9 @@ impl Supervisor {
 
     async fn run(&mut self) {
         while !self.handler.context.events.is_closed() {
-            match self.connect().await {
+            let connected = self.connect().await;
+            let session = &self.handler.session;
+            match connected.inspect(|connection| session.begin_serving(connection)) {
                 Ok(connection) => match self.client().await {
                     Some(client) => match self.serve(&connection, &client).await {
                         Some(why) => self.pauses.after_panic(&self.handler, &why).await,
@@ -194,7 +196,6 @@ impl Supervisor {
         let wants_stream = session.config.server_stream == ServerStream::Auto
             && !handler.context.one_slot.is_certain();
         let has_get_stream = wants_stream && connection.may_have_get_stream();
-        session.begin_serving(connection);
         let opened = Notify::new();
         let up = async {
             if has_get_stream {
