@@ -89,15 +89,42 @@ pub(crate) fn read(path: &Path, max_bytes: u64) -> io::Result<Option<Vec<u8>>> {
     read_up_to(path, max_bytes).map(Some)
 }
 
-/// Reads at most `max_bytes` bytes. Follows symbolic links.
+/// Reads at most `max_bytes` bytes. Follows symbolic links. Blocks for ever on a pipe that nobody writes.
 ///
 /// # Errors
 /// If it can't be read; [`ErrorKind::FileTooLarge`] if there are more bytes.
 pub(crate) fn read_up_to(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
+    read_whole(&File::open(path)?, max_bytes)
+}
+
+/// The same of a regular file. Never waits for another process.
+///
+/// # Errors
+/// As [`read_up_to`], and if it is no regular file.
+pub(crate) fn read_regular(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
+    let not_regular = || io::Error::new(ErrorKind::InvalidInput, "it is not a regular file");
+    // Opening a device may have an effect.
+    if !fs::metadata(path)?.is_file() {
+        return Err(not_regular());
+    }
+    let mut options = File::options();
+    options.read(true);
+    // A pipe may have taken its place since.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(
+        &mut options,
+        rustix::fs::OFlags::NONBLOCK.bits().cast_signed(),
+    );
+    let file = options.open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(not_regular());
+    }
+    read_whole(&file, max_bytes)
+}
+
+fn read_whole(file: &File, max_bytes: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?
-        .take(max_bytes + 1)
-        .read_to_end(&mut bytes)?;
+    file.take(max_bytes + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > max_bytes {
         let why = format!("it has more than {max_bytes} bytes");
         return Err(io::Error::new(ErrorKind::FileTooLarge, why));
@@ -335,6 +362,18 @@ mod tests {
         let folder_link = folder.path().join("folder");
         symlink(folder.path(), &folder_link).unwrap();
         assert!(private_folder(&folder_link).is_err());
+    }
+
+    #[test]
+    fn fault_82_a_pipe_is_refused_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        for refused in [read_regular(&pipe, 9).map(Some), read_if_there(&pipe, 9)] {
+            let why = refused.unwrap_err().to_string();
+            assert_eq!(why, "it is not a regular file");
+        }
     }
 
     #[test]

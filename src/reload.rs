@@ -1,9 +1,11 @@
 //! Notices that the config has changed, and loads it again.
 //!
-//! Owns the thread that looks at the config file and its lock, and when a change counts: once the
-//! files stay the same for a moment, so that a file that is being written is not taken half. Looking
-//! from time to time works on every file system, through links, and where a file is replaced. A file that is
-//! saved all the time is taken as it is after a while. It must not know what is done with a config.
+//! Owns the thread that looks at the config files and their lock, and when a change counts: once the
+//! file stays the same for a moment, so that a file that is being written is not taken half. Looking
+//! from time to time works on every file system, through links, and where a file is replaced. The administrator's
+//! file counts by itself, whatever is done to the user's. A user's file that is saved all the time is taken as it
+//! is after a while; that of the administrator is not, since half of it denies less. It must not know what is done
+//! with a config.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -13,14 +15,14 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::config::{Config, Origin, Problems, Stamps};
+use crate::config::{Config, Origin, Parts, Problems, Stamps};
 use crate::observe::signals::Hangups;
 
 /// From one look to the next.
 const TICK: Duration = Duration::from_millis(500);
-/// How long files must stay the same.
+/// How long a file must stay the same.
 const QUIET: Duration = Duration::from_millis(200);
-/// How long that is waited for: one file that never stays the same must not hide what another one says.
+/// How long that is waited for of the user's file.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// What was loaded after a change.
@@ -77,14 +79,17 @@ impl Reloads {
 struct Watch {
     origin: Arc<Origin>,
     loaded: mpsc::UnboundedSender<Loaded>,
-    /// As of the last load.
+    /// Of each part, as of the last load of it.
     seen: Stamps,
+    /// Since when the user's part differs from that.
+    users_differ: Option<Instant>,
 }
 
 impl Watch {
     fn new(origin: Arc<Origin>, loaded: mpsc::UnboundedSender<Loaded>) -> Self {
         Self {
             seen: origin.stamps_read(),
+            users_differ: None,
             origin,
             loaded,
         }
@@ -100,27 +105,71 @@ impl Watch {
             if self.loaded.is_closed() {
                 return;
             }
-            let before = self.seen;
-            let mut now = self.origin.stamps_now();
+            let now = self.origin.stamps_now();
             if now == self.seen && !is_asked {
                 continue;
             }
-            let begun = Instant::now();
-            while now != self.seen && begun.elapsed() < LONGEST_WAIT {
-                match woken.recv_timeout(QUIET) {
-                    Ok(()) | Err(RecvTimeoutError::Timeout) => {}
-                    Err(RecvTimeoutError::Disconnected) => return,
-                }
-                self.seen = std::mem::replace(&mut now, self.origin.stamps_now());
+            let Some((now, taken)) = self.settled(now, is_asked, woken) else {
+                return;
+            };
+            let known = self.origin.after_own_writes(self.seen);
+            self.seen = taken.update(known, now);
+            if taken.users {
+                self.users_differ = None;
             }
             // What the gateway itself has written down is in use.
-            if self.origin.after_own_writes(before) == self.seen && !is_asked {
+            if known == self.seen && !is_asked {
                 continue;
             }
             let noticed = Instant::now();
-            let config = self.origin.load().map(Box::new);
+            let config = self.origin.load(taken).map(Box::new);
             // Noticed at the next look if nobody wants it any more.
             let _ = self.loaded.send(Loaded { noticed, config });
+        }
+    }
+
+    /// Waits until a part that has changed can be taken, or the user's where a hangup has asked for it. Returns the
+    /// files as they are then, and which parts can be taken; `None` if nobody wants them any more.
+    fn settled(
+        &mut self,
+        mut now: Stamps,
+        is_asked: bool,
+        woken: &Receiver<()>,
+    ) -> Option<(Stamps, Parts)> {
+        let mut before = now;
+        loop {
+            let differs = Parts::changed(self.seen, now);
+            if now == self.seen {
+                return Some((
+                    now,
+                    Parts {
+                        administrators: true,
+                        users: true,
+                    },
+                ));
+            }
+            if differs.users {
+                self.users_differ.get_or_insert_with(Instant::now);
+            } else {
+                self.users_differ = None;
+            }
+            match woken.recv_timeout(QUIET) {
+                Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+            now = self.origin.stamps_now();
+            let moves = Parts::changed(std::mem::replace(&mut before, now), now);
+            let is_late = (self.users_differ).is_some_and(|since| since.elapsed() >= LONGEST_WAIT);
+            let quiet = Parts {
+                administrators: !moves.administrators,
+                users: !moves.users || is_late,
+            };
+            let differs = Parts::changed(self.seen, now);
+            if differs.administrators && quiet.administrators
+                || (differs.users || is_asked) && quiet.users
+            {
+                return Some((now, quiet));
+            }
         }
     }
 }
@@ -139,6 +188,112 @@ mod tests {
         };
         let config = load(&overrides, &Environment::new(".")).unwrap();
         Reloads::watch(&config, Hangups::default())
+    }
+
+    const TEAM: &str = "[[backends]]\nname = \"team\"\nurl = \"http://127.0.0.1:9/\"\n";
+
+    /// Watches both files, of which the administrator's has a backend.
+    fn watch_both(folder: &Path) -> Reloads {
+        let (team, user) = (folder.join("team.toml"), folder.join("sentinel.toml"));
+        replace(&team, TEAM);
+        std::fs::write(&user, "[gateway]\nname = \"first\"\n").unwrap();
+        let env = Environment::new(folder).with_administrators_file(team);
+        let overrides = Overrides {
+            config: Some(user),
+            ..Overrides::default()
+        };
+        Reloads::watch(&load(&overrides, &env).unwrap(), Hangups::default())
+    }
+
+    /// In one step, so that no half of it can be taken.
+    fn replace(file: &Path, text: &str) {
+        let new = file.with_extension("new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(&new, file).unwrap();
+    }
+
+    #[tokio::test]
+    async fn fault_103_the_users_saves_dont_delay_the_administrators_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let user = folder.path().join("sentinel.toml");
+        let mut reloads = watch_both(folder.path());
+        let denied = format!("{TEAM}enabled = false\n");
+        let (begun, mut saved) = (Instant::now(), 0);
+        let loaded = loop {
+            assert!(begun.elapsed() < 4 * LONGEST_WAIT, "it is never taken");
+            saved += 1;
+            replace(&user, &format!("[gateway]\nname = \"saved-{saved:09}\""));
+            if saved == 1 {
+                replace(&folder.path().join("team.toml"), &denied);
+            }
+            if let Ok(loaded) = tokio::time::timeout(QUIET / 8, reloads.next()).await {
+                break loaded.config.unwrap();
+            }
+        };
+        assert!(begun.elapsed() < LONGEST_WAIT, "{:?}", begun.elapsed());
+        assert!(loaded.backends.is_empty(), "{:?}", loaded.backends);
+        assert_eq!(loaded.gateway.name, "first", "it was still being saved");
+    }
+
+    #[tokio::test]
+    async fn fault_103_an_administrators_file_that_changes_all_the_time_is_not_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let (team, user) = (
+            folder.path().join("team.toml"),
+            folder.path().join("sentinel.toml"),
+        );
+        let mut reloads = watch_both(folder.path());
+        let begun = Instant::now();
+        let (mut written, mut is_busy) = (begun, false);
+        let mut names = Vec::new();
+        replace(&user, "[gateway]\nname = \"second\"\n");
+        while begun.elapsed() < LONGEST_WAIT + 3 * TICK {
+            // Nothing is denied, and nothing offered, by an empty one.
+            for text in ["", "# half"] {
+                replace(&team, text);
+                // A busy machine may have left the file alone for long enough.
+                is_busy |= written.elapsed() >= QUIET;
+                written = Instant::now();
+            }
+            if let Ok(loaded) = tokio::time::timeout(QUIET / 8, reloads.next()).await {
+                let config = loaded.config.unwrap();
+                assert!(
+                    is_busy || config.backends.len() == 1,
+                    "half a file is taken"
+                );
+                names.push(config.gateway.name.clone());
+            }
+        }
+        assert!(names.contains(&"second".to_owned()), "{names:?}");
+        replace(&team, &format!("{TEAM}enabled = false\n"));
+        while !reloads.next().await.config.unwrap().backends.is_empty() {}
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn fault_103_a_pipe_in_place_of_the_users_file_keeps_no_denial_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let user = folder.path().join("sentinel.toml");
+        let mut reloads = watch_both(folder.path());
+        std::fs::remove_file(&user).unwrap();
+        let (here, mode) = (rustix::fs::CWD, rustix::fs::Mode::RWXU);
+        rustix::fs::mknodat(here, &user, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let mut next = async || {
+            let next = tokio::time::timeout(4 * LONGEST_WAIT, reloads.next()).await;
+            next.expect("the thread waits for the pipe").config.unwrap()
+        };
+        let mut config = next().await;
+        while config
+            .unused
+            .iter()
+            .all(|why| !why.contains("is not a regular file"))
+        {
+            config = next().await;
+        }
+        assert_eq!((&*config.gateway.name, config.backends.len()), ("first", 1));
+        let denied = format!("{TEAM}enabled = false\n");
+        replace(&folder.path().join("team.toml"), &denied);
+        while !next().await.backends.is_empty() {}
     }
 
     /// Each write is followed by the next within [`QUIET`].

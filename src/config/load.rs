@@ -18,11 +18,12 @@ use super::environment::Environment;
 use super::overrides::Overrides;
 use super::problem::Problems;
 use super::read::{self, FoundFile};
+use crate::files;
 use administrator::Administrator;
 use merge::{Sources, merge};
 use occasion::Occasion;
 use origin::UserFile;
-pub(crate) use origin::{Origin, Stamps};
+pub(crate) use origin::{Origin, Parts, Stamps};
 
 impl Config {
     /// Whether a running gateway takes what is written to its file.
@@ -43,14 +44,22 @@ pub fn load(overrides: &Overrides, env: &Environment) -> Result<Config, Problems
     let administrator = Administrator::read(env, text?)?;
     let is_optional = !overrides.backends.is_empty() || !administrator.written.backends.is_empty();
     let found = read::locate(overrides.config.as_deref(), is_optional, env)?;
-    let read = origin::stamps_before(&found, env, stamp);
+    // A pipe can be read only once.
+    let user = match found.path.clone() {
+        Some(path) if found.trusted && files::is_file(&path) => UserFile::Chosen(path),
+        _ => UserFile::Kept(found.clone()),
+    };
+    let place = origin::lock_place(&found, env);
+    let read = origin::stamps_before(&user, place.as_deref(), stamp);
+    let path = found.path.as_ref();
+    let text = path.map(|path| read::text(path, found.trusted)).transpose();
     let sources = Sources {
         administrator,
-        text: text_of(&found)?,
-        found: found.clone(),
+        text: text?,
+        found,
     };
     let (mut config, good) = merge(sources, overrides, env, Occasion::Start)?;
-    config.origin = Origin::of(found, good, (overrides, env), read);
+    config.origin = Origin::of(user, place, good, (overrides, env), read);
     Ok(config)
 }
 
@@ -59,21 +68,25 @@ type Text = Result<Option<String>, Problems>;
 
 impl Origin {
     /// Loads the configuration as it is written now, or as much of it as can be used: `unused` of the result
-    /// says what can't. Blocks.
+    /// says what can't. A part that is not `taken` counts as it was. Blocks, but never on a pipe.
     ///
     /// # Errors
     /// As [`load`], if nothing of what is written now can be used.
-    pub(crate) fn load(self: &Arc<Self>) -> Result<Config, Problems> {
+    pub(crate) fn load(self: &Arc<Self>, taken: Parts) -> Result<Config, Problems> {
         let before = self.good.lock().clone();
-        let (_, administrators) = administrator::text(&self.env);
-        let (found, users) = match &self.user {
-            UserFile::Chosen(path) => {
-                let found = FoundFile::chosen(path.clone());
-                let text = text_of(&found);
-                (found, text)
-            }
-            UserFile::Kept(found) => (found.clone(), Ok(before.users.clone())),
+        let administrators = match taken.administrators {
+            true => administrator::text(&self.env).1,
+            false => Ok(before.administrators.clone()),
         };
+        let users = match &self.user {
+            UserFile::Chosen(path) if taken.users => read::text_again(path).map(Some),
+            _ => Ok(before.users.clone()),
+        };
+        let found = match &self.user {
+            UserFile::Chosen(path) => FoundFile::chosen(path.clone()),
+            UserFile::Kept(found) => found.clone(),
+        };
+        let change = Occasion::Change(&before.lock);
         let load = |administrators: &Text, users: &Text, occasion| {
             let sources = Sources {
                 administrator: Administrator::read(&self.env, administrators.clone()?)?,
@@ -82,27 +95,20 @@ impl Origin {
             };
             merge(sources, &self.overrides, &self.env, occasion)
         };
-        let (mut config, good) =
-            load(&administrators, &users, Occasion::Change).or_else(|why| {
-                let users_before = Occasion::UsersAsBefore(&before.lock);
-                let (mut config, good) =
-                    load(&administrators, &Ok(before.users.clone()), users_before)
-                        .or_else(|_| {
-                            let administrators = Ok(before.administrators.clone());
-                            load(&administrators, &users, Occasion::Change)
-                        })
-                        .map_err(|_| why.clone())?;
-                let because = why.iter().map(ToString::to_string);
-                config.unused = because.chain(config.unused).collect();
-                Ok((config, good))
-            })?;
+        let (mut config, good) = load(&administrators, &users, change).or_else(|why| {
+            let users_before = Occasion::UsersAsBefore(&before.lock);
+            let (mut config, good) = load(&administrators, &Ok(before.users.clone()), users_before)
+                .or_else(|_| {
+                    let administrators = Ok(before.administrators.clone());
+                    load(&administrators, &users, change)
+                })
+                .map_err(|_| why.clone())?;
+            let because = why.iter().map(ToString::to_string);
+            config.unused = because.chain(config.unused).collect();
+            Ok((config, good))
+        })?;
         *self.good.lock() = good;
         config.origin = Some(Arc::clone(self));
         Ok(config)
     }
-}
-
-fn text_of(found: &FoundFile) -> Result<Option<String>, Problems> {
-    let path = found.path.as_ref();
-    path.map(|path| read::text(path, found.trusted)).transpose()
 }

@@ -173,7 +173,7 @@ pub(super) struct Report {
     pub(super) warnings: Vec<String>,
     /// Flags that don't fit the files are left out; else they are problems.
     pub(super) leaves_out_flags: bool,
-    /// The flags that are left out, and why.
+    /// What is left out without being a problem of this file, and why: flags, and a lock that can't be read.
     pub(super) misfits: Vec<String>,
 }
 

@@ -18,7 +18,7 @@ pub(super) use client_json::is_client_json;
 pub(super) use locate::{FoundFile, locate};
 pub(super) use validate::{item_path, join};
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use serde::de::Deserialize;
@@ -34,13 +34,28 @@ pub(super) const MAX_BYTES: u64 = 16 << 20;
 /// size.
 const MAX_FOUND_BYTES: u64 = 1 << 20;
 
-/// Reads the text of a config file.
+/// Reads the text of a config file at the start: of one that the user chose also from a pipe.
 ///
 /// # Errors
 /// One problem: the file is missing, can't be read, or isn't UTF-8.
 pub(super) fn text(path: &Path, trusted: bool) -> Result<String, Problems> {
-    let max_bytes = if trusted { MAX_BYTES } else { MAX_FOUND_BYTES };
-    let bytes = files::read_up_to(path, max_bytes).map_err(|error| {
+    let bytes = match trusted {
+        true => files::read_up_to(path, MAX_BYTES),
+        false => files::read_regular(path, MAX_FOUND_BYTES),
+    };
+    text_of(path, bytes)
+}
+
+/// Reads the text of a config file that the user chose again. Never waits for another process.
+///
+/// # Errors
+/// As [`text`], and if it is no regular file.
+pub(super) fn text_again(path: &Path) -> Result<String, Problems> {
+    text_of(path, files::read_regular(path, MAX_BYTES))
+}
+
+fn text_of(path: &Path, bytes: io::Result<Vec<u8>>) -> Result<String, Problems> {
+    let bytes = bytes.map_err(|error| {
         let path = path.display();
         Problems::general(if error.kind() == ErrorKind::NotFound {
             format!("{path}: there is no such file; --config, or else $SENTINEL_CONFIG, names it")

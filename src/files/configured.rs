@@ -6,7 +6,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::read_up_to;
+use super::read_regular;
 
 /// Most bytes of a file with certificates: more than any bundle.
 pub(crate) const MAX_CERTIFICATES: u64 = 16 << 20;
@@ -33,7 +33,7 @@ fn read(path: &Path, max_bytes: u64) -> Result<Vec<u8>, String> {
     if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
         return Err(format!("{shown} is not a regular file"));
     }
-    read_up_to(path, max_bytes).map_err(|error| match error.kind() {
+    read_regular(path, max_bytes).map_err(|error| match error.kind() {
         ErrorKind::FileTooLarge => format!("{shown} has more than {max_bytes} bytes"),
         _ => unreadable(error),
     })

@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use super::{folder_of, read_up_to};
+use super::{folder_of, read_regular, read_up_to};
 
 /// A step of a swap, before it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,21 +52,15 @@ pub(crate) fn target(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Reads a whole file; `None` if it is not there.
+/// Reads a whole regular file; `None` if it is not there. Follows symbolic links.
 ///
 /// # Errors
-/// If it can't be read or has more bytes.
+/// If it is no regular file, can't be read or has more bytes.
 pub(crate) fn read_if_there(path: &Path, max_bytes: u64) -> io::Result<Option<Vec<u8>>> {
-    match fs::metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-        Ok(found) if !found.is_file() => {
-            let what = "it is not a regular file";
-            return Err(io::Error::new(ErrorKind::InvalidInput, what));
-        }
-        Ok(_) => {}
+    match read_regular(path, max_bytes) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
     }
-    read_up_to(path, max_bytes).map(Some)
 }
 
 /// Gives the file this content if it holds `old`; `None` is no file, before or after.

@@ -36,6 +36,8 @@ pub(super) struct Administrator {
     pub(super) file: Option<std::path::PathBuf>,
     pub(super) written: File,
     pub(super) report: Report,
+    /// The names of the backends that it has itself switched off.
+    pub(super) denied: Vec<String>,
 }
 
 /// The stamp of the file before it was read, and its text; none where there is no such file.
@@ -79,8 +81,10 @@ impl Administrator {
             file: Some(place.path.clone()),
             written,
             report,
+            denied: Vec::new(),
         };
         read.check_keys();
+        read.denied = read.names_of(|backend| !backend.enabled);
         Ok(read)
     }
 
@@ -116,11 +120,6 @@ impl Administrator {
     /// The names of its backends.
     pub(super) fn names(&self) -> Vec<String> {
         self.names_of(|_| true)
-    }
-
-    /// The names of the backends that it has itself switched off.
-    pub(super) fn denied(&self) -> Vec<String> {
-        self.names_of(|backend| !backend.enabled)
     }
 
     fn names_of(&self, wanted: impl Fn(&Backend) -> bool) -> Vec<String> {
@@ -211,7 +210,7 @@ impl Administrator {
             user.config.closed = places_beside(&user.config, own.iter());
         }
         let denied = own.iter().map(|entry| {
-            let denied = own.iter().filter(|other| !other.is_enabled);
+            let denied = own.iter().filter(|other| self.denies(other));
             places_beside(&entry.config, denied)
         });
         let denied: Vec<_> = denied.collect();
@@ -223,11 +222,16 @@ impl Administrator {
         used.map(|entry| Arc::new(entry.config)).collect()
     }
 
+    /// Whether it has itself switched this one off, not a flag.
+    fn denies(&self, own: &Checked) -> bool {
+        self.denied.iter().any(|name| **name == *own.config.name)
+    }
+
     fn why_left_out(&self, same: &Checked) -> String {
         let (file, name) = (self.shown(), &same.config.name);
-        match same.is_enabled {
-            true => format!("the administrator's file {file} has the same server as {name}"),
-            false => {
+        match self.denies(same) {
+            false => format!("the administrator's file {file} has the same server as {name}"),
+            true => {
                 format!("the administrator's file {file} has switched its server off, as {name}")
             }
         }
@@ -268,12 +272,12 @@ impl Administrator {
 
     /// Notes which backends it has itself switched off.
     pub(super) fn hold_names(&self, configured: &mut [ConfiguredName]) {
-        for name in self.denied() {
+        for name in &self.denied {
             let why = format!(
                 "the administrator's file {} has switched it off",
                 self.shown()
             );
-            let known = configured.iter_mut().find(|known| *known.name == *name);
+            let known = configured.iter_mut().find(|known| *known.name == **name);
             known
                 .into_iter()
                 .for_each(|known| known.held = Some(why.as_str().into()));
@@ -318,6 +322,30 @@ fn places_beside<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// `--only` leaves a server out of this run; nobody has denied it.
+    #[test]
+    fn only_what_the_file_has_switched_off_is_closed_to_redirects() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("team.toml");
+        let entry = |name: &str, more: &str| {
+            format!(
+                "[[backends]]\nname = \"{name}\"\nurl = \"http://127.0.0.1:9/{name}\"\n{more}\n"
+            )
+        };
+        let denied = entry("denied", "enabled = false");
+        std::fs::write(&file, entry("used", "") + &entry("unused", "") + &denied).unwrap();
+        let env = Environment::new(folder.path()).with_administrators_file(file);
+        for only in [None, Some(vec!["used".to_owned()])] {
+            let overrides = Overrides {
+                only,
+                ..Overrides::default()
+            };
+            let config = crate::config::load(&overrides, &env).unwrap();
+            let denied = Url::parse("http://127.0.0.1:9/denied").unwrap();
+            assert_eq!(*config.backends[0].closed, [Place::of(&denied)]);
+        }
+    }
 
     #[test]
     fn of_two_limits_the_stricter_counts_and_none_is_no_limit() {

@@ -10,8 +10,6 @@ pub(super) const MAX_BACKENDS: usize = 1_000;
 /// A backend that was checked.
 pub(super) struct Checked {
     pub(super) config: BackendConfig,
-    /// Its own `enabled`.
-    pub(super) is_enabled: bool,
     /// Whether it is used in this run.
     pub(super) is_used: bool,
     /// The keys that are written.

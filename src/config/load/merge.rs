@@ -62,13 +62,14 @@ pub(super) fn merge(
     let backends = administrator.merge(own, users, &mut configured, &mut report);
     let limit = |of: &Arc<BackendConfig>| of.tools.least_max_result_tokens();
     gateway.tool_listing.reads_more = backends.iter().find_map(limit).is_some();
-    let lock = lock(&found, env, &backends, &mut report);
+    let before = occasion.lock_before();
+    let lock = lock(&found, env, &backends, before, &mut report);
     let mut warnings = std::mem::take(&mut administrator.report.warnings);
     warnings.extend(found.warnings.iter().chain(&report.warnings).cloned());
     let unkept = |why| format!("{why}; changes of tools are only detected within this run");
     warnings.extend(lock.as_ref().err().map(unkept));
     warnings.extend(nothing_to_serve(&gateway, &backends));
-    let lock = lock.unwrap_or_else(|why| occasion.lock_before().unwrap_or(LockFile::none(why)));
+    let lock = lock.unwrap_or_else(LockFile::none);
     let (problems, unused) = occasion.sort(&mut administrator.report, report);
     let good = Good::of(administrator.text(), sources.text, &lock);
     let config = Config {
@@ -130,10 +131,10 @@ fn prepare(
     let mut configured = configured([own, &written.backends], only, profile.as_ref());
     administrator.hold_names(&mut configured);
     if let Some(only) = only {
-        let denied = administrator.denied();
+        let denied = &administrator.denied;
         let own = administrator.written.backends.iter_mut();
         let mut all: Vec<_> = own.chain(&mut written.backends).collect();
-        apply_only(only, &denied, &mut all, &mut report);
+        apply_only(only, denied, &mut all, &mut report);
     }
     Ok(Prepared {
         administrator,
@@ -165,7 +166,6 @@ impl Checker<'_> {
             checked.tools.view = profile.and_then(|profile| profile.view(&checked.name));
             backends.push(Checked {
                 config: checked,
-                is_enabled,
                 is_used: is_enabled && self.gateway.enabled && is_chosen,
                 keys,
                 location: backend.location,
@@ -216,11 +216,12 @@ fn distrust(found: &FoundFile) -> Option<String> {
 
 /// Reads the lock beside the config file or, where there can be none, that for the administrator's backends. A lock
 /// that can't be read or kept is a problem where a backend has `tools.pin = "block"`; other configurations run
-/// without it and leave the file as it is.
+/// without it and leave the file as it is. Where it could be read `before`, it counts as it was then.
 fn lock(
     found: &FoundFile,
     env: &Environment,
     backends: &[Arc<BackendConfig>],
+    before: Option<LockFile>,
     report: &mut Report,
 ) -> Result<LockFile, String> {
     let is_used = |mode| backends.iter().any(|backend| backend.tools.pin == mode);
@@ -246,11 +247,19 @@ fn lock(
             return Ok(LockFile::none(why));
         }
     };
-    match &lock {
-        Err(why) if is_used(PinMode::Block) => report.problems.add(why),
-        _ => {}
+    let Err(why) = lock else {
+        return lock;
+    };
+    if let Some(before) = before {
+        report.misfits.push(format!(
+            "{why}; until it can be read, what it said before holds"
+        ));
+        return Ok(before);
     }
-    lock
+    if is_used(PinMode::Block) {
+        report.problems.add(&why);
+    }
+    Err(why)
 }
 
 /// The user's config file that a lock can stand beside; else why there is none.

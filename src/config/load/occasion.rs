@@ -9,18 +9,21 @@ pub(super) enum Occasion<'a> {
     /// The gateway starts: every problem counts.
     Start,
     /// A file may have changed: flags that don't fit are left out.
-    Change,
+    /// This is the lock as it was read last.
+    Change(&'a LockFile),
     /// The user's file is not used as it is now, or doesn't fit the administrator's. It was good beside another
     /// one, so what of it doesn't fit is left out.
     UsersAsBefore(&'a LockFile),
 }
 
 impl Occasion<'_> {
-    /// The lock in place of one that can't be read.
+    /// The lock in place of one that can't be read: the last one that could be.
     pub(super) fn lock_before(self) -> Option<LockFile> {
         match self {
-            Self::UsersAsBefore(lock) => Some(lock.clone()),
-            Self::Start | Self::Change => None,
+            Self::Change(lock) | Self::UsersAsBefore(lock) => {
+                Some(lock).filter(|lock| lock.path.is_ok()).cloned()
+            }
+            Self::Start => None,
         }
     }
 
@@ -33,7 +36,7 @@ impl Occasion<'_> {
         let own = std::mem::take(&mut administrators.problems);
         let mut unused = users.misfits;
         match self {
-            Self::Start | Self::Change => (own.followed_by(users.problems), unused),
+            Self::Start | Self::Change(_) => (own.followed_by(users.problems), unused),
             Self::UsersAsBefore(_) => {
                 unused.extend(users.problems.iter().map(ToString::to_string));
                 (own, unused)

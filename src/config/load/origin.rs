@@ -1,8 +1,8 @@
 //! What a configuration was loaded from, to load it again.
 //!
 //! Owns which files count, and which changes of them are the gateway's own. A file that was merely
-//! found in the working folder is kept as it was: only the administrator's part of such a configuration
-//! is read again. How, is the part of `load`.
+//! found in the working folder, or that can be read only once, is kept as it was: only the administrator's
+//! part of such a configuration is read again. How, is the part of `load`.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -24,7 +24,7 @@ pub(crate) struct Origin {
     pub(super) user: UserFile,
     /// What is used where a file can't be, as it is now.
     pub(super) good: Mutex<Good>,
-    /// The lock beside the user's file, where it is used.
+    /// Where the lock is, whether or not it is used now.
     lock: Option<PathBuf>,
     /// As of the moment before they were read.
     read: Stamps,
@@ -36,7 +36,7 @@ pub(crate) struct Origin {
 pub(super) enum UserFile {
     /// This file, an absolute path, as it is now.
     Chosen(PathBuf),
-    /// What was read at the start: its text is [`Good::users`].
+    /// What was read at the start, a pipe or a file that was merely found: its text is [`Good::users`].
     Kept(FoundFile),
 }
 
@@ -70,6 +70,32 @@ const MAX_OWN_WRITES: usize = 64;
 
 /// What changes whenever the config file, its lock or the administrator's file does.
 pub(crate) type Stamps = [Option<Stamp>; 3];
+
+/// Which parts of a configuration are meant: different people write them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Parts {
+    /// The administrator's file.
+    pub(crate) administrators: bool,
+    /// The user's config file and its lock.
+    pub(crate) users: bool,
+}
+
+impl Parts {
+    /// Those in which two looks at the files differ.
+    pub(crate) fn changed(before: Stamps, now: Stamps) -> Self {
+        Self {
+            administrators: before[2] != now[2],
+            users: before[..2] != now[..2],
+        }
+    }
+
+    /// The stamps of these parts as they are `now`, and those of the others as before.
+    pub(crate) fn update(self, before: Stamps, now: Stamps) -> Stamps {
+        let users = if self.users { now } else { before };
+        let administrators = if self.administrators { now } else { before };
+        [users[0], users[1], administrators[2]]
+    }
+}
 
 impl Origin {
     /// The user's config file; `None` where there is none that the user chose.
@@ -115,27 +141,22 @@ impl Origin {
         [file, lock, administrators]
     }
 
-    /// `read` is of the user's file, the lock beside it, and the administrator's file. `None` where nothing
-    /// can change.
+    /// `lock` is [`lock_place`], and `read` [`stamps_before`]. `None` where nothing can change.
     pub(super) fn of(
-        found: FoundFile,
+        user: UserFile,
+        lock: Option<PathBuf>,
         good: Good,
         (overrides, env): (&Overrides, &Environment),
         read: Stamps,
     ) -> Option<Arc<Self>> {
-        let user = match found.path.clone().filter(|_| found.trusted) {
-            Some(path) => UserFile::Chosen(path),
-            None => UserFile::Kept(found),
-        };
         if matches!(user, UserFile::Kept(..)) && env.administrators_file().is_none() {
             return None;
         }
-        let lock = good.lock.path.clone().ok();
         Some(Arc::new(Self {
             overrides: overrides.clone(),
             env: env.clone(),
             user,
-            read: [read[0], read[1].filter(|_| lock.is_some()), read[2]],
+            read,
             lock,
             good: Mutex::new(good),
             own_writes: Mutex::default(),
@@ -143,21 +164,28 @@ impl Origin {
     }
 }
 
-/// Of the user's file and the lock before they are read, and that of the administrator's file.
-pub(super) fn stamps_before(
-    found: &FoundFile,
-    env: &Environment,
-    administrators: Option<Stamp>,
-) -> Stamps {
+/// Where the lock is that such a configuration has if anything is pinned, now or after a change.
+pub(super) fn lock_place(found: &FoundFile, env: &Environment) -> Option<PathBuf> {
     let file = found.path.as_deref().filter(|_| found.trusted);
-    let beside = file.filter(|file| !is_client_json(file));
-    let lock = match beside {
+    match file.filter(|file| !is_client_json(file)) {
         Some(file) => Some(LockFile::path_beside(file)),
         None => (env.state_folder()).map(|state| LockFile::administrators_path(&state)),
+    }
+}
+
+/// Of the user's file and the lock before they are read, and that of the administrator's file.
+pub(super) fn stamps_before(
+    user: &UserFile,
+    lock: Option<&Path>,
+    administrators: Option<Stamp>,
+) -> Stamps {
+    let file = match user {
+        UserFile::Chosen(path) => Some(path),
+        UserFile::Kept(..) => None,
     };
     [
-        file.and_then(Stamp::of),
-        lock.as_deref().and_then(Stamp::of),
+        file.and_then(|file| Stamp::of(file)),
+        lock.and_then(Stamp::of),
         administrators,
     ]
 }
@@ -175,6 +203,98 @@ impl fmt::Debug for Origin {
 mod tests {
     use super::super::load;
     use super::*;
+
+    const ALL: Parts = Parts {
+        administrators: true,
+        users: true,
+    };
+    const PINNED: &str =
+        "[[backends]]\nname = \"db\"\nurl = \"http://127.0.0.1:9/\"\ntools.pin = \"block\"\n";
+
+    fn chosen(file: &Path) -> Overrides {
+        Overrides {
+            config: Some(file.to_owned()),
+            ..Overrides::default()
+        }
+    }
+
+    fn lock_of(tool: &str) -> String {
+        let sha256 = "0".repeat(64);
+        format!(
+            "{{\"version\":2,\"pins\":[\n{{\"backend\":\"db\",\"tool\":\"{tool}\",\"sha256\":\"{sha256}\",\"earlier\":[]}}\n]}}\n"
+        )
+    }
+
+    #[test]
+    fn a_lock_that_cant_be_read_any_more_counts_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("sentinel.lock"), lock_of("one")).unwrap();
+        for mode in ["block", "warn"] {
+            std::fs::write(path("sentinel.toml"), PINNED.replace("block", mode)).unwrap();
+            let started = load(&chosen(&path("sentinel.toml")), &Environment::new("."));
+            let started = started.unwrap();
+            let origin = started.origin.unwrap();
+            std::fs::write(path("sentinel.lock"), "half of").unwrap();
+            // Twice: what it was is not forgotten.
+            for _ in 0..2 {
+                let config = origin.load(ALL).unwrap();
+                assert_eq!(config.lock.lock, started.lock.lock, "{mode}");
+                assert!(config.unused[0].contains("sentinel.lock:1: not a lock"));
+            }
+            std::fs::write(path("sentinel.lock"), lock_of("two")).unwrap();
+            let config = origin.load(ALL).unwrap();
+            assert_ne!(config.lock.lock, started.lock.lock);
+            assert_eq!(config.unused, [""; 0]);
+            std::fs::write(path("sentinel.lock"), lock_of("one")).unwrap();
+        }
+    }
+
+    #[test]
+    fn without_a_lock_that_could_be_read_nothing_is_blocked_by_a_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("sentinel.lock"), "half of").unwrap();
+        std::fs::write(path("sentinel.toml"), PINNED.replace("block", "warn")).unwrap();
+        let started = load(&chosen(&path("sentinel.toml")), &Environment::new("."));
+        let origin = started.unwrap().origin.unwrap();
+        std::fs::write(path("sentinel.toml"), PINNED).unwrap();
+        let config = origin.load(ALL).unwrap();
+        assert!(config.unused[0].contains("sentinel.lock:1: not a lock"));
+        assert_eq!(config.backends[0].tools.pin, crate::config::PinMode::Warn);
+    }
+
+    #[test]
+    fn the_lock_is_watched_whether_or_not_anything_was_pinned_at_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let unpinned = PINNED.replace("block", "off");
+        std::fs::write(path("sentinel.toml"), unpinned).unwrap();
+        let started = load(&chosen(&path("sentinel.toml")), &Environment::new("."));
+        let origin = started.unwrap().origin.unwrap();
+        assert_eq!(origin.stamps_now(), origin.stamps_read());
+        std::fs::write(path("sentinel.lock"), lock_of("one")).unwrap();
+        assert_ne!(origin.stamps_now(), origin.stamps_read());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_config_from_a_pipe_is_read_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe.toml");
+        let (here, mode) = (rustix::fs::CWD, rustix::fs::Mode::RWXU);
+        rustix::fs::mknodat(here, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let env = Environment::new(folder.path());
+        let env = env.with_administrators_file(folder.path().join("team.toml"));
+        let started = std::thread::scope(|scope| {
+            scope.spawn(|| std::fs::write(&pipe, "[gateway]\nname = \"piped\"\n").unwrap());
+            load(&chosen(&pipe), &env).unwrap()
+        });
+        let origin = started.origin.unwrap();
+        assert_eq!(origin.stamps_now(), origin.stamps_read());
+        let config = origin.load(ALL).unwrap();
+        assert_eq!((&*config.gateway.name, config.unused.len()), ("piped", 0));
+    }
 
     /// A lock that this process has written, though another one has written before it.
     #[test]
