@@ -145,12 +145,15 @@ async fn save(store: &Store, record: &Record, basis: &Basis) -> Result<(), Strin
     written
 }
 
-/// The next sign-in registers anew.
+/// The next sign-in registers anew. A client that a token is renewed and revoked with stays for that.
 async fn forget(store: &Store) -> Result<(), String> {
     let _held = store.lock(Purpose::Change, LOCK_TIMEOUT).await?;
     match store.read().await? {
         Some(mut record) if record.client.is_some() => {
-            record.client = None;
+            match signed_in(&record) {
+                Some(_) => record.register_anew = true,
+                None => record.client = None,
+            }
             store.write(&record).await
         }
         _ => Ok(()),

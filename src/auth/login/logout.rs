@@ -61,9 +61,11 @@ async fn revoke(
     sign_in: &SignIn,
     record: &Record,
 ) -> Result<(), String> {
-    let (Some(token), Some(stored)) = (&record.token, &record.client) else {
+    let Some(token) = &record.token else {
         return Ok(());
     };
+    let stored = record.client.as_ref();
+    let stored = stored.ok_or("the client that they were issued to is not known any more")?;
     learn(backend, token);
     let endpoint = record.revocation_endpoint.as_deref();
     let endpoint = endpoint.ok_or("the server has no revocation_endpoint")?;

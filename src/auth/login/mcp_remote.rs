@@ -125,6 +125,7 @@ impl Takeover<'_> {
         record.resource.clone_from(&found.resource);
         record.tried_client = Some(kept.client.id.clone());
         record.client = Some(stored(kept));
+        record.register_anew = false;
         let token = StoredToken {
             access: tokens.access.clone(),
             refresh: Some(tokens.refresh.clone()),
@@ -153,6 +154,7 @@ impl Takeover<'_> {
         note_tried(self.store, &kept.client.id).await?;
         self.record.issuer = Some(issuer.clone());
         self.record.client = Some(stored(kept));
+        self.record.register_anew = false;
         Ok(Basis::Client)
     }
 }
