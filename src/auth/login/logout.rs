@@ -36,6 +36,16 @@ pub(crate) async fn logout(backend: &Arc<BackendConfig>, forget: bool) -> Result
     let Some(mut record) = store.read().await? else {
         return Ok(Revoked::Nothing);
     };
+    if record.is_closed {
+        let why = record.sign_in.map_or_else(String::new, |reason| reason.why);
+        if !forget {
+            return Err(format!(
+                "nothing was revoked: {why}; --forget removes the file"
+            ));
+        }
+        store.remove().await?;
+        return Ok(Revoked::No(why));
+    }
     let revoked = match record.token.is_some() {
         true => match revoke(backend, &sign_in, &record).await {
             Ok(()) => Revoked::Yes,

@@ -80,6 +80,8 @@ pub(crate) struct Record {
     pub(crate) tried_client: Option<String>,
     /// The client is for the token alone: a sign-in with it has failed, and the next registers anew.
     pub(crate) register_anew: bool,
+    /// There is a file, which can't be opened: what is here is none of it. Not written.
+    pub(crate) is_closed: bool,
     /// The document as it was read.
     rest: Map<String, Value>,
 }
@@ -102,6 +104,7 @@ impl Record {
             sign_in: None,
             tried_client: None,
             register_anew: false,
+            is_closed: false,
             rest: Map::new(),
         }
     }
@@ -144,6 +147,7 @@ impl Record {
             }),
             tried_client: text("tried_client"),
             register_anew: rest.get("register_anew") == Some(&Value::Bool(true)),
+            is_closed: false,
             rest,
         })
     }
