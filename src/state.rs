@@ -74,7 +74,9 @@ pub(crate) fn open(config: &Config) -> (StateStore, StateWriter) {
     let task = WriterTask {
         listing_cache: listing_cache.clone(),
         unwritten: Arc::clone(&unwritten),
-        lock: (config.lock.path.clone().ok()).filter(|_| config.lock.records_new),
+        lock: pins::Place::of(&config.lock)
+            .ok()
+            .filter(|_| config.lock.records_new),
         origin: config.origin.clone(),
         failed: HashSet::new(),
     };
@@ -229,7 +231,7 @@ impl StateWriter {
 struct WriterTask {
     listing_cache: Option<ListingCache>,
     unwritten: Arc<Mutex<Unwritten>>,
-    lock: Option<PathBuf>,
+    lock: Option<pins::Place>,
     /// Told of what is written to the lock.
     origin: Option<Arc<Origin>>,
     /// Files whose failure was logged.
@@ -273,7 +275,7 @@ fn write(
         names,
     }: Unwritten,
     listing_cache: Option<&ListingCache>,
-    lock: Option<PathBuf>,
+    lock: Option<pins::Place>,
     origin: Option<&Origin>,
 ) -> Vec<(PathBuf, io::Error)> {
     let mut failed = Vec::new();
@@ -282,15 +284,15 @@ fn write(
             failed.extend(listing_cache.keep(&backend, &listing).err());
         }
     }
-    if let Some(path) = lock.filter(|_| !pins.is_empty()) {
-        match pins::add(&path, pins, &names) {
+    if let Some(place) = lock.filter(|_| !pins.is_empty()) {
+        match pins::add(&place, pins, &names) {
             Ok(Some(written)) => {
                 if let Some(origin) = origin {
                     origin.wrote_lock(written);
                 }
             }
             Ok(None) => {}
-            Err(error) => failed.push((path, error)),
+            Err(error) => failed.push((place.path, error)),
         }
     }
     failed

@@ -5,11 +5,30 @@
 //! It must not know when a definition is accepted.
 
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::{Lock, NamedTool, Pin};
+use crate::config::{Lock, LockFile, NamedTool, Pin};
 use crate::files::{self, Readers, Stamp, Written};
+
+/// Where a lock is written.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) path: PathBuf,
+    /// Whether a missing folder is made: the gateway's own, but not one of the user's that is gone.
+    makes_folder: bool,
+}
+
+impl Place {
+    /// # Errors
+    /// Why there is none to write, for a message.
+    pub(crate) fn of(lock: &LockFile) -> Result<Self, String> {
+        Ok(Self {
+            path: lock.path.clone()?,
+            makes_folder: lock.is_administrators,
+        })
+    }
+}
 
 /// Adds pins of tools that have none yet. Existing pins are kept. If one of these is new, or has no
 /// name yet, the names of all tools are written down. Returns what the file was and is, where it was
@@ -17,8 +36,12 @@ use crate::files::{self, Readers, Stamp, Written};
 ///
 /// # Errors
 /// If the file can't be read or written.
-pub(crate) fn add(path: &Path, pins: Vec<Pin>, names: &[NamedTool]) -> io::Result<Option<Written>> {
-    change(path, |lock| {
+pub(crate) fn add(
+    place: &Place,
+    pins: Vec<Pin>,
+    names: &[NamedTool],
+) -> io::Result<Option<Written>> {
+    change(place, |lock| {
         let mut any = false;
         for pin in pins {
             let known = lock.get(&pin.backend, &pin.subject);
@@ -46,12 +69,12 @@ pub(crate) struct Accepted<'a> {
 ///
 /// # Errors
 /// If the file can't be read or written.
-pub(crate) fn accept(path: &Path, accepted: Accepted<'_>) -> io::Result<()> {
+pub(crate) fn accept(place: &Place, accepted: Accepted<'_>) -> io::Result<()> {
     let Accepted { pins, names, taken } = accepted;
     if pins.is_empty() && taken.is_empty() {
         return Ok(());
     }
-    change(path, |lock| {
+    change(place, |lock| {
         pins.into_iter().for_each(|pin| lock.accept(pin));
         lock.write_names(names);
         lock.accept_names(|name| taken.iter().any(|taken| **taken == *name));
@@ -61,8 +84,13 @@ pub(crate) fn accept(path: &Path, accepted: Accepted<'_>) -> io::Result<()> {
 }
 
 /// `change` returns whether it has changed anything.
-fn change(path: &Path, change: impl FnOnce(&mut Lock) -> bool) -> io::Result<Option<Written>> {
-    files::make_folder(files::folder_of(path))?;
+fn change(
+    Place { path, makes_folder }: &Place,
+    change: impl FnOnce(&mut Lock) -> bool,
+) -> io::Result<Option<Written>> {
+    if *makes_folder {
+        files::make_folder(files::folder_of(path))?;
+    }
     let _guard = files::guard(files::folder_of(path));
     let before = Stamp::of(path);
     let mut lock = Lock::read(path).map_err(io::Error::other)?;

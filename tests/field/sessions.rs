@@ -246,6 +246,7 @@ fn lost_sessions() {
         "Server not initialized",
     ];
     let mut lost = vec![Reply::status(410), Reply::status(410).body("Gone")];
+    lost.push(Reply::json_as(410, &error(-32601, "Method not found")));
     // Each in another place.
     for (nth, words) in words.into_iter().enumerate() {
         lost.push(match nth % 5 {
@@ -288,7 +289,7 @@ fn not_lost() {
     for (status, code) in [
         (404, -32601),
         (404, -32602),
-        (410, -32601),
+        (422, -32601),
         (400, -32601),
         (405, -32601),
     ] {

@@ -18,15 +18,15 @@ use crate::cli::terminal::{
 };
 use crate::config::{Config, Lock, NamedTool, Pin, PinMode};
 use crate::protocol::{ClientProfile, Kind};
-use crate::state::pins::{self, Accepted};
+use crate::state::pins::{self, Accepted, Place};
 
 /// Most lines of one tool's diff.
 const MAX_DIFF_LINES: usize = 200;
 
 /// Prints new, changed and removed tools and, without `--dry-run`, accepts the new and changed ones.
 pub(super) async fn pin(config: Config, args: &Args) -> u8 {
-    let path = match &config.lock.path {
-        Ok(path) => path.clone(),
+    let place = match Place::of(&config.lock) {
+        Ok(place) => place,
         Err(why) => return refuse(&format!("nothing can be accepted: {why}")),
     };
     let selection = match Selection::parse(&config, &args.tools) {
@@ -44,8 +44,11 @@ pub(super) async fn pin(config: Config, args: &Args) -> u8 {
         report.tools.iter().any(|tool| tool.state == State::Changed) || !report.names.is_empty();
     if !args.dry_run {
         let names: Vec<NamedTool> = survey.built.catalog.names().tools().collect();
-        if let Err(error) = pins::accept(&path, report.accepted(&names)) {
-            print_message(&format!("{}: can't be written: {error}", path.display()));
+        if let Err(error) = pins::accept(&place, report.accepted(&names)) {
+            print_message(&format!(
+                "{}: can't be written: {error}",
+                place.path.display()
+            ));
             return FAILED;
         }
         report.accepted = true;
@@ -56,7 +59,7 @@ pub(super) async fn pin(config: Config, args: &Args) -> u8 {
         print_report(&mut io::stdout().lock(), |out| report.print_json(out))
     } else {
         print_report(&mut anstream::stdout().lock(), |out| {
-            report.print(&survey.config, &path, out)
+            report.print(&survey.config, &place.path, out)
         })
     };
     print_result(result, code)

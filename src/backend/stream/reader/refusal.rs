@@ -53,9 +53,8 @@ impl ResponseReader<'_> {
         }
         let session_lost = self.in_session
             && match status.as_u16() {
-                // Its own answer to the request says more than the status.
-                410 if ours.is_none() => true,
-                400 | 401 | 403 | 404 | 410 => says_session_lost(body.bytes()),
+                410 => true,
+                400 | 401 | 403 | 404 => says_session_lost(body.bytes()),
                 _ => false,
             };
         if session_lost && !matches!(status.as_u16(), 401 | 403) {
