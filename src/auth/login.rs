@@ -28,7 +28,7 @@ use flow::{Failed, Flow};
 pub(crate) use logout::{Revoked, logout};
 use mcp_remote::Basis;
 pub(crate) use offer::{Offer, Stage};
-use place::{LOCK_TIMEOUT, place};
+use place::{LOCK_TIMEOUT, place, to_change};
 pub(crate) use step::{Options, Step, Take, Taken};
 
 /// A sign-in that holds.
@@ -129,10 +129,11 @@ fn signed_in(record: &Record) -> Option<SignedIn> {
 /// Tokens of mcp-remote are ours only when they are not its any more: a crash between may lose a sign-in,
 /// but never leaves a token with two users.
 async fn save(store: &Store, record: &Record, basis: &Basis) -> Result<(), String> {
-    let _held = store.lock(Purpose::Change, LOCK_TIMEOUT).await?;
+    let _held = to_change(store).await?;
     let current = generation(store.read().await?.as_ref());
     let mut record = record.clone();
     record.generation = current.max(record.generation) + 1;
+    record.is_closed = false;
     let Basis::Tokens(tokens) = basis else {
         return store.write(&record).await;
     };
@@ -145,14 +146,43 @@ async fn save(store: &Store, record: &Record, basis: &Basis) -> Result<(), Strin
     written
 }
 
-/// The next sign-in registers anew.
+/// The next sign-in registers anew. A client that a token is renewed and revoked with stays for that.
 async fn forget(store: &Store) -> Result<(), String> {
-    let _held = store.lock(Purpose::Change, LOCK_TIMEOUT).await?;
+    let Some(_held) = store.lock(Purpose::Change, LOCK_TIMEOUT).await? else {
+        return Ok(());
+    };
     match store.read().await? {
         Some(mut record) if record.client.is_some() => {
-            record.client = None;
+            match signed_in(&record) {
+                Some(_) => record.register_anew = true,
+                None => record.client = None,
+            }
             store.write(&record).await
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use url::Url;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_kept_without_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = Url::parse("https://h.example/mcp").unwrap();
+        let store = Store::new(folder.path().join("sentinel/auth"), "notes", &url, None);
+        let held = store.try_lock(Purpose::Change).await.unwrap();
+        let why = save(&store, &store.empty(), &Basis::Here)
+            .await
+            .unwrap_err();
+        assert!(why.ends_with("takes too long; try again"), "{why}");
+        forget(&store).await.unwrap();
+        assert!(store.read().await.unwrap().is_none());
+        drop(held);
+        save(&store, &store.empty(), &Basis::Here).await.unwrap();
+        assert_eq!(store.read().await.unwrap().unwrap().generation, 1);
     }
 }

@@ -151,13 +151,16 @@ impl Store {
             return Ok(Ok(bytes));
         }
         // The key may have been replaced while we run.
-        let opened = sealed.open(&key.renewed().await?, &self.stem);
+        let path = self.file();
+        let written = blocking(move || Ok(files::modified(&path))).await?;
+        let opened = sealed.open(&key.renewed(written).await?, &self.stem);
         Ok(opened.ok_or("the tokens are sealed with another key than gateway.auth_store gives"))
     }
 
     /// What is known of a file that stays closed.
     fn closed(&self, why: &str) -> Record {
         let mut record = self.empty();
+        record.is_closed = true;
         record.sign_in = Some(Reason {
             since: 0,
             why: why.to_owned(),

@@ -162,7 +162,7 @@ impl Tokens {
                 return Ok(());
             };
             let pending = scopes::union(&record.pending, lacked.iter().map(String::as_str));
-            if pending == record.pending {
+            if pending == record.pending || record.is_closed {
                 return Ok(());
             }
             record.pending = pending;

@@ -335,6 +335,36 @@ fn a_registration_that_the_server_has_forgotten_is_made_anew() {
 }
 
 #[test]
+fn a_login_that_nobody_finishes_leaves_the_sign_in_that_there_is() {
+    let machine = Machine::new(AuthorizationServer::start());
+    machine.sign_in();
+    let ended = machine.start_login(&["--wait", "1"]).end();
+    assert!(ended.err.contains("within 1 s"), "{}", ended.err);
+    machine.expire_token();
+    assert_eq!(machine.run(&["check"]).code, 0);
+    assert_eq!(machine.server.grants().last().unwrap(), "refresh_token");
+    // The registration may have been what was wrong.
+    machine.sign_in();
+    assert_eq!(machine.server.state().registrations.len(), 2);
+    machine.sign_in();
+    assert_eq!(machine.server.state().registrations.len(), 2);
+}
+
+#[test]
+fn a_logout_that_can_revoke_nothing_says_so() {
+    let machine = Machine::new(AuthorizationServer::start());
+    machine.sign_in();
+    let mut record = machine.record();
+    record["client"] = Value::Null;
+    std::fs::write(machine.token_file(), record.to_string()).unwrap();
+    let ended = machine.run(&["logout", "notes"]);
+    let why = "the client that they were issued to is not known any more";
+    assert!(ended.err.contains(why), "{}", ended.err);
+    assert!(!ended.err.contains("are revoked"), "{}", ended.err);
+    assert!(machine.server.state().revoked.is_empty());
+}
+
+#[test]
 fn the_issuer_of_the_config_comes_before_what_the_backend_names() {
     let elsewhere = json!({ "authorization_servers": ["https://wrong.example"] });
     let server = AuthorizationServer::start().with(|state| state.resource_metadata = elsewhere);

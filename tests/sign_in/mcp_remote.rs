@@ -131,6 +131,7 @@ fn a_registration_is_used_and_the_sign_in_is_a_new_one() {
 fn tokens_are_taken_over_with_consent_and_have_one_user() {
     for (folder, extra) in LAYOUTS {
         let machine = Machine::new(AuthorizationServer::start());
+        name_issuer(&machine);
         put_client(&machine, folder, "localhost");
         put_tokens(&machine, folder, extra(&issuer(&machine.server)));
         let mut before = tokens(&machine, folder);
@@ -156,6 +157,38 @@ fn tokens_are_taken_over_with_consent_and_have_one_user() {
         assert_eq!(state.token_requests.last().unwrap()["client_id"], CLIENT);
         assert_eq!(state.reused, 0);
     }
+}
+
+/// The config names the issuer.
+fn name_issuer(machine: &Machine) {
+    let path = machine.folder.path().join("sentinel.toml");
+    let toml = std::fs::read_to_string(&path).unwrap();
+    let issuer = issuer(&machine.server);
+    std::fs::write(path, format!("{toml}oauth = {{ issuer = \"{issuer}\" }}\n")).unwrap();
+}
+
+/// The server may name another authorization server by now.
+#[test]
+fn secrets_of_a_file_that_names_no_issuer_are_not_sent() {
+    let folder = "mcp-remote-0.1.29";
+    let machine = Machine::new(AuthorizationServer::start());
+    put_client(&machine, folder, "localhost");
+    put_tokens(&machine, folder, json!({}));
+    let path = path(&machine, folder, "client_info");
+    let mut client: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    client["client_secret"] = "hidden-of-mcp-remote".into();
+    client["token_endpoint_auth_method"] = "client_secret_post".into();
+    std::fs::write(path, client.to_string()).unwrap();
+    let before = tokens(&machine, folder);
+    let ended = machine.login(&["--take-tokens"]);
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    let said = "its file doesn't say at which authorization server";
+    assert!(ended.err.contains(said), "{}", ended.err);
+    assert_eq!(tokens(&machine, folder), before);
+    let state = machine.server.state();
+    assert_ne!(state.authorizations[0]["client_id"], CLIENT);
+    let sent = format!("{:?}", state.token_requests);
+    assert!(!sent.contains("of-mcp-remote"), "{sent}");
 }
 
 /// The files below a folder that hold this text.

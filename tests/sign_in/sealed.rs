@@ -122,6 +122,35 @@ fn another_key_or_none_asks_for_a_sign_in_which_replaces_the_file() {
 }
 
 #[test]
+fn a_file_that_stays_closed_is_replaced_by_a_sign_in_alone() {
+    let machine = sealed();
+    machine.sign_in();
+    write_key(&machine, "another-key-of-more-than-thirty-two-letters");
+    let kept = std::fs::read(machine.token_file()).unwrap();
+    let logout = machine.run(&["logout", "notes"]);
+    assert_eq!(logout.code, 1);
+    assert!(
+        logout.err.contains("sealed with another key"),
+        "{}",
+        logout.err
+    );
+    // A registration of mcp-remote is noted before a browser is sent there.
+    mcp_remote::sign_in(machine.folder.path(), &machine.server);
+    let mut login = machine.start_login(&[]);
+    assert!(login.url.contains("client-of-mcp-remote"), "{}", login.url);
+    login.child.kill().unwrap();
+    login.child.wait().unwrap();
+    assert_eq!(std::fs::read(machine.token_file()).unwrap(), kept);
+    write_key(&machine, KEY);
+    call(&machine);
+    assert_eq!(machine.server.state().revoked, [""; 0]);
+    write_key(&machine, "another-key-of-more-than-thirty-two-letters");
+    let logout = machine.run(&["logout", "notes", "--forget"]);
+    assert_eq!(logout.code, 0, "{}", logout.err);
+    assert!(logout.err.contains("may live on"), "{}", logout.err);
+}
+
+#[test]
 fn a_key_that_is_not_to_be_had_is_told_and_nothing_is_lost() {
     let machine = sealed();
     machine.sign_in();

@@ -249,6 +249,70 @@ fn more_rights_are_offered_and_a_call_that_may_have_run_is_not_repeated() {
     finish(gateway);
 }
 
+/// The error -32042 invites a client to make the call again.
+#[test]
+fn a_client_is_not_invited_to_repeat_a_call_that_may_have_run() {
+    let server = AuthorizationServer::start();
+    server.state().write_scope = Some("notes:write".to_owned());
+    let machine = Machine::with(server, &format!("{ASK}\ntimeout_secs = 2"));
+    machine.sign_in();
+    let mut gateway = legacy(&machine);
+    let call = gateway.client.start_call("write", json!({}));
+    let request = gateway.client.next_request("elicitation/create");
+    let message = request.params()["message"].as_str().unwrap().to_owned();
+    assert!(!message.contains("goes on"), "{message}");
+    accept(&mut gateway, &request);
+    let answer = gateway.client.answer(call);
+    let (class, executed, _) = answer.gateway_error();
+    assert_eq!((class, executed), ("auth_required", "unknown"));
+    visit(&shown(&request).0);
+    gateway.client.next_notification(COMPLETE);
+    assert_eq!(tool_call(&mut gateway, "write").text(), "write {}");
+    assert_eq!(machine.server.mcp.runs("write"), 1);
+    finish(gateway);
+}
+
+#[test]
+fn an_offer_that_can_not_be_shown_in_time_does_not_begin_later() {
+    let machine = Machine::with(server(), &format!("{ASK}\ntimeout_secs = 2"));
+    let mut gateway = legacy(&machine);
+    let mut login = machine.start_login(&[]);
+    let busy = "another program is signing in to it now";
+    let answer = tool_call(&mut gateway, "act");
+    assert_wants_sign_in(&answer);
+    assert!(answer.message().contains(busy), "{}", answer.message());
+    login.child.kill().unwrap();
+    login.child.wait().unwrap();
+    // No offer takes the place of the login.
+    let answer = tool_call(&mut gateway, "act");
+    assert!(answer.message().contains(busy), "{}", answer.message());
+    machine.sign_in();
+    assert_eq!(tool_call(&mut gateway, "act").text(), "act {}");
+    finish(gateway);
+}
+
+#[test]
+fn an_offer_ends_with_its_backend() {
+    let machine = Machine::with(server(), ASK);
+    let mut gateway = legacy(&machine);
+    let call = gateway.client.start_call("act", json!({}));
+    let url = Url::parse(&shown(&gateway.client.next_request("elicitation/create")).0).unwrap();
+    gateway.client.cancel(call);
+    gateway.client.next_notification("notifications/cancelled");
+    let redirect = url.query_pairs().find(|(key, _)| key == "redirect_uri");
+    let redirect = Url::parse(&redirect.unwrap().1).unwrap();
+    let port = ("127.0.0.1", redirect.port().unwrap());
+    assert!(TcpStream::connect(port).is_ok());
+    std::fs::write(machine.folder.path().join("sentinel.toml"), "").unwrap();
+    let begun = std::time::Instant::now();
+    while TcpStream::connect(port).is_ok() {
+        let limit = Duration::from_secs(30);
+        assert!(begun.elapsed() < limit, "the port stays open");
+        std::thread::yield_now();
+    }
+    finish(gateway);
+}
+
 #[test]
 fn what_stands_in_the_way_of_an_offer_is_told_with_the_command() {
     let server = server().with(|state| state.registers = false);

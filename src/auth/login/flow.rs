@@ -86,6 +86,7 @@ impl Flow<'_> {
         record.revocation_endpoint = found.server.revocation_endpoint.map(String::from);
         record.resource = found.resource;
         record.client = Some(without_configured_secret(client));
+        record.register_anew = false;
         record.token = Some(token);
         record.requested = scopes;
         record.pending = Vec::new();

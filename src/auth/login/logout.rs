@@ -36,6 +36,16 @@ pub(crate) async fn logout(backend: &Arc<BackendConfig>, forget: bool) -> Result
     let Some(mut record) = store.read().await? else {
         return Ok(Revoked::Nothing);
     };
+    if record.is_closed {
+        let why = record.sign_in.map_or_else(String::new, |reason| reason.why);
+        if !forget {
+            return Err(format!(
+                "nothing was revoked: {why}; --forget removes the file"
+            ));
+        }
+        store.remove().await?;
+        return Ok(Revoked::No(why));
+    }
     let revoked = match record.token.is_some() {
         true => match revoke(backend, &sign_in, &record).await {
             Ok(()) => Revoked::Yes,
@@ -61,9 +71,11 @@ async fn revoke(
     sign_in: &SignIn,
     record: &Record,
 ) -> Result<(), String> {
-    let (Some(token), Some(stored)) = (&record.token, &record.client) else {
+    let Some(token) = &record.token else {
         return Ok(());
     };
+    let stored = record.client.as_ref();
+    let stored = stored.ok_or("the client that they were issued to is not known any more")?;
     learn(backend, token);
     let endpoint = record.revocation_endpoint.as_deref();
     let endpoint = endpoint.ok_or("the server has no revocation_endpoint")?;

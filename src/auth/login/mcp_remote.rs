@@ -1,13 +1,14 @@
 //! What a sign-in takes over from mcp-remote: its registration, and with consent its tokens.
 
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
-use super::place::LOCK_TIMEOUT;
+use super::place::to_change;
 use super::step::{Options, Step, Take, Taken};
 use crate::auth::discovery::Found;
 use crate::auth::exchange::{learn, now};
 use crate::auth::store::mcp_remote::{Kept, KeptTokens, find};
-use crate::auth::store::{How, Purpose, Record, Store, StoredClient, StoredToken};
+use crate::auth::store::{How, Record, Store, StoredClient, StoredToken};
 use crate::config::{BackendConfig, SignIn};
 use crate::text::Reach;
 
@@ -63,7 +64,10 @@ impl Takeover<'_> {
             }
             return Ok(Basis::Here);
         };
+        let is_certain = kept.is_certain(self.sign_in);
         match kept.tokens.take() {
+            // They would go to whomever the server names now.
+            Some(_) if !is_certain => self.leave(),
             Some(tokens) if self.wants(lines).await => {
                 self.take(found, kept, &tokens);
                 return Ok(Basis::Tokens(Box::new(tokens)));
@@ -74,8 +78,8 @@ impl Takeover<'_> {
         self.adopt(found, kept).await
     }
 
-    /// What mcp-remote keeps of this server, if this issuer may see it: newer releases say whose it is, and
-    /// older ones ask, as we do, the server that the URL leads to.
+    /// What mcp-remote keeps of this server, if it is not another issuer's. Newer releases say whose it is;
+    /// older ones ask the server that the URL leads to, which may name another by now.
     async fn kept(&self, issuer: &str) -> Option<Kept> {
         let url = self.backend.url.as_ref().ok()?;
         let kept = find(self.sign_in, url).await?;
@@ -91,16 +95,29 @@ impl Takeover<'_> {
         Some(kept)
     }
 
+    /// Says why mcp-remote's tokens stay where they are, to a person who may expect otherwise.
+    fn leave(&mut self) {
+        if self.is_new() || self.options.take == Take::Yes {
+            (self.step)(Step::Uncertain);
+        }
+    }
+
+    /// Whether nobody has signed in here before.
+    fn is_new(&self) -> bool {
+        self.record.token.is_none() && self.record.sign_in.is_none()
+    }
+
     /// Whether the person wants mcp-remote's tokens. Where we have been signed in, they are another
     /// sign-in, which stays what it is.
     async fn wants(&mut self, lines: &mut mpsc::UnboundedReceiver<String>) -> bool {
-        let is_new = self.record.token.is_none() && self.record.sign_in.is_none();
+        let is_new = self.is_new();
         let asks_otherwise = self.options.switch || !self.options.scopes.is_empty();
         match self.options.take {
             Take::Yes => true,
             Take::Ask if is_new && !asks_otherwise => {
                 (self.step)(Step::Offer);
-                let answer = lines.recv().await.unwrap_or_default();
+                let answer = timeout(self.options.wait, lines.recv()).await;
+                let answer = answer.ok().flatten().unwrap_or_default();
                 let is_wanted = ["y", "yes"].contains(&answer.trim().to_lowercase().as_str());
                 if !is_wanted {
                     (self.step)(Step::Beside);
@@ -125,6 +142,7 @@ impl Takeover<'_> {
         record.resource.clone_from(&found.resource);
         record.tried_client = Some(kept.client.id.clone());
         record.client = Some(stored(kept));
+        record.register_anew = false;
         let token = StoredToken {
             access: tokens.access.clone(),
             refresh: Some(tokens.refresh.clone()),
@@ -146,21 +164,27 @@ impl Takeover<'_> {
         let issuer = &found.server.issuer;
         let is_needed = self.record.client_of(issuer, now()).is_none() && !self.options.device;
         let is_tried = self.record.tried_client.as_ref() == Some(&kept.client.id);
-        if !is_needed || is_tried || kept.redirect_uri.is_none() {
+        let may_be_sent = kept.client.secret.is_none() || kept.is_certain(self.sign_in);
+        if !is_needed || is_tried || !may_be_sent || kept.redirect_uri.is_none() {
             return Ok(Basis::Here);
         }
         self.record.tried_client = Some(kept.client.id.clone());
         note_tried(self.store, &kept.client.id).await?;
         self.record.issuer = Some(issuer.clone());
         self.record.client = Some(stored(kept));
+        self.record.register_anew = false;
         Ok(Basis::Client)
     }
 }
 
 /// Keeps which client of mcp-remote a sign-in uses.
 async fn note_tried(store: &Store, id: &str) -> Result<(), String> {
-    let _held = store.lock(Purpose::Change, LOCK_TIMEOUT).await?;
+    let _held = to_change(store).await?;
     let mut record = store.read().await?.unwrap_or_else(|| store.empty());
+    if record.is_closed {
+        // The sign-in replaces it, if it comes to its end.
+        return Ok(());
+    }
     record.tried_client = Some(id.to_owned());
     store.write(&record).await
 }

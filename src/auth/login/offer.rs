@@ -87,6 +87,21 @@ impl Offer {
         }
     }
 
+    /// One that ends when it is withdrawn.
+    #[cfg(test)]
+    pub(crate) fn endless() -> Self {
+        let (reports, stage) = watch::channel(Stage::Begun);
+        let waiting = async move {
+            let _reports = reports;
+            std::future::pending::<()>().await;
+        };
+        Self {
+            id: String::new(),
+            stage,
+            task: AbortOnDropHandle::new(tokio::spawn(waiting)),
+        }
+    }
+
     /// How far it has come.
     pub(crate) fn stage(&self) -> Stage {
         let stage = self.stage.borrow().clone();

@@ -3,11 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::auth::store::Store;
+use crate::auth::store::{Held, Purpose, Store};
 use crate::config::{BackendConfig, GrantKind, SignIn};
 
 /// Longest wait for a process that changes the file.
 pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The same where a person has signed in: longer than a renewal by another process takes.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// The lock to change what is kept.
+///
+/// # Errors
+/// For people: why there is none.
+pub(super) async fn to_change(store: &Store) -> Result<Held, String> {
+    let held = store.lock(Purpose::Change, CHANGE_TIMEOUT).await?;
+    let busy = "another gateway renews this sign-in and takes too long; try again";
+    held.ok_or_else(|| busy.to_owned())
+}
 
 /// Where the sign-in to a backend is kept, and how it is done.
 ///

@@ -19,6 +19,8 @@ pub(crate) enum Step<'a> {
     Offer,
     /// mcp-remote is signed in, and stays so beside this sign-in.
     Beside,
+    /// mcp-remote is signed in, but doesn't say at which issuer: this sign-in is a new one.
+    Uncertain,
     /// mcp-remote has no sign-in that can be taken over.
     NothingToTake,
     /// What was typed is not the address that the browser ended at.

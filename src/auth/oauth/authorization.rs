@@ -161,7 +161,8 @@ pub fn read_answer(query: &str, expected: &Expected) -> Result<Secret, AnswerErr
             None => Ok(first),
         }
     };
-    if one("state")?.as_deref() != Some(expected.state.reveal()) {
+    let state = one("state").unwrap_or_default();
+    if state.as_deref() != Some(expected.state.reveal()) {
         return Err(AnswerError::OtherState);
     }
     let named = match one("iss")? {
@@ -321,10 +322,12 @@ mod tests {
                 AnswerError::Malformed("a parameter is there twice"),
             ),
             (
-                "state=s&state=s&code=d",
+                "state=s&code=d&iss=https://a&iss=https://a",
                 false,
                 AnswerError::Malformed("a parameter is there twice"),
             ),
+            ("state=s&state=s&code=d", false, AnswerError::OtherState),
+            ("state=x&state=s&error=e", false, AnswerError::OtherState),
         ] {
             let read = read_answer(query, &expected(names_issuer));
             assert_eq!(read.unwrap_err(), error, "{query}");

@@ -36,6 +36,14 @@ pub(crate) struct Kept {
     pub(crate) tokens: Option<KeptTokens>,
 }
 
+impl Kept {
+    /// Whether secrets of it may go to the issuer that the server's URL leads to: the file says that it is
+    /// theirs, or the config names it.
+    pub(crate) fn is_certain(&self, sign_in: &SignIn) -> bool {
+        self.issuer.is_some() || sign_in.issuer.is_some()
+    }
+}
+
 /// Its tokens.
 #[derive(Debug, Clone)]
 pub(crate) struct KeptTokens {
@@ -65,7 +73,9 @@ pub(crate) async fn find(sign_in: &SignIn, url: &Url) -> Option<Kept> {
 pub(crate) fn is_signed_in(sign_in: &SignIn, url: &Url) -> bool {
     let base = sign_in.mcp_remote.as_ref();
     let kept = base.and_then(|base| newest(base, &digests(sign_in, url)));
-    kept.is_some_and(|kept| kept.tokens.is_some() && sign_in.client_id.is_none())
+    kept.is_some_and(|kept| {
+        kept.tokens.is_some() && kept.is_certain(sign_in) && sign_in.client_id.is_none()
+    })
 }
 
 /// Takes the refresh token out of their file, which has to hold what was read.

@@ -78,6 +78,10 @@ pub(crate) struct Record {
     pub(crate) sign_in: Option<Reason>,
     /// The id of the client of mcp-remote that a sign-in has used: not used a second time.
     pub(crate) tried_client: Option<String>,
+    /// The client is for the token alone: a sign-in with it has failed, and the next registers anew.
+    pub(crate) register_anew: bool,
+    /// There is a file, which can't be opened: what is here is none of it. Not written.
+    pub(crate) is_closed: bool,
     /// The document as it was read.
     rest: Map<String, Value>,
 }
@@ -99,6 +103,8 @@ impl Record {
             refreshing: None,
             sign_in: None,
             tried_client: None,
+            register_anew: false,
+            is_closed: false,
             rest: Map::new(),
         }
     }
@@ -140,6 +146,8 @@ impl Record {
                 })
             }),
             tried_client: text("tried_client"),
+            register_anew: rest.get("register_anew") == Some(&Value::Bool(true)),
+            is_closed: false,
             rest,
         })
     }
@@ -186,6 +194,7 @@ impl Record {
             ("refreshing", json!(refreshing)),
             ("sign_in", json!(sign_in)),
             ("tried_client", json!(self.tried_client)),
+            ("register_anew", json!(self.register_anew)),
         ];
         let mut document = self.rest.clone();
         for (name, value) in members {
@@ -197,11 +206,12 @@ impl Record {
         format!("{}\n", Value::Object(document))
     }
 
-    /// Whether what is kept of the client is of this issuer, and may be used at `now`.
+    /// The client that is kept, if a sign-in at this issuer may use it at `now`.
     pub(crate) fn client_of(&self, issuer: &str, now: u64) -> Option<&StoredClient> {
         let client = self.client.as_ref()?;
         let is_valid = client.secret_expires_at.is_none_or(|at| at > now);
-        (self.issuer.as_deref() == Some(issuer) && is_valid).then_some(client)
+        let is_usable = is_valid && !self.register_anew;
+        (self.issuer.as_deref() == Some(issuer) && is_usable).then_some(client)
     }
 }
 

@@ -5,6 +5,7 @@
 //! not know what is sealed.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,8 +13,10 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, Salt};
 use serde_json::{Value, json};
 use tokio::sync::Mutex as AsyncMutex;
+use tokio::time::Instant;
 
 use crate::auth::secrets;
+use crate::clock;
 use crate::config::Secret;
 use crate::sync::Mutex;
 
@@ -23,17 +26,33 @@ const VERSION: u64 = 2;
 const LEAST_KEY: usize = 32;
 const SALT: &[u8] = b"sentinel-gateway tokens";
 
-/// What a command has printed, once it has.
-type Printed = Arc<AsyncMutex<Option<Secret>>>;
+/// After a command that was of no use, before it is run again.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// How far the time of a file may be behind.
+const GRAIN: Duration = Duration::from_secs(2);
+
+/// What has come of a command.
+#[derive(Debug, Default)]
+struct Printed {
+    key: Option<Secret>,
+    /// When it last failed, and why.
+    failed: Option<(Instant, String)>,
+    /// When it was last run again, though there was a key.
+    renewed: Option<(Instant, SystemTime)>,
+}
+
+/// By all who need its key.
+type Shared = Arc<AsyncMutex<Printed>>;
 
 /// The keys of this process by their commands: a keychain asks its user each time.
-static KEYS: Mutex<Vec<(Arc<[String]>, Printed)>> = Mutex::new(Vec::new());
+static KEYS: Mutex<Vec<(Arc<[String]>, Shared)>> = Mutex::new(Vec::new());
 
 /// The command that prints the key.
 #[derive(Debug, Clone)]
 pub(in crate::auth) struct KeyCommand {
     command: Arc<[String]>,
-    printed: Printed,
+    printed: Shared,
 }
 
 impl KeyCommand {
@@ -43,7 +62,7 @@ impl KeyCommand {
         let printed = match known {
             Some((_, printed)) => Arc::clone(printed),
             None => {
-                let printed = Printed::default();
+                let printed = Arc::default();
                 keys.push((Arc::clone(&command), Arc::clone(&printed)));
                 printed
             }
@@ -57,23 +76,45 @@ impl KeyCommand {
     /// For people: why there is none.
     pub(super) async fn get(&self) -> Result<Secret, String> {
         let mut printed = self.printed.lock().await;
-        if let Some(key) = &*printed {
-            return Ok(key.clone());
+        match &printed.key {
+            Some(key) => Ok(key.clone()),
+            None => self.run_for(&mut printed).await,
         }
-        let key = self.run().await?;
-        *printed = Some(key.clone());
-        Ok(key)
     }
 
-    /// The key that the command prints now.
+    /// The key that the command prints now, for a file that was written then. What it has printed since is
+    /// that for half a minute: it may ask a person.
     ///
     /// # Errors
     /// For people: why there is none.
-    pub(super) async fn renewed(&self) -> Result<Secret, String> {
+    pub(super) async fn renewed(&self, written: Option<SystemTime>) -> Result<Secret, String> {
         let mut printed = self.printed.lock().await;
-        let key = self.run().await?;
-        *printed = Some(key.clone());
+        let is_lately = printed.renewed.is_some_and(|(at, time)| {
+            let is_since = |written| time.duration_since(written).is_ok_and(|past| past > GRAIN);
+            at.elapsed() < PAUSE && written.is_none_or(is_since)
+        });
+        if let Some(key) = printed.key.as_ref().filter(|_| is_lately) {
+            return Ok(key.clone());
+        }
+        let begun = (Instant::now(), clock::wall());
+        let key = self.run_for(&mut printed).await?;
+        printed.renewed = Some(begun);
         Ok(key)
+    }
+
+    /// Runs it, unless it failed a moment ago.
+    async fn run_for(&self, printed: &mut Printed) -> Result<Secret, String> {
+        if let Some((at, why)) = &printed.failed
+            && at.elapsed() < PAUSE
+        {
+            return Err(why.clone());
+        }
+        let outcome = self.run().await;
+        printed.failed = outcome.clone().err().map(|why| (Instant::now(), why));
+        if let Ok(key) = &outcome {
+            printed.key = Some(key.clone());
+        }
+        outcome
     }
 
     async fn run(&self) -> Result<Secret, String> {
@@ -172,6 +213,40 @@ mod tests {
         }
         let again = seal(&key('a'), "notes-1", "https://h/mcp", "hidden").unwrap();
         assert_ne!(text, again, "a nonce is used once");
+    }
+
+    /// A command that notes each of its runs, and prints what a file holds.
+    #[cfg(unix)]
+    fn counted(folder: &std::path::Path) -> (KeyCommand, impl Fn() -> usize) {
+        let (runs, key) = (folder.join("runs"), folder.join("key"));
+        let script = "echo >> \"$0\"; cat \"$1\"";
+        let paths = [&runs, &key].map(|path| path.display().to_string());
+        let words = ["sh", "-c", script, &paths[0], &paths[1]].map(str::to_owned);
+        let count = move || std::fs::read(&runs).map_or(0, |noted| noted.len());
+        (KeyCommand::new(words.into()), count)
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_command_of_no_use_is_not_run_again_and_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (command, runs) = counted(folder.path());
+        for _ in 0..3 {
+            assert!(command.get().await.is_err());
+            assert!(command.renewed(None).await.is_err());
+        }
+        assert_eq!(runs(), 1);
+        command.printed.lock().await.failed = None;
+        std::fs::write(folder.path().join("key"), "k".repeat(LEAST_KEY)).unwrap();
+        let before = Some(clock::wall() - Duration::from_secs(60));
+        for _ in 0..3 {
+            command.get().await.unwrap();
+            command.renewed(before).await.unwrap();
+        }
+        assert_eq!(runs(), 3);
+        // A file that was written since may have another key.
+        command.renewed(Some(clock::wall())).await.unwrap();
+        assert_eq!(runs(), 4);
     }
 
     #[test]

@@ -152,6 +152,11 @@ impl HttpBackend {
         self.shared.sessions.wanting()
     }
 
+    /// Is cancelled when no snapshot and no call has the backend any more.
+    pub(crate) fn unused(&self) -> &CancellationToken {
+        &self.shared.unused
+    }
+
     /// After a sign-in: resolves when it is connected, or the attempt with the new token has failed.
     pub(crate) async fn signed_in(&self) {
         let _ = self.primary().next_connection().await;

@@ -65,6 +65,7 @@ impl Run<'_> {
             exchange: self.exchange,
             error,
             tally,
+            may_repeat: self.may_repeat(tally, &snapshot),
             limit: route.timeout(),
         };
         match offer(call, &self.parked.sign_ins).await {
@@ -84,6 +85,11 @@ impl Run<'_> {
         }
     }
 
+    /// Whether a call of which this was sent may be made again.
+    fn may_repeat(&self, before: Tally, snapshot: &Snapshot) -> bool {
+        before.executed == Executed::No || self.is_safe(snapshot)
+    }
+
     /// Runs it with these params, after what was sent before. The time since `asked` is the person's.
     async fn again(
         &self,
@@ -94,7 +100,7 @@ impl Run<'_> {
         snapshots: &mut Snapshots,
     ) -> Ended {
         if let Some(route) = self.target.route(&snapshot) {
-            if before.executed != Executed::No && !self.is_safe(&snapshot) {
+            if !self.may_repeat(before, &snapshot) {
                 return (Err(not_again(route.backend.name(), before)), snapshot);
             }
             let _ = timeout(route.timeout(), route.backend.signed_in()).await;

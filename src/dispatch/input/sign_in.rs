@@ -54,6 +54,8 @@ pub(in crate::dispatch) struct Unsigned<'a> {
     /// What the client gets without a sign-in.
     pub(in crate::dispatch) error: RpcError,
     pub(in crate::dispatch) tally: Tally,
+    /// Whether the call may be made again: it has not run, or may run twice.
+    pub(in crate::dispatch) may_repeat: bool,
     /// Longest wait for what no person delays, and for a person who has agreed.
     pub(in crate::dispatch) limit: Duration,
 }
@@ -104,11 +106,13 @@ pub(in crate::dispatch) async fn offer(call: Unsigned<'_>, sign_ins: &SignIns) -
         Ok(Stage::Ended(Ok(()))) => return Offered::SignedIn,
         Ok(Stage::Ended(Err(why))) => return call.refused(under_way.why(why)),
         Ok(Stage::Begun | Stage::Elsewhere) | Err(_) => {
-            let why = match under_way.offer.stage() {
+            let why: Arc<str> = match under_way.offer.stage() {
                 Stage::Elsewhere => "another program is signing in to it now",
                 _ => "the authorization server doesn't answer in time",
-            };
-            return call.refused(NoSignIn::Failed(why.into()));
+            }
+            .into();
+            under_way.give_up(Arc::clone(&why));
+            return call.refused(NoSignIn::Failed(why));
         }
     };
     let message = call.message(url.host_str().unwrap_or_default(), code.as_deref());
@@ -120,6 +124,8 @@ pub(in crate::dispatch) async fn offer(call: Unsigned<'_>, sign_ins: &SignIns) -
     match outcome {
         Ok(()) => Offered::SignedIn,
         Err(NoSignIn::Pending | NoSignIn::Ask) => match call.exchange.client.era {
+            // The error invites to make the call again.
+            Era::Legacy if !call.may_repeat => call.refused(NoSignIn::Pending),
             Era::Legacy => call.url_required(&under_way, request),
             Era::Modern => call.hold(&under_way, &request, sign_ins),
         },
@@ -174,8 +180,12 @@ impl Unsigned<'_> {
     fn message(&self, host: &str, code: Option<&str>) -> String {
         let code = code.map(|code| self.backend.config.scrubber.snippet(code.as_bytes()));
         let code = code.map(|code| format!(" and enter the code {code}"));
+        let afterwards = match self.may_repeat {
+            true => " The call goes on afterwards.",
+            false => "",
+        };
         format!(
-            "{}: sign in at {host}{}. The call goes on afterwards.",
+            "{}: sign in at {host}{}.{afterwards}",
             self.backend.name(),
             code.unwrap_or_default()
         )

@@ -172,6 +172,9 @@ fn show(step: Step<'_>, args: &Login) {
         Step::Beside => print_message(
             "mcp-remote is signed in to it, and stays so: this sign-in is a new one (--take-tokens takes that one over)",
         ),
+        Step::Uncertain => print_message(
+            "mcp-remote is signed in to it, and stays so: this sign-in is a new one (its file doesn't say at which authorization server: with oauth.issuer in the config --take-tokens takes that one over)",
+        ),
         Step::NothingToTake => {
             print_message("mcp-remote has no sign-in for it: this one is a new one");
         }

@@ -4,13 +4,15 @@
 //! calls.
 
 use std::collections::HashMap;
+use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::auth::login::{Offer, Stage};
 use crate::backend::HttpBackend;
@@ -23,6 +25,9 @@ use crate::sync::Mutex;
 const TURN: Duration = Duration::from_secs(30);
 /// After a sign-in that has failed, before the next one is tried.
 const PAUSE: Duration = Duration::from_secs(30);
+
+/// How long a sign-in goes on that no person has agreed to. Shorter than `login` waits for another.
+const UNANSWERED: Duration = Duration::from_secs(120);
 
 /// The last sign-in of each backend.
 #[derive(Default)]
@@ -64,6 +69,10 @@ pub(super) struct UnderWay {
     /// A legacy client knows its id.
     is_known: AtomicBool,
     ended_at: OnceLock<Instant>,
+    /// Why nobody wanted it any more.
+    given_up: OnceLock<Arc<str>>,
+    /// Cancelled when nothing has its backend any more.
+    unused: CancellationToken,
 }
 
 impl LastSignIns {
@@ -77,12 +86,15 @@ impl LastSignIns {
             return Start::Unneeded;
         };
         let mut all = self.0.lock();
+        all.retain(|_, last| !last.unused.is_cancelled());
         if let Some(last) = all.get(&backend.id) {
             if last.declined.load(Relaxed) && last.generation == wanting.generation {
                 return Start::Declined;
             }
             match last.offer.stage() {
-                Stage::Ended(Err(why)) if last.ended_lately() => return Start::Failed(why),
+                Stage::Ended(Err(why)) if last.ended_lately() => {
+                    return Start::Failed(last.given_up.get().cloned().unwrap_or(why));
+                }
                 Stage::Ended(_) => {}
                 _ => return Start::UnderWay(Arc::clone(last)),
             }
@@ -98,6 +110,8 @@ impl LastSignIns {
             declined: AtomicBool::new(false),
             is_known: AtomicBool::new(false),
             ended_at: OnceLock::new(),
+            given_up: OnceLock::new(),
+            unused: backend.unused().clone(),
         });
         tokio::spawn(see_to_the_end(Arc::clone(&begun), events.clone()));
         all.insert(backend.id, Arc::clone(&begun));
@@ -112,9 +126,16 @@ impl LastSignIns {
     }
 }
 
-/// A legacy client that knows of a sign-in is told of its end (MCP 2025-11-25, client/elicitation).
+/// Gives it up when nobody wants it. A legacy client that knows of a sign-in is told of its end (MCP 2025-11-25, client/elicitation).
 async fn see_to_the_end(under_way: Arc<UnderWay>, events: mpsc::UnboundedSender<TaskEvent>) {
-    let ended = under_way.offer.ended().await;
+    let ended = tokio::select! {
+        biased;
+        ended = under_way.offer.ended() => ended,
+        why = under_way.is_unwanted() => {
+            under_way.give_up(why);
+            under_way.offer.ended().await
+        }
+    };
     let _ = under_way.ended_at.set(Instant::now());
     if ended.is_ok() && under_way.is_known.load(Relaxed) {
         let params = json!({ "elicitationId": under_way.offer.id });
@@ -152,11 +173,32 @@ impl UnderWay {
         self.offer.withdraw();
     }
 
+    /// Nobody wants it, for this reason: others may sign in.
+    pub(super) fn give_up(&self, why: Arc<str>) {
+        let _ = self.given_up.set(why);
+        self.offer.withdraw();
+    }
+
+    /// Resolves when its backend is gone, or no person has agreed in time.
+    async fn is_unwanted(&self) -> Arc<str> {
+        let unanswered = async {
+            if timeout(UNANSWERED, self.accepted()).await.is_ok() {
+                pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = self.unused.cancelled() => "the backend has been removed or replaced".into(),
+            () = unanswered => {
+                format!("nobody has agreed to it within {} s", UNANSWERED.as_secs()).into()
+            }
+        }
+    }
+
     /// Why it has ended without a sign-in.
     pub(super) fn why(&self, why: Arc<str>) -> NoSignIn {
         match self.declined.load(Relaxed) {
             true => NoSignIn::Declined,
-            false => NoSignIn::Failed(why),
+            false => NoSignIn::Failed(self.given_up.get().cloned().unwrap_or(why)),
         }
     }
 
@@ -178,5 +220,60 @@ impl UnderWay {
 
     fn ended_lately(&self) -> bool {
         self.ended_at.get().is_none_or(|at| at.elapsed() < PAUSE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn under_way() -> Arc<UnderWay> {
+        Arc::new(UnderWay {
+            offer: Offer::endless(),
+            generation: 0,
+            asking: tokio::sync::Mutex::default(),
+            asked_at: Mutex::default(),
+            accepted: watch::Sender::new(false),
+            declined: AtomicBool::new(false),
+            is_known: AtomicBool::new(false),
+            ended_at: OnceLock::new(),
+            given_up: OnceLock::new(),
+            unused: CancellationToken::new(),
+        })
+    }
+
+    /// How long it goes on, and why it ends.
+    async fn end_of(under_way: &Arc<UnderWay>) -> (u64, String) {
+        let (events, _received) = mpsc::unbounded_channel();
+        let begun = Instant::now();
+        see_to_the_end(Arc::clone(under_way), events).await;
+        assert!(matches!(under_way.offer.stage(), Stage::Ended(Err(_))));
+        let why = under_way.given_up.get().unwrap().to_string();
+        (begun.elapsed().as_secs(), why)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sign_in_that_nobody_agrees_to_ends_before_a_login_stops_waiting() {
+        let (seconds, why) = end_of(&under_way()).await;
+        assert_eq!(
+            (seconds, &*why),
+            (120, "nobody has agreed to it within 120 s")
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_a_person_has_agreed_to_goes_on_while_its_backend_is_there() {
+        let under_way = under_way();
+        under_way.accept();
+        let unused = under_way.unused.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(500)).await;
+            unused.cancel();
+        });
+        let (seconds, why) = end_of(&under_way).await;
+        assert_eq!(
+            (seconds, &*why),
+            (500, "the backend has been removed or replaced")
+        );
     }
 }
