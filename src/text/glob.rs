@@ -70,6 +70,11 @@ impl Glob {
         &self.0.written
     }
 
+    /// How much memory and time it takes: of each of its alternatives the tokens, and one more.
+    pub(crate) fn tokens(&self) -> usize {
+        self.0.forms.iter().map(|form| form.len() + 1).sum()
+    }
+
     /// Whether the name as a whole is one of the glob.
     pub fn is_match(&self, name: &str) -> bool {
         self.0.forms.iter().any(|form| is_match(form, name))

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::Checker;
-use super::globs::{glob, glob_set, within_limit};
+use super::globs::{ListSize, glob, glob_set, within_limit};
 use crate::config::read::file::{Entries, Located, Tools};
 use crate::config::read::join;
 use crate::config::{ToolRule, ToolRules};
@@ -115,9 +115,13 @@ impl Checker<'_> {
         rules: &mut Vec<ToolRule>,
     ) -> Vec<(Glob, &'a Located<V>)> {
         let path = join(path, key.trim_start_matches("tools."));
-        let mut values = Vec::new();
+        let (mut values, mut size) = (Vec::new(), ListSize::default());
         for (written, value) in within_limit(&written.0, |(glob, _)| glob, &path, self.report) {
-            if let Some(glob) = glob(written, &path, self.report) {
+            let glob = glob(written, &path, self.report);
+            if !size.admits(glob.as_ref(), written, &path, self.report) {
+                break;
+            }
+            if let Some(glob) = glob {
                 rules.push(rule(key, &glob));
                 values.push((glob, value));
             }
