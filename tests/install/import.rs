@@ -74,7 +74,10 @@ fn from_an_empty_home_with_six_servers_to_a_first_call() {
     let digest = Md5::digest(notes.url());
     let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     for (what, text) in [
-        ("client_info", r#"{"client_id":"c"}"#),
+        (
+            "client_info",
+            r#"{"client_id":"c","issuer":"https://login.example/"}"#,
+        ),
         (
             "tokens",
             r#"{"access_token":"hidden","refresh_token":"hidden"}"#,
