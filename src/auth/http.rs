@@ -181,13 +181,7 @@ impl Http {
         let status = response.status().as_u16();
         if Refusal::of(status, &body).is_some() {
             // Whole, before a quote cuts a secret in two that the server repeats.
-            let text = String::from_utf8_lossy(&body);
-            body = self
-                .backend
-                .scrubber
-                .message(&text)
-                .into_owned()
-                .into_bytes();
+            body = self.backend.scrubber.bytes(body);
         }
         Ok((Fetched { status, body }, location))
     }

@@ -95,6 +95,14 @@ impl Scrubber {
         }
     }
 
+    /// The same of bytes. Where one was found, what is no UTF-8 is replaced, too.
+    pub(crate) fn bytes(&self, bytes: Vec<u8>) -> Vec<u8> {
+        match self.message(&String::from_utf8_lossy(&bytes)) {
+            Cow::Owned(text) => text.into_bytes(),
+            Cow::Borrowed(_) => bytes,
+        }
+    }
+
     /// The beginning of a text of the backend, to be quoted: short, escaped, without secrets and
     /// without hidden characters.
     pub(crate) fn snippet(&self, text: &[u8]) -> String {

@@ -101,18 +101,8 @@ impl LastSignIns {
         }
         let generation = wanting.generation;
         let offer = Offer::begin(Arc::clone(&backend.config), wanting.challenge, generation);
-        let begun = Arc::new(UnderWay {
-            offer,
-            generation,
-            asking: tokio::sync::Mutex::default(),
-            asked_at: Mutex::default(),
-            accepted: watch::Sender::new(false),
-            declined: AtomicBool::new(false),
-            is_known: AtomicBool::new(false),
-            ended_at: OnceLock::new(),
-            given_up: OnceLock::new(),
-            unused: backend.unused().clone(),
-        });
+        let unused = backend.unused().clone();
+        let begun = Arc::new(UnderWay::new(offer, generation, unused));
         tokio::spawn(see_to_the_end(Arc::clone(&begun), events.clone()));
         all.insert(backend.id, Arc::clone(&begun));
         Start::UnderWay(begun)
@@ -148,6 +138,22 @@ async fn see_to_the_end(under_way: Arc<UnderWay>, events: mpsc::UnboundedSender<
 }
 
 impl UnderWay {
+    /// One that nobody has been asked about. `unused` ends it.
+    fn new(offer: Offer, generation: u64, unused: CancellationToken) -> Self {
+        Self {
+            offer,
+            generation,
+            asking: tokio::sync::Mutex::default(),
+            asked_at: Mutex::default(),
+            accepted: watch::Sender::new(false),
+            declined: AtomicBool::new(false),
+            is_known: AtomicBool::new(false),
+            ended_at: OnceLock::new(),
+            given_up: OnceLock::new(),
+            unused,
+        }
+    }
+
     /// The person opens the address.
     pub(super) fn accept(&self) {
         self.accepted.send_replace(true);
@@ -228,18 +234,8 @@ mod tests {
     use super::*;
 
     fn under_way() -> Arc<UnderWay> {
-        Arc::new(UnderWay {
-            offer: Offer::endless(),
-            generation: 0,
-            asking: tokio::sync::Mutex::default(),
-            asked_at: Mutex::default(),
-            accepted: watch::Sender::new(false),
-            declined: AtomicBool::new(false),
-            is_known: AtomicBool::new(false),
-            ended_at: OnceLock::new(),
-            given_up: OnceLock::new(),
-            unused: CancellationToken::new(),
-        })
+        let unused = CancellationToken::new();
+        Arc::new(UnderWay::new(Offer::endless(), 0, unused))
     }
 
     /// How long it goes on, and why it ends.
