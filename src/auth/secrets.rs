@@ -17,6 +17,11 @@ use crate::files::{MAX_SECRET, read_configured};
 /// Time for a command that prints a secret. It may ask a keychain or a person.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How often an empty file is read before it counts as empty, and the time between: a program that writes
+/// a file in place empties it first.
+const READS_OF_AN_EMPTY_FILE: u32 = 4;
+const BETWEEN_READS: Duration = Duration::from_millis(50);
+
 /// The secret of this source.
 ///
 /// # Errors
@@ -30,20 +35,31 @@ pub(crate) async fn reveal(source: &SecretSource) -> Result<Secret, String> {
     }
 }
 
-/// The first line of a file.
+/// The first line of a file, without white space around it. A file that is empty is perhaps being written,
+/// and is read again within 150 ms.
 ///
 /// # Errors
 /// A message for people, without what is in the file.
 pub(crate) async fn first_line(path: &Path) -> Result<Secret, String> {
+    for _ in 1..READS_OF_AN_EMPTY_FILE {
+        if let Some(line) = read_line(path).await? {
+            return Ok(line);
+        }
+        tokio::time::sleep(BETWEEN_READS).await;
+    }
+    let line = read_line(path).await?;
+    line.ok_or_else(|| format!("the file {} is empty", path.display()))
+}
+
+/// The first line of a file; `None` if nothing is in it.
+async fn read_line(path: &Path) -> Result<Option<Secret>, String> {
     let bytes = read_configured(path, MAX_SECRET)
         .await
         .map_err(|why| format!("the file {why}"))?;
     let text = String::from_utf8(bytes)
         .map_err(|_| format!("the file {} holds no UTF-8 text", path.display()))?;
-    match text.lines().next().map(str::trim) {
-        Some(line) if !line.is_empty() => Ok(Secret::new(line)),
-        _ => Err(format!("the file {} is empty", path.display())),
-    }
+    let line = text.lines().next().map_or("", str::trim);
+    Ok((!line.is_empty()).then(|| Secret::new(line)))
 }
 
 /// What a command prints, without its last line end.
@@ -117,6 +133,24 @@ mod tests {
     async fn a_command_that_prints_without_end_is_ended() {
         let why = run(&["yes".to_owned()]).await.unwrap_err();
         assert!(why.contains("prints more than 65536 bytes"), "{why}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_is_being_written_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        std::fs::write(&path, "").unwrap();
+        // The paused clock stands still while the first read is under way.
+        let written_later = async {
+            tokio::time::sleep(BETWEEN_READS / 2).await;
+            std::fs::write(&path, "tok-en\n").unwrap();
+        };
+        let (line, ()) = tokio::join!(first_line(&path), written_later);
+        assert_eq!(line.unwrap().reveal(), "tok-en");
+
+        std::fs::write(&path, "\n").unwrap();
+        let why = first_line(&path).await.unwrap_err();
+        assert!(why.ends_with("token is empty"), "{why}");
     }
 
     #[tokio::test]

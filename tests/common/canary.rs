@@ -119,7 +119,10 @@ pub fn variable(name: &str) -> Option<String> {
 /// come from variables and from a file in `folder`. Keys that the config already has stay.
 pub fn plant(toml: &str, folder: &Path) -> String {
     let file = folder.join("canary");
-    std::fs::write(&file, secret("file")).unwrap();
+    // Replaced whole: a gateway may be reading it.
+    let whole = folder.join(".canary");
+    std::fs::write(&whole, secret("file")).unwrap();
+    std::fs::rename(&whole, &file).unwrap();
     let mut sections = toml.split("[[backends]]");
     let mut planted = sections.next().unwrap_or_default().to_owned();
     for section in sections {
