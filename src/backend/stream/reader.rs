@@ -7,7 +7,7 @@
 //! clients; other messages go to a [`ServerMessageHandler`].
 
 mod body;
-mod classify;
+mod item;
 mod refusal;
 
 use std::time::Duration;
@@ -15,7 +15,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 
 use super::handler::{Responder, ResponseSink, ServerMessageHandler};
-use super::messages::{Unreadable, messages};
+use super::messages::{Message, Unreadable, messages};
 use super::resume::{Cursor, Resume};
 use super::server_requests::{ServerRequests, cancelled_request};
 use super::session_lost::error_says_session_lost;
@@ -24,7 +24,7 @@ use crate::backend::error::BackendError;
 use crate::backend::http::{EACH, Endpoint, Media, Response, Turn};
 use crate::call_report::CallTrace;
 use crate::protocol::{Era, Id, Inbound, Notification, Outcome};
-use classify::{MessageResponse, ReaderItem};
+use item::{MessageResponse, ReaderItem};
 pub(in crate::backend) use refusal::RefusalBody;
 
 /// Most bytes of a notification's params.
@@ -322,6 +322,56 @@ impl<'a> ResponseReader<'a> {
             length,
             "a notification is dropped: it is larger than {MAX_NOTIFICATION} bytes"
         );
+    }
+
+    /// What a message is. `only` is the request whose response this is, where there can be no other:
+    /// then its id is not taken to the letter.
+    fn classify(&self, message: Message, only: Option<&Id>) -> ReaderItem {
+        let MessageResponse { id, answer } = match message {
+            Ok(Inbound::Notification(notification)) => {
+                return ReaderItem::Notification(notification);
+            }
+            Ok(Inbound::Request(request)) if self.era == Era::Modern => {
+                tracing::warn!(
+                    backend = self.endpoint.backend(),
+                    method = self.endpoint.snippet(request.method.as_bytes()),
+                    "a request is dropped: a modern server must not send requests"
+                );
+                return ReaderItem::Nothing;
+            }
+            Ok(Inbound::Request(request)) => return ReaderItem::Request(request),
+            Ok(Inbound::Response(response)) => response.into(),
+            Err(malformed) => {
+                tracing::warn!(
+                    backend = self.endpoint.backend(),
+                    error = malformed.error.message,
+                    "a message is dropped: it is not JSON-RPC"
+                );
+                malformed.into()
+            }
+        };
+        let own = only.filter(|own| match (&id, &answer) {
+            // Nearly always equal, which costs least.
+            (Some(id), _) => *own != id && own.is_value_of(id),
+            (None, Ok(Outcome::Error(_))) => true,
+            (None, _) => false,
+        });
+        if let (None, Some(_), Some(trace)) = (&id, own, self.trace) {
+            trace.mark_without_id();
+        }
+        match own
+            .or(id.as_ref())
+            .and_then(|id| self.sink.response(id, answer))
+        {
+            Some(answer) => ReaderItem::Answer(answer),
+            None => {
+                tracing::debug!(
+                    backend = self.endpoint.backend(),
+                    "a response to no pending request is dropped"
+                );
+                ReaderItem::Nothing
+            }
+        }
     }
 }
 

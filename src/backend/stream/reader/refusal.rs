@@ -7,7 +7,8 @@ use bytes::Bytes;
 use memchr::memmem;
 use reqwest::StatusCode;
 
-use super::{MessageResponse, ResponseReader};
+use super::ResponseReader;
+use super::item::MessageResponse;
 use crate::backend::error::BackendError;
 use crate::backend::http::{Beginning, Media, Response};
 use crate::backend::stream::messages::{Unreadable, messages};
