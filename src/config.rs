@@ -52,8 +52,8 @@ pub(crate) use settings::{
 };
 pub use settings::{AuditArguments, AuditConfig, FileLevel, LogConfig, OnFailure, RotatingFile};
 pub use settings::{
-    CallbackHost, Destination, GrantKind, NameChars, RateLimit, ResourceParam, SearchExposes,
-    SignIn, TelemetryConfig, ToolListing, ToolMode, ToolNames, ToolRules,
+    CallbackHost, Destination, GrantKind, NameChars, RateLimit, ResourceParam, SealedBy,
+    SearchExposes, SignIn, TelemetryConfig, ToolListing, ToolMode, ToolNames, ToolRules,
 };
 
 use crate::text::Scrubber;
@@ -174,8 +174,8 @@ pub struct GatewayConfig {
     pub tool_errors: ToolErrors,
     /// Whether listings are cached between runs.
     pub catalog_cache: bool,
-    /// `gateway.auth_store.key_command`; `None`: tokens are kept as they are.
-    pub auth_key_command: Option<Arc<[String]>>,
+    /// `gateway.auth_store`; `None`: tokens are kept as they are.
+    pub auth_sealed_by: Option<SealedBy>,
     /// Most calls a minute of one tool with the same arguments; 0 is no limit.
     pub repeat_limit: u32,
     /// Whether the gateway can be seen while it runs.

@@ -29,7 +29,7 @@ use listing_cache::CacheFile;
 pub(crate) use listing_cache::{CachedListing, ListingCache, age};
 
 use crate::call_report::BackendId;
-use crate::config::{BackendConfig, Config, NamedTool, Origin, Pin};
+use crate::config::{BackendConfig, Config, LockFile, NamedTool, Origin, Pin};
 use crate::protocol::Listing;
 use crate::sync::Mutex;
 
@@ -61,6 +61,8 @@ struct Unwritten {
     pins: Vec<Pin>,
     /// The names that tools have with these pins.
     names: Vec<NamedTool>,
+    /// Where the pins are written.
+    lock: Option<pins::Place>,
 }
 
 /// The task that writes, until every [`StateStore`] is dropped.
@@ -74,9 +76,6 @@ pub(crate) fn open(config: &Config) -> (StateStore, StateWriter) {
     let task = WriterTask {
         listing_cache: listing_cache.clone(),
         unwritten: Arc::clone(&unwritten),
-        lock: pins::Place::of(&config.lock)
-            .ok()
-            .filter(|_| config.lock.records_new),
         origin: config.origin.clone(),
         failed: HashSet::new(),
     };
@@ -201,14 +200,16 @@ impl StateStore {
         }
     }
 
-    /// Requests that definitions first seen in this run are written as accepted, with the names that
-    /// all tools have now.
-    pub(crate) fn pin(&self, pins: Vec<Pin>, names: Vec<NamedTool>) {
+    /// Requests that definitions first seen in this run are written to this lock as accepted, with the names
+    /// that all tools have now.
+    pub(crate) fn pin(&self, lock: &LockFile, pins: Vec<Pin>, names: Vec<NamedTool>) {
         if !pins.is_empty() {
             let mut unwritten = self.unwritten.lock();
             unwritten.pins.extend(pins);
             // Of all tools, so the last ones count.
             unwritten.names = names;
+            let place = pins::Place::of(lock).ok();
+            unwritten.lock = place.filter(|_| lock.records_new);
             drop(unwritten);
             self.wake();
         }
@@ -231,7 +232,6 @@ impl StateWriter {
 struct WriterTask {
     listing_cache: Option<ListingCache>,
     unwritten: Arc<Mutex<Unwritten>>,
-    lock: Option<pins::Place>,
     /// Told of what is written to the lock.
     origin: Option<Arc<Origin>>,
     /// Files whose failure was logged.
@@ -247,9 +247,8 @@ impl WriterTask {
             // Until the time is over, or nothing more can come.
             while let Ok(Some(())) = tokio::time::timeout_at(until, woken.recv()).await {}
             let batch = mem::take(&mut *self.unwritten.lock());
-            let (listing_cache, lock) = (self.listing_cache.clone(), self.lock.clone());
-            let origin = self.origin.clone();
-            let writing = move || write(batch, listing_cache.as_ref(), lock, origin.as_deref());
+            let (listing_cache, origin) = (self.listing_cache.clone(), self.origin.clone());
+            let writing = move || write(batch, listing_cache.as_ref(), origin.as_deref());
             for (path, error) in tokio::task::spawn_blocking(writing)
                 .await
                 .unwrap_or_default()
@@ -273,9 +272,9 @@ fn write(
         listings,
         pins,
         names,
+        lock,
     }: Unwritten,
     listing_cache: Option<&ListingCache>,
-    lock: Option<pins::Place>,
     origin: Option<&Origin>,
 ) -> Vec<(PathBuf, io::Error)> {
     let mut failed = Vec::new();
@@ -319,7 +318,6 @@ mod tests {
         let task = WriterTask {
             listing_cache: listing_cache.clone(),
             unwritten: Arc::clone(&unwritten),
-            lock: None,
             origin: None,
             failed: HashSet::new(),
         };

@@ -130,9 +130,11 @@ fn signed_in(record: &Record) -> Option<SignedIn> {
 /// but never leaves a token with two users.
 async fn save(store: &Store, record: &Record, basis: &Basis) -> Result<(), String> {
     let _held = to_change(store).await?;
-    let current = generation(store.read().await?.as_ref());
+    let current = store.read().await?;
     let mut record = record.clone();
-    record.generation = current.max(record.generation) + 1;
+    record.generation = generation(current.as_ref()).max(record.generation) + 1;
+    let sign_ins = current.map_or(0, |current| current.sign_ins);
+    record.sign_ins = sign_ins.max(record.sign_ins) + 1;
     record.is_closed = false;
     let Basis::Tokens(tokens) = basis else {
         return store.write(&record).await;

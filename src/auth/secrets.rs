@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
 use crate::config::{Secret, SecretSource};
@@ -68,42 +68,83 @@ async fn read_line(path: &Path) -> Result<Option<Secret>, String> {
 /// A message for people, without what it printed.
 pub(crate) async fn run(command: &[String]) -> Result<Secret, String> {
     let (program, arguments) = command.split_first().ok_or("the command is empty")?;
-    let (status, printed) = tokio::time::timeout(COMMAND_TIMEOUT, output(program, arguments))
+    let ended = output(Command::new(program).args(arguments), None)
         .await
-        .map_err(|_| format!("the command {program} did not end within {COMMAND_TIMEOUT:?}"))?
-        .map_err(|error| format!("the command {program} can't be run: {error}"))?;
-    if !status.success() {
-        return Err(format!("the command {program} failed ({status})"));
+        .map_err(|error| match error.kind() {
+            ErrorKind::TimedOut => format!("the command {program} {error}"),
+            _ => format!("the command {program} can't be run: {error}"),
+        })?;
+    if !ended.status.success() {
+        return Err(format!("the command {program} failed ({})", ended.status));
     }
-    match std::str::from_utf8(&printed).map(|text| text.trim_end_matches(['\r', '\n'])) {
+    match std::str::from_utf8(&ended.printed).map(|text| text.trim_end_matches(['\r', '\n'])) {
         Ok("") => Err(format!("the command {program} printed nothing")),
         Ok(text) => Ok(Secret::new(text)),
         Err(_) => Err(format!("the command {program} printed no UTF-8 text")),
     }
 }
 
-/// Runs a program to its end. One that prints too much for a secret is ended.
-async fn output(program: &str, arguments: &[String]) -> io::Result<(ExitStatus, Vec<u8>)> {
-    let mut child = Command::new(program)
-        .args(arguments)
+/// How a program has ended.
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) printed: Vec<u8>,
+    /// On stderr, where the program was given an input.
+    pub(crate) said: Vec<u8>,
+}
+
+/// Runs a program to its end, within 30 s, with this input or none. One that prints too much for a secret is
+/// ended.
+///
+/// # Errors
+/// If it can't be run, prints too much, or takes too long.
+pub(crate) async fn output(command: &mut Command, input: Option<&str>) -> io::Result<Ended> {
+    let piped = |is_wanted| match is_wanted {
+        true => Stdio::piped(),
+        false => Stdio::null(),
+    };
+    let mut child = command
         // Our stdin is the client's: a command that reads must not take its messages.
-        .stdin(Stdio::null())
+        .stdin(piped(input.is_some()))
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(piped(input.is_some()))
         .kill_on_drop(true)
         .spawn()?;
-    let mut printed = Vec::new();
-    if let Some(stdout) = child.stdout.take() {
-        stdout
-            .take(MAX_SECRET + 1)
-            .read_to_end(&mut printed)
-            .await?;
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let give = async {
+        if let Some((mut stdin, input)) = stdin.zip(input) {
+            // A program that doesn't read says itself what is wrong.
+            let _ = stdin.write_all(input.as_bytes()).await;
+        }
+        Ok(())
+    };
+    let run = async {
+        let (printed, said, ()) = tokio::try_join!(read(stdout), read(stderr), give)?;
+        let status = child.wait().await?;
+        Ok(Ended {
+            status,
+            printed,
+            said,
+        })
+    };
+    let late = |_| {
+        let why = format!("did not end within {COMMAND_TIMEOUT:?}");
+        io::Error::new(ErrorKind::TimedOut, why)
+    };
+    tokio::time::timeout(COMMAND_TIMEOUT, run)
+        .await
+        .map_err(late)?
+}
+
+async fn read(from: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(from) = from {
+        from.take(MAX_SECRET + 1).read_to_end(&mut bytes).await?;
     }
-    if printed.len() as u64 > MAX_SECRET {
+    if bytes.len() as u64 > MAX_SECRET {
         let why = format!("it prints more than {MAX_SECRET} bytes");
         return Err(io::Error::new(ErrorKind::FileTooLarge, why));
     }
-    Ok((child.wait().await?, printed))
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ pub(crate) async fn status(backend: &BackendConfig) -> Option<Status> {
     let mut status = Status {
         state: SignInState::None,
         issuer: None,
-        store: match sign_in.key_command {
+        store: match sign_in.sealed_by {
             Some(_) => "sealed",
             None => "file",
         },

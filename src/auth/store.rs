@@ -4,6 +4,7 @@
 //! process at a time change them. A killed process leaves the old or the new file, and no lock. It
 //! must not know how a token is got. `mcp_remote` is the store of another program.
 
+mod keychain;
 pub(crate) mod mcp_remote;
 mod record;
 mod seal;
@@ -21,7 +22,7 @@ use crate::config::SignIn;
 use crate::files::{self, Readers, Stamp};
 use crate::hex::hex;
 pub(crate) use record::{How, Reason, Record, StoredClient, StoredToken};
-use seal::{KeyCommand, Sealed, seal};
+use seal::{KeySource, Sealed, seal};
 
 /// Most bytes of one file.
 const MAX_BYTES: u64 = 1 << 20;
@@ -37,7 +38,7 @@ pub(crate) struct Store {
     /// The backend's URL without query, which the file names.
     url: String,
     /// What seals the file.
-    key: Option<KeyCommand>,
+    key: Option<KeySource>,
 }
 
 /// Which of the two locks of a backend.
@@ -61,12 +62,13 @@ pub(crate) struct Held {
 impl Store {
     /// For the backend of this name and URL.
     pub(crate) fn of(sign_in: &SignIn, name: &str, url: &Url) -> Self {
-        let key = sign_in.key_command.clone().map(KeyCommand::new);
+        let key = sign_in.sealed_by.as_ref();
+        let key = key.map(|by| KeySource::new(by, &sign_in.folder));
         Self::new(sign_in.folder.clone(), name, url, key)
     }
 
     /// In this folder, sealed by this key if there is one.
-    pub(super) fn new(folder: PathBuf, name: &str, url: &Url, key: Option<KeyCommand>) -> Self {
+    pub(super) fn new(folder: PathBuf, name: &str, url: &Url, key: Option<KeySource>) -> Self {
         let place = format!(
             "{}://{}:{}{}",
             url.scheme(),
@@ -144,7 +146,7 @@ impl Store {
     async fn open(&self, sealed: &Sealed) -> Result<Result<Vec<u8>, &'static str>, String> {
         let Some(key) = &self.key else {
             return Ok(Err(
-                "the tokens are sealed, and gateway.auth_store names no key_command",
+                "the tokens are sealed, and gateway.auth_store names no key",
             ));
         };
         if let Some(bytes) = sealed.open(&key.get().await?, &self.stem) {

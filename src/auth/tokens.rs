@@ -48,8 +48,10 @@ pub(crate) struct Tokens {
 pub(crate) struct Wanting {
     /// What the server said, if it has said something.
     pub(crate) challenge: Option<BearerChallenge>,
-    /// Of the sign-in; 0 where there is none.
+    /// Of the token; 0 where there is none.
     pub(crate) generation: u64,
+    /// How often a person has signed in.
+    pub(crate) sign_ins: u64,
 }
 
 /// Why a token is asked for.
@@ -139,7 +141,8 @@ impl Tokens {
         let is_wanting = !state.has_token() || state.is_refused() || state.awaits_more();
         is_wanting.then(|| Wanting {
             challenge: state.challenge().cloned(),
-            generation: state.generation(),
+            generation: state.record().map_or(0, |record| record.generation),
+            sign_ins: state.record().map_or(0, |record| record.sign_ins),
         })
     }
 

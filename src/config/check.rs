@@ -25,8 +25,8 @@ use super::environment::Environment;
 use super::problem::{Location, Report};
 use super::read::file::{Backend, Gateway, Located};
 use super::read::join;
-use super::read::oauth::{AuthStoreForm, KeyForm};
-use super::{BackendConfig, GatewayConfig, ToolListing, ToolMode};
+use super::read::oauth::{AuthStoreForm, KeyForm, NamedStore};
+use super::{BackendConfig, GatewayConfig, SealedBy, ToolListing, ToolMode};
 use expand::{Expanded, Unexpanded, expand, has_variables};
 
 /// Least `tool_name_max`: room for a hash and some of the name before it.
@@ -85,7 +85,7 @@ pub(super) fn gateway(written: Gateway, report: &mut Report) -> GatewayConfig {
             reads_more: false,
             tells_status: written.gateway_status,
         },
-        auth_key_command: key_command(written.auth_store, report),
+        auth_sealed_by: sealed_by(written.auth_store, report),
         tool_errors: written.tool_errors,
         catalog_cache: written.catalog_cache,
         repeat_limit: written.repeat_limit,
@@ -93,17 +93,19 @@ pub(super) fn gateway(written: Gateway, report: &mut Report) -> GatewayConfig {
     }
 }
 
-/// The command of `auth_store`; `None` where tokens are kept as they are.
-fn key_command(written: Located<AuthStoreForm>, report: &mut Report) -> Option<Arc<[String]>> {
-    let AuthStoreForm::Sealed(KeyForm { key_command }) = written.value else {
-        return None;
+/// What `auth_store` says; `None` where tokens are kept as they are.
+fn sealed_by(written: Located<AuthStoreForm>, report: &mut Report) -> Option<SealedBy> {
+    let key_command = match written.value {
+        AuthStoreForm::Named(NamedStore::File) => return None,
+        AuthStoreForm::Named(NamedStore::Keychain) => return Some(SealedBy::Keychain),
+        AuthStoreForm::Sealed(KeyForm { key_command }) => key_command,
     };
     if key_command.first().is_none_or(String::is_empty) {
         let what =
             "must be a program and its arguments, such as [\"pass\", \"show\", \"sentinel\"]";
         report.add(&written.location, "gateway.auth_store.key_command", what);
     }
-    Some(key_command.into())
+    Some(SealedBy::Command(key_command.into()))
 }
 
 /// Checks backends.

@@ -241,7 +241,7 @@ fn compare_gateway(
         schemas: "schemas",
         tool_errors: "tool_errors",
         repeat_limit: "repeat_limit",
-        auth_key_command: "auth_store",
+        auth_sealed_by: "auth_store",
         status: "status"
     );
     (changed, needs_restart)

@@ -22,7 +22,7 @@ pub(crate) use arg_rule::{ArgRule, ArgUse, folded};
 pub use names::{NameChars, ToolNames};
 pub use outputs::{AuditArguments, AuditConfig, FileLevel, LogConfig, OnFailure, RotatingFile};
 pub(crate) use place::Place;
-pub use sign_in::{CallbackHost, GrantKind, ResourceParam, SignIn};
+pub use sign_in::{CallbackHost, GrantKind, ResourceParam, SealedBy, SignIn};
 pub use telemetry::{Destination, TelemetryConfig};
 pub(crate) use tool_mode::{GATEWAY_STATUS, READ_MORE};
 pub use tool_mode::{SearchExposes, ToolListing, ToolMode};

@@ -127,7 +127,8 @@ impl PinCheck {
     pub(super) fn write(&mut self, names: &Names) {
         if !self.unwritten.is_empty() {
             let new = std::mem::take(&mut self.unwritten);
-            self.state.pin(new, names.tools().collect());
+            let names = names.tools().collect();
+            self.state.pin(&self.config.lock, new, names);
         }
     }
 

@@ -98,6 +98,8 @@ struct Client {
     secret: Option<String>,
     /// The public half of a P-256 key.
     key: Option<Vec<u8>>,
+    /// The scopes that it is registered for; `None`: any.
+    scope: Option<String>,
 }
 
 impl Client {
@@ -168,6 +170,7 @@ impl AuthorizationServer {
             redirect_uris: vec!["http://127.0.0.1/callback".to_owned()],
             secret: secret.map(str::to_owned),
             key: None,
+            scope: None,
         };
         self.state().clients.insert(id.to_owned(), client);
     }
@@ -322,6 +325,7 @@ impl State {
             redirect_uris: uris,
             secret: None,
             key: None,
+            scope: document["scope"].as_str().map(str::to_owned),
         };
         self.clients.insert(id.clone(), client);
         Reply::json_as(
@@ -348,15 +352,17 @@ impl State {
         if !fits || !is_good {
             return Reply::status(400).body("bad authorization request");
         }
-        let code = self.fresh("code");
-        let entry = Code {
-            client,
-            redirect_uri: redirect_uri.clone(),
-            challenge: get("code_challenge"),
-            scope: get("scope"),
+        let registered = self.clients[&client].scope.clone();
+        let is_registered = |one| {
+            registered
+                .as_ref()
+                .is_none_or(|all| all.split(' ').any(|known| known == one))
         };
-        self.codes.insert(code.clone(), entry);
-        let answer = json!({ "code": code, "state": get("state"), "iss": self.base });
+        let mut answer = json!({ "state": get("state"), "iss": self.base });
+        match get("scope").split(' ').all(is_registered) {
+            true => answer["code"] = self.code(client, &redirect_uri, &query).into(),
+            false => answer["error"] = "invalid_scope".into(),
+        }
         let answer = over(answer, &self.answer);
         let mut location = Url::parse(&redirect_uri).unwrap();
         for (name, value) in answer.as_object().unwrap() {
@@ -364,6 +370,24 @@ impl State {
             location.query_pairs_mut().append_pair(name, value);
         }
         Reply::status(302).header("location", location.as_str())
+    }
+
+    fn code(
+        &mut self,
+        client: String,
+        redirect_uri: &str,
+        query: &HashMap<String, String>,
+    ) -> String {
+        let get = |name: &str| query.get(name).cloned().unwrap_or_default();
+        let code = self.fresh("code");
+        let entry = Code {
+            client,
+            redirect_uri: redirect_uri.to_owned(),
+            challenge: get("code_challenge"),
+            scope: get("scope"),
+        };
+        self.codes.insert(code.clone(), entry);
+        code
     }
 
     fn names_resource(&self, form: &HashMap<String, String>) -> bool {

@@ -340,6 +340,13 @@ fn path(request: &Request) -> &str {
     request.target.split('?').next().unwrap_or_default()
 }
 
+/// Where the requests of this kind went.
+fn targets(fake: &FakeBackend, kind: &str) -> Vec<String> {
+    let requests = fake.requests_of(kind);
+    let paths = requests.iter().map(|request| path(request).to_owned());
+    paths.collect()
+}
+
 fn redirect(status: u16, to: &str) -> Reply {
     Reply::status(status).header("location", to).runs(false)
 }
@@ -365,15 +372,9 @@ fn behind_redirects() {
     ];
     for (status, refusal) in [307, 308].into_iter().zip(refusals) {
         let server = behind_redirects_to("/in/mcp", status, "2024-11-05", refusal);
-        let fake = FakeBackend::start().tool("t").behind(server);
+        let fake = FakeBackend::start().with_get().tool("t").behind(server);
         let gateway = assert_serves(&fake);
-        let targets = |kind: &str| -> Vec<String> {
-            let requests = fake.requests_of(kind);
-            requests
-                .iter()
-                .map(|request| path(request).to_owned())
-                .collect()
-        };
+        let targets = |kind| targets(&fake, kind);
         assert_eq!(targets("server/discover"), ["/mcp", "/mcp/", "/in/mcp"]);
         assert_eq!(targets("initialize"), ["/in/mcp"; 4]);
         assert_eq!(targets("notifications/initialized"), ["/in/mcp"]);
@@ -409,6 +410,57 @@ fn the_confirmation_of_a_handshake_follows_a_redirect_of_its_own() {
     let handshake =
         fake.requests_of("server/discover").len() + fake.requests_of("initialize").len();
     assert_eq!(handshake, 7);
+}
+
+/// A front that redirects POST alone: the stream of GET is where the config says.
+#[test]
+fn a_stream_that_is_not_where_post_was_led_is_asked_for_at_the_url() {
+    let page = Reply::status(200).header("content-type", "text/html");
+    let refusals = [404, 405, 410, 501].map(Reply::status);
+    for (nth, refusal) in refusals
+        .into_iter()
+        .chain([page.body("<html>")])
+        .enumerate()
+    {
+        let refusal = refusal.runs(false);
+        let fake = FakeBackend::start()
+            .with_get()
+            .tool("t")
+            .behind(move |request| match (path(request), request.kind()) {
+                ("/in/mcp", "GET") => Some(refusal.clone()),
+                ("/mcp", "GET") | ("/in/mcp", _) => None,
+                _ => Some(redirect(307, "/in/mcp")),
+            });
+        let mut gateway = assert_serves(&fake);
+        fake.wait_for_requests("GET", 2);
+        fake.put_tool("later", json!({}));
+        fake.notify_clients("notifications/tools/list_changed", json!({}));
+        gateway.wait_for_tool("later");
+        assert_eq!(gateway.call("t", json!({})).text(), "t {}");
+        assert_eq!(targets(&fake, "GET"), ["/in/mcp", "/mcp"], "{nth}");
+        // What one method learns says nothing of another.
+        let calls = targets(&fake, "tools/call");
+        assert_eq!(calls, ["/in/mcp"; 2], "{nth}");
+        drop(gateway);
+        fake.wait_for_requests("DELETE", 1);
+        assert_eq!(targets(&fake, "DELETE"), ["/in/mcp"], "{nth}");
+    }
+}
+
+/// A server without a stream is asked twice for it, and no more.
+#[test]
+fn a_stream_that_is_nowhere_is_not_asked_for_again() {
+    let fake = FakeBackend::start()
+        .tool("t")
+        .behind(|request| match path(request) {
+            "/mcp" if request.kind() != "GET" => Some(redirect(308, "/in/mcp")),
+            _ => None,
+        });
+    let mut gateway = assert_serves(&fake);
+    fake.wait_for_requests("GET", 2);
+    assert_eq!(gateway.call("t", json!({})).text(), "t {}");
+    assert_eq!(targets(&fake, "GET"), ["/in/mcp", "/mcp"]);
+    assert_eq!(targets(&fake, "tools/call"), ["/in/mcp"; 2]);
 }
 
 /// An address that is no longer there is forgotten, and the configured one leads on.

@@ -60,6 +60,8 @@ def run(report, gateways, installed, running):
     with report.check("oidc-provider: a client signs in for itself"):
         machine = Machine(gateways, "robot", oidc, ROBOT, ROBOT="the-secret-of-the-robot")
         require_equal("client", "robot", machine.call())
+    with report.check("oidc-provider: a tool that wants more rights, and a registration for them"):
+        check_more_rights(Machine(gateways, "more-rights", oidc))
     with report.check("oidc-provider: a refresh token from a restored backup ends the sign-in, with what to type"):
         check_reuse(Machine(gateways, "restored", oidc))
     with report.check("FastMCP: an issuer with a slash, opaque tokens, renewal and revocation"):
@@ -68,7 +70,7 @@ def run(report, gateways, installed, running):
 
 def check_registered(machine, token_endpoint, log):
     signed_in = machine.login()
-    require(signed_in["renewable"] and signed_in["tools"] == 1, f"signed in as {signed_in}")
+    require(signed_in["renewable"] and signed_in["tools"] == 2, f"signed in as {signed_in}")
     client = machine.record()["client"]["id"]
     require_equal("client", client, machine.call())
     # Several gateways at once: a second user of one refresh token would end the sign-in for all.
@@ -87,6 +89,31 @@ def check_registered(machine, token_endpoint, log):
     machine.run("logout", BACKEND)
     refused = {"grant_type": "refresh_token", "refresh_token": after["refresh"], "client_id": client}
     require_equal("a revoked refresh token", 400, post_form(token_endpoint, refused))
+
+
+def check_more_rights(machine):
+    machine.login()
+    registered = machine.record()["client"]["id"]
+    with machine.gateway("call") as gateway:
+        gateway.initialize()
+        for answer in (gateway.call("write", {}), gateway.call("write", {})):
+            error = answer["error"]
+            require_equal("class", "auth_required", error["data"]["class"])
+            require_equal("scopes", ["notes:read", "notes:write"], error["data"]["scopes"])
+            require("login notes" in error["message"], f"the error says {error}")
+        # The sign-in that there is goes on.
+        require_equal("client", registered, gateway.call_text("client", {}))
+        machine.login()
+        scopes = gateway.call_text("write", {}).split()
+        require({"notes:read", "notes:write"} <= set(scopes), f"the scopes are {scopes}")
+        gateway.close()
+    require(machine.record()["client"]["id"] != registered, "a client asked for what it is not registered for")
+    before = machine.expire()
+    with machine.gateway("renewed") as gateway:
+        gateway.initialize()
+        require("notes:write" in gateway.call_text("write", {}), "the renewed token has fewer rights")
+        gateway.close()
+    require(machine.record()["token"]["refresh"] != before["refresh"], "the refresh token did not rotate")
 
 
 def check_reuse(machine):

@@ -311,7 +311,10 @@ fn what_is_not_ours_to_use_is_left_alone() {
         if case != "none" {
             assert!(tokens(&machine, "mcp-remote-v1")["refresh_token"].is_string());
         }
-        if case != "port" {
+        if case == "port" {
+            assert!(!ended.out.contains("with mcp-remote's"), "{}", ended.out);
+            assert_eq!(machine.record()["tried_client"], Value::Null);
+        } else {
             let said = "mcp-remote has no sign-in for it";
             assert!(ended.err.contains(said), "{case} {}", ended.err);
         }

@@ -16,6 +16,8 @@ use crate::common::process::{self, Process};
 
 mod commands;
 mod crashes;
+#[cfg(target_os = "linux")]
+mod keychain;
 pub(crate) mod mcp_remote;
 mod refusals;
 mod refused;
@@ -23,7 +25,8 @@ mod sealed;
 mod serving;
 mod through_client;
 
-/// A person's machine: a config with the backend `notes`, and the state folder that all gateways use.
+/// A person's machine: a config with the backend `notes`, and the state folder that all gateways use. Where it has a
+/// folder `bin`, no other programs are found.
 struct Machine {
     folder: TempDir,
     server: AuthorizationServer,
@@ -76,6 +79,10 @@ impl Machine {
         command
             .arg("--config")
             .arg(self.folder.path().join("sentinel.toml"));
+        let programs = self.folder.path().join("bin");
+        if programs.exists() {
+            command.env("PATH", programs);
+        }
         command.args(args).stdin(Stdio::null());
         command
     }

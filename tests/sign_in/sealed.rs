@@ -101,7 +101,7 @@ fn another_key_or_none_asks_for_a_sign_in_which_replaces_the_file() {
         let why = match without_key {
             true => {
                 configure(&machine, "");
-                "gateway.auth_store names no key_command"
+                "gateway.auth_store names no key"
             }
             false => {
                 write_key(&machine, "another-key-of-more-than-thirty-two-letters");

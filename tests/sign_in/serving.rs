@@ -37,7 +37,7 @@ fn a_call_without_a_sign_in_says_what_to_type_and_a_login_is_noticed() {
         .client
         .next_notification("notifications/tools/list_changed");
     assert!(
-        signed_in.elapsed() < Duration::from_secs(3),
+        signed_in.elapsed() <= Duration::from_secs(2),
         "{:?}",
         signed_in.elapsed()
     );
@@ -247,6 +247,35 @@ fn missing_scopes_are_named_and_the_next_login_asks_for_them_too() {
     assert_eq!(machine.record()["pending"], json!([]));
     assert_eq!(tool_call(&mut gateway, "write").text(), "write {}");
     finish(gateway);
+    // The first registration was for fewer scopes; the second is used again.
+    assert_eq!(machine.server.state().registrations.len(), 2);
+    machine.sign_in();
+    assert_eq!(machine.server.state().registrations.len(), 2);
+}
+
+/// Files of earlier releases don't say what a client was registered for.
+#[test]
+fn a_registration_that_is_refused_for_its_scopes_stops_one_sign_in_at_most() {
+    let machine = Machine::new(AuthorizationServer::start());
+    machine.sign_in();
+    let mut record = machine.record();
+    record["client"]["scope"] = Value::Null;
+    std::fs::write(machine.token_file(), record.to_string()).unwrap();
+    let more = ["--scope", "notes:write"];
+    let refused = machine.login(&more);
+    assert_eq!(refused.code, 1);
+    assert!(
+        refused.err.contains("refused: invalid_scope"),
+        "{}",
+        refused.err
+    );
+    // The sign-in that there is stays.
+    let mut gateway = machine.gateway();
+    gateway.client.wait_for_tool("act");
+    finish(gateway);
+    let ended = machine.login(&more);
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    assert_eq!(machine.server.state().registrations.len(), 2);
 }
 
 #[test]

@@ -145,6 +145,31 @@ fn a_sign_in_that_has_ended_is_offered_and_one_that_was_declined_is_not_offered_
     }
 }
 
+/// A renewed token lacks the same rights, and the person has said no to them.
+#[test]
+fn a_renewal_is_no_reason_to_ask_again_after_a_decline() {
+    let server = AuthorizationServer::start();
+    server.state().write_scope = Some("notes:write".to_owned());
+    let machine = Machine::with(server, ASK);
+    machine.sign_in();
+    let mut gateway = legacy(&machine);
+    let call = gateway.client.start_call("write", json!({}));
+    let request = gateway.client.next_request("elicitation/create");
+    let decline = json!({ "action": "decline" });
+    gateway.client.respond(&request, decline);
+    let declined = gateway.client.answer(call);
+    assert_eq!(declined.gateway_error().0, "auth_required");
+    machine.expire_token();
+    assert_eq!(tool_call(&mut gateway, "act").text(), "act {}");
+    assert_eq!(machine.server.grants().last().unwrap(), "refresh_token");
+    let again = tool_call(&mut gateway, "write");
+    assert_eq!(again.gateway_error().0, "auth_required");
+    // What the person does in a terminal counts.
+    machine.sign_in();
+    assert_eq!(tool_call(&mut gateway, "write").text(), "write {}");
+    finish(gateway);
+}
+
 #[test]
 fn a_modern_client_that_declines_gets_the_command() {
     let machine = Machine::with(server(), ASK);

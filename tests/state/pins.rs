@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::common::fake::FakeBackend;
-use crate::common::gateway::TestGateway;
+use crate::common::gateway::{TestGateway, save};
 use crate::common::message::{notification, text};
 use crate::common::reply::Reply;
 use crate::state::fixture::StateFixture;
@@ -30,6 +30,25 @@ fn a_new_tool_is_served_in_every_mode_and_pinned_unless_off() {
             assert_eq!(fixture.lock().lines().count(), 4, "one tool a line");
         }
     }
+}
+
+#[test]
+fn pins_that_a_reload_switches_on_are_written() {
+    let (one, two) = (
+        FakeBackend::start().tool("echo"),
+        FakeBackend::start().tool("later"),
+    );
+    let off = one.entry("one", "tools.pin = \"off\"");
+    let fixture = StateFixture::with(off);
+    let mut gateway = fixture.gateway();
+    assert_eq!(gateway.tool_names(), ["echo"]);
+    let on = one.entry("one", "") + &two.entry("two", "");
+    save(fixture.folder.path(), &on);
+    gateway.wait_for_tool("later");
+    drop(gateway);
+    let pins = fixture.pins();
+    let names: Vec<_> = pins.iter().map(|pin| &pin["tool"]).collect();
+    assert_eq!(names, ["echo", "later"]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::auth::exchange::now;
 use crate::auth::http::{Http, shown};
 use crate::auth::oauth::client::{Client, ClientAuth, Registration, read_registration};
 use crate::auth::oauth::metadata::ServerMetadata;
+use crate::auth::oauth::scopes;
 use crate::auth::store::{How, StoredClient};
 use crate::config::{BackendConfig, CallbackHost, SignIn};
 use crate::text::Reach;
@@ -52,7 +53,10 @@ impl ClientChoice<'_> {
         let earlier = self.known.filter(|known| {
             let uri = known.redirect_uri.as_deref();
             let fits = uri == Some(self.redirect_uri) || uri == self.other_uri;
-            known.how == How::Registered && uri.is_some() && fits
+            // It may ask for no other (RFC 7591, section 2).
+            let of = &known.scope;
+            let may_ask = of.is_empty() || self.scopes.iter().all(|scope| of.contains(scope));
+            known.how == How::Registered && uri.is_some() && fits && may_ask
         });
         match earlier {
             Some(earlier) => Ok((earlier.clone(), true)),
@@ -112,6 +116,7 @@ impl ClientChoice<'_> {
         let expires_at = registered.secret_expires_at.filter(|at| *at > now());
         let client = self.stored(registered.client, How::Registered, redirect_uri);
         Ok(Ok(StoredClient {
+            scope: scopes::union(self.scopes, registered.scope.iter().map(String::as_str)),
             secret_expires_at: expires_at,
             ..client
         }))
@@ -133,6 +138,7 @@ impl ClientChoice<'_> {
             how,
             redirect_uri: Some(redirect_uri.to_owned()),
             secret_expires_at: None,
+            scope: Vec::new(),
         }
     }
 

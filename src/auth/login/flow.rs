@@ -166,7 +166,7 @@ impl Flow<'_> {
         (self.step)(Step::Visit(&url));
         let code = wait::for_code(&listener, &expected, lines, self.options.wait, self.step).await;
         let code = code.map_err(|error| Failed {
-            forget_client: is_reused && error.timed_out,
+            forget_client: is_reused && error.blames_client,
             why: error.why,
         })?;
         scrubber.learn(code.reveal(), Reach::Everywhere);

@@ -3,6 +3,7 @@
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::listener::Listener;
 use super::place::to_change;
 use super::step::{Options, Step, Take, Taken};
 use crate::auth::discovery::Found;
@@ -158,6 +159,18 @@ impl Takeover<'_> {
         record.sign_in = None;
     }
 
+    /// Whether a browser can come back to this redirect URI now: its port is free, and the config wants no other.
+    async fn can_return_to(&self, redirect_uri: Option<&str>) -> bool {
+        let (Some(uri), None) = (redirect_uri, self.sign_in.callback_port) else {
+            return false;
+        };
+        let host = self.sign_in.callback_host;
+        match Listener::at(uri).await {
+            Ok(listener) => host.is_none_or(|host| listener.redirect_uri(host) == uri),
+            Err(_) => false,
+        }
+    }
+
     /// Uses the registration, once: the note is kept before a browser is sent there, so that a server which
     /// doesn't know it any more stops one sign-in at most.
     async fn adopt(&mut self, found: &Found, kept: Kept) -> Result<Basis, String> {
@@ -165,7 +178,8 @@ impl Takeover<'_> {
         let is_needed = self.record.client_of(issuer, now()).is_none() && !self.options.device;
         let is_tried = self.record.tried_client.as_ref() == Some(&kept.client.id);
         let may_be_sent = kept.client.secret.is_none() || kept.is_certain(self.sign_in);
-        if !is_needed || is_tried || !may_be_sent || kept.redirect_uri.is_none() {
+        let uri = kept.redirect_uri.as_deref();
+        if !is_needed || is_tried || !may_be_sent || !self.can_return_to(uri).await {
             return Ok(Basis::Here);
         }
         self.record.tried_client = Some(kept.client.id.clone());
@@ -195,5 +209,6 @@ fn stored(kept: Kept) -> StoredClient {
         how: How::Registered,
         redirect_uri: kept.redirect_uri,
         secret_expires_at: kept.secret_expires_at,
+        scope: Vec::new(),
     }
 }

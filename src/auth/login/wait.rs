@@ -15,8 +15,12 @@ use crate::config::Secret;
 /// Why no code came.
 pub(super) struct NoCode {
     pub(super) why: String,
-    pub(super) timed_out: bool,
+    /// Whether a registration that was made earlier may be what is wrong.
+    pub(super) blames_client: bool,
 }
+
+/// Refusals of what the client is, or may ask for (RFC 6749, section 4.1.2.1).
+const OF_CLIENT: [&str; 2] = ["invalid_scope", "unauthorized_client"];
 
 /// The code of the answer, which a browser brings or a person types. What is no answer to this
 /// request is refused, and the wait goes on.
@@ -32,8 +36,11 @@ pub(super) async fn for_code(
 ) -> Result<Secret, NoCode> {
     let (visits, mut visited) = mpsc::channel(1);
     let ended = |error: AnswerError| NoCode {
+        blames_client: match &error {
+            AnswerError::Refused(said) => OF_CLIENT.iter().any(|code| said.starts_with(code)),
+            _ => false,
+        },
         why: error.to_string(),
-        timed_out: false,
     };
     let mut is_typing = true;
     let waiting = async {
@@ -72,7 +79,7 @@ pub(super) async fn for_code(
                 "nobody has signed in within {} s; start again",
                 limit.as_secs()
             ),
-            timed_out: true,
+            blames_client: true,
         })
     })
 }

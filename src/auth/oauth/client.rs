@@ -7,6 +7,7 @@ use serde_json::json;
 use url::form_urlencoded::byte_serialize;
 
 use super::assertion::{ASSERTION_TYPE, ClientKey};
+use super::scopes;
 use super::token::Refusal;
 use super::{number, object, text};
 use crate::config::Secret;
@@ -165,6 +166,8 @@ pub struct Registered {
     pub client: Client,
     /// When its secret ends, in seconds of Unix time; `None`: never.
     pub secret_expires_at: Option<u64>,
+    /// What it may ask for; empty where the answer doesn't say.
+    pub scope: Vec<String>,
 }
 
 /// Reads the answer to a registration.
@@ -198,6 +201,7 @@ pub fn read_registration(status: u16, body: &[u8]) -> Result<Registered, String>
             auth,
         },
         secret_expires_at: number(&document, "client_secret_expires_at").filter(|at| *at > 0),
+        scope: text(&document, "scope").map_or_else(Vec::new, scopes::split),
     })
 }
 

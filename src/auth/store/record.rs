@@ -30,6 +30,8 @@ pub(crate) struct StoredClient {
     pub(crate) redirect_uri: Option<String>,
     /// In seconds of Unix time; `None`: never.
     pub(crate) secret_expires_at: Option<u64>,
+    /// What it was registered for (RFC 7591, section 2); empty: any scope, as far as is known.
+    pub(crate) scope: Vec<String>,
 }
 
 /// A token and its life, in seconds of Unix time.
@@ -59,6 +61,8 @@ pub(crate) struct Record {
     pub(crate) url: String,
     /// Grows with each new token.
     pub(crate) generation: u64,
+    /// How often a person has signed in.
+    pub(crate) sign_ins: u64,
     /// Who issued client and token, letter for letter.
     pub(crate) issuer: Option<String>,
     /// What the token is for, letter for letter; `None`: not named.
@@ -92,6 +96,7 @@ impl Record {
         Self {
             url,
             generation: 0,
+            sign_ins: 0,
             issuer: None,
             resource: None,
             token_endpoint: None,
@@ -130,6 +135,7 @@ impl Record {
         Ok(Self {
             url: text("url").ok_or("it has no url")?,
             generation: number(&rest, "generation").unwrap_or_default(),
+            sign_ins: number(&rest, "sign_ins").unwrap_or_default(),
             issuer: text("issuer"),
             resource: text("resource"),
             token_endpoint: text("token_endpoint"),
@@ -162,6 +168,7 @@ impl Record {
                 "how": stored.how.name(),
                 "redirect_uri": stored.redirect_uri,
                 "secret_expires_at": stored.secret_expires_at,
+                "scope": stored.scope,
             })
         });
         let token = self.token.as_ref().map(|token| {
@@ -183,6 +190,7 @@ impl Record {
             ("version", json!(VERSION)),
             ("url", json!(self.url)),
             ("generation", json!(self.generation)),
+            ("sign_ins", json!(self.sign_ins)),
             ("issuer", json!(self.issuer)),
             ("resource", json!(self.resource)),
             ("token_endpoint", json!(self.token_endpoint)),
@@ -239,6 +247,7 @@ fn read_client(object: &Map<String, Value>) -> Option<StoredClient> {
         how: How::ALL.into_iter().find(|known| known.name() == how)?,
         redirect_uri: text(object, "redirect_uri"),
         secret_expires_at: number(object, "secret_expires_at"),
+        scope: texts(object, "scope"),
     })
 }
 

@@ -1,9 +1,10 @@
-//! Seals the files of tokens with a key that a command prints: AES-256-GCM, with the file's name as
-//! associated data, so that no file can stand for another.
+//! Seals the files of tokens with a key of a command or of the keychain: AES-256-GCM, with the file's name
+//! as associated data, so that no file can stand for another.
 //!
-//! Owns the form of a sealed file, and that the command is run once for all backends of a process. It must
+//! Owns the form of a sealed file, and that the key is asked for once for all backends of a process. It must
 //! not know what is sealed.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -15,9 +16,10 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::Instant;
 
+use super::keychain;
 use crate::auth::secrets;
 use crate::clock;
-use crate::config::Secret;
+use crate::config::{SealedBy, Secret};
 use crate::sync::Mutex;
 
 /// Version of a file that is sealed. Releases without seals refuse it.
@@ -26,51 +28,54 @@ const VERSION: u64 = 2;
 const LEAST_KEY: usize = 32;
 const SALT: &[u8] = b"sentinel-gateway tokens";
 
-/// After a command that was of no use, before it is run again.
+/// After asking in vain, before it is asked for again.
 const PAUSE: Duration = Duration::from_secs(30);
 
 /// How far the time of a file may be behind.
 const GRAIN: Duration = Duration::from_secs(2);
 
-/// What has come of a command.
+/// What has come of asking for a key.
 #[derive(Debug, Default)]
 struct Printed {
     key: Option<Secret>,
     /// When it last failed, and why.
     failed: Option<(Instant, String)>,
-    /// When it was last run again, though there was a key.
+    /// When it was last asked for again, though there was a key.
     renewed: Option<(Instant, SystemTime)>,
 }
 
 /// By all who need its key.
 type Shared = Arc<AsyncMutex<Printed>>;
 
-/// The keys of this process by their commands: a keychain asks its user each time.
-static KEYS: Mutex<Vec<(Arc<[String]>, Shared)>> = Mutex::new(Vec::new());
+/// The keys of this process by where they are from: a keychain asks its user each time.
+static KEYS: Mutex<Vec<KeySource>> = Mutex::new(Vec::new());
 
-/// The command that prints the key.
+/// Where the key comes from.
 #[derive(Debug, Clone)]
-pub(in crate::auth) struct KeyCommand {
-    command: Arc<[String]>,
+pub(in crate::auth) struct KeySource {
+    sealed_by: SealedBy,
+    /// Of the files.
+    folder: PathBuf,
     printed: Shared,
 }
 
-impl KeyCommand {
-    pub(super) fn new(command: Arc<[String]>) -> Self {
+impl KeySource {
+    pub(super) fn new(sealed_by: &SealedBy, folder: &Path) -> Self {
         let mut keys = KEYS.lock();
-        let known = keys.iter().find(|(known, _)| *known == command);
-        let printed = match known {
-            Some((_, printed)) => Arc::clone(printed),
-            None => {
-                let printed = Arc::default();
-                keys.push((Arc::clone(&command), Arc::clone(&printed)));
-                printed
-            }
+        let is_same = |known: &&Self| known.sealed_by == *sealed_by && known.folder == folder;
+        if let Some(known) = keys.iter().find(is_same) {
+            return known.clone();
+        }
+        let new = Self {
+            sealed_by: sealed_by.clone(),
+            folder: folder.to_owned(),
+            printed: Arc::default(),
         };
-        Self { command, printed }
+        keys.push(new.clone());
+        new
     }
 
-    /// The key, for which the command is run if it has not been.
+    /// The key, which is asked for if it has not been.
     ///
     /// # Errors
     /// For people: why there is none.
@@ -82,8 +87,8 @@ impl KeyCommand {
         }
     }
 
-    /// The key that the command prints now, for a file that was written then. What it has printed since is
-    /// that for half a minute: it may ask a person.
+    /// The key that there is now, for a file that was written then. What has come since is that for
+    /// half a minute: to ask for it may ask a person.
     ///
     /// # Errors
     /// For people: why there is none.
@@ -102,7 +107,7 @@ impl KeyCommand {
         Ok(key)
     }
 
-    /// Runs it, unless it failed a moment ago.
+    /// Asks for it, unless that failed a moment ago.
     async fn run_for(&self, printed: &mut Printed) -> Result<Secret, String> {
         if let Some((at, why)) = &printed.failed
             && at.elapsed() < PAUSE
@@ -118,15 +123,17 @@ impl KeyCommand {
     }
 
     async fn run(&self) -> Result<Secret, String> {
-        let key = secrets::run(&self.command).await;
-        let key = key.map_err(|why| format!("gateway.auth_store gives no key: {why}"))?;
-        match key.reveal().len() < LEAST_KEY {
-            true => Err(format!(
-                "gateway.auth_store gives no key: the command {} prints less than {LEAST_KEY} characters; `openssl rand -base64 32` makes a key",
-                self.command.first().map_or("", |program| program)
-            )),
-            false => Ok(key),
-        }
+        let key = match &self.sealed_by {
+            SealedBy::Keychain => keychain::key(&self.folder).await,
+            SealedBy::Command(command) => secrets::run(command).await.and_then(|key| {
+                let program = command.first().map_or("", |program| program);
+                match key.reveal().len() < LEAST_KEY {
+                    true => Err(format!("the command {program} prints less than {LEAST_KEY} characters; `openssl rand -base64 32` makes a key")),
+                    false => Ok(key),
+                }
+            }),
+        };
+        key.map_err(|why| format!("gateway.auth_store gives no key: {why}"))
     }
 }
 
@@ -182,7 +189,7 @@ pub(super) fn seal(key: &Secret, name: &str, url: &str, text: &str) -> Result<St
     Ok(format!("{document}\n"))
 }
 
-/// The key proper, from what the command prints.
+/// The key proper, from what has come.
 fn aead(key: &Secret) -> Result<LessSafeKey, ring::error::Unspecified> {
     let derived = Salt::new(HKDF_SHA256, SALT).extract(key.reveal().as_bytes());
     let derived = derived.expand(&[b"file"], &AES_256_GCM)?;
@@ -217,13 +224,14 @@ mod tests {
 
     /// A command that notes each of its runs, and prints what a file holds.
     #[cfg(unix)]
-    fn counted(folder: &std::path::Path) -> (KeyCommand, impl Fn() -> usize) {
+    fn counted(folder: &Path) -> (KeySource, impl Fn() -> usize) {
         let (runs, key) = (folder.join("runs"), folder.join("key"));
         let script = "echo >> \"$0\"; cat \"$1\"";
         let paths = [&runs, &key].map(|path| path.display().to_string());
         let words = ["sh", "-c", script, &paths[0], &paths[1]].map(str::to_owned);
         let count = move || std::fs::read(&runs).map_or(0, |noted| noted.len());
-        (KeyCommand::new(words.into()), count)
+        let command = SealedBy::Command(words.into());
+        (KeySource::new(&command, folder), count)
     }
 
     #[cfg(unix)]

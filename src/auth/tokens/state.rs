@@ -116,10 +116,6 @@ impl State {
         self.challenge.as_ref()
     }
 
-    pub(super) fn generation(&self) -> u64 {
-        self.record.as_ref().map_or(0, |record| record.generation)
-    }
-
     pub(super) fn is_refused(&self) -> bool {
         self.why().is_some()
     }

@@ -296,5 +296,6 @@ fn note_server(record: &mut Record, found: Found, client: Client) {
         how: How::Config,
         redirect_uri: None,
         secret_expires_at: None,
+        scope: Vec::new(),
     });
 }

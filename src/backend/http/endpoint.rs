@@ -204,9 +204,12 @@ impl Endpoint {
     /// # Errors
     /// As [`post`](Self::post).
     pub async fn get(&self, headers: &HeaderMap) -> Result<Response, BackendError> {
-        let client = &self.clients.burst;
-        self.send(client, &self.url, &Method::GET, headers, None, None)
-            .await
+        let (client, url) = (&self.clients.burst, &self.url);
+        let get = || self.send(client, url, &Method::GET, headers, None, None);
+        match get().await? {
+            refused if self.addresses.leave(url, &refused) => get().await,
+            response => Ok(response),
+        }
     }
 
     /// Sends a request with a token that holds. What is no call is sent once more where a 401 has
@@ -274,7 +277,7 @@ impl Endpoint {
             let response = self.response(response);
             if !response.status().is_redirection() {
                 match redirects {
-                    0 => self.addresses.check(asked, &response),
+                    0 => self.addresses.check(method, asked, &response),
                     _ => self.addresses.learn(method, asked, &response),
                 }
                 return Ok(response);
@@ -313,9 +316,8 @@ impl Endpoint {
         self.continuity.has_session_id()
     }
 
-    /// The client for one more exchange, and the guard that counts it. While few exchanges of the
-    /// client that keeps its connections are in flight, it is that one: so none of those is idle
-    /// while the other client opens one.
+    /// The client for one more exchange, and the guard that counts it. While few exchanges of the client that
+    /// keeps its connections are in flight, it is that one: none of those is idle while the other opens one.
     fn client(&self) -> (&Client, InFlightGuard<'_>) {
         let others = self.kept_in_flight.fetch_add(1, Ordering::Relaxed);
         let kept = InFlightGuard(Some(&self.kept_in_flight));

@@ -99,7 +99,7 @@ impl Checker<'_> {
             assume_pkce: written.assume_pkce,
             allow_private: written.allow_private,
             ask_client: written.ask_client,
-            key_command: self.gateway.auth_key_command.clone(),
+            sealed_by: self.gateway.auth_sealed_by.clone(),
             mcp_remote: None,
             written_headers: Vec::new(),
         }

@@ -25,6 +25,8 @@ pub(in crate::config) enum AuthStoreForm {
 pub(in crate::config) enum NamedStore {
     /// In files as they are.
     File,
+    /// In files that are sealed with a key which the gateway makes once and keeps in the keychain of the platform: by `secret-tool` on Linux, `security` on macOS, PowerShell's data protection on Windows.
+    Keychain,
 }
 
 /// What seals the files.

@@ -48,13 +48,22 @@ pub struct SignIn {
     pub allow_private: bool,
     /// `oauth.ask_client`
     pub ask_client: bool,
-    /// `gateway.auth_store.key_command`: prints the key that seals the files; `None`: they are not sealed.
-    pub key_command: Option<Arc<[String]>>,
+    /// `gateway.auth_store`: whose key seals the files; `None`: they are not sealed.
+    pub sealed_by: Option<SealedBy>,
     /// The folder where mcp-remote keeps its sign-ins, whether or not it exists.
     pub mcp_remote: Option<PathBuf>,
     /// Headers with plain values as they are written, variables and all: mcp-remote names its files by
     /// them.
     pub written_headers: Vec<(String, Secret)>,
+}
+
+/// `gateway.auth_store`, where the files of tokens are sealed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SealedBy {
+    /// With a key that the gateway makes and keeps in the keychain of the platform.
+    Keychain,
+    /// With the key that this command prints.
+    Command(Arc<[String]>),
 }
 
 /// `oauth.grant`

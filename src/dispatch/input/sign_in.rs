@@ -99,6 +99,7 @@ pub(in crate::dispatch) async fn offer(call: Unsigned<'_>, sign_ins: &SignIns) -
         Start::Failed(why) => return call.refused(NoSignIn::Failed(why)),
         Start::UnderWay(under_way) => under_way,
     };
+    let _attended = under_way.attend();
     let is_shown = |stage: &Stage| matches!(stage, Stage::Visit { .. });
     let shown = timeout(call.limit, under_way.offer.until(is_shown)).await;
     let (url, code) = match shown {
@@ -259,6 +260,7 @@ impl Unsigned<'_> {
             error: self.error.clone(),
             tally: self.tally,
             under_way: Arc::clone(under_way),
+            _attended: under_way.attend(),
         };
         let Some(state) = sign_ins.held.hold(held) else {
             let why = "too many calls wait for a sign-in";

@@ -1,7 +1,7 @@
 // An MCP server behind the official SDK's bearer check, and oidc-provider as its authorization server: dynamic
 // registration, client id metadata documents, clients registered by hand, PKCE, resource indicators, signed access
 // tokens, refresh tokens that rotate and end their family when one comes twice, the device grant, client credentials
-// and revocation.
+// and revocation. The tool `write` demands a scope that nothing suggests before.
 //
 // Usage: oidc.cjs AUTHORIZATION_PORT MCP_PORT
 
@@ -49,7 +49,7 @@ const provider = new Provider(ISSUER, {
       response_types: [],
     },
   ],
-  scopes: ["openid", "offline_access", "notes:read"],
+  scopes: ["openid", "offline_access", "notes:read", "notes:write"],
   pkce: { required: () => true },
   rotateRefreshToken: true,
   ttl: {
@@ -72,7 +72,7 @@ const provider = new Provider(ISSUER, {
       getResourceServerInfo: (_context, resource) => {
         if (resource !== RESOURCE) throw new errors.InvalidTarget();
         return {
-          scope: "notes:read", audience: RESOURCE, accessTokenFormat: "jwt", accessTokenTTL: ACCESS_SECONDS,
+          scope: "notes:read notes:write", audience: RESOURCE, accessTokenFormat: "jwt", accessTokenTTL: ACCESS_SECONDS,
           jwt: { sign: { alg: "RS256" } },
         };
       },
@@ -109,13 +109,17 @@ resource.use(express.json());
 resource.get(METADATA, (_request, response) => {
   response.json({ resource: RESOURCE, authorization_servers: [ISSUER], scopes_supported: ["notes:read"] });
 });
-const guard = requireBearerAuth({
-  verifier, requiredScopes: ["notes:read"], resourceMetadataUrl: `http://${HOST}:${mcpPort}${METADATA}`,
-});
+const demand = (...requiredScopes) =>
+  requireBearerAuth({ verifier, requiredScopes, resourceMetadataUrl: `http://${HOST}:${mcpPort}${METADATA}` });
+const [toRead, toWrite] = [demand("notes:read"), demand("notes:read", "notes:write")];
+const guard = (request, ...rest) => (request.body?.params?.name === "write" ? toWrite : toRead)(request, ...rest);
 resource.post("/mcp", guard, async (request, response) => {
   const server = new McpServer({ name: "guarded", version: "1" });
   server.registerTool("client", { description: "The client of the token" }, (extra) => ({
     content: [{ type: "text", text: extra.authInfo.clientId }],
+  }));
+  server.registerTool("write", { description: "The scopes of the token" }, (extra) => ({
+    content: [{ type: "text", text: extra.authInfo.scopes.join(" ") }],
   }));
   const transport = new StreamableHTTPServerTransport({ sessionIdGenerator: undefined });
   response.on("close", () => {

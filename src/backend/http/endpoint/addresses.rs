@@ -30,6 +30,12 @@ struct Learned {
     led_to: Url,
 }
 
+impl Learned {
+    fn is_of(&self, method: &Method, asked: &Url) -> bool {
+        self.method == *method && self.asked == *asked
+    }
+}
+
 impl Addresses {
     pub(super) fn new() -> Self {
         Self {
@@ -40,7 +46,7 @@ impl Addresses {
     }
 
     /// Where a request to `asked` begins. In a handshake another method asks for itself; afterwards
-    /// it goes where the session is.
+    /// it goes where the session is, unless it has [left](Self::leave) that.
     pub(super) fn of(&self, method: &Method, asked: &Url) -> Url {
         if !self.has_any.load(Relaxed) {
             return asked.clone();
@@ -48,7 +54,7 @@ impl Addresses {
         let in_handshake = self.in_handshake();
         let learned = self.learned.lock();
         let of_url = || learned.iter().filter(|known| known.asked == *asked);
-        let known = of_url().find(|known| known.method == *method);
+        let known = learned.iter().find(|known| known.is_of(method, asked));
         let known = known.or_else(|| of_url().next().filter(|_| !in_handshake));
         known.map_or_else(|| asked.clone(), |known| known.led_to.clone())
     }
@@ -60,7 +66,7 @@ impl Addresses {
             return;
         }
         let mut learned = self.learned.lock();
-        learned.retain(|known| known.asked != *asked || known.method != *method);
+        learned.retain(|known| !known.is_of(method, asked));
         if learned.len() < MAX_LEARNED {
             learned.push(Learned {
                 method: method.clone(),
@@ -71,14 +77,38 @@ impl Addresses {
         }
     }
 
-    /// Forgets an address where nothing is any more, or whose server fails: the next request asks for
-    /// the way again. In a handshake such an answer says something about the request.
-    pub(super) fn check(&self, asked: &Url, answer: &Response) {
+    /// Forgets an address where nothing is any more, or whose server fails: the next request of the method
+    /// asks for the way again. In a handshake such an answer says something about the request.
+    pub(super) fn check(&self, method: &Method, asked: &Url, answer: &Response) {
         let is_gone = matches!(answer.status().as_u16(), 404 | 410 | 500..);
         if is_gone && self.has_any.load(Relaxed) && !self.in_handshake() {
             let mut learned = self.learned.lock();
-            learned.retain(|known| known.asked != *asked || known.led_to != *answer.url());
+            let is_left =
+                |known: &Learned| known.is_of(method, asked) && known.led_to == *answer.url();
+            learned.retain(|known| !is_left(known));
         }
+    }
+
+    /// A stream that is not served where another method was led may be at `asked` itself, as behind a front
+    /// that redirects POST alone. Returns whether to ask there; from now on GET does.
+    pub(super) fn leave(&self, asked: &Url, answer: &Response) -> bool {
+        let is_unserved =
+            matches!(answer.status().as_u16(), 404 | 405 | 410 | 501) || is_page(answer);
+        if !is_unserved || !self.has_any.load(Relaxed) || self.in_handshake() {
+            return false;
+        }
+        let mut learned = self.learned.lock();
+        let is_led = learned.iter().any(|known| known.asked == *asked);
+        let is_asked = learned.iter().any(|known| known.is_of(&Method::GET, asked));
+        let leaves = is_led && !is_asked && learned.len() < MAX_LEARNED;
+        if leaves {
+            learned.push(Learned {
+                method: Method::GET,
+                asked: asked.clone(),
+                led_to: asked.clone(),
+            });
+        }
+        leaves
     }
 
     /// From now on at most so many redirects and repeats are sent, in all, and where redirects lead is

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::super::input_requests::without_answers;
 use super::super::request_state::{RequestFingerprint, RequestState};
-use super::under_way::UnderWay;
+use super::under_way::{Attended, UnderWay};
 use crate::dispatch::exchange::ANSWER_TIMEOUT;
 use crate::protocol::{RawJson, RpcError, Tally};
 use crate::sync::Mutex;
@@ -29,6 +29,8 @@ pub(super) struct HeldCall {
     pub(super) error: RpcError,
     pub(super) tally: Tally,
     pub(super) under_way: Arc<UnderWay>,
+    /// It waits for the person.
+    pub(super) _attended: Attended,
 }
 
 /// All of them.

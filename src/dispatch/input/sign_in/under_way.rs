@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::login::{Offer, Stage};
@@ -28,6 +28,8 @@ const PAUSE: Duration = Duration::from_secs(30);
 
 /// How long a sign-in goes on that no person has agreed to. Shorter than `login` waits for another.
 const UNANSWERED: Duration = Duration::from_secs(120);
+/// The same where no call waits for it any more: time for the next call.
+const UNATTENDED: Duration = Duration::from_secs(10);
 
 /// The last sign-in of each backend.
 #[derive(Default)]
@@ -58,13 +60,15 @@ pub(super) enum NoSignIn {
 /// One sign-in, and what its clients were told of it.
 pub(super) struct UnderWay {
     pub(super) offer: Offer,
-    /// Of the sign-in that is not enough.
-    generation: u64,
+    /// How often a person had signed in before.
+    sign_ins: u64,
     /// Held while a legacy client is asked.
     pub(super) asking: tokio::sync::Mutex<()>,
     /// When a modern client was last asked.
     asked_at: Mutex<Option<Instant>>,
     accepted: watch::Sender<bool>,
+    /// How many calls wait for it, or for their retry.
+    calls: watch::Sender<usize>,
     declined: AtomicBool,
     /// A legacy client knows its id.
     is_known: AtomicBool,
@@ -88,7 +92,7 @@ impl LastSignIns {
         let mut all = self.0.lock();
         all.retain(|_, last| !last.unused.is_cancelled());
         if let Some(last) = all.get(&backend.id) {
-            if last.declined.load(Relaxed) && last.generation == wanting.generation {
+            if last.declined.load(Relaxed) && last.sign_ins == wanting.sign_ins {
                 return Start::Declined;
             }
             match last.offer.stage() {
@@ -99,10 +103,10 @@ impl LastSignIns {
                 _ => return Start::UnderWay(Arc::clone(last)),
             }
         }
-        let generation = wanting.generation;
-        let offer = Offer::begin(Arc::clone(&backend.config), wanting.challenge, generation);
+        let config = Arc::clone(&backend.config);
+        let offer = Offer::begin(config, wanting.challenge, wanting.generation);
         let unused = backend.unused().clone();
-        let begun = Arc::new(UnderWay::new(offer, generation, unused));
+        let begun = Arc::new(UnderWay::new(offer, wanting.sign_ins, unused));
         tokio::spawn(see_to_the_end(Arc::clone(&begun), events.clone()));
         all.insert(backend.id, Arc::clone(&begun));
         Start::UnderWay(begun)
@@ -137,15 +141,25 @@ async fn see_to_the_end(under_way: Arc<UnderWay>, events: mpsc::UnboundedSender<
     }
 }
 
+/// A call that waits for a sign-in.
+pub(super) struct Attended(Arc<UnderWay>);
+
+impl Drop for Attended {
+    fn drop(&mut self) {
+        self.0.calls.send_modify(|calls| *calls -= 1);
+    }
+}
+
 impl UnderWay {
     /// One that nobody has been asked about. `unused` ends it.
-    fn new(offer: Offer, generation: u64, unused: CancellationToken) -> Self {
+    fn new(offer: Offer, sign_ins: u64, unused: CancellationToken) -> Self {
         Self {
             offer,
-            generation,
+            sign_ins,
             asking: tokio::sync::Mutex::default(),
             asked_at: Mutex::default(),
             accepted: watch::Sender::new(false),
+            calls: watch::Sender::new(0),
             declined: AtomicBool::new(false),
             is_known: AtomicBool::new(false),
             ended_at: OnceLock::new(),
@@ -185,19 +199,40 @@ impl UnderWay {
         self.offer.withdraw();
     }
 
-    /// Resolves when its backend is gone, or no person has agreed in time.
+    /// Resolves when its backend is gone, no person has agreed in time, or no call needs it.
     async fn is_unwanted(&self) -> Arc<str> {
-        let unanswered = async {
-            if timeout(UNANSWERED, self.accepted()).await.is_ok() {
-                pending::<()>().await;
+        let unasked = async {
+            tokio::select! {
+                biased;
+                () = self.accepted() => pending().await,
+                () = sleep(UNANSWERED) => {
+                    format!("nobody has agreed to it within {} s", UNANSWERED.as_secs()).into()
+                }
+                () = self.unattended() => "the calls that needed it were given up".into(),
             }
         };
         tokio::select! {
             () = self.unused.cancelled() => "the backend has been removed or replaced".into(),
-            () = unanswered => {
-                format!("nobody has agreed to it within {} s", UNANSWERED.as_secs()).into()
+            why = unasked => why,
+        }
+    }
+
+    /// Resolves when no call has waited for it for a while.
+    async fn unattended(&self) {
+        let mut calls = self.calls.subscribe();
+        // `self` holds the sender, so the waits can't fail.
+        while calls.wait_for(|calls| *calls == 0).await.is_ok() {
+            let next = calls.wait_for(|calls| *calls > 0);
+            if timeout(UNATTENDED, next).await.is_err() {
+                return;
             }
         }
+    }
+
+    /// A call waits for it, until the result is dropped.
+    pub(super) fn attend(self: &Arc<Self>) -> Attended {
+        self.calls.send_modify(|calls| *calls += 1);
+        Attended(Arc::clone(self))
     }
 
     /// Why it has ended without a sign-in.
@@ -250,10 +285,35 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_sign_in_that_nobody_agrees_to_ends_before_a_login_stops_waiting() {
-        let (seconds, why) = end_of(&under_way()).await;
+        let under_way = under_way();
+        let _call = under_way.attend();
+        let (seconds, why) = end_of(&under_way).await;
         assert_eq!(
             (seconds, &*why),
             (120, "nobody has agreed to it within 120 s")
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_no_call_needs_any_more_ends_soon() {
+        let under_way = under_way();
+        let calls = [under_way.attend(), under_way.attend()];
+        let later = Arc::clone(&under_way);
+        tokio::spawn(async move {
+            for call in calls {
+                sleep(Duration::from_secs(20)).await;
+                drop(call);
+            }
+            // The next call comes in time, and is given up, too.
+            sleep(UNATTENDED / 2).await;
+            let call = later.attend();
+            sleep(Duration::from_secs(5)).await;
+            drop(call);
+        });
+        let (seconds, why) = end_of(&under_way).await;
+        assert_eq!(
+            (seconds, &*why),
+            (60, "the calls that needed it were given up")
         );
     }
 
