@@ -208,7 +208,9 @@ fn nothing_is_offered_without_the_key_nor_to_a_client_that_shows_no_urls() {
 
 #[test]
 fn a_person_who_takes_longer_than_a_call_finishes_and_the_client_calls_again() {
-    let machine = Machine::with(server(), &format!("{ASK}\ntimeout_secs = 2"));
+    // The call and its repetition are one to the limits.
+    let limits = "rate_per_minute = 1\ntools.repeat_limit = { act = 1 }";
+    let machine = Machine::with(server(), &format!("{ASK}\ntimeout_secs = 2\n{limits}"));
     let mut gateway = legacy(&machine);
     let call = gateway.client.start_call("act", json!({}));
     let request = gateway.client.next_request("elicitation/create");
