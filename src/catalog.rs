@@ -33,6 +33,7 @@ use crate::protocol::{Era, Freshness, Kind, RawJson};
 
 pub use backend_listing::BackendListing;
 use backend_listing::Candidate;
+pub(crate) use backend_listing::UnmatchedRule;
 use item::exposed_definition;
 use names::Claim;
 pub use names::Names;
@@ -40,7 +41,7 @@ pub(crate) use names::Takeover;
 pub use pins::Pins;
 pub(crate) use pins::{Change, Findings};
 pub use rejected::Mended;
-pub(crate) use rejected::{RejectReason, Rejected, UnmatchedRule};
+pub(crate) use rejected::{RejectReason, Rejected};
 pub use shapes::Promise;
 pub(crate) use shapes::shape_unpromised;
 use uris::{AssignedUris, BackendUris, with_tool_uris};
