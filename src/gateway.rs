@@ -162,7 +162,7 @@ impl Gateway {
                 backend,
                 notification,
             } => self.mapped_notice(backend, notification),
-            // Whoever asked has given up while the params were mapped.
+            // The request has ended while its params were mapped.
             TaskEvent::ServerRequest { answer, .. } if answer.is_closed() => {}
             TaskEvent::ServerRequest {
                 key,

@@ -107,7 +107,7 @@ impl Environment {
         self
     }
 
-    /// Sets the administrator's file, whoever it belongs to: for tests. The executable has no such choice.
+    /// Sets the administrator's file, of any owner: for tests. The executable has no such choice.
     #[must_use]
     pub fn with_administrators_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.administrators_file = Some(AdministratorsFile {

@@ -127,8 +127,8 @@ struct Found {
 }
 
 #[cfg(unix)]
-/// Where the path leads, and whether each step is of root; `None` where there is nothing, whoever could have
-/// written it: in a user namespace root itself has another number.
+/// Where the path leads, and whether each step is of root; `None` where nothing is there, whatever the owners
+/// of its folders: in a user namespace root itself has another number.
 fn walk(
     path: &Path,
     check: &dyn Fn(&Path, &Metadata) -> Result<(), NotOfRoot>,

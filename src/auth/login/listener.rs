@@ -91,7 +91,7 @@ impl Listener {
     /// Binds the same port of IPv6, where this machine has IPv6.
     ///
     /// # Errors
-    /// If it is taken: whoever has it would get the answer.
+    /// If it is taken: the program that has it would get the answer.
     pub(super) async fn bind_ipv6(&mut self) -> io::Result<()> {
         if self.v6.is_none() {
             self.v6 = match TcpListener::bind((Ipv6Addr::LOCALHOST, self.port)).await {

@@ -338,7 +338,7 @@ impl Credentials {
 
 impl Commands {
     async fn run(&mut self, command: &[String], freshness: SecretAge) -> Result<Secret, String> {
-        // A failure holds whoever asks.
+        // A failure counts for all that ask.
         if let Some(last) = self.0.get(command)
             && (freshness == SecretAge::Cached || last.result.is_err())
             && last.at.elapsed() < last.holds

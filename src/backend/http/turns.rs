@@ -35,7 +35,7 @@ pub(in crate::backend) struct Turns(Arc<Shared>);
 struct Shared {
     /// One, which is never closed.
     permits: Arc<Semaphore>,
-    /// Of the current turn, whoever has the permit: responses that wait for each other's tasks pass it
+    /// Of the current turn, of any response that has the permit: responses that wait for each other's tasks pass it
     /// on many times before any other task runs.
     spent: Mutex<Spent>,
 }

@@ -103,7 +103,7 @@ async fn pages(
                 page = &mut page => page,
                 () = sleep(patience), if list.freshness.is_some() => {
                     patience *= 2;
-                    // Without a receiver nobody waits for them.
+                    // Without a receiver they are not needed.
                     let _ = first_pages.send(list.clone_fetched());
                     page.await
                 }

@@ -87,7 +87,7 @@ pub(in crate::config) struct Telemetry {
     /// Seconds between two exports of metrics.
     #[schemars(range(min = 1, max = 3_600))]
     pub(in crate::config) interval_secs: u64,
-    /// The address at which metrics are served for Prometheus, at `/metrics`, with `/health` and `/ready` for probes. Whoever reaches it can read the names of backends and how they are used. Of several gateways that are given the same address the first one has it.
+    /// The address at which metrics are served for Prometheus, at `/metrics`, with `/health` and `/ready` for probes. A program that reaches it can read the names of backends and how they are used. Of several gateways that are given the same address the first one has it.
     #[schemars(example = &"127.0.0.1:9464")]
     pub(in crate::config) listen: Option<Located<String>>,
 }
