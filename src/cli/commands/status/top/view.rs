@@ -3,21 +3,23 @@
 //! Owns the lines around the table, and what is where. `table` and `details` make the lines of the body.
 
 mod details;
+mod style;
 mod table;
 #[cfg(test)]
 mod tests;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::{Color, Modifier, Style};
+use ratatui::style::{Modifier, Style};
 use ratatui::text::Line;
 
 use super::super::text::{NOT_USED, notes};
 use super::super::words::rate;
 use super::state::Top;
 use crate::cli::terminal::{cut, one_line, width, wrap};
-use crate::status::{BackendStatus, State};
+use crate::status::State;
 use details::details;
+use style::{DIM, HEAD, warn};
 use table::table;
 
 const LEAST_WIDTH: u16 = 40;
@@ -25,13 +27,7 @@ const LEAST_HEIGHT: u16 = 8;
 /// Lines of the notes on the selected backend.
 const NOTES: usize = 3;
 
-const PLAIN: Style = Style::new();
-const HEAD: Style = Style::new().add_modifier(Modifier::BOLD);
-const DIM: Style = Style::new().add_modifier(Modifier::DIM);
 const SELECTED: Style = Style::new().add_modifier(Modifier::REVERSED);
-
-/// The lines of the body, which of them is selected, and the line that stays above them.
-type Body = (Vec<Line<'static>>, Option<usize>, Option<Line<'static>>);
 
 /// Draws it into this area.
 pub(super) fn draw(top: &Top, area: Rect, out: &mut Buffer) {
@@ -150,23 +146,4 @@ fn keys(top: &Top, room: usize) -> Line<'static> {
         ),
     };
     Line::styled(cut(&text, room), DIM)
-}
-
-fn look(backend: &BackendStatus) -> Style {
-    match backend.state {
-        State::Up if backend.refuses_calls => bad(),
-        State::Up => PLAIN.fg(Color::Green),
-        State::Down if backend.awaits_sign_in => warn(),
-        State::Down => bad(),
-        State::Connecting => warn(),
-        State::Disabled | State::Unknown => DIM,
-    }
-}
-
-fn bad() -> Style {
-    HEAD.fg(Color::Red)
-}
-
-fn warn() -> Style {
-    PLAIN.fg(Color::Yellow)
 }

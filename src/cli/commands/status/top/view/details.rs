@@ -6,8 +6,8 @@ use ratatui::text::{Line, Span};
 use super::super::super::text::{NOT_USED, notes, state};
 use super::super::super::words::{bytes, rate, time};
 use super::super::state::Top;
+use super::style::{Body, DIM, HEAD, PLAIN, look};
 use super::table::{head, left_in};
-use super::{Body, DIM, HEAD, PLAIN, look};
 use crate::cli::terminal::{cut, one_line, wrap};
 use crate::status::{BackendStatus, GatewayStatus};
 

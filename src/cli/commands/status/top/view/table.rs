@@ -8,7 +8,7 @@ use ratatui::text::{Line, Span};
 use super::super::super::text::{busy, client, state};
 use super::super::super::words::{count, lasting, rate, time};
 use super::super::state::Top;
-use super::{Body, DIM, HEAD, PLAIN, look, warn};
+use super::style::{Body, DIM, HEAD, PLAIN, look, warn};
 use crate::cli::terminal::{cut, one_line, width};
 use crate::status::{BackendStatus, GatewayStatus, State};
 

@@ -2,7 +2,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
 use super::super::state::{Effect, Order};
 use super::*;
-use crate::status::{ClientStatus, ErrorStatus, GatewayStatus};
+use crate::status::{BackendStatus, ClientStatus, ErrorStatus, GatewayStatus};
 
 fn backend(name: &str, state: State) -> BackendStatus {
     BackendStatus {
