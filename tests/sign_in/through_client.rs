@@ -276,6 +276,33 @@ fn more_rights_are_offered_and_a_call_that_may_have_run_is_not_repeated() {
     finish(gateway);
 }
 
+/// A server that grants less than it demands would have the person asked for ever.
+#[test]
+fn rights_that_a_sign_in_did_not_get_are_not_asked_for_again() {
+    let server = AuthorizationServer::start();
+    server.state().write_scope = Some("notes:write".to_owned());
+    server.state().grants = Some("notes:read".to_owned());
+    let more = format!("{ASK}\ntools.retry = {{ write = \"always\" }}");
+    let machine = Machine::with(server, &more);
+    machine.sign_in();
+    let mut gateway = legacy(&machine);
+    let call = gateway.client.start_call("write", json!({}));
+    let request = gateway.client.next_request("elicitation/create");
+    accept(&mut gateway, &request);
+    visit(&shown(&request).0);
+    let first = gateway.client.answer(call);
+    gateway.client.next_notification(COMPLETE);
+    let why =
+        "this wants more rights (notes:write), which the last sign-in asked for and did not get";
+    for answer in [first, tool_call(&mut gateway, "write")] {
+        assert_eq!(answer.gateway_error().0, "auth_required");
+        assert!(answer.message().contains(why), "{}", answer.message());
+    }
+    assert_eq!(machine.server.state().authorizations.len(), 2);
+    assert_eq!(tool_call(&mut gateway, "act").text(), "act {}");
+    finish(gateway);
+}
+
 #[test]
 fn a_call_that_may_run_twice_goes_on_after_more_rights() {
     let server = AuthorizationServer::start();
