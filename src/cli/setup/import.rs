@@ -52,16 +52,9 @@ impl Import {
                     let (name, is_new) = self.backend_of(&remote, entry, client, known, tokens);
                     became.push(entry.name.clone());
                     let sign = if is_new { "+" } else { "=" };
-                    let renamed = match name == entry.name {
-                        true => String::new(),
-                        false => format!(", as {shown} is no name for a backend"),
-                    };
-                    let already = if is_new { "" } else { " already there" };
+                    let why = why_this_name(&entry.name, &name, is_new);
                     let url = shown_url(&remote.url);
-                    let _ = writeln!(
-                        self.shown,
-                        "{GOOD}{sign} {name}{GOOD:#} {url}{renamed}{already}"
-                    );
+                    let _ = writeln!(self.shown, "{GOOD}{sign} {name}{GOOD:#} {url}{why}");
                 }
             }
         }
@@ -84,7 +77,7 @@ impl Import {
         self.new.push((remote.clone(), imported));
     }
 
-    /// The backend that a server becomes, or is already.
+    /// The backend that a server becomes, or is already, and whether it is new.
     fn backend_of(
         &mut self,
         remote: &Remote,
@@ -262,6 +255,22 @@ fn head(entry_name: &str) -> String {
         "# Sentinel Gateway. `sentinel-gateway schema` prints every key, `sentinel-gateway check` tries the backends.\n\n\
          [gateway]\ntool_name_max = {room}  # clients put \"mcp__{entry_name}__\" before it\n"
     )
+}
+
+/// Why the backend of a client's entry has this name, where that isn't plain to see.
+fn why_this_name(entry: &str, name: &str, is_new: bool) -> String {
+    let valid = backend_name(entry, &[]);
+    let why = match (is_new, valid == entry, valid == name) {
+        (false, ..) if name == entry => "this server is a backend already".to_owned(),
+        (false, ..) => format!("the server of {entry} is this backend already"),
+        (true, true, true) => return String::new(),
+        (true, false, true) => format!("{entry} is not a valid name of a backend"),
+        (true, true, false) => format!("another backend has the name {entry}"),
+        (true, false, false) => format!(
+            "{entry} is not a valid name of a backend, and another backend has the name {valid}"
+        ),
+    };
+    format!(" ({})", one_line(&why))
 }
 
 /// Without user and query, which may be secrets.
