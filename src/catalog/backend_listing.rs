@@ -4,6 +4,7 @@
 //! must not know other backends.
 
 mod guarded_args;
+mod item;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,8 +13,9 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use guarded_args::with_guarded_args;
+pub(super) use item::exposed_definition;
+use item::{Item, RejectedItem};
 
-use super::item::{Item, RejectedItem};
 use super::portable::{Portable, SchemaBudget, portable};
 use super::rejected::{MAX_ITEMS, MAX_TEMPLATES, Mended, RejectReason, Rejected};
 use super::rejected::{UnmatchedRule, unmatched_rules};
