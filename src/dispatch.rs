@@ -30,7 +30,7 @@ pub(crate) use backend_call::{
     request_uris_for_client, server_request_for_client, updated_for_client,
 };
 pub(crate) use exchange::{Exchange, ServerRequestId, TaskEvent, failed};
-pub(crate) use extensions::{forward_notification, notice_for_client};
+pub(crate) use extensions::{forward_notification, large_notice_for_client, notice_for_client};
 pub(crate) use input::{ParkedCalls, relay};
 pub(crate) use plan::Plan;
 

@@ -4,19 +4,18 @@
 //! request from the table is the right to answer it: a response whose request is gone is dropped. It
 //! must not know what a method means; that is [`crate::dispatch`].
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
-use crate::backend::{BackendEvent, HttpBackend};
+use crate::backend::BackendEvent;
 use crate::client::UnsolicitedRequest;
-use crate::dispatch::{TaskEvent, cut_off, notice_for_client, relay, server_request_for_client};
+use crate::dispatch::{TaskEvent, cut_off, relay, server_request_for_client};
 use crate::dispatch::{request_uris_for_client, updated_for_client};
 use crate::observe::audit::Audit;
-use crate::protocol::era::extension::is_foreign;
-use crate::protocol::message;
-use crate::protocol::{Era, Notification, RawJson};
+use crate::protocol::{Era, RawJson};
 use crate::publish::{BuildOutput, Publication, retire};
 use crate::transport::stdio::{NoticeSource, WriteEnd};
 use events::Event;
@@ -27,10 +26,12 @@ pub use state::ExitReason;
 pub(crate) use state::Gateway;
 
 mod batch;
+mod behind;
 mod drop_policy;
 mod events;
 mod fleet;
 mod intake;
+mod notices;
 mod reload;
 mod replies;
 mod state;
@@ -114,29 +115,7 @@ impl Gateway {
             BackendEvent::Notice {
                 backend,
                 notification,
-            } => {
-                let snapshot = self.snapshot();
-                if let Some(backend) = snapshot.backends.get(backend) {
-                    match notice_for_client(notification, backend, &snapshot) {
-                        Ok(notification) if self.waits_for_client(&notification) => {
-                            self.pre_init.keep(backend.id, notification);
-                        }
-                        Ok(notification) => {
-                            self.notice(NoticeSource::Backend(backend.id), &notification);
-                        }
-                        Err(Notification { method, params }) => {
-                            let id = backend.id;
-                            self.map_elsewhere(backend, params, move |params| {
-                                let notification = Notification { method, params };
-                                TaskEvent::Notice {
-                                    backend: id,
-                                    notification,
-                                }
-                            });
-                        }
-                    }
-                }
-            }
+            } => self.notice_of(backend, notification),
             BackendEvent::ServerRequest {
                 backend,
                 client_era,
@@ -165,28 +144,6 @@ impl Gateway {
         }
     }
 
-    /// Whether it is one of an extension, for a client that has said `initialize` and may not be sent it
-    /// yet: nothing else tells what it says.
-    fn waits_for_client(&self, notification: &Notification) -> bool {
-        self.lifecycle.client().is_some()
-            && !self.lifecycle.may_receive(notification)
-            && is_foreign(&notification.method)
-    }
-
-    /// A notification that belongs to no call, for all who want it.
-    fn notice(&mut self, source: NoticeSource, notification: &Notification) {
-        if self.lifecycle.may_receive(notification)
-            && self.subscriptions.concern_legacy_client(notification)
-        {
-            let params = notification.params.as_ref();
-            let line = message::notification(&notification.method, params);
-            self.replies.notify(source, &notification.method, line);
-        }
-        for line in self.subscriptions.lines(notification) {
-            self.replies.notify(source, &notification.method, line);
-        }
-    }
-
     fn task(&mut self, event: TaskEvent) {
         match event {
             TaskEvent::Send { key, line, policy } => self.replies.send_for(key, line, policy),
@@ -204,7 +161,7 @@ impl Gateway {
             TaskEvent::Notice {
                 backend,
                 notification,
-            } => self.notice(NoticeSource::Backend(backend), &notification),
+            } => self.mapped_notice(backend, notification),
             // Whoever asked has given up while the params were mapped.
             TaskEvent::ServerRequest { answer, .. } if answer.is_closed() => {}
             TaskEvent::ServerRequest {
@@ -251,35 +208,35 @@ impl Gateway {
                     .send_server_request(open, &method, params.as_ref());
             }
             Err((backend, large)) => {
-                self.map_elsewhere(&backend, Some(large), move |params| {
-                    TaskEvent::ServerRequest {
+                let snapshot = self.snapshot();
+                let mapping = async move { snapshot.with_client_uris(&backend, large).await };
+                // Where that panics, the request is dropped with the sender of its answer.
+                self.elsewhere(mapping, move |params| {
+                    Some(TaskEvent::ServerRequest {
                         key: open.key,
                         request_id: open.request_id,
                         method,
-                        params,
+                        params: Some(params?),
                         is_mapped: true,
                         answer: open.answer,
-                    }
+                    })
                 });
             }
         }
     }
 
-    /// Has a task map the URIs of large params of a backend; they come back in this event.
-    fn map_elsewhere(
+    /// Has a task do this work; what it comes to, `None` if it panics, comes back in an event.
+    fn elsewhere<T>(
         &self,
-        backend: &Arc<HttpBackend>,
-        params: Option<RawJson>,
-        event: impl FnOnce(Option<RawJson>) -> TaskEvent + Send + 'static,
+        work: impl Future<Output = T> + Send + 'static,
+        event: impl FnOnce(Option<T>) -> Option<TaskEvent> + Send + 'static,
     ) {
-        let (snapshot, backend) = (self.snapshot(), Arc::clone(backend));
         let events = self.tasks.clone();
         tokio::spawn(async move {
-            let mapped = match params {
-                Some(params) => Some(snapshot.with_client_uris(&backend, params).await),
-                None => None,
-            };
-            let _ = events.send(event(mapped));
+            let done = AssertUnwindSafe(work).catch_unwind().await.ok();
+            if let Some(event) = event(done) {
+                let _ = events.send(event);
+            }
         });
     }
 

@@ -94,7 +94,7 @@ impl Store {
     /// For people: why the key is not to be had.
     pub(crate) async fn ready(&self) -> Result<(), String> {
         match &self.key {
-            Some(key) => key.get().await.map(drop),
+            Some(key) => key.get(None).await.map(drop),
             None => Ok(()),
         }
     }
@@ -149,12 +149,12 @@ impl Store {
                 "the tokens are sealed, and gateway.auth_store names no key",
             ));
         };
-        if let Some(bytes) = sealed.open(&key.get().await?, &self.stem) {
+        let path = self.file();
+        let written = blocking(move || Ok(files::modified(&path))).await?;
+        if let Some(bytes) = sealed.open(&key.get(written).await?, &self.stem) {
             return Ok(Ok(bytes));
         }
         // The key may have been replaced while we run.
-        let path = self.file();
-        let written = blocking(move || Ok(files::modified(&path))).await?;
         let opened = sealed.open(&key.renewed(written).await?, &self.stem);
         Ok(opened.ok_or("the tokens are sealed with another key than gateway.auth_store gives"))
     }
@@ -176,7 +176,7 @@ impl Store {
     /// A message for people.
     pub(crate) async fn write(&self, record: &Record) -> Result<(), String> {
         let text = match &self.key {
-            Some(key) => seal(&key.get().await?, &self.stem, &self.url, &record.text())?,
+            Some(key) => seal(&key.get(None).await?, &self.stem, &self.url, &record.text())?,
             None => record.text(),
         };
         let store = self.clone();

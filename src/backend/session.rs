@@ -6,22 +6,22 @@
 
 mod attempt;
 mod connection;
+mod demands;
 mod handshake;
 mod http_sse;
 mod level_guard;
 mod list_refresh;
 mod log_levels;
-mod resource_demand;
 mod server_profile;
 mod state;
 
 pub use attempt::{Answer, Attempt};
 pub use connection::Connection;
 pub(super) use connection::Waits;
+pub(super) use demands::{ACKNOWLEDGE_TIMEOUT, Acknowledged, Demands, Subject};
 pub(super) use handshake::Handshake;
 pub use level_guard::LevelGuard;
 pub(super) use list_refresh::ListsWaiting;
 pub(super) use log_levels::LogLevels;
-pub(super) use resource_demand::{ACKNOWLEDGE_TIMEOUT, Acknowledged, ResourceDemands};
 pub use server_profile::ServerProfile;
 pub use state::{Session, State};

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use crate::protocol::message::elements;
-use crate::protocol::{Notification, RawJson};
+use crate::protocol::{Notification, RawJson, task};
 
 /// A notification filter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,8 +15,8 @@ pub(crate) struct Filter {
     lists: Vec<List>,
     /// URIs of the resources whose changes pass.
     pub(crate) uris: Vec<String>,
-    /// It has `taskIds`. They are ignored: a client can request a task's state at any time.
-    pub(crate) tasks: bool,
+    /// Ids of the tasks whose states pass, as clients know them; `None` if it does not say.
+    pub(crate) tasks: Option<Vec<String>>,
 }
 
 /// A list whose changes can be subscribed to.
@@ -65,14 +65,18 @@ impl Filter {
                 Some(_) => return Err(format!("{:?} must be true or false", list.flag())),
             }
         }
-        let uris = match wanted.get("resourceSubscriptions") {
-            None => Vec::new(),
-            Some(uris) => elements(&uris)
-                .and_then(|uris| uris.iter().map(RawJson::text).collect())
-                .ok_or("\"resourceSubscriptions\" must be an array of strings")?,
+        let names = |member: &str| match wanted.get(member) {
+            None => Ok(None),
+            Some(names) => elements(&names)
+                .and_then(|names| names.iter().map(RawJson::text).collect())
+                .ok_or_else(|| format!("{member:?} must be an array of strings"))
+                .map(Some),
         };
-        let tasks = wanted.get("taskIds").is_some();
-        Ok(Self { lists, uris, tasks })
+        Ok(Self {
+            lists,
+            uris: names("resourceSubscriptions")?.unwrap_or_default(),
+            tasks: names("taskIds")?,
+        })
     }
 
     /// The filter as the acknowledgement repeats it.
@@ -81,23 +85,31 @@ impl Filter {
             .lists
             .iter()
             .map(|list| (list.flag(), Bytes::from_static(b"true")));
-        let uris = (!self.uris.is_empty()).then(|| {
-            let uris = serde_json::to_vec(&self.uris).unwrap_or_else(|_| b"[]".to_vec());
-            ("resourceSubscriptions", Bytes::from(uris))
+        let tasks = self.tasks.as_deref().unwrap_or_default();
+        let names = [
+            ("resourceSubscriptions", self.uris.as_slice()),
+            ("taskIds", tasks),
+        ];
+        let names = names.into_iter().filter(|(_, names)| !names.is_empty());
+        let names = names.map(|(member, names)| {
+            let names = serde_json::to_vec(names).unwrap_or_else(|_| b"[]".to_vec());
+            (member, Bytes::from(names))
         });
-        let members: Vec<(&str, Bytes)> = flags.chain(uris).collect();
+        let members: Vec<(&str, Bytes)> = flags.chain(names).collect();
         RawJson::trusted("{}").with_members(&members, &[])
     }
 
     /// Whether a notification passes the filter.
     pub(super) fn wants(&self, notification: &Notification) -> bool {
-        match updated(notification) {
-            Some(uri) => self.uris.iter().any(|wanted| covers(wanted, &uri)),
-            None => {
-                let mut lists = self.lists.iter();
-                lists.any(|list| list.notification() == notification.method)
-            }
+        if let Some(uri) = updated(notification) {
+            return self.uris.iter().any(|wanted| covers(wanted, &uri));
         }
+        if notification.method == task::STATE {
+            let id = task::of_notification(notification);
+            return id.is_some_and(|id| self.tasks.iter().flatten().any(|wanted| *wanted == id));
+        }
+        let mut lists = self.lists.iter();
+        lists.any(|list| list.notification() == notification.method)
     }
 }
 
@@ -127,16 +139,17 @@ mod tests {
 
     #[test]
     fn unknown_members_of_a_filter_are_ignored_and_invalid_ones_refused() {
-        let all = r#"{"toolsListChanged":true,"promptsListChanged":false,"resourcesListChanged":null,"resourceSubscriptions":["a:/b"],"other":1}"#;
+        let all = r#"{"toolsListChanged":true,"promptsListChanged":false,"resourcesListChanged":null,"resourceSubscriptions":["a:/b"],"taskIds":["a:1"],"other":1}"#;
         let filter = filter(all).unwrap();
         assert_eq!(
             filter.as_json().as_str(),
-            r#"{"toolsListChanged":true,"resourceSubscriptions":["a:/b"]}"#
+            r#"{"toolsListChanged":true,"resourceSubscriptions":["a:/b"],"taskIds":["a:1"]}"#
         );
         for bad in [
             "7",
             r#"{"toolsListChanged":"yes"}"#,
             r#"{"resourceSubscriptions":[1]}"#,
+            r#"{"taskIds":"a:1"}"#,
         ] {
             assert!(self::filter(bad).is_err(), "{bad}");
         }

@@ -13,7 +13,7 @@ use super::filter::{Filter, covers, updated};
 use crate::backend::Subscription;
 use crate::protocol::era::modern::{self, ResultStamp, key};
 use crate::protocol::message;
-use crate::protocol::{Id, Notification, Outcome, RawJson, RequestKey};
+use crate::protocol::{Id, Notification, Outcome, RawJson, RequestKey, task};
 
 /// All open subscriptions.
 #[derive(Debug, Default)]
@@ -55,11 +55,11 @@ impl Subscriptions {
     }
 
     /// Whether the legacy client gets this notification: `resources/updated` only for resources
-    /// that it has subscribed to, all others always.
+    /// that it has subscribed to, no states of tasks of the other era, all others always.
     pub(crate) fn concern_legacy_client(&self, notification: &Notification) -> bool {
         match updated(notification) {
             Some(uri) => self.held.keys().any(|wanted| covers(wanted, &uri)),
-            None => true,
+            None => notification.method != task::STATE,
         }
     }
 
@@ -87,15 +87,16 @@ impl Subscriptions {
         mem::take(&mut self.listens).into_iter().map(end).collect()
     }
 
-    /// A notification as lines, one for each subscription whose filter it passes.
-    pub(crate) fn lines(&self, notification: &Notification) -> Vec<Bytes> {
-        let listens = self.listens.values();
-        let wanting = listens.filter(|listen| listen.filter.wants(notification));
+    /// A notification as lines, one for each subscription whose filter it passes, with its request.
+    pub(crate) fn lines(&self, notification: &Notification) -> Vec<(RequestKey, Bytes)> {
+        let listens = self.listens.iter();
+        let wanting = listens.filter(|(_, listen)| listen.filter.wants(notification));
         let empty = RawJson::trusted("{}");
         let params = notification.params.as_ref().unwrap_or(&empty);
-        wanting
-            .map(|listen| message::notification(&notification.method, Some(&listen.tagged(params))))
-            .collect()
+        let line = |listen: &Listen| {
+            message::notification(&notification.method, Some(&listen.tagged(params)))
+        };
+        wanting.map(|(key, listen)| (*key, line(listen))).collect()
     }
 }
 

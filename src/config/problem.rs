@@ -156,6 +156,16 @@ pub(super) enum Location {
     Flag(&'static str),
 }
 
+impl Location {
+    /// The first byte in the file; 0 for what is not from there.
+    pub(super) fn start(&self) -> usize {
+        match self {
+            Self::File(bytes) => bytes.start,
+            Self::Default | Self::Flag(_) => 0,
+        }
+    }
+}
+
 /// Farthest column that is told of a syntax error.
 const MAX_COLUMN: usize = 10_000;
 

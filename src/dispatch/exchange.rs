@@ -64,12 +64,13 @@ pub(crate) enum TaskEvent {
         /// The whole of it.
         notification: Notification,
     },
-    /// A notification of a backend outside of calls, in the client's terms.
+    /// A notification of a backend outside of calls was brought into the client's terms on another
+    /// thread.
     Notice {
         /// The backend.
         backend: BackendId,
-        /// The whole of it.
-        notification: Notification,
+        /// The whole of it; `None` where that has panicked.
+        notification: Option<Notification>,
     },
     /// A server request for the client.
     ServerRequest {

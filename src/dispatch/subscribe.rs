@@ -11,6 +11,7 @@ use super::answer::shutting_down;
 use super::backend_call::admission;
 use super::call_target::CallTarget;
 use super::exchange::{Exchange, TaskEvent};
+use super::extensions::owner_of_task;
 use crate::backend::Subscription;
 use crate::client::Filter;
 use crate::client::capabilities::tasks_undeclared;
@@ -28,19 +29,29 @@ pub(super) async fn listen(request: Request, snapshots: Snapshots, exchange: Exc
             return RpcError::new(INVALID_PARAMS, why).into();
         }
     };
-    if filter.tasks && !exchange.client.declares(&["extensions", task::EXTENSION]) {
+    if filter.tasks.is_some() && !exchange.client.declares(&["extensions", task::EXTENSION]) {
         return tasks_undeclared("subscriptions/listen").into();
     }
     // Held for as long as the task runs: dropped, they are withdrawn.
     let mut held = Vec::new();
     if !filter.uris.is_empty()
-        && let Some(snapshot) = settled(snapshots, uris()).await
+        && let Some(snapshot) = settled(snapshots.clone(), uris()).await
     {
         let uris = std::mem::take(&mut filter.uris);
         let asked = join_all(uris.iter().map(|uri| subscribe_to(uri, &snapshot))).await;
         for (uri, answer) in uris.into_iter().zip(asked) {
             if let Ok(subscription) = answer {
                 filter.uris.push(uri);
+                held.push(subscription);
+            }
+        }
+    }
+    if let Some(tasks) = filter.tasks.take() {
+        let snapshot = snapshots.borrow().clone();
+        let asked = join_all(tasks.iter().map(|id| subscribe_to_task(id, &snapshot))).await;
+        for (id, subscription) in tasks.into_iter().zip(asked) {
+            if let Some(subscription) = subscription {
+                filter.tasks.get_or_insert_default().push(id);
                 held.push(subscription);
             }
         }
@@ -103,6 +114,13 @@ fn uri_of(request: &Request) -> Result<String, RpcError> {
             format!("{method}: \"uri\" must be a string"),
         )
     })
+}
+
+/// `None` where no backend has the task, or its backend tells nothing of it: clients can ask at any time.
+async fn subscribe_to_task(id: &str, snapshot: &Snapshot) -> Option<Subscription> {
+    let (backend, own) = owner_of_task(id, snapshot)?;
+    let subscribed = backend.subscribe_to_task(own, &snapshot.admission).await;
+    subscribed.ok()
 }
 
 async fn subscribe_to(uri: &str, snapshot: &Snapshot) -> Result<Subscription, RawJson> {

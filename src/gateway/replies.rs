@@ -15,11 +15,11 @@ use super::drop_policy;
 use crate::dispatch::ServerRequestId;
 use crate::observe::audit::RecordHalf;
 use crate::observe::request_span::RequestSpan;
-use crate::protocol::Request;
 use crate::protocol::error::INVALID_REQUEST;
 use crate::protocol::message::{self, Written};
 use crate::protocol::{
-    Era, Id, Incoming, Outcome, Outgoing, RawJson, RequestKey, Response, RpcError,
+    Era, Id, Incoming, Notification, Outcome, Outgoing, RawJson, Request, RequestKey, Response,
+    RpcError,
 };
 use crate::transport::stdio::{DropPolicy, NoticeSource, Outbox};
 
@@ -242,9 +242,16 @@ impl Replies {
         }
     }
 
-    /// Sends a notification that belongs to no request, after all that does.
-    pub(super) fn notify(&self, source: NoticeSource, method: &str, line: Bytes) {
-        let policy = drop_policy::of_notification(method, &line);
+    /// Sends a notification that belongs to no request but perhaps to a subscription, after all that
+    /// does.
+    pub(super) fn notify(
+        &self,
+        source: NoticeSource,
+        notification: &Notification,
+        listen: Option<RequestKey>,
+        line: Bytes,
+    ) {
+        let policy = drop_policy::of_notification(notification, listen, &line);
         self.outbox.notify(source, line, policy);
     }
 

@@ -10,6 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 
+use super::behind::Behind;
 use super::events::Deadlines;
 use super::fleet::Fleet;
 use super::replies::Replies;
@@ -57,6 +58,7 @@ pub(crate) struct Gateway {
     pub(super) subscriptions: Subscriptions,
     pub(super) parked: Arc<ParkedCalls>,
     pub(super) pre_init: PreInitQueue,
+    pub(super) behind: Behind,
     pub(super) tasks: mpsc::UnboundedSender<TaskEvent>,
     pub(super) from_tasks: mpsc::UnboundedReceiver<TaskEvent>,
     pub(super) deadlines: Deadlines,
@@ -82,6 +84,7 @@ impl Gateway {
             subscriptions: Subscriptions::default(),
             parked: Arc::default(),
             pre_init: PreInitQueue::default(),
+            behind: Behind::default(),
             tasks,
             from_tasks,
             deadlines: Deadlines::default(),

@@ -9,13 +9,25 @@ use memchr::memmem;
 
 use super::message::each_element;
 use super::raw::quoted;
-use super::{Outcome, RawJson};
+use super::{Notification, Outcome, RawJson};
 
 /// The key of `_meta` that names the task a message belongs to.
 pub(crate) const RELATED: &str = "io.modelcontextprotocol/related-task";
 
 /// The extension's name among a client's or server's `extensions`.
 pub(crate) const EXTENSION: &str = "io.modelcontextprotocol/tasks";
+
+/// The notification of a task's state of 2025-11-25, which tells of every task.
+pub(crate) const STATUS: &str = "notifications/tasks/status";
+/// That of the extension, for those who have subscribed to the task.
+pub(crate) const STATE: &str = "notifications/tasks";
+
+/// The id of the task that a notification of its state is about; `None` for any other notification.
+pub(crate) fn of_notification(notification: &Notification) -> Option<String> {
+    let params = notification.params.as_ref();
+    let params = params.filter(|_| matches!(notification.method.as_str(), STATUS | STATE));
+    params?.get("taskId")?.text()
+}
 
 /// Splits a client's task id into the backend's name and the backend's own task id.
 pub(crate) fn split_id(task: &str) -> Option<(&str, &str)> {

@@ -4,6 +4,7 @@
 //! results; and how much of that the loop does. With one backend nothing is mapped, and nothing is
 //! remembered.
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use super::Snapshot;
@@ -68,7 +69,7 @@ impl Snapshot {
         texts: T,
     ) -> T
     where
-        T: AsRef<[RawJson]> + AsMut<[RawJson]> + Clone + Send + 'static,
+        T: AsRef<[RawJson]> + AsMut<[RawJson]> + Send + 'static,
     {
         if !self.catalog.uris().are_several() {
             return texts;
@@ -88,17 +89,17 @@ impl Snapshot {
         }
     }
 
-    /// Maps on another thread, one at a time for each backend. What is mapped stays as it is where that
-    /// fails.
-    async fn off_loop<T: Clone + Send + 'static>(
+    /// Maps on another thread, one at a time for each backend. A panic there is one here: nothing goes
+    /// out with the URIs of its backend, which may be those of another's resources.
+    async fn off_loop<T: Send + 'static>(
         self: &Arc<Self>,
         backend: &Arc<HttpBackend>,
         own: T,
         work: impl FnOnce(&Self, &HttpBackend, T) -> T + Send + 'static,
     ) -> T {
-        let (snapshot, mapped_by, taken) = (Arc::clone(self), Arc::clone(backend), own.clone());
-        let mapping = move || work(&snapshot, &mapped_by, taken);
-        backend.off_loop(mapping).await.unwrap_or(own)
+        let (snapshot, mapped_by) = (Arc::clone(self), Arc::clone(backend));
+        let mapped = backend.off_loop(move || work(&snapshot, &mapped_by, own));
+        mapped.await.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// The URIs that clients use for those of one message.

@@ -222,6 +222,10 @@ fn subscribed(server: &Server, method: &str, params: &Value) -> Vec<Stream> {
                 return uris.any(|uris| uris.contains(uri))
                     || (stream.filter.is_null() && subscribed);
             }
+            "notifications/tasks" => {
+                let ids = stream.filter["taskIds"].as_array();
+                return ids.is_some_and(|ids| ids.contains(&params["taskId"]));
+            }
             _ => return stream.filter.is_null(),
         };
         stream.filter.is_null() || stream.filter[kind] == true

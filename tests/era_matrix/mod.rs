@@ -63,6 +63,7 @@ const FEATURES: &[Feature] = &[
     ("tasks of 2025-11-25", tasks::of_2025),
     ("tools that run only as tasks", tasks::required),
     ("tasks of the extension", tasks::of_2026),
+    ("states of tasks, subscribed to", tasks::subscribed),
     (
         "instructions and extensions of backends",
         extensions::introduction,

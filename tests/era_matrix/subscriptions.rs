@@ -206,6 +206,38 @@ fn an_invalid_filter_is_refused_and_so_are_tasks_without_the_extension() {
     assert_eq!(answer.code(), -32021);
 }
 
+/// The rest of the subscription goes on, whenever the backend is asked.
+#[test]
+fn a_backend_that_refuses_a_task_in_a_filter_is_subscribed_to_all_the_same() {
+    let pair = Pair::new(MODERN, MODERN);
+    let extension = json!({ "extensions": { "io.modelcontextprotocol/tasks": {} } });
+    for is_late in [false, true] {
+        let fake = FakeBackend::down().tool("t").modern();
+        let fake = fake.capabilities(extension.clone()).behind(|request| {
+            let names_tasks = request.params()["notifications"]["taskIds"].is_array();
+            names_tasks.then(|| Reply::error(-32602, "no such task"))
+        });
+        if !is_late {
+            fake.come_up();
+        }
+        let mut gateway = pair.gateway_with(&fake.entry("f", ""), extension.clone());
+        if !is_late {
+            assert_eq!(gateway.list_tools().len(), 1);
+        }
+        let filter = json!({ "taskIds": ["f:1"], "toolsListChanged": true });
+        let subscription = gateway.listen(filter);
+        assert_eq!(subscription.honoured["taskIds"].is_array(), is_late);
+        if is_late {
+            fake.come_up();
+            gateway.list_until(&["t"]);
+        }
+        fake.set_tools(&["new"]);
+        fake.notify_clients(TOOLS, json!({}));
+        gateway.next_subscribed(&subscription.id, TOOLS);
+        gateway.list_until(&["new"]);
+    }
+}
+
 #[test]
 fn a_renewed_session_has_the_level_and_subscriptions_of_the_old_one() {
     let pair = Pair::new(LEGACY, LEGACY);

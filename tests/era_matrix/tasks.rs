@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 use crate::common::fake::FakeBackend;
 use crate::common::gateway::TestGateway;
 use crate::common::live_stream::LiveStream;
-use crate::common::message::{asked_by, complete, request, result};
+use crate::common::message::{asked_by, complete, notification, request, result};
 use crate::common::reply::Reply;
 use crate::era_matrix::table::Pair;
 
 const EXTENSION: &str = "io.modelcontextprotocol/tasks";
+const STATE: &str = "notifications/tasks";
 const RELATED: &str = "io.modelcontextprotocol/related-task";
 
 pub fn of_2025(pair: Pair) -> &'static str {
@@ -205,6 +206,70 @@ fn between_modern(pair: Pair, extension: &Value) -> &'static str {
     let unknown = gateway.ask("tasks/get", json!({ "taskId": "unknown" }));
     assert_eq!(unknown.code(), -32602);
     "under gateway ids"
+}
+
+/// A subscription gets the states of the tasks that it names, and of no other.
+pub fn subscribed(pair: Pair) -> &'static str {
+    if !(pair.modern_client() && pair.modern_backend()) {
+        return pair.pick("of every task", "no tasks", "no tasks", "");
+    }
+    let extension = json!({ "extensions": { EXTENSION: {} } });
+    let fake = |own: &str| {
+        let fake = pair.fake().tool(own).resource("file:///a");
+        fake.capabilities(extension.clone())
+    };
+    let (one, two) = (fake("one"), fake("two"));
+    let none = pair.fake().tool("three").resource("x://y");
+    let toml = one.entry("a", "") + &two.entry("b", "") + &none.entry("c", "");
+    let mut gateway = pair.gateway_with(&toml, extension);
+    assert_eq!(gateway.list_tools().len(), 3);
+    let all = json!({ "taskIds": ["a:1", "b:1", "c:1", "x:1", "1"] });
+    let both = gateway.listen(all);
+    assert_eq!(both.honoured, json!({ "taskIds": ["a:1", "b:1"] }));
+    let first = gateway.listen(json!({ "taskIds": ["a:1"], "toolsListChanged": true }));
+    let state = |status: &str| {
+        let link = json!({ "type": "resource_link", "uri": "file:///a", "name": "a" });
+        let asked = json!({ "method": "elicitation/create",
+            "params": { "message": "?", "requestedSchema": {} } });
+        json!({ "taskId": "1", "status": status, "ttlMs": 1000,
+            "createdAt": "2026-01-01T00:00:00Z", "lastUpdatedAt": "2026-01-01T00:00:00Z",
+            "inputRequests": { "k": asked }, "result": { "content": [link] } })
+    };
+    for (fake, backend, uri, status) in [
+        (&two, "b", "file://b/a", "working"),
+        (&one, "a", "file:///a", "input_required"),
+        (&two, "b", "file://b/a", "completed"),
+    ] {
+        fake.notify_clients(STATE, state(status));
+        for subscription in [Some(&both), Some(&first).filter(|_| backend == "a")] {
+            let Some(subscription) = subscription else {
+                continue;
+            };
+            let told = gateway.next_subscribed(&subscription.id, STATE);
+            let told = told.params();
+            assert_eq!(told["taskId"], format!("{backend}:1"));
+            assert_eq!(told["status"], status);
+            assert_eq!(told["result"]["content"][0]["uri"], uri);
+            let shown = &told["inputRequests"]["k"]["params"]["message"];
+            assert_eq!(*shown, asked_by(backend, "?"));
+        }
+    }
+    let listens = two.requests_of("subscriptions/listen");
+    let listen = listens.last().unwrap();
+    assert_eq!(listen.params()["notifications"]["taskIds"], json!(["1"]));
+    let declared = &listen.meta("clientCapabilities")["extensions"][EXTENSION];
+    assert!(declared.is_object(), "{listen:?}");
+    // Some servers use the name of 2025-11-25.
+    let streams = two.subscribed_streams(STATE, &state("working"));
+    let mut old = state("failed");
+    old["_meta"] = json!({ "io.modelcontextprotocol/subscriptionId": "$id" });
+    streams[0].event(&notification("notifications/tasks/status", old));
+    let told = gateway.next_subscribed(&both.id, STATE);
+    assert_eq!(told.params()["status"], "failed");
+    gateway.cancel(both.id);
+    streams.iter().for_each(|stream| stream.wait_until_closed());
+    assert!(one.has_subscriber(STATE, &state("working")));
+    "of the tasks that it names"
 }
 
 /// Sends a request about a task under the client's id, and asserts that the backend gets its own.

@@ -285,6 +285,32 @@ fn the_uris_of_large_messages_are_those_of_clients() {
     gateway.ask("ping", json!({})).result();
 }
 
+/// A small notification does not overtake a large one of its backend, whose URIs take longer.
+#[test]
+fn notifications_of_a_backend_stay_in_order_behind_a_large_one() {
+    let link = json!({ "type": "resource_link", "uri": "file:///a", "name": "a link" });
+    let links = vec![link; 400];
+    let one = FakeBackend::start().tool("one").resource("file:///a");
+    let two = FakeBackend::start().tool("two").resource("file:///a");
+    let two = two.with_get();
+    let mut gateway = TestGateway::with_config(&(one.entry("a", "") + &two.entry("b", "")));
+    gateway.initialize();
+    gateway.list_tools();
+    let method = "notifications/tasks/status";
+    let stream = two.stream(0);
+    for number in 0..12 {
+        // Two large ones after each other, and small ones behind them.
+        let links = if number % 4 < 2 { &links[..] } else { &[] };
+        let result = json!({ "content": links });
+        let status = json!({ "taskId": number.to_string(), "status": "working", "result": result });
+        stream.event(&notification(method, status));
+    }
+    for number in 0..12 {
+        let status = gateway.next_notification(method);
+        assert_eq!(status.params()["taskId"], format!("b:{number}"));
+    }
+}
+
 fn answered(result: &Value) -> Value {
     json!({ "jsonrpc": "2.0", "id": "$id", "result": result })
 }

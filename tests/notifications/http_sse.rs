@@ -6,9 +6,10 @@ use sentinel_gateway::backend::State;
 use sentinel_gateway::protocol::{Kind, Outcome, RawJson};
 
 use crate::common::fake::FakeBackend;
+use crate::common::gate::Gate;
 use crate::common::gateway::TestGateway;
 use crate::common::live_stream::LiveStream;
-use crate::common::message::{progress, request, text};
+use crate::common::message::{notification, progress, request, result, text};
 use crate::common::reply::Reply;
 use crate::notifications::fixture::BackendFixture;
 
@@ -128,6 +129,43 @@ fn concurrent_calls_work_with_progress_and_server_requests() {
     assert_eq!(gateway.answer(a).text(), "done");
     // The client lacks the capability, and the server gets an error.
     assert_eq!(fake.next_request("response").message["id"], "q");
+}
+
+/// A notification of an extension waits until the server has said that it has the extension.
+#[test]
+fn what_a_server_says_during_the_handshake_is_forwarded() {
+    for is_http_sse in [true, false] {
+        let fake = FakeBackend::start().tool("a").without_sessions();
+        let fake = if is_http_sse { fake.http_sse() } else { fake };
+        let method = "notifications/x/changed";
+        let said = |when: &str| notification(method, json!({ "when": when }));
+        let other = notification("notifications/other/changed", json!({}));
+        let capabilities = json!({ "tools": {}, "extensions": { "com.example/x": {} } });
+        let initialized = json!({ "protocolVersion": "2024-11-05", "capabilities": capabilities,
+            "serverInfo": { "name": "fake", "version": "1" } });
+        let gate = Gate::new();
+        let answer = Reply::sse().event(said("before")).event(other).hold(&gate);
+        let answer = answer.event(result(initialized)).event(said("after"));
+        fake.on("initialize", answer);
+        let mut gateway = TestGateway::over(&fake);
+        gateway.initialize_with("2025-11-25", json!({ "roots": {} }));
+        if is_http_sse {
+            fake.wait_for_requests("initialize", 2);
+            let asked = request(json!(5), "roots/list", json!({}));
+            fake.stream(0).event(&asked);
+            let asked = gateway.next_request("roots/list");
+            gateway.respond(&asked, json!({ "roots": [] }));
+            assert_eq!(fake.next_request("response").message["id"], 5);
+        }
+        gate.open();
+        let told = gateway.next_notification(method);
+        assert_eq!(told.params()["when"], "before");
+        if is_http_sse {
+            let told = gateway.next_notification(method);
+            assert_eq!(told.params()["when"], "after");
+        }
+        gateway.wait_for_tool("a");
+    }
 }
 
 #[test]

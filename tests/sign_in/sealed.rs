@@ -181,3 +181,23 @@ fn a_key_that_is_not_to_be_had_is_told_and_nothing_is_lost() {
     call(&machine);
     assert_eq!(machine.server.state().authorizations.len(), 1);
 }
+
+/// A gateway that had no key a moment ago asks again when somebody who had one has signed in.
+#[test]
+fn a_login_is_noticed_though_there_was_no_key_before() {
+    let machine = sealed();
+    machine.sign_in();
+    std::fs::remove_file(machine.folder.path().join("key")).unwrap();
+    let mut gateway = machine.gateway();
+    let refused = tool_call(&mut gateway, "act");
+    let message = refused.message();
+    assert!(message.contains("gives no key"), "{message}");
+    write_key(&machine, KEY);
+    machine.sign_in();
+    let begun = std::time::Instant::now();
+    gateway.client.wait_for_tool("act");
+    let time = begun.elapsed();
+    assert!(time < Duration::from_secs(10), "{time:?}");
+    assert_eq!(tool_call(&mut gateway, "act").text(), "act {}");
+    finish(gateway);
+}

@@ -274,6 +274,29 @@ fn more_rights_are_offered_and_a_call_that_may_have_run_is_not_repeated() {
     finish(gateway);
 }
 
+#[test]
+fn a_call_that_may_run_twice_goes_on_after_more_rights() {
+    let server = AuthorizationServer::start();
+    server.state().write_scope = Some("notes:write".to_owned());
+    let more = format!("{ASK}\ntools.retry = {{ write = \"always\" }}");
+    let machine = Machine::with(server, &more);
+    machine.sign_in();
+    let mut gateway = legacy(&machine);
+    let call = gateway.client.start_call("write", json!({}));
+    let request = gateway.client.next_request("elicitation/create");
+    let message = request.params()["message"].as_str().unwrap().to_owned();
+    assert!(
+        message.ends_with("The call goes on afterwards."),
+        "{message}"
+    );
+    accept(&mut gateway, &request);
+    visit(&shown(&request).0);
+    assert_eq!(gateway.client.answer(call).text(), "write {}");
+    gateway.client.next_notification(COMPLETE);
+    assert_eq!(machine.server.state().authorizations.len(), 2);
+    finish(gateway);
+}
+
 /// The error -32042 invites a client to make the call again.
 #[test]
 fn a_client_is_not_invited_to_repeat_a_call_that_may_have_run() {

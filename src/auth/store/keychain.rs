@@ -176,7 +176,7 @@ impl Keychain {
         if !ended.status.success() || key.is_empty() {
             let file = self.note_file();
             return Err(format!(
-                "the keychain is locked, or no longer has the key that {} names{}; unlock it, or remove that file to begin with another key, and sign in again",
+                "the keychain is locked, or no longer has the key that {} names{}; unlock it; if the key is gone for good, remove that file and sign in again",
                 file.display(),
                 said(&ended)
             ));

@@ -38,8 +38,8 @@ const GRAIN: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 struct Printed {
     key: Option<Secret>,
-    /// When it last failed, and why.
-    failed: Option<(Instant, String)>,
+    /// When it was last asked for in vain, and why.
+    failed: Option<(Instant, SystemTime, String)>,
     /// When it was last asked for again, though there was a key.
     renewed: Option<(Instant, SystemTime)>,
 }
@@ -75,15 +75,15 @@ impl KeySource {
         new
     }
 
-    /// The key, which is asked for if it has not been.
+    /// The key, which is asked for if it has not been; for a file that was written then, or to write one.
     ///
     /// # Errors
     /// For people: why there is none.
-    pub(super) async fn get(&self) -> Result<Secret, String> {
+    pub(super) async fn get(&self, written: Option<SystemTime>) -> Result<Secret, String> {
         let mut printed = self.printed.lock().await;
         match &printed.key {
             Some(key) => Ok(key.clone()),
-            None => self.run_for(&mut printed).await,
+            None => self.run_for(&mut printed, written).await,
         }
     }
 
@@ -94,28 +94,31 @@ impl KeySource {
     /// For people: why there is none.
     pub(super) async fn renewed(&self, written: Option<SystemTime>) -> Result<Secret, String> {
         let mut printed = self.printed.lock().await;
-        let is_lately = printed.renewed.is_some_and(|(at, time)| {
-            let is_since = |written| time.duration_since(written).is_ok_and(|past| past > GRAIN);
-            at.elapsed() < PAUSE && written.is_none_or(is_since)
-        });
+        let renewed = printed.renewed;
+        let is_lately = renewed.is_some_and(|(at, time)| holds(at, time, written));
         if let Some(key) = printed.key.as_ref().filter(|_| is_lately) {
             return Ok(key.clone());
         }
         let begun = (Instant::now(), clock::wall());
-        let key = self.run_for(&mut printed).await?;
+        let key = self.run_for(&mut printed, written).await?;
         printed.renewed = Some(begun);
         Ok(key)
     }
 
-    /// Asks for it, unless that failed a moment ago.
-    async fn run_for(&self, printed: &mut Printed) -> Result<Secret, String> {
-        if let Some((at, why)) = &printed.failed
-            && at.elapsed() < PAUSE
+    /// Asks for it, unless that failed a moment ago: who has written the file since had the key.
+    async fn run_for(
+        &self,
+        printed: &mut Printed,
+        written: Option<SystemTime>,
+    ) -> Result<Secret, String> {
+        if let Some((at, time, why)) = &printed.failed
+            && holds(*at, *time, written)
         {
             return Err(why.clone());
         }
         let outcome = self.run().await;
-        printed.failed = outcome.clone().err().map(|why| (Instant::now(), why));
+        let failed = |why| (Instant::now(), clock::wall(), why);
+        printed.failed = outcome.clone().err().map(failed);
         if let Ok(key) = &outcome {
             printed.key = Some(key.clone());
         }
@@ -135,6 +138,12 @@ impl KeySource {
         };
         key.map_err(|why| format!("gateway.auth_store gives no key: {why}"))
     }
+}
+
+/// Whether what came of asking then says something about a file that was written at this time, for now.
+fn holds(at: Instant, time: SystemTime, written: Option<SystemTime>) -> bool {
+    let is_since = |written| time.duration_since(written).is_ok_and(|past| past > GRAIN);
+    at.elapsed() < PAUSE && written.is_none_or(is_since)
 }
 
 /// A sealed file.
@@ -240,21 +249,24 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (command, runs) = counted(folder.path());
         for _ in 0..3 {
-            assert!(command.get().await.is_err());
+            assert!(command.get(None).await.is_err());
             assert!(command.renewed(None).await.is_err());
         }
         assert_eq!(runs(), 1);
+        // Who has written a file since had a key.
+        assert!(command.get(Some(clock::wall())).await.is_err());
+        assert_eq!(runs(), 2);
         command.printed.lock().await.failed = None;
         std::fs::write(folder.path().join("key"), "k".repeat(LEAST_KEY)).unwrap();
         let before = Some(clock::wall() - Duration::from_secs(60));
         for _ in 0..3 {
-            command.get().await.unwrap();
+            command.get(None).await.unwrap();
             command.renewed(before).await.unwrap();
         }
-        assert_eq!(runs(), 3);
+        assert_eq!(runs(), 4);
         // A file that was written since may have another key.
         command.renewed(Some(clock::wall())).await.unwrap();
-        assert_eq!(runs(), 4);
+        assert_eq!(runs(), 5);
     }
 
     #[test]

@@ -6,7 +6,9 @@
 //! backend's one permit, so that all responses of one backend together get one turn for each turn of
 //! every other task. It must not know what the work is.
 
+use std::any::Any;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,19 +63,31 @@ impl Turns {
         }))
     }
 
-    /// Does work that can't be cut into turns on a thread of its own; `None` if it panics. A backend has
-    /// one such thread at a time, even when this future is dropped before it is done.
+    /// Does work that can't be cut into turns on a thread of its own, or here if there can be none. A
+    /// backend has one such thread at a time, even when this future is dropped before it is done.
+    ///
+    /// # Errors
+    /// The payload of the work's panic.
     pub(in crate::backend) async fn off_loop<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Option<T> {
+    ) -> std::thread::Result<T> {
         let permit = self.0.acquire().await;
+        // Shared, so that it is not lost if there can be no other thread.
+        let shared = Arc::new(Mutex::new(Some((work, permit))));
         let working = move || {
-            let done = work();
-            drop(permit);
-            done
+            let (work, _permit) = shared.lock().take()?;
+            Some(work())
         };
-        tokio::task::spawn_blocking(working).await.ok()
+        let spawn = AssertUnwindSafe(|| tokio::task::spawn_blocking(working.clone()));
+        let done = match catch_unwind(spawn) {
+            Ok(working) => working.await.map_err(|error| match error.try_into_panic() {
+                Ok(panic) => panic,
+                Err(_) => gone(),
+            }),
+            Err(_) => catch_unwind(AssertUnwindSafe(working)),
+        };
+        done?.ok_or_else(gone)
     }
 
     /// For one more response.
@@ -87,6 +101,11 @@ impl Turns {
             permit: None,
         }
     }
+}
+
+/// What is told of work that was dropped, as happens when the runtime ends.
+fn gone() -> Box<dyn Any + Send> {
+    Box::new("the gateway ends")
 }
 
 /// The current turn of one response.
@@ -154,10 +173,13 @@ impl Turn {
     }
 
     /// Ends the turn, and works on as [`Turns::off_loop`] does.
+    ///
+    /// # Errors
+    /// The payload of the work's panic.
     pub(in crate::backend) async fn off_loop<T: Send + 'static>(
         &mut self,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Option<T> {
+    ) -> std::thread::Result<T> {
         self.is_first = false;
         self.end();
         Turns(Arc::clone(&self.turns)).off_loop(work).await
@@ -288,6 +310,29 @@ mod tests {
             }
         }
         assert_eq!(rounds, 5);
+    }
+
+    #[tokio::test]
+    async fn work_off_the_loop_tells_of_its_panic_and_gives_the_permit_back() {
+        let turns = Turns::new();
+        let panicked = turns.off_loop(|| -> usize { panic!("by the test") }).await;
+        let why = panicked.unwrap_err();
+        assert_eq!(why.downcast_ref::<&str>(), Some(&"by the test"));
+        assert_eq!(turns.off_loop(|| 7).await.unwrap(), 7);
+        assert_eq!(turns.0.permits.available_permits(), 1);
+    }
+
+    /// Without a runtime there is no other thread, as where the system gives none.
+    #[test]
+    fn work_off_the_loop_is_done_here_where_there_can_be_no_thread() {
+        use futures_util::FutureExt;
+        let turns = Turns::new();
+        let here = std::thread::current().id();
+        let done = turns.off_loop(|| std::thread::current().id());
+        assert_eq!(done.now_or_never().unwrap().unwrap(), here);
+        let panicked = turns.off_loop(|| -> usize { panic!("by the test") });
+        assert!(panicked.now_or_never().unwrap().is_err());
+        assert_eq!(turns.0.permits.available_permits(), 1);
     }
 
     /// Many small pieces are as much work as one large.

@@ -109,12 +109,15 @@ impl HttpBackend {
         Self::new(config, context)
     }
 
-    /// Does work of a size that the server has chosen on a thread of its own, one at a time; `None` if
-    /// it panics.
+    /// Does work of a size that the server has chosen on a thread of its own, one at a time, or here if
+    /// there can be none.
+    ///
+    /// # Errors
+    /// The payload of the work's panic.
     pub(crate) async fn off_loop<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Option<T> {
+    ) -> std::thread::Result<T> {
         self.shared.sessions.turns().off_loop(work).await
     }
 

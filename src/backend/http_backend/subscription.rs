@@ -1,4 +1,5 @@
-//! Subscriptions to single resources of a backend (MCP 2025-11-25, server/resources).
+//! Subscriptions to single resources of a backend (MCP 2025-11-25, server/resources), and to its tasks
+//! (extension `io.modelcontextprotocol/tasks`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use crate::backend::deadline::{Deadline, Expired};
 use crate::backend::error::BackendError;
 use crate::backend::retry::Replay;
 use crate::backend::session::{ACKNOWLEDGE_TIMEOUT, Session};
-use crate::backend::session::{Acknowledged, ResourceDemands};
+use crate::backend::session::{Acknowledged, Demands, Subject};
 use crate::backend::stream::NoopHandler;
 use crate::governance::{Admission, Health, Permit, Refusal};
 use crate::protocol::{ClientProfile, Era, Outcome, RawJson, Tally};
@@ -24,9 +25,9 @@ const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(30);
 pub enum SubscribeError {
     /// Governance does not admit the request.
     NotAdmitted(Refusal),
-    /// The server offers no subscriptions to resources.
+    /// The server offers no such subscriptions.
     NotOffered,
-    /// The server offers them, but not to this resource.
+    /// The server offers them, but not to this resource or task.
     NotHonoured,
     /// The error object of the server.
     Refused(RawJson),
@@ -34,30 +35,31 @@ pub enum SubscribeError {
     Failed(Box<(BackendError, Tally)>),
 }
 
-/// One subscription to a resource. It ends when this is dropped.
+/// One subscription to a resource or a task. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Subscription {
     session: Arc<Session>,
-    uri: String,
+    subject: Subject,
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let Some(lock) = self.session.resources.remove(&self.uri) else {
+        let Some(lock) = self.session.demands.remove(&self.subject) else {
             return;
         };
         if tokio::runtime::Handle::try_current().is_err() {
             return;
         }
-        let (session, uri) = (Arc::clone(&self.session), self.uri.clone());
+        let (session, subject) = (Arc::clone(&self.session), self.subject.clone());
         self.session.background.spawn(async move {
             let _lock = lock.lock().await;
             // Another subscription may have been made meanwhile.
-            if session.resources.forget(&uri)
+            if session.demands.forget(&subject)
+                && let Subject::Resource(uri) = &subject
                 && let Some(connection) = session.ready()
                 && connection.era == Era::Legacy
             {
-                let params = ResourceDemands::params(&uri);
+                let params = Demands::params(uri);
                 connection
                     .request_best_effort("resources/unsubscribe", &params)
                     .await;
@@ -77,32 +79,59 @@ impl HttpBackend {
         uri: &str,
         admission: &Admission,
     ) -> Result<Subscription, SubscribeError> {
+        let subject = Subject::Resource(uri.to_owned());
+        self.subscribe_to(subject, admission).await
+    }
+
+    /// The same to a task, by the server's own id of it.
+    ///
+    /// # Errors
+    /// Those of [`subscribe`](Self::subscribe).
+    pub(crate) async fn subscribe_to_task(
+        &self,
+        id: &str,
+        admission: &Admission,
+    ) -> Result<Subscription, SubscribeError> {
+        let subject = Subject::Task(id.to_owned());
+        self.subscribe_to(subject, admission).await
+    }
+
+    async fn subscribe_to(
+        &self,
+        subject: Subject,
+        admission: &Admission,
+    ) -> Result<Subscription, SubscribeError> {
         let session = self.primary();
         let Some(connection) = session.ready() else {
-            session.resources.add(uri);
-            return Ok(self.subscription(uri));
+            session.demands.add(&subject);
+            return Ok(self.subscription(subject));
         };
-        if !connection.server.subscribes() {
+        let is_offered = match subject {
+            Subject::Resource(_) => connection.server.subscribes(),
+            Subject::Task(_) => connection.era == Era::Modern && connection.server.has_tasks(),
+        };
+        if !is_offered {
             return Err(SubscribeError::NotOffered);
         }
-        let lock = session.resources.add(uri);
-        let subscription = self.subscription(uri);
-        match connection.era {
-            Era::Legacy => {
+        let lock = session.demands.add(&subject);
+        let subscription = self.subscription(subject);
+        let subject = &subscription.subject;
+        match (connection.era, subject) {
+            (Era::Legacy, Subject::Resource(uri)) => {
                 let limit = self.config.timeout.min(SUBSCRIBE_TIMEOUT);
                 let deadline = self.deadline(Instant::now(), limit);
                 let _lock = deadline
                     .run(lock.lock())
                     .await
                     .map_err(|Expired| out_of_time(limit))?;
-                if !session.resources.is_subscribed(uri) {
+                if !session.demands.is_subscribed(subject) {
                     self.request_subscription(uri, admission, &deadline).await?;
-                    session.resources.set_subscribed(uri);
+                    session.demands.set_subscribed(subject);
                 }
             }
-            Era::Modern => {
+            _ => {
                 let permit = self.admit(admission)?;
-                let acknowledged = self.wait_for_acknowledgement(uri).await;
+                let acknowledged = self.wait_for_acknowledgement(subject).await;
                 // An answer either way, or none in time, which is no failure of the server's.
                 permit.settle(match &acknowledged {
                     Ok(true) | Err(_) => Health::Success,
@@ -114,10 +143,10 @@ impl HttpBackend {
         Ok(subscription)
     }
 
-    fn subscription(&self, uri: &str) -> Subscription {
+    fn subscription(&self, subject: Subject) -> Subscription {
         Subscription {
             session: Arc::clone(self.primary()),
-            uri: uri.to_owned(),
+            subject,
         }
     }
 
@@ -128,7 +157,7 @@ impl HttpBackend {
         deadline: &Deadline,
     ) -> Result<(), SubscribeError> {
         let permit = self.admit(admission)?;
-        let params = ResourceDemands::params(uri);
+        let params = Demands::params(uri);
         // One session subscribes, whichever client asks.
         let caller = ClientProfile {
             era: self.primary().client_era(),
@@ -165,13 +194,13 @@ impl HttpBackend {
     }
 
     /// Whether the server has acknowledged the subscription in time.
-    async fn wait_for_acknowledgement(&self, uri: &str) -> Result<bool, SubscribeError> {
-        let mut acknowledged = self.primary().resources.watch_acknowledged();
-        let answered = |said: &Acknowledged| said.refused || said.requested.contains(uri);
+    async fn wait_for_acknowledgement(&self, subject: &Subject) -> Result<bool, SubscribeError> {
+        let mut acknowledged = self.primary().demands.watch_acknowledged();
+        let answered = |said: &Acknowledged| said.refused || said.requested.contains(subject);
         let limit = self.config.timeout.min(ACKNOWLEDGE_TIMEOUT);
         let answer = tokio::time::timeout(limit, acknowledged.wait_for(answered)).await;
         match answer {
-            Ok(Ok(said)) if said.refused || !said.honoured.contains(uri) => {
+            Ok(Ok(said)) if said.refused || !said.honoured.contains(subject) => {
                 Err(SubscribeError::NotHonoured)
             }
             Ok(Ok(_)) => Ok(true),

@@ -42,7 +42,8 @@ pub(in crate::backend) struct Handshake<'a> {
     pub(in crate::backend) endpoint: &'a Arc<Endpoint>,
     /// Where the connection's background messages run.
     pub(in crate::backend) background: &'a TaskTracker,
-    /// Takes messages that belong to no call, on the HTTP with SSE transport.
+    /// Takes messages that belong to no call: notifications before the answer to `initialize`, and all on
+    /// the HTTP with SSE transport.
     pub(in crate::backend) unsolicited: Arc<dyn ServerMessageHandler>,
     pub(in crate::backend) protocol: Protocol,
     /// Time for one candidate.
@@ -223,7 +224,9 @@ impl<'a> Run<'a> {
         let limit = (self.handshake.limit).min(self.left().saturating_sub(reserved));
         let transport = self.http_sse.take().filter(|_| offer.http_sse);
         let silent = |error| (No::Silent, error);
-        let sent = initialize::initialize(&endpoint, client, offer, transport.as_ref());
+        let unsolicited = Arc::clone(&self.handshake.unsolicited);
+        let sent =
+            initialize::initialize(&endpoint, client, offer, transport.as_ref(), &*unsolicited);
         match self.within(limit, "initialize", silent, sent).await {
             Ok((negotiated, session)) => {
                 let contact = self.contact(client, offer, &negotiated.server);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::protocol::{Kind, RawJson};
+use crate::protocol::{Kind, RawJson, task};
 
 /// The result of a handshake.
 #[derive(Debug)]
@@ -44,6 +44,12 @@ impl ServerProfile {
         self.capabilities
             .get(capability)
             .is_some_and(|value| !matches!(value.as_str(), "null" | "false"))
+    }
+
+    /// Whether it has the tasks of the extension.
+    pub(crate) fn has_tasks(&self) -> bool {
+        let declared = self.capabilities.at(&["extensions", task::EXTENSION]);
+        declared.is_some_and(|value| value.as_str() != "null")
     }
 
     /// `extensions` and `experimental` of its capabilities; `None` if it has neither.

@@ -1,5 +1,7 @@
 //! The state of one session, shared by its supervisor and the calls in it.
 
+mod served;
+
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -10,14 +12,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection::Connection;
+use super::demands::{Demands, Subject};
 use super::list_refresh::ListRefresh;
 use super::log_levels::LogLevels;
-use super::resource_demand::ResourceDemands;
 use crate::backend::error::{BackendError, ConnectKind};
 use crate::config::BackendConfig;
-use crate::protocol::era::extension;
 use crate::protocol::{Era, Kind, RawJson};
 use crate::sync::Mutex;
+use served::Served;
 
 /// Subscriptions that are made at once on a new connection.
 const MAX_RESTORING: usize = 4;
@@ -31,8 +33,7 @@ const MAX_RESTORING: usize = 4;
 pub struct Session {
     pub(in crate::backend) config: Arc<BackendConfig>,
     state: watch::Sender<State>,
-    /// The connection on which the server may speak: from before it is ready until it has ended.
-    served: Mutex<Option<Arc<Connection>>>,
+    pub(in crate::backend) served: Served,
     /// A call needs the connection, whatever the reconnect delay.
     pub(in crate::backend) connect_now: Notify,
     /// The server said that a list of its has changed.
@@ -44,7 +45,7 @@ pub struct Session {
     /// Why a list is not whole, by its kind.
     list_errors: Mutex<[Option<String>; Kind::ALL.len()]>,
     pub(in crate::backend) log_levels: LogLevels,
-    pub(in crate::backend) resources: ResourceDemands,
+    pub(in crate::backend) demands: Demands,
     /// Best-effort messages on their way.
     pub(in crate::backend) background: TaskTracker,
     pub(in crate::backend) shutting_down: CancellationToken,
@@ -78,7 +79,7 @@ impl Session {
         Self {
             config,
             state: watch::Sender::new(State::Connecting { failures: 0 }),
-            served: Mutex::default(),
+            served: Served::default(),
             connect_now: Notify::new(),
             lists_changed: Notify::new(),
             list_refresh: ListRefresh::default(),
@@ -86,7 +87,7 @@ impl Session {
             has_failed: Notify::new(),
             list_errors: Mutex::default(),
             log_levels,
-            resources: ResourceDemands::default(),
+            demands: Demands::default(),
             background: TaskTracker::new(),
             shutting_down: CancellationToken::new(),
             client_era: OnceLock::new(),
@@ -114,14 +115,9 @@ impl Session {
 
     pub(in crate::backend) fn set_state(&self, state: State) {
         if !matches!(state, State::Ready(_)) {
-            *self.served.lock() = None;
+            self.served.end();
         }
         self.state.send_replace(state);
-    }
-
-    /// From now on the server may speak on this connection, which is not ready yet.
-    pub(in crate::backend) fn begin_serving(&self, connection: &Arc<Connection>) {
-        *self.served.lock() = Some(Arc::clone(connection));
     }
 
     /// The era of the connection, if there is one now.
@@ -144,11 +140,7 @@ impl Session {
     /// Whether the server declares the extension that a method belongs to, or the experimental capability
     /// where the config passes these on; `false` while it is not connected.
     pub(in crate::backend) fn declares_method(&self, method: &str) -> bool {
-        let served = self.served.lock();
-        served.as_ref().is_some_and(|connection| {
-            let capabilities = &connection.server.capabilities;
-            extension::is_declared(method, capabilities, self.config.experimental)
-        })
+        self.served.declares(method, self.config.experimental)
     }
 
     /// In one line, why there is no connection; `None` if there is one.
@@ -336,9 +328,9 @@ impl Session {
     pub(in crate::backend) fn restore(self: &Arc<Self>, connection: &Arc<Connection>) {
         self.sync_level_in_background();
         if connection.era == Era::Legacy && connection.server.subscribes() {
-            let wanted = self.resources.wanted();
-            for uri in &wanted {
-                self.resources.set_subscribed(uri);
+            let wanted = self.demands.wanted();
+            for subject in &wanted {
+                self.demands.set_subscribed(subject);
             }
             let restoring = restore_subscriptions(Arc::clone(self), Arc::clone(connection), wanted);
             self.background.spawn(restoring);
@@ -379,15 +371,18 @@ impl Session {
 async fn restore_subscriptions(
     session: Arc<Session>,
     connection: Arc<Connection>,
-    wanted: BTreeSet<String>,
+    wanted: BTreeSet<Subject>,
 ) {
-    let restoring = wanted.into_iter().map(|uri| {
+    let restoring = wanted.into_iter().map(|subject| {
         let (session, connection) = (&session, &connection);
         async move {
             let current = session.ready();
             let is_current = current.is_some_and(|current| Arc::ptr_eq(&current, connection));
-            if is_current && session.resources.is_subscribed(&uri) {
-                let params = ResourceDemands::params(&uri);
+            if is_current
+                && session.demands.is_subscribed(&subject)
+                && let Subject::Resource(uri) = &subject
+            {
+                let params = Demands::params(uri);
                 connection
                     .request_best_effort("resources/subscribe", &params)
                     .await;

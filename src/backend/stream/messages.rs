@@ -45,7 +45,8 @@ pub(super) async fn messages(text: &Bytes, turn: &mut Turn) -> Result<Messages, 
     let text = text.clone();
     let parsing = move || split(&text).map(Iterator::collect::<Vec<Message>>);
     let parsed = turn.off_loop(parsing).await;
-    let parsed = parsed.unwrap_or_else(|| Err(Unreadable::NotJson("it can't be parsed".into())))?;
+    let parsed =
+        parsed.unwrap_or_else(|_| Err(Unreadable::NotJson("it can't be parsed".into())))?;
     Ok(Messages {
         parsed: parsed.into_iter(),
         ..Messages::default()

@@ -11,7 +11,7 @@ use super::event::BackendEvent;
 use crate::backend::session::Session;
 use crate::backend::stream::ServerMessageHandler;
 use crate::protocol::era::modern;
-use crate::protocol::{Kind, Notification, Outcome, RawJson, Request, RpcError, error};
+use crate::protocol::{Kind, Notification, Outcome, RawJson, Request, RpcError, error, task};
 
 /// Turns unsolicited messages of one session into events.
 #[derive(Debug, Clone)]
@@ -26,10 +26,14 @@ impl ServerMessageHandler for ConnectionHandler {
         if Kind::ALL.iter().any(|kind| kind.list_changed() == method) {
             return self.session.lists_changed.notify_one();
         }
+        if self.session.served.keeps_early(&notification) {
+            return;
+        }
         let is_forwarded = match method {
             "notifications/message"
             | "notifications/resources/updated"
-            | "notifications/tasks/status"
+            | task::STATUS
+            | task::STATE
             | "notifications/elicitation/complete" => true,
             _ => self.session.declares_method(method),
         };

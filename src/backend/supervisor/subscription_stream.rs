@@ -17,14 +17,18 @@ use super::connection_handler::ConnectionHandler;
 use super::get_stream::may_pass;
 use crate::backend::backoff::{Backoff, Series, jitter};
 use crate::backend::error::BackendError;
-use crate::backend::session::{ACKNOWLEDGE_TIMEOUT, Acknowledged, Attempt, Connection};
+use crate::backend::session::{ACKNOWLEDGE_TIMEOUT, Acknowledged, Attempt, Connection, Subject};
 use crate::backend::stream::{ServerMessageHandler, fresh_id};
 use crate::call_report::CallTrace;
+use crate::protocol::era::modern::with_tasks;
 use crate::protocol::message::elements;
 use crate::protocol::{ClientProfile, Kind, Notification, Outcome, RawJson, Request};
 use crate::sync::Mutex;
 
 const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
+/// Members of a filter that name what is subscribed to.
+const RESOURCES: &str = "resourceSubscriptions";
+const TASKS: &str = "taskIds";
 /// Changes of the filter within this time make one new subscription.
 const DEBOUNCE: Duration = Duration::from_millis(20);
 
@@ -39,7 +43,7 @@ pub(super) async fn run(
         handler,
         client,
     };
-    let subscriptions = &handler.session.resources;
+    let subscriptions = &handler.session.demands;
     subscriptions.set_acknowledged(Acknowledged::default());
     let mut reconnect = Backoff::new(Series::RECONNECT);
     loop {
@@ -80,35 +84,46 @@ struct SubscriptionStream<'a> {
 /// One open stream and its filter.
 struct OpenStream<'a> {
     reading: BoxFuture<'a, Ended>,
-    acknowledged: oneshot::Receiver<BTreeSet<String>>,
-    uris: BTreeSet<String>,
+    acknowledged: oneshot::Receiver<BTreeSet<Subject>>,
+    subjects: BTreeSet<Subject>,
 }
 
 impl<'a> SubscriptionStream<'a> {
     /// Reads one stream after the other, each with the filter of its time, until one ends by itself.
     async fn read_until_end(&self) -> Ended {
         let mut old: Option<OpenStream<'_>> = None;
+        let mut refused = BTreeSet::new();
         loop {
-            let uris = self.uris();
-            if uris.is_empty() && !self.wants_lists() {
+            let subjects = self.wanted();
+            if subjects.is_empty() && !self.wants_lists() {
                 drop(old.take());
-                self.report(uris, BTreeSet::new());
-                self.handler.session.resources.changed().await;
+                self.report(subjects, BTreeSet::new());
+                self.handler.session.demands.changed().await;
                 continue;
             }
-            let mut stream = self.open(uris);
+            let asked = match subjects == refused {
+                true => BTreeSet::new(),
+                false => subjects.clone(),
+            };
+            let is_bare = asked.is_empty();
+            let mut stream = self.open(asked, subjects);
             match begin(&mut stream, &mut old).await {
                 Begun::Acknowledged(honoured) => {
                     drop(old.take());
-                    self.report(stream.uris.clone(), honoured);
+                    self.report(stream.subjects.clone(), honoured);
                 }
                 Begun::Silent => drop(old.take()),
                 Begun::Ended(Ended::Refused) => match old.take() {
                     // The server refuses the larger filter: the last one stays.
                     Some(last) => {
-                        let honoured = self.handler.session.resources.acknowledged().honoured;
-                        self.report(stream.uris.clone(), honoured);
+                        let honoured = self.handler.session.demands.acknowledged().honoured;
+                        self.report(stream.subjects.clone(), honoured);
                         stream.reading = last.reading;
+                    }
+                    // It may refuse what the filter names, and not the stream.
+                    None if !is_bare && self.wants_lists() => {
+                        refused = stream.subjects;
+                        continue;
                     }
                     None => return Ended::Refused,
                 },
@@ -116,18 +131,20 @@ impl<'a> SubscriptionStream<'a> {
             }
             tokio::select! {
                 ended = &mut stream.reading => return ended,
-                () = self.filter_changes(&stream.uris) => old = Some(stream),
+                () = self.filter_changes(&stream.subjects) => old = Some(stream),
             }
         }
     }
 
-    /// The wanted URIs, if the server has resource subscriptions.
-    fn uris(&self) -> BTreeSet<String> {
-        if self.connection.server.subscribes() {
-            self.handler.session.resources.wanted()
-        } else {
-            BTreeSet::new()
-        }
+    /// What is wanted of that which the server offers.
+    fn wanted(&self) -> BTreeSet<Subject> {
+        let server = &self.connection.server;
+        let mut wanted = self.handler.session.demands.wanted();
+        wanted.retain(|subject| match subject {
+            Subject::Resource(_) => server.subscribes(),
+            Subject::Task(_) => server.has_tasks(),
+        });
+        wanted
     }
 
     fn wants_lists(&self) -> bool {
@@ -136,35 +153,38 @@ impl<'a> SubscriptionStream<'a> {
             .any(|kind| self.connection.server.lists(*kind))
     }
 
-    async fn filter_changes(&self, from: &BTreeSet<String>) {
+    async fn filter_changes(&self, from: &BTreeSet<Subject>) {
         loop {
-            self.handler.session.resources.changed().await;
+            self.handler.session.demands.changed().await;
             tokio::time::sleep(DEBOUNCE).await;
-            if self.uris() != *from {
+            if self.wanted() != *from {
                 return;
             }
         }
     }
 
-    fn report(&self, requested: BTreeSet<String>, honoured: BTreeSet<String>) {
-        self.handler
-            .session
-            .resources
-            .set_acknowledged(Acknowledged {
-                requested,
-                honoured,
-                refused: false,
-            });
+    fn report(&self, requested: BTreeSet<Subject>, honoured: BTreeSet<Subject>) {
+        self.handler.session.demands.set_acknowledged(Acknowledged {
+            requested,
+            honoured,
+            refused: false,
+        });
     }
 
-    fn open(&self, uris: BTreeSet<String>) -> OpenStream<'a> {
-        let params = RawJson::of(&json!({ "notifications": self.filter(&uris) }));
+    /// Opens a stream that asks for a part of `subjects`, which it answers about.
+    fn open(&self, asked: BTreeSet<Subject>, subjects: BTreeSet<Subject>) -> OpenStream<'a> {
+        let params = RawJson::of(&json!({ "notifications": self.filter(&asked) }));
         let (acknowledge, acknowledged) = oneshot::channel();
-        let (connection, handler, client) = (self.connection, self.handler, self.client);
+        let (connection, handler) = (self.connection, self.handler);
+        let has_tasks = asked.iter().any(|one| matches!(one, Subject::Task(_)));
+        let client = match has_tasks {
+            true => with_tasks(self.client),
+            false => self.client.clone(),
+        };
         let reading = async move {
             let (id, trace) = (fresh_id(), CallTrace::start());
             let attempt =
-                Attempt::plain(&id, "subscriptions/listen", Some(&params), client, &trace);
+                Attempt::plain(&id, "subscriptions/listen", Some(&params), &client, &trace);
             let subscription = SubscriptionHandler {
                 handler,
                 acknowledge: Mutex::new(Some(acknowledge)),
@@ -175,11 +195,11 @@ impl<'a> SubscriptionStream<'a> {
         OpenStream {
             reading: Box::pin(reading),
             acknowledged,
-            uris,
+            subjects,
         }
     }
 
-    fn filter(&self, uris: &BTreeSet<String>) -> Value {
+    fn filter(&self, subjects: &BTreeSet<Subject>) -> Value {
         let mut filter = json!({});
         for (kind, flag) in [
             (Kind::Tool, "toolsListChanged"),
@@ -190,16 +210,23 @@ impl<'a> SubscriptionStream<'a> {
                 filter[flag] = json!(true);
             }
         }
-        if !uris.is_empty() {
-            filter["resourceSubscriptions"] = json!(uris);
+        for subject in subjects {
+            let (member, name) = match subject {
+                Subject::Resource(uri) => (RESOURCES, uri),
+                Subject::Task(id) => (TASKS, id),
+            };
+            match filter[member].as_array_mut() {
+                Some(names) => names.push(json!(name)),
+                None => filter[member] = json!([name]),
+            }
         }
         filter
     }
 }
 
 enum Begun {
-    /// With the honoured URIs.
-    Acknowledged(BTreeSet<String>),
+    /// With what is honoured.
+    Acknowledged(BTreeSet<Subject>),
     /// It is open, and the server acknowledges nothing.
     Silent,
     Ended(Ended),
@@ -229,7 +256,7 @@ async fn begin(new: &mut OpenStream<'_>, old: &mut Option<OpenStream<'_>>) -> Be
 struct SubscriptionHandler<'a> {
     handler: &'a ConnectionHandler,
     /// Taken when the server has acknowledged.
-    acknowledge: Mutex<Option<oneshot::Sender<BTreeSet<String>>>>,
+    acknowledge: Mutex<Option<oneshot::Sender<BTreeSet<Subject>>>>,
 }
 
 impl SubscriptionHandler<'_> {
@@ -244,7 +271,7 @@ impl SubscriptionHandler<'_> {
         }
     }
 
-    fn sender(&self) -> Option<oneshot::Sender<BTreeSet<String>>> {
+    fn sender(&self) -> Option<oneshot::Sender<BTreeSet<Subject>>> {
         self.acknowledge.lock().take()
     }
 }
@@ -254,11 +281,15 @@ impl ServerMessageHandler for SubscriptionHandler<'_> {
         if notification.method != ACKNOWLEDGED {
             return self.handler.notification(notification);
         }
-        let params = notification.params.as_ref();
-        let uris = params.and_then(|params| params.at(&["notifications", "resourceSubscriptions"]));
-        let uris = uris.and_then(|uris| elements(&uris)).unwrap_or_default();
+        let names = |member| {
+            let params = notification.params.as_ref();
+            let names = params.and_then(|params| params.at(&["notifications", member]));
+            let names = names.and_then(|names| elements(&names)).unwrap_or_default();
+            names.into_iter().filter_map(|name| name.text())
+        };
         if let Some(acknowledge) = self.sender() {
-            let _ = acknowledge.send(uris.iter().filter_map(RawJson::text).collect());
+            let honoured = names(RESOURCES).map(Subject::Resource);
+            let _ = acknowledge.send(honoured.chain(names(TASKS).map(Subject::Task)).collect());
         }
     }
 

@@ -20,6 +20,7 @@ use super::{get_stream, subscription_stream};
 use crate::backend::error::{BackendError, ConnectKind};
 use crate::backend::http::Endpoint;
 use crate::backend::session::{Connection, Handshake, Session, State};
+use crate::backend::stream::ServerMessageHandler;
 use crate::config::ServerStream;
 use crate::observe::logs::panic_text;
 use crate::protocol::{ClientProfile, Contact, Era};
@@ -97,8 +98,13 @@ impl Supervisor {
     async fn run(&mut self) {
         while !self.handler.context.events.is_closed() {
             let connected = self.connect().await;
-            let session = &self.handler.session;
-            match connected.inspect(|connection| session.begin_serving(connection)) {
+            let serving = |connection: &Arc<Connection>| {
+                let early = self.handler.session.served.begin(connection);
+                early
+                    .into_iter()
+                    .for_each(|said| self.handler.notification(said));
+            };
+            match connected.inspect(serving) {
                 Ok(connection) => match self.client().await {
                     Some(client) => match self.serve(&connection, &client).await {
                         Some(why) => self.pauses.after_panic(&self.handler, &why).await,

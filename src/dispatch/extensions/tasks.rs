@@ -18,14 +18,14 @@ use crate::dispatch::answer::{Place, limit_of_task, limited};
 use crate::dispatch::answer::{for_client, to_client_error, unknown_cursor};
 use crate::dispatch::exchange::Exchange;
 use crate::observe::request_span::RequestSpan;
+use crate::protocol::era::modern::ResultType;
 use crate::protocol::error::INVALID_PARAMS;
 use crate::protocol::message::elements;
 use crate::protocol::pagination::{NextPage, Pages};
 use crate::protocol::raw::quoted;
-use crate::protocol::{Era, Notification, Outcome, RawJson, Request, RpcError, task};
+use crate::protocol::{Era, Notification, Outcome, RawJson, Request, RpcError, Tally, task};
 use crate::snapshot::{Snapshot, Snapshots};
 
-const TASK_STATUS: &str = "notifications/tasks/status";
 /// The most pages of one backend's tasks that are read.
 const MAX_PAGES: usize = 100;
 
@@ -149,7 +149,7 @@ async fn tasks_of(
 /// use.
 ///
 /// # Errors
-/// The notification without clients' URIs, where mapping them is no work for the loop.
+/// The notification for [`large_notice_for_client`], where the rest is no work for the loop.
 pub(crate) fn notice_for_client(
     notification: Notification,
     backend: &HttpBackend,
@@ -157,27 +157,57 @@ pub(crate) fn notice_for_client(
 ) -> Result<Notification, Notification> {
     let name = backend.name();
     let Notification { method, params } = notification;
-    if method != TASK_STATUS {
-        let params = task::related_for_client(params, name);
-        let is_updated = method == "notifications/resources/updated";
-        let notification = Notification { method, params };
-        return Ok(match is_updated {
-            true => snapshot.with_client_uri(backend, notification),
-            false => notification,
-        });
+    let with = |method, params| Notification { method, params };
+    match method.as_str() {
+        task::STATUS | task::STATE => {}
+        "notifications/resources/updated" => {
+            let notification = with(method, task::related_for_client(params, name));
+            return Ok(snapshot.with_client_uri(backend, notification));
+        }
+        _ => return Ok(with(method, task::related_for_client(params, name))),
     }
+    // Some modern servers use the older name.
+    let method = match backend.known_era() {
+        Some(Era::Modern) => task::STATE.to_owned(),
+        _ => method,
+    };
     let Some(params) = params else {
-        return Ok(Notification { method, params });
+        return Ok(with(method, None));
     };
     let params = with_input_requests(task::for_client(&params, name), name);
-    let of_client = |params| Notification {
-        method,
-        params: Some(params),
-    };
-    match snapshot.with_client_uris_at_once(backend, params) {
-        Ok(mapped) => Ok(of_client(mapped)),
-        Err(large) => Err(of_client(large)),
+    if snapshot.reads_more() && params.get("result").is_some() {
+        return Err(with(method, Some(params)));
     }
+    match snapshot.with_client_uris_at_once(backend, params) {
+        Ok(mapped) => Ok(with(method, Some(mapped))),
+        Err(large) => Err(with(method, Some(large))),
+    }
+}
+
+/// The rest of it: the URIs that clients use, and the result of a tool within its limit.
+pub(crate) async fn large_notice_for_client(
+    notification: Notification,
+    backend: &Arc<HttpBackend>,
+    snapshot: &Arc<Snapshot>,
+) -> Notification {
+    let Notification { method, params } = notification;
+    let Some(params) = params else {
+        return Notification { method, params };
+    };
+    let params = snapshot.with_client_uris(backend, params).await;
+    let state = Answer {
+        outcome: Outcome::Result(params.clone()),
+        era: Era::Modern,
+        result_type: ResultType::Complete,
+        tally: Tally::NONE,
+    };
+    let params = match within_limit(state, &params, "tasks/get", snapshot)
+        .await
+        .outcome
+    {
+        Outcome::Result(params) | Outcome::Error(params) => Some(params),
+    };
+    Notification { method, params }
 }
 
 /// The backend that has the task, and its own id of the task.
@@ -187,12 +217,20 @@ fn owner<'a>(
 ) -> Result<(&'a Arc<HttpBackend>, String), String> {
     let task = params.get("taskId").and_then(|task| task.text());
     let task = task.ok_or("\"taskId\" must be a string")?;
-    let found = task::split_id(&task).and_then(|(name, own)| {
-        let mut backends = snapshot.backends.iter();
-        let backend = backends.find(|backend| backend.name() == name)?;
-        Some((backend, own.to_owned()))
-    });
+    let found = owner_of_task(&task, snapshot);
+    let found = found.map(|(backend, own)| (backend, own.to_owned()));
     found.ok_or_else(|| format!("unknown task {task:?}"))
+}
+
+/// The backend that has the task with this id of clients, and its own id of it.
+pub(in crate::dispatch) fn owner_of_task<'a, 'b>(
+    task: &'b str,
+    snapshot: &'a Snapshot,
+) -> Option<(&'a Arc<HttpBackend>, &'b str)> {
+    let (name, own) = task::split_id(task)?;
+    let mut backends = snapshot.backends.iter();
+    let backend = backends.find(|backend| backend.name() == name)?;
+    Some((backend, own))
 }
 
 /// Sends a request about tasks.

@@ -270,6 +270,24 @@ pub(crate) fn is_next_round(params: &RawJson) -> bool {
     has("inputResponses") || has("requestState")
 }
 
+/// The same client, which can have the tasks of the extension: on its behalf the gateway asks a modern
+/// server about tasks of such clients (X-MM-05).
+pub(crate) fn with_tasks(client: &ClientProfile) -> ClientProfile {
+    let capabilities = match client.era {
+        Era::Legacy => capabilities_of_legacy(&client.capabilities),
+        Era::Modern => client.capabilities.clone(),
+    };
+    let extensions = capabilities.get("extensions").filter(RawJson::is_object);
+    let extensions = extensions.unwrap_or_else(|| RawJson::trusted("{}"));
+    let tasks = [(task::EXTENSION, Bytes::from_static(b"{}"))];
+    let extensions = extensions.with_members(&tasks, &[]).into_bytes();
+    ClientProfile {
+        era: Era::Modern,
+        capabilities: capabilities.with_members(&[("extensions", extensions)], &[]),
+        ..client.clone()
+    }
+}
+
 /// A legacy client's capabilities as declared to a modern server: without tasks and
 /// `roots.listChanged`, which that era has in another form (X-LM-01, X-LM-10).
 pub(crate) fn capabilities_of_legacy(capabilities: &RawJson) -> RawJson {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use reqwest::header::HeaderValue;
 use tokio::time::Instant;
 
@@ -16,8 +17,10 @@ use crate::backend::error::BackendError;
 use crate::backend::http::{Endpoint, SESSION_ID};
 use crate::backend::session::http_sse::HttpSseTransport;
 use crate::backend::session::server_profile::Negotiated;
+use crate::backend::stream::ServerMessageHandler;
 use crate::backend::stream::{NoopHandler, RefusalBody, ResponseReader, Takes, fresh_id};
 use crate::protocol::{ClientProfile, Era, Id, LEGACY_VERSIONS, Outcome, RawJson, message};
+use crate::protocol::{Notification, Request};
 
 /// What a server agreed to, and the session id if it set one.
 pub(super) type Agreed = (Negotiated, Option<HeaderValue>);
@@ -25,7 +28,21 @@ pub(super) type Agreed = (Negotiated, Option<HeaderValue>);
 /// How it said no, and the error to tell.
 pub(super) type Refused = (No, BackendError);
 
+/// Takes the notifications that a server sends before its answer; a request of its has no session yet.
+struct Early<'a>(&'a dyn ServerMessageHandler);
+
+impl ServerMessageHandler for Early<'_> {
+    fn notification(&self, notification: Notification) {
+        self.0.notification(notification);
+    }
+
+    fn request(&self, request: Request) -> BoxFuture<'_, Outcome> {
+        NoopHandler.request(request)
+    }
+}
+
 /// Sends `initialize` with this offer for the client; over `http_sse` if that is the offer's transport.
+/// Notifications that come before the answer go to `unsolicited`.
 ///
 /// # Errors
 /// When the server can't be reached, refuses, or answers with a version that we don't know.
@@ -34,6 +51,7 @@ pub(super) async fn initialize(
     client: &ClientProfile,
     offer: Offer,
     http_sse: Option<&HttpSseTransport>,
+    unsolicited: &dyn ServerMessageHandler,
 ) -> Result<Agreed, Refused> {
     let id = fresh_id();
     let body = message::request(&id, "initialize", Some(&params(client, offer)));
@@ -43,7 +61,7 @@ pub(super) async fn initialize(
             let response = http_sse.request(&id, body, None, &NoopHandler, Takes::Nothing, None);
             (response.await.map_err(failed)?, None)
         }
-        None => post(endpoint, &id, body, offer).await?,
+        None => post(endpoint, &id, body, offer, unsolicited).await?,
     };
     let negotiated = negotiated(outcome, offer, endpoint, sent_at.elapsed())?;
     Ok((negotiated, session))
@@ -66,6 +84,7 @@ async fn post(
     id: &Id,
     body: Bytes,
     offer: Offer,
+    unsolicited: &dyn ServerMessageHandler,
 ) -> Result<(Outcome, Option<HeaderValue>), Refused> {
     let posted = endpoint.post(endpoint.headers(), body, None).await;
     let (mut response, _in_flight) = posted.map_err(failed)?;
@@ -98,7 +117,7 @@ async fn post(
         probing: false,
         in_session: false,
         idle: None,
-        handler: &NoopHandler,
+        handler: &Early(unsolicited),
         responder: &|_, _| futures_util::future::ready(Ok(())).boxed(),
         resume: None,
         trace: None,

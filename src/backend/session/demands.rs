@@ -1,6 +1,6 @@
-//! Resources of one backend that clients subscribe to.
+//! Resources and tasks of one backend that clients subscribe to.
 //!
-//! Owns how many subscriptions each URI has, and what the server has accepted of them. Telling a
+//! Owns how many subscriptions each has, and what the server has accepted of them. Telling a
 //! legacy server is done by [`HttpBackend::subscribe`](crate::backend::HttpBackend::subscribe), a
 //! modern one by the subscription stream. It must not know who subscribes.
 
@@ -17,44 +17,55 @@ use crate::sync::Mutex;
 /// Time for a modern server to acknowledge a subscription.
 pub(in crate::backend) const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Held while a legacy server is told about one URI.
-pub(in crate::backend) type UriLock = Arc<tokio::sync::Mutex<()>>;
+/// What can be subscribed to, by the server's own name of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(in crate::backend) enum Subject {
+    /// The resource with this URI.
+    Resource(String),
+    /// The task with this id.
+    Task(String),
+}
+
+/// Held while a legacy server is told about one resource.
+pub(in crate::backend) type SubjectLock = Arc<tokio::sync::Mutex<()>>;
 
 /// All of one session.
 #[derive(Debug, Default)]
-pub(in crate::backend) struct ResourceDemands {
-    by_uri: Mutex<HashMap<String, ResourceDemand>>,
-    /// The set of wanted URIs has changed.
+pub(in crate::backend) struct Demands {
+    by_subject: Mutex<HashMap<Subject, Demand>>,
+    /// The set of wanted subjects has changed.
     changed: Notify,
     acknowledged: watch::Sender<Acknowledged>,
 }
 
-/// One URI.
+/// One subject.
 #[derive(Debug, Default)]
-struct ResourceDemand {
+struct Demand {
     subscriptions: usize,
     /// A legacy server has accepted it, on some connection.
     subscribed: bool,
-    lock: UriLock,
+    lock: SubjectLock,
 }
 
 /// What a modern server has said about the demands, on the current connection.
 #[derive(Debug, Default, Clone)]
 pub(in crate::backend) struct Acknowledged {
-    /// The URIs that it has answered about.
-    pub(in crate::backend) requested: BTreeSet<String>,
-    /// Those that it honours.
-    pub(in crate::backend) honoured: BTreeSet<String>,
+    /// What it has answered about.
+    pub(in crate::backend) requested: BTreeSet<Subject>,
+    /// What it honours of that.
+    pub(in crate::backend) honoured: BTreeSet<Subject>,
     /// It doesn't know `subscriptions/listen`.
     pub(in crate::backend) refused: bool,
 }
 
-impl ResourceDemands {
-    /// The URIs with at least one subscription.
-    pub(in crate::backend) fn wanted(&self) -> BTreeSet<String> {
-        let by_uri = self.by_uri.lock();
-        let wanted = by_uri.iter().filter(|(_, demand)| demand.subscriptions > 0);
-        wanted.map(|(uri, _)| uri.clone()).collect()
+impl Demands {
+    /// What has at least one subscription.
+    pub(in crate::backend) fn wanted(&self) -> BTreeSet<Subject> {
+        let by_subject = self.by_subject.lock();
+        let wanted = by_subject
+            .iter()
+            .filter(|(_, demand)| demand.subscriptions > 0);
+        wanted.map(|(subject, _)| subject.clone()).collect()
     }
 
     /// Resolves when [`wanted`](Self::wanted) has changed since this last resolved.
@@ -78,9 +89,9 @@ impl ResourceDemands {
     }
 
     /// Adds one subscription.
-    pub(in crate::backend) fn add(&self, uri: &str) -> UriLock {
-        let mut by_uri = self.by_uri.lock();
-        let demand = by_uri.entry(uri.to_owned()).or_default();
+    pub(in crate::backend) fn add(&self, subject: &Subject) -> SubjectLock {
+        let mut by_subject = self.by_subject.lock();
+        let demand = by_subject.entry(subject.clone()).or_default();
         demand.subscriptions += 1;
         if demand.subscriptions == 1 {
             self.changed.notify_one();
@@ -90,15 +101,15 @@ impl ResourceDemands {
 
     /// Removes one subscription. `Some` if it was the last and a legacy server has to be told; the
     /// entry stays until [`forget`](Self::forget).
-    pub(in crate::backend) fn remove(&self, uri: &str) -> Option<UriLock> {
-        let mut by_uri = self.by_uri.lock();
-        let demand = by_uri.get_mut(uri)?;
+    pub(in crate::backend) fn remove(&self, subject: &Subject) -> Option<SubjectLock> {
+        let mut by_subject = self.by_subject.lock();
+        let demand = by_subject.get_mut(subject)?;
         demand.subscriptions -= 1;
         if demand.subscriptions > 0 {
             return None;
         }
         if !demand.subscribed {
-            by_uri.remove(uri);
+            by_subject.remove(subject);
             self.changed.notify_one();
             return None;
         }
@@ -106,27 +117,32 @@ impl ResourceDemands {
     }
 
     /// Drops an entry without subscriptions. Returns whether it was one.
-    pub(in crate::backend) fn forget(&self, uri: &str) -> bool {
-        let mut by_uri = self.by_uri.lock();
-        let unwanted = by_uri
-            .get(uri)
+    pub(in crate::backend) fn forget(&self, subject: &Subject) -> bool {
+        let mut by_subject = self.by_subject.lock();
+        let unwanted = by_subject
+            .get(subject)
             .is_some_and(|demand| demand.subscriptions == 0);
         if unwanted {
-            by_uri.remove(uri);
+            by_subject.remove(subject);
             self.changed.notify_one();
         }
         unwanted
     }
 
-    /// Whether a legacy server has accepted this URI.
-    pub(in crate::backend) fn is_subscribed(&self, uri: &str) -> bool {
-        let by_uri = self.by_uri.lock();
-        by_uri.get(uri).is_some_and(|demand| demand.subscribed)
+    /// Whether a legacy server has accepted this.
+    pub(in crate::backend) fn is_subscribed(&self, subject: &Subject) -> bool {
+        let by_subject = self.by_subject.lock();
+        by_subject
+            .get(subject)
+            .is_some_and(|demand| demand.subscribed)
     }
 
-    /// A legacy server has accepted this URI, or is being told.
-    pub(in crate::backend) fn set_subscribed(&self, uri: &str) {
-        if let Some(demand) = self.by_uri.lock().get_mut(uri) {
+    /// A legacy server has accepted this, or is being told.
+    pub(in crate::backend) fn set_subscribed(&self, subject: &Subject) {
+        // Of tasks it tells unasked.
+        if let Subject::Resource(_) = subject
+            && let Some(demand) = self.by_subject.lock().get_mut(subject)
+        {
             demand.subscribed = true;
         }
     }

@@ -1,0 +1,88 @@
+//! Notifications that backends send outside of calls: who gets them, and when.
+//!
+//! Owns no state. It must not know what they say.
+
+use std::sync::Arc;
+
+use super::state::Gateway;
+use crate::call_report::BackendId;
+use crate::dispatch::{TaskEvent, large_notice_for_client, notice_for_client};
+use crate::protocol::era::extension::is_foreign;
+use crate::protocol::{Notification, message};
+use crate::transport::stdio::NoticeSource;
+
+impl Gateway {
+    /// A backend has sent a notification.
+    pub(super) fn notice_of(&mut self, backend: BackendId, notification: Notification) {
+        if let Some(notification) = self.behind.next(backend, notification)
+            && self.is_large_notice(backend, notification)
+        {
+            self.behind.begin(backend);
+        }
+    }
+
+    /// One that was mapped on another thread, `None` if that has panicked; those behind it follow.
+    pub(super) fn mapped_notice(&mut self, backend: BackendId, mapped: Option<Notification>) {
+        if let Some(notification) = mapped {
+            self.notice(NoticeSource::Backend(backend), &notification);
+        }
+        let mut waiting = self.behind.end(backend);
+        while let Some(notification) = waiting.pop_front() {
+            if self.is_large_notice(backend, notification) {
+                self.behind.wait_again(backend, waiting);
+                return;
+            }
+        }
+    }
+
+    /// Sends a notification of a backend in the client's terms, or has it mapped on another thread.
+    /// Returns whether it has.
+    fn is_large_notice(&mut self, id: BackendId, notification: Notification) -> bool {
+        let snapshot = self.snapshot();
+        let Some(backend) = snapshot.backends.get(id) else {
+            return false;
+        };
+        match notice_for_client(notification, backend, &snapshot) {
+            Ok(notification) if self.waits_for_client(&notification) => {
+                self.pre_init.keep(id, notification);
+            }
+            Ok(notification) => self.notice(NoticeSource::Backend(id), &notification),
+            Err(large) => {
+                let backend = Arc::clone(backend);
+                let mapping =
+                    async move { large_notice_for_client(large, &backend, &snapshot).await };
+                self.elsewhere(mapping, move |notification| {
+                    Some(TaskEvent::Notice {
+                        backend: id,
+                        notification,
+                    })
+                });
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether it is one of an extension, for a client that has said `initialize` and may not be sent it
+    /// yet: nothing else tells what it says.
+    fn waits_for_client(&self, notification: &Notification) -> bool {
+        self.lifecycle.client().is_some()
+            && !self.lifecycle.may_receive(notification)
+            && is_foreign(&notification.method)
+    }
+
+    /// A notification that belongs to no call, for all who want it.
+    pub(super) fn notice(&mut self, source: NoticeSource, notification: &Notification) {
+        if self.lifecycle.may_receive(notification)
+            && self.subscriptions.concern_legacy_client(notification)
+        {
+            let params = notification.params.as_ref();
+            let line = message::notification(&notification.method, params);
+            self.replies.notify(source, notification, None, line);
+        }
+        for (listen, line) in self.subscriptions.lines(notification) {
+            self.replies
+                .notify(source, notification, Some(listen), line);
+        }
+    }
+}
