@@ -102,14 +102,15 @@ mod tests {
 
     #[test]
     fn the_first_one_is_whole_however_long_it_is() {
-        let (long, short) = (tool("long", 20_000), tool("short", 1));
-        let found = [&long, &short].map(|definition| Found {
+        let (long, other) = (tool("long", 20_000), tool("other", 2_000));
+        let found = [&long, &other].map(|definition| Found {
             server: "one",
             definition,
         });
         let text = results(&found, true);
         assert!(text.contains(long.as_str()));
-        assert!(text.contains("- short() — word\nOnly the signature is shown of 1, "));
+        assert!(text.contains("\n- other() — word word "));
+        assert!(text.contains("\nOnly the signature is shown of 1, "));
         assert_eq!(
             results(&found[..1], true),
             format!("one:\n- {}\n", long.as_str())
