@@ -28,13 +28,14 @@ use crate::config::{GatewayConfig, PinMode};
 use crate::protocol::{Era, Freshness, Kind};
 
 pub use backend_listing::BackendListing;
+pub(crate) use backend_listing::UnmatchedRule;
 use names::Claim;
 pub use names::Names;
 pub(crate) use names::Takeover;
 pub use pins::Pins;
 pub(crate) use pins::{Change, Findings};
 pub use rejected::Mended;
-pub(crate) use rejected::{RejectReason, Rejected, UnmatchedRule};
+pub(crate) use rejected::{RejectReason, Rejected};
 pub(crate) use section::Blocked;
 pub use section::{Entry, Source};
 use section::{Found, Section, lookup};

@@ -80,7 +80,7 @@ use publish::Publisher;
 use reload::Reloads;
 use snapshot::KeptResults;
 use state::StateWriter;
-use status::{Facts, HttpServer, StatusServer};
+use status::{Counts, Facts, HttpServer, StatusServer};
 use telemetry::Telemetry;
 use text::keep_from_output;
 use tokio::runtime::Handle;
@@ -130,11 +130,11 @@ pub async fn run(config: Config, io: Io, mut shutdown: Shutdown) -> ExitReason {
     let mut inputs = Inputs::new(lines, from_backends, shutdown, writer, reloads, cached);
     let log_counts = tokio::spawn(observe::log_gate::report_counts());
     let clients = lifecycle.clients();
-    let records = audit.counts();
+    let counts = counts(&audit, &fleet);
     let gateway = Gateway::new(lifecycle, publisher, outbox.clone())
         .with_fleet(fleet)
         .with_audit(audit);
-    let facts = Facts::new(gateway.snapshots(), clients, budget, records);
+    let facts = Facts::new(gateway.snapshots(), clients, budget, counts);
     facts.tell(telemetry.as_ref());
     let metrics = HttpServer::start(facts.clone());
     let status = StatusServer::start(facts.clone(), socket_folders);
@@ -164,6 +164,15 @@ async fn finish_files(ending: ExitReason, state: StateWriter, audit: Audit) {
     }
     let state = state.finish(STATE_WRITE_TIMEOUT);
     tokio::join!(state, audit.finish(AUDIT_WRITE_TIMEOUT));
+}
+
+/// What is counted over the whole run.
+fn counts(audit: &Audit, fleet: &Fleet) -> Counts {
+    Counts {
+        records: audit.counts(),
+        sessions: fleet.sessions(),
+        reloads: fleet.reload_counts(),
+    }
 }
 
 /// Opens the files that are written while the gateway runs. No secret of the config is written to them.

@@ -8,6 +8,7 @@
 //! with a config.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -31,6 +32,40 @@ pub(crate) struct Loaded {
     /// When the change counted, before the files were read.
     pub(crate) noticed: Instant,
     pub(crate) config: Result<Box<Config>, Problems>,
+}
+
+/// What has become of the changes, since the start.
+#[derive(Debug, Default)]
+pub(crate) struct ReloadCounts {
+    applied: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl ReloadCounts {
+    /// Counts a change: `is_used` if at least a part of it is in use.
+    pub(crate) fn add(&self, is_used: bool) {
+        let count = if is_used {
+            &self.applied
+        } else {
+            &self.refused
+        };
+        count.fetch_add(1, Relaxed);
+    }
+
+    /// Changes that are in use, at least in part.
+    pub(crate) fn applied(&self) -> u64 {
+        self.applied.load(Relaxed)
+    }
+
+    /// Changes of which nothing can be used.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Relaxed)
+    }
+
+    /// Both, each with its name.
+    pub(crate) fn all(&self) -> [(&'static str, u64); 2] {
+        [("applied", self.applied()), ("refused", self.refused())]
+    }
 }
 
 /// Receives what was loaded. The thread ends when this is dropped.

@@ -29,7 +29,7 @@ pub(crate) use document::{BackendStatus, State};
 #[cfg(test)]
 #[cfg(unix)]
 pub(crate) use document::{ClientStatus, ErrorStatus};
-pub(crate) use gather::{Facts, backends};
+pub(crate) use gather::{Counts, Facts, backends};
 pub(crate) use http::HttpServer;
 #[cfg(not(unix))]
 pub(crate) use no_server::StatusServer;

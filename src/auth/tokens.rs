@@ -52,6 +52,8 @@ pub(crate) struct Wanting {
     pub(crate) generation: u64,
     /// How often a person has signed in.
     pub(crate) sign_ins: u64,
+    /// Whether it asked for what is lacking.
+    pub(crate) is_in_vain: bool,
 }
 
 /// Why a token is asked for.
@@ -143,13 +145,18 @@ impl Tokens {
             challenge: state.challenge().cloned(),
             generation: state.record().map_or(0, |record| record.generation),
             sign_ins: state.record().map_or(0, |record| record.sign_ins),
+            is_in_vain: state.lacks_in_vain(),
         })
     }
 
     fn missing_scopes(&self, scopes: Vec<String>) -> Advice {
         let named = self.backend.scrubber.snippet(scopes.join(" ").as_bytes());
+        let more = match self.state.lock().has_asked_for(&scopes) {
+            true => ", which the last sign-in asked for and did not get",
+            false => "",
+        };
         Advice {
-            why: format!("this wants more rights ({named})"),
+            why: format!("this wants more rights ({named}){more}"),
             command: self.sign_in.command.as_str().into(),
             scopes,
             is_certain: true,
@@ -158,7 +165,7 @@ impl Tokens {
 
     /// Calls have lacked these scopes: the next sign-in asks for them, too.
     pub(crate) async fn lacks(&self, lacked: &[String]) {
-        self.state.lock().await_more();
+        self.state.lock().await_more(lacked);
         let keep = async {
             let held = self.store.lock(Purpose::Change, LOCK_TIMEOUT).await?;
             let Some(mut record) = self.store.read().await?.filter(|_| held.is_some()) else {

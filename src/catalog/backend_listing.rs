@@ -1,10 +1,12 @@
 //! The listing of one backend, read once.
 //!
-//! Owns which of its items are valid and admitted by the config, and why others are rejected. It
-//! must not know other backends.
+//! Owns which of its items are valid and admitted by the config, why others are rejected, and which
+//! rules of the config match nothing of it. It must not know other backends.
 
 mod guarded_args;
 mod item;
+mod schema_walk;
+mod unmatched;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,10 +17,11 @@ use serde_json::{Map, Value};
 use guarded_args::with_guarded_args;
 pub(super) use item::exposed_definition;
 use item::{Item, RejectedItem};
+pub(crate) use unmatched::UnmatchedRule;
+use unmatched::unmatched_rules;
 
 use super::portable::{Portable, SchemaBudget, portable};
 use super::rejected::{MAX_ITEMS, MAX_TEMPLATES, Mended, RejectReason, Rejected};
-use super::rejected::{UnmatchedRule, unmatched_rules};
 use super::shapes::{Shaped, shape};
 use super::uris::named_by_tool;
 use crate::config::{BackendConfig, Schemas};
@@ -217,9 +220,8 @@ impl Section {
                 true => Candidate::of(kind, item, raw, listing),
                 false => Err(RejectReason::Duplicate),
             };
-            match candidate {
+            match candidate.and_then(|it| it.under(kind, config, portable.as_mut())) {
                 Ok(candidate) => {
-                    let candidate = candidate.under(kind, config, portable.as_mut());
                     if let Some(what) = &candidate.shaped.mends {
                         let mended = Mended::new(config, kind, &own, what.clone());
                         section.mended.push(mended);
@@ -246,27 +248,30 @@ impl Section {
 impl Candidate {
     /// The same with what the config says of a tool; items of other kinds stay. With a budget, its
     /// schema is made portable.
+    ///
+    /// # Errors
+    /// Why the tool can't be listed so.
     fn under(
         self,
         kind: Kind,
         config: &BackendConfig,
         portable: Option<&mut SchemaBudget>,
-    ) -> Self {
+    ) -> Result<Self, RejectReason> {
         if kind != Kind::Tool {
-            return self;
+            return Ok(self);
         }
         let (own, mut shaped) = (&self.item.own, self.shaped);
         if let Some(rules) = config.tools.args_of(own) {
-            shaped = with_guarded_args(shaped, rules);
+            shaped = with_guarded_args(shaped, rules)?;
         }
         if let Some(budget) = portable {
             shaped = made_portable(shaped, budget);
         }
-        Self {
+        Ok(Self {
             is_hidden: config.tools.hidden_by(own).is_some(),
             shaped,
             ..self
-        }
+        })
     }
 
     /// The candidate that an item becomes; `raw` is how the backend wrote it.

@@ -1,18 +1,13 @@
 //! Items that clients do not see, or see in another form.
 //!
-//! Owns the limits on what a backend lists, the reasons for a rejection, escaping a name for
-//! printing, and rules of the config that match nothing. It must not know how a rejection is
-//! reported.
-
-mod unmatched;
+//! Owns the limits on what a backend lists, the reasons for a rejection, and escaping a name for
+//! printing. It must not know how a rejection is reported.
 
 use std::sync::Arc;
 
 use crate::config::BackendConfig;
 use crate::protocol::Kind;
 use crate::text::MAX_DEPTH;
-pub(crate) use unmatched::UnmatchedRule;
-pub(super) use unmatched::unmatched_rules;
 
 /// Most items of one kind from one backend.
 pub(super) const MAX_ITEMS: usize = 10_000;
@@ -118,6 +113,9 @@ pub enum RejectReason {
     /// It has not the shape of its kind, and can't be meant in one way only.
     #[error("{0}; clients could not read their whole list with it")]
     Unreadable(String),
+    /// Clients can't be shown what the config allows of its arguments.
+    #[error("`tools.args` guards its arguments, and its `inputSchema` can't be narrowed: {0}")]
+    Guarded(String),
     /// More than 1 MiB.
     #[error("its definition has {0} bytes, more than {MAX_BYTES}")]
     TooLarge(usize),

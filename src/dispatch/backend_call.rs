@@ -206,6 +206,13 @@ impl BackendCall {
         self.admission.expect_round(self.backend.id);
     }
 
+    /// The client is invited to make the call again.
+    pub(super) fn expect_repeat(&self) {
+        let (tool, params) = (self.tool.as_deref(), &self.params);
+        let call = ClientCall { tool, params };
+        self.admission.expect_repeat(self.backend.id, call);
+    }
+
     /// The requests so far, over all rounds, and whether the tool may have run.
     pub(super) fn tally(&self) -> Tally {
         self.tally.so_far()

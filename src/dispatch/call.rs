@@ -180,7 +180,7 @@ impl Run<'_> {
             target,
             exchange,
             parked,
-            begun,
+            begun: _,
             before: _,
         } = *self;
         let route = target.route(snapshot);
@@ -198,21 +198,35 @@ impl Run<'_> {
                 None => answer,
             });
         }
-        let caller = Arc::clone(&exchange.client);
         let Some(route) = route else {
             let blocked = blocked(target, snapshot).or_else(|| target.switched_off(snapshot));
-            return Err(blocked.unwrap_or_else(|| target.unknown(snapshot, caller.era)));
+            let unknown = || target.unknown(snapshot, exchange.client.era);
+            return Err(blocked.unwrap_or_else(unknown));
         };
         let tool = route.tool(target.kind);
         RequestSpan::set_target(&route.backend.config.name, tool.map(|tool| &tool.own_name));
-        let (method, own_params) = (method.to_owned(), params.clone());
-        let admission = &snapshot.admission;
-        let call = BackendCall::new(method, own_params, target, &route, admission, caller, begun)?;
+        let call = self.ready(&route, snapshot)?;
         let promise = tool.and_then(|tool| tool.promise.clone());
         let call = call.after(before, exchange.record.as_ref());
         let answer = input::forward(call, params, exchange, parked).await?;
         let answer = self.shaped(answer, promise);
         Ok(self.with_client_uris(answer, &route, snapshot).await)
+    }
+
+    /// The call as its backend gets it.
+    fn ready(&self, route: &Route<'_>, snapshot: &Snapshot) -> Result<BackendCall, RpcError> {
+        let (method, params) = (self.method.to_owned(), self.params.clone());
+        let caller = Arc::clone(&self.exchange.client);
+        let admission = &snapshot.admission;
+        BackendCall::new(
+            method,
+            params,
+            self.target,
+            route,
+            admission,
+            caller,
+            self.begun,
+        )
     }
 
     /// The answer with the URIs that clients use for the backend's resources.

@@ -9,8 +9,10 @@ use std::sync::Arc;
 use crate::backend::{HttpBackend, Launcher};
 use crate::call_report::BackendId;
 use crate::config::{Change, Changes, Config};
+use crate::observe::call_stats::SessionBook;
 use crate::protocol::Notification;
 use crate::publish::Reconfiguration;
+use crate::reload::ReloadCounts;
 
 /// The config that runs, and its backends.
 #[derive(Debug)]
@@ -19,6 +21,7 @@ pub(crate) struct Fleet {
     /// In config order.
     pub(super) backends: Vec<Arc<HttpBackend>>,
     launcher: Launcher,
+    pub(super) reloads: Arc<ReloadCounts>,
     /// Since the last reload.
     pub(super) gathered: Option<Gathered>,
 }
@@ -42,8 +45,19 @@ impl Fleet {
             config,
             backends,
             launcher,
+            reloads: Arc::default(),
             gathered: None,
         }
+    }
+
+    /// How long the sessions lasted that have ended.
+    pub(crate) fn sessions(&self) -> SessionBook {
+        self.launcher.sessions()
+    }
+
+    /// What has become of changes of the config.
+    pub(crate) fn reload_counts(&self) -> Arc<ReloadCounts> {
+        Arc::clone(&self.reloads)
     }
 
     /// Ends all sessions.

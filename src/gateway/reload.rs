@@ -38,6 +38,10 @@ impl Gateway {
         };
         let changes = diff(&fleet.config, new);
         log(&changes);
+        let is_used = !changes.is_same_use() || changes.lock;
+        if is_used || !changes.config.unused.is_empty() {
+            fleet.reloads.add(is_used);
+        }
         if changes.is_empty() {
             return fleet.read_secrets_again();
         }

@@ -112,6 +112,13 @@ impl Admission {
         }
     }
 
+    /// A call was answered with the error that invites its client to make it again: that is not counted.
+    pub(crate) fn expect_repeat(&self, backend: BackendId, call: ClientCall<'_>) {
+        if let Some(limits) = self.rules(backend).and_then(|rules| rules.limits) {
+            limits.expect_repeat(call);
+        }
+    }
+
     /// Whether the circuit breaker would refuse a call now. Does not use up a probe.
     pub(crate) fn would_refuse(&self, backend: BackendId) -> bool {
         let rules = self.rules(backend);

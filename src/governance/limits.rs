@@ -4,6 +4,7 @@
 //! loaded again, and a backend that is connected anew, change none of it. It must not know the
 //! circuit breaker, nor what becomes of a call.
 
+mod invited;
 mod rate;
 mod repeats;
 
@@ -18,6 +19,7 @@ use crate::config::{BackendConfig, RateLimit};
 use crate::protocol::RawJson;
 use crate::protocol::era::modern;
 use crate::text::Glob;
+use invited::InvitedRepeats;
 use rate::Rate;
 use repeats::Repeats;
 
@@ -29,6 +31,7 @@ type RateKey = (Arc<str>, Option<Arc<str>>);
 pub(super) struct LimitBook {
     rates: BTreeMap<RateKey, Arc<Rate>>,
     repeats: Arc<Repeats>,
+    invited: Arc<InvitedRepeats>,
     keys: RandomState,
     /// By backend, the calls that have asked their client for input, and whose next round has not come.
     open_rounds: BTreeMap<Arc<str>, Arc<AtomicU32>>,
@@ -45,6 +48,7 @@ pub(super) struct Limits {
     repeat_limit: u32,
     repeat_limit_of: Vec<(Glob, u32)>,
     repeats: Arc<Repeats>,
+    invited: Arc<InvitedRepeats>,
     keys: RandomState,
     open_rounds: Arc<AtomicU32>,
     refused: Arc<AtomicU64>,
@@ -114,6 +118,7 @@ impl LimitBook {
             repeat_limit: config.repeat_limit,
             repeat_limit_of: rules.repeat_limit.clone(),
             repeats: Arc::clone(&self.repeats),
+            invited: Arc::clone(&self.invited),
             keys: self.keys.clone(),
             open_rounds,
             refused,
@@ -144,7 +149,9 @@ impl Limits {
     }
 
     fn count(&self, call: ClientCall<'_>) -> Result<(), Refusal> {
-        if self.is_next_round(call) {
+        if self.is_next_round(call)
+            || !self.invited.is_empty() && self.invited.take(self.number(call))
+        {
             return Ok(());
         }
         let repeated = self.repeated(call)?;
@@ -168,6 +175,12 @@ impl Limits {
         self.open_rounds.fetch_add(1, Relaxed);
     }
 
+    /// A call was answered with the error that invites its client to make it again, once there was a
+    /// visit to a page: the next one that is the same is not counted.
+    pub(super) fn expect_repeat(&self, call: ClientCall<'_>) {
+        self.invited.invite(self.number(call));
+    }
+
     /// As many as were asked for: what looks like a round is otherwise a call.
     fn is_next_round(&self, call: ClientCall<'_>) -> bool {
         let fewer = |open: u32| open.checked_sub(1);
@@ -189,11 +202,7 @@ impl Limits {
         if limit == 0 {
             return Ok(None);
         }
-        let arguments = call.params.get("arguments");
-        // None, `null` and an empty object are one and the same call.
-        let arguments = arguments.filter(|arguments| !is_empty(arguments));
-        let arguments = arguments.map(|arguments| arguments.fingerprint(&self.keys));
-        let number = self.keys.hash_one((&self.backend, tool, arguments));
+        let number = self.number(call);
         match self.repeats.check(number, limit) {
             Ok(()) => Ok(Some(number)),
             Err(wait) => Err(Refusal {
@@ -204,6 +213,19 @@ impl Limits {
                 },
             }),
         }
+    }
+
+    /// The number that stands for all calls that are the same.
+    fn number(&self, call: ClientCall<'_>) -> u64 {
+        let arguments = call.params.get("arguments");
+        // None, `null` and an empty object are one and the same call.
+        let arguments = arguments.filter(|arguments| !is_empty(arguments));
+        let arguments = arguments.map(|arguments| arguments.fingerprint(&self.keys));
+        // Of a tool, the backend's own name is known.
+        let target = |key| call.tool.is_none().then(|| call.params.get(key)?.text())?;
+        let target = ["uri", "name"].map(target);
+        self.keys
+            .hash_one((&self.backend, call.tool, target, arguments))
     }
 }
 

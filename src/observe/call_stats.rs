@@ -22,7 +22,7 @@ use crate::text::{beginning, for_output};
 use durations::Durations;
 pub(crate) use durations::{BOUNDS, DurationTotals};
 use histogram::Recent;
-pub(crate) use sessions::SessionTimes;
+pub(crate) use sessions::{SessionBook, SessionTimes};
 
 /// Most bytes of the last error's text.
 const MAX_TEXT: usize = 512;
@@ -88,7 +88,7 @@ impl CallStats {
             in_flight: AtomicU32::new(0),
             calls: AtomicU64::new(0),
             errors: AtomicU64::new(0),
-            durations: Durations::new(),
+            durations: Durations::default(),
             recent: OnceLock::new(),
             last_error: Mutex::default(),
         }

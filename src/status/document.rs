@@ -33,6 +33,9 @@ pub(crate) struct GatewayStatus {
     /// Records in the audit file, and those that are missing there.
     pub(crate) records_written: u64,
     pub(crate) records_missing: u64,
+    /// Changes of the config that are in use, at least in part, and those of which nothing can be used.
+    pub(crate) reloads_applied: u64,
+    pub(crate) reloads_refused: u64,
     /// In config order, those that are switched off included.
     pub(crate) backends: Vec<BackendStatus>,
 }

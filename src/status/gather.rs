@@ -19,7 +19,9 @@ use crate::call_report::BackendId;
 use crate::clock;
 use crate::config::{BackendConfig, Config, ConfiguredName};
 use crate::observe::LineCounts;
+use crate::observe::call_stats::{DurationTotals, SessionBook};
 use crate::protocol::{ClientProfile, Kind};
+use crate::reload::ReloadCounts;
 use crate::snapshot::{Snapshot, Snapshots};
 use crate::telemetry::{BackendLevels, Levels, Telemetry};
 
@@ -40,9 +42,18 @@ pub(crate) struct Facts {
     snapshots: Snapshots,
     client: watch::Receiver<Option<Arc<ClientProfile>>>,
     budget: Budget,
-    records: Arc<LineCounts>,
+    counts: Counts,
     started: Instant,
     started_at: SystemTime,
+}
+
+/// What is counted over the whole run, whatever becomes of backends.
+#[derive(Debug, Clone)]
+pub(crate) struct Counts {
+    /// Of the audit file.
+    pub(crate) records: Arc<LineCounts>,
+    pub(crate) sessions: SessionBook,
+    pub(crate) reloads: Arc<ReloadCounts>,
 }
 
 impl Facts {
@@ -51,13 +62,13 @@ impl Facts {
         snapshots: Snapshots,
         client: watch::Receiver<Option<Arc<ClientProfile>>>,
         budget: Budget,
-        records: Arc<LineCounts>,
+        counts: Counts,
     ) -> Self {
         Self {
             snapshots,
             client,
             budget,
-            records,
+            counts,
             started: Instant::now(),
             started_at: clock::wall(),
         }
@@ -107,8 +118,9 @@ impl Facts {
             rate_limited: snapshot.admission.refused_by_limits(backend.name()),
         });
         Levels {
-            records_written: self.records.written(),
-            records_missing: self.records.missing(),
+            records_written: self.counts.records.written(),
+            records_missing: self.counts.records.missing(),
+            reloads: self.counts.reloads.all(),
             backends: backends.collect(),
         }
     }
@@ -135,7 +147,10 @@ impl Facts {
         let snapshot = Arc::clone(&self.snapshots.borrow());
         let config = Arc::clone(&snapshot.config);
         let gathering = tokio::task::spawn_blocking(move || backends(&snapshot));
-        let backends = gathering.await.unwrap_or_default();
+        let mut backends = gathering.await.unwrap_or_default();
+        for backend in &mut backends {
+            backend.sessions = self.counts.sessions.totals(&backend.name);
+        }
         GatewayStatus {
             pid: process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -150,8 +165,10 @@ impl Facts {
             client: self.client.borrow().as_deref().map(client),
             buffered_bytes: self.budget.used() as u64,
             max_buffered_bytes: self.budget.limit() as u64,
-            records_written: self.records.written(),
-            records_missing: self.records.missing(),
+            records_written: self.counts.records.written(),
+            records_missing: self.counts.records.missing(),
+            reloads_applied: self.counts.reloads.applied(),
+            reloads_refused: self.counts.reloads.refused(),
             backends,
         }
     }
@@ -188,6 +205,7 @@ pub(crate) fn backends(snapshot: &Snapshot) -> Vec<BackendStatus> {
             name: name.to_owned(),
             state: State::Disabled,
             why: Some(why_off(name, &snapshot.config)),
+            rate_limited: snapshot.admission.refused_by_limits(name),
             ..BackendStatus::default()
         },
     });
@@ -220,7 +238,8 @@ fn of_backend(backend: &HttpBackend, snapshot: &Snapshot, tools: Tools) -> Backe
         calls: numbers.calls,
         errors: numbers.errors,
         rate_limited: snapshot.admission.refused_by_limits(backend.name()),
-        sessions: backend.session_totals(),
+        // Counted by name: see `numbers`.
+        sessions: DurationTotals::default(),
         durations: numbers.durations,
         calls_per_minute: rounded(numbers.per_minute),
         p50_ms: numbers.p50.map(milliseconds),

@@ -83,7 +83,7 @@ impl Collector for Gateway {
     }
 }
 
-/// Of the audit file.
+/// Of the audit file, and of reloads.
 fn records(encoder: &mut DescriptorEncoder<'_>, status: &GatewayStatus) -> fmt::Result {
     let records = [
         (
@@ -100,6 +100,15 @@ fn records(encoder: &mut DescriptorEncoder<'_>, status: &GatewayStatus) -> fmt::
     for (name, help, count) in records {
         let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
         ConstCounter::new(count).encode(metric)?;
+    }
+    let help = "Changes of the config that are in use, at least in part, and those that are not";
+    let mut metric = encoder.encode_descriptor("reloads", help, None, MetricType::Counter)?;
+    let reloads = [
+        ("applied", status.reloads_applied),
+        ("refused", status.reloads_refused),
+    ];
+    for (result, count) in reloads {
+        ConstCounter::new(count).encode(metric.encode_family(&[("result", result)])?)?;
     }
     Ok(())
 }

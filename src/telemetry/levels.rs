@@ -13,6 +13,8 @@ pub(crate) struct Levels {
     pub(crate) records_written: u64,
     /// Records that are missing there.
     pub(crate) records_missing: u64,
+    /// What has become of changes of the config, and how often.
+    pub(crate) reloads: [(&'static str, u64); 2],
     pub(crate) backends: Vec<BackendLevels>,
 }
 
@@ -56,6 +58,16 @@ impl Telemetry {
                 .with_callback(move |observer| observer.observe(count(&read()), &[]))
                 .build();
         }
+        let reloads = Arc::clone(&read);
+        meter
+            .u64_observable_counter(names::RELOADS)
+            .with_description("Changes of the config, by whether they are in use")
+            .with_callback(move |observer| {
+                for (result, count) in reloads().reloads {
+                    observer.observe(count, &[KeyValue::new(names::RESULT, result)]);
+                }
+            })
+            .build();
         let of_backends = Arc::clone(&read);
         meter
             .u64_observable_counter(names::RATE_LIMITED)

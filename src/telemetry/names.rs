@@ -18,6 +18,7 @@ pub(super) const RECORDS_WRITTEN: &str = "sentinel.audit.written";
 pub(super) const RECORDS_DROPPED: &str = "sentinel.audit.dropped";
 pub(super) const BREAKER_OPEN: &str = "sentinel.breaker.open";
 pub(super) const RATE_LIMITED: &str = "sentinel.rate_limited";
+pub(super) const RELOADS: &str = "sentinel.reloads";
 
 pub(super) const METHOD: &str = "mcp.method.name";
 pub(super) const PROTOCOL_VERSION: &str = "mcp.protocol.version";
@@ -37,6 +38,7 @@ pub(super) const ATTEMPT: &str = "sentinel.attempt";
 pub(super) const ATTEMPTS: &str = "sentinel.attempts";
 pub(super) const EXECUTED: &str = "sentinel.executed";
 pub(super) const QUEUE_MS: &str = "sentinel.queue_ms";
+pub(super) const RESULT: &str = "result";
 
 pub(super) const SERVICE_VERSION: &str = "service.version";
 pub(super) const PROCESS_ID: &str = "process.pid";

@@ -93,12 +93,21 @@ fn fault_56_a_priming_event_is_no_message() {
 }
 
 #[test]
-fn fault_57_an_unterminated_event_is_dropped() {
+fn fault_57_an_unterminated_event_counts_where_it_is_a_whole_response() {
     let mut fixture = Fixture::new();
+    let whole = data("whole");
+    for end in ["", "\n", "\r\n"] {
+        fixture.expect_text(Reply::sse().body(format!("{whole}{end}")), "whole");
+    }
+    let pretty = serde_json::to_string_pretty(&text("unfolded")).unwrap();
+    let lines: Vec<String> = pretty.lines().map(|line| format!("data: {line}")).collect();
+    let stream = Reply::sse().event(progress(0.5)).body(lines.join("\n"));
+    fixture.expect_text(stream.byte_by_byte(Duration::ZERO), "unfolded");
+    let other = whole.replace("\"$id\"", "4000000000");
     for (name, stream) in [
-        ("no line end", data("never")),
-        ("no blank line", data("never") + "\n"),
-        ("empty", String::new()),
+        ("cut off", &whole[..whole.len() - 1]),
+        ("of another request", &other),
+        ("empty", ""),
     ] {
         fixture.check_fault(Fault {
             name,
@@ -266,24 +275,40 @@ fn fault_64_an_event_over_the_cap_is_too_large() {
 }
 
 #[test]
-fn fault_67_an_event_that_is_not_json_is_skipped() {
+fn fault_67_an_event_that_is_not_json_ends_its_request_at_once() {
     let mut fixture = Fixture::new();
-    for nonsense in [
-        "{",
-        "hello",
-        "[1,",
-        "{\"jsonrpc\":\"2.0\"",
-        "\u{0}",
-        "[]",
-        "42",
-        "{}",
-        "null",
-    ] {
-        let stream = Reply::sse()
-            .body(format!("data: {nonsense}\n\n"))
-            .event(text("answer"));
-        fixture.expect_text(stream, "answer");
+    let nonsense: [&[u8]; 6] = [
+        b"{",
+        b"hello",
+        b"[1,",
+        b"{\"jsonrpc\":\"2.0\"",
+        b"\0",
+        b"{\"a\":\"\xff\xfe\"}",
+    ];
+    for nonsense in nonsense {
+        let event = [b"data: ", nonsense, b"\n\n"].concat();
+        fixture.check_fault(Fault {
+            name: "not JSON",
+            reply: Reply::sse().bytes(event).then_stall(),
+            class: "bad_reply",
+            executed: "unknown",
+            expected_text: "an event is not JSON",
+            sent_if_safe: 1,
+        });
     }
-    let not_utf8 = Reply::sse().bytes(b"data: {\"a\":\"\xff\xfe\"}\n\n".as_slice());
-    fixture.expect_text(not_utf8.event(text("answer")), "answer");
+}
+
+#[test]
+fn fault_67_an_event_that_is_no_message_is_skipped() {
+    let mut fixture = Fixture::new();
+    for event in [
+        "data: []",
+        "data: 42",
+        "data: {}",
+        "data: null",
+        "event: ping\ndata: hello",
+    ] {
+        let stream = Reply::sse().body(format!("{event}\n\n"));
+        fixture.expect_text(stream.event(text("answer")), "answer");
+    }
 }

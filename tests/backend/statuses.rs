@@ -83,6 +83,28 @@ fn fault_33_a_second_404_after_the_new_session_is_final() {
 }
 
 #[test]
+fn fault_33_a_404_with_a_broken_response_does_not_resend_an_unsafe_call() {
+    for body in [
+        r#"{"jsonrpc":"2.0","id":"$id","error":{"code":-32000,"message":"a "quote""}}"#,
+        r#"{"jsonrpc":"2.0","id":"$id","result":{"content":[]}"#,
+        r#"{"jsonrpc":"2.0","\u0069d":"$id","result":"#,
+        "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":\"$id\",\"result\":{\n\n",
+    ] {
+        let mut fixture = Fixture::new();
+        let kind = match body.starts_with('{') {
+            true => "application/json",
+            false => "text/event-stream",
+        };
+        let reply = Reply::status(404).header("content-type", kind).body(body);
+        fixture.bad.on_tool("act", reply.runs(true));
+        fixture.expect_error("act", ("outcome_unknown", "unknown", 1), "lost the session");
+        assert_eq!((fixture.sent("act"), fixture.bad.runs("act")), (1, 1));
+        fixture.expect_success("act");
+        assert_eq!(fixture.handshakes(), 2);
+    }
+}
+
+#[test]
 fn fault_34_a_session_error_without_404_renews_the_session_but_does_not_resend_an_unsafe_call() {
     for reply in [
         Reply::status(400).body("Bad Request: session not found"),

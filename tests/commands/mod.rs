@@ -229,6 +229,18 @@ fn check_shows_the_limits_on_calls() {
 }
 
 #[test]
+fn check_says_which_guarded_arguments_keep_a_tool_away() {
+    let schema = json!({ "type": "object", "properties": { "repo": { "$ref": "https://example.com/repo" } } });
+    let fake = FakeBackend::start().tool_with("fork", json!({ "inputSchema": schema }));
+    let args = "tools.args = { fork = { \"/repo/owner\" = [\"me\"] } }";
+    let out = Shell::with(&fake.entry("git", args)).run(&["check"]);
+    let out = out.success();
+    let why = "git: tools/list: fork is withheld: `tools.args` guards its arguments, and its `inputSchema` can't be narrowed: \
+               what is behind its `$ref` to https://example.com/repo is not known";
+    assert!(out.contains(why), "{out}");
+}
+
+#[test]
 fn uris_that_two_backends_have_are_shown_with_their_aliases() {
     let app = json!({ "_meta": { "ui": { "resourceUri": "ui://app" } } });
     let one = FakeBackend::start()

@@ -59,6 +59,8 @@ pub struct State {
     pub scope: String,
     /// The scope that calls of the tool `write` demand besides.
     pub write_scope: Option<String>,
+    /// The scopes of new tokens, whatever is asked for.
+    pub grants: Option<String>,
     /// Methods of the MCP server that need no token.
     pub open: Vec<&'static str>,
     /// `resource_metadata` and `WWW-Authenticate` are there.
@@ -226,6 +228,7 @@ impl State {
             life: Some(3600),
             scope: "notes:read".to_owned(),
             write_scope: None,
+            grants: None,
             open: Vec::new(),
             challenges: true,
             registers: true,
@@ -523,6 +526,8 @@ impl State {
     }
 
     fn issued_to(&mut self, scope: &str, client: &str, family: Option<usize>) -> Value {
+        let granted = self.grants.clone();
+        let scope = granted.as_deref().unwrap_or(scope);
         let access = self.fresh("access");
         let family = family.unwrap_or(self.issued);
         self.access

@@ -23,6 +23,8 @@ pub enum Body {
     Html,
     /// JSON that ends too early.
     BrokenJson,
+    /// An error under our id that ends too early.
+    BrokenResponse,
     /// JSON that is no JSON-RPC message.
     OtherJson,
     /// Plain text that says that the session is lost.
@@ -99,6 +101,7 @@ impl Body {
             Self::Text,
             Self::Html,
             Self::BrokenJson,
+            Self::BrokenResponse,
             Self::OtherJson,
             Self::LostText,
             Self::CutOff,
@@ -183,7 +186,10 @@ impl Body {
 
     /// Whether a refusal with it can be read to its end.
     pub fn is_whole(self) -> bool {
-        !matches!(self, Self::CutOff | Self::Long | Self::UnfinishedEvent)
+        !matches!(
+            self,
+            Self::CutOff | Self::Long | Self::UnfinishedEvent | Self::BrokenResponse
+        )
     }
 
     /// Whether it is an event stream.
@@ -215,6 +221,7 @@ impl Body {
                 typed("text/html").body("<html><title>Oops</title><body>no</body></html>")
             }
             Self::BrokenJson => json().body("{\"jsonrpc\": \"2.0\", oops"),
+            Self::BrokenResponse => json().body(ordinary.text(modern).trim_end_matches('}')),
             Self::OtherJson => json().body("{\"error\":\"not found\"}"),
             Self::LostText => typed("text/plain").body(LOST),
             Self::Message(Media::Json, message) => json().body(message.text(modern)),

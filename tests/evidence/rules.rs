@@ -162,7 +162,9 @@ impl Bodies {
                 matches!(ours, Some(Content::BadResult | Content::WithoutVersion))
             }
             Self::Error => is_error,
-            Self::OwnError => is_error || body.of_nobody().is_some(),
+            Self::OwnError => {
+                is_error || body.of_nobody().is_some() || body == Body::UnfinishedEvent
+            }
             Self::OwnLostError => own == Some(Content::LostError),
             Self::HeaderMismatch => ours == Some(Content::Error(RESERVED[0])),
             Self::OwnHeaderMismatch => own == Some(Content::Error(RESERVED[0])),
@@ -195,7 +197,9 @@ impl Bodies {
             Self::Reserved => "-32020, -32021 or -32022, under any id or none",
             Self::Lost => "its text says that the session is lost",
             Self::NoResponse => "read to its end, and no response under our id",
-            Self::NotWhole => "not read to its end: cut off, or over 64 KiB",
+            Self::NotWhole => {
+                "not read to its end: cut off, over 64 KiB, or broken JSON with an `id`"
+            }
             Self::Stream => "an event stream that ends without a response under our id",
             Self::CutOff => "cut off",
             Self::Long => "an error under our id of more than 64 KiB",
@@ -215,7 +219,7 @@ deadline; `if safe` is the same for a tool that is known to be safe to run twice
 another; `once` is beyond `retries`, on a new connection or with the tool fetched again. The last two
 columns say what the client gets if every attempt ends so. *Our id* is also the same value in another JSON
 type, `7` in quotes or `7.0` for `7`: no other request can be meant. *A response* is a JSON-RPC result or error, in
-JSON or in an event.
+JSON or in an event; with a 2xx status also in an event that the stream's end cuts off behind it.
 
 No row but those with `executed: no` says that a tool did not run, and a tool that is not known to be safe
 is sent again only there and after -32020 with status 400, where the server says of this request that

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use crate::common::live_stream::LiveStream;
 use crate::common::message::{notification, progress, request, text};
 use crate::common::reply::Reply;
-use crate::fixture::{DEADLINE, ONE_SECOND, OUTCOME_UNKNOWN, TOO_LARGE, check_error, plan};
+use crate::fixture::{
+    BAD_REPLY, DEADLINE, ONE_SECOND, OUTCOME_UNKNOWN, TOO_LARGE, check_error, plan,
+};
 use crate::raw_process::RawProcess;
 use crate::table::{Row, Run, rows};
 
@@ -18,7 +20,7 @@ pub const ROWS: &[Row] = rows! {
     "54" Nothing "BOM, comments, fields without colon, unknown fields" => "ignored", fault_54_comments_and_unknown_fields;
     "55" Nothing "multi-line data" => "one stdout line", fault_55_multi_line_data;
     "56" Nothing "empty data with id" => "ignored", fault_56_priming_event;
-    "57" Nothing "unterminated event at EOF" => "dropped", fault_57_unterminated_event;
+    "57" Nothing "unterminated event at EOF" => "dropped, unless it is a whole response to this request", fault_57_unterminated_event;
     "58" Nothing "EOF without the response" => "GET with Last-Event-ID, honouring retry; else outcome_unknown", fault_58_eof_without_response;
     "59" Config "endless comments or progress" => "the deadline still fires", fault_59_endless_stream;
     "60" Nothing "response for another id" => "dropped, the call goes on", fault_60_other_ids;
@@ -28,7 +30,7 @@ pub const ROWS: &[Row] = rows! {
     "64" Config "event over the cap" => "too_large", fault_64_event_over_the_cap;
     "65" Nothing "100k progress/s" => "coalesced, other calls unaffected", fault_65_progress_flood;
     "66" Nothing "unknown progress token" => "dropped", fault_66_unknown_token;
-    "67" Nothing "invalid JSON in an event" => "skipped", fault_67_invalid_json;
+    "67" Nothing "invalid JSON in an event" => "bad_reply at once; on other streams skipped", fault_67_invalid_json;
 };
 
 /// The answer as one `data` line, without the line ending.
@@ -93,11 +95,18 @@ fn fault_56_priming_event(run: &Run<'_>) {
 
 fn fault_57_unterminated_event(run: &Run<'_>) {
     let mut fixture = plan(run).start();
+    for (variant, end) in [("no line end", ""), ("no blank line", "\n"), ("CR", "\r")] {
+        run.set_variant(variant);
+        fixture.expect_text(Reply::sse().body(data("whole") + end), "whole");
+    }
     let unknown = OUTCOME_UNKNOWN.with_text("the stream ended without the answer");
+    let whole = data("never");
+    let other = whole.replace("\"$id\"", "4000000000");
     for (variant, stream) in [
-        ("no line end", data("never")),
-        ("no blank line", data("never") + "\n"),
-        ("empty", String::new()),
+        ("cut off", &whole[..whole.len() - 1]),
+        ("of another request", &other),
+        ("cut off in its field's name", "dat"),
+        ("empty", ""),
     ] {
         fixture.check_fault(variant, &Reply::sse().body(stream), unknown);
     }
@@ -311,21 +320,19 @@ fn fault_66_unknown_token(run: &Run<'_>) {
 
 fn fault_67_invalid_json(run: &Run<'_>) {
     let mut fixture = plan(run).start();
-    for nonsense in [
-        "{",
-        "hello",
-        "[1,",
-        "{\"jsonrpc\":\"2.0\"",
-        "[]",
-        "42",
-        "{}",
-        "null",
-    ] {
+    for nonsense in ["[]", "42", "{}", "null"] {
         run.set_variant(nonsense);
         let stream = Reply::sse().body(format!("data: {nonsense}\n\n"));
         fixture.expect_text(stream.event(text("answer")), "answer");
     }
-    run.set_variant("not UTF-8");
+    run.set_variant("another type");
+    let ping = Reply::sse().body("event: ping\ndata: hello\n\n");
+    fixture.expect_text(ping.event(text("answer")), "answer");
+    let broken = BAD_REPLY.with_text("an event is not JSON");
+    for nonsense in ["{", "hello", "[1,", "{\"jsonrpc\":\"2.0\""] {
+        let stream = Reply::sse().body(format!("data: {nonsense}\n\n"));
+        fixture.check_fault(nonsense, &stream.then_stall(), broken);
+    }
     let not_utf8 = Reply::sse().bytes(b"data: {\"a\":\"\xff\xfe\"}\n\n".as_slice());
-    fixture.expect_text(not_utf8.event(text("answer")), "answer");
+    fixture.check_fault("not UTF-8", &not_utf8.then_stall(), broken);
 }

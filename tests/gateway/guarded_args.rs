@@ -195,3 +195,65 @@ fn members_that_could_be_taken_for_the_arguments_are_refused() {
     }
     assert_eq!(fake.runs("delete_branch"), 0);
 }
+
+/// As Pydantic writes a model within a model, in either era.
+#[test]
+fn an_argument_within_another_is_narrowed_behind_a_reference_and_held_at_the_call() {
+    let schema = json!({
+        "type": "object",
+        "properties": { "repo": { "$ref": "#/$defs/Repo" }, "why": { "type": "string" } },
+        "required": ["repo"],
+        "$defs": { "Repo": { "type": "object", "required": ["owner", "name"], "properties": {
+            "owner": { "type": "string" }, "name": { "type": "string" } } } },
+    });
+    for is_modern in [false, true] {
+        let fake = FakeBackend::start().tool_with("fork", json!({ "inputSchema": schema }));
+        let fake = if is_modern { fake.modern() } else { fake };
+        let args = "tools.args = { fork = { \"/repo/owner\" = [\"me\"] } }";
+        let mut gateway = started(&fake.entry("git", args));
+        assert_eq!(
+            gateway.list_tools()[0]["inputSchema"],
+            json!({
+                "type": "object",
+                "properties": {
+                    "repo": { "type": "object", "required": ["name"],
+                              "properties": { "name": { "type": "string" } } },
+                    "why": { "type": "string" },
+                },
+                "required": ["repo"],
+            })
+        );
+        let given = json!({ "repo": { "name": "x" } });
+        gateway.call("fork", given).text();
+        let sent = fake.requests_of("tools/call")[0].params()["arguments"].clone();
+        assert_eq!(sent, json!({ "repo": { "name": "x", "owner": "me" } }));
+        for (repo, why) in [
+            (
+                json!({ "owner": "you" }),
+                r#"the user has set the argument "/repo/owner" to another value"#,
+            ),
+            (
+                json!("{\"owner\":\"you\"}"),
+                r#"the argument "/repo" must be an object"#,
+            ),
+        ] {
+            refused(&gateway.call("fork", json!({ "repo": repo })), why);
+        }
+        assert_eq!(fake.runs("fork"), 1);
+    }
+}
+
+/// Its arguments could not be shown as they are held.
+#[test]
+fn a_tool_whose_arguments_can_not_be_narrowed_is_withheld() {
+    let schema = json!({ "type": "object", "properties": { "repo": { "$ref": "https://example.com/repo" } } });
+    let fake = FakeBackend::start()
+        .tool_with("fork", json!({ "inputSchema": schema }))
+        .tool("other");
+    let args = "tools.args = { fork = { \"/repo/owner\" = [\"me\"] } }";
+    let mut gateway = started(&fake.entry("git", args));
+    assert_eq!(gateway.tool_names(), ["other"]);
+    let answer = gateway.call("fork", json!({}));
+    assert_eq!(answer.code(), -32602);
+    assert_eq!(fake.runs("fork"), 0);
+}

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::common::fake::FakeBackend;
 use crate::common::gate::Gate;
 use crate::common::gateway::{Answer, TestGateway};
+use crate::common::message::error_with;
 use crate::common::reply::Reply;
 
 const LIST_CHANGED: &str = "notifications/tools/list_changed";
@@ -132,6 +133,40 @@ fn retries_and_rounds_count_as_one_call() {
         &gateway.ask("tools/call", params),
         "limit for calls is reached",
     );
+}
+
+/// The call that was answered with the error has not run: with its repetition it is one call.
+#[test]
+fn a_call_that_a_url_was_required_for_and_its_repetition_count_as_one() {
+    let fake = FakeBackend::start().tool("ask");
+    let elicitation = json!({ "mode": "url", "elicitationId": "e", "url": "https://a.example",
+        "message": "sign in" });
+    let wants = error_with(
+        -32042,
+        "sign in first",
+        &json!({ "elicitations": [elicitation] }),
+    );
+    let limit = "rate_per_minute = 1\ntools.repeat_limit = { ask = 1 }\n\
+                 tools.args = { ask = { as = [\"me\"] } }";
+    let mut gateway = TestGateway::with_config(&fake.entry("one", limit));
+    gateway.initialize_with("2025-11-25", json!({ "elicitation": { "url": {} } }));
+    gateway.tool_names();
+    fake.on_tool("ask", Reply::json(&wants).runs(false));
+    let first = gateway.call("ask", json!({ "n": 1 }));
+    assert_eq!(first.code(), -32042);
+    // Another call is none.
+    let other = gateway.call("ask", json!({ "n": 2 }));
+    refused(&other, "limit for calls is reached");
+    gateway.call("ask", json!({ "n": 1 })).text();
+    refused(&gateway.call("ask", json!({ "n": 1 })), "exactly these");
+    assert_eq!(fake.runs("ask"), 1);
+    // A client that does not know the error gets another one, which invites to nothing.
+    let mut gateway = TestGateway::with_config(&fake.entry("one", limit));
+    gateway.initialize();
+    gateway.tool_names();
+    fake.on_tool("ask", Reply::json(&wants).runs(false));
+    assert_eq!(gateway.call("ask", json!({ "n": 1 })).code(), -32603);
+    refused(&gateway.call("ask", json!({ "n": 1 })), "exactly these");
 }
 
 #[test]

@@ -106,6 +106,28 @@ fn a_scrape_has_refusals_records_and_sessions() {
     let text = get(address, "/metrics");
     let refused = r#"sentinel_calls_rate_limited_total{backend="one"} 0"#;
     assert!(!text.contains(refused), "what was counted stays: {text}");
+    // A reload that ends a session is counted, and so are those before it; nor does switching off take
+    // anything away.
+    let saved = |toml: &str| save(folder.path(), &canary::plant(toml, folder.path()));
+    saved(&config("", "b"));
+    until(&[
+        r#"sentinel_session_duration_seconds_count{backend="one"} 2"#,
+        r#"sentinel_reloads_total{result="applied"} 2"#,
+        r#"sentinel_reloads_total{result="refused"} 0"#,
+    ]);
+    saved(&config("enabled = false\n", "b"));
+    until(&[
+        r#"sentinel_session_duration_seconds_count{backend="one"} 3"#,
+        r#"sentinel_backend_enabled{backend="one"} 0"#,
+        r#"sentinel_reloads_total{result="applied"} 3"#,
+    ]);
+    let text = get(address, "/metrics");
+    assert!(!text.contains(refused), "what was counted stays: {text}");
+    saved("nonsense");
+    until(&[
+        r#"sentinel_reloads_total{result="applied"} 3"#,
+        r#"sentinel_reloads_total{result="refused"} 1"#,
+    ]);
 }
 
 #[test]

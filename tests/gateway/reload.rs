@@ -306,13 +306,16 @@ fn fifty_backends_are_reloaded_under_load_without_a_lost_call() {
     assert_eq!(ran, calls);
 }
 
-/// From when a change of 50 backends is noticed until new calls go by it, with about a thousand calls a second beside.
-/// The figure is printed: what a machine takes depends on what else it does.
+/// From when a change of 50 backends is noticed until new calls go by it, with at least a thousand calls a second beside.
+/// `RELOAD_MS` is the most that half of the changes may take; `.ci/run` sets it to 100 for the release build. Without it a build
+/// that is not optimized has ten times as long, on a machine that may be busy.
 #[test]
 fn a_change_of_fifty_backends_takes_effect_soon_under_load() {
     const BACKENDS: usize = 50;
     const ROUNDS: usize = 4;
     const CALLS_A_ROUND: usize = 1_000;
+    let aim = std::env::var("RELOAD_MS").ok();
+    let aim: Option<u64> = aim.map(|aim| aim.parse().expect("RELOAD_MS is a number"));
     let fakes: Vec<FakeBackend> = (0..5)
         .map(|_| FakeBackend::start().tool("echo").without_recording())
         .collect();
@@ -333,7 +336,7 @@ fn a_change_of_fifty_backends_takes_effect_soon_under_load() {
     let mut gateway = Process::start(command, folder, PATIENCE);
     gateway.client.initialize();
     assert_eq!(gateway.client.tool_names().len(), BACKENDS);
-    let mut calls = 0;
+    let (mut calls, started) = (0, Instant::now());
     for round in 1..=ROUNDS {
         save(
             gateway.folder(),
@@ -356,6 +359,7 @@ fn a_change_of_fifty_backends_takes_effect_soon_under_load() {
             of_round += 25;
         }
     }
+    let a_second = calls as f64 / started.elapsed().as_secs_f64();
     let log = gateway.end().log;
     let times = log.lines().filter_map(|line| {
         let (_, after) = line.split_once("took_ms=")?;
@@ -364,9 +368,14 @@ fn a_change_of_fifty_backends_takes_effect_soon_under_load() {
     let mut times: Vec<u64> = times.collect();
     times.sort_unstable();
     assert_eq!(times.len(), ROUNDS, "{log}");
-    eprintln!("{BACKENDS} backends, {calls} calls: {times:?} ms each");
-    // Ten times what is aimed at, for a build that is not optimized on a busy machine.
-    assert!(times[0] <= 1_000, "{times:?}");
+    eprintln!("{BACKENDS} backends, {a_second:.0} calls a second: {times:?} ms each");
+    match aim {
+        Some(aim) => {
+            assert!(times[ROUNDS / 2] <= aim, "{times:?}");
+            assert!(a_second >= 1_000.0, "only {a_second:.0} calls a second");
+        }
+        None => assert!(times[0] <= 1_000, "{times:?}"),
+    }
     let ran: usize = fakes.iter().map(|fake| fake.runs("echo")).sum();
     assert_eq!(ran, calls, "none is lost, and none runs twice");
 }

@@ -202,6 +202,18 @@ fn sessions_refusals_records_and_the_breaker_are_told() {
         gateway.call("act", json!({})).error();
     }
     until("sentinel.breaker.open", "one", 1);
+    let reloads = |result: &str, expected: i64| {
+        collector.wait_for(|exports| {
+            let mut points = collector::numbers(exports, "sentinel.reloads").into_iter();
+            points.find(|(attributes, number)| {
+                attribute(attributes, "result") == result && *number == expected
+            })
+        });
+    };
+    reloads("applied", 1);
+    reloads("refused", 0);
+    save(folder.path(), "nonsense");
+    reloads("refused", 1);
     gateway.eof();
     gateway.exit();
     let ended = |name: &str, transport: &str, error: &str| {

@@ -208,7 +208,9 @@ fn nothing_is_offered_without_the_key_nor_to_a_client_that_shows_no_urls() {
 
 #[test]
 fn a_person_who_takes_longer_than_a_call_finishes_and_the_client_calls_again() {
-    let machine = Machine::with(server(), &format!("{ASK}\ntimeout_secs = 2"));
+    // The call and its repetition are one to the limits.
+    let limits = "rate_per_minute = 1\ntools.repeat_limit = { act = 1 }";
+    let machine = Machine::with(server(), &format!("{ASK}\ntimeout_secs = 2\n{limits}"));
     let mut gateway = legacy(&machine);
     let call = gateway.client.start_call("act", json!({}));
     let request = gateway.client.next_request("elicitation/create");
@@ -271,6 +273,33 @@ fn more_rights_are_offered_and_a_call_that_may_have_run_is_not_repeated() {
     assert_eq!(scope, "notes:read notes:write");
     assert_eq!(tool_call(&mut gateway, "write").text(), "write {}");
     assert_eq!(machine.server.mcp.runs("write"), 1);
+    finish(gateway);
+}
+
+/// A server that grants less than it demands would have the person asked for ever.
+#[test]
+fn rights_that_a_sign_in_did_not_get_are_not_asked_for_again() {
+    let server = AuthorizationServer::start();
+    server.state().write_scope = Some("notes:write".to_owned());
+    server.state().grants = Some("notes:read".to_owned());
+    let more = format!("{ASK}\ntools.retry = {{ write = \"always\" }}");
+    let machine = Machine::with(server, &more);
+    machine.sign_in();
+    let mut gateway = legacy(&machine);
+    let call = gateway.client.start_call("write", json!({}));
+    let request = gateway.client.next_request("elicitation/create");
+    accept(&mut gateway, &request);
+    visit(&shown(&request).0);
+    let first = gateway.client.answer(call);
+    gateway.client.next_notification(COMPLETE);
+    let why =
+        "this wants more rights (notes:write), which the last sign-in asked for and did not get";
+    for answer in [first, tool_call(&mut gateway, "write")] {
+        assert_eq!(answer.gateway_error().0, "auth_required");
+        assert!(answer.message().contains(why), "{}", answer.message());
+    }
+    assert_eq!(machine.server.state().authorizations.len(), 2);
+    assert_eq!(tool_call(&mut gateway, "act").text(), "act {}");
     finish(gateway);
 }
 

@@ -48,8 +48,8 @@ pub(super) struct State {
     stamp: Option<Stamp>,
     /// Since it was read, the server has refused its token, and there is no other.
     refused: Option<String>,
-    /// Calls have lacked scopes: a new token is looked for.
-    awaits_more: bool,
+    /// Calls have lacked these scopes: a new token is looked for.
+    lacked: Option<Vec<String>>,
     /// What the server last said to a request that was not signed in well enough.
     challenge: Option<BearerChallenge>,
     failures: u32,
@@ -65,7 +65,7 @@ impl State {
         };
         if access(&self.record) != access(&record) {
             self.refused = None;
-            self.awaits_more = false;
+            self.lacked = None;
             self.succeeded();
         }
         self.record = record;
@@ -98,12 +98,25 @@ impl State {
     }
 
     /// Calls lack scopes that another token may have.
-    pub(super) fn await_more(&mut self) {
-        self.awaits_more = true;
+    pub(super) fn await_more(&mut self, lacked: &[String]) {
+        self.lacked = Some(lacked.to_vec());
     }
 
     pub(super) fn awaits_more(&self) -> bool {
-        self.awaits_more
+        self.lacked.is_some()
+    }
+
+    /// Whether calls lack what the sign-in asked for: another one would not get it, either.
+    pub(super) fn lacks_in_vain(&self) -> bool {
+        let lacked = self.lacked.as_deref();
+        !self.is_refused() && lacked.is_some_and(|lacked| self.has_asked_for(lacked))
+    }
+
+    /// Whether the sign-in that there is asked for these scopes.
+    pub(super) fn has_asked_for(&self, scopes: &[String]) -> bool {
+        let record = self.record.as_ref().filter(|record| record.token.is_some());
+        let has = |scope| record.is_some_and(|record| record.requested.contains(scope));
+        !scopes.is_empty() && scopes.iter().all(has)
     }
 
     pub(super) fn note_challenge(&mut self, challenge: Option<&BearerChallenge>) {

@@ -18,7 +18,7 @@ use crate::backend::supervisor::{BackendContext, Sessions};
 use crate::call_report::{BackendId, RunningTally};
 use crate::config::BackendConfig;
 use crate::governance::{Health, Permit};
-use crate::observe::call_stats::{CallNumbers, CallStats, DurationTotals, SessionTimes};
+use crate::observe::call_stats::{CallNumbers, CallStats};
 use crate::protocol::{ClientProfile, Era, Kind, LogLevel, RawJson};
 
 /// One HTTP server, with what all calls to it share.
@@ -41,7 +41,6 @@ pub(super) struct Shared {
     /// Stops the deadlines of all calls while a server request that belongs to no call is open.
     shared_pause: SharedPause,
     stats: CallStats,
-    session_times: SessionTimes,
     sessions: Sessions,
     /// Cancelled when no snapshot and no call has the backend any more.
     pub(super) unused: CancellationToken,
@@ -67,7 +66,6 @@ impl HttpBackend {
                 retry_budget: RetryBudget::default(),
                 shared_pause: context.shared_pause.clone(),
                 stats: CallStats::new(),
-                session_times: context.session_times.clone(),
                 sessions: Sessions::new(Arc::clone(&config), context),
                 unused,
             }),
@@ -293,11 +291,6 @@ impl HttpBackend {
             self.config.scrubber.message(&why).into_owned()
         });
         called
-    }
-
-    /// How long its sessions lasted that have ended.
-    pub(crate) fn session_totals(&self) -> DurationTotals {
-        self.shared.session_times.totals()
     }
 
     /// What became of its calls, in numbers.

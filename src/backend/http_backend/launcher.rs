@@ -18,7 +18,7 @@ use crate::backend::supervisor::{BackendContext, BackendEvent, OneSlot};
 use crate::budget::Budget;
 use crate::call_report::BackendId;
 use crate::config::{BackendConfig, Config};
-use crate::observe::call_stats::SessionTimes;
+use crate::observe::call_stats::SessionBook;
 use crate::protocol::ClientProfile;
 use crate::state::Contacts;
 use crate::telemetry::Telemetry;
@@ -36,6 +36,7 @@ pub struct Launcher {
     max_message_bytes: usize,
     pool: Pool,
     telemetry: Option<Telemetry>,
+    sessions: SessionBook,
     events: mpsc::UnboundedSender<BackendEvent>,
     next: u32,
     /// Those that wait for their last call.
@@ -60,6 +61,7 @@ impl Launcher {
             max_message_bytes: config.gateway.max_message_bytes,
             pool: Pool::default(),
             telemetry: None,
+            sessions: SessionBook::default(),
             events,
             next: 0,
             retired: TaskTracker::new(),
@@ -73,8 +75,15 @@ impl Launcher {
         Self { telemetry, ..self }
     }
 
+    /// How long the sessions lasted that have ended.
+    pub(crate) fn sessions(&self) -> SessionBook {
+        self.sessions.clone()
+    }
+
     /// Starts a backend with its supervisor.
     pub fn start(&mut self, entry: &Arc<BackendConfig>) -> Arc<HttpBackend> {
+        let (url, telemetry) = (entry.url.clone().ok(), self.telemetry.clone());
+        let session_times = self.sessions.of(&entry.name, url, telemetry);
         let context = BackendContext {
             id: BackendId::new(self.next),
             pool: self.pool.clone(),
@@ -87,7 +96,7 @@ impl Launcher {
             contacts: self.contacts.clone(),
             one_slot: OneSlot::default(),
             events: self.events.clone(),
-            session_times: SessionTimes::new(entry.url.clone().ok(), self.telemetry.clone()),
+            session_times,
         };
         self.next += 1;
         let backend = HttpBackend::new(Arc::clone(entry), context);

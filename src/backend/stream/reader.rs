@@ -7,6 +7,7 @@
 //! clients; other messages go to a [`ServerMessageHandler`].
 
 mod body;
+mod item;
 mod refusal;
 
 use std::time::Duration;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 
 use super::handler::{Responder, ResponseSink, ServerMessageHandler};
-use super::messages::{Message, messages};
+use super::messages::{Message, Unreadable, messages};
 use super::resume::{Cursor, Resume};
 use super::server_requests::{ServerRequests, cancelled_request};
 use super::session_lost::error_says_session_lost;
@@ -22,8 +23,8 @@ use super::sse::{Decoder, Event};
 use crate::backend::error::BackendError;
 use crate::backend::http::{EACH, Endpoint, Media, Response, Turn};
 use crate::call_report::CallTrace;
-use crate::protocol::message::Malformed;
-use crate::protocol::{self, Era, Id, Inbound, Notification, Outcome, Request};
+use crate::protocol::{Era, Id, Inbound, Notification, Outcome};
+use item::{MessageResponse, ReaderItem};
 pub(in crate::backend) use refusal::RefusalBody;
 
 /// Most bytes of a notification's params.
@@ -225,6 +226,11 @@ impl<'a> ResponseReader<'a> {
             match chunk {
                 Ok(Some(chunk)) => decoder.push(chunk),
                 Ok(None) => {
+                    if cursor.is_first()
+                        && let Some(answer) = self.unterminated(decoder, response.turn()).await
+                    {
+                        return StreamEnd::Read(answer);
+                    }
                     let why = "the stream ended without the answer".to_owned();
                     return StreamEnd::Broken(BackendError::connection_lost(why));
                 }
@@ -233,8 +239,27 @@ impl<'a> ResponseReader<'a> {
         }
     }
 
-    /// Handles the messages of one event. Returns the response if it is among them; `only` is the
-    /// request that an error without an id answers.
+    /// The response in an event that the stream's end has cut off before its blank line: servers that
+    /// forget that line mean it. Nothing but a whole response is taken (B-C-10).
+    async fn unterminated(
+        &self,
+        decoder: &mut Decoder,
+        turn: &mut Turn,
+    ) -> Option<Result<Outcome, BackendError>> {
+        let only = self.sink.only()?;
+        let data = decoder.cut_off()?.data;
+        let data = self.endpoint.budget.charge_bytes(data).ok()?;
+        let all = messages(&data, turn).await.ok()?;
+        let mut responses = all.filter(|one| matches!(one, Ok(Inbound::Response(_))));
+        responses.find_map(|one| match self.classify(one, Some(only)) {
+            ReaderItem::Answer(answer) => Some(answer),
+            _ => None,
+        })
+    }
+
+    /// Handles the messages of one event. Returns the response if it is among them, or what ends the
+    /// request without one; `only` is the request that the stream answers, and nothing else, so that
+    /// an error without an id is its response, and an event without JSON a broken one.
     async fn event(
         &self,
         event: &Event,
@@ -248,6 +273,14 @@ impl<'a> ResponseReader<'a> {
                 // An event of another type than `message` need not be JSON.
                 if event.event.is_none() {
                     let data = self.endpoint.snippet(&event.data);
+                    // Handshakes and subscriptions, which have no trace, are read on.
+                    if only.is_some()
+                        && self.trace.is_some()
+                        && matches!(why, Unreadable::NotJson(_))
+                    {
+                        let why = format!("an event is {why}: {data}");
+                        return Some(Err(BackendError::BadReply(why)));
+                    }
                     tracing::warn!(
                         backend = self.endpoint.backend(),
                         %why,
@@ -342,51 +375,10 @@ impl<'a> ResponseReader<'a> {
     }
 }
 
-/// A message as a response, valid or not.
-struct MessageResponse {
-    id: Option<Id>,
-    answer: Result<Outcome, BackendError>,
-}
-
-impl From<protocol::Response> for MessageResponse {
-    fn from(response: protocol::Response) -> Self {
-        Self {
-            id: response.id,
-            answer: check_result_object(response.outcome),
-        }
-    }
-}
-
-impl From<Malformed> for MessageResponse {
-    fn from(malformed: Malformed) -> Self {
-        Self {
-            id: malformed.id,
-            answer: Err(BackendError::BadReply(malformed.error.message)),
-        }
-    }
-}
-
 /// How one HTTP response of a stream ended.
 enum StreamEnd {
     /// With the JSON-RPC response.
     Read(Result<Outcome, BackendError>),
     /// Before it.
     Broken(BackendError),
-}
-
-enum ReaderItem {
-    Answer(Result<Outcome, BackendError>),
-    Notification(Notification),
-    Request(Request),
-    Nothing,
-}
-
-/// Every MCP result is an object.
-fn check_result_object(outcome: Outcome) -> Result<Outcome, BackendError> {
-    match &outcome {
-        Outcome::Result(result) if !result.is_object() => Err(BackendError::BadReply(
-            "the result must be an object".into(),
-        )),
-        _ => Ok(outcome),
-    }
 }

@@ -23,7 +23,7 @@ pub const STEP_WORK: usize = 16 * STEP_LINES;
 ///
 /// [`push`](Self::push) a chunk, then take events with [`step`](Self::step) until it needs more
 /// bytes; or with [`next`](Iterator::next) until it returns `None`, which means the same, not *the
-/// end*. An event that the body's end cuts off is never yielded: drop the decoder.
+/// end*. An event that the body's end cuts off is none: only [`cut_off`](Self::cut_off) yields it.
 ///
 /// An event with one `data` line inside one chunk shares that chunk's memory. A line that spans
 /// chunks is collected in one buffer: each byte is copied and scanned once.
@@ -106,6 +106,18 @@ impl Decoder {
     /// Bytes of the unfinished event that it holds.
     pub fn held(&self) -> usize {
         self.partial.len() + self.data.len() + self.event.as_ref().map_or(0, Bytes::len)
+    }
+
+    /// The event that the body's end has cut off before its blank line, if it has data. The last line
+    /// may be cut off, too: the caller must be able to tell that the data is whole.
+    pub fn cut_off(&mut self) -> Option<Event> {
+        let line = mem::take(&mut self.partial).freeze();
+        if line.starts_with(b"data") {
+            self.field(line);
+        }
+        let data = mem::take(&mut self.data).join()?;
+        let event = self.event.take();
+        Some(Event { event, data })
     }
 
     /// The id to resume from: that of the last complete block of lines, even of a block without

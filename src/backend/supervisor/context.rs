@@ -12,6 +12,8 @@ use crate::budget::Budget;
 use crate::call_report::BackendId;
 #[cfg(test)]
 use crate::config::BackendConfig;
+#[cfg(test)]
+use crate::observe::call_stats::SessionBook;
 use crate::observe::call_stats::SessionTimes;
 use crate::state::Contacts;
 use crate::transport::http::Pool;
@@ -50,7 +52,7 @@ impl BackendContext {
             contacts: Contacts::none(),
             one_slot: OneSlot::default(),
             events: mpsc::unbounded_channel().0,
-            session_times: SessionTimes::new(None, None),
+            session_times: SessionBook::default().of(&config.name, None, None),
         }
     }
 }

@@ -12,6 +12,10 @@ use super::fits::surely_fits;
 use super::wrap;
 use crate::protocol::{Era, RawJson};
 
+/// Largest content that is compared with its schema, in bytes: its values take many times the memory
+/// of their text, and the loop's time.
+const MAX_CHECKED: usize = 64 * 1024;
+
 /// The promise of one tool.
 #[derive(Debug)]
 pub struct Promise {
@@ -54,7 +58,11 @@ impl Promise {
         }
     }
 
+    /// Content that is too large to be checked doesn't surely fit.
     fn fits(&self, content: &RawJson) -> bool {
+        if content.as_bytes().len() > MAX_CHECKED {
+            return false;
+        }
         let read = || self.schema.as_ref()?.read().ok();
         let schema = self.read.get_or_init(read).as_ref();
         let content = content.read::<Value>().ok();

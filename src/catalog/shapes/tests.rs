@@ -171,6 +171,21 @@ fn content_that_does_not_fit_is_left_out_of_error_results_alone() {
 }
 
 #[test]
+fn large_content_of_an_error_result_is_not_checked() {
+    let promise = Promise::new(Some(raw(r#"{"type":"object"}"#)), false);
+    let error = |size: usize| {
+        let content = json!({ "n": "x".repeat(size) });
+        json!({ "isError": true, "structuredContent": content }).to_string()
+    };
+    let small = error(60 * 1024);
+    let large = error(64 * 1024);
+    for client in [Era::Legacy, Era::Modern] {
+        assert_eq!(result_of(&promise, &small, client), small);
+        assert_eq!(result_of(&promise, &large, client), r#"{"isError":true}"#);
+    }
+}
+
+#[test]
 fn legacy_clients_get_objects_as_structured_content() {
     let wrapped = Promise::new(Some(raw(r#"{"type":"array"}"#)), true);
     let left_out = Promise::new(None, false);

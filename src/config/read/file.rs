@@ -268,7 +268,7 @@ pub(in crate::config) struct Tools {
     /// Globs of the denied tools; applied after `allow`.
     #[schemars(example = ["drop_*"])]
     pub(in crate::config) deny: Vec<Located<String>>,
-    /// Values of arguments, by glob of own names; the first match counts. One value: it is filled in, and the argument hidden. Several: it must be one of them. None: it is hidden, and must not be given.
+    /// Values of arguments, by glob of own names; the first match counts. One value: it is filled in, and the argument hidden. Several: it must be one of them. None: it is hidden, and must not be given. A key is the argument's name, or a JSON Pointer to one within others, as `"/repo/owner"`.
     pub(in crate::config) args: Entries<Entries<Vec<Located<ArgValue>>>>,
     /// Exposed names, by own name.
     pub(in crate::config) rename: Entries<String>,

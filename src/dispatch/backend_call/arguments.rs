@@ -67,7 +67,19 @@ fn apply(params: &RawJson, rules: &[ArgRule]) -> Result<RawJson, String> {
     if !given.is_object() {
         return Err("its arguments must be an object".to_owned());
     }
-    let members = given
+    let Some(arguments) = checked(&given, rules)? else {
+        return Ok(params.clone());
+    };
+    let arguments = arguments.into_bytes();
+    Ok(match at {
+        Some(at) => params.with_edits(vec![(at, arguments)]),
+        None => params.with_members(&[("arguments", arguments)], &[]),
+    })
+}
+
+/// An object with its guarded members as the config allows them; `None` if it is so already.
+fn checked(object: &RawJson, rules: &[ArgRule]) -> Result<Option<RawJson>, String> {
+    let members = object
         .members()
         .ok_or("its arguments have a name that can't be read, or too many of them")?;
     let mut found: Vec<Option<&RawValue>> = vec![None; rules.len()];
@@ -75,56 +87,72 @@ fn apply(params: &RawJson, rules: &[ArgRule]) -> Result<RawJson, String> {
         let Some(which) = rules.iter().position(|rule| rule.is_meant_by(name)) else {
             continue;
         };
-        let meant = &rules[which].name;
+        let ArgRule {
+            name: meant, key, ..
+        } = &rules[which];
         if name != meant {
             return Err(format!(
-                "the argument {name:?} is not taken beside {meant:?}: leave it out"
+                "the argument {name:?} is not taken beside {key:?}: leave it out"
             ));
         }
         if found[which].replace(value).is_some() {
-            return Err(format!("the argument {name:?} stands twice"));
+            return Err(format!("the argument {key:?} stands twice"));
         }
     }
     let mut set = Vec::new();
-    for (rule, value) in rules.iter().zip(found) {
-        if let Some(allowed) = allowed(rule, value)?
-            && value.is_none_or(|value| value.get() != allowed.as_str())
+    for (rule, given) in rules.iter().zip(found) {
+        let value = match rule.usage() {
+            ArgUse::Inside(inner) => inside(object, rule, given, inner)?,
+            _ => allowed(rule, given)?.cloned(),
+        };
+        if let Some(value) = value
+            && given.is_none_or(|given| given.get() != value.as_str())
         {
-            set.push((rule.name.as_str(), allowed.clone().into_bytes()));
+            set.push((rule.name.as_str(), value.into_bytes()));
         }
     }
-    if set.is_empty() {
-        return Ok(params.clone());
+    Ok((!set.is_empty()).then(|| object.with_members(&set, &[])))
+}
+
+/// An argument of `object` with what is guarded in it; `None` if it stays as it is.
+fn inside(
+    object: &RawJson,
+    rule: &ArgRule,
+    given: Option<&RawValue>,
+    inner: &[ArgRule],
+) -> Result<Option<RawJson>, String> {
+    let given = given.map(|given| object.part(given));
+    // As with the arguments themselves, null is none.
+    let given = given.filter(|given| given.as_str() != "null");
+    let given = given.unwrap_or_else(|| RawJson::trusted("{}"));
+    match given.is_object() {
+        true => checked(&given, inner),
+        false => Err(format!("the argument {:?} must be an object", rule.key)),
     }
-    let arguments = given.with_members(&set, &[]).into_bytes();
-    Ok(match at {
-        Some(at) => params.with_edits(vec![(at, arguments)]),
-        None => params.with_members(&[("arguments", arguments)], &[]),
-    })
 }
 
 /// The value that the backend gets, if it gets one.
 fn allowed<'a>(rule: &'a ArgRule, given: Option<&RawValue>) -> Result<Option<&'a RawJson>, String> {
-    let name = &rule.name;
+    let key = &rule.key;
     let allowed = given.map(|given| rule.allowed(given.get()));
     match (rule.usage(), allowed) {
         (_, Some(Some(allowed))) => Ok(Some(allowed)),
-        (ArgUse::Hidden, None) => Ok(None),
+        (ArgUse::Hidden | ArgUse::Inside(_), None) => Ok(None),
         (ArgUse::Fixed(value), None) => Ok(Some(value)),
-        (ArgUse::Hidden, Some(None)) => Err(format!(
-            "the user does not allow the argument {name:?}: leave it out"
+        (ArgUse::Hidden | ArgUse::Inside(_), Some(None)) => Err(format!(
+            "the user does not allow the argument {key:?}: leave it out"
         )),
         (ArgUse::Fixed(_), Some(None)) => Err(format!(
-            "the user has set the argument {name:?} to another value: leave it out"
+            "the user has set the argument {key:?} to another value: leave it out"
         )),
         (ArgUse::Choice, None) => {
             let values = values(rule);
             Err(format!(
-                "the argument {name:?} is missing; it must be {values}"
+                "the argument {key:?} is missing; it must be {values}"
             ))
         }
         (ArgUse::Choice, Some(None)) => Err(format!(
-            "the argument {name:?} has a value that the user does not allow; it must be {}",
+            "the argument {key:?} has a value that the user does not allow; it must be {}",
             values(rule)
         )),
     }
@@ -149,21 +177,27 @@ fn values(rule: &ArgRule) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
-    fn rules() -> Vec<ArgRule> {
-        vec![
-            ArgRule::new("owner", [json!("me")]),
-            ArgRule::new("n", [json!(1), json!({ "a": 1, "b": 2 })]),
-            ArgRule::new("force", []),
-        ]
+    fn applied(params: &str) -> Result<String, String> {
+        let rules: [(&str, &[Value]); 3] = [
+            ("owner", &[json!("me")]),
+            ("n", &[json!(1), json!({ "a": 1, "b": 2 })]),
+            ("force", &[]),
+        ];
+        applied_by(&rules, params)
     }
 
-    fn applied(params: &str) -> Result<String, String> {
+    fn applied_by(written: &[(&str, &[Value])], params: &str) -> Result<String, String> {
+        let mut rules = Vec::new();
+        for (key, values) in written {
+            let rule = ArgRule::of_key(key, values.to_vec()).unwrap();
+            rule.add(&mut rules).unwrap();
+        }
         let params = RawJson::parse(params.to_owned().into()).unwrap();
-        apply(&params, &rules()).map(|params| params.as_str().to_owned())
+        apply(&params, &rules).map(|params| params.as_str().to_owned())
     }
 
     #[test]
@@ -189,11 +223,94 @@ mod tests {
         ] {
             assert_eq!(applied(given).as_deref(), Ok(expected));
         }
-        let only_fixed = [ArgRule::new("owner", [json!("me")])];
         for given in ["{}", r#"{"arguments":null}"#, r#"{"arguments":{}}"#] {
-            let params = RawJson::parse(given.to_owned().into()).unwrap();
-            let params = apply(&params, &only_fixed).unwrap();
-            assert_eq!(params.as_str(), r#"{"arguments":{"owner":"me"}}"#);
+            let params = applied_by(&[("owner", &[json!("me")])], given);
+            assert_eq!(params.as_deref(), Ok(r#"{"arguments":{"owner":"me"}}"#));
+        }
+    }
+
+    #[test]
+    fn arguments_within_others_are_held_as_those_at_the_top() {
+        let rules: [(&str, &[Value]); 4] = [
+            ("/repo/owner", &[json!("me")]),
+            ("/repo/at/branch", &[json!("a"), json!("b")]),
+            ("/repo/force", &[]),
+            ("/options/token", &[]),
+        ];
+        let applied = |repo: &str| {
+            let params = format!(r#"{{"arguments":{{"repo":{repo}, "owner": "you"}}}}"#);
+            applied_by(&rules, &params)
+        };
+        let expected = r#"{"arguments":{"repo":{"x": 1.10,"at" :{ "branch":"a"},"owner":"me"}, "owner": "you"}}"#;
+        for owner in ["", r#","owner":"me""#, r#","owner": "\u006de""#] {
+            let params = applied(&format!(r#"{{"x": 1.10,"at" :{{ "branch":"a"}}{owner}}}"#));
+            let params = params.unwrap();
+            let [given, expected]: [Value; 2] =
+                [&*params, expected].map(|text| serde_json::from_str(text).unwrap());
+            assert_eq!(given, expected);
+            assert!(
+                params.contains(r#""x": 1.10,"at" :{ "branch":"a"}"#),
+                "{params}"
+            );
+        }
+        for (repo, why) in [
+            (
+                "null",
+                r#"the argument "/repo/at/branch" is missing; it must be "a" or "b""#,
+            ),
+            ("{}", r#"the argument "/repo/at/branch" is missing"#),
+            (
+                r#"{"at":{"branch":"c"}}"#,
+                r#""/repo/at/branch" has a value that"#,
+            ),
+            (
+                r#"{"at":[{"branch":"a"}]}"#,
+                r#"the argument "/repo/at" must be an object"#,
+            ),
+            (
+                r#""{\"owner\":\"you\"}""#,
+                r#"the argument "/repo" must be an object"#,
+            ),
+            (
+                r#"{"owner":"you"}"#,
+                r#"has set the argument "/repo/owner" to another value"#,
+            ),
+            (
+                r#"{"Owner":"me"}"#,
+                r#"the argument "Owner" is not taken beside "/repo/owner""#,
+            ),
+            (
+                r#"{"at":{},"\u0061t":{}}"#,
+                r#"the argument "/repo/at" stands twice"#,
+            ),
+            (
+                r#"{},"Repo":{}"#,
+                r#"the argument "Repo" is not taken beside "/repo""#,
+            ),
+            (
+                r#"{"at":{"branch":"a"},"force":1}"#,
+                r#"not allow the argument "/repo/force""#,
+            ),
+            (
+                r#"{"at":{"branch":"a"}},"options":{"token":1}"#,
+                r#""/options/token": leave it out"#,
+            ),
+            (
+                r#"{"at":{"branch":"a"}},"options":1"#,
+                r#""/options" must be an object"#,
+            ),
+        ] {
+            let refused = applied(repo).unwrap_err();
+            assert!(refused.contains(why), "{repo}: {refused}");
+        }
+        // What is missing altogether is made where a value is filled in, and nowhere else.
+        let rules = [rules[0], rules[3]];
+        for given in [r#"{"arguments":{}}"#, r#"{"arguments":{"repo":null}}"#] {
+            let params = applied_by(&rules, given);
+            assert_eq!(
+                params.as_deref(),
+                Ok(r#"{"arguments":{"repo":{"owner":"me"}}}"#)
+            );
         }
     }
 

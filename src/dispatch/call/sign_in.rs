@@ -74,11 +74,18 @@ impl Run<'_> {
                     .await
             }
             Offered::Answer(answer) => {
-                if let Ok(Answer {
-                    era: Era::Modern, ..
-                }) = &*answer
-                {
-                    snapshot.admission.expect_round(route.backend.id);
+                // Either way the client makes the same call again.
+                match (&*answer, self.ready(&route, &snapshot)) {
+                    (
+                        Ok(Answer {
+                            era: Era::Modern, ..
+                        }),
+                        _,
+                    ) => {
+                        snapshot.admission.expect_round(route.backend.id);
+                    }
+                    (Ok(_), Ok(call)) => call.expect_repeat(),
+                    _ => {}
                 }
                 (*answer, snapshot)
             }

@@ -7,6 +7,7 @@
 use futures_util::future::try_join_all;
 
 use super::input_requests::{InputRequest, MAX_ROUNDS, Needed, with_answers};
+use super::urls;
 use crate::backend::retry::{backoff, jitter};
 use crate::backend::{Answer, BackendError, Deadline};
 use crate::client::capabilities::{self, MissingCapability};
@@ -31,7 +32,12 @@ pub(super) async fn run_rounds(
                 result_type: ResultType::InputRequired,
                 ..
             } => result,
-            done => return Ok(done),
+            done => {
+                if urls::invites(&done.outcome, &exchange.client) {
+                    call.expect_repeat();
+                }
+                return Ok(done);
+            }
         };
         rounds += 1;
         if rounds > MAX_ROUNDS {

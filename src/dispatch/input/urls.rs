@@ -11,7 +11,7 @@ use crate::protocol::{ClientProfile, Outcome, RawJson};
 /// The error as an `input_required` result. The tool did not run: the retry, once the URLs were
 /// visited, is simply a new call. `None` for any other error.
 pub(super) fn asked(error: &RawJson) -> Option<RawJson> {
-    if code_of(error) != Some(URL_ELICITATION_REQUIRED) {
+    if !is_required(error) {
         return None;
     }
     let elicitations = elements(&error.at(&["data", "elicitations"])?)?;
@@ -48,16 +48,25 @@ pub(super) fn declined(params: &RawJson) -> bool {
 /// A legacy backend's outcome for a legacy client, which may be too old for the error.
 pub(in crate::dispatch) fn for_legacy_client(outcome: Outcome, client: &ClientProfile) -> Outcome {
     match outcome {
-        Outcome::Error(error)
-            if code_of(&error) == Some(URL_ELICITATION_REQUIRED)
-                && !(client.version >= "2025-11-25"
-                    && client.declares(&["elicitation", "url"])) =>
-        {
+        Outcome::Error(error) if is_required(&error) && !takes_urls(client) => {
             let code = ("code", INTERNAL_ERROR.to_string().into());
             Outcome::Error(error.with_members(&[code], &[]))
         }
         other => other,
     }
+}
+
+/// Whether the outcome invites a legacy client to make the call again.
+pub(super) fn invites(outcome: &Outcome, client: &ClientProfile) -> bool {
+    matches!(outcome, Outcome::Error(error) if is_required(error)) && takes_urls(client)
+}
+
+fn is_required(error: &RawJson) -> bool {
+    code_of(error) == Some(URL_ELICITATION_REQUIRED)
+}
+
+fn takes_urls(client: &ClientProfile) -> bool {
+    client.version >= "2025-11-25" && client.declares(&["elicitation", "url"])
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ pub(crate) const BOUNDS: [f64; 14] = [
 ];
 const BUCKETS: usize = BOUNDS.len() + 1;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Durations {
     buckets: [AtomicU64; BUCKETS],
     micros: AtomicU64,
@@ -27,13 +27,6 @@ pub(crate) struct DurationTotals {
 }
 
 impl Durations {
-    pub(super) fn new() -> Self {
-        Self {
-            buckets: array::from_fn(|_| AtomicU64::new(0)),
-            micros: AtomicU64::new(0),
-        }
-    }
-
     pub(super) fn add(&self, took: Duration) {
         let seconds = took.as_secs_f64();
         let bucket = BOUNDS.iter().take_while(|bound| seconds > **bound).count();
@@ -56,7 +49,7 @@ mod tests {
 
     #[test]
     fn a_call_is_in_the_first_bucket_whose_bound_it_does_not_exceed() {
-        let durations = Durations::new();
+        let durations = Durations::default();
         for millis in [0, 5, 6, 300_000, 300_001] {
             durations.add(Duration::from_millis(millis));
         }

@@ -1,5 +1,9 @@
-//! How long the sessions with one backend lasted.
+//! How long the sessions with backends lasted.
+//!
+//! Owns the totals by the names of backends: a backend that is connected anew, or switched off for a
+//! while, keeps them. It must not know why a session ends.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,15 +11,23 @@ use reqwest::Url;
 use tokio::time::Instant;
 
 use super::durations::{DurationTotals, Durations};
+use crate::sync::Mutex;
 use crate::telemetry::Telemetry;
 
-/// Those that have ended. Clones share them.
+/// Most names; beyond that those that no backend has now are forgotten.
+const MAX_NAMES: usize = 1024;
+
+/// The sessions that have ended, by the names of their backends. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SessionBook(Arc<Mutex<HashMap<Arc<str>, Arc<Durations>>>>);
+
+/// Those with one backend at one address. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct SessionTimes(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    durations: Durations,
+    durations: Arc<Durations>,
     telemetry: Option<Telemetry>,
     url: Option<Url>,
 }
@@ -29,16 +41,36 @@ pub(crate) struct SessionTimer {
     is_lost: bool,
 }
 
-impl SessionTimes {
-    /// Of the backend at this address; told to a collector, if there is one.
-    pub(crate) fn new(url: Option<Url>, telemetry: Option<Telemetry>) -> Self {
-        Self(Arc::new(Inner {
-            durations: Durations::new(),
+impl SessionBook {
+    /// Of the backend of this name, at this address; told to a collector, if there is one.
+    pub(crate) fn of(
+        &self,
+        name: &Arc<str>,
+        url: Option<Url>,
+        telemetry: Option<Telemetry>,
+    ) -> SessionTimes {
+        let mut book = self.0.lock();
+        if book.len() >= MAX_NAMES {
+            book.retain(|_, durations| Arc::strong_count(durations) > 1);
+        }
+        let durations = book.entry(Arc::clone(name)).or_default();
+        SessionTimes(Arc::new(Inner {
+            durations: Arc::clone(durations),
             telemetry,
             url,
         }))
     }
 
+    /// Those with the backends of this name that have ended.
+    pub(crate) fn totals(&self, name: &str) -> DurationTotals {
+        let book = self.0.lock();
+        book.get(name)
+            .map(|durations| durations.totals())
+            .unwrap_or_default()
+    }
+}
+
+impl SessionTimes {
     /// A session begins, of this version of MCP.
     pub(crate) fn begin(&self, version: &'static str) -> SessionTimer {
         SessionTimer {
@@ -47,11 +79,6 @@ impl SessionTimes {
             version,
             is_lost: false,
         }
-    }
-
-    /// Those that have ended.
-    pub(crate) fn totals(&self) -> DurationTotals {
-        self.0.durations.totals()
     }
 }
 
@@ -70,5 +97,27 @@ impl Drop for SessionTimer {
         if let Some(telemetry) = &times.telemetry {
             telemetry.session_with_backend(times.url.as_ref(), self.version, lasted, self.is_lost);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn sessions_of_one_name_are_counted_together_and_names_are_bounded() {
+        let book = SessionBook::default();
+        let name: Arc<str> = "a".into();
+        let before = book.of(&name, None, None);
+        let first = before.begin("2025-11-25");
+        let after = book.of(&name, None, None);
+        drop((after.begin("2025-11-25"), after));
+        drop((first, before));
+        let count = |name: &str| book.totals(name).buckets.iter().sum::<u64>();
+        assert_eq!((count("a"), count("b")), (2, 0));
+        for other in 0..3 * MAX_NAMES {
+            book.of(&other.to_string().into(), None, None);
+        }
+        assert!(book.0.lock().len() <= MAX_NAMES);
     }
 }

@@ -4,9 +4,11 @@
 //! whether the request may be sent again.
 
 use bytes::Bytes;
+use memchr::memmem;
 use reqwest::StatusCode;
 
-use super::{MessageResponse, ResponseReader};
+use super::ResponseReader;
+use super::item::MessageResponse;
 use crate::backend::error::BackendError;
 use crate::backend::http::{Beginning, Media, Response};
 use crate::backend::stream::messages::{Unreadable, messages};
@@ -119,6 +121,13 @@ fn is_modern(error: &RawJson) -> bool {
     code_of(error).is_some_and(|code| modern.contains(&code))
 }
 
+/// Whether this text has a member `id`, or an escape that may spell one.
+fn names_an_id(text: &[u8]) -> bool {
+    [&b"\"id\""[..], b"\\u00"]
+        .iter()
+        .any(|part| memmem::find(text, part).is_some())
+}
+
 impl RefusalBody {
     /// Reads it: at most 64 KiB.
     pub(in crate::backend) async fn read(response: &mut Response) -> Self {
@@ -143,7 +152,8 @@ impl RefusalBody {
                     Ok(_) => None,
                     Err(malformed) => Some(malformed.into()),
                 })),
-                Err(Unreadable::NotJson(_)) => {}
+                // A proxy's page holds none; broken JSON with an id may be one.
+                Err(Unreadable::NotJson(_)) => is_whole &= !names_an_id(text),
                 Err(Unreadable::TooMany) => is_whole = false,
             }
         }

@@ -79,8 +79,9 @@ fn args_of(config: &BackendConfig, glob: &str) -> BTreeMap<String, Vec<Value>> {
     let rules = guarded.find(|(other, _)| pattern(other) == glob);
     let rules = rules.into_iter().flat_map(|(_, rules)| rules.iter());
     let values = |rule: &ArgRule| rule.values().cloned().collect();
-    rules
-        .map(|rule| (rule.name.clone(), values(rule)))
+    let guarded = rules.flat_map(ArgRule::guarded);
+    guarded
+        .map(|(_, rule)| (rule.key.clone(), values(rule)))
         .collect()
 }
 

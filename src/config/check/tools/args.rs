@@ -27,19 +27,19 @@ impl Checker<'_> {
             let mut of_tool: Vec<ArgRule> = Vec::new();
             for (name, values) in &args.value.0 {
                 let path = join(&path, &name.value);
-                let twice = of_tool.iter().find(|other| other.is_meant_by(&name.value));
-                if let Some(other) = twice {
-                    let what = format!(
-                        "differs from {:?} only in case, and both are guarded as one; keep one of them",
-                        other.name
-                    );
-                    self.report.add(&name.location, &path, what);
-                }
                 let values = values.value.iter().enumerate();
                 let values: Vec<Value> = values
                     .filter_map(|(at, value)| self.value(value, &item_path(&path, at, None)))
                     .collect();
-                of_tool.push(ArgRule::new(&name.value, values));
+                let rule = ArgRule::of_key(&name.value, values).map_err(str::to_owned);
+                let added = rule.and_then(|rule| {
+                    rule.add(&mut of_tool).map_err(|other| {
+                        format!("is guarded by {other:?} too, or is within it or around it, or differs from it only in case; keep one of them")
+                    })
+                });
+                if let Err(what) = added {
+                    self.report.add(&name.location, &path, what);
+                }
             }
             checked.push((glob, of_tool.into()));
         }

@@ -39,7 +39,8 @@ pub(super) struct LastSignIns(Mutex<HashMap<BackendId, Arc<UnderWay>>>);
 pub(super) enum Start {
     /// The sign-in that there is now was not found wanting.
     Unneeded,
-    /// The person has said no, and has not signed in since.
+    /// The person has said no, and has not signed in since; or the last sign-in asked for what is lacking, and the
+    /// server did not grant it.
     Declined,
     /// A moment ago, for this reason.
     Failed(Arc<str>),
@@ -89,6 +90,9 @@ impl LastSignIns {
         let Some(wanting) = backend.wanting() else {
             return Start::Unneeded;
         };
+        if wanting.is_in_vain {
+            return Start::Declined;
+        }
         let mut all = self.0.lock();
         all.retain(|_, last| !last.unused.is_cancelled());
         if let Some(last) = all.get(&backend.id) {

@@ -3,16 +3,19 @@
 //! A misspelt `tools.deny` lets a tool through, so such rules are told to the user. Pure; it must not
 //! know how.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::config::{BackendConfig, ToolRule};
+use super::schema_walk::SchemaWalk;
+use crate::config::{ArgRule, BackendConfig, ToolRule};
 use crate::nearest::nearest_name;
 use crate::protocol::{Kind, Listing, RawJson};
 
 /// Most names that rules are compared with, all rules together: the backend chooses how many tools
 /// it lists. Rules that are not compared to the end count as matching.
 const MAX_COMPARED: usize = 200_000;
+/// Most bytes of definitions in which guarded arguments are looked for. What is not looked for to the
+/// end counts as found.
+const MAX_ARGS_BYTES: usize = 64 << 20;
 
 /// A rule that matches no tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,10 +45,7 @@ impl fmt::Display for UnmatchedRule {
 }
 
 /// The rules that match none of the tools, whether these are listed to clients or not.
-pub(in crate::catalog) fn unmatched_rules(
-    config: &BackendConfig,
-    listing: &Listing,
-) -> Vec<UnmatchedRule> {
+pub(super) fn unmatched_rules(config: &BackendConfig, listing: &Listing) -> Vec<UnmatchedRule> {
     let rules = &config.tools.written;
     if rules.is_empty() {
         return Vec::new();
@@ -76,44 +76,71 @@ pub(in crate::catalog) fn unmatched_rules(
 /// The guarded arguments that none of the tools of their glob has: a misspelt one guards nothing.
 fn unmatched_args(config: &BackendConfig, listing: &Listing) -> Vec<UnmatchedRule> {
     let guarded = &config.tools.args;
-    let known = if guarded.is_empty() {
-        &[]
-    } else {
-        listing.items(Kind::Tool)
-    };
-    // Names of arguments, over all tools of each glob; `None` where a tool lists none.
-    let mut names: Vec<Option<BTreeSet<String>>> = vec![Some(BTreeSet::new()); guarded.len()];
-    let mut left = MAX_COMPARED;
-    for tool in known {
+    if guarded.is_empty() {
+        return Vec::new();
+    }
+    let mut schemas: Vec<Vec<Option<RawJson>>> = vec![Vec::new(); guarded.len()];
+    let mut left = MAX_ARGS_BYTES;
+    for tool in listing.items(Kind::Tool) {
         let name = tool.get("name").and_then(|name| name.text());
         let which = name.and_then(|name| guarded.iter().position(|(glob, _)| glob.is_match(&name)));
         let Some(which) = which else { continue };
-        let properties = tool.at(&["inputSchema", "properties"]);
-        let of_tool = properties.as_ref().and_then(RawJson::members);
-        left = left.saturating_sub(of_tool.as_ref().map_or(0, Vec::len));
-        match (of_tool, &mut names[which]) {
-            (Some(of_tool), Some(all)) if left > 0 => {
-                all.extend(of_tool.into_iter().map(|(name, _)| name));
-            }
-            (_, all) => *all = None,
-        }
+        let size = tool.as_bytes().len() * guarded[which].1.len();
+        left = left.saturating_sub(size);
+        schemas[which].push(tool.get("inputSchema").filter(|_| left > 0));
     }
     let mut unmatched = Vec::new();
-    for ((glob, rules), names) in guarded.iter().zip(&names) {
-        let Some(names) = names.as_ref().filter(|names| !names.is_empty()) else {
-            continue;
-        };
-        for rule in rules.iter().filter(|rule| !names.contains(&rule.name)) {
-            let meant = nearest_name(&rule.name, names.iter().map(String::as_str));
-            unmatched.push(UnmatchedRule {
-                key: "tools.args",
-                pattern: format!("{}.{}", glob.written(), rule.name),
-                meant: meant.map(str::to_owned),
-                what: "argument",
-            });
+    for ((glob, rules), schemas) in guarded.iter().zip(&schemas) {
+        let rules = rules.iter().flat_map(ArgRule::guarded);
+        for (names, rule) in rules.filter(|_| !schemas.is_empty()) {
+            if let Some(meant) = nowhere(&names, schemas) {
+                unmatched.push(UnmatchedRule {
+                    key: "tools.args",
+                    pattern: format!("{}.{}", glob.written(), rule.key),
+                    meant,
+                    what: "argument",
+                });
+            }
         }
     }
     unmatched
+}
+
+/// Whether none of these tools has the argument: then the key that was probably meant.
+fn nowhere(names: &[&str], schemas: &[Option<RawJson>]) -> Option<Option<String>> {
+    let mut meant = None;
+    for schema in schemas {
+        let mut walk = SchemaWalk::new(schema.as_ref()?);
+        let (at, known) = walk.missing(names)?;
+        let nearest = nearest_name(names[at], known.iter().map(String::as_str));
+        meant = meant.or_else(|| match (names, nearest) {
+            (_, Some(nearest)) => Some(replaced(names, at, nearest)),
+            ([name], None) => {
+                let within: Vec<&str> = name.split('.').collect();
+                let is_there = within.len() > 1 && walk.missing(&within).is_none();
+                is_there.then(|| pointer(&within))
+            }
+            _ => None,
+        });
+    }
+    Some(meant)
+}
+
+/// The key for these names, with another one in the place of one of them.
+fn replaced(names: &[&str], at: usize, name: &str) -> String {
+    let mut names = names.to_vec();
+    names[at] = name;
+    match names[..] {
+        [name] => name.to_owned(),
+        _ => pointer(&names),
+    }
+}
+
+fn pointer(names: &[&str]) -> String {
+    let escaped = names
+        .iter()
+        .map(|name| name.replace('~', "~0").replace('/', "~1"));
+    escaped.map(|name| format!("/{name}")).collect()
 }
 
 #[cfg(test)]
@@ -199,6 +226,27 @@ mod tests {
         // One that lists no arguments may take any.
         tools.push("a3");
         assert_eq!(unmatched(rules, &tools).len(), 2);
+    }
+
+    #[test]
+    fn an_argument_is_looked_for_behind_references_and_within_others() {
+        let repo = r##"{"allOf":[{"$ref":"#/$defs/Repo"}]}"##;
+        let defs = r##"{"Args":{"properties":{"repo":{"anyOf":[{"type":"null"},@]},"top":{}}},"Repo":{"properties":{"owner":{}}}}"##;
+        let tool = format!(
+            r##"{{"name":"a","inputSchema":{{"$ref":"#/$defs/Args","$defs":{}}}}}"##,
+            defs.replace('@', repo)
+        );
+        let rules = "tools.args.a = { top = [1], tpo = [1], '/repo/owner' = [1], '/repo/ownr' = [1], \
+                     '/rpo/owner' = [1], 'repo.owner' = [1] }";
+        assert_eq!(
+            unmatched(rules, &[&tool]),
+            [
+                "tools.args: \"a.tpo\" matches no argument; did you mean \"top\"?",
+                "tools.args: \"a./repo/ownr\" matches no argument; did you mean \"/repo/owner\"?",
+                "tools.args: \"a./rpo/owner\" matches no argument; did you mean \"/repo/owner\"?",
+                "tools.args: \"a.repo.owner\" matches no argument; did you mean \"/repo/owner\"?",
+            ]
+        );
     }
 
     #[test]
