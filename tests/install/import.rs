@@ -200,6 +200,28 @@ fn tokens_are_for_the_user_alone_or_in_the_entry() {
 }
 
 #[test]
+fn a_second_client_gets_the_token_that_the_config_has_in_a_variable() {
+    let fake = FakeBackend::start().tool("note");
+    let home = Home::empty();
+    let server = format!(
+        r#"{{ "mcpServers": {{ "notes": {{ "url": "{}", "headers": {{ "Authorization": "Bearer hidden-token" }} }} }} }}"#,
+        fake.url()
+    );
+    for (client, file) in [("claude-desktop", DESKTOP), ("cursor", ".cursor/mcp.json")] {
+        home.write(file, &server);
+        let shown = home.does(&["install", client, "--import", "--tokens", "env", "--yes"]);
+        assert!(!shown.contains("hidden"), "{shown}");
+        let file: Value = serde_json::from_str(&home.read(file)).unwrap();
+        let servers = &file["mcpServers"];
+        assert!(servers["notes"].is_null(), "{client}: {servers}");
+        let token = &servers["sentinel"]["env"]["NOTES_AUTHORIZATION"];
+        assert_eq!(token, "hidden-token", "{client}: {servers}");
+    }
+    let config = home.read("sentinel/sentinel.toml");
+    assert_eq!(config.matches("[[backends]]").count(), 1, "{config}");
+}
+
+#[test]
 fn the_name_of_a_backend_is_explained_where_the_entry_has_another() {
     let home = Home::empty();
     let entry =
