@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use super::backend_listing::{BackendListing, Candidate, exposed_definition};
 use super::rejected::{RejectReason, Rejected};
 use super::shapes::Promise;
-use super::uris::{Uris, with_tool_uris};
+use super::uris::{Pages, Uris, with_tool_uris, without_pages};
 use crate::call_report::BackendId;
 use crate::config::BackendConfig;
 use crate::protocol::era::ParamHeader;
@@ -210,7 +210,9 @@ impl<'a> Found<'a> {
         let has_alias = named
             .iter()
             .any(|own| uris.alias_of_tool(id, own).is_some());
+        let hides_pages = uris.pages == Pages::Hidden && !named.is_empty();
         let definition = |definition: &RawJson| match has_alias {
+            _ if hides_pages => without_pages(definition),
             true => with_tool_uris(definition, &mut |own| uris.alias_of_tool(id, own)),
             false => definition.clone(),
         };
