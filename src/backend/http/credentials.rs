@@ -181,9 +181,9 @@ impl Credentials {
         tokens.advice(status, challenge.as_ref()).map(Arc::new)
     }
 
-    /// A call lacked these scopes.
-    pub(crate) async fn lacks(&self, scopes: &[String]) {
-        if let Some(tokens) = &self.tokens {
+    /// A call with the credentials of generation `used` lacked these scopes. Newer ones may have them.
+    pub(crate) async fn lacks(&self, used: u64, scopes: &[String]) {
+        if let Some(tokens) = self.tokens.as_ref().filter(|_| self.generation() == used) {
             tokens.lacks(scopes).await;
         }
     }
