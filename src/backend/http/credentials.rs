@@ -1,8 +1,7 @@
 //! Resolves credentials into request headers.
 //!
-//! Owns the secrets of one backend while the process runs: reading them from their sources,
-//! attaching them to each request, and reading them again after a 401. Files are read and commands
-//! are run here and nowhere else. Values are marked sensitive, and the scrubber learns each.
+//! Owns the secrets of one backend while the process runs: reading them from their sources, attaching them to each
+//! request, and reading them again after a 401. Values are marked sensitive, and the scrubber learns each.
 
 use std::collections::HashMap;
 use std::sync::Arc;
