@@ -44,9 +44,9 @@ pub use rejected::Mended;
 pub(crate) use rejected::{RejectReason, Rejected};
 pub use shapes::Promise;
 pub(crate) use shapes::shape_unpromised;
-use uris::{AssignedUris, BackendUris, with_tool_uris};
+use uris::{AssignedUris, BackendUris, with_tool_uris, without_pages};
 pub(crate) use uris::{
-    Form, Uris, Whose, may_have_uris, own_directory, with_skill_uris, with_uris,
+    Form, Pages, Uris, Whose, may_have_uris, own_directory, with_skill_uris, with_uris,
 };
 
 /// Bytes that the name of its backend adds to a definition.
@@ -149,13 +149,24 @@ impl Catalog {
     /// [`Names::recorded`], so that names follow lock and config order and not the order of
     /// connecting; from then on, from the [`names`](Self::names) of the previous catalog.
     pub fn build(gateway: &GatewayConfig, sources: &[Source<'_>], names: &Names) -> Built {
+        Self::build_with(gateway, sources, names, Pages::Shown)
+    }
+
+    /// The same, with the pages of user interfaces that tools name shown or not.
+    pub(crate) fn build_with(
+        gateway: &GatewayConfig,
+        sources: &[Source<'_>],
+        names: &Names,
+        pages: Pages,
+    ) -> Built {
         let mut names = names.clone();
         let (mut rejected, mut takeovers) = (Vec::new(), Vec::new());
         let AssignedUris {
             resources,
             templates,
-            uris,
+            mut uris,
         } = names.assign_uris(&uris_of(sources));
+        uris.pages = pages;
         let (mut resources, mut templates) = (Some(resources), Some(templates));
         let sections = Kind::ALL.map(|kind| {
             let found = Found::all(kind, sources, &mut rejected);
@@ -416,7 +427,9 @@ impl<'a> Found<'a> {
         let has_alias = named
             .iter()
             .any(|own| uris.alias_of_tool(id, own).is_some());
+        let hides_pages = uris.pages == Pages::Hidden && !named.is_empty();
         let definition = |definition: &RawJson| match has_alias {
+            _ if hides_pages => without_pages(definition),
             true => with_tool_uris(definition, &mut |own| uris.alias_of_tool(id, own)),
             false => definition.clone(),
         };

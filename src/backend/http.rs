@@ -23,4 +23,4 @@ pub use response::Response;
 
 pub(super) use media::{Media, is_event_stream};
 pub(super) use side_requests::SideRequests;
-pub(super) use turns::{EACH, Turn, Turns};
+pub(super) use turns::{AT_ONCE, EACH, Turn, Turns};

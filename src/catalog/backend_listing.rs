@@ -104,12 +104,6 @@ impl BackendListing {
         std::mem::take(&mut self.cleaned)
     }
 
-    /// Whether a tool of it names the URI of a resource.
-    pub(crate) fn names_uris(&self) -> bool {
-        let mut tools = self.items(Kind::Tool).iter();
-        tools.any(|candidate| !candidate.named.is_empty())
-    }
-
     /// Whether it has a tool with this name, as the backend calls it.
     pub(crate) fn has_tool(&self, own: &str) -> bool {
         let mut tools = self.items(Kind::Tool).iter();

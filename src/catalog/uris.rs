@@ -17,7 +17,9 @@ use crate::protocol::{Kind, Kinds};
 pub(super) use assign::having_more;
 use assign::{UriClaim, UriNames};
 pub(crate) use form::Form;
-pub(crate) use places::{may_have_uris, named_by_tool, with_skill_uris, with_tool_uris, with_uris};
+pub(crate) use places::{
+    Pages, may_have_uris, named_by_tool, with_skill_uris, with_tool_uris, with_uris, without_pages,
+};
 use template::Template;
 
 /// Most steps of matching URIs against templates in one build. Past it, no template counts as having
@@ -92,6 +94,7 @@ pub(crate) struct Uris {
     templates: Vec<ListedTemplate>,
     /// There are several backends: with one, no URI can be taken.
     are_several: bool,
+    pub(super) pages: Pages,
 }
 
 /// The aliases of one backend.

@@ -5,10 +5,11 @@
 
 mod limited;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::input;
-use crate::backend::Answer;
+use crate::backend::{Answer, HttpBackend};
 use crate::config::ToolErrors;
 use crate::protocol::era::modern::{ResultStamp, ResultType};
 use crate::protocol::era::{legacy, modern};
@@ -119,6 +120,39 @@ pub(super) fn to_client_error(
         }
         _ => error.into(),
     }
+}
+
+/// The same as [`for_client`], on one line, for an answer of any size: a large one of this backend is
+/// edited on a thread of its own, and a copy is charged to it.
+pub(super) async fn sized_for_client(
+    answer: Answer,
+    backend: &HttpBackend,
+    client: &Arc<ClientProfile>,
+    method: &str,
+    uri: Option<&str>,
+    snapshot: &Arc<Snapshot>,
+) -> Outcome {
+    if answer.is_small() {
+        return for_client(answer, client, method, uri, snapshot);
+    }
+    let (client, snapshot) = (Arc::clone(client), Arc::clone(snapshot));
+    let (method, uri) = (method.to_owned(), uri.map(str::to_owned));
+    let Answer {
+        outcome,
+        era,
+        result_type,
+        tally,
+    } = answer;
+    let edit = move |outcome| {
+        let answer = Answer {
+            outcome,
+            era,
+            result_type,
+            tally,
+        };
+        for_client(answer, &client, &method, uri.as_deref(), &snapshot).on_one_line()
+    };
+    backend.edited(outcome, edit).await
 }
 
 /// A backend's result in the form of the client's era; `uri` is that of the resource it is about, if

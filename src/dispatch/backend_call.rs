@@ -191,13 +191,13 @@ impl BackendCall {
             answer.outcome = attributed_outcome(answer.outcome, self.backend.name());
         }
         let is_task = answer.result_type == ResultType::Task || self.is_task;
-        Ok(match is_task {
-            true => Answer {
-                outcome: task::outcome_for_client(answer.outcome, self.backend.name()),
-                ..answer
-            },
-            false => answer,
-        })
+        if is_task {
+            let name = self.backend.name().to_owned();
+            let naming = move |outcome| task::outcome_for_client(outcome, &name);
+            // Rare, and a large future.
+            answer.outcome = Box::pin(self.backend.edited(answer.outcome, naming)).await;
+        }
+        Ok(answer)
     }
 
     /// Has the backend log at the level that a request of this client wants, while the guard is held.

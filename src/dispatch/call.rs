@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::answer::{Place, limit_later, limited};
-use super::answer::{for_client, to_client_error};
+use super::answer::{for_client, sized_for_client, to_client_error};
 use super::backend_call::BackendCall;
 use super::call_target::{CallTarget, Route};
 use super::exchange::Exchange;
@@ -54,7 +54,7 @@ pub(super) async fn call(
     };
     let snapshot = match settled_in_time(&snapshots, target.kind, begun).await {
         Ok(snapshot) => snapshot,
-        Err(error) => return response(Err(error), &exchange, None, &method, &snapshots.borrow()),
+        Err(error) => return refused(error, &exchange, &method, &snapshots.borrow()),
     };
     let own = own_tools::own_tool(&target, &snapshot);
     match own {
@@ -90,23 +90,44 @@ pub(super) async fn call(
         Some(_) => explain::explained(answer, &target, &snapshot, &params),
         None => answer,
     };
-    let uri = (target.kind == Kind::Resource).then_some(target.name.as_str());
-    response(answer, &exchange, uri, &method, &snapshot)
+    response(answer, &exchange, &target, &method, &snapshot).await
 }
 
-/// What the client gets; `uri` is that of the resource it is about, if it is about one.
-fn response(
+/// What the client gets.
+async fn response(
     answer: Result<Answer, RpcError>,
     exchange: &Exchange,
-    uri: Option<&str>,
+    target: &CallTarget,
     method: &str,
-    snapshot: &Snapshot,
+    snapshot: &Arc<Snapshot>,
 ) -> Outcome {
-    exchange.note(&answer);
-    match answer {
-        Ok(answer) => for_client(answer, &exchange.client, method, uri, snapshot),
-        Err(error) => to_client_error(error, exchange.client.era, method, snapshot),
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(error) => return refused(error, exchange, method, snapshot),
+    };
+    exchange.note(Ok(&answer));
+    let client = &exchange.client;
+    let uri = (target.kind == Kind::Resource).then_some(target.name.as_str());
+    let backend = match answer.is_small() {
+        true => None,
+        false => target.route(snapshot).map(|route| route.backend),
+    };
+    match backend {
+        // Rare, and a large future.
+        Some(backend) => {
+            Box::pin(sized_for_client(
+                answer, backend, client, method, uri, snapshot,
+            ))
+            .await
+        }
+        None => for_client(answer, client, method, uri, snapshot),
     }
+}
+
+/// The error of a call without an answer.
+fn refused(error: RpcError, exchange: &Exchange, method: &str, snapshot: &Snapshot) -> Outcome {
+    exchange.note(Err(&error));
+    to_client_error(error, exchange.client.era, method, snapshot)
 }
 
 /// The answer of a tool whose results may be limited.
@@ -192,7 +213,7 @@ impl Run<'_> {
             let answer = Box::pin(resumed).await?;
             let tool = route.as_ref().and_then(|route| route.tool(target.kind));
             let promise = tool.and_then(|tool| tool.promise.clone());
-            let answer = self.shaped(answer, promise);
+            let answer = self.shaped(answer, promise, route.as_ref()).await;
             return Ok(match route {
                 Some(route) => self.with_client_uris(answer, &route, snapshot).await,
                 None => answer,
@@ -209,7 +230,7 @@ impl Run<'_> {
         let promise = tool.and_then(|tool| tool.promise.clone());
         let call = call.after(before, exchange.record.as_ref());
         let answer = input::forward(call, params, exchange, parked).await?;
-        let answer = self.shaped(answer, promise);
+        let answer = self.shaped(answer, promise, Some(&route)).await;
         Ok(self.with_client_uris(answer, &route, snapshot).await)
     }
 
@@ -251,19 +272,30 @@ impl Run<'_> {
     }
 
     /// The answer of a tool, with its structured content as the client can read it.
-    fn shaped(&self, answer: Answer, promise: Option<Arc<Promise>>) -> Answer {
+    async fn shaped(
+        &self,
+        answer: Answer,
+        promise: Option<Arc<Promise>>,
+        route: Option<&Route<'_>>,
+    ) -> Answer {
         let client = self.exchange.client.era;
         let is_final = answer.result_type == ResultType::Complete && self.target.kind == Kind::Tool;
-        let outcome = match (answer.outcome, promise) {
-            (Outcome::Result(result), Some(promise)) if is_final => {
+        let unpromised = (answer.era, client) == (Era::Modern, Era::Legacy);
+        if !is_final || (promise.is_none() && !unpromised) {
+            return answer;
+        }
+        let is_small = answer.is_small();
+        let shape = move |outcome| match (outcome, &promise) {
+            (Outcome::Result(result), Some(promise)) => {
                 Outcome::Result(promise.shape(&result, client))
             }
-            (Outcome::Result(result), None)
-                if is_final && (answer.era, client) == (Era::Modern, Era::Legacy) =>
-            {
-                Outcome::Result(shape_unpromised(&result))
-            }
-            (outcome, _) => outcome,
+            (Outcome::Result(result), None) => Outcome::Result(shape_unpromised(&result)),
+            (error, _) => error,
+        };
+        let outcome = match route.filter(|_| !is_small) {
+            // Rare, and a large future.
+            Some(route) => Box::pin(route.backend.edited(answer.outcome, shape)).await,
+            None => shape(answer.outcome),
         };
         Answer { outcome, ..answer }
     }

@@ -210,11 +210,8 @@ impl Listing {
 
     /// Adds the items of a kind that it doesn't have, where it has only a part of them.
     pub(crate) fn complete(&mut self, kind: Kind, others: &[RawJson]) {
-        let key = |item: &RawJson| item.get(kind.key()).map(RawJson::into_bytes);
         let items = self.items_mut(kind);
-        let has: HashSet<Bytes> = items.iter().filter_map(key).collect();
-        let is_new = |item: &&RawJson| key(item).is_none_or(|key| !has.contains(&key));
-        items.extend(others.iter().filter(is_new).cloned());
+        *items = completed(kind, std::mem::take(items), others);
     }
 
     /// The caching hints of all pages of a kind together.
@@ -226,6 +223,15 @@ impl Listing {
     pub(crate) fn set_freshness(&mut self, kind: Kind, freshness: Freshness) {
         self.freshness[kind as usize] = freshness;
     }
+}
+
+/// These items of a kind and those of the others that are not among them.
+pub(crate) fn completed(kind: Kind, mut items: Vec<RawJson>, others: &[RawJson]) -> Vec<RawJson> {
+    let key = |item: &RawJson| item.get(kind.key()).map(RawJson::into_bytes);
+    let has: HashSet<Bytes> = items.iter().filter_map(key).collect();
+    let is_new = |item: &&RawJson| key(item).is_none_or(|key| !has.contains(&key));
+    items.extend(others.iter().filter(is_new).cloned());
+    items
 }
 
 #[cfg(test)]

@@ -151,9 +151,26 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    fn text(&self) -> &RawJson {
+    /// The result or the error.
+    pub(crate) fn text(&self) -> &RawJson {
         let (Self::Result(text) | Self::Error(text)) = self;
         text
+    }
+
+    /// The same, with line ends between tokens as spaces.
+    pub(crate) fn on_one_line(self) -> Self {
+        let one_line = |text: RawJson| {
+            if memchr2(b'\n', b'\r', text.as_bytes()).is_none() {
+                return text;
+            }
+            let mut out = Vec::with_capacity(text.as_bytes().len());
+            put_on_one_line(&mut out, text.as_bytes());
+            RawJson::checked(out.into())
+        };
+        match self {
+            Self::Result(result) => Self::Result(one_line(result)),
+            Self::Error(error) => Self::Error(one_line(error)),
+        }
     }
 }
 

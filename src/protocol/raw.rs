@@ -88,6 +88,18 @@ impl RawJson {
         self.0
     }
 
+    /// The same text in the buffer that `own` makes of its bytes.
+    pub(crate) fn in_buffer(self, own: impl FnOnce(Bytes) -> Bytes) -> Self {
+        let text = own(self.0);
+        debug_assert!(!text.is_empty());
+        Self(text)
+    }
+
+    /// Whether its bytes lie in the buffer of this one.
+    pub(crate) fn is_part_of(&self, whole: &Self) -> bool {
+        whole.0.as_ptr_range().contains(&self.0.as_ptr())
+    }
+
     /// Deserializes it as a `T`, which may borrow from it.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use super::pinning::PinCheck;
 use super::reported::Reported;
 use super::rule_check::RuleCheck;
 use crate::call_report::BackendId;
-use crate::catalog::{BackendListing, Catalog, Names, Source};
+use crate::catalog::{BackendListing, Catalog, Names, Pages, Source};
 use crate::config::{BackendConfig, Config};
 use crate::governance::Admission;
 use crate::observe::logs::panic_text;
@@ -200,7 +200,6 @@ impl Builder {
             }
             taken.push(listed.taken);
         }
-        let settled = self.settled_with_uris(settled);
         let snapshot = || {
             self.read_cached(closing);
             let snapshot = self.snapshot(&fetched, numbers, unlisted, settled, closing);
@@ -225,19 +224,12 @@ impl Builder {
         }
     }
 
-    /// A tool that names the page of its user interface is listed when it is known whose the page's URI
-    /// is. `settled` without such tools otherwise.
-    fn settled_with_uris(&self, settled: Kinds) -> Kinds {
+    /// A tool names the page of its user interface when it is known whose the page's URI is.
+    fn pages(&self, settled: Kinds) -> Pages {
         let awaited = Kinds::that(Kind::is_uri).without(settled);
-        let was_settled = self
-            .last
-            .as_ref()
-            .is_some_and(|last| last.settled.has(Kind::Tool));
-        let is_awaited = !awaited.is_empty() && !was_settled && self.backends.iter().len() > 1;
-        let names_uris = || self.listings.values().any(BackendListing::names_uris);
-        match is_awaited && names_uris() {
-            true => Kinds::that(|kind| settled.has(kind) && kind != Kind::Tool),
-            false => settled,
+        match !awaited.is_empty() && self.backends.iter().len() > 1 {
+            true => Pages::Hidden,
+            false => Pages::Shown,
         }
     }
 
@@ -356,7 +348,8 @@ impl Builder {
                 self.names.reserve_uri(&backend.config.name, &uri);
             }
         }
-        let built = Catalog::build(&self.config.gateway, &sources, &self.names);
+        let (gateway, pages) = (&self.config.gateway, self.pages(settled));
+        let built = Catalog::build_with(gateway, &sources, &self.names, pages);
         self.names.keep(built.catalog.names(), settled);
         let has_tools = settled.has(Kind::Tool);
         self.report(&built);

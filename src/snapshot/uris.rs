@@ -31,7 +31,11 @@ impl Snapshot {
         backend: &Arc<HttpBackend>,
         text: RawJson,
     ) -> RawJson {
-        match self.with_client_uris_at_once(backend, text) {
+        if !self.catalog.uris().are_several() {
+            return text;
+        }
+        let source = text.clone();
+        let mapped = match self.with_client_uris_at_once(backend, text) {
             Ok(mapped) => mapped,
             Err(large) => {
                 let work = |snapshot: &Self, backend: &HttpBackend, text| {
@@ -40,7 +44,8 @@ impl Snapshot {
                 // Rare, and a large future.
                 Box::pin(self.off_loop(backend, large, work)).await
             }
-        }
+        };
+        backend.charged(&source, mapped)
     }
 
     /// The same, where it takes so little that the loop may do it.

@@ -46,6 +46,7 @@ const MESSAGES: &[Shown] = &[
         refused(Reply::status(401), "headers = { \"X-Key\" = \"abc\" }")
     }),
     ("needs a sign-in", not_signed_in),
+    ("gateway.auth_store gives no key", no_key),
     ("the environment variable … is not set", || {
         check(&up(), "bearer = { env = \"NOT_SET\" }")
     }),
@@ -292,6 +293,13 @@ fn no_such_name() -> String {
 fn not_signed_in() -> String {
     let server = AuthorizationServer::start();
     check(&server.mcp, "")
+}
+
+fn no_key() -> String {
+    let server = AuthorizationServer::start();
+    let store = "[gateway]\nauth_store = { key_command = [\"no-such-program\"] }\n";
+    let toml = format!("{store}{}", server.mcp.entry("notes", ""));
+    print_with(&toml, &["login", "notes", "--no-browser"])
 }
 
 /// A gateway on a terminal, whose config is saved with a mistake, and then with a key that counts from

@@ -99,6 +99,28 @@ const KINDS: &[Kind] = &[
     }),
     kind("gzip: pages of a list", pages),
     kind("links beside an alias", links),
+    kind("a result of small values", || {
+        small_values(false, |exchange| match exchange.method() {
+            "tools/list" => answer(
+                exchange,
+                r#"{"tools":[{"name":"act","inputSchema":{"type":"object"},"outputSchema":{"type":"object"}}]}"#,
+            ),
+            _ => Ok(false),
+        })
+    }),
+    kind("an error result of small values, modern", || {
+        small_values(true, |exchange| match exchange.method() {
+            "server/discover" => answer(
+                exchange,
+                r#"{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{}},"serverInfo":{"name":"s","version":"1"}}"#,
+            ),
+            "tools/list" => answer(
+                exchange,
+                r#"{"resultType":"complete","ttlMs":60000,"cacheScope":"private","tools":[{"name":"act","inputSchema":{"type":"object"},"outputSchema":{"type":"object"}}]}"#,
+            ),
+            _ => Ok(false),
+        })
+    }),
 ];
 
 const fn kind(name: &'static str, hostile: fn() -> Hostile) -> Kind {
@@ -178,6 +200,22 @@ fn links() -> Hostile {
         _ => with_resources(exchange),
     })
     .in_parallel(16)
+}
+
+/// Results with as many values as fit into some MiB, between other requests that `others` answers.
+fn small_values(
+    is_error: bool,
+    others: impl Fn(&mut Exchange<'_>) -> std::io::Result<bool> + Send + Sync + 'static,
+) -> Hostile {
+    let values = "0,".repeat(2 * MIB);
+    let result = format!(
+        r#"{{"resultType":"complete","content":[],"isError":{is_error},"structuredContent":{{"a":[{values}0]}}}}"#
+    );
+    Hostile::new(move |exchange| match exchange.method() {
+        "tools/call" if exchange.goes_on() => answer(exchange, &result),
+        _ => others(exchange),
+    })
+    .in_parallel(2)
 }
 
 /// The handshake and the lists of a server whose resources no list has.

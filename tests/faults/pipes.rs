@@ -2,16 +2,17 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::common::gate::Gate;
 use crate::common::gateway::TestGateway;
-use crate::common::message::request;
+use crate::common::message::{request, result};
 use crate::common::process::ChildGuard;
 use crate::common::reply::Reply;
-use crate::fixture::plan;
+use crate::fixture::{default_backend, plan, plan_with};
 use crate::raw_process::{INITIALIZE, INITIALIZED, PING, RawProcess, call};
 use crate::table::{Row, Run, rows};
 
@@ -220,6 +221,52 @@ fn fault_95_waiting_answers(run: &Run<'_>) {
     assert!(lines.last().unwrap().contains("xxx"));
     drop(raw.take_stdin());
     assert_eq!(raw.end(run).0, Some(0));
+    copied_answers(run);
+}
+
+/// Answers that are written anew for the client wait for it at the expense of their own backend.
+fn copied_answers(run: &Run<'_>) {
+    const CALLS: usize = 150;
+    let large = "x".repeat(200_000);
+    let members = json!({ "resultType": "complete", "content": [], "x": large });
+    let pretty = serde_json::to_string_pretty(&result(members.clone())).unwrap();
+    let typed = Reply::status(200).header("content-type", "application/json");
+    for (variant, bad, reply) in [
+        ("pretty", default_backend(), typed.body(pretty)),
+        ("modern", default_backend().modern(), Reply::result(members)),
+    ] {
+        run.set_variant(variant);
+        let plan = plan_with(run, Arc::new(bad)).entry("max_in_flight = 8");
+        let caps = "max_message_bytes = 4194304\nmax_buffered_bytes = 16777216";
+        let (mut raw, backends) = RawProcess::start(run, plan.gateway(caps));
+        let gate = Gate::new();
+        let other = json!({ "content": [], "y": "y".repeat(500_000) });
+        backends.bad.always_tool("act", reply);
+        backends
+            .good
+            .on_tool("held", Reply::text("held").after(&gate));
+        backends.good.on_tool("other", Reply::result(other));
+        let initialize = INITIALIZE.replace("2025-11-25", "2025-03-26");
+        for line in [&*initialize, INITIALIZED] {
+            raw.send(line);
+        }
+        // The answers wait for that of the last call.
+        let mut calls: Vec<String> = (0..CALLS).map(|id| call(id, "act")).collect();
+        calls.push(call(CALLS, "held"));
+        raw.send(&format!("[{}]", calls.join(",")));
+        backends.bad.wait_for_requests("tools/call", CALLS);
+        raw.send(&call(CALLS + 1, "other"));
+        let lines = raw.lines_until(|line| line.contains("\"id\":151"));
+        let answer = lines.last().unwrap();
+        assert!(
+            answer.contains("yyy"),
+            "a neighbour's answer: {answer:.1000}"
+        );
+        gate.open();
+        raw.lines_until(|line| line.starts_with('['));
+        drop(raw.take_stdin());
+        assert_eq!(raw.end(run).0, Some(0));
+    }
 }
 
 /// Twenty MB of answers, of which the client takes 3 MB a second, after it has closed stdin or the

@@ -317,3 +317,36 @@ fn tools_of_a_backend_that_went_down_stay_listed_and_are_unreachable() {
     fake.come_up();
     assert_eq!(gateway.call("echo", json!({})).text(), "echo {}");
 }
+
+/// Another server may have the page's URI, too, and come before it.
+#[test]
+fn a_tool_names_its_page_when_it_is_known_whose_it_is() {
+    let gate = Gate::new();
+    let pages = json!({ "_meta": { "ui": { "resourceUri": "ui://app", "visibility": ["model"] },
+        "ui/resourceUri": "ui://app", "other": 1 } });
+    let slow = FakeBackend::start().tool("slow").resource("ui://app");
+    let resources = json!({ "resources": [{ "uri": "ui://app", "name": "app" }] });
+    slow.on("resources/list", Reply::result(resources).after(&gate));
+    let fast = FakeBackend::start()
+        .tool_with("fast", pages)
+        .resource("ui://app");
+    let wait = "[gateway]\nstartup_wait_ms = 60000\n".to_owned();
+    let mut gateway = initialized(&[wait, slow.entry("slow", ""), fast.entry("fast", "")].concat());
+    let meta = |gateway: &mut TestGateway| {
+        let tools = gateway.ask("tools/list", json!({})).result()["tools"].clone();
+        let tools = tools.as_array().unwrap().clone();
+        let mut fast = tools.into_iter().filter(|tool| tool["name"] == "fast");
+        let mut meta = fast.next().unwrap()["_meta"].clone();
+        meta.as_object_mut()
+            .unwrap()
+            .retain(|key, _| !key.contains("sentinel"));
+        meta
+    };
+    let without = json!({ "ui": { "visibility": ["model"] }, "other": 1 });
+    assert_eq!(meta(&mut gateway), without);
+    gate.open();
+    gateway.next_notification("notifications/tools/list_changed");
+    let shown = meta(&mut gateway);
+    assert_eq!(shown["ui"]["resourceUri"], "ui://fast/app");
+    assert_eq!(shown["ui/resourceUri"], "ui://fast/app");
+}

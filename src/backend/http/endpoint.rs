@@ -42,7 +42,7 @@ pub struct Endpoint {
     kept_in_flight: AtomicUsize,
     addresses: Addresses,
     side_requests: Arc<SideRequests>,
-    turns: Turns,
+    pub(in crate::backend) turns: Turns,
     url: Url,
     /// Where no redirect may lead.
     closed: Arc<[Place]>,

@@ -24,6 +24,8 @@ const TURN_WORK: usize = 64 * 1024;
 const TURN_TIME: Duration = Duration::from_micros(300);
 /// The clock is read after this much work. Less is not noticed, and is most of what there is.
 pub(super) const CLOCK_EVERY: usize = 4 * 1024;
+/// Largest message that the loop searches or edits, in bytes.
+pub(in crate::backend) const AT_ONCE: usize = 256 * 1024;
 /// The work of an event or a message, whatever its length, in bytes.
 pub(in crate::backend) const EACH: usize = 256;
 

@@ -1,5 +1,6 @@
 //! The type that stands for one backend.
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::auth::Wanting;
 use crate::backend::call::{self, Call, Called, Limits, Queues};
 use crate::backend::deadline::{Deadline, SharedPause};
 use crate::backend::error::BackendError;
+use crate::backend::http::AT_ONCE;
 use crate::backend::retry::RetryBudget;
 use crate::backend::session::{LevelGuard, Session, State};
 use crate::backend::supervisor::{BackendContext, Sessions};
@@ -19,7 +21,7 @@ use crate::call_report::{BackendId, RunningTally};
 use crate::config::BackendConfig;
 use crate::governance::{Health, Permit};
 use crate::observe::call_stats::{CallNumbers, CallStats};
-use crate::protocol::{ClientProfile, Era, Kind, LogLevel, RawJson};
+use crate::protocol::{ClientProfile, Era, Kind, LogLevel, Outcome, RawJson};
 
 /// One HTTP server, with what all calls to it share.
 #[derive(Debug)]
@@ -117,6 +119,37 @@ impl HttpBackend {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> std::thread::Result<T> {
         self.shared.sessions.turns().off_loop(work).await
+    }
+
+    /// Edits an outcome of a size that the server has chosen: a large one on a thread of its own. A panic
+    /// there is one here.
+    pub(crate) async fn edited(
+        &self,
+        outcome: Outcome,
+        edit: impl FnOnce(Outcome) -> Outcome + Send + 'static,
+    ) -> Outcome {
+        let source = outcome.text().clone();
+        let edited = match source.as_bytes().len() {
+            ..=AT_ONCE => edit(outcome),
+            _ => {
+                // Rare, and a large future.
+                let editing = Box::pin(self.off_loop(move || edit(outcome)));
+                editing.await.unwrap_or_else(|panic| resume_unwind(panic))
+            }
+        };
+        match edited {
+            Outcome::Result(result) => Outcome::Result(self.charged(&source, result)),
+            Outcome::Error(error) => Outcome::Error(self.charged(&source, error)),
+        }
+    }
+
+    /// A text made of one of this backend, which is charged to it as the source is. A part of the
+    /// source is charged already.
+    pub(crate) fn charged(&self, source: &RawJson, made: RawJson) -> RawJson {
+        match made.is_part_of(source) {
+            true => made,
+            false => made.in_buffer(|bytes| self.shared.sessions.budget().charge_unchecked(bytes)),
+        }
     }
 
     /// Its name in the config.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use reqwest::header::HeaderName;
 
 use crate::backend::stream::Takes;
+use crate::budget::FREE_BELOW;
 use crate::call_report::CallTrace;
 use crate::protocol::era::modern::{self, ResultType};
 use crate::protocol::{ClientProfile, Era, Id, Outcome, RawJson, Tally};
@@ -81,4 +82,11 @@ pub struct Answer {
     pub result_type: ResultType,
     /// The requests that it took, and whether the tool ran.
     pub tally: Tally,
+}
+
+impl Answer {
+    /// Whether it is so small that its bytes are not counted.
+    pub(crate) fn is_small(&self) -> bool {
+        self.outcome.text().as_bytes().len() <= FREE_BELOW
+    }
 }

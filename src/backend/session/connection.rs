@@ -19,7 +19,7 @@ use super::attempt::{Answer, Attempt};
 use super::http_sse::HttpSseTransport;
 use super::server_profile::{Negotiated, ServerProfile};
 use crate::backend::error::BackendError;
-use crate::backend::http::{Credentials, Endpoint};
+use crate::backend::http::{AT_ONCE, Credentials, Endpoint};
 use crate::backend::stream::{
     NoopHandler, PendingRequests, ServerMessageHandler, deliver, fresh_id,
 };
@@ -179,11 +179,11 @@ impl Connection {
                 | BackendError::OverRatio { .. }
                 | BackendError::BudgetExceeded { .. })
         );
-        self.check_result_type(attempt, answer?)
+        self.check_result_type(attempt, answer?).await
     }
 
     /// The response's `resultType`; one that this method can't have is an error.
-    fn check_result_type(
+    async fn check_result_type(
         &self,
         attempt: &Attempt<'_>,
         outcome: Outcome,
@@ -199,12 +199,16 @@ impl Connection {
         };
         let result_type = match &outcome {
             Outcome::Result(result) if self.era == Era::Modern => {
-                ResultType::of(result).filter(may_be).ok_or_else(|| {
-                    let kind = result.get("resultType");
-                    let kind = kind.map(|kind| self.snippet(kind.as_bytes()));
-                    let kind = kind.unwrap_or_default();
-                    BackendError::BadReply(format!("resultType {kind} is not allowed for {method}"))
-                })?
+                let kind = self.result_type(result).await;
+                ResultType::named(kind.as_ref())
+                    .filter(may_be)
+                    .ok_or_else(|| {
+                        let kind = kind.map(|kind| self.snippet(kind.as_bytes()));
+                        let kind = kind.unwrap_or_default();
+                        BackendError::BadReply(format!(
+                            "resultType {kind} is not allowed for {method}"
+                        ))
+                    })?
             }
             _ => ResultType::Complete,
         };
@@ -220,6 +224,20 @@ impl Connection {
             result_type,
             tally: Tally { attempts, executed },
         })
+    }
+
+    /// The member `resultType`. A large result is searched on a thread of its own.
+    async fn result_type(&self, result: &RawJson) -> Option<RawJson> {
+        if result.as_bytes().len() <= AT_ONCE {
+            return result.get("resultType");
+        }
+        let result = result.clone();
+        let search = Box::pin(
+            self.endpoint
+                .turns
+                .off_loop(move || result.get("resultType")),
+        );
+        search.await.ok().flatten()
     }
 
     /// What an error says of the request. A modern server refuses a request whose headers are wrong

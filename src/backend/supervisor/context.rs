@@ -79,4 +79,9 @@ impl OneSlot {
     pub(super) fn was_in_the_way(&self) {
         self.0.fetch_add(1, Relaxed);
     }
+
+    /// It is not: a request was answered while the stream was open.
+    pub(super) fn was_not_in_the_way(&self) {
+        self.0.store(0, Relaxed);
+    }
 }

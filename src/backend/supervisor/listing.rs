@@ -16,6 +16,7 @@ use crate::backend::retry::{Attempts, Replay, RetryBudget, RetryDecision};
 use crate::backend::session::{Attempt, Connection};
 use crate::backend::stream::{NoopHandler, fresh_id};
 use crate::call_report::CallTrace;
+use crate::protocol::listing::completed;
 use crate::protocol::message::first_elements;
 use crate::protocol::pagination::{NextPage, Pages};
 use crate::protocol::{ClientProfile, Era, Freshness, Kind, Listing, Outcome, RawJson, error};
@@ -73,15 +74,34 @@ pub(super) async fn fetch(
 }
 
 /// Puts a list that was fetched into the listing, and says whether that is another one now. Where it
-/// is not whole, the rest stays as it was.
-pub(super) fn put(listing: &mut Listing, fetched: Fetched) -> bool {
-    let kind = fetched.kind;
-    let before = std::mem::replace(listing.items_mut(kind), fetched.items);
-    if !matches!(fetched.extent, Extent::Whole) {
-        listing.complete(kind, &before);
-    }
+/// is not whole, the rest stays as it was. Large lists are compared on another thread.
+pub(super) async fn put(listing: &mut Listing, fetched: Fetched) -> bool {
+    let Fetched { kind, items, .. } = fetched;
+    let before = listing.items(kind).to_vec();
+    let lengths = items
+        .iter()
+        .chain(&before)
+        .map(|item| item.as_bytes().len());
+    let is_small = lengths.sum::<usize>() <= SMALL_PAGE;
+    let is_whole = matches!(fetched.extent, Extent::Whole);
+    let merge = move || {
+        let items = match is_whole {
+            true => items,
+            false => completed(kind, items, &before),
+        };
+        let has_changed = items != before;
+        (items, has_changed)
+    };
+    let merged = match is_small {
+        true => Some(merge()),
+        false => tokio::task::spawn_blocking(merge).await.ok(),
+    };
+    let Some((items, has_changed)) = merged else {
+        return false;
+    };
+    *listing.items_mut(kind) = items;
     listing.set_freshness(kind, fetched.freshness);
-    listing.items(kind) != before
+    has_changed
 }
 
 /// Reads the pages into the list, which keeps those before an error.
@@ -316,7 +336,37 @@ async fn page(
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
+
+    /// A list of two tools with descriptions of this length, of which the first was fetched.
+    fn first_of_two(length: usize) -> (Listing, Fetched) {
+        let tool = |name: &str| {
+            let text = "x".repeat(length);
+            RawJson::trusted(format!(r#"{{"name":"{name}","description":"{text}"}}"#))
+        };
+        let mut listing = Listing::new(false);
+        *listing.items_mut(Kind::Tool) = vec![tool("a"), tool("b")];
+        let fetched = Fetched {
+            kind: Kind::Tool,
+            items: vec![tool("a")],
+            freshness: Freshness::default(),
+            extent: Extent::Coming,
+        };
+        (listing, fetched)
+    }
+
+    #[tokio::test]
+    async fn large_lists_are_compared_on_another_thread() {
+        let (mut small, fetched) = first_of_two(10);
+        assert_eq!(put(&mut small, fetched).now_or_never(), Some(false));
+        let (mut large, fetched) = first_of_two(SMALL_PAGE);
+        let mut putting = Box::pin(put(&mut large, fetched));
+        assert_eq!(putting.as_mut().now_or_never(), None);
+        assert!(!putting.await);
+        assert_eq!(large.items(Kind::Tool).len(), 2);
+    }
 
     #[test]
     fn a_list_ends_at_its_bound_of_bytes_or_items() {

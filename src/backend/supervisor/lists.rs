@@ -76,7 +76,7 @@ impl Lists {
                 () = fetching.came(), if !fetching.is_idle() => {
                     let Came { lists, over, coming, again } = fetching.take();
                     known = known.or(over);
-                    let incomplete = self.put(lists, &mut plan);
+                    let incomplete = self.put(lists, &mut plan).await;
                     if incomplete.iter().any(|list| is_lost(&list.error)) {
                         session.disconnected(connection);
                         return std::future::pending().await;
@@ -132,7 +132,7 @@ impl Lists {
     }
 
     /// Puts what came into the listing. Returns what is not whole.
-    fn put(&mut self, came: Vec<Fetched>, plan: &mut Plan) -> Vec<Incomplete> {
+    async fn put(&mut self, came: Vec<Fetched>, plan: &mut Plan) -> Vec<Incomplete> {
         let listing = Arc::make_mut(&mut self.listing);
         let mut incomplete = Vec::new();
         let mut has_changed = false;
@@ -140,7 +140,7 @@ impl Lists {
             if let Extent::Failed(why) = &list.extent {
                 incomplete.push(why.clone());
             }
-            has_changed |= listing::put(listing, list);
+            has_changed |= listing::put(listing, list).await;
         }
         if has_changed {
             self.unchanged.reset();
@@ -310,7 +310,7 @@ mod tests {
             lists.plan_change(&mut plan);
             sleep_until(plan.refetch_at.unwrap()).await;
             fetches.push(Instant::now());
-            lists.put(Vec::new(), &mut Plan::default());
+            lists.put(Vec::new(), &mut Plan::default()).await;
         }
         for (at, first) in fetches.iter().enumerate() {
             let minute = fetches[at..]

@@ -12,6 +12,7 @@ use crate::auth::Wanting;
 use crate::backend::error::BackendError;
 use crate::backend::http::Turns;
 use crate::backend::session::{Connection, LogLevels, Session};
+use crate::budget::Budget;
 use crate::config::BackendConfig;
 use crate::protocol::{ClientProfile, Era};
 
@@ -55,6 +56,11 @@ impl Sessions {
     /// What a sign-in by a person begins with, where one is wanted.
     pub(in crate::backend) fn wanting(&self) -> Option<Wanting> {
         self.context.credentials.tokens.as_ref()?.wanting()
+    }
+
+    /// Where its bytes are charged.
+    pub(in crate::backend) fn budget(&self) -> &Budget {
+        &self.context.budget
     }
 
     /// The turns of its responses.

@@ -19,6 +19,15 @@ const META_KEYS: [&str; 2] = ["ui/resourceUri", "openai/outputTemplate"];
 /// How deep results may be in a task, and content in the result of a tool that a model called.
 const MAX_DEPTH: usize = 4;
 
+/// Whether tools name the pages of their user interfaces.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Pages {
+    #[default]
+    Shown,
+    /// It is not known yet whose each URI is.
+    Hidden,
+}
+
 /// A result, or the params of a request to a client, in which `map` has replaced the URIs of
 /// resources; `None` leaves one as it is. The text is not copied if nothing changes.
 pub(crate) fn with_uris(text: RawJson, map: &mut dyn FnMut(&str) -> Option<Arc<str>>) -> RawJson {
@@ -57,6 +66,19 @@ pub(crate) fn with_tool_uris(
     places.meta(definition);
     let edits = places.edits;
     definition.with_edits(edits)
+}
+
+/// The definition of a tool without the URIs of its user interface.
+pub(crate) fn without_pages(definition: &RawJson) -> RawJson {
+    let Some(meta) = definition.get("_meta") else {
+        return definition.clone();
+    };
+    let ui = meta
+        .get("ui")
+        .map(|ui| ui.with_members(&[], &["resourceUri"]));
+    let set: Vec<_> = ui.map(|ui| ("ui", ui.into_bytes())).into_iter().collect();
+    let meta = meta.with_members(&set, &META_KEYS).into_bytes();
+    definition.with_members(&[("_meta", meta)], &[])
 }
 
 /// The URIs that a tool's definition names, each once.

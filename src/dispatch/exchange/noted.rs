@@ -26,7 +26,7 @@ impl Exchange {
     }
 
     /// The answer of a backend, or why there is none.
-    pub(in crate::dispatch) fn note(&self, answer: &Result<Answer, RpcError>) {
+    pub(in crate::dispatch) fn note(&self, answer: Result<&Answer, &RpcError>) {
         let Some(record) = &self.record else { return };
         match answer {
             Ok(answer) => {

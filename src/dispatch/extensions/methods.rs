@@ -9,7 +9,7 @@ use super::request::ExtensionRequest;
 use crate::backend::Answer;
 use crate::backend::retry::Replay;
 use crate::call_report::BackendId;
-use crate::dispatch::answer::{for_client, shutting_down, to_client_error};
+use crate::dispatch::answer::{shutting_down, sized_for_client, to_client_error};
 use crate::dispatch::exchange::Exchange;
 use crate::observe::request_span::RequestSpan;
 use crate::protocol::{Notification, Outcome, RawJson, Request};
@@ -41,7 +41,7 @@ pub(in crate::dispatch) async fn call(
                 error @ Outcome::Error(_) => error,
             };
             let answer = Answer { outcome, ..answer };
-            for_client(answer, &exchange.client, method, None, &snapshot)
+            sized_for_client(answer, backend, &exchange.client, method, None, &snapshot).await
         }
         Err(error) => to_client_error(error, exchange.client.era, method, &snapshot),
     }

@@ -80,7 +80,7 @@ impl<'a> ExtensionRequest<'a> {
         let (backend, admission) = (self.backend, self.admission);
         let answer =
             admission::call(backend, admission, &call, false, call_of_client, &tally).await;
-        self.exchange.note(&answer);
+        self.exchange.note(answer.as_ref());
         answer
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::request::ExtensionRequest;
 use crate::backend::retry::Replay;
 use crate::backend::{Answer, HttpBackend};
-use crate::dispatch::answer::{for_client, to_client_error, unknown_cursor};
+use crate::dispatch::answer::{sized_for_client, to_client_error, unknown_cursor};
 use crate::dispatch::call_target::CallTarget;
 use crate::dispatch::exchange::Exchange;
 use crate::observe::request_span::RequestSpan;
@@ -157,7 +157,15 @@ pub(in crate::dispatch) async fn of_uri(
                 error @ Outcome::Error(_) => error,
             };
             let answer = Answer { outcome, ..answer };
-            for_client(answer, &exchange.client, method, Some(&uri), &snapshot)
+            sized_for_client(
+                answer,
+                backend,
+                &exchange.client,
+                method,
+                Some(&uri),
+                &snapshot,
+            )
+            .await
         }
         Err(error) => to_client_error(error, exchange.client.era, method, &snapshot),
     }

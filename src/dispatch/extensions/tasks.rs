@@ -15,7 +15,7 @@ use crate::backend::{Answer, HttpBackend};
 use crate::client::attribution::{attributed_outcome, with_input_requests};
 use crate::client::capabilities::tasks_undeclared;
 use crate::dispatch::answer::{Place, limit_of_task, limited};
-use crate::dispatch::answer::{for_client, to_client_error, unknown_cursor};
+use crate::dispatch::answer::{sized_for_client, to_client_error, unknown_cursor};
 use crate::dispatch::exchange::Exchange;
 use crate::dispatch::input::ParkedCalls;
 use crate::observe::request_span::RequestSpan;
@@ -61,19 +61,23 @@ pub(in crate::dispatch) async fn of_one(
             let request = ExtensionRequest::new(backend, &snapshot, &exchange, begun);
             let answer = send(&request, method, &params, Some(&own)).await;
             match answer {
-                Ok(answer) => Ok(with_uris(named(answer, backend), backend, &snapshot).await),
-                error @ Err(_) => error,
+                Ok(answer) => {
+                    let answer = named(answer, backend).await;
+                    Ok((with_uris(answer, backend, &snapshot).await, backend))
+                }
+                Err(error) => Err(error),
             }
         }
         (Err(why), _) => Err(unknown(method, &why)),
     };
     match answer {
-        Ok(mut answer) => {
+        Ok((mut answer, backend)) => {
             if snapshot.reads_more() {
                 // Rare, and a large future.
                 answer = Box::pin(within_limit(answer, &params, method, &snapshot)).await;
             }
-            for_client(answer, &exchange.client, method, None, &snapshot)
+            let client = &exchange.client;
+            sized_for_client(answer, backend, client, method, None, &snapshot).await
         }
         Err(error) => to_client_error(error, era, method, &snapshot),
     }
@@ -154,7 +158,7 @@ async fn tasks_of(
     let request = ExtensionRequest::new(backend, snapshot, exchange, Instant::now());
     loop {
         let page = match send(&request, "tasks/list", &params, None).await {
-            Ok(answer) => named(answer, backend).outcome,
+            Ok(answer) => named(answer, backend).await.outcome,
             Err(error) => {
                 tracing::warn!(
                     backend = backend.name(),
@@ -305,9 +309,10 @@ async fn with_uris(answer: Answer, backend: &Arc<HttpBackend>, snapshot: &Arc<Sn
     Answer { outcome, ..answer }
 }
 
-fn named(answer: Answer, backend: &HttpBackend) -> Answer {
-    Answer {
-        outcome: task::outcome_for_client(answer.outcome, backend.name()),
-        ..answer
-    }
+async fn named(answer: Answer, backend: &HttpBackend) -> Answer {
+    let name = backend.name().to_owned();
+    let naming = move |outcome| task::outcome_for_client(outcome, &name);
+    // Rare, and a large future.
+    let outcome = Box::pin(backend.edited(answer.outcome, naming)).await;
+    Answer { outcome, ..answer }
 }

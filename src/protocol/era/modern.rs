@@ -226,9 +226,9 @@ pub enum ResultType {
 }
 
 impl ResultType {
-    /// The type of this result; `None` for an unknown one.
-    pub(crate) fn of(result: &RawJson) -> Option<Self> {
-        match result.get("resultType") {
+    /// The type of a result with this member `resultType`; `None` for an unknown one.
+    pub(crate) fn named(member: Option<&RawJson>) -> Option<Self> {
+        match member {
             None => Some(Self::Complete),
             Some(kind) => match kind.as_str() {
                 "\"complete\"" => Some(Self::Complete),

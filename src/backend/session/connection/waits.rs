@@ -15,11 +15,11 @@ pub(in crate::backend) struct Waits {
 
 /// One that waits, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Waiting<'a>(&'a Waits);
+pub(in crate::backend) struct Waiting<'a>(&'a Waits);
 
 impl Waits {
     /// A request is sent.
-    pub(super) fn begin(&self) -> Waiting<'_> {
+    pub(in crate::backend) fn begin(&self) -> Waiting<'_> {
         if self.waiting.fetch_add(1, Relaxed) == 0 {
             self.begun.notify_one();
         }
