@@ -48,7 +48,7 @@ pub(in crate::dispatch) async fn of_one(
     let answer = match (owner(&params, &snapshot), kept) {
         (Ok((backend, _)), Some(Some(answer))) => {
             RequestSpan::set_target(&backend.config.name, None);
-            Ok(with_uris(answer, backend, &snapshot).await)
+            Ok((with_uris(answer, backend, &snapshot).await, backend))
         }
         // The tasks of a legacy server have another form.
         (Ok((backend, own)), Some(None)) if backend.known_era() == Some(Era::Legacy) => {
